@@ -1,0 +1,5 @@
+//! The life of a Linux memory page, as a library: see `docs/design.md`.
+
+#![deny(unsafe_code)]
+
+pub mod sync;

@@ -1,0 +1,59 @@
+//! The one door to atomics, locks, cells, parking and threads.
+//!
+//! Everything above says `use crate::sync::...` and never names a runtime. The same source
+//! is compiled several times, and this file decides what the names mean:
+//!
+//! | crate | hands out | for |
+//! |---|---|---|
+//! | `mmcore` | `std` atomics, `parking_lot` locks | real threads at native speed |
+//! | `mmcore-counted` | the same behind counters ([`ops`]) | "how many atomics does a migrated page cost?" |
+//! | `mmcore-explored` | coroutine types whose every operation is a scheduling step | proofs |
+//!
+//! # The vocabulary
+//!
+//! * [`AtomicU64`], [`AtomicU32`], [`fence`], [`Ordering`]: what threads race on. A step each.
+//! * [`PlainU64`], [`PlainU32`]: data that a *protocol* protects (list links under a lruvec lock, a
+//!   record's fields while the count is frozen). Natively a relaxed load or store, which costs
+//!   what a plain one does; under the explorer no step, but watched by a vector-clock race
+//!   detector: two unordered accesses, one of them a write, are a finding. `peek` is the
+//!   exception for looks that are racy on purpose and re-checked later.
+//! * [`Lock`], [`RwLock`]: a [`LockClass`] says where the lock stands in the documented order; the
+//!   explored build checks it at every acquisition, the counting build counts per class.
+//! * [`park`], [`unpark_one`], [`unpark_all`]: sleeping on a word, hashed by address as the kernel
+//!   hashes its wait queues.
+//! * [`spin_until`]: a bounded-by-protocol wait on one word (a bit lock, a thread's section). The
+//!   explorer treats it as blocking, so that waiting costs no steps.
+//! * [`Stat`]: a statistic. Never a step, never a synchronisation.
+//! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
+//! * [`thread_slot`]: a small dense number of the calling thread.
+
+mod class;
+pub mod ops;
+
+#[cfg(not(feature = "explored"))]
+#[allow(unsafe_code, reason = "parking by address")]
+mod native;
+#[cfg(not(any(feature = "explored", feature = "counted")))]
+use native as door;
+
+#[cfg(all(feature = "counted", not(feature = "explored")))]
+mod counted;
+#[cfg(all(feature = "counted", not(feature = "explored")))]
+use counted as door;
+
+#[cfg(feature = "explored")]
+#[allow(unsafe_code, reason = "coroutines, the journal and cells confined to one thread")]
+pub mod explored;
+#[cfg(feature = "explored")]
+use explored as door;
+
+pub use class::LockClass;
+pub use door::{
+    AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, WriteGuard,
+    broken, fence, park, spin_until, thread_slot, unpark_all, unpark_one,
+};
+pub use std::sync::atomic::Ordering;
+
+/// Threads that may use machines at the same time: the size of the tables indexed by
+/// [`thread_slot`].
+pub const MAX_THREADS: usize = 256;

@@ -1,0 +1,287 @@
+//! The native door: `std` atomics and `parking_lot`, with nothing in between.
+
+use super::{LockClass, MAX_THREADS, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize};
+
+pub use parking_lot::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard};
+pub use std::sync::atomic::{AtomicU32, AtomicU64};
+
+#[cfg(not(feature = "counted"))]
+pub use std::sync::atomic::fence;
+#[cfg(not(feature = "counted"))]
+pub use tallied::Tallied;
+
+/// A mutual-exclusion lock. The class costs nothing here.
+#[derive(Debug, Default)]
+pub struct Lock<T>(parking_lot::Mutex<T>);
+
+impl<T> Lock<T> {
+    /// A lock of `class` around `value`.
+    pub const fn new(_class: LockClass, value: T) -> Self {
+        Lock(parking_lot::Mutex::new(value))
+    }
+
+    /// Blocks until the lock is held.
+    #[inline]
+    pub fn lock(&self) -> Guard<'_, T> {
+        self.0.lock()
+    }
+
+    /// Takes the lock if nobody holds it.
+    #[inline]
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.0.try_lock()
+    }
+
+    /// Access without locking, proved by the exclusive borrow.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+}
+
+/// A readers-writer lock.
+#[derive(Debug, Default)]
+pub struct RwLock<T>(parking_lot::RwLock<T>);
+
+impl<T> RwLock<T> {
+    /// A lock of `class` around `value`.
+    pub const fn new(_class: LockClass, value: T) -> Self {
+        RwLock(parking_lot::RwLock::new(value))
+    }
+
+    /// Blocks until the lock is held for reading.
+    #[inline]
+    pub fn read(&self) -> ReadGuard<'_, T> {
+        self.0.read()
+    }
+
+    /// Blocks until the lock is held for writing.
+    #[inline]
+    pub fn write(&self) -> WriteGuard<'_, T> {
+        self.0.write()
+    }
+
+    /// Access without locking, proved by the exclusive borrow.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+}
+
+macro_rules! plain {
+    ($(#[$doc:meta])* $name:ident, $int:ty, $atomic:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        #[repr(transparent)]
+        pub struct $name($atomic);
+
+        // Relaxed everywhere: the value is protected by a protocol whose own atomics order the
+        // accesses; a relaxed access compiles to the plain instruction and keeps a look that
+        // loses the race (`peek`) from being undefined behaviour.
+        impl $name {
+            /// A cell holding `value`.
+            pub const fn new(value: $int) -> Self {
+                $name(<$atomic>::new(value))
+            }
+
+            /// Reads under the protocol's protection.
+            #[inline]
+            pub fn get(&self) -> $int {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            /// Writes under the protocol's protection.
+            #[inline]
+            pub fn set(&self, value: $int) {
+                self.0.store(value, Ordering::Relaxed)
+            }
+
+            /// Reads without protection; the caller re-checks.
+            #[inline]
+            pub fn peek(&self) -> $int {
+                self.0.load(Ordering::Relaxed)
+            }
+        }
+    };
+}
+
+plain!(
+    /// Four bytes of protocol-protected data.
+    PlainU32,
+    u32,
+    AtomicU32
+);
+plain!(
+    /// Eight bytes of protocol-protected data.
+    PlainU64,
+    u64,
+    AtomicU64
+);
+
+/// A statistic: may be added to from anywhere, orders nothing.
+#[derive(Debug, Default)]
+pub struct Stat(AtomicI64);
+
+impl Stat {
+    /// Starts at zero.
+    pub const fn new() -> Self {
+        Stat(AtomicI64::new(0))
+    }
+
+    /// Adds `n`, which may be negative.
+    #[inline]
+    pub fn add(&self, n: i64) {
+        // Relaxed: a statistic orders nothing; exact sums are read at quiet moments only.
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The value; exact when nobody is adding.
+    #[inline]
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Sleeps on `word` until unparked, if `validate` still holds once queued. May wake for no
+/// reason; the caller re-checks.
+pub fn park(word: &AtomicU64, validate: impl FnOnce() -> bool) {
+    let key = std::ptr::from_ref(word).addr();
+    // SAFETY: the key is the address of a word that the caller borrows for the whole call, so no
+    // other crate parks on it; the three closures neither panic nor call into parking_lot.
+    unsafe {
+        parking_lot_core::park(
+            key,
+            validate,
+            || {},
+            |_, _| {},
+            parking_lot_core::DEFAULT_PARK_TOKEN,
+            None,
+        );
+    }
+}
+
+/// Wakes the longest sleeper on `word`. `before_wake(unparked, more)` runs under the queue's
+/// lock: the moment at which a `waiters` bit may be changed without losing a sleeper.
+pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
+    let key = std::ptr::from_ref(word).addr();
+    // SAFETY: as in `park`; the callback only writes to the borrowed word and does not panic.
+    unsafe {
+        parking_lot_core::unpark_one(key, |result| {
+            before_wake(result.unparked_threads > 0, result.have_more_threads);
+            parking_lot_core::DEFAULT_UNPARK_TOKEN
+        });
+    }
+}
+
+/// Wakes every sleeper on `word`.
+pub fn unpark_all(word: &AtomicU64) {
+    let key = std::ptr::from_ref(word).addr();
+    // SAFETY: as in `park`.
+    unsafe {
+        parking_lot_core::unpark_all(key, parking_lot_core::DEFAULT_UNPARK_TOKEN);
+    }
+}
+
+/// Spins until `cond(word)` holds and returns the value that satisfied it (loaded with
+/// Acquire). For waits that another running thread ends within nanoseconds; after a while the
+/// processor is yielded, because that thread may have been preempted.
+#[inline]
+pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
+    let backoff = crossbeam_utils::Backoff::new();
+    loop {
+        // Acquire pairs with whatever release store made the condition true.
+        let value = word.load(Ordering::Acquire);
+        if cond(value) {
+            return value;
+        }
+        backoff.snooze();
+    }
+}
+
+/// A rule of the protocol is broken: stop here, before the damage spreads.
+#[cold]
+#[inline(never)]
+pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
+    panic!("{rule}: {detail}")
+}
+
+/// A small dense number of the calling thread, below [`MAX_THREADS`]; given back when the
+/// thread ends.
+///
+/// # Panics
+/// If more than [`MAX_THREADS`] threads use machines at once.
+#[inline]
+pub fn thread_slot() -> usize {
+    SLOT.with(|slot| slot.0)
+}
+
+struct Slot(usize);
+
+thread_local! {
+    static SLOT: Slot = Slot::claim();
+}
+
+/// One bit a slot in use.
+static SLOTS: [AtomicUsize; MAX_THREADS / usize::BITS as usize] =
+    [const { AtomicUsize::new(0) }; MAX_THREADS / usize::BITS as usize];
+
+impl Slot {
+    fn claim() -> Slot {
+        for (index, word) in SLOTS.iter().enumerate() {
+            // Acquire pairs with the release in `drop`: what the former holder of the slot wrote to
+            // slot-indexed tables happened before.
+            let mut bits = word.load(Ordering::Relaxed);
+            while bits != usize::MAX {
+                let free = (!bits).trailing_zeros();
+                match word.compare_exchange_weak(bits, bits | 1 << free, Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) => return Slot(index * usize::BITS as usize + free as usize),
+                    Err(now) => bits = now,
+                }
+            }
+        }
+        broken("threads", format_args!("more than {MAX_THREADS} threads use mmcore at once"))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let bit = 1 << (self.0 % usize::BITS as usize);
+        // Release pairs with the acquire in `claim`.
+        SLOTS[self.0 / usize::BITS as usize].fetch_and(!bit, Ordering::Release);
+    }
+}
+
+#[cfg(not(feature = "counted"))]
+mod tallied {
+    use super::super::ops::Kind;
+    use std::marker::PhantomData;
+
+    /// A structure whose mutations the counting build counts; here it is the structure itself.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub struct Tallied<T, K>(T, PhantomData<K>);
+
+    impl<T, K: Kind> Tallied<T, K> {
+        /// Wraps `value`.
+        pub const fn new(value: T) -> Self {
+            Tallied(value, PhantomData)
+        }
+
+        /// One counted mutation.
+        #[inline]
+        pub fn op(&mut self) -> &mut T {
+            &mut self.0
+        }
+
+        /// A look, not counted.
+        #[inline]
+        pub fn look(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T: Clone, K> Clone for Tallied<T, K> {
+        fn clone(&self) -> Self {
+            Tallied(self.0.clone(), PhantomData)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The extension module `mmcore._mmcore`: translation only, no logic.

@@ -18,11 +18,14 @@
 //!   detector: two unordered accesses, one of them a write, are a finding. `peek` is the
 //!   exception for looks that are racy on purpose and re-checked later.
 //! * [`Lock`], [`RwLock`]: a [`LockClass`] says where the lock stands in the documented order; the
-//!   explored build checks it at every acquisition, the counting build counts per class.
+//!   explored build checks it at every acquisition, the counting build counts per class. What a
+//!   lock protects is `Clone`: the explored build puts the old value back after each schedule.
 //! * [`park`], [`unpark_one`], [`unpark_all`]: sleeping on a word, hashed by address as the kernel
 //!   hashes its wait queues.
 //! * [`spin_until`]: a bounded-by-protocol wait on one word (a bit lock, a thread's section). The
 //!   explorer treats it as blocking, so that waiting costs no steps.
+//! * [`acquired`], [`released`]: tell the explorer about locks that are bits of a word (the page
+//!   lock, a page-table entry's lock), so that one order covers them too. Nothing elsewhere.
 //! * [`Stat`]: a statistic. Never a step, never a synchronisation.
 //! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
 //! * [`thread_slot`]: a small dense number of the calling thread.
@@ -30,10 +33,9 @@
 mod class;
 pub mod ops;
 
-#[cfg(not(feature = "explored"))]
 #[allow(unsafe_code, reason = "parking by address")]
 mod native;
-#[cfg(not(any(feature = "explored", feature = "counted")))]
+#[cfg(not(feature = "counted"))]
 use native as door;
 
 #[cfg(all(feature = "counted", not(feature = "explored")))]
@@ -41,16 +43,10 @@ mod counted;
 #[cfg(all(feature = "counted", not(feature = "explored")))]
 use counted as door;
 
-#[cfg(feature = "explored")]
-#[allow(unsafe_code, reason = "coroutines, the journal and cells confined to one thread")]
-pub mod explored;
-#[cfg(feature = "explored")]
-use explored as door;
-
 pub use class::LockClass;
 pub use door::{
     AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, WriteGuard,
-    broken, fence, park, spin_until, thread_slot, unpark_all, unpark_one,
+    acquired, broken, fence, park, released, spin_until, thread_slot, unpark_all, unpark_one,
 };
 pub use std::sync::atomic::Ordering;
 

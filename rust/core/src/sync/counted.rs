@@ -7,7 +7,9 @@ use super::{LockClass, Ordering, native};
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-pub use native::{Guard, PlainU32, PlainU64, ReadGuard, Stat, WriteGuard, broken, thread_slot};
+pub use native::{
+    Guard, PlainU32, PlainU64, ReadGuard, Stat, WriteGuard, acquired, broken, released, thread_slot,
+};
 
 thread_local! {
     static OPS: Cell<Ops> = const { Cell::new(Ops {
@@ -209,7 +211,7 @@ impl<T: Clone, K> Clone for Tallied<T, K> {
 }
 
 /// See the native door.
-pub fn park(word: &AtomicU64, validate: impl FnOnce() -> bool) {
+pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     native::park(&word.0, validate);
 }
 

@@ -142,8 +142,9 @@ impl Stat {
 }
 
 /// Sleeps on `word` until unparked, if `validate` still holds once queued. May wake for no
-/// reason; the caller re-checks.
-pub fn park(word: &AtomicU64, validate: impl FnOnce() -> bool) {
+/// reason; the caller re-checks. `validate` only looks: the explorer asks it again to tell a
+/// sleeper with a reason from a lost wake-up.
+pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let key = std::ptr::from_ref(word).addr();
     // SAFETY: the key is the address of a word that the caller borrows for the whole call, so no
     // other crate parks on it; the three closures neither panic nor call into parking_lot.
@@ -196,6 +197,15 @@ pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
         backoff.snooze();
     }
 }
+
+/// The calling thread now holds the bit lock `key` (the address of its word, or the frame number)
+/// of `class`; `tried` if it would not have waited for it. Only the explored build listens.
+#[inline(always)]
+pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
+
+/// The bit lock `key` of `class` is about to be let go. Only the explored build listens.
+#[inline(always)]
+pub fn released(_class: LockClass, _key: usize) {}
 
 /// A rule of the protocol is broken: stop here, before the damage spreads.
 #[cold]

@@ -1,0 +1,98 @@
+# Everything that is done to this project. `make` alone lists the targets.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := .make
+CARGO ?= cargo
+# A virtual environment that happens to be active must not decide where things are installed.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
+unexport CONDA_PREFIX
+
+RUST_SOURCES := $(shell find rust -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
+                $(shell find rust -name Cargo.toml) Cargo.toml Cargo.lock
+CORE_CRATES  := -p mmcore -p mmcore-explored -p mmcore-counted
+
+# What `make compare` and `make try` hand on: make compare ARGS="--load storm --seconds 20"
+ARGS   ?=
+DESIGN ?= mine
+
+.DEFAULT_GOAL := help
+.PHONY: help compare test test-rust test-python bench lint format docs try stubs wheel sdist clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+compare: $(STAMP)/built ## compare the release designs on a real trace (ARGS="--load storm ...")
+	@$(BIN)/mmcore compare $(ARGS)
+
+test: test-rust stubs test-python ## run all tests: the Rust crates, the type stubs, then pytest
+
+bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks
+	$(BIN)/pytest benches -p no:cacheprovider $(ARGS)
+
+lint: $(STAMP)/built $(STAMP)/dev ## rustfmt, clippy, ruff and mypy --strict, all clean
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(STAMP)/built $(STAMP)/docs ## build the site into docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
+try: $(STAMP)/built ## build, test and race your own release design (DESIGN=mine)
+	$(CARGO) test -q -p mmcore release::
+	$(BIN)/mmcore compare --vary release=split,$(DESIGN) $(ARGS)
+
+format: $(STAMP)/dev ## rewrite the sources in the project's format
+	$(CARGO) fmt --all
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+
+wheel: $(STAMP)/venv ## build the wheel into dist/
+	$(BIN)/maturin build --release --out dist
+
+sdist: $(STAMP)/venv ## build the source distribution into dist/
+	$(BIN)/maturin sdist --out dist
+
+clean: ## remove what make built (not the compiled Rust crates: cargo clean)
+	rm -rf $(VENV) $(STAMP) dist docs/_build python/mmcore/*.so
+
+test-rust: $(STAMP)/cargo
+	$(CARGO) test --quiet $(CORE_CRATES)
+
+stubs: $(STAMP)/built $(STAMP)/dev
+	@MYPYPATH=python $(BIN)/stubtest mmcore._mmcore
+
+test-python: $(STAMP)/built $(STAMP)/dev
+	$(BIN)/pytest $(ARGS)
+
+# --- Stamps: each is rebuilt only when what it was made from has changed -------------------------
+
+$(STAMP)/cargo:
+	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing: install Rust 1.90 or newer (https://rustup.rs)" >&2; exit 1; }
+	@mkdir -p $(STAMP) && touch $@
+
+$(STAMP)/venv: pyproject.toml
+	@python=; for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { python=$$p; break; }; done; \
+	[ -n "$$python" ] || { echo "make: python3 is missing: install CPython 3.11 or newer" >&2; exit 1; }; \
+	[ -x $(BIN)/python ] || $$python -m venv $(VENV) || { echo "make: python3 -m venv failed: install your system's python3-venv package" >&2; rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.9.4,<2'
+	@mkdir -p $(STAMP) && touch $@
+
+$(STAMP)/dev: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(STAMP)/docs: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
+$(STAMP)/built: $(RUST_SOURCES) $(STAMP)/venv | $(STAMP)/cargo
+	@$(BIN)/maturin develop --release --quiet --extras cli,report,testing
+	@touch $@

@@ -1,0 +1,47 @@
+"""Where a result was made: build, interpreter, processor, memory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+from mmcore import _mmcore
+from mmcore._extras import EXTRAS
+
+__all__ = ["environment"]
+
+
+def environment() -> dict[str, Any]:
+    """Facts about this installation and machine, as plain data for JSON."""
+    return {
+        "mmcore": _mmcore.__version__,
+        "build": _mmcore.build_info(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "numpy": _version("numpy"),
+        "extras": {name: _version(name) or "missing" for name in EXTRAS},
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "processor": _first_match("/proc/cpuinfo", r"model name\s*:\s*(.+)"),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_kib": int(_first_match("/proc/meminfo", r"MemTotal:\s*(\d+)") or 0),
+        "page_size": os.sysconf("SC_PAGE_SIZE"),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _first_match(path: str, pattern: str) -> str | None:
+    try:
+        found = re.search(pattern, Path(path).read_text())
+    except OSError:
+        return None
+    return found[1].strip() if found else None

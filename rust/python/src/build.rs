@@ -1,0 +1,21 @@
+//! How this extension was built.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(build_info, module)?)
+}
+
+/// Facts about the build: profile ("release" or "debug"), optimisation level, compiler, target.
+#[pyfunction]
+fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let info = PyDict::new(py);
+    info.set_item("version", env!("CARGO_PKG_VERSION"))?;
+    info.set_item("profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+    info.set_item("opt_level", env!("MMCORE_OPT_LEVEL"))?;
+    info.set_item("rustc", env!("MMCORE_RUSTC"))?;
+    info.set_item("target", env!("MMCORE_TARGET"))?;
+    Ok(info)
+}

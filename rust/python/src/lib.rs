@@ -9,6 +9,7 @@ mod build;
 
 // The crates of the other doors: the counting and the explored build of the same core.
 use mmcore_counted as _;
+use mmcore_explored as _;
 
 /// The module; the public names live in the Python package `mmcore`.
 #[pyo3::pymodule]

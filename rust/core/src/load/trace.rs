@@ -299,7 +299,8 @@ mod tests {
     #[test]
     fn pages_that_share_a_cache_slot_keep_their_ids() {
         let (near, far) = (1u64, 1 + RECENT as u64);
-        let text: String = [near, far, near, far].iter().map(|page| format!(" L {:x},1\n", page << 12)).collect();
+        let text: String =
+            [near, far, near, far].iter().map(|page| format!(" L {:x},1\n", page << 12)).collect();
         let accesses = parse(&text).unwrap();
         assert_eq!((accesses.ids, accesses.pages), (vec![0, 1, 0, 1], vec![near, far]));
     }

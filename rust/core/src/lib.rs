@@ -3,4 +3,5 @@
 #![deny(unsafe_code)]
 
 pub mod load;
+pub mod program;
 pub mod sync;

@@ -1,0 +1,52 @@
+//! Programs as JSON, for tools that do not read the language.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Program, parse};
+
+/// The version of the export. It changes only when a reader of the old one would go wrong.
+pub const SCHEMA: u64 = 1;
+
+/// The JSON is no program; the message is one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct JsonError(String);
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u64,
+    #[serde(flatten)]
+    program: &'a Program,
+}
+
+impl Program {
+    /// The program as one JSON object with `"schema": 1`.
+    pub fn to_json(&self) -> String {
+        // Only a map with keys that are no strings, or a failing writer, could fail: there is neither.
+        serde_json::to_string(&Document { schema: SCHEMA, program: self }).unwrap_or_default()
+    }
+
+    /// Reads what [`Program::to_json`] wrote. Values that no text could say are refused.
+    pub fn from_json(json: &str) -> Result<Program, JsonError> {
+        let wrong = |error: serde_json::Error| JsonError(one_line(&format!("not a program in JSON: {error}")));
+        let mut value: Value = serde_json::from_str(json).map_err(wrong)?;
+        let schema = value.as_object_mut().and_then(|object| object.remove("schema"));
+        if schema.as_ref().and_then(Value::as_u64) != Some(SCHEMA) {
+            return Err(JsonError(format!("not a program in JSON: \"schema\" must be {SCHEMA}")));
+        }
+        let program: Program = serde_json::from_value(value).map_err(wrong)?;
+        // One rule for both notations: what the parser would refuse is refused here.
+        match parse(&program.to_string()) {
+            Ok(read) if read == program => Ok(program),
+            Ok(_) => Err(JsonError("not a program in JSON: a value has no text of its own".into())),
+            Err(error) => Err(JsonError(format!("not a program: printed as text, {error}"))),
+        }
+    }
+}
+
+/// Messages about JSON repeat its strings as they are, line ends and all.
+fn one_line(message: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    message.chars().map(escape).collect()
+}

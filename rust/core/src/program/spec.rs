@@ -1,0 +1,109 @@
+//! The table of operations as data, for documentation, random programs and tools.
+
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+
+use super::word::Syntax;
+
+/// Where an argument stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// After the name, in the order of the arguments.
+    Positional,
+    /// As `name=value`, anywhere after the positional words.
+    Key,
+    /// As any number of different words, anywhere after the positional words.
+    Options,
+}
+
+/// One argument of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ArgSpec {
+    /// The field of the [`Op`](super::Op) and of its JSON.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What it looks like.
+    pub syntax: Syntax,
+}
+
+impl ArgSpec {
+    fn usage(&self) -> String {
+        let shown = self.syntax.placeholder(self.name);
+        match (self.place, self.required) {
+            (Place::Positional, true) => format!(" {shown}"),
+            (Place::Positional, false) => format!(" [{shown}]"),
+            (Place::Key, true) => format!(" {}={}", self.name, self.syntax.placeholder("K")),
+            (Place::Key, false) => format!(" [{}={}]", self.name, self.syntax.placeholder("K")),
+            (Place::Options, _) => format!(" [{}]", shown.replace('|', "] [")),
+        }
+    }
+}
+
+/// One operation of the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpSpec {
+    /// The variant of [`Op`](super::Op).
+    pub variant: &'static str,
+    /// The first word of the line.
+    pub word: &'static str,
+    /// The arguments, in the order in which they are printed.
+    pub args: &'static [ArgSpec],
+    pub(super) kind: Kind,
+    pub(super) doc: &'static [&'static str],
+}
+
+/// Who can perform an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A process: also under a real kernel.
+    System,
+    /// Only code inside the kernel.
+    Step,
+}
+
+impl OpSpec {
+    /// `"op"` in JSON: the first word, but for words that have two meanings.
+    pub fn name(&self) -> String {
+        let mut name = String::new();
+        for c in self.variant.chars() {
+            if c.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        name
+    }
+
+    /// How the line looks.
+    pub fn usage(&self) -> String {
+        std::iter::once(self.word.to_owned()).chain(self.args.iter().map(ArgSpec::usage)).collect()
+    }
+
+    /// See [`Op::is_system_call`](super::Op::is_system_call).
+    pub fn is_system_call(&self) -> bool {
+        self.kind == Kind::System
+    }
+
+    /// What it does.
+    pub fn doc(&self) -> String {
+        self.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// With what is computed beside what is stored.
+impl Serialize for OpSpec {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("OpSpec", 6)?;
+        object.serialize_field("op", &self.name())?;
+        object.serialize_field("word", self.word)?;
+        object.serialize_field("usage", &self.usage())?;
+        object.serialize_field("system_call", &self.is_system_call())?;
+        object.serialize_field("doc", &self.doc())?;
+        object.serialize_field("args", self.args)?;
+        object.end()
+    }
+}

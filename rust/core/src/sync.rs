@@ -33,15 +33,25 @@
 mod class;
 pub mod ops;
 
+#[cfg(any(feature = "explored", not(feature = "counted")))]
+mod tallied;
+
+#[cfg(not(feature = "explored"))]
 #[allow(unsafe_code, reason = "parking by address")]
 mod native;
-#[cfg(not(feature = "counted"))]
+#[cfg(not(any(feature = "explored", feature = "counted")))]
 use native as door;
 
 #[cfg(all(feature = "counted", not(feature = "explored")))]
 mod counted;
 #[cfg(all(feature = "counted", not(feature = "explored")))]
 use counted as door;
+
+#[cfg(feature = "explored")]
+#[allow(unsafe_code, reason = "coroutines, the journal and cells confined to one OS thread")]
+pub mod explored;
+#[cfg(feature = "explored")]
+use explored as door;
 
 pub use class::LockClass;
 pub use door::{
@@ -51,5 +61,5 @@ pub use door::{
 pub use std::sync::atomic::Ordering;
 
 /// Threads that may use machines at the same time: the size of the tables indexed by
-/// [`thread_slot`].
-pub const MAX_THREADS: usize = 256;
+/// [`thread_slot`]. Few in the explored build, where a pass over such a table costs steps.
+pub const MAX_THREADS: usize = if cfg!(feature = "explored") { 8 } else { 256 };

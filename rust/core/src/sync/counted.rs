@@ -73,14 +73,22 @@ macro_rules! atomic {
             }
             #[inline]
             pub fn compare_exchange(
-                &self, old: $int, new: $int, ok: Ordering, err: Ordering,
+                &self,
+                old: $int,
+                new: $int,
+                ok: Ordering,
+                err: Ordering,
             ) -> Result<$int, $int> {
                 count(|ops| ops.rmw += 1);
                 self.0.compare_exchange(old, new, ok, err)
             }
             #[inline]
             pub fn compare_exchange_weak(
-                &self, old: $int, new: $int, ok: Ordering, err: Ordering,
+                &self,
+                old: $int,
+                new: $int,
+                ok: Ordering,
+                err: Ordering,
             ) -> Result<$int, $int> {
                 count(|ops| ops.rmw += 1);
                 self.0.compare_exchange_weak(old, new, ok, err)

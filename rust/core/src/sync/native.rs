@@ -7,9 +7,9 @@ pub use parking_lot::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockW
 pub use std::sync::atomic::{AtomicU32, AtomicU64};
 
 #[cfg(not(feature = "counted"))]
-pub use std::sync::atomic::fence;
+pub use super::tallied::Tallied;
 #[cfg(not(feature = "counted"))]
-pub use tallied::Tallied;
+pub use std::sync::atomic::fence;
 
 /// A mutual-exclusion lock. The class costs nothing here.
 #[derive(Debug, Default)]
@@ -149,14 +149,7 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     // SAFETY: the key is the address of a word that the caller borrows for the whole call, so no
     // other crate parks on it; the three closures neither panic nor call into parking_lot.
     unsafe {
-        parking_lot_core::park(
-            key,
-            validate,
-            || {},
-            |_, _| {},
-            parking_lot_core::DEFAULT_PARK_TOKEN,
-            None,
-        );
+        parking_lot_core::park(key, validate, || {}, |_, _| {}, parking_lot_core::DEFAULT_PARK_TOKEN, None);
     }
 }
 
@@ -242,7 +235,8 @@ impl Slot {
             let mut bits = word.load(Ordering::Relaxed);
             while bits != usize::MAX {
                 let free = (!bits).trailing_zeros();
-                match word.compare_exchange_weak(bits, bits | 1 << free, Ordering::Acquire, Ordering::Relaxed) {
+                match word.compare_exchange_weak(bits, bits | 1 << free, Ordering::Acquire, Ordering::Relaxed)
+                {
                     Ok(_) => return Slot(index * usize::BITS as usize + free as usize),
                     Err(now) => bits = now,
                 }
@@ -257,41 +251,5 @@ impl Drop for Slot {
         let bit = 1 << (self.0 % usize::BITS as usize);
         // Release pairs with the acquire in `claim`.
         SLOTS[self.0 / usize::BITS as usize].fetch_and(!bit, Ordering::Release);
-    }
-}
-
-#[cfg(not(feature = "counted"))]
-mod tallied {
-    use super::super::ops::Kind;
-    use std::marker::PhantomData;
-
-    /// A structure whose mutations the counting build counts; here it is the structure itself.
-    #[derive(Debug)]
-    #[repr(transparent)]
-    pub struct Tallied<T, K>(T, PhantomData<K>);
-
-    impl<T, K: Kind> Tallied<T, K> {
-        /// Wraps `value`.
-        pub const fn new(value: T) -> Self {
-            Tallied(value, PhantomData)
-        }
-
-        /// One counted mutation.
-        #[inline]
-        pub fn op(&mut self) -> &mut T {
-            &mut self.0
-        }
-
-        /// A look, not counted.
-        #[inline]
-        pub fn look(&self) -> &T {
-            &self.0
-        }
-    }
-
-    impl<T: Clone, K> Clone for Tallied<T, K> {
-        fn clone(&self) -> Self {
-            Tallied(self.0.clone(), PhantomData)
-        }
     }
 }

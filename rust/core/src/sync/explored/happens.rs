@@ -1,0 +1,151 @@
+//! What happened before what: the race detector.
+//!
+//! Threads learn of each other's past through releases and acquires, by the rules of the C++20
+//! memory model: an acquire load of a value that a release wrote (or that a chain of
+//! read-modify-writes carried on) learns what the releaser knew; fences do the same for relaxed
+//! accesses around them; a lock hands on what its last holder knew; a wake-up what the waker knew.
+//! Sequential consistency adds an order but no knowledge, as in the model.
+//!
+//! Two accesses to plain data, one of them a write, must be ordered by that knowledge. The
+//! verdict depends on the order of the *synchronisation* in a schedule alone, not on who was
+//! first at the data, so a race is found in any schedule that has the synchronisation it needs.
+
+use super::clock::Clock;
+use super::context::Context;
+use super::journal::{Entry, Home, Stamp};
+use super::violation::rule;
+use std::sync::atomic::Ordering;
+
+fn acquires(order: Ordering) -> bool {
+    matches!(order, Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst)
+}
+
+fn releases(order: Ordering) -> bool {
+    matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst)
+}
+
+impl Context {
+    #[inline]
+    fn learn(&self, published: Clock, order: Ordering) {
+        let thread = self.thread();
+        if acquires(order) {
+            thread.clock.set(thread.clock.get().join(published));
+        } else {
+            thread.seen.set(thread.seen.get().join(published));
+        }
+    }
+
+    /// What a write with `order` publishes, and the start of a new chapter if it is a release.
+    #[inline]
+    fn publish(&self, order: Ordering) -> Clock {
+        let thread = self.thread();
+        if !releases(order) {
+            return thread.fenced.get();
+        }
+        let clock = thread.clock.get();
+        let me = self.current();
+        thread.clock.set(clock.with(me, clock.0[me] + 1));
+        clock
+    }
+
+    /// A load: nothing to learn from a word that nobody wrote.
+    #[inline]
+    pub(super) fn loaded(&self, stamp: &Stamp, order: Ordering) {
+        if let Some(entry) = self.journal.find(stamp) {
+            self.learn(entry.clock.get(), order);
+        }
+    }
+
+    /// A store: what earlier releases published is no longer to be had here.
+    #[inline]
+    pub(super) fn stored(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64), order: Ordering) {
+        let entry = self.entry(stamp, old);
+        entry.clock.set(self.publish(order));
+    }
+
+    /// A read-modify-write: reads, and carries on what was published before.
+    #[inline]
+    pub(super) fn modified(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64), order: Ordering) {
+        let entry = self.entry(stamp, old);
+        let published = entry.clock.get();
+        self.learn(published, order);
+        entry.clock.set(published.join(self.publish(order)));
+    }
+
+    pub(super) fn fenced(&self, order: Ordering) {
+        let thread = self.thread();
+        if acquires(order) {
+            thread.clock.set(thread.clock.get().join(thread.seen.get()));
+        }
+        if releases(order) {
+            thread.fenced.set(self.publish(Ordering::Release));
+        }
+    }
+
+    /// The current thread wakes `sleeper`.
+    pub(super) fn wakes(&self, sleeper: usize) {
+        let clock = self.publish(Ordering::Release);
+        let thread = &self.threads[sleeper];
+        thread.clock.set(thread.clock.get().join(clock));
+    }
+
+    /// The journal's entry of an object that is about to change.
+    #[inline]
+    pub(super) fn entry(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64)) -> &Entry {
+        match self.journal.touch(stamp, old) {
+            Some(entry) => entry,
+            None => self.fail(rule::JOURNAL_FULL, format_args!("one schedule touches too many words")),
+        }
+    }
+
+    /// A read of plain data.
+    #[inline]
+    pub(super) fn plain_read(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64)) {
+        if !self.is_concurrent() {
+            return;
+        }
+        let entry = self.entry(stamp, old);
+        let me = self.current();
+        let knows = self.thread().clock.get();
+        self.check_writer(entry, knows, "read");
+        entry.clock.set(entry.clock.get().with(me, knows.0[me]));
+    }
+
+    /// A write of plain data.
+    #[inline]
+    pub(super) fn plain_write(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64)) {
+        let entry = self.entry(stamp, old);
+        if !self.is_concurrent() {
+            return;
+        }
+        let me = self.current();
+        let knows = self.thread().clock.get();
+        self.check_writer(entry, knows, "written");
+        if let Some(reader) = entry.clock.get().first_beyond(knows) {
+            self.race(reader, "read", "written");
+        }
+        // Whoever is ordered after this write is ordered after the reads before it.
+        entry.clock.set(Clock::ZERO);
+        entry.writer.set(me as u32);
+        entry.when.set(knows.0[me]);
+    }
+
+    #[inline]
+    fn check_writer(&self, entry: &Entry, knows: Clock, how: &str) {
+        let writer = entry.writer.get() as usize;
+        if entry.when.get() > knows.0[writer] {
+            self.race(writer, "written", how);
+        }
+    }
+
+    #[cold]
+    fn race(&self, other: usize, theirs: &str, mine: &str) -> ! {
+        self.fail(
+            rule::DATA_RACE,
+            format_args!(
+                "plain data {theirs} by thread {other} and {mine} by thread {}, and nothing orders the two",
+                self.current()
+            ),
+        )
+    }
+}

@@ -1,0 +1,341 @@
+//! Locks of the explored build: taking and letting go are steps, waiting costs none.
+//!
+//! What a lock protects is put back after each schedule: a clone is kept from the first time
+//! that a schedule borrows the contents mutably, and stays good for the schedules after it, as
+//! each of them starts from the same contents. Two consequences for the core: what a lock protects
+//! is `Clone`, and an `Arc` that a schedule takes out of a lock is not dropped before the schedule
+//! ends (the kept clone still holds it), so nothing may hang on that drop.
+
+use super::super::LockClass;
+use super::context::{Context, WRITER, When, context};
+use super::journal::{Home, Stamp};
+use super::step::Kind;
+use super::violation::rule;
+use std::cell::UnsafeCell;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// State, contents and the clone of the contents that schedules start from.
+struct Inner<T> {
+    class: LockClass,
+    /// Zero: free. [`WRITER`]: held exclusively. Else the number of readers.
+    state: AtomicU64,
+    stamp: Stamp,
+    value: UnsafeCell<T>,
+    kept: UnsafeCell<Option<T>>,
+    value_stamp: Stamp,
+}
+
+// SAFETY: `value` and `kept` are reached through guards only, and `state` admits one writer or any
+// number of readers; `restore` runs when no guard is in use. Outside of an exploration `state` is
+// taken by compare-exchange, so this holds between OS threads; in one, everything that uses the
+// lock runs on one OS thread.
+unsafe impl<T: Send> Send for Inner<T> {}
+// SAFETY: as above; readers share `&T`.
+unsafe impl<T: Send + Sync> Sync for Inner<T> {}
+
+/// How often an operation outside of any exploration yields before it calls the wait a deadlock.
+const HOST_PATIENCE: u32 = 1 << 22;
+
+impl<T> Inner<T> {
+    const fn new(class: LockClass, value: T) -> Self {
+        Inner {
+            class,
+            state: AtomicU64::new(0),
+            stamp: Stamp::new(),
+            value: UnsafeCell::new(value),
+            kept: UnsafeCell::new(None),
+            value_stamp: Stamp::new(),
+        }
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(&self.state).addr()
+    }
+
+    /// Changes the state as part of a step: what is written, by whom, and what it publishes.
+    #[inline]
+    fn set_state(&self, context: &Context, old: u64, new: u64, order: Ordering) {
+        context.modified(&self.stamp, || (Home::U64(&self.state), old), order);
+        // Relaxed: one OS thread.
+        self.state.store(new, Ordering::Relaxed);
+        context.values(old, new);
+    }
+
+    #[inline]
+    fn take(&self, exclusive: bool) {
+        let Some(context) = context() else { return self.take_on_host(exclusive) };
+        context.check_order(self.class);
+        let (kind, when) = match exclusive {
+            true => (Kind::Lock, When::Zero(&self.state)),
+            false => (Kind::ReadLock, When::NoWriter(&self.state)),
+        };
+        context.step_when(kind, self.address(), when);
+        let old = self.state.load(Ordering::Relaxed);
+        self.set_state(context, old, if exclusive { WRITER } else { old + 1 }, Ordering::Acquire);
+        context.hold(self.class, self.address());
+    }
+
+    fn try_take(&self) -> bool {
+        let Some(context) = context() else {
+            // Acquire pairs with the release in `give_back`.
+            return self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        };
+        context.step(Kind::TryLock, self.address());
+        let old = self.state.load(Ordering::Relaxed);
+        if old == 0 {
+            self.set_state(context, 0, WRITER, Ordering::Acquire);
+            context.hold(self.class, self.address());
+        } else {
+            context.values(old, old);
+        }
+        old == 0
+    }
+
+    fn take_on_host(&self, exclusive: bool) {
+        for _ in 0..HOST_PATIENCE {
+            let old = self.state.load(Ordering::Relaxed);
+            let (free, new) = match exclusive {
+                true => (old == 0, WRITER),
+                false => (old & WRITER == 0, old + 1),
+            };
+            // Acquire pairs with the release in `give_back`.
+            if free && self.state.compare_exchange(old, new, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        super::broken(rule::DEADLOCK, format_args!("{:?} lock taken outside of a schedule", self.class))
+    }
+
+    fn give_back(&self, exclusive: bool) {
+        let Some(context) = context() else {
+            // Release pairs with the acquire of the next holder.
+            self.state.fetch_sub(if exclusive { WRITER } else { 1 }, Ordering::Release);
+            return;
+        };
+        context.step(if exclusive { Kind::Unlock } else { Kind::ReadUnlock }, self.address());
+        context.let_go(self.class, self.address());
+        let old = self.state.load(Ordering::Relaxed);
+        self.set_state(context, old, if exclusive { 0 } else { old - 1 }, Ordering::Release);
+    }
+
+    /// The contents are about to be changed by the holder of an exclusive guard.
+    #[inline]
+    fn before_change(&self)
+    where
+        T: Clone,
+    {
+        match context() {
+            None => {
+                // SAFETY: the caller holds the lock exclusively.
+                let kept = unsafe { &mut *self.kept.get() };
+                if kept.is_some() {
+                    *kept = None;
+                }
+            }
+            Some(context) => {
+                if context.journal.find(&self.value_stamp).is_none() {
+                    self.keep(context);
+                }
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn keep(&self, context: &Context)
+    where
+        T: Clone,
+    {
+        // SAFETY: the caller holds the lock exclusively and has not borrowed the contents yet.
+        let kept = unsafe { &mut *self.kept.get() };
+        if kept.is_none() {
+            // SAFETY: as above.
+            let value = unsafe { &*self.value.get() };
+            *kept = Some(context.within(|| value.clone()));
+        }
+        // An entry without a home: it marks the contents as kept in this epoch.
+        context.entry(&self.value_stamp, || (Home::Gone, 0));
+        // SAFETY: `restore::<T>` with this very lock; `drop` takes the promise back.
+        unsafe { context.journal.keep_contents(std::ptr::from_ref(self).cast(), Self::restore) };
+    }
+
+    /// Puts the kept contents back.
+    ///
+    /// # Safety
+    /// `lock` points to an `Inner<T>` whose contents were kept, and nobody borrows them.
+    unsafe fn restore(lock: *const ())
+    where
+        T: Clone,
+    {
+        // SAFETY: promised by the caller.
+        let lock = unsafe { &*lock.cast::<Self>() };
+        // SAFETY: nobody else borrows value or kept clone.
+        let kept = unsafe { &*lock.kept.get() };
+        // SAFETY: as above.
+        let value = unsafe { &mut *lock.value.get() };
+        let Some(kept) = kept else { return };
+        // What is dropped below may lock and change contents again, even these.
+        lock.value_stamp.clear();
+        if std::mem::needs_drop::<T>() {
+            let changed = std::mem::replace(value, kept.clone());
+            drop(changed);
+        } else {
+            value.clone_from(kept);
+        }
+    }
+
+    fn get_mut(&mut self) -> &mut T {
+        *self.kept.get_mut() = None;
+        self.value.get_mut()
+    }
+}
+
+impl<T> Drop for Inner<T> {
+    fn drop(&mut self) {
+        if let Some(context) = context() {
+            context.journal.forget(&self.stamp);
+            if context.journal.find(&self.value_stamp).is_some() {
+                context.journal.forget_contents(std::ptr::from_ref(self).cast());
+            }
+        }
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Inner<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} lock, state {:#x}", self.class, self.state.load(Ordering::Relaxed))
+    }
+}
+
+/// A mutual-exclusion lock.
+#[derive(Debug)]
+pub struct Lock<T>(Inner<T>);
+
+impl<T> Lock<T> {
+    /// A lock of `class` around `value`.
+    pub const fn new(class: LockClass, value: T) -> Self
+    where
+        T: Clone,
+    {
+        Lock(Inner::new(class, value))
+    }
+
+    /// Waits until the lock is held.
+    pub fn lock(&self) -> Guard<'_, T> {
+        self.0.take(true);
+        Guard { lock: &self.0, not_send: PhantomData }
+    }
+
+    /// Takes the lock if nobody holds it.
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.0.try_take().then(|| Guard { lock: &self.0, not_send: PhantomData })
+    }
+
+    /// Access without locking, proved by the exclusive borrow.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+}
+
+/// A readers-writer lock.
+#[derive(Debug)]
+pub struct RwLock<T>(Inner<T>);
+
+impl<T> RwLock<T> {
+    /// A lock of `class` around `value`.
+    pub const fn new(class: LockClass, value: T) -> Self
+    where
+        T: Clone,
+    {
+        RwLock(Inner::new(class, value))
+    }
+
+    /// Waits until the lock is held for reading.
+    pub fn read(&self) -> ReadGuard<'_, T> {
+        self.0.take(false);
+        ReadGuard { lock: &self.0, not_send: PhantomData }
+    }
+
+    /// Waits until the lock is held for writing.
+    pub fn write(&self) -> WriteGuard<'_, T> {
+        self.0.take(true);
+        Guard { lock: &self.0, not_send: PhantomData }
+    }
+
+    /// Access without locking, proved by the exclusive borrow.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+}
+
+/// Proof of holding a lock exclusively.
+#[must_use]
+pub struct Guard<'a, T> {
+    lock: &'a Inner<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+/// Proof of holding a [`RwLock`] for writing.
+pub type WriteGuard<'a, T> = Guard<'a, T>;
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard proves that the lock is held.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: Clone> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.lock.before_change();
+        // SAFETY: the guard proves that the lock is held exclusively, and is borrowed so.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.give_back(true);
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Guard<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Proof of holding a [`RwLock`] for reading.
+#[must_use]
+pub struct ReadGuard<'a, T> {
+    lock: &'a Inner<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl<T> Deref for ReadGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard proves that the lock is held, and no writer can be.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for ReadGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.give_back(false);
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for ReadGuard<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}

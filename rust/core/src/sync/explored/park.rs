@@ -1,0 +1,96 @@
+//! Sleeping, waking, and waiting for a word.
+
+use super::super::Ordering;
+use super::context::{When, context};
+use super::step::Kind;
+use super::violation::rule;
+use super::words::AtomicU64;
+
+/// Erases how long a closure lives, for the scheduler that evaluates it while its owner waits.
+fn erase<'a, F: ?Sized>(closure: *const (dyn Fn() -> bool + 'a)) -> *const (dyn Fn() -> bool + 'static)
+where
+    F: 'a,
+{
+    // SAFETY: same layout; a raw pointer carries no promise about the lifetime. Whoever
+    // dereferences it proves that the closure still lives.
+    unsafe { std::mem::transmute(closure) }
+}
+
+/// Sleeps on `word` until unparked, if `validate` still holds once queued. Two steps: falling
+/// asleep (`validate` and queueing are one) and waking. Never wakes for no reason.
+pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
+    let Some(context) = context() else {
+        if validate() {
+            super::broken(rule::DEADLOCK, format_args!("sleeps outside of a schedule"));
+        }
+        return;
+    };
+    let address = std::ptr::from_ref(word).addr();
+    context.check_sleep();
+    let is_step = context.step(Kind::Park, address);
+    if !context.within(&validate) {
+        return;
+    }
+    let me = context.current();
+    let thread = context.thread();
+    thread.woken.set(false);
+    if is_step {
+        context.sleepers.borrow_mut().push((address, me));
+        thread.reason.set(Some(erase::<()>(&validate)));
+    }
+    // Where nobody can be switched to, this says so.
+    context.step_when(Kind::Wake, address, When::Woken(me));
+    thread.reason.set(None);
+}
+
+/// Wakes the longest sleeper on `word`; `before_wake(unparked, more)` is part of the step.
+pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
+    let Some(context) = context() else { return before_wake(false, false) };
+    let address = std::ptr::from_ref(word).addr();
+    context.step(Kind::Unpark, address);
+    let mut sleepers = context.sleepers.borrow_mut();
+    let first = sleepers.iter().position(|&(on, _)| on == address);
+    let woken = first.map(|place| sleepers.remove(place).1);
+    let more = sleepers.iter().any(|&(on, _)| on == address);
+    drop(sleepers);
+    context.within(|| before_wake(woken.is_some(), more));
+    if let Some(sleeper) = woken {
+        context.wakes(sleeper);
+        context.threads[sleeper].woken.set(true);
+    }
+}
+
+/// Wakes every sleeper on `word`.
+pub fn unpark_all(word: &AtomicU64) {
+    let Some(context) = context() else { return };
+    let address = std::ptr::from_ref(word).addr();
+    context.step(Kind::Unpark, address);
+    let mut sleepers = context.sleepers.borrow_mut();
+    sleepers.retain(|&(on, sleeper)| {
+        if on == address {
+            context.wakes(sleeper);
+            context.threads[sleeper].woken.set(true);
+        }
+        on != address
+    });
+}
+
+/// Waits until `cond(word)` holds and returns the value that satisfied it, acquired. One step,
+/// however long the wait.
+pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
+    let Some(context) = context() else {
+        let value = word.load(Ordering::Acquire);
+        if !cond(value) {
+            super::broken(rule::DEADLOCK, format_args!("waits outside of a schedule"));
+        }
+        return value;
+    };
+    let condition: *const (dyn Fn(u64) -> bool + '_) = &cond;
+    // SAFETY: same layout; the scheduler evaluates the condition only while this call waits.
+    let condition: *const (dyn Fn(u64) -> bool + 'static) = unsafe { std::mem::transmute(condition) };
+    context.step_when(Kind::Wait, std::ptr::from_ref(word).addr(), When::Holds(word.word(), condition));
+    let value = word.word().load(Ordering::Relaxed);
+    context.loaded(word.stamp(), Ordering::Acquire);
+    context.values(value, value);
+    value
+}

@@ -1,0 +1,323 @@
+//! Atomics, plain data and statistics of the explored build.
+//!
+//! The values live in `std` atomics so that the types may be shared as the core's types must be;
+//! within an exploration, which is confined to one OS thread, they are read and written with
+//! relaxed accesses, and a read-modify-write is a read and a write. Outside, they act as usual.
+
+use super::super::Ordering;
+use super::context::{Context, context};
+use super::journal::{Home, Stamp};
+use super::step::Kind;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A fence: a step that orders what its thread knows.
+pub fn fence(order: Ordering) {
+    match context() {
+        None => std::sync::atomic::fence(order),
+        Some(context) => {
+            context.step(Kind::Fence, 0);
+            context.fenced(order);
+        }
+    }
+}
+
+macro_rules! atomic {
+    ($name:ident, $int:ty, $atomic:ident, $home:ident) => {
+        /// An atomic word whose every operation is a step.
+        #[derive(Default)]
+        pub struct $name {
+            value: std::sync::atomic::$atomic,
+            stamp: Stamp,
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.value.fmt(f)
+            }
+        }
+
+        #[allow(missing_docs, reason = "the methods are those of the standard atomic")]
+        impl $name {
+            pub const fn new(value: $int) -> Self {
+                $name { value: std::sync::atomic::$atomic::new(value), stamp: Stamp::new() }
+            }
+
+            #[inline]
+            fn address(&self) -> usize {
+                std::ptr::from_ref(self).addr()
+            }
+
+            #[inline]
+            fn home(&self, old: $int) -> (Home, u64) {
+                (Home::$home(&self.value), old.into())
+            }
+
+            /// The read-modify-write of an exploration.
+            #[inline]
+            fn modify(
+                &self,
+                context: &Context,
+                kind: Kind,
+                order: Ordering,
+                f: impl FnOnce($int) -> $int,
+            ) -> $int {
+                context.step(kind, self.address());
+                let old = self.value.load(Relaxed);
+                context.modified(&self.stamp, || self.home(old), order);
+                let new = f(old);
+                self.value.store(new, Relaxed);
+                context.values(old.into(), new.into());
+                old
+            }
+
+            #[inline]
+            pub fn load(&self, order: Ordering) -> $int {
+                let Some(context) = context() else { return self.value.load(order) };
+                context.step(Kind::Load, self.address());
+                let value = self.value.load(Relaxed);
+                context.loaded(&self.stamp, order);
+                context.values(value.into(), value.into());
+                value
+            }
+
+            #[inline]
+            pub fn store(&self, value: $int, order: Ordering) {
+                let Some(context) = context() else { return self.value.store(value, order) };
+                context.step(Kind::Store, self.address());
+                let old = self.value.load(Relaxed);
+                context.stored(&self.stamp, || self.home(old), order);
+                self.value.store(value, Relaxed);
+                context.values(old.into(), value.into());
+            }
+
+            #[inline]
+            pub fn swap(&self, value: $int, order: Ordering) -> $int {
+                let Some(context) = context() else { return self.value.swap(value, order) };
+                self.modify(context, Kind::Swap, order, |_| value)
+            }
+
+            #[inline]
+            pub fn compare_exchange(
+                &self,
+                old: $int,
+                new: $int,
+                ok: Ordering,
+                err: Ordering,
+            ) -> Result<$int, $int> {
+                let Some(context) = context() else {
+                    return self.value.compare_exchange(old, new, ok, err);
+                };
+                context.step(Kind::Cas, self.address());
+                let found = self.value.load(Relaxed);
+                if found == old {
+                    context.modified(&self.stamp, || self.home(found), ok);
+                    self.value.store(new, Relaxed);
+                    context.values(found.into(), new.into());
+                    Ok(found)
+                } else {
+                    context.loaded(&self.stamp, err);
+                    context.values(found.into(), found.into());
+                    Err(found)
+                }
+            }
+
+            #[inline]
+            pub fn compare_exchange_weak(
+                &self,
+                old: $int,
+                new: $int,
+                ok: Ordering,
+                err: Ordering,
+            ) -> Result<$int, $int> {
+                match context() {
+                    Some(context) if context.fails_spuriously() => Err(self.load(err)),
+                    _ => self.compare_exchange(old, new, ok, err),
+                }
+            }
+
+            #[inline]
+            pub fn fetch_add(&self, n: $int, order: Ordering) -> $int {
+                let Some(context) = context() else { return self.value.fetch_add(n, order) };
+                self.modify(context, Kind::Add, order, |old| old.wrapping_add(n))
+            }
+
+            #[inline]
+            pub fn fetch_sub(&self, n: $int, order: Ordering) -> $int {
+                let Some(context) = context() else { return self.value.fetch_sub(n, order) };
+                self.modify(context, Kind::Add, order, |old| old.wrapping_sub(n))
+            }
+
+            #[inline]
+            pub fn fetch_or(&self, bits: $int, order: Ordering) -> $int {
+                let Some(context) = context() else { return self.value.fetch_or(bits, order) };
+                self.modify(context, Kind::Bits, order, |old| old | bits)
+            }
+
+            #[inline]
+            pub fn fetch_and(&self, bits: $int, order: Ordering) -> $int {
+                let Some(context) = context() else { return self.value.fetch_and(bits, order) };
+                self.modify(context, Kind::Bits, order, |old| old & bits)
+            }
+
+            #[inline]
+            pub fn get_mut(&mut self) -> &mut $int {
+                self.value.get_mut()
+            }
+        }
+
+        impl Drop for $name {
+            #[inline]
+            fn drop(&mut self) {
+                if let Some(context) = context() {
+                    context.journal.forget(&self.stamp);
+                }
+            }
+        }
+    };
+}
+
+atomic!(AtomicU64, u64, AtomicU64, U64);
+atomic!(AtomicU32, u32, AtomicU32, U32);
+
+impl AtomicU64 {
+    /// The word, for conditions that the scheduler evaluates.
+    #[inline]
+    pub(super) fn word(&self) -> &std::sync::atomic::AtomicU64 {
+        &self.value
+    }
+
+    #[inline]
+    pub(super) fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+}
+
+macro_rules! plain {
+    ($(#[$doc:meta])* $name:ident, $int:ty, $atomic:ident, $home:ident) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        pub struct $name {
+            value: std::sync::atomic::$atomic,
+            stamp: Stamp,
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.value.fmt(f)
+            }
+        }
+
+        impl $name {
+            /// A cell holding `value`.
+            pub const fn new(value: $int) -> Self {
+                $name { value: std::sync::atomic::$atomic::new(value), stamp: Stamp::new() }
+            }
+
+            #[inline]
+            fn home(&self) -> (Home, u64) {
+                (Home::$home(&self.value), self.value.load(Relaxed).into())
+            }
+
+            /// Reads under the protocol's protection: no step, but a race with a write is a
+            /// finding.
+            #[inline]
+            pub fn get(&self) -> $int {
+                if let Some(context) = context() {
+                    context.plain_read(&self.stamp, || self.home());
+                }
+                self.value.load(Relaxed)
+            }
+
+            /// Writes under the protocol's protection: no step, but a race is a finding.
+            #[inline]
+            pub fn set(&self, value: $int) {
+                if let Some(context) = context() {
+                    context.plain_write(&self.stamp, || self.home());
+                    context.attach(Kind::PlainWrite, std::ptr::from_ref(self).addr());
+                }
+                self.value.store(value, Relaxed)
+            }
+
+            /// Reads without protection: a step, as what it finds depends on the schedule; never
+            /// a finding.
+            #[inline]
+            pub fn peek(&self) -> $int {
+                let Some(context) = context() else { return self.value.load(Relaxed) };
+                context.step(Kind::Peek, std::ptr::from_ref(self).addr());
+                let value = self.value.load(Relaxed);
+                context.values(value.into(), value.into());
+                value
+            }
+        }
+
+        impl Drop for $name {
+            #[inline]
+            fn drop(&mut self) {
+                if let Some(context) = context() {
+                    context.journal.forget(&self.stamp);
+                }
+            }
+        }
+    };
+}
+
+plain!(
+    /// Four bytes of protocol-protected data.
+    PlainU32,
+    u32,
+    AtomicU32,
+    U32
+);
+plain!(
+    /// Eight bytes of protocol-protected data.
+    PlainU64,
+    u64,
+    AtomicU64,
+    U64
+);
+
+/// A statistic: no step, no synchronisation; put back after a schedule like everything else.
+#[derive(Default)]
+pub struct Stat {
+    value: std::sync::atomic::AtomicI64,
+    stamp: Stamp,
+}
+
+impl std::fmt::Debug for Stat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl Stat {
+    /// Starts at zero.
+    pub const fn new() -> Self {
+        Stat { value: std::sync::atomic::AtomicI64::new(0), stamp: Stamp::new() }
+    }
+
+    /// Adds `n`, which may be negative.
+    #[inline]
+    pub fn add(&self, n: i64) {
+        if let Some(context) = context() {
+            let old = self.value.load(Relaxed);
+            context.entry(&self.stamp, || (Home::I64(&self.value), old as u64));
+        }
+        // Relaxed: a statistic orders nothing.
+        self.value.fetch_add(n, Relaxed);
+    }
+
+    /// The value; exact when nobody is adding.
+    #[inline]
+    pub fn get(&self) -> i64 {
+        self.value.load(Relaxed)
+    }
+}
+
+impl Drop for Stat {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(context) = context() {
+            context.journal.forget(&self.stamp);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The structure whose mutations only the counting build counts.
+
+use super::ops::Kind;
+use std::marker::PhantomData;
+
+/// A structure whose mutations the counting build counts; here it is the structure itself.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Tallied<T, K>(T, PhantomData<K>);
+
+impl<T, K: Kind> Tallied<T, K> {
+    /// Wraps `value`.
+    pub const fn new(value: T) -> Self {
+        Tallied(value, PhantomData)
+    }
+
+    /// One counted mutation.
+    #[inline]
+    pub fn op(&mut self) -> &mut T {
+        &mut self.0
+    }
+
+    /// A look, not counted.
+    #[inline]
+    pub fn look(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Clone, K> Clone for Tallied<T, K> {
+    fn clone(&self) -> Self {
+        Tallied(self.0.clone(), PhantomData)
+    }
+}

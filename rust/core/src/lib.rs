@@ -2,6 +2,20 @@
 
 #![deny(unsafe_code)]
 
+pub mod alloc;
+pub mod error;
 pub mod load;
 pub mod program;
+pub mod lru;
+pub mod machine;
+pub mod map;
+#[allow(unsafe_code, reason = "reserves memory and copies pages; every block carries its proof")]
+pub mod memory;
+pub mod migrate;
+pub mod movable;
+pub mod owner;
+pub mod page;
+pub mod profile;
+pub mod release;
+pub mod stat;
 pub mod sync;

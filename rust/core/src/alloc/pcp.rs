@@ -1,0 +1,67 @@
+//! A CPU's free frames of one node.
+
+use crate::page::Pfn;
+use arrayvec::ArrayVec;
+
+/// Most frames an array can hold.
+const CAPACITY: usize = 64;
+
+/// Free frames, last in first out. An array of numbers rather than a list through the records: the
+/// records stay cold until a frame is used.
+#[derive(Clone, Debug)]
+pub struct Pcp {
+    frames: ArrayVec<Pfn, CAPACITY>,
+    /// Frames moved at once between here and the buddy lists.
+    batch: usize,
+}
+
+impl Pcp {
+    /// An empty array for a node of `frames` frames: small nodes get small batches, so that the
+    /// arrays cannot hide much of them.
+    pub fn for_node(frames: u32) -> Pcp {
+        Pcp { frames: ArrayVec::new(), batch: (frames as usize / 64).clamp(1, CAPACITY / 2 - 1) }
+    }
+
+    /// Frames held.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Nothing held?
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The frames held; for audits.
+    pub fn frames(&self) -> &[Pfn] {
+        &self.frames
+    }
+
+    /// Takes one; `refill(want, into)` is called when there is none.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        refill: impl FnOnce(usize, &mut ArrayVec<Pfn, CAPACITY>),
+    ) -> Option<Pfn> {
+        if self.frames.is_empty() {
+            refill(self.batch, &mut self.frames);
+        }
+        self.frames.pop()
+    }
+
+    /// Gives one; `flush` gets the oldest batch when the array is full.
+    #[inline]
+    pub(super) fn give(&mut self, pfn: Pfn, flush: impl FnOnce(arrayvec::Drain<'_, Pfn, CAPACITY>)) {
+        if self.frames.len() >= 2 * self.batch {
+            flush(self.frames.drain(..self.batch));
+        }
+        self.frames.push(pfn);
+    }
+
+    /// Gives everything to `flush`.
+    pub(super) fn flush(&mut self, flush: impl FnOnce(arrayvec::Drain<'_, Pfn, CAPACITY>)) {
+        if !self.frames.is_empty() {
+            flush(self.frames.drain(..));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What can go wrong, as the kernel numbers it, with the state that was found.
+
+use crate::page::Pfn;
+use std::fmt;
+
+/// An errno as the kernel returns it (positive here; statuses are negative).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Errno(pub i32);
+
+macro_rules! errnos {
+    ($($name:ident = $value:literal, $text:literal;)*) => {
+        impl Errno {
+            $(#[doc = $text] pub const $name: Errno = Errno($value);)*
+
+            /// The symbolic name, e.g. `EBUSY`; `None` for a number the core never returns.
+            pub fn name(self) -> Option<&'static str> {
+                match self.0 { $($value => Some(stringify!($name)),)* _ => None }
+            }
+
+            /// The short description of the C library.
+            pub fn text(self) -> &'static str {
+                match self.0 { $($value => $text,)* _ => "Unknown error" }
+            }
+
+            /// The number for a symbolic name.
+            pub fn from_name(name: &str) -> Option<Errno> {
+                match name { $(stringify!($name) => Some(Errno($value)),)* _ => None }
+            }
+        }
+    };
+}
+
+errnos! {
+    EPERM = 1, "Operation not permitted";
+    ENOENT = 2, "No such file or directory";
+    ESRCH = 3, "No such process";
+    EINTR = 4, "Interrupted system call";
+    EIO = 5, "Input/output error";
+    ENXIO = 6, "No such device or address";
+    E2BIG = 7, "Argument list too long";
+    EBADF = 9, "Bad file descriptor";
+    EAGAIN = 11, "Resource temporarily unavailable";
+    ENOMEM = 12, "Cannot allocate memory";
+    EACCES = 13, "Permission denied";
+    EFAULT = 14, "Bad address";
+    EBUSY = 16, "Device or resource busy";
+    EEXIST = 17, "File exists";
+    ENODEV = 19, "No such device";
+    EINVAL = 22, "Invalid argument";
+    ENOSPC = 28, "No space left on device";
+    ERANGE = 34, "Numerical result out of range";
+    ENOSYS = 38, "Function not implemented";
+    EOVERFLOW = 75, "Value too large for defined data type";
+    EOPNOTSUPP = 95, "Operation not supported";
+    ECANCELED = 125, "Operation canceled";
+    EHWPOISON = 133, "Memory page has hardware error";
+}
+
+impl Errno {
+    /// The value as a per-page status: a negative number.
+    pub const fn status(self) -> i32 {
+        -self.0
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{name} ({})", self.text()),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "Errno({})", self.0),
+        }
+    }
+}
+
+/// An operation that failed as the kernel fails it, and the state that made it fail.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{errno}: {why}")]
+pub struct Error {
+    /// What the system call would return.
+    pub errno: Errno,
+    /// The page concerned, where one is.
+    pub pfn: Option<Pfn>,
+    /// The state found.
+    pub why: Why,
+}
+
+/// The state that made an operation fail.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// The reference count is not what the operation may replace.
+    #[error("the page has {count} references where {expected} were expected")]
+    Count {
+        /// References found.
+        count: u32,
+        /// References that the operation can account for.
+        expected: u32,
+    },
+    /// The count is zero: the page is free or frozen.
+    #[error("the page has no references: it is free or frozen")]
+    NoReference,
+    /// One more reference would reach the guard.
+    #[error("the reference count is at its limit ({count})")]
+    CountLimit {
+        /// References found.
+        count: u32,
+    },
+    /// The page lock is held.
+    #[error("the page is locked")]
+    Locked,
+    /// Not on an LRU list: in a batch, isolated, or never on one.
+    #[error("the page is not on an LRU list (flags {0})")]
+    NotOnLru(String),
+    /// No frame to be had.
+    #[error("node {node} has no free block of order {order}")]
+    NoFrame {
+        /// The node asked.
+        node: u8,
+        /// The order asked for.
+        order: u8,
+    },
+    /// Anything else, in words.
+    #[error("{0}")]
+    State(String),
+}
+
+impl Error {
+    /// An error about `pfn`.
+    pub fn at(errno: Errno, pfn: Pfn, why: Why) -> Error {
+        Error { errno, pfn: Some(pfn), why }
+    }
+
+    /// An error about no page in particular.
+    pub fn new(errno: Errno, why: impl Into<String>) -> Error {
+        Error { errno, pfn: None, why: Why::State(why.into()) }
+    }
+}
+
+/// The core's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,171 @@
+//! LRU lists, per-CPU batches, isolation and putback (lifecycle 5).
+//!
+//! # A page's way
+//!
+//! ```text
+//!                 lru_add: +1 (batch)         drain: LRU set, -1
+//!   allocated  -----------------------> batch --------------------> on a list
+//!                                                                    |   ^
+//!                                     claim: LRU cleared, +1 (token) |   | putback: through a batch,
+//!                                                                    v   | then -1 (token)
+//!                                                                  isolated
+//! ```
+//!
+//! The list itself holds no reference. The *last put* of a page that is on a list unlinks it under
+//! the lruvec lock; so nobody may put under that lock.
+//!
+//! # What can go wrong
+//!
+//! * Two isolators: `LRU` is cleared by one atomic, the loser backs off (lifecycle 3.4).
+//! * A page in the add batch has `LRU` clear and one reference more than its owner knows:
+//!   isolation fails, migration's expected count does not match, until somebody drains.
+//! * Isolation against the last put: the reference is taken before `LRU` is cleared, so that a page
+//!   whose count is zero is always unlinked by whoever brought it there.
+
+mod batch;
+mod lruvec;
+
+pub use batch::{Batches, PAGEVEC_MAX};
+pub use lruvec::{Lruvec, LruList};
+
+use crate::error::{Errno, Error, Result, Why};
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn, Word};
+use crate::release::Release;
+use crate::stat::NodeItem;
+use crate::sync::{Ordering, broken};
+
+impl<R: Release> Machine<R> {
+    /// Queues a page that is on no list for its LRU list (`lru_cache_add`). The caller holds a
+    /// reference; the batch takes one of its own.
+    #[inline]
+    pub fn lru_add(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        page.get(pfn);
+        let at_once = page.order() > 0
+            // Acquire pairs with the release in `lru_cache_disable`: whoever sees batches on was counted
+            // before the disabler's drain.
+            || self.lru_disabled.load(Ordering::Acquire) > 0;
+        let mut batches = self.cpus[self.cpu()].batches.lock();
+        let full = batches.push(pfn, self.profile.pagevec as usize);
+        if full || at_once {
+            let pages = batches.take_all();
+            self.lru_insert(&pages);
+            drop(batches);
+            self.put_all(&pages);
+        }
+    }
+
+    /// Puts the pages of an add batch on their lists. The batch lock is held, so that a drainer that
+    /// got it afterwards finds nothing in flight.
+    fn lru_insert(&self, pages: &[Pfn]) {
+        for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
+            let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
+            for &pfn in run {
+                lruvec.add(&self.frames, pfn);
+            }
+        }
+    }
+
+    /// Drains one CPU's batches (`lru_add_drain_cpu`).
+    pub fn lru_drain_cpu(&self, cpu: usize) {
+        let mut batches = self.cpus[cpu].batches.lock();
+        if batches.is_empty() {
+            return;
+        }
+        let pages = batches.take_all();
+        self.lru_insert(&pages);
+        drop(batches);
+        // After the locks: a put here may be the last one and needs the lruvec lock itself.
+        self.put_all(&pages);
+    }
+
+    /// Drains the calling thread's CPU (`lru_add_drain`).
+    pub fn lru_drain_local(&self) {
+        self.lru_drain_cpu(self.cpu());
+    }
+
+    /// Drains every CPU (`lru_add_drain_all`). Takes the batches directly; no CPU's thread is
+    /// waited for.
+    pub fn lru_drain_all(&self) {
+        for cpu in 0..self.cpus.len() {
+            self.lru_drain_cpu(cpu);
+        }
+    }
+
+    /// From now on every queued page goes to its list at once; everything queued is drained
+    /// (`lru_cache_disable`). Nests; each call needs a [`Machine::lru_cache_enable`].
+    pub fn lru_cache_disable(&self) {
+        // AcqRel pairs with the Acquire in `lru_add`. A page queued by a thread that still saw batches on
+        // was queued under its batch lock, which the drain below takes afterwards.
+        self.lru_disabled.fetch_add(1, Ordering::AcqRel);
+        self.lru_drain_all();
+    }
+
+    /// Ends one [`Machine::lru_cache_disable`].
+    pub fn lru_cache_enable(&self) {
+        // Release: pairs with the Acquire in `lru_add`; nothing else hangs on it.
+        if self.lru_disabled.fetch_sub(1, Ordering::Release) == 0 {
+            broken("lru_cache_enable without disable", format_args!("counter below zero"));
+        }
+    }
+
+    /// Takes a page off its list (`folio_isolate_lru`). The caller holds a reference; on success the
+    /// isolation holds another one. Does not touch `nr_isolated_*`: see [`Machine::isolate`].
+    #[inline]
+    pub fn isolate_lru_page(&self, pfn: Pfn) -> bool {
+        if !R::claim(&self.frames[pfn], pfn) {
+            return false;
+        }
+        let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
+        lruvec.remove(&self.frames, pfn);
+        true
+    }
+
+    /// Isolates and counts it in `nr_isolated_*`, as the callers of migration do. `EBUSY` if the page
+    /// is not on a list.
+    pub fn isolate(&self, pfn: Pfn) -> Result<()> {
+        if !self.isolate_lru_page(pfn) {
+            let flags = self.frames[pfn].flags();
+            return Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(flags.to_string())));
+        }
+        self.count_isolated(pfn, 1);
+        Ok(())
+    }
+
+    /// Adds `sign` × the page's size to its node's `nr_isolated_*`. The class is judged by the current
+    /// `SWAPBACKED`, so this is called before the page can change it or be freed.
+    #[inline]
+    pub(crate) fn count_isolated(&self, pfn: Pfn, sign: i64) {
+        let page = &self.frames[pfn];
+        let item = match page.word().has(Flags::SWAPBACKED) {
+            true => NodeItem::IsolatedAnon,
+            false => NodeItem::IsolatedFile,
+        };
+        self.stats.node(self.node_of(pfn), item, sign << page.order());
+    }
+
+    /// Gives an isolated page back to its list, through a batch, and drops the isolation reference
+    /// (`putback_lru_page`).
+    #[inline]
+    pub fn putback_lru_page(&self, pfn: Pfn) {
+        self.lru_add(pfn);
+        self.put(pfn);
+    }
+
+    /// Ends an isolation by [`Machine::isolate`] without a migration.
+    pub fn putback(&self, pfn: Pfn) {
+        self.count_isolated(pfn, -1);
+        self.putback_lru_page(pfn);
+    }
+
+    /// Unlinks a page whose count has reached zero while it was on a list.
+    #[inline]
+    pub(crate) fn lru_unlink_dead(&self, pfn: Pfn, word: Word) {
+        if word.has(Flags::LRU) {
+            let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
+            lruvec.remove(&self.frames, pfn);
+            self.frames[pfn].clear(Flags::LRU | Flags::ACTIVE | Flags::UNEVICTABLE);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A machine: nodes, CPUs, page records, counters. The rooms add their verbs to it.
+
+use crate::alloc::{Pcp, Zone};
+use crate::error::{Errno, Error, Result};
+use crate::lru::{Batches, Lruvec};
+use crate::map::Tlb;
+use crate::memory::Memory;
+use crate::owner::Owners;
+use crate::page::{Frames, PAGE_SIZE, Page, Pfn};
+use crate::profile::Profile;
+use crate::release::Release;
+use crate::stat::Stats;
+use crate::sync::{AtomicU32, Lock, LockClass, MAX_THREADS, Ordering, thread_slot};
+use crossbeam_utils::CachePadded;
+
+/// Nodes a machine can have.
+pub const MAX_NODES: usize = 8;
+/// CPUs a machine can have.
+pub const MAX_CPUS: usize = 64;
+/// Frames a machine can have: what a frame number and the links can name.
+pub const MAX_FRAMES: u64 = 1 << 28;
+
+/// One node's size and, for reports, its latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Page frames.
+    pub frames: u32,
+    /// Modelled access time in nanoseconds; both nodes are this host's DRAM, so reports multiply.
+    pub latency_ns: u32,
+}
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The nodes, fastest first.
+    pub nodes: Vec<NodeConfig>,
+    /// Per-CPU contexts.
+    pub cpus: usize,
+    /// Real bytes, or records only.
+    pub backed: bool,
+    /// Which kernel this is.
+    pub profile: Profile,
+    /// Owner slots reserved (address spaces' reverse maps, files, drivers).
+    pub owners: usize,
+}
+
+impl Config {
+    /// Equal nodes of `frames` frames, backed, two CPUs, the default profile.
+    pub fn new(nodes: usize, frames: u32) -> Config {
+        Config {
+            nodes: vec![NodeConfig { frames, latency_ns: 100 }; nodes],
+            cpus: 2,
+            backed: true,
+            profile: Profile::default(),
+            owners: 1 << 16,
+        }
+    }
+}
+
+/// A NUMA node: a range of frames with its allocator and its LRU lists.
+#[derive(Debug)]
+pub struct Node {
+    /// First frame.
+    pub base: Pfn,
+    /// Number of frames.
+    pub frames: u32,
+    /// Modelled access time.
+    pub latency_ns: u32,
+    pub(crate) zone: CachePadded<Lock<Zone>>,
+    pub(crate) lruvec: CachePadded<Lock<Lruvec>>,
+}
+
+/// A per-CPU context. User space cannot disable preemption, so each part has a lock; several
+/// threads may share a CPU.
+#[derive(Debug)]
+pub struct Cpu {
+    pub(crate) batches: CachePadded<Lock<Batches>>,
+    /// Free frames, by node.
+    pub(crate) pcp: Box<[CachePadded<Lock<Pcp>>]>,
+}
+
+/// The whole: see the fields. `R` is the release design, the one compile-time choice.
+pub struct Machine<R: Release> {
+    pub(crate) profile: Profile,
+    pub(crate) frames: Frames,
+    pub(crate) memory: Memory,
+    pub(crate) nodes: Box<[Node]>,
+    pub(crate) cpus: Box<[CachePadded<Cpu>]>,
+    pub(crate) owners: Owners<R>,
+    pub(crate) tlb: Tlb,
+    pub(crate) stats: Stats,
+    /// Who keeps the LRU batches disabled.
+    pub(crate) lru_disabled: CachePadded<AtomicU32>,
+    /// CPU + 1 of each thread slot, 0 while none is chosen.
+    bindings: Box<[AtomicU32; MAX_THREADS]>,
+    /// Threads that were given a CPU by order of arrival.
+    arrivals: AtomicU32,
+    /// What the design keeps a machine.
+    pub(crate) design: R::State,
+}
+
+impl<R: Release> Machine<R> {
+    /// Builds a machine. Costs address space; frames cost memory when they are used.
+    ///
+    /// `EINVAL` with the reason if the configuration makes no sense; `ENOMEM` if the host refuses.
+    pub fn new(config: &Config) -> Result<Machine<R>> {
+        let invalid = |why: String| Err(Error::new(Errno::EINVAL, why));
+        if !(1..=MAX_NODES).contains(&config.nodes.len()) {
+            return invalid(format!("a machine has 1 to {MAX_NODES} nodes, not {}", config.nodes.len()));
+        }
+        if !(1..=MAX_CPUS).contains(&config.cpus) {
+            return invalid(format!("a machine has 1 to {MAX_CPUS} CPUs, not {}", config.cpus));
+        }
+        if let Some(empty) = config.nodes.iter().position(|node| node.frames == 0) {
+            return invalid(format!("node {empty} has no frames"));
+        }
+        let total: u64 = config.nodes.iter().map(|node| u64::from(node.frames)).sum();
+        if total > MAX_FRAMES {
+            return invalid(format!(
+                "{total} frames are more than the {MAX_FRAMES} ({} GiB) a machine can have",
+                MAX_FRAMES * PAGE_SIZE as u64 >> 30
+            ));
+        }
+        if config.profile.release != R::DESIGN {
+            return invalid(format!(
+                "the profile asks for release design {}, this machine is built for {}",
+                config.profile.release,
+                R::DESIGN
+            ));
+        }
+        let mut base = Pfn(0);
+        let nodes = config.nodes.iter().map(|node| {
+            let first = base;
+            base = base.plus(node.frames);
+            Node {
+                base: first,
+                frames: node.frames,
+                latency_ns: node.latency_ns,
+                zone: CachePadded::new(Lock::new(LockClass::Zone, Zone::new(first, node.frames))),
+                lruvec: CachePadded::new(Lock::new(LockClass::Lruvec, Lruvec::default())),
+            }
+        });
+        let nodes: Box<[Node]> = nodes.collect();
+        let pcp = |node: &Node| CachePadded::new(Lock::new(LockClass::Pcp, Pcp::for_node(node.frames)));
+        let cpu = || {
+            CachePadded::new(Cpu {
+                batches: CachePadded::new(Lock::new(LockClass::Batch, Batches::default())),
+                pcp: nodes.iter().map(pcp).collect(),
+            })
+        };
+        let memory = match config.backed {
+            true => Memory::backed(total as u32)?,
+            false => Memory::unbacked(),
+        };
+        Ok(Machine {
+            profile: config.profile.clone(),
+            frames: Frames::new(total as u32)?,
+            memory,
+            cpus: (0..config.cpus).map(|_| cpu()).collect(),
+            owners: Owners::new(config.owners)?,
+            tlb: Tlb::new(),
+            stats: Stats::new(nodes.len()),
+            nodes,
+            lru_disabled: CachePadded::new(AtomicU32::new(0)),
+            bindings: Box::new([const { AtomicU32::new(0) }; MAX_THREADS]),
+            arrivals: AtomicU32::new(0),
+            design: R::State::default(),
+        })
+    }
+
+    /// The machine's choices.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Number of CPUs.
+    pub fn cpu_count(&self) -> usize {
+        self.cpus.len()
+    }
+
+    /// All frames' records.
+    pub fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
+    /// All frames' bytes.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// A frame's record; `EINVAL` for a number outside the machine.
+    pub fn page(&self, pfn: Pfn) -> Result<&Page> {
+        self.frames.get(pfn).ok_or_else(|| Error::new(Errno::EINVAL, format!("no frame {pfn}")))
+    }
+
+    /// The node of a frame.
+    #[inline]
+    pub fn node_of(&self, pfn: Pfn) -> usize {
+        // Few nodes: a scan is faster than a table, and the bases stay in one cache line's reach.
+        self.nodes.iter().rposition(|node| node.base <= pfn).expect("node 0 starts at frame 0")
+    }
+
+    /// The CPU of the calling thread: bound, or by order of arrival.
+    #[inline]
+    pub fn cpu(&self) -> usize {
+        // Relaxed: only the thread that holds the slot reads or writes its entry.
+        match self.bindings[thread_slot()].load(Ordering::Relaxed) {
+            0 => self.arrive(),
+            bound => bound as usize - 1,
+        }
+    }
+
+    #[cold]
+    fn arrive(&self) -> usize {
+        // Relaxed: a ticket; it orders nothing.
+        let cpu = self.arrivals.fetch_add(1, Ordering::Relaxed) as usize % self.cpus.len();
+        self.bind_cpu(Some(cpu));
+        cpu
+    }
+
+    /// Binds the calling thread to a CPU, or (`None`) lets the next use choose again. Returns the
+    /// former binding.
+    pub fn bind_cpu(&self, cpu: Option<usize>) -> Option<usize> {
+        debug_assert!(cpu.is_none_or(|cpu| cpu < self.cpus.len()));
+        let entry = &self.bindings[thread_slot()];
+        // Relaxed: as in `cpu`.
+        let old = entry.load(Ordering::Relaxed);
+        entry.store(cpu.map_or(0, |cpu| cpu as u32 + 1), Ordering::Relaxed);
+        (old as usize).checked_sub(1)
+    }
+}

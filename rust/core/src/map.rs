@@ -1,0 +1,9 @@
+//! Address spaces, page tables, reverse maps and the TLB.
+
+mod area;
+mod pte;
+mod tlb;
+
+pub use area::{Area, AreaKind, EntryGuard};
+pub use pte::{Entry, Pte};
+pub use tlb::{Section, Tlb};

@@ -1,0 +1,164 @@
+//! An area: a range of an address space with its page table.
+//!
+//! Each area has its own table, reserved when it is mapped and committed as it is used: an access
+//! finds its entry without a lock, and no table is ever freed under a walker, because whoever
+//! walks holds the area.
+
+use super::Pte;
+use crate::error::Result;
+use crate::memory::Table;
+use crate::owner::OwnerId;
+use crate::page::Pfn;
+use crate::sync::{AtomicU64, LockClass, Ordering, acquired, released, spin_until};
+
+/// What an area maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AreaKind {
+    /// Private anonymous memory.
+    Anon,
+}
+
+/// A mapped range. Shared by its address space and by the reverse map of its owner.
+#[derive(Debug)]
+pub struct Area {
+    /// Number of the address space that the area belongs to, for messages and audits.
+    pub space: u32,
+    /// Number of its first page in that space.
+    pub first: u64,
+    /// What it maps.
+    pub kind: AreaKind,
+    /// The anonymous lineage: this area, its parents and children by fork.
+    pub anon: OwnerId,
+    entries: Table<AtomicU64>,
+}
+
+impl Area {
+    /// An area of `pages` empty entries.
+    pub fn new(space: u32, first: u64, pages: u32, kind: AreaKind, anon: OwnerId) -> Result<Area> {
+        Ok(Area { space, first, kind, anon, entries: Table::zeroed(pages as usize)? })
+    }
+
+    /// Pages in the area.
+    pub fn pages(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// The entry as a walker without a lock sees it: what the access path uses inside a TLB section.
+    #[inline]
+    pub fn look(&self, index: u32) -> Pte {
+        // Acquire pairs with the Release that published the entry: the page's content and fields are
+        // visible through it.
+        Pte(self.entries[index as usize].load(Ordering::Acquire))
+    }
+
+    /// Sets accessed and dirty bits in an entry that still is `seen`; false if it changed. What
+    /// hardware does while it walks.
+    #[inline]
+    pub fn touch(&self, index: u32, seen: Pte, bits: u64) -> bool {
+        if seen.has(bits) {
+            return true;
+        }
+        // Relaxed: the bits are advice; whoever unmaps reads them with the swap that ends the entry.
+        self.entries[index as usize]
+            .compare_exchange(seen.0, seen.0 | bits, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Takes the lock of one entry (`pte_offset_map_lock`).
+    #[inline]
+    pub fn lock(&self, index: u32) -> EntryGuard<'_> {
+        let entry = &self.entries[index as usize];
+        let mut seen = entry.load(Ordering::Relaxed);
+        loop {
+            if seen & Pte::LOCK != 0 {
+                seen = spin_until(entry, |value| value & Pte::LOCK == 0);
+            }
+            // Acquire pairs with the Release of `EntryGuard`'s end.
+            match entry.compare_exchange_weak(
+                seen,
+                seen | Pte::LOCK,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        acquired(LockClass::PageTable, std::ptr::from_ref(entry).addr(), false);
+        EntryGuard { entry, pte: Pte(seen) }
+    }
+
+    /// Where the entry for `page` of the anonymous lineage would be, if it maps `pfn` in any form.
+    #[inline]
+    pub fn lock_if_maps(&self, index: u32, wanted: impl Fn(Pte) -> bool) -> Option<EntryGuard<'_>> {
+        if index >= self.pages() || !wanted(self.look(index).unlocked()) {
+            return None;
+        }
+        let guard = self.lock(index);
+        wanted(guard.pte()).then_some(guard)
+    }
+
+    /// Frames mapped by present entries, with their index; for audits at quiet moments.
+    pub fn mapped(&self) -> impl Iterator<Item = (u32, Pte)> + '_ {
+        (0..self.pages()).map(|index| (index, self.look(index))).filter(|(_, pte)| *pte != Pte::NONE)
+    }
+}
+
+/// Proof that an entry's lock is held; gives it back when dropped.
+#[derive(Debug)]
+pub struct EntryGuard<'a> {
+    entry: &'a AtomicU64,
+    pte: Pte,
+}
+
+impl EntryGuard<'_> {
+    /// The entry as it was when the lock was taken. A present entry may have become young or dirty
+    /// since.
+    #[inline]
+    pub fn pte(&self) -> Pte {
+        self.pte
+    }
+
+    /// Replaces the entry, keeping the lock, and returns the old one with its final accessed and
+    /// dirty bits. After a present entry is replaced a flush is due before its frame may be touched.
+    #[inline]
+    pub fn replace(&mut self, new: Pte) -> Pte {
+        // AcqRel: Release publishes what the new entry leads to (pairs with `Area::look`); Acquire sees
+        // the accessed and dirty bits that accesses set.
+        let old = self.entry.swap(new.0 | Pte::LOCK, Ordering::AcqRel);
+        self.pte = new;
+        Pte(old).unlocked()
+    }
+
+    /// Replaces the entry and gives the lock back in one step; returns the old entry.
+    #[inline]
+    pub fn finish(self, new: Pte) -> Pte {
+        released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
+        // AcqRel: as in `replace`; Release also pairs with the next holder's Acquire.
+        let old = self.entry.swap(new.0, Ordering::AcqRel);
+        std::mem::forget(self);
+        Pte(old).unlocked()
+    }
+}
+
+impl Drop for EntryGuard<'_> {
+    fn drop(&mut self) {
+        released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
+        // Release pairs with the Acquire in `Area::lock`. Only the lock bit: accesses may have set others.
+        self.entry.fetch_and(!Pte::LOCK, Ordering::Release);
+    }
+}
+
+impl Pte {
+    /// Is this a present mapping of `pfn`?
+    #[inline]
+    pub fn maps(self, wanted: Pfn) -> bool {
+        matches!(self.entry(), super::Entry::Present { pfn, zero: false } if pfn == wanted)
+    }
+
+    /// Is this a migration entry for `pfn`?
+    #[inline]
+    pub fn migrates(self, wanted: Pfn) -> bool {
+        matches!(self.entry(), super::Entry::Migration { pfn } if pfn == wanted)
+    }
+}

@@ -1,0 +1,175 @@
+//! Reserved, lazily committed address space.
+
+use crate::error::{Errno, Error, Result};
+use crate::page::{PAGE_SIZE, Page, Pfn};
+use crate::sync::{AtomicU64, Ordering};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// A reservation of zeroed memory, committed by the host kernel page by page on first touch.
+#[derive(Debug)]
+struct Reservation {
+    base: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: a reservation is plain memory owned by this value; who may access which part when is
+// decided by `Table` and `Memory`.
+unsafe impl Send for Reservation {}
+// SAFETY: as above.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    fn new(bytes: usize) -> Result<Reservation> {
+        let bytes = bytes.max(PAGE_SIZE);
+        // SAFETY: an anonymous private mapping at an address of the host's choice touches no existing
+        // memory.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(Error::new(
+                Errno::ENOMEM,
+                format!("the host refuses to reserve {bytes} bytes; use smaller nodes"),
+            ));
+        }
+        Ok(Reservation { base: NonNull::new(base.cast()).expect("mmap gives no null"), bytes })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: the range came from `mmap` in `new` and nobody can reach it any more: every
+        // reference into it borrows from the owner of this value.
+        unsafe {
+            libc::munmap(self.base.as_ptr().cast(), self.bytes);
+        }
+    }
+}
+
+/// Types for which all-zero bytes are a valid value and that need no drop.
+///
+/// # Safety
+/// Both must hold.
+pub unsafe trait Zeroable {}
+
+// SAFETY: atomics of integers; zero is valid; nothing to drop.
+unsafe impl Zeroable for Page {}
+// SAFETY: as above.
+unsafe impl Zeroable for AtomicU64 {}
+
+/// A fixed array of zero-initialised values, committed when touched.
+#[derive(Debug)]
+pub struct Table<T> {
+    memory: Reservation,
+    len: usize,
+    _values: PhantomData<T>,
+}
+
+impl<T: Zeroable> Table<T> {
+    /// `len` zeroed values.
+    pub fn zeroed(len: usize) -> Result<Table<T>> {
+        let bytes = len
+            .checked_mul(size_of::<T>())
+            .ok_or_else(|| Error::new(Errno::ENOMEM, "the table does not fit an address space"))?;
+        Ok(Table { memory: Reservation::new(bytes)?, len, _values: PhantomData })
+    }
+
+    /// Starts loading a value into the cache.
+    #[inline]
+    pub fn prefetch(&self, index: usize) {
+        if let Some(value) = self.get(index) {
+            super::copy::prefetch(std::ptr::from_ref(value).cast());
+        }
+    }
+}
+
+impl<T: Zeroable> std::ops::Deref for Table<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the reservation is page-aligned, holds `len` values (checked in `zeroed`), is zeroed by
+        // the host and so initialised (`T: Zeroable`), and lives as long as `self`. Values are only ever
+        // shared: mutation goes through their atomics.
+        unsafe { std::slice::from_raw_parts(self.memory.base.as_ptr().cast(), self.len) }
+    }
+}
+
+/// The bytes of every frame of a backed machine, or nothing for an unbacked one.
+#[derive(Debug)]
+pub struct Memory(Option<Table<AtomicU64>>);
+
+const FRAME_WORDS: usize = super::WORDS;
+
+impl Memory {
+    /// Bytes for `frames` frames.
+    pub fn backed(frames: u32) -> Result<Memory> {
+        Ok(Memory(Some(Table::zeroed(frames as usize * FRAME_WORDS)?)))
+    }
+
+    /// Records only.
+    pub fn unbacked() -> Memory {
+        Memory(None)
+    }
+
+    /// Do frames have bytes?
+    #[inline]
+    pub fn is_backed(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The words of a frame; `None` on an unbacked machine.
+    #[inline]
+    pub fn frame(&self, pfn: Pfn) -> Option<&[AtomicU64]> {
+        let start = pfn.index() * FRAME_WORDS;
+        self.0.as_ref().map(|words| &words[start..start + FRAME_WORDS])
+    }
+
+    /// A user's load of one word. Zero on an unbacked machine.
+    #[inline]
+    pub fn load(&self, pfn: Pfn, word: usize) -> u64 {
+        // Relaxed: users' accesses race as on real hardware and order nothing.
+        self.frame(pfn).map_or(0, |frame| frame[word].load(Ordering::Relaxed))
+    }
+
+    /// A user's store of one word. Lost on an unbacked machine.
+    #[inline]
+    pub fn store(&self, pfn: Pfn, word: usize, value: u64) {
+        if let Some(frame) = self.frame(pfn) {
+            // Relaxed: as in `load`.
+            frame[word].store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Fills a frame that nobody else can reach with zeroes (a fresh anonymous page).
+    #[inline]
+    pub fn zero_page(&self, pfn: Pfn) {
+        if let Some(frame) = self.frame(pfn) {
+            super::copy::zero(frame);
+        }
+    }
+
+    /// Copies a whole frame; see the module for what the caller has proved.
+    #[inline]
+    pub fn copy_page(&self, from: Pfn, to: Pfn) {
+        if let (Some(from), Some(to)) = (self.frame(from), self.frame(to)) {
+            super::copy::copy(from, to);
+        }
+    }
+
+    /// Starts loading a frame that will be copied next.
+    #[inline]
+    pub fn prefetch_page(&self, pfn: Pfn) {
+        if let Some(frame) = self.frame(pfn) {
+            super::copy::prefetch_frame(frame);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Memory under the explorer: two words a frame, every user access a step, and the copy of a
+//! migration a pair of watched, non-atomic accesses that other accesses must not overlap.
+
+use super::WORDS;
+use crate::error::Result;
+use crate::page::Pfn;
+use crate::sync::{AtomicU64, Ordering, PlainU64};
+
+/// A fixed array of default values.
+#[derive(Debug)]
+pub struct Table<T>(Box<[T]>);
+
+impl<T: Default> Table<T> {
+    /// `len` default values.
+    pub fn zeroed(len: usize) -> Result<Table<T>> {
+        Ok(Table((0..len).map(|_| T::default()).collect()))
+    }
+
+    /// Nothing to load early here.
+    pub fn prefetch(&self, _index: usize) {}
+}
+
+impl<T> std::ops::Deref for Table<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+/// The words of every frame.
+#[derive(Debug)]
+pub struct Memory {
+    words: Box<[AtomicU64]>,
+    /// One watched cell a word: a user access and a migration's copy of the same word that nothing
+    /// orders are a data race.
+    watch: Box<[PlainU64]>,
+}
+
+impl Memory {
+    /// Words for `frames` frames.
+    pub fn backed(frames: u32) -> Result<Memory> {
+        let count = frames as usize * WORDS;
+        Ok(Memory {
+            words: (0..count).map(|_| AtomicU64::new(0)).collect(),
+            watch: (0..count).map(|_| PlainU64::new(0)).collect(),
+        })
+    }
+
+    /// The explored build has no unbacked machines: content is what it checks.
+    pub fn unbacked() -> Memory {
+        Memory { words: Box::default(), watch: Box::default() }
+    }
+
+    /// Do frames have words?
+    pub fn is_backed(&self) -> bool {
+        !self.words.is_empty()
+    }
+
+    /// The words of a frame.
+    pub fn frame(&self, pfn: Pfn) -> Option<&[AtomicU64]> {
+        let start = pfn.index() * WORDS;
+        self.words.get(start..start + WORDS)
+    }
+
+    /// A user's load of one word.
+    pub fn load(&self, pfn: Pfn, word: usize) -> u64 {
+        // Relaxed: users' accesses race as on real hardware and order nothing.
+        self.frame(pfn).map_or(0, |frame| frame[word].load(Ordering::Relaxed))
+    }
+
+    /// A user's store of one word.
+    pub fn store(&self, pfn: Pfn, word: usize, value: u64) {
+        if let Some(frame) = self.frame(pfn) {
+            // Relaxed: as in `load`.
+            frame[word].store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Fills a frame that nobody else can reach with zeroes.
+    pub fn zero_page(&self, pfn: Pfn) {
+        for word in 0..WORDS.min(self.words.len()) {
+            self.store(pfn, word, 0);
+        }
+    }
+
+    /// Copies a frame word by word; a concurrent copy onto either frame is a race.
+    pub fn copy_page(&self, from: Pfn, to: Pfn) {
+        if !self.is_backed() {
+            return;
+        }
+        for word in 0..WORDS {
+            let (source, target) = (from.index() * WORDS + word, to.index() * WORDS + word);
+            self.watch[source].get();
+            self.watch[target].set(0);
+            self.store(to, word, self.load(from, word));
+        }
+    }
+
+    /// Nothing to load early here.
+    pub fn prefetch_page(&self, _pfn: Pfn) {}
+}

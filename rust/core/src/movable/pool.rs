@@ -1,0 +1,243 @@
+//! A plain owner of movable pages: a pool of numbered pages that can be read, written, moved and
+//! let go. It is what the hooks of the release designs have to look for.
+//!
+//! Lock order: page lock, then the pool's lock.
+
+use super::MovableOps;
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::memory::WORDS;
+use crate::migrate::Mode;
+use crate::owner::{Owner, OwnerId};
+use crate::page::Pfn;
+use crate::release::Release;
+use crate::sync::{Lock, LockClass};
+use std::sync::{Arc, OnceLock};
+
+/// A page of a pool, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolPage(pub u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// In use.
+    Live,
+    /// In use, and taken off for a migration.
+    Isolated,
+    /// The pool has put its reference; `released` has not come yet.
+    Dying,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Pages {
+    slots: Vec<Option<(Pfn, State)>>,
+    free: Vec<u32>,
+    released: u64,
+}
+
+impl Pages {
+    fn at(&mut self, index: u32, pfn: Pfn) -> Option<&mut State> {
+        match self.slots.get_mut(index as usize)? {
+            Some((now, state)) if *now == pfn => Some(state),
+            _ => None,
+        }
+    }
+
+    fn vacate(&mut self, index: u32) {
+        self.slots[index as usize] = None;
+        self.free.push(index);
+    }
+}
+
+/// The pool.
+#[derive(Debug)]
+pub struct PagePool {
+    id: OnceLock<OwnerId>,
+    pages: Lock<Pages>,
+}
+
+impl PagePool {
+    /// A pool of `machine`.
+    pub fn new<R: Release>(machine: &Machine<R>) -> Result<Arc<PagePool>> {
+        let pool = Arc::new(PagePool {
+            id: OnceLock::new(),
+            pages: Lock::new(LockClass::Driver, Pages::default()),
+        });
+        let owner: Arc<dyn MovableOps<R>> = pool.clone();
+        let id = machine.owners.insert(Owner::Movable(owner))?;
+        pool.id.set(id).expect("set once, here");
+        Ok(pool)
+    }
+
+    fn id(&self) -> OwnerId {
+        *self.id.get().expect("set in `new`")
+    }
+
+    /// Takes a page from `node` into the pool, zeroed.
+    pub fn add<R: Release>(&self, machine: &Machine<R>, node: usize) -> Result<PoolPage> {
+        let pfn = machine.alloc_pages(node, 0)?;
+        machine.memory().zero_page(pfn);
+        let page = machine.page(pfn)?;
+        // Marked under the page lock, before anybody can take the page for a movable one. A walker may
+        // have locked the fresh page for a moment.
+        page.lock();
+        let index = {
+            let mut pages = self.pages.lock();
+            let index = match pages.free.pop() {
+                Some(index) => index,
+                None => {
+                    pages.slots.push(None);
+                    pages.slots.len() as u32 - 1
+                }
+            };
+            pages.slots[index as usize] = Some((pfn, State::Live));
+            index
+        };
+        machine.set_movable(pfn, self.id(), index);
+        page.unlock(pfn);
+        Ok(PoolPage(index))
+    }
+
+    /// Lets a page go. Where the release design looks, the pool only puts its reference; elsewhere
+    /// it first clears the mark under the page lock.
+    pub fn release<R: Release>(&self, machine: &Machine<R>, which: PoolPage) -> Result<()> {
+        if R::LOOKS {
+            let pfn = {
+                let mut pages = self.pages.lock();
+                let (pfn, state) = self.live(&mut pages, which)?;
+                *state = State::Dying;
+                pfn
+            };
+            machine.put(pfn);
+            return Ok(());
+        }
+        loop {
+            let pfn = {
+                let mut pages = self.pages.lock();
+                let (pfn, _) = self.live(&mut pages, which)?;
+                // The pool's own reference is there while the slot names the page.
+                machine.page(pfn)?.get(pfn);
+                pfn
+            };
+            let page = machine.page(pfn)?;
+            page.lock();
+            let ours = {
+                let mut pages = self.pages.lock();
+                let ours = pages.at(which.0, pfn).is_some();
+                if ours {
+                    machine.clear_movable(pfn);
+                    pages.vacate(which.0);
+                    pages.released += 1;
+                }
+                ours
+            };
+            page.unlock(pfn);
+            if ours {
+                machine.put(pfn);
+            }
+            // Ours for the look; where the page had moved meanwhile, try its successor.
+            machine.put(pfn);
+            if ours {
+                return Ok(());
+            }
+        }
+    }
+
+    fn live<'a>(&self, pages: &'a mut Pages, which: PoolPage) -> Result<(Pfn, &'a mut State)> {
+        match pages.slots.get_mut(which.0 as usize) {
+            Some(Some((pfn, state))) if *state != State::Dying => Ok((*pfn, state)),
+            _ => Err(Error::new(Errno::EINVAL, format!("the pool has no page {}", which.0))),
+        }
+    }
+
+    /// Where a page is now.
+    pub fn pfn(&self, which: PoolPage) -> Result<Pfn> {
+        self.live(&mut self.pages.lock(), which).map(|(pfn, _)| pfn)
+    }
+
+    /// Reads one word of a page.
+    pub fn read<R: Release>(&self, machine: &Machine<R>, which: PoolPage, word: usize) -> Result<u64> {
+        // Under the pool's lock, which `migrate` holds while it copies.
+        let mut pages = self.pages.lock();
+        let (pfn, _) = self.live(&mut pages, which)?;
+        Ok(machine.memory().load(pfn, word % WORDS))
+    }
+
+    /// Writes one word of a page.
+    pub fn write<R: Release>(
+        &self,
+        machine: &Machine<R>,
+        which: PoolPage,
+        word: usize,
+        value: u64,
+    ) -> Result<()> {
+        let mut pages = self.pages.lock();
+        let (pfn, _) = self.live(&mut pages, which)?;
+        machine.memory().store(pfn, word % WORDS, value);
+        Ok(())
+    }
+
+    /// Pages in use and pages let go so far.
+    pub fn census(&self) -> (usize, u64) {
+        let pages = self.pages.lock();
+        let live = pages.slots.iter().flatten().filter(|(_, state)| *state != State::Dying).count();
+        (live, pages.released)
+    }
+
+    /// The frames that the pool holds a reference on; for audits.
+    pub fn held(&self) -> Vec<Pfn> {
+        let pages = self.pages.lock();
+        pages.slots.iter().flatten().filter(|(_, s)| *s != State::Dying).map(|(pfn, _)| *pfn).collect()
+    }
+}
+
+impl<R: Release> MovableOps<R> for PagePool {
+    fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool {
+        let index = machine.frames[pfn].index();
+        match self.pages.lock().at(index, pfn) {
+            Some(state) if *state == State::Live => {
+                *state = State::Isolated;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, _mode: Mode) -> Result<(), Errno> {
+        let index = machine.frames[from].index();
+        {
+            let mut pages = self.pages.lock();
+            match pages.at(index, from) {
+                Some(state) if *state == State::Isolated => {}
+                // Let go meanwhile: whoever puts last tells us.
+                _ => return Err(Errno::EBUSY),
+            }
+            machine.memory.copy_page(from, to);
+            machine.frames[to].get(to);
+            machine.set_movable(to, self.id(), index);
+            machine.clear_movable(from);
+            pages.slots[index as usize] = Some((to, State::Live));
+        }
+        // The isolation still holds `from`: not the last put.
+        machine.put(from);
+        Ok(())
+    }
+
+    fn putback(&self, machine: &Machine<R>, pfn: Pfn) {
+        let index = machine.frames[pfn].index();
+        if let Some(state) = self.pages.lock().at(index, pfn) {
+            if *state == State::Isolated {
+                *state = State::Live;
+            }
+        }
+    }
+
+    fn released(&self, machine: &Machine<R>, pfn: Pfn) {
+        let index = machine.frames[pfn].index();
+        let mut pages = self.pages.lock();
+        if pages.at(index, pfn).is_some() {
+            pages.vacate(index);
+            pages.released += 1;
+        }
+    }
+}

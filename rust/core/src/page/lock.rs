@@ -1,0 +1,104 @@
+//! The page lock: a bit of the page word, with sleepers hashed by the word's address
+//! (lifecycle 4.1).
+
+use super::{Flags, Page, Pfn, Word};
+use crate::sync::{LockClass, Ordering, acquired, broken, park, released, unpark_one};
+
+/// Attempts before a sleeper queues itself.
+const SPINS: u32 = 5;
+
+impl Page {
+    /// Takes the page lock if it is free.
+    #[inline]
+    pub fn trylock(&self) -> bool {
+        let taken = self.take_lock();
+        if taken {
+            acquired(LockClass::Page, self.lock_key(), true);
+        }
+        taken
+    }
+
+    #[inline]
+    fn take_lock(&self) -> bool {
+        // Acquire pairs with the Release of `unlock`: what the former holder did to the page is
+        // visible to the next.
+        !Word(self.word.fetch_or(Flags::LOCKED.bits(), Ordering::Acquire)).has(Flags::LOCKED)
+    }
+
+    /// Takes the page lock, sleeping while somebody else has it. The caller holds a reference
+    /// and no lock under which sleeping is forbidden.
+    pub fn lock(&self) {
+        for _ in 0..SPINS {
+            if self.take_lock() {
+                acquired(LockClass::Page, self.lock_key(), false);
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        while !self.take_lock() {
+            self.sleep_while_locked();
+        }
+        acquired(LockClass::Page, self.lock_key(), false);
+    }
+
+    /// Sleeps until the page lock is (probably) free, without wanting it and without needing a
+    /// reference once asleep: the key is only an address (`migration_entry_wait`).
+    pub fn wait_unlocked(&self) {
+        while self.word().has(Flags::LOCKED) {
+            self.sleep_while_locked();
+        }
+    }
+
+    fn sleep_while_locked(&self) {
+        park(&self.word, || {
+            // Runs under the wait queue's lock, as does the clearing in `unlock`: a set bit here means
+            // that the next unlock finds us. Relaxed: the queue's lock orders it.
+            let old = Word(self.word.fetch_or(Flags::WAITERS.bits(), Ordering::Relaxed));
+            if old.has(Flags::LOCKED) {
+                return true;
+            }
+            if !old.has(Flags::WAITERS) {
+                // Unlocked in between: nobody would come to clear the mark. Relaxed: as above.
+                self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
+            }
+            false
+        });
+    }
+
+    /// Gives the page lock back and wakes a sleeper, if one is marked.
+    #[inline]
+    pub fn unlock(&self, pfn: Pfn) {
+        released(LockClass::Page, self.lock_key());
+        // Release pairs with the Acquire of `trylock`. One read-modify-write clears the lock and reads
+        // the mark, so that no sleeper can slip between (lifecycle 4.1).
+        let old = Word(self.word.fetch_and(!Flags::LOCKED.bits(), Ordering::Release));
+        if !old.has(Flags::LOCKED) {
+            broken("unlock of an unlocked page", format_args!("page {pfn} ({old})"));
+        }
+        if old.has(Flags::WAITERS) {
+            self.wake();
+        }
+    }
+
+    /// Wakes every sleeper; clears the mark with the last one. All, because some only wait for the
+    /// lock to be free (`wait_unlocked`) and would not pass a single wake-up on.
+    #[cold]
+    pub(crate) fn wake(&self) {
+        let mut more_sleep = true;
+        while more_sleep {
+            unpark_one(&self.word, |_, more| {
+                if !more {
+                    // Relaxed: under the queue's lock, as the setting is.
+                    self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
+                }
+                more_sleep = more;
+            });
+        }
+    }
+
+    /// What the lock-order checks call this lock.
+    #[inline]
+    pub(crate) fn lock_key(&self) -> usize {
+        std::ptr::from_ref(&self.word).addr()
+    }
+}

@@ -1,0 +1,74 @@
+//! Merged transitions of the page word, for the `packed` release design.
+
+use super::{Dropped, Flags, Page, Pfn, Word};
+use crate::sync::{LockClass, Ordering, broken, released};
+
+impl Page {
+    /// Clears `LRU` and takes a reference in one step; false if `LRU` was clear. The caller holds a
+    /// reference.
+    #[inline]
+    pub(crate) fn claim_lru(&self, pfn: Pfn) -> bool {
+        let mut old = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            if !old.has(Flags::LRU) {
+                return false;
+            }
+            if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - 1 {
+                broken("claim without a reference", format_args!("page {pfn} ({old})"));
+            }
+            let new = old.without(Flags::LRU).with_count(old.count() + 1);
+            // AcqRel: as in `test_and_clear_lru`.
+            match self.word.compare_exchange_weak(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => old = Word(now),
+            }
+        }
+    }
+
+    /// Freezes a page that is locked and has exactly `expected` references; both are one
+    /// comparison.
+    #[inline]
+    pub(crate) fn freeze_locked(&self, expected: u32) -> Result<(), u32> {
+        let mut old = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            if old.count() != expected || !old.has(Flags::LOCKED) {
+                return Err(old.count());
+            }
+            // AcqRel: as in `freeze`. Other bits may change meanwhile (`WAITERS`): only count and lock
+            // decide.
+            match self.word.compare_exchange_weak(
+                old.0,
+                old.with_count(0).0,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => old = Word(now),
+            }
+        }
+    }
+
+    /// Gives back the page lock and one reference in one step.
+    #[inline]
+    pub(crate) fn unlock_and_drop(&self, pfn: Pfn) -> Dropped {
+        let mut old = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            if !old.has(Flags::LOCKED) || old.count() == 0 {
+                broken("unlock of an unlocked page", format_args!("page {pfn} ({old})"));
+            }
+            if old.has(Flags::WAITERS) {
+                self.unlock(pfn);
+                return self.drop_refs(pfn, 1);
+            }
+            let new = old.without(Flags::LOCKED).with_count(old.count() - 1);
+            // Release: both of `unlock` and of `drop_refs`.
+            match self.word.compare_exchange_weak(old.0, new.0, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => {
+                    released(LockClass::Page, self.lock_key());
+                    return self.dropped(pfn, old.without(Flags::LOCKED), 1);
+                }
+                Err(now) => old = Word(now),
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The record itself and the table of records.
+
+use super::{Flags, Link, MAX_ORDER, Pfn, Word};
+use crate::memory::Table;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, PlainU32, broken};
+
+/// `private` of a poisoned page that was taken off the buddy lists.
+pub const TAKEN_OFF_BUDDY: u32 = 0x00dead0;
+
+/// One frame's record; see the module's table for what each field means when.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Page {
+    pub(super) word: AtomicU64,
+    /// Page-table entries that map this page. Changed under the lock of the entry concerned.
+    mapcount: AtomicU32,
+    /// Owner slot with its generation; 0 for none. Written while the page is private, locked and
+    /// unmapped, or frozen.
+    owner: AtomicU32,
+    /// Offset in the owner, in pages. Written as `owner` is.
+    index: AtomicU32,
+    /// List links, protected by the lock of the list.
+    next: PlainU32,
+    prev: PlainU32,
+    /// Order in the low four bits, `private` in the others. Written by the frame's single owner:
+    /// the zone lock's holder, the allocator's caller before publication, the page lock's holder.
+    extra: AtomicU32,
+}
+
+#[cfg(not(feature = "explored"))]
+const _: () = assert!(size_of::<Page>() == 32);
+
+/// The fields below `word` order nothing: each is published by a Release on the word (unfreeze,
+/// unlock, a list's lock) and read after the matching Acquire, or looked at racily and re-checked
+/// under the page lock. Hence Relaxed throughout.
+impl Page {
+    /// The word, as seen now.
+    #[inline]
+    pub fn word(&self) -> Word {
+        // Acquire pairs with `unfreeze`: fields read after a look at the word are no older.
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    /// The reference count, as seen now.
+    #[inline]
+    pub fn count(&self) -> u32 {
+        self.word().count()
+    }
+
+    /// The flags, as seen now.
+    #[inline]
+    pub fn flags(&self) -> Flags {
+        self.word().flags()
+    }
+
+    /// Sets `flags` and returns the word before.
+    #[inline]
+    pub fn set(&self, flags: Flags) -> Word {
+        // Relaxed: a flag publishes nothing; flags that do (`LRU`) are set under a lock.
+        Word(self.word.fetch_or(flags.bits(), Ordering::Relaxed))
+    }
+
+    /// Clears `flags` and returns the word before.
+    #[inline]
+    pub fn clear(&self, flags: Flags) -> Word {
+        // Relaxed: as in `set`.
+        Word(self.word.fetch_and(!flags.bits(), Ordering::Relaxed))
+    }
+
+    /// Sets and clears flags in one step and returns the word before.
+    #[inline]
+    pub fn change(&self, set: Flags, clear: Flags) -> Word {
+        let mut old = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            // Relaxed: as in `set`.
+            match self.word.compare_exchange_weak(
+                old.0,
+                old.without(clear).with(set).0,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return old,
+                Err(now) => old = Word(now),
+            }
+        }
+    }
+
+    /// First reference of a frame that was just taken from the allocator. `None` if the frame is
+    /// poisoned: the count stays zero and the frame must not be handed out.
+    #[inline]
+    pub fn hand_out(&self, pfn: Pfn, clear: Flags) -> Option<()> {
+        let mut old = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            if old.count() != 0 {
+                broken("allocation of a live page", format_args!("page {pfn} ({old})"));
+            }
+            if old.has(Flags::HWPOISON) {
+                return None;
+            }
+            // Release publishes the fields that the allocator reset, to the Acquire of `try_get`.
+            match self.word.compare_exchange_weak(
+                old.0,
+                old.without(clear).with_count(1).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(()),
+                Err(now) => old = Word(now),
+            }
+        }
+    }
+
+    /// Page-table entries that map the page.
+    #[inline]
+    pub fn mapcount(&self) -> u32 {
+        self.mapcount.load(Ordering::Relaxed)
+    }
+
+    /// One more mapping; returns the count before. Caller holds the entry's lock and a reference.
+    #[inline]
+    pub fn add_mapping(&self) -> u32 {
+        self.mapcount.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// One mapping less; returns the count after.
+    #[inline]
+    pub fn remove_mapping(&self, pfn: Pfn) -> u32 {
+        let old = self.mapcount.fetch_sub(1, Ordering::Relaxed);
+        if old == 0 {
+            self.mapcount.store(0, Ordering::Relaxed);
+            broken("unmap of an unmapped page", format_args!("page {pfn} ({})", self.word()));
+        }
+        old - 1
+    }
+
+    /// The owner slot; 0 for none.
+    #[inline]
+    pub fn owner(&self) -> u32 {
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// Offset in the owner.
+    #[inline]
+    pub fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    /// Names the owner; see the field for who may.
+    #[inline]
+    pub fn set_owner(&self, owner: u32, index: u32) {
+        self.owner.store(owner, Ordering::Relaxed);
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    /// log2 of the number of base pages; 0 for a base page.
+    #[inline]
+    pub fn order(&self) -> u8 {
+        (self.extra.load(Ordering::Relaxed) & 0xf) as u8
+    }
+
+    /// 28 bits that belong to the owner of the page's state.
+    #[inline]
+    pub fn private(&self) -> u32 {
+        self.extra.load(Ordering::Relaxed) >> 4
+    }
+
+    /// Sets order and private together; see the field for who may.
+    #[inline]
+    pub fn set_extra(&self, order: u8, private: u32) {
+        debug_assert!(order <= MAX_ORDER && private < 1 << 28);
+        self.extra.store(u32::from(order) | private << 4, Ordering::Relaxed);
+    }
+
+    /// The next page on the same list.
+    #[inline]
+    pub(crate) fn next(&self) -> Link {
+        Link::from_raw(self.next.get())
+    }
+
+    /// The previous page on the same list.
+    #[inline]
+    pub(crate) fn prev(&self) -> Link {
+        Link::from_raw(self.prev.get())
+    }
+
+    /// Both links, read without the list's lock, to show or to prefetch by.
+    pub fn peek_links(&self) -> (Link, Link) {
+        (Link::from_raw(self.next.peek()), Link::from_raw(self.prev.peek()))
+    }
+
+    #[inline]
+    pub(crate) fn set_next(&self, link: Link) {
+        self.next.set(link.raw());
+    }
+
+    #[inline]
+    pub(crate) fn set_prev(&self, link: Link) {
+        self.prev.set(link.raw());
+    }
+}
+
+/// The records of all frames of a machine, by frame number.
+#[derive(Debug)]
+pub struct Frames(Table<Page>);
+
+impl Frames {
+    /// Reserves `count` records; they cost memory when they are first used.
+    pub fn new(count: u32) -> crate::error::Result<Frames> {
+        Ok(Frames(Table::zeroed(count as usize)?))
+    }
+
+    /// How many frames there are.
+    pub fn len(&self) -> u32 {
+        self.0.len() as u32
+    }
+
+    /// True for a machine without frames.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The record, if there is such a frame.
+    pub fn get(&self, pfn: Pfn) -> Option<&Page> {
+        self.0.get(pfn.index())
+    }
+
+    /// Starts loading the record into the cache.
+    #[inline]
+    pub fn prefetch(&self, pfn: Pfn) {
+        self.0.prefetch(pfn.index());
+    }
+
+    /// The head of the large page that `pfn` is part of; `pfn` itself for a base page.
+    #[inline]
+    pub fn head(&self, pfn: Pfn) -> Pfn {
+        let page = &self[pfn];
+        if page.word().has(Flags::TAIL) { Pfn(page.owner()) } else { pfn }
+    }
+}
+
+impl std::ops::Index<Pfn> for Frames {
+    type Output = Page;
+
+    #[inline]
+    fn index(&self, pfn: Pfn) -> &Page {
+        &self.0[pfn.index()]
+    }
+}

@@ -1,0 +1,295 @@
+//! Which kernel a machine is: a record of named choices, with presets.
+//!
+//! Every difference between two kernels or designs is one field with one name, read in one place.
+//! The table below is the only list: names, values, presets and sources come from it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A field's type: what it can be, as text.
+pub trait Choice: Sized + fmt::Display + FromStr {
+    /// What the field accepts, for messages.
+    fn accepts() -> String;
+}
+
+impl Choice for u8 {
+    fn accepts() -> String {
+        "a number from 0 to 255".into()
+    }
+}
+
+impl Choice for bool {
+    fn accepts() -> String {
+        "true or false".into()
+    }
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every value, in the order of the documentation.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+
+            /// The value's name.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ();
+            fn from_str(text: &str) -> Result<Self, ()> {
+                match text { $($text => Ok($name::$variant),)* _ => Err(()) }
+            }
+        }
+
+        impl Choice for $name {
+            fn accepts() -> String {
+                [$($text,)*].join(", ")
+            }
+        }
+    };
+}
+
+choice! {
+    /// How a migration ends and what a put looks at (`crate::release`). The one compile-time choice.
+    Design {
+        /// Put back to the LRU on success too; the batch's drain frees it.
+        Putback = "putback",
+        /// Success puts, failure puts back.
+        Split = "split",
+        /// Every put looks for a movable page before the drop, under a lock.
+        Hook = "hook",
+        /// The last put looks, without a lock.
+        HookLate = "hook_late",
+        /// Count, lock and flags in one atomic transition.
+        Packed = "packed",
+        /// Yours: `rust/core/src/release/mine.rs`.
+        Mine = "mine",
+    }
+}
+
+choice! {
+    /// In which order a list of pages is migrated.
+    MigrationOrder {
+        /// Each page through all steps before the next.
+        OneByOne = "one_by_one",
+        /// Unmap a batch, flush once, move the batch.
+        Batched = "batched",
+    }
+}
+
+choice! {
+    /// When the bytes are copied, relative to the commit of the new mapping.
+    CopyOrder {
+        /// Copy, then commit: an error while copying leaves everything as it was.
+        BeforeCommit = "before_commit",
+        /// Commit, then copy.
+        AfterCommit = "after_commit",
+    }
+}
+
+choice! {
+    /// Whether `move_pages` and its relatives keep the batches off while they run.
+    BatchesDuringMigration {
+        /// Drain all once before (2016).
+        DrainOnce = "drain_once",
+        /// Disabled for the whole operation.
+        Disabled = "disabled",
+    }
+}
+
+choice! {
+    /// Status of an address with nothing mapped inside a valid area.
+    HoleStatus {
+        /// `-EFAULT`
+        Efault = "efault",
+        /// `-ENOENT`
+        Enoent = "enoent",
+    }
+}
+
+macro_rules! profile {
+    ($($(#[doc = $doc:literal])* $field:ident: $type:ty = [$k45:expr, $k48:expr, $k61:expr, $k612:expr, $k619:expr], $source:literal;)*) => {
+        /// The choices of one machine. Build one with [`Profile::preset`] and [`Profile::set`].
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Profile {
+            $($(#[doc = $doc])* pub $field: $type,)*
+        }
+
+        impl Profile {
+            /// The choices of a kernel; see [`PRESETS`].
+            pub fn preset(kernel: &str) -> Result<Profile, ProfileError> {
+                let column = PRESETS.iter().position(|&name| name == kernel)
+                    .ok_or_else(|| ProfileError::Kernel(kernel.into()))?;
+                Ok(Profile { $($field: [$k45, $k48, $k61, $k612, $k619][column],)* })
+            }
+
+            /// Names of all fields, in documentation order.
+            pub const FIELDS: &'static [&'static str] = &[$(stringify!($field),)*];
+
+            /// A field's value as text.
+            pub fn get(&self, field: &str) -> Result<String, ProfileError> {
+                match field {
+                    $(stringify!($field) => Ok(self.$field.to_string()),)*
+                    _ => Err(ProfileError::Field(field.into())),
+                }
+            }
+
+            /// Sets a field from text.
+            pub fn set(&mut self, field: &str, value: &str) -> Result<(), ProfileError> {
+                match field {
+                    $(stringify!($field) => {
+                        self.$field = value.parse().map_err(|_| ProfileError::Value {
+                            field: stringify!($field), value: value.into(), accepts: <$type>::accepts(),
+                        })?;
+                    })*
+                    _ => return Err(ProfileError::Field(field.into())),
+                }
+                self.check()
+            }
+
+            /// What a field means and where its values come from.
+            pub fn describe(field: &str) -> Option<(&'static str, &'static str)> {
+                match field {
+                    $(stringify!($field) => Some((concat!($($doc,)*), $source)),)*
+                    _ => None,
+                }
+            }
+
+            /// What a field accepts.
+            pub fn accepts(field: &str) -> Option<String> {
+                match field {
+                    $(stringify!($field) => Some(<$type>::accepts()),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// Kernels with a preset, oldest first. The default is `6.12`, the newest one that recordings hold
+/// us to.
+pub const PRESETS: &[&str] = &["4.5", "4.8", "6.1", "6.12", "6.19"];
+
+use BatchesDuringMigration::{Disabled, DrainOnce};
+use CopyOrder::{AfterCommit, BeforeCommit};
+use Design::{Putback, Split};
+use HoleStatus::{Efault, Enoent};
+use MigrationOrder::{Batched, OneByOne};
+
+profile! {
+    /// What ends a migration and what a put looks at.
+    release: Design = [Putback, Split, Split, Split, Split],
+        "lifecycle 6.6, 6.7; 6.1 and 6.12: h01 (folio_put_final inside the migration)";
+    /// Pages a per-CPU LRU batch holds before it drains itself.
+    pagevec: u8 = [14, 14, 15, 31, 31],
+        "lifecycle 5.2; 6.1 and 6.12: h34/2";
+    /// One page through all steps, or a batch unmapped, flushed once and moved.
+    migration: MigrationOrder = [OneByOne, OneByOne, OneByOne, Batched, Batched],
+        "lifecycle 6.2, 6.9; 6.1 and 6.12: h01/4";
+    /// Passes over pages that may be retried; with batches, of the asynchronous first round.
+    passes: u8 = [10, 10, 10, 3, 3],
+        "lifecycle 6.2; 6.1 and 6.12: h02/7";
+    /// Passes of each page left over, alone and synchronously; 0 where the list is simply retried.
+    sync_passes: u8 = [0, 0, 0, 7, 7],
+        "lifecycle 6.2; 6.1 and 6.12: h02/7";
+    /// Copy before or after the mapping is switched.
+    copy: CopyOrder = [AfterCommit, AfterCommit, AfterCommit, BeforeCommit, BeforeCommit],
+        "lifecycle 6.3 step 8; 6.1 and 6.12: h01/4 (folio_mc_copy before __folio_migrate_mapping)";
+    /// Batches drained once before, or kept disabled during move_pages, mbind and migrate_pages.
+    batches: BatchesDuringMigration = [DrainOnce, DrainOnce, Disabled, Disabled, Disabled],
+        "lifecycle 5.3; 6.1 and 6.12: h01/4 (lru_cache_disable)";
+    /// The local batches are drained after each mapped page that was moved.
+    drain_after_move: bool = [false, false, true, false, false],
+        "6.1 and 6.12: h14/3 (an mlocked page drains on both)";
+    /// Status of a hole in a valid area.
+    hole_status: HoleStatus = [Efault, Efault, Efault, Enoent, Enoent],
+        "6.1 and 6.12: h05/5";
+}
+
+impl Profile {
+    fn check(&self) -> Result<(), ProfileError> {
+        let most = crate::lru::PAGEVEC_MAX as u8;
+        if !(1..=most).contains(&self.pagevec) {
+            return Err(ProfileError::Value {
+                field: "pagevec",
+                value: self.pagevec.to_string(),
+                accepts: format!("a number from 1 to {most}"),
+            });
+        }
+        if !(1..=100).contains(&self.passes) || self.sync_passes > 100 {
+            return Err(ProfileError::Value {
+                field: "passes",
+                value: self.passes.to_string(),
+                accepts: "a number from 1 to 100".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Profile::preset("6.12").expect("the default preset exists")
+    }
+}
+
+/// A profile that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// No such preset.
+    #[error("no profile {0:?}: choose one of {list}", list = PRESETS.join(", "))]
+    Kernel(String),
+    /// No such field.
+    #[error("no profile field {0:?}: choose one of {list}", list = Profile::FIELDS.join(", "))]
+    Field(String),
+    /// Not a value of that field.
+    #[error("{field} cannot be {value:?}: it accepts {accepts}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// The text given.
+        value: String,
+        /// What would do.
+        accepts: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_every_preset_reads_back_as_it_prints() {
+        for kernel in PRESETS {
+            let profile = Profile::preset(kernel).unwrap();
+            let mut copy = Profile::default();
+            for field in Profile::FIELDS {
+                copy.set(field, &profile.get(field).unwrap()).unwrap();
+                let (meaning, source) = Profile::describe(field).unwrap();
+                assert!(!meaning.trim().is_empty() && !source.is_empty());
+            }
+            assert_eq!(copy, profile);
+        }
+    }
+
+    #[test]
+    fn a_wrong_name_or_value_says_what_would_do() {
+        let mut profile = Profile::default();
+        assert!(Profile::preset("5.0").unwrap_err().to_string().contains("6.12"));
+        assert!(profile.set("pagevecs", "3").unwrap_err().to_string().contains("pagevec"));
+        assert!(profile.set("pagevec", "0").unwrap_err().to_string().contains("1 to 31"));
+        assert!(profile.set("release", "slow").unwrap_err().to_string().contains("hook_late"));
+    }
+}

@@ -1,0 +1,154 @@
+//! The release designs under comparison: what a put does, and what ends a migration.
+//!
+//! The seed of mmcore is one patch: a successful migration ends with `put_page` instead of
+//! `putback_lru_page`. The discussion rejected a hook in `put_page` that would look for movable pages:
+//! it costs the hot path, and the flag it looks at must be kept stable against a concurrent put.
+//! Here the choices stand side by side behind one trait; everything else is one source.
+//!
+//! | design | ends a migration | `put` |
+//! |---|---|---|
+//! | [`Putback`] | put back in both cases; a dead page dies when its batch drains | plain |
+//! | [`Split`] | success: put; failure: put back | plain |
+//! | [`Hook`] | one release for LRU and movable pages | looks before the drop, under a lock |
+//! | [`HookLate`] | as `Hook` | looks after the count is zero |
+//! | [`Packed`] | as `Hook` | the transition that drops is the look |
+//! | [`Mine`] | yours | yours |
+
+mod hook;
+mod hook_late;
+mod mine;
+mod packed;
+mod putback;
+mod split;
+
+pub use hook::Hook;
+pub use hook_late::HookLate;
+pub use mine::Mine;
+pub use packed::Packed;
+pub use putback::Putback;
+pub use split::Split;
+
+use crate::machine::Machine;
+use crate::page::{Dropped, Flags, Page, Pfn, Word};
+use crate::profile::Design;
+use crate::sync::broken;
+
+/// One design. The provided methods are the kernel's sequence, one read-modify-write a step; a
+/// design overrides what it does otherwise.
+pub trait Release: Sized + Send + Sync + 'static {
+    /// Its name in profiles.
+    const DESIGN: Design;
+
+    /// Does a put look for movable pages, so that their owner may just put its reference?
+    const LOOKS: bool;
+
+    /// What the design keeps for each machine.
+    type State: Default + Send + Sync;
+
+    /// Drops one reference; frees the page if it was the last.
+    fn put(machine: &Machine<Self>, pfn: Pfn);
+
+    /// Claims an LRU page for isolation and takes the isolation's reference; the caller holds another
+    /// one. False, with nothing changed, if the page is not on a list.
+    #[inline]
+    fn claim(page: &Page, pfn: Pfn) -> bool {
+        let claimed = page.test_and_clear_lru();
+        if claimed {
+            page.get(pfn);
+        }
+        claimed
+    }
+
+    /// Takes the count of a locked page from `expected` to zero, or says what it found.
+    #[inline]
+    fn freeze(page: &Page, expected: u32) -> Result<(), u32> {
+        page.freeze(expected)
+    }
+
+    /// Gives back the page lock and then a reference.
+    #[inline]
+    fn unlock_and_put(machine: &Machine<Self>, pfn: Pfn) {
+        machine.frames[pfn].unlock(pfn);
+        Self::put(machine, pfn);
+    }
+
+    /// Ends a successful migration of `from`: unlocks it and releases the isolation's reference.
+    fn finish(machine: &Machine<Self>, from: Pfn);
+
+    /// Sets or clears the movable mark, under the page lock.
+    #[inline]
+    fn mark(machine: &Machine<Self>, pfn: Pfn, movable: bool) {
+        let page = &machine.frames[pfn];
+        match movable {
+            true => page.set(Flags::MOVABLE),
+            false => page.clear(Flags::MOVABLE),
+        };
+    }
+}
+
+impl<R: Release> Machine<R> {
+    /// Drops one reference of the caller (`put_page`); frees the page if it was the last. Not to be
+    /// called under a lruvec lock: the last put takes it.
+    #[inline]
+    pub fn put(&self, pfn: Pfn) {
+        R::put(self, pfn);
+    }
+
+    /// Drops one reference on each page (`release_pages`).
+    #[inline]
+    pub fn put_all(&self, pages: &[Pfn]) {
+        for &pfn in pages {
+            self.put(pfn);
+        }
+    }
+
+    /// The plain drop: no look at anything but the count.
+    #[inline]
+    pub(crate) fn put_plain(&self, pfn: Pfn) {
+        if let Dropped::Last(word) = self.frames[pfn].drop_refs(pfn, 1) {
+            self.free_last(pfn, word);
+        }
+    }
+
+    /// The count is zero and the page is ours alone: take it off its list and free it
+    /// (lifecycle 3.3).
+    pub(crate) fn free_last(&self, pfn: Pfn, word: Word) {
+        self.lru_unlink_dead(pfn, word);
+        let page = &self.frames[pfn];
+        let order = page.order();
+        let word = page.word();
+        if order == 0 && word.has(Flags::HWPOISON) {
+            // A poisoned frame goes nowhere: it is never handed out again.
+            return;
+        }
+        if word.any(Flags::CHECK_AT_FREE) || page.mapcount() != 0 {
+            broken(
+                "bad page at free",
+                format_args!("page {pfn} mapped {} times ({word})", page.mapcount()),
+            );
+        }
+        for tail in 1..1u32 << order {
+            let tail = &self.frames[pfn.plus(tail)];
+            tail.set_owner(0, 0);
+            tail.clear(Flags::TAIL);
+        }
+        page.set_owner(0, 0);
+        page.set_extra(0, 0);
+        // `WAITERS` stays: it belongs to the wait queue, and somebody who waits for a migration to end
+        // holds no reference.
+        if word.any(!(Flags::HWPOISON | Flags::WAITERS)) {
+            page.clear(!(Flags::HWPOISON | Flags::WAITERS));
+        }
+        self.free_to_allocator(pfn, order);
+    }
+
+    /// The last put found a movable mark: its owner hears of it, then the page is freed.
+    #[cold]
+    pub(crate) fn free_movable(&self, pfn: Pfn, word: Word) {
+        if let Some(ops) = self.driver(pfn) {
+            ops.released(self, pfn);
+        }
+        self.frames[pfn].clear(Flags::MOVABLE | Flags::ISOLATED);
+        self.free_last(pfn, word);
+    }
+}

@@ -1,0 +1,35 @@
+//! `putback`: one ending for success and failure. Linux 4.5.
+
+use super::Release;
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn};
+use crate::profile::Design;
+
+/// Every migration ends with `putback_lru_page`.
+#[derive(Debug)]
+pub struct Putback;
+
+impl Release for Putback {
+    const DESIGN: Design = Design::Putback;
+    const LOOKS: bool = false;
+    type State = ();
+
+    #[inline]
+    fn put(machine: &Machine<Self>, pfn: Pfn) {
+        machine.put_plain(pfn);
+    }
+
+    /// The dead page travels through a batch once more: queued (+1), the isolation's reference dropped,
+    /// and freed by the put that drains the batch, right after it was linked to a list. A movable
+    /// page must not enter the LRU and is put.
+    fn finish(machine: &Machine<Self>, from: Pfn) {
+        let page = &machine.frames[from];
+        let movable = page.word().has(Flags::ISOLATED);
+        page.unlock(from);
+        if movable {
+            machine.put(from);
+        } else {
+            machine.putback_lru_page(from);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The counters, under the kernel's names.
+//!
+//! Three kinds: node counters that a structure keeps anyway (list lengths, free frames) are read
+//! from there; other node counters and events are striped by thread, so that counting is an ordinary
+//! addition on a line of one's own, and summed when read.
+
+use crate::sync::{MAX_THREADS, Stat, thread_slot};
+use crossbeam_utils::CachePadded;
+use std::sync::OnceLock;
+
+macro_rules! names {
+    ($(#[$doc:meta])* $enum:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum $enum { $($(#[$vdoc])* $variant,)* }
+
+        impl $enum {
+            /// All of them, in the order of /proc/vmstat.
+            pub const ALL: &'static [$enum] = &[$($enum::$variant,)*];
+
+            /// The name in /proc/vmstat.
+            pub const fn name(self) -> &'static str {
+                match self { $($enum::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+names! {
+    /// Counters of a node that no structure keeps by itself. In base pages.
+    NodeItem {
+        /// Anonymous pages off the LRU for migration or reclaim.
+        IsolatedAnon = "nr_isolated_anon",
+        /// File pages off the LRU for migration or reclaim.
+        IsolatedFile = "nr_isolated_file",
+        /// Mapped anonymous pages.
+        AnonPages = "nr_anon_pages",
+        /// Mapped file pages.
+        FileMapped = "nr_mapped",
+        /// Pages in the page cache.
+        FilePages = "nr_file_pages",
+        /// Dirty page-cache pages.
+        FileDirty = "nr_dirty",
+        /// Shared memory and tmpfs pages.
+        Shmem = "nr_shmem",
+        /// Pages with `MLOCKED`.
+        Mlock = "nr_mlock",
+        /// Pages in the swap cache.
+        Swapcached = "nr_swapcached",
+    }
+}
+
+names! {
+    /// Events of the machine.
+    Event {
+        /// Pages allocated, in base pages.
+        Pgalloc = "pgalloc",
+        /// Pages freed, in base pages.
+        Pgfree = "pgfree",
+        /// Inactive to active.
+        Pgactivate = "pgactivate",
+        /// Active to inactive.
+        Pgdeactivate = "pgdeactivate",
+        /// Anonymous pages marked freeable.
+        Pglazyfree = "pglazyfree",
+        /// Moved to the tail of the inactive list.
+        Pgrotated = "pgrotated",
+        /// Page faults.
+        Pgfault = "pgfault",
+        /// Faults that had to read.
+        Pgmajfault = "pgmajfault",
+        /// Write faults that could keep the page.
+        Pgreuse = "pgreuse",
+        /// KiB read from disk.
+        Pgpgin = "pgpgin",
+        /// KiB written to disk.
+        Pgpgout = "pgpgout",
+        /// Pages read from swap.
+        Pswpin = "pswpin",
+        /// Pages written to swap.
+        Pswpout = "pswpout",
+        /// Pages migrated.
+        PgmigrateSuccess = "pgmigrate_success",
+        /// Pages that could not be migrated.
+        PgmigrateFail = "pgmigrate_fail",
+        /// Moved to the unevictable list.
+        UnevictableCulled = "unevictable_pgs_culled",
+        /// Moved back from the unevictable list.
+        UnevictableRescued = "unevictable_pgs_rescued",
+        /// Pages locked by mlock.
+        UnevictableMlocked = "unevictable_pgs_mlocked",
+        /// Pages unlocked by munlock.
+        UnevictableMunlocked = "unevictable_pgs_munlocked",
+        /// Freed while mlocked.
+        UnevictableCleared = "unevictable_pgs_cleared",
+        /// Unlocked while isolated: could not be moved back at once.
+        UnevictableStranded = "unevictable_pgs_stranded",
+    }
+}
+
+#[derive(Debug)]
+struct Stripe {
+    events: [Stat; Event::ALL.len()],
+    nodes: Box<[[Stat; NodeItem::ALL.len()]]>,
+}
+
+/// All striped counters of a machine.
+#[derive(Debug)]
+pub struct Stats {
+    nodes: usize,
+    /// By thread slot, made when a thread first counts.
+    stripes: Box<[OnceLock<CachePadded<Stripe>>; MAX_THREADS]>,
+}
+
+impl Stats {
+    /// Zeroed counters for `nodes` nodes.
+    pub fn new(nodes: usize) -> Stats {
+        Stats { nodes, stripes: Box::new([const { OnceLock::new() }; MAX_THREADS]) }
+    }
+
+    #[inline]
+    fn mine(&self) -> &Stripe {
+        self.stripes[thread_slot()].get_or_init(|| {
+            CachePadded::new(Stripe {
+                events: [const { Stat::new() }; Event::ALL.len()],
+                nodes: (0..self.nodes).map(|_| [const { Stat::new() }; NodeItem::ALL.len()]).collect(),
+            })
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Stripe> {
+        self.stripes.iter().filter_map(|stripe| stripe.get().map(|padded| &**padded))
+    }
+
+    /// Counts `n` events.
+    #[inline]
+    pub fn event(&self, event: Event, n: i64) {
+        self.mine().events[event as usize].add(n);
+    }
+
+    /// Adds to a node's counter.
+    #[inline]
+    pub fn node(&self, node: usize, item: NodeItem, n: i64) {
+        self.mine().nodes[node][item as usize].add(n);
+    }
+
+    /// Total of an event.
+    pub fn events(&self, event: Event) -> i64 {
+        self.all().map(|stripe| stripe.events[event as usize].get()).sum()
+    }
+
+    /// A node's counter.
+    pub fn on_node(&self, node: usize, item: NodeItem) -> i64 {
+        self.all().map(|stripe| stripe.nodes[node][item as usize].get()).sum()
+    }
+}

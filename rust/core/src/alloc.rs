@@ -46,11 +46,7 @@ impl<R: Release> Machine<R> {
             0 => self.alloc_base(node),
             _ => self.alloc_large(node, order),
         };
-        pfn.ok_or(Error {
-            errno: Errno::ENOMEM,
-            pfn: None,
-            why: Why::NoFrame { node: node as u8, order },
-        })
+        pfn.ok_or(Error { errno: Errno::ENOMEM, pfn: None, why: Why::NoFrame { node: node as u8, order } })
     }
 
     /// As [`Machine::alloc_pages`], falling back to the other nodes in order of distance (their number).

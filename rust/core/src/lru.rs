@@ -26,7 +26,7 @@ mod batch;
 mod lruvec;
 
 pub use batch::{Batches, PAGEVEC_MAX};
-pub use lruvec::{Lruvec, LruList};
+pub use lruvec::{LruList, Lruvec};
 
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;

@@ -122,10 +122,7 @@ impl<R: Release> Machine<R> {
             return;
         }
         if word.any(Flags::CHECK_AT_FREE) || page.mapcount() != 0 {
-            broken(
-                "bad page at free",
-                format_args!("page {pfn} mapped {} times ({word})", page.mapcount()),
-            );
+            broken("bad page at free", format_args!("page {pfn} mapped {} times ({word})", page.mapcount()));
         }
         for tail in 1..1u32 << order {
             let tail = &self.frames[pfn.plus(tail)];

@@ -39,10 +39,7 @@ impl Pcp {
 
     /// Takes one; `refill(want, into)` is called when there is none.
     #[inline]
-    pub(super) fn take(
-        &mut self,
-        refill: impl FnOnce(usize, &mut ArrayVec<Pfn, CAPACITY>),
-    ) -> Option<Pfn> {
+    pub(super) fn take(&mut self, refill: impl FnOnce(usize, &mut ArrayVec<Pfn, CAPACITY>)) -> Option<Pfn> {
         if self.frames.is_empty() {
             refill(self.batch, &mut self.frames);
         }

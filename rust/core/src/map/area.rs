@@ -74,12 +74,7 @@ impl Area {
                 seen = spin_until(entry, |value| value & Pte::LOCK == 0);
             }
             // Acquire pairs with the Release of `EntryGuard`'s end.
-            match entry.compare_exchange_weak(
-                seen,
-                seen | Pte::LOCK,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
+            match entry.compare_exchange_weak(seen, seen | Pte::LOCK, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }

@@ -59,10 +59,8 @@ pub struct PagePool {
 impl PagePool {
     /// A pool of `machine`.
     pub fn new<R: Release>(machine: &Machine<R>) -> Result<Arc<PagePool>> {
-        let pool = Arc::new(PagePool {
-            id: OnceLock::new(),
-            pages: Lock::new(LockClass::Driver, Pages::default()),
-        });
+        let pool =
+            Arc::new(PagePool { id: OnceLock::new(), pages: Lock::new(LockClass::Driver, Pages::default()) });
         let owner: Arc<dyn MovableOps<R>> = pool.clone();
         let id = machine.owners.insert(Owner::Movable(owner))?;
         pool.id.set(id).expect("set once, here");

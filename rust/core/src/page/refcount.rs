@@ -149,8 +149,7 @@ impl Page {
     #[inline]
     pub fn unfreeze(&self, pfn: Pfn, count: u32) {
         // Release pairs with the Acquire of `try_get`.
-        let old =
-            Word(self.word.fetch_add(u64::from(count) << Word::COUNT_SHIFT, Ordering::Release));
+        let old = Word(self.word.fetch_add(u64::from(count) << Word::COUNT_SHIFT, Ordering::Release));
         if old.count() != 0 || count == 0 {
             broken("unfreeze of a live page", format_args!("page {pfn} ({old}) to {count}"));
         }

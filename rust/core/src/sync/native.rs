@@ -209,15 +209,6 @@ pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
     panic!("{rule}: {detail}")
 }
 
-/// Tells the lock-order checks that a bit lock of `class` was taken; `key` names the lock, `tried`
-/// says that the caller would not have waited. Nothing to do outside the explored build.
-#[inline]
-pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
-
-/// Tells the lock-order checks that a bit lock is about to be given back.
-#[inline]
-pub fn released(_class: LockClass, _key: usize) {}
-
 /// A small dense number of the calling thread, below [`MAX_THREADS`]; given back when the
 /// thread ends.
 ///

@@ -5,7 +5,6 @@
 pub mod alloc;
 pub mod error;
 pub mod load;
-pub mod program;
 pub mod lru;
 pub mod machine;
 pub mod map;
@@ -16,6 +15,7 @@ pub mod movable;
 pub mod owner;
 pub mod page;
 pub mod profile;
+pub mod program;
 pub mod release;
 pub mod stat;
 pub mod sync;

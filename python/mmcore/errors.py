@@ -3,17 +3,41 @@
 | raised | means | exit code |
 |---|---|---|
 | `InputError` | the input or an option is wrong; nothing was changed | 2 |
+| `ProgramError` | a program's text or data is wrong: an `InputError` that names the line | 2 |
 | `MissingExtraError` | the feature needs an optional dependency | 2 |
 | `FindingError` | a rule of the machine is broken: that is what mmcore looks for | 1 |
 """
 
 from __future__ import annotations
 
-__all__ = ["FindingError", "InputError", "MissingExtraError"]
+__all__ = ["FindingError", "InputError", "MissingExtraError", "ProgramError"]
 
 
 class InputError(ValueError):
     """The input is wrong. The message is one line and says what to change."""
+
+
+class ProgramError(InputError):
+    """A text is no program, or data is none.
+
+    Attributes:
+        message: what is wrong and what to write instead, on one line.
+        line: the line of the text, from 1; None if there is no text.
+        column: the character in that line, from 1; None if there is no text.
+    """
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        # All three as arguments, so that the error can be pickled.
+        super().__init__(message, line, column)
+        self.message = message
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        """The message, with its place if there is one."""
+        if self.line is None:
+            return self.message
+        return f"line {self.line}, column {self.column}: {self.message}"
 
 
 class MissingExtraError(ImportError):

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod build;
+mod program;
 
 // The crates of the other doors: the counting and the explored build of the same core.
 use mmcore_counted as _;
@@ -14,12 +15,13 @@ use mmcore_explored as _;
 /// The module; the public names live in the Python package `mmcore`.
 #[pyo3::pymodule]
 mod _mmcore {
-    use super::build;
+    use super::{build, program};
     use pyo3::prelude::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         build::register(module)?;
+        program::register(module)?;
         // PyO3 collects the names in `__all__`; of a private module nobody imports all.
         module.delattr("__all__")
     }

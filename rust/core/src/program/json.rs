@@ -29,7 +29,8 @@ impl Program {
 
     /// Reads what [`Program::to_json`] wrote. Values that no text could say are refused.
     pub fn from_json(json: &str) -> Result<Program, JsonError> {
-        let wrong = |error: serde_json::Error| JsonError(one_line(&format!("not a program in JSON: {error}")));
+        let wrong =
+            |error: serde_json::Error| JsonError(one_line(&format!("not a program in JSON: {error}")));
         let mut value: Value = serde_json::from_str(json).map_err(wrong)?;
         let schema = value.as_object_mut().and_then(|object| object.remove("schema"));
         if schema.as_ref().and_then(Value::as_u64) != Some(SCHEMA) {

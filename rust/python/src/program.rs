@@ -1,0 +1,32 @@
+//! The text language, as JSON: the Python classes are made from it.
+
+use mmcore::program::{Program, operations, parse};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(parse_program, module)?)?;
+    module.add_function(wrap_pyfunction!(print_program, module)?)?;
+    module.add_function(wrap_pyfunction!(program_operations, module)?)
+}
+
+/// The program of a text. ValueError(message, line, column) if there is none.
+#[pyfunction]
+fn parse_program(py: Python<'_>, text: &str) -> PyResult<String> {
+    let program = py.detach(|| parse(text));
+    let program = program.map_err(|e| PyValueError::new_err((e.message, e.line, e.column)))?;
+    Ok(program.to_json())
+}
+
+/// The canonical text of a program. ValueError(message) if the JSON is none.
+#[pyfunction]
+fn print_program(py: Python<'_>, json: &str) -> PyResult<String> {
+    let program = py.detach(|| Program::from_json(json));
+    Ok(program.map_err(|e| PyValueError::new_err(e.to_string()))?.to_string())
+}
+
+/// The table of operations.
+#[pyfunction]
+fn program_operations() -> PyResult<String> {
+    serde_json::to_string(operations()).map_err(|e| PyValueError::new_err(e.to_string()))
+}

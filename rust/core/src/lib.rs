@@ -4,6 +4,8 @@
 
 pub mod alloc;
 pub mod error;
+#[cfg(feature = "explored")]
+pub mod explore;
 pub mod load;
 pub mod lru;
 pub mod machine;

@@ -1,0 +1,38 @@
+//! The explorer: interleavings as data, searched, replayed and shrunk.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `world` | what is explored, and one schedule of it |
+//! | `schedule` | an interleaving as a list of thread numbers, and its text |
+//! | `rng` | the generator that decides schedules |
+//! | `sample` | random walks and PCT |
+//! | `exhaust`, `reduce` | everything within a bound on preemptions, and what may be left out |
+//! | `jobs` | samples on several OS threads, with the outcome of one |
+//! | `shrink` | smaller schedules and smaller programs with the same violation |
+//! | `trace` | what a schedule did, step by step, and its hash |
+//! | `report` | what a search found, and what it covered |
+//!
+//! The order from below: a [`World`] is run under a [`Strategy`](crate::sync::explored::Strategy)
+//! by an [`Explorer`]; the searches are strategies and the loops around them.
+
+mod exhaust;
+mod jobs;
+mod reduce;
+mod report;
+mod rng;
+mod sample;
+mod schedule;
+mod shrink;
+mod trace;
+mod world;
+
+pub use crate::sync::explored::{Kind, Options, THREADS, Violation, on_host, operation, rule};
+pub use exhaust::{Exhaustive, Seen};
+pub use jobs::explore;
+pub use report::{Counterexample, Coverage, Report};
+pub use rng::Rng;
+pub use sample::{Method, Sampling};
+pub use schedule::{Schedule, ScheduleError};
+pub use shrink::{Shrinkable, Shrunk, ShrunkProgram, shrink_program};
+pub use trace::{Row, Trace};
+pub use world::{Explorer, Run, World};

@@ -1,0 +1,229 @@
+//! Every interleaving within a bound on preemptions.
+//!
+//! A preemption is a switch away from a thread that could have gone on; switching away from one
+//! that waits or has ended is free. Most concurrency bugs need few (Musuvathi and Qadeer,
+//! "Iterative context bounding for systematic testing of multithreaded programs", PLDI 2007), so
+//! the bound is raised from 0 up, and the first counterexample has the fewest preemptions.
+//!
+//! The search is depth-first and stateless: a prefix of choices is replayed, then the current
+//! thread goes on for as long as it can. With `reduce`, only those alternatives are tried that
+//! [`super::reduce`] asks for; without, all.
+
+use super::reduce::Reduction;
+use super::world::{Explorer, World};
+use super::{Counterexample, Coverage, Report, Run};
+use crate::sync::explored::{Choice, Record, Strategy, Threads, View};
+use std::ops::ControlFlow;
+
+/// A search of everything within a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhaustive {
+    /// Preemptions of a schedule, at most; `None`: as many as there are.
+    pub preemptions: Option<u32>,
+    /// Leave out schedules that only reorder independent steps.
+    pub reduce: bool,
+    /// Stop, incomplete, after so many schedules.
+    pub limit: u64,
+}
+
+impl Default for Exhaustive {
+    fn default() -> Self {
+        Exhaustive { preemptions: Some(2), reduce: true, limit: u64::MAX }
+    }
+}
+
+/// What a visitor is shown of each schedule.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// How it went.
+    pub run: &'a Run,
+    /// Who executed each step.
+    pub threads: &'a [u8],
+}
+
+/// A step of the path under exploration: what was chosen before it, and what is still to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub runnable: Threads,
+    pub chosen: u8,
+    /// Tried, the choice included.
+    done: Threads,
+    /// To be tried.
+    pub todo: Threads,
+    /// Preemptions before this step.
+    spent: u32,
+}
+
+impl Node {
+    /// Preemptions (0 or 1) that choosing `thread` costs, if `before` executed the step before.
+    fn cost(&self, thread: u8, before: Option<u8>) -> u32 {
+        before.is_some_and(|before| before != thread && self.runnable & 1 << before != 0).into()
+    }
+}
+
+/// Follows a prefix, then goes on as long as it can.
+struct Prefix<'a>(&'a [Node]);
+
+impl Strategy for Prefix<'_> {
+    fn choose(&mut self, view: View) -> Choice {
+        let step = view.step as usize;
+        match self.0.get(step..) {
+            Some(rest @ [node, ..]) => {
+                let run = rest.iter().take_while(|other| other.chosen == node.chosen).count();
+                Choice { thread: node.chosen.into(), until: (step + run) as u32 }
+            }
+            _ => Choice { thread: view.fall_back(None), until: view.step + 1 },
+        }
+    }
+}
+
+impl Exhaustive {
+    /// Searches until a rule is broken or everything within the bound is covered.
+    pub fn search<W: World>(&self, explorer: &mut Explorer<W>) -> Report {
+        let mut found = None;
+        let mut report = self.visit(explorer, |seen, index| match &seen.run.outcome {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(violation) => {
+                let schedule = super::Schedule::new(seen.threads.iter().copied());
+                found = Some(Counterexample { violation: violation.clone(), schedule, index });
+                ControlFlow::Break(())
+            }
+        });
+        report.counterexample = found;
+        report
+    }
+
+    /// Shows every schedule within the bound, and how many came before it, to `visitor`, which
+    /// may end the search.
+    ///
+    /// A schedule within a smaller bound may be shown again.
+    pub fn visit<W: World>(
+        &self,
+        explorer: &mut Explorer<W>,
+        mut visitor: impl FnMut(Seen<'_>, u64) -> ControlFlow<()>,
+    ) -> Report {
+        let mut search = Search {
+            explorer,
+            reduce: self.reduce,
+            limit: self.limit,
+            schedules: 0,
+            steps: 0,
+            path: Vec::new(),
+            reduction: Reduction::default(),
+        };
+        let mut bound = if self.preemptions.is_some() { 0 } else { u32::MAX };
+        let coverage = loop {
+            match search.within(bound, &mut visitor) {
+                End::Stopped => break Coverage::Incomplete("stopped at a violation".into()),
+                End::Limit => break Coverage::Incomplete(format!("stopped after {} schedules", self.limit)),
+                End::Everything => break Coverage::Complete,
+                End::Bound if Some(bound) == self.preemptions => {
+                    break Coverage::Bounded { preemptions: bound };
+                }
+                End::Bound => bound += 1,
+            }
+        };
+        Report { schedules: search.schedules, steps: search.steps, coverage, counterexample: None }
+    }
+}
+
+/// How a search within one bound ended.
+enum End {
+    /// Nothing is left, and the bound left nothing out.
+    Everything,
+    /// Nothing is left within the bound.
+    Bound,
+    Stopped,
+    Limit,
+}
+
+struct Search<'a, W> {
+    explorer: &'a mut Explorer<W>,
+    reduce: bool,
+    limit: u64,
+    schedules: u64,
+    steps: u64,
+    path: Vec<Node>,
+    reduction: Reduction,
+}
+
+impl<W: World> Search<'_, W> {
+    fn within(&mut self, bound: u32, visitor: &mut impl FnMut(Seen<'_>, u64) -> ControlFlow<()>) -> End {
+        self.path.clear();
+        let mut left_out = false;
+        let mut threads = Vec::new();
+        loop {
+            if self.schedules == self.limit {
+                return End::Limit;
+            }
+            let prefix = self.path.len();
+            let run = self.execute();
+            let index = self.schedules;
+            self.schedules += 1;
+            self.steps += u64::from(run.steps);
+            threads.clear();
+            threads.extend(self.path.iter().map(|node| node.chosen));
+            if visitor(Seen { run: &run, threads: &threads }, index).is_break() {
+                return End::Stopped;
+            }
+            if self.reduce {
+                if run.outcome.is_ok() {
+                    let Search { explorer, path, reduction, .. } = self;
+                    reduction.analyse(&explorer.runtime, path, prefix.saturating_sub(1));
+                } else {
+                    // The schedule was cut short, so what its threads would have done, and with
+                    // what it would have conflicted, is not known: try everything.
+                    self.path.iter_mut().for_each(|node| node.todo = node.runnable);
+                }
+            }
+            if !self.back_up(bound, &mut left_out) {
+                return if left_out { End::Bound } else { End::Everything };
+            }
+        }
+    }
+
+    /// Runs the path and lengthens it to the schedule's end.
+    fn execute(&mut self) -> Run {
+        let Search { explorer, path, reduce, .. } = self;
+        let prefix = path.len();
+        let run = explorer.record(&mut Prefix(path), Record::Analysis { from: prefix as u32 });
+        explorer.runtime.analysis(|runnable, _| {
+            for (step, executed) in explorer.runtime.log().enumerate().skip(prefix) {
+                let me = 1 << executed.thread;
+                // Zero, or nothing: only one thread was left.
+                let runnable = runnable.get(step).copied().filter(|set| *set != 0).unwrap_or(me);
+                let spent = match path.as_slice() {
+                    [] => 0,
+                    [first] => first.spent,
+                    [.., before, last] => last.spent + last.cost(last.chosen, Some(before.chosen)),
+                };
+                path.push(Node {
+                    runnable,
+                    chosen: executed.thread,
+                    done: me,
+                    todo: if *reduce { me } else { runnable },
+                    spent,
+                });
+            }
+        });
+        run
+    }
+
+    /// Cuts the path back to the last step with something left to try, and chooses that.
+    fn back_up(&mut self, bound: u32, left_out: &mut bool) -> bool {
+        while let Some(mut node) = self.path.pop() {
+            let before = self.path.last().map(|last| last.chosen);
+            while node.todo & node.runnable & !node.done != 0 {
+                let thread = (node.todo & node.runnable & !node.done).trailing_zeros() as u8;
+                node.done |= 1 << thread;
+                if node.spent + node.cost(thread, before) <= bound {
+                    node.chosen = thread;
+                    self.path.push(node);
+                    return true;
+                }
+                *left_out = true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,96 @@
+//! Random schedules on several OS threads, with the outcome of one.
+//!
+//! Schedule number `i` is the same on whichever job, and the counterexample with the lowest number
+//! wins: a job that finds one still lets the others finish everything below it. So the report does
+//! not depend on the number of jobs or on their speed. Each job builds a world of its own.
+//!
+//! Jobs are always OS threads of their own, also if there is only one: a schedule that had to give
+//! up an unwinding stack leaves the OS thread "panicking" for ever, which is not to happen to the
+//! caller's.
+
+use super::sample::{Sampler, Sampling, length};
+use super::world::{Explorer, World};
+use super::{Counterexample, Coverage, Report};
+use crate::sync::explored::Options;
+// The jobs are real threads beside the exploration, not threads of it.
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Schedules that a job takes at a time.
+const CHUNK: u64 = 1024;
+
+/// What a job has to tell of a chunk.
+struct Done {
+    chunk: u64,
+    schedules: u64,
+    steps: u64,
+    found: Option<Counterexample>,
+}
+
+/// Runs the schedules of `sampling` on worlds made by `build`, `jobs` at a time, until one breaks
+/// a rule, all are run, or `stop` is set.
+///
+/// # Panics
+/// If `build` panics.
+pub fn explore<W: World, F: Fn() -> W + Sync>(
+    build: F,
+    sampling: &Sampling,
+    options: Options,
+    jobs: usize,
+    stop: &AtomicBool,
+) -> Report {
+    let next = AtomicU64::new(0);
+    let best = AtomicU64::new(u64::MAX);
+    let chunks = sampling.schedules.div_ceil(CHUNK);
+    let jobs = (jobs.max(1) as u64).min(chunks.max(1));
+    let mut done: Vec<Done> = std::thread::scope(|scope| {
+        let job = || {
+            let mut explorer = Explorer::with_options(build(), options);
+            let length = length(&mut explorer);
+            let mut done = Vec::new();
+            loop {
+                // Relaxed (all): counters and flags that order nothing; what the jobs return is
+                // handed over by joining them.
+                let chunk = next.fetch_add(1, Ordering::Relaxed);
+                let first = chunk * CHUNK;
+                let over = chunk >= chunks || first > best.load(Ordering::Relaxed);
+                if over || stop.load(Ordering::Relaxed) {
+                    return done;
+                }
+                let last = (first + CHUNK).min(sampling.schedules);
+                let mut result = Done { chunk, schedules: 0, steps: 0, found: None };
+                for index in first..last {
+                    let run = explorer.run(&mut Sampler::new(sampling, index, length));
+                    result.schedules += 1;
+                    result.steps += u64::from(run.steps);
+                    if let Err(violation) = run.outcome {
+                        best.fetch_min(index, Ordering::Relaxed);
+                        let schedule = explorer.executed();
+                        result.found = Some(Counterexample { violation, schedule, index });
+                        break;
+                    }
+                }
+                done.push(result);
+            }
+        };
+        let handles: Vec<_> = (0..jobs).map(|_| scope.spawn(job)).collect();
+        handles
+            .into_iter()
+            .flat_map(|handle| match handle.join() {
+                Ok(done) => done,
+                Err(payload) => std::panic::resume_unwind(payload),
+            })
+            .collect()
+    });
+    done.sort_unstable_by_key(|chunk| chunk.chunk);
+    // What ran beyond the counterexample that wins depends on the jobs' speed: not counted.
+    let kept = done.iter().position(|chunk| chunk.found.is_some()).map_or(done.len(), |place| place + 1);
+    done.truncate(kept);
+    let schedules = done.iter().map(|chunk| chunk.schedules).sum();
+    let counterexample = done.last_mut().and_then(|chunk| chunk.found.take());
+    let coverage = if counterexample.is_none() && schedules < sampling.schedules {
+        Coverage::Incomplete(format!("stopped after {schedules} of {} schedules", sampling.schedules))
+    } else {
+        Coverage::Sampled
+    };
+    Report { schedules, steps: done.iter().map(|chunk| chunk.steps).sum(), coverage, counterexample }
+}

@@ -1,0 +1,186 @@
+//! Schedules drawn at random: walks and PCT.
+//!
+//! PCT: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A randomized scheduler with probabilistic
+//! guarantees of finding bugs", ASPLOS 2010. Departures: the number of steps `k` is that of the
+//! program's default schedule, not a bound given beforehand; and a thread that executes
+//! [`PATIENCE`] steps in a row while others could is put last, as a strategy that never lets go of
+//! a retry loop would report it as endless.
+
+use super::rng::Rng;
+use super::world::{Explorer, World};
+use crate::sync::explored::{Choice, Strategy, THREADS, Threads, View, threads_in};
+
+/// Steps in a row after which another thread gets its turn.
+const PATIENCE: u32 = 512;
+
+/// How one random schedule is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// At each step the current thread stays with probability `stay` / 256, else any runnable
+    /// thread is drawn: 0 is the uniform walk.
+    Walk {
+        /// Stickiness.
+        stay: u8,
+    },
+    /// Random priorities, and `depth - 1` random points where the running thread is put last.
+    Pct {
+        /// The bug's depth it is made for.
+        depth: u8,
+    },
+    /// Turn by turn: uniform and sticky walks, PCT of depth 2 to 4. No one strategy wins.
+    Portfolio,
+}
+
+/// The portfolio's turns.
+const TURNS: [Method; 8] = [
+    Method::Walk { stay: 0 },
+    Method::Pct { depth: 3 },
+    Method::Walk { stay: 192 },
+    Method::Pct { depth: 2 },
+    Method::Walk { stay: 0 },
+    Method::Pct { depth: 3 },
+    Method::Walk { stay: 240 },
+    Method::Pct { depth: 4 },
+];
+
+impl Method {
+    /// The method of schedule number `index`.
+    pub fn at(self, index: u64) -> Method {
+        match self {
+            Method::Portfolio => TURNS[(index % TURNS.len() as u64) as usize],
+            other => other,
+        }
+    }
+}
+
+/// A number of random schedules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// How each is drawn.
+    pub method: Method,
+    /// How many.
+    pub schedules: u64,
+    /// Schedule `i` is a function of the seed and `i` alone.
+    pub seed: u64,
+}
+
+/// Steps of the default schedule: where PCT spreads its change points.
+pub(super) fn length<W: World>(explorer: &mut Explorer<W>) -> u32 {
+    explorer.replay(&super::Schedule::default()).steps.max(1)
+}
+
+/// One random schedule.
+pub(super) enum Sampler {
+    Walk(Walk),
+    Pct(Pct),
+}
+
+impl Sampler {
+    /// Schedule number `index` for a program of about `length` steps.
+    pub fn new(sampling: &Sampling, index: u64, length: u32) -> Sampler {
+        let rng = Rng::new(sampling.seed, index);
+        match sampling.method.at(index) {
+            Method::Pct { depth } => Sampler::Pct(Pct::new(rng, depth, length)),
+            Method::Walk { stay } => Sampler::Walk(Walk { rng, stay: stay.into() }),
+            Method::Portfolio => Sampler::Walk(Walk { rng, stay: 0 }),
+        }
+    }
+}
+
+impl Strategy for Sampler {
+    fn choose(&mut self, view: View) -> Choice {
+        match self {
+            Sampler::Walk(walk) => walk.choose(view),
+            Sampler::Pct(pct) => pct.choose(view),
+        }
+    }
+}
+
+pub(super) struct Walk {
+    rng: Rng,
+    stay: u32,
+}
+
+impl Walk {
+    /// Draws a thread, and for how many steps the draws that follow keep it. Threads that become
+    /// runnable in between wait until the stretch is over.
+    #[inline]
+    fn choose(&mut self, view: View) -> Choice {
+        let count = view.runnable.count_ones();
+        let thread = nth(view.runnable, self.rng.below(count));
+        let mut steps = 1;
+        while steps < PATIENCE && (self.rng.below(256) < self.stay || self.rng.below(count) == 0) {
+            steps += 1;
+        }
+        Choice { thread, until: view.step.saturating_add(steps) }
+    }
+}
+
+/// The `n`-th thread of a set.
+#[inline]
+fn nth(set: Threads, n: u32) -> usize {
+    let mut set = set;
+    for _ in 0..n {
+        set &= set - 1;
+    }
+    set.trailing_zeros() as usize
+}
+
+pub(super) struct Pct {
+    /// Higher goes first.
+    priority: [i32; THREADS],
+    /// Steps before which the running thread is put last, ascending.
+    changes: [u32; MAX_CHANGES],
+    next_change: usize,
+    lowest: i32,
+    since: u32,
+}
+
+const MAX_CHANGES: usize = 8;
+
+impl Pct {
+    fn new(mut rng: Rng, depth: u8, length: u32) -> Self {
+        let mut priority: [i32; THREADS] = std::array::from_fn(|t| t as i32);
+        for last in (1..THREADS).rev() {
+            priority.swap(last, rng.below(last as u32 + 1) as usize);
+        }
+        let mut changes = [u32::MAX; MAX_CHANGES];
+        for change in changes.iter_mut().take(usize::from(depth.saturating_sub(1))) {
+            *change = 1 + rng.below(length);
+        }
+        changes.sort_unstable();
+        Pct { priority, changes, next_change: 0, lowest: 0, since: 0 }
+    }
+
+    fn put_last(&mut self, thread: usize) {
+        self.lowest -= 1;
+        self.priority[thread] = self.lowest;
+    }
+
+    fn choose(&mut self, view: View) -> Choice {
+        while self.next_change < MAX_CHANGES && self.changes[self.next_change] <= view.step {
+            self.next_change += 1;
+            if let Some(current) = view.current {
+                self.put_last(current);
+            }
+        }
+        let highest = |pct: &Pct| threads_in(view.runnable).max_by_key(|&t| pct.priority[t]);
+        let mut thread = highest(self).unwrap_or(0);
+        if view.current != Some(thread) {
+            self.since = view.step;
+        } else if view.step - self.since >= PATIENCE {
+            self.put_last(thread);
+            self.since = view.step;
+            thread = highest(self).unwrap_or(thread);
+        }
+        // A thread that waits may become runnable, and may be the one that goes first: ask again
+        // soon. Else nothing changes before the next change point.
+        let change = self.changes.get(self.next_change).copied().unwrap_or(u32::MAX);
+        let until = if view.runnable == view.alive {
+            change.min(view.step.saturating_add(PATIENCE))
+        } else {
+            view.step + 1
+        };
+        Choice { thread, until }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a schedule did.
+
+use crate::sync::explored::{Kind, Recorded, Violation};
+use std::collections::HashMap;
+use std::fmt;
+
+/// One step of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Who.
+    pub thread: u8,
+    /// Which operation of the thread's program, counted from zero.
+    pub operation: u32,
+    /// What.
+    pub kind: Kind,
+    /// On what: the world's name of the word, or `word N` in order of first use.
+    pub object: String,
+    /// The word before the step.
+    pub before: u64,
+    /// The word after it.
+    pub after: u64,
+}
+
+/// A schedule, step by step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The steps.
+    pub rows: Vec<Row>,
+    /// The final state's fingerprint, or the rule that the last step broke (or, if all threads
+    /// had ended, the check after it).
+    pub outcome: Result<u64, Violation>,
+    /// A hash of all steps, the same on every machine: threads, kinds, objects in order of first
+    /// use, values.
+    pub hash: u64,
+}
+
+impl Trace {
+    pub(super) fn new(
+        outcome: Result<u64, Violation>,
+        recorded: Recorded,
+        label: impl Fn(usize) -> Option<String>,
+    ) -> Trace {
+        let mut numbers = HashMap::new();
+        let mut hash = 0;
+        let rows = recorded.steps.iter().zip(&recorded.values).map(|(step, values)| {
+            let next = numbers.len();
+            let number = *numbers.entry(step.address).or_insert(next);
+            for part in [u64::from(step.thread), step.kind as u64, number as u64, values.before, values.after]
+            {
+                hash = mix(hash, part);
+            }
+            let object = match step.kind {
+                Kind::Fence => String::new(),
+                _ => label(step.address).unwrap_or_else(|| format!("word {number}")),
+            };
+            Row {
+                thread: step.thread,
+                operation: values.operation,
+                kind: step.kind,
+                object,
+                before: values.before,
+                after: values.after,
+            }
+        });
+        let rows = rows.collect();
+        Trace { rows, outcome, hash }
+    }
+}
+
+/// Folds `part` into `hash` (the finaliser of SplitMix64 over their combination).
+fn mix(hash: u64, part: u64) -> u64 {
+    let z = (hash ^ part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+impl fmt::Display for Trace {
+    /// A line a step, thread by column number; the step that broke the rule is marked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.rows.len().wrapping_sub(1);
+        for (place, row) in self.rows.iter().enumerate() {
+            let mark = if self.outcome.is_err() && place == last { '>' } else { ' ' };
+            write!(
+                f,
+                "{mark}{place:5}  {}  #{:<3} {:11} {}",
+                row.thread,
+                row.operation,
+                row.kind.name(),
+                row.object
+            )?;
+            if row.kind != Kind::Fence {
+                match row.before == row.after {
+                    true => write!(f, "  {:#x}", row.before)?,
+                    false => write!(f, "  {:#x} -> {:#x}", row.before, row.after)?,
+                }
+            }
+            writeln!(f)?;
+        }
+        match &self.outcome {
+            Ok(_) => Ok(()),
+            Err(violation) => writeln!(f, "{violation}"),
+        }
+    }
+}

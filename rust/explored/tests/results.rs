@@ -1,0 +1,139 @@
+//! Each kind of bug is a result, found by every search, and replays.
+
+mod small;
+
+use mmcore_explored::explore::{
+    Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Schedule, World, explore, rule,
+};
+use mmcore_explored::sync::Ordering::{Relaxed, Release};
+use std::sync::atomic::AtomicBool;
+
+const OPTIONS: Options = Options { max_steps: 2_000, spurious_failure: 0 };
+
+fn exhaust<W: World>(world: W) -> Report {
+    Exhaustive::default().search(&mut Explorer::with_options(world, OPTIONS))
+}
+
+fn sample<W: World>(build: impl Fn() -> W + Sync, method: Method) -> Report {
+    let sampling = Sampling { method, schedules: 5_000, seed: 1 };
+    explore(build, &sampling, OPTIONS, 2, &AtomicBool::new(false))
+}
+
+/// Every search finds `rule`, and the schedule that it hands over breaks it again, and again when
+/// shrunk.
+fn everybody_finds<W: World>(rule: &str, build: impl Fn() -> W + Sync) {
+    let mut reports = vec![exhaust(build())];
+    for method in [Method::Walk { stay: 0 }, Method::Pct { depth: 2 }, Method::Portfolio] {
+        reports.push(sample(&build, method));
+    }
+    for report in reports {
+        let found = report.counterexample.unwrap_or_else(|| panic!("{rule} not found"));
+        assert_eq!(found.violation.rule, rule, "{}", found.violation);
+        let mut explorer = Explorer::with_options(build(), OPTIONS);
+        assert_eq!(explorer.replay(&found.schedule).outcome, Err(found.violation));
+        let shrunk = explorer.shrink(&found.schedule, 500).expect("the violation");
+        assert_eq!(explorer.replay(&shrunk.schedule).outcome, Err(shrunk.violation.clone()));
+        assert!(shrunk.minimal && shrunk.runs <= 500);
+        assert!(shrunk.preemptions <= 1, "{shrunk:?}");
+    }
+}
+
+#[test]
+fn a_lost_update_is_found() {
+    everybody_finds("lost update", small::lost_update);
+}
+
+#[test]
+fn a_deadlock_is_found() {
+    everybody_finds(rule::DEADLOCK, small::deadlock);
+}
+
+#[test]
+fn a_lock_out_of_order_is_found() {
+    everybody_finds(rule::LOCK_ORDER, small::wrong_order);
+}
+
+#[test]
+fn a_lost_wakeup_is_found() {
+    everybody_finds(rule::LOST_WAKEUP, || small::sleeper(false));
+}
+
+#[test]
+fn publishing_without_release_is_a_data_race() {
+    everybody_finds(rule::DATA_RACE, || small::publish(Relaxed));
+}
+
+#[test]
+fn a_lock_never_let_go_is_a_deadlock() {
+    everybody_finds(rule::DEADLOCK, small::missing_unlock);
+}
+
+#[test]
+fn an_endless_loop_reaches_the_step_bound() {
+    everybody_finds(rule::STEP_BOUND, small::livelock);
+}
+
+#[test]
+fn sound_worlds_pass_and_are_covered() {
+    fn passes<W: World>(world: W) {
+        let report =
+            Exhaustive { preemptions: None, ..Exhaustive::default() }.search(&mut Explorer::new(world));
+        assert_eq!(report.counterexample, None);
+        assert_eq!(report.coverage, Coverage::Complete);
+    }
+    passes(small::sound_counter());
+    passes(small::sleeper(true));
+    passes(small::publish(Release));
+    passes(small::get_put(2, 1));
+}
+
+#[test]
+fn a_limit_reached_is_no_pass() {
+    let search = Exhaustive { limit: 10, reduce: false, ..Exhaustive::default() };
+    let report = search.search(&mut Explorer::new(small::get_put(2, 2)));
+    assert_eq!(report.schedules, 10);
+    assert!(matches!(report.coverage, Coverage::Incomplete(_)));
+    let bounded = exhaust(small::get_put(2, 2));
+    assert_eq!(bounded.coverage, Coverage::Bounded { preemptions: 2 });
+    assert_eq!(sample(|| small::get_put(2, 2), Method::Portfolio).coverage, Coverage::Sampled);
+}
+
+#[test]
+fn jobs_do_not_change_the_outcome() {
+    let run = |jobs| {
+        let sampling = Sampling { method: Method::Portfolio, schedules: 20_000, seed: 3 };
+        let rare = || {
+            small::lost_update().check(|counter| match counter.load(Relaxed) {
+                2 => Ok(()),
+                _ => Err(mmcore_explored::explore::Violation::new("lost update", "")),
+            })
+        };
+        explore(rare, &sampling, Options::default(), jobs, &AtomicBool::new(false))
+    };
+    assert_eq!(run(1), run(2));
+    assert_eq!(run(2), run(5));
+}
+
+#[test]
+fn a_counterexample_replays_a_thousand_times() {
+    let found = exhaust(small::deadlock()).counterexample.expect("a deadlock");
+    let mut explorer = Explorer::new(small::deadlock());
+    let first = explorer.trace(&found.schedule);
+    assert!(first.outcome.is_err());
+    for _ in 0..1_000 {
+        assert_eq!(explorer.trace(&found.schedule), first);
+    }
+    // Built anew, at other addresses.
+    let elsewhere = Explorer::new(small::deadlock()).trace(&found.schedule);
+    assert_eq!(elsewhere.hash, first.hash);
+}
+
+#[test]
+fn a_trace_tells_values_and_names_words() {
+    let trace =
+        Explorer::new(small::lost_update()).trace(&"0,1x2,0".parse::<Schedule>().expect("a schedule"));
+    let rows: Vec<_> = trace.rows.iter().map(|row| (row.thread, row.before, row.after)).collect();
+    assert_eq!(rows, [(0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 1, 1)]);
+    assert!(trace.rows.iter().all(|row| row.object == "word 0"));
+    assert!(trace.to_string().contains("lost update: counter is 1"), "{trace}");
+}

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod alloc;
+pub mod audit;
 pub mod error;
 #[cfg(feature = "explored")]
 pub mod explore;

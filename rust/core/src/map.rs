@@ -2,6 +2,7 @@
 
 mod area;
 mod pte;
+mod rmap;
 mod tlb;
 
 pub use area::{Area, AreaKind, EntryGuard};

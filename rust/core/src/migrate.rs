@@ -1,4 +1,32 @@
 //! Migration: isolate, unmap, commit, copy, remap, release (lifecycle 6).
+//!
+//! # A page's way
+//!
+//! ```text
+//!  on a list --isolate--> isolated --unmap--> unmapped, src and dst locked --move--> done
+//!                             ^                          |
+//!                             +----- undo: mappings restored, both unlocked, dst freed
+//! ```
+//!
+//! [`Machine::migrate_pages`] takes isolated pages and leaves those that could not move on its list,
+//! still isolated; the caller puts them back. A page is in the hands of exactly one thread from its
+//! isolation until then.
+//!
+//! # What can go wrong
+//!
+//! * A reference that nobody accounts for (a batch, a pin, a walker): the count does not match, try
+//!   again, give up, undo.
+//! * Poisoning on "not `EAGAIN`" instead of on success (the seed's own bug): a permanent failure is
+//!   no success.
+//! * Only the page that the caller knew is put back although the list has grown (kernel
+//!   6e49019db5f7): the *list* is what goes back.
+
+mod list;
+mod one;
+
+pub use list::Migrated;
+
+use crate::page::Pfn;
 
 /// How much a migration may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,3 +38,51 @@ pub enum Mode {
     /// On everything.
     Sync,
 }
+
+impl Mode {
+    /// The names that programs and reports use.
+    pub const NAMES: &'static [(&'static str, Mode)] =
+        &[("async", Mode::Async), ("sync_light", Mode::SyncLight), ("sync", Mode::Sync)];
+}
+
+/// Why a page is migrated, under the names of the kernel's tracepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Making large free blocks.
+    Compaction,
+    /// Soft offline; the source's last reference is left to the caller.
+    MemoryFailure,
+    /// A block of memory goes away.
+    MemoryHotplug,
+    /// `move_pages` and `migrate_pages`.
+    Syscall,
+    /// mbind.
+    MempolicyMbind,
+    /// Promotion of a page that its users run far from.
+    NumaMisplaced,
+    /// Clearing a range for a contiguous allocation.
+    ContigRange,
+    /// A pin that will last wants another zone.
+    LongtermPin,
+    /// Reclaim to a slower node.
+    Demotion,
+}
+
+impl Reason {
+    /// The names, in the kernel's order.
+    pub const NAMES: &'static [(&'static str, Reason)] = &[
+        ("compaction", Reason::Compaction),
+        ("memory_failure", Reason::MemoryFailure),
+        ("memory_hotplug", Reason::MemoryHotplug),
+        ("syscall", Reason::Syscall),
+        ("mempolicy_mbind", Reason::MempolicyMbind),
+        ("numa_misplaced", Reason::NumaMisplaced),
+        ("contig_range", Reason::ContigRange),
+        ("longterm_pin", Reason::LongtermPin),
+        ("demotion", Reason::Demotion),
+    ];
+}
+
+/// Where the destination pages come from: given a source, a fresh page with one reference, or
+/// none.
+pub type Target<'a> = &'a mut dyn FnMut(Pfn) -> Option<Pfn>;

@@ -35,6 +35,9 @@ pub trait MovableOps<R: Release>: Send + Sync {
     /// The page's last reference is gone while it was still marked. The count is zero, nobody else
     /// can reach the page, no lock is held. The core frees it afterwards.
     fn released(&self, machine: &Machine<R>, pfn: Pfn);
+
+    /// The pages on which the owner holds its reference now; for audits.
+    fn held(&self) -> Vec<Pfn>;
 }
 
 impl<R: Release> Machine<R> {

@@ -180,4 +180,16 @@ impl<R: Release> Owners<R> {
         })
         .flatten()
     }
+
+    /// Every living owner, under its reverse-map lock; for audits.
+    pub fn for_each(&self, mut visit: impl FnMut(OwnerId, &Owner<R>)) {
+        let slots = self.free.lock().next;
+        for slot in 0..slots as usize {
+            let Some(lock) = self.slot(slot) else { continue };
+            let entry = lock.read();
+            if !matches!(entry.owner, Owner::Free) {
+                visit(OwnerId::new(slot, entry.generation), &entry.owner);
+            }
+        }
+    }
 }

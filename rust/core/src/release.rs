@@ -72,7 +72,8 @@ pub trait Release: Sized + Send + Sync + 'static {
         Self::put(machine, pfn);
     }
 
-    /// Ends a successful migration of `from`: unlocks it and releases the isolation's reference.
+    /// Ends a successful migration of the LRU page `from`: unlocks it and releases the isolation's
+    /// reference.
     fn finish(machine: &Machine<Self>, from: Pfn);
 
     /// Sets or clears the movable mark, under the page lock.

@@ -136,6 +136,27 @@ impl EntryGuard<'_> {
     }
 }
 
+impl EntryGuard<'_> {
+    /// Replaces the entry by what `new` makes of its final value, accessed and dirty bits included,
+    /// and gives the lock back; returns the old entry.
+    #[inline]
+    pub fn finish_with(self, new: impl Fn(Pte) -> Pte) -> Pte {
+        released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
+        let mut seen = self.entry.load(Ordering::Relaxed);
+        loop {
+            let old = Pte(seen).unlocked();
+            // AcqRel: as in `finish`. Fails only if an access set a bit meanwhile.
+            match self.entry.compare_exchange_weak(seen, new(old).0, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => {
+                    std::mem::forget(self);
+                    return old;
+                }
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
 impl Drop for EntryGuard<'_> {
     fn drop(&mut self) {
         released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());

@@ -181,12 +181,6 @@ impl PagePool {
         let live = pages.slots.iter().flatten().filter(|(_, state)| *state != State::Dying).count();
         (live, pages.released)
     }
-
-    /// The frames that the pool holds a reference on; for audits.
-    pub fn held(&self) -> Vec<Pfn> {
-        let pages = self.pages.lock();
-        pages.slots.iter().flatten().filter(|(_, s)| *s != State::Dying).map(|(pfn, _)| *pfn).collect()
-    }
 }
 
 impl<R: Release> MovableOps<R> for PagePool {
@@ -237,5 +231,10 @@ impl<R: Release> MovableOps<R> for PagePool {
             pages.vacate(index);
             pages.released += 1;
         }
+    }
+
+    fn held(&self) -> Vec<Pfn> {
+        let pages = self.pages.lock();
+        pages.slots.iter().flatten().filter(|(_, s)| *s != State::Dying).map(|(pfn, _)| *pfn).collect()
     }
 }

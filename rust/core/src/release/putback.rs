@@ -2,7 +2,7 @@
 
 use super::Release;
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn};
+use crate::page::Pfn;
 use crate::profile::Design;
 
 /// Every migration ends with `putback_lru_page`.
@@ -20,16 +20,10 @@ impl Release for Putback {
     }
 
     /// The dead page travels through a batch once more: queued (+1), the isolation's reference dropped,
-    /// and freed by the put that drains the batch, right after it was linked to a list. A movable
-    /// page must not enter the LRU and is put.
+    /// and freed by the put that drains the batch, right after it was linked to a list.
+    #[inline]
     fn finish(machine: &Machine<Self>, from: Pfn) {
-        let page = &machine.frames[from];
-        let movable = page.word().has(Flags::ISOLATED);
-        page.unlock(from);
-        if movable {
-            machine.put(from);
-        } else {
-            machine.putback_lru_page(from);
-        }
+        machine.frames[from].unlock(from);
+        machine.putback_lru_page(from);
     }
 }

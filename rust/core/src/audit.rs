@@ -1,0 +1,100 @@
+//! The audit: every invariant of `docs/design.md` that can be judged at a quiet moment, over a whole
+//! machine.
+//!
+//! Quiet means: no operation is in progress on any thread. The audit takes one lock at a time and
+//! changes nothing. It adds up, for each frame, everybody who holds a reference (the ledger of
+//! lifecycle 2.3), and compares with what the record and the counters say.
+
+mod census;
+mod rules;
+
+pub use census::{Holder, Place};
+
+use crate::machine::Machine;
+use crate::page::Pfn;
+use crate::release::Release;
+use crate::sync::{Lock, LockClass};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule, in a few words; the same text for every instance.
+    pub rule: &'static str,
+    /// The frame concerned, where one is.
+    pub pfn: Option<Pfn>,
+    /// What was found, holders included.
+    pub detail: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pfn {
+            Some(pfn) => write!(f, "{}: page {pfn}: {}", self.rule, self.detail),
+            None => write!(f, "{}: {}", self.rule, self.detail),
+        }
+    }
+}
+
+/// What a caller of the core holds on a page for longer than one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Handle {
+    /// A counted reference.
+    Ref,
+    /// A pin of 1024.
+    Pin,
+    /// An isolation token of an LRU page, counted in `nr_isolated_*`.
+    Isolated,
+    /// An isolation token of a movable page.
+    IsolatedMovable,
+}
+
+/// The handles that callers hold: what the audit cannot find in the machine itself. Whoever keeps
+/// references across calls (an interpreter, a binding) keeps one of these beside the machine.
+#[derive(Debug)]
+pub struct Ledger(Lock<BTreeMap<(Pfn, Handle), u32>>);
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger(Lock::new(LockClass::Leaf, BTreeMap::new()))
+    }
+}
+
+impl Ledger {
+    /// A handle was taken.
+    pub fn add(&self, pfn: Pfn, handle: Handle) {
+        *self.0.lock().entry((pfn, handle)).or_default() += 1;
+    }
+
+    /// A handle was given back. False if the ledger knows of none.
+    pub fn remove(&self, pfn: Pfn, handle: Handle) -> bool {
+        let mut entries = self.0.lock();
+        match entries.get_mut(&(pfn, handle)) {
+            Some(1) => entries.remove(&(pfn, handle)).is_some(),
+            Some(n) => {
+                *n -= 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// All handles with their numbers, by frame.
+    pub fn handles(&self) -> Vec<(Pfn, Handle, u32)> {
+        self.0.lock().iter().map(|(&(pfn, handle), &n)| (pfn, handle, n)).collect()
+    }
+}
+
+impl<R: Release> Machine<R> {
+    /// Checks every invariant; an empty list is a clean machine. `ledger` holds what the caller
+    /// keeps.
+    pub fn audit(&self, ledger: &Ledger) -> Vec<Finding> {
+        rules::check(self, &census::Census::take(self, &ledger.handles()))
+    }
+
+    /// Who holds references on a page, as the ledger sees it.
+    pub fn holders(&self, pfn: Pfn, ledger: &Ledger) -> Vec<Holder> {
+        census::Census::take(self, &ledger.handles()).holders(pfn)
+    }
+}

@@ -1,0 +1,256 @@
+//! Where every used frame is and who holds it.
+
+use super::Handle;
+use crate::lru::LruList;
+use crate::machine::Machine;
+use crate::map::{Entry, Pte};
+use crate::owner::Owner;
+use crate::page::{Flags, PIN, Pfn};
+use crate::release::Release;
+use arrayvec::ArrayVec;
+use std::fmt;
+
+/// The one place where a frame is (lifecycle 2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the buddy lists, or inside a block that is.
+    Buddy,
+    /// In a CPU's array of free frames.
+    Pcp,
+    /// Waiting in a CPU's add batch.
+    Batch,
+    /// On an LRU list.
+    Lru(LruList),
+    /// Held by an isolation token.
+    Isolated,
+    /// An owner's movable page.
+    Movable,
+    /// None of these: allocated, and its owner may use it.
+    Allocated,
+}
+
+/// Somebody who holds references on a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A page-table entry.
+    Entry {
+        /// Address space.
+        space: u32,
+        /// Virtual page number.
+        vpn: u64,
+    },
+    /// A slot of a CPU's add batch.
+    Batch {
+        /// The CPU.
+        cpu: usize,
+    },
+    /// The driver of a movable page.
+    Driver,
+    /// A handle of the machine's user.
+    Handle {
+        /// Its kind.
+        handle: Handle,
+        /// How many.
+        count: u32,
+    },
+}
+
+impl Holder {
+    /// References that the holder accounts for.
+    pub fn references(&self) -> u32 {
+        match self {
+            Holder::Handle { handle: Handle::Pin, count } => count * PIN,
+            Holder::Handle { count, .. } => *count,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Entry { space, vpn } => write!(f, "entry of space {space} at {:#x}", vpn << 12),
+            Holder::Batch { cpu } => write!(f, "add batch of CPU {cpu}"),
+            Holder::Driver => f.write_str("driver"),
+            Holder::Handle { handle, count } => {
+                let name = match handle {
+                    Handle::Ref => "reference",
+                    Handle::Pin => "pin",
+                    Handle::Isolated => "isolation token",
+                    Handle::IsolatedMovable => "movable isolation token",
+                };
+                write!(f, "{count} × {name}")
+            }
+        }
+    }
+}
+
+/// What the census found of one frame.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// The places that claim the frame, two at most: none for `Allocated`, more than one is a finding.
+    pub places: ArrayVec<Place, 2>,
+    pub references: u32,
+    pub mappings: u32,
+}
+
+/// All used frames of a machine.
+pub(super) struct Census {
+    /// By node, for the frames that were ever used.
+    frames: Vec<Vec<Seen>>,
+    bases: Vec<Pfn>,
+    pub holders: Vec<(Pfn, Holder)>,
+    /// Entries that a migration left behind.
+    pub migration_entries: Vec<(Pfn, Holder)>,
+    /// Isolation tokens of LRU pages, by frame.
+    pub tokens: Vec<(Pfn, u32)>,
+    /// Lists whose links do not lead to as many pages as they count.
+    pub broken_lists: Vec<(usize, LruList, u32)>,
+}
+
+impl Census {
+    pub fn take<R: Release>(machine: &Machine<R>, handles: &[(Pfn, Handle, u32)]) -> Census {
+        let mut census = Census {
+            frames: machine
+                .nodes
+                .iter()
+                .map(|node| vec![Seen::default(); node.zone.lock().frontier() as usize])
+                .collect(),
+            bases: machine.nodes.iter().map(|node| node.base).collect(),
+            holders: Vec::new(),
+            migration_entries: Vec::new(),
+            tokens: Vec::new(),
+            broken_lists: Vec::new(),
+        };
+        census.allocator(machine);
+        census.lists(machine);
+        census.batches(machine);
+        census.mappings(machine);
+        census.drivers(machine);
+        for &(pfn, handle, count) in handles {
+            census.hold(pfn, Holder::Handle { handle, count });
+            match handle {
+                Handle::Isolated => {
+                    census.at(pfn, Place::Isolated);
+                    census.tokens.push((pfn, count));
+                }
+                Handle::IsolatedMovable | Handle::Ref | Handle::Pin => {}
+            }
+        }
+        census
+    }
+
+    /// Who holds `pfn`.
+    pub fn holders(&self, pfn: Pfn) -> Vec<Holder> {
+        self.holders.iter().filter(|(held, _)| *held == pfn).map(|(_, holder)| *holder).collect()
+    }
+
+    /// What was found of `pfn`, a frame that was used once.
+    pub fn seen(&self, pfn: Pfn) -> &Seen {
+        let node = self.node_of(pfn);
+        &self.frames[node][pfn.index() - self.bases[node].index()]
+    }
+
+    fn seen_mut(&mut self, pfn: Pfn) -> &mut Seen {
+        let node = self.node_of(pfn);
+        &mut self.frames[node][pfn.index() - self.bases[node].index()]
+    }
+
+    fn node_of(&self, pfn: Pfn) -> usize {
+        self.bases.iter().rposition(|&base| base <= pfn).expect("node 0 starts at frame 0")
+    }
+
+    fn at(&mut self, pfn: Pfn, place: Place) {
+        // A third place adds nothing to the finding.
+        let _ = self.seen_mut(pfn).places.try_push(place);
+    }
+
+    fn hold(&mut self, pfn: Pfn, holder: Holder) {
+        self.seen_mut(pfn).references += holder.references();
+        self.holders.push((pfn, holder));
+    }
+
+    fn allocator<R: Release>(&mut self, machine: &Machine<R>) {
+        for (number, node) in machine.nodes.iter().enumerate() {
+            let zone = node.zone.lock();
+            for (block, order) in zone.blocks(&machine.frames) {
+                for offset in 0..1 << order {
+                    self.at(block.plus(offset), Place::Buddy);
+                }
+            }
+            drop(zone);
+            for cpu in &machine.cpus {
+                for &pfn in cpu.pcp[number].lock().frames() {
+                    self.at(pfn, Place::Pcp);
+                }
+            }
+        }
+    }
+
+    fn lists<R: Release>(&mut self, machine: &Machine<R>) {
+        for (number, node) in machine.nodes.iter().enumerate() {
+            let lruvec = node.lruvec.lock();
+            for kind in LruList::ALL {
+                let mut pages = 0;
+                for pfn in lruvec.list(kind).iter(&machine.frames) {
+                    self.at(pfn, Place::Lru(kind));
+                    pages += 1u32 << machine.frames[pfn].order();
+                }
+                if pages != lruvec.pages(kind) {
+                    self.broken_lists.push((number, kind, pages));
+                }
+            }
+        }
+    }
+
+    fn batches<R: Release>(&mut self, machine: &Machine<R>) {
+        for (number, cpu) in machine.cpus.iter().enumerate() {
+            for &pfn in cpu.batches.lock().added() {
+                self.at(pfn, Place::Batch);
+                self.hold(pfn, Holder::Batch { cpu: number });
+            }
+        }
+    }
+
+    fn mappings<R: Release>(&mut self, machine: &Machine<R>) {
+        machine.owners.for_each(|_, owner| {
+            let Owner::Anon(areas) = owner else { return };
+            for area in areas {
+                for (index, pte) in area.mapped() {
+                    let holder = Holder::Entry { space: area.space, vpn: area.first + u64::from(index) };
+                    match Pte::entry(pte) {
+                        Entry::Present { pfn, zero: false } => {
+                            self.hold(pfn, holder);
+                            self.seen_mut(pfn).mappings += 1;
+                        }
+                        Entry::Migration { pfn } => self.migration_entries.push((pfn, holder)),
+                        _ => {}
+                    }
+                }
+            }
+        });
+    }
+
+    fn drivers<R: Release>(&mut self, machine: &Machine<R>) {
+        machine.owners.for_each(|_, owner| {
+            let Owner::Movable(ops) = owner else { return };
+            for pfn in ops.held() {
+                self.at(pfn, Place::Movable);
+                self.hold(pfn, Holder::Driver);
+            }
+        });
+    }
+
+    /// The frame's place; `Allocated` if nothing claims it.
+    pub fn place<R: Release>(&self, machine: &Machine<R>, pfn: Pfn) -> Place {
+        let places = &self.seen(pfn).places;
+        match places.first() {
+            Some(&place) => place,
+            // A tail is where its head is.
+            None if machine.frames[pfn].word().has(Flags::TAIL) => {
+                self.place(machine, machine.frames.head(pfn))
+            }
+            None => Place::Allocated,
+        }
+    }
+}

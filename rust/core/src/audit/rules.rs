@@ -1,0 +1,151 @@
+//! The rules, judged over a census. Numbers as in `docs/design.md`, "Invariants".
+
+use super::Finding;
+use super::census::{Census, Place};
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn};
+use crate::release::Release;
+use crate::stat::NodeItem;
+
+/// Flags that a free page may show: poison outlives the page; a sleeper may still be on its way out.
+const FREE_MAY_SHOW: Flags = Flags::HWPOISON.union(Flags::BUDDY).union(Flags::WAITERS);
+
+struct Report<'a> {
+    census: &'a Census,
+    findings: Vec<Finding>,
+}
+
+impl Report<'_> {
+    fn page(&mut self, rule: &'static str, pfn: Pfn, what: String) {
+        let holders: Vec<String> = self.census.holders(pfn).iter().map(ToString::to_string).collect();
+        let detail = match holders.is_empty() {
+            true => format!("{what}; no holders"),
+            false => format!("{what}; holders: {}", holders.join(", ")),
+        };
+        self.findings.push(Finding { rule, pfn: Some(pfn), detail });
+    }
+
+    fn machine(&mut self, rule: &'static str, what: String) {
+        self.findings.push(Finding { rule, pfn: None, detail: what });
+    }
+}
+
+/// Judges every frame and every counter.
+pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Finding> {
+    let mut report = Report { census, findings: Vec::new() };
+    // Frames beyond a node's frontier were never touched; looking at them would commit their records.
+    for node in &machine.nodes {
+        let used = node.zone.lock().frontier();
+        for offset in 0..used {
+            check_page(machine, census, node.base.plus(offset), &mut report);
+        }
+    }
+    check_counters(machine, census, &mut report);
+    report.findings
+}
+
+fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, report: &mut Report<'_>) {
+    let page = &machine.frames[pfn];
+    let word = page.word();
+    let seen = census.seen(pfn);
+    let place = census.place(machine, pfn);
+
+    // 1. Exactly one place.
+    if seen.places.len() > 1 {
+        report.page("one place", pfn, format!("is in {:?}", seen.places));
+    }
+    if word.has(Flags::LRU) != matches!(place, Place::Lru(_)) {
+        report.page("LRU flag", pfn, format!("flags {} but is in {place:?}", word.flags()));
+    }
+    // 2. The count is the sum of the ledger; entries are mappings; free is clean.
+    let free = matches!(place, Place::Buddy | Place::Pcp);
+    if word.count() != seen.references {
+        report.page(
+            "count is the sum of the ledger",
+            pfn,
+            format!("count {} where holders account for {}", word.count(), seen.references),
+        );
+    }
+    if page.mapcount() != seen.mappings {
+        report.page(
+            "mapcount is the number of entries",
+            pfn,
+            format!("mapcount {} with {} entries", page.mapcount(), seen.mappings),
+        );
+    }
+    if free && (word.any(!FREE_MAY_SHOW) || page.owner() != 0) {
+        report.page(
+            "free pages are clean",
+            pfn,
+            format!("flags {}, owner {:#x}", word.flags(), page.owner()),
+        );
+    }
+    if place == Place::Allocated && word.count() == 0 && !word.any(Flags::HWPOISON | Flags::TAIL) {
+        report.page("no page is lost", pfn, "count 0, but the allocator does not have it".into());
+    }
+    // Quiet: nobody is in the middle of anything.
+    if word.has(Flags::LOCKED) {
+        report.page("no page stays locked", pfn, format!("flags {}", word.flags()));
+    }
+    if word.has(Flags::ACTIVE | Flags::UNEVICTABLE) {
+        report.page("not active and unevictable", pfn, format!("flags {}", word.flags()));
+    }
+    if let Place::Lru(list) = place {
+        if crate::lru::LruList::of(word) != list {
+            report.page("on the list of its flags", pfn, format!("on {list:?} with {}", word.flags()));
+        }
+    }
+    // 8. A movable mark means that an owner holds the page.
+    if word.has(Flags::MOVABLE) != (place == Place::Movable) {
+        report.page("movable pages have an owner", pfn, format!("flags {} in {place:?}", word.flags()));
+    }
+}
+
+fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
+    for &(node, list, pages) in &census.broken_lists {
+        report.machine("list length is its counter", format!("node {node} {list:?}: {pages} pages linked"));
+    }
+    // 7. No entry waits for a migration that is over.
+    for (pfn, holder) in &census.migration_entries {
+        report.page("no migration entry is left", *pfn, format!("{holder}"));
+    }
+    // 4. Isolation tokens, free frames, mapped pages.
+    for number in 0..machine.nodes.len() {
+        let tokens = |swapbacked: bool| -> i64 {
+            census
+                .tokens
+                .iter()
+                .filter(|(pfn, _)| machine.node_of(*pfn) == number)
+                .filter(|(pfn, _)| machine.frames[*pfn].word().has(Flags::SWAPBACKED) == swapbacked)
+                .map(|(pfn, n)| i64::from(*n) << machine.frames[*pfn].order())
+                .sum()
+        };
+        for (item, expected) in
+            [(NodeItem::IsolatedAnon, tokens(true)), (NodeItem::IsolatedFile, tokens(false))]
+        {
+            let counted = machine.stats.on_node(number, item);
+            if counted != expected {
+                report.machine(
+                    "nr_isolated is the number of tokens",
+                    format!("node {number}: {} is {counted}, tokens hold {expected}", item.name()),
+                );
+            }
+        }
+        let mut mapped = 0i64;
+        let node = &machine.nodes[number];
+        let used = node.zone.lock().frontier();
+        for pfn in (0..used).map(|offset| node.base.plus(offset)) {
+            let page = &machine.frames[pfn];
+            if page.mapcount() > 0 && page.word().has(Flags::ANON) {
+                mapped += 1 << page.order();
+            }
+        }
+        let counted = machine.stats.on_node(number, NodeItem::AnonPages);
+        if counted != mapped {
+            report.machine(
+                "nr_anon_pages is the number of mapped anonymous pages",
+                format!("node {number}: counter {counted}, {mapped} pages are mapped"),
+            );
+        }
+    }
+}

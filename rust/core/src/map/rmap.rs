@@ -1,0 +1,105 @@
+//! The reverse map: from a page to the entries that map it, and to migration entries and back
+//! (lifecycle 6.3 steps 7 and 12, 6.8).
+
+use super::{Area, Pte};
+use crate::machine::Machine;
+use crate::owner::{Owner, OwnerId};
+use crate::page::{Flags, PIN, Pfn};
+use crate::release::Release;
+use crate::stat::NodeItem;
+use std::sync::Arc;
+
+/// What a migration entry remembers of the mapping it replaces.
+const REMEMBERED: u64 = Pte::WRITE | Pte::YOUNG | Pte::DIRTY;
+
+impl<R: Release> Machine<R> {
+    /// Visits every area that could map the page `index` of an owner, under the owner's lock.
+    fn rmap_walk(&self, owner: OwnerId, mut visit: impl FnMut(&Arc<Area>) -> bool) {
+        self.owners.with(owner, |owner| {
+            if let Owner::Anon(areas) = owner {
+                for area in areas {
+                    if !visit(area) {
+                        break;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`). The flush is
+    /// the caller's, before any byte is copied. True if nothing maps the page any more.
+    ///
+    /// Stops at a mapping whose exclusive page may be pinned: its user would go on with the old frame.
+    pub(crate) fn unmap_to_migration(&self, pfn: Pfn) -> bool {
+        let page = &self.frames[pfn];
+        let index = page.index();
+        self.rmap_walk(OwnerId(page.owner()), |area| {
+            let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
+            let exclusive = page.word().has(Flags::ANON_EXCLUSIVE);
+            if exclusive {
+                if page.count() >= PIN {
+                    // The entry stays as it is; what was replaced so far is restored by the caller.
+                    return false;
+                }
+                page.clear(Flags::ANON_EXCLUSIVE);
+            }
+            let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
+            let old = guard.finish_with(|old| Pte::migration(pfn, old.bits(REMEMBERED) | mark));
+            self.unmapped(pfn, old);
+            true
+        });
+        page.mapcount() == 0
+    }
+
+    /// Points every migration entry of `from` to `to` (`remove_migration_ptes`); each restored entry
+    /// takes a reference and a mapping. With `to == from` the mappings are put back as they were.
+    pub(crate) fn restore_mappings(&self, from: Pfn, to: Pfn) {
+        let page = &self.frames[to];
+        let index = page.index();
+        self.rmap_walk(OwnerId(page.owner()), |area| {
+            let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(from)) else { return true };
+            let old = guard.pte();
+            if old.has(Pte::EXCLUSIVE) {
+                page.set(Flags::ANON_EXCLUSIVE);
+            }
+            self.mapped(to);
+            guard.finish(Pte::present(to, old.bits(REMEMBERED)));
+            true
+        });
+    }
+
+    /// Accounts for one more entry that maps `pfn`: a reference, a mapping, `nr_anon_pages` with the
+    /// first. The caller holds a reference and the entry's lock.
+    #[inline]
+    pub(crate) fn mapped(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        page.get(pfn);
+        if page.add_mapping() == 0 {
+            self.count_mapped(pfn, 1);
+        }
+    }
+
+    /// Accounts for one entry less and drops its reference, which is not the last one.
+    #[inline]
+    fn unmapped(&self, pfn: Pfn, old: Pte) {
+        let page = &self.frames[pfn];
+        if old.has(Pte::DIRTY) && !page.word().has(Flags::DIRTY) {
+            page.set(Flags::DIRTY);
+        }
+        if page.remove_mapping(pfn) == 0 {
+            self.count_mapped(pfn, -1);
+        }
+        self.put(pfn);
+    }
+
+    /// Adds to the node's count of mapped pages.
+    #[inline]
+    pub(crate) fn count_mapped(&self, pfn: Pfn, sign: i64) {
+        let page = &self.frames[pfn];
+        let item = match page.word().has(Flags::ANON) {
+            true => NodeItem::AnonPages,
+            false => NodeItem::FileMapped,
+        };
+        self.stats.node(self.node_of(pfn), item, sign << page.order());
+    }
+}

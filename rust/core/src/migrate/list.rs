@@ -1,0 +1,245 @@
+//! A list of pages: passes, retries, batches (lifecycle 6.2, 6.9).
+
+use super::one::{Pair, Stop, Unmapped};
+use super::{Mode, Reason, Target};
+use crate::error::Errno;
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn};
+use crate::profile::MigrationOrder;
+use crate::release::Release;
+use crate::stat::Event;
+
+/// Pages unmapped before the first of them is moved, at most (`NR_MAX_BATCHED_MIGRATION`).
+const BATCH: usize = 512;
+
+/// Passes of an asynchronous batched migration (`NR_MAX_MIGRATE_PAGES_RETRY`).
+const ASYNC_PASSES: u8 = 10;
+
+/// What became of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Base pages that moved, or had been freed by their users.
+    pub succeeded: u32,
+    /// Pages left on the list although they were tried.
+    pub failed: u32,
+    /// Attempts that ended with "try again".
+    pub retries: u32,
+    /// Set if the migration stopped early: no frame to move to.
+    pub errno: Option<Errno>,
+}
+
+impl Migrated {
+    fn add(&mut self, other: Migrated) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.retries += other.retries;
+        self.errno = self.errno.or(other.errno);
+    }
+}
+
+impl<R: Release> Machine<R> {
+    /// Migrates isolated pages to where `target` says. Pages that could not move stay on `list`, still
+    /// isolated: hand it to [`Machine::putback_movable_pages`].
+    pub fn migrate_pages(
+        &self,
+        list: &mut Vec<Pfn>,
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+    ) -> Migrated {
+        let mut total = Migrated::default();
+        match self.profile.migration {
+            MigrationOrder::OneByOne => total.add(self.migrate_one_by_one(list, target, mode, reason)),
+            MigrationOrder::Batched => {
+                let mut rest = std::mem::take(list);
+                while !rest.is_empty() && total.errno.is_none() {
+                    let mut batch: Vec<Pfn> = rest.drain(..rest.len().min(BATCH)).collect();
+                    total.add(match mode {
+                        Mode::Async => self.migrate_batch(&mut batch, target, mode, reason, ASYNC_PASSES),
+                        _ => self.migrate_batch_then_singly(&mut batch, target, mode, reason),
+                    });
+                    list.append(&mut batch);
+                }
+                list.append(&mut rest);
+            }
+        }
+        self.stats.event(Event::PgmigrateSuccess, i64::from(total.succeeded));
+        self.stats.event(Event::PgmigrateFail, i64::from(total.failed));
+        total
+    }
+
+    /// First the batch without waiting, then each page left over alone, in the mode asked for. What
+    /// the first round could not move is counted only by the second.
+    fn migrate_batch_then_singly(
+        &self,
+        list: &mut Vec<Pfn>,
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+    ) -> Migrated {
+        let mut total = self.migrate_batch(list, target, Mode::Async, reason, self.profile.passes);
+        if total.errno.is_some() {
+            return total;
+        }
+        total.failed = 0;
+        let left = std::mem::take(list);
+        let mut left = left.into_iter();
+        for pfn in left.by_ref() {
+            let mut single = vec![pfn];
+            total.add(self.migrate_batch(&mut single, target, mode, reason, self.profile.sync_passes));
+            list.append(&mut single);
+            if total.errno.is_some() {
+                break;
+            }
+        }
+        list.extend(left);
+        total
+    }
+
+    /// Unmaps as many as possible, flushes once, moves them.
+    fn migrate_batch(
+        &self,
+        list: &mut Vec<Pfn>,
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+        passes: u8,
+    ) -> Migrated {
+        let mut result = Migrated::default();
+        let mut pairs: Vec<Pair> = Vec::with_capacity(list.len());
+        // Pages that cannot move; the order of the list is kept.
+        let mut failed: Vec<Pfn> = Vec::new();
+
+        let mut untried = Vec::new();
+        for pass in 0..passes {
+            let mut again = Vec::new();
+            let mut pages = std::mem::take(list).into_iter();
+            while let Some(src) = pages.next() {
+                self.prefetch_next(pages.as_slice());
+                match self.migrate_unmap(src, target, mode, reason) {
+                    Ok(Unmapped::Ready(pair)) => pairs.push(pair),
+                    Ok(Unmapped::WasFreed) => result.succeeded += 1,
+                    Err(Stop::Again) => again.push(src),
+                    Err(Stop::Failed) => failed.push(src),
+                    Err(Stop::NoMemory) => {
+                        // Stop unmapping; what is unmapped still moves.
+                        result.errno = Some(Errno::ENOMEM);
+                        failed.push(src);
+                        untried.extend(pages.by_ref());
+                    }
+                }
+            }
+            *list = again;
+            result.retries += list.len() as u32;
+            if list.is_empty() || result.errno.is_some() || pass + 1 == passes {
+                break;
+            }
+        }
+        failed.append(list);
+
+        if !pairs.is_empty() {
+            // One flush for all of them, before any byte is copied.
+            self.tlb.flush();
+            for _ in 0..passes {
+                let mut again = Vec::new();
+                for (at, &pair) in pairs.iter().enumerate() {
+                    if let Some(next) = pairs.get(at + 1) {
+                        self.memory.prefetch_page(next.src);
+                    }
+                    match self.migrate_move(pair, mode, reason) {
+                        Ok(()) => result.succeeded += 1 << self.frames[pair.dst].order(),
+                        Err(Stop::Again) => again.push(pair),
+                        Err(_) => {
+                            self.migrate_undo(pair);
+                            failed.push(pair.src);
+                        }
+                    }
+                }
+                // Pages that may be tried again stay unmapped and locked, with the same partner.
+                pairs = again;
+                result.retries += pairs.len() as u32;
+                if pairs.is_empty() {
+                    break;
+                }
+            }
+            for pair in pairs {
+                self.migrate_undo(pair);
+                failed.push(pair.src);
+            }
+        }
+        result.failed = failed.len() as u32;
+        failed.append(&mut untried);
+        *list = failed;
+        result
+    }
+
+    /// Each page through all steps before the next; several passes over the whole list.
+    fn migrate_one_by_one(
+        &self,
+        list: &mut Vec<Pfn>,
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+    ) -> Migrated {
+        let mut result = Migrated::default();
+        let mut failed = Vec::new();
+        let mut untried = Vec::new();
+        for pass in 0..self.profile.passes {
+            // From the fourth pass on it may wait.
+            let patience = if pass > 2 { mode } else { Mode::Async };
+            let mut again = Vec::new();
+            let mut pages = std::mem::take(list).into_iter();
+            while let Some(src) = pages.next() {
+                let attempt = match self.migrate_unmap(src, target, patience, reason) {
+                    Ok(Unmapped::WasFreed) => Ok(1),
+                    Ok(Unmapped::Ready(pair)) => {
+                        self.tlb.flush();
+                        self.migrate_move(pair, patience, reason)
+                            .map(|()| 1 << self.frames[pair.dst].order())
+                            .inspect_err(|_| self.migrate_undo(pair))
+                    }
+                    Err(stop) => Err(stop),
+                };
+                match attempt {
+                    Ok(pages) => result.succeeded += pages,
+                    Err(Stop::Again) => again.push(src),
+                    Err(Stop::Failed) => failed.push(src),
+                    Err(Stop::NoMemory) => {
+                        result.errno = Some(Errno::ENOMEM);
+                        failed.push(src);
+                        untried.extend(pages.by_ref());
+                    }
+                }
+            }
+            *list = again;
+            result.retries += list.len() as u32;
+            if list.is_empty() || result.errno.is_some() {
+                break;
+            }
+        }
+        failed.append(list);
+        result.failed = failed.len() as u32;
+        failed.append(&mut untried);
+        *list = failed;
+        result
+    }
+
+    /// Gives back every page that a migration left, to its list or its owner, and drops the isolation's
+    /// references (`putback_movable_pages`).
+    pub fn putback_movable_pages(&self, list: &mut Vec<Pfn>) {
+        for pfn in list.drain(..) {
+            if self.frames[pfn].word().has(Flags::ISOLATED) {
+                self.putback_movable_page(pfn);
+            } else {
+                self.putback(pfn);
+            }
+        }
+    }
+
+    #[inline]
+    fn prefetch_next(&self, rest: &[Pfn]) {
+        if let Some(&next) = rest.get(1) {
+            self.frames.prefetch(next);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The steps for one page; numbers as in lifecycle 6.3.
+
+use super::{Mode, Reason, Target};
+use crate::error::Errno;
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn};
+use crate::release::Release;
+
+/// Copied from the source to the destination.
+const COPIED: Flags = Flags::REFERENCED
+    .union(Flags::UPTODATE)
+    .union(Flags::WORKINGSET)
+    .union(Flags::DIRTY)
+    .union(Flags::SWAPBACKED)
+    .union(Flags::ANON)
+    .union(Flags::MAPPEDTODISK)
+    .union(Flags::IDLE)
+    .union(Flags::YOUNG);
+
+/// Moved: set on the destination, cleared on the source.
+const MOVED: Flags = Flags::ACTIVE.union(Flags::UNEVICTABLE);
+
+/// A source and its destination, both locked, the source unmapped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    pub src: Pfn,
+    pub dst: Pfn,
+    was_mapped: bool,
+    movable: bool,
+}
+
+/// Why an attempt ended without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Somebody is in the way: worth another try.
+    Again,
+    /// Not this page, whatever we try.
+    Failed,
+    /// No frame to move to.
+    NoMemory,
+}
+
+/// What the first half made of a page.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unmapped {
+    /// Ready to move.
+    Ready(Pair),
+    /// Its users had let go of it; it is freed.
+    WasFreed,
+}
+
+impl<R: Release> Machine<R> {
+    /// Steps 1 to 7: everything up to the flush.
+    pub(super) fn migrate_unmap(
+        &self,
+        src: Pfn,
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+    ) -> Result<Unmapped, Stop> {
+        let page = &self.frames[src];
+        let word = page.word();
+        // 2. Only the isolation holds it: everybody else has let go.
+        if word.count() == 1 && !word.has(Flags::ISOLATED) {
+            page.clear(MOVED);
+            self.count_isolated_for(src, reason);
+            self.put(src);
+            return Ok(Unmapped::WasFreed);
+        }
+        // 1. A frame to move to.
+        let dst = target(src).ok_or(Stop::NoMemory)?;
+        // 3. The source's lock; an asynchronous migration never waits for it.
+        if !page.trylock() {
+            if mode == Mode::Async {
+                self.put(dst);
+                return Err(Stop::Again);
+            }
+            page.lock();
+        }
+        // 6. The destination's lock: it is fresh, so somebody in the way is a stale user.
+        if !self.frames[dst].trylock() {
+            page.unlock(src);
+            self.put(dst);
+            return Err(Stop::Again);
+        }
+        let movable = page.word().has(Flags::ISOLATED);
+        let mut pair = Pair { src, dst, was_mapped: false, movable };
+        // 7. Every mapping becomes a migration entry.
+        if !movable && page.mapcount() > 0 {
+            pair.was_mapped = true;
+            if !self.unmap_to_migration(src) {
+                self.migrate_undo(pair);
+                return Err(Stop::Again);
+            }
+        }
+        Ok(Unmapped::Ready(pair))
+    }
+
+    /// Steps 8 to 13: the flush is done, nobody uses the source's bytes.
+    pub(super) fn migrate_move(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
+        let Pair { src, dst, was_mapped, movable } = pair;
+        if movable {
+            return self.migrate_movable(pair, mode);
+        }
+        // 8. Copy and switch: the commit point.
+        self.commit_anon(src, dst)?;
+        // 11. On a list before it is mapped, so that mapping into a locked area finds it there.
+        self.lru_add(dst);
+        // 12. The mappings now lead to the destination.
+        if was_mapped {
+            self.restore_mappings(src, dst);
+        }
+        // 13. The destination belongs to its mappings; the source's last reference is the isolation's.
+        R::unlock_and_put(self, dst);
+        self.count_isolated_for(src, reason);
+        if reason == Reason::MemoryFailure {
+            self.frames[src].unlock(src);
+        } else {
+            R::finish(self, src);
+        }
+        if was_mapped && self.profile.drain_after_move {
+            self.lru_drain_local();
+        }
+        Ok(())
+    }
+
+    /// A page without a file behind it: nobody can find it but by its frame number, and such a look
+    /// holds a reference. So the count decides, and nothing is frozen (lifecycle 6.4).
+    fn commit_anon(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
+        let (from, to) = (&self.frames[src], &self.frames[dst]);
+        let word = from.word();
+        if word.count() != 1 {
+            return Err(Stop::Again);
+        }
+        self.memory.copy_page(src, dst);
+        to.set_owner(from.owner(), from.index());
+        to.set(word.flags() & (COPIED | MOVED));
+        if word.any(MOVED) {
+            from.clear(MOVED);
+        }
+        Ok(())
+    }
+
+    /// A page outside of the LRU: its owner copies and switches.
+    fn migrate_movable(&self, pair: Pair, mode: Mode) -> Result<(), Stop> {
+        let Pair { src, dst, .. } = pair;
+        let page = &self.frames[src];
+        // The owner may have let go of the page while it was isolated: then there is nothing to move, and
+        // the destination was never touched.
+        if page.word().has(Flags::MOVABLE) {
+            let ops = self.driver(src).ok_or(Stop::Failed)?;
+            ops.migrate(self, src, dst, mode).map_err(|errno| match errno {
+                Errno::EAGAIN => Stop::Again,
+                _ => Stop::Failed,
+            })?;
+        }
+        R::unlock_and_put(self, dst);
+        page.clear(Flags::ISOLATED);
+        // A page outside of the LRU must not enter it under any design: put, not `finish`.
+        R::unlock_and_put(self, src);
+        Ok(())
+    }
+
+    /// Undoes the first half, in reverse: mappings, locks, destination. The source stays isolated.
+    pub(super) fn migrate_undo(&self, pair: Pair) {
+        if pair.was_mapped {
+            self.restore_mappings(pair.src, pair.src);
+        }
+        self.frames[pair.src].unlock(pair.src);
+        R::unlock_and_put(self, pair.dst);
+    }
+
+    /// A source that leaves the isolated pages, unless its caller counts for itself.
+    fn count_isolated_for(&self, src: Pfn, reason: Reason) {
+        // Reclaim subtracts what it isolated as one batch (kernel 35e41024c4c2).
+        if reason != Reason::Demotion {
+            self.count_isolated(src, -1);
+        }
+    }
+}

@@ -7,6 +7,7 @@
 
 mod build;
 mod program;
+mod trace;
 
 // The crates of the other doors: the counting and the explored build of the same core.
 use mmcore_counted as _;
@@ -15,13 +16,13 @@ use mmcore_explored as _;
 /// The module; the public names live in the Python package `mmcore`.
 #[pyo3::pymodule]
 mod _mmcore {
-    use super::{build, program};
     use pyo3::prelude::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        build::register(module)?;
-        program::register(module)?;
+        super::build::register(module)?;
+        super::program::register(module)?;
+        super::trace::register(module)?;
         // PyO3 collects the names in `__all__`; of a private module nobody imports all.
         module.delattr("__all__")
     }

@@ -1,0 +1,213 @@
+"""Memory traces of real programs: which page each access touched, and whether it wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from functools import cached_property
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from mmcore.errors import InputError
+from mmcore.trace.reading import open_trace
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Trace"]
+
+#: Addresses have 64 bits and pages 4096 bytes.
+LAST_PAGE = 2**52 - 1
+
+#: The program behind `Trace.sample()`; `benches/record_sample.py` records it once more.
+SAMPLE_PROGRAM = "sqlite3"
+
+
+class Trace:
+    """A sequence of page accesses, immutable.
+
+    Args:
+        pages: the page number of each access (address // 4096).
+        writes: whether each access wrote.
+        threads: the thread of each access; all 0 when left out.
+        source: where the trace comes from, for reports.
+
+    Attributes:
+        ids: the page of each access, numbered densely by first access (uint32).
+        writes: whether each access wrote (bool).
+        threads: the thread of each access (uint16).
+        page_numbers: the page number of each id (uint64).
+    """
+
+    ids: NDArray[np.uint32]
+    writes: NDArray[np.bool_]
+    threads: NDArray[np.uint16]
+    page_numbers: NDArray[np.uint64]
+    source: str
+
+    def __init__(
+        self,
+        pages: ArrayLike,
+        writes: ArrayLike,
+        threads: ArrayLike | None = None,
+        *,
+        source: str = "arrays",
+    ) -> None:
+        numbers = _integers("pages", pages, np.uint64, LAST_PAGE)
+        distinct, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+        by_first_access = np.argsort(first)
+        rank = np.empty(len(distinct), np.uint32)
+        rank[by_first_access] = np.arange(len(distinct), dtype=np.uint32)
+        self._fill(rank[inverse], writes, threads, distinct[by_first_access], source)
+
+    def _fill(
+        self,
+        ids: NDArray[np.uint32],
+        writes: ArrayLike,
+        threads: ArrayLike | None,
+        page_numbers: NDArray[np.uint64],
+        source: str,
+    ) -> None:
+        if len(ids) == 0:
+            raise InputError(f"{source}: the trace is empty")
+        self.ids = ids
+        self.writes = _flags("writes", writes)
+        if threads is None:
+            self.threads = np.zeros(len(ids), np.uint16)
+        else:
+            self.threads = _integers("threads", threads, np.uint16, 0xFFFF)
+        self.page_numbers = page_numbers
+        self.source = source
+        for name, length in (("writes", len(self.writes)), ("threads", len(self.threads))):
+            if length != len(ids):
+                raise InputError(f"{source}: {len(ids)} pages but {length} {name}")
+        for array in (self.ids, self.writes, self.threads, self.page_numbers):
+            array.flags.writeable = False
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Self:
+        """Reads a trace from a file; `-` is the standard input.
+
+        The content decides what it is, not the name: an `.npz` archive with arrays `pages`,
+        `writes` and perhaps `threads`, or the text that `valgrind --tool=lackey --trace-mem=yes`
+        prints, plain or compressed with gzip or zstd. Of that text the data accesses are kept, an
+        access across a page boundary as two; instruction fetches are not.
+
+        Args:
+            path: the file.
+            progress: called now and then with the bytes read and, if known, their total.
+
+        Raises:
+            InputError: if the content is not a trace; the message names the line.
+            OSError: if the file cannot be read.
+        """
+        found = open_trace(path, progress)
+        if found.ids is None:
+            return cls(found.pages, found.writes, found.threads, source=found.source)
+        trace = cls.__new__(cls)
+        trace._fill(found.ids, found.writes, found.threads, found.pages, found.source)
+        return trace
+
+    @classmethod
+    def sample(cls) -> Self:
+        """The small real trace that mmcore ships, recorded from sqlite3 under valgrind."""
+        with resources.as_file(resources.files("mmcore.trace") / "sample.npz") as path:
+            trace = cls.load(path)
+        trace.source = f"the shipped trace of {SAMPLE_PROGRAM}"
+        return trace
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a compressed `.npz` archive that `load` reads."""
+        ids = self.ids.astype(np.uint16) if self.footprint <= 1 << 16 else self.ids
+        arrays: dict[str, Any] = {
+            "pages": ids,
+            "page_numbers": self.page_numbers,
+            "writes": self.writes,
+        }
+        if self.threads.any():
+            arrays["threads"] = self.threads
+        # As np.savez_compressed, at a higher level: a trace repeats itself, and it is read more
+        # often than written.
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+    @property
+    def pages(self) -> NDArray[np.uint64]:
+        """The page number of each access."""
+        return self.page_numbers[self.ids]
+
+    @property
+    def footprint(self) -> int:
+        """How many distinct pages are touched."""
+        return len(self.page_numbers)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the content, to say in a report which trace it was."""
+        digest = hashlib.sha256()
+        for array in (self.ids, self.writes, self.threads, self.page_numbers):
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Trace):
+            return NotImplemented
+        return self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        writes = int(self.writes.sum())
+        return (
+            f"<Trace of {len(self)} accesses ({writes} writes) to {self.footprint} pages,"
+            f" from {self.source}>"
+        )
+
+
+def _integers(
+    name: str, values: ArrayLike, dtype: type[np.unsignedinteger], limit: int
+) -> NDArray[Any]:
+    """`values` as a new one-dimensional array of `dtype`, refused unless all are in 0..limit."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{name}: not an array of integers: {error}") from None
+    if array.ndim != 1:
+        raise InputError(f"{name}: one dimension is needed, not {array.ndim}")
+    if array.size == 0:
+        return np.empty(0, dtype)
+    if array.dtype.kind not in "ui":
+        raise InputError(f"{name}: integers are needed, not {array.dtype}")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > limit:
+        raise InputError(f"{name}: {low if low < 0 else high} is not between 0 and {limit}")
+    return array.astype(dtype)
+
+
+def _flags(name: str, values: ArrayLike) -> NDArray[np.bool_]:
+    """`values` as a new one-dimensional array of booleans; integers must be 0 or 1."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name}: not an array of booleans: {error}") from None
+    if array.dtype != np.bool_:
+        array = _integers(name, values, np.uint8, 1)
+    elif array.ndim != 1:
+        raise InputError(f"{name}: one dimension is needed, not {array.ndim}")
+    return array.astype(np.bool_)

@@ -1,0 +1,86 @@
+//! Parsing of lackey traces.
+
+use mmcore::load::trace::{Accesses, Lackey, TraceError};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::sync::Mutex;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<LackeyParser>()
+}
+
+/// A parser of what `valgrind --tool=lackey --trace-mem=yes` prints, fed in chunks.
+#[pyclass(frozen, module = "mmcore._mmcore")]
+struct LackeyParser(Mutex<State>);
+
+enum State {
+    Reading(Box<Lackey>),
+    Read(Accesses),
+    /// After an error or after `take`.
+    Spent,
+}
+
+#[pymethods]
+impl LackeyParser {
+    #[new]
+    fn new() -> Self {
+        LackeyParser(Mutex::new(State::Reading(Box::default())))
+    }
+
+    /// Parses the next piece of the text; a malformed line is a `ValueError` that names it.
+    fn feed(&self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
+        py.detach(|| {
+            let mut state = self.lock();
+            let State::Reading(parser) = &mut *state else { return Err(spent()) };
+            parser.feed(chunk).map_err(|error| {
+                *state = State::Spent;
+                bad_trace(&error)
+            })
+        })
+    }
+
+    /// Ends the text and returns the numbers of accesses and of distinct pages.
+    fn finish(&self) -> PyResult<(usize, usize)> {
+        let mut state = self.lock();
+        let State::Reading(parser) = std::mem::replace(&mut *state, State::Spent) else {
+            return Err(spent());
+        };
+        let accesses = parser.finish().map_err(|error| bad_trace(&error))?;
+        let lengths = (accesses.ids.len(), accesses.pages.len());
+        *state = State::Read(accesses);
+        Ok(lengths)
+    }
+
+    /// Fills arrays of the lengths that `finish` returned, and forgets the trace.
+    fn take(
+        &self,
+        py: Python<'_>,
+        ids: PyBuffer<u32>,
+        writes: PyBuffer<u8>,
+        page_numbers: PyBuffer<u64>,
+    ) -> PyResult<()> {
+        let mut state = self.lock();
+        let State::Read(accesses) = &*state else { return Err(spent()) };
+        ids.copy_from_slice(py, &accesses.ids)?;
+        writes.copy_from_slice(py, &accesses.writes)?;
+        page_numbers.copy_from_slice(py, &accesses.pages)?;
+        *state = State::Spent;
+        Ok(())
+    }
+}
+
+impl LackeyParser {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // A panic while parsing leaves a state that is still valid to look at.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn bad_trace(error: &TraceError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn spent() -> PyErr {
+    PyValueError::new_err("this parser has ended; make a new one")
+}

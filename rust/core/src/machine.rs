@@ -3,7 +3,7 @@
 use crate::alloc::{Pcp, Zone};
 use crate::error::{Errno, Error, Result};
 use crate::lru::{Batches, Lruvec};
-use crate::map::Tlb;
+use crate::map::{Spaces, Tlb};
 use crate::memory::Memory;
 use crate::owner::Owners;
 use crate::page::{Frames, PAGE_SIZE, Page, Pfn};
@@ -88,6 +88,7 @@ pub struct Machine<R: Release> {
     pub(crate) cpus: Box<[CachePadded<Cpu>]>,
     pub(crate) owners: Owners<R>,
     pub(crate) tlb: Tlb,
+    pub(crate) spaces: Spaces,
     pub(crate) stats: Stats,
     /// Who keeps the LRU batches disabled.
     pub(crate) lru_disabled: CachePadded<AtomicU32>,
@@ -159,6 +160,7 @@ impl<R: Release> Machine<R> {
             cpus: (0..config.cpus).map(|_| cpu()).collect(),
             owners: Owners::new(config.owners)?,
             tlb: Tlb::new(),
+            spaces: Spaces::new(),
             stats: Stats::new(nodes.len()),
             nodes,
             lru_disabled: CachePadded::new(AtomicU32::new(0)),

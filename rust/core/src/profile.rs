@@ -213,6 +213,9 @@ profile! {
     /// The local batches are drained after each mapped page that was moved.
     drain_after_move: bool = [false, false, true, false, false],
         "6.1 and 6.12: h14/3 (an mlocked page drains on both)";
+    /// A pin marks the page accessed, as a plain reference from the outside always does.
+    pin_marks_accessed: bool = [false, false, false, true, true],
+        "6.1 and 6.12: h03/4";
     /// Status of a hole in a valid area.
     hole_status: HoleStatus = [Efault, Efault, Efault, Enoent, Enoent],
         "6.1 and 6.12: h05/5";

@@ -8,8 +8,9 @@ use super::Pte;
 use crate::error::Result;
 use crate::memory::Table;
 use crate::owner::OwnerId;
-use crate::page::Pfn;
-use crate::sync::{AtomicU64, LockClass, Ordering, acquired, released, spin_until};
+use crate::page::{PAGE_SIZE, Pfn};
+use crate::sync::{AtomicU32, AtomicU64, LockClass, Ordering, RwLock, acquired, released, spin_until};
+use std::sync::Arc;
 
 /// What an area maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,22 @@ pub enum AreaKind {
     Anon,
 }
 
+bitflags::bitflags! {
+    /// What holds for one page of an area, mapped or not.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Attributes: u32 {
+        /// Cut out of the area: an access gets `EFAULT`.
+        const UNMAPPED = 1 << 0;
+    }
+}
+
 /// A mapped range. Shared by its address space and by the reverse map of its owner.
+///
+/// # Who may change an entry
+///
+/// An entry is filled by a fault, which holds `faults` shared, or by the fork that makes the area.
+/// Everybody else turns what is there into something else, under the entry's lock. So who has held
+/// `faults` alone after a page was marked [`Attributes::UNMAPPED`] may skip what is empty.
 #[derive(Debug)]
 pub struct Area {
     /// Number of the address space that the area belongs to, for messages and audits.
@@ -29,13 +45,64 @@ pub struct Area {
     pub kind: AreaKind,
     /// The anonymous lineage: this area, its parents and children by fork.
     pub anon: OwnerId,
+    /// The node that faults allocate from first.
+    pub(super) preferred: AtomicU32,
+    /// Held shared by faults, alone by fork and unmap; one for all areas of a space (the kernel's
+    /// per-VMA locks, which it takes for a whole fork).
+    pub(super) faults: Arc<RwLock<()>>,
+    /// Pages not yet unmapped for good. Whoever takes the last one off takes the area down.
+    pub(super) left: AtomicU32,
+    attributes: Table<AtomicU32>,
     entries: Table<AtomicU64>,
 }
 
 impl Area {
-    /// An area of `pages` empty entries.
-    pub fn new(space: u32, first: u64, pages: u32, kind: AreaKind, anon: OwnerId) -> Result<Area> {
-        Ok(Area { space, first, kind, anon, entries: Table::zeroed(pages as usize)? })
+    /// An area of `pages` empty entries; `faults` is its space's.
+    pub(super) fn new(
+        space: u32,
+        faults: &Arc<RwLock<()>>,
+        first: u64,
+        pages: u32,
+        kind: AreaKind,
+        anon: OwnerId,
+    ) -> Result<Area> {
+        Ok(Area {
+            space,
+            first,
+            kind,
+            anon,
+            preferred: AtomicU32::new(0),
+            faults: Arc::clone(faults),
+            left: AtomicU32::new(pages),
+            attributes: Table::zeroed(pages as usize)?,
+            entries: Table::zeroed(pages as usize)?,
+        })
+    }
+
+    /// The address of a page.
+    pub fn address(&self, index: u32) -> u64 {
+        (self.first + u64::from(index)) * PAGE_SIZE as u64
+    }
+
+    /// The node that faults allocate from first.
+    pub fn preferred(&self) -> usize {
+        // Relaxed: a preference, it orders nothing.
+        self.preferred.load(Ordering::Relaxed) as usize
+    }
+
+    /// What holds for a page.
+    #[inline]
+    pub fn attributes(&self, index: u32) -> Attributes {
+        // Relaxed: marks that must not be missed are set with `faults` held alone, and looked at with it
+        // held shared.
+        Attributes::from_bits_retain(self.attributes[index as usize].load(Ordering::Relaxed))
+    }
+
+    /// Sets attributes of a page and returns those before.
+    pub(super) fn mark(&self, index: u32, attributes: Attributes) -> Attributes {
+        // Relaxed: as in `attributes`.
+        let old = self.attributes[index as usize].fetch_or(attributes.bits(), Ordering::Relaxed);
+        Attributes::from_bits_retain(old)
     }
 
     /// Pages in the area.
@@ -62,6 +129,14 @@ impl Area {
         self.entries[index as usize]
             .compare_exchange(seen.0, seen.0 | bits, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
+    }
+
+    /// Fills an entry of an area that a fork is making. It is empty, and until now nobody had a reason
+    /// to lock it: the reverse map looks for the page before it locks.
+    #[inline]
+    pub(super) fn publish(&self, index: u32, new: Pte) {
+        // Release: as in `EntryGuard::replace`.
+        self.entries[index as usize].store(new.0, Ordering::Release);
     }
 
     /// Takes the lock of one entry (`pte_offset_map_lock`).
@@ -123,6 +198,16 @@ impl EntryGuard<'_> {
         let old = self.entry.swap(new.0 | Pte::LOCK, Ordering::AcqRel);
         self.pte = new;
         Pte(old).unlocked()
+    }
+
+    /// Takes the permission to write away, keeping the lock and the accessed and dirty bits, and
+    /// returns the old entry (`ptep_set_wrprotect`). Threads may go on writing until a flush.
+    #[inline]
+    pub(super) fn wrprotect(&mut self) -> Pte {
+        // Relaxed: publishes nothing; the flush that is due orders the writes that still go through.
+        let old = Pte(self.entry.fetch_and(!Pte::WRITE, Ordering::Relaxed)).unlocked();
+        self.pte = Pte(old.0 & !Pte::WRITE);
+        old
     }
 
     /// Replaces the entry and gives the lock back in one step; returns the old entry.

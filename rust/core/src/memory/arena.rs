@@ -2,7 +2,7 @@
 
 use crate::error::{Errno, Error, Result};
 use crate::page::{PAGE_SIZE, Page, Pfn};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -64,6 +64,8 @@ pub unsafe trait Zeroable {}
 unsafe impl Zeroable for Page {}
 // SAFETY: as above.
 unsafe impl Zeroable for AtomicU64 {}
+// SAFETY: as above.
+unsafe impl Zeroable for AtomicU32 {}
 
 /// A fixed array of zero-initialised values, committed when touched.
 #[derive(Debug)]

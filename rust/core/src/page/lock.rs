@@ -36,21 +36,22 @@ impl Page {
             std::hint::spin_loop();
         }
         while !self.take_lock() {
-            self.sleep_while_locked();
+            self.wait_unlocked(|| true);
         }
         acquired(LockClass::Page, self.lock_key(), false);
     }
 
-    /// Sleeps until the page lock is (probably) free, without wanting it and without needing a
-    /// reference once asleep: the key is only an address (`migration_entry_wait`).
-    pub fn wait_unlocked(&self) {
-        while self.word().has(Flags::LOCKED) {
-            self.sleep_while_locked();
-        }
-    }
-
-    fn sleep_while_locked(&self) {
+    /// Sleeps, at most once, if the page is locked and `still` holds once queued; without wanting the
+    /// lock and without a reference: the key is only an address (`migration_entry_wait`).
+    ///
+    /// The page may be freed and live another life meanwhile. Then the wake-up comes from its next
+    /// unlock, or `still` said no: the record is always there to be looked at, and the caller looks
+    /// again at what sent it here.
+    pub fn wait_unlocked(&self, still: impl Fn() -> bool) {
         park(&self.word, || {
+            if !still() {
+                return false;
+            }
             // Runs under the wait queue's lock, as does the clearing in `unlock`: a set bit here means
             // that the next unlock finds us. Relaxed: the queue's lock orders it.
             let old = Word(self.word.fetch_or(Flags::WAITERS.bits(), Ordering::Relaxed));

@@ -13,6 +13,8 @@ pub enum LockClass {
     BatchControl,
     /// The areas of an address space (`mmap_lock`).
     Mmap,
+    /// Faults of an address space (shared) against fork and unmap (per-VMA locks).
+    Faults,
     /// A file's size and content changes (`invalidate_lock`).
     Invalidate,
     /// The page lock (a bit of the page word). A second one only by trylock.

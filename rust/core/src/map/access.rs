@@ -1,0 +1,227 @@
+//! Loads and stores through a mapping: the hottest path of the loads. No lock, no reference, no
+//! counter; one fence for the TLB section, and one atomic when the access makes an entry young or dirty.
+//!
+//! # Racing users
+//!
+//! Users' accesses may race, as on real hardware: a word is the unit that is never torn. Byte ranges
+//! go word by word; a range's first and last word, where only some of the bytes are written, are
+//! changed by compare-exchange, so that concurrent writers of different bytes of one word lose nothing.
+
+use super::fault::no_page;
+use super::{Area, Entry, Pte};
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::memory::WORDS;
+use crate::page::{PAGE_SIZE, Pfn};
+use crate::release::Release;
+use crate::sync::{AtomicU64, Ordering};
+
+const WORD: usize = size_of::<u64>();
+
+/// What an access found.
+enum Look {
+    /// A frame, or the zero page.
+    Frame(Option<Pfn>),
+    /// Nothing that allows the access.
+    Fault,
+    /// The entry changed between the look and the mark.
+    Again,
+}
+
+impl<R: Release> Machine<R> {
+    /// Loads one word of a page: 0 on an unbacked machine.
+    ///
+    /// Errors as [`Machine::fault`]; `EINVAL` for a word outside of a page.
+    #[inline]
+    pub fn read_word(&self, area: &Area, index: u32, word: usize) -> Result<u64> {
+        word_in_page(word)?;
+        self.access(area, index, false, |frame| frame.map_or(0, |pfn| self.memory.load(pfn, word)))
+    }
+
+    /// Stores one word of a page; lost on an unbacked machine.
+    ///
+    /// Errors as [`Machine::read_word`].
+    #[inline]
+    pub fn write_word(&self, area: &Area, index: u32, word: usize, value: u64) -> Result<()> {
+        word_in_page(word)?;
+        self.access(area, index, true, |frame| {
+            if let Some(pfn) = frame {
+                self.memory.store(pfn, word, value);
+            }
+        })
+    }
+
+    /// Loads bytes from `offset` on, page by page. An error may come after some of `into` was filled.
+    pub fn read_bytes(&self, area: &Area, offset: u64, into: &mut [u8]) -> Result<()> {
+        for piece in pieces(area, offset, into.len())? {
+            let into = &mut into[piece.range()];
+            self.access(area, piece.index, false, |frame| {
+                let Some(words) = frame.and_then(|pfn| self.memory.frame(pfn)) else { return into.fill(0) };
+                for part in words_of(piece.start, into.len()) {
+                    // Relaxed: a user's load, as in `Memory::load`.
+                    let value = words[part.word].load(Ordering::Relaxed).to_le_bytes();
+                    into[part.at..][..part.len].copy_from_slice(&value[part.skip..][..part.len]);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Stores bytes from `offset` on, page by page. An error may come after some were stored.
+    pub fn write_bytes(&self, area: &Area, offset: u64, from: &[u8]) -> Result<()> {
+        for piece in pieces(area, offset, from.len())? {
+            let from = &from[piece.range()];
+            self.access(area, piece.index, true, |frame| {
+                let Some(words) = frame.and_then(|pfn| self.memory.frame(pfn)) else { return };
+                for part in words_of(piece.start, from.len()) {
+                    store_part(&words[part.word], part.skip, &from[part.at..][..part.len]);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Calls `touch` once with the page's frame (`None`: the zero page), inside a TLB section.
+    #[inline]
+    fn access<T>(
+        &self,
+        area: &Area,
+        index: u32,
+        write: bool,
+        mut touch: impl FnMut(Option<Pfn>) -> T,
+    ) -> Result<T> {
+        if index >= area.pages() {
+            return Err(no_page(area, index));
+        }
+        // Each round follows from a change of the entry by somebody else, or from a fault, which either
+        // makes the entry fit or waits for a migration to end.
+        loop {
+            let look = {
+                let _section = self.tlb.enter();
+                match walk(area, index, write) {
+                    Look::Frame(frame) => return Ok(touch(frame)),
+                    other => other,
+                }
+            };
+            // Outside of the section: a fault may sleep.
+            if let Look::Fault = look {
+                self.fault(area, index, write)?;
+            }
+        }
+    }
+}
+
+/// What hardware does on an access: find the entry, check it, make it young and dirty.
+#[inline]
+fn walk(area: &Area, index: u32, write: bool) -> Look {
+    let pte = area.look(index);
+    let (needed, marks) = match write {
+        false => (Pte::PRESENT, Pte::YOUNG),
+        true => (Pte::PRESENT | Pte::WRITE, Pte::YOUNG | Pte::DIRTY),
+    };
+    if !pte.has(needed) {
+        return Look::Fault;
+    }
+    if !area.touch(index, pte, marks) {
+        return Look::Again;
+    }
+    match pte.entry() {
+        Entry::Present { pfn, zero: false } => Look::Frame(Some(pfn)),
+        _ => Look::Frame(None),
+    }
+}
+
+fn word_in_page(word: usize) -> Result<()> {
+    if word < WORDS {
+        return Ok(());
+    }
+    Err(Error::new(Errno::EINVAL, format!("a page has {WORDS} words, there is no word {word}")))
+}
+
+/// A part of a byte range that lies in one page.
+struct Piece {
+    index: u32,
+    /// First byte within the page.
+    start: usize,
+    /// Where the part lies in the caller's buffer.
+    at: usize,
+    len: usize,
+}
+
+impl Piece {
+    fn range(&self) -> std::ops::Range<usize> {
+        self.at..self.at + self.len
+    }
+}
+
+/// Bytes of a page that exist: all of them natively.
+const PAGE_BYTES: usize = WORDS * WORD;
+
+/// Cuts a byte range at page boundaries. `EFAULT` if it does not lie within the area.
+fn pieces(area: &Area, offset: u64, len: usize) -> Result<impl Iterator<Item = Piece> + use<>> {
+    let size = u64::from(area.pages()) * PAGE_SIZE as u64;
+    let end = offset.checked_add(len as u64).filter(|&end| end <= size);
+    if end.is_none() {
+        let why = format!("{len} bytes from byte {offset} on do not lie in an area of {size} bytes");
+        return Err(Error::new(Errno::EFAULT, why));
+    }
+    let first = offset / PAGE_SIZE as u64;
+    let mut at = 0;
+    let all = (first..).map_while(move |index| {
+        let start = ((offset + at as u64) % PAGE_SIZE as u64) as usize;
+        let piece = Piece { index: index as u32, start, at, len: (len - at).min(PAGE_SIZE - start) };
+        at += piece.len;
+        (piece.len > 0).then_some(piece)
+    });
+    // The explored build's frames are cut short: what they lack does not exist for users.
+    if PAGE_BYTES < PAGE_SIZE && len > 0 {
+        let last = (offset + len as u64 - 1) % PAGE_SIZE as u64;
+        let crosses = first != (offset + len as u64 - 1) / PAGE_SIZE as u64;
+        if crosses || last >= PAGE_BYTES as u64 {
+            return Err(Error::new(Errno::EFAULT, format!("pages have {PAGE_BYTES} bytes in this build")));
+        }
+    }
+    Ok(all)
+}
+
+/// The part of a byte range that lies in one word.
+struct Part {
+    word: usize,
+    /// Bytes of the word before the part.
+    skip: usize,
+    /// Where the part lies in the page's piece.
+    at: usize,
+    len: usize,
+}
+
+/// Cuts `len` bytes from byte `start` of a page on at word boundaries.
+#[inline]
+fn words_of(start: usize, len: usize) -> impl Iterator<Item = Part> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let (word, skip) = ((start + at) / WORD, (start + at) % WORD);
+        let part = Part { word, skip, at, len: (len - at).min(WORD - skip) };
+        at += part.len;
+        (part.len > 0).then_some(part)
+    })
+}
+
+/// Stores some bytes of a word and leaves the others to whoever else writes them.
+#[inline]
+fn store_part(word: &AtomicU64, skip: usize, bytes: &[u8]) {
+    if let Ok(whole) = <[u8; WORD]>::try_from(bytes) {
+        // Relaxed: a user's store, as in `Memory::store`.
+        return word.store(u64::from_le_bytes(whole), Ordering::Relaxed);
+    }
+    let mut old = word.load(Ordering::Relaxed);
+    loop {
+        let mut value = old.to_le_bytes();
+        value[skip..][..bytes.len()].copy_from_slice(bytes);
+        // Relaxed: as above. Fails only because another user's store succeeded.
+        let new = u64::from_le_bytes(value);
+        match word.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => old = now,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Page faults: zero page, first write, copy on write, and waiting for a migration.
+//!
+//! # Rules
+//!
+//! * Nothing is allocated, zeroed or copied under an entry's lock: the page is made ready first, and
+//!   the entry is looked at again under the lock.
+//! * Nobody sleeps under an entry's lock. A fault on a migration entry waits for the source's page lock
+//!   with no lock and no reference of its own: a reference would make the migration fail that it waits
+//!   for. The kernel queues the waiter under the page-table lock, which keeps the source from being
+//!   freed. Here records are never freed, so it is enough that the entry is looked at once more when the
+//!   waiter is queued: the migrator holds the page lock until every entry is restored, so an entry that
+//!   is still there means an unlock that is still to come, and that unlock finds the waiter.
+//! * The old page of a copy keeps its mapping's reference until the flush: threads inside an access may
+//!   still read it.
+
+use super::{Area, Attributes, Entry, EntryGuard, Pte};
+use crate::error::{Errno, Error, Result, Why};
+use crate::machine::Machine;
+use crate::memory::WORDS;
+use crate::page::{Flags, Pfn};
+use crate::release::Release;
+use crate::stat::Event;
+
+/// Why a page is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+    /// A pin that will read: the page must be this process's own, but stays as writable as it was
+    /// (`FAULT_FLAG_UNSHARE`).
+    Unshare,
+}
+
+/// How far one look at the entry got.
+enum Outcome {
+    /// The access can be tried (again).
+    Done,
+    /// A zeroed page is needed.
+    NeedZeroed,
+    /// A copy of this page is needed. Holds a reference, taken under the entry's lock.
+    NeedCopy(Pfn),
+    /// The page is under migration.
+    Wait(Pfn),
+}
+
+/// A page made ready before the entry is locked.
+#[derive(Clone, Copy)]
+struct Fresh {
+    pfn: Pfn,
+    /// The page it is a copy of, with a reference; `None` for a zeroed one.
+    copy_of: Option<Pfn>,
+}
+
+impl<R: Release> Machine<R> {
+    /// One page fault of a load or a store (`write`). `Ok` says that the access may be tried again, as
+    /// a return from the kernel's handler does: the page may already be elsewhere once more.
+    ///
+    /// `EFAULT` outside of what is mapped, `ENOMEM` without a free frame, `EHWPOISON` on a poisoned one;
+    /// then nothing has changed.
+    pub fn fault(&self, area: &Area, index: u32, write: bool) -> Result<()> {
+        self.fault_for(area, index, if write { Cause::Write } else { Cause::Read })
+    }
+
+    pub(super) fn fault_for(&self, area: &Area, index: u32, cause: Cause) -> Result<()> {
+        self.stats.event(Event::Pgfault, 1);
+        if index >= area.pages() {
+            return Err(no_page(area, index));
+        }
+        let mut fresh = None;
+        // Each further round follows from a change that somebody else made to the entry after the page
+        // had been made ready.
+        let outcome = {
+            let _against_fork = area.faults.read();
+            loop {
+                match self.fault_round(area, index, cause, &mut fresh) {
+                    Ok(Outcome::NeedZeroed) => {
+                        self.discard(fresh.take());
+                        fresh = match self.zeroed_page(area) {
+                            Ok(pfn) => Some(Fresh { pfn, copy_of: None }),
+                            Err(error) => break Err(error),
+                        };
+                    }
+                    Ok(Outcome::NeedCopy(old)) => {
+                        self.discard(fresh.take());
+                        fresh = match self.copied_page(area, old) {
+                            Ok(pfn) => Some(Fresh { pfn, copy_of: Some(old) }),
+                            Err(error) => {
+                                self.put(old);
+                                break Err(error);
+                            }
+                        };
+                    }
+                    end => break end,
+                }
+            }
+        };
+        self.discard(fresh);
+        if let Outcome::Wait(source) = outcome? {
+            self.frames[source].wait_unlocked(|| area.look(index).migrates(source));
+        }
+        Ok(())
+    }
+
+    /// Looks at the entry under its lock and does what can be done there.
+    fn fault_round(
+        &self,
+        area: &Area,
+        index: u32,
+        cause: Cause,
+        fresh: &mut Option<Fresh>,
+    ) -> Result<Outcome> {
+        if area.attributes(index).contains(Attributes::UNMAPPED) {
+            return Err(no_page(area, index));
+        }
+        let guard = area.lock(index);
+        let pte = guard.pte();
+        match (pte.entry(), cause) {
+            (Entry::None, Cause::Read) => {
+                guard.finish(Pte::present(Pfn(0), Pte::ZERO | Pte::YOUNG));
+            }
+            (Entry::None | Entry::Present { zero: true, .. }, Cause::Write | Cause::Unshare) => {
+                let Some(Fresh { pfn, copy_of: None }) = *fresh else { return Ok(Outcome::NeedZeroed) };
+                *fresh = None;
+                self.add_new_anon(area, index, pfn);
+                // A stale look at the zero page is a look at nothing: no flush.
+                guard.finish(Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));
+            }
+            (Entry::Present { pfn, zero: false }, Cause::Write) if !pte.has(Pte::WRITE) => {
+                return Ok(self.write_protected(area, index, pfn, guard, cause, fresh));
+            }
+            (Entry::Present { pfn, zero: false }, Cause::Unshare)
+                if !self.frames[pfn].word().has(Flags::ANON_EXCLUSIVE) =>
+            {
+                return Ok(self.write_protected(area, index, pfn, guard, cause, fresh));
+            }
+            // Somebody else was faster.
+            (Entry::Present { .. }, _) => {}
+            (Entry::Migration { pfn }, _) => return Ok(Outcome::Wait(pfn)),
+            (Entry::Hwpoison { pfn }, _) => {
+                return Err(Error::at(Errno::EHWPOISON, pfn, Why::State("the frame is bad".into())));
+            }
+            (Entry::Swap { slot }, _) => {
+                crate::sync::broken("swap entry", format_args!("slot {slot} of a machine without swap"))
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// A present page that this process may only read: reuse it or replace it by a copy
+    /// (`do_wp_page`).
+    fn write_protected(
+        &self,
+        area: &Area,
+        index: u32,
+        old: Pfn,
+        mut guard: EntryGuard<'_>,
+        cause: Cause,
+        fresh: &mut Option<Fresh>,
+    ) -> Outcome {
+        let page = &self.frames[old];
+        let exclusive = page.word().has(Flags::ANON_EXCLUSIVE);
+        if exclusive || self.can_reuse_anon(old) {
+            if !exclusive {
+                page.set(Flags::ANON_EXCLUSIVE);
+            }
+            if cause == Cause::Write {
+                self.stats.event(Event::Pgreuse, 1);
+                let bits = Pte::YOUNG | Pte::DIRTY | Pte::WRITE;
+                guard.finish(Pte::present(old, bits));
+            }
+            return Outcome::Done;
+        }
+        let Some(Fresh { pfn: new, copy_of }) = *fresh else {
+            page.get(old);
+            return Outcome::NeedCopy(old);
+        };
+        if copy_of != Some(old) {
+            page.get(old);
+            return Outcome::NeedCopy(old);
+        }
+        *fresh = None;
+        self.add_new_anon(area, index, new);
+        guard.replace(match cause {
+            Cause::Write => Pte::present(new, Pte::YOUNG | Pte::DIRTY | Pte::WRITE),
+            _ => Pte::present(new, Pte::YOUNG | Pte::DIRTY),
+        });
+        self.remove_anon_mapping(old);
+        drop(guard);
+        // Threads inside an access may still read the old page: its reference goes after them.
+        self.tlb.flush();
+        self.put(old);
+        self.put(old);
+        Outcome::Done
+    }
+
+    /// Does nobody else hold the page, in whatever form (`wp_can_reuse_anon_folio`)? The entry is
+    /// locked. What cannot be told at once counts as "somebody does".
+    fn can_reuse_anon(&self, pfn: Pfn) -> bool {
+        let page = &self.frames[pfn];
+        // The mapping, an LRU batch, the swap cache.
+        const EXPLAINED: u32 = 3;
+        if page.count() > EXPLAINED {
+            return false;
+        }
+        if !page.word().has(Flags::LRU) {
+            // A reference of this CPU's batch can be told away; those of other CPUs' cannot.
+            self.lru_drain_local();
+        }
+        let swapcache = u32::from(page.word().has(Flags::SWAPCACHE));
+        if page.count() > 1 + swapcache || !page.trylock() {
+            return false;
+        }
+        let alone = page.count() == 1;
+        page.unlock(pfn);
+        alone
+    }
+
+    /// A zeroed page for an area.
+    fn zeroed_page(&self, area: &Area) -> Result<Pfn> {
+        let pfn = self.alloc_pages_near(area.preferred(), 0)?;
+        self.memory.zero_page(pfn);
+        Ok(pfn)
+    }
+
+    /// A copy of a page that others may write to meanwhile, through a pin or another mapping: word by
+    /// word, as racing users would. The caller holds a reference on `from`.
+    pub(super) fn copied_page(&self, area: &Area, from: Pfn) -> Result<Pfn> {
+        let pfn = self.alloc_pages_near(area.preferred(), 0)?;
+        if self.memory.is_backed() {
+            for word in 0..WORDS {
+                self.memory.store(pfn, word, self.memory.load(from, word));
+            }
+        }
+        Ok(pfn)
+    }
+
+    /// Makes a fresh page the exclusive anonymous page `index` of an area: the allocation's reference
+    /// becomes the entry's. On its way to the LRU before the entry is published, as the kernel does.
+    pub(super) fn add_new_anon(&self, area: &Area, index: u32, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        page.set_owner(area.anon.0, index);
+        page.set(Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE);
+        page.add_mapping();
+        self.count_mapped(pfn, 1);
+        self.lru_add(pfn);
+    }
+
+    /// Accounts for one entry less; its reference is still to be put.
+    pub(super) fn remove_anon_mapping(&self, pfn: Pfn) {
+        if self.frames[pfn].remove_mapping(pfn) == 0 {
+            self.count_mapped(pfn, -1);
+        }
+    }
+
+    /// Gives back a page that was made ready for nothing.
+    fn discard(&self, fresh: Option<Fresh>) {
+        if let Some(Fresh { pfn, copy_of }) = fresh {
+            self.put(pfn);
+            if let Some(source) = copy_of {
+                self.put(source);
+            }
+        }
+    }
+}
+
+/// Nothing is mapped there.
+#[cold]
+pub(super) fn no_page(area: &Area, index: u32) -> Error {
+    let address = area.address(index);
+    Error::new(Errno::EFAULT, format!("nothing is mapped at {address:#x} of address space {}", area.space))
+}

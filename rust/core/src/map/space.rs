@@ -1,0 +1,187 @@
+//! Address spaces: their areas, and the registry of those that live.
+
+use super::{Area, AreaKind, Attributes};
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::owner::Owner;
+use crate::page::PAGE_SIZE;
+use crate::release::Release;
+use crate::sync::{Lock, LockClass, RwLock};
+use std::sync::{Arc, Weak};
+
+/// The page number at which the first area of a space begins.
+const FIRST_PAGE: u64 = 0x1_0000;
+/// Pages left free after each area, so that an access past its end hits nothing.
+const GUARD_PAGES: u64 = 1;
+/// Page numbers end here: 47 bits of address.
+const END_PAGE: u64 = 1 << (47 - PAGE_SIZE.ilog2());
+
+/// A process's memory. Ends with [`Machine::exit`]: dropping the handle alone leaves its pages mapped
+/// by nobody, which the audit reports.
+#[derive(Debug)]
+pub struct AddressSpace {
+    /// A number of its own within the machine, never used again.
+    pub id: u32,
+    /// The mapped areas in the order of their addresses (`mmap_lock`). Not to be held over a fault.
+    pub areas: RwLock<Vec<Arc<Area>>>,
+    /// Shared with the areas; see there.
+    pub(super) faults: Arc<RwLock<()>>,
+    /// The page number at which the next area begins; `None` after the exit.
+    pub(super) next: Lock<Option<u64>>,
+}
+
+/// The living address spaces of a machine.
+#[derive(Debug)]
+pub(crate) struct Spaces(Lock<Registry>);
+
+#[derive(Clone, Debug, Default)]
+struct Registry {
+    next: u32,
+    live: Vec<Weak<AddressSpace>>,
+}
+
+impl Spaces {
+    pub(crate) fn new() -> Spaces {
+        Spaces(Lock::new(LockClass::Leaf, Registry::default()))
+    }
+}
+
+impl AddressSpace {
+    /// The page of an address: its area, and its number there. `None` where nothing is mapped.
+    pub fn find(&self, address: u64) -> Option<(Arc<Area>, u32)> {
+        let page = address / PAGE_SIZE as u64;
+        let areas = self.areas.read();
+        let after = areas.partition_point(|area| area.first <= page);
+        let area = &areas[after.checked_sub(1)?];
+        let index = u32::try_from(page - area.first).ok().filter(|&index| index < area.pages())?;
+        (!area.attributes(index).contains(Attributes::UNMAPPED)).then(|| (Arc::clone(area), index))
+    }
+
+    /// `ESRCH` after the exit.
+    pub(super) fn alive(&self) -> Result<u64> {
+        let next = *self.next.lock();
+        next.ok_or_else(|| Error::new(Errno::ESRCH, format!("address space {} has exited", self.id)))
+    }
+
+    /// `EINVAL` unless the area belongs to this space.
+    pub(super) fn owns(&self, area: &Area) -> Result<()> {
+        if area.space == self.id {
+            return Ok(());
+        }
+        let why = format!("the area belongs to address space {}, not {}", area.space, self.id);
+        Err(Error::new(Errno::EINVAL, why))
+    }
+}
+
+impl<R: Release> Machine<R> {
+    /// A new, empty address space.
+    pub fn address_space(&self) -> Result<Arc<AddressSpace>> {
+        let id = self.space_id()?;
+        let faults = Arc::new(RwLock::new(LockClass::Faults, ()));
+        Ok(self.register(id, faults, Vec::new(), FIRST_PAGE))
+    }
+
+    /// A number for a space. `EAGAIN` if all are used up.
+    pub(super) fn space_id(&self) -> Result<u32> {
+        let mut registry = self.spaces.0.lock();
+        let id = registry.next;
+        registry.next = id
+            .checked_add(1)
+            .ok_or_else(|| Error::new(Errno::EAGAIN, "this machine has run out of address space numbers"))?;
+        Ok(id)
+    }
+
+    /// A space with these areas, whose next area begins at page `next`.
+    pub(super) fn register(
+        &self,
+        id: u32,
+        faults: Arc<RwLock<()>>,
+        areas: Vec<Arc<Area>>,
+        next: u64,
+    ) -> Arc<AddressSpace> {
+        let space = Arc::new(AddressSpace {
+            id,
+            areas: RwLock::new(LockClass::Mmap, areas),
+            faults,
+            next: Lock::new(LockClass::Leaf, Some(next)),
+        });
+        self.spaces.0.lock().live.push(Arc::downgrade(&space));
+        space
+    }
+
+    /// The address spaces that have not exited and that somebody still has a handle on.
+    pub fn spaces(&self) -> Vec<Arc<AddressSpace>> {
+        self.spaces.0.lock().live.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Maps `pages` pages of anonymous memory.
+    ///
+    /// `EINVAL` for none, `ENOMEM` if the addresses, the owner slots or the host's memory run out,
+    /// `ESRCH` after the exit.
+    pub fn mmap(&self, space: &AddressSpace, pages: u32) -> Result<Arc<Area>> {
+        if pages == 0 {
+            return Err(Error::new(Errno::EINVAL, "an area has at least one page"));
+        }
+        let mut areas = space.areas.write();
+        let first = space.alive()?;
+        let next = first + u64::from(pages) + GUARD_PAGES;
+        if next > END_PAGE {
+            return Err(Error::new(Errno::ENOMEM, format!("no room for {pages} pages at these addresses")));
+        }
+        // The lineage first: an area names it.
+        let anon = self.owners.insert(Owner::Anon(Vec::new()))?;
+        let area = match Area::new(space.id, &space.faults, first, pages, AreaKind::Anon, anon) {
+            Ok(area) => Arc::new(area),
+            Err(error) => {
+                self.owners.remove(anon);
+                return Err(error);
+            }
+        };
+        self.join_lineage(&area);
+        areas.push(Arc::clone(&area));
+        *space.next.lock() = Some(next);
+        Ok(area)
+    }
+
+    /// Lets faults of an area allocate from `node` first. `EINVAL` if there is no such node.
+    pub fn prefer(&self, area: &Area, node: usize) -> Result<()> {
+        if node >= self.nodes.len() {
+            return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
+        }
+        // Relaxed: a preference, it orders nothing.
+        area.preferred.store(node as u32, crate::sync::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Adds an area to the reverse map of its lineage. After all others: a walk meets a parent before
+    /// its children, so that what a fork copies while a walk goes on is met either in the parent or,
+    /// later, in the child.
+    pub(super) fn join_lineage(&self, area: &Arc<Area>) {
+        let joined = self.owners.update(area.anon, |owner| match owner {
+            Owner::Anon(areas) => areas.push(Arc::clone(area)),
+            _ => crate::sync::broken("lineage", format_args!("owner {:?} is no anonymous one", area.anon)),
+        });
+        debug_assert!(joined.is_some(), "a lineage lives while one of its areas does");
+    }
+
+    /// Takes an area that maps nothing any more out of the reverse map; the last one ends the lineage.
+    pub(super) fn leave_lineage(&self, area: &Area) {
+        let empty = self.owners.update(area.anon, |owner| match owner {
+            Owner::Anon(areas) => {
+                // In order: see `join_lineage`.
+                areas.retain(|other| !std::ptr::eq(&**other, area));
+                areas.is_empty()
+            }
+            _ => false,
+        });
+        if empty == Some(true) {
+            self.owners.remove(area.anon);
+        }
+    }
+
+    /// Ends a space's entry in the registry, and those of spaces that were dropped.
+    pub(super) fn unregister(&self, space: &AddressSpace) {
+        let mut registry = self.spaces.0.lock();
+        registry.live.retain(|weak| weak.strong_count() > 0 && weak.as_ptr() != std::ptr::from_ref(space));
+    }
+}

@@ -34,6 +34,9 @@ mod space;
 mod tlb;
 mod unmap;
 
+#[cfg(test)]
+mod tests;
+
 pub use area::{Area, AreaKind, Attributes, EntryGuard};
 pub use pin::PinKind;
 pub use pte::{Entry, Pte};

@@ -58,10 +58,8 @@ macro_rules! get_put {
                 }
             }
         };
-        let threads = [
-            $explorer::thread::spawn(body(word.clone())),
-            $explorer::thread::spawn(body(word.clone())),
-        ];
+        let threads =
+            [$explorer::thread::spawn(body(word.clone())), $explorer::thread::spawn(body(word.clone()))];
         for thread in threads {
             thread.join().expect("no panic");
         }
@@ -110,7 +108,8 @@ fn main() {
         });
     }
     for reduce in [false, true] {
-        let name = if reduce { "mmcore, all of 2 preemptions, reduced" } else { "mmcore, all of 2 preemptions" };
+        let name =
+            if reduce { "mmcore, all of 2 preemptions, reduced" } else { "mmcore, all of 2 preemptions" };
         let mut explorer = Explorer::new(build());
         measure(name, || {
             let (mut schedules, mut steps) = (0, 0);

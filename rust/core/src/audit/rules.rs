@@ -3,6 +3,7 @@
 use super::Finding;
 use super::census::{Census, Place};
 use crate::machine::Machine;
+use crate::owner::Owner;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::NodeItem;
@@ -41,6 +42,7 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Fi
         }
     }
     check_counters(machine, census, &mut report);
+    check_spaces(machine, &mut report);
     report.findings
 }
 
@@ -99,6 +101,19 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     if word.has(Flags::MOVABLE) != (place == Place::Movable) {
         report.page("movable pages have an owner", pfn, format!("flags {} in {place:?}", word.flags()));
     }
+}
+
+/// 7. Nothing stays mapped for a process that is gone.
+fn check_spaces<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
+    let live: Vec<u32> = machine.spaces().iter().map(|space| space.id).collect();
+    machine.owners.for_each(|_, owner| {
+        let Owner::Anon(areas) = owner else { return };
+        for area in areas.iter().filter(|area| !live.contains(&area.space)) {
+            let address = area.address(0);
+            let what = format!("area {address:#x} of address space {}, dropped without an exit", area.space);
+            report.machine("areas belong to a living address space", what);
+        }
+    });
 }
 
 fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {

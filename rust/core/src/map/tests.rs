@@ -376,6 +376,9 @@ fn a_space_that_was_dropped_without_an_exit_shows() {
     assert_eq!(machine.spaces().len(), 0);
     machine.lru_drain_all();
     assert_eq!(in_use(&machine), 1);
+    let findings = machine.audit(&Ledger::default());
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].to_string().contains("dropped without an exit"), "{findings:?}");
 }
 
 #[test]

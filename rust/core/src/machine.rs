@@ -185,6 +185,11 @@ impl<R: Release> Machine<R> {
         self.cpus.len()
     }
 
+    /// The striped counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     /// All frames' records.
     pub fn frames(&self) -> &Frames {
         &self.frames

@@ -22,9 +22,11 @@
 //!   6e49019db5f7): the *list* is what goes back.
 
 mod list;
+mod move_pages;
 mod one;
 
 pub use list::Migrated;
+pub use move_pages::{MoveFlags, Moved};
 
 use crate::page::Pfn;
 

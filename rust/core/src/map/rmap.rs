@@ -38,7 +38,10 @@ impl<R: Release> Machine<R> {
             let exclusive = page.word().has(Flags::ANON_EXCLUSIVE);
             if exclusive {
                 if page.count() >= PIN {
-                    // The entry stays as it is; what was replaced so far is restored by the caller.
+                    // The entry stays as it is, but for its dirty bit: the kernel has cleared the entry by
+                    // now and told the page (recording h03/5). What was replaced so far is restored by
+                    // the caller.
+                    self.note_dirty(pfn, area.look(index));
                     return false;
                 }
                 page.clear(Flags::ANON_EXCLUSIVE);
@@ -83,13 +86,20 @@ impl<R: Release> Machine<R> {
     #[inline]
     fn unmapped(&self, pfn: Pfn, old: Pte) {
         let page = &self.frames[pfn];
-        if old.has(Pte::DIRTY) && !page.word().has(Flags::DIRTY) {
-            page.set(Flags::DIRTY);
-        }
+        self.note_dirty(pfn, old);
         if page.remove_mapping(pfn) == 0 {
             self.count_mapped(pfn, -1);
         }
         self.put(pfn);
+    }
+
+    /// A dirty entry makes a dirty page.
+    #[inline]
+    fn note_dirty(&self, pfn: Pfn, old: Pte) {
+        let page = &self.frames[pfn];
+        if old.has(Pte::DIRTY) && !page.word().has(Flags::DIRTY) {
+            page.set(Flags::DIRTY);
+        }
     }
 
     /// Adds to the node's count of mapped pages.

@@ -1,0 +1,202 @@
+//! `move_pages(2)`: pages of an address space to nodes, one status a page (lifecycle 6.10).
+
+use super::{Mode, Reason};
+use crate::error::Errno;
+use crate::machine::Machine;
+use crate::map::{AddressSpace, Area, Attributes, Entry};
+use crate::page::{PAGE_SIZE, Pfn};
+use crate::profile::HoleStatus;
+use crate::release::Release;
+use std::sync::Arc;
+
+/// Flags of `move_pages`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MoveFlags {
+    /// `MPOL_MF_MOVE_ALL`: also pages that several processes map.
+    pub all: bool,
+}
+
+/// What `move_pages` returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// 0, the number of pages not migrated (of the batch that failed and all after it), or an errno.
+    pub ret: Result<u32, Errno>,
+    /// For each page its node, a negative errno, or `None` where the kernel leaves the entry unwritten.
+    pub status: Vec<Option<i32>>,
+}
+
+/// What to do with one address.
+enum Lookup {
+    /// Isolated, on the list.
+    Queued,
+    /// Already where it should be.
+    There,
+    /// Not this one.
+    Status(Errno),
+}
+
+impl<R: Release> Machine<R> {
+    /// Moves the pages at `addresses` (bytes) to `nodes`, one for each. Consecutive pages for the same
+    /// node are migrated as one list.
+    ///
+    /// # Errors
+    /// In [`Moved::ret`]: `EINVAL` if the lengths differ, `ENODEV` for a node that does not exist; what
+    /// was queued before is still moved.
+    pub fn move_pages(
+        &self,
+        space: &AddressSpace,
+        addresses: &[u64],
+        nodes: &[u32],
+        flags: MoveFlags,
+    ) -> Moved {
+        let mut moved = Moved { ret: Ok(0), status: vec![None; addresses.len()] };
+        if addresses.len() != nodes.len() {
+            moved.ret = Err(Errno::EINVAL);
+            return moved;
+        }
+        self.lru_quiet(|| moved.ret = self.move_runs(space, addresses, nodes, flags, &mut moved.status));
+        moved
+    }
+
+    fn move_runs(
+        &self,
+        space: &AddressSpace,
+        addresses: &[u64],
+        nodes: &[u32],
+        flags: MoveFlags,
+        status: &mut [Option<i32>],
+    ) -> Result<u32, Errno> {
+        let total = addresses.len();
+        let mut list: Vec<Pfn> = Vec::with_capacity(total.min(512));
+        // The pages on the list are those from `start` up to the current one, all for `node`.
+        let mut run: Option<(usize, u32)> = None;
+        let mut area_hint: Option<Arc<Area>> = None;
+        for at in 0..total {
+            if nodes[at] as usize >= self.nodes.len() {
+                return self.move_run(&mut list, run, at, status).and(Err(Errno::ENODEV));
+            }
+            match run {
+                Some((_, node)) if node != nodes[at] => match self.move_run(&mut list, run, at, status)? {
+                    0 => run = Some((at, nodes[at])),
+                    left => return Ok(left),
+                },
+                Some(_) => {}
+                None => run = Some((at, nodes[at])),
+            }
+            let found =
+                self.queue_for_move(space, addresses[at], nodes[at], flags, &mut list, &mut area_hint);
+            status[at] = match found {
+                Lookup::Queued => continue,
+                Lookup::There => Some(nodes[at] as i32),
+                Lookup::Status(errno) => Some(errno.status()),
+            };
+            // The run ends before this page, whose own status is known already.
+            match self.move_run(&mut list, run, at, status)? {
+                0 => run = None,
+                left => return Ok(left - 1),
+            }
+        }
+        self.move_run(&mut list, run, total, status)
+    }
+
+    /// Migrates the list and writes the statuses of its run; returns the pages left, those after `end`
+    /// included.
+    fn move_run(
+        &self,
+        list: &mut Vec<Pfn>,
+        run: Option<(usize, u32)>,
+        end: usize,
+        status: &mut [Option<i32>],
+    ) -> Result<u32, Errno> {
+        let Some((start, node)) = run.filter(|_| !list.is_empty()) else { return Ok(0) };
+        let mut target = |_src| self.alloc_pages(node as usize, 0).ok();
+        let result = self.migrate_pages(list, &mut target, Mode::Sync, Reason::Syscall);
+        self.putback_movable_pages(list);
+        match result.errno {
+            Some(errno) => Err(errno),
+            None if result.failed > 0 => Ok(result.failed + (status.len() - end) as u32),
+            None => {
+                status[start..end].fill(Some(node as i32));
+                Ok(0)
+            }
+        }
+    }
+
+    /// Finds the page at an address and isolates it (`add_folio_for_migration`).
+    fn queue_for_move(
+        &self,
+        space: &AddressSpace,
+        address: u64,
+        node: u32,
+        flags: MoveFlags,
+        list: &mut Vec<Pfn>,
+        hint: &mut Option<Arc<Area>>,
+    ) -> Lookup {
+        let vpn = address / PAGE_SIZE as u64;
+        let within = |area: &Arc<Area>| {
+            vpn.checked_sub(area.first).is_some_and(|index| index < u64::from(area.pages()))
+        };
+        if !hint.as_ref().is_some_and(within) {
+            *hint = space.find(address).map(|(area, _)| area);
+        }
+        let Some(area) = hint else { return Lookup::Status(Errno::EFAULT) };
+        let index = (vpn - area.first) as u32;
+        if area.attributes(index).contains(Attributes::UNMAPPED) {
+            return Lookup::Status(Errno::EFAULT);
+        }
+        // Under the entry's lock the mapping's own reference keeps the page: none is taken.
+        let guard = area.lock(index);
+        let pfn = match guard.pte().entry() {
+            Entry::Present { zero: true, .. } => return Lookup::Status(Errno::EFAULT),
+            Entry::Present { pfn, .. } => pfn,
+            Entry::None if self.profile.hole_status == HoleStatus::Efault => {
+                return Lookup::Status(Errno::EFAULT);
+            }
+            _ => return Lookup::Status(Errno::ENOENT),
+        };
+        if self.node_of(pfn) == node as usize {
+            return Lookup::There;
+        }
+        if self.frames[pfn].mapcount() > 1 && !flags.all {
+            return Lookup::Status(Errno::EACCES);
+        }
+        match self.isolate(pfn) {
+            Ok(()) => {
+                list.push(pfn);
+                Lookup::Queued
+            }
+            Err(_) => Lookup::Status(Errno::EBUSY),
+        }
+    }
+
+    /// Where the pages at `addresses` are: `move_pages` without nodes.
+    pub fn query_pages(&self, space: &AddressSpace, addresses: &[u64]) -> Vec<i32> {
+        let status = |&address: &u64| {
+            let Some((area, index)) = space.find(address) else { return Errno::EFAULT.status() };
+            match area.look(index).entry() {
+                Entry::Present { zero: true, .. } => Errno::EFAULT.status(),
+                Entry::Present { pfn, .. } => self.node_of(pfn) as i32,
+                Entry::None if self.profile.hole_status == HoleStatus::Efault => Errno::EFAULT.status(),
+                _ => Errno::ENOENT.status(),
+            }
+        };
+        addresses.iter().map(status).collect()
+    }
+
+    /// Runs `work` with the LRU batches out of the way, as the profile's kernel does.
+    pub(crate) fn lru_quiet<T>(&self, work: impl FnOnce() -> T) -> T {
+        use crate::profile::BatchesDuringMigration::{Disabled, DrainOnce};
+        match self.profile.batches {
+            DrainOnce => {
+                self.lru_drain_all();
+                work()
+            }
+            Disabled => {
+                self.lru_cache_disable();
+                let result = work();
+                self.lru_cache_enable();
+                result
+            }
+        }
+    }
+}

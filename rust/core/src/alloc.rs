@@ -65,15 +65,23 @@ impl<R: Release> Machine<R> {
     fn alloc_base(&self, node: usize) -> Option<Pfn> {
         let mut flushed = false;
         loop {
-            let taken = self.cpus[self.cpu()].pcp[node].lock().take(|want, batch| {
-                let mut zone = self.nodes[node].zone.lock();
-                for _ in 0..want {
-                    match zone.take(&self.frames, 0) {
-                        Some(pfn) => batch.push(pfn),
-                        None => break,
+            let taken = {
+                let mut pcp = self.cpus[self.cpu()].pcp[node].lock();
+                let taken = pcp.take(|want, batch| {
+                    let mut zone = self.nodes[node].zone.lock();
+                    for _ in 0..want {
+                        match zone.take(&self.frames, 0) {
+                            Some(pfn) => batch.push(pfn),
+                            None => break,
+                        }
                     }
+                });
+                // The one after next: its record has been cold since it was freed.
+                if let Some(&soon) = pcp.frames().iter().nth_back(1) {
+                    self.frames.prefetch(soon);
                 }
-            });
+                taken
+            };
             match taken {
                 Some(pfn) => {
                     if self.frames[pfn].hand_out(pfn, Flags::empty()).is_some() {

@@ -118,6 +118,12 @@ impl Area {
         Pte(self.entries[index as usize].load(Ordering::Acquire))
     }
 
+    /// Starts loading an entry into the cache.
+    #[inline]
+    pub fn prefetch(&self, index: u32) {
+        self.entries.prefetch(index as usize);
+    }
+
     /// Sets accessed and dirty bits in an entry that still is `seen`; false if it changed. What
     /// hardware does while it walks.
     #[inline]

@@ -83,6 +83,9 @@ impl<R: Release> Machine<R> {
                 Some(_) => {}
                 None => run = Some((at, nodes[at])),
             }
+            if let Some(area) = &area_hint {
+                self.prefetch_ahead(area, &addresses[at + 1..]);
+            }
             let found =
                 self.queue_for_move(space, addresses[at], nodes[at], flags, &mut list, &mut area_hint);
             status[at] = match found {

@@ -1,0 +1,241 @@
+//! Address spaces on real threads: writers and readers while others fork, unmap, pin and migrate.
+//!
+//! Every word says where it belongs and how far its writer had come, so that a lost, torn or stray
+//! write shows. Each writer has one word of each page and writes its pages in turn, which makes a fork's
+//! snapshot checkable: whoever sees a writer's step must see all its steps before.
+
+mod common;
+
+use common::{assert_clean, machine, used};
+use mmcore::error::Errno;
+use mmcore::machine::Machine;
+use mmcore::map::{AddressSpace, Area, PinKind};
+use mmcore::migrate::{Mode, Reason};
+use mmcore::release::Release;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PAGES: u32 = 24;
+const WRITERS: usize = 2;
+/// The word of each page with which a writer checks its pins.
+const PIN_WORD: usize = 100;
+const TIME: Duration = Duration::from_millis(400);
+
+/// Location and step in one word.
+fn encode(writer: usize, page: u32, step: u64) -> u64 {
+    (writer as u64) << 56 | u64::from(page) << 40 | step
+}
+
+/// The step, after a look at the location. 0: never written.
+#[track_caller]
+fn decode(writer: usize, page: u32, value: u64) -> u64 {
+    let step = value & ((1 << 40) - 1);
+    if value != 0 {
+        assert_eq!(value, encode(writer, page, step), "{value:#x} is not of writer {writer}, page {page}");
+    }
+    step
+}
+
+/// The page of a writer's step; steps begin at 1.
+fn page_of(step: u64) -> u32 {
+    (step % u64::from(PAGES)) as u32
+}
+
+struct World<'a, R: Release> {
+    machine: &'a Machine<R>,
+    space: Arc<AddressSpace>,
+    area: Arc<Area>,
+    over: AtomicBool,
+}
+
+impl<R: Release> World<'_, R> {
+    fn running(&self) -> bool {
+        !self.over.load(Ordering::Relaxed)
+    }
+
+    /// Writes its word of each page in turn, and reads back what it wrote one round ago.
+    fn write(&self, writer: usize) {
+        let round = u64::from(PAGES);
+        for step in (1..).take_while(|_| self.running()) {
+            let page = page_of(step);
+            let before = self.machine.read_word(&self.area, page, writer).unwrap();
+            assert_eq!(decode(writer, page, before), step.saturating_sub(round), "a write was lost");
+            self.machine.write_word(&self.area, page, writer, encode(writer, page, step)).unwrap();
+        }
+    }
+
+    /// No word ever goes back.
+    fn read(&self) {
+        let mut seen = vec![0; PAGES as usize * WRITERS];
+        while self.running() {
+            for page in 0..PAGES {
+                for writer in 0..WRITERS {
+                    let value = self.machine.read_word(&self.area, page, writer).unwrap();
+                    let step = decode(writer, page, value);
+                    let last = &mut seen[page as usize * WRITERS + writer];
+                    assert!(*last <= step, "page {page} of writer {writer} went from {last} to {step}");
+                    *last = step;
+                }
+            }
+        }
+    }
+
+    /// A child is a snapshot: without holes, and nobody's writes reach it or come out of it.
+    fn fork(&self) {
+        while self.running() {
+            let child = self.machine.fork(&self.space).unwrap();
+            let (area, _) = child.find(self.area.address(0)).unwrap();
+            for writer in 0..WRITERS {
+                let look = |page| decode(writer, page, self.machine.read_word(&area, page, writer).unwrap());
+                let steps: Vec<u64> = (0..PAGES).map(look).collect();
+                let newest = steps.iter().copied().max().unwrap();
+                for step in newest.saturating_sub(u64::from(PAGES) - 1).max(1)..=newest {
+                    let page = page_of(step);
+                    assert_eq!(steps[page as usize], step, "the child sees step {newest} without {step}");
+                    self.machine.write_word(&area, page, writer, u64::MAX).unwrap();
+                }
+            }
+            self.machine.exit(&child);
+        }
+    }
+
+    /// A second area of the same space comes and goes, in parts.
+    fn map_and_unmap(&self) {
+        let machine = self.machine;
+        for n in (1..).take_while(|_| self.running()) {
+            let area = machine.mmap(&self.space, 40).unwrap();
+            for page in 0..40 {
+                machine.write_word(&area, page, 0, n + u64::from(page)).unwrap();
+            }
+            machine.munmap(&self.space, &area, 3..38).unwrap();
+            for page in 0..40 {
+                match machine.read_word(&area, page, 0) {
+                    Ok(value) => assert!(!(3..38).contains(&page) && value == n + u64::from(page)),
+                    Err(error) => assert!((3..38).contains(&page) && error.errno == Errno::EFAULT),
+                }
+            }
+            machine.munmap(&self.space, &area, 0..40).unwrap();
+        }
+    }
+
+    /// What is written through the mapping is in the frame that is pinned, whatever forks do.
+    fn pin(&self) {
+        let machine = self.machine;
+        for n in (1..).take_while(|_| self.running()) {
+            let page = (n * 7 % u64::from(PAGES)) as u32;
+            let pfn = machine.pin(&self.area, page, PinKind::Pin, true).unwrap();
+            for value in [2 * n, 2 * n + 1] {
+                machine.write_word(&self.area, page, PIN_WORD, value).unwrap();
+                assert_eq!(
+                    machine.memory().load(pfn, PIN_WORD),
+                    value,
+                    "the pinned page is not the mapped one"
+                );
+            }
+            machine.unpin(pfn, PinKind::Pin);
+        }
+    }
+
+    /// Moves pages back and forth.
+    fn migrate(&self) {
+        let machine = self.machine;
+        for n in (0u32..).take_while(|_| self.running()) {
+            machine.lru_drain_all();
+            let mut list = Vec::new();
+            for page in (n..n + 4).map(|page| page % PAGES) {
+                let Some(pfn) = machine.get_page_at(&self.area, page) else { continue };
+                if machine.isolate(pfn).is_ok() {
+                    list.push(pfn);
+                }
+                machine.put(pfn);
+            }
+            let node = (n / PAGES) as usize % 2;
+            let target = &mut |_| machine.alloc_pages(node, 0).ok();
+            machine.migrate_pages(&mut list, target, Mode::Sync, Reason::Syscall);
+            list.into_iter().for_each(|pfn| machine.putback(pfn));
+        }
+    }
+
+    fn race(&self, roles: &[&(dyn Fn() + Sync)]) {
+        thread::scope(|scope| {
+            let threads: Vec<_> = roles
+                .iter()
+                .map(|role| {
+                    scope.spawn(|| {
+                        // A failed thread ends the others.
+                        let stop = Stop(&self.over);
+                        role();
+                        drop(stop);
+                    })
+                })
+                .collect();
+            let end = Instant::now() + TIME;
+            while self.running() && Instant::now() < end {
+                thread::sleep(Duration::from_millis(5));
+            }
+            self.over.store(true, Ordering::Relaxed);
+            for thread in threads {
+                if let Err(panic) = thread.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        });
+    }
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn race<R: Release>(migrators: usize) {
+    let machine = machine::<R>(2, 2048);
+    let space = machine.address_space().unwrap();
+    let area = machine.mmap(&space, PAGES).unwrap();
+    let world = World { machine: &machine, space, area, over: AtomicBool::new(false) };
+    let (writer_0, writer_1) = (|| world.write(0), || world.write(1));
+    let (read, fork) = (|| world.read(), || world.fork());
+    let (unmap, pin, migrate) = (|| world.map_and_unmap(), || world.pin(), || world.migrate());
+    let mut roles: Vec<&(dyn Fn() + Sync)> = vec![&writer_0, &writer_1, &read, &fork, &unmap, &pin];
+    roles.extend(std::iter::repeat_n(&migrate as &(dyn Fn() + Sync), migrators));
+    world.race(&roles);
+
+    assert_clean(&machine);
+    machine.exit(&world.space);
+    machine.lru_drain_all();
+    assert_clean(&machine);
+    assert_eq!(used(&machine), 0);
+}
+
+fn contents_and_counts_survive_forks_unmaps_and_pins<R: Release>() {
+    race::<R>(0);
+}
+
+fn contents_and_counts_survive_migrations_too<R: Release>() {
+    race::<R>(2);
+}
+
+macro_rules! under {
+    ($($design:ident as $name:ident),*) => {$(
+        mod $name {
+            use mmcore::release::$design;
+
+            #[test]
+            fn contents_and_counts_survive_forks_unmaps_and_pins() {
+                super::contents_and_counts_survive_forks_unmaps_and_pins::<$design>();
+            }
+
+            #[test]
+            fn contents_and_counts_survive_migrations_too() {
+                super::contents_and_counts_survive_migrations_too::<$design>();
+            }
+        }
+    )*};
+}
+
+under!(Split as split, HookLate as hook_late, Packed as packed);

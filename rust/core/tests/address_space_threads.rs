@@ -11,9 +11,10 @@ use mmcore::error::Errno;
 use mmcore::machine::Machine;
 use mmcore::map::{AddressSpace, Area, PinKind};
 use mmcore::migrate::{Mode, Reason};
+use mmcore::page::PAGE_SIZE;
 use mmcore::release::Release;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const PAGES: u32 = 24;
 const WRITERS: usize = 2;
 /// The word of each page with which a writer checks its pins.
 const PIN_WORD: usize = 100;
+/// Bytes of each page that are written at once, in one TLB section: long enough to be overtaken.
+const BLOCK: std::ops::Range<u64> = 1024..4096;
 const TIME: Duration = Duration::from_millis(400);
 
 /// Location and step in one word.
@@ -48,6 +51,8 @@ struct World<'a, R: Release> {
     space: Arc<AddressSpace>,
     area: Arc<Area>,
     over: AtomicBool,
+    /// The area that comes and goes.
+    passing: Mutex<Option<Arc<Area>>>,
 }
 
 impl<R: Release> World<'_, R> {
@@ -63,6 +68,15 @@ impl<R: Release> World<'_, R> {
             let before = self.machine.read_word(&self.area, page, writer).unwrap();
             assert_eq!(decode(writer, page, before), step.saturating_sub(round), "a write was lost");
             self.machine.write_word(&self.area, page, writer, encode(writer, page, step)).unwrap();
+        }
+    }
+
+    /// Stores whole blocks, so that a fork meets threads in the middle of an access.
+    fn fill(&self) {
+        for n in (1u64..).take_while(|_| self.running()) {
+            let block = [n as u8; (BLOCK.end - BLOCK.start) as usize];
+            let page = n % u64::from(PAGES);
+            self.machine.write_bytes(&self.area, page * PAGE_SIZE as u64 + BLOCK.start, &block).unwrap();
         }
     }
 
@@ -87,6 +101,7 @@ impl<R: Release> World<'_, R> {
         while self.running() {
             let child = self.machine.fork(&self.space).unwrap();
             let (area, _) = child.find(self.area.address(0)).unwrap();
+            let blocks: Vec<_> = (0..PAGES).map(|page| self.block(&area, page)).collect();
             for writer in 0..WRITERS {
                 let look = |page| decode(writer, page, self.machine.read_word(&area, page, writer).unwrap());
                 let steps: Vec<u64> = (0..PAGES).map(look).collect();
@@ -97,26 +112,61 @@ impl<R: Release> World<'_, R> {
                     self.machine.write_word(&area, page, writer, u64::MAX).unwrap();
                 }
             }
+            for page in 0..PAGES {
+                assert!(
+                    self.block(&area, page) == blocks[page as usize],
+                    "a write of the parent reached the child"
+                );
+            }
             self.machine.exit(&child);
         }
     }
 
-    /// A second area of the same space comes and goes, in parts.
+    fn block(&self, area: &Area, page: u32) -> Vec<u8> {
+        let mut block = vec![0; (BLOCK.end - BLOCK.start) as usize];
+        let offset = u64::from(page) * PAGE_SIZE as u64 + BLOCK.start;
+        self.machine.read_bytes(area, offset, &mut block).unwrap();
+        block
+    }
+
+    /// A second area of the same space comes and goes, in parts. Its pages are full of their address.
     fn map_and_unmap(&self) {
         let machine = self.machine;
-        for n in (1..).take_while(|_| self.running()) {
+        while self.running() {
             let area = machine.mmap(&self.space, 40).unwrap();
+            *self.passing.lock().unwrap() = Some(Arc::clone(&area));
             for page in 0..40 {
-                machine.write_word(&area, page, 0, n + u64::from(page)).unwrap();
+                let full = area.address(page).to_le_bytes().repeat(PAGE_SIZE / 8);
+                machine.write_bytes(&area, u64::from(page) * PAGE_SIZE as u64, &full).unwrap();
             }
             machine.munmap(&self.space, &area, 3..38).unwrap();
             for page in 0..40 {
                 match machine.read_word(&area, page, 0) {
-                    Ok(value) => assert!(!(3..38).contains(&page) && value == n + u64::from(page)),
+                    Ok(value) => assert!(!(3..38).contains(&page) && value == area.address(page)),
                     Err(error) => assert!((3..38).contains(&page) && error.errno == Errno::EFAULT),
                 }
             }
             machine.munmap(&self.space, &area, 0..40).unwrap();
+        }
+    }
+
+    /// Reads what another thread unmaps: its content, or an error, but nobody else's content.
+    fn read_what_goes(&self) {
+        let mut bytes = vec![0; PAGE_SIZE];
+        while self.running() {
+            let Some(area) = self.passing.lock().unwrap().clone() else { continue };
+            for page in 0..area.pages() {
+                match self.machine.read_bytes(&area, u64::from(page) * PAGE_SIZE as u64, &mut bytes) {
+                    Ok(()) => {
+                        for word in
+                            bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+                        {
+                            assert!(word == 0 || word == area.address(page), "{word:#x} is of another page");
+                        }
+                    }
+                    Err(error) => assert_eq!(error.errno, Errno::EFAULT),
+                }
+            }
         }
     }
 
@@ -197,11 +247,14 @@ fn race<R: Release>(migrators: usize) {
     let machine = machine::<R>(2, 2048);
     let space = machine.address_space().unwrap();
     let area = machine.mmap(&space, PAGES).unwrap();
-    let world = World { machine: &machine, space, area, over: AtomicBool::new(false) };
+    let world =
+        World { machine: &machine, space, area, over: AtomicBool::new(false), passing: Mutex::new(None) };
     let (writer_0, writer_1) = (|| world.write(0), || world.write(1));
     let (read, fork) = (|| world.read(), || world.fork());
-    let (unmap, pin, migrate) = (|| world.map_and_unmap(), || world.pin(), || world.migrate());
-    let mut roles: Vec<&(dyn Fn() + Sync)> = vec![&writer_0, &writer_1, &read, &fork, &unmap, &pin];
+    let (unmap, read_unmapped) = (|| world.map_and_unmap(), || world.read_what_goes());
+    let (fill, pin, migrate) = (|| world.fill(), || world.pin(), || world.migrate());
+    let mut roles: Vec<&(dyn Fn() + Sync)> =
+        vec![&writer_0, &writer_1, &read, &fork, &unmap, &read_unmapped, &fill, &pin];
     roles.extend(std::iter::repeat_n(&migrate as &(dyn Fn() + Sync), migrators));
     world.race(&roles);
 

@@ -8,6 +8,7 @@ use crate::page::{Flags, PAGE_SIZE, PIN, Pfn};
 use crate::release::Split;
 use crate::stat::{Event, NodeItem};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 type Space = Arc<AddressSpace>;
 
@@ -409,5 +410,34 @@ fn pages_under_a_migration_entry_are_unmapped_and_forked_without_the_page() {
     }
     machine.lru_drain_all();
     assert_eq!(machine.frames()[goes].count(), 0);
+    end(&machine, &[&space, &child]);
+}
+
+/// Runs `operation` while another thread is inside an access; it must not end before that access does.
+fn waits_for_accesses(machine: &Machine<Split>, operation: impl FnOnce() + Send) {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let section = machine.tlb.enter();
+        scope.spawn(|| {
+            operation();
+            ended.store(true, Ordering::Relaxed);
+        });
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(!ended.load(Ordering::Relaxed), "a thread may still use the old entry");
+        drop(section);
+    });
+    assert!(ended.load(Ordering::Relaxed));
+}
+
+#[test]
+fn what_takes_an_entry_away_waits_for_the_accesses_that_may_use_it() {
+    let (machine, space, area) = mapped(1);
+    machine.write_word(&area, 0, 0, 1).unwrap();
+    let child = std::sync::Mutex::new(None);
+    waits_for_accesses(&machine, || *child.lock().unwrap() = Some(machine.fork(&space).unwrap()));
+    waits_for_accesses(&machine, || machine.write_word(&area, 0, 0, 2).unwrap());
+    waits_for_accesses(&machine, || machine.munmap(&space, &area, 0..1).unwrap());
+    let child = child.into_inner().unwrap().unwrap();
+    waits_for_accesses(&machine, || machine.exit(&child));
     end(&machine, &[&space, &child]);
 }

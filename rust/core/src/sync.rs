@@ -28,9 +28,11 @@
 //!   lock, a page-table entry's lock), so that one order covers them too. Nothing elsewhere.
 //! * [`Stat`]: a statistic. Never a step, never a synchronisation.
 //! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
+//! * [`mutated`]: known defects, present in the explored build only.
 //! * [`thread_slot`]: a small dense number of the calling thread.
 
 mod class;
+mod mutation;
 pub mod ops;
 
 #[cfg(any(feature = "explored", not(feature = "counted")))]
@@ -58,6 +60,9 @@ pub use door::{
     AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, WriteGuard,
     acquired, broken, fence, park, released, spin_until, thread_slot, unpark_all, unpark_one,
 };
+#[cfg(feature = "explored")]
+pub use mutation::with_mutation;
+pub use mutation::{Mutation, mutated};
 pub use std::sync::atomic::Ordering;
 
 /// Threads that may use machines at the same time: the size of the tables indexed by

@@ -8,6 +8,7 @@ use crate::page::{Flags, Pfn};
 use crate::profile::MigrationOrder;
 use crate::release::Release;
 use crate::stat::Event;
+use crate::sync::{Mutation, mutated};
 
 /// Pages unmapped before the first of them is moved, at most (`NR_MAX_BATCHED_MIGRATION`).
 const BATCH: usize = 512;
@@ -228,7 +229,13 @@ impl<R: Release> Machine<R> {
     /// references (`putback_movable_pages`).
     pub fn putback_movable_pages(&self, list: &mut Vec<Pfn>) {
         for pfn in list.drain(..) {
-            if self.frames[pfn].word().has(Flags::ISOLATED) {
+            let word = self.frames[pfn].word();
+            let movable = match mutated(Mutation::MovablePutOnLru) {
+                // What makes a page isolatable: nobody but its owner holds it.
+                true => word.has(Flags::MOVABLE) && word.count() == 1,
+                false => word.has(Flags::ISOLATED),
+            };
+            if movable {
                 self.putback_movable_page(pfn);
             } else {
                 self.putback(pfn);

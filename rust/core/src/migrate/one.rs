@@ -5,6 +5,7 @@ use crate::error::Errno;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
+use crate::sync::{Mutation, mutated};
 
 /// Copied from the source to the destination.
 const COPIED: Flags = Flags::REFERENCED
@@ -155,6 +156,9 @@ impl<R: Release> Machine<R> {
             })?;
         }
         R::unlock_and_put(self, dst);
+        if mutated(Mutation::MovableInIsolated) {
+            self.count_isolated(src, -1);
+        }
         page.clear(Flags::ISOLATED);
         // A page outside of the LRU must not enter it under any design: put, not `finish`.
         R::unlock_and_put(self, src);
@@ -173,7 +177,7 @@ impl<R: Release> Machine<R> {
     /// A source that leaves the isolated pages, unless its caller counts for itself.
     fn count_isolated_for(&self, src: Pfn, reason: Reason) {
         // Reclaim subtracts what it isolated as one batch (kernel 35e41024c4c2).
-        if reason != Reason::Demotion {
+        if reason != Reason::Demotion || mutated(Mutation::DemotionCountedTwice) {
             self.count_isolated(src, -1);
         }
     }

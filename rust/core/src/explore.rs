@@ -33,6 +33,6 @@ pub use report::{Counterexample, Coverage, Report};
 pub use rng::Rng;
 pub use sample::{Method, Sampling};
 pub use schedule::{Schedule, ScheduleError};
-pub use shrink::{Shrinkable, Shrunk, ShrunkProgram, shrink_program};
+pub use shrink::{Adapt, Shrinkable, Shrunk, ShrunkProgram, shrink_program};
 pub use trace::{Row, Trace};
 pub use world::{Explorer, Run, World};

@@ -107,12 +107,25 @@ impl Walk {
     #[inline]
     fn choose(&mut self, view: View) -> Choice {
         let count = view.runnable.count_ones();
-        let thread = nth(view.runnable, self.rng.below(count));
+        let bits = self.rng.bits();
+        let thread = nth(view.runnable, ((u64::from(count) * (bits >> 32)) >> 32) as u32);
+        let steps = match (count, self.stay) {
+            // Two threads and a fair coin: the coins are in the low bits already.
+            (2, 0) => 1 + (bits as u32).trailing_ones(),
+            _ => self.stretch(count),
+        };
+        Choice { thread, until: view.step.saturating_add(steps) }
+    }
+}
+
+impl Walk {
+    /// How many draws in a row keep the thread.
+    fn stretch(&mut self, count: u32) -> u32 {
         let mut steps = 1;
         while steps < PATIENCE && (self.rng.below(256) < self.stay || self.rng.below(count) == 0) {
             steps += 1;
         }
-        Choice { thread, until: view.step.saturating_add(steps) }
+        steps
     }
 }
 

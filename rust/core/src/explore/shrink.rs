@@ -192,9 +192,12 @@ pub trait Shrinkable: Sized {
     fn build(&self) -> Option<Self::World>;
 
     /// Programs that are smaller by one removal or simplification, those that remove most first.
-    /// With each, what becomes of a schedule of this program (the same list, if in doubt).
-    fn smaller(&self) -> Vec<(Self, Box<dyn Fn(&Schedule) -> Schedule>)>;
+    /// With each, what becomes of a schedule of this program.
+    fn smaller(&self) -> Vec<(Self, Adapt)>;
 }
+
+/// Turns a schedule of a program into one of a smaller program: the same list, if in doubt.
+pub type Adapt = Box<dyn Fn(&Schedule) -> Schedule>;
 
 /// A program and a schedule as small as they would get together.
 #[derive(Clone, Debug)]

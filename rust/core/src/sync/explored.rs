@@ -3,8 +3,10 @@
 //! | file | idea |
 //! |---|---|
 //! | `step` | what a step is; who decides on the next one |
-//! | `context` | the running schedule, and the hook that every operation calls |
-//! | `fiber`, `runtime` | stacks; running threads to their ends, checking, putting back |
+//! | `context`, `hook` | the running schedule; what every operation calls |
+//! | `fiber`, `turns` | a stack for each thread; passing turns from stack to stack |
+//! | `verdict`, `panics` | how a schedule ends badly, without a sound |
+//! | `runtime`, `record` | running threads to their ends, checking, putting back; what is recorded |
 //! | `journal` | old values, so that a world is built once and run thousands of times |
 //! | `clock`, `happens` | the race detector |
 //! | `order` | the lock order |
@@ -19,28 +21,31 @@ mod clock;
 mod context;
 mod fiber;
 mod happens;
+mod hook;
 mod journal;
 mod lock;
 mod order;
 mod panics;
 mod park;
+mod record;
 mod runtime;
 mod step;
+mod turns;
+mod verdict;
 mod violation;
 mod words;
 
 pub use super::tallied::Tallied;
-pub use context::{Options, Record, Recorded, Values};
 pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
 pub use order::{acquired, released};
 pub use park::{park, spin_until, unpark_all, unpark_one};
+pub use record::{Options, Record, Recorded, Values};
 pub use runtime::Runtime;
 pub use step::{Access, Choice, Kind, Step, Strategy, Threads, View, threads_in};
 pub use violation::{Violation, rule};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence};
 
 use context::context;
-use fiber::Fiber;
 
 /// Threads of a schedule, at most.
 pub const THREADS: usize = 8;
@@ -58,7 +63,7 @@ pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
 /// The number of the schedule's thread that runs; zero outside of one.
 #[inline]
 pub fn thread_slot() -> usize {
-    context().map_or(0, |context| context.current())
+    context().map_or(0, |context| context.current.get())
 }
 
 /// Notes which operation of its program the calling thread begins, for traces.

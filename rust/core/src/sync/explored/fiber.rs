@@ -1,16 +1,13 @@
 //! Coroutines: a stack for each thread of a schedule, reused for all schedules of a runtime.
 //!
 //! A fiber runs `body(thread)`, says that it is done, and waits to be asked again: no stack is
-//! set up or torn down between schedules. A thread that must not go on unwinds (its destructors
-//! run); one that can neither go on nor unwind, because a destructor found the next violation or
-//! waits for a lock that nobody will let go, is left as it is and its fiber replaced: what its
-//! stack owns leaks, as with `mem::forget`, and nothing on it is ever touched again.
+//! set up or torn down between schedules.
 
-use super::context::{Context, Stop};
+use super::context::Context;
+use super::verdict::Stop;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread::Result;
 
 /// Enough for the core and for formatting a panic's message; only what is touched is backed.
 const STACK: usize = 256 << 10;
@@ -35,70 +32,30 @@ pub(super) enum Call {
     Quit,
 }
 
-/// The inside of a fiber: how its code gets off its stack.
-#[derive(Debug)]
-pub(super) struct Fiber {
-    yielder: *const Yielder<Call, Event>,
-}
-
-impl Fiber {
-    fn yielder(&self) -> &Yielder<Call, Event> {
-        // SAFETY: the yielder lives as long as the fiber's stack, on which this code runs.
-        unsafe { &*self.yielder }
-    }
-
-    pub fn suspend(&self) {
-        self.yielder().suspend(Event::Suspended);
-    }
-
-    /// Does not return, unless by mistake of the pool.
-    pub fn give_up(&self) {
-        self.yielder().suspend(Event::GivenUp);
-    }
-
-    /// Runs `f` on the stack that resumed this fiber.
-    pub fn on_host<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
-        struct SameThread<F>(F);
-        // SAFETY: the parent's stack is one of the same OS thread; `Send` is asked for only to
-        // keep the yielder out of `f`, and the mode `Host` sees to it that nobody uses it.
-        unsafe impl<F> Send for SameThread<F> {}
-        impl<F: FnOnce() -> R, R> SameThread<F> {
-            fn call(self) -> R {
-                (self.0)()
-            }
-        }
-        let f = SameThread(f);
-        self.yielder().on_parent_stack(move || catch_unwind(AssertUnwindSafe(|| f.call())))
-    }
-}
+/// How the code on a fiber gets off its stack.
+pub(super) type Exit = Yielder<Call, Event>;
 
 /// A coroutine of the pool.
-pub(super) struct Slot(Coroutine<Call, Event, (), DefaultStack>);
+pub(super) struct Fiber(Coroutine<Call, Event, (), DefaultStack>);
 
-impl Slot {
-    /// A fiber that runs `context.body` as thread `number` whenever it is asked to.
+impl Fiber {
+    /// A fiber that runs the context's body as thread `number` whenever it is asked to.
     ///
     /// # Safety
-    /// The context lives at `context` for as long as the slot is resumed.
-    pub unsafe fn new(context: *const Context, number: usize) -> std::io::Result<Slot> {
+    /// The context lives at `context` for as long as the fiber is resumed.
+    pub unsafe fn new(context: *const Context, number: usize) -> std::io::Result<Fiber> {
         let stack = DefaultStack::new(STACK)?;
-        Ok(Slot(Coroutine::with_stack(stack, move |yielder, mut call| {
+        Ok(Fiber(Coroutine::with_stack(stack, move |exit: &Exit, mut call| {
             // SAFETY: promised by the caller.
             let context = unsafe { &*context };
-            let fiber = Fiber { yielder };
             while call == Call::Go {
-                context.fibers[number].set(&raw const fiber);
-                if let Some(body) = context.body.get() {
-                    // SAFETY: `Runtime` keeps the body alive until every fiber that runs it is
-                    // done or given up.
-                    let body = unsafe { &*body };
-                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body(number))) {
-                        if !payload.is::<Stop>() {
-                            context.judge_panic();
-                        }
-                    }
+                context.turns.set_exit(number, exit);
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| context.run_body(number)))
+                    && !payload.is::<Stop>()
+                {
+                    context.judge_panic();
                 }
-                call = yielder.suspend(Event::Done);
+                call = exit.suspend(Event::Done);
             }
         })))
     }

@@ -16,10 +16,12 @@ use super::journal::{Entry, Home, Stamp};
 use super::violation::rule;
 use std::sync::atomic::Ordering;
 
+#[inline(always)]
 fn acquires(order: Ordering) -> bool {
     matches!(order, Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst)
 }
 
+#[inline(always)]
 fn releases(order: Ordering) -> bool {
     matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst)
 }
@@ -43,7 +45,7 @@ impl Context {
             return thread.fenced.get();
         }
         let clock = thread.clock.get();
-        let me = self.current();
+        let me = self.current.get();
         thread.clock.set(clock.with(me, clock.0[me] + 1));
         clock
     }
@@ -105,7 +107,7 @@ impl Context {
             return;
         }
         let entry = self.entry(stamp, old);
-        let me = self.current();
+        let me = self.current.get();
         let knows = self.thread().clock.get();
         self.check_writer(entry, knows, "read");
         entry.clock.set(entry.clock.get().with(me, knows.0[me]));
@@ -118,7 +120,7 @@ impl Context {
         if !self.is_concurrent() {
             return;
         }
-        let me = self.current();
+        let me = self.current.get();
         let knows = self.thread().clock.get();
         self.check_writer(entry, knows, "written");
         if let Some(reader) = entry.clock.get().first_beyond(knows) {
@@ -144,7 +146,7 @@ impl Context {
             rule::DATA_RACE,
             format_args!(
                 "plain data {theirs} by thread {other} and {mine} by thread {}, and nothing orders the two",
-                self.current()
+                self.current.get()
             ),
         )
     }

@@ -122,9 +122,17 @@ impl Journal {
     pub fn find(&self, stamp: &Stamp) -> Option<&Entry> {
         let place = stamp.place(self.epoch.get())?;
         debug_assert!(place < self.len.get());
-        // SAFETY: a stamp of the running epoch was set by `touch`, which initialised that entry;
-        // entries are only changed through their cells, and never move.
-        Some(unsafe { &*self.base.add(place) })
+        Some(self.entry(place))
+    }
+
+    /// An entry that `open` has made.
+    #[inline]
+    fn entry(&self, place: usize) -> &Entry {
+        // SAFETY: places are below the capacity, as stamps and `len` come from `open`.
+        let entry = unsafe { self.base.add(place) };
+        // SAFETY: initialised by `open`; entries are changed through their cells only, and never
+        // move.
+        unsafe { &*entry }
     }
 
     /// The entry of an object about to be changed, made at the first touch; `None` if the journal
@@ -149,10 +157,12 @@ impl Journal {
             writer: Cell::new(0),
             when: Cell::new(0),
         };
-        // SAFETY: below the capacity that `new` allocated; no reference to a place at or beyond
-        // `len` exists, and `Entry` has nothing to drop.
-        let slot = unsafe { &mut *self.base.add(place).cast::<std::mem::MaybeUninit<Entry>>() };
-        let entry = slot.write(entry);
+        // SAFETY: below the capacity that `new` allocated.
+        let slot = unsafe { self.base.add(place) };
+        // SAFETY: no reference to a place at or beyond `len` exists, and `Entry` has nothing to
+        // drop.
+        unsafe { slot.write(entry) };
+        let entry = self.entry(place);
         self.len.set(place + 1);
         stamp.set(self.epoch.get(), place);
         Some(entry)
@@ -205,16 +215,18 @@ impl Journal {
     /// Puts every word back. No code of the world runs.
     pub fn undo_words(&self) {
         for place in 0..self.len.get() {
-            // SAFETY: places below `len` are initialised.
-            let entry = unsafe { &*self.base.add(place) };
+            let entry = self.entry(place);
             let old = entry.old.get();
-            // SAFETY (all arms): the object has not been dropped, or its entry would say `Gone`,
-            // and did not move, as the module says; so the pointer made from a borrow at the first
-            // touch still points to it. Relaxed: one OS thread.
+            // The pointers were made from borrows at the first touch. Since then the object has
+            // not been dropped, or its entry would say `Gone`, and has not moved, as the module
+            // says. Relaxed: one OS thread.
             match entry.home.get() {
                 Home::Gone => {}
+                // SAFETY: as said above the match.
                 Home::U64(word) => unsafe { &*word }.store(old, Relaxed),
+                // SAFETY: as said above the match.
                 Home::U32(word) => unsafe { &*word }.store(old as u32, Relaxed),
+                // SAFETY: as said above the match.
                 Home::I64(word) => unsafe { &*word }.store(old as i64, Relaxed),
             }
         }

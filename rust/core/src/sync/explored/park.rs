@@ -7,10 +7,7 @@ use super::violation::rule;
 use super::words::AtomicU64;
 
 /// Erases how long a closure lives, for the scheduler that evaluates it while its owner waits.
-fn erase<'a, F: ?Sized>(closure: *const (dyn Fn() -> bool + 'a)) -> *const (dyn Fn() -> bool + 'static)
-where
-    F: 'a,
-{
+fn erase<'a>(closure: *const (dyn Fn() -> bool + 'a)) -> *const (dyn Fn() -> bool + 'static) {
     // SAFETY: same layout; a raw pointer carries no promise about the lifetime. Whoever
     // dereferences it proves that the closure still lives.
     unsafe { std::mem::transmute(closure) }
@@ -31,12 +28,12 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     if !context.within(&validate) {
         return;
     }
-    let me = context.current();
+    let me = context.current.get();
     let thread = context.thread();
     thread.woken.set(false);
     if is_step {
         context.sleepers.borrow_mut().push((address, me));
-        thread.reason.set(Some(erase::<()>(&validate)));
+        thread.reason.set(Some(erase(&validate)));
     }
     // Where nobody can be switched to, this says so.
     context.step_when(Kind::Wake, address, When::Woken(me));

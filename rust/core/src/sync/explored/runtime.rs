@@ -1,23 +1,22 @@
 //! Runs schedules: threads to their ends, checks, everything put back.
 
 use super::THREADS;
-use super::context::{Context, Mode, Options, Record, Recorded, enter, leave};
-use super::fiber::{Event, Slot};
+use super::context::{Context, enter, leave};
 use super::panics::quieten;
-use super::step::{Access, Kind, Step, Strategy, Threads, threads_in};
+use super::record::{Options, Record, Recorded};
+use super::step::{Access, Step, Strategy, Threads};
 use super::violation::Violation;
 use std::cell::Cell;
 
 /// Stacks, log and journal for schedules, all on the OS thread that made it. Several may exist,
 /// on several OS threads.
 pub struct Runtime {
-    slots: Vec<Slot>,
     context: Box<Context>,
 }
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("threads", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("Runtime").finish_non_exhaustive()
     }
 }
 
@@ -34,9 +33,7 @@ impl Runtime {
     /// A runtime for schedules run with `options`.
     pub fn new(options: Options) -> Runtime {
         quieten();
-        let mut context = Box::new(Context::new());
-        context.set_options(options);
-        Runtime { slots: Vec::new(), context }
+        Runtime { context: Box::new(Context::new(options)) }
     }
 
     /// Runs `body(0)` to `body(threads - 1)` as `strategy` interleaves them, then, if they all
@@ -54,9 +51,7 @@ impl Runtime {
         check: &mut dyn FnMut() -> Result<(), Violation>,
     ) -> Result<(), Violation> {
         assert!((1..=THREADS).contains(&threads), "a schedule has 1 to {THREADS} threads, not {threads}");
-        while self.slots.len() < threads {
-            self.slots.push(self.slot(self.slots.len()));
-        }
+        self.context.make_fibers(threads);
         let context: *const Context = &raw const *self.context;
         enter(context);
         let entered = Entered;
@@ -64,8 +59,10 @@ impl Runtime {
         let strategy: *mut (dyn Strategy + 'static) =
             unsafe { std::mem::transmute(std::ptr::from_mut(strategy)) };
         self.context.begin(threads, strategy, record);
-        self.set_body(body);
-        self.threads_to_their_ends(threads);
+        // SAFETY: `run_to_the_end` returns when every thread is done or given up.
+        unsafe { self.context.set_body(body) };
+        self.context.start(threads);
+        self.context.run_to_the_end();
         self.context.after_threads();
         if self.context.verdict.borrow().is_none() {
             let outcome = Cell::new(Ok(()));
@@ -87,68 +84,11 @@ impl Runtime {
         }
     }
 
-    fn slot(&self, number: usize) -> Slot {
-        let context: *const Context = &raw const *self.context;
-        // SAFETY: the context is boxed and dropped after the slots.
-        match unsafe { Slot::new(context, number) } {
-            Ok(slot) => slot,
-            Err(error) => panic!("no memory for a coroutine's stack: {error}"),
-        }
-    }
-
-    fn set_body(&self, body: &dyn Fn(usize)) {
-        // SAFETY: same layout; the fibers that call the body are done or given up before `run`
-        // returns.
-        let body: *const (dyn Fn(usize) + 'static) = unsafe { std::mem::transmute(std::ptr::from_ref(body)) };
-        self.context.body.set(Some(body));
-    }
-
-    #[inline]
-    fn resume(&mut self, thread: usize) -> Event {
-        self.context.set_current(thread);
-        let event = self.slots[thread].resume();
-        if event == Event::GivenUp {
-            let fresh = self.slot(thread);
-            std::mem::replace(&mut self.slots[thread], fresh).leak();
-        }
-        if event != Event::Suspended {
-            self.context.ended(thread);
-        }
-        event
-    }
-
-    fn threads_to_their_ends(&mut self, threads: usize) {
-        for thread in 0..threads {
-            self.resume(thread);
-            if self.context.mode.get() == Mode::Unwinding {
-                break;
-            }
-        }
-        if self.context.mode.get() == Mode::Starting {
-            self.context.mode.set(Mode::Running);
-        }
-        let mut decide = true;
-        while self.context.mode.get() == Mode::Running && self.context.alive() != 0 {
-            let next = match decide {
-                true => self.context.decide(),
-                false => Some(self.context.next.get()),
-            };
-            let Some(next) = next else { break };
-            decide = self.resume(next) != Event::Suspended;
-        }
-        // The verdict is in: the others unwind. Threads that never ran have nothing to unwind, and
-        // their fibers wait for their first body.
-        for thread in threads_in(self.context.alive()) {
-            if self.context.has_started(thread) {
-                self.resume(thread);
-            }
-        }
-    }
-
     /// Runs `body(0)` on the first fiber, where it can be given up if need be.
     fn on_fiber(&mut self, body: &dyn Fn(usize)) {
-        self.set_body(body);
-        self.resume(0);
+        // SAFETY: the fiber is done or given up when it is resumed no more.
+        unsafe { self.context.set_body(body) };
+        self.context.resume_from_host(0);
     }
 
     fn put_back(&mut self) {
@@ -174,12 +114,7 @@ impl Runtime {
 
     /// The steps of the schedule that ran last.
     pub fn steps(&self) -> u32 {
-        self.context.steps()
-    }
-
-    /// The schedule that ran last: who executed which step.
-    pub fn schedule(&self) -> Vec<u8> {
-        self.log().map(|step| step.thread).collect()
+        self.context.steps.get()
     }
 
     /// The steps that ran last.
@@ -194,20 +129,13 @@ impl Runtime {
 
     /// Runnable sets (zero: only one thread was left) and accesses that are no steps, if recorded.
     pub fn analysis<R>(&self, f: impl FnOnce(&[Threads], &[Access]) -> R) -> R {
-        self.context.analysis(f)
-    }
-
-    /// What the threads had announced when the schedule that ran last was cut short.
-    pub fn announced(&self, thread: usize) -> (Kind, usize) {
-        let thread = &self.context.threads[thread];
-        (thread.kind.get(), thread.address.get())
+        let recording = &self.context.recording;
+        f(&recording.runnable.borrow(), &recording.accesses.borrow())
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        for slot in self.slots.drain(..) {
-            slot.quit();
-        }
+        self.context.turns.quit();
     }
 }

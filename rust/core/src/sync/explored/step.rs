@@ -111,8 +111,14 @@ pub struct Access {
 pub type Threads = u8;
 
 /// Iterates over the threads of a set, lowest first.
+#[inline]
 pub fn threads_in(set: Threads) -> impl Iterator<Item = usize> {
-    (0..super::THREADS).filter(move |&t| set & 1 << t != 0)
+    let mut left = set;
+    std::iter::from_fn(move || {
+        let thread = (left != 0).then(|| left.trailing_zeros() as usize)?;
+        left &= left - 1;
+        Some(thread)
+    })
 }
 
 /// What a strategy sees when it is asked.

@@ -1,0 +1,190 @@
+//! The hook that every operation of the door calls.
+//!
+//! It is a comparison and a 16-byte store as long as the strategy's last choice holds (`steps !=
+//! stop`); everything rare hides behind `steps == stop`: decisions, set-up, callbacks that must
+//! not be interrupted, unwinding.
+
+use super::context::{Context, Mode, Thread, WRITER, When};
+use super::step::{Kind, Step, View, threads_in};
+use super::violation::rule;
+
+impl Context {
+    /// Announces an operation, lets the schedule decide, and returns when it is to be executed.
+    /// False: the operation is part of something else, and no step.
+    #[inline(always)]
+    pub(super) fn step(&self, kind: Kind, address: usize) -> bool {
+        if self.steps.get() == self.stop.get() && !self.decide_slowly(kind, address, When::Always) {
+            return false;
+        }
+        self.count(kind, address);
+        true
+    }
+
+    /// The same for an operation that may have to wait.
+    #[inline(always)]
+    pub(super) fn step_when(&self, kind: Kind, address: usize, when: When) -> bool {
+        if (self.steps.get() == self.stop.get() || !self.holds(when))
+            && !self.decide_slowly(kind, address, when)
+        {
+            return false;
+        }
+        self.count(kind, address);
+        true
+    }
+
+    #[inline(always)]
+    pub(super) fn count(&self, kind: Kind, address: usize) {
+        let step = self.steps.get();
+        self.steps.set(step + 1);
+        if let Some(slot) = self.log.get(step as usize) {
+            slot.set(Step { address, thread: self.current.get() as u8, kind });
+        }
+    }
+
+    #[inline]
+    pub(super) fn holds(&self, when: When) -> bool {
+        use std::sync::atomic::Ordering::Relaxed;
+        // The words and the condition are borrowed by the operation that announced them, which
+        // still waits on its thread's stack. Relaxed: one OS thread.
+        match when {
+            When::Always => true,
+            // SAFETY: as said above the match.
+            When::Zero(word) => unsafe { &*word }.load(Relaxed) == 0,
+            // SAFETY: as said above the match.
+            When::NoWriter(word) => unsafe { &*word }.load(Relaxed) & WRITER == 0,
+            When::Holds(word, condition) => {
+                // SAFETY: as said above the match.
+                let value = unsafe { &*word }.load(Relaxed);
+                // SAFETY: as said above the match.
+                let condition = unsafe { &*condition };
+                condition(value)
+            }
+            When::Woken(thread) => self.threads[thread].woken.get(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn decide_slowly(&self, kind: Kind, address: usize, when: When) -> bool {
+        if self.panicking.get() && !self.panic_caught() {
+            return self.act_directly(kind, address, when);
+        }
+        let me = self.current.get();
+        let thread = &self.threads[me];
+        match self.mode.get() {
+            Mode::Within | Mode::Host | Mode::Check | Mode::Unwinding => {
+                return self.act_directly(kind, address, when);
+            }
+            Mode::Starting => {
+                self.announce(thread, kind, address, when);
+                self.leave_turn(me);
+            }
+            Mode::Running => {
+                self.announce(thread, kind, address, when);
+                match self.decide() {
+                    Some(next) if next == me => {}
+                    Some(next) => self.pass_turn(me, next),
+                    None => self.unwind(),
+                }
+            }
+        }
+        if self.mode.get() == Mode::Unwinding {
+            self.unwind();
+        }
+        self.waiting.set(self.waiting.get() & !(1 << me));
+        thread.when.set(When::Always);
+        true
+    }
+
+    pub(super) fn announce(&self, thread: &Thread, kind: Kind, address: usize, when: When) {
+        thread.kind.set(kind);
+        thread.address.set(address);
+        thread.when.set(when);
+        if !matches!(when, When::Always) {
+            self.waiting.set(self.waiting.get() | 1 << self.current.get());
+        }
+    }
+
+    /// An operation that is no step. It cannot wait.
+    pub(super) fn act_directly(&self, kind: Kind, address: usize, when: When) -> bool {
+        if self.mode.get() == Mode::Unwinding || self.panicking.get() {
+            let left = self.unwind_budget.get();
+            self.unwind_budget.set(left.saturating_sub(1));
+            if left == 0 || !self.holds(when) {
+                self.give_up();
+            }
+            return false;
+        }
+        if !self.holds(when) {
+            self.fail(
+                rule::HOST_BLOCKED,
+                format_args!("{} would wait, where nobody else can run", kind.name()),
+            );
+        }
+        self.attach(kind, address);
+        false
+    }
+
+    /// Runs `f` as part of the step that executes now.
+    #[inline]
+    pub(super) fn within<R>(&self, f: impl FnOnce() -> R) -> R {
+        let mode = self.mode.get();
+        if mode != Mode::Running {
+            return f();
+        }
+        let stop = self.stop.get();
+        self.direct(Mode::Within);
+        let result = f();
+        if self.mode.get() == Mode::Within {
+            self.mode.set(mode);
+            self.stop.set(stop);
+        }
+        result
+    }
+
+    /// Who executes the next step; `None`: the schedule is over, the verdict is in.
+    pub(super) fn decide(&self) -> Option<usize> {
+        let step = self.steps.get();
+        let alive = self.alive.get();
+        let mut runnable = alive & !self.waiting.get();
+        for thread in threads_in(alive & self.waiting.get()) {
+            if self.holds(self.threads[thread].when.get()) {
+                runnable |= 1 << thread;
+            }
+        }
+        if runnable == 0 {
+            self.judge(self.stuck());
+            return None;
+        }
+        if step >= self.limit.get() {
+            self.judge_endless(step);
+            return None;
+        }
+        let current = (step > 0).then(|| self.current.get());
+        let view = View { step, current, runnable, alive };
+        let (thread, until) = if alive.is_power_of_two() {
+            (alive.trailing_zeros() as usize, u32::MAX)
+        } else {
+            let strategy = self.strategy.get()?;
+            // SAFETY: `Runtime::run` borrows the strategy exclusively for the schedule, and this is
+            // the only place that uses it; `choose` has no way back here.
+            let choice = unsafe { &mut *strategy }.choose(view);
+            let until = if step >= self.recording.analyse_from.get() { step + 1 } else { choice.until };
+            (view.fall_back(Some(choice.thread)), until)
+        };
+        self.recording.runnable(step, runnable);
+        self.stop.set(until.clamp(step + 1, self.limit.get()));
+        Some(thread)
+    }
+
+    /// Does this weak compare-exchange fail for no reason?
+    #[inline]
+    pub(super) fn fails_spuriously(&self) -> bool {
+        let which = self.options.get().spurious_failure;
+        if which == 0 || !self.is_concurrent() {
+            return false;
+        }
+        self.weak.set(self.weak.get() + 1);
+        self.weak.get() == which
+    }
+}

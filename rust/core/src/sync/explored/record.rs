@@ -1,0 +1,138 @@
+//! How a schedule is run, and what is recorded of it.
+
+use super::context::{Context, Mode};
+use super::step::{Access, Kind, Step, Threads};
+use std::cell::{Cell, RefCell};
+
+/// How a schedule is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// A schedule that needs more steps violates [`rule::STEP_BOUND`].
+    pub max_steps: u32,
+    /// The how-manyth weak compare-exchange of a schedule fails for no reason; 0: none does.
+    pub spurious_failure: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { max_steps: 20_000, spurious_failure: 0 }
+    }
+}
+
+/// A step's operation number and its word before and after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    /// Operation of the thread's program.
+    pub operation: u32,
+    /// The word before the step.
+    pub before: u64,
+    /// The word after it.
+    pub after: u64,
+}
+
+/// What is recorded beyond the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Nothing.
+    Steps,
+    /// Each step's word before and after.
+    Values,
+    /// Runnable sets from step `from` on, and accesses that are no steps.
+    Analysis {
+        /// First step whose runnable set is wanted.
+        from: u32,
+    },
+}
+
+/// A replayed schedule.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// What was executed.
+    pub steps: Vec<Step>,
+    /// What it did, step by step.
+    pub values: Vec<Values>,
+}
+
+/// What the running schedule has recorded.
+#[derive(Debug, Default)]
+pub(super) struct Recording {
+    /// Values before and after are recorded.
+    tracing: Cell<bool>,
+    /// Runnable sets and accesses are recorded.
+    pub analysing: Cell<bool>,
+    /// From this step on every step is decided on, so that the runnable sets are complete.
+    pub analyse_from: Cell<u32>,
+    pub runnable: RefCell<Vec<Threads>>,
+    pub accesses: RefCell<Vec<Access>>,
+    values: RefCell<Vec<Values>>,
+}
+
+impl Recording {
+    pub fn begin(&self, record: Record) {
+        self.tracing.set(record == Record::Values);
+        let from = if let Record::Analysis { from } = record { Some(from) } else { None };
+        self.analysing.set(from.is_some());
+        self.analyse_from.set(from.unwrap_or(u32::MAX));
+        self.runnable.borrow_mut().clear();
+        self.accesses.borrow_mut().clear();
+        self.values.borrow_mut().clear();
+    }
+
+    /// Before step `step`, `runnable` could go on. Steps executed without a decision ran in a
+    /// prefix whose sets are known already, or in the only thread left.
+    #[inline]
+    pub fn runnable(&self, step: u32, runnable: Threads) {
+        if self.analysing.get() {
+            let mut log = self.runnable.borrow_mut();
+            log.resize(step as usize, 0);
+            log.push(runnable);
+        }
+    }
+}
+
+impl Context {
+    /// Records what the step that has just been executed did to its word.
+    #[inline(always)]
+    pub(super) fn values(&self, before: u64, after: u64) {
+        if self.recording.tracing.get() {
+            self.record_values(before, after);
+        }
+    }
+
+    #[cold]
+    fn record_values(&self, before: u64, after: u64) {
+        if self.mode.get() != Mode::Running {
+            return;
+        }
+        let mut values = self.recording.values.borrow_mut();
+        let steps = self.steps.get() as usize;
+        values.resize(steps.max(1) - 1, Values::default());
+        values.push(Values { operation: self.thread().operation.get(), before, after });
+    }
+
+    /// Records an access that is no step.
+    #[inline]
+    pub(super) fn attach(&self, kind: Kind, address: usize) {
+        if self.recording.analysing.get() && self.is_concurrent() {
+            self.recording.accesses.borrow_mut().push(Access {
+                after: self.steps.get(),
+                thread: self.current.get() as u8,
+                kind,
+                address,
+            });
+        }
+    }
+
+    /// What the schedule that ran last recorded.
+    pub(super) fn recorded(&self) -> Recorded {
+        let mut values = self.recording.values.borrow().clone();
+        let steps: Vec<Step> = self.log().iter().map(Cell::get).collect();
+        values.resize(steps.len(), Values::default());
+        Recorded { steps, values }
+    }
+
+    /// The steps executed so far.
+    pub(super) fn log(&self) -> &[Cell<Step>] {
+        &self.log[..self.steps.get() as usize]
+    }
+}

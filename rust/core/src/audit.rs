@@ -14,18 +14,24 @@ use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass};
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// One broken rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The rule, in a few words; the same text for every instance.
     pub rule: &'static str,
     /// The frame concerned, where one is.
+    #[serde(serialize_with = "frame_number")]
     pub pfn: Option<Pfn>,
     /// What was found, holders included.
     pub detail: String,
+}
+
+fn frame_number<S: Serializer>(pfn: &Option<Pfn>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    pfn.map(|pfn| pfn.0).serialize(serializer)
 }
 
 impl fmt::Display for Finding {
@@ -48,6 +54,10 @@ pub enum Handle {
     Isolated,
     /// An isolation token of a movable page.
     IsolatedMovable,
+    /// The page lock, with a reference.
+    Lock,
+    /// The page is frozen: its count is zero, whatever the other handles say.
+    Frozen,
 }
 
 /// The handles that callers hold: what the audit cannot find in the machine itself. Whoever keeps
@@ -86,15 +96,33 @@ impl Ledger {
     }
 }
 
+/// Audits again and again, with the memory of the last time.
+#[derive(Debug, Default)]
+pub struct Auditor(census::Census);
+
+impl Auditor {
+    /// Checks every invariant; an empty list is a clean machine. `handles` are what callers keep.
+    pub fn audit<R: Release>(
+        &mut self,
+        machine: &Machine<R>,
+        handles: impl IntoIterator<Item = (Pfn, Handle, u32)>,
+    ) -> Vec<Finding> {
+        self.0.take(machine, handles);
+        rules::check(machine, &self.0)
+    }
+}
+
 impl<R: Release> Machine<R> {
     /// Checks every invariant; an empty list is a clean machine. `ledger` holds what the caller
     /// keeps.
     pub fn audit(&self, ledger: &Ledger) -> Vec<Finding> {
-        rules::check(self, &census::Census::take(self, &ledger.handles()))
+        Auditor::default().audit(self, ledger.handles())
     }
 
     /// Who holds references on a page, as the ledger sees it.
     pub fn holders(&self, pfn: Pfn, ledger: &Ledger) -> Vec<Holder> {
-        census::Census::take(self, &ledger.handles()).holders(pfn)
+        let mut census = census::Census::default();
+        census.take(self, ledger.handles());
+        census.holders(pfn)
     }
 }

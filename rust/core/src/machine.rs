@@ -10,7 +10,7 @@ use crate::page::{Frames, PAGE_SIZE, Page, Pfn};
 use crate::profile::Profile;
 use crate::release::Release;
 use crate::stat::Stats;
-use crate::sync::{AtomicU32, Lock, LockClass, MAX_THREADS, Ordering, thread_slot};
+use crate::sync::{AtomicU32, Lock, LockClass, MAX_THREADS, Ordering, PlainU32, thread_slot};
 use crossbeam_utils::CachePadded;
 
 /// Nodes a machine can have.
@@ -93,7 +93,7 @@ pub struct Machine<R: Release> {
     /// Who keeps the LRU batches disabled.
     pub(crate) lru_disabled: CachePadded<AtomicU32>,
     /// CPU + 1 of each thread slot, 0 while none is chosen.
-    bindings: Box<[AtomicU32; MAX_THREADS]>,
+    bindings: Box<[PlainU32; MAX_THREADS]>,
     /// Threads that were given a CPU by order of arrival.
     arrivals: AtomicU32,
     /// What the design keeps a machine.
@@ -164,7 +164,7 @@ impl<R: Release> Machine<R> {
             stats: Stats::new(nodes.len()),
             nodes,
             lru_disabled: CachePadded::new(AtomicU32::new(0)),
-            bindings: Box::new([const { AtomicU32::new(0) }; MAX_THREADS]),
+            bindings: Box::new([const { PlainU32::new(0) }; MAX_THREADS]),
             arrivals: AtomicU32::new(0),
             design: R::State::default(),
         })
@@ -215,8 +215,8 @@ impl<R: Release> Machine<R> {
     /// The CPU of the calling thread: bound, or by order of arrival.
     #[inline]
     pub fn cpu(&self) -> usize {
-        // Relaxed: only the thread that holds the slot reads or writes its entry.
-        match self.bindings[thread_slot()].load(Ordering::Relaxed) {
+        // Plain: only the thread that holds the slot reads or writes its entry.
+        match self.bindings[thread_slot()].get() {
             0 => self.arrive(),
             bound => bound as usize - 1,
         }
@@ -235,9 +235,8 @@ impl<R: Release> Machine<R> {
     pub fn bind_cpu(&self, cpu: Option<usize>) -> Option<usize> {
         debug_assert!(cpu.is_none_or(|cpu| cpu < self.cpus.len()));
         let entry = &self.bindings[thread_slot()];
-        // Relaxed: as in `cpu`.
-        let old = entry.load(Ordering::Relaxed);
-        entry.store(cpu.map_or(0, |cpu| cpu as u32 + 1), Ordering::Relaxed);
+        let old = entry.get();
+        entry.set(cpu.map_or(0, |cpu| cpu as u32 + 1));
         (old as usize).checked_sub(1)
     }
 }

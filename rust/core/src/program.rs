@@ -25,14 +25,16 @@
 //! | `parse` | sections, the machine line |
 //! | `spec` | the table as data |
 //! | `json` | the export |
+//! | `session` | a machine set up for a program, and what each operation does to it |
 //!
-//! This is the language alone: what an operation does is the interpreter's.
+//! All but the last are the language alone.
 
 mod json;
 mod line;
 mod op;
 mod parse;
 mod select;
+pub mod session;
 mod spec;
 mod word;
 

@@ -60,6 +60,7 @@ impl Holder {
     pub fn references(&self) -> u32 {
         match self {
             Holder::Handle { handle: Handle::Pin, count } => count * PIN,
+            Holder::Handle { handle: Handle::Frozen, .. } => 0,
             Holder::Handle { count, .. } => *count,
             _ => 1,
         }
@@ -78,6 +79,8 @@ impl fmt::Display for Holder {
                     Handle::Pin => "pin",
                     Handle::Isolated => "isolation token",
                     Handle::IsolatedMovable => "movable isolation token",
+                    Handle::Lock => "page lock",
+                    Handle::Frozen => "freeze",
                 };
                 write!(f, "{count} × {name}")
             }
@@ -92,9 +95,14 @@ pub(super) struct Seen {
     pub places: ArrayVec<Place, 2>,
     pub references: u32,
     pub mappings: u32,
+    /// Somebody has the page lock.
+    pub locked: bool,
+    /// Somebody has frozen the page.
+    pub frozen: bool,
 }
 
 /// All used frames of a machine.
+#[derive(Debug, Default)]
 pub(super) struct Census {
     /// By node, for the frames that were ever used.
     frames: Vec<Vec<Seen>>,
@@ -109,35 +117,40 @@ pub(super) struct Census {
 }
 
 impl Census {
-    pub fn take<R: Release>(machine: &Machine<R>, handles: &[(Pfn, Handle, u32)]) -> Census {
-        let mut census = Census {
-            frames: machine
-                .nodes
-                .iter()
-                .map(|node| vec![Seen::default(); node.zone.lock().frontier() as usize])
-                .collect(),
-            bases: machine.nodes.iter().map(|node| node.base).collect(),
-            holders: Vec::new(),
-            migration_entries: Vec::new(),
-            tokens: Vec::new(),
-            broken_lists: Vec::new(),
-        };
-        census.allocator(machine);
-        census.lists(machine);
-        census.batches(machine);
-        census.mappings(machine);
-        census.drivers(machine);
-        for &(pfn, handle, count) in handles {
-            census.hold(pfn, Holder::Handle { handle, count });
+    /// Forgets everything and looks anew, in the memory that the last look has left.
+    pub fn take<R: Release>(
+        &mut self,
+        machine: &Machine<R>,
+        handles: impl IntoIterator<Item = (Pfn, Handle, u32)>,
+    ) {
+        self.frames.resize_with(machine.nodes.len(), Vec::new);
+        for (frames, node) in self.frames.iter_mut().zip(&machine.nodes) {
+            frames.clear();
+            frames.resize_with(node.zone.lock().frontier() as usize, Seen::default);
+        }
+        self.bases.clear();
+        self.bases.extend(machine.nodes.iter().map(|node| node.base));
+        self.holders.clear();
+        self.migration_entries.clear();
+        self.tokens.clear();
+        self.broken_lists.clear();
+        self.allocator(machine);
+        self.lists(machine);
+        self.batches(machine);
+        self.mappings(machine);
+        self.drivers(machine);
+        for (pfn, handle, count) in handles {
+            self.hold(pfn, Holder::Handle { handle, count });
             match handle {
                 Handle::Isolated => {
-                    census.at(pfn, Place::Isolated);
-                    census.tokens.push((pfn, count));
+                    self.at(pfn, Place::Isolated);
+                    self.tokens.push((pfn, count));
                 }
+                Handle::Lock => self.seen_mut(pfn).locked = true,
+                Handle::Frozen => self.seen_mut(pfn).frozen = true,
                 Handle::IsolatedMovable | Handle::Ref | Handle::Pin => {}
             }
         }
-        census
     }
 
     /// Who holds `pfn`.

@@ -65,7 +65,10 @@ impl<R: Release> Machine<R> {
         if word.count() == 1 && !word.has(Flags::ISOLATED) {
             page.clear(MOVED);
             self.count_isolated_for(src, reason);
-            self.put(src);
+            // The caller's to put, as after any success.
+            if reason != Reason::MemoryFailure {
+                self.put(src);
+            }
             return Ok(Unmapped::WasFreed);
         }
         // 1. A frame to move to.

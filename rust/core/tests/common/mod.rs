@@ -1,4 +1,5 @@
 //! Shared by the integration tests.
+#![allow(dead_code, reason = "each test file uses some of it")]
 
 use mmcore::audit::Ledger;
 use mmcore::machine::{Config, Machine};

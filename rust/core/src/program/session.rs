@@ -1,0 +1,203 @@
+//! A machine set up for a program, and the operations done to it.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `step` | what an operation did, as plain data |
+//! | `actor` | what one thread has: names, handles, knowledge |
+//! | `content` | what was written, and what may therefore be read |
+//! | `process` | system calls on memory |
+//! | `pages` | single steps on pages |
+//! | `check` | the audit, with everybody's handles, and the content |
+//!
+//! The program itself is an [`Actor`]; so is each of its threads. A session is set up by the first,
+//! which then [publishes](Session::publish) what it made; then the threads share `&Session`; when
+//! they have ended, what they still have is [joined](Session::join).
+//!
+//! No operation breaks the core: what a thread must not ask for, given what it holds, is refused as a
+//! misuse. So every rule that the core finds broken is the core's fault, not the program's. A
+//! page's frame is found again for each operation, safely: by a reference taken under the lock of the
+//! entry, the owner or the table of handles that names it; only `try_get` and the isolation of a
+//! movable page go by the bare frame number, as the kernel's own walkers do.
+
+mod actor;
+mod check;
+mod content;
+mod pages;
+mod process;
+mod step;
+
+pub use actor::Actor;
+pub use step::{Access, Problem, Step, run_lengths};
+
+use super::{Backing, Op};
+use crate::error::Result;
+use crate::machine::{Config, Machine};
+use crate::map::AddressSpace;
+use crate::release::Release;
+use crate::sync::{Lock, LockClass};
+use actor::{Handles, Names};
+use content::Content;
+use std::sync::Arc;
+
+/// Threads that a program can have.
+pub const MAX_THREADS: usize = content::WRITERS - 2;
+
+/// A machine, and what a program has made of it.
+pub struct Session<R: Release> {
+    machine: Machine<R>,
+    space: Arc<AddressSpace>,
+    /// What the set-up has named.
+    names: Names,
+    /// What the pages held when the threads started.
+    content: Content,
+    /// What the set-up holds: whoever takes it first has it.
+    shared: Lock<Handles>,
+}
+
+/// Why this machine cannot do an operation, if so: the one list of what is still to be built.
+pub fn unsupported(op: &Op) -> Option<&'static str> {
+    match op {
+        Op::Map { backing: Backing::Anon, .. } => None,
+        Op::Map { .. } | Op::Fread { .. } | Op::Fwrite { .. } | Op::Msync { .. } => {
+            Some("this machine has no files")
+        }
+        Op::Mlock { .. } | Op::Munlock { .. } => Some("this machine has no locked memory"),
+        Op::Mbind { .. } | Op::MigratePages { .. } => Some("this machine has no memory policies"),
+        Op::Madv { .. } | Op::Punch { .. } => Some("this machine takes no advice"),
+        Op::Frame { .. } | Op::Phys { .. } | Op::Unpoison { .. } | Op::Earlykill { .. } => {
+            Some("this machine's memory does not fail")
+        }
+        Op::Compact { .. } => Some("this machine does not compact"),
+        Op::Drop { .. } | Op::Sync {} => Some("this machine has no page cache"),
+        Op::Set { .. } => Some("this machine has no sysctls"),
+        Op::Fillnode { .. } | Op::Unfill {} => Some("this machine has no watermarks"),
+        Op::Swapon { .. } | Op::Swapoff {} => Some("this machine has no swap"),
+        Op::ZramFill { .. } | Op::ZramPunch { .. } | Op::ZramCheck { .. } | Op::ZramFree {} => {
+            Some("this machine has no zsmalloc")
+        }
+        Op::Balloon { .. } => Some("this machine has no balloon"),
+        Op::Nonlru {} => Some("this machine has no balloon and no zsmalloc to count pages of"),
+        Op::Trace { .. } => Some("this machine records no calls"),
+        Op::MarkAccessed { .. } => Some("this machine does not age its pages"),
+        Op::Write { .. }
+        | Op::Read { .. }
+        | Op::Cwrite { .. }
+        | Op::Cread { .. }
+        | Op::Fork { .. }
+        | Op::Exit { .. }
+        | Op::Pin { .. }
+        | Op::Unpin { .. }
+        | Op::Unmap { .. }
+        | Op::Move { .. }
+        | Op::Query { .. }
+        | Op::DrainCpu { .. }
+        | Op::Drain {}
+        | Op::Sleep { .. }
+        | Op::Isolated {}
+        | Op::Allocate { .. }
+        | Op::Free { .. }
+        | Op::Movable { .. }
+        | Op::Release { .. }
+        | Op::Get { .. }
+        | Op::TryGet { .. }
+        | Op::Put { .. }
+        | Op::LruAdd { .. }
+        | Op::Isolate { .. }
+        | Op::Putback { .. }
+        | Op::Migrate { .. }
+        | Op::Lock { .. }
+        | Op::Trylock { .. }
+        | Op::Unlock { .. }
+        | Op::Freeze { .. }
+        | Op::Unfreeze { .. }
+        | Op::Audit {} => None,
+    }
+}
+
+impl<R: Release> Session<R> {
+    /// A machine with one process that has nothing mapped.
+    pub fn new(config: &Config) -> Result<Session<R>> {
+        let machine = Machine::new(config)?;
+        let space = machine.address_space()?;
+        Ok(Session {
+            machine,
+            space,
+            names: Names::default(),
+            content: Content::default(),
+            shared: Lock::new(LockClass::Leaf, Handles::default()),
+        })
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Machine<R> {
+        &self.machine
+    }
+
+    /// The set-up is done: what it made and holds is there for the threads.
+    pub fn publish(&mut self, program: Actor) {
+        self.names = program.names;
+        self.content = program.content;
+        *self.shared.lock() = program.handles;
+    }
+
+    /// The threads have ended: what they have is now the program's.
+    pub fn join(&self, threads: &mut [Actor]) -> Actor {
+        let mut program = Actor::program();
+        self.join_into(&mut program, threads);
+        program
+    }
+
+    /// The same, with the memory of an actor that was used before.
+    pub fn join_into(&self, program: &mut Actor, threads: &mut [Actor]) {
+        program.reset();
+        // Beyond any write of the set-up.
+        program.writes = 1 << 16;
+        program.made = 1 << 12;
+        program.join(threads, &self.content);
+    }
+
+    /// Performs one operation.
+    pub fn step(&self, actor: &mut Actor, op: &Op) -> Step {
+        if let Some(why) = unsupported(op) {
+            return Step::refused(Problem::Unsupported(why));
+        }
+        match op {
+            Op::Map { region, pages, node, .. } => self.map(actor, *region, *pages, *node),
+            Op::Write { pages } => self.access(actor, None, pages, true),
+            Op::Read { pages } => self.access(actor, None, pages, false),
+            Op::Cwrite { child, pages } => self.access(actor, Some(*child), pages, true),
+            Op::Cread { child, pages } => self.access(actor, Some(*child), pages, false),
+            Op::Fork { child } => self.fork(actor, *child).into(),
+            Op::Exit { child } => self.exit(actor, *child).into(),
+            Op::Pin { pin, pages, kind } => self.pin(actor, *pin, pages, *kind),
+            Op::Unpin { pin } => self.unpin(actor, *pin).into(),
+            Op::Unmap { pages } => self.unmap(actor, pages).into(),
+            Op::Move { pages, node, options } => self.move_pages(actor, pages, *node, options),
+            Op::Query { pages } => self.query(actor, pages),
+            Op::DrainCpu { cpu } => self.drain(Some(*cpu)).into(),
+            Op::Drain {} => self.drain(None).into(),
+            // Nothing in this machine happens by the passing of time.
+            Op::Sleep { .. } => Step::default(),
+            Op::Isolated {} => self.isolated(),
+            Op::Allocate { page, order, node } => self.allocate(actor, *page, *order, *node).into(),
+            Op::Free { page } => self.free(actor, *page).into(),
+            Op::Movable { owner, pages, node } => self.movable(actor, *owner, *pages, *node).into(),
+            Op::Release { pages } => self.release(actor, pages),
+            Op::Get { pages } => self.each(actor, pages, Self::get),
+            Op::TryGet { pages } => self.each(actor, pages, Self::try_get),
+            Op::Put { pages } => self.each(actor, pages, Self::put),
+            Op::LruAdd { pages } => self.each(actor, pages, Self::lru_add),
+            Op::Isolate { pages } => self.each(actor, pages, Self::isolate),
+            Op::Putback { pages } => self.each(actor, pages, Self::putback),
+            Op::Migrate { pages, node, mode, reason } => self.migrate(actor, pages, *node, *mode, *reason),
+            Op::Lock { pages } => self.each(actor, pages, Self::lock),
+            Op::Trylock { pages } => self.each(actor, pages, Self::trylock),
+            Op::Unlock { pages } => self.each(actor, pages, Self::unlock),
+            Op::Freeze { pages, refs } => self.each(actor, pages, |s, a, o, i| s.freeze(a, o, i, *refs)),
+            Op::Unfreeze { pages, refs } => self.each(actor, pages, |s, a, o, i| s.unfreeze(a, o, i, *refs)),
+            Op::Audit {} => self.audit_step(actor),
+            // `unsupported` has answered for these.
+            _ => Step::refused(Problem::Unsupported("this machine cannot do that")),
+        }
+    }
+}

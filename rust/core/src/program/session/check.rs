@@ -1,0 +1,106 @@
+//! The audit of a session: every invariant of the machine, with everybody's handles, and the content
+//! of every page that the program wrote.
+
+use super::Session;
+use super::actor::{Actor, Mapped, Pool, Table};
+use super::content::{Place, Reader};
+use super::pages::pool_word;
+use super::step::{Problem, Step};
+use crate::audit::{Auditor, Finding};
+use crate::map::{Attributes, Entry};
+use crate::memory::WORDS;
+use crate::program::Region;
+use crate::release::Release;
+
+/// The rule that what was last written is what is read, before, during and after any migration.
+pub const CONTENT: &str = "content is what was last written";
+
+impl<R: Release> Session<R> {
+    /// Checks everything that must hold when nobody is doing anything: `program` is the program, its
+    /// threads have been joined.
+    pub fn check(&self, program: &Actor, auditor: &mut Auditor) -> Vec<Finding> {
+        let shared = self.shared.lock();
+        let handles = program.handles.for_audit().chain(shared.for_audit());
+        let mut findings = auditor.audit(&self.machine, handles);
+        drop(shared);
+        self.check_content(program, &mut findings);
+        self.check_pools(program, &mut findings);
+        findings
+    }
+
+    pub(super) fn audit_step(&self, actor: &Actor) -> Step {
+        if actor.concurrent {
+            return Step::refused(Problem::misuse(
+                "an audit needs a quiet machine: it belongs before the threads, or into `finally`",
+            ));
+        }
+        let findings = self.check(actor, &mut Auditor::default());
+        let ret = if findings.is_empty() { 0 } else { -1 };
+        Step { ret, findings, ..Step::default() }
+    }
+
+    /// Looks at every mapped page of which something is known, without touching it: no fault, no
+    /// accessed bit.
+    fn check_content(&self, program: &Actor, findings: &mut Vec<Finding>) {
+        for names in [&self.names, &program.names] {
+            self.check_regions(program, self.space.id, &names.regions, findings);
+            for (_, child) in names.children.iter() {
+                if let Some(process) = child {
+                    self.check_regions(program, process.space.id, &process.regions, findings);
+                }
+            }
+        }
+    }
+
+    fn check_regions(
+        &self,
+        program: &Actor,
+        space: u32,
+        regions: &Table<Region, Mapped>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let reader = Reader { number: program.number, concurrent: false, before: &self.content };
+        for (name, Mapped { number, area }) in regions.iter() {
+            for page in 0..area.pages() {
+                if area.attributes(page).contains(Attributes::UNMAPPED) {
+                    continue;
+                }
+                let words = match area.look(page).entry() {
+                    Entry::Present { pfn, zero: false } => {
+                        std::array::from_fn(|word| self.machine.memory().load(pfn, word))
+                    }
+                    Entry::None | Entry::Present { .. } => [0; WORDS],
+                    // The audit has something to say about these.
+                    _ => continue,
+                };
+                let place = Place { region: *number, page };
+                let (access, right) = program.content.check(space, place, &words, reader);
+                if !right {
+                    findings.push(Finding {
+                        rule: CONTENT,
+                        pfn: self.machine.page_at(area, page),
+                        detail: format!("{name}:{page} in address space {space} is {access}"),
+                    });
+                }
+            }
+        }
+    }
+
+    /// A movable page holds what its owner was given, wherever it is by now.
+    fn check_pools(&self, program: &Actor, findings: &mut Vec<Finding>) {
+        for names in [&self.names, &program.names] {
+            for (name, Pool { number, pool, pages }) in names.pools.iter() {
+                for (page, &which) in (0u32..).zip(pages.iter()) {
+                    // What was released is nobody's concern.
+                    let Ok(pfn) = pool.pfn(which) else { continue };
+                    let right =
+                        |word| self.machine.memory().load(pfn, word) == pool_word(*number, page, word);
+                    if !(0..WORDS).all(right) {
+                        let detail = format!("{name}:{page} is not what its owner wrote");
+                        findings.push(Finding { rule: CONTENT, pfn: Some(pfn), detail });
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What a program has written, and what it may therefore read.
+//!
+//! Each `write` of a page stores a *version* in every word of it: who wrote, and the how-manyth write
+//! of that writer it was, together with a hash of where. So a read word tells whether it belongs
+//! there at all, and whether it is the last, an earlier, or somebody else's.
+//!
+//! While one thread runs, what a page holds is known exactly. While several run, each knows what it
+//! wrote itself and what was there before; another's version may come at any time, but a page whose
+//! every word was seen to hold versions of one writer never goes behind the oldest of them. When all
+//! have ended, each word holds the last version of one of those that wrote.
+
+use super::step::Access;
+use crate::memory::WORDS;
+use std::collections::BTreeMap;
+
+/// Who wrote, and which of its writes. Zero: nobody did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version(u32);
+
+/// Writers that can be told apart: the program itself is number 0.
+pub(super) const WRITERS: usize = 1 << 8;
+const SEQUENCE_BITS: u32 = 20;
+const VERSION_BITS: u32 = 28;
+
+impl Version {
+    /// Never written: zeroes.
+    const NONE: Version = Version(0);
+
+    /// Write number `sequence`, from 1, of `writer`; `None` if there are too many to be told apart.
+    pub fn new(writer: u8, sequence: u32) -> Option<Version> {
+        (sequence < 1 << SEQUENCE_BITS).then(|| Version(u32::from(writer) << SEQUENCE_BITS | sequence))
+    }
+
+    fn writer(self) -> u8 {
+        (self.0 >> SEQUENCE_BITS) as u8
+    }
+}
+
+/// A page of a region, wherever and in whatever address space it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place {
+    /// The region, by a number that no other region of the program had.
+    pub region: u32,
+    pub page: u32,
+}
+
+impl Place {
+    /// What a word of this page holds after the write of `version`.
+    pub fn word(self, word: usize, version: Version) -> u64 {
+        if version == Version::NONE {
+            return 0;
+        }
+        let place = u64::from(self.region) << 32 | u64::from(self.page);
+        let mut z = place ^ (u64::from(version.0) << 10 | word as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // The finaliser of SplitMix64.
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) << VERSION_BITS | u64::from(version.0)
+    }
+
+    /// The version in a word, if it was ever written there.
+    fn version(self, word: usize, value: u64) -> Option<Version> {
+        let version = Version((value & ((1 << VERSION_BITS) - 1)) as u32);
+        (self.word(word, version) == value).then_some(version)
+    }
+}
+
+/// What is known of a page's content.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Versions that each word may hold; none: zeroes.
+    last: Vec<Version>,
+    /// Other writers' versions that the page has left behind: nothing older may show.
+    floors: Vec<Version>,
+    /// Every word was seen to hold another thread's version, so what was there before is gone.
+    replaced: bool,
+    /// Written here.
+    wrote: bool,
+    /// A copy made while others may have written: their versions may be in it.
+    open: bool,
+}
+
+/// What one thread, or the program, knows of all pages' content; by address space and place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    pages: BTreeMap<(u32, Place), Known>,
+    /// Address spaces that were forked while others may have written.
+    open: Vec<u32>,
+}
+
+/// Who looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    pub number: u8,
+    /// Other threads may be writing.
+    pub concurrent: bool,
+    /// What was known when the threads started.
+    pub before: &'a Content,
+}
+
+impl Content {
+    fn known(&mut self, key: (u32, Place), reader: Reader<'_>) -> &mut Known {
+        let open = self.open.contains(&key.0);
+        self.pages.entry(key).or_insert_with(|| match reader.before.pages.get(&key) {
+            Some(known) => Known { wrote: false, ..known.clone() },
+            None => Known { open, ..Known::default() },
+        })
+    }
+
+    /// `version` was written to a page; `whole`: to all of it.
+    pub fn written(&mut self, space: u32, place: Place, version: Version, whole: bool, reader: Reader<'_>) {
+        let known = self.known((space, place), reader);
+        if whole {
+            known.last.clear();
+            known.replaced = false;
+        } else if known.last.is_empty() {
+            known.last.push(Version::NONE);
+        }
+        known.last.push(version);
+        known.wrote = true;
+    }
+
+    /// Judges what a page holds: the outcome, and whether that is as it must be.
+    pub fn judge(
+        &mut self,
+        space: u32,
+        place: Place,
+        words: &[u64; WORDS],
+        reader: Reader<'_>,
+    ) -> (Access, bool) {
+        let known = self.known((space, place), reader);
+        let mut worst = (Access::Ok, true);
+        let mut oldest: Option<Version> = None;
+        let mut one_writer = true;
+        for (word, &value) in words.iter().enumerate() {
+            let Some(version) = place.version(word, value) else { return (Access::Bad, false) };
+            let (access, right) = known.judge(version, reader);
+            if !right || access == Access::Zero {
+                worst = (access, right);
+            }
+            if !right {
+                return worst;
+            }
+            one_writer &= oldest.is_none_or(|oldest| oldest.writer() == version.writer());
+            oldest = Some(oldest.map_or(version, |oldest| oldest.min(version)));
+        }
+        if let Some(oldest) = oldest.filter(|&oldest| one_writer && !known.expects(oldest)) {
+            known.replaced = true;
+            match known.floors.iter_mut().find(|floor| floor.writer() == oldest.writer()) {
+                Some(floor) => *floor = (*floor).max(oldest),
+                None => known.floors.push(oldest),
+            }
+        }
+        worst
+    }
+
+    /// Judges what a page holds, learning nothing from it. What nothing is known of holds zeroes.
+    pub fn check(
+        &self,
+        space: u32,
+        place: Place,
+        words: &[u64; WORDS],
+        reader: Reader<'_>,
+    ) -> (Access, bool) {
+        let known = self.pages.get(&(space, place)).or_else(|| reader.before.pages.get(&(space, place)));
+        let unknown = Known { open: self.open.contains(&space), ..Known::default() };
+        let known = known.unwrap_or(&unknown);
+        let mut found = (Access::Zero, true);
+        for (word, &value) in words.iter().enumerate() {
+            found = match place.version(word, value) {
+                Some(version) => known.judge(version, reader),
+                None => (Access::Bad, false),
+            };
+            if !found.1 {
+                break;
+            }
+        }
+        found
+    }
+
+    /// A copy of `parent` was made as `child`: its pages hold what the parent's do.
+    pub fn forked(&mut self, parent: u32, child: u32, reader: Reader<'_>) {
+        let of = |content: &Content| -> Vec<(Place, Known)> {
+            let all = content.pages.range((parent, Place { region: 0, page: 0 })..);
+            all.take_while(|((space, _), _)| *space == parent)
+                .map(|(&(_, place), known)| (place, known.clone()))
+                .collect()
+        };
+        if reader.concurrent {
+            self.open.push(child);
+        }
+        let mut pages = of(reader.before);
+        pages.extend(of(self));
+        for (place, known) in pages {
+            self.pages.insert((child, place), Known { wrote: false, open: reader.concurrent, ..known });
+        }
+    }
+
+    /// The threads have ended: what they know becomes what the program knows.
+    pub fn join<'a>(&mut self, threads: impl Iterator<Item = &'a Content>, before: &Content) {
+        for thread in threads {
+            self.open.extend_from_slice(&thread.open);
+            for (key, known) in &thread.pages {
+                let first = !self.pages.contains_key(key);
+                let joined = self.pages.entry(*key).or_insert_with(|| match before.pages.get(key) {
+                    Some(known) => Known { wrote: false, ..known.clone() },
+                    None => Known { open: known.open, ..Known::default() },
+                });
+                if known.wrote || (first && !before.pages.contains_key(key)) {
+                    if !joined.wrote {
+                        joined.last.clear();
+                    }
+                    joined.last.extend_from_slice(&known.last);
+                    joined.wrote |= known.wrote;
+                }
+            }
+        }
+        // From here on one thread runs: what it writes replaces everything.
+        self.pages.values_mut().for_each(|known| {
+            known.floors.clear();
+            known.replaced = false;
+        });
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.pages.clear();
+        self.open.clear();
+    }
+}
+
+impl Known {
+    /// Is it what was written last, as far as is known?
+    fn expects(&self, version: Version) -> bool {
+        match self.last.is_empty() {
+            true => version == Version::NONE,
+            false => self.last.contains(&version),
+        }
+    }
+
+    fn judge(&self, version: Version, reader: Reader<'_>) -> (Access, bool) {
+        let expected = self.expects(version);
+        let outcome = if version == Version::NONE { Access::Zero } else { Access::Ok };
+        if expected && !self.replaced {
+            return (outcome, true);
+        }
+        if version == Version::NONE || expected {
+            return (if expected { Access::Old } else { Access::Zero }, false);
+        }
+        let foreign = version.writer() != 0 && version.writer() != reader.number;
+        if foreign && (reader.concurrent || self.open) {
+            let floor = self.floors.iter().find(|floor| floor.writer() == version.writer());
+            let right = floor.is_none_or(|floor| version >= *floor);
+            return (if right { Access::Ok } else { Access::Old }, right);
+        }
+        // A version of ours or of the set-up that is not the last one, or of a thread that wrote again.
+        let newest = self.last.iter().filter(|last| last.writer() == version.writer()).max();
+        let old = newest.is_none_or(|newest| version < *newest);
+        (if old { Access::Old } else { Access::Bad }, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place { region: 3, page: 7 };
+
+    fn page(version: Version) -> [u64; WORDS] {
+        std::array::from_fn(|word| PLACE.word(word, version))
+    }
+
+    fn version(writer: u8, sequence: u32) -> Version {
+        Version::new(writer, sequence).unwrap()
+    }
+
+    #[test]
+    fn a_word_says_whether_it_belongs_where_it_is() {
+        let written = version(1, 5);
+        assert_eq!(PLACE.version(1, PLACE.word(1, written)), Some(written));
+        assert_eq!(PLACE.version(0, PLACE.word(1, written)), None);
+        let elsewhere = Place { page: 8, ..PLACE };
+        assert_eq!(elsewhere.version(1, PLACE.word(1, written)), None);
+        assert_eq!(PLACE.version(0, 0), Some(Version::NONE));
+        assert_eq!(Version::new(1, 1 << SEQUENCE_BITS), None);
+    }
+
+    #[test]
+    fn alone_only_the_last_version_is_right() {
+        let before = Content::default();
+        let me = Reader { number: 0, concurrent: false, before: &before };
+        let mut content = Content::default();
+        assert_eq!(content.judge(1, PLACE, &[0; WORDS], me), (Access::Zero, true));
+        content.written(1, PLACE, version(0, 1), true, me);
+        content.written(1, PLACE, version(0, 2), true, me);
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 2)), me), (Access::Ok, true));
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 1)), me), (Access::Old, false));
+        assert_eq!(content.judge(1, PLACE, &[0; WORDS], me), (Access::Zero, false));
+        let mut torn = page(version(0, 2));
+        torn[0] = 7;
+        assert_eq!(content.judge(1, PLACE, &torn, me), (Access::Bad, false));
+    }
+
+    #[test]
+    fn another_thread_may_write_at_any_time_but_not_go_back() {
+        let mut before = Content::default();
+        let nobody = Content::default();
+        let main = Reader { number: 0, concurrent: false, before: &nobody };
+        before.written(1, PLACE, version(0, 1), true, main);
+        let me = Reader { number: 1, concurrent: true, before: &before };
+        let mut content = Content::default();
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 1)), me), (Access::Ok, true));
+        let mut half = page(version(0, 1));
+        half[0] = PLACE.word(0, version(2, 4));
+        assert_eq!(content.judge(1, PLACE, &half, me), (Access::Ok, true));
+        assert_eq!(content.judge(1, PLACE, &page(version(2, 4)), me), (Access::Ok, true));
+        // From here on neither an older version of that thread nor what was there before may show.
+        assert_eq!(content.judge(1, PLACE, &page(version(2, 3)), me), (Access::Old, false));
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 1)), me), (Access::Old, false));
+        // What we write ourselves and then do not find was lost.
+        content.written(1, PLACE, version(1, 1), true, me);
+        content.written(1, PLACE, version(1, 2), true, me);
+        assert_eq!(content.judge(1, PLACE, &page(version(1, 1)), me), (Access::Old, false));
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 1)), me), (Access::Old, false));
+        assert_eq!(content.judge(1, PLACE, &page(version(2, 5)), me), (Access::Ok, true));
+    }
+
+    #[test]
+    fn at_the_end_each_word_is_the_last_of_somebody_who_wrote() {
+        let nobody = Content::default();
+        let main = Reader { number: 0, concurrent: false, before: &nobody };
+        let mut before = Content::default();
+        before.written(1, PLACE, version(0, 1), true, main);
+        let mut threads = [Content::default(), Content::default()];
+        for (number, content) in (1u8..).zip(&mut threads) {
+            let me = Reader { number, concurrent: true, before: &before };
+            content.written(1, PLACE, version(number, 1), true, me);
+            content.written(1, PLACE, version(number, 2), true, me);
+        }
+        let mut joined = Content::default();
+        joined.join(threads.iter(), &before);
+        let finally = Reader { number: 0, concurrent: false, before: &before };
+        let mut mixed = page(version(1, 2));
+        mixed[0] = PLACE.word(0, version(2, 2));
+        assert_eq!(joined.judge(1, PLACE, &mixed, finally), (Access::Ok, true));
+        assert_eq!(joined.judge(1, PLACE, &page(version(2, 1)), finally), (Access::Old, false));
+        assert_eq!(joined.judge(1, PLACE, &page(version(0, 1)), finally), (Access::Old, false));
+    }
+
+    #[test]
+    fn a_child_does_not_see_what_its_parent_writes_later() {
+        let nobody = Content::default();
+        let main = Reader { number: 0, concurrent: false, before: &nobody };
+        let mut content = Content::default();
+        content.written(1, PLACE, version(0, 1), true, main);
+        content.forked(1, 2, main);
+        content.written(1, PLACE, version(0, 2), true, main);
+        assert_eq!(content.judge(2, PLACE, &page(version(0, 1)), main), (Access::Ok, true));
+        assert_eq!(content.judge(2, PLACE, &page(version(0, 2)), main), (Access::Bad, false));
+    }
+}

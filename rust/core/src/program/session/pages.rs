@@ -1,0 +1,486 @@
+//! Single steps on pages, under the kernel's names.
+
+use super::Session;
+use super::actor::{Actor, Handles, Held, Hold, Name, Pool};
+use super::content::{Place, Version};
+use super::process::{Outcome, few};
+use super::step::{Problem, Step};
+use crate::error::{Errno, Error, Why};
+use crate::memory::WORDS;
+use crate::migrate;
+use crate::movable::PagePool;
+use crate::page::{MAX_ORDER, Page, Pfn};
+use crate::program::{Allocated, Mode, Movable, Owner, Reason, Sel, Sum};
+use crate::release::Release;
+use crate::stat::NodeItem;
+
+impl<R: Release> Session<R> {
+    /// Does the same to each selected page, also after one on which it failed.
+    pub(super) fn each(
+        &self,
+        actor: &mut Actor,
+        pages: &Sum<Owner>,
+        verb: impl Fn(&Self, &mut Actor, Owner, u32) -> Outcome<i32>,
+    ) -> Step {
+        let mut step = Step::default();
+        if let Err(problem) = few(pages.0.iter().flat_map(|sel| sel.pages.iter().flatten())) {
+            return Step::refused(problem);
+        }
+        for sel in &pages.0 {
+            let len = match self.length(actor, sel.of) {
+                Ok(len) => len,
+                Err(problem) => {
+                    step.fails(problem);
+                    continue;
+                }
+            };
+            for index in sel.indices(len) {
+                step.page(verb(self, actor, sel.of, index));
+            }
+        }
+        step
+    }
+
+    /// How many pages a name has.
+    fn length(&self, actor: &Actor, owner: Owner) -> Outcome<u32> {
+        match owner {
+            Owner::Region(region) => self.region(actor, region).map(|mapped| mapped.area.pages()),
+            Owner::Movable(movable) => self.pool(actor, movable).map(|pool| pool.pages.len() as u32),
+            Owner::Allocated(page) => self.frame(actor, page).map(|_| 1),
+        }
+    }
+
+    fn pool<'a>(&'a self, actor: &'a Actor, movable: Movable) -> Outcome<&'a Pool> {
+        let pool = actor.names.pools.get(movable).or_else(|| self.names.pools.get(movable));
+        pool.ok_or_else(|| Problem::misuse(format!("there is no {movable}")))
+    }
+
+    fn frame(&self, actor: &Actor, page: Allocated) -> Outcome<Pfn> {
+        let pfn = actor.names.allocated.get(page).or_else(|| self.names.allocated.get(page));
+        pfn.copied().ok_or_else(|| Problem::misuse(format!("{page} was not allocated")))
+    }
+
+    pub(super) fn page(&self, pfn: Pfn) -> &Page {
+        &self.machine.frames()[pfn]
+    }
+
+    /// Takes a handle: the newest of one's own that fits, else one of the set-up's.
+    pub(super) fn take(&self, actor: &mut Actor, fits: impl Fn(&Held) -> bool) -> Option<Held> {
+        actor.handles.take(&fits).or_else(|| self.shared.lock().take(&fits))
+    }
+
+    /// The frame that is behind a name now, without a reference.
+    fn look(&self, actor: &Actor, owner: Owner, index: u32) -> Outcome<Pfn> {
+        match owner {
+            Owner::Region(region) => {
+                let area = &self.region(actor, region)?.area;
+                self.machine.page_at(area, index).ok_or_else(|| nothing(owner, index))
+            }
+            Owner::Movable(movable) => {
+                let Pool { pool, pages, .. } = self.pool(actor, movable)?;
+                let page = *pages.get(index as usize).ok_or_else(|| nothing(owner, index))?;
+                Ok(pool.pfn(page)?)
+            }
+            Owner::Allocated(page) => self.frame(actor, page),
+        }
+    }
+
+    /// The frame that is behind a name now, with a reference.
+    fn hold(&self, actor: &Actor, owner: Owner, index: u32) -> Outcome<Pfn> {
+        match owner {
+            Owner::Region(region) => {
+                let area = &self.region(actor, region)?.area;
+                self.machine.get_page_at(area, index).ok_or_else(|| nothing(owner, index))
+            }
+            Owner::Movable(_) => loop {
+                let pfn = self.look(actor, owner, index)?;
+                let got = self.page(pfn).try_get();
+                // Only if it is the same page still is it what the name means: each further round follows
+                // from a move of the page by somebody else.
+                match self.look(actor, owner, index) {
+                    Ok(now) if now == pfn && got => return Ok(pfn),
+                    again => {
+                        if got {
+                            self.machine.put(pfn);
+                        }
+                        again?;
+                    }
+                }
+            },
+            Owner::Allocated(page) => {
+                let name = Name::Page(owner, 0);
+                let ours = |held: &Held| held.name == name && held.hold == Hold::Allocated;
+                let pfn = self.frame(actor, page)?;
+                let get = |handles: &Handles| -> Option<()> {
+                    // The allocation's reference is here, and stays for as long as the table is borrowed.
+                    handles.find(ours)?;
+                    self.page(pfn).get(pfn);
+                    Some(())
+                };
+                actor.not_frozen(pfn)?;
+                get(&actor.handles)
+                    .or_else(|| get(&self.shared.lock()))
+                    .map(|()| pfn)
+                    .ok_or_else(|| Problem::misuse(format!("{page} is free, or in another thread's hands")))
+            }
+        }
+    }
+
+    pub(super) fn get(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        let pfn = self.hold(actor, owner, index)?;
+        actor.handles.push(Name::Page(owner, index), pfn, Hold::Ref);
+        Ok(0)
+    }
+
+    pub(super) fn try_get(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        let pfn = self.look(actor, owner, index)?;
+        if !self.page(pfn).try_get() {
+            return Err(Error::at(Errno::EAGAIN, pfn, Why::NoReference).into());
+        }
+        actor.handles.push(Name::Page(owner, index), pfn, Hold::Ref);
+        Ok(0)
+    }
+
+    /// Takes the newest handle of a kind that a name has.
+    fn take_page(
+        &self,
+        actor: &mut Actor,
+        owner: Owner,
+        index: u32,
+        what: &str,
+        fits: impl Fn(Hold) -> bool,
+    ) -> Outcome<Held> {
+        let name = Name::Page(owner, index);
+        let fits = |held: &Held| held.name == name && fits(held.hold);
+        if let Some(held) = actor.handles.find(fits) {
+            actor.not_frozen(held.pfn)?;
+        }
+        self.take(actor, fits).ok_or_else(|| {
+            Problem::misuse(format!("there is {what} on {} to give back", shown(owner, index)))
+        })
+    }
+
+    pub(super) fn put(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        let held = self.take_page(actor, owner, index, "no reference", |hold| hold == Hold::Ref)?;
+        self.machine.put(held.pfn);
+        Ok(0)
+    }
+
+    pub(super) fn lru_add(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        let pfn = self.hold(actor, owner, index)?;
+        let name = Name::Page(owner, index);
+        let result = self.take(actor, |held| held.name == name && held.hold == Hold::OffLists).map(|_| {
+            self.machine.lru_add(pfn);
+            0
+        });
+        self.machine.put(pfn);
+        result.ok_or_else(|| {
+            Problem::misuse(format!("{} is no page that may be added to a list", shown(owner, index)))
+        })
+    }
+
+    pub(super) fn isolate(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        let name = Name::Page(owner, index);
+        if let Owner::Movable(_) = owner {
+            // By frame number, as a scanner comes by it.
+            let pfn = self.look(actor, owner, index)?;
+            if !self.machine.isolate_movable_page(pfn) {
+                let why = "the page is locked, isolated, or its owner said no";
+                return Err(Error::at(Errno::EBUSY, pfn, Why::State(why.into())).into());
+            }
+            actor.handles.push(name, pfn, Hold::IsolatedMovable);
+            return Ok(0);
+        }
+        let pfn = self.hold(actor, owner, index)?;
+        let isolated = self.machine.isolate(pfn);
+        self.machine.put(pfn);
+        isolated?;
+        actor.handles.push(name, pfn, Hold::Isolated);
+        Ok(0)
+    }
+
+    fn take_token(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<Held> {
+        let token = |hold| matches!(hold, Hold::Isolated | Hold::IsolatedMovable);
+        self.take_page(actor, owner, index, "no isolation", token)
+    }
+
+    pub(super) fn putback(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        actor.no_page_lock()?;
+        let token = self.take_token(actor, owner, index)?;
+        self.machine.putback_movable_pages(&mut vec![token.pfn]);
+        Ok(0)
+    }
+
+    pub(super) fn migrate(
+        &self,
+        actor: &mut Actor,
+        pages: &Sum<Owner>,
+        node: u32,
+        mode: Option<Mode>,
+        reason: Option<Reason>,
+    ) -> Step {
+        let mode = mode.map_or(migrate::Mode::Sync, Into::into);
+        let reason = reason.map_or(migrate::Reason::Syscall, Into::into);
+        let node = match actor.no_page_lock().and_then(|()| self.node(node)) {
+            Ok(node) => node,
+            Err(problem) => return Step::refused(problem),
+        };
+        // The tokens first, in order; then the pages as one batch.
+        let tokens = std::cell::RefCell::new(Vec::new());
+        let mut step = self.each(actor, pages, |session, actor, owner, index| {
+            let token = session.take_token(actor, owner, index)?;
+            tokens.borrow_mut().push(token);
+            Ok(node as i32)
+        });
+        let tokens = tokens.into_inner();
+        let mut list: Vec<Pfn> = tokens.iter().map(|token| token.pfn).collect();
+        let frames = self.machine.frames();
+        let mut target = |from: Pfn| self.machine.alloc_pages(node, frames[from].order()).ok();
+        let result = self.machine.migrate_pages(&mut list, &mut target, mode, reason);
+        let kept = |token: &Held| list.contains(&token.pfn);
+        let mut taken = tokens.iter();
+        for status in step.status.iter_mut().filter(|status| **status == Some(node as i32)) {
+            if taken.next().is_some_and(kept) {
+                *status = Some(Errno::EBUSY.status());
+            }
+        }
+        if reason == migrate::Reason::MemoryFailure {
+            // The isolation's reference on a page that moved is left to the caller.
+            for token in tokens.iter().filter(|token| token.hold == Hold::Isolated && !kept(token)) {
+                actor.handles.push(token.name, token.pfn, Hold::Ref);
+            }
+        }
+        if !list.is_empty() {
+            let errno = result.errno.unwrap_or(Errno::EBUSY);
+            let why = format!("{} of {} pages did not move", list.len(), tokens.len());
+            step.fails(Error::new(errno, why).into());
+            self.machine.putback_movable_pages(&mut list);
+        }
+        step
+    }
+
+    pub(super) fn lock(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        actor.no_page_lock()?;
+        let pfn = self.hold(actor, owner, index)?;
+        self.page(pfn).lock();
+        actor.handles.push(Name::Page(owner, index), pfn, Hold::Locked);
+        Ok(0)
+    }
+
+    pub(super) fn trylock(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        let pfn = self.hold(actor, owner, index)?;
+        if !self.page(pfn).trylock() {
+            self.machine.put(pfn);
+            return Err(Error::at(Errno::EAGAIN, pfn, Why::Locked).into());
+        }
+        actor.handles.push(Name::Page(owner, index), pfn, Hold::Locked);
+        Ok(0)
+    }
+
+    pub(super) fn unlock(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        let held = self.take_page(actor, owner, index, "no page lock", |hold| hold == Hold::Locked)?;
+        R::unlock_and_put(&self.machine, held.pfn);
+        Ok(0)
+    }
+
+    pub(super) fn freeze(&self, actor: &mut Actor, owner: Owner, index: u32, refs: u32) -> Outcome<i32> {
+        let name = Name::Page(owner, index);
+        let pfn = match actor.handles.find(|held| held.name == name) {
+            Some(held) => held.pfn,
+            None => {
+                // What the set-up holds on the page, so that nobody else can let go of it meanwhile.
+                let mut shared = self.shared.lock();
+                let held = shared.find(|held| held.name == name);
+                let held = held.ok_or_else(|| not_all(owner, index, 0, refs))?;
+                shared.take_all(|other| other.pfn == held.pfn, &mut actor.handles);
+                held.pfn
+            }
+        };
+        actor.not_frozen(pfn)?;
+        let ours = || actor.handles.iter().filter(|held| held.pfn == pfn);
+        let held: u32 = ours().map(|held| held.hold.references()).sum();
+        if refs == 0 || held != refs {
+            return Err(not_all(owner, index, held, refs));
+        }
+        let page = self.page(pfn);
+        let frozen = match ours().any(|held| held.hold == Hold::Locked) {
+            true => R::freeze(page, refs),
+            false => page.freeze(refs),
+        };
+        let failed = |count| Error::at(Errno::EAGAIN, pfn, Why::Count { count, expected: refs });
+        frozen.map_err(failed)?;
+        actor.handles.push(name, pfn, Hold::Frozen(refs));
+        Ok(0)
+    }
+
+    pub(super) fn unfreeze(&self, actor: &mut Actor, owner: Owner, index: u32, refs: u32) -> Outcome<i32> {
+        let name = Name::Page(owner, index);
+        let frozen = |held: &Held| held.name == name && matches!(held.hold, Hold::Frozen(_));
+        let held = self
+            .take(actor, frozen)
+            .ok_or_else(|| Problem::misuse(format!("{} is not frozen", shown(owner, index))))?;
+        let Hold::Frozen(before) = held.hold else { return Ok(0) };
+        // References that come or go with the ice are plain ones of this thread.
+        let plain = actor.handles.iter().filter(|h| h.pfn == held.pfn && h.hold == Hold::Ref).count() as u32;
+        if refs == 0 || before.saturating_sub(refs) > plain {
+            actor.handles.push(held.name, held.pfn, held.hold);
+            let why = format!("{} references are held that only a put may end", before - plain);
+            return Err(Problem::misuse(why));
+        }
+        for _ in refs..before {
+            actor.handles.take(|h| h.pfn == held.pfn && h.hold == Hold::Ref);
+        }
+        for _ in before..refs {
+            actor.handles.push(name, held.pfn, Hold::Ref);
+        }
+        self.page(held.pfn).unfreeze(held.pfn, refs);
+        Ok(0)
+    }
+
+    pub(super) fn allocate(
+        &self,
+        actor: &mut Actor,
+        page: Allocated,
+        order: Option<u32>,
+        node: Option<u32>,
+    ) -> Outcome {
+        let owner = Owner::Allocated(page);
+        let held = |held: &Held| held.name == Name::Page(owner, 0) && held.hold == Hold::Allocated;
+        if actor.handles.find(held).is_some() || self.shared.lock().find(held).is_some() {
+            return Err(Problem::misuse(format!("{page} is allocated already")));
+        }
+        let order = order.unwrap_or(0);
+        let order = u8::try_from(order).ok().filter(|&order| order <= MAX_ORDER).ok_or_else(|| {
+            Problem::from(Error::new(Errno::EINVAL, format!("orders end at {MAX_ORDER}, not {order}")))
+        })?;
+        let pfn = match node {
+            Some(node) => self.machine.alloc_pages(self.node(node)?, order)?,
+            None => self.machine.alloc_pages_near(0, order)?,
+        };
+        actor.names.allocated.set(page, pfn);
+        actor.handles.push(Name::Page(owner, 0), pfn, Hold::Allocated);
+        actor.handles.push(Name::Page(owner, 0), pfn, Hold::OffLists);
+        Ok(())
+    }
+
+    pub(super) fn free(&self, actor: &mut Actor, page: Allocated) -> Outcome {
+        let owner = Owner::Allocated(page);
+        self.frame(actor, page)?;
+        let held = self.take_page(actor, owner, 0, "no allocation", |hold| hold == Hold::Allocated)?;
+        let name = Name::Page(owner, 0);
+        self.take(actor, |other| other.name == name && other.hold == Hold::OffLists);
+        self.machine.put(held.pfn);
+        Ok(())
+    }
+
+    pub(super) fn movable(
+        &self,
+        actor: &mut Actor,
+        movable: Movable,
+        pages: u32,
+        node: Option<u32>,
+    ) -> Outcome {
+        actor.no_page_lock()?;
+        if self.pool(actor, movable).is_ok() {
+            return Err(Problem::misuse(format!("{movable} is made already")));
+        }
+        let node = self.node(node.unwrap_or(0))?;
+        let pool = PagePool::new(&self.machine)?;
+        let number = actor.new_number();
+        let mut made = Vec::new();
+        let mut failed = None;
+        for page in 0..pages {
+            match pool.add(&self.machine, node) {
+                Ok(which) => {
+                    for word in 0..WORDS {
+                        let value = pool_word(number, page, word);
+                        pool.write(&self.machine, which, word, value)?;
+                    }
+                    made.push(which);
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        // What it got it keeps, so that nothing is lost.
+        actor.names.pools.set(movable, Pool { number, pool, pages: made.into() });
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    pub(super) fn release(&self, actor: &mut Actor, sel: &Sel<Movable>) -> Step {
+        let found = few(sel.pages.iter().flatten())
+            .and_then(|()| actor.no_page_lock())
+            .and_then(|()| self.pool(actor, sel.of));
+        let Pool { pool, pages, .. } = match found {
+            Ok(found) => found,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for index in sel.indices(pages.len() as u32) {
+            step.page(match pages.get(index as usize) {
+                Some(&page) => pool.release(&self.machine, page).map(|()| 0).map_err(Into::into),
+                None => Err(nothing(Owner::Movable(sel.of), index)),
+            });
+        }
+        step
+    }
+
+    pub(super) fn isolated(&self) -> Step {
+        let total =
+            |item| (0..self.machine.nodes().len()).map(|node| self.machine.stats().on_node(node, item)).sum();
+        let isolated = Some([total(NodeItem::IsolatedAnon), total(NodeItem::IsolatedFile)]);
+        Step { isolated, ..Step::default() }
+    }
+}
+
+/// What a word of a movable page holds from the beginning to the end.
+pub(super) fn pool_word(number: u32, page: u32, word: usize) -> u64 {
+    let version = Version::new(0, 1).expect("the first of many");
+    Place { region: number, page }.word(word, version)
+}
+
+fn shown(owner: Owner, index: u32) -> String {
+    match owner {
+        Owner::Allocated(page) => page.to_string(),
+        listed => format!("{listed}:{index}"),
+    }
+}
+
+fn nothing(owner: Owner, index: u32) -> Problem {
+    Error::new(Errno::ENOENT, format!("no page is behind {}", shown(owner, index))).into()
+}
+
+fn not_all(owner: Owner, index: u32, held: u32, refs: u32) -> Problem {
+    Problem::misuse(format!(
+        "a freeze takes all references, each of them the thread's own: it holds {held} of the {refs} on {}",
+        shown(owner, index)
+    ))
+}
+
+impl From<Mode> for migrate::Mode {
+    fn from(mode: Mode) -> migrate::Mode {
+        match mode {
+            Mode::Async => migrate::Mode::Async,
+            Mode::SyncLight => migrate::Mode::SyncLight,
+            Mode::Sync => migrate::Mode::Sync,
+        }
+    }
+}
+
+impl From<Reason> for migrate::Reason {
+    fn from(reason: Reason) -> migrate::Reason {
+        match reason {
+            Reason::Compaction => migrate::Reason::Compaction,
+            Reason::MemoryFailure => migrate::Reason::MemoryFailure,
+            Reason::MemoryHotplug => migrate::Reason::MemoryHotplug,
+            Reason::Syscall => migrate::Reason::Syscall,
+            Reason::MempolicyMbind => migrate::Reason::MempolicyMbind,
+            Reason::NumaMisplaced => migrate::Reason::NumaMisplaced,
+            Reason::ContigRange => migrate::Reason::ContigRange,
+            Reason::LongtermPin => migrate::Reason::LongtermPin,
+            Reason::Demotion => migrate::Reason::Demotion,
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! System calls on memory: mapping, access, fork, pins.
+
+use super::Session;
+use super::actor::{Actor, Hold, Mapped, Name, Process, Table};
+use super::content::{Place, Reader, Version};
+use super::step::{Access, Problem, Step};
+use crate::audit::Finding;
+use crate::error::{Errno, Error};
+use crate::map::{Area, PinKind};
+use crate::memory::WORDS;
+use crate::migrate::MoveFlags;
+use crate::page::PAGE_SIZE;
+use crate::program::{Address, Child, MoveOption, PageRange, PinName, Region, Sel, Sum, word};
+use crate::release::Release;
+use std::sync::Arc;
+
+pub(super) type Outcome<T = ()> = Result<T, Problem>;
+
+impl<R: Release> Session<R> {
+    /// What the actor knows when it looks at content.
+    fn reader<'a>(&'a self, actor: &Actor) -> Reader<'a> {
+        Reader { number: actor.number, concurrent: actor.concurrent, before: &self.content }
+    }
+
+    /// A region of the program's own process.
+    pub(super) fn region<'a>(&'a self, actor: &'a Actor, region: Region) -> Outcome<&'a Mapped> {
+        let mapped = actor.names.regions.get(region).or_else(|| self.names.regions.get(region));
+        mapped.ok_or_else(|| Problem::misuse(format!("{region} is not mapped")))
+    }
+
+    /// A child that has not exited.
+    fn child<'a>(&'a self, actor: &'a Actor, child: Child) -> Outcome<&'a Arc<Process>> {
+        let known = actor.names.children.get(child).or_else(|| self.names.children.get(child));
+        match known {
+            Some(Some(process)) => Ok(process),
+            Some(None) => Err(Error::new(Errno::ESRCH, format!("{child} has exited")).into()),
+            None => Err(Problem::misuse(format!("{child} was not forked"))),
+        }
+    }
+
+    pub(super) fn map(&self, actor: &mut Actor, region: Region, pages: u32, node: Option<u32>) -> Step {
+        let mut map = || -> Outcome {
+            actor.no_page_lock()?;
+            if let Ok(old) = self.region(actor, region) {
+                let area = &old.area;
+                if self.space.find(area.address(0)).is_some()
+                    || (0..area.pages()).any(|page| self.space.find(area.address(page)).is_some())
+                {
+                    return Err(Problem::misuse(format!("{region} is mapped already")));
+                }
+            }
+            if let Some(node) = node {
+                self.node(node)?;
+            }
+            let area = self.machine.mmap(&self.space, pages)?;
+            self.machine.prefer(&area, node.unwrap_or(0) as usize)?;
+            let number = actor.new_number();
+            actor.names.regions.set(region, Mapped { number, area });
+            Ok(())
+        };
+        map().into()
+    }
+
+    /// `EINVAL` unless there is such a node.
+    pub(super) fn node(&self, node: u32) -> Outcome<usize> {
+        let nodes = self.machine.nodes().len();
+        match (node as usize) < nodes {
+            true => Ok(node as usize),
+            false => Err(Error::new(Errno::EINVAL, format!("no node {node}: there are {nodes}")).into()),
+        }
+    }
+
+    pub(super) fn access(
+        &self,
+        actor: &mut Actor,
+        child: Option<Child>,
+        pages: &Sel<Region>,
+        write: bool,
+    ) -> Step {
+        let mut step = Step::default();
+        let found = (|| {
+            few(pages.pages.iter().flatten())?;
+            actor.no_page_lock()?;
+            match child {
+                None => Ok((self.space.id, self.region(actor, pages.of)?.clone())),
+                Some(child) => {
+                    let process = self.child(actor, child)?;
+                    let mapped = process.regions.get(pages.of).ok_or_else(|| {
+                        Problem::misuse(format!("{} was not mapped when {child} was forked", pages.of))
+                    })?;
+                    Ok((process.space.id, mapped.clone()))
+                }
+            }
+        })();
+        let (space, mapped) = match found {
+            Ok(found) => found,
+            Err(problem) => return Step::refused(problem),
+        };
+        let version = match write {
+            false => None,
+            true => {
+                actor.writes += 1;
+                let version = Version::new(actor.number, actor.writes);
+                if version.is_none() {
+                    return Step::refused(Problem::misuse("too many writes to tell them apart"));
+                }
+                version
+            }
+        };
+        for page in pages.indices(mapped.area.pages()) {
+            let place = Place { region: mapped.number, page };
+            let outcome = match version {
+                Some(version) => self.write_page(actor, space, &mapped.area, place, version),
+                None => self.read_page(actor, space, &mapped.area, place, &mut step),
+            };
+            let access = outcome.unwrap_or_else(|error| match error.errno {
+                Errno::EHWPOISON => Access::Sigbus,
+                errno => {
+                    step.fails(error.into());
+                    Access::Failed(errno)
+                }
+            });
+            step.acc.push(access);
+        }
+        step
+    }
+
+    fn write_page(
+        &self,
+        actor: &mut Actor,
+        space: u32,
+        area: &Area,
+        place: Place,
+        version: Version,
+    ) -> Result<Access, Error> {
+        let mut bytes = std::mem::take(&mut actor.buffer);
+        bytes.clear();
+        bytes.extend((0..WORDS).flat_map(|word| place.word(word, version).to_le_bytes()));
+        let result = self.machine.write_bytes(area, u64::from(place.page) * PAGE_SIZE as u64, &bytes);
+        actor.buffer = bytes;
+        let reader = self.reader(actor);
+        if result.is_ok() {
+            actor.content.written(space, place, version, true, reader);
+        }
+        // A failure is one of the fault before the first byte: nothing is written.
+        result.map(|()| Access::Ok)
+    }
+
+    fn read_page(
+        &self,
+        actor: &mut Actor,
+        space: u32,
+        area: &Area,
+        place: Place,
+        step: &mut Step,
+    ) -> Result<Access, Error> {
+        let mut bytes = std::mem::take(&mut actor.buffer);
+        bytes.resize(WORDS * 8, 0);
+        let result = self.machine.read_bytes(area, u64::from(place.page) * PAGE_SIZE as u64, &mut bytes);
+        let words = words(&bytes);
+        actor.buffer = bytes;
+        result?;
+        let reader = self.reader(actor);
+        let (access, right) = actor.content.judge(space, place, &words, reader);
+        if !right {
+            step.findings.push(Finding {
+                rule: super::check::CONTENT,
+                pfn: self.machine.page_at(area, place.page),
+                detail: format!("page {} of space {space} reads as {access}", place.page),
+            });
+        }
+        Ok(access)
+    }
+
+    pub(super) fn fork(&self, actor: &mut Actor, child: Child) -> Outcome {
+        actor.no_page_lock()?;
+        if self.child(actor, child).is_ok() {
+            return Err(Problem::misuse(format!("{child} is forked already")));
+        }
+        let space = self.machine.fork(&self.space)?;
+        let mut regions = Table::default();
+        for names in [&self.names, &actor.names] {
+            for (region, mapped) in names.regions.iter() {
+                let pages = 0..mapped.area.pages();
+                let found = pages.into_iter().find_map(|page| space.find(mapped.area.address(page)));
+                if let Some((area, _)) = found {
+                    regions.set(*region, Mapped { number: mapped.number, area });
+                }
+            }
+        }
+        let reader = self.reader(actor);
+        actor.content.forked(self.space.id, space.id, reader);
+        actor.names.children.set(child, Some(Arc::new(Process { space, regions })));
+        Ok(())
+    }
+
+    pub(super) fn exit(&self, actor: &mut Actor, child: Child) -> Outcome {
+        actor.no_page_lock()?;
+        let space = Arc::clone(&self.child(actor, child)?.space);
+        self.machine.exit(&space);
+        actor.names.children.set(child, None);
+        Ok(())
+    }
+
+    pub(super) fn unmap(&self, actor: &Actor, pages: &Sel<Region>) -> Outcome {
+        few(pages.pages.iter().flatten())?;
+        actor.no_page_lock()?;
+        let area = &self.region(actor, pages.of)?.area;
+        // One call a run of pages.
+        let indices: Vec<u32> = pages.indices(area.pages()).collect();
+        for run in indices.chunk_by(|&a, &b| a + 1 == b) {
+            self.machine.munmap(&self.space, area, run[0]..run[0] + run.len() as u32)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn pin(
+        &self,
+        actor: &mut Actor,
+        pin: PinName,
+        pages: &Sel<Region>,
+        kind: word::PinKind,
+    ) -> Step {
+        // vmsplice reads what it is given; a registered buffer may be written by the device.
+        let (kind, write) = match kind {
+            word::PinKind::Pipe => (PinKind::Get, false),
+            word::PinKind::Longterm => (PinKind::Pin, true),
+        };
+        let mapped = few(pages.pages.iter().flatten())
+            .and_then(|()| actor.no_page_lock())
+            .and_then(|()| self.region(actor, pages.of).cloned());
+        let mapped = match mapped {
+            Ok(mapped) => mapped,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut taken = Vec::new();
+        for page in pages.indices(mapped.area.pages()) {
+            match self.machine.pin(&mapped.area, page, kind, write) {
+                Ok(pfn) => taken.push(pfn),
+                Err(error) => {
+                    // All or nothing.
+                    taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
+                    return Step::refused(error.into());
+                }
+            }
+        }
+        taken.into_iter().for_each(|pfn| actor.handles.push(Name::Pin(pin), pfn, Hold::Pin(kind)));
+        Step::default()
+    }
+
+    pub(super) fn unpin(&self, actor: &mut Actor, pin: PinName) -> Outcome {
+        let mut any = false;
+        while let Some(held) = self.take(actor, |held| held.name == Name::Pin(pin)) {
+            let Hold::Pin(kind) = held.hold else { continue };
+            self.machine.unpin(held.pfn, kind);
+            any = true;
+        }
+        match any {
+            true => Ok(()),
+            false => Err(Error::new(Errno::EBADF, format!("{pin} holds nothing")).into()),
+        }
+    }
+
+    /// The addresses of a sum of selections, in order.
+    fn addresses(&self, actor: &Actor, pages: &Sum<Address>) -> Outcome<Vec<u64>> {
+        few(pages.0.iter().flat_map(|sel| sel.pages.iter().flatten()))?;
+        let mut addresses = Vec::new();
+        for sel in &pages.0 {
+            match sel.of {
+                Address::Zero => addresses.push(0),
+                Address::Region(region) => {
+                    let area = &self.region(actor, region)?.area;
+                    addresses.extend(sel.indices(area.pages()).map(|page| area.address(page)));
+                }
+            }
+        }
+        Ok(addresses)
+    }
+
+    pub(super) fn move_pages(
+        &self,
+        actor: &Actor,
+        pages: &Sum<Address>,
+        node: i32,
+        options: &[MoveOption],
+    ) -> Step {
+        let mut space = &self.space;
+        let mut flags = MPOL_MF_MOVE;
+        let mut alternate = false;
+        for option in options {
+            match option {
+                MoveOption::All => flags = MPOL_MF_MOVE_ALL,
+                MoveOption::Alt => alternate = true,
+                MoveOption::Flags(_) => {}
+                MoveOption::Pid(child) => match self.child(actor, *child) {
+                    Ok(process) => space = &process.space,
+                    Err(problem) => return Step::refused(problem),
+                },
+            }
+        }
+        // Whatever else is said.
+        let said = options.iter().find_map(|o| if let MoveOption::Flags(f) = o { Some(*f) } else { None });
+        let flags = said.unwrap_or(flags);
+        if flags & !(MPOL_MF_MOVE | MPOL_MF_MOVE_ALL) != 0 {
+            let why = format!("move_pages knows the flags {MPOL_MF_MOVE} and {MPOL_MF_MOVE_ALL}");
+            return Step::refused(Error::new(Errno::EINVAL, why).into());
+        }
+        let addresses = match actor.no_page_lock().and_then(|()| self.addresses(actor, pages)) {
+            Ok(addresses) => addresses,
+            Err(problem) => return Step::refused(problem),
+        };
+        // No machine has a node of such a number, so a negative one is one that does not exist.
+        let other = if node == 0 { 1 } else { 0 };
+        let node_of = |at: usize| if alternate && at % 2 == 1 { other } else { node as u32 };
+        let nodes: Vec<u32> = (0..addresses.len()).map(node_of).collect();
+        let flags = MoveFlags { all: flags & MPOL_MF_MOVE_ALL != 0 };
+        let moved = self.machine.move_pages(space, &addresses, &nodes, flags);
+        let mut step = Step { status: moved.status, ..Step::default() };
+        match moved.ret {
+            Ok(left) => step.ret = left.into(),
+            Err(errno) => step.fails(Error::new(errno, "move_pages stopped").into()),
+        }
+        step
+    }
+
+    pub(super) fn query(&self, actor: &Actor, pages: &Sum<Address>) -> Step {
+        match self.addresses(actor, pages) {
+            Err(problem) => Step::refused(problem),
+            Ok(addresses) => {
+                let status = self.machine.query_pages(&self.space, &addresses);
+                Step { status: status.into_iter().map(Some).collect(), ..Step::default() }
+            }
+        }
+    }
+
+    pub(super) fn drain(&self, cpu: Option<u32>) -> Outcome {
+        match cpu {
+            None => self.machine.lru_drain_all(),
+            Some(cpu) if (cpu as usize) < self.machine.cpu_count() => {
+                self.machine.lru_drain_cpu(cpu as usize);
+            }
+            Some(cpu) => {
+                let why = format!("no CPU {cpu}: there are {}", self.machine.cpu_count());
+                return Err(Error::new(Errno::EINVAL, why).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pages that one operation may name: enough for a region of 4 GiB, and no way to hang.
+const MOST: u64 = 1 << 20;
+
+/// Refuses a list of pages that is longer than any operation should have.
+pub(super) fn few<'a>(ranges: impl Iterator<Item = &'a PageRange>) -> Outcome {
+    let pages: u64 = ranges.map(|range| u64::from(range.last - range.first) + 1).sum();
+    match pages <= MOST {
+        true => Ok(()),
+        false => Err(Problem::misuse(format!("an operation names {MOST} pages at most, not {pages}"))),
+    }
+}
+
+const MPOL_MF_MOVE: u32 = 1 << 1;
+const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
+
+/// A page's words.
+pub(super) fn words(bytes: &[u8]) -> [u64; WORDS] {
+    let mut words = [0; WORDS];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    words
+}

@@ -1,0 +1,338 @@
+//! What each operation of a program does, and how it fails.
+
+mod common;
+
+use mmcore::error::Errno;
+use mmcore::machine::Config;
+use mmcore::program::session::{Access, Actor, Problem, Session, Step, unsupported};
+use mmcore::program::{Op, operations};
+use mmcore::release::Release;
+use std::collections::BTreeSet;
+
+/// A machine of two nodes of 64 frames and a program on it.
+struct Bench<R: Release> {
+    session: Session<R>,
+    program: Actor,
+}
+
+impl<R: Release> Bench<R> {
+    fn new() -> Bench<R> {
+        let mut config = Config::new(2, 64);
+        config.profile.release = R::DESIGN;
+        Bench { session: Session::new(&config).unwrap(), program: Actor::program() }
+    }
+
+    fn step(&mut self, line: &str) -> Step {
+        let op: Op = line.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
+        self.session.step(&mut self.program, &op)
+    }
+
+    /// Performs lines that all must succeed, and ends with a clean audit.
+    #[track_caller]
+    fn does(&mut self, lines: &str) -> Step {
+        let mut last = Step::default();
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            last = self.step(line);
+            assert_eq!(last.problem, None, "{line}");
+            assert!(last.is_clean(), "{line}: {:?}", last.findings);
+        }
+        self.is_clean();
+        last
+    }
+
+    #[track_caller]
+    fn is_clean(&mut self) {
+        let audit = self.step("audit");
+        assert!(audit.is_clean(), "{:?}", audit.findings);
+    }
+
+    /// Fails as the kernel would, and leaves a clean machine.
+    #[track_caller]
+    fn fails(&mut self, line: &str, errno: Errno) -> Step {
+        let step = self.step(line);
+        assert!(matches!(step.problem, Some(Problem::Failed(_))), "{line}: {step:?}");
+        assert_eq!((step.ret, step.errno), (-1, Some(errno)), "{line}: {step:?}");
+        self.is_clean();
+        step
+    }
+
+    /// Is refused, and leaves a clean machine.
+    #[track_caller]
+    fn refuses(&mut self, line: &str, why: &str) {
+        let step = self.step(line);
+        let Some(Problem::Misuse(text)) = &step.problem else { panic!("{line}: {step:?}") };
+        assert!(text.contains(why), "{line}: {text}");
+        self.is_clean();
+    }
+
+    fn count(&self, line: &str) -> u32 {
+        // Through the core's own eyes: the page behind `r0:0` and the like.
+        let page: u32 = line.split(':').nth(1).map_or(0, |page| page.parse().unwrap());
+        let area = self.session.machine().spaces()[0].areas.read()[0].clone();
+        let pfn = self.session.machine().page_at(&area, page).expect("mapped");
+        self.session.machine().page(pfn).unwrap().count()
+    }
+}
+
+fn status(step: &Step) -> Vec<i32> {
+    step.status.iter().map(|status| status.expect("written")).collect()
+}
+
+fn memory_is_mapped_written_read_and_unmapped<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("map r0 anon 4 node=1");
+    assert_eq!(bench.does("read r0:3").acc, [Access::Zero]);
+    assert_eq!(bench.does("write r0:0-1").acc, [Access::Ok; 2]);
+    assert_eq!(bench.does("read r0:0,3").acc, [Access::Ok, Access::Zero]);
+    assert_eq!(status(&bench.does("query r0:0-1")), [1, 1]);
+    bench.refuses("map r0 anon 1", "mapped already");
+    bench.refuses("read r1", "r1 is not mapped");
+    bench.fails("map r1 anon 0", Errno::EINVAL);
+    bench.fails("map r1 anon 1 node=2", Errno::EINVAL);
+    let beyond = bench.fails("write r0:9", Errno::EFAULT);
+    assert_eq!(beyond.acc, [Access::Failed(Errno::EFAULT)]);
+    bench.does("unmap r0:1-3");
+    bench.fails("read r0:1", Errno::EFAULT);
+    assert_eq!(bench.does("read r0:0").acc, [Access::Ok]);
+    bench.fails("unmap r0:7", Errno::EINVAL);
+    bench.does("unmap r0:0\nmap r0 anon 2\nwrite r0\nread r0");
+    bench.refuses("read r0:0-4000000000", "at most");
+}
+
+fn a_child_shares_until_somebody_writes<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("map r0 anon 2\nwrite r0\nfork c0");
+    assert_eq!(bench.does("cread c0 r0").acc, [Access::Ok; 2]);
+    bench.does("write r0:0\ncwrite c0 r0:1\nread r0\ncread c0 r0");
+    bench.refuses("fork c0", "forked already");
+    bench.does("map r1 anon 1");
+    bench.refuses("cread c0 r1", "not mapped when c0 was forked");
+    bench.does("exit c0");
+    bench.fails("cread c0 r0", Errno::ESRCH);
+    bench.fails("exit c0", Errno::ESRCH);
+    bench.refuses("exit c1", "was not forked");
+    bench.does("fork c0\ncread c0 r0:0");
+}
+
+fn pins_hold_their_pages<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("map r0 anon 3\nwrite r0\ndrain\npin g0 r0:0 longterm\npin g1 r0:1 pipe");
+    assert_eq!((bench.count("r0:0"), bench.count("r0:1")), (1025, 2));
+    bench.does("pin g2 r0:2 pipe\nunpin g2");
+    let moved = bench.step("move r0 node=1");
+    assert_ne!(moved.ret, 0, "{moved:?}");
+    bench.is_clean();
+    bench.does("unpin g0\nunpin g1\nmove r0 node=1");
+    assert_eq!(status(&bench.does("query r0")), [1, 1, 1]);
+    bench.fails("unpin g0", Errno::EBADF);
+    bench.fails("pin g0 r0:5 pipe", Errno::EFAULT);
+}
+
+fn move_pages_answers_page_by_page<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("map r0 anon 4\nwrite r0:0-1");
+    let moved = bench.step("move r0+zero0 node=1");
+    assert_eq!(moved.ret, 0, "{moved:?}");
+    let (hole, fault) = (Errno::ENOENT.status(), Errno::EFAULT.status());
+    assert_eq!(status(&moved), [1, 1, hole, hole, fault]);
+    assert_eq!(status(&bench.does("move r0:0-1 node=0 alt")), [0, 1]);
+    assert_eq!(bench.does("read r0:0-1").acc, [Access::Ok; 2]);
+    bench.does("fork c0");
+    assert_eq!(status(&bench.step("move r0:0 node=1 pid=c0")), [Errno::EACCES.status()]);
+    assert_eq!(status(&bench.step("move r0:0 node=1 pid=c0 all")), [1]);
+    bench.fails("move r0:0 node=7", Errno::ENODEV);
+    bench.fails("move r0:0 node=-1", Errno::ENODEV);
+    bench.fails("move r0:0 node=1 flags=64", Errno::EINVAL);
+    bench.refuses("query r5", "r5 is not mapped");
+}
+
+fn references_are_counted_and_given_back_where_they_were_taken<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("map r0 anon 1\nwrite r0\ndrain");
+    let alone = bench.count("r0:0");
+    bench.does("get r0");
+    assert_eq!(bench.count("r0:0"), alone + 1);
+    bench.does("try_get r0\nput r0\nput r0");
+    assert_eq!(bench.count("r0:0"), alone);
+    bench.refuses("put r0", "no reference on r0:0");
+    bench.fails("get r0:7", Errno::ENOENT);
+    // The frame that the reference was taken on lives on after the mapping has gone.
+    bench.does("get r0\nunmap r0\nput r0");
+    bench.does("allocate p0");
+    bench.does("free p0");
+    let free = bench.step("try_get p0");
+    assert_eq!(free.errno, Some(Errno::EAGAIN), "a free frame has no reference to be had");
+    bench.refuses("get p0", "p0 is free");
+}
+
+fn tokens_are_spent_once<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("map r0 anon 3\nwrite r0");
+    bench.fails("isolate r0:0", Errno::EBUSY);
+    bench.does("drain\nisolate r0:0-1");
+    assert_eq!(bench.does("isolated").isolated, Some([2, 0]));
+    bench.fails("isolate r0:0", Errno::EBUSY);
+    bench.does("putback r0:0");
+    bench.refuses("putback r0:0", "no isolation on r0:0");
+    assert_eq!(status(&bench.does("migrate r0:1 node=1")), [1]);
+    assert_eq!(bench.does("isolated").isolated, Some([0, 0]));
+    bench.refuses("migrate r0:1 node=1", "no isolation on r0:1");
+    bench.fails("migrate r0:1 node=5", Errno::EINVAL);
+    assert_eq!(status(&bench.does("query r0")), [0, 1, 0]);
+    // Somebody else's reference: tried in vain, put back.
+    bench.does("drain\nget r0:2\nisolate r0:2");
+    let step = bench.fails("migrate r0:2 node=1 mode=async reason=compaction", Errno::EBUSY);
+    assert_eq!(status(&step), [Errno::EBUSY.status()]);
+    bench.does("put r0:2\nread r0");
+}
+
+fn a_page_migrated_for_its_failure_is_left_to_the_caller<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("map r0 anon 1\nwrite r0\ndrain\nisolate r0\nmigrate r0 node=1 reason=memory_failure");
+    bench.does("put r0");
+    bench.refuses("put r0", "no reference");
+    // Its users let go of it first: the same.
+    bench.does("drain\nisolate r0\nunmap r0\nmigrate r0 node=0 reason=memory_failure\nput r0");
+    bench.refuses("put r0", "no reference");
+}
+
+fn page_locks_keep_migration_away<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("map r0 anon 2\nwrite r0\ndrain\nisolate r0:1\nlock r0:0\ntrylock r0:1");
+    bench.refuses("lock r0:1", "holds a page lock");
+    bench.refuses("move r0 node=1", "holds a page lock");
+    bench.fails("trylock r0:0", Errno::EAGAIN);
+    bench.does("unlock r0:0-1\nputback r0:1");
+    bench.refuses("unlock r0:0", "no page lock on r0:0");
+}
+
+fn a_freeze_takes_all_references<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("allocate p0\nget p0\nfreeze p0 refs=2");
+    assert_eq!(bench.step("try_get p0").errno, Some(Errno::EAGAIN));
+    bench.refuses("get p0", "is frozen");
+    bench.refuses("put p0", "is frozen");
+    bench.refuses("free p0", "is frozen");
+    bench.refuses("freeze p0 refs=2", "is frozen");
+    bench.refuses("unfreeze p0 refs=0", "only a put may end");
+    bench.does("unfreeze p0 refs=3\nput p0\nput p0");
+    bench.refuses("put p0", "no reference");
+    bench.refuses("unfreeze p0 refs=1", "is not frozen");
+    bench.refuses("freeze p0 refs=2", "holds 1 of the 2");
+    bench.does("lru_add p0");
+    // The batch has a reference too.
+    bench.fails("freeze p0 refs=1", Errno::EAGAIN);
+    bench.does("drain\nlock p0\nfreeze p0 refs=2\nunfreeze p0 refs=2\nunlock p0\nfree p0");
+    bench.does("map r0 anon 1\nwrite r0\ndrain");
+    bench.refuses("freeze r0 refs=1", "holds 0 of the 1");
+}
+
+fn allocated_pages_go_on_a_list_once<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("allocate p0 node=1\nlru_add p0\ndrain\nisolate p0");
+    assert_eq!(bench.does("isolated").isolated, Some([0, 1]));
+    bench.refuses("lru_add p0", "may be added");
+    bench.refuses("allocate p0", "allocated already");
+    bench.does("putback p0\nfree p0");
+    bench.refuses("free p0", "no allocation on p0");
+    bench.fails("allocate p1 order=11", Errno::EINVAL);
+    bench.fails("allocate p1 node=2", Errno::EINVAL);
+    bench.fails("allocate p1 order=7 node=0", Errno::ENOMEM);
+    bench.refuses("free p1", "was not allocated");
+    bench.does("allocate p1 order=3\nfree p1\ndrain cpu=0\nsleep 1");
+    bench.fails("drain cpu=9", Errno::EINVAL);
+    bench.does("map r0 anon 1\nwrite r0");
+    bench.refuses("lru_add r0", "may be added");
+}
+
+fn owners_keep_move_and_release_their_pages<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("movable m0 3 node=0\nisolate m0:0-1\nputback m0:1\nmigrate m0:0 node=1");
+    bench.does("get m0:0\nput m0:0\nisolate m0:0\nputback m0:0");
+    bench.does("isolate m0:2\nrelease m0:2");
+    bench.fails("release m0:2", Errno::EINVAL);
+    bench.does("putback m0:2\nrelease m0:0-1");
+    bench.fails("isolate m0:0", Errno::EINVAL);
+    bench.fails("release m0:7", Errno::ENOENT);
+    bench.refuses("movable m0 1", "made already");
+    bench.refuses("isolate m1", "there is no m1");
+    bench.fails("movable m1 1 node=3", Errno::EINVAL);
+    bench.fails("movable m2 100 node=0", Errno::ENOMEM);
+    bench.does("release m2:0-9");
+}
+
+for_each_design!(
+    memory_is_mapped_written_read_and_unmapped,
+    a_child_shares_until_somebody_writes,
+    pins_hold_their_pages,
+    move_pages_answers_page_by_page,
+    references_are_counted_and_given_back_where_they_were_taken,
+    tokens_are_spent_once,
+    a_page_migrated_for_its_failure_is_left_to_the_caller,
+    page_locks_keep_migration_away,
+    a_freeze_takes_all_references,
+    allocated_pages_go_on_a_list_once,
+    owners_keep_move_and_release_their_pages,
+);
+
+#[test]
+fn what_the_set_up_holds_belongs_to_the_thread_that_takes_it_first() {
+    let mut bench = Bench::<mmcore::release::Split>::new();
+    bench.does("map r0 anon 1\nwrite r0\ndrain\nget r0\nisolate r0\nallocate p0");
+    bench.session.publish(std::mem::replace(&mut bench.program, Actor::program()));
+    let (mut a, mut b) = (Actor::thread(0), Actor::thread(1));
+    let session = &bench.session;
+    let step = |actor: &mut Actor, line: &str| session.step(actor, &line.parse::<Op>().unwrap());
+    assert!(step(&mut a, "putback r0").problem.is_none());
+    assert!(step(&mut b, "putback r0").is_misuse());
+    assert!(step(&mut b, "put r0").problem.is_none());
+    assert!(step(&mut a, "put r0").is_misuse());
+    assert!(step(&mut a, "get p0").problem.is_none());
+    assert!(step(&mut b, "free p0").problem.is_none());
+    assert!(step(&mut b, "free p0").is_misuse());
+    assert!(step(&mut a, "audit").is_misuse(), "the machine is not quiet");
+    // What a thread makes is its own until the threads have ended.
+    assert!(step(&mut a, "map r1 anon 1").problem.is_none());
+    assert!(step(&mut b, "write r1").is_misuse());
+    assert!(step(&mut a, "write r0").problem.is_none());
+    bench.program = bench.session.join(&mut [a, b]);
+    bench.does("write r1\nread r0\nput p0");
+}
+
+#[test]
+fn content_that_is_not_what_was_written_is_a_finding() {
+    let mut bench = Bench::<mmcore::release::Split>::new();
+    bench.does("map r0 anon 1\nwrite r0\nmovable m0 1");
+    let machine = bench.session.machine();
+    let area = machine.spaces()[0].areas.read()[0].clone();
+    let pfn = machine.page_at(&area, 0).unwrap();
+    let good = machine.memory().load(pfn, 0);
+    machine.memory().store(pfn, 0, good ^ 1);
+    let read = bench.step("read r0");
+    assert_eq!((read.acc.as_slice(), read.findings.len()), ([Access::Bad].as_slice(), 1));
+    assert!(!bench.step("audit").is_clean());
+    bench.session.machine().memory().store(pfn, 0, good);
+    bench.is_clean();
+}
+
+/// Every row of the table answers: by doing something, by failing, or by saying that it cannot be
+/// done; never by a panic.
+#[test]
+fn every_operation_answers() {
+    const STEPS: &str = "drain cpu=1\nallocate p0 order=1\nmovable m0 2\nget r0+p0+m0\ntry_get m0\nput m0\n\
+        lru_add p0\nmark_accessed r0\nisolate r0+m0+p0\nputback r0:0\nmigrate r0+m0 node=1\ntrylock p0\n\
+        lock r0\nunlock p0\nfreeze p0 refs=2\nunfreeze p0 refs=2\nrelease m0\nfree p0\naudit\nsleep 3\n\
+        isolated\nnonlru\ndrop 3\nsync\ntrace off\nfork c0\nexit c0\nquery r0";
+    let mut seen = BTreeSet::new();
+    let mut bench = Bench::<mmcore::release::Packed>::new();
+    for line in STEPS.lines().chain(include_str!("data/recorded_ops.txt").lines()).map(str::trim) {
+        let Ok(op) = line.parse::<Op>() else { continue };
+        let step = bench.session.step(&mut bench.program, &op);
+        assert!(step.is_clean(), "{op}: {step:?}");
+        assert_eq!(step.is_unsupported(), unsupported(&op).is_some(), "{op}: {step:?}");
+        let json = serde_json::to_value(&op).unwrap();
+        seen.insert(json["op"].as_str().unwrap().to_owned());
+    }
+    let all: BTreeSet<String> = operations().iter().map(|row| row.name()).collect();
+    assert_eq!(seen, all);
+}

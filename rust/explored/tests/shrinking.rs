@@ -104,7 +104,8 @@ fn a_program_and_its_schedule_become_minimal() {
     let build = || busy().build().expect("threads");
     let report = explore(build, &sampling, Options::default(), 2, &AtomicBool::new(false));
     let found = report.counterexample.expect("a lost update");
-    let small = shrink_program(busy(), &found.schedule, Options::default(), 500).expect("still a lost update");
+    let small =
+        shrink_program(busy(), &found.schedule, Options::default(), 500).expect("still a lost update");
     assert!(small.runs <= 500, "{} runs", small.runs);
     // A read, somebody's update, the write: two threads, two operations, two switches.
     let mut threads = small.program.0.clone();

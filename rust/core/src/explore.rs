@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `world` | what is explored, and one schedule of it |
 //! | `schedule` | an interleaving as a list of thread numbers, and its text |
-//! | `rng` | the generator that decides schedules |
+//! | `crate::rng` | the generator that decides schedules |
 //! | `sample` | random walks and PCT |
 //! | `exhaust`, `reduce` | everything within a bound on preemptions, and what may be left out |
 //! | `jobs` | samples on several OS threads, with the outcome of one |
@@ -19,18 +19,17 @@ mod exhaust;
 mod jobs;
 mod reduce;
 mod report;
-mod rng;
 mod sample;
 mod schedule;
 mod shrink;
 mod trace;
 mod world;
 
+pub use crate::rng::Rng;
 pub use crate::sync::explored::{Kind, Options, THREADS, Violation, on_host, operation, rule};
 pub use exhaust::{Exhaustive, Seen};
 pub use jobs::explore;
 pub use report::{Counterexample, Coverage, Report};
-pub use rng::Rng;
 pub use sample::{Method, Sampling};
 pub use schedule::{Schedule, ScheduleError};
 pub use shrink::{Adapt, Shrinkable, Shrunk, ShrunkProgram, shrink_program};

@@ -6,8 +6,8 @@
 //! [`PATIENCE`] steps in a row while others could is put last, as a strategy that never lets go of
 //! a retry loop would report it as endless.
 
-use super::rng::Rng;
 use super::world::{Explorer, World};
+use crate::rng::Rng;
 use crate::sync::explored::{Choice, Strategy, THREADS, Threads, View, threads_in};
 
 /// Steps in a row after which another thread gets its turn.

@@ -1,4 +1,4 @@
-//! The generator that decides schedules.
+//! The generator that decides schedules and what loads do.
 //!
 //! Written from the published algorithms, and of our own so that no update of a dependency ever
 //! changes what a seed means: xoshiro256++ 1.0 (Blackman and Vigna, "Scrambled linear

@@ -71,6 +71,23 @@ impl<R: Release> Machine<R> {
         });
     }
 
+    /// Takes the accessed mark off every mapping of a locked page and says how many had it
+    /// (`folio_referenced`). Without a flush: an access that is under way marks nothing that it has not
+    /// marked already.
+    pub fn page_referenced(&self, pfn: Pfn) -> u32 {
+        let page = &self.frames[pfn];
+        let mut used = 0;
+        self.rmap_walk(OwnerId(page.owner()), |area| {
+            let young = |pte: Pte| pte.maps(pfn) && pte.has(Pte::YOUNG);
+            if let Some(guard) = area.lock_if_maps(page.index(), young) {
+                guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
+                used += 1;
+            }
+            true
+        });
+        used
+    }
+
     /// Accounts for one more entry that maps `pfn`: a reference, a mapping, `nr_anon_pages` with the
     /// first. The caller holds a reference and the entry's lock.
     #[inline]

@@ -1,0 +1,372 @@
+//! What the words of a page say.
+//!
+//! Every word that a storm writes names where it was written, by whom, and which of this writer's
+//! writes to this page it was; six bits check the others. So a reader can tell a page that another
+//! page's content was copied to, a word that was never written, and a word that is too old.
+//!
+//! ```text
+//!  63      44 43    35 34    30 29                   6 5      0
+//! | page: 20 | word: 9 | writer: 5 | sequence: 24      | check: 6 |
+//! ```
+//!
+//! # How a reader knows what a word must say without remembering it
+//!
+//! The words of a page are dealt out to the writers; a writer's writes go round its own words in a
+//! fixed order. So one number for each page, "how many times did this writer write here", tells
+//! what *each* of its words holds now:
+//!
+//! * The writer knows its number exactly: each of its words must say exactly that ([`Layout::expected`]).
+//! * Another reader knows a lower bound: the highest sequence that it has seen ([`Seen`]). A word that says
+//!   less than what that bound implies is a write that was lost, or a writer whose writes go backwards.
+//!
+//! The second holds across words because each access is a section of its own, with a full fence at
+//! its begin (`map::tlb`): who has seen a write sees all earlier ones.
+
+use super::config::{MAX_PAGES, MAX_THREADS};
+use crate::memory::WORDS;
+
+const PAGE_SHIFT: u32 = 44;
+const WORD_SHIFT: u32 = 35;
+const WRITER_SHIFT: u32 = 30;
+const SEQUENCE_SHIFT: u32 = 6;
+const CHECK: u64 = (1 << SEQUENCE_SHIFT) - 1;
+
+const _: () = assert!(MAX_PAGES == 1 << (64 - PAGE_SHIFT) && WORDS == 1 << (PAGE_SHIFT - WORD_SHIFT));
+const _: () = assert!(MAX_THREADS < 1 << (WORD_SHIFT - WRITER_SHIFT));
+
+/// A writer stops writing to a page after so many times, so that sequences never wrap.
+pub const MAX_SEQUENCE: u32 = (1 << (WRITER_SHIFT - SEQUENCE_SHIFT)) - 1;
+
+/// What a word says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The page, as the load numbers it.
+    pub page: u32,
+    /// The word of the page.
+    pub word: u32,
+    /// Who wrote.
+    pub writer: u32,
+    /// The writer's how-manieth write to the page, from 1.
+    pub sequence: u32,
+}
+
+impl Stamp {
+    /// As a word. Never zero, which is what a fresh page says.
+    pub const fn encode(self) -> u64 {
+        let bits = (self.page as u64) << PAGE_SHIFT
+            | (self.word as u64) << WORD_SHIFT
+            | (self.writer as u64) << WRITER_SHIFT
+            | (self.sequence as u64) << SEQUENCE_SHIFT;
+        bits | check(bits)
+    }
+
+    /// What a word says, if its check is right.
+    pub const fn decode(value: u64) -> Option<Stamp> {
+        let bits = value & !CHECK;
+        if value == 0 || value & CHECK != check(bits) {
+            return None;
+        }
+        Some(Stamp {
+            page: (bits >> PAGE_SHIFT) as u32,
+            word: (bits >> WORD_SHIFT) as u32 & (WORDS as u32 - 1),
+            writer: (bits >> WRITER_SHIFT) as u32 & MAX_THREADS as u32,
+            sequence: (bits >> SEQUENCE_SHIFT) as u32 & MAX_SEQUENCE,
+        })
+    }
+}
+
+/// Top bits of a product with an odd constant: each bit of the word reaches them.
+const fn check(bits: u64) -> u64 {
+    (bits ^ bits >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEQUENCE_SHIFT)
+}
+
+/// How the words of a page are dealt out to the writers, and in which order each goes round its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    writers: u32,
+    /// Words of each writer.
+    slots: u32,
+    /// From one word of a writer to its next, in its own words; coprime to `slots`.
+    stride: u32,
+    /// The inverse of `stride` modulo `slots`.
+    inverse: u32,
+}
+
+impl Layout {
+    /// For `writers` writers, numbered from 0.
+    pub fn new(writers: u32) -> Layout {
+        let slots = WORDS as u32 / writers;
+        // Far apart, so that a page's halves are both in use after two writes. The greatest number below
+        // the golden section of `slots` that has an inverse; 1 always has.
+        let stride = (1..=(slots * 5 / 8).max(1)).rev().find(|&stride| gcd(stride, slots) == 1).unwrap_or(1);
+        let inverse = (0..slots).find(|inverse| inverse * stride % slots == 1 % slots).unwrap_or(0);
+        Layout { writers, slots, stride, inverse }
+    }
+
+    /// How many writers there are.
+    pub fn writers(self) -> u32 {
+        self.writers
+    }
+
+    /// Who writes to a word; nobody to what is left over.
+    pub fn writer_of(self, word: u32) -> Option<u32> {
+        (word < self.slots * self.writers).then(|| word % self.writers)
+    }
+
+    /// The word of a writer's write number `sequence`, from 1.
+    #[inline]
+    pub fn word(self, writer: u32, sequence: u32) -> u32 {
+        let slot = u64::from(sequence - 1) * u64::from(self.stride) % u64::from(self.slots);
+        slot as u32 * self.writers + writer
+    }
+
+    /// What a word of its writer says after `writes` writes to the page: the sequence, or 0 for a word
+    /// that was not written yet.
+    #[inline]
+    pub fn expected(self, word: u32, writes: u32) -> u32 {
+        // The first write to this word has this number, from 0; then every `slots`-th.
+        let first = word / self.writers * self.inverse % self.slots;
+        if writes <= first { 0 } else { writes - (writes - 1 - first) % self.slots }
+    }
+}
+
+const fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// A word that says what it must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("word {word} of page {page} holds {value:#018x}: {wrong}")]
+pub struct Violation {
+    /// The page, as the load numbers it.
+    pub page: u32,
+    /// The word.
+    pub word: u32,
+    /// What it holds.
+    pub value: u64,
+    /// What is wrong with that.
+    pub wrong: Wrong,
+}
+
+/// What is wrong with a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// Bits that nobody wrote.
+    #[error("nobody writes that (its check is wrong)")]
+    Garbage,
+    /// Another place's content.
+    #[error("it was written to word {word} of page {page} by writer {writer}")]
+    Elsewhere {
+        /// The page that it names.
+        page: u32,
+        /// The word that it names.
+        word: u32,
+        /// The writer that it names.
+        writer: u32,
+    },
+    /// Nothing, although something was written.
+    #[error("write {expected} of writer {writer} is lost: the word is empty")]
+    Empty {
+        /// Who wrote.
+        writer: u32,
+        /// The write that must be there, at least.
+        expected: u32,
+    },
+    /// An older write than what must be there.
+    #[error("writer {writer} went back: its write {found} is there, where {expected} was done already")]
+    Old {
+        /// Who wrote.
+        writer: u32,
+        /// The write that is there.
+        found: u32,
+        /// The write that must be there, at least.
+        expected: u32,
+    },
+    /// A write that was not done (yet).
+    #[error("write {found} of writer {writer} has not been done")]
+    Future {
+        /// Who wrote.
+        writer: u32,
+        /// The write that is there.
+        found: u32,
+    },
+    /// A forked child's word that did not stay what it was.
+    #[error("a forked child had {before:#018x} there a moment ago")]
+    Changed {
+        /// What the child saw first.
+        before: u64,
+    },
+    /// A value that is not the replay's.
+    #[error("a plain replay leaves {expected:#018x} there")]
+    NotReplay {
+        /// What must be there.
+        expected: u64,
+    },
+}
+
+/// The highest sequence that one reader has seen of each writer on each page.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    layout: Layout,
+    /// First page of those it knows about.
+    first: u32,
+    highest: Box<[u32]>,
+}
+
+impl Seen {
+    /// Nothing seen yet, of `pages` pages from `first` on.
+    pub fn new(layout: Layout, first: u32, pages: u32) -> Seen {
+        let entries = pages as usize * layout.writers as usize;
+        Seen { layout, first, highest: vec![0; entries].into() }
+    }
+
+    /// Judges what a word holds, and remembers it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    #[inline]
+    pub fn check(&mut self, page: u32, word: u32, value: u64) -> Result<(), Violation> {
+        let Some(writer) = self.layout.writer_of(word) else { return nothing(page, word, value) };
+        let at = (page - self.first) as usize * self.layout.writers as usize + writer as usize;
+        let expected = self.layout.expected(word, self.highest[at]);
+        let found = sequence(self.layout, page, word, value)?;
+        if found < expected {
+            return Err(too_old(page, word, value, writer, found, expected));
+        }
+        self.highest[at] = self.highest[at].max(found);
+        Ok(())
+    }
+}
+
+/// Judges what a word holds whose writer made exactly `writes` writes to the page.
+///
+/// # Errors
+/// What is wrong with it.
+#[inline]
+pub fn check_exact(layout: Layout, page: u32, word: u32, value: u64, writes: u32) -> Result<(), Violation> {
+    let Some(writer) = layout.writer_of(word) else { return nothing(page, word, value) };
+    let expected = layout.expected(word, writes);
+    let found = sequence(layout, page, word, value)?;
+    match found.cmp(&expected) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => Err(too_old(page, word, value, writer, found, expected)),
+        std::cmp::Ordering::Greater => {
+            Err(Violation { page, word, value, wrong: Wrong::Future { writer, found } })
+        }
+    }
+}
+
+/// A word that nobody writes must be empty.
+fn nothing(page: u32, word: u32, value: u64) -> Result<(), Violation> {
+    match value {
+        0 => Ok(()),
+        _ => sequence(Layout::new(1), page, word, value).map(|_| ()),
+    }
+}
+
+/// The sequence that a word says, 0 if it is empty, once place, writer and order are right.
+#[inline]
+fn sequence(layout: Layout, page: u32, word: u32, value: u64) -> Result<u32, Violation> {
+    if value == 0 {
+        return Ok(0);
+    }
+    let wrong = |wrong| Violation { page, word, value, wrong };
+    let stamp = Stamp::decode(value).ok_or(wrong(Wrong::Garbage))?;
+    let here = stamp.page == page && stamp.word == word && layout.writer_of(word) == Some(stamp.writer);
+    if !here || stamp.sequence == 0 || layout.word(stamp.writer, stamp.sequence) != word {
+        return Err(wrong(Wrong::Elsewhere { page: stamp.page, word: stamp.word, writer: stamp.writer }));
+    }
+    Ok(stamp.sequence)
+}
+
+#[cold]
+fn too_old(page: u32, word: u32, value: u64, writer: u32, found: u32, expected: u32) -> Violation {
+    let wrong = match found {
+        0 => Wrong::Empty { writer, expected },
+        _ => Wrong::Old { writer, found, expected },
+    };
+    Violation { page, word, value, wrong }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_stamp_reads_back_and_every_flipped_place_is_noticed(
+            page in 0u32..MAX_PAGES, word in 0u32..512, writer in 0u32..31, sequence in 1u32..=MAX_SEQUENCE
+        ) {
+            let stamp = Stamp { page, word, writer, sequence };
+            prop_assert_eq!(Stamp::decode(stamp.encode()), Some(stamp));
+            prop_assert_ne!(stamp.encode(), 0);
+            for bit in 0..SEQUENCE_SHIFT {
+                prop_assert_eq!(Stamp::decode(stamp.encode() ^ 1 << bit), None);
+            }
+        }
+
+        /// The rule that one number tells every word, against writing them all down.
+        #[test]
+        fn one_number_tells_what_each_word_says(writers in 1u32..=31, writes in 0u32..2000) {
+            let layout = Layout::new(writers);
+            for writer in [0, writers - 1] {
+                let mut words = [0u32; WORDS];
+                for sequence in 1..=writes {
+                    let word = layout.word(writer, sequence);
+                    prop_assert_eq!(layout.writer_of(word), Some(writer));
+                    words[word as usize] = sequence;
+                }
+                for word in (0..WORDS as u32).filter(|&word| layout.writer_of(word) == Some(writer)) {
+                    prop_assert_eq!(layout.expected(word, writes), words[word as usize], "word {}", word);
+                }
+            }
+        }
+
+        /// A reader that looks at words in any order, while the writer goes on, never complains; and
+        /// complains about each word that a skipped copy takes back to an earlier moment, once it has
+        /// seen a later one.
+        #[test]
+        fn a_reader_accepts_every_order_and_refuses_every_lost_write(
+            writers in 1u32..8, writes in 200u32..900, looks in prop::collection::vec((0u32..512, 0u32..30), 1..60),
+        ) {
+            let layout = Layout::new(writers);
+            let value = |word: u32, writes: u32| match layout.expected(word, writes) {
+                0 => 0,
+                sequence => Stamp { page: 7, word, writer: word % writers, sequence }.encode(),
+            };
+            let mut seen = Seen::new(layout, 0, 8);
+            let mut now = writes;
+            for (word, progress) in looks {
+                if layout.writer_of(word).is_some() {
+                    seen.check(7, word, value(word, now)).unwrap();
+                    check_exact(layout, 7, word, value(word, now), now).unwrap();
+                }
+                now += progress;
+            }
+            // It has seen the newest write of writer 0.
+            let newest = layout.word(0, now);
+            seen.check(7, newest, value(newest, now)).unwrap();
+            for word in (0..512).filter(|&word| layout.writer_of(word) == Some(0)) {
+                let lost = layout.expected(word, writes / 2) != layout.expected(word, now);
+                prop_assert_eq!(seen.clone().check(7, word, value(word, writes / 2)).is_err(), lost);
+            }
+        }
+    }
+
+    #[test]
+    fn each_kind_of_wrong_content_is_named() {
+        let layout = Layout::new(2);
+        let stamp = |page, sequence| {
+            let word = layout.word(1, sequence);
+            (word, Stamp { page, word, writer: 1, sequence }.encode())
+        };
+        let (word, fifth) = stamp(3, 5);
+        let wrong = |value, writes| check_exact(layout, 3, word, value, writes).unwrap_err().wrong;
+        assert_eq!(wrong(0, 5), Wrong::Empty { writer: 1, expected: 5 });
+        assert_eq!(wrong(fifth ^ 1, 5), Wrong::Garbage);
+        assert_eq!(wrong(stamp(4, 5).1, 5), Wrong::Elsewhere { page: 4, word, writer: 1 });
+        assert_eq!(wrong(fifth, 5 + 256), Wrong::Old { writer: 1, found: 5, expected: 261 });
+        assert_eq!(wrong(fifth, 4), Wrong::Future { writer: 1, found: 5 });
+    }
+}

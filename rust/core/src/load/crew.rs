@@ -1,0 +1,197 @@
+//! Threads that start together, stop together, and cannot hang their caller.
+//!
+//! The threads own what they work on and give it back: a thread that never ends (a lost wake-up, a
+//! lock that a stopped thread still holds) is left behind and reported, not waited for.
+
+use super::fault::Finding;
+use super::host::thread_cpu_time;
+use crate::sync::{AtomicU32, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long threads may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the caller looks whether a thread has failed.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Start and stop of a round.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    arrived: AtomicU32,
+    go: AtomicU32,
+    stop: AtomicU32,
+}
+
+impl Signal {
+    /// Time to end?
+    #[inline]
+    pub fn stopped(&self) -> bool {
+        // Relaxed: advice; what threads hand over goes through their end.
+        self.stop.load(Ordering::Relaxed) != 0
+    }
+
+    /// Ends the round.
+    pub fn stop(&self) {
+        // Relaxed: as above.
+        self.stop.store(1, Ordering::Relaxed);
+    }
+
+    fn wait_for_start(&self) {
+        // Relaxed, twice: the spawn has handed over everything that the thread needs.
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+        while self.go.load(Ordering::Relaxed) == 0 && !self.stopped() {
+            thread::yield_now();
+        }
+    }
+}
+
+/// A thread's work, under the name that reports use for it.
+pub(super) struct Job<T> {
+    pub name: String,
+    pub work: Box<dyn FnOnce(&Signal) -> Result<T, Finding> + Send>,
+}
+
+/// What a thread gives back.
+#[derive(Debug)]
+pub(super) struct Done<T> {
+    pub value: T,
+    pub cpu: Duration,
+}
+
+type Handle<T> = JoinHandle<Result<Done<T>, Finding>>;
+
+/// Runs the jobs, each on a thread of its own, for `time`, and returns how long it was.
+///
+/// # Errors
+/// What the first thread found that failed; or those that did not end.
+pub(super) fn run<T: Send + 'static>(
+    jobs: Vec<Job<T>>,
+    time: Duration,
+) -> Result<(Duration, Vec<Done<T>>), Finding> {
+    let signal = Arc::new(Signal::default());
+    let crew = jobs.len() as u32;
+    let mut handles: Vec<(String, Handle<T>)> = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let name = job.name.clone();
+        let spawned = {
+            let signal = Arc::clone(&signal);
+            thread::Builder::new().name(format!("mmcore {name}")).spawn(move || perform(job, &signal))
+        };
+        match spawned {
+            Ok(handle) => handles.push((name, handle)),
+            Err(error) => {
+                signal.stop();
+                return Err(Finding::Stopped { thread: name, message: format!("no thread: {error}") });
+            }
+        }
+    }
+    // Relaxed: counting arrivals.
+    while signal.arrived.load(Ordering::Relaxed) < crew {
+        thread::yield_now();
+    }
+    let start = Instant::now();
+    signal.go.store(1, Ordering::Relaxed);
+    wait(&signal, start, time);
+    signal.stop();
+    let wall = start.elapsed();
+    collect(handles).map(|done| (wall, done))
+}
+
+/// One thread's life.
+fn perform<T>(job: Job<T>, signal: &Signal) -> Result<Done<T>, Finding> {
+    signal.wait_for_start();
+    let start = thread_cpu_time();
+    // The work's own state is lost with a panic, and the machine is not used for another round.
+    let result = catch_unwind(AssertUnwindSafe(|| (job.work)(signal)));
+    let cpu = thread_cpu_time() - start;
+    let result = result.unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
+            .unwrap_or_else(|| "no message".into());
+        Err(Finding::Stopped { thread: job.name, message })
+    });
+    if result.is_err() {
+        signal.stop();
+    }
+    result.map(|value| Done { value, cpu })
+}
+
+/// Waits for the end of the round: time, or a thread that failed.
+fn wait(signal: &Signal, start: Instant, time: Duration) {
+    while !signal.stopped() {
+        match time.checked_sub(start.elapsed()) {
+            Some(left) if !left.is_zero() => thread::sleep(left.min(LOOK)),
+            _ => return,
+        }
+    }
+}
+
+fn collect<T>(handles: Vec<(String, Handle<T>)>) -> Result<Vec<Done<T>>, Finding> {
+    let deadline = Instant::now() + PATIENCE;
+    while handles.iter().any(|(_, handle)| !handle.is_finished()) && Instant::now() < deadline {
+        thread::sleep(Duration::from_micros(100));
+    }
+    let mut done = Vec::with_capacity(handles.len());
+    let mut failed = None;
+    let mut stuck = Vec::new();
+    for (name, handle) in handles {
+        if !handle.is_finished() {
+            stuck.push(name);
+            continue;
+        }
+        match handle.join() {
+            Ok(Ok(value)) => done.push(value),
+            // What made the others fail or wait is most likely the first thing that was found; any will do.
+            Ok(Err(finding)) => failed = failed.or(Some(finding)),
+            Err(_) => stuck.push(name),
+        }
+    }
+    match (failed, stuck.is_empty()) {
+        (Some(finding), _) => Err(finding),
+        (None, false) => Err(Finding::Stuck(stuck.join(", "), PATIENCE.as_secs())),
+        (None, true) => Ok(done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job<T>(work: impl FnOnce(&Signal) -> Result<T, Finding> + Send + 'static) -> Job<T> {
+        Job { name: "worker 3".into(), work: Box::new(work) }
+    }
+
+    #[test]
+    fn threads_run_for_the_time_asked_and_give_back_in_order() {
+        let jobs = (0..3).map(|n| {
+            job(move |signal: &Signal| {
+                while !signal.stopped() {
+                    thread::sleep(Duration::from_micros(50));
+                }
+                Ok(n)
+            })
+        });
+        let (wall, done) = run(jobs.collect(), Duration::from_millis(40)).unwrap();
+        assert!(wall >= Duration::from_millis(40) && wall < Duration::from_millis(400), "{wall:?}");
+        assert_eq!(done.iter().map(|done| done.value).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_panic_ends_the_round_at_once_and_is_reported() {
+        let waits = job(|signal: &Signal| {
+            while !signal.stopped() {
+                thread::yield_now();
+            }
+            Ok(())
+        });
+        let panics = job(|_: &Signal| -> Result<(), Finding> { panic!("rule {}", 7) });
+        let start = Instant::now();
+        let finding = run(vec![waits, panics], Duration::from_secs(60)).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(20));
+        assert_eq!(finding.to_string(), "worker 3 stopped: rule 7");
+    }
+}

@@ -1,0 +1,68 @@
+//! What one migrator measures about its calls.
+
+use super::planted;
+use hdrhistogram::Histogram;
+use std::time::{Duration, Instant};
+
+/// What one call did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Pages that arrived.
+    pub migrated: u64,
+    /// Pages that were tried and stayed.
+    pub failed: u64,
+    /// Attempts that ended with "try again".
+    pub retries: u64,
+}
+
+/// Measures calls.
+#[derive(Clone, Debug)]
+pub(super) struct Gauge {
+    /// Nanoseconds a page.
+    pub latency: Histogram<u64>,
+    /// Sum over the calls.
+    pub total: Tally,
+    /// Number of calls that had pages to move.
+    pub calls: u64,
+    /// Time inside of them.
+    pub busy: Duration,
+    /// Planted: each call takes this share longer.
+    slowdown: f64,
+}
+
+/// Longest latency told apart: a minute a page.
+const LONGEST_NS: u64 = 60_000_000_000;
+
+impl Gauge {
+    /// Nothing measured.
+    pub fn new(slowdown: f64) -> Gauge {
+        let latency = Histogram::new_with_bounds(1, LONGEST_NS, 2).expect("these bounds make sense");
+        Gauge { latency, total: Tally::default(), calls: 0, busy: Duration::ZERO, slowdown }
+    }
+
+    /// Runs one call and measures it.
+    #[inline]
+    pub fn measure(&mut self, call: impl FnOnce() -> Tally) -> Tally {
+        let start = Instant::now();
+        let tally = call();
+        if self.slowdown > 0.0 {
+            planted::spin_for(start, self.slowdown);
+        }
+        let took = start.elapsed();
+        let pages = tally.migrated + tally.failed;
+        if pages > 0 {
+            self.calls += 1;
+            self.busy += took;
+            self.latency.saturating_record_n(took.as_nanos() as u64 / pages, pages);
+            self.total.migrated += tally.migrated;
+            self.total.failed += tally.failed;
+            self.total.retries += tally.retries;
+        }
+        tally
+    }
+
+    /// Hands out what was measured and begins anew.
+    pub fn take(&mut self) -> Gauge {
+        std::mem::replace(self, Gauge::new(self.slowdown))
+    }
+}

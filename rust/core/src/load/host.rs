@@ -1,0 +1,94 @@
+//! What the host gives a measurement: the CPU time of a thread, and a bare `memcpy` of cold pages to
+//! compare migrations with.
+
+use crate::error::Result;
+use crate::memory::{Memory, WORDS};
+use crate::page::{PAGE_SIZE, Pfn};
+use crate::rng::Rng;
+use std::time::Duration;
+
+/// CPU time that the calling thread has used. Unlike the clock on the wall it does not run while
+/// somebody else has the processor.
+pub(super) fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live `timespec` of this frame; the call writes nothing else.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(failed, 0, "every Linux has a clock for each thread");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Copies pages with nothing but libc's `memcpy`: from random places to random places of as much
+/// memory as a load works on, so that they are as cold as the pages of a migration.
+#[derive(Debug)]
+pub(super) struct ColdCopies {
+    /// Sources are the even frames, destinations the odd ones.
+    memory: Memory,
+    order: Vec<u32>,
+    /// Where the next run goes on.
+    next: usize,
+}
+
+impl ColdCopies {
+    /// `pages` sources and as many destinations, all touched.
+    pub fn new(pages: u32, seed: u64) -> Result<ColdCopies> {
+        let memory = Memory::backed(2 * pages)?;
+        for frame in 0..2 * pages {
+            for word in 0..WORDS {
+                memory.store(Pfn(frame), word, u64::from(frame));
+            }
+        }
+        let mut order: Vec<u32> = (0..pages).collect();
+        let mut rng = Rng::new(seed, u64::MAX);
+        for at in (1..order.len()).rev() {
+            order.swap(at, rng.below(at as u32 + 1) as usize);
+        }
+        Ok(ColdCopies { memory, order, next: 0 })
+    }
+
+    /// Copies `pages` pages on the calling thread and returns its CPU time.
+    pub fn run(&mut self, pages: usize) -> Duration {
+        let start = thread_cpu_time();
+        for _ in 0..pages {
+            let from = self.order[self.next];
+            // Another permutation of the same: each destination is hit once a round, far from the last.
+            let to = self.order[self.order.len() - 1 - self.next];
+            self.next = (self.next + 1) % self.order.len();
+            self.copy(Pfn(2 * from), Pfn(2 * to + 1));
+        }
+        thread_cpu_time() - start
+    }
+
+    fn copy(&mut self, from: Pfn, to: Pfn) {
+        let frame = |pfn| self.memory.frame(pfn).expect("backed").as_ptr();
+        let (from, to) = (frame(from), frame(to).cast_mut());
+        // SAFETY: both are frames of PAGE_SIZE bytes of live memory, distinct because one is even and
+        // one odd; the exclusive borrow of `self` keeps everybody else away. The words are atomics, which
+        // allow writes through shared references.
+        unsafe {
+            libc::memcpy(to.cast(), from.cast(), PAGE_SIZE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_destination_gets_its_source_in_one_round() {
+        let mut copies = ColdCopies::new(64, 3).unwrap();
+        assert!(copies.run(64) > Duration::ZERO);
+        let order = copies.order.clone();
+        for at in 0..64 {
+            let (from, to) = (2 * order[at], 2 * order[63 - at] + 1);
+            assert_eq!(copies.memory.load(Pfn(to), 511), u64::from(from));
+        }
+    }
+
+    #[test]
+    fn a_sleeping_thread_uses_no_cpu_time() {
+        let start = thread_cpu_time();
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(thread_cpu_time() - start < Duration::from_millis(20));
+    }
+}

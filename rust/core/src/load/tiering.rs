@@ -1,0 +1,217 @@
+//! Tiering: the accesses of a real program over a fast and a slow node.
+//!
+//! # Who does what
+//!
+//! ```text
+//!   user thread: replays its part of the trace ----- "this slow page is hot" ---> mailbox
+//!                                                                                    |
+//!   migrator thread: fast node short of free frames? demote the tail of its <--------+
+//!                    inactive list; then promote the pages of the mailbox
+//! ```
+//!
+//! Pages are dealt out to the user threads by a hash of their number, so that every page sees its
+//! accesses in the order of the trace, whatever the threads do. When its part ends, a thread begins
+//! anew.
+//!
+//! Migrations run on threads of their own, not inline in the access that finds a slow page: what
+//! they cost is then a thread's CPU time, and pages move while their users use them, which is what the
+//! designs are compared under. The kernel does both: its reclaim thread demotes, its NUMA faults promote
+//! inline.
+//!
+//! # What is checked
+//!
+//! A store writes a function of its position in the trace and its place in memory; a load accepts
+//! nothing else. In the end every byte must be what a plain array holds after the same stores.
+//!
+//! Both nodes are this host's DRAM: the time of the accesses is modelled, accesses × latency.
+
+mod aging;
+mod migrator;
+mod replay;
+mod user;
+
+use super::config::LoadConfig;
+use super::fault::{Finding, LoadError};
+use super::gauge::Gauge;
+use super::rig::{Mounted, Workload};
+use crate::machine::{Config, Machine};
+use crate::map::{AddressSpace, Area};
+use crate::release::Release;
+use crate::sync::{Lock, LockClass};
+use migrator::Migrator;
+use replay::Part;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use user::User;
+
+/// Fewest migrations that say something about designs.
+const NEEDED: u64 = 1000;
+/// How long a trace has, and at least one pass over it, to cause them.
+const PROBE: Duration = Duration::from_secs(1);
+/// One slice of the probe.
+const SLICE: Duration = Duration::from_millis(50);
+/// Fewest frames of a fast node: less disappears in the per-CPU arrays and batches.
+const SMALLEST_FAST: u32 = 64;
+
+/// A trace: access `i` touches page `ids[i]`, numbered densely, and writes if `writes[i]` is not 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The page of each access.
+    pub ids: Vec<u32>,
+    /// What each access does.
+    pub writes: Vec<u8>,
+}
+
+impl Trace {
+    /// Distinct pages.
+    fn footprint(&self) -> u32 {
+        self.ids.iter().max().map_or(0, |&last| last + 1)
+    }
+
+    fn check(&self) -> Result<(), LoadError> {
+        let wrong = |why: String| Err(LoadError::Config(why));
+        if self.ids.len() != self.writes.len() {
+            return wrong(format!("a trace of {} pages but {} writes", self.ids.len(), self.writes.len()));
+        }
+        if self.ids.is_empty() {
+            return wrong("the trace is empty".into());
+        }
+        if self.ids.len() > replay::MAX_ACCESSES {
+            return wrong(format!("the trace has more than {} accesses", replay::MAX_ACCESSES));
+        }
+        match self.ids.iter().max() {
+            Some(&last) if last >= replay::MAX_PAGES => {
+                wrong(format!("the trace has more than {} pages", replay::MAX_PAGES))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What all members know.
+#[derive(Debug)]
+struct Place {
+    area: Arc<Area>,
+    /// Hot pages of slow nodes, one box for each migrator.
+    mailboxes: Vec<Lock<Vec<u32>>>,
+}
+
+/// The load.
+#[derive(Debug)]
+pub(super) struct Tiering {
+    space: Arc<AddressSpace>,
+    place: Arc<Place>,
+    migrators: Vec<Migrator>,
+    users: Vec<User>,
+    accesses: usize,
+}
+
+impl Tiering {
+    /// A machine with nothing mapped in yet, and the trace dealt out.
+    pub fn set_up<R: Release>(config: &LoadConfig, trace: Trace) -> Result<(Machine<R>, Tiering), LoadError> {
+        trace.check()?;
+        let footprint = trace.footprint();
+        let fast = (f64::from(footprint) * config.fast_share).ceil() as u32;
+        let shape = config.machine([fast, footprint + footprint / 8 + 1024])?;
+        fits(&shape, footprint)?;
+        let machine = Machine::new(&shape)?;
+        let space = machine.address_space()?;
+        let area = machine.mmap(&space, footprint)?;
+        machine.prefer(&area, 0)?;
+        let mailbox = || Lock::new(LockClass::Leaf, Vec::new());
+        let place = Arc::new(Place { area, mailboxes: (0..config.migrators).map(|_| mailbox()).collect() });
+        let gauge = Gauge::new(config.planted.slowdown);
+        let migrators = (0..config.migrators)
+            .map(|me| Migrator::new(&place, me, gauge.clone(), config.batch, config.planted.lost_copy))
+            .collect();
+        let users = Part::deal(&trace, config.mutator_count())
+            .into_iter()
+            .enumerate()
+            .map(|(me, part)| User::new(&place, me, part, config.copy))
+            .collect();
+        Ok((machine, Tiering { space, place, migrators, users, accesses: trace.ids.len() }))
+    }
+
+    /// Passes over its part that the slowest user has behind it.
+    fn passes(&self) -> u64 {
+        self.users.iter().map(User::passes).min().unwrap_or(0)
+    }
+}
+
+/// Refuses nodes that cannot hold the trace's pages, or that never need to move them.
+fn fits(shape: &Config, footprint: u32) -> Result<(), LoadError> {
+    let fast = shape.nodes[0].frames;
+    if fast < SMALLEST_FAST {
+        return Err(LoadError::Config(format!(
+            "the fast node would have {fast} pages, it needs {SMALLEST_FAST}: trace a program that uses more than \
+             {footprint} pages, or give the fast node more"
+        )));
+    }
+    let total: u64 = shape.nodes.iter().map(|node| u64::from(node.frames)).sum();
+    let needed = u64::from(footprint) + u64::from(footprint / 16) + 512;
+    if total < needed {
+        return Err(LoadError::Config(format!(
+            "the nodes have {total} pages together, the trace's {footprint} need {needed}: larger nodes"
+        )));
+    }
+    Ok(())
+}
+
+impl Workload for Tiering {
+    type Migrator = Migrator;
+    type User = User;
+
+    /// Runs until the trace has shown that it makes pages move.
+    fn warm_up<R: Release>(rig: &mut Mounted<R, Tiering>) -> Result<(), LoadError> {
+        let start = Instant::now();
+        let mut migrated = 0;
+        while migrated < NEEDED {
+            if rig.load.passes() > 0 && start.elapsed() >= PROBE {
+                let node = rig.machine.nodes()[0].frames;
+                let footprint = rig.load.place.area.pages();
+                let advice = match footprint <= node {
+                    true => format!("the fast node holds {node} pages and so all of it: make it smaller"),
+                    false => format!(
+                        "a fast node of {node} pages is enough for what is used often: make it smaller, or \
+                         trace a program that uses more memory"
+                    ),
+                };
+                let accesses = rig.load.accesses;
+                return Err(LoadError::TooFewMigrations {
+                    migrated,
+                    needed: NEEDED,
+                    accesses,
+                    footprint,
+                    advice,
+                });
+            }
+            migrated += rig.round_without_copies(rig.config.seed, SLICE)?.migrated;
+        }
+        Ok(())
+    }
+
+    fn members(&mut self) -> (&mut Vec<Migrator>, &mut Vec<User>) {
+        (&mut self.migrators, &mut self.users)
+    }
+
+    fn gauge(migrator: &mut Migrator) -> &mut Gauge {
+        &mut migrator.gauge
+    }
+
+    fn migrate<R: Release>(machine: &Machine<R>, migrator: &mut Migrator) -> bool {
+        migrator.step(machine)
+    }
+
+    fn use_memory<R: Release>(machine: &Machine<R>, user: &mut User) -> Result<(), Finding> {
+        user.step(machine)
+    }
+
+    fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding> {
+        replay::verify(machine, &self.place.area, self.users.iter().map(User::part))
+    }
+
+    fn tear_down<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
+        machine.exit(&self.space);
+        Ok(())
+    }
+}

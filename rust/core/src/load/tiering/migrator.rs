@@ -1,0 +1,131 @@
+//! A migrator: keeps frames of the fast node free by demotion, and promotes what users ask for.
+
+use super::{Place, aging};
+use crate::load::gauge::{Gauge, Tally};
+use crate::load::planted::LostCopies;
+use crate::load::rig::Member;
+use crate::machine::Machine;
+use crate::migrate::{Mode, Reason};
+use crate::page::Pfn;
+use crate::release::Release;
+use crate::rng::Rng;
+use std::sync::Arc;
+
+/// The fast node and the first that pages are demoted to.
+const FAST: usize = 0;
+const SLOW: usize = 1;
+
+/// One migrator.
+#[derive(Debug)]
+pub(in crate::load) struct Migrator {
+    pub gauge: Gauge,
+    place: Arc<Place>,
+    mailbox: usize,
+    batch: usize,
+    planted: LostCopies,
+}
+
+impl Member for Migrator {
+    /// The users decide everything.
+    fn reseed(&mut self, _rng: Rng) {}
+}
+
+impl Migrator {
+    pub(super) fn new(
+        place: &Arc<Place>,
+        me: usize,
+        gauge: Gauge,
+        batch: usize,
+        lose_copies: bool,
+    ) -> Migrator {
+        let planted = LostCopies::new(lose_copies);
+        Migrator { gauge, place: Arc::clone(place), mailbox: me, batch, planted }
+    }
+
+    /// Demotes if the fast node is short of free frames, then promotes. False if there was nothing to do.
+    pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> bool {
+        let wanted = self.wanted();
+        let (buddy, arrays) = machine.free_frames(FAST);
+        let short = (buddy + arrays) < self.reserve(machine);
+        if short {
+            self.demote(machine);
+        }
+        if !wanted.is_empty() {
+            self.promote(machine, &wanted);
+        }
+        short || !wanted.is_empty()
+    }
+
+    /// Free frames that the fast node should have: two batches, or an eighth of a small node.
+    fn reserve<R: Release>(&self, machine: &Machine<R>) -> u32 {
+        (2 * self.batch as u32).min(machine.nodes()[FAST].frames / 8)
+    }
+
+    /// The letters of the mailbox, a batch at most; the newest first, and each page once.
+    fn wanted(&self) -> Vec<u32> {
+        let mut mailbox = self.place.mailboxes[self.mailbox].lock();
+        let rest = mailbox.len().saturating_sub(self.batch);
+        let mut wanted = mailbox.split_off(rest);
+        drop(mailbox);
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    fn demote<R: Release>(&mut self, machine: &Machine<R>) {
+        let planted = &mut self.planted;
+        self.gauge.measure(|| {
+            machine.lru_drain_local();
+            aging::balance(machine, FAST);
+            let reclaim = aging::isolate_tail(machine, FAST, aging::BATCH);
+            let mut list = aging::decide(machine, &reclaim);
+            let candidates = list.len() as u64;
+            let tally = migrate(machine, &mut list, SLOW, Reason::Demotion, planted);
+            for pfn in list.drain(..) {
+                machine.putback_lru_page(pfn);
+            }
+            aging::done(machine, FAST, &reclaim);
+            debug_assert!(tally.migrated + tally.failed <= candidates);
+            tally
+        });
+    }
+
+    fn promote<R: Release>(&mut self, machine: &Machine<R>, wanted: &[u32]) {
+        let area = &self.place.area;
+        let planted = &mut self.planted;
+        self.gauge.measure(|| {
+            let mut list = Vec::with_capacity(wanted.len());
+            for &page in wanted {
+                let Some(pfn) = machine.get_page_at(area, page) else { continue };
+                if machine.node_of(pfn) != FAST && machine.isolate(pfn).is_ok() {
+                    list.push(pfn);
+                }
+                machine.put(pfn);
+            }
+            let tally = migrate(machine, &mut list, FAST, Reason::NumaMisplaced, planted);
+            machine.putback_movable_pages(&mut list);
+            tally
+        });
+    }
+}
+
+fn migrate<R: Release>(
+    machine: &Machine<R>,
+    list: &mut Vec<Pfn>,
+    node: usize,
+    reason: Reason,
+    planted: &mut LostCopies,
+) -> Tally {
+    let mut target = |src: Pfn| {
+        let dst = machine.alloc_pages(node, 0).ok()?;
+        planted.chosen(machine, src, dst);
+        Some(dst)
+    };
+    let result = machine.migrate_pages(list, &mut target, Mode::Async, reason);
+    planted.lose(machine, list);
+    Tally {
+        migrated: u64::from(result.succeeded),
+        failed: list.len() as u64,
+        retries: u64::from(result.retries),
+    }
+}

@@ -1,0 +1,221 @@
+//! The trace dealt out to threads, what its stores write, and the plain array that knows the end.
+
+use super::Trace;
+use crate::load::content::{Violation, Wrong};
+use crate::load::fault::Finding;
+use crate::machine::Machine;
+use crate::map::Area;
+use crate::memory::WORDS;
+use crate::page::PAGE_SIZE;
+use crate::release::Release;
+use std::sync::Arc;
+
+/// Pages that an access can name.
+pub(super) const MAX_PAGES: u32 = 1 << 31;
+/// Accesses that a trace can have.
+pub(super) const MAX_ACCESSES: usize = u32::MAX as usize;
+
+/// One access of the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    /// Page, and the store bit on top.
+    what: u32,
+    /// Position in the trace.
+    position: u32,
+}
+
+impl Access {
+    const STORE: u32 = 1 << 31;
+
+    fn new(page: u32, store: bool, position: u32) -> Access {
+        Access { what: page | if store { Self::STORE } else { 0 }, position }
+    }
+
+    #[inline]
+    pub fn page(self) -> u32 {
+        self.what & !Self::STORE
+    }
+
+    #[inline]
+    pub fn is_store(self) -> bool {
+        self.what & Self::STORE != 0
+    }
+
+    /// The word of the page: a trace does not say, so its position decides. The same in every pass.
+    #[inline]
+    pub fn word(self) -> u32 {
+        (mix(u64::from(self.position)) >> 32) as u32 % WORDS as u32
+    }
+}
+
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (value ^ value >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+}
+
+/// Bits of a stored word that check the others and the place.
+const CHECK: u64 = (1 << 24) - 1;
+
+/// What a store writes: its running number in 40 bits (from 1, so never zero), and a check of number and
+/// place.
+#[inline]
+pub(super) fn value(number: u64, page: u32, word: u32) -> u64 {
+    let number = number + 1;
+    let place = u64::from(page) * WORDS as u64 + u64::from(word);
+    number << 24 | mix(number ^ place.rotate_left(40)) >> 40
+}
+
+/// Judges what a load finds: nothing, or what some store writes there.
+#[inline]
+pub(super) fn check(page: u32, word: u32, found: u64) -> Result<(), Violation> {
+    if found == 0 || value((found >> 24).wrapping_sub(1), page, word) == found {
+        return Ok(());
+    }
+    Err(Violation { page, word, value: found, wrong: Wrong::Garbage })
+}
+
+const _: () = assert!(CHECK.count_ones() == 24);
+
+/// A thread's part of the trace and how far it is.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    accesses: Arc<[Access]>,
+    next: usize,
+    /// Times that the part was done.
+    passes: u64,
+    /// Accesses of the whole trace: running numbers go on from pass to pass.
+    total: u64,
+}
+
+impl Part {
+    /// Deals a trace out by a hash of the page.
+    pub fn deal(trace: &Trace, threads: usize) -> Vec<Part> {
+        let mut parts = vec![Vec::new(); threads];
+        for (position, (&page, &write)) in trace.ids.iter().zip(&trace.writes).enumerate() {
+            let thread = (mix(u64::from(page)) >> 32) as usize % threads;
+            parts[thread].push(Access::new(page, write != 0, position as u32));
+        }
+        let total = trace.ids.len() as u64;
+        parts
+            .into_iter()
+            .map(|accesses| Part { accesses: accesses.into(), next: 0, passes: 0, total })
+            .collect()
+    }
+
+    /// Times that the part was done. A part without accesses is always done.
+    pub fn passes(&self) -> u64 {
+        if self.accesses.is_empty() { u64::MAX } else { self.passes }
+    }
+
+    /// The next access with its running number. `None` if the part is empty.
+    #[inline]
+    pub fn next(&mut self) -> Option<(Access, u64)> {
+        let access = *self.accesses.get(self.next)?;
+        let number = self.number(access, self.passes);
+        self.next += 1;
+        if self.next == self.accesses.len() {
+            self.next = 0;
+            self.passes += 1;
+        }
+        Some((access, number))
+    }
+
+    #[inline]
+    fn number(&self, access: Access, pass: u64) -> u64 {
+        pass * self.total + u64::from(access.position)
+    }
+
+    /// Does to an array what the part did to memory. Every access comes again in each pass, at the same
+    /// word: the last pass that was finished and the one that was begun tell everything.
+    fn replay(&self, array: &mut [u64]) {
+        let begun = self.accesses[..self.next].iter().map(|&access| (access, self.passes));
+        let finished = match self.passes {
+            0 => &[][..],
+            _ => &self.accesses[self.next..],
+        };
+        let finished = finished.iter().map(|&access| (access, self.passes - 1));
+        for (access, pass) in finished.chain(begun).filter(|(access, _)| access.is_store()) {
+            let (page, word) = (access.page(), access.word());
+            array[page as usize * WORDS + word as usize] = value(self.number(access, pass), page, word);
+        }
+    }
+}
+
+/// Compares every byte of the area with a plain replay; returns the number of words.
+pub(super) fn verify<'a, R: Release>(
+    machine: &Machine<R>,
+    area: &Area,
+    parts: impl Iterator<Item = &'a Part>,
+) -> Result<u64, Finding> {
+    let mut array = vec![0; area.pages() as usize * WORDS];
+    parts.for_each(|part| part.replay(&mut array));
+    let mut bytes = [0; PAGE_SIZE];
+    for (page, expected) in (0..).zip(array.chunks_exact(WORDS)) {
+        let offset = u64::from(page) * PAGE_SIZE as u64;
+        machine.read_bytes(area, offset, &mut bytes).map_err(Finding::refused("a load"))?;
+        for (word, (&expected, found)) in (0..).zip(expected.iter().zip(bytes.chunks_exact(8))) {
+            let value = u64::from_le_bytes(found.try_into().expect("chunks of eight"));
+            if value != expected {
+                return Err(Violation { page, word, value, wrong: Wrong::NotReplay { expected } }.into());
+            }
+        }
+    }
+    Ok(array.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The shortcut over the last two passes, against doing every access.
+        #[test]
+        fn the_last_two_passes_tell_the_whole_replay(
+            accesses in prop::collection::vec((0u32..20, any::<bool>()), 1..100),
+            threads in 1usize..4, done in 0usize..500,
+        ) {
+            let trace = Trace {
+                ids: accesses.iter().map(|a| a.0).collect(),
+                writes: accesses.iter().map(|a| u8::from(a.1)).collect(),
+            };
+            let (mut plain, mut short) = (vec![0; 20 * WORDS], vec![0; 20 * WORDS]);
+            for mut part in Part::deal(&trace, threads) {
+                for _ in 0..done {
+                    let Some((access, number)) = part.next() else { break };
+                    let (page, word) = (access.page(), access.word());
+                    let slot = &mut plain[page as usize * WORDS + word as usize];
+                    check(page, word, *slot).unwrap();
+                    if access.is_store() {
+                        *slot = value(number, page, word);
+                    }
+                }
+                part.replay(&mut short);
+            }
+            prop_assert_eq!(plain, short);
+        }
+
+        #[test]
+        fn a_word_from_another_place_is_noticed(number in 0u64..1 << 39, page in 0u32..1 << 20, word in 0u32..512) {
+            let stored = value(number, page, word);
+            prop_assert!(check(page, word, stored).is_ok());
+            prop_assert!(check(page + 1, word, stored).is_err());
+            prop_assert!(check(page, word ^ 1, stored).is_err());
+            prop_assert!(check(page, word, stored ^ 1 << 30).is_err());
+        }
+    }
+
+    #[test]
+    fn every_page_belongs_to_one_thread_and_keeps_its_order() {
+        let trace = Trace { ids: (0..1000).map(|i| i * 7 % 50).collect(), writes: vec![1; 1000] };
+        let parts = Part::deal(&trace, 3);
+        assert_eq!(parts.iter().map(|part| part.accesses.len()).sum::<usize>(), 1000);
+        for page in 0..50 {
+            let with = parts.iter().filter(|part| part.accesses.iter().any(|a| a.page() == page));
+            assert_eq!(with.count(), 1);
+        }
+        for part in &parts {
+            assert!(part.accesses.is_sorted_by_key(|access| access.position));
+        }
+    }
+}

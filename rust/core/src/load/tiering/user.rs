@@ -1,0 +1,115 @@
+//! A user thread: replays its part of the trace, and tells the migrators which slow pages are hot.
+
+use super::Place;
+use super::replay::{self, Part};
+use crate::load::fault::Finding;
+use crate::load::rig::{Counts, Member, Uses};
+use crate::machine::Machine;
+use crate::release::Release;
+use crate::rng::Rng;
+use std::sync::Arc;
+
+/// Accesses of one step: a stop is noticed after so many.
+const ACCESSES: u32 = 256;
+/// A slow page is hot when it was touched so often since it was last asked for. A touch is a run of
+/// accesses: a loop over one page says no more than one access.
+const HOT: u8 = 2;
+/// Letters that a mailbox holds; what comes to a full one is lost, as the kernel limits the rate of its
+/// promotions.
+const MAILBOX: usize = 1024;
+
+/// One user thread.
+#[derive(Debug)]
+pub(in crate::load) struct User {
+    place: Arc<Place>,
+    part: Part,
+    backed: bool,
+    mailbox: usize,
+    counts: Counts,
+    /// Touches of slow pages since they were last asked for, by page.
+    touched: Vec<u8>,
+    last: u32,
+}
+
+impl Member for User {
+    /// The trace decides everything.
+    fn reseed(&mut self, _rng: Rng) {}
+}
+
+impl Uses for User {
+    fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+}
+
+impl User {
+    pub(super) fn new(place: &Arc<Place>, me: usize, part: Part, backed: bool) -> User {
+        User {
+            place: Arc::clone(place),
+            part,
+            backed,
+            mailbox: me % place.mailboxes.len(),
+            counts: Counts::default(),
+            touched: vec![0; place.area.pages() as usize],
+            last: u32::MAX,
+        }
+    }
+
+    /// Times that the part was done.
+    pub fn passes(&self) -> u64 {
+        self.part.passes()
+    }
+
+    /// What was done so far.
+    pub(super) fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// Some accesses.
+    pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
+        let mut hot = Vec::new();
+        for _ in 0..ACCESSES {
+            let Some((access, number)) = self.part.next() else {
+                // No page hashes to this thread.
+                std::thread::yield_now();
+                break;
+            };
+            let (page, word) = (access.page(), access.word());
+            let area = &self.place.area;
+            if access.is_store() {
+                let value = replay::value(number, page, word);
+                machine.write_word(area, page, word as usize, value).map_err(Finding::refused("a store"))?;
+            } else {
+                let found =
+                    machine.read_word(area, page, word as usize).map_err(Finding::refused("a load"))?;
+                if self.backed {
+                    replay::check(page, word, found)?;
+                }
+            }
+            // A page on the move is leaving or coming: the next touch tells. The zero page is nowhere.
+            let node = machine.page_at(area, page).map_or(0, |pfn| machine.node_of(pfn));
+            self.counts.accesses[node] += 1;
+            if page != self.last {
+                self.last = page;
+                if node > 0 {
+                    self.touch(page, &mut hot);
+                }
+            }
+        }
+        if !hot.is_empty() {
+            let mut mailbox = self.place.mailboxes[self.mailbox].lock();
+            let room = MAILBOX.saturating_sub(mailbox.len());
+            mailbox.extend(hot.into_iter().take(room));
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, page: u32, hot: &mut Vec<u32>) {
+        let touched = &mut self.touched[page as usize];
+        *touched += 1;
+        if *touched == HOT {
+            *touched = 0;
+            hot.push(page);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What a migrated page costs, step by step, derived by hand from lifecycle 6.7 and the protocol: the
+//! counting build must count exactly that.
+
+use mmcore_counted::audit::Ledger;
+use mmcore_counted::load::{Load, LoadConfig, PageOps, Trace, count_ops, count_puts};
+use mmcore_counted::machine::{Config, Machine};
+use mmcore_counted::migrate::{Mode, Reason};
+use mmcore_counted::page::Pfn;
+use mmcore_counted::release::{Putback, Release, Split};
+use mmcore_counted::rng::Rng;
+use mmcore_counted::sync::ops::{Ops, current};
+
+/// One line of a ledger: the step, and its read-modify-writes, fences, acquisitions of lruvec, batch and
+/// other locks, pagevec insertions, and list operations.
+type Line = (&'static str, [u64; 7]);
+
+/// Everything up to the point where the designs part: one written page, mapped once, on an LRU list.
+#[rustfmt::skip]
+const UP_TO_THE_END: &[Line] = &[
+    //                                                  rmw fence lruvec batch other pvec list
+    ("the caller's reference, before it isolates",      [1, 0, 0, 0, 0, 0, 0]),
+    ("isolate: clear LRU, take the isolation's ref",    [2, 0, 0, 0, 0, 0, 0]),
+    ("isolate: unlink under the lruvec lock",           [0, 0, 1, 0, 0, 0, 1]),
+    ("the caller's reference goes",                     [1, 0, 0, 0, 0, 0, 0]),
+    ("dst: out of the CPU's array of free frames",      [0, 0, 0, 0, 1, 0, 0]),
+    ("dst: its first reference",                        [1, 0, 0, 0, 0, 0, 0]),
+    ("lock src",                                        [1, 0, 0, 0, 0, 0, 0]),
+    ("lock dst",                                        [1, 0, 0, 0, 0, 0, 0]),
+    ("unmap: the reverse map's lock",                   [0, 0, 0, 0, 1, 0, 0]),
+    ("unmap: lock the entry",                           [1, 0, 0, 0, 0, 0, 0]),
+    ("unmap: no longer exclusive",                      [1, 0, 0, 0, 0, 0, 0]),
+    ("unmap: a migration entry, which unlocks it",      [1, 0, 0, 0, 0, 0, 0]),
+    ("unmap: the entry was dirty, so is the page",      [1, 0, 0, 0, 0, 0, 0]),
+    ("unmap: one mapping less",                         [1, 0, 0, 0, 0, 0, 0]),
+    ("unmap: the mapping's reference goes",             [1, 0, 0, 0, 0, 0, 0]),
+    ("flags move to dst",                               [1, 0, 0, 0, 0, 0, 0]),
+    ("dst into a batch: the batch's reference",         [1, 0, 0, 0, 0, 0, 0]),
+    ("dst into a batch",                                [0, 0, 0, 1, 0, 1, 0]),
+    ("remap: the reverse map's lock",                   [0, 0, 0, 0, 1, 0, 0]),
+    ("remap: lock the entry",                           [1, 0, 0, 0, 0, 0, 0]),
+    ("remap: exclusive again",                          [1, 0, 0, 0, 0, 0, 0]),
+    ("remap: the mapping's reference and count",        [2, 0, 0, 0, 0, 0, 0]),
+    ("remap: the entry leads to dst, which unlocks it", [1, 0, 0, 0, 0, 0, 0]),
+    ("unlock dst",                                      [1, 0, 0, 0, 0, 0, 0]),
+    ("dst: the allocation's reference goes",            [1, 0, 0, 0, 0, 0, 0]),
+    ("unlock src",                                      [1, 0, 0, 0, 0, 0, 0]),
+];
+
+/// `split` ends with a put.
+#[rustfmt::skip]
+const SPLIT: &[Line] = &[
+    ("src: the isolation's reference is the last",      [1, 1, 0, 0, 0, 0, 0]),
+    ("src: flags reset",                                [1, 0, 0, 0, 0, 0, 0]),
+    ("src: into the CPU's array of free frames",        [0, 0, 0, 0, 1, 0, 0]),
+];
+
+/// `putback` ends with one more journey through a batch, and the lists, of a page that is dead.
+#[rustfmt::skip]
+const PUTBACK: &[Line] = &[
+    ("src into a batch: the batch's reference",         [1, 0, 0, 0, 0, 0, 0]),
+    ("src into a batch",                                [0, 0, 0, 1, 0, 1, 0]),
+    ("src: the isolation's reference goes",             [1, 0, 0, 0, 0, 0, 0]),
+    ("drain: src, on another node than its neighbours", [1, 0, 1, 0, 0, 0, 1]),
+    ("src: the batch's reference is the last",          [1, 1, 0, 0, 0, 0, 0]),
+    ("src: unlinked again",                             [1, 0, 1, 0, 0, 0, 1]),
+    ("src: flags reset",                                [1, 0, 0, 0, 0, 0, 0]),
+    ("src: into the CPU's array of free frames",        [0, 0, 0, 0, 1, 0, 0]),
+];
+
+/// dst arrives on its list when the batch drains.
+#[rustfmt::skip]
+const DRAIN_DST: &[Line] = &[
+    ("drain: dst gets LRU and is linked",               [1, 0, 0, 0, 0, 0, 1]),
+    ("drain: the batch's reference goes",               [1, 0, 0, 0, 0, 0, 0]),
+];
+
+/// Of a whole list: one flush of the TLB before anything is copied.
+#[rustfmt::skip]
+const FLUSH: Line = ("flush the TLB",                   [0, 1, 0, 0, 0, 0, 0]);
+
+fn add(sum: &mut Ops, (_, line): &Line, times: u64) {
+    let [rmw, fences, lruvec_locks, batch_locks, other_locks, pagevec_inserts, list_ops] =
+        line.map(|n| n * times);
+    let more = Ops { rmw, fences, lruvec_locks, batch_locks, other_locks, pagevec_inserts, list_ops };
+    *sum = sum.plus(more);
+}
+
+/// The ledger of `pages` pages whose design ends with `end`; `drained` with lruvec and batch locks of
+/// the drains.
+fn ledger(pages: u64, end: &[Line], drain: [u64; 7]) -> Ops {
+    let mut sum = Ops::default();
+    for line in UP_TO_THE_END.iter().chain(end).chain(DRAIN_DST) {
+        add(&mut sum, line, pages);
+    }
+    add(&mut sum, &FLUSH, 1);
+    add(&mut sum, &("the drain's locks", drain), 1);
+    sum
+}
+
+/// Migrates `pages` written pages from node 0 to node 1 as one list, then drains if asked.
+fn migrate<R: Release>(pages: u32, pagevec: u8, drain: bool) -> Ops {
+    let mut config = Config { cpus: 1, ..Config::new(2, 4096) };
+    config.profile.release = R::DESIGN;
+    config.profile.set("pagevec", &pagevec.to_string()).unwrap();
+    let machine = Machine::<R>::new(&config).unwrap();
+    // Frames of node 1 in the CPU's array, so that no refill is counted.
+    let warm = machine.alloc_pages(1, 0).unwrap();
+    machine.put(warm);
+    let space = machine.address_space().unwrap();
+    let area = machine.mmap(&space, pages).unwrap();
+    for index in 0..pages {
+        machine.write_word(&area, index, 0, 1).unwrap();
+    }
+    machine.lru_drain_all();
+
+    let before = current();
+    let mut list = Vec::new();
+    for index in 0..pages {
+        let pfn = machine.page_at(&area, index).unwrap();
+        assert!(machine.frames()[pfn].try_get());
+        machine.isolate(pfn).unwrap();
+        machine.put(pfn);
+        list.push(pfn);
+    }
+    let mut target = |_: Pfn| machine.alloc_pages(1, 0).ok();
+    let result = machine.migrate_pages(&mut list, &mut target, Mode::Async, Reason::Syscall);
+    if drain {
+        machine.lru_drain_all();
+    }
+    let counted = current().since(before);
+
+    assert_eq!((result.succeeded, result.failed, result.retries), (pages, 0, 0));
+    machine.lru_drain_all();
+    assert_eq!(machine.audit(&Ledger::default()), []);
+    counted
+}
+
+#[test]
+fn one_page_under_split() {
+    // The drain at the end: one batch lock, one node's lruvec lock.
+    assert_eq!(migrate::<Split>(1, 31, true), ledger(1, SPLIT, [0, 0, 1, 1, 0, 0, 0]));
+}
+
+#[test]
+fn one_page_under_putback() {
+    // The same: src's lruvec lock is in its ledger.
+    assert_eq!(migrate::<Putback>(1, 31, true), ledger(1, PUTBACK, [0, 0, 1, 1, 0, 0, 0]));
+}
+
+#[test]
+fn a_full_batch_under_split() {
+    // The last of them drains the batch, within the batch lock that it has: one more lruvec lock.
+    for pagevec in [1, 14, 15, 31] {
+        let pages = u64::from(pagevec);
+        let counted = migrate::<Split>(pagevec.into(), pagevec, false);
+        assert_eq!(counted, ledger(pages, SPLIT, [0, 0, 1, 0, 0, 0, 0]), "pagevec {pagevec}");
+    }
+}
+
+#[test]
+fn a_full_batch_under_putback() {
+    // Twice as many pages go through batches, dst and src by turns: each has a lruvec lock of its own.
+    for pagevec in [1, 14, 15, 31] {
+        let pages = u64::from(pagevec);
+        let counted = migrate::<Putback>(pagevec.into(), pagevec, false);
+        assert_eq!(counted, ledger(pages, PUTBACK, [0, 0, pages, 0, 0, 0, 0]), "pagevec {pagevec}");
+    }
+}
+
+fn storm(design: &str) -> LoadConfig {
+    let json = format!(r#"{{"pages": 1024, "mutators": 2, "profile": {{"release": "{design}"}}}}"#);
+    LoadConfig::from_json(&json).unwrap()
+}
+
+fn tiering(design: &str) -> (LoadConfig, Option<Trace>) {
+    let mut rng = Rng::new(3, 0);
+    let mut trace = Trace::default();
+    for at in 0..200_000u32 {
+        trace.ids.push((at / 10_000 * 100 + rng.below(300)) % 2048);
+        trace.writes.push((rng.below(2) == 0).into());
+    }
+    trace.ids[0] = 2047;
+    (LoadConfig { load: Load::Tiering, ..storm(design) }, Some(trace))
+}
+
+#[test]
+fn the_seed_s_claim_stands_in_both_loads() {
+    for load in ["storm", "tiering"] {
+        let count = |design| -> PageOps {
+            match load {
+                "storm" => count_ops(&storm(design), None).unwrap(),
+                _ => {
+                    let (config, trace) = tiering(design);
+                    count_ops(&config, trace).unwrap()
+                }
+            }
+        };
+        let (split, putback) = (count("split"), count("putback"));
+        assert!(split.migrated >= 10_000 && putback.migrated >= 10_000, "{split:?} {putback:?}");
+        let more = |field: fn(&Ops) -> u64| {
+            field(&putback.ops) as f64 / putback.migrated as f64
+                > field(&split.ops) as f64 / split.migrated as f64
+        };
+        assert!(more(|ops| ops.rmw), "{load}: {split:?} {putback:?}");
+        assert!(more(|ops| ops.pagevec_inserts), "{load}: {split:?} {putback:?}");
+        assert!(more(|ops| ops.lruvec_locks), "{load}: {split:?} {putback:?}");
+        assert!(more(|ops| ops.list_ops), "{load}: {split:?} {putback:?}");
+    }
+}
+
+#[test]
+fn the_same_run_counts_the_same() {
+    assert_eq!(count_ops(&storm("packed"), None).unwrap(), count_ops(&storm("packed"), None).unwrap());
+    let count = || {
+        let (config, trace) = tiering("hook");
+        count_ops(&config, trace).unwrap()
+    };
+    assert_eq!(count(), count());
+}
+
+#[test]
+fn what_the_hooks_cost_every_put() {
+    let kept = |design| {
+        let counted = count_puts(&storm(design)).unwrap();
+        assert_eq!(counted.kept.rmw, u64::from(counted.puts), "{design}: one drop each");
+        assert!(counted.last.rmw >= counted.kept.rmw);
+        counted.kept.other_locks
+    };
+    for design in ["putback", "split", "hook_late", "packed"] {
+        assert_eq!(kept(design), 0, "{design}");
+    }
+    // The lock that keeps the look stable.
+    assert_eq!(kept("hook"), 1000);
+}

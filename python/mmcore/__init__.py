@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
-from mmcore._mmcore import __version__, build_info
-from mmcore.errors import FindingError, InputError, MissingExtraError, ProgramError
+from mmcore._mmcore import (
+    FLAGS,
+    UNWRITTEN,
+    AddressSpace,
+    CpuBinding,
+    Isolated,
+    Machine,
+    Node,
+    Page,
+    PageLock,
+    PageRef,
+    Pin,
+    Profile,
+    Region,
+    __version__,
+    build_info,
+)
+from mmcore.errors import (
+    FindingError,
+    InputError,
+    KernelError,
+    MissingExtraError,
+    MisuseError,
+    ProgramError,
+)
 from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
+from mmcore.state import PAGE_STATE, Audit, Finding, Holder, PageState
 from mmcore.trace import Trace
 
 __all__ = [
+    "FLAGS",
+    "PAGE_STATE",
+    "UNWRITTEN",
+    "AddressSpace",
+    "Audit",
     "Boot",
+    "CpuBinding",
+    "Finding",
     "FindingError",
+    "Holder",
     "InputError",
+    "Isolated",
+    "KernelError",
+    "Machine",
     "MachineSpec",
     "MissingExtraError",
+    "MisuseError",
+    "Node",
     "Op",
+    "Page",
+    "PageLock",
+    "PageRef",
+    "PageState",
+    "Pin",
+    "Profile",
     "Program",
     "ProgramError",
+    "Region",
     "Selection",
     "Thread",
     "Trace",

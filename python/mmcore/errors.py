@@ -5,12 +5,26 @@
 | `InputError` | the input or an option is wrong; nothing was changed | 2 |
 | `ProgramError` | a program's text or data is wrong: an `InputError` that names the line | 2 |
 | `MissingExtraError` | the feature needs an optional dependency | 2 |
+| `KernelError` | an operation failed as the kernel fails it: an `OSError` with an errno | 1 |
+| `MisuseError` | a rule of the interface was broken; nothing was changed | 2 |
 | `FindingError` | a rule of the machine is broken: that is what mmcore looks for | 1 |
 """
 
 from __future__ import annotations
 
-__all__ = ["FindingError", "InputError", "MissingExtraError", "ProgramError"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmcore.state import PageState
+
+__all__ = [
+    "FindingError",
+    "InputError",
+    "KernelError",
+    "MissingExtraError",
+    "MisuseError",
+    "ProgramError",
+]
 
 
 class InputError(ValueError):
@@ -51,3 +65,25 @@ class MissingExtraError(ImportError):
 
 class FindingError(Exception):
     """A machine broke a rule: an audit that is not clean, lost content, a lost page."""
+
+
+class KernelError(OSError):
+    """An operation that failed as the kernel fails it.
+
+    Attributes:
+        errno: what the system call would return.
+        strerror: the state that was found, in words, with the page's holders.
+        state: the page concerned as it was found; None if it is about no page in particular.
+    """
+
+    def __init__(self, errno: int, message: str, state: PageState | None = None) -> None:
+        super().__init__(errno, message)
+        self.state = state
+
+
+class MisuseError(RuntimeError):
+    """A rule of the interface was broken, and nothing was changed.
+
+    A token or handle that was given back already, a machine that is closed or belongs to the
+    process before a fork, another machine's page, a wait that could never end.
+    """

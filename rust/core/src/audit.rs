@@ -6,6 +6,7 @@
 //! lifecycle 2.3), and compares with what the record and the counters say.
 
 mod census;
+mod holders;
 mod rules;
 
 pub use census::{Holder, Place};
@@ -90,6 +91,15 @@ impl Ledger {
         }
     }
 
+    /// The handles on one frame with their numbers.
+    pub fn of(&self, pfn: Pfn) -> Vec<(Handle, u32)> {
+        let entries = self.0.lock();
+        entries
+            .range((pfn, Handle::Ref)..=(pfn, Handle::Frozen))
+            .map(|(&(_, handle), &n)| (handle, n))
+            .collect()
+    }
+
     /// All handles with their numbers, by frame.
     pub fn handles(&self) -> Vec<(Pfn, Handle, u32)> {
         self.0.lock().iter().map(|(&(pfn, handle), &n)| (pfn, handle, n)).collect()
@@ -117,12 +127,5 @@ impl<R: Release> Machine<R> {
     /// keeps.
     pub fn audit(&self, ledger: &Ledger) -> Vec<Finding> {
         Auditor::default().audit(self, ledger.handles())
-    }
-
-    /// Who holds references on a page, as the ledger sees it.
-    pub fn holders(&self, pfn: Pfn, ledger: &Ledger) -> Vec<Holder> {
-        let mut census = census::Census::default();
-        census.take(self, ledger.handles());
-        census.holders(pfn)
     }
 }

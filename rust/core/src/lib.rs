@@ -7,6 +7,7 @@ pub mod audit;
 pub mod error;
 #[cfg(feature = "explored")]
 pub mod explore;
+pub mod handle;
 pub mod load;
 pub mod lru;
 pub mod machine;
@@ -22,4 +23,6 @@ pub mod program;
 pub mod release;
 pub mod rng;
 pub mod stat;
+pub mod states;
 pub mod sync;
+pub mod vmstat;

@@ -1,5 +1,11 @@
 //! A machine: nodes, CPUs, page records, counters. The rooms add their verbs to it.
 
+mod any;
+mod size;
+
+pub use any::AnyMachine;
+pub use size::{node_frames, parse_size};
+
 use crate::alloc::{Pcp, Zone};
 use crate::error::{Errno, Error, Result};
 use crate::lru::{Batches, Lruvec};
@@ -48,7 +54,7 @@ impl Config {
     /// Equal nodes of `frames` frames, backed, two CPUs, the default profile.
     pub fn new(nodes: usize, frames: u32) -> Config {
         Config {
-            nodes: vec![NodeConfig { frames, latency_ns: 100 }; nodes],
+            nodes: vec![NodeConfig { frames, latency_ns: NodeConfig::LATENCY_NS }; nodes],
             cpus: 2,
             backed: true,
             profile: Profile::default(),

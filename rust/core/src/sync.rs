@@ -58,7 +58,8 @@ use explored as door;
 pub use class::LockClass;
 pub use door::{
     AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, WriteGuard,
-    acquired, broken, fence, park, released, spin_until, thread_slot, unpark_all, unpark_one,
+    acquired, broken, claim_thread_slot, fence, park, released, spin_until, thread_slot, unpark_all,
+    unpark_one,
 };
 #[cfg(feature = "explored")]
 pub use mutation::with_mutation;

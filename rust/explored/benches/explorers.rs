@@ -2,13 +2,13 @@
 //!
 //! `cargo bench -p mmcore-explored --bench explorers`. One core each, the same loop of
 //! compare-exchange and subtract, uniform random schedules (loom: its exhaustive search with two
-//! preemptions). Medians of several rounds in one process; compare within one run only.
+//! preemptions). Medians of several rounds in one process, by processor time, since benches share
+//! their machine; compare within one run only.
 #![allow(clippy::print_stdout, reason = "a report")]
 
 use mmcore_explored::explore::{Exhaustive, Explorer, Method, Options, Sampling, Violation, World, explore};
 use mmcore_explored::sync::{AtomicU64, Ordering};
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
 const ROUNDS: usize = 7;
 
@@ -36,6 +36,23 @@ impl World for GetPut {
             1 => Ok(()),
             n => Err(Violation::new("count", n.to_string())),
         }
+    }
+}
+
+/// The same, fifty times as long: what a step costs when schedules do not.
+struct Long(GetPut);
+
+impl World for Long {
+    fn threads(&self) -> usize {
+        2
+    }
+
+    fn run(&self, thread: usize) {
+        (0..50).for_each(|_| self.0.run(thread));
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        self.0.check()
     }
 }
 
@@ -67,6 +84,15 @@ macro_rules! get_put {
     }};
 }
 
+/// Processor time of this process so far.
+fn processor_seconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the clock exists on Linux, and the pointer is to a local that outlives the call.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    assert_eq!(result, 0, "no processor clock");
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// Schedules and steps a second: median, slowest, fastest round. Only names that contain the
 /// first argument, if there is one.
 fn measure(name: &str, mut round: impl FnMut() -> (u64, u64)) {
@@ -76,9 +102,9 @@ fn measure(name: &str, mut round: impl FnMut() -> (u64, u64)) {
     }
     let mut rates: Vec<(f64, f64)> = (0..ROUNDS)
         .map(|_| {
-            let start = Instant::now();
+            let start = processor_seconds();
             let (schedules, steps) = round();
-            let seconds = start.elapsed().as_secs_f64();
+            let seconds = processor_seconds() - start;
             (schedules as f64 / seconds, steps as f64 / seconds)
         })
         .collect();
@@ -125,6 +151,18 @@ fn main() {
                 steps += report.steps;
             }
             (schedules, steps)
+        });
+    }
+    let long = || Long(GetPut(AtomicU64::new(1)));
+    for (name, method) in [
+        ("mmcore, 100 get/put, uniform walk", Method::Walk { stay: 0 }),
+        ("mmcore, 100 get/put, PCT 3", Method::Pct { depth: 3 }),
+    ] {
+        let sampling = Sampling { method, schedules: 8_000, seed: 0 };
+        measure(name, || {
+            let report = explore(long, &sampling, Options::default(), 1, &AtomicBool::new(false));
+            assert_eq!(report.counterexample, None);
+            (report.schedules, report.steps)
         });
     }
     measure("shuttle, random", || {

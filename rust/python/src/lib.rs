@@ -5,8 +5,19 @@
 
 #![deny(unsafe_code)]
 
+mod array;
 mod build;
+mod errors;
+mod fork;
+mod handles;
+mod machine;
+mod names;
+mod page;
+mod profile;
 mod program;
+mod shared;
+mod space;
+mod state;
 mod trace;
 
 // The crates of the other doors: the counting and the explored build of the same core.
@@ -21,6 +32,13 @@ mod _mmcore {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::build::register(module)?;
+        super::fork::register(module)?;
+        super::handles::register(module)?;
+        super::machine::register(module)?;
+        super::page::register(module)?;
+        super::profile::register(module)?;
+        super::space::register(module)?;
+        super::state::register(module)?;
         super::program::register(module)?;
         super::trace::register(module)?;
         // PyO3 collects the names in `__all__`; of a private module nobody imports all.

@@ -56,6 +56,22 @@ pub enum Holder {
 }
 
 impl Holder {
+    /// What it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Holder::Entry { .. } => "entry",
+            Holder::Batch { .. } => "batch",
+            Holder::Driver => "driver",
+            Holder::Handle { handle, .. } => match handle {
+                Handle::Ref => "reference",
+                Handle::Pin => "pin",
+                Handle::Isolated | Handle::IsolatedMovable => "isolation",
+                Handle::Lock => "lock",
+                Handle::Frozen => "freeze",
+            },
+        }
+    }
+
     /// References that the holder accounts for.
     pub fn references(&self) -> u32 {
         match self {

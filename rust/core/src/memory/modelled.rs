@@ -32,8 +32,9 @@ impl<T> std::ops::Deref for Table<T> {
 #[derive(Debug)]
 pub struct Memory {
     words: Box<[AtomicU64]>,
-    /// One watched cell a word: a user access and a migration's copy of the same word that nothing
-    /// orders are a data race.
+    /// One watched cell a word, read by users' accesses of either kind and written by a copy: users
+    /// may race with each other, but a copy that nothing orders with a user's access, or with
+    /// another copy, is a data race.
     watch: Box<[PlainU64]>,
 }
 
@@ -65,8 +66,12 @@ impl Memory {
 
     /// A user's load of one word.
     pub fn load(&self, pfn: Pfn, word: usize) -> u64 {
-        // Relaxed: users' accesses race as on real hardware and order nothing.
-        self.frame(pfn).map_or(0, |frame| frame[word].load(Ordering::Relaxed))
+        self.frame(pfn).map_or(0, |frame| {
+            // Relaxed: users' accesses race as on real hardware and order nothing.
+            let value = frame[word].load(Ordering::Relaxed);
+            self.watch[pfn.index() * WORDS + word].get();
+            value
+        })
     }
 
     /// A user's store of one word.
@@ -74,6 +79,7 @@ impl Memory {
         if let Some(frame) = self.frame(pfn) {
             // Relaxed: as in `load`.
             frame[word].store(value, Ordering::Relaxed);
+            self.watch[pfn.index() * WORDS + word].get();
         }
     }
 
@@ -84,16 +90,16 @@ impl Memory {
         }
     }
 
-    /// Copies a frame word by word; a concurrent copy onto either frame is a race.
+    /// Copies a frame word by word; a concurrent access to either frame is a race.
     pub fn copy_page(&self, from: Pfn, to: Pfn) {
         if !self.is_backed() {
             return;
         }
         for word in 0..WORDS {
             let (source, target) = (from.index() * WORDS + word, to.index() * WORDS + word);
-            self.watch[source].get();
-            self.watch[target].set(0);
             self.store(to, word, self.load(from, word));
+            self.watch[source].set(0);
+            self.watch[target].set(0);
         }
     }
 

@@ -40,15 +40,16 @@ impl Page {
         broken("reference count overflow", format_args!("page {pfn} ({old})"))
     }
 
-    /// `n` references at once (pins), refused with `ENOMEM` as the kernel's GUP does when the
-    /// count would reach its guard, and with `EBUSY` on a count of zero.
+    /// `n` references at once for a user outside of the core (pins, handles), refused with `ENOMEM` as
+    /// the kernel's GUP does when the count would reach [`Word::OUTSIDE_LIMIT`], and with `EBUSY` on a
+    /// count of zero.
     #[inline]
     pub fn try_add(&self, pfn: Pfn, n: u32) -> Result<()> {
         let mut old = self.word();
         loop {
             match old.count() {
                 0 => return Err(Error::at(Errno::EBUSY, pfn, Why::NoReference)),
-                count if count >= Word::COUNT_LIMIT - n => {
+                count if count >= Word::OUTSIDE_LIMIT - n => {
                     return Err(Error::at(Errno::ENOMEM, pfn, Why::CountLimit { count }));
                 }
                 count => {

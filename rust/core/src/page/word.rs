@@ -137,6 +137,9 @@ impl Word {
     /// The guard: no operation raises a count to this value or beyond. Half of what the field
     /// can hold, so that every thread may overshoot once before it steps back.
     pub const COUNT_LIMIT: u32 = 1 << 27;
+    /// References from outside the core (pins, handles) stop here. What the core takes for itself
+    /// (batches, entries, isolations) has the other half, so that no user can bring it to its guard.
+    pub const OUTSIDE_LIMIT: u32 = Self::COUNT_LIMIT / 2;
     const GEN_SHIFT: u32 = 32;
     const GEN_MASK: u64 = 0b111 << Self::GEN_SHIFT;
 

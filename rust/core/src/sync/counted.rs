@@ -8,7 +8,8 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 pub use native::{
-    Guard, PlainU32, PlainU64, ReadGuard, Stat, WriteGuard, acquired, broken, released, thread_slot,
+    Guard, PlainU32, PlainU64, ReadGuard, Stat, WriteGuard, acquired, broken, claim_thread_slot, released,
+    thread_slot,
 };
 
 thread_local! {

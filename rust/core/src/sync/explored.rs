@@ -66,6 +66,11 @@ pub fn thread_slot() -> usize {
     context().map_or(0, |context| context.current.get())
 }
 
+/// The schedule's threads have their slots; see the native door.
+pub fn claim_thread_slot() -> bool {
+    true
+}
+
 /// Notes which operation of its program the calling thread begins, for traces.
 pub fn operation(number: u32) {
     if let Some(context) = context() {

@@ -1,6 +1,7 @@
 //! The native door: `std` atomics and `parking_lot`, with nothing in between.
 
 use super::{LockClass, MAX_THREADS, Ordering};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 pub use parking_lot::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard};
@@ -213,16 +214,33 @@ pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
 /// thread ends.
 ///
 /// # Panics
-/// If more than [`MAX_THREADS`] threads use machines at once.
+/// If more than [`MAX_THREADS`] threads use machines at once; see [`claim_thread_slot`].
 #[inline]
 pub fn thread_slot() -> usize {
-    SLOT.with(|slot| slot.0)
+    match SLOT.with(|slot| slot.0.get()) {
+        NO_SLOT => broken("threads", format_args!("more than {MAX_THREADS} threads use mmcore at once")),
+        slot => slot,
+    }
 }
 
-struct Slot(usize);
+/// Makes sure that the calling thread has a slot; false if all are taken. For callers whose threads
+/// come from outside and who would rather refuse than stop.
+pub fn claim_thread_slot() -> bool {
+    SLOT.with(|slot| {
+        if slot.0.get() == NO_SLOT {
+            slot.0.set(Slot::claim());
+        }
+        slot.0.get() != NO_SLOT
+    })
+}
+
+struct Slot(Cell<usize>);
+
+/// A thread that found all slots taken.
+const NO_SLOT: usize = usize::MAX;
 
 thread_local! {
-    static SLOT: Slot = Slot::claim();
+    static SLOT: Slot = Slot(Cell::new(Slot::claim()));
 }
 
 /// One bit a slot in use.
@@ -230,7 +248,8 @@ static SLOTS: [AtomicUsize; MAX_THREADS / usize::BITS as usize] =
     [const { AtomicUsize::new(0) }; MAX_THREADS / usize::BITS as usize];
 
 impl Slot {
-    fn claim() -> Slot {
+    /// A free slot, or [`NO_SLOT`].
+    fn claim() -> usize {
         for (index, word) in SLOTS.iter().enumerate() {
             // Acquire pairs with the release in `drop`: what the former holder of the slot wrote to
             // slot-indexed tables happened before.
@@ -239,19 +258,23 @@ impl Slot {
                 let free = (!bits).trailing_zeros();
                 match word.compare_exchange_weak(bits, bits | 1 << free, Ordering::Acquire, Ordering::Relaxed)
                 {
-                    Ok(_) => return Slot(index * usize::BITS as usize + free as usize),
+                    Ok(_) => return index * usize::BITS as usize + free as usize,
                     Err(now) => bits = now,
                 }
             }
         }
-        broken("threads", format_args!("more than {MAX_THREADS} threads use mmcore at once"))
+        NO_SLOT
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let bit = 1 << (self.0 % usize::BITS as usize);
+        let slot = self.0.get();
+        if slot == NO_SLOT {
+            return;
+        }
+        let bit = 1 << (slot % usize::BITS as usize);
         // Release pairs with the acquire in `claim`.
-        SLOTS[self.0 / usize::BITS as usize].fetch_and(!bit, Ordering::Release);
+        SLOTS[slot / usize::BITS as usize].fetch_and(!bit, Ordering::Release);
     }
 }

@@ -1,0 +1,107 @@
+"""What a machine looked like at one moment, as plain data.
+
+Everything here is a value: it outlives the machine, compares by content and can be pickled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from mmcore.errors import FindingError
+
+__all__ = ["PAGE_STATE", "Audit", "Finding", "Holder", "PageState"]
+
+PAGE_STATE: Final = np.dtype(
+    [
+        ("flags", np.uint64),
+        ("refcount", np.uint32),
+        ("mapcount", np.uint32),
+        ("pfn", np.uint32),
+        ("node", np.uint8),
+        ("order", np.uint8),
+        ("reserved", np.uint16),
+    ]
+)
+"""The fields of `Machine.page_states`; the bits of ``flags`` are in `mmcore.FLAGS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Somebody who holds references on a page.
+
+    Attributes:
+        kind: ``entry``, ``batch``, ``driver``, ``reference``, ``pin``, ``isolation`` or ``lock``.
+        references: how many the holder accounts for.
+        text: the holder in words.
+    """
+
+    kind: str
+    references: int
+    text: str
+
+    def __str__(self) -> str:
+        """The holder in words."""
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class PageState:
+    """A page as it was seen.
+
+    Attributes:
+        pfn: the frame's number.
+        node: the frame's node.
+        order: log2 of the number of base pages.
+        refcount: the reference count.
+        mapcount: page-table entries that mapped it.
+        flags: the names of the flags that were set.
+        holders: who held references.
+    """
+
+    pfn: int
+    node: int
+    order: int
+    refcount: int
+    mapcount: int
+    flags: tuple[str, ...]
+    holders: tuple[Holder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken rule.
+
+    Attributes:
+        rule: the rule, in the same words for every instance.
+        pfn: the frame concerned; None if the rule is about the whole machine.
+        detail: what was found, holders included.
+    """
+
+    rule: str
+    pfn: int | None
+    detail: str
+
+    def __str__(self) -> str:
+        """The finding on one line."""
+        where = "" if self.pfn is None else f"page {self.pfn:#x}: "
+        return f"{self.rule}: {where}{self.detail}"
+
+
+class Audit(tuple[Finding, ...]):
+    """What `Machine.audit` found: a tuple of findings; empty, and so false, for a clean machine."""
+
+    __slots__ = ()
+
+    def raise_for_findings(self) -> None:
+        """Raises `FindingError` with every finding, if there is one."""
+        if self:
+            raise FindingError("\n".join(map(str, self)))
+
+    def __repr__(self) -> str:
+        """Every finding on a line of its own."""
+        if not self:
+            return "<Audit clean>"
+        return "\n".join([f"<Audit {len(self)} findings>", *map(str, self)])

@@ -1,0 +1,165 @@
+//! Handles: references, pins, isolation tokens and page locks that last longer than one call.
+//!
+//! Native code keeps its references inside one call and needs none of this. A script holds them as long as
+//! it likes and may name any frame at any time, so each verb here starts from a bare frame number, says
+//! no instead of stopping, and writes what it gave into the [`Ledger`] that the audit adds up.
+//!
+//! What is taken is given back by exactly one of [`Machine::let_go`], [`Machine::put_isolated`] and
+//! [`Machine::migrate_isolated`]; that it is exactly one is the caller's duty.
+
+use crate::audit::{Handle, Ledger};
+use crate::error::{Errno, Error, Result, Why};
+use crate::machine::Machine;
+use crate::memory::WORDS;
+use crate::migrate::{Mode, Reason};
+use crate::page::{Flags, PIN, Pfn};
+use crate::release::Release;
+use crate::sync::broken;
+
+impl<R: Release> Machine<R> {
+    /// A block of 2^`order` pages on `node`, whose first reference is a handle.
+    ///
+    /// Errors as [`Machine::alloc_pages`].
+    pub fn hold_new(&self, ledger: &Ledger, node: usize, order: u8) -> Result<Pfn> {
+        let pfn = self.alloc_pages(node, order)?;
+        ledger.add(pfn, Handle::Ref);
+        Ok(pfn)
+    }
+
+    /// One more reference. `EBUSY` if the page is free or frozen, `ENOMEM` at the limit of its count.
+    pub fn hold(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
+        self.page(pfn)?.try_add(pfn, 1)?;
+        ledger.add(pfn, Handle::Ref);
+        Ok(())
+    }
+
+    /// A pin on whatever life the frame leads. Errors as [`Machine::hold`].
+    pub fn hold_pin(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
+        self.page(pfn)?.try_add(pfn, PIN)?;
+        ledger.add(pfn, Handle::Pin);
+        Ok(())
+    }
+
+    /// The page lock, if it is free, with a reference that keeps the page. False if it is locked; errors
+    /// as [`Machine::hold`].
+    pub fn hold_lock(&self, ledger: &Ledger, pfn: Pfn) -> Result<bool> {
+        let page = self.page(pfn)?;
+        page.try_add(pfn, 1)?;
+        if !page.trylock() {
+            self.put(pfn);
+            return Ok(false);
+        }
+        ledger.add(pfn, Handle::Lock);
+        Ok(true)
+    }
+
+    /// The bytes of a frame as they are now, word by word, whoever owns it. `ENODEV` on an unbacked
+    /// machine.
+    pub fn frame_bytes(&self, pfn: Pfn) -> Result<Vec<u8>> {
+        self.page(pfn)?;
+        if !self.memory.is_backed() {
+            return Err(Error::new(Errno::ENODEV, "this machine is unbacked: its pages have no bytes"));
+        }
+        Ok((0..WORDS).flat_map(|word| self.memory.load(pfn, word).to_le_bytes()).collect())
+    }
+
+    /// Takes a page off its LRU list, or from its owner if it is a movable one, and says which token
+    /// that is. `EBUSY` if it is neither there nor willing.
+    pub fn hold_isolated(&self, ledger: &Ledger, pfn: Pfn) -> Result<Handle> {
+        let page = self.page(pfn)?;
+        page.try_add(pfn, 1)?;
+        let movable = page.word().has(Flags::MOVABLE);
+        let isolated = match movable {
+            true if self.isolate_movable_page(pfn) => Ok(Handle::IsolatedMovable),
+            true => {
+                Err(Error::at(Errno::EBUSY, pfn, Why::State("the owner does not let the page go".into())))
+            }
+            false => self.isolate(pfn).map(|()| Handle::Isolated),
+        };
+        if let Ok(handle) = isolated {
+            ledger.add(pfn, handle);
+        }
+        self.put(pfn);
+        isolated
+    }
+
+    /// Gives a handle back in the way that changes least: references are dropped, locks opened,
+    /// isolated pages put back. A freeze, which none of the verbs here gives, ends otherwise. May sleep on the page lock for a token of a movable page.
+    pub fn let_go(&self, ledger: &Ledger, pfn: Pfn, handle: Handle) {
+        ledger.remove(pfn, handle);
+        match handle {
+            Handle::Ref => self.put(pfn),
+            Handle::Pin => {
+                // All but one at once: not the last, so no release design is asked.
+                self.frames[pfn].drop_refs(pfn, PIN - 1);
+                self.put(pfn);
+            }
+            Handle::Isolated => self.putback(pfn),
+            Handle::IsolatedMovable => self.putback_movable_page(pfn),
+            Handle::Lock => R::unlock_and_put(self, pfn),
+            Handle::Frozen => broken("let go of a freeze", format_args!("page {pfn}: to which count?")),
+        }
+    }
+
+    /// Ends the isolation of an LRU page by dropping its reference: the page goes to no list, and is freed
+    /// if nobody else holds it.
+    pub fn put_isolated(&self, ledger: &Ledger, pfn: Pfn) {
+        ledger.remove(pfn, Handle::Isolated);
+        self.count_isolated(pfn, -1);
+        // What a list would mean by them is over; a page that is freed must not show them.
+        self.frames[pfn].clear(Flags::ACTIVE | Flags::UNEVICTABLE);
+        self.put(pfn);
+    }
+
+    /// Migrates one isolated page to `node` and ends its isolation, whatever happens: a page that could
+    /// not move is put back. The new frame, or `None` if the page's users had all let go of it.
+    ///
+    /// `ENOMEM` without a frame to move to, `EBUSY` if somebody was in the way on every attempt; then the
+    /// state found is that of before the putback. `EINVAL`, with the page put back, for a node that
+    /// is not there, and for the reasons `memory_failure` and `demotion`, whose callers do more than migrate.
+    pub fn migrate_isolated(
+        &self,
+        ledger: &Ledger,
+        pfn: Pfn,
+        handle: Handle,
+        node: usize,
+        mode: Mode,
+        reason: Reason,
+    ) -> Result<Option<Pfn>> {
+        let refused = match reason {
+            Reason::MemoryFailure | Reason::Demotion => {
+                Some("this reason belongs to its own caller".to_owned())
+            }
+            _ if node >= self.nodes.len() => Some(format!("no node {node}")),
+            _ => None,
+        };
+        if let Some(why) = refused {
+            self.let_go(ledger, pfn, handle);
+            return Err(Error::at(Errno::EINVAL, pfn, Why::State(why)));
+        }
+        let mut target = None;
+        let mut list = vec![pfn];
+        let mut allocate = |_| {
+            target = self.alloc_pages(node, 0).ok();
+            target
+        };
+        let result = self.migrate_pages(&mut list, &mut allocate, mode, reason);
+        if list.is_empty() {
+            ledger.remove(pfn, handle);
+            return Ok(target);
+        }
+        let count = self.frames[pfn].count();
+        self.let_go(ledger, pfn, handle);
+        Err(match result.errno {
+            Some(errno) => Error::at(errno, pfn, Why::NoFrame { node: node as u8, order: 0 }),
+            None => Error::at(
+                Errno::EBUSY,
+                pfn,
+                Why::State(format!(
+                    "the page could not move: it had {count} references after {} retries",
+                    result.retries
+                )),
+            ),
+        })
+    }
+}

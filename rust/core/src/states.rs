@@ -1,0 +1,27 @@
+//! Many pages at a look: the records' contents as a packed table.
+
+use crate::error::Result;
+use crate::machine::Machine;
+use crate::page::Pfn;
+use crate::release::Release;
+
+/// Bytes of one row: flags (8), reference count (4), mapcount (4), frame (4), node, order, and two that
+/// are zero; numbers in the host's byte order.
+pub const ROW: usize = 24;
+
+impl<R: Release> Machine<R> {
+    /// One row of [`ROW`] bytes for each page. `EINVAL` for a frame that is not there.
+    pub fn page_states(&self, pfns: &[Pfn]) -> Result<Vec<u8>> {
+        let mut rows = Vec::with_capacity(pfns.len() * ROW);
+        for &pfn in pfns {
+            let page = self.page(pfn)?;
+            let word = page.word();
+            rows.extend_from_slice(&word.flags().bits().to_ne_bytes());
+            rows.extend_from_slice(&word.count().to_ne_bytes());
+            rows.extend_from_slice(&page.mapcount().to_ne_bytes());
+            rows.extend_from_slice(&pfn.0.to_ne_bytes());
+            rows.extend_from_slice(&[self.node_of(pfn) as u8, page.order(), 0, 0]);
+        }
+        Ok(rows)
+    }
+}

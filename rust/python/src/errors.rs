@@ -1,0 +1,68 @@
+//! Refusals of the core as Python exceptions. The classes live in `mmcore.errors`.
+
+use crate::shared::Shared;
+use crate::state;
+use mmcore::error::{Errno, Error};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+pyo3::import_exception!(mmcore.errors, InputError);
+pyo3::import_exception!(mmcore.errors, KernelError);
+pyo3::import_exception!(mmcore.errors, MisuseError);
+
+/// Why a call did not do what it was asked to.
+pub(crate) enum Refusal {
+    /// As the kernel refuses.
+    Kernel(Error),
+    /// The caller broke a rule of the interface; nothing has changed.
+    Misuse(String),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::Kernel(error)
+    }
+}
+
+impl Refusal {
+    pub fn too_many_threads() -> Refusal {
+        Error::new(Errno::EAGAIN, "too many threads use machines at once").into()
+    }
+
+    pub fn not_quiet() -> Refusal {
+        Error::new(Errno::EBUSY, "the machine is not quiet: other threads are inside of calls").into()
+    }
+
+    /// The exception, with the state of the page that is concerned.
+    pub fn raise(self, py: Python<'_>, shared: &Shared) -> PyErr {
+        match self {
+            Refusal::Misuse(why) => misuse(why),
+            Refusal::Kernel(error) => kernel_error(py, shared, &error),
+        }
+    }
+}
+
+pub(crate) fn misuse(why: impl Into<String>) -> PyErr {
+    MisuseError::new_err(why.into())
+}
+
+/// Bad input, before there is a machine.
+pub(crate) fn input(why: impl std::fmt::Display) -> PyErr {
+    InputError::new_err(why.to_string())
+}
+
+pub(crate) fn type_error(why: impl Into<String>) -> PyErr {
+    PyTypeError::new_err(why.into())
+}
+
+fn kernel_error(py: Python<'_>, shared: &Shared, error: &Error) -> PyErr {
+    let Some(pfn) = error.pfn else {
+        return KernelError::new_err((error.errno.0, error.why.to_string()));
+    };
+    let found = match state::found(py, shared, pfn) {
+        Ok(found) => found,
+        Err(raised) => return raised,
+    };
+    let message = format!("page {pfn}: {}; {}", error.why, found.text);
+    KernelError::new_err((error.errno.0, message, found.state))
+}

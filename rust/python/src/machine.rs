@@ -1,0 +1,349 @@
+//! `Machine` and `Node`.
+
+use crate::array;
+use crate::errors::{input, misuse, type_error};
+use crate::handles::PageRef;
+use crate::page::Page;
+use crate::profile::Profile;
+use crate::shared::{Shared, Waits};
+use crate::space::{self, AddressSpace};
+use mmcore::audit::Handle;
+use mmcore::error::{Errno, Error, Result as CoreResult};
+use mmcore::machine::{AnyMachine, Config, NodeConfig};
+use mmcore::page::Pfn;
+use mmcore::with_machine;
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::sync::Arc;
+use std::thread::ThreadId;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Machine>()?;
+    module.add_class::<Node>()?;
+    module.add_class::<CpuBinding>()
+}
+
+/// The whole: nodes, CPUs, page records, counters. A context manager: the end of the block closes it.
+///
+/// Args:
+///     nodes: the sizes, fastest node first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or bytes.
+///     cpus: per-CPU contexts.
+///     backed: real bytes, or (``False``) records only, for scale.
+///     kernel: the preset of the profile, see `Profile.PRESETS`.
+///     profile: a whole profile instead of a preset.
+///     fields: profile fields by name, set over the preset: ``release="packed"``, ``pagevec=15``.
+#[pyclass(frozen, module = "mmcore")]
+pub(crate) struct Machine(pub Arc<Shared>);
+
+#[derive(FromPyObject)]
+enum NodeSize {
+    Text(String),
+    Bytes(u64),
+}
+
+impl NodeSize {
+    fn config(&self) -> CoreResult<NodeConfig> {
+        match self {
+            NodeSize::Text(text) => text.parse(),
+            NodeSize::Bytes(bytes) => NodeConfig::of_bytes(*bytes),
+        }
+    }
+}
+
+/// A bad configuration is bad input; a host that refuses memory is the kernel's word.
+fn not_built(error: Error) -> PyErr {
+    match error.errno {
+        Errno::EINVAL => input(error.why),
+        errno => crate::errors::KernelError::new_err((errno.0, error.why.to_string())),
+    }
+}
+
+#[pymethods]
+impl Machine {
+    #[new]
+    #[pyo3(signature = (*, nodes=None, cpus=2, backed=true, kernel=None, profile=None, **fields))]
+    fn new(
+        py: Python<'_>,
+        nodes: Option<Vec<NodeSize>>,
+        cpus: usize,
+        backed: bool,
+        kernel: Option<&str>,
+        profile: Option<&Bound<'_, Profile>>,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Machine> {
+        let choices = match (profile, kernel) {
+            (Some(_), Some(_)) => return Err(type_error("give a kernel or a profile, not both")),
+            (Some(profile), None) => profile.get().0.clone(),
+            (None, kernel) => Profile::preset(kernel)?,
+        };
+        let profile = Profile::with_fields(choices, fields)?;
+        let nodes = match nodes {
+            Some(nodes) => {
+                nodes.iter().map(NodeSize::config).collect::<CoreResult<_>>().map_err(not_built)?
+            }
+            None => vec![NodeConfig::of_bytes(64 << 20).map_err(not_built)?; 2],
+        };
+        let config = Config { nodes, cpus, backed, profile, ..Config::new(1, 1) };
+        let machine = py.detach(|| AnyMachine::new(&config)).map_err(not_built)?;
+        Ok(Machine(Shared::new(machine)))
+    }
+
+    /// Refuses further calls. Memory lives as long as buffers over it; a second time is no error.
+    fn close(&self) {
+        self.0.close();
+    }
+
+    /// Has the machine been closed?
+    #[getter]
+    fn closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().0.alive()?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
+        self.0.close();
+    }
+
+    /// The choices this machine was built with.
+    #[getter]
+    fn profile(&self) -> Profile {
+        Profile(with_machine!(&self.0.machine, machine => machine.profile().clone()))
+    }
+
+    /// The nodes.
+    #[getter]
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let nodes = with_machine!(&self.0.machine, machine => machine.nodes().len());
+        let node = |number| Py::new(py, Node { shared: Arc::clone(&self.0), number });
+        PyTuple::new(py, (0..nodes).map(node).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Number of per-CPU contexts.
+    #[getter]
+    fn cpus(&self) -> usize {
+        with_machine!(&self.0.machine, machine => machine.cpu_count())
+    }
+
+    /// Do pages have bytes?
+    #[getter]
+    fn backed(&self) -> bool {
+        with_machine!(&self.0.machine, machine => machine.memory().is_backed())
+    }
+
+    /// Binds the calling thread to a CPU for a ``with`` block. Threads that are not bound get CPUs in
+    /// order of arrival.
+    fn cpu(&self, number: usize) -> PyResult<CpuBinding> {
+        if number >= self.cpus() {
+            let why = format!("no CPU {number}: this machine has {}", self.cpus());
+            return Err(crate::errors::KernelError::new_err((Errno::EINVAL.0, why)));
+        }
+        Ok(CpuBinding { shared: Arc::clone(&self.0), cpu: number, blocks: Mutex::default() })
+    }
+
+    /// The page with this frame number.
+    fn page(&self, py: Python<'_>, pfn: u32) -> PyResult<Page> {
+        self.0.call(py, Waits::Never, |shared| {
+            with_machine!(&shared.machine, machine => machine.page(Pfn(pfn)).map(|_| ()))?;
+            Ok(())
+        })?;
+        Ok(Page::new(&self.0, Pfn(pfn)))
+    }
+
+    /// Allocates 2**order pages and returns the first reference to them.
+    ///
+    /// `KernelError` (ENOMEM) if the node has none, (EINVAL) if there is no such node or order.
+    #[pyo3(signature = (*, node=0, order=0))]
+    fn alloc(&self, py: Python<'_>, node: usize, order: u8) -> PyResult<PageRef> {
+        let pfn = self.0.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.hold_new(&shared.ledger, node, order))?)
+        })?;
+        Ok(PageRef::holding(&self.0, pfn, Handle::Ref))
+    }
+
+    /// A new, empty address space.
+    fn address_space(&self, py: Python<'_>) -> PyResult<AddressSpace> {
+        AddressSpace::create(py, &self.0)
+    }
+
+    /// The address spaces that have not exited.
+    #[getter]
+    fn address_spaces<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.0.alive()?;
+        space::all(py, &self.0)
+    }
+
+    /// What many pages look like, by frame number: an array of ``PAGE_STATE``, one look each.
+    ///
+    /// `KernelError` (EINVAL) for a frame that is not there.
+    fn page_states<'py>(&self, py: Python<'py>, pfns: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let pfns = array::integers("pfns", pfns, None)?;
+        let states = self.0.call(py, Waits::Never, |shared| {
+            let no_frame = |pfn: &i64| Error::new(Errno::EINVAL, format!("no frame {pfn}"));
+            let pfns = pfns.iter().map(|pfn| u32::try_from(*pfn).map(Pfn).map_err(|_| no_frame(pfn)));
+            let pfns = pfns.collect::<CoreResult<Vec<Pfn>>>()?;
+            Ok(with_machine!(&shared.machine, machine => machine.page_states(&pfns))?)
+        })?;
+        array::records(py, "PAGE_STATE", &states)
+    }
+
+    /// Empties the LRU batches of every CPU (lru_add_drain_all), or of one (lru_add_drain_cpu).
+    #[pyo3(signature = (*, cpu=None))]
+    fn drain(&self, py: Python<'_>, cpu: Option<usize>) -> PyResult<()> {
+        self.0.call(py, Waits::Never, |shared| {
+            with_machine!(&shared.machine, machine => match cpu {
+                None => machine.lru_drain_all(),
+                Some(cpu) if cpu < machine.cpu_count() => machine.lru_drain_cpu(cpu),
+                Some(cpu) => return Err(Error::new(Errno::EINVAL, format!("no CPU {cpu}")).into()),
+            });
+            Ok(())
+        })
+    }
+
+    /// The counters under the kernel's names: of the machine, or of one node.
+    #[pyo3(signature = (*, node=None))]
+    fn vmstat<'py>(&self, py: Python<'py>, node: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = self.0.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.vmstat(node))?)
+        })?;
+        let dict = PyDict::new(py);
+        for (name, value) in counters {
+            dict.set_item(name, value)?;
+        }
+        Ok(dict)
+    }
+
+    /// Checks every invariant of a quiet machine. The `Audit` is a tuple of findings: empty when clean.
+    ///
+    /// `KernelError` (EBUSY) if other threads are inside of calls and do not leave.
+    fn audit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let findings = self.0.call_alone(
+            py,
+            |shared| with_machine!(&shared.machine, machine => machine.audit(&shared.ledger)),
+        )?;
+        let state = py.import("mmcore.state")?;
+        let class = state.getattr("Finding")?;
+        let finding = |found: &mmcore::audit::Finding| {
+            class.call1((found.rule, found.pfn.map(|pfn| pfn.0), &found.detail))
+        };
+        let findings: Vec<_> = findings.iter().map(finding).collect::<PyResult<_>>()?;
+        Ok(state.getattr("Audit")?.call1((findings,))?.unbind())
+    }
+
+    fn __repr__(&self) -> String {
+        with_machine!(&self.0.machine, machine => {
+            let sizes: Vec<String> =
+                machine.nodes().iter().map(|node| format!("{}KiB", u64::from(node.frames) * 4)).collect();
+            format!(
+                "<Machine release={} nodes=[{}] cpus={}{}>",
+                machine.profile().release,
+                sizes.join(" "),
+                machine.cpu_count(),
+                if self.0.is_closed() { " closed" } else { "" }
+            )
+        })
+    }
+}
+
+/// A NUMA node: a range of frames, one lruvec, one buddy allocator.
+#[pyclass(frozen, module = "mmcore")]
+pub(crate) struct Node {
+    shared: Arc<Shared>,
+    number: usize,
+}
+
+#[pymethods]
+impl Node {
+    /// The node's number.
+    #[getter]
+    fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The first frame.
+    #[getter]
+    fn base(&self) -> u32 {
+        with_machine!(&self.shared.machine, machine => machine.nodes()[self.number].base.0)
+    }
+
+    /// How many frames it has.
+    #[getter]
+    fn frames(&self) -> u32 {
+        with_machine!(&self.shared.machine, machine => machine.nodes()[self.number].frames)
+    }
+
+    /// Modelled access time in nanoseconds.
+    #[getter]
+    fn latency_ns(&self) -> u32 {
+        with_machine!(&self.shared.machine, machine => machine.nodes()[self.number].latency_ns)
+    }
+
+    /// Free frames: those in the buddy lists and those in per-CPU arrays.
+    #[getter]
+    fn free(&self, py: Python<'_>) -> PyResult<u32> {
+        self.shared.call(py, Waits::Never, |shared| {
+            let (buddy, arrays) = with_machine!(&shared.machine, machine => machine.free_frames(self.number));
+            Ok(buddy + arrays)
+        })
+    }
+
+    fn __index__(&self) -> usize {
+        self.number
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Node {} frames={} base={:#x}>", self.number, self.frames(), self.base())
+    }
+}
+
+/// The calling thread on one CPU, from `Machine.cpu`. Blocks nest.
+#[pyclass(frozen, module = "mmcore")]
+pub(crate) struct CpuBinding {
+    shared: Arc<Shared>,
+    cpu: usize,
+    /// The blocks entered and not left: the thread, and its binding before.
+    blocks: Mutex<Vec<(ThreadId, Option<usize>)>>,
+}
+
+impl CpuBinding {
+    /// Binds the calling thread and returns its binding before.
+    fn bind(&self, py: Python<'_>, cpu: Option<usize>) -> PyResult<Option<usize>> {
+        self.shared.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.bind_cpu(cpu)))
+        })
+    }
+}
+
+#[pymethods]
+impl CpuBinding {
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        let binding = slf.get();
+        let before = binding.bind(slf.py(), Some(binding.cpu))?;
+        binding.blocks.lock().push((std::thread::current().id(), before));
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if self.shared.is_closed() {
+            return Ok(());
+        }
+        let me = std::thread::current().id();
+        let mine = {
+            let mut blocks = self.blocks.lock();
+            let last = blocks.iter().rposition(|(thread, _)| *thread == me);
+            last.map(|last| blocks.remove(last))
+        };
+        let (_, before) = mine.ok_or_else(|| misuse("this thread is in no block of this CPU binding"))?;
+        self.bind(py, before).map(drop)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<CpuBinding cpu={}>", self.cpu)
+    }
+}

@@ -1,0 +1,282 @@
+//! What every Python object of one machine shares: the machine, the ledger of its handles, and the
+//! rules for entering it.
+//!
+//! # Entering
+//!
+//! A call detaches from the interpreter first, then enters the gate. Calls share the gate; an audit
+//! has it alone, because only a quiet machine can be audited. Nobody waits for the gate while holding
+//! the interpreter, and calls do not queue behind an audit that waits: it gives up instead.
+//!
+//! # Never hanging
+//!
+//! A thread that holds a page lock, or runs a callback that the core made under one, must not wait for
+//! page locks: that is the lock order of the core. Such calls are refused before anything has changed
+//! ([`Waits`]). Others' page locks are waited for out here, where Ctrl-C is heard.
+//!
+//! # Dropped handles
+//!
+//! A finaliser takes no lock: it sends the handle to a list, and the next call gives it back.
+
+use crate::errors::{Refusal, misuse};
+use crate::fork;
+use mmcore::audit::{Handle, Ledger};
+use mmcore::machine::AnyMachine;
+use mmcore::map::AddressSpace;
+use mmcore::page::{Flags, Pfn};
+use mmcore::sync::claim_thread_slot;
+use mmcore::with_machine;
+use parking_lot::{Mutex, RwLock};
+use pyo3::exceptions::PyResourceWarning;
+use pyo3::prelude::*;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+/// How long an audit waits for others to leave the machine.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long one look at a page lock that others hold lasts.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// What a call may have to wait for inside of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// Nothing that another call holds.
+    Never,
+    /// A migration that is under way: an access to a page between two frames.
+    ForMigrations,
+    /// The lock of this page.
+    ForPageLock(Pfn),
+    /// The locks of any pages.
+    ForPageLocks,
+}
+
+thread_local! {
+    /// Callbacks into Python that this thread is inside of.
+    static CALLBACKS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Runs a callback that the core makes with page locks held.
+pub(crate) fn in_callback<T>(callback: impl FnOnce() -> T) -> T {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            CALLBACKS.set(CALLBACKS.get() - 1);
+        }
+    }
+    CALLBACKS.set(CALLBACKS.get() + 1);
+    let _leave = Leave;
+    callback()
+}
+
+pub(crate) struct Shared {
+    pub machine: AnyMachine,
+    pub ledger: Ledger,
+    /// A process lives until it exits, whether or not somebody has a handle on it.
+    pub spaces: Mutex<HashMap<u32, Arc<AddressSpace>>>,
+    closed: AtomicBool,
+    process: fork::Process,
+    gate: RwLock<()>,
+    /// Page locks that handles hold, and the threads that took them.
+    locks: Mutex<HashMap<Pfn, ThreadId>>,
+    dropped: Sender<(Pfn, Handle)>,
+    returned: Mutex<Receiver<(Pfn, Handle)>>,
+    /// Handles sent and not yet received.
+    waiting: AtomicUsize,
+}
+
+impl Shared {
+    pub fn new(machine: AnyMachine) -> Arc<Shared> {
+        let (dropped, returned) = channel();
+        Arc::new(Shared {
+            machine,
+            ledger: Ledger::default(),
+            spaces: Mutex::default(),
+            closed: AtomicBool::new(false),
+            process: fork::Process::current(),
+            gate: RwLock::new(()),
+            locks: Mutex::default(),
+            dropped,
+            returned: Mutex::new(returned),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Is the machine open, and this the process that built it?
+    pub fn alive(&self) -> PyResult<()> {
+        if !self.process.is_current() {
+            return Err(misuse("this machine belongs to the parent process: build another one after fork()"));
+        }
+        // Acquire pairs with `close`; a call that began before it may still end after it.
+        if self.closed.load(Ordering::Acquire) {
+            return Err(misuse("this machine is closed"));
+        }
+        Ok(())
+    }
+
+    /// Refuses further calls. The memory lives as long as buffers over it do.
+    pub fn close(&self) {
+        // Release pairs with `alive`.
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire) || !self.process.is_current()
+    }
+
+    /// A look that takes no lock and waits for nothing.
+    pub fn look<T>(&self, py: Python<'_>, look: impl FnOnce(&Shared) -> T) -> PyResult<T> {
+        self.alive()?;
+        // Relaxed: a handle dropped by this thread is seen; others' may as well come later.
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.call(py, Waits::Never, |_| Ok(()))?;
+        }
+        Ok(look(self))
+    }
+
+    /// A call: checks, detaches, enters, works.
+    pub fn call<T: Send>(
+        &self,
+        py: Python<'_>,
+        waits: Waits,
+        work: impl FnOnce(&Shared) -> Result<T, Refusal> + Send,
+    ) -> PyResult<T> {
+        self.alive()?;
+        self.may_wait(py, waits)?;
+        let done = py.detach(|| {
+            if !claim_thread_slot() {
+                return Err(Refusal::too_many_threads());
+            }
+            let _inside = self.gate.read_recursive();
+            self.give_back_dropped(waits);
+            work(self)
+        });
+        done.map_err(|refusal| refusal.raise(py, self))
+    }
+
+    /// Runs with nobody else inside. `EBUSY` if others do not leave.
+    pub fn call_alone<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&Shared) -> T + Send) -> PyResult<T> {
+        self.call(py, Waits::ForPageLocks, |_| Ok(()))?;
+        let done = py.detach(|| {
+            let alone = self.gate.try_write_for(AUDIT_PATIENCE);
+            alone.map(|_alone| work(self)).ok_or_else(Refusal::not_quiet)
+        });
+        done.map_err(|refusal| refusal.raise(py, self))
+    }
+
+    /// Refuses a wait that this thread could not survive; waits for page locks that others hold.
+    fn may_wait(&self, py: Python<'_>, waits: Waits) -> PyResult<()> {
+        if waits == Waits::Never {
+            return Ok(());
+        }
+        if CALLBACKS.get() > 0 {
+            return Err(misuse("a callback holds page locks: it must not make calls that wait for pages"));
+        }
+        let of_interest = |pfn: &Pfn| match waits {
+            Waits::ForPageLock(only) => only == *pfn,
+            waits => waits == Waits::ForPageLocks,
+        };
+        loop {
+            let others = {
+                let locks = self.locks.lock();
+                let me = std::thread::current().id();
+                if let Some((pfn, _)) = locks.iter().find(|(pfn, thread)| **thread == me && of_interest(pfn))
+                {
+                    return Err(misuse(format!(
+                        "this thread holds the page lock of {pfn}: give it back before a call that may wait for it"
+                    )));
+                }
+                locks.keys().any(of_interest)
+            };
+            if !others {
+                return Ok(());
+            }
+            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            py.check_signals()?;
+            self.call(py, Waits::Never, |_| Ok(()))?;
+        }
+    }
+
+    /// The page lock, as a handle. False if it is not to be had now.
+    pub fn try_lock_page(&self, py: Python<'_>, pfn: Pfn) -> PyResult<bool> {
+        self.call(py, Waits::Never, |shared| {
+            let locked = with_machine!(&shared.machine, machine => machine.hold_lock(&shared.ledger, pfn))?;
+            if locked {
+                shared.locks.lock().insert(pfn, std::thread::current().id());
+            }
+            Ok(locked)
+        })
+    }
+
+    /// Does the calling thread hold this page lock?
+    pub fn holds_lock(&self, pfn: Pfn) -> bool {
+        self.locks.lock().get(&pfn) == Some(&std::thread::current().id())
+    }
+
+    /// Gives a handle back.
+    pub fn let_go(&self, pfn: Pfn, handle: Handle) {
+        if handle == Handle::Lock {
+            self.locks.lock().remove(&pfn);
+        }
+        with_machine!(&self.machine, machine => machine.let_go(&self.ledger, pfn, handle));
+    }
+
+    /// A handle was dropped without being given back: warns, and leaves it to the next call.
+    pub fn abandon(&self, pfn: Pfn, handle: Handle, what: &str) {
+        if self.is_closed() {
+            return;
+        }
+        // Before the send, so that nobody receives what is not counted. Relaxed: a hint.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.dropped.send((pfn, handle)).is_err() {
+            return;
+        }
+        Python::try_attach(|py| {
+            // A finaliser may run while an exception is on its way.
+            let on_its_way = PyErr::take(py);
+            let text = CString::new(format!("{what} of page {pfn} was never given back"))
+                .expect("numbers and names have no zero bytes");
+            let category = py.get_type::<PyResourceWarning>();
+            if let Err(raised) = PyErr::warn(py, &category, &text, 1) {
+                raised.write_unraisable(py, None);
+            }
+            if let Some(error) = on_its_way {
+                error.restore(py);
+            }
+        });
+    }
+
+    fn give_back_dropped(&self, waits: Waits) {
+        // Relaxed: as in `look`.
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        // Somebody else is at it: fine.
+        let Some(returned) = self.returned.try_lock() else { return };
+        let mut later = Vec::new();
+        while let Ok((pfn, handle)) = returned.try_recv() {
+            // Back to its owner it goes under the page lock, which may be somebody's, even our own.
+            let must_wait = handle == Handle::IsolatedMovable
+                && (waits != Waits::ForPageLocks || self.flags(pfn).contains(Flags::LOCKED));
+            if must_wait {
+                later.push((pfn, handle));
+                continue;
+            }
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.let_go(pfn, handle);
+        }
+        for handle in later {
+            // The receiver is a field of the same value.
+            let _ = self.dropped.send(handle);
+        }
+    }
+
+    pub fn flags(&self, pfn: Pfn) -> Flags {
+        with_machine!(&self.machine, machine => machine.frames()[pfn].flags())
+    }
+}

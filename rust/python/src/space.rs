@@ -1,0 +1,401 @@
+//! `AddressSpace` and `Region`: memory as a process sees it.
+
+use crate::array;
+use crate::errors::{KernelError, Refusal};
+use crate::handles::Pin;
+use crate::page::Page;
+use crate::shared::{Shared, Waits};
+use mmcore::audit::Handle;
+use mmcore::error::{Errno, Error};
+use mmcore::machine::parse_size;
+use mmcore::map::{AddressSpace as Space, Area, PinKind};
+use mmcore::migrate::{MoveFlags, Moved};
+use mmcore::page::PAGE_SIZE;
+use mmcore::with_machine;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PySlice, PyTuple};
+use std::sync::Arc;
+
+/// What stands in a status array where the kernel leaves the entry as it was.
+const UNWRITTEN: i32 = i32::MIN;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("UNWRITTEN", UNWRITTEN)?;
+    module.add_class::<AddressSpace>()?;
+    module.add_class::<Region>()
+}
+
+/// A process's memory, from `Machine.address_space`. It lives until `exit`, or until the machine is closed,
+/// like a process: whether or not somebody has it in a variable.
+#[pyclass(frozen, module = "mmcore")]
+pub(crate) struct AddressSpace {
+    shared: Arc<Shared>,
+    space: Arc<Space>,
+}
+
+#[derive(FromPyObject)]
+enum Size {
+    Text(String),
+    Bytes(u64),
+}
+
+impl AddressSpace {
+    /// A handle on a space that the machine knows from now on.
+    fn adopt(shared: &Arc<Shared>, space: Arc<Space>) -> AddressSpace {
+        shared.spaces.lock().insert(space.id, Arc::clone(&space));
+        AddressSpace { shared: Arc::clone(shared), space }
+    }
+
+    pub fn create(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<AddressSpace> {
+        let space = shared.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.address_space())?)
+        })?;
+        Ok(AddressSpace::adopt(shared, space))
+    }
+
+    /// Handles on all living spaces of a machine, in order of their numbers.
+    pub fn all(shared: &Arc<Shared>) -> Vec<AddressSpace> {
+        let mut spaces: Vec<_> = shared.spaces.lock().values().cloned().collect();
+        spaces.sort_by_key(|space| space.id);
+        spaces.into_iter().map(|space| AddressSpace { shared: Arc::clone(shared), space }).collect()
+    }
+}
+
+#[pymethods]
+impl AddressSpace {
+    /// The space's number.
+    #[getter]
+    fn id(&self) -> u32 {
+        self.space.id
+    }
+
+    /// Maps anonymous memory: ``"16MiB"`` or bytes, rounded up to whole pages. Its pages come with the
+    /// first write to each, from ``node`` if it has any.
+    #[pyo3(signature = (size, *, node=0))]
+    fn mmap(&self, py: Python<'_>, size: Size, node: usize) -> PyResult<Region> {
+        let area = self.shared.call(py, Waits::Never, |shared| {
+            let bytes = match size {
+                Size::Text(text) => parse_size(&text)?,
+                Size::Bytes(bytes) => bytes,
+            };
+            let too_large = || Error::new(Errno::ENOMEM, format!("no room for {bytes} bytes"));
+            let pages = u32::try_from(bytes.div_ceil(PAGE_SIZE as u64)).map_err(|_| too_large())?;
+            Ok(with_machine!(&shared.machine, machine => {
+                if node >= machine.nodes().len() {
+                    return Err(Error::new(Errno::EINVAL, format!("no node {node}")).into());
+                }
+                let area = machine.mmap(&self.space, pages)?;
+                machine.prefer(&area, node)?;
+                area
+            }))
+        })?;
+        Ok(Region { shared: Arc::clone(&self.shared), space: Arc::clone(&self.space), area })
+    }
+
+    /// A child that shares this space's pages until one of the two writes.
+    fn fork(&self, py: Python<'_>) -> PyResult<AddressSpace> {
+        let child = self.shared.call(py, Waits::ForMigrations, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.fork(&self.space))?)
+        })?;
+        Ok(AddressSpace::adopt(&self.shared, child))
+    }
+
+    /// Ends the space: everything is unmapped, nothing can be mapped any more. Harmless the second time.
+    fn exit(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.call(py, Waits::ForMigrations, |shared| {
+            with_machine!(&shared.machine, machine => machine.exit(&self.space));
+            shared.spaces.lock().remove(&self.space.id);
+            Ok(())
+        })
+    }
+
+    /// The page that is mapped at an address; ``None`` if none is.
+    fn page_at(&self, py: Python<'_>, address: u64) -> PyResult<Option<Page>> {
+        let pfn = self.shared.call(py, Waits::Never, |shared| {
+            let Some((area, index)) = self.space.find(address) else { return Ok(None) };
+            Ok(with_machine!(&shared.machine, machine => machine.page_at(&area, index)))
+        })?;
+        Ok(pfn.map(|pfn| Page::new(&self.shared, pfn)))
+    }
+
+    /// Moves the pages at ``addresses`` to ``nodes`` (one for each, or one for all), as ``move_pages(2)`` does,
+    /// and returns each page's status: its node, a negative errno, or `UNWRITTEN` where the kernel leaves
+    /// the entry as it was.
+    ///
+    /// ``move_all`` moves also pages that several processes map (MPOL_MF_MOVE_ALL). `KernelError` (ENODEV, ENOMEM)
+    /// if the call as a whole fails; pages before the failure may have moved.
+    #[pyo3(signature = (addresses, nodes, *, move_all=false))]
+    fn move_pages<'py>(
+        &self,
+        py: Python<'py>,
+        addresses: &Bound<'py, PyAny>,
+        nodes: &Bound<'py, PyAny>,
+        move_all: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let addresses: Vec<u64> = array::integers("addresses", addresses, None)?
+            .into_iter()
+            .map(|address| address as u64)
+            .collect();
+        // A node that no machine has stays one.
+        let nodes: Vec<u32> = array::integers("nodes", nodes, Some(addresses.len()))?
+            .into_iter()
+            .map(|node| u32::try_from(node).unwrap_or(u32::MAX))
+            .collect();
+        if addresses.len() != nodes.len() {
+            let why = format!(
+                "{} addresses and {} nodes: give one node for each, or one for all",
+                addresses.len(),
+                nodes.len()
+            );
+            return Err(PyValueError::new_err(why));
+        }
+        let statuses = self.shared.call(py, Waits::ForPageLocks, |shared| {
+            let Moved { ret, status } = with_machine!(&shared.machine, machine => {
+                machine.move_pages(&self.space, &addresses, &nodes, MoveFlags { all: move_all })
+            });
+            match ret {
+                Ok(_) => {
+                    Ok(status.into_iter().map(|status| status.unwrap_or(UNWRITTEN)).collect::<Vec<i32>>())
+                }
+                Err(errno) => Err(Refusal::Kernel(Error::new(errno, errno.text()))),
+            }
+        })?;
+        array::filled(py, "int32", &statuses)
+    }
+
+    /// Where the pages at ``addresses`` are: each one's node or a negative errno, as ``move_pages(2)`` without
+    /// nodes gives them.
+    fn query_pages<'py>(
+        &self,
+        py: Python<'py>,
+        addresses: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let addresses: Vec<u64> = array::integers("addresses", addresses, None)?
+            .into_iter()
+            .map(|address| address as u64)
+            .collect();
+        let statuses = self.shared.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.query_pages(&self.space, &addresses)))
+        })?;
+        array::filled(py, "int32", &statuses)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<AddressSpace>().is_ok_and(|other| Arc::ptr_eq(&self.space, &other.get().space))
+    }
+
+    fn __hash__(&self) -> u64 {
+        Arc::as_ptr(&self.space).addr() as u64
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<AddressSpace {}>", self.space.id)
+    }
+}
+
+/// A mapped range, from `AddressSpace.mmap`. Slices read and write its bytes through the page table, as the
+/// process would; whole numbers in other methods count pages.
+#[pyclass(frozen, module = "mmcore")]
+pub(crate) struct Region {
+    shared: Arc<Shared>,
+    space: Arc<Space>,
+    area: Arc<Area>,
+}
+
+/// Which bytes.
+enum Bytes {
+    One(u64),
+    Range(u64, usize),
+}
+
+impl Region {
+    fn bytes(&self) -> u64 {
+        u64::from(self.area.pages()) * PAGE_SIZE as u64
+    }
+
+    /// A page number as Python writes it: from the end if negative.
+    fn index(&self, number: i64) -> PyResult<u32> {
+        let pages = i64::from(self.area.pages());
+        let index = if number < 0 { number.saturating_add(pages) } else { number };
+        if (0..pages).contains(&index) {
+            return Ok(index as u32);
+        }
+        Err(PyIndexError::new_err(format!("no page {number}: the region has {pages}")))
+    }
+
+    fn select(&self, key: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+        if let Ok(slice) = key.cast::<PySlice>() {
+            let found = slice.indices(self.bytes() as isize)?;
+            if found.step != 1 {
+                return Err(PyValueError::new_err("a region has slices of step 1 only"));
+            }
+            return Ok(Bytes::Range(found.start as u64, found.slicelength as usize));
+        }
+        let number: i64 = key
+            .extract()
+            .map_err(|_| PyTypeError::new_err("a region is indexed by bytes: numbers and slices of them"))?;
+        let bytes = self.bytes() as i64;
+        let at = if number < 0 { number.saturating_add(bytes) } else { number };
+        if (0..bytes).contains(&at) {
+            return Ok(Bytes::One(at as u64));
+        }
+        Err(PyIndexError::new_err(format!("no byte {number}: the region has {bytes}")))
+    }
+
+    fn load(&self, py: Python<'_>, offset: u64, into: &mut [u8]) -> PyResult<()> {
+        self.shared.call(py, Waits::ForMigrations, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.read_bytes(&self.area, offset, into))?)
+        })
+    }
+
+    fn store(&self, py: Python<'_>, offset: u64, from: &[u8]) -> PyResult<()> {
+        self.shared.call(py, Waits::ForMigrations, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.write_bytes(&self.area, offset, from))?)
+        })
+    }
+}
+
+#[pymethods]
+impl Region {
+    /// The address of its first byte.
+    #[getter]
+    fn address(&self) -> u64 {
+        self.area.address(0)
+    }
+
+    /// How many pages it has.
+    #[getter]
+    fn pages(&self) -> u32 {
+        self.area.pages()
+    }
+
+    /// The space that maps it.
+    #[getter]
+    fn space(&self) -> AddressSpace {
+        AddressSpace { shared: Arc::clone(&self.shared), space: Arc::clone(&self.space) }
+    }
+
+    /// The addresses of its pages, as an array.
+    fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let first = self.area.address(0);
+        py.import("numpy")?.call_method1("arange", (first, first + self.bytes(), PAGE_SIZE, "uint64"))
+    }
+
+    /// Names the frame behind a page; takes no reference.
+    ///
+    /// `KernelError` (ENOENT) if no frame is mapped there: a page comes with its first write.
+    #[pyo3(signature = (number=0))]
+    fn page(&self, py: Python<'_>, number: i64) -> PyResult<Page> {
+        let index = self.index(number)?;
+        let pfn = self.shared.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.page_at(&self.area, index)))
+        })?;
+        let nothing = || {
+            let why = format!("no frame is mapped at {:#x}: write to it first", self.area.address(index));
+            KernelError::new_err((Errno::ENOENT.0, why))
+        };
+        pfn.map(|pfn| Page::new(&self.shared, pfn)).ok_or_else(nothing)
+    }
+
+    /// One page fault of a load, or of a store.
+    #[pyo3(signature = (number=0, *, write=true))]
+    fn fault(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<()> {
+        let index = self.index(number)?;
+        self.shared.call(py, Waits::ForMigrations, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.fault(&self.area, index, write))?)
+        })
+    }
+
+    /// Pins a page as ``pin_user_pages`` does, faulting it in first; ``write`` if the holder will write.
+    #[pyo3(signature = (number=0, *, write=true))]
+    fn pin(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<Pin> {
+        let index = self.index(number)?;
+        let pfn = self.shared.call(py, Waits::ForMigrations, |shared| {
+            let pfn = with_machine!(&shared.machine, machine => machine.pin(&self.area, index, PinKind::Pin, write))?;
+            shared.ledger.add(pfn, Handle::Pin);
+            Ok(pfn)
+        })?;
+        Ok(Pin::holding(&self.shared, pfn, Handle::Pin))
+    }
+
+    /// Fills a buffer with the bytes from ``offset`` on.
+    #[pyo3(signature = (buffer, *, offset=0))]
+    fn read_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, offset: u64) -> PyResult<()> {
+        let buffer = writable(buffer)?;
+        let mut bytes = buffer.to_vec(py)?;
+        self.load(py, offset, &mut bytes)?;
+        buffer.copy_from_slice(py, &bytes)
+    }
+
+    /// Unmaps pages ``start`` to ``stop``, all by default (munmap). Those that already are, are no error.
+    #[pyo3(signature = (start=0, stop=None))]
+    fn unmap(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
+        let pages = start..stop.unwrap_or(self.area.pages());
+        self.shared.call(py, Waits::ForMigrations, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.munmap(&self.space, &self.area, pages))?)
+        })
+    }
+
+    /// Bytes, mapped or not.
+    fn __len__(&self) -> usize {
+        self.bytes() as usize
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        match self.select(key)? {
+            Bytes::One(at) => {
+                let mut byte = [0];
+                self.load(py, at, &mut byte)?;
+                Ok(byte[0].into_pyobject(py)?.into_any())
+            }
+            Bytes::Range(start, len) => {
+                Ok(PyBytes::new_with(py, len, |into| self.load(py, start, into))?.into_any())
+            }
+        }
+    }
+
+    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self.select(key)? {
+            Bytes::One(at) => self.store(py, at, &[value.extract::<u8>()?]),
+            Bytes::Range(start, len) => {
+                let from = PyBuffer::<u8>::get(value)?.to_vec(py)?;
+                if from.len() != len {
+                    let why = format!("{} bytes do not fit a slice of {len}", from.len());
+                    return Err(PyValueError::new_err(why));
+                }
+                self.store(py, start, &from)
+            }
+        }
+    }
+
+    /// Addresses and space, equal for equal ranges of one space.
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Region>().is_ok_and(|other| Arc::ptr_eq(&self.area, &other.get().area))
+    }
+
+    fn __hash__(&self) -> u64 {
+        Arc::as_ptr(&self.area).addr() as u64
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Region {:#x} pages={} space={}>", self.address(), self.area.pages(), self.space.id)
+    }
+}
+
+/// A buffer to fill.
+fn writable(buffer: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
+    let buffer = PyBuffer::<u8>::get(buffer)?;
+    if buffer.readonly() {
+        return Err(PyTypeError::new_err("the buffer cannot be written to"));
+    }
+    Ok(buffer)
+}
+
+/// The living spaces, for `Machine`.
+pub(crate) fn all<'py>(py: Python<'py>, shared: &Arc<Shared>) -> PyResult<Bound<'py, PyTuple>> {
+    let spaces: PyResult<Vec<_>> =
+        AddressSpace::all(shared).into_iter().map(|space| Py::new(py, space)).collect();
+    PyTuple::new(py, spaces?)
+}

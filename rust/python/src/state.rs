@@ -1,0 +1,68 @@
+//! What a page looks like, as the data classes of `mmcore.state`.
+
+use crate::shared::Shared;
+use mmcore::audit::Holder;
+use mmcore::page::{Flags, Pfn};
+use mmcore::with_machine;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+/// A page's state, for Python and for a message.
+pub(crate) struct Found {
+    pub state: Py<PyAny>,
+    pub text: String,
+}
+
+/// A class of `mmcore.state`.
+fn class<'py>(py: Python<'py>, cell: &PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let class = cell.get_or_try_init(py, || py.import("mmcore.state")?.getattr(name).map(Bound::unbind))?;
+    Ok(class.bind(py).clone())
+}
+
+/// The names of flags, as the kernel's tools print them.
+pub(crate) fn flag_names(flags: Flags) -> Vec<String> {
+    flags.iter_names().map(|(name, _)| name.to_ascii_lowercase()).collect()
+}
+
+pub(crate) fn flag_tuple(py: Python<'_>, flags: Flags) -> PyResult<Bound<'_, PyTuple>> {
+    PyTuple::new(py, flag_names(flags).iter().map(|name| PyString::intern(py, name)))
+}
+
+/// Who holds a page. Takes leaf locks only, for moments, so it need not detach.
+pub(crate) fn holders_of(shared: &Shared, pfn: Pfn) -> Vec<Holder> {
+    with_machine!(&shared.machine, machine => machine.holders(pfn, &shared.ledger))
+}
+
+pub(crate) fn holders<'py>(py: Python<'py>, held: &[Holder]) -> PyResult<Bound<'py, PyTuple>> {
+    static HOLDER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class = class(py, &HOLDER, "Holder")?;
+    let holders: PyResult<Vec<_>> =
+        held.iter().map(|held| class.call1((held.kind(), held.references(), held.to_string()))).collect();
+    PyTuple::new(py, holders?)
+}
+
+pub(crate) fn found(py: Python<'_>, shared: &Shared, pfn: Pfn) -> PyResult<Found> {
+    static STATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let held = py.detach(|| holders_of(shared, pfn));
+    let (node, order, mapcount, word) = with_machine!(&shared.machine, machine => {
+        let page = &machine.frames()[pfn];
+        (machine.node_of(pfn), page.order(), page.mapcount(), page.word())
+    });
+    let class = class(py, &STATE, "PageState")?;
+    let flags = flag_tuple(py, word.flags())?;
+    let state = class.call1((pfn.0, node, order, word.count(), mapcount, flags, holders(py, &held)?))?;
+    let names: Vec<String> = held.iter().map(ToString::to_string).collect();
+    let held = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+    let text = format!("it has {word} mapped×{mapcount}, held by {held}");
+    Ok(Found { state: state.unbind(), text })
+}
+
+/// The bit of each flag in `Machine.page_states`, by name.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let flags = PyDict::new(module.py());
+    for (name, flag) in Flags::all().iter_names() {
+        flags.set_item(name.to_ascii_lowercase(), flag.bits())?;
+    }
+    module.add("FLAGS", flags)
+}

@@ -91,6 +91,8 @@ pub struct Machine<R: Release> {
     pub(crate) frames: Frames,
     pub(crate) memory: Memory,
     pub(crate) nodes: Box<[Node]>,
+    /// First frame of each node; nodes that do not exist begin beyond every frame.
+    bases: [u32; MAX_NODES],
     pub(crate) cpus: Box<[CachePadded<Cpu>]>,
     pub(crate) owners: Owners<R>,
     pub(crate) tlb: Tlb,
@@ -155,6 +157,10 @@ impl<R: Release> Machine<R> {
                 pcp: nodes.iter().map(pcp).collect(),
             })
         };
+        let mut bases = [u32::MAX; MAX_NODES];
+        for (base, node) in bases.iter_mut().zip(&nodes) {
+            *base = node.base.0;
+        }
         let memory = match config.backed {
             true => Memory::backed(total as u32)?,
             false => Memory::unbacked(),
@@ -169,6 +175,7 @@ impl<R: Release> Machine<R> {
             spaces: Spaces::new(),
             stats: Stats::new(nodes.len()),
             nodes,
+            bases,
             lru_disabled: CachePadded::new(AtomicU32::new(0)),
             bindings: Box::new([const { PlainU32::new(0) }; MAX_THREADS]),
             arrivals: AtomicU32::new(0),
@@ -214,8 +221,8 @@ impl<R: Release> Machine<R> {
     /// The node of a frame.
     #[inline]
     pub fn node_of(&self, pfn: Pfn) -> usize {
-        // Few nodes: a scan is faster than a table, and the bases stay in one cache line's reach.
-        self.nodes.iter().rposition(|node| node.base <= pfn).expect("node 0 starts at frame 0")
+        // Branch-free, because the answer of a random page cannot be predicted: one vector comparison.
+        self.bases.iter().map(|&base| usize::from(base <= pfn.0)).sum::<usize>() - 1
     }
 
     /// The CPU of the calling thread: bound, or by order of arrival.

@@ -24,14 +24,17 @@ pub struct OwnerId(pub u32);
 impl OwnerId {
     const SLOT_BITS: u32 = 24;
 
+    #[inline]
     fn new(slot: usize, generation: u8) -> OwnerId {
         OwnerId(slot as u32 + 1 | u32::from(generation) << Self::SLOT_BITS)
     }
 
+    #[inline]
     fn slot(self) -> Option<usize> {
         ((self.0 & ((1 << Self::SLOT_BITS) - 1)) as usize).checked_sub(1)
     }
 
+    #[inline]
     fn generation(self) -> u8 {
         (self.0 >> Self::SLOT_BITS) as u8
     }
@@ -87,6 +90,7 @@ pub struct Owners<R: Release> {
 
 impl<R: Release> Owners<R> {
     /// Room for `most` owners at a time; the slots are made as they are needed.
+    #[inline]
     pub fn new(most: usize) -> Result<Owners<R>> {
         if most > FIRST << (CHUNKS - 1) {
             return Err(Error::new(Errno::EINVAL, format!("{most} owners are more than a machine can have")));
@@ -157,6 +161,7 @@ impl<R: Release> Owners<R> {
     }
 
     /// Looks at an owner under its reverse-map lock; `None` if `id` names nobody any more.
+    #[inline]
     pub fn with<T>(&self, id: OwnerId, look: impl FnOnce(&Owner<R>) -> T) -> Option<T> {
         let entry = self.slot(id.slot()?)?.read();
         (entry.generation == id.generation() && !matches!(entry.owner, Owner::Free))

@@ -23,16 +23,19 @@ impl Pcp {
     }
 
     /// Frames held.
+    #[inline]
     pub fn len(&self) -> usize {
         self.frames.len()
     }
 
     /// Nothing held?
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
     /// The frames held; for audits.
+    #[inline]
     pub fn frames(&self) -> &[Pfn] {
         &self.frames
     }

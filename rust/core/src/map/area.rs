@@ -80,11 +80,13 @@ impl Area {
     }
 
     /// The address of a page.
+    #[inline]
     pub fn address(&self, index: u32) -> u64 {
         (self.first + u64::from(index)) * PAGE_SIZE as u64
     }
 
     /// The node that faults allocate from first.
+    #[inline]
     pub fn preferred(&self) -> usize {
         // Relaxed: a preference, it orders nothing.
         self.preferred.load(Ordering::Relaxed) as usize
@@ -106,6 +108,7 @@ impl Area {
     }
 
     /// Pages in the area.
+    #[inline]
     pub fn pages(&self) -> u32 {
         self.entries.len() as u32
     }

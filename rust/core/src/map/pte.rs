@@ -74,26 +74,31 @@ impl Pte {
     pub const LOCK: u64 = 1 << 8;
     const PAYLOAD_SHIFT: u32 = 32;
 
+    #[inline]
     const fn payload(value: u32) -> u64 {
         (value as u64) << Self::PAYLOAD_SHIFT
     }
 
     /// Maps `pfn` with the given bits.
+    #[inline]
     pub const fn present(pfn: Pfn, bits: u64) -> Pte {
         Pte(Self::PRESENT | bits | Self::payload(pfn.0))
     }
 
     /// A migration entry for `pfn`; `bits` of `WRITE`, `YOUNG`, `DIRTY`, `EXCLUSIVE` are remembered.
+    #[inline]
     pub const fn migration(pfn: Pfn, bits: u64) -> Pte {
         Pte(1 << Self::KIND_SHIFT | bits | Self::payload(pfn.0))
     }
 
     /// A swap entry.
+    #[inline]
     pub const fn swap(slot: u32, bits: u64) -> Pte {
         Pte(2 << Self::KIND_SHIFT | bits | Self::payload(slot))
     }
 
     /// A poisoned entry.
+    #[inline]
     pub const fn hwpoison(pfn: Pfn) -> Pte {
         Pte(3 << Self::KIND_SHIFT | Self::payload(pfn.0))
     }

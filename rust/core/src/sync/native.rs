@@ -217,10 +217,18 @@ pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
 /// If more than [`MAX_THREADS`] threads use machines at once; see [`claim_thread_slot`].
 #[inline]
 pub fn thread_slot() -> usize {
-    match SLOT.with(|slot| slot.0.get()) {
-        NO_SLOT => broken("threads", format_args!("more than {MAX_THREADS} threads use mmcore at once")),
-        slot => slot,
+    match KNOWN.get() {
+        0 => first_slot(),
+        known => known - 1,
     }
+}
+
+#[cold]
+fn first_slot() -> usize {
+    if !claim_thread_slot() {
+        broken("threads", format_args!("more than {MAX_THREADS} threads use mmcore at once"));
+    }
+    KNOWN.get() - 1
 }
 
 /// Makes sure that the calling thread has a slot; false if all are taken. For callers whose threads
@@ -230,7 +238,11 @@ pub fn claim_thread_slot() -> bool {
         if slot.0.get() == NO_SLOT {
             slot.0.set(Slot::claim());
         }
-        slot.0.get() != NO_SLOT
+        let found = slot.0.get() != NO_SLOT;
+        if found {
+            KNOWN.set(slot.0.get() + 1);
+        }
+        found
     })
 }
 
@@ -240,6 +252,9 @@ struct Slot(Cell<usize>);
 const NO_SLOT: usize = usize::MAX;
 
 thread_local! {
+    /// The slot + 1, or 0 while none is known: a plain variable, read on every counted event.
+    static KNOWN: Cell<usize> = const { Cell::new(0) };
+    /// The slot's owner: gives it back when the thread ends.
     static SLOT: Slot = Slot(Cell::new(Slot::claim()));
 }
 
@@ -269,6 +284,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        KNOWN.set(0);
         let slot = self.0.get();
         if slot == NO_SLOT {
             return;

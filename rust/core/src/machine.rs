@@ -4,6 +4,8 @@ mod any;
 mod size;
 
 pub use any::AnyMachine;
+#[cfg(not(feature = "explored"))]
+pub(crate) use any::with_design;
 pub use size::{node_frames, parse_size};
 
 use crate::alloc::{Pcp, Zone};

@@ -10,6 +10,7 @@ mod build;
 mod errors;
 mod fork;
 mod handles;
+mod load;
 mod machine;
 mod names;
 mod page;
@@ -20,8 +21,7 @@ mod space;
 mod state;
 mod trace;
 
-// The crates of the other doors: the counting and the explored build of the same core.
-use mmcore_counted as _;
+// The crate of another door: the explored build of the same core.
 use mmcore_explored as _;
 
 /// The module; the public names live in the Python package `mmcore`.
@@ -34,6 +34,7 @@ mod _mmcore {
         super::build::register(module)?;
         super::fork::register(module)?;
         super::handles::register(module)?;
+        super::load::register(module)?;
         super::machine::register(module)?;
         super::page::register(module)?;
         super::profile::register(module)?;

@@ -6,15 +6,17 @@
 //! the migrator's CPU is drained, and paid for, by the migrator.
 
 use super::config::{Load, LoadConfig};
+use super::crew::guarded;
 use super::fault::{Failed, Finding, LoadError};
 use super::rig::{Member, Workload, needed};
 use super::storm::Storm;
 use super::tiering::{Tiering, Trace};
 use crate::audit::Ledger;
 use crate::error::Error;
+use crate::machine::with_design;
 use crate::machine::{Config, Machine};
 use crate::page::Pfn;
-use crate::release::{Release, with_design};
+use crate::release::Release;
 use crate::rng::Rng;
 use crate::sync::ops::{Ops, current};
 use serde::Serialize;
@@ -91,7 +93,7 @@ fn count<R: Release, W: Workload>(
     mut load: W,
 ) -> Result<PageOps, LoadError> {
     let bound = machine.bind_cpu(None);
-    let counted = count_pages(config.seed, machine, &mut load);
+    let counted = guarded("the count", || count_pages(config.seed, machine, &mut load));
     machine.bind_cpu(bound);
     counted.map_err(|finding| {
         let (design, seed, command) = (R::DESIGN.name(), config.seed, config.repeat());

@@ -103,21 +103,25 @@ pub(super) fn run<T: Send + 'static>(
 fn perform<T>(job: Job<T>, signal: &Signal) -> Result<Done<T>, Finding> {
     signal.wait_for_start();
     let start = thread_cpu_time();
-    // The work's own state is lost with a panic, and the machine is not used for another round.
-    let result = catch_unwind(AssertUnwindSafe(|| (job.work)(signal)));
+    let result = guarded(&job.name, || (job.work)(signal));
     let cpu = thread_cpu_time() - start;
-    let result = result.unwrap_or_else(|panic| {
+    if result.is_err() {
+        signal.stop();
+    }
+    result.map(|value| Done { value, cpu })
+}
+
+/// Does something that a broken rule of the protocol may stop, which becomes a finding.
+pub(super) fn guarded<T>(who: &str, work: impl FnOnce() -> Result<T, Finding>) -> Result<T, Finding> {
+    // What the work had in hands is lost with a panic, and the machine is not used any more.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
             .unwrap_or_else(|| "no message".into());
-        Err(Finding::Stopped { thread: job.name, message })
-    });
-    if result.is_err() {
-        signal.stop();
-    }
-    result.map(|value| Done { value, cpu })
+        Err(Finding::Stopped { thread: who.to_owned(), message })
+    })
 }
 
 /// Waits for the end of the round: time, or a thread that failed.

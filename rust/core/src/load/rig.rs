@@ -9,8 +9,9 @@ use super::report::{Finished, Round, buckets};
 use super::storm::Storm;
 use super::tiering::{Tiering, Trace};
 use crate::audit::Ledger;
+use crate::machine::with_design;
 use crate::machine::{MAX_NODES, Machine};
-use crate::release::{Release, with_design};
+use crate::release::Release;
 use crate::rng::Rng;
 use crate::stat::Event;
 use hdrhistogram::Histogram;
@@ -315,7 +316,7 @@ impl<R: Release, W: Workload> Rig for Mounted<R, W> {
         if let Some(error) = &self.spoiled {
             return Err(error.clone());
         }
-        let end = self.end();
+        let end = crew::guarded("the end", || self.end());
         let ended = end.map_err(|finding| self.fail(self.config.seed, finding))?;
         // Nothing is left to run or to finish once more.
         self.spoiled = Some(LoadError::Config("this load has finished".into()));

@@ -39,7 +39,24 @@ macro_rules! any_machine {
                 }
             };
         }
+
+        /// Evaluates an expression with a type alias for the design that a value names: where a whole
+        /// structure, not only a machine, is compiled for it.
+        #[cfg(not(feature = "explored"))]
+        macro_rules! with_design {
+            ($d design:expr, $d alias:ident => $d body:expr) => {
+                match $d design {
+                    $($crate::profile::Design::$design => {
+                        type $d alias = $crate::release::$design;
+                        $d body
+                    })*
+                }
+            };
+        }
     };
 }
 
 any_machine!($ Putback Split Hook HookLate Packed Mine);
+
+#[cfg(not(feature = "explored"))]
+pub(crate) use with_design;

@@ -1,10 +1,20 @@
-"""Machines for tests: each must be quiet and clean when its test ends."""
+"""Settings of all tests, and machines for them: each must be quiet and clean at the end."""
 
 import gc
+import sys
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import mmcore
+
+# Helpers beside the tests are importable.
+sys.path.insert(0, str(Path(__file__).parent))
+
+# Other load on the machine must not fail a test.
+settings.register_profile("mmcore", deadline=None)
+settings.load_profile("mmcore")
 
 DESIGNS = ["putback", "split", "hook", "hook_late", "packed", "mine"]
 

@@ -4,7 +4,12 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 import mmcore
+from mmcore import comparison
+from mmcore.cli import run
+from simulated_rig import SimulatedBackend
 
 
 def python(*args):
@@ -52,3 +57,105 @@ def test_a_missing_extra_is_named_in_one_line():
 def test_an_unknown_verb_is_one_line_and_exit_2():
     done = mmcore_command("nonsense")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.fixture
+def simulated(monkeypatch):
+    """The command line in this process, over a simulated machine."""
+
+    def install(**options):
+        monkeypatch.setattr(comparison, "_mmcore", SimulatedBackend({"packed": 1.3}, **options))
+
+    install()
+    return install
+
+
+QUICK = ["--seconds", "0.1", "--vary", "release=split,packed"]
+
+
+@pytest.mark.usefixtures("simulated")
+def test_compare_prints_table_and_verdict_and_writes_files(tmp_path, capsys):
+    files = {name: tmp_path / f"out.{name}" for name in ("json", "html", "svg")}
+    options = ["--json", files["json"], "--html", files["html"], "--plot", files["svg"]]
+    assert run(["compare", *QUICK, *map(str, options)]) == 0
+    shown = capsys.readouterr().out
+    assert "packed: faster than split" in shown
+    assert "lruvec lock acquisitions" in shown
+    assert "the shipped trace of sqlite3" in shown
+    assert all(path.stat().st_size > 1000 for path in files.values())
+    assert json.loads(files["json"].read_text())["schema"] == 1
+
+
+@pytest.mark.usefixtures("simulated")
+def test_compare_reads_a_trace_and_takes_every_option(tmp_path, capsys):
+    path = tmp_path / "t.npz"
+    mmcore.Trace(range(300), [True] * 300).save(path)
+    options = [
+        "--nodes",
+        "1MiB,4MiB:300ns",
+        "--no-copy",
+        "--seed",
+        "9",
+        "--threads",
+        "1",
+        "--kernel",
+        "6.1",
+    ]
+    assert run(["compare", str(path), *QUICK, *options]) == 0
+    shown = capsys.readouterr().out
+    assert f"{path}: 300 accesses, 300 pages" in shown
+    assert "nodes 1MiB:100ns,4MiB:300ns, no copy" in shown
+    assert "kernel 6.1, 1 migrating threads" in shown
+    assert "seed 9" in shown
+
+
+@pytest.mark.usefixtures("simulated")
+def test_compare_under_the_storm_needs_no_trace(capsys):
+    assert run(["compare", "--load", "storm", *QUICK]) == 0
+    assert "storm: random pages move" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("simulated")
+def test_too_short_a_comparison_is_inconclusive(capsys):
+    assert run(["compare", "--seconds", "0.0001"]) == 3
+    assert "inconclusive" in capsys.readouterr().out
+
+
+def test_a_finding_is_exit_1_with_the_command_to_repeat_it(simulated, capsys):
+    simulated(fail={"finish": RuntimeError("frame 7: lost")})
+    assert run(["compare", *QUICK]) == 1
+    complaint = capsys.readouterr().err
+    assert "mmcore: split: frame 7: lost" in complaint
+    assert "repeat with: mmcore compare --load tiering" in complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no/such/trace"], "no/such/trace: No such file or directory"),
+        (["."], ".: Is a directory"),
+        (["--threads", "0"], "threads must be 1 to 64, not 0"),
+        (["--threads", "two"], "two"),
+        (["--vary", "release"], "FIELD=a,b"),
+        (["--load", "rain"], "load 'rain'"),
+        (["--nodes", "1GiB,1GiB:soon"], "'soon' is not a latency"),
+        (["--plot", "out.gif"], "a plot is one of"),
+        (["--json", "no/such/folder/out.json"], "cannot be written to"),
+        (["--html", "."], "Is a directory"),
+        (["--unknown", "1"], "--unknown"),
+    ],
+)
+@pytest.mark.usefixtures("simulated")
+def test_bad_input_is_one_line_and_exit_2(arguments, message, capsys):
+    assert run(["compare", *arguments]) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint
+    assert complaint.count("\n") == 1
+    assert complaint.startswith("mmcore: ")
+
+
+def test_a_missing_report_extra_is_named_before_measuring(simulated, monkeypatch, capsys):
+    simulated(fail={"build": AssertionError("measured although the plot cannot be drawn")})
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run(["compare", "--html", "out.html"]) == 2
+    assert capsys.readouterr().err == "mmcore: plotting needs: pip install 'mmcore-linux[report]'\n"

@@ -19,6 +19,7 @@ from mmcore._mmcore import (
     __version__,
     build_info,
 )
+from mmcore.comparison import Comparison, compare
 from mmcore.errors import (
     FindingError,
     InputError,
@@ -38,6 +39,7 @@ __all__ = [
     "AddressSpace",
     "Audit",
     "Boot",
+    "Comparison",
     "CpuBinding",
     "Finding",
     "FindingError",
@@ -65,4 +67,5 @@ __all__ = [
     "Trace",
     "__version__",
     "build_info",
+    "compare",
 ]

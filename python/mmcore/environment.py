@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmcore._extras import EXTRAS
 __all__ = ["environment"]
 
 
+@cache
 def environment() -> dict[str, Any]:
     """Facts about this installation and machine, as plain data for JSON."""
     return {

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "run"]
 
 #: The verbs and where they are defined.
-VERBS = ("env",)
+VERBS = (
+    "compare",
+    "env",
+)
 
 
 def _app() -> App:

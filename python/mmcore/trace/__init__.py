@@ -42,6 +42,8 @@ class Trace:
         writes: whether each access wrote (bool).
         threads: the thread of each access (uint16).
         page_numbers: the page number of each id (uint64).
+        source: where it comes from: a path, or words.
+        is_sample: whether it is the trace that mmcore ships.
     """
 
     ids: NDArray[np.uint32]
@@ -49,6 +51,7 @@ class Trace:
     threads: NDArray[np.uint16]
     page_numbers: NDArray[np.uint64]
     source: str
+    is_sample: bool = False
 
     def __init__(
         self,
@@ -124,6 +127,7 @@ class Trace:
         with resources.as_file(resources.files("mmcore.trace") / "sample.npz") as path:
             trace = cls.load(path)
         trace.source = f"the shipped trace of {SAMPLE_PROGRAM}"
+        trace.is_sample = True
         return trace
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -152,6 +156,10 @@ class Trace:
     def footprint(self) -> int:
         """How many distinct pages are touched."""
         return len(self.page_numbers)
+
+    def arrays(self) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint16]]:
+        """Page ids, writes as 0 or 1, and threads: what the compiled core replays."""
+        return self.ids, self.writes.view(np.uint8), self.threads
 
     @cached_property
     def digest(self) -> str:

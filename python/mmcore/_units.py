@@ -1,0 +1,75 @@
+"""Sizes, times and lists of nodes, as people write them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from mmcore.errors import InputError
+
+__all__ = ["NodeSize", "format_size", "parse_nodes", "parse_size"]
+
+PAGE_SIZE = 4096
+
+_SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_TIMES = {"ns": 1.0, "us": 1e3, "µs": 1e3}
+
+
+@dataclass(frozen=True)
+class NodeSize:
+    """A node: how much memory, and how long an access to it takes."""
+
+    bytes: int
+    latency_ns: float
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes from "64MiB", "64M" or a number; units are powers of 1024."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        size = text
+    else:
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?\s*", str(text).lower())
+        if found is None:
+            raise InputError(f"{text!r} is not a size such as 64MiB")
+        exact = Fraction(found[1]) * _SIZES[found[2]]
+        if exact.denominator != 1:
+            raise InputError(f"{text!r} is not a whole number of bytes")
+        size = int(exact)
+    if size <= 0:
+        raise InputError(f"a size must be positive, not {text}")
+    return size
+
+
+def parse_nodes(text: str, *, latencies: tuple[float, float]) -> tuple[NodeSize, ...]:
+    """Nodes from "1GiB,4GiB:250ns".
+
+    Args:
+        text: sizes, each with an optional access latency.
+        latencies: of the first node and of the others, where none is given.
+    """
+    nodes = []
+    for index, part in enumerate(text.split(",")):
+        size, colon, latency = part.partition(":")
+        nanoseconds = _parse_latency(latency) if colon else latencies[min(index, 1)]
+        in_bytes = parse_size(size)
+        if in_bytes % PAGE_SIZE:
+            raise InputError(f"node size {size.strip()!r} is not a multiple of {PAGE_SIZE} bytes")
+        nodes.append(NodeSize(in_bytes, nanoseconds))
+    return tuple(nodes)
+
+
+def _parse_latency(text: str) -> float:
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ns|us|µs)\s*", text)
+    if found is None:
+        raise InputError(f"{text!r} is not a latency such as 250ns")
+    return float(found[1]) * _TIMES[found[2]]
+
+
+def format_size(size: int) -> str:
+    """The shortest exact writing: 67108864 is "64MiB"."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        factor = _SIZES[unit[0].lower()]
+        if size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)

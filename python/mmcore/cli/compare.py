@@ -1,0 +1,142 @@
+"""`mmcore compare`: the main job."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import mmcore
+from mmcore.comparison.text import preface, rows
+from mmcore.errors import InputError
+
+#: No more columns than this before the table is printed variant by variant over several lines.
+NAME_WIDTH = 32
+
+
+def compare(
+    trace: str | None = None,
+    /,
+    *,
+    load: str = "tiering",
+    vary: str | None = None,
+    kernel: str = "6.12",
+    threads: int = 2,
+    seconds: float = 40.0,
+    nodes: str | None = None,
+    copy: bool = True,
+    seed: int = 1,
+    precision: float = 0.005,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    html: Path | None = None,
+    plot: Path | None = None,
+) -> int:
+    """Compare designs of the release path under migration load.
+
+    Args:
+        trace: what `valgrind --tool=lackey --trace-mem=yes PROGRAM` prints (plain, .gz, .zst, or -
+            for the standard input), or an .npz of pages and writes. Left out: a small trace of
+            sqlite3 that mmcore ships.
+        load: tiering (replays the trace over a fast and a slow node) or storm (random migrations
+            against threads that use the pages).
+        vary: FIELD=a,b,...: a field of the profile and its values, the baseline first. Left out:
+            the release designs.
+        kernel: the preset of all other fields.
+        threads: how many threads migrate.
+        seconds: time for measuring.
+        nodes: sizes with optional latencies, such as 64MiB,256MiB:250ns.
+        copy: copy the pages' contents; --no-copy times the protocol alone.
+        seed: of the loads and of the order of the variants.
+        precision: half width of the intervals at which measuring may stop early.
+        json_file: write everything, samples included, to this file.
+        html: write a page with plots to this file.
+        plot: write the plots to this file (.svg, .pdf, .png).
+    """
+    _check_outputs(json_file, html, plot)
+    source = None if trace is None and load == "storm" else _read(trace)
+    with _bar() as bar:
+        task = bar.add_task("compare", total=1.0, note="")
+        result = mmcore.compare(
+            source,
+            load=load,
+            vary=vary,
+            kernel=kernel,
+            threads=threads,
+            seconds=seconds,
+            nodes=nodes,
+            copy=copy,
+            seed=seed,
+            precision=precision,
+            progress=lambda p: bar.update(
+                task, description=p.stage, completed=p.fraction, note=p.note
+            ),
+        )
+    _print(result, Console())
+    if json_file is not None:
+        result.to_json(json_file)
+    if html is not None:
+        result.to_html(html)
+    if plot is not None:
+        result.plot(plot)
+    return 0 if result.conclusive else 3
+
+
+def _check_outputs(json_file: Path | None, html: Path | None, plot: Path | None) -> None:
+    """Refuses what could not be written, before a minute of measuring and not after it."""
+    if html is not None or plot is not None:
+        from mmcore.comparison.plots import check_path
+
+        check_path(plot if plot is not None else Path("page.svg"))
+    for path in (json_file, html, plot):
+        if path is not None and not os.access(path.parent, os.W_OK):
+            raise InputError(f"{path}: the directory cannot be written to")
+        if path is not None and path.is_dir():
+            raise InputError(f"{path}: {os.strerror(errno.EISDIR)}")
+
+
+def _read(trace: str | None) -> mmcore.Trace:
+    if trace is None:
+        return mmcore.Trace.sample()
+    with _bar() as bar:
+        task = bar.add_task("read", total=None, note=trace)
+        try:
+            return mmcore.Trace.load(
+                trace, progress=lambda done, total: bar.update(task, completed=done, total=total)
+            )
+        except OSError as error:
+            raise InputError(f"{trace}: {error.strerror or error}") from None
+
+
+def _bar() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def _print(result: mmcore.Comparison, console: Console) -> None:
+    for line in preface(result):
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True, max_width=NAME_WIDTH)
+    for label in result.labels:
+        table.add_column(label, justify="right", ratio=1)
+    for name, cells in rows(result):
+        table.add_row(name, *cells)
+    console.print()
+    console.print(table, highlight=False)
+    console.print()
+    console.print(result.verdict, highlight=False, soft_wrap=True)

@@ -1,0 +1,199 @@
+"""What is compared with what, under which load: checked, and complete enough to be repeated."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mmcore._units import PAGE_SIZE, NodeSize, format_size, parse_nodes
+from mmcore.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mmcore.trace import Trace
+
+__all__ = ["DESIGNS", "Plan", "Variant", "make_plan", "parse_vary"]
+
+#: The release designs, the baseline first: what is compared when nothing else is asked for.
+DESIGNS = ("split", "putback", "hook", "hook_late", "packed")
+
+LOADS = ("tiering", "storm")
+
+#: Access latencies of the first node and of the others, where none is given: DRAM, and memory that
+#: is attached over a link.
+LATENCIES_NS = (100.0, 250.0)
+
+#: Share of a trace's footprint that the fast node holds unless nodes are given.
+FAST_SHARE = 0.25
+
+#: Pages handed to one migration call, as in the kernel's batched migration of scattered pages.
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the things compared.
+
+    Attributes:
+        label: its name in the report.
+        profile: fields of the profile that differ from the kernel's preset.
+        planted: flaws for tests of the verdict, such as `{"slowdown": 0.03}`.
+    """
+
+    label: str
+    profile: Mapping[str, str]
+    planted: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison that is ready to run; the first variant is the baseline."""
+
+    variants: tuple[Variant, ...]
+    load: str
+    kernel: str
+    threads: int
+    seconds: float
+    nodes: tuple[NodeSize, ...]
+    copy: bool
+    seed: int
+    precision: float
+    trace: Trace | None
+    vary: str
+
+    def config(self, variant: Variant) -> dict[str, Any]:
+        """The configuration of one variant, as `protocol` describes it."""
+        config: dict[str, Any] = {
+            "load": self.load,
+            "kernel": self.kernel,
+            "profile": dict(variant.profile),
+            "migrators": self.threads,
+            "mutators": 2 * self.threads if self.load == "storm" else 0,
+            "nodes": [{"bytes": n.bytes, "latency_ns": n.latency_ns} for n in self.nodes],
+            "copy": self.copy,
+            "seed": self.seed,
+            "batch": BATCH,
+        }
+        if variant.planted:
+            config["planted"] = dict(variant.planted)
+        return config
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats this comparison."""
+        words = ["mmcore", "compare"]
+        if self.trace is not None and not self.trace.is_sample:
+            words.append(self.trace.source)
+        words += ["--load", self.load, "--vary", self.vary, "--kernel", self.kernel]
+        words += ["--threads", str(self.threads), "--seconds", f"{self.seconds:g}"]
+        words += ["--nodes", self.nodes_text, "--precision", f"{self.precision:g}"]
+        if not self.copy:
+            words.append("--no-copy")
+        return shlex.join([*words, "--seed", str(self.seed)])
+
+    @property
+    def nodes_text(self) -> str:
+        """The nodes as `--nodes` takes them."""
+        return ",".join(f"{format_size(n.bytes)}:{n.latency_ns:g}ns" for n in self.nodes)
+
+
+def make_plan(
+    trace: Trace | None,
+    *,
+    load: str = "tiering",
+    vary: str | None = None,
+    kernel: str = "6.12",
+    threads: int = 2,
+    seconds: float = 40.0,
+    nodes: str | None = None,
+    copy: bool = True,
+    seed: int = 1,
+    precision: float = 0.005,
+    variants: Sequence[Variant] | None = None,
+) -> Plan:
+    """Checks the options and completes them; the arguments are those of `mmcore.compare`."""
+    if load not in LOADS:
+        raise InputError(f"load {load!r} is not one of {', '.join(LOADS)}")
+    if (trace is not None) != (load == "tiering"):
+        raise InputError(
+            "the storm makes its own accesses: leave the trace out, or use load tiering"
+            if trace is not None
+            else "the tiering load replays a trace: give one"
+        )
+    if not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"threads must be 1 to {MAX_THREADS}, not {threads}")
+    if not 0 < seconds <= MAX_SECONDS:
+        raise InputError(f"seconds must be more than 0 and at most {MAX_SECONDS}, not {seconds:g}")
+    if not 0 < precision < 1:
+        raise InputError(f"precision must be a fraction between 0 and 1, not {precision:g}")
+    if not 0 <= seed < 1 << 64:
+        raise InputError(f"seed must be between 0 and 2**64 - 1, not {seed}")
+    vary = vary if vary is not None else f"release={','.join(DESIGNS)}"
+    chosen = tuple(parse_vary(vary) if variants is None else variants)
+    if not 2 <= len(chosen) <= MAX_VARIANTS:
+        raise InputError(f"a comparison needs 2 to {MAX_VARIANTS} variants, not {len(chosen)}")
+    sizes = _default_nodes(trace) if nodes is None else parse_nodes(nodes, latencies=LATENCIES_NS)
+    _check_nodes(sizes, trace)
+    return Plan(chosen, load, kernel, threads, seconds, sizes, copy, seed, precision, trace, vary)
+
+
+MAX_THREADS = 64
+MAX_SECONDS = 86_400
+MAX_VARIANTS = 16
+
+
+def parse_vary(vary: str) -> list[Variant]:
+    """The variants of "FIELD=a,b,...". A value given twice is two variants: A against A."""
+    name, equals, values = vary.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise InputError(f"--vary takes FIELD=a,b,..., not {vary!r}")
+    variants: list[Variant] = []
+    seen: dict[str, int] = {}
+    for value in (part.strip() for part in values.split(",")):
+        if not value:
+            raise InputError(f"--vary {vary!r}: a value is empty")
+        seen[value] = seen.get(value, 0) + 1
+        again = f" ({seen[value]})" if seen[value] > 1 else ""
+        variants.append(Variant(f"{value}{again}", {name: value}))
+    return variants
+
+
+def _default_nodes(trace: Trace | None) -> tuple[NodeSize, ...]:
+    fast, slow = LATENCIES_NS
+    if trace is None:
+        return (NodeSize(128 << 20, fast), NodeSize(128 << 20, slow))
+    pages = max(MIN_NODE_PAGES, round(trace.footprint * FAST_SHARE))
+    # The slow node could hold everything twice: it is never what limits.
+    return (
+        NodeSize(pages * PAGE_SIZE, fast),
+        NodeSize((2 * trace.footprint + 1024) * PAGE_SIZE, slow),
+    )
+
+
+#: A node holds at least this many pages: a few batches in flight.
+MIN_NODE_PAGES = 64
+
+
+def _check_nodes(nodes: tuple[NodeSize, ...], trace: Trace | None) -> None:
+    if not 2 <= len(nodes) <= MAX_NODES:
+        raise InputError(f"pages migrate between 2 to {MAX_NODES} nodes, not {len(nodes)}")
+    for node in nodes:
+        if node.bytes < MIN_NODE_PAGES * PAGE_SIZE:
+            raise InputError(
+                f"a node of {format_size(node.bytes)} is too small: at least"
+                f" {format_size(MIN_NODE_PAGES * PAGE_SIZE)} are needed"
+            )
+    total = sum(node.bytes for node in nodes)
+    if total // PAGE_SIZE >= 1 << 32:
+        raise InputError(f"{format_size(total)} are too much: a machine has less than 2**32 pages")
+    if trace is not None and total < trace.footprint * PAGE_SIZE:
+        raise InputError(
+            f"the nodes hold {format_size(total)} but the trace touches {trace.footprint} pages"
+            f" ({format_size(trace.footprint * PAGE_SIZE)}): make them larger (--nodes)"
+        )
+
+
+MAX_NODES = 64

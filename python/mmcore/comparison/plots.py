@@ -1,0 +1,121 @@
+"""The plots of a comparison, with matplotlib."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmcore._extras import need
+from mmcore.comparison.histogram import Histogram
+from mmcore.comparison.protocol import COUNTED
+from mmcore.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mmcore.comparison.result import Comparison
+
+__all__ = ["as_svg", "check_path", "save"]
+
+FORMATS = (".svg", ".pdf", ".png")
+
+
+def check_path(path: Path) -> None:
+    """Refuses an image format that `save` cannot write: before measuring, not after."""
+    need("matplotlib", "plotting")
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: a plot is one of {', '.join(FORMATS)}")
+
+
+def save(comparison: Comparison, path: Path) -> None:
+    """Writes the plots; the ending of `path` decides the format."""
+    check_path(path)
+    _figure(comparison).savefig(path, metadata=_metadata(path.suffix.lower()))
+
+
+def as_svg(comparison: Comparison) -> str:
+    """The plots as an SVG element for a page."""
+    buffer = io.StringIO()
+    _figure(comparison).savefig(buffer, format="svg", metadata=_metadata(".svg"))
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _metadata(suffix: str) -> dict[str, None]:
+    # No date: the same result gives the same file.
+    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
+
+
+def _figure(comparison: Comparison) -> Any:
+    figure_module = need("matplotlib.figure", "plotting")
+    matplotlib = need("matplotlib", "plotting")
+    # Text stays text in an SVG; ids derive from the content, not from a random number.
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    matplotlib.rcParams["svg.hashsalt"] = "mmcore"
+    variants = len(comparison.labels)
+    height = 2.6 + 0.35 * variants
+    figure = figure_module.Figure(figsize=(9, 3 * height), layout="constrained")
+    ratios, latencies, operations = figure.subplots(3, 1)
+    colors = [matplotlib.colormaps["tab10"](index % 10) for index in range(variants)]
+    _plot_ratios(ratios, comparison, colors)
+    _plot_latencies(latencies, comparison, colors)
+    _plot_operations(operations, comparison, colors)
+    return figure
+
+
+def _plot_ratios(axes: Any, comparison: Comparison, colors: list[Any]) -> None:
+    """Each block's ratio as a dot, the interval as a bar: the verdict, and what it is made of."""
+    labels = comparison.labels
+    scatter = np.random.default_rng(0)
+    for index in range(1, len(labels)):
+        blocks = 100 * np.expm1(comparison.block_log_ratios(index))
+        height = index + scatter.uniform(-0.25, 0.25, len(blocks))
+        axes.plot(blocks, height, ".", color=colors[index], alpha=0.4, markersize=5)
+        interval = comparison.interval(index)
+        if interval.known:
+            low, middle, high = (
+                100 * (value - 1) for value in (interval.low, interval.ratio, interval.high)
+            )
+            axes.plot([low, high], [index, index], color="black", linewidth=2)
+            axes.plot(middle, index, "|", color="black", markersize=14, markeredgewidth=2)
+    axes.axvline(0, color="gray", linewidth=1)
+    axes.set_yticks(range(1, len(labels)), labels[1:])
+    axes.set_ylim(len(labels) - 0.4, 0.4)
+    axes.set_xlabel(f"pages per migrator CPU-second, % more than {labels[0]}")
+    axes.set_title("Throughput: each block of rounds, and the 95 % interval", loc="left")
+
+
+def _plot_latencies(axes: Any, comparison: Comparison, colors: list[Any]) -> None:
+    """The tail of the time a page takes, both axes logarithmic."""
+    drawn = False
+    for index, label in enumerate(comparison.labels):
+        samples = comparison.measurement.samples
+        histogram = Histogram(s.report.latency_ns for s in samples if s.variant == index)
+        values, share = histogram.exceeding()
+        if len(values):
+            axes.step(values / 1e3, share, where="post", label=label, color=colors[index])
+            drawn = True
+    if drawn:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.legend(frameon=False)
+    axes.set_xlabel("µs a page, batch by batch")
+    axes.set_ylabel("share of batches that take longer")
+    axes.set_title("Latency", loc="left")
+
+
+def _plot_operations(axes: Any, comparison: Comparison, colors: list[Any]) -> None:
+    """What the counting build counted."""
+    names = [name for name in COUNTED if any(name in row["per_page"] for row in comparison.table)]
+    width = 0.8 / len(comparison.labels)
+    for index, row in enumerate(comparison.table):
+        place = np.arange(len(names)) + (index - (len(comparison.labels) - 1) / 2) * width
+        values = [row["per_page"].get(name, 0.0) for name in names]
+        axes.bar(place, values, width, label=row["variant"], color=colors[index])
+    axes.set_xticks(range(len(names)), [COUNTED[name].partition(" (")[0] for name in names])
+    axes.set_ylabel("per migrated page")
+    axes.set_title("Operations", loc="left")
+    if names:
+        axes.legend(frameon=False)

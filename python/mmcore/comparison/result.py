@@ -1,0 +1,201 @@
+"""The outcome of a comparison."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmcore.comparison import stats
+from mmcore.comparison.histogram import Histogram
+from mmcore.comparison.text import as_text, sentence
+from mmcore.environment import environment
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from mmcore.comparison.runner import Measurement
+
+__all__ = ["SCHEMA", "Comparison"]
+
+#: Version of the JSON; raised when a key changes its meaning or goes away.
+SCHEMA = 1
+
+#: The measure that the verdict is about. Preemption by other programs costs wall time but no
+#: processor time, so this one is the quieter; the table shows both.
+PRIMARY = "pages_per_cpu_s"
+
+QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p99.9_ns": 0.999}
+
+
+class Comparison:
+    """What `mmcore.compare` found: `print` it, or take its parts.
+
+    Attributes:
+        measurement: everything that was observed, turn by turn.
+    """
+
+    def __init__(self, measurement: Measurement) -> None:
+        self.measurement = measurement
+        self._environment = environment()
+
+    @property
+    def plan(self) -> Any:
+        """What was asked for."""
+        return self.measurement.plan
+
+    @property
+    def labels(self) -> list[str]:
+        """The variants' names, the baseline first."""
+        return [variant.label for variant in self.plan.variants]
+
+    @cached_property
+    def table(self) -> list[dict[str, Any]]:
+        """One row a variant, as plain numbers.
+
+        Keys: `variant`; `pages_per_s`, `pages_per_cpu_s` (medians of the rounds); `ratio`,
+        `ratio_wall` (to the baseline, None for itself: `ratio`, `low`, `high`, `resolved`);
+        `latency` (quantiles of the time a page, batch by batch); `migrated`, `retries`, `failed`
+        (sums); `per_page` (operations of the counting build for one migrated page);
+        `share_of_memcpy` (pages a processor second, relative to a bare `memcpy` of as many cold
+        pages in the same rounds); `modelled_ns_per_access`.
+        """
+        return [self._row(index) for index in range(len(self.plan.variants))]
+
+    def _row(self, index: int) -> dict[str, Any]:
+        taken = self.measurement
+        reports = [sample.report for sample in taken.samples if sample.variant == index]
+        latency = Histogram(report.latency_ns for report in reports)
+        accesses = sum(report.accesses for report in reports)
+        modelled = sum(report.modelled_ns for report in reports)
+        speed = taken.values(index, PRIMARY)
+        return {
+            "variant": self.labels[index],
+            "pages_per_s": _median(taken.values(index, "pages_per_s")),
+            "pages_per_cpu_s": _median(speed),
+            "ratio": self._interval(index, PRIMARY),
+            "ratio_wall": self._interval(index, "pages_per_s"),
+            "latency": {name: latency.quantile(q) for name, q in QUANTILES.items()},
+            "migrated": sum(report.migrated for report in reports),
+            "retries": sum(report.retries for report in reports),
+            "failed": sum(report.failed for report in reports),
+            "per_page": taken.operations[index],
+            "share_of_memcpy": _median(speed / taken.values(index, "memcpy_pages_per_s")),
+            "modelled_ns_per_access": modelled / accesses if accesses else None,
+        }
+
+    def _interval(self, index: int, attribute: str) -> dict[str, Any] | None:
+        return None if index == 0 else self.interval(index, attribute).as_dict()
+
+    def interval(self, index: int, attribute: str = PRIMARY) -> stats.Interval:
+        """The ratio of variant `index` to the baseline."""
+        return stats.ratio_interval(
+            self.block_log_ratios(index, attribute),
+            comparisons=len(self.plan.variants) - 1,
+            seed=self.plan.seed,
+        )
+
+    def block_log_ratios(self, index: int, attribute: str = PRIMARY) -> NDArray[np.float64]:
+        """What the interval is made of: the mean log-ratio to the baseline, block by block."""
+        taken = self.measurement
+        return stats.blocks(taken.values(index, attribute), taken.values(0, attribute)).means
+
+    @property
+    def samples(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Of each variant, each measured number round by round."""
+        names = ("pages_per_s", PRIMARY, "migrated", "retries", "failed", "memcpy_pages_per_s")
+        return {
+            label: {name: self.measurement.values(index, name) for name in names}
+            for index, label in enumerate(self.labels)
+        }
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether there were enough rounds for intervals."""
+        return len(self.block_log_ratios(1)) >= stats.MIN_BLOCKS
+
+    @property
+    def verdict(self) -> str:
+        """One line a variant: faster, slower, or no difference resolved."""
+        if not self.conclusive:
+            return (
+                f"inconclusive: {len(self.block_log_ratios(1)) * stats.ROUNDS} rounds are fewer"
+                f" than {stats.MIN_BLOCKS * stats.ROUNDS}; give more --seconds"
+            )
+        return "\n".join(
+            sentence(label, self.labels[0], self.interval(index))
+            for index, label in enumerate(self.labels)
+            if index > 0
+        )
+
+    def __str__(self) -> str:
+        return f"{as_text(self)}\n\n{self.verdict}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        taken, plan = self.measurement, self.plan
+        trace = plan.trace
+        return {
+            "schema": SCHEMA,
+            "kind": "comparison",
+            "environment": self._environment,
+            "build": self._environment["build"],
+            "command": plan.command,
+            "seed": plan.seed,
+            "load": plan.load,
+            "trace": None
+            if trace is None
+            else {
+                "source": trace.source,
+                "accesses": len(trace),
+                "pages": trace.footprint,
+                "digest": trace.digest,
+            },
+            "configurations": [plan.config(variant) for variant in plan.variants],
+            "confidence": 0.95,
+            "stopped": taken.stopped,
+            "elapsed_s": taken.elapsed,
+            "verdict": self.verdict,
+            "table": self.table,
+            "verified": taken.verified,
+            "samples": [
+                {
+                    "round": sample.round,
+                    "variant": self.labels[sample.variant],
+                    "seed": sample.seed,
+                    **sample.report.as_dict(),
+                }
+                for sample in taken.samples
+            ],
+        }
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Everything, samples included, as JSON; written to `path` if one is given."""
+        text = json.dumps(self.as_dict(), indent=1, allow_nan=False)
+        if path is not None:
+            Path(path).write_text(text + "\n")
+        return text
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """A page that needs no other file, with plots; written to `path` if one is given."""
+        from mmcore.comparison.page import as_html
+
+        text = as_html(self)
+        if path is not None:
+            Path(path).write_text(text)
+        return text
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """The plots as an image; the name's ending says which kind (.svg, .pdf, .png)."""
+        from mmcore.comparison.plots import save
+
+        save(self, Path(path))
+
+
+def _median(values: NDArray[np.float64]) -> float | None:
+    return float(np.median(values)) if len(values) else None

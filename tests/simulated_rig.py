@@ -1,0 +1,111 @@
+"""A simulated machine behind the protocol of `mmcore.comparison`: truth and noise are known.
+
+Time is simulated too, so a comparison of minutes takes milliseconds.
+"""
+
+import json
+
+import numpy as np
+
+#: Operations a page that the simulated counting build reports.
+NAMES = ("rmw", "lruvec_locks", "pagevec_inserts", "list_ops", "batch_locks")
+OPERATIONS = {"putback": (14, 0.5, 2, 6, 2), "split": (11, 0.25, 1, 5, 1)}
+
+
+class Weather:
+    """What the machine does to whoever runs: log-speed factors, one a turn, correlated in time."""
+
+    def __init__(self, kind, seed, sigma):
+        self.kind = kind
+        self.rng = np.random.default_rng(seed)
+        self.sigma = sigma
+        self.state = 0.0
+        self.turns = 0
+
+    def next(self):
+        rng, sigma = self.rng, self.sigma
+        self.turns += 1
+        if self.kind == "calm":
+            return rng.normal(0, sigma)
+        if self.kind == "heavy":  # infinite variance
+            return 0.6 * sigma * rng.standard_t(2)
+        if self.kind == "preempted":  # a tenth of the turns loses much
+            lost = rng.exponential(0.3) if rng.random() < 0.1 else 0.0
+            return rng.normal(0, sigma) - lost
+        if self.kind == "correlated":
+            self.state = 0.9 * self.state + rng.normal(0, 0.44 * sigma)
+            return self.state + rng.normal(0, sigma / 3)
+        if self.kind == "drifting":
+            return rng.normal(0, sigma) - 0.001 * self.turns
+        if self.kind == "neighbour":  # somebody else's load comes and goes
+            if rng.random() < 0.05:
+                self.state = 0.2 - self.state
+            return rng.normal(0, sigma) - self.state
+        raise AssertionError(self.kind)
+
+
+WEATHERS = ("calm", "heavy", "preempted", "correlated", "drifting", "neighbour")
+
+
+class SimulatedBackend:
+    """Implements `Backend`; `clock` is the time that its rigs use up."""
+
+    def __init__(self, speeds=None, *, weather="calm", seed=0, sigma=0.03, fail=None):
+        self.speeds = speeds or {}
+        self.weather = Weather(weather, seed, sigma)
+        self.now = 0.0
+        self.fail = fail or {}
+        self.log = []
+
+    def clock(self):
+        return self.now
+
+    def LoadRig(self, config_json, trace):  # noqa: N802 - a class of the binding
+        config = json.loads(config_json)
+        if error := self.fail.get("build"):
+            raise error
+        return SimulatedRig(self, config, trace)
+
+    def count_ops(self, config_json, trace):  # noqa: ARG002 - as the protocol has it
+        config = json.loads(config_json)
+        release = config["profile"].get("release", "split")
+        migrated = self.fail.get("migrations", 5000)
+        counts = [count * migrated for count in OPERATIONS.get(release, OPERATIONS["split"])]
+        return json.dumps({"migrated": migrated, **dict(zip(NAMES, counts, strict=True))})
+
+
+class SimulatedRig:
+    def __init__(self, backend, config, trace):
+        self.backend = backend
+        self.release = config["profile"].get("release", "split")
+        self.slowdown = config.get("planted", {}).get("slowdown", 0.0)
+        self.trace = trace
+
+    def run(self, round_seed, seconds):
+        self.backend.log.append((self.release, round_seed))
+        if error := self.backend.fail.get("run"):
+            raise error
+        self.backend.now += seconds
+        speed = 1e6 * self.backend.speeds.get(self.release, 1.0) / (1 + self.slowdown)
+        work = np.exp(0.4 * round_seed / 2**64)  # rounds differ, fairly for all variants
+        speed *= work * np.exp(self.backend.weather.next())
+        migrated = max(1, round(speed * seconds)) if not self.backend.fail.get("idle") else 0
+        return json.dumps(
+            {
+                "wall_s": seconds,
+                "migrator_cpu_s": seconds * 0.9,
+                "migrated": migrated,
+                "failed": 1,
+                "retries": 2,
+                "latency_ns": [[1000, 90], [5000, 9], [20000, 1]],
+                "accesses": 10 * migrated,
+                "modelled_ns": 1500.0 * migrated,
+                "memcpy_pages_per_s": 0.8e6,
+                "huge_pages": 0,
+            }
+        )
+
+    def finish(self):
+        if error := self.backend.fail.get("finish"):
+            raise error
+        return json.dumps({"bytes_verified": 4096})

@@ -1,0 +1,248 @@
+"""`mmcore.compare`: the plan, the rounds, the report; on a simulated machine."""
+
+import json
+import re
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mmcore
+from mmcore import FindingError, InputError, Trace
+from mmcore._units import NodeSize, format_size, parse_nodes, parse_size
+from mmcore.comparison import Comparison
+from mmcore.comparison.histogram import Histogram
+from mmcore.comparison.plan import DESIGNS, make_plan, parse_vary
+from mmcore.comparison.runner import measure
+from simulated_rig import SimulatedBackend
+
+TRACE = Trace(np.arange(10_000) % 500, np.arange(10_000) % 3 == 0)
+
+
+def run(backend=None, **options):
+    backend = backend or SimulatedBackend({"packed": 1.25, "hook": 0.9})
+    plan = make_plan(options.pop("trace", TRACE), **{"seconds": 60.0, **options})
+    progress = []
+    result = Comparison(measure(plan, backend, progress.append, clock=backend.clock))
+    return result, backend, progress
+
+
+@pytest.fixture(scope="module")
+def result():
+    return run()[0]
+
+
+def test_the_verdict_names_what_is_faster_slower_and_unresolved(result):
+    lines = dict(line.split(": ", 1) for line in result.verdict.splitlines())
+    assert lines["packed"].startswith("faster than split, +2")
+    assert lines["hook"].startswith("slower than split, -")
+    assert lines["putback"].startswith("no difference resolved from split")
+    assert result.conclusive
+
+
+def test_the_table_has_one_row_a_variant(result):
+    assert [row["variant"] for row in result.table] == list(DESIGNS)
+    baseline, putback = result.table[:2]
+    assert baseline["ratio"] is None
+    assert putback["per_page"]["pagevec_inserts"] == 2
+    assert baseline["latency"] == {"p50_ns": 1000, "p99_ns": 5000, "p99.9_ns": 20000}
+    assert baseline["modelled_ns_per_access"] == pytest.approx(150)
+    assert 0.5 < baseline["share_of_memcpy"] < 3
+
+
+def test_variants_take_turns_in_an_order_and_its_reverse(result):
+    order = [sample.variant for sample in result.measurement.samples]
+    rounds = [order[i : i + 5] for i in range(0, len(order), 5)]
+    assert all(sorted(one) == [0, 1, 2, 3, 4] for one in rounds)
+    assert all(there == back[::-1] for there, back in zip(rounds[::2], rounds[1::2], strict=True))
+    assert len({tuple(one) for one in rounds[::2]}) > 3, "the order is drawn anew for each pair"
+
+
+def test_all_variants_of_a_round_get_the_same_seed_and_rounds_differ(result):
+    seeds = {}
+    for sample in result.measurement.samples:
+        seeds.setdefault(sample.round, set()).add(sample.seed)
+    assert all(len(one) == 1 for one in seeds.values())
+    assert len(set.union(*seeds.values())) == len(seeds)
+
+
+def test_a_narrow_interval_stops_early_and_the_time_stops_otherwise():
+    early, backend, _ = run(SimulatedBackend(sigma=0.001), vary="release=split,packed")
+    assert early.measurement.stopped == "precision"
+    assert backend.now < 20
+    late, backend, _ = run(SimulatedBackend(sigma=0.5), vary="release=split,packed")
+    assert late.measurement.stopped == "time"
+    assert 60 <= backend.now < 62
+
+
+def test_too_few_rounds_are_inconclusive():
+    short, _, _ = run(seconds=0.5)
+    assert not short.conclusive
+    assert short.verdict.startswith("inconclusive")
+    json.loads(short.to_json())
+    none, _, _ = run(seconds=0.01)
+    assert none.verdict.startswith("inconclusive: 0 rounds")
+    assert "inconclusive" in str(none)
+    json.loads(none.to_json())
+
+
+def test_json_has_everything_and_repeats_the_run(result, tmp_path):
+    path = tmp_path / "c.json"
+    text = result.to_json(path)
+    data = json.loads(path.read_text())
+    assert json.loads(text) == data
+    assert data["schema"] == 1
+    assert data["build"] == mmcore.build_info()
+    assert data["seed"] == 1
+    assert data["trace"]["digest"] == TRACE.digest
+    assert len(data["samples"]) == len(result.measurement.samples)
+    assert data["samples"][0]["huge_pages"] == 0, "what the core adds is kept"
+    assert "--vary release=split,putback,hook,hook_late,packed" in data["command"]
+    again, _, _ = run()
+    assert again.to_json() == text
+
+
+def test_the_page_is_self_contained(result, tmp_path):
+    page = result.to_html(tmp_path / "c.html")
+    assert (tmp_path / "c.html").read_text() == page
+    assert "<svg" in page
+    assert all(label in page for label in DESIGNS)
+    assert not re.search(r'(?:src|href)="(?!#)|url\((?!#)|@import', page), "nothing is loaded"
+
+
+@pytest.mark.parametrize(
+    ("name", "magic"), [("p.svg", b"<?xml"), ("p.pdf", b"%PDF"), ("p.png", b"\x89PNG")]
+)
+def test_plots_are_written_in_each_format(result, tmp_path, name, magic):
+    result.plot(tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(magic)
+
+
+def test_a_plot_of_an_unknown_kind_is_refused(result, tmp_path):
+    with pytest.raises(InputError, match=r"a plot is one of"):
+        result.plot(tmp_path / "p.xyz")
+
+
+def test_samples_are_arrays_by_round(result):
+    speeds = result.samples["packed"]["pages_per_cpu_s"]
+    assert len(speeds) * 5 == len(result.measurement.samples)
+    ratios = speeds / result.samples["split"]["pages_per_cpu_s"]
+    assert np.median(ratios) == pytest.approx(1.25, rel=0.02)
+
+
+def test_progress_names_each_stage_in_order():
+    _, _, progress = run()
+    stages = [p.stage for p in progress]
+    assert list(dict.fromkeys(stages)) == ["count", "build", "warm up", "measure", "verify"]
+    assert all(0 <= p.fraction <= 1 for p in progress)
+    measuring = [p.fraction for p in progress if p.stage == "measure"]
+    assert all(a <= b for a, b in pairwise(measuring))
+
+
+def test_a_value_given_twice_is_two_variants_counted_once():
+    twice, backend, _ = run(vary="release=split,split")
+    assert twice.labels == ["split", "split (2)"]
+    turns = Counter(release for release, _ in backend.log)
+    assert turns == {"split": len(twice.measurement.samples) + 2}
+
+
+@pytest.mark.parametrize("stage", ["run", "finish"])
+def test_what_the_core_finds_is_raised_with_seed_and_command(stage):
+    backend = SimulatedBackend(fail={stage: RuntimeError("frame 7: count 2, ledger 1")})
+    with pytest.raises(
+        FindingError, match=r"split: frame 7.*\n.*seed 5; repeat with: mmcore compare"
+    ) as found:
+        run(backend, seed=5)
+    assert isinstance(found.value.__cause__, RuntimeError)
+
+
+def test_what_the_core_refuses_is_bad_input():
+    backend = SimulatedBackend(
+        fail={"build": ValueError("no field 'relase'; fields: release, passes")}
+    )
+    with pytest.raises(InputError, match="no field 'relase'"):
+        run(backend)
+
+
+def test_a_trace_that_moves_too_little_is_refused_with_advice():
+    with pytest.raises(InputError, match=r"only 999 migrations.*make the fast node smaller"):
+        run(SimulatedBackend(fail={"migrations": 999}))
+
+
+def test_a_turn_without_a_migration_is_refused():
+    with pytest.raises(InputError, match="no page was migrated"):
+        run(SimulatedBackend(fail={"idle": True}))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"load": "rain"}, "load 'rain' is not one of tiering, storm"),
+        ({"load": "storm"}, "leave the trace out"),
+        ({"trace": None}, "give one"),
+        ({"threads": 0}, "threads must be 1 to 64, not 0"),
+        ({"seconds": 0.0}, "seconds must be more than 0"),
+        ({"seconds": float("nan")}, "seconds must be"),
+        ({"precision": 0.0}, "precision must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"vary": "release"}, "FIELD=a,b"),
+        ({"vary": "release=split"}, "2 to 16 variants, not 1"),
+        ({"vary": "release=split,,packed"}, "a value is empty"),
+        ({"nodes": "1GiB"}, "2 to 64 nodes, not 1"),
+        ({"nodes": "64MiB,x"}, "'x' is not a size"),
+        ({"nodes": "64MiB,64MiB:fast"}, "'fast' is not a latency"),
+        ({"nodes": "64MiB,5000"}, "not a multiple of 4096"),
+        ({"nodes": "4KiB,1GiB"}, "too small"),
+        ({"nodes": "256KiB,256KiB"}, "the trace touches 500 pages"),
+        ({"nodes": "16TiB,1TiB"}, "too much"),
+        ({"nodes": "0,1GiB"}, "must be positive"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(options, message):
+    with pytest.raises(InputError) as refused:
+        run(**options)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_sizes_are_read_as_people_write_them():
+    assert parse_size("64MiB") == parse_size("64M") == parse_size("64 mb") == parse_size(64 << 20)
+    assert parse_nodes("1GiB,4GiB:250ns,2G:0.3us", latencies=(80.0, 200.0)) == (
+        NodeSize(1 << 30, 80.0),
+        NodeSize(4 << 30, 250.0),
+        NodeSize(2 << 30, 300.0),
+    )
+
+
+@given(st.integers(1, 1 << 60))
+def test_a_size_survives_being_written(size):
+    assert parse_size(format_size(size)) == size
+
+
+@given(st.text())
+def test_any_text_is_a_list_of_variants_or_refused(text):
+    try:
+        variants = parse_vary(text)
+    except InputError:
+        return
+    assert all(value for variant in variants for value in variant.profile.values())
+
+
+def test_the_default_fast_node_is_a_quarter_of_the_footprint():
+    fast, slow = make_plan(TRACE).nodes
+    assert fast.bytes == 125 * 4096
+    assert slow.bytes > 500 * 4096
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 5)))), st.floats(0.01, 1))
+def test_histogram_quantiles_are_those_of_the_observations(parts, q):
+    histogram = Histogram(parts)
+    observed = sorted(value for part in parts for value, count in part for _ in range(count))
+    if not observed:
+        assert histogram.quantile(q) is None
+    else:
+        expected = np.quantile(observed, q, method="inverted_cdf")
+        assert histogram.quantile(q) == expected

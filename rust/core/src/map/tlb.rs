@@ -54,7 +54,9 @@ impl Tlb {
         // Relaxed: the word is written by this thread alone.
         let inside = word.load(Ordering::Relaxed) + 1;
         debug_assert!(inside % 2 == 1, "sections do not nest");
-        word.store(inside, Ordering::Relaxed);
+        // Release pairs with the Acquire in `flush`: a flusher that waits for an earlier section of this
+        // thread may see only that the next one has begun, and must still come after the earlier one's accesses.
+        word.store(inside, Ordering::Release);
         // Pairs with the fence in `flush`: either the flush sees us inside, or we see the new entry.
         fence(Ordering::SeqCst);
         Section { word, inside }
@@ -80,7 +82,7 @@ impl Tlb {
         // Relaxed: after the fence every thread that can still use an old entry has announced itself.
         let high = self.high.load(Ordering::Relaxed) as usize;
         for word in &self.sections[..high] {
-            // Acquire pairs with the Release in `Section::drop`: the accesses of the section are over, and
+            // Acquire pairs with the Release in `Section::drop`, or in the next `enter`: the accesses of the section are over, and
             // happened before whatever the flusher does to the frame.
             let seen = word.load(Ordering::Acquire);
             if seen % 2 == 1 {

@@ -12,6 +12,9 @@ use mmcore::page::{PAGE_SIZE, Pfn};
 use mmcore::release::{Hook, HookLate, Packed, Putback, Release, Split};
 use std::time::Instant;
 
+/// Runs one round and returns nanoseconds a page.
+type Round = Box<dyn FnMut() -> f64>;
+
 fn main() {
     if cfg!(debug_assertions) {
         eprintln!("migrate: this is a debug build; run it with `cargo bench`");
@@ -22,7 +25,7 @@ fn main() {
     let rounds = numbers.get(1).copied().unwrap_or(9);
     println!("{pages} pages, {rounds} rounds, batches of 512, one thread; ns a page: median (min..max)");
 
-    let mut variants: Vec<(&str, Box<dyn FnMut() -> f64>)> = vec![("memcpy", memcpy(pages))];
+    let mut variants: Vec<(&str, Round)> = vec![("memcpy", memcpy(pages))];
     for backed in [true, false] {
         variants.push((name(backed, "putback"), migration::<Putback>(pages, backed)));
         variants.push((name(backed, "split"), migration::<Split>(pages, backed)));
@@ -69,7 +72,7 @@ fn shuffled(pages: u32) -> Vec<u32> {
     order
 }
 
-fn migration<R: Release>(pages: u32, backed: bool) -> Box<dyn FnMut() -> f64> {
+fn migration<R: Release>(pages: u32, backed: bool) -> Round {
     let mut config = Config::new(2, 0);
     config.nodes = vec![NodeConfig { frames: pages + 4096, latency_ns: 100 }; 2];
     config.backed = backed;
@@ -94,7 +97,7 @@ fn migration<R: Release>(pages: u32, backed: bool) -> Box<dyn FnMut() -> f64> {
     })
 }
 
-fn memcpy(pages: u32) -> Box<dyn FnMut() -> f64> {
+fn memcpy(pages: u32) -> Round {
     let memory = mmcore::memory::Memory::backed(2 * pages).expect("memory");
     for pfn in 0..2 * pages {
         memory.store(Pfn(pfn), 0, 1);

@@ -129,7 +129,7 @@ impl<R: Release> Machine<R> {
         if total > MAX_FRAMES {
             return invalid(format!(
                 "{total} frames are more than the {MAX_FRAMES} ({} GiB) a machine can have",
-                MAX_FRAMES * PAGE_SIZE as u64 >> 30
+                (MAX_FRAMES * PAGE_SIZE as u64) >> 30
             ));
         }
         if config.profile.release != R::DESIGN {

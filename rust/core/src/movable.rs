@@ -89,10 +89,10 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         page.lock();
         // The owner may have let go of the page meanwhile: then only the mark of the isolation goes.
-        if page.word().has(Flags::MOVABLE) {
-            if let Some(ops) = self.driver(pfn) {
-                ops.putback(self, pfn);
-            }
+        if page.word().has(Flags::MOVABLE)
+            && let Some(ops) = self.driver(pfn)
+        {
+            ops.putback(self, pfn);
         }
         page.clear(Flags::ISOLATED);
         R::unlock_and_put(self, pfn);

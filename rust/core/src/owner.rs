@@ -26,7 +26,7 @@ impl OwnerId {
 
     #[inline]
     fn new(slot: usize, generation: u8) -> OwnerId {
-        OwnerId(slot as u32 + 1 | u32::from(generation) << Self::SLOT_BITS)
+        OwnerId((slot as u32 + 1) | (u32::from(generation) << Self::SLOT_BITS))
     }
 
     #[inline]
@@ -81,9 +81,12 @@ struct FreeSlots {
     next: u32,
 }
 
+/// Some slots, made together.
+type Chunk<R> = Box<[RwLock<Slot<R>>]>;
+
 /// All owners of a machine.
 pub struct Owners<R: Release> {
-    chunks: [OnceLock<Box<[RwLock<Slot<R>>]>>; CHUNKS],
+    chunks: [OnceLock<Chunk<R>>; CHUNKS],
     free: Lock<FreeSlots>,
     most: usize,
 }

@@ -98,10 +98,10 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     if word.has(Flags::ACTIVE | Flags::UNEVICTABLE) {
         report.page("not active and unevictable", pfn, format!("flags {}", word.flags()));
     }
-    if let Place::Lru(list) = place {
-        if crate::lru::LruList::of(word) != list {
-            report.page("on the list of its flags", pfn, format!("on {list:?} with {}", word.flags()));
-        }
+    if let Place::Lru(list) = place
+        && crate::lru::LruList::of(word) != list
+    {
+        report.page("on the list of its flags", pfn, format!("on {list:?} with {}", word.flags()));
     }
     // 8. A movable mark means that an owner holds the page; or, where puts look, that one still waits to
     // hear that it is released.

@@ -50,8 +50,11 @@ impl Signal {
 /// A thread's work, under the name that reports use for it.
 pub(super) struct Job<T> {
     pub name: String,
-    pub work: Box<dyn FnOnce(&Signal) -> Result<T, Finding> + Send>,
+    pub work: Work<T>,
 }
+
+/// What a thread runs.
+pub(super) type Work<T> = Box<dyn FnOnce(&Signal) -> Result<T, Finding> + Send>;
 
 /// What a thread gives back.
 #[derive(Debug)]

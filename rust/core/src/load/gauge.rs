@@ -50,10 +50,10 @@ impl Gauge {
         }
         let took = start.elapsed();
         let pages = tally.migrated + tally.failed;
-        if pages > 0 {
+        if let Some(each) = (took.as_nanos() as u64).checked_div(pages) {
             self.calls += 1;
             self.busy += took;
-            self.latency.saturating_record_n(took.as_nanos() as u64 / pages, pages);
+            self.latency.saturating_record_n(each, pages);
             self.total.migrated += tally.migrated;
             self.total.failed += tally.failed;
             self.total.retries += tally.retries;

@@ -39,7 +39,7 @@ impl LostCopies {
     pub fn chosen<R: Release>(&mut self, machine: &Machine<R>, from: Pfn, to: Pfn) {
         if self.active {
             self.seen += 1;
-            if self.seen % ONE_IN == 0 {
+            if self.seen.is_multiple_of(ONE_IN) {
                 let words = (0..WORDS).map(|word| machine.memory().load(to, word)).collect();
                 self.before.push((from, to, words));
             }

@@ -217,10 +217,10 @@ impl<R: Release> MovableOps<R> for PagePool {
 
     fn putback(&self, machine: &Machine<R>, pfn: Pfn) {
         let index = machine.frames[pfn].index();
-        if let Some(state) = self.pages.lock().at(index, pfn) {
-            if *state == State::Isolated {
-                *state = State::Live;
-            }
+        if let Some(state) = self.pages.lock().at(index, pfn)
+            && *state == State::Isolated
+        {
+            *state = State::Live;
         }
     }
 

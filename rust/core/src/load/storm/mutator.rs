@@ -163,7 +163,7 @@ impl Mutator {
     ) -> Result<(), Finding> {
         let (page, word) = (self.rng.bits(), self.rng.below(WORDS as u32));
         let ground = ground(self);
-        let index = ((page >> 32) * u64::from(ground.area.pages()) >> 32) as u32;
+        let index = (((page >> 32) * u64::from(ground.area.pages())) >> 32) as u32;
         let node = ground.frame(machine, index).map_or(0, |pfn| machine.node_of(pfn));
         if write {
             ground.write(machine, index)?;

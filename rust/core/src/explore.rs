@@ -11,17 +11,22 @@
 //! | `shrink` | smaller schedules and smaller programs with the same violation |
 //! | `trace` | what a schedule did, step by step, and its hash |
 //! | `report` | what a search found, and what it covered |
+//! | `program`, `program_world` | programs explored: from a text to a result |
+//! | `smaller` | what can be taken away from a program |
 //!
 //! The order from below: a [`World`] is run under a [`Strategy`](crate::sync::explored::Strategy)
 //! by an [`Explorer`]; the searches are strategies and the loops around them.
 
 mod exhaust;
 mod jobs;
+mod program;
+mod program_world;
 mod reduce;
 mod report;
 mod sample;
 mod schedule;
 mod shrink;
+mod smaller;
 mod trace;
 mod world;
 
@@ -29,6 +34,10 @@ pub use crate::rng::Rng;
 pub use crate::sync::explored::{Kind, Options, THREADS, Violation, on_host, operation, rule};
 pub use exhaust::{Exhaustive, Seen};
 pub use jobs::explore;
+pub use program::{
+    Found, ProgramOptions, ProgramReport, Replayed, Search, TraceRow, explore_program, replay_program,
+};
+pub use program_world::{ProgramWorld, Unset};
 pub use report::{Counterexample, Coverage, Report};
 pub use sample::{Method, Sampling};
 pub use schedule::{Schedule, ScheduleError};

@@ -38,6 +38,12 @@ pub trait MovableOps<R: Release>: Send + Sync {
 
     /// The pages on which the owner holds its reference now; for audits.
     fn held(&self) -> Vec<Pfn>;
+
+    /// The pages on which the owner has put its reference without clearing the mark, and of whose release
+    /// it has not heard yet; for audits.
+    fn untold(&self) -> Vec<Pfn> {
+        Vec::new()
+    }
 }
 
 impl<R: Release> Machine<R> {

@@ -26,15 +26,25 @@
 //! | `spec` | the table as data |
 //! | `json` | the export |
 //! | `session` | a machine set up for a program, and what each operation does to it |
+//! | `setup` | from the `machine` line to a machine |
+//! | `run`, `crew` | programs on real threads |
+//! | `caught` | the core's panics as results |
 //!
-//! All but the last are the language alone.
+//! All up to `json` is the language alone.
 
+#[cfg(not(feature = "explored"))]
+mod caught;
+#[cfg(not(feature = "explored"))]
+mod crew;
 mod json;
 mod line;
 mod op;
 mod parse;
+#[cfg(not(feature = "explored"))]
+pub mod run;
 mod select;
 pub mod session;
+mod setup;
 mod spec;
 mod word;
 
@@ -49,6 +59,7 @@ pub use parse::parse;
 pub use select::{
     Address, Allocated, Child, Movable, Owner, PageRange, PinName, Region, Sel, Selectable, Sum,
 };
+pub use setup::{Defaults, SetupError};
 pub use spec::{ArgSpec, OpSpec, Place};
 pub use word::{
     Advice, Backing, MadvOption, MbindOption, Mode, MoveOption, NotThis, PhysAction, PinKind, Reason, Switch,

@@ -61,9 +61,11 @@ pub use door::{
     acquired, broken, claim_thread_slot, fence, park, released, spin_until, thread_slot, unpark_all,
     unpark_one,
 };
-#[cfg(feature = "explored")]
-pub use mutation::with_mutation;
 pub use mutation::{Mutation, mutated};
+#[cfg(feature = "explored")]
+pub use mutation::{enforce, with_mutation};
+#[cfg(not(feature = "explored"))]
+pub use native::broken_rule;
 pub use std::sync::atomic::Ordering;
 
 /// Threads that may use machines at the same time: the size of the tables indexed by

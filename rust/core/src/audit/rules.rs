@@ -43,6 +43,7 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Fi
     }
     check_counters(machine, census, &mut report);
     check_spaces(machine, &mut report);
+    check_releases(machine, &mut report);
     report.findings
 }
 
@@ -121,6 +122,20 @@ fn check_spaces<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
             let address = area.address(0);
             let what = format!("area {address:#x} of address space {}, dropped without an exit", area.space);
             report.machine("areas belong to a living address space", what);
+        }
+    });
+}
+
+/// 8. An owner that let go of a page with its mark on hears of the page's end.
+fn check_releases<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
+    machine.owners.for_each(|_, owner| {
+        let Owner::Movable(ops) = owner else { return };
+        for pfn in ops.untold() {
+            let word = machine.frames[pfn].word();
+            if word.count() == 0 || !word.has(Flags::MOVABLE) {
+                let what = format!("the owner has not heard of its release ({word})");
+                report.page("released is called once", pfn, what);
+            }
         }
     });
 }

@@ -127,6 +127,12 @@ impl Area {
         self.entries.prefetch(index as usize);
     }
 
+    /// What the lock-order checks call the lock of an entry: the address of its word.
+    #[inline]
+    pub(crate) fn entry_key(&self, index: u32) -> usize {
+        std::ptr::from_ref(&self.entries[index as usize]).addr()
+    }
+
     /// Sets accessed and dirty bits in an entry that still is `seen`; false if it changed. What
     /// hardware does while it walks.
     #[inline]
@@ -163,7 +169,7 @@ impl Area {
                 Err(now) => seen = now,
             }
         }
-        acquired(LockClass::PageTable, std::ptr::from_ref(entry).addr(), false);
+        acquired(LockClass::PageTable, self.entry_key(index), false);
         EntryGuard { entry, pte: Pte(seen) }
     }
 

@@ -234,7 +234,17 @@ impl<R: Release> MovableOps<R> for PagePool {
     }
 
     fn held(&self) -> Vec<Pfn> {
+        self.pages(|state| state != State::Dying)
+    }
+
+    fn untold(&self) -> Vec<Pfn> {
+        self.pages(|state| state == State::Dying)
+    }
+}
+
+impl PagePool {
+    fn pages(&self, which: impl Fn(State) -> bool) -> Vec<Pfn> {
         let pages = self.pages.lock();
-        pages.slots.iter().flatten().filter(|(_, s)| *s != State::Dying).map(|(pfn, _)| *pfn).collect()
+        pages.slots.iter().flatten().filter(|(_, state)| which(*state)).map(|(pfn, _)| *pfn).collect()
     }
 }

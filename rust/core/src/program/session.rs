@@ -7,6 +7,7 @@
 //! | `content` | what was written, and what may therefore be read |
 //! | `process` | system calls on memory |
 //! | `pages` | single steps on pages |
+//! | `state` | names and a number for the explorer |
 //! | `check` | the audit, with everybody's handles, and the content |
 //!
 //! The program itself is an [`Actor`]; so is each of its threads. A session is set up by the first,
@@ -24,6 +25,8 @@ mod check;
 mod content;
 mod pages;
 mod process;
+#[cfg(feature = "explored")]
+mod state;
 mod step;
 
 pub use actor::Actor;
@@ -35,7 +38,7 @@ use crate::machine::{Config, Machine};
 use crate::map::AddressSpace;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass};
-use actor::{Handles, Names};
+use actor::{Handles, Hold, Names};
 use content::Content;
 use std::sync::Arc;
 
@@ -154,6 +157,13 @@ impl<R: Release> Session<R> {
         program.writes = 1 << 16;
         program.made = 1 << 12;
         program.join(threads, &self.content);
+    }
+
+    /// What is still held: by the program, or by nobody since the set-up.
+    pub fn held(&self, program: &Actor) -> Vec<String> {
+        let shared = self.shared.lock();
+        let all = program.handles.iter().chain(shared.iter());
+        all.filter(|held| held.hold != Hold::OffLists).map(ToString::to_string).collect()
     }
 
     /// Performs one operation.

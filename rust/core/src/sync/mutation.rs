@@ -58,7 +58,7 @@ pub const fn mutated(_mutation: Mutation) -> bool {
 }
 
 #[cfg(feature = "explored")]
-pub use explored::{mutated, with_mutation};
+pub use explored::{enforce, mutated, with_mutation};
 
 #[cfg(feature = "explored")]
 mod explored {
@@ -73,6 +73,11 @@ mod explored {
     #[inline]
     pub fn mutated(mutation: Mutation) -> bool {
         IN_FORCE.get() == Some(mutation)
+    }
+
+    /// From here on this OS thread, which is there for one exploration alone, has the defect.
+    pub fn enforce(mutation: Option<Mutation>) {
+        IN_FORCE.set(mutation);
     }
 
     /// Runs `work` with the defect in force on this OS thread.

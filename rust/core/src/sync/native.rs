@@ -207,7 +207,17 @@ pub fn released(_class: LockClass, _key: usize) {}
 #[cold]
 #[inline(never)]
 pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
+    BROKEN.set(Some(rule));
     panic!("{rule}: {detail}")
+}
+
+thread_local! {
+    static BROKEN: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// The rule that the calling thread last broke, once: for whoever catches its panic.
+pub fn broken_rule() -> Option<&'static str> {
+    BROKEN.take()
 }
 
 /// A small dense number of the calling thread, below [`MAX_THREADS`]; given back when the

@@ -11,7 +11,29 @@ use crate::map::{AddressSpace, Area, PinKind};
 use crate::movable::{PagePool, PoolPage};
 use crate::page::{PIN, Pfn};
 use crate::program::{Allocated, Child, Movable, Owner, PinName, Region};
+use std::fmt;
 use std::sync::Arc;
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Name::Page(owner @ Owner::Allocated(_), _) => write!(f, "{owner}: ")?,
+            Name::Page(owner, index) => write!(f, "{owner}:{index}: ")?,
+            Name::Pin(pin) => write!(f, "{pin}: ")?,
+        }
+        match self.hold {
+            Hold::Allocated => f.write_str("the allocation of")?,
+            Hold::OffLists => f.write_str("the right to put on a list")?,
+            Hold::Ref => f.write_str("a reference on")?,
+            Hold::Isolated | Hold::IsolatedMovable => f.write_str("the isolation of")?,
+            Hold::Locked => f.write_str("the lock of")?,
+            Hold::Frozen(refs) => write!(f, "the freeze of {refs} references on")?,
+            Hold::Pin(PinKind::Get) => f.write_str("a reference on")?,
+            Hold::Pin(PinKind::Pin) => f.write_str("a pin on")?,
+        }
+        write!(f, " page {}", self.pfn)
+    }
+}
 
 /// Through what name a handle was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,251 @@
+//! Smaller programs: what may be taken away from one, or made simpler in it.
+//!
+//! Operations are simplified as data (their JSON), so that a new operation shrinks without a word here:
+//! lists of pages lose entries and ranges their length, numbers of pages and orders go down, options
+//! and optional words go away.
+
+use super::program_world::ProgramWorld;
+use super::{Adapt, Options, Schedule, Shrinkable, Shrunk, shrink_program};
+use crate::machine::Config;
+use crate::program::{Defaults, MachineSpec, Op, Program, SetupError};
+use crate::release::{Release, with_design};
+use serde_json::Value;
+use std::marker::PhantomData;
+
+/// A program that can be set up, with the machine that it asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub program: Program,
+    pub config: Config,
+    pub cpus: Vec<usize>,
+}
+
+impl Case {
+    /// A case of `program`.
+    pub fn new(program: &Program) -> Result<Case, SetupError> {
+        let (config, cpus) = program.configured(&MachineSpec::default(), &Defaults::EXPLORE)?;
+        Ok(Case { program: program.clone(), config, cpus })
+    }
+
+    /// The program, set up; `None` if it makes no sense.
+    pub fn world<R: Release>(&self) -> Option<ProgramWorld<R>> {
+        ProgramWorld::new(&self.program, &self.config, &self.cpus).ok()
+    }
+
+    /// Program and schedule made smaller together, and the schedules run for it; `None` if the schedule
+    /// breaks no rule.
+    pub fn shrunk(&self, schedule: &Schedule, options: Options, budget: u32) -> Option<(Case, Shrunk, u32)> {
+        with_design!(self.config.profile.release, R => {
+            let found = shrink_program(Of::<R>(self.clone(), PhantomData), schedule, options, budget)?;
+            Some((found.program.0, found.shrunk, found.runs))
+        })
+    }
+}
+
+/// A case, explored under design `R`.
+#[derive(Clone)]
+struct Of<R>(Case, PhantomData<R>);
+
+impl<R: Release> Shrinkable for Of<R> {
+    type World = ProgramWorld<R>;
+
+    fn build(&self) -> Option<ProgramWorld<R>> {
+        self.0.world()
+    }
+
+    fn smaller(&self) -> Vec<(Self, Adapt)> {
+        let cases = smaller(&self.0.program).into_iter();
+        cases
+            .filter_map(|(program, adapt)| Some((Of(Case::new(&program).ok()?, PhantomData), adapt)))
+            .collect()
+    }
+}
+
+/// The programs that are smaller by one removal or simplification, those that remove most first.
+fn smaller(program: &Program) -> Vec<(Program, Adapt)> {
+    let mut all: Vec<(Program, Adapt)> = Vec::new();
+    if program.threads.len() > 1 {
+        for thread in 0..program.threads.len() {
+            let mut smaller = program.clone();
+            smaller.threads.remove(thread);
+            let adapt = move |schedule: &Schedule| {
+                let others = schedule.threads().iter().filter(|&&t| usize::from(t) != thread);
+                Schedule::new(others.map(|&t| t - u8::from(usize::from(t) > thread)))
+            };
+            all.push((smaller, Box::new(adapt)));
+        }
+    }
+    let mut same = |smaller: Program| all.push((smaller, Box::new(Schedule::clone)));
+    if !program.finally.is_empty() {
+        same(Program { finally: Vec::new(), ..program.clone() });
+    }
+    for at in 0..sections(program) {
+        // The last first: what came later needs what came before.
+        for op in (0..section(&mut program.clone(), at).len()).rev() {
+            let mut smaller = program.clone();
+            section(&mut smaller, at).remove(op);
+            same(smaller);
+        }
+    }
+    for at in 0..sections(program) {
+        for op in 0..section(&mut program.clone(), at).len() {
+            for simpler in simpler(&section(&mut program.clone(), at)[op]) {
+                let mut smaller = program.clone();
+                section(&mut smaller, at)[op] = simpler;
+                same(smaller);
+            }
+        }
+    }
+    for machine in simpler_machines(program.machine.as_ref()) {
+        same(Program { machine: Some(machine), ..program.clone() });
+    }
+    for thread in 0..program.threads.len() {
+        if program.threads[thread].cpu.is_some() {
+            let mut smaller = program.clone();
+            smaller.threads[thread].cpu = None;
+            same(smaller);
+        }
+    }
+    all
+}
+
+fn sections(program: &Program) -> usize {
+    program.threads.len() + 2
+}
+
+/// The operations of a section: the threads' first, then the last one, then the set-up.
+fn section(program: &mut Program, at: usize) -> &mut Vec<Op> {
+    let threads = program.threads.len();
+    match at {
+        at if at < threads => &mut program.threads[at].ops,
+        at if at == threads => &mut program.finally,
+        _ => &mut program.setup,
+    }
+}
+
+/// Smaller machines: fewer frames, CPUs, nodes.
+fn simpler_machines(machine: Option<&MachineSpec>) -> Vec<MachineSpec> {
+    let machine = machine.cloned().unwrap_or_default();
+    let pages = machine.pages.iter().copied().max().unwrap_or(Defaults::EXPLORE.pages);
+    let cpus = machine.cpus.unwrap_or(Defaults::EXPLORE.cpus);
+    let nodes = machine.nodes.unwrap_or(Defaults::EXPLORE.nodes);
+    let mut simpler = Vec::new();
+    if nodes > 1 && machine.pages.len() <= 1 {
+        simpler.push(MachineSpec { nodes: Some(nodes - 1), ..machine.clone() });
+    }
+    if cpus > 1 {
+        simpler.push(MachineSpec { cpus: Some(cpus - 1), ..machine.clone() });
+    }
+    if pages > 1 {
+        simpler.push(MachineSpec { pages: vec![pages / 2], ..machine.clone() });
+    }
+    simpler
+}
+
+/// The operations that say less.
+fn simpler(op: &Op) -> Vec<Op> {
+    let Ok(Value::Object(fields)) = serde_json::to_value(op) else { return Vec::new() };
+    let mut simpler = Vec::new();
+    for (name, value) in &fields {
+        for value in simpler_values(name, value) {
+            let mut fields = fields.clone();
+            fields.insert(name.clone(), value);
+            // What is no operation any more is no simplification.
+            simpler.extend(serde_json::from_value::<Op>(Value::Object(fields)).ok().filter(|new| new != op));
+        }
+    }
+    simpler
+}
+
+fn simpler_values(name: &str, value: &Value) -> Vec<Value> {
+    match value {
+        // The number of pages of something.
+        Value::Number(number) if name == "pages" => match number.as_u64() {
+            Some(pages) if pages > 1 => vec![1.into(), (pages - 1).into()],
+            _ => Vec::new(),
+        },
+        // What need not be said. A node, a mode or a reason says where and how: kept.
+        Value::Number(_) if name == "order" => vec![Value::Null],
+        // A sum of selections, or options: without one of them; or with one made simpler.
+        Value::Array(items) if items.iter().all(|item| !item.is_array()) => {
+            let without = (0..items.len()).map(|at| {
+                let mut items = items.clone();
+                items.remove(at);
+                Value::Array(items)
+            });
+            let changed = (0..items.len()).flat_map(|at| {
+                simpler_values("", &items[at]).into_iter().map(move |item| {
+                    let mut items = items.clone();
+                    items[at] = item;
+                    Value::Array(items)
+                })
+            });
+            without
+                .filter(|left| name == "options" || left.as_array().is_some_and(|a| !a.is_empty()))
+                .chain(changed)
+                .collect()
+        }
+        // A selection: fewer ranges, shorter ranges.
+        Value::Object(selection) => {
+            let Some(Value::Array(ranges)) = selection.get("pages") else { return Vec::new() };
+            let mut lists = Vec::new();
+            for at in 0..ranges.len() {
+                if ranges.len() > 1 {
+                    let mut fewer = ranges.clone();
+                    fewer.remove(at);
+                    lists.push(fewer);
+                }
+                if ranges[at][0] != ranges[at][1] {
+                    for end in [0, 1] {
+                        let mut shorter = ranges.clone();
+                        shorter[at] = Value::Array(vec![ranges[at][end].clone(), ranges[at][end].clone()]);
+                        lists.push(shorter);
+                    }
+                }
+            }
+            let with = |list| {
+                let mut selection = selection.clone();
+                selection.insert("pages".into(), Value::Array(list));
+                Value::Object(selection)
+            };
+            lists.into_iter().map(with).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::parse;
+
+    fn texts(text: &str) -> Vec<String> {
+        smaller(&parse(text).unwrap()).into_iter().map(|(program, _)| program.to_string()).collect()
+    }
+
+    #[test]
+    fn everything_that_can_go_is_tried() {
+        let text = "map r0 anon 2\nthread A\n  get r0:0-1\n  put r0\nthread B\n  move r0:0,1 node=1 all\n";
+        let all = texts(text);
+        for expected in [
+            "map r0 anon 2\nthread B\n  move r0:0,1 node=1 all\n",
+            "map r0 anon 2\nthread A\n  put r0\nthread B\n  move r0:0,1 node=1 all\n",
+            "thread A\n  get r0:0-1\n  put r0\nthread B\n  move r0:0,1 node=1 all\n",
+            "map r0 anon 2\nthread A\n  get r0:0-1\n  put r0\nthread B\n  move r0:0,1 node=1\n",
+            "map r0 anon 2\nthread A\n  get r0:1\n  put r0\nthread B\n  move r0:0,1 node=1 all\n",
+            "map r0 anon 2\nthread A\n  get r0:0-1\n  put r0\nthread B\n  move r0:1 node=1 all\n",
+            "map r0 anon 1\nthread A\n  get r0:0-1\n  put r0\nthread B\n  move r0:0,1 node=1 all\n",
+        ] {
+            assert!(all.iter().any(|text| text == expected), "{expected}\nis not among\n{}", all.join("\n"));
+        }
+        assert!(!all.iter().any(|other| other == text), "each is smaller");
+    }
+
+    #[test]
+    fn a_schedule_follows_its_threads() {
+        let program = parse("thread A\n  drain\nthread B\n  drain\nthread C\n  drain").unwrap();
+        let (_, adapt) = &smaller(&program)[1];
+        let schedule: Schedule = "0,1x3,2,1,0".parse().unwrap();
+        assert_eq!(adapt(&schedule).to_string(), "0,1,0");
+    }
+}

@@ -1,0 +1,162 @@
+//! From the `machine` line to a machine.
+
+use super::{MachineSpec, Program};
+use crate::machine::{Config, MAX_FRAMES, MAX_NODES, NodeConfig};
+use crate::profile::Profile;
+use crate::program::session::MAX_THREADS;
+
+/// What a `machine` line leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Nodes.
+    pub nodes: u32,
+    /// Frames of each node.
+    pub pages: u32,
+    /// CPUs.
+    pub cpus: u32,
+    /// Owner slots.
+    pub owners: usize,
+    /// Threads that a program can have.
+    pub threads: usize,
+}
+
+impl Defaults {
+    /// For real threads: two nodes of 256 MiB, as the kernel lab has them. What is not used costs
+    /// nothing.
+    pub const RUN: Defaults =
+        Defaults { nodes: 2, pages: 1 << 16, cpus: 2, owners: 1 << 16, threads: MAX_THREADS };
+    /// For the explorer, which audits the machine after each of millions of schedules.
+    pub const EXPLORE: Defaults = Defaults { nodes: 2, pages: 8, cpus: 2, owners: 8, threads: 8 };
+}
+
+/// A program that cannot be run, and what to change; one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SetupError(pub String);
+
+fn refuse<T>(why: impl Into<String>) -> Result<T, SetupError> {
+    Err(SetupError(why.into()))
+}
+
+impl MachineSpec {
+    /// What this says, but for what `by` says otherwise.
+    #[must_use]
+    pub fn overridden(&self, by: &MachineSpec) -> MachineSpec {
+        let mut profile = self.profile.clone();
+        profile.extend(by.profile.clone());
+        MachineSpec {
+            nodes: by.nodes.or(self.nodes),
+            pages: if by.pages.is_empty() { self.pages.clone() } else { by.pages.clone() },
+            cpus: by.cpus.or(self.cpus),
+            kernel: by.kernel.clone().or_else(|| self.kernel.clone()),
+            profile,
+        }
+    }
+
+    /// The machine that this asks for.
+    pub fn config(&self, defaults: &Defaults) -> Result<Config, SetupError> {
+        let profile = self.profile()?;
+        let said = if self.pages.len() > 1 { self.pages.len() as u32 } else { defaults.nodes };
+        let nodes = self.nodes.unwrap_or(said);
+        let pages = match self.pages.as_slice() {
+            // A number that makes no machine is not worth a list of that length.
+            _ if nodes as usize > MAX_NODES => {
+                return refuse(format!("a machine has 1 to {MAX_NODES} nodes"));
+            }
+            [] => vec![defaults.pages; nodes as usize],
+            [one] => vec![*one; nodes as usize],
+            each if each.len() == nodes as usize => each.to_vec(),
+            each => return refuse(format!("pages= has {} numbers for nodes={nodes}", each.len())),
+        };
+        if pages.iter().map(|&pages| u64::from(pages)).sum::<u64>() > MAX_FRAMES {
+            return refuse(format!("a machine has {MAX_FRAMES} pages at most"));
+        }
+        Ok(Config {
+            nodes: pages.iter().map(|&frames| NodeConfig { frames, latency_ns: 100 }).collect(),
+            cpus: self.cpus.unwrap_or(defaults.cpus) as usize,
+            backed: true,
+            profile,
+            owners: defaults.owners,
+        })
+    }
+
+    fn profile(&self) -> Result<Profile, SetupError> {
+        let told = |error: crate::profile::ProfileError| SetupError(error.to_string());
+        let mut profile = match &self.kernel {
+            None => Profile::default(),
+            Some(kernel) => Profile::preset(kernel.as_str()).map_err(told)?,
+        };
+        for (field, value) in &self.profile {
+            profile.set(field.as_str(), value.as_str()).map_err(told)?;
+        }
+        Ok(profile)
+    }
+}
+
+impl Program {
+    /// The machine that the program asks for, changed as `by` says; and the CPU of each thread. A
+    /// thread that names none gets the next one in turn.
+    pub fn configured(
+        &self,
+        by: &MachineSpec,
+        defaults: &Defaults,
+    ) -> Result<(Config, Vec<usize>), SetupError> {
+        let config = self.machine.clone().unwrap_or_default().overridden(by).config(defaults)?;
+        if self.threads.len() > defaults.threads {
+            return refuse(format!("{} threads: {} at most", self.threads.len(), defaults.threads));
+        }
+        let cpus = self.threads.iter().enumerate().map(|(number, thread)| match thread.cpu {
+            None => Ok(number % config.cpus.max(1)),
+            Some(cpu) if (cpu as usize) < config.cpus => Ok(cpu as usize),
+            Some(cpu) => refuse(format!("thread {}: no CPU {cpu}: there are {}", thread.name, config.cpus)),
+        });
+        let cpus = cpus.collect::<Result<_, _>>()?;
+        Ok((config, cpus))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Design;
+    use crate::program::parse;
+
+    fn configured(text: &str, by: &str) -> Result<(Config, Vec<usize>), SetupError> {
+        let by = parse(by).unwrap().machine.unwrap_or_default();
+        parse(text).unwrap().configured(&by, &Defaults::EXPLORE)
+    }
+
+    #[test]
+    fn what_is_said_last_counts() {
+        let (config, cpus) = configured(
+            "machine nodes=3 pages=4 kernel=6.1 pagevec=3\nthread A\nthread B cpu=0\nthread C",
+            "machine pages=1,2,3 release=packed",
+        )
+        .unwrap();
+        assert_eq!(config.nodes.iter().map(|node| node.frames).collect::<Vec<_>>(), [1, 2, 3]);
+        let profile = &config.profile;
+        assert_eq!((profile.release, profile.pagevec, profile.passes), (Design::Packed, 3, 10));
+        assert_eq!(cpus, [0, 0, 0]);
+        assert_eq!(configured("thread A\nthread B", "machine pages=5,6,7").unwrap().0.nodes.len(), 3);
+    }
+
+    #[test]
+    fn what_makes_no_machine_says_why() {
+        for (text, why) in [
+            ("machine nodes=2 pages=1,2,3", "3 numbers for nodes=2"),
+            ("machine nodes=4000000000", "1 to 8 nodes"),
+            ("machine pages=4000000000", "at most"),
+            ("machine kernel=5.0", "6.12"),
+            ("machine pagevecs=3", "pagevec"),
+            ("machine pagevec=0", "1 to 31"),
+            ("thread A cpu=2", "no CPU 2"),
+            (
+                "thread A\nthread B\nthread C\nthread D\nthread E\nthread F\nthread G\nthread H\nthread I",
+                "8 at most",
+            ),
+        ] {
+            let error = configured(text, "").unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Programs on real threads.
+
+use mmcore::program::run::{NO_PROGRESS, RunOptions, RunReport, run, stress};
+use mmcore::program::{MachineSpec, Program, parse};
+use std::time::{Duration, Instant};
+
+fn program(text: &str) -> Program {
+    parse(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn machine(text: &str) -> MachineSpec {
+    program(text).machine.unwrap_or_default()
+}
+
+#[track_caller]
+fn once(text: &str) -> RunReport {
+    run(&program(text), &MachineSpec::default(), &RunOptions::default()).unwrap()
+}
+
+const RACE: &str = "map r0 anon 4
+write r0
+movable m0 2
+thread A
+  move r0 node=1
+  isolate m0
+  migrate m0 node=1
+thread B cpu=1
+  write r0:0-1
+  release m0:0
+  read r0
+thread C
+  get r0
+  drain
+  put r0
+finally
+  read r0
+  query r0
+";
+
+#[test]
+fn a_pass_tells_what_each_operation_did() {
+    let report =
+        once("map r0 anon 2\nwrite r0\nthread A\n  put r0:0\n  mlock r0\nfinally\n  read r0\n  get r0:0");
+    assert!(report.is_clean(), "{:?}", report.findings);
+    let rows: Vec<_> =
+        report.steps.iter().map(|row| (row.section.as_str(), row.i, row.op.as_str())).collect();
+    let expected = [
+        ("setup", 0, "map r0 anon 2"),
+        ("setup", 1, "write r0"),
+        ("A", 0, "put r0:0"),
+        ("A", 1, "mlock r0"),
+        ("finally", 0, "read r0"),
+        ("finally", 1, "get r0:0"),
+    ];
+    assert_eq!(rows, expected);
+    assert!(report.steps[2].step.is_misuse() && report.steps[3].step.is_unsupported());
+    let [held] = report.held.as_slice() else { panic!("{:?}", report.held) };
+    assert!(held.starts_with("r0:0: a reference on page 0x"), "{held}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(
+        json["steps"][1],
+        serde_json::json!({"section": "setup", "i": 1, "op": "write r0", "ret": 0, "acc": [[2, "ok"]]})
+    );
+    assert_eq!(json["steps"][3]["problem"], "unsupported");
+    assert_eq!(json["steps"][2]["errno"], "EPERM");
+}
+
+#[test]
+fn threads_run_under_every_design_and_leave_a_clean_machine() {
+    for design in ["putback", "split", "hook", "hook_late", "packed", "mine"] {
+        for kernel in ["4.5", "6.1", "6.12"] {
+            let by = machine(&format!("machine kernel={kernel} release={design} pagevec=2"));
+            let report = run(&program(RACE), &by, &RunOptions::default()).unwrap();
+            assert!(report.is_clean(), "{design} {kernel}: {:?}", report.findings);
+            assert_eq!(report.steps.len(), program(RACE).ops().count());
+        }
+    }
+}
+
+#[test]
+fn stress_goes_on_until_it_is_told_to_stop() {
+    for design in ["putback", "split", "hook", "hook_late", "packed"] {
+        let mut rounds = 0;
+        let by = machine(&format!("machine pages=64 release={design}"));
+        let report = stress(&program(RACE), &by, &RunOptions::default(), &mut || {
+            rounds += 1;
+            rounds <= 200
+        });
+        let report = report.unwrap();
+        assert_eq!(report.broken, None);
+        assert_eq!(report.rounds, 200);
+        assert!(
+            report.outcomes.iter().all(|row| row.seen.values().sum::<u64>() == 200),
+            "{:?}",
+            report.outcomes
+        );
+    }
+}
+
+#[test]
+fn a_thread_that_waits_for_ever_is_a_finding() {
+    let options = RunOptions { patience: Duration::from_millis(200) };
+    let start = Instant::now();
+    let text = "map r0 anon 1\nwrite r0\nlock r0\nthread A\n  drain\n  lock r0\nthread B\n  read r0";
+    let report = run(&program(text), &MachineSpec::default(), &options).unwrap();
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    assert_eq!(report.findings[0].rule, NO_PROGRESS);
+    assert_eq!(report.findings[0].detail, "thread A in `lock r0` got nowhere");
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn what_cannot_be_run_is_refused() {
+    let refused = |text: &str, by: &str| {
+        run(&program(text), &machine(by), &RunOptions::default()).unwrap_err().to_string()
+    };
+    assert!(refused("thread A cpu=9\n  drain", "").contains("no CPU 9"));
+    assert!(refused("drain", "machine kernel=3.2").contains("4.5"));
+    assert!(refused("drain", "machine nodes=0").contains("nodes"));
+    assert!(refused("drain", "machine pages=0").contains("no frames"));
+    let many: String = (0..300).map(|n| format!("thread T{n}\n  drain\n")).collect();
+    assert!(refused(&many, "").contains("at most"));
+}

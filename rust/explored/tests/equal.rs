@@ -202,7 +202,6 @@ fn reduction_reaches_what_enumeration_reaches() {
             rules.extend(all.0.into_iter().filter_map(Result::err));
         }
     }
-    eprintln!("{compared} compared: {plain} plain, {reduced} reduced");
     // The comparison must have had something to compare.
     assert!(compared > programs * 3, "{compared} comparisons");
     assert!(reduced * 2 < plain, "{reduced} of {plain} schedules");

@@ -4,7 +4,6 @@ mod any;
 mod size;
 
 pub use any::AnyMachine;
-#[cfg(not(feature = "explored"))]
 pub(crate) use any::with_design;
 pub use size::{node_frames, parse_size};
 

@@ -28,28 +28,6 @@ pub use packed::Packed;
 pub use putback::Putback;
 pub use split::Split;
 
-/// Evaluates `$body` with the type alias `$R` naming the design of the value `$design`: from the value that
-/// a profile holds to the compile-time parameter, in one place.
-macro_rules! with_design {
-    ($design:expr, $R:ident => $body:expr) => {{
-        macro_rules! arm {
-            ($name:ident) => {{
-                type $R = $crate::release::$name;
-                $body
-            }};
-        }
-        match $design {
-            $crate::profile::Design::Putback => arm!(Putback),
-            $crate::profile::Design::Split => arm!(Split),
-            $crate::profile::Design::Hook => arm!(Hook),
-            $crate::profile::Design::HookLate => arm!(HookLate),
-            $crate::profile::Design::Packed => arm!(Packed),
-            $crate::profile::Design::Mine => arm!(Mine),
-        }
-    }};
-}
-pub(crate) use with_design;
-
 use crate::machine::Machine;
 use crate::page::{Dropped, Flags, Page, Pfn, Word};
 use crate::profile::Design;

@@ -193,7 +193,7 @@ fn a_deadlock_of_the_program_is_a_result() {
     assert_eq!(found.rule, "deadlock");
 }
 
-/// What a schedule of a full machine costs beside its steps: printed, and bounded loosely.
+/// What a schedule of a full machine costs beside its steps, bounded loosely: a debug build on a busy machine passes.
 #[test]
 fn putting_back_and_auditing_is_cheap() {
     let text = "machine nodes=2 pages=8\nmap r0 anon 4\nwrite r0\nmap r1 anon 4 node=1\nwrite r1\ndrain\nthread A\n  try_get r0:0\nthread B\n  try_get r1:0";
@@ -212,9 +212,5 @@ fn putting_back_and_auditing_is_cheap() {
         steps += u64::from(run.steps);
     }
     let each = start.elapsed().as_nanos() as f64 / f64::from(count);
-    println!(
-        "{each:.0} ns a schedule of {} steps, reset and audit included",
-        steps / u64::try_from(count).unwrap()
-    );
-    assert!(each < 1e6);
+    assert!(each < 1e6, "{each:.0} ns a schedule of {} steps", steps / count as u64);
 }

@@ -7,9 +7,10 @@ use super::{
     Counterexample, Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Schedule, Shrunk,
     Trace, Violation, explore,
 };
+use crate::machine::with_design;
 use crate::page::Word;
 use crate::program::{MachineSpec, Program, SetupError};
-use crate::release::with_design;
+
 use crate::sync::{Mutation, enforce};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,9 +6,9 @@
 
 use super::program_world::ProgramWorld;
 use super::{Adapt, Options, Schedule, Shrinkable, Shrunk, shrink_program};
-use crate::machine::Config;
+use crate::machine::{Config, with_design};
 use crate::program::{Defaults, MachineSpec, Op, Program, SetupError};
-use crate::release::{Release, with_design};
+use crate::release::Release;
 use serde_json::Value;
 use std::marker::PhantomData;
 

@@ -42,7 +42,6 @@ macro_rules! any_machine {
 
         /// Evaluates an expression with a type alias for the design that a value names: where a whole
         /// structure, not only a machine, is compiled for it.
-        #[cfg(not(feature = "explored"))]
         macro_rules! with_design {
             ($d design:expr, $d alias:ident => $d body:expr) => {
                 match $d design {
@@ -58,5 +57,4 @@ macro_rules! any_machine {
 
 any_machine!($ Putback Split Hook HookLate Packed Mine);
 
-#[cfg(not(feature = "explored"))]
 pub(crate) use with_design;

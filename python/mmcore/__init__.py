@@ -12,6 +12,7 @@ from mmcore._mmcore import (
     Node,
     Page,
     PageLock,
+    PagePool,
     PageRef,
     Pin,
     Profile,
@@ -28,6 +29,7 @@ from mmcore.errors import (
     MisuseError,
     ProgramError,
 )
+from mmcore.movable import MovableOps
 from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
 from mmcore.state import PAGE_STATE, Audit, Finding, Holder, PageState
 from mmcore.trace import Trace
@@ -51,10 +53,12 @@ __all__ = [
     "MachineSpec",
     "MissingExtraError",
     "MisuseError",
+    "MovableOps",
     "Node",
     "Op",
     "Page",
     "PageLock",
+    "PagePool",
     "PageRef",
     "PageState",
     "Pin",

@@ -10,7 +10,7 @@
 
 mod pool;
 
-pub use pool::{PagePool, PoolPage};
+pub use pool::{PagePool, PoolOwner, PoolPage};
 
 use crate::error::{Errno, Result};
 use crate::machine::Machine;

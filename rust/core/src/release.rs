@@ -87,6 +87,11 @@ pub trait Release: Sized + Send + Sync + 'static {
     }
 }
 
+/// Does a put of this machine look for movable pages ([`Release::LOOKS`])?
+pub fn looks<R: Release>(_machine: &Machine<R>) -> bool {
+    R::LOOKS
+}
+
 impl<R: Release> Machine<R> {
     /// Drops one reference of the caller (`put_page`); frees the page if it was the last. Not to be
     /// called under a lruvec lock: the last put takes it.

@@ -14,6 +14,7 @@ mod load;
 mod machine;
 mod names;
 mod page;
+mod pool;
 mod profile;
 mod program;
 mod shared;
@@ -37,6 +38,7 @@ mod _mmcore {
         super::load::register(module)?;
         super::machine::register(module)?;
         super::page::register(module)?;
+        super::pool::register(module)?;
         super::profile::register(module)?;
         super::space::register(module)?;
         super::state::register(module)?;

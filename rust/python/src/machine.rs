@@ -4,6 +4,7 @@ use crate::array;
 use crate::errors::{input, misuse, type_error};
 use crate::handles::PageRef;
 use crate::page::Page;
+use crate::pool::PagePool;
 use crate::profile::Profile;
 use crate::shared::{Shared, Waits};
 use crate::space::{self, AddressSpace};
@@ -169,6 +170,12 @@ impl Machine {
     /// A new, empty address space.
     fn address_space(&self, py: Python<'_>) -> PyResult<AddressSpace> {
         AddressSpace::create(py, &self.0)
+    }
+
+    /// A pool of movable pages. ``ops``, an object with the methods of `MovableOps`, is asked before they move.
+    #[pyo3(signature = (*, ops=None))]
+    fn page_pool(&self, py: Python<'_>, ops: Option<Py<PyAny>>) -> PyResult<PagePool> {
+        PagePool::create(py, &self.0, ops)
     }
 
     /// The address spaces that have not exited.

@@ -16,6 +16,11 @@ pub(crate) fn mode(name: &str) -> PyResult<Mode> {
     choose("mode", name, Mode::NAMES)
 }
 
+/// How Python writes a mode.
+pub(crate) fn of_mode(mode: Mode) -> &'static str {
+    Mode::NAMES.iter().find(|(_, known)| *known == mode).map_or("sync", |(name, _)| name)
+}
+
 pub(crate) fn reason(name: &str) -> PyResult<Reason> {
     choose("reason", name, Reason::NAMES)
 }

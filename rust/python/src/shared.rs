@@ -19,6 +19,7 @@
 
 use crate::errors::{Refusal, misuse};
 use crate::fork;
+use crate::pool::PythonOwner;
 use mmcore::audit::{Handle, Ledger};
 use mmcore::machine::AnyMachine;
 use mmcore::map::AddressSpace;
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     pub ledger: Ledger,
     /// A process lives until it exits, whether or not somebody has a handle on it.
     pub spaces: Mutex<HashMap<u32, Arc<AddressSpace>>>,
+    /// Owners in Python of movable pages.
+    pub owners: Mutex<Vec<Arc<PythonOwner>>>,
     closed: AtomicBool,
     process: fork::Process,
     gate: RwLock<()>,
@@ -97,6 +100,7 @@ impl Shared {
             machine,
             ledger: Ledger::default(),
             spaces: Mutex::default(),
+            owners: Mutex::default(),
             closed: AtomicBool::new(false),
             process: fork::Process::current(),
             gate: RwLock::new(()),
@@ -123,6 +127,11 @@ impl Shared {
     pub fn close(&self) {
         // Release pairs with `alive`.
         self.closed.store(true, Ordering::Release);
+        if self.process.is_current() {
+            // Owners often know their machine: without this nobody would ever free either.
+            let owners = std::mem::take(&mut *self.owners.lock());
+            owners.iter().for_each(|owner| owner.forget());
+        }
     }
 
     pub fn is_closed(&self) -> bool {

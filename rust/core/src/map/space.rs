@@ -116,11 +116,16 @@ impl<R: Release> Machine<R> {
 
     /// Maps `pages` pages of anonymous memory.
     ///
-    /// `EINVAL` for none, `ENOMEM` if the addresses, the owner slots or the host's memory run out,
-    /// `ESRCH` after the exit.
+    /// `EINVAL` for none, `ENOMEM` for more than the machine has frames (the kernel's guess at obvious
+    /// overcommit) or if the addresses, the owner slots or the host's memory run out, `ESRCH` after the
+    /// exit.
     pub fn mmap(&self, space: &AddressSpace, pages: u32) -> Result<Arc<Area>> {
         if pages == 0 {
             return Err(Error::new(Errno::EINVAL, "an area has at least one page"));
+        }
+        if pages > self.frames.len() {
+            let why = format!("{pages} pages are more than the machine's {} frames", self.frames.len());
+            return Err(Error::new(Errno::ENOMEM, why));
         }
         let mut areas = space.areas.write();
         let first = space.alive()?;

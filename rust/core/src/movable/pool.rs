@@ -49,18 +49,45 @@ impl Pages {
     }
 }
 
+/// Somebody who has a say in what happens to a pool's pages, and hears of it. The page lock is held in
+/// every call but `released`; no lock of the pool is.
+pub trait PoolOwner: std::fmt::Debug + Send + Sync {
+    /// May the page be taken off for a migration?
+    fn isolate(&self, pfn: Pfn) -> bool;
+
+    /// May the page move? The pool copies the content afterwards, unless the page was let go meanwhile;
+    /// then `released` or nothing follows. `EAGAIN`: not yet; any other error: `putback` follows.
+    fn migrate(&self, from: Pfn, to: Pfn, mode: Mode) -> Result<(), Errno>;
+
+    /// The page was taken off and is back.
+    fn putback(&self, pfn: Pfn);
+
+    /// The last reference of a page that was let go is gone. Only under release designs that look.
+    fn released(&self, pfn: Pfn);
+}
+
 /// The pool.
 #[derive(Debug)]
 pub struct PagePool {
     id: OnceLock<OwnerId>,
     pages: Lock<Pages>,
+    owner: Option<Arc<dyn PoolOwner>>,
 }
 
 impl PagePool {
-    /// A pool of `machine`.
+    /// A pool of `machine` whose pages may move at any time.
     pub fn new<R: Release>(machine: &Machine<R>) -> Result<Arc<PagePool>> {
-        let pool =
-            Arc::new(PagePool { id: OnceLock::new(), pages: Lock::new(LockClass::Driver, Pages::default()) });
+        PagePool::build(machine, None)
+    }
+
+    /// A pool of `machine` whose owner is asked.
+    pub fn with_owner<R: Release>(machine: &Machine<R>, owner: Arc<dyn PoolOwner>) -> Result<Arc<PagePool>> {
+        PagePool::build(machine, Some(owner))
+    }
+
+    fn build<R: Release>(machine: &Machine<R>, owner: Option<Arc<dyn PoolOwner>>) -> Result<Arc<PagePool>> {
+        let pages = Lock::new(LockClass::Driver, Pages::default());
+        let pool = Arc::new(PagePool { id: OnceLock::new(), pages, owner });
         let owner: Arc<dyn MovableOps<R>> = pool.clone();
         let id = machine.owners.insert(Owner::Movable(owner))?;
         pool.id.set(id).expect("set once, here");
@@ -183,20 +210,41 @@ impl PagePool {
     }
 }
 
-impl<R: Release> MovableOps<R> for PagePool {
-    fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool {
-        let index = machine.frames[pfn].index();
+impl PagePool {
+    /// Takes a page from `old` to `new`; false if it is not in that state.
+    fn change(&self, index: u32, pfn: Pfn, old: State, new: State) -> bool {
         match self.pages.lock().at(index, pfn) {
-            Some(state) if *state == State::Live => {
-                *state = State::Isolated;
+            Some(state) if *state == old => {
+                *state = new;
                 true
             }
             _ => false,
         }
     }
+}
 
-    fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, _mode: Mode) -> Result<(), Errno> {
+impl<R: Release> MovableOps<R> for PagePool {
+    fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool {
+        let index = machine.frames[pfn].index();
+        if !self.change(index, pfn, State::Live, State::Isolated) {
+            return false;
+        }
+        let willing = self.owner.as_ref().is_none_or(|owner| owner.isolate(pfn));
+        if !willing {
+            self.change(index, pfn, State::Isolated, State::Live);
+        }
+        willing
+    }
+
+    fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, mode: Mode) -> Result<(), Errno> {
         let index = machine.frames[from].index();
+        if let Some(owner) = &self.owner {
+            // Nobody is asked about a page that was let go.
+            if !self.change(index, from, State::Isolated, State::Isolated) {
+                return Err(Errno::EBUSY);
+            }
+            owner.migrate(from, to, mode)?;
+        }
         {
             let mut pages = self.pages.lock();
             match pages.at(index, from) {
@@ -216,20 +264,23 @@ impl<R: Release> MovableOps<R> for PagePool {
     }
 
     fn putback(&self, machine: &Machine<R>, pfn: Pfn) {
-        let index = machine.frames[pfn].index();
-        if let Some(state) = self.pages.lock().at(index, pfn)
-            && *state == State::Isolated
-        {
-            *state = State::Live;
+        self.change(machine.frames[pfn].index(), pfn, State::Isolated, State::Live);
+        if let Some(owner) = &self.owner {
+            owner.putback(pfn);
         }
     }
 
     fn released(&self, machine: &Machine<R>, pfn: Pfn) {
         let index = machine.frames[pfn].index();
-        let mut pages = self.pages.lock();
-        if pages.at(index, pfn).is_some() {
-            pages.vacate(index);
-            pages.released += 1;
+        {
+            let mut pages = self.pages.lock();
+            if pages.at(index, pfn).is_some() {
+                pages.vacate(index);
+                pages.released += 1;
+            }
+        }
+        if let Some(owner) = &self.owner {
+            owner.released(pfn);
         }
     }
 

@@ -28,7 +28,7 @@ help: ## list the targets
 compare: $(STAMP)/built ## compare the release designs on a real trace (ARGS="--load storm ...")
 	@$(BIN)/mmcore compare $(ARGS)
 
-test: test-rust stubs test-python ## run all tests: the Rust crates, the type stubs, then pytest
+test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak memory, type stubs, pytest
 
 bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks
 	$(BIN)/pytest benches -p no:cacheprovider $(ARGS)
@@ -72,6 +72,11 @@ test-python: $(STAMP)/built $(STAMP)/dev
 	$(BIN)/pytest $(ARGS)
 
 # --- Stamps: each is rebuilt only when what it was made from has changed -------------------------
+
+# A build of its own: loom's types in place of the native ones.
+$(STAMP)/weak: $(RUST_SOURCES) docs/weak-memory.md | $(STAMP)/cargo
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom $(CARGO) test --release --quiet -p mmcore --test loom
+	@touch $@
 
 $(STAMP)/cargo:
 	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing: install Rust 1.90 or newer (https://rustup.rs)" >&2; exit 1; }

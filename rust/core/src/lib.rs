@@ -8,6 +8,8 @@ pub mod error;
 #[cfg(feature = "explored")]
 pub mod explore;
 pub mod handle;
+// Loads run on real threads; weak-memory models have none.
+#[cfg(not(loom))]
 pub mod load;
 pub mod lru;
 pub mod machine;

@@ -42,11 +42,12 @@ impl<R: Release> Machine<R> {
     pub fn lru_add(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         page.get(pfn);
-        let at_once = page.order() > 0
-            // Acquire pairs with the release in `lru_cache_disable`: whoever sees batches on was counted
-            // before the disabler's drain.
-            || self.lru_disabled.load(Ordering::Acquire) > 0;
         let mut batches = self.cpus[self.cpu()].batches.lock();
+        let at_once = page.order() > 0
+            // Under the batch lock: looked at before it, a disabler could drain between the look and the
+            // push, and the page would stay behind. Relaxed: whoever takes the lock before the disabler's
+            // drain does is drained, whoever takes it afterwards sees the count through the lock.
+            || self.lru_disabled.load(Ordering::Relaxed) > 0;
         let full = batches.push(pfn, self.profile.pagevec as usize);
         if full || at_once {
             let pages = batches.take_all();
@@ -96,16 +97,16 @@ impl<R: Release> Machine<R> {
     /// From now on every queued page goes to its list at once; everything queued is drained
     /// (`lru_cache_disable`). Nests; each call needs a [`Machine::lru_cache_enable`].
     pub fn lru_cache_disable(&self) {
-        // AcqRel pairs with the Acquire in `lru_add`. A page queued by a thread that still saw batches on
-        // was queued under its batch lock, which the drain below takes afterwards.
-        self.lru_disabled.fetch_add(1, Ordering::AcqRel);
+        // Relaxed: a page queued by a thread that still saw batches on was queued under its batch lock,
+        // which the drain below takes afterwards; the lock orders this for everybody who comes later.
+        self.lru_disabled.fetch_add(1, Ordering::Relaxed);
         self.lru_drain_all();
     }
 
     /// Ends one [`Machine::lru_cache_disable`].
     pub fn lru_cache_enable(&self) {
-        // Release: pairs with the Acquire in `lru_add`; nothing else hangs on it.
-        if self.lru_disabled.fetch_sub(1, Ordering::Release) == 0 {
+        // Relaxed: nothing hangs on it; a page that is still listed at once is listed early.
+        if self.lru_disabled.fetch_sub(1, Ordering::Relaxed) == 0 {
             broken("lru_cache_enable without disable", format_args!("counter below zero"));
         }
     }

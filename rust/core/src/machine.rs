@@ -178,7 +178,7 @@ impl<R: Release> Machine<R> {
             nodes,
             bases,
             lru_disabled: CachePadded::new(AtomicU32::new(0)),
-            bindings: Box::new([const { PlainU32::new(0) }; MAX_THREADS]),
+            bindings: Box::new(std::array::from_fn(|_| PlainU32::new(0))),
             arrivals: AtomicU32::new(0),
             design: R::State::default(),
         })

@@ -12,18 +12,18 @@
 //!   pages locked; the destination is not published yet. Streaming stores are fenced before it returns,
 //!   so a later Release store publishes them.
 
-#[cfg(not(feature = "explored"))]
+#[cfg(not(any(feature = "explored", loom)))]
 mod arena;
-#[cfg(not(feature = "explored"))]
+#[cfg(not(any(feature = "explored", loom)))]
 mod copy;
-#[cfg(feature = "explored")]
+#[cfg(any(feature = "explored", loom))]
 mod modelled;
 
-#[cfg(not(feature = "explored"))]
+#[cfg(not(any(feature = "explored", loom)))]
 pub use arena::{Memory, Table};
-#[cfg(feature = "explored")]
+#[cfg(any(feature = "explored", loom))]
 pub use modelled::{Memory, Table};
 
 /// Eight-byte words of a frame that exist: all 512 natively, two under the explorer (enough for a
 /// torn copy to show).
-pub const WORDS: usize = if cfg!(feature = "explored") { 2 } else { crate::page::PAGE_SIZE / 8 };
+pub const WORDS: usize = if cfg!(any(feature = "explored", loom)) { 2 } else { crate::page::PAGE_SIZE / 8 };

@@ -8,6 +8,7 @@
 //! | `mmcore` | `std` atomics, `parking_lot` locks | real threads at native speed |
 //! | `mmcore-counted` | the same behind counters ([`ops`]) | "how many atomics does a migrated page cost?" |
 //! | `mmcore-explored` | coroutine types whose every operation is a scheduling step | proofs |
+//! | `mmcore`, `--cfg loom` | loom's types, each ordering weakened on demand | weak-memory models |
 //!
 //! # The vocabulary
 //!
@@ -38,11 +39,17 @@ pub mod ops;
 #[cfg(any(feature = "explored", not(feature = "counted")))]
 mod tallied;
 
-#[cfg(not(feature = "explored"))]
+#[cfg(not(any(feature = "explored", loom)))]
 #[allow(unsafe_code, reason = "parking by address")]
 mod native;
-#[cfg(not(any(feature = "explored", feature = "counted")))]
+#[cfg(not(any(feature = "explored", feature = "counted", loom)))]
 use native as door;
+
+#[cfg(loom)]
+#[allow(unsafe_code, reason = "plain data is shared by a model's threads")]
+pub mod loom;
+#[cfg(loom)]
+use self::loom as door;
 
 #[cfg(all(feature = "counted", not(feature = "explored")))]
 mod counted;
@@ -55,6 +62,8 @@ pub mod explored;
 #[cfg(feature = "explored")]
 use explored as door;
 
+#[cfg(loom)]
+pub use self::loom::broken_rule;
 pub use class::LockClass;
 pub use door::{
     AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, WriteGuard,
@@ -64,10 +73,16 @@ pub use door::{
 pub use mutation::{Mutation, mutated};
 #[cfg(feature = "explored")]
 pub use mutation::{enforce, with_mutation};
-#[cfg(not(feature = "explored"))]
+#[cfg(not(any(feature = "explored", loom)))]
 pub use native::broken_rule;
 pub use std::sync::atomic::Ordering;
 
 /// Threads that may use machines at the same time: the size of the tables indexed by
-/// [`thread_slot`]. Few in the explored build, where a pass over such a table costs steps.
-pub const MAX_THREADS: usize = if cfg!(feature = "explored") { 8 } else { 256 };
+/// [`thread_slot`]. Few in the explored build and in models, where a pass over such a table costs steps.
+pub const MAX_THREADS: usize = if cfg!(loom) {
+    4
+} else if cfg!(feature = "explored") {
+    8
+} else {
+    256
+};

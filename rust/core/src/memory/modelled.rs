@@ -1,5 +1,5 @@
-//! Memory under the explorer: two words a frame, every user access a step, and the copy of a
-//! migration a pair of watched, non-atomic accesses that other accesses must not overlap.
+//! Memory under the explorer and in weak-memory models: two words a frame, every user access an
+//! atomic, and the copy of a migration a pair of watched, non-atomic accesses that no other may overlap.
 
 use super::WORDS;
 use crate::error::Result;

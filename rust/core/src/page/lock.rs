@@ -5,7 +5,7 @@ use super::{Flags, Page, Pfn, Word};
 use crate::sync::{LockClass, Ordering, acquired, broken, park, released, unpark_one};
 
 /// Attempts before a sleeper queues itself.
-const SPINS: u32 = 5;
+const SPINS: u32 = if cfg!(loom) { 1 } else { 5 };
 
 impl Page {
     /// Takes the page lock if it is free.

@@ -27,7 +27,7 @@ pub struct Page {
     extra: AtomicU32,
 }
 
-#[cfg(not(feature = "explored"))]
+#[cfg(not(any(feature = "explored", loom)))]
 const _: () = assert!(size_of::<Page>() == 32);
 
 /// The fields below `word` order nothing: each is published by a Release on the word (unfreeze,

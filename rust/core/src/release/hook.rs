@@ -13,7 +13,7 @@ use crate::sync::{Lock, LockClass, Mutation, mutated};
 use crossbeam_utils::CachePadded;
 
 /// Locks that puts and marks of different pages share.
-const STRIPES: usize = if cfg!(feature = "explored") { 4 } else { 256 };
+const STRIPES: usize = if cfg!(any(feature = "explored", loom)) { 4 } else { 256 };
 
 /// Looks before the drop, under a striped lock.
 #[derive(Debug)]

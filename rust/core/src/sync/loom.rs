@@ -1,0 +1,56 @@
+//! The weak-memory door: loom's types, for models of single primitives under the C11 memory model.
+//!
+//! Chosen by `--cfg loom`. The models are in `tests/loom/`; what they show, and what loom cannot
+//! show, is in `docs/weak-memory.md`.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `words` | atomics and protocol-protected data |
+//! | `weak` | makes one ordering weaker, to see which model needs it |
+//! | `lock` | locks: trusted, never weakened |
+//! | `park` | sleeping on a word, by a mutex and a condition variable |
+//! | `model` | runs a model through all its executions |
+//!
+//! All threads of a model run on one OS thread, one at a time; what is thread-local to the host is
+//! shared by the model's threads.
+
+mod lock;
+mod model;
+mod park;
+mod weak;
+mod words;
+
+pub use super::tallied::Tallied;
+pub use ::loom::thread;
+pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
+pub use model::{Model, Outcome, claim_thread_slot, thread_slot};
+pub use park::{park, unpark_all, unpark_one};
+pub use weak::{Half, Site, sites_of, weakened};
+pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence, spin_until};
+
+use super::LockClass;
+
+/// Nobody listens here: loom sees the bit locks as what they are, atomics.
+#[inline(always)]
+pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
+
+/// See [`acquired`].
+#[inline(always)]
+pub fn released(_class: LockClass, _key: usize) {}
+
+/// A rule of the protocol is broken: the model fails here.
+#[cold]
+#[inline(never)]
+pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
+    BROKEN.set(Some(rule));
+    panic!("{rule}: {detail}")
+}
+
+thread_local! {
+    static BROKEN: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// See the native door.
+pub fn broken_rule() -> Option<&'static str> {
+    BROKEN.take()
+}

@@ -1,0 +1,61 @@
+//! Locks of the weak-memory build: loom's own. Their orderings are `parking_lot`'s affair and are
+//! never weakened.
+
+use super::super::LockClass;
+
+pub use ::loom::sync::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard};
+
+/// Why a lock can always be had: a failed model ends at once, so nobody meets its poison.
+const ALIVE: &str = "no thread of a model goes on after another one panicked";
+
+/// A mutual-exclusion lock.
+#[derive(Debug)]
+pub struct Lock<T>(::loom::sync::Mutex<T>);
+
+impl<T> Lock<T> {
+    /// A lock of `class` around `value`.
+    pub fn new(_class: LockClass, value: T) -> Self {
+        Lock(::loom::sync::Mutex::new(value))
+    }
+
+    /// Blocks until the lock is held.
+    pub fn lock(&self) -> Guard<'_, T> {
+        self.0.lock().expect(ALIVE)
+    }
+
+    /// Takes the lock if nobody holds it.
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.0.try_lock().ok()
+    }
+
+    /// Access without locking, proved by the exclusive borrow.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().expect(ALIVE)
+    }
+}
+
+/// A readers-writer lock.
+#[derive(Debug)]
+pub struct RwLock<T>(::loom::sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    /// A lock of `class` around `value`.
+    pub fn new(_class: LockClass, value: T) -> Self {
+        RwLock(::loom::sync::RwLock::new(value))
+    }
+
+    /// Blocks until the lock is held for reading.
+    pub fn read(&self) -> ReadGuard<'_, T> {
+        self.0.read().expect(ALIVE)
+    }
+
+    /// Blocks until the lock is held for writing.
+    pub fn write(&self) -> WriteGuard<'_, T> {
+        self.0.write().expect(ALIVE)
+    }
+
+    /// Access without locking, proved by the exclusive borrow.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().expect(ALIVE)
+    }
+}

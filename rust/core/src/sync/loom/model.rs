@@ -1,0 +1,81 @@
+//! Running a model through all its executions.
+
+use super::super::MAX_THREADS;
+use super::park;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Branches of one execution, at most: more than any model has that makes progress.
+const BRANCHES: usize = 5_000;
+
+/// A small concurrent program, to be run in every way that the memory model allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Model {
+    /// What it shows.
+    pub name: &'static str,
+    /// Preemptions of one execution, at most; `None` for all.
+    pub preemptions: Option<usize>,
+    /// The program. It starts threads of [`thread`](super::thread), and panics if something is wrong.
+    pub program: fn(),
+}
+
+/// What became of a model.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Executions run.
+    pub executions: u64,
+    /// What went wrong in the last of them.
+    pub failure: Option<String>,
+}
+
+thread_local! {
+    /// Threads of the execution that have a slot.
+    static SLOTS: Cell<usize> = const { Cell::new(0) };
+}
+
+::loom::thread_local! {
+    static SLOT: usize = SLOTS.replace(SLOTS.get() + 1);
+}
+
+/// The number of the model's calling thread, in the order of first use.
+pub fn thread_slot() -> usize {
+    let slot = SLOT.with(|slot| *slot);
+    assert!(slot < MAX_THREADS, "a model has at most {MAX_THREADS} threads");
+    slot
+}
+
+/// A model has no more threads than slots.
+pub fn claim_thread_slot() -> bool {
+    thread_slot() < MAX_THREADS
+}
+
+impl Model {
+    /// Runs the program in every way, up to the first failure.
+    pub fn run(&self) -> Outcome {
+        let mut builder = ::loom::model::Builder::new();
+        builder.max_branches = BRANCHES;
+        builder.preemption_bound = self.preemptions;
+        let executions = Arc::new(AtomicU64::new(0));
+        let program = self.program;
+        let counted = Arc::clone(&executions);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            builder.check(move || {
+                // Relaxed: one OS thread.
+                counted.fetch_add(1, Ordering::Relaxed);
+                SLOTS.set(0);
+                park::reset();
+                program();
+            });
+        }));
+        Outcome {
+            // Relaxed: as above.
+            executions: executions.load(Ordering::Relaxed),
+            failure: result.err().map(|panic| match panic.downcast::<String>() {
+                Ok(text) => *text,
+                Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("a panic").to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Sleeping on a word: one queue for all words, under one mutex. `parking_lot` has many queues, with
+//! the same promise: `validate` and `before_wake` run under the lock of the word's queue.
+
+use super::words::AtomicU64;
+use ::loom::sync::{Condvar, Mutex};
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// The sleepers, as (word's address, ticket), longest first.
+#[derive(Debug)]
+struct Queue {
+    sleepers: Mutex<Sleepers>,
+    woken: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Sleepers {
+    asleep: Vec<(usize, u64)>,
+    tickets: u64,
+}
+
+thread_local! {
+    /// The queue of the execution that runs on this OS thread.
+    static QUEUE: RefCell<Option<Arc<Queue>>> = const { RefCell::new(None) };
+}
+
+/// A new execution begins: nobody sleeps.
+pub(super) fn reset() {
+    let queue = Queue { sleepers: Mutex::new(Sleepers::default()), woken: Condvar::new() };
+    QUEUE.with(|slot| *slot.borrow_mut() = Some(Arc::new(queue)));
+}
+
+fn queue() -> Arc<Queue> {
+    QUEUE.with(|slot| slot.borrow().clone()).expect("set at the beginning of each execution")
+}
+
+/// Sleeps on `word` until unparked, if `validate` still holds once queued. Never wakes for no reason,
+/// so that a lost wake-up is a deadlock, which loom reports.
+pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
+    let queue = queue();
+    let key = std::ptr::from_ref(word).addr();
+    let mut sleepers = queue.sleepers.lock().expect("no panic under the queue's lock");
+    if !validate() {
+        drop(sleepers);
+        // The caller looks again. Without this it could be shown the same old values for ever.
+        return ::loom::thread::yield_now();
+    }
+    sleepers.tickets += 1;
+    let me = (key, sleepers.tickets);
+    sleepers.asleep.push(me);
+    while sleepers.asleep.contains(&me) {
+        sleepers = queue.woken.wait(sleepers).expect("no panic under the queue's lock");
+    }
+}
+
+/// Wakes the longest sleeper on `word`; `before_wake(unparked, more)` runs under the queue's lock.
+pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
+    let queue = queue();
+    let key = std::ptr::from_ref(word).addr();
+    let mut sleepers = queue.sleepers.lock().expect("no panic under the queue's lock");
+    let first = sleepers.asleep.iter().position(|&(on, _)| on == key);
+    if let Some(first) = first {
+        sleepers.asleep.remove(first);
+    }
+    let more = sleepers.asleep.iter().any(|&(on, _)| on == key);
+    before_wake(first.is_some(), more);
+    // All of them look; the one whose ticket is gone goes on.
+    queue.woken.notify_all();
+}
+
+/// Wakes every sleeper on `word`.
+pub fn unpark_all(word: &AtomicU64) {
+    let queue = queue();
+    let key = std::ptr::from_ref(word).addr();
+    let mut sleepers = queue.sleepers.lock().expect("no panic under the queue's lock");
+    sleepers.asleep.retain(|&(on, _)| on != key);
+    queue.woken.notify_all();
+}

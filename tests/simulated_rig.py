@@ -89,7 +89,10 @@ class SimulatedRig:
         speed = 1e6 * self.backend.speeds.get(self.release, 1.0) / (1 + self.slowdown)
         work = np.exp(0.4 * round_seed / 2**64)  # rounds differ, fairly for all variants
         speed *= work * np.exp(self.backend.weather.next())
-        migrated = max(1, round(speed * seconds)) if not self.backend.fail.get("idle") else 0
+        migrated = max(1, round(speed * seconds))
+        if self.backend.fail.get("idle", 0) > 0:
+            self.backend.fail["idle"] -= 1
+            migrated = 0
         return json.dumps(
             {
                 "wall_s": seconds,

@@ -173,8 +173,16 @@ def test_a_trace_that_moves_too_little_is_refused_with_advice():
 
 
 def test_a_turn_without_a_migration_is_refused():
-    with pytest.raises(InputError, match="no page was migrated"):
-        run(SimulatedBackend(fail={"idle": True}))
+    with pytest.raises(InputError, match="no page was migrated in a turn of 1 s"):
+        run(SimulatedBackend(fail={"idle": 10**9}))
+
+
+def test_turns_that_are_too_short_are_made_longer_and_their_blocks_dropped():
+    result, _, _ = run(SimulatedBackend(fail={"idle": 4}), vary="release=split,packed")
+    assert result.measurement.dropped == 3, "one idle turn was the warm-up"
+    assert result.conclusive
+    assert len(result.measurement.samples) % 8 == 0
+    assert not np.isnan(result.samples["packed"]["pages_per_s"]).any()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +191,7 @@ def test_a_turn_without_a_migration_is_refused():
         ({"load": "rain"}, "load 'rain' is not one of tiering, storm"),
         ({"load": "storm"}, "leave the trace out"),
         ({"trace": None}, "give one"),
-        ({"threads": 0}, "threads must be 1 to 64, not 0"),
+        ({"threads": 0}, "threads must be 1 to 15, not 0"),
         ({"seconds": 0.0}, "seconds must be more than 0"),
         ({"seconds": float("nan")}, "seconds must be"),
         ({"precision": 0.0}, "precision must be"),
@@ -231,10 +239,10 @@ def test_any_text_is_a_list_of_variants_or_refused(text):
     assert all(value for variant in variants for value in variant.profile.values())
 
 
-def test_the_default_fast_node_is_a_quarter_of_the_footprint():
-    fast, slow = make_plan(TRACE).nodes
-    assert fast.bytes == 125 * 4096
-    assert slow.bytes > 500 * 4096
+def test_without_nodes_the_load_chooses_them():
+    plan = make_plan(TRACE)
+    assert plan.config(plan.variants[0])["nodes"] == []
+    assert "--nodes" not in plan.command
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 5)))), st.floats(0.01, 1))
@@ -246,3 +254,41 @@ def test_histogram_quantiles_are_those_of_the_observations(parts, q):
     else:
         expected = np.quantile(observed, q, method="inverted_cdf")
         assert histogram.quantile(q) == expected
+
+
+REAL = {"vary": "release=split,putback", "seconds": 1.5, "threads": 1}
+
+
+@pytest.mark.parametrize("load", ["tiering", "storm"])
+@pytest.mark.parametrize("copy", [True, False])
+def test_the_real_machine_measures_verifies_and_counts(load, copy):
+    result = mmcore.compare(load=load, copy=copy, **REAL)
+    assert result.measurement.samples
+    split, putback = result.table
+    for row in result.table:
+        assert row["migrated"] > 0
+        assert row["share_of_memcpy"] > 0
+        assert row["latency"]["p50_ns"] <= row["latency"]["p99.9_ns"]
+    for name in ("rmw", "lruvec_locks", "pagevec_inserts"):
+        assert putback["per_page"][name] > split["per_page"][name]
+    assert all(end["rounds"] > 0 for end in result.measurement.verified)
+    assert all((end["verified_words"] > 0) == copy for end in result.measurement.verified)
+    json.loads(result.to_json())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vary": "relase=split,packed"}, "relase"),
+        ({"vary": "release=split,fast"}, "fast"),
+        ({"kernel": "9.9"}, "9.9"),
+        ({"nodes": "8MiB,8MiB"}, "migrations"),
+        ({"trace": Trace(range(300), [False] * 300)}, "migrations"),
+        ({"trace": Trace([1, 2], [0, 1])}, ""),
+    ],
+)
+def test_the_real_machine_refuses_in_one_line(options, message):
+    with pytest.raises(InputError) as refused:
+        mmcore.compare(**{**REAL, **options})
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)

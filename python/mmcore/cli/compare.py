@@ -16,9 +16,6 @@ import mmcore
 from mmcore.comparison.text import preface, rows
 from mmcore.errors import InputError
 
-#: No more columns than this before the table is printed variant by variant over several lines.
-NAME_WIDTH = 32
-
 
 def compare(
     trace: str | None = None,
@@ -130,10 +127,10 @@ def _bar() -> Progress:
 def _print(result: mmcore.Comparison, console: Console) -> None:
     for line in preface(result):
         console.print(line, style="dim", highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", no_wrap=True, max_width=NAME_WIDTH)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("", no_wrap=True)
     for label in result.labels:
-        table.add_column(label, justify="right", ratio=1)
+        table.add_column(label, justify="right")
     for name, cells in rows(result):
         table.add_row(name, *cells)
     console.print()

@@ -25,12 +25,6 @@ LOADS = ("tiering", "storm")
 #: is attached over a link.
 LATENCIES_NS = (100.0, 250.0)
 
-#: Share of a trace's footprint that the fast node holds unless nodes are given.
-FAST_SHARE = 0.25
-
-#: Pages handed to one migration call, as in the kernel's batched migration of scattered pages.
-BATCH = 32
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -49,7 +43,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison that is ready to run; the first variant is the baseline."""
+    """A comparison that is ready to run; the first variant is the baseline.
+
+    Without nodes the load derives them: for a trace, a fast one that holds a quarter of its pages.
+    """
 
     variants: tuple[Variant, ...]
     load: str
@@ -70,11 +67,10 @@ class Plan:
             "kernel": self.kernel,
             "profile": dict(variant.profile),
             "migrators": self.threads,
-            "mutators": 2 * self.threads if self.load == "storm" else 0,
             "nodes": [{"bytes": n.bytes, "latency_ns": n.latency_ns} for n in self.nodes],
             "copy": self.copy,
             "seed": self.seed,
-            "batch": BATCH,
+            "command": self.command,
         }
         if variant.planted:
             config["planted"] = dict(variant.planted)
@@ -88,14 +84,18 @@ class Plan:
             words.append(self.trace.source)
         words += ["--load", self.load, "--vary", self.vary, "--kernel", self.kernel]
         words += ["--threads", str(self.threads), "--seconds", f"{self.seconds:g}"]
-        words += ["--nodes", self.nodes_text, "--precision", f"{self.precision:g}"]
+        words += ["--precision", f"{self.precision:g}"]
+        if self.nodes:
+            words += ["--nodes", self.nodes_text]
         if not self.copy:
             words.append("--no-copy")
         return shlex.join([*words, "--seed", str(self.seed)])
 
     @property
     def nodes_text(self) -> str:
-        """The nodes as `--nodes` takes them."""
+        """The nodes as `--nodes` takes them, or how they are chosen."""
+        if not self.nodes:
+            return "for a quarter of the pages" if self.trace is not None else "of equal size"
         return ",".join(f"{format_size(n.bytes)}:{n.latency_ns:g}ns" for n in self.nodes)
 
 
@@ -134,12 +134,14 @@ def make_plan(
     chosen = tuple(parse_vary(vary) if variants is None else variants)
     if not 2 <= len(chosen) <= MAX_VARIANTS:
         raise InputError(f"a comparison needs 2 to {MAX_VARIANTS} variants, not {len(chosen)}")
-    sizes = _default_nodes(trace) if nodes is None else parse_nodes(nodes, latencies=LATENCIES_NS)
-    _check_nodes(sizes, trace)
+    sizes = () if nodes is None else parse_nodes(nodes, latencies=LATENCIES_NS)
+    if nodes is not None:
+        _check_nodes(sizes, trace)
     return Plan(chosen, load, kernel, threads, seconds, sizes, copy, seed, precision, trace, vary)
 
 
-MAX_THREADS = 64
+#: A storm has two users of memory for each migrator, and can tell 31 writers apart.
+MAX_THREADS = 15
 MAX_SECONDS = 86_400
 MAX_VARIANTS = 16
 
@@ -159,18 +161,6 @@ def parse_vary(vary: str) -> list[Variant]:
         again = f" ({seen[value]})" if seen[value] > 1 else ""
         variants.append(Variant(f"{value}{again}", {name: value}))
     return variants
-
-
-def _default_nodes(trace: Trace | None) -> tuple[NodeSize, ...]:
-    fast, slow = LATENCIES_NS
-    if trace is None:
-        return (NodeSize(128 << 20, fast), NodeSize(128 << 20, slow))
-    pages = max(MIN_NODE_PAGES, round(trace.footprint * FAST_SHARE))
-    # The slow node could hold everything twice: it is never what limits.
-    return (
-        NodeSize(pages * PAGE_SIZE, fast),
-        NodeSize((2 * trace.footprint + 1024) * PAGE_SIZE, slow),
-    )
 
 
 #: A node holds at least this many pages: a few batches in flight.

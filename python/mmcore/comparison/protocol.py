@@ -8,10 +8,11 @@ The configuration of a variant, as JSON::
     {"load": "tiering" | "storm",
      "kernel": "6.12",                       the preset of the profile ...
      "profile": {"release": "packed"},       ... and the fields that differ from it, all as text
-     "migrators": 2, "mutators": 4,          threads of either kind
-     "nodes": [{"bytes": 67108864, "latency_ns": 100.0}, ...],
+     "migrators": 2,                         threads that migrate; the load adds its users of memory
+     "nodes": [{"bytes": 67108864, "latency_ns": 100.0}, ...],        none: derived by the load
      "copy": true,                           whether contents are copied (and checked)
-     "seed": 1, "batch": 32,
+     "seed": 1,
+     "command": "mmcore compare ...",        what repeats it, for messages
      "planted": {"slowdown": 0.03}}          only in tests of the verdict: wasted time a page
 
 A refused configuration is a `ValueError` with one line. Any other exception is a finding: an audit
@@ -39,7 +40,7 @@ COUNTED = {
     "lruvec_locks": "lruvec lock acquisitions",
     "pagevec_inserts": "pagevec insertions",
     "list_ops": "list links + unlinks",
-    "batch_locks": "batch locks (the kernel disables preemption)",
+    "batch_locks": "batch locks (kernel: none)",
 }
 
 

@@ -160,6 +160,7 @@ class Comparison:
             "confidence": 0.95,
             "stopped": taken.stopped,
             "elapsed_s": taken.elapsed,
+            "dropped_blocks": taken.dropped,
             "verdict": self.verdict,
             "table": self.table,
             "verified": taken.verified,

@@ -32,7 +32,10 @@ BLOCKS_WANTED = 32
 
 #: Seconds of one variant's turn: long enough for some thousand migrations, and short enough that
 #: the machine's weather is the same for all variants of a round.
-TURN = (0.01, 0.25)
+TURN = (0.02, 0.25)
+
+#: Turns are doubled up to this when a migrator gets no processor time in a shorter one.
+LONGEST_TURN = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Measurement:
         verified: of each variant, what it checked at the end.
         stopped: why measuring ended: "precision" or "time".
         elapsed: seconds of measuring.
+        dropped: blocks left out because somebody's turn was too short to migrate a page.
     """
 
     plan: Plan
@@ -79,6 +83,7 @@ class Measurement:
     verified: tuple[dict[str, Any], ...]
     stopped: str
     elapsed: float
+    dropped: int
 
     def values(self, variant: int, attribute: str) -> NDArray[np.float64]:
         """One number a whole round, such as "pages_per_cpu_s"."""
@@ -109,9 +114,10 @@ def measure(
     for index, (variant, rig) in enumerate(zip(plan.variants, rigs, strict=True)):
         # The first touch of memory costs more than any design does.
         tell(Progress("warm up", index / len(rigs), variant.label))
-        _take_turn(plan, variant, rig, _round_seed(plan.seed, 0), turn)
+        _take_turn(plan, index, rig, _round_seed(plan.seed, 0), turn)
     start = clock()
-    samples, stopped = _measure_rounds(plan, rigs, turn, clock, tell)
+    rounds = _Rounds(plan, rigs, turn, clock, [])
+    stopped = rounds.measure(tell)
     elapsed = clock() - start
     verified = []
     for index, (variant, rig) in enumerate(zip(plan.variants, rigs, strict=True)):
@@ -119,7 +125,9 @@ def measure(
         with _findings(plan, variant):
             verified.append(json.loads(rig.finish()))
     tell(Progress("verify", 1.0))
-    return Measurement(plan, tuple(samples), operations, tuple(verified), stopped, elapsed)
+    return Measurement(
+        plan, tuple(rounds.samples), operations, tuple(verified), stopped, elapsed, rounds.dropped
+    )
 
 
 def _count(
@@ -160,41 +168,61 @@ def _turn_seconds(plan: Plan) -> float:
     return min(longest, max(shortest, plan.seconds / turns))
 
 
-def _measure_rounds(
-    plan: Plan,
-    rigs: list[Rig],
-    turn: float,
-    clock: Callable[[], float],
-    tell: Callable[[Progress], None],
-) -> tuple[list[Sample], str]:
-    samples: list[Sample] = []
-    differences: list[list[float]] = [[] for _ in plan.variants[1:]]
-    start = clock()
-    for block in itertools.count():
-        first = len(samples)
-        for in_block, order in enumerate(_orders(plan.seed, block, len(rigs))):
-            number = block * stats.ROUNDS + in_block
-            seed = _round_seed(plan.seed, number + 1)
+@dataclass
+class _Rounds:
+    """The measuring: blocks of rounds, until the interval is narrow enough or time is up."""
+
+    plan: Plan
+    rigs: list[Rig]
+    turn: float
+    clock: Callable[[], float]
+    samples: list[Sample]
+    dropped: int = 0
+
+    def measure(self, tell: Callable[[Progress], None]) -> str:
+        """Fills `samples`; returns what ended it."""
+        differences: list[list[float]] = [[] for _ in self.plan.variants[1:]]
+        start = self.clock()
+        for attempt in itertools.count():
+            block = self._block(attempt, start + self.plan.seconds)
+            elapsed = self.clock() - start
+            if block is not None:
+                self.samples += block
+                width = _width_after(block, differences)
+                rounds = f"{len(self.samples) // len(self.rigs)} rounds"
+                note = f"{rounds}, ±{width:.2%} expected" if width < 1 else rounds
+                tell(Progress("measure", min(1.0, elapsed / self.plan.seconds), note))
+                if width <= self.plan.precision:
+                    return "precision"
+            if elapsed >= self.plan.seconds:
+                return "time"
+        raise AssertionError("the loop above ends by returning")
+
+    def _block(self, attempt: int, deadline: float) -> list[Sample] | None:
+        """One block; None if the time ended within it, or if somebody had no chance to migrate."""
+        first = len(self.samples) // len(self.rigs)
+        block = []
+        for in_block, order in enumerate(_orders(self.plan.seed, attempt, len(self.rigs))):
+            seed = _round_seed(self.plan.seed, attempt * stats.ROUNDS + in_block + 1)
             for index in order:
-                elapsed = clock() - start
-                if elapsed >= plan.seconds:
-                    # A block that is not whole has no differences yet: it is left out.
-                    del samples[first:]
-                    return samples, "time"
-                report = _take_turn(plan, plan.variants[index], rigs[index], seed, turn)
-                samples.append(Sample(number, index, seed, report))
-        width = _width_after(samples[first:], differences)
-        tell(
-            Progress(
-                "measure",
-                min(1.0, (clock() - start) / plan.seconds),
-                f"{(block + 1) * stats.ROUNDS} rounds"
-                + (f", ±{width:.2%} expected" if width < 1 else ""),
+                if self.clock() >= deadline:
+                    return None
+                report = _take_turn(self.plan, index, self.rigs[index], seed, self.turn)
+                if report.migrated == 0 or report.migrator_cpu_s <= 0:
+                    self._lengthen(index)
+                    return None
+                block.append(Sample(first + in_block, index, seed, report))
+        return block
+
+    def _lengthen(self, index: int) -> None:
+        """A turn in which no page moved has no rate. On a busy machine it was only too short."""
+        if self.turn >= LONGEST_TURN:
+            raise InputError(
+                f"{self.plan.variants[index].label}: no page was migrated in a turn of"
+                f" {self.turn:.3g} s: choose a smaller fast node (--nodes)"
             )
-        )
-        if width <= plan.precision:
-            return samples, "precision"
-    raise AssertionError("the loop above ends by returning")
+        self.dropped += 1
+        self.turn = min(LONGEST_TURN, 2 * self.turn)
 
 
 def _orders(seed: int, block: int, variants: int) -> Iterator[list[int]]:
@@ -223,15 +251,9 @@ def _width_after(block: list[Sample], differences: list[list[float]]) -> float:
     return max(widths)
 
 
-def _take_turn(plan: Plan, variant: Variant, rig: Rig, seed: int, seconds: float) -> RoundReport:
-    with _findings(plan, variant):
-        report = RoundReport.from_json(rig.run(seed, seconds))
-    if report.migrated <= 0 or report.migrator_cpu_s <= 0 or report.wall_s <= 0:
-        raise InputError(
-            f"{variant.label}: no page was migrated in a turn of {seconds:.3g} s:"
-            " give more time (--seconds) or a smaller fast node (--nodes)"
-        )
-    return report
+def _take_turn(plan: Plan, index: int, rig: Rig, seed: int, seconds: float) -> RoundReport:
+    with _findings(plan, plan.variants[index]):
+        return RoundReport.from_json(rig.run(seed, seconds))
 
 
 class _findings:  # noqa: N801 - reads as a keyword
@@ -249,7 +271,7 @@ class _findings:  # noqa: N801 - reads as a keyword
             return
         if isinstance(error, ValueError | OverflowError | MemoryError):
             raise InputError(f"{self.variant.label}: {error}") from None
-        raise FindingError(
-            f"{self.variant.label}: {error}\n"
-            f"  seed {self.plan.seed}; repeat with: {self.plan.command}"
-        ) from error
+        text = f"{self.variant.label}: {error}"
+        if self.plan.command not in text:
+            text += f"\n  seed {self.plan.seed}; repeat with: {self.plan.command}"
+        raise FindingError(text) from error

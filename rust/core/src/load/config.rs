@@ -117,8 +117,10 @@ impl LoadConfig {
     /// # Errors
     /// What is wrong with it, in one line.
     pub fn from_json(json: &str) -> Result<LoadConfig, LoadError> {
-        let config: LoadConfig =
-            serde_json::from_str(json).map_err(|error| LoadError::Config(error.to_string()))?;
+        let wrong = |error: serde_json::Error| LoadError::Config(error.to_string());
+        // An object: a structure would also be read from a list.
+        let object: Map<String, Value> = serde_json::from_str(json).map_err(wrong)?;
+        let config: LoadConfig = serde_json::from_value(object.into()).map_err(wrong)?;
         config.check()?;
         Ok(config)
     }

@@ -1,6 +1,6 @@
 //! What one migrator measures about its calls.
 
-use super::planted;
+use super::planted::Slowdown;
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,10 @@ pub(super) struct Gauge {
     pub calls: u64,
     /// Time inside of them.
     pub busy: Duration,
+    /// CPU time spent on looking for work that was not there.
+    pub idle_cpu: Duration,
     /// Planted: each call takes this share longer.
-    slowdown: f64,
+    slowdown: Slowdown,
 }
 
 /// Longest latency told apart: a minute a page.
@@ -36,8 +38,19 @@ const LONGEST_NS: u64 = 60_000_000_000;
 impl Gauge {
     /// Nothing measured.
     pub fn new(slowdown: f64) -> Gauge {
+        Gauge::with(Slowdown::new(slowdown))
+    }
+
+    fn with(slowdown: Slowdown) -> Gauge {
         let latency = Histogram::new_with_bounds(1, LONGEST_NS, 2).expect("these bounds make sense");
-        Gauge { latency, total: Tally::default(), calls: 0, busy: Duration::ZERO, slowdown }
+        Gauge {
+            latency,
+            total: Tally::default(),
+            calls: 0,
+            busy: Duration::ZERO,
+            idle_cpu: Duration::ZERO,
+            slowdown,
+        }
     }
 
     /// Runs one call and measures it.
@@ -45,11 +58,9 @@ impl Gauge {
     pub fn measure(&mut self, call: impl FnOnce() -> Tally) -> Tally {
         let start = Instant::now();
         let tally = call();
-        if self.slowdown > 0.0 {
-            planted::spin_for(start, self.slowdown);
-        }
-        let took = start.elapsed();
         let pages = tally.migrated + tally.failed;
+        self.slowdown.prolong(start, pages);
+        let took = start.elapsed();
         if let Some(each) = (took.as_nanos() as u64).checked_div(pages) {
             self.calls += 1;
             self.busy += took;
@@ -63,6 +74,6 @@ impl Gauge {
 
     /// Hands out what was measured and begins anew.
     pub fn take(&mut self) -> Gauge {
-        std::mem::replace(self, Gauge::new(self.slowdown))
+        std::mem::replace(self, Gauge::with(self.slowdown))
     }
 }

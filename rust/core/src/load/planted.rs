@@ -7,11 +7,39 @@ use crate::page::Pfn;
 use crate::release::Release;
 use std::time::Instant;
 
-/// Spins for a share of the time since `start`: what a protocol that much slower would take.
-pub(super) fn spin_for(start: Instant, share: f64) {
-    let end = start.elapsed().mul_f64(1.0 + share);
-    while start.elapsed() < end {
-        std::hint::spin_loop();
+/// A protocol that takes longer than it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slowdown {
+    share: f64,
+    /// Nanoseconds of an ordinary page: a running median, which a preempted call hardly moves.
+    ordinary: f64,
+}
+
+impl Slowdown {
+    /// Longer by `share`.
+    pub fn new(share: f64) -> Slowdown {
+        Slowdown { share, ordinary: 0.0 }
+    }
+
+    /// The call that began at `start` has handled `pages` pages: spins for the share of its time. Time in
+    /// which the thread did not have the processor is not the protocol's: a call counts no more than
+    /// thrice an ordinary one.
+    #[inline]
+    pub fn prolong(&mut self, start: Instant, pages: u64) {
+        if self.share == 0.0 || pages == 0 {
+            return;
+        }
+        let took = start.elapsed().as_nanos() as f64;
+        let each = took / pages as f64;
+        if self.ordinary == 0.0 {
+            self.ordinary = each;
+        }
+        const STEP: f64 = 1.0 / 64.0;
+        self.ordinary *= if each > self.ordinary { 1.0 + STEP } else { 1.0 - STEP };
+        let end = took + self.share * each.min(3.0 * self.ordinary) * pages as f64;
+        while (start.elapsed().as_nanos() as f64) < end {
+            std::hint::spin_loop();
+        }
     }
 }
 

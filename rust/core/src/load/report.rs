@@ -13,7 +13,7 @@ pub struct Round {
     pub seed: u64,
     /// From the common start to the sign to stop.
     pub wall_s: f64,
-    /// CPU time of all migrators.
+    /// CPU time of all migrators while they had something to do.
     pub migrator_cpu_s: f64,
     /// CPU time of all threads that use memory.
     pub user_cpu_s: f64,

@@ -4,7 +4,7 @@ use super::config::{Load, LoadConfig};
 use super::crew::{self, Done, Job, Signal};
 use super::fault::{Failed, Finding, LoadError};
 use super::gauge::Gauge;
-use super::host::ColdCopies;
+use super::host::{ColdCopies, thread_cpu_time};
 use super::report::{Finished, Round, buckets};
 use super::storm::Storm;
 use super::tiering::{Tiering, Trace};
@@ -203,11 +203,7 @@ impl<R: Release, W: Workload> Mounted<R, W> {
             match &mut part {
                 Part::Migrator(migrator) => {
                     migrator.reseed(rng);
-                    while !signal.stopped() {
-                        if !W::migrate(&machine, migrator) {
-                            std::thread::sleep(IDLE);
-                        }
-                    }
+                    migrate_until::<R, W>(&machine, migrator, signal);
                 }
                 Part::User(user) => {
                     user.reseed(rng);
@@ -232,7 +228,7 @@ impl<R: Release, W: Workload> Mounted<R, W> {
             match value {
                 Part::Migrator(mut migrator) => {
                     let gauge = W::gauge(&mut migrator).take();
-                    round.migrator_cpu_s += cpu.as_secs_f64();
+                    round.migrator_cpu_s += cpu.saturating_sub(gauge.idle_cpu).as_secs_f64();
                     round.migrating_s += gauge.busy.as_secs_f64();
                     round.migrated += gauge.total.migrated;
                     round.failed += gauge.total.failed;
@@ -295,6 +291,27 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         let stats = &self.machine.stats;
         let vmstat = Event::ALL.iter().map(|&event| (event.name(), stats.events(event))).collect();
         Ok(Finished { rounds: self.rounds, migrated: self.migrated, verified_words, vmstat })
+    }
+}
+
+/// A migrator's round. The CPU time of looks that found nothing to do is told apart: else a load that
+/// migrates little would measure how often it looks.
+fn migrate_until<R: Release, W: Workload>(machine: &Machine<R>, migrator: &mut W::Migrator, signal: &Signal) {
+    let mut idle_since: Option<Duration> = None;
+    while !signal.stopped() {
+        let before = idle_since.map(|_| thread_cpu_time());
+        let worked = W::migrate(machine, migrator);
+        if worked {
+            if let (Some(since), Some(before)) = (idle_since.take(), before) {
+                W::gauge(migrator).idle_cpu += before.saturating_sub(since);
+            }
+        } else {
+            idle_since.get_or_insert_with(thread_cpu_time);
+            std::thread::sleep(IDLE);
+        }
+    }
+    if let Some(since) = idle_since {
+        W::gauge(migrator).idle_cpu += thread_cpu_time() - since;
     }
 }
 

@@ -1,0 +1,95 @@
+"""Can the verdict of `mmcore compare` be trusted? A against A, and a planted slowdown.
+
+    python benches/verdict.py [--runs 200] [--seconds 3] [--slowdown 0.03] [--load storm]
+    python benches/verdict.py --simulated --runs 1000
+
+Promised: A against A reports a difference in at most 5 % of the runs; a slowdown of 3 % planted in
+the protocol (without copy) is found in at least 90 %. Exit code 1 if the figures contradict that.
+`--simulated` asks the same of machines whose noise is made up, kind by kind.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from mmcore import _mmcore, build_info
+from mmcore.comparison.plan import Variant, make_plan
+from mmcore.comparison.result import Comparison
+from mmcore.comparison.runner import measure
+from mmcore.trace import Trace
+
+FALSE_ALARMS = 0.05
+FOUND = 0.90
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each comparison")
+    parser.add_argument("--slowdown", type=float, default=0.03)
+    parser.add_argument("--load", choices=["storm", "tiering"], default="storm")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--simulated", action="store_true")
+    options = parser.parse_args()
+    if not options.simulated and build_info()["profile"] != "release":
+        print("this is a debug build: its figures say nothing", file=sys.stderr)
+        return 2
+    if not options.simulated:
+        return report(options, "this machine", lambda _: (_mmcore, {}))
+    # The simulated machines of the tests, with their clock.
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from simulated_rig import WEATHERS, SimulatedBackend
+
+    def simulated(weather: str):
+        def backend(seed: int):
+            made = SimulatedBackend(weather=weather, seed=seed)
+            return made, {"clock": made.clock}
+
+        return backend
+
+    options.seconds = 30.0
+    return max(report(options, weather, simulated(weather)) for weather in WEATHERS)
+
+
+def report(options: argparse.Namespace, name: str, backend) -> int:
+    alarms = [judge(options, 0.0, seed, backend) for seed in range(options.runs)]
+    found = [judge(options, options.slowdown, seed, backend) for seed in range(options.runs)]
+    alarm_rate = sum(faster or slower for faster, slower, _ in alarms) / options.runs
+    found_rate = sum(slower for _, slower, _ in found) / options.runs
+    widths = sorted(width for _, _, width in alarms)
+    print(
+        f"{name}: A against A reports a difference in {alarm_rate:.1%} of {options.runs} runs;"
+        f" a slowdown of {options.slowdown:.1%} is found in {found_rate:.1%};"
+        f" median half width ±{widths[len(widths) // 2]:.2%}",
+        flush=True,
+    )
+    # More than this is not chance: three standard deviations beyond what is promised.
+    slack = 3 * math.sqrt(FALSE_ALARMS * (1 - FALSE_ALARMS) / options.runs)
+    return int(alarm_rate > FALSE_ALARMS + slack or found_rate < FOUND)
+
+
+def judge(options: argparse.Namespace, slowdown: float, seed: int, backend):
+    planted = {"slowdown": slowdown} if slowdown else {}
+    plan = make_plan(
+        Trace.sample() if options.load == "tiering" else None,
+        load=options.load,
+        threads=options.threads,
+        seconds=options.seconds,
+        copy=False,
+        seed=seed,
+        variants=[
+            Variant("a", {"release": "split"}),
+            Variant("b", {"release": "split"}, planted),
+        ],
+    )
+    source, clock = backend(seed)
+    interval = Comparison(measure(plan, source, **clock)).interval(1)
+    if not interval.known:
+        print(f"seed {seed}: too few rounds; give more --seconds", file=sys.stderr)
+    width = math.sqrt(interval.high / interval.low) - 1 if interval.low > 0 else math.inf
+    return interval.low > 1, interval.high < 1, width
+
+
+if __name__ == "__main__":
+    sys.exit(main())

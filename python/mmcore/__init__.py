@@ -31,6 +31,7 @@ from mmcore.errors import (
 )
 from mmcore.movable import MovableOps
 from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
+from mmcore.running import RunResult, StressResult, run, stress
 from mmcore.state import PAGE_STATE, Audit, Finding, Holder, PageState
 from mmcore.trace import Trace
 
@@ -66,10 +67,14 @@ __all__ = [
     "Program",
     "ProgramError",
     "Region",
+    "RunResult",
     "Selection",
+    "StressResult",
     "Thread",
     "Trace",
     "__version__",
     "build_info",
     "compare",
+    "run",
+    "stress",
 ]

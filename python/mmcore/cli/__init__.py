@@ -30,6 +30,7 @@ __all__ = ["VERBS", "run"]
 VERBS = (
     "compare",
     "env",
+    "run",
 )
 
 

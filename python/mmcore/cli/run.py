@@ -1,0 +1,110 @@
+"""`mmcore run`: a program on real threads."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - the command line reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+import mmcore
+from mmcore.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mmcore.running import RunResult, StressResult
+
+
+def run(
+    file: Path,
+    /,
+    *,
+    stress: float | None = None,
+    kernel: str | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Run a program: set-up, threads on real threads, audit.
+
+    Args:
+        file: the program (docs/programs.md describes the language).
+        stress: run it again and again for so many seconds, or until a rule breaks.
+        kernel: the profile, instead of the program's.
+        set_: FIELD=VALUE: a word of the program's `machine` line, such as release=packed.
+        as_json: print JSON instead of a table.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {file}: {error}") from None
+    fields: dict[str, Any] = {}
+    for word in set_:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier() or name in {"patience", "seconds", "program"}:
+            raise InputError(f"--set takes FIELD=VALUE, not {word!r}")
+        fields["kernel" if name == "kernel" else name] = value
+    if kernel is not None:
+        fields["kernel"] = kernel
+    console = Console(soft_wrap=True, highlight=False)
+    if stress is not None:
+        rounds = mmcore.stress(text, seconds=stress, **fields)
+        if as_json:
+            print(rounds.to_json())
+        else:
+            _print_outcomes(console, rounds)
+        return 0 if rounds.clean else 1
+    result = mmcore.run(text, **fields)
+    if as_json:
+        print(result.to_json())
+    else:
+        _print_steps(console, result)
+    return 1 if not result.clean else 3 if result.unsupported else 0
+
+
+def _print_steps(console: Console, result: RunResult) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("section", "operation", "ret", "outcome"):
+        table.add_column(column)
+    for step in result.steps:
+        table.add_row(step["section"], step["op"], str(step["ret"]), _outcome(step))
+    console.print(table)
+    for held in result.held:
+        console.print(f"held: {held}", markup=False)
+    _print_verdict(console, result)
+
+
+def _outcome(step: Mapping[str, Any]) -> str:
+    runs = [f"{n}×{value}" for n, value in (*step.get("status", ()), *step.get("acc", ()))]
+    if "isolated" in step:
+        runs.append("anon {} file {}".format(*step["isolated"]))
+    if "why" in step:
+        runs.append(f"{step['problem']}: {step['why']}")
+    return ", ".join(runs)
+
+
+def _print_verdict(console: Console, result: RunResult) -> None:
+    for finding in result.findings:
+        place = "" if finding["pfn"] is None else f"page {finding['pfn']:#x}: "
+        console.print(f"broken: {finding['rule']}: {place}{finding['detail']}", markup=False)
+    if result.clean:
+        console.print("audit: clean")
+    if result.unsupported:
+        console.print(f"{len(result.unsupported)} operations were not done: see above")
+
+
+def _print_outcomes(console: Console, result: StressResult) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("section", "operation", "outcomes"):
+        table.add_column(column)
+    for row in result.outcomes:
+        seen = ", ".join(f"{name} {count}" for name, count in row["seen"].items())
+        table.add_row(row["section"], row["op"], seen)
+    console.print(table)
+    if result.found is None:
+        console.print(f"{result.rounds} rounds, each audited: clean")
+        return
+    console.print(f"round {result.broken} breaks a rule:")
+    _print_steps(console, result.found)

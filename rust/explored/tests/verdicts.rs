@@ -222,7 +222,8 @@ fn what_a_schedule_drops_late_may_still_act() {
     }
     let shared = Arc::new((AtomicU64::new(10), Lock::new(LockClass::Leaf, 0)));
     let members: Lock<Vec<Arc<Member>>> = Lock::new(LockClass::Driver, Vec::new());
-    let body = |(shared, members): &(Arc<(AtomicU64, Lock<u64>)>, Lock<Vec<Arc<Member>>>)| {
+    type Shared = (Arc<(AtomicU64, Lock<u64>)>, Lock<Vec<Arc<Member>>>);
+    let body = |(shared, members): &Shared| {
         shared.0.fetch_add(1, Relaxed);
         members.lock().push(Arc::new(Member(shared.clone())));
         *shared.1.lock() += 100;

@@ -231,7 +231,7 @@ impl Region {
             if found.step != 1 {
                 return Err(PyValueError::new_err("a region has slices of step 1 only"));
             }
-            return Ok(Bytes::Range(found.start as u64, found.slicelength as usize));
+            return Ok(Bytes::Range(found.start as u64, found.slicelength));
         }
         let number: i64 = key
             .extract()

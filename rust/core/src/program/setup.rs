@@ -143,7 +143,6 @@ mod tests {
     #[test]
     fn what_makes_no_machine_says_why() {
         for (text, why) in [
-            ("machine nodes=2 pages=1,2,3", "3 numbers for nodes=2"),
             ("machine nodes=4000000000", "1 to 8 nodes"),
             ("machine pages=4000000000", "at most"),
             ("machine kernel=5.0", "6.12"),

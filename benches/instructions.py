@@ -28,9 +28,14 @@ def build() -> Path:
     command = ["cargo", "build", "--release", "-q", "-p", "mmcore", "--example", "migrations"]
     subprocess.run(command, cwd=ROOT, check=True)
     target = subprocess.run(
-        ["cargo", "metadata", "--format-version", "1", "--no-deps"], cwd=ROOT, check=True, capture_output=True
+        ["cargo", "metadata", "--format-version", "1", "--no-deps"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
-    return Path(json.loads(target.stdout)["target_directory"]) / "release" / "examples" / "migrations"
+    return (
+        Path(json.loads(target.stdout)["target_directory"]) / "release" / "examples" / "migrations"
+    )
 
 
 def instructions(binary: Path, design: str, migrations: int) -> tuple[int, int]:
@@ -72,14 +77,19 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if shutil.which("valgrind") is None:
-        print("instructions: valgrind is missing: install your system's valgrind package", file=sys.stderr)
+        print(
+            "instructions: valgrind is missing: install your system's valgrind package",
+            file=sys.stderr,
+        )
         return 2
     result = measure(build(), options.migrations)
     if options.json:
         print(json.dumps({"schema": 1, "instructions_per_page": result}))
     else:
         for design, count in result.items():
-            print(f"{design:10} {count:8.1f} instructions a page   {count / result['split']:.3f} × split")
+            print(
+                f"{design:10} {count:8.1f} instructions a page   {count / result['split']:.3f} × split"
+            )
     return 0
 
 

@@ -56,9 +56,13 @@ def test_a_storm_is_clean(design: str) -> None:
 
 def test_a_lost_copy_is_a_finding() -> None:
     rig = LoadRig(config("storm", planted={"lost_copy": True}))
-    with pytest.raises(RuntimeError, match="wrong content.*\n.*seed"):
+
+    def rounds() -> None:
         for seed in range(100):
             rig.run(seed, 0.1)
+
+    with pytest.raises(RuntimeError, match=r"wrong content.*\n.*seed"):
+        rounds()
 
 
 def test_putback_costs_more_than_split(sample: Arrays) -> None:

@@ -2,7 +2,7 @@
 //! allows. `docs/weak-memory.md` says what they show and what they cannot show.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p mmcore --test loom
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p mmcore --test loom
 //! ```
 //!
 //! | file | models |

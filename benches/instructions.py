@@ -88,7 +88,8 @@ def main() -> int:
     else:
         for design, count in result.items():
             print(
-                f"{design:10} {count:8.1f} instructions a page   {count / result['split']:.3f} × split"
+                f"{design:10} {count:8.1f} instructions a page "
+                f"  {count / result['split']:.3f} × split"
             )
     return 0
 

@@ -190,6 +190,8 @@ def test_no_call_stops_hangs_or_leaks(release, calls):
         objects, thing, result, arguments, keywords = [], None, None, None, None
         gc.collect()
     for machine in machines[:2]:
+        if machine.closed:  # one of the calls was close()
+            continue
         for space in machine.address_spaces:
             space.exit()
         machine.audit().raise_for_findings()

@@ -57,8 +57,8 @@ def test_a_region_refuses_what_are_no_bytes(region):
         region[0:16] = np.zeros(2)
     with pytest.raises(TypeError):
         region.read_into(b"12")
-    with pytest.raises(TypeError):
-        del region[0]
+    with pytest.raises(NotImplementedError):
+        del region[0]  # PyO3's word for an operation that a type does not have
     assert refused(lambda: region.read_into(bytearray(1), offset=16384)) == errno.EFAULT
     assert region[:] == bytes(16384)
 
@@ -163,7 +163,8 @@ def test_move_pages_answers_for_each_page(machine, region):
     statuses = space.move_pages(addresses, [1, 0, 1, 0])
     assert statuses.dtype == np.int32
     assert statuses.tolist() == [1, 0, -errno.ENOENT, -errno.ENOENT]
-    assert space.query_pages([*addresses[:2], 17, 2**64 - 1]).tolist()[:3] == [1, 0, -errno.EFAULT]
+    odd = np.array([*addresses[:2], 17, 2**64 - 1], dtype=np.uint64)
+    assert space.query_pages(odd).tolist() == [1, 0, -errno.EFAULT, -errno.EFAULT]
     assert region[0:8192] == b"x" * 8192
     assert space.move_pages([], []).shape == (0,)
     assert machine.vmstat(node=1)["nr_anon_pages"] == 1

@@ -137,6 +137,15 @@ impl LoadConfig {
         if self.cpus > MAX_CPUS {
             one_of("cpus", self.cpus, MAX_CPUS)?;
         }
+        for (at, node) in self.nodes.iter().enumerate() {
+            let page = PAGE_SIZE as u64;
+            if node.bytes == 0 || node.bytes % page != 0 || node.bytes / page > u64::from(u32::MAX) {
+                let bytes = node.bytes;
+                return Err(LoadError::Config(format!(
+                    "node {at} cannot have {bytes} bytes: whole pages only"
+                )));
+            }
+        }
         let pages = self.page_count();
         if !(MIN_PAGES..=MAX_PAGES).contains(&pages) {
             let why = format!("the working set must have from {MIN_PAGES} to {MAX_PAGES} pages, not {pages}");
@@ -154,15 +163,6 @@ impl LoadConfig {
         }
         if self.planted.lost_copy && !self.copy {
             return Err(LoadError::Config("an unbacked machine has no copy to lose".into()));
-        }
-        for (at, node) in self.nodes.iter().enumerate() {
-            let page = PAGE_SIZE as u64;
-            if node.bytes == 0 || node.bytes % page != 0 || node.bytes / page > u64::from(u32::MAX) {
-                let bytes = node.bytes;
-                return Err(LoadError::Config(format!(
-                    "node {at} cannot have {bytes} bytes: whole pages only"
-                )));
-            }
         }
         if let Some(node) = self.nodes.iter().find(|node| !(0.0..1e9).contains(&node.latency_ns)) {
             let why = format!("a latency must be from 0 to a second, not {} ns", node.latency_ns);

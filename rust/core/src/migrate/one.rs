@@ -150,8 +150,10 @@ impl<R: Release> Machine<R> {
         let Pair { src, dst, .. } = pair;
         let page = &self.frames[src];
         // The owner may have let go of the page while it was isolated: then there is nothing to move, and
-        // the destination was never touched.
-        if page.word().has(Flags::MOVABLE) {
+        // the destination was never touched. It has cleared the mark, or (where a put looks) put its
+        // reference and left the isolation's alone.
+        let word = page.word();
+        if word.has(Flags::MOVABLE) && word.count() > 1 {
             let ops = self.driver(src).ok_or(Stop::Failed)?;
             ops.migrate(self, src, dst, mode).map_err(|errno| match errno {
                 Errno::EAGAIN => Stop::Again,

@@ -89,7 +89,7 @@ fn what_makes_no_sense_is_one_line() {
         assert!(text.contains(says) && !text.contains('\n'), "{json}: {text}");
     }
     let small = r#"{"nodes": [{"bytes": 4096}, {"bytes": 4096}]}"#;
-    let error = open(&LoadConfig::from_json(small).unwrap(), None).err().unwrap();
+    let error = LoadConfig::from_json(small).unwrap_err();
     assert!(error.to_string().contains("larger nodes"), "{error}");
     let single = r#"{"nodes": [{"bytes": 1073741824}]}"#;
     let error = open(&LoadConfig::from_json(single).unwrap(), None).err().unwrap();

@@ -148,8 +148,10 @@ impl LoadConfig {
         }
         let pages = self.page_count();
         if !(MIN_PAGES..=MAX_PAGES).contains(&pages) {
-            let why = format!("the working set must have from {MIN_PAGES} to {MAX_PAGES} pages, not {pages}");
-            return Err(LoadError::Config(why));
+            return Err(LoadError::Config(match self.pages {
+                0 => format!("these nodes have room for a working set of {pages} pages: give larger nodes"),
+                _ => format!("the working set must have from {MIN_PAGES} to {MAX_PAGES} pages, not {pages}"),
+            }));
         }
         let share = self.fast_share;
         if !(share > 0.0 && share < 1.0) {

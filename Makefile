@@ -28,7 +28,7 @@ help: ## list the targets
 compare: $(STAMP)/built ## compare the release designs on a real trace (ARGS="--load storm ...")
 	@$(BIN)/mmcore compare $(ARGS)
 
-test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak memory, type stubs, pytest
+test: test-rust stubs test-python ## run all tests: Rust, type stubs, pytest
 
 bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks
 	$(BIN)/pytest benches -p no:cacheprovider $(ARGS)
@@ -74,6 +74,8 @@ test-python: $(STAMP)/built $(STAMP)/dev
 # --- Stamps: each is rebuilt only when what it was made from has changed -------------------------
 
 # A build of its own: loom's types in place of the native ones.
+weak: $(STAMP)/weak ## weak-memory models of the primitives (loom)
+
 $(STAMP)/weak: $(RUST_SOURCES) docs/weak-memory.md | $(STAMP)/cargo
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom $(CARGO) test --quiet -p mmcore --test loom
 	@touch $@

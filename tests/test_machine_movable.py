@@ -193,39 +193,6 @@ def test_an_owner_may_let_a_page_go_while_it_is_asked(machine):
         pool.release(number)
 
 
-def test_a_callback_cannot_wait_for_what_it_holds(machine):
-    class Curious(Recorder):
-        def migrate(self, source, target, mode):
-            super().migrate(source, target, mode)
-            for wait in (
-                machine.audit,
-                source.lock,
-                lambda: region[0],
-                lambda: region.space.move_pages(region.addresses(), 1),
-                lambda: token.migrate(node=1),
-            ):
-                try:
-                    wait()
-                except mmcore.MisuseError:
-                    self.calls.append("refused")
-            assert source.trylock() is None
-            machine.alloc().put()
-            machine.drain()
-            assert pool.read(number) == 1
-
-    ops = Curious()
-    region = machine.address_space().mmap("4KiB")
-    region[0] = 1
-    machine.drain()
-    token = region.page().isolate()
-    pool = machine.page_pool(ops=ops)
-    number = pool.add()
-    pool.write(number, 0, 1)
-    pool.page(number).isolate().migrate(node=1)
-    assert ops.calls.count("refused") == 5
-    token.putback()
-
-
 def test_threads_migrate_while_their_owner_is_asked(machine):
     ops = Recorder()
     pool = machine.page_pool(ops=ops)

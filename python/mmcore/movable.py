@@ -18,7 +18,7 @@ class MovableOps:
     refusal; any other exception is one too, and is reported through `sys.unraisablehook`.
     """
 
-    def isolate(self, page: Page) -> bool:  # noqa: ARG002
+    def isolate(self, page: Page) -> bool:  # noqa: ARG002 - overridden by owners
         """May the page be taken off for a migration?"""
         return True
 

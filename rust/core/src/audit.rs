@@ -59,6 +59,8 @@ pub enum Handle {
     Lock,
     /// The page is frozen: its count is zero, whatever the other handles say.
     Frozen,
+    /// A write of the page to its backing store, begun and not ended. No reference.
+    Writeback,
 }
 
 /// The handles that callers hold: what the audit cannot find in the machine itself. Whoever keeps
@@ -95,7 +97,7 @@ impl Ledger {
     pub fn of(&self, pfn: Pfn) -> Vec<(Handle, u32)> {
         let entries = self.0.lock();
         entries
-            .range((pfn, Handle::Ref)..=(pfn, Handle::Frozen))
+            .range((pfn, Handle::Ref)..=(pfn, Handle::Writeback))
             .map(|(&(_, handle), &n)| (handle, n))
             .collect()
     }

@@ -84,7 +84,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Gives a handle back in the way that changes least: references are dropped, locks opened,
-    /// isolated pages put back. A freeze, which none of the verbs here gives, ends otherwise. May sleep on the page lock for a token of a movable page.
+    /// isolated pages put back. A freeze or a write-back, which none of the verbs here gives, ends otherwise. May sleep on the page lock for a token of a movable page.
     pub fn let_go(&self, ledger: &Ledger, pfn: Pfn, handle: Handle) {
         ledger.remove(pfn, handle);
         match handle {
@@ -98,6 +98,7 @@ impl<R: Release> Machine<R> {
             Handle::IsolatedMovable => self.putback_movable_page(pfn),
             Handle::Lock => R::unlock_and_put(self, pfn),
             Handle::Frozen => broken("let go of a freeze", format_args!("page {pfn}: to which count?")),
+            Handle::Writeback => broken("let go of a write-back", format_args!("page {pfn}: of which file?")),
         }
     }
 

@@ -26,6 +26,7 @@
 mod access;
 mod area;
 mod fault;
+mod file;
 mod fork;
 mod pin;
 mod pte;
@@ -39,6 +40,7 @@ mod unmap;
 mod tests;
 
 pub use area::{Area, AreaKind, Attributes, EntryGuard};
+pub use file::{Evicted, File, FileKind, FileMap, Writeback};
 pub use pin::PinKind;
 pub use pte::{Entry, Pte};
 pub use space::AddressSpace;

@@ -11,7 +11,7 @@
 //! owner with a `released` callback is never removed while it owns pages.
 
 use crate::error::{Errno, Error, Result};
-use crate::map::Area;
+use crate::map::{Area, File};
 use crate::movable::MovableOps;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass, RwLock};
@@ -23,6 +23,9 @@ pub struct OwnerId(pub u32);
 
 impl OwnerId {
     const SLOT_BITS: u32 = 24;
+
+    /// Nobody.
+    pub const NOBODY: OwnerId = OwnerId(0);
 
     #[inline]
     fn new(slot: usize, generation: u8) -> OwnerId {
@@ -46,6 +49,13 @@ pub enum Owner<R: Release> {
     Free,
     /// The areas that map an anonymous lineage: the first mapping and every fork of it (`anon_vma`).
     Anon(Vec<Arc<Area>>),
+    /// A file with a page cache, and the areas that map it (`i_mmap`).
+    File {
+        /// The file.
+        file: Arc<File>,
+        /// In the order in which they were mapped: a child of a fork after its parent.
+        areas: Vec<Arc<Area>>,
+    },
     /// The driver of movable pages.
     Movable(Arc<dyn MovableOps<R>>),
 }
@@ -55,6 +65,7 @@ impl<R: Release> Clone for Owner<R> {
         match self {
             Owner::Free => Owner::Free,
             Owner::Anon(areas) => Owner::Anon(areas.clone()),
+            Owner::File { file, areas } => Owner::File { file: Arc::clone(file), areas: areas.clone() },
             Owner::Movable(ops) => Owner::Movable(Arc::clone(ops)),
         }
     }
@@ -127,6 +138,11 @@ impl<R: Release> Owners<R> {
 
     /// Registers an owner.
     pub fn insert(&self, owner: Owner<R>) -> Result<OwnerId> {
+        self.insert_with(|id| Ok((owner, id)))
+    }
+
+    /// Registers an owner that knows its own id; `make` runs under the new slot's lock.
+    pub fn insert_with<T>(&self, make: impl FnOnce(OwnerId) -> Result<(Owner<R>, T)>) -> Result<T> {
         let slot = {
             let mut free = self.free.lock();
             match free.free.pop() {
@@ -144,8 +160,18 @@ impl<R: Release> Owners<R> {
             }
         };
         let mut entry = self.slot_or_make(slot as usize).write();
-        entry.owner = owner;
-        Ok(OwnerId::new(slot as usize, entry.generation))
+        let made = make(OwnerId::new(slot as usize, entry.generation));
+        match made {
+            Ok((owner, with)) => {
+                entry.owner = owner;
+                Ok(with)
+            }
+            Err(error) => {
+                drop(entry);
+                self.free.lock().free.push(slot);
+                Err(error)
+            }
+        }
     }
 
     /// Ends an owner's life: ids given out before name nobody from now on.
@@ -184,6 +210,15 @@ impl<R: Release> Owners<R> {
     pub fn movable(&self, id: OwnerId) -> Option<Arc<dyn MovableOps<R>>> {
         self.with(id, |owner| match owner {
             Owner::Movable(ops) => Some(Arc::clone(ops)),
+            _ => None,
+        })
+        .flatten()
+    }
+
+    /// The file behind an id.
+    pub fn file(&self, id: OwnerId) -> Option<Arc<File>> {
+        self.with(id, |owner| match owner {
+            Owner::File { file, .. } => Some(Arc::clone(file)),
             _ => None,
         })
         .flatten()

@@ -36,6 +36,7 @@ mod pfn;
 mod record;
 mod refcount;
 mod word;
+mod writeback;
 
 pub use list::List;
 pub use pfn::{Link, Pfn};

@@ -42,6 +42,8 @@ names! {
         FilePages = "nr_file_pages",
         /// Dirty page-cache pages.
         FileDirty = "nr_dirty",
+        /// Page-cache pages being written to their backing store.
+        Writeback = "nr_writeback",
         /// Shared memory and tmpfs pages.
         Shmem = "nr_shmem",
         /// Pages with `MLOCKED`.

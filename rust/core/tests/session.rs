@@ -322,7 +322,8 @@ fn every_operation_answers() {
     const STEPS: &str = "drain cpu=1\nallocate p0 order=1\nmovable m0 2\nget r0+p0+m0\ntry_get m0\nput m0\n\
         lru_add p0\nmark_accessed r0\nisolate r0+m0+p0\nputback r0:0\nmigrate r0+m0 node=1\ntrylock p0\n\
         lock r0\nunlock p0\nfreeze p0 refs=2\nunfreeze p0 refs=2\nrelease m0\nfree p0\naudit\nsleep 3\n\
-        isolated\nnonlru\ndrop 3\nsync\ntrace off\nfork c0\nexit c0\nquery r0";
+        isolated\nnonlru\ndrop 3\nsync\ntrace off\nfork c0\nexit c0\nquery r0\nmap r9 file 1\nwrite r9\n\
+        begin_writeback r9\nend_writeback r9\ntruncate r9 0";
     let mut seen = BTreeSet::new();
     let mut bench = Bench::<mmcore::release::Packed>::new();
     for line in STEPS.lines().chain(include_str!("data/recorded_ops.txt").lines()).map(str::trim) {

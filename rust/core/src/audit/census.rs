@@ -46,6 +46,15 @@ pub enum Holder {
     },
     /// The driver of a movable page.
     Driver,
+    /// A slot of a file's page cache.
+    Cache {
+        /// The file's owner slot.
+        file: u32,
+        /// The slot.
+        index: u32,
+    },
+    /// The private data (buffers) of a file's page.
+    Private,
     /// A handle of the machine's user.
     Handle {
         /// Its kind.
@@ -62,12 +71,15 @@ impl Holder {
             Holder::Entry { .. } => "entry",
             Holder::Batch { .. } => "batch",
             Holder::Driver => "driver",
+            Holder::Cache { .. } => "cache",
+            Holder::Private => "private",
             Holder::Handle { handle, .. } => match handle {
                 Handle::Ref => "reference",
                 Handle::Pin => "pin",
                 Handle::Isolated | Handle::IsolatedMovable => "isolation",
                 Handle::Lock => "lock",
                 Handle::Frozen => "freeze",
+                Handle::Writeback => "writeback",
             },
         }
     }
@@ -76,7 +88,7 @@ impl Holder {
     pub fn references(&self) -> u32 {
         match self {
             Holder::Handle { handle: Handle::Pin, count } => count * PIN,
-            Holder::Handle { handle: Handle::Frozen, .. } => 0,
+            Holder::Handle { handle: Handle::Frozen | Handle::Writeback, .. } => 0,
             Holder::Handle { count, .. } => *count,
             _ => 1,
         }
@@ -89,6 +101,8 @@ impl fmt::Display for Holder {
             Holder::Entry { space, vpn } => write!(f, "entry of space {space} at {:#x}", vpn << 12),
             Holder::Batch { cpu } => write!(f, "add batch of CPU {cpu}"),
             Holder::Driver => f.write_str("driver"),
+            Holder::Cache { file, index } => write!(f, "page cache of file {file:#x} at {index}"),
+            Holder::Private => f.write_str("private data"),
             Holder::Handle { handle, count } => {
                 let name = match handle {
                     Handle::Ref => "reference",
@@ -97,6 +111,7 @@ impl fmt::Display for Holder {
                     Handle::IsolatedMovable => "movable isolation token",
                     Handle::Lock => "page lock",
                     Handle::Frozen => "freeze",
+                    Handle::Writeback => "writeback",
                 };
                 write!(f, "{count} × {name}")
             }
@@ -115,6 +130,10 @@ pub(super) struct Seen {
     pub locked: bool,
     /// Somebody has frozen the page.
     pub frozen: bool,
+    /// Somebody has begun to write the page to its backing store.
+    pub written: bool,
+    /// Slots of page caches that hold the page.
+    pub slots: u32,
 }
 
 /// All used frames of a machine.
@@ -128,6 +147,8 @@ pub(super) struct Census {
     pub migration_entries: Vec<(Pfn, Holder)>,
     /// Isolation tokens of LRU pages, by frame.
     pub tokens: Vec<(Pfn, u32)>,
+    /// Cached pages that do not name the slot that holds them: page, file, slot.
+    pub strays: Vec<(Pfn, u32, u32)>,
     /// Lists whose links do not lead to as many pages as they count.
     pub broken_lists: Vec<(usize, LruList, u32)>,
 }
@@ -149,11 +170,13 @@ impl Census {
         self.holders.clear();
         self.migration_entries.clear();
         self.tokens.clear();
+        self.strays.clear();
         self.broken_lists.clear();
         self.allocator(machine);
         self.lists(machine);
         self.batches(machine);
         self.mappings(machine);
+        self.caches(machine);
         self.drivers(machine);
         for (pfn, handle, count) in handles {
             self.hold(pfn, Holder::Handle { handle, count });
@@ -164,6 +187,7 @@ impl Census {
                 }
                 Handle::Lock => self.seen_mut(pfn).locked = true,
                 Handle::Frozen => self.seen_mut(pfn).frozen = true,
+                Handle::Writeback => self.seen_mut(pfn).written = true,
                 Handle::IsolatedMovable | Handle::Ref | Handle::Pin => {}
             }
         }
@@ -243,8 +267,13 @@ impl Census {
 
     fn mappings<R: Release>(&mut self, machine: &Machine<R>) {
         machine.owners.for_each(|_, owner| {
-            let Owner::Anon(areas) = owner else { return };
-            for area in areas {
+            // A private mapping of a file has a lineage too, and is met there.
+            let areas = match owner {
+                Owner::Anon(areas) | Owner::File { areas, .. } => areas,
+                Owner::Free | Owner::Movable(_) => return,
+            };
+            let file = matches!(owner, Owner::File { .. });
+            for area in areas.iter().filter(|area| !file || area.is_shared()) {
                 for (index, pte) in area.mapped() {
                     let holder = Holder::Entry { space: area.space, vpn: area.first + u64::from(index) };
                     match Pte::entry(pte) {
@@ -255,6 +284,24 @@ impl Census {
                         Entry::Migration { pfn } => self.migration_entries.push((pfn, holder)),
                         _ => {}
                     }
+                }
+            }
+        });
+    }
+
+    fn caches<R: Release>(&mut self, machine: &Machine<R>) {
+        machine.owners.for_each(|id, owner| {
+            let Owner::File { file, .. } = owner else { return };
+            for index in 0..file.capacity() {
+                let Some(pfn) = file.slot(index).page() else { continue };
+                self.hold(pfn, Holder::Cache { file: id.0, index });
+                self.seen_mut(pfn).slots += 1;
+                let page = &machine.frames[pfn];
+                if page.owner() != id.0 || page.index() != index {
+                    self.strays.push((pfn, id.0, index));
+                }
+                if page.word().has(Flags::PRIVATE) {
+                    self.hold(pfn, Holder::Private);
                 }
             }
         });

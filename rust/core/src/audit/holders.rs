@@ -2,9 +2,16 @@
 
 use super::{Holder, Ledger};
 use crate::machine::Machine;
+use crate::map::Area;
 use crate::owner::{Owner, OwnerId};
-use crate::page::Pfn;
+use crate::page::{Flags, Pfn};
 use crate::release::Release;
+
+/// The entry of an area, if it maps the page.
+fn entry(area: &Area, index: u32, pfn: Pfn) -> Option<Holder> {
+    let maps = index < area.pages() && area.look(index).unlocked().maps(pfn);
+    maps.then(|| Holder::Entry { space: area.space, vpn: area.first + u64::from(index) })
+}
 
 impl<R: Release> Machine<R> {
     /// Who holds references on a page. Exact at a quiet moment; at others what the look met.
@@ -17,12 +24,15 @@ impl<R: Release> Machine<R> {
         self.owners.with(OwnerId(page.owner()), |owner| match owner {
             Owner::Free => {}
             Owner::Anon(areas) => {
+                holders.extend(areas.iter().filter_map(|area| entry(area, page.index(), pfn)));
+            }
+            Owner::File { file, areas } => {
                 let index = page.index();
-                for area in areas {
-                    if index < area.pages() && area.look(index).unlocked().maps(pfn) {
-                        holders.push(Holder::Entry { space: area.space, vpn: area.first + u64::from(index) });
-                    }
+                if index < file.capacity() && file.slot(index).page() == Some(pfn) {
+                    holders.push(Holder::Cache { file: file.owner.0, index });
+                    holders.extend(page.word().has(Flags::PRIVATE).then_some(Holder::Private));
                 }
+                holders.extend(areas.iter().filter_map(|area| entry(area, area.of_file(index)?, pfn)));
             }
             Owner::Movable(ops) => {
                 holders.extend(ops.held().contains(&pfn).then_some(Holder::Driver));

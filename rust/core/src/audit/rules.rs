@@ -1,10 +1,10 @@
 //! The rules, judged over a census. Numbers as in `docs/design.md`, "Invariants".
 
 use super::Finding;
-use super::census::{Census, Place};
+use super::census::{Census, Place, Seen};
 use crate::machine::Machine;
 use crate::owner::Owner;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
 use crate::stat::NodeItem;
 
@@ -92,6 +92,7 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     {
         report.page("no page is lost", pfn, "count 0, but the allocator does not have it".into());
     }
+    check_cached(machine, seen, pfn, report);
     // Quiet: nobody is in the middle of anything.
     if word.has(Flags::LOCKED) != seen.locked {
         report.page("no page stays locked", pfn, format!("flags {}", word.flags()));
@@ -113,11 +114,34 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     }
 }
 
+/// 2., for pages of files: a page of a file is in exactly one slot of it, with its content; only such a page has
+/// private data, is written back, or is kept by a writer.
+fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
+    let word = machine.frames[pfn].word();
+    let expected = u32::from(word.has(Flags::FILE));
+    if seen.slots != expected {
+        let what = format!("in {} slots of page caches ({word})", seen.slots);
+        report.page("pages of files are in their slots", pfn, what);
+    }
+    if seen.slots > 0 && !word.has(Flags::UPTODATE) {
+        report.page("cached pages have their content", pfn, format!("{word}"));
+    }
+    if seen.slots == 0 && word.any(Flags::PRIVATE | Flags::WRITEBACK) {
+        report.page("only a page of a file has private data or is written", pfn, format!("{word}"));
+    }
+    if word.has(Flags::WRITEBACK) != seen.written {
+        report.page("no page stays under writeback", pfn, format!("{word}"));
+    }
+}
+
 /// 7. Nothing stays mapped for a process that is gone.
 fn check_spaces<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     let live: Vec<u32> = machine.spaces().iter().map(|space| space.id).collect();
     machine.owners.for_each(|_, owner| {
-        let Owner::Anon(areas) = owner else { return };
+        let areas = match owner {
+            Owner::Anon(areas) | Owner::File { areas, .. } => areas,
+            Owner::Free | Owner::Movable(_) => return,
+        };
         for area in areas.iter().filter(|area| !live.contains(&area.space)) {
             let address = area.address(0);
             let what = format!("area {address:#x} of address space {}, dropped without an exit", area.space);
@@ -148,6 +172,13 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
     for (pfn, holder) in &census.migration_entries {
         report.page("no migration entry is left", *pfn, format!("{holder}"));
     }
+    for &(pfn, file, index) in &census.strays {
+        report.page(
+            "pages of files are in their slots",
+            pfn,
+            format!("found in slot {index} of file {file:#x}"),
+        );
+    }
     // 4. Isolation tokens, free frames, mapped pages.
     for number in 0..machine.nodes.len() {
         let tokens = |swapbacked: bool| -> i64 {
@@ -170,21 +201,39 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
                 );
             }
         }
-        let mut mapped = 0i64;
+        let mut counts: [(NodeItem, i64); 6] = COUNTED.map(|(item, _)| (item, 0));
         let node = &machine.nodes[number];
         let used = node.zone.lock().frontier();
         for pfn in (0..used).map(|offset| node.base.plus(offset)) {
             let page = &machine.frames[pfn];
-            if page.mapcount() > 0 && page.word().has(Flags::ANON) {
-                mapped += 1 << page.order();
+            let (word, mapped) = (page.word(), page.mapcount() > 0);
+            for ((_, of), (_, count)) in COUNTED.iter().zip(&mut counts) {
+                if of(word, mapped) {
+                    *count += 1 << page.order();
+                }
             }
         }
-        let counted = machine.stats.on_node(number, NodeItem::AnonPages);
-        if counted != mapped {
-            report.machine(
-                "nr_anon_pages is the number of mapped anonymous pages",
-                format!("node {number}: counter {counted}, {mapped} pages are mapped"),
-            );
+        for (item, pages) in counts {
+            let counted = machine.stats.on_node(number, item);
+            if counted != pages {
+                report.machine(
+                    "counters of pages are the numbers of such pages",
+                    format!("node {number}: {} is {counted}, {pages} pages are", item.name()),
+                );
+            }
         }
     }
 }
+
+/// Which pages a counter counts: by word, and whether they are mapped.
+type Counted = fn(Word, bool) -> bool;
+
+/// Counters that a look at all pages must come to as well.
+const COUNTED: [(NodeItem, Counted); 6] = [
+    (NodeItem::AnonPages, |word, mapped| mapped && word.has(Flags::ANON)),
+    (NodeItem::FileMapped, |word, mapped| mapped && !word.has(Flags::ANON)),
+    (NodeItem::FilePages, |word, _| word.has(Flags::FILE)),
+    (NodeItem::Shmem, |word, _| word.has(Flags::FILE | Flags::SWAPBACKED)),
+    (NodeItem::FileDirty, |word, _| word.has(Flags::FILE | Flags::DIRTY) && !word.has(Flags::SWAPBACKED)),
+    (NodeItem::Writeback, |word, _| word.has(Flags::WRITEBACK)),
+];

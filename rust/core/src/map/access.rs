@@ -53,7 +53,7 @@ impl<R: Release> Machine<R> {
 
     /// Loads bytes from `offset` on, page by page. An error may come after some of `into` was filled.
     pub fn read_bytes(&self, area: &Area, offset: u64, into: &mut [u8]) -> Result<()> {
-        for piece in pieces(area, offset, into.len())? {
+        for piece in pieces(area.pages(), offset, into.len())? {
             let into = &mut into[piece.range()];
             self.access(area, piece.index, false, |frame| {
                 let Some(words) = frame.and_then(|pfn| self.memory.frame(pfn)) else { return into.fill(0) };
@@ -69,7 +69,7 @@ impl<R: Release> Machine<R> {
 
     /// Stores bytes from `offset` on, page by page. An error may come after some were stored.
     pub fn write_bytes(&self, area: &Area, offset: u64, from: &[u8]) -> Result<()> {
-        for piece in pieces(area, offset, from.len())? {
+        for piece in pieces(area.pages(), offset, from.len())? {
             let from = &from[piece.range()];
             self.access(area, piece.index, true, |frame| {
                 let Some(words) = frame.and_then(|pfn| self.memory.frame(pfn)) else { return };
@@ -139,30 +139,30 @@ fn word_in_page(word: usize) -> Result<()> {
 }
 
 /// A part of a byte range that lies in one page.
-struct Piece {
-    index: u32,
+pub(super) struct Piece {
+    pub index: u32,
     /// First byte within the page.
-    start: usize,
+    pub start: usize,
     /// Where the part lies in the caller's buffer.
     at: usize,
-    len: usize,
+    pub len: usize,
 }
 
 impl Piece {
-    fn range(&self) -> std::ops::Range<usize> {
+    pub fn range(&self) -> std::ops::Range<usize> {
         self.at..self.at + self.len
     }
 }
 
 /// Bytes of a page that exist: all of them natively.
-const PAGE_BYTES: usize = WORDS * WORD;
+pub(super) const PAGE_BYTES: usize = WORDS * WORD;
 
-/// Cuts a byte range at page boundaries. `EFAULT` if it does not lie within the area.
-fn pieces(area: &Area, offset: u64, len: usize) -> Result<impl Iterator<Item = Piece> + use<>> {
-    let size = u64::from(area.pages()) * PAGE_SIZE as u64;
+/// Cuts a byte range at page boundaries. `EFAULT` if it does not lie within `pages` pages.
+pub(super) fn pieces(pages: u32, offset: u64, len: usize) -> Result<impl Iterator<Item = Piece> + use<>> {
+    let size = u64::from(pages) * PAGE_SIZE as u64;
     let end = offset.checked_add(len as u64).filter(|&end| end <= size);
     if end.is_none() {
-        let why = format!("{len} bytes from byte {offset} on do not lie in an area of {size} bytes");
+        let why = format!("{len} bytes from byte {offset} on do not lie in {size} bytes");
         return Err(Error::new(Errno::EFAULT, why));
     }
     let first = offset / PAGE_SIZE as u64;
@@ -185,18 +185,18 @@ fn pieces(area: &Area, offset: u64, len: usize) -> Result<impl Iterator<Item = P
 }
 
 /// The part of a byte range that lies in one word.
-struct Part {
-    word: usize,
+pub(super) struct Part {
+    pub word: usize,
     /// Bytes of the word before the part.
-    skip: usize,
+    pub skip: usize,
     /// Where the part lies in the page's piece.
-    at: usize,
-    len: usize,
+    pub at: usize,
+    pub len: usize,
 }
 
 /// Cuts `len` bytes from byte `start` of a page on at word boundaries.
 #[inline]
-fn words_of(start: usize, len: usize) -> impl Iterator<Item = Part> {
+pub(super) fn words_of(start: usize, len: usize) -> impl Iterator<Item = Part> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let (word, skip) = ((start + at) / WORD, (start + at) % WORD);
@@ -208,7 +208,7 @@ fn words_of(start: usize, len: usize) -> impl Iterator<Item = Part> {
 
 /// Stores some bytes of a word and leaves the others to whoever else writes them.
 #[inline]
-fn store_part(word: &AtomicU64, skip: usize, bytes: &[u8]) {
+pub(super) fn store_part(word: &AtomicU64, skip: usize, bytes: &[u8]) {
     if let Ok(whole) = <[u8; WORD]>::try_from(bytes) {
         // Relaxed: a user's store, as in `Memory::store`.
         return word.store(u64::from_le_bytes(whole), Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! finds its entry without a lock, and no table is ever freed under a walker, because whoever
 //! walks holds the area.
 
-use super::Pte;
+use super::{FileMap, Pte};
 use crate::error::Result;
 use crate::memory::Table;
 use crate::owner::OwnerId;
@@ -13,10 +13,12 @@ use crate::sync::{AtomicU32, AtomicU64, LockClass, Ordering, RwLock, acquired, r
 use std::sync::Arc;
 
 /// What an area maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum AreaKind {
     /// Private anonymous memory.
     Anon,
+    /// A range of a file, shared or private.
+    File(FileMap),
 }
 
 bitflags::bitflags! {
@@ -43,8 +45,12 @@ pub struct Area {
     pub first: u64,
     /// What it maps.
     pub kind: AreaKind,
-    /// The anonymous lineage: this area, its parents and children by fork.
+    /// The anonymous lineage: this area, its parents and children by fork. Nobody's for a shared mapping
+    /// of a file, which has no pages of its own.
     pub anon: OwnerId,
+    /// A private mapping of a file has had pages of its own (the kernel's `anon_vma` is there): a fork
+    /// copies its entries. Set with `faults` held shared, looked at with it held alone.
+    pub(super) copied: AtomicU32,
     /// The node that faults allocate from first.
     pub(super) preferred: AtomicU32,
     /// Held shared by faults, alone by fork and unmap; one for all areas of a space (the kernel's
@@ -72,11 +78,34 @@ impl Area {
             kind,
             anon,
             preferred: AtomicU32::new(0),
+            copied: AtomicU32::new(0),
             faults: Arc::clone(faults),
             left: AtomicU32::new(pages),
             attributes: Table::zeroed(pages as usize)?,
             entries: Table::zeroed(pages as usize)?,
         })
+    }
+
+    /// The file that is mapped, if one is.
+    #[inline]
+    pub fn file(&self) -> Option<&FileMap> {
+        match &self.kind {
+            AreaKind::Anon => None,
+            AreaKind::File(map) => Some(map),
+        }
+    }
+
+    /// Are stores seen by everybody who maps the file?
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        self.file().is_some_and(|map| !map.private)
+    }
+
+    /// Where page `index` of the mapped file is in this area.
+    #[inline]
+    pub fn of_file(&self, index: u32) -> Option<u32> {
+        let at = index.checked_sub(self.file()?.first)?;
+        (at < self.pages()).then_some(at)
     }
 
     /// The address of a page.

@@ -20,6 +20,7 @@ use crate::memory::WORDS;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::Event;
+use crate::sync::Ordering;
 
 /// Why a page is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,23 +35,58 @@ pub(super) enum Cause {
 }
 
 /// How far one look at the entry got.
-enum Outcome {
+pub(super) enum Outcome {
     /// The access can be tried (again).
     Done,
     /// A zeroed page is needed.
     NeedZeroed,
     /// A copy of this page is needed. Holds a reference, taken under the entry's lock.
     NeedCopy(Pfn),
+    /// The file's page is needed, or a copy of it.
+    NeedFile(Want),
+    /// This page, mapped shared, is to be made ready for a store. Holds a reference.
+    NeedWritable(Pfn),
     /// The page is under migration.
     Wait(Pfn),
 }
 
+/// For what a file's page is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// To be mapped as it is.
+    Page,
+    /// To be mapped for a store that all users of the file see.
+    Writable,
+    /// To be copied for a private mapping.
+    Copy,
+}
+
 /// A page made ready before the entry is locked.
 #[derive(Clone, Copy)]
-struct Fresh {
-    pfn: Pfn,
-    /// The page it is a copy of, with a reference; `None` for a zeroed one.
-    copy_of: Option<Pfn>,
+pub(super) enum Fresh {
+    /// Filled with zeroes.
+    Zeroed(Pfn),
+    /// A copy of a mapped page, on which it holds a reference.
+    Copy {
+        /// The copy.
+        pfn: Pfn,
+        /// Its source.
+        of: Pfn,
+    },
+    /// A file's page, locked, with a reference.
+    File {
+        /// The page.
+        pfn: Pfn,
+        /// Was it made ready for a store?
+        writable: bool,
+    },
+    /// A copy of a file's page, which is locked and held as above.
+    FileCopy {
+        /// The copy.
+        pfn: Pfn,
+        /// Its source.
+        of: Pfn,
+    },
 }
 
 impl<R: Release> Machine<R> {
@@ -78,19 +114,30 @@ impl<R: Release> Machine<R> {
                     Ok(Outcome::NeedZeroed) => {
                         self.discard(fresh.take());
                         fresh = match self.zeroed_page(area) {
-                            Ok(pfn) => Some(Fresh { pfn, copy_of: None }),
+                            Ok(pfn) => Some(Fresh::Zeroed(pfn)),
                             Err(error) => break Err(error),
                         };
                     }
                     Ok(Outcome::NeedCopy(old)) => {
                         self.discard(fresh.take());
                         fresh = match self.copied_page(area, old) {
-                            Ok(pfn) => Some(Fresh { pfn, copy_of: Some(old) }),
+                            Ok(pfn) => Some(Fresh::Copy { pfn, of: old }),
                             Err(error) => {
                                 self.put(old);
                                 break Err(error);
                             }
                         };
+                    }
+                    Ok(Outcome::NeedFile(want)) => {
+                        self.discard(fresh.take());
+                        fresh = match self.ready_file_page(area, index, want) {
+                            Ok(ready) => Some(ready),
+                            Err(error) => break Err(error),
+                        };
+                    }
+                    Ok(Outcome::NeedWritable(pfn)) => {
+                        self.discard(fresh.take());
+                        fresh = self.ready_mapped_page(area, index, pfn);
                     }
                     end => break end,
                 }
@@ -117,21 +164,29 @@ impl<R: Release> Machine<R> {
         let guard = area.lock(index);
         let pte = guard.pte();
         match (pte.entry(), cause) {
+            (Entry::None, _) if area.file().is_some() => {
+                return Ok(self.map_file_page(area, index, guard, cause, fresh));
+            }
             (Entry::None, Cause::Read) => {
                 guard.finish(Pte::present(Pfn(0), Pte::ZERO | Pte::YOUNG));
             }
             (Entry::None | Entry::Present { zero: true, .. }, Cause::Write | Cause::Unshare) => {
-                let Some(Fresh { pfn, copy_of: None }) = *fresh else { return Ok(Outcome::NeedZeroed) };
+                let Some(Fresh::Zeroed(pfn)) = *fresh else { return Ok(Outcome::NeedZeroed) };
                 *fresh = None;
                 self.add_new_anon(area, index, pfn);
                 // A stale look at the zero page is a look at nothing: no flush.
                 guard.finish(Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));
             }
+            (Entry::Present { pfn, zero: false }, Cause::Write)
+                if !pte.has(Pte::WRITE) && area.is_shared() =>
+            {
+                return Ok(self.write_shared(pfn, guard, fresh));
+            }
             (Entry::Present { pfn, zero: false }, Cause::Write) if !pte.has(Pte::WRITE) => {
                 return Ok(self.write_protected(area, index, pfn, guard, cause, fresh));
             }
             (Entry::Present { pfn, zero: false }, Cause::Unshare)
-                if !self.frames[pfn].word().has(Flags::ANON_EXCLUSIVE) =>
+                if !area.is_shared() && !self.frames[pfn].word().has(Flags::ANON_EXCLUSIVE) =>
             {
                 return Ok(self.write_protected(area, index, pfn, guard, cause, fresh));
             }
@@ -160,8 +215,9 @@ impl<R: Release> Machine<R> {
         fresh: &mut Option<Fresh>,
     ) -> Outcome {
         let page = &self.frames[old];
-        let exclusive = page.word().has(Flags::ANON_EXCLUSIVE);
-        if exclusive || self.can_reuse_anon(old) {
+        let word = page.word();
+        let exclusive = word.has(Flags::ANON_EXCLUSIVE);
+        if exclusive || (word.has(Flags::ANON) && self.can_reuse_anon(old)) {
             if !exclusive {
                 page.set(Flags::ANON_EXCLUSIVE);
             }
@@ -172,21 +228,20 @@ impl<R: Release> Machine<R> {
             }
             return Outcome::Done;
         }
-        let Some(Fresh { pfn: new, copy_of }) = *fresh else {
-            page.get(old);
-            return Outcome::NeedCopy(old);
+        let new = match *fresh {
+            Some(Fresh::Copy { pfn, of }) if of == old => pfn,
+            _ => {
+                page.get(old);
+                return Outcome::NeedCopy(old);
+            }
         };
-        if copy_of != Some(old) {
-            page.get(old);
-            return Outcome::NeedCopy(old);
-        }
         *fresh = None;
         self.add_new_anon(area, index, new);
         guard.replace(match cause {
             Cause::Write => Pte::present(new, Pte::YOUNG | Pte::DIRTY | Pte::WRITE),
             _ => Pte::present(new, Pte::YOUNG | Pte::DIRTY),
         });
-        self.remove_anon_mapping(old);
+        self.remove_mapping_of(old);
         drop(guard);
         // Threads inside an access may still read the old page: its reference goes after them.
         self.tlb.flush();
@@ -243,12 +298,16 @@ impl<R: Release> Machine<R> {
         page.set_owner(area.anon.0, index);
         page.set(Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE);
         page.add_mapping();
+        if area.file().is_some() {
+            // Relaxed: see the field.
+            area.copied.store(1, Ordering::Relaxed);
+        }
         self.count_mapped(pfn, 1);
         self.lru_add(pfn);
     }
 
     /// Accounts for one entry less; its reference is still to be put.
-    pub(super) fn remove_anon_mapping(&self, pfn: Pfn) {
+    pub(super) fn remove_mapping_of(&self, pfn: Pfn) {
         if self.frames[pfn].remove_mapping(pfn) == 0 {
             self.count_mapped(pfn, -1);
         }
@@ -256,10 +315,17 @@ impl<R: Release> Machine<R> {
 
     /// Gives back a page that was made ready for nothing.
     fn discard(&self, fresh: Option<Fresh>) {
-        if let Some(Fresh { pfn, copy_of }) = fresh {
-            self.put(pfn);
-            if let Some(source) = copy_of {
-                self.put(source);
+        match fresh {
+            None => {}
+            Some(Fresh::Zeroed(pfn)) => self.put(pfn),
+            Some(Fresh::Copy { pfn, of }) => {
+                self.put(pfn);
+                self.put(of);
+            }
+            Some(Fresh::File { pfn, .. }) => R::unlock_and_put(self, pfn),
+            Some(Fresh::FileCopy { pfn, of }) => {
+                self.put(pfn);
+                R::unlock_and_put(self, of);
             }
         }
     }

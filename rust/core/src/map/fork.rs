@@ -65,7 +65,7 @@ impl<R: Release> Machine<R> {
     /// Step 2 for one area; `None` if nothing of it is left.
     fn fork_area(&self, space: u32, faults: &Arc<RwLock<()>>, parent: &Area) -> Result<Option<Arc<Area>>> {
         let pages = parent.pages();
-        let area = Area::new(space, faults, parent.first, pages, parent.kind, parent.anon)?;
+        let area = Area::new(space, faults, parent.first, pages, parent.kind.clone(), parent.anon)?;
         // Relaxed, twice: nobody else knows the area yet.
         area.preferred.store(parent.preferred() as u32, Ordering::Relaxed);
         let mut left = pages;
@@ -77,13 +77,22 @@ impl<R: Release> Machine<R> {
         if left == 0 {
             return Ok(None);
         }
+        // Relaxed, twice: faults of the parent are held off.
+        area.copied.store(parent.copied.load(Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(map) = area.file() {
+            self.link_file(&map.file)?;
+        }
         let area = Arc::new(area);
-        self.join_lineage(&area);
+        self.join_owners(&area);
         Ok(Some(area))
     }
 
     /// Step 3 for one area.
     fn copy_entries(&self, parent: &Area, child: &Area, protected: &mut bool) -> Result<()> {
+        // What a fault can find again in the file is left to the child's faults (`vma_needs_copy`). Relaxed: as above.
+        if parent.file().is_some() && parent.copied.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
         for index in 0..parent.pages() {
             match self.copy_entry(parent, child, index) {
                 Copied::Done => {}

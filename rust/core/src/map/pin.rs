@@ -46,7 +46,8 @@ impl<R: Release> Machine<R> {
                     Entry::Present { zero: false, .. } if write && !pte.has(Pte::WRITE) => Cause::Write,
                     Entry::Present { pfn, zero: false } => {
                         let page = &self.frames[pfn];
-                        if kind == PinKind::Pin && !page.word().has(Flags::ANON_EXCLUSIVE) {
+                        let own = page.word().has(Flags::ANON_EXCLUSIVE) || area.is_shared();
+                        if kind == PinKind::Pin && !own {
                             Cause::Unshare
                         } else {
                             // Under the entry's lock: the mapping's reference keeps the page, and a fork that
@@ -59,6 +60,7 @@ impl<R: Release> Machine<R> {
                             return Ok(pfn);
                         }
                     }
+                    Entry::None if area.file().is_some() && !write => Cause::Read,
                     _ => Cause::Write,
                 }
             };

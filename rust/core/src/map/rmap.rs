@@ -4,7 +4,7 @@
 use super::{Area, Pte};
 use crate::machine::Machine;
 use crate::owner::{Owner, OwnerId};
-use crate::page::{Flags, PIN, Pfn};
+use crate::page::{Flags, PIN, Page, Pfn, Word};
 use crate::release::Release;
 use crate::stat::NodeItem;
 use std::sync::Arc;
@@ -13,16 +13,28 @@ use std::sync::Arc;
 const REMEMBERED: u64 = Pte::WRITE | Pte::YOUNG | Pte::DIRTY;
 
 impl<R: Release> Machine<R> {
-    /// Visits every area that could map the page `index` of an owner, under the owner's lock.
-    fn rmap_walk(&self, owner: OwnerId, mut visit: impl FnMut(&Arc<Area>) -> bool) {
-        self.owners.with(owner, |owner| {
-            if let Owner::Anon(areas) = owner {
+    /// Visits every area that could map a page, with the page's number there, under the owner's lock.
+    /// The page is locked, so its owner stays.
+    pub(super) fn rmap_walk(&self, page: &Page, mut visit: impl FnMut(&Arc<Area>, u32) -> bool) {
+        let index = page.index();
+        self.owners.with(OwnerId(page.owner()), |owner| match owner {
+            Owner::Anon(areas) => {
                 for area in areas {
-                    if !visit(area) {
+                    if !visit(area, index) {
                         break;
                     }
                 }
             }
+            Owner::File { areas, .. } => {
+                for area in areas {
+                    if let Some(at) = area.of_file(index)
+                        && !visit(area, at)
+                    {
+                        break;
+                    }
+                }
+            }
+            Owner::Free | Owner::Movable(_) => {}
         });
     }
 
@@ -32,8 +44,7 @@ impl<R: Release> Machine<R> {
     /// Stops at a mapping whose exclusive page may be pinned: its user would go on with the old frame.
     pub(crate) fn unmap_to_migration(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
-        let index = page.index();
-        self.rmap_walk(OwnerId(page.owner()), |area| {
+        self.rmap_walk(page, |area, index| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
             let exclusive = page.word().has(Flags::ANON_EXCLUSIVE);
             if exclusive {
@@ -58,8 +69,7 @@ impl<R: Release> Machine<R> {
     /// takes a reference and a mapping. With `to == from` the mappings are put back as they were.
     pub(crate) fn restore_mappings(&self, from: Pfn, to: Pfn) {
         let page = &self.frames[to];
-        let index = page.index();
-        self.rmap_walk(OwnerId(page.owner()), |area| {
+        self.rmap_walk(page, |area, index| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(from)) else { return true };
             let old = guard.pte();
             if old.has(Pte::EXCLUSIVE) {
@@ -77,9 +87,9 @@ impl<R: Release> Machine<R> {
     pub fn page_referenced(&self, pfn: Pfn) -> u32 {
         let page = &self.frames[pfn];
         let mut used = 0;
-        self.rmap_walk(OwnerId(page.owner()), |area| {
+        self.rmap_walk(page, |area, index| {
             let young = |pte: Pte| pte.maps(pfn) && pte.has(Pte::YOUNG);
-            if let Some(guard) = area.lock_if_maps(page.index(), young) {
+            if let Some(guard) = area.lock_if_maps(index, young) {
                 guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
                 used += 1;
             }
@@ -113,9 +123,32 @@ impl<R: Release> Machine<R> {
     /// A dirty entry makes a dirty page.
     #[inline]
     fn note_dirty(&self, pfn: Pfn, old: Pte) {
+        if old.has(Pte::DIRTY) {
+            self.set_page_dirty(pfn);
+        }
+    }
+
+    /// Marks a page newer than its backing store (`folio_mark_dirty`). The caller has a reference that
+    /// keeps the page where it is; the page lock is not needed, but who begins a write-back has it.
+    #[inline]
+    pub(crate) fn set_page_dirty(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
-        if old.has(Pte::DIRTY) && !page.word().has(Flags::DIRTY) {
-            page.set(Flags::DIRTY);
+        if page.word().has(Flags::DIRTY) {
+            return;
+        }
+        // One step decides both whether the mark is new and whether the page is a file's now: who takes a
+        // page out of its file takes both marks off in one step too, so each `+1` has its `-1`.
+        let old = page.set(Flags::DIRTY);
+        if !old.has(Flags::DIRTY) {
+            self.count_dirty(pfn, old, 1);
+        }
+    }
+
+    /// Adds to `nr_dirty` for a page with this word: of files that have a backing store to write to.
+    #[inline]
+    pub(crate) fn count_dirty(&self, pfn: Pfn, word: Word, sign: i64) {
+        if word.has(Flags::FILE) && !word.has(Flags::SWAPBACKED) {
+            self.stats.node(self.node_of(pfn), NodeItem::FileDirty, sign);
         }
     }
 

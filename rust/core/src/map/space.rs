@@ -3,7 +3,7 @@
 use super::{Area, AreaKind, Attributes};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::owner::Owner;
+use crate::owner::{Owner, OwnerId};
 use crate::page::PAGE_SIZE;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass, RwLock};
@@ -120,10 +120,17 @@ impl<R: Release> Machine<R> {
     /// overcommit) or if the addresses, the owner slots or the host's memory run out, `ESRCH` after the
     /// exit.
     pub fn mmap(&self, space: &AddressSpace, pages: u32) -> Result<Arc<Area>> {
+        self.mmap_kind(space, pages, AreaKind::Anon)
+    }
+
+    /// Maps `pages` pages of whatever it is. A file that is mapped has been linked for the area.
+    pub(super) fn mmap_kind(&self, space: &AddressSpace, pages: u32, kind: AreaKind) -> Result<Arc<Area>> {
         if pages == 0 {
             return Err(Error::new(Errno::EINVAL, "an area has at least one page"));
         }
-        if pages > self.frames.len() {
+        let shared = matches!(&kind, AreaKind::File(map) if !map.private);
+        // Shared pages are the file's, not ours.
+        if pages > self.frames.len() && !shared {
             let why = format!("{pages} pages are more than the machine's {} frames", self.frames.len());
             return Err(Error::new(Errno::ENOMEM, why));
         }
@@ -134,15 +141,18 @@ impl<R: Release> Machine<R> {
             return Err(Error::new(Errno::ENOMEM, format!("no room for {pages} pages at these addresses")));
         }
         // The lineage first: an area names it.
-        let anon = self.owners.insert(Owner::Anon(Vec::new()))?;
-        let area = match Area::new(space.id, &space.faults, first, pages, AreaKind::Anon, anon) {
+        let anon = match shared {
+            true => OwnerId::NOBODY,
+            false => self.owners.insert(Owner::Anon(Vec::new()))?,
+        };
+        let area = match Area::new(space.id, &space.faults, first, pages, kind, anon) {
             Ok(area) => Arc::new(area),
             Err(error) => {
                 self.owners.remove(anon);
                 return Err(error);
             }
         };
-        self.join_lineage(&area);
+        self.join_owners(&area);
         areas.push(Arc::clone(&area));
         *space.next.lock() = Some(next);
         Ok(area)
@@ -158,10 +168,16 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Adds an area to the reverse map of its lineage. After all others: a walk meets a parent before
-    /// its children, so that what a fork copies while a walk goes on is met either in the parent or,
-    /// later, in the child.
-    pub(super) fn join_lineage(&self, area: &Arc<Area>) {
+    /// Adds an area to the reverse maps of its lineage and of its file. After all others: a walk meets a
+    /// parent before its children, so that what a fork copies while a walk goes on is met either in the
+    /// parent or, later, in the child.
+    pub(super) fn join_owners(&self, area: &Arc<Area>) {
+        if let Some(map) = area.file() {
+            self.join_file(map.file.owner, area);
+        }
+        if area.anon == OwnerId::NOBODY {
+            return;
+        }
         let joined = self.owners.update(area.anon, |owner| match owner {
             Owner::Anon(areas) => areas.push(Arc::clone(area)),
             _ => crate::sync::broken("lineage", format_args!("owner {:?} is no anonymous one", area.anon)),
@@ -169,11 +185,12 @@ impl<R: Release> Machine<R> {
         debug_assert!(joined.is_some(), "a lineage lives while one of its areas does");
     }
 
-    /// Takes an area that maps nothing any more out of the reverse map; the last one ends the lineage.
-    pub(super) fn leave_lineage(&self, area: &Area) {
+    /// Takes an area that maps nothing any more out of its reverse maps; the last one ends the lineage, and a
+    /// file that has no name any more. Holding no lock: the end of a file waits for page locks.
+    pub(super) fn leave_owners(&self, area: &Area) {
         let empty = self.owners.update(area.anon, |owner| match owner {
             Owner::Anon(areas) => {
-                // In order: see `join_lineage`.
+                // In order: see `join_owners`.
                 areas.retain(|other| !std::ptr::eq(&**other, area));
                 areas.is_empty()
             }
@@ -181,6 +198,9 @@ impl<R: Release> Machine<R> {
         });
         if empty == Some(true) {
             self.owners.remove(area.anon);
+        }
+        if let Some(map) = area.file() {
+            self.leave_file(area, map);
         }
     }
 

@@ -10,12 +10,13 @@
 //! A migration entry is dropped silently: it holds no reference, and the migration that restores its
 //! mappings does not find it.
 
-use super::{AddressSpace, Area, Attributes, Entry, Pte};
+use super::{AddressSpace, Area, Attributes, Entry, File, Pte};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::page::Pfn;
+use crate::owner::Owner;
+use crate::page::{Flags, Pfn};
 use crate::release::Release;
-use crate::sync::Ordering;
+use crate::sync::{Mutation, Ordering, mutated};
 use arrayvec::ArrayVec;
 use std::ops::Range;
 
@@ -68,46 +69,102 @@ impl<R: Release> Machine<R> {
         // AcqRel: whoever takes the last page off comes after all others' unmapping.
         let last = pages > 0 && area.left.fetch_sub(pages, Ordering::AcqRel) == pages;
         if last {
-            self.leave_lineage(area);
+            self.leave_owners(area);
         }
         last
     }
 
     /// Steps 2 to 4 for marked pages, batch by batch.
     fn zap(&self, area: &Area, pages: Range<u32>) {
-        let mut gone: ArrayVec<Pfn, BATCH> = ArrayVec::new();
+        let mut gone = Gone::default();
         for index in pages {
-            gone.extend(self.zap_entry(area, index));
-            if gone.is_full() {
-                self.flush_and_put(&mut gone);
-            }
+            self.zap_entry(area, index, &mut gone);
         }
         self.flush_and_put(&mut gone);
     }
 
-    /// Step 2 for one entry; the page whose reference is still to be put.
-    fn zap_entry(&self, area: &Area, index: u32) -> Option<Pfn> {
+    /// Unmaps pages of a file wherever they are mapped (`unmap_mapping_range`): the file's own and, with
+    /// `copies`, those that private mappings have made of them. What faults map meanwhile may stay.
+    pub(super) fn unmap_file(&self, file: &File, pages: Range<u32>, copies: bool) {
+        let mut gone = Gone::default();
+        // Under the reverse map's lock to the end, so that what a fork copies meanwhile is met: see `join_owners`.
+        self.owners.with(file.owner, |owner| {
+            let Owner::File { areas, .. } = owner else { return };
+            for area in areas {
+                let Some(map) = area.file() else { continue };
+                let from = pages.start.saturating_sub(map.first);
+                let to = pages.end.saturating_sub(map.first).min(area.pages());
+                for index in from..to {
+                    if copies || !self.maps_copy(area.look(index)) {
+                        self.zap_entry(area, index, &mut gone);
+                    }
+                }
+            }
+            self.flush_and_put(&mut gone);
+        });
+    }
+
+    /// Does the entry lead to an anonymous page?
+    fn maps_copy(&self, pte: Pte) -> bool {
+        match pte.entry() {
+            Entry::Present { pfn, .. } | Entry::Migration { pfn } => self.frames[pfn].word().has(Flags::ANON),
+            Entry::Swap { .. } => true,
+            Entry::None | Entry::Hwpoison { .. } => false,
+        }
+    }
+
+    /// Step 2 for one entry; notes the page whose reference is still to be put.
+    fn zap_entry(&self, area: &Area, index: u32, gone: &mut Gone) {
         // Nobody fills it: see `Area`.
         if area.look(index).unlocked() == Pte::NONE {
-            return None;
+            return;
         }
         let mut guard = area.lock(index);
         let old = guard.replace(Pte::NONE);
-        let Entry::Present { pfn, zero: false } = old.entry() else { return None };
+        let Entry::Present { pfn, zero: false } = old.entry() else { return };
         // Accessed and dirty bits of anonymous pages tell nobody anything once the page is unmapped.
-        self.remove_anon_mapping(pfn);
-        Some(pfn)
+        let dirty = old.has(Pte::DIRTY) && !self.frames[pfn].word().has(Flags::ANON);
+        if dirty && mutated(Mutation::DirtyBeforeFlush) {
+            self.set_page_dirty(pfn);
+        }
+        self.remove_mapping_of(pfn);
+        drop(guard);
+        gone.dirty |= u32::from(dirty) << gone.pages.len();
+        gone.pages.push(pfn);
+        if gone.pages.is_full() {
+            self.flush_and_put(gone);
+        }
     }
 
     /// Steps 3 and 4.
-    fn flush_and_put(&self, gone: &mut ArrayVec<Pfn, BATCH>) {
-        if !gone.is_empty() {
-            self.tlb.flush();
-            self.put_all(gone);
-            gone.clear();
+    fn flush_and_put(&self, gone: &mut Gone) {
+        if gone.pages.is_empty() {
+            return;
         }
+        self.tlb.flush();
+        // Now that nobody stores through the old entry any more: told earlier, the page could be written back and
+        // cleaned before the last store (kernel 5df397dec7c4).
+        if gone.dirty != 0 && !mutated(Mutation::DirtyBeforeFlush) {
+            for (at, &pfn) in gone.pages.iter().enumerate() {
+                if gone.dirty & 1 << at != 0 {
+                    self.set_page_dirty(pfn);
+                }
+            }
+        }
+        self.put_all(&gone.pages);
+        *gone = Gone::default();
     }
 }
+
+/// Pages taken out of their entries whose references are still to be put.
+#[derive(Default)]
+struct Gone {
+    pages: ArrayVec<Pfn, BATCH>,
+    /// Bit n: page n belongs to a file, and its entry was dirty.
+    dirty: u32,
+}
+
+const _: () = assert!(BATCH <= u32::BITS as usize);
 
 /// Step 1: marks pages, and says how many were not marked before.
 fn mark_unmapped(area: &Area, pages: Range<u32>) -> u32 {

@@ -2,7 +2,7 @@
 
 use crate::error::{Errno, Error, Result};
 use crate::page::{PAGE_SIZE, Page, Pfn};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, PlainU64};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -66,6 +66,8 @@ unsafe impl Zeroable for Page {}
 unsafe impl Zeroable for AtomicU64 {}
 // SAFETY: as above.
 unsafe impl Zeroable for AtomicU32 {}
+// SAFETY: as above: a plain cell is an atomic of an integer underneath.
+unsafe impl Zeroable for PlainU64 {}
 
 /// A fixed array of zero-initialised values, committed when touched.
 #[derive(Debug)]
@@ -165,6 +167,12 @@ impl Memory {
         if let (Some(from), Some(to)) = (self.frame(from), self.frame(to)) {
             super::copy::copy(from, to);
         }
+    }
+
+    /// Copies a whole frame of a file's page, which others may read meanwhile; nobody stores to it.
+    #[inline]
+    pub fn copy_cached_page(&self, from: Pfn, to: Pfn) {
+        self.copy_page(from, to);
     }
 
     /// Starts loading a frame that will be copied next.

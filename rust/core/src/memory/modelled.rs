@@ -36,6 +36,8 @@ pub struct Memory {
     /// may race with each other, but a copy that nothing orders with a user's access, or with
     /// another copy, is a data race.
     watch: Box<[PlainU64]>,
+    /// As `watch`, for users' stores alone: a copy of a cached page races with them only.
+    stores: Box<[PlainU64]>,
 }
 
 impl Memory {
@@ -45,12 +47,13 @@ impl Memory {
         Ok(Memory {
             words: (0..count).map(|_| AtomicU64::new(0)).collect(),
             watch: (0..count).map(|_| PlainU64::new(0)).collect(),
+            stores: (0..count).map(|_| PlainU64::new(0)).collect(),
         })
     }
 
     /// The explored build has no unbacked machines: content is what it checks.
     pub fn unbacked() -> Memory {
-        Memory { words: Box::default(), watch: Box::default() }
+        Memory { words: Box::default(), watch: Box::default(), stores: Box::default() }
     }
 
     /// Do frames have words?
@@ -80,6 +83,7 @@ impl Memory {
             // Relaxed: as in `load`.
             frame[word].store(value, Ordering::Relaxed);
             self.watch[pfn.index() * WORDS + word].get();
+            self.stores[pfn.index() * WORDS + word].get();
         }
     }
 
@@ -99,6 +103,20 @@ impl Memory {
             let (source, target) = (from.index() * WORDS + word, to.index() * WORDS + word);
             self.store(to, word, self.load(from, word));
             self.watch[source].set(0);
+            self.watch[target].set(0);
+        }
+    }
+
+    /// Copies a frame of a file's page word by word; a concurrent store to either frame is a race, and a
+    /// concurrent load of the target.
+    pub fn copy_cached_page(&self, from: Pfn, to: Pfn) {
+        if !self.is_backed() {
+            return;
+        }
+        for word in 0..WORDS {
+            let (source, target) = (from.index() * WORDS + word, to.index() * WORDS + word);
+            self.store(to, word, self.load(from, word));
+            self.stores[source].set(0);
             self.watch[target].set(0);
         }
     }

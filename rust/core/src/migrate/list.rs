@@ -117,7 +117,7 @@ impl<R: Release> Machine<R> {
             let mut pages = std::mem::take(list).into_iter();
             while let Some(src) = pages.next() {
                 self.prefetch_next(pages.as_slice());
-                match self.migrate_unmap(src, target, mode, reason) {
+                match self.migrate_unmap(src, target, mode, true, reason) {
                     Ok(Unmapped::Ready(pair)) => pairs.push(pair),
                     Ok(Unmapped::WasFreed) => result.succeeded += 1,
                     Err(Stop::Again) => again.push(src),
@@ -191,7 +191,7 @@ impl<R: Release> Machine<R> {
             let mut again = Vec::new();
             let mut pages = std::mem::take(list).into_iter();
             while let Some(src) = pages.next() {
-                let attempt = match self.migrate_unmap(src, target, patience, reason) {
+                let attempt = match self.migrate_unmap(src, target, mode, pass > 2, reason) {
                     Ok(Unmapped::WasFreed) => Ok(1),
                     Ok(Unmapped::Ready(pair)) => {
                         self.tlb.flush();

@@ -3,7 +3,9 @@
 use super::{Mode, Reason, Target};
 use crate::error::Errno;
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn};
+use crate::owner::OwnerId;
+use crate::page::{Flags, Pfn, Word};
+use crate::profile::CopyOrder;
 use crate::release::Release;
 use crate::sync::{Mutation, mutated};
 
@@ -51,12 +53,13 @@ pub(super) enum Unmapped {
 }
 
 impl<R: Release> Machine<R> {
-    /// Steps 1 to 7: everything up to the flush.
+    /// Steps 1 to 7: everything up to the flush. Waits for what `mode` allows, and not before `force`.
     pub(super) fn migrate_unmap(
         &self,
         src: Pfn,
         target: Target<'_>,
         mode: Mode,
+        force: bool,
         reason: Reason,
     ) -> Result<Unmapped, Stop> {
         let page = &self.frames[src];
@@ -75,11 +78,20 @@ impl<R: Release> Machine<R> {
         let dst = target(src).ok_or(Stop::NoMemory)?;
         // 3. The source's lock; an asynchronous migration never waits for it.
         if !page.trylock() {
-            if mode == Mode::Async {
+            if mode == Mode::Async || !force {
                 self.put(dst);
                 return Err(Stop::Again);
             }
             page.lock();
+        }
+        // 4. The device still reads the frame.
+        if page.word().has(Flags::WRITEBACK) {
+            if mode != Mode::Sync || !force {
+                page.unlock(src);
+                self.put(dst);
+                return Err(if mode == Mode::Sync { Stop::Again } else { Stop::Failed });
+            }
+            page.wait_writeback();
         }
         // 6. The destination's lock: it is fresh, so somebody in the way is a stale user.
         if !self.frames[dst].trylock() {
@@ -107,7 +119,7 @@ impl<R: Release> Machine<R> {
             return self.migrate_movable(pair, mode);
         }
         // 8. Copy and switch: the commit point.
-        self.commit_anon(src, dst)?;
+        self.commit(src, dst)?;
         // 11. On a list before it is mapped, so that mapping into a locked area finds it there.
         self.lru_add(dst);
         // 12. The mappings now lead to the destination.
@@ -128,8 +140,16 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
+    /// The commit point: what finds the page from now on finds the destination (lifecycle 6.4).
+    fn commit(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
+        match self.frames[src].word().has(Flags::FILE) {
+            true => self.commit_file(src, dst),
+            false => self.commit_anon(src, dst),
+        }
+    }
+
     /// A page without a file behind it: nobody can find it but by its frame number, and such a look
-    /// holds a reference. So the count decides, and nothing is frozen (lifecycle 6.4).
+    /// holds a reference. So the count decides, and nothing is frozen.
     fn commit_anon(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
         let (from, to) = (&self.frames[src], &self.frames[dst]);
         let word = from.word();
@@ -138,11 +158,46 @@ impl<R: Release> Machine<R> {
         }
         self.memory.copy_page(src, dst);
         to.set_owner(from.owner(), from.index());
-        to.set(word.flags() & (COPIED | MOVED));
-        if word.any(MOVED) {
-            from.clear(MOVED);
-        }
+        self.move_flags(word, src, dst);
         Ok(())
+    }
+
+    /// A page of a file can be found there at any time: the source is frozen while the slot changes hands.
+    fn commit_file(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
+        // The page lock keeps the page in its file, and the page the file.
+        let file = self.owners.file(OwnerId(self.frames[src].owner())).ok_or(Stop::Failed)?;
+        match self.profile.copy {
+            CopyOrder::BeforeCommit => {
+                // The copy is not begun for nothing; who gets the page meanwhile only reads it, because stores
+                // need the page lock or a mapping, and is seen by the freeze.
+                if self.frames[src].count() != self.cache_references(src) {
+                    return Err(Stop::Again);
+                }
+                self.memory.copy_cached_page(src, dst);
+                if !self.cache_replace(&file, src, dst) {
+                    return Err(Stop::Again);
+                }
+            }
+            CopyOrder::AfterCommit => {
+                if !self.cache_replace(&file, src, dst) {
+                    return Err(Stop::Again);
+                }
+                // Who finds the destination waits for its lock: it is not up to date.
+                self.memory.copy_cached_page(src, dst);
+            }
+        }
+        self.move_flags(self.frames[src].word(), src, dst);
+        Ok(())
+    }
+
+    /// The flags that go along from a source with this word, after the content: with `UPTODATE` the
+    /// destination may be read without its lock.
+    #[inline]
+    fn move_flags(&self, word: Word, src: Pfn, dst: Pfn) {
+        self.frames[dst].publish(word.flags() & (COPIED | MOVED));
+        if word.any(MOVED) {
+            self.frames[src].clear(MOVED);
+        }
     }
 
     /// A page outside of the LRU: its owner copies and switches.

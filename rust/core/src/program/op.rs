@@ -193,6 +193,13 @@ operations! {
     /// Records the ordered list of internal calls from here on; `off` ends it.
     System Trace = "trace" { switch: Option<Switch> } [];
 
+    /// Shortens the file behind the region to that many pages; whoever maps the rest is unmapped.
+    Step Truncate = "truncate" { region: Region, pages: u32 } [];
+    /// Begins to write a dirty page of the file behind the region to disk, and keeps the write; a thread keeps
+    /// one at a time.
+    Step BeginWriteback = "begin_writeback" { pages: Sel<Region> } [];
+    /// Ends the writes that `begin_writeback` began: folio_end_writeback().
+    Step EndWriteback = "end_writeback" { pages: Sel<Region> } [];
     /// Allocates a page of 2^`order` frames, on `node` if given. The program holds its one reference.
     Step Allocate = "allocate" { page: Allocated } [order: Option<u32>, node: Option<u32>];
     /// Puts the reference that `allocate` gave.

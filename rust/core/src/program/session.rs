@@ -6,6 +6,7 @@
 //! | `actor` | what one thread has: names, handles, knowledge |
 //! | `content` | what was written, and what may therefore be read |
 //! | `process` | system calls on memory |
+//! | `file` | files: mapping, reading and writing through the file, write-back, truncation |
 //! | `pages` | single steps on pages |
 //! | `state` | names and a number for the explorer |
 //! | `check` | the audit, with everybody's handles, and the content |
@@ -23,6 +24,7 @@
 mod actor;
 mod check;
 mod content;
+mod file;
 mod pages;
 mod process;
 #[cfg(feature = "explored")]
@@ -32,7 +34,7 @@ mod step;
 pub use actor::Actor;
 pub use step::{Access, Problem, Step, run_lengths};
 
-use super::{Backing, Op};
+use super::Op;
 use crate::error::Result;
 use crate::machine::{Config, Machine};
 use crate::map::AddressSpace;
@@ -60,10 +62,6 @@ pub struct Session<R: Release> {
 /// Why this machine cannot do an operation, if so: the one list of what is still to be built.
 pub fn unsupported(op: &Op) -> Option<&'static str> {
     match op {
-        Op::Map { backing: Backing::Anon, .. } => None,
-        Op::Map { .. } | Op::Fread { .. } | Op::Fwrite { .. } | Op::Msync { .. } => {
-            Some("this machine has no files")
-        }
         Op::Mlock { .. } | Op::Munlock { .. } => Some("this machine has no locked memory"),
         Op::Mbind { .. } | Op::MigratePages { .. } => Some("this machine has no memory policies"),
         Op::Madv { .. } | Op::Punch { .. } => Some("this machine takes no advice"),
@@ -71,7 +69,6 @@ pub fn unsupported(op: &Op) -> Option<&'static str> {
             Some("this machine's memory does not fail")
         }
         Op::Compact { .. } => Some("this machine does not compact"),
-        Op::Drop { .. } | Op::Sync {} => Some("this machine has no page cache"),
         Op::Set { .. } => Some("this machine has no sysctls"),
         Op::Fillnode { .. } | Op::Unfill {} => Some("this machine has no watermarks"),
         Op::Swapon { .. } | Op::Swapoff {} => Some("this machine has no swap"),
@@ -82,7 +79,16 @@ pub fn unsupported(op: &Op) -> Option<&'static str> {
         Op::Nonlru {} => Some("this machine has no balloon and no zsmalloc to count pages of"),
         Op::Trace { .. } => Some("this machine records no calls"),
         Op::MarkAccessed { .. } => Some("this machine does not age its pages"),
-        Op::Write { .. }
+        Op::Map { .. }
+        | Op::Fread { .. }
+        | Op::Fwrite { .. }
+        | Op::Msync { .. }
+        | Op::Drop { .. }
+        | Op::Sync {}
+        | Op::Truncate { .. }
+        | Op::BeginWriteback { .. }
+        | Op::EndWriteback { .. }
+        | Op::Write { .. }
         | Op::Read { .. }
         | Op::Cwrite { .. }
         | Op::Cread { .. }
@@ -172,7 +178,7 @@ impl<R: Release> Session<R> {
             return Step::refused(Problem::Unsupported(why));
         }
         match op {
-            Op::Map { region, pages, node, .. } => self.map(actor, *region, *pages, *node),
+            Op::Map { region, backing, pages, node } => self.map(actor, *region, *backing, *pages, *node),
             Op::Write { pages } => self.access(actor, None, pages, true),
             Op::Read { pages } => self.access(actor, None, pages, false),
             Op::Cwrite { child, pages } => self.access(actor, Some(*child), pages, true),
@@ -182,6 +188,14 @@ impl<R: Release> Session<R> {
             Op::Pin { pin, pages, kind } => self.pin(actor, *pin, pages, *kind),
             Op::Unpin { pin } => self.unpin(actor, *pin).into(),
             Op::Unmap { pages } => self.unmap(actor, pages).into(),
+            Op::Fread { pages } => self.file_access(actor, pages, false),
+            Op::Fwrite { pages } => self.file_access(actor, pages, true),
+            Op::Msync { pages } => self.msync(actor, pages).into(),
+            Op::Sync {} => self.sync(actor).into(),
+            Op::Drop { what } => self.drop_caches(actor, *what).into(),
+            Op::Truncate { region, pages } => self.truncate(actor, *region, *pages).into(),
+            Op::BeginWriteback { pages } => self.begin_writeback(actor, pages),
+            Op::EndWriteback { pages } => self.end_writeback(actor, pages),
             Op::Move { pages, node, options } => self.move_pages(actor, pages, *node, options),
             Op::Query { pages } => self.query(actor, pages),
             Op::DrainCpu { cpu } => self.drain(Some(*cpu)).into(),

@@ -4,11 +4,12 @@
 //! What the set-up made is there for all threads: its names never change while they run, its handles
 //! lie in one place (under a lock) and belong to whoever takes them first.
 
-use super::content::Content;
+use super::content::{Content, FILES, Version};
 use super::step::Problem;
 use crate::audit::Handle;
-use crate::map::{AddressSpace, Area, PinKind};
+use crate::map::{AddressSpace, Area, File, PinKind};
 use crate::movable::{PagePool, PoolPage};
+use crate::owner::OwnerId;
 use crate::page::{PIN, Pfn};
 use crate::program::{Allocated, Child, Movable, Owner, PinName, Region};
 use std::fmt;
@@ -27,6 +28,7 @@ impl fmt::Display for Held {
             Hold::Ref => f.write_str("a reference on")?,
             Hold::Isolated | Hold::IsolatedMovable => f.write_str("the isolation of")?,
             Hold::Locked => f.write_str("the lock of")?,
+            Hold::Writeback { .. } => f.write_str("the write to disk of")?,
             Hold::Frozen(refs) => write!(f, "the freeze of {refs} references on")?,
             Hold::Pin(PinKind::Get) => f.write_str("a reference on")?,
             Hold::Pin(PinKind::Pin) => f.write_str("a pin on")?,
@@ -61,13 +63,20 @@ pub(super) enum Hold {
     Frozen(u32),
     /// One of the references or pins of a pin.
     Pin(PinKind),
+    /// A write to disk that has begun, of a page of this file.
+    Writeback {
+        /// The file, which lives as long as the write.
+        file: OwnerId,
+        /// Its page.
+        index: u32,
+    },
 }
 
 impl Hold {
     /// References that it stands for.
     pub fn references(self) -> u32 {
         match self {
-            Hold::OffLists | Hold::Frozen(_) => 0,
+            Hold::OffLists | Hold::Frozen(_) | Hold::Writeback { .. } => 0,
             Hold::Pin(PinKind::Pin) => PIN,
             _ => 1,
         }
@@ -83,6 +92,7 @@ impl Hold {
             Hold::Locked => &[Handle::Lock],
             Hold::Frozen(_) => &[Handle::Frozen],
             Hold::Pin(PinKind::Pin) => &[Handle::Pin],
+            Hold::Writeback { .. } => &[Handle::Writeback],
         }
     }
 }
@@ -150,6 +160,16 @@ pub(super) struct Mapped {
     /// See [`Place::region`](super::content::Place::region).
     pub number: u32,
     pub area: Arc<Area>,
+    /// Its file is there for this region alone and goes with it.
+    pub file: Option<Arc<File>>,
+}
+
+impl Mapped {
+    /// Under which address space what is known of its content is kept: all see the same of a shared
+    /// mapping.
+    pub fn content_of(&self, space: u32) -> u32 {
+        if self.area.is_shared() { FILES } else { space }
+    }
 }
 
 /// A process: the program's own, or a child.
@@ -290,19 +310,31 @@ impl Actor {
         }
     }
 
+    /// The version that the next write writes.
+    pub(super) fn new_version(&mut self) -> Result<Version, Problem> {
+        self.writes += 1;
+        Version::new(self.number, self.writes)
+            .ok_or_else(|| Problem::misuse("too many writes to tell them apart"))
+    }
+
     /// A number that no other region or owner of the program has.
     pub(super) fn new_number(&mut self) -> u32 {
         self.made += 1;
         u32::from(self.number) << 16 | self.made
     }
 
-    /// Refuses what might wait for a page lock, while one is held: the thread could wait for itself, or
-    /// for somebody who waits for it.
+    /// Refuses what might wait for a page lock or for a write to disk, while one is held: the thread could
+    /// wait for itself, or for somebody who waits for it.
     pub(super) fn no_page_lock(&self) -> Result<(), Problem> {
-        match self.handles.iter().any(|held| held.hold == Hold::Locked) {
-            true => Err(Problem::misuse("this may wait, and the thread holds a page lock: unlock first")),
-            false => Ok(()),
+        for held in self.handles.iter() {
+            let first = match held.hold {
+                Hold::Locked => "holds a page lock: unlock first",
+                Hold::Writeback { .. } => "has begun a write to disk: end it first",
+                _ => continue,
+            };
+            return Err(Problem::misuse(format!("this may wait, and the thread {first}")));
         }
+        Ok(())
     }
 
     /// Refuses to let go of references that a freeze accounts for.

@@ -60,8 +60,11 @@ impl<R: Release> Session<R> {
         findings: &mut Vec<Finding>,
     ) {
         let reader = Reader { number: program.number, concurrent: false, before: &self.content };
-        for (name, Mapped { number, area }) in regions.iter() {
-            for page in 0..area.pages() {
+        for (name, mapped) in regions.iter() {
+            let Mapped { number, area, file } = mapped;
+            // Beyond the end of its file a region has nothing.
+            let pages = file.as_ref().map_or(area.pages(), |file| file.pages().min(area.pages()));
+            for page in 0..pages {
                 if area.attributes(page).contains(Attributes::UNMAPPED) {
                     continue;
                 }
@@ -69,12 +72,15 @@ impl<R: Release> Session<R> {
                     Entry::Present { pfn, zero: false } => {
                         std::array::from_fn(|word| self.machine.memory().load(pfn, word))
                     }
-                    Entry::None | Entry::Present { .. } => [0; WORDS],
+                    Entry::None | Entry::Present { .. } => match file {
+                        Some(file) => std::array::from_fn(|word| self.machine.file_word(file, page, word)),
+                        None => [0; WORDS],
+                    },
                     // The audit has something to say about these.
                     _ => continue,
                 };
                 let place = Place { region: *number, page };
-                let (access, right) = program.content.check(space, place, &words, reader);
+                let (access, right) = program.content.check(mapped.content_of(space), place, &words, reader);
                 if !right {
                     findings.push(Finding {
                         rule: CONTENT,

@@ -36,6 +36,10 @@ impl Version {
     }
 }
 
+/// The address space under which the content of files is kept: all processes see the same of it. No space has
+/// this number.
+pub(super) const FILES: u32 = u32::MAX;
+
 /// A page of a region, wherever and in whatever address space it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
@@ -128,6 +132,11 @@ impl Content {
         words: &[u64; WORDS],
         reader: Reader<'_>,
     ) -> (Access, bool) {
+        if self.is_files(space, place, reader) {
+            // A private mapping that may not have a copy of its own yet: what is seen there says nothing of the
+            // file, nor what is seen in the file of it.
+            return self.check(space, place, words, reader);
+        }
         let known = self.known((space, place), reader);
         let mut worst = (Access::Ok, true);
         let mut oldest: Option<Version> = None;
@@ -162,9 +171,13 @@ impl Content {
         words: &[u64; WORDS],
         reader: Reader<'_>,
     ) -> (Access, bool) {
-        let known = self.pages.get(&(space, place)).or_else(|| reader.before.pages.get(&(space, place)));
-        let unknown = Known { open: self.open.contains(&space), ..Known::default() };
-        let known = known.unwrap_or(&unknown);
+        let of = |space| self.pages.get(&(space, place)).or_else(|| reader.before.pages.get(&(space, place)));
+        let open = self.open.contains(&space);
+        let unknown = match of(FILES) {
+            Some(file) => Known { open: open || file.open, ..file.clone() },
+            None => Known { open, ..Known::default() },
+        };
+        let known = of(space).unwrap_or(&unknown);
         let mut found = (Access::Zero, true);
         for (word, &value) in words.iter().enumerate() {
             found = match place.version(word, value) {
@@ -176,6 +189,14 @@ impl Content {
             }
         }
         found
+    }
+
+    /// Is nothing known of this page in this space itself, but of the file that it maps?
+    fn is_files(&self, space: u32, place: Place, reader: Reader<'_>) -> bool {
+        let known = |space| {
+            self.pages.contains_key(&(space, place)) || reader.before.pages.contains_key(&(space, place))
+        };
+        space != FILES && !known(space) && known(FILES)
     }
 
     /// A copy of `parent` was made as `child`: its pages hold what the parent's do.
@@ -345,6 +366,22 @@ mod tests {
         assert_eq!(joined.judge(1, PLACE, &mixed, finally), (Access::Ok, true));
         assert_eq!(joined.judge(1, PLACE, &page(version(2, 1)), finally), (Access::Old, false));
         assert_eq!(joined.judge(1, PLACE, &page(version(0, 1)), finally), (Access::Old, false));
+    }
+
+    #[test]
+    fn a_private_mapping_shows_the_file_until_it_is_written() {
+        let nobody = Content::default();
+        let main = Reader { number: 0, concurrent: false, before: &nobody };
+        let mut content = Content::default();
+        content.written(FILES, PLACE, version(0, 1), true, main);
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 1)), main), (Access::Ok, true));
+        content.written(FILES, PLACE, version(0, 2), true, main);
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 1)), main), (Access::Old, false));
+        content.written(1, PLACE, version(0, 3), true, main);
+        content.written(FILES, PLACE, version(0, 4), true, main);
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 3)), main), (Access::Ok, true));
+        assert_eq!(content.judge(1, PLACE, &page(version(0, 4)), main), (Access::Bad, false));
+        assert_eq!(content.judge(FILES, PLACE, &page(version(0, 4)), main), (Access::Ok, true));
     }
 
     #[test]

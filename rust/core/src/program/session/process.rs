@@ -10,7 +10,7 @@ use crate::map::{Area, PinKind};
 use crate::memory::WORDS;
 use crate::migrate::MoveFlags;
 use crate::page::PAGE_SIZE;
-use crate::program::{Address, Child, MoveOption, PageRange, PinName, Region, Sel, Sum, word};
+use crate::program::{Address, Backing, Child, MoveOption, PageRange, PinName, Region, Sel, Sum, word};
 use crate::release::Release;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) type Outcome<T = ()> = Result<T, Problem>;
 
 impl<R: Release> Session<R> {
     /// What the actor knows when it looks at content.
-    fn reader<'a>(&'a self, actor: &Actor) -> Reader<'a> {
+    pub(super) fn reader<'a>(&'a self, actor: &Actor) -> Reader<'a> {
         Reader { number: actor.number, concurrent: actor.concurrent, before: &self.content }
     }
 
@@ -38,7 +38,14 @@ impl<R: Release> Session<R> {
         }
     }
 
-    pub(super) fn map(&self, actor: &mut Actor, region: Region, pages: u32, node: Option<u32>) -> Step {
+    pub(super) fn map(
+        &self,
+        actor: &mut Actor,
+        region: Region,
+        backing: Backing,
+        pages: u32,
+        node: Option<u32>,
+    ) -> Step {
         let mut map = || -> Outcome {
             actor.no_page_lock()?;
             if let Ok(old) = self.region(actor, region) {
@@ -52,10 +59,16 @@ impl<R: Release> Session<R> {
             if let Some(node) = node {
                 self.node(node)?;
             }
-            let area = self.machine.mmap(&self.space, pages)?;
-            self.machine.prefer(&area, node.unwrap_or(0) as usize)?;
             let number = actor.new_number();
-            actor.names.regions.set(region, Mapped { number, area });
+            let (area, file) = match backing {
+                Backing::Anon => (self.machine.mmap(&self.space, pages)?, None),
+                _ => {
+                    let (area, file) = self.map_file(actor, number, backing, pages)?;
+                    (area, Some(file))
+                }
+            };
+            self.machine.prefer(&area, node.unwrap_or(0) as usize)?;
+            actor.names.regions.set(region, Mapped { number, area, file });
             Ok(())
         };
         map().into()
@@ -96,22 +109,15 @@ impl<R: Release> Session<R> {
             Ok(found) => found,
             Err(problem) => return Step::refused(problem),
         };
-        let version = match write {
-            false => None,
-            true => {
-                actor.writes += 1;
-                let version = Version::new(actor.number, actor.writes);
-                if version.is_none() {
-                    return Step::refused(Problem::misuse("too many writes to tell them apart"));
-                }
-                version
-            }
+        let version = match write.then(|| actor.new_version()).transpose() {
+            Ok(version) => version,
+            Err(problem) => return Step::refused(problem),
         };
         for page in pages.indices(mapped.area.pages()) {
             let place = Place { region: mapped.number, page };
             let outcome = match version {
-                Some(version) => self.write_page(actor, space, &mapped.area, place, version),
-                None => self.read_page(actor, space, &mapped.area, place, &mut step),
+                Some(version) => self.write_page(actor, space, &mapped, place, version),
+                None => self.read_page(actor, space, &mapped, place, &mut step),
             };
             let access = outcome.unwrap_or_else(|error| match error.errno {
                 Errno::EHWPOISON => Access::Sigbus,
@@ -129,18 +135,18 @@ impl<R: Release> Session<R> {
         &self,
         actor: &mut Actor,
         space: u32,
-        area: &Area,
+        mapped: &Mapped,
         place: Place,
         version: Version,
     ) -> Result<Access, Error> {
         let mut bytes = std::mem::take(&mut actor.buffer);
         bytes.clear();
         bytes.extend((0..WORDS).flat_map(|word| place.word(word, version).to_le_bytes()));
-        let result = self.machine.write_bytes(area, u64::from(place.page) * PAGE_SIZE as u64, &bytes);
+        let result = self.machine.write_bytes(&mapped.area, u64::from(place.page) * PAGE_SIZE as u64, &bytes);
         actor.buffer = bytes;
         let reader = self.reader(actor);
         if result.is_ok() {
-            actor.content.written(space, place, version, true, reader);
+            actor.content.written(mapped.content_of(space), place, version, true, reader);
         }
         // A failure is one of the fault before the first byte: nothing is written.
         result.map(|()| Access::Ok)
@@ -150,18 +156,19 @@ impl<R: Release> Session<R> {
         &self,
         actor: &mut Actor,
         space: u32,
-        area: &Area,
+        mapped: &Mapped,
         place: Place,
         step: &mut Step,
     ) -> Result<Access, Error> {
         let mut bytes = std::mem::take(&mut actor.buffer);
         bytes.resize(WORDS * 8, 0);
+        let area = &mapped.area;
         let result = self.machine.read_bytes(area, u64::from(place.page) * PAGE_SIZE as u64, &mut bytes);
         let words = words(&bytes);
         actor.buffer = bytes;
         result?;
         let reader = self.reader(actor);
-        let (access, right) = actor.content.judge(space, place, &words, reader);
+        let (access, right) = actor.content.judge(mapped.content_of(space), place, &words, reader);
         if !right {
             step.findings.push(Finding {
                 rule: super::check::CONTENT,
@@ -184,7 +191,7 @@ impl<R: Release> Session<R> {
                 let pages = 0..mapped.area.pages();
                 let found = pages.into_iter().find_map(|page| space.find(mapped.area.address(page)));
                 if let Some((area, _)) = found {
-                    regions.set(*region, Mapped { number: mapped.number, area });
+                    regions.set(*region, Mapped { area, ..mapped.clone() });
                 }
             }
         }
@@ -205,11 +212,16 @@ impl<R: Release> Session<R> {
     pub(super) fn unmap(&self, actor: &Actor, pages: &Sel<Region>) -> Outcome {
         few(pages.pages.iter().flatten())?;
         actor.no_page_lock()?;
-        let area = &self.region(actor, pages.of)?.area;
-        // One call a run of pages.
-        let indices: Vec<u32> = pages.indices(area.pages()).collect();
-        for run in indices.chunk_by(|&a, &b| a + 1 == b) {
-            self.machine.munmap(&self.space, area, run[0]..run[0] + run.len() as u32)?;
+        let Mapped { area, file, .. } = self.region(actor, pages.of)?;
+        for run in runs(pages, area) {
+            self.machine.munmap(&self.space, area, run)?;
+        }
+        // With the whole region its file goes.
+        if let Some(file) = file.as_ref().filter(|_| pages.pages.is_none()) {
+            self.machine.remove_file(file);
+            if file.is_written_back() {
+                self.machine.lru_drain_all();
+            }
         }
         Ok(())
     }
@@ -349,7 +361,7 @@ impl<R: Release> Session<R> {
 }
 
 /// Pages that one operation may name: enough for a region of 4 GiB, and no way to hang.
-const MOST: u64 = 1 << 20;
+pub(super) const MOST: u64 = 1 << 20;
 
 /// Refuses a list of pages that is longer than any operation should have.
 pub(super) fn few<'a>(ranges: impl Iterator<Item = &'a PageRange>) -> Outcome {
@@ -362,6 +374,12 @@ pub(super) fn few<'a>(ranges: impl Iterator<Item = &'a PageRange>) -> Outcome {
 
 const MPOL_MF_MOVE: u32 = 1 << 1;
 const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
+
+/// The selected pages of an area as runs of neighbours: one system call each.
+pub(super) fn runs(pages: &Sel<Region>, area: &Area) -> Vec<std::ops::Range<u32>> {
+    let indices: Vec<u32> = pages.indices(area.pages()).collect();
+    indices.chunk_by(|&a, &b| a + 1 == b).map(|run| run[0]..run[0] + run.len() as u32).collect()
+}
 
 /// A page's words.
 pub(super) fn words(bytes: &[u8]) -> [u64; WORDS] {

@@ -1,0 +1,167 @@
+//! Files: a page cache, and for files of a disk the store behind it.
+//!
+//! # A slot of the cache, and who changes it
+//!
+//! ```text
+//!            insert: page locked, +1 (slot)             migration: freeze, replace, unfreeze
+//!   empty  --------------------------------> page A  ----------------------------------------> page B
+//!     ^                                        |                                                 |
+//!     +---- eviction: freeze, clean and unmapped only                                            |
+//!     +---- truncation: page locked, written back, unmapped -------------------------------------+
+//! ```
+//!
+//! Every change happens under the file's tree lock (`i_pages`), with the page concerned locked. A look
+//! takes no lock: read the slot, try to get the page, read the slot once more. A page found frozen is
+//! about to change its slot or to be thawed; then the look is repeated under the tree lock, where
+//! nobody is frozen.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `slot` | what a slot holds, as one word |
+//! | `cache` | look up, insert, remove, replace |
+//! | `fault` | faults of file mappings |
+//! | `fill` | a page of a file, locked and read in |
+//! | `io` | read and write through the file |
+//! | `writeback` | dirty pages to the store |
+//! | `shrink` | truncation and eviction |
+//! | `life` | from its making to its last user |
+//!
+//! # What can go wrong
+//!
+//! * A look finds a page, the page is replaced or freed, the look's reference lands on another life of
+//!   the frame: hence the second look at the slot (lifecycle 3.2).
+//! * A fault maps a page that a truncation has just taken out: the fault holds the page lock from the
+//!   check that the page is still the file's until the entry is there; the truncation takes the page lock
+//!   and unmaps once more under it.
+//! * A store through a mapping is lost because the write-back cleaned the page after the store and
+//!   copied it before: the page is write-protected and flushed first, cleaned then, copied last.
+//! * An unmap tells the page of its dirty entry before the flush, a write-back cleans the page in
+//!   between, and a thread that is still inside an access stores into a clean page: the page is told
+//!   after the flush, while the mapping's reference still keeps it from being dropped (kernel
+//!   5df397dec7c4).
+//! * The dirty mark is moved to a migration's destination after the source is thawed: a third party sees
+//!   a clean page with content that was never written (lifecycle 6.4).
+
+mod cache;
+mod fault;
+mod fill;
+mod io;
+mod life;
+mod shrink;
+mod slot;
+mod writeback;
+
+// A page of the explored build has two words; these tests write bytes.
+#[cfg(all(test, not(feature = "explored")))]
+mod tests;
+
+pub use shrink::Evicted;
+pub(crate) use slot::Slot;
+pub use writeback::Writeback;
+
+use crate::memory::Table;
+use crate::owner::OwnerId;
+use crate::page::Flags;
+use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PlainU64, RwLock};
+
+/// What backs a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// A file of a disk: pages are read in and written back.
+    Disk,
+    /// A file of a memory file system (`tmpfs`): its pages are all there is.
+    Tmpfs,
+    /// Shared anonymous memory: as `Tmpfs`, without a name.
+    Shm,
+}
+
+impl FileKind {
+    /// The names that programs and Python use.
+    pub const NAMES: &'static [(&'static str, FileKind)] =
+        &[("disk", FileKind::Disk), ("tmpfs", FileKind::Tmpfs), ("shm", FileKind::Shm)];
+
+    /// Flags of every page of such a file.
+    fn flags(self) -> Flags {
+        match self {
+            FileKind::Disk => Flags::FILE,
+            FileKind::Tmpfs | FileKind::Shm => Flags::FILE.union(Flags::SWAPBACKED),
+        }
+    }
+}
+
+/// A file. Lives until it is removed and nobody maps it any more.
+#[derive(Debug)]
+pub struct File {
+    /// What backs it.
+    pub kind: FileKind,
+    /// Its owner slot: what its pages name.
+    pub owner: OwnerId,
+    /// Pages it has now. Lowered by truncation, with `invalidate` held alone.
+    size: AtomicU32,
+    /// Its name (until it is removed), each area that maps it, and each call that is inside of it. Whoever
+    /// takes the last one off ends the file; from zero nobody comes back.
+    links: AtomicU32,
+    /// Did it lose its name?
+    removed: AtomicU32,
+    /// Held shared while a page is made, alone by truncation (`invalidate_lock`).
+    invalidate: RwLock<()>,
+    /// Held to change slots (`i_pages`).
+    tree: Lock<()>,
+    slots: Table<AtomicU64>,
+    /// The words on disk; nothing for other kinds, or on an unbacked machine. Written by the end of a
+    /// write-back, read while a page is filled; what orders the two is that a page under writeback
+    /// stays in its slot.
+    disk: Option<Table<PlainU64>>,
+}
+
+impl File {
+    /// Pages that it has.
+    #[inline]
+    pub fn pages(&self) -> u32 {
+        // Acquire pairs with the Release of truncation: who sees the new size comes after it was decided.
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Pages that it had when it was made: the slots there are.
+    pub fn capacity(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// Is it gone for those who have no mapping of it?
+    pub fn is_removed(&self) -> bool {
+        // Acquire pairs with the Release in `remove_file`.
+        self.removed.load(Ordering::Acquire) != 0
+    }
+
+    /// Does it have a store that its dirty pages are written to?
+    #[inline]
+    pub fn is_written_back(&self) -> bool {
+        self.kind == FileKind::Disk
+    }
+
+    /// What a slot holds, without a lock.
+    #[inline]
+    pub(crate) fn slot(&self, index: u32) -> Slot {
+        // Acquire pairs with the Release in `set_slot`.
+        Slot::from_word(self.slots[index as usize].load(Ordering::Acquire))
+    }
+
+    /// Changes a slot; the tree lock is held.
+    fn set_slot(&self, index: u32, slot: Slot) {
+        // Release: what was done to the page before is visible to a look that finds it.
+        self.slots[index as usize].store(slot.word(), Ordering::Release);
+    }
+}
+
+/// How an area maps a file.
+#[derive(Clone, Debug)]
+pub struct FileMap {
+    /// The file.
+    pub file: std::sync::Arc<File>,
+    /// The file's page at the beginning of the area.
+    pub first: u32,
+    /// Stores go to copies of one's own.
+    pub private: bool,
+    /// Accesses follow no order (`MADV_RANDOM`), so that they say nothing of a page's use.
+    pub random: bool,
+}

@@ -1,0 +1,113 @@
+//! A page of a file, locked and with its content: from the cache, or made and read in.
+
+use super::File;
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::memory::WORDS;
+use crate::page::{Flags, Pfn};
+use crate::release::Release;
+use crate::stat::Event;
+
+/// KiB of a page.
+const KIB: i64 = (crate::page::PAGE_SIZE / 1024) as i64;
+
+/// A page of a file, locked, with a reference.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::map) struct Cached {
+    pub pfn: Pfn,
+    /// It was not in the cache before.
+    pub new: bool,
+}
+
+/// What a page is wanted for that is not in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::map) enum Fill {
+    /// Its content.
+    Content,
+    /// All of it will be overwritten under the page lock that the caller gets.
+    Overwritten,
+}
+
+impl<R: Release> Machine<R> {
+    /// Page `index` of a file, locked, with a reference, and up to date unless it is new and will be
+    /// overwritten. A page that is not cached is made, on `node` if it has any, and read in.
+    ///
+    /// `EFAULT` beyond the file's end (the kernel's SIGBUS), `ENOMEM` without a free frame.
+    pub(in crate::map) fn file_page(
+        &self,
+        file: &File,
+        index: u32,
+        node: usize,
+        fill: Fill,
+    ) -> Result<Cached> {
+        // Each further round follows from somebody else's making, moving or taking out of the page.
+        loop {
+            if let Some(pfn) = self.cache_get(file, index) {
+                let page = &self.frames[pfn];
+                page.lock();
+                // Under the lock: a truncation that decided before us has set the size, one that decides later
+                // waits for the lock.
+                let ours = self.is_of_file(pfn, file, index);
+                if ours && index < file.pages() {
+                    return Ok(Cached { pfn, new: false });
+                }
+                R::unlock_and_put(self, pfn);
+                if ours {
+                    return Err(beyond(file, index));
+                }
+                continue;
+            }
+            let _against_truncation = file.invalidate.read();
+            if index >= file.pages() {
+                return Err(beyond(file, index));
+            }
+            let pfn = self.alloc_pages_near(node, 0)?;
+            let page = &self.frames[pfn];
+            // Fresh: free, but for the wink of a stale walker.
+            page.lock();
+            if !self.cache_insert(file, index, pfn) {
+                R::unlock_and_put(self, pfn);
+                continue;
+            }
+            self.lru_add(pfn);
+            if fill == Fill::Content {
+                self.read_in(file, index, pfn);
+                page.publish(Flags::UPTODATE);
+            }
+            return Ok(Cached { pfn, new: true });
+        }
+    }
+
+    /// Fills a locked page that is not up to date from what backs its file.
+    pub(super) fn read_in(&self, file: &File, index: u32, pfn: Pfn) {
+        if !file.is_written_back() {
+            self.memory.zero_page(pfn);
+            return;
+        }
+        if let Some(disk) = &file.disk {
+            let start = index as usize * WORDS;
+            for (word, cell) in disk[start..start + WORDS].iter().enumerate() {
+                self.memory.store(pfn, word, cell.get());
+            }
+        }
+        // One request for the whole page, whose blocks are all on disk.
+        self.frames[pfn].set(Flags::MAPPEDTODISK);
+        self.stats.event(Event::Pgpgin, KIB);
+    }
+
+    /// Writes a page to what backs its file: word by word, because users may be writing to it.
+    pub(super) fn write_out(&self, file: &File, index: u32, pfn: Pfn) {
+        if let Some(disk) = &file.disk {
+            let start = index as usize * WORDS;
+            for (word, cell) in disk[start..start + WORDS].iter().enumerate() {
+                cell.set(self.memory.load(pfn, word));
+            }
+        }
+        self.stats.event(Event::Pgpgout, KIB);
+    }
+}
+
+#[cold]
+fn beyond(file: &File, index: u32) -> Error {
+    Error::new(Errno::EFAULT, format!("page {index} is beyond the end of a file of {} pages", file.pages()))
+}

@@ -1,0 +1,121 @@
+//! Reading and writing through the file (`pread`, `pwrite`): the same bytes that mappings see.
+//!
+//! A read holds a reference and no lock, so a migration that meets it tries again. A write holds the
+//! page lock.
+
+use super::File;
+use super::fill::{Cached, Fill};
+use crate::error::{Errno, Error, Result, Why};
+use crate::machine::Machine;
+use crate::map::access::{PAGE_BYTES, Piece, pieces, store_part, words_of};
+use crate::memory::WORDS;
+use crate::page::{Flags, Pfn};
+use crate::release::Release;
+use crate::sync::Ordering;
+
+impl<R: Release> Machine<R> {
+    /// Reads bytes from `offset` on, page by page; pages that are not cached are read in, on `node` if
+    /// it has any. An error may come after some of `into` was filled.
+    ///
+    /// `EFAULT` for a range beyond the end, `ENOMEM` without a free frame, `EBADF` for a file that is removed.
+    pub fn file_read(&self, file: &File, offset: u64, into: &mut [u8], node: usize) -> Result<()> {
+        let _inside = self.enter_file(file)?;
+        for piece in pieces(file.pages(), offset, into.len())? {
+            let Some(pfn) = self.page_to_read(file, piece.index, node)? else {
+                into[piece.range()].fill(0);
+                continue;
+            };
+            let into = &mut into[piece.range()];
+            match self.memory.frame(pfn) {
+                None => into.fill(0),
+                Some(words) => {
+                    for part in words_of(piece.start, into.len()) {
+                        // Relaxed: a user's load, as in `Memory::load`.
+                        let value = words[part.word].load(Ordering::Relaxed).to_le_bytes();
+                        into[part.at..][..part.len].copy_from_slice(&value[part.skip..][..part.len]);
+                    }
+                }
+            }
+            self.put(pfn);
+        }
+        Ok(())
+    }
+
+    /// Writes bytes from `offset` on, page by page. An error may come after some were written.
+    ///
+    /// Errors as [`Machine::file_read`].
+    pub fn file_write(&self, file: &File, offset: u64, from: &[u8], node: usize) -> Result<()> {
+        let _inside = self.enter_file(file)?;
+        for piece in pieces(file.pages(), offset, from.len())? {
+            let whole = piece.start == 0 && piece.len == PAGE_BYTES;
+            let fill = if whole { Fill::Overwritten } else { Fill::Content };
+            let Cached { pfn, new } = self.file_page(file, piece.index, node, fill)?;
+            self.write_piece(pfn, &piece, &from[piece.range()]);
+            let page = &self.frames[pfn];
+            if file.is_written_back() {
+                self.attach_private(pfn);
+            } else if new {
+                page.set(Flags::REFERENCED);
+            }
+            page.publish(Flags::UPTODATE);
+            self.set_page_dirty(pfn);
+            R::unlock_and_put(self, pfn);
+        }
+        Ok(())
+    }
+
+    fn write_piece(&self, pfn: Pfn, piece: &Piece, from: &[u8]) {
+        if let Some(words) = self.memory.frame(pfn) {
+            for part in words_of(piece.start, from.len()) {
+                store_part(&words[part.word], part.skip, &from[part.at..][..part.len]);
+            }
+        }
+    }
+
+    /// The page to read from, with a reference; `None` for a hole in a file that has nothing but its pages.
+    fn page_to_read(&self, file: &File, index: u32, node: usize) -> Result<Option<Pfn>> {
+        match self.cache_get(file, index) {
+            Some(pfn) if self.frames[pfn].word().has(Flags::UPTODATE) => return Ok(Some(pfn)),
+            Some(pfn) => self.put(pfn),
+            None if !file.is_written_back() => return Ok(None),
+            None => {}
+        }
+        let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;
+        self.frames[pfn].unlock(pfn);
+        Ok(Some(pfn))
+    }
+
+    /// Writes a page's words to disk past the cache, as O_DIRECT does.
+    ///
+    /// `EBUSY` if the page is cached, `EINVAL` for a file without a disk, a page that the file does not have, or
+    /// more words than a page has.
+    pub fn write_disk(&self, file: &File, index: u32, words: &[u64]) -> Result<()> {
+        let _inside = self.enter_file(file)?;
+        if !file.is_written_back() || index >= file.pages() || words.len() > WORDS {
+            return Err(Error::new(
+                Errno::EINVAL,
+                format!("no page {index} of a disk takes {} words", words.len()),
+            ));
+        }
+        // Alone: nobody makes the page, and so reads the disk, meanwhile.
+        let _alone = file.invalidate.write();
+        if let Some(pfn) = file.slot(index).page() {
+            return Err(Error::at(Errno::EBUSY, pfn, Why::State("the page is cached".into())));
+        }
+        if let Some(disk) = &file.disk {
+            let start = index as usize * WORDS;
+            disk[start..start + WORDS].iter().zip(words).for_each(|(cell, &word)| cell.set(word));
+        }
+        Ok(())
+    }
+
+    /// One word of a file as a read would find it now, without reading anything in: for checks at a quiet
+    /// moment.
+    pub(crate) fn file_word(&self, file: &File, index: u32, word: usize) -> u64 {
+        match (file.slot(index).page(), &file.disk) {
+            (Some(pfn), _) => self.memory.load(pfn, word),
+            (None, Some(disk)) => disk[index as usize * WORDS + word].peek(),
+            (None, None) => 0,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A file's life: made, mapped, removed, ended by its last user.
+
+use super::{File, FileKind, FileMap};
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::map::{AddressSpace, Area, AreaKind};
+use crate::memory::{Table, WORDS};
+use crate::owner::{Owner, OwnerId};
+use crate::release::Release;
+use crate::sync::{AtomicU32, Lock, LockClass, Ordering, RwLock};
+use std::sync::Arc;
+
+/// A call that is inside of a file; see [`Machine::enter_file`].
+pub(super) struct Inside<'a, R: Release> {
+    machine: &'a Machine<R>,
+    file: &'a File,
+}
+
+impl<R: Release> Drop for Inside<'_, R> {
+    fn drop(&mut self) {
+        self.machine.unlink_file(self.file);
+    }
+}
+
+impl<R: Release> Machine<R> {
+    /// A new file of `pages` pages, all zeroes, none of them cached.
+    ///
+    /// `EINVAL` for none, `ENOMEM` if the owner slots or the host's memory run out.
+    pub fn file(&self, kind: FileKind, pages: u32) -> Result<Arc<File>> {
+        if pages == 0 {
+            return Err(Error::new(Errno::EINVAL, "a file has at least one page"));
+        }
+        let disk = match kind {
+            FileKind::Disk if self.memory.is_backed() => Some(Table::zeroed(pages as usize * WORDS)?),
+            _ => None,
+        };
+        let slots = Table::zeroed(pages as usize)?;
+        self.owners.insert_with(|owner| {
+            let file = Arc::new(File {
+                kind,
+                owner,
+                size: AtomicU32::new(pages),
+                // The name.
+                links: AtomicU32::new(1),
+                removed: AtomicU32::new(0),
+                invalidate: RwLock::new(LockClass::Invalidate, ()),
+                tree: Lock::new(LockClass::Tree, ()),
+                slots,
+                disk,
+            });
+            Ok((Owner::File { file: Arc::clone(&file), areas: Vec::new() }, file))
+        })
+    }
+
+    /// Removes a file's name and gives the handle on it back (`unlink`, `close`): it ends, with all its
+    /// pages, when nobody maps it any more. Harmless the second time. May wait for page locks and for
+    /// write-backs.
+    pub fn remove_file(&self, file: &File) {
+        // AcqRel: one of several callers takes the name's link off.
+        if file.removed.swap(1, Ordering::AcqRel) == 0 {
+            self.unlink_file(file);
+        }
+    }
+
+    /// The files that have not ended.
+    pub fn files(&self) -> Vec<Arc<File>> {
+        let mut files = Vec::new();
+        self.owners.for_each(|_, owner| {
+            if let Owner::File { file, .. } = owner {
+                files.push(Arc::clone(file));
+            }
+        });
+        files
+    }
+
+    /// Maps `pages` pages of a file into a space.
+    ///
+    /// `EINVAL` for none or for a range that does not lie in the file, `EBADF` for a file that is removed;
+    /// else as [`Machine::mmap`].
+    pub fn mmap_file(&self, space: &AddressSpace, map: FileMap, pages: u32) -> Result<Arc<Area>> {
+        let end = u64::from(map.first) + u64::from(pages);
+        if pages == 0 || end > u64::from(map.file.capacity()) {
+            let why =
+                format!("pages {} to {end} do not lie in a file of {} pages", map.first, map.file.capacity());
+            return Err(Error::new(Errno::EINVAL, why));
+        }
+        if map.file.is_removed() {
+            return Err(removed());
+        }
+        self.link_file(&map.file)?;
+        let file = Arc::clone(&map.file);
+        let area = self.mmap_kind(space, pages, AreaKind::File(map));
+        if area.is_err() {
+            self.unlink_file(&file);
+        }
+        area
+    }
+
+    /// Holds a file while a call is inside of it. `EBADF` after its end or its removal.
+    pub(super) fn enter_file<'a>(&'a self, file: &'a File) -> Result<Inside<'a, R>> {
+        if file.is_removed() {
+            return Err(removed());
+        }
+        self.link_file(file)?;
+        Ok(Inside { machine: self, file })
+    }
+
+    /// One more user. `EBADF` after the end.
+    pub(crate) fn link_file(&self, file: &File) -> Result<()> {
+        let mut links = file.links.load(Ordering::Relaxed);
+        loop {
+            if links == 0 {
+                return Err(removed());
+            }
+            // Relaxed: a user that is there already keeps the file; the new one learnt of the file from it.
+            match file.links.compare_exchange_weak(links, links + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => links = now,
+            }
+        }
+    }
+
+    /// One user less; the last one ends the file.
+    pub(crate) fn unlink_file(&self, file: &File) {
+        // AcqRel: the last user comes after all others' use.
+        if file.links.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.truncate_pages(file, 0);
+            self.owners.remove(file.owner);
+        }
+    }
+
+    /// Adds an area to the file's reverse map, after all others: as `join_lineage`.
+    pub(in crate::map) fn join_file(&self, owner: OwnerId, area: &Arc<Area>) {
+        let joined = self.owners.update(owner, |owner| match owner {
+            Owner::File { areas, .. } => areas.push(Arc::clone(area)),
+            _ => crate::sync::broken("file", format_args!("an area's owner is no file")),
+        });
+        debug_assert!(joined.is_some(), "a file lives while an area maps it");
+    }
+
+    /// Takes an area that maps nothing any more out of its file's reverse map, and its link off.
+    pub(in crate::map) fn leave_file(&self, area: &Area, map: &FileMap) {
+        self.owners.update(map.file.owner, |owner| {
+            if let Owner::File { areas, .. } = owner {
+                areas.retain(|other| !std::ptr::eq(&**other, area));
+            }
+        });
+        self.unlink_file(&map.file);
+    }
+}
+
+#[cold]
+fn removed() -> Error {
+    Error::new(Errno::EBADF, "the file is removed")
+}

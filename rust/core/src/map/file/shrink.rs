@@ -1,0 +1,131 @@
+//! Pages leave a file: truncation takes them with their content, eviction only what can be read again.
+
+use super::File;
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn};
+use crate::release::Release;
+use crate::sync::Ordering;
+use std::ops::Range;
+
+/// What an eviction came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evicted {
+    /// Pages that left the cache.
+    pub evicted: u32,
+    /// Pages that somebody maps, holds, locks, dirtied or writes: they stay.
+    pub kept: u32,
+}
+
+impl<R: Release> Machine<R> {
+    /// Shortens a file to `pages` pages; whoever maps the rest is unmapped, copies of his own included.
+    /// Waits for page locks and write-backs.
+    ///
+    /// `EINVAL` for more pages than it has, `EBADF` for a file that is removed.
+    pub fn truncate_file(&self, file: &File, pages: u32) -> Result<()> {
+        let _inside = self.enter_file(file)?;
+        if pages > file.pages() {
+            let why = format!("a file of {} pages cannot be shortened to {pages}", file.pages());
+            return Err(Error::new(Errno::EINVAL, why));
+        }
+        self.truncate_pages(file, pages);
+        Ok(())
+    }
+
+    /// The steps of a truncation (`truncate_pagecache`).
+    pub(super) fn truncate_pages(&self, file: &File, pages: u32) {
+        // 1. Nobody makes a page meanwhile.
+        let _alone = file.invalidate.write();
+        let before = file.pages();
+        if pages >= before {
+            return;
+        }
+        // 2. From now on no fault maps what lies beyond. Release pairs with the Acquire in `File::pages`.
+        file.size.store(pages, Ordering::Release);
+        // 3. Most mappings at once.
+        self.unmap_file(file, pages..before, true);
+        // 4. Page by page, under each page's lock.
+        for index in pages..before {
+            self.truncate_page(file, index);
+        }
+        // 5. Copies that a fault made of a page before step 4 took it away.
+        self.unmap_file(file, pages..before, true);
+    }
+
+    fn truncate_page(&self, file: &File, index: u32) {
+        // Each further round follows from a migration of the page by somebody else.
+        while let Some(pfn) = self.cache_get(file, index) {
+            let page = &self.frames[pfn];
+            page.lock();
+            if self.is_of_file(pfn, file, index) {
+                page.wait_writeback();
+                if page.mapcount() > 0 {
+                    // A fault that had found the page before step 2.
+                    self.unmap_file(file, index..index + 1, false);
+                }
+                self.cache_remove(file, index, pfn);
+                page.clear(Flags::MAPPEDTODISK);
+            }
+            R::unlock_and_put(self, pfn);
+        }
+    }
+
+    /// Takes the clean pages of a range that nobody uses out of the cache (`invalidate_mapping_pages`). Waits
+    /// for nobody.
+    ///
+    /// `EBADF` for a file that is removed.
+    pub fn evict_file(&self, file: &File, pages: Range<u32>) -> Result<Evicted> {
+        let _inside = self.enter_file(file)?;
+        Ok(self.evict_pages(file, pages))
+    }
+
+    /// Takes the clean pages of all files that nobody uses out of the cache (`drop_caches`), after draining
+    /// all batches.
+    pub fn drop_caches(&self) -> Evicted {
+        self.lru_drain_all();
+        let mut all = Evicted::default();
+        for file in self.files() {
+            if self.link_file(&file).is_ok() {
+                let Evicted { evicted, kept } = self.evict_pages(&file, 0..file.capacity());
+                self.unlink_file(&file);
+                all.evicted += evicted;
+                all.kept += kept;
+            }
+        }
+        all
+    }
+
+    fn evict_pages(&self, file: &File, pages: Range<u32>) -> Evicted {
+        let mut result = Evicted::default();
+        for index in pages.start..pages.end.min(file.capacity()) {
+            let Some(pfn) = self.cache_get(file, index) else { continue };
+            match self.evict_page(file, index, pfn) {
+                true => result.evicted += 1,
+                false => result.kept += 1,
+            }
+        }
+        result
+    }
+
+    /// Takes one page out of the cache if it is clean and unused (`mapping_evict_folio`); spends the
+    /// caller's reference either way.
+    fn evict_page(&self, file: &File, index: u32, pfn: Pfn) -> bool {
+        let page = &self.frames[pfn];
+        if !page.trylock() {
+            self.put(pfn);
+            return false;
+        }
+        let word = page.word();
+        let expected = self.cache_references(pfn);
+        let evictable = self.is_of_file(pfn, file, index)
+            && !word.any(Flags::DIRTY | Flags::WRITEBACK)
+            && page.mapcount() == 0
+            && word.count() <= expected;
+        if evictable {
+            self.drop_private(pfn);
+        }
+        let evicted = evictable && self.cache_evict(file, index, pfn);
+        R::unlock_and_put(self, pfn);
+        evicted
+    }
+}

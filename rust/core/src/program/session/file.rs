@@ -1,0 +1,223 @@
+//! Files of a program: each belongs to one region, and goes with it.
+
+use super::Session;
+use super::actor::{Actor, Hold, Mapped, Name};
+use super::check::CONTENT;
+use super::content::{FILES, Place};
+use super::process::{Outcome, few, runs, words};
+use super::step::{Access, Problem, Step};
+use crate::audit::Finding;
+use crate::error::{Errno, Error};
+use crate::map::{Area, Attributes, File, FileKind, FileMap, Writeback};
+use crate::memory::WORDS;
+use crate::page::PAGE_SIZE;
+use crate::program::{Backing, Owner, Region, Sel};
+use crate::release::Release;
+use std::sync::Arc;
+
+impl<R: Release> Session<R> {
+    /// Maps a new file. One of a disk has content that was written before and is not cached.
+    pub(super) fn map_file(
+        &self,
+        actor: &mut Actor,
+        number: u32,
+        backing: Backing,
+        pages: u32,
+    ) -> Outcome<(Arc<Area>, Arc<File>)> {
+        let (kind, private) = match backing {
+            Backing::File => (FileKind::Disk, false),
+            Backing::Filepriv => (FileKind::Disk, true),
+            Backing::Tmpfs => (FileKind::Tmpfs, false),
+            Backing::Tmpfspriv => (FileKind::Tmpfs, true),
+            Backing::Shm | Backing::Anon => (FileKind::Shm, false),
+        };
+        if u64::from(pages) > super::process::MOST {
+            return Err(Error::new(Errno::ENOMEM, format!("no room for a file of {pages} pages")).into());
+        }
+        let file = self.machine.file(kind, pages)?;
+        let map = FileMap { file: Arc::clone(&file), first: 0, private, random: backing != Backing::Shm };
+        let area = match self.machine.mmap_file(&self.space, map, pages) {
+            Ok(area) => area,
+            Err(error) => {
+                self.machine.remove_file(&file);
+                return Err(error.into());
+            }
+        };
+        if kind == FileKind::Disk {
+            let version = actor.new_version()?;
+            for page in 0..pages {
+                let place = Place { region: number, page };
+                let content: [u64; WORDS] = std::array::from_fn(|word| place.word(word, version));
+                self.machine.write_disk(&file, page, &content)?;
+                let reader = self.reader(actor);
+                actor.content.written(FILES, place, version, true, reader);
+            }
+            self.machine.lru_drain_all();
+        }
+        Ok((area, file))
+    }
+
+    /// The file behind a region.
+    fn file<'a>(&'a self, actor: &'a Actor, region: Region) -> Outcome<(&'a Mapped, &'a Arc<File>)> {
+        let mapped = self.region(actor, region)?;
+        let file = mapped.file.as_ref().ok_or_else(|| Problem::misuse(format!("{region} maps no file")))?;
+        Ok((mapped, file))
+    }
+
+    /// Whole pages through the file.
+    pub(super) fn file_access(&self, actor: &mut Actor, pages: &Sel<Region>, write: bool) -> Step {
+        let found = (|| {
+            few(pages.pages.iter().flatten())?;
+            actor.no_page_lock()?;
+            let (mapped, file) = self.file(actor, pages.of)?;
+            match file.kind {
+                FileKind::Shm => Err(Problem::misuse(format!("{} has no name to open it by", pages.of))),
+                FileKind::Disk | FileKind::Tmpfs => Ok((mapped.clone(), Arc::clone(file))),
+            }
+        })();
+        let version = write.then(|| actor.new_version()).transpose();
+        let ((mapped, file), version) = match (found, version) {
+            (Ok(found), Ok(version)) => (found, version),
+            (Err(problem), _) | (_, Err(problem)) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for page in pages.indices(mapped.area.pages()) {
+            let place = Place { region: mapped.number, page };
+            let (offset, node) = (u64::from(page) * PAGE_SIZE as u64, mapped.area.preferred());
+            let mut bytes = std::mem::take(&mut actor.buffer);
+            bytes.clear();
+            let result = match version {
+                Some(version) => {
+                    bytes.extend((0..WORDS).flat_map(|word| place.word(word, version).to_le_bytes()));
+                    self.machine.file_write(&file, offset, &bytes, node)
+                }
+                None => {
+                    bytes.resize(WORDS * 8, 0);
+                    self.machine.file_read(&file, offset, &mut bytes, node)
+                }
+            };
+            let words = words(&bytes);
+            actor.buffer = bytes;
+            let reader = self.reader(actor);
+            let access = match (result, version) {
+                (Err(error), _) => {
+                    let errno = error.errno;
+                    step.fails(error.into());
+                    Access::Failed(errno)
+                }
+                (Ok(()), Some(version)) => {
+                    actor.content.written(FILES, place, version, true, reader);
+                    Access::Ok
+                }
+                (Ok(()), None) => {
+                    let (access, right) = actor.content.judge(FILES, place, &words, reader);
+                    if !right {
+                        let detail = format!("page {page} of the file of {} reads as {access}", pages.of);
+                        step.findings.push(Finding { rule: CONTENT, pfn: None, detail });
+                    }
+                    access
+                }
+            };
+            step.acc.push(access);
+        }
+        step
+    }
+
+    /// One msync(2) with MS_SYNC a run of pages.
+    pub(super) fn msync(&self, actor: &Actor, pages: &Sel<Region>) -> Outcome {
+        few(pages.pages.iter().flatten())?;
+        actor.no_page_lock()?;
+        let Mapped { area, file, .. } = self.region(actor, pages.of)?;
+        for run in runs(pages, area) {
+            let hole = |index| index >= area.pages() || area.attributes(index).contains(Attributes::UNMAPPED);
+            if let Some(file) = file.as_ref().filter(|_| area.is_shared()) {
+                self.machine.sync_file(file, run.clone())?;
+            }
+            if run.clone().any(hole) {
+                let why = format!("not all of pages {run:?} of {} are mapped", pages.of);
+                return Err(Error::new(Errno::ENOMEM, why).into());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&self, actor: &Actor) -> Outcome {
+        actor.no_page_lock()?;
+        self.machine.sync_all();
+        Ok(())
+    }
+
+    /// 1 is the page cache; 2, the file systems' own objects, is nothing that a machine has.
+    pub(super) fn drop_caches(&self, actor: &Actor, what: u32) -> Outcome {
+        if !(1..=3).contains(&what) {
+            return Err(Error::new(Errno::EINVAL, format!("1, 2 or 3 can be dropped, not {what}")).into());
+        }
+        actor.no_page_lock()?;
+        if what & 1 != 0 {
+            self.machine.drop_caches();
+        }
+        Ok(())
+    }
+
+    pub(super) fn truncate(&self, actor: &Actor, region: Region, pages: u32) -> Outcome {
+        actor.no_page_lock()?;
+        let (_, file) = self.file(actor, region)?;
+        Ok(self.machine.truncate_file(file, pages)?)
+    }
+
+    pub(super) fn begin_writeback(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
+        let found = (|| {
+            few(pages.pages.iter().flatten())?;
+            actor.no_page_lock()?;
+            let (mapped, file) = self.file(actor, pages.of)?;
+            Ok((mapped.clone(), Arc::clone(file)))
+        })();
+        let (mapped, file) = match found {
+            Ok(found) => found,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for index in pages.indices(mapped.area.pages()) {
+            // One at a time: the second would be begun while the thread has the first.
+            if let Err(problem) = actor.no_page_lock() {
+                step.page(Err(problem));
+                continue;
+            }
+            step.page(match self.machine.begin_writeback(&file, index) {
+                Ok(Some(Writeback { pfn, index })) => {
+                    let hold = Hold::Writeback { file: file.owner, index };
+                    actor.handles.push(Name::Page(Owner::Region(pages.of), index), pfn, hold);
+                    Ok(1)
+                }
+                Ok(None) => Ok(0),
+                Err(error) => Err(error.into()),
+            });
+        }
+        step
+    }
+
+    pub(super) fn end_writeback(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
+        let found = few(pages.pages.iter().flatten()).and_then(|()| self.region(actor, pages.of));
+        let len = match found {
+            Ok(mapped) => mapped.area.pages(),
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for index in pages.indices(len) {
+            let name = Name::Page(Owner::Region(pages.of), index);
+            let begun =
+                self.take(actor, |held| held.name == name && matches!(held.hold, Hold::Writeback { .. }));
+            step.page(match begun.map(|held| (held.pfn, held.hold)) {
+                Some((pfn, Hold::Writeback { file, index })) => {
+                    // It lives as long as the write.
+                    if let Some(file) = self.machine.owners.file(file) {
+                        self.machine.end_writeback(&file, Writeback { pfn, index });
+                    }
+                    Ok(0)
+                }
+                _ => Err(Problem::misuse(format!("no write to disk of {}:{index} has begun", pages.of))),
+            });
+        }
+        step
+    }
+}

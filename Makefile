@@ -17,9 +17,11 @@ CORE_CRATES  := -p mmcore -p mmcore-explored -p mmcore-counted
 # What `make compare` and `make try` hand on: make compare ARGS="--load storm --seconds 20"
 ARGS   ?=
 DESIGN ?= mine
+# How long each storm of `make storm` and `make tsan` lasts.
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test test-rust test-python bench lint format docs try stubs wheel sdist clean
+.PHONY: help compare test test-rust test-python bench lint format docs try stubs storm tsan wheel sdist clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -32,6 +34,18 @@ test: test-rust stubs test-python ## run all tests: Rust, type stubs, pytest
 
 bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks
 	$(BIN)/pytest benches -p no:cacheprovider $(ARGS)
+
+storm: $(STAMP)/cargo ## storm each design for SECONDS=60 on six threads, everything verified
+	STORM_SECONDS=$(SECONDS) $(CARGO) test --release --quiet -p mmcore --test load_storm -- \
+	  --ignored --nocapture --test-threads 1
+
+# The sanitizer is not in stable Rust; the variable lets the stable compiler have it.
+tsan: $(STAMP)/cargo ## the same under ThreadSanitizer (ten times slower)
+	STORM_SECONDS=$(SECONDS) RUSTC_BOOTSTRAP=1 \
+	RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
+	TSAN_OPTIONS="suppressions=$(CURDIR)/rust/core/tests/tsan.supp" \
+	$(CARGO) test --release --quiet -p mmcore --test load_storm --target $$(rustc -vV | sed -n 's/^host: //p') \
+	  --target-dir target/tsan -- --ignored --nocapture --test-threads 1
 
 lint: $(STAMP)/built $(STAMP)/dev ## rustfmt, clippy, ruff and mypy --strict, all clean
 	$(CARGO) fmt --all --check

@@ -193,6 +193,39 @@ def test_an_owner_may_let_a_page_go_while_it_is_asked(machine):
         pool.release(number)
 
 
+def test_a_callback_cannot_wait_for_what_it_holds(machine):
+    class Curious(Recorder):
+        def migrate(self, source, target, mode):
+            super().migrate(source, target, mode)
+            for wait in (
+                machine.audit,
+                source.lock,
+                lambda: region[0],
+                lambda: region.space.move_pages(region.addresses(), 1),
+                lambda: token.migrate(node=1),
+            ):
+                try:
+                    wait()
+                except mmcore.MisuseError:
+                    self.calls.append("refused")
+            assert source.trylock() is None
+            machine.alloc().put()
+            machine.drain()
+            assert pool.read(number) == 1
+
+    ops = Curious()
+    region = machine.address_space().mmap("4KiB")
+    region[0] = 1
+    machine.drain()
+    token = region.page().isolate()
+    pool = machine.page_pool(ops=ops)
+    number = pool.add()
+    pool.write(number, 0, 1)
+    pool.page(number).isolate().migrate(node=1)
+    assert ops.calls.count("refused") == 5
+    token.putback()
+
+
 def test_threads_migrate_while_their_owner_is_asked(machine):
     ops = Recorder()
     pool = machine.page_pool(ops=ops)
@@ -220,6 +253,27 @@ def test_threads_migrate_while_their_owner_is_asked(machine):
     # Nobody is in the way of a page that was isolated: each yes is followed by one move.
     assert ops.names().count("isolate") == ops.names().count("migrate")
     assert "putback" not in ops.names()
+
+
+def test_an_audit_gives_up_while_somebody_stays_inside(plain):
+    asked, answer = threading.Event(), threading.Event()
+
+    class Slow(mmcore.MovableOps):
+        def migrate(self, source, target, mode):
+            asked.set()
+            assert answer.wait(60)
+
+    pool = plain.page_pool(ops=Slow())
+    token = pool.page(pool.add()).isolate()
+    migration = threading.Thread(target=token.migrate, kwargs={"node": 1})
+    migration.start()
+    try:
+        assert asked.wait(60)
+        assert refused(plain.audit) == errno.EBUSY
+    finally:
+        answer.set()
+        migration.join()
+    plain.audit().raise_for_findings()
 
 
 def test_a_closed_machine_lets_go_of_its_owners(build):

@@ -13,7 +13,22 @@ from typing import Any
 from mmcore import _mmcore
 from mmcore._extras import EXTRAS
 
-__all__ = ["environment"]
+__all__ = ["document", "environment"]
+
+#: Version of every JSON document; raised when a key changes its meaning or goes away.
+SCHEMA = 1
+
+
+def document(kind: str, command: str) -> dict[str, Any]:
+    """What every JSON document begins with.
+
+    Args:
+        kind: what the document is about, such as `"comparison"`.
+        command: what a user types to have it again.
+    """
+    facts = environment()
+    head = {"schema": SCHEMA, "kind": kind, "environment": facts, "build": facts["build"]}
+    return {**head, "command": command}
 
 
 @cache

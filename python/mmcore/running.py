@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
+from mmcore.environment import document
 from mmcore.errors import InputError
 from mmcore.program import Program
 
@@ -22,6 +24,7 @@ class RunResult:
 
     Attributes:
         program: the text.
+        command: what repeats the pass, for the text in a file.
         steps: every operation that ended: its section, number and line, and what it did, under the
             names that recordings of real kernels use.
         findings: broken rules.
@@ -29,6 +32,7 @@ class RunResult:
     """
 
     program: str
+    command: str
     steps: tuple[Mapping[str, Any], ...]
     findings: tuple[Mapping[str, Any], ...]
     held: tuple[str, ...]
@@ -45,10 +49,11 @@ class RunResult:
 
     def to_json(self) -> str:
         """One object with `"schema": 1`."""
-        data = {"schema": 1, "program": self.program, "clean": self.clean}
-        return json.dumps(
-            {**data, "steps": self.steps, "findings": self.findings, "held": self.held}
-        )
+        return json.dumps({**document("run", self.command), **self._seen()})
+
+    def _seen(self) -> dict[str, Any]:
+        seen = {"program": self.program, "clean": self.clean, "steps": self.steps}
+        return {**seen, "findings": self.findings, "held": self.held}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class StressResult:
 
     Attributes:
         program: the text.
+        command: what repeats it, for the text in a file.
         rounds: passes, each over a fresh machine.
         outcomes: for each operation what it came to, and how often.
         broken: the number of the pass that broke a rule, from 0.
@@ -64,6 +70,7 @@ class StressResult:
     """
 
     program: str
+    command: str
     rounds: int
     outcomes: tuple[Mapping[str, Any], ...]
     broken: int | None = None
@@ -76,9 +83,10 @@ class StressResult:
 
     def to_json(self) -> str:
         """One object with `"schema": 1`."""
-        data: dict[str, Any] = {"schema": 1, "program": self.program, "clean": self.clean}
-        data |= {"rounds": self.rounds, "outcomes": self.outcomes, "broken": self.broken}
-        return json.dumps({**data, "found": self.found and json.loads(self.found.to_json())})
+        seen = {"program": self.program, "clean": self.clean, "rounds": self.rounds}
+        seen |= {"outcomes": self.outcomes, "broken": self.broken}
+        found = None if self.found is None else self.found._seen()
+        return json.dumps({**document("stress", self.command), **seen, "found": found})
 
 
 def run(
@@ -99,8 +107,9 @@ def run(
     Raises:
         InputError: if it is no program, or none that can be run.
     """
-    text = _text(program)
-    return _result(text, json.loads(_mmcore.run_program(text, _machine(kernel, fields), patience)))
+    text, words = _text(program), _words(kernel, fields)
+    data = json.loads(_mmcore.run_program(text, _machine(words), patience))
+    return _result(text, _command(words), data)
 
 
 def stress(
@@ -123,28 +132,42 @@ def stress(
     Raises:
         InputError: if it is no program, or none that can be run.
     """
-    text = _text(program)
-    data = json.loads(_mmcore.stress_program(text, _machine(kernel, fields), patience, seconds))
-    outcomes = tuple(data["outcomes"])
-    if data["broken"] is None:
-        return StressResult(text, data["rounds"], outcomes)
-    number, found = data["broken"]
-    return StressResult(text, data["rounds"], outcomes, number, _result(text, found))
+    text, words = _text(program), _words(kernel, fields)
+    data = json.loads(_mmcore.stress_program(text, _machine(words), patience, seconds))
+    command = _command(words, f"--stress={seconds:g}")
+    number, found = data["broken"] or (None, None)
+    return StressResult(
+        text,
+        command,
+        data["rounds"],
+        tuple(data["outcomes"]),
+        number,
+        None if found is None else _result(text, _command(words), found),
+    )
 
 
 def _text(program: Program | str) -> str:
     return (Program.parse(program) if isinstance(program, str) else program).text
 
 
-def _machine(kernel: str | None, fields: Mapping[str, str | int]) -> str:
-    words = fields if kernel is None else {"kernel": kernel, **fields}
-    for word in (f"{name}={value}" for name, value in words.items()):
+def _words(kernel: str | None, fields: Mapping[str, str | int]) -> list[str]:
+    named = fields if kernel is None else {"kernel": kernel, **fields}
+    words = [f"{name}={value}" for name, value in named.items()]
+    for word in words:
         if not word.isprintable() or " " in word or "#" in word:
             raise InputError(f"{word!r} is no FIELD=VALUE")
-    return (
-        "machine " + " ".join(f"{name}={value}" for name, value in words.items()) if words else ""
-    )
+    return words
 
 
-def _result(text: str, data: dict[str, Any]) -> RunResult:
-    return RunResult(text, tuple(data["steps"]), tuple(data["findings"]), tuple(data["held"]))
+def _machine(words: list[str]) -> str:
+    return " ".join(["machine", *words]) if words else ""
+
+
+def _command(words: list[str], *options: str) -> str:
+    sets = [f"--set={word}" for word in words]
+    return shlex.join(["mmcore", "run", "PROGRAM.mm", *options, *sets])
+
+
+def _result(text: str, command: str, data: dict[str, Any]) -> RunResult:
+    steps, findings = tuple(data["steps"]), tuple(data["findings"])
+    return RunResult(text, command, steps, findings, tuple(data["held"]))

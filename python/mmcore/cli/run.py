@@ -45,7 +45,7 @@ def run(
         name, equals, value = word.partition("=")
         if not equals or not name.isidentifier() or name in {"patience", "seconds", "program"}:
             raise InputError(f"--set takes FIELD=VALUE, not {word!r}")
-        fields["kernel" if name == "kernel" else name] = value
+        fields[name] = value
     if kernel is not None:
         fields["kernel"] = kernel
     console = Console(soft_wrap=True, highlight=False)

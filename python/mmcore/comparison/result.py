@@ -12,7 +12,7 @@ import numpy as np
 from mmcore.comparison import stats
 from mmcore.comparison.histogram import Histogram
 from mmcore.comparison.text import as_text, sentence
-from mmcore.environment import environment
+from mmcore.environment import document
 
 if TYPE_CHECKING:
     import os
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
     from mmcore.comparison.runner import Measurement
 
-__all__ = ["SCHEMA", "Comparison"]
-
-#: Version of the JSON; raised when a key changes its meaning or goes away.
-SCHEMA = 1
+__all__ = ["Comparison"]
 
 #: The measure that the verdict is about. Preemption by other programs costs wall time but no
 #: processor time, so this one is the quieter; the table shows both.
@@ -42,7 +39,6 @@ class Comparison:
 
     def __init__(self, measurement: Measurement) -> None:
         self.measurement = measurement
-        self._environment = environment()
 
     @property
     def plan(self) -> Any:
@@ -141,11 +137,7 @@ class Comparison:
         taken, plan = self.measurement, self.plan
         trace = plan.trace
         return {
-            "schema": SCHEMA,
-            "kind": "comparison",
-            "environment": self._environment,
-            "build": self._environment["build"],
-            "command": plan.command,
+            **document("comparison", plan.command),
             "seed": plan.seed,
             "load": plan.load,
             "trace": None

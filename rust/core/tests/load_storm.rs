@@ -55,6 +55,20 @@ fn a_lost_copy_is_found(design: &str) {
     assert!(rig.run(99, 0.1).is_err(), "a failed load stays failed");
 }
 
+/// Six threads for `STORM_SECONDS` (a minute where nothing is said): `make storm`, `make tsan`.
+fn a_long_storm_is_clean(design: &str) {
+    let seconds =
+        std::env::var("STORM_SECONDS").map_or(60.0, |text| text.parse().expect("a number of seconds"));
+    let mut rig = open(&LoadConfig { migrators: 2, mutators: 4, ..storm(design, 14) }, None).unwrap();
+    let round = rig.run(15, seconds).unwrap_or_else(|error| panic!("{error}"));
+    let end = rig.finish().unwrap_or_else(|error| panic!("{error}"));
+    println!(
+        "{design}: {seconds} s: {} pages migrated, {} failed, {} words verified at the end, audit clean: {:?}",
+        round.migrated, round.failed, end.verified_words, round.did
+    );
+    assert!(round.migrated > 0 && end.verified_words > 2000 * 512);
+}
+
 macro_rules! designs {
     ($($design:ident),*) => {
         $(mod $design {
@@ -64,6 +78,9 @@ macro_rules! designs {
             fn an_unbacked_storm_is_clean() { super::an_unbacked_storm_is_clean(stringify!($design)) }
             #[test]
             fn a_lost_copy_is_found() { super::a_lost_copy_is_found(stringify!($design)) }
+            #[test]
+            #[ignore = "takes a minute: make storm"]
+            fn a_long_storm_is_clean() { super::a_long_storm_is_clean(stringify!($design)) }
         })*
     };
 }

@@ -135,7 +135,8 @@ impl Page {
 
     /// The page lock, with a reference that keeps the page; waits while somebody else has it.
     ///
-    /// `MisuseError` if this thread has it, `TimeoutError` after ``timeout`` seconds.
+    /// `MisuseError` if this thread has it or is inside of an owner's callback, which holds page locks that it
+    /// must not wait with; `TimeoutError` after ``timeout`` seconds.
     #[pyo3(signature = (*, timeout=None))]
     fn lock(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<PageLock> {
         let deadline = Page::deadline(timeout)?;
@@ -146,6 +147,7 @@ impl Page {
             if self.shared.holds_lock(self.number) {
                 return Err(misuse(format!("this thread already holds the page lock of {}", self.number)));
             }
+            self.shared.may_sleep()?;
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 let why = format!("the page lock of {} was held all the time", self.number);
                 return Err(pyo3::exceptions::PyTimeoutError::new_err(why));

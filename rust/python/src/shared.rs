@@ -178,14 +178,20 @@ impl Shared {
         done.map_err(|refusal| refusal.raise(py, self))
     }
 
+    /// Refuses to wait for page locks with page locks held: they may be the same.
+    pub fn may_sleep(&self) -> PyResult<()> {
+        if CALLBACKS.get() > 0 {
+            return Err(misuse("a callback holds page locks: it must not make calls that wait for pages"));
+        }
+        Ok(())
+    }
+
     /// Refuses a wait that this thread could not survive; waits for page locks that others hold.
     fn may_wait(&self, py: Python<'_>, waits: Waits) -> PyResult<()> {
         if waits == Waits::Never {
             return Ok(());
         }
-        if CALLBACKS.get() > 0 {
-            return Err(misuse("a callback holds page locks: it must not make calls that wait for pages"));
-        }
+        self.may_sleep()?;
         let of_interest = |pfn: &Pfn| match waits {
             Waits::ForPageLock(only) => only == *pfn,
             waits => waits == Waits::ForPageLocks,

@@ -33,7 +33,7 @@ const PUTS: u32 = 1000;
 pub struct PageOps {
     /// Pages that arrived on another node.
     pub migrated: u64,
-    /// Everything that the migrator did for them: isolation, failed attempts and drains included.
+    /// What the migrator did for them: failed attempts and drains included, choosing them by their age not.
     #[serde(flatten)]
     pub ops: Ops,
 }
@@ -139,7 +139,8 @@ fn count_pages<R: Release, W: Workload>(
     if !findings.is_empty() {
         return Err(Finding::Audit(findings.iter().map(ToString::to_string).collect()));
     }
-    Ok(PageOps { migrated: W::gauge(migrator).total.migrated, ops })
+    let total = W::gauge(migrator).total;
+    Ok(PageOps { migrated: total.migrated, ops: ops.since(total.choosing) })
 }
 
 /// What a release design makes of every put: of one that leaves others, and of the last.

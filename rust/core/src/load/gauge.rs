@@ -1,6 +1,7 @@
 //! What one migrator measures about its calls.
 
 use super::planted::Slowdown;
+use crate::sync::ops::Ops;
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ pub(super) struct Tally {
     pub failed: u64,
     /// Attempts that ended with "try again".
     pub retries: u64,
+    /// Operations of choosing pages: how many looks find how many is a matter of the list policy and of
+    /// chance, not of what is compared.
+    pub choosing: Ops,
 }
 
 /// Measures calls.
@@ -69,6 +73,7 @@ impl Gauge {
             self.total.failed += tally.failed;
             self.total.retries += tally.retries;
         }
+        self.total.choosing = self.total.choosing.plus(tally.choosing);
         tally
     }
 

@@ -298,16 +298,22 @@ impl<R: Release, W: Workload> Mounted<R, W> {
 /// migrates little would measure how often it looks.
 fn migrate_until<R: Release, W: Workload>(machine: &Machine<R>, migrator: &mut W::Migrator, signal: &Signal) {
     let mut idle_since: Option<Duration> = None;
+    let mut idle_looks = 0;
     while !signal.stopped() {
         let before = idle_since.map(|_| thread_cpu_time());
         let worked = W::migrate(machine, migrator);
         if worked {
+            idle_looks = 0;
             if let (Some(since), Some(before)) = (idle_since.take(), before) {
                 W::gauge(migrator).idle_cpu += before.saturating_sub(since);
             }
         } else {
             idle_since.get_or_insert_with(thread_cpu_time);
-            std::thread::sleep(IDLE);
+            idle_looks += 1;
+            match idle_looks {
+                0..=EAGER => std::thread::yield_now(),
+                _ => std::thread::sleep(IDLE),
+            }
         }
     }
     if let Some(since) = idle_since {
@@ -315,7 +321,9 @@ fn migrate_until<R: Release, W: Workload>(machine: &Machine<R>, migrator: &mut W
     }
 }
 
-/// How long a migrator without work sleeps.
+/// Looks of a migrator without work before it sleeps: users that wait for it should not wait for a timer.
+const EAGER: u32 = 64;
+/// How long a migrator without work sleeps then.
 const IDLE: Duration = Duration::from_micros(50);
 
 /// Longest round: a day, so that a wrong unit is noticed before a week is over.

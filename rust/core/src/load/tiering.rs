@@ -50,8 +50,10 @@ const NEEDED: u64 = 1000;
 const PROBE: Duration = Duration::from_secs(1);
 /// One slice of the probe.
 const SLICE: Duration = Duration::from_millis(50);
-/// Fewest frames of a fast node: less disappears in the per-CPU arrays and batches.
-const SMALLEST_FAST: u32 = 64;
+/// How much longer a trace has that does make pages move, but on a host that gives its threads little time.
+const PATIENCE: u32 = 8;
+/// Fewest frames of a fast node: less disappears in the per-CPU arrays, two frames a CPU.
+const SMALLEST_FAST: u32 = 16;
 
 /// A trace: access `i` touches page `ids[i]`, numbered densely, and writes if `writes[i]` is not 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,8 +145,8 @@ fn fits(shape: &Config, footprint: u32) -> Result<(), LoadError> {
     let fast = shape.nodes[0].frames;
     if fast < SMALLEST_FAST {
         return Err(LoadError::Config(format!(
-            "the fast node would have {fast} pages, it needs {SMALLEST_FAST}: trace a program that uses more than \
-             {footprint} pages, or give the fast node more"
+            "the trace uses {footprint} pages, and {fast} of them are too small a fast node: {SMALLEST_FAST} is the \
+             least; trace a program that uses more memory, or give the fast node more"
         )));
     }
     let total: u64 = shape.nodes.iter().map(|node| u64::from(node.frames)).sum();
@@ -166,7 +168,8 @@ impl Workload for Tiering {
         let start = Instant::now();
         let mut migrated = 0;
         while migrated < NEEDED {
-            if rig.load.passes() > 0 && start.elapsed() >= PROBE {
+            let patience = if migrated > 0 { PROBE * PATIENCE } else { PROBE };
+            if rig.load.passes() > 0 && start.elapsed() >= patience {
                 let node = rig.machine.nodes()[0].frames;
                 let footprint = rig.load.place.area.pages();
                 let advice = match footprint <= node {

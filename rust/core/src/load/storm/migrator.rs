@@ -64,7 +64,7 @@ impl Migrator {
         self.gauge.measure(|| {
             let moved = machine.move_pages(space, &addresses, &nodes, MoveFlags { all: true });
             let there = moved.status.iter().filter(|&&status| status == Some(node as i32)).count();
-            Tally { migrated: there as u64, failed: (addresses.len() - there) as u64, retries: 0 }
+            Tally { migrated: there as u64, failed: (addresses.len() - there) as u64, ..Tally::default() }
         });
     }
 
@@ -107,7 +107,12 @@ impl Migrator {
             planted.lose(machine, &list);
             let failed = list.len() as u64;
             machine.putback_movable_pages(&mut list);
-            Tally { migrated: u64::from(result.succeeded), failed, retries: u64::from(result.retries) }
+            Tally {
+                migrated: u64::from(result.succeeded),
+                failed,
+                retries: u64::from(result.retries),
+                ..Tally::default()
+            }
         });
     }
 }

@@ -9,6 +9,7 @@ use crate::migrate::{Mode, Reason};
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::rng::Rng;
+use crate::sync::ops::current;
 use std::sync::Arc;
 
 /// The fast node and the first that pages are demoted to.
@@ -76,9 +77,16 @@ impl Migrator {
         let planted = &mut self.planted;
         self.gauge.measure(|| {
             machine.lru_drain_local();
+            let before = current();
             aging::balance(machine, FAST);
-            let reclaim = aging::isolate_tail(machine, FAST, aging::BATCH);
+            let mut reclaim = aging::isolate_tail(machine, FAST, aging::BATCH);
+            if reclaim.is_empty() {
+                // The pages of a small node can all wait in the batches of its users' CPUs.
+                machine.lru_drain_all();
+                reclaim = aging::isolate_tail(machine, FAST, aging::BATCH);
+            }
             let mut list = aging::decide(machine, &reclaim);
+            let choosing = current().since(before);
             let candidates = list.len() as u64;
             let tally = migrate(machine, &mut list, SLOW, Reason::Demotion, planted);
             for pfn in list.drain(..) {
@@ -86,7 +94,7 @@ impl Migrator {
             }
             aging::done(machine, FAST, &reclaim);
             debug_assert!(tally.migrated + tally.failed <= candidates);
-            tally
+            Tally { choosing, ..tally }
         });
     }
 
@@ -95,12 +103,20 @@ impl Migrator {
         let planted = &mut self.planted;
         self.gauge.measure(|| {
             let mut list = Vec::with_capacity(wanted.len());
+            let mut in_the_way = false;
             for &page in wanted {
                 let Some(pfn) = machine.get_page_at(area, page) else { continue };
-                if machine.node_of(pfn) != FAST && machine.isolate(pfn).is_ok() {
-                    list.push(pfn);
+                if machine.node_of(pfn) != FAST {
+                    match machine.isolate(pfn) {
+                        Ok(_) => list.push(pfn),
+                        Err(_) => in_the_way = true,
+                    }
                 }
                 machine.put(pfn);
+            }
+            if list.is_empty() && in_the_way {
+                // As above: they wait in batches. Whoever touches them again finds them on a list.
+                machine.lru_drain_all();
             }
             let tally = migrate(machine, &mut list, FAST, Reason::NumaMisplaced, planted);
             machine.putback_movable_pages(&mut list);
@@ -127,5 +143,6 @@ fn migrate<R: Release>(
         migrated: u64::from(result.succeeded),
         failed: list.len() as u64,
         retries: u64::from(result.retries),
+        ..Tally::default()
     }
 }

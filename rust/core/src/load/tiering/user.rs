@@ -17,6 +17,9 @@ const HOT: u8 = 2;
 /// Letters that a mailbox holds; what comes to a full one is lost, as the kernel limits the rate of its
 /// promotions.
 const MAILBOX: usize = 1024;
+/// Letters that say the migrators are behind: then the users wait, as a thread whose fault promotes a page
+/// does. Else it would be the host's scheduler that decides how many pages a trace moves.
+const BEHIND: usize = MAILBOX / 32;
 
 /// One user thread.
 #[derive(Debug)]
@@ -65,8 +68,12 @@ impl User {
         &self.part
     }
 
-    /// Some accesses.
+    /// Some accesses, once the migrators are not behind.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
+        if self.place.mailboxes[self.mailbox].lock().len() > BEHIND {
+            std::thread::yield_now();
+            return Ok(());
+        }
         let mut hot = Vec::new();
         for _ in 0..ACCESSES {
             let Some((access, number)) = self.part.next() else {

@@ -259,7 +259,7 @@ def test_an_audit_gives_up_while_somebody_stays_inside(plain):
     asked, answer = threading.Event(), threading.Event()
 
     class Slow(mmcore.MovableOps):
-        def migrate(self, source, target, mode):
+        def migrate(self, *_):
             asked.set()
             assert answer.wait(60)
 

@@ -132,7 +132,7 @@ def test_the_verb_prints_json(file, capsys):
 def test_a_broken_rule_is_exit_1(file, capsys, monkeypatch):
     finding = {"rule": "the count is the sum of its holders", "pfn": 7, "detail": "count 2, held 1"}
 
-    def broken(text, machine, patience):
+    def broken(*_):
         return json.dumps({"steps": [], "findings": [finding], "held": []})
 
     monkeypatch.setattr(running._mmcore, "run_program", broken)

@@ -56,6 +56,7 @@ fn a_lost_copy_is_found(design: &str) {
 }
 
 /// Six threads for `STORM_SECONDS` (a minute where nothing is said): `make storm`, `make tsan`.
+#[expect(clippy::print_stdout, reason = "a long run says what it has done")]
 fn a_long_storm_is_clean(design: &str) {
     let seconds =
         std::env::var("STORM_SECONDS").map_or(60.0, |text| text.parse().expect("a number of seconds"));

@@ -101,7 +101,7 @@ fn a_trace_that_makes_no_sense_is_one_line() {
     says(Some(Trace::default()), "empty");
     says(Some(Trace { ids: vec![1, 2], writes: vec![0] }), "2 pages but 1 writes");
     says(Some(Trace { ids: vec![1 << 31], writes: vec![0] }), "more than");
-    says(Some(wandering(100, 1000)), "fast node would have 25 pages");
+    says(Some(wandering(40, 1000)), "uses 40 pages, and 10 of them are too small a fast node");
     let nodes = vec![NodeSpec { bytes: 1 << 20, latency_ns: 100.0 }; 2];
     let config = LoadConfig { nodes, ..tiering("split") };
     let error = open(&config, Some(wandering(4096, 9000))).err().unwrap();

@@ -31,6 +31,7 @@ from mmcore.errors import (
 )
 from mmcore.movable import MovableOps
 from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
+from mmcore.recordings import Conformance, conformance
 from mmcore.running import RunResult, StressResult, run, stress
 from mmcore.state import PAGE_STATE, Audit, Finding, Holder, PageState
 from mmcore.trace import Trace
@@ -43,6 +44,7 @@ __all__ = [
     "Audit",
     "Boot",
     "Comparison",
+    "Conformance",
     "CpuBinding",
     "Finding",
     "FindingError",
@@ -75,6 +77,7 @@ __all__ = [
     "__version__",
     "build_info",
     "compare",
+    "conformance",
     "run",
     "stress",
 ]

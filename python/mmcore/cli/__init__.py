@@ -29,6 +29,7 @@ __all__ = ["VERBS", "run"]
 #: The verbs and where they are defined.
 VERBS = (
     "compare",
+    "conformance",
     "env",
     "run",
 )

@@ -4,6 +4,7 @@
 
 pub mod alloc;
 pub mod audit;
+pub mod calls;
 pub mod error;
 #[cfg(feature = "explored")]
 pub mod explore;

@@ -28,6 +28,7 @@ mod lruvec;
 pub use batch::{Batches, PAGEVEC_MAX};
 pub use lruvec::{LruList, Lruvec};
 
+use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn, Word};
@@ -97,6 +98,7 @@ impl<R: Release> Machine<R> {
     /// From now on every queued page goes to its list at once; everything queued is drained
     /// (`lru_cache_disable`). Nests; each call needs a [`Machine::lru_cache_enable`].
     pub fn lru_cache_disable(&self) {
+        self.calls(Call::LruCacheDisable);
         // Relaxed: a page queued by a thread that still saw batches on was queued under its batch lock,
         // which the drain below takes afterwards; the lock orders this for everybody who comes later.
         self.lru_disabled.fetch_add(1, Ordering::Relaxed);
@@ -126,7 +128,15 @@ impl<R: Release> Machine<R> {
     /// Isolates and counts it in `nr_isolated_*`, as the callers of migration do. `EBUSY` if the page
     /// is not on a list.
     pub fn isolate(&self, pfn: Pfn) -> Result<()> {
-        if !self.isolate_lru_page(pfn) {
+        self.isolate_by(pfn, Call::IsolateLru)
+    }
+
+    /// The same, for a caller that the kernel knows by another call.
+    pub(crate) fn isolate_by(&self, pfn: Pfn, call: Call) -> Result<()> {
+        self.calls_on(call, pfn);
+        let isolated = self.isolate_lru_page(pfn);
+        self.returns(call, isolated.into());
+        if !isolated {
             let flags = self.frames[pfn].flags();
             return Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(flags.to_string())));
         }
@@ -150,6 +160,7 @@ impl<R: Release> Machine<R> {
     /// (`putback_lru_page`).
     #[inline]
     pub fn putback_lru_page(&self, pfn: Pfn) {
+        self.calls_on(Call::PutbackLru, pfn);
         self.lru_add(pfn);
         self.put(pfn);
     }

@@ -8,6 +8,7 @@ pub(crate) use any::with_design;
 pub use size::{node_frames, parse_size};
 
 use crate::alloc::{Pcp, Zone};
+use crate::calls::Recorder;
 use crate::error::{Errno, Error, Result};
 use crate::lru::{Batches, Lruvec};
 use crate::map::{Spaces, Tlb};
@@ -49,6 +50,8 @@ pub struct Config {
     pub profile: Profile,
     /// Owner slots reserved (address spaces' reverse maps, files, drivers).
     pub owners: usize,
+    /// Record the protocol's calls ([`crate::calls`]).
+    pub calls: bool,
 }
 
 impl Config {
@@ -60,6 +63,7 @@ impl Config {
             backed: true,
             profile: Profile::default(),
             owners: 1 << 16,
+            calls: false,
         }
     }
 }
@@ -105,6 +109,8 @@ pub struct Machine<R: Release> {
     bindings: Box<[PlainU32; MAX_THREADS]>,
     /// Threads that were given a CPU by order of arrival.
     arrivals: AtomicU32,
+    /// Where calls are recorded, if they are.
+    pub(crate) recorder: Option<Box<Recorder>>,
     /// What the design keeps a machine.
     pub(crate) design: R::State,
 }
@@ -180,6 +186,7 @@ impl<R: Release> Machine<R> {
             lru_disabled: CachePadded::new(AtomicU32::new(0)),
             bindings: Box::new(std::array::from_fn(|_| PlainU32::new(0))),
             arrivals: AtomicU32::new(0),
+            recorder: config.calls.then(|| Box::new(Recorder::new())),
             design: R::State::default(),
         })
     }

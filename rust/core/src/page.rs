@@ -29,6 +29,7 @@
 //! * A plain store to the word would lose a concurrent `WAITERS` or `HWPOISON` (the kernel learnt
 //!   it with `PG_isolated`, 2022): every change of the word is a read-modify-write.
 
+mod kpageflags;
 mod list;
 mod lock;
 mod packed;
@@ -38,6 +39,7 @@ mod refcount;
 mod word;
 mod writeback;
 
+pub use kpageflags::KpageFlags;
 pub use list::List;
 pub use pfn::{Link, Pfn};
 pub use record::{Frames, Page, TAKEN_OFF_BUDDY};

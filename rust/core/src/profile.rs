@@ -119,6 +119,16 @@ choice! {
     }
 }
 
+choice! {
+    /// Under which names a kernel's probes show the protocol's calls (`crate::calls`).
+    CallNames {
+        /// `isolate_lru_page`, `putback_lru_page`, `folio_migrate_mapping`.
+        Pages = "pages",
+        /// `folio_isolate_lru`, `folio_putback_lru`, `__folio_migrate_mapping`, and the functions of a batch.
+        Folios = "folios",
+    }
+}
+
 macro_rules! profile {
     ($($(#[doc = $doc:literal])* $field:ident: $type:ty = [$k45:expr, $k48:expr, $k61:expr, $k612:expr, $k619:expr], $source:literal;)*) => {
         /// The choices of one machine. Build one with [`Profile::preset`] and [`Profile::set`].
@@ -183,6 +193,7 @@ macro_rules! profile {
 pub const PRESETS: &[&str] = &["4.5", "4.8", "6.1", "6.12", "6.19"];
 
 use BatchesDuringMigration::{Disabled, DrainOnce};
+use CallNames::{Folios, Pages};
 use CopyOrder::{AfterCommit, BeforeCommit};
 use Design::{Putback, Split};
 use HoleStatus::{Efault, Enoent};
@@ -216,6 +227,15 @@ profile! {
     /// A pin marks the page accessed, as a plain reference from the outside always does.
     pin_marks_accessed: bool = [false, false, false, true, true],
         "6.1 and 6.12: h03/4";
+    /// move_pages takes a reference before it isolates, or isolates under the page-table lock.
+    isolation_reference: bool = [true, true, true, false, false],
+        "6.1 and 6.12: h01/4 (the count on entry into the isolation)";
+    /// Under which names the calls are shown.
+    call_names: CallNames = [Pages, Pages, Pages, Folios, Folios],
+        "6.1 and 6.12: h01/4";
+    /// /proc/kpageflags shows `KSM` for every anonymous page: an exporter's mistake.
+    kpageflags_ksm: bool = [false, false, false, true, false],
+        "6.1 and 6.12: h01/2";
     /// Status of a hole in a valid area.
     hole_status: HoleStatus = [Efault, Efault, Efault, Enoent, Enoent],
         "6.1 and 6.12: h05/5";

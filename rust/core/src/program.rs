@@ -28,6 +28,7 @@
 //! | `session` | a machine set up for a program, and what each operation does to it |
 //! | `setup` | from the `machine` line to a machine |
 //! | `run`, `crew` | programs on real threads |
+//! | `replay` | a script, step by step, with everything that a recording of a real kernel has |
 //! | `caught` | the core's panics as results |
 //!
 //! All up to `json` is the language alone.
@@ -40,6 +41,8 @@ mod json;
 mod line;
 mod op;
 mod parse;
+#[cfg(not(feature = "explored"))]
+pub mod replay;
 #[cfg(not(feature = "explored"))]
 pub mod run;
 mod select;

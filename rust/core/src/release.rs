@@ -28,6 +28,7 @@ pub use packed::Packed;
 pub use putback::Putback;
 pub use split::Split;
 
+use crate::calls::Call;
 use crate::machine::Machine;
 use crate::page::{Dropped, Flags, Page, Pfn, Word};
 use crate::profile::Design;
@@ -103,9 +104,11 @@ impl<R: Release> Machine<R> {
     /// Drops one reference on each page (`release_pages`).
     #[inline]
     pub fn put_all(&self, pages: &[Pfn]) {
+        self.calls(Call::ReleasePages);
         for &pfn in pages {
             self.put(pfn);
         }
+        self.returns(Call::ReleasePages, 0);
     }
 
     /// The plain drop: no look at anything but the count.
@@ -119,6 +122,7 @@ impl<R: Release> Machine<R> {
     /// The count is zero and the page is ours alone: take it off its list and free it
     /// (lifecycle 3.3).
     pub(crate) fn free_last(&self, pfn: Pfn, word: Word) {
+        self.calls_on(Call::PutFinal, pfn);
         self.lru_unlink_dead(pfn, word);
         let page = &self.frames[pfn];
         let order = page.order();

@@ -17,6 +17,7 @@ mod page;
 mod pool;
 mod profile;
 mod program;
+mod replay;
 mod run;
 mod shared;
 mod space;
@@ -44,6 +45,7 @@ mod _mmcore {
         super::space::register(module)?;
         super::state::register(module)?;
         super::program::register(module)?;
+        super::replay::register(module)?;
         super::run::register(module)?;
         super::trace::register(module)?;
         // PyO3 collects the names in `__all__`; of a private module nobody imports all.

@@ -2,6 +2,7 @@
 
 use super::one::{Pair, Stop, Unmapped};
 use super::{Mode, Reason, Target};
+use crate::calls::Call;
 use crate::error::Errno;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
@@ -30,6 +31,11 @@ pub struct Migrated {
 }
 
 impl Migrated {
+    /// What the kernel's functions return: how many pages are left, or the errno that stopped it.
+    fn ret(&self) -> i32 {
+        self.errno.map_or(self.failed as i32, Errno::status)
+    }
+
     fn add(&mut self, other: Migrated) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
@@ -48,6 +54,7 @@ impl<R: Release> Machine<R> {
         mode: Mode,
         reason: Reason,
     ) -> Migrated {
+        self.calls(Call::MigratePages);
         let mut total = Migrated::default();
         match self.profile.migration {
             MigrationOrder::OneByOne => total.add(self.migrate_one_by_one(list, target, mode, reason)),
@@ -66,6 +73,7 @@ impl<R: Release> Machine<R> {
         }
         self.stats.event(Event::PgmigrateSuccess, i64::from(total.succeeded));
         self.stats.event(Event::PgmigrateFail, i64::from(total.failed));
+        self.returns(Call::MigratePages, total.ret());
         total
     }
 
@@ -78,8 +86,10 @@ impl<R: Release> Machine<R> {
         mode: Mode,
         reason: Reason,
     ) -> Migrated {
+        self.calls(Call::MigratePagesSync);
         let mut total = self.migrate_batch(list, target, Mode::Async, reason, self.profile.passes);
         if total.errno.is_some() {
+            self.returns(Call::MigratePagesSync, total.ret());
             return total;
         }
         total.failed = 0;
@@ -94,6 +104,7 @@ impl<R: Release> Machine<R> {
             }
         }
         list.extend(left);
+        self.returns(Call::MigratePagesSync, total.ret());
         total
     }
 
@@ -106,6 +117,8 @@ impl<R: Release> Machine<R> {
         reason: Reason,
         passes: u8,
     ) -> Migrated {
+        let call = Call::MigratePagesBatch { mode: mode as u8, passes };
+        self.calls(call);
         let mut result = Migrated::default();
         let mut pairs: Vec<Pair> = Vec::with_capacity(list.len());
         // Pages that cannot move; the order of the list is kept.
@@ -171,6 +184,7 @@ impl<R: Release> Machine<R> {
         result.failed = failed.len() as u32;
         failed.append(&mut untried);
         *list = failed;
+        self.returns(call, result.ret());
         result
     }
 
@@ -228,6 +242,7 @@ impl<R: Release> Machine<R> {
     /// Gives back every page that a migration left, to its list or its owner, and drops the isolation's
     /// references (`putback_movable_pages`).
     pub fn putback_movable_pages(&self, list: &mut Vec<Pfn>) {
+        self.calls(Call::PutbackMovablePages);
         for pfn in list.drain(..) {
             let word = self.frames[pfn].word();
             let movable = match mutated(Mutation::MovablePutOnLru) {

@@ -144,7 +144,9 @@ impl<R: Release> Machine<R> {
         let Some((start, node)) = run.filter(|_| !list.is_empty()) else { return Ok(0) };
         let mut target = |_src| self.alloc_pages(node as usize, 0).ok();
         let result = self.migrate_pages(list, &mut target, Mode::Sync, Reason::Syscall);
-        self.putback_movable_pages(list);
+        if result.failed > 0 || result.errno.is_some() {
+            self.putback_movable_pages(list);
+        }
         match result.errno {
             Some(errno) => Err(errno),
             None if result.failed > 0 => Ok(result.failed + (status.len() - end) as u32),
@@ -193,7 +195,18 @@ impl<R: Release> Machine<R> {
         if self.frames[pfn].mapcount() > 1 && !flags.all {
             return Lookup::Status(Errno::EACCES);
         }
-        match self.isolate(pfn) {
+        let isolated = match self.profile.isolation_reference {
+            false => self.isolate(pfn),
+            true => {
+                // Found and held, then isolated without the entry's lock.
+                self.frames[pfn].get(pfn);
+                drop(guard);
+                let isolated = self.isolate(pfn);
+                self.put(pfn);
+                isolated
+            }
+        };
+        match isolated {
             Ok(()) => {
                 list.push(pfn);
                 Lookup::Queued

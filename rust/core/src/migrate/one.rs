@@ -1,8 +1,10 @@
 //! The steps for one page; numbers as in lifecycle 6.3.
 
 use super::{Mode, Reason, Target};
+use crate::calls::Call;
 use crate::error::Errno;
 use crate::machine::Machine;
+use crate::map::File;
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn, Word};
 use crate::profile::CopyOrder;
@@ -41,6 +43,18 @@ pub(super) enum Stop {
     Failed,
     /// No frame to move to.
     NoMemory,
+}
+
+impl Stop {
+    /// What the kernel's functions return for an attempt.
+    fn ret<T>(attempt: Result<T, Stop>) -> i32 {
+        match attempt {
+            Ok(_) => 0,
+            Err(Stop::Again) => Errno::EAGAIN.status(),
+            Err(Stop::Failed) => Errno::EBUSY.status(),
+            Err(Stop::NoMemory) => Errno::ENOMEM.status(),
+        }
+    }
 }
 
 /// What the first half made of a page.
@@ -104,6 +118,7 @@ impl<R: Release> Machine<R> {
         // 7. Every mapping becomes a migration entry.
         if !movable && page.mapcount() > 0 {
             pair.was_mapped = true;
+            self.calls_on(Call::TryToMigrate, src);
             if !self.unmap_to_migration(src) {
                 self.migrate_undo(pair);
                 return Err(Stop::Again);
@@ -114,14 +129,27 @@ impl<R: Release> Machine<R> {
 
     /// Steps 8 to 13: the flush is done, nobody uses the source's bytes.
     pub(super) fn migrate_move(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
+        self.calls_from_to(Call::MigrateFolioMove, pair.src, pair.dst);
+        let moved = self.migrate_move_steps(pair, mode, reason);
+        self.returns(Call::MigrateFolioMove, Stop::ret(moved));
+        moved
+    }
+
+    fn migrate_move_steps(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
         let Pair { src, dst, was_mapped, movable } = pair;
         if movable {
             return self.migrate_movable(pair, mode);
         }
         // 8. Copy and switch: the commit point.
-        self.commit(src, dst)?;
+        self.calls_from_to(Call::MoveToNew, src, dst);
+        let committed = self.commit(src, dst);
+        self.returns(Call::MoveToNew, Stop::ret(committed));
+        committed?;
         // 11. On a list before it is mapped, so that mapping into a locked area finds it there.
         self.lru_add(dst);
+        if was_mapped && self.profile.drain_after_move {
+            self.lru_drain_local();
+        }
         // 12. The mappings now lead to the destination.
         if was_mapped {
             self.restore_mappings(src, dst);
@@ -129,13 +157,11 @@ impl<R: Release> Machine<R> {
         // 13. The destination belongs to its mappings; the source's last reference is the isolation's.
         R::unlock_and_put(self, dst);
         self.count_isolated_for(src, reason);
+        self.calls_on(Call::MigrateDone, src);
         if reason == Reason::MemoryFailure {
             self.frames[src].unlock(src);
         } else {
             R::finish(self, src);
-        }
-        if was_mapped && self.profile.drain_after_move {
-            self.lru_drain_local();
         }
         Ok(())
     }
@@ -152,36 +178,64 @@ impl<R: Release> Machine<R> {
     /// holds a reference. So the count decides, and nothing is frozen.
     fn commit_anon(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
         let (from, to) = (&self.frames[src], &self.frames[dst]);
+        // The isolation's.
+        const EXPECTED: u32 = 1;
+        if self.profile.copy == CopyOrder::BeforeCommit {
+            // A page that cannot be switched is not worth a copy.
+            if from.count() != EXPECTED {
+                return Err(Stop::Again);
+            }
+            self.calls_from_to(Call::Copy, src, dst);
+            self.memory.copy_page(src, dst);
+            self.returns(Call::Copy, 0);
+        }
+        let switch = Call::MigrateMapping { expected: EXPECTED, extra: 0 };
+        self.calls_on(switch, src);
         let word = from.word();
-        if word.count() != 1 {
+        if word.count() != EXPECTED {
+            self.returns(switch, Stop::ret::<()>(Err(Stop::Again)));
             return Err(Stop::Again);
         }
-        self.memory.copy_page(src, dst);
+        self.returns(switch, 0);
+        if self.profile.copy == CopyOrder::AfterCommit {
+            self.memory.copy_page(src, dst);
+        }
         to.set_owner(from.owner(), from.index());
         self.move_flags(word, src, dst);
         Ok(())
+    }
+
+    /// The slot changes hands, if the count is as expected.
+    fn switch_cached(&self, file: &File, src: Pfn, dst: Pfn, call: Call) -> Result<(), Stop> {
+        self.calls_on(call, src);
+        let switched = match self.cache_replace(file, src, dst) {
+            true => Ok(()),
+            false => Err(Stop::Again),
+        };
+        self.returns(call, Stop::ret(switched));
+        switched
     }
 
     /// A page of a file can be found there at any time: the source is frozen while the slot changes hands.
     fn commit_file(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
         // The page lock keeps the page in its file, and the page the file.
         let file = self.owners.file(OwnerId(self.frames[src].owner())).ok_or(Stop::Failed)?;
+        let expected = self.cache_references(src);
+        let switch = Call::MigrateMapping { expected, extra: 0 };
         match self.profile.copy {
             CopyOrder::BeforeCommit => {
                 // The copy is not begun for nothing; who gets the page meanwhile only reads it, because stores
                 // need the page lock or a mapping, and is seen by the freeze.
-                if self.frames[src].count() != self.cache_references(src) {
+                if self.frames[src].count() != expected {
                     return Err(Stop::Again);
                 }
+                self.calls_from_to(Call::Copy, src, dst);
                 self.memory.copy_cached_page(src, dst);
-                if !self.cache_replace(&file, src, dst) {
-                    return Err(Stop::Again);
-                }
+                self.returns(Call::Copy, 0);
+                self.switch_cached(&file, src, dst, switch)?;
             }
             CopyOrder::AfterCommit => {
-                if !self.cache_replace(&file, src, dst) {
-                    return Err(Stop::Again);
-                }
+                self.switch_cached(&file, src, dst, switch)?;
                 // Who finds the destination waits for its lock: it is not up to date.
                 self.memory.copy_cached_page(src, dst);
             }
@@ -227,6 +281,7 @@ impl<R: Release> Machine<R> {
 
     /// Undoes the first half, in reverse: mappings, locks, destination. The source stays isolated.
     pub(super) fn migrate_undo(&self, pair: Pair) {
+        self.calls_on(Call::MigrateUndoSrc { was_mapped: pair.was_mapped, locked: true }, pair.src);
         if pair.was_mapped {
             self.restore_mappings(pair.src, pair.src);
         }

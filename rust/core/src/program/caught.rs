@@ -1,5 +1,6 @@
 //! Panics of the core, caught: a broken rule is a result here, not noise on the terminal.
 
+use crate::audit::Finding;
 use crate::sync::broken_rule;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +51,11 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Stopped> {
             None => Stopped { rule: PANIC, detail: text.to_owned() },
         }
     })
+}
+
+/// The same; what stopped the core as a finding.
+pub(super) fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, Finding> {
+    caught(f).map_err(|stopped| Finding { rule: stopped.rule, pfn: None, detail: stopped.detail })
 }
 
 #[cfg(test)]

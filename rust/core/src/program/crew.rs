@@ -5,7 +5,7 @@
 //! what it holds; the crew is then of no use any more.
 
 use super::Program;
-use super::caught::caught;
+use super::caught::guarded;
 use super::run::{NO_PROGRESS, Row, RunOptions, RunReport};
 use super::session::{Actor, Session, Step};
 use super::setup::SetupError;
@@ -215,9 +215,4 @@ impl RunReport {
         self.findings.extend(step.findings.iter().cloned());
         self.steps.push(Row { section: section.to_owned(), i, op: op.to_string(), step });
     }
-}
-
-/// Runs `f`; a panic becomes a finding with the rule that was broken.
-fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, Finding> {
-    caught(f).map_err(|stopped| Finding { rule: stopped.rule, pfn: None, detail: stopped.detail })
 }

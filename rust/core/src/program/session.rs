@@ -8,6 +8,7 @@
 //! | `process` | system calls on memory |
 //! | `file` | files: mapping, reading and writing through the file, write-back, truncation |
 //! | `pages` | single steps on pages |
+//! | `observe` | what can be seen between two operations |
 //! | `state` | names and a number for the explorer |
 //! | `check` | the audit, with everybody's handles, and the content |
 //!
@@ -25,6 +26,8 @@ mod actor;
 mod check;
 mod content;
 mod file;
+#[cfg(not(feature = "explored"))]
+mod observe;
 mod pages;
 mod process;
 #[cfg(feature = "explored")]
@@ -32,9 +35,12 @@ mod state;
 mod step;
 
 pub use actor::Actor;
+#[cfg(not(feature = "explored"))]
+pub use observe::{Observed, Observer, PageRun, PageShown, Totals};
 pub use step::{Access, Problem, Step, run_lengths};
 
 use super::Op;
+use crate::audit::{Auditor, Finding};
 use crate::error::Result;
 use crate::machine::{Config, Machine};
 use crate::map::AddressSpace;
@@ -77,7 +83,7 @@ pub fn unsupported(op: &Op) -> Option<&'static str> {
         }
         Op::Balloon { .. } => Some("this machine has no balloon"),
         Op::Nonlru {} => Some("this machine has no balloon and no zsmalloc to count pages of"),
-        Op::Trace { .. } => Some("this machine records no calls"),
+
         Op::MarkAccessed { .. } => Some("this machine does not age its pages"),
         Op::Map { .. }
         | Op::Fread { .. }
@@ -103,6 +109,7 @@ pub fn unsupported(op: &Op) -> Option<&'static str> {
         | Op::Drain {}
         | Op::Sleep { .. }
         | Op::Isolated {}
+        | Op::Trace { .. }
         | Op::Allocate { .. }
         | Op::Free { .. }
         | Op::Movable { .. }
@@ -172,6 +179,24 @@ impl<R: Release> Session<R> {
         all.filter(|held| held.hold != Hold::OffLists).map(ToString::to_string).collect()
     }
 
+    /// Ends everything: children, pins, the program's own process. What the audit then finds.
+    pub fn end(&self, actor: &mut Actor) -> Vec<Finding> {
+        for process in [&self.names, &actor.names].into_iter().flat_map(|names| names.children.iter()) {
+            if let (_, Some(process)) = process {
+                self.machine.exit(&process.space);
+            }
+        }
+        while let Some(held) = self.take(actor, |held| matches!(held.hold, Hold::Pin(_))) {
+            if let Hold::Pin(kind) = held.hold {
+                self.machine.unpin(held.pfn, kind);
+            }
+        }
+        self.machine.exit(&self.space);
+        self.machine.lru_drain_all();
+        let handles: Vec<_> = actor.handles.for_audit().collect();
+        Auditor::default().audit(&self.machine, handles)
+    }
+
     /// Performs one operation.
     pub fn step(&self, actor: &mut Actor, op: &Op) -> Step {
         if let Some(why) = unsupported(op) {
@@ -187,10 +212,10 @@ impl<R: Release> Session<R> {
             Op::Exit { child } => self.exit(actor, *child).into(),
             Op::Pin { pin, pages, kind } => self.pin(actor, *pin, pages, *kind),
             Op::Unpin { pin } => self.unpin(actor, *pin).into(),
-            Op::Unmap { pages } => self.unmap(actor, pages).into(),
+            Op::Unmap { pages } => self.unmap(actor, pages),
             Op::Fread { pages } => self.file_access(actor, pages, false),
             Op::Fwrite { pages } => self.file_access(actor, pages, true),
-            Op::Msync { pages } => self.msync(actor, pages).into(),
+            Op::Msync { pages } => self.msync(actor, pages),
             Op::Sync {} => self.sync(actor).into(),
             Op::Drop { what } => self.drop_caches(actor, *what).into(),
             Op::Truncate { region, pages } => self.truncate(actor, *region, *pages).into(),
@@ -200,8 +225,8 @@ impl<R: Release> Session<R> {
             Op::Query { pages } => self.query(actor, pages),
             Op::DrainCpu { cpu } => self.drain(Some(*cpu)).into(),
             Op::Drain {} => self.drain(None).into(),
-            // Nothing in this machine happens by the passing of time.
-            Op::Sleep { .. } => Step::default(),
+            // Nothing in this machine happens by the passing of time; and an observer reads the calls.
+            Op::Sleep { .. } | Op::Trace { .. } => Step::default(),
             Op::Isolated {} => self.isolated(),
             Op::Allocate { page, order, node } => self.allocate(actor, *page, *order, *node).into(),
             Op::Free { page } => self.free(actor, *page).into(),

@@ -4,7 +4,7 @@ use super::Session;
 use super::actor::{Actor, Hold, Mapped, Name};
 use super::check::CONTENT;
 use super::content::{FILES, Place};
-use super::process::{Outcome, few, runs, words};
+use super::process::{Outcome, few, words};
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
@@ -124,21 +124,18 @@ impl<R: Release> Session<R> {
     }
 
     /// One msync(2) with MS_SYNC a run of pages.
-    pub(super) fn msync(&self, actor: &Actor, pages: &Sel<Region>) -> Outcome {
-        few(pages.pages.iter().flatten())?;
-        actor.no_page_lock()?;
-        let Mapped { area, file, .. } = self.region(actor, pages.of)?;
-        for run in runs(pages, area) {
+    pub(super) fn msync(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
+        self.each_run(actor, pages, false, |mapped, run| {
+            let Mapped { area, file, .. } = mapped;
             let hole = |index| index >= area.pages() || area.attributes(index).contains(Attributes::UNMAPPED);
             if let Some(file) = file.as_ref().filter(|_| area.is_shared()) {
                 self.machine.sync_file(file, run.clone())?;
             }
             if run.clone().any(hole) {
-                let why = format!("not all of pages {run:?} of {} are mapped", pages.of);
-                return Err(Error::new(Errno::ENOMEM, why).into());
+                return Err(Error::new(Errno::ENOMEM, format!("not all of pages {run:?} are mapped")));
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     pub(super) fn sync(&self, actor: &Actor) -> Outcome {

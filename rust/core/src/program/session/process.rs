@@ -12,6 +12,7 @@ use crate::migrate::MoveFlags;
 use crate::page::PAGE_SIZE;
 use crate::program::{Address, Backing, Child, MoveOption, PageRange, PinName, Region, Sel, Sum, word};
 use crate::release::Release;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) type Outcome<T = ()> = Result<T, Problem>;
@@ -209,21 +210,46 @@ impl<R: Release> Session<R> {
         Ok(())
     }
 
-    pub(super) fn unmap(&self, actor: &Actor, pages: &Sel<Region>) -> Outcome {
-        few(pages.pages.iter().flatten())?;
-        actor.no_page_lock()?;
-        let Mapped { area, file, .. } = self.region(actor, pages.of)?;
-        for run in runs(pages, area) {
-            self.machine.munmap(&self.space, area, run)?;
-        }
+    pub(super) fn unmap(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
+        let unmap = |mapped: &Mapped, run| self.machine.munmap(&self.space, &mapped.area, run);
+        let step = self.each_run(actor, pages, false, unmap);
         // With the whole region its file goes.
-        if let Some(file) = file.as_ref().filter(|_| pages.pages.is_none()) {
-            self.machine.remove_file(file);
+        let file = self.region(actor, pages.of).ok().and_then(|mapped| mapped.file.clone());
+        if let Some(file) = file.filter(|_| pages.pages.is_none() && step.problem.is_none()) {
+            self.machine.remove_file(&file);
             if file.is_written_back() {
-                self.machine.lru_drain_all();
+                self.machine.lru_quiet(|| ());
             }
         }
-        Ok(())
+        step
+    }
+
+    /// One system call for each run of pages, or with `each` for each page.
+    pub(super) fn each_run(
+        &self,
+        actor: &Actor,
+        pages: &Sel<Region>,
+        each: bool,
+        mut call: impl FnMut(&Mapped, Range<u32>) -> Result<(), Error>,
+    ) -> Step {
+        let mapped = few(pages.pages.iter().flatten())
+            .and_then(|()| actor.no_page_lock())
+            .and_then(|()| self.region(actor, pages.of).cloned());
+        let mapped = match mapped {
+            Ok(mapped) => mapped,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for run in runs(pages, &mapped.area, each) {
+            match call(&mapped, run) {
+                Ok(()) => step.calls_ret.push(0),
+                Err(error) => {
+                    step.calls_ret.push(error.errno.status());
+                    step.fails(error.into());
+                }
+            }
+        }
+        step
     }
 
     pub(super) fn pin(
@@ -256,8 +282,10 @@ impl<R: Release> Session<R> {
                 }
             }
         }
+        // A splice returns how much it took.
+        let ret = if kind == PinKind::Get { taken.len() as i64 } else { 0 };
         taken.into_iter().for_each(|pfn| actor.handles.push(Name::Pin(pin), pfn, Hold::Pin(kind)));
-        Step::default()
+        Step { ret, ..Step::default() }
     }
 
     pub(super) fn unpin(&self, actor: &mut Actor, pin: PinName) -> Outcome {
@@ -313,14 +341,15 @@ impl<R: Release> Session<R> {
         // Whatever else is said.
         let said = options.iter().find_map(|o| if let MoveOption::Flags(f) = o { Some(*f) } else { None });
         let flags = said.unwrap_or(flags);
-        if flags & !(MPOL_MF_MOVE | MPOL_MF_MOVE_ALL) != 0 {
-            let why = format!("move_pages knows the flags {MPOL_MF_MOVE} and {MPOL_MF_MOVE_ALL}");
-            return Step::refused(Error::new(Errno::EINVAL, why).into());
-        }
         let addresses = match actor.no_page_lock().and_then(|()| self.addresses(actor, pages)) {
             Ok(addresses) => addresses,
             Err(problem) => return Step::refused(problem),
         };
+        if flags & !(MPOL_MF_MOVE | MPOL_MF_MOVE_ALL) != 0 {
+            let why = format!("move_pages knows the flags {MPOL_MF_MOVE} and {MPOL_MF_MOVE_ALL}");
+            let status = vec![None; addresses.len()];
+            return Step { status, ..Step::refused(Error::new(Errno::EINVAL, why).into()) };
+        }
         // No machine has a node of such a number, so a negative one is one that does not exist.
         let other = if node == 0 { 1 } else { 0 };
         let node_of = |at: usize| if alternate && at % 2 == 1 { other } else { node as u32 };
@@ -347,7 +376,8 @@ impl<R: Release> Session<R> {
 
     pub(super) fn drain(&self, cpu: Option<u32>) -> Outcome {
         match cpu {
-            None => self.machine.lru_drain_all(),
+            // What a process can do about it: a migrate_pages(2) that has nothing to move.
+            None => self.machine.lru_quiet(|| ()),
             Some(cpu) if (cpu as usize) < self.machine.cpu_count() => {
                 self.machine.lru_drain_cpu(cpu as usize);
             }
@@ -375,10 +405,10 @@ pub(super) fn few<'a>(ranges: impl Iterator<Item = &'a PageRange>) -> Outcome {
 const MPOL_MF_MOVE: u32 = 1 << 1;
 const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
 
-/// The selected pages of an area as runs of neighbours: one system call each.
-pub(super) fn runs(pages: &Sel<Region>, area: &Area) -> Vec<std::ops::Range<u32>> {
+/// The selected pages of an area as runs of neighbours, or one by one: one system call each.
+fn runs(pages: &Sel<Region>, area: &Area, each: bool) -> Vec<Range<u32>> {
     let indices: Vec<u32> = pages.indices(area.pages()).collect();
-    indices.chunk_by(|&a, &b| a + 1 == b).map(|run| run[0]..run[0] + run.len() as u32).collect()
+    indices.chunk_by(|&a, &b| !each && a + 1 == b).map(|run| run[0]..run[0] + run.len() as u32).collect()
 }
 
 /// A page's words.

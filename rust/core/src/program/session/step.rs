@@ -18,6 +18,8 @@ pub struct Step {
     /// What became of each selected page: a node, or 0, or a negative errno; `None` where the kernel
     /// leaves the entry unwritten.
     pub status: Vec<Option<i32>>,
+    /// What each of the system calls returned that an operation makes: 0 or a negative errno.
+    pub calls_ret: Vec<i32>,
     /// What each access found.
     pub acc: Vec<Access>,
     /// `nr_isolated_anon` and `nr_isolated_file`.
@@ -39,6 +41,8 @@ pub enum Access {
     Old,
     /// Nothing that was ever written there.
     Bad,
+    /// What was written, or zeroes: the page was free to be taken away (`MADV_FREE`).
+    Any,
     /// The frame is bad: a signal.
     Sigbus,
     /// Nothing is mapped there, or nothing could be had.
@@ -52,6 +56,7 @@ impl fmt::Display for Access {
             Access::Zero => f.write_str("zero"),
             Access::Old => f.write_str("old"),
             Access::Bad => f.write_str("bad"),
+            Access::Any => f.write_str("any"),
             Access::Sigbus => f.write_str("SIGBUS:MCEERR_AR"),
             Access::Failed(errno) => write!(f, "-{}", errno.name().unwrap_or("E?")),
         }
@@ -185,6 +190,10 @@ impl Serialize for Step {
         if !self.status.is_empty() {
             let runs: Vec<_> = run_lengths(&self.status).into_iter().map(|(n, s)| (n, Status(s))).collect();
             map.serialize_entry("status", &runs)?;
+        }
+        if !self.calls_ret.is_empty() {
+            let runs = run_lengths(&self.calls_ret).into_iter().map(|(n, ret)| (n, Status(Some(ret))));
+            map.serialize_entry("calls_ret", &runs.collect::<Vec<_>>())?;
         }
         if !self.acc.is_empty() {
             let runs: Vec<_> = run_lengths(&self.acc).into_iter().map(|(n, a)| (n, a.to_string())).collect();

@@ -1,0 +1,62 @@
+"""Recordings of real kernels, replayed and compared.
+
+| file | idea |
+|---|---|
+| `reading` | files and folders of recordings, and which profile a recording is for |
+| `compare` | one recording against its replay, step by step |
+| `rules` | which rule of docs/semantics.md a difference touches |
+| `result` | what came of all of them |
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmcore import _mmcore
+from mmcore.recordings.compare import Comparison, Difference, compare
+from mmcore.recordings.reading import expand, read, release_of
+from mmcore.recordings.result import Conformance, Replayed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Comparison", "Conformance", "Difference", "Replayed", "conformance"]
+
+
+def conformance(
+    recordings: str | Path | Iterable[str | Path], *, until_unsupported: bool = False
+) -> Conformance:
+    """Replays recordings of real kernels and compares every step.
+
+    Each script runs on a machine as the recording's was: two nodes of 256 MiB, two CPUs, the
+    profile of the kernel that the recording names.
+
+    Args:
+        recordings: files, or folders with everything in them.
+        until_unsupported: a recording matches if all steps up to the first that the machine cannot
+            do are as recorded.
+
+    Raises:
+        InputError: if a file cannot be read, is no recording, or no profile is its kernel's.
+    """
+    paths: Iterable[str | Path] = (
+        [recordings] if isinstance(recordings, (str, Path)) else recordings
+    )
+    return Conformance(
+        tuple(_replayed(path, until_unsupported=until_unsupported) for path in expand(paths)),
+        until_unsupported,
+    )
+
+
+def _replayed(path: Path, *, until_unsupported: bool) -> Replayed:
+    recording = read(path)
+    release = release_of(recording)
+    script = recording["script"]
+    text = script if isinstance(script, str) else "\n".join(script)
+    replay = json.loads(_mmcore.replay_program(text, f"machine kernel={release}"))
+    outcome = compare(recording, replay)
+    fine = {"match", "unsupported"} if until_unsupported else {"match"}
+    matches = outcome.verdict in fine and not outcome.findings
+    return Replayed(recording["name"], release, outcome, len(recording["steps"]), matches)

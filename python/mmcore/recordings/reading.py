@@ -1,0 +1,66 @@
+"""Recordings of real kernels: files with a script, and what a kernel did at each step of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmcore._mmcore import Profile
+from mmcore.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["expand", "read", "release_of"]
+
+#: The format that is read.
+FORMAT = 1
+
+
+def expand(paths: Iterable[str | Path]) -> tuple[Path, ...]:
+    """The recordings named: files as they are, of folders all that are in them."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*.json") if file.name != "performance.json")
+            if not found:
+                raise InputError(f"no recordings in {path}")
+            files.extend(found)
+        else:
+            files.append(path)
+    return tuple(files)
+
+
+def read(path: str | Path) -> Mapping[str, Any]:
+    """One recording.
+
+    Raises:
+        InputError: if it cannot be read or is no recording.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError(f"{path} is no recording of format {FORMAT}")
+    missing = [key for key in ("name", "kernel", "script", "steps", "final") if key not in data]
+    if missing:
+        raise InputError(f"{path} is no recording: it has no {', '.join(missing)}")
+    return data
+
+
+def release_of(recording: Mapping[str, Any]) -> str:
+    """The profile of the kernel that a recording names: 6.12 for 6.12.95-amd64.
+
+    Raises:
+        InputError: if there is no such profile.
+    """
+    version = str(recording["kernel"]).split("-")[0].split("+")[0].split(".")
+    release = ".".join(version[:2])
+    if release not in Profile.PRESETS:
+        known = ", ".join(Profile.PRESETS)
+        raise InputError(
+            f"{recording['name']} was made by {release}: there are profiles of {known}"
+        )
+    return release

@@ -1,0 +1,142 @@
+//! What the calls are called in a kernel, and which of them its probes can see.
+
+use super::{Call, Recorded};
+use crate::error::Errno;
+use crate::page::Pfn;
+use crate::profile::CallNames;
+use std::fmt::Write;
+
+/// How a kernel shows one recorded call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its name; for a return with the value: what is counted.
+    pub key: String,
+    /// Its line in an ordered list.
+    pub line: String,
+}
+
+/// A probe on entry: its name, and what it shows of the page.
+struct Probe(&'static str, Shows);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    Name,
+    Count,
+    CountAndMappings,
+}
+
+impl Call {
+    /// The probes on its entry, in the order in which they are hit; none if the kernel has no such
+    /// function, or has it inlined.
+    fn entries(self, names: CallNames) -> &'static [Probe] {
+        use CallNames::{Folios, Pages};
+        use Shows::{Count, CountAndMappings, Name};
+        match (self, names) {
+            (Call::LruCacheDisable, _) => &[Probe("lru_cache_disable", Name)],
+            (Call::LruAddDrainAll, _) => &[Probe("lru_add_drain_all", Name)],
+            (Call::IsolateLru, Pages) => &[Probe("isolate_lru_page", Count)],
+            (Call::IsolateLruInWalk, Pages) => &[],
+            (Call::IsolateLru | Call::IsolateLruInWalk, Folios) => &[Probe("folio_isolate_lru", Count)],
+            (Call::PutbackLru, Pages) => {
+                &[Probe("putback_lru_page", Count), Probe("folio_putback_lru", Count)]
+            }
+            (Call::PutbackLru, Folios) => &[Probe("folio_putback_lru", Count)],
+            (Call::PutbackMovablePages, _) => &[Probe("putback_movable_pages", Name)],
+            (Call::MigratePages, _) => &[Probe("migrate_pages", Name)],
+            (Call::TryToMigrate, _) => &[Probe("try_to_migrate", CountAndMappings)],
+            (Call::TryToUnmap, _) => &[Probe("try_to_unmap", CountAndMappings)],
+            (Call::MoveToNew, _) => &[Probe("move_to_new_folio", CountAndMappings)],
+            (Call::MigrateMapping { .. }, Pages) => &[Probe("folio_migrate_mapping", Count)],
+            (Call::MigrateMapping { .. }, Folios) => &[Probe("__folio_migrate_mapping", Count)],
+            (Call::PutFinal, _) => &[Probe("folio_put_final", Name)],
+            (
+                Call::MigratePagesSync
+                | Call::MigratePagesBatch { .. }
+                | Call::MigrateFolioMove
+                | Call::Copy
+                | Call::MigrateUndoSrc { .. }
+                | Call::MigrateDone,
+                Pages,
+            )
+            | (Call::ReleasePages, _) => &[],
+            (Call::MigratePagesSync, Folios) => &[Probe("migrate_pages_sync", Name)],
+            (Call::MigratePagesBatch { .. }, Folios) => &[Probe("migrate_pages_batch", Name)],
+            (Call::MigrateFolioMove, Folios) => &[Probe("migrate_folio_move", CountAndMappings)],
+            (Call::Copy, Folios) => &[Probe("folio_mc_copy", Count)],
+            (Call::MigrateUndoSrc { .. }, Folios) => &[Probe("migrate_folio_undo_src", Count)],
+            (Call::MigrateDone, Folios) => &[Probe("migrate_folio_done", Count)],
+        }
+    }
+
+    /// What the probe shows of the call's arguments.
+    fn arguments(self, names: CallNames) -> String {
+        match (self, names) {
+            (Call::MigratePagesBatch { mode, passes }, _) => format!(" mode={mode} passes={passes}"),
+            (Call::MigrateMapping { extra, .. }, CallNames::Pages) => format!(" extra={extra}"),
+            (Call::MigrateMapping { expected, .. }, CallNames::Folios) => format!(" expected={expected}"),
+            (Call::MigrateUndoSrc { was_mapped, locked }, _) => {
+                format!(" was_mapped={} locked={}", u8::from(was_mapped), u8::from(locked))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+impl Recorded {
+    /// More than one line where one of the kernel's functions calls another that is watched too, none
+    /// where it shows nothing.
+    fn shown(&self, names: CallNames, frame: &mut impl FnMut(Pfn) -> String) -> Vec<Shown> {
+        let probes = self.call.entries(names).iter();
+        if let Some(ret) = self.ret {
+            // 6.1's isolation returns an errno, later ones whether it worked.
+            let ret = match (self.call, names) {
+                (Call::IsolateLru, CallNames::Pages) if ret == 0 => Errno::EBUSY.status(),
+                (Call::IsolateLru, CallNames::Pages) => 0,
+                _ => ret,
+            };
+            let shown = |Probe(name, _): &Probe| Shown {
+                key: format!("{name}={ret}"),
+                line: format!("{name}() ret={ret}"),
+            };
+            return probes.map(shown).collect();
+        }
+        let shown = |&Probe(name, shows): &Probe| {
+            let mut line = name.to_owned();
+            // Writing to a string cannot fail.
+            if let Some(dst) = self.dst {
+                let _ = write!(line, " ->{}", frame(dst));
+            }
+            if let Some(page) = self.page {
+                let _ = write!(line, " {}", frame(page.pfn));
+                if shows != Shows::Name {
+                    let _ = write!(line, " ref={}", page.count);
+                }
+                if shows == Shows::CountAndMappings {
+                    let _ = write!(line, " map={}", page.mapcount);
+                }
+            }
+            line.push_str(&self.call.arguments(names));
+            Shown { key: name.to_owned(), line }
+        };
+        probes.map(shown).collect()
+    }
+}
+
+/// How the kernel of these names shows a list of calls. `frame` names frames.
+pub fn shown(calls: &[Recorded], names: CallNames, mut frame: impl FnMut(Pfn) -> String) -> Vec<Shown> {
+    // Threads that are just releasing pages together, and so make no call for each.
+    let mut releasing: Vec<usize> = Vec::new();
+    let mut lines = Vec::new();
+    for call in calls {
+        match (call.call, call.ret) {
+            (Call::ReleasePages, None) => releasing.push(call.thread),
+            (Call::ReleasePages, Some(_)) => {
+                let place = releasing.iter().rposition(|&thread| thread == call.thread);
+                place.map(|place| releasing.remove(place));
+            }
+            (Call::PutFinal, _) if releasing.contains(&call.thread) => {}
+            _ => lines.extend(call.shown(names, &mut frame)),
+        }
+    }
+    lines
+}

@@ -1,0 +1,119 @@
+//! A page's flags as /proc/kpageflags names them.
+
+use super::{Flags, Page};
+use crate::profile::Profile;
+
+/// What `kpageflags` shows of a page, by bit.
+const NAMES: &[(u32, &str)] = &[
+    (LOCKED, "LOCKED"),
+    (1, "ERROR"),
+    (2, "REFERENCED"),
+    (3, "UPTODATE"),
+    (4, "DIRTY"),
+    (5, "LRU"),
+    (6, "ACTIVE"),
+    (8, "WRITEBACK"),
+    (9, "RECLAIM"),
+    (10, "BUDDY"),
+    (MMAP, "MMAP"),
+    (ANON, "ANON"),
+    (13, "SWAPCACHE"),
+    (14, "SWAPBACKED"),
+    (15, "COMPOUND_HEAD"),
+    (16, "COMPOUND_TAIL"),
+    (18, "UNEVICTABLE"),
+    (19, "HWPOISON"),
+    (KSM, "KSM"),
+    (ZERO_PAGE, "ZERO_PAGE"),
+    (25, "IDLE"),
+    (RESERVED, "RESERVED"),
+    (33, "MLOCKED"),
+    (MAPPEDTODISK, "MAPPEDTODISK"),
+    (35, "PRIVATE"),
+    (37, "OWNER_PRIVATE"),
+];
+
+const LOCKED: u32 = 0;
+const MMAP: u32 = 11;
+const ANON: u32 = 12;
+const KSM: u32 = 21;
+const ZERO_PAGE: u32 = 24;
+const RESERVED: u32 = 32;
+const MAPPEDTODISK: u32 = 34;
+
+/// Flags of the record that are shown as they are.
+const SHOWN: &[(Flags, u32)] = &[
+    (Flags::LOCKED, LOCKED),
+    (Flags::ERROR, 1),
+    (Flags::REFERENCED, 2),
+    (Flags::UPTODATE, 3),
+    (Flags::DIRTY, 4),
+    (Flags::LRU, 5),
+    (Flags::ACTIVE, 6),
+    (Flags::WRITEBACK, 8),
+    (Flags::RECLAIM, 9),
+    (Flags::BUDDY, 10),
+    (Flags::SWAPCACHE, 13),
+    (Flags::SWAPBACKED, 14),
+    (Flags::HEAD, 15),
+    (Flags::TAIL, 16),
+    (Flags::UNEVICTABLE, 18),
+    (Flags::HWPOISON, 19),
+    (Flags::IDLE, 25),
+    (Flags::RESERVED, RESERVED),
+    (Flags::MLOCKED, 33),
+    (Flags::MAPPEDTODISK, MAPPEDTODISK),
+    (Flags::PRIVATE, 35),
+    (Flags::OWNER_PRIVATE, 37),
+];
+
+/// The bits that `/proc/kpageflags` would show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KpageFlags(u64);
+
+impl KpageFlags {
+    /// Of the zero page, which is shared by all and of which nothing else is worth showing.
+    pub const ZERO_PAGE: KpageFlags = KpageFlags(1 << ZERO_PAGE | 1 << RESERVED);
+
+    /// Of a page. `MMAP` and `ANON` come from its mappings and its owner; anonymous pages use the bit of
+    /// `MAPPEDTODISK` for `ANON_EXCLUSIVE`.
+    pub fn of(page: &Page, profile: &Profile) -> KpageFlags {
+        let word = page.word();
+        let mut bits = 0;
+        for &(flag, bit) in SHOWN {
+            bits |= u64::from(word.has(flag)) << bit;
+        }
+        bits |= u64::from(page.mapcount() > 0) << MMAP;
+        if word.has(Flags::ANON) {
+            bits |= 1 << ANON | u64::from(profile.kpageflags_ksm) << KSM;
+            bits |= u64::from(word.has(Flags::ANON_EXCLUSIVE)) << MAPPEDTODISK;
+        }
+        KpageFlags(bits)
+    }
+
+    /// The names, in the order of the bits.
+    pub fn names(self) -> Vec<&'static str> {
+        let has = |bit: u32| self.0 >> bit & 1 == 1;
+        let name = |&(bit, name): &(u32, &'static str)| match bit {
+            MAPPEDTODISK if has(ANON) => "ANON_EXCLUSIVE",
+            _ => name,
+        };
+        NAMES.iter().filter(|&&(bit, _)| has(bit)).map(name).collect()
+    }
+}
+
+#[cfg(all(test, not(feature = "explored")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_kernels_exporter() {
+        let page = Page::default();
+        page.set(Flags::UPTODATE | Flags::LRU | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE);
+        page.add_mapping();
+        let names = |kernel| KpageFlags::of(&page, &Profile::preset(kernel).unwrap()).names().join("|");
+        assert_eq!(names("6.1"), "UPTODATE|LRU|MMAP|ANON|SWAPBACKED|ANON_EXCLUSIVE");
+        assert_eq!(names("6.12"), "UPTODATE|LRU|MMAP|ANON|SWAPBACKED|KSM|ANON_EXCLUSIVE");
+        assert_eq!(KpageFlags::ZERO_PAGE.names(), ["ZERO_PAGE", "RESERVED"]);
+    }
+}

@@ -1,0 +1,122 @@
+//! A script replayed as the kernel lab runs it: one process, step by step, each with everything that
+//! a recording of a real kernel has.
+
+use super::caught::guarded;
+use super::session::{Access, Actor, Observed, Observer, Session, Step};
+use super::setup::{Defaults, SetupError};
+use super::{MachineSpec, Program};
+use crate::audit::Finding;
+use crate::machine::with_design;
+use crate::release::Release;
+use crate::stat::{Event, NodeItem};
+use serde::Serialize;
+
+/// One operation: what it returned, and what could be seen afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplayStep {
+    /// Its number, from 0.
+    pub i: usize,
+    /// The line.
+    pub op: String,
+    /// What it returned.
+    #[serde(flatten)]
+    pub step: Step,
+    /// What changed.
+    #[serde(flatten)]
+    pub observed: Observed,
+}
+
+/// What is left when everything is unmapped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Balance {
+    /// Poisoned memory, in KiB.
+    pub hwc_kb: i64,
+    /// `nr_isolated_anon` and `nr_isolated_file`.
+    pub isolated: [i64; 2],
+    /// Pages migrated since the start.
+    pub pgmigrate_success: i64,
+    /// Pages that could not be.
+    pub pgmigrate_fail: i64,
+}
+
+/// A script, replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Replay {
+    /// The steps, up to the first that this machine cannot do, or at which a rule was broken.
+    pub steps: Vec<ReplayStep>,
+    /// Why there are no more, if the machine cannot do the next operation.
+    pub unsupported: Option<String>,
+    /// Broken rules.
+    pub findings: Vec<Finding>,
+    /// The end, if the whole script was done.
+    #[serde(rename = "final")]
+    pub balance: Option<Balance>,
+}
+
+/// Replays a script on the lab's machine (two nodes of 256 MiB, two CPUs, the script on the first),
+/// changed as `by` says.
+///
+/// # Errors
+/// If the program has threads, or the machine cannot be made.
+pub fn replay(program: &Program, by: &MachineSpec) -> Result<Replay, SetupError> {
+    if !program.threads.is_empty() || !program.finally.is_empty() {
+        return Err(SetupError("a replay has one sequence of operations, no threads".into()));
+    }
+    let (mut config, _) = program.configured(by, &Defaults::RUN)?;
+    config.calls = true;
+    with_design!(config.profile.release, R => {
+        let session = Session::<R>::new(&config).map_err(|error| SetupError(error.why.to_string()))?;
+        Ok(steps(&session, program))
+    })
+}
+
+fn steps<R: Release>(session: &Session<R>, program: &Program) -> Replay {
+    let mut replay = Replay::default();
+    let mut actor = Actor::program();
+    let mut observer = Observer::default();
+    session.machine().bind_cpu(Some(0));
+    for (i, op) in program.setup.iter().enumerate() {
+        let done = guarded(|| {
+            observer.before(session);
+            let mut step = session.step(&mut actor, op);
+            expected_zeroes(&mut step);
+            let observed = observer.after(session, &actor, op, &step);
+            ReplayStep { i, op: op.to_string(), step, observed }
+        });
+        let row = match done {
+            Ok(row) => row,
+            Err(finding) => {
+                replay.findings.push(finding);
+                return replay;
+            }
+        };
+        if row.step.is_unsupported() {
+            replay.unsupported = row.step.problem.map(|problem| problem.to_string());
+            return replay;
+        }
+        replay.findings.extend(row.step.findings.iter().cloned());
+        replay.steps.push(row);
+    }
+    let ended = guarded(|| session.end(&mut actor));
+    replay.findings.extend(ended.unwrap_or_else(|finding| vec![finding]));
+    replay.balance = Some(balance(session));
+    replay
+}
+
+/// A recording says `zero` only where something else was expected.
+fn expected_zeroes(step: &mut Step) {
+    if step.findings.is_empty() {
+        step.acc.iter_mut().filter(|access| **access == Access::Zero).for_each(|access| *access = Access::Ok);
+    }
+}
+
+fn balance<R: Release>(session: &Session<R>) -> Balance {
+    let stats = session.machine().stats();
+    let isolated = |item| (0..session.machine().nodes().len()).map(|node| stats.on_node(node, item)).sum();
+    Balance {
+        hwc_kb: 0,
+        isolated: [isolated(NodeItem::IsolatedAnon), isolated(NodeItem::IsolatedFile)],
+        pgmigrate_success: stats.events(Event::PgmigrateSuccess),
+        pgmigrate_fail: stats.events(Event::PgmigrateFail),
+    }
+}

@@ -1,0 +1,13 @@
+"""Adds to matching.json what `mmcore conformance --json` on its standard input found to match."""
+
+import json
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    path = Path(__file__).with_name("matching.json")
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for row in json.load(sys.stdin)["recordings"]:
+        if row["matches"]:
+            known[row["kernel"]] = sorted({*known.get(row["kernel"], []), row["name"]})
+    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

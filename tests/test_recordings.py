@@ -1,0 +1,148 @@
+"""Recordings of real kernels, replayed: what a kernel did is what the machine does."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import mmcore
+from mmcore.cli import run
+from mmcore.recordings import compare
+from mmcore.recordings.reading import read, release_of
+
+SHIPPED = Path(__file__).parent / "recordings"
+#: Recordings of a larger collection that are known to match, by kernel: none of them may be lost.
+MATCHING = SHIPPED / "matching.json"
+
+
+def collection():
+    """A folder with many recordings: MMCORE_RECORDINGS, or one that lies beside the project."""
+    named = os.environ.get("MMCORE_RECORDINGS")
+    if named is not None:
+        return Path(named)
+    beside = Path(__file__).parents[2] / "shared" / "kernel-lab" / "recordings"
+    return beside if beside.is_dir() else None
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return mmcore.conformance(SHIPPED / "6.1"), mmcore.conformance(SHIPPED / "6.12")
+
+
+def test_every_shipped_recording_matches(shipped):
+    for result in shipped:
+        assert len(result.rows) >= 5
+        assert result.verdict == "match", str(result)
+
+
+def test_no_recording_that_matched_is_lost():
+    folder = collection()
+    if folder is None:
+        pytest.skip("no collection of recordings: name its folder in MMCORE_RECORDINGS")
+    lost = []
+    for kernel, names in json.loads(MATCHING.read_text(encoding="utf-8")).items():
+        files = [folder / kernel / f"{name}.json" for name in names]
+        result = mmcore.conformance(file for file in files if file.exists())
+        lost += [str(row.kernel) + " " + row.name for row in result.rows if not row.matches]
+    assert not lost
+
+
+def test_what_is_not_built_ends_a_recording_without_fault_if_asked(tmp_path):
+    recording = dict(read(SHIPPED / "6.12" / "h01-migrate-anon.json"))
+    steps = list(recording["steps"])
+    recording["steps"] = [*steps, {"i": len(steps), "op": "balloon 100", "ret": 0}]
+    recording["script"] = [*recording["script"], "balloon 100"]
+    path = tmp_path / "recording.json"
+    path.write_text(json.dumps(recording), encoding="utf-8")
+    result = mmcore.conformance(path)
+    assert (result.verdict, result.table[0]["unsupported"]) == ("differs", "balloon 100")
+    assert mmcore.conformance(path, until_unsupported=True).verdict == "match"
+
+
+def changed(recording, step, field, value):
+    steps = [dict(each) for each in recording["steps"]]
+    steps[step][field] = value
+    return {**recording, "steps": steps}
+
+
+def replayed(recording):
+    program = "\n".join(recording["script"])
+    machine = f"machine kernel={release_of(recording)}"
+    return json.loads(mmcore._mmcore.replay_program(program, machine))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("status", [[3, 1], [1, 0]], "status"),
+        ("n1", {"nr_anon_pages": 3, "nr_inactive_anon": 4}, "n1"),
+        ("calls", {}, "calls"),
+        ("pages", {"r0": [{"p": "0-3", "pte": "-"}]}, "pages.pte"),
+        ("ev", ["lru_cache_disable"], "ev"),
+    ],
+)
+def test_the_first_step_that_differs_is_named_with_both_sides(field, value, named):
+    recording = read(SHIPPED / "6.12" / "h01-migrate-anon.json")
+    replay = replayed(recording)
+    assert compare(recording, replay).verdict == "match"
+    outcome = compare(changed(recording, 4, field, value), replay)
+    first = outcome.differences[0]
+    assert (outcome.verdict, first.step, first.op) == ("differs", 4, "move r0 node=1")
+    assert first.name == named
+    assert first.recorded != first.replayed
+
+
+def test_what_was_chance_is_not_compared():
+    recording = read(SHIPPED / "6.12" / "h01-migrate-anon.json")
+    replay = replayed(recording)
+    other = changed(recording, 4, "n1", {"nr_anon_pages": 9})
+    assert compare(other, replay).verdict == "differs"
+    assert compare({**other, "nondet": ["steps[4].n1"]}, replay).verdict == "match"
+
+
+def test_the_kernels_differ_where_their_profiles_do():
+    recording = read(SHIPPED / "6.1" / "h05-move-pages-errors.json")
+    script = "\n".join(recording["script"])
+    other = json.loads(mmcore._mmcore.replay_program(script, "machine kernel=6.12"))
+    outcome = compare(recording, other)
+    assert outcome.verdict == "differs"
+
+
+def test_the_command_says_what_it_found(capsys, tmp_path):
+    recording = read(SHIPPED / "6.12" / "h01-migrate-anon.json")
+    assert run(["conformance", str(SHIPPED / "6.12" / "h01-migrate-anon.json")]) == 0
+    assert "6.12 h01-migrate-anon: match" in capsys.readouterr().out
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(changed(recording, 4, "ret", 7)), encoding="utf-8")
+    assert run(["conformance", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert "step 4" in out
+    assert "recorded 7, replayed 0" in out
+    assert run(["conformance", "--json", str(path)]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert data["schema"] == 1
+    assert data["recordings"][0]["differences"][0]["rule"] == "move-pages-statuses"
+    assert run(["conformance", str(tmp_path / "none.json")]) == 2
+    assert run(["conformance"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("{}", "no recording"),
+        ('{"format": 1}', "it has no name"),
+        ("[", "cannot read"),
+    ],
+)
+def test_what_is_no_recording_is_refused(tmp_path, data, why):
+    path = tmp_path / "recording.json"
+    path.write_text(data, encoding="utf-8")
+    with pytest.raises(mmcore.InputError, match=why):
+        mmcore.conformance(path)
+
+
+def test_a_kernel_without_a_profile_is_refused():
+    recording = {**read(SHIPPED / "6.12" / "h01-migrate-anon.json"), "kernel": "5.0.1-amd64"}
+    with pytest.raises(mmcore.InputError, match="profiles of"):
+        release_of(recording)

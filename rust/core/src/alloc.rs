@@ -33,7 +33,6 @@ use crate::machine::Machine;
 use crate::page::{Flags, MAX_ORDER, Pfn};
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{Mutation, mutated};
 
 impl<R: Release> Machine<R> {
     /// A block of 2^`order` pages on exactly `node`, with one reference; a large page if `order` > 0.
@@ -141,15 +140,7 @@ impl<R: Release> Machine<R> {
         for cpu in &self.cpus {
             // The count is looked at under the lock: an unlocked look can miss frames that a refill is
             // just adding (kernel 66eca1021a42).
-            let mut pcp = match mutated(Mutation::PcpCountUnlocked) {
-                // Somebody is refilling: the count that an unlocked look finds is still zero.
-                true => match cpu.pcp[node].try_lock() {
-                    Some(pcp) => pcp,
-                    None => continue,
-                },
-                false => cpu.pcp[node].lock(),
-            };
-            pcp.flush(|batch| {
+            cpu.pcp[node].lock().flush(|batch| {
                 let mut zone = self.nodes[node].zone.lock();
                 for pfn in batch {
                     zone.give(&self.frames, pfn, 0);

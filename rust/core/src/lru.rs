@@ -34,7 +34,7 @@ use crate::machine::Machine;
 use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::{Ordering, broken};
+use crate::sync::{Mutation, Ordering, broken, mutated};
 
 impl<R: Release> Machine<R> {
     /// Queues a page that is on no list for its LRU list (`lru_cache_add`). The caller holds a
@@ -42,7 +42,9 @@ impl<R: Release> Machine<R> {
     #[inline]
     pub fn lru_add(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
-        page.get(pfn);
+        if !mutated(Mutation::BatchWithoutReference) {
+            page.get(pfn);
+        }
         let mut batches = self.cpus[self.cpu()].batches.lock();
         let at_once = page.order() > 0
             // Under the batch lock: looked at before it, a disabler could drain between the look and the
@@ -65,6 +67,9 @@ impl<R: Release> Machine<R> {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
                 lruvec.add(&self.frames, pfn);
+                if mutated(Mutation::PutUnderLruvecLock) {
+                    self.put(pfn);
+                }
             }
         }
     }
@@ -76,7 +81,14 @@ impl<R: Release> Machine<R> {
             return;
         }
         let pages = batches.take_all();
+        if mutated(Mutation::DrainPutsFirst) {
+            self.put_all(&pages);
+            return self.lru_insert(&pages);
+        }
         self.lru_insert(&pages);
+        if mutated(Mutation::PutUnderLruvecLock) {
+            return;
+        }
         drop(batches);
         // After the locks: a put here may be the last one and needs the lruvec lock itself.
         self.put_all(&pages);
@@ -117,11 +129,14 @@ impl<R: Release> Machine<R> {
     /// isolation holds another one. Does not touch `nr_isolated_*`: see [`Machine::isolate`].
     #[inline]
     pub fn isolate_lru_page(&self, pfn: Pfn) -> bool {
-        if !R::claim(&self.frames[pfn], pfn) {
+        if !R::claim(&self.frames[pfn], pfn) && !mutated(Mutation::ClaimNotChecked) {
             return false;
         }
         let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
         lruvec.remove(&self.frames, pfn);
+        if mutated(Mutation::IsolationWithoutReference) {
+            self.frames[pfn].drop_refs(pfn, 1);
+        }
         true
     }
 
@@ -167,6 +182,10 @@ impl<R: Release> Machine<R> {
 
     /// Ends an isolation by [`Machine::isolate`] without a migration.
     pub fn putback(&self, pfn: Pfn) {
+        if mutated(Mutation::IsolatedCountedLate) {
+            self.putback_lru_page(pfn);
+            return self.count_isolated(pfn, -1);
+        }
         self.count_isolated(pfn, -1);
         self.putback_lru_page(pfn);
     }

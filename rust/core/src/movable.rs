@@ -18,6 +18,7 @@ use crate::migrate::Mode;
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
+use crate::sync::{Mutation, mutated};
 
 /// An owner's side of its movable pages. The page lock is held in every callback but `released`.
 pub trait MovableOps<R: Release>: Send + Sync {
@@ -65,7 +66,9 @@ impl<R: Release> Machine<R> {
     pub fn isolate_movable_page(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         // 1. A reference first: what follows must not look at a page that is being freed.
-        if !page.try_get() {
+        if mutated(Mutation::WalkerGetsFreePage) {
+            page.get(pfn);
+        } else if !page.try_get() {
             return false;
         }
         // 2. A cheap look, because a random fresh page may not even be locked by us.

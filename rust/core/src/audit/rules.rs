@@ -71,6 +71,9 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
             format!("count {} where holders account for {references}", word.count()),
         );
     }
+    if free && word.count() != 0 {
+        report.page("free pages have no references", pfn, format!("count {} in {place:?}", word.count()));
+    }
     if page.mapcount() != seen.mappings {
         report.page(
             "mapcount is the number of entries",

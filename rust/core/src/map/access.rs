@@ -14,7 +14,7 @@ use crate::machine::Machine;
 use crate::memory::WORDS;
 use crate::page::{PAGE_SIZE, Pfn};
 use crate::release::Release;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, broken};
 
 const WORD: usize = size_of::<u64>();
 
@@ -99,7 +99,11 @@ impl<R: Release> Machine<R> {
             let look = {
                 let _section = self.tlb.enter();
                 match walk(area, index, write) {
-                    Look::Frame(frame) => return Ok(touch(frame)),
+                    Look::Frame(frame) => {
+                        let value = touch(frame);
+                        self.still_mapped(frame);
+                        return Ok(value);
+                    }
                     other => other,
                 }
             };
@@ -107,6 +111,19 @@ impl<R: Release> Machine<R> {
             if let Look::Fault = look {
                 self.fault(area, index, write)?;
             }
+        }
+    }
+}
+
+impl<R: Release> Machine<R> {
+    /// What was used by an access was not freed under it: whoever takes the mapping away waits for the
+    /// section to end before the mapping's reference goes. Looked at while exploring only.
+    #[inline]
+    fn still_mapped(&self, frame: Option<Pfn>) {
+        let Some(pfn) = frame.filter(|_| cfg!(feature = "explored")) else { return };
+        let word = self.frames[pfn].word();
+        if word.count() == 0 {
+            broken("use of a freed frame", format_args!("page {pfn} ({word}) within an access"));
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::memory::WORDS;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::Ordering;
+use crate::sync::{Mutation, Ordering, mutated};
 
 /// Why a page is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,7 +244,9 @@ impl<R: Release> Machine<R> {
         self.remove_mapping_of(old);
         drop(guard);
         // Threads inside an access may still read the old page: its reference goes after them.
-        self.tlb.flush();
+        if !mutated(Mutation::CopyOnWriteWithoutFlush) {
+            self.tlb.flush();
+        }
         self.put(old);
         self.put(old);
         Outcome::Done
@@ -256,6 +258,9 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         // The mapping, an LRU batch, the swap cache.
         const EXPLAINED: u32 = 3;
+        if mutated(Mutation::ReuseNotChecked) {
+            return true;
+        }
         if page.count() > EXPLAINED {
             return false;
         }
@@ -296,6 +301,9 @@ impl<R: Release> Machine<R> {
     pub(super) fn add_new_anon(&self, area: &Area, index: u32, pfn: Pfn) {
         let page = &self.frames[pfn];
         page.set_owner(area.anon.0, index);
+        if mutated(Mutation::FlagsAfterLruAdd) {
+            self.lru_add(pfn);
+        }
         page.set(Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE);
         page.add_mapping();
         if area.file().is_some() {
@@ -303,7 +311,9 @@ impl<R: Release> Machine<R> {
             area.copied.store(1, Ordering::Relaxed);
         }
         self.count_mapped(pfn, 1);
-        self.lru_add(pfn);
+        if !mutated(Mutation::FlagsAfterLruAdd) {
+            self.lru_add(pfn);
+        }
     }
 
     /// Accounts for one entry less; its reference is still to be put.

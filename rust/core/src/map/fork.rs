@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::machine::Machine;
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
-use crate::sync::{LockClass, Ordering, RwLock};
+use crate::sync::{LockClass, Mutation, Ordering, RwLock, mutated};
 use std::sync::Arc;
 
 /// What copying one entry left to do.
@@ -48,7 +48,7 @@ impl<R: Release> Machine<R> {
                 children.push(Arc::clone(&child));
                 self.copy_entries(parent, &child, &mut protected)
             });
-            if protected {
+            if protected && !mutated(Mutation::ForkWithoutFlush) {
                 self.tlb.flush();
             }
             copied
@@ -118,7 +118,7 @@ impl<R: Release> Machine<R> {
                 let page = &self.frames[pfn];
                 let word = page.word();
                 if word.has(Flags::ANON_EXCLUSIVE) {
-                    if word.count() >= PIN {
+                    if word.count() >= PIN && !mutated(Mutation::ForkSharesPinned) {
                         page.get(pfn);
                         return Copied::Pinned(pfn);
                     }
@@ -126,13 +126,19 @@ impl<R: Release> Machine<R> {
                 }
                 page.get(pfn);
                 page.add_mapping();
-                let old = guard.wrprotect();
+                let old = match mutated(Mutation::ForkKeepsWritable) {
+                    true => pte,
+                    false => guard.wrprotect(),
+                };
                 child.publish(index, Pte(old.0 & !(Pte::WRITE | Pte::YOUNG)));
                 if old.has(Pte::WRITE) { Copied::Protected } else { Copied::Done }
             }
             Entry::Migration { .. } => {
                 // When the mappings are restored, both are shared and read-only.
-                let shared = Pte(pte.0 & !(Pte::WRITE | Pte::EXCLUSIVE));
+                let shared = match mutated(Mutation::ForkKeepsMigrationWritable) {
+                    true => Pte(pte.0 & !Pte::EXCLUSIVE),
+                    false => Pte(pte.0 & !(Pte::WRITE | Pte::EXCLUSIVE)),
+                };
                 guard.replace(shared);
                 child.publish(index, shared);
                 Copied::Done

@@ -141,7 +141,9 @@ impl<R: Release> Machine<R> {
         if gone.pages.is_empty() {
             return;
         }
-        self.tlb.flush();
+        if !mutated(Mutation::UnmapWithoutFlush) {
+            self.tlb.flush();
+        }
         // Now that nobody stores through the old entry any more: told earlier, the page could be written back and
         // cleaned before the last store (kernel 5df397dec7c4).
         if gone.dirty != 0 && !mutated(Mutation::DirtyBeforeFlush) {
@@ -168,7 +170,7 @@ const _: () = assert!(BATCH <= u32::BITS as usize);
 
 /// Step 1: marks pages, and says how many were not marked before.
 fn mark_unmapped(area: &Area, pages: Range<u32>) -> u32 {
-    let _no_faults = area.faults.write();
+    let _no_faults = (!mutated(Mutation::UnmapWithoutFaultLock)).then(|| area.faults.write());
     let fresh = |&index: &u32| !area.mark(index, Attributes::UNMAPPED).contains(Attributes::UNMAPPED);
     pages.filter(fresh).count() as u32
 }

@@ -153,7 +153,9 @@ impl<R: Release> Machine<R> {
 
         if !pairs.is_empty() {
             // One flush for all of them, before any byte is copied.
-            self.tlb.flush();
+            if !mutated(Mutation::CopyBeforeFlush) {
+                self.tlb.flush();
+            }
             for _ in 0..passes {
                 let mut again = Vec::new();
                 for (at, &pair) in pairs.iter().enumerate() {
@@ -243,6 +245,9 @@ impl<R: Release> Machine<R> {
     /// references (`putback_movable_pages`).
     pub fn putback_movable_pages(&self, list: &mut Vec<Pfn>) {
         self.calls(Call::PutbackMovablePages);
+        if mutated(Mutation::FirstPutBackOnly) {
+            list.truncate(1);
+        }
         for pfn in list.drain(..) {
             let word = self.frames[pfn].word();
             let movable = match mutated(Mutation::MovablePutOnLru) {

@@ -154,6 +154,9 @@ impl<R: Release> Machine<R> {
         if was_mapped {
             self.restore_mappings(src, dst);
         }
+        if mutated(Mutation::CopyAfterRestore) {
+            self.memory.copy_page(src, dst);
+        }
         // 13. The destination belongs to its mappings; the source's last reference is the isolation's.
         R::unlock_and_put(self, dst);
         self.count_isolated_for(src, reason);
@@ -182,22 +185,24 @@ impl<R: Release> Machine<R> {
         const EXPECTED: u32 = 1;
         if self.profile.copy == CopyOrder::BeforeCommit {
             // A page that cannot be switched is not worth a copy.
-            if from.count() != EXPECTED {
+            if from.count() != EXPECTED && !mutated(Mutation::CountNotCompared) {
                 return Err(Stop::Again);
             }
             self.calls_from_to(Call::Copy, src, dst);
-            self.memory.copy_page(src, dst);
+            if !mutated(Mutation::CopyAfterRestore) {
+                self.memory.copy_page(src, dst);
+            }
             self.returns(Call::Copy, 0);
         }
         let switch = Call::MigrateMapping { expected: EXPECTED, extra: 0 };
         self.calls_on(switch, src);
         let word = from.word();
-        if word.count() != EXPECTED {
+        if word.count() != EXPECTED && !mutated(Mutation::CountNotCompared) {
             self.returns(switch, Stop::ret::<()>(Err(Stop::Again)));
             return Err(Stop::Again);
         }
         self.returns(switch, 0);
-        if self.profile.copy == CopyOrder::AfterCommit {
+        if self.profile.copy == CopyOrder::AfterCommit && !mutated(Mutation::CopyAfterRestore) {
             self.memory.copy_page(src, dst);
         }
         to.set_owner(from.owner(), from.index());
@@ -282,7 +287,7 @@ impl<R: Release> Machine<R> {
     /// Undoes the first half, in reverse: mappings, locks, destination. The source stays isolated.
     pub(super) fn migrate_undo(&self, pair: Pair) {
         self.calls_on(Call::MigrateUndoSrc { was_mapped: pair.was_mapped, locked: true }, pair.src);
-        if pair.was_mapped {
+        if pair.was_mapped && !mutated(Mutation::UndoForgetsMappings) {
             self.restore_mappings(pair.src, pair.src);
         }
         self.frames[pair.src].unlock(pair.src);

@@ -11,7 +11,7 @@ use crate::migrate::Mode;
 use crate::owner::{Owner, OwnerId};
 use crate::page::Pfn;
 use crate::release::Release;
-use crate::sync::{Lock, LockClass};
+use crate::sync::{Lock, LockClass, Mutation, broken, mutated};
 use std::sync::{Arc, OnceLock};
 
 /// A page of a pool, by its number.
@@ -160,6 +160,11 @@ impl PagePool {
             if ours {
                 machine.put(pfn);
             }
+            if ours && mutated(Mutation::OwnerAssumesLastPut) {
+                page.drop_refs(pfn, 1);
+                machine.free_last(pfn, page.word());
+                return Ok(());
+            }
             // Ours for the look; where the page had moved meanwhile, try its successor.
             machine.put(pfn);
             if ours {
@@ -252,6 +257,10 @@ impl<R: Release> MovableOps<R> for PagePool {
                 // Let go meanwhile: whoever puts last tells us.
                 _ => return Err(Errno::EBUSY),
             }
+            if mutated(Mutation::LookAndSwitchApart) {
+                drop(pages);
+                pages = self.pages.lock();
+            }
             machine.memory.copy_page(from, to);
             machine.frames[to].get(to);
             machine.set_movable(to, self.id(), index);
@@ -274,9 +283,15 @@ impl<R: Release> MovableOps<R> for PagePool {
         let index = machine.frames[pfn].index();
         {
             let mut pages = self.pages.lock();
-            if pages.at(index, pfn).is_some() {
-                pages.vacate(index);
-                pages.released += 1;
+            match pages.at(index, pfn) {
+                Some(State::Dying) => {
+                    pages.vacate(index);
+                    pages.released += 1;
+                }
+                other => {
+                    let state = other.copied();
+                    broken("released is called once", format_args!("page {pfn} is {state:?} for its owner"))
+                }
             }
         }
         if let Some(owner) = &self.owner {

@@ -2,7 +2,7 @@
 //! (lifecycle 4.1).
 
 use super::{Flags, Page, Pfn, Word};
-use crate::sync::{LockClass, Ordering, acquired, broken, park, released, unpark_one};
+use crate::sync::{LockClass, Mutation, Ordering, acquired, broken, mutated, park, released, unpark_one};
 
 /// Attempts before a sleeper queues itself.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 5 };
@@ -55,7 +55,7 @@ impl Page {
             // Runs under the wait queue's lock, as does the clearing in `unlock`: a set bit here means
             // that the next unlock finds us. Relaxed: the queue's lock orders it.
             let old = Word(self.word.fetch_or(Flags::WAITERS.bits(), Ordering::Relaxed));
-            if old.has(Flags::LOCKED) {
+            if old.has(Flags::LOCKED) || mutated(Mutation::SleepWithoutLook) {
                 return true;
             }
             if !old.has(Flags::WAITERS) {
@@ -72,11 +72,18 @@ impl Page {
         released(LockClass::Page, self.lock_key());
         // Release pairs with the Acquire of `trylock`. One read-modify-write clears the lock and reads
         // the mark, so that no sleeper can slip between (lifecycle 4.1).
-        let old = Word(self.word.fetch_and(!Flags::LOCKED.bits(), Ordering::Release));
+        let old = match mutated(Mutation::LockClearedPlainly) {
+            true => {
+                let old = self.word();
+                self.word.store(old.without(Flags::LOCKED).0, Ordering::Release);
+                old
+            }
+            false => Word(self.word.fetch_and(!Flags::LOCKED.bits(), Ordering::Release)),
+        };
         if !old.has(Flags::LOCKED) {
             broken("unlock of an unlocked page", format_args!("page {pfn} ({old})"));
         }
-        if old.has(Flags::WAITERS) {
+        if old.has(Flags::WAITERS) && !mutated(Mutation::UnlockWithoutWaking) {
             self.wake();
         }
     }

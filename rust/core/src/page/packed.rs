@@ -1,7 +1,7 @@
 //! Merged transitions of the page word, for the `packed` release design.
 
 use super::{Dropped, Flags, Page, Pfn, Word};
-use crate::sync::{LockClass, Ordering, broken, released};
+use crate::sync::{LockClass, Mutation, Ordering, broken, mutated, released};
 
 impl Page {
     /// Clears `LRU` and takes a reference in one step; false if `LRU` was clear. The caller holds a
@@ -56,7 +56,7 @@ impl Page {
             if !old.has(Flags::LOCKED) || old.count() == 0 {
                 broken("unlock of an unlocked page", format_args!("page {pfn} ({old})"));
             }
-            if old.has(Flags::WAITERS) {
+            if old.has(Flags::WAITERS) && !mutated(Mutation::PackedIgnoresWaiters) {
                 self.unlock(pfn);
                 return self.drop_refs(pfn, 1);
             }

@@ -2,7 +2,7 @@
 
 use super::{Flags, Page, Pfn, Word};
 use crate::error::{Errno, Error, Result, Why};
-use crate::sync::{Ordering, broken, fence};
+use crate::sync::{Mutation, Ordering, broken, fence, mutated};
 
 /// What one pin adds to the count of a small page (`GUP_PIN_COUNTING_BIAS`).
 pub const PIN: u32 = 1024;
@@ -78,6 +78,10 @@ impl Page {
             if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - 1 {
                 return false;
             }
+            if mutated(Mutation::TryGetInTwoSteps) {
+                self.word.fetch_add(Word::ONE, Ordering::Acquire);
+                return true;
+            }
             // Acquire pairs with the Release of `unfreeze`: mapping, index and flags of a page that
             // was just published are visible to whoever gets it (lifecycle 3.1, pairing 1).
             match self.word.compare_exchange_weak(
@@ -98,6 +102,10 @@ impl Page {
         // Release: what this holder did to the page happens before whoever frees or freezes it
         // (pairs with the fence below and with the Acquire of `freeze`).
         let old = Word(self.word.fetch_sub(u64::from(n) << Word::COUNT_SHIFT, Ordering::Release));
+        if mutated(Mutation::LastPutByLook) {
+            let now = self.word();
+            return if now.count() == 0 { Dropped::Last(now) } else { Dropped::Live };
+        }
         self.dropped(pfn, old, n)
     }
 
@@ -128,6 +136,10 @@ impl Page {
         loop {
             if old.count() != expected {
                 return Err(old.count());
+            }
+            if mutated(Mutation::FreezeInTwoSteps) {
+                self.word.store(old.with_count(0).0, Ordering::Release);
+                return Ok(());
             }
             // AcqRel: Acquire pairs with the Release of the last other holder's drop, so that
             // `DIRTY` tested after the freeze has that holder's store (lifecycle 3.1, pairing 2);

@@ -52,6 +52,66 @@ mutations! {
     CacheNotRechecked = "cache-not-rechecked", "lifecycle 3.2, `filemap_get_folio`";
     /// An unmap tells a file's page of its dirty entry before the flush instead of after it.
     DirtyBeforeFlush = "dirty-before-flush", "5df397dec7c4";
+    /// The lock bit is cleared by a load and a store, although others change the same word.
+    LockClearedPlainly = "lock-cleared-plainly", "a978d6f52106";
+    /// The page lock is given back without a look for sleepers.
+    UnlockWithoutWaking = "unlock-without-waking", "page lock";
+    /// A sleeper on the page lock does not look at it again once it is queued.
+    SleepWithoutLook = "sleep-without-look", "afe8605ca454 (its idea)";
+    /// The merged unlock-and-put of `packed` does not look for sleepers.
+    PackedIgnoresWaiters = "packed-ignores-waiters", "release design `packed`";
+    /// A reference is taken in two steps: is the count zero? then one more.
+    TryGetInTwoSteps = "try-get-in-two-steps", "page count";
+    /// Whether a drop was the last is judged by a second look at the count.
+    LastPutByLook = "last-put-by-look", "page count";
+    /// A freeze compares first and stores then.
+    FreezeInTwoSteps = "freeze-in-two-steps", "page count";
+    /// A walker takes its reference without asking whether the page is free.
+    WalkerGetsFreePage = "walker-gets-free-page", "pfn walker";
+    /// The owner of a movable page takes its put for the last one and frees the page.
+    OwnerAssumesLastPut = "owner-assumes-last-put", "25182f05ffed";
+    /// The owner's lock is let go between the look that nobody uses the page and its replacement.
+    LookAndSwitchApart = "look-and-switch-apart", "ebdf4de5642f";
+    /// A queued page has no reference of its batch.
+    BatchWithoutReference = "batch-without-reference", "LRU batches";
+    /// A drain drops the batch's references before the pages are on their lists.
+    DrainPutsFirst = "drain-puts-first", "LRU batches";
+    /// A drain drops the batch's references under the lruvec lock.
+    PutUnderLruvecLock = "put-under-lruvec-lock", "LRU batches";
+    /// An isolator does not look whether it was the one that cleared the `LRU` flag.
+    ClaimNotChecked = "claim-not-checked", "isolation";
+    /// The isolation of a page takes no reference.
+    IsolationWithoutReference = "isolation-without-reference", "isolation";
+    /// A page put back is subtracted from `nr_isolated_*` when it may be freed already.
+    IsolatedCountedLate = "isolated-counted-late", "isolation";
+    /// Of a list that failed to migrate only the first page is put back.
+    FirstPutBackOnly = "first-put-back-only", "6e49019db5f7";
+    /// A new page is on its way to the LRU before its flags say to which list.
+    FlagsAfterLruAdd = "flags-after-lru-add", "page fault";
+    /// The bytes are copied before the flush: users still write to the old page.
+    CopyBeforeFlush = "copy-before-flush", "migration";
+    /// The new page is mapped before the bytes are copied to it.
+    CopyAfterRestore = "copy-after-restore", "migration";
+    /// A migration does not compare the page's count with what it expects.
+    CountNotCompared = "count-not-compared", "migration";
+    /// A migration that gives up leaves its migration entries behind.
+    UndoForgetsMappings = "undo-forgets-mappings", "migration";
+    /// Unmapped pages are put before the flush.
+    UnmapWithoutFlush = "unmap-without-flush", "munmap";
+    /// Pages are unmapped while faults go on.
+    UnmapWithoutFaultLock = "unmap-without-fault-lock", "munmap";
+    /// Fork leaves the parent's entries writable.
+    ForkKeepsWritable = "fork-keeps-writable", "fork";
+    /// Fork leaves a migration entry writable, in parent and child.
+    ForkKeepsMigrationWritable = "fork-keeps-migration-writable", "fork";
+    /// Fork does not flush after it has taken the permission to write.
+    ForkWithoutFlush = "fork-without-flush", "fork";
+    /// Fork shares a pinned page instead of copying it.
+    ForkSharesPinned = "fork-shares-pinned", "fork";
+    /// A write takes a shared page for its own without a look at the count.
+    ReuseNotChecked = "reuse-not-checked", "copy on write";
+    /// The old page of a copy on write is put before the flush.
+    CopyOnWriteWithoutFlush = "copy-on-write-without-flush", "copy on write";
 }
 
 /// Is this defect in force? A constant in every build but the explored one.

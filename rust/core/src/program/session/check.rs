@@ -2,18 +2,22 @@
 //! of every page that the program wrote.
 
 use super::Session;
-use super::actor::{Actor, Mapped, Pool, Table};
+use super::actor::{Actor, Hold, Mapped, Pool, Table};
 use super::content::{Place, Reader};
 use super::pages::pool_word;
 use super::step::{Problem, Step};
 use crate::audit::{Auditor, Finding};
-use crate::map::{Attributes, Entry};
+use crate::map::{Attributes, Entry, PinKind};
 use crate::memory::WORDS;
+use crate::page::Flags;
 use crate::program::Region;
 use crate::release::Release;
 
 /// The rule that what was last written is what is read, before, during and after any migration.
 pub const CONTENT: &str = "content is what was last written";
+
+/// The rule that a pin and the mapping that it was taken through are one page, of one process.
+pub const PINNED: &str = "a pinned page stays in its mapping";
 
 impl<R: Release> Session<R> {
     /// Checks everything that must hold when nobody is doing anything: `program` is the program, its
@@ -25,6 +29,7 @@ impl<R: Release> Session<R> {
         drop(shared);
         self.check_content(program, &mut findings);
         self.check_pools(program, &mut findings);
+        self.check_pins(program, &mut findings);
         findings
     }
 
@@ -88,6 +93,32 @@ impl<R: Release> Session<R> {
                         detail: format!("{name}:{page} in address space {space} is {access}"),
                     });
                 }
+            }
+        }
+    }
+
+    /// What is pinned stays where it was pinned, and no other process has it: whoever holds the pin sees
+    /// what the mapping shows, and the other way round.
+    fn check_pins(&self, program: &Actor, findings: &mut Vec<Finding>) {
+        let shared = self.shared.lock();
+        let pins = program.handles.iter().chain(shared.iter());
+        let pinned: Vec<_> = pins.filter(|held| held.hold == Hold::Pin(PinKind::Pin)).map(|h| h.pfn).collect();
+        drop(shared);
+        for pfn in pinned {
+            let page = &self.machine.frames()[pfn];
+            let (owner, index) = (page.owner(), page.index());
+            let regions = [&self.names, &program.names].into_iter().flat_map(|names| names.regions.iter());
+            for (name, Mapped { area, .. }) in regions.filter(|(_, mapped)| mapped.area.anon.0 == owner) {
+                if index >= area.pages() || area.attributes(index).contains(Attributes::UNMAPPED) {
+                    continue;
+                }
+                let wrong = match area.look(index).entry() {
+                    Entry::Present { pfn: mapped, .. } if mapped != pfn => format!("page {mapped} is mapped"),
+                    Entry::Present { .. } if !page.word().has(Flags::ANON_EXCLUSIVE) => "it is shared".into(),
+                    _ => continue,
+                };
+                let detail = format!("{name}:{index} is pinned as page {pfn}, but {wrong}");
+                findings.push(Finding { rule: PINNED, pfn: Some(pfn), detail });
             }
         }
     }

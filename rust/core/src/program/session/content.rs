@@ -82,6 +82,8 @@ struct Known {
     wrote: bool,
     /// A copy made while others may have written: their versions may be in it.
     open: bool,
+    /// Of an address space that only this thread knows: nobody else writes to it.
+    private: bool,
 }
 
 /// What one thread, or the program, knows of all pages' content; by address space and place.
@@ -107,7 +109,7 @@ impl Content {
         let open = self.open.contains(&key.0);
         self.pages.entry(key).or_insert_with(|| match reader.before.pages.get(&key) {
             Some(known) => Known { wrote: false, ..known.clone() },
-            None => Known { open, ..Known::default() },
+            None => Known { open, private: open, ..Known::default() },
         })
     }
 
@@ -117,6 +119,7 @@ impl Content {
         if whole {
             known.last.clear();
             known.replaced = false;
+            known.open &= !known.private;
         } else if known.last.is_empty() {
             known.last.push(Version::NONE);
         }
@@ -152,6 +155,13 @@ impl Content {
             }
             one_writer &= oldest.is_none_or(|oldest| oldest.writer() == version.writer());
             oldest = Some(oldest.map_or(version, |oldest| oldest.min(version)));
+        }
+        if known.open && known.private {
+            // Once seen, a copy that nobody else knows stays as it is.
+            known.last = (0..WORDS).filter_map(|word| place.version(word, words[word])).collect();
+            (known.open, known.replaced) = (false, false);
+            known.floors.clear();
+            return worst;
         }
         if let Some(oldest) = oldest.filter(|&oldest| one_writer && !known.expects(oldest)) {
             known.replaced = true;
@@ -213,7 +223,7 @@ impl Content {
         let mut pages = of(reader.before);
         pages.extend(of(self));
         for (place, known) in pages {
-            self.pages.insert((child, place), Known { wrote: false, open: reader.concurrent, ..known });
+            self.pages.insert((child, place), Known { wrote: false, open: reader.concurrent, private: reader.concurrent, ..known });
         }
     }
 
@@ -240,6 +250,7 @@ impl Content {
         self.pages.values_mut().for_each(|known| {
             known.floors.clear();
             known.replaced = false;
+            known.private = false;
         });
     }
 
@@ -269,7 +280,7 @@ impl Known {
             return (if expected { Access::Old } else { Access::Zero }, false);
         }
         let foreign = version.writer() != 0 && version.writer() != reader.number;
-        if foreign && (reader.concurrent || self.open) {
+        if foreign && ((reader.concurrent && !self.private) || self.open) {
             let floor = self.floors.iter().find(|floor| floor.writer() == version.writer());
             let right = floor.is_none_or(|floor| version >= *floor);
             return (if right { Access::Ok } else { Access::Old }, right);

@@ -236,7 +236,18 @@ impl<R: Release> Session<R> {
         let mut list: Vec<Pfn> = tokens.iter().map(|token| token.pfn).collect();
         let frames = self.machine.frames();
         let mut target = |from: Pfn| self.machine.alloc_pages(node, frames[from].order()).ok();
+        // Whoever demotes counts for itself, as reclaim does: the pages that it isolated as one batch.
+        let demoted = |pages: &[Pfn], sign| {
+            let lru = |pfn: &&Pfn| tokens.iter().any(|t| t.pfn == **pfn && t.hold == Hold::Isolated);
+            pages.iter().filter(lru).for_each(|&pfn| self.machine.count_isolated(pfn, sign));
+        };
+        if reason == migrate::Reason::Demotion {
+            demoted(&list, -1);
+        }
         let result = self.machine.migrate_pages(&mut list, &mut target, mode, reason);
+        if reason == migrate::Reason::Demotion {
+            demoted(&list, 1);
+        }
         let kept = |token: &Held| list.contains(&token.pfn);
         let mut taken = tokens.iter();
         for status in step.status.iter_mut().filter(|status| **status == Some(node as i32)) {

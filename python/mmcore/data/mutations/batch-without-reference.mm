@@ -1,0 +1,4 @@
+allocate p0
+thread A
+  lru_add p0
+  drain

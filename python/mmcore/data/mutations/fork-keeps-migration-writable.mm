@@ -1,0 +1,8 @@
+map r0 anon 1
+write r0
+thread A
+  move r0 node=1
+thread B
+  fork c0
+  write r0
+  cread c0 r0

@@ -1,0 +1,5 @@
+map r0 anon 1
+write r0
+pin g0 r0 longterm
+thread A
+  fork c0

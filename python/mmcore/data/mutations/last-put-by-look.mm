@@ -1,0 +1,6 @@
+allocate p0
+get p0
+thread A
+  put p0
+thread B
+  free p0

@@ -1,0 +1,4 @@
+movable m0 1
+thread A
+  isolate m0
+  putback m0

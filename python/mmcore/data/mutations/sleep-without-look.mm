@@ -1,0 +1,7 @@
+allocate p0
+thread A
+  lock p0
+  unlock p0
+thread B
+  lock p0
+  unlock p0

@@ -1,0 +1,5 @@
+movable m0 1
+thread A
+  release m0
+thread B
+  isolate m0

@@ -12,6 +12,7 @@
 //! | `trace` | what a schedule did, step by step, and its hash |
 //! | `report` | what a search found, and what it covered |
 //! | `program`, `program_world` | programs explored: from a text to a result |
+//! | `request` | what a caller outside of Rust asks for |
 //! | `smaller` | what can be taken away from a program |
 //!
 //! The order from below: a [`World`] is run under a [`Strategy`](crate::sync::explored::Strategy)
@@ -23,6 +24,7 @@ mod program;
 mod program_world;
 mod reduce;
 mod report;
+mod request;
 mod sample;
 mod schedule;
 mod shrink;
@@ -36,8 +38,10 @@ pub use exhaust::{Exhaustive, Seen};
 pub use jobs::explore;
 pub use program::{
     Found, ProgramOptions, ProgramReport, Replayed, Search, TraceRow, explore_program, replay_program,
+    shrink_counterexample,
 };
 pub use program_world::{ProgramWorld, Unset};
+pub use request::Request;
 pub use report::{Counterexample, Coverage, Report};
 pub use sample::{Method, Sampling};
 pub use schedule::{Schedule, ScheduleError};

@@ -8,6 +8,7 @@
 mod array;
 mod build;
 mod errors;
+mod explore;
 mod fork;
 mod handles;
 mod load;
@@ -24,9 +25,6 @@ mod space;
 mod state;
 mod trace;
 
-// The crate of another door: the explored build of the same core.
-use mmcore_explored as _;
-
 /// The module; the public names live in the Python package `mmcore`.
 #[pyo3::pymodule]
 mod _mmcore {
@@ -35,6 +33,7 @@ mod _mmcore {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::build::register(module)?;
+        super::explore::register(module)?;
         super::fork::register(module)?;
         super::handles::register(module)?;
         super::load::register(module)?;

@@ -179,6 +179,21 @@ pub fn replay_program(
     })
 }
 
+/// Program and schedule made smaller together; `None` if they break no rule.
+pub fn shrink_counterexample(
+    program: &Program,
+    schedule: &Schedule,
+    options: &ProgramOptions,
+) -> Result<Option<Found>, SetupError> {
+    let program = on(program, &options.machine);
+    on_own_thread(options.mutation, || {
+        let case = Case::new(&program)?;
+        let Err(violation) = trace(&case, schedule, options.options)?.0.outcome else { return Ok(None) };
+        let found = Counterexample { violation, schedule: schedule.clone(), index: 0 };
+        counterexample(case, found, options).map(Some)
+    })
+}
+
 /// A schedule, replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Replayed {

@@ -1,0 +1,127 @@
+//! What a caller outside of Rust asks for, as plain data.
+
+use super::{Exhaustive, Method, Options, ProgramOptions, Sampling, Search};
+use crate::program::MachineSpec;
+use crate::sync::Mutation;
+use serde::Deserialize;
+
+/// How to explore, in the words of the command line. What is not said is the default.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Request {
+    /// What to change of the machine that the program asks for.
+    pub machine: MachineSpec,
+    /// `portfolio`, `random`, `pct` or `exhaustive`.
+    pub search: String,
+    /// Schedules drawn; of an exhaustive search the limit, 0 for none.
+    pub schedules: u64,
+    /// Decides which are drawn.
+    pub seed: u64,
+    /// Bound of an exhaustive search; none: everything.
+    pub preemptions: Option<u32>,
+    /// Leave out schedules that only reorder independent steps.
+    pub reduce: bool,
+    /// OS threads.
+    pub jobs: usize,
+    /// The defect that the core is to have.
+    pub mutation: Option<String>,
+    /// Schedules run to make a counterexample smaller.
+    pub shrink: u32,
+    /// A schedule of more steps counts as endless.
+    pub max_steps: u32,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Request {
+            machine: MachineSpec::default(),
+            search: "portfolio".into(),
+            schedules: 20_000,
+            seed: 0,
+            preemptions: Some(2),
+            reduce: true,
+            jobs: 1,
+            mutation: None,
+            shrink: 500,
+            max_steps: Options::default().max_steps,
+        }
+    }
+}
+
+impl Request {
+    /// Reads a request; the error is one line.
+    pub fn from_json(json: &str) -> Result<Request, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    /// How each schedule is run.
+    pub fn options(&self) -> Options {
+        Options { max_steps: self.max_steps, ..Options::default() }
+    }
+
+    /// The defect, if one is named.
+    pub fn mutation(&self) -> Result<Option<Mutation>, String> {
+        let Some(name) = &self.mutation else { return Ok(None) };
+        match Mutation::from_name(name) {
+            Some(mutation) => Ok(Some(mutation)),
+            None => {
+                let near = Mutation::ALL.iter().map(|known| known.name());
+                let near = near.min_by_key(|known| strsim::damerau_levenshtein(known, name));
+                Err(format!("there is no mutation '{name}'; did you mean '{}'?", near.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// The same for [`explore_program`](super::explore_program).
+    pub fn program_options(&self) -> Result<ProgramOptions, String> {
+        let sample = |method| {
+            Search::Sample(Sampling { method, schedules: self.schedules, seed: self.seed })
+        };
+        let search = match self.search.as_str() {
+            "portfolio" => sample(Method::Portfolio),
+            "random" => sample(Method::Walk { stay: 0 }),
+            "pct" => sample(Method::Pct { depth: 3 }),
+            "exhaustive" => Search::Exhaustive(Exhaustive {
+                preemptions: self.preemptions,
+                reduce: self.reduce,
+                limit: if self.schedules == 0 { u64::MAX } else { self.schedules },
+            }),
+            other => {
+                return Err(format!(
+                    "there is no search '{other}'; choose portfolio, random, pct or exhaustive"
+                ));
+            }
+        };
+        Ok(ProgramOptions {
+            machine: self.machine.clone(),
+            search,
+            options: self.options(),
+            jobs: self.jobs.max(1),
+            mutation: self.mutation()?,
+            shrink: self.shrink,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_request_is_the_default() {
+        let options = Request::from_json("{}").unwrap().program_options().unwrap();
+        assert_eq!(options, ProgramOptions::default());
+    }
+
+    #[test]
+    fn what_is_misspelt_is_told_in_one_line() {
+        for (json, why) in [
+            (r#"{"serch": "pct"}"#, "serch"),
+            (r#"{"search": "dfs"}"#, "portfolio, random, pct or exhaustive"),
+            (r#"{"mutation": "hook-without-locks"}"#, "'hook-without-lock'"),
+        ] {
+            let error = Request::from_json(json).and_then(|r| r.program_options()).unwrap_err();
+            assert!(error.contains(why) && !error.contains('\n'), "{error}");
+        }
+    }
+}

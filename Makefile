@@ -21,7 +21,7 @@ DESIGN ?= mine
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test test-rust test-python bench lint format docs try stubs storm tsan wheel sdist clean
+.PHONY: help compare test test-rust test-python weak bench lint format docs try stubs storm tsan wheel sdist clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -30,7 +30,7 @@ help: ## list the targets
 compare: $(STAMP)/built ## compare the release designs on a real trace (ARGS="--load storm ...")
 	@$(BIN)/mmcore compare $(ARGS)
 
-test: test-rust stubs test-python ## run all tests: Rust, type stubs, pytest
+test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak memory, type stubs, pytest
 
 bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks
 	$(BIN)/pytest benches -p no:cacheprovider $(ARGS)

@@ -135,7 +135,7 @@ models! {
 
     /// Two threads unmap the two halves of an area: one of them takes it down, and may.
     two_unmappers(Some(2)) {
-        let machine = machine::<Split>(1);
+        let machine = machine::<Split>(2);
         let space = machine.address_space().expect("the first");
         let area = machine.mmap(&space, 2).expect("two pages");
         let other = {

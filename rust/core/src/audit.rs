@@ -70,7 +70,7 @@ pub struct Ledger(Lock<BTreeMap<(Pfn, Handle), u32>>);
 
 impl Default for Ledger {
     fn default() -> Self {
-        Ledger(Lock::new(LockClass::Leaf, BTreeMap::new()))
+        Ledger(Lock::plain(LockClass::Leaf, BTreeMap::new()))
     }
 }
 

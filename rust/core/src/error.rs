@@ -1,6 +1,6 @@
 //! What can go wrong, as the kernel numbers it, with the state that was found.
 
-use crate::page::Pfn;
+use crate::page::{Flags, Pfn};
 use std::fmt;
 
 /// An errno as the kernel returns it (positive here; statuses are negative).
@@ -118,7 +118,7 @@ pub enum Why {
     Locked,
     /// Not on an LRU list: in a batch, isolated, or never on one.
     #[error("the page is not on an LRU list (flags {0})")]
-    NotOnLru(String),
+    NotOnLru(Flags),
     /// No frame to be had.
     #[error("node {node} has no free block of order {order}")]
     NoFrame {

@@ -3,6 +3,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `world` | what is explored, and one schedule of it |
+//! | `endings` | end states that were checked before |
 //! | `schedule` | an interleaving as a list of thread numbers, and its text |
 //! | `crate::rng` | the generator that decides schedules |
 //! | `sample` | random walks and PCT |
@@ -18,6 +19,7 @@
 //! The order from below: a [`World`] is run under a [`Strategy`](crate::sync::explored::Strategy)
 //! by an [`Explorer`]; the searches are strategies and the loops around them.
 
+mod endings;
 mod exhaust;
 mod jobs;
 mod program;
@@ -33,7 +35,7 @@ mod trace;
 mod world;
 
 pub use crate::rng::Rng;
-pub use crate::sync::explored::{Kind, Options, THREADS, Violation, on_host, operation, rule};
+pub use crate::sync::explored::{Digest, Kind, Options, THREADS, Violation, on_host, operation, rule};
 pub use exhaust::{Exhaustive, Seen};
 pub use jobs::explore;
 pub use program::{
@@ -41,8 +43,8 @@ pub use program::{
     shrink_counterexample,
 };
 pub use program_world::{ProgramWorld, Unset};
-pub use request::Request;
 pub use report::{Counterexample, Coverage, Report};
+pub use request::Request;
 pub use sample::{Method, Sampling};
 pub use schedule::{Schedule, ScheduleError};
 pub use shrink::{Adapt, Shrinkable, Shrunk, ShrunkProgram, shrink_program};

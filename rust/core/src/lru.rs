@@ -153,7 +153,7 @@ impl<R: Release> Machine<R> {
         self.returns(call, isolated.into());
         if !isolated {
             let flags = self.frames[pfn].flags();
-            return Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(flags.to_string())));
+            return Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(flags)));
         }
         self.count_isolated(pfn, 1);
         Ok(())

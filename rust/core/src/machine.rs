@@ -152,15 +152,15 @@ impl<R: Release> Machine<R> {
                 base: first,
                 frames: node.frames,
                 latency_ns: node.latency_ns,
-                zone: CachePadded::new(Lock::new(LockClass::Zone, Zone::new(first, node.frames))),
-                lruvec: CachePadded::new(Lock::new(LockClass::Lruvec, Lruvec::default())),
+                zone: CachePadded::new(Lock::plain(LockClass::Zone, Zone::new(first, node.frames))),
+                lruvec: CachePadded::new(Lock::plain(LockClass::Lruvec, Lruvec::default())),
             }
         });
         let nodes: Box<[Node]> = nodes.collect();
-        let pcp = |node: &Node| CachePadded::new(Lock::new(LockClass::Pcp, Pcp::for_node(node.frames)));
+        let pcp = |node: &Node| CachePadded::new(Lock::plain(LockClass::Pcp, Pcp::for_node(node.frames)));
         let cpu = || {
             CachePadded::new(Cpu {
-                batches: CachePadded::new(Lock::new(LockClass::Batch, Batches::default())),
+                batches: CachePadded::new(Lock::plain(LockClass::Batch, Batches::default())),
                 pcp: nodes.iter().map(pcp).collect(),
             })
         };

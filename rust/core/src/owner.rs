@@ -86,7 +86,7 @@ impl<R: Release> Clone for Slot<R> {
 const FIRST: usize = if cfg!(loom) { 4 } else { 64 };
 const CHUNKS: usize = 18;
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Hash)]
 struct FreeSlots {
     free: Vec<u32>,
     next: u32,
@@ -111,7 +111,7 @@ impl<R: Release> Owners<R> {
         }
         Ok(Owners {
             chunks: [const { OnceLock::new() }; CHUNKS],
-            free: Lock::new(LockClass::Leaf, FreeSlots::default()),
+            free: Lock::plain(LockClass::Leaf, FreeSlots::default()),
             most,
         })
     }

@@ -6,7 +6,11 @@
 //! their machine; compare within one run only.
 #![allow(clippy::print_stdout, reason = "a report")]
 
-use mmcore_explored::explore::{Exhaustive, Explorer, Method, Options, Sampling, Violation, World, explore};
+use mmcore_explored::explore::{
+    Exhaustive, Explorer, Method, Options, ProgramWorld, Sampling, Violation, World, explore,
+};
+use mmcore_explored::program::{Defaults, MachineSpec, parse};
+use mmcore_explored::release::Split;
 use mmcore_explored::sync::{AtomicU64, Ordering};
 use std::sync::atomic::AtomicBool;
 
@@ -84,6 +88,55 @@ macro_rules! get_put {
     }};
 }
 
+/// What two threads of a program do on a full machine: two nodes of eight pages.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("get/put", "get r0:0\nput r0:0"),
+    ("write/read", "write r0:0\nread r0:0"),
+    ("isolate/putback", "isolate r0:0\nputback r0:0"),
+    ("isolate/migrate", "isolate r0:0\nmigrate r0:0 node=1\nisolate r0:0\nmigrate r0:0 node=0"),
+];
+
+/// `ops`, `times` over by each of two threads, on a full machine.
+fn full_machine(ops: &str, times: usize) -> ProgramWorld<Split> {
+    let ops = vec![ops; times].join("\n");
+    let text = format!(
+        "machine nodes=2 pages=8\nmap r0 anon 4\nwrite r0\nmap r1 anon 4 node=1\nwrite r1\ndrain\n\
+         thread A\n{ops}\nthread B\n{ops}"
+    );
+    let program = parse(&text).expect("a program");
+    let configured = program.configured(&MachineSpec::default(), &Defaults::EXPLORE);
+    let (config, cpus) = configured.expect("a machine");
+    ProgramWorld::new(&program, &config, &cpus).expect("a set-up")
+}
+
+/// Programs, once and five times as long: the difference is what steps cost, the rest of a schedule
+/// is what beginning, putting back and auditing cost beside them.
+fn programs() {
+    for (name, ops) in PROGRAMS {
+        let mut points = Vec::new();
+        for times in [1, 5] {
+            let sampling = Sampling { method: Method::Portfolio, schedules: 20_000, seed: 0 };
+            let world = || full_machine(ops, times);
+            let point = measure(&format!("mmcore, full machine, {times} x {name}"), || {
+                let report = explore(world, &sampling, Options::default(), 1, &AtomicBool::new(false));
+                assert_eq!(report.counterexample, None);
+                (report.schedules, report.steps)
+            });
+            points.extend(point);
+        }
+        if let [(schedules, steps), (schedules_long, steps_long)] = points[..] {
+            let (each, long) = (1e6 / schedules, 1e6 / schedules_long);
+            let (length, length_long) = (steps / schedules, steps_long / schedules_long);
+            let step = (long - each) / (length_long - length);
+            println!(
+                "    {length:.0} steps of {:.0} ns, and {:.2} us beside them",
+                step * 1e3,
+                each - length * step
+            );
+        }
+    }
+}
+
 /// Processor time of this process so far.
 fn processor_seconds() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -94,11 +147,11 @@ fn processor_seconds() -> f64 {
 }
 
 /// Schedules and steps a second: median, slowest, fastest round. Only names that contain the
-/// first argument, if there is one.
-fn measure(name: &str, mut round: impl FnMut() -> (u64, u64)) {
+/// first argument, if there is one. Returns the median of both.
+fn measure(name: &str, mut round: impl FnMut() -> (u64, u64)) -> Option<(f64, f64)> {
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
     if wanted.is_some_and(|wanted| !name.contains(&wanted)) {
-        return;
+        return None;
     }
     let mut rates: Vec<(f64, f64)> = (0..ROUNDS)
         .map(|_| {
@@ -117,6 +170,7 @@ fn measure(name: &str, mut round: impl FnMut() -> (u64, u64)) {
         rates[ROUNDS - 1].0,
         steps / 1e6
     );
+    Some((schedules, steps))
 }
 
 fn main() {
@@ -165,6 +219,7 @@ fn main() {
             (report.schedules, report.steps)
         });
     }
+    programs();
     measure("shuttle, random", || {
         let schedules = 20_000;
         shuttle::check_random(|| get_put!(shuttle), schedules);

@@ -8,7 +8,7 @@ const CAPACITY: usize = 64;
 
 /// Free frames, last in first out. An array of numbers rather than a list through the records: the
 /// records stay cold until a frame is used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Pcp {
     frames: ArrayVec<Pfn, CAPACITY>,
     /// Frames moved at once between here and the buddy lists.

@@ -7,7 +7,7 @@ use crate::sync::broken;
 ///
 /// Numbers are relative to the node's first frame, so that a node may start anywhere: the buddy of
 /// block `n` of order `k` is `n xor 2^k`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Zone {
     base: Pfn,
     frames: u32,

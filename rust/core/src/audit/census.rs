@@ -3,8 +3,8 @@
 use super::Handle;
 use crate::lru::LruList;
 use crate::machine::Machine;
-use crate::map::{Entry, Pte};
-use crate::owner::Owner;
+use crate::map::{AreaKind, Entry, Pte};
+use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
 use arrayvec::ArrayVec;
@@ -134,6 +134,18 @@ pub(super) struct Seen {
     pub written: bool,
     /// Slots of page caches that hold the page.
     pub slots: u32,
+    /// Somebody has isolated the page from its driver.
+    pub isolated: bool,
+}
+
+/// A page-table entry of an anonymous area that maps a page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mapping {
+    pub pfn: Pfn,
+    pub pte: Pte,
+    /// The area's lineage, and the entry's number in the area: what the page's record must name.
+    pub owner: OwnerId,
+    pub index: u32,
 }
 
 /// All used frames of a machine.
@@ -143,6 +155,7 @@ pub(super) struct Census {
     frames: Vec<Vec<Seen>>,
     bases: Vec<Pfn>,
     pub holders: Vec<(Pfn, Holder)>,
+    pub mappings: Vec<Mapping>,
     /// Entries that a migration left behind.
     pub migration_entries: Vec<(Pfn, Holder)>,
     /// Isolation tokens of LRU pages, by frame.
@@ -168,6 +181,7 @@ impl Census {
         self.bases.clear();
         self.bases.extend(machine.nodes.iter().map(|node| node.base));
         self.holders.clear();
+        self.mappings.clear();
         self.migration_entries.clear();
         self.tokens.clear();
         self.strays.clear();
@@ -188,7 +202,8 @@ impl Census {
                 Handle::Lock => self.seen_mut(pfn).locked = true,
                 Handle::Frozen => self.seen_mut(pfn).frozen = true,
                 Handle::Writeback => self.seen_mut(pfn).written = true,
-                Handle::IsolatedMovable | Handle::Ref | Handle::Pin => {}
+                Handle::IsolatedMovable => self.seen_mut(pfn).isolated = true,
+                Handle::Ref | Handle::Pin => {}
             }
         }
     }
@@ -266,7 +281,7 @@ impl Census {
     }
 
     fn mappings<R: Release>(&mut self, machine: &Machine<R>) {
-        machine.owners.for_each(|_, owner| {
+        machine.owners.for_each(|owner_id, owner| {
             // A private mapping of a file has a lineage too, and is met there.
             let areas = match owner {
                 Owner::Anon(areas) | Owner::File { areas, .. } => areas,
@@ -280,6 +295,9 @@ impl Census {
                         Entry::Present { pfn, zero: false } => {
                             self.hold(pfn, holder);
                             self.seen_mut(pfn).mappings += 1;
+                            if matches!(area.kind, AreaKind::Anon) {
+                                self.mappings.push(Mapping { pfn, pte, owner: owner_id, index });
+                            }
                         }
                         Entry::Migration { pfn } => self.migration_entries.push((pfn, holder)),
                         _ => {}

@@ -3,10 +3,11 @@
 use super::Finding;
 use super::census::{Census, Place, Seen};
 use crate::machine::Machine;
+use crate::map::Pte;
 use crate::owner::Owner;
 use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
-use crate::stat::NodeItem;
+use crate::stat::{Event, NodeItem};
 
 /// Flags that a free page may show: poison outlives the page; a sleeper may still be on its way out.
 const FREE_MAY_SHOW: Flags = Flags::HWPOISON.union(Flags::BUDDY).union(Flags::WAITERS);
@@ -41,7 +42,9 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Fi
             check_page(machine, census, node.base.plus(offset), &mut report);
         }
     }
+    check_mappings(machine, census, &mut report);
     check_counters(machine, census, &mut report);
+    check_events(machine, census, &mut report);
     check_spaces(machine, &mut report);
     check_releases(machine, &mut report);
     report.findings
@@ -108,6 +111,21 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     {
         report.page("on the list of its flags", pfn, format!("on {list:?} with {}", word.flags()));
     }
+    // 7. A page that is used through a mapping is where reclaim and migration find it.
+    if place == Place::Allocated
+        && page.mapcount() > 0
+        && !seen.frozen
+        && !word.any(Flags::TAIL | Flags::HWPOISON)
+    {
+        report.page("a mapped page is on a list or isolated", pfn, format!("flags {}", word.flags()));
+    }
+    if word.has(Flags::ISOLATED) != seen.isolated {
+        report.page("the mark of an isolation has a token", pfn, format!("flags {}", word.flags()));
+    }
+    // Nobody sleeps when nothing is in progress; natively a sleeper may still be on its way out.
+    if cfg!(feature = "explored") && word.has(Flags::WAITERS) {
+        report.page("no sleeper's mark is left", pfn, format!("flags {}", word.flags()));
+    }
     // 8. A movable mark means that an owner holds the page; or, where puts look, that one still waits to
     // hear that it is released.
     let owned = place == Place::Movable;
@@ -134,6 +152,60 @@ fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report:
     }
     if word.has(Flags::WRITEBACK) != seen.written {
         report.page("no page stays under writeback", pfn, format!("{word}"));
+    }
+}
+
+/// 2. An entry and the page that it maps know of each other.
+fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
+    let lazyfree = machine.stats.events(Event::Pglazyfree) > 0;
+    for mapping in &census.mappings {
+        let (pfn, page) = (mapping.pfn, &machine.frames[mapping.pfn]);
+        let word = page.word();
+        if word.any(Flags::HEAD | Flags::TAIL) {
+            continue;
+        }
+        if !word.has(Flags::ANON) || (page.owner(), page.index()) != (mapping.owner.0, mapping.index) {
+            let what = format!(
+                "flags {}, owner {:#x} page {}; mapped as {:#x} page {}",
+                word.flags(),
+                page.owner(),
+                page.index(),
+                mapping.owner.0,
+                mapping.index
+            );
+            report.page("a mapped page belongs to its mapping", pfn, what);
+        }
+        if mapping.pte.has(Pte::WRITE) && !word.has(Flags::ANON_EXCLUSIVE) {
+            report.page("a writable entry maps an exclusive page", pfn, format!("flags {}", word.flags()));
+        }
+        if word.has(Flags::ANON_EXCLUSIVE) && page.mapcount() > 1 {
+            let what = format!("{} mappings, flags {}", page.mapcount(), word.flags());
+            report.page("an exclusive page has one mapping", pfn, what);
+        }
+        if !word.has(Flags::UPTODATE) || !(word.has(Flags::SWAPBACKED) || lazyfree) {
+            report.page(
+                "a mapped page is up to date, and backed by swap",
+                pfn,
+                format!("flags {}", word.flags()),
+            );
+        }
+    }
+}
+
+/// 4. What was allocated and not freed is in use. Frames that are bad may have left either way.
+fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
+    let (mut used, mut bad) = (0i64, 0i64);
+    for node in &machine.nodes {
+        for pfn in (0..node.zone.lock().frontier()).map(|offset| node.base.plus(offset)) {
+            let free = census.seen(pfn).places.iter().any(|place| matches!(place, Place::Buddy | Place::Pcp));
+            used += i64::from(!free);
+            bad += i64::from(machine.frames[pfn].word().has(Flags::HWPOISON));
+        }
+    }
+    let counted = machine.stats.events(Event::Pgalloc) - machine.stats.events(Event::Pgfree);
+    if (used - counted).abs() > bad {
+        let what = format!("{counted} more were counted in than out, {used} are in use");
+        report.machine("pgalloc less pgfree is what is in use", what);
     }
 }
 

@@ -1,7 +1,7 @@
 //! A program as a world: its set-up is done once, its threads are explored.
 
 use super::world::World;
-use super::{Violation, operation};
+use super::{Digest, Violation, operation};
 use crate::audit::{Auditor, Finding};
 use crate::machine::Config;
 use crate::program::session::{Actor, Session};
@@ -33,6 +33,9 @@ struct Own {
     /// What each operation came to.
     outcomes: Vec<u64>,
 }
+
+/// Where outcomes are told: no thread has such a number, and no object such an address.
+const OUTCOMES: usize = 1 << 9;
 
 /// Why a program could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +155,15 @@ impl<R: Release> World for ProgramWorld<R> {
             Some(finding) => Err(violation(finding)),
             None => Ok(()),
         }
+    }
+
+    fn tell(&self, digest: &mut Digest) -> bool {
+        self.ended.set(true);
+        let own = self.own.borrow();
+        if self.fingerprints {
+            digest.tell_all(OUTCOMES, &own.outcomes);
+        }
+        own.threads.iter().all(|thread| thread.tell(digest))
     }
 
     fn fingerprint(&self) -> u64 {

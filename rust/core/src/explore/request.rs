@@ -74,9 +74,7 @@ impl Request {
 
     /// The same for [`explore_program`](super::explore_program).
     pub fn program_options(&self) -> Result<ProgramOptions, String> {
-        let sample = |method| {
-            Search::Sample(Sampling { method, schedules: self.schedules, seed: self.seed })
-        };
+        let sample = |method| Search::Sample(Sampling { method, schedules: self.schedules, seed: self.seed });
         let search = match self.search.as_str() {
             "portfolio" => sample(Method::Portfolio),
             "random" => sample(Method::Walk { stay: 0 }),

@@ -1,8 +1,9 @@
 //! What is explored, and one schedule of it.
 
+use super::endings::{End, Endings};
 use super::schedule::{Replay, Schedule};
 use super::trace::Trace;
-use crate::sync::explored::{Options, Record, Runtime, Strategy, Violation};
+use crate::sync::explored::{Digest, Options, Record, Runtime, Strategy, Violation};
 
 /// A set-up and the threads that run on it.
 ///
@@ -18,6 +19,14 @@ pub trait World {
     /// When all threads have ended: is everything as it should be?
     fn check(&self) -> Result<(), Violation> {
         Ok(())
+    }
+
+    /// When all threads have ended: tells what check and fingerprint depend on beyond the objects of
+    /// [`crate::sync`], so that a state which passed once need not be checked again. False: it cannot be
+    /// told, and the check is made. No operation of [`crate::sync`] is allowed here.
+    fn tell(&self, digest: &mut Digest) -> bool {
+        let _ = digest;
+        false
     }
 
     /// When all threads have ended well: a number that tells final states apart.
@@ -42,6 +51,9 @@ impl<W: World + ?Sized> World for Box<W> {
     fn check(&self) -> Result<(), Violation> {
         (**self).check()
     }
+    fn tell(&self, digest: &mut Digest) -> bool {
+        (**self).tell(digest)
+    }
     fn fingerprint(&self) -> u64 {
         (**self).fingerprint()
     }
@@ -64,6 +76,7 @@ pub struct Run {
 pub struct Explorer<W> {
     world: W,
     pub(super) runtime: Runtime,
+    endings: Endings,
 }
 
 impl<W: World> Explorer<W> {
@@ -74,7 +87,7 @@ impl<W: World> Explorer<W> {
 
     /// An explorer of `world`.
     pub fn with_options(world: W, options: Options) -> Self {
-        Explorer { world, runtime: Runtime::new(options) }
+        Explorer { world, runtime: Runtime::new(options), endings: Endings::default() }
     }
 
     /// The world, as it was set up.
@@ -91,15 +104,16 @@ impl<W: World> Explorer<W> {
     }
 
     pub(super) fn record(&mut self, strategy: &mut dyn Strategy, record: Record) -> Run {
-        let Explorer { world, runtime } = self;
-        let mut fingerprint = 0;
-        let outcome =
-            runtime.run(world.threads(), &|thread| world.run(thread), strategy, record, &mut || {
-                world.check()?;
-                fingerprint = world.fingerprint();
-                Ok(())
-            });
-        Run { outcome: outcome.map(|()| fingerprint), steps: runtime.steps() }
+        let Explorer { world, runtime, endings } = self;
+        let mut end = End { world: &*world, endings, fingerprint: 0 };
+        let outcome = runtime.run(world.threads(), &|thread| world.run(thread), strategy, record, &mut end);
+        Run { outcome: outcome.map(|()| end.fingerprint), steps: runtime.steps() }
+    }
+
+    /// Schedules whose threads ended well so far, and in how many of them the end state was checked:
+    /// the others ended in a state that had passed before.
+    pub fn checked(&self) -> (u64, u64) {
+        (self.endings.ended, self.endings.checked)
     }
 
     /// Runs `schedule`.

@@ -12,7 +12,7 @@ pub const PAGEVEC_MAX: usize = 31;
 pub type Pagevec = ArrayVec<Pfn, PAGEVEC_MAX>;
 
 /// The batches of one CPU, under its batch lock. Each page in one holds a reference of the batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Batches {
     add: Tallied<Pagevec, PagevecInserts>,
 }

@@ -58,7 +58,7 @@ impl LruList {
 }
 
 /// One node's lists and their sizes in base pages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Lruvec {
     lists: [Tallied<List, ListOps>; 5],
     pages: [u32; 5],

@@ -103,7 +103,7 @@ impl<R: Release> Machine<R> {
             id,
             areas: RwLock::new(LockClass::Mmap, areas),
             faults,
-            next: Lock::new(LockClass::Leaf, Some(next)),
+            next: Lock::plain(LockClass::Leaf, Some(next)),
         });
         self.spaces.0.lock().live.push(Arc::downgrade(&space));
         space

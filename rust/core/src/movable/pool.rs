@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolPage(pub u32);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
     /// In use.
     Live,
@@ -28,7 +28,7 @@ enum State {
     Dying,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Pages {
     slots: Vec<Option<(Pfn, State)>>,
     free: Vec<u32>,
@@ -86,7 +86,7 @@ impl PagePool {
     }
 
     fn build<R: Release>(machine: &Machine<R>, owner: Option<Arc<dyn PoolOwner>>) -> Result<Arc<PagePool>> {
-        let pages = Lock::new(LockClass::Driver, Pages::default());
+        let pages = Lock::plain(LockClass::Driver, Pages::default());
         let pool = Arc::new(PagePool { id: OnceLock::new(), pages, owner });
         let owner: Arc<dyn MovableOps<R>> = pool.clone();
         let id = machine.owners.insert(Owner::Movable(owner))?;

@@ -5,7 +5,7 @@ use crate::sync::broken;
 
 /// Head, tail and length; the links are in the records. Whoever has `&mut List` holds the lock
 /// that protects the links of every page on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct List {
     head: Link,
     tail: Link,

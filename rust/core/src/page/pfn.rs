@@ -36,7 +36,7 @@ impl fmt::Display for Pfn {
 
 /// An optional frame number in four bytes whose zero is "none", so that an untouched record has
 /// no links.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Link(u32);
 

@@ -10,6 +10,7 @@
 //! | `pages` | single steps on pages |
 //! | `observe` | what can be seen between two operations |
 //! | `state` | names and a number for the explorer |
+//! | `snapshot` | what a fork may have copied |
 //! | `check` | the audit, with everybody's handles, and the content |
 //!
 //! The program itself is an [`Actor`]; so is each of its threads. A session is set up by the first,
@@ -30,6 +31,7 @@ mod file;
 mod observe;
 mod pages;
 mod process;
+mod snapshot;
 #[cfg(feature = "explored")]
 mod state;
 mod step;
@@ -52,6 +54,9 @@ use std::sync::Arc;
 
 /// Threads that a program can have.
 pub const MAX_THREADS: usize = content::WRITERS - 2;
+
+/// Writes of the program after its threads are numbered from here on: beyond any of the set-up.
+const AFTER_THREADS: u32 = 1 << 16;
 
 /// A machine, and what a program has made of it.
 pub struct Session<R: Release> {
@@ -140,7 +145,7 @@ impl<R: Release> Session<R> {
             space,
             names: Names::default(),
             content: Content::default(),
-            shared: Lock::new(LockClass::Leaf, Handles::default()),
+            shared: Lock::plain(LockClass::Leaf, Handles::default()),
         })
     }
 
@@ -166,8 +171,7 @@ impl<R: Release> Session<R> {
     /// The same, with the memory of an actor that was used before.
     pub fn join_into(&self, program: &mut Actor, threads: &mut [Actor]) {
         program.reset();
-        // Beyond any write of the set-up.
-        program.writes = 1 << 16;
+        program.writes = AFTER_THREADS;
         program.made = 1 << 12;
         program.join(threads, &self.content);
     }

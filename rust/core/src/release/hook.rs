@@ -25,7 +25,7 @@ pub struct Stripes(Box<[CachePadded<Lock<()>>]>);
 
 impl Default for Stripes {
     fn default() -> Self {
-        Stripes((0..STRIPES).map(|_| CachePadded::new(Lock::new(LockClass::Hook, ()))).collect())
+        Stripes((0..STRIPES).map(|_| CachePadded::new(Lock::plain(LockClass::Hook, ()))).collect())
     }
 }
 

@@ -135,6 +135,11 @@ impl<T> Lock<T> {
         Lock(class, native::Lock::new(class, value))
     }
 
+    /// A lock of `class` around plain values; only the explored build makes a difference.
+    pub const fn plain(class: LockClass, value: T) -> Self {
+        Lock::new(class, value)
+    }
+
     /// Blocks until the lock is held.
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
@@ -210,6 +215,12 @@ impl<T, K: Kind> Tallied<T, K> {
     #[inline]
     pub fn look(&self) -> &T {
         &self.0
+    }
+}
+
+impl<T: std::hash::Hash, K> std::hash::Hash for Tallied<T, K> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `verdict`, `panics` | how a schedule ends badly, without a sound |
 //! | `runtime`, `record` | running threads to their ends, checking, putting back; what is recorded |
 //! | `journal` | old values, so that a world is built once and run thousands of times |
+//! | `digest` | what tells end states apart |
 //! | `clock`, `happens` | the race detector |
 //! | `order` | the lock order |
 //! | `words`, `lock`, `park` | the vocabulary itself |
@@ -19,6 +20,7 @@
 
 mod clock;
 mod context;
+mod digest;
 mod fiber;
 mod happens;
 mod hook;
@@ -36,11 +38,12 @@ mod violation;
 mod words;
 
 pub use super::tallied::Tallied;
+pub use digest::Digest;
 pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
 pub use order::{acquired, released};
 pub use park::{park, spin_until, unpark_all, unpark_one};
 pub use record::{Options, Record, Recorded, Values};
-pub use runtime::Runtime;
+pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, Kind, Step, Strategy, Threads, View, threads_in};
 pub use violation::{Violation, rule};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence};
@@ -76,6 +79,11 @@ pub fn operation(number: u32) {
     if let Some(context) = context() {
         context.thread().operation.set(number);
     }
+}
+
+/// The number of the next step, while a schedule runs.
+pub fn moment() -> Option<u32> {
+    context().filter(|context| context.is_concurrent()).map(|context| context.steps.get())
 }
 
 /// Runs `f` on the stack of whoever runs the schedule: for callbacks into code that must not run

@@ -22,6 +22,11 @@ impl<T> Lock<T> {
         Lock(parking_lot::Mutex::new(value))
     }
 
+    /// A lock of `class` around plain values; only the explored build makes a difference.
+    pub const fn plain(class: LockClass, value: T) -> Self {
+        Lock::new(class, value)
+    }
+
     /// Blocks until the lock is held.
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {

@@ -27,6 +27,12 @@ impl<T, K: Kind> Tallied<T, K> {
     }
 }
 
+impl<T: std::hash::Hash, K> std::hash::Hash for Tallied<T, K> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
 impl<T: Clone, K> Clone for Tallied<T, K> {
     fn clone(&self) -> Self {
         Tallied(self.0.clone(), PhantomData)

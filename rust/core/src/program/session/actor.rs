@@ -5,6 +5,7 @@
 //! lie in one place (under a lock) and belong to whoever takes them first.
 
 use super::content::{Content, FILES, Version};
+use super::snapshot::History;
 use super::step::Problem;
 use crate::audit::Handle;
 use crate::map::{AddressSpace, Area, File, PinKind};
@@ -38,14 +39,14 @@ impl fmt::Display for Held {
 }
 
 /// Through what name a handle was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Name {
     Page(Owner, u32),
     Pin(PinName),
 }
 
 /// What is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Hold {
     /// The reference of an allocation.
     Allocated,
@@ -98,7 +99,7 @@ impl Hold {
 }
 
 /// One handle: on which frame, through which name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Held {
     pub name: Name,
     pub pfn: Pfn,
@@ -106,7 +107,7 @@ pub(super) struct Held {
 }
 
 /// Handles, oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Handles(Vec<Held>);
 
 impl Handles {
@@ -215,6 +216,11 @@ impl<K: PartialEq + Copy, V> Table<K, V> {
         self.0.iter()
     }
 
+    #[cfg(feature = "explored")]
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn clear(&mut self) {
         self.0.clear();
     }
@@ -237,6 +243,12 @@ impl Names {
         self.allocated.clear();
     }
 
+    /// Are there only names of frames?
+    #[cfg(feature = "explored")]
+    fn is_plain(&self) -> bool {
+        self.regions.is_empty() && self.children.is_empty() && self.pools.is_empty()
+    }
+
     fn extend(&mut self, other: &mut Names) {
         fn all<K: PartialEq + Copy, V>(into: &mut Table<K, V>, from: &mut Table<K, V>) {
             from.0.drain(..).for_each(|(key, value)| into.set(key, value));
@@ -256,6 +268,8 @@ pub struct Actor {
     pub(super) names: Names,
     pub(super) handles: Handles,
     pub(super) content: Content,
+    /// What it did while others may have forked or written.
+    pub(super) history: History,
     /// Writes so far.
     pub(super) writes: u32,
     /// Regions and owners made so far.
@@ -286,6 +300,7 @@ impl Actor {
             names: Names::default(),
             handles: Handles::default(),
             content: Content::default(),
+            history: History::default(),
             writes: 0,
             made: 0,
             buffer: Vec::new(),
@@ -297,8 +312,20 @@ impl Actor {
         self.names.clear();
         self.handles.clear();
         self.content.clear();
+        self.history.clear();
         self.writes = 0;
         self.made = 0;
+    }
+
+    /// Tells what it has, so that two end states can be told apart; false if it has made something
+    /// that only it knows of.
+    #[cfg(feature = "explored")]
+    pub fn tell(&self, digest: &mut crate::sync::explored::Digest) -> bool {
+        // No object of the machine has such an address. History counts only for what has forked, and
+        // that has made a child.
+        let place = usize::from(self.number);
+        digest.tell_all(place, &(&self.handles, &self.content, &self.names.allocated.0));
+        self.names.is_plain()
     }
 
     /// The threads have ended: all that they have is the program's.
@@ -307,6 +334,7 @@ impl Actor {
         for thread in threads {
             self.names.extend(&mut thread.names);
             self.handles.append(&mut thread.handles);
+            self.history.append(&mut thread.history);
         }
     }
 

@@ -28,6 +28,7 @@ impl<R: Release> Session<R> {
         let mut findings = auditor.audit(&self.machine, handles);
         drop(shared);
         self.check_content(program, &mut findings);
+        self.check_snapshots(program, &mut findings);
         self.check_pools(program, &mut findings);
         self.check_pins(program, &mut findings);
         findings
@@ -102,7 +103,8 @@ impl<R: Release> Session<R> {
     fn check_pins(&self, program: &Actor, findings: &mut Vec<Finding>) {
         let shared = self.shared.lock();
         let pins = program.handles.iter().chain(shared.iter());
-        let pinned: Vec<_> = pins.filter(|held| held.hold == Hold::Pin(PinKind::Pin)).map(|h| h.pfn).collect();
+        let pinned: Vec<_> =
+            pins.filter(|held| held.hold == Hold::Pin(PinKind::Pin)).map(|h| h.pfn).collect();
         drop(shared);
         for pfn in pinned {
             let page = &self.machine.frames()[pfn];

@@ -14,7 +14,7 @@ use crate::memory::WORDS;
 use std::collections::BTreeMap;
 
 /// Who wrote, and which of its writes. Zero: nobody did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Version(u32);
 
 /// Writers that can be told apart: the program itself is number 0.
@@ -24,15 +24,21 @@ const VERSION_BITS: u32 = 28;
 
 impl Version {
     /// Never written: zeroes.
-    const NONE: Version = Version(0);
+    pub const NONE: Version = Version(0);
 
     /// Write number `sequence`, from 1, of `writer`; `None` if there are too many to be told apart.
     pub fn new(writer: u8, sequence: u32) -> Option<Version> {
         (sequence < 1 << SEQUENCE_BITS).then(|| Version(u32::from(writer) << SEQUENCE_BITS | sequence))
     }
 
-    fn writer(self) -> u8 {
+    /// Who wrote.
+    pub fn writer(self) -> u8 {
         (self.0 >> SEQUENCE_BITS) as u8
+    }
+
+    /// Was it there before the threads?
+    pub fn is_initial(self) -> bool {
+        self.0 < super::AFTER_THREADS
     }
 }
 
@@ -63,14 +69,14 @@ impl Place {
     }
 
     /// The version in a word, if it was ever written there.
-    fn version(self, word: usize, value: u64) -> Option<Version> {
+    pub fn version(self, word: usize, value: u64) -> Option<Version> {
         let version = Version((value & ((1 << VERSION_BITS) - 1)) as u32);
         (self.word(word, version) == value).then_some(version)
     }
 }
 
 /// What is known of a page's content.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct Known {
     /// Versions that each word may hold; none: zeroes.
     last: Vec<Version>,
@@ -87,7 +93,7 @@ struct Known {
 }
 
 /// What one thread, or the program, knows of all pages' content; by address space and place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Content {
     pages: BTreeMap<(u32, Place), Known>,
     /// Address spaces that were forked while others may have written.
@@ -223,7 +229,10 @@ impl Content {
         let mut pages = of(reader.before);
         pages.extend(of(self));
         for (place, known) in pages {
-            self.pages.insert((child, place), Known { wrote: false, open: reader.concurrent, private: reader.concurrent, ..known });
+            self.pages.insert(
+                (child, place),
+                Known { wrote: false, open: reader.concurrent, private: reader.concurrent, ..known },
+            );
         }
     }
 

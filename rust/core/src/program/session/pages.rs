@@ -4,7 +4,7 @@ use super::Session;
 use super::actor::{Actor, Handles, Held, Hold, Name, Pool};
 use super::content::{Place, Version};
 use super::process::{Outcome, few};
-use super::step::{Problem, Step};
+use super::step::{Problem, Shown, Step};
 use crate::error::{Errno, Error, Why};
 use crate::memory::WORDS;
 use crate::migrate;
@@ -147,7 +147,7 @@ impl<R: Release> Session<R> {
         actor: &mut Actor,
         owner: Owner,
         index: u32,
-        what: &str,
+        what: &'static str,
         fits: impl Fn(Hold) -> bool,
     ) -> Outcome<Held> {
         let name = Name::Page(owner, index);
@@ -155,9 +155,7 @@ impl<R: Release> Session<R> {
         if let Some(held) = actor.handles.find(fits) {
             actor.not_frozen(held.pfn)?;
         }
-        self.take(actor, fits).ok_or_else(|| {
-            Problem::misuse(format!("there is {what} on {} to give back", shown(owner, index)))
-        })
+        self.take(actor, fits).ok_or(Problem::Lacks { what, owner, index })
     }
 
     pub(super) fn put(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
@@ -453,14 +451,11 @@ pub(super) fn pool_word(number: u32, page: u32, word: usize) -> u64 {
 }
 
 fn shown(owner: Owner, index: u32) -> String {
-    match owner {
-        Owner::Allocated(page) => page.to_string(),
-        listed => format!("{listed}:{index}"),
-    }
+    Shown(&owner, &index).to_string()
 }
 
 fn nothing(owner: Owner, index: u32) -> Problem {
-    Error::new(Errno::ENOENT, format!("no page is behind {}", shown(owner, index))).into()
+    Problem::Absent { owner, index }
 }
 
 fn not_all(owner: Owner, index: u32, held: u32, refs: u32) -> Problem {

@@ -3,6 +3,7 @@
 use super::Session;
 use super::actor::{Actor, Hold, Mapped, Name, Process, Table};
 use super::content::{Place, Reader, Version};
+use super::snapshot::moment;
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
@@ -143,11 +144,15 @@ impl<R: Release> Session<R> {
         let mut bytes = std::mem::take(&mut actor.buffer);
         bytes.clear();
         bytes.extend((0..WORDS).flat_map(|word| place.word(word, version).to_le_bytes()));
+        let begin = moment();
         let result = self.machine.write_bytes(&mapped.area, u64::from(place.page) * PAGE_SIZE as u64, &bytes);
         actor.buffer = bytes;
         let reader = self.reader(actor);
         if result.is_ok() {
             actor.content.written(mapped.content_of(space), place, version, true, reader);
+            if actor.concurrent {
+                actor.history.wrote(mapped.content_of(space), place, version, begin);
+            }
         }
         // A failure is one of the fault before the first byte: nothing is written.
         result.map(|()| Access::Ok)
@@ -185,7 +190,11 @@ impl<R: Release> Session<R> {
         if self.child(actor, child).is_ok() {
             return Err(Problem::misuse(format!("{child} is forked already")));
         }
+        let begin = moment();
         let space = self.machine.fork(&self.space)?;
+        if actor.concurrent {
+            actor.history.forked(self.space.id, space.id, begin);
+        }
         let mut regions = Table::default();
         for names in [&self.names, &actor.names] {
             for (region, mapped) in names.regions.iter() {

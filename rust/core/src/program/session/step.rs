@@ -2,8 +2,10 @@
 
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
+use crate::program::Owner;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What one operation returned and what it found: the observables that a recording of a real
@@ -71,7 +73,26 @@ pub enum Problem {
     Failed(Error),
     /// The program must not ask for this, given what it holds; nothing was changed.
     #[error("{0}")]
-    Misuse(String),
+    Misuse(Cow<'static, str>),
+    /// The same: it holds none of these. In parts, because explored programs meet it all the time and
+    /// nobody reads it.
+    #[error("there is {what} on {} to give back", Shown(.owner, .index))]
+    Lacks {
+        /// None of what.
+        what: &'static str,
+        /// On which page.
+        owner: Owner,
+        /// Its number there.
+        index: u32,
+    },
+    /// Nothing is behind a name: `ENOENT`.
+    #[error("{}: no page is behind {}", Errno::ENOENT, Shown(.owner, .index))]
+    Absent {
+        /// The name.
+        owner: Owner,
+        /// The page's number there.
+        index: u32,
+    },
     /// This machine cannot do it.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -83,7 +104,8 @@ impl Problem {
     pub fn errno(&self) -> Errno {
         match self {
             Problem::Failed(error) => error.errno,
-            Problem::Misuse(_) => Errno::EPERM,
+            Problem::Misuse(_) | Problem::Lacks { .. } => Errno::EPERM,
+            Problem::Absent { .. } => Errno::ENOENT,
             Problem::Unsupported(_) => Errno::ENOSYS,
         }
     }
@@ -91,14 +113,26 @@ impl Problem {
     /// One word for the kind of problem.
     pub fn kind(&self) -> &'static str {
         match self {
-            Problem::Failed(_) => "failed",
-            Problem::Misuse(_) => "misuse",
+            Problem::Failed(_) | Problem::Absent { .. } => "failed",
+            Problem::Misuse(_) | Problem::Lacks { .. } => "misuse",
             Problem::Unsupported(_) => "unsupported",
         }
     }
 
-    pub(super) fn misuse(what: impl Into<String>) -> Problem {
+    pub(super) fn misuse(what: impl Into<Cow<'static, str>>) -> Problem {
         Problem::Misuse(what.into())
+    }
+}
+
+/// A page as programs name it.
+pub(super) struct Shown<'a>(pub &'a Owner, pub &'a u32);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Owner::Allocated(page) => page.fmt(f),
+            listed => write!(f, "{listed}:{}", self.1),
+        }
     }
 }
 
@@ -148,7 +182,7 @@ impl Step {
 
     /// Was it refused because the program must not ask for it?
     pub fn is_misuse(&self) -> bool {
-        matches!(self.problem, Some(Problem::Misuse(_)))
+        matches!(self.problem, Some(Problem::Misuse(_) | Problem::Lacks { .. }))
     }
 }
 

@@ -10,6 +10,7 @@
 //! outlives the schedule; nothing in safe Rust can, for a world is borrowed while it runs.
 
 use super::clock::Clock;
+use super::digest::Digest;
 use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -76,6 +77,7 @@ pub(super) struct Entry {
 pub(super) struct Contents {
     lock: *const (),
     restore: unsafe fn(*const ()),
+    tell: unsafe fn(*const (), &mut Digest) -> bool,
 }
 
 /// The old values of one schedule.
@@ -179,11 +181,17 @@ impl Journal {
     /// A lock's contents are about to be changed for the first time in this epoch.
     ///
     /// # Safety
-    /// Until the journal is undone or `forget_contents(lock)` is called, `restore(lock)` may be
-    /// called, by this OS thread, while nobody borrows the contents.
-    pub unsafe fn keep_contents(&self, lock: *const (), restore: unsafe fn(*const ())) {
+    /// Until the journal is undone or `forget_contents(lock)` is called, `restore(lock)` and
+    /// `tell(lock)` may be called, by this OS thread, while nobody borrows the contents. `tell` says
+    /// whether the contents could be told, and touches no journal.
+    pub unsafe fn keep_contents(
+        &self,
+        lock: *const (),
+        restore: unsafe fn(*const ()),
+        tell: unsafe fn(*const (), &mut Digest) -> bool,
+    ) {
         // SAFETY: one OS thread, and no reference into the vector outlives a statement.
-        unsafe { &mut *self.contents.get() }.push(Contents { lock, restore });
+        unsafe { &mut *self.contents.get() }.push(Contents { lock, restore, tell });
     }
 
     /// A lock goes away.
@@ -204,12 +212,41 @@ impl Journal {
     pub fn undo_contents(&self) -> bool {
         // SAFETY: as in `keep_contents`; the borrow ends before user code runs.
         let popped = unsafe { &mut *self.contents.get() }.pop();
-        if let Some(Contents { lock, restore }) = popped {
+        if let Some(Contents { lock, restore, .. }) = popped {
             // SAFETY: promised by the caller of `keep_contents`; no schedule is running, so nobody
             // borrows the contents (a guard on an abandoned stack is never used again).
             unsafe { restore(lock) };
         }
         popped.is_some()
+    }
+
+    /// Tells everything that is not as it was when the schedule began; false if that cannot be told.
+    pub fn tell(&self, digest: &mut Digest) -> bool {
+        // SAFETY: as in `keep_contents`; `tell` does not come back here.
+        for contents in unsafe { &*self.contents.get() } {
+            // SAFETY: promised by the caller of `keep_contents`; no schedule is running, so nobody
+            // borrows the contents.
+            if !unsafe { (contents.tell)(contents.lock, digest) } {
+                return false;
+            }
+        }
+        for place in 0..self.len.get() {
+            let entry = self.entry(place);
+            // As in `undo_words`.
+            let (address, now) = match entry.home.get() {
+                Home::Gone => continue,
+                // SAFETY: as in `undo_words`.
+                Home::U64(word) => (word.addr(), unsafe { &*word }.load(Relaxed)),
+                // SAFETY: as in `undo_words`.
+                Home::U32(word) => (word.addr(), unsafe { &*word }.load(Relaxed).into()),
+                // SAFETY: as in `undo_words`.
+                Home::I64(word) => (word.addr(), unsafe { &*word }.load(Relaxed) as u64),
+            };
+            if now != entry.old.get() {
+                digest.tell(address as u64, now);
+            }
+        }
+        true
     }
 
     /// Puts every word back. No code of the world runs.

@@ -8,10 +8,12 @@
 
 use super::super::LockClass;
 use super::context::{Context, WRITER, When, context};
+use super::digest::Digest;
 use super::journal::{Home, Stamp};
 use super::step::Kind;
 use super::violation::rule;
 use std::cell::UnsafeCell;
+use std::hash::Hash;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,15 @@ struct Inner<T> {
     value: UnsafeCell<T>,
     kept: UnsafeCell<Option<T>>,
     value_stamp: Stamp,
+    /// How the contents are told, if they can be.
+    tell: Option<Tell<T>>,
+}
+
+/// Tells a value that is at a place.
+type Tell<T> = fn(&T, usize, &mut Digest);
+
+fn tell<T: Hash>(value: &T, place: usize, digest: &mut Digest) {
+    digest.tell_all(place, value);
 }
 
 // SAFETY: `value` and `kept` are reached through guards only, and `state` admits one writer or any
@@ -39,7 +50,7 @@ unsafe impl<T: Send + Sync> Sync for Inner<T> {}
 const HOST_PATIENCE: u32 = 1 << 22;
 
 impl<T> Inner<T> {
-    const fn new(class: LockClass, value: T) -> Self {
+    const fn new(class: LockClass, value: T, tell: Option<Tell<T>>) -> Self {
         Inner {
             class,
             state: AtomicU64::new(0),
@@ -47,6 +58,7 @@ impl<T> Inner<T> {
             value: UnsafeCell::new(value),
             kept: UnsafeCell::new(None),
             value_stamp: Stamp::new(),
+            tell,
         }
     }
 
@@ -157,8 +169,9 @@ impl<T> Inner<T> {
         }
         // An entry without a home: it marks the contents as kept in this epoch.
         context.entry(&self.value_stamp, || (Home::Gone, 0));
-        // SAFETY: `restore::<T>` with this very lock; `drop` takes the promise back.
-        unsafe { context.journal.keep_contents(std::ptr::from_ref(self).cast(), Self::restore) };
+        let lock = std::ptr::from_ref(self).cast();
+        // SAFETY: `restore::<T>` and `tell::<T>` with this very lock; `drop` takes the promise back.
+        unsafe { context.journal.keep_contents(lock, Self::restore, Self::tell) };
     }
 
     /// Puts the kept contents back.
@@ -176,14 +189,30 @@ impl<T> Inner<T> {
         // SAFETY: as above.
         let value = unsafe { &mut *lock.value.get() };
         let Some(kept) = kept else { return };
-        // What is dropped below may lock and change contents again, even these.
+        // What is dropped below may lock and change contents again, even these, if they are not plain.
         lock.value_stamp.clear();
-        if std::mem::needs_drop::<T>() {
+        if std::mem::needs_drop::<T>() && lock.tell.is_none() {
             let changed = std::mem::replace(value, kept.clone());
             drop(changed);
         } else {
             value.clone_from(kept);
         }
+    }
+
+    /// Tells the contents, if they can be told.
+    ///
+    /// # Safety
+    /// `lock` points to an `Inner<T>`, and nobody borrows its contents.
+    unsafe fn tell(lock: *const (), digest: &mut Digest) -> bool {
+        // SAFETY: promised by the caller.
+        let lock = unsafe { &*lock.cast::<Self>() };
+        // SAFETY: promised by the caller; and telling a plain value opens no lock.
+        let value = unsafe { &*lock.value.get() };
+        match lock.tell {
+            Some(tell) => tell(value, lock.address(), digest),
+            None => return false,
+        }
+        true
     }
 
     fn get_mut(&mut self) -> &mut T {
@@ -219,7 +248,16 @@ impl<T> Lock<T> {
     where
         T: Clone,
     {
-        Lock(Inner::new(class, value))
+        Lock(Inner::new(class, value, None))
+    }
+
+    /// A lock of `class` around plain values, which lead to no other objects of this module: what
+    /// tells two contents apart is their hash, and nothing hangs on dropping them.
+    pub const fn plain(class: LockClass, value: T) -> Self
+    where
+        T: Clone + Hash,
+    {
+        Lock(Inner::new(class, value, Some(tell)))
     }
 
     /// Waits until the lock is held.
@@ -249,7 +287,7 @@ impl<T> RwLock<T> {
     where
         T: Clone,
     {
-        RwLock(Inner::new(class, value))
+        RwLock(Inner::new(class, value, None))
     }
 
     /// Waits until the lock is held for reading.

@@ -18,6 +18,11 @@ impl<T> Lock<T> {
         Lock(::loom::sync::Mutex::new(value))
     }
 
+    /// A lock of `class` around plain values; only the explored build makes a difference.
+    pub fn plain(class: LockClass, value: T) -> Self {
+        Lock::new(class, value)
+    }
+
     /// Blocks until the lock is held.
     pub fn lock(&self) -> Guard<'_, T> {
         self.0.lock().expect(ALIVE)

@@ -1,0 +1,107 @@
+//! An end state that passed once is not checked again. That changes no verdict: the same schedules of the
+//! same programs, sound or defective, are judged as if each of them were checked.
+
+use mmcore_explored::explore::{
+    Digest, Explorer, Options, ProgramWorld, Rng, Run, Schedule, Violation, World,
+};
+use mmcore_explored::program::{Defaults, MachineSpec, parse};
+use mmcore_explored::release::{Packed, Release, Split};
+use mmcore_explored::sync::{Mutation, with_mutation};
+
+/// A world that tells nothing of its end states, so that each is checked.
+struct Always<W>(W);
+
+impl<W: World> World for Always<W> {
+    fn threads(&self) -> usize {
+        self.0.threads()
+    }
+    fn run(&self, thread: usize) {
+        self.0.run(thread);
+    }
+    fn check(&self) -> Result<(), Violation> {
+        self.0.check()
+    }
+    fn tell(&self, _digest: &mut Digest) -> bool {
+        false
+    }
+    fn fingerprint(&self) -> u64 {
+        self.0.fingerprint()
+    }
+}
+
+fn world<R: Release>(text: &str) -> ProgramWorld<R> {
+    let program = parse(&format!("machine release={}\n{text}", R::DESIGN)).unwrap();
+    let (config, cpus) = program.configured(&MachineSpec::default(), &Defaults::EXPLORE).unwrap();
+    ProgramWorld::new(&program, &config, &cpus).unwrap().with_fingerprints()
+}
+
+/// What random schedules of two threads come to, and of how many the end was reached and checked.
+fn judged<W: World>(world: W, seed: u64) -> (Vec<Run>, (u64, u64)) {
+    let mut explorer = Explorer::with_options(world, Options { max_steps: 2_000, spurious_failure: 0 });
+    let schedules = if cfg!(debug_assertions) { 60 } else { 300 };
+    let runs = (0..schedules).map(|index| {
+        let mut rng = Rng::new(seed, index);
+        let mut threads = Vec::new();
+        while threads.len() < 300 {
+            let thread = rng.below(2) as u8;
+            threads.extend(std::iter::repeat_n(thread, 1 + rng.below(24) as usize));
+        }
+        explorer.replay(&Schedule::new(threads))
+    });
+    let runs = runs.collect();
+    (runs, explorer.checked())
+}
+
+/// Two threads that meet on mapped pages, on movable ones, and on allocated ones.
+const PROGRAMS: [&str; 9] = [
+    "map r0 anon 1\nwrite r0\ndrain\nthread A\n  get r0\n  put r0\nthread B\n  isolate r0\n  putback r0",
+    "map r0 anon 2\nwrite r0\nthread A\n  move r0:0-1 node=1\nthread B\n  write r0:1\n  read r0\nfinally\n  read r0",
+    "map r0 anon 1\nwrite r0\ndrain\nthread A\n  isolate r0\n  migrate r0 node=1\nthread B\n  unmap r0",
+    "map r0 anon 1\nwrite r0\nthread A\n  fork c0\n  cwrite c0 r0\nthread B\n  write r0\n  pin g0 r0 longterm\n  unpin g0",
+    "map r0 anon 1\nwrite r0\ndrain\nthread A\n  fork c0\n  exit c0\nthread B\n  isolate r0\n  migrate r0 node=1",
+    "movable m0 2\nthread A\n  isolate m0:0-1\n  migrate m0:0-1 node=1\nthread B\n  release m0:1",
+    "movable m0 1\nthread A\n  try_get m0\n  put m0\nthread B\n  release m0\n  movable m1 1",
+    "allocate p0\nlru_add p0\nthread A\n  isolate p0\n  putback p0\n  drain\nthread B\n  free p0",
+    "allocate p0\nthread A\n  freeze p0 refs=1\n  unfreeze p0 refs=1\nthread B\n  try_get p0\n  lock p0",
+];
+
+/// Compares on an OS thread of its own, as a schedule may have to give up an unwinding stack; says how many
+/// schedules ended, how many ends were checked, and how many schedules broke a rule. Nothing if the defect
+/// breaks the set-up already.
+fn compared<R: Release>(text: &'static str, mutation: Option<Mutation>) -> (u64, u64, usize) {
+    let compare = move || {
+        with_mutation(mutation, || {
+            if std::panic::catch_unwind(|| drop(world::<R>(text))).is_err() {
+                return (0, 0, 0);
+            }
+            let (some, (ended, checked)) = judged(world::<R>(text), 1);
+            let (all, (_, every)) = judged(Always(world::<R>(text)), 1);
+            assert_eq!(some, all, "{mutation:?}\n{text}");
+            assert_eq!(every, ended);
+            (ended, checked, all.iter().filter(|run| run.outcome.is_err()).count())
+        })
+    };
+    std::thread::spawn(compare).join().unwrap_or_else(|_| panic!("{mutation:?}\n{text}"))
+}
+
+#[test]
+fn what_passed_once_would_pass_again() {
+    let (mut ended, mut checked) = (0, 0);
+    for text in PROGRAMS {
+        for (e, c, broken) in [compared::<Split>(text, None), compared::<Packed>(text, None)] {
+            assert_eq!(broken, 0, "{text}");
+            (ended, checked) = (ended + e, checked + c);
+        }
+    }
+    // It would be the same comparison twice if nothing were remembered.
+    assert!(checked * 3 < ended * 2, "{checked} of {ended} ends were checked");
+}
+
+#[test]
+fn no_defect_hides_behind_a_state_that_passed() {
+    let mut found = 0;
+    for &mutation in Mutation::ALL {
+        found += usize::from(PROGRAMS.iter().any(|text| compared::<Split>(text, Some(mutation)).2 > 0));
+    }
+    assert!(found * 3 > Mutation::ALL.len(), "these programs find only {found} defects");
+}

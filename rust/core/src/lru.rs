@@ -24,6 +24,8 @@
 
 mod batch;
 mod lruvec;
+#[cfg(feature = "explored")]
+mod watch;
 
 pub use batch::{Batches, PAGEVEC_MAX};
 pub use lruvec::{LruList, Lruvec};
@@ -52,6 +54,8 @@ impl<R: Release> Machine<R> {
             // drain does is drained, whoever takes it afterwards sees the count through the lock.
             || self.lru_disabled.load(Ordering::Relaxed) > 0;
         let full = batches.push(pfn, self.profile.pagevec as usize);
+        #[cfg(feature = "explored")]
+        watch::begins(pfn.index());
         if full || at_once {
             let pages = batches.take_all();
             self.lru_insert(&pages);
@@ -67,6 +71,8 @@ impl<R: Release> Machine<R> {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
                 lruvec.add(&self.frames, pfn);
+                #[cfg(feature = "explored")]
+                watch::ends(pfn.index());
                 if mutated(Mutation::PutUnderLruvecLock) {
                     self.put(pfn);
                 }
@@ -102,9 +108,13 @@ impl<R: Release> Machine<R> {
     /// Drains every CPU (`lru_add_drain_all`). Takes the batches directly; no CPU's thread is
     /// waited for.
     pub fn lru_drain_all(&self) {
+        #[cfg(feature = "explored")]
+        let began = watch::now();
         for cpu in 0..self.cpus.len() {
             self.lru_drain_cpu(cpu);
         }
+        #[cfg(feature = "explored")]
+        self.expect_drained(began);
     }
 
     /// From now on every queued page goes to its list at once; everything queued is drained

@@ -40,6 +40,11 @@ pub trait MovableOps<R: Release>: Send + Sync {
     /// The pages on which the owner holds its reference now; for audits.
     fn held(&self) -> Vec<Pfn>;
 
+    /// Of these, the pages that are taken off for a migration; for audits.
+    fn isolated(&self) -> Vec<Pfn> {
+        Vec::new()
+    }
+
     /// The pages on which the owner has put its reference without clearing the mark, and of whose release
     /// it has not heard yet; for audits.
     fn untold(&self) -> Vec<Pfn> {
@@ -51,6 +56,7 @@ impl<R: Release> Machine<R> {
     /// Marks a page as movable by `owner`. The caller holds the page lock and the owner's reference.
     pub fn set_movable(&self, pfn: Pfn, owner: OwnerId, index: u32) {
         let page = &self.frames[pfn];
+        page.expect_locked();
         page.set_owner(owner.0, index);
         R::mark(self, pfn, true);
     }
@@ -58,6 +64,7 @@ impl<R: Release> Machine<R> {
     /// Ends the mark: from now on the core sees a page that no driver answers for
     /// (`__ClearPageMovable`). The caller holds the page lock.
     pub fn clear_movable(&self, pfn: Pfn) {
+        self.frames[pfn].expect_locked();
         R::mark(self, pfn, false);
     }
 

@@ -139,6 +139,9 @@ impl<R: Release> Machine<R> {
             tail.set_owner(0, 0);
             tail.clear(Flags::TAIL);
         }
+        for frame in 0..1u32 << order {
+            self.memory.retire(pfn.plus(frame));
+        }
         page.set_owner(0, 0);
         page.set_extra(0, 0);
         // `WAITERS` stays: it belongs to the wait queue, and somebody who waits for a migration to end

@@ -27,6 +27,7 @@
 //!   explorer treats it as blocking, so that waiting costs no steps.
 //! * [`acquired`], [`released`]: tell the explorer about locks that are bits of a word (the page
 //!   lock, a page-table entry's lock), so that one order covers them too. Nothing elsewhere.
+//! * [`expect_held`]: what says "the caller holds the lock" can say it so; the explored build checks it.
 //! * [`Stat`]: a statistic. Never a step, never a synchronisation.
 //! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
 //! * [`mutated`]: known defects, present in the explored build only.
@@ -67,8 +68,8 @@ pub use self::loom::broken_rule;
 pub use class::LockClass;
 pub use door::{
     AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, WriteGuard,
-    acquired, broken, claim_thread_slot, fence, park, released, spin_until, thread_slot, unpark_all,
-    unpark_one,
+    acquired, broken, claim_thread_slot, expect_held, fence, park, released, spin_until, thread_slot,
+    unpark_all, unpark_one,
 };
 pub use mutation::{Mutation, mutated};
 #[cfg(feature = "explored")]

@@ -46,7 +46,7 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Fi
     check_counters(machine, census, &mut report);
     check_events(machine, census, &mut report);
     check_spaces(machine, &mut report);
-    check_releases(machine, &mut report);
+    check_releases(machine, census, &mut report);
     report.findings
 }
 
@@ -226,9 +226,16 @@ fn check_spaces<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
 }
 
 /// 8. An owner that let go of a page with its mark on hears of the page's end.
-fn check_releases<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
+fn check_releases<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     machine.owners.for_each(|_, owner| {
         let Owner::Movable(ops) = owner else { return };
+        for pfn in ops.isolated().into_iter().filter(|pfn| !census.seen(*pfn).isolated) {
+            report.page(
+                "what an owner has isolated has a token",
+                pfn,
+                machine.frames[pfn].word().to_string(),
+            );
+        }
         for pfn in ops.untold() {
             let word = machine.frames[pfn].word();
             if word.count() == 0 || !word.has(Flags::MOVABLE) {

@@ -56,10 +56,12 @@ impl<R: Release> Machine<R> {
         for piece in pieces(area.pages(), offset, into.len())? {
             let into = &mut into[piece.range()];
             self.access(area, piece.index, false, |frame| {
-                let Some(words) = frame.and_then(|pfn| self.memory.frame(pfn)) else { return into.fill(0) };
+                let found = frame.and_then(|pfn| Some((pfn, self.memory.frame(pfn)?)));
+                let Some((pfn, words)) = found else { return into.fill(0) };
                 for part in words_of(piece.start, into.len()) {
                     // Relaxed: a user's load, as in `Memory::load`.
                     let value = words[part.word].load(Ordering::Relaxed).to_le_bytes();
+                    self.memory.used(pfn, part.word, false);
                     into[part.at..][..part.len].copy_from_slice(&value[part.skip..][..part.len]);
                 }
             })?;
@@ -72,9 +74,12 @@ impl<R: Release> Machine<R> {
         for piece in pieces(area.pages(), offset, from.len())? {
             let from = &from[piece.range()];
             self.access(area, piece.index, true, |frame| {
-                let Some(words) = frame.and_then(|pfn| self.memory.frame(pfn)) else { return };
+                let Some((pfn, words)) = frame.and_then(|pfn| Some((pfn, self.memory.frame(pfn)?))) else {
+                    return;
+                };
                 for part in words_of(piece.start, from.len()) {
                     store_part(&words[part.word], part.skip, &from[part.at..][..part.len]);
+                    self.memory.used(pfn, part.word, true);
                 }
             })?;
         }

@@ -44,6 +44,7 @@ impl<R: Release> Machine<R> {
     /// Stops at a mapping whose exclusive page may be pinned: its user would go on with the old frame.
     pub(crate) fn unmap_to_migration(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
+        page.expect_locked();
         self.rmap_walk(page, |area, index| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
             let exclusive = page.word().has(Flags::ANON_EXCLUSIVE);
@@ -69,6 +70,10 @@ impl<R: Release> Machine<R> {
     /// takes a reference and a mapping. With `to == from` the mappings are put back as they were.
     pub(crate) fn restore_mappings(&self, from: Pfn, to: Pfn) {
         let page = &self.frames[to];
+        // Of both: who waits for the entry sleeps on the source's lock, and who finds the destination must not
+        // move it.
+        self.frames[from].expect_locked();
+        page.expect_locked();
         self.rmap_walk(page, |area, index| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(from)) else { return true };
             let old = guard.pte();

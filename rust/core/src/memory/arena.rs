@@ -153,6 +153,14 @@ impl Memory {
         }
     }
 
+    /// A user has loaded or stored one word of [`Memory::frame`]. Only the explored build listens.
+    #[inline(always)]
+    pub fn used(&self, _pfn: Pfn, _word: usize, _stored: bool) {}
+
+    /// The frame is about to be free. Only the explored build listens.
+    #[inline(always)]
+    pub fn retire(&self, _pfn: Pfn) {}
+
     /// Fills a frame that nobody else can reach with zeroes (a fresh anonymous page).
     #[inline]
     pub fn zero_page(&self, pfn: Pfn) {

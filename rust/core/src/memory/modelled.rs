@@ -28,6 +28,9 @@ impl<T> std::ops::Deref for Table<T> {
     }
 }
 
+/// What a frame holds that nobody has written to since it was free: no program writes it.
+const STALE: u64 = if cfg!(feature = "explored") { 0xdead_f00d_dead_f00d } else { 0 };
+
 /// The words of every frame.
 #[derive(Debug)]
 pub struct Memory {
@@ -45,7 +48,7 @@ impl Memory {
     pub fn backed(frames: u32) -> Result<Memory> {
         let count = frames as usize * WORDS;
         Ok(Memory {
-            words: (0..count).map(|_| AtomicU64::new(0)).collect(),
+            words: (0..count).map(|_| AtomicU64::new(STALE)).collect(),
             watch: (0..count).map(|_| PlainU64::new(0)).collect(),
             stores: (0..count).map(|_| PlainU64::new(0)).collect(),
         })
@@ -86,6 +89,31 @@ impl Memory {
             self.stores[pfn.index() * WORDS + word].get();
         }
     }
+
+    /// A user has loaded or stored one word of [`Memory::frame`].
+    pub fn used(&self, pfn: Pfn, word: usize, stored: bool) {
+        if let Some(watch) = self.watch.get(pfn.index() * WORDS + word) {
+            watch.get();
+            if stored {
+                self.stores[pfn.index() * WORDS + word].get();
+            }
+        }
+    }
+
+    /// The frame is about to be free: whoever used it must have ended, and nobody finds in it what was there.
+    #[cfg(feature = "explored")]
+    pub fn retire(&self, pfn: Pfn) {
+        for (word, cell) in self.frame(pfn).into_iter().flatten().enumerate() {
+            let place = pfn.index() * WORDS + word;
+            self.watch[place].set(0);
+            self.stores[place].set(0);
+            cell.overwrite(STALE);
+        }
+    }
+
+    /// Models watch less.
+    #[cfg(not(feature = "explored"))]
+    pub fn retire(&self, _pfn: Pfn) {}
 
     /// Fills a frame that nobody else can reach with zeroes.
     pub fn zero_page(&self, pfn: Pfn) {

@@ -9,7 +9,7 @@ use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn, Word};
 use crate::profile::CopyOrder;
 use crate::release::Release;
-use crate::sync::{Mutation, mutated};
+use crate::sync::{Mutation, broken, mutated};
 
 /// Copied from the source to the destination.
 const COPIED: Flags = Flags::REFERENCED
@@ -24,6 +24,28 @@ const COPIED: Flags = Flags::REFERENCED
 
 /// Moved: set on the destination, cleared on the source.
 const MOVED: Flags = Flags::ACTIVE.union(Flags::UNEVICTABLE);
+
+/// What belongs to a frame, a list or an entry, not to the page: it stays behind. Said apart from what goes
+/// along, so that the one can be checked against the other.
+const STAY: Flags = Flags::LOCKED
+    .union(Flags::WAITERS)
+    .union(Flags::LRU)
+    .union(Flags::MLOCKED)
+    .union(Flags::WRITEBACK)
+    .union(Flags::PRIVATE)
+    .union(Flags::SWAPCACHE)
+    .union(Flags::RECLAIM)
+    .union(Flags::ISOLATED)
+    .union(Flags::MOVABLE)
+    .union(Flags::RESERVED)
+    .union(Flags::HWPOISON)
+    .union(Flags::ERROR)
+    .union(Flags::ANON_EXCLUSIVE)
+    .union(Flags::HEAD)
+    .union(Flags::TAIL)
+    .union(Flags::BUDDY)
+    .union(Flags::OWNER_PRIVATE)
+    .union(Flags::HAS_HWPOISONED);
 
 /// A source and its destination, both locked, the source unmapped.
 #[derive(Clone, Copy, Debug)]
@@ -171,10 +193,20 @@ impl<R: Release> Machine<R> {
 
     /// The commit point: what finds the page from now on finds the destination (lifecycle 6.4).
     fn commit(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
-        match self.frames[src].word().has(Flags::FILE) {
+        self.frames[src].expect_locked();
+        self.frames[dst].expect_locked();
+        let word = self.frames[src].word();
+        match word.has(Flags::FILE) {
             true => self.commit_file(src, dst),
             false => self.commit_anon(src, dst),
+        }?;
+        if cfg!(feature = "explored") {
+            let (had, has) = (word.flags().difference(STAY), self.frames[dst].word());
+            if !has.has(had) {
+                broken("a migrated page keeps its flags", format_args!("{word} became {has}"));
+            }
         }
+        Ok(())
     }
 
     /// A page without a file behind it: nobody can find it but by its frame number, and such a look

@@ -230,6 +230,7 @@ impl PagePool {
 
 impl<R: Release> MovableOps<R> for PagePool {
     fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool {
+        machine.frames[pfn].expect_locked();
         let index = machine.frames[pfn].index();
         if !self.change(index, pfn, State::Live, State::Isolated) {
             return false;
@@ -242,6 +243,8 @@ impl<R: Release> MovableOps<R> for PagePool {
     }
 
     fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, mode: Mode) -> Result<(), Errno> {
+        machine.frames[from].expect_locked();
+        machine.frames[to].expect_locked();
         let index = machine.frames[from].index();
         if let Some(owner) = &self.owner {
             // Nobody is asked about a page that was let go.
@@ -273,6 +276,7 @@ impl<R: Release> MovableOps<R> for PagePool {
     }
 
     fn putback(&self, machine: &Machine<R>, pfn: Pfn) {
+        machine.frames[pfn].expect_locked();
         self.change(machine.frames[pfn].index(), pfn, State::Isolated, State::Live);
         if let Some(owner) = &self.owner {
             owner.putback(pfn);
@@ -301,6 +305,10 @@ impl<R: Release> MovableOps<R> for PagePool {
 
     fn held(&self) -> Vec<Pfn> {
         self.pages(|state| state != State::Dying)
+    }
+
+    fn isolated(&self) -> Vec<Pfn> {
+        self.pages(|state| state == State::Isolated)
     }
 
     fn untold(&self) -> Vec<Pfn> {

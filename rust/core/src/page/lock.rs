@@ -2,7 +2,9 @@
 //! (lifecycle 4.1).
 
 use super::{Flags, Page, Pfn, Word};
-use crate::sync::{LockClass, Mutation, Ordering, acquired, broken, mutated, park, released, unpark_one};
+use crate::sync::{
+    LockClass, Mutation, Ordering, acquired, broken, expect_held, mutated, park, released, unpark_one,
+};
 
 /// Attempts before a sleeper queues itself.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 5 };
@@ -102,6 +104,12 @@ impl Page {
                 more_sleep = more;
             });
         }
+    }
+
+    /// The calling thread has the page lock: what functions that need it begin with.
+    #[inline]
+    pub(crate) fn expect_locked(&self) {
+        expect_held(LockClass::Page, self.lock_key());
     }
 
     /// What the lock-order checks call this lock.

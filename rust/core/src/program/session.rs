@@ -215,7 +215,7 @@ impl<R: Release> Session<R> {
             Op::Fork { child } => self.fork(actor, *child).into(),
             Op::Exit { child } => self.exit(actor, *child).into(),
             Op::Pin { pin, pages, kind } => self.pin(actor, *pin, pages, *kind),
-            Op::Unpin { pin } => self.unpin(actor, *pin).into(),
+            Op::Unpin { pin } => self.unpin(actor, *pin),
             Op::Unmap { pages } => self.unmap(actor, pages),
             Op::Fread { pages } => self.file_access(actor, pages, false),
             Op::Fwrite { pages } => self.file_access(actor, pages, true),

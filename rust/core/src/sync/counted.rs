@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 pub use native::{
-    Guard, PlainU32, PlainU64, ReadGuard, Stat, WriteGuard, acquired, broken, claim_thread_slot, released,
-    thread_slot,
+    Guard, PlainU32, PlainU64, ReadGuard, Stat, WriteGuard, acquired, broken, claim_thread_slot, expect_held,
+    released, thread_slot,
 };
 
 thread_local! {
@@ -137,7 +137,7 @@ impl<T> Lock<T> {
 
     /// A lock of `class` around plain values; only the explored build makes a difference.
     pub const fn plain(class: LockClass, value: T) -> Self {
-        Lock::new(class, value)
+        Lock(class, native::Lock::plain(class, value))
     }
 
     /// Blocks until the lock is held.

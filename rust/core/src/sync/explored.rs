@@ -11,6 +11,7 @@
 //! | `digest` | what tells end states apart |
 //! | `clock`, `happens` | the race detector |
 //! | `order` | the lock order |
+//! | `pending` | what must be over before something else is |
 //! | `words`, `lock`, `park` | the vocabulary itself |
 //!
 //! Outside of an exploration (no thread of a schedule runs on this OS thread) the operations act
@@ -29,6 +30,7 @@ mod lock;
 mod order;
 mod panics;
 mod park;
+mod pending;
 mod record;
 mod runtime;
 mod step;
@@ -40,8 +42,9 @@ mod words;
 pub use super::tallied::Tallied;
 pub use digest::Digest;
 pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
-pub use order::{acquired, released};
+pub use order::{acquired, expect_held, released};
 pub use park::{park, spin_until, unpark_all, unpark_one};
+pub use pending::{begins, begun, ends, unfinished};
 pub use record::{Options, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, Kind, Step, Strategy, Threads, View, threads_in};

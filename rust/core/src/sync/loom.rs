@@ -38,6 +38,9 @@ pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
 #[inline(always)]
 pub fn released(_class: LockClass, _key: usize) {}
 
+/// The calling thread holds the bit lock. Only the explored build asks.
+pub fn expect_held(_class: LockClass, _key: usize) {}
+
 /// A rule of the protocol is broken: the model fails here.
 #[cold]
 #[inline(never)]

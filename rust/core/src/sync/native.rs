@@ -208,6 +208,10 @@ pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
 #[inline(always)]
 pub fn released(_class: LockClass, _key: usize) {}
 
+/// The calling thread holds the bit lock `key` of `class`. Only the explored build asks.
+#[inline(always)]
+pub fn expect_held(_class: LockClass, _key: usize) {}
+
 /// A rule of the protocol is broken: stop here, before the damage spreads.
 #[cold]
 #[inline(never)]

@@ -32,6 +32,7 @@ impl<R: Release> Machine<R> {
                     for part in words_of(piece.start, into.len()) {
                         // Relaxed: a user's load, as in `Memory::load`.
                         let value = words[part.word].load(Ordering::Relaxed).to_le_bytes();
+                        self.memory.used(pfn, part.word, false);
                         into[part.at..][..part.len].copy_from_slice(&value[part.skip..][..part.len]);
                     }
                 }
@@ -68,6 +69,7 @@ impl<R: Release> Machine<R> {
         if let Some(words) = self.memory.frame(pfn) {
             for part in words_of(piece.start, from.len()) {
                 store_part(&words[part.word], part.skip, &from[part.at..][..part.len]);
+                self.memory.used(pfn, part.word, true);
             }
         }
     }

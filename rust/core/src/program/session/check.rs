@@ -7,11 +7,12 @@ use super::content::{Place, Reader};
 use super::pages::pool_word;
 use super::step::{Problem, Step};
 use crate::audit::{Auditor, Finding};
-use crate::map::{Attributes, Entry, PinKind};
+use crate::map::{Attributes, Entry, PinKind, Pte};
 use crate::memory::WORDS;
-use crate::page::Flags;
+use crate::page::{Flags, Pfn};
 use crate::program::Region;
 use crate::release::Release;
+use crate::stat::Event;
 
 /// The rule that what was last written is what is read, before, during and after any migration.
 pub const CONTENT: &str = "content is what was last written";
@@ -74,7 +75,8 @@ impl<R: Release> Session<R> {
                 if area.attributes(page).contains(Attributes::UNMAPPED) {
                     continue;
                 }
-                let words = match area.look(page).entry() {
+                let pte = area.look(page);
+                let words = match pte.entry() {
                     Entry::Present { pfn, zero: false } => {
                         std::array::from_fn(|word| self.machine.memory().load(pfn, word))
                     }
@@ -85,6 +87,9 @@ impl<R: Release> Session<R> {
                     // The audit has something to say about these.
                     _ => continue,
                 };
+                if let Entry::Present { pfn, zero: false } = pte.entry() {
+                    findings.extend(self.clean_although_written(pte, pfn, &words));
+                }
                 let place = Place { region: *number, page };
                 let (access, right) = program.content.check(mapped.content_of(space), place, &words, reader);
                 if !right {
@@ -98,6 +103,18 @@ impl<R: Release> Session<R> {
         }
     }
 
+    /// Anonymous memory that somebody has written exists nowhere else: page or entry say that it is dirty, unless
+    /// its owner gave it up.
+    fn clean_although_written(&self, pte: Pte, pfn: Pfn, words: &[u64; WORDS]) -> Option<Finding> {
+        let word = self.machine.frames()[pfn].word();
+        let dirty = pte.has(Pte::DIRTY) || word.has(Flags::DIRTY);
+        let given_up = || self.machine.stats().events(Event::Pglazyfree) > 0;
+        if dirty || !word.has(Flags::ANON) || words.iter().all(|&word| word == 0) || given_up() {
+            return None;
+        }
+        Some(Finding { rule: "a written page is dirty", pfn: Some(pfn), detail: word.to_string() })
+    }
+
     /// What is pinned stays where it was pinned, and no other process has it: whoever holds the pin sees
     /// what the mapping shows, and the other way round.
     fn check_pins(&self, program: &Actor, findings: &mut Vec<Finding>) {
@@ -107,22 +124,28 @@ impl<R: Release> Session<R> {
             pins.filter(|held| held.hold == Hold::Pin(PinKind::Pin)).map(|h| h.pfn).collect();
         drop(shared);
         for pfn in pinned {
-            let page = &self.machine.frames()[pfn];
-            let (owner, index) = (page.owner(), page.index());
-            let regions = [&self.names, &program.names].into_iter().flat_map(|names| names.regions.iter());
-            for (name, Mapped { area, .. }) in regions.filter(|(_, mapped)| mapped.area.anon.0 == owner) {
-                if index >= area.pages() || area.attributes(index).contains(Attributes::UNMAPPED) {
-                    continue;
-                }
-                let wrong = match area.look(index).entry() {
-                    Entry::Present { pfn: mapped, .. } if mapped != pfn => format!("page {mapped} is mapped"),
-                    Entry::Present { .. } if !page.word().has(Flags::ANON_EXCLUSIVE) => "it is shared".into(),
-                    _ => continue,
-                };
-                let detail = format!("{name}:{index} is pinned as page {pfn}, but {wrong}");
-                findings.push(Finding { rule: PINNED, pfn: Some(pfn), detail });
-            }
+            findings.extend(self.wrong_pin(program, pfn));
         }
+    }
+
+    /// What is wrong with a pin that somebody holds, if anything.
+    pub(super) fn wrong_pin(&self, actor: &Actor, pfn: Pfn) -> Option<Finding> {
+        let page = &self.machine.frames()[pfn];
+        let (owner, index) = (page.owner(), page.index());
+        let regions = [&self.names, &actor.names].into_iter().flat_map(|names| names.regions.iter());
+        for (name, Mapped { area, .. }) in regions.filter(|(_, mapped)| mapped.area.anon.0 == owner) {
+            if index >= area.pages() || area.attributes(index).contains(Attributes::UNMAPPED) {
+                continue;
+            }
+            let wrong = match area.look(index).entry() {
+                Entry::Present { pfn: mapped, .. } if mapped != pfn => format!("page {mapped} is mapped"),
+                Entry::Present { .. } if !page.word().has(Flags::ANON_EXCLUSIVE) => "it is shared".into(),
+                _ => continue,
+            };
+            let detail = format!("{name}:{index} is pinned as page {pfn}, but {wrong}");
+            return Some(Finding { rule: PINNED, pfn: Some(pfn), detail });
+        }
+        None
     }
 
     /// A movable page holds what its owner was given, wherever it is by now.

@@ -297,16 +297,20 @@ impl<R: Release> Session<R> {
         Step { ret, ..Step::default() }
     }
 
-    pub(super) fn unpin(&self, actor: &mut Actor, pin: PinName) -> Outcome {
+    pub(super) fn unpin(&self, actor: &mut Actor, pin: PinName) -> Step {
         let mut any = false;
+        let mut step = Step::default();
         while let Some(held) = self.take(actor, |held| held.name == Name::Pin(pin)) {
             let Hold::Pin(kind) = held.hold else { continue };
+            if kind == PinKind::Pin {
+                step.findings.extend(self.wrong_pin(actor, held.pfn));
+            }
             self.machine.unpin(held.pfn, kind);
             any = true;
         }
         match any {
-            true => Ok(()),
-            false => Err(Error::new(Errno::EBADF, format!("{pin} holds nothing")).into()),
+            true => step,
+            false => Step::refused(Error::new(Errno::EBADF, format!("{pin} holds nothing")).into()),
         }
     }
 

@@ -126,6 +126,8 @@ pub(super) struct Context {
     pub waiting: Cell<Threads>,
     /// Sleepers in order of arrival: address and thread.
     pub sleepers: RefCell<Vec<(usize, usize)>>,
+    /// What has begun, and before which step.
+    pub pending: RefCell<Vec<(usize, u32)>>,
     pub strategy: Cell<Option<*mut dyn Strategy>>,
 
     pub journal: Journal,
@@ -182,6 +184,7 @@ impl Context {
             started: Cell::new(0),
             waiting: Cell::new(0),
             sleepers: RefCell::default(),
+            pending: RefCell::default(),
             strategy: Cell::new(None),
             journal: Journal::new(),
             recording: Recording::default(),
@@ -206,6 +209,7 @@ impl Context {
         self.started.set(0);
         self.waiting.set(0);
         self.sleepers.borrow_mut().clear();
+        self.pending.borrow_mut().clear();
         self.strategy.set(Some(strategy));
         self.recording.begin(record);
         self.weak.set(0);

@@ -271,6 +271,19 @@ impl<T> Lock<T> {
         self.0.try_take().then(|| Guard { lock: &self.0, not_send: PhantomData })
     }
 
+    /// A look at the contents that is no step and orders nothing, for checks; `None` while somebody holds
+    /// the lock, or outside of a schedule.
+    pub fn glance<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        context()?;
+        // Relaxed: one OS thread.
+        if self.0.state.load(Ordering::Relaxed) != 0 {
+            return None;
+        }
+        // SAFETY: nobody holds the lock, and nobody can take it before `look` returns: within a schedule
+        // all threads that use the lock are coroutines of this OS thread, and a look is no step.
+        Some(look(unsafe { &*self.0.value.get() }))
+    }
+
     /// Access without locking, proved by the exclusive borrow.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut()

@@ -33,6 +33,13 @@ impl Context {
         }
     }
 
+    /// The current thread does what only the holder of a lock may do.
+    fn check_held(&self, lock: Held) {
+        if self.is_concurrent() && !self.thread().held.borrow().contains(&lock) {
+            self.fail(rule::NOT_HELD, format_args!("no {:?} lock is held where one must be", lock.class));
+        }
+    }
+
     pub(super) fn hold(&self, class: LockClass, key: usize) {
         if self.mode.get() != Mode::Check {
             self.thread().held.borrow_mut().push(Held { class, key });
@@ -75,6 +82,14 @@ pub fn acquired(class: LockClass, key: usize, tried: bool) {
             context.check_order(class);
         }
         context.hold(class, key);
+    }
+}
+
+/// The calling thread holds the bit lock `key` of `class`: not one that was taken before the schedule began.
+#[inline]
+pub fn expect_held(class: LockClass, key: usize) {
+    if let Some(context) = context() {
+        context.check_held(Held { class, key });
     }
 }
 

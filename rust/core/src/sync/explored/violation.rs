@@ -39,6 +39,8 @@ pub mod rule {
     pub const DATA_RACE: &str = "data race";
     /// A lock was waited for out of the documented order.
     pub const LOCK_ORDER: &str = "lock order";
+    /// Something was done without the lock that it needs.
+    pub const NOT_HELD: &str = "lock not held";
     /// A thread went to sleep with a lock under which nobody may sleep.
     pub const SLEEP: &str = "sleeping under a spinning lock";
     /// A panic that nobody caught.

@@ -180,6 +180,14 @@ atomic!(AtomicU64, u64, AtomicU64, U64);
 atomic!(AtomicU32, u32, AtomicU32, U32);
 
 impl AtomicU64 {
+    /// Another value, by nobody: no step, orders nothing; put back after a schedule.
+    pub(crate) fn overwrite(&self, value: u64) {
+        if let Some(context) = context() {
+            context.entry(&self.stamp, || self.home(self.value.load(Relaxed)));
+        }
+        self.value.store(value, Relaxed);
+    }
+
     /// The word, for conditions that the scheduler evaluates.
     #[inline]
     pub(super) fn word(&self) -> &std::sync::atomic::AtomicU64 {

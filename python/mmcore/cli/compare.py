@@ -16,6 +16,9 @@ import mmcore
 from mmcore.comparison.text import preface, rows
 from mmcore.errors import InputError
 
+#: Columns of a table that no terminal limits.
+FILE_WIDTH = 160
+
 
 def compare(
     trace: str | None = None,
@@ -74,7 +77,10 @@ def compare(
                 task, description=p.stage, completed=p.fraction, note=p.note
             ),
         )
-    _print(result, Console())
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    _print(result, console)
     if json_file is not None:
         result.to_json(json_file)
     if html is not None:
@@ -130,7 +136,7 @@ def _print(result: mmcore.Comparison, console: Console) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     for label in result.labels:
-        table.add_column(label, justify="right")
+        table.add_column(label, justify="right", overflow="fold")
     for name, cells in rows(result):
         table.add_row(name, *cells)
     console.print()

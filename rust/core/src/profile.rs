@@ -129,6 +129,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What a pin that lasts is told of a mapping of a disk's file, which may have to write its pages at any time.
+    FilePin {
+        /// `EOPNOTSUPP`, shared or private, after the pages were faulted in.
+        Refused = "refused",
+        /// `EFAULT` for a shared mapping that is written to, before any fault; private copies can be pinned.
+        SharedRefused = "shared_refused",
+    }
+}
+
 macro_rules! profile {
     ($($(#[doc = $doc:literal])* $field:ident: $type:ty = [$k45:expr, $k48:expr, $k61:expr, $k612:expr, $k619:expr], $source:literal;)*) => {
         /// The choices of one machine. Build one with [`Profile::preset`] and [`Profile::set`].
@@ -196,6 +206,7 @@ use BatchesDuringMigration::{Disabled, DrainOnce};
 use CallNames::{Folios, Pages};
 use CopyOrder::{AfterCommit, BeforeCommit};
 use Design::{Putback, Split};
+use FilePin::{Refused, SharedRefused};
 use HoleStatus::{Efault, Enoent};
 use MigrationOrder::{Batched, OneByOne};
 
@@ -236,6 +247,9 @@ profile! {
     /// /proc/kpageflags shows `KSM` for every anonymous page: an exporter's mistake.
     kpageflags_ksm: bool = [false, false, false, true, false],
         "6.1 and 6.12: h01/2";
+    /// What a pin that lasts is told of a mapping of a disk's file.
+    file_pin: FilePin = [Refused, Refused, Refused, SharedRefused, SharedRefused],
+        "6.1 and 6.12: m0223/18, g0040/9";
     /// Status of a hole in a valid area.
     hole_status: HoleStatus = [Efault, Efault, Efault, Enoent, Enoent],
         "6.1 and 6.12: h05/5";

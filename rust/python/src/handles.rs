@@ -22,6 +22,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PageRef>()?;
     module.add_class::<Pin>()?;
     module.add_class::<PageLock>()?;
+    module.add_class::<Writeback>()?;
     module.add_class::<Isolated>()
 }
 
@@ -188,6 +189,15 @@ handle! {
     PageLock, "page lock",
     /// Gives the lock back and drops the reference.
     unlock,
+    {}
+}
+
+handle! {
+    /// A write of a page to disk that has begun, from `File.begin_writeback`. Holds no reference: a page that is
+    /// written stays in its file.
+    Writeback, "write-back",
+    /// The device has read the page: ends the write and wakes who waits for it.
+    end,
     {}
 }
 

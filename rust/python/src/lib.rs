@@ -9,6 +9,7 @@ mod array;
 mod build;
 mod errors;
 mod explore;
+mod file;
 mod fork;
 mod handles;
 mod load;
@@ -34,6 +35,7 @@ mod _mmcore {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::build::register(module)?;
         super::explore::register(module)?;
+        super::file::register(module)?;
         super::fork::register(module)?;
         super::handles::register(module)?;
         super::load::register(module)?;

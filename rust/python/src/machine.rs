@@ -2,15 +2,17 @@
 
 use crate::array;
 use crate::errors::{input, misuse, type_error};
+use crate::file::File;
 use crate::handles::PageRef;
 use crate::page::Page;
 use crate::pool::PagePool;
 use crate::profile::Profile;
 use crate::shared::{Shared, Waits};
-use crate::space::{self, AddressSpace};
+use crate::space::{self, AddressSpace, Size};
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error, Result as CoreResult};
 use mmcore::machine::{AnyMachine, Config, NodeConfig};
+use mmcore::map::Evicted;
 use mmcore::page::Pfn;
 use mmcore::with_machine;
 use parking_lot::Mutex;
@@ -176,6 +178,35 @@ impl Machine {
     #[pyo3(signature = (*, ops=None))]
     fn page_pool(&self, py: Python<'_>, ops: Option<Py<PyAny>>) -> PyResult<PagePool> {
         PagePool::create(py, &self.0, ops)
+    }
+
+    /// A new file of ``size`` (``"64KiB"`` or bytes, rounded up to whole pages), all zeroes, none of its pages cached.
+    /// ``kind`` says what backs it: ``"disk"``, ``"tmpfs"`` or ``"shm"`` (shared anonymous memory).
+    #[pyo3(signature = (size, *, kind="disk"))]
+    fn file(&self, py: Python<'_>, size: Size, kind: &str) -> PyResult<File> {
+        File::create(py, &self.0, size, kind)
+    }
+
+    /// The files that have not ended.
+    #[getter]
+    fn files<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        File::all(py, &self.0)
+    }
+
+    /// Writes every dirty page of every file to disk (sync), and says how many those were.
+    fn sync(&self, py: Python<'_>) -> PyResult<u32> {
+        self.0.call(py, Waits::ForPageLocks, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.sync_all()))
+        })
+    }
+
+    /// Takes the clean pages of all files that nobody uses out of the page cache (drop_caches). Returns how many
+    /// left, and how many had to stay.
+    fn drop_caches(&self, py: Python<'_>) -> PyResult<(u32, u32)> {
+        let Evicted { evicted, kept } = self.0.call(py, Waits::ForPageLocks, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.drop_caches()))
+        })?;
+        Ok((evicted, kept))
     }
 
     /// The address spaces that have not exited.

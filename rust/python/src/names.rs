@@ -1,5 +1,6 @@
 //! Choices that Python writes as strings.
 
+use mmcore::map::FileKind;
 use mmcore::migrate::{Mode, Reason};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -23,4 +24,13 @@ pub(crate) fn of_mode(mode: Mode) -> &'static str {
 
 pub(crate) fn reason(name: &str) -> PyResult<Reason> {
     choose("reason", name, Reason::NAMES)
+}
+
+pub(crate) fn file_kind(name: &str) -> PyResult<FileKind> {
+    choose("kind of file", name, FileKind::NAMES)
+}
+
+/// How Python writes a kind of file.
+pub(crate) fn of_file_kind(kind: FileKind) -> &'static str {
+    FileKind::NAMES.iter().find(|(_, known)| *known == kind).map_or("disk", |(name, _)| name)
 }

@@ -22,7 +22,7 @@ use crate::fork;
 use crate::pool::PythonOwner;
 use mmcore::audit::{Handle, Ledger};
 use mmcore::machine::AnyMachine;
-use mmcore::map::AddressSpace;
+use mmcore::map::{AddressSpace, File, Writeback};
 use mmcore::page::{Flags, Pfn};
 use mmcore::sync::claim_thread_slot;
 use mmcore::with_machine;
@@ -53,7 +53,7 @@ pub(crate) enum Waits {
     ForMigrations,
     /// The lock of this page.
     ForPageLock(Pfn),
-    /// The locks of any pages.
+    /// The locks of any pages, or writes of them to disk.
     ForPageLocks,
 }
 
@@ -75,6 +75,20 @@ pub(crate) fn in_callback<T>(callback: impl FnOnce() -> T) -> T {
     callback()
 }
 
+/// A write to disk that has begun.
+pub(crate) struct Begun {
+    file: Arc<File>,
+    write: Writeback,
+    thread: ThreadId,
+}
+
+impl Begun {
+    /// By the calling thread.
+    pub fn new(file: &Arc<File>, write: Writeback) -> Begun {
+        Begun { file: Arc::clone(file), write, thread: std::thread::current().id() }
+    }
+}
+
 pub(crate) struct Shared {
     pub machine: AnyMachine,
     pub ledger: Ledger,
@@ -87,6 +101,8 @@ pub(crate) struct Shared {
     gate: RwLock<()>,
     /// Page locks that handles hold, and the threads that took them.
     locks: Mutex<HashMap<Pfn, ThreadId>>,
+    /// Writes to disk that have begun.
+    writes: Mutex<HashMap<Pfn, Begun>>,
     dropped: Sender<(Pfn, Handle)>,
     returned: Mutex<Receiver<(Pfn, Handle)>>,
     /// Handles sent and not yet received.
@@ -105,6 +121,7 @@ impl Shared {
             process: fork::Process::current(),
             gate: RwLock::new(()),
             locks: Mutex::default(),
+            writes: Mutex::default(),
             dropped,
             returned: Mutex::new(returned),
             waiting: AtomicUsize::new(0),
@@ -206,7 +223,15 @@ impl Shared {
                         "this thread holds the page lock of {pfn}: give it back before a call that may wait for it"
                     )));
                 }
-                locks.keys().any(of_interest)
+                let writes = self.writes.lock();
+                // Who waits for a page lock may wait for somebody who waits for the write's end.
+                let any = waits == Waits::ForPageLocks;
+                if let Some((pfn, _)) = writes.iter().find(|(_, begun)| any && begun.thread == me) {
+                    return Err(misuse(format!(
+                        "this thread has begun a write of page {pfn} to disk: end it before a call that may wait for it"
+                    )));
+                }
+                locks.keys().any(of_interest) || (any && !writes.is_empty())
             };
             if !others {
                 return Ok(());
@@ -233,8 +258,29 @@ impl Shared {
         self.locks.lock().get(&pfn) == Some(&std::thread::current().id())
     }
 
+    /// Keeps a write to disk that has begun, and says of which page it is.
+    pub fn begun(&self, begun: Begun) -> Pfn {
+        let pfn = begun.write.pfn;
+        self.ledger.add(pfn, Handle::Writeback);
+        self.writes.lock().insert(pfn, begun);
+        pfn
+    }
+
+    /// Has a write of a page of this file begun?
+    pub fn is_written(&self, file: &Arc<File>) -> bool {
+        self.writes.lock().values().any(|begun| Arc::ptr_eq(&begun.file, file))
+    }
+
     /// Gives a handle back.
     pub fn let_go(&self, pfn: Pfn, handle: Handle) {
+        if handle == Handle::Writeback {
+            let begun = self.writes.lock().remove(&pfn);
+            if let Some(Begun { file, write, .. }) = begun {
+                self.ledger.remove(pfn, handle);
+                with_machine!(&self.machine, machine => machine.end_writeback(&file, write));
+            }
+            return;
+        }
         if handle == Handle::Lock {
             self.locks.lock().remove(&pfn);
         }

@@ -1,14 +1,15 @@
 //! `AddressSpace` and `Region`: memory as a process sees it.
 
 use crate::array;
-use crate::errors::{KernelError, Refusal};
+use crate::errors::{KernelError, Refusal, type_error};
+use crate::file::File;
 use crate::handles::Pin;
 use crate::page::Page;
 use crate::shared::{Shared, Waits};
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error};
 use mmcore::machine::parse_size;
-use mmcore::map::{AddressSpace as Space, Area, PinKind};
+use mmcore::map::{AddressSpace as Space, Area, FileMap, PinKind};
 use mmcore::migrate::{MoveFlags, Moved};
 use mmcore::page::PAGE_SIZE;
 use mmcore::with_machine;
@@ -36,9 +37,21 @@ pub(crate) struct AddressSpace {
 }
 
 #[derive(FromPyObject)]
-enum Size {
+pub(crate) enum Size {
     Text(String),
     Bytes(u64),
+}
+
+impl Size {
+    /// In whole pages, rounded up.
+    pub fn pages(&self) -> Result<u32, Error> {
+        let bytes = match self {
+            Size::Text(text) => parse_size(text)?,
+            Size::Bytes(bytes) => *bytes,
+        };
+        let too_large = || Error::new(Errno::ENOMEM, format!("no room for {bytes} bytes"));
+        u32::try_from(bytes.div_ceil(PAGE_SIZE as u64)).map_err(|_| too_large())
+    }
 }
 
 impl AddressSpace {
@@ -71,22 +84,51 @@ impl AddressSpace {
         self.space.id
     }
 
-    /// Maps anonymous memory: ``"16MiB"`` or bytes, rounded up to whole pages. Its pages come with the
-    /// first write to each, from ``node`` if it has any.
-    #[pyo3(signature = (size, *, node=0))]
-    fn mmap(&self, py: Python<'_>, size: Size, node: usize) -> PyResult<Region> {
+    /// Maps memory: ``"16MiB"`` or bytes, rounded up to whole pages. Its pages come with the first access to
+    /// each that needs one, from ``node`` if it has any.
+    ///
+    /// Args:
+    ///     size: of the region; by default all of the file from ``offset`` on.
+    ///     file: what is mapped; anonymous memory by default.
+    ///     offset: the file's page at the beginning of the region.
+    ///     private: stores go to copies of one's own, not to the file.
+    ///     random: accesses follow no order (MADV_RANDOM), and say nothing of a page's use.
+    #[pyo3(signature = (size=None, *, node=0, file=None, offset=0, private=false, random=false))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn mmap(
+        &self,
+        py: Python<'_>,
+        size: Option<Size>,
+        node: usize,
+        file: Option<&Bound<'_, File>>,
+        offset: u32,
+        private: bool,
+        random: bool,
+    ) -> PyResult<Region> {
+        let file = file.map(|file| file.get().of(&self.shared)).transpose()?;
+        if file.is_none() && (offset != 0 || private || random) {
+            return Err(type_error("offset, private and random belong to a mapping of a file"));
+        }
+        if file.is_none() && size.is_none() {
+            return Err(type_error("anonymous memory has no size of its own: say one"));
+        }
         let area = self.shared.call(py, Waits::Never, |shared| {
-            let bytes = match size {
-                Size::Text(text) => parse_size(&text)?,
-                Size::Bytes(bytes) => bytes,
+            let pages = match (&size, file) {
+                (Some(size), _) => size.pages()?,
+                (None, Some(file)) => file.pages().saturating_sub(offset),
+                (None, None) => 0,
             };
-            let too_large = || Error::new(Errno::ENOMEM, format!("no room for {bytes} bytes"));
-            let pages = u32::try_from(bytes.div_ceil(PAGE_SIZE as u64)).map_err(|_| too_large())?;
             Ok(with_machine!(&shared.machine, machine => {
                 if node >= machine.nodes().len() {
                     return Err(Error::new(Errno::EINVAL, format!("no node {node}")).into());
                 }
-                let area = machine.mmap(&self.space, pages)?;
+                let area = match file {
+                    None => machine.mmap(&self.space, pages)?,
+                    Some(file) => {
+                        let map = FileMap { file: Arc::clone(file), first: offset, private, random };
+                        machine.mmap_file(&self.space, map, pages)?
+                    }
+                };
                 machine.prefer(&area, node)?;
                 area
             }))
@@ -104,7 +146,9 @@ impl AddressSpace {
 
     /// Ends the space: everything is unmapped, nothing can be mapped any more. Harmless the second time.
     fn exit(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.call(py, Waits::ForMigrations, |shared| {
+        let maps_files = self.space.areas.read().iter().any(|area| area.file().is_some());
+        let waits = if maps_files { Waits::ForPageLocks } else { Waits::ForMigrations };
+        self.shared.call(py, waits, |shared| {
             with_machine!(&shared.machine, machine => machine.exit(&self.space));
             shared.spaces.lock().remove(&self.space.id);
             Ok(())
@@ -211,6 +255,11 @@ enum Bytes {
 }
 
 impl Region {
+    /// For what an access may have to wait: a file's page is looked at under its lock.
+    fn waits(&self) -> Waits {
+        if self.area.file().is_some() { Waits::ForPageLocks } else { Waits::ForMigrations }
+    }
+
     fn bytes(&self) -> u64 {
         u64::from(self.area.pages()) * PAGE_SIZE as u64
     }
@@ -245,13 +294,13 @@ impl Region {
     }
 
     fn load(&self, py: Python<'_>, offset: u64, into: &mut [u8]) -> PyResult<()> {
-        self.shared.call(py, Waits::ForMigrations, |shared| {
+        self.shared.call(py, self.waits(), |shared| {
             Ok(with_machine!(&shared.machine, machine => machine.read_bytes(&self.area, offset, into))?)
         })
     }
 
     fn store(&self, py: Python<'_>, offset: u64, from: &[u8]) -> PyResult<()> {
-        self.shared.call(py, Waits::ForMigrations, |shared| {
+        self.shared.call(py, self.waits(), |shared| {
             Ok(with_machine!(&shared.machine, machine => machine.write_bytes(&self.area, offset, from))?)
         })
     }
@@ -275,6 +324,13 @@ impl Region {
     #[getter]
     fn space(&self) -> AddressSpace {
         AddressSpace { shared: Arc::clone(&self.shared), space: Arc::clone(&self.space) }
+    }
+
+    /// The file that it maps; ``None`` for anonymous memory.
+    #[getter]
+    fn file(&self) -> Option<File> {
+        let file = Arc::clone(&self.area.file()?.file);
+        Some(File { shared: Arc::clone(&self.shared), file })
     }
 
     /// The addresses of its pages, as an array.
@@ -303,7 +359,7 @@ impl Region {
     #[pyo3(signature = (number=0, *, write=true))]
     fn fault(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<()> {
         let index = self.index(number)?;
-        self.shared.call(py, Waits::ForMigrations, |shared| {
+        self.shared.call(py, self.waits(), |shared| {
             Ok(with_machine!(&shared.machine, machine => machine.fault(&self.area, index, write))?)
         })
     }
@@ -312,7 +368,7 @@ impl Region {
     #[pyo3(signature = (number=0, *, write=true))]
     fn pin(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<Pin> {
         let index = self.index(number)?;
-        let pfn = self.shared.call(py, Waits::ForMigrations, |shared| {
+        let pfn = self.shared.call(py, self.waits(), |shared| {
             let pfn = with_machine!(&shared.machine, machine => machine.pin(&self.area, index, PinKind::Pin, write))?;
             shared.ledger.add(pfn, Handle::Pin);
             Ok(pfn)
@@ -329,11 +385,23 @@ impl Region {
         buffer.copy_from_slice(py, &bytes)
     }
 
+    /// Writes the dirty pages of a shared mapping of a file to disk, ``start`` to ``stop``, all by default (msync with
+    /// MS_SYNC), and says how many those were.
+    #[pyo3(signature = (start=0, stop=None))]
+    fn msync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
+        let stop = stop.unwrap_or(self.area.pages()).min(self.area.pages());
+        let Some(map) = self.area.file().filter(|map| !map.private) else { return Ok(0) };
+        let pages = map.first.saturating_add(start)..map.first + stop;
+        self.shared.call(py, self.waits(), |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.sync_file(&map.file, pages))?)
+        })
+    }
+
     /// Unmaps pages ``start`` to ``stop``, all by default (munmap). Those that already are, are no error.
     #[pyo3(signature = (start=0, stop=None))]
     fn unmap(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = start..stop.unwrap_or(self.area.pages());
-        self.shared.call(py, Waits::ForMigrations, |shared| {
+        self.shared.call(py, self.waits(), |shared| {
             Ok(with_machine!(&shared.machine, machine => machine.munmap(&self.space, &self.area, pages))?)
         })
     }

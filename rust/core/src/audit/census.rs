@@ -310,7 +310,7 @@ impl Census {
     fn caches<R: Release>(&mut self, machine: &Machine<R>) {
         machine.owners.for_each(|id, owner| {
             let Owner::File { file, .. } = owner else { return };
-            for index in 0..file.capacity() {
+            for index in 0..file.used() {
                 let Some(pfn) = file.slot(index).page() else { continue };
                 self.hold(pfn, Holder::Cache { file: id.0, index });
                 self.seen_mut(pfn).slots += 1;

@@ -61,7 +61,7 @@ pub use writeback::Writeback;
 
 use crate::memory::Table;
 use crate::owner::OwnerId;
-use crate::page::Flags;
+use crate::page::{Flags, Pfn};
 use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PlainU64, RwLock};
 
 /// What backs a file.
@@ -89,6 +89,9 @@ impl FileKind {
     }
 }
 
+/// Pages that a file can have: 64 GiB.
+pub const MAX_FILE_PAGES: u32 = 1 << 24;
+
 /// A file. Lives until it is removed and nobody maps it any more.
 #[derive(Debug)]
 pub struct File {
@@ -103,6 +106,8 @@ pub struct File {
     links: AtomicU32,
     /// Did it lose its name?
     removed: AtomicU32,
+    /// Slots from here on were never filled: who looks at all pages stops here. Raised under the tree lock.
+    top: AtomicU32,
     /// Held shared while a page is made, alone by truncation (`invalidate_lock`).
     invalidate: RwLock<()>,
     /// Held to change slots (`i_pages`).
@@ -127,6 +132,12 @@ impl File {
         self.slots.len() as u32
     }
 
+    /// Slots that may hold pages are below this one.
+    pub(crate) fn used(&self) -> u32 {
+        // Acquire pairs with the Release in `cache_insert`; a page inserted later may be missed, as by any look.
+        self.top.load(Ordering::Acquire)
+    }
+
     /// Is it gone for those who have no mapping of it?
     pub fn is_removed(&self) -> bool {
         // Acquire pairs with the Release in `remove_file`.
@@ -137,6 +148,16 @@ impl File {
     #[inline]
     pub fn is_written_back(&self) -> bool {
         self.kind == FileKind::Disk
+    }
+
+    /// Pages in the cache now.
+    pub fn cached(&self) -> u32 {
+        (0..self.used()).filter(|&index| self.slot(index).page().is_some()).count() as u32
+    }
+
+    /// The frame of a cached page now, without a reference: a name, good for looking.
+    pub fn cached_page(&self, index: u32) -> Option<Pfn> {
+        if index < self.capacity() { self.slot(index).page() } else { None }
     }
 
     /// What a slot holds, without a lock.

@@ -2,9 +2,10 @@
 
 use super::fault::{Cause, no_page};
 use super::{Area, Entry, Pte};
-use crate::error::Result;
+use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::page::{Flags, PIN, Pfn};
+use crate::profile::FilePin;
 use crate::release::Release;
 
 /// How a page is held from the outside.
@@ -32,10 +33,15 @@ impl<R: Release> Machine<R> {
     /// the holder will write. A hole or the zero page, which is no frame of the machine, becomes a page
     /// first.
     ///
-    /// Errors as [`Machine::fault`]; `ENOMEM` also if the count is at its limit.
+    /// Errors as [`Machine::fault`]; `ENOMEM` also if the count is at its limit; `EFAULT` or `EOPNOTSUPP` for a pin for
+    /// writing of a shared mapping of a disk's file, as the profile says.
     pub fn pin(&self, area: &Area, index: u32, kind: PinKind, write: bool) -> Result<Pfn> {
         if index >= area.pages() {
             return Err(no_page(area, index));
+        }
+        let of_disk = area.file().is_some_and(|map| map.file.is_written_back());
+        if kind == PinKind::Pin && write && of_disk && area.is_shared() {
+            self.refuse_file_pin(area, index)?;
         }
         // Each round follows from a fault, as in an access.
         loop {
@@ -65,6 +71,22 @@ impl<R: Release> Machine<R> {
                 }
             };
             self.fault_for(area, index, cause)?;
+        }
+    }
+
+    /// A device that writes to a disk's file for long would dirty its pages unheard (`writable_file_mapping_allowed`).
+    #[cold]
+    fn refuse_file_pin(&self, area: &Area, index: u32) -> Result<()> {
+        let why = "a shared mapping of a disk's file is not pinned for writing";
+        match self.profile.file_pin {
+            FilePin::SharedRefused => Err(Error::new(Errno::EFAULT, why)),
+            FilePin::Refused => {
+                // Found out only when the page is there, and may be stored into.
+                if !area.look(index).has(Pte::PRESENT | Pte::WRITE) {
+                    self.fault_for(area, index, Cause::Write)?;
+                }
+                Err(Error::new(Errno::EOPNOTSUPP, why))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::{Mutation, broken, mutated};
+use crate::sync::{Mutation, Ordering, broken, mutated};
 
 /// Marks that a page has from its file; taken off together when it leaves it.
 const OF_FILE: Flags = Flags::FILE.union(Flags::DIRTY);
@@ -54,6 +54,10 @@ impl<R: Release> Machine<R> {
         // The slot's.
         page.get(pfn);
         file.set_slot(index, Slot::Page(pfn));
+        if file.used() <= index {
+            // Release pairs with the Acquire in `used`.
+            file.top.store(index + 1, Ordering::Release);
+        }
         drop(tree);
         self.count_cached(pfn, page.word(), 1);
         true

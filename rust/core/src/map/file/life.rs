@@ -1,6 +1,6 @@
 //! A file's life: made, mapped, removed, ended by its last user.
 
-use super::{File, FileKind, FileMap};
+use super::{File, FileKind, FileMap, MAX_FILE_PAGES};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, AreaKind};
@@ -25,10 +25,14 @@ impl<R: Release> Drop for Inside<'_, R> {
 impl<R: Release> Machine<R> {
     /// A new file of `pages` pages, all zeroes, none of them cached.
     ///
-    /// `EINVAL` for none, `ENOMEM` if the owner slots or the host's memory run out.
+    /// `EINVAL` for none, `EFBIG` for more than [`MAX_FILE_PAGES`], `ENOMEM` if the owner slots or the host's memory run out.
     pub fn file(&self, kind: FileKind, pages: u32) -> Result<Arc<File>> {
         if pages == 0 {
             return Err(Error::new(Errno::EINVAL, "a file has at least one page"));
+        }
+        if pages > MAX_FILE_PAGES {
+            let why = format!("a file has {MAX_FILE_PAGES} pages at most, not {pages}");
+            return Err(Error::new(Errno::EFBIG, why));
         }
         let disk = match kind {
             FileKind::Disk if self.memory.is_backed() => Some(Table::zeroed(pages as usize * WORDS)?),
@@ -43,6 +47,7 @@ impl<R: Release> Machine<R> {
                 // The name.
                 links: AtomicU32::new(1),
                 removed: AtomicU32::new(0),
+                top: AtomicU32::new(0),
                 invalidate: RwLock::new(LockClass::Invalidate, ()),
                 tree: Lock::new(LockClass::Tree, ()),
                 slots,

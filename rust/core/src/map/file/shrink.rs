@@ -45,7 +45,7 @@ impl<R: Release> Machine<R> {
         // 3. Most mappings at once.
         self.unmap_file(file, pages..before, true);
         // 4. Page by page, under each page's lock.
-        for index in pages..before {
+        for index in pages..before.min(file.used()) {
             self.truncate_page(file, index);
         }
         // 5. Copies that a fault made of a page before step 4 took it away.
@@ -86,7 +86,7 @@ impl<R: Release> Machine<R> {
         let mut all = Evicted::default();
         for file in self.files() {
             if self.link_file(&file).is_ok() {
-                let Evicted { evicted, kept } = self.evict_pages(&file, 0..file.capacity());
+                let Evicted { evicted, kept } = self.evict_pages(&file, 0..file.used());
                 self.unlink_file(&file);
                 all.evicted += evicted;
                 all.kept += kept;
@@ -97,7 +97,7 @@ impl<R: Release> Machine<R> {
 
     fn evict_pages(&self, file: &File, pages: Range<u32>) -> Evicted {
         let mut result = Evicted::default();
-        for index in pages.start..pages.end.min(file.capacity()) {
+        for index in pages.start..pages.end.min(file.used()) {
             let Some(pfn) = self.cache_get(file, index) else { continue };
             match self.evict_page(file, index, pfn) {
                 true => result.evicted += 1,

@@ -78,7 +78,7 @@ impl<R: Release> Machine<R> {
     pub(crate) fn sync_pages(&self, file: &File, pages: Range<u32>) -> u32 {
         let mut written = 0;
         if file.is_written_back() {
-            for index in pages.start..pages.end.min(file.capacity()) {
+            for index in pages.start..pages.end.min(file.used()) {
                 if let Some(Some(write)) = self.write_begins(file, index) {
                     self.write_ends(file, write);
                     written += 1;
@@ -98,7 +98,7 @@ impl<R: Release> Machine<R> {
         let mut written = 0;
         for file in self.files() {
             if self.link_file(&file).is_ok() {
-                written += self.sync_pages(&file, 0..file.capacity());
+                written += self.sync_pages(&file, 0..file.used());
                 self.unlink_file(&file);
             }
         }

@@ -11,6 +11,7 @@ use crate::map::{Area, PinKind};
 use crate::memory::WORDS;
 use crate::migrate::MoveFlags;
 use crate::page::PAGE_SIZE;
+use crate::profile::FilePin;
 use crate::program::{Address, Backing, Child, MoveOption, PageRange, PinName, Region, Sel, Sum, word};
 use crate::release::Release;
 use std::ops::Range;
@@ -284,12 +285,20 @@ impl<R: Release> Session<R> {
         for page in pages.indices(mapped.area.pages()) {
             match self.machine.pin(&mapped.area, page, kind, write) {
                 Ok(pfn) => taken.push(pfn),
+                // This page is there by now, and so will be the others.
+                Err(error) if error.errno == Errno::EOPNOTSUPP => {}
                 Err(error) => {
                     // All or nothing.
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
                     return Step::refused(error.into());
                 }
             }
+        }
+        // Registering a buffer looks at its mapping last.
+        let of_disk = mapped.file.as_ref().is_some_and(|file| file.is_written_back());
+        if kind == PinKind::Pin && of_disk && self.machine.profile().file_pin == FilePin::Refused {
+            taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
+            return Step::refused(Error::new(Errno::EOPNOTSUPP, "the buffer maps a file of a disk").into());
         }
         // A splice returns how much it took.
         let ret = if kind == PinKind::Get { taken.len() as i64 } else { 0 };

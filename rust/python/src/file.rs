@@ -1,0 +1,234 @@
+//! `File` and `Writeback`: page caches, and writes to disk that have begun.
+
+use crate::errors::{Refusal, misuse};
+use crate::handles::Writeback;
+use crate::names;
+use crate::page::Page;
+use crate::shared::{Begun, Shared, Waits};
+use crate::space::Size;
+use mmcore::error::{Errno, Error};
+use mmcore::map::{Evicted, File as CoreFile};
+use mmcore::page::PAGE_SIZE;
+use mmcore::with_machine;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use std::ops::Range;
+use std::sync::Arc;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<File>()
+}
+
+/// A file with a page cache, from `Machine.file`. Lives until `remove`, and then until nobody maps it, or until
+/// the machine is closed: whether or not somebody has it in a variable.
+#[pyclass(frozen, module = "mmcore")]
+pub(crate) struct File {
+    pub shared: Arc<Shared>,
+    pub file: Arc<CoreFile>,
+}
+
+impl File {
+    pub fn create(py: Python<'_>, shared: &Arc<Shared>, size: Size, kind: &str) -> PyResult<File> {
+        let kind = names::file_kind(kind)?;
+        let file = shared.call(py, Waits::Never, |shared| {
+            let pages = size.pages()?;
+            Ok(with_machine!(&shared.machine, machine => machine.file(kind, pages))?)
+        })?;
+        Ok(File { shared: Arc::clone(shared), file })
+    }
+
+    /// The files of a machine that have not ended.
+    pub fn all<'py>(py: Python<'py>, shared: &Arc<Shared>) -> PyResult<Bound<'py, PyTuple>> {
+        let files = shared.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.files()))
+        })?;
+        let files: PyResult<Vec<_>> =
+            files.into_iter().map(|file| Py::new(py, File { shared: Arc::clone(shared), file })).collect();
+        PyTuple::new(py, files?)
+    }
+
+    /// A page number as Python writes it: from the end if negative.
+    fn index(&self, number: i64) -> PyResult<u32> {
+        let pages = i64::from(self.file.pages());
+        let index = if number < 0 { number.saturating_add(pages) } else { number };
+        if (0..pages).contains(&index) {
+            return Ok(index as u32);
+        }
+        Err(PyIndexError::new_err(format!("no page {number}: the file has {pages}")))
+    }
+
+    fn range(&self, start: u32, stop: Option<u32>) -> Range<u32> {
+        start..stop.unwrap_or(self.file.capacity())
+    }
+
+    /// A read or a write from `node`.
+    fn transfer<T: Send>(
+        &self,
+        py: Python<'_>,
+        node: usize,
+        work: impl FnOnce(&Shared) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        self.shared.call(py, Waits::ForPageLocks, |shared| {
+            let nodes = with_machine!(&shared.machine, machine => machine.nodes().len());
+            if node >= nodes {
+                return Err(Error::new(Errno::EINVAL, format!("no node {node}")).into());
+            }
+            Ok(work(shared)?)
+        })
+    }
+}
+
+#[pymethods]
+impl File {
+    /// What backs it: ``"disk"``, ``"tmpfs"`` or ``"shm"``.
+    #[getter]
+    fn kind(&self) -> &'static str {
+        names::of_file_kind(self.file.kind)
+    }
+
+    /// How many pages it has.
+    #[getter]
+    fn pages(&self) -> u32 {
+        self.file.pages()
+    }
+
+    /// Has `remove` been called?
+    #[getter]
+    fn removed(&self) -> bool {
+        self.file.is_removed()
+    }
+
+    /// How many of its pages are in the page cache.
+    #[getter]
+    fn cached(&self, py: Python<'_>) -> PyResult<u32> {
+        self.shared.call(py, Waits::Never, |_| Ok(self.file.cached()))
+    }
+
+    /// Names the frame of a cached page; takes no reference. ``None`` if the page is not cached.
+    #[pyo3(signature = (number=0))]
+    fn page(&self, py: Python<'_>, number: i64) -> PyResult<Option<Page>> {
+        let index = self.index(number)?;
+        let pfn = self.shared.call(py, Waits::Never, |_| Ok(self.file.cached_page(index)))?;
+        Ok(pfn.map(|pfn| Page::new(&self.shared, pfn)))
+    }
+
+    /// Reads ``size`` bytes from ``offset`` on, as ``pread(2)``; pages that are not cached come from ``node``, if
+    /// it has any.
+    ///
+    /// `KernelError` (EFAULT) beyond the end, (ENOMEM) without a free frame, (EBADF) for a removed file.
+    #[pyo3(signature = (size, *, offset=0, node=0))]
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        size: usize,
+        offset: u64,
+        node: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let end = offset.checked_add(size as u64);
+        if end.is_none_or(|end| end > u64::from(self.file.pages()) * PAGE_SIZE as u64) {
+            // Before so many bytes are made ready.
+            let why = format!("{size} bytes from byte {offset} on do not lie in the file");
+            return Err(crate::errors::KernelError::new_err((Errno::EFAULT.0, why)));
+        }
+        PyBytes::new_with(py, size, |into| {
+            self.transfer(py, node, |shared| {
+                with_machine!(&shared.machine, machine => machine.file_read(&self.file, offset, into, node))
+            })
+        })
+    }
+
+    /// Writes bytes from ``offset`` on, as ``pwrite(2)``. Errors as `read`.
+    #[pyo3(signature = (data, *, offset=0, node=0))]
+    fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, offset: u64, node: usize) -> PyResult<()> {
+        let data = PyBuffer::<u8>::get(data)?.to_vec(py)?;
+        self.transfer(py, node, |shared| {
+            with_machine!(&shared.machine, machine => machine.file_write(&self.file, offset, &data, node))
+        })
+    }
+
+    /// Writes the dirty pages ``start`` to ``stop`` to disk, all by default (fsync), and says how many those were.
+    #[pyo3(signature = (start=0, stop=None))]
+    fn sync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
+        let pages = self.range(start, stop);
+        self.shared.call(py, Waits::ForPageLocks, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.sync_file(&self.file, pages))?)
+        })
+    }
+
+    /// Begins to write a page to disk. Until the returned `Writeback` is ended the device reads the frame: a
+    /// migration moves it only in ``sync`` mode, by waiting. ``None`` if there is nothing to write.
+    #[pyo3(signature = (number=0))]
+    fn begin_writeback(&self, py: Python<'_>, number: i64) -> PyResult<Option<Writeback>> {
+        let index = self.index(number)?;
+        let begun = self.shared.call(py, Waits::ForPageLocks, |shared| {
+            let write =
+                with_machine!(&shared.machine, machine => machine.begin_writeback(&self.file, index))?;
+            Ok(write.map(|write| shared.begun(Begun::new(&self.file, write))))
+        })?;
+        Ok(begun.map(|pfn| Writeback::holding(&self.shared, pfn, mmcore::audit::Handle::Writeback)))
+    }
+
+    /// Takes the clean pages ``start`` to ``stop`` that nobody uses out of the cache. Returns how many left, and how
+    /// many had to stay.
+    #[pyo3(signature = (start=0, stop=None))]
+    fn evict(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<(u32, u32)> {
+        let pages = self.range(start, stop);
+        let Evicted { evicted, kept } = self.shared.call(py, Waits::ForPageLocks, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.evict_file(&self.file, pages))?)
+        })?;
+        Ok((evicted, kept))
+    }
+
+    /// Shortens the file to ``pages`` pages; whoever maps the rest is unmapped, private copies included.
+    fn truncate(&self, py: Python<'_>, pages: u32) -> PyResult<()> {
+        self.shared.call(py, Waits::ForPageLocks, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.truncate_file(&self.file, pages))?)
+        })
+    }
+
+    /// Removes the file: it ends, with all its pages, when nobody maps it any more. Harmless the second time.
+    ///
+    /// `MisuseError` while a write of one of its pages to disk has begun.
+    fn remove(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.call(py, Waits::ForPageLocks, |shared| {
+            // Else the end of the write could be the end of the file, and wait for page locks.
+            if shared.is_written(&self.file) {
+                return Err(Refusal::Misuse(
+                    "a write of this file's pages to disk has begun: end it first".into(),
+                ));
+            }
+            with_machine!(&shared.machine, machine => machine.remove_file(&self.file));
+            Ok(())
+        })
+    }
+
+    /// Bytes, cached or not.
+    fn __len__(&self) -> usize {
+        self.file.pages() as usize * PAGE_SIZE
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<File>().is_ok_and(|other| Arc::ptr_eq(&self.file, &other.get().file))
+    }
+
+    fn __hash__(&self) -> u64 {
+        Arc::as_ptr(&self.file).addr() as u64
+    }
+
+    fn __repr__(&self) -> String {
+        let removed = if self.file.is_removed() { " removed" } else { "" };
+        format!("<File {} pages={}{removed}>", self.kind(), self.file.pages())
+    }
+}
+
+impl File {
+    /// Refuses a file of another machine.
+    pub fn of(&self, shared: &Arc<Shared>) -> PyResult<&Arc<CoreFile>> {
+        match Arc::ptr_eq(&self.shared, shared) {
+            true => Ok(&self.file),
+            false => Err(misuse("this file belongs to another machine")),
+        }
+    }
+}

@@ -19,9 +19,12 @@ ARGS   ?=
 DESIGN ?= mine
 # How long each storm of `make storm` and `make tsan` lasts.
 SECONDS ?= 60
+# How much `make explore` explores, and from where.
+SCHEDULES ?= 100000000
+SEED      ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test test-rust test-python weak bench lint format docs try stubs storm tsan wheel sdist clean
+.PHONY: help compare explore minima standard test test-rust test-python weak bench lint format docs try stubs storm tsan wheel sdist clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -29,6 +32,17 @@ help: ## list the targets
 
 compare: $(STAMP)/built ## compare the release designs on a real trace (ARGS="--load storm ...")
 	@$(BIN)/mmcore compare $(ARGS)
+
+explore: $(STAMP)/built ## explore long random programs (SCHEDULES=100000000 SEED=0)
+	$(BIN)/mmcore explore --soak --schedules $(SCHEDULES) --seed $(SEED) $(ARGS)
+
+standard: $(STAMP)/built ## write the standard set anew from its tables
+	$(BIN)/python -c 'from mmcore.exploration import standard as s; print(s.write(s.generate()), end="")' > $(STAMP)/standard
+	mv $(STAMP)/standard python/mmcore/data/standard.txt
+
+minima: $(STAMP)/built ## find the smallest race of each mutation anew
+	$(BIN)/python -c 'from mmcore.exploration.hunting import minima; print(minima(), end="")' > $(STAMP)/minima
+	mv $(STAMP)/minima python/mmcore/data/mutations.json
 
 test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak memory, type stubs, pytest
 
@@ -58,8 +72,9 @@ docs: $(STAMP)/built $(STAMP)/docs ## build the site into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
-try: $(STAMP)/built ## build, test and race your own release design (DESIGN=mine)
+try: $(STAMP)/built ## build, test, explore and race your own release design (DESIGN=mine)
 	$(CARGO) test -q -p mmcore release::
+	$(BIN)/mmcore explore --standard --release $(DESIGN)
 	$(BIN)/mmcore compare --vary release=split,$(DESIGN) $(ARGS)
 
 format: $(STAMP)/dev ## rewrite the sources in the project's format

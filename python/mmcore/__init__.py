@@ -31,6 +31,15 @@ from mmcore.errors import (
     MisuseError,
     ProgramError,
 )
+from mmcore.exploration import (
+    Counterexample,
+    Exploration,
+    Race,
+    Schedule,
+    explore,
+    replay,
+    shrink,
+)
 from mmcore.movable import MovableOps
 from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
 from mmcore.recordings import Conformance, conformance
@@ -47,7 +56,9 @@ __all__ = [
     "Boot",
     "Comparison",
     "Conformance",
+    "Counterexample",
     "CpuBinding",
+    "Exploration",
     "File",
     "Finding",
     "FindingError",
@@ -71,8 +82,10 @@ __all__ = [
     "Profile",
     "Program",
     "ProgramError",
+    "Race",
     "Region",
     "RunResult",
+    "Schedule",
     "Selection",
     "StressResult",
     "Thread",
@@ -82,6 +95,9 @@ __all__ = [
     "build_info",
     "compare",
     "conformance",
+    "explore",
+    "replay",
     "run",
+    "shrink",
     "stress",
 ]

@@ -32,6 +32,7 @@ VERBS = (
     "conformance",
     "env",
     "run",
+    "explore",
 )
 
 

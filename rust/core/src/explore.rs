@@ -10,6 +10,7 @@
 //! | `exhaust`, `reduce` | everything within a bound on preemptions, and what may be left out |
 //! | `jobs` | samples on several OS threads, with the outcome of one |
 //! | `shrink` | smaller schedules and smaller programs with the same violation |
+//! | `minimum` | the smallest race, by exhaustive search |
 //! | `trace` | what a schedule did, step by step, and its hash |
 //! | `report` | what a search found, and what it covered |
 //! | `program`, `program_world` | programs explored: from a text to a result |
@@ -22,6 +23,7 @@
 mod endings;
 mod exhaust;
 mod jobs;
+mod minimum;
 mod program;
 mod program_world;
 mod reduce;
@@ -38,6 +40,7 @@ pub use crate::rng::Rng;
 pub use crate::sync::explored::{Digest, Kind, Options, THREADS, Violation, on_host, operation, rule};
 pub use exhaust::{Exhaustive, Seen};
 pub use jobs::explore;
+pub use minimum::{Minimum, minimum};
 pub use program::{
     Found, ProgramOptions, ProgramReport, Replayed, Search, TraceRow, explore_program, replay_program,
     shrink_counterexample,
@@ -47,6 +50,6 @@ pub use report::{Counterexample, Coverage, Report};
 pub use request::Request;
 pub use sample::{Method, Sampling};
 pub use schedule::{Schedule, ScheduleError};
-pub use shrink::{Adapt, Shrinkable, Shrunk, ShrunkProgram, shrink_program};
+pub use shrink::{Adapt, Executed, Shrinkable, Shrunk, ShrunkProgram, same_steps, shrink_program};
 pub use trace::{Row, Trace};
 pub use world::{Explorer, Run, World};

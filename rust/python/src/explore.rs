@@ -4,9 +4,10 @@
 //! signals and for the end of the time meanwhile.
 
 use mmcore_explored::explore::{
-    ProgramReport, Replayed, Request, Schedule, explore_program, replay_program, shrink_counterexample,
+    ProgramReport, Replayed, Request, Schedule, explore_program, minimum as least, replay_program,
+    shrink_counterexample,
 };
-use mmcore_explored::program::Program;
+use mmcore_explored::program::{Program, session};
 use mmcore_explored::sync::Mutation;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -18,6 +19,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(explore, module)?)?;
     module.add_function(wrap_pyfunction!(replay, module)?)?;
     module.add_function(wrap_pyfunction!(shrink, module)?)?;
+    module.add_function(wrap_pyfunction!(minimum, module)?)?;
+    module.add_function(wrap_pyfunction!(unsupported, module)?)?;
     module.add_function(wrap_pyfunction!(mutations, module)?)
 }
 
@@ -58,6 +61,24 @@ fn shrink(py: Python<'_>, program: &str, schedule: &str, options: &str) -> PyRes
         shrink_counterexample(&program, &schedule, &options).map_err(|error| error.to_string())
     };
     serde_json::to_string(&waited_for(py, None, work)?).map_err(told)
+}
+
+/// The smallest race by which a program, or a part of it, breaks `rule`, as JSON; `null` if there is none.
+/// `limit` schedules of each part are searched.
+#[pyfunction]
+fn minimum(py: Python<'_>, program: &str, rule: &str, options: &str, limit: u64) -> PyResult<String> {
+    let program = read(program)?;
+    let options = request(options)?.program_options().map_err(PyValueError::new_err)?;
+    let work = |_: &AtomicBool| least(&program, rule, &options, limit).map_err(|error| error.to_string());
+    serde_json::to_string(&waited_for(py, None, work)?).map_err(told)
+}
+
+/// The operations of a program that the core does not offer: each with the reason.
+#[pyfunction]
+fn unsupported(program: &str) -> PyResult<Vec<(String, &'static str)>> {
+    let program = read(program)?;
+    let missing = |op: &mmcore_explored::program::Op| Some((op.to_string(), session::unsupported(op)?));
+    Ok(program.ops().filter_map(missing).collect())
 }
 
 /// The defects that the explored core can be given: name, origin, what is wrong.

@@ -1,5 +1,5 @@
 map r0 anon 1
 write r0
-pin g0 r0 longterm
+get r0
 thread A
   move r0 node=1

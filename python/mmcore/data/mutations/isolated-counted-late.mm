@@ -1,3 +1,4 @@
+machine cpus=1
 map r0 anon 1
 write r0
 drain
@@ -6,4 +7,3 @@ thread A
   putback r0
 thread B
   unmap r0
-  drain

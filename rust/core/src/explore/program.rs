@@ -4,13 +4,13 @@
 use super::program_world::{ProgramWorld, Unset};
 use super::smaller::Case;
 use super::{
-    Counterexample, Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Schedule, Shrunk,
-    Trace, Violation, explore,
+    Counterexample, Coverage, Exhaustive, Explorer, Kind, Method, Options, Report, Sampling, Schedule,
+    Shrunk, Trace, Violation, explore,
 };
 use crate::machine::with_design;
+use crate::map::Pte;
 use crate::page::Word;
 use crate::program::{MachineSpec, Program, SetupError};
-
 use crate::sync::{Mutation, enforce};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -216,14 +216,14 @@ pub struct Replayed {
 }
 
 /// The program on the machine that it asks for, changed as `by` says, in so many words.
-fn on(program: &Program, by: &MachineSpec) -> Program {
+pub(super) fn on(program: &Program, by: &MachineSpec) -> Program {
     let machine = program.machine.clone().unwrap_or_default().overridden(by);
     let machine = (machine != MachineSpec::default()).then_some(machine);
     Program { machine, ..program.clone() }
 }
 
 /// A schedule whose stack had to be given up leaves its OS thread "panicking" for ever: not the caller's.
-fn on_own_thread<T: Send>(mutation: Option<Mutation>, f: impl FnOnce() -> T + Send) -> T {
+pub(super) fn on_own_thread<T: Send>(mutation: Option<Mutation>, f: impl FnOnce() -> T + Send) -> T {
     let with_mutation = || {
         enforce(mutation);
         f()
@@ -325,34 +325,26 @@ fn of_set_up(program: &Program, violation: Violation) -> ProgramReport {
 
 fn counterexample(case: Case, found: Counterexample, options: &ProgramOptions) -> Result<Found, SetupError> {
     let shrunk = match options.shrink {
-        0 => None,
+        0 => case.measured(&found.schedule, options.options).map(|shrunk| (case, shrunk)),
         budget => case.shrunk(&found.schedule, options.options, budget),
     };
-    let (case, shrunk, runs) = match shrunk {
-        Some((case, shrunk, runs)) => (case, shrunk, runs),
-        None => {
-            let Counterexample { violation, schedule, .. } = found;
-            let switches = schedule.switches() as u32;
-            let whole = Shrunk {
-                schedule,
-                violation,
-                preemptions: switches,
-                switches,
-                steps: 0,
-                runs: 0,
-                minimal: false,
-            };
-            (case, whole, 0)
-        }
+    let Some((case, shrunk)) = shrunk else {
+        let wrong = "the same schedule breaks no rule a second time: something is not deterministic";
+        return Err(SetupError(format!("{}: {wrong}", found.violation)));
     };
-    let (trace, at_end) = trace(&case, &shrunk.schedule, options.options)?;
+    shown(&case, shrunk, found.index, options.options)
+}
+
+/// A counterexample with its trace.
+pub(super) fn shown(case: &Case, shrunk: Shrunk, index: u64, options: Options) -> Result<Found, SetupError> {
+    let (trace, at_end) = trace(case, &shrunk.schedule, options)?;
     Ok(Found {
         rule: shrunk.violation.rule.into(),
         detail: shrunk.violation.detail,
         program: case.program.to_string(),
         schedule: shrunk.schedule.to_string(),
-        index: found.index,
-        shrink_runs: runs,
+        index,
+        shrink_runs: shrunk.runs,
         preemptions: shrunk.preemptions,
         switches: shrunk.switches,
         trace: rows(&case.program, &trace),
@@ -375,14 +367,26 @@ fn trace(case: &Case, schedule: &Schedule, options: Options) -> Result<(Trace, b
     })
 }
 
+/// What a lock's word says: free, held, or so many readers.
+fn held(kind: Kind, value: u64) -> String {
+    match value {
+        0 => "free".into(),
+        readers if matches!(kind, Kind::ReadLock | Kind::ReadUnlock) => format!("{readers} readers"),
+        _ => "held".into(),
+    }
+}
+
 fn rows(program: &Program, trace: &Trace) -> Vec<TraceRow> {
     let row = |row: &super::Row| {
         let thread = program.threads.get(usize::from(row.thread));
         let op = thread.and_then(|thread| thread.ops.get(row.operation as usize));
-        // The word of a page says more as what it means.
-        let value = |value: u64| match row.object.ends_with(" word") {
-            true => Word(value).to_string(),
-            false => format!("{value:#x}"),
+        // Words and entries say more as what they mean.
+        let value = |value: u64| match row.object.as_str() {
+            "" => String::new(),
+            object if object.ends_with(" word") => Word(value).to_string(),
+            object if object.starts_with("entry of ") => Pte(value).to_string(),
+            object if object.contains(" lock") => held(row.kind, value),
+            _ => format!("{value:#x}"),
         };
         TraceRow {
             thread: row.thread,

@@ -17,6 +17,8 @@ pub struct ProgramWorld<R: Release> {
     threads: Vec<Vec<Op>>,
     finally: Vec<Op>,
     cpus: Vec<usize>,
+    /// Some operation forks.
+    forks: bool,
     /// Tell final states apart.
     fingerprints: bool,
     own: RefCell<Own>,
@@ -63,6 +65,7 @@ impl<R: Release> ProgramWorld<R> {
             threads: program.threads.iter().map(|thread| thread.ops.clone()).collect(),
             finally: program.finally.clone(),
             cpus: cpus.to_vec(),
+            forks: program.ops().any(|op| matches!(op, Op::Fork { .. })),
             fingerprints: false,
             own: RefCell::new(Own {
                 threads: (0..program.threads.len()).map(Actor::thread).collect(),
@@ -132,6 +135,7 @@ impl<R: Release> World for ProgramWorld<R> {
                 (step.ret, step.errno, step.status, step.acc).hash(&mut outcomes);
             }
         }
+        self.session.leave(&mut actor);
         let mut own = self.own.borrow_mut();
         own.threads[thread] = actor;
         if self.fingerprints {
@@ -151,7 +155,11 @@ impl<R: Release> World for ProgramWorld<R> {
                 return Err(violation(finding));
             }
         }
-        match self.session.check(program, auditor).first() {
+        let mut findings = self.session.check(program, auditor);
+        if !self.forks {
+            self.session.check_held(program, &mut findings);
+        }
+        match findings.first() {
             Some(finding) => Err(violation(finding)),
             None => Ok(()),
         }

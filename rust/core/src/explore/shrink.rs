@@ -1,14 +1,15 @@
 //! Smaller counterexamples.
 //!
-//! A schedule is simpler if it has fewer preemptions, then fewer switches, then fewer steps. What
-//! is tried are edits of its runs (stretches of one thread): cut the end off, drop a run, give a
-//! run to the thread before, exchange neighbours so that runs merge. Since every list of threads
+//! A schedule is simpler if it has fewer switches, then fewer preemptions, then fewer steps. What
+//! is tried are edits of its runs (stretches of one thread): cut the end off, drop runs, give a
+//! run to the thread before, move it to another of its thread so that the two merge. Since every list of threads
 //! is a schedule, no edit is invalid; an edit is kept if the same rule is broken and what was
 //! *executed* is simpler.
 
 use super::schedule::{Replay, Schedule};
 use super::world::{Explorer, World};
 use crate::sync::explored::{Options, Record, Threads, View, Violation};
+use std::collections::HashSet;
 
 /// A schedule that has become as simple as it would.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Preemptions, switches, steps.
+    /// Switches, preemptions, steps.
     fn measure(&self) -> (u32, u32, u32) {
         let mut preemptions = 0;
         let mut switches = 0;
@@ -49,7 +50,7 @@ impl Candidate {
                 preemptions += u32::from(self.runnable[step + 1] & 1 << pair[0] != 0);
             }
         }
-        (preemptions, switches, self.threads.len() as u32)
+        (switches, preemptions, self.threads.len() as u32)
     }
 
     /// The shortest list that the fall-back rule completes to this schedule.
@@ -69,22 +70,140 @@ impl Candidate {
         }
         Schedule::new(self.threads[..length].iter().copied())
     }
+
+    fn shrunk(self, runs: u32, minimal: bool) -> Shrunk {
+        let (switches, preemptions, steps) = self.measure();
+        let schedule = self.schedule();
+        Shrunk { schedule, preemptions, switches, steps, runs, minimal, violation: self.violation }
+    }
 }
 
 struct Shrinker<'a, W> {
     explorer: &'a mut Explorer<W>,
     rule: &'static str,
+    best: Candidate,
     runs: u32,
     budget: u32,
+    /// What was run in vain: an edit that leads to the same list need not be.
+    tried: HashSet<Vec<u8>>,
 }
 
+type Runs = Vec<(u8, usize)>;
+
 impl<W: World> Shrinker<'_, W> {
-    fn attempt(&mut self, threads: &[u8]) -> Option<Candidate> {
+    /// Keeps `edited` if it breaks the rule and is simpler when executed. False too if all runs are used up.
+    fn attempt(&mut self, edited: &[(u8, usize)]) -> bool {
+        let edited = Schedule::from_runs(edited);
+        if edited.threads() == self.best.threads || self.tried.contains(edited.threads()) || self.spent() {
+            return false;
+        }
         self.runs += 1;
-        let run = self.explorer.record(&mut Replay::of(threads), Record::Analysis { from: 0 });
-        let violation = run.outcome.err().filter(|violation| violation.rule == self.rule)?;
-        let threads: Vec<u8> = self.explorer.runtime.log().map(|step| step.thread).collect();
-        let runnable = self.explorer.runtime.analysis(|runnable, _| {
+        match self.explorer.candidate(edited.threads(), Some(self.rule)) {
+            Some(candidate) if candidate.measure() < self.best.measure() => {
+                self.best = candidate;
+                true
+            }
+            _ => {
+                self.tried.insert(edited.threads().to_vec());
+                false
+            }
+        }
+    }
+
+    fn spent(&self) -> bool {
+        self.runs >= self.budget
+    }
+
+    fn runs_of_best(&self) -> Runs {
+        Schedule::new(self.best.threads.iter().copied()).runs()
+    }
+
+    /// Makes an edit at one place after the other, at the same place again after one that was kept.
+    fn pass(&mut self, edit: impl Fn(&Runs, usize) -> Option<Runs>) {
+        let mut at = 0;
+        loop {
+            let runs = self.runs_of_best();
+            if at >= runs.len() {
+                return;
+            }
+            if !edit(&runs, at).is_some_and(|edited| self.attempt(&edited)) {
+                at += 1;
+            }
+        }
+    }
+
+    /// All edits, those that simplify most first, until none helps.
+    fn shrink(&mut self) {
+        // The fall-back rule completes a beginning: try short ones.
+        let runs = self.runs_of_best();
+        let mut keep = 0;
+        while keep < runs.len() && !self.attempt(&runs[..keep]) {
+            keep += 1 + keep / 3;
+        }
+        let mut size = self.runs_of_best().len() / 2;
+        while size > 1 {
+            self.pass(|runs, at| without(runs, at, size));
+            size /= 2;
+        }
+        loop {
+            let before = self.best.measure();
+            self.pass(|runs, at| Some(runs[..at].to_vec()));
+            self.pass(|runs, at| without(runs, at, 1));
+            self.pass(given);
+            self.pass(later);
+            self.pass(earlier);
+            self.pass(exchanged);
+            if self.best.measure() == before || self.spent() {
+                return;
+            }
+        }
+    }
+}
+
+fn without(runs: &Runs, at: usize, size: usize) -> Option<Runs> {
+    let end = at + size;
+    (end <= runs.len()).then(|| [&runs[..at], &runs[end..]].concat())
+}
+
+/// The run goes to the thread before.
+fn given(runs: &Runs, at: usize) -> Option<Runs> {
+    let mut edited = runs.clone();
+    edited[at].0 = runs[at.checked_sub(1)?].0;
+    Some(edited)
+}
+
+/// The run stands before the next run of its thread.
+fn later(runs: &Runs, at: usize) -> Option<Runs> {
+    let other = (at + 1..runs.len()).find(|&other| runs[other].0 == runs[at].0)?;
+    let mut edited = runs.clone();
+    let run = edited.remove(at);
+    edited.insert(other - 1, run);
+    Some(edited)
+}
+
+/// The run stands behind the last run of its thread.
+fn earlier(runs: &Runs, at: usize) -> Option<Runs> {
+    let other = (0..at).rev().find(|&other| runs[other].0 == runs[at].0)?;
+    let mut edited = runs.clone();
+    let run = edited.remove(at);
+    edited.insert(other + 1, run);
+    Some(edited)
+}
+
+fn exchanged(runs: &Runs, at: usize) -> Option<Runs> {
+    let mut edited = runs.clone();
+    edited.swap(at.checked_sub(1)?, at);
+    Some(edited)
+}
+
+impl<W: World> Explorer<W> {
+    /// Runs a list of threads; what was executed, if it breaks `rule`, or any if none is said.
+    fn candidate(&mut self, threads: &[u8], rule: Option<&'static str>) -> Option<Candidate> {
+        let run = self.record(&mut Replay::of(threads), Record::Analysis { from: 0 });
+        let violation =
+            run.outcome.err().filter(|violation| rule.is_none_or(|rule| violation.rule == rule))?;
+        let threads: Vec<u8> = self.runtime.log().map(|step| step.thread).collect();
+        let runnable = self.runtime.analysis(|runnable, _| {
             let mut runnable = runnable.to_vec();
             runnable.resize(threads.len(), 0);
             for (set, thread) in runnable.iter_mut().zip(&threads) {
@@ -97,89 +216,23 @@ impl<W: World> Shrinker<'_, W> {
         Some(Candidate { threads, runnable, violation })
     }
 
-    /// Tries the edits of `best` in turn; the first that is simpler.
-    fn improve(&mut self, best: &Candidate) -> Option<Candidate> {
-        let runs = Schedule::new(best.threads.iter().copied()).runs();
-        for edited in edits(&runs) {
-            if self.runs == self.budget {
-                return None;
-            }
-            let edited = Schedule::from_runs(&edited);
-            if edited.threads() == best.threads {
-                continue;
-            }
-            let candidate = self.attempt(edited.threads());
-            if let Some(candidate) = candidate.filter(|candidate| candidate.measure() < best.measure()) {
-                return Some(candidate);
-            }
-        }
-        None
-    }
-}
-
-type Runs = Vec<(u8, usize)>;
-
-/// The edits of a list of runs, those that simplify most first.
-fn edits(runs: &Runs) -> impl Iterator<Item = Runs> + '_ {
-    let count = runs.len();
-    let cut = (0..count).map(move |keep| runs[..keep].to_vec());
-    let dropped = (0..count).map(move |at| {
-        let mut edited = runs.clone();
-        edited.remove(at);
-        edited
-    });
-    let given = (1..count).map(move |at| {
-        let mut edited = runs.clone();
-        edited[at].0 = edited[at - 1].0;
-        edited
-    });
-    let exchanged = (1..count).map(move |at| {
-        let mut edited = runs.clone();
-        edited.swap(at - 1, at);
-        edited
-    });
-    // A run at the front of the next run of its thread, or at the end of the last one.
-    let later = (0..count).flat_map(move |at| {
-        let same = (at + 1..count).find(|&other| runs[other].0 == runs[at].0);
-        same.map(|other| {
-            let mut edited = runs.clone();
-            let run = edited.remove(at);
-            edited.insert(other - 1, run);
-            edited
-        })
-    });
-    let earlier = (0..count).flat_map(move |at| {
-        let same = (0..at).rev().find(|&other| runs[other].0 == runs[at].0);
-        same.map(|other| {
-            let mut edited = runs.clone();
-            let run = edited.remove(at);
-            edited.insert(other + 1, run);
-            edited
-        })
-    });
-    cut.chain(dropped).chain(given).chain(later).chain(earlier).chain(exchanged)
-}
-
-impl<W: World> Explorer<W> {
     /// The simplest schedule found, in at most `budget` runs, that breaks the rule which
     /// `schedule` breaks; `None` if it breaks none.
     pub fn shrink(&mut self, schedule: &Schedule, budget: u32) -> Option<Shrunk> {
-        let violation = self.replay(schedule).outcome.err()?;
-        let mut shrinker = Shrinker { explorer: self, rule: violation.rule, runs: 1, budget };
-        let mut best = shrinker.attempt(schedule.threads())?;
-        while let Some(better) = shrinker.improve(&best) {
-            best = better;
-        }
-        let (preemptions, switches, steps) = best.measure();
-        Some(Shrunk {
-            schedule: best.schedule(),
-            preemptions,
-            switches,
-            steps,
-            runs: shrinker.runs,
-            minimal: shrinker.runs < budget,
-            violation: best.violation,
-        })
+        let best = self.candidate(schedule.threads(), None)?;
+        let rule = best.violation.rule;
+        let tried = HashSet::new();
+        let mut shrinker = Shrinker { explorer: self, rule, best, runs: 1, budget, tried };
+        shrinker.shrink();
+        let Shrinker { best, runs, .. } = shrinker;
+        Some(best.shrunk(runs, runs < budget))
+    }
+
+    /// What each step of `schedule` belongs to.
+    fn executed_by(&mut self, schedule: &Schedule) -> Vec<Executed> {
+        let trace = self.trace(schedule);
+        let executed = |row: &super::Row| Executed { thread: row.thread, operation: row.operation };
+        trace.rows.iter().map(executed).collect()
     }
 }
 
@@ -196,8 +249,22 @@ pub trait Shrinkable: Sized {
     fn smaller(&self) -> Vec<(Self, Adapt)>;
 }
 
-/// Turns a schedule of a program into one of a smaller program: the same list, if in doubt.
-pub type Adapt = Box<dyn Fn(&Schedule) -> Schedule>;
+/// A step, and what it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// The thread.
+    pub thread: u8,
+    /// The operation of its program, as it was told to [`operation`](super::operation).
+    pub operation: u32,
+}
+
+/// Turns what was executed of a program into a schedule of a smaller program.
+pub type Adapt = Box<dyn Fn(&[Executed]) -> Schedule>;
+
+/// The threads of the steps, for a smaller program whose threads do much the same.
+pub fn same_steps(steps: &[Executed]) -> Schedule {
+    Schedule::new(steps.iter().map(|step| step.thread))
+}
 
 /// A program and a schedule as small as they would get together.
 #[derive(Clone, Debug)]
@@ -213,7 +280,7 @@ pub struct ShrunkProgram<P> {
 /// Schedules tried on a smaller program that its old schedule does not break.
 const SEARCH: u32 = 60;
 
-/// Makes program and schedule smaller, as long as the same rule is broken, in about `budget` runs.
+/// Makes program and schedule smaller, as long as the same rule is broken, in at most `budget` runs.
 /// `None` if `schedule` breaks no rule of `program`.
 pub fn shrink_program<P: Shrinkable>(
     program: P,
@@ -222,58 +289,100 @@ pub fn shrink_program<P: Shrinkable>(
     budget: u32,
 ) -> Option<ShrunkProgram<P>> {
     let mut explorer = Explorer::with_options(program.build()?, options);
-    let mut best = ShrunkProgram { shrunk: explorer.shrink(schedule, budget)?, program, runs: 0 };
-    best.runs = best.shrunk.runs;
-    let rule = best.shrunk.violation.rule;
-    while let Some(better) = smaller_program(&best, rule, options, budget) {
-        best = better;
+    // The schedule alone has half of it: a simple schedule fits smaller programs better.
+    let shrunk = explorer.shrink(schedule, (budget / 2).max(1))?;
+    let runs = shrunk.runs;
+    // One run is kept back: the last program that is kept needs it to be measured.
+    let budget = budget.saturating_sub(1);
+    let mut reducer = Reducer { program, explorer, runs, shrunk, options, budget };
+    // Removals that the schedule survives as it is cost a run each; only then others are searched for.
+    while reducer.remove(0) || reducer.remove(SEARCH) {}
+    if !reducer.shrunk.minimal && reducer.runs < budget {
+        reducer.simplify();
     }
-    Some(best)
+    let Reducer { program, shrunk, runs, .. } = reducer;
+    Some(ShrunkProgram { program, shrunk, runs })
 }
 
-fn smaller_program<P: Shrinkable>(
-    best: &ShrunkProgram<P>,
-    rule: &'static str,
+struct Reducer<P: Shrinkable> {
+    program: P,
+    explorer: Explorer<P::World>,
+    shrunk: Shrunk,
+    runs: u32,
     options: Options,
     budget: u32,
-) -> Option<ShrunkProgram<P>> {
-    let mut runs = best.runs;
-    for (program, adapt) in best.program.smaller() {
-        if runs >= budget {
-            return None;
-        }
-        let Some(world) = program.build() else { continue };
-        let mut explorer = Explorer::with_options(world, options);
-        let Some(schedule) = breaks(&mut explorer, &adapt(&best.shrunk.schedule), rule, &mut runs) else {
-            continue;
-        };
-        let shrunk = explorer.shrink(&schedule, budget.saturating_sub(runs).max(2))?;
-        return Some(ShrunkProgram { program, runs: runs + shrunk.runs, shrunk });
-    }
-    None
 }
 
-/// A schedule that breaks `rule`: the one given, or a few with up to two preemptions.
-fn breaks<W: World>(
-    explorer: &mut Explorer<W>,
-    schedule: &Schedule,
-    rule: &'static str,
-    runs: &mut u32,
-) -> Option<Schedule> {
-    let broken = |run: super::Run| run.outcome.is_err_and(|violation| violation.rule == rule);
-    *runs += 1;
-    if broken(explorer.replay(schedule)) {
-        return Some(explorer.executed());
-    }
-    let search = super::Exhaustive { preemptions: Some(2), reduce: true, limit: SEARCH.into() };
-    let mut found = None;
-    let report = search.visit(explorer, |seen, _| {
-        if broken(seen.run.clone()) {
-            found = Some(Schedule::new(seen.threads.iter().copied()));
-            return std::ops::ControlFlow::Break(());
+impl<P: Shrinkable> Reducer<P> {
+    /// Goes through the smaller programs; whether one was kept. Each is given the schedule, adapted, and
+    /// up to `search` others.
+    fn remove(&mut self, search: u32) -> bool {
+        let mut removed = false;
+        let mut at = 0;
+        loop {
+            if self.runs >= self.budget {
+                return removed;
+            }
+            let steps = self.explorer.executed_by(&self.shrunk.schedule);
+            self.runs += 1;
+            let mut smaller = self.program.smaller().into_iter().skip(at);
+            let kept = smaller.find_map(|(program, adapt)| {
+                at += 1;
+                self.breaks(program, &adapt(&steps), search)
+            });
+            let Some((program, explorer, schedule)) = kept else { return removed };
+            (self.program, self.explorer) = (program, explorer);
+            self.shrunk.schedule = schedule;
+            removed = true;
+            // What stood there has gone, and something else has moved up.
+            at -= 1;
+            self.simplify();
+            if search > 0 {
+                // With another schedule the cheap removals may do again.
+                return true;
+            }
         }
-        std::ops::ControlFlow::Continue(())
-    });
-    *runs += report.schedules as u32;
-    found
+    }
+
+    /// Makes the schedule simpler.
+    fn simplify(&mut self) {
+        let left = self.budget.saturating_sub(self.runs).max(1);
+        if let Some(shrunk) = self.explorer.shrink(&self.shrunk.schedule, left) {
+            self.runs += shrunk.runs;
+            self.shrunk = shrunk;
+        }
+    }
+
+    /// A schedule of `program` that breaks the rule: the one given, or one of a few others.
+    fn breaks(
+        &mut self,
+        program: P,
+        schedule: &Schedule,
+        search: u32,
+    ) -> Option<(P, Explorer<P::World>, Schedule)> {
+        let left = self.budget.saturating_sub(self.runs);
+        if left == 0 {
+            return None;
+        }
+        let rule = self.shrunk.violation.rule;
+        let broken = |run: &super::Run| run.outcome.as_ref().is_err_and(|violation| violation.rule == rule);
+        let mut explorer = Explorer::with_options(program.build()?, self.options);
+        if search == 0 {
+            self.runs += 1;
+            let kept = broken(&explorer.replay(schedule));
+            let executed = explorer.executed();
+            return kept.then_some((program, explorer, executed));
+        }
+        let all = super::Exhaustive { preemptions: Some(2), reduce: true, limit: search.min(left).into() };
+        let mut found = None;
+        let report = all.visit(&mut explorer, |seen, _| {
+            if broken(seen.run) {
+                found = Some(Schedule::new(seen.threads.iter().copied()));
+                return std::ops::ControlFlow::Break(());
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        self.runs += report.schedules as u32;
+        found.map(|schedule| (program, explorer, schedule))
+    }
 }

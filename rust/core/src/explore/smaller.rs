@@ -5,7 +5,7 @@
 //! and optional words go away.
 
 use super::program_world::ProgramWorld;
-use super::{Adapt, Options, Schedule, Shrinkable, Shrunk, shrink_program};
+use super::{Adapt, Executed, Explorer, Options, Schedule, Shrinkable, Shrunk, same_steps, shrink_program};
 use crate::machine::{Config, with_design};
 use crate::program::{Defaults, MachineSpec, Op, Program, SetupError};
 use crate::release::Release;
@@ -32,12 +32,19 @@ impl Case {
         ProgramWorld::new(&self.program, &self.config, &self.cpus).ok()
     }
 
-    /// Program and schedule made smaller together, and the schedules run for it; `None` if the schedule
-    /// breaks no rule.
-    pub fn shrunk(&self, schedule: &Schedule, options: Options, budget: u32) -> Option<(Case, Shrunk, u32)> {
+    /// Program and schedule made smaller together; `None` if the schedule breaks no rule.
+    pub fn shrunk(&self, schedule: &Schedule, options: Options, budget: u32) -> Option<(Case, Shrunk)> {
         with_design!(self.config.profile.release, R => {
             let found = shrink_program(Of::<R>(self.clone(), PhantomData), schedule, options, budget)?;
-            Some((found.program.0, found.shrunk, found.runs))
+            Some((found.program.0, Shrunk { runs: found.runs, ..found.shrunk }))
+        })
+    }
+
+    /// The schedule as it is executed; `None` if it breaks no rule.
+    pub fn measured(&self, schedule: &Schedule, options: Options) -> Option<Shrunk> {
+        with_design!(self.config.profile.release, R => {
+            let measured = Explorer::with_options(self.world::<R>()?, options).shrink(schedule, 1)?;
+            Some(Shrunk { runs: 0, ..measured })
         })
     }
 }
@@ -68,25 +75,30 @@ fn smaller(program: &Program) -> Vec<(Program, Adapt)> {
         for thread in 0..program.threads.len() {
             let mut smaller = program.clone();
             smaller.threads.remove(thread);
-            let adapt = move |schedule: &Schedule| {
-                let others = schedule.threads().iter().filter(|&&t| usize::from(t) != thread);
-                Schedule::new(others.map(|&t| t - u8::from(usize::from(t) > thread)))
+            let adapt = move |steps: &[Executed]| {
+                let others = steps.iter().filter(|step| usize::from(step.thread) != thread);
+                Schedule::new(others.map(|step| step.thread - u8::from(usize::from(step.thread) > thread)))
             };
             all.push((smaller, Box::new(adapt)));
         }
     }
-    let mut same = |smaller: Program| all.push((smaller, Box::new(Schedule::clone)));
     if !program.finally.is_empty() {
-        same(Program { finally: Vec::new(), ..program.clone() });
+        all.push((Program { finally: Vec::new(), ..program.clone() }, Box::new(same_steps)));
     }
     for at in 0..sections(program) {
         // The last first: what came later needs what came before.
         for op in (0..section(&mut program.clone(), at).len()).rev() {
             let mut smaller = program.clone();
             section(&mut smaller, at).remove(op);
-            same(smaller);
+            let of_it =
+                move |step: &&Executed| usize::from(step.thread) == at && step.operation as usize == op;
+            let adapt = move |steps: &[Executed]| {
+                Schedule::new(steps.iter().filter(|step| !of_it(step)).map(|step| step.thread))
+            };
+            all.push((smaller, Box::new(adapt)));
         }
     }
+    let mut same = |smaller: Program| all.push((smaller, Box::new(same_steps)));
     for at in 0..sections(program) {
         for op in 0..section(&mut program.clone(), at).len() {
             for simpler in simpler(&section(&mut program.clone(), at)[op]) {
@@ -242,10 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn the_steps_of_an_operation_go_with_it() {
+        let program = parse("thread A\n  drain\n  drain\nthread B\n  drain").unwrap();
+        let shorter = parse("thread A\n  drain\nthread B\n  drain").unwrap();
+        let (_, adapt) = smaller(&program).into_iter().rev().find(|(left, _)| *left == shorter).unwrap();
+        let steps = [(0, 0), (0, 0), (1, 0), (0, 1), (1, 0)];
+        let steps = steps.map(|(thread, operation)| Executed { thread, operation });
+        assert_eq!(adapt(&steps).to_string(), "1,0,1");
+    }
+
+    #[test]
     fn a_schedule_follows_its_threads() {
         let program = parse("thread A\n  drain\nthread B\n  drain\nthread C\n  drain").unwrap();
         let (_, adapt) = &smaller(&program)[1];
-        let schedule: Schedule = "0,1x3,2,1,0".parse().unwrap();
-        assert_eq!(adapt(&schedule).to_string(), "0,1,0");
+        let steps = [0, 1, 1, 1, 2, 1, 0].map(|thread| Executed { thread, operation: 0 });
+        assert_eq!(adapt(&steps).to_string(), "0,1,0");
     }
 }

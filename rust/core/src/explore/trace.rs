@@ -13,7 +13,7 @@ pub struct Row {
     pub operation: u32,
     /// What.
     pub kind: Kind,
-    /// On what: the world's name of the word, or `word N` in order of first use.
+    /// On what: the world's name of the word, the lock's class, or `word N` in order of first use.
     pub object: String,
     /// The word before the step.
     pub before: u64,
@@ -51,7 +51,9 @@ impl Trace {
             }
             let object = match step.kind {
                 Kind::Fence => String::new(),
-                _ => label(step.address).unwrap_or_else(|| format!("word {number}")),
+                _ => label(step.address)
+                    .or_else(|| lock(&recorded, step.address))
+                    .unwrap_or_else(|| format!("word {number}")),
             };
             Row {
                 thread: step.thread,
@@ -65,6 +67,16 @@ impl Trace {
         let rows = rows.collect();
         Trace { rows, outcome, hash }
     }
+}
+
+/// The name of the lock at `address`; the second of its class that was used is number 2.
+fn lock(recorded: &Recorded, address: usize) -> Option<String> {
+    let (_, class) = recorded.locks.iter().find(|(lock, _)| *lock == address)?;
+    let mut same = recorded.locks.iter().filter(|(_, other)| other == class);
+    Some(match same.position(|(lock, _)| *lock == address)? {
+        0 => class.name().into(),
+        before => format!("{} {}", class.name(), before + 1),
+    })
 }
 
 /// Folds `part` into `hash` (the finaliser of SplitMix64 over their combination).

@@ -153,3 +153,25 @@ impl fmt::Debug for Pte {
         )
     }
 }
+
+/// For traces: `page 0x8 write young dirty`, `migration of 0x8`, `-` for nothing.
+impl fmt::Display for Pte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.entry() {
+            Entry::None => f.write_str("-")?,
+            Entry::Present { zero: true, .. } => f.write_str("zero page")?,
+            Entry::Present { pfn, .. } => write!(f, "page {pfn}")?,
+            Entry::Migration { pfn } => write!(f, "migration of {pfn}")?,
+            Entry::Swap { slot } => write!(f, "swap slot {slot}")?,
+            Entry::Hwpoison { pfn } => write!(f, "poison of {pfn}")?,
+        }
+        let named = [
+            (Self::WRITE, " write"),
+            (Self::YOUNG, " young"),
+            (Self::DIRTY, " dirty"),
+            (Self::EXCLUSIVE, " exclusive"),
+            (Self::LOCK, " locked"),
+        ];
+        named.iter().filter(|(bit, _)| self.has(*bit)).try_for_each(|(_, name)| f.write_str(name))
+    }
+}

@@ -41,6 +41,18 @@ impl Page {
         Word(self.word.load(Ordering::Acquire))
     }
 
+    /// Which field the word at `address` is, for traces.
+    pub fn field_at(&self, address: usize) -> Option<&'static str> {
+        let fields = [
+            (std::ptr::from_ref(&self.word).addr(), "word"),
+            (std::ptr::from_ref(&self.mapcount).addr(), "mapcount"),
+            (std::ptr::from_ref(&self.owner).addr(), "owner"),
+            (std::ptr::from_ref(&self.index).addr(), "index"),
+            (std::ptr::from_ref(&self.extra).addr(), "order"),
+        ];
+        fields.iter().find(|(field, _)| *field == address).map(|(_, name)| *name)
+    }
+
     /// The reference count, as seen now.
     #[inline]
     pub fn count(&self) -> u32 {

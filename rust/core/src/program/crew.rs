@@ -187,7 +187,14 @@ fn perform<R: Release>(
             return false;
         }
     }
-    sender.send((number, News::Ended(actor))).is_ok()
+    match guarded(|| session.leave(&mut actor)) {
+        Ok(()) => sender.send((number, News::Ended(actor))).is_ok(),
+        Err(stopped) => {
+            // Relaying it is all that is left to do.
+            let _ = sender.send((number, News::Stopped(stopped)));
+            false
+        }
+    }
 }
 
 impl RunReport {

@@ -47,6 +47,29 @@ impl LockClass {
     /// Number of classes.
     pub const COUNT: usize = LockClass::Leaf as usize + 1;
 
+    /// What a lock of this class is called in traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LockClass::Failure => "mf_mutex lock",
+            LockClass::BatchControl => "lru_disable lock",
+            LockClass::Mmap => "mmap lock",
+            LockClass::Faults => "fault lock",
+            LockClass::Invalidate => "invalidate lock",
+            LockClass::Page => "page lock",
+            LockClass::Rmap => "rmap lock",
+            LockClass::PageTable => "page table lock",
+            LockClass::Swap => "swap lock",
+            LockClass::Tree => "i_pages lock",
+            LockClass::Driver => "driver lock",
+            LockClass::Hook => "hook lock",
+            LockClass::Batch => "pagevec lock",
+            LockClass::Lruvec => "lruvec lock",
+            LockClass::Pcp => "pcp lock",
+            LockClass::Zone => "zone lock",
+            LockClass::Leaf => "registry lock",
+        }
+    }
+
     /// May a thread that holds this lock sleep (on a page lock, on writeback)? Spinning
     /// classes of the kernel forbid it.
     pub const fn may_sleep_under(self) -> bool {

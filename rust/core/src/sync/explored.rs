@@ -80,7 +80,7 @@ pub fn claim_thread_slot() -> bool {
 /// Notes which operation of its program the calling thread begins, for traces.
 pub fn operation(number: u32) {
     if let Some(context) = context() {
-        context.thread().operation.set(number);
+        context.begin_operation(number);
     }
 }
 

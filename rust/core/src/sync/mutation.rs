@@ -46,8 +46,6 @@ mutations! {
     DemotionCountedTwice = "demotion-counted-twice", "35e41024c4c2";
     /// Putback asks whether a movable page *can be* isolated instead of whether it *was*, and puts it on the LRU.
     MovablePutOnLru = "movable-put-on-lru", "117aad1e9e4d";
-    /// Draining the per-CPU free frames trusts a look at the count while a refill is adding to it.
-    PcpCountUnlocked = "pcp-count-unlocked", "66eca1021a42";
     /// A look into the page cache trusts its reference without a second look at the slot.
     CacheNotRechecked = "cache-not-rechecked", "lifecycle 3.2, `filemap_get_folio`";
     /// An unmap tells a file's page of its dirty entry before the flush instead of after it.

@@ -20,6 +20,9 @@ pub const CONTENT: &str = "content is what was last written";
 /// The rule that a pin and the mapping that it was taken through are one page, of one process.
 pub const PINNED: &str = "a pinned page stays in its mapping";
 
+/// The rule that a page does not migrate while somebody has a reference to it.
+pub const HELD: &str = "a held page does not migrate";
+
 impl<R: Release> Session<R> {
     /// Checks everything that must hold when nobody is doing anything: `program` is the program, its
     /// threads have been joined.
@@ -128,22 +131,50 @@ impl<R: Release> Session<R> {
         }
     }
 
+    /// What is held was not migrated away under its holder. For programs that fork nothing: a copy on
+    /// write maps another page whoever holds the old one. And not for references that a thread has: it may
+    /// have gone by a frame number (`try_get`) that meant another page by then.
+    pub fn check_held(&self, program: &Actor, findings: &mut Vec<Finding>) {
+        let plain = |hold: Hold, set_up: bool| match hold {
+            Hold::Pin(PinKind::Pin) => false,
+            Hold::Ref => set_up,
+            hold => hold.references() > 0,
+        };
+        let shared = self.shared.lock();
+        let threads = program.handles.iter().map(|held| (held, false));
+        let handles = threads.chain(shared.iter().map(|held| (held, true)));
+        let kept = handles.filter(|(held, set_up)| plain(held.hold, *set_up));
+        let kept: Vec<_> = kept.map(|(held, _)| held.pfn).collect();
+        drop(shared);
+        for pfn in kept {
+            findings.extend(self.wrong_page(program, pfn, HELD));
+        }
+    }
+
     /// What is wrong with a pin that somebody holds, if anything.
     pub(super) fn wrong_pin(&self, actor: &Actor, pfn: Pfn) -> Option<Finding> {
+        self.wrong_page(actor, pfn, PINNED)
+    }
+
+    /// An anonymous page that is held is the one that its region maps.
+    fn wrong_page(&self, actor: &Actor, pfn: Pfn, rule: &'static str) -> Option<Finding> {
         let page = &self.machine.frames()[pfn];
         let (owner, index) = (page.owner(), page.index());
         let regions = [&self.names, &actor.names].into_iter().flat_map(|names| names.regions.iter());
-        for (name, Mapped { area, .. }) in regions.filter(|(_, mapped)| mapped.area.anon.0 == owner) {
+        let owned = |mapped: &Mapped| owner != 0 && mapped.area.anon.0 == owner;
+        for (name, Mapped { area, .. }) in regions.filter(|(_, mapped)| owned(mapped)) {
             if index >= area.pages() || area.attributes(index).contains(Attributes::UNMAPPED) {
                 continue;
             }
             let wrong = match area.look(index).entry() {
                 Entry::Present { pfn: mapped, .. } if mapped != pfn => format!("page {mapped} is mapped"),
-                Entry::Present { .. } if !page.word().has(Flags::ANON_EXCLUSIVE) => "it is shared".into(),
+                Entry::Present { .. } if rule == PINNED && !page.word().has(Flags::ANON_EXCLUSIVE) => {
+                    "it is shared".into()
+                }
                 _ => continue,
             };
-            let detail = format!("{name}:{index} is pinned as page {pfn}, but {wrong}");
-            return Some(Finding { rule: PINNED, pfn: Some(pfn), detail });
+            let detail = format!("{name}:{index} is held as page {pfn}, but {wrong}");
+            return Some(Finding { rule, pfn: Some(pfn), detail });
         }
         None
     }

@@ -1,7 +1,7 @@
 //! Files of a program: each belongs to one region, and goes with it.
 
 use super::Session;
-use super::actor::{Actor, Hold, Mapped, Name};
+use super::actor::{Actor, Held, Hold, Mapped, Name};
 use super::check::CONTENT;
 use super::content::{FILES, Place};
 use super::process::{Outcome, few, words};
@@ -204,17 +204,24 @@ impl<R: Release> Session<R> {
             let name = Name::Page(Owner::Region(pages.of), index);
             let begun =
                 self.take(actor, |held| held.name == name && matches!(held.hold, Hold::Writeback { .. }));
-            step.page(match begun.map(|held| (held.pfn, held.hold)) {
-                Some((pfn, Hold::Writeback { file, index })) => {
-                    // It lives as long as the write.
-                    if let Some(file) = self.machine.owners.file(file) {
-                        self.machine.end_writeback(&file, Writeback { pfn, index });
-                    }
+            step.page(match begun {
+                Some(held) => {
+                    self.written(held);
                     Ok(0)
                 }
-                _ => Err(Problem::misuse(format!("no write to disk of {}:{index} has begun", pages.of))),
+                None => Err(Problem::misuse(format!("no write to disk of {}:{index} has begun", pages.of))),
             });
         }
         step
+    }
+
+    /// A write to disk ends.
+    pub(super) fn written(&self, held: Held) {
+        // The file lives as long as the write.
+        if let Hold::Writeback { file, index } = held.hold
+            && let Some(file) = self.machine.owners.file(file)
+        {
+            self.machine.end_writeback(&file, Writeback { pfn: held.pfn, index });
+        }
     }
 }

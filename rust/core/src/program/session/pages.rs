@@ -322,6 +322,21 @@ impl<R: Release> Session<R> {
         Ok(0)
     }
 
+    /// A thread ends: freezes, page locks and writes to disk, for which others may wait, end with it.
+    pub fn leave(&self, actor: &mut Actor) {
+        while let Some(held) = actor.handles.take(|held| matches!(held.hold, Hold::Frozen(_))) {
+            if let Hold::Frozen(refs) = held.hold {
+                self.page(held.pfn).unfreeze(held.pfn, refs);
+            }
+        }
+        while let Some(held) = actor.handles.take(|held| held.hold == Hold::Locked) {
+            R::unlock_and_put(&self.machine, held.pfn);
+        }
+        while let Some(held) = actor.handles.take(|held| matches!(held.hold, Hold::Writeback { .. })) {
+            self.written(held);
+        }
+    }
+
     pub(super) fn unfreeze(&self, actor: &mut Actor, owner: Owner, index: u32, refs: u32) -> Outcome<i32> {
         let name = Name::Page(owner, index);
         let frozen = |held: &Held| held.name == name && matches!(held.hold, Hold::Frozen(_));

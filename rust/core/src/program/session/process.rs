@@ -387,7 +387,7 @@ impl<R: Release> Session<R> {
     }
 
     pub(super) fn query(&self, actor: &Actor, pages: &Sum<Address>) -> Step {
-        match self.addresses(actor, pages) {
+        match actor.no_page_lock().and_then(|()| self.addresses(actor, pages)) {
             Err(problem) => Step::refused(problem),
             Ok(addresses) => {
                 let status = self.machine.query_pages(&self.space, &addresses);

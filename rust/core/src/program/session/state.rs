@@ -10,8 +10,9 @@ impl<R: Release> Session<R> {
     pub fn label(&self, address: usize) -> Option<String> {
         let frames = self.machine.frames();
         let mut pages = (0..frames.len()).map(Pfn);
-        if let Some(pfn) = pages.clone().find(|&pfn| frames[pfn].lock_key() == address) {
-            return Some(format!("page {pfn} word"));
+        if let Some((pfn, field)) = pages.clone().find_map(|pfn| Some((pfn, frames[pfn].field_at(address)?)))
+        {
+            return Some(format!("page {pfn} {field}"));
         }
         let words = |pfn: Pfn| self.machine.memory().frame(pfn).into_iter().flatten().enumerate();
         let found = pages.find_map(|pfn| {

@@ -68,8 +68,6 @@ pub(super) struct Thread {
     /// What it knew at its last release fence.
     pub fenced: Cell<Clock>,
     pub held: RefCell<Vec<Held>>,
-    /// Which operation of its program it executes.
-    pub operation: Cell<u32>,
 }
 
 impl Thread {
@@ -84,7 +82,6 @@ impl Thread {
             seen: Cell::default(),
             fenced: Cell::default(),
             held: RefCell::new(Vec::with_capacity(8)),
-            operation: Cell::new(0),
         }
     }
 
@@ -96,7 +93,6 @@ impl Thread {
         self.seen.set(Clock::ZERO);
         self.fenced.set(Clock::ZERO);
         self.held.borrow_mut().clear();
-        self.operation.set(0);
     }
 }
 

@@ -41,6 +41,7 @@ impl Context {
     }
 
     pub(super) fn hold(&self, class: LockClass, key: usize) {
+        self.recording.lock(class, key);
         if self.mode.get() != Mode::Check {
             self.thread().held.borrow_mut().push(Held { class, key });
         }
@@ -48,6 +49,7 @@ impl Context {
 
     /// A lock is let go: by its holder, or, as a page lock may be, by somebody else for it.
     pub(super) fn let_go(&self, class: LockClass, key: usize) {
+        self.recording.lock(class, key);
         let lock = Held { class, key };
         let others = self.threads.iter().filter(|thread| !std::ptr::eq(*thread, self.thread()));
         for thread in std::iter::once(self.thread()).chain(others) {

@@ -1,5 +1,7 @@
 //! How a schedule is run, and what is recorded of it.
 
+use super::super::LockClass;
+use super::THREADS;
 use super::context::{Context, Mode};
 use super::step::{Access, Kind, Step, Threads};
 use std::cell::{Cell, RefCell};
@@ -51,6 +53,8 @@ pub struct Recorded {
     pub steps: Vec<Step>,
     /// What it did, step by step.
     pub values: Vec<Values>,
+    /// Which addresses are locks, in order of first use.
+    pub locks: Vec<(usize, LockClass)>,
 }
 
 /// What the running schedule has recorded.
@@ -65,6 +69,9 @@ pub(super) struct Recording {
     pub runnable: RefCell<Vec<Threads>>,
     pub accesses: RefCell<Vec<Access>>,
     values: RefCell<Vec<Values>>,
+    /// Operations begun: the steps executed before, the thread, the operation's number.
+    begun: RefCell<Vec<(u32, u8, u32)>>,
+    locks: RefCell<Vec<(usize, LockClass)>>,
 }
 
 impl Recording {
@@ -76,6 +83,19 @@ impl Recording {
         self.runnable.borrow_mut().clear();
         self.accesses.borrow_mut().clear();
         self.values.borrow_mut().clear();
+        self.begun.borrow_mut().clear();
+        self.locks.borrow_mut().clear();
+    }
+
+    /// The word at `address` is a lock of this class.
+    #[inline]
+    pub fn lock(&self, class: LockClass, address: usize) {
+        if self.tracing.get() {
+            let mut locks = self.locks.borrow_mut();
+            if !locks.iter().any(|(known, _)| *known == address) {
+                locks.push((address, class));
+            }
+        }
     }
 
     /// Before step `step`, `runnable` could go on. Steps executed without a decision ran in a
@@ -107,7 +127,16 @@ impl Context {
         let mut values = self.recording.values.borrow_mut();
         let steps = self.steps.get() as usize;
         values.resize(steps.max(1) - 1, Values::default());
-        values.push(Values { operation: self.thread().operation.get(), before, after });
+        // Its operation is filled in at the end: steps without a word have one too.
+        values.push(Values { operation: 0, before, after });
+    }
+
+    /// The current thread begins operation `number` of its program.
+    pub(super) fn begin_operation(&self, number: u32) {
+        if self.recording.tracing.get() {
+            let begins = (self.steps.get(), self.current.get() as u8, number);
+            self.recording.begun.borrow_mut().push(begins);
+        }
     }
 
     /// Records an access that is no step.
@@ -128,7 +157,17 @@ impl Context {
         let mut values = self.recording.values.borrow().clone();
         let steps: Vec<Step> = self.log().iter().map(Cell::get).collect();
         values.resize(steps.len(), Values::default());
-        Recorded { steps, values }
+        let begun = self.recording.begun.borrow();
+        let mut begun = begun.iter().peekable();
+        let mut operations = [0; THREADS];
+        for (number, (step, values)) in (0..).zip(steps.iter().zip(&mut values)) {
+            // What a thread begins after some steps, its next step belongs to.
+            while let Some((_, thread, operation)) = begun.next_if(|&&(after, ..)| after <= number) {
+                operations[usize::from(*thread)] = *operation;
+            }
+            values.operation = operations[usize::from(step.thread)];
+        }
+        Recorded { steps, values, locks: self.recording.locks.borrow().clone() }
     }
 
     /// The steps executed so far.

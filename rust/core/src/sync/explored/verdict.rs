@@ -6,7 +6,7 @@
 //! is. Nothing is printed, nothing aborts.
 
 use super::context::{Context, Mode};
-use super::step::threads_in;
+use super::step::{Kind, threads_in};
 use super::violation::{Violation, rule};
 
 /// Payload that unwinds a thread once the verdict is in.
@@ -29,7 +29,11 @@ impl Context {
             if !detail.is_empty() {
                 detail.push_str("; ");
             }
-            detail.push_str(&format!("thread {thread} waits in {}", t.kind.get().name()));
+            let what = match t.kind.get() {
+                Kind::Wake => "sleeps".into(),
+                kind => format!("waits in {}", kind.name()),
+            };
+            detail.push_str(&format!("thread {thread} {what}"));
             let held = t.held.borrow();
             if !held.is_empty() {
                 let classes: Vec<_> = held.iter().map(|h| format!("{:?}", h.class)).collect();

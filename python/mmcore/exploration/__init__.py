@@ -1,0 +1,178 @@
+"""The explorer: a program's interleavings as data, searched, replayed and made smaller in the core.
+
+`result` holds what a search found, `text` and `page` show it, `hunting` the mutations, `standard`
+is the standard set. What a step is, what the searches promise and how schedules are written:
+`docs/explorer.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mmcore import _mmcore
+from mmcore.errors import InputError, MisuseError
+from mmcore.exploration.hunting import Defect, defects
+from mmcore.exploration.result import Counterexample, Exploration, Race, TraceStep
+from mmcore.exploration.schedule import Schedule
+from mmcore.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "Counterexample",
+    "Defect",
+    "Exploration",
+    "Race",
+    "Schedule",
+    "TraceStep",
+    "defects",
+    "explore",
+    "replay",
+    "shrink",
+]
+
+
+#: More schedules than anybody waits for.
+_ENDLESS = 1 << 48
+
+
+def explore(
+    program: Program | str,
+    *,
+    schedules: int | None = None,
+    seed: int = 0,
+    search: str = "portfolio",
+    preemptions: int | None = 2,
+    kernel: str | None = None,
+    release: str | None = None,
+    profile: Mapping[str, str] | None = None,
+    mutation: str | None = None,
+    jobs: int | None = None,
+    seconds: float | None = None,
+    shrink: int = 500,
+    max_steps: int | None = None,
+) -> Exploration:
+    """Searches the schedules of a program for one that breaks a rule.
+
+    The outcome depends on the arguments alone, not on `jobs`, the clock or the machine; only
+    `seconds` may end a search earlier elsewhere, and then the coverage says `incomplete`.
+
+    Args:
+        program: what the threads do; a text is parsed.
+        schedules: how many are drawn, 20,000 if neither this nor `seconds` is said; of an
+            exhaustive search the limit, none if left out.
+        seed: decides which are drawn.
+        search: "portfolio" (random walks and PCT in turn), "random", "pct" or "exhaustive".
+        preemptions: the bound of an exhaustive search; None for every interleaving.
+        kernel: the preset of the profile, instead of the program's.
+        release: the release design, instead of the program's.
+        profile: further fields of the profile.
+        mutation: a defect that the core is to have; `defects()` lists them.
+        jobs: OS threads that a sample is spread over; left out: one for each processor.
+        seconds: ends the search early. Not inside a Hypothesis test, where budgets are counts.
+        shrink: schedules that may be run to make a counterexample smaller; 0 leaves it as found.
+        max_steps: a schedule of more steps counts as endless.
+
+    Raises:
+        InputError: if the program or an option makes no sense; the message says what to change.
+        MisuseError: `seconds` inside a Hypothesis test.
+    """
+    if seconds is not None and _in_hypothesis():
+        raise MisuseError(
+            "inside a Hypothesis test budgets are counts: say schedules=, not seconds="
+        )
+    for name, number in (("schedules", schedules), ("seed", seed), ("jobs", jobs)):
+        if number is not None and not 0 <= number < 1 << 64:
+            raise InputError(f"{name} must be a number from 0, not {number}")
+    program = Program.parse(program) if isinstance(program, str) else program
+    if schedules is None:
+        # With a limit in time alone, that is the limit.
+        schedules = 0 if search == "exhaustive" else 20_000 if seconds is None else _ENDLESS
+    options = _options(kernel, release, profile, mutation, max_steps) | {
+        "schedules": schedules,
+        "seed": seed,
+        "search": search,
+        "preemptions": preemptions,
+        "jobs": jobs or len(os.sched_getaffinity(0)),
+        "shrink": shrink,
+    }
+    report = _call(_mmcore.explore, program.to_json(), json.dumps(options), seconds)
+    return Exploration.from_report(report, options)
+
+
+def replay(
+    program: Program | str,
+    schedule: Schedule | Sequence[int] | str,
+    *,
+    kernel: str | None = None,
+    release: str | None = None,
+    profile: Mapping[str, str] | None = None,
+    mutation: str | None = None,
+    max_steps: int | None = None,
+) -> Counterexample:
+    """Runs one schedule and tells what happened; its `rule` is None if nothing broke.
+
+    Raises:
+        InputError: if the program, the schedule or an option makes no sense.
+    """
+    program = Program.parse(program) if isinstance(program, str) else program
+    options = _options(kernel, release, profile, mutation, max_steps)
+    played = _call(_mmcore.replay, program.to_json(), _text(schedule), json.dumps(options))
+    return Counterexample.from_report(played, options)
+
+
+def shrink(
+    program: Program | str,
+    schedule: Schedule | Sequence[int] | str,
+    *,
+    kernel: str | None = None,
+    release: str | None = None,
+    profile: Mapping[str, str] | None = None,
+    mutation: str | None = None,
+    max_steps: int | None = None,
+    budget: int = 500,
+) -> Counterexample | None:
+    """Makes a program and a schedule smaller that break a rule; None if they break none."""
+    program = Program.parse(program) if isinstance(program, str) else program
+    options = _options(kernel, release, profile, mutation, max_steps) | {"shrink": budget}
+    found = _call(_mmcore.shrink, program.to_json(), _text(schedule), json.dumps(options))
+    return Counterexample.from_report(found, options) if found else None
+
+
+def _options(
+    kernel: str | None,
+    release: str | None,
+    profile: Mapping[str, str] | None,
+    mutation: str | None,
+    max_steps: int | None,
+) -> dict[str, Any]:
+    fields = dict(profile or {}) | ({"release": release} if release else {})
+    options: dict[str, Any] = {"machine": {"kernel": kernel, "profile": fields}}
+    if mutation is not None:
+        options["mutation"] = mutation
+    if max_steps is not None:
+        options["max_steps"] = max_steps
+    return options
+
+
+def _text(schedule: Schedule | Sequence[int] | str) -> str:
+    if isinstance(schedule, str):
+        return schedule
+    return str(schedule if isinstance(schedule, Schedule) else Schedule(tuple(schedule)))
+
+
+def _call(function: Any, *arguments: Any) -> Any:
+    try:
+        return json.loads(function(*arguments))
+    except (ValueError, OverflowError) as error:
+        raise InputError(" ".join(str(error).split())) from None
+
+
+def _in_hypothesis() -> bool:
+    """Whether this runs inside a Hypothesis test; without importing Hypothesis for it."""
+    hypothesis = sys.modules.get("hypothesis")
+    return hypothesis is not None and bool(hypothesis.currently_in_test_context())

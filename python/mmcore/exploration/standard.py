@@ -1,0 +1,278 @@
+"""The standard set: all pairs of operations, on one page and on two, and named triples.
+
+`generate` makes the programs from the tables below; `data/standard.txt` is what it made, checked in
+so that a change of the set is seen; `make standard` writes it anew. `run` explores them
+exhaustively, in each release design.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import combinations, combinations_with_replacement, product
+from typing import TYPE_CHECKING
+
+from mmcore.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mmcore.exploration.result import Exploration
+
+__all__ = ["DESIGNS", "Result", "generate", "load", "run"]
+
+#: The release designs that are explored.
+DESIGNS = ("putback", "split", "hook", "hook_late", "packed")
+
+#: What threads do: name, and the lines, in which {x} stands for the pages and {t} for the thread's
+#: number. What a thread takes it gives back.
+_ANY = {
+    "get": "get {x}\nput {x}",
+    "try_get": "try_get {x}\nput {x}",
+    "lock": "lock {x}\nunlock {x}",
+    "trylock": "trylock {x}\nunlock {x}",
+    "isolate": "isolate {x}\nputback {x}",
+    "migrate": "isolate {x}\nmigrate {x} node=1",
+    "drain": "drain",
+    "drain_cpu": "drain cpu=0",
+}
+
+_MAPPED = {
+    "read": "read {x}",
+    "write": "write {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "pin": "pin g{t} {x} longterm\nunpin g{t}",
+    "move": "move {x} node=1",
+    "query": "query {x}",
+    "allocate": "allocate p{t}\nfree p{t}",
+} | _ANY
+
+#: With a child that shares the pages.
+_FORKED = {
+    "read": "read {x}",
+    "write": "write {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "exit": "exit c0",
+    "cread": "cread c0 {x}",
+    "cwrite": "cwrite c0 {x}",
+    "pin": "pin g{t} {x} longterm\nunpin g{t}",
+    "get": "get {x}\nput {x}",
+    "move": "move {x} node=1 all",
+}
+
+#: On a file's pages.
+_FILE = {
+    "read": "read {x}",
+    "write": "write {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "fread": "fread {x}",
+    "fwrite": "fwrite {x}",
+    "msync": "msync {x}",
+    "writeback": "begin_writeback {x}\nend_writeback {x}",
+    "sync": "sync",
+    "truncate": "truncate r0 0",
+    "drop": "drop 1",
+    "move": "move {x} node=1",
+    "get": "get {x}\nput {x}",
+    "lock": "lock {x}\nunlock {x}",
+    "isolate": "isolate {x}\nputback {x}",
+    "migrate": "isolate {x}\nmigrate {x} node=1",
+    "drain": "drain",
+}
+
+_MOVABLE = {"release": "release {x}"} | _ANY
+
+_ALLOCATED = {
+    "lru_add": "allocate p{t}\nlru_add p{t}\nfree p{t}",
+    "free": "{free}",
+    "freeze": "freeze {x} refs=1\nunfreeze {x} refs=1",
+} | _ANY
+
+#: Kind of page: operations, the set-up for one page and for two, the pages of the first thread and
+#: of the second. On two pages both threads take both, in opposite order.
+_KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
+    "mapped": (
+        _MAPPED,
+        ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
+        ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "forked": (
+        _FORKED,
+        ("map r0 anon 1\nwrite r0\ndrain\nfork c0", "r0", "r0"),
+        ("map r0 anon 2\nwrite r0\ndrain\nfork c0", "r0:0,1", "r0:1,0"),
+    ),
+    "file": (
+        _FILE,
+        ("map r0 file 1\nwrite r0\ndrain", "r0", "r0"),
+        ("map r0 file 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "private": (
+        {
+            name: _FILE[name]
+            for name in ("read", "write", "unmap", "fork", "fwrite", "drop", "move")
+        },
+        ("map r0 filepriv 1\nread r0\ndrain", "r0", "r0"),
+        ("map r0 filepriv 2\nread r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "movable": (
+        _MOVABLE,
+        ("movable m0 1", "m0", "m0"),
+        ("movable m0 2", "m0:0,1", "m0:1,0"),
+    ),
+    "allocated": (
+        _ALLOCATED,
+        ("allocate p0\nlru_add p0", "p0", "p0"),
+        ("allocate p0\nlru_add p0\nallocate p1\nlru_add p1", "p0+p1", "p1+p0"),
+    ),
+}
+
+#: Kinds whose pages meet in the batches, the free lists and the LRU alone.
+_TOGETHER = ("mapped", "movable", "allocated")
+
+#: Three threads on one page.
+_TRIPLES = {
+    "two movers and a writer": ("mapped", "move", "move", "write"),
+    "two movers and a reader": ("mapped", "move", "move", "read"),
+    "mover, fork and writer": ("mapped", "move", "fork", "write"),
+    "mover, unmap and reader": ("mapped", "move", "unmap", "read"),
+    "mover, unmap and reference": ("mapped", "move", "unmap", "get"),
+    "mover, pin and fork": ("mapped", "move", "pin", "fork"),
+    "isolators and unmap": ("mapped", "isolate", "isolate", "unmap"),
+    "isolator, unmap and drain": ("mapped", "isolate", "unmap", "drain"),
+    "isolator, mover and fork": ("mapped", "isolate", "move", "fork"),
+    "mover, lock and drain": ("mapped", "move", "lock", "drain"),
+    "fork, unmap and writer": ("mapped", "fork", "unmap", "write"),
+    "pin, fork and writer": ("mapped", "pin", "fork", "write"),
+    "mover, child's exit and writer": ("forked", "move", "exit", "write"),
+    "mover and two writers": ("forked", "move", "write", "cwrite"),
+    "unmap, exit and mover": ("forked", "unmap", "exit", "move"),
+    "file: mover, truncation and reader": ("file", "move", "truncate", "fread"),
+    "file: mover, unmap and write-back": ("file", "move", "unmap", "writeback"),
+    "file: writer, write-back and drop": ("file", "write", "writeback", "drop"),
+    "movable: two isolators and release": ("movable", "isolate", "isolate", "release"),
+    "movable: mover, release and reference": ("movable", "migrate", "release", "try_get"),
+    "movable: two movers and release": ("movable", "migrate", "migrate", "release"),
+    "movable: lock, release and reference": ("movable", "lock", "release", "try_get"),
+    "allocated: isolator, drain and free": ("allocated", "isolate", "drain", "free"),
+    "allocated: two references and free": ("allocated", "try_get", "try_get", "free"),
+    "allocated: two locks and free": ("allocated", "lock", "lock", "free"),
+    "allocated: freeze, reference and free": ("allocated", "freeze", "try_get", "free"),
+    "allocated: mover, free and drain": ("allocated", "migrate", "free", "drain"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A program of the set, explored.
+
+    Attributes:
+        name: its name.
+        design: the release design.
+        exploration: what was found.
+    """
+
+    name: str
+    design: str
+    exploration: Exploration
+
+
+def generate() -> dict[str, Program]:
+    """The programs of the set, by name."""
+    programs = {}
+    for kind, (operations, *settings) in _KINDS.items():
+        for number, (setup, *selections) in enumerate(settings, start=1):
+            for pair in combinations_with_replacement(operations, 2):
+                threads = [operations[name] for name in pair]
+                program = _program(setup, threads, selections)
+                programs[f"{kind} {number}: {', '.join(pair)}"] = program
+    for one, other in combinations(_TOGETHER, 2):
+        (first, (setup, page, _), _), (second, (more, another, _), _) = _KINDS[one], _KINDS[other]
+        for pair in product(first, second):
+            threads = [first[pair[0]], second[pair[1]]]
+            program = _program(f"{setup}\n{more}", threads, [page, another])
+            programs[f"{one} and {other}: {', '.join(pair)}"] = program
+    for name, (kind, *names) in _TRIPLES.items():
+        operations, (setup, page, _), _ = _KINDS[kind]
+        lines = [operations[each] for each in names]
+        programs[name] = _program(setup, lines, [page] * 3)
+    return programs
+
+
+def _program(setup: str, threads: list[str], selections: list[str]) -> Program:
+    text = setup
+    for number, (lines, pages) in enumerate(zip(threads, selections, strict=False)):
+        # What threads make has a number of their own.
+        free = "\n".join(f"free {page}" for page in pages.split("+"))
+        body = lines.format(x=pages, t=number + 2, free=free)
+        text += f"\nthread {'ABC'[number]}\n{body}"
+    return Program.parse(text)
+
+
+def write(programs: dict[str, Program]) -> str:
+    """The set as text: a line a program, its name first."""
+    lines = (
+        f"{name} = {' ; '.join(map(str.strip, program.text.splitlines()))}\n"
+        for name, program in programs.items()
+    )
+    return "".join(lines)
+
+
+@functools.cache
+def load() -> dict[str, Program]:
+    """The set as it is checked in."""
+    text = files("mmcore").joinpath("data", "standard.txt").read_text(encoding="utf-8")
+    named = (line.split(" = ", 1) for line in text.splitlines())
+    return {name: Program.parse(program.replace(" ; ", "\n")) for name, program in named}
+
+
+def run(
+    *,
+    designs: tuple[str, ...] = DESIGNS,
+    preemptions: int | None = 2,
+    limit: int = 0,
+    matching: str = "",
+    jobs: int | None = None,
+    kernel: str | None = None,
+    profile: Mapping[str, str] | None = None,
+) -> Iterator[Result]:
+    """Explores the set, in order; several programs at a time.
+
+    Args:
+        designs: release designs.
+        preemptions: the bound of the exhaustive search.
+        limit: schedules of one program after which its search stops, incomplete; 0 for none.
+        matching: only programs whose name contains this.
+        jobs: programs at a time; left out: one for each processor.
+        kernel: the preset of the profile.
+        profile: further fields of the profile.
+    """
+    from mmcore.exploration import explore
+
+    def one(name: str, program: Program, design: str) -> Result:
+        found = explore(
+            program,
+            search="exhaustive",
+            preemptions=preemptions,
+            schedules=limit,
+            kernel=kernel,
+            release=design,
+            profile=profile,
+            jobs=1,
+        )
+        return Result(name, design, found)
+
+    todo = [(n, p, d) for n, p in load().items() if matching in n for d in designs]
+    with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
+        waiting = [pool.submit(one, *each) for each in todo]
+        try:
+            for result in waiting:
+                yield result.result()
+        finally:
+            for result in waiting:
+                result.cancel()

@@ -1,0 +1,190 @@
+"""The life of pages on one machine, as rules that Hypothesis puts together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+
+import mmcore
+
+if TYPE_CHECKING:
+    from mmcore import AddressSpace, Isolated, PageRef, Pin, Region
+
+__all__ = ["PageLife", "Written"]
+
+#: Bytes of a page.
+_PAGE = 4096
+
+
+@dataclass(eq=False)
+class Written:
+    """A region, and what was last written to each of its pages.
+
+    Attributes:
+        region: the region.
+        bytes: the first byte of each page as it must be read.
+    """
+
+    region: Region
+    bytes: list[int] = field(default_factory=list)
+
+
+class PageLife(RuleBasedStateMachine):
+    """A machine under rules: map, write, fork, hold, pin, lock, isolate, migrate, drain, unmap.
+
+    After every rule the machine is audited, and reads give what was last written. Subclass it to
+    add rules of your own; `machine_options` says which machine, the bundles `mapped`,
+    `references`, `pins` and `isolated` have what the rules have made::
+
+        class MyLife(PageLife):
+            machine_options = {"release": "packed"}
+
+            @rule(written=PageLife.mapped)
+            def move_all(self, written):
+                self.space.move_pages(written.region.addresses(), nodes=1)
+
+        TestMyLife = MyLife.TestCase
+    """
+
+    #: Options of `mmcore.Machine`.
+    machine_options: ClassVar[dict[str, Any]] = {}
+
+    mapped = Bundle("mapped")
+    references = Bundle("references")
+    pins = Bundle("pins")
+    isolated = Bundle("isolated")
+
+    machine: mmcore.Machine
+    space: AddressSpace
+
+    @initialize()
+    def boot(self) -> None:
+        """Makes the machine."""
+        self.machine = mmcore.Machine(**{"nodes": ["1MiB", "1MiB"], **self.machine_options})
+        self.space = self.machine.address_space()
+
+    # --- memory ---
+
+    @rule(target=mapped, pages=st.integers(1, 4), node=st.integers(0, 1))
+    def mmap(self, pages: int, node: int) -> Written:
+        """Maps a region."""
+        return Written(self.space.mmap(pages * _PAGE, node=node), [0] * pages)
+
+    @rule(written=mapped, page=st.integers(0, 3), byte=st.integers(1, 255))
+    def write(self, written: Written, page: int, byte: int) -> None:
+        """Writes to a page."""
+        page %= len(written.bytes)
+        written.region[page * _PAGE] = byte
+        written.bytes[page] = byte
+
+    @rule(written=mapped)
+    def read(self, written: Written) -> None:
+        """Reads every page: what was last written is there."""
+        for page, byte in enumerate(written.bytes):
+            found = written.region[page * _PAGE]
+            assert found == byte, f"page {page} reads as {found}, written was {byte}"
+
+    @rule(written=consumes(mapped))
+    def unmap(self, written: Written) -> None:
+        """Unmaps a region."""
+        written.region.unmap()
+
+    @rule()
+    def fork_and_exit(self) -> None:
+        """A child shares everything, and ends."""
+        self.space.fork().exit()
+
+    @rule()
+    def drain(self) -> None:
+        """Drains the batches."""
+        self.machine.drain()
+
+    # --- what is held ---
+
+    @rule(target=references, written=mapped, page=st.integers(0, 3))
+    def get(self, written: Written, page: int) -> Any:
+        """Takes a reference."""
+        return self._held(lambda: self._page(written, page).get())
+
+    @rule(reference=consumes(references))
+    def put(self, reference: PageRef) -> None:
+        """Puts a reference."""
+        reference.put()
+
+    @rule(target=pins, written=mapped, page=st.integers(0, 3))
+    def pin(self, written: Written, page: int) -> Any:
+        """Pins a page as DMA would."""
+        return self._held(lambda: written.region.pin(page % len(written.bytes)))
+
+    @rule(pin=consumes(pins))
+    def unpin(self, pin: Pin) -> None:
+        """Gives a pin back."""
+        pin.unpin()
+
+    @rule(written=mapped, page=st.integers(0, 3))
+    def lock(self, written: Written, page: int) -> None:
+        """Takes a page lock, and gives it back: a thread that has one may call little else."""
+        if self._present(written, page):
+            with self._page(written, page).lock():
+                pass
+
+    # --- migration ---
+
+    @rule(target=isolated, written=mapped, page=st.integers(0, 3))
+    def isolate(self, written: Written, page: int) -> Any:
+        """Takes a page off its list."""
+        return self._held(lambda: self._page(written, page).isolate())
+
+    @rule(token=consumes(isolated))
+    def putback(self, token: Isolated) -> None:
+        """Puts an isolated page back."""
+        token.putback()
+
+    @rule(token=consumes(isolated), node=st.integers(0, 1))
+    def migrate(self, token: Isolated, node: int) -> None:
+        """Migrates an isolated page; a migration that fails has put it back."""
+        self._held(lambda: token.migrate(node=node))
+
+    @rule(written=mapped, node=st.integers(0, 1))
+    def move_pages(self, written: Written, node: int) -> None:
+        """Moves a whole region in one call."""
+        self._held(lambda: self.space.move_pages(written.region.addresses(), nodes=node))
+
+    # --- what must hold ---
+
+    @invariant()
+    def audited(self) -> None:
+        """Every invariant of the machine."""
+        if hasattr(self, "machine"):
+            self.machine.audit().raise_for_findings()
+
+    def teardown(self) -> None:
+        """Closes the machine."""
+        if hasattr(self, "machine"):
+            self.machine.close()
+
+    @staticmethod
+    def _page(written: Written, page: int) -> mmcore.Page:
+        return written.region.page(page % len(written.bytes))
+
+    def _present(self, written: Written, page: int) -> bool:
+        address = int(written.region.addresses()[page % len(written.bytes)])
+        return self.space.page_at(address) is not None
+
+    def _held(self, take: Any) -> Any:
+        """What `take` returns, or nothing if the kernel would refuse it."""
+        try:
+            return take()
+        except (mmcore.KernelError, mmcore.MisuseError):
+            return multiple()

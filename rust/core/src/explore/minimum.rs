@@ -1,0 +1,192 @@
+//! The least that breaks a rule: by search, not by shrinking.
+//!
+//! Every program whose operations are among those of a program is searched, those with the fewest
+//! operations first; of the first that breaks the rule, every schedule with no switch, then with one,
+//! and so on. What shrinking reaches is held against this.
+
+use super::program::{Found, ProgramOptions, on, on_own_thread, shown};
+use super::schedule::Replay;
+use super::smaller::Case;
+use super::{Exhaustive, Explorer, Run, Schedule, Shrunk, World};
+use crate::machine::with_design;
+use crate::program::{Program, SetupError};
+use crate::release::Release;
+use crate::sync::explored::{Record, threads_in};
+use serde::Serialize;
+use std::ops::ControlFlow::{Break, Continue};
+
+/// The smallest race.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Minimum {
+    /// The form of this object.
+    pub schema: u32,
+    /// The program and the schedule.
+    pub found: Found,
+    /// Threads of the program.
+    pub threads: usize,
+    /// Operations of its threads.
+    pub operations: usize,
+    /// Programs searched before.
+    pub programs: usize,
+    /// Schedules run.
+    pub schedules: u64,
+    /// No search stopped early: within the bound on preemptions nothing smaller breaks the rule.
+    pub proven: bool,
+}
+
+/// The smallest race by which `program`, or a part of it, breaks `rule`; `None` if there is none with at
+/// most two preemptions. `limit` schedules of each program are searched.
+pub fn minimum(
+    program: &Program,
+    rule: &str,
+    options: &ProgramOptions,
+    limit: u64,
+) -> Result<Option<Minimum>, SetupError> {
+    let program = on(program, &options.machine);
+    // What cannot be set up is told of.
+    Case::new(&program)?;
+    on_own_thread(options.mutation, || {
+        let mut schedules = 0;
+        let mut proven = true;
+        for (programs, part) in parts(&program).into_iter().enumerate() {
+            let Ok(case) = Case::new(&part) else { continue };
+            let least = with_design!(case.config.profile.release, R => {
+                least::<R>(&case, rule, options, limit, &mut schedules, &mut proven)
+            });
+            let Some(least) = least else { continue };
+            let found = shown(&case, least, 0, options.options)?;
+            let (threads, operations) = (part.threads.len(), operations(&part));
+            return Ok(Some(Minimum { schema: 1, found, threads, operations, programs, schedules, proven }));
+        }
+        Ok(None)
+    })
+}
+
+fn operations(program: &Program) -> usize {
+    program.threads.iter().map(|thread| thread.ops.len()).sum()
+}
+
+/// The programs of some of the operations, those with the fewest in their threads first.
+fn parts(program: &Program) -> Vec<Program> {
+    let counts: Vec<usize> = [program.setup.len(), program.finally.len()]
+        .into_iter()
+        .chain(program.threads.iter().map(|thread| thread.ops.len()))
+        .collect();
+    let total: usize = counts.iter().sum();
+    let mut parts: Vec<Program> = (0..1u64 << total.min(20))
+        .map(|chosen| {
+            let mut place = 0;
+            let mut part = |ops: &[crate::program::Op]| {
+                let kept = ops.iter().enumerate().filter(|(at, _)| chosen & 1 << (place + at) != 0);
+                let kept = kept.map(|(_, op)| op.clone()).collect::<Vec<_>>();
+                place += ops.len();
+                kept
+            };
+            let setup = part(&program.setup);
+            let finally = part(&program.finally);
+            let threads = program.threads.iter().map(|thread| {
+                let ops = part(&thread.ops);
+                crate::program::Thread { ops, ..thread.clone() }
+            });
+            let threads = threads.collect::<Vec<_>>().into_iter().filter(|thread| !thread.ops.is_empty());
+            Program { setup, finally, threads: threads.collect(), ..program.clone() }
+        })
+        .filter(|part| !part.threads.is_empty())
+        .collect();
+    parts.sort_by_key(|part| (operations(part), part.threads.len(), part.setup.len() + part.finally.len()));
+    parts
+}
+
+/// The schedule with the fewest switches that breaks the rule.
+fn least<R: Release>(
+    case: &Case,
+    rule: &str,
+    options: &ProgramOptions,
+    limit: u64,
+    schedules: &mut u64,
+    proven: &mut bool,
+) -> Option<Shrunk> {
+    let mut explorer = Explorer::with_options(case.world::<R>()?, options.options);
+    let mut found = None;
+    let all = Exhaustive { preemptions: Some(2), reduce: true, limit };
+    let report = all.visit(&mut explorer, |seen, _| {
+        if breaks(seen.run, rule) {
+            found = Some(Schedule::new(seen.threads.iter().copied()));
+            return Break(());
+        }
+        Continue(())
+    });
+    *schedules += report.schedules;
+    let Some(found) = found else {
+        *proven &= report.coverage.is_exhaustive();
+        return None;
+    };
+    for switches in 0.. {
+        let mut search = BySwitches { explorer: &mut explorer, rule, left: limit };
+        let least = search.within(&[], switches);
+        let spent = search.left == 0;
+        *schedules += limit - search.left;
+        if let Some(least) = least {
+            return explorer.shrink(&least, 1);
+        }
+        if spent {
+            break;
+        }
+    }
+    *proven = false;
+    explorer.shrink(&found, 500)
+}
+
+fn breaks(run: &Run, rule: &str) -> bool {
+    run.outcome.as_ref().is_err_and(|violation| violation.rule == rule)
+}
+
+/// Every schedule with at most so many switches, forced ones included; nothing is left out.
+struct BySwitches<'a, W> {
+    explorer: &'a mut Explorer<W>,
+    rule: &'a str,
+    left: u64,
+}
+
+impl<W: World> BySwitches<'_, W> {
+    /// Those that begin with `prefix`; the first that breaks the rule.
+    fn within(&mut self, prefix: &[u8], switches: u32) -> Option<Schedule> {
+        self.left = self.left.checked_sub(1)?;
+        let from = prefix.len() as u32;
+        let run = self.explorer.record(&mut Replay::of(prefix), Record::Analysis { from });
+        let threads: Vec<u8> = self.explorer.runtime.log().map(|step| step.thread).collect();
+        let runnable = self.explorer.runtime.analysis(|runnable, _| runnable.to_vec());
+        let mut spent = 0;
+        // Beyond the prefix only switches that had to be.
+        let within = threads.windows(2).all(|pair| {
+            spent += u32::from(pair[0] != pair[1]);
+            spent <= switches
+        });
+        if within && breaks(&run, self.rule) {
+            return Some(Schedule::new(threads));
+        }
+        let mut spent = 0;
+        for step in 0..threads.len() {
+            let before = step.checked_sub(1).map(|before| threads[before]);
+            if step >= prefix.len() {
+                let others = runnable.get(step).copied().unwrap_or_default() & !(1 << threads[step]);
+                for other in threads_in(others) {
+                    let other = other as u8;
+                    let costs = spent + u32::from(before.is_some_and(|before| before != other));
+                    if costs <= switches {
+                        let longer = [&threads[..step], &[other]].concat();
+                        let found = self.within(&longer, switches);
+                        if found.is_some() {
+                            return found;
+                        }
+                    }
+                }
+            }
+            spent += u32::from(before.is_some_and(|before| before != threads[step]));
+            if spent > switches {
+                break;
+            }
+        }
+        None
+    }
+}

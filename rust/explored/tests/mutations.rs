@@ -1,0 +1,49 @@
+//! Every mutation is found by the program that is kept for it, breaks the rule that is kept with it, and
+//! breaks nothing where the core is sound.
+
+use mmcore_explored::explore::{Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program};
+use mmcore_explored::program::{Program, parse};
+use mmcore_explored::sync::Mutation;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../python/mmcore/data");
+
+fn program(name: &str) -> Program {
+    let path = Path::new(DATA).join("mutations").join(format!("{name}.mm"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn explored(name: &str, mutation: Option<Mutation>, schedules: u64) -> ProgramReport {
+    let search = Search::Sample(Sampling { method: Method::Portfolio, schedules, seed: 0 });
+    let options = ProgramOptions { search, mutation, ..ProgramOptions::default() };
+    explore_program(&program(name), &options, &AtomicBool::new(false))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn each_mutation_is_found_and_breaks_its_rule() {
+    let kept = std::fs::read_to_string(Path::new(DATA).join("mutations.json")).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    let mut wrong = Vec::new();
+    for &mutation in Mutation::ALL {
+        let name = mutation.name();
+        match explored(name, Some(mutation), 50_000).counterexample {
+            Some(found) if kept["mutations"][name]["rule"] == found.rule.as_str() => {}
+            Some(found) => {
+                wrong.push(format!("{name}: `{}`, not {}", found.rule, kept["mutations"][name]["rule"]))
+            }
+            None => wrong.push(format!("{name}: not found")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_programs_of_the_mutations_hold_in_the_sound_core() {
+    for &mutation in Mutation::ALL {
+        let report = explored(mutation.name(), None, 2_000);
+        assert_eq!(report.counterexample, None, "{}", mutation.name());
+    }
+}

@@ -1,0 +1,258 @@
+"""mmcore.explore: searches, races, replays, files, pages."""
+
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mmcore
+from mmcore import Counterexample, InputError, MisuseError, Program, Race, Schedule
+from mmcore.exploration.page import racing
+
+PROGRAM = """\
+map r0 anon 1
+write r0
+thread A
+  move r0 node=1
+thread B
+  read r0
+"""
+
+#: The new page is mapped before the bytes are copied to it.
+DEFECT = "copy-after-restore"
+
+
+@pytest.fixture(scope="module")
+def race():
+    with pytest.raises(Race) as raised:
+        mmcore.explore(PROGRAM, mutation=DEFECT).check()
+    return raised.value
+
+
+def test_a_sound_program_passes_and_says_that_not_all_was_seen():
+    result = mmcore.explore(PROGRAM, schedules=500)
+    assert result.check() is result
+    assert (result.schedules, result.coverage) == (500, "sampled")
+    assert not result.is_exhaustive
+    assert "not exhaustive" in str(result)
+
+
+def test_an_exhaustive_search_covers_its_bound():
+    result = mmcore.explore(PROGRAM, search="exhaustive", preemptions=1)
+    assert result.check().is_exhaustive
+    assert result.coverage == "bounded"
+    more = mmcore.explore(PROGRAM, search="exhaustive", preemptions=2)
+    assert more.schedules > result.schedules
+
+
+def test_a_limit_reached_is_never_a_pass():
+    result = mmcore.explore(PROGRAM, search="exhaustive", schedules=10)
+    assert (result.schedules, result.coverage) == (10, "incomplete")
+    assert not result.is_exhaustive
+
+
+def test_seconds_end_a_search():
+    result = mmcore.explore(PROGRAM, seconds=0.2)
+    assert result.coverage == "incomplete"
+    assert result.schedules > 0
+
+
+def test_a_race_says_what_where_and_how_to_see_it_again(race):
+    found = race.counterexample
+    assert found.rule == "data race"
+    assert found.mutation == DEFECT
+    assert isinstance(found.program, Program)
+    assert isinstance(found.schedule, Schedule)
+    step = found.trace[-1]
+    assert (step.name, step.op) == ("B", "read r0")
+    text = str(race)
+    assert text.count(">>>") == 1
+    assert re.search(r"^>>> +\d+ +B +read r0", text, re.MULTILINE)
+    assert "page 0x1 byte 0" in text
+    assert text.splitlines()[-1] == f"replay: {found.command}"
+    assert "\n" not in found.line
+
+
+def test_what_the_words_mean_is_shown(race):
+    shown = {(step.object, step.before, step.after) for step in race.counterexample.trace}
+    objects = {name for name, _, _ in shown}
+    assert {"lruvec lock", "entry of r0:0", "page 0x0 word", "page 0x0 mapcount"} <= objects
+    entries = [after for name, _, after in shown if name == "entry of r0:0"]
+    assert any(after.startswith("migration of 0x0") for after in entries)
+    assert ("lruvec lock", "free", "held") in shown
+    assert ("page 0x0 mapcount", "0x1", "0x0") in shown
+
+
+def test_the_outcome_depends_on_the_arguments_alone():
+    one = mmcore.explore(PROGRAM, mutation=DEFECT, seed=7, jobs=1)
+    for jobs in (1, 2, 3):
+        assert mmcore.explore(PROGRAM, mutation=DEFECT, seed=7, jobs=jobs) == one
+    assert one.to_json() == mmcore.explore(PROGRAM, mutation=DEFECT, seed=7).to_json()
+
+
+def test_a_thousand_replays_are_the_same(race):
+    found = race.counterexample
+    first = mmcore.replay(found.program, found.schedule, mutation=DEFECT)
+    assert first.rule == found.rule
+    assert first.trace == found.trace
+    assert first.hash is not None
+    for _ in range(1000):
+        assert mmcore.replay(found.program, found.schedule, mutation=DEFECT) == first
+
+
+@given(st.lists(st.integers(0, 2), max_size=300), st.sampled_from(["split", "hook", "packed"]))
+def test_a_schedule_runs_twice_with_the_same_steps(threads, design):
+    program = f"{PROGRAM}thread C\n  fork c0\n  write r0\n"
+    runs = [mmcore.replay(program, Schedule(tuple(threads)), release=design) for _ in range(2)]
+    assert runs[0].hash == runs[1].hash
+    assert runs[0] == runs[1]
+    assert runs[0].rule is None
+
+
+@pytest.mark.parametrize("search", ["portfolio", "random", "pct", "exhaustive"])
+def test_every_search_finds_a_defect(search):
+    program = "allocate p0\nthread A\n  free p0\nthread B\n  try_get p0\n  put p0\n"
+    found = mmcore.explore(program, mutation="try-get-in-two-steps", search=search).counterexample
+    assert found is not None
+    assert mmcore.explore(program, search=search).counterexample is None
+
+
+def test_it_is_saved_and_loaded(race, tmp_path):
+    path = tmp_path / "race.mm"
+    found = race.counterexample
+    found.save(path)
+    assert Program.parse(path.read_text()) == found.program
+    loaded = Counterexample.load(path)
+    for name in ("program", "schedule", "mutation", "rule", "trace"):
+        assert getattr(loaded, name) == getattr(found, name)
+    again = Counterexample.of_line(found.line, mutation=DEFECT)
+    assert again == loaded
+    assert mmcore.replay(found.program, found.schedule).rule is None, "the sound core"
+
+
+def test_a_bound_on_steps_is_kept_with_the_race(tmp_path):
+    found = mmcore.explore(PROGRAM, max_steps=50).counterexample
+    assert found.rule == "step bound"
+    assert "--max-steps 50" in found.command
+    found.save(tmp_path / "long.mm")
+    assert Counterexample.load(tmp_path / "long.mm").rule == "step bound"
+
+
+def test_what_says_no_schedule_is_refused(tmp_path):
+    path = tmp_path / "program.mm"
+    path.write_text(PROGRAM)
+    with pytest.raises(InputError, match="says no schedule"):
+        Counterexample.load(path)
+    with pytest.raises(InputError, match="No such file"):
+        Counterexample.load(tmp_path / "nowhere.mm")
+    with pytest.raises(InputError, match="nothing to save"):
+        mmcore.explore(PROGRAM, schedules=1).save(path)
+
+
+def test_json_says_everything(race):
+    result = mmcore.explore(PROGRAM, mutation=DEFECT)
+    facts = json.loads(result.to_json())
+    assert facts["schema"] == 1
+    assert facts["program"] == result.program.text
+    found = facts["counterexample"]
+    assert Schedule.parse(found["schedule"]) == result.counterexample.schedule
+    assert len(found["trace"]) == len(race.counterexample.trace)
+    assert {"thread", "op", "kind", "object", "before", "after"} <= found["trace"][0].keys()
+
+
+class Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_is_self_contained_and_joins_what_races(race, tmp_path):
+    html = race.counterexample.to_html(tmp_path / "race.html")
+    assert (tmp_path / "race.html").read_text(encoding="utf-8") == html
+    tags = Tags()
+    tags.feed(html)
+    assert not [tag for tag, attrs in tags.tags if {"src", "href"} & attrs.keys()]
+    assert "script" not in {tag for tag, _ in tags.tags}
+    joins = [attrs for tag, attrs in tags.tags if attrs.get("class") == "join"]
+    pairs = racing(race.counterexample.trace)
+    assert len(joins) == len(pairs) > 0
+    assert [attrs for tag, attrs in tags.tags if attrs.get("class") == "breaks"]
+    clean = mmcore.explore(PROGRAM, schedules=10).to_html()
+    assert "no violation" in clean
+
+
+def test_the_machine_can_be_changed():
+    result = mmcore.explore(PROGRAM, release="packed", kernel="6.1", profile={"pagevec": "3"})
+    machine = result.check().program.machine
+    assert machine.kernel == "6.1"
+    assert dict(machine.profile) == {"pagevec": "3", "release": "packed"}
+
+
+def test_shrinking_alone(race):
+    whole = mmcore.explore(PROGRAM, mutation=DEFECT, shrink=0).counterexample
+    assert whole.shrink_runs == 0
+    small = mmcore.shrink(whole.program, whole.schedule, mutation=DEFECT)
+    assert small.switches <= whole.switches
+    assert small.schedule == race.counterexample.schedule
+    assert mmcore.shrink(PROGRAM, "0,1") is None
+
+
+def test_a_set_up_that_breaks_a_rule_is_a_race_too():
+    program = "allocate p0\nlru_add p0\ndrain\nlru_add p0\nthread A\n  drain\n"
+    found = mmcore.explore("allocate p0\nlru_add p0\naudit\nthread A\n  drain", schedules=10)
+    assert found.check().schedules == 10
+    with pytest.raises(InputError, match="the set-up cannot `lru_add p0`"):
+        mmcore.explore(program)
+    broken = "allocate p0\nlru_add p0\naudit\nthread A\n  drain"
+    race = mmcore.explore(broken, mutation="batch-without-reference").counterexample
+    assert (race.at_end, race.trace, str(race.schedule)) == (True, (), "")
+    assert race.rule == "count is the sum of the ledger"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"program": "map r0 anon 1"}, "no threads"),
+        ({"program": "compact\nthread A\n  drain"}, "does not compact"),
+        ({"search": "dfs"}, "portfolio, random, pct or exhaustive"),
+        ({"mutation": "copy-after-restored"}, "did you mean 'copy-after-restore'"),
+        ({"kernel": "2.4"}, "2.4"),
+        ({"release": "mislaid"}, "mislaid"),
+        ({"schedules": -1}, "schedules"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_bad_input_is_one_line(options, message):
+    options = {"program": PROGRAM, **options}
+    with pytest.raises(InputError, match=message) as raised:
+        mmcore.explore(options.pop("program"), **options)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["9", "0x-1", "a", "0x3,,1x", "1x99999999999"])
+def test_a_schedule_that_is_none_is_refused(text):
+    with pytest.raises(InputError, match="run of a schedule"):
+        Schedule.parse(text)
+    with pytest.raises(InputError, match="run of a schedule"):
+        mmcore.replay(PROGRAM, text)
+
+
+@given(st.lists(st.integers(0, 7)))
+def test_schedules_are_what_their_text_says(threads):
+    schedule = Schedule(tuple(threads))
+    assert Schedule.parse(str(schedule)) == schedule
+    assert sum(length for _, length in schedule.runs) == len(threads)
+    assert schedule.switches == sum(a != b for a, b in pairwise(threads))
+
+
+@given(seconds=st.floats(0.1, 1))
+def test_inside_hypothesis_budgets_are_counts(seconds):
+    with pytest.raises(MisuseError, match="budgets are counts"):
+        mmcore.explore(PROGRAM, seconds=seconds)

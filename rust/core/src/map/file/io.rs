@@ -113,7 +113,7 @@ impl<R: Release> Machine<R> {
 
     /// One word of a file as a read would find it now, without reading anything in: for checks at a quiet
     /// moment.
-    pub(crate) fn file_word(&self, file: &File, index: u32, word: usize) -> u64 {
+    pub fn file_word(&self, file: &File, index: u32, word: usize) -> u64 {
         match (file.slot(index).page(), &file.disk) {
             (Some(pfn), _) => self.memory.load(pfn, word),
             (None, Some(disk)) => disk[index as usize * WORDS + word].peek(),

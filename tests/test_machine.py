@@ -97,7 +97,7 @@ def test_a_bound_thread_uses_the_batches_of_its_cpu(plain):
             region[4096] = 1
         region[8192] = 1
     batches = [str(region.page(page).holders()[-1]) for page in range(3)]
-    assert batches == ["add batch of CPU 1", "add batch of CPU 0", "add batch of CPU 1"]
+    assert batches == ["batch of CPU 1", "batch of CPU 0", "batch of CPU 1"]
     plain.drain(cpu=1)
     assert ["lru" in region.page(page).flags for page in range(3)] == [True, False, True]
 

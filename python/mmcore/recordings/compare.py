@@ -120,7 +120,8 @@ def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparis
             return Comparison("unsupported", done, (), op, reason, findings)
         stopped = Difference(done, op, "stopped", None, findings[-1:] or None)
         return Comparison("differs", done, (stopped,), findings=findings)
-    ends = [(key, recording["final"][key], (replay["final"] or {}).get(key)) for key in _FINAL]
+    final, balance = recording["final"], replay["final"] or {}
+    ends = [(key, final[key], balance.get(key)) for key in _FINAL if key in final]
     found = tuple(
         Difference(done, "", f"final.{key}", theirs, ours)
         for key, theirs, ours in ends

@@ -24,9 +24,12 @@
 
 mod batch;
 mod lruvec;
+mod mlock;
+mod moves;
 #[cfg(feature = "explored")]
 mod watch;
 
+pub(crate) use batch::LruMove;
 pub use batch::{Batches, PAGEVEC_MAX};
 pub use lruvec::{LruList, Lruvec};
 
@@ -35,8 +38,9 @@ use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
-use crate::stat::NodeItem;
+use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, Ordering, broken, mutated};
+use lruvec::Evictability;
 
 impl<R: Release> Machine<R> {
     /// Queues a page that is on no list for its LRU list (`lru_cache_add`). The caller holds a
@@ -70,12 +74,18 @@ impl<R: Release> Machine<R> {
         for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
-                lruvec.add(&self.frames, pfn);
+                let evictability = lruvec.add(&self.frames, pfn);
                 #[cfg(feature = "explored")]
                 watch::ends(pfn.index());
                 if mutated(Mutation::PutUnderLruvecLock) {
                     self.put(pfn);
                 }
+                let event = match evictability {
+                    Evictability::Kept => continue,
+                    Evictability::Rescued => Event::UnevictableRescued,
+                    Evictability::Culled => Event::UnevictableCulled,
+                };
+                self.stats.event(event, 1 << self.frames[pfn].order());
             }
         }
     }
@@ -95,9 +105,24 @@ impl<R: Release> Machine<R> {
         if mutated(Mutation::PutUnderLruvecLock) {
             return;
         }
+        let mut moved = Vec::new();
+        let mut mlocked = Vec::new();
+        if batches.has_moves() {
+            for which in LruMove::ALL {
+                let pages = batches.take_moves(which);
+                self.lru_move(&pages, which);
+                moved.extend(pages);
+            }
+            mlocked = batches.take_mlock();
+            self.lru_mlock(&mlocked);
+        }
         drop(batches);
         // After the locks: a put here may be the last one and needs the lruvec lock itself.
         self.put_all(&pages);
+        if !moved.is_empty() {
+            self.put_all(&moved);
+        }
+        self.put_mlocked(&mlocked);
     }
 
     /// Drains the calling thread's CPU (`lru_add_drain`).

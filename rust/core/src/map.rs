@@ -24,10 +24,12 @@
 //!   pages that may be pinned at once (kernel 70e806e4e645).
 
 mod access;
+mod advice;
 mod area;
 mod fault;
 mod file;
 mod fork;
+mod mlock;
 mod pin;
 mod pte;
 mod rmap;
@@ -39,7 +41,8 @@ mod unmap;
 #[cfg(all(test, not(feature = "explored")))]
 mod tests;
 
-pub use area::{Area, AreaKind, Attributes, EntryGuard};
+pub use advice::Advice;
+pub use area::{Area, AreaKind, Attributes, EntryGuard, Policy};
 pub use file::{Evicted, File, FileKind, FileMap, Writeback};
 pub use pin::PinKind;
 pub use pte::{Entry, Pte};

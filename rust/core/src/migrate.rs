@@ -24,9 +24,11 @@
 mod list;
 mod move_pages;
 mod one;
+mod policy;
 
 pub use list::Migrated;
 pub use move_pages::{MoveFlags, Moved};
+pub use policy::MbindFlags;
 
 use crate::page::Pfn;
 

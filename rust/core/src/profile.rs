@@ -241,6 +241,9 @@ profile! {
     /// move_pages takes a reference before it isolates, or isolates under the page-table lock.
     isolation_reference: bool = [true, true, true, false, false],
         "6.1 and 6.12: h01/4 (the count on entry into the isolation)";
+    /// An accessed entry marks its page when it is dropped, even if the mapping is one for random access.
+    random_marks_accessed: bool = [true, true, true, false, false],
+        "6.1 and 6.12: g0011/9";
     /// Under which names the calls are shown.
     call_names: CallNames = [Pages, Pages, Pages, Folios, Folios],
         "6.1 and 6.12: h01/4";

@@ -32,6 +32,7 @@ use crate::calls::Call;
 use crate::machine::Machine;
 use crate::page::{Dropped, Flags, Page, Pfn, Word};
 use crate::profile::Design;
+use crate::stat::{Event, NodeItem};
 use crate::sync::broken;
 
 /// One design. The provided methods are the kernel's sequence, one read-modify-write a step; a
@@ -130,6 +131,11 @@ impl<R: Release> Machine<R> {
         if order == 0 && word.has(Flags::HWPOISON) {
             // A poisoned frame goes nowhere: it is never handed out again.
             return;
+        }
+        if word.has(Flags::MLOCKED) {
+            // Freed while it was locked: by its last mapping's end, or while it waited to be unlocked.
+            self.stats.node(self.node_of(pfn), NodeItem::Mlock, -(1 << order));
+            self.stats.event(Event::UnevictableCleared, 1 << order);
         }
         if word.any(Flags::CHECK_AT_FREE) || page.mapcount() != 0 {
             broken("bad page at free", format_args!("page {pfn} mapped {} times ({word})", page.mapcount()));

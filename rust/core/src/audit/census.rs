@@ -17,7 +17,7 @@ pub enum Place {
     Buddy,
     /// In a CPU's array of free frames.
     Pcp,
-    /// Waiting in a CPU's add batch.
+    /// Waiting in a CPU's batch to be put on a list.
     Batch,
     /// On an LRU list.
     Lru(LruList),
@@ -39,7 +39,7 @@ pub enum Holder {
         /// Virtual page number.
         vpn: u64,
     },
-    /// A slot of a CPU's add batch.
+    /// A slot of one of a CPU's batches.
     Batch {
         /// The CPU.
         cpu: usize,
@@ -99,7 +99,7 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Holder::Entry { space, vpn } => write!(f, "entry of space {space} at {:#x}", vpn << 12),
-            Holder::Batch { cpu } => write!(f, "add batch of CPU {cpu}"),
+            Holder::Batch { cpu } => write!(f, "batch of CPU {cpu}"),
             Holder::Driver => f.write_str("driver"),
             Holder::Cache { file, index } => write!(f, "page cache of file {file:#x} at {index}"),
             Holder::Private => f.write_str("private data"),
@@ -257,9 +257,19 @@ impl Census {
 
     fn lists<R: Release>(&mut self, machine: &Machine<R>) {
         for (number, node) in machine.nodes.iter().enumerate() {
+            let used = node.zone.lock().frontier();
             let lruvec = node.lruvec.lock();
             for kind in LruList::ALL {
                 let mut pages = 0;
+                if kind == LruList::Unevictable {
+                    // Only counted; its pages say themselves that they are on it.
+                    for pfn in (0..used).map(|offset| node.base.plus(offset)) {
+                        if machine.frames[pfn].word().has(Flags::LRU | Flags::UNEVICTABLE) {
+                            self.at(pfn, Place::Lru(kind));
+                            pages += 1u32 << machine.frames[pfn].order();
+                        }
+                    }
+                }
                 for pfn in lruvec.list(kind).iter(&machine.frames) {
                     self.at(pfn, Place::Lru(kind));
                     pages += 1u32 << machine.frames[pfn].order();
@@ -273,8 +283,11 @@ impl Census {
 
     fn batches<R: Release>(&mut self, machine: &Machine<R>) {
         for (number, cpu) in machine.cpus.iter().enumerate() {
-            for &pfn in cpu.batches.lock().added() {
+            let batches = cpu.batches.lock();
+            for pfn in batches.added().iter().copied().chain(batches.locked_new()) {
                 self.at(pfn, Place::Batch);
+            }
+            for pfn in batches.added().iter().copied().chain(batches.moving()) {
                 self.hold(pfn, Holder::Batch { cpu: number });
             }
         }

@@ -39,7 +39,9 @@ impl<R: Release> Machine<R> {
             }
         });
         for (cpu, context) in self.cpus.iter().enumerate() {
-            let queued = context.batches.lock().added().iter().filter(|&&queued| queued == pfn).count();
+            let batches = context.batches.lock();
+            let all = batches.added().iter().copied().chain(batches.moving());
+            let queued = all.filter(|&queued| queued == pfn).count();
             holders.extend(std::iter::repeat_n(Holder::Batch { cpu }, queued));
         }
         for (handle, count) in ledger.of(pfn) {

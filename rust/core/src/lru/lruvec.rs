@@ -1,6 +1,6 @@
 //! The LRU lists of one node. Everything here happens under the lruvec lock.
 
-use crate::page::{Flags, Frames, List, Pfn, Word};
+use crate::page::{Flags, Frames, List, Page, Pfn, Word};
 use crate::sync::Tallied;
 use crate::sync::ops::ListOps;
 
@@ -81,22 +81,47 @@ impl Lruvec {
         self.lists[list as usize].look()
     }
 
-    /// Sets `LRU` and links at the head of the list where the page belongs.
+    /// Sets `LRU` and links a page that comes from no list at the head of the list where it belongs.
     #[inline]
-    pub(crate) fn add(&mut self, frames: &Frames, pfn: Pfn) {
+    pub(crate) fn add(&mut self, frames: &Frames, pfn: Pfn) -> Evictability {
         let page = &frames[pfn];
-        let word = page.set(Flags::LRU);
-        if word.has(Flags::LRU) {
-            crate::sync::broken("double LRU add", format_args!("page {pfn} ({word})"));
+        let mut word = claim_place(page, pfn);
+        let mut change = Evictability::Kept;
+        if word.any(Flags::UNEVICTABLE | Flags::MLOCKED) {
+            (word, change) = settle(page, word);
         }
         self.link(frames, pfn, word);
+        if word.has(Flags::UNEVICTABLE) {
+            page.set_mlock_count(1);
+        }
+        change
+    }
+
+    /// Sets `LRU` and links at the head of the list that the flags say, which are settled already.
+    pub(crate) fn relink(&mut self, frames: &Frames, pfn: Pfn) {
+        let word = claim_place(&frames[pfn], pfn);
+        self.link(frames, pfn, word);
+    }
+
+    /// The same, at the tail: where reclaim takes from.
+    pub(crate) fn relink_tail(&mut self, frames: &Frames, pfn: Pfn) {
+        let word = claim_place(&frames[pfn], pfn);
+        let list = LruList::of(word);
+        self.pages[list as usize] += 1 << frames[pfn].order();
+        if list != LruList::Unevictable {
+            self.lists[list as usize].op().push_tail(frames, pfn);
+        }
     }
 
     #[inline]
     fn link(&mut self, frames: &Frames, pfn: Pfn, word: Word) {
-        let list = LruList::of(word) as usize;
-        self.lists[list].op().push_head(frames, pfn);
-        self.pages[list] += 1 << frames[pfn].order();
+        let list = LruList::of(word);
+        self.pages[list as usize] += 1 << frames[pfn].order();
+        // The unevictable list is only counted: nobody walks it, and its pages need a link for
+        // their `mlock_count`.
+        if list != LruList::Unevictable {
+            self.lists[list as usize].op().push_head(frames, pfn);
+        }
     }
 
     /// Unlinks; the flags still say from which list. `LRU` was cleared by the claim, or will be by the
@@ -104,8 +129,49 @@ impl Lruvec {
     #[inline]
     pub(crate) fn remove(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
-        let list = LruList::of(page.word()) as usize;
-        self.lists[list].op().remove(frames, pfn);
-        self.pages[list] -= 1 << page.order();
+        let list = LruList::of(page.word());
+        self.pages[list as usize] -= 1 << page.order();
+        match list {
+            LruList::Unevictable => page.forget_mlock_count(),
+            _ => self.lists[list as usize].op().remove(frames, pfn),
+        }
+    }
+}
+
+/// What adding a page to a list has changed about where it belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evictability {
+    /// Nothing.
+    Kept,
+    /// It was unevictable and is not any more.
+    Rescued,
+    /// It is unevictable now.
+    Culled,
+}
+
+/// Sets `LRU` and returns the word before.
+#[inline]
+fn claim_place(page: &Page, pfn: Pfn) -> Word {
+    let word = page.set(Flags::LRU);
+    if word.has(Flags::LRU) {
+        crate::sync::broken("double LRU add", format_args!("page {pfn} ({word})"));
+    }
+    word
+}
+
+/// Decides where a page belongs that was unevictable, or is locked.
+#[cold]
+fn settle(page: &Page, word: Word) -> (Word, Evictability) {
+    let was = word.has(Flags::UNEVICTABLE);
+    match word.has(Flags::MLOCKED) {
+        true => {
+            page.change(Flags::UNEVICTABLE, Flags::ACTIVE);
+            let change = if was { Evictability::Kept } else { Evictability::Culled };
+            (word.with(Flags::UNEVICTABLE).without(Flags::ACTIVE), change)
+        }
+        false => {
+            page.clear(Flags::UNEVICTABLE);
+            (word.without(Flags::UNEVICTABLE), Evictability::Rescued)
+        }
     }
 }

@@ -9,7 +9,10 @@ use crate::error::Result;
 use crate::memory::Table;
 use crate::owner::OwnerId;
 use crate::page::{PAGE_SIZE, Pfn};
-use crate::sync::{AtomicU32, AtomicU64, LockClass, Ordering, RwLock, acquired, released, spin_until};
+use crate::sync::{
+    AtomicU32, AtomicU64, LockClass, Ordering, PlainU32, RwLock, acquired, released, spin_until,
+};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What an area maps.
@@ -27,6 +30,50 @@ bitflags::bitflags! {
     pub struct Attributes: u32 {
         /// Cut out of the area: an access gets `EFAULT`.
         const UNMAPPED = 1 << 0;
+        /// Locked into memory.
+        const LOCKED = 1 << 1;
+        /// Where faults allocate from, if not where the area prefers: [`Policy`] in eight bits.
+        const POLICY = 0xff << 8;
+    }
+}
+
+/// Where the pages of a range are to be (`mbind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// On this node and no other (`MPOL_BIND`).
+    Bind(usize),
+    /// On this node if it has frames (`MPOL_PREFERRED`).
+    Preferred(usize),
+}
+
+impl Policy {
+    /// The node.
+    pub fn node(self) -> usize {
+        match self {
+            Policy::Bind(node) | Policy::Preferred(node) => node,
+        }
+    }
+
+    /// As attributes: 0 for none.
+    fn attributes(self) -> Attributes {
+        let kind = match self {
+            Policy::Bind(_) => 0x10,
+            Policy::Preferred(_) => 0x20,
+        };
+        Attributes::from_bits_retain((kind | self.node() as u32) << 8)
+    }
+}
+
+impl Attributes {
+    /// The policy, if one was set.
+    pub fn policy(self) -> Option<Policy> {
+        let bits = self.bits() >> 8;
+        let node = (bits & 0xf) as usize;
+        match bits & 0xf0 {
+            0x10 => Some(Policy::Bind(node)),
+            0x20 => Some(Policy::Preferred(node)),
+            _ => None,
+        }
     }
 }
 
@@ -58,6 +105,10 @@ pub struct Area {
     pub(super) faults: Arc<RwLock<()>>,
     /// Pages not yet unmapped for good. Whoever takes the last one off takes the area down.
     pub(super) left: AtomicU32,
+    /// Some page was locked, or has a policy: only then do faults and migrations look at its attributes.
+    /// Set with `faults` held alone, looked at with it held shared, or under the lock of an entry
+    /// that whoever set it visits afterwards.
+    special: PlainU32,
     attributes: Table<AtomicU32>,
     entries: Table<AtomicU64>,
 }
@@ -81,6 +132,7 @@ impl Area {
             copied: AtomicU32::new(0),
             faults: Arc::clone(faults),
             left: AtomicU32::new(pages),
+            special: PlainU32::new(0),
             attributes: Table::zeroed(pages as usize)?,
             entries: Table::zeroed(pages as usize)?,
         })
@@ -129,8 +181,50 @@ impl Area {
         Attributes::from_bits_retain(self.attributes[index as usize].load(Ordering::Relaxed))
     }
 
+    /// What holds for a page besides being mapped; looked up only where something special does.
+    #[inline]
+    pub(super) fn special(&self, index: u32) -> Attributes {
+        match self.special.peek() {
+            0 => Attributes::empty(),
+            _ => self.attributes(index),
+        }
+    }
+
+    /// Is the page locked into memory?
+    #[inline]
+    pub(super) fn locked(&self, index: u32) -> bool {
+        self.special(index).contains(Attributes::LOCKED)
+    }
+
+    /// Takes attributes of a page away and returns those before.
+    pub(super) fn unmark(&self, index: u32, attributes: Attributes) -> Attributes {
+        // Relaxed: as in `attributes`.
+        let old = self.attributes[index as usize].fetch_and(!attributes.bits(), Ordering::Relaxed);
+        Attributes::from_bits_retain(old)
+    }
+
+    /// Sets the policy of pages, with faults held off.
+    pub(crate) fn set_policy(&self, pages: Range<u32>, policy: Policy) {
+        let _no_faults = self.faults.write();
+        for index in pages {
+            self.unmark(index, Attributes::POLICY);
+            self.mark(index, policy.attributes());
+        }
+    }
+
+    /// A child's page by fork: its policy is its parent's, but it is not locked.
+    pub(super) fn inherit_policy(&self, index: u32, parent: &Area) {
+        let policy = parent.special(index) & Attributes::POLICY;
+        if !policy.is_empty() {
+            self.mark(index, policy);
+        }
+    }
+
     /// Sets attributes of a page and returns those before.
     pub(super) fn mark(&self, index: u32, attributes: Attributes) -> Attributes {
+        if attributes.intersects(Attributes::LOCKED | Attributes::POLICY) {
+            self.special.set(1);
+        }
         // Relaxed: as in `attributes`.
         let old = self.attributes[index as usize].fetch_or(attributes.bits(), Ordering::Relaxed);
         Attributes::from_bits_retain(old)

@@ -13,7 +13,7 @@
 //! * The old page of a copy keeps its mapping's reference until the flush: threads inside an access may
 //!   still read it.
 
-use super::{Area, Attributes, Entry, EntryGuard, Pte};
+use super::{Area, Attributes, Entry, EntryGuard, Policy, Pte};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::memory::WORDS;
@@ -113,14 +113,14 @@ impl<R: Release> Machine<R> {
                 match self.fault_round(area, index, cause, &mut fresh) {
                     Ok(Outcome::NeedZeroed) => {
                         self.discard(fresh.take());
-                        fresh = match self.zeroed_page(area) {
+                        fresh = match self.zeroed_page(area, index) {
                             Ok(pfn) => Some(Fresh::Zeroed(pfn)),
                             Err(error) => break Err(error),
                         };
                     }
                     Ok(Outcome::NeedCopy(old)) => {
                         self.discard(fresh.take());
-                        fresh = match self.copied_page(area, old) {
+                        fresh = match self.copied_page(area, index, old) {
                             Ok(pfn) => Some(Fresh::Copy { pfn, of: old }),
                             Err(error) => {
                                 self.put(old);
@@ -242,6 +242,9 @@ impl<R: Release> Machine<R> {
             _ => Pte::present(new, Pte::YOUNG | Pte::DIRTY),
         });
         self.remove_mapping_of(old);
+        if area.locked(index) {
+            self.munlock_page(old);
+        }
         drop(guard);
         // Threads inside an access may still read the old page: its reference goes after them.
         if !mutated(Mutation::CopyOnWriteWithoutFlush) {
@@ -277,17 +280,31 @@ impl<R: Release> Machine<R> {
         alone
     }
 
+    /// A frame for a page of an area, from where its policy says.
+    pub(super) fn alloc_for(&self, area: &Area, index: u32) -> Result<Pfn> {
+        match area.special(index).policy() {
+            None => self.alloc_pages_near(area.preferred(), 0),
+            Some(Policy::Preferred(node)) => self.alloc_pages_near(node, 0),
+            Some(Policy::Bind(node)) => self.alloc_pages(node, 0),
+        }
+    }
+
+    /// The node where a page of an area is to be.
+    pub(super) fn node_for(&self, area: &Area, index: u32) -> usize {
+        area.special(index).policy().map_or_else(|| area.preferred(), Policy::node)
+    }
+
     /// A zeroed page for an area.
-    fn zeroed_page(&self, area: &Area) -> Result<Pfn> {
-        let pfn = self.alloc_pages_near(area.preferred(), 0)?;
+    fn zeroed_page(&self, area: &Area, index: u32) -> Result<Pfn> {
+        let pfn = self.alloc_for(area, index)?;
         self.memory.zero_page(pfn);
         Ok(pfn)
     }
 
     /// A copy of a page that others may write to meanwhile, through a pin or another mapping: word by
     /// word, as racing users would. The caller holds a reference on `from`.
-    pub(super) fn copied_page(&self, area: &Area, from: Pfn) -> Result<Pfn> {
-        let pfn = self.alloc_pages_near(area.preferred(), 0)?;
+    pub(super) fn copied_page(&self, area: &Area, index: u32, from: Pfn) -> Result<Pfn> {
+        let pfn = self.alloc_for(area, index)?;
         if self.memory.is_backed() {
             for word in 0..WORDS {
                 self.memory.store(pfn, word, self.memory.load(from, word));
@@ -311,7 +328,9 @@ impl<R: Release> Machine<R> {
             area.copied.store(1, Ordering::Relaxed);
         }
         self.count_mapped(pfn, 1);
-        if !mutated(Mutation::FlagsAfterLruAdd) {
+        if area.locked(index) {
+            self.mlock_new_page(pfn);
+        } else if !mutated(Mutation::FlagsAfterLruAdd) {
             self.lru_add(pfn);
         }
     }

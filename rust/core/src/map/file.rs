@@ -112,6 +112,8 @@ pub struct File {
     invalidate: RwLock<()>,
     /// Held to change slots (`i_pages`).
     tree: Lock<()>,
+    /// The page that was read last through the file, plus one: reading it on marks nothing.
+    last_read: AtomicU32,
     slots: Table<AtomicU64>,
     /// The words on disk; nothing for other kinds, or on an unbacked machine. Written by the end of a
     /// write-back, read while a page is filled; what orders the two is that a page under writeback

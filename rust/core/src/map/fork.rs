@@ -73,6 +73,7 @@ impl<R: Release> Machine<R> {
             area.mark(index, Attributes::UNMAPPED);
             left -= 1;
         }
+        (0..pages).for_each(|index| area.inherit_policy(index, parent));
         area.left.store(left, Ordering::Relaxed);
         if left == 0 {
             return Ok(None);
@@ -157,7 +158,7 @@ impl<R: Release> Machine<R> {
     /// Gives the child a copy of a page that may be pinned (`copy_present_page`). The parent's entry stays
     /// as it is: our reference keeps the page from moving, faults wait, and so does unmapping.
     fn copy_pinned(&self, child: &Area, index: u32, from: Pfn) -> Result<()> {
-        let copy = self.copied_page(child, from);
+        let copy = self.copied_page(child, index, from);
         self.put(from);
         let copy = copy?;
         self.add_new_anon(child, index, copy);

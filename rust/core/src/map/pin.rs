@@ -59,9 +59,12 @@ impl<R: Release> Machine<R> {
                             // Under the entry's lock: the mapping's reference keeps the page, and a fork that
                             // comes later sees the pin.
                             page.try_add(pfn, kind.references())?;
-                            if kind == PinKind::Get || self.profile.pin_marks_accessed {
-                                // The holder's accesses go past the entry: the page itself remembers.
+                            // The holder's accesses go past the entry: the page itself remembers. Who only
+                            // takes a reference walks without locks, and activates nothing.
+                            if kind == PinKind::Get {
                                 page.set(Flags::REFERENCED);
+                            } else if self.profile.pin_marks_accessed {
+                                self.mark_page_accessed(pfn);
                             }
                             return Ok(pfn);
                         }

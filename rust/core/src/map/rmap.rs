@@ -60,7 +60,7 @@ impl<R: Release> Machine<R> {
             }
             let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
             let old = guard.finish_with(|old| Pte::migration(pfn, old.bits(REMEMBERED) | mark));
-            self.unmapped(pfn, old);
+            self.unmapped(pfn, old, area.locked(index));
             true
         });
         page.mapcount() == 0
@@ -81,6 +81,10 @@ impl<R: Release> Machine<R> {
                 page.set(Flags::ANON_EXCLUSIVE);
             }
             self.mapped(to);
+            if area.locked(index) {
+                self.mlock_page(to);
+                self.mlock_drain_local();
+            }
             guard.finish(Pte::present(to, old.bits(REMEMBERED)));
             true
         });
@@ -116,11 +120,15 @@ impl<R: Release> Machine<R> {
 
     /// Accounts for one entry less and drops its reference, which is not the last one.
     #[inline]
-    fn unmapped(&self, pfn: Pfn, old: Pte) {
+    fn unmapped(&self, pfn: Pfn, old: Pte, locked: bool) {
         let page = &self.frames[pfn];
         self.note_dirty(pfn, old);
         if page.remove_mapping(pfn) == 0 {
             self.count_mapped(pfn, -1);
+        }
+        if locked {
+            self.munlock_page(pfn);
+            self.mlock_drain_local();
         }
         self.put(pfn);
     }

@@ -7,6 +7,7 @@ use crate::owner::{Owner, OwnerId};
 use crate::page::PAGE_SIZE;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass, RwLock};
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// The page number at which the first area of a space begins.
@@ -61,6 +62,16 @@ impl AddressSpace {
     pub(super) fn alive(&self) -> Result<u64> {
         let next = *self.next.lock();
         next.ok_or_else(|| Error::new(Errno::ESRCH, format!("address space {} has exited", self.id)))
+    }
+
+    /// `EINVAL` unless the area belongs to this space, and the pages to the area.
+    pub(crate) fn covers(&self, area: &Area, pages: &Range<u32>) -> Result<()> {
+        self.owns(area)?;
+        if pages.start >= pages.end || pages.end > area.pages() {
+            let why = format!("pages {pages:?} do not lie in an area of {} pages", area.pages());
+            return Err(Error::new(Errno::EINVAL, why));
+        }
+        Ok(())
     }
 
     /// `EINVAL` unless the area belongs to this space.

@@ -11,7 +11,7 @@
 //! mappings does not find it.
 
 use super::{AddressSpace, Area, Attributes, Entry, File, Pte};
-use crate::error::{Errno, Error, Result};
+use crate::error::Result;
 use crate::machine::Machine;
 use crate::owner::Owner;
 use crate::page::{Flags, Pfn};
@@ -29,11 +29,7 @@ impl<R: Release> Machine<R> {
     ///
     /// `EINVAL` for a range that does not lie in the area, or an area of another space.
     pub fn munmap(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
-        space.owns(area)?;
-        if pages.start >= pages.end || pages.end > area.pages() {
-            let why = format!("pages {pages:?} do not lie in an area of {} pages", area.pages());
-            return Err(Error::new(Errno::EINVAL, why));
-        }
+        space.covers(area, &pages)?;
         self.lru_drain_local();
         // Against fork, which must not copy what is half gone.
         let areas = space.areas.write();
@@ -114,7 +110,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Step 2 for one entry; notes the page whose reference is still to be put.
-    fn zap_entry(&self, area: &Area, index: u32, gone: &mut Gone) {
+    pub(super) fn zap_entry(&self, area: &Area, index: u32, gone: &mut Gone) {
         // Nobody fills it: see `Area`.
         if area.look(index).unlocked() == Pte::NONE {
             return;
@@ -123,11 +119,21 @@ impl<R: Release> Machine<R> {
         let old = guard.replace(Pte::NONE);
         let Entry::Present { pfn, zero: false } = old.entry() else { return };
         // Accessed and dirty bits of anonymous pages tell nobody anything once the page is unmapped.
+        if old.has(Pte::YOUNG) && !self.frames[pfn].word().has(Flags::ANON) {
+            let says = |map: &super::FileMap| !map.random || self.profile.random_marks_accessed;
+            if area.file().is_some_and(says) {
+                self.mark_page_accessed(pfn);
+            }
+        }
         let dirty = old.has(Pte::DIRTY) && !self.frames[pfn].word().has(Flags::ANON);
         if dirty && mutated(Mutation::DirtyBeforeFlush) {
             self.set_page_dirty(pfn);
         }
         self.remove_mapping_of(pfn);
+        if area.locked(index) {
+            self.munlock_page(pfn);
+            gone.locked = true;
+        }
         drop(guard);
         gone.dirty |= u32::from(dirty) << gone.pages.len();
         gone.pages.push(pfn);
@@ -137,7 +143,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Steps 3 and 4.
-    fn flush_and_put(&self, gone: &mut Gone) {
+    pub(super) fn flush_and_put(&self, gone: &mut Gone) {
         if gone.pages.is_empty() {
             return;
         }
@@ -153,6 +159,9 @@ impl<R: Release> Machine<R> {
                 }
             }
         }
+        if gone.locked {
+            self.lru_drain_local();
+        }
         self.put_all(&gone.pages);
         *gone = Gone::default();
     }
@@ -160,10 +169,12 @@ impl<R: Release> Machine<R> {
 
 /// Pages taken out of their entries whose references are still to be put.
 #[derive(Default)]
-struct Gone {
+pub(super) struct Gone {
     pages: ArrayVec<Pfn, BATCH>,
     /// Bit n: page n belongs to a file, and its entry was dirty.
     dirty: u32,
+    /// Pages of locked memory are among them: they wait in a batch to be unlocked.
+    locked: bool,
 }
 
 const _: () = assert!(BATCH <= u32::BITS as usize);

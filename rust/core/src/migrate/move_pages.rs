@@ -184,7 +184,7 @@ impl<R: Release> Machine<R> {
         let pfn = match guard.pte().entry() {
             Entry::Present { zero: true, .. } => return Lookup::Status(Errno::EFAULT),
             Entry::Present { pfn, .. } => pfn,
-            Entry::None if self.profile.hole_status == HoleStatus::Efault => {
+            Entry::None if area.file().is_none() && self.profile.hole_status == HoleStatus::Efault => {
                 return Lookup::Status(Errno::EFAULT);
             }
             _ => return Lookup::Status(Errno::ENOENT),
@@ -222,7 +222,9 @@ impl<R: Release> Machine<R> {
             match area.look(index).entry() {
                 Entry::Present { zero: true, .. } => Errno::EFAULT.status(),
                 Entry::Present { pfn, .. } => self.node_of(pfn) as i32,
-                Entry::None if self.profile.hole_status == HoleStatus::Efault => Errno::EFAULT.status(),
+                Entry::None if area.file().is_none() && self.profile.hole_status == HoleStatus::Efault => {
+                    Errno::EFAULT.status()
+                }
                 _ => Errno::ENOENT.status(),
             }
         };

@@ -53,6 +53,8 @@ pub(super) struct Pair {
     pub src: Pfn,
     pub dst: Pfn,
     was_mapped: bool,
+    /// It was locked into memory: so must be the destination, as soon as it is mapped.
+    was_mlocked: bool,
     movable: bool,
 }
 
@@ -136,7 +138,7 @@ impl<R: Release> Machine<R> {
             return Err(Stop::Again);
         }
         let movable = page.word().has(Flags::ISOLATED);
-        let mut pair = Pair { src, dst, was_mapped: false, movable };
+        let mut pair = Pair { src, dst, was_mapped: false, was_mlocked: word.has(Flags::MLOCKED), movable };
         // 7. Every mapping becomes a migration entry.
         if !movable && page.mapcount() > 0 {
             pair.was_mapped = true;
@@ -158,7 +160,7 @@ impl<R: Release> Machine<R> {
     }
 
     fn migrate_move_steps(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
-        let Pair { src, dst, was_mapped, movable } = pair;
+        let Pair { src, dst, was_mapped, movable, .. } = pair;
         if movable {
             return self.migrate_movable(pair, mode);
         }
@@ -169,7 +171,7 @@ impl<R: Release> Machine<R> {
         committed?;
         // 11. On a list before it is mapped, so that mapping into a locked area finds it there.
         self.lru_add(dst);
-        if was_mapped && self.profile.drain_after_move {
+        if was_mapped && (self.profile.drain_after_move || pair.was_mlocked) {
             self.lru_drain_local();
         }
         // 12. The mappings now lead to the destination.

@@ -211,6 +211,25 @@ impl Page {
     }
 }
 
+/// A page on the unevictable list is linked to no other: one of its links counts how many mappings lock
+/// it. Under the lruvec lock.
+impl Page {
+    /// Mappings that lock the page, as far as is known.
+    pub(crate) fn mlock_count(&self) -> u32 {
+        self.prev.get()
+    }
+
+    /// Sets the number.
+    pub(crate) fn set_mlock_count(&self, count: u32) {
+        self.prev.set(count);
+    }
+
+    /// The page leaves the unevictable list: its links are links again.
+    pub(crate) fn forget_mlock_count(&self) {
+        self.set_prev(Link::NONE);
+    }
+}
+
 /// The records of all frames of a machine, by frame number.
 #[derive(Debug)]
 pub struct Frames(Table<Page>);

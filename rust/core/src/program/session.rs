@@ -7,6 +7,7 @@
 //! | `content` | what was written, and what may therefore be read |
 //! | `process` | system calls on memory |
 //! | `file` | files: mapping, reading and writing through the file, write-back, truncation |
+//! | `memory` | how memory is to be kept, and where: mlock, madvise, mbind, migrate_pages |
 //! | `pages` | single steps on pages |
 //! | `observe` | what can be seen between two operations |
 //! | `state` | names and a number for the explorer |
@@ -27,6 +28,7 @@ mod actor;
 mod check;
 mod content;
 mod file;
+mod memory;
 #[cfg(not(feature = "explored"))]
 mod observe;
 mod pages;
@@ -41,7 +43,7 @@ pub use actor::Actor;
 pub use observe::{Observed, Observer, PageRun, PageShown, Totals};
 pub use step::{Access, Problem, Step, run_lengths};
 
-use super::Op;
+use super::{Advice, Op};
 use crate::audit::{Auditor, Finding};
 use crate::error::Result;
 use crate::machine::{Config, Machine};
@@ -73,24 +75,30 @@ pub struct Session<R: Release> {
 /// Why this machine cannot do an operation, if so: the one list of what is still to be built.
 pub fn unsupported(op: &Op) -> Option<&'static str> {
     match op {
-        Op::Mlock { .. } | Op::Munlock { .. } => Some("this machine has no locked memory"),
-        Op::Mbind { .. } | Op::MigratePages { .. } => Some("this machine has no memory policies"),
-        Op::Madv { .. } | Op::Punch { .. } => Some("this machine takes no advice"),
+        Op::Madv { advice: Advice::SoftOffline | Advice::Hwpoison, .. } => {
+            Some("this machine's memory does not fail")
+        }
         Op::Frame { .. } | Op::Phys { .. } | Op::Unpoison { .. } | Op::Earlykill { .. } => {
             Some("this machine's memory does not fail")
         }
         Op::Compact { .. } => Some("this machine does not compact"),
         Op::Set { .. } => Some("this machine has no sysctls"),
-        Op::Fillnode { .. } | Op::Unfill {} => Some("this machine has no watermarks"),
         Op::Swapon { .. } | Op::Swapoff {} => Some("this machine has no swap"),
         Op::ZramFill { .. } | Op::ZramPunch { .. } | Op::ZramCheck { .. } | Op::ZramFree {} => {
             Some("this machine has no zsmalloc")
         }
         Op::Balloon { .. } => Some("this machine has no balloon"),
         Op::Nonlru {} => Some("this machine has no balloon and no zsmalloc to count pages of"),
-
-        Op::MarkAccessed { .. } => Some("this machine does not age its pages"),
         Op::Map { .. }
+        | Op::Mlock { .. }
+        | Op::Munlock { .. }
+        | Op::Mbind { .. }
+        | Op::MigratePages { .. }
+        | Op::Madv { .. }
+        | Op::Punch { .. }
+        | Op::Fillnode { .. }
+        | Op::Unfill {}
+        | Op::MarkAccessed { .. }
         | Op::Fread { .. }
         | Op::Fwrite { .. }
         | Op::Msync { .. }
@@ -216,6 +224,15 @@ impl<R: Release> Session<R> {
             Op::Exit { child } => self.exit(actor, *child).into(),
             Op::Pin { pin, pages, kind } => self.pin(actor, *pin, pages, *kind),
             Op::Unpin { pin } => self.unpin(actor, *pin),
+            Op::Mlock { pages } => self.mlock(actor, pages),
+            Op::Munlock { pages } => self.munlock(actor, pages),
+            Op::Mbind { pages, node, options } => self.mbind(actor, pages, *node, options),
+            Op::MigratePages { from, to, pid } => self.migrate_pages(actor, *from, *to, *pid),
+            Op::Madv { pages, advice, options } => self.madvise(actor, pages, *advice, options),
+            Op::Punch { region, keep, of } => self.punch(actor, *region, *keep, *of),
+            Op::Fillnode { node } => self.fill_node(actor, *node).into(),
+            Op::Unfill {} => self.unfill(actor).into(),
+            Op::MarkAccessed { pages } => self.each(actor, pages, Self::mark_accessed),
             Op::Unmap { pages } => self.unmap(actor, pages),
             Op::Fread { pages } => self.file_access(actor, pages, false),
             Op::Fwrite { pages } => self.file_access(actor, pages, true),

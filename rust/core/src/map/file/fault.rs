@@ -18,9 +18,16 @@ impl<R: Release> Machine<R> {
     pub(in crate::map) fn ready_file_page(&self, area: &Area, index: u32, want: Want) -> Result<Fresh> {
         let map = area.file().expect("only mappings of files ask for a file's page");
         let Cached { pfn, new } =
-            self.file_page(&map.file, map.first + index, area.preferred(), Fill::Content)?;
+            self.file_page(&map.file, map.first + index, self.node_for(area, index), Fill::Content)?;
         if new && map.file.is_written_back() {
             self.stats.event(Event::Pgmajfault, 1);
+            if want == Want::Copy
+                && let Ok(copy) = self.alloc_for(area, index)
+            {
+                // The kernel has the copy's frame by now; it gives it back, lets go of its locks while it
+                // reads, and begins again.
+                self.put(copy);
+            }
         }
         match want {
             Want::Page => Ok(Fresh::File { pfn, writable: false }),
@@ -28,7 +35,7 @@ impl<R: Release> Machine<R> {
                 self.make_writable(&map.file, pfn);
                 Ok(Fresh::File { pfn, writable: true })
             }
-            Want::Copy => match self.copied_page(area, pfn) {
+            Want::Copy => match self.copied_page(area, index, pfn) {
                 Ok(copy) => Ok(Fresh::FileCopy { pfn: copy, of: pfn }),
                 Err(error) => {
                     R::unlock_and_put(self, pfn);
@@ -89,6 +96,9 @@ impl<R: Release> Machine<R> {
                 // The reference made ready becomes the entry's.
                 if self.frames[pfn].add_mapping() == 0 {
                     self.count_mapped(pfn, 1);
+                }
+                if area.locked(index) {
+                    self.mlock_page(pfn);
                 }
                 guard.finish(Pte::present(pfn, bits));
                 self.frames[pfn].unlock(pfn);

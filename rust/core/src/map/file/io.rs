@@ -37,9 +37,20 @@ impl<R: Release> Machine<R> {
                     }
                 }
             }
+            self.mark_read(file, piece.index, pfn);
             self.put(pfn);
         }
         Ok(())
+    }
+
+    /// A page was read through its file. Of a disk's file a page read on marks nothing new
+    /// (`filemap_read`); a memory file system's is marked each time (`shmem_file_read_iter`).
+    fn mark_read(&self, file: &File, index: u32, pfn: Pfn) {
+        // Relaxed: a hint about who reads what, as in the kernel.
+        let last = file.last_read.swap(index + 1, Ordering::Relaxed);
+        if !file.is_written_back() || last != index + 1 {
+            self.mark_page_accessed(pfn);
+        }
     }
 
     /// Writes bytes from `offset` on, page by page. An error may come after some were written.
@@ -57,6 +68,8 @@ impl<R: Release> Machine<R> {
                 self.attach_private(pfn);
             } else if new {
                 page.set(Flags::REFERENCED);
+            } else {
+                self.mark_page_accessed(pfn);
             }
             page.publish(Flags::UPTODATE);
             self.set_page_dirty(pfn);

@@ -50,6 +50,7 @@ impl<R: Release> Machine<R> {
                 top: AtomicU32::new(0),
                 invalidate: RwLock::new(LockClass::Invalidate, ()),
                 tree: Lock::new(LockClass::Tree, ()),
+                last_read: AtomicU32::new(0),
                 slots,
                 disk,
             });

@@ -1,6 +1,7 @@
 //! Pages leave a file: truncation takes them with their content, eviction only what can be read again.
 
 use super::File;
+use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
@@ -45,9 +46,11 @@ impl<R: Release> Machine<R> {
         // 3. Most mappings at once.
         self.unmap_file(file, pages..before, true);
         // 4. Page by page, under each page's lock.
+        self.calls(Call::ReleasePages);
         for index in pages..before.min(file.used()) {
             self.truncate_page(file, index);
         }
+        self.returns(Call::ReleasePages, 0);
         // 5. Copies that a fault made of a page before step 4 took it away.
         self.unmap_file(file, pages..before, true);
     }

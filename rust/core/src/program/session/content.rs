@@ -90,6 +90,8 @@ struct Known {
     open: bool,
     /// Of an address space that only this thread knows: nobody else writes to it.
     private: bool,
+    /// May be thrown away at any time: what was there, or zeroes.
+    free: bool,
 }
 
 /// What one thread, or the program, knows of all pages' content; by address space and place.
@@ -122,6 +124,7 @@ impl Content {
     /// `version` was written to a page; `whole`: to all of it.
     pub fn written(&mut self, space: u32, place: Place, version: Version, whole: bool, reader: Reader<'_>) {
         let known = self.known((space, place), reader);
+        known.free = false;
         if whole {
             known.last.clear();
             known.replaced = false;
@@ -131,6 +134,21 @@ impl Content {
         }
         known.last.push(version);
         known.wrote = true;
+    }
+
+    /// What was in a page of private memory is thrown away: zeroes, or what its file holds.
+    pub fn dropped(&mut self, space: u32, place: Place, reader: Reader<'_>) {
+        let key = (space, place);
+        self.pages.remove(&key);
+        if reader.before.pages.contains_key(&key) || reader.concurrent {
+            // Others may look at what was known before: nothing but the next write is certain.
+            self.known(key, reader).free = true;
+        }
+    }
+
+    /// What is in a page may be thrown away at any time.
+    pub fn freed(&mut self, space: u32, place: Place, reader: Reader<'_>) {
+        self.known((space, place), reader).free = true;
     }
 
     /// Judges what a page holds: the outcome, and whether that is as it must be.
@@ -153,7 +171,7 @@ impl Content {
         for (word, &value) in words.iter().enumerate() {
             let Some(version) = place.version(word, value) else { return (Access::Bad, false) };
             let (access, right) = known.judge(version, reader);
-            if !right || access == Access::Zero {
+            if !right || matches!(access, Access::Zero | Access::Any) {
                 worst = (access, right);
             }
             if !right {
@@ -280,6 +298,9 @@ impl Known {
     }
 
     fn judge(&self, version: Version, reader: Reader<'_>) -> (Access, bool) {
+        if self.free {
+            return (Access::Any, true);
+        }
         let expected = self.expects(version);
         let outcome = if version == Version::NONE { Access::Zero } else { Access::Ok };
         if expected && !self.replaced {

@@ -164,6 +164,13 @@ impl<R: Release> Session<R> {
         Ok(0)
     }
 
+    pub(super) fn mark_accessed(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        let pfn = self.hold(actor, owner, index)?;
+        self.machine.mark_page_accessed(pfn);
+        self.machine.put(pfn);
+        Ok(0)
+    }
+
     pub(super) fn lru_add(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
         let pfn = self.hold(actor, owner, index)?;
         let name = Name::Page(owner, index);

@@ -7,7 +7,7 @@ use super::snapshot::moment;
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
-use crate::map::{Area, PinKind};
+use crate::map::{Area, Entry, PinKind};
 use crate::memory::WORDS;
 use crate::migrate::MoveFlags;
 use crate::page::PAGE_SIZE;
@@ -32,7 +32,7 @@ impl<R: Release> Session<R> {
     }
 
     /// A child that has not exited.
-    fn child<'a>(&'a self, actor: &'a Actor, child: Child) -> Outcome<&'a Arc<Process>> {
+    pub(super) fn child<'a>(&'a self, actor: &'a Actor, child: Child) -> Outcome<&'a Arc<Process>> {
         let known = actor.names.children.get(child).or_else(|| self.names.children.get(child));
         match known {
             Some(Some(process)) => Ok(process),
@@ -207,6 +207,10 @@ impl<R: Release> Session<R> {
             }
         }
         let reader = self.reader(actor);
+        // The preference is the program's own, not its child's.
+        for (_, mapped) in regions.iter() {
+            self.machine.prefer(&mapped.area, 0)?;
+        }
         actor.content.forked(self.space.id, space.id, reader);
         actor.names.children.set(child, Some(Arc::new(Process { space, regions })));
         Ok(())
@@ -282,8 +286,23 @@ impl<R: Release> Session<R> {
             Err(problem) => return Step::refused(problem),
         };
         let mut taken = Vec::new();
+        let mut nothing = 0;
         for page in pages.indices(mapped.area.pages()) {
-            match self.machine.pin(&mapped.area, page, kind, write) {
+            let looked = self.unpreferred(actor, &mapped, || self.look_at_nothing(&mapped.area, page, write));
+            match looked {
+                Ok(true) => {
+                    nothing += 1;
+                    continue;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
+                    return Step::refused(error.into());
+                }
+            }
+            let pinned =
+                self.unpreferred(actor, &mapped, || self.machine.pin(&mapped.area, page, kind, write));
+            match pinned {
                 Ok(pfn) => taken.push(pfn),
                 // This page is there by now, and so will be the others.
                 Err(error) if error.errno == Errno::EOPNOTSUPP => {}
@@ -301,9 +320,20 @@ impl<R: Release> Session<R> {
             return Step::refused(Error::new(Errno::EOPNOTSUPP, "the buffer maps a file of a disk").into());
         }
         // A splice returns how much it took.
-        let ret = if kind == PinKind::Get { taken.len() as i64 } else { 0 };
+        let ret = if kind == PinKind::Get { taken.len() as i64 + nothing } else { 0 };
         taken.into_iter().for_each(|pfn| actor.handles.push(Name::Pin(pin), pfn, Hold::Pin(kind)));
         Step { ret, ..Step::default() }
+    }
+
+    /// Who will only read what is not there gets the zero page, of which nobody counts the references.
+    fn look_at_nothing(&self, area: &Area, page: u32, write: bool) -> Result<bool, Error> {
+        if write || area.file().is_some() || page >= area.pages() {
+            return Ok(false);
+        }
+        if area.look(page).unlocked().entry() == Entry::None {
+            self.machine.fault(area, page, false)?;
+        }
+        Ok(matches!(area.look(page).unlocked().entry(), Entry::Present { zero: true, .. }))
     }
 
     pub(super) fn unpin(&self, actor: &mut Actor, pin: PinName) -> Step {

@@ -1,0 +1,144 @@
+//! From one list to another: activation, deactivation, lazy freeing, rotation (lifecycle 5.2, 5.4).
+//!
+//! A page that is to move waits in a batch and stays on its list. When the batch is drained, the page is
+//! claimed by clearing `LRU`, as an isolation claims it: if somebody else was faster, it is not ours to
+//! move.
+
+use super::batch::LruMove;
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn};
+use crate::release::Release;
+use crate::stat::Event;
+use crate::sync::Ordering;
+
+impl<R: Release> Machine<R> {
+    /// Queues a page that is on a list for a move. The caller holds a reference; the batch takes one of
+    /// its own.
+    pub(crate) fn lru_queue_move(&self, pfn: Pfn, which: LruMove) {
+        let page = &self.frames[pfn];
+        page.get(pfn);
+        let mut batches = self.cpus[self.cpu()].batches.lock();
+        let full = batches.push_move(which, pfn, self.profile.pagevec as usize);
+        // Relaxed: as in `lru_add`.
+        if full || page.order() > 0 || self.lru_disabled.load(Ordering::Relaxed) > 0 {
+            let pages = batches.take_moves(which);
+            self.lru_move(&pages, which);
+            drop(batches);
+            self.put_all(&pages);
+        }
+    }
+
+    /// Moves the pages of a batch. The batch lock is held.
+    pub(super) fn lru_move(&self, pages: &[Pfn], which: LruMove) {
+        for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
+            let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
+            for &pfn in run {
+                let page = &self.frames[pfn];
+                if !page.test_and_clear_lru() {
+                    continue;
+                }
+                let word = page.word();
+                let pages = 1i64 << page.order();
+                let evictable = !word.has(Flags::UNEVICTABLE);
+                match which {
+                    LruMove::Activate if evictable && !word.has(Flags::ACTIVE) => {
+                        lruvec.remove(&self.frames, pfn);
+                        page.set(Flags::ACTIVE);
+                        lruvec.relink(&self.frames, pfn);
+                        self.stats.event(Event::Pgactivate, pages);
+                    }
+                    LruMove::Deactivate if evictable && word.has(Flags::ACTIVE) => {
+                        lruvec.remove(&self.frames, pfn);
+                        page.clear(Flags::ACTIVE | Flags::REFERENCED);
+                        lruvec.relink(&self.frames, pfn);
+                        self.stats.event(Event::Pgdeactivate, pages);
+                    }
+                    LruMove::Lazyfree
+                        if evictable
+                            && word.has(Flags::ANON | Flags::SWAPBACKED)
+                            && !word.has(Flags::SWAPCACHE) =>
+                    {
+                        lruvec.remove(&self.frames, pfn);
+                        // No longer backed by swap: a file page as far as the lists are concerned.
+                        page.clear(Flags::ACTIVE | Flags::REFERENCED | Flags::SWAPBACKED);
+                        lruvec.relink(&self.frames, pfn);
+                        self.stats.event(Event::Pglazyfree, pages);
+                    }
+                    LruMove::Rotate if evictable => {
+                        lruvec.remove(&self.frames, pfn);
+                        page.clear(Flags::ACTIVE);
+                        lruvec.relink_tail(&self.frames, pfn);
+                        self.stats.event(Event::Pgrotated, pages);
+                    }
+                    LruMove::DeactivateFile if evictable && page.mapcount() == 0 => {
+                        lruvec.remove(&self.frames, pfn);
+                        page.clear(Flags::ACTIVE | Flags::REFERENCED);
+                        if word.any(Flags::DIRTY | Flags::WRITEBACK) {
+                            page.set(Flags::RECLAIM);
+                            lruvec.relink(&self.frames, pfn);
+                        } else {
+                            lruvec.relink_tail(&self.frames, pfn);
+                            self.stats.event(Event::Pgrotated, pages);
+                        }
+                        if word.has(Flags::ACTIVE) {
+                            self.stats.event(Event::Pgdeactivate, pages);
+                        }
+                    }
+                    _ => {
+                        page.set(Flags::LRU);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A page was accessed by other means than through a mapping's entry (`folio_mark_accessed`).
+    ///
+    /// | before | effect |
+    /// |---|---|
+    /// | unreferenced | `REFERENCED` |
+    /// | referenced, inactive, on a list | queued for activation, unreferenced |
+    /// | referenced, inactive, in this CPU's add batch | `ACTIVE` there, unreferenced |
+    /// | referenced, inactive, elsewhere | unreferenced |
+    /// | active and referenced; unevictable and referenced | nothing |
+    pub fn mark_page_accessed(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        let word = page.word();
+        if !word.has(Flags::REFERENCED) {
+            page.set(Flags::REFERENCED);
+        } else if !word.any(Flags::UNEVICTABLE | Flags::ACTIVE) {
+            if word.has(Flags::LRU) {
+                self.lru_queue_move(pfn, LruMove::Activate);
+            } else {
+                // Only here: marked active in another CPU's batch, it could be linked at that moment, and
+                // then be on a list that its flags do not say.
+                let batches = self.cpus[self.cpu()].batches.lock();
+                if batches.adds(pfn) {
+                    page.set(Flags::ACTIVE);
+                }
+            }
+            page.clear(Flags::REFERENCED);
+        }
+        if word.has(Flags::IDLE) {
+            page.clear(Flags::IDLE);
+        }
+    }
+
+    /// Queues an active page for the inactive list (`folio_deactivate`).
+    pub(crate) fn deactivate_page(&self, pfn: Pfn) {
+        let word = self.frames[pfn].word();
+        if word.has(Flags::LRU | Flags::ACTIVE) && !word.has(Flags::UNEVICTABLE) {
+            self.lru_queue_move(pfn, LruMove::Deactivate);
+        }
+    }
+
+    /// Queues an anonymous page to be freed without being written (`folio_mark_lazyfree`).
+    pub(crate) fn mark_page_lazyfree(&self, pfn: Pfn) {
+        let word = self.frames[pfn].word();
+        if word.has(Flags::LRU | Flags::ANON | Flags::SWAPBACKED)
+            && !word.any(Flags::SWAPCACHE | Flags::UNEVICTABLE)
+        {
+            self.lru_queue_move(pfn, LruMove::Lazyfree);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! madvise(2): what a process says of its memory.
+//!
+//! A range may cross places with different properties (the kernel's VMAs): each stretch is treated by
+//! itself, in order. A locked stretch is refused at once; a hole is noted, and what lies behind it is
+//! treated all the same.
+
+use super::unmap::Gone;
+use super::{AddressSpace, Area, Attributes, Entry, Pte};
+use crate::calls::Call;
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn};
+use crate::release::Release;
+use std::ops::Range;
+
+/// Advice about pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Advice {
+    /// They are not needed soon: to the inactive list.
+    Cold,
+    /// They are to be reclaimed now.
+    Pageout,
+    /// Their content is not needed any more: unmapped.
+    Dontneed,
+    /// Their content may be thrown away when memory is short.
+    Free,
+    /// They will be needed: nothing to be done for anonymous memory that is there.
+    Willneed,
+}
+
+impl<R: Release> Machine<R> {
+    /// Gives advice about pages of an area.
+    ///
+    /// `EINVAL` for a range that does not lie in the area, for locked pages (but [`Advice::Willneed`])
+    /// and for [`Advice::Free`] of what is not anonymous memory; `ENOMEM` if there was a hole.
+    pub fn madvise(
+        &self,
+        space: &AddressSpace,
+        area: &Area,
+        pages: Range<u32>,
+        advice: Advice,
+    ) -> Result<()> {
+        space.covers(area, &pages)?;
+        let mut holes = false;
+        let indices: Vec<u32> = pages.clone().collect();
+        let kind = |index: u32| area.attributes(index) & (Attributes::UNMAPPED | Attributes::LOCKED);
+        for stretch in indices.chunk_by(|&a, &b| kind(a) == kind(b)) {
+            let kind = kind(stretch[0]);
+            if kind.contains(Attributes::UNMAPPED) {
+                holes = true;
+                continue;
+            }
+            if advice == Advice::Willneed {
+                continue;
+            }
+            if kind.contains(Attributes::LOCKED) {
+                return Err(Error::new(Errno::EINVAL, "the pages are locked into memory"));
+            }
+            if advice == Advice::Free && area.file().is_some() {
+                return Err(Error::new(Errno::EINVAL, "only anonymous memory can be freed lazily"));
+            }
+            // What waits in a batch could not be isolated or moved.
+            self.lru_drain_local();
+            let range = stretch[0]..stretch[0] + stretch.len() as u32;
+            match advice {
+                Advice::Cold => range.for_each(|index| self.cold(area, index, None)),
+                Advice::Pageout => {
+                    let mut list = Vec::new();
+                    range.for_each(|index| self.cold(area, index, Some(&mut list)));
+                    self.reclaim_pages(list);
+                }
+                Advice::Dontneed => {
+                    let mut gone = Gone::default();
+                    range.for_each(|index| self.zap_entry(area, index, &mut gone));
+                    self.flush_and_put(&mut gone);
+                }
+                Advice::Free => {
+                    range.for_each(|index| self.free_lazily(area, index));
+                    // Stores through entries that were dirty are over, or make them dirty again.
+                    self.tlb.flush();
+                }
+                Advice::Willneed => {}
+            }
+        }
+        match holes {
+            true => Err(Error::new(Errno::ENOMEM, format!("not all of pages {pages:?} are mapped"))),
+            false => Ok(()),
+        }
+    }
+
+    /// One entry of cold memory (`madvise_cold_or_pageout_pte_range`): the page is made old and then
+    /// deactivated, or isolated onto `list`. Pages that others map too are theirs to judge.
+    fn cold(&self, area: &Area, index: u32, list: Option<&mut Vec<Pfn>>) {
+        let Some(guard) = area.lock_if_maps(index, |pte| pte.has(Pte::PRESENT)) else { return };
+        let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return };
+        let page = &self.frames[pfn];
+        if !page.word().has(Flags::LRU) || page.mapcount() != 1 {
+            return;
+        }
+        // The mapping's reference keeps the page as long as the entry is locked.
+        let guard = match guard.pte().has(Pte::YOUNG) {
+            true => {
+                guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
+                let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return };
+                guard
+            }
+            false => guard,
+        };
+        let word = page.clear(Flags::REFERENCED);
+        if word.has(Flags::ACTIVE) {
+            page.set(Flags::WORKINGSET);
+        }
+        match list {
+            None => self.deactivate_page(pfn),
+            Some(list) => {
+                if self.isolate_by(pfn, Call::IsolateLru).is_ok() {
+                    if page.word().has(Flags::UNEVICTABLE) {
+                        self.putback(pfn);
+                    } else {
+                        list.push(pfn);
+                    }
+                }
+            }
+        }
+        drop(guard);
+    }
+
+    /// One entry of memory that may be thrown away (`madvise_free_pte_range`): entry and page are made
+    /// clean, so that a later store shows.
+    fn free_lazily(&self, area: &Area, index: u32) {
+        let Some(guard) = area.lock_if_maps(index, |pte| pte.has(Pte::PRESENT)) else { return };
+        let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return };
+        let page = &self.frames[pfn];
+        if page.word().any(Flags::SWAPCACHE | Flags::DIRTY) {
+            if !page.trylock() {
+                return;
+            }
+            // With others the mark is theirs too.
+            let alone = page.mapcount() == 1 && !page.word().has(Flags::SWAPCACHE);
+            if alone {
+                page.clear(Flags::DIRTY);
+            }
+            page.unlock(pfn);
+            if !alone {
+                return;
+            }
+        }
+        self.mark_page_lazyfree(pfn);
+        guard.finish_with(|old| Pte(old.0 & !(Pte::YOUNG | Pte::DIRTY)));
+    }
+
+    /// Reclaims isolated pages, whoever used them lately (`reclaim_pages`). Without swap space an anonymous
+    /// page cannot be reclaimed, and goes back as an active one.
+    fn reclaim_pages(&self, list: Vec<Pfn>) {
+        for &pfn in &list {
+            let page = &self.frames[pfn];
+            let word = page.word();
+            // A page that may be pinned is kept as it is.
+            if !word.has(Flags::MLOCKED) && word.count() < crate::page::PIN {
+                page.set(Flags::ACTIVE);
+                self.stats.event(crate::stat::Event::Pgactivate, 1 << page.order());
+            }
+        }
+        // The kernel's reclaim has this inlined: no call is seen.
+        for pfn in list {
+            self.count_isolated(pfn, -1);
+            self.lru_add(pfn);
+            self.put(pfn);
+        }
+    }
+}

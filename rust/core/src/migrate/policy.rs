@@ -1,0 +1,187 @@
+//! Memory policies: `mbind(2)` and `migrate_pages(2)`.
+
+use super::{Mode, Reason};
+use crate::calls::Call;
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::map::{AddressSpace, Area, Attributes, Entry, Policy};
+use crate::page::Pfn;
+use crate::release::Release;
+use std::ops::Range;
+
+/// Flags of `mbind`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MbindFlags {
+    /// Move pages that this process alone maps.
+    pub move_own: bool,
+    /// Move all pages.
+    pub move_all: bool,
+    /// Fail with `EIO` if a page is misplaced and stays so.
+    pub strict: bool,
+}
+
+/// The pages that a walk over a range found.
+#[derive(Default)]
+struct Queue {
+    list: Vec<Pfn>,
+    /// Pages that could not be isolated.
+    failed: u32,
+}
+
+impl<R: Release> Machine<R> {
+    /// Sets the policy of pages of an area, and moves those that are elsewhere if asked to.
+    ///
+    /// `EINVAL` for a node that does not exist, `EFAULT` for a range with a hole, `EIO` if strict and a page
+    /// is not where it should be.
+    pub fn mbind(
+        &self,
+        space: &AddressSpace,
+        area: &Area,
+        pages: Range<u32>,
+        policy: Policy,
+        flags: MbindFlags,
+    ) -> Result<()> {
+        space.covers(area, &pages)?;
+        let work = || self.bind(space, area, pages.clone(), policy, flags);
+        // The batches are out of the way only if something is to move.
+        match flags.move_own || flags.move_all {
+            true => self.lru_quiet(work),
+            false => work(),
+        }
+    }
+
+    fn bind(
+        &self,
+        space: &AddressSpace,
+        area: &Area,
+        pages: Range<u32>,
+        policy: Policy,
+        flags: MbindFlags,
+    ) -> Result<()> {
+        let node = policy.node();
+        if node >= self.nodes.len() {
+            return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
+        }
+        let mut queue = Queue::default();
+        if let Err(error) = self.apply_policy(space, area, pages, policy, flags, &mut queue) {
+            self.give_back(&mut queue.list);
+            return Err(error);
+        }
+        let mut failed = queue.failed;
+        if !queue.list.is_empty() {
+            let mut target = |_src| match policy {
+                Policy::Bind(node) => self.alloc_pages(node, 0).ok(),
+                Policy::Preferred(node) => self.alloc_pages_near(node, 0).ok(),
+            };
+            let moved = self.migrate_pages(&mut queue.list, &mut target, Mode::Sync, Reason::MempolicyMbind);
+            failed += moved.failed;
+            self.give_back(&mut queue.list);
+        }
+        match flags.strict && failed > 0 {
+            true => Err(Error::new(Errno::EIO, format!("{failed} pages are not on node {node}"))),
+            false => Ok(()),
+        }
+    }
+
+    /// Queues what is misplaced, and sets the policy if nothing speaks against it.
+    fn apply_policy(
+        &self,
+        space: &AddressSpace,
+        area: &Area,
+        pages: Range<u32>,
+        policy: Policy,
+        flags: MbindFlags,
+        queue: &mut Queue,
+    ) -> Result<()> {
+        // Against everybody else who changes what the area is.
+        let _areas = space.areas.write();
+        for index in pages.clone() {
+            if area.attributes(index).contains(Attributes::UNMAPPED) {
+                return Err(Error::new(Errno::EFAULT, format!("page {index} of the area is not mapped")));
+            }
+            let elsewhere = |node| node != policy.node();
+            match flags.move_own || flags.move_all {
+                true => self.queue_page(area, index, elsewhere, flags.move_all, queue),
+                false if flags.strict && self.is_on(area, index, elsewhere) => {
+                    return Err(Error::new(Errno::EIO, format!("page {index} of the area is elsewhere")));
+                }
+                false => {}
+            }
+        }
+        area.set_policy(pages, policy);
+        Ok(())
+    }
+
+    /// Moves a process's pages from a node to another. How many could not be moved.
+    ///
+    /// `EINVAL` for a node that does not exist, `ENOMEM` if there is no frame left on the other node.
+    pub fn migrate_between(&self, space: &AddressSpace, from: usize, to: usize) -> Result<u32> {
+        if from.max(to) >= self.nodes.len() {
+            return Err(Error::new(Errno::EINVAL, format!("no node {}", from.max(to))));
+        }
+        self.lru_quiet(|| {
+            if from == to {
+                return Ok(0);
+            }
+            let mut queue = Queue::default();
+            {
+                let areas = space.areas.read();
+                for area in areas.iter() {
+                    for index in 0..area.pages() {
+                        if !area.attributes(index).contains(Attributes::UNMAPPED) {
+                            self.queue_page(area, index, |node| node == from, true, &mut queue);
+                        }
+                    }
+                }
+            }
+            if queue.list.is_empty() {
+                return Ok(0);
+            }
+            let mut target = |_src| self.alloc_pages(to, 0).ok();
+            let moved = self.migrate_pages(&mut queue.list, &mut target, Mode::Sync, Reason::Syscall);
+            self.give_back(&mut queue.list);
+            match moved.errno {
+                Some(errno) => Err(Error::new(errno, "no frame to move to")),
+                None => Ok(moved.failed),
+            }
+        })
+    }
+
+    /// The node of the page at an entry, if it is one that `wanted` wants.
+    fn is_on(&self, area: &Area, index: u32, wanted: impl Fn(usize) -> bool) -> bool {
+        match area.look(index).unlocked().entry() {
+            Entry::Present { pfn, zero: false } => wanted(self.node_of(pfn)),
+            _ => false,
+        }
+    }
+
+    /// Isolates the page at an entry if its node is wanted. One that others map too is left alone without
+    /// `all`, and that is no failure.
+    fn queue_page(
+        &self,
+        area: &Area,
+        index: u32,
+        wanted: impl Fn(usize) -> bool,
+        all: bool,
+        queue: &mut Queue,
+    ) {
+        if !self.is_on(area, index, &wanted) {
+            return;
+        }
+        let guard = area.lock(index);
+        let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return };
+        if !wanted(self.node_of(pfn)) || (!all && self.frames[pfn].mapcount() != 1) {
+            return;
+        }
+        match self.isolate_by(pfn, Call::IsolateLruInWalk) {
+            Ok(()) => queue.list.push(pfn),
+            Err(_) => queue.failed += 1,
+        }
+    }
+
+    fn give_back(&self, list: &mut Vec<Pfn>) {
+        if !list.is_empty() {
+            self.putback_movable_pages(list);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! System calls that say where a process's memory is to be, and how it is to be kept: mlock, madvise,
+//! mbind, migrate_pages; and taking a node's memory away.
+
+use super::Session;
+use super::actor::{Actor, Hold, Mapped, Name};
+use super::content::Place;
+use super::process::Outcome;
+use super::step::{Problem, Step};
+use crate::error::{Errno, Error};
+use crate::map::{self, Policy};
+use crate::migrate::MbindFlags;
+use crate::page::Pfn;
+use crate::program::{Advice, Allocated, Child, MadvOption, MbindOption, Owner, Region, Sel};
+use crate::release::Release;
+use std::ops::Range;
+
+/// The name of what [`Session::fill_node`] holds: no program can say it.
+const HOG: Owner = Owner::Allocated(Allocated(u16::MAX));
+
+impl<R: Release> Session<R> {
+    pub(super) fn mlock(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
+        self.each_run(actor, pages, false, |mapped, run| {
+            let locked =
+                self.unpreferred(actor, mapped, || self.machine.mlock(&self.space, &mapped.area, run));
+            // As mlock(2) numbers what populating says.
+            locked.map_err(|error| match error.errno {
+                Errno::EFAULT => Error { errno: Errno::ENOMEM, ..error },
+                _ => error,
+            })
+        })
+    }
+
+    /// Does something without the preference for a node, which is the program's only while it touches
+    /// pages itself.
+    pub(super) fn unpreferred<T>(&self, actor: &Actor, mapped: &Mapped, work: impl FnOnce() -> T) -> T {
+        let node = mapped.area.preferred();
+        // Other threads may be touching the region.
+        if node == 0 || actor.concurrent {
+            return work();
+        }
+        let prefer = |node| self.machine.prefer(&mapped.area, node).is_ok();
+        prefer(0);
+        let result = work();
+        prefer(node);
+        result
+    }
+
+    pub(super) fn munlock(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
+        self.each_run(actor, pages, false, |mapped, run| self.machine.munlock(&self.space, &mapped.area, run))
+    }
+
+    pub(super) fn mbind(
+        &self,
+        actor: &Actor,
+        pages: &Sel<Region>,
+        node: u32,
+        options: &[MbindOption],
+    ) -> Step {
+        let has = |option| options.contains(&option);
+        let flags = MbindFlags {
+            move_own: has(MbindOption::Move),
+            move_all: has(MbindOption::MoveAll),
+            strict: has(MbindOption::Strict),
+        };
+        let policy = match has(MbindOption::Preferred) {
+            true => Policy::Preferred(node as usize),
+            false => Policy::Bind(node as usize),
+        };
+        self.each_run(actor, pages, false, |mapped, run| {
+            self.machine.mbind(&self.space, &mapped.area, run, policy, flags)
+        })
+    }
+
+    pub(super) fn migrate_pages(&self, actor: &Actor, from: u32, to: u32, pid: Option<Child>) -> Step {
+        let moved = actor.no_page_lock().and_then(|()| {
+            let space = match pid {
+                None => &self.space,
+                Some(child) => &self.child(actor, child)?.space,
+            };
+            Ok(self.machine.migrate_between(space, from as usize, to as usize)?)
+        });
+        match moved {
+            Ok(left) => Step { ret: left.into(), ..Step::default() },
+            Err(problem) => Step::refused(problem),
+        }
+    }
+
+    pub(super) fn madvise(
+        &self,
+        actor: &mut Actor,
+        pages: &Sel<Region>,
+        advice: Advice,
+        options: &[MadvOption],
+    ) -> Step {
+        let advice = match advice {
+            Advice::Cold => map::Advice::Cold,
+            Advice::Pageout => map::Advice::Pageout,
+            Advice::Dontneed => map::Advice::Dontneed,
+            Advice::Free => map::Advice::Free,
+            Advice::Willneed => map::Advice::Willneed,
+            Advice::SoftOffline | Advice::Hwpoison => {
+                return Step::refused(Problem::Unsupported("this machine's memory does not fail"));
+            }
+        };
+        let each = options.contains(&MadvOption::Each);
+        let mut done = Vec::new();
+        let step = self.each_run(actor, pages, each, |mapped, run| {
+            self.machine.madvise(&self.space, &mapped.area, run.clone(), advice)?;
+            done.push(run);
+            Ok(())
+        });
+        if let Ok(mapped) = self.region(actor, pages.of).cloned() {
+            done.into_iter().for_each(|run| self.advised(actor, &mapped, run, advice));
+        }
+        step
+    }
+
+    /// What advice means for what is in the pages.
+    fn advised(&self, actor: &mut Actor, mapped: &Mapped, pages: Range<u32>, advice: map::Advice) {
+        let space = mapped.content_of(self.space.id);
+        for page in pages {
+            let place = Place { region: mapped.number, page };
+            let reader = self.reader(actor);
+            match advice {
+                map::Advice::Dontneed if !mapped.area.is_shared() => {
+                    actor.content.dropped(space, place, reader);
+                }
+                map::Advice::Free => actor.content.freed(space, place, reader),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn punch(&self, actor: &mut Actor, region: Region, keep: u32, of: u32) -> Step {
+        let mapped = match actor.no_page_lock().and_then(|()| self.region(actor, region).cloned()) {
+            Ok(mapped) => mapped,
+            Err(problem) => return Step::refused(problem),
+        };
+        let pages = mapped.area.pages();
+        let mut step = Step::default();
+        for first in (0..pages).step_by(of.max(1) as usize) {
+            let run = first.saturating_add(keep).min(pages)..first.saturating_add(of).min(pages);
+            if run.is_empty() {
+                continue;
+            }
+            step.ret += run.len() as i64;
+            match self.machine.madvise(&self.space, &mapped.area, run.clone(), map::Advice::Dontneed) {
+                Ok(()) => self.advised(actor, &mapped, run, map::Advice::Dontneed),
+                Err(error) => step.fails(error.into()),
+            }
+        }
+        step
+    }
+
+    /// Takes all free frames of a node.
+    pub(super) fn fill_node(&self, actor: &mut Actor, node: u32) -> Outcome {
+        let node = self.node(node)?;
+        if actor.handles.find(|held| matches!(held.name, Name::Page(HOG, _))).is_some() {
+            return Err(Problem::misuse("a node is filled already: unfill first"));
+        }
+        let mut number = 0;
+        while let Ok(pfn) = self.machine.alloc_pages(node, 0) {
+            actor.handles.push(Name::Page(HOG, number), pfn, Hold::Ref);
+            number += 1;
+        }
+        Ok(())
+    }
+
+    /// Gives them back.
+    pub(super) fn unfill(&self, actor: &mut Actor) -> Outcome {
+        let mut held = super::actor::Handles::default();
+        actor.handles.take_all(|held| matches!(held.name, Name::Page(HOG, _)), &mut held);
+        let pages: Vec<Pfn> = held.iter().map(|held| held.pfn).collect();
+        match pages.is_empty() {
+            true => Err(Problem::misuse("no node is filled")),
+            false => {
+                self.machine.put_all(&pages);
+                Ok(())
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
+use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use std::ops::Range;
@@ -43,7 +44,7 @@ impl<R: Release> Machine<R> {
         space.covers(area, &pages)?;
         let mut holes = false;
         let indices: Vec<u32> = pages.clone().collect();
-        let kind = |index: u32| area.attributes(index) & (Attributes::UNMAPPED | Attributes::LOCKED);
+        let kind = |index: u32| area.attributes(index);
         for stretch in indices.chunk_by(|&a, &b| kind(a) == kind(b)) {
             let kind = kind(stretch[0]);
             if kind.contains(Attributes::UNMAPPED) {
@@ -152,20 +153,54 @@ impl<R: Release> Machine<R> {
     /// Reclaims isolated pages, whoever used them lately (`reclaim_pages`). Without swap space an anonymous
     /// page cannot be reclaimed, and goes back as an active one.
     fn reclaim_pages(&self, list: Vec<Pfn>) {
-        for &pfn in &list {
-            let page = &self.frames[pfn];
-            let word = page.word();
-            // A page that may be pinned is kept as it is.
-            if !word.has(Flags::MLOCKED) && word.count() < crate::page::PIN {
-                page.set(Flags::ACTIVE);
-                self.stats.event(crate::stat::Event::Pgactivate, 1 << page.order());
-            }
-        }
+        let kept: Vec<Pfn> = list.into_iter().filter(|&pfn| !self.reclaim_page(pfn)).collect();
         // The kernel's reclaim has this inlined: no call is seen.
-        for pfn in list {
+        for pfn in kept {
             self.count_isolated(pfn, -1);
             self.lru_add(pfn);
             self.put(pfn);
         }
+    }
+
+    /// Reclaims one isolated page if it can (`shrink_folio_list`); then its isolation is over.
+    fn reclaim_page(&self, pfn: Pfn) -> bool {
+        let page = &self.frames[pfn];
+        if !page.trylock() {
+            return false;
+        }
+        let word = page.word();
+        let file = word.has(Flags::FILE).then(|| self.owners.file(OwnerId(page.owner()))).flatten();
+        if let Some(file) = &file
+            && page.mapcount() > 0
+        {
+            self.calls_on(Call::TryToUnmap, pfn);
+            self.unmap_file(file, page.index()..page.index() + 1, false);
+        }
+        let word = page.word();
+        // Anonymous memory without swap space has nowhere to go; what is dirty is for the flusher threads to write, or, of a
+        // memory file system, has nowhere to go either. A page that may be pinned is kept as it is.
+        let stuck = file.is_none() || word.has(Flags::DIRTY) || page.mapcount() > 0;
+        let pinned = word.has(Flags::ANON) && word.count() >= crate::page::PIN;
+        if stuck && !pinned && !word.has(Flags::MLOCKED) {
+            if word.has(Flags::DIRTY | Flags::FILE) && !word.has(Flags::SWAPBACKED) {
+                page.set(Flags::RECLAIM);
+            }
+            page.set(Flags::ACTIVE);
+            self.stats.event(crate::stat::Event::Pgactivate, 1 << page.order());
+        }
+        let gone = match &file {
+            Some(file) if !stuck => self.evict_isolated(file, pfn),
+            _ => false,
+        };
+        if gone {
+            self.count_isolated(pfn, -1);
+            page.clear(Flags::ACTIVE | Flags::UNEVICTABLE);
+            page.unlock(pfn);
+            // Freed with others, as far as anybody can see.
+            self.put_all(&[pfn]);
+        } else {
+            page.unlock(pfn);
+        }
+        gone
     }
 }

@@ -43,6 +43,7 @@ impl<R: Release> Machine<R> {
         if kind == PinKind::Pin && write && of_disk && area.is_shared() {
             self.refuse_file_pin(area, index)?;
         }
+        let mut faulted = false;
         // Each round follows from a fault, as in an access.
         loop {
             let cause = {
@@ -59,12 +60,8 @@ impl<R: Release> Machine<R> {
                             // Under the entry's lock: the mapping's reference keeps the page, and a fork that
                             // comes later sees the pin.
                             page.try_add(pfn, kind.references())?;
-                            // The holder's accesses go past the entry: the page itself remembers. Who only
-                            // takes a reference walks without locks, and activates nothing.
-                            if kind == PinKind::Get {
-                                page.set(Flags::REFERENCED);
-                            } else if self.profile.pin_marks_accessed {
-                                self.mark_page_accessed(pfn);
+                            if kind == PinKind::Get || self.profile.pin_marks_accessed {
+                                self.mark_held(pfn, faulted);
                             }
                             return Ok(pfn);
                         }
@@ -74,6 +71,19 @@ impl<R: Release> Machine<R> {
                 }
             };
             self.fault_for(area, index, cause)?;
+            faulted = true;
+        }
+    }
+
+    /// The holder's accesses go past the entry: the page itself remembers. A page that is there is found
+    /// without locks (`gup_fast`), and nothing is activated; one that has to be faulted in counts as
+    /// touched.
+    fn mark_held(&self, pfn: Pfn, faulted: bool) {
+        match faulted {
+            true => self.mark_page_accessed(pfn),
+            false => {
+                self.frames[pfn].set(Flags::REFERENCED);
+            }
         }
     }
 

@@ -123,6 +123,7 @@ impl<R: Release> Machine<R> {
             let says = |map: &super::FileMap| !map.random || self.profile.random_marks_accessed;
             if area.file().is_some_and(says) {
                 self.mark_page_accessed(pfn);
+                gone.queued = true;
             }
         }
         let dirty = old.has(Pte::DIRTY) && !self.frames[pfn].word().has(Flags::ANON);
@@ -132,7 +133,7 @@ impl<R: Release> Machine<R> {
         self.remove_mapping_of(pfn);
         if area.locked(index) {
             self.munlock_page(pfn);
-            gone.locked = true;
+            gone.queued = true;
         }
         drop(guard);
         gone.dirty |= u32::from(dirty) << gone.pages.len();
@@ -159,7 +160,7 @@ impl<R: Release> Machine<R> {
                 }
             }
         }
-        if gone.locked {
+        if gone.queued {
             self.lru_drain_local();
         }
         self.put_all(&gone.pages);
@@ -173,8 +174,8 @@ pub(super) struct Gone {
     pages: ArrayVec<Pfn, BATCH>,
     /// Bit n: page n belongs to a file, and its entry was dirty.
     dirty: u32,
-    /// Pages of locked memory are among them: they wait in a batch to be unlocked.
-    locked: bool,
+    /// Some wait in a batch, to be unlocked or activated.
+    queued: bool,
 }
 
 const _: () = assert!(BATCH <= u32::BITS as usize);

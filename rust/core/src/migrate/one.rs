@@ -274,6 +274,11 @@ impl<R: Release> Machine<R> {
                 self.switch_cached(&file, src, dst, switch)?;
             }
             CopyOrder::AfterCommit => {
+                // With buffers (`buffer_migrate_folio`) the count is looked at before anything is begun.
+                let page = &self.frames[src];
+                if page.word().has(Flags::PRIVATE) && page.count() != expected {
+                    return Err(Stop::Again);
+                }
                 self.switch_cached(&file, src, dst, switch)?;
                 // Who finds the destination waits for its lock: it is not up to date.
                 self.memory.copy_cached_page(src, dst);

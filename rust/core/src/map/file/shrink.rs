@@ -110,6 +110,17 @@ impl<R: Release> Machine<R> {
         result
     }
 
+    /// Takes an isolated, locked, clean and unmapped page out of its file if nobody else holds it. Then the
+    /// isolation's reference is the only one.
+    pub(in crate::map) fn evict_isolated(&self, file: &File, pfn: Pfn) -> bool {
+        let page = &self.frames[pfn];
+        let unused = !page.word().has(Flags::WRITEBACK) && page.count() <= self.cache_references(pfn);
+        if unused {
+            self.drop_private(pfn);
+        }
+        unused && self.cache_evict(file, page.index(), pfn)
+    }
+
     /// Takes one page out of the cache if it is clean and unused (`mapping_evict_folio`); spends the
     /// caller's reference either way.
     fn evict_page(&self, file: &File, index: u32, pfn: Pfn) -> bool {

@@ -22,6 +22,7 @@ impl fmt::Display for Held {
             Name::Page(owner @ Owner::Allocated(_), _) => write!(f, "{owner}: ")?,
             Name::Page(owner, index) => write!(f, "{owner}:{index}: ")?,
             Name::Pin(pin) => write!(f, "{pin}: ")?,
+            Name::Pipe(_) => f.write_str("a child's pipe: ")?,
         }
         match self.hold {
             Hold::Allocated => f.write_str("the allocation of")?,
@@ -43,6 +44,8 @@ impl fmt::Display for Held {
 pub(super) enum Name {
     Page(Owner, u32),
     Pin(PinName),
+    /// A pipe that the program has closed and children still have open.
+    Pipe(u32),
 }
 
 /// What is held.
@@ -260,6 +263,15 @@ impl Names {
     }
 }
 
+/// The pipe of a pin, which a fork hands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pipe {
+    /// The handles' name: the pin's own, until the program has closed it.
+    pub name: Name,
+    /// Children that have it open.
+    pub children: Vec<Child>,
+}
+
 /// Who performs operations: the program itself (number 0), or one of its threads.
 #[derive(Debug)]
 pub struct Actor {
@@ -274,6 +286,8 @@ pub struct Actor {
     pub(super) writes: u32,
     /// Regions and owners made so far.
     pub(super) made: u32,
+    /// Pipes of pins: which children have them open too. The last to close one ends the pin.
+    pub(super) pipes: Vec<Pipe>,
     /// A page's worth of bytes, so that no access allocates.
     pub(super) buffer: Vec<u8>,
 }
@@ -303,6 +317,7 @@ impl Actor {
             history: History::default(),
             writes: 0,
             made: 0,
+            pipes: Vec::new(),
             buffer: Vec::new(),
         }
     }
@@ -315,6 +330,7 @@ impl Actor {
         self.history.clear();
         self.writes = 0;
         self.made = 0;
+        self.pipes.clear();
     }
 
     /// Tells what it has, so that two end states can be told apart; false if it has made something

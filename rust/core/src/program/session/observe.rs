@@ -20,6 +20,9 @@ use std::collections::{BTreeMap, HashMap};
 /// Regions of up to so many pages are shown page by page, larger ones as totals.
 const PAGE_BY_PAGE: u32 = 64;
 
+/// Stands for the zero page's frame, which is none of the machine's.
+const ZERO_FRAME: Pfn = Pfn(u32::MAX);
+
 /// Lines of an ordered list of calls, at most.
 const LINES: usize = 160;
 
@@ -211,7 +214,11 @@ impl Observer {
             self.traced = *switch != Some(crate::program::Switch::Off);
         }
         let mut observed = Observed::default();
-        self.calls(session, &mut observed);
+        // Watched is the program's own process, not what its children do.
+        match op {
+            Op::Exit { .. } | Op::Cread { .. } | Op::Cwrite { .. } => drop(session.machine.take_calls()),
+            _ => self.calls(session, &mut observed),
+        }
         let [vm, n0, n1] = counters(session);
         observed.vm = differences(&self.counters[0], &vm);
         observed.n0 = differences(&self.counters[1], &n0);
@@ -419,6 +426,8 @@ impl<R: Release> Session<R> {
             _ => "bad",
         };
         if zero {
+            // A frame like any other, as far as the next look is concerned.
+            *frame = Some(ZERO_FRAME);
             // Shared by all: nothing else is this page's own.
             let page =
                 PageShown { node: -1, moved: 0, flags: KpageFlags::ZERO_PAGE, count: 0, mapcount: 0, data };

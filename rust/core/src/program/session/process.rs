@@ -1,7 +1,7 @@
 //! System calls on memory: mapping, access, fork, pins.
 
 use super::Session;
-use super::actor::{Actor, Hold, Mapped, Name, Process, Table};
+use super::actor::{Actor, Handles, Hold, Mapped, Name, Pipe, Process, Table};
 use super::content::{Place, Reader, Version};
 use super::snapshot::moment;
 use super::step::{Access, Problem, Step};
@@ -212,6 +212,9 @@ impl<R: Release> Session<R> {
             self.machine.prefer(&mapped.area, 0)?;
         }
         actor.content.forked(self.space.id, space.id, reader);
+        for pipe in actor.pipes.iter_mut().filter(|pipe| matches!(pipe.name, Name::Pin(_))) {
+            pipe.children.push(child);
+        }
         actor.names.children.set(child, Some(Arc::new(Process { space, regions })));
         Ok(())
     }
@@ -221,6 +224,15 @@ impl<R: Release> Session<R> {
         let space = Arc::clone(&self.child(actor, child)?.space);
         self.machine.exit(&space);
         actor.names.children.set(child, None);
+        actor.pipes.iter_mut().for_each(|pipe| pipe.children.retain(|&other| other != child));
+        let closed = |pipe: &Pipe| pipe.children.is_empty() && matches!(pipe.name, Name::Pipe(_));
+        let ended: Vec<Name> = actor.pipes.iter().filter(|pipe| closed(pipe)).map(|pipe| pipe.name).collect();
+        actor.pipes.retain(|pipe| !closed(pipe));
+        for name in ended {
+            while let Some(held) = self.take(actor, |held| held.name == name) {
+                self.machine.unpin(held.pfn, PinKind::Get);
+            }
+        }
         Ok(())
     }
 
@@ -319,6 +331,9 @@ impl<R: Release> Session<R> {
             taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
             return Step::refused(Error::new(Errno::EOPNOTSUPP, "the buffer maps a file of a disk").into());
         }
+        if kind == PinKind::Get {
+            actor.pipes.push(Pipe { name: Name::Pin(pin), children: Vec::new() });
+        }
         // A splice returns how much it took.
         let ret = if kind == PinKind::Get { taken.len() as i64 + nothing } else { 0 };
         taken.into_iter().for_each(|pfn| actor.handles.push(Name::Pin(pin), pfn, Hold::Pin(kind)));
@@ -337,6 +352,19 @@ impl<R: Release> Session<R> {
     }
 
     pub(super) fn unpin(&self, actor: &mut Actor, pin: PinName) -> Step {
+        let inherited = actor.pipes.iter().position(|pipe| pipe.name == Name::Pin(pin));
+        if let Some(at) = inherited {
+            if !actor.pipes[at].children.is_empty() {
+                // Closed here; the pages are let go when the last child closes it too.
+                let name = Name::Pipe(actor.new_number());
+                let mut held = Handles::default();
+                actor.handles.take_all(|held| held.name == Name::Pin(pin), &mut held);
+                held.iter().for_each(|held| actor.handles.push(name, held.pfn, held.hold));
+                actor.pipes[at].name = name;
+                return Step::default();
+            }
+            actor.pipes.remove(at);
+        }
         let mut any = false;
         let mut step = Step::default();
         while let Some(held) = self.take(actor, |held| held.name == Name::Pin(pin)) {

@@ -156,10 +156,13 @@ impl<R: Release> Session<R> {
         self.wrong_page(actor, pfn, PINNED)
     }
 
-    /// An anonymous page that is held is the one that its region maps.
+    /// An anonymous page that is held is the one that its region maps, unless the program dropped it there.
     fn wrong_page(&self, actor: &Actor, pfn: Pfn, rule: &'static str) -> Option<Finding> {
         let page = &self.machine.frames()[pfn];
         let (owner, index) = (page.owner(), page.index());
+        if self.dropped.lock().contains(&(owner, index)) {
+            return None;
+        }
         let regions = [&self.names, &actor.names].into_iter().flat_map(|names| names.regions.iter());
         let owned = |mapped: &Mapped| owner != 0 && mapped.area.anon.0 == owner;
         for (name, Mapped { area, .. }) in regions.filter(|(_, mapped)| owned(mapped)) {

@@ -105,6 +105,9 @@ impl<R: Release> Session<R> {
         let each = options.contains(&MadvOption::Each);
         let mut done = Vec::new();
         let step = self.each_run(actor, pages, each, |mapped, run| {
+            if advice == map::Advice::Dontneed {
+                self.drops(mapped, &run);
+            }
             self.machine.madvise(&self.space, &mapped.area, run.clone(), advice)?;
             done.push(run);
             Ok(())
@@ -113,6 +116,11 @@ impl<R: Release> Session<R> {
             done.into_iter().for_each(|run| self.advised(actor, &mapped, run, advice));
         }
         step
+    }
+
+    /// Remembers what is about to be dropped: before it is, because another thread may look at its pin meanwhile.
+    fn drops(&self, mapped: &Mapped, pages: &Range<u32>) {
+        self.dropped.lock().extend(pages.clone().map(|page| (mapped.area.anon.0, page)));
     }
 
     /// What advice means for what is in the pages.
@@ -144,6 +152,7 @@ impl<R: Release> Session<R> {
                 continue;
             }
             step.ret += run.len() as i64;
+            self.drops(&mapped, &run);
             match self.machine.madvise(&self.space, &mapped.area, run.clone(), map::Advice::Dontneed) {
                 Ok(()) => self.advised(actor, &mapped, run, map::Advice::Dontneed),
                 Err(error) => step.fails(error.into()),

@@ -130,11 +130,12 @@ impl Lruvec {
     pub(crate) fn remove(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
         let list = LruList::of(page.word());
-        self.pages[list as usize] -= 1 << page.order();
         match list {
             LruList::Unevictable => page.forget_mlock_count(),
+            // First: it says what is wrong with a page that is on no list.
             _ => self.lists[list as usize].op().remove(frames, pfn),
         }
+        self.pages[list as usize] -= 1 << page.order();
     }
 }
 

@@ -10,7 +10,7 @@ from mmcore.exploration.vocabulary import offered
 #: Schedules of a program in a bounded run; on two pages, and with three threads, more are needed.
 BOUND = 2_500
 
-KINDS = ("mapped", "forked", "file", "private", "movable", "allocated")
+KINDS = ("mapped", "forked", "file", "private", "kept", "movable", "allocated")
 
 
 def test_the_file_is_what_the_tables_make():

@@ -86,6 +86,26 @@ _FILE = {
     "drain": "drain",
 }
 
+#: Where a process wants its memory, and how it wants it kept.
+_KEPT = {
+    "mlock": "mlock {x}",
+    "munlock": "munlock {x}",
+    "cold": "madv {x} cold",
+    "pageout": "madv {x} pageout",
+    "free": "madv {x} free",
+    "dontneed": "madv {x} dontneed",
+    "punch": "punch r0 keep=0 of=1",
+    "mbind": "mbind {x} node=1 move",
+    "migrate_pages": "migrate from=0 to=1",
+    "fillnode": "fillnode 1\nunfill",
+    "read": "read {x}",
+    "write": "write {x}",
+    "fork": "fork c{t}",
+    "unmap": "unmap {x}",
+    "isolate": "isolate {x}\nputback {x}",
+    "drain": "drain",
+}
+
 _MOVABLE = {"release": "release {x}"} | _ANY
 
 _ALLOCATED = {
@@ -119,6 +139,11 @@ _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, st
         },
         ("map r0 filepriv 1\nread r0\ndrain", "r0", "r0"),
         ("map r0 filepriv 2\nread r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "kept": (
+        _KEPT,
+        ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
+        ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "movable": (
         _MOVABLE,

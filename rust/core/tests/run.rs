@@ -39,8 +39,9 @@ finally
 
 #[test]
 fn a_pass_tells_what_each_operation_did() {
-    let report =
-        once("map r0 anon 2\nwrite r0\nthread A\n  put r0:0\n  madv r0 soft_offline\nfinally\n  read r0\n  get r0:0");
+    let report = once(
+        "map r0 anon 2\nwrite r0\nthread A\n  put r0:0\n  madv r0 soft_offline\nfinally\n  read r0\n  get r0:0",
+    );
     assert!(report.is_clean(), "{:?}", report.findings);
     let rows: Vec<_> =
         report.steps.iter().map(|row| (row.section.as_str(), row.i, row.op.as_str())).collect();

@@ -52,7 +52,7 @@ use crate::release::Release;
 use crate::sync::{Lock, LockClass};
 use actor::{Handles, Hold, Names};
 use content::Content;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Threads that a program can have.
@@ -71,9 +71,9 @@ pub struct Session<R: Release> {
     content: Content,
     /// What the set-up holds: whoever takes it first has it.
     shared: Lock<Handles>,
-    /// Pages that the program itself has dropped, by owner and index: what is pinned of them need no longer be
-    /// what is mapped.
-    dropped: Lock<BTreeSet<(u32, u32)>>,
+    /// Pages that the program itself has given up (MADV_DONTNEED, MADV_FREE), by owner and index: what is pinned
+    /// of them need no longer be what is mapped. True if threads did: then nobody knows what came before what.
+    given_up: Lock<BTreeMap<(u32, u32), bool>>,
 }
 
 /// Why this machine cannot do an operation, if so: the one list of what is still to be built.
@@ -158,7 +158,7 @@ impl<R: Release> Session<R> {
             names: Names::default(),
             content: Content::default(),
             shared: Lock::plain(LockClass::Leaf, Handles::default()),
-            dropped: Lock::plain(LockClass::Leaf, BTreeSet::new()),
+            given_up: Lock::plain(LockClass::Leaf, BTreeMap::new()),
         })
     }
 

@@ -90,12 +90,14 @@ impl<R: Release> Session<R> {
                     // The audit has something to say about these.
                     _ => continue,
                 };
-                if let Entry::Present { pfn, zero: false } = pte.entry() {
+                let (place, space_of_content) = (Place { region: *number, page }, mapped.content_of(space));
+                let given_up =
+                    program.content.is_freed(space_of_content, place, reader) || self.given_up(area, page);
+                if let (Entry::Present { pfn, zero: false }, false) = (pte.entry(), given_up) {
                     findings.extend(self.clean_although_written(pte, pfn, &words));
                 }
-                let place = Place { region: *number, page };
-                let (access, right) = program.content.check(mapped.content_of(space), place, &words, reader);
-                if !right {
+                let (access, right) = program.content.check(space_of_content, place, &words, reader);
+                if !right && !given_up {
                     findings.push(Finding {
                         rule: CONTENT,
                         pfn: self.machine.page_at(area, page),
@@ -160,7 +162,7 @@ impl<R: Release> Session<R> {
     fn wrong_page(&self, actor: &Actor, pfn: Pfn, rule: &'static str) -> Option<Finding> {
         let page = &self.machine.frames()[pfn];
         let (owner, index) = (page.owner(), page.index());
-        if self.dropped.lock().contains(&(owner, index)) {
+        if self.given_up.lock().contains_key(&(owner, index)) {
             return None;
         }
         let regions = [&self.names, &actor.names].into_iter().flat_map(|names| names.regions.iter());

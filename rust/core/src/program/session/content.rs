@@ -225,6 +225,12 @@ impl Content {
         found
     }
 
+    /// May the page be thrown away at any time?
+    pub fn is_freed(&self, space: u32, place: Place, reader: Reader<'_>) -> bool {
+        let key = (space, place);
+        self.pages.get(&key).or_else(|| reader.before.pages.get(&key)).is_some_and(|known| known.free)
+    }
+
     /// Is nothing known of this page in this space itself, but of the file that it maps?
     fn is_files(&self, space: u32, place: Place, reader: Reader<'_>) -> bool {
         let known = |space| {
@@ -264,6 +270,8 @@ impl Content {
                     Some(known) => Known { wrote: false, ..known.clone() },
                     None => Known { open: known.open, ..Known::default() },
                 });
+                // Whether before or after what others wrote, nobody knows.
+                joined.free |= known.free;
                 if known.wrote || (first && !before.pages.contains_key(key)) {
                     if !joined.wrote {
                         joined.last.clear();

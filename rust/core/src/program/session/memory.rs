@@ -7,7 +7,7 @@ use super::content::Place;
 use super::process::Outcome;
 use super::step::{Problem, Step};
 use crate::error::{Errno, Error};
-use crate::map::{self, Policy};
+use crate::map::{self, Area, Policy};
 use crate::migrate::MbindFlags;
 use crate::page::Pfn;
 use crate::program::{Advice, Allocated, Child, MadvOption, MbindOption, Owner, Region, Sel};
@@ -104,9 +104,10 @@ impl<R: Release> Session<R> {
         };
         let each = options.contains(&MadvOption::Each);
         let mut done = Vec::new();
+        let concurrent = actor.concurrent;
         let step = self.each_run(actor, pages, each, |mapped, run| {
-            if advice == map::Advice::Dontneed {
-                self.drops(mapped, &run);
+            if matches!(advice, map::Advice::Dontneed | map::Advice::Free) {
+                self.gives_up(concurrent, mapped, &run);
             }
             self.machine.madvise(&self.space, &mapped.area, run.clone(), advice)?;
             done.push(run);
@@ -118,9 +119,17 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Remembers what is about to be dropped: before it is, because another thread may look at its pin meanwhile.
-    fn drops(&self, mapped: &Mapped, pages: &Range<u32>) {
-        self.dropped.lock().extend(pages.clone().map(|page| (mapped.area.anon.0, page)));
+    /// Remembers what is about to be given up: before it is, because another thread may look meanwhile.
+    fn gives_up(&self, concurrent: bool, mapped: &Mapped, pages: &Range<u32>) {
+        let mut given_up = self.given_up.lock();
+        for page in pages.clone() {
+            *given_up.entry((mapped.area.anon.0, page)).or_default() |= concurrent;
+        }
+    }
+
+    /// Has a thread given the page up while others were running?
+    pub(super) fn given_up(&self, area: &Area, page: u32) -> bool {
+        self.given_up.lock().get(&(area.anon.0, page)) == Some(&true)
     }
 
     /// What advice means for what is in the pages.
@@ -152,7 +161,7 @@ impl<R: Release> Session<R> {
                 continue;
             }
             step.ret += run.len() as i64;
-            self.drops(&mapped, &run);
+            self.gives_up(actor.concurrent, &mapped, &run);
             match self.machine.madvise(&self.space, &mapped.area, run.clone(), map::Advice::Dontneed) {
                 Ok(()) => self.advised(actor, &mapped, run, map::Advice::Dontneed),
                 Err(error) => step.fails(error.into()),

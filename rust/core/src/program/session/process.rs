@@ -176,7 +176,7 @@ impl<R: Release> Session<R> {
         result?;
         let reader = self.reader(actor);
         let (access, right) = actor.content.judge(mapped.content_of(space), place, &words, reader);
-        if !right {
+        if !right && !self.given_up(&mapped.area, place.page) {
             step.findings.push(Finding {
                 rule: super::check::CONTENT,
                 pfn: self.machine.page_at(area, place.page),

@@ -8,7 +8,7 @@ from mmcore.exploration import soak, standard
 from mmcore.exploration.vocabulary import offered
 
 #: Schedules of a program in a bounded run; on two pages, and with three threads, more are needed.
-BOUND = 2_500
+BOUND = 7_000
 
 KINDS = ("mapped", "forked", "file", "private", "kept", "movable", "allocated")
 

@@ -98,6 +98,7 @@ _KEPT = {
     "mbind": "mbind {x} node=1 move",
     "migrate_pages": "migrate from=0 to=1",
     "fillnode": "fillnode 1\nunfill",
+    "mark_accessed": "mark_accessed {x}",
     "read": "read {x}",
     "write": "write {x}",
     "fork": "fork c{t}",

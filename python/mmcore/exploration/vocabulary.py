@@ -44,8 +44,7 @@ def offered() -> tuple[str, ...]:
     for operation in operations():
         if operation.name in _ALONE:
             continue
-        first = variants(operation.name, thread=0, pages=1)[0]
-        if not _mmcore.unsupported(Program(setup=(first,)).to_json()):
+        if _is_offered(variants(operation.name, thread=0, pages=1)[0]):
             names.append(operation.name)
     return tuple(names)
 
@@ -62,7 +61,13 @@ def variants(name: str, *, thread: int, pages: int) -> tuple[Op, ...]:
     operation = _operation(name)
     values = [_values(operation, argument.name, thread, pages) for argument in operation.args]
     names = [argument.name for argument in operation.args]
-    return tuple(Op(name, **dict(zip(names, each, strict=True))) for each in product(*values))
+    every = tuple(Op(name, **dict(zip(names, each, strict=True))) for each in product(*values))
+    # Of an operation that the core does not offer at all, whoever asks for it is told so later.
+    return tuple(filter(_is_offered, every)) or every
+
+
+def _is_offered(op: Op) -> bool:
+    return not _mmcore.unsupported(Program(setup=(op,)).to_json())
 
 
 def _operation(name: str) -> Operation:

@@ -13,8 +13,9 @@ from mmcore._extras import need
 
 need("hypothesis", "mmcore.testing")
 
-from mmcore.testing.life import PageLife  # noqa: E402 - only after `need` has named the extra
-from mmcore.testing.search import explore, replaying  # noqa: E402
-from mmcore.testing.strategies import programs, schedules  # noqa: E402
+# Only after `need` has named the extra.
+from mmcore.testing.life import PageLife  # noqa: E402 - see above
+from mmcore.testing.search import explore, replaying  # noqa: E402 - see above
+from mmcore.testing.strategies import programs, schedules  # noqa: E402 - see above
 
 __all__ = ["PageLife", "explore", "programs", "replaying", "schedules"]

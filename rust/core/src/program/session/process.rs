@@ -250,6 +250,13 @@ impl<R: Release> Session<R> {
         step
     }
 
+    /// The region of a system call that may sleep on its pages.
+    fn region_of(&self, actor: &Actor, pages: &Sel<Region>) -> Result<Mapped, Problem> {
+        few(pages.pages.iter().flatten())?;
+        actor.no_page_lock()?;
+        self.region(actor, pages.of).cloned()
+    }
+
     /// One system call for each run of pages, or with `each` for each page.
     pub(super) fn each_run(
         &self,
@@ -258,10 +265,7 @@ impl<R: Release> Session<R> {
         each: bool,
         mut call: impl FnMut(&Mapped, Range<u32>) -> Result<(), Error>,
     ) -> Step {
-        let mapped = few(pages.pages.iter().flatten())
-            .and_then(|()| actor.no_page_lock())
-            .and_then(|()| self.region(actor, pages.of).cloned());
-        let mapped = match mapped {
+        let mapped = match self.region_of(actor, pages) {
             Ok(mapped) => mapped,
             Err(problem) => return Step::refused(problem),
         };
@@ -290,10 +294,7 @@ impl<R: Release> Session<R> {
             word::PinKind::Pipe => (PinKind::Get, false),
             word::PinKind::Longterm => (PinKind::Pin, true),
         };
-        let mapped = few(pages.pages.iter().flatten())
-            .and_then(|()| actor.no_page_lock())
-            .and_then(|()| self.region(actor, pages.of).cloned());
-        let mapped = match mapped {
+        let mapped = match self.region_of(actor, pages) {
             Ok(mapped) => mapped,
             Err(problem) => return Step::refused(problem),
         };

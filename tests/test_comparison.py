@@ -24,7 +24,7 @@ TRACE = Trace(np.arange(10_000) % 500, np.arange(10_000) % 3 == 0)
 
 def run(backend=None, **options):
     backend = backend or SimulatedBackend({"packed": 1.25, "hook": 0.9})
-    plan = make_plan(options.pop("trace", TRACE), **{"seconds": 60.0, **options})
+    plan = make_plan(options.pop("trace", TRACE), **{"seconds": 20.0, **options})
     progress = []
     result = Comparison(measure(plan, backend, progress.append, clock=backend.clock))
     return result, backend, progress
@@ -58,6 +58,9 @@ def test_variants_take_turns_in_an_order_and_its_reverse(result):
     rounds = [order[i : i + 5] for i in range(0, len(order), 5)]
     assert all(sorted(one) == [0, 1, 2, 3, 4] for one in rounds)
     assert all(there == back[::-1] for there, back in zip(rounds[::2], rounds[1::2], strict=True))
+    trials = [sample.trial for sample in result.measurement.samples]
+    assert sorted(trials) == trials
+    assert min(Counter(trials).values()) >= 10, "each trial has a pair of rounds"
     assert len({tuple(one) for one in rounds[::2]}) > 3, "the order is drawn anew for each pair"
 
 
@@ -70,21 +73,21 @@ def test_all_variants_of_a_round_get_the_same_seed_and_rounds_differ(result):
 
 
 def test_a_narrow_interval_stops_early_and_the_time_stops_otherwise():
-    early, backend, _ = run(SimulatedBackend(sigma=0.001), vary="release=split,packed")
+    early, _, _ = run(SimulatedBackend(sigma=0.001), vary="release=split,packed")
     assert early.measurement.stopped == "precision"
-    assert backend.now < 20
-    late, backend, _ = run(SimulatedBackend(sigma=0.5), vary="release=split,packed")
+    assert early.measurement.elapsed < 18
+    late, _, _ = run(SimulatedBackend(sigma=0.5), vary="release=split,packed")
     assert late.measurement.stopped == "time"
-    assert 60 <= backend.now < 62
+    assert 20 <= late.measurement.elapsed < 21
 
 
 def test_too_few_rounds_are_inconclusive():
-    short, _, _ = run(seconds=0.5)
+    short, _, _ = run(seconds=0.3)
     assert not short.conclusive
     assert short.verdict.startswith("inconclusive")
     json.loads(short.to_json())
     none, _, _ = run(seconds=0.01)
-    assert none.verdict.startswith("inconclusive: 0 rounds")
+    assert none.verdict.startswith("inconclusive: 0 trials")
     assert "inconclusive" in str(none)
     json.loads(none.to_json())
 
@@ -138,7 +141,7 @@ def test_progress_names_each_stage_in_order():
     stages = [p.stage for p in progress]
     assert list(dict.fromkeys(stages)) == ["count", "build", "warm up", "measure", "verify"]
     assert all(0 <= p.fraction <= 1 for p in progress)
-    measuring = [p.fraction for p in progress if p.stage == "measure"]
+    measuring = [p.fraction for p in progress if p.stage != "count"]
     assert all(a <= b for a, b in pairwise(measuring))
 
 
@@ -146,14 +149,16 @@ def test_a_value_given_twice_is_two_variants_counted_once():
     twice, backend, _ = run(vary="release=split,split")
     assert twice.labels == ["split", "split (2)"]
     turns = Counter(release for release, _ in backend.log)
-    assert turns == {"split": len(twice.measurement.samples) + 2}
+    trials = len(twice.measurement.verified[0])
+    left_out = turns["split"] - len(twice.measurement.samples) - 2 * trials
+    assert 0 <= left_out < 4 * trials, "each trial warms up, and may cut a pair of rounds off"
 
 
 @pytest.mark.parametrize("stage", ["run", "finish"])
 def test_what_the_core_finds_is_raised_with_seed_and_command(stage):
     backend = SimulatedBackend(fail={stage: RuntimeError("frame 7: count 2, ledger 1")})
     with pytest.raises(
-        FindingError, match=r"split: frame 7.*\n.*seed 5; repeat with: mmcore compare"
+        FindingError, match=r"^\w+: frame 7.*\n.*seed 5; repeat with: mmcore compare"
     ) as found:
         run(backend, seed=5)
     assert isinstance(found.value.__cause__, RuntimeError)
@@ -181,7 +186,7 @@ def test_turns_that_are_too_short_are_made_longer_and_their_blocks_dropped():
     result, _, _ = run(SimulatedBackend(fail={"idle": 4}), vary="release=split,packed")
     assert result.measurement.dropped == 2, "the warm-up of each variant took one idle turn"
     assert result.conclusive
-    assert len(result.measurement.samples) % 8 == 0
+    assert len(result.measurement.samples) % 4 == 0
     assert not np.isnan(result.samples["packed"]["pages_per_s"]).any()
 
 
@@ -192,6 +197,7 @@ def test_turns_that_are_too_short_are_made_longer_and_their_blocks_dropped():
         ({"load": "storm"}, "leave the trace out"),
         ({"trace": None}, "give one"),
         ({"threads": 0}, "threads must be 1 to 15, not 0"),
+        ({"alone": True}, "alone is for load storm"),
         ({"seconds": 0.0}, "seconds must be more than 0"),
         ({"seconds": float("nan")}, "seconds must be"),
         ({"precision": 0.0}, "precision must be"),
@@ -256,7 +262,7 @@ def test_histogram_quantiles_are_those_of_the_observations(parts, q):
         assert histogram.quantile(q) == expected
 
 
-REAL = {"vary": "release=split,putback", "seconds": 1.5, "threads": 1}
+REAL = {"vary": "release=split,putback", "seconds": 1.0, "threads": 1}
 
 
 @pytest.mark.parametrize("load", ["tiering", "storm"])
@@ -271,8 +277,9 @@ def test_the_real_machine_measures_verifies_and_counts(load, copy):
         assert row["latency"]["p50_ns"] <= row["latency"]["p99.9_ns"]
     for name in ("rmw", "lruvec_locks", "pagevec_inserts"):
         assert putback["per_page"][name] > split["per_page"][name]
-    assert all(end["rounds"] > 0 for end in result.measurement.verified)
-    assert all((end["verified_words"] > 0) == copy for end in result.measurement.verified)
+    for ends in result.measurement.verified:
+        assert all(end["rounds"] > 0 for end in ends)
+        assert all((end["verified_words"] > 0) == copy for end in ends)
     json.loads(result.to_json())
 
 

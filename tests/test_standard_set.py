@@ -10,7 +10,22 @@ from mmcore.exploration.vocabulary import offered
 #: Schedules of a program in a bounded run; on two pages, and with three threads, more are needed.
 BOUND = 7_000
 
-KINDS = ("mapped", "forked", "file", "private", "kept", "movable", "allocated")
+KINDS = (
+    "mapped",
+    "fresh",
+    "pinned",
+    "forked",
+    "file",
+    "cached",
+    "private",
+    "kept",
+    "failing",
+    "free",
+    "losing",
+    "swapped",
+    "movable",
+    "allocated",
+)
 
 
 def test_the_file_is_what_the_tables_make():

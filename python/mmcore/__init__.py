@@ -18,11 +18,14 @@ from mmcore._mmcore import (
     Pin,
     Profile,
     Region,
+    Tracing,
     Writeback,
     __version__,
     build_info,
 )
+from mmcore.choices import ProfileField, Profiles, profiles
 from mmcore.comparison import Comparison, compare
+from mmcore.difference import OutcomeDiff, StepDiff, diff
 from mmcore.errors import (
     FindingError,
     InputError,
@@ -30,7 +33,9 @@ from mmcore.errors import (
     MissingExtraError,
     MisuseError,
     ProgramError,
+    SigbusError,
 )
+from mmcore.events import Event
 from mmcore.exploration import (
     Counterexample,
     Exploration,
@@ -44,7 +49,7 @@ from mmcore.movable import MovableOps
 from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
 from mmcore.recordings import Conformance, conformance
 from mmcore.running import RunResult, StressResult, run, stress
-from mmcore.state import PAGE_STATE, Audit, Finding, Holder, PageState
+from mmcore.state import PAGE_STATE, Audit, Finding, Holder, PageState, Signal
 from mmcore.trace import Trace
 
 __all__ = [
@@ -58,6 +63,7 @@ __all__ = [
     "Conformance",
     "Counterexample",
     "CpuBinding",
+    "Event",
     "Exploration",
     "File",
     "Finding",
@@ -73,6 +79,7 @@ __all__ = [
     "MovableOps",
     "Node",
     "Op",
+    "OutcomeDiff",
     "Page",
     "PageLock",
     "PagePool",
@@ -80,6 +87,8 @@ __all__ = [
     "PageState",
     "Pin",
     "Profile",
+    "ProfileField",
+    "Profiles",
     "Program",
     "ProgramError",
     "Race",
@@ -87,15 +96,21 @@ __all__ = [
     "RunResult",
     "Schedule",
     "Selection",
+    "SigbusError",
+    "Signal",
+    "StepDiff",
     "StressResult",
     "Thread",
     "Trace",
+    "Tracing",
     "Writeback",
     "__version__",
     "build_info",
     "compare",
     "conformance",
+    "diff",
     "explore",
+    "profiles",
     "replay",
     "run",
     "shrink",

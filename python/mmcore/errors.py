@@ -6,6 +6,7 @@
 | `ProgramError` | a program's text or data is wrong: an `InputError` that names the line | 2 |
 | `MissingExtraError` | the feature needs an optional dependency | 2 |
 | `KernelError` | an operation failed as the kernel fails it: an `OSError` with an errno | 1 |
+| `SigbusError` | an access met a bad frame: a `KernelError` with address and code | 1 |
 | `MisuseError` | a rule of the interface was broken; nothing was changed | 2 |
 | `FindingError` | a rule of the machine is broken: that is what mmcore looks for | 1 |
 """
@@ -24,6 +25,7 @@ __all__ = [
     "MissingExtraError",
     "MisuseError",
     "ProgramError",
+    "SigbusError",
 ]
 
 
@@ -79,6 +81,27 @@ class KernelError(OSError):
     def __init__(self, errno: int, message: str, state: PageState | None = None) -> None:
         super().__init__(errno, message)
         self.state = state
+
+
+class SigbusError(KernelError):
+    """An access met a bad frame: what a process gets as SIGBUS.
+
+    Attributes:
+        address: the page that was touched.
+        code: ``BUS_MCEERR_AR``: the process cannot go on without it.
+    """
+
+    def __init__(
+        self,
+        errno: int,
+        message: str,
+        state: PageState | None = None,
+        address: int = 0,
+        code: str = "BUS_MCEERR_AR",
+    ) -> None:
+        super().__init__(errno, message, state)
+        self.address = address
+        self.code = code
 
 
 class MisuseError(RuntimeError):

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmcore.errors import FindingError
 
-__all__ = ["PAGE_STATE", "Audit", "Finding", "Holder", "PageState"]
+__all__ = ["PAGE_STATE", "Audit", "Finding", "Holder", "PageState", "Signal"]
 
 PAGE_STATE: Final = np.dtype(
     [
@@ -33,7 +33,8 @@ class Holder:
     """Somebody who holds references on a page.
 
     Attributes:
-        kind: ``entry``, ``batch``, ``driver``, ``reference``, ``pin``, ``isolation`` or ``lock``.
+        kind: ``entry``, ``batch``, ``driver``, ``cache``, ``private``, ``swap``, ``poison``,
+            ``reference``, ``pin``, ``isolation``, ``lock``, ``freeze`` or ``writeback``.
         references: how many the holder accounts for.
         text: the holder in words.
     """
@@ -68,6 +69,22 @@ class PageState:
     mapcount: int
     flags: tuple[str, ...]
     holders: tuple[Holder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A SIGBUS by which a process was told of a lost page.
+
+    Attributes:
+        space: the address space's number.
+        address: the page there.
+        code: ``BUS_MCEERR_AR`` to who has touched the page, ``BUS_MCEERR_AO`` to who may want to
+            know.
+    """
+
+    space: int
+    address: int
+    code: str
 
 
 @dataclass(frozen=True, slots=True)

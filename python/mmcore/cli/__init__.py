@@ -30,7 +30,9 @@ __all__ = ["VERBS", "run"]
 VERBS = (
     "compare",
     "conformance",
+    "diff",
     "env",
+    "profiles",
     "run",
     "explore",
 )

@@ -28,11 +28,13 @@ def compare(
     vary: str | None = None,
     kernel: str = "6.12",
     threads: int = 2,
-    seconds: float = 40.0,
+    alone: bool = False,
+    seconds: float = 30.0,
     nodes: str | None = None,
     copy: bool = True,
     seed: int = 1,
     precision: float = 0.005,
+    poison_rate: float = 0.0,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     html: Path | None = None,
     plot: Path | None = None,
@@ -49,11 +51,13 @@ def compare(
             the release designs.
         kernel: the preset of all other fields.
         threads: how many threads migrate.
+        alone: in a storm, nobody uses the memory meanwhile: the quietest measure of the protocol.
         seconds: time for measuring.
         nodes: sizes with optional latencies, such as 64MiB,256MiB:250ns.
         copy: copy the pages' contents; --no-copy times the protocol alone.
         seed: of the loads and of the order of the variants.
         precision: half width of the intervals at which measuring may stop early.
+        poison_rate: share of the migrators' calls before which a frame goes bad.
         json_file: write everything, samples included, to this file.
         html: write a page with plots to this file.
         plot: write the plots to this file (.svg, .pdf, .png).
@@ -68,11 +72,13 @@ def compare(
             vary=vary,
             kernel=kernel,
             threads=threads,
+            alone=alone,
             seconds=seconds,
             nodes=nodes,
             copy=copy,
             seed=seed,
             precision=precision,
+            poison_rate=poison_rate,
             progress=lambda p: bar.update(
                 task, description=p.stage, completed=p.fraction, note=p.note
             ),

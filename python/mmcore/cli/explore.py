@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 import mmcore
-from mmcore.cli import exploring
+from mmcore.cli import exploring, inputs
 from mmcore.errors import InputError
 from mmcore.exploration.hunting import defect
 from mmcore.exploration.result import Counterexample
@@ -95,7 +94,7 @@ def explore(
     if preemptions is not None and search is None:
         exhaustive = True
     search = "exhaustive" if exhaustive else search or "portfolio"
-    machine: dict[str, Any] = {"kernel": kernel, "release": release, "profile": _fields(set_)}
+    machine: dict[str, Any] = {"kernel": kernel, "release": release, "profile": inputs.fields(set_)}
     bound = None if preemptions == "all" else 2 if preemptions is None else preemptions
     if list_mutations:
         return exploring.list_mutations(as_json=output.as_json)
@@ -138,35 +137,17 @@ def _told(result: Exploration) -> str:
     return f"{result}{more}"
 
 
-def _fields(words: tuple[str, ...]) -> dict[str, str]:
-    fields = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise InputError(f"--set takes FIELD=VALUE, not {word!r}")
-        fields[name] = value
-    return fields
-
-
 def _program(path: str | None, mutation: str | None) -> mmcore.Program:
     if path is not None:
-        return mmcore.Program.parse(_read(path))
+        return mmcore.Program.parse(inputs.read(path))
     if mutation is None:
         raise InputError("say what to explore: PROGRAM.mm, --mutation NAME, --standard or --soak")
     return defect(mutation).program
 
 
-def _read(path: str) -> str:
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: {reason}") from None
-
-
 def _replay(program: str | None, what: str, options: dict[str, Any], output: Output) -> int:
     if program is not None:
-        played = mmcore.replay(_read(program), what, **options)
+        played = mmcore.replay(inputs.read(program), what, **options)
     elif "@" in what:
         played = Counterexample.of_line(what, **options)
     else:

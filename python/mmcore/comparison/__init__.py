@@ -31,11 +31,13 @@ def compare(
     vary: str | None = None,
     kernel: str = "6.12",
     threads: int = 2,
-    seconds: float = 40.0,
+    alone: bool = False,
+    seconds: float = 30.0,
     nodes: str | None = None,
     copy: bool = True,
     seed: int = 1,
     precision: float = 0.005,
+    poison_rate: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
     """Compares variants of a machine under one load, and says which differences can be trusted.
@@ -52,6 +54,8 @@ def compare(
             the release designs against "split".
         kernel: the preset of all other fields.
         threads: how many threads migrate.
+        alone: for `load="storm"`: nobody uses the memory while it is migrated. The quietest
+            measure of the protocol, which resolves a few percent within seconds.
         seconds: the time for measuring; building, counting and verifying come on top.
         nodes: sizes with optional access latencies, "64MiB,256MiB:250ns". Left out: for a trace, a
             fast node of a quarter of its footprint.
@@ -59,6 +63,8 @@ def compare(
         seed: of the loads and of the order of the variants.
         precision: the half width of the intervals that is enough: measuring stops when they are
             predicted to reach it, or when the time is up.
+        poison_rate: the share of the migrators' calls before which a frame goes bad: softly under
+            both loads, in a storm half of them hard.
         progress: called now and then, with what is being done.
 
     Raises:
@@ -78,10 +84,12 @@ def compare(
         vary=vary,
         kernel=kernel,
         threads=threads,
+        alone=alone,
         seconds=seconds,
         nodes=nodes,
         copy=copy,
         seed=seed,
         precision=precision,
+        poison_rate=poison_rate,
     )
     return Comparison(measure(plan, cast("Backend", _mmcore), progress))

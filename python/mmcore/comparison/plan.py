@@ -52,6 +52,7 @@ class Plan:
     load: str
     kernel: str
     threads: int
+    alone: bool
     seconds: float
     nodes: tuple[NodeSize, ...]
     copy: bool
@@ -59,6 +60,7 @@ class Plan:
     precision: float
     trace: Trace | None
     vary: str
+    poison_rate: float = 0.0
 
     def config(self, variant: Variant) -> dict[str, Any]:
         """The configuration of one variant, as `protocol` describes it."""
@@ -67,11 +69,14 @@ class Plan:
             "kernel": self.kernel,
             "profile": dict(variant.profile),
             "migrators": self.threads,
+            "alone": self.alone,
             "nodes": [{"bytes": n.bytes, "latency_ns": n.latency_ns} for n in self.nodes],
             "copy": self.copy,
             "seed": self.seed,
             "command": self.command,
         }
+        if self.poison_rate:
+            config["poison_rate"] = self.poison_rate
         if variant.planted:
             config["planted"] = dict(variant.planted)
         return config
@@ -83,12 +88,16 @@ class Plan:
         if self.trace is not None and not self.trace.is_sample:
             words.append(self.trace.source)
         words += ["--load", self.load, "--vary", self.vary, "--kernel", self.kernel]
+        if self.alone:
+            words.append("--alone")
         words += ["--threads", str(self.threads), "--seconds", f"{self.seconds:g}"]
         words += ["--precision", f"{self.precision:g}"]
         if self.nodes:
             words += ["--nodes", self.nodes_text]
         if not self.copy:
             words.append("--no-copy")
+        if self.poison_rate:
+            words += ["--poison-rate", f"{self.poison_rate:g}"]
         return shlex.join([*words, "--seed", str(self.seed)])
 
     @property
@@ -106,11 +115,13 @@ def make_plan(
     vary: str | None = None,
     kernel: str = "6.12",
     threads: int = 2,
-    seconds: float = 40.0,
+    alone: bool = False,
+    seconds: float = 30.0,
     nodes: str | None = None,
     copy: bool = True,
     seed: int = 1,
     precision: float = 0.005,
+    poison_rate: float = 0.0,
     variants: Sequence[Variant] | None = None,
 ) -> Plan:
     """Checks the options and completes them; the arguments are those of `mmcore.compare`."""
@@ -122,12 +133,16 @@ def make_plan(
             if trace is not None
             else "the tiering load replays a trace: give one"
         )
+    if alone and load == "tiering":
+        raise InputError("alone is for load storm: in tiering the accesses cause the migrations")
     if not 1 <= threads <= MAX_THREADS:
         raise InputError(f"threads must be 1 to {MAX_THREADS}, not {threads}")
     if not 0 < seconds <= MAX_SECONDS:
         raise InputError(f"seconds must be more than 0 and at most {MAX_SECONDS}, not {seconds:g}")
     if not 0 < precision < 1:
         raise InputError(f"precision must be a fraction between 0 and 1, not {precision:g}")
+    if not 0 <= poison_rate <= 1:
+        raise InputError(f"poison_rate must be from 0 to 1, not {poison_rate:g}")
     if not 0 <= seed < 1 << 64:
         raise InputError(f"seed must be between 0 and 2**64 - 1, not {seed}")
     vary = vary if vary is not None else f"release={','.join(DESIGNS)}"
@@ -137,7 +152,21 @@ def make_plan(
     sizes = () if nodes is None else parse_nodes(nodes, latencies=LATENCIES_NS)
     if nodes is not None:
         _check_nodes(sizes, trace)
-    return Plan(chosen, load, kernel, threads, seconds, sizes, copy, seed, precision, trace, vary)
+    return Plan(
+        chosen,
+        load,
+        kernel,
+        threads,
+        alone,
+        seconds,
+        sizes,
+        copy,
+        seed,
+        precision,
+        trace,
+        vary,
+        poison_rate,
+    )
 
 
 #: A storm has two users of memory for each migrator, and can tell 31 writers apart.

@@ -82,7 +82,7 @@ class RoundReport:
         failed: pages whose migration failed for good.
         retries: migration passes repeated for a page.
         memcpy_pages_per_s: cold pages that a bare libc `memcpy` copied a second on one thread,
-            measured within this round.
+            measured within this round; 0 in rounds without such copies.
         latency_ns: histogram of time a page, batch by batch: (nanoseconds, count).
         accesses: accesses of the program that the load replayed.
         modelled_ns: what these would have cost at the nodes' latencies.

@@ -58,8 +58,8 @@ class Comparison:
         `ratio_wall` (to the baseline, None for itself: `ratio`, `low`, `high`, `resolved`);
         `latency` (quantiles of the time a page, batch by batch); `migrated`, `retries`, `failed`
         (sums); `per_page` (operations of the counting build for one migrated page);
-        `share_of_memcpy` (pages a processor second, relative to a bare `memcpy` of as many cold
-        pages in the same rounds); `modelled_ns_per_access`.
+        `share_of_memcpy` (pages a processor second, relative to a bare `memcpy` of cold pages, in
+        the rounds of one trial, which have one); `modelled_ns_per_access`.
         """
         return [self._row(index) for index in range(len(self.plan.variants))]
 
@@ -81,9 +81,14 @@ class Comparison:
             "retries": sum(report.retries for report in reports),
             "failed": sum(report.failed for report in reports),
             "per_page": taken.operations[index],
-            "share_of_memcpy": _median(speed / taken.values(index, "memcpy_pages_per_s")),
+            "share_of_memcpy": self._share_of_memcpy(index),
             "modelled_ns_per_access": modelled / accesses if accesses else None,
         }
+
+    def _share_of_memcpy(self, index: int) -> float | None:
+        copied = self.measurement.values(index, "memcpy_pages_per_s")
+        speed = self.measurement.values(index, PRIMARY)
+        return _median(speed[copied > 0] / copied[copied > 0])
 
     def _interval(self, index: int, attribute: str) -> dict[str, Any] | None:
         return None if index == 0 else self.interval(index, attribute).as_dict()
@@ -99,7 +104,8 @@ class Comparison:
     def block_log_ratios(self, index: int, attribute: str = PRIMARY) -> NDArray[np.float64]:
         """What the interval is made of: the mean log-ratio to the baseline, block by block."""
         taken = self.measurement
-        return stats.blocks(taken.values(index, attribute), taken.values(0, attribute)).means
+        values, baseline = taken.values(index, attribute), taken.values(0, attribute)
+        return stats.blocks(values, baseline, taken.trials).means
 
     @property
     def samples(self) -> dict[str, dict[str, NDArray[np.float64]]]:
@@ -120,8 +126,8 @@ class Comparison:
         """One line a variant: faster, slower, or no difference resolved."""
         if not self.conclusive:
             return (
-                f"inconclusive: {len(self.block_log_ratios(1)) * stats.ROUNDS} rounds are fewer"
-                f" than {stats.MIN_BLOCKS * stats.ROUNDS}; give more --seconds"
+                f"inconclusive: {2 * len(self.block_log_ratios(1))} trials are fewer"
+                f" than {2 * stats.MIN_BLOCKS}; give more --seconds"
             )
         return "\n".join(
             sentence(label, self.labels[0], self.interval(index))
@@ -152,12 +158,13 @@ class Comparison:
             "confidence": 0.95,
             "stopped": taken.stopped,
             "elapsed_s": taken.elapsed,
-            "dropped_blocks": taken.dropped,
+            "dropped_rounds": taken.dropped,
             "verdict": self.verdict,
             "table": self.table,
             "verified": taken.verified,
             "samples": [
                 {
+                    "trial": sample.trial,
                     "round": sample.round,
                     "variant": self.labels[sample.variant],
                     "seed": sample.seed,

@@ -27,12 +27,19 @@ __all__ = ["Measurement", "Progress", "Sample", "measure"]
 #: A trace that moves fewer pages measures nothing but start-up.
 MIN_MIGRATIONS = 1000
 
-#: Blocks that the time given is divided into, as long as a turn stays within its bounds.
-BLOCKS_WANTED = 32
+#: Trials that the time given is divided into: enough for intervals, with some to spare.
+TRIALS_WANTED = 2 * (stats.MIN_BLOCKS + 2)
 
-#: Seconds of one variant's turn: long enough for some thousand migrations, and short enough that
-#: the machine's weather is the same for all variants of a round.
-TURN = (0.02, 0.25)
+#: Seconds of measuring in one trial, at most: a longer run has more trials.
+LONGEST_TRIAL = 2.0
+
+#: Pairs of rounds that a trial has at least, as long as a turn stays within its bounds.
+PAIRS_WANTED = 4
+
+#: Seconds of one variant's turn. The weather of a shared machine (caches, neighbours) changes
+#: within some 20 ms: turns as short as this meet the same, and their noise cancels. Shorter ones
+#: would mostly start and stop threads.
+TURN = (0.004, 0.008)
 
 #: Turns are doubled up to this when a migrator gets no processor time in a shorter one.
 LONGEST_TURN = 1.0
@@ -55,8 +62,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Sample:
-    """One variant's turn in one round."""
+    """One variant's turn in one round of one trial."""
 
+    trial: int
     round: int
     variant: int
     seed: int
@@ -71,16 +79,16 @@ class Measurement:
         plan: what was asked for.
         samples: the turns, in the order in which they were taken.
         operations: of each variant, what the counting build counted for one migrated page.
-        verified: of each variant, what it checked at the end.
+        verified: of each variant, what it checked at the end of each trial.
         stopped: why measuring ended: "precision" or "time".
         elapsed: seconds of measuring.
-        dropped: blocks left out because somebody's turn was too short to migrate a page.
+        dropped: rounds left out because somebody's turn was too short to migrate a page.
     """
 
     plan: Plan
     samples: tuple[Sample, ...]
     operations: tuple[dict[str, float], ...]
-    verified: tuple[dict[str, Any], ...]
+    verified: tuple[tuple[dict[str, Any], ...], ...]
     stopped: str
     elapsed: float
     dropped: int
@@ -94,6 +102,12 @@ class Measurement:
                 column[sample.round] = getattr(sample.report, attribute)
         return column
 
+    @property
+    def trials(self) -> NDArray[np.int64]:
+        """Of each whole round, its trial."""
+        variants = len(self.plan.variants)
+        return np.array([sample.trial for sample in self.samples[::variants]], dtype=np.int64)
+
 
 def measure(
     plan: Plan,
@@ -106,27 +120,16 @@ def measure(
     tell = progress if progress is not None else lambda _: None
     arrays = None if plan.trace is None else plan.trace.arrays()
     operations = tuple(_count(plan, backend, arrays, tell))
-    rigs = []
-    for index, variant in enumerate(plan.variants):
-        tell(Progress("build", index / len(plan.variants), variant.label))
-        rigs.append(_build(plan, variant, backend, arrays))
-    turn = _turn_seconds(plan)
-    for index, (variant, rig) in enumerate(zip(plan.variants, rigs, strict=True)):
-        # The first touch of memory costs more than any design does.
-        tell(Progress("warm up", index / len(rigs), variant.label))
-        _take_turn(plan, index, rig, _round_seed(plan.seed, 0), turn)
-    start = clock()
-    rounds = _Rounds(plan, rigs, turn, clock, [])
-    stopped = rounds.measure(tell)
-    elapsed = clock() - start
-    verified = []
-    for index, (variant, rig) in enumerate(zip(plan.variants, rigs, strict=True)):
-        tell(Progress("verify", index / len(rigs), variant.label))
-        with _findings(plan, variant):
-            verified.append(json.loads(rig.finish()))
-    tell(Progress("verify", 1.0))
+    trials = _Trials(plan, backend, arrays, clock, tell)
+    stopped = trials.measure()
     return Measurement(
-        plan, tuple(rounds.samples), operations, tuple(verified), stopped, elapsed, rounds.dropped
+        plan,
+        tuple(trials.samples),
+        operations,
+        tuple(tuple(ends) for ends in trials.verified),
+        stopped,
+        trials.elapsed,
+        trials.dropped,
     )
 
 
@@ -157,62 +160,92 @@ def _count(
         yield known[config]
 
 
-def _build(plan: Plan, variant: Variant, backend: Backend, arrays: TraceArrays | None) -> Rig:
-    with _findings(plan, variant):
-        return backend.LoadRig(json.dumps(plan.config(variant), sort_keys=True), arrays)
+class _Trials:
+    """The measuring: trials until the interval is narrow enough or time is up."""
 
+    def __init__(
+        self,
+        plan: Plan,
+        backend: Backend,
+        arrays: TraceArrays | None,
+        clock: Callable[[], float],
+        tell: Callable[[Progress], None],
+    ) -> None:
+        self.plan = plan
+        self.backend = backend
+        self.arrays = arrays
+        self.clock = clock
+        self.tell = tell
+        variants = len(plan.variants)
+        self.trial_seconds = min(LONGEST_TRIAL, plan.seconds / TRIALS_WANTED)
+        shortest, longest = TURN
+        turn = self.trial_seconds / (2 * PAIRS_WANTED * variants)
+        self.turn = min(longest, max(shortest, turn))
+        self.samples: list[Sample] = []
+        self.verified: list[list[dict[str, Any]]] = [[] for _ in plan.variants]
+        self.rounds = 0
+        self.elapsed = 0.0
+        self.dropped = 0
 
-def _turn_seconds(plan: Plan) -> float:
-    shortest, longest = TURN
-    turns = BLOCKS_WANTED * stats.ROUNDS * len(plan.variants)
-    return min(longest, max(shortest, plan.seconds / turns))
-
-
-@dataclass
-class _Rounds:
-    """The measuring: blocks of rounds, until the interval is narrow enough or time is up."""
-
-    plan: Plan
-    rigs: list[Rig]
-    turn: float
-    clock: Callable[[], float]
-    samples: list[Sample]
-    dropped: int = 0
-
-    def measure(self, tell: Callable[[Progress], None]) -> str:
-        """Fills `samples`; returns what ended it."""
-        differences: list[list[float]] = [[] for _ in self.plan.variants[1:]]
-        start = self.clock()
-        for attempt in itertools.count():
-            block = self._block(attempt, start + self.plan.seconds)
-            elapsed = self.clock() - start
-            if block is not None:
-                self.samples += block
-                width = _width_after(block, differences)
-                rounds = f"{len(self.samples) // len(self.rigs)} rounds"
-                note = f"{rounds}, ±{width:.2%} expected" if width < 1 else rounds
-                tell(Progress("measure", min(1.0, elapsed / self.plan.seconds), note))
-                if width <= self.plan.precision:
-                    return "precision"
-            if elapsed >= self.plan.seconds:
+    def measure(self) -> str:
+        """Fills `samples` and `verified`; returns what ended it."""
+        for trial in itertools.count():
+            rigs = self._build(trial)
+            start = self.clock()
+            end = start + min(self.trial_seconds, self.plan.seconds - self.elapsed)
+            self._measure(trial, rigs, end)
+            self.elapsed += self.clock() - start
+            self._finish(rigs)
+            if self.elapsed >= self.plan.seconds:
                 return "time"
+            if trial % 2 and self._expected_half_width() <= self.plan.precision:
+                return "precision"
         raise AssertionError("the loop above ends by returning")
 
-    def _block(self, attempt: int, deadline: float) -> list[Sample] | None:
-        """One block; None if the time ended within it, or if somebody had no chance to migrate."""
-        first = len(self.samples) // len(self.rigs)
-        block = []
-        for in_block, order in enumerate(_orders(self.plan.seed, attempt, len(self.rigs))):
-            seed = _round_seed(self.plan.seed, attempt * stats.ROUNDS + in_block + 1)
-            for index in order:
-                if self.clock() >= deadline:
+    def _build(self, trial: int) -> list[Rig]:
+        """New machines, warmed up: the first touch of memory costs more than any design."""
+        rigs: dict[int, Rig] = {}
+        variants = self.plan.variants
+        for index in _order([self.plan.seed, 0, trial // 2], len(variants), back=trial % 2 == 1):
+            variant = variants[index]
+            self._tell("build", variant.label)
+            config = self.plan.config(variant)
+            # Bare copies need as much memory as the load: one trial of them is enough.
+            config["memcpy"] = not self.samples
+            with _findings(self.plan, variant):
+                text = json.dumps(config, sort_keys=True)
+                rigs[index] = self.backend.LoadRig(text, self.arrays)
+            self._tell("warm up", variant.label)
+            seed = _round_seed(self.plan.seed, 0)
+            _take_turn(self.plan, index, rigs[index], seed, self.turn)
+        return [rigs[index] for index in range(len(variants))]
+
+    def _measure(self, trial: int, rigs: list[Rig], end: float) -> None:
+        """Pairs of rounds; one that the end of the trial cuts off is left out."""
+        for pair in itertools.count():
+            samples = self._pair(trial, pair, rigs, end)
+            if samples is not None:
+                self.samples += samples
+            self._tell("measure")
+            if self.clock() >= end:
+                return
+
+    def _pair(self, trial: int, pair: int, rigs: list[Rig], end: float) -> list[Sample] | None:
+        """Two rounds; None if the time ended within, or if somebody had no chance to migrate."""
+        samples = []
+        first = len(self.samples) // len(rigs)
+        for back in (False, True):
+            self.rounds += 1
+            seed = _round_seed(self.plan.seed, self.rounds)
+            for index in _order([self.plan.seed, 1, trial, pair], len(rigs), back=back):
+                if self.clock() >= end:
                     return None
-                report = _take_turn(self.plan, index, self.rigs[index], seed, self.turn)
+                report = _take_turn(self.plan, index, rigs[index], seed, self.turn)
                 if report.migrated == 0 or report.migrator_cpu_s <= 0:
                     self._lengthen(index)
                     return None
-                block.append(Sample(first + in_block, index, seed, report))
-        return block
+                samples.append(Sample(trial, first + back, index, seed, report))
+        return samples
 
     def _lengthen(self, index: int) -> None:
         """A turn in which no page moved has no rate. On a busy machine it was only too short."""
@@ -223,32 +256,43 @@ class _Rounds:
             )
         self.dropped += 1
         self.turn = min(LONGEST_TURN, 2 * self.turn)
+        # A trial has room for a few of them.
+        self.trial_seconds = max(self.trial_seconds, 4 * len(self.plan.variants) * self.turn)
+
+    def _finish(self, rigs: list[Rig]) -> None:
+        for variant, rig, ends in zip(self.plan.variants, rigs, self.verified, strict=True):
+            self._tell("verify", variant.label)
+            with _findings(self.plan, variant):
+                ends.append(json.loads(rig.finish()))
+
+    def _expected_half_width(self) -> float:
+        """Of the widest interval, judged without a look at the effects."""
+        trials = np.array([sample.trial for sample in self.samples[:: len(self.plan.variants)]])
+        columns: list[list[float]] = [[] for _ in self.plan.variants]
+        for sample in sorted(self.samples, key=lambda sample: sample.round):
+            columns[sample.variant].append(sample.report.pages_per_cpu_s)
+        baseline, *others = (np.array(column) for column in columns)
+        return max(
+            stats.predicted_half_width(
+                stats.blocks(other, baseline, trials).half_differences, comparisons=len(others)
+            )
+            for other in others
+        )
+
+    def _tell(self, stage: str, note: str = "") -> None:
+        rounds = f"{len(self.samples) // len(self.plan.variants)} rounds"
+        done = min(1.0, self.elapsed / self.plan.seconds)
+        self.tell(Progress(stage, done, f"{rounds} {note}".rstrip()))
 
 
-def _orders(seed: int, block: int, variants: int) -> Iterator[list[int]]:
-    """The orders of a block's rounds: one drawn, its reverse, one drawn, its reverse."""
-    rng = np.random.default_rng([seed, block])
-    for _ in range(stats.ROUNDS // 2):
-        order = rng.permutation(variants).tolist()
-        yield order
-        yield order[::-1]
+def _order(seed: list[int], variants: int, *, back: bool) -> list[int]:
+    """An order drawn, or the same one backwards."""
+    order: list[int] = np.random.default_rng(seed).permutation(variants).tolist()
+    return order[::-1] if back else order
 
 
 def _round_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
-
-
-def _width_after(block: list[Sample], differences: list[list[float]]) -> float:
-    """Adds a block's differences; the half width to expect of the widest interval."""
-    columns: dict[int, list[float]] = {}
-    for sample in sorted(block, key=lambda sample: sample.round):
-        columns.setdefault(sample.variant, []).append(sample.report.pages_per_cpu_s)
-    baseline = np.array(columns[0])
-    widths = []
-    for index, seen in enumerate(differences, start=1):
-        seen.extend(stats.blocks(np.array(columns[index]), baseline).half_differences)
-        widths.append(stats.predicted_half_width(np.array(seen), comparisons=len(differences)))
-    return max(widths)
 
 
 def _take_turn(plan: Plan, index: int, rig: Rig, seed: int, seconds: float) -> RoundReport:

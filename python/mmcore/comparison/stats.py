@@ -1,15 +1,19 @@
 """Can the difference be trusted? Intervals for the ratio of two variants, from paired rounds.
 
 A *pair of rounds* runs every variant once in some order and once more in the reverse order
-(A B C D, D C B A); two pairs, each with an order of its own drawn from the seed, are a *block*. Of
-the log-ratios of a variant to the baseline a block gives two numbers:
+(A B C D, D C B A): a linear drift of the machine cancels. Pairs follow one another on one set of
+machines, a *trial*. The next trial builds all machines anew: where the host happens to put a
+machine in its memory makes it a percent or two faster or slower for its whole life, and no number
+of rounds on the same machines would show that as noise. Two trials, in which the machines are built
+in an order drawn from the seed and in its reverse, are a *block*. Of the log-ratios of a variant to
+the baseline a block gives two numbers:
 
-* the mean of its two pairs, free of any linear drift of the machine: what the interval is made of;
+* the mean of its two trials: what the interval is made of;
 * half their difference, in which the variant's effect cancels: what decides when to stop.
 
 Under "no difference" a block's mean is as likely above 0 as below, whatever the machine's noise is
-distributed and correlated like, because the order was drawn; and this stays so when the differences
-are given. So stopping at a width predicted from the differences tells nothing about the means:
+distributed and correlated like, because the orders were drawn; and this stays so when the
+differences are given. So stopping at a width predicted from them tells nothing about the means:
 it is not merely "not by significance", it cannot raise the rate of false alarms. (Stopping at the
 interval's own width does: it favours samples that understate the noise. Twice the nominal rate, in
 our simulations.)
@@ -36,16 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MIN_BLOCKS",
-    "ROUNDS",
     "Blocks",
     "Interval",
     "blocks",
     "predicted_half_width",
     "ratio_interval",
 ]
-
-#: Rounds in a block.
-ROUNDS = 4
 
 #: Share of the blocks cut off at either end before the mean is taken.
 TRIM = 0.2
@@ -108,17 +108,27 @@ class Blocks:
         return len(self.means)
 
 
-def blocks(values: NDArray[np.float64], baseline: NDArray[np.float64]) -> Blocks:
-    """Blocks of log-ratios; rounds of a block that is not whole are left out.
+def blocks(
+    values: NDArray[np.float64], baseline: NDArray[np.float64], trials: NDArray[np.int64]
+) -> Blocks:
+    """Blocks of log-ratios; a trial without its partner is left out.
 
     Args:
         values: one measured value a round, positive.
         baseline: the baseline's value in the same rounds.
+        trials: of each round, its trial; each has whole pairs of rounds. Trials 2k and 2k + 1 are
+            a block.
     """
-    whole = len(values) // ROUNDS * ROUNDS
-    log_ratios = np.log(values[:whole] / baseline[:whole])
-    pairs = log_ratios.reshape(-1, 2, 2).mean(axis=2)
-    return Blocks(pairs.mean(axis=1), (pairs[:, 0] - pairs[:, 1]) / 2)
+    pairs = np.log(values / baseline).reshape(-1, 2).mean(axis=1)
+    of_trials = trials.reshape(-1, 2)[:, 0]
+    # Within a trial too: a few preempted rounds cannot move it.
+    centers = {
+        trial: float(_trimmed_mean(pairs[np.newaxis, of_trials == trial])[0][0])
+        for trial in np.unique(of_trials).tolist()
+    }
+    whole = [(centers[t], centers[t + 1]) for t in centers if t % 2 == 0 and t + 1 in centers]
+    both = np.array(whole, dtype=np.float64).reshape(-1, 2)
+    return Blocks(both.mean(axis=1), (both[:, 0] - both[:, 1]) / 2)
 
 
 def predicted_half_width(

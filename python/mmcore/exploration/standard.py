@@ -65,6 +65,17 @@ _FORKED = {
     "move": "move {x} node=1 all",
 }
 
+#: On memory that nobody has touched yet.
+_FRESH = {
+    name: _MAPPED[name] for name in ("read", "write", "unmap", "fork", "pin", "move", "query")
+} | {"mlock": "mlock {x}", "fillnode": "fillnode 1\nunfill", "drain": "drain"}
+
+#: On pages that a pin holds from the beginning; nobody may give it back, or somebody does.
+_PINNED = {
+    name: _MAPPED[name]
+    for name in ("read", "write", "unmap", "fork", "pin", "move", "isolate", "migrate", "drain")
+} | {"unpin": "unpin g0"}
+
 #: On a file's pages.
 _FILE = {
     "read": "read {x}",
@@ -84,6 +95,23 @@ _FILE = {
     "isolate": "isolate {x}\nputback {x}",
     "migrate": "isolate {x}\nmigrate {x} node=1",
     "drain": "drain",
+}
+
+#: On a file's pages that nobody maps yet.
+_CACHED = {
+    name: _FILE[name]
+    for name in (
+        "read",
+        "write",
+        "fread",
+        "fwrite",
+        "writeback",
+        "truncate",
+        "drop",
+        "get",
+        "isolate",
+        "migrate",
+    )
 }
 
 #: Where a process wants its memory, and how it wants it kept.
@@ -107,6 +135,61 @@ _KEPT = {
     "drain": "drain",
 }
 
+#: Frames that fail, and what may go on meanwhile.
+_FAILING = {
+    "soft_offline": "madv {x} soft_offline",
+    "hwpoison": "madv {x} hwpoison",
+    "phys_soft": "phys soft {x}",
+    "phys_hard": "phys hard {x}",
+    "unpoison": "unpoison {x}",
+    "earlykill": "earlykill on",
+    "move": "move {x} node=1",
+    "read": "read {x}",
+    "write": "write {x}",
+    "get": "get {x}\nput {x}",
+    "isolate": "isolate {x}\nputback {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "allocate": "allocate p{t}\nfree p{t}",
+    "drain": "drain",
+}
+
+#: The same to frames that are free.
+_FREE = {
+    "phys_soft": "phys soft {x}",
+    "phys_hard": "phys hard {x}",
+    "unpoison": "unpoison {x}",
+    "write": "write r1",
+    "allocate": "allocate p{t}\nfree p{t}",
+    "large": "allocate p{t} order=1\nfree p{t}",
+}
+
+#: The same to a file's pages.
+_LOSING = {
+    "soft_offline": "madv {x} soft_offline",
+    "phys_hard": "phys hard {x}",
+    "unpoison": "unpoison {x}",
+    "write": "write {x}",
+    "fread": "fread {x}",
+    "fwrite": "fwrite {x}",
+    "msync": "msync {x}",
+    "drop": "drop 1",
+    "truncate": "truncate r0 0",
+    "move": "move {x} node=1",
+    "get": "get {x}\nput {x}",
+}
+
+#: With a swap space: pages that may go there, or are there.
+_SWAPPED = {name: _KEPT[name] for name in ("pageout", "free", "dontneed", "mlock")} | {
+    "read": "read {x}",
+    "write": "write {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "move": "move {x} node=1",
+    "swapoff": "swapoff",
+    "swapon": "swapon 1",
+}
+
 _MOVABLE = {"release": "release {x}"} | _ANY
 
 _ALLOCATED = {
@@ -115,13 +198,25 @@ _ALLOCATED = {
     "freeze": "freeze {x} refs=1\nunfreeze {x} refs=1",
 } | _ANY
 
-#: Kind of page: operations, the set-up for one page and for two, the pages of the first thread and
-#: of the second. On two pages both threads take both, in opposite order.
+#: Kind of page: operations, the set-up for one page and for two (of "pinned": for a pin, and for a
+#: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped": still
+#: there, and swapped out), the pages of the first thread and of the second. On two pages both
+#: threads take both, in opposite order.
 _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,
         ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "fresh": (
+        _FRESH,
+        ("map r0 anon 1", "r0", "r0"),
+        ("map r0 anon 2", "r0:0,1", "r0:1,0"),
+    ),
+    "pinned": (
+        _PINNED,
+        ("map r0 anon 1\nwrite r0\ndrain\npin g0 r0 longterm", "r0", "r0"),
+        ("map r0 anon 1\nwrite r0\ndrain\nfork c0\npin g0 r0 pipe", "r0", "r0"),
     ),
     "forked": (
         _FORKED,
@@ -133,10 +228,15 @@ _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, st
         ("map r0 file 1\nwrite r0\ndrain", "r0", "r0"),
         ("map r0 file 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
+    "cached": (
+        _CACHED,
+        ("map r0 file 1\nfread r0\ndrain", "r0", "r0"),
+        ("map r0 file 1", "r0", "r0"),
+    ),
     "private": (
         {
             name: _FILE[name]
-            for name in ("read", "write", "unmap", "fork", "fwrite", "drop", "move")
+            for name in ("read", "write", "unmap", "fork", "fwrite", "truncate", "drop", "move")
         },
         ("map r0 filepriv 1\nread r0\ndrain", "r0", "r0"),
         ("map r0 filepriv 2\nread r0\ndrain", "r0:0,1", "r0:1,0"),
@@ -145,6 +245,30 @@ _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, st
         _KEPT,
         ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "failing": (
+        _FAILING,
+        ("map r0 anon 1\nwrite r0\ndrain\nframe r0", "r0", "r0"),
+        ("map r0 anon 2\nwrite r0\ndrain\nframe r0", "r0:0,1", "r0:1,0"),
+    ),
+    "free": (
+        _FREE,
+        ("map r0 anon 1\nmap r1 anon 1\nwrite r0\ndrain\nframe r0\nunmap r0", "r0", "r0"),
+        (
+            "map r0 anon 2\nmap r1 anon 1\nwrite r0\ndrain\nframe r0\nunmap r0",
+            "r0:0,1",
+            "r0:1,0",
+        ),
+    ),
+    "losing": (
+        _LOSING,
+        ("map r0 file 1\nwrite r0\ndrain\nframe r0", "r0", "r0"),
+        ("map r0 file 2\nwrite r0\ndrain\nframe r0", "r0:0,1", "r0:1,0"),
+    ),
+    "swapped": (
+        _SWAPPED,
+        ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
+        ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout", "r0", "r0"),
     ),
     "movable": (
         _MOVABLE,
@@ -181,11 +305,23 @@ _TRIPLES = {
     "file: mover, truncation and reader": ("file", "move", "truncate", "fread"),
     "file: mover, unmap and write-back": ("file", "move", "unmap", "writeback"),
     "file: writer, write-back and drop": ("file", "write", "writeback", "drop"),
+    "offline, mover and writer": ("failing", "soft_offline", "move", "write"),
+    "offline, hard failure and unpoison": ("failing", "phys_soft", "phys_hard", "unpoison"),
+    "offline, unmap and allocation": ("failing", "phys_soft", "unmap", "allocate"),
+    "hard failure, mover and reader": ("failing", "phys_hard", "move", "read"),
+    "hard failure, fork and writer": ("failing", "phys_hard", "fork", "write"),
+    "hard failure, isolator and unpoison": ("failing", "phys_hard", "isolate", "unpoison"),
+    "hard failure, unmap and unpoison": ("failing", "phys_hard", "unmap", "unpoison"),
+    "free: offline, hard failure and allocation": ("free", "phys_soft", "phys_hard", "allocate"),
+    "free: hard failure, unpoison and allocation": ("free", "phys_hard", "unpoison", "large"),
+    "losing: hard failure, writer and sync": ("losing", "phys_hard", "write", "msync"),
+    "losing: hard failure, truncation and reader": ("losing", "phys_hard", "truncate", "fread"),
     "movable: two isolators and release": ("movable", "isolate", "isolate", "release"),
     "movable: mover, release and reference": ("movable", "migrate", "release", "try_get"),
     "movable: two movers and release": ("movable", "migrate", "migrate", "release"),
     "movable: lock, release and reference": ("movable", "lock", "release", "try_get"),
     "allocated: isolator, drain and free": ("allocated", "isolate", "drain", "free"),
+    "allocated: addition and two drains": ("allocated", "lru_add", "drain", "drain"),
     "allocated: two references and free": ("allocated", "try_get", "try_get", "free"),
     "allocated: two locks and free": ("allocated", "lock", "lock", "free"),
     "allocated: freeze, reference and free": ("allocated", "freeze", "try_get", "free"),

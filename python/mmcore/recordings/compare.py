@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["FIELDS", "Comparison", "Difference", "compare"]
+__all__ = ["FIELDS", "Comparison", "Difference", "compare", "first_differences"]
 
 #: What is compared, in the order in which a difference is looked for: what a call returned, what
 #: the pages look like then, what was counted, what was called.
@@ -96,22 +96,9 @@ def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparis
     nondet = tuple(recording.get("nondet", ()))
     recorded, replayed = recording["steps"], replay["steps"]
     findings = tuple(replay.get("findings", ()))
-    before, now = _State(), _State()
-    kinds: dict[str, str] = {}
-    for i, (theirs, ours) in enumerate(zip(recorded, replayed, strict=False)):
-        op = theirs["op"]
-        before.apply(theirs)
-        now.apply(ours)
-        skipped = _skipped(theirs, op.split(), kinds)
-        found = tuple(
-            Difference(i, op, *difference)
-            for field in FIELDS
-            if field not in skipped
-            for difference in _differences(field, theirs, ours, before, now)
-            if not _nondeterministic(nondet, i, difference[0])
-        )
-        if found:
-            return Comparison("differs", i, found, findings=findings)
+    found = first_differences(recorded, replayed, nondet)
+    if found:
+        return Comparison("differs", found[0].step, found, findings=findings)
     done = len(replayed)
     if done < len(recorded):
         op = recorded[done]["op"]
@@ -130,6 +117,40 @@ def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparis
     if findings and not found:
         found = (Difference(done, "", "findings", None, findings),)
     return Comparison("differs" if found else "match", done, found, findings=findings)
+
+
+def first_differences(
+    recorded: Sequence[Mapping[str, Any]],
+    replayed: Sequence[Mapping[str, Any]],
+    nondet: Sequence[str] = (),
+    *,
+    everything: bool = False,
+) -> tuple[Difference, ...]:
+    """Everything that is not the same in the first step that differs; nothing if none does.
+
+    Args:
+        recorded: the steps of one side.
+        replayed: the steps of the other; of the longer list only what the shorter has is compared.
+        nondet: paths that are not compared.
+        everything: both sides are replays: neither leaves out what recordings do.
+    """
+    before, now = _State(), _State()
+    kinds: dict[str, str] = {}
+    for i, (theirs, ours) in enumerate(zip(recorded, replayed, strict=False)):
+        op = theirs["op"]
+        before.apply(theirs)
+        now.apply(ours)
+        skipped = set() if everything else _skipped(theirs, op.split(), kinds)
+        found = tuple(
+            Difference(i, op, *difference)
+            for field in FIELDS
+            if field not in skipped
+            for difference in _differences(field, theirs, ours, before, now)
+            if not _nondeterministic(nondet, i, difference[0])
+        )
+        if found:
+            return found
+    return ()
 
 
 _PAGE_FIELDS = ("pte", "node", "moved", "flags", "ref", "map", "data")

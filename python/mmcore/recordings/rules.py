@@ -27,6 +27,10 @@ _BY_OPERATION = {
     "swapon": "swap",
     "swapoff": "swap",
     "drain": "batches",
+    "frame": "memory-failure",
+    "phys": "memory-failure",
+    "unpoison": "memory-failure",
+    "earlykill": "memory-failure",
     "unmap": "unmapping",
     "map": "mapping",
 }
@@ -35,6 +39,8 @@ _BY_ADVICE = {
     "pageout": "madvise-pageout",
     "free": "madvise-free",
     "dontneed": "madvise-dontneed",
+    "soft_offline": "memory-failure",
+    "hwpoison": "memory-failure",
 }
 
 

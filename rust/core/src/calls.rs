@@ -1,21 +1,28 @@
 //! The protocol's steps, recorded one by one: what the kernel's probes would show.
 //!
-//! A machine made with [`Config::calls`](crate::machine::Config::calls) keeps every call of the table
+//! A machine made with [`Config::calls`](crate::machine::Config::calls), or while it is
+//! [traced](crate::machine::Machine::begin_trace), keeps every call of the table
 //! below with the page, its reference count and its mapcount on entry, in order; whoever wants them
-//! [takes](crate::machine::Machine::take_calls) them. Without it there is no recorder, and a call site costs one test
-//! of a pointer that never changes.
+//! [takes](crate::machine::Machine::take_calls) them. A machine that was never traced has no recorder, and a call site
+//! costs one test of a word that never changes.
+//!
+//! The last variants are tracepoints: moments that a kernel shows by that name, and no probe of the lab does.
 //!
 //! The core's steps have one name each; how a kernel calls them, and which of them can be seen there, is
 //! the profile's `call_names`.
 
+mod events;
 mod names;
 
+pub use events::{Event, events};
 pub use names::{Shown, shown};
 
 use crate::machine::Machine;
-use crate::page::Pfn;
+use crate::migrate::{Mode, Reason};
+use crate::page::{Pfn, Word};
 use crate::release::Release;
-use crate::sync::{Lock, LockClass, thread_slot};
+use crate::sync::{AtomicU32, Lock, LockClass, Ordering, nanoseconds, thread_slot};
+use std::sync::OnceLock;
 
 /// A step of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +76,60 @@ pub enum Call {
     },
     /// The old page of a successful migration is let go.
     MigrateDone,
+    /// A page that memory failure cannot handle as it is may be in a batch: all are drained (`shake_page`).
+    ShakePage,
+    /// The same, by hard memory failure itself.
+    ShakeFolio,
+    /// A reference for memory failure: 1 taken, 0 the page is free, or an errno. Only its return is recorded, as
+    /// those of the calls that serve a whole failure.
+    GetHwpoisonPage,
+    /// The same, for unpoisoning.
+    GetUnpoisonPage,
+    /// A clean page that nobody uses is dropped from the page cache.
+    EvictFolio,
+    /// A page whose content is safe is poisoned for good.
+    PageHandlePoison {
+        /// It is free and comes off the allocator's lists.
+        free: bool,
+        /// The caller's reference goes.
+        release: bool,
+    },
+    /// A free frame is taken out of the allocator.
+    TakePageOffBuddy,
+    /// Every mapping of a poisoned page is taken away.
+    UnmapPoisoned,
+    /// The same with the processes told: 1 if nothing maps the page any more.
+    HwpoisonUserMappings,
+    /// A soft offline has ended.
+    SoftOfflinePage,
+    /// A hard memory failure has ended.
+    MemoryFailure,
+    /// An unpoisoning has ended.
+    UnpoisonMemory,
     /// The last reference is gone.
     PutFinal,
     /// References on several pages are put together: the kernel frees those that nobody else holds
     /// without the call for a single one.
     ReleasePages,
+    /// Tracepoint `mm_page_alloc`.
+    MmPageAlloc,
+    /// Tracepoint `mm_page_free`.
+    MmPageFree,
+    /// Tracepoint `mm_lru_insertion`: a page has come out of the add batch onto a list.
+    MmLruInsertion,
+    /// Tracepoint `mm_lru_activate`.
+    MmLruActivate,
+    /// Tracepoint `mm_migrate_pages`.
+    MmMigratePages {
+        /// Pages that moved.
+        succeeded: u32,
+        /// Pages that did not.
+        failed: u32,
+        /// How long it may wait.
+        mode: Mode,
+        /// Why.
+        reason: Reason,
+    },
 }
 
 /// A page as a call found it.
@@ -85,6 +141,10 @@ pub struct Found {
     pub count: u32,
     /// Its mappings.
     pub mapcount: u32,
+    /// Its word: the flags, and the references once more.
+    pub word: Word,
+    /// Its order.
+    pub order: u8,
 }
 
 /// One entry into a call, or the return from one.
@@ -100,37 +160,87 @@ pub struct Recorded {
     pub ret: Option<i32>,
     /// The slot of the thread that was there.
     pub thread: usize,
+    /// The CPU that it was on.
+    pub cpu: usize,
+    /// When, by [`nanoseconds`].
+    pub when: u64,
 }
 
 /// Keeps what is recorded.
 #[derive(Debug)]
-pub(crate) struct Recorder(Lock<Vec<Recorded>>);
+pub(crate) struct Recorder {
+    /// Not 0: somebody wants the calls.
+    on: AtomicU32,
+    calls: Lock<Vec<Recorded>>,
+}
+
+/// A machine's recorder, made by the first who wants one.
+pub(crate) type Recording = OnceLock<Box<Recorder>>;
 
 impl Recorder {
-    pub(crate) fn new() -> Recorder {
-        Recorder(Lock::new(LockClass::Leaf, Vec::new()))
+    fn new(on: bool) -> Box<Recorder> {
+        Box::new(Recorder { on: AtomicU32::new(on.into()), calls: Lock::new(LockClass::Leaf, Vec::new()) })
+    }
+
+    /// For a machine that records its calls from the beginning, or may be told to later.
+    pub(crate) fn of(on: bool) -> Recording {
+        match on {
+            true => Recording::from(Recorder::new(true)),
+            false => Recording::new(),
+        }
     }
 }
 
 impl<R: Release> Machine<R> {
+    /// From now on calls are recorded. False if they are already: whoever began first takes them.
+    pub fn begin_trace(&self) -> bool {
+        let recorder = self.recorder.get_or_init(|| Recorder::new(false));
+        // Relaxed: a call under way may or may not be recorded; the calls themselves are under a lock.
+        let began = recorder.on.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if began {
+            recorder.calls.lock().clear();
+        }
+        began
+    }
+
+    /// No more. What was recorded can still be taken.
+    pub fn end_trace(&self) {
+        if let Some(recorder) = self.recorder.get() {
+            // Relaxed: as above.
+            recorder.on.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Everything recorded since the last time, in order; nothing if the machine records no calls.
     pub fn take_calls(&self) -> Vec<Recorded> {
-        self.recorder.as_ref().map_or_else(Vec::new, |recorder| std::mem::take(&mut *recorder.0.lock()))
+        self.recorder.get().map_or_else(Vec::new, |recorder| std::mem::take(&mut *recorder.calls.lock()))
     }
 
     #[cold]
     fn record(&self, recorder: &Recorder, call: Call, page: Option<Pfn>, dst: Option<Pfn>, ret: Option<i32>) {
-        let page = page.map(|pfn| {
-            let record = &self.frames[pfn];
-            Found { pfn, count: record.count(), mapcount: record.mapcount() }
+        // Relaxed: as in `begin_trace`.
+        if recorder.on.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let page = page.map(|pfn| match self.frames.get(pfn) {
+            Some(record) => {
+                let word = record.word();
+                let (count, mapcount) = (word.count(), record.mapcount());
+                Found { pfn, count, mapcount, word, order: record.order() }
+            }
+            // The zero page: nobody counts who maps it.
+            None => Found { pfn, count: self.zero_page_count(), mapcount: 0, word: Word(0), order: 0 },
         });
-        recorder.0.lock().push(Recorded { call, page, dst, ret, thread: thread_slot() });
+        let (thread, cpu) = (thread_slot(), self.cpu());
+        let mut calls = recorder.calls.lock();
+        // Under the lock, so that time goes forward in the list.
+        calls.push(Recorded { call, page, dst, ret, thread, cpu, when: nanoseconds() });
     }
 
     /// A call that is about no page.
     #[inline]
     pub(crate) fn calls(&self, call: Call) {
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             self.record(recorder, call, None, None, None);
         }
     }
@@ -138,7 +248,7 @@ impl<R: Release> Machine<R> {
     /// Entry into a call about a page.
     #[inline]
     pub(crate) fn calls_on(&self, call: Call, pfn: Pfn) {
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             self.record(recorder, call, Some(pfn), None, None);
         }
     }
@@ -146,7 +256,7 @@ impl<R: Release> Machine<R> {
     /// Entry into a call that leads from a page to another.
     #[inline]
     pub(crate) fn calls_from_to(&self, call: Call, src: Pfn, dst: Pfn) {
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             self.record(recorder, call, Some(src), Some(dst), None);
         }
     }
@@ -154,7 +264,7 @@ impl<R: Release> Machine<R> {
     /// The return of a call.
     #[inline]
     pub(crate) fn returns(&self, call: Call, ret: i32) {
-        if let Some(recorder) = &self.recorder {
+        if let Some(recorder) = self.recorder.get() {
             self.record(recorder, call, None, None, Some(ret));
         }
     }

@@ -14,6 +14,7 @@
 //! | `trace` | what a schedule did, step by step, and its hash |
 //! | `report` | what a search found, and what it covered |
 //! | `program`, `program_world` | programs explored: from a text to a result |
+//! | `outcomes` | everything that a program can come to |
 //! | `request` | what a caller outside of Rust asks for |
 //! | `smaller` | what can be taken away from a program |
 //!
@@ -24,6 +25,7 @@ mod endings;
 mod exhaust;
 mod jobs;
 mod minimum;
+mod outcomes;
 mod program;
 mod program_world;
 mod reduce;
@@ -41,6 +43,7 @@ pub use crate::sync::explored::{Digest, Kind, Options, THREADS, Violation, on_ho
 pub use exhaust::{Exhaustive, Seen};
 pub use jobs::explore;
 pub use minimum::{Minimum, minimum};
+pub use outcomes::{Outcome, Outcomes, outcomes_of};
 pub use program::{
     Found, ProgramOptions, ProgramReport, Replayed, Search, TraceRow, explore_program, replay_program,
     shrink_counterexample,

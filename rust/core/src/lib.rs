@@ -8,6 +8,7 @@ pub mod calls;
 pub mod error;
 #[cfg(feature = "explored")]
 pub mod explore;
+pub mod failure;
 pub mod handle;
 // Loads run on real threads: neither the explorer nor the weak-memory models have any. Each build leaves out
 // what it never runs, because everything here is compiled once for each release design.

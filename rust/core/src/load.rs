@@ -46,6 +46,7 @@ mod gauge;
 mod host;
 #[cfg(not(feature = "explored"))]
 mod planted;
+mod poison;
 #[cfg(not(feature = "explored"))]
 mod report;
 #[cfg(not(feature = "explored"))]

@@ -28,10 +28,12 @@ mod mlock;
 mod moves;
 #[cfg(feature = "explored")]
 mod watch;
+mod workingset;
 
 pub(crate) use batch::LruMove;
 pub use batch::{Batches, PAGEVEC_MAX};
 pub use lruvec::{LruList, Lruvec};
+pub(crate) use workingset::Shadow;
 
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
@@ -75,6 +77,7 @@ impl<R: Release> Machine<R> {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
                 let evictability = lruvec.add(&self.frames, pfn);
+                self.calls_on(Call::MmLruInsertion, pfn);
                 #[cfg(feature = "explored")]
                 watch::ends(pfn.index());
                 if mutated(Mutation::PutUnderLruvecLock) {
@@ -154,6 +157,8 @@ impl<R: Release> Machine<R> {
 
     /// Ends one [`Machine::lru_cache_disable`].
     pub fn lru_cache_enable(&self) {
+        #[cfg(feature = "explored")]
+        self.expect_no_batches();
         // Relaxed: nothing hangs on it; a page that is still listed at once is listed early.
         if self.lru_disabled.fetch_sub(1, Ordering::Relaxed) == 0 {
             broken("lru_cache_enable without disable", format_args!("counter below zero"));
@@ -173,6 +178,19 @@ impl<R: Release> Machine<R> {
             self.frames[pfn].drop_refs(pfn, 1);
         }
         true
+    }
+
+    /// Takes a page off its list for good, as memory failure does (`delete_from_lru_cache`): it belongs on none any
+    /// more. The caller holds a reference; false if the page is on no list.
+    pub(crate) fn delete_from_lru(&self, pfn: Pfn) -> bool {
+        self.calls_on(Call::IsolateLru, pfn);
+        let isolated = self.isolate_lru_page(pfn);
+        self.returns(Call::IsolateLru, isolated.into());
+        if isolated {
+            self.frames[pfn].clear(Flags::ACTIVE | Flags::UNEVICTABLE);
+            self.put(pfn);
+        }
+        isolated
     }
 
     /// Isolates and counts it in `nr_isolated_*`, as the callers of migration do. `EBUSY` if the page

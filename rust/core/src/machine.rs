@@ -8,10 +8,11 @@ pub(crate) use any::with_design;
 pub use size::{node_frames, parse_size};
 
 use crate::alloc::{Pcp, Zone};
-use crate::calls::Recorder;
+use crate::calls::{Recorder, Recording};
 use crate::error::{Errno, Error, Result};
+use crate::failure::Failure;
 use crate::lru::{Batches, Lruvec};
-use crate::map::{Spaces, Tlb};
+use crate::map::{Spaces, SwapSpace, Tlb};
 use crate::memory::Memory;
 use crate::owner::Owners;
 use crate::page::{Frames, PAGE_SIZE, Page, Pfn};
@@ -50,7 +51,7 @@ pub struct Config {
     pub profile: Profile,
     /// Owner slots reserved (address spaces' reverse maps, files, drivers).
     pub owners: usize,
-    /// Record the protocol's calls ([`crate::calls`]).
+    /// Record the protocol's calls from the beginning ([`crate::calls`]).
     pub calls: bool,
 }
 
@@ -79,6 +80,8 @@ pub struct Node {
     pub latency_ns: u32,
     pub(crate) zone: CachePadded<Lock<Zone>>,
     pub(crate) lruvec: CachePadded<Lock<Lruvec>>,
+    /// Advances with each page that is evicted or activated: what refault distances are measured in.
+    pub(crate) nonresident_age: AtomicU32,
 }
 
 /// A per-CPU context. User space cannot disable preemption, so each part has a lock; several
@@ -102,6 +105,10 @@ pub struct Machine<R: Release> {
     pub(crate) owners: Owners<R>,
     pub(crate) tlb: Tlb,
     pub(crate) spaces: Spaces,
+    /// The swap space, if there is one.
+    pub(crate) swap: SwapSpace,
+    /// What memory failure keeps.
+    pub(crate) failure: Failure,
     pub(crate) stats: Stats,
     /// Who keeps the LRU batches disabled.
     pub(crate) lru_disabled: CachePadded<AtomicU32>,
@@ -110,7 +117,7 @@ pub struct Machine<R: Release> {
     /// Threads that were given a CPU by order of arrival.
     arrivals: AtomicU32,
     /// Where calls are recorded, if they are.
-    pub(crate) recorder: Option<Box<Recorder>>,
+    pub(crate) recorder: Recording,
     /// What the design keeps a machine.
     pub(crate) design: R::State,
 }
@@ -154,6 +161,7 @@ impl<R: Release> Machine<R> {
                 latency_ns: node.latency_ns,
                 zone: CachePadded::new(Lock::plain(LockClass::Zone, Zone::new(first, node.frames))),
                 lruvec: CachePadded::new(Lock::plain(LockClass::Lruvec, Lruvec::default())),
+                nonresident_age: AtomicU32::new(0),
             }
         });
         let nodes: Box<[Node]> = nodes.collect();
@@ -180,13 +188,15 @@ impl<R: Release> Machine<R> {
             owners: Owners::new(config.owners)?,
             tlb: Tlb::new(),
             spaces: Spaces::new(),
+            swap: SwapSpace::new(),
+            failure: Failure::new(),
             stats: Stats::new(nodes.len()),
             nodes,
             bases,
             lru_disabled: CachePadded::new(AtomicU32::new(0)),
             bindings: Box::new(std::array::from_fn(|_| PlainU32::new(0))),
             arrivals: AtomicU32::new(0),
-            recorder: config.calls.then(|| Box::new(Recorder::new())),
+            recorder: Recorder::of(config.calls),
             design: R::State::default(),
         })
     }

@@ -12,6 +12,8 @@
 //!     +---------- migration entry: whoever needs the page waits for its page lock
 //! ```
 //!
+//! An anonymous page that reclaim takes leaves a swap entry behind, and a fault brings it back: see `swap`.
+//!
 //! # What can go wrong
 //!
 //! * A frame is freed while a thread that looked before the unmap still writes to it: every put of a
@@ -32,8 +34,11 @@ mod fork;
 mod mlock;
 mod pin;
 mod pte;
+mod reclaim;
 mod rmap;
+mod slot;
 mod space;
+mod swap;
 mod tlb;
 mod unmap;
 
@@ -46,6 +51,9 @@ pub use area::{Area, AreaKind, Attributes, EntryGuard, Policy};
 pub use file::{Evicted, File, FileKind, FileMap, Writeback};
 pub use pin::PinKind;
 pub use pte::{Entry, Pte};
+pub(crate) use slot::Slot;
 pub use space::AddressSpace;
 pub(crate) use space::Spaces;
+pub use swap::{MAX_SWAP_SLOTS, SwapUse};
+pub(crate) use swap::{SWAP_CACHE_REFERENCES, SwapSpace};
 pub use tlb::{Section, Tlb};

@@ -12,13 +12,15 @@
 //! | inside a free block | 0 | 0 | 0 | 0 | none | 0 | 0 |
 //! | per-CPU free list | 0 | 0 | 0 | 0 | none (the CPU keeps an array) | 0 | 0 |
 //! | allocated, private | ≥ 1 | 0 | 0 or driver | driver's | driver's | order | driver's |
-//! | mapped anon / file | ≥ 1 | entries | anon or file slot | offset | LRU list, or none | order | swap slot (`SWAPCACHE`), buffers (`PRIVATE`) |
+//! | mapped anon / file | ≥ 1 | entries | anon or file slot | offset | LRU list, or none | order | swap slot (`SWAPCACHE`) |
+//! | in the swap cache, never mapped | ≥ 1, `SWAPCACHE` | 0 | 0 | 0 | LRU list, or none | order | swap slot |
 //! | unevictable | ≥ 1 | entries | owner slot | offset | list, or none | order | as above |
 //! | isolated | ≥ 1 | entries | owner slot | offset | none (isolator keeps a vector) | order | as above |
 //! | migration destination | ≥ 1 | 0 | 0 until commit | 0 until commit | none | order | 0 |
 //! | movable | ≥ 1 | 0 | driver slot | driver's | driver's | order | driver's |
 //! | tail of a large page | 0, `TAIL` | entries of this base page | head's number | 0 | none | 0 | 0 |
-//! | poisoned, contained | 1, `HWPOISON` | 0 | 0 | 0 | none | 0 | [`TAKEN_OFF_BUDDY`] if it was free |
+//! | poisoned, contained | 1, `HWPOISON` | 0 | 0, or what it was | as it was | none | 0 | [`TAKEN_OFF_BUDDY`] if it was free |
+//! | poisoned, refused | 0, `HWPOISON`, `REFUSED` | 0 | 0, or what it was | as it was | none | 0 | 0 |
 //!
 //! # What can go wrong
 //!
@@ -34,6 +36,7 @@ mod list;
 mod lock;
 mod packed;
 mod pfn;
+mod poison;
 mod record;
 mod refcount;
 mod word;
@@ -41,7 +44,7 @@ mod writeback;
 
 pub use kpageflags::KpageFlags;
 pub use list::List;
-pub use pfn::{Link, Pfn};
+pub use pfn::{Link, Pfn, ZERO_PAGE};
 pub use record::{Frames, Page, TAKEN_OFF_BUDDY};
 pub use refcount::{Dropped, PIN};
 pub use word::{Flags, Word};

@@ -139,6 +139,29 @@ choice! {
     }
 }
 
+choice! {
+    /// When a page counts as poisoned after a soft offline.
+    PoisonAccounting {
+        /// On every outcome but "try again": also a page that could not move and is still in use.
+        NonEagain = "non_eagain",
+        /// On success alone.
+        Success = "success",
+        /// On success, twice: by the migration and by its caller.
+        Double = "double",
+    }
+}
+
+choice! {
+    /// In which order soft offline flags a page in use and drops its last reference.
+    PoisonOrder {
+        /// The flag goes to a frame that may be somebody else's by then; it stays on its free list, and is refused
+        /// when its turn comes.
+        PutFirst = "put_first",
+        /// The last put finds the flag and refuses the frame, on which poison keeps a reference.
+        FlagFirst = "flag_first",
+    }
+}
+
 macro_rules! profile {
     ($($(#[doc = $doc:literal])* $field:ident: $type:ty = [$k45:expr, $k48:expr, $k61:expr, $k612:expr, $k619:expr], $source:literal;)*) => {
         /// The choices of one machine. Build one with [`Profile::preset`] and [`Profile::set`].
@@ -209,6 +232,8 @@ use Design::{Putback, Split};
 use FilePin::{Refused, SharedRefused};
 use HoleStatus::{Efault, Enoent};
 use MigrationOrder::{Batched, OneByOne};
+use PoisonAccounting::{NonEagain, Success};
+use PoisonOrder::{FlagFirst, PutFirst};
 
 profile! {
     /// What ends a migration and what a put looks at.
@@ -244,15 +269,40 @@ profile! {
     /// An accessed entry marks its page when it is dropped, even if the mapping is one for random access.
     random_marks_accessed: bool = [true, true, true, false, false],
         "6.1 and 6.12: g0011/9";
+    /// A migrated page is still the first to be reclaimed when its write-back has ended (`RECLAIM`, which is `readahead`
+    /// where nothing is written back).
+    reclaim_mark_moves: bool = [false, false, true, true, true],
+        "kernel 6aeff241fe6c, 5.7; 6.1 and 6.12: g9161/17";
     /// Under which names the calls are shown.
     call_names: CallNames = [Pages, Pages, Pages, Folios, Folios],
         "6.1 and 6.12: h01/4";
     /// /proc/kpageflags shows `KSM` for every anonymous page: an exporter's mistake.
     kpageflags_ksm: bool = [false, false, false, true, false],
         "6.1 and 6.12: h01/2";
+    /// When a soft offline counts a page as poisoned.
+    poison: PoisonAccounting = [NonEagain, Success, Success, Success, Success],
+        "lifecycle 6.7; 6.1 and 6.12: h16/6 (hwc_kb)";
+    /// Whether soft offline flags a page before or after its last put.
+    poison_order: PoisonOrder = [PutFirst, PutFirst, FlagFirst, FlagFirst, FlagFirst],
+        "lifecycle 6.7; 6.1 and 6.12: h14/3 (page_handle_poison before folio_put_final)";
+    /// A dirty page that is lost is marked `ERROR`.
+    page_error_flag: bool = [true, true, true, false, false],
+        "6.1 and 6.12: h26/4 (the frame's flags)";
+    /// Who poisons memory with MADV_HWPOISON is told as one who has touched it: at once, whatever early kill says.
+    hwpoison_action_required: bool = [false, false, false, true, true],
+        "6.1 and 6.12: h21/4, h26/4 (ar_sigbus)";
     /// What a pin that lasts is told of a mapping of a disk's file.
     file_pin: FilePin = [Refused, Refused, Refused, SharedRefused, SharedRefused],
         "6.1 and 6.12: m0223/18, g0040/9";
+    /// Pages to and from swap count in pgpgin and pgpgout too: the device has no short way for single pages.
+    swap_counts_blocks: bool = [false, false, false, true, true],
+        "6.1 and 6.12: h35/6";
+    /// A load that brings a page back from swap maps it writable, if it is the process's own.
+    swapin_writable: bool = [false, false, false, true, true],
+        "6.1 and 6.12: s01-swap-in/8";
+    /// A page that is mapped from swap for the first time, into a locked area, is locked into memory.
+    swapin_mlocks: bool = [true, true, true, false, false],
+        "6.1 and 6.12: s01-swap-in/9";
     /// Status of a hole in a valid area.
     hole_status: HoleStatus = [Efault, Efault, Efault, Enoent, Enoent],
         "6.1 and 6.12: h05/5";

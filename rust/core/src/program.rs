@@ -34,6 +34,8 @@
 //! All up to `json` is the language alone.
 
 #[cfg(not(feature = "explored"))]
+mod ballast;
+#[cfg(not(feature = "explored"))]
 mod caught;
 #[cfg(not(feature = "explored"))]
 mod crew;

@@ -33,7 +33,7 @@ use crate::machine::Machine;
 use crate::page::{Dropped, Flags, Page, Pfn, Word};
 use crate::profile::Design;
 use crate::stat::{Event, NodeItem};
-use crate::sync::broken;
+use crate::sync::{Mutation, broken, mutated};
 
 /// One design. The provided methods are the kernel's sequence, one read-modify-write a step; a
 /// design overrides what it does otherwise.
@@ -128,22 +128,27 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         let order = page.order();
         let word = page.word();
-        if order == 0 && word.has(Flags::HWPOISON) {
-            // A poisoned frame goes nowhere: it is never handed out again.
-            return;
-        }
         if word.has(Flags::MLOCKED) {
             // Freed while it was locked: by its last mapping's end, or while it waited to be unlocked.
             self.stats.node(self.node_of(pfn), NodeItem::Mlock, -(1 << order));
             self.stats.event(Event::UnevictableCleared, 1 << order);
+            page.clear(Flags::MLOCKED);
+        }
+        if word.has(Flags::HWPOISON) && mutated(Mutation::PoisonCheckedAtFree) {
+            broken("bad page at free", format_args!("page {pfn} ({word})"));
+        }
+        if order == 0 && word.has(Flags::HWPOISON) && !mutated(Mutation::PoisonedPageFreed) && page.refuse() {
+            // A poisoned frame goes nowhere: it is never handed out again. It keeps what it says of its last life.
+            return;
         }
         if word.any(Flags::CHECK_AT_FREE) || page.mapcount() != 0 {
             broken("bad page at free", format_args!("page {pfn} mapped {} times ({word})", page.mapcount()));
         }
+        let mut poisoned = order > 0 && word.has(Flags::HWPOISON);
         for tail in 1..1u32 << order {
             let tail = &self.frames[pfn.plus(tail)];
             tail.set_owner(0, 0);
-            tail.clear(Flags::TAIL);
+            poisoned |= tail.clear(Flags::TAIL).has(Flags::HWPOISON);
         }
         for frame in 0..1u32 << order {
             self.memory.retire(pfn.plus(frame));
@@ -154,6 +159,10 @@ impl<R: Release> Machine<R> {
         // holds no reference.
         if word.any(!(Flags::HWPOISON | Flags::WAITERS)) {
             page.clear(!(Flags::HWPOISON | Flags::WAITERS));
+        }
+        if poisoned {
+            let refused = self.give_good(pfn, order);
+            return self.stats.event(Event::Pgfree, (1 << order) - i64::from(refused));
         }
         self.free_to_allocator(pfn, order);
     }

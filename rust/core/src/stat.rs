@@ -34,6 +34,18 @@ names! {
         IsolatedAnon = "nr_isolated_anon",
         /// File pages off the LRU for migration or reclaim.
         IsolatedFile = "nr_isolated_file",
+        /// Anonymous pages that came back after their eviction.
+        WorkingsetRefaultAnon = "workingset_refault_anon",
+        /// File pages that came back after their eviction.
+        WorkingsetRefaultFile = "workingset_refault_file",
+        /// Of those anonymous ones: active at once.
+        WorkingsetActivateAnon = "workingset_activate_anon",
+        /// Of those file pages: active at once.
+        WorkingsetActivateFile = "workingset_activate_file",
+        /// Of those anonymous ones: had been active before their eviction.
+        WorkingsetRestoreAnon = "workingset_restore_anon",
+        /// Of those file pages: had been active before their eviction.
+        WorkingsetRestoreFile = "workingset_restore_file",
         /// Mapped anonymous pages.
         AnonPages = "nr_anon_pages",
         /// Mapped file pages.
@@ -66,6 +78,8 @@ names! {
         Pgdeactivate = "pgdeactivate",
         /// Anonymous pages marked freeable.
         Pglazyfree = "pglazyfree",
+        /// Freeable anonymous pages that reclaim freed.
+        Pglazyfreed = "pglazyfreed",
         /// Moved to the tail of the inactive list.
         Pgrotated = "pgrotated",
         /// Page faults.

@@ -32,6 +32,7 @@
 //! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
 //! * [`mutated`]: known defects, present in the explored build only.
 //! * [`thread_slot`]: a small dense number of the calling thread.
+//! * [`nanoseconds`]: a clock, where there is one.
 
 mod class;
 mod mutation;
@@ -87,3 +88,10 @@ pub const MAX_THREADS: usize = if cfg!(loom) {
 } else {
     256
 };
+
+/// Nanoseconds since the first question. Always 0 in the explored build and in models: nothing there may
+/// depend on a clock.
+pub fn nanoseconds() -> u64 {
+    static BEGIN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    if cfg!(any(feature = "explored", loom)) { 0 } else { BEGIN.elapsed().as_nanos() as u64 }
+}

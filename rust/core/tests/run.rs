@@ -39,9 +39,8 @@ finally
 
 #[test]
 fn a_pass_tells_what_each_operation_did() {
-    let report = once(
-        "map r0 anon 2\nwrite r0\nthread A\n  put r0:0\n  madv r0 soft_offline\nfinally\n  read r0\n  get r0:0",
-    );
+    let report =
+        once("map r0 anon 2\nwrite r0\nthread A\n  put r0:0\n  compact\nfinally\n  read r0\n  get r0:0");
     assert!(report.is_clean(), "{:?}", report.findings);
     let rows: Vec<_> =
         report.steps.iter().map(|row| (row.section.as_str(), row.i, row.op.as_str())).collect();
@@ -49,7 +48,7 @@ fn a_pass_tells_what_each_operation_did() {
         ("setup", 0, "map r0 anon 2"),
         ("setup", 1, "write r0"),
         ("A", 0, "put r0:0"),
-        ("A", 1, "madv r0 soft_offline"),
+        ("A", 1, "compact"),
         ("finally", 0, "read r0"),
         ("finally", 1, "get r0:0"),
     ];

@@ -124,7 +124,7 @@ impl Random {
                 self.words[w].fetch_or(4, AcqRel);
                 unpark_one(&self.words[w], |woken, more| *register += u64::from(woken) + u64::from(more));
             }
-            Op::WakeAll(w) => unpark_all(&self.words[w]),
+            Op::WakeAll(w) => unpark_all(&self.words[w], || {}),
             Op::Publish(w) => {
                 if self.words[w].load(Acquire) & 1 == 0 {
                     self.plain[w].set(*register + 1);

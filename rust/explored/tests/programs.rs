@@ -179,7 +179,7 @@ fn what_cannot_be_explored_is_refused_in_one_line() {
         assert!(error.contains(why) && !error.contains('\n'), "{error}");
     };
     refused("map r0 anon 1", "no threads");
-    refused("map r0 anon 1\nthread A\n  madv r0 soft_offline", "memory does not fail");
+    refused("thread A\n  zram_fill 4", "no zsmalloc");
     refused("map r0 anon 40\nthread A\n  read r0", "the set-up cannot `map r0 anon 40`");
     refused("thread A cpu=7\n  drain", "no CPU 7");
     refused("machine release=fast\nthread A\n  drain", "release");

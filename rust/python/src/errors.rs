@@ -3,17 +3,21 @@
 use crate::shared::Shared;
 use crate::state;
 use mmcore::error::{Errno, Error};
+use mmcore::failure::Code;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 pyo3::import_exception!(mmcore.errors, InputError);
 pyo3::import_exception!(mmcore.errors, KernelError);
 pyo3::import_exception!(mmcore.errors, MisuseError);
+pyo3::import_exception!(mmcore.errors, SigbusError);
 
 /// Why a call did not do what it was asked to.
 pub(crate) enum Refusal {
     /// As the kernel refuses.
     Kernel(Error),
+    /// An access has met a bad frame, at this address.
+    Sigbus(Error, u64),
     /// The caller broke a rule of the interface; nothing has changed.
     Misuse(String),
 }
@@ -38,6 +42,7 @@ impl Refusal {
         match self {
             Refusal::Misuse(why) => misuse(why),
             Refusal::Kernel(error) => kernel_error(py, shared, &error),
+            Refusal::Sigbus(error, address) => sigbus(py, shared, &error, address),
         }
     }
 }
@@ -65,4 +70,15 @@ fn kernel_error(py: Python<'_>, shared: &Shared, error: &Error) -> PyErr {
     };
     let message = format!("page {pfn}: {}; {}", error.why, found.text);
     KernelError::new_err((error.errno.0, message, found.state))
+}
+
+/// As the signal of an access that cannot go on.
+fn sigbus(py: Python<'_>, shared: &Shared, error: &Error, address: u64) -> PyErr {
+    let code = Code::ActionRequired.name();
+    let found = match error.pfn.map(|pfn| state::found(py, shared, pfn)).transpose() {
+        Ok(found) => found,
+        Err(raised) => return raised,
+    };
+    let message = format!("{code} at {address:#x}: {}", error.why);
+    SigbusError::new_err((error.errno.0, message, found.map(|found| found.state), address, code))
 }

@@ -4,8 +4,8 @@
 //! signals and for the end of the time meanwhile.
 
 use mmcore_explored::explore::{
-    ProgramReport, Replayed, Request, Schedule, explore_program, minimum as least, replay_program,
-    shrink_counterexample,
+    ProgramReport, Replayed, Request, Schedule, explore_program, minimum as least, outcomes_of,
+    replay_program, shrink_counterexample,
 };
 use mmcore_explored::program::{Program, session};
 use mmcore_explored::sync::Mutation;
@@ -20,6 +20,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(replay, module)?)?;
     module.add_function(wrap_pyfunction!(shrink, module)?)?;
     module.add_function(wrap_pyfunction!(minimum, module)?)?;
+    module.add_function(wrap_pyfunction!(outcomes, module)?)?;
     module.add_function(wrap_pyfunction!(unsupported, module)?)?;
     module.add_function(wrap_pyfunction!(mutations, module)?)
 }
@@ -71,6 +72,16 @@ fn minimum(py: Python<'_>, program: &str, rule: &str, options: &str, limit: u64)
     let options = request(options)?.program_options().map_err(PyValueError::new_err)?;
     let work = |_: &AtomicBool| least(&program, rule, &options, limit).map_err(|error| error.to_string());
     serde_json::to_string(&waited_for(py, None, work)?).map_err(told)
+}
+
+/// Everything that the schedules of a program come to, as JSON. `seconds` ends the search early.
+#[pyfunction]
+#[pyo3(signature = (program, options, seconds=None))]
+fn outcomes(py: Python<'_>, program: &str, options: &str, seconds: Option<f64>) -> PyResult<String> {
+    let program = read(program)?;
+    let options = request(options)?.program_options().map_err(PyValueError::new_err)?;
+    let work = |stop: &AtomicBool| outcomes_of(&program, &options, stop).map_err(|error| error.to_string());
+    serde_json::to_string(&waited_for(py, seconds, work)?).map_err(told)
 }
 
 /// The operations of a program that the core does not offer: each with the reason.

@@ -8,7 +8,9 @@
 mod array;
 mod build;
 mod errors;
+mod events;
 mod explore;
+mod failure;
 mod file;
 mod fork;
 mod handles;
@@ -34,6 +36,7 @@ mod _mmcore {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::build::register(module)?;
+        super::events::register(module)?;
         super::explore::register(module)?;
         super::file::register(module)?;
         super::fork::register(module)?;

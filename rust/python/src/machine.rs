@@ -2,6 +2,8 @@
 
 use crate::array;
 use crate::errors::{input, misuse, type_error};
+use crate::events::Tracing;
+use crate::failure;
 use crate::file::File;
 use crate::handles::PageRef;
 use crate::page::Page;
@@ -11,8 +13,9 @@ use crate::shared::{Shared, Waits};
 use crate::space::{self, AddressSpace, Size};
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error, Result as CoreResult};
+use mmcore::failure::Injection;
 use mmcore::machine::{AnyMachine, Config, NodeConfig};
-use mmcore::map::Evicted;
+use mmcore::map::{Evicted, SwapUse};
 use mmcore::page::Pfn;
 use mmcore::with_machine;
 use parking_lot::Mutex;
@@ -209,6 +212,112 @@ impl Machine {
         Ok((evicted, kept))
     }
 
+    /// Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages): reclaim writes anonymous
+    /// memory and pages of memory files to it, faults read them back.
+    ///
+    /// `KernelError` (EBUSY) if there is one, (EINVAL) for none.
+    fn swapon(&self, py: Python<'_>, size: Size) -> PyResult<()> {
+        self.0.call(py, Waits::Never, |shared| {
+            let pages = size.pages()?;
+            Ok(with_machine!(&shared.machine, machine => machine.swapon(pages))?)
+        })
+    }
+
+    /// Takes the swap space away, after bringing everything back that is in it.
+    ///
+    /// `KernelError` (EINVAL) if there is none, (ENOMEM) if there is no room for what is in it: then nothing changes.
+    fn swapoff(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.call(py, Waits::ForPageLocks, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.swapoff())?)
+        })
+    }
+
+    /// Pages that the swap space has, and those of them that are in use; ``(0, 0)`` without one.
+    #[getter]
+    fn swap(&self, py: Python<'_>) -> PyResult<(u32, u32)> {
+        let SwapUse { total, free } = self.0.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.swap_use()))
+        })?;
+        Ok((total, total - free))
+    }
+
+    /// Takes the frame of a page out of use that can still be read (soft_offline_page): the content moves to another
+    /// frame, or is dropped if it can be read again; nobody is killed. ``page`` is a `Page` or a frame number.
+    ///
+    /// `KernelError` (EBUSY, EIO, ENOMEM) if that cannot be done; then nothing has changed.
+    fn soft_offline_page(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
+        let pfn = failure::frame(&self.0, page)?;
+        self.0.call(py, Waits::ForPageLocks, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.soft_offline_page(pfn))?)
+        })
+    }
+
+    /// The frame of a page has failed and its content is lost (memory_failure). Who maps it gets a `SigbusError` on
+    /// the next access; ``current``, the process whose access has found it, and processes with ``early_kill`` are told
+    /// at once if the page was dirty: see `AddressSpace.on_sigbus`. Returns the signals that were sent.
+    ///
+    /// `KernelError` (EBUSY) if somebody still uses the frame, (EHWPOISON) if it was poisoned before.
+    #[pyo3(signature = (page, *, current=None))]
+    fn memory_failure<'py>(
+        &self,
+        py: Python<'py>,
+        page: &Bound<'py, PyAny>,
+        current: Option<&Bound<'py, AddressSpace>>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let pfn = failure::frame(&self.0, page)?;
+        if current.is_some_and(|space| !Arc::ptr_eq(&space.get().shared, &self.0)) {
+            return Err(misuse("the address space belongs to another machine"));
+        }
+        failure::fail(py, &self.0, pfn, current.map(|space| &space.get().space))
+    }
+
+    /// Takes the poison off a frame and gives it back to the allocator (unpoison_memory). Entries that were poisoned
+    /// stay so.
+    ///
+    /// `KernelError` (EBUSY) if it is not poisoned, or anybody else still uses it.
+    fn unpoison(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
+        let pfn = failure::frame(&self.0, page)?;
+        self.0.call(py, Waits::ForPageLocks, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.unpoison_memory(pfn))?)
+        })
+    }
+
+    /// Has frames fail: the one at an ``address`` of a ``space`` (as MADV_SOFT_OFFLINE and MADV_HWPOISON do, faulting the
+    /// page in), or each frame of the machine with a probability, its ``rate``; ``hard`` if the content is lost.
+    /// Returns the numbers of the frames that are poisoned by it.
+    ///
+    /// `KernelError` if the page at the address could not be offlined; at a rate such frames are passed by.
+    #[pyo3(signature = (*, space=None, address=None, rate=None, seed=0, hard=false))]
+    fn inject(
+        &self,
+        py: Python<'_>,
+        space: Option<&Bound<'_, AddressSpace>>,
+        address: Option<u64>,
+        rate: Option<f64>,
+        seed: u64,
+        hard: bool,
+    ) -> PyResult<Vec<u32>> {
+        let what = if hard { Injection::Hwpoison } else { Injection::SoftOffline };
+        let target = match (space, address, rate) {
+            (Some(space), Some(_), None) if !Arc::ptr_eq(&space.get().shared, &self.0) => {
+                return Err(misuse("the address space belongs to another machine"));
+            }
+            (Some(space), Some(address), None) => failure::Target::Address(&space.get().space, address),
+            (None, None, Some(rate)) if (0.0..=1.0).contains(&rate) => failure::Target::Rate(rate, seed),
+            (None, None, Some(rate)) => return Err(input(format!("a rate is from 0 to 1, not {rate}"))),
+            _ => return Err(type_error("give a space and an address, or a rate")),
+        };
+        failure::inject(py, &self.0, target, what)
+    }
+
+    /// Frames that are poisoned (HardwareCorrupted in /proc/meminfo, in pages).
+    #[getter]
+    fn num_poisoned_pages(&self, py: Python<'_>) -> PyResult<i64> {
+        self.0.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.num_poisoned_pages()))
+        })
+    }
+
     /// The address spaces that have not exited.
     #[getter]
     fn address_spaces<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -254,6 +363,12 @@ impl Machine {
             dict.set_item(name, value)?;
         }
         Ok(dict)
+    }
+
+    /// The machine's events while a ``with`` block lasts: the protocol's steps and the kernel's tracepoints.
+    fn trace(&self) -> PyResult<Tracing> {
+        self.0.alive()?;
+        Ok(Tracing::new(&self.0))
     }
 
     /// Checks every invariant of a quiet machine. The `Audit` is a tuple of findings: empty when clean.

@@ -1,6 +1,6 @@
 //! Choices that Python writes as strings.
 
-use mmcore::map::FileKind;
+use mmcore::map::{Advice, FileKind};
 use mmcore::migrate::{Mode, Reason};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -24,6 +24,10 @@ pub(crate) fn of_mode(mode: Mode) -> &'static str {
 
 pub(crate) fn reason(name: &str) -> PyResult<Reason> {
     choose("reason", name, Reason::NAMES)
+}
+
+pub(crate) fn advice(name: &str) -> PyResult<Advice> {
+    choose("advice", name, Advice::NAMES)
 }
 
 pub(crate) fn file_kind(name: &str) -> PyResult<FileKind> {

@@ -94,6 +94,8 @@ pub(crate) struct Shared {
     pub ledger: Ledger,
     /// A process lives until it exits, whether or not somebody has a handle on it.
     pub spaces: Mutex<HashMap<u32, Arc<AddressSpace>>>,
+    /// Who is called when an address space is told of a lost page, by its number.
+    pub handlers: Mutex<HashMap<u32, Py<PyAny>>>,
     /// Owners in Python of movable pages.
     pub owners: Mutex<Vec<Arc<PythonOwner>>>,
     closed: AtomicBool,
@@ -116,6 +118,7 @@ impl Shared {
             machine,
             ledger: Ledger::default(),
             spaces: Mutex::default(),
+            handlers: Mutex::default(),
             owners: Mutex::default(),
             closed: AtomicBool::new(false),
             process: fork::Process::current(),
@@ -148,6 +151,8 @@ impl Shared {
             // Owners often know their machine: without this nobody would ever free either.
             let owners = std::mem::take(&mut *self.owners.lock());
             owners.iter().for_each(|owner| owner.forget());
+            // So do handlers.
+            drop(std::mem::take(&mut *self.handlers.lock()));
         }
     }
 

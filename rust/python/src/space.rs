@@ -4,14 +4,15 @@ use crate::array;
 use crate::errors::{KernelError, Refusal, type_error};
 use crate::file::File;
 use crate::handles::Pin;
+use crate::names;
 use crate::page::Page;
 use crate::shared::{Shared, Waits};
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error};
 use mmcore::machine::parse_size;
-use mmcore::map::{AddressSpace as Space, Area, FileMap, PinKind};
+use mmcore::map::{AddressSpace as Space, Area, Entry, FileMap, PinKind};
 use mmcore::migrate::{MoveFlags, Moved};
-use mmcore::page::PAGE_SIZE;
+use mmcore::page::{Flags, PAGE_SIZE};
 use mmcore::with_machine;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
@@ -32,8 +33,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// like a process: whether or not somebody has it in a variable.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct AddressSpace {
-    shared: Arc<Shared>,
-    space: Arc<Space>,
+    pub shared: Arc<Shared>,
+    pub space: Arc<Space>,
 }
 
 #[derive(FromPyObject)]
@@ -147,12 +148,14 @@ impl AddressSpace {
     /// Ends the space: everything is unmapped, nothing can be mapped any more. Harmless the second time.
     fn exit(&self, py: Python<'_>) -> PyResult<()> {
         let maps_files = self.space.areas.read().iter().any(|area| area.file().is_some());
-        let waits = if maps_files { Waits::ForPageLocks } else { Waits::ForMigrations };
-        self.shared.call(py, waits, |shared| {
+        self.shared.call(py, waits(&self.shared, maps_files), |shared| {
             with_machine!(&shared.machine, machine => machine.exit(&self.space));
             shared.spaces.lock().remove(&self.space.id);
             Ok(())
-        })
+        })?;
+        let handler = self.shared.handlers.lock().remove(&self.space.id);
+        drop(handler);
+        Ok(())
     }
 
     /// The page that is mapped at an address; ``None`` if none is.
@@ -226,6 +229,33 @@ impl AddressSpace {
         array::filled(py, "int32", &statuses)
     }
 
+    /// Is the process told of a lost page at once (PR_MCE_KILL_EARLY), and not only when it touches the page?
+    #[getter]
+    fn early_kill(&self, py: Python<'_>) -> PyResult<bool> {
+        self.shared.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.early_kill(&self.space)))
+        })
+    }
+
+    #[setter]
+    fn set_early_kill(&self, py: Python<'_>, early: bool) -> PyResult<()> {
+        self.shared.call(py, Waits::Never, |shared| {
+            with_machine!(&shared.machine, machine => machine.set_early_kill(&self.space, early));
+            Ok(())
+        })
+    }
+
+    /// Calls ``handler`` with a `Signal` whenever the process is told of a lost page without having touched it;
+    /// ``None`` ends that. Without a handler such signals are ignored.
+    fn on_sigbus(&self, py: Python<'_>, handler: Option<Py<PyAny>>) {
+        let before = match handler {
+            Some(handler) => self.shared.handlers.lock().insert(self.space.id, handler),
+            None => self.shared.handlers.lock().remove(&self.space.id),
+        };
+        // After the lock: the end of an object may be anything.
+        drop(before.map(|handler| handler.into_bound(py)));
+    }
+
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<AddressSpace>().is_ok_and(|other| Arc::ptr_eq(&self.space, &other.get().space))
     }
@@ -254,10 +284,17 @@ enum Bytes {
     Range(u64, usize),
 }
 
+/// For what an access to such memory may have to wait.
+fn waits(shared: &Shared, of_file: bool) -> Waits {
+    let swaps = with_machine!(&shared.machine, machine => machine.may_swap());
+    if of_file || swaps { Waits::ForPageLocks } else { Waits::ForMigrations }
+}
+
 impl Region {
-    /// For what an access may have to wait: a file's page is looked at under its lock.
+    /// For what an access may have to wait: a file's page, and one that comes from swap, is looked at under its
+    /// lock.
     fn waits(&self) -> Waits {
-        if self.area.file().is_some() { Waits::ForPageLocks } else { Waits::ForMigrations }
+        waits(&self.shared, self.area.file().is_some())
     }
 
     fn bytes(&self) -> u64 {
@@ -293,15 +330,39 @@ impl Region {
         Err(PyIndexError::new_err(format!("no byte {number}: the region has {bytes}")))
     }
 
+    /// Why an access to bytes from `offset` on failed: of a bad frame with the address of the page.
+    fn refused(&self, shared: &Shared, error: Error, offset: u64, len: usize) -> Refusal {
+        if error.errno != Errno::EHWPOISON {
+            return error.into();
+        }
+        let page = PAGE_SIZE as u64;
+        let (first, last) = (offset / page, (offset + len as u64).saturating_sub(1) / page);
+        let bad = |&index: &u32| match self.area.look(index).unlocked().entry() {
+            Entry::Hwpoison { .. } => true,
+            Entry::None => self.area.file().is_some_and(|map| {
+                let cached = map.file.cached_page(map.first + index);
+                cached.is_some_and(|pfn| shared.flags(pfn).contains(Flags::HWPOISON))
+            }),
+            _ => false,
+        };
+        let index = (first as u32..=last as u32).find(bad).unwrap_or(first as u32);
+        Refusal::Sigbus(error, self.area.address(index))
+    }
+
     fn load(&self, py: Python<'_>, offset: u64, into: &mut [u8]) -> PyResult<()> {
         self.shared.call(py, self.waits(), |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.read_bytes(&self.area, offset, into))?)
+            let len = into.len();
+            let read =
+                with_machine!(&shared.machine, machine => machine.read_bytes(&self.area, offset, into));
+            read.map_err(|error| self.refused(shared, error, offset, len))
         })
     }
 
     fn store(&self, py: Python<'_>, offset: u64, from: &[u8]) -> PyResult<()> {
         self.shared.call(py, self.waits(), |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.write_bytes(&self.area, offset, from))?)
+            let written =
+                with_machine!(&shared.machine, machine => machine.write_bytes(&self.area, offset, from));
+            written.map_err(|error| self.refused(shared, error, offset, from.len()))
         })
     }
 }
@@ -360,7 +421,9 @@ impl Region {
     fn fault(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<()> {
         let index = self.index(number)?;
         self.shared.call(py, self.waits(), |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.fault(&self.area, index, write))?)
+            let fault = with_machine!(&shared.machine, machine => machine.fault(&self.area, index, write));
+            let offset = u64::from(index) * PAGE_SIZE as u64;
+            fault.map_err(|error| self.refused(shared, error, offset, 1))
         })
     }
 
@@ -394,6 +457,21 @@ impl Region {
         let pages = map.first.saturating_add(start)..map.first + stop;
         self.shared.call(py, self.waits(), |shared| {
             Ok(with_machine!(&shared.machine, machine => machine.sync_file(&map.file, pages))?)
+        })
+    }
+
+    /// Advice about pages ``start`` to ``stop``, all by default (madvise): ``"cold"``, ``"pageout"``, ``"dontneed"``,
+    /// ``"free"`` or ``"willneed"``.
+    ///
+    /// `KernelError` (EINVAL) for locked memory, (ENOMEM) if not all of it is mapped.
+    #[pyo3(signature = (advice, start=0, stop=None))]
+    fn madvise(&self, py: Python<'_>, advice: &str, start: u32, stop: Option<u32>) -> PyResult<()> {
+        let advice = names::advice(advice)?;
+        let pages = start..stop.unwrap_or(self.area.pages());
+        self.shared.call(py, self.waits(), |shared| {
+            Ok(with_machine!(&shared.machine, machine => {
+                machine.madvise(&self.space, &self.area, pages, advice)
+            })?)
         })
     }
 

@@ -1,5 +1,5 @@
 map r0 file 2
-write r0
+write r0:1
 drain
 thread A
   write r0:0

@@ -13,13 +13,15 @@ pub struct Pcp {
     frames: ArrayVec<Pfn, CAPACITY>,
     /// Frames moved at once between here and the buddy lists.
     batch: usize,
+    /// How many keep the array empty (`zone_pcp_disable`).
+    disabled: u32,
 }
 
 impl Pcp {
     /// An empty array for a node of `frames` frames: small nodes get small batches, so that the
     /// arrays cannot hide much of them.
     pub fn for_node(frames: u32) -> Pcp {
-        Pcp { frames: ArrayVec::new(), batch: (frames as usize / 64).clamp(1, CAPACITY / 2 - 1) }
+        Pcp { frames: ArrayVec::new(), batch: (frames as usize / 64).clamp(1, CAPACITY / 2 - 1), disabled: 0 }
     }
 
     /// Frames held.
@@ -44,7 +46,9 @@ impl Pcp {
     #[inline]
     pub(super) fn take(&mut self, refill: impl FnOnce(usize, &mut ArrayVec<Pfn, CAPACITY>)) -> Option<Pfn> {
         if self.frames.is_empty() {
-            refill(self.batch, &mut self.frames);
+            refill(if self.disabled > 0 { 1 } else { self.batch }, &mut self.frames);
+            // In the order in which the buddy lists gave them: neighbours one after the other.
+            self.frames.reverse();
         }
         self.frames.pop()
     }
@@ -52,10 +56,24 @@ impl Pcp {
     /// Gives one; `flush` gets the oldest batch when the array is full.
     #[inline]
     pub(super) fn give(&mut self, pfn: Pfn, flush: impl FnOnce(arrayvec::Drain<'_, Pfn, CAPACITY>)) {
+        if self.disabled > 0 {
+            self.frames.push(pfn);
+            return flush(self.frames.drain(..));
+        }
         if self.frames.len() >= 2 * self.batch {
             flush(self.frames.drain(..self.batch));
         }
         self.frames.push(pfn);
+    }
+
+    /// From now on nothing stays here: a frame that is freed is on a buddy list at once. Nests.
+    pub(super) fn disable(&mut self) {
+        self.disabled += 1;
+    }
+
+    /// Ends one [`Pcp::disable`].
+    pub(super) fn enable(&mut self) {
+        self.disabled -= 1;
     }
 
     /// Gives everything to `flush`.

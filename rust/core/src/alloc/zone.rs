@@ -81,6 +81,40 @@ impl Zone {
         self.enlist(frames, self.base.plus(block), order);
     }
 
+    /// Is the frame free, in whatever block (`is_free_buddy_page`)?
+    pub(super) fn holds(&self, frames: &Frames, pfn: Pfn) -> bool {
+        let number = pfn.0 - self.base.0;
+        number >= self.frontier || self.block_of(frames, number).is_some()
+    }
+
+    /// Takes one free frame out of the block that it is part of, whose other frames stay free
+    /// (`take_page_off_buddy`). False if it is not free.
+    pub(super) fn take_frame(&mut self, frames: &Frames, pfn: Pfn) -> bool {
+        let number = pfn.0 - self.base.0;
+        // What was never used is free too: it gets its place on the lists first.
+        while number >= self.frontier {
+            self.grow(frames);
+        }
+        let Some((block, order)) = self.block_of(frames, number) else { return false };
+        self.unlist(frames, self.base.plus(block), order);
+        let mut block = block;
+        for half in (0..order).rev() {
+            let upper = block + (1 << half);
+            let (keep, give) = if number >= upper { (upper, block) } else { (block, upper) };
+            self.enlist(frames, self.base.plus(give), half);
+            block = keep;
+        }
+        true
+    }
+
+    /// The free block that a frame below the frontier is part of, and its order.
+    fn block_of(&self, frames: &Frames, number: u32) -> Option<(u32, u8)> {
+        (0..=MAX_ORDER).find_map(|order| {
+            let block = number & !((1u32 << order) - 1);
+            self.is_free_block(frames, block, order).then_some((block, order))
+        })
+    }
+
     fn is_free_block(&self, frames: &Frames, block: u32, order: u8) -> bool {
         let page = &frames[self.base.plus(block)];
         page.word().has(Flags::BUDDY) && page.order() == order
@@ -155,6 +189,12 @@ mod tests {
             for (pfn, order) in held.drain(..) {
                 zone.give(&frames, pfn, order);
             }
+            let one = Pfn(base + size / 2);
+            prop_assert!(zone.holds(&frames, one) && zone.take_frame(&frames, one));
+            prop_assert!(!zone.holds(&frames, one) && !zone.take_frame(&frames, one));
+            prop_assert_eq!(zone.free(), size - 1);
+            prop_assert!(all_free(&zone, &frames));
+            zone.give(&frames, one, 0);
             let blocks: Vec<_> = zone.blocks(&frames).collect();
             for &(pfn, order) in &blocks {
                 let buddy = Pfn(base + ((pfn.0 - base) ^ (1 << order)));

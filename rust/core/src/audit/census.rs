@@ -3,11 +3,12 @@
 use super::Handle;
 use crate::lru::LruList;
 use crate::machine::Machine;
-use crate::map::{AreaKind, Entry, Pte};
+use crate::map::{AreaKind, Entry, Pte, Slot};
 use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
 use arrayvec::ArrayVec;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The one place where a frame is (lifecycle 2.1).
@@ -55,6 +56,13 @@ pub enum Holder {
     },
     /// The private data (buffers) of a file's page.
     Private,
+    /// The swap cache.
+    SwapCache {
+        /// The swap slot.
+        slot: u32,
+    },
+    /// Memory failure, which keeps the frame from being used.
+    Poison,
     /// A handle of the machine's user.
     Handle {
         /// Its kind.
@@ -73,6 +81,8 @@ impl Holder {
             Holder::Driver => "driver",
             Holder::Cache { .. } => "cache",
             Holder::Private => "private",
+            Holder::SwapCache { .. } => "swap",
+            Holder::Poison => "poison",
             Holder::Handle { handle, .. } => match handle {
                 Handle::Ref => "reference",
                 Handle::Pin => "pin",
@@ -103,6 +113,8 @@ impl fmt::Display for Holder {
             Holder::Driver => f.write_str("driver"),
             Holder::Cache { file, index } => write!(f, "page cache of file {file:#x} at {index}"),
             Holder::Private => f.write_str("private data"),
+            Holder::SwapCache { slot } => write!(f, "swap cache at {slot}"),
+            Holder::Poison => f.write_str("poison"),
             Holder::Handle { handle, count } => {
                 let name = match handle {
                     Handle::Ref => "reference",
@@ -134,6 +146,10 @@ pub(super) struct Seen {
     pub written: bool,
     /// Slots of page caches that hold the page.
     pub slots: u32,
+    /// Slots of the swap cache that hold the page.
+    pub swap_slots: u32,
+    /// An entry knows of a store that the page has not been told of.
+    pub stored: bool,
     /// Somebody has isolated the page from its driver.
     pub isolated: bool,
 }
@@ -162,6 +178,10 @@ pub(super) struct Census {
     pub tokens: Vec<(Pfn, u32)>,
     /// Cached pages that do not name the slot that holds them: page, file, slot.
     pub strays: Vec<(Pfn, u32, u32)>,
+    /// Entries that name each swap slot.
+    pub swap_entries: BTreeMap<u32, u32>,
+    /// Pages in the swap cache that do not name the slot that holds them: page, slot.
+    pub swap_strays: Vec<(Pfn, u32)>,
     /// Lists whose links do not lead to as many pages as they count.
     pub broken_lists: Vec<(usize, LruList, u32)>,
 }
@@ -185,13 +205,19 @@ impl Census {
         self.migration_entries.clear();
         self.tokens.clear();
         self.strays.clear();
+        self.swap_entries.clear();
+        self.swap_strays.clear();
         self.broken_lists.clear();
         self.allocator(machine);
         self.lists(machine);
         self.batches(machine);
         self.mappings(machine);
         self.caches(machine);
+        self.swap_cache(machine);
         self.drivers(machine);
+        for (pfn, _) in machine.poison_books().held {
+            self.hold(pfn, Holder::Poison);
+        }
         for (pfn, handle, count) in handles {
             self.hold(pfn, Holder::Handle { handle, count });
             match handle {
@@ -308,11 +334,13 @@ impl Census {
                         Entry::Present { pfn, zero: false } => {
                             self.hold(pfn, holder);
                             self.seen_mut(pfn).mappings += 1;
+                            self.seen_mut(pfn).stored |= pte.has(Pte::DIRTY);
                             if matches!(area.kind, AreaKind::Anon) {
                                 self.mappings.push(Mapping { pfn, pte, owner: owner_id, index });
                             }
                         }
                         Entry::Migration { pfn } => self.migration_entries.push((pfn, holder)),
+                        Entry::Swap { slot } => *self.swap_entries.entry(slot).or_default() += 1,
                         _ => {}
                     }
                 }
@@ -324,6 +352,9 @@ impl Census {
         machine.owners.for_each(|id, owner| {
             let Owner::File { file, .. } = owner else { return };
             for index in 0..file.used() {
+                if let Slot::Swap(slot) = file.slot(index) {
+                    *self.swap_entries.entry(slot).or_default() += 1;
+                }
                 let Some(pfn) = file.slot(index).page() else { continue };
                 self.hold(pfn, Holder::Cache { file: id.0, index });
                 self.seen_mut(pfn).slots += 1;
@@ -336,6 +367,18 @@ impl Census {
                 }
             }
         });
+    }
+
+    fn swap_cache<R: Release>(&mut self, machine: &Machine<R>) {
+        let Some(swap) = machine.swap_space() else { return };
+        for slot in 0..swap.entries().len() as u32 {
+            let Some(pfn) = swap.slot(slot).page() else { continue };
+            self.hold(pfn, Holder::SwapCache { slot });
+            self.seen_mut(pfn).swap_slots += 1;
+            if machine.frames[pfn].private() != slot {
+                self.swap_strays.push((pfn, slot));
+            }
+        }
     }
 
     fn drivers<R: Release>(&mut self, machine: &Machine<R>) {

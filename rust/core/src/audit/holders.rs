@@ -38,11 +38,17 @@ impl<R: Release> Machine<R> {
                 holders.extend(ops.held().contains(&pfn).then_some(Holder::Driver));
             }
         });
+        if page.word().has(Flags::SWAPCACHE) {
+            holders.push(Holder::SwapCache { slot: page.private() });
+        }
         for (cpu, context) in self.cpus.iter().enumerate() {
             let batches = context.batches.lock();
             let all = batches.added().iter().copied().chain(batches.moving());
             let queued = all.filter(|&queued| queued == pfn).count();
             holders.extend(std::iter::repeat_n(Holder::Batch { cpu }, queued));
+        }
+        if self.is_held_by_poison(pfn) {
+            holders.push(Holder::Poison);
         }
         for (handle, count) in ledger.of(pfn) {
             holders.push(Holder::Handle { handle, count });

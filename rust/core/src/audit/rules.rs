@@ -1,10 +1,12 @@
 //! The rules, judged over a census. Numbers as in `docs/design.md`, "Invariants".
 
 use super::Finding;
-use super::census::{Census, Place, Seen};
+use super::census::{Census, Holder, Place, Seen};
+use crate::failure::Cause;
 use crate::machine::Machine;
-use crate::map::Pte;
-use crate::owner::Owner;
+use crate::map::{Pte, Slot};
+use crate::memory::WORDS;
+use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
@@ -44,9 +46,12 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Fi
     }
     check_mappings(machine, census, &mut report);
     check_counters(machine, census, &mut report);
+    check_swap(machine, census, &mut report);
     check_events(machine, census, &mut report);
     check_spaces(machine, &mut report);
+    check_ends(machine, &mut report);
     check_releases(machine, census, &mut report);
+    check_poison(machine, census, &mut report);
     report.findings
 }
 
@@ -99,6 +104,9 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
         report.page("no page is lost", pfn, "count 0, but the allocator does not have it".into());
     }
     check_cached(machine, seen, pfn, report);
+    if seen.slots > 0 {
+        check_clean(machine, seen, pfn, report);
+    }
     // Quiet: nobody is in the middle of anything.
     if word.has(Flags::LOCKED) != seen.locked {
         report.page("no page stays locked", pfn, format!("flags {}", word.flags()));
@@ -144,6 +152,10 @@ fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report:
         let what = format!("in {} slots of page caches ({word})", seen.slots);
         report.page("pages of files are in their slots", pfn, what);
     }
+    if seen.swap_slots != u32::from(word.has(Flags::SWAPCACHE)) {
+        let what = format!("in {} slots of the swap cache ({word})", seen.swap_slots);
+        report.page("pages in the swap cache are in their slots", pfn, what);
+    }
     if seen.slots > 0 && !word.has(Flags::UPTODATE) {
         report.page("cached pages have their content", pfn, format!("{word}"));
     }
@@ -152,6 +164,29 @@ fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report:
     }
     if word.has(Flags::WRITEBACK) != seen.written {
         report.page("no page stays under writeback", pfn, format!("{word}"));
+    }
+}
+
+/// 6., for files: what a clean page holds is what its store holds: else it is lost as soon as the page is dropped. A holder
+/// from outside may have stored since, past any entry: it tells the page when it lets go.
+fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
+    let page = &machine.frames[pfn];
+    let word = page.word();
+    let held = report.census.holders(pfn).iter().any(|holder| matches!(holder, Holder::Handle { .. }));
+    if seen.stored || held || word.any(Flags::DIRTY | Flags::WRITEBACK | Flags::HWPOISON) {
+        return;
+    }
+    let Some(file) = machine.owners.file(OwnerId(page.owner())) else { return };
+    let differs = |word: &usize| {
+        let stored = file.stored(page.index(), *word);
+        stored.is_some_and(|stored| stored != machine.memory.load(pfn, *word))
+    };
+    if let Some(differs) = (0..WORDS).find(differs) {
+        report.page(
+            "a clean page is what its store holds",
+            pfn,
+            format!("word {differs} of page {} ({word})", page.index()),
+        );
     }
 }
 
@@ -192,6 +227,44 @@ fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
     }
 }
 
+/// 2., for swap slots: each is counted by the entries that name it; one that is in use has an entry or a page; and
+/// nobody is in the middle of reading one.
+fn check_swap<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
+    for &(pfn, slot) in &census.swap_strays {
+        let what = format!("found in slot {slot}, names slot {}", machine.frames[pfn].private());
+        report.page("pages in the swap cache are in their slots", pfn, what);
+    }
+    let Some(swap) = machine.swap_space() else {
+        if let Some((slot, entries)) = census.swap_entries.first_key_value() {
+            let what = format!("{entries} entries name slot {slot} of a machine without swap space");
+            report.machine("a swap slot counts its entries", what);
+        }
+        return;
+    };
+    let counts = swap.entries();
+    let mut used = 0;
+    for (slot, &count) in (0u32..).zip(&counts) {
+        let entries = census.swap_entries.get(&slot).copied().unwrap_or(0);
+        if count != entries {
+            let what = format!("slot {slot} counts {count} entries, {entries} name it");
+            report.machine("a swap slot counts its entries", what);
+        }
+        let cached = swap.slot(slot);
+        if cached == Slot::Reading {
+            report.machine("nobody reads a swap slot", format!("slot {slot}"));
+        }
+        used += u32::from(count > 0 || cached.page().is_some());
+    }
+    if let Some(slot) = census.swap_entries.keys().find(|slot| **slot as usize >= counts.len()) {
+        report.machine("a swap slot counts its entries", format!("slot {slot} was never used, but is named"));
+    }
+    let crate::map::SwapUse { total, free } = swap.in_use();
+    if total - free != used {
+        let what = format!("{} slots count as in use, {used} are", total - free);
+        report.machine("a swap slot without entry and page is free", what);
+    }
+}
+
 /// 4. What was allocated and not freed is in use. Frames that are bad may have left either way.
 fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     let (mut used, mut bad) = (0i64, 0i64);
@@ -225,6 +298,21 @@ fn check_spaces<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     });
 }
 
+/// 2. Nothing is mapped beyond the end of a file.
+fn check_ends<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
+    machine.owners.for_each(|_, owner| {
+        let Owner::File { areas, .. } = owner else { return };
+        for area in areas {
+            let Some(map) = area.file() else { continue };
+            let end = map.file.pages().saturating_sub(map.first);
+            for (index, pte) in area.mapped().filter(|(index, _)| *index >= end) {
+                let what = format!("page {index} of area {:#x}: {:?}", area.address(0), pte.entry());
+                report.machine("nothing is mapped beyond a file's end", what);
+            }
+        }
+    });
+}
+
 /// 8. An owner that let go of a page with its mark on hears of the page's end.
 fn check_releases<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     machine.owners.for_each(|_, owner| {
@@ -244,6 +332,48 @@ fn check_releases<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
             }
         }
     });
+}
+
+/// 4., 5. Poisoned frames are counted, none is free, and what poison holds is poisoned.
+fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
+    let books = machine.poison_books();
+    let mut poisoned = i64::from(books.zero);
+    for node in &machine.nodes {
+        for pfn in (0..node.zone.lock().frontier()).map(|offset| node.base.plus(offset)) {
+            let word = machine.frames[pfn].word();
+            if !word.has(Flags::HWPOISON) {
+                if books.held.contains_key(&pfn) || word.has(Flags::REFUSED) {
+                    report.page("what poison holds is poisoned", pfn, word.to_string());
+                }
+                continue;
+            }
+            poisoned += 1;
+            let Seen { places, mappings, slots, .. } = census.seen(pfn);
+            let held = books.held.get(&pfn);
+            let cause = held.or(books.loose.get(&pfn));
+            if cause.is_none() {
+                report.page("a poisoned frame is contained, or has failed hard", pfn, word.to_string());
+            }
+            let free = places.iter().any(|place| matches!(place, Place::Buddy | Place::Pcp));
+            let used = *mappings > 0 || *slots > 0 || (!places.is_empty() && !free);
+            if cause == Some(&Cause::Soft) && used {
+                let what = format!("is in {places:?} ({word})");
+                report.page("what is offlined is in nobody's use", pfn, what);
+            }
+            // One that failed on its way to a free list is refused when its turn comes.
+            if free && held.is_some() {
+                report.page(
+                    "what poison holds is on no free list",
+                    pfn,
+                    format!("is in {places:?} ({word})"),
+                );
+            }
+        }
+    }
+    if books.counted != poisoned {
+        let what = format!("{} are counted, {poisoned} are", books.counted);
+        report.machine("num_poisoned_pages is the number of poisoned frames", what);
+    }
 }
 
 fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
@@ -283,7 +413,7 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
                 );
             }
         }
-        let mut counts: [(NodeItem, i64); 6] = COUNTED.map(|(item, _)| (item, 0));
+        let mut counts: [(NodeItem, i64); COUNTED.len()] = COUNTED.map(|(item, _)| (item, 0));
         let node = &machine.nodes[number];
         let used = node.zone.lock().frontier();
         for pfn in (0..used).map(|offset| node.base.plus(offset)) {
@@ -311,11 +441,13 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
 type Counted = fn(Word, bool) -> bool;
 
 /// Counters that a look at all pages must come to as well.
-const COUNTED: [(NodeItem, Counted); 6] = [
+const COUNTED: [(NodeItem, Counted); 8] = [
     (NodeItem::AnonPages, |word, mapped| mapped && word.has(Flags::ANON)),
     (NodeItem::FileMapped, |word, mapped| mapped && !word.has(Flags::ANON)),
-    (NodeItem::FilePages, |word, _| word.has(Flags::FILE)),
+    (NodeItem::FilePages, |word, _| word.any(Flags::FILE | Flags::SWAPCACHE)),
+    (NodeItem::Swapcached, |word, _| word.has(Flags::SWAPCACHE)),
     (NodeItem::Shmem, |word, _| word.has(Flags::FILE | Flags::SWAPBACKED)),
     (NodeItem::FileDirty, |word, _| word.has(Flags::FILE | Flags::DIRTY) && !word.has(Flags::SWAPBACKED)),
     (NodeItem::Writeback, |word, _| word.has(Flags::WRITEBACK)),
+    (NodeItem::Mlock, |word, _| word.has(Flags::MLOCKED)),
 ];

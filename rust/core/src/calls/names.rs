@@ -16,10 +16,12 @@ pub struct Shown {
 }
 
 /// A probe on entry: its name, and what it shows of the page.
-struct Probe(&'static str, Shows);
+pub(super) struct Probe(pub(super) &'static str, Shows);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shows {
+pub(super) enum Shows {
+    /// Nothing: only its return is seen.
+    Return,
     Name,
     Count,
     CountAndMappings,
@@ -28,9 +30,9 @@ enum Shows {
 impl Call {
     /// The probes on its entry, in the order in which they are hit; none if the kernel has no such
     /// function, or has it inlined.
-    fn entries(self, names: CallNames) -> &'static [Probe] {
+    pub(super) fn entries(self, names: CallNames) -> &'static [Probe] {
         use CallNames::{Folios, Pages};
-        use Shows::{Count, CountAndMappings, Name};
+        use Shows::{Count, CountAndMappings, Name, Return};
         match (self, names) {
             (Call::LruCacheDisable, _) => &[Probe("lru_cache_disable", Name)],
             (Call::LruAddDrainAll, _) => &[Probe("lru_add_drain_all", Name)],
@@ -49,6 +51,21 @@ impl Call {
             (Call::MigrateMapping { .. }, Pages) => &[Probe("folio_migrate_mapping", Count)],
             (Call::MigrateMapping { .. }, Folios) => &[Probe("__folio_migrate_mapping", Count)],
             (Call::PutFinal, _) => &[Probe("folio_put_final", Name)],
+            (Call::ShakePage, _) | (Call::ShakeFolio, Pages) => &[Probe("shake_page", Count)],
+            (Call::GetHwpoisonPage, _) | (Call::GetUnpoisonPage, Pages) => {
+                &[Probe("get_hwpoison_page", Return)]
+            }
+            (Call::EvictFolio, Pages) => &[Probe("invalidate_inode_page", Return)],
+            (Call::EvictFolio, Folios) => &[Probe("mapping_evict_folio", Count)],
+            (Call::PageHandlePoison { .. }, _) => &[Probe("page_handle_poison", Count)],
+            (Call::TakePageOffBuddy, _) => &[Probe("take_page_off_buddy", Count)],
+            (Call::UnmapPoisoned, Folios) => &[Probe("unmap_poisoned_folio", CountAndMappings)],
+            (Call::HwpoisonUserMappings, Folios) => &[Probe("hwpoison_user_mappings", Return)],
+            (Call::SoftOfflinePage, _) => &[Probe("soft_offline_page", Return)],
+            (Call::MemoryFailure, _) => &[Probe("memory_failure", Return)],
+            (Call::UnpoisonMemory, _) => &[Probe("unpoison_memory", Return)],
+            (Call::ShakeFolio | Call::GetUnpoisonPage, Folios)
+            | (Call::UnmapPoisoned | Call::HwpoisonUserMappings, Pages) => &[],
             (
                 Call::MigratePagesSync
                 | Call::MigratePagesBatch { .. }
@@ -58,7 +75,15 @@ impl Call {
                 | Call::MigrateDone,
                 Pages,
             )
-            | (Call::ReleasePages, _) => &[],
+            | (
+                Call::ReleasePages
+                | Call::MmPageAlloc
+                | Call::MmPageFree
+                | Call::MmLruInsertion
+                | Call::MmLruActivate
+                | Call::MmMigratePages { .. },
+                _,
+            ) => &[],
             (Call::MigratePagesSync, Folios) => &[Probe("migrate_pages_sync", Name)],
             (Call::MigratePagesBatch { .. }, Folios) => &[Probe("migrate_pages_batch", Name)],
             (Call::MigrateFolioMove, Folios) => &[Probe("migrate_folio_move", CountAndMappings)],
@@ -68,12 +93,24 @@ impl Call {
         }
     }
 
+    /// What the kernel's function returns: 6.1's isolation an errno, later ones whether it worked.
+    pub(super) fn returned(self, ret: i32, names: CallNames) -> i32 {
+        match (self, names) {
+            (Call::IsolateLru, CallNames::Pages) if ret == 0 => Errno::EBUSY.status(),
+            (Call::IsolateLru, CallNames::Pages) => 0,
+            _ => ret,
+        }
+    }
+
     /// What the probe shows of the call's arguments.
-    fn arguments(self, names: CallNames) -> String {
+    pub(super) fn arguments(self, names: CallNames) -> String {
         match (self, names) {
             (Call::MigratePagesBatch { mode, passes }, _) => format!(" mode={mode} passes={passes}"),
             (Call::MigrateMapping { extra, .. }, CallNames::Pages) => format!(" extra={extra}"),
             (Call::MigrateMapping { expected, .. }, CallNames::Folios) => format!(" expected={expected}"),
+            (Call::PageHandlePoison { free, release }, _) => {
+                format!(" hugeorfree={} release={}", u8::from(free), u8::from(release))
+            }
             (Call::MigrateUndoSrc { was_mapped, locked }, _) => {
                 format!(" was_mapped={} locked={}", u8::from(was_mapped), u8::from(locked))
             }
@@ -88,12 +125,7 @@ impl Recorded {
     fn shown(&self, names: CallNames, frame: &mut impl FnMut(Pfn) -> String) -> Vec<Shown> {
         let probes = self.call.entries(names).iter();
         if let Some(ret) = self.ret {
-            // 6.1's isolation returns an errno, later ones whether it worked.
-            let ret = match (self.call, names) {
-                (Call::IsolateLru, CallNames::Pages) if ret == 0 => Errno::EBUSY.status(),
-                (Call::IsolateLru, CallNames::Pages) => 0,
-                _ => ret,
-            };
+            let ret = self.call.returned(ret, names);
             let shown = |Probe(name, _): &Probe| Shown {
                 key: format!("{name}={ret}"),
                 line: format!("{name}() ret={ret}"),
@@ -118,25 +150,29 @@ impl Recorded {
             line.push_str(&self.call.arguments(names));
             Shown { key: name.to_owned(), line }
         };
-        probes.map(shown).collect()
+        probes.filter(|Probe(_, shows)| *shows != Shows::Return).map(shown).collect()
     }
 }
 
 /// How the kernel of these names shows a list of calls. `frame` names frames.
 pub fn shown(calls: &[Recorded], names: CallNames, mut frame: impl FnMut(Pfn) -> String) -> Vec<Shown> {
-    // Threads that are just releasing pages together, and so make no call for each.
+    seen(calls).flat_map(|call| call.shown(names, &mut frame)).collect()
+}
+
+/// The calls that a kernel makes: threads that release pages together make none for each.
+pub(super) fn seen(calls: &[Recorded]) -> impl Iterator<Item = &Recorded> {
     let mut releasing: Vec<usize> = Vec::new();
-    let mut lines = Vec::new();
-    for call in calls {
-        match (call.call, call.ret) {
-            (Call::ReleasePages, None) => releasing.push(call.thread),
-            (Call::ReleasePages, Some(_)) => {
-                let place = releasing.iter().rposition(|&thread| thread == call.thread);
-                place.map(|place| releasing.remove(place));
-            }
-            (Call::PutFinal, _) if releasing.contains(&call.thread) => {}
-            _ => lines.extend(call.shown(names, &mut frame)),
+    calls.iter().filter(move |call| match (call.call, call.ret) {
+        (Call::ReleasePages, None) => {
+            releasing.push(call.thread);
+            false
         }
-    }
-    lines
+        (Call::ReleasePages, Some(_)) => {
+            let place = releasing.iter().rposition(|&thread| thread == call.thread);
+            place.map(|place| releasing.remove(place));
+            false
+        }
+        (Call::PutFinal, _) => !releasing.contains(&call.thread),
+        _ => true,
+    })
 }

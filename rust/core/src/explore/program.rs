@@ -289,7 +289,7 @@ fn exhaust<W: super::World>(search: &Exhaustive, explorer: &mut Explorer<W>, sto
     report
 }
 
-fn told(coverage: &Coverage) -> (&'static str, String) {
+pub(super) fn told(coverage: &Coverage) -> (&'static str, String) {
     match coverage {
         Coverage::Complete => ("complete", "every interleaving".into()),
         Coverage::Bounded { preemptions } => {

@@ -1,13 +1,16 @@
 //! A program as a world: its set-up is done once, its threads are explored.
 
+use super::outcomes::Kept;
 use super::world::World;
 use super::{Digest, Violation, operation};
 use crate::audit::{Auditor, Finding};
 use crate::machine::Config;
-use crate::program::session::{Actor, Session};
+use crate::program::session::{Actor, Session, Step};
 use crate::program::{Op, Program};
 use crate::release::Release;
 use crate::sync::broken;
+use crate::sync::explored::caught;
+use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -21,6 +24,8 @@ pub struct ProgramWorld<R: Release> {
     forks: bool,
     /// Tell final states apart.
     fingerprints: bool,
+    /// Keep what each final state is.
+    kept: Option<Kept>,
     own: RefCell<Own>,
     /// All threads of the schedule that ran last had ended.
     ended: Cell<bool>,
@@ -32,8 +37,10 @@ struct Own {
     threads: Vec<Actor>,
     program: Actor,
     auditor: Auditor,
-    /// What each operation came to.
+    /// What the operations of each thread came to.
     outcomes: Vec<u64>,
+    /// The same as data, what comes after the threads last; only if it is kept.
+    steps: Vec<Vec<Value>>,
 }
 
 /// Where outcomes are told: no thread has such a number, and no object such an address.
@@ -67,11 +74,13 @@ impl<R: Release> ProgramWorld<R> {
             cpus: cpus.to_vec(),
             forks: program.ops().any(|op| matches!(op, Op::Fork { .. })),
             fingerprints: false,
+            kept: None,
             own: RefCell::new(Own {
                 threads: (0..program.threads.len()).map(Actor::thread).collect(),
                 program: Actor::program(),
                 auditor: Auditor::default(),
                 outcomes: Vec::new(),
+                steps: vec![Vec::new(); program.threads.len() + 1],
             }),
             ended: Cell::new(false),
         };
@@ -83,7 +92,11 @@ impl<R: Release> ProgramWorld<R> {
         let mut program = Actor::program();
         self.session.machine().bind_cpu(Some(0));
         for op in ops {
-            let step = self.session.step(&mut program, op);
+            // A core that is broken enough stops here already, outside of any schedule.
+            let step = match caught(|| self.session.step(&mut program, op)) {
+                Ok(step) => step,
+                Err(violation) => return Err(Unset::Broken(violation)),
+            };
             if let Some(finding) = step.findings.first() {
                 return Err(Unset::Broken(violation(finding)));
             }
@@ -106,6 +119,27 @@ impl<R: Release> ProgramWorld<R> {
         self.fingerprints = true;
         self
     }
+
+    /// The same, and what each final state is goes to `kept`, by its fingerprint.
+    #[must_use]
+    pub(super) fn with_outcomes(mut self, kept: Kept) -> Self {
+        self.kept = Some(kept);
+        self.with_fingerprints()
+    }
+
+    /// What can be seen of a final state, as data.
+    fn state(&self, own: &Own) -> Value {
+        json!({ "ops": own.steps, "end": self.session.end_state(&own.program) })
+    }
+}
+
+/// What an operation came to, without what only a reader wants: frame numbers are no outcome.
+fn plain(step: &Step) -> Value {
+    let mut plain = json!(step);
+    if let Some(fields) = plain.as_object_mut() {
+        fields.remove("why");
+    }
+    plain
 }
 
 fn violation(finding: &Finding) -> Violation {
@@ -124,6 +158,7 @@ impl<R: Release> World for ProgramWorld<R> {
         actor.reset();
         self.session.machine().bind_cpu(Some(self.cpus[thread]));
         let mut outcomes = DefaultHasher::new();
+        let mut steps = Vec::new();
         for (number, op) in self.threads[thread].iter().enumerate() {
             operation(number as u32);
             let step = self.session.step(&mut actor, op);
@@ -132,7 +167,11 @@ impl<R: Release> World for ProgramWorld<R> {
                 broken(rule, format_args!("`{op}`: {detail}"));
             }
             if self.fingerprints {
-                (step.ret, step.errno, step.status, step.acc).hash(&mut outcomes);
+                let Step { ret, errno, status, calls_ret, acc, isolated, .. } = &step;
+                (ret, errno, status, calls_ret, acc, isolated).hash(&mut outcomes);
+            }
+            if self.kept.is_some() {
+                steps.push(plain(&step));
             }
         }
         self.session.leave(&mut actor);
@@ -141,16 +180,22 @@ impl<R: Release> World for ProgramWorld<R> {
         if self.fingerprints {
             own.outcomes.resize(self.threads.len(), 0);
             own.outcomes[thread] = outcomes.finish();
+            own.steps[thread] = steps;
         }
     }
 
     fn check(&self) -> Result<(), Violation> {
         self.ended.set(true);
-        let Own { threads, program, auditor, .. } = &mut *self.own.borrow_mut();
+        let Own { threads, program, auditor, steps, .. } = &mut *self.own.borrow_mut();
         self.session.join_into(program, threads);
         self.session.machine().bind_cpu(Some(0));
+        let after = &mut steps[self.threads.len()];
+        after.clear();
         for op in &self.finally {
             let step = self.session.step(program, op);
+            if self.kept.is_some() {
+                after.push(plain(&step));
+            }
             if let Some(finding) = step.findings.first() {
                 return Err(violation(finding));
             }
@@ -179,6 +224,13 @@ impl<R: Release> World for ProgramWorld<R> {
             return 0;
         }
         let mut hash = DefaultHasher::new();
+        if let Some(kept) = &self.kept {
+            let state = self.state(&self.own.borrow());
+            state.to_string().hash(&mut hash);
+            let fingerprint = hash.finish();
+            kept.borrow_mut().insert(fingerprint, state);
+            return fingerprint;
+        }
         self.own.borrow().outcomes.hash(&mut hash);
         self.session.fingerprint(&mut hash);
         hash.finish()

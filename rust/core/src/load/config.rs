@@ -62,6 +62,8 @@ pub struct LoadConfig {
     pub migrators: usize,
     /// Threads that use it; 0: twice the migrators in a storm, as many in tiering.
     pub mutators: usize,
+    /// In a storm: nobody uses the memory while it is migrated. The quietest measure of the protocol.
+    pub alone: bool,
     /// Pages migrated by one call.
     pub batch: usize,
     /// Real bytes that are copied and checked, or page records only.
@@ -70,6 +72,8 @@ pub struct LoadConfig {
     pub pages: u32,
     /// Share of a trace's footprint that the fast node holds, where `nodes` does not say.
     pub fast_share: f64,
+    /// Share of the migrators' calls before which a frame goes bad.
+    pub poison_rate: f64,
     /// Measure a bare `memcpy` of cold pages in each round.
     pub memcpy: bool,
     /// Decides everything that is random in setting up.
@@ -90,10 +94,12 @@ impl Default for LoadConfig {
             cpus: 0,
             migrators: 2,
             mutators: 0,
+            alone: false,
             batch: 32,
             copy: true,
             pages: 0,
             fast_share: 0.25,
+            poison_rate: 0.0,
             memcpy: true,
             seed: 1,
             command: None,
@@ -137,6 +143,11 @@ impl LoadConfig {
         if self.cpus > MAX_CPUS {
             one_of("cpus", self.cpus, MAX_CPUS)?;
         }
+        if self.alone && self.load == Load::Tiering {
+            return Err(LoadError::Config(
+                "in tiering the accesses cause the migrations: no migrator is alone".into(),
+            ));
+        }
         for (at, node) in self.nodes.iter().enumerate() {
             let page = PAGE_SIZE as u64;
             if node.bytes == 0 || node.bytes % page != 0 || node.bytes / page > u64::from(u32::MAX) {
@@ -156,6 +167,10 @@ impl LoadConfig {
         let share = self.fast_share;
         if !(share > 0.0 && share < 1.0) {
             return Err(LoadError::Config(format!("fast_share must be between 0 and 1, not {share}")));
+        }
+        if !(0.0..=1.0).contains(&self.poison_rate) {
+            let rate = self.poison_rate;
+            return Err(LoadError::Config(format!("poison_rate must be from 0 to 1, not {rate}")));
         }
         let slowdown = self.planted.slowdown;
         if !(0.0..=10.0).contains(&slowdown) {

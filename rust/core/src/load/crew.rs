@@ -7,7 +7,7 @@ use super::fault::Finding;
 use super::host::thread_cpu_time;
 use crate::sync::{AtomicU32, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,18 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Start and stop of a round.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
-    arrived: AtomicU32,
-    go: AtomicU32,
+    start: Mutex<Start>,
+    changed: Condvar,
     stop: AtomicU32,
+}
+
+/// Threads wait for the start asleep. Waiting with `sched_yield` would cost them their share of the
+/// processor in the round itself: a kernel that charges for each yield (6.18) lets them start far behind
+/// whoever did not have to wait.
+#[derive(Debug, Default)]
+struct Start {
+    arrived: u32,
+    open: bool,
 }
 
 impl Signal {
@@ -38,12 +47,29 @@ impl Signal {
         self.stop.store(1, Ordering::Relaxed);
     }
 
+    /// Arrives, and sleeps until the start.
     fn wait_for_start(&self) {
-        // Relaxed, twice: the spawn has handed over everything that the thread needs.
-        self.arrived.fetch_add(1, Ordering::Relaxed);
-        while self.go.load(Ordering::Relaxed) == 0 && !self.stopped() {
-            thread::yield_now();
+        let mut start = self.start();
+        start.arrived += 1;
+        self.changed.notify_all();
+        while !start.open {
+            start = self.changed.wait(start).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Lets everybody start, once `crew` threads have arrived.
+    fn start_all(&self, crew: u32) {
+        let mut start = self.start();
+        while start.arrived < crew {
+            start = self.changed.wait(start).unwrap_or_else(PoisonError::into_inner);
+        }
+        start.open = true;
+        self.changed.notify_all();
+    }
+
+    /// A panic while it was held leaves two numbers that are right.
+    fn start(&self) -> MutexGuard<'_, Start> {
+        self.start.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,16 +112,13 @@ pub(super) fn run<T: Send + 'static>(
             Ok(handle) => handles.push((name, handle)),
             Err(error) => {
                 signal.stop();
+                signal.start_all(0);
                 return Err(Finding::Stopped { thread: name, message: format!("no thread: {error}") });
             }
         }
     }
-    // Relaxed: counting arrivals.
-    while signal.arrived.load(Ordering::Relaxed) < crew {
-        thread::yield_now();
-    }
+    signal.start_all(crew);
     let start = Instant::now();
-    signal.go.store(1, Ordering::Relaxed);
     wait(&signal, start, time);
     signal.stop();
     let wall = start.elapsed();
@@ -140,7 +163,7 @@ fn wait(signal: &Signal, start: Instant, time: Duration) {
 fn collect<T>(handles: Vec<(String, Handle<T>)>) -> Result<Vec<Done<T>>, Finding> {
     let deadline = Instant::now() + PATIENCE;
     while handles.iter().any(|(_, handle)| !handle.is_finished()) && Instant::now() < deadline {
-        thread::sleep(Duration::from_micros(100));
+        thread::sleep(Duration::from_micros(50));
     }
     let mut done = Vec::with_capacity(handles.len());
     let mut failed = None;

@@ -3,6 +3,7 @@
 use super::planted::Slowdown;
 use crate::sync::ops::Ops;
 use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// What one call did.
@@ -32,6 +33,8 @@ pub(super) struct Gauge {
     pub busy: Duration,
     /// CPU time spent on looking for work that was not there.
     pub idle_cpu: Duration,
+    /// Other things that it did, by name.
+    pub did: BTreeMap<&'static str, u64>,
     /// Planted: each call takes this share longer.
     slowdown: Slowdown,
 }
@@ -53,6 +56,7 @@ impl Gauge {
             calls: 0,
             busy: Duration::ZERO,
             idle_cpu: Duration::ZERO,
+            did: BTreeMap::new(),
             slowdown,
         }
     }
@@ -75,6 +79,11 @@ impl Gauge {
         }
         self.total.choosing = self.total.choosing.plus(tally.choosing);
         tally
+    }
+
+    /// Notes something that is no migration.
+    pub fn did(&mut self, what: &'static str) {
+        *self.did.entry(what).or_default() += 1;
     }
 
     /// Hands out what was measured and begins anew.

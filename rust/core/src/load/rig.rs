@@ -163,8 +163,8 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         self.migrated += round.migrated;
         self.rounds += 1;
         if let Some(copies) = &mut self.copies {
-            // Few copies say little, and more than the working set would not be cold.
-            let pages = round.migrated.clamp(1024, u64::from(self.config.page_count()).max(1024));
+            // A run has hundreds of rounds: a few copies in each say enough, and cost little.
+            let pages = round.migrated.clamp(FEWEST_COPIES, MOST_COPIES);
             round.memcpy_pages = pages;
             round.memcpy_pages_per_s = pages as f64 / copies.run(pages as usize).as_secs_f64();
         }
@@ -234,6 +234,9 @@ impl<R: Release, W: Workload> Mounted<R, W> {
                     round.failed += gauge.total.failed;
                     round.retries += gauge.total.retries;
                     round.calls += gauge.calls;
+                    for (name, n) in gauge.did {
+                        *round.did.entry(name).or_default() += n;
+                    }
                     match &mut latency {
                         Some(sum) => sum.add(&gauge.latency).expect("the same bounds"),
                         None => latency = Some(gauge.latency),
@@ -325,6 +328,10 @@ fn migrate_until<R: Release, W: Workload>(machine: &Machine<R>, migrator: &mut W
 const EAGER: u32 = 64;
 /// How long a migrator without work sleeps then.
 const IDLE: Duration = Duration::from_micros(50);
+
+/// Bare copies beside one round.
+const FEWEST_COPIES: u64 = 128;
+const MOST_COPIES: u64 = 512;
 
 /// Longest round: a day, so that a wrong unit is noticed before a week is over.
 const LONGEST_S: f64 = 86_400.0;

@@ -14,6 +14,9 @@
 //! More than half of all accesses go to commons and family. What the words say, and how a reader judges
 //! them, is the business of [`content`](super::content).
 //!
+//! With a poison rate, migrators also take frames out of use: softly any frame, which nobody may notice; hard
+//! those of rooms, whose mutator gets a bus error on its next access there, and then moves house.
+//!
 //! Half of the migration calls are `move_pages` on addresses, the others walk frame numbers from a
 //! random one on and take what they find, as compaction does.
 
@@ -25,6 +28,7 @@ use super::config::LoadConfig;
 use super::content::Layout;
 use super::fault::{Finding, LoadError};
 use super::gauge::Gauge;
+use super::poison;
 use super::rig::Workload;
 use crate::error::{Errno, Error};
 use crate::machine::{Config, Machine};
@@ -98,6 +102,8 @@ pub(super) struct Storm {
     place: Arc<Place>,
     migrators: Vec<Migrator>,
     mutators: Vec<Mutator>,
+    /// Mutators that have written to their pages and stay away until the end.
+    resting: Vec<Mutator>,
 }
 
 impl Storm {
@@ -129,11 +135,10 @@ impl Storm {
         });
         let mutators = mutators.collect::<Result<Vec<_>, _>>()?;
         let gauge = Gauge::new(config.planted.slowdown);
-        let migrators = (0..config.migrators)
-            .map(|_| Migrator::new(&place, gauge.clone(), config.batch, config.planted.lost_copy))
-            .collect();
+        let migrators = (0..config.migrators).map(|_| Migrator::new(&place, gauge.clone(), config)).collect();
         machine.lru_drain_all();
-        Ok((machine, Storm { place, migrators, mutators }))
+        let (mutators, resting) = if config.alone { (Vec::new(), mutators) } else { (mutators, Vec::new()) };
+        Ok((machine, Storm { place, migrators, mutators, resting }))
     }
 }
 
@@ -175,20 +180,21 @@ impl Workload for Storm {
 
     fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding> {
         let mut words = 0;
-        for mutator in &mut self.mutators {
+        for mutator in self.mutators.iter_mut().chain(&mut self.resting) {
+            mutator.leave_lost_rooms(machine)?;
             words += mutator.verify(machine)?;
         }
         Ok(words)
     }
 
     fn tear_down<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
-        for mutator in &mut self.mutators {
+        for mutator in self.mutators.iter_mut().chain(&mut self.resting) {
             mutator.leave(machine)?;
         }
         for space in self.place.spaces() {
             machine.exit(space);
         }
-        Ok(())
+        poison::relieve_all(machine)
     }
 }
 

@@ -33,6 +33,7 @@ mod user;
 use super::config::LoadConfig;
 use super::fault::{Finding, LoadError};
 use super::gauge::Gauge;
+use super::poison;
 use super::rig::{Mounted, Workload};
 use crate::machine::{Config, Machine};
 use crate::map::{AddressSpace, Area};
@@ -123,9 +124,8 @@ impl Tiering {
         let mailbox = || Lock::new(LockClass::Leaf, Vec::new());
         let place = Arc::new(Place { area, mailboxes: (0..config.migrators).map(|_| mailbox()).collect() });
         let gauge = Gauge::new(config.planted.slowdown);
-        let migrators = (0..config.migrators)
-            .map(|me| Migrator::new(&place, me, gauge.clone(), config.batch, config.planted.lost_copy))
-            .collect();
+        let migrators =
+            (0..config.migrators).map(|me| Migrator::new(&place, me, gauge.clone(), config)).collect();
         let users = Part::deal(&trace, config.mutator_count())
             .into_iter()
             .enumerate()
@@ -215,6 +215,6 @@ impl Workload for Tiering {
 
     fn tear_down<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         machine.exit(&self.space);
-        Ok(())
+        poison::relieve_all(machine)
     }
 }

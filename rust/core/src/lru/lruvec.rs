@@ -92,7 +92,9 @@ impl Lruvec {
         }
         self.link(frames, pfn, word);
         if word.has(Flags::UNEVICTABLE) {
-            page.set_mlock_count(1);
+            // Who locks it may be on the way to say so, or have been counted before it was isolated: better too few
+            // than too many, as a page with too few is looked at once more.
+            page.set_mlock_count(0);
         }
         change
     }

@@ -3,7 +3,7 @@
 //! `MLOCKED` is set at once; the page's way to the unevictable list, or back, goes through a batch. A
 //! page on the unevictable list counts how many mappings lock it, in a link that no list needs: the
 //! list itself is only a counter. An isolation forgets the number; whoever puts the page on a list again
-//! starts with one.
+//! starts with none.
 //!
 //! # What can go wrong
 //!

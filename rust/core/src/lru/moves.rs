@@ -5,6 +5,7 @@
 //! move.
 
 use super::batch::LruMove;
+use crate::calls::Call;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
@@ -45,6 +46,7 @@ impl<R: Release> Machine<R> {
                         lruvec.remove(&self.frames, pfn);
                         page.set(Flags::ACTIVE);
                         lruvec.relink(&self.frames, pfn);
+                        self.calls_on(Call::MmLruActivate, pfn);
                         self.stats.event(Event::Pgactivate, pages);
                     }
                     LruMove::Deactivate if evictable && word.has(Flags::ACTIVE) => {
@@ -118,6 +120,7 @@ impl<R: Release> Machine<R> {
                 }
             }
             page.clear(Flags::REFERENCED);
+            self.age_nonresident(pfn);
         }
         if word.has(Flags::IDLE) {
             page.clear(Flags::IDLE);

@@ -1,4 +1,5 @@
-//! What a drain promises, checked: everything that was queued before it began is on its list when it ends.
+//! What a drain promises, checked: everything that was queued before it began is on its list when it ends. And what
+//! switching the batches off does: nothing waits in one.
 
 use crate::machine::Machine;
 use crate::page::Pfn;
@@ -14,6 +15,18 @@ pub(super) fn now() -> Option<u32> {
 }
 
 impl<R: Release> Machine<R> {
+    /// Batches are off: nothing waits in one.
+    pub(super) fn expect_no_batches(&self) {
+        for (number, cpu) in self.cpus.iter().enumerate() {
+            if cpu.batches.glance(|batches| !batches.is_empty()) == Some(true) {
+                broken(
+                    "nothing waits while batches are off",
+                    format_args!("the batch of CPU {number} has pages"),
+                );
+            }
+        }
+    }
+
     /// The drain that began at `moment` is over.
     pub(super) fn expect_drained(&self, began: Option<u32>) {
         let Some(began) = began else { return };

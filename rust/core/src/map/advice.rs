@@ -9,7 +9,6 @@ use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use std::ops::Range;
@@ -25,8 +24,19 @@ pub enum Advice {
     Dontneed,
     /// Their content may be thrown away when memory is short.
     Free,
-    /// They will be needed: nothing to be done for anonymous memory that is there.
+    /// They will be needed: what is in the swap space is read into the swap cache.
     Willneed,
+}
+
+impl Advice {
+    /// The names that Python uses.
+    pub const NAMES: &'static [(&'static str, Advice)] = &[
+        ("cold", Advice::Cold),
+        ("pageout", Advice::Pageout),
+        ("dontneed", Advice::Dontneed),
+        ("free", Advice::Free),
+        ("willneed", Advice::Willneed),
+    ];
 }
 
 impl<R: Release> Machine<R> {
@@ -52,6 +62,16 @@ impl<R: Release> Machine<R> {
                 continue;
             }
             if advice == Advice::Willneed {
+                // What does not come in time comes with the fault.
+                let swapped = |&index: &u32| matches!(area.look(index).entry(), Entry::Swap { .. });
+                if stretch
+                    .iter()
+                    .filter(|index| swapped(index))
+                    .try_for_each(|&i| self.read_ahead(area, i))
+                    .is_ok()
+                {
+                    self.lru_drain_local();
+                }
                 continue;
             }
             if kind.contains(Attributes::LOCKED) {
@@ -126,10 +146,31 @@ impl<R: Release> Machine<R> {
         drop(guard);
     }
 
+    /// A page that may be thrown away and is in the swap space is thrown away now: to read it back would cost
+    /// more than a new one.
+    fn forget_swap_entry(&self, area: &Area, index: u32) {
+        if !self.may_swap() {
+            return;
+        }
+        let swapped = |pte: Pte| matches!(pte.entry(), Entry::Swap { .. });
+        let Some(mut guard) = area.lock_if_maps(index, swapped) else { return };
+        if let Entry::Swap { slot } = guard.replace(Pte::NONE).entry() {
+            self.free_swap_entry(slot);
+        }
+    }
+
     /// One entry of memory that may be thrown away (`madvise_free_pte_range`): entry and page are made
     /// clean, so that a later store shows.
     fn free_lazily(&self, area: &Area, index: u32) {
-        let Some(guard) = area.lock_if_maps(index, |pte| pte.has(Pte::PRESENT)) else { return };
+        let poisoned = |pte: Pte| matches!(pte.entry(), Entry::Hwpoison { .. });
+        let Some(guard) = area.lock_if_maps(index, |pte| pte.has(Pte::PRESENT) || poisoned(pte)) else {
+            return self.forget_swap_entry(area, index);
+        };
+        if poisoned(guard.pte()) {
+            // What it stood for was lost; now it is given up.
+            guard.finish(Pte::NONE);
+            return;
+        }
         let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return };
         let page = &self.frames[pfn];
         if page.word().any(Flags::SWAPCACHE | Flags::DIRTY) {
@@ -137,7 +178,7 @@ impl<R: Release> Machine<R> {
                 return;
             }
             // With others the mark is theirs too.
-            let alone = page.mapcount() == 1 && !page.word().has(Flags::SWAPCACHE);
+            let alone = page.mapcount() == 1 && (!page.word().has(Flags::SWAPCACHE) || self.free_swap(pfn));
             if alone {
                 page.clear(Flags::DIRTY);
             }
@@ -148,59 +189,5 @@ impl<R: Release> Machine<R> {
         }
         self.mark_page_lazyfree(pfn);
         guard.finish_with(|old| Pte(old.0 & !(Pte::YOUNG | Pte::DIRTY)));
-    }
-
-    /// Reclaims isolated pages, whoever used them lately (`reclaim_pages`). Without swap space an anonymous
-    /// page cannot be reclaimed, and goes back as an active one.
-    fn reclaim_pages(&self, list: Vec<Pfn>) {
-        let kept: Vec<Pfn> = list.into_iter().filter(|&pfn| !self.reclaim_page(pfn)).collect();
-        // The kernel's reclaim has this inlined: no call is seen.
-        for pfn in kept {
-            self.count_isolated(pfn, -1);
-            self.lru_add(pfn);
-            self.put(pfn);
-        }
-    }
-
-    /// Reclaims one isolated page if it can (`shrink_folio_list`); then its isolation is over.
-    fn reclaim_page(&self, pfn: Pfn) -> bool {
-        let page = &self.frames[pfn];
-        if !page.trylock() {
-            return false;
-        }
-        let word = page.word();
-        let file = word.has(Flags::FILE).then(|| self.owners.file(OwnerId(page.owner()))).flatten();
-        if let Some(file) = &file
-            && page.mapcount() > 0
-        {
-            self.calls_on(Call::TryToUnmap, pfn);
-            self.unmap_file(file, page.index()..page.index() + 1, false);
-        }
-        let word = page.word();
-        // Anonymous memory without swap space has nowhere to go; what is dirty is for the flusher threads to write, or, of a
-        // memory file system, has nowhere to go either. A page that may be pinned is kept as it is.
-        let stuck = file.is_none() || word.has(Flags::DIRTY) || page.mapcount() > 0;
-        let pinned = word.has(Flags::ANON) && word.count() >= crate::page::PIN;
-        if stuck && !pinned && !word.has(Flags::MLOCKED) {
-            if word.has(Flags::DIRTY | Flags::FILE) && !word.has(Flags::SWAPBACKED) {
-                page.set(Flags::RECLAIM);
-            }
-            page.set(Flags::ACTIVE);
-            self.stats.event(crate::stat::Event::Pgactivate, 1 << page.order());
-        }
-        let gone = match &file {
-            Some(file) if !stuck => self.evict_isolated(file, pfn),
-            _ => false,
-        };
-        if gone {
-            self.count_isolated(pfn, -1);
-            page.clear(Flags::ACTIVE | Flags::UNEVICTABLE);
-            page.unlock(pfn);
-            // Freed with others, as far as anybody can see.
-            self.put_all(&[pfn]);
-        } else {
-            page.unlock(pfn);
-        }
-        gone
     }
 }

@@ -10,7 +10,7 @@ use crate::memory::Table;
 use crate::owner::OwnerId;
 use crate::page::{PAGE_SIZE, Pfn};
 use crate::sync::{
-    AtomicU32, AtomicU64, LockClass, Ordering, PlainU32, RwLock, acquired, released, spin_until,
+    AtomicU32, AtomicU64, LockClass, Ordering, PlainU32, RwLock, Stat, acquired, released, spin_until,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -95,9 +95,10 @@ pub struct Area {
     /// The anonymous lineage: this area, its parents and children by fork. Nobody's for a shared mapping
     /// of a file, which has no pages of its own.
     pub anon: OwnerId,
-    /// A private mapping of a file has had pages of its own (the kernel's `anon_vma` is there): a fork
-    /// copies its entries. Set with `faults` held shared, looked at with it held alone.
-    pub(super) copied: AtomicU32,
+    /// Not 0: there have been anonymous pages (the kernel's `anon_vma` is there), so a fork copies the entries. Only
+    /// counted up, with `faults` held shared, and looked at with it held alone: that lock orders the two, and
+    /// of several who count at once it is enough that one is heard.
+    pub(super) had_anon: Stat,
     /// The node that faults allocate from first.
     pub(super) preferred: AtomicU32,
     /// Held shared by faults, alone by fork and unmap; one for all areas of a space (the kernel's
@@ -129,7 +130,7 @@ impl Area {
             kind,
             anon,
             preferred: AtomicU32::new(0),
-            copied: AtomicU32::new(0),
+            had_anon: Stat::new(),
             faults: Arc::clone(faults),
             left: AtomicU32::new(pages),
             special: PlainU32::new(0),

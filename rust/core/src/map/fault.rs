@@ -13,6 +13,7 @@
 //! * The old page of a copy keeps its mapping's reference until the flush: threads inside an access may
 //!   still read it.
 
+use super::swap::Swapped;
 use super::{Area, Attributes, Entry, EntryGuard, Policy, Pte};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
@@ -20,7 +21,7 @@ use crate::memory::WORDS;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{Mutation, Ordering, mutated};
+use crate::sync::{Mutation, mutated};
 
 /// Why a page is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,10 @@ pub(super) enum Outcome {
     NeedFile(Want),
     /// This page, mapped shared, is to be made ready for a store. Holds a reference.
     NeedWritable(Pfn),
+    /// The content of this swap slot is needed.
+    NeedSwapped(u32),
+    /// The entry is to be looked at once more.
+    Again,
     /// The page is under migration.
     Wait(Pfn),
 }
@@ -87,6 +92,8 @@ pub(super) enum Fresh {
         /// Its source.
         of: Pfn,
     },
+    /// A page from swap, locked, with a reference.
+    Swapped(Swapped),
 }
 
 impl<R: Release> Machine<R> {
@@ -139,6 +146,14 @@ impl<R: Release> Machine<R> {
                         self.discard(fresh.take());
                         fresh = self.ready_mapped_page(area, index, pfn);
                     }
+                    Ok(Outcome::NeedSwapped(slot)) => {
+                        self.discard(fresh.take());
+                        fresh = match self.ready_swapped_page(area, index, slot, cause) {
+                            Ok(ready) => ready,
+                            Err(error) => break Err(error),
+                        };
+                    }
+                    Ok(Outcome::Again) => {}
                     end => break end,
                 }
             }
@@ -197,7 +212,7 @@ impl<R: Release> Machine<R> {
                 return Err(Error::at(Errno::EHWPOISON, pfn, Why::State("the frame is bad".into())));
             }
             (Entry::Swap { slot }, _) => {
-                crate::sync::broken("swap entry", format_args!("slot {slot} of a machine without swap"))
+                return Ok(self.map_swapped_page(area, index, guard, slot, cause, fresh));
             }
         }
         Ok(Outcome::Done)
@@ -250,6 +265,7 @@ impl<R: Release> Machine<R> {
         if !mutated(Mutation::CopyOnWriteWithoutFlush) {
             self.tlb.flush();
         }
+        self.free_swap_if_unmapped(old);
         self.put(old);
         self.put(old);
         Outcome::Done
@@ -275,6 +291,10 @@ impl<R: Release> Machine<R> {
         if page.count() > 1 + swapcache || !page.trylock() {
             return false;
         }
+        if swapcache > 0 {
+            // Another process's entry keeps it there, and with it the cache's reference.
+            self.free_swap(pfn);
+        }
         let alone = page.count() == 1;
         page.unlock(pfn);
         alone
@@ -282,8 +302,13 @@ impl<R: Release> Machine<R> {
 
     /// A frame for a page of an area, from where its policy says.
     pub(super) fn alloc_for(&self, area: &Area, index: u32) -> Result<Pfn> {
+        self.alloc_by_policy(area, index, area.preferred())
+    }
+
+    /// The same on behalf of somebody else, who prefers another node.
+    pub(super) fn alloc_by_policy(&self, area: &Area, index: u32, preferred: usize) -> Result<Pfn> {
         match area.special(index).policy() {
-            None => self.alloc_pages_near(area.preferred(), 0),
+            None => self.alloc_pages_near(preferred, 0),
             Some(Policy::Preferred(node)) => self.alloc_pages_near(node, 0),
             Some(Policy::Bind(node)) => self.alloc_pages(node, 0),
         }
@@ -323,9 +348,8 @@ impl<R: Release> Machine<R> {
         }
         page.set(Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE);
         page.add_mapping();
-        if area.file().is_some() {
-            // Relaxed: see the field.
-            area.copied.store(1, Ordering::Relaxed);
+        if area.had_anon.get() == 0 {
+            area.had_anon.add(1);
         }
         self.count_mapped(pfn, 1);
         if area.locked(index) {
@@ -351,6 +375,7 @@ impl<R: Release> Machine<R> {
                 self.put(pfn);
                 self.put(of);
             }
+            Some(Fresh::Swapped(swapped)) => self.discard_swapped(swapped),
             Some(Fresh::File { pfn, .. }) => R::unlock_and_put(self, pfn),
             Some(Fresh::FileCopy { pfn, of }) => {
                 self.put(pfn);
@@ -365,4 +390,13 @@ impl<R: Release> Machine<R> {
 pub(super) fn no_page(area: &Area, index: u32) -> Error {
     let address = area.address(index);
     Error::new(Errno::EFAULT, format!("nothing is mapped at {address:#x} of address space {}", area.space))
+}
+
+/// Who asks for a page in somebody else's name is told `EFAULT` of a poisoned one (no `FOLL_HWPOISON`).
+#[cold]
+pub(super) fn no_hwpoison(error: Error) -> Error {
+    match error.errno {
+        Errno::EHWPOISON => Error { errno: Errno::EFAULT, ..error },
+        _ => error,
+    }
 }

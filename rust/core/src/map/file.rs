@@ -17,13 +17,13 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `slot` | what a slot holds, as one word |
 //! | `cache` | look up, insert, remove, replace |
 //! | `fault` | faults of file mappings |
 //! | `fill` | a page of a file, locked and read in |
 //! | `io` | read and write through the file |
 //! | `writeback` | dirty pages to the store |
 //! | `shrink` | truncation and eviction |
+//! | `failure` | pages whose frame is bad |
 //! | `life` | from its making to its last user |
 //!
 //! # What can go wrong
@@ -43,12 +43,12 @@
 //!   a clean page with content that was never written (lifecycle 6.4).
 
 mod cache;
+mod failure;
 mod fault;
 mod fill;
 mod io;
 mod life;
 mod shrink;
-mod slot;
 mod writeback;
 
 // A page of the explored build has two words; these tests write bytes.
@@ -56,10 +56,10 @@ mod writeback;
 mod tests;
 
 pub use shrink::Evicted;
-pub(crate) use slot::Slot;
 pub use writeback::Writeback;
 
-use crate::memory::Table;
+use super::slot::Slot;
+use crate::memory::{Table, WORDS};
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn};
 use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PlainU64, RwLock};
@@ -114,6 +114,8 @@ pub struct File {
     tree: Lock<()>,
     /// The page that was read last through the file, plus one: reading it on marks nothing.
     last_read: AtomicU32,
+    /// Dirty data was lost since the last time that somebody asked (`wb_err`).
+    lost: AtomicU32,
     slots: Table<AtomicU64>,
     /// The words on disk; nothing for other kinds, or on an unbacked machine. Written by the end of a
     /// write-back, read while a page is filled; what orders the two is that a page under writeback
@@ -150,6 +152,11 @@ impl File {
     #[inline]
     pub fn is_written_back(&self) -> bool {
         self.kind == FileKind::Disk
+    }
+
+    /// A word of the store behind the file; `None` without one.
+    pub(crate) fn stored(&self, index: u32, word: usize) -> Option<u64> {
+        self.disk.as_ref().map(|disk| disk[index as usize * WORDS + word].peek())
     }
 
     /// Pages in the cache now.

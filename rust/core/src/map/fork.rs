@@ -10,6 +10,9 @@
 //!    one reference more, publish the child's entry. Threads of the parent may still write through
 //!    what they looked up before: into pages that the child, which does not run yet, shares.
 //! 4. One flush: from now on such a write faults.
+//!
+//! A page that may be pinned is copied in step 3 and stays writable for the parent, as in the kernel: of a
+//! thread that writes to it meanwhile the child may see later writes to other pages and not this one.
 
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::error::Result;
@@ -54,7 +57,7 @@ impl<R: Release> Machine<R> {
             copied
         };
         drop(areas);
-        let child = self.register(id, faults, children, next);
+        let child = self.register(id, faults, children, next, Some(space.id));
         if let Err(error) = copied {
             self.exit(&child);
             return Err(error);
@@ -78,8 +81,7 @@ impl<R: Release> Machine<R> {
         if left == 0 {
             return Ok(None);
         }
-        // Relaxed, twice: faults of the parent are held off.
-        area.copied.store(parent.copied.load(Ordering::Relaxed), Ordering::Relaxed);
+        area.had_anon.add(parent.had_anon.get());
         if let Some(map) = area.file() {
             self.link_file(&map.file)?;
         }
@@ -90,8 +92,9 @@ impl<R: Release> Machine<R> {
 
     /// Step 3 for one area.
     fn copy_entries(&self, parent: &Area, child: &Area, protected: &mut bool) -> Result<()> {
-        // What a fault can find again in the file is left to the child's faults (`vma_needs_copy`). Relaxed: as above.
-        if parent.file().is_some() && parent.copied.load(Ordering::Relaxed) == 0 {
+        // What a fault can find again, in the file or in the zero page, is left to the child's faults
+        // (`vma_needs_copy`).
+        if parent.had_anon.get() == 0 {
             return Ok(());
         }
         for index in 0..parent.pages() {
@@ -150,7 +153,12 @@ impl<R: Release> Machine<R> {
             }
             Entry::None => Copied::Done,
             Entry::Swap { slot } => {
-                crate::sync::broken("swap entry", format_args!("slot {slot} of a machine without swap"))
+                // Counted before the child has it. Whoever brings the page back shares it.
+                self.copy_swap_entry(slot);
+                let shared = Pte(pte.0 & !Pte::EXCLUSIVE);
+                guard.replace(shared);
+                child.publish(index, shared);
+                Copied::Done
             }
         }
     }

@@ -3,9 +3,10 @@
 //! 1. Mark the pages of the area, with faults held off: who faults one in from now on locks it.
 //! 2. Under each entry's lock: lock (or unlock) the page that is there already. A migration entry is
 //!    skipped: who restores it looks at the mark.
-//! 3. mlock faults in what is missing, breaking copy-on-write, and marks each page accessed.
+//! 3. mlock faults in what is missing, breaking copy-on-write, and marks each page accessed. Each stretch of
+//!    pages with the same properties (the kernel's VMA) ends with a drain.
 
-use super::fault::{Cause, no_page};
+use super::fault::{Cause, no_hwpoison, no_page};
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
@@ -20,9 +21,13 @@ impl<R: Release> Machine<R> {
     /// it is locked, but not faulted in) or if there is no memory.
     pub fn mlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         self.change_lock(space, area, pages.clone(), true)?;
-        let populated = pages.into_iter().try_for_each(|index| self.populate(area, index));
-        self.lru_drain_local();
-        populated
+        let indices: Vec<u32> = pages.collect();
+        let kind = |index: u32| area.attributes(index);
+        indices.chunk_by(|&a, &b| kind(a) == kind(b)).try_for_each(|stretch| {
+            let populated = stretch.iter().try_for_each(|&index| self.populate(area, index));
+            self.lru_drain_local();
+            populated
+        })
     }
 
     /// Ends that. Errors as [`Machine::mlock`].
@@ -91,7 +96,7 @@ impl<R: Release> Machine<R> {
                     _ => Cause::Read,
                 }
             };
-            self.fault_for(area, index, cause)?;
+            self.fault_for(area, index, cause).map_err(no_hwpoison)?;
         }
     }
 }

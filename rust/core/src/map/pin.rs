@@ -1,6 +1,6 @@
 //! References from the outside on mapped pages: `get_user_pages` and `pin_user_pages`.
 
-use super::fault::{Cause, no_page};
+use super::fault::{Cause, no_hwpoison, no_page};
 use super::{Area, Entry, Pte};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
@@ -67,10 +67,11 @@ impl<R: Release> Machine<R> {
                         }
                     }
                     Entry::None if area.file().is_some() && !write => Cause::Read,
+                    Entry::Swap { .. } if !write => Cause::Read,
                     _ => Cause::Write,
                 }
             };
-            self.fault_for(area, index, cause)?;
+            self.fault_for(area, index, cause).map_err(no_hwpoison)?;
             faulted = true;
         }
     }
@@ -96,7 +97,7 @@ impl<R: Release> Machine<R> {
             FilePin::Refused => {
                 // Found out only when the page is there, and may be stored into.
                 if !area.look(index).has(Pte::PRESENT | Pte::WRITE) {
-                    self.fault_for(area, index, Cause::Write)?;
+                    self.fault_for(area, index, Cause::Write).map_err(no_hwpoison)?;
                 }
                 Err(Error::new(Errno::EOPNOTSUPP, why))
             }

@@ -90,6 +90,23 @@ impl<R: Release> Machine<R> {
         });
     }
 
+    /// Takes every mapping of a locked page away (`try_to_unmap`). With `poison` each leaves a poisoned entry, on
+    /// which later accesses fault; else nothing, and the next access finds the page again, or what is left of
+    /// it. Whether the page was accessed is of no interest any more; what was dirty makes the page dirty. The
+    /// caller holds a reference; afterwards nobody is inside an access through an old entry.
+    pub(crate) fn unmap_poisoned(&self, pfn: Pfn, poison: bool) {
+        let page = &self.frames[pfn];
+        page.expect_locked();
+        self.rmap_walk(page, |area, index| {
+            if let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) {
+                let old = guard.finish(if poison { Pte::hwpoison(pfn) } else { Pte::NONE });
+                self.unmapped(pfn, old, area.locked(index));
+            }
+            true
+        });
+        self.tlb.flush();
+    }
+
     /// Takes the accessed mark off every mapping of a locked page and says how many had it
     /// (`folio_referenced`). Without a flush: an access that is under way marks nothing that it has not
     /// marked already.
@@ -120,7 +137,7 @@ impl<R: Release> Machine<R> {
 
     /// Accounts for one entry less and drops its reference, which is not the last one.
     #[inline]
-    fn unmapped(&self, pfn: Pfn, old: Pte, locked: bool) {
+    pub(super) fn unmapped(&self, pfn: Pfn, old: Pte, locked: bool) {
         let page = &self.frames[pfn];
         self.note_dirty(pfn, old);
         if page.remove_mapping(pfn) == 0 {
@@ -135,7 +152,7 @@ impl<R: Release> Machine<R> {
 
     /// A dirty entry makes a dirty page.
     #[inline]
-    fn note_dirty(&self, pfn: Pfn, old: Pte) {
+    pub(super) fn note_dirty(&self, pfn: Pfn, old: Pte) {
         if old.has(Pte::DIRTY) {
             self.set_page_dirty(pfn);
         }
@@ -146,7 +163,12 @@ impl<R: Release> Machine<R> {
     #[inline]
     pub(crate) fn set_page_dirty(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
-        if page.word().has(Flags::DIRTY) {
+        let word = page.word();
+        // Written to anew: the end of a write-back is no reason any more to reclaim it first (recording m0239/9).
+        if word.has(Flags::RECLAIM) && word.any(Flags::FILE | Flags::SWAPCACHE) {
+            page.clear(Flags::RECLAIM);
+        }
+        if word.has(Flags::DIRTY) {
             return;
         }
         // One step decides both whether the mark is new and whether the page is a file's now: who takes a

@@ -6,7 +6,8 @@ use crate::machine::Machine;
 use crate::owner::{Owner, OwnerId};
 use crate::page::PAGE_SIZE;
 use crate::release::Release;
-use crate::sync::{Lock, LockClass, RwLock};
+use crate::sync::{Lock, LockClass, Ordering, RwLock};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
@@ -38,6 +39,8 @@ pub(crate) struct Spaces(Lock<Registry>);
 #[derive(Clone, Debug, Default)]
 struct Registry {
     next: u32,
+    /// Those that are to be told of a lost page at once.
+    early: BTreeSet<u32>,
     live: Vec<Weak<AddressSpace>>,
 }
 
@@ -89,7 +92,7 @@ impl<R: Release> Machine<R> {
     pub fn address_space(&self) -> Result<Arc<AddressSpace>> {
         let id = self.space_id()?;
         let faults = Arc::new(RwLock::new(LockClass::Faults, ()));
-        Ok(self.register(id, faults, Vec::new(), FIRST_PAGE))
+        Ok(self.register(id, faults, Vec::new(), FIRST_PAGE, None))
     }
 
     /// A number for a space. `EAGAIN` if all are used up.
@@ -102,13 +105,14 @@ impl<R: Release> Machine<R> {
         Ok(id)
     }
 
-    /// A space with these areas, whose next area begins at page `next`.
+    /// A space with these areas, whose next area begins at page `next`; a child of `parent`, if of any.
     pub(super) fn register(
         &self,
         id: u32,
         faults: Arc<RwLock<()>>,
         areas: Vec<Arc<Area>>,
         next: u64,
+        parent: Option<u32>,
     ) -> Arc<AddressSpace> {
         let space = Arc::new(AddressSpace {
             id,
@@ -116,8 +120,33 @@ impl<R: Release> Machine<R> {
             faults,
             next: Lock::plain(LockClass::Leaf, Some(next)),
         });
-        self.spaces.0.lock().live.push(Arc::downgrade(&space));
+        let mut registry = self.spaces.0.lock();
+        registry.live.push(Arc::downgrade(&space));
+        if parent.is_some_and(|parent| registry.early.contains(&parent)) {
+            registry.early.insert(id);
+        }
+        drop(registry);
         space
+    }
+
+    /// Is the process to be told of a lost page at once (`PR_MCE_KILL_EARLY`), or (the default) when it touches the
+    /// page? Children by fork inherit it.
+    pub fn set_early_kill(&self, space: &AddressSpace, early: bool) {
+        let mut registry = self.spaces.0.lock();
+        match early {
+            true => registry.early.insert(space.id),
+            false => registry.early.remove(&space.id),
+        };
+    }
+
+    /// See [`Machine::set_early_kill`].
+    pub fn early_kill(&self, space: &AddressSpace) -> bool {
+        self.spaces.0.lock().early.contains(&space.id)
+    }
+
+    /// The spaces that are to be told at once, by their numbers.
+    pub(crate) fn early_killed(&self) -> BTreeSet<u32> {
+        self.spaces.0.lock().early.clone()
     }
 
     /// The address spaces that have not exited and that somebody still has a handle on.
@@ -175,7 +204,7 @@ impl<R: Release> Machine<R> {
             return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
         }
         // Relaxed: a preference, it orders nothing.
-        area.preferred.store(node as u32, crate::sync::Ordering::Relaxed);
+        area.preferred.store(node as u32, Ordering::Relaxed);
         Ok(())
     }
 
@@ -219,5 +248,6 @@ impl<R: Release> Machine<R> {
     pub(super) fn unregister(&self, space: &AddressSpace) {
         let mut registry = self.spaces.0.lock();
         registry.live.retain(|weak| weak.strong_count() > 0 && weak.as_ptr() != std::ptr::from_ref(space));
+        registry.early.remove(&space.id);
     }
 }

@@ -104,8 +104,9 @@ impl<R: Release> Machine<R> {
     fn maps_copy(&self, pte: Pte) -> bool {
         match pte.entry() {
             Entry::Present { pfn, .. } | Entry::Migration { pfn } => self.frames[pfn].word().has(Flags::ANON),
-            Entry::Swap { .. } => true,
-            Entry::None | Entry::Hwpoison { .. } => false,
+            // What a poisoned entry stood for nobody knows: it stays as long as copies do.
+            Entry::Swap { .. } | Entry::Hwpoison { .. } => true,
+            Entry::None => false,
         }
     }
 
@@ -117,6 +118,10 @@ impl<R: Release> Machine<R> {
         }
         let mut guard = area.lock(index);
         let old = guard.replace(Pte::NONE);
+        if let Entry::Swap { slot } = old.entry() {
+            // Under the entry's lock: who finds neither entry nor page knows that this is going on.
+            return self.free_swap_entry(slot);
+        }
         let Entry::Present { pfn, zero: false } = old.entry() else { return };
         // Accessed and dirty bits of anonymous pages tell nobody anything once the page is unmapped.
         if old.has(Pte::YOUNG) && !self.frames[pfn].word().has(Flags::ANON) {
@@ -163,6 +168,7 @@ impl<R: Release> Machine<R> {
         if gone.queued {
             self.lru_drain_local();
         }
+        gone.pages.iter().for_each(|&pfn| self.free_swap_if_unmapped(pfn));
         self.put_all(&gone.pages);
         *gone = Gone::default();
     }

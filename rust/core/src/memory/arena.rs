@@ -6,11 +6,19 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, PlainU64};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-/// A reservation of zeroed memory, committed by the host kernel page by page on first touch.
+/// The host's large page.
+const HUGE: usize = 2 << 20;
+
+/// A reservation of zeroed memory, committed by the host kernel on first touch.
+///
+/// What fills large pages asks for them, as the kernel's own records and its map of all memory are made of
+/// them: random accesses miss the host's TLB less, and how fast a machine is does not hang on which small pages
+/// the host happened to have.
 #[derive(Debug)]
 struct Reservation {
     base: NonNull<u8>,
-    bytes: usize,
+    /// What was mapped, to be given back: it begins at or before `base`.
+    mapped: (NonNull<u8>, usize),
 }
 
 // SAFETY: a reservation is plain memory owned by this value; who may access which part when is
@@ -22,12 +30,15 @@ unsafe impl Sync for Reservation {}
 impl Reservation {
     fn new(bytes: usize) -> Result<Reservation> {
         let bytes = bytes.max(PAGE_SIZE);
+        // Room to begin and to end at a large page's border.
+        let large = bytes >= HUGE / 4;
+        let reserved = if large { bytes.next_multiple_of(HUGE).saturating_add(HUGE) } else { bytes };
         // SAFETY: an anonymous private mapping at an address of the host's choice touches no existing
         // memory.
         let base = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                bytes,
+                reserved,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
                 -1,
@@ -40,7 +51,19 @@ impl Reservation {
                 format!("the host refuses to reserve {bytes} bytes; use smaller nodes"),
             ));
         }
-        Ok(Reservation { base: NonNull::new(base.cast()).expect("mmap gives no null"), bytes })
+        let mapped = NonNull::new(base.cast::<u8>()).expect("mmap gives no null");
+        if !large {
+            return Ok(Reservation { base: mapped, mapped: (mapped, reserved) });
+        }
+        let skip = mapped.as_ptr().align_offset(HUGE);
+        // SAFETY: less than HUGE, by which the mapping is larger than what is used of it.
+        let base = unsafe { mapped.add(skip) };
+        // SAFETY: the range lies in the mapping just made; the advice changes how it is committed, nothing else. A
+        // host without large pages refuses, which is as good.
+        unsafe {
+            libc::madvise(base.as_ptr().cast(), bytes.next_multiple_of(HUGE), libc::MADV_HUGEPAGE);
+        }
+        Ok(Reservation { base, mapped: (mapped, reserved) })
     }
 }
 
@@ -49,7 +72,7 @@ impl Drop for Reservation {
         // SAFETY: the range came from `mmap` in `new` and nobody can reach it any more: every
         // reference into it borrows from the owner of this value.
         unsafe {
-            libc::munmap(self.base.as_ptr().cast(), self.bytes);
+            libc::munmap(self.mapped.0.as_ptr().cast(), self.mapped.1);
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Migrated {
     pub succeeded: u32,
     /// Pages left on the list although they were tried.
     pub failed: u32,
+    /// Of these, pages that cannot move however often they are tried.
+    pub refused: u32,
     /// Attempts that ended with "try again".
     pub retries: u32,
     /// Set if the migration stopped early: no frame to move to.
@@ -39,6 +41,7 @@ impl Migrated {
     fn add(&mut self, other: Migrated) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
+        self.refused += other.refused;
         self.retries += other.retries;
         self.errno = self.errno.or(other.errno);
     }
@@ -73,6 +76,8 @@ impl<R: Release> Machine<R> {
         }
         self.stats.event(Event::PgmigrateSuccess, i64::from(total.succeeded));
         self.stats.event(Event::PgmigrateFail, i64::from(total.failed));
+        let Migrated { succeeded, failed, .. } = total;
+        self.calls(Call::MmMigratePages { succeeded, failed, mode, reason });
         self.returns(Call::MigratePages, total.ret());
         total
     }
@@ -93,6 +98,7 @@ impl<R: Release> Machine<R> {
             return total;
         }
         total.failed = 0;
+        total.refused = 0;
         let left = std::mem::take(list);
         let mut left = left.into_iter();
         for pfn in left.by_ref() {
@@ -134,7 +140,10 @@ impl<R: Release> Machine<R> {
                     Ok(Unmapped::Ready(pair)) => pairs.push(pair),
                     Ok(Unmapped::WasFreed) => result.succeeded += 1,
                     Err(Stop::Again) => again.push(src),
-                    Err(Stop::Failed) => failed.push(src),
+                    Err(Stop::Failed) => {
+                        result.refused += 1;
+                        failed.push(src);
+                    }
                     Err(Stop::NoMemory) => {
                         // Stop unmapping; what is unmapped still moves.
                         result.errno = Some(Errno::ENOMEM);
@@ -166,6 +175,7 @@ impl<R: Release> Machine<R> {
                         Ok(()) => result.succeeded += 1 << self.frames[pair.dst].order(),
                         Err(Stop::Again) => again.push(pair),
                         Err(_) => {
+                            result.refused += 1;
                             self.migrate_undo(pair);
                             failed.push(pair.src);
                         }
@@ -220,7 +230,10 @@ impl<R: Release> Machine<R> {
                 match attempt {
                     Ok(pages) => result.succeeded += pages,
                     Err(Stop::Again) => again.push(src),
-                    Err(Stop::Failed) => failed.push(src),
+                    Err(Stop::Failed) => {
+                        result.refused += 1;
+                        failed.push(src);
+                    }
                     Err(Stop::NoMemory) => {
                         result.errno = Some(Errno::ENOMEM);
                         failed.push(src);

@@ -4,7 +4,7 @@ use super::{Mode, Reason, Target};
 use crate::calls::Call;
 use crate::error::Errno;
 use crate::machine::Machine;
-use crate::map::File;
+use crate::map::{File, SWAP_CACHE_REFERENCES};
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn, Word};
 use crate::profile::CopyOrder;
@@ -25,8 +25,8 @@ const COPIED: Flags = Flags::REFERENCED
 /// Moved: set on the destination, cleared on the source.
 const MOVED: Flags = Flags::ACTIVE.union(Flags::UNEVICTABLE);
 
-/// What belongs to a frame, a list or an entry, not to the page: it stays behind. Said apart from what goes
-/// along, so that the one can be checked against the other.
+/// What belongs to a frame, a list or an entry, not to the page: it stays behind (`RECLAIM` in some kernels only). Said
+/// apart from what goes along, so that the one can be checked against the other.
 const STAY: Flags = Flags::LOCKED
     .union(Flags::WAITERS)
     .union(Flags::LRU)
@@ -45,7 +45,8 @@ const STAY: Flags = Flags::LOCKED
     .union(Flags::TAIL)
     .union(Flags::BUDDY)
     .union(Flags::OWNER_PRIVATE)
-    .union(Flags::HAS_HWPOISONED);
+    .union(Flags::HAS_HWPOISONED)
+    .union(Flags::REFUSED);
 
 /// A source and its destination, both locked, the source unmapped.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +163,7 @@ impl<R: Release> Machine<R> {
     fn migrate_move_steps(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
         let Pair { src, dst, was_mapped, movable, .. } = pair;
         if movable {
-            return self.migrate_movable(pair, mode);
+            return self.migrate_movable(pair, mode, reason);
         }
         // 8. Copy and switch: the commit point.
         self.calls_from_to(Call::MoveToNew, src, dst);
@@ -198,12 +199,19 @@ impl<R: Release> Machine<R> {
         self.frames[src].expect_locked();
         self.frames[dst].expect_locked();
         let word = self.frames[src].word();
-        match word.has(Flags::FILE) {
-            true => self.commit_file(src, dst),
-            false => self.commit_anon(src, dst),
+        match word {
+            _ if word.has(Flags::FILE) => self.commit_file(src, dst),
+            _ if word.has(Flags::SWAPCACHE) => self.commit_swapped(src, dst),
+            _ => self.commit_anon(src, dst),
         }?;
         if cfg!(feature = "explored") {
-            let (had, has) = (word.flags().difference(STAY), self.frames[dst].word());
+            // A file's page can be found from here on: who marks it accessed changes these.
+            let marks = match word.has(Flags::FILE) {
+                true => Flags::REFERENCED.union(Flags::ACTIVE).union(Flags::IDLE),
+                false => Flags::empty(),
+            };
+            let had = word.flags().difference(STAY.union(marks));
+            let has = self.frames[dst].word();
             if !has.has(had) {
                 broken("a migrated page keeps its flags", format_args!("{word} became {has}"));
             }
@@ -288,18 +296,46 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
+    /// A page in the swap cache can be found there at any time, as one of a file.
+    fn commit_swapped(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
+        let switch = Call::MigrateMapping { expected: SWAP_CACHE_REFERENCES, extra: 0 };
+        if self.profile.copy == CopyOrder::BeforeCommit {
+            // As for a file's page: not for nothing, and who gets it meanwhile only reads it.
+            if self.frames[src].count() != SWAP_CACHE_REFERENCES {
+                return Err(Stop::Again);
+            }
+            self.calls_from_to(Call::Copy, src, dst);
+            self.memory.copy_cached_page(src, dst);
+            self.returns(Call::Copy, 0);
+        }
+        self.calls_on(switch, src);
+        let switched = match self.swap_replace(src, dst) {
+            true => Ok(()),
+            false => Err(Stop::Again),
+        };
+        self.returns(switch, Stop::ret(switched));
+        switched?;
+        if self.profile.copy == CopyOrder::AfterCommit {
+            // Who finds the destination waits for its lock.
+            self.memory.copy_cached_page(src, dst);
+        }
+        self.move_flags(self.frames[src].word(), src, dst);
+        Ok(())
+    }
+
     /// The flags that go along from a source with this word, after the content: with `UPTODATE` the
     /// destination may be read without its lock.
     #[inline]
     fn move_flags(&self, word: Word, src: Pfn, dst: Pfn) {
-        self.frames[dst].publish(word.flags() & (COPIED | MOVED));
+        let mark = if self.profile.reclaim_mark_moves { Flags::RECLAIM } else { Flags::empty() };
+        self.frames[dst].publish(word.flags() & (COPIED | MOVED | mark));
         if word.any(MOVED) {
             self.frames[src].clear(MOVED);
         }
     }
 
     /// A page outside of the LRU: its owner copies and switches.
-    fn migrate_movable(&self, pair: Pair, mode: Mode) -> Result<(), Stop> {
+    fn migrate_movable(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
         let Pair { src, dst, .. } = pair;
         let page = &self.frames[src];
         // The owner may have let go of the page while it was isolated: then there is nothing to move, and
@@ -318,8 +354,13 @@ impl<R: Release> Machine<R> {
             self.count_isolated(src, -1);
         }
         page.clear(Flags::ISOLATED);
-        // A page outside of the LRU must not enter it under any design: put, not `finish`.
-        R::unlock_and_put(self, src);
+        if reason == Reason::MemoryFailure {
+            // The caller's to put, as after any success.
+            page.unlock(src);
+        } else {
+            // A page outside of the LRU must not enter it under any design: put, not `finish`.
+            R::unlock_and_put(self, src);
+        }
         Ok(())
     }
 

@@ -22,7 +22,7 @@ const NAMES: &[(u32, &str)] = &[
     (15, "COMPOUND_HEAD"),
     (16, "COMPOUND_TAIL"),
     (18, "UNEVICTABLE"),
-    (19, "HWPOISON"),
+    (HWPOISON, "HWPOISON"),
     (KSM, "KSM"),
     (ZERO_PAGE, "ZERO_PAGE"),
     (25, "IDLE"),
@@ -36,6 +36,7 @@ const NAMES: &[(u32, &str)] = &[
 const LOCKED: u32 = 0;
 const MMAP: u32 = 11;
 const ANON: u32 = 12;
+const HWPOISON: u32 = 19;
 const KSM: u32 = 21;
 const ZERO_PAGE: u32 = 24;
 const RESERVED: u32 = 32;
@@ -58,13 +59,15 @@ const SHOWN: &[(Flags, u32)] = &[
     (Flags::HEAD, 15),
     (Flags::TAIL, 16),
     (Flags::UNEVICTABLE, 18),
-    (Flags::HWPOISON, 19),
+    (Flags::HWPOISON, HWPOISON),
     (Flags::IDLE, 25),
     (Flags::RESERVED, RESERVED),
     (Flags::MLOCKED, 33),
     (Flags::MAPPEDTODISK, MAPPEDTODISK),
     (Flags::PRIVATE, 35),
     (Flags::OWNER_PRIVATE, 37),
+    // One bit of the kernel's for both.
+    (Flags::SWAPCACHE, 37),
 ];
 
 /// The bits that `/proc/kpageflags` would show.
@@ -74,6 +77,11 @@ pub struct KpageFlags(u64);
 impl KpageFlags {
     /// Of the zero page, which is shared by all and of which nothing else is worth showing.
     pub const ZERO_PAGE: KpageFlags = KpageFlags(1 << ZERO_PAGE | 1 << RESERVED);
+
+    /// Of the zero page, poisoned or not.
+    pub fn of_zero_page(poisoned: bool) -> KpageFlags {
+        KpageFlags(Self::ZERO_PAGE.0 | u64::from(poisoned) << HWPOISON)
+    }
 
     /// Of a page. `MMAP` and `ANON` come from its mappings and its owner; anonymous pages use the bit of
     /// `MAPPEDTODISK` for `ANON_EXCLUSIVE`.

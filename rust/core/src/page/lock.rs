@@ -3,7 +3,7 @@
 
 use super::{Flags, Page, Pfn, Word};
 use crate::sync::{
-    LockClass, Mutation, Ordering, acquired, broken, expect_held, mutated, park, released, unpark_one,
+    LockClass, Mutation, Ordering, acquired, broken, expect_held, mutated, park, released, unpark_all,
 };
 
 /// Attempts before a sleeper queues itself.
@@ -90,20 +90,15 @@ impl Page {
         }
     }
 
-    /// Wakes every sleeper; clears the mark with the last one. All, because some only wait for the
-    /// lock to be free (`wait_unlocked`) and would not pass a single wake-up on.
+    /// Wakes every sleeper and clears the mark. All, because some only wait for the lock to be free
+    /// (`wait_unlocked`) and would not pass a single wake-up on. At once, because woken one by one, sleepers that
+    /// find the lock taken again or a write still going on would queue behind the last one, and be woken for ever.
     #[cold]
     pub(crate) fn wake(&self) {
-        let mut more_sleep = true;
-        while more_sleep {
-            unpark_one(&self.word, |_, more| {
-                if !more {
-                    // Relaxed: under the queue's lock, as the setting is.
-                    self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
-                }
-                more_sleep = more;
-            });
-        }
+        unpark_all(&self.word, || {
+            // Relaxed: under the queue's lock, as the setting is.
+            self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
+        });
     }
 
     /// The calling thread has the page lock: what functions that need it begin with.

@@ -7,6 +7,9 @@ use std::fmt;
 #[repr(transparent)]
 pub struct Pfn(pub u32);
 
+/// Stands for the zero page, which is shared by all and is no frame of the machine.
+pub const ZERO_PAGE: Pfn = Pfn(u32::MAX);
+
 impl Pfn {
     /// The number as an index.
     #[inline]

@@ -98,16 +98,30 @@ impl Page {
     }
 
     /// First reference of a frame that was just taken from the allocator. `None` if the frame is
-    /// poisoned: the count stays zero and the frame must not be handed out.
+    /// poisoned: then it is [refused](Page::refuse), and on no list any more.
     #[inline]
     pub fn hand_out(&self, pfn: Pfn, clear: Flags) -> Option<()> {
+        // Each further round follows from an unpoisoning in between.
+        loop {
+            if self.hand_out_good(pfn, clear) {
+                return Some(());
+            }
+            if self.refuse() {
+                return None;
+            }
+        }
+    }
+
+    /// The same; a poisoned frame stays the caller's, who has something to tidy up first.
+    #[inline]
+    pub(crate) fn hand_out_good(&self, pfn: Pfn, clear: Flags) -> bool {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if old.count() != 0 {
                 broken("allocation of a live page", format_args!("page {pfn} ({old})"));
             }
             if old.has(Flags::HWPOISON) {
-                return None;
+                return false;
             }
             // Release publishes the fields that the allocator reset, to the Acquire of `try_get`.
             match self.word.compare_exchange_weak(
@@ -116,7 +130,7 @@ impl Page {
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Some(()),
+                Ok(_) => return true,
                 Err(now) => old = Word(now),
             }
         }

@@ -2,9 +2,9 @@
 //!
 //! | bits | what |
 //! |---|---|
-//! | 0..=30 | flags, see [`Flags`]: who sets which, under which lock |
+//! | 0..=31 | flags, see [`Flags`]: who sets which, under which lock |
 //! | 32..=34 | generation + 1 of the multi-generational policy, 0 when on no such list |
-//! | 31, 35 | unused |
+//! | 35 | unused |
 //! | 36..=63 | reference count, 28 bits |
 //!
 //! The count sits on top so that an overflow or underflow carries out of the word and never
@@ -26,6 +26,7 @@ bitflags::bitflags! {
     /// | `ISOLATED` | core after the owner's isolate said yes (page lock) | core (page lock) |
     /// | `MOVABLE` | owner at insertion (page lock) | owner (page lock), or the free path under the designs that look |
     /// | `HWPOISON` | memory failure, without any lock | unpoison; outlives the page's life |
+    /// | `REFUSED` | the free path and the allocator, with a count of zero | unpoison, or the failure that holds the frame |
     /// | `BUDDY` | entering a free list (zone lock) | leaving it (zone lock) |
     /// | `ANON` | first mapping; with the owner slot | free path |
     /// | `ANON_EXCLUSIVE` | fault, copy (page-table lock) | fork, unmap (page-table lock) |
@@ -95,6 +96,9 @@ bitflags::bitflags! {
         const YOUNG = 1 << 29;
         /// Belongs to a file (owner slot is a file's).
         const FILE = 1 << 30;
+        /// A poisoned frame that the allocator has refused: its count is zero and it is on no list. Whoever
+        /// takes the poison off gives it back.
+        const REFUSED = 1 << 31;
     }
 }
 
@@ -217,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn count_and_flags_do_not_touch_each_other(bits in 0u64..1 << 31, count in 0u32..1 << 28) {
+        fn count_and_flags_do_not_touch_each_other(bits in 0u64..1 << 32, count in 0u32..1 << 28) {
             let word = Word(bits).with_count(count);
             prop_assert_eq!(word.count(), count);
             prop_assert_eq!(word.flags(), Flags::from_bits_truncate(bits));

@@ -8,8 +8,11 @@
 //! | `process` | system calls on memory |
 //! | `file` | files: mapping, reading and writing through the file, write-back, truncation |
 //! | `memory` | how memory is to be kept, and where: mlock, madvise, mbind, migrate_pages |
+//! | `failure` | memory failure: soft offline, poison, unpoison |
 //! | `pages` | single steps on pages |
+//! | `shown` | pages and counters under the names that recordings use |
 //! | `observe` | what can be seen between two operations |
+//! | `end` | what can be seen when all threads have ended |
 //! | `state` | names and a number for the explorer |
 //! | `snapshot` | what a fork may have copied |
 //! | `check` | the audit, with everybody's handles, and the content |
@@ -27,23 +30,30 @@
 mod actor;
 mod check;
 mod content;
+#[cfg(feature = "explored")]
+mod end;
+mod failure;
 mod file;
 mod memory;
 #[cfg(not(feature = "explored"))]
 mod observe;
 mod pages;
 mod process;
+mod shown;
 mod snapshot;
 #[cfg(feature = "explored")]
 mod state;
 mod step;
 
 pub use actor::Actor;
+#[cfg(feature = "explored")]
+pub use end::EndState;
 #[cfg(not(feature = "explored"))]
-pub use observe::{Observed, Observer, PageRun, PageShown, Totals};
+pub use observe::{Observed, Observer, Totals};
+pub use shown::{PageRun, PageShown};
 pub use step::{Access, Problem, Step, run_lengths};
 
-use super::{Advice, Op};
+use super::Op;
 use crate::audit::{Auditor, Finding};
 use crate::error::Result;
 use crate::machine::{Config, Machine};
@@ -51,8 +61,8 @@ use crate::map::AddressSpace;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass};
 use actor::{Handles, Hold, Names};
-use content::Content;
-use std::collections::BTreeMap;
+use content::{Content, Place};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Threads that a program can have.
@@ -74,20 +84,15 @@ pub struct Session<R: Release> {
     /// Pages that the program itself has given up (MADV_DONTNEED, MADV_FREE), by owner and index: what is pinned
     /// of them need no longer be what is mapped. True if threads did: then nobody knows what came before what.
     given_up: Lock<BTreeMap<(u32, u32), bool>>,
+    /// Pages of files whose frame has failed: what they hold may be older than what was written.
+    lost: Lock<BTreeSet<Place>>,
 }
 
 /// Why this machine cannot do an operation, if so: the one list of what is still to be built.
 pub fn unsupported(op: &Op) -> Option<&'static str> {
     match op {
-        Op::Madv { advice: Advice::SoftOffline | Advice::Hwpoison, .. } => {
-            Some("this machine's memory does not fail")
-        }
-        Op::Frame { .. } | Op::Phys { .. } | Op::Unpoison { .. } | Op::Earlykill { .. } => {
-            Some("this machine's memory does not fail")
-        }
         Op::Compact { .. } => Some("this machine does not compact"),
         Op::Set { .. } => Some("this machine has no sysctls"),
-        Op::Swapon { .. } | Op::Swapoff {} => Some("this machine has no swap"),
         Op::ZramFill { .. } | Op::ZramPunch { .. } | Op::ZramCheck { .. } | Op::ZramFree {} => {
             Some("this machine has no zsmalloc")
         }
@@ -99,9 +104,15 @@ pub fn unsupported(op: &Op) -> Option<&'static str> {
         | Op::Mbind { .. }
         | Op::MigratePages { .. }
         | Op::Madv { .. }
+        | Op::Frame { .. }
+        | Op::Phys { .. }
+        | Op::Unpoison { .. }
+        | Op::Earlykill { .. }
         | Op::Punch { .. }
         | Op::Fillnode { .. }
         | Op::Unfill {}
+        | Op::Swapon { .. }
+        | Op::Swapoff {}
         | Op::MarkAccessed { .. }
         | Op::Fread { .. }
         | Op::Fwrite { .. }
@@ -159,6 +170,7 @@ impl<R: Release> Session<R> {
             content: Content::default(),
             shared: Lock::plain(LockClass::Leaf, Handles::default()),
             given_up: Lock::plain(LockClass::Leaf, BTreeMap::new()),
+            lost: Lock::plain(LockClass::Leaf, BTreeSet::new()),
         })
     }
 
@@ -234,9 +246,15 @@ impl<R: Release> Session<R> {
             Op::Mbind { pages, node, options } => self.mbind(actor, pages, *node, options),
             Op::MigratePages { from, to, pid } => self.migrate_pages(actor, *from, *to, *pid),
             Op::Madv { pages, advice, options } => self.madvise(actor, pages, *advice, options),
+            Op::Frame { pages } => self.frame_op(actor, pages),
+            Op::Phys { action, pages } => self.phys(actor, *action, pages),
+            Op::Unpoison { pages } => self.unpoison(actor, pages),
+            Op::Earlykill { switch } => self.early_kill(*switch),
             Op::Punch { region, keep, of } => self.punch(actor, *region, *keep, *of),
             Op::Fillnode { node } => self.fill_node(actor, *node).into(),
             Op::Unfill {} => self.unfill(actor).into(),
+            Op::Swapon { mb } => self.swapon(*mb).into(),
+            Op::Swapoff {} => self.swapoff(actor).into(),
             Op::MarkAccessed { pages } => self.each(actor, pages, Self::mark_accessed),
             Op::Unmap { pages } => self.unmap(actor, pages),
             Op::Fread { pages } => self.file_access(actor, pages, false),

@@ -241,8 +241,8 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
 }
 
 /// See the native door.
-pub fn unpark_all(word: &AtomicU64) {
-    native::unpark_all(&word.0);
+pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
+    native::unpark_all(&word.0, before_wake);
 }
 
 /// See the native door.

@@ -43,6 +43,7 @@ pub use super::tallied::Tallied;
 pub use digest::Digest;
 pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
 pub use order::{acquired, expect_held, released};
+pub use panics::caught;
 pub use park::{park, spin_until, unpark_all, unpark_one};
 pub use pending::{begins, begun, ends, unfinished};
 pub use record::{Options, Record, Recorded, Values};
@@ -62,7 +63,7 @@ pub const THREADS: usize = 8;
 pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
     match context() {
         Some(context) => context.fail(rule, detail),
-        None => panic!("{rule}: {detail}"),
+        None => panics::broken_outside(rule, detail),
     }
 }
 

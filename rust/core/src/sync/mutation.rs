@@ -106,8 +106,28 @@ mutations! {
     ForkWithoutFlush = "fork-without-flush", "fork";
     /// Fork shares a pinned page instead of copying it.
     ForkSharesPinned = "fork-shares-pinned", "fork";
+    /// Fork copies a swap entry without counting it.
+    ForkForgetsSwapCount = "fork-forgets-swap-count", "fork";
+    /// A page that comes back from swap alone is read without a mark on its slot.
+    SwapinUnmarked = "swapin-unmarked", "13ddaf26be32";
+    /// A page is written to swap before the flush: users still write to it.
+    SwapoutBeforeFlush = "swapout-before-flush", "reclaim";
     /// A write takes a shared page for its own without a look at the count.
     ReuseNotChecked = "reuse-not-checked", "copy on write";
+    /// A soft offline whose migration failed for good poisons the page all the same.
+    PoisonOnFailure = "poison-on-failure", "d7e69488bd04";
+    /// A page is poisoned after its last put instead of before it.
+    PoisonAfterPut = "poison-after-put", "d4ae9916ea29";
+    /// The free path does not look at the poison: the frame goes back to the free lists.
+    PoisonedPageFreed = "poisoned-page-freed", "79f5f8fab482";
+    /// The free path takes the poison flag for one that must not be set.
+    PoisonCheckedAtFree = "poison-checked-at-free", "f4c18e6f7b5b";
+    /// Poisoning is not serialised, and who finds a page poisoned takes it for handled.
+    PoisonWithoutMutex = "poison-without-mutex", "171936ddaf97";
+    /// A frame that could not be taken off the free lists is held as if it had been.
+    TakeOffNotChecked = "take-off-not-checked", "8cf360b9d6a8";
+    /// One poisoned frame makes the allocator drop the whole block that it was going to hand out.
+    PoisonDropsBlock = "poison-drops-block", "the discussion of c6c919eb90e0";
     /// The old page of a copy on write is put before the flush.
     CopyOnWriteWithoutFlush = "copy-on-write-without-flush", "copy on write";
 }

@@ -174,12 +174,17 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     }
 }
 
-/// Wakes every sleeper on `word`.
-pub fn unpark_all(word: &AtomicU64) {
+/// Wakes every sleeper on `word`: those of this moment, however soon they sleep again. `before_wake` runs under the
+/// queue's lock, as in [`unpark_one`].
+pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     let key = std::ptr::from_ref(word).addr();
-    // SAFETY: as in `park`.
+    let all = |_| parking_lot_core::FilterOp::Unpark;
+    // SAFETY: as in `unpark_one`; the filter does nothing.
     unsafe {
-        parking_lot_core::unpark_all(key, parking_lot_core::DEFAULT_UNPARK_TOKEN);
+        parking_lot_core::unpark_filter(key, all, |_| {
+            before_wake();
+            parking_lot_core::DEFAULT_UNPARK_TOKEN
+        });
     }
 }
 

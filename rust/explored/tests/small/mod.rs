@@ -140,7 +140,7 @@ pub fn sleeper(recheck: bool) -> Small<AtomicU64> {
         })
         .thread(|flag| {
             flag.store(1, Release);
-            unpark_all(flag);
+            unpark_all(flag, || {});
         })
 }
 

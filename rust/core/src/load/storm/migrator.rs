@@ -1,8 +1,10 @@
 //! A migrator: half of its calls name addresses, half walk frame numbers.
 
 use super::Place;
+use crate::load::config::LoadConfig;
 use crate::load::gauge::{Gauge, Tally};
 use crate::load::planted::LostCopies;
+use crate::load::poison::Poison;
 use crate::load::rig::Member;
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area};
@@ -23,26 +25,48 @@ pub(in crate::load) struct Migrator {
     rng: Rng,
     batch: usize,
     planted: LostCopies,
+    poison: Poison,
 }
 
 impl Member for Migrator {
     fn reseed(&mut self, rng: Rng) {
         self.rng = rng;
+        self.poison.reseed(&mut self.rng.clone());
     }
 }
 
 impl Migrator {
-    pub(super) fn new(place: &Arc<Place>, gauge: Gauge, batch: usize, lose_copies: bool) -> Migrator {
-        let planted = LostCopies::new(lose_copies);
-        Migrator { gauge, place: Arc::clone(place), rng: Rng::new(0, 0), batch, planted }
+    pub(super) fn new(place: &Arc<Place>, gauge: Gauge, config: &LoadConfig) -> Migrator {
+        let planted = LostCopies::new(config.planted.lost_copy);
+        let poison = Poison::new(config.poison_rate);
+        let (place, batch) = (Arc::clone(place), config.batch);
+        Migrator { gauge, place, rng: Rng::new(0, 0), batch, planted, poison }
     }
 
     /// One call.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) {
+        if self.poison.strikes() {
+            self.poison(machine);
+        }
         if self.rng.below(2) == 0 {
             self.by_address(machine);
         } else {
             self.by_frame(machine);
+        }
+    }
+
+    /// A frame goes bad: any frame softly, hard only those of the rooms, whose owners can do without them.
+    fn poison<R: Release>(&mut self, machine: &Machine<R>) {
+        if self.poison.below(2) == 0 {
+            return self.poison.offline(machine, &mut self.gauge);
+        }
+        let home = &self.place.homes[self.poison.below(self.place.homes.len() as u32) as usize];
+        let rooms = home.areas.read();
+        let room = rooms.get(self.poison.below(rooms.len().max(1) as u32) as usize).cloned();
+        drop(rooms);
+        if let Some(room) = room {
+            let index = self.poison.below(room.pages());
+            self.poison.lose(machine, &mut self.gauge, (home, &room, index));
         }
     }
 

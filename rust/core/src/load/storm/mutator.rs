@@ -2,12 +2,12 @@
 
 use super::ground::{Ground, Terms};
 use super::{FIRST_WRITES, NURSERY_PAGES, Place, ROOM_PAGES, Sizes, unless_short};
-use crate::error::Error;
+use crate::error::{Errno, Error};
 use crate::load::content::{MAX_SEQUENCE, Violation, Wrong};
 use crate::load::fault::Finding;
 use crate::load::rig::{Counts, Member, Uses};
 use crate::machine::Machine;
-use crate::map::{AddressSpace, Area, PinKind};
+use crate::map::{AddressSpace, Area, Entry, PinKind};
 use crate::memory::WORDS;
 use crate::movable::PoolPage;
 use crate::page::Pfn;
@@ -102,7 +102,7 @@ impl Mutator {
     fn populate<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Error> {
         let refused = |finding| match finding {
             Finding::Refused { error, .. } => error,
-            other => Error::new(crate::error::Errno::EIO, other.to_string()),
+            other => Error::new(Errno::EIO, other.to_string()),
         };
         let (me, writers) = (self.terms.me, self.terms.layout.writers());
         let nodes = machine.nodes().len() as u32;
@@ -177,7 +177,30 @@ impl Mutator {
     #[inline]
     fn in_a_room<R: Release>(&mut self, machine: &Machine<R>, write: bool) -> Result<(), Finding> {
         let room = self.rng.below(self.rooms.len() as u32) as usize;
-        self.access(machine, |m| &mut m.rooms[room], write)
+        match self.access(machine, |m| &mut m.rooms[room], write) {
+            Err(Finding::Refused { error, .. }) if error.errno == Errno::EHWPOISON => {
+                *self.counts.did.entry("bus_errors").or_default() += 1;
+                // Whoever is told so has lost a page: nobody else is.
+                match self.is_lost(room) {
+                    true => self.rebuild(machine, room),
+                    false => Err(Finding::refused("an access to a good page")(error)),
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// Has a page of the room been lost?
+    fn is_lost(&self, room: usize) -> bool {
+        let area = &self.rooms[room].area;
+        let lost = |index| matches!(area.look(index).unlocked().entry(), Entry::Hwpoison { .. });
+        (0..area.pages()).any(lost)
+    }
+
+    /// Moves out of the rooms of which a page was lost.
+    pub fn leave_lost_rooms<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
+        let lost: Vec<usize> = (0..self.rooms.len()).filter(|&room| self.is_lost(room)).collect();
+        lost.into_iter().try_for_each(|room| self.rebuild(machine, room))
     }
 
     /// A number among the pool's pages.
@@ -250,10 +273,15 @@ impl Mutator {
         Ok(())
     }
 
-    /// Unmaps a room and maps another one under its page numbers.
+    /// Leaves a room for another one.
     fn move_house<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
-        let home = &self.place.homes[self.terms.me as usize];
         let room = self.rng.below(self.rooms.len() as u32) as usize;
+        self.rebuild(machine, room)
+    }
+
+    /// Unmaps a room and maps another one under its page numbers.
+    fn rebuild<R: Release>(&mut self, machine: &Machine<R>, room: usize) -> Result<(), Finding> {
+        let home = &self.place.homes[self.terms.me as usize];
         let old = &self.rooms[room];
         let Some(area) = unless_short("mmap", machine.mmap(home, ROOM_PAGES))? else { return Ok(()) };
         let node = self.rng.below(machine.nodes().len() as u32) as usize;
@@ -280,7 +308,7 @@ impl Mutator {
         child: &AddressSpace,
     ) -> Result<(), Finding> {
         let (Some(nursery), Some(family)) = (twin(child, &self.nursery), twin(child, &self.family)) else {
-            let error = Error::new(crate::error::Errno::EFAULT, "an area is missing in the child");
+            let error = Error::new(Errno::EFAULT, "an area is missing in the child");
             return Err(Finding::refused("fork")(error));
         };
         let read = |area: &Area, index: u32, word: u32| {

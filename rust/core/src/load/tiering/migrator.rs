@@ -1,8 +1,10 @@
 //! A migrator: keeps frames of the fast node free by demotion, and promotes what users ask for.
 
 use super::{Place, aging};
+use crate::load::config::LoadConfig;
 use crate::load::gauge::{Gauge, Tally};
 use crate::load::planted::LostCopies;
+use crate::load::poison::Poison;
 use crate::load::rig::Member;
 use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
@@ -24,27 +26,29 @@ pub(in crate::load) struct Migrator {
     mailbox: usize,
     batch: usize,
     planted: LostCopies,
+    poison: Poison,
 }
 
 impl Member for Migrator {
-    /// The users decide everything.
-    fn reseed(&mut self, _rng: Rng) {}
+    /// The users decide everything but what fails.
+    fn reseed(&mut self, mut rng: Rng) {
+        self.poison.reseed(&mut rng);
+    }
 }
 
 impl Migrator {
-    pub(super) fn new(
-        place: &Arc<Place>,
-        me: usize,
-        gauge: Gauge,
-        batch: usize,
-        lose_copies: bool,
-    ) -> Migrator {
-        let planted = LostCopies::new(lose_copies);
-        Migrator { gauge, place: Arc::clone(place), mailbox: me, batch, planted }
+    pub(super) fn new(place: &Arc<Place>, me: usize, gauge: Gauge, config: &LoadConfig) -> Migrator {
+        let planted = LostCopies::new(config.planted.lost_copy);
+        let poison = Poison::new(config.poison_rate);
+        Migrator { gauge, place: Arc::clone(place), mailbox: me, batch: config.batch, planted, poison }
     }
 
     /// Demotes if the fast node is short of free frames, then promotes. False if there was nothing to do.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> bool {
+        // Softly: nobody may notice.
+        if self.poison.strikes() {
+            self.poison.offline(machine, &mut self.gauge);
+        }
         let wanted = self.wanted();
         let (buddy, arrays) = machine.free_frames(FAST);
         let short = (buddy + arrays) < self.reserve(machine);

@@ -1,6 +1,7 @@
 //! The page cache: look up, insert, remove, replace (lifecycle 3.2, 6.4).
 
 use super::{File, Slot};
+use crate::lru::Shadow;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
@@ -13,7 +14,11 @@ const OF_FILE: Flags = Flags::FILE.union(Flags::DIRTY);
 impl<R: Release> Machine<R> {
     /// The cached page `index` of a file, with a reference (`filemap_get_folio`).
     pub(crate) fn cache_get(&self, file: &File, index: u32) -> Option<Pfn> {
-        let seen = file.slot(index);
+        self.cache_get_seen(file, index, file.slot(index))
+    }
+
+    /// The same for a slot that was just seen.
+    pub(super) fn cache_get_seen(&self, file: &File, index: u32, seen: Slot) -> Option<Pfn> {
         let pfn = seen.page()?;
         if self.frames[pfn].try_get() {
             // Only now is it known whose page this is: between the look and the reference it could have been
@@ -33,23 +38,33 @@ impl<R: Release> Machine<R> {
     /// Is a locked page still this page of the file?
     #[inline]
     pub(crate) fn is_of_file(&self, pfn: Pfn, file: &File, index: u32) -> bool {
-        let page = &self.frames[pfn];
-        page.owner() == file.owner.0 && page.index() == index && page.word().has(Flags::FILE)
+        self.word_in_file(pfn, file, index).is_some()
     }
 
-    /// Puts a page that is locked, and new, into an empty slot (`filemap_add_folio`). False, with the page
-    /// as it was, if somebody else was faster.
-    pub(super) fn cache_insert(&self, file: &File, index: u32, pfn: Pfn) -> bool {
+    /// The word of a locked page, if it still is this page of the file.
+    #[inline]
+    pub(super) fn word_in_file(&self, pfn: Pfn, file: &File, index: u32) -> Option<Word> {
+        let page = &self.frames[pfn];
+        if page.owner() != file.owner.0 || page.index() != index {
+            return None;
+        }
+        Some(page.word()).filter(|word| word.has(Flags::FILE))
+    }
+
+    /// Puts a page that is locked, and new, into a slot without one (`filemap_add_folio`), and says what an
+    /// eviction left there. `None`, with the page as it was, if somebody else was faster.
+    pub(super) fn cache_insert(&self, file: &File, index: u32, pfn: Pfn) -> Option<Option<Shadow>> {
         let page = &self.frames[pfn];
         // Before anybody can find it.
         page.set_owner(file.owner.0, index);
         page.set(file.kind.flags());
         let tree = file.tree.lock();
-        if file.slot(index) != Slot::Empty {
+        let found = file.slot(index);
+        if !matches!(found, Slot::Empty | Slot::Shadow(_)) {
             drop(tree);
             page.clear(file.kind.flags());
             page.set_owner(0, 0);
-            return false;
+            return None;
         }
         // The slot's.
         page.get(pfn);
@@ -60,7 +75,51 @@ impl<R: Release> Machine<R> {
         }
         drop(tree);
         self.count_cached(pfn, page.word(), 1);
+        Some(found.shadow())
+    }
+
+    /// A locked page that is in the swap cache leaves its slot, which names the swap slot from now on
+    /// (`shmem_delete_from_page_cache`). The caller has a reference of its own.
+    pub(in crate::map) fn cache_to_swap(&self, file: &File, index: u32, pfn: Pfn, slot: u32) {
+        {
+            let _tree = file.tree.lock();
+            if file.slot(index) != Slot::Page(pfn) {
+                broken("a cached page is in its slot", format_args!("page {pfn} is not at {index}"));
+            }
+            file.set_slot(index, Slot::Swap(slot));
+        }
+        self.forget_file(pfn);
+        // The slot's.
+        self.put(pfn);
+    }
+
+    /// The way back (`shmem_add_to_page_cache`): the page is locked, and in the swap cache. False, with nothing
+    /// changed, if the slot does not name the swap slot any more.
+    pub(in crate::map) fn cache_from_swap(&self, file: &File, index: u32, pfn: Pfn, slot: u32) -> bool {
+        let page = &self.frames[pfn];
+        let tree = file.tree.lock();
+        if file.slot(index) != Slot::Swap(slot) {
+            return false;
+        }
+        // Whoever finds it waits for its lock, or reads what is up to date.
+        page.set_owner(file.owner.0, index);
+        page.set(file.kind.flags());
+        // The slot's.
+        page.get(pfn);
+        file.set_slot(index, Slot::Page(pfn));
+        drop(tree);
+        self.count_cached(pfn, page.word(), 1);
         true
+    }
+
+    /// Empties a slot without a page, and says what was there; a page stays.
+    pub(in crate::map) fn cache_forget(&self, file: &File, index: u32) -> Slot {
+        let _tree = file.tree.lock();
+        let found = file.slot(index);
+        if found.page().is_none() && found != Slot::Empty {
+            file.set_slot(index, Slot::Empty);
+        }
+        found
     }
 
     /// Takes a locked, unmapped page that is not under writeback out of its file, dirty or not
@@ -82,8 +141,9 @@ impl<R: Release> Machine<R> {
 
     /// Takes a clean page out of its file if nobody but its slot and the caller holds it
     /// (`remove_mapping`). The page is locked and unmapped, and has no private data. True leaves the
-    /// caller's reference as the only one.
-    pub(super) fn cache_evict(&self, file: &File, index: u32, pfn: Pfn) -> bool {
+    /// caller's reference as the only one. Reclaim (`reclaimed`) remembers when it was, of files with a
+    /// backing store.
+    pub(super) fn cache_evict(&self, file: &File, index: u32, pfn: Pfn, reclaimed: bool) -> bool {
         const EXPECTED: u32 = 2;
         let page = &self.frames[pfn];
         let tree = file.tree.lock();
@@ -96,7 +156,14 @@ impl<R: Release> Machine<R> {
             page.unfreeze(pfn, EXPECTED);
             return false;
         }
-        file.set_slot(index, Slot::Empty);
+        let remembered = reclaimed && !page.word().has(Flags::SWAPBACKED);
+        file.set_slot(
+            index,
+            match remembered {
+                true => Slot::Shadow(self.workingset_eviction(pfn)),
+                false => Slot::Empty,
+            },
+        );
         self.forget_file(pfn);
         page.unfreeze(pfn, 1);
         drop(tree);

@@ -17,8 +17,22 @@ impl<R: Release> Machine<R> {
     /// `faults`, shared.
     pub(in crate::map) fn ready_file_page(&self, area: &Area, index: u32, want: Want) -> Result<Fresh> {
         let map = area.file().expect("only mappings of files ask for a file's page");
-        let Cached { pfn, new } =
-            self.file_page(&map.file, map.first + index, self.node_for(area, index), Fill::Content)?;
+        // Pages of a disk's file come from where the task wants its memory, whatever the mapping's policy says.
+        let node = match map.file.is_written_back() {
+            true => area.preferred(),
+            false => self.node_for(area, index),
+        };
+        // Each further round follows from a poisoned page that could be dropped.
+        let Cached { pfn, new, swapped_in, .. } = loop {
+            let cached = self.file_page(&map.file, map.first + index, node, Fill::Content)?;
+            if !cached.poisoned {
+                break cached;
+            }
+            self.refuse_poisoned(&map.file, map.first + index, cached.pfn)?;
+        };
+        if swapped_in {
+            self.stats.event(Event::Pgmajfault, 1);
+        }
         if new && map.file.is_written_back() {
             self.stats.event(Event::Pgmajfault, 1);
             if want == Want::Copy

@@ -1,6 +1,6 @@
 //! A page of a file, locked and with its content: from the cache, or made and read in.
 
-use super::File;
+use super::{File, Slot};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::memory::WORDS;
@@ -15,8 +15,12 @@ const KIB: i64 = (crate::page::PAGE_SIZE / 1024) as i64;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::map) struct Cached {
     pub pfn: Pfn,
-    /// It was not in the cache before.
+    /// It was not in the cache before, nor in the swap space.
     pub new: bool,
+    /// It had to be read from the swap space.
+    pub swapped_in: bool,
+    /// Its frame is bad.
+    pub poisoned: bool,
 }
 
 /// What a page is wanted for that is not in the cache.
@@ -47,12 +51,15 @@ impl<R: Release> Machine<R> {
                 page.lock();
                 // Under the lock: a truncation that decided before us has set the size, one that decides later
                 // waits for the lock.
-                let ours = self.is_of_file(pfn, file, index);
-                if ours && index < file.pages() {
-                    return Ok(Cached { pfn, new: false });
+                let ours = self.word_in_file(pfn, file, index);
+                if let Some(word) = ours
+                    && index < file.pages()
+                {
+                    let poisoned = word.has(Flags::HWPOISON);
+                    return Ok(Cached { pfn, new: false, swapped_in: false, poisoned });
                 }
                 R::unlock_and_put(self, pfn);
-                if ours {
+                if ours.is_some() {
                     return Err(beyond(file, index));
                 }
                 continue;
@@ -61,20 +68,34 @@ impl<R: Release> Machine<R> {
             if index >= file.pages() {
                 return Err(beyond(file, index));
             }
+            if self.may_swap()
+                && let Slot::Swap(slot) = file.slot(index)
+            {
+                match self.file_page_from_swap(file, index, slot, node)? {
+                    Some((pfn, swapped_in)) => {
+                        return Ok(Cached { pfn, new: false, swapped_in, poisoned: false });
+                    }
+                    None => continue,
+                }
+            }
             let pfn = self.alloc_pages_near(node, 0)?;
             let page = &self.frames[pfn];
             // Fresh: free, but for the wink of a stale walker.
             page.lock();
-            if !self.cache_insert(file, index, pfn) {
+            let Some(evicted) = self.cache_insert(file, index, pfn) else {
                 R::unlock_and_put(self, pfn);
                 continue;
+            };
+            // What will be overwritten says nothing of the use of what was evicted.
+            if let (Some(shadow), Fill::Content) = (evicted, fill) {
+                self.workingset_refault(pfn, shadow);
             }
             self.lru_add(pfn);
             if fill == Fill::Content {
                 self.read_in(file, index, pfn);
                 page.publish(Flags::UPTODATE);
             }
-            return Ok(Cached { pfn, new: true });
+            return Ok(Cached { pfn, new: true, swapped_in: false, poisoned: false });
         }
     }
 

@@ -3,8 +3,9 @@
 //! A read holds a reference and no lock, so a migration that meets it tries again. A write holds the
 //! page lock.
 
-use super::File;
+use super::failure::poisoned;
 use super::fill::{Cached, Fill};
+use super::{File, Slot};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::map::access::{PAGE_BYTES, Piece, pieces, store_part, words_of};
@@ -17,7 +18,8 @@ impl<R: Release> Machine<R> {
     /// Reads bytes from `offset` on, page by page; pages that are not cached are read in, on `node` if
     /// it has any. An error may come after some of `into` was filled.
     ///
-    /// `EFAULT` for a range beyond the end, `ENOMEM` without a free frame, `EBADF` for a file that is removed.
+    /// `EFAULT` for a range beyond the end, `ENOMEM` without a free frame, `EBADF` for a file that is removed, `EIO` for
+    /// a page of a memory file system whose frame is bad.
     pub fn file_read(&self, file: &File, offset: u64, into: &mut [u8], node: usize) -> Result<()> {
         let _inside = self.enter_file(file)?;
         for piece in pieces(file.pages(), offset, into.len())? {
@@ -61,7 +63,11 @@ impl<R: Release> Machine<R> {
         for piece in pieces(file.pages(), offset, from.len())? {
             let whole = piece.start == 0 && piece.len == PAGE_BYTES;
             let fill = if whole { Fill::Overwritten } else { Fill::Content };
-            let Cached { pfn, new } = self.file_page(file, piece.index, node, fill)?;
+            let Cached { pfn, new, poisoned: bad, .. } = self.file_page(file, piece.index, node, fill)?;
+            if bad && !file.is_written_back() {
+                R::unlock_and_put(self, pfn);
+                return Err(poisoned(pfn, Errno::EIO));
+            }
             self.write_piece(pfn, &piece, &from[piece.range()]);
             let page = &self.frames[pfn];
             if file.is_written_back() {
@@ -89,10 +95,21 @@ impl<R: Release> Machine<R> {
 
     /// The page to read from, with a reference; `None` for a hole in a file that has nothing but its pages.
     fn page_to_read(&self, file: &File, index: u32, node: usize) -> Result<Option<Pfn>> {
-        match self.cache_get(file, index) {
-            Some(pfn) if self.frames[pfn].word().has(Flags::UPTODATE) => return Ok(Some(pfn)),
-            Some(pfn) => self.put(pfn),
-            None if !file.is_written_back() => return Ok(None),
+        let seen = file.slot(index);
+        match self.cache_get_seen(file, index, seen) {
+            Some(pfn) => {
+                let word = self.frames[pfn].word();
+                if word.has(Flags::HWPOISON) && !file.is_written_back() {
+                    self.put(pfn);
+                    return Err(poisoned(pfn, Errno::EIO));
+                }
+                if word.has(Flags::UPTODATE) {
+                    return Ok(Some(pfn));
+                }
+                self.put(pfn);
+            }
+            // Of one look only: what is in the swap space now may be back, and what was there gone, at a second.
+            None if !file.is_written_back() && seen == Slot::Empty => return Ok(None),
             None => {}
         }
         let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;
@@ -127,10 +144,11 @@ impl<R: Release> Machine<R> {
     /// One word of a file as a read would find it now, without reading anything in: for checks at a quiet
     /// moment.
     pub fn file_word(&self, file: &File, index: u32, word: usize) -> u64 {
-        match (file.slot(index).page(), &file.disk) {
-            (Some(pfn), _) => self.memory.load(pfn, word),
-            (None, Some(disk)) => disk[index as usize * WORDS + word].peek(),
-            (None, None) => 0,
+        match (file.slot(index), &file.disk) {
+            (Slot::Page(pfn), _) => self.memory.load(pfn, word),
+            (Slot::Swap(slot), _) => self.swap_word(slot, word),
+            (_, Some(disk)) => disk[index as usize * WORDS + word].peek(),
+            (_, None) => 0,
         }
     }
 }

@@ -51,6 +51,7 @@ impl<R: Release> Machine<R> {
                 invalidate: RwLock::new(LockClass::Invalidate, ()),
                 tree: Lock::new(LockClass::Tree, ()),
                 last_read: AtomicU32::new(0),
+                lost: AtomicU32::new(0),
                 slots,
                 disk,
             });

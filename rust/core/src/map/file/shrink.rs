@@ -1,6 +1,6 @@
 //! Pages leave a file: truncation takes them with their content, eviction only what can be read again.
 
-use super::File;
+use super::{File, Slot};
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
@@ -56,8 +56,17 @@ impl<R: Release> Machine<R> {
     }
 
     fn truncate_page(&self, file: &File, index: u32) {
-        // Each further round follows from a migration of the page by somebody else.
-        while let Some(pfn) = self.cache_get(file, index) {
+        // Each further round follows from a migration of the page by somebody else, or from its way to swap or
+        // back.
+        loop {
+            let seen = file.slot(index);
+            if seen == Slot::Empty {
+                return;
+            }
+            let Some(pfn) = self.cache_get_seen(file, index, seen) else {
+                self.forget_swapped(file, index);
+                continue;
+            };
             let page = &self.frames[pfn];
             page.lock();
             if self.is_of_file(pfn, file, index) {
@@ -118,7 +127,7 @@ impl<R: Release> Machine<R> {
         if unused {
             self.drop_private(pfn);
         }
-        unused && self.cache_evict(file, page.index(), pfn)
+        unused && self.cache_evict(file, page.index(), pfn, true)
     }
 
     /// Takes one page out of the cache if it is clean and unused (`mapping_evict_folio`); spends the
@@ -129,6 +138,14 @@ impl<R: Release> Machine<R> {
             self.put(pfn);
             return false;
         }
+        let evicted = self.evict_locked(file, index, pfn);
+        R::unlock_and_put(self, pfn);
+        evicted
+    }
+
+    /// The same for a page that is locked; the caller keeps lock and reference.
+    pub(super) fn evict_locked(&self, file: &File, index: u32, pfn: Pfn) -> bool {
+        let page = &self.frames[pfn];
         let word = page.word();
         let expected = self.cache_references(pfn);
         let evictable = self.is_of_file(pfn, file, index)
@@ -138,8 +155,6 @@ impl<R: Release> Machine<R> {
         if evictable {
             self.drop_private(pfn);
         }
-        let evicted = evictable && self.cache_evict(file, index, pfn);
-        R::unlock_and_put(self, pfn);
-        evicted
+        evictable && self.cache_evict(file, index, pfn, false)
     }
 }

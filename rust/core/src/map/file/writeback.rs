@@ -68,10 +68,15 @@ impl<R: Release> Machine<R> {
     /// Writes the dirty pages of a range to disk and waits for those that others write (`fsync`, `msync` with
     /// MS_SYNC). Says how many were written. Nothing to do for files without a disk.
     ///
-    /// `EBADF` for a file that is removed.
+    /// `EBADF` for a file that is removed; `EIO`, once, if dirty data was lost with a bad frame. What is left is
+    /// written all the same.
     pub fn sync_file(&self, file: &File, pages: Range<u32>) -> Result<u32> {
         let _inside = self.enter_file(file)?;
-        Ok(self.sync_pages(file, pages))
+        let written = self.sync_pages(file, pages);
+        if file.is_written_back() {
+            self.take_lost(file)?;
+        }
+        Ok(written)
     }
 
     /// As [`Machine::sync_file`], for a caller who keeps the file.
@@ -132,7 +137,7 @@ impl<R: Release> Machine<R> {
 
     /// Takes the permission to write and the dirty mark off every mapping of a locked page, and marks the
     /// page dirty if one was (`folio_mkclean`). Afterwards nobody is inside a store through an old entry.
-    fn write_protect_mappings(&self, pfn: Pfn) {
+    pub(super) fn write_protect_mappings(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         if page.mapcount() == 0 {
             return;

@@ -215,6 +215,10 @@ impl<K: PartialEq + Copy, V> Table<K, V> {
         }
     }
 
+    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.0.retain(|(key, _)| keep(key));
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.0.iter()
     }
@@ -236,6 +240,8 @@ pub(super) struct Names {
     pub children: Table<Child, Option<Arc<Process>>>,
     pub pools: Table<Movable, Pool>,
     pub allocated: Table<Allocated, Pfn>,
+    /// The frames last failed, or named, behind pages: they keep their names after an unmap.
+    pub frames: Table<(Region, u32), Pfn>,
 }
 
 impl Names {
@@ -244,6 +250,7 @@ impl Names {
         self.children.clear();
         self.pools.clear();
         self.allocated.clear();
+        self.frames.clear();
     }
 
     /// Are there only names of frames?
@@ -260,6 +267,7 @@ impl Names {
         all(&mut self.children, &mut other.children);
         all(&mut self.pools, &mut other.pools);
         all(&mut self.allocated, &mut other.allocated);
+        all(&mut self.frames, &mut other.frames);
     }
 }
 
@@ -340,7 +348,8 @@ impl Actor {
         // No object of the machine has such an address. History counts only for what has forked, and
         // that has made a child.
         let place = usize::from(self.number);
-        digest.tell_all(place, &(&self.handles, &self.content, &self.names.allocated.0));
+        digest
+            .tell_all(place, &(&self.handles, &self.content, &self.names.allocated.0, &self.names.frames.0));
         self.names.is_plain()
     }
 

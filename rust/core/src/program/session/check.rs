@@ -83,6 +83,7 @@ impl<R: Release> Session<R> {
                     Entry::Present { pfn, zero: false } => {
                         std::array::from_fn(|word| self.machine.memory().load(pfn, word))
                     }
+                    Entry::Swap { slot } => std::array::from_fn(|word| self.machine.swap_word(slot, word)),
                     Entry::None | Entry::Present { .. } => match file {
                         Some(file) => std::array::from_fn(|word| self.machine.file_word(file, page, word)),
                         None => [0; WORDS],
@@ -97,7 +98,7 @@ impl<R: Release> Session<R> {
                     findings.extend(self.clean_although_written(pte, pfn, &words));
                 }
                 let (access, right) = program.content.check(space_of_content, place, &words, reader);
-                if !right && !given_up {
+                if !right && !given_up && !self.is_lost(place) {
                     findings.push(Finding {
                         rule: CONTENT,
                         pfn: self.machine.page_at(area, page),
@@ -109,11 +110,12 @@ impl<R: Release> Session<R> {
     }
 
     /// Anonymous memory that somebody has written exists nowhere else: page or entry say that it is dirty, unless
-    /// its owner gave it up.
+    /// its owner gave it up, its swap slot has it, or it came back from swap: then whoever swaps it out again marks it.
     fn clean_although_written(&self, pte: Pte, pfn: Pfn, words: &[u64; WORDS]) -> Option<Finding> {
         let word = self.machine.frames()[pfn].word();
-        let dirty = pte.has(Pte::DIRTY) || word.has(Flags::DIRTY);
-        let given_up = || self.machine.stats().events(Event::Pglazyfree) > 0;
+        let dirty = pte.has(Pte::DIRTY) || word.any(Flags::DIRTY | Flags::SWAPCACHE);
+        let events = self.machine.stats();
+        let given_up = || events.events(Event::Pglazyfree) + events.events(Event::Pswpin) > 0;
         if dirty || !word.has(Flags::ANON) || words.iter().all(|&word| word == 0) || given_up() {
             return None;
         }

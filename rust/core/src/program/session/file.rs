@@ -111,7 +111,7 @@ impl<R: Release> Session<R> {
                 }
                 (Ok(()), None) => {
                     let (access, right) = actor.content.judge(FILES, place, &words, reader);
-                    if !right {
+                    if !right && !self.is_lost(place) {
                         let detail = format!("page {page} of the file of {} reads as {access}", pages.of);
                         step.findings.push(Finding { rule: CONTENT, pfn: None, detail });
                     }

@@ -7,9 +7,10 @@ use super::content::Place;
 use super::process::Outcome;
 use super::step::{Problem, Step};
 use crate::error::{Errno, Error};
-use crate::map::{self, Area, Policy};
+use crate::failure::Injection;
+use crate::map::{self, Area, Attributes, Policy};
 use crate::migrate::MbindFlags;
-use crate::page::Pfn;
+use crate::page::{PAGE_SIZE, Pfn};
 use crate::program::{Advice, Allocated, Child, MadvOption, MbindOption, Owner, Region, Sel};
 use crate::release::Release;
 use std::ops::Range;
@@ -42,6 +43,25 @@ impl<R: Release> Session<R> {
         prefer(0);
         let result = work();
         prefer(node);
+        result
+    }
+
+    /// The same for all regions of the program at once.
+    pub(super) fn unpreferred_anywhere<T>(&self, actor: &Actor, work: impl FnOnce() -> T) -> T {
+        if actor.concurrent {
+            return work();
+        }
+        let regions = self.names.regions.iter().chain(actor.names.regions.iter());
+        let preferred: Vec<_> = regions.map(|(_, mapped)| (&mapped.area, mapped.area.preferred())).collect();
+        let prefer = |to: &dyn Fn(usize) -> usize| {
+            for (area, node) in preferred.iter().filter(|(_, node)| *node != 0) {
+                // A node that there is: it was preferred before.
+                let _ = self.machine.prefer(area, to(*node));
+            }
+        };
+        prefer(&|_| 0);
+        let result = work();
+        prefer(&|node| node);
         result
     }
 
@@ -98,9 +118,10 @@ impl<R: Release> Session<R> {
             Advice::Dontneed => map::Advice::Dontneed,
             Advice::Free => map::Advice::Free,
             Advice::Willneed => map::Advice::Willneed,
-            Advice::SoftOffline | Advice::Hwpoison => {
-                return Step::refused(Problem::Unsupported("this machine's memory does not fail"));
+            Advice::SoftOffline => {
+                return self.inject(actor, pages, Injection::SoftOffline, options);
             }
+            Advice::Hwpoison => return self.inject(actor, pages, Injection::Hwpoison, options),
         };
         let each = options.contains(&MadvOption::Each);
         let mut done = Vec::new();
@@ -109,9 +130,16 @@ impl<R: Release> Session<R> {
             if matches!(advice, map::Advice::Dontneed | map::Advice::Free) {
                 self.gives_up(concurrent, mapped, &run);
             }
-            self.machine.madvise(&self.space, &mapped.area, run.clone(), advice)?;
-            done.push(run);
-            Ok(())
+            let advised = self.machine.madvise(&self.space, &mapped.area, run.clone(), advice);
+            match &advised {
+                Ok(()) => done.push(run),
+                // Who asked does not know which pages are gone.
+                Err(error) => {
+                    let heard = run.start..heard_until(mapped, &run, error.errno);
+                    self.gives_up(true, mapped, &heard);
+                }
+            }
+            advised
         });
         if let Ok(mapped) = self.region(actor, pages.of).cloned() {
             done.into_iter().for_each(|run| self.advised(actor, &mapped, run, advice));
@@ -170,6 +198,16 @@ impl<R: Release> Session<R> {
         step
     }
 
+    pub(super) fn swapon(&self, mb: u32) -> Outcome {
+        const SLOTS: u32 = ((1 << 20) / PAGE_SIZE) as u32;
+        Ok(self.machine.swapon(mb.saturating_mul(SLOTS))?)
+    }
+
+    pub(super) fn swapoff(&self, actor: &Actor) -> Outcome {
+        actor.no_page_lock()?;
+        Ok(self.machine.swapoff()?)
+    }
+
     /// Takes all free frames of a node.
     pub(super) fn fill_node(&self, actor: &mut Actor, node: u32) -> Outcome {
         let node = self.node(node)?;
@@ -196,5 +234,16 @@ impl<R: Release> Session<R> {
                 Ok(())
             }
         }
+    }
+}
+
+/// Up to which page advice that failed was followed: a hole ends nothing, a locked page does.
+fn heard_until(mapped: &Mapped, pages: &Range<u32>, errno: Errno) -> u32 {
+    let has = |page: u32, attribute| mapped.area.attributes(page).contains(attribute);
+    let locked = |&page: &u32| has(page, Attributes::LOCKED) && !has(page, Attributes::UNMAPPED);
+    match (errno, pages.clone().find(locked)) {
+        (Errno::ENOMEM, _) => pages.end,
+        (Errno::EINVAL, Some(locked)) if mapped.file.is_none() => locked,
+        _ => pages.start,
     }
 }

@@ -6,72 +6,25 @@
 
 use super::Session;
 use super::actor::{Actor, Mapped};
-use super::content::{Place, Reader};
-use super::step::{Access, Step};
+use super::shown::{Counters, EVENTS, NODE, PageRun, PageShown, Seen, kind, runs};
+use super::step::Step;
 use crate::calls::shown;
-use crate::map::{Attributes, Entry, Pte};
-use crate::memory::WORDS;
-use crate::page::{KpageFlags, Pfn};
+use crate::map::Entry;
+use crate::page::{Flags, KpageFlags, PAGE_SIZE, Pfn};
 use crate::program::{Child, Op, Region};
 use crate::release::Release;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 
 /// Regions of up to so many pages are shown page by page, larger ones as totals.
 const PAGE_BY_PAGE: u32 = 64;
 
-/// Stands for the zero page's frame, which is none of the machine's.
-const ZERO_FRAME: Pfn = Pfn(u32::MAX);
+/// KiB of a page.
+const KIB: i64 = (PAGE_SIZE / 1024) as i64;
 
 /// Lines of an ordered list of calls, at most.
 const LINES: usize = 160;
-
-/// Events that a recording has.
-const EVENTS: &[&str] = &[
-    "pgmigrate_success",
-    "pgmigrate_fail",
-    "pgactivate",
-    "pgdeactivate",
-    "pglazyfree",
-    "pglazyfreed",
-    "pgrotated",
-    "pswpin",
-    "pswpout",
-    "pgpgin",
-    "pgmajfault",
-    "unevictable_pgs_culled",
-    "unevictable_pgs_scanned",
-    "unevictable_pgs_rescued",
-    "unevictable_pgs_mlocked",
-    "unevictable_pgs_munlocked",
-    "unevictable_pgs_cleared",
-    "unevictable_pgs_stranded",
-    "pgsteal_direct",
-    "pgscan_direct",
-    "pgreuse",
-];
-
-/// Counters of a node that a recording has.
-const NODE: &[&str] = &[
-    "nr_inactive_anon",
-    "nr_active_anon",
-    "nr_inactive_file",
-    "nr_active_file",
-    "nr_unevictable",
-    "nr_isolated_anon",
-    "nr_isolated_file",
-    "nr_anon_pages",
-    "nr_mapped",
-    "nr_shmem",
-    "nr_file_pages",
-    "nr_dirty",
-    "nr_writeback",
-    "nr_mlock",
-    "nr_swapcached",
-];
-
-/// Differences of counters, by name.
-type Deltas = BTreeMap<&'static str, i64>;
 
 /// What one operation changed. Fields that have nothing to say are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -85,15 +38,21 @@ pub struct Observed {
     /// A letter a page, per child and region.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub child: BTreeMap<String, BTreeMap<String, String>>,
+    /// Frames that were failed or named, where something about them has changed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub frames: BTreeMap<String, FrameShown>,
+    /// Difference of the poisoned memory, in KiB.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub hwc_kb: i64,
     /// Events of the machine.
-    #[serde(skip_serializing_if = "Deltas::is_empty")]
-    pub vm: Deltas,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vm: Counters,
     /// Counters of node 0.
-    #[serde(skip_serializing_if = "Deltas::is_empty")]
-    pub n0: Deltas,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub n0: Counters,
     /// Counters of node 1.
-    #[serde(skip_serializing_if = "Deltas::is_empty")]
-    pub n1: Deltas,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub n1: Counters,
     /// How often each call was entered, and returned with which value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub calls: BTreeMap<String, u32>,
@@ -110,41 +69,35 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// Neighbouring pages in the same state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PageRun {
-    /// `FIRST` or `FIRST-LAST`.
-    pub p: String,
-    /// `P` present, `S` swap, `H` hwpoison entry, `M` migration entry, `-` none.
-    pub pte: char,
-    /// What a present page is.
-    #[serde(flatten)]
-    pub page: Option<PageShown>,
-}
-
-/// A present page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct PageShown {
-    /// Its node; -1 for the zero page.
-    pub node: i32,
-    /// 1 if it was another frame at the last look.
-    pub moved: u8,
-    /// Names of /proc/kpageflags.
-    #[serde(serialize_with = "flag_names")]
-    pub flags: KpageFlags,
-    /// Its references.
-    #[serde(rename = "ref")]
-    pub count: u32,
-    /// Its mappings.
-    #[serde(rename = "map")]
-    pub mapcount: u32,
-    /// Its content, compared with what was written.
-    pub data: &'static str,
-}
-
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn flag_names<S: Serializer>(flags: &KpageFlags, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&flags.names().join("|"))
+fn is_nothing(n: &i64) -> bool {
+    *n == 0
+}
+
+/// A frame that was failed, or named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameShown {
+    /// Poisoned, with what its record says.
+    Poisoned(KpageFlags, u32),
+    /// Not poisoned, and still behind its region.
+    Mapped,
+    /// Neither: freed, or somebody else's.
+    Released,
+}
+
+impl Serialize for FrameShown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            FrameShown::Poisoned(flags, count) => {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("flags", &flags.names().join("|"))?;
+                map.serialize_entry("ref", count)?;
+                map.end()
+            }
+            FrameShown::Mapped => serializer.serialize_str("mapped"),
+            FrameShown::Released => serializer.serialize_str("released"),
+        }
+    }
 }
 
 /// A large region.
@@ -158,13 +111,6 @@ pub struct Totals {
     none: u32,
     moved: u32,
     bad: u32,
-}
-
-/// One page at the last look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    pte: char,
-    page: Option<PageShown>,
 }
 
 /// What was seen of a region.
@@ -182,14 +128,17 @@ pub struct Observer {
     children: BTreeMap<(Child, Region), String>,
     /// The names of frames before the operation.
     names: HashMap<Pfn, String>,
-    counters: [Deltas; 3],
+    counters: [Counters; 3],
+    poisoned: i64,
+    frames: HashMap<Pfn, FrameShown>,
     traced: bool,
 }
 
 impl Observer {
     /// Before an operation: where the counters and the frames are.
-    pub fn before<R: Release>(&mut self, session: &Session<R>) {
+    pub fn before<R: Release>(&mut self, session: &Session<R>, actor: &Actor) {
         self.counters = counters(session);
+        self.poisoned = session.machine.num_poisoned_pages();
         self.names.clear();
         for (region, seen) in &self.regions {
             for (index, pfn) in seen.frames.iter().enumerate() {
@@ -198,6 +147,10 @@ impl Observer {
                     self.names.entry(*pfn).or_insert_with(|| format!("{region}:{index}"));
                 }
             }
+        }
+        // After them what was failed: those frames may be behind no region any more.
+        for ((region, page), pfn) in session.failed_frames(actor) {
+            self.names.entry(pfn).or_insert_with(|| format!("{region}:{page}"));
         }
         session.machine.take_calls();
     }
@@ -231,6 +184,8 @@ impl Observer {
             }
         }
         self.look_at_children(session, actor, &mut observed);
+        self.look_at_frames(session, actor, &mut observed);
+        observed.hwc_kb = (session.machine.num_poisoned_pages() - self.poisoned) * KIB;
         observed
     }
 
@@ -285,7 +240,7 @@ impl Observer {
         let Some(seen) = self.regions.get_mut(&region) else { return };
         let mut now = Vec::with_capacity(seen.frames.len());
         for (page, frame) in (0..).zip(&mut seen.frames) {
-            now.push(session.seen(actor, mapped, page, frame));
+            now.push(session.seen(actor, session.space.id, mapped, page, frame));
         }
         if mapped.area.pages() > PAGE_BY_PAGE {
             let totals = totals(&now);
@@ -301,15 +256,25 @@ impl Observer {
         if !moved && seen.pages.iter().map(still).eq(now.iter().copied()) {
             return;
         }
-        let mut first = 0;
-        let runs = now.chunk_by(PartialEq::eq).map(|run| {
-            let last = first + run.len() - 1;
-            let p = if run.len() > 1 { format!("{first}-{last}") } else { first.to_string() };
-            first += run.len();
-            PageRun { p, pte: run[0].pte, page: run[0].page }
-        });
-        observed.pages.insert(region.to_string(), runs.collect());
+        observed.pages.insert(region.to_string(), runs(&now));
         seen.pages = now;
+    }
+
+    fn look_at_frames<R: Release>(&mut self, session: &Session<R>, actor: &Actor, observed: &mut Observed) {
+        for ((region, page), pfn) in session.failed_frames(actor) {
+            let record = &session.machine.frames()[pfn];
+            let behind = |seen: &RegionSeen| seen.frames.get(page as usize) == Some(&Some(pfn));
+            let shown = if record.flags().contains(Flags::HWPOISON) {
+                FrameShown::Poisoned(KpageFlags::of(record, session.machine.profile()), record.count())
+            } else if self.regions.get(&region).is_some_and(behind) {
+                FrameShown::Mapped
+            } else {
+                FrameShown::Released
+            };
+            if self.frames.insert(pfn, shown) != Some(shown) {
+                observed.frames.insert(format!("{region}:{page}"), shown);
+            }
+        }
     }
 
     fn look_at_children<R: Release>(&mut self, session: &Session<R>, actor: &Actor, observed: &mut Observed) {
@@ -342,17 +307,6 @@ impl Observer {
     }
 }
 
-/// The letter of an entry.
-fn kind(pte: Pte) -> char {
-    match pte.unlocked().entry() {
-        Entry::None => '-',
-        Entry::Present { .. } => 'P',
-        Entry::Migration { .. } => 'M',
-        Entry::Swap { .. } => 'S',
-        Entry::Hwpoison { .. } => 'H',
-    }
-}
-
 fn totals(pages: &[Seen]) -> Totals {
     let mut totals = Totals { pages: pages.len() as u32, ..Totals::default() };
     for seen in pages {
@@ -372,15 +326,11 @@ fn totals(pages: &[Seen]) -> Totals {
 }
 
 /// The machine's events and each node's counters.
-fn counters<R: Release>(session: &Session<R>) -> [Deltas; 3] {
-    let read = |node: Option<usize>, names: &[&str]| {
-        let all = session.machine.vmstat(node).unwrap_or_default();
-        all.into_iter().filter(|(name, _)| names.contains(name)).collect()
-    };
-    [read(None, EVENTS), read(Some(0), NODE), read(Some(1), NODE)]
+fn counters<R: Release>(session: &Session<R>) -> [Counters; 3] {
+    [session.counted(None, EVENTS), session.counted(Some(0), NODE), session.counted(Some(1), NODE)]
 }
 
-fn differences(before: &Deltas, after: &Deltas) -> Deltas {
+fn differences(before: &Counters, after: &Counters) -> Counters {
     let of = |(&name, &value): (&&'static str, &i64)| (name, value - before.get(name).unwrap_or(&0));
     after.iter().map(of).filter(|&(_, delta)| delta != 0).collect()
 }
@@ -389,60 +339,5 @@ impl<R: Release> Session<R> {
     /// A region of the program's process, mapped or not any more.
     fn mapped<'a>(&'a self, actor: &'a Actor, region: Region) -> Option<&'a Mapped> {
         actor.names.regions.get(region).or_else(|| self.names.regions.get(region))
-    }
-
-    /// The children that have not exited.
-    fn children<'a>(
-        &'a self,
-        actor: &'a Actor,
-    ) -> impl Iterator<Item = (Child, &'a super::actor::Process)> + 'a {
-        let all = self.names.children.iter().chain(actor.names.children.iter());
-        all.filter_map(|(child, process)| process.as_deref().map(|process| (*child, process)))
-    }
-
-    /// One page, and the frame behind it for the next look.
-    fn seen(&self, actor: &Actor, mapped: &Mapped, page: u32, frame: &mut Option<Pfn>) -> Seen {
-        let Mapped { number, area, .. } = mapped;
-        let pte = match area.attributes(page).contains(Attributes::UNMAPPED) {
-            true => Pte::NONE,
-            false => area.look(page).unlocked(),
-        };
-        let before = std::mem::take(frame);
-        let Entry::Present { pfn, zero } = pte.entry() else { return Seen { pte: kind(pte), page: None } };
-        let mut words = [0; WORDS];
-        if !zero {
-            words
-                .iter_mut()
-                .enumerate()
-                .for_each(|(word, value)| *value = self.machine.memory().load(pfn, word));
-        }
-        let reader = Reader { number: actor.number, concurrent: false, before: &self.content };
-        let place = Place { region: *number, page };
-        let data = match actor.content.check(mapped.content_of(self.space.id), place, &words, reader) {
-            (Access::Any, _) => "any",
-            (_, true) => "ok",
-            (Access::Zero, _) => "zero",
-            (Access::Old, _) => "old",
-            _ => "bad",
-        };
-        if zero {
-            // A frame like any other, as far as the next look is concerned.
-            *frame = Some(ZERO_FRAME);
-            // Shared by all: nothing else is this page's own.
-            let page =
-                PageShown { node: -1, moved: 0, flags: KpageFlags::ZERO_PAGE, count: 0, mapcount: 0, data };
-            return Seen { pte: 'P', page: Some(page) };
-        }
-        *frame = Some(pfn);
-        let record = &self.machine.frames()[pfn];
-        let page = PageShown {
-            node: self.machine.node_of(pfn) as i32,
-            moved: u8::from(before.is_some_and(|before| before != pfn)),
-            flags: KpageFlags::of(record, self.machine.profile()),
-            count: record.count(),
-            mapcount: record.mapcount(),
-            data,
-        };
-        Seen { pte: 'P', page: Some(page) }
     }
 }

@@ -72,6 +72,7 @@ impl<R: Release> Session<R> {
             };
             self.machine.prefer(&area, node.unwrap_or(0) as usize)?;
             actor.names.regions.set(region, Mapped { number, area, file });
+            actor.names.frames.retain(|(of, _)| *of != region);
             Ok(())
         };
         map().into()
@@ -94,23 +95,31 @@ impl<R: Release> Session<R> {
         write: bool,
     ) -> Step {
         let mut step = Step::default();
-        let found = (|| {
+        let found = (|| -> Outcome<(u32, Mapped)> {
             few(pages.pages.iter().flatten())?;
             actor.no_page_lock()?;
             match child {
                 None => Ok((self.space.id, self.region(actor, pages.of)?.clone())),
                 Some(child) => {
                     let process = self.child(actor, child)?;
-                    let mapped = process.regions.get(pages.of).ok_or_else(|| {
-                        Problem::misuse(format!("{} was not mapped when {child} was forked", pages.of))
-                    })?;
-                    Ok((process.space.id, mapped.clone()))
+                    if let Some(mapped) = process.regions.get(pages.of) {
+                        return Ok((process.space.id, mapped.clone()));
+                    }
+                    // Where the program has a region by now, the child has nothing.
+                    for _ in pages.indices(self.region(actor, pages.of)?.area.pages()) {
+                        step.acc.push(Access::Failed(Errno::EFAULT));
+                    }
+                    let why = format!("{} was not mapped when {child} was forked", pages.of);
+                    Err(Error::new(Errno::EFAULT, why).into())
                 }
             }
         })();
         let (space, mapped) = match found {
             Ok(found) => found,
-            Err(problem) => return Step::refused(problem),
+            Err(problem) => {
+                step.fails(problem);
+                return step;
+            }
         };
         let version = match write.then(|| actor.new_version()).transpose() {
             Ok(version) => version,
@@ -176,7 +185,11 @@ impl<R: Release> Session<R> {
         result?;
         let reader = self.reader(actor);
         let (access, right) = actor.content.judge(mapped.content_of(space), place, &words, reader);
-        if !right && !self.given_up(&mapped.area, place.page) {
+        let given_up = !right && self.given_up(&mapped.area, place.page);
+        if given_up && access == Access::Zero {
+            return Ok(Access::Lost);
+        }
+        if !right && !given_up && !self.is_lost(place) {
             step.findings.push(Finding {
                 rule: super::check::CONTENT,
                 pfn: self.machine.page_at(area, place.page),
@@ -192,7 +205,7 @@ impl<R: Release> Session<R> {
             return Err(Problem::misuse(format!("{child} is forked already")));
         }
         let begin = moment();
-        let space = self.machine.fork(&self.space)?;
+        let space = self.unpreferred_anywhere(actor, || self.machine.fork(&self.space))?;
         if actor.concurrent {
             actor.history.forked(self.space.id, space.id, begin);
         }
@@ -308,6 +321,8 @@ impl<R: Release> Session<R> {
                     continue;
                 }
                 Ok(false) => {}
+                // A splice ends where it cannot go on, if it took anything.
+                Err(_) if kind == PinKind::Get && taken.len() as i64 + nothing > 0 => break,
                 Err(error) => {
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
                     return Step::refused(error.into());
@@ -319,8 +334,9 @@ impl<R: Release> Session<R> {
                 Ok(pfn) => taken.push(pfn),
                 // This page is there by now, and so will be the others.
                 Err(error) if error.errno == Errno::EOPNOTSUPP => {}
+                Err(_) if kind == PinKind::Get && taken.len() as i64 + nothing > 0 => break,
                 Err(error) => {
-                    // All or nothing.
+                    // A registered buffer: all or nothing.
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
                     return Step::refused(error.into());
                 }
@@ -366,7 +382,8 @@ impl<R: Release> Session<R> {
             }
             actor.pipes.remove(at);
         }
-        let mut any = false;
+        // A pipe may hold nothing that is counted.
+        let mut any = inherited.is_some();
         let mut step = Step::default();
         while let Some(held) = self.take(actor, |held| held.name == Name::Pin(pin)) {
             let Hold::Pin(kind) = held.hold else { continue };

@@ -24,6 +24,10 @@ pub struct Step {
     pub calls_ret: Vec<i32>,
     /// What each access found.
     pub acc: Vec<Access>,
+    /// Signals that the process got without having touched a page: BUS_MCEERR_AO.
+    pub async_sigbus: u32,
+    /// The same, BUS_MCEERR_AR: to who poisons his own memory.
+    pub ar_sigbus: u32,
     /// `nr_isolated_anon` and `nr_isolated_file`.
     pub isolated: Option<[i64; 2]>,
     /// Why it was not done, or not on all pages; of several reasons, the first.
@@ -45,6 +49,9 @@ pub enum Access {
     Bad,
     /// What was written, or zeroes: the page was free to be taken away (`MADV_FREE`).
     Any,
+    /// Zeroes where something was written, and nobody can say that it is wrong: the page was given up by advice that
+    /// failed on the way, or by another thread.
+    Lost,
     /// The frame is bad: a signal.
     Sigbus,
     /// Nothing is mapped there, or nothing could be had.
@@ -55,11 +62,12 @@ impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Access::Ok => f.write_str("ok"),
-            Access::Zero => f.write_str("zero"),
+            Access::Zero | Access::Lost => f.write_str("zero"),
             Access::Old => f.write_str("old"),
             Access::Bad => f.write_str("bad"),
             Access::Any => f.write_str("any"),
             Access::Sigbus => f.write_str("SIGBUS:MCEERR_AR"),
+            Access::Failed(Errno::EFAULT) => f.write_str("SIGSEGV:MAPERR"),
             Access::Failed(errno) => write!(f, "-{}", errno.name().unwrap_or("E?")),
         }
     }
@@ -232,6 +240,11 @@ impl Serialize for Step {
         if !self.acc.is_empty() {
             let runs: Vec<_> = run_lengths(&self.acc).into_iter().map(|(n, a)| (n, a.to_string())).collect();
             map.serialize_entry("acc", &runs)?;
+        }
+        for (name, signals) in [("async_sigbus", self.async_sigbus), ("ar_sigbus", self.ar_sigbus)] {
+            if signals > 0 {
+                map.serialize_entry(name, &signals)?;
+            }
         }
         if let Some(isolated) = &self.isolated {
             map.serialize_entry("isolated", isolated)?;

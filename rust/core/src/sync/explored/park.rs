@@ -57,9 +57,9 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     }
 }
 
-/// Wakes every sleeper on `word`.
-pub fn unpark_all(word: &AtomicU64) {
-    let Some(context) = context() else { return };
+/// Wakes every sleeper on `word`; `before_wake` is part of the step.
+pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
+    let Some(context) = context() else { return before_wake() };
     let address = std::ptr::from_ref(word).addr();
     context.step(Kind::Unpark, address);
     let mut sleepers = context.sleepers.borrow_mut();
@@ -70,6 +70,8 @@ pub fn unpark_all(word: &AtomicU64) {
         }
         on != address
     });
+    drop(sleepers);
+    context.within(before_wake);
 }
 
 /// Waits until `cond(word)` holds and returns the value that satisfied it, acquired. One step,

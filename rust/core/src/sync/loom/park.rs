@@ -68,11 +68,12 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     queue.woken.notify_all();
 }
 
-/// Wakes every sleeper on `word`.
-pub fn unpark_all(word: &AtomicU64) {
+/// Wakes every sleeper on `word`; `before_wake` runs under the queue's lock.
+pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     let queue = queue();
     let key = std::ptr::from_ref(word).addr();
     let mut sleepers = queue.sleepers.lock().expect("no panic under the queue's lock");
     sleepers.asleep.retain(|&(on, _)| on != key);
+    before_wake();
     queue.woken.notify_all();
 }

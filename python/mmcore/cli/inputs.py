@@ -1,0 +1,34 @@
+"""What several verbs read: program files and FIELD=VALUE words."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmcore.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["fields", "read"]
+
+
+def read(path: str) -> str:
+    """The text of a program file, or of the standard input for `-`."""
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: {reason}") from None
+
+
+def fields(words: Iterable[str]) -> dict[str, str]:
+    """What `--set FIELD=VALUE` said."""
+    said = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"--set takes FIELD=VALUE, not {word!r}")
+        said[name] = value
+    return said

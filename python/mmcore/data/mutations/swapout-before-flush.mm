@@ -1,0 +1,8 @@
+swapon 1
+map r0 anon 1
+write r0
+drain
+thread A
+  madv r0 pageout
+thread B
+  write r0

@@ -1,0 +1,81 @@
+//! Recorded calls as a stream of events: the steps of the protocol under the names of a kernel, and the kernel's
+//! tracepoints.
+
+use super::names::seen;
+use super::{Call, Found, Recorded};
+use crate::lru::LruList;
+use crate::migrate::{Mode, Reason};
+use crate::page::Pfn;
+use crate::profile::CallNames;
+
+/// One entry into a call, the return from one, or a tracepoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What the kernel calls it.
+    pub name: &'static str,
+    /// By [`nanoseconds`](crate::sync::nanoseconds).
+    pub when: u64,
+    /// The slot of the thread that was there.
+    pub thread: usize,
+    /// The CPU that it was on.
+    pub cpu: usize,
+    /// The page that it is about; nothing on returns.
+    pub page: Option<Found>,
+    /// The page that it leads to.
+    pub dst: Option<Pfn>,
+    /// What it returned: then it is a return.
+    pub ret: Option<i32>,
+    /// Further arguments, `name=value` each.
+    pub arguments: String,
+}
+
+/// What a kernel of these names shows of a list of calls.
+pub fn events(calls: &[Recorded], names: CallNames) -> Vec<Event> {
+    seen(calls).flat_map(|call| of(call, names)).collect()
+}
+
+fn of(call: &Recorded, names: CallNames) -> Vec<Event> {
+    let event = |name, arguments| Event {
+        name,
+        when: call.when,
+        thread: call.thread,
+        cpu: call.cpu,
+        page: call.page,
+        dst: call.dst,
+        ret: call.ret.map(|ret| call.call.returned(ret, names)),
+        arguments,
+    };
+    if let Some((name, arguments)) = tracepoint(call) {
+        return vec![event(name, arguments)];
+    }
+    let arguments = || match call.ret {
+        None => call.call.arguments(names).trim_start().to_owned(),
+        Some(_) => String::new(),
+    };
+    call.call.entries(names).iter().map(|probe| event(probe.0, arguments())).collect()
+}
+
+/// The name and the fields of a tracepoint.
+fn tracepoint(call: &Recorded) -> Option<(&'static str, String)> {
+    let order = call.page.map_or(0, |page| page.order);
+    let list = || call.page.map_or("", |page| LruList::of(page.word).name());
+    Some(match call.call {
+        Call::MmPageAlloc => ("mm_page_alloc", format!("order={order}")),
+        Call::MmPageFree => ("mm_page_free", format!("order={order}")),
+        Call::MmLruInsertion => ("mm_lru_insertion", format!("lru={}", list())),
+        Call::MmLruActivate => ("mm_lru_activate", String::new()),
+        Call::MmMigratePages { succeeded, failed, mode, reason } => (
+            "mm_migrate_pages",
+            format!(
+                "nr_succeeded={succeeded} nr_failed={failed} mode={} reason={}",
+                named(Mode::NAMES, mode),
+                named(Reason::NAMES, reason)
+            ),
+        ),
+        _ => return None,
+    })
+}
+
+fn named<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, known)| *known == value).map_or("", |(name, _)| name)
+}

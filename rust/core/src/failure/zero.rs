@@ -1,0 +1,49 @@
+//! The zero page under memory failure: it cannot be taken off, moved or unmapped. It is counted all the
+//! same, and once poisoned stays so for good. Everybody goes on reading zeroes from it.
+
+use crate::calls::Call;
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::page::ZERO_PAGE;
+use crate::release::Release;
+
+/// Attempts to find something that can be handled.
+const SHAKES: u8 = 3;
+
+impl<R: Release> Machine<R> {
+    /// Is the zero page poisoned?
+    pub fn zero_page_is_poisoned(&self) -> bool {
+        self.failure.books.lock().zero
+    }
+
+    /// What the calls show as its count: nobody counts who maps it.
+    pub(crate) fn zero_page_count(&self) -> u32 {
+        1 + u32::from(self.zero_page_is_poisoned())
+    }
+
+    /// Soft offline of the zero page, with a reference that is spent: `EIO`, as nobody can be asked for it.
+    pub(super) fn soft_offline_zero_page(&self) -> Result<()> {
+        let _serial = self.failure.mutex.lock();
+        if self.zero_page_is_poisoned() {
+            self.returns(Call::SoftOfflinePage, 0);
+            return Ok(());
+        }
+        (0..SHAKES).for_each(|_| self.shake_page(ZERO_PAGE));
+        self.returns(Call::GetHwpoisonPage, Errno::EIO.status());
+        self.returns(Call::SoftOfflinePage, Errno::EIO.status());
+        Err(Error::new(Errno::EIO, "the zero page is not handled"))
+    }
+
+    /// Hard failure of the zero page: ignored, and counted.
+    pub(super) fn fail_zero_page(&self) -> Result<()> {
+        let _serial = self.failure.mutex.lock();
+        let fresh = !std::mem::replace(&mut self.failure.books.lock().zero, true);
+        let errno = if fresh { Errno::EBUSY } else { Errno::EHWPOISON };
+        if fresh {
+            self.shake_folio(ZERO_PAGE);
+            self.failure.books.lock().counted += 1;
+        }
+        self.returns(Call::MemoryFailure, errno.status());
+        Err(Error::new(errno, "the zero page is not handled"))
+    }
+}

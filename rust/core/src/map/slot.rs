@@ -1,0 +1,110 @@
+//! One slot of a cache: of a file's page cache, or of the swap cache.
+//!
+//! | low bits | rest | meaning | in |
+//! |---|---|---|---|
+//! | 0 | 0 | nothing | both |
+//! | 1 | frame in bits 32..63 | a page; the slot holds a reference | both |
+//! | 2 | node in bits 8..15, bit 16: was of the working set, age in bits 32..63 | a shadow: what an eviction left | both |
+//! | 3 | swap slot in bits 32..63 | the page is in the swap space | memory file systems |
+//! | 4 | 0 | the content is being read into a page that is not cached | swap cache |
+
+use crate::lru::Shadow;
+use crate::page::Pfn;
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// Nothing.
+    Empty,
+    /// A page, with a reference.
+    Page(Pfn),
+    /// Nothing, but what the page's eviction left behind.
+    Shadow(Shadow),
+    /// A swap slot, which counts this as an entry.
+    Swap(u32),
+    /// Somebody reads the content past the cache: whoever comes waits.
+    Reading,
+}
+
+const PAGE: u64 = 1;
+const SHADOW: u64 = 2;
+const SWAP: u64 = 3;
+const READING: u64 = 4;
+const KIND: u64 = 0b111;
+const NODE_SHIFT: u32 = 8;
+const WORKINGSET: u64 = 1 << 16;
+const PAYLOAD_SHIFT: u32 = 32;
+
+impl Slot {
+    /// As it is stored.
+    #[inline]
+    pub(super) fn word(self) -> u64 {
+        match self {
+            Slot::Empty => 0,
+            Slot::Page(pfn) => PAGE | u64::from(pfn.0) << PAYLOAD_SHIFT,
+            Slot::Shadow(Shadow { age, node, workingset }) => {
+                let workingset = if workingset { WORKINGSET } else { 0 };
+                SHADOW | u64::from(node) << NODE_SHIFT | workingset | u64::from(age) << PAYLOAD_SHIFT
+            }
+            Slot::Swap(slot) => SWAP | u64::from(slot) << PAYLOAD_SHIFT,
+            Slot::Reading => READING,
+        }
+    }
+
+    /// As it was stored.
+    #[inline]
+    pub(super) fn from_word(word: u64) -> Slot {
+        let payload = (word >> PAYLOAD_SHIFT) as u32;
+        match word & KIND {
+            PAGE => Slot::Page(Pfn(payload)),
+            SHADOW => Slot::Shadow(Shadow {
+                age: payload,
+                node: (word >> NODE_SHIFT) as u8,
+                workingset: word & WORKINGSET != 0,
+            }),
+            SWAP => Slot::Swap(payload),
+            READING => Slot::Reading,
+            _ => Slot::Empty,
+        }
+    }
+
+    /// The page, if there is one.
+    #[inline]
+    pub(crate) fn page(self) -> Option<Pfn> {
+        match self {
+            Slot::Page(pfn) => Some(pfn),
+            _ => None,
+        }
+    }
+
+    /// What an eviction left, if anything.
+    #[inline]
+    pub(crate) fn shadow(self) -> Option<Shadow> {
+        match self {
+            Slot::Shadow(shadow) => Some(shadow),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_reads_back_as_it_was_stored() {
+        let shadow = |age, node, workingset| Slot::Shadow(Shadow { age, node, workingset });
+        for slot in [
+            Slot::Empty,
+            Slot::Page(Pfn(0)),
+            Slot::Page(Pfn((1 << 28) - 1)),
+            Slot::Swap(0),
+            Slot::Swap(u32::MAX),
+            Slot::Reading,
+            shadow(0, 0, false),
+            shadow(u32::MAX, 7, true),
+        ] {
+            assert_eq!(Slot::from_word(slot.word()), slot);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Memory failure as programs ask for it: advice, frames by their numbers, unpoison, early kill.
+//!
+//! A frame that was failed, or named by `frame`, is remembered behind its page, so that it can be named when
+//! nothing maps it any more.
+
+use super::Session;
+use super::actor::{Actor, Mapped};
+use super::content::Place;
+use super::process::{Outcome, few};
+use super::step::{Problem, Step};
+use crate::error::{Errno, Error};
+use crate::failure::{Code, Injection, Signal};
+use crate::map::{Area, Entry};
+use crate::page::{Flags, Pfn};
+use crate::program::{MadvOption, PhysAction, Region, Sel, Switch};
+use crate::release::Release;
+use std::ops::Range;
+
+impl<R: Release> Session<R> {
+    /// `madvise` with MADV_SOFT_OFFLINE or MADV_HWPOISON, one call a run of pages or one a page.
+    pub(super) fn inject(
+        &self,
+        actor: &mut Actor,
+        pages: &Sel<Region>,
+        what: Injection,
+        options: &[MadvOption],
+    ) -> Step {
+        let (each, force) = (options.contains(&MadvOption::Each), options.contains(&MadvOption::Force));
+        let mut failed: Vec<((Region, u32), Pfn)> = Vec::new();
+        let mut signals = Vec::new();
+        let mut step = self.each_run(actor, pages, each, |mapped, run| {
+            let note = |failed: &mut Vec<_>, page| {
+                if let Some(pfn) = self.machine.page_at(&mapped.area, page) {
+                    failed.push(((pages.of, page), pfn));
+                    self.loses(actor, pfn);
+                }
+            };
+            run.clone().for_each(|page| note(&mut failed, page));
+            if what == Injection::Hwpoison && !force && has_nothing(&mapped.area, run.clone()) {
+                return Err(Error::new(Errno::ECANCELED, "there is a hole, or the zero page: say `force`"));
+            }
+            let injected = self.machine.inject_failure(&self.space, &mapped.area, run.clone(), what);
+            // Of several signals in one call the process sees the first.
+            signals.extend(injected.signals.iter().find(|signal| signal.space == self.space.id));
+            for page in run {
+                if let Entry::Hwpoison { pfn } = mapped.area.look(page).unlocked().entry()
+                    && what == Injection::Hwpoison
+                {
+                    failed.push(((pages.of, page), pfn));
+                }
+            }
+            injected.result
+        });
+        failed.into_iter().for_each(|(page, pfn)| actor.names.frames.set(page, pfn));
+        step.signals(&signals);
+        step
+    }
+
+    /// Remembers the frames behind pages. Returns how many pages have one.
+    pub(super) fn frame_op(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
+        let mapped = match self.named(actor, pages) {
+            Ok(mapped) => mapped,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for page in pages.indices(mapped.area.pages()) {
+            if let Some(pfn) = self.machine.page_at(&mapped.area, page) {
+                actor.names.frames.set((pages.of, page), pfn);
+            }
+            step.ret += i64::from(self.failed_frame(actor, pages.of, page).is_some());
+        }
+        step
+    }
+
+    /// Fails the frames remembered, or else those behind the pages, by their numbers.
+    pub(super) fn phys(&self, actor: &mut Actor, action: PhysAction, pages: &Sel<Region>) -> Step {
+        let mapped = match self.named(actor, pages) {
+            Ok(mapped) => mapped,
+            Err(problem) => return Step::refused(problem),
+        };
+        let (mut step, mut signals) = (Step::default(), Vec::new());
+        for page in pages.indices(mapped.area.pages()) {
+            let known = self.failed_frame(actor, pages.of, page);
+            let Some(pfn) = known.or_else(|| self.machine.page_at(&mapped.area, page)) else {
+                step.page(Err(no_frame()));
+                continue;
+            };
+            actor.names.frames.set((pages.of, page), pfn);
+            let result = match action {
+                PhysAction::Soft => self.machine.soft_offline_page(pfn),
+                PhysAction::Hard | PhysAction::Corrupt => {
+                    self.loses(actor, pfn);
+                    let handled = self.machine.memory_failure(pfn, None);
+                    signals.extend(handled.signals.iter().find(|signal| signal.space == self.space.id));
+                    handled.result
+                }
+            };
+            step.page(result.map(|()| 0).map_err(Problem::from));
+        }
+        step.signals(&signals);
+        step
+    }
+
+    /// Unpoisons the frames remembered.
+    pub(super) fn unpoison(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
+        let mapped = match self.named(actor, pages) {
+            Ok(mapped) => mapped,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for page in pages.indices(mapped.area.pages()) {
+            step.page(match self.failed_frame(actor, pages.of, page) {
+                Some(pfn) => self.machine.unpoison_memory(pfn).map(|()| 0).map_err(Problem::from),
+                None => Err(no_frame()),
+            });
+        }
+        step
+    }
+
+    pub(super) fn early_kill(&self, switch: Switch) -> Step {
+        self.machine.set_early_kill(&self.space, switch == Switch::On);
+        Step::default()
+    }
+
+    /// The region of an operation on frames, which may wait for page locks.
+    fn named(&self, actor: &Actor, pages: &Sel<Region>) -> Outcome<Mapped> {
+        few(pages.pages.iter().flatten())?;
+        actor.no_page_lock()?;
+        self.region(actor, pages.of).cloned()
+    }
+
+    /// The frame last failed or named behind a page.
+    fn failed_frame(&self, actor: &Actor, region: Region, page: u32) -> Option<Pfn> {
+        let key = (region, page);
+        actor.names.frames.get(key).or_else(|| self.names.frames.get(key)).copied()
+    }
+
+    /// The page on a frame is about to be lost: of a file's, something older may be read from now on.
+    fn loses(&self, actor: &Actor, pfn: Pfn) {
+        let page = self.page(pfn);
+        if !page.flags().contains(Flags::FILE) {
+            return;
+        }
+        let (owner, index) = (page.owner(), page.index());
+        let regions = [&self.names, &actor.names].into_iter().flat_map(|names| names.regions.iter());
+        for (_, mapped) in regions {
+            if mapped.file.as_ref().is_some_and(|file| file.owner.0 == owner) {
+                self.lost.lock().insert(Place { region: mapped.number, page: index });
+            }
+        }
+    }
+
+    /// May a page of a file hold something older than what was written?
+    pub(super) fn is_lost(&self, place: Place) -> bool {
+        self.lost.lock().contains(&place)
+    }
+
+    /// Frames that were failed or named, with the names of their pages, in order.
+    #[cfg(not(feature = "explored"))]
+    pub(super) fn failed_frames(&self, actor: &Actor) -> Vec<((Region, u32), Pfn)> {
+        let mut frames: Vec<_> = self.names.frames.iter().chain(actor.names.frames.iter()).copied().collect();
+        frames.sort_by_key(|&(page, _)| page);
+        frames
+    }
+}
+
+/// Is there a page in a run of anonymous memory that has no frame of its own?
+fn has_nothing(area: &Area, mut pages: Range<u32>) -> bool {
+    area.file().is_none()
+        && pages.any(|page| {
+            matches!(area.look(page).unlocked().entry(), Entry::None | Entry::Present { zero: true, .. })
+        })
+}
+
+fn no_frame() -> Problem {
+    Error::new(Errno::ENXIO, "no frame is known behind the page").into()
+}
+
+impl Step {
+    /// Counts signals by their code.
+    fn signals(&mut self, signals: &[Signal]) {
+        for signal in signals {
+            match signal.code {
+                Code::ActionRequired => self.ar_sigbus += 1,
+                Code::ActionOptional => self.async_sigbus += 1,
+            }
+        }
+    }
+}

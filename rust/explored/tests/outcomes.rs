@@ -1,0 +1,83 @@
+//! The outcomes of a program: all of them, each once, whatever is left out on the way.
+
+use mmcore_explored::explore::{Exhaustive, Outcomes, ProgramOptions, Search, outcomes_of, replay_program};
+use mmcore_explored::program::parse;
+use mmcore_explored::sync::Mutation;
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+const RACE: &str = "machine nodes=2 pages=4 cpus=2
+map r0 anon 1
+write r0
+thread A
+  move r0 node=1
+thread B
+  get r0
+  put r0";
+
+fn outcomes(text: &str, exhaustive: Exhaustive) -> Outcomes {
+    let options = ProgramOptions { search: Search::Exhaustive(exhaustive), ..ProgramOptions::default() };
+    outcomes_of(&parse(text).unwrap(), &options, &AtomicBool::new(false)).unwrap()
+}
+
+fn states(outcomes: &Outcomes) -> BTreeSet<String> {
+    let states: Vec<_> = outcomes.outcomes.iter().map(|outcome| format!("{:?}", outcome.state)).collect();
+    let distinct: BTreeSet<_> = states.iter().cloned().collect();
+    assert_eq!(distinct.len(), states.len(), "each once");
+    distinct
+}
+
+#[test]
+fn the_reduction_leaves_out_no_outcome() {
+    let bound = Exhaustive { preemptions: Some(1), ..Exhaustive::default() };
+    let reduced = outcomes(RACE, bound);
+    let plain = outcomes(RACE, Exhaustive { reduce: false, ..bound });
+    assert_eq!(states(&reduced), states(&plain));
+    assert!(reduced.schedules < plain.schedules);
+    assert_eq!((reduced.coverage, plain.coverage), ("bounded", "bounded"));
+    assert_eq!(reduced.outcomes.iter().map(|outcome| outcome.times).sum::<u64>(), reduced.schedules);
+    // A reference in the way, or not.
+    assert!(states(&reduced).len() > 1);
+}
+
+#[test]
+fn a_schedule_leads_to_its_outcome_and_nowhere_else() {
+    let all = outcomes(RACE, Exhaustive { preemptions: Some(1), ..Exhaustive::default() });
+    let program = parse(&all.program).unwrap();
+    let mut hashes = BTreeSet::new();
+    for outcome in &all.outcomes {
+        let schedule = outcome.schedule.parse().unwrap();
+        let options = ProgramOptions::default();
+        let replayed = replay_program(&program, &options.machine, &schedule, options.options, None).unwrap();
+        assert_eq!(replayed.rule, outcome.rule);
+        hashes.insert(replayed.hash);
+    }
+    assert_eq!(hashes.len(), all.outcomes.len());
+}
+
+#[test]
+fn a_broken_rule_is_one_of_the_outcomes_and_the_search_goes_on() {
+    let text = "machine nodes=2 pages=4 cpus=2
+map r0 anon 1
+write r0
+thread A
+  move r0 node=1
+thread B
+  read r0";
+    let options = ProgramOptions {
+        search: Search::Exhaustive(Exhaustive { preemptions: Some(1), ..Exhaustive::default() }),
+        mutation: Mutation::from_name("copy-after-restore"),
+        ..ProgramOptions::default()
+    };
+    let all = outcomes_of(&parse(text).unwrap(), &options, &AtomicBool::new(false)).unwrap();
+    assert_eq!(all.coverage, "bounded");
+    assert!(all.outcomes.iter().all(|outcome| outcome.rule.is_some() != outcome.state.is_some()));
+    let broken: Vec<_> = all.outcomes.iter().filter_map(|outcome| outcome.rule.as_deref()).collect();
+    assert!(broken.contains(&"data race") && broken.len() < all.outcomes.len(), "{broken:?}");
+}
+
+#[test]
+fn a_limit_reached_is_told() {
+    let all = outcomes(RACE, Exhaustive { limit: 3, ..Exhaustive::default() });
+    assert_eq!((all.schedules, all.coverage), (3, "incomplete"));
+}

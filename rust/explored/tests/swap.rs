@@ -1,0 +1,152 @@
+//! Swap under the explorer: pageout, faults, forks, unmapping, migration and swapoff of one page race;
+//! afterwards every slot's count is its entries, and what was written last is what is read.
+
+use mmcore_explored::explore::{
+    Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program,
+};
+use mmcore_explored::program::{Program, parse};
+use std::sync::atomic::AtomicBool;
+
+/// Schedules of a sample; more with `MMCORE_SCHEDULES`.
+fn schedules() -> u64 {
+    std::env::var("MMCORE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+}
+
+/// A page that is mapped, and one that is out.
+const IN: &str = "machine nodes=2 pages=6 cpus=1\nswapon 1\nmap r0 anon 1\nwrite r0\ndrain\n";
+const OUT: &str =
+    "machine nodes=2 pages=6 cpus=1\nswapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout\n";
+/// The same, shared with a child.
+const SHARED: &str =
+    "machine nodes=2 pages=6 cpus=1\nswapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout\nfork c0\n";
+/// A page of a memory file.
+const FILE: &str = "machine nodes=2 pages=6 cpus=1\nswapon 1\nmap r0 tmpfs 1\nwrite r0\ndrain\n";
+
+fn program(text: &str) -> Program {
+    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+fn text(setup: &str, threads: &[&str]) -> String {
+    let threads = threads.iter().zip(["A", "B", "C"]).map(|(ops, name)| format!("thread {name}\n  {ops}\n"));
+    format!("{setup}{}finally\n  read r0\n", threads.collect::<String>())
+}
+
+fn explored(text: &str, release: &str, search: Search) -> ProgramReport {
+    let by = program(&format!("machine release={release}")).machine.unwrap_or_default();
+    let options = ProgramOptions { machine: by, search, ..ProgramOptions::default() };
+    let report = explore_program(&program(text), &options, &AtomicBool::new(false));
+    report.unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+#[track_caller]
+fn none(report: &ProgramReport) {
+    if let Some(found) = &report.counterexample {
+        let rows = found.trace.iter().map(|r| {
+            format!("{} | {} | {} {} {} -> {}\n", r.name, r.op, r.kind, r.object, r.before, r.after)
+        });
+        panic!(
+            "{}: {}\n{}schedule {}\n{}",
+            found.rule,
+            found.detail,
+            found.program,
+            found.schedule,
+            rows.collect::<String>()
+        );
+    }
+}
+
+/// No schedule with up to two preemptions breaks a rule.
+#[track_caller]
+fn holds(setup: &str, threads: &[&str]) {
+    let text = text(setup, threads);
+    let report = explored(&text, "split", Search::Exhaustive(Exhaustive::default()));
+    none(&report);
+    assert!(["bounded", "complete"].contains(&report.coverage), "{}: {}", report.coverage, report.covered);
+}
+
+/// Nor do samples of any, in each design.
+#[track_caller]
+fn holds_sampled(setup: &str, threads: &[&str]) {
+    let text = text(setup, threads);
+    for release in ["putback", "split", "hook", "hook_late", "packed"] {
+        let sampling = Sampling { method: Method::Portfolio, schedules: schedules(), seed: 1 };
+        none(&explored(&text, release, Search::Sample(sampling)));
+    }
+}
+
+#[test]
+fn pageout_and_accesses() {
+    holds(IN, &["madv r0 pageout", "write r0"]);
+    holds(IN, &["madv r0 pageout", "read r0"]);
+    holds(IN, &["madv r0 pageout", "madv r0 pageout"]);
+    holds(OUT, &["write r0", "read r0"]);
+    holds(OUT, &["write r0", "write r0"]);
+    holds(OUT, &["write r0\n  madv r0 pageout", "read r0"]);
+}
+
+#[test]
+fn pageout_and_what_takes_the_entry_away() {
+    holds(IN, &["madv r0 pageout", "madv r0 dontneed"]);
+    holds(IN, &["madv r0 pageout", "madv r0 free"]);
+    holds(OUT, &["write r0", "madv r0 dontneed"]);
+    holds(OUT, &["read r0", "madv r0 free"]);
+}
+
+#[test]
+fn pageout_and_unmap() {
+    for (setup, first) in [(IN, "madv r0 pageout"), (OUT, "madv r0 willneed")] {
+        let text = format!("{setup}thread A\n  {first}\nthread B\n  unmap r0\n");
+        none(&explored(&text, "split", Search::Exhaustive(Exhaustive::default())));
+    }
+}
+
+#[test]
+fn pageout_and_fork() {
+    holds(IN, &["madv r0 pageout", "fork c1\n  cread c1 r0"]);
+    holds(OUT, &["write r0", "fork c1\n  cread c1 r0"]);
+    holds(SHARED, &["write r0", "cread c0 r0"]);
+    holds(SHARED, &["read r0", "cwrite c0 r0"]);
+    holds(SHARED, &["write r0", "exit c0"]);
+}
+
+#[test]
+fn pageout_and_migration_and_pins() {
+    holds(IN, &["madv r0 pageout", "move r0 node=1"]);
+    holds(IN, &["madv r0 pageout", "pin g0 r0 longterm\n  unpin g0"]);
+    holds(IN, &["madv r0 pageout", "get r0\n  put r0"]);
+    holds(SHARED, &["read r0\n  move r0 node=1", "cread c0 r0"]);
+    holds(OUT, &["madv r0 willneed\n  madv r0 willneed", "write r0"]);
+}
+
+#[test]
+fn swapoff_and_everything() {
+    holds(OUT, &["swapoff", "write r0"]);
+    holds(IN, &["swapoff", "madv r0 pageout"]);
+    holds(OUT, &["swapoff", "madv r0 dontneed"]);
+    holds(SHARED, &["swapoff", "cread c0 r0"]);
+    holds(SHARED, &["swapoff", "exit c0"]);
+    holds(OUT, &["swapoff", "fork c1\n  cread c1 r0"]);
+}
+
+#[test]
+fn pages_of_memory_files() {
+    holds(FILE, &["madv r0 pageout", "write r0"]);
+    holds(FILE, &["madv r0 pageout", "fread r0"]);
+    holds(FILE, &["madv r0 pageout", "fwrite r0"]);
+    holds(FILE, &["madv r0 pageout", "move r0 node=1"]);
+    let out = format!("{FILE}madv r0 pageout\n");
+    holds(&out, &["write r0", "fread r0"]);
+    holds(&out, &["swapoff", "read r0"]);
+    let text = format!("{out}thread A\n  truncate r0 0\nthread B\n  swapoff\n");
+    none(&explored(&text, "split", Search::Exhaustive(Exhaustive::default())));
+    let text = format!("{FILE}thread A\n  truncate r0 0\nthread B\n  madv r0 pageout\n");
+    none(&explored(&text, "split", Search::Exhaustive(Exhaustive::default())));
+}
+
+#[test]
+fn three_threads_and_each_design() {
+    holds_sampled(IN, &["madv r0 pageout", "write r0", "move r0 node=1"]);
+    holds_sampled(OUT, &["write r0\n  madv r0 pageout", "read r0", "fork c1\n  cwrite c1 r0"]);
+    holds_sampled(SHARED, &["write r0", "cwrite c0 r0", "madv r0 pageout"]);
+    holds_sampled(SHARED, &["swapoff", "write r0", "cwrite c0 r0"]);
+}

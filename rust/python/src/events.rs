@@ -1,0 +1,131 @@
+//! `Tracing`: what happens inside of a machine, as a stream of events.
+
+use crate::errors::misuse;
+use crate::shared::Shared;
+use mmcore::calls::{Event, Recorded, events};
+use mmcore::sync::nanoseconds;
+use mmcore::with_machine;
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
+use std::sync::Arc;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Tracing>()
+}
+
+/// The events of a machine while a ``with`` block lasts, from `Machine.trace`: the steps of the protocol and the
+/// kernel's tracepoints, in order. Iterate over it, inside of the block too: what is there so far.
+#[pyclass(frozen, module = "mmcore")]
+pub(crate) struct Tracing {
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: bool,
+    /// When it began.
+    began: u64,
+    calls: Vec<Recorded>,
+}
+
+impl Tracing {
+    pub fn new(shared: &Arc<Shared>) -> Tracing {
+        Tracing { shared: Arc::clone(shared), state: Mutex::default() }
+    }
+
+    /// Everything so far. No call of the machine is needed for that, so it works when it is closed, too.
+    fn seen(&self, py: Python<'_>) -> (u64, Vec<Event>) {
+        py.detach(|| {
+            let mut state = self.state.lock();
+            with_machine!(&self.shared.machine, machine => {
+                if state.running {
+                    state.calls.append(&mut machine.take_calls());
+                }
+                (state.began, events(&state.calls, machine.profile().call_names))
+            })
+        })
+    }
+}
+
+#[pymethods]
+impl Tracing {
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        let tracing = slf.get();
+        tracing.shared.alive()?;
+        let mut state = tracing.state.lock();
+        let began =
+            !state.running && with_machine!(&tracing.shared.machine, machine => machine.begin_trace());
+        if !began {
+            return Err(misuse("the machine is being traced already: end that block first"));
+        }
+        *state = State { running: true, began: nanoseconds(), calls: Vec::new() };
+        drop(state);
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.running) {
+            with_machine!(&self.shared.machine, machine => {
+                machine.end_trace();
+                state.calls.append(&mut machine.take_calls());
+            });
+        }
+    }
+
+    /// The events so far.
+    #[getter]
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let (began, events) = self.seen(py);
+        let class = py.import("mmcore.events")?.getattr("Event")?;
+        let event = |event: &Event| -> PyResult<Bound<'py, PyAny>> {
+            let args = PyDict::new(py);
+            for (name, value) in event.arguments.split(' ').filter_map(|word| word.split_once('=')) {
+                match value.parse::<i64>() {
+                    Ok(number) => args.set_item(name, number)?,
+                    Err(_) => args.set_item(name, value)?,
+                }
+            }
+            let page = event.page;
+            class.call1((
+                event.name,
+                event.when.saturating_sub(began),
+                event.cpu,
+                event.thread,
+                page.map(|page| page.pfn.0),
+                page.map(|page| page.count),
+                page.map(|page| page.mapcount),
+                event.dst.map(|dst| dst.0),
+                event.ret,
+                args,
+            ))
+        };
+        PyList::new(py, events.iter().map(event).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.events(py)?.try_iter()
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.seen(py).1.len()
+    }
+
+    /// The events as a trace that Perfetto (ui.perfetto.dev) and chrome://tracing open; also written to ``path``.
+    #[pyo3(signature = (path=None))]
+    fn to_chrome<'py>(
+        &self,
+        py: Python<'py>,
+        path: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        py.import("mmcore.events")?.getattr("chrome")?.call1((self.events(py)?, path))
+    }
+
+    fn __repr__(&self) -> String {
+        let state = self.state.lock();
+        format!("<Tracing{}>", if state.running { " running" } else { "" })
+    }
+}

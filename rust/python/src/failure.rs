@@ -1,0 +1,91 @@
+//! Memory failure: which frame, and who is told of it.
+
+use crate::errors::{Refusal, misuse};
+use crate::page::Page;
+use crate::shared::{Shared, Waits};
+use mmcore::error::{Errno, Error};
+use mmcore::failure::{Handled, Injection, Signal};
+use mmcore::map::AddressSpace;
+use mmcore::page::{Flags, Pfn};
+use mmcore::with_machine;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::sync::Arc;
+
+/// The frame of a page of this machine, or of a frame number.
+pub(crate) fn frame(shared: &Arc<Shared>, page: &Bound<'_, PyAny>) -> PyResult<Pfn> {
+    match page.cast::<Page>() {
+        Ok(page) if Arc::ptr_eq(&page.get().shared, shared) => Ok(page.get().number),
+        Ok(_) => Err(misuse("the page belongs to another machine")),
+        Err(_) => Ok(Pfn(page.extract()?)),
+    }
+}
+
+/// A hard failure; whoever is told of it has its handler called, and then hears what became of the page.
+pub(crate) fn fail<'py>(
+    py: Python<'py>,
+    shared: &Arc<Shared>,
+    pfn: Pfn,
+    current: Option<&Arc<AddressSpace>>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let Handled { result, signals, .. } = shared.call(py, Waits::ForPageLocks, |shared| {
+        let current = current.map(|space| &**space);
+        Ok(with_machine!(&shared.machine, machine => machine.memory_failure(pfn, current)))
+    })?;
+    let sent = tell(py, shared, &signals)?;
+    result.map_err(|error| Refusal::from(error).raise(py, shared))?;
+    PyTuple::new(py, sent)
+}
+
+/// The signals for Python; whoever gets one has its handler called.
+fn tell<'py>(py: Python<'py>, shared: &Arc<Shared>, signals: &[Signal]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let class = py.import("mmcore.state")?.getattr("Signal")?;
+    let sent = |signal: &Signal| class.call1((signal.space, signal.address, signal.code.name()));
+    let sent = signals.iter().map(sent).collect::<PyResult<Vec<_>>>()?;
+    for (signal, told) in signals.iter().zip(&sent) {
+        // Called without the table's lock: a handler may change it.
+        let handler = shared.handlers.lock().get(&signal.space).map(|handler| handler.clone_ref(py));
+        if let Some(handler) = handler {
+            handler.call1(py, (told,))?;
+        }
+    }
+    Ok(sent)
+}
+
+/// What fails.
+pub(crate) enum Target<'a> {
+    /// The page at an address of a process.
+    Address(&'a Arc<AddressSpace>, u64),
+    /// Each frame with this probability.
+    Rate(f64, u64),
+}
+
+/// Failures as they come: at an address, or at a rate. The frames that are poisoned by it.
+pub(crate) fn inject(
+    py: Python<'_>,
+    shared: &Arc<Shared>,
+    target: Target<'_>,
+    what: Injection,
+) -> PyResult<Vec<u32>> {
+    let (result, poisoned, signals) = shared.call(py, Waits::ForPageLocks, |shared| {
+        Ok(with_machine!(&shared.machine, machine => match target {
+            Target::Rate(rate, seed) => {
+                let struck = machine.strike(rate, seed, what);
+                (Ok(()), struck.poisoned, struck.signals)
+            }
+            Target::Address(space, address) => {
+                let Some((area, index)) = space.find(address) else {
+                    let why = format!("nothing is mapped at {address:#x} of address space {}", space.id);
+                    return Err(Error::new(Errno::EFAULT, why).into());
+                };
+                let frame = machine.page_at(&area, index);
+                let injected = machine.inject_failure(space, &area, index..index + 1, what);
+                let poisoned = frame.filter(|pfn| machine.frames()[*pfn].flags().contains(Flags::HWPOISON));
+                (injected.result, poisoned.into_iter().collect(), injected.signals)
+            }
+        }))
+    })?;
+    tell(py, shared, &signals)?;
+    result.map_err(|error| Refusal::from(error).raise(py, shared))?;
+    Ok(poisoned.into_iter().map(|pfn| pfn.0).collect())
+}

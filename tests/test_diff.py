@@ -1,0 +1,168 @@
+"""One program under two profiles: the step at which they part, or the outcomes of one alone."""
+
+import json
+
+import pytest
+
+import mmcore
+from mmcore.cli import run
+
+#: Nothing that only says the same under other names.
+SHOWN_ALIKE = {"call_names": "folios", "kpageflags_ksm": False}
+
+HOLE = "map r0 anon 2\nwrite r0:0\nmove r0 node=1\n"
+
+
+def test_two_kernels_part_where_a_recording_of_them_does():
+    found = mmcore.diff(HOLE, kernel="6.1,6.12", profile=SHOWN_ALIKE)
+    assert found.verdict == "differs"
+    status = next(row for row in found.table if row["field"] == "status")
+    assert (status["step"], status["op"]) == (2, "move r0 node=1")
+    assert status["6.1"] == [[1, 1], [1, "-EFAULT"]]
+    assert status["6.12"] == [[1, 1], [1, "-ENOENT"]]
+    assert status["because"] == ["hole_status"]
+    assert status["rule"] == "move-pages-statuses"
+
+
+def test_what_only_looks_different_is_a_difference_too_and_says_why():
+    found = mmcore.diff(HOLE, kernel=("6.1", "6.12"))
+    flags = found.differences[0]
+    assert (flags.step, flags.field) == (1, "pages.r0.0.flags")
+    assert found.causes[0] == ("kpageflags_ksm",)
+    assert "--set kpageflags_ksm=true" in str(found)
+
+
+def test_one_field_is_varied_under_the_programs_own_profile():
+    program = f"machine kernel=6.1\n{HOLE}"
+    found = mmcore.diff(program, vary="hole_status=efault,enoent")
+    assert found.fields == {"hole_status": ("efault", "enoent")}
+    assert [row["field"] for row in found.table] == ["status"]
+    same = mmcore.diff("map r0 anon 2\nwrite r0\n", vary="hole_status=efault,enoent")
+    assert (same.verdict, same.steps, same.differences) == ("same", 2, ())
+
+
+def test_the_counters_of_a_disks_files_are_compared_too():
+    program = "map r0 file 40\nread r0\ndrain\nunmap r0\n"
+    found = mmcore.diff(program, vary="pagevec=15,31")
+    assert found.differences[0].op == "read r0"
+    assert {row["field"] for row in found.table} >= {"n0.nr_inactive_file"}
+
+
+def test_what_cannot_be_done_is_inconclusive():
+    found = mmcore.diff("map r0 anon 1\nballoon 3\n", kernel="6.1,6.12")
+    assert (found.verdict, found.steps, found.unsupported) == ("inconclusive", 1, "balloon 3")
+
+
+BATCH = """machine nodes=2 pages=4
+map r0 anon 1
+thread A
+  write r0
+  move r0 node=1
+thread B
+  read r0
+"""
+
+
+def test_threads_reach_the_same_outcomes_where_nothing_they_do_differs():
+    found = mmcore.diff(BATCH, vary="hole_status=efault,enoent", preemptions=1)
+    assert found.verdict == "same", str(found)
+    assert found.common == found.reached[0].outcomes == found.reached[1].outcomes
+    assert all(side.is_exhaustive for side in found.reached)
+
+
+def test_an_outcome_of_one_design_alone_is_shown_with_its_schedule():
+    program = """machine nodes=2 pages=4
+map r0 anon 2
+write r0:0
+thread A
+  move r0 node=1
+thread B
+  write r0:1
+"""
+    found = mmcore.diff(program, vary="hole_status=efault,enoent", preemptions=1)
+    assert found.verdict == "differs"
+    assert {outcome.side for outcome in found.outcomes} == {
+        "hole_status=efault",
+        "hole_status=enoent",
+    }
+    assert found.common, "where B came first there is no hole"
+    for outcome in found.outcomes:
+        assert outcome.proven
+        assert list(outcome.nearest) == ["A#0 move r0 node=1.status"]
+        replayed = mmcore.replay(program, outcome.schedule, profile=dict([outcome.side.split("=")]))
+        assert replayed.rule is None
+    assert "the nearest under" in str(found)
+
+
+def test_a_search_that_stopped_early_proves_nothing():
+    found = mmcore.diff(BATCH, vary="pagevec=1,31", schedules=3)
+    assert not any(side.is_exhaustive for side in found.reached)
+    assert found.verdict == "inconclusive"
+    assert not any(outcome.proven for outcome in found.outcomes)
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "program.mm"
+    path.write_text(HOLE)
+    return str(path)
+
+
+def test_the_command_says_it_with_its_exit_code(program, capsys, tmp_path):
+    alike = ["--set", "call_names=folios", "--set", "kpageflags_ksm=false"]
+    assert run(["diff", program, "--kernel", "6.1,6.12", *alike]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        "6.1 and 6.12 part at step 2, move r0 node=1 (rule move-pages-statuses)"
+    )
+    assert "because of hole_status" in shown
+    assert run(["diff", program, "--vary", "passes=3,4", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["schema"], data["kind"], data["verdict"]) == (1, "diff", "same")
+    assert data["command"] == "mmcore diff PROGRAM.mm --vary=passes=3,4"
+    threads = tmp_path / "threads.mm"
+    threads.write_text(BATCH)
+    assert run(["diff", str(threads), "--vary", "pagevec=1,31", "--schedules", "3"]) == 3
+    assert "inconclusive" in capsys.readouterr().out
+    assert (
+        run(["diff", str(threads), "--vary", "hole_status=efault,enoent", "--preemptions", "1"])
+        == 0
+    )
+    assert "both: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "say what differs"),
+        (["--kernel", "6.1"], "say what differs"),
+        (["--kernel", "6.1,5.0"], "no profile"),
+        (["--kernel", "6.1,6.1"], "compared with itself"),
+        (["--vary", "pagevec=1"], "--vary takes FIELD=a,b"),
+        (["--vary", "pagevec=1,2,3"], "--vary takes FIELD=a,b"),
+        (["--vary", "pagevecs=1,2"], "pagevec"),
+        (["--vary", "pagevec=0,2"], "1 to 31"),
+        (["--vary", "pagevec=1,2", "--kernel", "6.1,6.12"], "not both"),
+        (["--vary", "pagevec=1,2", "--set", "pagevec=3"], "varied and set"),
+        (["--kernel", "6.1,6.12", "--set", "pagevec"], "FIELD=VALUE"),
+        (["--kernel", "6.1,6.12", "--preemptions", "some"], "some"),
+    ],
+)
+def test_bad_input_is_one_line_and_2(program, arguments, message, capsys):
+    assert run(["diff", program, *arguments]) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint
+    assert complaint.startswith("mmcore: ")
+    assert complaint.count("\n") == 1
+
+
+def test_a_missing_file_or_a_wrong_program_is_one_line_and_2(tmp_path, capsys):
+    assert run(["diff", str(tmp_path / "none.mm"), "--kernel", "6.1,6.12"]) == 2
+    assert "No such file" in capsys.readouterr().err
+    path = tmp_path / "wrong.mm"
+    path.write_text("mvoe r0\n")
+    assert run(["diff", str(path), "--kernel", "6.1,6.12"]) == 2
+    assert "did you mean" in capsys.readouterr().err
+    path.write_text("map r0 anon 1\nfinally\n  write r0\n")
+    assert run(["diff", str(path), "--kernel", "6.1,6.12"]) == 2
+    assert "no threads" in capsys.readouterr().err

@@ -1,0 +1,241 @@
+"""Memory failure from Python: offlining, poisoning, who is told, the way back."""
+
+import errno
+
+import pytest
+
+import mmcore
+
+#: The errno module has no name for it.
+EHWPOISON = 133
+
+
+@pytest.fixture
+def machine():
+    with mmcore.Machine(nodes=["1MiB", "1MiB"]) as machine:
+        yield machine
+        assert not machine.audit()
+
+
+@pytest.fixture
+def region(machine):
+    region = machine.address_space().mmap("16KiB")
+    region[:] = bytes(range(256)) * 64
+    machine.drain()
+    return region
+
+
+def test_a_page_is_offlined_without_anybody_noticing(machine, region):
+    old = region.page(0)
+    machine.soft_offline_page(old)
+    assert machine.num_poisoned_pages == 1
+    assert region.page(0) != old
+    assert region[:256] == bytes(range(256))
+    assert "hwpoison" in old.flags
+    assert [holder.kind for holder in old.holders()] == ["poison"]
+    machine.soft_offline_page(old)
+    machine.unpoison(old)
+    assert machine.num_poisoned_pages == 0
+    assert old.refcount == 0
+
+
+def test_what_somebody_holds_cannot_be_offlined(machine, region):
+    page = region.page(0)
+    with page.get(), pytest.raises(mmcore.KernelError) as raised:
+        machine.soft_offline_page(page)
+    assert raised.value.errno == errno.EBUSY
+    assert "reference" in str(raised.value)
+    assert raised.value.state.pfn == page.pfn
+    assert machine.num_poisoned_pages == 0
+    assert region.page(0) == page
+
+
+def test_frames_go_by_their_number_too(machine, region):
+    pfn = region.page(1).pfn
+    machine.soft_offline_page(pfn)
+    machine.unpoison(pfn)
+    with pytest.raises(mmcore.KernelError) as raised:
+        machine.soft_offline_page(1 << 27)
+    assert raised.value.errno == errno.ENXIO
+    with mmcore.Machine(nodes=["1MiB"]) as other, pytest.raises(mmcore.MisuseError):
+        other.soft_offline_page(region.page(0))
+
+
+def test_an_access_to_a_lost_page_is_a_bus_error(machine, region):
+    page = region.page(2)
+    assert machine.memory_failure(page) == ()
+    with pytest.raises(mmcore.SigbusError) as raised:
+        region[0:16384]
+    assert isinstance(raised.value, mmcore.KernelError)
+    assert (raised.value.address, raised.value.code) == (region.address + 8192, "BUS_MCEERR_AR")
+    assert raised.value.state.pfn == page.pfn
+    with pytest.raises(mmcore.SigbusError):
+        region[8192] = 1
+    with pytest.raises(mmcore.SigbusError):
+        region.fault(2)
+    # What is not lost is there.
+    assert region[0:256] == region[12288 : 12288 + 256]
+    with pytest.raises(mmcore.KernelError) as raised:
+        machine.memory_failure(page)
+    assert raised.value.errno == EHWPOISON
+
+
+def test_a_process_may_be_told_early(machine, region):
+    space = region.space
+    told = []
+    space.on_sigbus(told.append)
+    assert not space.early_kill
+    assert machine.memory_failure(region.page(0)) == ()
+    space.early_kill = True
+    signals = machine.memory_failure(region.page(1))
+    expected = mmcore.Signal(space.id, region.address + 4096, "BUS_MCEERR_AO")
+    assert signals == (expected,)
+    assert told == [expected]
+    # Whose access has found it is told that it cannot go on.
+    (signal,) = machine.memory_failure(region.page(2), current=space)
+    assert signal.code == "BUS_MCEERR_AR"
+    space.on_sigbus(None)
+    machine.memory_failure(region.page(3))
+    assert len(told) == 2
+
+
+def test_a_handler_that_raises_is_heard(machine, region):
+    region.space.early_kill = True
+
+    def handler(signal):
+        raise RuntimeError(f"lost {signal.address:#x}")
+
+    region.space.on_sigbus(handler)
+    with pytest.raises(RuntimeError, match="lost"):
+        machine.memory_failure(region.page(0))
+    assert machine.num_poisoned_pages == 1
+
+
+def test_the_loss_of_dirty_file_data_is_told_by_the_next_sync(machine):
+    file = machine.file("8KiB")
+    region = machine.address_space().mmap(file=file)
+    region[0:4] = b"lost"
+    machine.drain()
+    machine.memory_failure(file.page(0))
+    with pytest.raises(mmcore.KernelError) as raised:
+        region.msync()
+    assert raised.value.errno == errno.EIO
+    assert region.msync() == 0
+    assert file.read(4) == bytes(4)
+
+
+def test_a_page_of_a_memory_file_stays_lost(machine):
+    file = machine.file("4KiB", kind="tmpfs")
+    region = machine.address_space().mmap(file=file)
+    region[0:4] = b"lost"
+    machine.drain()
+    page = file.page(0)
+    machine.memory_failure(page)
+    with pytest.raises(mmcore.KernelError) as raised:
+        file.read(4)
+    assert raised.value.errno == errno.EIO
+    with pytest.raises(mmcore.KernelError) as raised:
+        machine.unpoison(page)
+    assert raised.value.errno == errno.EBUSY
+    other = machine.address_space().mmap(file=file)
+    with pytest.raises(mmcore.SigbusError) as raised:
+        other[0]
+    assert raised.value.address == other.address
+
+
+def test_poisoned_frames_are_never_handed_out(machine):
+    frames = machine.nodes[0].frames
+    bad = {3, 5, 64, frames - 1}
+    for pfn in bad:
+        machine.soft_offline_page(pfn)
+    held = [machine.alloc() for _ in range(frames - len(bad))]
+    assert bad.isdisjoint(ref.page.pfn for ref in held)
+    with pytest.raises(mmcore.KernelError):
+        machine.alloc()
+    for ref in held:
+        ref.put()
+    for pfn in bad:
+        machine.unpoison(pfn)
+    assert machine.nodes[0].free == frames
+
+
+def test_frames_fail_by_address(machine, region):
+    page = region.page(1)
+    assert machine.inject(space=region.space, address=region.address + 4096) == [page.pfn]
+    assert region.page(1) != page
+    lost = region.page(2)
+    struck = machine.inject(space=region.space, address=region.address + 8192, hard=True)
+    assert struck == [lost.pfn]
+    with pytest.raises(mmcore.SigbusError):
+        region[8192]
+    with pytest.raises(mmcore.KernelError) as raised:
+        machine.inject(space=region.space, address=0)
+    assert raised.value.errno == errno.EFAULT
+    with pytest.raises(TypeError):
+        machine.inject(address=0)
+    with pytest.raises(mmcore.InputError):
+        machine.inject(rate=2)
+
+
+def test_frames_fail_at_a_rate(machine, region):
+    before = region[:]
+    struck = machine.inject(rate=0.1, seed=3)
+    assert 20 < len(struck) < 90
+    assert machine.num_poisoned_pages == len(struck)
+    assert region[:] == before
+    for pfn in struck:
+        machine.unpoison(pfn)
+    assert machine.inject(rate=0) == []
+    assert machine.inject(rate=0.1, seed=3)[:10] == struck[:10]
+
+
+class Refuses(mmcore.MovableOps):
+    def migrate(self, source, target, mode):  # noqa: ARG002
+        raise OSError(errno.EIO, "it stays")
+
+
+@pytest.mark.parametrize(("poison", "counted"), [("non_eagain", 1), ("success", 0), ("double", 0)])
+def test_a_page_that_cannot_move_counts_as_poisoned_in_the_old_accounting_alone(poison, counted):
+    with mmcore.Machine(nodes=["1MiB", "1MiB"], poison=poison) as machine:
+        pool = machine.page_pool(ops=Refuses())
+        page = pool.page(pool.add())
+        with pytest.raises(mmcore.KernelError):
+            machine.soft_offline_page(page)
+        assert machine.num_poisoned_pages == counted
+        assert ("hwpoison" in page.flags) == bool(counted)
+        # The audit names what the old accounting does.
+        rules = {finding.rule for finding in machine.audit()}
+        healthy = "a poisoned frame is contained, or has failed hard"
+        assert rules == ({healthy} if counted else set())
+
+
+def test_an_offlined_page_is_counted_twice_where_both_sides_count():
+    with mmcore.Machine(nodes=["1MiB"], poison="double") as machine:
+        machine.soft_offline_page(7)
+        assert machine.num_poisoned_pages == 2
+        (finding,) = machine.audit()
+        assert finding.rule == "num_poisoned_pages is the number of poisoned frames"
+
+
+def test_put_first_leaves_the_frame_on_its_free_list(machine):
+    with mmcore.Machine(nodes=["1MiB", "1MiB"], poison_order="put_first") as machine:
+        region = machine.address_space().mmap("4KiB")
+        region[0] = 1
+        machine.drain()
+        old = region.page(0)
+        machine.soft_offline_page(old)
+        assert (old.refcount, old.holders(), "hwpoison" in old.flags) == (0, (), True)
+        assert not machine.audit()
+        frames = machine.nodes[0].frames
+        held = [machine.alloc() for _ in range(frames - 2)]
+        assert old.pfn not in {ref.page.pfn for ref in held}
+        for ref in held:
+            ref.put()
+
+
+def test_a_page_that_mlock_has_off_its_list_is_not_called_handled_while_it_is_mapped():
+    program = mmcore.Program.parse(
+        "machine nodes=1 pages=4\nmap r0 anon 1\nwrite r0\n"
+        "thread A\n  mlock r0\nthread B\n  phys hard r0"
+    )
+    assert mmcore.explore(program, search="exhaustive", jobs=1).check().is_exhaustive

@@ -1,0 +1,161 @@
+"""The core against a sequential model: what one thread does, both see the same of."""
+
+import json
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mmcore
+from mmcore.recordings.compare import _State
+from model import Model
+
+EXAMPLES = int(os.environ.get("MMCORE_MODEL_EXAMPLES", "150"))
+
+REGIONS, CHILDREN, PINS = ("r0", "r1"), ("c0", "c1"), ("g0", "g1", "g2")
+regions, children, pins = map(st.sampled_from, (REGIONS, CHILDREN, PINS))
+#: All pages of a region, or a run of them: where it begins and how long it is.
+parts = st.none() | st.tuples(st.integers(0, 7), st.integers(1, 4))
+
+
+def operation(name, *arguments):
+    return st.tuples(st.just(name), *arguments)
+
+
+operations = st.one_of(
+    operation("map", regions, st.integers(1, 8), st.integers(0, 1)),
+    operation("write", regions, parts),
+    operation("read", regions, parts),
+    operation("move", regions, parts, st.integers(0, 1), st.booleans()),
+    operation("query", regions, parts),
+    operation("mlock", regions, parts),
+    operation("munlock", regions, parts),
+    operation("madv", regions, parts, st.sampled_from(["cold", "pageout", "dontneed", "free"])),
+    operation("pin", pins, regions, parts, st.sampled_from(["pipe", "longterm"])),
+    operation("unpin", pins),
+    operation("fork", children),
+    operation("cread", children, regions, parts),
+    operation("cwrite", children, regions, parts),
+    operation("exit", children),
+    operation("unmap", regions, parts),
+    operation("drain"),
+)
+
+
+class Writer:
+    """Lines of a program from what was drawn, without those that name what is not there."""
+
+    def __init__(self):
+        self.lines = []
+        self.pages, self.forked, self.pins = {}, {}, set()
+
+    def line(self, name, *words):
+        self.lines.append(" ".join((name, *map(str, words))))
+
+    @staticmethod
+    def selection(pages, region, part):
+        if part is None:
+            return region
+        first = part[0] % pages[region]
+        last = min(first + part[1], pages[region]) - 1
+        return f"{region}:{first}" if first == last else f"{region}:{first}-{last}"
+
+    def add(self, name, *drawn):
+        getattr(self, f"add_{name}", self.add_other)(name, *drawn)
+
+    def add_map(self, name, region, pages, node):
+        if region not in self.pages:
+            self.pages[region] = pages
+            self.line(name, region, "anon", pages, f"node={node}")
+            self.line("write", region)
+
+    def add_other(self, name, region, part, *words):
+        if region in self.pages:
+            self.line(name, self.selection(self.pages, region, part), *words)
+
+    def add_move(self, name, region, part, node, shared):
+        self.add_other(name, region, part, f"node={node}", *(["all"] if shared else []))
+
+    def add_unmap(self, name, region, part):
+        self.add_other(name, region, part)
+        if part is None:
+            self.pages.pop(region, None)
+
+    def add_pin(self, name, pin, region, part, kind):
+        if region in self.pages and pin not in self.pins:
+            self.pins.add(pin)
+            self.line(name, pin, self.selection(self.pages, region, part), kind)
+
+    def add_unpin(self, name, pin):
+        if pin in self.pins:
+            self.pins.discard(pin)
+            self.line(name, pin)
+
+    def add_fork(self, name, child):
+        if child not in self.forked:
+            self.forked[child] = dict(self.pages)
+            self.line(name, child)
+
+    def add_exit(self, name, child):
+        if self.forked.pop(child, None) is not None:
+            self.line(name, child)
+
+    def add_cread(self, name, child, region, part):
+        pages = self.forked.get(child, {})
+        if region in pages:
+            self.line(name, child, self.selection(pages, region, part))
+
+    add_cwrite = add_cread
+
+    def add_drain(self, name):
+        self.line(name)
+
+
+def program(drawn):
+    writer = Writer()
+    writer.add("map", "r0", 4, 0)
+    for each in drawn:
+        writer.add(*each)
+    return writer.lines
+
+
+def each(runs):
+    """Run lengths, taken apart."""
+    return [value for count, value in runs for _ in range(count)]
+
+
+def check(lines, fields):
+    words = " ".join(f"{name}={value}" for name, value in fields.items())
+    text = "\n".join(lines)
+    replay = json.loads(mmcore._mmcore.replay_program(text, f"machine nodes=2 pages=512 {words}"))
+    assert replay["findings"] == [], text
+    assert replay["unsupported"] is None
+    model = Model(mmcore.Profile(**fields))
+    seen = _State()
+    for number, (line, core) in enumerate(zip(lines, replay["steps"], strict=True)):
+        ours = model.step(line)
+        seen.apply(core)
+        where = f"step {number}, {line}, of\n{text}\n({words})"
+        for field in ("ret", "errno"):
+            assert core.get(field) == ours.get(field), f"{field} at {where}"
+        for field in ("status", "calls_ret", "acc"):
+            assert each(core.get(field, [])) == each(ours.get(field, [])), f"{field} at {where}"
+        assert seen.pages.keys() == ours["pages"].keys(), where
+        for region, pages in ours["pages"].items():
+            for page, state in pages.items():
+                shown = seen.pages[region][page]
+                assert shown == state, f"{region}:{page}: {shown}, {state} at {where}"
+        for field in ("vm", "n0", "n1"):
+            assert core.get(field, {}) == ours[field], f"{field}: {ours[field]} at {where}"
+        for child, views in ours["child"].items():
+            shown = {region: seen.child.get((child, region)) for region in views}
+            assert shown == views, f"{child} at {where}"
+
+
+@pytest.mark.parametrize("kernel", ["4.8", "6.1", "6.12"])
+@settings(max_examples=EXAMPLES)
+@given(drawn=st.lists(operations, max_size=30), pagevec=st.sampled_from([1, 2, 5, None]))
+def test_model_and_core_agree_on_everything_that_can_be_seen(kernel, drawn, pagevec):
+    fields = {"kernel": kernel} | ({} if pagevec is None else {"pagevec": pagevec})
+    check(program(drawn), fields)

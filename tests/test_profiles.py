@@ -1,0 +1,56 @@
+"""What a profile consists of, and what two kernels choose differently."""
+
+import json
+
+import pytest
+
+import mmcore
+from mmcore.cli import run
+
+
+def test_every_field_is_listed_with_every_presets_choice_its_source_and_meaning():
+    listed = mmcore.profiles()
+    assert listed.presets == tuple(mmcore.Profile.PRESETS)
+    assert [field.name for field in listed.fields] == list(mmcore.Profile())
+    for field in listed.fields:
+        assert field.meaning
+        assert field.source
+        assert field.accepts
+        for preset, value in field.values.items():
+            assert mmcore.Profile(kernel=preset)[field.name] == value
+
+
+def test_two_presets_differ_exactly_where_their_profiles_do():
+    one, other = mmcore.Profile(kernel="6.1"), mmcore.Profile(kernel="6.12")
+    compared = mmcore.profiles("6.1", "6.12")
+    assert {row["field"] for row in compared.table} == {
+        name for name in one if one[name] != other[name]
+    }
+    assert compared.table[0]["values"].keys() == {"6.1", "6.12"}
+    assert str(mmcore.profiles("6.12", "6.12")) == "6.12 and 6.12 do not differ"
+
+
+def test_every_differing_field_of_the_recorded_kernels_cites_a_recording():
+    for field in mmcore.profiles("6.1", "6.12").fields:
+        assert "6.1 and 6.12: " in field.source, field.name
+
+
+def test_the_command_prints_lines_or_json(capsys):
+    assert run(["profiles"]) == 0
+    shown = capsys.readouterr().out
+    assert "pagevec: 4.5 14, 4.8 14, 6.1 15, 6.12 31, 6.19 31\n" in shown
+    assert "    Accepts a number" in shown
+    assert run(["profiles", "6.1", "6.12", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["schema"], data["presets"], data["compared"]) == (1, ["6.1", "6.12"], True)
+    assert "release" not in {row["field"] for row in data["fields"]}
+    assert run(["profiles", "6.12"]) == 0
+    assert "pagevec: 31\n" in capsys.readouterr().out.replace("6.12 ", "")
+
+
+@pytest.mark.parametrize("arguments", [["5.0"], ["6.1", "5.0"], ["6.1", "6.12", "4.5"]])
+def test_what_is_no_preset_is_one_line_and_2(arguments, capsys):
+    assert run(["profiles", *arguments]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("mmcore: ")
+    assert complaint.count("\n") == 1

@@ -117,7 +117,10 @@ impl<R: Release> World<'_, R> {
                     let page = page_of(step);
                     let seen = steps[page as usize];
                     if page.is_multiple_of(PINNED) {
-                        assert!(before[page as usize][writer] <= seen, "the child misses a step before the fork");
+                        assert!(
+                            before[page as usize][writer] <= seen,
+                            "the child misses a step before the fork"
+                        );
                     } else {
                         assert_eq!(seen, step, "the child sees step {newest} without {step}");
                     }

@@ -89,6 +89,7 @@ _FILE = {
     "sync": "sync",
     "truncate": "truncate r0 0",
     "drop": "drop 1",
+    "pageout": "madv {x} pageout",
     "move": "move {x} node=1",
     "get": "get {x}\nput {x}",
     "lock": "lock {x}\nunlock {x}",

@@ -48,6 +48,7 @@ const STEPS: &[(&str, &str)] = &[
     ("write-back", "begin_writeback r0\n  end_writeback r0"),
     ("truncate", "truncate r0 0"),
     ("drop", "drop 1"),
+    ("pageout", "madv r0 pageout"),
     ("unmap", "unmap r0"),
 ];
 

@@ -127,11 +127,29 @@ impl<R: Release> Machine<R> {
         }
     }
 
+    /// The write that reclaim did not wait for has ended: the page is queued for the tail of the inactive list, where
+    /// reclaim takes it next (`folio_rotate_reclaimable`). The caller has a reference.
+    pub(crate) fn rotate_reclaimable(&self, pfn: Pfn) {
+        let word = self.frames[pfn].word();
+        // Locked or dirty anew: somebody has other plans with it.
+        if word.has(Flags::LRU) && !word.any(Flags::LOCKED | Flags::DIRTY | Flags::UNEVICTABLE) {
+            self.lru_queue_move(pfn, LruMove::Rotate);
+        }
+    }
+
     /// Queues an active page for the inactive list (`folio_deactivate`).
     pub(crate) fn deactivate_page(&self, pfn: Pfn) {
         let word = self.frames[pfn].word();
         if word.has(Flags::LRU | Flags::ACTIVE) && !word.has(Flags::UNEVICTABLE) {
             self.lru_queue_move(pfn, LruMove::Deactivate);
+        }
+    }
+
+    /// A page of a file that could not be dropped is queued for the inactive list, to be reclaimed as soon as nothing
+    /// maps it and it is clean (`deactivate_file_folio`).
+    pub(crate) fn deactivate_file_page(&self, pfn: Pfn) {
+        if !self.frames[pfn].word().has(Flags::UNEVICTABLE) {
+            self.lru_queue_move(pfn, LruMove::DeactivateFile);
         }
     }
 

@@ -8,7 +8,7 @@
 //! 4. What is dirty is written: to swap, at once. A disk's file is left to whoever writes files.
 //! 5. Out of its cache, if nobody else holds it: the frame is free.
 
-use super::File;
+use super::{File, Pte};
 use crate::calls::Call;
 use crate::machine::Machine;
 use crate::owner::OwnerId;
@@ -146,22 +146,32 @@ impl<R: Release> Machine<R> {
     fn unmap_for_reclaim(&self, file: Option<&File>, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         self.calls_on(Call::TryToUnmap, pfn);
-        match file {
-            Some(file) => {
-                self.unmap_file(file, page.index()..page.index() + 1, false);
-                page.mapcount() == 0
-            }
-            None => {
-                let unmapped = match page.word().has(Flags::SWAPBACKED) {
-                    true => self.unmap_to_swap(pfn),
-                    false => self.unmap_lazyfree(pfn),
-                };
-                if !mutated(Mutation::SwapoutBeforeFlush) {
-                    self.tlb.flush();
-                }
-                unmapped
-            }
+        let unmapped = match file {
+            Some(_) => self.unmap_cached(pfn),
+            None if page.word().has(Flags::SWAPBACKED) => self.unmap_to_swap(pfn),
+            None => self.unmap_lazyfree(pfn),
+        };
+        if !mutated(Mutation::SwapoutBeforeFlush) {
+            self.tlb.flush();
         }
+        unmapped
+    }
+
+    /// Step 3 for a page of a file, whose content is in its slot.
+    fn unmap_cached(&self, pfn: Pfn) -> bool {
+        let page = &self.frames[pfn];
+        self.rmap_walk(page, |area, index| {
+            // Looked at under the entry's lock: a private copy in its place stays.
+            let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
+            if area.locked(index) {
+                self.mlock_page(pfn);
+                return false;
+            }
+            let old = guard.finish(Pte::NONE);
+            self.unmapped(pfn, old, false);
+            true
+        });
+        page.mapcount() == 0
     }
 
     /// Step 4 (`pageout`). `Gone` says that the page is clean now.

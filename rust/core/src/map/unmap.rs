@@ -91,9 +91,7 @@ impl<R: Release> Machine<R> {
                 let from = pages.start.saturating_sub(map.first);
                 let to = pages.end.saturating_sub(map.first).min(area.pages());
                 for index in from..to {
-                    if copies || !self.maps_copy(area.look(index)) {
-                        self.zap_entry(area, index, &mut gone);
-                    }
+                    self.zap_entry_if(area, index, &mut gone, |pte| copies || !self.maps_copy(pte));
                 }
             }
             self.flush_and_put(&mut gone);
@@ -112,11 +110,20 @@ impl<R: Release> Machine<R> {
 
     /// Step 2 for one entry; notes the page whose reference is still to be put.
     pub(super) fn zap_entry(&self, area: &Area, index: u32, gone: &mut Gone) {
+        self.zap_entry_if(area, index, gone, |_| true);
+    }
+
+    /// The same for one that is `wanted`, which a store may change until the entry is locked: it makes a copy.
+    fn zap_entry_if(&self, area: &Area, index: u32, gone: &mut Gone, wanted: impl Fn(Pte) -> bool) {
         // Nobody fills it: see `Area`.
-        if area.look(index).unlocked() == Pte::NONE {
+        let seen = area.look(index).unlocked();
+        if seen == Pte::NONE || !wanted(seen) {
             return;
         }
         let mut guard = area.lock(index);
+        if !wanted(guard.pte()) {
+            return;
+        }
         let old = guard.replace(Pte::NONE);
         if let Entry::Swap { slot } = old.entry() {
             // Under the entry's lock: who finds neither entry nor page knows that this is going on.

@@ -116,6 +116,10 @@ impl<R: Release> Machine<R> {
                 false => result.kept += 1,
             }
         }
+        if result != Evicted::default() {
+            // The batch of pages looked up is given back through the local drain, as after a write.
+            self.lru_drain_local();
+        }
         result
     }
 
@@ -139,6 +143,9 @@ impl<R: Release> Machine<R> {
             return false;
         }
         let evicted = self.evict_locked(file, index, pfn);
+        if !evicted {
+            self.deactivate_file_page(pfn);
+        }
         R::unlock_and_put(self, pfn);
         evicted
     }

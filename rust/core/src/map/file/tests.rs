@@ -3,8 +3,9 @@
 use super::{Evicted, File, FileKind, FileMap};
 use crate::audit::{Handle, Holder, Ledger};
 use crate::error::Errno;
+use crate::lru::LruList;
 use crate::machine::{Config, Machine};
-use crate::map::{AddressSpace, Area, Entry, PinKind, Pte};
+use crate::map::{AddressSpace, Advice, Area, Entry, PinKind, Pte};
 use crate::memory::WORDS;
 use crate::migrate::{Mode, MoveFlags, Reason};
 use crate::page::{Flags, PAGE_SIZE, Pfn};
@@ -357,6 +358,69 @@ fn a_write_back_takes_the_right_to_write_and_the_next_store_asks_for_it() {
     assert_eq!(machine.sync_all(), 1);
     assert_eq!(file.disk.as_ref().unwrap()[0].get(), 2);
     assert_eq!(machine.sync_all(), 0);
+    end(&machine, &[&space], &[&file]);
+}
+
+#[test]
+fn a_page_that_reclaim_met_under_writeback_is_the_next_to_go_when_the_write_ends() {
+    let (machine, space, file, area) = mapped(FileKind::Disk, 3, false);
+    (0..3).for_each(|page| machine.write_word(&area, page, 0, 7).unwrap());
+    machine.lru_drain_all();
+    let write = machine.begin_writeback(&file, 1).unwrap().expect("it is dirty");
+    machine.madvise(&space, &area, 1..2, Advice::Pageout).unwrap();
+    machine.lru_drain_all();
+    let page = &machine.frames()[write.pfn];
+    assert!(page.word().has(Flags::RECLAIM | Flags::WRITEBACK | Flags::ACTIVE));
+    machine.end_writeback(&file, write);
+    assert!(!page.word().any(Flags::RECLAIM | Flags::WRITEBACK));
+    // It waits in a batch.
+    assert_eq!(machine.stats().events(Event::Pgrotated), 0);
+    machine.lru_drain_all();
+    assert_eq!(machine.stats().events(Event::Pgrotated), 1);
+    let tail = machine.nodes()[0].lruvec.lock().list(LruList::InactiveFile).tail();
+    assert_eq!(tail, Some(write.pfn));
+    // Written to before the end of the write: it stays where it is.
+    machine.write_word(&area, 1, 0, 8).unwrap();
+    let write = machine.begin_writeback(&file, 1).unwrap().expect("it is dirty");
+    machine.madvise(&space, &area, 1..2, Advice::Pageout).unwrap();
+    machine.write_word(&area, 1, 0, 9).unwrap();
+    machine.end_writeback(&file, write);
+    machine.lru_drain_all();
+    assert_eq!(machine.stats().events(Event::Pgrotated), 1);
+    end(&machine, &[&space], &[&file]);
+}
+
+#[test]
+fn a_page_that_could_not_be_dropped_is_old_and_marked() {
+    let (machine, space, file, area) = mapped(FileKind::Disk, 3, false);
+    // Page 0 is mapped, page 1 dirty, page 2 has private data that only its lock's holder may drop.
+    machine.read_word(&area, 0, 0).unwrap();
+    for page in 1..3 {
+        machine.file_write(&file, page * PAGE, &[1; 8], 0).unwrap();
+    }
+    assert_eq!(machine.sync_file(&file, 2..3).unwrap(), 1);
+    machine.lru_drain_all();
+    let held = file.slot(2).page().unwrap();
+    machine.frames()[held].get(held);
+    let active = Flags::ACTIVE | Flags::REFERENCED;
+    for page in 0..3 {
+        let pfn = file.slot(page).page().unwrap();
+        machine.isolate(pfn).unwrap();
+        machine.frames()[pfn].set(active);
+        machine.putback(pfn);
+    }
+    assert_eq!(machine.drop_caches(), Evicted { evicted: 0, kept: 3 });
+    let word = |page| machine.frames()[file.slot(page).page().unwrap()].word();
+    assert!(word(0).has(active) && !word(0).has(Flags::RECLAIM));
+    assert!(!word(1).any(active) && word(1).has(Flags::RECLAIM));
+    assert!(!word(2).any(active) && !word(2).has(Flags::RECLAIM));
+    let events = |event| machine.stats().events(event);
+    assert_eq!((events(Event::Pgdeactivate), events(Event::Pgrotated)), (2, 1));
+    machine.put(held);
+    // Once it is written, the second goes with the next look, and the third already could.
+    assert_eq!(machine.sync_file(&file, 0..3).unwrap(), 1);
+    assert_eq!(events(Event::Pgrotated), 2);
+    assert_eq!(machine.drop_caches(), Evicted { evicted: 2, kept: 1 });
     end(&machine, &[&space], &[&file]);
 }
 

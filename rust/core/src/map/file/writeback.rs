@@ -5,7 +5,7 @@
 //!    store before it is in the page, and its entry told us.
 //! 3. Clean the page and mark it under writeback; unlock.
 //! 4. The device reads the page. Users may write meanwhile: that makes the page dirty once more.
-//! 5. End: the mark goes, sleepers wake.
+//! 5. End: a page that reclaim met meanwhile becomes the next that it takes; the mark goes, sleepers wake.
 //!
 //! Begin (1 to 3) and end (4, 5) are two calls, so that everything else can happen in between. The
 //! device's read is the last moment before the end: a page that moved or was freed in between would give
@@ -61,8 +61,14 @@ impl<R: Release> Machine<R> {
     fn write_ends(&self, file: &File, write: Writeback) {
         let Writeback { pfn, index } = write;
         self.write_out(file, index, pfn);
+        // Before the end: only as long as the write goes on does the page stay in its file, whose reference keeps it.
+        let page = &self.frames[pfn];
+        if page.word().has(Flags::RECLAIM) {
+            page.clear(Flags::RECLAIM);
+            self.rotate_reclaimable(pfn);
+        }
         self.stats.node(self.node_of(pfn), NodeItem::Writeback, -1);
-        self.frames[pfn].end_writeback(pfn);
+        page.end_writeback(pfn);
     }
 
     /// Writes the dirty pages of a range to disk and waits for those that others write (`fsync`, `msync` with

@@ -34,6 +34,8 @@ FIELDS = (
     "final",
 )
 
+#: Recordings show regions of up to so many pages page by page.
+_SHOWN_PAGES = 64
 #: Of the balance at the end.
 _FINAL = ("hwc_kb", "isolated", "pgmigrate_success", "pgmigrate_fail")
 #: What a recording leaves out of operations that have the file system's own pages in them.
@@ -136,23 +138,27 @@ def first_differences(
     """
     before, now = _State(), _State()
     kinds: dict[str, str] = {}
+    unknown = _Unknown(nondet)
     for i, (theirs, ours) in enumerate(zip(recorded, replayed, strict=False)):
         op = theirs["op"]
         before.apply(theirs)
         now.apply(ours)
-        skipped = set() if everything else _skipped(theirs, op.split(), kinds)
+        unknown.apply(i, theirs)
+        skipped = set() if everything else _skipped(theirs, ours, op.split(), kinds)
         found = tuple(
             Difference(i, op, *difference)
             for field in FIELDS
             if field not in skipped
             for difference in _differences(field, theirs, ours, before, now)
-            if not _nondeterministic(nondet, i, difference[0])
+            if not unknown.covers(difference[0])
         )
         if found:
             return found
     return ()
 
 
+#: What a step shows only where it has changed.
+_STATES = ("pages", "big", "child", "frames")
 _PAGE_FIELDS = ("pte", "node", "moved", "flags", "ref", "map", "data")
 
 
@@ -190,7 +196,49 @@ class _State:
             self.big.pop(words[1], None)
 
 
-def _skipped(theirs: Mapping[str, Any], words: Sequence[str], kinds: dict[str, str]) -> set[str]:
+class _Unknown:
+    """What the recording's runs did not agree on.
+
+    Of a state, such as a region's pages, it stays unknown until a later step tells it anew; of
+    anything else it is the step's own.
+    """
+
+    def __init__(self, nondet: Sequence[str]) -> None:
+        self._nondet = nondet
+        self._of_step: tuple[str, ...] = ()
+        self._of_state: set[str] = set()
+        self._told: set[str] = set()
+
+    def apply(self, step: int, theirs: Mapping[str, Any]) -> None:
+        told = {f"{field}.{key}" for field in _STATES for key in theirs.get(field, {})}
+        self._of_state -= {path for path in self._of_state if ".".join(path.split(".")[:2]) in told}
+        self._told |= told
+        prefix = f"steps[{step}]."
+        paths = [path.removeprefix(prefix) for path in self._nondet if path.startswith(prefix)]
+        self._of_step = tuple(paths)
+        states = {path for path in paths if path.split(".")[0] in _STATES}
+        self._of_state |= states
+        # A whole field covers each of its keys until that key is told.
+        if any("." not in path for path in states):
+            self._told.clear()
+
+    def covers(self, field: str) -> bool:
+        if any(_within(field, known) for known in self._of_step):
+            return True
+        told = ".".join(field.split(".")[:2]) in self._told
+        return any(_within(field, known) for known in self._of_state if "." in known or not told)
+
+
+def _within(field: str, known: str) -> bool:
+    return field == known or field.startswith(known + ".")
+
+
+def _skipped(
+    theirs: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    words: Sequence[str],
+    kinds: dict[str, str],
+) -> set[str]:
     """The fields that this step of a recording does not have to compare."""
     # What only one run saw: all of a node's counters, but of the machine's events just those.
     skipped = {field for field in theirs.get("info", ()) if field != "vm"}
@@ -200,6 +248,9 @@ def _skipped(theirs: Mapping[str, Any], words: Sequence[str], kinds: dict[str, s
     # A call's own result is there only where it has one.
     if "ret" not in theirs:
         skipped |= {"ret", "errno"}
+    # Nor are accesses told one by one where there are more than a region's pages are.
+    if operation in {"read", "write"} and sum(n for n, _ in ours.get("acc", ())) > _SHOWN_PAGES:
+        skipped.add("acc")
     of_a_file = operation in {"map", "unmap"} and kinds.get(words[1], "").startswith("file")
     if of_a_file or operation in _UNCOUNTED_OPERATIONS or operation.startswith("zram_"):
         skipped |= _COUNTED
@@ -266,9 +317,3 @@ def _keyed(
         if one != other:
             place = ".".join(key) if isinstance(key, tuple) else key
             yield f"{field}.{place}", one, other
-
-
-def _nondeterministic(nondet: Sequence[str], step: int, field: str) -> bool:
-    """Whether the recording's runs did not agree on a field."""
-    path = f"steps[{step}].{field}"
-    return any(path == known or path.startswith(known + ".") for known in nondet)

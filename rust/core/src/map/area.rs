@@ -32,6 +32,8 @@ bitflags::bitflags! {
         const UNMAPPED = 1 << 0;
         /// Locked into memory.
         const LOCKED = 1 << 1;
+        /// There have been anonymous pages among those around it with the same properties; see [`Area::note_anon`].
+        const HAD_ANON = 1 << 2;
         /// Where faults allocate from, if not where the area prefers: [`Policy`] in eight bits.
         const POLICY = 0xff << 8;
     }
@@ -95,10 +97,10 @@ pub struct Area {
     /// The anonymous lineage: this area, its parents and children by fork. Nobody's for a shared mapping
     /// of a file, which has no pages of its own.
     pub anon: OwnerId,
-    /// Not 0: there have been anonymous pages (the kernel's `anon_vma` is there), so a fork copies the entries. Only
-    /// counted up, with `faults` held shared, and looked at with it held alone: that lock orders the two, and
-    /// of several who count at once it is enough that one is heard.
-    pub(super) had_anon: Stat,
+    /// Not 0: there have been anonymous pages while the whole area had the same properties. Only counted up, with
+    /// `faults` held shared, and looked at with it held alone: that lock orders the two, and of several who count
+    /// at once it is enough that one is heard.
+    had_anon: Stat,
     /// The node that faults allocate from first.
     pub(super) preferred: AtomicU32,
     /// Held shared by faults, alone by fork and unmap; one for all areas of a space (the kernel's
@@ -211,13 +213,66 @@ impl Area {
             self.unmark(index, Attributes::POLICY);
             self.mark(index, policy.attributes());
         }
+        self.merge_stretches();
     }
 
-    /// A child's page by fork: its policy is its parent's, but it is not locked.
-    pub(super) fn inherit_policy(&self, index: u32, parent: &Area) {
-        let policy = parent.special(index) & Attributes::POLICY;
-        if !policy.is_empty() {
-            self.mark(index, policy);
+    /// What a child's area by fork has of its parent's: the policies, but nothing is locked.
+    pub(super) fn inherit(&self, parent: &Area) {
+        self.had_anon.add(parent.had_anon.get());
+        if parent.special.peek() != 0 {
+            self.special.set(1);
+            for index in 0..self.pages() {
+                let attributes = parent.attributes(index) & (Attributes::POLICY | Attributes::HAD_ANON);
+                if !attributes.is_empty() {
+                    self.mark(index, attributes);
+                }
+            }
+        }
+    }
+
+    /// Page `index` is anonymous: from now on a fork copies the entries around it, as far as the same properties
+    /// reach (what is the kernel's VMA gets its `anon_vma`). `faults` is held shared.
+    #[inline]
+    pub(super) fn note_anon(&self, index: u32) {
+        if self.had_anon.get() != 0 {
+            return;
+        }
+        if self.special.peek() == 0 {
+            return self.had_anon.add(1);
+        }
+        let kind = self.attributes(index);
+        if kind.contains(Attributes::HAD_ANON) {
+            return;
+        }
+        // Who is stopped early by marks of another fault at the same time leaves the rest to it: it looked before.
+        let same = |&at: &u32| self.attributes(at) == kind;
+        let before = (0..index).rev().take_while(same).last().unwrap_or(index);
+        let behind = (index..self.pages()).take_while(same).last().unwrap_or(index);
+        for at in before..=behind {
+            self.mark(at, Attributes::HAD_ANON);
+        }
+    }
+
+    /// Does a fork copy the entry of a page? If not, the child's faults find again what the parent has: in the file, or
+    /// in the zero page (`vma_needs_copy`). `faults` is held alone.
+    pub(super) fn forks(&self, index: u32) -> bool {
+        self.had_anon.get() != 0 || self.special(index).contains(Attributes::HAD_ANON)
+    }
+
+    /// Properties of pages have changed: pages that are alike now are one stretch, and what was said of a part of it holds
+    /// for all (`vma_merge`). `faults` is held alone.
+    pub(super) fn merge_stretches(&self) {
+        if self.had_anon.get() != 0 || self.special.peek() == 0 {
+            return;
+        }
+        let indices: Vec<u32> = (0..self.pages()).collect();
+        let kind = |index: u32| self.attributes(index) - Attributes::HAD_ANON;
+        for stretch in indices.chunk_by(|&a, &b| kind(a) == kind(b)) {
+            if stretch.iter().any(|&index| self.attributes(index).contains(Attributes::HAD_ANON)) {
+                for &index in stretch {
+                    self.mark(index, Attributes::HAD_ANON);
+                }
+            }
         }
     }
 

@@ -348,9 +348,7 @@ impl<R: Release> Machine<R> {
         }
         page.set(Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE);
         page.add_mapping();
-        if area.had_anon.get() == 0 {
-            area.had_anon.add(1);
-        }
+        area.note_anon(index);
         self.count_mapped(pfn, 1);
         if area.locked(index) {
             self.mlock_new_page(pfn);

@@ -76,12 +76,11 @@ impl<R: Release> Machine<R> {
             area.mark(index, Attributes::UNMAPPED);
             left -= 1;
         }
-        (0..pages).for_each(|index| area.inherit_policy(index, parent));
+        area.inherit(parent);
         area.left.store(left, Ordering::Relaxed);
         if left == 0 {
             return Ok(None);
         }
-        area.had_anon.add(parent.had_anon.get());
         if let Some(map) = area.file() {
             self.link_file(&map.file)?;
         }
@@ -92,12 +91,7 @@ impl<R: Release> Machine<R> {
 
     /// Step 3 for one area.
     fn copy_entries(&self, parent: &Area, child: &Area, protected: &mut bool) -> Result<()> {
-        // What a fault can find again, in the file or in the zero page, is left to the child's faults
-        // (`vma_needs_copy`).
-        if parent.had_anon.get() == 0 {
-            return Ok(());
-        }
-        for index in 0..parent.pages() {
+        for index in (0..parent.pages()).filter(|&index| parent.forks(index)) {
             match self.copy_entry(parent, child, index) {
                 Copied::Done => {}
                 Copied::Protected => *protected = true,

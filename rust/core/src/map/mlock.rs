@@ -50,7 +50,9 @@ impl<R: Release> Machine<R> {
                 };
                 before.contains(Attributes::LOCKED) != lock
             };
-            ((pages.start..until).filter(change).collect::<Vec<u32>>(), hole)
+            let changed: Vec<u32> = (pages.start..until).filter(change).collect();
+            area.merge_stretches();
+            (changed, hole)
         };
         if !changed.is_empty() {
             // So that pages in a batch are on a list, and go to the other at once.

@@ -168,7 +168,16 @@ impl<R: Release> Machine<R> {
         if word.has(Flags::RECLAIM) && word.any(Flags::FILE | Flags::SWAPCACHE) {
             page.clear(Flags::RECLAIM);
         }
-        if word.has(Flags::DIRTY) {
+        if !word.has(Flags::DIRTY) {
+            self.set_buffer_dirty(pfn);
+        }
+    }
+
+    /// The same for who writes into a buffer of the page (`mark_buffer_dirty`): what reclaim thinks of the page is left
+    /// to it (recording g61116/20).
+    pub(crate) fn set_buffer_dirty(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        if page.word().has(Flags::DIRTY) {
             return;
         }
         // One step decides both whether the mark is new and whether the page is a file's now: who takes a

@@ -78,7 +78,10 @@ impl<R: Release> Machine<R> {
                 self.mark_page_accessed(pfn);
             }
             page.publish(Flags::UPTODATE);
-            self.set_page_dirty(pfn);
+            match file.is_written_back() {
+                true => self.set_buffer_dirty(pfn),
+                false => self.set_page_dirty(pfn),
+            }
             R::unlock_and_put(self, pfn);
         }
         Ok(())

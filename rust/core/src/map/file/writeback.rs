@@ -88,20 +88,26 @@ impl<R: Release> Machine<R> {
     /// As [`Machine::sync_file`], for a caller who keeps the file.
     pub(crate) fn sync_pages(&self, file: &File, pages: Range<u32>) -> u32 {
         let mut written = 0;
-        if file.is_written_back() {
-            for index in pages.start..pages.end.min(file.used()) {
-                if let Some(Some(write)) = self.write_begins(file, index) {
-                    self.write_ends(file, write);
-                    written += 1;
-                }
-            }
+        if !file.is_written_back() {
+            return written;
         }
-        if written > 0 {
-            // The batch of pages looked up is given back through the local drain, as the kernel does
-            // (recording h42/4).
+        // A batch of pages is looked up at a time, and all their writes have begun before the first one ends. Whoever waits
+        // for a write meanwhile holds no page that lies behind it: writes begin in the order of the file.
+        let mut batch = Vec::with_capacity(usize::from(self.profile.pagevec));
+        let mut indices = pages.start..pages.end.min(file.used());
+        loop {
+            let begun = indices.by_ref().filter_map(|index| self.write_begins(file, index).flatten());
+            batch.extend(begun.take(usize::from(self.profile.pagevec)));
+            if batch.is_empty() {
+                return written;
+            }
+            // A batch that was looked up is given back through the local drain (recording h42/4): so what reclaim left in
+            // a batch is on its list when its write ends (g61135/10). And once more by who waits for the writes.
+            self.lru_drain_local();
+            written += batch.len() as u32;
+            batch.drain(..).for_each(|write| self.write_ends(file, write));
             self.lru_drain_local();
         }
-        written
     }
 
     /// Writes every dirty page of every file to disk (`sync`). Says how many.

@@ -39,7 +39,9 @@ impl<R: Release> Session<R> {
             if what == Injection::Hwpoison && !force && has_nothing(&mapped.area, run.clone()) {
                 return Err(Error::new(Errno::ECANCELED, "there is a hole, or the zero page: say `force`"));
             }
-            let injected = self.machine.inject_failure(&self.space, &mapped.area, run.clone(), what);
+            let injected = self.unpreferred(actor, mapped, || {
+                self.machine.inject_failure(&self.space, &mapped.area, run.clone(), what)
+            });
             // Of several signals in one call the process sees the first.
             signals.extend(injected.signals.iter().find(|signal| signal.space == self.space.id));
             for page in run {

@@ -311,6 +311,9 @@ impl<R: Release> Session<R> {
             Ok(mapped) => mapped,
             Err(problem) => return Step::refused(problem),
         };
+        // Each page is a buffer of its own, whose mapping is looked at last: the first one ends it all.
+        let of_disk = mapped.file.as_ref().is_some_and(|file| file.is_written_back());
+        let looks = kind == PinKind::Pin && of_disk && self.machine.profile().file_pin == FilePin::Refused;
         let mut taken = Vec::new();
         let mut nothing = 0;
         for page in pages.indices(mapped.area.pages()) {
@@ -331,9 +334,12 @@ impl<R: Release> Session<R> {
             let pinned =
                 self.unpreferred(actor, &mapped, || self.machine.pin(&mapped.area, page, kind, write));
             match pinned {
+                Ok(pfn) if looks => {
+                    self.machine.unpin(pfn, kind);
+                    let why = "the buffer maps a file of a disk";
+                    return Step::refused(Error::new(Errno::EOPNOTSUPP, why).into());
+                }
                 Ok(pfn) => taken.push(pfn),
-                // This page is there by now, and so will be the others.
-                Err(error) if error.errno == Errno::EOPNOTSUPP => {}
                 Err(_) if kind == PinKind::Get && taken.len() as i64 + nothing > 0 => break,
                 Err(error) => {
                     // A registered buffer: all or nothing.
@@ -341,12 +347,6 @@ impl<R: Release> Session<R> {
                     return Step::refused(error.into());
                 }
             }
-        }
-        // Registering a buffer looks at its mapping last.
-        let of_disk = mapped.file.as_ref().is_some_and(|file| file.is_written_back());
-        if kind == PinKind::Pin && of_disk && self.machine.profile().file_pin == FilePin::Refused {
-            taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
-            return Step::refused(Error::new(Errno::EOPNOTSUPP, "the buffer maps a file of a disk").into());
         }
         if kind == PinKind::Get {
             actor.pipes.push(Pipe { name: Name::Pin(pin), children: Vec::new() });

@@ -96,7 +96,7 @@ impl<R: Release> Machine<R> {
             }
             Handle::Isolated => self.putback(pfn),
             Handle::IsolatedMovable => self.putback_movable_page(pfn),
-            Handle::Lock => R::unlock_and_put(self, pfn),
+            Handle::Lock => self.unlock_and_put(pfn),
             Handle::Frozen => broken("let go of a freeze", format_args!("page {pfn}: to which count?")),
             Handle::Writeback => broken("let go of a write-back", format_args!("page {pfn}: of which file?")),
         }

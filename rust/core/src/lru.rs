@@ -169,7 +169,7 @@ impl<R: Release> Machine<R> {
     /// isolation holds another one. Does not touch `nr_isolated_*`: see [`Machine::isolate`].
     #[inline]
     pub fn isolate_lru_page(&self, pfn: Pfn) -> bool {
-        if !R::claim(&self.frames[pfn], pfn) && !mutated(Mutation::ClaimNotChecked) {
+        if !R::claim(self, pfn) && !mutated(Mutation::ClaimNotChecked) {
             return false;
         }
         let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();

@@ -1,10 +1,7 @@
 //! A machine: nodes, CPUs, page records, counters. The rooms add their verbs to it.
 
-mod any;
 mod size;
 
-pub use any::AnyMachine;
-pub(crate) use any::with_design;
 pub use size::{node_frames, parse_size};
 
 use crate::alloc::{Pcp, Zone};
@@ -144,7 +141,7 @@ impl<R: Release> Machine<R> {
                 (MAX_FRAMES * PAGE_SIZE as u64) >> 30
             ));
         }
-        if config.profile.release != R::DESIGN {
+        if !R::serves(config.profile.release) {
             return invalid(format!(
                 "the profile asks for release design {}, this machine is built for {}",
                 config.profile.release,

@@ -58,14 +58,14 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         page.expect_locked();
         page.set_owner(owner.0, index);
-        R::mark(self, pfn, true);
+        R::mark(self, &self.design, pfn, true);
     }
 
     /// Ends the mark: from now on the core sees a page that no driver answers for
     /// (`__ClearPageMovable`). The caller holds the page lock.
     pub fn clear_movable(&self, pfn: Pfn) {
         self.frames[pfn].expect_locked();
-        R::mark(self, pfn, false);
+        R::mark(self, &self.design, pfn, false);
     }
 
     /// Takes a movable page from its owner for migration; true if it is the caller's now, together
@@ -95,7 +95,7 @@ impl<R: Release> Machine<R> {
             page.set(Flags::ISOLATED);
             page.unlock(pfn);
         } else {
-            R::unlock_and_put(self, pfn);
+            self.unlock_and_put(pfn);
         }
         yes
     }
@@ -111,7 +111,7 @@ impl<R: Release> Machine<R> {
             ops.putback(self, pfn);
         }
         page.clear(Flags::ISOLATED);
-        R::unlock_and_put(self, pfn);
+        self.unlock_and_put(pfn);
     }
 
     /// The driver that answers for a page.

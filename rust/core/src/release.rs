@@ -13,7 +13,12 @@
 //! | [`HookLate`] | as `Hook` | looks after the count is zero |
 //! | [`Packed`] | as `Hook` | the transition that drops is the look |
 //! | [`Mine`] | yours | yours |
+//!
+//! A machine is compiled for one of them, so that no put pays for the choice, wherever that is measured; or for
+//! [`Chosen`], which asks the profile at each put, wherever it is not: compiling everything once for each design would
+//! take minutes.
 
+mod chosen;
 mod hook;
 mod hook_late;
 mod mine;
@@ -21,6 +26,9 @@ mod packed;
 mod putback;
 mod split;
 
+pub use chosen::Chosen;
+#[cfg(not(any(loom, feature = "explored")))]
+pub(crate) use chosen::with_design;
 pub use hook::Hook;
 pub use hook_late::HookLate;
 pub use mine::Mine;
@@ -30,13 +38,16 @@ pub use split::Split;
 
 use crate::calls::Call;
 use crate::machine::Machine;
-use crate::page::{Dropped, Flags, Page, Pfn, Word};
+use crate::page::{Dropped, Flags, Pfn, Word};
 use crate::profile::Design;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, broken, mutated};
 
 /// One design. The provided methods are the kernel's sequence, one read-modify-write a step; a
 /// design overrides what it does otherwise.
+///
+/// Its functions take any machine, and what the design keeps for it: that of a machine built for the design, or of one
+/// that chooses its design when it runs ([`Chosen`]). Both run the same code.
 pub trait Release: Sized + Send + Sync + 'static {
     /// Its name in profiles.
     const DESIGN: Design;
@@ -48,12 +59,13 @@ pub trait Release: Sized + Send + Sync + 'static {
     type State: Default + Send + Sync;
 
     /// Drops one reference; frees the page if it was the last.
-    fn put(machine: &Machine<Self>, pfn: Pfn);
+    fn put<M: Release>(machine: &Machine<M>, state: &Self::State, pfn: Pfn);
 
     /// Claims an LRU page for isolation and takes the isolation's reference; the caller holds another
     /// one. False, with nothing changed, if the page is not on a list.
     #[inline]
-    fn claim(page: &Page, pfn: Pfn) -> bool {
+    fn claim<M: Release>(machine: &Machine<M>, pfn: Pfn) -> bool {
+        let page = &machine.frames[pfn];
         let claimed = page.test_and_clear_lru();
         if claimed {
             page.get(pfn);
@@ -63,35 +75,41 @@ pub trait Release: Sized + Send + Sync + 'static {
 
     /// Takes the count of a locked page from `expected` to zero, or says what it found.
     #[inline]
-    fn freeze(page: &Page, expected: u32) -> Result<(), u32> {
-        page.freeze(expected)
+    fn freeze<M: Release>(machine: &Machine<M>, pfn: Pfn, expected: u32) -> Result<(), u32> {
+        machine.frames[pfn].freeze(expected)
     }
 
     /// Gives back the page lock and then a reference.
     #[inline]
-    fn unlock_and_put(machine: &Machine<Self>, pfn: Pfn) {
+    fn unlock_and_put<M: Release>(machine: &Machine<M>, state: &Self::State, pfn: Pfn) {
         machine.frames[pfn].unlock(pfn);
-        Self::put(machine, pfn);
+        Self::put(machine, state, pfn);
     }
 
     /// Ends a successful migration of the LRU page `from`: unlocks it and releases the isolation's
     /// reference.
-    fn finish(machine: &Machine<Self>, from: Pfn);
+    fn finish<M: Release>(machine: &Machine<M>, state: &Self::State, from: Pfn);
 
     /// Sets or clears the movable mark, under the page lock.
     #[inline]
-    fn mark(machine: &Machine<Self>, pfn: Pfn, movable: bool) {
+    fn mark<M: Release>(machine: &Machine<M>, _state: &Self::State, pfn: Pfn, movable: bool) {
         let page = &machine.frames[pfn];
         match movable {
             true => page.set(Flags::MOVABLE),
             false => page.clear(Flags::MOVABLE),
         };
     }
-}
 
-/// Does a put of this machine look for movable pages ([`Release::LOOKS`])?
-pub fn looks<R: Release>(_machine: &Machine<R>) -> bool {
-    R::LOOKS
+    /// Can a machine of this type be of a design?
+    fn serves(design: Design) -> bool {
+        design == Self::DESIGN
+    }
+
+    /// [`Release::LOOKS`], of the design that the machine is of.
+    #[inline]
+    fn looks(_design: Design) -> bool {
+        Self::LOOKS
+    }
 }
 
 impl<R: Release> Machine<R> {
@@ -99,7 +117,31 @@ impl<R: Release> Machine<R> {
     /// called under a lruvec lock: the last put takes it.
     #[inline]
     pub fn put(&self, pfn: Pfn) {
-        R::put(self, pfn);
+        R::put(self, &self.design, pfn);
+    }
+
+    /// Gives back the page lock and then a reference of the caller.
+    #[inline]
+    pub fn unlock_and_put(&self, pfn: Pfn) {
+        R::unlock_and_put(self, &self.design, pfn);
+    }
+
+    /// Ends a successful migration of the LRU page `from`: unlocks it and releases the isolation's reference.
+    #[inline]
+    pub fn finish_migration(&self, from: Pfn) {
+        R::finish(self, &self.design, from);
+    }
+
+    /// Takes the count of a locked page from `expected` to zero, or says what it found.
+    #[inline]
+    pub fn freeze(&self, pfn: Pfn, expected: u32) -> Result<(), u32> {
+        R::freeze(self, pfn, expected)
+    }
+
+    /// Does a put look for movable pages ([`Release::LOOKS`])?
+    #[inline]
+    pub fn put_looks(&self) -> bool {
+        R::looks(self.profile.release)
     }
 
     /// Drops one reference on each page (`release_pages`).

@@ -10,7 +10,6 @@ use mmcore_explored::explore::{
     Exhaustive, Explorer, Method, Options, ProgramWorld, Sampling, Violation, World, explore,
 };
 use mmcore_explored::program::{Defaults, MachineSpec, parse};
-use mmcore_explored::release::Split;
 use mmcore_explored::sync::{AtomicU64, Ordering};
 use std::sync::atomic::AtomicBool;
 
@@ -97,7 +96,7 @@ const PROGRAMS: [(&str, &str); 4] = [
 ];
 
 /// `ops`, `times` over by each of two threads, on a full machine.
-fn full_machine(ops: &str, times: usize) -> ProgramWorld<Split> {
+fn full_machine(ops: &str, times: usize) -> ProgramWorld {
     let ops = vec![ops; times].join("\n");
     let text = format!(
         "machine nodes=2 pages=8\nmap r0 anon 4\nwrite r0\nmap r1 anon 4 node=1\nwrite r1\ndrain\n\

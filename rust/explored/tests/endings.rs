@@ -29,7 +29,7 @@ impl<W: World> World for Always<W> {
     }
 }
 
-fn world<R: Release>(text: &str) -> ProgramWorld<R> {
+fn world<R: Release>(text: &str) -> ProgramWorld {
     let program = parse(&format!("machine release={}\n{text}", R::DESIGN)).unwrap();
     let (config, cpus) = program.configured(&MachineSpec::default(), &Defaults::EXPLORE).unwrap();
     ProgramWorld::new(&program, &config, &cpus).unwrap().with_fingerprints()

@@ -6,7 +6,6 @@ use mmcore_explored::explore::{
     Search, explore_program, replay_program,
 };
 use mmcore_explored::program::{MachineSpec, Program, parse};
-use mmcore_explored::release::Split;
 use mmcore_explored::sync::Mutation;
 use std::sync::atomic::AtomicBool;
 
@@ -200,7 +199,7 @@ fn putting_back_and_auditing_is_cheap() {
     let program = program(text);
     let (config, cpus) =
         program.configured(&MachineSpec::default(), &mmcore_explored::program::Defaults::EXPLORE).unwrap();
-    let world = ProgramWorld::<Split>::new(&program, &config, &cpus).unwrap();
+    let world = ProgramWorld::new(&program, &config, &cpus).unwrap();
     let mut explorer = Explorer::new(world);
     let count: i32 = if cfg!(debug_assertions) { 2_000 } else { 200_000 };
     let schedule = Schedule::default();

@@ -4,7 +4,6 @@ use crate::errors::misuse;
 use crate::shared::Shared;
 use mmcore::calls::{Event, Recorded, events};
 use mmcore::sync::nanoseconds;
-use mmcore::with_machine;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
@@ -39,12 +38,11 @@ impl Tracing {
     fn seen(&self, py: Python<'_>) -> (u64, Vec<Event>) {
         py.detach(|| {
             let mut state = self.state.lock();
-            with_machine!(&self.shared.machine, machine => {
-                if state.running {
-                    state.calls.append(&mut machine.take_calls());
-                }
-                (state.began, events(&state.calls, machine.profile().call_names))
-            })
+
+            if state.running {
+                state.calls.append(&mut self.shared.machine.take_calls());
+            }
+            (state.began, events(&state.calls, self.shared.machine.profile().call_names))
         })
     }
 }
@@ -55,8 +53,7 @@ impl Tracing {
         let tracing = slf.get();
         tracing.shared.alive()?;
         let mut state = tracing.state.lock();
-        let began =
-            !state.running && with_machine!(&tracing.shared.machine, machine => machine.begin_trace());
+        let began = !state.running && tracing.shared.machine.begin_trace();
         if !began {
             return Err(misuse("the machine is being traced already: end that block first"));
         }
@@ -69,10 +66,8 @@ impl Tracing {
     fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.running) {
-            with_machine!(&self.shared.machine, machine => {
-                machine.end_trace();
-                state.calls.append(&mut machine.take_calls());
-            });
+            self.shared.machine.end_trace();
+            state.calls.append(&mut self.shared.machine.take_calls());
         }
     }
 

@@ -7,7 +7,6 @@ use mmcore::error::{Errno, Error};
 use mmcore::failure::{Handled, Injection, Signal};
 use mmcore::map::AddressSpace;
 use mmcore::page::{Flags, Pfn};
-use mmcore::with_machine;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ pub(crate) fn fail<'py>(
 ) -> PyResult<Bound<'py, PyTuple>> {
     let Handled { result, signals, .. } = shared.call(py, Waits::ForPageLocks, |shared| {
         let current = current.map(|space| &**space);
-        Ok(with_machine!(&shared.machine, machine => machine.memory_failure(pfn, current)))
+        Ok(shared.machine.memory_failure(pfn, current))
     })?;
     let sent = tell(py, shared, &signals)?;
     result.map_err(|error| Refusal::from(error).raise(py, shared))?;
@@ -68,9 +67,9 @@ pub(crate) fn inject(
     what: Injection,
 ) -> PyResult<Vec<u32>> {
     let (result, poisoned, signals) = shared.call(py, Waits::ForPageLocks, |shared| {
-        Ok(with_machine!(&shared.machine, machine => match target {
+        Ok(match target {
             Target::Rate(rate, seed) => {
-                let struck = machine.strike(rate, seed, what);
+                let struck = shared.machine.strike(rate, seed, what);
                 (Ok(()), struck.poisoned, struck.signals)
             }
             Target::Address(space, address) => {
@@ -78,12 +77,13 @@ pub(crate) fn inject(
                     let why = format!("nothing is mapped at {address:#x} of address space {}", space.id);
                     return Err(Error::new(Errno::EFAULT, why).into());
                 };
-                let frame = machine.page_at(&area, index);
-                let injected = machine.inject_failure(space, &area, index..index + 1, what);
-                let poisoned = frame.filter(|pfn| machine.frames()[*pfn].flags().contains(Flags::HWPOISON));
+                let frame = shared.machine.page_at(&area, index);
+                let injected = shared.machine.inject_failure(space, &area, index..index + 1, what);
+                let poisoned =
+                    frame.filter(|pfn| shared.machine.frames()[*pfn].flags().contains(Flags::HWPOISON));
                 (injected.result, poisoned.into_iter().collect(), injected.signals)
             }
-        }))
+        })
     })?;
     tell(py, shared, &signals)?;
     result.map_err(|error| Refusal::from(error).raise(py, shared))?;

@@ -9,7 +9,6 @@ use crate::space::Size;
 use mmcore::error::{Errno, Error};
 use mmcore::map::{Evicted, File as CoreFile};
 use mmcore::page::PAGE_SIZE;
-use mmcore::with_machine;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -34,16 +33,14 @@ impl File {
         let kind = names::file_kind(kind)?;
         let file = shared.call(py, Waits::Never, |shared| {
             let pages = size.pages()?;
-            Ok(with_machine!(&shared.machine, machine => machine.file(kind, pages))?)
+            Ok(shared.machine.file(kind, pages)?)
         })?;
         Ok(File { shared: Arc::clone(shared), file })
     }
 
     /// The files of a machine that have not ended.
     pub fn all<'py>(py: Python<'py>, shared: &Arc<Shared>) -> PyResult<Bound<'py, PyTuple>> {
-        let files = shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.files()))
-        })?;
+        let files = shared.call(py, Waits::Never, |shared| Ok(shared.machine.files()))?;
         let files: PyResult<Vec<_>> =
             files.into_iter().map(|file| Py::new(py, File { shared: Arc::clone(shared), file })).collect();
         PyTuple::new(py, files?)
@@ -71,7 +68,7 @@ impl File {
         work: impl FnOnce(&Shared) -> Result<T, Error> + Send,
     ) -> PyResult<T> {
         self.shared.call(py, Waits::ForPageLocks, |shared| {
-            let nodes = with_machine!(&shared.machine, machine => machine.nodes().len());
+            let nodes = shared.machine.nodes().len();
             if node >= nodes {
                 return Err(Error::new(Errno::EINVAL, format!("no node {node}")).into());
             }
@@ -133,9 +130,7 @@ impl File {
             return Err(crate::errors::KernelError::new_err((Errno::EFAULT.0, why)));
         }
         PyBytes::new_with(py, size, |into| {
-            self.transfer(py, node, |shared| {
-                with_machine!(&shared.machine, machine => machine.file_read(&self.file, offset, into, node))
-            })
+            self.transfer(py, node, |shared| shared.machine.file_read(&self.file, offset, into, node))
         })
     }
 
@@ -143,18 +138,14 @@ impl File {
     #[pyo3(signature = (data, *, offset=0, node=0))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, offset: u64, node: usize) -> PyResult<()> {
         let data = PyBuffer::<u8>::get(data)?.to_vec(py)?;
-        self.transfer(py, node, |shared| {
-            with_machine!(&shared.machine, machine => machine.file_write(&self.file, offset, &data, node))
-        })
+        self.transfer(py, node, |shared| shared.machine.file_write(&self.file, offset, &data, node))
     }
 
     /// Writes the dirty pages ``start`` to ``stop`` to disk, all by default (fsync), and says how many those were.
     #[pyo3(signature = (start=0, stop=None))]
     fn sync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
         let pages = self.range(start, stop);
-        self.shared.call(py, Waits::ForPageLocks, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.sync_file(&self.file, pages))?)
-        })
+        self.shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.sync_file(&self.file, pages)?))
     }
 
     /// Begins to write a page to disk. Until the returned `Writeback` is ended the device reads the frame: a
@@ -163,8 +154,7 @@ impl File {
     fn begin_writeback(&self, py: Python<'_>, number: i64) -> PyResult<Option<Writeback>> {
         let index = self.index(number)?;
         let begun = self.shared.call(py, Waits::ForPageLocks, |shared| {
-            let write =
-                with_machine!(&shared.machine, machine => machine.begin_writeback(&self.file, index))?;
+            let write = shared.machine.begin_writeback(&self.file, index)?;
             Ok(write.map(|write| shared.begun(Begun::new(&self.file, write))))
         })?;
         Ok(begun.map(|pfn| Writeback::holding(&self.shared, pfn, mmcore::audit::Handle::Writeback)))
@@ -175,17 +165,16 @@ impl File {
     #[pyo3(signature = (start=0, stop=None))]
     fn evict(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<(u32, u32)> {
         let pages = self.range(start, stop);
-        let Evicted { evicted, kept } = self.shared.call(py, Waits::ForPageLocks, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.evict_file(&self.file, pages))?)
-        })?;
+        let Evicted { evicted, kept } = self
+            .shared
+            .call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.evict_file(&self.file, pages)?))?;
         Ok((evicted, kept))
     }
 
     /// Shortens the file to ``pages`` pages; whoever maps the rest is unmapped, private copies included.
     fn truncate(&self, py: Python<'_>, pages: u32) -> PyResult<()> {
-        self.shared.call(py, Waits::ForPageLocks, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.truncate_file(&self.file, pages))?)
-        })
+        self.shared
+            .call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.truncate_file(&self.file, pages)?))
     }
 
     /// Removes the file: it ends, with all its pages, when nobody maps it any more. Harmless the second time.
@@ -199,7 +188,7 @@ impl File {
                     "a write of this file's pages to disk has begun: end it first".into(),
                 ));
             }
-            with_machine!(&shared.machine, machine => machine.remove_file(&self.file));
+            shared.machine.remove_file(&self.file);
             Ok(())
         })
     }

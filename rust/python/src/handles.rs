@@ -9,7 +9,6 @@ use crate::shared::{Shared, Waits};
 use mmcore::audit::Handle;
 use mmcore::migrate::Mode;
 use mmcore::page::{PAGE_SIZE, Pfn};
-use mmcore::with_machine;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -212,7 +211,7 @@ handle! {
         unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
             let held = &slf.get().0;
             held.enter()?;
-            let bytes = with_machine!(&held.shared.machine, machine => machine.memory().frame(held.pfn));
+            let bytes = held.shared.machine.memory().frame(held.pfn);
             let bytes = bytes.ok_or_else(|| PyBufferError::new_err("this machine is unbacked: its pages have no bytes"))?;
             let start = bytes.as_ptr().cast_mut().cast();
             // SAFETY: the interpreter hands in a view to fill. The frame is PAGE_SIZE bytes of the machine's
@@ -249,7 +248,7 @@ handle! {
                 return Err(misuse("the owner of a movable page waits for an answer: use putback or migrate"));
             }
             self.0.end(py, Waits::Never, |shared| {
-                with_machine!(&shared.machine, machine => machine.put_isolated(&shared.ledger, self.0.pfn));
+                shared.machine.put_isolated(&shared.ledger, self.0.pfn);
                 Ok(())
             })
         }
@@ -268,9 +267,7 @@ handle! {
                 _ => Waits::ForPageLock(pfn),
             };
             let moved = self.0.end(py, waits, |shared| {
-                Ok(with_machine!(&shared.machine, machine => {
-                    machine.migrate_isolated(&shared.ledger, pfn, handle, node, mode, reason)
-                })?)
+                Ok(shared.machine.migrate_isolated(&shared.ledger, pfn, handle, node, mode, reason)?)
             })?;
             Ok(Page::new(&self.0.shared, moved.unwrap_or(pfn)))
         }

@@ -14,10 +14,9 @@ use crate::space::{self, AddressSpace, Size};
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error, Result as CoreResult};
 use mmcore::failure::Injection;
-use mmcore::machine::{AnyMachine, Config, NodeConfig};
+use mmcore::machine::{Config, NodeConfig};
 use mmcore::map::{Evicted, SwapUse};
 use mmcore::page::Pfn;
-use mmcore::with_machine;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -91,7 +90,7 @@ impl Machine {
             None => vec![NodeConfig::of_bytes(64 << 20).map_err(not_built)?; 2],
         };
         let config = Config { nodes, cpus, backed, profile, ..Config::new(1, 1) };
-        let machine = py.detach(|| AnyMachine::new(&config)).map_err(not_built)?;
+        let machine = py.detach(|| mmcore::machine::Machine::new(&config)).map_err(not_built)?;
         Ok(Machine(Shared::new(machine)))
     }
 
@@ -119,13 +118,13 @@ impl Machine {
     /// The choices this machine was built with.
     #[getter]
     fn profile(&self) -> Profile {
-        Profile(with_machine!(&self.0.machine, machine => machine.profile().clone()))
+        Profile(self.0.machine.profile().clone())
     }
 
     /// The nodes.
     #[getter]
     fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let nodes = with_machine!(&self.0.machine, machine => machine.nodes().len());
+        let nodes = self.0.machine.nodes().len();
         let node = |number| Py::new(py, Node { shared: Arc::clone(&self.0), number });
         PyTuple::new(py, (0..nodes).map(node).collect::<PyResult<Vec<_>>>()?)
     }
@@ -133,13 +132,13 @@ impl Machine {
     /// Number of per-CPU contexts.
     #[getter]
     fn cpus(&self) -> usize {
-        with_machine!(&self.0.machine, machine => machine.cpu_count())
+        self.0.machine.cpu_count()
     }
 
     /// Do pages have bytes?
     #[getter]
     fn backed(&self) -> bool {
-        with_machine!(&self.0.machine, machine => machine.memory().is_backed())
+        self.0.machine.memory().is_backed()
     }
 
     /// Binds the calling thread to a CPU for a ``with`` block. Threads that are not bound get CPUs in
@@ -155,7 +154,7 @@ impl Machine {
     /// The page with this frame number.
     fn page(&self, py: Python<'_>, pfn: u32) -> PyResult<Page> {
         self.0.call(py, Waits::Never, |shared| {
-            with_machine!(&shared.machine, machine => machine.page(Pfn(pfn)).map(|_| ()))?;
+            shared.machine.page(Pfn(pfn)).map(|_| ())?;
             Ok(())
         })?;
         Ok(Page::new(&self.0, Pfn(pfn)))
@@ -166,9 +165,9 @@ impl Machine {
     /// `KernelError` (ENOMEM) if the node has none, (EINVAL) if there is no such node or order.
     #[pyo3(signature = (*, node=0, order=0))]
     fn alloc(&self, py: Python<'_>, node: usize, order: u8) -> PyResult<PageRef> {
-        let pfn = self.0.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.hold_new(&shared.ledger, node, order))?)
-        })?;
+        let pfn = self
+            .0
+            .call(py, Waits::Never, |shared| Ok(shared.machine.hold_new(&shared.ledger, node, order)?))?;
         Ok(PageRef::holding(&self.0, pfn, Handle::Ref))
     }
 
@@ -198,17 +197,14 @@ impl Machine {
 
     /// Writes every dirty page of every file to disk (sync), and says how many those were.
     fn sync(&self, py: Python<'_>) -> PyResult<u32> {
-        self.0.call(py, Waits::ForPageLocks, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.sync_all()))
-        })
+        self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.sync_all()))
     }
 
     /// Takes the clean pages of all files that nobody uses out of the page cache (drop_caches). Returns how many
     /// left, and how many had to stay.
     fn drop_caches(&self, py: Python<'_>) -> PyResult<(u32, u32)> {
-        let Evicted { evicted, kept } = self.0.call(py, Waits::ForPageLocks, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.drop_caches()))
-        })?;
+        let Evicted { evicted, kept } =
+            self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.drop_caches()))?;
         Ok((evicted, kept))
     }
 
@@ -219,7 +215,7 @@ impl Machine {
     fn swapon(&self, py: Python<'_>, size: Size) -> PyResult<()> {
         self.0.call(py, Waits::Never, |shared| {
             let pages = size.pages()?;
-            Ok(with_machine!(&shared.machine, machine => machine.swapon(pages))?)
+            Ok(shared.machine.swapon(pages)?)
         })
     }
 
@@ -227,17 +223,14 @@ impl Machine {
     ///
     /// `KernelError` (EINVAL) if there is none, (ENOMEM) if there is no room for what is in it: then nothing changes.
     fn swapoff(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.call(py, Waits::ForPageLocks, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.swapoff())?)
-        })
+        self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.swapoff()?))
     }
 
     /// Pages that the swap space has, and those of them that are in use; ``(0, 0)`` without one.
     #[getter]
     fn swap(&self, py: Python<'_>) -> PyResult<(u32, u32)> {
-        let SwapUse { total, free } = self.0.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.swap_use()))
-        })?;
+        let SwapUse { total, free } =
+            self.0.call(py, Waits::Never, |shared| Ok(shared.machine.swap_use()))?;
         Ok((total, total - free))
     }
 
@@ -247,9 +240,7 @@ impl Machine {
     /// `KernelError` (EBUSY, EIO, ENOMEM) if that cannot be done; then nothing has changed.
     fn soft_offline_page(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
         let pfn = failure::frame(&self.0, page)?;
-        self.0.call(py, Waits::ForPageLocks, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.soft_offline_page(pfn))?)
-        })
+        self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.soft_offline_page(pfn)?))
     }
 
     /// The frame of a page has failed and its content is lost (memory_failure). Who maps it gets a `SigbusError` on
@@ -277,9 +268,7 @@ impl Machine {
     /// `KernelError` (EBUSY) if it is not poisoned, or anybody else still uses it.
     fn unpoison(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
         let pfn = failure::frame(&self.0, page)?;
-        self.0.call(py, Waits::ForPageLocks, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.unpoison_memory(pfn))?)
-        })
+        self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.unpoison_memory(pfn)?))
     }
 
     /// Has frames fail: the one at an ``address`` of a ``space`` (as MADV_SOFT_OFFLINE and MADV_HWPOISON do, faulting the
@@ -313,9 +302,7 @@ impl Machine {
     /// Frames that are poisoned (HardwareCorrupted in /proc/meminfo, in pages).
     #[getter]
     fn num_poisoned_pages(&self, py: Python<'_>) -> PyResult<i64> {
-        self.0.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.num_poisoned_pages()))
-        })
+        self.0.call(py, Waits::Never, |shared| Ok(shared.machine.num_poisoned_pages()))
     }
 
     /// The address spaces that have not exited.
@@ -334,7 +321,7 @@ impl Machine {
             let no_frame = |pfn: &i64| Error::new(Errno::EINVAL, format!("no frame {pfn}"));
             let pfns = pfns.iter().map(|pfn| u32::try_from(*pfn).map(Pfn).map_err(|_| no_frame(pfn)));
             let pfns = pfns.collect::<CoreResult<Vec<Pfn>>>()?;
-            Ok(with_machine!(&shared.machine, machine => machine.page_states(&pfns))?)
+            Ok(shared.machine.page_states(&pfns)?)
         })?;
         array::records(py, "PAGE_STATE", &states)
     }
@@ -343,11 +330,11 @@ impl Machine {
     #[pyo3(signature = (*, cpu=None))]
     fn drain(&self, py: Python<'_>, cpu: Option<usize>) -> PyResult<()> {
         self.0.call(py, Waits::Never, |shared| {
-            with_machine!(&shared.machine, machine => match cpu {
-                None => machine.lru_drain_all(),
-                Some(cpu) if cpu < machine.cpu_count() => machine.lru_drain_cpu(cpu),
+            match cpu {
+                None => shared.machine.lru_drain_all(),
+                Some(cpu) if cpu < shared.machine.cpu_count() => shared.machine.lru_drain_cpu(cpu),
                 Some(cpu) => return Err(Error::new(Errno::EINVAL, format!("no CPU {cpu}")).into()),
-            });
+            };
             Ok(())
         })
     }
@@ -355,9 +342,7 @@ impl Machine {
     /// The counters under the kernel's names: of the machine, or of one node.
     #[pyo3(signature = (*, node=None))]
     fn vmstat<'py>(&self, py: Python<'py>, node: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
-        let counters = self.0.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.vmstat(node))?)
-        })?;
+        let counters = self.0.call(py, Waits::Never, |shared| Ok(shared.machine.vmstat(node)?))?;
         let dict = PyDict::new(py);
         for (name, value) in counters {
             dict.set_item(name, value)?;
@@ -375,10 +360,7 @@ impl Machine {
     ///
     /// `KernelError` (EBUSY) if other threads are inside of calls and do not leave.
     fn audit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let findings = self.0.call_alone(
-            py,
-            |shared| with_machine!(&shared.machine, machine => machine.audit(&shared.ledger)),
-        )?;
+        let findings = self.0.call_alone(py, |shared| shared.machine.audit(&shared.ledger))?;
         let state = py.import("mmcore.state")?;
         let class = state.getattr("Finding")?;
         let finding = |found: &mmcore::audit::Finding| {
@@ -389,17 +371,15 @@ impl Machine {
     }
 
     fn __repr__(&self) -> String {
-        with_machine!(&self.0.machine, machine => {
-            let sizes: Vec<String> =
-                machine.nodes().iter().map(|node| format!("{}KiB", u64::from(node.frames) * 4)).collect();
-            format!(
-                "<Machine release={} nodes=[{}] cpus={}{}>",
-                machine.profile().release,
-                sizes.join(" "),
-                machine.cpu_count(),
-                if self.0.is_closed() { " closed" } else { "" }
-            )
-        })
+        let sizes: Vec<String> =
+            self.0.machine.nodes().iter().map(|node| format!("{}KiB", u64::from(node.frames) * 4)).collect();
+        format!(
+            "<Machine release={} nodes=[{}] cpus={}{}>",
+            self.0.machine.profile().release,
+            sizes.join(" "),
+            self.0.machine.cpu_count(),
+            if self.0.is_closed() { " closed" } else { "" }
+        )
     }
 }
 
@@ -421,26 +401,26 @@ impl Node {
     /// The first frame.
     #[getter]
     fn base(&self) -> u32 {
-        with_machine!(&self.shared.machine, machine => machine.nodes()[self.number].base.0)
+        self.shared.machine.nodes()[self.number].base.0
     }
 
     /// How many frames it has.
     #[getter]
     fn frames(&self) -> u32 {
-        with_machine!(&self.shared.machine, machine => machine.nodes()[self.number].frames)
+        self.shared.machine.nodes()[self.number].frames
     }
 
     /// Modelled access time in nanoseconds.
     #[getter]
     fn latency_ns(&self) -> u32 {
-        with_machine!(&self.shared.machine, machine => machine.nodes()[self.number].latency_ns)
+        self.shared.machine.nodes()[self.number].latency_ns
     }
 
     /// Free frames: those in the buddy lists and those in per-CPU arrays.
     #[getter]
     fn free(&self, py: Python<'_>) -> PyResult<u32> {
         self.shared.call(py, Waits::Never, |shared| {
-            let (buddy, arrays) = with_machine!(&shared.machine, machine => machine.free_frames(self.number));
+            let (buddy, arrays) = shared.machine.free_frames(self.number);
             Ok(buddy + arrays)
         })
     }
@@ -466,9 +446,7 @@ pub(crate) struct CpuBinding {
 impl CpuBinding {
     /// Binds the calling thread and returns its binding before.
     fn bind(&self, py: Python<'_>, cpu: Option<usize>) -> PyResult<Option<usize>> {
-        self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.bind_cpu(cpu)))
-        })
+        self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.bind_cpu(cpu)))
     }
 }
 

@@ -6,7 +6,6 @@ use crate::shared::{Shared, Waits};
 use crate::state;
 use mmcore::audit::Handle;
 use mmcore::page::{PAGE_SIZE, Page as Record, Pfn};
-use mmcore::with_machine;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -36,7 +35,7 @@ impl Page {
 
     fn look<T>(&self, py: Python<'_>, look: impl Fn(&Record) -> T) -> PyResult<T> {
         let pfn = self.number;
-        self.shared.look(py, |shared| with_machine!(&shared.machine, machine => look(&machine.frames()[pfn])))
+        self.shared.look(py, |shared| look(&shared.machine.frames()[pfn]))
     }
 
     /// `1.5 ms` and the like are for Python; here a wait has an end or none.
@@ -59,7 +58,7 @@ impl Page {
     /// The node that the frame belongs to.
     #[getter]
     fn node(&self) -> usize {
-        with_machine!(&self.shared.machine, machine => machine.node_of(self.number))
+        self.shared.machine.node_of(self.number)
     }
 
     /// The reference count.
@@ -101,9 +100,7 @@ impl Page {
     /// A counted reference. `KernelError` (EBUSY) if the page is free or frozen.
     fn get(&self, py: Python<'_>) -> PyResult<PageRef> {
         let pfn = self.number;
-        self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.hold(&shared.ledger, pfn))?)
-        })?;
+        self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.hold(&shared.ledger, pfn)?))?;
         Ok(PageRef::holding(&self.shared, pfn, Handle::Ref))
     }
 
@@ -111,9 +108,7 @@ impl Page {
     /// buffer over the pin shows the page's bytes.
     fn pin(&self, py: Python<'_>) -> PyResult<Pin> {
         let pfn = self.number;
-        self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.hold_pin(&shared.ledger, pfn))?)
-        })?;
+        self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.hold_pin(&shared.ledger, pfn)?))?;
         Ok(Pin::holding(&self.shared, pfn, Handle::Pin))
     }
 
@@ -121,9 +116,9 @@ impl Page {
     /// is neither on a list nor movable: in a batch, isolated already, free.
     fn isolate(&self, py: Python<'_>) -> PyResult<Isolated> {
         let pfn = self.number;
-        let handle = self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.hold_isolated(&shared.ledger, pfn))?)
-        })?;
+        let handle = self
+            .shared
+            .call(py, Waits::Never, |shared| Ok(shared.machine.hold_isolated(&shared.ledger, pfn)?))?;
         Ok(Isolated::holding(&self.shared, pfn, handle))
     }
 
@@ -162,9 +157,7 @@ impl Page {
     /// `KernelError` (ENODATA) on an unbacked machine.
     fn peek<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let pfn = self.number;
-        let bytes = self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.frame_bytes(pfn))?)
-        })?;
+        let bytes = self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.frame_bytes(pfn)?))?;
         debug_assert_eq!(bytes.len(), PAGE_SIZE);
         Ok(PyBytes::new(py, &bytes))
     }

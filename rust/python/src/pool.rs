@@ -8,8 +8,6 @@ use mmcore::memory::WORDS;
 use mmcore::migrate::Mode;
 use mmcore::movable::{PagePool as Pool, PoolOwner, PoolPage};
 use mmcore::page::Pfn;
-use mmcore::release::looks;
-use mmcore::with_machine;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyBlockingIOError, PyIndexError, PyOSError};
 use pyo3::prelude::*;
@@ -135,10 +133,10 @@ impl PagePool {
         });
         let told = owner.clone();
         let pool = shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => match told {
-                Some(owner) => Pool::with_owner(machine, owner)?,
-                None => Pool::new(machine)?,
-            }))
+            Ok(match told {
+                Some(owner) => Pool::with_owner(&shared.machine, owner)?,
+                None => Pool::new(&shared.machine)?,
+            })
         })?;
         shared.owners.lock().extend(owner);
         Ok(PagePool { shared: Arc::clone(shared), pool })
@@ -161,9 +159,7 @@ impl PagePool {
     /// Takes a zeroed page of ``node`` into the pool and returns its number.
     #[pyo3(signature = (*, node=0))]
     fn add(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
-        self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => self.pool.add(machine, node))?.0)
-        })
+        self.shared.call(py, Waits::Never, |shared| Ok(self.pool.add(&shared.machine, node)?.0))
     }
 
     /// Lets a page go. Under release designs whose puts look, the pool just drops its reference, and whoever
@@ -171,11 +167,9 @@ impl PagePool {
     /// page lock, and nobody is called.
     fn release(&self, py: Python<'_>, number: u32) -> PyResult<()> {
         let pfn = self.pfn(py, number)?;
-        let looks = with_machine!(&self.shared.machine, machine => looks(machine));
+        let looks = self.shared.machine.put_looks();
         let waits = if looks { Waits::Never } else { Waits::ForPageLock(pfn) };
-        self.shared.call(py, waits, |shared| {
-            Ok(with_machine!(&shared.machine, machine => self.pool.release(machine, PoolPage(number)))?)
-        })
+        self.shared.call(py, waits, |shared| Ok(self.pool.release(&shared.machine, PoolPage(number))?))
     }
 
     /// Where a page is now.
@@ -187,16 +181,15 @@ impl PagePool {
     #[pyo3(signature = (number, word=0))]
     fn read(&self, py: Python<'_>, number: u32, word: usize) -> PyResult<u64> {
         let word = word_in_page(word)?;
-        self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => self.pool.read(machine, PoolPage(number), word))?)
-        })
+        self.shared
+            .call(py, Waits::Never, |shared| Ok(self.pool.read(&shared.machine, PoolPage(number), word)?))
     }
 
     /// Writes one word of a page.
     fn write(&self, py: Python<'_>, number: u32, word: usize, value: u64) -> PyResult<()> {
         let word = word_in_page(word)?;
         self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => self.pool.write(machine, PoolPage(number), word, value))?)
+            Ok(self.pool.write(&shared.machine, PoolPage(number), word, value)?)
         })
     }
 

@@ -21,11 +21,11 @@ use crate::errors::{Refusal, misuse};
 use crate::fork;
 use crate::pool::PythonOwner;
 use mmcore::audit::{Handle, Ledger};
-use mmcore::machine::AnyMachine;
+use mmcore::machine::Machine;
 use mmcore::map::{AddressSpace, File, Writeback};
 use mmcore::page::{Flags, Pfn};
+use mmcore::release::Chosen;
 use mmcore::sync::claim_thread_slot;
-use mmcore::with_machine;
 use parking_lot::{Mutex, RwLock};
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
@@ -90,7 +90,7 @@ impl Begun {
 }
 
 pub(crate) struct Shared {
-    pub machine: AnyMachine,
+    pub machine: Machine<Chosen>,
     pub ledger: Ledger,
     /// A process lives until it exits, whether or not somebody has a handle on it.
     pub spaces: Mutex<HashMap<u32, Arc<AddressSpace>>>,
@@ -112,7 +112,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new(machine: AnyMachine) -> Arc<Shared> {
+    pub fn new(machine: Machine<Chosen>) -> Arc<Shared> {
         let (dropped, returned) = channel();
         Arc::new(Shared {
             machine,
@@ -250,7 +250,7 @@ impl Shared {
     /// The page lock, as a handle. False if it is not to be had now.
     pub fn try_lock_page(&self, py: Python<'_>, pfn: Pfn) -> PyResult<bool> {
         self.call(py, Waits::Never, |shared| {
-            let locked = with_machine!(&shared.machine, machine => machine.hold_lock(&shared.ledger, pfn))?;
+            let locked = shared.machine.hold_lock(&shared.ledger, pfn)?;
             if locked {
                 shared.locks.lock().insert(pfn, std::thread::current().id());
             }
@@ -282,14 +282,14 @@ impl Shared {
             let begun = self.writes.lock().remove(&pfn);
             if let Some(Begun { file, write, .. }) = begun {
                 self.ledger.remove(pfn, handle);
-                with_machine!(&self.machine, machine => machine.end_writeback(&file, write));
+                self.machine.end_writeback(&file, write);
             }
             return;
         }
         if handle == Handle::Lock {
             self.locks.lock().remove(&pfn);
         }
-        with_machine!(&self.machine, machine => machine.let_go(&self.ledger, pfn, handle));
+        self.machine.let_go(&self.ledger, pfn, handle);
     }
 
     /// A handle was dropped without being given back: warns, and leaves it to the next call.
@@ -343,6 +343,6 @@ impl Shared {
     }
 
     pub fn flags(&self, pfn: Pfn) -> Flags {
-        with_machine!(&self.machine, machine => machine.frames()[pfn].flags())
+        self.machine.frames()[pfn].flags()
     }
 }

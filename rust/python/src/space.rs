@@ -13,7 +13,6 @@ use mmcore::machine::parse_size;
 use mmcore::map::{AddressSpace as Space, Area, Entry, FileMap, PinKind};
 use mmcore::migrate::{MoveFlags, Moved};
 use mmcore::page::{Flags, PAGE_SIZE};
-use mmcore::with_machine;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -63,9 +62,7 @@ impl AddressSpace {
     }
 
     pub fn create(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<AddressSpace> {
-        let space = shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.address_space())?)
-        })?;
+        let space = shared.call(py, Waits::Never, |shared| Ok(shared.machine.address_space()?))?;
         Ok(AddressSpace::adopt(shared, space))
     }
 
@@ -119,29 +116,26 @@ impl AddressSpace {
                 (None, Some(file)) => file.pages().saturating_sub(offset),
                 (None, None) => 0,
             };
-            Ok(with_machine!(&shared.machine, machine => {
-                if node >= machine.nodes().len() {
-                    return Err(Error::new(Errno::EINVAL, format!("no node {node}")).into());
+            if node >= shared.machine.nodes().len() {
+                return Err(Error::new(Errno::EINVAL, format!("no node {node}")).into());
+            }
+            let area = match file {
+                None => shared.machine.mmap(&self.space, pages)?,
+                Some(file) => {
+                    let map = FileMap { file: Arc::clone(file), first: offset, private, random };
+                    shared.machine.mmap_file(&self.space, map, pages)?
                 }
-                let area = match file {
-                    None => machine.mmap(&self.space, pages)?,
-                    Some(file) => {
-                        let map = FileMap { file: Arc::clone(file), first: offset, private, random };
-                        machine.mmap_file(&self.space, map, pages)?
-                    }
-                };
-                machine.prefer(&area, node)?;
-                area
-            }))
+            };
+            shared.machine.prefer(&area, node)?;
+            Ok(area)
         })?;
         Ok(Region { shared: Arc::clone(&self.shared), space: Arc::clone(&self.space), area })
     }
 
     /// A child that shares this space's pages until one of the two writes.
     fn fork(&self, py: Python<'_>) -> PyResult<AddressSpace> {
-        let child = self.shared.call(py, Waits::ForMigrations, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.fork(&self.space))?)
-        })?;
+        let child =
+            self.shared.call(py, Waits::ForMigrations, |shared| Ok(shared.machine.fork(&self.space)?))?;
         Ok(AddressSpace::adopt(&self.shared, child))
     }
 
@@ -149,7 +143,7 @@ impl AddressSpace {
     fn exit(&self, py: Python<'_>) -> PyResult<()> {
         let maps_files = self.space.areas.read().iter().any(|area| area.file().is_some());
         self.shared.call(py, waits(&self.shared, maps_files), |shared| {
-            with_machine!(&shared.machine, machine => machine.exit(&self.space));
+            shared.machine.exit(&self.space);
             shared.spaces.lock().remove(&self.space.id);
             Ok(())
         })?;
@@ -162,7 +156,7 @@ impl AddressSpace {
     fn page_at(&self, py: Python<'_>, address: u64) -> PyResult<Option<Page>> {
         let pfn = self.shared.call(py, Waits::Never, |shared| {
             let Some((area, index)) = self.space.find(address) else { return Ok(None) };
-            Ok(with_machine!(&shared.machine, machine => machine.page_at(&area, index)))
+            Ok(shared.machine.page_at(&area, index))
         })?;
         Ok(pfn.map(|pfn| Page::new(&self.shared, pfn)))
     }
@@ -199,9 +193,8 @@ impl AddressSpace {
             return Err(PyValueError::new_err(why));
         }
         let statuses = self.shared.call(py, Waits::ForPageLocks, |shared| {
-            let Moved { ret, status } = with_machine!(&shared.machine, machine => {
-                machine.move_pages(&self.space, &addresses, &nodes, MoveFlags { all: move_all })
-            });
+            let Moved { ret, status } =
+                { shared.machine.move_pages(&self.space, &addresses, &nodes, MoveFlags { all: move_all }) };
             match ret {
                 Ok(_) => {
                     Ok(status.into_iter().map(|status| status.unwrap_or(UNWRITTEN)).collect::<Vec<i32>>())
@@ -223,24 +216,22 @@ impl AddressSpace {
             .into_iter()
             .map(|address| address as u64)
             .collect();
-        let statuses = self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.query_pages(&self.space, &addresses)))
-        })?;
+        let statuses = self
+            .shared
+            .call(py, Waits::Never, |shared| Ok(shared.machine.query_pages(&self.space, &addresses)))?;
         array::filled(py, "int32", &statuses)
     }
 
     /// Is the process told of a lost page at once (PR_MCE_KILL_EARLY), and not only when it touches the page?
     #[getter]
     fn early_kill(&self, py: Python<'_>) -> PyResult<bool> {
-        self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.early_kill(&self.space)))
-        })
+        self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.early_kill(&self.space)))
     }
 
     #[setter]
     fn set_early_kill(&self, py: Python<'_>, early: bool) -> PyResult<()> {
         self.shared.call(py, Waits::Never, |shared| {
-            with_machine!(&shared.machine, machine => machine.set_early_kill(&self.space, early));
+            shared.machine.set_early_kill(&self.space, early);
             Ok(())
         })
     }
@@ -286,7 +277,7 @@ enum Bytes {
 
 /// For what an access to such memory may have to wait.
 fn waits(shared: &Shared, of_file: bool) -> Waits {
-    let swaps = with_machine!(&shared.machine, machine => machine.may_swap());
+    let swaps = shared.machine.may_swap();
     if of_file || swaps { Waits::ForPageLocks } else { Waits::ForMigrations }
 }
 
@@ -352,16 +343,14 @@ impl Region {
     fn load(&self, py: Python<'_>, offset: u64, into: &mut [u8]) -> PyResult<()> {
         self.shared.call(py, self.waits(), |shared| {
             let len = into.len();
-            let read =
-                with_machine!(&shared.machine, machine => machine.read_bytes(&self.area, offset, into));
+            let read = shared.machine.read_bytes(&self.area, offset, into);
             read.map_err(|error| self.refused(shared, error, offset, len))
         })
     }
 
     fn store(&self, py: Python<'_>, offset: u64, from: &[u8]) -> PyResult<()> {
         self.shared.call(py, self.waits(), |shared| {
-            let written =
-                with_machine!(&shared.machine, machine => machine.write_bytes(&self.area, offset, from));
+            let written = shared.machine.write_bytes(&self.area, offset, from);
             written.map_err(|error| self.refused(shared, error, offset, from.len()))
         })
     }
@@ -406,9 +395,8 @@ impl Region {
     #[pyo3(signature = (number=0))]
     fn page(&self, py: Python<'_>, number: i64) -> PyResult<Page> {
         let index = self.index(number)?;
-        let pfn = self.shared.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.page_at(&self.area, index)))
-        })?;
+        let pfn =
+            self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.page_at(&self.area, index)))?;
         let nothing = || {
             let why = format!("no frame is mapped at {:#x}: write to it first", self.area.address(index));
             KernelError::new_err((Errno::ENOENT.0, why))
@@ -421,7 +409,7 @@ impl Region {
     fn fault(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<()> {
         let index = self.index(number)?;
         self.shared.call(py, self.waits(), |shared| {
-            let fault = with_machine!(&shared.machine, machine => machine.fault(&self.area, index, write));
+            let fault = shared.machine.fault(&self.area, index, write);
             let offset = u64::from(index) * PAGE_SIZE as u64;
             fault.map_err(|error| self.refused(shared, error, offset, 1))
         })
@@ -432,7 +420,7 @@ impl Region {
     fn pin(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<Pin> {
         let index = self.index(number)?;
         let pfn = self.shared.call(py, self.waits(), |shared| {
-            let pfn = with_machine!(&shared.machine, machine => machine.pin(&self.area, index, PinKind::Pin, write))?;
+            let pfn = shared.machine.pin(&self.area, index, PinKind::Pin, write)?;
             shared.ledger.add(pfn, Handle::Pin);
             Ok(pfn)
         })?;
@@ -455,9 +443,7 @@ impl Region {
         let stop = stop.unwrap_or(self.area.pages()).min(self.area.pages());
         let Some(map) = self.area.file().filter(|map| !map.private) else { return Ok(0) };
         let pages = map.first.saturating_add(start)..map.first + stop;
-        self.shared.call(py, self.waits(), |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.sync_file(&map.file, pages))?)
-        })
+        self.shared.call(py, self.waits(), |shared| Ok(shared.machine.sync_file(&map.file, pages)?))
     }
 
     /// Advice about pages ``start`` to ``stop``, all by default (madvise): ``"cold"``, ``"pageout"``, ``"dontneed"``,
@@ -469,9 +455,7 @@ impl Region {
         let advice = names::advice(advice)?;
         let pages = start..stop.unwrap_or(self.area.pages());
         self.shared.call(py, self.waits(), |shared| {
-            Ok(with_machine!(&shared.machine, machine => {
-                machine.madvise(&self.space, &self.area, pages, advice)
-            })?)
+            Ok(shared.machine.madvise(&self.space, &self.area, pages, advice)?)
         })
     }
 
@@ -479,9 +463,8 @@ impl Region {
     #[pyo3(signature = (start=0, stop=None))]
     fn unmap(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = start..stop.unwrap_or(self.area.pages());
-        self.shared.call(py, self.waits(), |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.munmap(&self.space, &self.area, pages))?)
-        })
+        self.shared
+            .call(py, self.waits(), |shared| Ok(shared.machine.munmap(&self.space, &self.area, pages)?))
     }
 
     /// Bytes, mapped or not.

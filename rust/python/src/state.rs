@@ -3,7 +3,6 @@
 use crate::shared::Shared;
 use mmcore::audit::Holder;
 use mmcore::page::{Flags, Pfn};
-use mmcore::with_machine;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -31,7 +30,7 @@ pub(crate) fn flag_tuple(py: Python<'_>, flags: Flags) -> PyResult<Bound<'_, PyT
 
 /// Who holds a page. Takes leaf locks only, for moments, so it need not detach.
 pub(crate) fn holders_of(shared: &Shared, pfn: Pfn) -> Vec<Holder> {
-    with_machine!(&shared.machine, machine => machine.holders(pfn, &shared.ledger))
+    shared.machine.holders(pfn, &shared.ledger)
 }
 
 pub(crate) fn holders<'py>(py: Python<'py>, held: &[Holder]) -> PyResult<Bound<'py, PyTuple>> {
@@ -45,10 +44,10 @@ pub(crate) fn holders<'py>(py: Python<'py>, held: &[Holder]) -> PyResult<Bound<'
 pub(crate) fn found(py: Python<'_>, shared: &Shared, pfn: Pfn) -> PyResult<Found> {
     static STATE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let held = py.detach(|| holders_of(shared, pfn));
-    let (node, order, mapcount, word) = with_machine!(&shared.machine, machine => {
-        let page = &machine.frames()[pfn];
-        (machine.node_of(pfn), page.order(), page.mapcount(), page.word())
-    });
+    let (node, order, mapcount, word) = {
+        let page = &shared.machine.frames()[pfn];
+        (shared.machine.node_of(pfn), page.order(), page.mapcount(), page.word())
+    };
     let class = class(py, &STATE, "PageState")?;
     let flags = flag_tuple(py, word.flags())?;
     let state = class.call1((pfn.0, node, order, word.count(), mapcount, flags, holders(py, &held)?))?;

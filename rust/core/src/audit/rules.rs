@@ -137,7 +137,7 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     // 8. A movable mark means that an owner holds the page; or, where puts look, that one still waits to
     // hear that it is released.
     let owned = place == Place::Movable;
-    let dying = R::LOOKS && place == Place::Allocated && machine.driver(pfn).is_some();
+    let dying = machine.put_looks() && place == Place::Allocated && machine.driver(pfn).is_some();
     if word.has(Flags::MOVABLE) != owned && !(word.has(Flags::MOVABLE) && dying) {
         report.page("movable pages have an owner", pfn, format!("flags {} in {place:?}", word.flags()));
     }

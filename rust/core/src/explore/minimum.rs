@@ -8,9 +8,7 @@ use super::program::{Found, ProgramOptions, on, on_own_thread, shown};
 use super::schedule::Replay;
 use super::smaller::Case;
 use super::{Exhaustive, Explorer, Run, Schedule, Shrunk, World};
-use crate::machine::with_design;
 use crate::program::{Program, SetupError};
-use crate::release::Release;
 use crate::sync::explored::{Record, threads_in};
 use serde::Serialize;
 use std::ops::ControlFlow::{Break, Continue};
@@ -50,9 +48,7 @@ pub fn minimum(
         let mut proven = true;
         for (programs, part) in parts(&program).into_iter().enumerate() {
             let Ok(case) = Case::new(&part) else { continue };
-            let least = with_design!(case.config.profile.release, R => {
-                least::<R>(&case, rule, options, limit, &mut schedules, &mut proven)
-            });
+            let least = least(&case, rule, options, limit, &mut schedules, &mut proven);
             let Some(least) = least else { continue };
             let found = shown(&case, least, 0, options.options)?;
             let (threads, operations) = (part.threads.len(), operations(&part));
@@ -98,7 +94,7 @@ fn parts(program: &Program) -> Vec<Program> {
 }
 
 /// The schedule with the fewest switches that breaks the rule.
-fn least<R: Release>(
+fn least(
     case: &Case,
     rule: &str,
     options: &ProgramOptions,
@@ -106,7 +102,7 @@ fn least<R: Release>(
     schedules: &mut u64,
     proven: &mut bool,
 ) -> Option<Shrunk> {
-    let mut explorer = Explorer::with_options(case.world::<R>()?, options.options);
+    let mut explorer = Explorer::with_options(case.world()?, options.options);
     let mut found = None;
     let all = Exhaustive { preemptions: Some(2), reduce: true, limit };
     let report = all.visit(&mut explorer, |seen, _| {

@@ -9,9 +9,7 @@ use super::program_world::{ProgramWorld, Unset};
 use super::sample::{Sampler, length};
 use super::smaller::Case;
 use super::{Coverage, Explorer, Run, Schedule, Violation};
-use crate::machine::with_design;
 use crate::program::{Program, SetupError};
-use crate::release::Release;
 use serde::Serialize;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -69,16 +67,12 @@ pub fn outcomes_of(
     let program = on(program, &options.machine);
     on_own_thread(options.mutation, || {
         let case = Case::new(&program)?;
-        with_design!(case.config.profile.release, R => gather::<R>(&case, options, stop))
+        gather(&case, options, stop)
     })
 }
 
-fn gather<R: Release>(
-    case: &Case,
-    options: &ProgramOptions,
-    stop: &AtomicBool,
-) -> Result<Outcomes, SetupError> {
-    let world = match ProgramWorld::<R>::new(&case.program, &case.config, &case.cpus) {
+fn gather(case: &Case, options: &ProgramOptions, stop: &AtomicBool) -> Result<Outcomes, SetupError> {
+    let world = match ProgramWorld::new(&case.program, &case.config, &case.cpus) {
         Ok(world) => world,
         Err(Unset::Refused(why)) => return Err(SetupError(why)),
         Err(Unset::Broken(violation)) => {

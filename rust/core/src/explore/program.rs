@@ -7,7 +7,6 @@ use super::{
     Counterexample, Coverage, Exhaustive, Explorer, Kind, Method, Options, Report, Sampling, Schedule,
     Shrunk, Trace, Violation, explore,
 };
-use crate::machine::with_design;
 use crate::map::Pte;
 use crate::page::Word;
 use crate::program::{MachineSpec, Program, SetupError};
@@ -240,28 +239,26 @@ fn search(
     options: &ProgramOptions,
     stop: &AtomicBool,
 ) -> Result<Result<Report, Violation>, SetupError> {
-    with_design!(case.config.profile.release, R => {
-        // Once here, so that a program that cannot be set up is told of, not panicked over.
-        let world = match ProgramWorld::<R>::new(&case.program, &case.config, &case.cpus) {
-            Ok(world) => world,
-            Err(Unset::Refused(why)) => return Err(SetupError(why)),
-            Err(Unset::Broken(violation)) => return Ok(Err(violation)),
-        };
-        Ok(Ok(match options.search {
-            Search::Sample(sampling) => {
-                drop(world);
-                let build = || {
-                    // The jobs run on OS threads of their own.
-                    enforce(options.mutation);
-                    case.world::<R>().expect("as it was a moment ago")
-                };
-                explore(build, &sampling, options.options, options.jobs, stop)
-            }
-            Search::Exhaustive(exhaustive) => {
-                exhaust(&exhaustive, &mut Explorer::with_options(world, options.options), stop)
-            }
-        }))
-    })
+    // Once here, so that a program that cannot be set up is told of, not panicked over.
+    let world = match ProgramWorld::new(&case.program, &case.config, &case.cpus) {
+        Ok(world) => world,
+        Err(Unset::Refused(why)) => return Err(SetupError(why)),
+        Err(Unset::Broken(violation)) => return Ok(Err(violation)),
+    };
+    Ok(Ok(match options.search {
+        Search::Sample(sampling) => {
+            drop(world);
+            let build = || {
+                // The jobs run on OS threads of their own.
+                enforce(options.mutation);
+                case.world().expect("as it was a moment ago")
+            };
+            explore(build, &sampling, options.options, options.jobs, stop)
+        }
+        Search::Exhaustive(exhaustive) => {
+            exhaust(&exhaustive, &mut Explorer::with_options(world, options.options), stop)
+        }
+    }))
 }
 
 /// [`Exhaustive::search`], but that it can be stopped.
@@ -354,17 +351,15 @@ pub(super) fn shown(case: &Case, shrunk: Shrunk, index: u64, options: Options) -
 
 /// What a schedule does, and whether all threads had ended.
 fn trace(case: &Case, schedule: &Schedule, options: Options) -> Result<(Trace, bool), SetupError> {
-    with_design!(case.config.profile.release, R => {
-        match ProgramWorld::<R>::new(&case.program, &case.config, &case.cpus) {
-            Ok(world) => {
-                let mut explorer = Explorer::with_options(world, options);
-                let trace = explorer.trace(schedule);
-                Ok((trace, explorer.world().ended()))
-            }
-            Err(Unset::Refused(why)) => Err(SetupError(why)),
-            Err(Unset::Broken(violation)) => Err(SetupError(format!("the set-up breaks a rule: {violation}"))),
+    match ProgramWorld::new(&case.program, &case.config, &case.cpus) {
+        Ok(world) => {
+            let mut explorer = Explorer::with_options(world, options);
+            let trace = explorer.trace(schedule);
+            Ok((trace, explorer.world().ended()))
         }
-    })
+        Err(Unset::Refused(why)) => Err(SetupError(why)),
+        Err(Unset::Broken(violation)) => Err(SetupError(format!("the set-up breaks a rule: {violation}"))),
+    }
 }
 
 /// What a lock's word says: free, held, or so many readers.

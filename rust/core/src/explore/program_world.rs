@@ -7,7 +7,7 @@ use crate::audit::{Auditor, Finding};
 use crate::machine::Config;
 use crate::program::session::{Actor, Session, Step};
 use crate::program::{Op, Program};
-use crate::release::Release;
+use crate::release::Chosen;
 use crate::sync::broken;
 use crate::sync::explored::caught;
 use serde_json::{Value, json};
@@ -15,8 +15,8 @@ use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A program set up on a machine of its own.
-pub struct ProgramWorld<R: Release> {
-    session: Session<R>,
+pub struct ProgramWorld {
+    session: Session<Chosen>,
     threads: Vec<Vec<Op>>,
     finally: Vec<Op>,
     cpus: Vec<usize>,
@@ -55,9 +55,9 @@ pub enum Unset {
     Broken(Violation),
 }
 
-impl<R: Release> ProgramWorld<R> {
+impl ProgramWorld {
     /// Sets a program up on a machine like `config`, its threads on these CPUs.
-    pub fn new(program: &Program, config: &Config, cpus: &[usize]) -> Result<ProgramWorld<R>, Unset> {
+    pub fn new(program: &Program, config: &Config, cpus: &[usize]) -> Result<ProgramWorld, Unset> {
         if program.threads.is_empty() {
             return Err(Unset::Refused("the program has no threads: there is nothing to explore".into()));
         }
@@ -147,7 +147,7 @@ fn violation(finding: &Finding) -> Violation {
     Violation::new(finding.rule, format!("{place}{}", finding.detail))
 }
 
-impl<R: Release> World for ProgramWorld<R> {
+impl World for ProgramWorld {
     fn threads(&self) -> usize {
         self.threads.len()
     }

@@ -6,11 +6,9 @@
 
 use super::program_world::ProgramWorld;
 use super::{Adapt, Executed, Explorer, Options, Schedule, Shrinkable, Shrunk, same_steps, shrink_program};
-use crate::machine::{Config, with_design};
+use crate::machine::Config;
 use crate::program::{Defaults, MachineSpec, Op, Program, SetupError};
-use crate::release::Release;
 use serde_json::Value;
-use std::marker::PhantomData;
 
 /// A program that can be set up, with the machine that it asks for.
 #[derive(Clone, Debug)]
@@ -28,43 +26,33 @@ impl Case {
     }
 
     /// The program, set up; `None` if it makes no sense.
-    pub fn world<R: Release>(&self) -> Option<ProgramWorld<R>> {
+    pub fn world(&self) -> Option<ProgramWorld> {
         ProgramWorld::new(&self.program, &self.config, &self.cpus).ok()
     }
 
     /// Program and schedule made smaller together; `None` if the schedule breaks no rule.
     pub fn shrunk(&self, schedule: &Schedule, options: Options, budget: u32) -> Option<(Case, Shrunk)> {
-        with_design!(self.config.profile.release, R => {
-            let found = shrink_program(Of::<R>(self.clone(), PhantomData), schedule, options, budget)?;
-            Some((found.program.0, Shrunk { runs: found.runs, ..found.shrunk }))
-        })
+        let found = shrink_program(self.clone(), schedule, options, budget)?;
+        Some((found.program, Shrunk { runs: found.runs, ..found.shrunk }))
     }
 
     /// The schedule as it is executed; `None` if it breaks no rule.
     pub fn measured(&self, schedule: &Schedule, options: Options) -> Option<Shrunk> {
-        with_design!(self.config.profile.release, R => {
-            let measured = Explorer::with_options(self.world::<R>()?, options).shrink(schedule, 1)?;
-            Some(Shrunk { runs: 0, ..measured })
-        })
+        let measured = Explorer::with_options(self.world()?, options).shrink(schedule, 1)?;
+        Some(Shrunk { runs: 0, ..measured })
     }
 }
 
-/// A case, explored under design `R`.
-#[derive(Clone)]
-struct Of<R>(Case, PhantomData<R>);
+impl Shrinkable for Case {
+    type World = ProgramWorld;
 
-impl<R: Release> Shrinkable for Of<R> {
-    type World = ProgramWorld<R>;
-
-    fn build(&self) -> Option<ProgramWorld<R>> {
-        self.0.world()
+    fn build(&self) -> Option<ProgramWorld> {
+        self.world()
     }
 
     fn smaller(&self) -> Vec<(Self, Adapt)> {
-        let cases = smaller(&self.0.program).into_iter();
-        cases
-            .filter_map(|(program, adapt)| Some((Of(Case::new(&program).ok()?, PhantomData), adapt)))
-            .collect()
+        let cases = smaller(&self.program).into_iter();
+        cases.filter_map(|(program, adapt)| Some((Case::new(&program).ok()?, adapt))).collect()
     }
 }
 

@@ -73,7 +73,7 @@ impl<R: Release> Machine<R> {
         page.wait_writeback();
         let word = page.word();
         if word.has(Flags::HWPOISON) {
-            R::unlock_and_put(self, pfn);
+            self.unlock_and_put(pfn);
             return Ok(());
         }
         // 7. What can be read again need not be moved.

@@ -13,10 +13,9 @@ use super::storm::Storm;
 use super::tiering::{Tiering, Trace};
 use crate::audit::Ledger;
 use crate::error::Error;
-use crate::machine::with_design;
 use crate::machine::{Config, Machine};
 use crate::page::Pfn;
-use crate::release::Release;
+use crate::release::{Chosen, Release};
 use crate::rng::Rng;
 use crate::sync::ops::{Ops, current};
 use serde::Serialize;
@@ -71,16 +70,16 @@ impl PutOps {
 pub fn count_ops(config: &LoadConfig, trace: Option<Trace>) -> Result<PageOps, LoadError> {
     let config = LoadConfig { migrators: 1, memcpy: false, ..config.clone() };
     config.check()?;
-    with_design!(config.choices()?.release, R => match config.load {
+    match config.load {
         Load::Storm => {
-            let (machine, load) = Storm::set_up::<R>(&config)?;
+            let (machine, load) = Storm::set_up::<Chosen>(&config)?;
             count(&config, &machine, load)
         }
         Load::Tiering => {
-            let (machine, load) = Tiering::set_up::<R>(&config, needed(trace)?)?;
+            let (machine, load) = Tiering::set_up::<Chosen>(&config, needed(trace)?)?;
             count(&config, &machine, load)
         }
-    })
+    }
 }
 
 /// CPUs of the two roles.
@@ -96,7 +95,7 @@ fn count<R: Release, W: Workload>(
     let counted = guarded("the count", || count_pages(config.seed, machine, &mut load));
     machine.bind_cpu(bound);
     counted.map_err(|finding| {
-        let (design, seed, command) = (R::DESIGN.name(), config.seed, config.repeat());
+        let (design, seed, command) = (machine.profile().release.name(), config.seed, config.repeat());
         LoadError::Failed(Box::new(Failed { finding, design, seed, command }))
     })
 }
@@ -149,10 +148,8 @@ fn count_pages<R: Release, W: Workload>(
 /// As building the machine.
 pub fn count_puts(config: &LoadConfig) -> Result<PutOps, LoadError> {
     let profile = config.choices()?;
-    with_design!(profile.release, R => {
-        let shape = Config { backed: false, profile, ..Config::new(1, 2 * PUTS) };
-        Ok(count_puts_of(&Machine::<R>::new(&shape)?)?)
-    })
+    let shape = Config { backed: false, profile, ..Config::new(1, 2 * PUTS) };
+    Ok(count_puts_of(&Machine::<Chosen>::new(&shape)?)?)
 }
 
 fn count_puts_of<R: Release>(machine: &Machine<R>) -> Result<PutOps, Error> {

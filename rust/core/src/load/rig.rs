@@ -9,9 +9,8 @@ use super::report::{Finished, Round, buckets};
 use super::storm::Storm;
 use super::tiering::{Tiering, Trace};
 use crate::audit::Ledger;
-use crate::machine::with_design;
 use crate::machine::{MAX_NODES, Machine};
-use crate::release::Release;
+use crate::release::{Release, with_design};
 use crate::rng::Rng;
 use crate::stat::Event;
 use hdrhistogram::Histogram;
@@ -151,7 +150,12 @@ impl<R: Release, W: Workload> Mounted<R, W> {
 
     /// A finding with how to see it again; the rig is of no use from now on.
     pub fn fail(&mut self, seed: u64, finding: Finding) -> LoadError {
-        let failed = Failed { finding, design: R::DESIGN.name(), seed, command: self.config.repeat() };
+        let failed = Failed {
+            finding,
+            design: self.machine.profile().release.name(),
+            seed,
+            command: self.config.repeat(),
+        };
         let error = LoadError::Failed(Box::new(failed));
         self.spoiled = Some(error.clone());
         error

@@ -374,10 +374,10 @@ impl<R: Release> Machine<R> {
                 self.put(of);
             }
             Some(Fresh::Swapped(swapped)) => self.discard_swapped(swapped),
-            Some(Fresh::File { pfn, .. }) => R::unlock_and_put(self, pfn),
+            Some(Fresh::File { pfn, .. }) => self.unlock_and_put(pfn),
             Some(Fresh::FileCopy { pfn, of }) => {
                 self.put(pfn);
-                R::unlock_and_put(self, of);
+                self.unlock_and_put(of);
             }
         }
     }

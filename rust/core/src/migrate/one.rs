@@ -183,13 +183,13 @@ impl<R: Release> Machine<R> {
             self.memory.copy_page(src, dst);
         }
         // 13. The destination belongs to its mappings; the source's last reference is the isolation's.
-        R::unlock_and_put(self, dst);
+        self.unlock_and_put(dst);
         self.count_isolated_for(src, reason);
         self.calls_on(Call::MigrateDone, src);
         if reason == Reason::MemoryFailure {
             self.frames[src].unlock(src);
         } else {
-            R::finish(self, src);
+            self.finish_migration(src);
         }
         Ok(())
     }
@@ -349,7 +349,7 @@ impl<R: Release> Machine<R> {
                 _ => Stop::Failed,
             })?;
         }
-        R::unlock_and_put(self, dst);
+        self.unlock_and_put(dst);
         if mutated(Mutation::MovableInIsolated) {
             self.count_isolated(src, -1);
         }
@@ -359,7 +359,7 @@ impl<R: Release> Machine<R> {
             page.unlock(src);
         } else {
             // A page outside of the LRU must not enter it under any design: put, not `finish`.
-            R::unlock_and_put(self, src);
+            self.unlock_and_put(src);
         }
         Ok(())
     }
@@ -371,7 +371,7 @@ impl<R: Release> Machine<R> {
             self.restore_mappings(pair.src, pair.src);
         }
         self.frames[pair.src].unlock(pair.src);
-        R::unlock_and_put(self, pair.dst);
+        self.unlock_and_put(pair.dst);
     }
 
     /// A source that leaves the isolated pages, unless its caller counts for itself.

@@ -126,7 +126,7 @@ impl PagePool {
     /// Lets a page go. Where the release design looks, the pool only puts its reference; elsewhere
     /// it first clears the mark under the page lock.
     pub fn release<R: Release>(&self, machine: &Machine<R>, which: PoolPage) -> Result<()> {
-        if R::LOOKS {
+        if machine.put_looks() {
             let pfn = {
                 let mut pages = self.pages.lock();
                 let (pfn, state) = self.live(&mut pages, which)?;

@@ -28,7 +28,7 @@ impl Page {
     /// Freezes a page that is locked and has exactly `expected` references; both are one
     /// comparison.
     #[inline]
-    pub(crate) fn freeze_locked(&self, expected: u32) -> Result<(), u32> {
+    pub fn freeze_locked(&self, expected: u32) -> Result<(), u32> {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if old.count() != expected || !old.has(Flags::LOCKED) {

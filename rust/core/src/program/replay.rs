@@ -7,8 +7,7 @@ use super::session::{Access, Actor, Observed, Observer, Session, Step};
 use super::setup::{Defaults, SetupError};
 use super::{Boot, MachineSpec, Op, Program};
 use crate::audit::Finding;
-use crate::machine::with_design;
-use crate::release::Release;
+use crate::release::Chosen;
 use crate::stat::{Event, NodeItem};
 use serde::Serialize;
 
@@ -65,19 +64,17 @@ pub fn replay(program: &Program, by: &MachineSpec) -> Result<Replay, SetupError>
     }
     let (mut config, _) = program.configured(by, &Defaults::RUN)?;
     config.calls = true;
-    with_design!(config.profile.release, R => {
-        let refused = |error: crate::error::Error| SetupError(error.why.to_string());
-        let session = Session::<R>::new(&config).map_err(refused)?;
-        session.machine().bind_cpu(Some(0));
-        let ballast = match program.boot {
-            Some(Boot { ballast: false }) => None,
-            _ => Some(Ballast::load(session.machine()).map_err(refused)?),
-        };
-        Ok(steps(&session, program, ballast))
-    })
+    let refused = |error: crate::error::Error| SetupError(error.why.to_string());
+    let session = Session::<Chosen>::new(&config).map_err(refused)?;
+    session.machine().bind_cpu(Some(0));
+    let ballast = match program.boot {
+        Some(Boot { ballast: false }) => None,
+        _ => Some(Ballast::load(session.machine()).map_err(refused)?),
+    };
+    Ok(steps(&session, program, ballast))
 }
 
-fn steps<R: Release>(session: &Session<R>, program: &Program, ballast: Option<Ballast>) -> Replay {
+fn steps(session: &Session<Chosen>, program: &Program, ballast: Option<Ballast>) -> Replay {
     let mut replay = Replay::default();
     let mut actor = Actor::program();
     let mut observer = Observer::default();
@@ -126,7 +123,7 @@ fn expected_zeroes(op: &Op, step: &mut Step) {
     }
 }
 
-fn balance<R: Release>(session: &Session<R>) -> Balance {
+fn balance(session: &Session<Chosen>) -> Balance {
     let stats = session.machine().stats();
     let isolated = |item| (0..session.machine().nodes().len()).map(|node| stats.on_node(node, item)).sum();
     Balance {

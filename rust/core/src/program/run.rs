@@ -9,8 +9,8 @@ use super::session::{Session, Step};
 use super::setup::{Defaults, SetupError};
 use super::{MachineSpec, Program};
 use crate::audit::Finding;
-use crate::machine::{Config, with_design};
-use crate::release::Release;
+use crate::machine::Config;
+use crate::release::Chosen;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,10 +90,8 @@ pub const NO_PROGRESS: &str = "no thread waits for ever";
 /// Runs a program once, on the machine that it asks for, changed as `by` says.
 pub fn run(program: &Program, by: &MachineSpec, options: &RunOptions) -> Result<RunReport, SetupError> {
     let (config, cpus) = program.configured(by, &Defaults::RUN)?;
-    with_design!(config.profile.release, R => {
-        let mut crew = Crew::<R>::new(program, &cpus)?;
-        Ok(crew.round(session(&config)?, 0, options))
-    })
+    let mut crew = Crew::new(program, &cpus)?;
+    Ok(crew.round(session(&config)?, 0, options))
 }
 
 /// Runs a program again and again, each time on a fresh machine, as long as `go_on` says so (it is
@@ -106,28 +104,26 @@ pub fn stress(
 ) -> Result<StressReport, SetupError> {
     let (config, cpus) = program.configured(by, &Defaults::RUN)?;
     let mut report = StressReport { rounds: 0, outcomes: outcomes(program), broken: None };
-    with_design!(config.profile.release, R => {
-        let mut crew = Crew::<R>::new(program, &cpus)?;
-        while report.broken.is_none() && go_on() {
-            let round = crew.round(session(&config)?, report.rounds, options);
-            // A round that ends early lacks rows at the end, or at the end of a thread.
-            let mut rows = round.steps.iter().peekable();
-            for seen in &mut report.outcomes {
-                if rows.peek().is_some_and(|row| row.i == seen.i && row.section == seen.section) {
-                    let step = rows.next().map_or("", |row| outcome(&row.step));
-                    *seen.seen.entry(step).or_default() += 1;
-                }
+    let mut crew = Crew::new(program, &cpus)?;
+    while report.broken.is_none() && go_on() {
+        let round = crew.round(session(&config)?, report.rounds, options);
+        // A round that ends early lacks rows at the end, or at the end of a thread.
+        let mut rows = round.steps.iter().peekable();
+        for seen in &mut report.outcomes {
+            if rows.peek().is_some_and(|row| row.i == seen.i && row.section == seen.section) {
+                let step = rows.next().map_or("", |row| outcome(&row.step));
+                *seen.seen.entry(step).or_default() += 1;
             }
-            if !round.is_clean() {
-                report.broken = Some((report.rounds, round));
-            }
-            report.rounds += 1;
         }
-        Ok(report)
-    })
+        if !round.is_clean() {
+            report.broken = Some((report.rounds, round));
+        }
+        report.rounds += 1;
+    }
+    Ok(report)
 }
 
-fn session<R: Release>(config: &Config) -> Result<Session<R>, SetupError> {
+fn session(config: &Config) -> Result<Session<Chosen>, SetupError> {
     Session::new(config).map_err(|error| SetupError(error.why.to_string()))
 }
 

@@ -41,10 +41,10 @@ impl Release for Hook {
     type State = Stripes;
 
     #[inline]
-    fn put(machine: &Machine<Self>, pfn: Pfn) {
+    fn put<M: Release>(machine: &Machine<M>, stripes: &Stripes, pfn: Pfn) {
         let page = &machine.frames[pfn];
         let (movable, dropped) = {
-            let _stable = (!mutated(Mutation::HookWithoutLock)).then(|| machine.design.of(pfn).lock());
+            let _stable = (!mutated(Mutation::HookWithoutLock)).then(|| stripes.of(pfn).lock());
             (page.word().has(Flags::MOVABLE), page.drop_refs(pfn, 1))
         };
         match dropped {
@@ -55,12 +55,12 @@ impl Release for Hook {
     }
 
     #[inline]
-    fn finish(machine: &Machine<Self>, from: Pfn) {
-        Self::unlock_and_put(machine, from);
+    fn finish<M: Release>(machine: &Machine<M>, stripes: &Stripes, from: Pfn) {
+        Self::unlock_and_put(machine, stripes, from);
     }
 
-    fn mark(machine: &Machine<Self>, pfn: Pfn, movable: bool) {
-        let _stable = machine.design.of(pfn).lock();
+    fn mark<M: Release>(machine: &Machine<M>, stripes: &Stripes, pfn: Pfn, movable: bool) {
+        let _stable = stripes.of(pfn).lock();
         let page = &machine.frames[pfn];
         match movable {
             true => page.set(Flags::MOVABLE),

@@ -18,7 +18,7 @@ impl Release for HookLate {
     type State = ();
 
     #[inline]
-    fn put(machine: &Machine<Self>, pfn: Pfn) {
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         let page = &machine.frames[pfn];
         if let Dropped::Last(word) = page.drop_refs(pfn, 1) {
             if page.word().has(Flags::MOVABLE) {
@@ -30,7 +30,7 @@ impl Release for HookLate {
     }
 
     #[inline]
-    fn finish(machine: &Machine<Self>, from: Pfn) {
-        Self::unlock_and_put(machine, from);
+    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
+        Self::unlock_and_put(machine, state, from);
     }
 }

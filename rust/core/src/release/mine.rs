@@ -29,7 +29,7 @@ impl Release for Mine {
 
     // The hot path: every reference in the machine is dropped here.
     #[inline]
-    fn put(machine: &Machine<Self>, pfn: Pfn) {
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         if let Dropped::Last(word) = machine.frames[pfn].drop_refs(pfn, 1) {
             // The count is zero: unlink from the LRU, check, reset, give to the allocator.
             machine.free_last(pfn, word);
@@ -38,7 +38,7 @@ impl Release for Mine {
 
     // A migration succeeded: `from` is locked, unmapped, replaced, and holds the isolation's reference.
     #[inline]
-    fn finish(machine: &Machine<Self>, from: Pfn) {
-        Self::unlock_and_put(machine, from);
+    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
+        Self::unlock_and_put(machine, state, from);
     }
 }

@@ -15,7 +15,7 @@
 
 use super::Release;
 use crate::machine::Machine;
-use crate::page::{Dropped, Flags, Page, Pfn};
+use crate::page::{Dropped, Flags, Pfn};
 use crate::profile::Design;
 
 /// One atomic transition where others take several.
@@ -24,7 +24,7 @@ pub struct Packed;
 
 impl Packed {
     #[inline]
-    fn dropped(machine: &Machine<Self>, pfn: Pfn, dropped: Dropped) {
+    fn dropped<M: Release>(machine: &Machine<M>, pfn: Pfn, dropped: Dropped) {
         match dropped {
             Dropped::Live => {}
             Dropped::Last(word) if word.has(Flags::MOVABLE) => machine.free_movable(pfn, word),
@@ -39,27 +39,27 @@ impl Release for Packed {
     type State = ();
 
     #[inline]
-    fn put(machine: &Machine<Self>, pfn: Pfn) {
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         Self::dropped(machine, pfn, machine.frames[pfn].drop_refs(pfn, 1));
     }
 
     #[inline]
-    fn claim(page: &Page, pfn: Pfn) -> bool {
-        page.claim_lru(pfn)
+    fn claim<M: Release>(machine: &Machine<M>, pfn: Pfn) -> bool {
+        machine.frames[pfn].claim_lru(pfn)
     }
 
     #[inline]
-    fn freeze(page: &Page, expected: u32) -> Result<(), u32> {
-        page.freeze_locked(expected)
+    fn freeze<M: Release>(machine: &Machine<M>, pfn: Pfn, expected: u32) -> Result<(), u32> {
+        machine.frames[pfn].freeze_locked(expected)
     }
 
     #[inline]
-    fn unlock_and_put(machine: &Machine<Self>, pfn: Pfn) {
+    fn unlock_and_put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         Self::dropped(machine, pfn, machine.frames[pfn].unlock_and_drop(pfn));
     }
 
     #[inline]
-    fn finish(machine: &Machine<Self>, from: Pfn) {
-        Self::unlock_and_put(machine, from);
+    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
+        Self::unlock_and_put(machine, state, from);
     }
 }

@@ -15,14 +15,14 @@ impl Release for Putback {
     type State = ();
 
     #[inline]
-    fn put(machine: &Machine<Self>, pfn: Pfn) {
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         machine.put_plain(pfn);
     }
 
     /// The dead page travels through a batch once more: queued (+1), the isolation's reference dropped,
     /// and freed by the put that drains the batch, right after it was linked to a list.
     #[inline]
-    fn finish(machine: &Machine<Self>, from: Pfn) {
+    fn finish<M: Release>(machine: &Machine<M>, _state: &(), from: Pfn) {
         machine.frames[from].unlock(from);
         machine.putback_lru_page(from);
     }

@@ -15,13 +15,13 @@ impl Release for Split {
     type State = ();
 
     #[inline]
-    fn put(machine: &Machine<Self>, pfn: Pfn) {
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         machine.put_plain(pfn);
     }
 
     /// The isolation's reference is the last one: the page is freed here, not by a batch.
     #[inline]
-    fn finish(machine: &Machine<Self>, from: Pfn) {
-        Self::unlock_and_put(machine, from);
+    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
+        Self::unlock_and_put(machine, state, from);
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::{PFN, join, models, start};
 use mmcore::page::{Dropped, Flags, Page};
-use mmcore::release::{Packed, Release};
 use mmcore::sync::PlainU64;
 use std::sync::Arc;
 
@@ -103,7 +102,7 @@ models! {
                 frame.put();
             }
         });
-        relive(&frame, Packed::freeze);
+        relive(&frame, Page::freeze_locked);
         join([walker]);
     }
 

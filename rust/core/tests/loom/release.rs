@@ -126,10 +126,10 @@ fn unlock_and_put<R: Release>() {
     let sleeper = start(&shared, |shared| {
         shared.lock();
         shared.change();
-        R::unlock_and_put(&shared.machine, shared.pfn);
+        shared.machine.unlock_and_put(shared.pfn);
     });
     shared.change();
-    R::unlock_and_put(&shared.machine, shared.pfn);
+    shared.machine.unlock_and_put(shared.pfn);
     join([sleeper]);
     assert_eq!(shared.content.get(), 2);
     shared.freed();
@@ -143,7 +143,7 @@ fn unlock_and_put_against_put<R: Release>() {
         shared.change();
         shared.machine.put(shared.pfn);
     });
-    R::unlock_and_put(&shared.machine, shared.pfn);
+    shared.machine.unlock_and_put(shared.pfn);
     // Whoever was last handed the frame to the allocator; from there it comes to whoever allocates.
     if let Ok(pfn) = shared.machine.alloc_pages(0, 0) {
         shared.change();
@@ -164,11 +164,11 @@ fn freeze_against_walker<R: Release>() {
         }
     });
     let page = &shared.machine.frames()[shared.pfn];
-    if R::freeze(page, 1).is_ok() {
+    if shared.machine.freeze(shared.pfn, 1).is_ok() {
         shared.change();
         page.unfreeze(shared.pfn, 1);
     }
-    R::unlock_and_put(&shared.machine, shared.pfn);
+    shared.machine.unlock_and_put(shared.pfn);
     join([walker]);
     shared.freed();
 }
@@ -185,7 +185,7 @@ fn finish_against_walker<R: Release>() {
             shared.machine.put(shared.pfn);
         }
     });
-    R::finish(&shared.machine, shared.pfn);
+    shared.machine.finish_migration(shared.pfn);
     join([walker]);
     shared.freed();
 }

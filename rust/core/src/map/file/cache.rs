@@ -147,7 +147,7 @@ impl<R: Release> Machine<R> {
         const EXPECTED: u32 = 2;
         let page = &self.frames[pfn];
         let tree = file.tree.lock();
-        if R::freeze(page, EXPECTED).is_err() {
+        if self.freeze(pfn, EXPECTED).is_err() {
             return false;
         }
         // After the freeze: who dirtied the page through a reference has put it by now, and its mark is
@@ -177,7 +177,7 @@ impl<R: Release> Machine<R> {
         let (src, dst) = (&self.frames[from], &self.frames[to]);
         let (index, expected) = (src.index(), self.cache_references(from));
         let tree = file.tree.lock();
-        if R::freeze(src, expected).is_err() {
+        if self.freeze(from, expected).is_err() {
             return false;
         }
         // Nobody can gain a reference on the source now, nor find the destination yet.

@@ -83,7 +83,7 @@ impl<R: Release> Machine<R> {
         self.calls_on(Call::EvictFolio, pfn);
         let evicted = self.evict_locked(file, index, pfn);
         self.returns(Call::EvictFolio, evicted.into());
-        R::unlock_and_put(self, pfn);
+        self.unlock_and_put(pfn);
         match evicted {
             true => Ok(()),
             false => Err(poisoned(pfn, Errno::EHWPOISON)),

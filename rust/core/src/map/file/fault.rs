@@ -52,7 +52,7 @@ impl<R: Release> Machine<R> {
             Want::Copy => match self.copied_page(area, index, pfn) {
                 Ok(copy) => Ok(Fresh::FileCopy { pfn: copy, of: pfn }),
                 Err(error) => {
-                    R::unlock_and_put(self, pfn);
+                    self.unlock_and_put(pfn);
                     Err(error)
                 }
             },
@@ -65,7 +65,7 @@ impl<R: Release> Machine<R> {
         let map = area.file().expect("only mappings of files are shared");
         self.frames[pfn].lock();
         if !self.is_of_file(pfn, &map.file, map.first + index) {
-            R::unlock_and_put(self, pfn);
+            self.unlock_and_put(pfn);
             return None;
         }
         self.make_writable(&map.file, pfn);
@@ -123,7 +123,7 @@ impl<R: Release> Machine<R> {
                 self.add_new_anon(area, index, pfn);
                 let write = if cause == Cause::Write { Pte::WRITE } else { 0 };
                 guard.finish(Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | write));
-                R::unlock_and_put(self, of);
+                self.unlock_and_put(of);
                 Outcome::Done
             }
             _ => Outcome::NeedFile(want),
@@ -142,7 +142,7 @@ impl<R: Release> Machine<R> {
                 *fresh = None;
                 self.stats.event(Event::Pgreuse, 1);
                 guard.finish(Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));
-                R::unlock_and_put(self, pfn);
+                self.unlock_and_put(pfn);
                 Outcome::Done
             }
             _ => {

@@ -58,7 +58,7 @@ impl<R: Release> Machine<R> {
                     let poisoned = word.has(Flags::HWPOISON);
                     return Ok(Cached { pfn, new: false, swapped_in: false, poisoned });
                 }
-                R::unlock_and_put(self, pfn);
+                self.unlock_and_put(pfn);
                 if ours.is_some() {
                     return Err(beyond(file, index));
                 }
@@ -83,7 +83,7 @@ impl<R: Release> Machine<R> {
             // Fresh: free, but for the wink of a stale walker.
             page.lock();
             let Some(evicted) = self.cache_insert(file, index, pfn) else {
-                R::unlock_and_put(self, pfn);
+                self.unlock_and_put(pfn);
                 continue;
             };
             // What will be overwritten says nothing of the use of what was evicted.

@@ -65,7 +65,7 @@ impl<R: Release> Machine<R> {
             let fill = if whole { Fill::Overwritten } else { Fill::Content };
             let Cached { pfn, new, poisoned: bad, .. } = self.file_page(file, piece.index, node, fill)?;
             if bad && !file.is_written_back() {
-                R::unlock_and_put(self, pfn);
+                self.unlock_and_put(pfn);
                 return Err(poisoned(pfn, Errno::EIO));
             }
             self.write_piece(pfn, &piece, &from[piece.range()]);
@@ -82,7 +82,7 @@ impl<R: Release> Machine<R> {
                 true => self.set_buffer_dirty(pfn),
                 false => self.set_page_dirty(pfn),
             }
-            R::unlock_and_put(self, pfn);
+            self.unlock_and_put(pfn);
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ impl<R: Release> Machine<R> {
                 self.cache_remove(file, index, pfn);
                 page.clear(Flags::MAPPEDTODISK);
             }
-            R::unlock_and_put(self, pfn);
+            self.unlock_and_put(pfn);
         }
     }
 
@@ -146,7 +146,7 @@ impl<R: Release> Machine<R> {
         if !evicted {
             self.deactivate_file_page(pfn);
         }
-        R::unlock_and_put(self, pfn);
+        self.unlock_and_put(pfn);
         evicted
     }
 

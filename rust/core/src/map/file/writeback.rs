@@ -131,7 +131,7 @@ impl<R: Release> Machine<R> {
             if self.is_of_file(pfn, file, index) {
                 break pfn;
             }
-            R::unlock_and_put(self, pfn);
+            self.unlock_and_put(pfn);
         };
         let page = &self.frames[pfn];
         page.wait_writeback();
@@ -143,7 +143,7 @@ impl<R: Release> Machine<R> {
             Writeback { pfn, index }
         });
         // What is under writeback stays in its slot, whose reference is enough.
-        R::unlock_and_put(self, pfn);
+        self.unlock_and_put(pfn);
         Some(begun)
     }
 

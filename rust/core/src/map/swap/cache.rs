@@ -151,7 +151,7 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else { return false };
         let page = &self.frames[pfn];
         let mut changing = swap.change();
-        if R::freeze(page, SWAP_CACHE_REFERENCES).is_err() {
+        if self.freeze(pfn, SWAP_CACHE_REFERENCES).is_err() {
             return false;
         }
         // As for a file's page: who dirtied it through a reference has put it by now.
@@ -174,7 +174,7 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else { return false };
         let (src, dst) = (&self.frames[from], &self.frames[to]);
         let mut changing = swap.change();
-        if R::freeze(src, SWAP_CACHE_REFERENCES).is_err() {
+        if self.freeze(from, SWAP_CACHE_REFERENCES).is_err() {
             return false;
         }
         let (word, slot) = (src.word(), src.private());

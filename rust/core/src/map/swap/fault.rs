@@ -58,7 +58,7 @@ impl<R: Release> Machine<R> {
             self.stats.event(Event::Pgmajfault, 1);
         }
         if page.word().has(Flags::HWPOISON) {
-            R::unlock_and_put(self, swapped.pfn);
+            self.unlock_and_put(swapped.pfn);
             return Err(Error::at(Errno::EHWPOISON, swapped.pfn, Why::State("the frame is bad".into())));
         }
         if swapped.cached && cause == Cause::Write && !page.word().has(Flags::LRU) {
@@ -84,7 +84,7 @@ impl<R: Release> Machine<R> {
                 if self.is_in_swap_cache(pfn, slot) {
                     return Ok(Some(Swapped { pfn, slot, cached: true, read: false }));
                 }
-                R::unlock_and_put(self, pfn);
+                self.unlock_and_put(pfn);
                 return Ok(None);
             }
             if swap.slot(slot) == Slot::Reading {
@@ -118,7 +118,7 @@ impl<R: Release> Machine<R> {
             let (cached, shadow) = match claimed {
                 Ok(claimed) => claimed,
                 Err(again) => {
-                    R::unlock_and_put(self, pfn);
+                    self.unlock_and_put(pfn);
                     match again {
                         true => continue,
                         false => return Ok(None),
@@ -199,7 +199,7 @@ impl<R: Release> Machine<R> {
         {
             swap.change().uncache(slot, Slot::Empty);
         }
-        R::unlock_and_put(self, pfn);
+        self.unlock_and_put(pfn);
     }
 
     /// Should a page that is about to be mapped give its slot up (`should_try_to_free_swap`)?
@@ -239,7 +239,7 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else { return Ok(()) };
         let alloc = || self.alloc_for(area, index);
         if let Some(swapped) = self.swapped_page(&swap, slot, Past::Never, alloc)? {
-            R::unlock_and_put(self, swapped.pfn);
+            self.unlock_and_put(swapped.pfn);
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ impl<R: Release> Machine<R> {
         };
         if !self.cache_from_swap(file, index, pfn, slot) {
             // Truncated meanwhile, or somebody was faster.
-            R::unlock_and_put(self, pfn);
+            self.unlock_and_put(pfn);
             return Ok(None);
         }
         // The file's slot was the only entry.

@@ -73,7 +73,7 @@ impl<R: Release> Machine<R> {
                 Ok(match file.slot(index) {
                     Slot::Swap(slot) => {
                         if let Some((pfn, _)) = self.file_page_from_swap(file, index, slot, 0)? {
-                            R::unlock_and_put(self, pfn);
+                            self.unlock_and_put(pfn);
                         }
                         true
                     }
@@ -94,7 +94,7 @@ impl<R: Release> Machine<R> {
             if self.is_in_swap_cache(pfn, slot) {
                 met |= self.free_swap(pfn);
             }
-            R::unlock_and_put(self, pfn);
+            self.unlock_and_put(pfn);
         }
         Ok(met)
     }
@@ -123,7 +123,7 @@ impl<R: Release> Machine<R> {
             drop(guard);
         }
         self.free_swap(pfn);
-        R::unlock_and_put(self, pfn);
+        self.unlock_and_put(pfn);
         Ok(true)
     }
 }

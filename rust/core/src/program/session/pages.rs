@@ -295,7 +295,7 @@ impl<R: Release> Session<R> {
 
     pub(super) fn unlock(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
         let held = self.take_page(actor, owner, index, "no page lock", |hold| hold == Hold::Locked)?;
-        R::unlock_and_put(&self.machine, held.pfn);
+        self.machine.unlock_and_put(held.pfn);
         Ok(0)
     }
 
@@ -320,7 +320,7 @@ impl<R: Release> Session<R> {
         }
         let page = self.page(pfn);
         let frozen = match ours().any(|held| held.hold == Hold::Locked) {
-            true => R::freeze(page, refs),
+            true => self.machine.freeze(pfn, refs),
             false => page.freeze(refs),
         };
         let failed = |count| Error::at(Errno::EAGAIN, pfn, Why::Count { count, expected: refs });
@@ -337,7 +337,7 @@ impl<R: Release> Session<R> {
             }
         }
         while let Some(held) = actor.handles.take(|held| held.hold == Hold::Locked) {
-            R::unlock_and_put(&self.machine, held.pfn);
+            self.machine.unlock_and_put(held.pfn);
         }
         while let Some(held) = actor.handles.take(|held| matches!(held.hold, Hold::Writeback { .. })) {
             self.written(held);

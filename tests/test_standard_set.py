@@ -23,6 +23,7 @@ KINDS = (
     "free",
     "losing",
     "swapped",
+    "aging",
     "movable",
     "allocated",
 )

@@ -48,6 +48,7 @@ from mmcore.exploration import (
 from mmcore.movable import MovableOps
 from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
 from mmcore.recordings import Conformance, conformance
+from mmcore.replacement import Policies, PolicyOutcome, policies
 from mmcore.running import RunResult, StressResult, run, stress
 from mmcore.state import PAGE_STATE, Audit, Finding, Holder, PageState, Signal
 from mmcore.trace import Trace
@@ -86,6 +87,8 @@ __all__ = [
     "PageRef",
     "PageState",
     "Pin",
+    "Policies",
+    "PolicyOutcome",
     "Profile",
     "ProfileField",
     "Profiles",
@@ -110,6 +113,7 @@ __all__ = [
     "conformance",
     "diff",
     "explore",
+    "policies",
     "profiles",
     "replay",
     "run",

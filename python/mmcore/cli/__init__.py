@@ -32,6 +32,7 @@ VERBS = (
     "conformance",
     "diff",
     "env",
+    "policies",
     "profiles",
     "run",
     "explore",

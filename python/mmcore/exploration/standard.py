@@ -191,6 +191,23 @@ _SWAPPED = {name: _KEPT[name] for name in ("pageout", "free", "dontneed", "mlock
     "swapon": "swapon 1",
 }
 
+#: What keeps frames free, over pages that nobody has used lately, or that are active.
+_AGING = {
+    "reclaim": "reclaim 1",
+    "age": "age",
+    "mark_accessed": "mark_accessed {x}",
+    "pageout": "madv {x} pageout",
+    "mlock": "mlock {x}",
+    "read": "read {x}",
+    "write": "write {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "move": "move {x} node=1",
+    "get": "get {x}\nput {x}",
+    "isolate": "isolate {x}\nputback {x}",
+    "drain": "drain",
+}
+
 _MOVABLE = {"release": "release {x}"} | _ANY
 
 _ALLOCATED = {
@@ -201,7 +218,7 @@ _ALLOCATED = {
 
 #: Kind of page: operations, the set-up for one page and for two (of "pinned": for a pin, and for a
 #: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped": still
-#: there, and swapped out), the pages of the first thread and of the second. On two pages both
+#: there, and swapped out; of "aging": old and anonymous, and active and of a file), the pages of the first thread and of the second. On two pages both
 #: threads take both, in opposite order.
 _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
@@ -270,6 +287,11 @@ _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, st
         _SWAPPED,
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout", "r0", "r0"),
+    ),
+    "aging": (
+        _AGING,
+        ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nreclaim 1", "r0", "r0"),
+        ("map r0 file 1\nread r0\nmark_accessed r0+r0+r0\ndrain", "r0", "r0"),
     ),
     "movable": (
         _MOVABLE,

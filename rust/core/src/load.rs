@@ -12,6 +12,7 @@
 //! | `planted` | faults planted on purpose, to see that they are found |
 //! | `rig` | a load on a machine, round after round, whatever the release design |
 //! | `storm` | migrators against mutators, every word checked |
+//! | `replacement` | list policies on a program's accesses, in a memory too small for it |
 //! | `tiering` | a real program's accesses over a fast and a slow node |
 //! | `count` | the same loads, one operation after the other, for the counting build |
 //! | `trace` | memory traces of real programs |
@@ -24,6 +25,7 @@ mod native {
     pub use super::content::{Layout, Seen, Stamp, Violation};
     pub use super::count::{PageOps, PutOps, count_ops, count_puts};
     pub use super::fault::{Failed, Finding, LoadError};
+    pub use super::replacement::{Counts, Outcome, Replacement};
     pub use super::report::{Finished, Round};
     pub use super::rig::{Rig, open};
     pub use super::tiering::Trace;
@@ -47,6 +49,8 @@ mod host;
 #[cfg(not(feature = "explored"))]
 mod planted;
 mod poison;
+#[cfg(not(feature = "explored"))]
+mod replacement;
 #[cfg(not(feature = "explored"))]
 mod report;
 #[cfg(not(feature = "explored"))]

@@ -26,6 +26,7 @@ mod batch;
 mod lruvec;
 mod mlock;
 mod moves;
+mod scan;
 #[cfg(feature = "explored")]
 mod watch;
 mod workingset;
@@ -33,6 +34,7 @@ mod workingset;
 pub(crate) use batch::LruMove;
 pub use batch::{Batches, PAGEVEC_MAX};
 pub use lruvec::{LruList, Lruvec};
+pub use scan::SWAP_CLUSTER_MAX;
 pub(crate) use workingset::Shadow;
 
 use crate::calls::Call;

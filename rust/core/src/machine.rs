@@ -157,7 +157,7 @@ impl<R: Release> Machine<R> {
                 frames: node.frames,
                 latency_ns: node.latency_ns,
                 zone: CachePadded::new(Lock::plain(LockClass::Zone, Zone::new(first, node.frames))),
-                lruvec: CachePadded::new(Lock::plain(LockClass::Lruvec, Lruvec::default())),
+                lruvec: CachePadded::new(Lock::plain(LockClass::Lruvec, Lruvec::new(config.profile.lru_policy))),
                 nonresident_age: AtomicU32::new(0),
             }
         });

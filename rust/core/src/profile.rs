@@ -120,6 +120,20 @@ choice! {
 }
 
 choice! {
+    /// In which order a node's pages are reclaimed, and what spares them (`crate::lru`).
+    LruPolicy {
+        /// An active and an inactive list with a second chance: the kernel's classic LRU.
+        TwoList = "two_list",
+        /// Oldest first, whatever was used (a textbook's).
+        Fifo = "fifo",
+        /// An access puts a page in front (a textbook's).
+        Lru = "lru",
+        /// Oldest first; a page that was accessed goes to the front instead, once (a textbook's).
+        Clock = "clock",
+    }
+}
+
+choice! {
     /// Under which names a kernel's probes show the protocol's calls (`crate::calls`).
     CallNames {
         /// `isolate_lru_page`, `putback_lru_page`, `folio_migrate_mapping`.
@@ -231,6 +245,7 @@ use CopyOrder::{AfterCommit, BeforeCommit};
 use Design::{Putback, Split};
 use FilePin::{Refused, SharedRefused};
 use HoleStatus::{Efault, Enoent};
+use LruPolicy::TwoList;
 use MigrationOrder::{Batched, OneByOne};
 use PoisonAccounting::{NonEagain, Success};
 use PoisonOrder::{FlagFirst, PutFirst};
@@ -242,6 +257,9 @@ profile! {
     /// Pages a per-CPU LRU batch holds before it drains itself.
     pagevec: u8 = [14, 14, 15, 31, 31],
         "lifecycle 5.2; 6.1 and 6.12: h34/2";
+    /// In which order pages are reclaimed, and what spares them.
+    lru_policy: LruPolicy = [TwoList, TwoList, TwoList, TwoList, TwoList],
+        "lifecycle 5.8; 6.1 and 6.12: h13/3 (nr_active_anon, nr_inactive_anon)";
     /// One page through all steps, or a batch unmapped, flushed once and moved.
     migration: MigrationOrder = [OneByOne, OneByOne, OneByOne, Batched, Batched],
         "lifecycle 6.2, 6.9; 6.1 and 6.12: h01/4";

@@ -92,6 +92,24 @@ names! {
         Pgpgin = "pgpgin",
         /// KiB written to disk.
         Pgpgout = "pgpgout",
+        /// Looked at on an active list by reclaim.
+        Pgrefill = "pgrefill",
+        /// Freed, or demoted, by who keeps frames free.
+        PgstealKswapd = "pgsteal_kswapd",
+        /// Freed by who asked for it.
+        PgstealDirect = "pgsteal_direct",
+        /// Looked at on an inactive list by who keeps frames free.
+        PgscanKswapd = "pgscan_kswapd",
+        /// Looked at on an inactive list by who asked for it.
+        PgscanDirect = "pgscan_direct",
+        /// Of those: anonymous pages.
+        PgscanAnon = "pgscan_anon",
+        /// Of those: file pages.
+        PgscanFile = "pgscan_file",
+        /// Freed or demoted from the anonymous list.
+        PgstealAnon = "pgsteal_anon",
+        /// Freed or demoted from the file list.
+        PgstealFile = "pgsteal_file",
         /// Pages read from swap.
         Pswpin = "pswpin",
         /// Pages written to swap.

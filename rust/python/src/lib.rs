@@ -18,6 +18,7 @@ mod load;
 mod machine;
 mod names;
 mod page;
+mod policies;
 mod pool;
 mod profile;
 mod program;
@@ -44,6 +45,7 @@ mod _mmcore {
         super::load::register(module)?;
         super::machine::register(module)?;
         super::page::register(module)?;
+        super::policies::register(module)?;
         super::pool::register(module)?;
         super::profile::register(module)?;
         super::space::register(module)?;

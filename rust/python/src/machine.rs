@@ -208,6 +208,29 @@ impl Machine {
         Ok((evicted, kept))
     }
 
+    /// Frees pages of a node that nobody has used lately, until ``pages`` are freed or all its lists were looked at
+    /// (shrink_node). Returns how many were freed.
+    ///
+    /// Nothing is freed that must be written to a disk's file, and nothing anonymous without swap space.
+    /// `KernelError` (EINVAL) for a node that is not there.
+    #[pyo3(signature = (pages, *, node=0))]
+    fn reclaim(&self, py: Python<'_>, pages: u32, node: usize) -> PyResult<u32> {
+        self.0.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.reclaim(node, pages))?)
+        })
+    }
+
+    /// Lets the pages of a node grow older (kswapd_age_node): where there are too few inactive pages, some active
+    /// ones become inactive. Returns how many.
+    ///
+    /// `KernelError` (EINVAL) for a node that is not there.
+    #[pyo3(signature = (*, node=0))]
+    fn age_node(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
+        self.0.call(py, Waits::Never, |shared| {
+            Ok(with_machine!(&shared.machine, machine => machine.age_node(node))?)
+        })
+    }
+
     /// Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages): reclaim writes anonymous
     /// memory and pages of memory files to it, faults read them back.
     ///

@@ -25,7 +25,6 @@
 //!
 //! Both nodes are this host's DRAM: the time of the accesses is modelled, accesses × latency.
 
-mod aging;
 mod migrator;
 mod replay;
 mod user;

@@ -1,7 +1,8 @@
 //! The LRU lists of one node. Everything here happens under the lruvec lock.
 
-use crate::page::{Flags, Frames, List, Page, Pfn, Word};
-use crate::sync::Tallied;
+use crate::page::{Dropped, Flags, Frames, List, Page, Pfn, Word};
+use crate::sync::{Mutation, Tallied, mutated};
+use crate::profile::LruPolicy;
 use crate::sync::ops::ListOps;
 
 /// The five lists.
@@ -45,6 +46,21 @@ impl LruList {
         }
     }
 
+    /// Of the two anonymous ones?
+    pub const fn is_anon(self) -> bool {
+        matches!(self, LruList::InactiveAnon | LruList::ActiveAnon)
+    }
+
+    /// The inactive list of a class.
+    pub const fn inactive(file: bool) -> LruList {
+        if file { LruList::InactiveFile } else { LruList::InactiveAnon }
+    }
+
+    /// The active list of a class.
+    pub const fn active(file: bool) -> LruList {
+        if file { LruList::ActiveFile } else { LruList::ActiveAnon }
+    }
+
     /// The list's counter in /proc/vmstat.
     pub const fn name(self) -> &'static str {
         match self {
@@ -60,17 +76,20 @@ impl LruList {
 /// One node's lists and their sizes in base pages.
 #[derive(Clone, Debug, Hash)]
 pub struct Lruvec {
+    policy: LruPolicy,
     lists: [Tallied<List, ListOps>; 5],
     pages: [u32; 5],
-}
-
-impl Default for Lruvec {
-    fn default() -> Self {
-        Lruvec { lists: std::array::from_fn(|_| Tallied::new(List::EMPTY)), pages: [0; 5] }
-    }
+    /// What reclaim has cost lately, anonymous and file: pages that it looked at and had to leave.
+    costs: [u32; 2],
 }
 
 impl Lruvec {
+    /// Empty lists.
+    pub(crate) fn new(policy: LruPolicy) -> Lruvec {
+        let lists = std::array::from_fn(|_| Tallied::new(List::EMPTY));
+        Lruvec { policy, lists, pages: [0; 5], costs: [0; 2] }
+    }
+
     /// Base pages on a list: the counter.
     pub fn pages(&self, list: LruList) -> u32 {
         self.pages[list as usize]
@@ -81,11 +100,55 @@ impl Lruvec {
         self.lists[list as usize].look()
     }
 
+    /// What reclaim of anonymous pages and of files has cost lately.
+    pub(crate) fn costs(&self) -> [u32; 2] {
+        self.costs
+    }
+
+    /// Reclaim of a class had to leave that many pages, or to bring them back (`lru_note_cost`). What is long ago
+    /// counts less: as soon as the costs are a quarter of the lists, both are halved.
+    pub(crate) fn note_cost(&mut self, file: bool, pages: u32) {
+        self.costs[usize::from(file)] += pages;
+        let listed: u32 = self.pages[..LruList::Unevictable as usize].iter().sum();
+        if self.costs.iter().sum::<u32>() > listed / 4 {
+            self.costs = self.costs.map(|cost| cost / 2);
+        }
+    }
+
     /// Sets `LRU` and links a page that comes from no list at the head of the list where it belongs.
     #[inline]
     pub(crate) fn add(&mut self, frames: &Frames, pfn: Pfn) -> Evictability {
+        let word = claim_place(&frames[pfn], pfn);
+        self.place(frames, pfn, word)
+    }
+
+    /// Links an isolated page that belongs to the caller at the head of the list where it belongs, and drops the
+    /// isolation's reference. `None` if that was the last one: then the page is on no list, and the caller's to free.
+    ///
+    /// `LRU` before the drop: whoever drops the last reference afterwards finds it, and waits for the lruvec lock.
+    pub(crate) fn putback(&mut self, frames: &Frames, pfn: Pfn) -> Option<Evictability> {
         let page = &frames[pfn];
-        let mut word = claim_place(page, pfn);
+        if mutated(Mutation::PutbackDropsFirst) {
+            let Dropped::Live = page.drop_refs(pfn, 1) else {
+                page.clear(Flags::ACTIVE | Flags::UNEVICTABLE);
+                return None;
+            };
+            return Some(self.add(frames, pfn));
+        }
+        let word = claim_place(page, pfn);
+        match page.drop_refs(pfn, 1) {
+            Dropped::Live => Some(self.place(frames, pfn, word)),
+            Dropped::Last(_) => {
+                page.clear(Flags::LRU | Flags::ACTIVE | Flags::UNEVICTABLE);
+                None
+            }
+        }
+    }
+
+    /// Links a page whose word was `word` before `LRU` was set.
+    #[inline]
+    fn place(&mut self, frames: &Frames, pfn: Pfn, mut word: Word) -> Evictability {
+        let page = &frames[pfn];
         let mut change = Evictability::Kept;
         if word.any(Flags::UNEVICTABLE | Flags::MLOCKED) {
             (word, change) = settle(page, word);
@@ -108,16 +171,40 @@ impl Lruvec {
     /// The same, at the tail: where reclaim takes from.
     pub(crate) fn relink_tail(&mut self, frames: &Frames, pfn: Pfn) {
         let word = claim_place(&frames[pfn], pfn);
-        let list = LruList::of(word);
+        let list = LruList::of(self.settled(&frames[pfn], word));
         self.pages[list as usize] += 1 << frames[pfn].order();
         if list != LruList::Unevictable {
             self.lists[list as usize].op().push_tail(frames, pfn);
         }
     }
 
+    /// The word with what the policy makes of it: of a textbook's no page is active.
+    #[inline]
+    fn settled(&self, page: &Page, word: Word) -> Word {
+        if self.policy == LruPolicy::TwoList || !word.has(Flags::ACTIVE) {
+            return word;
+        }
+        page.clear(Flags::ACTIVE);
+        word.without(Flags::ACTIVE)
+    }
+
+    /// Whether a page, which a scan has come to, is spared once and goes to the front of its list instead. The
+    /// policy `clock`, whose hand this is.
+    pub(crate) fn spares(&mut self, frames: &Frames, pfn: Pfn) -> bool {
+        let page = &frames[pfn];
+        let spared = self.policy == LruPolicy::Clock && page.word().has(Flags::REFERENCED);
+        if spared {
+            page.clear(Flags::REFERENCED);
+            let list = &mut self.lists[LruList::of(page.word()) as usize];
+            list.op().remove(frames, pfn);
+            list.op().push_head(frames, pfn);
+        }
+        spared
+    }
+
     #[inline]
     fn link(&mut self, frames: &Frames, pfn: Pfn, word: Word) {
-        let list = LruList::of(word);
+        let list = LruList::of(self.settled(&frames[pfn], word));
         self.pages[list as usize] += 1 << frames[pfn].order();
         // The unevictable list is only counted: nobody walks it, and its pages need a link for
         // their `mlock_count`.

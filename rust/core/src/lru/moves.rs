@@ -7,7 +7,8 @@
 use super::batch::LruMove;
 use crate::calls::Call;
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Pfn, Word};
+use crate::profile::LruPolicy;
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::Ordering;
@@ -94,7 +95,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A page was accessed by other means than through a mapping's entry (`folio_mark_accessed`).
+    /// A page was accessed by other means than through a mapping's entry (`folio_mark_accessed`). Of the policy
+    /// `two_list`:
     ///
     /// | before | effect |
     /// |---|---|
@@ -103,28 +105,44 @@ impl<R: Release> Machine<R> {
     /// | referenced, inactive, in this CPU's add batch | `ACTIVE` there, unreferenced |
     /// | referenced, inactive, elsewhere | unreferenced |
     /// | active and referenced; unevictable and referenced | nothing |
+    ///
+    /// Of `fifo` and `clock` the mark is all there is. Of `lru` a page on a list is queued for its front.
     pub fn mark_page_accessed(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.word();
-        if !word.has(Flags::REFERENCED) {
+        let unmarked = !word.has(Flags::REFERENCED);
+        if unmarked {
             page.set(Flags::REFERENCED);
-        } else if !word.any(Flags::UNEVICTABLE | Flags::ACTIVE) {
-            if word.has(Flags::LRU) {
-                self.lru_queue_move(pfn, LruMove::Activate);
-            } else {
-                // Only here: marked active in another CPU's batch, it could be linked at that moment, and
-                // then be on a list that its flags do not say.
-                let batches = self.cpus[self.cpu()].batches.lock();
-                if batches.adds(pfn) {
-                    page.set(Flags::ACTIVE);
-                }
+        }
+        match self.profile.lru_policy {
+            LruPolicy::TwoList if !unmarked && !word.any(Flags::UNEVICTABLE | Flags::ACTIVE) => {
+                self.activate_accessed(pfn, word);
             }
-            page.clear(Flags::REFERENCED);
-            self.age_nonresident(pfn);
+            LruPolicy::Lru if word.has(Flags::LRU) && !word.has(Flags::UNEVICTABLE) => {
+                self.lru_queue_move(pfn, LruMove::Activate);
+            }
+            _ => {}
         }
         if word.has(Flags::IDLE) {
             page.clear(Flags::IDLE);
         }
+    }
+
+    /// A referenced, inactive page is accessed again.
+    fn activate_accessed(&self, pfn: Pfn, word: Word) {
+        let page = &self.frames[pfn];
+        if word.has(Flags::LRU) {
+            self.lru_queue_move(pfn, LruMove::Activate);
+        } else {
+            // Only here: marked active in another CPU's batch, it could be linked at that moment, and
+            // then be on a list that its flags do not say.
+            let batches = self.cpus[self.cpu()].batches.lock();
+            if batches.adds(pfn) {
+                page.set(Flags::ACTIVE);
+            }
+        }
+        page.clear(Flags::REFERENCED);
+        self.age_nonresident(pfn);
     }
 
     /// The write that reclaim did not wait for has ended: the page is queued for the tail of the inactive list, where

@@ -76,6 +76,7 @@ impl<R: Release> Machine<R> {
         if shadow.workingset {
             page.set(Flags::WORKINGSET);
             count(NodeItem::WorkingsetRestoreAnon, NodeItem::WorkingsetRestoreFile);
+            self.nodes[self.node_of(pfn)].lruvec.lock().note_cost(!anon, 1 << page.order());
         }
     }
 }

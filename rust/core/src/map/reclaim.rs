@@ -2,11 +2,18 @@
 //!
 //! For each page, in this order:
 //!
-//! 1. Its lock, without waiting. What is locked into memory, or is being written, stays active.
+//! 1. Its lock, without waiting. A bad frame is unmapped and goes to no list any more. What is locked into memory, or is
+//!    being written, stays active. Then its references decide (`references`), unless reclaim was told not to ask.
 //! 2. Anonymous memory gets a swap slot, and so a place in the swap cache.
 //! 3. Unmap, flush: nobody is inside a store any more.
 //! 4. What is dirty is written: to swap, at once. A disk's file is left to whoever writes files.
 //! 5. Out of its cache, if nobody else holds it: the frame is free.
+
+#[cfg(not(feature = "explored"))]
+mod demote;
+mod list;
+mod node;
+mod references;
 
 use super::{File, Pte};
 use crate::calls::Call;
@@ -16,6 +23,15 @@ use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
+
+/// Whether the use that a page has seen lately counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum References {
+    /// It decides.
+    Asked,
+    /// The caller knows better: `MADV_PAGEOUT`.
+    Ignored,
+}
 
 /// What becomes of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +54,7 @@ impl<R: Release> Machine<R> {
             .filter(|&pfn| {
                 // Whatever it was: what stays has to earn its place anew.
                 self.frames[pfn].clear(Flags::ACTIVE);
-                let gone = self.reclaim_page(pfn);
+                let gone = self.reclaim_page(pfn, References::Ignored);
                 freed += u32::from(gone);
                 !gone
             })
@@ -53,12 +69,12 @@ impl<R: Release> Machine<R> {
     }
 
     /// Reclaims one isolated page if it can; then its isolation is over.
-    fn reclaim_page(&self, pfn: Pfn) -> bool {
+    fn reclaim_page(&self, pfn: Pfn, references: References) -> bool {
         let page = &self.frames[pfn];
         if !page.trylock() {
             return false;
         }
-        match self.shrink_page(pfn) {
+        match self.shrink_page(pfn, references) {
             Fate::Gone => {
                 self.count_isolated(pfn, -1);
                 page.clear(Flags::ACTIVE | Flags::UNEVICTABLE);
@@ -90,15 +106,24 @@ impl<R: Release> Machine<R> {
     }
 
     /// Steps 1 to 5 for a locked page.
-    fn shrink_page(&self, pfn: Pfn) -> Fate {
+    fn shrink_page(&self, pfn: Pfn, references: References) -> Fate {
         let page = &self.frames[pfn];
         let word = page.word();
+        if word.has(Flags::HWPOISON) {
+            self.unmap_poisoned(pfn, true);
+            return Fate::Gone;
+        }
         if word.has(Flags::MLOCKED) {
             return Fate::Activate;
         }
         if word.has(Flags::WRITEBACK) {
             page.set(Flags::RECLAIM);
             return Fate::Activate;
+        }
+        if references == References::Asked
+            && let Some(fate) = self.check_references(pfn)
+        {
+            return fate;
         }
         // 2.
         if word.has(Flags::ANON | Flags::SWAPBACKED) && !word.has(Flags::SWAPCACHE) {

@@ -108,17 +108,21 @@ impl<R: Release> Machine<R> {
     }
 
     /// Takes the accessed mark off every mapping of a locked page and says how many had it
-    /// (`folio_referenced`). Without a flush: an access that is under way marks nothing that it has not
-    /// marked already.
-    pub fn page_referenced(&self, pfn: Pfn) -> u32 {
+    /// (`folio_referenced`); `None`, and the walk over, at a mapping that is locked into memory. Without a flush: an
+    /// access that is under way marks nothing that it has not marked already.
+    pub(super) fn page_referenced(&self, pfn: Pfn) -> Option<u32> {
         let page = &self.frames[pfn];
-        let mut used = 0;
+        let mut used = Some(0);
         self.rmap_walk(page, |area, index| {
-            let young = |pte: Pte| pte.maps(pfn) && pte.has(Pte::YOUNG);
-            if let Some(guard) = area.lock_if_maps(index, young) {
-                guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
-                used += 1;
+            let locked = index < area.pages() && area.locked(index);
+            let counts = |pte: Pte| pte.maps(pfn) && (locked || pte.has(Pte::YOUNG));
+            let Some(guard) = area.lock_if_maps(index, counts) else { return true };
+            if locked {
+                used = None;
+                return false;
             }
+            guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
+            used = used.map(|used| used + 1);
             true
         });
         used

@@ -218,6 +218,10 @@ operations! {
     Step LruAdd = "lru_add" { pages: Sum<Owner> } [];
     /// folio_mark_accessed().
     Step MarkAccessed = "mark_accessed" { pages: Sum<Owner> } [];
+    /// Frees up to that many pages of a node that nobody has used lately: shrink_node().
+    Step Reclaim = "reclaim" { pages: u32 } [node: Option<u32>];
+    /// Moves active pages of a node to the inactive list where that is short: kswapd_age_node().
+    Step Age = "age" {} [node: Option<u32>];
     /// Takes each page off its LRU list, or from the owner of a movable page, and keeps the token.
     Step Isolate = "isolate" { pages: Sum<Owner> } [];
     /// Spends the tokens: back to the LRU list, or to the owner.

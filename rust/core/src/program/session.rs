@@ -146,6 +146,8 @@ pub fn unsupported(op: &Op) -> Option<&'static str> {
         | Op::TryGet { .. }
         | Op::Put { .. }
         | Op::LruAdd { .. }
+        | Op::Reclaim { .. }
+        | Op::Age { .. }
         | Op::Isolate { .. }
         | Op::Putback { .. }
         | Op::Migrate { .. }
@@ -280,6 +282,8 @@ impl<R: Release> Session<R> {
             Op::TryGet { pages } => self.each(actor, pages, Self::try_get),
             Op::Put { pages } => self.each(actor, pages, Self::put),
             Op::LruAdd { pages } => self.each(actor, pages, Self::lru_add),
+            Op::Reclaim { pages, node } => self.reclaim(*pages, *node),
+            Op::Age { node } => self.age(*node),
             Op::Isolate { pages } => self.each(actor, pages, Self::isolate),
             Op::Putback { pages } => self.each(actor, pages, Self::putback),
             Op::Migrate { pages, node, mode, reason } => self.migrate(actor, pages, *node, *mode, *reason),

@@ -78,6 +78,10 @@ mutations! {
     PutUnderLruvecLock = "put-under-lruvec-lock", "LRU batches";
     /// An isolator does not look whether it was the one that cleared the `LRU` flag.
     ClaimNotChecked = "claim-not-checked", "isolation";
+    /// A scan of a list claims a page before it has a reference to it.
+    ScanClaimsFirst = "scan-claims-first", "reclaim";
+    /// Reclaim drops the isolation's reference before the page is on its list again.
+    PutbackDropsFirst = "putback-drops-first", "reclaim";
     /// The isolation of a page takes no reference.
     IsolationWithoutReference = "isolation-without-reference", "isolation";
     /// A page put back is subtracted from `nr_isolated_*` when it may be freed already.

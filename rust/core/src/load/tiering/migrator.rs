@@ -1,6 +1,6 @@
 //! A migrator: keeps frames of the fast node free by demotion, and promotes what users ask for.
 
-use super::{Place, aging};
+use super::Place;
 use crate::load::config::LoadConfig;
 use crate::load::gauge::{Gauge, Tally};
 use crate::load::planted::LostCopies;
@@ -82,22 +82,18 @@ impl Migrator {
         self.gauge.measure(|| {
             machine.lru_drain_local();
             let before = current();
-            aging::balance(machine, FAST);
-            let mut reclaim = aging::isolate_tail(machine, FAST, aging::BATCH);
-            if reclaim.is_empty() {
+            machine.age_list(FAST, false);
+            let (mut list, looked_at) = machine.demotion_candidates(FAST);
+            if looked_at == 0 {
                 // The pages of a small node can all wait in the batches of its users' CPUs.
                 machine.lru_drain_all();
-                reclaim = aging::isolate_tail(machine, FAST, aging::BATCH);
+                list = machine.demotion_candidates(FAST).0;
             }
-            let mut list = aging::decide(machine, &reclaim);
             let choosing = current().since(before);
-            let candidates = list.len() as u64;
+            let candidates = list.len();
             let tally = migrate(machine, &mut list, SLOW, Reason::Demotion, planted);
-            for pfn in list.drain(..) {
-                machine.putback_lru_page(pfn);
-            }
-            aging::done(machine, FAST, &reclaim);
-            debug_assert!(tally.migrated + tally.failed <= candidates);
+            machine.demoted(FAST, candidates, &list);
+            debug_assert!(tally.migrated + tally.failed <= candidates as u64);
             Tally { choosing, ..tally }
         });
     }

@@ -55,6 +55,23 @@ impl<R: Release> Machine<R> {
         }
     }
 
+    /// A page is read through its file, if it is cached: it is marked accessed. False if it is not.
+    #[cfg(not(feature = "explored"))]
+    pub(crate) fn read_cached(&self, file: &File, index: u32) -> bool {
+        let Some(pfn) = self.cache_get(file, index) else { return false };
+        self.mark_page_accessed(pfn);
+        self.put(pfn);
+        true
+    }
+
+    /// A page that is not cached is read in, for a reader who comes to it for the first time.
+    #[cfg(not(feature = "explored"))]
+    pub(crate) fn read_uncached(&self, file: &File, index: u32, node: usize) -> Result<()> {
+        let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;
+        R::unlock_and_put(self, pfn);
+        Ok(())
+    }
+
     /// Writes bytes from `offset` on, page by page. An error may come after some were written.
     ///
     /// Errors as [`Machine::file_read`].

@@ -6,6 +6,7 @@ use super::content::{Place, Version};
 use super::process::{Outcome, few};
 use super::step::{Problem, Shown, Step};
 use crate::error::{Errno, Error, Why};
+use crate::machine::Machine;
 use crate::memory::WORDS;
 use crate::migrate;
 use crate::movable::PagePool;
@@ -182,6 +183,27 @@ impl<R: Release> Session<R> {
         result.ok_or_else(|| {
             Problem::misuse(format!("{} is no page that may be added to a list", shown(owner, index)))
         })
+    }
+
+    /// Returns how many were freed.
+    pub(super) fn reclaim(&self, pages: u32, node: Option<u32>) -> Step {
+        self.on_node(node, |machine, node| machine.reclaim(node, pages))
+    }
+
+    /// Returns how many moved.
+    pub(super) fn age(&self, node: Option<u32>) -> Step {
+        self.on_node(node, |machine, node| machine.age_node(node))
+    }
+
+    fn on_node(
+        &self,
+        node: Option<u32>,
+        work: impl Fn(&Machine<R>, usize) -> crate::error::Result<u32>,
+    ) -> Step {
+        match self.node(node.unwrap_or(0)).and_then(|node| Ok(work(&self.machine, node)?)) {
+            Ok(pages) => Step { ret: pages.into(), ..Step::default() },
+            Err(problem) => Step::refused(problem),
+        }
     }
 
     pub(super) fn isolate(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {

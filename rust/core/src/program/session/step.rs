@@ -13,7 +13,7 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// What the system call returned: -1 if it failed. 0 for a single step on pages, or -1 if it
-    /// failed on one of them.
+    /// failed on one of them; how many pages it freed or moved for one on a node.
     pub ret: i64,
     /// Why it failed; of several pages, the first failure.
     pub errno: Option<Errno>,

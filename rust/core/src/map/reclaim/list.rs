@@ -1,0 +1,109 @@
+//! One list of a node, a cluster of pages at a time (`shrink_active_list`, `shrink_inactive_list`).
+
+use super::References;
+use crate::lru::LruList;
+use crate::machine::Machine;
+use crate::page::{Flags, PAGE_SIZE, Pfn};
+use crate::release::Release;
+use crate::stat::Event;
+
+/// Who reclaims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reclaimer {
+    /// Somebody who keeps frames free.
+    #[cfg_attr(feature = "explored", allow(dead_code, reason = "only the loads have one"))]
+    Kswapd,
+    /// Somebody who wants some now.
+    Direct,
+}
+
+impl Reclaimer {
+    const fn scanned(self) -> Event {
+        match self {
+            Reclaimer::Kswapd => Event::PgscanKswapd,
+            Reclaimer::Direct => Event::PgscanDirect,
+        }
+    }
+
+    const fn stolen(self) -> Event {
+        match self {
+            Reclaimer::Kswapd => Event::PgstealKswapd,
+            Reclaimer::Direct => Event::PgstealDirect,
+        }
+    }
+}
+
+impl<R: Release> Machine<R> {
+    /// Are there too few inactive pages of a class for the active ones (`inactive_is_low`)? One inactive page for
+    /// each active one below a gigabyte of them; above, fewer: the inactive list must only be long enough for a
+    /// page in use to be used again on it.
+    pub(crate) fn inactive_is_low(&self, node: usize, file: bool) -> bool {
+        let (inactive, active) = {
+            let lruvec = self.nodes[node].lruvec.lock();
+            (lruvec.pages(LruList::inactive(file)), lruvec.pages(LruList::active(file)))
+        };
+        let (inactive, active) = (u64::from(inactive), u64::from(active));
+        let gigabytes = (inactive + active) * PAGE_SIZE as u64 >> 30;
+        inactive * (10 * gigabytes).isqrt().max(1) < active
+    }
+
+    /// Moves up to `most` pages from the tail of an active list to the head of the inactive one. Their use is
+    /// forgotten, not asked for: it is on the inactive list that a page has to show that it is in use. The kernel
+    /// spares pages of files that are mapped executable; no mapping of mmcore is. Says how many moved.
+    pub(crate) fn shrink_active_list(&self, node: usize, file: bool, most: u32) -> u32 {
+        self.lru_drain_local();
+        let scan = self.isolate_tail(node, LruList::active(file), most);
+        self.stats.event(Event::Pgrefill, scan.scanned.into());
+        let mut deactivated = 0;
+        for &pfn in &scan.taken {
+            let page = &self.frames[pfn];
+            if page.trylock() {
+                self.page_referenced(pfn);
+                page.unlock(pfn);
+            }
+            page.change(Flags::WORKINGSET, Flags::ACTIVE);
+            deactivated += 1 << page.order();
+        }
+        self.stats.event(Event::Pgdeactivate, deactivated.into());
+        self.putback_inactive_pages(node, &scan.taken);
+        deactivated
+    }
+
+    /// Looks at up to `most` pages from the tail of an inactive list, and frees those that nobody uses. Says how many.
+    pub(super) fn shrink_inactive_list(&self, node: usize, file: bool, most: u32, by: Reclaimer) -> u32 {
+        let taken = self.isolate_inactive(node, file, most, by);
+        let mut freed = 0;
+        let mut kept = Vec::new();
+        for pfn in taken {
+            let pages = 1 << self.frames[pfn].order();
+            match self.reclaim_page(pfn, References::Asked) {
+                true => freed += pages,
+                false => kept.push(pfn),
+            }
+        }
+        let rotated = kept.iter().map(|&pfn| 1 << self.frames[pfn].order()).sum();
+        self.putback_inactive_pages(node, &kept);
+        self.count_stolen(file, freed, by);
+        if rotated > 0 {
+            self.nodes[node].lruvec.lock().note_cost(file, rotated);
+        }
+        freed
+    }
+
+    /// Takes up to `most` pages from the tail of an inactive list, after a drain of this CPU's batches. They count as
+    /// isolated.
+    pub(super) fn isolate_inactive(&self, node: usize, file: bool, most: u32, by: Reclaimer) -> Vec<Pfn> {
+        self.lru_drain_local();
+        let scan = self.isolate_tail(node, LruList::inactive(file), most);
+        self.stats.event(by.scanned(), scan.scanned.into());
+        self.stats.event(if file { Event::PgscanFile } else { Event::PgscanAnon }, scan.scanned.into());
+        scan.taken
+    }
+
+    pub(super) fn count_stolen(&self, file: bool, pages: u32, by: Reclaimer) {
+        if pages > 0 {
+            self.stats.event(by.stolen(), pages.into());
+            self.stats.event(if file { Event::PgstealFile } else { Event::PgstealAnon }, pages.into());
+        }
+    }
+}

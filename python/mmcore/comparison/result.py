@@ -59,7 +59,8 @@ class Comparison:
         `latency` (quantiles of the time a page, batch by batch); `migrated`, `retries`, `failed`
         (sums); `per_page` (operations of the counting build for one migrated page);
         `share_of_memcpy` (pages a processor second, relative to a bare `memcpy` of cold pages, in
-        the rounds of one trial, which have one); `modelled_ns_per_access`.
+        the rounds of one trial, which have one); `modelled_ns_per_access`; `fast_share` (accesses that
+        found their page on the first node).
         """
         return [self._row(index) for index in range(len(self.plan.variants))]
 
@@ -69,6 +70,7 @@ class Comparison:
         latency = Histogram(report.latency_ns for report in reports)
         accesses = sum(report.accesses for report in reports)
         modelled = sum(report.modelled_ns for report in reports)
+        fast = sum(report.more.get("accesses_by_node", (0,))[0] for report in reports)
         speed = taken.values(index, PRIMARY)
         return {
             "variant": self.labels[index],
@@ -83,6 +85,7 @@ class Comparison:
             "per_page": taken.operations[index],
             "share_of_memcpy": self._share_of_memcpy(index),
             "modelled_ns_per_access": modelled / accesses if accesses else None,
+            "fast_share": fast / accesses if accesses and fast else None,
         }
 
     def _share_of_memcpy(self, index: int) -> float | None:

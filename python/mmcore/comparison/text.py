@@ -63,6 +63,9 @@ def rows(comparison: Comparison) -> list[tuple[str, list[str]]]:
     if any(row["modelled_ns_per_access"] is not None for row in table):
         cells = [_number(row["modelled_ns_per_access"], ".1f") for row in table]
         shown.append(("modelled ns / access", cells))
+    if any(row["fast_share"] is not None for row in table):
+        cells = [_number(row["fast_share"], ".3f") for row in table]
+        shown.append(("hits on the fast node", cells))
     return shown
 
 

@@ -23,6 +23,7 @@
 //!   whose count is zero is always unlinked by whoever brought it there.
 
 mod batch;
+mod generations;
 mod lruvec;
 mod mlock;
 mod moves;
@@ -33,6 +34,7 @@ mod workingset;
 
 pub(crate) use batch::LruMove;
 pub use batch::{Batches, PAGEVEC_MAX};
+pub(crate) use generations::MAX_NR_GENS;
 pub use lruvec::{LruList, Lruvec};
 pub use scan::SWAP_CLUSTER_MAX;
 pub(crate) use workingset::Shadow;

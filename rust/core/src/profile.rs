@@ -124,6 +124,8 @@ choice! {
     LruPolicy {
         /// An active and an inactive list with a second chance: the kernel's classic LRU.
         TwoList = "two_list",
+        /// Generations and tiers: the kernel's multi-generational LRU.
+        Mglru = "mglru",
         /// Oldest first, whatever was used (a textbook's).
         Fifo = "fifo",
         /// An access puts a page in front (a textbook's).

@@ -199,6 +199,9 @@ impl<R: Release> Machine<R> {
         page.set_extra(0, 0);
         // `WAITERS` stays: it belongs to the wait queue, and somebody who waits for a migration to end
         // holds no reference.
+        if word.more_accesses() > 0 {
+            page.forget_accesses();
+        }
         if word.any(!(Flags::HWPOISON | Flags::WAITERS)) {
             page.clear(!(Flags::HWPOISON | Flags::WAITERS));
         }

@@ -4,9 +4,10 @@ mod common;
 
 use common::{assert_clean, machine};
 use mmcore::lru::SWAP_CLUSTER_MAX;
-use mmcore::machine::Machine;
-use mmcore::map::{AddressSpace, Area, File, FileKind};
+use mmcore::machine::{Config, Machine};
+use mmcore::map::{AddressSpace, Advice, Area, File, FileKind};
 use mmcore::page::{Flags, PAGE_SIZE};
+use mmcore::profile::LruPolicy;
 use mmcore::release::{Release, Split};
 use mmcore::stat::Event;
 use std::sync::Arc;
@@ -156,7 +157,88 @@ fn no_frame_is_freed_of_anonymous_memory_without_swap<R: Release>() {
     assert_clean(&machine);
 }
 
+/// Reclaim, aging, isolation, migration, mlock and advice in turn, the books checked after each.
+fn every_policy_keeps_its_books<R: Release>() {
+    for &policy in LruPolicy::ALL {
+        let mut config = Config::new(2, 256);
+        config.profile.release = R::DESIGN;
+        config.profile.lru_policy = policy;
+        let machine = Machine::<R>::new(&config).unwrap();
+        machine.swapon(256).unwrap();
+        let file = cached(&machine, 40);
+        machine.file_write(&file, 0, &[1], 0).unwrap();
+        let (space, area) = anon(&machine, 60);
+        assert_clean(&machine);
+        machine.madvise(&space, &area, 0..10, Advice::Cold).unwrap();
+        machine.madvise(&space, &area, 10..14, Advice::Free).unwrap();
+        machine.mlock(&space, &area, 20..24).unwrap();
+        machine.lru_drain_all();
+        assert_clean(&machine);
+        let mut freed = 0;
+        for round in 0..10 {
+            freed += machine.reclaim(0, 7).unwrap();
+            assert_clean(&machine);
+            machine.age_node(0).unwrap();
+            assert_clean(&machine);
+            let pages = (round * 4)..(round * 4 + 6);
+            pages.clone().for_each(|page| read(&machine, &file, page % 40));
+            for page in pages {
+                let found = machine.read_word(&area, page, 0).unwrap();
+                assert!(found == u64::from(page) + 1 || (10..14).contains(&page) && found == 0, "{policy}");
+            }
+            machine.lru_drain_all();
+            assert_clean(&machine);
+            if let Some(pfn) = machine.get_page_at(&area, 30) {
+                assert!(machine.isolate(pfn).is_ok());
+                machine.putback(pfn);
+                machine.put(pfn);
+            }
+        }
+        assert!(freed > 40, "{policy}: {freed}");
+        machine.munlock(&space, &area, 20..24).unwrap();
+        machine.exit(&space);
+        assert_clean(&machine);
+        machine.remove_file(&file);
+        machine.lru_drain_all();
+        assert_clean(&machine);
+        assert_eq!(common::used(&machine), 0, "{policy}");
+    }
+}
+
+/// Of `mglru`: what an entry has used since the last look is the youngest, and a migration keeps a page's age.
+fn a_generation_is_as_old_as_its_last_use<R: Release>() {
+    let mut config = Config::new(2, 256);
+    config.profile.release = R::DESIGN;
+    config.profile.lru_policy = LruPolicy::Mglru;
+    let machine = Machine::<R>::new(&config).unwrap();
+    machine.swapon(256).unwrap();
+    let (space, area) = anon(&machine, 30);
+    // New anonymous pages are of the second youngest generation: active.
+    assert_eq!((list(&machine, "nr_inactive_anon"), list(&machine, "nr_active_anon")), (0, 30));
+    // All were used by being written. Then nobody uses them but ten.
+    assert_eq!(machine.age_node(0).unwrap(), 30);
+    (0..10).for_each(|page| _ = machine.read_word(&area, page, 0).unwrap());
+    assert_eq!(machine.age_node(0).unwrap(), 10);
+    assert_eq!(machine.age_node(0).unwrap(), 0);
+    assert_eq!((list(&machine, "nr_inactive_anon"), list(&machine, "nr_active_anon")), (20, 10));
+    assert_eq!(machine.reclaim(0, 20).unwrap(), 20);
+    assert!((0..10).all(|page| machine.page_at(&area, page).is_some()));
+    // Isolated from an active generation: active, and so again where it is put back.
+    let pfn = machine.get_page_at(&area, 0).unwrap();
+    machine.isolate(pfn).unwrap();
+    assert!(machine.frames()[pfn].flags().contains(Flags::ACTIVE));
+    machine.putback(pfn);
+    machine.lru_drain_all();
+    assert!(!machine.frames()[pfn].flags().contains(Flags::ACTIVE));
+    assert_eq!(list(&machine, "nr_active_anon"), 10);
+    machine.put(pfn);
+    machine.exit(&space);
+    assert_clean(&machine);
+}
+
 for_each_design!(
+    every_policy_keeps_its_books,
+    a_generation_is_as_old_as_its_last_use,
     a_page_in_use_gets_a_second_chance,
     a_page_that_two_processes_use_is_active,
     an_active_list_is_shrunk_only_where_the_inactive_one_is_short,

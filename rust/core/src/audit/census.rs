@@ -184,6 +184,8 @@ pub(super) struct Census {
     pub swap_strays: Vec<(Pfn, u32)>,
     /// Lists whose links do not lead to as many pages as they count.
     pub broken_lists: Vec<(usize, LruList, u32)>,
+    /// Pages on another list than their words say.
+    pub misplaced: Vec<(Pfn, LruList, Option<u8>)>,
 }
 
 impl Census {
@@ -208,6 +210,7 @@ impl Census {
         self.swap_entries.clear();
         self.swap_strays.clear();
         self.broken_lists.clear();
+        self.misplaced.clear();
         self.allocator(machine);
         self.lists(machine);
         self.batches(machine);
@@ -285,22 +288,33 @@ impl Census {
         for (number, node) in machine.nodes.iter().enumerate() {
             let used = node.zone.lock().frontier();
             let lruvec = node.lruvec.lock();
-            for kind in LruList::ALL {
-                let mut pages = 0;
-                if kind == LruList::Unevictable {
-                    // Only counted; its pages say themselves that they are on it.
-                    for pfn in (0..used).map(|offset| node.base.plus(offset)) {
-                        if machine.frames[pfn].word().has(Flags::LRU | Flags::UNEVICTABLE) {
-                            self.at(pfn, Place::Lru(kind));
-                            pages += 1u32 << machine.frames[pfn].order();
-                        }
-                    }
-                }
-                for pfn in lruvec.list(kind).iter(&machine.frames) {
-                    self.at(pfn, Place::Lru(kind));
+            let mut pages = 0;
+            // Only counted; its pages say themselves that they are on it.
+            for pfn in (0..used).map(|offset| node.base.plus(offset)) {
+                if machine.frames[pfn].word().has(Flags::LRU | Flags::UNEVICTABLE) {
+                    self.at(pfn, Place::Lru(LruList::Unevictable));
                     pages += 1u32 << machine.frames[pfn].order();
                 }
-                if pages != lruvec.pages(kind) {
+            }
+            if pages != lruvec.pages(LruList::Unevictable) {
+                self.broken_lists.push((number, LruList::Unevictable, pages));
+            }
+            for (kind, generation, list, counted) in lruvec.all() {
+                let mut pages = 0;
+                for pfn in list.iter(&machine.frames) {
+                    self.at(pfn, Place::Lru(kind));
+                    pages += 1u32 << machine.frames[pfn].order();
+                    let word = machine.frames[pfn].word();
+                    // A generation is active or not by itself: there the flag says nothing of the list.
+                    let expected = match generation {
+                        Some(_) => LruList::of(word).is_anon() == kind.is_anon() && !word.has(Flags::ACTIVE),
+                        None => LruList::of(word) == kind,
+                    };
+                    if !expected || word.generation() != generation {
+                        self.misplaced.push((pfn, kind, generation));
+                    }
+                }
+                if pages != counted {
                     self.broken_lists.push((number, kind, pages));
                 }
             }

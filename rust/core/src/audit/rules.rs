@@ -114,10 +114,8 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     if word.has(Flags::ACTIVE | Flags::UNEVICTABLE) {
         report.page("not active and unevictable", pfn, format!("flags {}", word.flags()));
     }
-    if let Place::Lru(list) = place
-        && crate::lru::LruList::of(word) != list
-    {
-        report.page("on the list of its flags", pfn, format!("on {list:?} with {}", word.flags()));
+    if word.generation().is_some() && !matches!(place, Place::Lru(_)) {
+        report.page("only on a list has a page a generation", pfn, format!("in {place:?} ({word})"));
     }
     // 7. A page that is used through a mapping is where reclaim and migration find it.
     if place == Place::Allocated
@@ -379,6 +377,12 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
 fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     for &(node, list, pages) in &census.broken_lists {
         report.machine("list length is its counter", format!("node {node} {list:?}: {pages} pages linked"));
+    }
+    for &(pfn, list, generation) in &census.misplaced {
+        let word = machine.frames[pfn].word();
+        let says = word.generation();
+        let what = format!("on {list:?} of generation {generation:?} with {word} of generation {says:?}");
+        report.page("on the list of its flags", pfn, what);
     }
     // 7. No entry waits for a migration that is over.
     for (pfn, holder) in &census.migration_entries {

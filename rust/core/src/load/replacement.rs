@@ -263,9 +263,31 @@ mod tests {
             run.run(&(0..40).collect::<Vec<_>>()).unwrap();
             run.counts().misses - before
         };
+        // Generations have to see pages come back before they spare those that were accessed more than once.
+        assert_eq!(of("mglru"), 40);
         assert_eq!(of("fifo"), 40);
         assert_eq!(of("lru"), 40);
         assert_eq!(of("clock"), 40);
         assert_eq!(of("two_list"), 0);
+    }
+    #[test]
+    fn generations_learn_which_tiers_to_spare() {
+        let mut profile = Profile::default();
+        profile.set("lru_policy", "mglru").unwrap();
+        let mut run = Replacement::new(profile, 100_000, 100, 0).unwrap();
+        let mut misses = Vec::new();
+        for round in 0..40u32 {
+            // Forty pages, each accessed four times, and then more pages than there is room for, each once.
+            let before = run.counts().misses;
+            for _ in 0..4 {
+                run.run(&(0..40).collect::<Vec<_>>()).unwrap();
+            }
+            misses.push(run.counts().misses - before);
+            let first = 100 + round * 120;
+            run.run(&(first..first + 120).collect::<Vec<_>>()).unwrap();
+        }
+        assert_eq!(misses[1], 40);
+        assert!(misses[20..].iter().any(|&misses| misses < 40), "{misses:?}");
+        run.finish().unwrap();
     }
 }

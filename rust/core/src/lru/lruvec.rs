@@ -1,5 +1,6 @@
 //! The LRU lists of one node. Everything here happens under the lruvec lock.
 
+use super::generations::{End, Generations};
 use crate::page::{Dropped, Flags, Frames, List, Page, Pfn, Word};
 use crate::sync::{Mutation, Tallied, mutated};
 use crate::profile::LruPolicy;
@@ -79,6 +80,8 @@ pub struct Lruvec {
     policy: LruPolicy,
     lists: [Tallied<List, ListOps>; 5],
     pages: [u32; 5],
+    /// Of the policy `mglru`, instead of the first four lists.
+    generations: Option<Box<Generations>>,
     /// What reclaim has cost lately, anonymous and file: pages that it looked at and had to leave.
     costs: [u32; 2],
 }
@@ -87,17 +90,45 @@ impl Lruvec {
     /// Empty lists.
     pub(crate) fn new(policy: LruPolicy) -> Lruvec {
         let lists = std::array::from_fn(|_| Tallied::new(List::EMPTY));
-        Lruvec { policy, lists, pages: [0; 5], costs: [0; 2] }
+        let generations = (policy == LruPolicy::Mglru).then(|| Box::new(Generations::new()));
+        Lruvec { policy, lists, pages: [0; 5], generations, costs: [0; 2] }
     }
 
-    /// Base pages on a list: the counter.
+    /// Base pages on a list: the counter. Of `mglru` the active list is the youngest two generations.
     pub fn pages(&self, list: LruList) -> u32 {
-        self.pages[list as usize]
+        match &self.generations {
+            Some(generations) if list != LruList::Unevictable => {
+                let active = matches!(list, LruList::ActiveAnon | LruList::ActiveFile);
+                generations.pages(usize::from(!list.is_anon()), active)
+            }
+            _ => self.pages[list as usize],
+        }
     }
 
-    /// The list itself, to look at.
+    /// The list itself, to look at; of `mglru` the pages are elsewhere.
     pub fn list(&self, list: LruList) -> &List {
         self.lists[list as usize].look()
+    }
+
+    /// Every list that links pages: what it is, its generation, and what it counts; for audits.
+    pub(crate) fn all(&self) -> Vec<(LruList, Option<u8>, &List, u32)> {
+        let Some(generations) = &self.generations else {
+            let linked = LruList::ALL.into_iter().filter(|&list| list != LruList::Unevictable);
+            return linked.map(|list| (list, None, self.list(list), self.pages[list as usize])).collect();
+        };
+        let all = generations.lists().map(|(class, generation, list, pages)| {
+            let kind = match generations.is_active(generation) {
+                true => LruList::active(class == 1),
+                false => LruList::inactive(class == 1),
+            };
+            (kind, Some(generation), list, pages)
+        });
+        all.collect()
+    }
+
+    /// The generations of `mglru`.
+    pub(crate) fn generations(&mut self) -> Option<&mut Generations> {
+        self.generations.as_deref_mut()
     }
 
     /// What reclaim of anonymous pages and of files has cost lately.
@@ -109,7 +140,7 @@ impl Lruvec {
     /// counts less: as soon as the costs are a quarter of the lists, both are halved.
     pub(crate) fn note_cost(&mut self, file: bool, pages: u32) {
         self.costs[usize::from(file)] += pages;
-        let listed: u32 = self.pages[..LruList::Unevictable as usize].iter().sum();
+        let listed: u32 = LruList::ALL.iter().take(4).map(|&list| self.pages(list)).sum();
         if self.costs.iter().sum::<u32>() > listed / 4 {
             self.costs = self.costs.map(|cost| cost / 2);
         }
@@ -171,6 +202,11 @@ impl Lruvec {
     /// The same, at the tail: where reclaim takes from.
     pub(crate) fn relink_tail(&mut self, frames: &Frames, pfn: Pfn) {
         let word = claim_place(&frames[pfn], pfn);
+        if let Some(generations) = &mut self.generations
+            && !word.has(Flags::UNEVICTABLE)
+        {
+            return generations.link(frames, pfn, word, End::Tail);
+        }
         let list = LruList::of(self.settled(&frames[pfn], word));
         self.pages[list as usize] += 1 << frames[pfn].order();
         if list != LruList::Unevictable {
@@ -204,6 +240,11 @@ impl Lruvec {
 
     #[inline]
     fn link(&mut self, frames: &Frames, pfn: Pfn, word: Word) {
+        if let Some(generations) = &mut self.generations
+            && !word.has(Flags::UNEVICTABLE)
+        {
+            return generations.link(frames, pfn, word, End::Head);
+        }
         let list = LruList::of(self.settled(&frames[pfn], word));
         self.pages[list as usize] += 1 << frames[pfn].order();
         // The unevictable list is only counted: nobody walks it, and its pages need a link for
@@ -219,6 +260,11 @@ impl Lruvec {
     pub(crate) fn remove(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
         let list = LruList::of(page.word());
+        if let Some(generations) = &mut self.generations
+            && list != LruList::Unevictable
+        {
+            return generations.remove(frames, pfn);
+        }
         match list {
             LruList::Unevictable => page.forget_mlock_count(),
             // First: it says what is wrong with a page that is on no list.

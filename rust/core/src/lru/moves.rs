@@ -50,7 +50,7 @@ impl<R: Release> Machine<R> {
                         self.calls_on(Call::MmLruActivate, pfn);
                         self.stats.event(Event::Pgactivate, pages);
                     }
-                    LruMove::Deactivate if evictable && word.has(Flags::ACTIVE) => {
+                    LruMove::Deactivate if evictable && self.is_young(word) => {
                         lruvec.remove(&self.frames, pfn);
                         page.clear(Flags::ACTIVE | Flags::REFERENCED);
                         lruvec.relink(&self.frames, pfn);
@@ -106,12 +106,14 @@ impl<R: Release> Machine<R> {
     /// | referenced, inactive, elsewhere | unreferenced |
     /// | active and referenced; unevictable and referenced | nothing |
     ///
-    /// Of `fifo` and `clock` the mark is all there is. Of `lru` a page on a list is queued for its front.
+    /// Of `mglru` it is counted, up to four times. Of `fifo` and `clock` the mark is all there is. Of `lru` a page on a list is queued for its front.
     pub fn mark_page_accessed(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.word();
         let unmarked = !word.has(Flags::REFERENCED);
-        if unmarked {
+        if self.profile.lru_policy == LruPolicy::Mglru {
+            page.note_access();
+        } else if unmarked {
             page.set(Flags::REFERENCED);
         }
         match self.profile.lru_policy {
@@ -155,10 +157,15 @@ impl<R: Release> Machine<R> {
         }
     }
 
+    /// Might a page on a list be active? Of `mglru` its word does not say.
+    fn is_young(&self, word: Word) -> bool {
+        word.has(Flags::ACTIVE) || self.profile.lru_policy == LruPolicy::Mglru
+    }
+
     /// Queues an active page for the inactive list (`folio_deactivate`).
     pub(crate) fn deactivate_page(&self, pfn: Pfn) {
         let word = self.frames[pfn].word();
-        if word.has(Flags::LRU | Flags::ACTIVE) && !word.has(Flags::UNEVICTABLE) {
+        if word.has(Flags::LRU) && self.is_young(word) && !word.has(Flags::UNEVICTABLE) {
             self.lru_queue_move(pfn, LruMove::Deactivate);
         }
     }

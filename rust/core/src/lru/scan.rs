@@ -12,7 +12,7 @@
 use super::LruList;
 use super::lruvec::Evictability;
 use crate::machine::Machine;
-use crate::page::Pfn;
+use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, mutated};
@@ -72,6 +72,75 @@ impl<R: Release> Machine<R> {
         scan
     }
 
+    /// Takes up to `most` pages off the oldest generation of a class (`scan_folios`), of the policy `mglru`. On the way
+    /// pages of the spared tiers, and those that must be written first, become one generation younger. `None` if there
+    /// are too few generations: they have to age first.
+    pub(crate) fn isolate_oldest(&self, node: usize, file: bool, most: u32) -> Option<Scan> {
+        let mut scan = Scan::default();
+        let mut lost = Vec::new();
+        let mut pages = 0;
+        let class = usize::from(file);
+        {
+            let mut lruvec = self.nodes[node].lruvec.lock();
+            let generations = lruvec.generations()?;
+            if generations.needs_aging(class) {
+                return None;
+            }
+            let spared = generations.threshold(class);
+            let mut at = generations.tail(class);
+            while let Some(pfn) = at.filter(|_| scan.scanned < SWAP_CLUSTER_MAX.max(most)) {
+                if scan.taken.len() as u32 == most {
+                    break;
+                }
+                let page = &self.frames[pfn];
+                at = page.prev().pfn();
+                let size = 1 << page.order();
+                scan.scanned += size;
+                let word = page.word();
+                let unwritten = file && word.any(Flags::DIRTY | Flags::WRITEBACK);
+                if unwritten || word.tier() > spared {
+                    if unwritten {
+                        page.set(Flags::RECLAIM);
+                    }
+                    generations.spare(&self.frames, pfn);
+                    continue;
+                }
+                match self.claim_for_reclaim(pfn) {
+                    Claim::Ours => {
+                        generations.remove(&self.frames, pfn);
+                        pages += i64::from(size);
+                        scan.taken.push(pfn);
+                    }
+                    Claim::Isolated => lost.push(pfn),
+                    Claim::Dying => {}
+                }
+            }
+            if pages > 0 {
+                let item = if file { NodeItem::IsolatedFile } else { NodeItem::IsolatedAnon };
+                self.stats.node(node, item, pages);
+            }
+        }
+        if !lost.is_empty() {
+            self.put_all(&lost);
+        }
+        Some(scan)
+    }
+
+    /// Pages that an entry has used become the youngest, if they are on a list of the node. The caller has references.
+    pub(crate) fn promote_generation(&self, node: usize, pages: &[Pfn]) {
+        let mut lruvec = self.nodes[node].lruvec.lock();
+        let Some(generations) = lruvec.generations() else { return };
+        for &pfn in pages {
+            // Claimed, as whoever moves a page from list to list does.
+            if self.frames[pfn].test_and_clear_lru() {
+                if self.frames[pfn].word().generation().is_some() {
+                    generations.promote(&self.frames, pfn);
+                }
+                self.frames[pfn].set(Flags::LRU);
+            }
+        }
+    }
+
     /// Tries to make a page on a list the scan's, with a reference. The lruvec lock is held.
     fn claim_for_reclaim(&self, pfn: Pfn) -> Claim {
         let page = &self.frames[pfn];
@@ -79,7 +148,7 @@ impl<R: Release> Machine<R> {
             return match page.test_and_clear_lru() {
                 true if page.try_get() => Claim::Ours,
                 true => {
-                    page.set(crate::page::Flags::LRU);
+                    page.set(Flags::LRU);
                     Claim::Dying
                 }
                 false => Claim::Dying,

@@ -6,8 +6,10 @@
 //! is no smaller, the page is one of the working set, and is active at once.
 
 use super::LruList;
+use super::generations::class;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
+use crate::profile::LruPolicy;
 use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::Ordering;
@@ -21,6 +23,8 @@ pub(crate) struct Shadow {
     pub node: u8,
     /// The page had been active once.
     pub workingset: bool,
+    /// Its tier, of `mglru`; then `age` is the sequence number of its generation.
+    pub tier: u8,
 }
 
 impl<R: Release> Machine<R> {
@@ -33,11 +37,17 @@ impl<R: Release> Machine<R> {
 
     /// A page is being evicted: what to remember of it (`workingset_eviction`).
     pub(crate) fn workingset_eviction(&self, pfn: Pfn) -> Shadow {
-        Shadow {
-            age: self.age_nonresident(pfn),
-            node: self.node_of(pfn) as u8,
-            workingset: self.frames[pfn].word().has(Flags::WORKINGSET),
+        let word = self.frames[pfn].word();
+        let (node, workingset) = (self.node_of(pfn), word.has(Flags::WORKINGSET));
+        let mut shadow = Shadow { age: self.age_nonresident(pfn), node: node as u8, workingset, tier: 0 };
+        if self.profile.lru_policy == LruPolicy::Mglru
+            && let Some(generations) = self.nodes[node].lruvec.lock().generations()
+        {
+            shadow.tier = word.tier() as u8;
+            let pages = 1 << self.frames[pfn].order();
+            shadow.age = generations.evicted(class(word), word.tier(), pages);
         }
+        shadow
     }
 
     /// A page that was evicted is back, and not yet on the way to a list (`workingset_refault`).
@@ -50,6 +60,19 @@ impl<R: Release> Machine<R> {
         };
         count(NodeItem::WorkingsetRefaultAnon, NodeItem::WorkingsetRefaultFile);
         let from = &self.nodes[usize::from(shadow.node)];
+        if self.profile.lru_policy == LruPolicy::Mglru {
+            let (class, tier) = (usize::from(!anon), usize::from(shadow.tier));
+            let mut lruvec = from.lruvec.lock();
+            let Some(generations) = lruvec.generations() else { return };
+            let recent = generations.refaulted(class, tier, shadow.age, 1 << page.order());
+            drop(lruvec);
+            if recent && tier > 0 {
+                // It was accessed more than once before, and would have been once more.
+                page.set(Flags::WORKINGSET);
+                count(NodeItem::WorkingsetRestoreAnon, NodeItem::WorkingsetRestoreFile);
+            }
+            return;
+        }
         // Relaxed: as in `age_nonresident`.
         let distance = from.nonresident_age.load(Ordering::Relaxed).wrapping_sub(shadow.age);
         let swappable = self.free_swap_slots() > 0;

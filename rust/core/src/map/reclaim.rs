@@ -11,6 +11,7 @@
 
 #[cfg(not(feature = "explored"))]
 mod demote;
+mod generations;
 mod list;
 mod node;
 mod references;

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | 0 | 0 | nothing | both |
 //! | 1 | frame in bits 32..63 | a page; the slot holds a reference | both |
-//! | 2 | node in bits 8..15, bit 16: was of the working set, age in bits 32..63 | a shadow: what an eviction left | both |
+//! | 2 | node in bits 8..15, bit 16: was of the working set, tier in bits 17..18, age in bits 32..63 | a shadow: what an eviction left | both |
 //! | 3 | swap slot in bits 32..63 | the page is in the swap space | memory file systems |
 //! | 4 | 0 | the content is being read into a page that is not cached | swap cache |
 
@@ -33,6 +33,7 @@ const READING: u64 = 4;
 const KIND: u64 = 0b111;
 const NODE_SHIFT: u32 = 8;
 const WORKINGSET: u64 = 1 << 16;
+const TIER_SHIFT: u32 = 17;
 const PAYLOAD_SHIFT: u32 = 32;
 
 impl Slot {
@@ -42,9 +43,10 @@ impl Slot {
         match self {
             Slot::Empty => 0,
             Slot::Page(pfn) => PAGE | u64::from(pfn.0) << PAYLOAD_SHIFT,
-            Slot::Shadow(Shadow { age, node, workingset }) => {
+            Slot::Shadow(Shadow { age, node, workingset, tier }) => {
                 let workingset = if workingset { WORKINGSET } else { 0 };
-                SHADOW | u64::from(node) << NODE_SHIFT | workingset | u64::from(age) << PAYLOAD_SHIFT
+                let what = u64::from(node) << NODE_SHIFT | workingset | u64::from(tier) << TIER_SHIFT;
+                SHADOW | what | u64::from(age) << PAYLOAD_SHIFT
             }
             Slot::Swap(slot) => SWAP | u64::from(slot) << PAYLOAD_SHIFT,
             Slot::Reading => READING,
@@ -61,6 +63,7 @@ impl Slot {
                 age: payload,
                 node: (word >> NODE_SHIFT) as u8,
                 workingset: word & WORKINGSET != 0,
+                tier: (word >> TIER_SHIFT & 0b11) as u8,
             }),
             SWAP => Slot::Swap(payload),
             READING => Slot::Reading,
@@ -93,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_slot_reads_back_as_it_was_stored() {
-        let shadow = |age, node, workingset| Slot::Shadow(Shadow { age, node, workingset });
+        let shadow = |age, node, workingset, tier| Slot::Shadow(Shadow { age, node, workingset, tier });
         for slot in [
             Slot::Empty,
             Slot::Page(Pfn(0)),
@@ -101,8 +104,8 @@ mod tests {
             Slot::Swap(0),
             Slot::Swap(u32::MAX),
             Slot::Reading,
-            shadow(0, 0, false),
-            shadow(u32::MAX, 7, true),
+            shadow(0, 0, false, 0),
+            shadow(u32::MAX, 7, true, 3),
         ] {
             assert_eq!(Slot::from_word(slot.word()), slot);
         }

@@ -97,6 +97,44 @@ impl Page {
         }
     }
 
+    /// Replaces the word by a function of it, in one step.
+    #[inline]
+    fn update(&self, new: impl Fn(Word) -> Word) {
+        let mut old = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            let next = new(old);
+            if next == old {
+                return;
+            }
+            // Relaxed: as in `set`.
+            match self.word.compare_exchange_weak(old.0, next.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => old = Word(now),
+            }
+        }
+    }
+
+    /// The page comes to the list of a generation, which says itself whether it is active. Under the lruvec lock.
+    pub(crate) fn enter_generation(&self, generation: u8) {
+        self.update(|word| word.with_generation(Some(generation)).without(Flags::ACTIVE));
+    }
+
+    /// The page leaves it. Under the lruvec lock.
+    pub(crate) fn leave_generation(&self, active: bool) {
+        let keep = if active { Flags::ACTIVE } else { Flags::empty() };
+        self.update(|word| word.with_generation(None).with(keep));
+    }
+
+    /// One access more through a file.
+    pub(crate) fn note_access(&self) {
+        self.update(Word::with_access);
+    }
+
+    /// Its accesses through files are over.
+    pub(crate) fn forget_accesses(&self) {
+        self.update(Word::without_accesses);
+    }
+
     /// First reference of a frame that was just taken from the allocator. `None` if the frame is
     /// poisoned: then it is [refused](Page::refuse), and on no list any more.
     #[inline]

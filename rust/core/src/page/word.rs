@@ -4,8 +4,8 @@
 //! |---|---|
 //! | 0..=31 | flags, see [`Flags`]: who sets which, under which lock |
 //! | 32..=34 | generation + 1 of the multi-generational policy, 0 when on no such list |
-//! | 35 | unused |
-//! | 36..=63 | reference count, 28 bits |
+//! | 35..=36 | accesses through files beyond the first (`REFERENCED`), of the same policy |
+//! | 37..=63 | reference count, 27 bits |
 //!
 //! The count sits on top so that an overflow or underflow carries out of the word and never
 //! reaches a flag; it is guarded far from its end (see [`Word::COUNT_LIMIT`]) and stops with an
@@ -135,17 +135,19 @@ pub struct Word(pub u64);
 
 impl Word {
     /// Lowest bit of the count.
-    pub const COUNT_SHIFT: u32 = 36;
+    pub const COUNT_SHIFT: u32 = 37;
     /// One reference.
     pub const ONE: u64 = 1 << Self::COUNT_SHIFT;
     /// The guard: no operation raises a count to this value or beyond. Half of what the field
     /// can hold, so that every thread may overshoot once before it steps back.
-    pub const COUNT_LIMIT: u32 = 1 << 27;
+    pub const COUNT_LIMIT: u32 = 1 << 26;
     /// References from outside the core (pins, handles) stop here. What the core takes for itself
     /// (batches, entries, isolations) has the other half, so that no user can bring it to its guard.
     pub const OUTSIDE_LIMIT: u32 = Self::COUNT_LIMIT / 2;
     const GEN_SHIFT: u32 = 32;
     const GEN_MASK: u64 = 0b111 << Self::GEN_SHIFT;
+    const ACCESSES_SHIFT: u32 = 35;
+    const ACCESSES_MASK: u64 = 0b11 << Self::ACCESSES_SHIFT;
 
     /// The reference count.
     #[inline]
@@ -177,6 +179,54 @@ impl Word {
         match ((self.0 & Self::GEN_MASK) >> Self::GEN_SHIFT) as u8 {
             0 => None,
             n => Some(n - 1),
+        }
+    }
+
+    /// The same word on the list of a generation, or on none.
+    #[inline]
+    #[must_use]
+    pub const fn with_generation(self, generation: Option<u8>) -> Word {
+        let bits = match generation {
+            Some(generation) => (generation as u64 + 1) << Self::GEN_SHIFT,
+            None => 0,
+        };
+        Word(self.0 & !Self::GEN_MASK | bits)
+    }
+
+    /// Accesses through files beyond the first.
+    #[inline]
+    pub const fn more_accesses(self) -> u8 {
+        ((self.0 & Self::ACCESSES_MASK) >> Self::ACCESSES_SHIFT) as u8
+    }
+
+    /// The same word with one access through a file more, as far as they are counted.
+    #[inline]
+    #[must_use]
+    pub const fn with_access(self) -> Word {
+        if !self.has(Flags::REFERENCED) {
+            return self.with(Flags::REFERENCED);
+        }
+        match self.more_accesses() {
+            3 => self,
+            _ => Word(self.0 + (1 << Self::ACCESSES_SHIFT)),
+        }
+    }
+
+    /// The same word without any access.
+    #[inline]
+    #[must_use]
+    pub const fn without_accesses(self) -> Word {
+        Word(self.0 & !Self::ACCESSES_MASK).without(Flags::REFERENCED)
+    }
+
+    /// log2 of the accesses, 3 for a page of the working set.
+    #[inline]
+    pub const fn tier(self) -> usize {
+        match (self.has(Flags::WORKINGSET), self.more_accesses()) {
+            (true, _) => 3,
+            (false, 0) => 0,
+            (false, 1) => 1,
+            (false, _) => 2,
         }
     }
 
@@ -221,11 +271,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn count_and_flags_do_not_touch_each_other(bits in 0u64..1 << 32, count in 0u32..1 << 28) {
+        fn count_and_flags_do_not_touch_each_other(bits in 0u64..1 << 37, count in 0u32..1 << 27) {
             let word = Word(bits).with_count(count);
             prop_assert_eq!(word.count(), count);
             prop_assert_eq!(word.flags(), Flags::from_bits_truncate(bits));
             prop_assert_eq!(word.with_count(0).0, bits);
+            let moved = word.with_generation(Some(2)).with_access();
+            prop_assert_eq!((moved.count(), moved.generation()), (count, Some(2)));
+            let gone = moved.with_generation(None).without_accesses();
+            prop_assert_eq!((gone.count(), gone.generation(), gone.tier() % 3), (count, None, 0));
+            prop_assert_eq!(gone.flags(), word.flags() - Flags::REFERENCED);
         }
     }
 

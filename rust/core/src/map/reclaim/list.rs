@@ -4,6 +4,7 @@ use super::References;
 use crate::lru::LruList;
 use crate::machine::Machine;
 use crate::page::{Flags, PAGE_SIZE, Pfn};
+use crate::profile::LruPolicy;
 use crate::release::Release;
 use crate::stat::Event;
 
@@ -94,10 +95,20 @@ impl<R: Release> Machine<R> {
     /// isolated.
     pub(super) fn isolate_inactive(&self, node: usize, file: bool, most: u32, by: Reclaimer) -> Vec<Pfn> {
         self.lru_drain_local();
-        let scan = self.isolate_tail(node, LruList::inactive(file), most);
-        self.stats.event(by.scanned(), scan.scanned.into());
-        self.stats.event(if file { Event::PgscanFile } else { Event::PgscanAnon }, scan.scanned.into());
+        let scan = match self.profile.lru_policy {
+            LruPolicy::Mglru => self.isolate_oldest(node, file, most).unwrap_or_else(|| {
+                self.age_generations(node);
+                self.isolate_oldest(node, file, most).unwrap_or_default()
+            }),
+            _ => self.isolate_tail(node, LruList::inactive(file), most),
+        };
+        self.count_scanned(file, scan.scanned, by);
         scan.taken
+    }
+
+    pub(super) fn count_scanned(&self, file: bool, pages: u32, by: Reclaimer) {
+        self.stats.event(by.scanned(), pages.into());
+        self.stats.event(if file { Event::PgscanFile } else { Event::PgscanAnon }, pages.into());
     }
 
     pub(super) fn count_stolen(&self, file: bool, pages: u32, by: Reclaimer) {

@@ -4,6 +4,7 @@ use super::list::Reclaimer;
 use crate::error::{Errno, Error, Result};
 use crate::lru::{LruList, SWAP_CLUSTER_MAX};
 use crate::machine::Machine;
+use crate::profile::LruPolicy;
 use crate::release::Release;
 
 /// The first round looks at 2^-12 of each list (`DEF_PRIORITY`).
@@ -33,6 +34,9 @@ impl<R: Release> Machine<R> {
         self.expect_node(node)?;
         // What is drained can be looked at.
         self.lru_drain_local();
+        if self.profile.lru_policy == LruPolicy::Mglru {
+            return Ok(self.shrink_generations(node, pages, Reclaimer::Direct));
+        }
         match self.shrink_node(node, pages, Files::First) {
             // Files alone gave nothing.
             (0, true) => Ok(self.shrink_node(node, pages, Files::Too).0),
@@ -55,17 +59,22 @@ impl<R: Release> Machine<R> {
     }
 
     /// Lets the pages of a node grow older (`kswapd_age_node`): where there are too few inactive pages, a cluster of active
-    /// ones becomes inactive. Says how many.
+    /// ones becomes inactive. Says how many. Of the policy `mglru`: what entries have used becomes the youngest
+    /// generation, and a new one begins; how many pages that are.
     ///
     /// `EINVAL` for a node that is not there.
     pub fn age_node(&self, node: usize) -> Result<u32> {
         self.expect_node(node)?;
+        if self.profile.lru_policy == LruPolicy::Mglru {
+            return Ok(self.age_generations(node));
+        }
         Ok([false, true].into_iter().map(|file| self.age_list(node, file)).sum())
     }
 
     /// The same for one class.
     pub(crate) fn age_list(&self, node: usize, file: bool) -> u32 {
-        match self.inactive_is_low(node, file) {
+        // Generations age when there are too few of them.
+        match self.profile.lru_policy != LruPolicy::Mglru && self.inactive_is_low(node, file) {
             true => self.shrink_active_list(node, file, SWAP_CLUSTER_MAX),
             false => 0,
         }

@@ -17,7 +17,7 @@ impl<R: Release> Machine<R> {
     /// | 1 | yes | is activated |
     /// | 2 or more | any | is activated |
     ///
-    /// That is the policy `two_list`. Of `fifo` every page is a candidate; of `lru` and `clock` a page that an entry
+    /// That is the policy `two_list`. Of `mglru` any use activates. Of `fifo` every page is a candidate; of `lru` and `clock` a page that an entry
     /// has used stays, and goes to the front of its list.
     ///
     /// The kernel also activates a file's page at its first use if it is mapped executable: no mapping of mmcore is.
@@ -29,6 +29,13 @@ impl<R: Release> Machine<R> {
             return None;
         }
         let used = self.page_referenced(pfn);
+        if self.profile.lru_policy == LruPolicy::Mglru {
+            // A page that an entry has used comes back to a young generation.
+            return match used {
+                Some(0) => None,
+                _ => Some(Fate::Activate),
+            };
+        }
         if matches!(self.profile.lru_policy, LruPolicy::Lru | LruPolicy::Clock) {
             // What is used goes to the front; the mark of `clock` is its scan's.
             return match used {

@@ -1,0 +1,118 @@
+//! Reclaim from the oldest generation, and aging: the policy `mglru` (`try_to_shrink_lruvec`, `try_to_inc_max_seq`).
+
+use super::References;
+use super::list::Reclaimer;
+use crate::lru::{LruList, MAX_NR_GENS, SWAP_CLUSTER_MAX};
+use crate::machine::Machine;
+use crate::map::{Area, Entry, Pte};
+use crate::page::Pfn;
+use crate::release::Release;
+use std::sync::Arc;
+
+impl<R: Release> Machine<R> {
+    /// Frees up to `wanted` pages of a node, oldest generation first, of the class whose oldest is the older; files first
+    /// among equals. Every page is looked at twice at most, and the generations age as often as there can be.
+    pub(super) fn shrink_generations(&self, node: usize, wanted: u32, by: Reclaimer) -> u32 {
+        let mut freed = 0;
+        let mut agings = 0;
+        let mut budget = {
+            let lruvec = self.nodes[node].lruvec.lock();
+            2 * LruList::ALL.iter().take(4).map(|&list| lruvec.pages(list)).sum::<u32>()
+        };
+        while freed < wanted && budget > 0 {
+            let file = self.class_to_scan(node);
+            let most = SWAP_CLUSTER_MAX.min(wanted - freed);
+            let Some(scan) = self.isolate_oldest(node, file, most) else {
+                if agings == MAX_NR_GENS {
+                    break;
+                }
+                agings += 1;
+                self.age_generations(node);
+                continue;
+            };
+            budget = budget.saturating_sub(scan.scanned.max(1));
+            self.count_scanned(file, scan.scanned, by);
+            let mut kept = Vec::new();
+            let mut gone = 0;
+            for pfn in scan.taken {
+                let pages = 1 << self.frames[pfn].order();
+                match self.reclaim_page(pfn, References::Asked) {
+                    true => gone += pages,
+                    false => kept.push(pfn),
+                }
+            }
+            self.putback_inactive_pages(node, &kept);
+            self.count_stolen(file, gone, by);
+            freed += gone;
+        }
+        freed
+    }
+
+    /// Files, or anonymous memory?
+    fn class_to_scan(&self, node: usize) -> bool {
+        if self.free_swap_slots() == 0 {
+            return true;
+        }
+        let mut lruvec = self.nodes[node].lruvec.lock();
+        let pages = |list: [LruList; 2]| list.map(|list| lruvec.pages(list)).iter().sum::<u32>();
+        let anon = pages([LruList::InactiveAnon, LruList::ActiveAnon]);
+        let file = pages([LruList::InactiveFile, LruList::ActiveFile]);
+        let oldest = lruvec.generations().map_or([0; 2], |g| [g.min_seq(0), g.min_seq(1)]);
+        // A class without a page has nothing to give, however old.
+        match (anon > 0, file > 0) {
+            (true, true) => oldest[1] <= oldest[0],
+            (anon, _) => !anon,
+        }
+    }
+
+    /// What entries have used since the last look becomes the youngest generation, and a new one begins. Says how many
+    /// pages that are.
+    pub(super) fn age_generations(&self, node: usize) -> u32 {
+        let mut used = 0;
+        for space in self.spaces() {
+            let areas: Vec<Arc<Area>> = space.areas.read().clone();
+            used += areas.iter().map(|area| self.walk_young(node, area)).sum::<u32>();
+        }
+        if let Some(generations) = self.nodes[node].lruvec.lock().generations() {
+            generations.age(&self.frames);
+        }
+        used
+    }
+
+    /// Takes the accessed mark off an area's entries; the node's pages behind them become the youngest.
+    fn walk_young(&self, node: usize, area: &Area) -> u32 {
+        let mut used = 0;
+        let mut batch: Vec<Pfn> = Vec::new();
+        let flush = |batch: &mut Vec<Pfn>| {
+            if !batch.is_empty() {
+                self.promote_generation(node, batch);
+                self.put_all(batch);
+                batch.clear();
+            }
+        };
+        for index in 0..area.pages() {
+            let ours = |pfn| self.node_of(pfn) == node;
+            let young = |pte: Pte| pte.has(Pte::YOUNG) && mapped(pte).is_some_and(ours);
+            let Some(guard) = area.lock_if_maps(index, young) else { continue };
+            let Some(pfn) = mapped(guard.pte()) else { continue };
+            // The mapping's reference keeps the page while its entry is locked.
+            self.frames[pfn].get(pfn);
+            guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
+            used += 1 << self.frames[pfn].order();
+            batch.push(pfn);
+            if batch.len() as u32 == SWAP_CLUSTER_MAX {
+                flush(&mut batch);
+            }
+        }
+        flush(&mut batch);
+        used
+    }
+}
+
+/// The page that an entry maps; the zero page is nobody's.
+fn mapped(pte: Pte) -> Option<Pfn> {
+    match pte.entry() {
+        Entry::Present { pfn, zero: false } => Some(pfn),
+        _ => None,
+    }
+}

@@ -204,19 +204,19 @@ impl<R: Release> Machine<R> {
             _ if word.has(Flags::SWAPCACHE) => self.commit_swapped(src, dst),
             _ => self.commit_anon(src, dst),
         }?;
+        // Who marks the page accessed, before its count was compared or once it can be found again, changes these.
+        self.expect_flags(word, Flags::REFERENCED | Flags::ACTIVE | Flags::IDLE, dst);
+        Ok(())
+    }
+
+    /// The destination has every flag of the source's `word` that moves, but for those which others may have changed.
+    fn expect_flags(&self, word: Word, changing: Flags, dst: Pfn) {
         if cfg!(feature = "explored") {
-            // A file's page can be found from here on: who marks it accessed changes these.
-            let marks = match word.has(Flags::FILE) {
-                true => Flags::REFERENCED.union(Flags::ACTIVE).union(Flags::IDLE),
-                false => Flags::empty(),
-            };
-            let had = word.flags().difference(STAY.union(marks));
             let has = self.frames[dst].word();
-            if !has.has(had) {
+            if !has.has(word.flags().difference(STAY.union(changing))) {
                 broken("a migrated page keeps its flags", format_args!("{word} became {has}"));
             }
         }
-        Ok(())
     }
 
     /// A page without a file behind it: nobody can find it but by its frame number, and such a look
@@ -249,6 +249,8 @@ impl<R: Release> Machine<R> {
         }
         to.set_owner(from.owner(), from.index());
         self.move_flags(word, src, dst);
+        // The count was the isolation's alone: nobody changes a mark any more.
+        self.expect_flags(word, Flags::empty(), dst);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ KINDS = (
     "cached",
     "private",
     "kept",
+    "tiered",
     "failing",
     "free",
     "losing",

@@ -50,7 +50,7 @@ from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
 from mmcore.recordings import Conformance, conformance
 from mmcore.replacement import Policies, PolicyOutcome, policies
 from mmcore.running import RunResult, StressResult, run, stress
-from mmcore.state import PAGE_STATE, Audit, Finding, Holder, PageState, Signal
+from mmcore.state import PAGE_STATE, Audit, Finding, Holder, Migrated, PageState, Signal
 from mmcore.trace import Trace
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "KernelError",
     "Machine",
     "MachineSpec",
+    "Migrated",
     "MissingExtraError",
     "MisuseError",
     "MovableOps",

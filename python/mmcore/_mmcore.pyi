@@ -1,6 +1,6 @@
 # The compiled core. Private: the public names are in `mmcore`.
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overload
 
@@ -10,7 +10,7 @@ from typing_extensions import Buffer
 
 from mmcore.events import Event
 from mmcore.movable import MovableOps
-from mmcore.state import Audit, Holder, PageState, Signal
+from mmcore.state import Audit, Holder, Migrated, PageState, Signal
 
 __version__: Final[str]
 
@@ -96,6 +96,7 @@ class Machine:
         cls,
         *,
         nodes: Sequence[str | int] | None = None,
+        movable: Sequence[int] = (),
         cpus: int = 2,
         backed: bool = True,
         kernel: str | None = None,
@@ -131,6 +132,18 @@ class Machine:
     @property
     def swap(self) -> tuple[int, int]: ...
     def page_pool(self, *, ops: MovableOps | None = None) -> PagePool: ...
+    def migrate_pages(
+        self,
+        pages: Iterable[Isolated | Page | int],
+        get_new_page: Callable[[Page], Node | int | PageRef | None] | None = None,
+        *,
+        node: int | None = None,
+        mode: _Mode = "sync",
+        reason: _Reason = "syscall",
+    ) -> Migrated: ...
+    def reclaim_pages(
+        self, pages: Iterable[Isolated | Page | int], *, demote_to: int | None = None
+    ) -> tuple[int, int]: ...
     def page_states(self, pfns: ArrayLike) -> NDArray[np.void]: ...
     def soft_offline_page(self, page: Page | int) -> None: ...
     def memory_failure(
@@ -336,6 +349,7 @@ class AddressSpace:
     ) -> Region: ...
     def fork(self) -> AddressSpace: ...
     def exit(self) -> None: ...
+    def numa_fault(self, address: int, node: int) -> int: ...
     @property
     def early_kill(self) -> bool: ...
     @early_kill.setter
@@ -388,6 +402,7 @@ class LoadRig:
         cls,
         config_json: str,
         trace: tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint16]] | None = None,
+        policy: Callable[..., object] | None = None,
         /,
     ) -> LoadRig: ...
     def run(self, round_seed: int, seconds: float, /) -> str: ...

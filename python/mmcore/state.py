@@ -6,13 +6,16 @@ Everything here is a value: it outlives the machine, compares by content and can
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mmcore.errors import FindingError
 
-__all__ = ["PAGE_STATE", "Audit", "Finding", "Holder", "PageState", "Signal"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["PAGE_STATE", "Audit", "Finding", "Holder", "Migrated", "PageState", "Signal"]
 
 PAGE_STATE: Final = np.dtype(
     [
@@ -85,6 +88,30 @@ class Signal:
     space: int
     address: int
     code: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Migrated:
+    """What `Machine.migrate_pages` did.
+
+    Attributes:
+        ret: what the kernel's function returns: how many of the pages that it tried are left, or a
+            negative errno if it ended early.
+        succeeded: base pages that moved, or that their users had let go of meanwhile.
+        status: for each page the node where it is now, or a negative errno: EBUSY if it could not
+            be isolated or cannot move, EAGAIN if somebody was in the way on every attempt, ENOMEM
+            if there was no frame for it, ENOENT if it was freed; `UNWRITTEN` if it was not tried.
+        pfns: for each page the frame where its content is now; -1 if it was freed.
+    """
+
+    ret: int
+    succeeded: int
+    status: NDArray[np.int32]
+    pfns: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        """The numbers."""
+        return f"<Migrated ret={self.ret} succeeded={self.succeeded} of {len(self.status)}>"
 
 
 @dataclass(frozen=True, slots=True)

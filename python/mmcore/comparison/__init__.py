@@ -17,7 +17,7 @@ from mmcore.trace import Trace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from mmcore.comparison.protocol import Backend
 
@@ -28,7 +28,7 @@ def compare(
     trace: Trace | str | os.PathLike[str] | None = None,
     *,
     load: str = "tiering",
-    vary: str | None = None,
+    vary: str | Mapping[str, Sequence[object]] | None = None,
     kernel: str = "6.12",
     threads: int = 2,
     alone: bool = False,
@@ -50,8 +50,13 @@ def compare(
             `Trace.load` reads. Left out: a small trace of sqlite3 that mmcore ships.
         load: "tiering" replays the trace over a small fast node and a large slow one; "storm"
             moves random pages between nodes while other threads read, write, pin and free them.
-        vary: "FIELD=a,b,...": a field of the profile and its values, the baseline first. Left out:
-            the release designs against "split".
+        vary: "FIELD=a,b,..." or {"FIELD": [a, b, ...]}: a field of the profile and its values, the
+            baseline first. Left out: the release designs against "split". Of load tiering also
+            {"policy": [None, f, ...]}: callables that decide after each epoch what moves; None is
+            the kernel's way. `f(hits, node, age)` gets an array each, with a number for each page
+            of the trace (accesses in the epoch; the node, -1 if there is none yet; epochs since the
+            last access), and returns the pages to promote and the pages to demote. What it raises
+            ends the comparison.
         kernel: the preset of all other fields.
         threads: how many threads migrate.
         alone: for `load="storm"`: nobody uses the memory while it is migrated. The quietest

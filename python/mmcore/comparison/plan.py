@@ -10,11 +10,16 @@ from mmcore._units import PAGE_SIZE, NodeSize, format_size, parse_nodes
 from mmcore.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
 
     from mmcore.trace import Trace
 
-__all__ = ["DESIGNS", "Plan", "Variant", "make_plan", "parse_vary"]
+    #: Hits, node and age of each page, to what is to be promoted and what demoted.
+    Policy = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], tuple[ArrayLike, ArrayLike]]
+
+__all__ = ["DESIGNS", "Plan", "Variant", "make_plan", "parse_vary", "variants_of"]
 
 #: The release designs, the baseline first: what is compared when nothing else is asked for.
 DESIGNS = ("split", "putback", "hook", "hook_late", "packed")
@@ -26,6 +31,24 @@ LOADS = ("tiering", "storm")
 LATENCIES_NS = (100.0, 250.0)
 
 
+class Watched:
+    """A policy that remembers what it raised: that is its author's own error, and no finding."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.raised: BaseException | None = None
+
+    def __call__(
+        self, hits: NDArray[Any], node: NDArray[Any], age: NDArray[Any]
+    ) -> tuple[ArrayLike, ArrayLike]:
+        """What the policy says."""
+        try:
+            return self.policy(hits, node, age)
+        except BaseException as error:
+            self.raised = error
+            raise
+
+
 @dataclass(frozen=True)
 class Variant:
     """One of the things compared.
@@ -34,11 +57,13 @@ class Variant:
         label: its name in the report.
         profile: fields of the profile that differ from the kernel's preset.
         planted: flaws for tests of the verdict, such as `{"slowdown": 0.03}`.
+        policy: what decides which pages move in tiering; None for the kernel's way.
     """
 
     label: str
     profile: Mapping[str, str]
     planted: Mapping[str, float] = field(default_factory=dict)
+    policy: Watched | None = None
 
 
 @dataclass(frozen=True)
@@ -82,8 +107,38 @@ class Plan:
         return config
 
     @property
+    def has_policies(self) -> bool:
+        """Whether it is policies that are compared, and so where the accesses go."""
+        return any(variant.policy is not None for variant in self.variants)
+
+    @property
+    def primary(self) -> str:
+        """The measure that the verdict is about.
+
+        Of designs it is what a migration costs: preemption by other programs costs wall time but no
+        processor time, so this one is the quieter; the table shows both. Of policies it is what the
+        accesses cost.
+        """
+        return "accesses_per_modelled_s" if self.has_policies else "pages_per_cpu_s"
+
+    @property
+    def primary_text(self) -> str:
+        """The same in words."""
+        return (
+            "accesses per modelled second" if self.has_policies else "pages per migrator CPU-second"
+        )
+
+    @property
     def command(self) -> str:
-        """The command line that repeats this comparison."""
+        """The command line that repeats this comparison; of policies, the call."""
+        if self.has_policies:
+            names = ", ".join("None" if v.policy is None else v.label for v in self.variants)
+            trace = "" if self.trace is None or self.trace.is_sample else f"{self.trace.source!r}, "
+            nodes = f", nodes={self.nodes_text!r}" if self.nodes else ""
+            return (
+                f"mmcore.compare({trace}vary={{'policy': [{names}]}}, kernel={self.kernel!r},"
+                f" threads={self.threads}, seconds={self.seconds:g}{nodes}, seed={self.seed})"
+            )
         words = ["mmcore", "compare"]
         if self.trace is not None and not self.trace.is_sample:
             words.append(self.trace.source)
@@ -112,7 +167,7 @@ def make_plan(
     trace: Trace | None,
     *,
     load: str = "tiering",
-    vary: str | None = None,
+    vary: str | Mapping[str, Sequence[object]] | None = None,
     kernel: str = "6.12",
     threads: int = 2,
     alone: bool = False,
@@ -146,7 +201,12 @@ def make_plan(
     if not 0 <= seed < 1 << 64:
         raise InputError(f"seed must be between 0 and 2**64 - 1, not {seed}")
     vary = vary if vary is not None else f"release={','.join(DESIGNS)}"
-    chosen = tuple(parse_vary(vary) if variants is None else variants)
+    named = parse_vary(vary) if isinstance(vary, str) else variants_of(vary)
+    chosen = tuple(named if variants is None else variants)
+    if load != "tiering" and any(variant.policy is not None for variant in chosen):
+        raise InputError("a policy is for load tiering: in a storm pages move at random")
+    if not isinstance(vary, str):
+        vary = f"{next(iter(vary))}={','.join(variant.label for variant in chosen)}"
     if not 2 <= len(chosen) <= MAX_VARIANTS:
         raise InputError(f"a comparison needs 2 to {MAX_VARIANTS} variants, not {len(chosen)}")
     sizes = () if nodes is None else parse_nodes(nodes, latencies=LATENCIES_NS)
@@ -189,6 +249,26 @@ def parse_vary(vary: str) -> list[Variant]:
         seen[value] = seen.get(value, 0) + 1
         again = f" ({seen[value]})" if seen[value] > 1 else ""
         variants.append(Variant(f"{value}{again}", {name: value}))
+    return variants
+
+
+def variants_of(vary: Mapping[str, Sequence[object]]) -> list[Variant]:
+    """The variants of `{"FIELD": [a, b, ...]}`; of `{"policy": [...]}` callables and None."""
+    if len(vary) != 1:
+        raise InputError(f"vary takes one field and its values, not {len(vary)}")
+    ((name, values),) = vary.items()
+    if name != "policy":
+        return parse_vary(f"{name}={','.join(map(str, values))}")
+    variants: list[Variant] = []
+    seen: dict[str, int] = {}
+    for value in values:
+        if value is not None and not callable(value):
+            raise InputError(f"a policy is a callable or None, not {value!r}")
+        label = "kernel" if value is None else getattr(value, "__name__", type(value).__name__)
+        seen[label] = seen.get(label, 0) + 1
+        again = f" ({seen[label]})" if seen[label] > 1 else ""
+        policy = None if value is None else Watched(value)
+        variants.append(Variant(f"{label}{again}", {}, policy=policy))
     return variants
 
 

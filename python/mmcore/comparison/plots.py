@@ -83,8 +83,9 @@ def _plot_ratios(axes: Any, comparison: Comparison, colors: list[Any]) -> None:
     axes.axvline(0, color="gray", linewidth=1)
     axes.set_yticks(range(1, len(labels)), labels[1:])
     axes.set_ylim(len(labels) - 0.4, 0.4)
-    axes.set_xlabel(f"pages per migrator CPU-second, % more than {labels[0]}")
-    axes.set_title("Throughput: each block of rounds, and the 95 % interval", loc="left")
+    axes.set_xlabel(f"{comparison.plan.primary_text}, % more than {labels[0]}")
+    what = "Accesses" if comparison.plan.has_policies else "Throughput"
+    axes.set_title(f"{what}: each block of rounds, and the 95 % interval", loc="left")
 
 
 def _plot_latencies(axes: Any, comparison: Comparison, colors: list[Any]) -> None:

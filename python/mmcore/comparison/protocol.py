@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mmcore.comparison.plan import Policy
+
 __all__ = ["COUNTED", "Backend", "Rig", "RoundReport", "TraceArrays"]
 
 #: The page of each access, whether it writes (0 or 1), and its thread.
@@ -62,8 +64,10 @@ class Rig(Protocol):
 class Backend(Protocol):
     """Where rigs come from."""
 
-    def LoadRig(self, config_json: str, trace: TraceArrays | None, /) -> Rig:  # noqa: N802 - a class of the binding
-        """Builds a machine for the configuration."""
+    def LoadRig(  # noqa: N802 - a class of the binding
+        self, config_json: str, trace: TraceArrays | None, policy: Policy | None = None, /
+    ) -> Rig:
+        """Builds a machine for the configuration; for tiering perhaps with a policy."""
         ...
 
     def count_ops(self, config_json: str, trace: TraceArrays | None, /) -> str:
@@ -86,6 +90,7 @@ class RoundReport:
         latency_ns: histogram of time a page, batch by batch: (nanoseconds, count).
         accesses: accesses of the program that the load replayed.
         modelled_ns: what these would have cost at the nodes' latencies.
+        accesses_by_node: the accesses by the node where the page was.
     """
 
     wall_s: float
@@ -97,6 +102,7 @@ class RoundReport:
     latency_ns: tuple[tuple[float, int], ...] = ()
     accesses: int = 0
     modelled_ns: float = 0.0
+    accesses_by_node: tuple[int, ...] = ()
     more: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -104,6 +110,7 @@ class RoundReport:
         """Reads a report; keys that this version does not know are kept in `more`."""
         data = json.loads(text)
         known = {name: data.pop(name) for name in cls.__dataclass_fields__ if name in data}
+        known["accesses_by_node"] = tuple(known.get("accesses_by_node", ()))
         known["latency_ns"] = tuple((value, count) for value, count in known.get("latency_ns", ()))
         known["more"] = data
         return cls(**known)
@@ -120,5 +127,10 @@ class RoundReport:
 
     @property
     def pages_per_cpu_s(self) -> float:
-        """Pages migrated a second of the migrators' processor time."""
-        return self.migrated / self.migrator_cpu_s
+        """Pages migrated a second of the migrators' processor time; 0 if they had nothing to do."""
+        return self.migrated / self.migrator_cpu_s if self.migrator_cpu_s > 0 else 0.0
+
+    @property
+    def accesses_per_modelled_s(self) -> float:
+        """Accesses in a second of modelled time."""
+        return 1e9 * self.accesses / self.modelled_ns

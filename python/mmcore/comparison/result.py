@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison"]
 
-#: The measure that the verdict is about. Preemption by other programs costs wall time but no
-#: processor time, so this one is the quieter; the table shows both.
-PRIMARY = "pages_per_cpu_s"
-
 QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p99.9_ns": 0.999}
 
 
@@ -54,8 +50,8 @@ class Comparison:
     def table(self) -> list[dict[str, Any]]:
         """One row a variant, as plain numbers.
 
-        Keys: `variant`; `pages_per_s`, `pages_per_cpu_s` (medians of the rounds); `ratio`,
-        `ratio_wall` (to the baseline, None for itself: `ratio`, `low`, `high`, `resolved`);
+        Keys: `variant`; `pages_per_s`, `pages_per_cpu_s`, `accesses_per_modelled_s` (medians of the
+        rounds; None without accesses); `ratio`, of `primary`, and `ratio_wall` (to the baseline, None for itself: `ratio`, `low`, `high`, `resolved`);
         `latency` (quantiles of the time a page, batch by batch); `migrated`, `retries`, `failed`
         (sums); `per_page` (operations of the counting build for one migrated page);
         `share_of_memcpy` (pages a processor second, relative to a bare `memcpy` of cold pages, in
@@ -70,14 +66,20 @@ class Comparison:
         latency = Histogram(report.latency_ns for report in reports)
         accesses = sum(report.accesses for report in reports)
         modelled = sum(report.modelled_ns for report in reports)
-        fast = sum(report.more.get("accesses_by_node", (0,))[0] for report in reports)
-        speed = taken.values(index, PRIMARY)
+        # In a storm no node is the better one.
+        tiers = self.plan.load == "tiering" and accesses and reports[0].accesses_by_node
+        fast = sum(report.accesses_by_node[0] for report in reports) if tiers else 0
         return {
             "variant": self.labels[index],
             "pages_per_s": _median(taken.values(index, "pages_per_s")),
-            "pages_per_cpu_s": _median(speed),
-            "ratio": self._interval(index, PRIMARY),
-            "ratio_wall": self._interval(index, "pages_per_s"),
+            "pages_per_cpu_s": _median(taken.values(index, "pages_per_cpu_s")),
+            "accesses_per_modelled_s": 1e9 * accesses / modelled if modelled else None,
+            "primary": self.plan.primary,
+            "ratio": self._interval(index, self.plan.primary),
+            # Of policies one may move nothing at all: no ratio to that.
+            "ratio_wall": None
+            if self.plan.has_policies
+            else self._interval(index, "pages_per_s"),
             "latency": {name: latency.quantile(q) for name, q in QUANTILES.items()},
             "migrated": sum(report.migrated for report in reports),
             "retries": sum(report.retries for report in reports),
@@ -85,35 +87,38 @@ class Comparison:
             "per_page": taken.operations[index],
             "share_of_memcpy": self._share_of_memcpy(index),
             "modelled_ns_per_access": modelled / accesses if accesses else None,
-            "fast_share": fast / accesses if accesses and fast else None,
+            "fast_share": fast / accesses if tiers else None,
         }
 
     def _share_of_memcpy(self, index: int) -> float | None:
         copied = self.measurement.values(index, "memcpy_pages_per_s")
-        speed = self.measurement.values(index, PRIMARY)
+        speed = self.measurement.values(index, "pages_per_cpu_s")
         return _median(speed[copied > 0] / copied[copied > 0])
 
     def _interval(self, index: int, attribute: str) -> dict[str, Any] | None:
         return None if index == 0 else self.interval(index, attribute).as_dict()
 
-    def interval(self, index: int, attribute: str = PRIMARY) -> stats.Interval:
-        """The ratio of variant `index` to the baseline."""
+    def interval(self, index: int, attribute: str | None = None) -> stats.Interval:
+        """The ratio of variant `index` to the baseline, in the primary measure by default."""
         return stats.ratio_interval(
             self.block_log_ratios(index, attribute),
             comparisons=len(self.plan.variants) - 1,
             seed=self.plan.seed,
         )
 
-    def block_log_ratios(self, index: int, attribute: str = PRIMARY) -> NDArray[np.float64]:
+    def block_log_ratios(self, index: int, attribute: str | None = None) -> NDArray[np.float64]:
         """What the interval is made of: the mean log-ratio to the baseline, block by block."""
-        taken = self.measurement
+        taken, attribute = self.measurement, attribute or self.plan.primary
         values, baseline = taken.values(index, attribute), taken.values(0, attribute)
         return stats.blocks(values, baseline, taken.trials).means
 
     @property
     def samples(self) -> dict[str, dict[str, NDArray[np.float64]]]:
         """Of each variant, each measured number round by round."""
-        names = ("pages_per_s", PRIMARY, "migrated", "retries", "failed", "memcpy_pages_per_s")
+        names = ["pages_per_s", "pages_per_cpu_s", "migrated", "retries", "failed"]
+        names.append("memcpy_pages_per_s")
+        if self.plan.has_policies:
+            names.append(self.plan.primary)
         return {
             label: {name: self.measurement.values(index, name) for name in names}
             for index, label in enumerate(self.labels)
@@ -133,7 +138,7 @@ class Comparison:
                 f" than {2 * stats.MIN_BLOCKS}; give more --seconds"
             )
         return "\n".join(
-            sentence(label, self.labels[0], self.interval(index))
+            sentence(label, self.labels[0], self.interval(index), self.plan.primary_text)
             for index, label in enumerate(self.labels)
             if index > 0
         )

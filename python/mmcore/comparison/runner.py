@@ -142,6 +142,10 @@ def _count(
     """Operations for one migrated page of each variant, from the counting build."""
     known: dict[str, dict[str, float]] = {}
     for index, variant in enumerate(plan.variants):
+        if plan.has_policies:
+            # The designs are the same, and what a policy costs is its own time.
+            yield {}
+            continue
         tell(Progress("count", index / len(plan.variants), variant.label))
         config = json.dumps({**plan.config(variant), "planted": {}}, sort_keys=True)
         if config not in known:
@@ -214,7 +218,9 @@ class _Trials:
             config["memcpy"] = not self.samples
             with _findings(self.plan, variant):
                 text = json.dumps(config, sort_keys=True)
-                rigs[index] = self.backend.LoadRig(text, self.arrays)
+                # A policy of none is left out: simulated rigs know of none.
+                policy = () if variant.policy is None else (variant.policy,)
+                rigs[index] = self.backend.LoadRig(text, self.arrays, *policy)
             self._tell("warm up", variant.label)
             seed = _round_seed(self.plan.seed, 0)
             _take_turn(self.plan, index, rigs[index], seed, self.turn)
@@ -241,7 +247,7 @@ class _Trials:
                 if self.clock() >= end:
                     return None
                 report = _take_turn(self.plan, index, rigs[index], seed, self.turn)
-                if report.migrated == 0 or report.migrator_cpu_s <= 0:
+                if not _measured(self.plan, report):
                     self._lengthen(index)
                     return None
                 samples.append(Sample(trial, first + back, index, seed, report))
@@ -250,6 +256,8 @@ class _Trials:
     def _lengthen(self, index: int) -> None:
         """A turn in which no page moved has no rate. On a busy machine it was only too short."""
         if self.turn >= LONGEST_TURN:
+            if self.plan.has_policies:
+                raise InputError(f"{self.plan.variants[index].label}: nothing was accessed in a turn")
             raise InputError(
                 f"{self.plan.variants[index].label}: no page was migrated in a turn of"
                 f" {self.turn:.3g} s: choose a smaller fast node (--nodes)"
@@ -270,7 +278,7 @@ class _Trials:
         trials = np.array([sample.trial for sample in self.samples[:: len(self.plan.variants)]])
         columns: list[list[float]] = [[] for _ in self.plan.variants]
         for sample in sorted(self.samples, key=lambda sample: sample.round):
-            columns[sample.variant].append(sample.report.pages_per_cpu_s)
+            columns[sample.variant].append(getattr(sample.report, self.plan.primary))
         baseline, *others = (np.array(column) for column in columns)
         return max(
             stats.predicted_half_width(
@@ -283,6 +291,13 @@ class _Trials:
         rounds = f"{len(self.samples) // len(self.plan.variants)} rounds"
         done = min(1.0, self.elapsed / self.plan.seconds)
         self.tell(Progress(stage, done, f"{rounds} {note}".rstrip()))
+
+
+def _measured(plan: Plan, report: RoundReport) -> bool:
+    """Whether a turn says something about the measure that the verdict is about."""
+    if plan.has_policies:
+        return report.modelled_ns > 0
+    return report.migrated > 0 and report.migrator_cpu_s > 0
 
 
 def _order(seed: list[int], variants: int, *, back: bool) -> list[int]:
@@ -312,6 +327,8 @@ class _findings:  # noqa: N801 - reads as a keyword
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, InputError | FindingError) or not isinstance(error, Exception):
+            return
+        if self.variant.policy is not None and error is self.variant.policy.raised:
             return
         if isinstance(error, ValueError | OverflowError | MemoryError):
             raise InputError(f"{self.variant.label}: {error}") from None

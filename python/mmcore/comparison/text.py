@@ -43,11 +43,20 @@ def rows(comparison: Comparison) -> list[tuple[str, list[str]]]:
     shown: list[tuple[str, list[str]]] = [
         ("pages migrated / s", [_number(row["pages_per_s"]) for row in table]),
         ("pages / migrator CPU-second", [_number(row["pages_per_cpu_s"]) for row in table]),
+    ]
+    ratio = [
         ("  ratio to the baseline", [_ratio(row["ratio"]) for row in table]),
         ("  95 % interval", [_ends(row["ratio"]) for row in table]),
-        ("  ratio in wall time", [_ratio(row["ratio_wall"]) for row in table]),
-        ("  95 % interval", [_ends(row["ratio_wall"]) for row in table]),
     ]
+    if comparison.plan.has_policies:
+        speeds = [_number(row["accesses_per_modelled_s"]) for row in table]
+        shown[:0] = [("accesses / modelled second", speeds), *ratio]
+    else:
+        shown += [
+            *ratio,
+            ("  ratio in wall time", [_ratio(row["ratio_wall"]) for row in table]),
+            ("  95 % interval", [_ends(row["ratio_wall"]) for row in table]),
+        ]
     for name, title in (("p50_ns", "µs a page, p50"), ("p99_ns", "  p99"), ("p99.9_ns", "  p99.9")):
         shown.append((title, [_number(row["latency"][name], ".2f", 1e-3) for row in table]))
     shown.append(("retries", [_number(row["retries"]) for row in table]))
@@ -69,7 +78,7 @@ def rows(comparison: Comparison) -> list[tuple[str, list[str]]]:
     return shown
 
 
-def sentence(label: str, baseline: str, interval: Interval) -> str:
+def sentence(label: str, baseline: str, interval: Interval, measure: str) -> str:
     """The verdict about one variant."""
     low, high = _percent(interval.low), _percent(interval.high)
     if not interval.known:
@@ -78,8 +87,8 @@ def sentence(label: str, baseline: str, interval: Interval) -> str:
         return f"{label}: {UNRESOLVED} from {baseline} ({low} to {high})"
     word = "faster" if interval.ratio > 1 else "slower"
     return (
-        f"{label}: {word} than {baseline}, {_percent(interval.ratio)} pages per migrator"
-        f" CPU-second ({low} to {high})"
+        f"{label}: {word} than {baseline}, {_percent(interval.ratio)} {measure}"
+        f" ({low} to {high})"
     )
 
 

@@ -136,6 +136,16 @@ _KEPT = {
     "drain": "drain",
 }
 
+#: Pages between a fast node and a slow one.
+_TIERED = {
+    "numa_fault": "numa_fault {x} node=1",
+    "demote": "demote {x} node=1",
+    "pageout": _KEPT["pageout"],
+} | {
+    name: _MAPPED[name]
+    for name in ("read", "write", "unmap", "fork", "pin", "move", "get", "lock", "isolate", "drain")
+}
+
 #: Frames that fail, and what may go on meanwhile.
 _FAILING = {
     "soft_offline": "madv {x} soft_offline",
@@ -264,6 +274,11 @@ _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, st
         ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
+    "tiered": (
+        _TIERED,
+        ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
+        ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
     "failing": (
         _FAILING,
         ("map r0 anon 1\nwrite r0\ndrain\nframe r0", "r0", "r0"),
@@ -328,6 +343,7 @@ _TRIPLES = {
     "file: mover, truncation and reader": ("file", "move", "truncate", "fread"),
     "file: mover, unmap and write-back": ("file", "move", "unmap", "writeback"),
     "file: writer, write-back and drop": ("file", "write", "writeback", "drop"),
+    "demotion, hint fault and writer": ("tiered", "demote", "numa_fault", "write"),
     "offline, mover and writer": ("failing", "soft_offline", "move", "write"),
     "offline, hard failure and unpoison": ("failing", "phys_soft", "phys_hard", "unpoison"),
     "offline, unmap and allocation": ("failing", "phys_soft", "unmap", "allocate"),

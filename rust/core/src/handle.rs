@@ -4,17 +4,18 @@
 //! it likes and may name any frame at any time, so each verb here starts from a bare frame number, says
 //! no instead of stopping, and writes what it gave into the [`Ledger`] that the audit adds up.
 //!
-//! What is taken is given back by exactly one of [`Machine::let_go`], [`Machine::put_isolated`] and
-//! [`Machine::migrate_isolated`]; that it is exactly one is the caller's duty.
+//! What is taken is given back by exactly one of [`Machine::let_go`], [`Machine::put_isolated`],
+//! [`Machine::migrate_isolated`] and [`Machine::migrate_held`]; that it is exactly one is the caller's duty.
 
 use crate::audit::{Handle, Ledger};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::memory::WORDS;
-use crate::migrate::{Mode, Reason};
+use crate::migrate::{Migrated, Mode, NewPage, Outcome, Reason, Target};
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
 use crate::sync::broken;
+use std::collections::HashMap;
 
 impl<R: Release> Machine<R> {
     /// A block of 2^`order` pages on `node`, whose first reference is a handle.
@@ -138,16 +139,16 @@ impl<R: Release> Machine<R> {
             self.let_go(ledger, pfn, handle);
             return Err(Error::at(Errno::EINVAL, pfn, Why::State(why)));
         }
-        let mut target = None;
+        let mut allocate = |_| self.alloc_pages(node, 0).ok();
+        let mut heard = Heard { of: &mut allocate, outcomes: HashMap::new() };
         let mut list = vec![pfn];
-        let mut allocate = |_| {
-            target = self.alloc_pages(node, 0).ok();
-            target
-        };
-        let result = self.migrate_pages(&mut list, &mut allocate, mode, reason);
+        let result = self.migrate_pages(&mut list, &mut heard, mode, reason);
         if list.is_empty() {
             ledger.remove(pfn, handle);
-            return Ok(target);
+            return Ok(match heard.outcomes.get(&pfn) {
+                Some(&Outcome::Moved(dst)) => Some(dst),
+                _ => None,
+            });
         }
         let count = self.frames[pfn].count();
         self.let_go(ledger, pfn, handle);
@@ -162,5 +163,59 @@ impl<R: Release> Machine<R> {
                 )),
             ),
         })
+    }
+
+    /// Migrates isolated pages as one list to where `target` says, and ends all isolations: what could not move is put
+    /// back, whyever. What became of each, in order; `None` for those that were not tried.
+    ///
+    /// For the reasons whose callers have something left to do, it is done here: the last reference after
+    /// `memory_failure` is put, and `demotion` is counted as reclaim counts it.
+    pub fn migrate_held(
+        &self,
+        ledger: &Ledger,
+        tokens: &[(Pfn, Handle)],
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+    ) -> (Migrated, Vec<Option<Outcome>>) {
+        // Before the pages can be freed, or somebody else's.
+        let counted: Vec<_> = tokens
+            .iter()
+            .filter(|(_, handle)| *handle == Handle::Isolated && reason == Reason::Demotion)
+            .map(|&(pfn, _)| (pfn, self.node_of(pfn), self.isolated_as(pfn)))
+            .collect();
+        let mut heard = Heard { of: target, outcomes: HashMap::new() };
+        let mut list: Vec<Pfn> = tokens.iter().map(|&(pfn, _)| pfn).collect();
+        let result = self.migrate_pages(&mut list, &mut heard, mode, reason);
+        let outcomes: Vec<_> = tokens.iter().map(|(pfn, _)| heard.outcomes.get(pfn).copied()).collect();
+        for &(pfn, handle) in tokens {
+            ledger.remove(pfn, handle);
+        }
+        let gone = |pfn| matches!(heard.outcomes.get(&pfn), Some(Outcome::Moved(_) | Outcome::Freed));
+        for (_, node, item) in counted.into_iter().filter(|&(pfn, ..)| gone(pfn)) {
+            self.stats.node(node, item, -1);
+        }
+        if reason == Reason::MemoryFailure {
+            tokens.iter().filter(|&&(pfn, _)| gone(pfn)).for_each(|&(pfn, _)| self.put(pfn));
+        }
+        self.putback_movable_pages(&mut list);
+        (result, outcomes)
+    }
+}
+
+/// Listens to what became of the pages.
+struct Heard<'a> {
+    of: Target<'a>,
+    outcomes: HashMap<Pfn, Outcome>,
+}
+
+impl NewPage for Heard<'_> {
+    fn get_new_page(&mut self, src: Pfn) -> Option<Pfn> {
+        self.of.get_new_page(src)
+    }
+
+    fn ended(&mut self, src: Pfn, outcome: Outcome) {
+        self.of.ended(src, outcome);
+        self.outcomes.insert(src, outcome);
     }
 }

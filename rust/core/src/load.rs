@@ -27,8 +27,8 @@ mod native {
     pub use super::fault::{Failed, Finding, LoadError};
     pub use super::replacement::{Counts, Outcome, Replacement};
     pub use super::report::{Finished, Round};
-    pub use super::rig::{Rig, open};
-    pub use super::tiering::Trace;
+    pub use super::rig::{Rig, open, open_with};
+    pub use super::tiering::{Decision, Epoch, Policy, Trace};
 }
 
 #[cfg(not(feature = "explored"))]

@@ -220,12 +220,17 @@ impl<R: Release> Machine<R> {
     /// `SWAPBACKED`, so this is called before the page can change it or be freed.
     #[inline]
     pub(crate) fn count_isolated(&self, pfn: Pfn, sign: i64) {
-        let page = &self.frames[pfn];
-        let item = match page.word().has(Flags::SWAPBACKED) {
+        let pages = sign << self.frames[pfn].order();
+        self.stats.node(self.node_of(pfn), self.isolated_as(pfn), pages);
+    }
+
+    /// Under which counter an isolated page is.
+    #[inline]
+    pub(crate) fn isolated_as(&self, pfn: Pfn) -> NodeItem {
+        match self.frames[pfn].word().has(Flags::SWAPBACKED) {
             true => NodeItem::IsolatedAnon,
             false => NodeItem::IsolatedFile,
-        };
-        self.stats.node(self.node_of(pfn), item, sign << page.order());
+        }
     }
 
     /// Gives an isolated page back to its list, through a batch, and drops the isolation reference

@@ -44,6 +44,8 @@ pub struct Config {
     pub cpus: usize,
     /// Real bytes, or records only.
     pub backed: bool,
+    /// Nodes, by number, that are only for movable pages (online_movable): lasting pins move their pages off.
+    pub movable: Vec<usize>,
     /// Which kernel this is.
     pub profile: Profile,
     /// Owner slots reserved (address spaces' reverse maps, files, drivers).
@@ -59,6 +61,7 @@ impl Config {
             nodes: vec![NodeConfig { frames, latency_ns: NodeConfig::LATENCY_NS }; nodes],
             cpus: 2,
             backed: true,
+            movable: Vec::new(),
             profile: Profile::default(),
             owners: 1 << 16,
             calls: false,
@@ -75,6 +78,8 @@ pub struct Node {
     pub frames: u32,
     /// Modelled access time.
     pub latency_ns: u32,
+    /// It is only for movable pages.
+    pub movable: bool,
     pub(crate) zone: CachePadded<Lock<Zone>>,
     pub(crate) lruvec: CachePadded<Lock<Lruvec>>,
     /// Advances with each page that is evicted or activated: what refault distances are measured in.
@@ -149,13 +154,20 @@ impl<R: Release> Machine<R> {
             ));
         }
         let mut base = Pfn(0);
-        let nodes = config.nodes.iter().map(|node| {
+        if let Some(node) = config.movable.iter().find(|&&node| node >= config.nodes.len()) {
+            return invalid(format!("no node {node} to be for movable pages only"));
+        }
+        if (0..config.nodes.len()).all(|node| config.movable.contains(&node)) {
+            return invalid("not all nodes can be for movable pages only: a lasting pin needs another".into());
+        }
+        let nodes = config.nodes.iter().enumerate().map(|(number, node)| {
             let first = base;
             base = base.plus(node.frames);
             Node {
                 base: first,
                 frames: node.frames,
                 latency_ns: node.latency_ns,
+                movable: config.movable.contains(&number),
                 zone: CachePadded::new(Lock::plain(LockClass::Zone, Zone::new(first, node.frames))),
                 lruvec: CachePadded::new(Lock::plain(LockClass::Lruvec, Lruvec::new(config.profile.lru_policy))),
                 nonresident_age: AtomicU32::new(0),

@@ -21,11 +21,15 @@
 //! * Only the page that the caller knew is put back although the list has grown (kernel
 //!   6e49019db5f7): the *list* is what goes back.
 
+mod demote;
 mod list;
+mod longterm;
+mod misplaced;
 mod move_pages;
 mod one;
 mod policy;
 
+pub use demote::Reclaimed;
 pub use list::Migrated;
 pub use move_pages::{MoveFlags, Moved};
 pub use policy::MbindFlags;
@@ -87,6 +91,40 @@ impl Reason {
     ];
 }
 
-/// Where the destination pages come from: given a source, a fresh page with one reference, or
-/// none.
-pub type Target<'a> = &'a mut dyn FnMut(Pfn) -> Option<Pfn>;
+/// What became of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Its content is in this frame now.
+    Moved(Pfn),
+    /// Its users had let go of it: there was nothing to move, and it is freed.
+    Freed,
+    /// Somebody was in the way, each time that it was tried.
+    Again,
+    /// It cannot move, however often it is tried.
+    Refused,
+    /// There was no frame to move to, and the migration ended with it.
+    NoMemory,
+}
+
+/// Where the destination pages come from (`get_new_folio`), and who hears what became of the sources. A closure from
+/// a source to its destination is one.
+pub trait NewPage {
+    /// A fresh page for `src`, with one reference, which is the migration's from here on: it puts what it could not use,
+    /// and asks again on the next attempt. `None` ends the migration as `ENOMEM`; what is unmapped by then still moves.
+    ///
+    /// Page locks of earlier sources and destinations may be held: nothing may be done here that waits for a page.
+    fn get_new_page(&mut self, src: Pfn) -> Option<Pfn>;
+
+    /// An attempt at `src` has ended so; of several the last counts. Nothing is heard of pages that were not tried. A
+    /// source that moved may be somebody else's frame by now.
+    fn ended(&mut self, _src: Pfn, _outcome: Outcome) {}
+}
+
+impl<F: FnMut(Pfn) -> Option<Pfn>> NewPage for F {
+    fn get_new_page(&mut self, src: Pfn) -> Option<Pfn> {
+        self(src)
+    }
+}
+
+/// A migration's [`NewPage`].
+pub type Target<'a> = &'a mut dyn NewPage;

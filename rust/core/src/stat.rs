@@ -62,6 +62,10 @@ names! {
         Mlock = "nr_mlock",
         /// Pages in the swap cache.
         Swapcached = "nr_swapcached",
+        /// Pages that came here from a slower node because their users run here.
+        PgpromoteSuccess = "pgpromote_success",
+        /// Pages that reclaim sent from here to a slower node.
+        PgdemoteDirect = "pgdemote_direct",
     }
 }
 
@@ -114,6 +118,12 @@ names! {
         Pswpin = "pswpin",
         /// Pages written to swap.
         Pswpout = "pswpout",
+        /// NUMA hint faults.
+        NumaHintFaults = "numa_hint_faults",
+        /// Of those, on pages that were where their user runs.
+        NumaHintFaultsLocal = "numa_hint_faults_local",
+        /// Pages that followed their users to another node.
+        NumaPagesMigrated = "numa_pages_migrated",
         /// Pages migrated.
         PgmigrateSuccess = "pgmigrate_success",
         /// Pages that could not be migrated.

@@ -49,19 +49,29 @@ impl Held {
         }
     }
 
-    fn is_spent(&self) -> bool {
+    pub fn is_spent(&self) -> bool {
         // Relaxed: a look; `spend` decides.
         self.spent.load(Ordering::Relaxed)
     }
 
-    fn already_spent(&self) -> PyErr {
+    pub fn already_spent(&self) -> PyErr {
         misuse(format!("this {} of page {} was given back already", self.what, self.pfn))
     }
 
     /// True for the one caller that gives it back.
-    fn spend(&self) -> bool {
+    pub fn spend(&self) -> bool {
         // Relaxed: exactly one caller gets it; the core's own atomics order what follows.
         !self.spent.swap(true, Ordering::Relaxed)
+    }
+
+    /// For who spent it and then did nothing.
+    pub fn unspend(&self) {
+        // Relaxed: as above.
+        self.spent.store(false, Ordering::Relaxed);
+    }
+
+    pub fn kind(&self) -> Handle {
+        self.handle
     }
 
     /// Ends the handle's life by `end`; `MisuseError` if it has ended, and nothing has changed if the
@@ -140,6 +150,11 @@ macro_rules! handle {
         impl $class {
             pub fn holding(shared: &Arc<Shared>, pfn: Pfn, handle: Handle) -> $class {
                 $class(Held::new(shared, pfn, handle, $what))
+            }
+
+            #[allow(dead_code, reason = "of the classes that calls take as arguments")]
+            pub fn held(&self) -> &Held {
+                &self.0
             }
         }
 

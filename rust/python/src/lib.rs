@@ -16,6 +16,7 @@ mod fork;
 mod handles;
 mod load;
 mod machine;
+mod migrate;
 mod names;
 mod page;
 mod policies;

@@ -1,12 +1,14 @@
 //! The loads: configurations and reports are JSON, traces are arrays.
 
-use crate::errors::misuse;
-use mmcore::load::{LoadConfig, LoadError, Rig, Trace, open};
+use crate::array;
+use crate::errors::{misuse, type_error};
+use mmcore::load::{Decision, Epoch, LoadConfig, LoadError, Policy, Rig, Trace, open_with};
 use mmcore_counted::load as counted;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use std::sync::{Mutex, TryLockError};
+use pyo3::types::PyTuple;
+use std::sync::{Arc, Mutex, TryLockError};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<LoadRig>()?;
@@ -18,19 +20,80 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// trace out by page, so that every page keeps the trace's order.
 type Arrays = (PyBuffer<u32>, PyBuffer<u8>, PyBuffer<u16>);
 
+/// A policy in Python: a callable of hits, node and age that returns what to promote and what to demote.
+///
+/// It attaches holding nothing. What it raises ends the load, and is raised by whoever runs that.
+struct PythonPolicy {
+    callable: Py<PyAny>,
+    raised: Mutex<Option<PyErr>>,
+}
+
+impl PythonPolicy {
+    fn ask(&self, py: Python<'_>, epoch: Epoch<'_>) -> PyResult<Decision> {
+        let hits = array::filled(py, "uint32", epoch.hits)?;
+        let node = array::filled(py, "int8", epoch.node)?;
+        let age = array::filled(py, "uint32", epoch.age)?;
+        let answer = self.callable.bind(py).call1((hits, node, age))?;
+        let two =
+            || type_error("a policy returns two arrays of page numbers: what to promote and what to demote");
+        let answer = answer.cast::<PyTuple>().ok().filter(|answer| answer.len() == 2).ok_or_else(two)?;
+        let pages = epoch.hits.len();
+        let numbers = |what: &str, at: usize| -> PyResult<Vec<u32>> {
+            let numbers = array::integers(what, &answer.get_item(at)?, None)?;
+            let number = |&number: &i64| match usize::try_from(number) {
+                Ok(page) if page < pages => Ok(page as u32),
+                _ => Err(PyIndexError::new_err(format!("{what}: no page {number}, the trace has {pages}"))),
+            };
+            numbers.iter().map(number).collect()
+        };
+        Ok(Decision { promote: numbers("promote", 0)?, demote: numbers("demote", 1)? })
+    }
+
+    /// What it raised, instead of an error that only repeats it.
+    fn instead(&self, error: PyErr) -> PyErr {
+        let mut raised = self.raised.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        raised.take().unwrap_or(error)
+    }
+}
+
+impl Policy for PythonPolicy {
+    fn decide(&self, epoch: Epoch<'_>) -> Result<Decision, String> {
+        let decided = Python::try_attach(|py| self.ask(py, epoch));
+        decided.ok_or("the interpreter has ended")?.map_err(|error| {
+            let why = error.to_string();
+            *self.raised.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
+            why
+        })
+    }
+}
+
 /// A load on a machine, round after round.
 #[pyclass(frozen, module = "mmcore._mmcore")]
-struct LoadRig(Mutex<Box<dyn Rig>>);
+struct LoadRig {
+    rig: Mutex<Box<dyn Rig>>,
+    policy: Option<Arc<PythonPolicy>>,
+}
 
 #[pymethods]
 impl LoadRig {
     /// Builds the machine of a configuration; ValueError if that makes no sense.
     #[new]
-    #[pyo3(signature = (config_json, trace=None, /))]
-    fn new(py: Python<'_>, config_json: &str, trace: Option<Arrays>) -> PyResult<Self> {
+    #[pyo3(signature = (config_json, trace=None, policy=None, /))]
+    fn new(
+        py: Python<'_>,
+        config_json: &str,
+        trace: Option<Arrays>,
+        policy: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
         let trace = copied(py, trace)?.map(|(ids, writes)| Trace { ids, writes });
-        let rig = py.detach(|| open(&LoadConfig::from_json(config_json)?, trace));
-        Ok(LoadRig(Mutex::new(rig.map_err(raised)?)))
+        let policy = policy.map(|callable| Arc::new(PythonPolicy { callable, raised: Mutex::default() }));
+        let asked = policy.clone().map(|policy| policy as Arc<dyn Policy>);
+        let rig = py.detach(|| open_with(&LoadConfig::from_json(config_json)?, trace, asked));
+        let rig = rig.map_err(raised).map_err(|error| match &policy {
+            Some(policy) => policy.instead(error),
+            None => error,
+        })?;
+        Ok(LoadRig { rig: Mutex::new(rig), policy })
     }
 
     /// One round; its report as JSON.
@@ -51,9 +114,9 @@ impl LoadRig {
         py: Python<'_>,
         work: impl FnOnce(&mut dyn Rig) -> Result<T, LoadError> + Send,
     ) -> PyResult<T> {
-        py.detach(|| {
+        let done = py.detach(|| {
             // Never waits: a round of another thread may take long, and after a fork for ever.
-            let mut rig = match self.0.try_lock() {
+            let mut rig = match self.rig.try_lock() {
                 Ok(rig) => rig,
                 // A rig remembers by itself that a round has failed.
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -62,6 +125,10 @@ impl LoadRig {
                 }
             };
             work(&mut **rig).map_err(raised)
+        });
+        done.map_err(|error| match &self.policy {
+            Some(policy) => policy.instead(error),
+            None => error,
         })
     }
 }

@@ -6,6 +6,8 @@ use crate::events::Tracing;
 use crate::failure;
 use crate::file::File;
 use crate::handles::PageRef;
+use crate::migrate;
+use crate::names;
 use crate::page::Page;
 use crate::pool::PagePool;
 use crate::profile::Profile;
@@ -33,6 +35,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 ///
 /// Args:
 ///     nodes: the sizes, fastest node first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or bytes.
+///     movable: nodes that are only for movable pages, as memory that is to be taken out again: a lasting pin first
+///         moves its page off such a node.
 ///     cpus: per-CPU contexts.
 ///     backed: real bytes, or (``False``) records only, for scale.
 ///     kernel: the preset of the profile, see `Profile.PRESETS`.
@@ -67,10 +71,12 @@ fn not_built(error: Error) -> PyErr {
 #[pymethods]
 impl Machine {
     #[new]
-    #[pyo3(signature = (*, nodes=None, cpus=2, backed=true, kernel=None, profile=None, **fields))]
+    #[pyo3(signature = (*, nodes=None, movable=vec![], cpus=2, backed=true, kernel=None, profile=None, **fields))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         py: Python<'_>,
         nodes: Option<Vec<NodeSize>>,
+        movable: Vec<usize>,
         cpus: usize,
         backed: bool,
         kernel: Option<&str>,
@@ -89,7 +95,7 @@ impl Machine {
             }
             None => vec![NodeConfig::of_bytes(64 << 20).map_err(not_built)?; 2],
         };
-        let config = Config { nodes, cpus, backed, profile, ..Config::new(1, 1) };
+        let config = Config { nodes, movable, cpus, backed, profile, ..Config::new(1, 1) };
         let machine = py.detach(|| mmcore::machine::Machine::new(&config)).map_err(not_built)?;
         Ok(Machine(Shared::new(machine)))
     }
@@ -171,6 +177,52 @@ impl Machine {
         Ok(PageRef::holding(&self.0, pfn, Handle::Ref))
     }
 
+    /// Migrates pages as one list (migrate_pages() in the kernel): `Isolated` tokens, which are spent whatever happens, or
+    /// pages, by `Page` or frame number, that the call isolates itself. Returns a `Migrated`.
+    ///
+    /// Args:
+    ///     pages: what is to move.
+    ///     get_new_page: called with the old `Page` whenever a page is about to move; answers with a node, with a
+    ///         fresh reference from `alloc`, or with ``None``, which ends the migration as ENOMEM. Page locks of other
+    ///         pages may be held meanwhile: calls that could wait for a page are refused.
+    ///     node: where all of them go, instead.
+    ///     mode: how much the migration may wait.
+    ///     reason: why, as the tracepoint shows it.
+    ///
+    /// What ``get_new_page`` raises ends the migration as ``None`` does, and is raised here when everything is put back.
+    #[pyo3(signature = (pages, get_new_page=None, *, node=None, mode="sync", reason="syscall"))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn migrate_pages<'py>(
+        &self,
+        py: Python<'py>,
+        pages: &Bound<'py, PyAny>,
+        get_new_page: Option<Py<PyAny>>,
+        node: Option<usize>,
+        mode: &str,
+        reason: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (mode, reason) = (names::mode(mode)?, names::reason(reason)?);
+        let target = match (get_new_page, node) {
+            (Some(callable), None) => migrate::To::Callable(callable),
+            (None, Some(node)) => migrate::To::Node(node),
+            _ => return Err(type_error("give get_new_page or node, one of them")),
+        };
+        migrate::migrate_pages(py, &self.0, pages, target, mode, reason)
+    }
+
+    /// Reclaims pages, as reclaim does with a list that it has isolated: `Isolated` tokens, which are spent, or pages, by
+    /// `Page` or frame number, that the call isolates itself. With ``demote_to`` they go to that node first, if they
+    /// can. Returns how many were demoted, and how many freed; the others are put back.
+    #[pyo3(signature = (pages, *, demote_to=None))]
+    fn reclaim_pages(
+        &self,
+        py: Python<'_>,
+        pages: &Bound<'_, PyAny>,
+        demote_to: Option<usize>,
+    ) -> PyResult<(u32, u32)> {
+        migrate::reclaim_pages(py, &self.0, pages, demote_to)
+    }
+
     /// A new, empty address space.
     fn address_space(&self, py: Python<'_>) -> PyResult<AddressSpace> {
         AddressSpace::create(py, &self.0)
@@ -216,7 +268,7 @@ impl Machine {
     #[pyo3(signature = (pages, *, node=0))]
     fn reclaim(&self, py: Python<'_>, pages: u32, node: usize) -> PyResult<u32> {
         self.0.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.reclaim(node, pages))?)
+            Ok(shared.machine.reclaim(node, pages)?)
         })
     }
 
@@ -227,7 +279,7 @@ impl Machine {
     #[pyo3(signature = (*, node=0))]
     fn age_node(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
         self.0.call(py, Waits::Never, |shared| {
-            Ok(with_machine!(&shared.machine, machine => machine.age_node(node))?)
+            Ok(shared.machine.age_node(node)?)
         })
     }
 

@@ -10,7 +10,7 @@ use crate::shared::{Shared, Waits};
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error};
 use mmcore::machine::parse_size;
-use mmcore::map::{AddressSpace as Space, Area, Entry, FileMap, PinKind};
+use mmcore::map::{AddressSpace as Space, Area, Entry, FileMap};
 use mmcore::migrate::{MoveFlags, Moved};
 use mmcore::page::{Flags, PAGE_SIZE};
 use pyo3::buffer::PyBuffer;
@@ -20,7 +20,7 @@ use pyo3::types::{PyBytes, PySlice, PyTuple};
 use std::sync::Arc;
 
 /// What stands in a status array where the kernel leaves the entry as it was.
-const UNWRITTEN: i32 = i32::MIN;
+pub(crate) const UNWRITTEN: i32 = i32::MIN;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("UNWRITTEN", UNWRITTEN)?;
@@ -222,6 +222,16 @@ impl AddressSpace {
         array::filled(py, "int32", &statuses)
     }
 
+    /// A NUMA hint fault at an address by a thread that runs on ``node``: the page goes there, if it may, as one page
+    /// that is migrated without waiting. Returns the node where it is afterwards.
+    ///
+    /// `KernelError` (EFAULT) if no page is mapped there, (EINVAL) for a node that does not exist.
+    fn numa_fault(&self, py: Python<'_>, address: u64, node: usize) -> PyResult<usize> {
+        // The owner of no page is asked: these are pages of the LRU, and none is waited for.
+        self.shared
+            .call(py, Waits::Never, |shared| Ok(shared.machine.numa_fault(&self.space, address, node)?))
+    }
+
     /// Is the process told of a lost page at once (PR_MCE_KILL_EARLY), and not only when it touches the page?
     #[getter]
     fn early_kill(&self, py: Python<'_>) -> PyResult<bool> {
@@ -415,12 +425,17 @@ impl Region {
         })
     }
 
-    /// Pins a page as ``pin_user_pages`` does, faulting it in first; ``write`` if the holder will write.
+    /// Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM, faulting it in first; ``write`` if the holder will write.
+    /// A page on a node that is only for movable pages moves off it before.
+    ///
+    /// `KernelError` (ENOMEM) if it cannot.
     #[pyo3(signature = (number=0, *, write=true))]
     fn pin(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<Pin> {
         let index = self.index(number)?;
-        let pfn = self.shared.call(py, self.waits(), |shared| {
-            let pfn = shared.machine.pin(&self.area, index, PinKind::Pin, write)?;
+        let moves = self.shared.machine.nodes().iter().any(|node| node.movable);
+        let waits = if moves { Waits::ForPageLocks } else { self.waits() };
+        let pfn = self.shared.call(py, waits, |shared| {
+            let pfn = shared.machine.pin_longterm(&self.area, index, write)?;
             shared.ledger.add(pfn, Handle::Pin);
             Ok(pfn)
         })?;

@@ -76,7 +76,7 @@ pub fn count_ops(config: &LoadConfig, trace: Option<Trace>) -> Result<PageOps, L
             count(&config, &machine, load)
         }
         Load::Tiering => {
-            let (machine, load) = Tiering::set_up::<Chosen>(&config, needed(trace)?)?;
+            let (machine, load) = Tiering::set_up::<Chosen>(&config, needed(trace)?, None)?;
             count(&config, &machine, load)
         }
     }

@@ -76,6 +76,9 @@ pub enum Finding {
         /// Its last words.
         message: String,
     },
+    /// The user's policy.
+    #[error("the policy failed: {0}")]
+    Policy(String),
     /// Threads that do not come to an end.
     #[error("{0} did not end within {1} s after it was asked to")]
     Stuck(String, u64),

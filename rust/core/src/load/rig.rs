@@ -7,7 +7,7 @@ use super::gauge::Gauge;
 use super::host::{ColdCopies, thread_cpu_time};
 use super::report::{Finished, Round, buckets};
 use super::storm::Storm;
-use super::tiering::{Tiering, Trace};
+use super::tiering::{Policy, Tiering, Trace};
 use crate::audit::Ledger;
 use crate::machine::{MAX_NODES, Machine};
 use crate::release::{Release, with_design};
@@ -38,13 +38,28 @@ pub trait Rig: Send {
 /// # Errors
 /// What makes no sense in the configuration, or what the host or the trace lacks.
 pub fn open(config: &LoadConfig, trace: Option<Trace>) -> Result<Box<dyn Rig>, LoadError> {
+    open_with(config, trace, None)
+}
+
+/// The same, with a policy that decides what moves in tiering.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(
+    config: &LoadConfig,
+    trace: Option<Trace>,
+    policy: Option<Arc<dyn Policy>>,
+) -> Result<Box<dyn Rig>, LoadError> {
     config.check()?;
+    if policy.is_some() && config.load == Load::Storm {
+        return Err(LoadError::Config("in a storm pages move at random: a policy is for tiering".into()));
+    }
     let design = config.choices()?.release;
     with_design!(design, R => match config.load {
         Load::Storm => Ok(Box::new(Mounted::<R, Storm>::new(config, Storm::set_up(config)?)?)),
         Load::Tiering => {
             let trace = needed(trace)?;
-            Ok(Box::new(Mounted::<R, Tiering>::new(config, Tiering::set_up(config, trace)?)?))
+            Ok(Box::new(Mounted::<R, Tiering>::new(config, Tiering::set_up(config, trace, policy)?)?))
         }
     })
 }

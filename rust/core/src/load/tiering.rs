@@ -18,6 +18,8 @@
 //! designs are compared under. The kernel does both: its reclaim thread demotes, its NUMA faults promote
 //! inline.
 //!
+//! With a [`Policy`] of the user's none of this decides what moves: see `policy`.
+//!
 //! # What is checked
 //!
 //! A store writes a function of its position in the trace and its place in memory; a load accepts
@@ -26,6 +28,7 @@
 //! Both nodes are this host's DRAM: the time of the accesses is modelled, accesses × latency.
 
 mod migrator;
+mod policy;
 mod replay;
 mod user;
 
@@ -39,10 +42,16 @@ use crate::map::{AddressSpace, Area};
 use crate::release::Release;
 use crate::sync::{Lock, LockClass};
 use migrator::Migrator;
+use policy::Director;
+pub use policy::{Decision, Epoch, Policy};
 use replay::Part;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use user::User;
+
+/// The fast node and the first that pages are demoted to.
+const FAST: usize = 0;
+const SLOW: usize = 1;
 
 /// Fewest migrations that say something about designs.
 const NEEDED: u64 = 1000;
@@ -96,6 +105,8 @@ struct Place {
     area: Arc<Area>,
     /// Hot pages of slow nodes, one box for each migrator.
     mailboxes: Vec<Lock<Vec<u32>>>,
+    /// The user's policy, if there is one.
+    director: Option<Director>,
 }
 
 /// The load.
@@ -110,7 +121,11 @@ pub(super) struct Tiering {
 
 impl Tiering {
     /// A machine with nothing mapped in yet, and the trace dealt out.
-    pub fn set_up<R: Release>(config: &LoadConfig, trace: Trace) -> Result<(Machine<R>, Tiering), LoadError> {
+    pub fn set_up<R: Release>(
+        config: &LoadConfig,
+        trace: Trace,
+        policy: Option<Arc<dyn Policy>>,
+    ) -> Result<(Machine<R>, Tiering), LoadError> {
         trace.check()?;
         let footprint = trace.footprint();
         let fast = (f64::from(footprint) * config.fast_share).ceil() as u32;
@@ -121,7 +136,11 @@ impl Tiering {
         let area = machine.mmap(&space, footprint)?;
         machine.prefer(&area, 0)?;
         let mailbox = || Lock::new(LockClass::Leaf, Vec::new());
-        let place = Arc::new(Place { area, mailboxes: (0..config.migrators).map(|_| mailbox()).collect() });
+        let place = Arc::new(Place {
+            area,
+            mailboxes: (0..config.migrators).map(|_| mailbox()).collect(),
+            director: policy.map(|policy| Director::new(policy, footprint)),
+        });
         let gauge = Gauge::new(config.planted.slowdown);
         let migrators =
             (0..config.migrators).map(|me| Migrator::new(&place, me, gauge.clone(), config)).collect();
@@ -167,6 +186,10 @@ impl Workload for Tiering {
         let start = Instant::now();
         let mut migrated = 0;
         while migrated < NEEDED {
+            // How much a policy moves is its own affair.
+            if rig.load.place.director.is_some() && rig.load.passes() > 0 {
+                return Ok(());
+            }
             let patience = if migrated > 0 { PROBE * PATIENCE } else { PROBE };
             if rig.load.passes() > 0 && start.elapsed() >= patience {
                 let node = rig.machine.nodes()[0].frames;

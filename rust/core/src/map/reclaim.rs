@@ -48,7 +48,7 @@ enum Fate {
 impl<R: Release> Machine<R> {
     /// Reclaims isolated pages, whoever used them lately (`reclaim_pages`). Says how many were freed; the others
     /// are put back.
-    pub(super) fn reclaim_pages(&self, list: Vec<Pfn>) -> u32 {
+    pub(crate) fn reclaim_pages(&self, list: Vec<Pfn>) -> u32 {
         let mut freed = 0;
         let kept: Vec<Pfn> = list
             .into_iter()

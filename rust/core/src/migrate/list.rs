@@ -1,7 +1,7 @@
 //! A list of pages: passes, retries, batches (lifecycle 6.2, 6.9).
 
 use super::one::{Pair, Stop, Unmapped};
-use super::{Mode, Reason, Target};
+use super::{Mode, Outcome, Reason, Target};
 use crate::calls::Call;
 use crate::error::Errno;
 use crate::machine::Machine;
@@ -34,7 +34,7 @@ pub struct Migrated {
 
 impl Migrated {
     /// What the kernel's functions return: how many pages are left, or the errno that stopped it.
-    fn ret(&self) -> i32 {
+    pub fn ret(&self) -> i32 {
         self.errno.map_or(self.failed as i32, Errno::status)
     }
 
@@ -138,17 +138,25 @@ impl<R: Release> Machine<R> {
                 self.prefetch_next(pages.as_slice());
                 match self.migrate_unmap(src, target, mode, true, reason) {
                     Ok(Unmapped::Ready(pair)) => pairs.push(pair),
-                    Ok(Unmapped::WasFreed) => result.succeeded += 1,
-                    Err(Stop::Again) => again.push(src),
-                    Err(Stop::Failed) => {
-                        result.refused += 1;
-                        failed.push(src);
+                    Ok(Unmapped::WasFreed) => {
+                        result.succeeded += 1;
+                        target.ended(src, Outcome::Freed);
                     }
-                    Err(Stop::NoMemory) => {
-                        // Stop unmapping; what is unmapped still moves.
-                        result.errno = Some(Errno::ENOMEM);
-                        failed.push(src);
-                        untried.extend(pages.by_ref());
+                    Err(stop) => {
+                        target.ended(src, stop.outcome());
+                        match stop {
+                            Stop::Again => again.push(src),
+                            Stop::Failed => {
+                                result.refused += 1;
+                                failed.push(src);
+                            }
+                            Stop::NoMemory => {
+                                // Stop unmapping; what is unmapped still moves.
+                                result.errno = Some(Errno::ENOMEM);
+                                failed.push(src);
+                                untried.extend(pages.by_ref());
+                            }
+                        }
                     }
                 }
             }
@@ -171,8 +179,12 @@ impl<R: Release> Machine<R> {
                     if let Some(next) = pairs.get(at + 1) {
                         self.memory.prefetch_page(next.src);
                     }
-                    match self.migrate_move(pair, mode, reason) {
-                        Ok(()) => result.succeeded += 1 << self.frames[pair.dst].order(),
+                    // Looked at first: once it has moved, its users may free it.
+                    let order = self.frames[pair.dst].order();
+                    let moved = self.migrate_move(pair, mode, reason);
+                    target.ended(pair.src, moved.unwrap_or_else(Stop::outcome));
+                    match moved {
+                        Ok(_) => result.succeeded += 1 << order,
                         Err(Stop::Again) => again.push(pair),
                         Err(_) => {
                             result.refused += 1;
@@ -212,23 +224,24 @@ impl<R: Release> Machine<R> {
         let mut failed = Vec::new();
         let mut untried = Vec::new();
         for pass in 0..self.profile.passes {
-            // From the fourth pass on it may wait.
-            let patience = if pass > 2 { mode } else { Mode::Async };
             let mut again = Vec::new();
             let mut pages = std::mem::take(list).into_iter();
             while let Some(src) = pages.next() {
+                let mut moved = 1;
+                // From the fourth pass on it may wait (`force`).
                 let attempt = match self.migrate_unmap(src, target, mode, pass > 2, reason) {
-                    Ok(Unmapped::WasFreed) => Ok(1),
+                    Ok(Unmapped::WasFreed) => Ok(Outcome::Freed),
                     Ok(Unmapped::Ready(pair)) => {
+                        // Looked at first: once it has moved, its users may free it.
+                        moved = 1 << self.frames[pair.dst].order();
                         self.tlb.flush();
-                        self.migrate_move(pair, patience, reason)
-                            .map(|()| 1 << self.frames[pair.dst].order())
-                            .inspect_err(|_| self.migrate_undo(pair))
+                        self.migrate_move(pair, mode, reason).inspect_err(|_| self.migrate_undo(pair))
                     }
                     Err(stop) => Err(stop),
                 };
+                target.ended(src, attempt.unwrap_or_else(Stop::outcome));
                 match attempt {
-                    Ok(pages) => result.succeeded += pages,
+                    Ok(_) => result.succeeded += moved,
                     Err(Stop::Again) => again.push(src),
                     Err(Stop::Failed) => {
                         result.refused += 1;

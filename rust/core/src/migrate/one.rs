@@ -1,6 +1,6 @@
 //! The steps for one page; numbers as in lifecycle 6.3.
 
-use super::{Mode, Reason, Target};
+use super::{Mode, Outcome, Reason, Target};
 use crate::calls::Call;
 use crate::error::Errno;
 use crate::machine::Machine;
@@ -80,6 +80,15 @@ impl Stop {
             Err(Stop::NoMemory) => Errno::ENOMEM.status(),
         }
     }
+
+    /// What it makes of the page, if it is the last attempt.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Stop::Again => Outcome::Again,
+            Stop::Failed => Outcome::Refused,
+            Stop::NoMemory => Outcome::NoMemory,
+        }
+    }
 }
 
 /// What the first half made of a page.
@@ -114,10 +123,14 @@ impl<R: Release> Machine<R> {
             return Ok(Unmapped::WasFreed);
         }
         // 1. A frame to move to.
-        let dst = target(src).ok_or(Stop::NoMemory)?;
+        let dst = target.get_new_page(src).ok_or(Stop::NoMemory)?;
         // 3. The source's lock; an asynchronous migration never waits for it.
         if !page.trylock() {
-            if mode == Mode::Async || !force {
+            // A light one waits for locks that are held shortly, not for a read from a device.
+            let reads = mode == Mode::SyncLight
+                && !self.profile.light_waits_for_reads
+                && !page.word().has(Flags::UPTODATE);
+            if mode == Mode::Async || !force || reads {
                 self.put(dst);
                 return Err(Stop::Again);
             }
@@ -153,14 +166,14 @@ impl<R: Release> Machine<R> {
     }
 
     /// Steps 8 to 13: the flush is done, nobody uses the source's bytes.
-    pub(super) fn migrate_move(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
+    pub(super) fn migrate_move(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
         self.calls_from_to(Call::MigrateFolioMove, pair.src, pair.dst);
         let moved = self.migrate_move_steps(pair, mode, reason);
         self.returns(Call::MigrateFolioMove, Stop::ret(moved));
         moved
     }
 
-    fn migrate_move_steps(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
+    fn migrate_move_steps(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
         let Pair { src, dst, was_mapped, movable, .. } = pair;
         if movable {
             return self.migrate_movable(pair, mode, reason);
@@ -191,7 +204,7 @@ impl<R: Release> Machine<R> {
         } else {
             self.finish_migration(src);
         }
-        Ok(())
+        Ok(Outcome::Moved(dst))
     }
 
     /// The commit point: what finds the page from now on finds the destination (lifecycle 6.4).
@@ -337,14 +350,15 @@ impl<R: Release> Machine<R> {
     }
 
     /// A page outside of the LRU: its owner copies and switches.
-    fn migrate_movable(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<(), Stop> {
+    fn migrate_movable(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
         let Pair { src, dst, .. } = pair;
         let page = &self.frames[src];
         // The owner may have let go of the page while it was isolated: then there is nothing to move, and
         // the destination was never touched. It has cleared the mark, or (where a put looks) put its
         // reference and left the isolation's alone.
         let word = page.word();
-        if word.has(Flags::MOVABLE) && word.count() > 1 {
+        let wanted = word.has(Flags::MOVABLE) && word.count() > 1;
+        if wanted {
             let ops = self.driver(src).ok_or(Stop::Failed)?;
             ops.migrate(self, src, dst, mode).map_err(|errno| match errno {
                 Errno::EAGAIN => Stop::Again,
@@ -363,7 +377,7 @@ impl<R: Release> Machine<R> {
             // A page outside of the LRU must not enter it under any design: put, not `finish`.
             self.unlock_and_put(src);
         }
-        Ok(())
+        Ok(if wanted { Outcome::Moved(dst) } else { Outcome::Freed })
     }
 
     /// Undoes the first half, in reverse: mappings, locks, destination. The source stays isolated.

@@ -228,6 +228,10 @@ operations! {
     Step Putback = "putback" { pages: Sum<Owner> } [];
     /// Spends the tokens: migrates the pages as one batch, as migrate_pages() does.
     Step Migrate = "migrate" { pages: Sum<Owner> } [node: u32, mode: Option<Mode>, reason: Option<Reason>];
+    /// A NUMA hint fault on each page by a thread that runs on `node`: the page goes there, if it may.
+    Step NumaFault = "numa_fault" { pages: Sel<Region> } [node: u32];
+    /// Reclaims the pages, which go to `node` first, if they can.
+    Step Demote = "demote" { pages: Sel<Region> } [node: u32];
     /// Takes each page lock, sleeping if it must.
     Step Lock = "lock" { pages: Sum<Owner> } [];
     /// Takes each page lock that is free.

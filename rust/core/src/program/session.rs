@@ -151,6 +151,8 @@ pub fn unsupported(op: &Op) -> Option<&'static str> {
         | Op::Isolate { .. }
         | Op::Putback { .. }
         | Op::Migrate { .. }
+        | Op::NumaFault { .. }
+        | Op::Demote { .. }
         | Op::Lock { .. }
         | Op::Trylock { .. }
         | Op::Unlock { .. }
@@ -287,6 +289,8 @@ impl<R: Release> Session<R> {
             Op::Isolate { pages } => self.each(actor, pages, Self::isolate),
             Op::Putback { pages } => self.each(actor, pages, Self::putback),
             Op::Migrate { pages, node, mode, reason } => self.migrate(actor, pages, *node, *mode, *reason),
+            Op::NumaFault { pages, node } => self.numa_fault(actor, pages, *node),
+            Op::Demote { pages, node } => self.demote(actor, pages, *node),
             Op::Lock { pages } => self.each(actor, pages, Self::lock),
             Op::Trylock { pages } => self.each(actor, pages, Self::trylock),
             Op::Unlock { pages } => self.each(actor, pages, Self::unlock),

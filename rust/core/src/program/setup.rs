@@ -77,6 +77,7 @@ impl MachineSpec {
             backed: true,
             profile,
             owners: defaults.owners,
+            movable: Vec::new(),
             calls: false,
         })
     }

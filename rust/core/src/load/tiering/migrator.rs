@@ -1,22 +1,21 @@
 //! A migrator: keeps frames of the fast node free by demotion, and promotes what users ask for.
 
-use super::Place;
+use super::policy::{Director, Order};
+use super::{FAST, Place, SLOW};
 use crate::load::config::LoadConfig;
 use crate::load::gauge::{Gauge, Tally};
 use crate::load::planted::LostCopies;
 use crate::load::poison::Poison;
 use crate::load::rig::Member;
 use crate::machine::Machine;
+use crate::map::Area;
 use crate::migrate::{Mode, Reason};
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::rng::Rng;
+use crate::stat::NodeItem;
 use crate::sync::ops::current;
 use std::sync::Arc;
-
-/// The fast node and the first that pages are demoted to.
-const FAST: usize = 0;
-const SLOW: usize = 1;
 
 /// One migrator.
 #[derive(Debug)]
@@ -49,6 +48,10 @@ impl Migrator {
         if self.poison.strikes() {
             self.poison.offline(machine, &mut self.gauge);
         }
+        let place = Arc::clone(&self.place);
+        if let Some(director) = &place.director {
+            return self.follow(machine, director);
+        }
         let wanted = self.wanted();
         let (buddy, arrays) = machine.free_frames(FAST);
         let short = (buddy + arrays) < self.reserve(machine);
@@ -59,6 +62,18 @@ impl Migrator {
             self.promote(machine, &wanted);
         }
         short || !wanted.is_empty()
+    }
+
+    /// Does what a policy wants, and asks it when that is done. False if there was nothing to do.
+    fn follow<R: Release>(&mut self, machine: &Machine<R>, director: &Director) -> bool {
+        let decided = self.mailbox == 0 && director.decide(machine, &self.place.area, self.batch);
+        let order = director.next();
+        match &order {
+            Some(Order { node, pages }) if *node == FAST => self.promote(machine, pages),
+            Some(Order { pages, .. }) => self.send_away(machine, pages),
+            None => {}
+        }
+        decided || order.is_some()
     }
 
     /// Free frames that the fast node should have: two batches, or an eighth of a small node.
@@ -98,31 +113,58 @@ impl Migrator {
         });
     }
 
+    /// Sends pages of the fast node to the slow one, whatever their age.
+    fn send_away<R: Release>(&mut self, machine: &Machine<R>, pages: &[u32]) {
+        let area = &self.place.area;
+        let planted = &mut self.planted;
+        self.gauge.measure(|| {
+            let mut list = isolate(machine, area, pages, |node| node == FAST);
+            let isolated = list.len();
+            let tally = migrate(machine, &mut list, SLOW, Reason::Demotion, planted);
+            // Who demotes counts for itself.
+            let moved = (isolated - list.len()) as i64;
+            machine.stats.node(FAST, NodeItem::IsolatedAnon, -moved);
+            machine.putback_movable_pages(&mut list);
+            tally
+        });
+    }
+
     fn promote<R: Release>(&mut self, machine: &Machine<R>, wanted: &[u32]) {
         let area = &self.place.area;
         let planted = &mut self.planted;
         self.gauge.measure(|| {
-            let mut list = Vec::with_capacity(wanted.len());
-            let mut in_the_way = false;
-            for &page in wanted {
-                let Some(pfn) = machine.get_page_at(area, page) else { continue };
-                if machine.node_of(pfn) != FAST {
-                    match machine.isolate(pfn) {
-                        Ok(_) => list.push(pfn),
-                        Err(_) => in_the_way = true,
-                    }
-                }
-                machine.put(pfn);
-            }
-            if list.is_empty() && in_the_way {
-                // As above: they wait in batches. Whoever touches them again finds them on a list.
-                machine.lru_drain_all();
-            }
+            let mut list = isolate(machine, area, wanted, |node| node != FAST);
             let tally = migrate(machine, &mut list, FAST, Reason::NumaMisplaced, planted);
             machine.putback_movable_pages(&mut list);
             tally
         });
     }
+}
+
+/// Isolates pages whose node is the wrong one.
+fn isolate<R: Release>(
+    machine: &Machine<R>,
+    area: &Area,
+    pages: &[u32],
+    wrong: impl Fn(usize) -> bool,
+) -> Vec<Pfn> {
+    let mut list = Vec::with_capacity(pages.len());
+    let mut in_the_way = false;
+    for &page in pages {
+        let Some(pfn) = machine.get_page_at(area, page) else { continue };
+        if wrong(machine.node_of(pfn)) {
+            match machine.isolate(pfn) {
+                Ok(_) => list.push(pfn),
+                Err(_) => in_the_way = true,
+            }
+        }
+        machine.put(pfn);
+    }
+    if list.is_empty() && in_the_way {
+        // They wait in batches. Whoever touches them again finds them on a list.
+        machine.lru_drain_all();
+    }
+    list
 }
 
 fn migrate<R: Release>(

@@ -70,7 +70,13 @@ impl User {
 
     /// Some accesses, once the migrators are not behind.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
-        if self.place.mailboxes[self.mailbox].lock().len() > BEHIND {
+        let place = Arc::clone(&self.place);
+        let director = place.director.as_ref();
+        let behind = match director {
+            Some(director) => director.overdue(),
+            None => self.place.mailboxes[self.mailbox].lock().len() > BEHIND,
+        };
+        if behind {
             std::thread::yield_now();
             return Ok(());
         }
@@ -96,12 +102,17 @@ impl User {
             // A page on the move is leaving or coming: the next touch tells. The zero page is nowhere.
             let node = machine.page_at(area, page).map_or(0, |pfn| machine.node_of(pfn));
             self.counts.accesses[node] += 1;
-            if page != self.last {
+            if let Some(director) = director {
+                director.hit(page);
+            } else if page != self.last {
                 self.last = page;
                 if node > 0 {
                     self.touch(page, &mut hot);
                 }
             }
+        }
+        if let Some(director) = director {
+            director.made(ACCESSES)?;
         }
         if !hot.is_empty() {
             let mut mailbox = self.place.mailboxes[self.mailbox].lock();

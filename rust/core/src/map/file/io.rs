@@ -68,7 +68,7 @@ impl<R: Release> Machine<R> {
     #[cfg(not(feature = "explored"))]
     pub(crate) fn read_uncached(&self, file: &File, index: u32, node: usize) -> Result<()> {
         let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;
-        R::unlock_and_put(self, pfn);
+        self.unlock_and_put(pfn);
         Ok(())
     }
 

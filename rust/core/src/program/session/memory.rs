@@ -105,6 +105,40 @@ impl<R: Release> Session<R> {
         }
     }
 
+    pub(super) fn numa_fault(&self, actor: &Actor, pages: &Sel<Region>, node: u32) -> Step {
+        let (mapped, node) = match self.region_of(actor, pages).and_then(|it| Ok((it, self.node(node)?))) {
+            Ok(found) => found,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for index in pages.indices(mapped.area.pages()) {
+            if index >= mapped.area.pages() {
+                step.page(Err(Error::new(Errno::EFAULT, "the page is outside of its region").into()));
+                continue;
+            }
+            let fault = self.machine.numa_fault(&self.space, mapped.area.address(index), node);
+            step.page(fault.map(|node| node as i32).map_err(Problem::from));
+        }
+        step
+    }
+
+    pub(super) fn demote(&self, actor: &Actor, pages: &Sel<Region>, node: u32) -> Step {
+        let found = actor.no_page_lock().and_then(|()| Ok((self.region_of(actor, pages)?, self.node(node)?)));
+        let (mapped, node) = match found {
+            Ok(found) => found,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut list = Vec::new();
+        for index in pages.indices(mapped.area.pages()) {
+            if let Some(pfn) = self.machine.get_page_at(&mapped.area, index) {
+                list.extend(self.machine.isolate_for_reclaim(pfn).then_some(pfn));
+                self.machine.put(pfn);
+            }
+        }
+        let reclaimed = self.machine.reclaim_isolated(list, Some(node));
+        Step { ret: (reclaimed.demoted + reclaimed.freed).into(), ..Step::default() }
+    }
+
     pub(super) fn madvise(
         &self,
         actor: &mut Actor,

@@ -264,7 +264,7 @@ impl<R: Release> Session<R> {
     }
 
     /// The region of a system call that may sleep on its pages.
-    fn region_of(&self, actor: &Actor, pages: &Sel<Region>) -> Result<Mapped, Problem> {
+    pub(super) fn region_of(&self, actor: &Actor, pages: &Sel<Region>) -> Result<Mapped, Problem> {
         few(pages.pages.iter().flatten())?;
         actor.no_page_lock()?;
         self.region(actor, pages.of).cloned()

@@ -1,0 +1,174 @@
+//! A policy of the user's: which pages go up and which go down, epoch by epoch.
+//!
+//! ```text
+//!   user threads: count hits ----> epoch over: the first migrator asks the policy
+//!                                               |
+//!   all migrators: take the orders, <-----------+
+//!                  demotions first, batch by batch
+//! ```
+//!
+//! Nothing else moves a page then: what a policy leaves on the fast node stays there.
+
+use super::super::fault::Finding;
+use super::{FAST, SLOW};
+use crate::machine::Machine;
+use crate::map::Area;
+use crate::release::Release;
+use crate::sync::{AtomicU32, AtomicU64, Lock, LockClass, Ordering};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+/// Accesses of an epoch, for each page of the trace.
+const ACCESSES_PER_PAGE: u64 = 8;
+
+/// What a policy is shown: one number a page of the trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch<'a> {
+    /// Accesses in the epoch.
+    pub hits: &'a [u32],
+    /// The node where the page is; -1 if nobody has touched it yet, or it is on the move.
+    pub node: &'a [i8],
+    /// Epochs since the last access: 0 for a page that was used in this one.
+    pub age: &'a [u32],
+}
+
+/// What a policy wants: pages by number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// To the fast node.
+    pub promote: Vec<u32>,
+    /// To the slow one.
+    pub demote: Vec<u32>,
+}
+
+/// Decides after each epoch.
+pub trait Policy: Send + Sync {
+    /// What is to move. An error ends the load with it.
+    fn decide(&self, epoch: Epoch<'_>) -> Result<Decision, String>;
+}
+
+/// Pages that are to go to a node.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub node: usize,
+    pub pages: Vec<u32>,
+}
+
+/// What all members know of a policy.
+pub(super) struct Director {
+    policy: Arc<dyn Policy>,
+    hits: Box<[AtomicU32]>,
+    /// Accesses since the last epoch ended.
+    accesses: AtomicU64,
+    epoch: u64,
+    ages: Lock<Vec<u32>>,
+    orders: Lock<VecDeque<Order>>,
+    failed: Lock<Option<String>>,
+}
+
+impl fmt::Debug for Director {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Director").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Director {
+    pub fn new(policy: Arc<dyn Policy>, pages: u32) -> Director {
+        Director {
+            policy,
+            hits: (0..pages).map(|_| AtomicU32::new(0)).collect(),
+            accesses: AtomicU64::new(0),
+            epoch: ACCESSES_PER_PAGE * u64::from(pages),
+            ages: Lock::plain(LockClass::Leaf, vec![0; pages as usize]),
+            orders: Lock::plain(LockClass::Leaf, VecDeque::new()),
+            failed: Lock::plain(LockClass::Leaf, None),
+        }
+    }
+
+    /// An access to a page.
+    #[inline]
+    pub fn hit(&self, page: u32) {
+        // Relaxed: a count, which nothing else hangs on; one that comes late is of the next epoch.
+        self.hits[page as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many accesses were made. The finding, if the policy has failed.
+    pub fn made(&self, accesses: u32) -> Result<(), Finding> {
+        // Relaxed: as in `hit`.
+        self.accesses.fetch_add(accesses.into(), Ordering::Relaxed);
+        match &*self.failed.lock() {
+            Some(why) => Err(Finding::Policy(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Is a decision overdue? Then users wait: else the host's scheduler would decide how long an epoch is.
+    pub fn overdue(&self) -> bool {
+        // Relaxed: as in `hit`.
+        self.accesses.load(Ordering::Relaxed) >= 2 * self.epoch && self.failed.lock().is_none()
+    }
+
+    /// Asks the policy, if the epoch is over and what it wanted last is done; false if not.
+    pub fn decide<R: Release>(&self, machine: &Machine<R>, area: &Area, batch: usize) -> bool {
+        // Relaxed: as in `hit`.
+        let over = self.accesses.load(Ordering::Relaxed) >= self.epoch;
+        if !over || !self.orders.lock().is_empty() || self.failed.lock().is_some() {
+            return false;
+        }
+        self.accesses.store(0, Ordering::Relaxed);
+        let hits: Vec<u32> = self.hits.iter().map(|hits| hits.swap(0, Ordering::Relaxed)).collect();
+        let node: Vec<i8> = (0..area.pages())
+            .map(|page| machine.page_at(area, page).map_or(-1, |pfn| machine.node_of(pfn) as i8))
+            .collect();
+        let age = {
+            let mut ages = self.ages.lock();
+            for (age, &hits) in ages.iter_mut().zip(&hits) {
+                *age = if hits > 0 { 0 } else { age.saturating_add(1) };
+            }
+            ages.clone()
+        };
+        // No lock is held: a policy may take its time.
+        let decided = self.policy.decide(Epoch { hits: &hits, node: &node, age: &age });
+        match decided.and_then(|decision| checked(decision, area.pages())) {
+            Ok(Decision { promote, demote }) => {
+                let order = |node| move |pages: &[u32]| Order { node, pages: pages.to_vec() };
+                let demotions = demote.chunks(batch).map(order(SLOW));
+                // Room first.
+                self.orders.lock().extend(demotions.chain(promote.chunks(batch).map(order(FAST))));
+            }
+            Err(why) => *self.failed.lock() = Some(why),
+        }
+        true
+    }
+
+    /// What is to be done next.
+    pub fn next(&self) -> Option<Order> {
+        self.orders.lock().pop_front()
+    }
+}
+
+/// Each page once, and none that is not there.
+fn checked(mut decision: Decision, pages: u32) -> Result<Decision, String> {
+    for list in [&mut decision.promote, &mut decision.demote] {
+        if let Some(wrong) = list.iter().find(|&&page| page >= pages) {
+            return Err(format!("the policy names page {wrong}, but the trace has {pages}"));
+        }
+        let mut seen = std::collections::HashSet::new();
+        list.retain(|&page| seen.insert(page));
+    }
+    Ok(decision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_names_each_page_once_in_its_order() {
+        let wanted = Decision { promote: vec![3, 1, 3], demote: vec![2, 2] };
+        let right = Decision { promote: vec![3, 1], demote: vec![2] };
+        assert_eq!(checked(wanted.clone(), 4), Ok(right));
+        assert!(checked(wanted, 3).unwrap_err().contains("page 3, but the trace has 3"));
+    }
+}

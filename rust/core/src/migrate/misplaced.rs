@@ -1,0 +1,92 @@
+//! Promotion: a page whose users run on another node goes there (`do_numa_page`, `migrate_misplaced_folio`).
+//!
+//! A NUMA hint fault says on which node a user of the page runs. Entries that would be in the way get no hint in the
+//! first place (`change_pte_range`), so there is nothing to take a fault on: pages shared by copy on write, pages that
+//! may be pinned, and dirty pages of files, which not every file system can move without waiting.
+
+use super::{Mode, Reason};
+use crate::error::{Errno, Error, Result};
+use crate::machine::Machine;
+use crate::map::{AddressSpace, Entry};
+use crate::page::{Flags, PIN, Pfn};
+use crate::release::Release;
+use crate::stat::{Event, NodeItem};
+
+impl<R: Release> Machine<R> {
+    /// A NUMA hint fault at an address, of a thread that runs on `node`: the page goes there, if it may. Says on
+    /// which node it is afterwards; a page that does not move is no error.
+    ///
+    /// `EINVAL` for a node that does not exist, `EFAULT` for an address where no page is mapped.
+    pub fn numa_fault(&self, space: &AddressSpace, address: u64, node: usize) -> Result<usize> {
+        if node >= self.nodes.len() {
+            return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
+        }
+        let nothing = || Error::new(Errno::EFAULT, format!("no page is mapped at {address:#x}"));
+        let (area, index) = space.find(address).ok_or_else(nothing)?;
+        // Under the entry's lock the mapping's own reference keeps the page.
+        let guard = area.lock(index);
+        let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return Err(nothing()) };
+        let (page, before) = (&self.frames[pfn], self.node_of(pfn));
+        let word = page.word();
+        let cow = !area.is_shared() && page.mapcount() > 1;
+        if cow || word.count() >= PIN || (!word.has(Flags::SWAPBACKED) && word.has(Flags::DIRTY)) {
+            return Ok(before);
+        }
+        self.stats.event(Event::NumaHintFaults, 1);
+        if before == node {
+            self.stats.event(Event::NumaHintFaultsLocal, 1);
+            return Ok(node);
+        }
+        // Not to a node that is nearly full: it would only have to reclaim.
+        if !self.has_room(node) {
+            return Ok(before);
+        }
+        let isolated = match self.profile.isolation_reference {
+            false => {
+                let isolated = self.isolate(pfn);
+                drop(guard);
+                isolated
+            }
+            true => {
+                page.get(pfn);
+                drop(guard);
+                let isolated = self.isolate(pfn);
+                self.put(pfn);
+                isolated
+            }
+        };
+        match isolated {
+            Ok(()) => Ok(self.migrate_misplaced(pfn, before, node)),
+            Err(_) => Ok(before),
+        }
+    }
+
+    /// Moves one isolated page without waiting for anything; where it is then.
+    fn migrate_misplaced(&self, pfn: Pfn, before: usize, node: usize) -> usize {
+        let mut list = vec![pfn];
+        let mut target = |_src| self.alloc_pages(node, 0).ok();
+        let result = self.migrate_pages(&mut list, &mut target, Mode::Async, Reason::NumaMisplaced);
+        // The whole list: what was one page may be several by now (kernel 6e49019db5f7).
+        if !list.is_empty() {
+            self.putback_movable_pages(&mut list);
+            return before;
+        }
+        self.stats.event(Event::NumaPagesMigrated, i64::from(result.succeeded));
+        if self.is_top_tier(node) && !self.is_top_tier(before) {
+            self.stats.node(node, NodeItem::PgpromoteSuccess, i64::from(result.succeeded));
+        }
+        node
+    }
+
+    /// Would the node still have a free frame (`migrate_balanced_pgdat`, with watermarks of zero)?
+    fn has_room(&self, node: usize) -> bool {
+        let (buddy, arrays) = self.free_frames(node);
+        buddy + arrays > 1
+    }
+
+    /// Is no node faster (`node_is_toptier`)?
+    fn is_top_tier(&self, node: usize) -> bool {
+        let latency = |node: usize| self.nodes[node].latency_ns;
+        (0..self.nodes.len()).all(|other| latency(other) >= latency(node))
+    }
+}

@@ -1,0 +1,293 @@
+//! `Machine.migrate_pages`: a list of pages, to where a callable says; and `Machine.reclaim_pages`.
+//!
+//! The callable attaches to the interpreter holding page locks of other pages only, as owners' callbacks do; what
+//! would wait for a page is refused inside of it.
+
+use crate::array;
+use crate::errors::{Refusal, misuse, type_error};
+use crate::handles::{Isolated, PageRef};
+use crate::page::Page;
+use crate::shared::{Shared, Waits, in_callback};
+use crate::space::UNWRITTEN;
+use mmcore::audit::Handle;
+use mmcore::error::{Errno, Error};
+use mmcore::migrate::{Mode, NewPage, Outcome, Reason, Reclaimed};
+use mmcore::page::{Flags, Pfn};
+use pyo3::prelude::*;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Where the pages go.
+pub(crate) enum To {
+    Node(usize),
+    Callable(Py<PyAny>),
+}
+
+/// One page of the list.
+enum Item {
+    Token(Py<Isolated>),
+    Page(Pfn),
+}
+
+impl Item {
+    fn pfn(&self) -> Pfn {
+        match self {
+            Item::Token(token) => token.get().held().pfn,
+            Item::Page(pfn) => *pfn,
+        }
+    }
+
+    /// Of a token, what it is of.
+    fn kind(&self) -> Option<Handle> {
+        match self {
+            Item::Token(token) => Some(token.get().held().kind()),
+            Item::Page(_) => None,
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Clone, Copy)]
+enum Fate {
+    NotIsolated,
+    NotTried,
+    Ended(Outcome),
+}
+
+struct Target<'a> {
+    shared: &'a Arc<Shared>,
+    to: &'a To,
+    /// What the callable raised.
+    raised: Option<PyErr>,
+}
+
+impl NewPage for Target<'_> {
+    fn get_new_page(&mut self, src: Pfn) -> Option<Pfn> {
+        let callable = match self.to {
+            To::Node(node) => return fresh(self.shared, src, *node),
+            // Nobody is asked again whose answer was an exception.
+            To::Callable(_) if self.raised.is_some() => return None,
+            To::Callable(callable) => callable,
+        };
+        let answer = Python::try_attach(|py| {
+            let asked = in_callback(|| callable.bind(py).call1((Page::new(self.shared, src),)));
+            asked.and_then(|answer| self.take(py, src, &answer))
+        });
+        match answer? {
+            Ok(page) => page,
+            Err(raised) => {
+                self.raised = Some(raised);
+                None
+            }
+        }
+    }
+}
+
+impl Target<'_> {
+    /// The page that an answer means.
+    fn take(&self, py: Python<'_>, src: Pfn, answer: &Bound<'_, PyAny>) -> PyResult<Option<Pfn>> {
+        if answer.is_none() {
+            return Ok(None);
+        }
+        if let Ok(reference) = answer.cast::<PageRef>() {
+            return self.take_reference(src, reference.get()).map(Some);
+        }
+        // A page has a number too, which is no node's.
+        let node = match answer.is_instance_of::<Page>() {
+            true => None,
+            false => answer.call_method0("__index__").and_then(|number| number.extract::<usize>()).ok(),
+        };
+        let node = node.ok_or_else(|| {
+            type_error("get_new_page answers with a node, a reference from alloc(), or None")
+        })?;
+        exists(py, self.shared, node)?;
+        Ok(fresh(self.shared, src, node))
+    }
+
+    /// The reference is spent: it is the migration's now.
+    fn take_reference(&self, src: Pfn, reference: &PageRef) -> PyResult<Pfn> {
+        let held = reference.held();
+        if !Arc::ptr_eq(&held.shared, self.shared) {
+            return Err(misuse("the reference belongs to another machine"));
+        }
+        let pfn = held.pfn;
+        {
+            let (page, order) =
+                (&self.shared.machine.frames()[pfn], self.shared.machine.frames()[src].order());
+            // What is new has no history: nobody else holds it, nothing says what it was.
+            let new = page.flags().difference(Flags::HEAD | Flags::WAITERS).is_empty();
+            if page.count() != 1 || page.order() != order || !new {
+                return Err(misuse(format!(
+                    "page {pfn} is not fresh: a page to move to comes from alloc(order={order}), unused"
+                )));
+            }
+        };
+        if !held.spend() {
+            return Err(held.already_spent());
+        }
+        self.shared.ledger.remove(pfn, Handle::Ref);
+        Ok(pfn)
+    }
+}
+
+fn exists(py: Python<'_>, shared: &Shared, node: usize) -> PyResult<()> {
+    match node < shared.machine.nodes().len() {
+        true => Ok(()),
+        false => Err(Refusal::from(no_node(node)).raise(py, shared)),
+    }
+}
+
+fn no_node(node: usize) -> Error {
+    Error::new(Errno::EINVAL, format!("no node {node}"))
+}
+
+/// A page of a node, as large as the source.
+fn fresh(shared: &Shared, src: Pfn, node: usize) -> Option<Pfn> {
+    shared.machine.alloc_pages(node, shared.machine.frames()[src].order()).ok()
+}
+
+/// Reads the list, and refuses it as a whole if something is wrong with it.
+fn items(py: Python<'_>, shared: &Arc<Shared>, pages: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
+    let mut items = Vec::new();
+    let mut tokens = HashSet::new();
+    let foreign = || misuse("the page belongs to another machine");
+    for page in pages.try_iter()? {
+        let page = page?;
+        let item = if let Ok(token) = page.cast::<Isolated>() {
+            let held = token.get().held();
+            if !Arc::ptr_eq(&held.shared, shared) {
+                return Err(foreign());
+            }
+            if held.is_spent() || !tokens.insert(held.pfn) {
+                return Err(held.already_spent());
+            }
+            Item::Token(token.clone().unbind())
+        } else if let Ok(page) = page.cast::<Page>() {
+            if !Arc::ptr_eq(&page.get().shared, shared) {
+                return Err(foreign());
+            }
+            Item::Page(page.get().number)
+        } else {
+            let number: u32 = page
+                .extract()
+                .map_err(|_| type_error("pages are isolation tokens, pages, or frame numbers"))?;
+            let found = shared.machine.page(Pfn(number)).map(drop);
+            found.map_err(|error| Refusal::from(error).raise(py, shared))?;
+            Item::Page(Pfn(number))
+        };
+        items.push(item);
+    }
+    Ok(items)
+}
+
+/// Spends all tokens, or none.
+fn spend(items: &[Item]) -> Result<(), Refusal> {
+    let mut spent = Vec::new();
+    for item in items {
+        let Item::Token(token) = item else { continue };
+        let held = token.get().held();
+        if !held.spend() {
+            spent.iter().for_each(|held: &&crate::handles::Held| held.unspend());
+            return Err(Refusal::Misuse(format!(
+                "the isolation token of page {} was just given back",
+                held.pfn
+            )));
+        }
+        spent.push(held);
+    }
+    Ok(())
+}
+
+pub(crate) fn migrate_pages<'py>(
+    py: Python<'py>,
+    shared: &Arc<Shared>,
+    pages: &Bound<'py, PyAny>,
+    to: To,
+    mode: Mode,
+    reason: Reason,
+) -> PyResult<Bound<'py, PyAny>> {
+    shared.alive()?;
+    if let To::Node(node) = to {
+        exists(py, shared, node)?;
+    }
+    let items = items(py, shared, pages)?;
+    let (migrated, fates, raised) = shared.call(py, Waits::ForPageLocks, |inside| {
+        spend(&items)?;
+        let mut target = Target { shared, to: &to, raised: None };
+        let (migrated, fates) = {
+            let held: Vec<Option<(Pfn, Handle)>> = items
+                .iter()
+                .map(|item| match item {
+                    Item::Token(_) => Some((item.pfn(), item.kind()?)),
+                    Item::Page(pfn) => Some((*pfn, inside.machine.hold_isolated(&inside.ledger, *pfn).ok()?)),
+                })
+                .collect();
+            let tokens: Vec<(Pfn, Handle)> = held.iter().flatten().copied().collect();
+            let (migrated, outcomes) =
+                inside.machine.migrate_held(&inside.ledger, &tokens, &mut target, mode, reason);
+            let mut outcomes = outcomes.into_iter();
+            let fates: Vec<Fate> = held
+                .iter()
+                .map(|held| match held {
+                    None => Fate::NotIsolated,
+                    Some(_) => outcomes.next().flatten().map_or(Fate::NotTried, Fate::Ended),
+                })
+                .collect();
+            (migrated, fates)
+        };
+        Ok((migrated, fates, target.raised))
+    })?;
+    if let Some(raised) = raised {
+        return Err(raised);
+    }
+    let status = |fate: &Fate| match *fate {
+        Fate::NotIsolated | Fate::Ended(Outcome::Refused) => Errno::EBUSY.status(),
+        Fate::NotTried => UNWRITTEN,
+        Fate::Ended(Outcome::Moved(pfn)) => shared.machine.node_of(pfn) as i32,
+        Fate::Ended(Outcome::Freed) => Errno::ENOENT.status(),
+        Fate::Ended(Outcome::Again) => Errno::EAGAIN.status(),
+        Fate::Ended(Outcome::NoMemory) => Errno::ENOMEM.status(),
+    };
+    let frame = |(item, fate): (&Item, &Fate)| match (fate, item) {
+        (Fate::Ended(Outcome::Moved(pfn)), _) => i64::from(pfn.0),
+        (Fate::Ended(Outcome::Freed), _) => -1,
+        (_, item) => i64::from(item.pfn().0),
+    };
+    let status = array::filled(py, "int32", &fates.iter().map(status).collect::<Vec<_>>())?;
+    let frames = array::filled(py, "int64", &items.iter().zip(&fates).map(frame).collect::<Vec<_>>())?;
+    let class = py.import("mmcore.state")?.getattr("Migrated")?;
+    class.call1((migrated.ret(), migrated.succeeded, status, frames))
+}
+
+pub(crate) fn reclaim_pages(
+    py: Python<'_>,
+    shared: &Arc<Shared>,
+    pages: &Bound<'_, PyAny>,
+    to: Option<usize>,
+) -> PyResult<(u32, u32)> {
+    shared.alive()?;
+    if let Some(node) = to {
+        exists(py, shared, node)?;
+    }
+    let items = items(py, shared, pages)?;
+    if items.iter().any(|item| item.kind() == Some(Handle::IsolatedMovable)) {
+        return Err(misuse("the content of a movable page is its owner's alone: it cannot be reclaimed"));
+    }
+    let Reclaimed { demoted, freed } = shared.call(py, Waits::ForPageLocks, |inside| {
+        spend(&items)?;
+        Ok({
+            let list = items.iter().filter_map(|item| {
+                let pfn = item.pfn();
+                match item {
+                    Item::Token(_) => {
+                        inside.ledger.remove(pfn, Handle::Isolated);
+                        Some(pfn)
+                    }
+                    Item::Page(_) => inside.machine.isolate_for_reclaim(pfn).then_some(pfn),
+                }
+            });
+            inside.machine.reclaim_isolated(list.collect(), to)
+        })
+    })?;
+    Ok((demoted, freed))
+}

@@ -1,0 +1,174 @@
+"""Tiering with a policy written in Python."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+
+import mmcore
+from mmcore import InputError, Trace
+from mmcore._mmcore import LoadRig
+from mmcore.comparison.plan import make_plan
+
+PAGES = 400
+
+
+def hottest(hits, node, age):  # noqa: ARG001 - as policies are called
+    """The most used pages of the epoch go up, the least used go down."""
+    fast = np.flatnonzero(node == 0)
+    hot = np.flatnonzero((node == 1) & (hits > 0))
+    hot = hot[np.argsort(hits[hot])[::-1]][:16]
+    cold = fast[np.argsort(hits[fast], kind="stable")][: len(hot)]
+    return hot, cold
+
+
+def stay(hits, node, age):  # noqa: ARG001 - as policies are called
+    """Everything stays where it was touched first."""
+    return [], []
+
+
+def wandering(accesses=200_000):
+    """A working set that moves on."""
+    rng = np.random.default_rng(1)
+    start = np.arange(accesses) // 20_000 * 40
+    ids = (start + rng.integers(0, PAGES // 8, accesses)) % PAGES
+    return Trace(ids, rng.random(accesses) < 0.3)
+
+
+def rig(policy, **changes):
+    trace = wandering()
+    arrays = (trace.ids, trace.writes.astype(np.uint8), trace.threads)
+    config = {"load": "tiering", "mutators": 2, "memcpy": False, **changes}
+    return LoadRig(json.dumps(config), arrays, policy)
+
+
+@pytest.mark.parametrize("release", ["split", "packed", "putback"])
+def test_a_policy_moves_pages_and_every_byte_is_right(release):
+    loaded = rig(hottest, profile={"release": release})
+    rounds = [json.loads(loaded.run(seed, 0.1)) for seed in range(3)]
+    assert sum(round_["migrated"] for round_ in rounds) > 0
+    end = json.loads(loaded.finish())
+    assert end["verified_words"] == 512 * PAGES
+    assert end["vmstat"]["pgmigrate_success"] >= end["migrated"]
+
+
+def test_it_is_shown_what_happened():
+    seen = []
+
+    def looks(hits, node, age):
+        seen.append((hits.copy(), node.copy(), age.copy(), threading.get_ident()))
+        return [], []
+
+    loaded = rig(looks)
+    loaded.run(1, 0.2)
+    loaded.finish()
+    assert len(seen) > 3
+    for hits, node, age, thread in seen:
+        assert (hits.dtype, node.dtype, age.dtype) == (np.uint32, np.int8, np.uint32)
+        assert len(hits) == len(node) == len(age) == PAGES
+        # An epoch is eight accesses a page, and ends a step later at most for each user.
+        assert 8 * PAGES <= hits.sum() <= 24 * PAGES + 1024
+        assert (age[hits > 0] == 0).all()
+        assert (age[hits == 0] > 0).all()
+        assert set(np.unique(node)) <= {-1, 0, 1}
+        assert thread != threading.get_ident()
+    (_, _, before, _), (hits, _, after, _) = seen[:2]
+    assert (after[hits == 0] == before[hits == 0] + 1).all()
+
+
+def test_what_stays_stays():
+    loaded = rig(stay)
+    rounds = [json.loads(loaded.run(seed, 0.05)) for seed in range(2)]
+    assert [round_["migrated"] for round_ in rounds] == [0, 0]
+    loaded.finish()
+
+
+def test_what_it_raises_ends_the_load():
+    calls = []
+
+    def breaks(hits, node, age):  # noqa: ARG001 - as policies are called
+        calls.append(len(hits))
+        if len(calls) == 3:
+            raise ZeroDivisionError("no luck")
+        return [], []
+
+    with pytest.raises(ZeroDivisionError, match="no luck"):
+        run_for_ever(rig, breaks)
+    assert len(calls) == 3
+
+
+def run_for_ever(build, policy):
+    loaded = build(policy)
+    for seed in range(100):
+        loaded.run(seed, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "text"),
+    [
+        (None, TypeError, "two arrays"),
+        (([1],), TypeError, "two arrays"),
+        (([PAGES], []), IndexError, f"promote: no page {PAGES}"),
+        (([], [-1]), IndexError, "demote: no page -1"),
+        (([0.5], []), TypeError, "promote must be integers"),
+        (([[1]], []), ValueError, "one dimension"),
+    ],
+)
+def test_a_wrong_answer_ends_the_load(answer, error, text):
+    with pytest.raises(error, match=text):
+        run_for_ever(rig, lambda *_: answer)
+
+
+def test_a_storm_has_no_policy():
+    with pytest.raises(ValueError, match="a policy is for tiering"):
+        LoadRig(json.dumps({"load": "storm"}), None, stay)
+    with pytest.raises(InputError, match="a policy is for load tiering"):
+        make_plan(None, load="storm", vary={"policy": [None, stay]})
+
+
+def test_policies_are_compared_by_where_the_accesses_go():
+    result = mmcore.compare(
+        wandering(), vary={"policy": [stay, hottest, None]}, seconds=4.0, seed=3, precision=0.02
+    )
+    assert result.labels == ["stay", "hottest", "kernel"]
+    still, moving, kernel = result.table
+    assert still["migrated"] == 0 < moving["migrated"]
+    assert still["ratio"] is None
+    assert still["primary"] == "accesses_per_modelled_s"
+    # The working set moves on: who follows it finds more of it on the fast node.
+    assert moving["fast_share"] > still["fast_share"] + 0.1
+    assert moving["ratio"]["ratio"] > 1
+    assert 0 < kernel["fast_share"] <= 1
+    text = str(result)
+    assert "hits on the fast node" in text
+    assert "accesses / modelled second" in text
+    assert "pages migrated / s" in text
+    # On a busy host there may be too few rounds for an interval.
+    assert not result.conclusive or "hottest: faster than stay" in result.verdict
+    data = json.loads(result.to_json())
+    assert data["command"].startswith("mmcore.compare(")
+    assert "{'policy': [stay, hottest, None]}" in data["command"]
+    assert "hits on the fast node" in result.to_html()
+
+
+def test_what_a_policy_raises_ends_the_comparison():
+    def breaks(hits, node, age):  # noqa: ARG001 - as policies are called
+        raise RuntimeError("as it is")
+
+    with pytest.raises(RuntimeError, match="^as it is$"):
+        mmcore.compare(wandering(), vary={"policy": [stay, breaks]}, seconds=2.0)
+
+
+def test_what_may_vary():
+    plan = make_plan(wandering(), vary={"release": ["split", "packed"]})
+    assert [variant.profile for variant in plan.variants] == [
+        {"release": "split"},
+        {"release": "packed"},
+    ]
+    assert "--load tiering --vary release=split,packed" in plan.command
+    plan = make_plan(wandering(), vary={"policy": [stay, stay]})
+    assert [variant.label for variant in plan.variants] == ["stay", "stay (2)"]
+    for wrong in ({}, {"policy": [1, stay]}, {"policy": [stay]}, {"release": ["a"], "policy": []}):
+        with pytest.raises(InputError):
+            make_plan(wandering(), vary=wrong)

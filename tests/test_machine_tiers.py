@@ -29,7 +29,9 @@ def changes(machine, before):
         "numa_hint_faults numa_hint_faults_local numa_pages_migrated pgpromote_success"
         " pgdemote_direct pgmigrate_success pgmigrate_fail"
     )
-    return {name: after[name] - before[name] for name in names.split() if after[name] != before[name]}
+    return {
+        name: after[name] - before[name] for name in names.split() if after[name] != before[name]
+    }
 
 
 def isolated(machine):

@@ -156,7 +156,7 @@ def test_what_a_policy_raises_ends_the_comparison():
     def breaks(hits, node, age):  # noqa: ARG001 - as policies are called
         raise RuntimeError("as it is")
 
-    with pytest.raises(RuntimeError, match="^as it is$"):
+    with pytest.raises(RuntimeError, match=r"^as it is$"):
         mmcore.compare(wandering(), vary={"policy": [stay, breaks]}, seconds=2.0)
 
 

@@ -51,12 +51,13 @@ class Comparison:
         """One row a variant, as plain numbers.
 
         Keys: `variant`; `pages_per_s`, `pages_per_cpu_s`, `accesses_per_modelled_s` (medians of the
-        rounds; None without accesses); `ratio`, of `primary`, and `ratio_wall` (to the baseline, None for itself: `ratio`, `low`, `high`, `resolved`);
+        rounds; None without accesses); `ratio`, of `primary`, and `ratio_wall` (to the baseline,
+        None for itself: `ratio`, `low`, `high`, `resolved`; of policies there is no `ratio_wall`);
         `latency` (quantiles of the time a page, batch by batch); `migrated`, `retries`, `failed`
         (sums); `per_page` (operations of the counting build for one migrated page);
         `share_of_memcpy` (pages a processor second, relative to a bare `memcpy` of cold pages, in
-        the rounds of one trial, which have one); `modelled_ns_per_access`; `fast_share` (accesses that
-        found their page on the first node).
+        the rounds of one trial, which have one); `modelled_ns_per_access`; `fast_share` (accesses
+        that found their page on the first node).
         """
         return [self._row(index) for index in range(len(self.plan.variants))]
 
@@ -77,9 +78,7 @@ class Comparison:
             "primary": self.plan.primary,
             "ratio": self._interval(index, self.plan.primary),
             # Of policies one may move nothing at all: no ratio to that.
-            "ratio_wall": None
-            if self.plan.has_policies
-            else self._interval(index, "pages_per_s"),
+            "ratio_wall": None if self.plan.has_policies else self._interval(index, "pages_per_s"),
             "latency": {name: latency.quantile(q) for name, q in QUANTILES.items()},
             "migrated": sum(report.migrated for report in reports),
             "retries": sum(report.retries for report in reports),

@@ -257,7 +257,9 @@ class _Trials:
         """A turn in which no page moved has no rate. On a busy machine it was only too short."""
         if self.turn >= LONGEST_TURN:
             if self.plan.has_policies:
-                raise InputError(f"{self.plan.variants[index].label}: nothing was accessed in a turn")
+                raise InputError(
+                    f"{self.plan.variants[index].label}: nothing was accessed in a turn"
+                )
             raise InputError(
                 f"{self.plan.variants[index].label}: no page was migrated in a turn of"
                 f" {self.turn:.3g} s: choose a smaller fast node (--nodes)"

@@ -87,8 +87,7 @@ def sentence(label: str, baseline: str, interval: Interval, measure: str) -> str
         return f"{label}: {UNRESOLVED} from {baseline} ({low} to {high})"
     word = "faster" if interval.ratio > 1 else "slower"
     return (
-        f"{label}: {word} than {baseline}, {_percent(interval.ratio)} {measure}"
-        f" ({low} to {high})"
+        f"{label}: {word} than {baseline}, {_percent(interval.ratio)} {measure} ({low} to {high})"
     )
 
 

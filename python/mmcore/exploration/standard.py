@@ -228,7 +228,8 @@ _ALLOCATED = {
 
 #: Kind of page: operations, the set-up for one page and for two (of "pinned": for a pin, and for a
 #: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped": still
-#: there, and swapped out; of "aging": old and anonymous, and active and of a file), the pages of the first thread and of the second. On two pages both
+#: there, and swapped out; of "aging": old and anonymous, and active and of a file), the pages of
+#: the first thread and of the second. On two pages both
 #: threads take both, in opposite order.
 _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (

@@ -158,7 +158,9 @@ impl<R: Release> Machine<R> {
             return invalid(format!("no node {node} to be for movable pages only"));
         }
         if (0..config.nodes.len()).all(|node| config.movable.contains(&node)) {
-            return invalid("not all nodes can be for movable pages only: a lasting pin needs another".into());
+            return invalid(
+                "not all nodes can be for movable pages only: a lasting pin needs another".into(),
+            );
         }
         let nodes = config.nodes.iter().enumerate().map(|(number, node)| {
             let first = base;
@@ -169,7 +171,10 @@ impl<R: Release> Machine<R> {
                 latency_ns: node.latency_ns,
                 movable: config.movable.contains(&number),
                 zone: CachePadded::new(Lock::plain(LockClass::Zone, Zone::new(first, node.frames))),
-                lruvec: CachePadded::new(Lock::plain(LockClass::Lruvec, Lruvec::new(config.profile.lru_policy))),
+                lruvec: CachePadded::new(Lock::plain(
+                    LockClass::Lruvec,
+                    Lruvec::new(config.profile.lru_policy),
+                )),
                 nonresident_age: AtomicU32::new(0),
             }
         });

@@ -271,9 +271,11 @@ impl PoolOwner for Refuses {
 
 fn a_movable_page_whose_owner_refuses_stays_as_it_was<R: Release>() {
     for (order, copy, mode) in settings() {
-        for (errno, expected) in
-            [(Errno::EAGAIN, Outcome::Again), (Errno::EBUSY, Outcome::Refused), (Errno::EIO, Outcome::Refused)]
-        {
+        for (errno, expected) in [
+            (Errno::EAGAIN, Outcome::Again),
+            (Errno::EBUSY, Outcome::Refused),
+            (Errno::EIO, Outcome::Refused),
+        ] {
             let machine = machine::<R>(order, copy);
             let owner = Arc::new(Refuses(std::sync::Mutex::new(None), errno));
             let pool = PagePool::with_owner(&machine, owner.clone()).unwrap();

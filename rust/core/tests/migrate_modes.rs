@@ -6,7 +6,7 @@ use common::{assert_clean, assert_clean_with};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::calls::Call;
 use mmcore::machine::{Config, Machine};
-use mmcore::map::{Area, FileKind, FileMap};
+use mmcore::map::{AddressSpace, Area, FileKind, FileMap, PinKind};
 use mmcore::migrate::{Mode, NewPage, Outcome, Reason};
 use mmcore::page::{Flags, Pfn};
 use mmcore::release::Split;
@@ -92,13 +92,13 @@ const WAITS: Result<Outcome, ()> = Err(());
 const AGAIN: Result<Outcome, ()> = Ok(Outcome::Again);
 const REFUSED: Result<Outcome, ()> = Ok(Outcome::Refused);
 
-fn anonymous(machine: &TestMachine) -> (Arc<Area>, Pfn) {
+fn anonymous(machine: &TestMachine) -> (Arc<AddressSpace>, Arc<Area>, Pfn) {
     let space = machine.address_space().unwrap();
     let area = machine.mmap(&space, 1).unwrap();
     machine.write_word(&area, 0, 0, 7).unwrap();
     machine.lru_drain_all();
     let pfn = machine.page_at(&area, 0).unwrap();
-    (area, pfn)
+    (space, area, pfn)
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn who_waits_for_a_page_lock() {
     for kernel in ["6.1", "6.12"] {
         for (mode, expected) in [(Mode::Async, AGAIN), (Mode::SyncLight, WAITS), (Mode::Sync, WAITS)] {
             let machine = machine(kernel, &[]);
-            let (area, pfn) = anonymous(&machine);
+            let (_space, area, pfn) = anonymous(&machine);
             assert!(machine.page(pfn).unwrap().flags().contains(Flags::UPTODATE));
             // The thread that locks a page unlocks it.
             machine.page(pfn).unwrap().lock();
@@ -179,7 +179,7 @@ fn batches(machine: &TestMachine) -> Vec<(u8, u8)> {
 /// Pages asked for, retries, and batches of a page that somebody holds all the time.
 fn tries(kernel: &str, set: &[(&str, &str)], mode: Mode) -> (u32, u32, Vec<(u8, u8)>) {
     let machine = machine(kernel, set);
-    let (_area, pfn) = anonymous(&machine);
+    let (_space, _area, pfn) = anonymous(&machine);
     let ledger = Ledger::default();
     machine.hold(&ledger, pfn).unwrap();
     machine.take_calls();
@@ -212,10 +212,10 @@ fn in_a_batch_a_page_that_stays_unmapped_keeps_its_new_page() {
 #[test]
 fn where_unmapping_fails_each_pass_has_a_new_page() {
     let machine = machine("6.12", &[]);
-    let (area, pfn) = anonymous(&machine);
-    machine.pin(&area, 0, mmcore::map::PinKind::Pin, true).unwrap();
+    let (_space, area, pfn) = anonymous(&machine);
+    machine.pin(&area, 0, PinKind::Pin, true).unwrap();
     let (heard, retries) = migrate(&machine, pfn, Mode::Async);
     assert_eq!((heard.last, heard.asked, retries), (Some(Outcome::Again), 10, 10));
-    machine.unpin(pfn, mmcore::map::PinKind::Pin);
+    machine.unpin(pfn, PinKind::Pin);
     assert_clean(&machine);
 }

@@ -267,9 +267,7 @@ impl Machine {
     /// `KernelError` (EINVAL) for a node that is not there.
     #[pyo3(signature = (pages, *, node=0))]
     fn reclaim(&self, py: Python<'_>, pages: u32, node: usize) -> PyResult<u32> {
-        self.0.call(py, Waits::Never, |shared| {
-            Ok(shared.machine.reclaim(node, pages)?)
-        })
+        self.0.call(py, Waits::Never, |shared| Ok(shared.machine.reclaim(node, pages)?))
     }
 
     /// Lets the pages of a node grow older (kswapd_age_node): where there are too few inactive pages, some active
@@ -278,9 +276,7 @@ impl Machine {
     /// `KernelError` (EINVAL) for a node that is not there.
     #[pyo3(signature = (*, node=0))]
     fn age_node(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
-        self.0.call(py, Waits::Never, |shared| {
-            Ok(shared.machine.age_node(node)?)
-        })
+        self.0.call(py, Waits::Never, |shared| Ok(shared.machine.age_node(node)?))
     }
 
     /// Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages): reclaim writes anonymous

@@ -80,12 +80,7 @@ pub struct Outcome {
 
 impl Replacement {
     /// A memory of `size` pages for a program of `footprint` pages; nothing of it is there.
-    pub fn new(
-        profile: Profile,
-        footprint: u32,
-        size: u32,
-        warm_up: u64,
-    ) -> Result<Replacement, LoadError> {
+    pub fn new(profile: Profile, footprint: u32, size: u32, warm_up: u64) -> Result<Replacement, LoadError> {
         if size == 0 || footprint == 0 {
             return Err(LoadError::Config("a memory has one page at least, and a trace too".into()));
         }

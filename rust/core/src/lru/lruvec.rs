@@ -2,9 +2,9 @@
 
 use super::generations::{End, Generations};
 use crate::page::{Dropped, Flags, Frames, List, Page, Pfn, Word};
-use crate::sync::{Mutation, Tallied, mutated};
 use crate::profile::LruPolicy;
 use crate::sync::ops::ListOps;
+use crate::sync::{Mutation, Tallied, mutated};
 
 /// The five lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -39,7 +39,8 @@ impl<R: Release> Machine<R> {
         // What reclaim isolated it subtracts itself, by what it was then: afterwards the page may be anybody's.
         let counted: Vec<_> =
             list.iter().map(|&pfn| (pfn, self.node_of(pfn), self.isolated_as(pfn))).collect();
-        let (mut going, mut rest): (Vec<Pfn>, Vec<Pfn>) = list.into_iter().partition(|&pfn| self.may_demote(pfn));
+        let (mut going, mut rest): (Vec<Pfn>, Vec<Pfn>) =
+            list.into_iter().partition(|&pfn| self.may_demote(pfn));
         if !going.is_empty() {
             let mut target = |_src| self.alloc_pages(to, 0).ok();
             self.migrate_pages(&mut going, &mut target, Mode::Async, Reason::Demotion);

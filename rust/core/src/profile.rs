@@ -271,9 +271,6 @@ profile! {
     /// Passes of each page left over, alone and synchronously; 0 where the list is simply retried.
     sync_passes: u8 = [0, 0, 0, 7, 7],
         "lifecycle 6.2; 6.1 and 6.12: h02/7";
-    /// A light migration waits also for the lock of a page that is still being read from its device.
-    light_waits_for_reads: bool = [true, true, true, false, false],
-        "lifecycle 6.1";
     /// Copy before or after the mapping is switched.
     copy: CopyOrder = [AfterCommit, AfterCommit, AfterCommit, BeforeCommit, BeforeCommit],
         "lifecycle 6.3 step 8; 6.1 and 6.12: h01/4 (folio_mc_copy before __folio_migrate_mapping)";

@@ -118,9 +118,8 @@ fn who_waits_for_a_page_lock() {
     }
 }
 
-/// `light_waits_for_reads`
 #[test]
-fn a_light_migration_waits_for_the_lock_of_a_page_that_is_being_read_until_6_5() {
+fn a_light_migration_waits_for_the_lock_of_a_page_that_is_being_read_only_one_by_one() {
     let table = [("6.1", [AGAIN, WAITS, WAITS]), ("6.12", [AGAIN, AGAIN, WAITS])];
     for (kernel, row) in table {
         for (mode, expected) in [Mode::Async, Mode::SyncLight, Mode::Sync].into_iter().zip(row) {

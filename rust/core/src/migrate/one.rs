@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::map::{File, SWAP_CACHE_REFERENCES};
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn, Word};
-use crate::profile::CopyOrder;
+use crate::profile::{CopyOrder, MigrationOrder};
 use crate::release::Release;
 use crate::sync::{Mutation, broken, mutated};
 
@@ -126,9 +126,9 @@ impl<R: Release> Machine<R> {
         let dst = target.get_new_page(src).ok_or(Stop::NoMemory)?;
         // 3. The source's lock; an asynchronous migration never waits for it.
         if !page.trylock() {
-            // A light one waits for locks that are held shortly, not for a read from a device.
+            // Since kernels have batches, a light one waits for locks that are held shortly, not for a read from a device.
             let reads = mode == Mode::SyncLight
-                && !self.profile.light_waits_for_reads
+                && self.profile.migration == MigrationOrder::Batched
                 && !page.word().has(Flags::UPTODATE);
             if mode == Mode::Async || !force || reads {
                 self.put(dst);

@@ -81,6 +81,7 @@ impl User {
             return Ok(());
         }
         let mut hot = Vec::new();
+        let mut made = 0;
         for _ in 0..ACCESSES {
             let Some((access, number)) = self.part.next() else {
                 // No page hashes to this thread.
@@ -102,6 +103,7 @@ impl User {
             // A page on the move is leaving or coming: the next touch tells. The zero page is nowhere.
             let node = machine.page_at(area, page).map_or(0, |pfn| machine.node_of(pfn));
             self.counts.accesses[node] += 1;
+            made += 1;
             if let Some(director) = director {
                 director.hit(page);
             } else if page != self.last {
@@ -112,7 +114,7 @@ impl User {
             }
         }
         if let Some(director) = director {
-            director.made(ACCESSES)?;
+            director.made(made)?;
         }
         if !hot.is_empty() {
             let mut mailbox = self.place.mailboxes[self.mailbox].lock();

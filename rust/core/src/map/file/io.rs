@@ -81,6 +81,10 @@ impl<R: Release> Machine<R> {
             let whole = piece.start == 0 && piece.len == PAGE_BYTES;
             let fill = if whole { Fill::Overwritten } else { Fill::Content };
             let Cached { pfn, new, poisoned: bad, .. } = self.file_page(file, piece.index, node, fill)?;
+            // Found is accessed, also where it cannot be written to then (`shmem_get_folio`; recording g83137/10).
+            if !new && !file.is_written_back() {
+                self.mark_page_accessed(pfn);
+            }
             if bad && !file.is_written_back() {
                 self.unlock_and_put(pfn);
                 return Err(poisoned(pfn, Errno::EIO));
@@ -91,8 +95,6 @@ impl<R: Release> Machine<R> {
                 self.attach_private(pfn);
             } else if new {
                 page.set(Flags::REFERENCED);
-            } else {
-                self.mark_page_accessed(pfn);
             }
             page.publish(Flags::UPTODATE);
             match file.is_written_back() {

@@ -33,6 +33,9 @@ impl<R: Release> Session<R> {
                 if let Some(pfn) = self.machine.page_at(&mapped.area, page) {
                     failed.push(((pages.of, page), pfn));
                     self.loses(actor, pfn);
+                } else if let Some(pfn) = mapped.file.as_ref().and_then(|file| file.slot(page).page()) {
+                    // Not mapped, but about to be.
+                    self.loses(actor, pfn);
                 }
             };
             run.clone().for_each(|page| note(&mut failed, page));

@@ -169,7 +169,7 @@ impl<R: Release> Session<R> {
                 Ok(()) => done.push(run),
                 // Who asked does not know which pages are gone.
                 Err(error) => {
-                    let heard = run.start..heard_until(mapped, &run, error.errno);
+                    let heard = run.start..heard_until(mapped, &run, advice, error.errno);
                     self.gives_up(true, mapped, &heard);
                 }
             }
@@ -272,12 +272,13 @@ impl<R: Release> Session<R> {
 }
 
 /// Up to which page advice that failed was followed: a hole ends nothing, a locked page does.
-fn heard_until(mapped: &Mapped, pages: &Range<u32>, errno: Errno) -> u32 {
+fn heard_until(mapped: &Mapped, pages: &Range<u32>, advice: map::Advice, errno: Errno) -> u32 {
     let has = |page: u32, attribute| mapped.area.attributes(page).contains(attribute);
     let locked = |&page: &u32| has(page, Attributes::LOCKED) && !has(page, Attributes::UNMAPPED);
     match (errno, pages.clone().find(locked)) {
         (Errno::ENOMEM, _) => pages.end,
-        (Errno::EINVAL, Some(locked)) if mapped.file.is_none() => locked,
+        // Of a file nothing is freed lazily, locked or not.
+        (Errno::EINVAL, Some(locked)) if advice != map::Advice::Free || mapped.file.is_none() => locked,
         _ => pages.start,
     }
 }

@@ -146,8 +146,9 @@ def test_policies_are_compared_by_where_the_accesses_go():
     assert "hits on the fast node" in text
     assert "accesses / modelled second" in text
     assert "pages migrated / s" in text
-    # On a busy host there may be too few rounds for an interval.
-    assert not result.conclusive or "hottest: faster than stay" in result.verdict
+    # On a busy host there are few rounds, and the interval is wide.
+    assert "hottest: slower" not in result.verdict
+    assert not result.conclusive or "from stay" in result.verdict or "than stay" in result.verdict
     data = json.loads(result.to_json())
     assert data["command"].startswith("mmcore.compare(")
     assert "{'policy': [stay, hottest, None]}" in data["command"]

@@ -96,7 +96,7 @@ class Machine:
         cls,
         *,
         nodes: Sequence[str | int] | None = None,
-        movable: Sequence[int] = (),
+        movable: Sequence[int] = ...,
         cpus: int = 2,
         backed: bool = True,
         kernel: str | None = None,

@@ -191,7 +191,6 @@ impl Machine {
     ///
     /// What ``get_new_page`` raises ends the migration as ``None`` does, and is raised here when everything is put back.
     #[pyo3(signature = (pages, get_new_page=None, *, node=None, mode="sync", reason="syscall"))]
-    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn migrate_pages<'py>(
         &self,
         py: Python<'py>,

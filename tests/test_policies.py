@@ -86,7 +86,7 @@ def test_a_warm_up_is_not_counted(trace):
 def test_progress_and_json(trace):
     seen = []
     found = mmcore.policies(
-        trace, policy=["fifo", "lru"], size=50, progress=lambda share, what: seen.append(share)
+        trace, policy=["fifo", "lru"], size=50, progress=lambda share, _: seen.append(share)
     )
     assert seen == sorted(seen)
     assert seen[-1] == 1.0

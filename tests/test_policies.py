@@ -86,7 +86,7 @@ def test_a_warm_up_is_not_counted(trace):
 def test_progress_and_json(trace):
     seen = []
     found = mmcore.policies(
-        trace, policy=["fifo", "lru"], size=50, progress=lambda share, what: seen.append(share)
+        trace, policy=["fifo", "lru"], size=50, progress=lambda share, _: seen.append(share)
     )
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
@@ -140,14 +140,14 @@ def test_a_machine_reclaims_and_ages():
         region = machine.address_space().mmap("32KiB")
         region[:] = bytes(range(256)) * 128
         machine.drain()
-        # Looked at once each is in use; looked at again, it is not.
-        assert machine.reclaim(8) == 7
+        # Looked at for the first time each is in use; of some a later round comes by again.
+        assert machine.reclaim(8) == 3
         assert machine.reclaim(1, node=1) == 0
         assert machine.age_node() == 0
         counters = machine.vmstat()
-        assert counters["pgsteal_direct"] == counters["pgsteal_anon"] == counters["pswpout"] == 7
-        assert counters["pgscan_direct"] == counters["pgscan_anon"] == 15
-        machine.audit().check()
+        assert counters["pgsteal_direct"] == counters["pgsteal_anon"] == counters["pswpout"] == 3
+        assert counters["pgscan_direct"] == counters["pgscan_anon"] == 11
+        machine.audit().raise_for_findings()
         assert region[:] == bytes(range(256)) * 128
         for call in (lambda: machine.reclaim(1, node=2), lambda: machine.age_node(node=2)):
             with pytest.raises(mmcore.KernelError):
@@ -169,5 +169,5 @@ def test_content_survives_reclaim_under_every_policy(policy):
             space.move_pages(region.addresses(), nodes=step % 2)
             assert region[:] == bytes(range(256)) * 1024
             machine.drain()
-            machine.audit().check()
+            machine.audit().raise_for_findings()
         assert freed > 0

@@ -98,13 +98,12 @@ class Policies:
         return [{**asdict(each), "miss_ratio": each.miss_ratio} for each in self.outcomes]
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.trace.source}: {len(self.trace):,} requests to {self.trace.footprint:,} pages;"
-            f" kernel {self.kernel}, batches of {self.pagevec}, warm-up {self.warm_up:,}",
-            "",
-            f"{'size':>9}  {'policy':<9} {'miss ratio':>10} {'Mrequests/s':>12}"
-            f" {'activated':>10} {'refaulted':>10} {'scanned':>10}",
-        ]
+        trace = self.trace
+        what = f"{trace.source}: {len(trace):,} requests to {trace.footprint:,} pages"
+        how = f"kernel {self.kernel}, batches of {self.pagevec}, warm-up {self.warm_up:,}"
+        names = ("activated", "refaulted", "scanned")
+        head = f"{'size':>9}  {'policy':<9} {'miss ratio':>10} {'Mrequests/s':>12}"
+        lines = [f"{what}; {how}", "", head + "".join(f" {name:>10}" for name in names)]
         size = None
         for each in self.outcomes:
             shown = f"{each.size:,}" if each.size != size else ""
@@ -193,7 +192,9 @@ def policies(
         profile = profile if profile["release"] == "split" else profile.replace(release="split")
         capacity = int(profile["pagevec"])
 
-        def report(share: float, number: int = number, what: str = f"{name}, {pages} pages") -> None:
+        def report(
+            share: float, number: int = number, what: str = f"{name}, {pages} pages"
+        ) -> None:
             if progress is not None:
                 progress((number + share) / len(runs), what)
 

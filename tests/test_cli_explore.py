@@ -65,7 +65,8 @@ def test_a_race_is_1_and_its_last_line_replays_it(program, capsys):
 
 def test_a_race_is_saved_drawn_and_replayed(program, capsys, tmp_path):
     saved, page = tmp_path / "race.mm", tmp_path / "race.html"
-    assert explore(program, *DEFECT, "--save", saved, "--html", page) == 1
+    # Of the rules that the defect breaks, this seed meets the race first.
+    assert explore(program, *DEFECT, "--seed", 1, "--save", saved, "--html", page) == 1
     shown = capsys.readouterr().out
     assert "<svg" in page.read_text(encoding="utf-8")
     assert explore("--replay", saved) == 1

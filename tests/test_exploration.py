@@ -29,7 +29,8 @@ DEFECT = "copy-after-restore"
 @pytest.fixture(scope="module")
 def race():
     with pytest.raises(Race) as raised:
-        mmcore.explore(PROGRAM, mutation=DEFECT).check()
+        # Of the rules that it breaks, this seed meets the race first.
+        mmcore.explore(PROGRAM, mutation=DEFECT, seed=1).check()
     return raised.value
 
 

@@ -90,7 +90,10 @@ def test_large_pages_have_tails(machine):
         tail = machine.page(head.pfn + 1)
         assert (head.order, head.node, head.flags) == (2, 1, ("head",))
         assert (tail.order, tail.refcount, tail.flags) == (0, 0, ("tail",))
-        assert refused(tail.get).errno == errno.EBUSY
+        assert tail.head == head.head == head
+        with tail.get():
+            assert (head.refcount, tail.refcount) == (2, 0)
+    assert refused(tail.get).errno == errno.EBUSY
     assert head.order == 0 or "buddy" in head.flags
 
 

@@ -25,6 +25,8 @@ KINDS = (
     "losing",
     "swapped",
     "aging",
+    "large",
+    "block",
     "movable",
     "allocated",
 )
@@ -49,7 +51,7 @@ def test_pairs_are_complete_and_triples_few():
             pairs[f"{kind} 1"] == pairs[f"{kind} 2"] == len(operations) * (len(operations) + 1) / 2
         )
     triples = [name for name, program in names.items() if len(program.threads) == 3]
-    assert 10 <= len(triples) <= 40
+    assert 10 <= len(triples) <= 50
 
 
 def test_the_pairs_hold_to_two_preemptions():

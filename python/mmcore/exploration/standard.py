@@ -218,6 +218,38 @@ _AGING = {
     "drain": "drain",
 }
 
+#: On a large page: all of it, or its second part.
+_LARGE = {
+    "split": "split {x}",
+    "read": "read {x}",
+    "write": "write {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "pin": "pin g{t} {x} longterm\nunpin g{t}",
+    "move": "move {x} node=1",
+    "get": "get {x}\nput {x}",
+    "try_get": "try_get {x}\nput {x}",
+    "isolate": "isolate {x}\nputback {x}",
+    "soft_offline": "madv {x} soft_offline",
+    "phys_hard": "phys hard {x}",
+    "dontneed": "madv {x} dontneed",
+    "pageout": "madv {x} pageout",
+    "drain": "drain",
+}
+
+#: On a large page that somebody has allocated.
+_BLOCK = {
+    "split": "split {x}",
+    "free": "{free}",
+    "lru_add": "lru_add {x}",
+    "get": "get {x}\nput {x}",
+    "try_get": "try_get {x}\nput {x}",
+    "trylock": "trylock {x}\nunlock {x}",
+    "isolate": "isolate {x}\nputback {x}",
+    "allocate": "allocate p{t} order=1\nfree p{t}",
+    "drain": "drain",
+}
+
 _MOVABLE = {"release": "release {x}"} | _ANY
 
 _ALLOCATED = {
@@ -228,7 +260,8 @@ _ALLOCATED = {
 
 #: Kind of page: operations, the set-up for one page and for two (of "pinned": for a pin, and for a
 #: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped": still
-#: there, and swapped out; of "aging": old and anonymous, and active and of a file), the pages of
+#: there, and swapped out; of "aging": old and anonymous, and active and of a file; of "large": of one process, and of two; of "block": on no list, and
+#: on one), the pages of
 #: the first thread and of the second. On two pages both
 #: threads take both, in opposite order.
 _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
@@ -309,6 +342,16 @@ _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, st
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nreclaim 1", "r0", "r0"),
         ("map r0 file 1\nread r0\nmark_accessed r0+r0+r0\ndrain", "r0", "r0"),
     ),
+    "large": (
+        _LARGE,
+        ("map r0 anon 2 order=1\nwrite r0\ndrain\nframe r0", "r0:0", "r0:1"),
+        ("map r0 anon 2 order=1\nwrite r0\ndrain\nframe r0\nfork c0", "r0:1", "r0:1"),
+    ),
+    "block": (
+        _BLOCK,
+        ("allocate p0 order=1", "p0", "p0"),
+        ("allocate p0 order=1\nlru_add p0", "p0", "p0"),
+    ),
     "movable": (
         _MOVABLE,
         ("movable m0 1", "m0", "m0"),
@@ -356,6 +399,11 @@ _TRIPLES = {
     "free: hard failure, unpoison and allocation": ("free", "phys_hard", "unpoison", "large"),
     "losing: hard failure, writer and sync": ("losing", "phys_hard", "write", "msync"),
     "losing: hard failure, truncation and reader": ("losing", "phys_hard", "truncate", "fread"),
+    "large: split, writer and fork": ("large", "split", "write", "fork"),
+    "large: split, reference and unmap": ("large", "split", "try_get", "unmap"),
+    "large: mover, split and reader": ("large", "move", "split", "read"),
+    "large: mover, unmap and fork": ("large", "move", "unmap", "fork"),
+    "large: hard failure, unmap and split": ("large", "phys_hard", "unmap", "split"),
     "movable: two isolators and release": ("movable", "isolate", "isolate", "release"),
     "movable: mover, release and reference": ("movable", "migrate", "release", "try_get"),
     "movable: two movers and release": ("movable", "migrate", "migrate", "release"),

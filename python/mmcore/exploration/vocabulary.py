@@ -143,8 +143,10 @@ def assemble(
         )
     named = {name for ops in threads for op in ops for name in _names(op)}
     made = []
+    # Where something is split there is something to split.
+    order = " order=1" if any(op.name == "split" for ops in threads for op in ops) else ""
     if named & {"r0", "g0", "c0"}:
-        made += [f"map r0 anon {pages}", "write r0"]
+        made += [f"map r0 anon {pages}{order}", "write r0"]
     if "r1" in named:
         made += [f"map r1 file {pages}", "write r1"]
     if made:
@@ -156,7 +158,7 @@ def assemble(
     if "m0" in named:
         made.append(f"movable m0 {pages}")
     if "p0" in named:
-        made += ["allocate p0", "lru_add p0"]
+        made += [f"allocate p0{order}", "lru_add p0"]
     return Program(setup=Program.parse("\n".join(made)).setup, threads=bodies)
 
 

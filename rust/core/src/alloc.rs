@@ -141,7 +141,7 @@ impl<R: Release> Machine<R> {
         let mut refused = 0;
         for pfn in (0..1u32 << order).map(|offset| block.plus(offset)) {
             let page = &self.frames[pfn];
-            page.clear(Flags::TAIL);
+            page.clear(Flags::TAIL | Flags::ANON_EXCLUSIVE);
             page.set_owner(0, 0);
             page.set_extra(0, 0);
             // Last: what is refused may be unpoisoned, and is not ours any more.

@@ -76,6 +76,8 @@ pub enum Call {
     },
     /// The old page of a successful migration is let go.
     MigrateDone,
+    /// A large page becomes base pages.
+    SplitFolio,
     /// A page that memory failure cannot handle as it is may be in a batch: all are drained (`shake_page`).
     ShakePage,
     /// The same, by hard memory failure itself.

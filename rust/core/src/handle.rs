@@ -27,27 +27,46 @@ impl<R: Release> Machine<R> {
         Ok(pfn)
     }
 
-    /// One more reference. `EBUSY` if the page is free or frozen, `ENOMEM` at the limit of its count.
+    /// References on the page that a frame is part of, whose head is returned: handles name the frame that was asked
+    /// for, and count for the whole.
+    fn add_refs(&self, pfn: Pfn, n: u32) -> Result<Pfn> {
+        let page = self.page(pfn)?;
+        if !page.word().has(Flags::TAIL) {
+            return page.try_add(pfn, n).map(|()| pfn);
+        }
+        // One first, which keeps the page as it is.
+        let none = || Error::at(Errno::EBUSY, pfn, Why::NoReference);
+        let head = self.try_get_page(pfn).ok_or_else(none)?;
+        let more = if n > 1 { self.frames[head].try_add(head, n - 1) } else { Ok(()) };
+        if let Err(error) = more {
+            self.put(head);
+            return Err(error);
+        }
+        Ok(head)
+    }
+
+    /// One more reference; of a part of a large page on the whole. `EBUSY` if the page is free or frozen, `ENOMEM` at
+    /// the limit of its count.
     pub fn hold(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
-        self.page(pfn)?.try_add(pfn, 1)?;
+        self.add_refs(pfn, 1)?;
         ledger.add(pfn, Handle::Ref);
         Ok(())
     }
 
-    /// A pin on whatever life the frame leads. Errors as [`Machine::hold`].
+    /// A pin on whatever life the frame leads. As [`Machine::hold`].
     pub fn hold_pin(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
-        self.page(pfn)?.try_add(pfn, PIN)?;
+        let head = self.add_refs(pfn, PIN)?;
+        self.frames.count_pin(self.frames.folio(head), true);
         ledger.add(pfn, Handle::Pin);
         Ok(())
     }
 
-    /// The page lock, if it is free, with a reference that keeps the page. False if it is locked; errors
-    /// as [`Machine::hold`].
+    /// The page lock, if it is free, with a reference that keeps the page. False if it is locked; else as
+    /// [`Machine::hold`].
     pub fn hold_lock(&self, ledger: &Ledger, pfn: Pfn) -> Result<bool> {
-        let page = self.page(pfn)?;
-        page.try_add(pfn, 1)?;
-        if !page.trylock() {
-            self.put(pfn);
+        let head = self.add_refs(pfn, 1)?;
+        if !self.frames[head].trylock() {
+            self.put(head);
             return Ok(false);
         }
         ledger.add(pfn, Handle::Lock);
@@ -65,10 +84,10 @@ impl<R: Release> Machine<R> {
     }
 
     /// Takes a page off its LRU list, or from its owner if it is a movable one, and says which token
-    /// that is. `EBUSY` if it is neither there nor willing.
-    pub fn hold_isolated(&self, ledger: &Ledger, pfn: Pfn) -> Result<Handle> {
-        let page = self.page(pfn)?;
-        page.try_add(pfn, 1)?;
+    /// that is; a large page as a whole. `EBUSY` if it is neither there nor willing.
+    pub fn hold_isolated(&self, ledger: &Ledger, part: Pfn) -> Result<Handle> {
+        let pfn = self.add_refs(part, 1)?;
+        let page = &self.frames[pfn];
         let movable = page.word().has(Flags::MOVABLE);
         let isolated = match movable {
             true if self.isolate_movable_page(pfn) => Ok(Handle::IsolatedMovable),
@@ -78,19 +97,55 @@ impl<R: Release> Machine<R> {
             false => self.isolate(pfn).map(|()| Handle::Isolated),
         };
         if let Ok(handle) = isolated {
-            ledger.add(pfn, handle);
+            ledger.add(part, handle);
         }
         self.put(pfn);
         isolated
+    }
+
+    /// Splits the large page that a frame is part of into base pages (`split_huge_page`). What nothing maps is freed
+    /// then, unless a handle on the page is spent for it: see [`Machine::split_held`]. May sleep on the page lock.
+    ///
+    /// `EAGAIN` if somebody holds the page, as a handle or a batch does; `EBUSY` if it is free, frozen, or none that
+    /// can be split. Of a base page nothing is left to do.
+    pub fn split_huge_page(&self, pfn: Pfn) -> Result<()> {
+        let head = self.add_refs(pfn, 1)?;
+        self.frames[head].lock();
+        let split = self.split_page(pfn);
+        // Of the part that was asked for, if it is one now.
+        let now = self.frames.head(pfn);
+        self.unlock_and_put(now);
+        split
+    }
+
+    /// Splits a large page of which the caller has the only reference, a handle on its head: it has one on each part
+    /// afterwards. The other parts. May sleep on the page lock.
+    ///
+    /// Errors as [`Machine::split_huge_page`]; then the handle is as it was.
+    pub fn split_held(&self, ledger: &Ledger, head: Pfn, handle: Handle) -> Result<Vec<Pfn>> {
+        if self.frames[head].word().has(Flags::TAIL) {
+            let why = "a reference on a part of a large page is one on the whole: split by its head";
+            return Err(Error::at(Errno::EBUSY, head, Why::State(why.into())));
+        }
+        let mut parts = Vec::new();
+        self.frames[head].lock();
+        let split = self.split_to_list(head, &mut parts);
+        self.frames[head].unlock(head);
+        split?;
+        parts.iter().for_each(|&part| ledger.add(part, handle));
+        Ok(parts)
     }
 
     /// Gives a handle back in the way that changes least: references are dropped, locks opened,
     /// isolated pages put back. A freeze or a write-back, which none of the verbs here gives, ends otherwise. May sleep on the page lock for a token of a movable page.
     pub fn let_go(&self, ledger: &Ledger, pfn: Pfn, handle: Handle) {
         ledger.remove(pfn, handle);
+        // Its reference keeps the page as it is.
+        let pfn = self.frames.head(pfn);
         match handle {
             Handle::Ref => self.put(pfn),
             Handle::Pin => {
+                self.frames.count_pin(self.frames.folio(pfn), false);
                 // All but one at once: not the last, so no release design is asked.
                 self.frames[pfn].drop_refs(pfn, PIN - 1);
                 self.put(pfn);
@@ -107,6 +162,7 @@ impl<R: Release> Machine<R> {
     /// if nobody else holds it.
     pub fn put_isolated(&self, ledger: &Ledger, pfn: Pfn) {
         ledger.remove(pfn, Handle::Isolated);
+        let pfn = self.frames.head(pfn);
         self.count_isolated(pfn, -1);
         // What a list would mean by them is over; a page that is freed must not show them.
         self.frames[pfn].clear(Flags::ACTIVE | Flags::UNEVICTABLE);
@@ -139,21 +195,25 @@ impl<R: Release> Machine<R> {
             self.let_go(ledger, pfn, handle);
             return Err(Error::at(Errno::EINVAL, pfn, Why::State(why)));
         }
-        let mut allocate = |_| self.alloc_pages(node, 0).ok();
+        let part = pfn;
+        let pfn = self.frames.head(part);
+        let order = self.frames[pfn].order();
+        let mut allocate = |src: Pfn| self.alloc_pages(node, self.frames[src].order()).ok();
         let mut heard = Heard { of: &mut allocate, outcomes: HashMap::new() };
         let mut list = vec![pfn];
         let result = self.migrate_pages(&mut list, &mut heard, mode, reason);
+        ledger.remove(part, handle);
         if list.is_empty() {
-            ledger.remove(pfn, handle);
             return Ok(match heard.outcomes.get(&pfn) {
                 Some(&Outcome::Moved(dst)) => Some(dst),
                 _ => None,
             });
         }
-        let count = self.frames[pfn].count();
-        self.let_go(ledger, pfn, handle);
+        let count = self.frames[list[0]].count();
+        // All of them: a large page may be on the list in parts.
+        self.putback_movable_pages(&mut list);
         Err(match result.errno {
-            Some(errno) => Error::at(errno, pfn, Why::NoFrame { node: node as u8, order: 0 }),
+            Some(errno) => Error::at(errno, pfn, Why::NoFrame { node: node as u8, order }),
             None => Error::at(
                 Errno::EBUSY,
                 pfn,

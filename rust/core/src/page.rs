@@ -18,7 +18,7 @@
 //! | isolated | ≥ 1 | entries | owner slot | offset | none (isolator keeps a vector) | order | as above |
 //! | migration destination | ≥ 1 | 0 | 0 until commit | 0 until commit | none | order | 0 |
 //! | movable | ≥ 1 | 0 | driver slot | driver's | driver's | order | driver's |
-//! | tail of a large page | 0, `TAIL` | entries of this base page | head's number | 0 | none | 0 | 0 |
+//! | tail of a large page | 0, `TAIL` | entries of this base page | head's number | 0; of the first tail: entries of the whole page | none | 0 | 0; of the first tail: pins |
 //! | poisoned, contained | 1, `HWPOISON` | 0 | 0, or what it was | as it was | none | 0 | [`TAKEN_OFF_BUDDY`] if it was free |
 //! | poisoned, refused | 0, `HWPOISON`, `REFUSED` | 0 | 0, or what it was | as it was | none | 0 | 0 |
 //!
@@ -32,6 +32,7 @@
 //!   it with `PG_isolated`, 2022): every change of the word is a read-modify-write.
 
 mod kpageflags;
+mod large;
 mod list;
 mod lock;
 mod packed;
@@ -43,6 +44,7 @@ mod word;
 mod writeback;
 
 pub use kpageflags::KpageFlags;
+pub use large::Folio;
 pub use list::List;
 pub use pfn::{Link, Pfn, ZERO_PAGE};
 pub use record::{Frames, Page, TAKEN_OFF_BUDDY};
@@ -51,6 +53,9 @@ pub use word::{Flags, Word};
 
 /// Bytes of a base page.
 pub const PAGE_SIZE: usize = 4096;
+
+/// The order of what the kernel's counters call a transparent huge page (THP).
+pub const HUGE_ORDER: u8 = 9;
 
 /// Largest order of the buddy allocator: blocks of 2^10 pages.
 pub const MAX_ORDER: u8 = 10;

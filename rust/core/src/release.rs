@@ -38,7 +38,7 @@ pub use split::Split;
 
 use crate::calls::Call;
 use crate::machine::Machine;
-use crate::page::{Dropped, Flags, Pfn, Word};
+use crate::page::{Dropped, Flags, Page, Pfn, Word};
 use crate::profile::Design;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, broken, mutated};
@@ -113,7 +113,7 @@ pub trait Release: Sized + Send + Sync + 'static {
 }
 
 impl<R: Release> Machine<R> {
-    /// Drops one reference of the caller (`put_page`); frees the page if it was the last. Not to be
+    /// Drops one reference of the caller (`folio_put`); frees the page if it was the last. Not to be
     /// called under a lruvec lock: the last put takes it.
     #[inline]
     pub fn put(&self, pfn: Pfn) {
@@ -142,6 +142,36 @@ impl<R: Release> Machine<R> {
     #[inline]
     pub fn put_looks(&self) -> bool {
         R::looks(self.profile.release)
+    }
+
+    /// The same for who holds the page that a frame is part of (`put_page`, where `put` is `folio_put`).
+    pub fn put_page(&self, pfn: Pfn) {
+        self.put(self.frames.head(pfn));
+    }
+
+    /// A reference on whatever page a frame is part of, by its number (`get_page_unless_zero`): the head of that page, or
+    /// `None` if nobody has it, or somebody has frozen it.
+    pub fn try_get_page(&self, pfn: Pfn) -> Option<Pfn> {
+        let page = &self.frames[pfn];
+        // Each further round follows from a split or the end of a large page.
+        loop {
+            // A tail has no count of its own, so this fails on one.
+            if page.try_get() {
+                return Some(pfn);
+            }
+            if !page.word().has(Flags::TAIL) {
+                return None;
+            }
+            let head = Pfn(page.owner());
+            let got = self.frames.get(head).is_some_and(Page::try_get);
+            // Only now is it known whose part this is.
+            if page.word().has(Flags::TAIL) && page.owner() == head.0 {
+                return got.then_some(head);
+            }
+            if got {
+                self.put(head);
+            }
+        }
     }
 
     /// Drops one reference on each page (`release_pages`).
@@ -188,9 +218,16 @@ impl<R: Release> Machine<R> {
         }
         let mut poisoned = order > 0 && word.has(Flags::HWPOISON);
         for tail in 1..1u32 << order {
-            let tail = &self.frames[pfn.plus(tail)];
+            let pfn = pfn.plus(tail);
+            let tail = &self.frames[pfn];
+            if tail.mapcount() != 0 {
+                let mapped = tail.mapcount();
+                broken("bad page at free", format_args!("page {pfn}, a part, mapped {mapped} times"));
+            }
+            // The link before the head's number.
+            poisoned |= tail.clear(Flags::TAIL | Flags::ANON_EXCLUSIVE).has(Flags::HWPOISON);
             tail.set_owner(0, 0);
-            poisoned |= tail.clear(Flags::TAIL).has(Flags::HWPOISON);
+            tail.set_extra(0, 0);
         }
         for frame in 0..1u32 << order {
             self.memory.retire(pfn.plus(frame));

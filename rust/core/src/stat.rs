@@ -128,6 +128,16 @@ names! {
         PgmigrateSuccess = "pgmigrate_success",
         /// Pages that could not be migrated.
         PgmigrateFail = "pgmigrate_fail",
+        /// Large pages of order 9 migrated whole.
+        ThpMigrationSuccess = "thp_migration_success",
+        /// Large pages of order 9 that could not be migrated whole.
+        ThpMigrationFail = "thp_migration_fail",
+        /// Of these, those that were split.
+        ThpMigrationSplit = "thp_migration_split",
+        /// Large pages of order 9 that were split.
+        ThpSplitPage = "thp_split_page",
+        /// Those that could not be.
+        ThpSplitPageFailed = "thp_split_page_failed",
         /// Moved to the unevictable list.
         UnevictableCulled = "unevictable_pgs_culled",
         /// Moved back from the unevictable list.

@@ -21,17 +21,58 @@ const SPACES: usize = 6;
 /// An operation; the numbers choose among what exists.
 #[derive(Clone, Debug)]
 enum Op {
-    Map { space: usize, pages: u32 },
-    Unmap { at: At, pages: u32 },
-    Write { at: At, word: usize, value: u64 },
-    WriteBytes { at: At, byte: usize, bytes: Vec<u8> },
-    Read { at: At, word: usize },
-    Fork { space: usize },
-    Exit { space: usize },
-    Pin { at: At, kind: PinKind, write: bool },
-    Unpin { pin: usize },
-    Migrate { at: At },
-    Prefer { at: At, node: usize },
+    Map {
+        space: usize,
+        pages: u32,
+        order: u8,
+    },
+    Unmap {
+        at: At,
+        pages: u32,
+    },
+    Write {
+        at: At,
+        word: usize,
+        value: u64,
+    },
+    WriteBytes {
+        at: At,
+        byte: usize,
+        bytes: Vec<u8>,
+    },
+    Read {
+        at: At,
+        word: usize,
+    },
+    Fork {
+        space: usize,
+    },
+    Exit {
+        space: usize,
+    },
+    Pin {
+        at: At,
+        kind: PinKind,
+        write: bool,
+    },
+    Unpin {
+        pin: usize,
+    },
+    /// `whole`: there is room for large pages.
+    Migrate {
+        at: At,
+        whole: bool,
+    },
+    Split {
+        at: At,
+    },
+    SoftOffline {
+        at: At,
+    },
+    Prefer {
+        at: At,
+        node: usize,
+    },
     Drain,
 }
 
@@ -51,7 +92,7 @@ fn op() -> impl Strategy<Value = Op> {
     let kind = prop_oneof![Just(PinKind::Get), Just(PinKind::Pin)];
     let bytes = proptest::collection::vec(any::<u8>(), 0..40);
     prop_oneof![
-        2 => (0..SPACES, 1..8u32).prop_map(|(space, pages)| Op::Map { space, pages }),
+        2 => (0..SPACES, 1..8u32, 0..4u8).prop_map(|(space, pages, order)| Op::Map { space, pages, order }),
         1 => (at(), 1..4u32).prop_map(|(at, pages)| Op::Unmap { at, pages }),
         8 => (at(), 0..3usize, 1..9u64).prop_map(|(at, word, value)| Op::Write { at, word, value }),
         3 => (at(), 0..PAGE_SIZE, bytes).prop_map(|(at, byte, bytes)| Op::WriteBytes { at, byte, bytes }),
@@ -60,7 +101,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..SPACES).prop_map(|space| Op::Exit { space }),
         2 => (at(), kind, any::<bool>()).prop_map(|(at, kind, write)| Op::Pin { at, kind, write }),
         2 => (0..4usize).prop_map(|pin| Op::Unpin { pin }),
-        2 => at().prop_map(|at| Op::Migrate { at }),
+        2 => (at(), any::<bool>()).prop_map(|(at, whole)| Op::Migrate { at, whole }),
+        2 => at().prop_map(|at| Op::Split { at }),
+        1 => at().prop_map(|at| Op::SoftOffline { at }),
         1 => (at(), 0..2usize).prop_map(|(at, node)| Op::Prefer { at, node }),
         1 => Just(Op::Drain),
     ]
@@ -113,12 +156,12 @@ impl<R: Release> World<R> {
 
     fn run(&mut self, op: Op) {
         match op {
-            Op::Map { space, pages } => {
+            Op::Map { space, pages, order } => {
                 let count = self.processes.len();
                 let Some(space) = space.checked_rem(count) else { return };
                 let process = &mut self.processes[space];
                 if process.areas.len() < 3 {
-                    let area = self.machine.mmap(&process.space, pages).unwrap();
+                    let area = self.machine.mmap_large(&process.space, pages, order).unwrap();
                     process.areas.push(Mapped { area, gone: HashSet::new(), bytes: HashMap::new() });
                 }
             }
@@ -175,7 +218,7 @@ impl<R: Release> World<R> {
                     assert!(self.ledger.remove(pfn, handle(kind)));
                 }
             }
-            Op::Migrate { at } => {
+            Op::Migrate { at, whole } => {
                 let Some((machine, _, mapped, page)) = self.choose(at) else { return };
                 machine.lru_drain_all();
                 let Some(pfn) = machine.get_page_at(&mapped.area, page) else { return };
@@ -183,11 +226,29 @@ impl<R: Release> World<R> {
                     let other = 1 - machine.node_of(pfn);
                     let mut list = vec![pfn];
                     machine.put(pfn);
-                    let target = &mut |_| machine.alloc_pages(other, 0).ok();
+                    let target = &mut |from| {
+                        let order = machine.frames()[from].order();
+                        (whole || order == 0).then(|| machine.alloc_pages(other, order).ok()).flatten()
+                    };
                     machine.migrate_pages(&mut list, target, Mode::Sync, Reason::Syscall);
+                    // A large page may be on it in parts.
                     list.into_iter().for_each(|pfn| machine.putback(pfn));
                 } else {
                     machine.put(pfn);
+                }
+            }
+            Op::Split { at } => {
+                let Some((machine, _, mapped, page)) = self.choose(at) else { return };
+                let Some(pfn) = machine.page_at(&mapped.area, page) else { return };
+                if let Err(error) = machine.split_huge_page(pfn) {
+                    assert_eq!(error.errno, Errno::EAGAIN);
+                }
+            }
+            Op::SoftOffline { at } => {
+                let Some((machine, _, mapped, page)) = self.choose(at) else { return };
+                let Some(pfn) = machine.page_at(&mapped.area, page) else { return };
+                if machine.soft_offline_page(pfn).is_ok() {
+                    machine.unpoison_memory(pfn).unwrap();
                 }
             }
             Op::Prefer { at, node } => {

@@ -195,7 +195,22 @@ handle! {
     PageRef, "reference",
     /// Drops the reference; the last one frees the page.
     put,
-    {}
+    {
+        /// Splits the large page of which this is the only reference into base pages: spends it, and returns a reference
+        /// on each of them, in order. Of a base page, one on itself.
+        ///
+        /// `KernelError` (EAGAIN) if somebody else holds the page; then the reference is as it was.
+        fn split(&self, py: Python<'_>) -> PyResult<Vec<PageRef>> {
+            let held = &self.0;
+            let split = held.end(py, Waits::ForPageLocks, |shared| {
+                let parts = shared.machine.split_held(&shared.ledger, held.pfn, Handle::Ref);
+                // Ours to take back: nobody else can have spent it.
+                parts.inspect_err(|_| held.spent.store(false, Ordering::Relaxed)).map_err(Into::into)
+            });
+            let parts = std::iter::once(held.pfn).chain(split?);
+            Ok(parts.map(|pfn| PageRef::holding(&held.shared, pfn, Handle::Ref)).collect())
+        }
+    }
 }
 
 handle! {

@@ -85,7 +85,15 @@ impl Page {
         self.look(py, Record::order)
     }
 
-    /// Who holds references on the page.
+    /// The page that this one is part of, which has its count, its flags and its lock: the head of a large page, or the
+    /// page itself.
+    #[getter]
+    fn head(&self, py: Python<'_>) -> PyResult<Page> {
+        let head = self.shared.look(py, |shared| shared.head(self.number))?;
+        Ok(Page::new(&self.shared, head))
+    }
+
+    /// Who holds references on the page; of a part of a large page, on the whole.
     fn holders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let held = self.shared.call(py, Waits::Never, |shared| Ok(state::holders_of(shared, self.number)))?;
         state::holders(py, &held)
@@ -120,6 +128,16 @@ impl Page {
             .shared
             .call(py, Waits::Never, |shared| Ok(shared.machine.hold_isolated(&shared.ledger, pfn)?))?;
         Ok(Isolated::holding(&self.shared, pfn, handle))
+    }
+
+    /// Splits the large page that this one is part of into base pages (``split_folio``); those that nothing maps are free
+    /// then. `PageRef.split` splits what a script has allocated. Of a base page nothing is left to do.
+    ///
+    /// `KernelError` (EAGAIN) if somebody holds the page, as a reference, a pin or a batch does; (EBUSY) if it is free, or
+    /// none that can be split.
+    fn split(&self, py: Python<'_>) -> PyResult<()> {
+        let pfn = self.number;
+        self.shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.split_huge_page(pfn)?))
     }
 
     /// The page lock, with a reference that keeps the page; ``None`` if somebody has it.

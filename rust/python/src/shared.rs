@@ -252,15 +252,20 @@ impl Shared {
         self.call(py, Waits::Never, |shared| {
             let locked = shared.machine.hold_lock(&shared.ledger, pfn)?;
             if locked {
-                shared.locks.lock().insert(pfn, std::thread::current().id());
+                shared.locks.lock().insert(shared.head(pfn), std::thread::current().id());
             }
             Ok(locked)
         })
     }
 
-    /// Does the calling thread hold this page lock?
+    /// Does the calling thread hold this page lock? Of a large page there is one for all parts.
     pub fn holds_lock(&self, pfn: Pfn) -> bool {
-        self.locks.lock().get(&pfn) == Some(&std::thread::current().id())
+        self.locks.lock().get(&self.head(pfn)) == Some(&std::thread::current().id())
+    }
+
+    /// The head of the page that a frame is part of.
+    pub fn head(&self, pfn: Pfn) -> Pfn {
+        self.machine.frames().head(pfn)
     }
 
     /// Keeps a write to disk that has begun, and says of which page it is.
@@ -287,7 +292,7 @@ impl Shared {
             return;
         }
         if handle == Handle::Lock {
-            self.locks.lock().remove(&pfn);
+            self.locks.lock().remove(&self.head(pfn));
         }
         self.machine.let_go(&self.ledger, pfn, handle);
     }

@@ -91,7 +91,8 @@ impl AddressSpace {
     ///     offset: the file's page at the beginning of the region.
     ///     private: stores go to copies of one's own, not to the file.
     ///     random: accesses follow no order (MADV_RANDOM), and say nothing of a page's use.
-    #[pyo3(signature = (size=None, *, node=0, file=None, offset=0, private=false, random=false))]
+    ///     order: of anonymous memory: a fault makes a large page of 2**order base pages where one fits.
+    #[pyo3(signature = (size=None, *, node=0, file=None, offset=0, private=false, random=false, order=0))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn mmap(
         &self,
@@ -102,10 +103,14 @@ impl AddressSpace {
         offset: u32,
         private: bool,
         random: bool,
+        order: u8,
     ) -> PyResult<Region> {
         let file = file.map(|file| file.get().of(&self.shared)).transpose()?;
         if file.is_none() && (offset != 0 || private || random) {
             return Err(type_error("offset, private and random belong to a mapping of a file"));
+        }
+        if file.is_some() && order != 0 {
+            return Err(type_error("large pages are of anonymous memory: a mapping of a file has no order"));
         }
         if file.is_none() && size.is_none() {
             return Err(type_error("anonymous memory has no size of its own: say one"));
@@ -120,7 +125,7 @@ impl AddressSpace {
                 return Err(Error::new(Errno::EINVAL, format!("no node {node}")).into());
             }
             let area = match file {
-                None => shared.machine.mmap(&self.space, pages)?,
+                None => shared.machine.mmap_large(&self.space, pages, order)?,
                 Some(file) => {
                     let map = FileMap { file: Arc::clone(file), first: offset, private, random };
                     shared.machine.mmap_file(&self.space, map, pages)?

@@ -1,5 +1,8 @@
-map r0 anon 2
+machine nodes=2 pages=4
+map r0 anon 2 order=1
 write r0
-pin g0 r0 longterm
+drain
+fillnode 1
 thread A
-  move r0 node=1
+  isolate r0:0
+  migrate r0:0 node=1

@@ -138,6 +138,10 @@ pub(super) struct Seen {
     pub places: ArrayVec<Place, 2>,
     pub references: u32,
     pub mappings: u32,
+    /// Of a head: entries that map any part.
+    pub folio_mappings: u32,
+    /// Pins by handles.
+    pub pins: u32,
     /// Somebody has the page lock.
     pub locked: bool,
     /// Somebody has frozen the page.
@@ -222,6 +226,8 @@ impl Census {
             self.hold(pfn, Holder::Poison);
         }
         for (pfn, handle, count) in handles {
+            // Quiet, and the handle's reference keeps the page as it is.
+            let pfn = machine.frames.head(pfn);
             self.hold(pfn, Holder::Handle { handle, count });
             match handle {
                 Handle::Isolated => {
@@ -232,7 +238,8 @@ impl Census {
                 Handle::Frozen => self.seen_mut(pfn).frozen = true,
                 Handle::Writeback => self.seen_mut(pfn).written = true,
                 Handle::IsolatedMovable => self.seen_mut(pfn).isolated = true,
-                Handle::Ref | Handle::Pin => {}
+                Handle::Pin => self.seen_mut(pfn).pins += count,
+                Handle::Ref => {}
             }
         }
     }
@@ -346,10 +353,12 @@ impl Census {
                     let holder = Holder::Entry { space: area.space, vpn: area.first + u64::from(index) };
                     match Pte::entry(pte) {
                         Entry::Present { pfn, zero: false } => {
-                            self.hold(pfn, holder);
+                            let folio = machine.frames.folio(pfn);
+                            self.hold(folio.head, holder);
                             self.seen_mut(pfn).mappings += 1;
+                            self.seen_mut(folio.head).folio_mappings += 1;
                             self.seen_mut(pfn).stored |= pte.has(Pte::DIRTY);
-                            if matches!(area.kind, AreaKind::Anon) {
+                            if matches!(area.kind, AreaKind::Anon { .. }) {
                                 self.mappings.push(Mapping { pfn, pte, owner: owner_id, index });
                             }
                         }
@@ -412,7 +421,8 @@ impl Census {
             Some(&place) => place,
             // A tail is where its head is.
             None if machine.frames[pfn].word().has(Flags::TAIL) => {
-                self.place(machine, machine.frames.head(pfn))
+                let head = machine.frames.head(pfn);
+                if head == pfn { Place::Allocated } else { self.place(machine, head) }
             }
             None => Place::Allocated,
         }

@@ -7,10 +7,13 @@ use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 
-/// The entry of an area, if it maps the page.
-fn entry(area: &Area, index: u32, pfn: Pfn) -> Option<Holder> {
-    let maps = index < area.pages() && area.look(index).unlocked().maps(pfn);
-    maps.then(|| Holder::Entry { space: area.space, vpn: area.first + u64::from(index) })
+/// The entries of an area that map the page, or parts of it.
+fn entries(area: &Area, index: u32, parts: impl Iterator<Item = Pfn>) -> impl Iterator<Item = Holder> {
+    let maps = |(index, part): &(u32, Pfn)| *index < area.pages() && area.look(*index).unlocked().maps(*part);
+    (index..)
+        .zip(parts)
+        .filter(maps)
+        .map(|(index, _)| Holder::Entry { space: area.space, vpn: area.first + u64::from(index) })
 }
 
 impl<R: Release> Machine<R> {
@@ -19,12 +22,19 @@ impl<R: Release> Machine<R> {
     /// Costs a look at the CPUs' batches, the owner's areas and the ledger, not at the whole machine: errors
     /// carry it.
     pub fn holders(&self, pfn: Pfn, ledger: &Ledger) -> Vec<Holder> {
-        let Some(page) = self.frames.get(pfn) else { return Vec::new() };
+        if self.frames.get(pfn).is_none() {
+            return Vec::new();
+        }
+        // Who holds a part holds the whole.
+        let head = self.frames.head(pfn);
+        let pfn = if self.frames.get(head).is_some() { head } else { pfn };
+        let page = &self.frames[pfn];
         let mut holders = Vec::new();
         self.owners.with(OwnerId(page.owner()), |owner| match owner {
             Owner::Free => {}
             Owner::Anon(areas) => {
-                holders.extend(areas.iter().filter_map(|area| entry(area, page.index(), pfn)));
+                let index = page.index();
+                holders.extend(areas.iter().flat_map(|area| entries(area, index, self.frames.parts(pfn))));
             }
             Owner::File { file, areas } => {
                 let index = page.index();
@@ -32,7 +42,8 @@ impl<R: Release> Machine<R> {
                     holders.push(Holder::Cache { file: file.owner.0, index });
                     holders.extend(page.word().has(Flags::PRIVATE).then_some(Holder::Private));
                 }
-                holders.extend(areas.iter().filter_map(|area| entry(area, area.of_file(index)?, pfn)));
+                let here = areas.iter().filter_map(|area| Some((area, area.of_file(index)?)));
+                holders.extend(here.flat_map(|(area, at)| entries(area, at, std::iter::once(pfn))));
             }
             Owner::Movable(ops) => {
                 holders.extend(ops.held().contains(&pfn).then_some(Holder::Driver));
@@ -50,7 +61,7 @@ impl<R: Release> Machine<R> {
         if self.is_held_by_poison(pfn) {
             holders.push(Holder::Poison);
         }
-        for (handle, count) in ledger.of(pfn) {
+        for (handle, count) in self.frames.parts(pfn).flat_map(|part| ledger.of(part)) {
             holders.push(Holder::Handle { handle, count });
         }
         holders

@@ -14,6 +14,9 @@ use crate::stat::{Event, NodeItem};
 /// Flags that a free page may show: poison outlives the page; a sleeper may still be on its way out.
 const FREE_MAY_SHOW: Flags = Flags::HWPOISON.union(Flags::BUDDY).union(Flags::WAITERS);
 
+/// Flags that a part of a large page has itself.
+const OF_A_PART: Flags = Flags::TAIL.union(Flags::HWPOISON).union(Flags::ANON_EXCLUSIVE);
+
 struct Report<'a> {
     census: &'a Census,
     findings: Vec<Finding>,
@@ -60,10 +63,14 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     let word = page.word();
     let seen = census.seen(pfn);
     let place = census.place(machine, pfn);
+    let part = word.has(Flags::TAIL);
 
-    // 1. Exactly one place.
-    if seen.places.len() > 1 {
+    // 1. Exactly one place; a part of a large page has none but its head's.
+    if seen.places.len() > usize::from(!part) {
         report.page("one place", pfn, format!("is in {:?}", seen.places));
+    }
+    if part {
+        return check_part(machine, seen, pfn, report);
     }
     if word.has(Flags::LRU) != matches!(place, Place::Lru(_)) {
         report.page("LRU flag", pfn, format!("flags {} but is in {place:?}", word.flags()));
@@ -89,6 +96,9 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
             format!("mapcount {} with {} entries", page.mapcount(), seen.mappings),
         );
     }
+    if word.has(Flags::HEAD) {
+        check_large(machine, seen, pfn, report);
+    }
     if free && (word.any(!FREE_MAY_SHOW) || page.owner() != 0) {
         report.page(
             "free pages are clean",
@@ -96,11 +106,7 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
             format!("flags {}, owner {:#x}", word.flags(), page.owner()),
         );
     }
-    if place == Place::Allocated
-        && word.count() == 0
-        && !seen.frozen
-        && !word.any(Flags::HWPOISON | Flags::TAIL)
-    {
+    if place == Place::Allocated && word.count() == 0 && !seen.frozen && !word.has(Flags::HWPOISON) {
         report.page("no page is lost", pfn, "count 0, but the allocator does not have it".into());
     }
     check_cached(machine, seen, pfn, report);
@@ -119,9 +125,9 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     }
     // 7. A page that is used through a mapping is where reclaim and migration find it.
     if place == Place::Allocated
-        && page.mapcount() > 0
+        && page.mapcount() + seen.folio_mappings > 0
         && !seen.frozen
-        && !word.any(Flags::TAIL | Flags::HWPOISON)
+        && !word.has(Flags::HWPOISON)
     {
         report.page("a mapped page is on a list or isolated", pfn, format!("flags {}", word.flags()));
     }
@@ -138,6 +144,40 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     let dying = machine.put_looks() && place == Place::Allocated && machine.driver(pfn).is_some();
     if word.has(Flags::MOVABLE) != owned && !(word.has(Flags::MOVABLE) && dying) {
         report.page("movable pages have an owner", pfn, format!("flags {} in {place:?}", word.flags()));
+    }
+}
+
+/// What there is to check of a part of a large page; the rest its head answers for.
+fn check_part<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
+    let page = &machine.frames[pfn];
+    let word = page.word();
+    let head = machine.frames.head(pfn);
+    let of = machine.frames.get(head).filter(|page| page.word().has(Flags::HEAD));
+    if !of.is_some_and(|page| (1..1 << page.order()).contains(&pfn.0.wrapping_sub(head.0))) {
+        report.page("a tail has a head", pfn, format!("leads to page {head} ({word})"));
+    }
+    if word.count() != 0 || seen.references != 0 {
+        report.page("a tail has no count of its own", pfn, word.to_string());
+    }
+    if word.any(!OF_A_PART) {
+        report.page("a tail has no flags of its own", pfn, format!("flags {}", word.flags()));
+    }
+    if page.mapcount() != seen.mappings {
+        let what = format!("mapcount {} with {} entries", page.mapcount(), seen.mappings);
+        report.page("mapcount is the number of entries", pfn, what);
+    }
+}
+
+/// 2., for large pages: the head counts what maps or pins any part.
+fn check_large<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
+    let folio = machine.frames.folio(pfn);
+    let mappings = machine.frames.folio_mapcount(folio);
+    if mappings != seen.folio_mappings {
+        let what = format!("counts {mappings} of {} entries that map a part", seen.folio_mappings);
+        report.page("mapcount is the number of entries", pfn, what);
+    }
+    if machine.frames.may_be_pinned(folio) != (seen.pins > 0) {
+        report.page("a large page knows whether it is pinned", pfn, format!("{} pins", seen.pins));
     }
 }
 
@@ -192,27 +232,28 @@ fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: 
 fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     let lazyfree = machine.stats.events(Event::Pglazyfree) > 0;
     for mapping in &census.mappings {
-        let (pfn, page) = (mapping.pfn, &machine.frames[mapping.pfn]);
-        let word = page.word();
-        if word.any(Flags::HEAD | Flags::TAIL) {
-            continue;
-        }
-        if !word.has(Flags::ANON) || (page.owner(), page.index()) != (mapping.owner.0, mapping.index) {
+        let (pfn, part) = (mapping.pfn, &machine.frames[mapping.pfn]);
+        // Whose it is, and its flags, the head says; whether it is exclusive, each part.
+        let head = machine.frames.head(pfn);
+        let page = &machine.frames[head];
+        let (word, exclusive) = (page.word(), part.word().has(Flags::ANON_EXCLUSIVE));
+        let index = page.index() + (pfn.0 - head.0);
+        if !word.has(Flags::ANON) || (page.owner(), index) != (mapping.owner.0, mapping.index) {
             let what = format!(
                 "flags {}, owner {:#x} page {}; mapped as {:#x} page {}",
                 word.flags(),
                 page.owner(),
-                page.index(),
+                index,
                 mapping.owner.0,
                 mapping.index
             );
             report.page("a mapped page belongs to its mapping", pfn, what);
         }
-        if mapping.pte.has(Pte::WRITE) && !word.has(Flags::ANON_EXCLUSIVE) {
+        if mapping.pte.has(Pte::WRITE) && !exclusive {
             report.page("a writable entry maps an exclusive page", pfn, format!("flags {}", word.flags()));
         }
-        if word.has(Flags::ANON_EXCLUSIVE) && page.mapcount() > 1 {
-            let what = format!("{} mappings, flags {}", page.mapcount(), word.flags());
+        if exclusive && part.mapcount() > 1 {
+            let what = format!("{} mappings, flags {}", part.mapcount(), word.flags());
             report.page("an exclusive page has one mapping", pfn, what);
         }
         if !word.has(Flags::UPTODATE) || !(word.has(Flags::SWAPBACKED) || lazyfree) {
@@ -421,12 +462,11 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
         let node = &machine.nodes[number];
         let used = node.zone.lock().frontier();
         for pfn in (0..used).map(|offset| node.base.plus(offset)) {
-            let page = &machine.frames[pfn];
-            let (word, mapped) = (page.word(), page.mapcount() > 0);
+            // A part is what its head is, but for its own mappings.
+            let mapped = machine.frames[pfn].mapcount() > 0;
+            let word = machine.frames[machine.frames.head(pfn)].word();
             for ((_, of), (_, count)) in COUNTED.iter().zip(&mut counts) {
-                if of(word, mapped) {
-                    *count += 1 << page.order();
-                }
+                *count += i64::from(of(word, mapped));
             }
         }
         for (item, pages) in counts {

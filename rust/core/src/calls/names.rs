@@ -50,6 +50,8 @@ impl Call {
             (Call::MoveToNew, _) => &[Probe("move_to_new_folio", CountAndMappings)],
             (Call::MigrateMapping { .. }, Pages) => &[Probe("folio_migrate_mapping", Count)],
             (Call::MigrateMapping { .. }, Folios) => &[Probe("__folio_migrate_mapping", Count)],
+            (Call::SplitFolio, Pages) => &[Probe("split_huge_page_to_list", CountAndMappings)],
+            (Call::SplitFolio, Folios) => &[Probe("split_huge_page_to_list_to_order", CountAndMappings)],
             (Call::PutFinal, _) => &[Probe("folio_put_final", Name)],
             (Call::ShakePage, _) | (Call::ShakeFolio, Pages) => &[Probe("shake_page", Count)],
             (Call::GetHwpoisonPage, _) | (Call::GetUnpoisonPage, Pages) => {

@@ -109,9 +109,6 @@ impl<R: Release> Machine<R> {
             if !page.poison() {
                 return self.already_poisoned(pfn, counted, current);
             }
-            if page.word().any(Flags::HEAD | Flags::TAIL) {
-                return self.fail_large(pfn, counted);
-            }
             if counted {
                 break;
             }
@@ -144,6 +141,10 @@ impl<R: Release> Machine<R> {
                     return Handled::new(pfn, Verdict::Ignored, &why);
                 }
             }
+        }
+        // 6. Of a large page one part is bad.
+        if let Err(error) = self.split_failed(pfn) {
+            return self.fail_large(pfn, current, &error);
         }
         let handled = self.fail_in_use(pfn, current);
         // The reference stays, whatever the verdict: it is poison's from now on.
@@ -193,19 +194,28 @@ impl<R: Release> Machine<R> {
             handled.signals.extend(self.kill_accessing(pfn, space));
         }
         if counted {
-            self.put(pfn);
+            self.put_page(pfn);
         }
         handled
     }
 
-    /// A large page cannot be split here: it is only known to have a bad part.
-    fn fail_large(&self, pfn: Pfn, counted: bool) -> Handled {
-        let head = self.frames.head(pfn);
-        self.frames[head].set(Flags::HAS_HWPOISONED);
-        self.count_poisoned(pfn, Cause::Hard, false);
-        if counted {
-            self.put(head);
+    /// Step 6, with a reference, which is on the part itself afterwards.
+    fn split_failed(&self, pfn: Pfn) -> Result<()> {
+        let folio = self.frames.folio(pfn);
+        if folio.large {
+            // Whoever finds it whole knows.
+            self.frames[folio.head].set(Flags::HAS_HWPOISONED);
         }
-        Handled::new(pfn, Verdict::Failed, "a large page is not split")
+        self.split_for_failure(pfn)
+    }
+
+    /// A large page that somebody holds stays as it is, with a bad part; who has just touched that is told, and who wants
+    /// to know. The reference goes.
+    fn fail_large(&self, pfn: Pfn, current: Option<&AddressSpace>, error: &Error) -> Handled {
+        self.count_poisoned(pfn, Cause::Hard, false);
+        let signals = self.collect_victims(pfn, current);
+        self.put_page(pfn);
+        let why = format!("{}: the large page is not split: {}", Verdict::Failed, error.why);
+        Handled { verdict: Verdict::Failed, result: Err(state(pfn, Errno::EHWPOISON, why)), signals }
     }
 }

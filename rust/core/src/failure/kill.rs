@@ -60,8 +60,10 @@ impl<R: Release> Machine<R> {
             };
             victims.push(Signal { space: area.space, address: area.address(index), code });
         };
-        let page = &self.frames[pfn];
-        let index = page.index();
+        // Of a large page that could not be split this part alone is lost.
+        let head = self.frames.head(pfn);
+        let page = &self.frames[head];
+        let index = page.index() + (pfn.0 - head.0);
         self.owners.with(OwnerId(page.owner()), |owner| match owner {
             Owner::Anon(areas) => {
                 for area in areas {

@@ -8,10 +8,11 @@
 //! | on its way from or to the allocator | again; then `EIO` or `EBUSY` |
 
 use crate::calls::Call;
-use crate::error::Errno;
+use crate::error::{Errno, Error};
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
+use crate::sync::{Mutation, mutated};
 
 /// Attempts after the first.
 const RETRIES: u8 = 3;
@@ -42,7 +43,6 @@ impl<R: Release> Machine<R> {
     }
 
     fn get_any_page(&self, pfn: Pfn, mut counted: bool, soft: bool) -> Result<Got, Errno> {
-        let page = &self.frames[pfn];
         for retries_left in (0..=RETRIES).rev() {
             if !counted {
                 // Looked at before a reference is taken: some owners take theirs for the only ones.
@@ -53,8 +53,9 @@ impl<R: Release> Machine<R> {
                     self.shake_page(pfn);
                     continue;
                 }
-                if !page.try_get() {
-                    match (page.count() > 0, retries_left) {
+                if self.try_get_page(pfn).is_none() {
+                    let taken = self.word_of(pfn).count() > 0;
+                    match (taken, retries_left) {
                         // Somebody allocated it.
                         (true, 0) => return Err(Errno::EBUSY),
                         (true, _) => continue,
@@ -69,7 +70,7 @@ impl<R: Release> Machine<R> {
                 return Ok(Got::InUse);
             }
             // Ours keeps the page where it is: back with it, and the next round takes its own.
-            self.put(pfn);
+            self.put_page(pfn);
             if retries_left == 0 {
                 break;
             }
@@ -81,8 +82,28 @@ impl<R: Release> Machine<R> {
 
     /// Is the page one that memory failure knows how to handle (`HWPoisonHandlable`)?
     fn is_handleable(&self, pfn: Pfn, soft: bool) -> bool {
-        let word = self.frames[pfn].word();
+        let word = self.word_of(pfn);
         word.has(Flags::LRU) || (soft && word.has(Flags::MOVABLE))
+    }
+
+    /// The word of the page that a frame is part of, as it was a moment ago.
+    fn word_of(&self, pfn: Pfn) -> Word {
+        let part = &self.frames[pfn];
+        self.frames.get(self.frames.head(pfn)).unwrap_or(part).word()
+    }
+
+    /// A large page has become base pages, of which `pfn` is one and has the caller's reference and no other
+    /// (`try_to_split_thp_page`). Of a base page nothing is left to do; the reference stays if that failed.
+    pub(super) fn split_for_failure(&self, pfn: Pfn) -> Result<(), Error> {
+        let folio = self.frames.folio(pfn);
+        if !folio.large {
+            return Ok(());
+        }
+        self.frames[folio.head].lock();
+        let split = self.split_page(pfn);
+        let locked = if mutated(Mutation::PinStaysOnHead) { folio.head } else { self.frames.head(pfn) };
+        self.frames[locked].unlock(locked);
+        split
     }
 
     /// Brings a page out of the batches (`shake_page`).

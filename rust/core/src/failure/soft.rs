@@ -40,15 +40,9 @@ impl<R: Release> Machine<R> {
         // 2. Nothing is left to do.
         if page.word().has(Flags::HWPOISON) {
             if counted {
-                self.put(pfn);
+                self.put_page(pfn);
             }
             return Ok(());
-        }
-        if page.word().any(Flags::HEAD | Flags::TAIL) {
-            if counted {
-                self.put(self.frames.head(pfn));
-            }
-            return Err(state(pfn, Errno::EBUSY, "a large page is not split".into()));
         }
         // 3. to 5. A free frame may be allocated between the look and the lock of its list: once more then.
         for _ in 0..2 {
@@ -65,9 +59,14 @@ impl<R: Release> Machine<R> {
         Err(state(pfn, Errno::EBUSY, "it was allocated each time it was found free".into()))
     }
 
-    /// Steps 6 to 11, with a reference that is spent.
+    /// Steps 5 to 11, with a reference that is spent.
     fn soft_offline_in_use(&self, pfn: Pfn) -> Result<()> {
         let page = &self.frames[pfn];
+        // 5. Of a large page one part is to go.
+        if let Err(error) = self.split_for_failure(pfn) {
+            self.put_page(pfn);
+            return Err(state(pfn, Errno::EBUSY, format!("the large page is not split: {}", error.why)));
+        }
         // 6. What is on its way to the disk must be read from this frame.
         page.lock();
         page.wait_writeback();

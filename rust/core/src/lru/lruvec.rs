@@ -238,6 +238,21 @@ impl Lruvec {
         spared
     }
 
+    /// Does the policy keep generations?
+    pub(crate) fn has_generations(&self) -> bool {
+        self.generations.is_some()
+    }
+
+    /// Sets `LRU` and links a part of a large page that is being split in front of its head: with its flags, and already
+    /// among the pages that the list counts. Not where there are generations.
+    pub(crate) fn link_part(&mut self, frames: &Frames, part: Pfn, head: Pfn) {
+        let list = LruList::of(claim_place(&frames[part], part));
+        match list {
+            LruList::Unevictable => frames[part].set_mlock_count(0),
+            _ => self.lists[list as usize].op().insert_before(frames, part, head),
+        }
+    }
+
     #[inline]
     fn link(&mut self, frames: &Frames, pfn: Pfn, word: Word) {
         if let Some(generations) = &mut self.generations

@@ -12,7 +12,7 @@ use super::{Area, Entry, Pte};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::memory::WORDS;
-use crate::page::{PAGE_SIZE, Pfn};
+use crate::page::{Flags, PAGE_SIZE, Pfn};
 use crate::release::Release;
 use crate::sync::{AtomicU64, Ordering, broken};
 
@@ -126,7 +126,8 @@ impl<R: Release> Machine<R> {
     #[inline]
     fn still_mapped(&self, frame: Option<Pfn>) {
         let Some(pfn) = frame.filter(|_| cfg!(feature = "explored")) else { return };
-        let word = self.frames[pfn].word();
+        let own = self.frames[pfn].word();
+        let word = if own.has(Flags::TAIL) { self.frames[self.frames.head(pfn)].word() } else { own };
         if word.count() == 0 {
             broken("use of a freed frame", format_args!("page {pfn} ({word}) within an access"));
         }

@@ -83,6 +83,9 @@ impl<R: Release> Machine<R> {
             // What waits in a batch could not be isolated or moved.
             self.lru_drain_local();
             let range = stretch[0]..stretch[0] + stretch.len() as u32;
+            if matches!(advice, Advice::Cold | Advice::Pageout | Advice::Free) {
+                self.split_advised(area, range.clone(), advice == Advice::Free);
+            }
             match advice {
                 Advice::Cold => range.for_each(|index| self.cold(area, index, None)),
                 Advice::Pageout => {
@@ -114,6 +117,14 @@ impl<R: Release> Machine<R> {
     fn cold(&self, area: &Area, index: u32, list: Option<&mut Vec<Pfn>>) {
         let Some(guard) = area.lock_if_maps(index, |pte| pte.has(Pte::PRESENT)) else { return };
         let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return };
+        let folio = self.frames.folio(pfn);
+        if folio.large {
+            drop(guard);
+            if pfn == folio.head {
+                self.cold_large(area, index, pfn, list);
+            }
+            return;
+        }
         let page = &self.frames[pfn];
         if !page.word().has(Flags::LRU) || page.mapcount() != 1 {
             return;
@@ -127,6 +138,13 @@ impl<R: Release> Machine<R> {
             }
             false => guard,
         };
+        self.make_cold(pfn, list);
+        drop(guard);
+    }
+
+    /// A page that is old is deactivated, or isolated onto `list`. The caller keeps it.
+    fn make_cold(&self, pfn: Pfn, list: Option<&mut Vec<Pfn>>) {
+        let page = &self.frames[pfn];
         let word = page.clear(Flags::REFERENCED);
         if word.has(Flags::ACTIVE) {
             page.set(Flags::WORKINGSET);
@@ -143,7 +161,52 @@ impl<R: Release> Machine<R> {
                 }
             }
         }
-        drop(guard);
+    }
+
+    /// The entries of a large page, from `index` on, as one; if they still are all there are.
+    fn cold_large(&self, area: &Area, index: u32, head: Pfn, list: Option<&mut Vec<Pfn>>) {
+        match self.get_page_at(area, index) {
+            Some(now) if now == head => {}
+            now => {
+                // Somebody was faster.
+                now.into_iter().for_each(|pfn| self.put(pfn));
+                return;
+            }
+        }
+        let folio = self.frames.folio(head);
+        let (mut entries, mut here) = ((index..).zip(self.frames.parts(head)), 0);
+        let made_old = entries.all(|(index, part)| {
+            let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(part)) else { return false };
+            guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
+            here += 1;
+            true
+        });
+        let listed = self.frames[head].word().has(Flags::LRU);
+        if folio.large && made_old && listed && self.frames.folio_mapcount(folio) == here {
+            self.make_cold(head, list);
+        }
+        self.put(head);
+    }
+
+    /// Splits large pages of which the advice meets only some parts, or any with `all`: it is not for the others. One
+    /// that cannot be split is left alone.
+    fn split_advised(&self, area: &Area, pages: Range<u32>, all: bool) {
+        if area.order() == 0 {
+            return;
+        }
+        for index in pages.clone() {
+            let Some(head) = self.get_page_at(area, index) else { continue };
+            let page = &self.frames[head];
+            let in_range = |(at, part): (u32, Pfn)| at < pages.end && area.look(at).unlocked().maps(part);
+            let first = page.index();
+            let whole = first >= pages.start && (first..).zip(self.frames.parts(head)).all(in_range);
+            if (all || !whole) && page.order() > 0 && page.trylock() {
+                // It stays whole if somebody has it.
+                let _ = self.split_page(head);
+                page.unlock(head);
+            }
+            self.put(head);
+        }
     }
 
     /// A page that may be thrown away and is in the swap space is thrown away now: to read it back would cost
@@ -172,6 +235,9 @@ impl<R: Release> Machine<R> {
             return;
         }
         let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return };
+        if self.frames.folio(pfn).large {
+            return;
+        }
         let page = &self.frames[pfn];
         if page.word().any(Flags::SWAPCACHE | Flags::DIRTY) {
             if !page.trylock() {

@@ -18,8 +18,11 @@ use std::sync::Arc;
 /// What an area maps.
 #[derive(Clone, Debug)]
 pub enum AreaKind {
-    /// Private anonymous memory.
-    Anon,
+    /// Private anonymous memory, in which faults make large pages of 2^`order` base pages where one fits.
+    Anon {
+        /// 0: base pages only.
+        order: u8,
+    },
     /// A range of a file, shared or private.
     File(FileMap),
 }
@@ -145,8 +148,17 @@ impl Area {
     #[inline]
     pub fn file(&self) -> Option<&FileMap> {
         match &self.kind {
-            AreaKind::Anon => None,
+            AreaKind::Anon { .. } => None,
             AreaKind::File(map) => Some(map),
+        }
+    }
+
+    /// The order of the pages that faults make where one fits.
+    #[inline]
+    pub(super) fn order(&self) -> u8 {
+        match self.kind {
+            AreaKind::Anon { order } => order,
+            AreaKind::File(_) => 0,
         }
     }
 
@@ -350,6 +362,17 @@ impl Area {
         }
         acquired(LockClass::PageTable, self.entry_key(index), false);
         EntryGuard { entry, pte: Pte(seen) }
+    }
+
+    /// The same without waiting: the only way to a second entry's lock.
+    pub(super) fn trylock(&self, index: u32) -> Option<EntryGuard<'_>> {
+        let entry = &self.entries[index as usize];
+        // Acquire: as in `lock`.
+        let seen = entry.fetch_or(Pte::LOCK, Ordering::Acquire);
+        (seen & Pte::LOCK == 0).then(|| {
+            acquired(LockClass::PageTable, self.entry_key(index), true);
+            EntryGuard { entry, pte: Pte(seen) }
+        })
     }
 
     /// Where the entry for `page` of the anonymous lineage would be, if it maps `pfn` in any form.

@@ -130,7 +130,7 @@ impl<R: Release> Machine<R> {
                         fresh = match self.copied_page(area, index, old) {
                             Ok(pfn) => Some(Fresh::Copy { pfn, of: old }),
                             Err(error) => {
-                                self.put(old);
+                                self.put_page(old);
                                 break Err(error);
                             }
                         };
@@ -160,7 +160,9 @@ impl<R: Release> Machine<R> {
         };
         self.discard(fresh);
         if let Outcome::Wait(source) = outcome? {
-            self.frames[source].wait_unlocked(|| area.look(index).migrates(source));
+            // The lock of a large page is its head's. If it is being split, its parts are locked before they leave it.
+            let locked = self.frames.get(self.frames.head(source)).unwrap_or(&self.frames[source]);
+            locked.wait_unlocked(|| area.look(index).migrates(source));
         }
         Ok(())
     }
@@ -187,6 +189,10 @@ impl<R: Release> Machine<R> {
             }
             (Entry::None | Entry::Present { zero: true, .. }, Cause::Write | Cause::Unshare) => {
                 let Some(Fresh::Zeroed(pfn)) = *fresh else { return Ok(Outcome::NeedZeroed) };
+                if area.order() > 0 && self.frames[pfn].order() > 0 {
+                    drop(guard);
+                    return Ok(self.map_large(area, index, pfn, fresh));
+                }
                 *fresh = None;
                 self.add_new_anon(area, index, pfn);
                 // A stale look at the zero page is a look at nothing: no flush.
@@ -229,10 +235,14 @@ impl<R: Release> Machine<R> {
         cause: Cause,
         fresh: &mut Option<Fresh>,
     ) -> Outcome {
+        // The mapping's reference keeps the page as it is. Of a large one that others had too it is not known who has
+        // which part: a copy is made.
         let page = &self.frames[old];
         let word = page.word();
         let exclusive = word.has(Flags::ANON_EXCLUSIVE);
-        if exclusive || (word.has(Flags::ANON) && self.can_reuse_anon(old)) {
+        let folio = self.frames.folio(old);
+        let head = folio.head;
+        if exclusive || (word.has(Flags::ANON) && !folio.large && self.can_reuse_anon(old)) {
             if !exclusive {
                 page.set(Flags::ANON_EXCLUSIVE);
             }
@@ -246,7 +256,7 @@ impl<R: Release> Machine<R> {
         let new = match *fresh {
             Some(Fresh::Copy { pfn, of }) if of == old => pfn,
             _ => {
-                page.get(old);
+                self.frames[head].get(head);
                 return Outcome::NeedCopy(old);
             }
         };
@@ -256,18 +266,18 @@ impl<R: Release> Machine<R> {
             Cause::Write => Pte::present(new, Pte::YOUNG | Pte::DIRTY | Pte::WRITE),
             _ => Pte::present(new, Pte::YOUNG | Pte::DIRTY),
         });
-        self.remove_mapping_of(old);
+        self.remove_mapping_of(folio, old);
         if area.locked(index) {
-            self.munlock_page(old);
+            self.munlock_page(head);
         }
         drop(guard);
         // Threads inside an access may still read the old page: its reference goes after them.
         if !mutated(Mutation::CopyOnWriteWithoutFlush) {
             self.tlb.flush();
         }
-        self.free_swap_if_unmapped(old);
-        self.put(old);
-        self.put(old);
+        self.free_swap_if_unmapped(head);
+        self.put(head);
+        self.put(head);
         Outcome::Done
     }
 
@@ -307,10 +317,15 @@ impl<R: Release> Machine<R> {
 
     /// The same on behalf of somebody else, who prefers another node.
     pub(super) fn alloc_by_policy(&self, area: &Area, index: u32, preferred: usize) -> Result<Pfn> {
+        self.alloc_order(area, index, preferred, 0)
+    }
+
+    /// The same for a page of 2^`order` frames.
+    pub(super) fn alloc_order(&self, area: &Area, index: u32, preferred: usize, order: u8) -> Result<Pfn> {
         match area.special(index).policy() {
-            None => self.alloc_pages_near(preferred, 0),
-            Some(Policy::Preferred(node)) => self.alloc_pages_near(node, 0),
-            Some(Policy::Bind(node)) => self.alloc_pages(node, 0),
+            None => self.alloc_pages_near(preferred, order),
+            Some(Policy::Preferred(node)) => self.alloc_pages_near(node, order),
+            Some(Policy::Bind(node)) => self.alloc_pages(node, order),
         }
     }
 
@@ -319,8 +334,13 @@ impl<R: Release> Machine<R> {
         area.special(index).policy().map_or_else(|| area.preferred(), Policy::node)
     }
 
-    /// A zeroed page for an area.
+    /// A zeroed page for an area, a large one where it fits.
     fn zeroed_page(&self, area: &Area, index: u32) -> Result<Pfn> {
+        if area.order() > 0
+            && let Some(head) = self.zeroed_large(area, index)
+        {
+            return Ok(head);
+        }
         let pfn = self.alloc_for(area, index)?;
         self.memory.zero_page(pfn);
         Ok(pfn)
@@ -357,13 +377,6 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Accounts for one entry less; its reference is still to be put.
-    pub(super) fn remove_mapping_of(&self, pfn: Pfn) {
-        if self.frames[pfn].remove_mapping(pfn) == 0 {
-            self.count_mapped(pfn, -1);
-        }
-    }
-
     /// Gives back a page that was made ready for nothing.
     fn discard(&self, fresh: Option<Fresh>) {
         match fresh {
@@ -371,7 +384,7 @@ impl<R: Release> Machine<R> {
             Some(Fresh::Zeroed(pfn)) => self.put(pfn),
             Some(Fresh::Copy { pfn, of }) => {
                 self.put(pfn);
-                self.put(of);
+                self.put_page(of);
             }
             Some(Fresh::Swapped(swapped)) => self.discard_swapped(swapped),
             Some(Fresh::File { pfn, .. }) => self.unlock_and_put(pfn),

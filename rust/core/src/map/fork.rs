@@ -17,7 +17,7 @@
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::error::Result;
 use crate::machine::Machine;
-use crate::page::{Flags, PIN, Pfn};
+use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::sync::{LockClass, Mutation, Ordering, RwLock, mutated};
 use std::sync::Arc;
@@ -113,17 +113,18 @@ impl<R: Release> Machine<R> {
         let pte = guard.pte();
         match pte.entry() {
             Entry::Present { pfn, zero: false } => {
-                let page = &self.frames[pfn];
-                let word = page.word();
-                if word.has(Flags::ANON_EXCLUSIVE) {
-                    if word.count() >= PIN && !mutated(Mutation::ForkSharesPinned) {
-                        page.get(pfn);
+                // Kept as it is by the mapping's reference.
+                let folio = self.frames.folio(pfn);
+                let (page, head) = (&self.frames[pfn], folio.head);
+                if page.word().has(Flags::ANON_EXCLUSIVE) {
+                    if self.frames.may_be_pinned(folio) && !mutated(Mutation::ForkSharesPinned) {
+                        self.frames[head].get(head);
                         return Copied::Pinned(pfn);
                     }
                     page.clear(Flags::ANON_EXCLUSIVE);
                 }
-                page.get(pfn);
-                page.add_mapping();
+                self.frames[head].get(head);
+                self.frames.add_mapping(folio, pfn);
                 let old = match mutated(Mutation::ForkKeepsWritable) {
                     true => pte,
                     false => guard.wrprotect(),
@@ -161,7 +162,7 @@ impl<R: Release> Machine<R> {
     /// as it is: our reference keeps the page from moving, faults wait, and so does unmapping.
     fn copy_pinned(&self, child: &Area, index: u32, from: Pfn) -> Result<()> {
         let copy = self.copied_page(child, index, from);
-        self.put(from);
+        self.put_page(from);
         let copy = copy?;
         self.add_new_anon(child, index, copy);
         child.publish(index, Pte::present(copy, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));

@@ -60,9 +60,11 @@ impl<R: Release> Machine<R> {
             for index in changed {
                 let guard = area.lock(index);
                 if let Entry::Present { pfn, zero: false } = guard.pte().entry() {
+                    // A large page is locked by each of its entries.
+                    let head = self.frames.head(pfn);
                     match lock {
-                        true => self.mlock_page(pfn),
-                        false => self.munlock_page(pfn),
+                        true => self.mlock_page(head),
+                        false => self.munlock_page(head),
                     }
                 }
             }
@@ -87,10 +89,11 @@ impl<R: Release> Machine<R> {
                 match pte.entry() {
                     Entry::Present { pfn, zero } if !write || (pte.has(Pte::WRITE) && !zero) => {
                         if !zero {
-                            if write && !pte.has(Pte::DIRTY) && !self.frames[pfn].word().has(Flags::DIRTY) {
-                                self.set_page_dirty(pfn);
+                            let head = self.frames.head(pfn);
+                            if write && !pte.has(Pte::DIRTY) && !self.frames[head].word().has(Flags::DIRTY) {
+                                self.set_page_dirty(head);
                             }
-                            self.mark_page_accessed(pfn);
+                            self.mark_page_accessed(head);
                         }
                         return Ok(());
                     }

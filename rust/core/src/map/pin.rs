@@ -59,9 +59,13 @@ impl<R: Release> Machine<R> {
                         } else {
                             // Under the entry's lock: the mapping's reference keeps the page, and a fork that
                             // comes later sees the pin.
-                            page.try_add(pfn, kind.references())?;
+                            let folio = self.frames.folio(pfn);
+                            self.frames[folio.head].try_add(folio.head, kind.references())?;
+                            if kind == PinKind::Pin {
+                                self.frames.count_pin(folio, true);
+                            }
                             if kind == PinKind::Get || self.profile.pin_marks_accessed {
-                                self.mark_held(pfn, faulted);
+                                self.mark_held(folio.head, faulted);
                             }
                             return Ok(pfn);
                         }
@@ -106,11 +110,13 @@ impl<R: Release> Machine<R> {
 
     /// Gives back what [`Machine::pin`] took.
     pub fn unpin(&self, pfn: Pfn, kind: PinKind) {
+        let folio = self.frames.folio(pfn);
         if kind == PinKind::Pin {
+            self.frames.count_pin(folio, false);
             // All but one at once: not the last, so no release design is asked.
-            self.frames[pfn].drop_refs(pfn, kind.references() - 1);
+            self.frames[folio.head].drop_refs(folio.head, kind.references() - 1);
         }
-        self.put(pfn);
+        self.put(folio.head);
     }
 
     /// The frame that is mapped there now, without a reference: a name, good for looking.
@@ -121,16 +127,16 @@ impl<R: Release> Machine<R> {
         frame_of(area.look(index))
     }
 
-    /// The frame that is mapped there, with a reference.
+    /// The page that is mapped there, with a reference: of a large one its head.
     pub fn get_page_at(&self, area: &Area, index: u32) -> Option<Pfn> {
         if index >= area.pages() {
             return None;
         }
         let guard = area.lock(index);
-        let pfn = frame_of(guard.pte())?;
         // The mapping has a reference, and the lock keeps the mapping.
-        self.frames[pfn].get(pfn);
-        Some(pfn)
+        let head = self.frames.head(frame_of(guard.pte())?);
+        self.frames[head].get(head);
+        Some(head)
     }
 }
 

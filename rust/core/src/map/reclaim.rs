@@ -2,6 +2,7 @@
 //!
 //! For each page, in this order:
 //!
+//! 0. A large page that is a candidate is split: each of its parts is looked at by itself.
 //! 1. Its lock, without waiting. A bad frame is unmapped and goes to no list any more. What is locked into memory, or is
 //!    being written, stays active. Then its references decide (`references`), unless reclaim was told not to ask.
 //! 2. Anonymous memory gets a swap slot, and so a place in the swap cache.
@@ -50,7 +51,8 @@ impl<R: Release> Machine<R> {
     /// are put back.
     pub(crate) fn reclaim_pages(&self, list: Vec<Pfn>) -> u32 {
         let mut freed = 0;
-        let kept: Vec<Pfn> = list
+        let kept: Vec<Pfn> = self
+            .in_parts(list, References::Ignored, &mut Vec::new())
             .into_iter()
             .filter(|&pfn| {
                 // Whatever it was: what stays has to earn its place anew.
@@ -67,6 +69,34 @@ impl<R: Release> Machine<R> {
             self.put(pfn);
         }
         freed
+    }
+
+    /// Large anonymous pages go to swap in parts. One that is in use stays whole, and goes to `kept`; so does in the end
+    /// one that somebody holds.
+    fn in_parts(&self, list: Vec<Pfn>, references: References, kept: &mut Vec<Pfn>) -> Vec<Pfn> {
+        let mut parts = Vec::with_capacity(list.len());
+        for pfn in list {
+            let page = &self.frames[pfn];
+            if !page.word().has(Flags::HEAD) || !page.trylock() {
+                parts.push(pfn);
+                continue;
+            }
+            let fate = match references {
+                References::Asked if page.word().has(Flags::MLOCKED) => Some(Fate::Activate),
+                References::Asked => self.check_references(pfn),
+                References::Ignored => None,
+            };
+            match fate {
+                Some(Fate::Activate) => self.activate_kept(pfn),
+                Some(_) => {}
+                None => {
+                    let _ = self.split_to_list(pfn, &mut parts);
+                }
+            }
+            page.unlock(pfn);
+            if fate.is_some() { kept.push(pfn) } else { parts.push(pfn) }
+        }
+        parts
     }
 
     /// Reclaims one isolated page if it can; then its isolation is over.
@@ -110,6 +140,10 @@ impl<R: Release> Machine<R> {
     fn shrink_page(&self, pfn: Pfn, references: References) -> Fate {
         let page = &self.frames[pfn];
         let word = page.word();
+        if word.has(Flags::HEAD) {
+            // Somebody has it: it could not be split.
+            return Fate::Activate;
+        }
         if word.has(Flags::HWPOISON) {
             self.unmap_poisoned(pfn, true);
             return Fate::Gone;

@@ -4,7 +4,7 @@
 use super::{Area, Pte};
 use crate::machine::Machine;
 use crate::owner::{Owner, OwnerId};
-use crate::page::{Flags, PIN, Page, Pfn, Word};
+use crate::page::{Flags, Folio, Page, Pfn, Word};
 use crate::release::Release;
 use crate::stat::NodeItem;
 use std::sync::Arc;
@@ -38,54 +38,66 @@ impl<R: Release> Machine<R> {
         });
     }
 
+    /// Visits every entry that could map a part of a page, with its number in the area and the part. As
+    /// [`Machine::rmap_walk`].
+    fn rmap_entries(&self, head: Pfn, mut visit: impl FnMut(&Arc<Area>, u32, Pfn) -> bool) {
+        let page = &self.frames[head];
+        let parts = 1u32 << page.order();
+        self.rmap_walk(page, |area, index| (0..parts).all(|part| visit(area, index + part, head.plus(part))));
+    }
+
     /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`). The flush is
     /// the caller's, before any byte is copied. True if nothing maps the page any more.
     ///
     /// Stops at a mapping whose exclusive page may be pinned: its user would go on with the old frame.
-    pub(crate) fn unmap_to_migration(&self, pfn: Pfn) -> bool {
-        let page = &self.frames[pfn];
+    pub(crate) fn unmap_to_migration(&self, head: Pfn) -> bool {
+        let page = &self.frames[head];
         page.expect_locked();
-        self.rmap_walk(page, |area, index| {
+        let folio = Folio { head, large: page.order() > 0 };
+        self.rmap_entries(head, |area, index, pfn| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
-            let exclusive = page.word().has(Flags::ANON_EXCLUSIVE);
+            let part = &self.frames[pfn];
+            let exclusive = part.word().has(Flags::ANON_EXCLUSIVE);
             if exclusive {
-                if page.count() >= PIN {
+                if self.frames.may_be_pinned(folio) {
                     // The entry stays as it is, but for its dirty bit: the kernel has cleared the entry by
                     // now and told the page (recording h03/5). What was replaced so far is restored by
                     // the caller.
-                    self.note_dirty(pfn, area.look(index));
+                    self.note_dirty(head, area.look(index));
                     return false;
                 }
-                page.clear(Flags::ANON_EXCLUSIVE);
+                part.clear(Flags::ANON_EXCLUSIVE);
             }
             let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
             let old = guard.finish_with(|old| Pte::migration(pfn, old.bits(REMEMBERED) | mark));
-            self.unmapped(pfn, old, area.locked(index));
+            self.unmapped_part(folio, pfn, old, area.locked(index));
             true
         });
-        page.mapcount() == 0
+        self.frames.folio_mapcount(folio) == 0
     }
 
-    /// Points every migration entry of `from` to `to` (`remove_migration_ptes`); each restored entry
-    /// takes a reference and a mapping. With `to == from` the mappings are put back as they were.
+    /// Points every migration entry of `from` to `to` (`remove_migration_ptes`), part by part if it is large; each
+    /// restored entry takes a reference and a mapping. With `to == from` the mappings are put back as they were.
     pub(crate) fn restore_mappings(&self, from: Pfn, to: Pfn) {
         let page = &self.frames[to];
         // Of both: who waits for the entry sleeps on the source's lock, and who finds the destination must not
         // move it.
         self.frames[from].expect_locked();
         page.expect_locked();
-        self.rmap_walk(page, |area, index| {
-            let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(from)) else { return true };
+        let folio = Folio { head: to, large: page.order() > 0 };
+        self.rmap_entries(to, |area, index, pfn| {
+            let source = from.plus(pfn.0 - to.0);
+            let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(source)) else { return true };
             let old = guard.pte();
             if old.has(Pte::EXCLUSIVE) {
-                page.set(Flags::ANON_EXCLUSIVE);
+                self.frames[pfn].set(Flags::ANON_EXCLUSIVE);
             }
-            self.mapped(to);
+            self.mapped(folio, pfn);
             if area.locked(index) {
                 self.mlock_page(to);
                 self.mlock_drain_local();
             }
-            guard.finish(Pte::present(to, old.bits(REMEMBERED)));
+            guard.finish(Pte::present(pfn, old.bits(REMEMBERED)));
             true
         });
     }
@@ -111,9 +123,8 @@ impl<R: Release> Machine<R> {
     /// (`folio_referenced`); `None`, and the walk over, at a mapping that is locked into memory. Without a flush: an
     /// access that is under way marks nothing that it has not marked already.
     pub(super) fn page_referenced(&self, pfn: Pfn) -> Option<u32> {
-        let page = &self.frames[pfn];
         let mut used = Some(0);
-        self.rmap_walk(page, |area, index| {
+        self.rmap_entries(pfn, |area, index, pfn| {
             let locked = index < area.pages() && area.locked(index);
             let counts = |pte: Pte| pte.maps(pfn) && (locked || pte.has(Pte::YOUNG));
             let Some(guard) = area.lock_if_maps(index, counts) else { return true };
@@ -128,30 +139,41 @@ impl<R: Release> Machine<R> {
         used
     }
 
-    /// Accounts for one more entry that maps `pfn`: a reference, a mapping, `nr_anon_pages` with the
-    /// first. The caller holds a reference and the entry's lock.
+    /// Accounts for one more entry that maps a part of a page: a reference, a mapping, `nr_anon_pages` with the first.
+    /// The caller holds a reference and the entry's lock.
     #[inline]
-    pub(crate) fn mapped(&self, pfn: Pfn) {
-        let page = &self.frames[pfn];
-        page.get(pfn);
-        if page.add_mapping() == 0 {
-            self.count_mapped(pfn, 1);
+    fn mapped(&self, folio: Folio, pfn: Pfn) {
+        self.frames[folio.head].get(folio.head);
+        if self.frames.add_mapping(folio, pfn) {
+            self.count_mapped(folio.head, 1);
         }
     }
 
-    /// Accounts for one entry less and drops its reference, which is not the last one.
+    /// Accounts for one entry less of the base page `pfn` and drops its reference, which is not the last one.
     #[inline]
     pub(super) fn unmapped(&self, pfn: Pfn, old: Pte, locked: bool) {
-        let page = &self.frames[pfn];
-        self.note_dirty(pfn, old);
-        if page.remove_mapping(pfn) == 0 {
-            self.count_mapped(pfn, -1);
-        }
+        self.unmapped_part(Folio::base(pfn), pfn, old, locked);
+    }
+
+    /// The same for a part of a page.
+    #[inline]
+    fn unmapped_part(&self, folio: Folio, pfn: Pfn, old: Pte, locked: bool) {
+        let head = folio.head;
+        self.note_dirty(head, old);
+        self.remove_mapping_of(folio, pfn);
         if locked {
-            self.munlock_page(pfn);
+            self.munlock_page(head);
             self.mlock_drain_local();
         }
-        self.put(pfn);
+        self.put(head);
+    }
+
+    /// Accounts for one entry less; its reference is still to be put.
+    #[inline]
+    pub(super) fn remove_mapping_of(&self, folio: Folio, pfn: Pfn) {
+        if self.frames.remove_mapping(folio, pfn) {
+            self.count_mapped(folio.head, -1);
+        }
     }
 
     /// A dirty entry makes a dirty page.
@@ -200,14 +222,13 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Adds to the node's count of mapped pages.
+    /// Adds base pages of this page to the node's count of mapped pages.
     #[inline]
-    pub(crate) fn count_mapped(&self, pfn: Pfn, sign: i64) {
-        let page = &self.frames[pfn];
-        let item = match page.word().has(Flags::ANON) {
+    pub(crate) fn count_mapped(&self, head: Pfn, pages: i64) {
+        let item = match self.frames[head].word().has(Flags::ANON) {
             true => NodeItem::AnonPages,
             false => NodeItem::FileMapped,
         };
-        self.stats.node(self.node_of(pfn), item, sign << page.order());
+        self.stats.node(self.node_of(head), item, pages);
     }
 }

@@ -4,7 +4,7 @@ use super::{Area, AreaKind, Attributes};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::owner::{Owner, OwnerId};
-use crate::page::PAGE_SIZE;
+use crate::page::{MAX_ORDER, PAGE_SIZE};
 use crate::release::Release;
 use crate::sync::{Lock, LockClass, Ordering, RwLock};
 use std::collections::BTreeSet;
@@ -160,7 +160,19 @@ impl<R: Release> Machine<R> {
     /// overcommit) or if the addresses, the owner slots or the host's memory run out, `ESRCH` after the
     /// exit.
     pub fn mmap(&self, space: &AddressSpace, pages: u32) -> Result<Arc<Area>> {
-        self.mmap_kind(space, pages, AreaKind::Anon)
+        self.mmap_kind(space, pages, AreaKind::Anon { order: 0 })
+    }
+
+    /// The same; where a whole page of 2^`order` base pages fits, a fault makes such a large page, if there is one to
+    /// be had. The area begins at a multiple of that size.
+    ///
+    /// Errors as [`Machine::mmap`]; `EINVAL` also for an order that there is not.
+    pub fn mmap_large(&self, space: &AddressSpace, pages: u32, order: u8) -> Result<Arc<Area>> {
+        if order > MAX_ORDER {
+            let why = format!("orders end at {MAX_ORDER}, not {order}");
+            return Err(Error::new(Errno::EINVAL, why));
+        }
+        self.mmap_kind(space, pages, AreaKind::Anon { order })
     }
 
     /// Maps `pages` pages of whatever it is. A file that is mapped has been linked for the area.
@@ -175,7 +187,11 @@ impl<R: Release> Machine<R> {
             return Err(Error::new(Errno::ENOMEM, why));
         }
         let mut areas = space.areas.write();
-        let first = space.alive()?;
+        let align = match kind {
+            AreaKind::Anon { order } => 1 << order,
+            AreaKind::File(_) => 1,
+        };
+        let first = space.alive()?.next_multiple_of(align);
         let next = first + u64::from(pages) + GUARD_PAGES;
         if next > END_PAGE {
             return Err(Error::new(Errno::ENOMEM, format!("no room for {pages} pages at these addresses")));

@@ -130,26 +130,29 @@ impl<R: Release> Machine<R> {
             return self.free_swap_entry(slot);
         }
         let Entry::Present { pfn, zero: false } = old.entry() else { return };
+        // The mapping's reference keeps the page as it is, and goes with the others.
+        let folio = self.frames.folio(pfn);
+        let head = folio.head;
         // Accessed and dirty bits of anonymous pages tell nobody anything once the page is unmapped.
-        if old.has(Pte::YOUNG) && !self.frames[pfn].word().has(Flags::ANON) {
+        if old.has(Pte::YOUNG) && !self.frames[head].word().has(Flags::ANON) {
             let says = |map: &super::FileMap| !map.random || self.profile.random_marks_accessed;
             if area.file().is_some_and(says) {
-                self.mark_page_accessed(pfn);
+                self.mark_page_accessed(head);
                 gone.queued = true;
             }
         }
-        let dirty = old.has(Pte::DIRTY) && !self.frames[pfn].word().has(Flags::ANON);
+        let dirty = old.has(Pte::DIRTY) && !self.frames[head].word().has(Flags::ANON);
         if dirty && mutated(Mutation::DirtyBeforeFlush) {
-            self.set_page_dirty(pfn);
+            self.set_page_dirty(head);
         }
-        self.remove_mapping_of(pfn);
+        self.remove_mapping_of(folio, pfn);
         if area.locked(index) {
-            self.munlock_page(pfn);
+            self.munlock_page(head);
             gone.queued = true;
         }
         drop(guard);
         gone.dirty |= u32::from(dirty) << gone.pages.len();
-        gone.pages.push(pfn);
+        gone.pages.push(head);
         if gone.pages.is_full() {
             self.flush_and_put(gone);
         }

@@ -5,13 +5,13 @@ use super::{Mode, Outcome, Reason, Target};
 use crate::calls::Call;
 use crate::error::Errno;
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, HUGE_ORDER, Pfn};
 use crate::profile::MigrationOrder;
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
 
-/// Pages unmapped before the first of them is moved, at most (`NR_MAX_BATCHED_MIGRATION`).
+/// Pages, large or not, that are unmapped before the first of them is moved, at most (`NR_MAX_BATCHED_MIGRATION`).
 const BATCH: usize = 512;
 
 /// Passes of an asynchronous batched migration (`NR_MAX_MIGRATE_PAGES_RETRY`).
@@ -22,8 +22,12 @@ const ASYNC_PASSES: u8 = 10;
 pub struct Migrated {
     /// Base pages that moved, or had been freed by their users.
     pub succeeded: u32,
-    /// Pages left on the list although they were tried.
+    /// Pages left on the list although they were tried, and large pages that were split, unless nothing is left at all.
     pub failed: u32,
+    /// Base pages that were tried and are left.
+    pub failed_pages: u32,
+    /// Large pages that were split.
+    pub split: u32,
     /// Of these, pages that cannot move however often they are tried.
     pub refused: u32,
     /// Attempts that ended with "try again".
@@ -41,6 +45,8 @@ impl Migrated {
     fn add(&mut self, other: Migrated) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
+        self.failed_pages += other.failed_pages;
+        self.split += other.split;
         self.refused += other.refused;
         self.retries += other.retries;
         self.errno = self.errno.or(other.errno);
@@ -65,21 +71,74 @@ impl<R: Release> Machine<R> {
                 let mut rest = std::mem::take(list);
                 while !rest.is_empty() && total.errno.is_none() {
                     let mut batch: Vec<Pfn> = rest.drain(..rest.len().min(BATCH)).collect();
+                    let mut parts = Vec::new();
                     total.add(match mode {
-                        Mode::Async => self.migrate_batch(&mut batch, target, mode, reason, ASYNC_PASSES),
-                        _ => self.migrate_batch_then_singly(&mut batch, target, mode, reason),
+                        Mode::Async => {
+                            self.migrate_batch(&mut batch, target, mode, reason, ASYNC_PASSES, &mut parts)
+                        }
+                        _ => self.migrate_batch_then_singly(&mut batch, target, mode, reason, &mut parts),
                     });
                     list.append(&mut batch);
+                    if total.errno.is_none() && !parts.is_empty() {
+                        // Once and without waiting: the page that they were has failed already.
+                        let Migrated { succeeded, failed_pages, retries, .. } =
+                            self.migrate_batch(&mut parts, target, Mode::Async, reason, 1, &mut Vec::new());
+                        total.add(Migrated { succeeded, failed_pages, retries, ..Migrated::default() });
+                    }
+                    list.append(&mut parts);
                 }
                 list.append(&mut rest);
             }
         }
+        if list.is_empty() {
+            total.failed = 0;
+        }
         self.stats.event(Event::PgmigrateSuccess, i64::from(total.succeeded));
-        self.stats.event(Event::PgmigrateFail, i64::from(total.failed));
-        let Migrated { succeeded, failed, .. } = total;
-        self.calls(Call::MmMigratePages { succeeded, failed, mode, reason });
+        self.stats.event(Event::PgmigrateFail, i64::from(total.failed_pages));
+        let Migrated { succeeded, failed_pages, .. } = total;
+        self.calls(Call::MmMigratePages { succeeded, failed: failed_pages, mode, reason });
         self.returns(Call::MigratePages, total.ret());
         total
+    }
+
+    /// Splits an isolated page that cannot move whole; its parts go to `parts`, each isolated
+    /// (`try_split_folio`). A batch may hold other page locks, so it waits for none.
+    fn try_split(&self, head: Pfn, mode: Mode, parts: &mut Vec<Pfn>) -> bool {
+        let page = &self.frames[head];
+        match mode {
+            Mode::Async if !page.trylock() => return false,
+            Mode::Async => {}
+            _ => page.lock(),
+        }
+        let (huge, first) = (page.order() == HUGE_ORDER, parts.len());
+        let split = self.split_to_list(head, parts).is_ok();
+        page.unlock(head);
+        if split {
+            parts.insert(first, head);
+            self.stats.event(Event::ThpMigrationSplit, huge.into());
+        }
+        split
+    }
+
+    /// Base pages of the pages of a list.
+    fn base_pages(&self, list: &[Pfn]) -> u32 {
+        list.iter().map(|&pfn| 1 << self.frames[pfn].order()).sum()
+    }
+
+    /// Notes pages that could not move whole.
+    fn note_failed(&self, list: &[Pfn], result: &mut Migrated) {
+        let huge = list.iter().filter(|pfn| self.frames[**pfn].order() == HUGE_ORDER).count();
+        self.stats.event(Event::ThpMigrationFail, huge as i64);
+        result.failed += list.len() as u32;
+        result.failed_pages += self.base_pages(list);
+    }
+
+    /// Notes a page that has moved whole.
+    fn note_moved(&self, order: u8, result: &mut Migrated) {
+        result.succeeded += 1 << order;
+        if order == HUGE_ORDER {
+            self.stats.event(Event::ThpMigrationSuccess, 1);
+        }
     }
 
     /// First the batch without waiting, then each page left over alone, in the mode asked for. What
@@ -90,20 +149,23 @@ impl<R: Release> Machine<R> {
         target: Target<'_>,
         mode: Mode,
         reason: Reason,
+        parts: &mut Vec<Pfn>,
     ) -> Migrated {
         self.calls(Call::MigratePagesSync);
-        let mut total = self.migrate_batch(list, target, Mode::Async, reason, self.profile.passes);
+        let mut total = self.migrate_batch(list, target, Mode::Async, reason, self.profile.passes, parts);
         if total.errno.is_some() {
             self.returns(Call::MigratePagesSync, total.ret());
             return total;
         }
-        total.failed = 0;
+        // What was split has failed for good.
+        total.failed = total.split;
+        total.failed_pages = 0;
         total.refused = 0;
         let left = std::mem::take(list);
         let mut left = left.into_iter();
         for pfn in left.by_ref() {
             let mut single = vec![pfn];
-            total.add(self.migrate_batch(&mut single, target, mode, reason, self.profile.sync_passes));
+            total.add(self.migrate_batch(&mut single, target, mode, reason, self.profile.sync_passes, parts));
             list.append(&mut single);
             if total.errno.is_some() {
                 break;
@@ -114,7 +176,8 @@ impl<R: Release> Machine<R> {
         total
     }
 
-    /// Unmaps as many as possible, flushes once, moves them.
+    /// Unmaps as many as possible, flushes once, moves them. Large pages that do not move whole are split where that
+    /// helps: their parts go to `parts`.
     fn migrate_batch(
         &self,
         list: &mut Vec<Pfn>,
@@ -122,6 +185,7 @@ impl<R: Release> Machine<R> {
         mode: Mode,
         reason: Reason,
         passes: u8,
+        parts: &mut Vec<Pfn>,
     ) -> Migrated {
         let call = Call::MigratePagesBatch { mode: mode as u8, passes };
         self.calls(call);
@@ -138,14 +202,19 @@ impl<R: Release> Machine<R> {
                 self.prefetch_next(pages.as_slice());
                 match self.migrate_unmap(src, target, mode, true, reason) {
                     Ok(Unmapped::Ready(pair)) => pairs.push(pair),
-                    Ok(Unmapped::WasFreed) => {
-                        result.succeeded += 1;
+                    Ok(Unmapped::WasFreed(pages)) => {
+                        result.succeeded += pages;
                         target.ended(src, Outcome::Freed);
+                    }
+                    Err(Stop::InParts | Stop::NoMemory)
+                        if self.may_split(src, reason) && self.try_split(src, mode, parts) =>
+                    {
+                        result.split += 1;
                     }
                     Err(stop) => {
                         target.ended(src, stop.outcome());
                         match stop {
-                            Stop::Again => again.push(src),
+                            Stop::Again | Stop::InParts => again.push(src),
                             Stop::Failed => {
                                 result.refused += 1;
                                 failed.push(src);
@@ -184,7 +253,7 @@ impl<R: Release> Machine<R> {
                     let moved = self.migrate_move(pair, mode, reason);
                     target.ended(pair.src, moved.unwrap_or_else(Stop::outcome));
                     match moved {
-                        Ok(_) => result.succeeded += 1 << order,
+                        Ok(_) => self.note_moved(order, &mut result),
                         Err(Stop::Again) => again.push(pair),
                         Err(_) => {
                             result.refused += 1;
@@ -205,14 +274,15 @@ impl<R: Release> Machine<R> {
                 failed.push(pair.src);
             }
         }
-        result.failed = failed.len() as u32;
+        result.failed = result.split;
+        self.note_failed(&failed, &mut result);
         failed.append(&mut untried);
         *list = failed;
         self.returns(call, result.ret());
         result
     }
 
-    /// Each page through all steps before the next; several passes over the whole list.
+    /// Each page through all steps before the next; several passes over the whole list. Large pages are split first.
     fn migrate_one_by_one(
         &self,
         list: &mut Vec<Pfn>,
@@ -223,6 +293,7 @@ impl<R: Release> Machine<R> {
         let mut result = Migrated::default();
         let mut failed = Vec::new();
         let mut untried = Vec::new();
+        self.split_first(list, mode, reason);
         for pass in 0..self.profile.passes {
             let mut again = Vec::new();
             let mut pages = std::mem::take(list).into_iter();
@@ -230,7 +301,10 @@ impl<R: Release> Machine<R> {
                 let mut moved = 1;
                 // From the fourth pass on it may wait (`force`).
                 let attempt = match self.migrate_unmap(src, target, mode, pass > 2, reason) {
-                    Ok(Unmapped::WasFreed) => Ok(Outcome::Freed),
+                    Ok(Unmapped::WasFreed(pages)) => {
+                        moved = pages;
+                        Ok(Outcome::Freed)
+                    }
                     Ok(Unmapped::Ready(pair)) => {
                         // Looked at first: once it has moved, its users may free it.
                         moved = 1 << self.frames[pair.dst].order();
@@ -242,7 +316,7 @@ impl<R: Release> Machine<R> {
                 target.ended(src, attempt.unwrap_or_else(Stop::outcome));
                 match attempt {
                     Ok(_) => result.succeeded += moved,
-                    Err(Stop::Again) => again.push(src),
+                    Err(Stop::Again | Stop::InParts) => again.push(src),
                     Err(Stop::Failed) => {
                         result.refused += 1;
                         failed.push(src);
@@ -261,10 +335,19 @@ impl<R: Release> Machine<R> {
             }
         }
         failed.append(list);
-        result.failed = failed.len() as u32;
+        self.note_failed(&failed, &mut result);
         failed.append(&mut untried);
         *list = failed;
         result
+    }
+
+    /// Splits the large pages of a list; one that somebody holds stays as it is.
+    fn split_first(&self, list: &mut Vec<Pfn>, mode: Mode, reason: Reason) {
+        for pfn in std::mem::take(list) {
+            if !self.may_split(pfn, reason) || !self.try_split(pfn, mode, list) {
+                list.push(pfn);
+            }
+        }
     }
 
     /// Gives back every page that a migration left, to its list or its owner, and drops the isolation's

@@ -23,10 +23,12 @@ impl<R: Release> Machine<R> {
             if !self.nodes[self.node_of(pfn)].movable {
                 return Ok(pfn);
             }
+            let part = pfn;
+            let pfn = self.frames.head(part);
             self.drain_for_pin(pfn);
             // The pin keeps the page until it is isolated; with it nothing could move.
             let isolated = self.isolate(pfn).is_ok();
-            self.unpin(pfn, PinKind::Pin);
+            self.unpin(part, PinKind::Pin);
             if isolated {
                 self.move_off(pfn)?;
             }
@@ -54,9 +56,9 @@ impl<R: Release> Machine<R> {
 
     /// Moves one isolated page to the first node where pins may last.
     fn move_off(&self, pfn: Pfn) -> Result<()> {
-        let mut target = |_src| {
+        let mut target = |src: Pfn| {
             let lasting = (0..self.nodes.len()).filter(|&node| !self.nodes[node].movable);
-            lasting.filter_map(|node| self.alloc_pages(node, 0).ok()).next()
+            lasting.filter_map(|node| self.alloc_pages(node, self.frames[src].order()).ok()).next()
         };
         let mut list = vec![pfn];
         self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::LongtermPin);

@@ -26,6 +26,8 @@ impl<R: Release> Machine<R> {
         // Under the entry's lock the mapping's own reference keeps the page.
         let guard = area.lock(index);
         let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return Err(nothing()) };
+        // A large page goes as a whole.
+        let pfn = self.frames.head(pfn);
         let (page, before) = (&self.frames[pfn], self.node_of(pfn));
         let word = page.word();
         let cow = !area.is_shared() && page.mapcount() > 1;
@@ -64,7 +66,7 @@ impl<R: Release> Machine<R> {
     /// Moves one isolated page without waiting for anything; where it is then.
     fn migrate_misplaced(&self, pfn: Pfn, before: usize, node: usize) -> usize {
         let mut list = vec![pfn];
-        let mut target = |_src| self.alloc_pages(node, 0).ok();
+        let mut target = |src: Pfn| self.alloc_pages(node, self.frames[src].order()).ok();
         let result = self.migrate_pages(&mut list, &mut target, Mode::Async, Reason::NumaMisplaced);
         // The whole list: what was one page may be several by now (kernel 6e49019db5f7).
         if !list.is_empty() {

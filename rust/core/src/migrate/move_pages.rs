@@ -142,7 +142,7 @@ impl<R: Release> Machine<R> {
         status: &mut [Option<i32>],
     ) -> Result<u32, Errno> {
         let Some((start, node)) = run.filter(|_| !list.is_empty()) else { return Ok(0) };
-        let mut target = |_src| self.alloc_pages(node as usize, 0).ok();
+        let mut target = |src| self.alloc_pages(node as usize, self.frames[src].order()).ok();
         let result = self.migrate_pages(list, &mut target, Mode::Sync, Reason::Syscall);
         if result.failed > 0 || result.errno.is_some() {
             self.putback_movable_pages(list);
@@ -192,7 +192,10 @@ impl<R: Release> Machine<R> {
         if self.node_of(pfn) == node as usize {
             return Lookup::There;
         }
-        if self.frames[pfn].mapcount() > 1 && !flags.all {
+        // Of a large page what is asked of a part is asked of the whole: the second part on a list is isolated already.
+        let part = pfn;
+        let pfn = self.frames.head(part);
+        if self.frames[part].mapcount() > 1 && !flags.all {
             return Lookup::Status(Errno::EACCES);
         }
         let isolated = match self.profile.isolation_reference {

@@ -6,7 +6,7 @@ use crate::error::Errno;
 use crate::machine::Machine;
 use crate::map::{File, SWAP_CACHE_REFERENCES};
 use crate::owner::OwnerId;
-use crate::page::{Flags, Pfn, Word};
+use crate::page::{Flags, Folio, Pfn, Word};
 use crate::profile::{CopyOrder, MigrationOrder};
 use crate::release::Release;
 use crate::sync::{Mutation, broken, mutated};
@@ -68,6 +68,8 @@ pub(super) enum Stop {
     Failed,
     /// No frame to move to.
     NoMemory,
+    /// A large page that is mapped in parts is worth moving in parts.
+    InParts,
 }
 
 impl Stop {
@@ -75,7 +77,7 @@ impl Stop {
     fn ret<T>(attempt: Result<T, Stop>) -> i32 {
         match attempt {
             Ok(_) => 0,
-            Err(Stop::Again) => Errno::EAGAIN.status(),
+            Err(Stop::Again | Stop::InParts) => Errno::EAGAIN.status(),
             Err(Stop::Failed) => Errno::EBUSY.status(),
             Err(Stop::NoMemory) => Errno::ENOMEM.status(),
         }
@@ -84,7 +86,7 @@ impl Stop {
     /// What it makes of the page, if it is the last attempt.
     pub fn outcome(self) -> Outcome {
         match self {
-            Stop::Again => Outcome::Again,
+            Stop::Again | Stop::InParts => Outcome::Again,
             Stop::Failed => Outcome::Refused,
             Stop::NoMemory => Outcome::NoMemory,
         }
@@ -96,8 +98,8 @@ impl Stop {
 pub(super) enum Unmapped {
     /// Ready to move.
     Ready(Pair),
-    /// Its users had let go of it; it is freed.
-    WasFreed,
+    /// Its users had let go of it; it is freed. How many base pages it had.
+    WasFreed(u32),
 }
 
 impl<R: Release> Machine<R> {
@@ -114,16 +116,34 @@ impl<R: Release> Machine<R> {
         let word = page.word();
         // 2. Only the isolation holds it: everybody else has let go.
         if word.count() == 1 && !word.has(Flags::ISOLATED) {
+            let pages = 1 << page.order();
             page.clear(MOVED);
             self.count_isolated_for(src, reason);
             // The caller's to put, as after any success.
             if reason != Reason::MemoryFailure {
                 self.put(src);
             }
-            return Ok(Unmapped::WasFreed);
+            return Ok(Unmapped::WasFreed(pages));
+        }
+        // A part of it is bad: what is in it must not be read.
+        if word.has(Flags::HAS_HWPOISONED) {
+            return Err(Stop::Failed);
+        }
+        // As those that wait in the kernel for being split: pages of two have no place to wait in.
+        if word.has(Flags::HEAD)
+            && page.order() > 1
+            && self.may_split(src, reason)
+            && self.frames.is_partially_mapped(src)
+        {
+            return Err(Stop::InParts);
         }
         // 1. A frame to move to.
         let dst = target.get_new_page(src).ok_or(Stop::NoMemory)?;
+        if word.has(Flags::HEAD) && self.frames[dst].order() != page.order() {
+            // Whoever allocates does not know large pages.
+            self.put(dst);
+            return Err(Stop::NoMemory);
+        }
         // 3. The source's lock; an asynchronous migration never waits for it.
         if !page.trylock() {
             // Since kernels have batches, a light one waits for locks that are held shortly, not for a read from a device.
@@ -154,7 +174,8 @@ impl<R: Release> Machine<R> {
         let movable = page.word().has(Flags::ISOLATED);
         let mut pair = Pair { src, dst, was_mapped: false, was_mlocked: word.has(Flags::MLOCKED), movable };
         // 7. Every mapping becomes a migration entry.
-        if !movable && page.mapcount() > 0 {
+        let folio = Folio { head: src, large: word.has(Flags::HEAD) };
+        if !movable && self.frames.folio_mapcount(folio) > 0 {
             pair.was_mapped = true;
             self.calls_on(Call::TryToMigrate, src);
             if !self.unmap_to_migration(src) {
@@ -163,6 +184,16 @@ impl<R: Release> Machine<R> {
             }
         }
         Ok(Unmapped::Ready(pair))
+    }
+
+    /// May a large page be split if it does not move whole? Not one that follows its user about, for whom it is worth
+    /// less in parts; nor one of memory failure, which knows of no other part. Of a page outside of the LRU its owner
+    /// has but one.
+    pub(super) fn may_split(&self, head: Pfn, reason: Reason) -> bool {
+        let page = &self.frames[head];
+        !matches!(reason, Reason::NumaMisplaced | Reason::MemoryFailure)
+            && page.word().has(Flags::HEAD)
+            && !page.word().has(Flags::ISOLATED)
     }
 
     /// Steps 8 to 13: the flush is done, nobody uses the source's bytes.
@@ -193,7 +224,7 @@ impl<R: Release> Machine<R> {
             self.restore_mappings(src, dst);
         }
         if mutated(Mutation::CopyAfterRestore) {
-            self.memory.copy_page(src, dst);
+            self.copy_parts(src, dst);
         }
         // 13. The destination belongs to its mappings; the source's last reference is the isolation's.
         self.unlock_and_put(dst);
@@ -245,7 +276,7 @@ impl<R: Release> Machine<R> {
             }
             self.calls_from_to(Call::Copy, src, dst);
             if !mutated(Mutation::CopyAfterRestore) {
-                self.memory.copy_page(src, dst);
+                self.copy_parts(src, dst);
             }
             self.returns(Call::Copy, 0);
         }
@@ -258,13 +289,21 @@ impl<R: Release> Machine<R> {
         }
         self.returns(switch, 0);
         if self.profile.copy == CopyOrder::AfterCommit && !mutated(Mutation::CopyAfterRestore) {
-            self.memory.copy_page(src, dst);
+            self.copy_parts(src, dst);
         }
         to.set_owner(from.owner(), from.index());
         self.move_flags(word, src, dst);
         // The count was the isolation's alone: nobody changes a mark any more.
         self.expect_flags(word, Flags::empty(), dst);
         Ok(())
+    }
+
+    /// The bytes of a page, part by part.
+    fn copy_parts(&self, src: Pfn, dst: Pfn) {
+        self.frames
+            .parts(src)
+            .zip(self.frames.parts(dst))
+            .for_each(|(from, to)| self.memory.copy_page(from, to));
     }
 
     /// The slot changes hands, if the count is as expected.

@@ -26,6 +26,8 @@ struct Queue {
     list: Vec<Pfn>,
     /// Pages that could not be isolated.
     failed: u32,
+    /// The large page last met.
+    large: Option<Pfn>,
 }
 
 impl<R: Release> Machine<R> {
@@ -69,9 +71,9 @@ impl<R: Release> Machine<R> {
         }
         let mut failed = queue.failed;
         if !queue.list.is_empty() {
-            let mut target = |_src| match policy {
-                Policy::Bind(node) => self.alloc_pages(node, 0).ok(),
-                Policy::Preferred(node) => self.alloc_pages_near(node, 0).ok(),
+            let mut target = |src: Pfn| match (policy, self.frames[src].order()) {
+                (Policy::Bind(node), order) => self.alloc_pages(node, order).ok(),
+                (Policy::Preferred(node), order) => self.alloc_pages_near(node, order).ok(),
             };
             let moved = self.migrate_pages(&mut queue.list, &mut target, Mode::Sync, Reason::MempolicyMbind);
             failed += moved.failed;
@@ -137,7 +139,7 @@ impl<R: Release> Machine<R> {
             if queue.list.is_empty() {
                 return Ok(0);
             }
-            let mut target = |_src| self.alloc_pages(to, 0).ok();
+            let mut target = |src: Pfn| self.alloc_pages(to, self.frames[src].order()).ok();
             let moved = self.migrate_pages(&mut queue.list, &mut target, Mode::Sync, Reason::Syscall);
             self.give_back(&mut queue.list);
             match moved.errno {
@@ -171,6 +173,12 @@ impl<R: Release> Machine<R> {
         let guard = area.lock(index);
         let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return };
         if !wanted(self.node_of(pfn)) || (!all && self.frames[pfn].mapcount() != 1) {
+            return;
+        }
+        let folio = self.frames.folio(pfn);
+        let pfn = folio.head;
+        if folio.large && queue.large.replace(pfn) == Some(pfn) {
+            // Another part of it was met just now, and said what there is to say.
             return;
         }
         match self.isolate_by(pfn, Call::IsolateLruInWalk) {

@@ -24,6 +24,7 @@ const NAMES: &[(u32, &str)] = &[
     (18, "UNEVICTABLE"),
     (HWPOISON, "HWPOISON"),
     (KSM, "KSM"),
+    (THP, "THP"),
     (ZERO_PAGE, "ZERO_PAGE"),
     (25, "IDLE"),
     (RESERVED, "RESERVED"),
@@ -38,6 +39,7 @@ const MMAP: u32 = 11;
 const ANON: u32 = 12;
 const HWPOISON: u32 = 19;
 const KSM: u32 = 21;
+const THP: u32 = 22;
 const ZERO_PAGE: u32 = 24;
 const RESERVED: u32 = 32;
 const MAPPEDTODISK: u32 = 34;
@@ -83,10 +85,13 @@ impl KpageFlags {
         KpageFlags(Self::ZERO_PAGE.0 | u64::from(poisoned) << HWPOISON)
     }
 
-    /// Of a page. `MMAP` and `ANON` come from its mappings and its owner; anonymous pages use the bit of
-    /// `MAPPEDTODISK` for `ANON_EXCLUSIVE`.
-    pub fn of(page: &Page, profile: &Profile) -> KpageFlags {
-        let word = page.word();
+    /// Of a base page, with the record of the head of the page that it is part of (its own, if that is all). `MMAP` and
+    /// `ANON` come from its mappings and its owner; anonymous pages use the bit of `MAPPEDTODISK` for `ANON_EXCLUSIVE`.
+    pub fn of(page: &Page, head: &Page, profile: &Profile) -> KpageFlags {
+        /// What each part of a large page shows of itself.
+        const OWN: Flags = Flags::HEAD.union(Flags::TAIL).union(Flags::HWPOISON).union(Flags::ANON_EXCLUSIVE);
+        let (own, whole) = (page.word(), head.word());
+        let word = whole.without(OWN).with(own.flags() & OWN);
         let mut bits = 0;
         for &(flag, bit) in SHOWN {
             bits |= u64::from(word.has(flag)) << bit;
@@ -96,6 +101,7 @@ impl KpageFlags {
             bits |= 1 << ANON | u64::from(profile.kpageflags_ksm) << KSM;
             bits |= u64::from(word.has(Flags::ANON_EXCLUSIVE)) << MAPPEDTODISK;
         }
+        bits |= u64::from(whole.has(Flags::HEAD) && whole.any(Flags::ANON | Flags::LRU)) << THP;
         KpageFlags(bits)
     }
 
@@ -119,7 +125,8 @@ mod tests {
         let page = Page::default();
         page.set(Flags::UPTODATE | Flags::LRU | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE);
         page.add_mapping();
-        let names = |kernel| KpageFlags::of(&page, &Profile::preset(kernel).unwrap()).names().join("|");
+        let names =
+            |kernel| KpageFlags::of(&page, &page, &Profile::preset(kernel).unwrap()).names().join("|");
         assert_eq!(names("6.1"), "UPTODATE|LRU|MMAP|ANON|SWAPBACKED|ANON_EXCLUSIVE");
         assert_eq!(names("6.12"), "UPTODATE|LRU|MMAP|ANON|SWAPBACKED|KSM|ANON_EXCLUSIVE");
         assert_eq!(KpageFlags::ZERO_PAGE.names(), ["ZERO_PAGE", "RESERVED"]);

@@ -70,6 +70,18 @@ impl List {
         self.len += 1;
     }
 
+    /// Links `pfn` in front of `at`, which is on this list.
+    pub fn insert_before(&mut self, frames: &Frames, pfn: Pfn, at: Pfn) {
+        let before = frames[at].prev();
+        let Some(before) = before.pfn() else { return self.push_head(frames, pfn) };
+        self.expect_unlinked(frames, pfn);
+        frames[pfn].set_prev(Link::to(before));
+        frames[pfn].set_next(Link::to(at));
+        frames[before].set_next(Link::to(pfn));
+        frames[at].set_prev(Link::to(pfn));
+        self.len += 1;
+    }
+
     /// Unlinks `pfn`, which is on this list.
     #[inline]
     pub fn remove(&mut self, frames: &Frames, pfn: Pfn) {

@@ -17,14 +17,14 @@ pub struct Page {
     /// Owner slot with its generation; 0 for none. Written while the page is private, locked and
     /// unmapped, or frozen.
     owner: AtomicU32,
-    /// Offset in the owner, in pages. Written as `owner` is.
-    index: AtomicU32,
+    /// Offset in the owner, in pages. Written as `owner` is. Of a first tail: see `large`.
+    pub(super) index: AtomicU32,
     /// List links, protected by the lock of the list.
     next: PlainU32,
     prev: PlainU32,
     /// Order in the low four bits, `private` in the others. Written by the frame's single owner:
     /// the zone lock's holder, the allocator's caller before publication, the page lock's holder.
-    extra: AtomicU32,
+    pub(super) extra: AtomicU32,
 }
 
 #[cfg(not(any(feature = "explored", loom)))]
@@ -222,17 +222,19 @@ impl Page {
         (self.extra.load(Ordering::Relaxed) & 0xf) as u8
     }
 
+    pub(super) const PRIVATE_SHIFT: u32 = 4;
+
     /// 28 bits that belong to the owner of the page's state.
     #[inline]
     pub fn private(&self) -> u32 {
-        self.extra.load(Ordering::Relaxed) >> 4
+        self.extra.load(Ordering::Relaxed) >> Self::PRIVATE_SHIFT
     }
 
     /// Sets order and private together; see the field for who may.
     #[inline]
     pub fn set_extra(&self, order: u8, private: u32) {
         debug_assert!(order <= MAX_ORDER && private < 1 << 28);
-        self.extra.store(u32::from(order) | private << 4, Ordering::Relaxed);
+        self.extra.store(u32::from(order) | private << Self::PRIVATE_SHIFT, Ordering::Relaxed);
     }
 
     /// The next page on the same list.
@@ -311,13 +313,6 @@ impl Frames {
     #[inline]
     pub fn prefetch(&self, pfn: Pfn) {
         self.0.prefetch(pfn.index());
-    }
-
-    /// The head of the large page that `pfn` is part of; `pfn` itself for a base page.
-    #[inline]
-    pub fn head(&self, pfn: Pfn) -> Pfn {
-        let page = &self[pfn];
-        if page.word().has(Flags::TAIL) { Pfn(page.owner()) } else { pfn }
     }
 }
 

@@ -30,7 +30,7 @@ bitflags::bitflags! {
     /// | `BUDDY` | entering a free list (zone lock) | leaving it (zone lock) |
     /// | `ANON` | first mapping; with the owner slot | free path |
     /// | `ANON_EXCLUSIVE` | fault, copy (page-table lock) | fork, unmap (page-table lock) |
-    /// | `HEAD`, `TAIL` | allocation of a large page | free, split |
+    /// | `HEAD`, `TAIL` | allocation of a large page | free, split (frozen) |
     /// | the rest | see lifecycle 1.3 | |
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Flags: u64 {

@@ -102,8 +102,9 @@ macro_rules! operations {
 }
 
 operations! {
-    /// Maps a region of that many pages. The task prefers `node` while it touches the region.
-    System Map = "map" { region: Region, backing: Backing, pages: u32 } [node: Option<u32>];
+    /// Maps a region of that many pages. The task prefers `node` while it touches the region. In anonymous memory
+    /// faults make large pages of 2^`order` pages where one fits.
+    System Map = "map" { region: Region, backing: Backing, pages: u32 } [node: Option<u32>, order: Option<u32>];
     /// Touches each page and fills it with a new pattern.
     System Write = "write" { pages: Sel<Region> } [];
     /// Touches each page and checks what it holds.
@@ -232,6 +233,8 @@ operations! {
     Step NumaFault = "numa_fault" { pages: Sel<Region> } [node: u32];
     /// Reclaims the pages, which go to `node` first, if they can.
     Step Demote = "demote" { pages: Sel<Region> } [node: u32];
+    /// Splits the large page that each is part of into base pages: split_folio().
+    Step Split = "split" { pages: Sum<Owner> } [];
     /// Takes each page lock, sleeping if it must.
     Step Lock = "lock" { pages: Sum<Owner> } [];
     /// Takes each page lock that is free.

@@ -153,6 +153,7 @@ pub fn unsupported(op: &Op) -> Option<&'static str> {
         | Op::Migrate { .. }
         | Op::NumaFault { .. }
         | Op::Demote { .. }
+        | Op::Split { .. }
         | Op::Lock { .. }
         | Op::Trylock { .. }
         | Op::Unlock { .. }
@@ -236,7 +237,9 @@ impl<R: Release> Session<R> {
             return Step::refused(Problem::Unsupported(why));
         }
         match op {
-            Op::Map { region, backing, pages, node } => self.map(actor, *region, *backing, *pages, *node),
+            Op::Map { region, backing, pages, node, order } => {
+                self.map(actor, *region, *backing, *pages, (*node, *order))
+            }
             Op::Write { pages } => self.access(actor, None, pages, true),
             Op::Read { pages } => self.access(actor, None, pages, false),
             Op::Cwrite { child, pages } => self.access(actor, Some(*child), pages, true),
@@ -291,6 +294,7 @@ impl<R: Release> Session<R> {
             Op::Migrate { pages, node, mode, reason } => self.migrate(actor, pages, *node, *mode, *reason),
             Op::NumaFault { pages, node } => self.numa_fault(actor, pages, *node),
             Op::Demote { pages, node } => self.demote(actor, pages, *node),
+            Op::Split { pages } => self.each(actor, pages, Self::split),
             Op::Lock { pages } => self.each(actor, pages, Self::lock),
             Op::Trylock { pages } => self.each(actor, pages, Self::trylock),
             Op::Unlock { pages } => self.each(actor, pages, Self::unlock),

@@ -132,6 +132,14 @@ mutations! {
     TakeOffNotChecked = "take-off-not-checked", "8cf360b9d6a8";
     /// One poisoned frame makes the allocator drop the whole block that it was going to hand out.
     PoisonDropsBlock = "poison-drops-block", "the discussion of c6c919eb90e0";
+    /// A split hands a tail out before it clears the tail's link to the head.
+    TailBeforeLink = "tail-before-link", "605ca5ede764";
+    /// After a split the reference of memory failure stays on the head, and is not moved to the bad part.
+    PinStaysOnHead = "pin-stays-on-head", "a3e0f9e47d5e";
+    /// A split gives each part one reference, whoever else had one: it does not freeze the page.
+    SplitWithoutFreeze = "split-without-freeze", "split";
+    /// A split forgets that its parts were mapped, and leaves migration entries behind.
+    SplitForgetsMappings = "split-forgets-mappings", "split";
     /// The old page of a copy on write is put before the flush.
     CopyOnWriteWithoutFlush = "copy-on-write-without-flush", "copy on write";
 }

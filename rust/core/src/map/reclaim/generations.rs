@@ -34,7 +34,7 @@ impl<R: Release> Machine<R> {
             self.count_scanned(file, scan.scanned, by);
             let mut kept = Vec::new();
             let mut gone = 0;
-            for pfn in scan.taken {
+            for pfn in self.in_parts(scan.taken, References::Asked, &mut kept) {
                 let pages = 1 << self.frames[pfn].order();
                 match self.reclaim_page(pfn, References::Asked) {
                     true => gone += pages,
@@ -96,10 +96,11 @@ impl<R: Release> Machine<R> {
             let Some(guard) = area.lock_if_maps(index, young) else { continue };
             let Some(pfn) = mapped(guard.pte()) else { continue };
             // The mapping's reference keeps the page while its entry is locked.
-            self.frames[pfn].get(pfn);
+            let head = self.frames.head(pfn);
+            self.frames[head].get(head);
             guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
-            used += 1 << self.frames[pfn].order();
-            batch.push(pfn);
+            used += 1;
+            batch.push(head);
             if batch.len() as u32 == SWAP_CLUSTER_MAX {
                 flush(&mut batch);
             }

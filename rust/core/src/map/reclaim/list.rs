@@ -75,7 +75,7 @@ impl<R: Release> Machine<R> {
         let taken = self.isolate_inactive(node, file, most, by);
         let mut freed = 0;
         let mut kept = Vec::new();
-        for pfn in taken {
+        for pfn in self.in_parts(taken, References::Asked, &mut kept) {
             let pages = 1 << self.frames[pfn].order();
             match self.reclaim_page(pfn, References::Asked) {
                 true => freed += pages,

@@ -112,7 +112,7 @@ impl<R: Release> Session<R> {
     /// Anonymous memory that somebody has written exists nowhere else: page or entry say that it is dirty, unless
     /// its owner gave it up, its swap slot has it, or it came back from swap: then whoever swaps it out again marks it.
     fn clean_although_written(&self, pte: Pte, pfn: Pfn, words: &[u64; WORDS]) -> Option<Finding> {
-        let word = self.machine.frames()[pfn].word();
+        let word = self.machine.frames()[self.machine.frames().head(pfn)].word();
         let dirty = pte.has(Pte::DIRTY) || word.any(Flags::DIRTY | Flags::SWAPCACHE);
         let events = self.machine.stats();
         let given_up = || events.events(Event::Pglazyfree) + events.events(Event::Pswpin) > 0;
@@ -162,8 +162,10 @@ impl<R: Release> Session<R> {
 
     /// An anonymous page that is held is the one that its region maps, unless the program dropped it there.
     fn wrong_page(&self, actor: &Actor, pfn: Pfn, rule: &'static str) -> Option<Finding> {
-        let page = &self.machine.frames()[pfn];
-        let (owner, index) = (page.owner(), page.index());
+        let frames = self.machine.frames();
+        let page = &frames[pfn];
+        let head = frames.head(pfn);
+        let (owner, index) = (frames[head].owner(), frames[head].index() + (pfn.0 - head.0));
         if self.given_up.lock().contains_key(&(owner, index)) {
             return None;
         }

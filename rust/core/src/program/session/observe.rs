@@ -265,7 +265,10 @@ impl Observer {
             let record = &session.machine.frames()[pfn];
             let behind = |seen: &RegionSeen| seen.frames.get(page as usize) == Some(&Some(pfn));
             let shown = if record.flags().contains(Flags::HWPOISON) {
-                FrameShown::Poisoned(KpageFlags::of(record, session.machine.profile()), record.count())
+                FrameShown::Poisoned(
+                    KpageFlags::of(record, record, session.machine.profile()),
+                    record.count(),
+                )
             } else if self.regions.get(&region).is_some_and(behind) {
                 FrameShown::Mapped
             } else {

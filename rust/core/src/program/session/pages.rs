@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::memory::WORDS;
 use crate::migrate;
 use crate::movable::PagePool;
-use crate::page::{MAX_ORDER, Page, Pfn};
+use crate::page::{Flags, MAX_ORDER, Page, Pfn};
 use crate::program::{Allocated, Mode, Movable, Owner, Reason, Sel, Sum};
 use crate::release::Release;
 use crate::stat::NodeItem;
@@ -135,9 +135,10 @@ impl<R: Release> Session<R> {
 
     pub(super) fn try_get(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
         let pfn = self.look(actor, owner, index)?;
-        if !self.page(pfn).try_get() {
+        if self.machine.try_get_page(pfn).is_none() {
             return Err(Error::at(Errno::EAGAIN, pfn, Why::NoReference).into());
         }
+        // By the number that it went by: what that is part of is kept as it is now.
         actor.handles.push(Name::Page(owner, index), pfn, Hold::Ref);
         Ok(0)
     }
@@ -161,7 +162,7 @@ impl<R: Release> Session<R> {
 
     pub(super) fn put(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
         let held = self.take_page(actor, owner, index, "no reference", |hold| hold == Hold::Ref)?;
-        self.machine.put(held.pfn);
+        self.machine.put_page(held.pfn);
         Ok(0)
     }
 
@@ -263,9 +264,10 @@ impl<R: Release> Session<R> {
         let mut list: Vec<Pfn> = tokens.iter().map(|token| token.pfn).collect();
         let frames = self.machine.frames();
         let mut target = |from: Pfn| self.machine.alloc_pages(node, frames[from].order()).ok();
-        // Whoever demotes counts for itself, as reclaim does: the pages that it isolated as one batch.
+        // Whoever demotes counts for itself, as reclaim does: the pages that it isolated as one batch. Afterwards a large
+        // one may be on the list in parts.
         let demoted = |pages: &[Pfn], sign| {
-            let lru = |pfn: &&Pfn| tokens.iter().any(|t| t.pfn == **pfn && t.hold == Hold::Isolated);
+            let lru = |pfn: &&Pfn| !frames[**pfn].flags().contains(Flags::ISOLATED);
             pages.iter().filter(lru).for_each(|&pfn| self.machine.count_isolated(pfn, sign));
         };
         if reason == migrate::Reason::Demotion {
@@ -302,6 +304,41 @@ impl<R: Release> Session<R> {
         let pfn = self.hold(actor, owner, index)?;
         self.page(pfn).lock();
         actor.handles.push(Name::Page(owner, index), pfn, Hold::Locked);
+        Ok(0)
+    }
+
+    pub(super) fn split(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
+        actor.no_page_lock()?;
+        if let Owner::Allocated(_) = owner {
+            return self.split_allocated(actor, owner);
+        }
+        let head = self.hold(actor, owner, index)?;
+        let page = self.page(head);
+        page.lock();
+        let part = match page.order() {
+            0 => head,
+            // It is where its number in the region says.
+            _ => head.plus(index - page.index()),
+        };
+        let split = self.machine.split_page(part);
+        // The reference and the lock are on the part, if it is one now.
+        self.machine.unlock_and_put(self.machine.frames().head(part));
+        split?;
+        Ok(0)
+    }
+
+    /// An allocated page, whose only reference is the program's: it has one on each part afterwards.
+    fn split_allocated(&self, actor: &mut Actor, owner: Owner) -> Outcome<i32> {
+        let held = self.take_page(actor, owner, 0, "no allocation", |hold| hold == Hold::Allocated)?;
+        let mut parts = Vec::new();
+        self.page(held.pfn).lock();
+        let split = self.machine.split_to_list(held.pfn, &mut parts);
+        self.page(held.pfn).unlock(held.pfn);
+        for part in parts {
+            actor.handles.push(Name::Page(owner, part.0 - held.pfn.0), part, Hold::Allocated);
+        }
+        actor.handles.push(held.name, held.pfn, held.hold);
+        split?;
         Ok(0)
     }
 
@@ -423,6 +460,13 @@ impl<R: Release> Session<R> {
         let name = Name::Page(owner, 0);
         self.take(actor, |other| other.name == name && other.hold == Hold::OffLists);
         self.machine.put(held.pfn);
+        // If it was split, each part has a reference of its own.
+        let part = |held: &Held| {
+            held.hold == Hold::Allocated && matches!(held.name, Name::Page(of, _) if of == owner)
+        };
+        while let Some(held) = self.take(actor, part) {
+            self.machine.put(held.pfn);
+        }
         Ok(())
     }
 

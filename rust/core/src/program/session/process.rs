@@ -47,7 +47,7 @@ impl<R: Release> Session<R> {
         region: Region,
         backing: Backing,
         pages: u32,
-        node: Option<u32>,
+        (node, order): (Option<u32>, Option<u32>),
     ) -> Step {
         let mut map = || -> Outcome {
             actor.no_page_lock()?;
@@ -64,7 +64,14 @@ impl<R: Release> Session<R> {
             }
             let number = actor.new_number();
             let (area, file) = match backing {
-                Backing::Anon => (self.machine.mmap(&self.space, pages)?, None),
+                Backing::Anon => {
+                    // What no order can be is refused as one that there is not.
+                    let order = u8::try_from(order.unwrap_or(0)).unwrap_or(u8::MAX);
+                    (self.machine.mmap_large(&self.space, pages, order)?, None)
+                }
+                _ if order.is_some() => {
+                    return Err(Error::new(Errno::EINVAL, "large pages are of anonymous memory").into());
+                }
                 _ => {
                     let (area, file) = self.map_file(actor, number, backing, pages)?;
                     (area, Some(file))

@@ -185,12 +185,13 @@ impl<R: Release> Session<R> {
 
     /// A frame, whatever life it leads.
     pub(super) fn frame_shown(&self, pfn: Pfn, moved: bool, data: &'static str) -> PageShown {
-        let record = &self.machine.frames()[pfn];
+        let frames = self.machine.frames();
+        let (record, head) = (&frames[pfn], &frames[frames.head(pfn)]);
         PageShown {
             node: self.machine.node_of(pfn) as i32,
             moved: u8::from(moved),
-            flags: KpageFlags::of(record, self.machine.profile()),
-            count: record.count(),
+            flags: KpageFlags::of(record, head, self.machine.profile()),
+            count: head.count(),
             mapcount: record.mapcount(),
             data,
         }

@@ -168,7 +168,7 @@ impl<R: Release> Session<R> {
         let mut held = Vec::new();
         // Of anonymous memory: a file has content before anybody writes.
         for (name, mapped) in
-            child.regions.iter().filter(|(_, region)| matches!(region.area.kind, AreaKind::Anon))
+            child.regions.iter().filter(|(_, region)| matches!(region.area.kind, AreaKind::Anon { .. }))
         {
             let of_parent = program.names.regions.get(*name).or_else(|| self.names.regions.get(*name));
             let Some(of_parent) = of_parent.filter(|region| region.number == mapped.number) else { continue };

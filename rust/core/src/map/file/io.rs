@@ -4,7 +4,7 @@
 //! page lock.
 
 use super::failure::poisoned;
-use super::fill::{Cached, Fill};
+use super::fill::{Cached, Fill, beyond};
 use super::{File, Slot};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
@@ -129,7 +129,10 @@ impl<R: Release> Machine<R> {
                 self.put(pfn);
             }
             // Of one look only: what is in the swap space now may be back, and what was there gone, at a second.
-            None if !file.is_written_back() && seen == Slot::Empty => return Ok(None),
+            None if !file.is_written_back() && seen == Slot::Empty => {
+                // After the slot: a truncation, which has emptied it perhaps, sets the size first.
+                return if index < file.pages() { Ok(None) } else { Err(beyond(file, index)) };
+            }
             None => {}
         }
         let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;

@@ -9,7 +9,7 @@ use crate::page::{Flags, Pfn};
 use crate::profile::MigrationOrder;
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{Mutation, mutated};
+use crate::sync::{Mutation, broken, mutated};
 
 /// Pages unmapped before the first of them is moved, at most (`NR_MAX_BATCHED_MIGRATION`).
 const BATCH: usize = 512;
@@ -58,6 +58,7 @@ impl<R: Release> Machine<R> {
         reason: Reason,
     ) -> Migrated {
         self.calls(Call::MigratePages);
+        let pages = list.len();
         let mut total = Migrated::default();
         match self.profile.migration {
             MigrationOrder::OneByOne => total.add(self.migrate_one_by_one(list, target, mode, reason)),
@@ -73,6 +74,14 @@ impl<R: Release> Machine<R> {
                 }
                 list.append(&mut rest);
             }
+        }
+        // Without an error each page was tried; what is not on the list has moved.
+        let tried = total.failed as usize == list.len() || total.errno.is_some();
+        if cfg!(feature = "explored") && (!tried || (total.succeeded as usize) < pages - list.len()) {
+            broken(
+                "a migration accounts for its list",
+                format_args!("{pages} pages, {} left: {total:?}", list.len()),
+            );
         }
         self.stats.event(Event::PgmigrateSuccess, i64::from(total.succeeded));
         self.stats.event(Event::PgmigrateFail, i64::from(total.failed));

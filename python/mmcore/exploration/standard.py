@@ -115,6 +115,12 @@ _CACHED = {
     )
 }
 
+#: On a private mapping of a file.
+_PRIVATE = {
+    name: _FILE[name]
+    for name in ("read", "write", "unmap", "fork", "fwrite", "truncate", "drop", "move")
+}
+
 #: Where a process wants its memory, and how it wants it kept.
 _KEPT = {
     "mlock": "mlock {x}",
@@ -124,10 +130,12 @@ _KEPT = {
     "free": "madv {x} free",
     "dontneed": "madv {x} dontneed",
     "punch": "punch r0 keep=0 of=1",
+    "move": "move {x} node=1",
     "mbind": "mbind {x} node=1 move",
     "migrate_pages": "migrate from=0 to=1",
     "fillnode": "fillnode 1\nunfill",
     "mark_accessed": "mark_accessed {x}",
+    "activate": "mark_accessed {x}\nmark_accessed {x}\ndrain",
     "read": "read {x}",
     "write": "write {x}",
     "fork": "fork c{t}",
@@ -250,6 +258,80 @@ _BLOCK = {
     "drain": "drain",
 }
 
+#: On pages of a memory file system, with a swap space.
+_MEMORY = {
+    name: _FILE[name]
+    for name in (
+        "read",
+        "write",
+        "fread",
+        "fwrite",
+        "pageout",
+        "truncate",
+        "unmap",
+        "fork",
+        "drop",
+        "move",
+        "isolate",
+        "migrate",
+    )
+} | {"swapoff": "swapoff"}
+
+#: In the swap space, with a child that shares it.
+_LENT = {
+    name: _FORKED[name] for name in ("read", "write", "unmap", "fork", "exit", "cread", "cwrite")
+} | {
+    "rewrite": "read {x}\nwrite {x}",
+    "pageout": "madv {x} pageout",
+    "move": "move {x} node=1 all",
+    "swapoff": "swapoff",
+}
+
+#: On memory that is given up and used again; what is isolated may stay so.
+_GIVEN = {
+    "dontneed": "madv {x} dontneed\nread {x}",
+    "rewritten": "madv {x} dontneed\nwrite {x}",
+    "free": "madv {x} free\nread {x}",
+    "refilled": "madv {x} free\ndrain\nwrite {x}",
+    "pageout": "madv {x} pageout",
+    "read": "read {x}",
+    "write": "write {x}",
+    "fork": "fork c{t}",
+    "move": "move {x} node=1",
+    "held": "isolate {x}",
+}
+
+#: On pages of an active list.
+_ACTIVE = {
+    name: _KEPT[name]
+    for name in (
+        "cold",
+        "pageout",
+        "free",
+        "mlock",
+        "mark_accessed",
+        "unmap",
+        "isolate",
+        "drain",
+    )
+} | {"move": "move {x} node=1"}
+
+#: On memory that is locked.
+_LOCKED = {
+    name: _KEPT[name]
+    for name in ("munlock", "read", "write", "fork", "unmap", "pageout", "isolate", "drain")
+} | {"move": "move {x} node=1", "migrate": "isolate {x}\nmigrate {x} node=1"}
+
+#: On a frame that was freed, and what may be made of it.
+_FREED = {
+    "try_get": "try_get {x}\nput {x}",
+    "allocate": "allocate p{t}\nfree p{t}",
+    "lru_add": "allocate p{t}\nlru_add p{t}\nfree p{t}",
+    "movable": "movable m{t} 1\nrelease m{t}",
+    "moved": "movable m{t} 1\nisolate m{t}\nmigrate m{t} node=1",
+    "drain": "drain",
+}
+
 _MOVABLE = {"release": "release {x}"} | _ANY
 
 _ALLOCATED = {
@@ -259,11 +341,11 @@ _ALLOCATED = {
 } | _ANY
 
 #: Kind of page: operations, the set-up for one page and for two (of "pinned": for a pin, and for a
-#: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped": still
-#: there, and swapped out; of "aging": old and anonymous, and active and of a file; of "large": of one process, and of two; of "block": on no list, and
-#: on one), the pages of
-#: the first thread and of the second. On two pages both
-#: threads take both, in opposite order.
+#: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped" and
+#: "memory": still there, and swapped out; of "aging": old and anonymous, and active and of a file; of
+#: "large": of one process, and of two; of "block": on no list, and on one; of "lent": away, and read
+#: by the parent; of "given": without swap, and with it; of "active": anonymous, and a file's), the
+#: pages of the first thread and of the second. On two pages both threads take both, in opposite order.
 _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,
@@ -296,12 +378,14 @@ _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, st
         ("map r0 file 1", "r0", "r0"),
     ),
     "private": (
-        {
-            name: _FILE[name]
-            for name in ("read", "write", "unmap", "fork", "fwrite", "truncate", "drop", "move")
-        },
+        _PRIVATE,
         ("map r0 filepriv 1\nread r0\ndrain", "r0", "r0"),
         ("map r0 filepriv 2\nread r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "uncopied": (
+        _PRIVATE,
+        ("map r0 filepriv 1", "r0", "r0"),
+        ("map r0 filepriv 2\nfwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "kept": (
         _KEPT,
@@ -351,6 +435,44 @@ _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, st
         _BLOCK,
         ("allocate p0 order=1", "p0", "p0"),
         ("allocate p0 order=1\nlru_add p0", "p0", "p0"),
+    ),
+    "memory": (
+        _MEMORY,
+        ("swapon 1\nmap r0 tmpfs 1\nwrite r0\ndrain", "r0", "r0"),
+        ("swapon 1\nmap r0 tmpfs 1\nwrite r0\ndrain\nmadv r0 pageout", "r0", "r0"),
+    ),
+    "lent": (
+        _LENT,
+        ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout\nfork c0", "r0", "r0"),
+        ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout\nfork c0\nread r0", "r0", "r0"),
+    ),
+    "given": (
+        _GIVEN,
+        ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
+        ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
+    ),
+    "active": (
+        _ACTIVE,
+        (
+            "map r0 anon 1\nwrite r0\ndrain\nmark_accessed r0\nmark_accessed r0\ndrain",
+            "r0",
+            "r0",
+        ),
+        (
+            "map r0 file 1\nread r0\ndrain\nmark_accessed r0\nmark_accessed r0\ndrain",
+            "r0",
+            "r0",
+        ),
+    ),
+    "locked": (
+        _LOCKED,
+        ("map r0 anon 1\nmlock r0\nwrite r0\ndrain", "r0", "r0"),
+        ("map r0 anon 2\nmlock r0\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "freed": (
+        _FREED,
+        ("allocate p0\nfree p0", "p0", "p0"),
+        ("allocate p0\nlru_add p0\ndrain\nfree p0", "p0", "p0"),
     ),
     "movable": (
         _MOVABLE,

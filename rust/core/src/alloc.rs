@@ -177,28 +177,31 @@ impl<R: Release> Machine<R> {
         for cpu in &self.cpus {
             // The count is looked at under the lock: an unlocked look can miss frames that a refill is
             // just adding (kernel 66eca1021a42).
-            cpu.pcp[node].lock().flush(|batch| {
-                let mut zone = self.nodes[node].zone.lock();
-                for pfn in batch {
-                    zone.give(&self.frames, pfn, 0);
-                }
-            });
+            self.flush_pcp(node, &mut cpu.pcp[node].lock());
         }
+    }
+
+    /// Gives all frames of an array to the buddy lists.
+    fn flush_pcp(&self, node: usize, pcp: &mut Pcp) {
+        pcp.flush(|batch| {
+            let mut zone = self.nodes[node].zone.lock();
+            for pfn in batch {
+                zone.give(&self.frames, pfn, 0);
+            }
+        });
     }
 
     /// Keeps the per-CPU arrays of a node empty (`zone_pcp_disable`): what is free is on a buddy list from here
     /// on. Nests; each call needs a [`Machine::pcp_enable`].
     pub(crate) fn pcp_disable(&self, node: usize) {
         for cpu in &self.cpus {
+            let trusted = mutated(Mutation::PcpCountUnlocked) && cpu.pcp[node].lock().is_empty();
             // Under the array's lock: a free that takes it afterwards finds the array disabled.
             let mut pcp = cpu.pcp[node].lock();
             pcp.disable();
-            pcp.flush(|batch| {
-                let mut zone = self.nodes[node].zone.lock();
-                for pfn in batch {
-                    zone.give(&self.frames, pfn, 0);
-                }
-            });
+            if !trusted {
+                self.flush_pcp(node, &mut pcp);
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! changes nothing. It adds up, for each frame, everybody who holds a reference (the ledger of
 //! lifecycle 2.3), and compares with what the record and the counters say.
 
+mod allocator;
 mod census;
 mod holders;
 mod rules;

@@ -65,7 +65,7 @@ impl<R: Release> Machine<R> {
             || self.lru_disabled.load(Ordering::Relaxed) > 0;
         let full = batches.push(pfn, self.profile.pagevec as usize);
         #[cfg(feature = "explored")]
-        watch::begins(pfn.index());
+        watch::queued(pfn, watch::For::Add);
         if full || at_once {
             let pages = batches.take_all();
             self.lru_insert(&pages);
@@ -83,7 +83,7 @@ impl<R: Release> Machine<R> {
                 let evictability = lruvec.add(&self.frames, pfn);
                 self.calls_on(Call::MmLruInsertion, pfn);
                 #[cfg(feature = "explored")]
-                watch::ends(pfn.index());
+                watch::settled(pfn, watch::For::Add);
                 if mutated(Mutation::PutUnderLruvecLock) {
                     self.put(pfn);
                 }
@@ -138,12 +138,39 @@ impl<R: Release> Machine<R> {
     }
 
     /// Drains every CPU (`lru_add_drain_all`). Takes the batches directly; no CPU's thread is
-    /// waited for.
+    /// waited for. Leaves it to a drain by somebody else that begins meanwhile, and waits for its end.
     pub fn lru_drain_all(&self) {
+        self.drain_all(false);
+    }
+
+    /// The same; with `force` whatever others drain meanwhile.
+    fn drain_all(&self, force: bool) {
+        // Relaxed, as below: the batch locks order it. Who drained a batch before our page was queued there
+        // had counted its drain before, and the lock of that batch shows us the number.
+        let seen = self.lru_drains.load(Ordering::Relaxed);
+        // After the first step: what comes before it is executed as soon as the thread's last step is over.
         #[cfg(feature = "explored")]
         let began = watch::now();
-        for cpu in 0..self.cpus.len() {
-            self.lru_drain_cpu(cpu);
+        // Needs nobody, and may leave the others less to do.
+        self.lru_drain_local();
+        {
+            let _alone = self.lru_drain.lock();
+            // Another number: a drain that began after our look has ended, and met what was queued before it.
+            if force || self.lru_drains.load(Ordering::Relaxed) == seen {
+                // Before the first batch is drained, not after the last: else a drain that has passed a
+                // batch already would stand for one of what is queued there now (kernel 6446a5131e24).
+                let count = || self.lru_drains.fetch_add(1, Ordering::Relaxed);
+                let late = mutated(Mutation::DrainCountedLate);
+                if !late {
+                    count();
+                }
+                for cpu in 0..self.cpus.len() {
+                    self.lru_drain_cpu(cpu);
+                }
+                if late {
+                    count();
+                }
+            }
         }
         #[cfg(feature = "explored")]
         self.expect_drained(began);
@@ -156,7 +183,8 @@ impl<R: Release> Machine<R> {
         // Relaxed: a page queued by a thread that still saw batches on was queued under its batch lock,
         // which the drain below takes afterwards; the lock orders this for everybody who comes later.
         self.lru_disabled.fetch_add(1, Ordering::Relaxed);
-        self.lru_drain_all();
+        // Not left to others: only our own locks show the counter to whoever queues a page afterwards.
+        self.drain_all(true);
     }
 
     /// Ends one [`Machine::lru_cache_disable`].

@@ -114,6 +114,10 @@ pub struct Machine<R: Release> {
     pub(crate) stats: Stats,
     /// Who keeps the LRU batches disabled.
     pub(crate) lru_disabled: CachePadded<AtomicU32>,
+    /// One drain of all CPUs at a time.
+    pub(crate) lru_drain: CachePadded<Lock<()>>,
+    /// Counts them, so that who waited for one need not do another.
+    pub(crate) lru_drains: CachePadded<AtomicU32>,
     /// CPU + 1 of each thread slot, 0 while none is chosen.
     bindings: Box<[PlainU32; MAX_THREADS]>,
     /// Threads that were given a CPU by order of arrival.
@@ -208,6 +212,8 @@ impl<R: Release> Machine<R> {
             nodes,
             bases,
             lru_disabled: CachePadded::new(AtomicU32::new(0)),
+            lru_drain: CachePadded::new(Lock::plain(LockClass::BatchControl, ())),
+            lru_drains: CachePadded::new(AtomicU32::new(0)),
             bindings: Box::new(std::array::from_fn(|_| PlainU32::new(0))),
             arrivals: AtomicU32::new(0),
             recorder: Recorder::of(config.calls),

@@ -156,6 +156,9 @@ names! {
 #[derive(Debug)]
 struct Stripe {
     events: [Stat; Event::ALL.len()],
+    /// Pages that migrations have moved, told where each is done; to hold their own sums against.
+    #[cfg(feature = "explored")]
+    moved: Stat,
     nodes: Box<[[Stat; NodeItem::ALL.len()]]>,
 }
 
@@ -178,6 +181,8 @@ impl Stats {
         self.stripes[thread_slot()].get_or_init(|| {
             CachePadded::new(Stripe {
                 events: [const { Stat::new() }; Event::ALL.len()],
+                #[cfg(feature = "explored")]
+                moved: Stat::new(),
                 nodes: (0..self.nodes).map(|_| [const { Stat::new() }; NodeItem::ALL.len()]).collect(),
             })
         })
@@ -191,6 +196,21 @@ impl Stats {
     #[inline]
     pub fn event(&self, event: Event, n: i64) {
         self.mine().events[event as usize].add(n);
+    }
+
+    /// A migration is done with pages that have moved. Remembered while exploring only.
+    #[inline]
+    pub(crate) fn has_moved(&self, _pages: i64) {
+        #[cfg(feature = "explored")]
+        self.mine().moved.add(_pages);
+    }
+
+    /// Pages that have moved, where that is remembered.
+    pub(crate) fn moved(&self) -> Option<i64> {
+        #[cfg(feature = "explored")]
+        return Some(self.all().map(|stripe| stripe.moved.get()).sum());
+        #[cfg(not(feature = "explored"))]
+        None
     }
 
     /// Adds to a node's counter.

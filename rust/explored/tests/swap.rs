@@ -118,6 +118,23 @@ fn pageout_and_migration_and_pins() {
     holds(OUT, &["madv r0 willneed\n  madv r0 willneed", "write r0"]);
 }
 
+/// The child's entry was the last one that named the slot, and its page had moved by the time that it was looked up
+/// there: the reference of the look was kept.
+#[test]
+fn a_page_that_moves_while_its_last_swap_entry_goes() {
+    let setup = format!("{SHARED}read r0\n");
+    holds(&setup, &["exit c0", "move r0 node=1 all"]);
+}
+
+/// A hole is one of the file as it is: what a truncation has emptied lies beyond its end.
+#[test]
+fn a_read_of_a_memory_file_and_a_truncation() {
+    for setup in [FILE.to_owned(), format!("{FILE}madv r0 pageout\n")] {
+        let text = format!("{setup}thread A\n  fread r0\nthread B\n  truncate r0 0\n");
+        none(&explored(&text, "split", Search::Exhaustive(Exhaustive::default())));
+    }
+}
+
 #[test]
 fn swapoff_and_everything() {
     holds(OUT, &["swapoff", "write r0"]);

@@ -1,6 +1,7 @@
 //! A CPU's free frames of one node.
 
 use crate::page::Pfn;
+use crate::sync::broken;
 use arrayvec::ArrayVec;
 
 /// Most frames an array can hold.
@@ -73,7 +74,15 @@ impl Pcp {
 
     /// Ends one [`Pcp::disable`].
     pub(super) fn enable(&mut self) {
+        if let Some(pfn) = self.frames.first() {
+            broken("nothing stays in a disabled array", format_args!("frame {pfn} is in a CPU's array"));
+        }
         self.disabled -= 1;
+    }
+
+    /// Does anybody keep the array empty?
+    pub fn is_disabled(&self) -> bool {
+        self.disabled > 0
     }
 
     /// Gives everything to `flush`.

@@ -43,6 +43,29 @@ impl Zone {
             .flat_map(move |(order, list)| list.iter(frames).map(move |pfn| (pfn, order as u8)))
     }
 
+    /// Frames that the lists count; for audits.
+    pub fn listed(&self) -> u32 {
+        self.listed
+    }
+
+    /// What is wrong with a block on the list of `order`, if anything; for audits.
+    pub fn misplaced(&self, frames: &Frames, pfn: Pfn, order: u8) -> Option<&'static str> {
+        let block = pfn.0.wrapping_sub(self.base.0);
+        let size = 1u32 << order;
+        let buddy = block ^ size;
+        if block >= self.frontier || self.frontier - block < size {
+            return Some("it does not lie in its node");
+        }
+        if block & (size - 1) != 0 {
+            return Some("it is not aligned");
+        }
+        if !self.is_free_block(frames, block, order) {
+            return Some("its record does not say so");
+        }
+        let merges = order < MAX_ORDER && buddy + size <= self.frontier;
+        (merges && self.is_free_block(frames, buddy, order)).then_some("its buddy is free too")
+    }
+
     /// Takes a block of exactly 2^`order` frames: the smallest that fits, split as needed; its
     /// lower half is kept each time.
     pub fn take(&mut self, frames: &Frames, order: u8) -> Option<Pfn> {

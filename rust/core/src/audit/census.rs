@@ -142,6 +142,8 @@ pub(super) struct Seen {
     pub folio_mappings: u32,
     /// Pins by handles.
     pub pins: u32,
+    /// It begins a block of the buddy lists.
+    pub block: bool,
     /// Somebody has the page lock.
     pub locked: bool,
     /// Somebody has frozen the page.
@@ -278,6 +280,7 @@ impl Census {
         for (number, node) in machine.nodes.iter().enumerate() {
             let zone = node.zone.lock();
             for (block, order) in zone.blocks(&machine.frames) {
+                self.seen_mut(block).block = true;
                 for offset in 0..1 << order {
                     self.at(block.plus(offset), Place::Buddy);
                 }

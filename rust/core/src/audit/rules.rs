@@ -17,13 +17,13 @@ const FREE_MAY_SHOW: Flags = Flags::HWPOISON.union(Flags::BUDDY).union(Flags::WA
 /// Flags that a part of a large page has itself.
 const OF_A_PART: Flags = Flags::TAIL.union(Flags::HWPOISON).union(Flags::ANON_EXCLUSIVE);
 
-struct Report<'a> {
+pub(super) struct Report<'a> {
     census: &'a Census,
     findings: Vec<Finding>,
 }
 
 impl Report<'_> {
-    fn page(&mut self, rule: &'static str, pfn: Pfn, what: String) {
+    pub(super) fn page(&mut self, rule: &'static str, pfn: Pfn, what: String) {
         let holders: Vec<String> = self.census.holders(pfn).iter().map(ToString::to_string).collect();
         let detail = match holders.is_empty() {
             true => format!("{what}; no holders"),
@@ -32,7 +32,7 @@ impl Report<'_> {
         self.findings.push(Finding { rule, pfn: Some(pfn), detail });
     }
 
-    fn machine(&mut self, rule: &'static str, what: String) {
+    pub(super) fn machine(&mut self, rule: &'static str, what: String) {
         self.findings.push(Finding { rule, pfn: None, detail: what });
     }
 }
@@ -47,10 +47,12 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Fi
             check_page(machine, census, node.base.plus(offset), &mut report);
         }
     }
+    super::allocator::check(machine, &mut report);
     check_mappings(machine, census, &mut report);
     check_counters(machine, census, &mut report);
     check_swap(machine, census, &mut report);
     check_events(machine, census, &mut report);
+    check_pairs(machine, &mut report);
     check_spaces(machine, &mut report);
     check_ends(machine, &mut report);
     check_releases(machine, census, &mut report);
@@ -106,7 +108,14 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
             format!("flags {}, owner {:#x}", word.flags(), page.owner()),
         );
     }
-    if place == Place::Allocated && word.count() == 0 && !seen.frozen && !word.has(Flags::HWPOISON) {
+    if word.has(Flags::BUDDY) != seen.block {
+        report.page("a free block is whole", pfn, format!("flags {} in {place:?}", word.flags()));
+    }
+    if place == Place::Allocated
+        && word.count() == 0
+        && !seen.frozen
+        && !word.any(Flags::HWPOISON | Flags::TAIL)
+    {
         report.page("no page is lost", pfn, "count 0, but the allocator does not have it".into());
     }
     check_cached(machine, seen, pfn, report);
@@ -318,6 +327,24 @@ fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
     if (used - counted).abs() > bad {
         let what = format!("{counted} more were counted in than out, {used} are in use");
         report.machine("pgalloc less pgfree is what is in use", what);
+    }
+}
+
+/// 4. Events that come and go in pairs: what was locked into memory and not unlocked is; what migrations count is what
+/// they have moved.
+fn check_pairs<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
+    let events = |event| machine.stats.events(event);
+    let locked: i64 = (0..machine.nodes.len()).map(|node| machine.stats.on_node(node, NodeItem::Mlock)).sum();
+    let gone = [Event::UnevictableMunlocked, Event::UnevictableStranded, Event::UnevictableCleared];
+    let counted = events(Event::UnevictableMlocked) - gone.map(events).iter().sum::<i64>();
+    if counted != locked {
+        let what = format!("{counted} more were counted in than out, {locked} are");
+        report.machine("pages locked less unlocked is nr_mlock", what);
+    }
+    let (moved, counted) = (machine.stats.moved(), events(Event::PgmigrateSuccess));
+    if moved.is_some_and(|moved| moved != counted) {
+        let what = format!("{counted} were counted, {} were moved", moved.unwrap_or(0));
+        report.machine("pgmigrate_success is the number of pages moved", what);
     }
 }
 

@@ -134,6 +134,16 @@ impl Batches {
         self.added().iter().rev().any(|&added| added == pfn)
     }
 
+    /// Everything that waits, and for what; for checks.
+    #[cfg(feature = "explored")]
+    pub(super) fn queued(&self) -> impl Iterator<Item = (Pfn, super::watch::For)> + '_ {
+        use super::watch::For;
+        let added = self.added().iter().map(|&pfn| (pfn, For::Add));
+        let moves = LruMove::ALL.into_iter().zip(&self.moves);
+        let moves = moves.flat_map(|(which, pages)| pages.iter().map(move |&pfn| (pfn, For::Move(which))));
+        added.chain(moves).chain(self.mlock.iter().map(|&(pfn, _)| (pfn, For::Mlock)))
+    }
+
     /// The pages waiting for anything else; a page may wait for several things.
     pub fn moving(&self) -> impl Iterator<Item = Pfn> + '_ {
         let mlock = self.mlock.iter().map(|&(pfn, _)| pfn);

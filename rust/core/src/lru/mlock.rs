@@ -11,6 +11,8 @@
 //! `MLOCKED` clear, until somebody puts it on a list, where it is looked at again.
 
 use super::batch::Mlock;
+#[cfg(feature = "explored")]
+use super::watch;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
@@ -49,6 +51,8 @@ impl<R: Release> Machine<R> {
         page.get(pfn);
         let mut batches = self.cpus[self.cpu()].batches.lock();
         let full = batches.push_mlock(pfn, what, self.profile.pagevec as usize);
+        #[cfg(feature = "explored")]
+        watch::queued(pfn, watch::For::Mlock);
         // Relaxed: as in `lru_add`.
         if full || page.order() > 0 || self.lru_disabled.load(Ordering::Relaxed) > 0 {
             let pages = batches.take_mlock();
@@ -78,6 +82,8 @@ impl<R: Release> Machine<R> {
     /// Settles the pages of an mlock batch. The batch lock is held.
     pub(super) fn lru_mlock(&self, pages: &[(Pfn, Mlock)]) {
         for &(pfn, what) in pages {
+            #[cfg(feature = "explored")]
+            watch::settled(pfn, watch::For::Mlock);
             match what {
                 Mlock::Lock => self.settle_mlocked(pfn),
                 Mlock::New => self.settle_mlocked_new(pfn),

@@ -5,6 +5,8 @@
 //! move.
 
 use super::batch::LruMove;
+#[cfg(feature = "explored")]
+use super::watch;
 use crate::calls::Call;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn, Word};
@@ -21,6 +23,8 @@ impl<R: Release> Machine<R> {
         page.get(pfn);
         let mut batches = self.cpus[self.cpu()].batches.lock();
         let full = batches.push_move(which, pfn, self.profile.pagevec as usize);
+        #[cfg(feature = "explored")]
+        watch::queued(pfn, watch::For::Move(which));
         // Relaxed: as in `lru_add`.
         if full || page.order() > 0 || self.lru_disabled.load(Ordering::Relaxed) > 0 {
             let pages = batches.take_moves(which);
@@ -35,6 +39,8 @@ impl<R: Release> Machine<R> {
         for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
+                #[cfg(feature = "explored")]
+                watch::settled(pfn, watch::For::Move(which));
                 let page = &self.frames[pfn];
                 if !page.test_and_clear_lru() {
                     continue;

@@ -1,13 +1,47 @@
 //! What a drain promises, checked: everything that was queued before it began is on its list when it ends. And what
 //! switching the batches off does: nothing waits in one.
 
+use super::batch::LruMove;
 use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::sync::broken;
-use crate::sync::explored::{begun, moment, unfinished};
+use crate::sync::explored::{begins, begun, ends, moment, unfinished};
 
-pub(super) use crate::sync::explored::{begins, ends};
+/// What a page is queued for: one number for each batch of a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// To be put on a list.
+    Add,
+    /// To be moved.
+    Move(LruMove),
+    /// To be locked, or unlocked.
+    Mlock,
+}
+
+impl For {
+    /// Numbers that a page has.
+    const ALL: usize = 8;
+
+    fn key(self, pfn: Pfn) -> usize {
+        let which = match self {
+            For::Add => 0,
+            For::Move(which) => 1 + which as usize,
+            For::Mlock => 1 + LruMove::ALL.len(),
+        };
+        pfn.index() * For::ALL + which
+    }
+}
+
+/// The page is queued, under the batch lock.
+pub(super) fn queued(pfn: Pfn, what: For) {
+    begins(what.key(pfn));
+}
+
+/// It has been seen to, under the same lock.
+pub(super) fn settled(pfn: Pfn, what: For) {
+    ends(what.key(pfn));
+}
 
 /// When the drain began, if that has a number.
 pub(super) fn now() -> Option<u32> {
@@ -30,11 +64,12 @@ impl<R: Release> Machine<R> {
     /// The drain that began at `moment` is over.
     pub(super) fn expect_drained(&self, began: Option<u32>) {
         let Some(began) = began else { return };
-        let in_flight = unfinished(began).map(|pfn| Pfn(pfn as u32));
+        let in_flight = unfinished(began).map(|key| Pfn((key / For::ALL) as u32));
         // Queued by the set-up: nobody has noted when.
-        let old = |pfn: &Pfn| begun(pfn.index()).is_none();
+        let old = |&(pfn, what): &(Pfn, For)| begun(what.key(pfn)).is_none();
         let queued = |cpu: &crate::machine::Cpu| {
-            cpu.batches.glance(|batches| batches.added().iter().copied().find(old)).flatten()
+            let first = |batches: &super::Batches| batches.queued().find(old);
+            cpu.batches.glance(first).flatten().map(|(pfn, _)| pfn)
         };
         if let Some(pfn) = in_flight.or_else(|| self.cpus.iter().find_map(|cpu| queued(cpu))) {
             let word = self.frames[pfn].word();

@@ -9,7 +9,7 @@ use crate::page::{Flags, HUGE_ORDER, Pfn};
 use crate::profile::MigrationOrder;
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{Mutation, mutated};
+use crate::sync::{Mutation, broken, mutated};
 
 /// Pages, large or not, that are unmapped before the first of them is moved, at most (`NR_MAX_BATCHED_MIGRATION`).
 const BATCH: usize = 512;
@@ -64,6 +64,7 @@ impl<R: Release> Machine<R> {
         reason: Reason,
     ) -> Migrated {
         self.calls(Call::MigratePages);
+        let pages = list.len();
         let mut total = Migrated::default();
         match self.profile.migration {
             MigrationOrder::OneByOne => total.add(self.migrate_one_by_one(list, target, mode, reason)),
@@ -92,6 +93,17 @@ impl<R: Release> Machine<R> {
         }
         if list.is_empty() {
             total.failed = 0;
+        }
+        // Without an error each page was tried; what is not on the list has moved. A large page that failed counts once,
+        // but may be on the list in parts.
+        let in_parts = total.failed_pages != total.failed;
+        let tried = total.failed as usize == list.len() || in_parts || total.errno.is_some();
+        let gone = pages.saturating_sub(list.len());
+        if cfg!(feature = "explored") && (!tried || (total.succeeded as usize) < gone) {
+            broken(
+                "a migration accounts for its list",
+                format_args!("{pages} pages, {} left: {total:?}", list.len()),
+            );
         }
         self.stats.event(Event::PgmigrateSuccess, i64::from(total.succeeded));
         self.stats.event(Event::PgmigrateFail, i64::from(total.failed_pages));

@@ -119,6 +119,7 @@ impl<R: Release> Machine<R> {
             let pages = 1 << page.order();
             page.clear(MOVED);
             self.count_isolated_for(src, reason);
+            self.stats.has_moved(1);
             // The caller's to put, as after any success.
             if reason != Reason::MemoryFailure {
                 self.put(src);
@@ -229,6 +230,7 @@ impl<R: Release> Machine<R> {
         // 13. The destination belongs to its mappings; the source's last reference is the isolation's.
         self.unlock_and_put(dst);
         self.count_isolated_for(src, reason);
+        self.stats.has_moved(1 << self.frames[src].order());
         self.calls_on(Call::MigrateDone, src);
         if reason == Reason::MemoryFailure {
             self.frames[src].unlock(src);
@@ -409,6 +411,7 @@ impl<R: Release> Machine<R> {
             self.count_isolated(src, -1);
         }
         page.clear(Flags::ISOLATED);
+        self.stats.has_moved(1);
         if reason == Reason::MemoryFailure {
             // The caller's to put, as after any success.
             page.unlock(src);

@@ -82,10 +82,23 @@ pub struct Session<R: Release> {
     /// What the set-up holds: whoever takes it first has it.
     shared: Lock<Handles>,
     /// Pages that the program itself has given up (MADV_DONTNEED, MADV_FREE), by owner and index: what is pinned
-    /// of them need no longer be what is mapped. True if threads did: then nobody knows what came before what.
-    given_up: Lock<BTreeMap<(u32, u32), bool>>,
+    /// of them need no longer be what is mapped.
+    given_up: Lock<BTreeMap<(u32, u32), GivenUp>>,
     /// Pages of files whose frame has failed: what they hold may be older than what was written.
     lost: Lock<BTreeSet<Place>>,
+}
+
+/// Who gave a page up while threads ran. What a thread writes to a page that it alone has given up is there to stay;
+/// else nobody knows what came before what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum GivenUp {
+    /// The set-up alone.
+    #[default]
+    Before,
+    /// This thread.
+    By(u8),
+    /// Several, or somebody who does not know which pages are gone.
+    Somehow,
 }
 
 /// Why this machine cannot do an operation, if so: the one list of what is still to be built.

@@ -9,7 +9,7 @@
 pub enum LockClass {
     /// Serialises memory failure, soft offline and unpoison (`mf_mutex`).
     Failure,
-    /// Counts who keeps the per-CPU batches disabled (`lru_cache_disable`).
+    /// Serialises drains of all CPUs' batches (`lru_add_drain_all`).
     BatchControl,
     /// The areas of an address space (`mmap_lock`).
     Mmap,
@@ -51,7 +51,7 @@ impl LockClass {
     pub const fn name(self) -> &'static str {
         match self {
             LockClass::Failure => "mf_mutex lock",
-            LockClass::BatchControl => "lru_disable lock",
+            LockClass::BatchControl => "lru_drain lock",
             LockClass::Mmap => "mmap lock",
             LockClass::Faults => "fault lock",
             LockClass::Invalidate => "invalidate lock",

@@ -129,6 +129,6 @@ impl<R: Release> Machine<R> {
 }
 
 #[cold]
-fn beyond(file: &File, index: u32) -> Error {
+pub(super) fn beyond(file: &File, index: u32) -> Error {
     Error::new(Errno::EFAULT, format!("page {index} is beyond the end of a file of {} pages", file.pages()))
 }

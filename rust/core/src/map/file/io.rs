@@ -4,7 +4,7 @@
 //! page lock.
 
 use super::failure::poisoned;
-use super::fill::{Cached, Fill};
+use super::fill::{Cached, Fill, beyond};
 use super::{File, Slot};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
@@ -56,7 +56,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// A page is read through its file, if it is cached: it is marked accessed. False if it is not.
-    #[cfg(not(feature = "explored"))]
+    #[cfg(not(any(loom, feature = "explored")))]
     pub(crate) fn read_cached(&self, file: &File, index: u32) -> bool {
         let Some(pfn) = self.cache_get(file, index) else { return false };
         self.mark_page_accessed(pfn);
@@ -65,7 +65,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// A page that is not cached is read in, for a reader who comes to it for the first time.
-    #[cfg(not(feature = "explored"))]
+    #[cfg(not(any(loom, feature = "explored")))]
     pub(crate) fn read_uncached(&self, file: &File, index: u32, node: usize) -> Result<()> {
         let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;
         self.unlock_and_put(pfn);
@@ -131,7 +131,10 @@ impl<R: Release> Machine<R> {
                 self.put(pfn);
             }
             // Of one look only: what is in the swap space now may be back, and what was there gone, at a second.
-            None if !file.is_written_back() && seen == Slot::Empty => return Ok(None),
+            None if !file.is_written_back() && seen == Slot::Empty => {
+                // After the slot: a truncation, which has emptied it perhaps, sets the size first.
+                return if index < file.pages() { Ok(None) } else { Err(beyond(file, index)) };
+            }
             None => {}
         }
         let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;

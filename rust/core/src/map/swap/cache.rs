@@ -126,9 +126,9 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else {
             broken("a swap entry has a swap space", format_args!("slot {slot}"))
         };
-        let Left::Cached(pfn) = swap.change().remove_entry(slot) else { return };
-        // By the number: it may be somebody else's by now, and `free_swap` looks.
-        if self.swap_cache_get(&swap, slot) == Some(pfn) {
+        let Left::Cached(_) = swap.change().remove_entry(slot) else { return };
+        // By the number: the page may have moved since, and the slot be somebody else's by now; `free_swap` looks.
+        if let Some(pfn) = self.swap_cache_get(&swap, slot) {
             self.free_swap_if_unmapped(pfn);
             self.put(pfn);
         }

@@ -370,6 +370,14 @@ impl Actor {
             .ok_or_else(|| Problem::misuse("too many writes to tell them apart"))
     }
 
+    /// Who gives pages up, if this actor does.
+    pub(super) fn gives_up(&self) -> super::GivenUp {
+        match self.concurrent {
+            true => super::GivenUp::By(self.number),
+            false => super::GivenUp::Before,
+        }
+    }
+
     /// A number that no other region or owner of the program has.
     pub(super) fn new_number(&mut self) -> u32 {
         self.made += 1;

@@ -35,7 +35,21 @@ impl<R: Release> Session<R> {
         self.check_snapshots(program, &mut findings);
         self.check_pools(program, &mut findings);
         self.check_pins(program, &mut findings);
+        self.check_spaces(program, &mut findings);
         findings
+    }
+
+    /// Of the address spaces that were made those are left that did not end.
+    fn check_spaces(&self, program: &Actor, findings: &mut Vec<Finding>) {
+        // What the program says of a child replaces what the set-up said.
+        let before =
+            self.names.children.iter().filter(|(child, _)| program.names.children.get(*child).is_none());
+        let children = before.chain(program.names.children.iter()).filter(|(_, process)| process.is_some());
+        let (spaces, due) = (self.machine.spaces().len(), 1 + children.count());
+        if spaces != due {
+            let detail = format!("{spaces} are there, {due} did not end");
+            findings.push(Finding { rule: "an address space that ended is gone", pfn: None, detail });
+        }
     }
 
     pub(super) fn audit_step(&self, actor: &Actor) -> Step {
@@ -92,9 +106,12 @@ impl<R: Release> Session<R> {
                     _ => continue,
                 };
                 let (place, space_of_content) = (Place { region: *number, page }, mapped.content_of(space));
-                let given_up =
-                    program.content.is_freed(space_of_content, place, reader) || self.given_up(area, page);
-                if let (Entry::Present { pfn, zero: false }, false) = (pte.entry(), given_up) {
+                let given_up = self.given_up(space, area, page, program.number);
+                let freed = || program.content.is_freed(space_of_content, place, reader);
+                if let Entry::Present { pfn, zero: false } = pte.entry()
+                    && !given_up
+                    && !freed()
+                {
                     findings.extend(self.clean_although_written(pte, pfn, &words));
                 }
                 let (access, right) = program.content.check(space_of_content, place, &words, reader);

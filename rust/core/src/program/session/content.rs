@@ -92,6 +92,8 @@ struct Known {
     private: bool,
     /// May be thrown away at any time: what was there, or zeroes.
     free: bool,
+    /// Was thrown away while threads ran: what was there before them is gone, and what this thread had written.
+    dropped: bool,
 }
 
 /// What one thread, or the program, knows of all pages' content; by address space and place.
@@ -142,7 +144,9 @@ impl Content {
         self.pages.remove(&key);
         if reader.before.pages.contains_key(&key) || reader.concurrent {
             // Others may look at what was known before: nothing but the next write is certain.
-            self.known(key, reader).free = true;
+            let known = self.known(key, reader);
+            known.free = true;
+            known.dropped = reader.concurrent;
         }
     }
 
@@ -272,6 +276,7 @@ impl Content {
                 });
                 // Whether before or after what others wrote, nobody knows.
                 joined.free |= known.free;
+                joined.dropped |= known.dropped;
                 if known.wrote || (first && !before.pages.contains_key(key)) {
                     if !joined.wrote {
                         joined.last.clear();
@@ -307,7 +312,9 @@ impl Known {
 
     fn judge(&self, version: Version, reader: Reader<'_>) -> (Access, bool) {
         if self.free {
-            return (Access::Any, true);
+            let gone = version.is_initial() || version.writer() == reader.number;
+            let wrong = self.dropped && version != Version::NONE && gone;
+            return (if wrong { Access::Old } else { Access::Any }, !wrong);
         }
         let expected = self.expects(version);
         let outcome = if version == Version::NONE { Access::Zero } else { Access::Ok };

@@ -1,11 +1,11 @@
 //! System calls that say where a process's memory is to be, and how it is to be kept: mlock, madvise,
 //! mbind, migrate_pages; and taking a node's memory away.
 
-use super::Session;
 use super::actor::{Actor, Hold, Mapped, Name};
 use super::content::Place;
 use super::process::Outcome;
 use super::step::{Problem, Step};
+use super::{GivenUp, Session};
 use crate::error::{Errno, Error};
 use crate::failure::Injection;
 use crate::map::{self, Area, Attributes, Policy};
@@ -159,10 +159,10 @@ impl<R: Release> Session<R> {
         };
         let each = options.contains(&MadvOption::Each);
         let mut done = Vec::new();
-        let concurrent = actor.concurrent;
+        let by = actor.gives_up();
         let step = self.each_run(actor, pages, each, |mapped, run| {
             if matches!(advice, map::Advice::Dontneed | map::Advice::Free) {
-                self.gives_up(concurrent, mapped, &run);
+                self.gives_up(by, mapped, &run);
             }
             let advised = self.machine.madvise(&self.space, &mapped.area, run.clone(), advice);
             match &advised {
@@ -170,7 +170,7 @@ impl<R: Release> Session<R> {
                 // Who asked does not know which pages are gone.
                 Err(error) => {
                     let heard = run.start..heard_until(mapped, &run, advice, error.errno);
-                    self.gives_up(true, mapped, &heard);
+                    self.gives_up(GivenUp::Somehow, mapped, &heard);
                 }
             }
             advised
@@ -182,16 +182,26 @@ impl<R: Release> Session<R> {
     }
 
     /// Remembers what is about to be given up: before it is, because another thread may look meanwhile.
-    fn gives_up(&self, concurrent: bool, mapped: &Mapped, pages: &Range<u32>) {
+    fn gives_up(&self, by: GivenUp, mapped: &Mapped, pages: &Range<u32>) {
         let mut given_up = self.given_up.lock();
         for page in pages.clone() {
-            *given_up.entry((mapped.area.anon.0, page)).or_default() |= concurrent;
+            let all = given_up.entry((mapped.area.anon.0, page)).or_default();
+            *all = match *all {
+                GivenUp::Before => by,
+                same if same == by || by == GivenUp::Before => same,
+                _ => GivenUp::Somehow,
+            };
         }
     }
 
-    /// Has a thread given the page up while others were running?
-    pub(super) fn given_up(&self, area: &Area, page: u32) -> bool {
-        self.given_up.lock().get(&(area.anon.0, page)) == Some(&true)
+    /// May what `reader` knows of a page have been given up, while others were running? What a thread itself did it
+    /// knows, and the program (number 0) all that one thread alone did.
+    pub(super) fn given_up(&self, space: u32, area: &Area, page: u32, reader: u8) -> bool {
+        match self.given_up.lock().get(&(area.anon.0, page)) {
+            None | Some(GivenUp::Before) => false,
+            Some(GivenUp::By(thread)) => space != self.space.id || (reader != 0 && reader != *thread),
+            Some(GivenUp::Somehow) => true,
+        }
     }
 
     /// What advice means for what is in the pages.
@@ -223,7 +233,7 @@ impl<R: Release> Session<R> {
                 continue;
             }
             step.ret += run.len() as i64;
-            self.gives_up(actor.concurrent, &mapped, &run);
+            self.gives_up(actor.gives_up(), &mapped, &run);
             match self.machine.madvise(&self.space, &mapped.area, run.clone(), map::Advice::Dontneed) {
                 Ok(()) => self.advised(actor, &mapped, run, map::Advice::Dontneed),
                 Err(error) => step.fails(error.into()),

@@ -192,7 +192,7 @@ impl<R: Release> Session<R> {
         result?;
         let reader = self.reader(actor);
         let (access, right) = actor.content.judge(mapped.content_of(space), place, &words, reader);
-        let given_up = !right && self.given_up(&mapped.area, place.page);
+        let given_up = !right && self.given_up(space, &mapped.area, place.page, actor.number);
         if given_up && access == Access::Zero {
             return Ok(Access::Lost);
         }
@@ -461,7 +461,15 @@ impl<R: Release> Session<R> {
         let nodes: Vec<u32> = (0..addresses.len()).map(node_of).collect();
         let flags = MoveFlags { all: flags & MPOL_MF_MOVE_ALL != 0 };
         let moved = self.machine.move_pages(space, &addresses, &nodes, flags);
-        let mut step = Step { status: moved.status, ..Step::default() };
+        let elsewhere =
+            |(status, node): &(&Option<i32>, &u32)| status.is_some_and(|s| s >= 0 && s as u32 != **node);
+        let wrong = moved.status.iter().zip(&nodes).find(elsewhere).map(|(status, node)| Finding {
+            rule: "a moved page is on the node that was asked for",
+            pfn: None,
+            detail: format!("status {status:?}, asked for node {node}"),
+        });
+        let findings = wrong.into_iter().collect();
+        let mut step = Step { status: moved.status, findings, ..Step::default() };
         match moved.ret {
             Ok(left) => step.ret = left.into(),
             Err(errno) => step.fails(Error::new(errno, "move_pages stopped").into()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,9 @@ def _progress() -> Progress:
 
 
 def _show(table: Table) -> None:
-    console = Console(highlight=False)
     # What reads a pipe has no width to mind.
-    console.print(table, width=None if console.is_terminal else 200)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console.print(table)
 
 
 def write(result: Exploration | Counterexample, output: Output) -> None:

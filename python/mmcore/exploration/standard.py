@@ -342,10 +342,11 @@ _ALLOCATED = {
 
 #: Kind of page: operations, the set-up for one page and for two (of "pinned": for a pin, and for a
 #: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped" and
-#: "memory": still there, and swapped out; of "aging": old and anonymous, and active and of a file; of
-#: "large": of one process, and of two; of "block": on no list, and on one; of "lent": away, and read
-#: by the parent; of "given": without swap, and with it; of "active": anonymous, and a file's), the
-#: pages of the first thread and of the second. On two pages both threads take both, in opposite order.
+#: "memory": still there, and swapped out; of "aging": old and anonymous, and active and of a file;
+#: of "large": of one process, and of two; of "block": on no list, and on one; of "lent": away, and
+#: read by the parent; of "given": without swap, and with it; of "active": anonymous, and a file's),
+#: the pages of the first thread and of the second. On two pages both threads take both, in opposite
+#: order.
 _KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,

@@ -281,7 +281,7 @@ fn json_has_the_documented_shape() {
     let expected = concat!(
         r#"{"schema":1,"boot":null,"#,
         r#""machine":{"nodes":2,"pages":[8],"cpus":2,"kernel":"6.12","profile":{"release":"split"}},"#,
-        r#""setup":[{"op":"map","region":"r0","backing":"anon","pages":4,"node":null}],"#,
+        r#""setup":[{"op":"map","region":"r0","backing":"anon","pages":4,"node":null,"order":null}],"#,
         r#""threads":[{"name":"A","cpu":1,"ops":[{"op":"move","#,
         r#""pages":[{"of":"r0","pages":[[0,1],[3,3]]},{"of":"zero0","pages":null}],"#,
         r#""node":1,"options":["pid=c0","all"]}]}],"#,
@@ -330,12 +330,12 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "map r0 anon",
         "line 1, column 13: map needs PAGES; \
-         usage: map rN anon|shm|tmpfs|tmpfspriv|file|filepriv PAGES [node=K]",
+         usage: map rN anon|shm|tmpfs|tmpfspriv|file|filepriv PAGES [node=K] [order=K]",
     ),
     (
         "  map r0 heap 4",
         "line 1, column 10: `heap` should be one of anon, shm, tmpfs, tmpfspriv, file, filepriv; \
-         usage: map rN anon|shm|tmpfs|tmpfspriv|file|filepriv PAGES [node=K]",
+         usage: map rN anon|shm|tmpfs|tmpfspriv|file|filepriv PAGES [node=K] [order=K]",
     ),
     (
         "write r0:3-1",

@@ -325,7 +325,8 @@ fn every_operation_answers() {
         lru_add p0\nmark_accessed r0\nisolate r0+m0+p0\nputback r0:0\nmigrate r0+m0 node=1\ntrylock p0\n\
         lock r0\nunlock p0\nfreeze p0 refs=2\nunfreeze p0 refs=2\nrelease m0\nfree p0\naudit\nsleep 3\n\
         isolated\nnonlru\ndrop 3\nsync\ntrace off\nfork c0\nexit c0\nquery r0\nmap r9 file 1\nwrite r9\n\
-        begin_writeback r9\nend_writeback r9\ntruncate r9 0";
+        begin_writeback r9\nend_writeback r9\ntruncate r9 0\nage\nreclaim 1\nmap r8 anon 2 order=1\nwrite r8\nsplit r8:0\n\
+        numa_fault r8:0 node=1\ndemote r8:1 node=1";
     let mut seen = BTreeSet::new();
     let mut bench = Bench::<mmcore::release::Packed>::new();
     for line in STEPS.lines().chain(include_str!("data/recorded_ops.txt").lines()).map(str::trim) {

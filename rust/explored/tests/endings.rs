@@ -52,8 +52,8 @@ fn judged<W: World>(world: W, seed: u64) -> (Vec<Run>, (u64, u64)) {
     (runs, explorer.checked())
 }
 
-/// Two threads that meet on mapped pages, on movable ones, and on allocated ones.
-const PROGRAMS: [&str; 9] = [
+/// Two threads that meet on mapped pages, on movable ones, on allocated ones, on large ones, and on what is reclaimed.
+const PROGRAMS: [&str; 11] = [
     "map r0 anon 1\nwrite r0\ndrain\nthread A\n  get r0\n  put r0\nthread B\n  isolate r0\n  putback r0",
     "map r0 anon 2\nwrite r0\nthread A\n  move r0:0-1 node=1\nthread B\n  write r0:1\n  read r0\nfinally\n  read r0",
     "map r0 anon 1\nwrite r0\ndrain\nthread A\n  isolate r0\n  migrate r0 node=1\nthread B\n  unmap r0",
@@ -62,6 +62,8 @@ const PROGRAMS: [&str; 9] = [
     "movable m0 2\nthread A\n  isolate m0:0-1\n  migrate m0:0-1 node=1\nthread B\n  release m0:1",
     "movable m0 1\nthread A\n  try_get m0\n  put m0\nthread B\n  release m0\n  movable m1 1",
     "allocate p0\nlru_add p0\nthread A\n  isolate p0\n  putback p0\n  drain\nthread B\n  free p0",
+    "map r0 anon 2 order=1\nwrite r0\ndrain\nthread A\n  split r0:0\nthread B\n  get r0:1\n  put r0:1\n  unmap r0:1",
+    "swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nthread A\n  madv r0 pageout\n  read r0\nthread B\n  reclaim 1\n  write r0",
     "allocate p0\nthread A\n  freeze p0 refs=1\n  unfreeze p0 refs=1\nthread B\n  try_get p0\n  lock p0",
 ];
 

@@ -96,8 +96,7 @@ impl<R: Release> Machine<R> {
         }
         // Without an error each page was tried; what is not on the list has moved. A large page that failed counts once,
         // but may be on the list in parts.
-        let in_parts = total.failed_pages != total.failed;
-        let tried = total.failed as usize == list.len() || in_parts || total.errno.is_some();
+        let tried = total.failed as usize == list.len() || total.split > 0 || total.errno.is_some();
         let gone = pages.saturating_sub(list.len());
         if cfg!(feature = "explored") && (!tried || (total.succeeded as usize) < gone) {
             broken(

@@ -121,8 +121,9 @@ def test_the_site_lists_them():
 
 def test_most_minima_are_proven():
     unproven = [known.name for known in defects() if not known.minimum.proven]
-    # Four switches of two long migrations: too many schedules to run them all.
-    assert unproven in ([], ["fork-keeps-migration-writable"])
+    # Four switches of two long migrations: too many schedules to run them all. And what a drain
+    # promises is asked of a span of time, which is no step that the search reorders.
+    assert set(unproven) <= {"fork-keeps-migration-writable", "drain-counted-late"}
 
 
 def test_a_hunt_tells_what_it_found():

@@ -188,7 +188,7 @@ def test_the_plugin_gives_machines_and_replays(tmp_path):
     done = pytest_run(tmp_path)
     assert "3 passed" in done.stdout, done.stdout
     assert "1 failed" in done.stdout
-    assert "data race" in done.stdout
+    assert "mmcore.exploration.result.Race: " in done.stdout
     (line,) = {
         row.strip() for row in done.stdout.splitlines() if row.startswith("pytest test_user.py::")
     }

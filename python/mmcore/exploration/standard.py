@@ -493,17 +493,14 @@ _TOGETHER = ("mapped", "movable", "allocated")
 #: Three threads on one page.
 _TRIPLES = {
     "two movers and a writer": ("mapped", "move", "move", "write"),
-    "two movers and a reader": ("mapped", "move", "move", "read"),
     "mover, fork and writer": ("mapped", "move", "fork", "write"),
     "mover, unmap and reader": ("mapped", "move", "unmap", "read"),
     "mover, unmap and reference": ("mapped", "move", "unmap", "get"),
     "mover, pin and fork": ("mapped", "move", "pin", "fork"),
     "isolators and unmap": ("mapped", "isolate", "isolate", "unmap"),
-    "isolator, unmap and drain": ("mapped", "isolate", "unmap", "drain"),
     "isolator, mover and fork": ("mapped", "isolate", "move", "fork"),
     "mover, lock and drain": ("mapped", "move", "lock", "drain"),
     "fork, unmap and writer": ("mapped", "fork", "unmap", "write"),
-    "pin, fork and writer": ("mapped", "pin", "fork", "write"),
     "mover, child's exit and writer": ("forked", "move", "exit", "write"),
     "mover and two writers": ("forked", "move", "write", "cwrite"),
     "unmap, exit and mover": ("forked", "unmap", "exit", "move"),
@@ -517,7 +514,6 @@ _TRIPLES = {
     "hard failure, mover and reader": ("failing", "phys_hard", "move", "read"),
     "hard failure, fork and writer": ("failing", "phys_hard", "fork", "write"),
     "hard failure, isolator and unpoison": ("failing", "phys_hard", "isolate", "unpoison"),
-    "hard failure, unmap and unpoison": ("failing", "phys_hard", "unmap", "unpoison"),
     "free: offline, hard failure and allocation": ("free", "phys_soft", "phys_hard", "allocate"),
     "free: hard failure, unpoison and allocation": ("free", "phys_hard", "unpoison", "large"),
     "losing: hard failure, writer and sync": ("losing", "phys_hard", "write", "msync"),
@@ -534,7 +530,6 @@ _TRIPLES = {
     "allocated: isolator, drain and free": ("allocated", "isolate", "drain", "free"),
     "allocated: addition and two drains": ("allocated", "lru_add", "drain", "drain"),
     "allocated: two references and free": ("allocated", "try_get", "try_get", "free"),
-    "allocated: two locks and free": ("allocated", "lock", "lock", "free"),
     "allocated: freeze, reference and free": ("allocated", "freeze", "try_get", "free"),
     "allocated: mover, free and drain": ("allocated", "migrate", "free", "drain"),
 }

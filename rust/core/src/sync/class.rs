@@ -9,8 +9,6 @@
 pub enum LockClass {
     /// Serialises memory failure, soft offline and unpoison (`mf_mutex`).
     Failure,
-    /// Serialises drains of all CPUs' batches (`lru_add_drain_all`).
-    BatchControl,
     /// The areas of an address space (`mmap_lock`).
     Mmap,
     /// Faults of an address space (shared) against fork and unmap (per-VMA locks).
@@ -27,6 +25,9 @@ pub enum LockClass {
     Swap,
     /// A file's page index (`i_pages`).
     Tree,
+    /// Serialises drains of all CPUs' batches (`lru_add_drain_all`). Inside the page lock: memory failure drains with the
+    /// page locked, and a drain waits for no page.
+    BatchControl,
     /// A movable driver's own lists (balloon `pages_lock`, zsmalloc class lock).
     Driver,
     /// Striped locks of the `hook` release design.
@@ -51,7 +52,6 @@ impl LockClass {
     pub const fn name(self) -> &'static str {
         match self {
             LockClass::Failure => "mf_mutex lock",
-            LockClass::BatchControl => "lru_drain lock",
             LockClass::Mmap => "mmap lock",
             LockClass::Faults => "fault lock",
             LockClass::Invalidate => "invalidate lock",
@@ -60,6 +60,7 @@ impl LockClass {
             LockClass::PageTable => "page table lock",
             LockClass::Swap => "swap lock",
             LockClass::Tree => "i_pages lock",
+            LockClass::BatchControl => "lru_drain lock",
             LockClass::Driver => "driver lock",
             LockClass::Hook => "hook lock",
             LockClass::Batch => "pagevec lock",

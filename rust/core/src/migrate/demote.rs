@@ -36,25 +36,26 @@ impl<R: Release> Machine<R> {
     /// content can be had again. The isolations are over; what stays is put back.
     pub fn reclaim_isolated(&self, list: Vec<Pfn>, to: Option<usize>) -> Reclaimed {
         let Some(to) = to else { return Reclaimed { demoted: 0, freed: self.reclaim_pages(list) } };
-        // What reclaim isolated it subtracts itself, by what it was then: afterwards the page may be anybody's.
-        let counted: Vec<_> =
-            list.iter().map(|&pfn| (pfn, self.node_of(pfn), self.isolated_as(pfn))).collect();
         let (mut going, mut rest): (Vec<Pfn>, Vec<Pfn>) =
             list.into_iter().partition(|&pfn| self.may_demote(pfn));
+        // What reclaim isolated it subtracts itself, by what it was then: afterwards the page may be anybody's. A large page
+        // may come back in parts.
+        let sized = |&pfn: &Pfn| (self.node_of(pfn), self.isolated_as(pfn), 1i64 << self.frames[pfn].order());
+        let mut gone: Vec<_> = going.iter().map(sized).collect();
         if !going.is_empty() {
-            let mut target = |_src| self.alloc_pages(to, 0).ok();
+            let mut target = |src: Pfn| self.alloc_pages(to, self.frames[src].order()).ok();
             self.migrate_pages(&mut going, &mut target, Mode::Async, Reason::Demotion);
         }
-        let stayed = |pfn: Pfn| going.contains(&pfn) || rest.contains(&pfn);
+        gone.extend(going.iter().map(sized).map(|(node, item, pages)| (node, item, -pages)));
         let mut demoted = 0;
-        for (_, node, item) in counted.iter().copied().filter(|&(pfn, ..)| !stayed(pfn)) {
-            self.stats.node(node, item, -1);
-            self.stats.node(node, NodeItem::PgdemoteDirect, 1);
-            demoted += 1;
+        for (node, item, pages) in gone {
+            self.stats.node(node, item, -pages);
+            self.stats.node(node, NodeItem::PgdemoteDirect, pages);
+            demoted += pages;
         }
         // Without a place there they are reclaimed as if there were no such node.
         rest.append(&mut going);
-        Reclaimed { demoted, freed: self.reclaim_pages(rest) }
+        Reclaimed { demoted: demoted as u32, freed: self.reclaim_pages(rest) }
     }
 
     /// The looks that reclaim takes before it demotes a page, under its lock.

@@ -271,7 +271,7 @@ fn threads_that_reclaim_while_others_use_memory_lose_nothing() {
                     for page in (thread..512).step_by(2) {
                         let found = machine.read_word(area, page, 0).unwrap();
                         assert_eq!(found & 0xffff, u64::from(page) + 1);
-                        let value = round << 16 | u64::from(page) + 1;
+                        let value = (round << 16) | (u64::from(page) + 1);
                         machine.write_word(area, page, 0, value).unwrap();
                     }
                 }

@@ -330,7 +330,7 @@ fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
     }
 }
 
-/// 4. Events that come and go in pairs: what was locked into memory and not unlocked is; what migrations count is what
+/// Rule 4, events that come and go in pairs: what was locked into memory and not unlocked is; what migrations count is what
 /// they have moved.
 fn check_pairs<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     let events = |event| machine.stats.events(event);

@@ -44,7 +44,7 @@ impl<R: Release> Machine<R> {
             (lruvec.pages(LruList::inactive(file)), lruvec.pages(LruList::active(file)))
         };
         let (inactive, active) = (u64::from(inactive), u64::from(active));
-        let gigabytes = (inactive + active) * PAGE_SIZE as u64 >> 30;
+        let gigabytes = ((inactive + active) * PAGE_SIZE as u64) >> 30;
         inactive * (10 * gigabytes).isqrt().max(1) < active
     }
 

@@ -1,7 +1,7 @@
 //! Lock classes and their order.
 
 /// What a lock protects, in the documented order: a thread that holds a lock of one class
-/// may only block on a lock of a *later* class (`docs/locking.md`; lifecycle 4.3). The page
+/// may only block on a lock of a *later* class (`docs/design.md`; lifecycle 4.3). The page
 /// lock is a bit of the page word, the page-table lock a bit of the entry; they appear here so
 /// that one order covers all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

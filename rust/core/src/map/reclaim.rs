@@ -10,7 +10,7 @@
 //! 4. What is dirty is written: to swap, at once. A disk's file is left to whoever writes files.
 //! 5. Out of its cache, if nobody else holds it: the frame is free.
 
-#[cfg(not(feature = "explored"))]
+#[cfg(not(any(loom, feature = "explored")))]
 mod demote;
 mod generations;
 mod list;

@@ -12,7 +12,7 @@ use crate::stat::Event;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reclaimer {
     /// Somebody who keeps frames free.
-    #[cfg_attr(feature = "explored", allow(dead_code, reason = "only the loads have one"))]
+    #[cfg_attr(any(loom, feature = "explored"), allow(dead_code, reason = "only the loads have one"))]
     Kswapd,
     /// Somebody who wants some now.
     Direct,

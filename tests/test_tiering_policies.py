@@ -61,16 +61,19 @@ def test_it_is_shown_what_happened():
         return [], []
 
     loaded = rig(looks)
-    loaded.run(1, 0.2)
+    seen.clear()
+    round_ = json.loads(loaded.run(1, 0.2))
     loaded.finish()
     assert len(seen) > 3
+    # Each access is told once, those of the last epoch not at all; the first began before the round.
+    assert sum(int(hits.sum()) for hits, *_ in seen[1:]) <= sum(round_["accesses_by_node"])
     for hits, node, age, thread in seen:
         assert (hits.dtype, node.dtype, age.dtype) == (np.uint32, np.int8, np.uint32)
         assert len(hits) == len(node) == len(age) == PAGES
-        # An epoch is eight accesses a page; who is inside of a step is a step early or late, and
-        # users wait when the next one is as long again.
+        # An epoch is eight accesses a page, or more where the host lets its end come late; who is
+        # inside of a step is a step early.
         step = 2 * 256
-        assert 8 * PAGES - step <= hits.sum() <= 16 * PAGES + 2 * step
+        assert hits.sum() >= 8 * PAGES - step
         assert (age[hits > 0] == 0).all()
         assert (age[hits == 0] > 0).all()
         assert set(np.unique(node)) <= {-1, 0, 1}

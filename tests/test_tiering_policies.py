@@ -65,7 +65,7 @@ def test_it_is_shown_what_happened():
     round_ = json.loads(loaded.run(1, 0.2))
     loaded.finish()
     assert len(seen) > 3
-    # Each access is told once, those of the last epoch not at all; the first began before the round.
+    # Each access is told once, those of the last epoch not at all; the first began earlier.
     assert sum(int(hits.sum()) for hits, *_ in seen[1:]) <= sum(round_["accesses_by_node"])
     for hits, node, age, thread in seen:
         assert (hits.dtype, node.dtype, age.dtype) == (np.uint32, np.int8, np.uint32)

@@ -59,8 +59,9 @@ pub(super) struct Order {
 pub(super) struct Director {
     policy: Arc<dyn Policy>,
     hits: Box<[AtomicU32]>,
-    /// Accesses since the last epoch ended.
-    accesses: AtomicU64,
+    /// Accesses made, and those of them that the policy was told of: an epoch is over when enough wait.
+    made: AtomicU64,
+    told: AtomicU64,
     epoch: u64,
     ages: Lock<Vec<u32>>,
     orders: Lock<VecDeque<Order>>,
@@ -78,7 +79,8 @@ impl Director {
         Director {
             policy,
             hits: (0..pages).map(|_| AtomicU32::new(0)).collect(),
-            accesses: AtomicU64::new(0),
+            made: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             epoch: ACCESSES_PER_PAGE * u64::from(pages),
             ages: Lock::plain(LockClass::Leaf, vec![0; pages as usize]),
             orders: Lock::plain(LockClass::Leaf, VecDeque::new()),
@@ -93,10 +95,10 @@ impl Director {
         self.hits[page as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many accesses were made. The finding, if the policy has failed.
+    /// So many accesses were made, each after its `hit`. The finding, if the policy has failed.
     pub fn made(&self, accesses: u32) -> Result<(), Finding> {
-        // Relaxed: as in `hit`.
-        self.accesses.fetch_add(accesses.into(), Ordering::Relaxed);
+        // Release: whoever sees the sum finds these hits: an epoch that is over is never told short.
+        self.made.fetch_add(accesses.into(), Ordering::Release);
         match &*self.failed.lock() {
             Some(why) => Err(Finding::Policy(why.clone())),
             None => Ok(()),
@@ -105,19 +107,23 @@ impl Director {
 
     /// Is a decision overdue? Then users wait: else the host's scheduler would decide how long an epoch is.
     pub fn overdue(&self) -> bool {
-        // Relaxed: as in `hit`.
-        self.accesses.load(Ordering::Relaxed) >= 2 * self.epoch && self.failed.lock().is_none()
+        self.waiting() >= 2 * self.epoch && self.failed.lock().is_none()
+    }
+
+    /// Accesses that the policy was not told of. Who is inside of a step may be told of early.
+    fn waiting(&self) -> u64 {
+        // Relaxed for `told`: one thread writes it; who waits for it looks again. Acquire: see `made`.
+        let told = self.told.load(Ordering::Relaxed);
+        self.made.load(Ordering::Acquire).saturating_sub(told)
     }
 
     /// Asks the policy, if the epoch is over and what it wanted last is done; false if not.
     pub fn decide<R: Release>(&self, machine: &Machine<R>, area: &Area, batch: usize) -> bool {
-        // Relaxed: as in `hit`.
-        let over = self.accesses.load(Ordering::Relaxed) >= self.epoch;
-        if !over || !self.orders.lock().is_empty() || self.failed.lock().is_some() {
+        if self.waiting() < self.epoch || !self.orders.lock().is_empty() || self.failed.lock().is_some() {
             return false;
         }
-        self.accesses.store(0, Ordering::Relaxed);
         let hits: Vec<u32> = self.hits.iter().map(|hits| hits.swap(0, Ordering::Relaxed)).collect();
+        self.told.fetch_add(hits.iter().map(|&hits| u64::from(hits)).sum(), Ordering::Relaxed);
         let node: Vec<i8> = (0..area.pages())
             .map(|page| machine.page_at(area, page).map_or(-1, |pfn| machine.node_of(pfn) as i8))
             .collect();

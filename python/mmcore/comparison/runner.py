@@ -33,13 +33,11 @@ TRIALS_WANTED = 2 * (stats.MIN_BLOCKS + 2)
 #: Seconds of measuring in one trial, at most: a longer run has more trials.
 LONGEST_TRIAL = 2.0
 
-#: Pairs of rounds that a trial has at least, as long as a turn stays within its bounds.
-PAIRS_WANTED = 4
-
 #: Seconds of one variant's turn. The weather of a shared machine (caches, neighbours) changes
-#: within some 20 ms: turns as short as this meet the same, and their noise cancels. Shorter ones
-#: would mostly start and stop threads.
-TURN = (0.004, 0.008)
+#: within some milliseconds: turns as short as this meet the same, and their noise cancels. Shorter
+#: ones would mostly start and stop threads. (A against A, one migrator, 6 s: half widths of 1.0 to
+#: 1.2 % with this, 1.5 to 3 % with 8 ms, 1.8 to 2.4 % with 0.5 ms.)
+TURN = 0.002
 
 #: Turns are doubled up to this when a migrator gets no processor time in a shorter one.
 LONGEST_TURN = 1.0
@@ -180,11 +178,8 @@ class _Trials:
         self.arrays = arrays
         self.clock = clock
         self.tell = tell
-        variants = len(plan.variants)
         self.trial_seconds = min(LONGEST_TRIAL, plan.seconds / TRIALS_WANTED)
-        shortest, longest = TURN
-        turn = self.trial_seconds / (2 * PAIRS_WANTED * variants)
-        self.turn = min(longest, max(shortest, turn))
+        self.turn = TURN
         self.samples: list[Sample] = []
         self.verified: list[list[dict[str, Any]]] = [[] for _ in plan.variants]
         self.rounds = 0

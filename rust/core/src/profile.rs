@@ -314,6 +314,10 @@ profile! {
     /// What a pin that lasts is told of a mapping of a disk's file.
     file_pin: FilePin = [Refused, Refused, Refused, SharedRefused, SharedRefused],
         "6.1 and 6.12: m0223/18, g0040/9";
+    /// A fault of a pin that lasts lets go of its locks while it reads a disk's file, and begins again; or it keeps them,
+    /// because the mappings are looked at afterwards.
+    pin_faults_retry: bool = [false, false, false, true, true],
+        "6.1 and 6.12: g83011/23 (folio_put_final)";
     /// Pages to and from swap count in pgpgin and pgpgout too: the device has no short way for single pages.
     swap_counts_blocks: bool = [false, false, false, true, true],
         "6.1 and 6.12: h35/6";

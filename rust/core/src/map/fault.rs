@@ -107,6 +107,11 @@ impl<R: Release> Machine<R> {
     }
 
     pub(super) fn fault_for(&self, area: &Area, index: u32, cause: Cause) -> Result<()> {
+        self.fault_retrying(area, index, cause, true)
+    }
+
+    /// The same for who may not let go of his locks while a file is read, if not `retry` (no `FAULT_FLAG_ALLOW_RETRY`).
+    pub(super) fn fault_retrying(&self, area: &Area, index: u32, cause: Cause, retry: bool) -> Result<()> {
         self.stats.event(Event::Pgfault, 1);
         if index >= area.pages() {
             return Err(no_page(area, index));
@@ -137,7 +142,7 @@ impl<R: Release> Machine<R> {
                     }
                     Ok(Outcome::NeedFile(want)) => {
                         self.discard(fresh.take());
-                        fresh = match self.ready_file_page(area, index, want) {
+                        fresh = match self.ready_file_page(area, index, want, retry) {
                             Ok(ready) => Some(ready),
                             Err(error) => break Err(error),
                         };

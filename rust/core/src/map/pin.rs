@@ -43,6 +43,7 @@ impl<R: Release> Machine<R> {
         if kind == PinKind::Pin && write && of_disk && area.is_shared() {
             self.refuse_file_pin(area, index)?;
         }
+        let retry = kind == PinKind::Get || self.profile.pin_faults_retry;
         let mut faulted = false;
         // Each round follows from a fault, as in an access.
         loop {
@@ -75,7 +76,7 @@ impl<R: Release> Machine<R> {
                     _ => Cause::Write,
                 }
             };
-            self.fault_for(area, index, cause).map_err(no_hwpoison)?;
+            self.fault_retrying(area, index, cause, retry).map_err(no_hwpoison)?;
             faulted = true;
         }
     }

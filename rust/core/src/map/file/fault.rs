@@ -14,8 +14,14 @@ use crate::stat::Event;
 
 impl<R: Release> Machine<R> {
     /// Makes the file's page for an empty entry ready, reading it in as needed. No lock is held but
-    /// `faults`, shared.
-    pub(in crate::map) fn ready_file_page(&self, area: &Area, index: u32, want: Want) -> Result<Fresh> {
+    /// `faults`, shared. `retry`: a fault that reads begins again.
+    pub(in crate::map) fn ready_file_page(
+        &self,
+        area: &Area,
+        index: u32,
+        want: Want,
+        retry: bool,
+    ) -> Result<Fresh> {
         let map = area.file().expect("only mappings of files ask for a file's page");
         // Pages of a disk's file come from where the task wants its memory, whatever the mapping's policy says.
         let node = match map.file.is_written_back() {
@@ -35,7 +41,8 @@ impl<R: Release> Machine<R> {
         }
         if new && map.file.is_written_back() {
             self.stats.event(Event::Pgmajfault, 1);
-            if want == Want::Copy
+            if retry
+                && want == Want::Copy
                 && let Ok(copy) = self.alloc_for(area, index)
             {
                 // The kernel has the copy's frame by now; it gives it back, lets go of its locks while it

@@ -1,5 +1,6 @@
 """The command line: verbs, exit codes, one line for an error."""
 
+import io
 import json
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def simulated(monkeypatch):
     return install
 
 
-QUICK = ["--seconds", "0.1", "--vary", "release=split,packed"]
+QUICK = ["--seconds", "0.3", "--vary", "release=split,packed"]
 
 
 @pytest.mark.usefixtures("simulated")
@@ -84,6 +85,29 @@ def test_compare_prints_table_and_verdict_and_writes_files(tmp_path, capsys):
     assert "the shipped trace of sqlite3" in shown
     assert all(path.stat().st_size > 1000 for path in files.values())
     assert json.loads(files["json"].read_text())["schema"] == 1
+
+
+@pytest.mark.usefixtures("simulated")
+def test_a_hyphen_is_the_standard_input(monkeypatch, capsys):
+    def given(text):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+    trace = "".join(f" S {page << 12:x},8\n" for page in range(300))
+    program = "map r0 anon 1\nwrite r0\n"
+    for command, text in (
+        (["compare", "-", *QUICK], trace),
+        (["policies", "-", "--policy", "lru", "--size", "64"], trace),
+        (["run", "-"], program),
+        (["diff", "-", "--vary", "passes=3,4"], program),
+        (["explore", "-", "--schedules", "5"], f"{program}thread A\n  read r0\n"),
+    ):
+        given(text)
+        assert run(command) == 0, capsys.readouterr().err
+        monkeypatch.setattr(sys, "stdin", None)
+        assert run(command) == 2
+        assert "closed" in capsys.readouterr().err
+        assert run([command[0], "--nonsense", *command[2:]]) == 2
+        assert "nknown option" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("simulated")

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import mmcore
 from mmcore.cli import run
@@ -142,6 +144,86 @@ def test_the_command_says_what_it_found(capsys, tmp_path):
     assert data["recordings"][0]["differences"][0]["rule"] == "move-pages-statuses"
     assert run(["conformance", str(tmp_path / "none.json")]) == 2
     assert run(["conformance"]) == 2
+
+
+def test_json_says_what_was_run_and_where():
+    path = str(SHIPPED / "6.1" / "h05-move-pages-errors.json")
+    data = json.loads(mmcore.conformance(path, until_unsupported=True).to_json())
+    assert (data["schema"], data["kind"]) == (1, "conformance")
+    assert data["command"] == f"mmcore conformance {path} --until-unsupported"
+    assert data["build"] == mmcore.build_info()
+
+
+PLACES = ("script", "steps", "final", "nondet")
+FIELDS = (
+    "op",
+    "status",
+    "acc",
+    "pages",
+    "big",
+    "child",
+    "frames",
+    "vm",
+    "n0",
+    "calls",
+    "ev",
+    "info",
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 99) | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(
+    place=st.sampled_from(PLACES) | st.tuples(st.integers(0, 20), st.sampled_from(FIELDS)),
+    value=JSON | st.fixed_dictionaries({"r0": JSON}),
+)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_recording_that_is_wrong_somewhere_is_refused_or_differs(tmp_path, place, value):
+    recording = dict(read(SHIPPED / "6.12" / "h05-move-pages-errors.json"))
+    if isinstance(place, str):
+        recording[place] = value
+    else:
+        number, field = place
+        steps = [dict(step) for step in recording["steps"]]
+        steps[number % len(steps)][field] = value
+        recording["steps"] = steps
+    path = tmp_path / "recording.json"
+    path.write_text(json.dumps(recording), encoding="utf-8")
+    refused = None
+    try:
+        result = mmcore.conformance(path)
+    except mmcore.InputError as error:
+        refused = str(error)
+    if refused is not None:
+        assert "\n" not in refused
+        assert path.name in refused
+        return
+    assert result.verdict in {"match", "differs"}
+    assert str(result)
+    json.loads(result.to_json())
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"steps": []}, "its script has 20 operations, and it has 0 steps"),
+        ({"script": ["map r0 anon 1"]}, "step 0 is"),
+        ({"script": 7}, "its script is no text"),
+        ({"final": None}, "its final is no object"),
+        ({"nondet": [1]}, "its nondet is no list of paths"),
+    ],
+)
+def test_steps_that_are_not_the_script_s_are_refused(tmp_path, change, why):
+    recording = {**read(SHIPPED / "6.12" / "h05-move-pages-errors.json"), **change}
+    path = tmp_path / "recording.json"
+    path.write_text(json.dumps(recording), encoding="utf-8")
+    with pytest.raises(mmcore.InputError, match=why):
+        mmcore.conformance(path)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_a_broken_rule_is_exit_1(file, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["no/such.mm"], "cannot read no/such.mm"),
+        (["no/such.mm"], "no/such.mm: No such file"),
         (["{file}", "--set", "release"], "--set takes FIELD=VALUE"),
         (["{file}", "--set", "patience=1"], "--set takes FIELD=VALUE"),
         (["{file}", "--kernel", "5.0"], "5.0"),

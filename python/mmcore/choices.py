@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
 from dataclasses import dataclass
 from typing import Any
 
 from mmcore._mmcore import Profile
+from mmcore.environment import document
 from mmcore.errors import InputError
 
 __all__ = ["ProfileField", "Profiles", "as_text", "profiles"]
@@ -66,8 +68,11 @@ class Profiles:
 
     def to_json(self) -> str:
         """One object with `"schema": 1`."""
-        data: dict[str, Any] = {"schema": 1, "presets": self.presets, "compared": self.compared}
-        return json.dumps(data | {"fields": self.table}, indent=2)
+        # All presets are those that nobody named.
+        named = () if self.presets == tuple(Profile.PRESETS) else self.presets
+        data = document("profiles", shlex.join(["mmcore", "profiles", *named]))
+        data |= {"presets": self.presets, "compared": self.compared, "fields": self.table}
+        return json.dumps(data, indent=2)
 
     def __str__(self) -> str:
         if not self.fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,9 +121,11 @@ class Policies:
         trace = self.trace
         names = ",".join(dict.fromkeys(each.policy for each in self.outcomes))
         sizes = ",".join(str(size) for size in dict.fromkeys(each.size for each in self.outcomes))
-        source = "" if trace.is_sample else f" {trace.source}"
+        words = ["mmcore", "policies", *([] if trace.is_sample else [trace.source])]
+        words += ["--policy", names, "--size", sizes, "--kernel", self.kernel]
+        words += ["--pagevec", str(self.pagevec), "--warm-up", str(self.warm_up)]
         return {
-            **document("policies", f"mmcore policies{source} --policy {names} --size {sizes}"),
+            **document("policies", shlex.join(words)),
             "trace": {
                 "source": trace.source,
                 "accesses": len(trace),

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from mmcore import __version__
 from mmcore._extras import need
-from mmcore.errors import FindingError, InputError, MissingExtraError
+from mmcore.cli import inputs
+from mmcore.errors import FindingError, InputError, KernelError, MissingExtraError, MisuseError
 
 need("cyclopts", "the command line")
 need("rich", "the command line")
@@ -58,11 +59,12 @@ def _app() -> App:
 def run(argv: Sequence[str]) -> int:
     """Runs one command and returns its exit code; errors become one line on stderr."""
     try:
-        result = _app()(list(argv))
-        sys.stdout.flush()
+        result = _app()([inputs.STDIN if word == "-" else word for word in argv])
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CycloptsError as error:
         return _complain(str(error), 2)
-    except (InputError, MissingExtraError) as error:
+    except (InputError, MissingExtraError, MisuseError) as error:
         return _complain(str(error), 2)
     except FindingError as error:
         return _complain(str(error), 1, whole=True)
@@ -70,6 +72,11 @@ def run(argv: Sequence[str]) -> int:
         # The reader of our output has gone (`| head`). Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KernelError as error:
+        return _complain(str(error), 1)
+    except OSError as error:
+        # A file that cannot be read or written.
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     return result if isinstance(result, int) else 0

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import mmcore
+from mmcore.cli import inputs
 from mmcore.comparison.text import preface, rows
 from mmcore.errors import InputError
 
@@ -62,6 +63,7 @@ def compare(
         html: write a page with plots to this file.
         plot: write the plots to this file (.svg, .pdf, .png).
     """
+    trace = None if trace is None else inputs.source(trace)
     _check_outputs(json_file, html, plot)
     source = None if trace is None and load == "storm" else _read(trace)
     with _bar() as bar:
@@ -103,10 +105,14 @@ def _check_outputs(json_file: Path | None, html: Path | None, plot: Path | None)
 
         check_path(plot if plot is not None else Path("page.svg"))
     for path in (json_file, html, plot):
-        if path is not None and not os.access(path.parent, os.W_OK):
+        if path is None:
+            continue
+        if not os.access(path.parent, os.W_OK):
             raise InputError(f"{path}: the directory cannot be written to")
-        if path is not None and path.is_dir():
+        if path.is_dir():
             raise InputError(f"{path}: {os.strerror(errno.EISDIR)}")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise InputError(f"{path}: {os.strerror(errno.EACCES)}")
 
 
 def _read(trace: str | None) -> mmcore.Trace:

@@ -36,7 +36,7 @@ class Output:
 
 
 def explore(
-    program: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    program: str | None = None,
     /,
     *,
     search: Literal["portfolio", "random", "pct", "exhaustive"] | None = None,
@@ -89,8 +89,6 @@ def explore(
         output: what becomes of the result.
     """
     output = output or Output()
-    if program is not None and program.startswith("-") and program != "-":
-        raise InputError(f"Unknown option: {program}.")
     if preemptions is not None and search is None:
         exhaustive = True
     search = "exhaustive" if exhaustive else search or "portfolio"

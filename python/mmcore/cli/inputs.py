@@ -11,13 +11,25 @@ from mmcore.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["fields", "read"]
+__all__ = ["STDIN", "fields", "read", "source"]
+
+#: Stands for `-` on its way through the parser, which takes that for an option.
+STDIN = "/dev/stdin"
+
+
+def source(word: str) -> str:
+    """What is read, as the library takes it."""
+    return "-" if word == STDIN else word
 
 
 def read(path: str) -> str:
     """The text of a program file, or of the standard input for `-`."""
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        if source(path) != "-":
+            return Path(path).read_text(encoding="utf-8")
+        if sys.stdin is None:
+            raise InputError("-: the standard input is closed")
+        return sys.stdin.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: {reason}") from None

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import mmcore
+from mmcore.cli import inputs
 from mmcore.errors import InputError
 
 
@@ -37,6 +38,7 @@ def policies(
         warm_up: requests at the beginning that are not counted.
         as_json: print JSON instead of a table.
     """
+    trace = None if trace is None else inputs.source(trace)
     sizes = None if size is None else [_number(word) for word in size.split(",")]
     console = Console(stderr=True)
     with Progress(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mmcore
+from mmcore.cli import inputs
 from mmcore.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    file: Path,
+    file: str,
     /,
     *,
     stress: float | None = None,
@@ -30,22 +30,18 @@ def run(
     """Run a program: set-up, threads on real threads, audit.
 
     Args:
-        file: the program (docs/programs.md describes the language).
+        file: the program (docs/programs.md describes the language), or - for the standard input.
         stress: run it again and again for so many seconds, or until a rule breaks.
         kernel: the profile, instead of the program's.
         set_: FIELD=VALUE: a word of the program's `machine` line, such as release=packed.
         as_json: print JSON instead of a table.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {file}: {error}") from None
-    fields: dict[str, Any] = {}
-    for word in set_:
-        name, equals, value = word.partition("=")
-        if not equals or not name.isidentifier() or name in {"patience", "seconds", "program"}:
-            raise InputError(f"--set takes FIELD=VALUE, not {word!r}")
-        fields[name] = value
+    text = inputs.read(file)
+    fields: dict[str, Any] = {**inputs.fields(set_)}
+    for name in fields:
+        # Each becomes a keyword of the call, next to its own.
+        if not name.isidentifier() or name in {"patience", "seconds", "program"}:
+            raise InputError(f"--set takes FIELD=VALUE, and {name!r} is no field")
     if kernel is not None:
         fields["kernel"] = kernel
     console = Console(soft_wrap=True, highlight=False)

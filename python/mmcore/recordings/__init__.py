@@ -3,6 +3,7 @@
 | file | idea |
 |---|---|
 | `reading` | files and folders of recordings, and which profile a recording is for |
+| `shape` | whether a file that says so is a recording |
 | `compare` | one recording against its replay, step by step |
 | `rules` | which rule of docs/semantics.md a difference touches |
 | `result` | what came of all of them |
@@ -41,12 +42,11 @@ def conformance(
     Raises:
         InputError: if a file cannot be read, is no recording, or no profile is its kernel's.
     """
-    paths: Iterable[str | Path] = (
-        [recordings] if isinstance(recordings, (str, Path)) else recordings
-    )
+    paths = [recordings] if isinstance(recordings, (str, Path)) else list(recordings)
     return Conformance(
         tuple(_replayed(path, until_unsupported=until_unsupported) for path in expand(paths)),
-        until_unsupported,
+        bool(until_unsupported),
+        tuple(map(str, paths)),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcore._mmcore import Profile
 from mmcore.errors import InputError
+from mmcore.recordings.shape import wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,6 +17,8 @@ __all__ = ["expand", "read", "release_of"]
 
 #: The format that is read.
 FORMAT = 1
+#: Files that lie beside recordings and are none.
+BESIDE = ("performance.json", "matching.json")
 
 
 def expand(paths: Iterable[str | Path]) -> tuple[Path, ...]:
@@ -23,7 +26,7 @@ def expand(paths: Iterable[str | Path]) -> tuple[Path, ...]:
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*.json") if file.name != "performance.json")
+            found = sorted(file for file in path.rglob("*.json") if file.name not in BESIDE)
             if not found:
                 raise InputError(f"no recordings in {path}")
             files.extend(found)
@@ -40,13 +43,16 @@ def read(path: str | Path) -> Mapping[str, Any]:
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"{path} is no recording of format {FORMAT}")
     missing = [key for key in ("name", "kernel", "script", "steps", "final") if key not in data]
     if missing:
         raise InputError(f"{path} is no recording: it has no {', '.join(missing)}")
+    found = wrong(data)
+    if found is not None:
+        raise InputError(f"{path} is no recording: {found}")
     return data
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmcore.environment import document
 from mmcore.recordings.rules import rule_of
 
 if TYPE_CHECKING:
@@ -41,10 +43,12 @@ class Conformance:
     Attributes:
         rows: one for each recording, in the order given.
         until_unsupported: whether what the machine cannot do ends a recording without fault.
+        paths: the files and folders that were named.
     """
 
     rows: tuple[Replayed, ...]
     until_unsupported: bool = False
+    paths: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -70,7 +74,9 @@ class Conformance:
 
     def to_json(self) -> str:
         """One object with `"schema": 1`."""
-        data: dict[str, Any] = {"schema": 1, "verdict": self.verdict}
+        option = ["--until-unsupported"] if self.until_unsupported else []
+        command = shlex.join(["mmcore", "conformance", *self.paths, *option])
+        data = document("conformance", command) | {"verdict": self.verdict}
         data |= {"until_unsupported": self.until_unsupported, "recordings": self.table}
         return json.dumps(data | {"fields": self.fields, "unsupported": self.unsupported})
 

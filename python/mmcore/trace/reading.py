@@ -48,6 +48,8 @@ def open_trace(
     """Reads the trace at `path` (`-`: the standard input)."""
     name = os.fspath(path)
     if name == "-":
+        if sys.stdin is None:
+            raise InputError("standard input: it is closed")
         return _read(_peekable(sys.stdin.buffer), "standard input", None, progress)
     with Path(name).open("rb") as file:
         return _read(file, name, os.fstat(file.fileno()).st_size, progress)

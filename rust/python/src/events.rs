@@ -29,6 +29,15 @@ struct State {
     calls: Vec<Recorded>,
 }
 
+/// A block that nobody ended: the machine stops recording, and can be traced again.
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        if self.state.get_mut().running {
+            self.shared.machine.end_trace();
+        }
+    }
+}
+
 impl Tracing {
     pub fn new(shared: &Arc<Shared>) -> Tracing {
         Tracing { shared: Arc::clone(shared), state: Mutex::default() }

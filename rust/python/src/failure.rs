@@ -41,14 +41,16 @@ fn tell<'py>(py: Python<'py>, shared: &Arc<Shared>, signals: &[Signal]) -> PyRes
     let class = py.import("mmcore.state")?.getattr("Signal")?;
     let sent = |signal: &Signal| class.call1((signal.space, signal.address, signal.code.name()));
     let sent = signals.iter().map(sent).collect::<PyResult<Vec<_>>>()?;
+    let mut raised = None;
     for (signal, told) in signals.iter().zip(&sent) {
         // Called without the table's lock: a handler may change it.
         let handler = shared.handlers.lock().get(&signal.space).map(|handler| handler.clone_ref(py));
-        if let Some(handler) = handler {
-            handler.call1(py, (told,))?;
+        if let Some(Err(error)) = handler.map(|handler| handler.call1(py, (told,))) {
+            // The others are told all the same.
+            raised = raised.or(Some(error));
         }
     }
-    Ok(sent)
+    raised.map_or(Ok(sent), Err)
 }
 
 /// What fails.

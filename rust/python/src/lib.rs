@@ -23,6 +23,7 @@ mod policies;
 mod pool;
 mod profile;
 mod program;
+mod region;
 mod replay;
 mod run;
 mod shared;
@@ -49,6 +50,7 @@ mod _mmcore {
         super::policies::register(module)?;
         super::pool::register(module)?;
         super::profile::register(module)?;
+        super::region::register(module)?;
         super::space::register(module)?;
         super::state::register(module)?;
         super::program::register(module)?;

@@ -202,7 +202,8 @@ impl Machine {
     ) -> PyResult<Bound<'py, PyAny>> {
         let (mode, reason) = (names::mode(mode)?, names::reason(reason)?);
         let target = match (get_new_page, node) {
-            (Some(callable), None) => migrate::To::Callable(callable),
+            (Some(callable), None) if callable.bind(py).is_callable() => migrate::To::Callable(callable),
+            (Some(_), None) => return Err(type_error("get_new_page is called with a page: give a callable")),
             (None, Some(node)) => migrate::To::Node(node),
             _ => return Err(type_error("give get_new_page or node, one of them")),
         };

@@ -1,22 +1,19 @@
-//! `AddressSpace` and `Region`: memory as a process sees it.
+//! `AddressSpace`: memory as a process sees it.
 
 use crate::array;
-use crate::errors::{KernelError, Refusal, type_error};
+use crate::errors::{Refusal, type_error};
 use crate::file::File;
-use crate::handles::Pin;
-use crate::names;
 use crate::page::Page;
+use crate::region::Region;
 use crate::shared::{Shared, Waits};
-use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error};
 use mmcore::machine::parse_size;
-use mmcore::map::{AddressSpace as Space, Area, Entry, FileMap};
+use mmcore::map::{AddressSpace as Space, FileMap};
 use mmcore::migrate::{MoveFlags, Moved};
-use mmcore::page::{Flags, PAGE_SIZE};
-use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use mmcore::page::PAGE_SIZE;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PySlice, PyTuple};
+use pyo3::types::PyTuple;
 use std::sync::Arc;
 
 /// What stands in a status array where the kernel leaves the entry as it was.
@@ -24,8 +21,7 @@ pub(crate) const UNWRITTEN: i32 = i32::MIN;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("UNWRITTEN", UNWRITTEN)?;
-    module.add_class::<AddressSpace>()?;
-    module.add_class::<Region>()
+    module.add_class::<AddressSpace>()
 }
 
 /// A process's memory, from `Machine.address_space`. It lives until `exit`, or until the machine is closed,
@@ -227,6 +223,16 @@ impl AddressSpace {
         array::filled(py, "int32", &statuses)
     }
 
+    /// Moves every page that is on node ``source`` to node ``target`` (migrate_pages(2), for all the process's memory), also
+    /// those that other processes map. Returns how many could not be moved.
+    ///
+    /// `KernelError` (EINVAL) for a node that does not exist, (ENOMEM) without a frame to move to.
+    fn migrate_pages(&self, py: Python<'_>, source: usize, target: usize) -> PyResult<u32> {
+        self.shared.call(py, Waits::ForPageLocks, |shared| {
+            Ok(shared.machine.migrate_between(&self.space, source, target)?)
+        })
+    }
+
     /// A NUMA hint fault at an address by a thread that runs on ``node``: the page goes there, if it may, as one page
     /// that is migrated without waiting. Returns the node where it is afterwards.
     ///
@@ -253,13 +259,18 @@ impl AddressSpace {
 
     /// Calls ``handler`` with a `Signal` whenever the process is told of a lost page without having touched it;
     /// ``None`` ends that. Without a handler such signals are ignored.
-    fn on_sigbus(&self, py: Python<'_>, handler: Option<Py<PyAny>>) {
+    fn on_sigbus(&self, py: Python<'_>, handler: Option<Py<PyAny>>) -> PyResult<()> {
+        self.shared.alive()?;
+        if handler.as_ref().is_some_and(|handler| !handler.bind(py).is_callable()) {
+            return Err(type_error("a handler is called with a Signal: give a callable, or None"));
+        }
         let before = match handler {
             Some(handler) => self.shared.handlers.lock().insert(self.space.id, handler),
             None => self.shared.handlers.lock().remove(&self.space.id),
         };
         // After the lock: the end of an object may be anything.
         drop(before.map(|handler| handler.into_bound(py)));
+        Ok(())
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
@@ -275,271 +286,10 @@ impl AddressSpace {
     }
 }
 
-/// A mapped range, from `AddressSpace.mmap`. Slices read and write its bytes through the page table, as the
-/// process would; whole numbers in other methods count pages.
-#[pyclass(frozen, module = "mmcore")]
-pub(crate) struct Region {
-    shared: Arc<Shared>,
-    space: Arc<Space>,
-    area: Arc<Area>,
-}
-
-/// Which bytes.
-enum Bytes {
-    One(u64),
-    Range(u64, usize),
-}
-
 /// For what an access to such memory may have to wait.
-fn waits(shared: &Shared, of_file: bool) -> Waits {
+pub(crate) fn waits(shared: &Shared, of_file: bool) -> Waits {
     let swaps = shared.machine.may_swap();
     if of_file || swaps { Waits::ForPageLocks } else { Waits::ForMigrations }
-}
-
-impl Region {
-    /// For what an access may have to wait: a file's page, and one that comes from swap, is looked at under its
-    /// lock.
-    fn waits(&self) -> Waits {
-        waits(&self.shared, self.area.file().is_some())
-    }
-
-    fn bytes(&self) -> u64 {
-        u64::from(self.area.pages()) * PAGE_SIZE as u64
-    }
-
-    /// A page number as Python writes it: from the end if negative.
-    fn index(&self, number: i64) -> PyResult<u32> {
-        let pages = i64::from(self.area.pages());
-        let index = if number < 0 { number.saturating_add(pages) } else { number };
-        if (0..pages).contains(&index) {
-            return Ok(index as u32);
-        }
-        Err(PyIndexError::new_err(format!("no page {number}: the region has {pages}")))
-    }
-
-    fn select(&self, key: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-        if let Ok(slice) = key.cast::<PySlice>() {
-            let found = slice.indices(self.bytes() as isize)?;
-            if found.step != 1 {
-                return Err(PyValueError::new_err("a region has slices of step 1 only"));
-            }
-            return Ok(Bytes::Range(found.start as u64, found.slicelength));
-        }
-        let number: i64 = key
-            .extract()
-            .map_err(|_| PyTypeError::new_err("a region is indexed by bytes: numbers and slices of them"))?;
-        let bytes = self.bytes() as i64;
-        let at = if number < 0 { number.saturating_add(bytes) } else { number };
-        if (0..bytes).contains(&at) {
-            return Ok(Bytes::One(at as u64));
-        }
-        Err(PyIndexError::new_err(format!("no byte {number}: the region has {bytes}")))
-    }
-
-    /// Why an access to bytes from `offset` on failed: of a bad frame with the address of the page.
-    fn refused(&self, shared: &Shared, error: Error, offset: u64, len: usize) -> Refusal {
-        if error.errno != Errno::EHWPOISON {
-            return error.into();
-        }
-        let page = PAGE_SIZE as u64;
-        let (first, last) = (offset / page, (offset + len as u64).saturating_sub(1) / page);
-        let bad = |&index: &u32| match self.area.look(index).unlocked().entry() {
-            Entry::Hwpoison { .. } => true,
-            Entry::None => self.area.file().is_some_and(|map| {
-                let cached = map.file.cached_page(map.first + index);
-                cached.is_some_and(|pfn| shared.flags(pfn).contains(Flags::HWPOISON))
-            }),
-            _ => false,
-        };
-        let index = (first as u32..=last as u32).find(bad).unwrap_or(first as u32);
-        Refusal::Sigbus(error, self.area.address(index))
-    }
-
-    fn load(&self, py: Python<'_>, offset: u64, into: &mut [u8]) -> PyResult<()> {
-        self.shared.call(py, self.waits(), |shared| {
-            let len = into.len();
-            let read = shared.machine.read_bytes(&self.area, offset, into);
-            read.map_err(|error| self.refused(shared, error, offset, len))
-        })
-    }
-
-    fn store(&self, py: Python<'_>, offset: u64, from: &[u8]) -> PyResult<()> {
-        self.shared.call(py, self.waits(), |shared| {
-            let written = shared.machine.write_bytes(&self.area, offset, from);
-            written.map_err(|error| self.refused(shared, error, offset, from.len()))
-        })
-    }
-}
-
-#[pymethods]
-impl Region {
-    /// The address of its first byte.
-    #[getter]
-    fn address(&self) -> u64 {
-        self.area.address(0)
-    }
-
-    /// How many pages it has.
-    #[getter]
-    fn pages(&self) -> u32 {
-        self.area.pages()
-    }
-
-    /// The space that maps it.
-    #[getter]
-    fn space(&self) -> AddressSpace {
-        AddressSpace { shared: Arc::clone(&self.shared), space: Arc::clone(&self.space) }
-    }
-
-    /// The file that it maps; ``None`` for anonymous memory.
-    #[getter]
-    fn file(&self) -> Option<File> {
-        let file = Arc::clone(&self.area.file()?.file);
-        Some(File { shared: Arc::clone(&self.shared), file })
-    }
-
-    /// The addresses of its pages, as an array.
-    fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let first = self.area.address(0);
-        py.import("numpy")?.call_method1("arange", (first, first + self.bytes(), PAGE_SIZE, "uint64"))
-    }
-
-    /// Names the frame behind a page; takes no reference.
-    ///
-    /// `KernelError` (ENOENT) if no frame is mapped there: a page comes with its first write.
-    #[pyo3(signature = (number=0))]
-    fn page(&self, py: Python<'_>, number: i64) -> PyResult<Page> {
-        let index = self.index(number)?;
-        let pfn =
-            self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.page_at(&self.area, index)))?;
-        let nothing = || {
-            let why = format!("no frame is mapped at {:#x}: write to it first", self.area.address(index));
-            KernelError::new_err((Errno::ENOENT.0, why))
-        };
-        pfn.map(|pfn| Page::new(&self.shared, pfn)).ok_or_else(nothing)
-    }
-
-    /// One page fault of a load, or of a store.
-    #[pyo3(signature = (number=0, *, write=true))]
-    fn fault(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<()> {
-        let index = self.index(number)?;
-        self.shared.call(py, self.waits(), |shared| {
-            let fault = shared.machine.fault(&self.area, index, write);
-            let offset = u64::from(index) * PAGE_SIZE as u64;
-            fault.map_err(|error| self.refused(shared, error, offset, 1))
-        })
-    }
-
-    /// Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM, faulting it in first; ``write`` if the holder will write.
-    /// A page on a node that is only for movable pages moves off it before.
-    ///
-    /// `KernelError` (ENOMEM) if it cannot.
-    #[pyo3(signature = (number=0, *, write=true))]
-    fn pin(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<Pin> {
-        let index = self.index(number)?;
-        let moves = self.shared.machine.nodes().iter().any(|node| node.movable);
-        let waits = if moves { Waits::ForPageLocks } else { self.waits() };
-        let pfn = self.shared.call(py, waits, |shared| {
-            let pfn = shared.machine.pin_longterm(&self.area, index, write)?;
-            shared.ledger.add(pfn, Handle::Pin);
-            Ok(pfn)
-        })?;
-        Ok(Pin::holding(&self.shared, pfn, Handle::Pin))
-    }
-
-    /// Fills a buffer with the bytes from ``offset`` on.
-    #[pyo3(signature = (buffer, *, offset=0))]
-    fn read_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, offset: u64) -> PyResult<()> {
-        let buffer = writable(buffer)?;
-        let mut bytes = buffer.to_vec(py)?;
-        self.load(py, offset, &mut bytes)?;
-        buffer.copy_from_slice(py, &bytes)
-    }
-
-    /// Writes the dirty pages of a shared mapping of a file to disk, ``start`` to ``stop``, all by default (msync with
-    /// MS_SYNC), and says how many those were.
-    #[pyo3(signature = (start=0, stop=None))]
-    fn msync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
-        let stop = stop.unwrap_or(self.area.pages()).min(self.area.pages());
-        let Some(map) = self.area.file().filter(|map| !map.private) else { return Ok(0) };
-        let pages = map.first.saturating_add(start)..map.first + stop;
-        self.shared.call(py, self.waits(), |shared| Ok(shared.machine.sync_file(&map.file, pages)?))
-    }
-
-    /// Advice about pages ``start`` to ``stop``, all by default (madvise): ``"cold"``, ``"pageout"``, ``"dontneed"``,
-    /// ``"free"`` or ``"willneed"``.
-    ///
-    /// `KernelError` (EINVAL) for locked memory, (ENOMEM) if not all of it is mapped.
-    #[pyo3(signature = (advice, start=0, stop=None))]
-    fn madvise(&self, py: Python<'_>, advice: &str, start: u32, stop: Option<u32>) -> PyResult<()> {
-        let advice = names::advice(advice)?;
-        let pages = start..stop.unwrap_or(self.area.pages());
-        self.shared.call(py, self.waits(), |shared| {
-            Ok(shared.machine.madvise(&self.space, &self.area, pages, advice)?)
-        })
-    }
-
-    /// Unmaps pages ``start`` to ``stop``, all by default (munmap). Those that already are, are no error.
-    #[pyo3(signature = (start=0, stop=None))]
-    fn unmap(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
-        let pages = start..stop.unwrap_or(self.area.pages());
-        self.shared
-            .call(py, self.waits(), |shared| Ok(shared.machine.munmap(&self.space, &self.area, pages)?))
-    }
-
-    /// Bytes, mapped or not.
-    fn __len__(&self) -> usize {
-        self.bytes() as usize
-    }
-
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match self.select(key)? {
-            Bytes::One(at) => {
-                let mut byte = [0];
-                self.load(py, at, &mut byte)?;
-                Ok(byte[0].into_pyobject(py)?.into_any())
-            }
-            Bytes::Range(start, len) => {
-                Ok(PyBytes::new_with(py, len, |into| self.load(py, start, into))?.into_any())
-            }
-        }
-    }
-
-    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        match self.select(key)? {
-            Bytes::One(at) => self.store(py, at, &[value.extract::<u8>()?]),
-            Bytes::Range(start, len) => {
-                let from = PyBuffer::<u8>::get(value)?.to_vec(py)?;
-                if from.len() != len {
-                    let why = format!("{} bytes do not fit a slice of {len}", from.len());
-                    return Err(PyValueError::new_err(why));
-                }
-                self.store(py, start, &from)
-            }
-        }
-    }
-
-    /// Addresses and space, equal for equal ranges of one space.
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Region>().is_ok_and(|other| Arc::ptr_eq(&self.area, &other.get().area))
-    }
-
-    fn __hash__(&self) -> u64 {
-        Arc::as_ptr(&self.area).addr() as u64
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<Region {:#x} pages={} space={}>", self.address(), self.area.pages(), self.space.id)
-    }
-}
-
-/// A buffer to fill.
-fn writable(buffer: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
-    let buffer = PyBuffer::<u8>::get(buffer)?;
-    if buffer.readonly() {
-        return Err(PyTypeError::new_err("the buffer cannot be written to"));
-    }
-    Ok(buffer)
 }
 
 /// The living spaces, for `Machine`.

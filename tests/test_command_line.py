@@ -1,5 +1,6 @@
 """The command line: verbs, exit codes, one line for an error."""
 
+import functools
 import io
 import json
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import mmcore
 from mmcore import comparison
 from mmcore.cli import run
+from mmcore.comparison.runner import measure
 from simulated_rig import SimulatedBackend
 
 
@@ -62,16 +64,19 @@ def test_an_unknown_verb_is_one_line_and_exit_2():
 
 @pytest.fixture
 def simulated(monkeypatch):
-    """The command line in this process, over a simulated machine."""
+    """The command line in this process, over a simulated machine and its time."""
 
     def install(**options):
-        monkeypatch.setattr(comparison, "_mmcore", SimulatedBackend({"packed": 1.3}, **options))
+        backend = SimulatedBackend({"packed": 1.3}, **options)
+        timed = functools.partial(measure, clock=backend.clock)
+        monkeypatch.setattr(comparison, "_mmcore", backend)
+        monkeypatch.setattr(comparison, "measure", timed)
 
     install()
     return install
 
 
-QUICK = ["--seconds", "0.3", "--vary", "release=split,packed"]
+QUICK = ["--seconds", "5", "--vary", "release=split,packed"]
 
 
 @pytest.mark.usefixtures("simulated")

@@ -130,11 +130,6 @@ def test_what_cannot_say_where_to_move_spends_no_token(machine):
     token.putback()
 
 
-def test_an_owner_has_every_method(plain):
-    with pytest.raises(TypeError, match="isolate"):
-        plain.page_pool(ops=object())
-
-
 def test_a_trace_that_nobody_ended_ends_with_its_object(plain):
     tracing = plain.trace()
     tracing.__enter__()

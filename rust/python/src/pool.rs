@@ -1,6 +1,5 @@
 //! `PagePool`: movable pages, and owners of them that are written in Python.
 
-use crate::errors::type_error;
 use crate::names;
 use crate::page::Page;
 use crate::shared::{Shared, Waits, in_callback};
@@ -129,13 +128,6 @@ pub(crate) struct PagePool {
 
 impl PagePool {
     pub fn create(py: Python<'_>, shared: &Arc<Shared>, methods: Option<Py<PyAny>>) -> PyResult<PagePool> {
-        if let Some(methods) = &methods {
-            for name in ["isolate", "migrate", "putback", "released"] {
-                if !methods.bind(py).hasattr(name)? {
-                    return Err(type_error(format!("ops has no method {name}: derive it from MovableOps")));
-                }
-            }
-        }
         let owner = methods.map(|methods| {
             Arc::new(PythonOwner { shared: Arc::downgrade(shared), methods: Mutex::new(Some(methods)) })
         });

@@ -3,7 +3,7 @@
 use super::Session;
 use super::actor::{Actor, Handles, Hold, Mapped, Name, Pipe, Process, Table};
 use super::content::{Place, Reader, Version};
-use super::snapshot::moment;
+use super::snapshot::{fork_begins, write_begins};
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
@@ -161,7 +161,7 @@ impl<R: Release> Session<R> {
         let mut bytes = std::mem::take(&mut actor.buffer);
         bytes.clear();
         bytes.extend((0..WORDS).flat_map(|word| place.word(word, version).to_le_bytes()));
-        let begin = moment();
+        let begin = write_begins();
         let result = self.machine.write_bytes(&mapped.area, u64::from(place.page) * PAGE_SIZE as u64, &bytes);
         actor.buffer = bytes;
         let reader = self.reader(actor);
@@ -211,7 +211,7 @@ impl<R: Release> Session<R> {
         if self.child(actor, child).is_ok() {
             return Err(Problem::misuse(format!("{child} is forked already")));
         }
-        let begin = moment();
+        let begin = fork_begins();
         let space = self.unpreferred_anywhere(actor, || self.machine.fork(&self.space))?;
         if actor.concurrent {
             actor.history.forked(self.space.id, space.id, begin);

@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::sync::broken;
-use crate::sync::explored::{begins, begun, ends, since, unfinished};
+use crate::sync::explored::{after_first_step, begins, begun, ends, since, unfinished};
 
 /// What a page is queued for: one number for each batch of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,19 @@ impl<R: Release> Machine<R> {
                 );
             }
         }
+    }
+
+    /// Does the page, or the whole of which it is part, wait in a batch since before the first step that the
+    /// calling thread took after `moment`?
+    pub(crate) fn waits_since(&self, pfn: Pfn, moment: u32) -> bool {
+        let head = self.frames.head(pfn);
+        let Some(began) = after_first_step(moment) else { return false };
+        since();
+        let old = |(queued, what): (Pfn, For)| {
+            queued == head && begun(what.key(head)).is_none_or(|begun| begun < began)
+        };
+        let waits = |batches: &super::Batches| batches.queued().any(old);
+        self.cpus.iter().any(|cpu| cpu.batches.glance(waits) == Some(true))
     }
 
     /// The drain that began at `moment` is over.

@@ -45,7 +45,7 @@ pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
 pub use order::{acquired, expect_held, released};
 pub use panics::caught;
 pub use park::{park, spin_until, unpark_all, unpark_one};
-pub use pending::{Topic, begins, begun, ends, over, since, starts, unfinished};
+pub use pending::{Topic, after_first_step, begins, begun, ends, moment, over, since, starts, unfinished};
 pub use record::{Options, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, Kind, Step, Strategy, Threads, View, threads_in};

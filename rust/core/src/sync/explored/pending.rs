@@ -11,6 +11,7 @@
 
 use super::context::{Context, context};
 use super::step::Kind;
+use std::cell::Cell;
 
 /// What a note or a look is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +25,16 @@ pub enum Topic {
     Forks,
 }
 
+impl Topic {
+    /// A byte of what nobody else has an object at.
+    fn address(self, context: &Context) -> usize {
+        std::ptr::from_ref(&context.pending).addr() + self as usize
+    }
+}
+
 impl Context {
-    /// Nobody else has an object at this address; a topic is a byte of it.
     fn noted(&self, kind: Kind, topic: Topic) {
-        self.attach(kind, std::ptr::from_ref(&self.pending).addr() + topic as usize);
+        self.attach(kind, topic.address(self));
     }
 
     fn begins(&self, what: usize) {
@@ -60,7 +67,24 @@ pub fn ends(what: usize) {
 
 /// From now on: the number of the next step, while a schedule runs, to ask later what was under way.
 pub fn since() -> Option<u32> {
-    moment(Kind::Peek, Topic::Pending)
+    noted(Kind::Peek, Topic::Pending)
+}
+
+/// The number of the next step, while a schedule runs. Nothing hangs on it: see [`after_first_step`].
+pub fn moment() -> Option<u32> {
+    context().filter(|context| context.is_concurrent()).map(|context| context.steps.get())
+}
+
+/// The moment after the first step that the calling thread has executed from `moment` on, to ask what was
+/// under way then. What comes before a first step is executed as soon as the thread's step before is over, so
+/// an operation begins with its first step.
+pub fn after_first_step(moment: u32) -> Option<u32> {
+    let context = context()?;
+    let mine = context.log().iter().skip(moment as usize);
+    let first = mine.map(Cell::get).position(|step| usize::from(step.thread) == context.current.get())?;
+    let after = moment + first as u32 + 1;
+    context.attach_at(after, Kind::Peek, Topic::Pending.address(context));
+    Some(after)
 }
 
 /// When did what is under way begin? `None`: before the schedule, or it is not under way.
@@ -79,16 +103,16 @@ pub fn unfinished(moment: u32) -> Option<usize> {
 
 /// Something is over, and told elsewhere; the number of the next step, while a schedule runs.
 pub fn over(topic: Topic) -> Option<u32> {
-    moment(Kind::Note, topic)
+    noted(Kind::Note, topic)
 }
 
 /// Something begins that must know what is over by now.
 pub fn starts(knows: Topic) -> Option<u32> {
-    moment(Kind::Peek, knows)
+    noted(Kind::Peek, knows)
 }
 
-fn moment(kind: Kind, topic: Topic) -> Option<u32> {
-    let context = context().filter(|context| context.is_concurrent())?;
-    context.noted(kind, topic);
-    Some(context.steps.get())
+fn noted(kind: Kind, topic: Topic) -> Option<u32> {
+    let moment = moment()?;
+    context()?.noted(kind, topic);
+    Some(moment)
 }

@@ -8,7 +8,7 @@ from mmcore.exploration import soak, standard
 from mmcore.exploration.vocabulary import offered
 
 #: Schedules of a program in a bounded run; on two pages, and with three threads, more are needed.
-BOUND = 8_000
+BOUND = 10_000
 
 KINDS = (
     "mapped",
@@ -34,6 +34,7 @@ KINDS = (
     "active",
     "locked",
     "freed",
+    "leaving",
     "movable",
     "allocated",
 )

@@ -140,6 +140,7 @@ class MachineSpec:
         cpus: how many CPUs.
         kernel: which kernel's profile.
         profile: fields of the profile to change, with their values, sorted by name.
+        movable: nodes that are only for movable pages.
     """
 
     nodes: int | None = None
@@ -147,6 +148,7 @@ class MachineSpec:
     cpus: int | None = None
     kernel: str | None = None
     profile: tuple[tuple[str, str], ...] = ()
+    movable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +324,9 @@ def _program(text: str) -> Program:
 
 def _machine(data: dict[str, Any]) -> MachineSpec:
     pages, profile = tuple(data["pages"]), tuple(sorted(data["profile"].items()))
-    return MachineSpec(data["nodes"], pages, data["cpus"], data["kernel"], profile)
+    return MachineSpec(
+        data["nodes"], pages, data["cpus"], data["kernel"], profile, tuple(data["movable"])
+    )
 
 
 def _ops(data: list[dict[str, Any]]) -> tuple[Op, ...]:
@@ -349,6 +353,7 @@ def _to_json(program: Program) -> str:
             "nodes": machine.nodes,
             "pages": machine.pages,
             "cpus": machine.cpus,
+            "movable": machine.movable,
             "kernel": machine.kernel,
             "profile": dict(machine.profile),
         },

@@ -309,6 +309,21 @@ _FREED = {
     "drain": "drain",
 }
 
+#: On pages of a node that is only for movable pages: a lasting pin moves them off first.
+_LEAVING = {
+    "pin": "pin g{t} {x} longterm\nunpin g{t}",
+    "activate": "mark_accessed {x}\nmark_accessed {x}",
+    "mlock": "mlock {x}",
+    "read": "read {x}",
+    "write": "write {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "move": "move {x} node=0",
+    "get": "get {x}\nput {x}",
+    "isolate": "isolate {x}\nputback {x}",
+    "drain": "drain",
+}
+
 _MOVABLE = {"release": "release {x}"} | _ANY
 
 _ALLOCATED = {
@@ -321,9 +336,9 @@ _ALLOCATED = {
 #: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped" and
 #: "memory": still there, and swapped out; of "aging": old and anonymous, and active and of a file;
 #: of "large": of one process, and of two; of "block": on no list, and on one; of "lent": away, and
-#: read by the parent; of "given": without swap, and with it; of "active": anonymous, and a file's),
-#: the pages of the first thread and of the second. On two pages both threads take both, in opposite
-#: order.
+#: read by the parent; of "leaving": on its list, and waiting in a batch too; of "given": without
+#: swap, and with it; of "active": anonymous, and a file's), the pages of the first thread and of the
+#: second. On two pages both threads take both, in opposite order.
 KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,
@@ -451,6 +466,16 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         _FREED,
         ("allocate p0\nfree p0", "p0", "p0"),
         ("allocate p0\nlru_add p0\ndrain\nfree p0", "p0", "p0"),
+    ),
+    "leaving": (
+        _LEAVING,
+        ("machine movable=1\nmap r0 anon 1 node=1\nwrite r0\ndrain", "r0", "r0"),
+        (
+            "machine movable=1\nmap r0 anon 1 node=1\nwrite r0\ndrain\n"
+            "mark_accessed r0\nmark_accessed r0",
+            "r0",
+            "r0",
+        ),
     ),
     "movable": (
         _MOVABLE,

@@ -126,6 +126,9 @@ pub struct MachineSpec {
     /// How many CPUs.
     #[serde(default)]
     pub cpus: Option<u32>,
+    /// Nodes that are only for movable pages.
+    #[serde(default)]
+    pub movable: Vec<u32>,
     /// Which kernel's profile.
     #[serde(default)]
     pub kernel: Option<Token>,
@@ -179,6 +182,9 @@ impl Display for MachineSpec {
             write!(f, "{}{pages}", if i == 0 { " pages=" } else { "," })?;
         }
         self.cpus.map_or(Ok(()), |cpus| write!(f, " cpus={cpus}"))?;
+        for (i, node) in self.movable.iter().enumerate() {
+            write!(f, "{}{node}", if i == 0 { " movable=" } else { "," })?;
+        }
         self.kernel.as_ref().map_or(Ok(()), |kernel| write!(f, " kernel={kernel}"))?;
         self.profile.iter().try_for_each(|(field, value)| write!(f, " {field}={value}"))
     }

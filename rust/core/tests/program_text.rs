@@ -111,16 +111,17 @@ fn token() -> impl Strategy<Value = String> {
 
 fn machine() -> impl Strategy<Value = MachineSpec> {
     let profile = prop::collection::btree_map("[a-z_]{3,12}", token(), 0..3).prop_map(|fields| {
-        let reserved = ["nodes", "pages", "cpus", "kernel"];
+        let reserved = ["nodes", "pages", "cpus", "movable", "kernel"];
         let kept = fields.into_iter().filter(|(name, _)| !reserved.contains(&name.as_str()));
         kept.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<BTreeMap<_, _>>()
     });
     let kernel = prop::option::of(token().prop_map(|kernel| kernel.parse().unwrap()));
     let pages = prop::collection::vec(number(), 0..4);
-    (any::<bool>(), pages, prop::option::of(number()), kernel, profile).prop_map(
-        |(say_nodes, pages, cpus, kernel, profile)| {
+    let movable = prop::collection::vec(number(), 0..3);
+    (any::<bool>(), pages, prop::option::of(number()), movable, kernel, profile).prop_map(
+        |(say_nodes, pages, cpus, movable, kernel, profile)| {
             let nodes = say_nodes.then_some(if pages.is_empty() { 2 } else { pages.len() as u32 });
-            MachineSpec { nodes, pages, cpus, kernel, profile }
+            MachineSpec { nodes, pages, cpus, movable, kernel, profile }
         },
     )
 }
@@ -273,14 +274,14 @@ fn the_table_names_operations_as_json_does() {
 #[test]
 fn json_has_the_documented_shape() {
     let program = parse(
-        "machine nodes=2 pages=8 cpus=2 kernel=6.12 release=split\n\
+        "machine nodes=2 pages=8 cpus=2 movable=1 kernel=6.12 release=split\n\
          map r0 anon 4\n\
          thread A cpu=1\n  move r0:0-1,3+zero0 node=1 pid=c0 all\n\
          finally\n  audit\n",
     );
     let expected = concat!(
         r#"{"schema":1,"boot":null,"#,
-        r#""machine":{"nodes":2,"pages":[8],"cpus":2,"kernel":"6.12","profile":{"release":"split"}},"#,
+        r#""machine":{"nodes":2,"pages":[8],"cpus":2,"movable":[1],"kernel":"6.12","profile":{"release":"split"}},"#,
         r#""setup":[{"op":"map","region":"r0","backing":"anon","pages":4,"node":null,"order":null}],"#,
         r#""threads":[{"name":"A","cpu":1,"ops":[{"op":"move","#,
         r#""pages":[{"of":"r0","pages":[[0,1],[3,3]]},{"of":"zero0","pages":null}],"#,

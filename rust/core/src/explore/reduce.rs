@@ -12,7 +12,8 @@
 //! Following the paper, the pairs are: for each thread `v`, the last dependent step before `k`,
 //! as seen from each state in which `k` was announced. So all of them after `u`'s own previous
 //! step, and the last one before that. Of what a thread has announced only its object is known;
-//! plain writes and what runs within a step count as the step's own accesses.
+//! plain writes and what runs within a step count as the step's own accesses. So do the notes of what is
+//! under way and the looks at them: a promise about a span of time is a relation between steps too.
 
 use super::exhaust::Node;
 use crate::sync::explored::{Kind, Runtime, THREADS, Threads};
@@ -23,6 +24,7 @@ fn dependent(earlier: Kind, later: Kind) -> bool {
     match (earlier, later) {
         (a, b) if a.is_local() || b.is_local() => false,
         (a, b) if a.reads_only() && b.reads_only() => false,
+        (Kind::Note, Kind::Note) => false,
         // Readers do not disturb each other.
         (ReadLock | ReadUnlock, ReadLock | ReadUnlock) => false,
         // Never next at once: who waits for the lock waits for this very step, and who lets it go

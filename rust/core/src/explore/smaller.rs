@@ -136,6 +136,9 @@ fn simpler_machines(machine: Option<&MachineSpec>) -> Vec<MachineSpec> {
     if cpus > 1 {
         simpler.push(MachineSpec { cpus: Some(cpus - 1), ..machine.clone() });
     }
+    if !machine.movable.is_empty() {
+        simpler.push(MachineSpec { movable: Vec::new(), ..machine.clone() });
+    }
     if pages > 1 {
         simpler.push(MachineSpec { pages: vec![pages / 2], ..machine.clone() });
     }

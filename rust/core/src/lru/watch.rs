@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::sync::broken;
-use crate::sync::explored::{begins, begun, ends, moment, unfinished};
+use crate::sync::explored::{after_first_step, begins, begun, ends, since, unfinished};
 
 /// What a page is queued for: one number for each batch of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +45,14 @@ pub(super) fn settled(pfn: Pfn, what: For) {
 
 /// When the drain began, if that has a number.
 pub(super) fn now() -> Option<u32> {
-    moment()
+    since()
 }
 
 impl<R: Release> Machine<R> {
     /// Batches are off: nothing waits in one.
     pub(super) fn expect_no_batches(&self) {
+        // What others queue and drain decides what is seen here.
+        since();
         for (number, cpu) in self.cpus.iter().enumerate() {
             if cpu.batches.glance(|batches| !batches.is_empty()) == Some(true) {
                 broken(
@@ -59,6 +61,19 @@ impl<R: Release> Machine<R> {
                 );
             }
         }
+    }
+
+    /// Does the page, or the whole of which it is part, wait in a batch since before the first step that the
+    /// calling thread took after `moment`?
+    pub(crate) fn waits_since(&self, pfn: Pfn, moment: u32) -> bool {
+        let head = self.frames.head(pfn);
+        let Some(began) = after_first_step(moment) else { return false };
+        since();
+        let old = |(queued, what): (Pfn, For)| {
+            queued == head && begun(what.key(head)).is_none_or(|begun| begun < began)
+        };
+        let waits = |batches: &super::Batches| batches.queued().any(old);
+        self.cpus.iter().any(|cpu| cpu.batches.glance(waits) == Some(true))
     }
 
     /// The drain that began at `moment` is over.

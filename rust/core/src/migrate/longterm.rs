@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::map::{Area, PinKind};
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
+use crate::sync::{Mutation, mutated};
 
 /// Attempts at a page that somebody else isolates each time. The kernel does not count them.
 const ATTEMPTS: usize = 10;
@@ -42,6 +43,9 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         let accounted = || {
             let word = page.word();
+            if mutated(Mutation::LruDecidesDrain) {
+                return word.has(Flags::LRU);
+            }
             let cached = [Flags::FILE, Flags::PRIVATE, Flags::SWAPCACHE];
             let cached = cached.iter().filter(|&&flag| word.has(flag)).count() as u32;
             word.count() == page.mapcount() + cached + PIN

@@ -107,7 +107,12 @@ fn machine(spec: &mut MachineSpec, line: &mut Line<'_>) -> Result<(), ParseError
             "kernel" => set(&mut spec.kernel, line.read(value)?),
             "pages" => {
                 let new = spec.pages.is_empty();
-                spec.pages = sizes(line, value)?;
+                spec.pages = numbers(line, value)?;
+                new
+            }
+            "movable" => {
+                let new = spec.movable.is_empty();
+                spec.movable = numbers(line, value)?;
                 new
             }
             _ => {
@@ -134,12 +139,12 @@ fn set<T>(field: &mut Option<T>, value: T) -> bool {
     field.replace(value).is_none()
 }
 
-fn sizes(line: &Line<'_>, value: Piece<'_>) -> Result<Vec<u32>, ParseError> {
+fn numbers(line: &Line<'_>, value: Piece<'_>) -> Result<Vec<u32>, ParseError> {
     let mut column = value.column;
-    let mut sizes = Vec::new();
+    let mut numbers = Vec::new();
     for text in value.text.split(',') {
-        sizes.push(line.read(Piece { text, column })?);
+        numbers.push(line.read(Piece { text, column })?);
         column += text.chars().count() + 1;
     }
-    Ok(sizes)
+    Ok(numbers)
 }

@@ -39,6 +39,7 @@ mod memory;
 mod observe;
 mod pages;
 mod process;
+mod refusal;
 mod shown;
 mod snapshot;
 #[cfg(feature = "explored")]

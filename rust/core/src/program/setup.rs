@@ -48,6 +48,7 @@ impl MachineSpec {
             nodes: by.nodes.or(self.nodes),
             pages: if by.pages.is_empty() { self.pages.clone() } else { by.pages.clone() },
             cpus: by.cpus.or(self.cpus),
+            movable: if by.movable.is_empty() { self.movable.clone() } else { by.movable.clone() },
             kernel: by.kernel.clone().or_else(|| self.kernel.clone()),
             profile,
         }
@@ -77,7 +78,7 @@ impl MachineSpec {
             backed: true,
             profile,
             owners: defaults.owners,
-            movable: Vec::new(),
+            movable: self.movable.iter().map(|&node| node as usize).collect(),
             calls: false,
         })
     }

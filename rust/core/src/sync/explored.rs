@@ -45,7 +45,7 @@ pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
 pub use order::{acquired, expect_held, released};
 pub use panics::caught;
 pub use park::{park, spin_until, unpark_all, unpark_one};
-pub use pending::{begins, begun, ends, unfinished};
+pub use pending::{Topic, after_first_step, begins, begun, ends, moment, over, since, starts, unfinished};
 pub use record::{Options, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, Kind, Step, Strategy, Threads, View, threads_in};
@@ -83,11 +83,6 @@ pub fn operation(number: u32) {
     if let Some(context) = context() {
         context.begin_operation(number);
     }
-}
-
-/// The number of the next step, while a schedule runs.
-pub fn moment() -> Option<u32> {
-    context().filter(|context| context.is_concurrent()).map(|context| context.steps.get())
 }
 
 /// Runs `f` on the stack of whoever runs the schedule: for callbacks into code that must not run

@@ -78,6 +78,8 @@ mutations! {
     PutUnderLruvecLock = "put-under-lruvec-lock", "LRU batches";
     /// A drain of all CPUs is counted after its last batch instead of before its first: others leave theirs to it.
     DrainCountedLate = "drain-counted-late", "6446a5131e24, bug 17";
+    /// A lasting pin takes the flag `LRU` for a sign that no batch holds the page, and does not drain.
+    LruDecidesDrain = "lru-decides-drain", "98c6d259319e, bug 19";
     /// Whether a CPU's free frames must be flushed is judged by their number from before its lock was taken.
     PcpCountUnlocked = "pcp-count-unlocked", "66eca1021a42, bug 25";
     /// An isolator does not look whether it was the one that cleared the `LRU` flag.

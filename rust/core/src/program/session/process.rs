@@ -3,7 +3,8 @@
 use super::Session;
 use super::actor::{Actor, Handles, Hold, Mapped, Name, Pipe, Process, Table};
 use super::content::{Place, Reader, Version};
-use super::snapshot::moment;
+use super::refusal;
+use super::snapshot::{fork_begins, write_begins};
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
@@ -161,7 +162,7 @@ impl<R: Release> Session<R> {
         let mut bytes = std::mem::take(&mut actor.buffer);
         bytes.clear();
         bytes.extend((0..WORDS).flat_map(|word| place.word(word, version).to_le_bytes()));
-        let begin = moment();
+        let begin = write_begins();
         let result = self.machine.write_bytes(&mapped.area, u64::from(place.page) * PAGE_SIZE as u64, &bytes);
         actor.buffer = bytes;
         let reader = self.reader(actor);
@@ -211,7 +212,7 @@ impl<R: Release> Session<R> {
         if self.child(actor, child).is_ok() {
             return Err(Problem::misuse(format!("{child} is forked already")));
         }
-        let begin = moment();
+        let begin = fork_begins();
         let space = self.unpreferred_anywhere(actor, || self.machine.fork(&self.space))?;
         if actor.concurrent {
             actor.history.forked(self.space.id, space.id, begin);
@@ -323,6 +324,7 @@ impl<R: Release> Session<R> {
         let looks = kind == PinKind::Pin && of_disk && self.machine.profile().file_pin == FilePin::Refused;
         let mut taken = Vec::new();
         let mut nothing = 0;
+        let began = refusal::begins();
         for page in pages.indices(mapped.area.pages()) {
             let looked = self.unpreferred(actor, &mapped, || self.look_at_nothing(&mapped.area, page, write));
             match looked {
@@ -338,8 +340,10 @@ impl<R: Release> Session<R> {
                     return Step::refused(error.into());
                 }
             }
-            let pinned =
-                self.unpreferred(actor, &mapped, || self.machine.pin(&mapped.area, page, kind, write));
+            let pinned = self.unpreferred(actor, &mapped, || match kind {
+                PinKind::Get => self.machine.pin(&mapped.area, page, kind, write),
+                PinKind::Pin => self.machine.pin_longterm(&mapped.area, page, write),
+            });
             match pinned {
                 Ok(pfn) if looks => {
                     self.machine.unpin(pfn, kind);
@@ -351,7 +355,8 @@ impl<R: Release> Session<R> {
                 Err(error) => {
                     // A registered buffer: all or nothing.
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
-                    return Step::refused(error.into());
+                    let findings = self.refused_for_a_batch(began, error.pfn).into_iter().collect();
+                    return Step { findings, ..Step::refused(error.into()) };
                 }
             }
         }
@@ -460,6 +465,7 @@ impl<R: Release> Session<R> {
         let node_of = |at: usize| if alternate && at % 2 == 1 { other } else { node as u32 };
         let nodes: Vec<u32> = (0..addresses.len()).map(node_of).collect();
         let flags = MoveFlags { all: flags & MPOL_MF_MOVE_ALL != 0 };
+        let began = refusal::begins();
         let moved = self.machine.move_pages(space, &addresses, &nodes, flags);
         let elsewhere =
             |(status, node): &(&Option<i32>, &u32)| status.is_some_and(|s| s >= 0 && s as u32 != **node);
@@ -468,7 +474,15 @@ impl<R: Release> Session<R> {
             pfn: None,
             detail: format!("status {status:?}, asked for node {node}"),
         });
-        let findings = wrong.into_iter().collect();
+        // What was isolated and did not move has no status.
+        let busy = |status: &Option<i32>| status.is_none_or(|status| status == Errno::EBUSY.status());
+        let refused = addresses.iter().zip(&moved.status).filter(|(_, status)| busy(status));
+        let refused = refused.filter_map(|(&address, _)| space.find(address));
+        let refused = refused.filter_map(|(area, index)| self.machine.page_at(&area, index));
+        let mut findings: Vec<Finding> = wrong.into_iter().collect();
+        if moved.ret.is_ok() {
+            findings.extend(self.refused_for_a_batch(began, refused));
+        }
         let mut step = Step { status: moved.status, findings, ..Step::default() };
         match moved.ret {
             Ok(left) => step.ret = left.into(),

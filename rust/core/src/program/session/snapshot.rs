@@ -16,6 +16,26 @@ use crate::audit::Finding;
 use crate::map::{AreaKind, Attributes, Entry};
 use crate::memory::WORDS;
 use crate::release::Release;
+#[cfg(feature = "explored")]
+use crate::sync::explored::{Topic, over, starts};
+#[cfg(not(feature = "explored"))]
+use unnumbered::{Topic, over, starts};
+
+#[cfg(not(feature = "explored"))]
+mod unnumbered {
+    pub enum Topic {
+        Writes,
+        Forks,
+    }
+
+    pub fn over(_what: Topic) -> Option<u32> {
+        None
+    }
+
+    pub fn starts(_knows: Topic) -> Option<u32> {
+        None
+    }
+}
 
 /// The rule.
 pub const SNAPSHOT: &str = "a fork copies one moment";
@@ -51,17 +71,15 @@ pub(super) struct History {
     forks: Vec<Forked>,
 }
 
-/// The number of the next step, if steps have numbers.
-pub(super) fn moment() -> Option<u32> {
-    #[cfg(feature = "explored")]
-    return crate::sync::explored::moment();
-    #[cfg(not(feature = "explored"))]
-    None
+/// A write begins: the number of the next step, if steps have numbers. What was over by then is a relation
+/// between steps, of which a search must know.
+pub(super) fn write_begins() -> Option<u32> {
+    starts(Topic::Forks)
 }
 
-/// What began at `begin` is over.
-fn since(begin: Option<u32>) -> Option<Span> {
-    Some(Span { begin: begin?, end: moment()? })
+/// The same of a fork.
+pub(super) fn fork_begins() -> Option<u32> {
+    starts(Topic::Writes)
 }
 
 impl Span {
@@ -73,14 +91,14 @@ impl Span {
 
 impl History {
     pub fn wrote(&mut self, space: u32, place: Place, version: Version, begin: Option<u32>) {
-        if let Some(span) = since(begin) {
-            self.writes.push(Written { space, place, version, span });
+        if let (Some(begin), Some(end)) = (begin, over(Topic::Writes)) {
+            self.writes.push(Written { space, place, version, span: Span { begin, end } });
         }
     }
 
     pub fn forked(&mut self, parent: u32, child: u32, begin: Option<u32>) {
-        if let Some(span) = since(begin) {
-            self.forks.push(Forked { parent, child, span });
+        if let (Some(begin), Some(end)) = (begin, over(Topic::Forks)) {
+            self.forks.push(Forked { parent, child, span: Span { begin, end } });
         }
     }
 

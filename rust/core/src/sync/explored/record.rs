@@ -152,6 +152,16 @@ impl Context {
         }
     }
 
+    /// Records an access that belongs to an earlier step: the one that was the `after`-th.
+    pub(super) fn attach_at(&self, after: u32, kind: Kind, address: usize) {
+        if self.recording.analysing.get() {
+            let mut accesses = self.recording.accesses.borrow_mut();
+            let place = accesses.partition_point(|access| access.after <= after);
+            let thread = self.current.get() as u8;
+            accesses.insert(place, Access { after, thread, kind, address });
+        }
+    }
+
     /// What the schedule that ran last recorded.
     pub(super) fn recorded(&self) -> Recorded {
         let mut values = self.recording.values.borrow().clone();

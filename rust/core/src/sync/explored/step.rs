@@ -23,6 +23,9 @@ pub enum Kind {
     Peek,
     /// A write of plain data (no step of its own; appears among a step's accesses only).
     PlainWrite,
+    /// Word that something began or ended ([`begins`](super::begins); no step of its own): in whatever order
+    /// such words come, all of them are heard.
+    Note,
     /// Taking a lock (for writing), waiting for it.
     Lock,
     /// Letting a lock go.
@@ -68,6 +71,7 @@ impl Kind {
             Kind::Fence => "fence",
             Kind::Peek => "peek",
             Kind::PlainWrite => "write",
+            Kind::Note => "note",
             Kind::Lock => "lock",
             Kind::Unlock => "unlock",
             Kind::TryLock => "try-lock",

@@ -1,0 +1,58 @@
+"""Anonymous memory of one process and its children, one operation after the other: a model.
+
+What the core does with atomics, locks and batches is here done with lists and sets. A page's counts
+and every counter are never kept, but added up from who holds what; what a page must hold is kept
+apart from the frames that hold it. `Model.step` takes one line of a program and returns what can be
+seen afterwards, in the words of recordings (docs/conformance.md).
+"""
+
+from collections import Counter
+
+from .advice import Advice
+from .batches import Batches
+from .faults import Faults
+from .migrate import Migrate
+from .mlock import Mlock
+from .parts import MOVES, Refused
+from .pins import Pins
+from .processes import Processes
+from .seen import Seen
+
+
+class Model(Batches, Mlock, Faults, Processes, Advice, Pins, Migrate, Seen):
+    def __init__(self, profile):
+        self.profile = profile
+        self.frames = set()
+        self.regions = {}
+        self.children = {}
+        self.pins = {}
+        self.pipes = []
+        self.events = Counter()
+        self.add, self.mlock = [], []
+        self.moves = {move: [] for move in MOVES}
+        self.no_batches = False
+        self.made = 0
+        self.writes = 0
+        self.last_frames = {}
+
+    def step(self, line):
+        name, *words = line.split()
+        before = self.counters()
+        seen = {"ret": 0}
+        try:
+            seen |= getattr(self, f"op_{name}")(*words) or {}
+        except Refused as error:
+            seen |= {"ret": -1, "errno": str(error)}
+            if name in ("unmap", "mlock", "munlock", "madv"):
+                seen["calls_ret"] = [[1, f"-{error}"]]
+        after = self.counters()
+        for place, values in after.items():
+            keys = values.keys() | before[place].keys()
+            deltas = {key: values[key] - before[place][key] for key in keys}
+            seen[place] = {key: delta for key, delta in deltas.items() if delta}
+        seen["pages"] = {name: self.shown(region) for name, region in self.regions.items()}
+        seen["child"] = {
+            child: {name: self.view(regions, name) for name in self.regions}
+            for child, regions in self.children.items()
+        }
+        return seen

@@ -1,0 +1,106 @@
+"""madvise."""
+
+from .parts import PIN, ZERO, Refused
+
+
+class Advice:
+    def op_madv(self, word, advice):
+        region, selected = self.selected(self.regions, word)
+        holes = False
+        known = dict(region.holds), set(region.free)
+        for stretch in self.stretches(region, selected):
+            if stretch[0] in region.gone:
+                holes = True
+                continue
+            if stretch[0] in region.locked:
+                region.holds, region.free = known
+                raise Refused("EINVAL")
+            self.drain()
+            getattr(self, f"advice_{advice}")(region, stretch)
+        if holes:
+            # Who asked does not know what became of it, and expects what was there.
+            region.holds, region.free = known
+            raise Refused("ENOMEM")
+        return {"calls_ret": [[1, 0]]}
+
+    @staticmethod
+    def stretches(region, selected):
+        runs, last = [], None
+        for index in selected:
+            kind = index in region.gone, index in region.locked
+            if kind != last:
+                runs.append([])
+            runs[-1].append(index)
+            last = kind
+        return runs
+
+    def advice_dontneed(self, region, stretch):
+        self.zap(region, stretch)
+        for index in stretch:
+            region.holds.pop(index, None)
+            region.free.discard(index)
+
+    def aged(self, region, stretch):
+        """The pages that this process alone maps and that are on a list, made old."""
+        for index in stretch:
+            entry = region.entries.get(index)
+            if entry and "LRU" in entry.frame.flags and len(entry.frame.maps) == 1:
+                entry.young = False
+                entry.frame.flags -= {"REFERENCED"}
+                yield entry.frame
+
+    def advice_cold(self, region, stretch):
+        for frame in self.aged(region, stretch):
+            if "ACTIVE" in frame.flags and "UNEVICTABLE" not in frame.flags:
+                self.queue_move(frame, "deactivate")
+
+    def advice_pageout(self, region, stretch):
+        """Without swap space all come back, and active, but what may be thrown away."""
+        isolated = []
+        for frame in self.aged(region, stretch):
+            frame.flags -= {"LRU"}
+            if "UNEVICTABLE" in frame.flags:
+                self.lru_add(frame)
+            else:
+                frame.isolated = 1
+                isolated.append(frame)
+        kept = [frame for frame in isolated if not self.thrown_away(region, frame)]
+        for frame in kept:
+            self.lru_add(frame)
+            frame.isolated = 0
+
+    def thrown_away(self, region, frame):
+        frame.flags -= {"ACTIVE"}
+        if "MLOCKED" in frame.flags:
+            return False
+        if "SWAPBACKED" in frame.flags:
+            if frame.count >= PIN:
+                return False
+        else:
+            ((index, entry),) = [(i, e) for i, e in region.entries.items() if e.frame is frame]
+            # The isolation's reference and the mapping's; with others somebody may look at it.
+            if frame.count == 2 and not entry.dirty and "DIRTY" not in frame.flags:
+                self.unmap_frame(region, index)
+                self.events["pglazyfreed"] += 1
+                frame.isolated = 0
+                self.let_go(frame)
+                return True
+            frame.flags |= {"SWAPBACKED"} | ({"DIRTY"} if entry.dirty else set())
+        frame.flags |= {"ACTIVE"}
+        self.events["pgactivate"] += 1
+        return False
+
+    def advice_free(self, region, stretch):
+        region.free |= set(stretch)
+        for index in stretch:
+            entry = region.entries.get(index)
+            if entry is None or entry.frame is ZERO:
+                continue
+            frame = entry.frame
+            if "DIRTY" in frame.flags:
+                if len(frame.maps) > 1:
+                    continue
+                frame.flags -= {"DIRTY"}
+            if frame.flags >= {"LRU", "SWAPBACKED"} and "UNEVICTABLE" not in frame.flags:
+                self.queue_move(frame, "lazyfree")
+            entry.young = entry.dirty = False

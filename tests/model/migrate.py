@@ -1,0 +1,135 @@
+"""move_pages and migration."""
+
+from .parts import PIN, ZERO
+
+
+class Migrate:
+    def op_drain(self):
+        self.drain()
+
+    def op_query(self, word):
+        region, selected = self.selected(self.regions, word)
+        return {"status": [[1, self.where(region, index)] for index in selected]}
+
+    def where(self, region, index):
+        entry = region.entries.get(index)
+        if index in region.gone or (entry and entry.frame is ZERO):
+            return "-EFAULT"
+        return f"-{self.profile['hole_status'].upper()}" if entry is None else entry.frame.node
+
+    def op_move(self, word, node, *options):
+        region, selected = self.selected(self.regions, word)
+        node = int(node.removeprefix("node="))
+        self.drain()
+        self.no_batches = self.profile["batches"] == "disabled"
+        status = dict.fromkeys(selected, "unset")
+        left = self.move_runs(region, selected, node, status, shared="all" in options)
+        self.no_batches = False
+        return {"ret": left, "status": [[1, each] for each in status.values()]}
+
+    def move_runs(self, region, selected, node, status, *, shared):
+        """Neighbours that can be isolated are migrated together; a page that cannot ends a run."""
+        run = []
+        for at, index in enumerate(selected):
+            frame, said = self.isolate_for_move(region, index, node, shared=shared)
+            if frame is not None:
+                run.append((index, frame))
+                continue
+            status[index] = said
+            left = self.move_run(run, node, status, len(status) - at)
+            if left:
+                return left - 1
+            run = []
+        return self.move_run(run, node, status, 0)
+
+    def isolate_for_move(self, region, index, node, *, shared):
+        where = self.where(region, index)
+        if where == node or isinstance(where, str):
+            return None, where
+        frame = region.entries[index].frame
+        if len(frame.maps) > 1 and not shared:
+            return None, "-EACCES"
+        if "LRU" not in frame.flags:
+            return None, "-EBUSY"
+        frame.flags -= {"LRU"}
+        frame.isolated = 1
+        return frame, None
+
+    def move_run(self, run, node, status, after):
+        failed = self.migrate([frame for _, frame in run], node)
+        if failed:
+            return failed + after
+        status |= {index: node for index, _ in run}
+        return 0
+
+    def migrate(self, frames, node):
+        """How many are left. Who is in the way does not go away while one thread runs."""
+        left = []
+        passes = self.profile["passes"]
+        # How often each attempt may try to unmap.
+        attempts = [1] * passes
+        if self.profile["migration"] == "batched":
+            attempts = [passes, self.profile["sync_passes"]]
+        for frame in frames:
+            if any(self.attempt(frame, node, unmaps) for unmaps in attempts):
+                self.events["pgmigrate_success"] += 1
+            else:
+                self.events["pgmigrate_fail"] += 1
+                left.append(frame)
+        for frame in left:
+            self.lru_add(frame)
+            frame.isolated = 0
+        return len(left)
+
+    def attempt(self, frame, node, unmaps):
+        """Unmaps, moves if nobody else holds the page, maps again."""
+        locked = "MLOCKED" in frame.flags
+        for _ in range(unmaps):
+            entries, stuck = self.unmap_all(frame)
+            if not stuck:
+                break
+            self.map_all(frame, entries)
+        else:
+            return False
+        if frame.count > 1:
+            self.map_all(frame, entries)
+            return False
+        new = self.frame(node)
+        new.content = frame.content
+        new.flags = frame.flags - {"MLOCKED", "EXCLUSIVE"}
+        new.held = 1
+        self.lru_add(new)
+        if self.profile["drain_after_move"] or locked:
+            self.drain()
+        self.map_all(new, entries)
+        new.held = 0
+        frame.isolated = 0
+        frame.flags -= {"ACTIVE", "UNEVICTABLE"}
+        self.let_go(frame)
+        return True
+
+    def unmap_all(self, frame):
+        entries = []
+        for region, index in list(frame.maps):
+            entry = region.entries[index]
+            if entry.dirty:
+                frame.flags |= {"DIRTY"}
+            exclusive = "EXCLUSIVE" in frame.flags
+            if exclusive and frame.count >= PIN:
+                return entries, True
+            frame.flags -= {"EXCLUSIVE"}
+            self.unmap_frame(region, index)
+            if index in region.locked:
+                self.queue_mlock(frame, "unlock")
+                self.drain_mlock()
+            entries.append((region, index, entry, exclusive))
+        return entries, False
+
+    def map_all(self, frame, entries):
+        for region, index, entry, exclusive in entries:
+            frame.flags |= {"EXCLUSIVE"} if exclusive else set()
+            bits = {"write": entry.write, "young": entry.young, "dirty": entry.dirty}
+            self.map_frame(region, index, frame, **bits)
+            if index in region.locked:
+                self.lock(frame)
+                self.drain_mlock()

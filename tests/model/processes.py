@@ -1,0 +1,79 @@
+"""Mappings, the children that copy them, and the end of both."""
+
+from .parts import PIN, ZERO, Entry, Region
+
+
+class Processes:
+    @staticmethod
+    def selected(regions, word):
+        name, _, pages = word.partition(":")
+        region = regions[name]
+        first, _, last = pages.partition("-")
+        every = range(region.pages)
+        return region, every if not pages else range(int(first), int(last or first) + 1)
+
+    def op_map(self, name, kind, pages, node="node=0"):
+        assert kind == "anon"
+        self.made += 1
+        self.regions[name] = Region(self.made, int(pages), int(node.removeprefix("node=")))
+
+    def op_fork(self, child):
+        self.children[child] = {name: self.copy(region) for name, region in self.regions.items()}
+        for pipe in self.pipes:
+            if not pipe["closed"]:
+                pipe["children"].add(child)
+
+    def copy(self, parent):
+        child = Region(parent.number, parent.pages, 0, gone=set(parent.gone))
+        child.holds, child.free = dict(parent.holds), set(parent.free)
+        for index, entry in sorted(parent.entries.items()):
+            frame = entry.frame
+            if frame is ZERO:
+                child.entries[index] = Entry(ZERO, young=entry.young)
+            elif "EXCLUSIVE" in frame.flags and frame.count >= PIN:
+                self.new_page(child, index, 0, frame.content, write=True)
+            else:
+                frame.flags -= {"EXCLUSIVE"}
+                entry.write = False
+                self.map_frame(child, index, frame, dirty=entry.dirty)
+        return child
+
+    def op_exit(self, child):
+        self.drain()
+        for region in self.children.pop(child).values():
+            self.zap(region, range(region.pages))
+        for pipe in list(self.pipes):
+            pipe["children"].discard(child)
+            self.close(pipe)
+
+    def zap(self, region, selected):
+        """Drops entries; in the end, and every 32 pages, the pages are let go."""
+        frames, queued = [], False
+        for index in selected:
+            entry = region.entries.get(index)
+            if entry is None:
+                continue
+            if entry.frame is ZERO:
+                del region.entries[index]
+                continue
+            self.unmap_frame(region, index)
+            entry.frame.held += 1
+            frames.append(entry.frame)
+            if index in region.locked:
+                self.queue_mlock(entry.frame, "unlock")
+                queued = True
+        if queued:
+            self.drain()
+        for frame in frames:
+            frame.held -= 1
+            self.let_go(frame)
+
+    def op_unmap(self, word):
+        region, selected = self.selected(self.regions, word)
+        self.drain()
+        region.gone |= set(selected)
+        self.zap(region, selected)
+        region.locked -= set(selected)
+        if ":" not in word:
+            del self.regions[word]
+        return {"calls_ret": [[1, 0]]}

@@ -183,3 +183,15 @@ def test_bad_input_is_one_line_and_2(arguments, message, capsys):
 def test_the_command_of_a_program_with_quotes_can_be_pasted():
     found = mmcore.explore(PROGRAM, mutation="copy-after-restore").counterexample
     assert shlex.split(found.command)[-1] == found.line
+
+
+def test_json_of_the_longer_jobs_says_what_repeats_them(capsys):
+    for command in (
+        ["--list-mutations"],
+        ["--standard", "--release", "split", "--preemptions", "1", "--matching", "move"],
+        ["--soak", "--kernel", "6.1", "--schedules", "50", "--seed", "3"],
+    ):
+        assert run(["explore", *command, "--json"]) == 0
+        data = json.loads(capsys.readouterr().out)
+        assert (data["schema"], data["command"]) == (1, " ".join(["mmcore", "explore", *command]))
+        assert data["build"] == mmcore.build_info()

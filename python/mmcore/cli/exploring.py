@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mmcore.environment import document
 from mmcore.errors import InputError
 from mmcore.exploration import soak as soaking
 from mmcore.exploration import standard as standard_set
@@ -62,11 +64,25 @@ def write(result: Exploration | Counterexample, output: Output) -> None:
         raise InputError(f"{error.filename}: {error.strerror}") from None
 
 
+def _document(
+    kind: str, machine: dict[str, Any] | None = None, **options: object
+) -> dict[str, Any]:
+    """What JSON begins with: with the command, of those options that are said."""
+    machine = machine or {}
+    named = {name: machine.get(name) for name in ("kernel", "release")} | options
+    words = ["mmcore", "explore", f"--{kind}"]
+    for name, value in named.items():
+        words += [] if value in (None, "") else [f"--{name}", str(value)]
+    for field in (machine.get("profile") or {}).items():
+        words += ["--set", "=".join(field)]
+    return document(kind, shlex.join(words))
+
+
 def list_mutations(*, as_json: bool) -> int:
     """Prints the defects."""
     if as_json:
         rows = [{"mutation": d.name, "origin": d.origin, "defect": d.text} for d in defects()]
-        print(json.dumps({"schema": 1, "mutations": rows}, indent=2))
+        print(json.dumps(_document("list-mutations") | {"mutations": rows}, indent=2))
         return CLEAN
     table = Table(box=None, pad_edge=False)
     for column in ("mutation", "origin", "defect"):
@@ -90,7 +106,8 @@ def hunt_all(
             progress.update(task, advance=1, description=each.defect.name)
     missed = [each.defect.name for each in hunts if not each.found]
     if as_json:
-        print(json.dumps({"schema": 1, "mutations": [each.to_dict() for each in hunts]}, indent=2))
+        head = _document("all-mutations", schedules=schedules, seed=seed, shrink=shrink)
+        print(json.dumps(head | {"mutations": [each.to_dict() for each in hunts]}, indent=2))
         return FOUND if missed else CLEAN
     table = Table(box=None, pad_edge=False)
     for column in ("mutation", "origin", "rule violated"):
@@ -150,8 +167,15 @@ def standard(
     if len(results) < total:
         incomplete.append(f"{total - len(results)} of {total} programs were not begun")
     bound = "every interleaving" if preemptions is None else f"to {preemptions} preemptions"
+    head = _document(
+        "standard",
+        machine,
+        preemptions="all" if preemptions is None else preemptions,
+        schedules=limit,
+        matching=matching,
+    )
     facts = {
-        "schema": 1,
+        **head,
         "programs": len(results),
         "schedules": sum(each.exploration.schedules for each in results),
         "steps": sum(each.exploration.steps for each in results),
@@ -210,7 +234,7 @@ def soak(
     spent = round(time.monotonic() - begin, 1)
     if output.as_json:
         facts = {
-            "schema": 1,
+            **_document("soak", machine, schedules=wanted, seed=seed),
             "programs": programs,
             "schedules": done,
             "steps": steps,

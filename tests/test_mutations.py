@@ -1,5 +1,6 @@
 """Every defect is found, breaks its rule, and shrinks to its minimum."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,35 @@ def zero():
     return mmcore.Selection("zero0")
 
 
+def test_shrinking_is_quick_and_leaves_nothing_to_take_away(defect):
+    """From what the search met first, of all its operations and switches."""
+    met = mmcore.explore(
+        defect.program, mutation=defect.name, schedules=BUDGET, jobs=1, shrink=0
+    ).counterexample
+    begin = time.perf_counter()
+    small = mmcore.exploration.shrink(met.program, met.schedule, mutation=defect.name)
+    print(f"shrunk in {time.perf_counter() - begin:.3f} s, {small.shrink_runs} runs")
+    assert small.rule == met.rule
+    assert small.shrink_runs <= 500
+    runs = small.schedule.runs
+    for at in range(len(runs)):
+        fewer = [thread for thread, length in runs[:at] + runs[at + 1 :] for _ in range(length)]
+        assert mmcore.replay(small.program, fewer, mutation=defect.name).rule != small.rule
+    for program in without_one(small.program):
+        shorter = mmcore.explore(program, mutation=defect.name, search="exhaustive")
+        assert shorter.counterexample is None or shorter.counterexample.rule != small.rule
+
+
+def test_it_replays_identically(defect):
+    """A thousand times: `test_exploration`; each of the others a few times."""
+    kept = defect.minimum
+    replays = {
+        mmcore.replay(kept.program, kept.schedule, mutation=defect.name).to_json()
+        for _ in range(20)
+    }
+    assert len(replays) == 1
+
+
 def test_the_minimal_schedule_breaks_the_rule_in_the_defective_core_alone(defect):
     kept = defect.minimum
     played = mmcore.replay(kept.program, kept.schedule, mutation=defect.name)
@@ -74,24 +104,29 @@ def test_the_minimal_schedule_breaks_the_rule_in_the_defective_core_alone(defect
     assert mmcore.replay(kept.program, kept.schedule).rule is None
 
 
+def without_one(program):
+    """The program without one of its threads' operations, for each of them."""
+    for thread in program.threads:
+        for at in range(len(thread.ops)):
+            shorter = mmcore.Thread(thread.name, thread.ops[:at] + thread.ops[at + 1 :], thread.cpu)
+            others = (shorter if t is thread else t for t in program.threads)
+            threads = tuple(t for t in others if t.ops)
+            if threads:
+                yield mmcore.Program(
+                    setup=program.setup,
+                    threads=threads,
+                    finally_=program.finally_,
+                    machine=program.machine,
+                )
+
+
 def test_no_operation_and_no_switch_of_the_minimum_can_go(defect):
     kept = defect.minimum
-    for thread in kept.program.threads:
-        for at in range(len(thread.ops)):
-            shorter = mmcore.Thread(thread.name, thread.ops[:at] + thread.ops[at + 1 :])
-            others = (shorter if t is thread else t for t in kept.program.threads)
-            program = mmcore.Program(
-                setup=kept.program.setup,
-                threads=tuple(t for t in others if t.ops),
-                finally_=kept.program.finally_,
-                machine=kept.program.machine,
-            )
-            if not program.threads:
-                continue
-            result = mmcore.explore(program, mutation=defect.name, search="exhaustive")
-            found = result.counterexample
-            assert found is None or found.rule != defect.rule, found.table()
-            assert found is not None or result.is_exhaustive
+    for program in without_one(kept.program):
+        result = mmcore.explore(program, mutation=defect.name, search="exhaustive")
+        found = result.counterexample
+        assert found is None or found.rule != defect.rule, found.table()
+        assert found is not None or result.is_exhaustive
     runs = kept.schedule.runs
     for at in range(len(runs)):
         fewer = [thread for thread, length in runs[:at] + runs[at + 1 :] for _ in range(length)]

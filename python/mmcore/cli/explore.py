@@ -11,10 +11,13 @@ from cyclopts import Parameter
 import mmcore
 from mmcore.cli import exploring, inputs
 from mmcore.errors import InputError
+from mmcore.exploration import time_limit
 from mmcore.exploration.hunting import defect
 from mmcore.exploration.result import Counterexample
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmcore.exploration import Exploration
 
 #: Exit codes: see `mmcore.cli`.
@@ -89,6 +92,30 @@ def explore(
         output: what becomes of the result.
     """
     output = output or Output()
+    time_limit(seconds)
+    jobs_of_their_own = {
+        "--list-mutations": list_mutations,
+        "--all-mutations": all_mutations,
+        "--soak": soak,
+        "--standard": standard,
+    }
+    searched = search or ("exhaustive" if exhaustive else None)
+    _one_job(
+        [name for name, asked in jobs_of_their_own.items() if asked],
+        {
+            "a program": program,
+            "--replay": replay,
+            "--mutation": mutation,
+            "--search": searched if not standard or searched != "exhaustive" else None,
+        },
+    )
+    if all_mutations or list_mutations:
+        machine_options = {"--kernel": kernel, "--release": release, "--set": set_ or None}
+        _one_job(["--all-mutations" if all_mutations else "--list-mutations"], machine_options)
+    if exhaustive and search not in (None, "exhaustive"):
+        raise InputError(f"--exhaustive and --search {search} are two searches: say one")
+    if matching and not standard:
+        raise InputError("--matching chooses from the standard set: say --standard too")
     if preemptions is not None and search is None:
         exhaustive = True
     search = "exhaustive" if exhaustive else search or "portfolio"
@@ -128,6 +155,13 @@ def explore(
     return INCONCLUSIVE if search == "exhaustive" and not result.is_exhaustive else CLEAN
 
 
+def _one_job(jobs: list[str], others: Mapping[str, object]) -> None:
+    """What a job takes no account of is refused, not passed over."""
+    said = [name for name, value in others.items() if value is not None]
+    if jobs and len(jobs) + len(said) > 1:
+        raise InputError(f"{jobs[0]} does not go with {', '.join([*jobs[1:], *said])}")
+
+
 def _told(result: Exploration) -> str:
     if result.counterexample is not None:
         return str(result)
@@ -144,6 +178,9 @@ def _program(path: str | None, mutation: str | None) -> mmcore.Program:
 
 
 def _replay(program: str | None, what: str, options: dict[str, Any], output: Output) -> int:
+    # With a program an empty schedule is one: each thread in turn to its end.
+    if program is None and not what.strip():
+        raise InputError("--replay takes a schedule, a saved file, or 'PROGRAM @ SCHEDULE'")
     if program is not None:
         played = mmcore.replay(inputs.read(program), what, **options)
     elif "@" in what:

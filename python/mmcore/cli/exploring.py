@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mmcore.environment import document
 from mmcore.errors import InputError
+from mmcore.exploration import number
 from mmcore.exploration import soak as soaking
 from mmcore.exploration import standard as standard_set
 from mmcore.exploration.hunting import BUDGET, defects, hunt
@@ -97,6 +98,7 @@ def hunt_all(
     schedules: int | None, seed: int, jobs: int | None, shrink: int, *, as_json: bool
 ) -> int:
     """Looks for every defect, and prints the table."""
+    number("schedules", schedules, 1)
     begin = time.monotonic()
     hunts = []
     with _progress() as progress:
@@ -214,6 +216,7 @@ def soak(
 ) -> int:
     """Explores long programs drawn at random; every seed is printed before it is used."""
     begin = time.monotonic()
+    number("schedules", schedules, 1)
     wanted = schedules or soaking.SCHEDULES
     done = steps = programs = 0
     for each in soaking.soak(wanted, seed=seed, jobs=jobs, **machine):

@@ -85,9 +85,13 @@ def explore(
         raise MisuseError(
             "inside a Hypothesis test budgets are counts: say schedules=, not seconds="
         )
-    for name, number in (("schedules", schedules), ("seed", seed), ("jobs", jobs)):
-        if number is not None and not 0 <= number < 1 << 64:
-            raise InputError(f"{name} must be a number from 0, not {number}")
+    # A sample of nothing is no sample; an exhaustive search takes 0 for no limit.
+    number("schedules", schedules, 0 if search == "exhaustive" else 1)
+    number("seed", seed)
+    number("jobs", jobs)
+    number("shrink", shrink, bits=32)
+    number("preemptions", preemptions, bits=32)
+    time_limit(seconds)
     program = Program.parse(program) if isinstance(program, str) else program
     if schedules is None:
         # With a limit in time alone, that is the limit.
@@ -150,6 +154,7 @@ def _options(
     mutation: str | None,
     max_steps: int | None,
 ) -> dict[str, Any]:
+    number("max_steps", max_steps, 1, bits=32)
     fields = dict(profile or {}) | ({"release": release} if release else {})
     options: dict[str, Any] = {"machine": {"kernel": kernel, "profile": fields}}
     if mutation is not None:
@@ -157,6 +162,18 @@ def _options(
     if max_steps is not None:
         options["max_steps"] = max_steps
     return options
+
+
+def number(name: str, value: int | None, least: int = 0, bits: int = 64) -> None:
+    """Refuses an argument that is said and no number from `least`."""
+    if value is not None and not least <= value < 1 << bits:
+        raise InputError(f"{name} must be a number from {least}, not {value}")
+
+
+def time_limit(seconds: float | None) -> None:
+    """Refuses a limit in time that is none."""
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise InputError(f"seconds must be more than 0, not {seconds}")
 
 
 def _text(schedule: Schedule | Sequence[int] | str) -> str:

@@ -337,8 +337,8 @@ _ALLOCATED = {
 #: "memory": still there, and swapped out; of "aging": old and anonymous, and active and of a file;
 #: of "large": of one process, and of two; of "block": on no list, and on one; of "lent": away, and
 #: read by the parent; of "leaving": on its list, and waiting in a batch too; of "given": without
-#: swap, and with it; of "active": anonymous, and a file's), the pages of the first thread and of the
-#: second. On two pages both threads take both, in opposite order.
+#: swap, and with it; of "active": anonymous, and a file's), the pages of the first thread and of
+#: the second. On two pages both threads take both, in opposite order.
 KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,
@@ -471,8 +471,10 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         _LEAVING,
         ("machine movable=1\nmap r0 anon 1 node=1\nwrite r0\ndrain", "r0", "r0"),
         (
-            "machine movable=1\nmap r0 anon 1 node=1\nwrite r0\ndrain\n"
-            "mark_accessed r0\nmark_accessed r0",
+            (
+                "machine movable=1\nmap r0 anon 1 node=1\nwrite r0\ndrain\n"
+                "mark_accessed r0\nmark_accessed r0"
+            ),
             "r0",
             "r0",
         ),

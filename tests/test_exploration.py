@@ -257,3 +257,20 @@ def test_schedules_are_what_their_text_says(threads):
 def test_inside_hypothesis_budgets_are_counts(seconds):
     with pytest.raises(MisuseError, match="budgets are counts"):
         mmcore.explore(PROGRAM, seconds=seconds)
+
+
+def test_a_page_that_moves_while_it_fails_is_known_to_be_lost():
+    """What a dirty page of a file held is gone with it, on whatever frame the failure finds it."""
+    program = """\
+machine release=split
+map r1 file 1
+write r1
+drain
+thread A
+  madv r1 hwpoison each
+  fork c0
+thread B
+  demote r1 node=0
+"""
+    result = mmcore.explore(program, search="exhaustive", preemptions=1)
+    assert result.check().coverage == "exhaustive"

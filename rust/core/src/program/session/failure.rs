@@ -32,10 +32,10 @@ impl<R: Release> Session<R> {
             let note = |failed: &mut Vec<_>, page| {
                 if let Some(pfn) = self.machine.page_at(&mapped.area, page) {
                     failed.push(((pages.of, page), pfn));
-                    self.loses(actor, pfn);
-                } else if let Some(pfn) = mapped.file.as_ref().and_then(|file| file.slot(page).page()) {
-                    // Not mapped, but about to be.
-                    self.loses(actor, pfn);
+                }
+                // By its place, not its frame: until the failure finds it, it may be mapped, or move.
+                if let Some(file) = &mapped.file {
+                    self.loses_page(actor, file.owner.0, page);
                 }
             };
             run.clone().for_each(|page| note(&mut failed, page));
@@ -140,13 +140,16 @@ impl<R: Release> Session<R> {
         actor.names.frames.get(key).or_else(|| self.names.frames.get(key)).copied()
     }
 
-    /// The page on a frame is about to be lost: of a file's, something older may be read from now on.
+    /// The page on a frame is about to be lost.
     fn loses(&self, actor: &Actor, pfn: Pfn) {
         let page = self.page(pfn);
-        if !page.flags().contains(Flags::FILE) {
-            return;
+        if page.flags().contains(Flags::FILE) {
+            self.loses_page(actor, page.owner(), page.index());
         }
-        let (owner, index) = (page.owner(), page.index());
+    }
+
+    /// A page of a file is about to be lost: something older may be read from now on.
+    fn loses_page(&self, actor: &Actor, owner: u32, index: u32) {
         let regions = [&self.names, &actor.names].into_iter().flat_map(|names| names.regions.iter());
         for (_, mapped) in regions {
             if mapped.file.as_ref().is_some_and(|file| file.owner.0 == owner) {

@@ -274,3 +274,27 @@ thread B
 """
     result = mmcore.explore(program, search="exhaustive", preemptions=1)
     assert result.check().coverage == "bounded"
+
+
+def test_a_bad_page_in_the_swap_cache_leaves_swap_entries():
+    """Found by the soak: its entry became none, and the next access read zeroes (`TTU_IGNORE_HWPOISON`)."""
+    program = """\
+machine release=split
+map r0 anon 2 order=1
+write r0
+map r1 file 2
+write r1
+drain
+fork c0
+thread A
+  unmap r1
+thread B
+  write r0:1
+  phys corrupt r0
+thread C
+  swapon 1
+thread D
+  reclaim 1
+"""
+    assert mmcore.replay(program, "2x2,3x293,0x46,1x50,3x42,1x2,3") is None
+    mmcore.explore(program, schedules=5000, seed=7).check()

@@ -12,8 +12,8 @@ impl<R: Release> Machine<R> {
     /// Unmaps a locked page on which the caller has a reference, and tells who has to know. True if nothing maps
     /// it any more.
     ///
-    /// A clean page of a disk's file was not lost: its mappings just go, and it is read again. Everything else
-    /// leaves poisoned entries.
+    /// A clean page of a disk's file was not lost: its mappings just go, and it is read again. One in the swap cache
+    /// leaves swap entries (`TTU_IGNORE_HWPOISON`), everything else poisoned ones.
     pub(super) fn hwpoison_user_mappings(
         &self,
         pfn: Pfn,
@@ -33,7 +33,13 @@ impl<R: Release> Machine<R> {
         let victims = self.collect_victims(pfn, current);
         self.calls_on(Call::UnmapPoisoned, pfn);
         self.calls_on(Call::TryToUnmap, pfn);
-        self.unmap_poisoned(pfn, lost && !word.has(Flags::SWAPCACHE));
+        if word.has(Flags::SWAPCACHE) {
+            // The poisoned page stays in the swap cache, where the next access finds it, or it is clean and read again.
+            self.unmap_to_swap(pfn, true);
+            self.tlb.flush();
+        } else {
+            self.unmap_poisoned(pfn, lost);
+        }
         let unmapped = page.mapcount() == 0;
         self.returns(Call::UnmapPoisoned, if unmapped { 0 } else { Errno::EBUSY.status() });
         if word.has(Flags::MLOCKED) {

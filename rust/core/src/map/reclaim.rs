@@ -208,7 +208,7 @@ impl<R: Release> Machine<R> {
         self.calls_on(Call::TryToUnmap, pfn);
         let unmapped = match file {
             Some(_) => self.unmap_cached(pfn),
-            None if page.word().has(Flags::SWAPBACKED) => self.unmap_to_swap(pfn),
+            None if page.word().has(Flags::SWAPBACKED) => self.unmap_to_swap(pfn, false),
             None => self.unmap_lazyfree(pfn),
         };
         if !mutated(Mutation::SwapoutBeforeFlush) {

@@ -14,14 +14,15 @@ impl<R: Release> Machine<R> {
     /// Replaces every mapping of a locked page in the swap cache by a swap entry (`try_to_unmap`). The flush is the
     /// caller's, before any byte is written. True if nothing maps the page any more.
     ///
-    /// Stops at a mapping that is locked into memory, or whose exclusive page may be pinned.
-    pub(in crate::map) fn unmap_to_swap(&self, pfn: Pfn) -> bool {
+    /// Stops at a mapping whose exclusive page may be pinned, or that is locked into memory: unless the page is bad
+    /// (`TTU_IGNORE_MLOCK`), then nobody may keep it.
+    pub(crate) fn unmap_to_swap(&self, pfn: Pfn, bad: bool) -> bool {
         let page = &self.frames[pfn];
         let Some(swap) = self.swap_space() else { return false };
         let slot = page.private();
         self.rmap_walk(page, |area, index| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
-            if area.locked(index) {
+            if area.locked(index) && !bad {
                 // It should have been known.
                 self.mlock_page(pfn);
                 return false;
@@ -41,7 +42,7 @@ impl<R: Release> Machine<R> {
             changing.add_entry(slot);
             let old = guard.finish_with(|_| Pte::swap(slot, mark));
             drop(changing);
-            self.unmapped(pfn, old, false);
+            self.unmapped(pfn, old, area.locked(index));
             true
         });
         page.mapcount() == 0

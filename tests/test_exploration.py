@@ -277,7 +277,7 @@ thread B
 
 
 def test_a_bad_page_in_the_swap_cache_leaves_swap_entries():
-    """Found by the soak: its entry became none, and the next access read zeroes (`TTU_IGNORE_HWPOISON`)."""
+    """Found by the soak: the entry became none, so the next access read zeroes."""
     program = """\
 machine release=split
 map r0 anon 2 order=1
@@ -296,5 +296,5 @@ thread C
 thread D
   reclaim 1
 """
-    assert mmcore.replay(program, "2x2,3x293,0x46,1x50,3x42,1x2,3") is None
+    assert mmcore.replay(program, "2x2,3x293,0x46,1x50,3x42,1x2,3").rule is None
     mmcore.explore(program, schedules=5000, seed=7).check()

@@ -298,3 +298,18 @@ thread D
 """
     assert mmcore.replay(program, "2x2,3x293,0x46,1x50,3x42,1x2,3").rule is None
     mmcore.explore(program, schedules=5000, seed=7).check()
+
+
+def test_a_bad_page_that_waits_in_a_batch_is_refused_for_being_bad():
+    """A false alarm of the soak: a pin that does not last drains nothing, and bad pages are refused."""
+    program = """\
+machine nodes=1 pages=2 release=packed
+map r1 file 1
+write r1
+thread A
+  phys hard r1
+  pin g4 r1 pipe
+thread B
+  drop 1
+"""
+    mmcore.explore(program, search="exhaustive", preemptions=2).check()

@@ -355,7 +355,9 @@ impl<R: Release> Session<R> {
                 Err(error) => {
                     // A registered buffer: all or nothing.
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
-                    let findings = self.refused_for_a_batch(began, error.pfn).into_iter().collect();
+                    // One that does not last drains nothing.
+                    let refused = error.pfn.filter(|_| kind == PinKind::Pin);
+                    let findings = self.refused_for_a_batch(began, refused).into_iter().collect();
                     return Step { findings, ..Step::refused(error.into()) };
                 }
             }

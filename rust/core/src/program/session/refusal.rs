@@ -8,6 +8,8 @@
 
 use super::Session;
 use crate::audit::Finding;
+#[cfg(feature = "explored")]
+use crate::page::Flags;
 use crate::page::Pfn;
 use crate::release::Release;
 
@@ -33,7 +35,9 @@ impl<R: Release> Session<R> {
         #[cfg(feature = "explored")]
         {
             let began = began?;
-            let pfn = pages.into_iter().find(|&pfn| self.machine.waits_since(pfn, began))?;
+            // A bad page is refused whatever it waits for.
+            let bad = |pfn: Pfn| self.machine.frames()[pfn].word().has(Flags::HWPOISON);
+            let pfn = pages.into_iter().find(|&pfn| !bad(pfn) && self.machine.waits_since(pfn, began))?;
             let detail = format!("it waits since before the call ({})", self.machine.frames()[pfn].word());
             Some(Finding { rule: REFUSED, pfn: Some(pfn), detail })
         }

@@ -301,7 +301,7 @@ thread D
 
 
 def test_a_bad_page_that_waits_in_a_batch_is_refused_for_being_bad():
-    """A false alarm of the soak: a pin that does not last drains nothing, and bad pages are refused."""
+    """A false alarm of the soak: a pin that does not last drains nothing."""
     program = """\
 machine nodes=1 pages=2 release=packed
 map r1 file 1

@@ -313,3 +313,26 @@ thread B
   drop 1
 """
     mmcore.explore(program, search="exhaustive", preemptions=2).check()
+
+
+def test_a_bad_page_that_is_back_on_its_list_leaves_its_file_unmapped():
+    """Found by the soak: off its list it was not unmapped, then taken out of its file mapped."""
+    program = """\
+machine nodes=1 release=hook_late
+map r0 anon 2
+write r0
+map r1 file 2
+write r1
+drain
+pin g0 r0 longterm
+thread A
+  unpin g0
+  fork c1
+  madv r1:0 hwpoison
+thread B
+  reclaim 1
+  write r1
+thread C
+  swapon 1
+"""
+    assert mmcore.replay(program, "2x2,0x82,1x163,0x70,1").rule is None

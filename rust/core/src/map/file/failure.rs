@@ -50,6 +50,11 @@ impl<R: Release> Machine<R> {
         if !file.is_written_back() {
             return 1;
         }
+        if page.mapcount() > 0 {
+            // It was off its list when it was to be unmapped, and is back (`truncate_cleanup_folio`): a mapping of a page
+            // without a file would be faulted on for ever.
+            self.unmap_poisoned(pfn, false);
+        }
         self.cache_remove(file, page.index(), pfn);
         page.clear(Flags::MAPPEDTODISK);
         0

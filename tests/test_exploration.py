@@ -336,3 +336,24 @@ thread C
   swapon 1
 """
     assert mmcore.replay(program, "2x2,0x82,1x163,0x70,1").rule is None
+
+
+def test_a_page_that_waits_on_two_cpus_is_drained_from_each():
+    """A false alarm of the soak: the end of the one wait was taken for the end of the other."""
+    program = """\
+machine release=packed
+map r0 anon 1
+map r1 file 1
+write r1
+drain
+thread A
+  swapoff
+thread B
+  pin g2 r1 pipe
+thread C
+  fread r1
+thread D
+  swapon 1
+  mark_accessed r1
+"""
+    assert mmcore.replay(program, "1x10,3x11,0").rule is None

@@ -57,7 +57,8 @@ impl<R: Release> Machine<R> {
         if !mutated(Mutation::BatchWithoutReference) {
             page.get(pfn);
         }
-        let mut batches = self.cpus[self.cpu()].batches.lock();
+        let cpu = self.cpu();
+        let mut batches = self.cpus[cpu].batches.lock();
         let at_once = page.order() > 0
             // Under the batch lock: looked at before it, a disabler could drain between the look and the
             // push, and the page would stay behind. Relaxed: whoever takes the lock before the disabler's
@@ -65,25 +66,29 @@ impl<R: Release> Machine<R> {
             || self.lru_disabled.load(Ordering::Relaxed) > 0;
         let full = batches.push(pfn, self.profile.pagevec as usize);
         #[cfg(feature = "explored")]
-        watch::queued(pfn, watch::For::Add);
+        watch::queued(cpu, pfn, watch::For::Add);
         if full || at_once {
             let pages = batches.take_all();
-            self.lru_insert(&pages);
+            self.lru_insert(cpu, &pages);
             drop(batches);
             self.put_all(&pages);
         }
     }
 
-    /// Puts the pages of an add batch on their lists. The batch lock is held, so that a drainer that
+    /// Puts the pages of this CPU's add batch on their lists. The batch lock is held, so that a drainer that
     /// got it afterwards finds nothing in flight.
-    fn lru_insert(&self, pages: &[Pfn]) {
+    fn lru_insert(
+        &self,
+        #[cfg_attr(not(feature = "explored"), expect(unused_variables, reason = "for the watch"))] cpu: usize,
+        pages: &[Pfn],
+    ) {
         for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
                 let evictability = lruvec.add(&self.frames, pfn);
                 self.calls_on(Call::MmLruInsertion, pfn);
                 #[cfg(feature = "explored")]
-                watch::settled(pfn, watch::For::Add);
+                watch::settled(cpu, pfn, watch::For::Add);
                 if mutated(Mutation::PutUnderLruvecLock) {
                     self.put(pfn);
                 }
@@ -106,9 +111,9 @@ impl<R: Release> Machine<R> {
         let pages = batches.take_all();
         if mutated(Mutation::DrainPutsFirst) {
             self.put_all(&pages);
-            return self.lru_insert(&pages);
+            return self.lru_insert(cpu, &pages);
         }
-        self.lru_insert(&pages);
+        self.lru_insert(cpu, &pages);
         if mutated(Mutation::PutUnderLruvecLock) {
             return;
         }
@@ -117,11 +122,11 @@ impl<R: Release> Machine<R> {
         if batches.has_moves() {
             for which in LruMove::ALL {
                 let pages = batches.take_moves(which);
-                self.lru_move(&pages, which);
+                self.lru_move(cpu, &pages, which);
                 moved.extend(pages);
             }
             mlocked = batches.take_mlock();
-            self.lru_mlock(&mlocked);
+            self.lru_mlock(cpu, &mlocked);
         }
         drop(batches);
         // After the locks: a put here may be the last one and needs the lruvec lock itself.

@@ -49,14 +49,15 @@ impl<R: Release> Machine<R> {
     fn lru_queue_mlock(&self, pfn: Pfn, what: Mlock) {
         let page = &self.frames[pfn];
         page.get(pfn);
-        let mut batches = self.cpus[self.cpu()].batches.lock();
+        let cpu = self.cpu();
+        let mut batches = self.cpus[cpu].batches.lock();
         let full = batches.push_mlock(pfn, what, self.profile.pagevec as usize);
         #[cfg(feature = "explored")]
-        watch::queued(pfn, watch::For::Mlock);
+        watch::queued(cpu, pfn, watch::For::Mlock);
         // Relaxed: as in `lru_add`.
         if full || page.order() > 0 || self.lru_disabled.load(Ordering::Relaxed) > 0 {
             let pages = batches.take_mlock();
-            self.lru_mlock(&pages);
+            self.lru_mlock(cpu, &pages);
             drop(batches);
             self.put_mlocked(&pages);
         }
@@ -64,9 +65,10 @@ impl<R: Release> Machine<R> {
 
     /// Drains this CPU's mlock batch alone (`mlock_drain_local`).
     pub(crate) fn mlock_drain_local(&self) {
-        let mut batches = self.cpus[self.cpu()].batches.lock();
+        let cpu = self.cpu();
+        let mut batches = self.cpus[cpu].batches.lock();
         let pages = batches.take_mlock();
-        self.lru_mlock(&pages);
+        self.lru_mlock(cpu, &pages);
         drop(batches);
         self.put_mlocked(&pages);
     }
@@ -79,11 +81,15 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Settles the pages of an mlock batch. The batch lock is held.
-    pub(super) fn lru_mlock(&self, pages: &[(Pfn, Mlock)]) {
+    /// Settles the pages of this CPU's mlock batch. The batch lock is held.
+    pub(super) fn lru_mlock(
+        &self,
+        #[cfg_attr(not(feature = "explored"), expect(unused_variables, reason = "for the watch"))] cpu: usize,
+        pages: &[(Pfn, Mlock)],
+    ) {
         for &(pfn, what) in pages {
             #[cfg(feature = "explored")]
-            watch::settled(pfn, watch::For::Mlock);
+            watch::settled(cpu, pfn, watch::For::Mlock);
             match what {
                 Mlock::Lock => self.settle_mlocked(pfn),
                 Mlock::New => self.settle_mlocked_new(pfn),

@@ -21,26 +21,32 @@ impl<R: Release> Machine<R> {
     pub(crate) fn lru_queue_move(&self, pfn: Pfn, which: LruMove) {
         let page = &self.frames[pfn];
         page.get(pfn);
-        let mut batches = self.cpus[self.cpu()].batches.lock();
+        let cpu = self.cpu();
+        let mut batches = self.cpus[cpu].batches.lock();
         let full = batches.push_move(which, pfn, self.profile.pagevec as usize);
         #[cfg(feature = "explored")]
-        watch::queued(pfn, watch::For::Move(which));
+        watch::queued(cpu, pfn, watch::For::Move(which));
         // Relaxed: as in `lru_add`.
         if full || page.order() > 0 || self.lru_disabled.load(Ordering::Relaxed) > 0 {
             let pages = batches.take_moves(which);
-            self.lru_move(&pages, which);
+            self.lru_move(cpu, &pages, which);
             drop(batches);
             self.put_all(&pages);
         }
     }
 
-    /// Moves the pages of a batch. The batch lock is held.
-    pub(super) fn lru_move(&self, pages: &[Pfn], which: LruMove) {
+    /// Moves the pages of a batch of this CPU. The batch lock is held.
+    pub(super) fn lru_move(
+        &self,
+        #[cfg_attr(not(feature = "explored"), expect(unused_variables, reason = "for the watch"))] cpu: usize,
+        pages: &[Pfn],
+        which: LruMove,
+    ) {
         for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
                 #[cfg(feature = "explored")]
-                watch::settled(pfn, watch::For::Move(which));
+                watch::settled(cpu, pfn, watch::For::Move(which));
                 let page = &self.frames[pfn];
                 if !page.test_and_clear_lru() {
                     continue;

@@ -2,13 +2,13 @@
 //! switching the batches off does: nothing waits in one.
 
 use super::batch::LruMove;
-use crate::machine::Machine;
+use crate::machine::{MAX_CPUS, Machine};
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::sync::broken;
 use crate::sync::explored::{after_first_step, begins, begun, ends, since, unfinished};
 
-/// What a page is queued for: one number for each batch of a CPU.
+/// What a page is queued for: with the CPU, one number for each batch. The same page may wait in several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum For {
     /// To be put on a list.
@@ -23,24 +23,29 @@ impl For {
     /// Numbers that a page has.
     const ALL: usize = 8;
 
-    fn key(self, pfn: Pfn) -> usize {
+    fn key(self, cpu: usize, pfn: Pfn) -> usize {
         let which = match self {
             For::Add => 0,
             For::Move(which) => 1 + which as usize,
             For::Mlock => 1 + LruMove::ALL.len(),
         };
-        pfn.index() * For::ALL + which
+        (pfn.index() * MAX_CPUS + cpu) * For::ALL + which
+    }
+
+    /// The page of such a number.
+    fn page(key: usize) -> Pfn {
+        Pfn((key / For::ALL / MAX_CPUS) as u32)
     }
 }
 
-/// The page is queued, under the batch lock.
-pub(super) fn queued(pfn: Pfn, what: For) {
-    begins(what.key(pfn));
+/// The page is queued on this CPU, under its batch lock.
+pub(super) fn queued(cpu: usize, pfn: Pfn, what: For) {
+    begins(what.key(cpu, pfn));
 }
 
 /// It has been seen to, under the same lock.
-pub(super) fn settled(pfn: Pfn, what: For) {
-    ends(what.key(pfn));
+pub(super) fn settled(cpu: usize, pfn: Pfn, what: For) {
+    ends(what.key(cpu, pfn));
 }
 
 /// When the drain began, if that has a number.
@@ -69,24 +74,25 @@ impl<R: Release> Machine<R> {
         let head = self.frames.head(pfn);
         let Some(began) = after_first_step(moment) else { return false };
         since();
-        let old = |(queued, what): (Pfn, For)| {
-            queued == head && begun(what.key(head)).is_none_or(|begun| begun < began)
-        };
-        let waits = |batches: &super::Batches| batches.queued().any(old);
-        self.cpus.iter().any(|cpu| cpu.batches.glance(waits) == Some(true))
+        self.cpus.iter().enumerate().any(|(number, cpu)| {
+            let old = |(queued, what): (Pfn, For)| {
+                queued == head && begun(what.key(number, head)).is_none_or(|begun| begun < began)
+            };
+            cpu.batches.glance(|batches| batches.queued().any(old)) == Some(true)
+        })
     }
 
     /// The drain that began at `moment` is over.
     pub(super) fn expect_drained(&self, began: Option<u32>) {
         let Some(began) = began else { return };
-        let in_flight = unfinished(began).map(|key| Pfn((key / For::ALL) as u32));
         // Queued by the set-up: nobody has noted when.
-        let old = |&(pfn, what): &(Pfn, For)| begun(what.key(pfn)).is_none();
-        let queued = |cpu: &crate::machine::Cpu| {
-            let first = |batches: &super::Batches| batches.queued().find(old);
-            cpu.batches.glance(first).flatten().map(|(pfn, _)| pfn)
+        let queued = || {
+            self.cpus.iter().enumerate().find_map(|(number, cpu)| {
+                let old = |&(pfn, what): &(Pfn, For)| begun(what.key(number, pfn)).is_none();
+                cpu.batches.glance(|batches| batches.queued().find(old)).flatten().map(|(pfn, _)| pfn)
+            })
         };
-        if let Some(pfn) = in_flight.or_else(|| self.cpus.iter().find_map(|cpu| queued(cpu))) {
+        if let Some(pfn) = unfinished(began).map(For::page).or_else(queued) {
             let word = self.frames[pfn].word();
             broken("a drain leaves nothing behind", format_args!("page {pfn} ({word}) was queued before it"));
         }

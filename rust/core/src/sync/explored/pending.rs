@@ -3,7 +3,6 @@
 //! A drain promises that whatever was queued before it has left its batch *and* is where it belongs. That
 //! cannot be seen from any one word. So whoever queues says when it begins, whoever finishes says that it is
 //! over, and the drain asks for what is left.
-
 //!
 //! What was there before depends on the order of these words, so a search must try their orders: each
 //! belongs to the step that its thread has just executed, and a look ([`since`], [`unfinished`]) conflicts with

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | on a list, mlocked or unevictable; dirty | the loss is noted for the next sync; then as clean | |
 //! | the same, anonymous | off its list | recovered |
+//! | in the swap cache, clean | out of it and off its list | recovered, or failed if somebody else holds it |
+//! | in the swap cache, dirty | off its list: whoever asks for it finds it bad | delayed, or failed as above |
 //! | the same, of a file | off its list, out of its file | recovered, or failed if somebody else holds it |
 //! | anything else | nothing | ignored |
 
@@ -23,7 +25,33 @@ impl<R: Release> Machine<R> {
         if !word.any(KNOWN) && !before.any(KNOWN) {
             return (Verdict::Ignored, "its state is unknown");
         }
-        self.lose_page_cache(pfn, word.has(Flags::DIRTY))
+        match word.has(Flags::SWAPCACHE) && self.frames[pfn].mapcount() == 0 {
+            true => self.lose_swap_cache(pfn, word.has(Flags::DIRTY)),
+            false => self.lose_page_cache(pfn, word.has(Flags::DIRTY)),
+        }
+    }
+
+    /// A page of the swap cache (`me_swapcache_dirty`, `me_swapcache_clean`).
+    fn lose_swap_cache(&self, pfn: Pfn, dirty: bool) -> (Verdict, &'static str) {
+        let page = &self.frames[pfn];
+        let lost = match dirty {
+            true => {
+                page.clear(Flags::DIRTY | Flags::UPTODATE);
+                (Verdict::Delayed, "the next access finds it")
+            }
+            false => {
+                self.lose_swapped(pfn);
+                (Verdict::Recovered, "it is read from swap again")
+            }
+        };
+        if !self.delete_from_lru(pfn) {
+            return (Verdict::Failed, "it is on no list");
+        }
+        // Ours, and the cache's if it keeps the page.
+        match page.count() > 1 + u32::from(dirty) {
+            true => (Verdict::Failed, "somebody else holds it"),
+            false => lost,
+        }
     }
 
     /// A page of a list (`me_pagecache_dirty`, `me_pagecache_clean`).

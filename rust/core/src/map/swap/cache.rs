@@ -166,6 +166,19 @@ impl<R: Release> Machine<R> {
         true
     }
 
+    /// Takes a bad page, locked, unmapped and clean, out of the swap cache (`delete_from_swap_cache`): whoever asks for its
+    /// slot reads it into another frame. The caller has a reference besides the cache's.
+    pub(crate) fn lose_swapped(&self, pfn: Pfn) {
+        let Some(swap) = self.swap_space() else { return };
+        {
+            let mut changing = swap.change();
+            let slot = self.leave_swap_cache(pfn);
+            changing.uncache(slot, Slot::Empty);
+        }
+        // The cache's.
+        self.put(pfn);
+    }
+
     /// The switch of a migration: `from`, locked and unmapped, gives its place in the swap cache, its dirty mark and
     /// its lineage to `to`, locked and not yet seen by anybody. False, with nothing changed, if somebody
     /// else holds `from`.

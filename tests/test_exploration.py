@@ -357,3 +357,17 @@ thread D
   mark_accessed r1
 """
     assert mmcore.replay(program, "1x10,3x11,0").rule is None
+
+
+def test_a_large_page_that_was_let_go_of_counts_in_base_pages():
+    """Found by the soak: what is told of a freed page did not agree with `pgmigrate_success`."""
+    program = """\
+machine nodes=1 pages=2
+allocate p0 order=1
+lru_add p0
+thread A
+  isolate p0
+  free p0
+  migrate p0 node=0 mode=sync
+"""
+    mmcore.explore(program, search="exhaustive").check()

@@ -116,10 +116,10 @@ impl<R: Release> Machine<R> {
         let word = page.word();
         // 2. Only the isolation holds it: everybody else has let go.
         if word.count() == 1 && !word.has(Flags::ISOLATED) {
-            let pages = 1 << page.order();
+            let pages = 1u32 << page.order();
             page.clear(MOVED);
             self.count_isolated_for(src, reason);
-            self.stats.has_moved(1);
+            self.stats.has_moved(i64::from(pages));
             // The caller's to put, as after any success.
             if reason != Reason::MemoryFailure {
                 self.put(src);

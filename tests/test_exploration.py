@@ -371,3 +371,16 @@ thread A
   migrate p0 node=0 mode=sync
 """
     mmcore.explore(program, search="exhaustive").check()
+
+
+def test_a_private_mapping_of_an_untouched_file_shows_what_is_written_to_the_file():
+    """A false alarm of the model of files: the holes seen were taken for the mapping's own content."""
+    program = """\
+machine release=split
+map r0 tmpfspriv 1
+thread A
+  read r0
+  fwrite r0
+  read r0
+"""
+    mmcore.explore(program, search="exhaustive").check()

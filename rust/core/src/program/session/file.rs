@@ -3,7 +3,7 @@
 use super::Session;
 use super::actor::{Actor, Held, Hold, Mapped, Name};
 use super::check::CONTENT;
-use super::content::{FILES, Place};
+use super::content::{FILES, Place, Version};
 use super::process::{Outcome, few, words};
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
@@ -43,15 +43,20 @@ impl<R: Release> Session<R> {
                 return Err(error.into());
             }
         };
-        if kind == FileKind::Disk {
-            let version = actor.new_version()?;
-            for page in 0..pages {
-                let place = Place { region: number, page };
+        let on_disk = kind == FileKind::Disk;
+        // A file in memory begins with holes; that is known of it too, so that what a private mapping sees of them is not
+        // taken for the mapping's own.
+        let version = if on_disk { actor.new_version()? } else { Version::NONE };
+        for page in 0..pages {
+            let place = Place { region: number, page };
+            if on_disk {
                 let content: [u64; WORDS] = std::array::from_fn(|word| place.word(word, version));
                 self.machine.write_disk(&file, page, &content)?;
-                let reader = self.reader(actor);
-                actor.content.written(FILES, place, version, true, reader);
             }
+            let reader = self.reader(actor);
+            actor.content.written(FILES, place, version, true, reader);
+        }
+        if on_disk {
             self.machine.lru_drain_all();
         }
         Ok((area, file))

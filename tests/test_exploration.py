@@ -384,3 +384,17 @@ thread A
   read r0
 """
     mmcore.explore(program, search="exhaustive").check()
+
+
+def test_what_was_given_up_before_a_fork_is_not_missed_in_the_child():
+    """A false alarm of the soak: the write was thrown away between its end and the fork."""
+    program = """\
+machine nodes=1 pages=2
+map r0 anon 2
+thread A
+  write r0:1
+thread B
+  madv r0 dontneed
+  fork c2
+"""
+    mmcore.explore(program, search="exhaustive", preemptions=1).check()

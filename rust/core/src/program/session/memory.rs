@@ -204,6 +204,12 @@ impl<R: Release> Session<R> {
         }
     }
 
+    /// Has a page been given up since the threads began, whoever asks?
+    pub(super) fn given_up_by_a_thread(&self, area: &Area, page: u32) -> bool {
+        let given_up = self.given_up.lock().get(&(area.anon.0, page)).copied();
+        !matches!(given_up, None | Some(GivenUp::Before))
+    }
+
     /// What advice means for what is in the pages.
     fn advised(&self, actor: &mut Actor, mapped: &Mapped, pages: Range<u32>, advice: map::Advice) {
         let space = mapped.content_of(self.space.id);

@@ -181,7 +181,8 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The versions in the words of a child's pages that are still mapped, here and in its parent.
+    /// The versions in the words of a child's pages that are still mapped, here and in its parent, and were not given
+    /// up.
     fn held_by(&self, program: &Actor, child: &Process) -> Vec<(Place, Version)> {
         let mut held = Vec::new();
         // Of anonymous memory: a file has content before anybody writes.
@@ -191,7 +192,11 @@ impl<R: Release> Session<R> {
             let of_parent = program.names.regions.get(*name).or_else(|| self.names.regions.get(*name));
             let Some(of_parent) = of_parent.filter(|region| region.number == mapped.number) else { continue };
             for page in 0..mapped.area.pages() {
-                let gone = |area: &crate::map::Area| area.attributes(page).contains(Attributes::UNMAPPED);
+                // What was given up is not to be found, whenever it was written.
+                let gone = |area: &crate::map::Area| {
+                    area.attributes(page).contains(Attributes::UNMAPPED)
+                        || self.given_up_by_a_thread(area, page)
+                };
                 if gone(&mapped.area) || gone(&of_parent.area) {
                     continue;
                 }

@@ -5,9 +5,9 @@
 
 use super::fault::Finding;
 use super::host::thread_cpu_time;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, park, unpark_all};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,20 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Start and stop of a round.
-#[derive(Debug, Default)]
-pub(super) struct Signal {
-    start: Mutex<Start>,
-    changed: Condvar,
-    stop: AtomicU32,
-}
-
+///
 /// Threads wait for the start asleep. Waiting with `sched_yield` would cost them their share of the
 /// processor in the round itself: a kernel that charges for each yield (6.18) lets them start far behind
 /// whoever did not have to wait.
 #[derive(Debug, Default)]
-struct Start {
-    arrived: u32,
-    open: bool,
+pub(super) struct Signal {
+    arrived: AtomicU64,
+    open: AtomicU64,
+    stop: AtomicU32,
 }
 
 impl Signal {
@@ -49,27 +44,27 @@ impl Signal {
 
     /// Arrives, and sleeps until the start.
     fn wait_for_start(&self) {
-        let mut start = self.start();
-        start.arrived += 1;
-        self.changed.notify_all();
-        while !start.open {
-            start = self.changed.wait(start).unwrap_or_else(PoisonError::into_inner);
-        }
+        // Release pairs with the Acquire in `start_all`, and there the other way round: what was made ready before is
+        // ready in the round.
+        self.arrived.fetch_add(1, Ordering::Release);
+        unpark_all(&self.arrived, || {});
+        sleep_until(&self.open, |open| open > 0);
     }
 
     /// Lets everybody start, once `crew` threads have arrived.
     fn start_all(&self, crew: u32) {
-        let mut start = self.start();
-        while start.arrived < crew {
-            start = self.changed.wait(start).unwrap_or_else(PoisonError::into_inner);
-        }
-        start.open = true;
-        self.changed.notify_all();
+        sleep_until(&self.arrived, |arrived| arrived >= crew.into());
+        self.open.store(1, Ordering::Release);
+        unpark_all(&self.open, || {});
     }
+}
 
-    /// A panic while it was held leaves two numbers that are right.
-    fn start(&self) -> MutexGuard<'_, Start> {
-        self.start.lock().unwrap_or_else(PoisonError::into_inner)
+/// Sleeps until a word is as wanted. Whoever changes it wakes the sleepers afterwards: who looked before the change is
+/// asleep by then, or looks again under the queue's lock.
+fn sleep_until(word: &AtomicU64, wanted: impl Fn(u64) -> bool) {
+    // Acquire: see `wait_for_start`.
+    while !wanted(word.load(Ordering::Acquire)) {
+        park(word, || !wanted(word.load(Ordering::Acquire)));
     }
 }
 

@@ -398,3 +398,23 @@ thread B
   fork c2
 """
     mmcore.explore(program, search="exhaustive", preemptions=1).check()
+
+
+def test_what_is_lost_is_known_of_the_page_that_a_bad_frame_has_by_then():
+    """A false alarm of the soak: a frame is named, moved away from, and has the page once more."""
+    program = """\
+machine nodes=1 pages=4 cpus=1 release=packed
+map r1 file 1
+write r1
+drain
+movable m0 1
+thread A
+  fork c1
+  demote r1 node=0
+thread B
+  phys soft r1
+thread C
+  phys hard r1
+"""
+    mmcore.explore(program, schedules=20_000, seed=6074).check()
+    assert mmcore.replay(program, "2,0x154,2,1").rule is None

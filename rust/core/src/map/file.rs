@@ -63,6 +63,7 @@ use crate::memory::{Table, WORDS};
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn};
 use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PlainU64, RwLock};
+use std::collections::BTreeSet;
 
 /// What backs a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +117,8 @@ pub struct File {
     last_read: AtomicU32,
     /// Dirty data was lost since the last time that somebody asked (`wb_err`).
     lost: AtomicU32,
+    /// The pages of which it was ever lost.
+    lost_pages: Lock<BTreeSet<u32>>,
     slots: Table<AtomicU64>,
     /// The words on disk; nothing for other kinds, or on an unbacked machine. Written by the end of a
     /// write-back, read while a page is filled; what orders the two is that a page under writeback

@@ -62,8 +62,8 @@ use crate::map::AddressSpace;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass};
 use actor::{Handles, Hold, Names};
-use content::{Content, Place};
-use std::collections::{BTreeMap, BTreeSet};
+use content::Content;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Threads that a program can have.
@@ -85,8 +85,6 @@ pub struct Session<R: Release> {
     /// Pages that the program itself has given up (MADV_DONTNEED, MADV_FREE), by owner and index: what is pinned
     /// of them need no longer be what is mapped.
     given_up: Lock<BTreeMap<(u32, u32), GivenUp>>,
-    /// Pages of files whose frame has failed: what they hold may be older than what was written.
-    lost: Lock<BTreeSet<Place>>,
 }
 
 /// Who gave a page up while threads ran. What a thread writes to a page that it alone has given up is there to stay;
@@ -189,7 +187,6 @@ impl<R: Release> Session<R> {
             content: Content::default(),
             shared: Lock::plain(LockClass::Leaf, Handles::default()),
             given_up: Lock::plain(LockClass::Leaf, BTreeMap::new()),
-            lost: Lock::plain(LockClass::Leaf, BTreeSet::new()),
         })
     }
 

@@ -15,6 +15,13 @@ use crate::release::Release;
 use crate::sync::Ordering;
 use std::sync::Arc;
 
+impl File {
+    /// Was what was written to a page ever lost with a bad frame? Then something older may be read from it.
+    pub fn lost_page(&self, index: u32) -> bool {
+        self.lost_pages.lock().contains(&index)
+    }
+}
+
 impl<R: Release> Machine<R> {
     /// The file of a locked page, if it is one of a file.
     pub(crate) fn file_of_page(&self, pfn: Pfn) -> Option<Arc<File>> {
@@ -54,6 +61,10 @@ impl<R: Release> Machine<R> {
             // It was off its list when it was to be unmapped, and is back (`truncate_cleanup_folio`): a mapping of a page
             // without a file would be faulted on for ever.
             self.unmap_poisoned(pfn, false);
+        }
+        if page.word().has(Flags::DIRTY) {
+            // Before anybody can read what is on the disk.
+            file.lost_pages.lock().insert(page.index());
         }
         self.cache_remove(file, page.index(), pfn);
         page.clear(Flags::MAPPEDTODISK);

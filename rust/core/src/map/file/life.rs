@@ -8,6 +8,7 @@ use crate::memory::{Table, WORDS};
 use crate::owner::{Owner, OwnerId};
 use crate::release::Release;
 use crate::sync::{AtomicU32, Lock, LockClass, Ordering, RwLock};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A call that is inside of a file; see [`Machine::enter_file`].
@@ -52,6 +53,7 @@ impl<R: Release> Machine<R> {
                 tree: Lock::new(LockClass::Tree, ()),
                 last_read: AtomicU32::new(0),
                 lost: AtomicU32::new(0),
+                lost_pages: Lock::plain(LockClass::Leaf, BTreeSet::new()),
                 slots,
                 disk,
             });

@@ -115,7 +115,7 @@ impl<R: Release> Session<R> {
                     findings.extend(self.clean_although_written(pte, pfn, &words));
                 }
                 let (access, right) = program.content.check(space_of_content, place, &words, reader);
-                if !right && !given_up && !self.is_lost(place) {
+                if !right && !given_up && !file.as_ref().is_some_and(|file| file.lost_page(place.page)) {
                     findings.push(Finding {
                         rule: CONTENT,
                         pfn: self.machine.page_at(area, page),

@@ -5,13 +5,12 @@
 
 use super::Session;
 use super::actor::{Actor, Mapped};
-use super::content::Place;
 use super::process::{Outcome, few};
 use super::step::{Problem, Step};
 use crate::error::{Errno, Error};
 use crate::failure::{Code, Injection, Signal};
 use crate::map::{Area, Entry};
-use crate::page::{Flags, Pfn};
+use crate::page::Pfn;
 use crate::program::{MadvOption, PhysAction, Region, Sel, Switch};
 use crate::release::Release;
 use std::ops::Range;
@@ -29,16 +28,8 @@ impl<R: Release> Session<R> {
         let mut failed: Vec<((Region, u32), Pfn)> = Vec::new();
         let mut signals = Vec::new();
         let mut step = self.each_run(actor, pages, each, |mapped, run| {
-            let note = |failed: &mut Vec<_>, page| {
-                if let Some(pfn) = self.machine.page_at(&mapped.area, page) {
-                    failed.push(((pages.of, page), pfn));
-                }
-                // By its place, not its frame: until the failure finds it, it may be mapped, or move.
-                if let Some(file) = &mapped.file {
-                    self.loses_page(actor, file.owner.0, page);
-                }
-            };
-            run.clone().for_each(|page| note(&mut failed, page));
+            let mapped_now = |page| Some(((pages.of, page), self.machine.page_at(&mapped.area, page)?));
+            failed.extend(run.clone().filter_map(mapped_now));
             if what == Injection::Hwpoison && !force && has_nothing(&mapped.area, run.clone()) {
                 return Err(Error::new(Errno::ECANCELED, "there is a hole, or the zero page: say `force`"));
             }
@@ -94,7 +85,6 @@ impl<R: Release> Session<R> {
             let result = match action {
                 PhysAction::Soft => self.machine.soft_offline_page(pfn),
                 PhysAction::Hard | PhysAction::Corrupt => {
-                    self.loses(actor, pfn);
                     let handled = self.machine.memory_failure(pfn, None);
                     signals.extend(handled.signals.iter().find(|signal| signal.space == self.space.id));
                     handled.result
@@ -138,29 +128,6 @@ impl<R: Release> Session<R> {
     fn failed_frame(&self, actor: &Actor, region: Region, page: u32) -> Option<Pfn> {
         let key = (region, page);
         actor.names.frames.get(key).or_else(|| self.names.frames.get(key)).copied()
-    }
-
-    /// The page on a frame is about to be lost.
-    fn loses(&self, actor: &Actor, pfn: Pfn) {
-        let page = self.page(pfn);
-        if page.flags().contains(Flags::FILE) {
-            self.loses_page(actor, page.owner(), page.index());
-        }
-    }
-
-    /// A page of a file is about to be lost: something older may be read from now on.
-    fn loses_page(&self, actor: &Actor, owner: u32, index: u32) {
-        let regions = [&self.names, &actor.names].into_iter().flat_map(|names| names.regions.iter());
-        for (_, mapped) in regions {
-            if mapped.file.as_ref().is_some_and(|file| file.owner.0 == owner) {
-                self.lost.lock().insert(Place { region: mapped.number, page: index });
-            }
-        }
-    }
-
-    /// May a page of a file hold something older than what was written?
-    pub(super) fn is_lost(&self, place: Place) -> bool {
-        self.lost.lock().contains(&place)
     }
 
     /// Frames that were failed or named, with the names of their pages, in order.

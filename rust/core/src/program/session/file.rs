@@ -116,7 +116,7 @@ impl<R: Release> Session<R> {
                 }
                 (Ok(()), None) => {
                     let (access, right) = actor.content.judge(FILES, place, &words, reader);
-                    if !right && !self.is_lost(place) {
+                    if !right && !file.lost_page(place.page) {
                         let detail = format!("page {page} of the file of {} reads as {access}", pages.of);
                         step.findings.push(Finding { rule: CONTENT, pfn: None, detail });
                     }

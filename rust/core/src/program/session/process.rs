@@ -197,7 +197,7 @@ impl<R: Release> Session<R> {
         if given_up && access == Access::Zero {
             return Ok(Access::Lost);
         }
-        if !right && !given_up && !self.is_lost(place) {
+        if !right && !given_up && !mapped.file.as_ref().is_some_and(|file| file.lost_page(place.page)) {
             step.findings.push(Finding {
                 rule: super::check::CONTENT,
                 pfn: self.machine.page_at(area, place.page),

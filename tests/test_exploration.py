@@ -374,7 +374,7 @@ thread A
 
 
 def test_a_private_mapping_of_an_untouched_file_shows_what_is_written_to_the_file():
-    """A false alarm of the model of files: the holes seen were taken for the mapping's own content."""
+    """A false alarm: the holes seen were taken for the mapping's own content."""
     program = """\
 machine release=split
 map r0 tmpfspriv 1
@@ -418,3 +418,17 @@ thread C
 """
     mmcore.explore(program, schedules=20_000, seed=6074).check()
     assert mmcore.replay(program, "2,0x154,2,1").rule is None
+
+
+def test_pinned_pages_are_copied_one_after_the_other():
+    """A false alarm of the soak: a fork does not stop who writes to pages that it copies itself."""
+    program = """\
+machine nodes=1 pages=4
+map r0 anon 2
+thread A
+  pin g1 r0 longterm
+  write r0
+thread B
+  fork c2
+"""
+    mmcore.explore(program, search="exhaustive", preemptions=2).check()

@@ -324,6 +324,9 @@ impl<R: Release> Session<R> {
         let looks = kind == PinKind::Pin && of_disk && self.machine.profile().file_pin == FilePin::Refused;
         let mut taken = Vec::new();
         let mut nothing = 0;
+        if kind == PinKind::Pin {
+            actor.history.pins();
+        }
         let began = refusal::begins();
         for page in pages.indices(mapped.area.pages()) {
             let looked = self.unpreferred(actor, &mapped, || self.look_at_nothing(&mapped.area, page, write));

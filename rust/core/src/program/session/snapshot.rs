@@ -5,7 +5,8 @@
 //!
 //! * nothing that began to be written when the fork was over;
 //! * nothing that had been overwritten when the fork began;
-//! * of one thread's writes no later one without the earlier ones.
+//! * of one thread's writes no later one without the earlier ones: unless pages may be pinned. A fork copies such pages
+//!   itself, one after the other, and takes nobody's permission to write meanwhile (`copy_present_page`).
 //!
 //! Only the explored build numbers steps; elsewhere nothing is recorded.
 
@@ -69,6 +70,7 @@ struct Forked {
 pub(super) struct History {
     writes: Vec<Written>,
     forks: Vec<Forked>,
+    pinned: bool,
 }
 
 /// A write begins: the number of the next step, if steps have numbers. What was over by then is a relation
@@ -105,6 +107,12 @@ impl History {
     pub fn append(&mut self, other: &mut History) {
         self.writes.append(&mut other.writes);
         self.forks.append(&mut other.forks);
+        self.pinned |= other.pinned;
+    }
+
+    /// Pages are about to be pinned.
+    pub fn pins(&mut self) {
+        self.pinned = true;
     }
 
     pub fn clear(&mut self) {
@@ -154,7 +162,7 @@ impl History {
                 if write.span.before(fork.span) {
                     return Some((place, "misses what was written before the fork"));
                 }
-                if newest(write.version.writer()).is_some_and(|newest| number < newest) {
+                if !self.pinned && newest(write.version.writer()).is_some_and(|newest| number < newest) {
                     return Some((place, "misses what its writer wrote before what it holds elsewhere"));
                 }
             }

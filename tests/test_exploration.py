@@ -432,3 +432,35 @@ thread B
   fork c2
 """
     mmcore.explore(program, search="exhaustive", preemptions=2).check()
+
+
+def test_a_pin_is_looked_at_before_what_is_known_to_be_dropped():
+    """A false alarm of the soak: the page was dropped between the two looks."""
+    program = """\
+machine nodes=1 pages=2
+map r0 anon 2
+pin g0 r0 longterm
+thread A
+  unpin g0
+thread B
+  madv r0 dontneed
+  pin g1 r0:1 pipe
+"""
+    mmcore.explore(program, search="exhaustive", preemptions=1).check()
+
+
+def test_a_page_on_its_way_back_to_the_unevictable_list_does_not_become_active():
+    """Found by the soak: it was looked at before it was locked, and marked in the batch afterwards."""
+    program = """\
+machine cpus=1
+map r0 file 1
+write r0
+drain
+mark_accessed r0
+thread A
+  mark_accessed r0
+thread B
+  mlock r0
+  demote r0 node=1
+"""
+    mmcore.explore(program, search="exhaustive", preemptions=2).check()

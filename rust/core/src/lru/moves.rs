@@ -151,7 +151,8 @@ impl<R: Release> Machine<R> {
             // Only here: marked active in another CPU's batch, it could be linked at that moment, and
             // then be on a list that its flags do not say.
             let batches = self.cpus[self.cpu()].batches.lock();
-            if batches.adds(pfn) {
+            // Looked at once more: it may have been locked into memory since, and be on its way back.
+            if batches.adds(pfn) && !page.word().has(Flags::UNEVICTABLE) {
                 page.set(Flags::ACTIVE);
             }
         }

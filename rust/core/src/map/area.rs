@@ -60,7 +60,7 @@ impl Policy {
     }
 
     /// As attributes: 0 for none.
-    fn attributes(self) -> Attributes {
+    pub(super) fn attributes(self) -> Attributes {
         let kind = match self {
             Policy::Bind(_) => 0x10,
             Policy::Preferred(_) => 0x20,
@@ -218,9 +218,12 @@ impl Area {
         Attributes::from_bits_retain(old)
     }
 
-    /// Sets the policy of pages, with faults held off.
+    /// Sets the policy of pages, and of those of the file behind them, with faults held off.
     pub(crate) fn set_policy(&self, pages: Range<u32>, policy: Policy) {
         let _no_faults = self.faults.write();
+        if let Some(map) = self.file() {
+            map.file.set_policy(map.first + pages.start..map.first + pages.end, policy);
+        }
         for index in pages {
             self.unmark(index, Attributes::POLICY);
             self.mark(index, policy.attributes());

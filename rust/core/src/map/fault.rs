@@ -14,7 +14,7 @@
 //!   still read it.
 
 use super::swap::Swapped;
-use super::{Area, Attributes, Entry, EntryGuard, Policy, Pte};
+use super::{Area, Attributes, Entry, EntryGuard, File, Policy, Pte};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::memory::WORDS;
@@ -327,16 +327,24 @@ impl<R: Release> Machine<R> {
 
     /// The same for a page of 2^`order` frames.
     pub(super) fn alloc_order(&self, area: &Area, index: u32, preferred: usize, order: u8) -> Result<Pfn> {
-        match area.special(index).policy() {
+        let policy = match area.file() {
+            Some(map) if !map.file.is_written_back() => map.file.policy(map.first + index),
+            _ => area.special(index).policy(),
+        };
+        self.alloc_where(policy, preferred, order)
+    }
+
+    /// The same for the page cache of a file.
+    pub(super) fn alloc_for_file(&self, file: &File, index: u32, preferred: usize) -> Result<Pfn> {
+        self.alloc_where(file.policy(index), preferred, 0)
+    }
+
+    fn alloc_where(&self, policy: Option<Policy>, preferred: usize, order: u8) -> Result<Pfn> {
+        match policy {
             None => self.alloc_pages_near(preferred, order),
             Some(Policy::Preferred(node)) => self.alloc_pages_near(node, order),
             Some(Policy::Bind(node)) => self.alloc_pages(node, order),
         }
-    }
-
-    /// The node where a page of an area is to be.
-    pub(super) fn node_for(&self, area: &Area, index: u32) -> usize {
-        area.special(index).policy().map_or_else(|| area.preferred(), Policy::node)
     }
 
     /// A zeroed page for an area, a large one where it fits.

@@ -59,11 +59,13 @@ pub use shrink::Evicted;
 pub use writeback::Writeback;
 
 use super::slot::Slot;
+use super::{Attributes, Policy};
 use crate::memory::{Table, WORDS};
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn};
 use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering, PlainU64, RwLock};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// What backs a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +121,9 @@ pub struct File {
     lost: AtomicU32,
     /// The pages of which it was ever lost.
     lost_pages: Lock<BTreeSet<u32>>,
+    /// Where pages come from, by [`Policy`] in bits; nothing for a file of a disk, whose pages come from where the
+    /// task wants its memory. An area's policies are those of the file that it maps (`shmem_set_policy`).
+    policies: Table<AtomicU32>,
     slots: Table<AtomicU64>,
     /// The words on disk; nothing for other kinds, or on an unbacked machine. Written by the end of a
     /// write-back, read while a page is filled; what orders the two is that a page under writeback
@@ -155,6 +160,24 @@ impl File {
     #[inline]
     pub fn is_written_back(&self) -> bool {
         self.kind == FileKind::Disk
+    }
+
+    /// Where page `index` is to come from, if somebody said so.
+    #[inline]
+    pub(in crate::map) fn policy(&self, index: u32) -> Option<Policy> {
+        // Relaxed: a policy leads to nothing else, and a page may be made just before one is set.
+        let bits = self.policies.get(index as usize)?.load(Ordering::Relaxed);
+        Attributes::from_bits_retain(bits).policy()
+    }
+
+    /// Says where pages are to come from; nothing for a file of a disk.
+    pub(in crate::map) fn set_policy(&self, pages: Range<u32>, policy: Policy) {
+        for page in pages {
+            if let Some(bits) = self.policies.get(page as usize) {
+                // Relaxed: as in `policy`.
+                bits.store(policy.attributes().bits(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// A word of the store behind the file; `None` without one.

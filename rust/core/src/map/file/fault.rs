@@ -23,11 +23,7 @@ impl<R: Release> Machine<R> {
         retry: bool,
     ) -> Result<Fresh> {
         let map = area.file().expect("only mappings of files ask for a file's page");
-        // Pages of a disk's file come from where the task wants its memory, whatever the mapping's policy says.
-        let node = match map.file.is_written_back() {
-            true => area.preferred(),
-            false => self.node_for(area, index),
-        };
+        let node = area.preferred();
         // Each further round follows from a poisoned page that could be dropped.
         let Cached { pfn, new, swapped_in, .. } = loop {
             let cached = self.file_page(&map.file, map.first + index, node, Fill::Content)?;

@@ -34,7 +34,7 @@ pub(in crate::map) enum Fill {
 
 impl<R: Release> Machine<R> {
     /// Page `index` of a file, locked, with a reference, and up to date unless it is new and will be
-    /// overwritten. A page that is not cached is made, on `node` if it has any, and read in.
+    /// overwritten. A page that is not cached is made, on `node` if the file says nothing else and there is room, and read in.
     ///
     /// `EFAULT` beyond the file's end (the kernel's SIGBUS), `ENOMEM` without a free frame.
     pub(in crate::map) fn file_page(
@@ -78,7 +78,7 @@ impl<R: Release> Machine<R> {
                     None => continue,
                 }
             }
-            let pfn = self.alloc_pages_near(node, 0)?;
+            let pfn = self.alloc_for_file(file, index, node)?;
             let page = &self.frames[pfn];
             // Fresh: free, but for the wink of a stale walker.
             page.lock();

@@ -40,6 +40,7 @@ impl<R: Release> Machine<R> {
             _ => None,
         };
         let slots = Table::zeroed(pages as usize)?;
+        let policies = Table::zeroed(if kind == FileKind::Disk { 0 } else { pages as usize })?;
         self.owners.insert_with(|owner| {
             let file = Arc::new(File {
                 kind,
@@ -54,6 +55,7 @@ impl<R: Release> Machine<R> {
                 last_read: AtomicU32::new(0),
                 lost: AtomicU32::new(0),
                 lost_pages: Lock::plain(LockClass::Leaf, BTreeSet::new()),
+                policies,
                 slots,
                 disk,
             });

@@ -38,7 +38,7 @@ impl<R: Release> Machine<R> {
         node: usize,
     ) -> Result<Option<(Pfn, bool)>> {
         let Some(swap) = self.swap_space() else { return Ok(None) };
-        let alloc = || self.alloc_pages_near(node, 0);
+        let alloc = || self.alloc_for_file(file, index, node);
         let Some(Swapped { pfn, read, .. }) = self.swapped_page(&swap, slot, Past::Never, alloc)? else {
             return Ok(None);
         };

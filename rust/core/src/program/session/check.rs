@@ -183,9 +183,6 @@ impl<R: Release> Session<R> {
         let page = &frames[pfn];
         let head = frames.head(pfn);
         let (owner, index) = (frames[head].owner(), frames[head].index() + (pfn.0 - head.0));
-        if self.given_up.lock().contains_key(&(owner, index)) {
-            return None;
-        }
         let regions = [&self.names, &actor.names].into_iter().flat_map(|names| names.regions.iter());
         let owned = |mapped: &Mapped| owner != 0 && mapped.area.anon.0 == owner;
         for (name, Mapped { area, .. }) in regions.filter(|(_, mapped)| owned(mapped)) {
@@ -199,6 +196,10 @@ impl<R: Release> Session<R> {
                 }
                 _ => continue,
             };
+            // Asked last: another thread may give the page up while this one looks, and says so first.
+            if self.given_up.lock().contains_key(&(owner, index)) {
+                return None;
+            }
             let detail = format!("{name}:{index} is held as page {pfn}, but {wrong}");
             return Some(Finding { rule, pfn: Some(pfn), detail });
         }

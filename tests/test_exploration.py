@@ -450,7 +450,7 @@ thread B
 
 
 def test_a_page_on_its_way_back_to_the_unevictable_list_does_not_become_active():
-    """Found by the soak: it was looked at before it was locked, and marked in the batch afterwards."""
+    """Found by the soak: looked at before it was locked, marked in the batch afterwards."""
     program = """\
 machine cpus=1
 map r0 file 1

@@ -1,4 +1,4 @@
-"""Anonymous memory of one process and its children, one operation after the other: a model.
+"""The memory of one process and its children, one operation after the other: a model.
 
 What the core does with atomics, locks and batches is here done with lists and sets. A page's counts
 and every counter are never kept, but added up from who holds what; what a page must hold is kept
@@ -11,15 +11,20 @@ from collections import Counter
 from .advice import Advice
 from .batches import Batches
 from .faults import Faults
+from .files import Files
 from .migrate import Migrate
 from .mlock import Mlock
 from .parts import MOVES, Refused
 from .pins import Pins
+from .policies import Policies
 from .processes import Processes
 from .seen import Seen
+from .storage import Storage
 
 
-class Model(Batches, Mlock, Faults, Processes, Advice, Pins, Migrate, Seen):
+class Model(
+    Batches, Mlock, Faults, Files, Storage, Processes, Advice, Pins, Migrate, Policies, Seen
+):
     def __init__(self, profile):
         self.profile = profile
         self.frames = set()
@@ -31,6 +36,9 @@ class Model(Batches, Mlock, Faults, Processes, Advice, Pins, Migrate, Seen):
         self.add, self.mlock = [], []
         self.moves = {move: [] for move in MOVES}
         self.no_batches = False
+        self.files = []
+        #: What a node has evicted and activated: a clock.
+        self.age = Counter()
         self.made = 0
         self.writes = 0
         self.last_frames = {}
@@ -43,7 +51,7 @@ class Model(Batches, Mlock, Faults, Processes, Advice, Pins, Migrate, Seen):
             seen |= getattr(self, f"op_{name}")(*words) or {}
         except Refused as error:
             seen |= {"ret": -1, "errno": str(error)}
-            if name in ("unmap", "mlock", "munlock", "madv"):
+            if name in ("unmap", "mlock", "munlock", "madv", "mbind", "msync"):
                 seen["calls_ret"] = [[1, f"-{error}"]]
         after = self.counters()
         for place, values in after.items():

@@ -8,12 +8,14 @@ class Advice:
         region, selected = self.selected(self.regions, word)
         holes = False
         known = dict(region.holds), set(region.free)
-        for stretch in self.stretches(region, selected):
+        for stretch in region.stretches(selected):
             if stretch[0] in region.gone:
                 holes = True
                 continue
             if stretch[0] in region.locked:
                 region.holds, region.free = known
+                raise Refused("EINVAL")
+            if advice == "free" and region.file is not None:
                 raise Refused("EINVAL")
             self.drain()
             getattr(self, f"advice_{advice}")(region, stretch)
@@ -22,17 +24,6 @@ class Advice:
             region.holds, region.free = known
             raise Refused("ENOMEM")
         return {"calls_ret": [[1, 0]]}
-
-    @staticmethod
-    def stretches(region, selected):
-        runs, last = [], None
-        for index in selected:
-            kind = index in region.gone, index in region.locked
-            if kind != last:
-                runs.append([])
-            runs[-1].append(index)
-            last = kind
-        return runs
 
     def advice_dontneed(self, region, stretch):
         self.zap(region, stretch)
@@ -73,6 +64,8 @@ class Advice:
         frame.flags -= {"ACTIVE"}
         if "MLOCKED" in frame.flags:
             return False
+        if frame.file is not None:
+            return self.dropped(frame)
         if "SWAPBACKED" in frame.flags:
             if frame.count >= PIN:
                 return False

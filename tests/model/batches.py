@@ -42,13 +42,13 @@ class Batches:
         self.queue(self.add, frame, lambda: self.unqueue(self.add, self.insert))
 
     def insert(self, frame):
-        """A page comes on a list: whether it is evictable is looked at now."""
+        """A page comes on a list: is it evictable? How often it is locked nobody counts here."""
         if "MLOCKED" in frame.flags:
             if "UNEVICTABLE" not in frame.flags:
                 self.events["unevictable_pgs_culled"] += 1
             frame.flags |= {"UNEVICTABLE"}
             frame.flags -= {"ACTIVE"}
-            frame.locks = 1
+            frame.locks = 0
         elif "UNEVICTABLE" in frame.flags:
             frame.flags -= {"UNEVICTABLE"}
             self.events["unevictable_pgs_rescued"] += 1
@@ -62,13 +62,23 @@ class Batches:
         flags = frame.flags
         if "LRU" not in flags or "UNEVICTABLE" in flags:
             return
-        if move == "activate" and "ACTIVE" not in flags:
+        if move == "rotate":
+            flags -= {"ACTIVE"}
+            self.events["pgrotated"] += 1
+        elif move == "deactivate_file" and not frame.maps:
+            self.events["pgdeactivate"] += "ACTIVE" in flags
+            flags -= {"ACTIVE", "REFERENCED"}
+            if "DIRTY" in flags:
+                flags |= {"RECLAIM"}
+            else:
+                self.events["pgrotated"] += 1
+        elif move == "activate" and "ACTIVE" not in flags:
             flags |= {"ACTIVE"}
             self.events["pgactivate"] += 1
         elif move == "deactivate" and "ACTIVE" in flags:
             flags -= {"ACTIVE", "REFERENCED"}
             self.events["pgdeactivate"] += 1
-        elif move == "lazyfree" and "SWAPBACKED" in flags:
+        elif move == "lazyfree" and flags >= {"ANON", "SWAPBACKED"}:
             flags -= {"ACTIVE", "REFERENCED", "SWAPBACKED"}
             self.events["pglazyfree"] += 1
 
@@ -88,3 +98,4 @@ class Batches:
             elif frame in self.add:
                 flags |= {"ACTIVE"}
             flags -= {"REFERENCED"}
+            self.age[frame.node] += 1

@@ -5,9 +5,10 @@ from .parts import ZERO, Entry, Refused
 
 class Faults:
     def new_page(self, region, index, node, content, *, write):
-        frame = self.frame(node)
+        frame = self.frame(region.node_for(index, node))
         frame.content = content
-        frame.flags |= {"UPTODATE", "SWAPBACKED", "EXCLUSIVE"}
+        frame.flags |= {"UPTODATE", "SWAPBACKED", "ANON", "EXCLUSIVE"}
+        region.note_anon(index)
         self.map_frame(region, index, frame, write=write, young=True, dirty=True)
         if index in region.locked:
             self.lock(frame, "new")
@@ -18,6 +19,8 @@ class Faults:
         if index >= region.pages or index in region.gone:
             raise Refused("EFAULT")
         entry = region.entries.get(index)
+        if region.file is not None and self.fault_file(region, index, node, cause):
+            return
         if entry is None and cause == "read":
             region.entries[index] = Entry(ZERO, young=True)
         elif entry is None or entry.frame is ZERO:
@@ -31,7 +34,7 @@ class Faults:
         """Copy on write: who is alone keeps the page."""
         entry = region.entries[index]
         old = entry.frame
-        if "EXCLUSIVE" in old.flags or self.alone(old):
+        if "EXCLUSIVE" in old.flags or ("ANON" in old.flags and self.alone(old)):
             old.flags |= {"EXCLUSIVE"}
             if write:
                 self.events["pgreuse"] += 1
@@ -61,7 +64,8 @@ class Faults:
         entry.young = True
         if write:
             entry.dirty = True
-            entry.frame.content = region.holds[index] = self.writes
+            entry.frame.content = self.writes
+            (region.file if region.shared else region).holds[index] = self.writes
             region.free.discard(index)
 
     def accesses(self, region, selected, *, write, own):

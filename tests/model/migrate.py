@@ -15,16 +15,17 @@ class Migrate:
         entry = region.entries.get(index)
         if index in region.gone or (entry and entry.frame is ZERO):
             return "-EFAULT"
-        return f"-{self.profile['hole_status'].upper()}" if entry is None else entry.frame.node
+        if entry is not None:
+            return entry.frame.node
+        # Of a file nobody asks whether there is a page table.
+        return "-ENOENT" if region.file else f"-{self.profile['hole_status'].upper()}"
 
     def op_move(self, word, node, *options):
         region, selected = self.selected(self.regions, word)
         node = int(node.removeprefix("node="))
-        self.drain()
-        self.no_batches = self.profile["batches"] == "disabled"
         status = dict.fromkeys(selected, "unset")
-        left = self.move_runs(region, selected, node, status, shared="all" in options)
-        self.no_batches = False
+        with self.without_batches():
+            left = self.move_runs(region, selected, node, status, shared="all" in options)
         return {"ret": left, "status": [[1, each] for each in status.values()]}
 
     def move_runs(self, region, selected, node, status, *, shared):
@@ -76,9 +77,7 @@ class Migrate:
             else:
                 self.events["pgmigrate_fail"] += 1
                 left.append(frame)
-        for frame in left:
-            self.lru_add(frame)
-            frame.isolated = 0
+        self.put_back(left)
         return len(left)
 
     def attempt(self, frame, node, unmaps):
@@ -91,12 +90,17 @@ class Migrate:
             self.map_all(frame, entries)
         else:
             return False
-        if frame.count > 1:
+        if frame.count > 1 + frame.owned:
             self.map_all(frame, entries)
             return False
         new = self.frame(node)
         new.content = frame.content
-        new.flags = frame.flags - {"MLOCKED", "EXCLUSIVE"}
+        stay = set() if self.profile["reclaim_mark_moves"] else {"RECLAIM"}
+        new.flags = frame.flags - {"MLOCKED", "EXCLUSIVE"} - stay
+        if frame.file is not None:
+            file, index = new.file = frame.file
+            file.slots[index], frame.file = new, None
+            frame.flags -= {"DIRTY", "PRIVATE"}
         new.held = 1
         self.lru_add(new)
         if self.profile["drain_after_move"] or locked:
@@ -113,7 +117,7 @@ class Migrate:
         for region, index in list(frame.maps):
             entry = region.entries[index]
             if entry.dirty:
-                frame.flags |= {"DIRTY"}
+                self.set_dirty(frame)
             exclusive = "EXCLUSIVE" in frame.flags
             if exclusive and frame.count >= PIN:
                 return entries, True

@@ -12,7 +12,7 @@ class Mlock:
 
     def drain_mlock(self):
         queued, self.mlock = self.mlock, []
-        settle = {"lock": self.settle_lock, "new": self.insert, "unlock": self.settle_unlock}
+        settle = {"lock": self.settle_lock, "new": self.settle_new, "unlock": self.settle_unlock}
         for frame, what in queued:
             settle[what](frame)
         for frame, _ in queued:
@@ -33,6 +33,10 @@ class Mlock:
             flags -= {"ACTIVE"}
             frame.locks = 1
             self.events["unevictable_pgs_culled"] += 1
+
+    def settle_new(self, frame):
+        self.insert(frame)
+        frame.locks = int("MLOCKED" in frame.flags)
 
     def settle_unlock(self, frame):
         flags = frame.flags
@@ -73,6 +77,7 @@ class Mlock:
         until = selected if hole is None else range(selected.start, hole)
         changed = [index for index in until if (index in region.locked) != lock]
         region.locked ^= set(changed)
+        region.merge()
         if changed:
             self.drain()
             for index in changed:
@@ -85,6 +90,11 @@ class Mlock:
 
     def populate(self, region, index):
         entry = region.entries.get(index)
+        if region.shared:
+            if entry is None:
+                self.fault(region, index, 0, "read")
+            self.mark_accessed(region.entries[index].frame)
+            return
         if entry is None or entry.frame is ZERO or not entry.write:
             self.fault(region, index, 0, "write")
             entry = region.entries[index]

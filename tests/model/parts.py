@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 PIN = 1024
 NODES = (0, 1)
 MOVES = ("rotate", "deactivate_file", "deactivate", "lazyfree", "activate")
-#: Flags that /proc/kpageflags shows of a present anonymous page.
-SHOWN = ("REFERENCED", "UPTODATE", "DIRTY", "LRU", "ACTIVE", "SWAPBACKED", "UNEVICTABLE", "MLOCKED")
+#: Flags that /proc/kpageflags shows of a present page.
+SHOWN = ("REFERENCED", "UPTODATE", "DIRTY", "LRU", "ACTIVE", "RECLAIM", "SWAPBACKED", "UNEVICTABLE")
+SHOWN += ("MLOCKED", "ANON", "MAPPEDTODISK", "PRIVATE")
 
 
 class Refused(Exception):  # noqa: N818 - an errno
@@ -25,10 +26,17 @@ class Frame:
     queued: int = 0
     isolated: int = 0
     locks: int = 0
+    #: The file whose cache it is in, and which page of it.
+    file: tuple | None = None
+
+    @property
+    def owned(self):
+        """References of its file: the slot's, and that of the buffers."""
+        return (self.file is not None) + ("PRIVATE" in self.flags)
 
     @property
     def count(self):
-        return len(self.maps) + self.held + self.queued + self.isolated
+        return len(self.maps) + self.held + self.queued + self.isolated + self.owned
 
     @property
     def list(self):
@@ -55,6 +63,27 @@ class Entry:
 
 
 @dataclass(eq=False)
+class File:
+    """A file: what its cache has, and for one of a disk what is stored there."""
+
+    kind: str
+    pages: int
+    slots: dict = field(default_factory=dict)
+    disk: dict = field(default_factory=dict)
+    #: When and from which node reclaim took a page.
+    shadows: dict = field(default_factory=dict)
+    holds: dict = field(default_factory=dict)
+    regions: set = field(default_factory=set)
+    named: bool = True
+    last_read: int | None = None
+    policy: dict = field(default_factory=dict)
+
+    @property
+    def of_disk(self):
+        return self.kind == "file"
+
+
+@dataclass(eq=False)
 class Region:
     """A mapping in one address space. A child's copy has the same number."""
 
@@ -68,3 +97,54 @@ class Region:
     holds: dict = field(default_factory=dict)
     #: May be thrown away: what it holds, or 0.
     free: set = field(default_factory=set)
+    file: File | None = None
+    private: bool = False
+    #: What mbind said: a node, and whether it is only preferred.
+    policy: dict = field(default_factory=dict)
+    #: Pages whose entries a fork copies: around those that were ever the process's own.
+    forks: set = field(default_factory=set)
+
+    @property
+    def shared(self):
+        return self.file is not None and not self.private
+
+    def must_hold(self, index):
+        if self.file is not None and (self.shared or index not in self.holds):
+            return self.file.holds.get(index, 0)
+        return self.holds.get(index, 0)
+
+    def kind(self, index):
+        return index in self.gone, index in self.locked, self.policy.get(index)
+
+    def merge(self):
+        """What is alike now is one stretch, for a fork too."""
+        for stretch in self.stretches(range(self.pages)):
+            if self.forks & set(stretch):
+                self.forks |= set(stretch)
+
+    def stretches(self, selected):
+        runs, last = [], None
+        for index in selected:
+            kind = self.kind(index)
+            if kind != last:
+                runs.append([])
+            runs[-1].append(index)
+            last = kind
+        return runs
+
+    def node_for(self, index, preferred):
+        """Where a page of its own comes from: in memory, the file has the policy."""
+        policy = self.policy if self.file is None or self.file.of_disk else self.file.policy
+        return policy.get(index, (preferred, None))[0]
+
+    def note_anon(self, index):
+        """A page of its own: so may all be around it, as far as the same holds for them."""
+        if index in self.forks:
+            return
+        for step in (-1, 1):
+            at = index
+            while 0 <= at < self.pages and self.kind(at) == self.kind(index):
+                if at != index and at in self.forks:
+                    break
+                self.forks.add(at)
+                at += step

@@ -9,8 +9,9 @@ class Pins:
         taken = []
         try:
             for index in selected:
-                pinned = self.pin_page(region, index, longterm=kind == "longterm")
-                taken.append(pinned)
+                if kind == "longterm" and region.file is not None and region.file.of_disk:
+                    self.look_at_file(region, index)
+                taken.append(self.pin_page(region, index, longterm=kind == "longterm"))
         except Refused:
             # A splice ends where it cannot go on; a registered buffer is all or nothing.
             if kind == "longterm" or not taken:
@@ -24,16 +25,16 @@ class Pins:
 
     def pin_page(self, region, index, *, longterm):
         """The frame and how often it is held; nothing for the zero page, which nobody counts."""
-        if not longterm and index not in region.entries:
+        faulted = not longterm and index not in region.entries
+        if faulted:
             self.fault(region, index, 0, "read")
         if not longterm and region.entries[index].frame is ZERO:
             return None
-        faulted = False
         while True:
             entry = region.entries.get(index)
             if entry is None or entry.frame is ZERO or (longterm and not entry.write):
                 self.fault(region, index, 0, "write")
-            elif longterm and "EXCLUSIVE" not in entry.frame.flags:
+            elif longterm and not region.shared and "EXCLUSIVE" not in entry.frame.flags:
                 self.fault(region, index, 0, "unshare")
             else:
                 break
@@ -46,6 +47,18 @@ class Pins:
             else:
                 frame.flags |= {"REFERENCED"}
         return frame, references
+
+    def look_at_file(self, region, index):
+        """A device that writes to a disk's file for long would dirty its pages unheard."""
+        if self.profile["file_pin"] == "refused":
+            # Found out when the page is there.
+            if region.private:
+                self.unpin([self.pin_page(region, index, longterm=True)])
+            elif index not in region.entries or not region.entries[index].write:
+                self.fault(region, index, 0, "write")
+            raise Refused("EOPNOTSUPP")
+        if region.shared:
+            raise Refused("EFAULT")
 
     def unpin(self, taken):
         for frame, references in filter(None, taken):

@@ -13,9 +13,11 @@ class Processes:
         return region, every if not pages else range(int(first), int(last or first) + 1)
 
     def op_map(self, name, kind, pages, node="node=0"):
-        assert kind == "anon"
         self.made += 1
-        self.regions[name] = Region(self.made, int(pages), int(node.removeprefix("node=")))
+        region = Region(self.made, int(pages), int(node.removeprefix("node=")))
+        self.regions[name] = region
+        if kind != "anon":
+            self.map_file(region, kind)
 
     def op_fork(self, child):
         self.children[child] = {name: self.copy(region) for name, region in self.regions.items()}
@@ -25,9 +27,15 @@ class Processes:
 
     def copy(self, parent):
         child = Region(parent.number, parent.pages, 0, gone=set(parent.gone))
+        child.policy = dict(parent.policy)
         child.holds, child.free = dict(parent.holds), set(parent.free)
+        child.file, child.private, child.forks = parent.file, parent.private, set(parent.forks)
+        if child.file is not None and len(child.gone) < child.pages:
+            child.file.regions.add(child)
         for index, entry in sorted(parent.entries.items()):
             frame = entry.frame
+            if index not in parent.forks:
+                continue
             if frame is ZERO:
                 child.entries[index] = Entry(ZERO, young=entry.young)
             elif "EXCLUSIVE" in frame.flags and frame.count >= PIN:
@@ -42,6 +50,7 @@ class Processes:
         self.drain()
         for region in self.children.pop(child).values():
             self.zap(region, range(region.pages))
+            self.leave_file(region)
         for pipe in list(self.pipes):
             pipe["children"].discard(child)
             self.close(pipe)
@@ -56,15 +65,21 @@ class Processes:
             if entry.frame is ZERO:
                 del region.entries[index]
                 continue
+            if entry.young and self.tells_use(region, entry.frame):
+                self.mark_accessed(entry.frame)
+                queued = True
             self.unmap_frame(region, index)
             entry.frame.held += 1
-            frames.append(entry.frame)
+            frames.append((entry.frame, entry.dirty))
             if index in region.locked:
                 self.queue_mlock(entry.frame, "unlock")
                 queued = True
+        for frame, dirty in frames:
+            if dirty and "ANON" not in frame.flags:
+                self.set_dirty(frame)
         if queued:
             self.drain()
-        for frame in frames:
+        for frame, _ in frames:
             frame.held -= 1
             self.let_go(frame)
 
@@ -74,6 +89,9 @@ class Processes:
         region.gone |= set(selected)
         self.zap(region, selected)
         region.locked -= set(selected)
+        if len(region.gone) == region.pages:
+            self.leave_file(region)
         if ":" not in word:
             del self.regions[word]
+            self.remove_file(region.file)
         return {"calls_ret": [[1, 0]]}

@@ -13,7 +13,13 @@ class Seen:
             for frame in self.frames:
                 if frame.node == node:
                     counted[frame.list] += 1
-                    counted["nr_anon_pages"] += bool(frame.maps)
+                    counted["nr_anon_pages"] += bool(frame.maps) and "ANON" in frame.flags
+                    counted["nr_mapped"] += bool(frame.maps) and "ANON" not in frame.flags
+                    if frame.file is not None:
+                        swapbacked = "SWAPBACKED" in frame.flags
+                        counted["nr_file_pages"] += 1
+                        counted["nr_shmem"] += swapbacked
+                        counted["nr_dirty"] += "DIRTY" in frame.flags and not swapbacked
                     counted["nr_mlock"] += "MLOCKED" in frame.flags
             del counted[None]
         return counters
@@ -40,13 +46,14 @@ class Seen:
     def data(region, index, frame):
         if index in region.free:
             return "any"
-        if frame.content == region.holds.get(index, 0):
+        if frame.content == region.must_hold(index):
             return "ok"
         return "zero" if frame.content == 0 else "bad"
 
     def flags(self, frame):
-        names = [flag for flag in SHOWN if flag in frame.flags] + ["ANON"]
-        names += ["MMAP"] * bool(frame.maps) + ["KSM"] * bool(self.profile["kpageflags_ksm"])
+        names = [flag for flag in SHOWN if flag in frame.flags]
+        names += ["MMAP"] * bool(frame.maps)
+        names += ["KSM"] * ("ANON" in frame.flags and bool(self.profile["kpageflags_ksm"]))
         names += ["ANON_EXCLUSIVE"] * ("EXCLUSIVE" in frame.flags)
         return "|".join(sorted(names))
 

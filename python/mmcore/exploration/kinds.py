@@ -324,6 +324,26 @@ _LEAVING = {
     "drain": "drain",
 }
 
+#: Threads of one CPU, which share its batches: one is preempted, the other runs.
+_PREEMPTED = {
+    name: _KEPT[name]
+    for name in (
+        "mark_accessed",
+        "mlock",
+        "munlock",
+        "cold",
+        "pageout",
+        "write",
+        "unmap",
+        "isolate",
+        "drain",
+    )
+} | {
+    "relisted": "mlock {x}\nisolate {x}\nputback {x}",
+    "demote": "demote {x} node=1",
+    "move": "move {x} node=1",
+}
+
 _MOVABLE = {"release": "release {x}"} | _ANY
 
 _ALLOCATED = {
@@ -337,8 +357,9 @@ _ALLOCATED = {
 #: "memory": still there, and swapped out; of "aging": old and anonymous, and active and of a file;
 #: of "large": of one process, and of two; of "block": on no list, and on one; of "lent": away, and
 #: read by the parent; of "leaving": on its list, and waiting in a batch too; of "given": without
-#: swap, and with it; of "active": anonymous, and a file's), the pages of the first thread and of
-#: the second. On two pages both threads take both, in opposite order.
+#: swap, and with it; of "active": anonymous, and a file's; of "preempted": in the batch, and on its
+#: list), the pages of the first thread and of the second. On two pages both threads take both, in
+#: opposite order.
 KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,
@@ -478,6 +499,11 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
             "r0",
             "r0",
         ),
+    ),
+    "preempted": (
+        _PREEMPTED,
+        ("machine cpus=1\nmap r0 anon 1\nwrite r0\nmark_accessed r0", "r0", "r0"),
+        ("machine cpus=1\nmap r0 file 1\nread r0\ndrain\nmark_accessed r0", "r0", "r0"),
     ),
     "movable": (
         _MOVABLE,

@@ -38,8 +38,9 @@ class Storage:
 
     def op_msync(self, word):
         region, selected = self.selected(self.regions, word)
-        if region.shared:
-            self.write_back(region.file, selected)
+        for stretch in region.stretches(selected):
+            if region.shared and stretch[0] not in region.gone:
+                self.write_back(region.file, stretch)
         if region.gone & set(selected):
             raise Refused("ENOMEM")
         return {"calls_ret": [[1, 0]]}

@@ -175,6 +175,9 @@ _LOSING = {
     "get": "get {x}\nput {x}",
 }
 
+#: The same to a file's pages that nobody maps.
+_DROPPING = _LOSING | {"phys_soft": "phys soft {x}", "reclaim": "reclaim 1"}
+
 #: With a swap space: pages that may go there, or are there.
 _SWAPPED = {name: _KEPT[name] for name in ("pageout", "free", "dontneed", "mlock")} | {
     "read": "read {x}",
@@ -359,7 +362,7 @@ _ALLOCATED = {
 #: read by the parent; of "leaving": on its list, and waiting in a batch too; of "given": without
 #: swap, and with it; of "active": anonymous, and a file's; of "preempted": in the batch, and on its
 #: list), the pages of the first thread and of the second. On two pages both threads take both, in
-#: opposite order.
+#: opposite order. Of "dropping": of a disk, and in memory.
 KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,
@@ -429,6 +432,11 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         _LOSING,
         ("map r0 file 1\nwrite r0\ndrain\nframe r0", "r0", "r0"),
         ("map r0 file 2\nwrite r0\ndrain\nframe r0", "r0:0,1", "r0:1,0"),
+    ),
+    "dropping": (
+        _DROPPING,
+        ("map r0 file 1\nread r0\nframe r0\nmadv r0 dontneed\ndrain", "r0", "r0"),
+        ("map r0 tmpfs 1\nwrite r0\nframe r0\nmadv r0 dontneed\ndrain", "r0", "r0"),
     ),
     "swapped": (
         _SWAPPED,

@@ -205,12 +205,12 @@ impl Region {
 
     /// Writes the dirty pages of a shared mapping of a file to disk, ``start`` to ``stop``, all by default (msync with
     /// MS_SYNC), and says how many those were.
+    ///
+    /// `KernelError` (EIO), once, if dirty data was lost with a bad frame, (ENOMEM) if not all of it is mapped.
     #[pyo3(signature = (start=0, stop=None))]
     fn msync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
-        let stop = stop.unwrap_or(self.area.pages()).min(self.area.pages());
-        let Some(map) = self.area.file().filter(|map| !map.private) else { return Ok(0) };
-        let pages = map.first.saturating_add(start)..map.first + stop;
-        self.shared.call(py, self.waits(), |shared| Ok(shared.machine.sync_file(&map.file, pages)?))
+        let pages = self.range(start, stop);
+        self.shared.call(py, self.waits(), |shared| Ok(shared.machine.msync(&self.area, pages)?))
     }
 
     /// Advice about pages ``start`` to ``stop``, all by default (madvise): ``"cold"``, ``"pageout"``, ``"dontneed"``,

@@ -421,7 +421,11 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
                 report.page("a poisoned frame is contained, or has failed hard", pfn, word.to_string());
             }
             let free = places.iter().any(|place| matches!(place, Place::Buddy | Place::Pcp));
-            let used = *mappings > 0 || *slots > 0 || (!places.is_empty() && !free);
+            // A look that met a page which was being dropped from its file keeps it from leaving its list, as in the
+            // kernel: nobody has it, nobody finds it.
+            let lingers = machine.frames[pfn].owner() == 0
+                && places.iter().all(|place| matches!(place, Place::Batch | Place::Lru(_) | Place::Isolated));
+            let used = *mappings > 0 || *slots > 0 || !(places.is_empty() || free || lingers);
             if cause == Some(&Cause::Soft) && used {
                 let what = format!("is in {places:?} ({word})");
                 report.page("what is offlined is in nobody's use", pfn, what);

@@ -79,7 +79,8 @@ impl<R: Release> Machine<R> {
         let dropped = word.has(Flags::LRU) && !word.has(Flags::SWAPCACHE) && self.evict_for_failure(pfn);
         page.unlock(pfn);
         if dropped {
-            // Our reference is the only one.
+            // Our reference is the only one, but for looks that are about to end. Then the page stays on its list, in
+            // nobody's use.
             self.handle_poison(pfn, false, true);
             return Ok(());
         }

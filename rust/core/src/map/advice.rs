@@ -53,10 +53,7 @@ impl<R: Release> Machine<R> {
     ) -> Result<()> {
         space.covers(area, &pages)?;
         let mut holes = false;
-        let indices: Vec<u32> = pages.clone().collect();
-        let kind = |index: u32| area.attributes(index);
-        for stretch in indices.chunk_by(|&a, &b| kind(a) == kind(b)) {
-            let kind = kind(stretch[0]);
+        for (range, kind) in area.stretches(pages.clone()) {
             if kind.contains(Attributes::UNMAPPED) {
                 holes = true;
                 continue;
@@ -64,12 +61,7 @@ impl<R: Release> Machine<R> {
             if advice == Advice::Willneed {
                 // What does not come in time comes with the fault.
                 let swapped = |&index: &u32| matches!(area.look(index).entry(), Entry::Swap { .. });
-                if stretch
-                    .iter()
-                    .filter(|index| swapped(index))
-                    .try_for_each(|&i| self.read_ahead(area, i))
-                    .is_ok()
-                {
+                if range.filter(swapped).try_for_each(|index| self.read_ahead(area, index)).is_ok() {
                     self.lru_drain_local();
                 }
                 continue;
@@ -82,7 +74,6 @@ impl<R: Release> Machine<R> {
             }
             // What waits in a batch could not be isolated or moved.
             self.lru_drain_local();
-            let range = stretch[0]..stretch[0] + stretch.len() as u32;
             if matches!(advice, Advice::Cold | Advice::Pageout | Advice::Free) {
                 self.split_advised(area, range.clone(), advice == Advice::Free);
             }

@@ -196,6 +196,20 @@ impl Area {
         Attributes::from_bits_retain(self.attributes[index as usize].load(Ordering::Relaxed))
     }
 
+    /// Pages that lie in the area, in runs with the same properties (the kernel's VMAs), with these.
+    pub(crate) fn stretches(&self, pages: Range<u32>) -> impl Iterator<Item = (Range<u32>, Attributes)> {
+        let mut next = pages.start;
+        std::iter::from_fn(move || {
+            let start = next;
+            let kind = (start < pages.end).then(|| self.attributes(start))?;
+            next += 1;
+            while next < pages.end && self.attributes(next) == kind {
+                next += 1;
+            }
+            Some((start..next, kind))
+        })
+    }
+
     /// What holds for a page besides being mapped; looked up only where something special does.
     #[inline]
     pub(super) fn special(&self, index: u32) -> Attributes {

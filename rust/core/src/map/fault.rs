@@ -359,16 +359,21 @@ impl<R: Release> Machine<R> {
         Ok(pfn)
     }
 
-    /// A copy of a page that others may write to meanwhile, through a pin or another mapping: word by
-    /// word, as racing users would. The caller holds a reference on `from`.
+    /// A copy of a page. The caller holds a reference on `from`.
     pub(super) fn copied_page(&self, area: &Area, index: u32, from: Pfn) -> Result<Pfn> {
         let pfn = self.alloc_for(area, index)?;
+        self.copy_shared(from, pfn);
+        Ok(pfn)
+    }
+
+    /// Copies a page that others may write to meanwhile, through a pin or another mapping: word by word, as
+    /// racing users would.
+    pub(super) fn copy_shared(&self, from: Pfn, to: Pfn) {
         if self.memory.is_backed() {
             for word in 0..WORDS {
-                self.memory.store(pfn, word, self.memory.load(from, word));
+                self.memory.store(to, word, self.memory.load(from, word));
             }
         }
-        Ok(pfn)
     }
 
     /// Makes a fresh page the exclusive anonymous page `index` of an area: the allocation's reference

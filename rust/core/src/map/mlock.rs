@@ -21,10 +21,8 @@ impl<R: Release> Machine<R> {
     /// it is locked, but not faulted in) or if there is no memory.
     pub fn mlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         self.change_lock(space, area, pages.clone(), true)?;
-        let indices: Vec<u32> = pages.collect();
-        let kind = |index: u32| area.attributes(index);
-        indices.chunk_by(|&a, &b| kind(a) == kind(b)).try_for_each(|stretch| {
-            let populated = stretch.iter().try_for_each(|&index| self.populate(area, index));
+        area.stretches(pages).try_for_each(|(mut stretch, _)| {
+            let populated = stretch.try_for_each(|index| self.populate(area, index));
             self.lru_drain_local();
             populated
         })

@@ -7,7 +7,7 @@ use super::fill::{Cached, Fill};
 use crate::error::Result;
 use crate::machine::Machine;
 use crate::map::fault::{Cause, Fresh, Outcome, Want};
-use crate::map::{Area, EntryGuard, File, Pte};
+use crate::map::{Area, EntryGuard, File, FileMap, Pte};
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::stat::Event;
@@ -23,43 +23,67 @@ impl<R: Release> Machine<R> {
         retry: bool,
     ) -> Result<Fresh> {
         let map = area.file().expect("only mappings of files ask for a file's page");
-        let node = area.preferred();
-        // Each further round follows from a poisoned page that could be dropped.
-        let Cached { pfn, new, swapped_in, .. } = loop {
-            let cached = self.file_page(&map.file, map.first + index, node, Fill::Content)?;
-            if !cached.poisoned {
-                break cached;
+        if want == Want::Copy {
+            return self.ready_file_copy(area, index, map, retry);
+        }
+        let pfn = loop {
+            // Each further round follows from a poisoned page that could be dropped.
+            if let Some(cached) = self.sound_file_page(area, index, map)? {
+                break cached.pfn;
             }
-            self.refuse_poisoned(&map.file, map.first + index, cached.pfn)?;
         };
-        if swapped_in {
-            self.stats.event(Event::Pgmajfault, 1);
+        if want == Want::Writable {
+            self.make_writable(&map.file, pfn);
         }
-        if new && map.file.is_written_back() {
-            self.stats.event(Event::Pgmajfault, 1);
-            if retry
-                && want == Want::Copy
-                && let Ok(copy) = self.alloc_for(area, index)
-            {
-                // The kernel has the copy's frame by now; it gives it back, lets go of its locks while it
-                // reads, and begins again.
-                self.put(copy);
-            }
-        }
-        match want {
-            Want::Page => Ok(Fresh::File { pfn, writable: false }),
-            Want::Writable => {
-                self.make_writable(&map.file, pfn);
-                Ok(Fresh::File { pfn, writable: true })
-            }
-            Want::Copy => match self.copied_page(area, index, pfn) {
-                Ok(copy) => Ok(Fresh::FileCopy { pfn: copy, of: pfn }),
-                Err(error) => {
+        Ok(Fresh::File { pfn, writable: want == Want::Writable })
+    }
+
+    /// A copy of the file's page, made ready with it (`do_cow_fault`): the copy's frame comes first, and goes back
+    /// whenever the kernel's fault ends and begins again.
+    fn ready_file_copy(&self, area: &Area, index: u32, map: &FileMap, retry: bool) -> Result<Fresh> {
+        let mut read = None;
+        loop {
+            let copy = match (self.alloc_for(area, index), read) {
+                (Err(error), Some(pfn)) => {
                     self.unlock_and_put(pfn);
-                    Err(error)
+                    return Err(error);
                 }
-            },
+                (copy, _) => copy?,
+            };
+            let found = match read {
+                Some(pfn) => Ok(Some((pfn, false))),
+                None => self
+                    .sound_file_page(area, index, map)
+                    .map(|cached| cached.map(|it| (it.pfn, it.new && map.file.is_written_back()))),
+            };
+            match found {
+                Ok(Some((pfn, from_disk))) if !(retry && from_disk) => {
+                    self.copy_shared(pfn, copy);
+                    return Ok(Fresh::FileCopy { pfn: copy, of: pfn });
+                }
+                // Locks are let go of while a disk is read.
+                Ok(Some((pfn, _))) => read = Some(pfn),
+                Ok(None) => {}
+                Err(error) => {
+                    self.put(copy);
+                    return Err(error);
+                }
+            }
+            self.put(copy);
         }
+    }
+
+    /// The file's page, locked and held. `None` if its frame was bad and it could be dropped: the fault begins again.
+    fn sound_file_page(&self, area: &Area, index: u32, map: &FileMap) -> Result<Option<Cached>> {
+        let cached = self.file_page(&map.file, map.first + index, area.preferred(), Fill::Content)?;
+        if cached.poisoned {
+            self.refuse_poisoned(&map.file, map.first + index, cached.pfn)?;
+            return Ok(None);
+        }
+        if cached.swapped_in || (cached.new && map.file.is_written_back()) {
+            self.stats.event(Event::Pgmajfault, 1);
+        }
+        Ok(Some(cached))
     }
 
     /// Makes a page ready that is mapped read-only by a shared mapping; spends the caller's reference unless

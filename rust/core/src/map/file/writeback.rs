@@ -12,9 +12,9 @@
 //! the disk somebody else's bytes.
 
 use super::File;
-use crate::error::Result;
+use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::map::Pte;
+use crate::map::{Area, Attributes, Pte};
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::NodeItem;
@@ -38,7 +38,7 @@ impl<R: Release> Machine<R> {
     pub fn begin_writeback(&self, file: &File, index: u32) -> Result<Option<Writeback>> {
         if index >= file.capacity() {
             let why = format!("no page {index}: the file has {}", file.capacity());
-            return Err(crate::error::Error::new(crate::error::Errno::EINVAL, why));
+            return Err(Error::new(Errno::EINVAL, why));
         }
         if !file.is_written_back() {
             return Ok(None);
@@ -83,6 +83,25 @@ impl<R: Release> Machine<R> {
             self.take_lost(file)?;
         }
         Ok(written)
+    }
+
+    /// Writes the dirty pages of a shared mapping of a file to disk (`msync` with MS_SYNC): one stretch with the same
+    /// properties after the other, up to the first that fails. Says how many were written.
+    ///
+    /// What [`Machine::sync_file`] says; `ENOMEM` if not all is mapped, but what lies behind the hole is written.
+    pub fn msync(&self, area: &Area, pages: Range<u32>) -> Result<u32> {
+        let (mut written, mut hole) = (0, pages.end > area.pages());
+        for (stretch, kind) in area.stretches(pages.start..pages.end.min(area.pages())) {
+            if kind.contains(Attributes::UNMAPPED) {
+                hole = true;
+            } else if let Some(map) = area.file().filter(|map| !map.private) {
+                written += self.sync_file(&map.file, map.first + stretch.start..map.first + stretch.end)?;
+            }
+        }
+        match hole {
+            true => Err(Error::new(Errno::ENOMEM, format!("not all of pages {pages:?} are mapped"))),
+            false => Ok(written),
+        }
     }
 
     /// As [`Machine::sync_file`], for a caller who keeps the file.

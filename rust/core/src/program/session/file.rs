@@ -8,7 +8,7 @@ use super::process::{Outcome, few, words};
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
-use crate::map::{Area, Attributes, File, FileKind, FileMap, Writeback};
+use crate::map::{Area, File, FileKind, FileMap, Writeback};
 use crate::memory::WORDS;
 use crate::page::PAGE_SIZE;
 use crate::program::{Backing, Owner, Region, Sel};
@@ -130,17 +130,7 @@ impl<R: Release> Session<R> {
 
     /// One msync(2) with MS_SYNC a run of pages.
     pub(super) fn msync(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
-        self.each_run(actor, pages, false, |mapped, run| {
-            let Mapped { area, file, .. } = mapped;
-            let hole = |index| index >= area.pages() || area.attributes(index).contains(Attributes::UNMAPPED);
-            if let Some(file) = file.as_ref().filter(|_| area.is_shared()) {
-                self.machine.sync_file(file, run.clone())?;
-            }
-            if run.clone().any(hole) {
-                return Err(Error::new(Errno::ENOMEM, format!("not all of pages {run:?} are mapped")));
-            }
-            Ok(())
-        })
+        self.each_run(actor, pages, false, |mapped, run| self.machine.msync(&mapped.area, run).map(|_| ()))
     }
 
     pub(super) fn sync(&self, actor: &Actor) -> Outcome {

@@ -184,6 +184,8 @@ _SWAPPED = {name: _KEPT[name] for name in ("pageout", "free", "dontneed", "mlock
     "write": "write {x}",
     "unmap": "unmap {x}",
     "fork": "fork c{t}",
+    "again": "read {x}\ndrain\nmadv {x} pageout",
+    "willneed": "madv {x} willneed",
     "move": "move {x} node=1",
     "swapoff": "swapoff",
     "swapon": "swapon 1",
@@ -238,6 +240,40 @@ _BLOCK = {
     "drain": "drain",
 }
 
+#: On a large page that is to be: a fault may fill all of it, or a part.
+_UNFILLED = {
+    "read": "read {x}",
+    "write": "write {x}",
+    "unmap": "unmap {x}",
+    "fork": "fork c{t}",
+    "mlock": "mlock {x}",
+    "dontneed": "madv {x} dontneed",
+    "move": "move r0 node=1",
+    "mbind": "mbind {x} node=1",
+}
+
+#: On the only node of a machine, which may have no frame left.
+_SHORT = {
+    "fillnode": "fillnode 0\nunfill",
+    "read": "read {x}",
+    "write": "write {x}",
+    "fread": "fread {x}",
+    "fork": "fork c{t}",
+    "unmap": "unmap {x}",
+    "mlock": "mlock {x}",
+    "reclaim": "reclaim 1",
+    "soft_offline": "madv {x} soft_offline",
+    "drain": "drain",
+}
+
+#: On pages of a memory file that were read, not written.
+_HOLLOW = {name: _FILE[name] for name in ("read", "write", "unmap", "fork", "fread", "fwrite")} | {
+    "dontneed": "madv {x} dontneed",
+    "drop": "drop 1",
+    "truncate": "truncate r0 0",
+    "move": "move {x} node=1",
+}
+
 #: On pages of a memory file system, with a swap space.
 _MEMORY = {
     name: _FILE[name]
@@ -255,13 +291,14 @@ _MEMORY = {
         "isolate",
         "migrate",
     )
-} | {"swapoff": "swapoff"}
+} | {"swapoff": "swapoff", "willneed": "madv {x} willneed"}
 
 #: In the swap space, with a child that shares it.
 _LENT = {
     name: _FORKED[name] for name in ("read", "write", "unmap", "fork", "exit", "cread", "cwrite")
 } | {
     "rewrite": "read {x}\nwrite {x}",
+    "willneed": "madv {x} willneed",
     "pageout": "madv {x} pageout",
     "move": "move {x} node=1 all",
     "swapoff": "swapoff",
@@ -300,7 +337,11 @@ _ACTIVE = {
 _LOCKED = {
     name: _KEPT[name]
     for name in ("munlock", "read", "write", "fork", "unmap", "pageout", "isolate", "drain")
-} | {"move": "move {x} node=1", "migrate": "isolate {x}\nmigrate {x} node=1"}
+} | {
+    "move": "move {x} node=1",
+    "migrate": "isolate {x}\nmigrate {x} node=1",
+    "phys_hard": "phys hard {x}",
+}
 
 #: On a frame that was freed, and what may be made of it.
 _FREED = {
@@ -362,7 +403,9 @@ _ALLOCATED = {
 #: read by the parent; of "leaving": on its list, and waiting in a batch too; of "given": without
 #: swap, and with it; of "active": anonymous, and a file's; of "preempted": in the batch, and on its
 #: list), the pages of the first thread and of the second. On two pages both threads take both, in
-#: opposite order. Of "dropping": of a disk, and in memory.
+#: opposite order. Of "dropping": of a disk, and in memory; of "mixed": of a disk, and in memory; of
+#: "short": on disk, and mapped; of "generations": as of "aging"; of "folded": old, and locked; of
+#: "unfilled": untouched, and given up.
 KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,
@@ -403,6 +446,21 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         _PRIVATE,
         ("map r0 filepriv 1", "r0", "r0"),
         ("map r0 filepriv 2\nfwrite r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "mixed": (
+        _PRIVATE,
+        ("map r0 filepriv 2\nwrite r0:0\nread r0:1\ndrain", "r0:0,1", "r0:1"),
+        ("map r0 tmpfspriv 2\nwrite r0:0\nread r0:1\ndrain", "r0:0,1", "r0:1"),
+    ),
+    "hollow": (
+        _HOLLOW,
+        ("map r0 tmpfs 1\nread r0\ndrain", "r0", "r0"),
+        ("map r0 tmpfs 2\nread r0\ndrain", "r0:0,1", "r0:1,0"),
+    ),
+    "short": (
+        _SHORT,
+        ("machine nodes=1\nmap r0 file 1", "r0", "r0"),
+        ("machine nodes=1\nmap r0 filepriv 1\nread r0\ndrain", "r0", "r0"),
     ),
     "kept": (
         _KEPT,
@@ -448,6 +506,29 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nreclaim 1", "r0", "r0"),
         ("map r0 file 1\nread r0\nmark_accessed r0+r0+r0\ndrain", "r0", "r0"),
     ),
+    "generations": (
+        _AGING,
+        (
+            "machine lru_policy=mglru\nswapon 1\nmap r0 anon 1\nwrite r0\ndrain\nreclaim 1",
+            "r0",
+            "r0",
+        ),
+        (
+            "machine lru_policy=mglru\nmap r0 file 1\nread r0\nmark_accessed r0+r0+r0\ndrain",
+            "r0",
+            "r0",
+        ),
+    ),
+    "folded": (
+        _AGING,
+        ("swapon 1\nmap r0 anon 2 order=1\nwrite r0\ndrain\nreclaim 1", "r0", "r0:1"),
+        ("map r0 anon 2 order=1\nmlock r0\nwrite r0\ndrain", "r0", "r0:1"),
+    ),
+    "unfilled": (
+        _UNFILLED,
+        ("map r0 anon 2 order=1", "r0", "r0:1"),
+        ("map r0 anon 2 order=1\nwrite r0:0\nmadv r0:0 dontneed\ndrain", "r0:0", "r0"),
+    ),
     "large": (
         _LARGE,
         ("map r0 anon 2 order=1\nwrite r0\ndrain\nframe r0", "r0:0", "r0:1"),
@@ -488,8 +569,8 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
     ),
     "locked": (
         _LOCKED,
-        ("map r0 anon 1\nmlock r0\nwrite r0\ndrain", "r0", "r0"),
-        ("map r0 anon 2\nmlock r0\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
+        ("map r0 anon 1\nmlock r0\nwrite r0\ndrain\nframe r0", "r0", "r0"),
+        ("map r0 anon 2\nmlock r0\nwrite r0\ndrain\nframe r0", "r0:0,1", "r0:1,0"),
     ),
     "freed": (
         _FREED,

@@ -1,8 +1,10 @@
 """The standard set: all pairs of operations, on one page and on two, and named triples.
 
-`generate` makes the programs from the tables in `kinds`; `data/standard.txt` is what it made,
-checked in so that a change of the set is seen; `make standard` writes it anew. `run` explores them
-exhaustively, in each release design.
+What the threads leave is audited, used, audited once more, given back, and audited at the end.
+
+`generate` makes set-up and threads from the tables in `kinds`; `data/standard.txt` is what it made,
+checked in so that a change of the set is seen; `make standard` writes it anew. `load` adds what is
+done afterwards, and `run` explores the programs exhaustively, in each release design.
 """
 
 from __future__ import annotations
@@ -44,8 +46,8 @@ class Result:
     exploration: Exploration
 
 
-def generate() -> dict[str, Program]:
-    """The programs of the set, by name."""
+def generate() -> dict[str, str]:
+    """Set-up and threads of each program of the set, by name."""
     programs = {}
     for kind, (operations, *settings) in KINDS.items():
         for number, (setup, *selections) in enumerate(settings, start=1):
@@ -66,31 +68,56 @@ def generate() -> dict[str, Program]:
     return programs
 
 
-def _program(setup: str, threads: list[str], selections: list[str]) -> Program:
+def _program(setup: str, threads: list[str], selections: list[str]) -> str:
     text = setup
     for number, (lines, pages) in enumerate(zip(threads, selections, strict=False)):
         # What threads make has a number of their own.
         free = "\n".join(f"free {page}" for page in pages.split("+"))
         body = lines.format(x=pages, t=number + 2, free=free)
         text += f"\nthread {'ABC'[number]}\n{body}"
-    return Program.parse(text)
+    return text
 
 
-def write(programs: dict[str, Program]) -> str:
-    """The set as text: a line a program, its name first."""
-    lines = (
-        f"{name} = {' ; '.join(map(str.strip, program.text.splitlines()))}\n"
-        for name, program in programs.items()
-    )
+def _afterwards(text: str) -> str:
+    """What a program does when its threads have ended: all that they left is used, then given back.
+
+    What is wrong but in no rule's way shows when somebody uses it.
+    """
+    made = [line.split() for line in text.splitlines()]
+    regions = {words[1]: words[2] for words in made if words[0] == "map"}
+    names = {
+        kind: sorted({words[1] for words in made if words[0] == kind})
+        for kind in ("fork", "pin", "movable")
+    }
+    failed = any({"soft_offline", "hwpoison", "soft", "hard"} & set(words) for words in made)
+    unpoison = [f"unpoison {name}" for name in regions if failed]
+    use = [f"munlock {name}" for name in regions]
+    use += ["drain", *(f"madv {name} pageout" for name in regions)]
+    use += ["reclaim 4 node=0", "reclaim 4 node=1"]
+    for name, kind in regions.items():
+        use += [f"read {name}", f"write {name}"]
+        use += [f"fread {name}", f"msync {name}"] * (kind in ("file", "tmpfs"))
+    use += [f"cread {child} {name}" for child in names["fork"] for name in regions]
+    end = [*(f"exit {child}" for child in names["fork"]), *(f"unpin {pin}" for pin in names["pin"])]
+    end += [f"unmap {name}" for name in regions] + [f"release {pool}" for pool in names["movable"]]
+    return "\n".join(["audit", *use, "audit", *unpoison, *end, "drain", *unpoison])
+
+
+def write(programs: dict[str, str]) -> str:
+    """The set as it is checked in: a line a program, its name first."""
+    lines = (f"{name} = {' ; '.join(text.splitlines())}\n" for name, text in programs.items())
     return "".join(lines)
 
 
 @functools.cache
 def load() -> dict[str, Program]:
-    """The set as it is checked in."""
+    """The set: as it is checked in, and what is done afterwards."""
     text = files("mmcore").joinpath("data", "standard.txt").read_text(encoding="utf-8")
     named = (line.split(" = ", 1) for line in text.splitlines())
-    return {name: Program.parse(program.replace(" ; ", "\n")) for name, program in named}
+    texts = {name: program.replace(" ; ", "\n") for name, program in named}
+    return {
+        name: Program.parse(f"{text}\nfinally\n{_afterwards(text)}") for name, text in texts.items()
+    }
 
 
 def run(

@@ -8,6 +8,7 @@
 mod allocator;
 mod census;
 mod holders;
+mod mlock;
 mod rules;
 
 pub use census::{Holder, Place};

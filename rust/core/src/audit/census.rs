@@ -3,7 +3,7 @@
 use super::Handle;
 use crate::lru::LruList;
 use crate::machine::Machine;
-use crate::map::{AreaKind, Entry, Pte, Slot};
+use crate::map::{AreaKind, Attributes, Entry, Pte, Slot};
 use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
@@ -158,6 +158,10 @@ pub(super) struct Seen {
     pub stored: bool,
     /// Somebody has isolated the page from its driver.
     pub isolated: bool,
+    /// Of a head: an entry that is locked into memory maps a part.
+    pub mlocked: bool,
+    /// It waits in a CPU's batch.
+    pub waits: bool,
 }
 
 /// A page-table entry of an anonymous area that maps a page.
@@ -190,6 +194,8 @@ pub(super) struct Census {
     pub swap_strays: Vec<(Pfn, u32)>,
     /// Lists whose links do not lead to as many pages as they count.
     pub broken_lists: Vec<(usize, LruList, u32)>,
+    /// Entries where nothing may be mapped any more.
+    pub at_unmapped: Vec<(Pfn, Holder)>,
     /// Pages on another list than their words say.
     pub misplaced: Vec<(Pfn, LruList, Option<u8>)>,
 }
@@ -216,6 +222,7 @@ impl Census {
         self.swap_entries.clear();
         self.swap_strays.clear();
         self.broken_lists.clear();
+        self.at_unmapped.clear();
         self.misplaced.clear();
         self.allocator(machine);
         self.lists(machine);
@@ -339,6 +346,7 @@ impl Census {
             }
             for pfn in batches.added().iter().copied().chain(batches.moving()) {
                 self.hold(pfn, Holder::Batch { cpu: number });
+                self.seen_mut(pfn).waits = true;
             }
         }
     }
@@ -361,6 +369,11 @@ impl Census {
                             self.seen_mut(pfn).mappings += 1;
                             self.seen_mut(folio.head).folio_mappings += 1;
                             self.seen_mut(pfn).stored |= pte.has(Pte::DIRTY);
+                            let attributes = area.attributes(index);
+                            self.seen_mut(folio.head).mlocked |= attributes.contains(Attributes::LOCKED);
+                            if attributes.contains(Attributes::UNMAPPED) {
+                                self.at_unmapped.push((pfn, holder));
+                            }
                             if matches!(area.kind, AreaKind::Anon { .. }) {
                                 self.mappings.push(Mapping { pfn, pte, owner: owner_id, index });
                             }

@@ -108,6 +108,14 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
             format!("flags {}, owner {:#x}", word.flags(), page.owner()),
         );
     }
+    if free && !word.any(Flags::BUDDY | Flags::HWPOISON) && (page.private(), page.order()) != (0, 0) {
+        let what = format!("order {}, private {:#x}", page.order(), page.private());
+        report.page("free pages are clean", pfn, what);
+    }
+    if word.has(Flags::HAS_HWPOISONED) && !word.has(Flags::HEAD) {
+        report.page("only a large page has a bad part", pfn, word.to_string());
+    }
+    super::mlock::check(machine, seen, pfn, report);
     if word.has(Flags::BUDDY) != seen.block {
         report.page("a free block is whole", pfn, format!("flags {} in {place:?}", word.flags()));
     }
@@ -239,6 +247,9 @@ fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: 
 
 /// 2. An entry and the page that it maps know of each other.
 fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
+    for &(pfn, entry) in &census.at_unmapped {
+        report.page("nothing is mapped where pages were unmapped", pfn, entry.to_string());
+    }
     let lazyfree = machine.stats.events(Event::Pglazyfree) > 0;
     for mapping in &census.mappings {
         let (pfn, part) = (mapping.pfn, &machine.frames[mapping.pfn]);

@@ -100,12 +100,13 @@ impl<R: Release> Machine<R> {
 
     fn settle_mlocked(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
+        // The lock first: nobody is half-way through putting the page on a list by what it was before.
+        let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
         if !page.test_and_clear_lru() {
             // Isolated: whoever puts it on a list sees `MLOCKED`.
             return;
         }
         let pages = 1i64 << page.order();
-        let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
         let word = page.word();
         let (locked, unevictable) = (word.has(Flags::MLOCKED), word.has(Flags::UNEVICTABLE));
         if !locked && unevictable {
@@ -146,8 +147,9 @@ impl<R: Release> Machine<R> {
     fn settle_munlocked(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let pages = 1i64 << page.order();
+        // The lock first: as in `settle_mlocked`. (The kernel claims the page first, and may leave it on the wrong list.)
+        let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
         let claimed = page.test_and_clear_lru();
-        let mut lruvec = claimed.then(|| self.nodes[self.node_of(pfn)].lruvec.lock());
         if claimed && page.word().has(Flags::UNEVICTABLE) {
             // The number may be too low, since isolations forget it, but never too high.
             let count = page.mlock_count().saturating_sub(1);
@@ -164,7 +166,9 @@ impl<R: Release> Machine<R> {
             let event = if stranded { Event::UnevictableStranded } else { Event::UnevictableMunlocked };
             self.stats.event(event, pages);
         }
-        let Some(lruvec) = &mut lruvec else { return };
+        if !claimed {
+            return;
+        }
         // Looked at again after `MLOCKED` was cleared: somebody may lock it at this moment.
         let word = page.word();
         if word.has(Flags::UNEVICTABLE) && !word.has(Flags::MLOCKED) {

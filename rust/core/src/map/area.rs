@@ -305,10 +305,17 @@ impl Area {
         }
     }
 
+    /// From now on the attributes of pages are looked at.
+    pub(super) fn set_special(&self) {
+        if self.special.peek() == 0 {
+            self.special.set(1);
+        }
+    }
+
     /// Sets attributes of a page and returns those before.
     pub(super) fn mark(&self, index: u32, attributes: Attributes) -> Attributes {
         if attributes.intersects(Attributes::LOCKED | Attributes::POLICY) {
-            self.special.set(1);
+            self.set_special();
         }
         // Relaxed: as in `attributes`.
         let old = self.attributes[index as usize].fetch_or(attributes.bits(), Ordering::Relaxed);

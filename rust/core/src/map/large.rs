@@ -27,8 +27,8 @@ impl<R: Release> Machine<R> {
     /// Maps a fresh large page, whose allocation's reference becomes the first entry's. If an entry is not empty any
     /// more, it is looked at anew what fits.
     pub(super) fn map_large(&self, area: &Area, index: u32, head: Pfn, fresh: &mut Option<Fresh>) -> Outcome {
-        // As long as faults are not held off, what holds for the pages stays.
-        let Some(block) = block(area, index) else { return Outcome::NeedZeroed };
+        let around = || block(area, index);
+        let Some(block) = around() else { return Outcome::NeedZeroed };
         let guards = match lock_all(area, block.clone()) {
             Ok(guards) => guards,
             Err(taken) => {
@@ -37,7 +37,8 @@ impl<R: Release> Machine<R> {
                 return Outcome::Again;
             }
         };
-        if guards.iter().any(|guard| guard.pte() != Pte::NONE) {
+        // Pages are locked into memory under the locks of their entries: what holds for all of them stays from here on.
+        if guards.iter().any(|guard| guard.pte() != Pte::NONE) || around().is_none() {
             return Outcome::NeedZeroed;
         }
         *fresh = None;

@@ -1,8 +1,9 @@
 //! mlock(2) and munlock(2): pages that must stay (lifecycle 5.7).
 //!
-//! 1. Mark the pages of the area, with faults held off: who faults one in from now on locks it.
-//! 2. Under each entry's lock: lock (or unlock) the page that is there already. A migration entry is
-//!    skipped: who restores it looks at the mark.
+//! 1. Under each entry's lock, mark the page of the area and lock (or unlock) the page that is there. Whoever fills
+//!    or empties an entry looks at the mark under the same lock: each mapping is counted once. (The kernel holds
+//!    faults off, and rmap walks of migration by `VM_IO`.) A migration entry is skipped: who restores it looks.
+//! 2. What is alike now is one stretch.
 //! 3. mlock faults in what is missing, breaking copy-on-write, and marks each page accessed. Each stretch of
 //!    pages with the same properties (the kernel's VMA) ends with a drain.
 
@@ -10,7 +11,7 @@ use super::fault::{Cause, no_hwpoison, no_page};
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::page::Flags;
+use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use std::ops::Range;
 
@@ -33,30 +34,26 @@ impl<R: Release> Machine<R> {
         self.change_lock(space, area, pages, false)
     }
 
-    /// Steps 1 and 2, up to the first hole.
+    /// Steps 1 and 2, up to the first hole. The areas are held alone: nobody else changes what they are.
     fn change_lock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>, lock: bool) -> Result<()> {
         space.covers(area, &pages)?;
         let areas = space.areas.write();
-        let (changed, hole) = {
-            let _no_faults = area.faults.write();
-            let hole = pages.clone().find(|&index| area.attributes(index).contains(Attributes::UNMAPPED));
-            let until = hole.unwrap_or(pages.end);
-            let change = |&index: &u32| {
-                let before = match lock {
-                    true => area.mark(index, Attributes::LOCKED),
-                    false => area.unmark(index, Attributes::LOCKED),
-                };
-                before.contains(Attributes::LOCKED) != lock
-            };
-            let changed: Vec<u32> = (pages.start..until).filter(change).collect();
-            area.merge_stretches();
-            (changed, hole)
-        };
+        let hole = pages.clone().find(|&index| area.attributes(index).contains(Attributes::UNMAPPED));
+        let other = |index: &u32| area.attributes(*index).contains(Attributes::LOCKED) != lock;
+        let changed: Vec<u32> = (pages.start..hole.unwrap_or(pages.end)).filter(other).collect();
         if !changed.is_empty() {
+            if lock {
+                let _no_faults = area.faults.write();
+                area.set_special();
+            }
             // So that pages in a batch are on a list, and go to the other at once.
             self.lru_drain_local();
             for index in changed {
                 let guard = area.lock(index);
+                match lock {
+                    true => area.mark(index, Attributes::LOCKED),
+                    false => area.unmark(index, Attributes::LOCKED),
+                };
                 if let Entry::Present { pfn, zero: false } = guard.pte().entry() {
                     // A large page is locked by each of its entries.
                     let head = self.frames.head(pfn);
@@ -67,11 +64,21 @@ impl<R: Release> Machine<R> {
                 }
             }
             self.lru_drain_local();
+            let _no_faults = area.faults.write();
+            area.merge_stretches();
         }
         drop(areas);
         match hole {
             Some(index) => Err(Error { errno: Errno::ENOMEM, ..no_page(area, index) }),
             None => Ok(()),
+        }
+    }
+
+    /// Reclaim has met a locked mapping of a page that it isolated: the page is locked now, if nobody said so (`try_to_unmap_one`).
+    /// One that says so already has been counted, or will be.
+    pub(super) fn note_missed_lock(&self, pfn: Pfn) {
+        if !self.frames[pfn].word().has(Flags::MLOCKED) {
+            self.mlock_page(pfn);
         }
     }
 

@@ -224,7 +224,7 @@ impl<R: Release> Machine<R> {
             // Looked at under the entry's lock: a private copy in its place stays.
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
             if area.locked(index) {
-                self.mlock_page(pfn);
+                self.note_missed_lock(pfn);
                 return false;
             }
             let old = guard.finish(Pte::NONE);

@@ -69,8 +69,10 @@ impl<R: Release> Machine<R> {
                 part.clear(Flags::ANON_EXCLUSIVE);
             }
             let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
+            // Under the entry's lock, as everywhere: see `map/mlock.rs`.
+            let locked = area.locked(index);
             let old = guard.finish_with(|old| Pte::migration(pfn, old.bits(REMEMBERED) | mark));
-            self.unmapped_part(folio, pfn, old, area.locked(index));
+            self.unmapped_part(folio, pfn, old, locked);
             true
         });
         self.frames.folio_mapcount(folio) == 0
@@ -111,8 +113,9 @@ impl<R: Release> Machine<R> {
         page.expect_locked();
         self.rmap_walk(page, |area, index| {
             if let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) {
+                let locked = area.locked(index);
                 let old = guard.finish(if poison { Pte::hwpoison(pfn) } else { Pte::NONE });
-                self.unmapped(pfn, old, area.locked(index));
+                self.unmapped(pfn, old, locked);
             }
             true
         });

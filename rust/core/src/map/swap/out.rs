@@ -22,9 +22,9 @@ impl<R: Release> Machine<R> {
         let slot = page.private();
         self.rmap_walk(page, |area, index| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
-            if area.locked(index) && !bad {
-                // It should have been known.
-                self.mlock_page(pfn);
+            let locked = area.locked(index);
+            if locked && !bad {
+                self.note_missed_lock(pfn);
                 return false;
             }
             let exclusive = page.word().has(Flags::ANON_EXCLUSIVE);
@@ -42,7 +42,7 @@ impl<R: Release> Machine<R> {
             changing.add_entry(slot);
             let old = guard.finish_with(|_| Pte::swap(slot, mark));
             drop(changing);
-            self.unmapped(pfn, old, area.locked(index));
+            self.unmapped(pfn, old, locked);
             true
         });
         page.mapcount() == 0
@@ -56,7 +56,7 @@ impl<R: Release> Machine<R> {
         self.rmap_walk(page, |area, index| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
             if area.locked(index) {
-                self.mlock_page(pfn);
+                self.note_missed_lock(pfn);
                 return false;
             }
             // The isolation's and the mappings'; with others somebody may look at it.

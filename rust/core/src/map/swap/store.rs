@@ -223,6 +223,12 @@ impl Changing<'_> {
 
     fn give_up(&mut self, slot: u32) {
         self.set(slot, Slot::Empty);
+        #[cfg(feature = "explored")]
+        if let Some(words) = &self.swap.words {
+            // Who reads the slot from now on finds what nobody wrote.
+            let start = slot as usize * WORDS;
+            words[start..start + WORDS].iter().for_each(|cell| cell.set(u64::MAX));
+        }
         self.map.free.push(slot);
     }
 }

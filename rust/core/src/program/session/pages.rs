@@ -286,7 +286,7 @@ impl<R: Release> Session<R> {
         }
         if reason == migrate::Reason::MemoryFailure {
             // The isolation's reference on a page that moved is left to the caller.
-            for token in tokens.iter().filter(|token| token.hold == Hold::Isolated && !kept(token)) {
+            for token in tokens.iter().filter(|token| !kept(token)) {
                 actor.handles.push(token.name, token.pfn, Hold::Ref);
             }
         }

@@ -464,3 +464,38 @@ thread B
   demote r0 node=1
 """
     mmcore.explore(program, search="exhaustive", preemptions=2).check()
+
+
+def test_swapoff_does_not_map_what_was_lost_in_the_swap_cache():
+    """Found by the soak: the bad page was mapped again, where a fault is told."""
+    program = """\
+machine nodes=1 pages=2 release=split
+swapon 1
+map r0 anon 1
+write r0
+drain
+frame r0
+thread A
+  madv r0 pageout
+thread B
+  phys hard r0
+thread C
+  swapoff
+finally
+  read r0
+"""
+    mmcore.explore(program, search="exhaustive", preemptions=1).check()
+
+
+def test_a_page_that_is_mapped_while_its_area_is_locked_counts_once():
+    """Found by defects put in by hand: it was counted by the fault and by mlock, and stayed."""
+    program = """\
+machine nodes=1 pages=1 cpus=1
+map r0 anon 1
+thread A
+  mlock r0
+  munlock r0
+thread B
+  write r0
+"""
+    mmcore.explore(program, search="exhaustive", preemptions=2).check()

@@ -405,7 +405,7 @@ _ALLOCATED = {
 #: list), the pages of the first thread and of the second. On two pages both threads take both, in
 #: opposite order. Of "dropping": of a disk, and in memory; of "mixed": of a disk, and in memory; of
 #: "short": on disk, and mapped; of "generations": as of "aging"; of "folded": old, and locked; of
-#: "unfilled": untouched, and given up.
+#: "unfilled": untouched, and given up; of "locked": on one CPU the second time.
 KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
         _MAPPED,
@@ -570,7 +570,11 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
     "locked": (
         _LOCKED,
         ("map r0 anon 1\nmlock r0\nwrite r0\ndrain\nframe r0", "r0", "r0"),
-        ("map r0 anon 2\nmlock r0\nwrite r0\ndrain\nframe r0", "r0:0,1", "r0:1,0"),
+        (
+            "machine cpus=1\nmap r0 anon 2\nmlock r0\nwrite r0\ndrain\nframe r0",
+            "r0:0,1",
+            "r0:1,0",
+        ),
     ),
     "freed": (
         _FREED,

@@ -16,8 +16,9 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, rep
     if locked && !seen.mlocked {
         report.page("a page that is locked has a locked mapping", pfn, word.to_string());
     }
-    // What comes back from swap is not locked by every kernel: reclaim finds out (`swapin_mlocks`).
-    if !locked && seen.mlocked && !machine.may_swap() {
+    // Reclaim finds out later of what comes back from swap (`swapin_mlocks`), and of a lock whose batch was overtaken by an
+    // unlock of another CPU's.
+    if !locked && seen.mlocked && !machine.may_swap() && machine.cpus.len() == 1 {
         report.page("what a locked entry maps is locked", pfn, word.to_string());
     }
     if !locked && word.has(Flags::UNEVICTABLE | Flags::LRU) {

@@ -73,7 +73,8 @@ impl<R: Release> Machine<R> {
             {
                 match self.file_page_from_swap(file, index, slot, node)? {
                     Some((pfn, swapped_in)) => {
-                        return Ok(Cached { pfn, new: false, swapped_in, poisoned: false });
+                        let poisoned = self.frames[pfn].word().has(Flags::HWPOISON);
+                        return Ok(Cached { pfn, new: false, swapped_in, poisoned });
                     }
                     None => continue,
                 }

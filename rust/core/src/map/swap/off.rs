@@ -112,15 +112,19 @@ impl<R: Release> Machine<R> {
         let pfn = swapped.pfn;
         let page = &self.frames[pfn];
         let guard = area.lock(index);
-        if guard.pte().entry() == (Entry::Swap { slot }) {
+        if guard.pte().entry() != (Entry::Swap { slot }) {
+            drop(guard);
+        } else if page.word().has(Flags::HWPOISON) {
+            // What was lost nobody gets back (`unuse_pte`).
+            let _ = swap.change().remove_entry(slot);
+            guard.finish(Pte::hwpoison(pfn));
+        } else {
             page.get(pfn);
             let exclusive = guard.pte().has(Pte::EXCLUSIVE);
             self.add_swapped_anon(area, index, pfn, exclusive);
             debug_assert!(page.word().has(Flags::SWAPCACHE), "its page is cached while it is locked");
             let _ = swap.change().remove_entry(slot);
             guard.finish(Pte::present(pfn, 0));
-        } else {
-            drop(guard);
         }
         self.free_swap(pfn);
         self.unlock_and_put(pfn);

@@ -49,7 +49,25 @@ operations = st.one_of(
     operation("msync", regions, parts),
     operation("sync"),
     operation("drop"),
+    operation("swapon"),
+    operation("swapoff"),
 )
+
+#: What a program begins with: nothing, or pages in the states that swap space brings about.
+PAGEOUT = ("madv", "r0", None, "pageout")
+READY = [("swapon",), ("write", "r0", None), ("drain",)]
+SWAPPED = [*READY, PAGEOUT]
+SHARED = [*SWAPPED, ("fork", "c0")]
+CACHED = [*SHARED, ("cread", "c0", "r0", (0, 2))]
+HELD = [*READY, ("pin", "g0", "r0", (0, 3), "pipe"), PAGEOUT]
+READ = [*HELD, ("read", "r0", (1, 2)), ("unpin", "g0")]
+FORKED = [*READ, ("fork", "c0")]
+PINNED = [*READ, ("pin", "g1", "r0", (1, 3), "longterm"), ("drain",), PAGEOUT]
+#: With a hole in its range mlock locks what comes before, and brings nothing in.
+HOLE = [*HELD, ("unmap", "r0", (3, 1)), ("fork", "c0"), ("mlock", "r0", None)]
+LOCKED = [*HOLE, ("read", "r0", (0, 2))]
+swapping = [READY, SWAPPED, SHARED, CACHED, HELD, READ, FORKED, PINNED, HOLE, LOCKED]
+beginnings = st.just([]) | st.sampled_from(swapping)
 
 
 class Writer:
@@ -59,6 +77,7 @@ class Writer:
         self.lines = []
         self.pages, self.forked, self.pins = {}, {}, set()
         self.kinds, self.copied = {}, set()
+        self.swap = self.dropped = False
 
     def line(self, name, *words):
         self.lines.append(" ".join((name, *map(str, words))))
@@ -78,6 +97,9 @@ class Writer:
         if region not in self.pages:
             self.pages[region], self.kinds[region] = pages, kind
             self.copied.discard(region)
+            for known in self.forked.values():
+                # A child's memory of that name cannot be named any more.
+                known.pop(region, None)
             self.line(name, region, kind, pages, f"node={node}")
             if kind == "anon":
                 self.line("write", region)
@@ -135,7 +157,21 @@ class Writer:
     add_sync = add_drain
 
     def add_drop(self, name):
+        self.dropped = True
         self.line(name, 1)
+
+    def add_swapon(self, name):
+        if not self.swap:
+            self.swap, self.dropped = True, False
+            # The kernel drains: the device's own pages come and go. In a machine it has none.
+            self.line("drain")
+            self.line(name, 16)
+
+    def add_swapoff(self, name):
+        # For the same reason this drains too, but not if the device's pages are gone already.
+        if self.swap and not self.dropped:
+            self.swap = False
+            self.line(name)
 
     def add_mlock(self, name, region, part):
         self.copied.add(region)
@@ -151,10 +187,10 @@ class Writer:
             self.add_fread(name, region, part)
 
 
-def program(kind, drawn):
+def program(kind, beginning, drawn):
     writer = Writer()
     writer.add("map", "r0", kind, 4, 0)
-    for each in drawn:
+    for each in [*beginning, *drawn]:
         writer.add(*each)
     return writer.lines
 
@@ -195,8 +231,13 @@ def check(lines, fields):
 @pytest.mark.parametrize("kernel", ["4.8", "6.1", "6.12"])
 @settings(max_examples=EXAMPLES)
 @given(
-    kind=kinds, drawn=st.lists(operations, max_size=30), pagevec=st.sampled_from([1, 2, 5, None])
+    kind=kinds,
+    beginning=beginnings,
+    drawn=st.lists(operations, max_size=30),
+    pagevec=st.sampled_from([1, 2, 5, None]),
 )
-def test_model_and_core_agree_on_everything_that_can_be_seen(kernel, kind, drawn, pagevec):
+def test_model_and_core_agree_on_everything_that_can_be_seen(
+    kernel, kind, beginning, drawn, pagevec
+):
     fields = {"kernel": kernel} | ({} if pagevec is None else {"pagevec": pagevec})
-    check(program(kind, drawn), fields)
+    check(program(kind, beginning, drawn), fields)

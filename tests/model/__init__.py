@@ -20,10 +20,11 @@ from .policies import Policies
 from .processes import Processes
 from .seen import Seen
 from .storage import Storage
+from .swap import Swap
 
 
 class Model(
-    Batches, Mlock, Faults, Files, Storage, Processes, Advice, Pins, Migrate, Policies, Seen
+    Batches, Mlock, Faults, Files, Storage, Swap, Processes, Advice, Pins, Migrate, Policies, Seen
 ):
     def __init__(self, profile):
         self.profile = profile
@@ -37,6 +38,7 @@ class Model(
         self.moves = {move: [] for move in MOVES}
         self.no_batches = False
         self.files = []
+        self.swap = False
         #: What a node has evicted and activated: a clock.
         self.age = Counter()
         self.made = 0

@@ -1,6 +1,6 @@
 """madvise."""
 
-from .parts import PIN, ZERO, Refused
+from .parts import ZERO, Refused
 
 
 class Advice:
@@ -46,7 +46,7 @@ class Advice:
                 self.queue_move(frame, "deactivate")
 
     def advice_pageout(self, region, stretch):
-        """Without swap space all come back, and active, but what may be thrown away."""
+        """What may not be thrown away, and has no room in swap space, comes back active."""
         isolated = []
         for frame in self.aged(region, stretch):
             frame.flags -= {"LRU"}
@@ -55,10 +55,14 @@ class Advice:
             else:
                 frame.isolated = 1
                 isolated.append(frame)
-        kept = [frame for frame in isolated if not self.thrown_away(region, frame)]
-        for frame in kept:
-            self.lru_add(frame)
-            frame.isolated = 0
+        kept = []
+        for frame in isolated:
+            if self.thrown_away(region, frame):
+                frame.isolated = 0
+                self.let_go(frame)
+            else:
+                kept.append(frame)
+        self.put_back(kept)
 
     def thrown_away(self, region, frame):
         frame.flags -= {"ACTIVE"}
@@ -67,31 +71,31 @@ class Advice:
         if frame.file is not None:
             return self.dropped(frame)
         if "SWAPBACKED" in frame.flags:
-            if frame.count >= PIN:
-                return False
-        else:
-            ((index, entry),) = [(i, e) for i, e in region.entries.items() if e.frame is frame]
-            # The isolation's reference and the mapping's; with others somebody may look at it.
-            if frame.count == 2 and not entry.dirty and "DIRTY" not in frame.flags:
-                self.unmap_frame(region, index)
-                self.events["pglazyfreed"] += 1
-                frame.isolated = 0
-                self.let_go(frame)
-                return True
-            frame.flags |= {"SWAPBACKED"} | ({"DIRTY"} if entry.dirty else set())
-        frame.flags |= {"ACTIVE"}
+            return self.swapped_out(frame)
+        ((index, entry),) = [(i, e) for i, e in region.entries.items() if e.frame is frame]
+        # The isolation's reference and the mapping's; with others somebody may look at it.
+        if frame.count == 2 and not entry.dirty and "DIRTY" not in frame.flags:
+            self.unmap_frame(region, index)
+            self.events["pglazyfreed"] += 1
+            return True
+        frame.flags |= {"SWAPBACKED", "ACTIVE"} | ({"DIRTY"} if entry.dirty else set())
         self.events["pgactivate"] += 1
         return False
 
     def advice_free(self, region, stretch):
         region.free |= set(stretch)
         for index in stretch:
+            if index in region.swapped:
+                self.drop_name(region, index)
             entry = region.entries.get(index)
             if entry is None or entry.frame is ZERO:
                 continue
             frame = entry.frame
-            if "DIRTY" in frame.flags:
+            if "DIRTY" in frame.flags or frame.slot is not None:
                 if len(frame.maps) > 1:
+                    continue
+                self.free_swap(frame)
+                if frame.slot is not None:
                     continue
                 frame.flags -= {"DIRTY"}
             if frame.flags >= {"LRU", "SWAPBACKED"} and "UNEVICTABLE" not in frame.flags:

@@ -18,6 +18,8 @@ class Faults:
     def fault(self, region, index, node, cause):
         if index >= region.pages or index in region.gone:
             raise Refused("EFAULT")
+        if index in region.swapped:
+            self.fault_swapped(region, index, node, write=cause == "write")
         entry = region.entries.get(index)
         if region.file is not None and self.fault_file(region, index, node, cause):
             return
@@ -46,6 +48,7 @@ class Faults:
         self.new_page(region, index, node, content, write=write)
         if index in region.locked:
             self.queue_mlock(old, "unlock")
+        self.free_swap_unmapped(old)
         old.held -= 1
         self.let_go(old)
 
@@ -54,6 +57,8 @@ class Faults:
             return False
         if "LRU" not in frame.flags:
             self.drain()
+        if frame.count == 1 + (frame.slot is not None):
+            self.free_swap(frame)
         return frame.count == 1
 
     def access(self, region, index, node, *, write):

@@ -41,6 +41,13 @@ class Files:
         """The page, and whether it had to be made."""
         if index in file.slots:
             return file.slots[index], False
+        if index in file.swapped:
+            slot = self.unname(file, index)
+            frame = self.take(slot, file.policy.get(index, (node, None))[0], alone=True)
+            file.slots[index], frame.file = frame, (file, index)
+            self.set_dirty(frame)
+            frame.held -= 1
+            return frame, False
         frame = file.slots[index] = self.frame(file.policy.get(index, (node, None))[0])
         frame.file = file, index
         if not file.of_disk:
@@ -58,9 +65,16 @@ class Files:
         return frame, True
 
     def refault(self, frame, age, node):
-        """Active at once, if it was away no longer than there are active pages."""
-        active = sum(each.list == "nr_active_file" for each in self.frames if each.node == node)
-        if self.age[node] - age <= active:
+        """Active at once, if it was away no longer than there are pages that compete with it."""
+        competing = {"nr_active_file"}
+        if "SWAPBACKED" in frame.flags:
+            competing |= {"nr_inactive_file"}
+        if self.swap:
+            competing |= {"nr_active_anon"}
+            if "SWAPBACKED" not in frame.flags:
+                competing |= {"nr_inactive_anon"}
+        size = sum(each.list in competing for each in self.frames if each.node == node)
+        if self.age[node] - age <= size:
             frame.flags |= {"ACTIVE"}
             self.age[frame.node] += 1
 
@@ -85,8 +99,9 @@ class Files:
                 self.events["pgreuse"] += 1
                 entry.write = entry.young = entry.dirty = True
             return True
+        major = index in region.file.swapped
         frame, new = self.cached(region.file, index, node)
-        self.events["pgmajfault"] += new and region.file.of_disk
+        self.events["pgmajfault"] += major or (new and region.file.of_disk)
         if cause != "read" and region.private:
             self.new_page(region, index, node, frame.content, write=cause == "write")
             return True

@@ -17,6 +17,8 @@ class Migrate:
             return "-EFAULT"
         if entry is not None:
             return entry.frame.node
+        if index in region.swapped:
+            return "-ENOENT"
         # Of a file nobody asks whether there is a page table.
         return "-ENOENT" if region.file else f"-{self.profile['hole_status'].upper()}"
 
@@ -101,6 +103,8 @@ class Migrate:
             file, index = new.file = frame.file
             file.slots[index], frame.file = new, None
             frame.flags -= {"DIRTY", "PRIVATE"}
+        if frame.slot is not None:
+            new.slot, frame.slot.cached, frame.slot = frame.slot, new, None
         new.held = 1
         self.lru_add(new)
         if self.profile["drain_after_move"] or locked:

@@ -61,10 +61,9 @@ class Mlock:
     def op_mlock(self, word):
         region, selected = self.selected(self.regions, word)
         self.change_lock(region, selected, lock=True)
-        try:
-            for index in selected:
+        for stretch in region.stretches(selected):
+            for index in stretch:
                 self.populate(region, index)
-        finally:
             self.drain()
         return {"calls_ret": [[1, 0]]}
 

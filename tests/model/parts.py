@@ -28,11 +28,14 @@ class Frame:
     locks: int = 0
     #: The file whose cache it is in, and which page of it.
     file: tuple | None = None
+    #: The slot of the swap space that it has: it is in the swap cache.
+    slot: object | None = None
 
     @property
     def owned(self):
-        """References of its file: the slot's, and that of the buffers."""
-        return (self.file is not None) + ("PRIVATE" in self.flags)
+        """References of its file: the slot's, and that of the buffers; or of the swap cache."""
+        caches = (self.file is not None) + (self.slot is not None)
+        return caches + ("PRIVATE" in self.flags)
 
     @property
     def count(self):
@@ -69,6 +72,7 @@ class File:
     kind: str
     pages: int
     slots: dict = field(default_factory=dict)
+    swapped: dict = field(default_factory=dict)
     disk: dict = field(default_factory=dict)
     #: When and from which node reclaim took a page.
     shadows: dict = field(default_factory=dict)
@@ -93,6 +97,7 @@ class Region:
     locked: set = field(default_factory=set)
     gone: set = field(default_factory=set)
     entries: dict = field(default_factory=dict)
+    swapped: dict = field(default_factory=dict)
     #: What each page must hold; a page that is not there holds 0.
     holds: dict = field(default_factory=dict)
     #: May be thrown away: what it holds, or 0.

@@ -32,6 +32,9 @@ class Processes:
         child.file, child.private, child.forks = parent.file, parent.private, set(parent.forks)
         if child.file is not None and len(child.gone) < child.pages:
             child.file.regions.add(child)
+        for index, slot in parent.swapped.items():
+            self.name(child, index, slot)
+            slot.exclusive = False
         for index, entry in sorted(parent.entries.items()):
             frame = entry.frame
             if index not in parent.forks:
@@ -59,6 +62,8 @@ class Processes:
         """Drops entries; in the end, and every 32 pages, the pages are let go."""
         frames, queued = [], False
         for index in selected:
+            if index in region.swapped:
+                self.drop_name(region, index)
             entry = region.entries.get(index)
             if entry is None:
                 continue
@@ -80,6 +85,7 @@ class Processes:
         if queued:
             self.drain()
         for frame, _ in frames:
+            self.free_swap_unmapped(frame)
             frame.held -= 1
             self.let_go(frame)
 

@@ -20,6 +20,9 @@ class Seen:
                         counted["nr_file_pages"] += 1
                         counted["nr_shmem"] += swapbacked
                         counted["nr_dirty"] += "DIRTY" in frame.flags and not swapbacked
+                    if frame.slot is not None:
+                        counted["nr_file_pages"] += 1
+                        counted["nr_swapcached"] += 1
                     counted["nr_mlock"] += "MLOCKED" in frame.flags
             del counted[None]
         return counters
@@ -32,7 +35,7 @@ class Seen:
             before = self.last_frames.get((region, index))
             self.last_frames[region, index] = frame
             if frame is None:
-                pages[index] = {"pte": "-"}
+                pages[index] = {"pte": "S" if index in region.swapped else "-"}
                 continue
             moved = int(before is not None and before is not frame)
             data = self.data(region, index, frame)
@@ -48,10 +51,13 @@ class Seen:
             return "any"
         if frame.content == region.must_hold(index):
             return "ok"
-        return "zero" if frame.content == 0 else "bad"
+        if frame.content == 0:
+            return "zero"
+        return "old" if frame.content < region.must_hold(index) else "bad"
 
     def flags(self, frame):
         names = [flag for flag in SHOWN if flag in frame.flags]
+        names += ["SWAPCACHE", "OWNER_PRIVATE"] * (frame.slot is not None)
         names += ["MMAP"] * bool(frame.maps)
         names += ["KSM"] * ("ANON" in frame.flags and bool(self.profile["kpageflags_ksm"]))
         names += ["ANON_EXCLUSIVE"] * ("EXCLUSIVE" in frame.flags)
@@ -61,10 +67,10 @@ class Seen:
         mine, theirs = self.regions[name], regions.get(name)
         letters = []
         for index in range(mine.pages):
-            entry = theirs.entries.get(index) if theirs and theirs.number == mine.number else None
-            own = mine.entries.get(index)
+            known = theirs if theirs and theirs.number == mine.number else None
+            entry, own = known and known.entries.get(index), mine.entries.get(index)
             if entry is None:
-                letters.append("-")
+                letters.append("S" if known and index in known.swapped else "-")
             elif entry.frame is ZERO:
                 letters.append("z")
             elif own and own.frame is entry.frame:

@@ -1,6 +1,7 @@
 """What is read and written through files, written back to disk, and dropped from their cache."""
 
 from .parts import PIN, Refused
+from .swap import Slot
 
 
 class Storage:
@@ -8,7 +9,7 @@ class Storage:
         region, selected = self.selected(self.regions, word)
         file, found = region.file, []
         for index in selected:
-            if index not in file.slots and not file.of_disk:
+            if index not in file.slots.keys() | file.swapped and not file.of_disk:
                 found.append("ok")  # a hole reads as zeroes
                 continue
             frame, _ = self.cached(file, index, region.node)
@@ -115,11 +116,14 @@ class Storage:
             if file.of_disk:
                 file.shadows[at] = self.age[frame.node], frame.node
                 self.age[frame.node] += 1
-            frame.isolated = 0
-            self.let_go(frame)
             return True
         if frame.count < PIN and clean:
             return False
+        if frame.count < PIN and alone and not file.of_disk and self.swap:
+            self.leave_cache(frame)
+            self.name(file, at, Slot())
+            self.write_slot(file.swapped[at], frame)
+            return True
         if frame.count < PIN and file.of_disk:
             frame.flags |= {"RECLAIM"}
         elif frame.count < PIN and not alone:

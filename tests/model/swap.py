@@ -1,0 +1,146 @@
+"""Swap space: slots, who names them, and the swap cache: pages that have a slot while in memory."""
+
+from dataclasses import dataclass, field
+
+from .parts import PIN, Frame
+
+
+@dataclass(eq=False)
+class Slot:
+    """What was written out, or will be."""
+
+    content: int = 0
+    #: The page in the swap cache.
+    cached: Frame | None = None
+    #: The entries of mappings, and the pages of files, that name it.
+    names: list = field(default_factory=list)
+    #: Its page was the process's own when it was unmapped, and nothing was forked since.
+    exclusive: bool = False
+    #: When and from which node reclaim took the page.
+    shadow: tuple | None = None
+
+
+class Swap:
+    def op_swapon(self, _megabytes):
+        self.drain()
+        self.swap = True
+
+    def op_swapoff(self):
+        """All comes back, as nobody's access: first for files, then for processes."""
+        for file in self.files:
+            for index in sorted(file.swapped):
+                self.cached(file, index, 0)
+        for regions in (self.regions, *self.children.values()):
+            for region in regions.values():
+                for index, slot in sorted(region.swapped.items()):
+                    frame = self.take(slot, region.node_for(index, 0), alone=False)
+                    self.unname(region, index)
+                    self.map_swapped(region, index, frame, slot.exclusive)
+                    self.free_swap(frame)
+                    frame.held -= 1
+        for frame in self.frames:
+            self.free_swap(frame)
+        self.swap = False
+        self.drain()
+
+    def name(self, holder, index, slot):
+        holder.swapped[index] = slot
+        slot.names.append((holder, index))
+
+    def unname(self, holder, index):
+        slot = holder.swapped.pop(index)
+        slot.names.remove((holder, index))
+        return slot
+
+    def drop_name(self, holder, index):
+        """A name goes with what it stands for."""
+        frame = self.unname(holder, index).cached
+        if frame is not None:
+            self.free_swap_unmapped(frame)
+            self.let_go(frame)
+
+    def free_swap(self, frame):
+        """A slot that nobody names is given back: what the page holds is nowhere else then."""
+        if frame.slot is not None and not frame.slot.names:
+            frame.slot.cached = frame.slot = None
+            frame.flags |= {"DIRTY"}
+
+    def free_swap_unmapped(self, frame):
+        if not frame.maps:
+            self.free_swap(frame)
+
+    def swapped_out(self, frame):
+        """An isolated page is unmapped, and freed when it is written, if nobody else has it."""
+        pinned, exclusive = frame.count >= PIN, "EXCLUSIVE" in frame.flags
+        if pinned and frame.slot is None:
+            return False
+        if (pinned and exclusive) or (frame.slot is None and not self.swap):
+            frame.flags |= {"ACTIVE"}
+            self.events["pgactivate"] += 1
+            return False
+        if frame.slot is None:
+            frame.slot = Slot(cached=frame)
+            frame.flags |= {"DIRTY"}
+        slot = frame.slot
+        ((region, index),) = frame.maps
+        if self.unmap_frame(region, index).dirty:
+            frame.flags |= {"DIRTY"}
+        self.name(region, index, slot)
+        slot.exclusive = exclusive
+        frame.flags -= {"EXCLUSIVE"}
+        if frame.count > frame.isolated + frame.owned:
+            return False
+        self.write_slot(slot, frame)
+        slot.cached = frame.slot = None
+        return True
+
+    def write_slot(self, slot, frame):
+        """Written, unless the slot has it already, the page is reclaimed."""
+        if "DIRTY" in frame.flags:
+            slot.content = frame.content
+            self.events["pswpout"] += 1
+        slot.shadow = self.age[frame.node], frame.node
+        self.age[frame.node] += 1
+
+    def take(self, slot, node, *, alone):
+        """The page of the swap cache, or a new one; who does not read it for all keeps it out."""
+        if slot.cached is not None:
+            slot.cached.held += 1
+            return slot.cached
+        frame = self.frame(node)
+        frame.held = 1
+        frame.content = slot.content
+        frame.flags |= {"UPTODATE", "SWAPBACKED"}
+        if not alone:
+            frame.slot, slot.cached = slot, frame
+        if slot.shadow is not None:
+            self.refault(frame, *slot.shadow)
+            slot.shadow = None
+        self.events["pswpin"] += 1
+        self.events["pgpgin"] += 4 * self.profile["swap_counts_blocks"]
+        self.lru_add(frame)
+        return frame
+
+    def fault_swapped(self, region, index, node, *, write):
+        slot = region.swapped[index]
+        self.events["pgmajfault"] += slot.cached is None
+        frame = self.take(slot, region.node_for(index, node), alone=len(slot.names) == 1)
+        fresh = frame.slot is None
+        if write and not fresh and "LRU" not in frame.flags:
+            self.drain()
+        self.unname(region, index)
+        if index in region.locked or "MLOCKED" in frame.flags or (write and frame.count == 2):
+            self.free_swap(frame)
+        own = fresh or slot.exclusive or frame.count == 1
+        self.map_swapped(region, index, frame, own)
+        entry = region.entries[index]
+        entry.young, entry.dirty = True, own and write
+        entry.write = own and bool(write or self.profile["swapin_writable"])
+        frame.held -= 1
+
+    def map_swapped(self, region, index, frame, own):
+        first = "ANON" not in frame.flags
+        frame.flags |= {"ANON"} | ({"EXCLUSIVE"} if own else set())
+        self.map_frame(region, index, frame)
+        if index in region.locked and (self.profile["swapin_mlocks"] or not first):
+            self.lock(frame)

@@ -98,7 +98,7 @@ class Swap:
         """Written, unless the slot has it already, the page is reclaimed."""
         if "DIRTY" in frame.flags:
             slot.content = frame.content
-            self.events["pswpout"] += 1
+            self.events["pswpout"] += self.is_written(slot)
         slot.shadow = self.age[frame.node], frame.node
         self.age[frame.node] += 1
 
@@ -116,10 +116,13 @@ class Swap:
         if slot.shadow is not None:
             self.refault(frame, *slot.shadow)
             slot.shadow = None
-        self.events["pswpin"] += 1
-        self.events["pgpgin"] += 4 * self.profile["swap_counts_blocks"]
+        self.events["pswpin"] += self.is_written(slot)
+        self.events["pgpgin"] += 4 * (self.profile["swap_counts_blocks"] and self.is_written(slot))
         self.lru_add(frame)
         return frame
+
+    def is_written(self, slot):
+        return slot.content != 0 or not self.profile["swap_notes_zeroes"]
 
     def fault_swapped(self, region, index, node, *, write):
         slot = region.swapped[index]

@@ -321,6 +321,9 @@ profile! {
     /// Pages to and from swap count in pgpgin and pgpgout too: the device has no short way for single pages.
     swap_counts_blocks: bool = [false, false, false, true, true],
         "6.1 and 6.12: h35/6";
+    /// A page of zeroes is not written to swap: a note is kept.
+    swap_notes_zeroes: bool = [false, false, false, true, true],
+        "6.1 and 6.12: s08-swap-zeroes/5 (pswpout)";
     /// A load that brings a page back from swap maps it writable, if it is the process's own.
     swapin_writable: bool = [false, false, false, true, true],
         "6.1 and 6.12: s01-swap-in/8";

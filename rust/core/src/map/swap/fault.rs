@@ -18,9 +18,6 @@ use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
 
-/// KiB of a page.
-const KIB: i64 = (crate::page::PAGE_SIZE / 1024) as i64;
-
 /// A page with a slot's content, locked, with a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::map) struct Swapped {
@@ -129,11 +126,8 @@ impl<R: Release> Machine<R> {
                 self.workingset_refault(pfn, shadow);
             }
             self.lru_add(pfn);
-            swap.read(slot, &self.memory, pfn);
-            self.stats.event(Event::Pswpin, 1);
-            if self.profile.swap_counts_blocks {
-                self.stats.event(Event::Pgpgin, KIB);
-            }
+            let any = swap.read(slot, &self.memory, pfn);
+            self.count_swap_io(any, Event::Pswpin, Event::Pgpgin);
             page.publish(Flags::UPTODATE);
             return Ok(Some(Swapped { pfn, slot, cached, read: true }));
         }

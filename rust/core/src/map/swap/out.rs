@@ -84,10 +84,19 @@ impl<R: Release> Machine<R> {
     pub(in crate::map) fn write_swap(&self, swap: &Swap, pfn: Pfn) {
         let page = &self.frames[pfn];
         page.clear(Flags::DIRTY);
-        swap.write(page.private(), &self.memory, pfn);
-        self.stats.event(Event::Pswpout, 1);
+        let any = swap.write(page.private(), &self.memory, pfn);
+        self.count_swap_io(any, Event::Pswpout, Event::Pgpgout);
+    }
+
+    /// Counts a page that went to the device or came from it; of one without any content but zeroes the kernel may only
+    /// keep a note.
+    pub(super) fn count_swap_io(&self, any: bool, pages: Event, kib: Event) {
+        if !any && self.profile.swap_notes_zeroes {
+            return;
+        }
+        self.stats.event(pages, 1);
         if self.profile.swap_counts_blocks {
-            self.stats.event(Event::Pgpgout, KIB);
+            self.stats.event(kib, KIB);
         }
     }
 }

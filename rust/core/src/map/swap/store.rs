@@ -117,24 +117,26 @@ impl Swap {
         self.map.lock().entries.clone()
     }
 
-    /// Writes a page's content to a slot.
-    pub fn write(&self, slot: u32, memory: &Memory, pfn: Pfn) {
-        if let Some(words) = &self.words {
-            let start = slot as usize * WORDS;
-            for (word, cell) in words[start..start + WORDS].iter().enumerate() {
-                cell.set(memory.load(pfn, word));
-            }
-        }
+    /// Writes a page's content to a slot. False if that is all zeroes.
+    pub fn write(&self, slot: u32, memory: &Memory, pfn: Pfn) -> bool {
+        let Some(words) = &self.words else { return true };
+        let start = slot as usize * WORDS;
+        words[start..start + WORDS].iter().enumerate().fold(false, |any, (word, cell)| {
+            let value = memory.load(pfn, word);
+            cell.set(value);
+            any | (value != 0)
+        })
     }
 
-    /// Reads a slot's content into a page.
-    pub fn read(&self, slot: u32, memory: &Memory, pfn: Pfn) {
-        if let Some(words) = &self.words {
-            let start = slot as usize * WORDS;
-            for (word, cell) in words[start..start + WORDS].iter().enumerate() {
-                memory.store(pfn, word, cell.get());
-            }
-        }
+    /// Reads a slot's content into a page. False if that is all zeroes.
+    pub fn read(&self, slot: u32, memory: &Memory, pfn: Pfn) -> bool {
+        let Some(words) = &self.words else { return true };
+        let start = slot as usize * WORDS;
+        words[start..start + WORDS].iter().enumerate().fold(false, |any, (word, cell)| {
+            let value = cell.get();
+            memory.store(pfn, word, value);
+            any | (value != 0)
+        })
     }
 
     /// One word of a slot, for checks at a quiet moment.

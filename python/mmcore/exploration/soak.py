@@ -14,7 +14,7 @@ from mmcore.exploration.standard import DESIGNS
 from mmcore.exploration.vocabulary import assemble, offered, variants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mmcore.exploration.result import Exploration
     from mmcore.program import Program
@@ -23,6 +23,9 @@ __all__ = ["SCHEDULES", "Soaked", "drawn", "soak"]
 
 #: Schedules of a whole soak, if nothing is said.
 SCHEDULES = 1_000_000
+
+#: How often the simplest of several set-ups is taken.
+_SIMPLE = 0.6
 
 #: Schedules of one program.
 _EACH = 20_000
@@ -55,7 +58,12 @@ def drawn(seed: int) -> Program:
         threads.append(
             [random.choice(variants(name, thread=thread, pages=pages)) for name in chosen]
         )
-    return assemble(threads, pages=pages)
+
+    def choose(choices: Sequence[str]) -> str:
+        # Mostly the simplest, so that what is rare meets what is common.
+        return choices[0] if random.random() < _SIMPLE else random.choice(choices)
+
+    return assemble(threads, pages=pages, choose=choose)
 
 
 def soak(

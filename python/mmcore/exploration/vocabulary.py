@@ -15,7 +15,7 @@ from mmcore.errors import InputError
 from mmcore.program import Arg, Op, Operation, Program, Selection, Thread, operations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["assemble", "offered", "variants"]
 
@@ -31,6 +31,20 @@ _NUMBERS = {"node": (1, 0), "cpu": (0, 1), "refs": (1, 2), "from": (0, 1), "to":
 #: What is done to files alone, and so to region `r1`.
 _FILES = frozenset(
     {"fread", "fwrite", "msync", "truncate", "begin_writeback", "end_writeback"},
+)
+
+#: What kind of file region `r1` may map.
+_FILE_KINDS = ("file", "tmpfs", "filepriv", "tmpfspriv", "shm")
+
+#: Machines that make a difference.
+_MACHINES = (
+    "",
+    "machine cpus=1",
+    "machine nodes=1",
+    "machine movable=1",
+    "machine lru_policy=mglru",
+    "machine kernel=6.1",
+    "machine kernel=4.8",
 )
 
 #: Reasons for a migration that make a difference.
@@ -125,8 +139,16 @@ def _selections(
     return tuple(chosen)
 
 
+def _simplest(choices: Sequence[str]) -> str:
+    return choices[0]
+
+
 def assemble(
-    threads: Iterable[Sequence[Op]], *, pages: int, setup: Program | None = None
+    threads: Iterable[Sequence[Op]],
+    *,
+    pages: int,
+    setup: Program | None = None,
+    choose: Callable[[Sequence[str]], str] = _simplest,
 ) -> Program:
     """A program: these threads, with the set-up that makes what they name.
 
@@ -134,6 +156,7 @@ def assemble(
         threads: what each thread does.
         pages: pages of each region and owner.
         setup: a program whose set-up and machine are taken instead.
+        choose: takes one of several lines or words, the simplest of which is the first.
     """
     threads = tuple(threads)
     bodies = tuple(Thread(chr(ord("A") + at), tuple(ops)) for at, ops in enumerate(threads))
@@ -142,15 +165,16 @@ def assemble(
             setup=setup.setup, threads=bodies, finally_=setup.finally_, machine=setup.machine
         )
     named = {name for ops in threads for op in ops for name in _names(op)}
-    made = []
+    made = [choose(_MACHINES), choose(("", "swapon 1"))]
     # Where something is split there is something to split.
-    order = " order=1" if any(op.name == "split" for ops in threads for op in ops) else ""
+    split = any(op.name == "split" for ops in threads for op in ops)
+    order = " order=1" if split else choose(("", " order=1"))
     if named & {"r0", "g0", "c0"}:
-        made += [f"map r0 anon {pages}{order}", "write r0"]
+        made += [f"map r0 anon {pages}{order}", choose(("write r0", "read r0", ""))]
     if "r1" in named:
-        made += [f"map r1 file {pages}", "write r1"]
-    if made:
-        made.append("drain")
+        made += [f"map r1 {choose(_FILE_KINDS)} {pages}", choose(("write r1", "read r1", ""))]
+    if named & {"r0", "r1", "g0", "c0"}:
+        made.append(choose(("drain", "")))
     if "g0" in named:
         made.append("pin g0 r0 longterm")
     if "c0" in named:
@@ -159,7 +183,8 @@ def assemble(
         made.append(f"movable m0 {pages}")
     if "p0" in named:
         made += [f"allocate p0{order}", "lru_add p0"]
-    return Program(setup=Program.parse("\n".join(made)).setup, threads=bodies)
+    begun = Program.parse("\n".join(filter(None, made)))
+    return Program(setup=begun.setup, threads=bodies, machine=begun.machine)
 
 
 def _names(op: Op) -> Iterable[str]:

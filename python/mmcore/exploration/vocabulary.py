@@ -40,8 +40,8 @@ _FILE_KINDS = ("file", "tmpfs", "filepriv", "tmpfspriv", "shm")
 _MACHINES = (
     "",
     "machine cpus=1",
-    "machine nodes=1",
-    "machine movable=1",
+    "machine nodes=1 pages=16",
+    "machine movable=1 pages=16",
     "machine lru_policy=mglru",
     "machine kernel=6.1",
     "machine kernel=4.8",
@@ -172,7 +172,11 @@ def assemble(
     if named & {"r0", "g0", "c0"}:
         made += [f"map r0 anon {pages}{order}", choose(("write r0", "read r0", ""))]
     if "r1" in named:
-        made += [f"map r1 {choose(_FILE_KINDS)} {pages}", choose(("write r1", "read r1", ""))]
+        kind = choose(_FILE_KINDS)
+        made += [f"map r1 {kind} {pages}", choose(("write r1", "read r1", ""))]
+        if kind.endswith("priv") and "pages=" not in made[0]:
+            # Each page may have a copy.
+            made.insert(1, "machine pages=16")
     if named & {"r0", "r1", "g0", "c0"}:
         made.append(choose(("drain", "")))
     if "g0" in named:

@@ -138,15 +138,15 @@ impl Content {
         known.wrote = true;
     }
 
-    /// What was in a page of private memory is thrown away: zeroes, or what its file holds.
-    pub fn dropped(&mut self, space: u32, place: Place, reader: Reader<'_>) {
+    /// What was in a page of private memory is thrown away: zeroes (`anon`), or what its file holds.
+    pub fn dropped(&mut self, space: u32, place: Place, anon: bool, reader: Reader<'_>) {
         let key = (space, place);
         self.pages.remove(&key);
         if reader.before.pages.contains_key(&key) || reader.concurrent {
             // Others may look at what was known before: nothing but the next write is certain.
             let known = self.known(key, reader);
             known.free = true;
-            known.dropped = reader.concurrent;
+            known.dropped = reader.concurrent && anon;
         }
     }
 

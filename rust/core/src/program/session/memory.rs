@@ -19,7 +19,8 @@ use std::ops::Range;
 const HOG: Owner = Owner::Allocated(Allocated(u16::MAX));
 
 impl<R: Release> Session<R> {
-    pub(super) fn mlock(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
+    pub(super) fn mlock(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
+        self.copies(actor, pages);
         self.each_run(actor, pages, false, |mapped, run| {
             let locked =
                 self.unpreferred(actor, mapped, || self.machine.mlock(&self.space, &mapped.area, run));
@@ -29,6 +30,21 @@ impl<R: Release> Session<R> {
                 _ => error,
             })
         })
+    }
+
+    /// Pages of a private mapping are about to be copied from its file, without being written. While others may write to the
+    /// file, nobody knows what will be in the copies.
+    pub(super) fn copies(&self, actor: &mut Actor, pages: &Sel<Region>) {
+        let Ok(mapped) = self.region(actor, pages.of).cloned() else { return };
+        if !actor.concurrent || mapped.file.is_none() || mapped.area.is_shared() {
+            return;
+        }
+        let space = mapped.content_of(self.space.id);
+        for page in pages.indices(mapped.area.pages()) {
+            let place = Place { region: mapped.number, page };
+            let reader = self.reader(actor);
+            actor.content.freed(space, place, reader);
+        }
     }
 
     /// Does something without the preference for a node, which is the program's only while it touches
@@ -218,7 +234,7 @@ impl<R: Release> Session<R> {
             let reader = self.reader(actor);
             match advice {
                 map::Advice::Dontneed if !mapped.area.is_shared() => {
-                    actor.content.dropped(space, place, reader);
+                    actor.content.dropped(space, place, mapped.file.is_none(), reader);
                 }
                 map::Advice::Free => actor.content.freed(space, place, reader),
                 _ => {}

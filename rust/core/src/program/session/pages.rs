@@ -11,6 +11,7 @@ use crate::memory::WORDS;
 use crate::migrate;
 use crate::movable::PagePool;
 use crate::page::{Flags, MAX_ORDER, Page, Pfn};
+use crate::profile::LruPolicy;
 use crate::program::{Allocated, Mode, Movable, Owner, Reason, Sel, Sum};
 use crate::release::Release;
 use crate::stat::NodeItem;
@@ -187,21 +188,28 @@ impl<R: Release> Session<R> {
     }
 
     /// Returns how many were freed.
-    pub(super) fn reclaim(&self, pages: u32, node: Option<u32>) -> Step {
-        self.on_node(node, |machine, node| machine.reclaim(node, pages))
+    pub(super) fn reclaim(&self, actor: &Actor, pages: u32, node: Option<u32>) -> Step {
+        self.on_node(actor, node, |machine, node| machine.reclaim(node, pages))
     }
 
     /// Returns how many moved.
-    pub(super) fn age(&self, node: Option<u32>) -> Step {
-        self.on_node(node, |machine, node| machine.age_node(node))
+    pub(super) fn age(&self, actor: &Actor, node: Option<u32>) -> Step {
+        self.on_node(actor, node, |machine, node| machine.age_node(node))
     }
 
     fn on_node(
         &self,
+        actor: &Actor,
         node: Option<u32>,
         work: impl Fn(&Machine<R>, usize) -> crate::error::Result<u32>,
     ) -> Step {
-        match self.node(node.unwrap_or(0)).and_then(|node| Ok(work(&self.machine, node)?)) {
+        // The generations' aging walks address spaces, and waits for them.
+        let may = match self.machine.profile().lru_policy {
+            LruPolicy::Mglru => actor.no_page_lock(),
+            _ => Ok(()),
+        };
+        let node = may.and_then(|()| self.node(node.unwrap_or(0)));
+        match node.and_then(|node| Ok(work(&self.machine, node)?)) {
             Ok(pages) => Step { ret: pages.into(), ..Step::default() },
             Err(problem) => Step::refused(problem),
         }

@@ -319,6 +319,9 @@ impl<R: Release> Session<R> {
             Ok(mapped) => mapped,
             Err(problem) => return Step::refused(problem),
         };
+        if kind == PinKind::Pin {
+            self.copies(actor, pages);
+        }
         // Each page is a buffer of its own, whose mapping is looked at last: the first one ends it all.
         let of_disk = mapped.file.as_ref().is_some_and(|file| file.is_written_back());
         let looks = kind == PinKind::Pin && of_disk && self.machine.profile().file_pin == FilePin::Refused;

@@ -499,3 +499,17 @@ thread B
   write r0
 """
     mmcore.explore(program, search="exhaustive", preemptions=2).check()
+
+
+def test_what_the_set_up_has_pinned_is_copied_one_after_the_other():
+    """A false alarm of the soak; and a schedule heard of the pins of those before it."""
+    program = """\
+machine nodes=1 pages=4
+map r0 anon 2
+pin g0 r0 longterm
+thread A
+  fork c1
+thread B
+  write r0
+"""
+    mmcore.explore(program, search="exhaustive", preemptions=2).check()

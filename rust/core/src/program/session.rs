@@ -80,6 +80,8 @@ pub struct Session<R: Release> {
     names: Names,
     /// What the pages held when the threads started.
     content: Content,
+    /// It has pinned pages for long.
+    pinned: bool,
     /// What the set-up holds: whoever takes it first has it.
     shared: Lock<Handles>,
     /// Pages that the program itself has given up (MADV_DONTNEED, MADV_FREE), by owner and index: what is pinned
@@ -185,6 +187,7 @@ impl<R: Release> Session<R> {
             space,
             names: Names::default(),
             content: Content::default(),
+            pinned: false,
             shared: Lock::plain(LockClass::Leaf, Handles::default()),
             given_up: Lock::plain(LockClass::Leaf, BTreeMap::new()),
         })
@@ -199,6 +202,7 @@ impl<R: Release> Session<R> {
     pub fn publish(&mut self, program: Actor) {
         self.names = program.names;
         self.content = program.content;
+        self.pinned = program.history.pinned();
         *self.shared.lock() = program.handles;
     }
 
@@ -214,6 +218,9 @@ impl<R: Release> Session<R> {
         program.reset();
         program.writes = AFTER_THREADS;
         program.made = 1 << 12;
+        if self.pinned {
+            program.history.pins();
+        }
         program.join(threads, &self.content);
     }
 

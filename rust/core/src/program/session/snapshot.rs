@@ -115,9 +115,15 @@ impl History {
         self.pinned = true;
     }
 
+    /// Were they ever?
+    pub fn pinned(&self) -> bool {
+        self.pinned
+    }
+
     pub fn clear(&mut self) {
         self.writes.clear();
         self.forks.clear();
+        self.pinned = false;
     }
 
     /// The write that a version at a place is of; `None`: what was there before all of them.

@@ -2,399 +2,9 @@
 
 from __future__ import annotations
 
+from mmcore.exploration import acts
+
 __all__ = ["KINDS", "TOGETHER", "TRIPLES"]
-
-#: What threads do: name, and the lines, in which {x} stands for the pages and {t} for the thread's
-#: number. What a thread takes it gives back.
-_ANY = {
-    "get": "get {x}\nput {x}",
-    "try_get": "try_get {x}\nput {x}",
-    "lock": "lock {x}\nunlock {x}",
-    "trylock": "trylock {x}\nunlock {x}",
-    "isolate": "isolate {x}\nputback {x}",
-    "migrate": "isolate {x}\nmigrate {x} node=1",
-    "drain": "drain",
-    "drain_cpu": "drain cpu=0",
-}
-
-_MAPPED = {
-    "read": "read {x}",
-    "write": "write {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "pin": "pin g{t} {x} longterm\nunpin g{t}",
-    "move": "move {x} node=1",
-    "query": "query {x}",
-    "allocate": "allocate p{t}\nfree p{t}",
-} | _ANY
-
-#: With a child that shares the pages.
-_FORKED = {
-    "read": "read {x}",
-    "write": "write {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "exit": "exit c0",
-    "cread": "cread c0 {x}",
-    "cwrite": "cwrite c0 {x}",
-    "pin": "pin g{t} {x} longterm\nunpin g{t}",
-    "get": "get {x}\nput {x}",
-    "move": "move {x} node=1 all",
-}
-
-#: On memory that nobody has touched yet.
-_FRESH = {
-    name: _MAPPED[name] for name in ("read", "write", "unmap", "fork", "pin", "move", "query")
-} | {"mlock": "mlock {x}", "fillnode": "fillnode 1\nunfill", "drain": "drain"}
-
-#: On pages that a pin holds from the beginning; nobody may give it back, or somebody does.
-_PINNED = {
-    name: _MAPPED[name]
-    for name in ("read", "write", "unmap", "fork", "pin", "move", "isolate", "migrate", "drain")
-} | {"unpin": "unpin g0"}
-
-#: On a file's pages.
-_FILE = {
-    "read": "read {x}",
-    "write": "write {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "fread": "fread {x}",
-    "fwrite": "fwrite {x}",
-    "msync": "msync {x}",
-    "writeback": "begin_writeback {x}\nend_writeback {x}",
-    "sync": "sync",
-    "truncate": "truncate r0 0",
-    "drop": "drop 1",
-    "pageout": "madv {x} pageout",
-    "move": "move {x} node=1",
-    "get": "get {x}\nput {x}",
-    "lock": "lock {x}\nunlock {x}",
-    "isolate": "isolate {x}\nputback {x}",
-    "migrate": "isolate {x}\nmigrate {x} node=1",
-    "drain": "drain",
-}
-
-#: On a file's pages that nobody maps yet.
-_CACHED = {
-    name: _FILE[name]
-    for name in (
-        "read",
-        "write",
-        "fread",
-        "fwrite",
-        "writeback",
-        "truncate",
-        "drop",
-        "get",
-        "isolate",
-        "migrate",
-    )
-}
-
-#: On a private mapping of a file.
-_PRIVATE = {
-    name: _FILE[name]
-    for name in ("read", "write", "unmap", "fork", "fwrite", "truncate", "drop", "move")
-}
-
-#: Where a process wants its memory, and how it wants it kept.
-_KEPT = {
-    "mlock": "mlock {x}",
-    "munlock": "munlock {x}",
-    "cold": "madv {x} cold",
-    "pageout": "madv {x} pageout",
-    "free": "madv {x} free",
-    "dontneed": "madv {x} dontneed",
-    "punch": "punch r0 keep=0 of=1",
-    "move": "move {x} node=1",
-    "mbind": "mbind {x} node=1 move",
-    "migrate_pages": "migrate from=0 to=1",
-    "fillnode": "fillnode 1\nunfill",
-    "mark_accessed": "mark_accessed {x}",
-    "activate": "mark_accessed {x}\nmark_accessed {x}\ndrain",
-    "read": "read {x}",
-    "write": "write {x}",
-    "fork": "fork c{t}",
-    "unmap": "unmap {x}",
-    "isolate": "isolate {x}\nputback {x}",
-    "drain": "drain",
-}
-
-#: Pages between a fast node and a slow one.
-_TIERED = {
-    "numa_fault": "numa_fault {x} node=1",
-    "demote": "demote {x} node=1",
-    "pageout": _KEPT["pageout"],
-} | {
-    name: _MAPPED[name]
-    for name in ("read", "write", "unmap", "fork", "pin", "move", "get", "lock", "isolate", "drain")
-}
-
-#: Frames that fail, and what may go on meanwhile.
-_FAILING = {
-    "soft_offline": "madv {x} soft_offline",
-    "hwpoison": "madv {x} hwpoison",
-    "phys_soft": "phys soft {x}",
-    "phys_hard": "phys hard {x}",
-    "unpoison": "unpoison {x}",
-    "earlykill": "earlykill on",
-    "move": "move {x} node=1",
-    "read": "read {x}",
-    "write": "write {x}",
-    "get": "get {x}\nput {x}",
-    "isolate": "isolate {x}\nputback {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "allocate": "allocate p{t}\nfree p{t}",
-    "drain": "drain",
-}
-
-#: The same to frames that are free.
-_FREE = {
-    "phys_soft": "phys soft {x}",
-    "phys_hard": "phys hard {x}",
-    "unpoison": "unpoison {x}",
-    "write": "write r1",
-    "allocate": "allocate p{t}\nfree p{t}",
-    "large": "allocate p{t} order=1\nfree p{t}",
-}
-
-#: The same to a file's pages.
-_LOSING = {
-    "soft_offline": "madv {x} soft_offline",
-    "phys_hard": "phys hard {x}",
-    "unpoison": "unpoison {x}",
-    "write": "write {x}",
-    "fread": "fread {x}",
-    "fwrite": "fwrite {x}",
-    "msync": "msync {x}",
-    "drop": "drop 1",
-    "truncate": "truncate r0 0",
-    "move": "move {x} node=1",
-    "get": "get {x}\nput {x}",
-}
-
-#: The same to a file's pages that nobody maps.
-_DROPPING = _LOSING | {"phys_soft": "phys soft {x}", "reclaim": "reclaim 1"}
-
-#: With a swap space: pages that may go there, or are there.
-_SWAPPED = {name: _KEPT[name] for name in ("pageout", "free", "dontneed", "mlock")} | {
-    "read": "read {x}",
-    "write": "write {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "again": "read {x}\ndrain\nmadv {x} pageout",
-    "willneed": "madv {x} willneed",
-    "move": "move {x} node=1",
-    "swapoff": "swapoff",
-    "swapon": "swapon 1",
-}
-
-#: What keeps frames free, over pages that nobody has used lately, or that are active.
-_AGING = {
-    "reclaim": "reclaim 1",
-    "age": "age",
-    "mark_accessed": "mark_accessed {x}",
-    "pageout": "madv {x} pageout",
-    "mlock": "mlock {x}",
-    "read": "read {x}",
-    "write": "write {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "move": "move {x} node=1",
-    "get": "get {x}\nput {x}",
-    "isolate": "isolate {x}\nputback {x}",
-    "drain": "drain",
-}
-
-#: On a large page: all of it, or its second part.
-_LARGE = {
-    "split": "split {x}",
-    "read": "read {x}",
-    "write": "write {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "pin": "pin g{t} {x} longterm\nunpin g{t}",
-    "move": "move {x} node=1",
-    "get": "get {x}\nput {x}",
-    "try_get": "try_get {x}\nput {x}",
-    "isolate": "isolate {x}\nputback {x}",
-    "soft_offline": "madv {x} soft_offline",
-    "phys_hard": "phys hard {x}",
-    "dontneed": "madv {x} dontneed",
-    "pageout": "madv {x} pageout",
-    "drain": "drain",
-}
-
-#: On a large page that somebody has allocated.
-_BLOCK = {
-    "split": "split {x}",
-    "free": "{free}",
-    "lru_add": "lru_add {x}",
-    "get": "get {x}\nput {x}",
-    "try_get": "try_get {x}\nput {x}",
-    "trylock": "trylock {x}\nunlock {x}",
-    "isolate": "isolate {x}\nputback {x}",
-    "allocate": "allocate p{t} order=1\nfree p{t}",
-    "drain": "drain",
-}
-
-#: On a large page that is to be: a fault may fill all of it, or a part.
-_UNFILLED = {
-    "read": "read {x}",
-    "write": "write {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "mlock": "mlock {x}",
-    "dontneed": "madv {x} dontneed",
-    "move": "move r0 node=1",
-    "mbind": "mbind {x} node=1",
-}
-
-#: On the only node of a machine, which may have no frame left.
-_SHORT = {
-    "fillnode": "fillnode 0\nunfill",
-    "read": "read {x}",
-    "write": "write {x}",
-    "fread": "fread {x}",
-    "fork": "fork c{t}",
-    "unmap": "unmap {x}",
-    "mlock": "mlock {x}",
-    "reclaim": "reclaim 1",
-    "soft_offline": "madv {x} soft_offline",
-    "drain": "drain",
-}
-
-#: On pages of a memory file that were read, not written.
-_HOLLOW = {name: _FILE[name] for name in ("read", "write", "unmap", "fork", "fread", "fwrite")} | {
-    "dontneed": "madv {x} dontneed",
-    "drop": "drop 1",
-    "truncate": "truncate r0 0",
-    "move": "move {x} node=1",
-}
-
-#: On pages of a memory file system, with a swap space.
-_MEMORY = {
-    name: _FILE[name]
-    for name in (
-        "read",
-        "write",
-        "fread",
-        "fwrite",
-        "pageout",
-        "truncate",
-        "unmap",
-        "fork",
-        "drop",
-        "move",
-        "isolate",
-        "migrate",
-    )
-} | {"swapoff": "swapoff", "willneed": "madv {x} willneed"}
-
-#: In the swap space, with a child that shares it.
-_LENT = {
-    name: _FORKED[name] for name in ("read", "write", "unmap", "fork", "exit", "cread", "cwrite")
-} | {
-    "rewrite": "read {x}\nwrite {x}",
-    "willneed": "madv {x} willneed",
-    "pageout": "madv {x} pageout",
-    "move": "move {x} node=1 all",
-    "swapoff": "swapoff",
-}
-
-#: On memory that is given up and used again; what is isolated may stay so.
-_GIVEN = {
-    "dontneed": "madv {x} dontneed\nread {x}",
-    "rewritten": "madv {x} dontneed\nwrite {x}",
-    "free": "madv {x} free\nread {x}",
-    "refilled": "madv {x} free\ndrain\nwrite {x}",
-    "pageout": "madv {x} pageout",
-    "read": "read {x}",
-    "write": "write {x}",
-    "fork": "fork c{t}",
-    "move": "move {x} node=1",
-    "held": "isolate {x}",
-}
-
-#: On pages of an active list.
-_ACTIVE = {
-    name: _KEPT[name]
-    for name in (
-        "cold",
-        "pageout",
-        "free",
-        "mlock",
-        "mark_accessed",
-        "unmap",
-        "isolate",
-        "drain",
-    )
-} | {"move": "move {x} node=1"}
-
-#: On memory that is locked.
-_LOCKED = {
-    name: _KEPT[name]
-    for name in ("munlock", "read", "write", "fork", "unmap", "pageout", "isolate", "drain")
-} | {
-    "move": "move {x} node=1",
-    "migrate": "isolate {x}\nmigrate {x} node=1",
-    "phys_hard": "phys hard {x}",
-}
-
-#: On a frame that was freed, and what may be made of it.
-_FREED = {
-    "try_get": "try_get {x}\nput {x}",
-    "allocate": "allocate p{t}\nfree p{t}",
-    "lru_add": "allocate p{t}\nlru_add p{t}\nfree p{t}",
-    "movable": "movable m{t} 1\nrelease m{t}",
-    "moved": "movable m{t} 1\nisolate m{t}\nmigrate m{t} node=1",
-    "drain": "drain",
-}
-
-#: On pages of a node that is only for movable pages: a lasting pin moves them off first.
-_LEAVING = {
-    "pin": "pin g{t} {x} longterm\nunpin g{t}",
-    "activate": "mark_accessed {x}\nmark_accessed {x}",
-    "mlock": "mlock {x}",
-    "read": "read {x}",
-    "write": "write {x}",
-    "unmap": "unmap {x}",
-    "fork": "fork c{t}",
-    "move": "move {x} node=0",
-    "get": "get {x}\nput {x}",
-    "isolate": "isolate {x}\nputback {x}",
-    "drain": "drain",
-}
-
-#: Threads of one CPU, which share its batches: one is preempted, the other runs.
-_PREEMPTED = {
-    name: _KEPT[name]
-    for name in (
-        "mark_accessed",
-        "mlock",
-        "munlock",
-        "cold",
-        "pageout",
-        "write",
-        "unmap",
-        "isolate",
-        "drain",
-    )
-} | {
-    "relisted": "mlock {x}\nisolate {x}\nputback {x}",
-    "demote": "demote {x} node=1",
-    "move": "move {x} node=1",
-}
-
-_MOVABLE = {"release": "release {x}"} | _ANY
-
-_ALLOCATED = {
-    "lru_add": "allocate p{t}\nlru_add p{t}\nfree p{t}",
-    "free": "{free}",
-    "freeze": "freeze {x} refs=1\nunfreeze {x} refs=1",
-} | _ANY
 
 #: Kind of page: operations, the set-up for one page and for two (of "pinned": for a pin, and for a
 #: reference that fork shares; of "cached": in the cache, and on disk alone; of "swapped" and
@@ -408,77 +18,77 @@ _ALLOCATED = {
 #: "unfilled": untouched, and given up; of "locked": on one CPU the second time.
 KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str]]] = {
     "mapped": (
-        _MAPPED,
+        acts.MAPPED,
         ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "fresh": (
-        _FRESH,
+        acts.FRESH,
         ("map r0 anon 1", "r0", "r0"),
         ("map r0 anon 2", "r0:0,1", "r0:1,0"),
     ),
     "pinned": (
-        _PINNED,
+        acts.PINNED,
         ("map r0 anon 1\nwrite r0\ndrain\npin g0 r0 longterm", "r0", "r0"),
         ("map r0 anon 1\nwrite r0\ndrain\nfork c0\npin g0 r0 pipe", "r0", "r0"),
     ),
     "forked": (
-        _FORKED,
+        acts.FORKED,
         ("map r0 anon 1\nwrite r0\ndrain\nfork c0", "r0", "r0"),
         ("map r0 anon 2\nwrite r0\ndrain\nfork c0", "r0:0,1", "r0:1,0"),
     ),
     "file": (
-        _FILE,
+        acts.FILE,
         ("map r0 file 1\nwrite r0\ndrain", "r0", "r0"),
         ("map r0 file 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "cached": (
-        _CACHED,
+        acts.CACHED,
         ("map r0 file 1\nfread r0\ndrain", "r0", "r0"),
         ("map r0 file 1", "r0", "r0"),
     ),
     "private": (
-        _PRIVATE,
+        acts.PRIVATE,
         ("map r0 filepriv 1\nread r0\ndrain", "r0", "r0"),
         ("map r0 filepriv 2\nread r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "uncopied": (
-        _PRIVATE,
+        acts.PRIVATE,
         ("map r0 filepriv 1", "r0", "r0"),
         ("map r0 filepriv 2\nfwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "mixed": (
-        _PRIVATE,
+        acts.PRIVATE,
         ("map r0 filepriv 2\nwrite r0:0\nread r0:1\ndrain", "r0:0,1", "r0:1"),
         ("map r0 tmpfspriv 2\nwrite r0:0\nread r0:1\ndrain", "r0:0,1", "r0:1"),
     ),
     "hollow": (
-        _HOLLOW,
+        acts.HOLLOW,
         ("map r0 tmpfs 1\nread r0\ndrain", "r0", "r0"),
         ("map r0 tmpfs 2\nread r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "short": (
-        _SHORT,
+        acts.SHORT,
         ("machine nodes=1\nmap r0 file 1", "r0", "r0"),
         ("machine nodes=1\nmap r0 filepriv 1\nread r0\ndrain", "r0", "r0"),
     ),
     "kept": (
-        _KEPT,
+        acts.KEPT,
         ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "tiered": (
-        _TIERED,
+        acts.TIERED,
         ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("map r0 anon 2\nwrite r0\ndrain", "r0:0,1", "r0:1,0"),
     ),
     "failing": (
-        _FAILING,
+        acts.FAILING,
         ("map r0 anon 1\nwrite r0\ndrain\nframe r0", "r0", "r0"),
         ("map r0 anon 2\nwrite r0\ndrain\nframe r0", "r0:0,1", "r0:1,0"),
     ),
     "free": (
-        _FREE,
+        acts.FREE,
         ("map r0 anon 1\nmap r1 anon 1\nwrite r0\ndrain\nframe r0\nunmap r0", "r0", "r0"),
         (
             "map r0 anon 2\nmap r1 anon 1\nwrite r0\ndrain\nframe r0\nunmap r0",
@@ -487,27 +97,27 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         ),
     ),
     "losing": (
-        _LOSING,
+        acts.LOSING,
         ("map r0 file 1\nwrite r0\ndrain\nframe r0", "r0", "r0"),
         ("map r0 file 2\nwrite r0\ndrain\nframe r0", "r0:0,1", "r0:1,0"),
     ),
     "dropping": (
-        _DROPPING,
+        acts.DROPPING,
         ("map r0 file 1\nread r0\nframe r0\nmadv r0 dontneed\ndrain", "r0", "r0"),
         ("map r0 tmpfs 1\nwrite r0\nframe r0\nmadv r0 dontneed\ndrain", "r0", "r0"),
     ),
     "swapped": (
-        _SWAPPED,
+        acts.SWAPPED,
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout", "r0", "r0"),
     ),
     "aging": (
-        _AGING,
+        acts.AGING,
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nreclaim 1", "r0", "r0"),
         ("map r0 file 1\nread r0\nmark_accessed r0+r0+r0\ndrain", "r0", "r0"),
     ),
     "generations": (
-        _AGING,
+        acts.AGING,
         (
             "machine lru_policy=mglru\nswapon 1\nmap r0 anon 1\nwrite r0\ndrain\nreclaim 1",
             "r0",
@@ -520,42 +130,42 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         ),
     ),
     "folded": (
-        _AGING,
+        acts.AGING,
         ("swapon 1\nmap r0 anon 2 order=1\nwrite r0\ndrain\nreclaim 1", "r0", "r0:1"),
         ("map r0 anon 2 order=1\nmlock r0\nwrite r0\ndrain", "r0", "r0:1"),
     ),
     "unfilled": (
-        _UNFILLED,
+        acts.UNFILLED,
         ("map r0 anon 2 order=1", "r0", "r0:1"),
         ("map r0 anon 2 order=1\nwrite r0:0\nmadv r0:0 dontneed\ndrain", "r0:0", "r0"),
     ),
     "large": (
-        _LARGE,
+        acts.LARGE,
         ("map r0 anon 2 order=1\nwrite r0\ndrain\nframe r0", "r0:0", "r0:1"),
         ("map r0 anon 2 order=1\nwrite r0\ndrain\nframe r0\nfork c0", "r0:1", "r0:1"),
     ),
     "block": (
-        _BLOCK,
+        acts.BLOCK,
         ("allocate p0 order=1", "p0", "p0"),
         ("allocate p0 order=1\nlru_add p0", "p0", "p0"),
     ),
     "memory": (
-        _MEMORY,
+        acts.MEMORY,
         ("swapon 1\nmap r0 tmpfs 1\nwrite r0\ndrain", "r0", "r0"),
         ("swapon 1\nmap r0 tmpfs 1\nwrite r0\ndrain\nmadv r0 pageout", "r0", "r0"),
     ),
     "lent": (
-        _LENT,
+        acts.LENT,
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout\nfork c0", "r0", "r0"),
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout\nfork c0\nread r0", "r0", "r0"),
     ),
     "given": (
-        _GIVEN,
+        acts.GIVEN,
         ("map r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
         ("swapon 1\nmap r0 anon 1\nwrite r0\ndrain", "r0", "r0"),
     ),
     "active": (
-        _ACTIVE,
+        acts.ACTIVE,
         (
             "map r0 anon 1\nwrite r0\ndrain\nmark_accessed r0\nmark_accessed r0\ndrain",
             "r0",
@@ -568,7 +178,7 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         ),
     ),
     "locked": (
-        _LOCKED,
+        acts.LOCKED,
         ("map r0 anon 1\nmlock r0\nwrite r0\ndrain\nframe r0", "r0", "r0"),
         (
             "machine cpus=1\nmap r0 anon 2\nmlock r0\nwrite r0\ndrain\nframe r0",
@@ -577,12 +187,12 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         ),
     ),
     "freed": (
-        _FREED,
+        acts.FREED,
         ("allocate p0\nfree p0", "p0", "p0"),
         ("allocate p0\nlru_add p0\ndrain\nfree p0", "p0", "p0"),
     ),
     "leaving": (
-        _LEAVING,
+        acts.LEAVING,
         ("machine movable=1\nmap r0 anon 1 node=1\nwrite r0\ndrain", "r0", "r0"),
         (
             (
@@ -594,17 +204,17 @@ KINDS: dict[str, tuple[dict[str, str], tuple[str, str, str], tuple[str, str, str
         ),
     ),
     "preempted": (
-        _PREEMPTED,
+        acts.PREEMPTED,
         ("machine cpus=1\nmap r0 anon 1\nwrite r0\nmark_accessed r0", "r0", "r0"),
         ("machine cpus=1\nmap r0 file 1\nread r0\ndrain\nmark_accessed r0", "r0", "r0"),
     ),
     "movable": (
-        _MOVABLE,
+        acts.MOVABLE,
         ("movable m0 1", "m0", "m0"),
         ("movable m0 2", "m0:0,1", "m0:1,0"),
     ),
     "allocated": (
-        _ALLOCATED,
+        acts.ALLOCATED,
         ("allocate p0\nlru_add p0", "p0", "p0"),
         ("allocate p0\nlru_add p0\nallocate p1\nlru_add p1", "p0+p1", "p1+p0"),
     ),

@@ -4,6 +4,7 @@
 |---|---|
 | `reading` | files and folders of recordings, and which profile a recording is for |
 | `shape` | whether a file that says so is a recording |
+| `replaying` | a recording's script, replayed as far as a machine can |
 | `compare` | one recording against its replay, step by step |
 | `rules` | which rule of docs/semantics.md a difference touches |
 | `result` | what came of all of them |
@@ -11,13 +12,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmcore import _mmcore
 from mmcore.recordings.compare import Comparison, Difference, compare
 from mmcore.recordings.reading import expand, read, release_of
+from mmcore.recordings.replaying import replay
 from mmcore.recordings.result import Conformance, Replayed
 
 if TYPE_CHECKING:
@@ -53,10 +53,7 @@ def conformance(
 def _replayed(path: Path, *, until_unsupported: bool) -> Replayed:
     recording = read(path)
     release = release_of(recording)
-    script = recording["script"]
-    text = script if isinstance(script, str) else "\n".join(script)
-    replay = json.loads(_mmcore.replay_program(text, f"machine kernel={release}"))
-    outcome = compare(recording, replay)
+    outcome = compare(recording, replay(recording, release))
     fine = {"match", "unsupported"} if until_unsupported else {"match"}
     matches = outcome.verdict in fine and not outcome.findings
     return Replayed(recording["name"], release, outcome, len(recording["steps"]), matches)

@@ -103,7 +103,8 @@ def _timeline(found: Counterexample) -> str:
         box = f'x="{x:.0f}" y="{y - _LINE + 4:.0f}" width="{column - 8:.0f}" height="{_LINE}"'
         drawn.append(f'<rect class="{style}" {box}/>')
         drawn.append(_label(_NUMBERS - 8, y, "number", str(number)))
-        drawn.append(_label(x + 8, y, "", lines[number]))
+        where = f"{step.function} ({step.place})" if step.function else step.place
+        drawn.append(_label(x + 8, y, "", lines[number], hint=where))
     for first, second in pairs:
         drawn.append(
             _join(found.trace[first], found.trace[second], at[first], at[second], left, column)
@@ -128,9 +129,10 @@ def _text(step: TraceStep) -> str:
     return f"{step.kind} {step.object} {changed}".rstrip()
 
 
-def _label(x: float, y: float, style: str, text: str) -> str:
+def _label(x: float, y: float, style: str, text: str, hint: str = "") -> str:
     named = f' class="{style}"' if style else ""
-    return f'<text{named} x="{x:.0f}" y="{y:.0f}" xml:space="preserve">{escape(text)}</text>'
+    shown = f"{f'<title>{escape(hint)}</title>' if hint else ''}{escape(text)}"
+    return f'<text{named} x="{x:.0f}" y="{y:.0f}" xml:space="preserve">{shown}</text>'
 
 
 def _join(

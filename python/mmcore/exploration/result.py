@@ -38,6 +38,9 @@ class TraceStep:
         object: what it touched.
         before: the word before the step.
         after: the word after it.
+        function: the function of the core that took the step; of an unlock, the one that took the
+            lock.
+        place: its line, as `migrate/one.rs:120`.
     """
 
     thread: int
@@ -48,6 +51,8 @@ class TraceStep:
     object: str
     before: str
     after: str
+    function: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def table(found: Counterexample) -> str:
 
 def _rows(found: Counterexample) -> list[str]:
     cells: list[tuple[str, ...] | str] = [
-        ("", "step", "thread", "operation", "does", "to", "word before -> after")
+        ("", "step", "thread", "operation", "in", "does", "to", "word before -> after")
     ]
     last = len(found.trace) - 1
     for entry in short(found.trace):
@@ -52,9 +52,10 @@ def _rows(found: Counterexample) -> list[str]:
         breaks = ">>>" if found.rule and not found.at_end and number == last else ""
         same = step.before == step.after
         word = step.before if same else f"{step.before} -> {step.after}"
-        cells.append((breaks, str(number), step.name, step.op, step.kind, step.object, word))
+        doing = (step.name, step.op, step.function, step.kind, step.object)
+        cells.append((breaks, str(number), *doing, word))
     rows = [row for row in cells if isinstance(row, tuple)]
-    widths = [max(len(row[column]) for row in rows) for column in range(6)] + [0]
+    widths = [max(len(row[column]) for row in rows) for column in range(7)] + [0]
     return [
         row
         if isinstance(row, str)

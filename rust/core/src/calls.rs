@@ -184,6 +184,11 @@ impl Recorder {
         Box::new(Recorder { on: AtomicU32::new(on.into()), calls: Lock::new(LockClass::Leaf, Vec::new()) })
     }
 
+    /// Is its word at `address`? For traces.
+    pub(crate) fn is_at(&self, address: usize) -> bool {
+        std::ptr::from_ref(&self.on).addr() == address
+    }
+
     /// For a machine that records its calls from the beginning, or may be told to later.
     pub(crate) fn of(on: bool) -> Recording {
         match on {

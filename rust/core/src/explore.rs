@@ -11,7 +11,7 @@
 //! | `jobs` | samples on several OS threads, with the outcome of one |
 //! | `shrink` | smaller schedules and smaller programs with the same violation |
 //! | `minimum` | the smallest race, by exhaustive search |
-//! | `trace` | what a schedule did, step by step, and its hash |
+//! | `trace`, `functions` | what a schedule did, step by step, in which functions, and its hash |
 //! | `report` | what a search found, and what it covered |
 //! | `program`, `program_world` | programs explored: from a text to a result |
 //! | `outcomes` | everything that a program can come to |
@@ -23,6 +23,7 @@
 
 mod endings;
 mod exhaust;
+mod functions;
 mod jobs;
 mod minimum;
 mod outcomes;

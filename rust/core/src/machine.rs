@@ -129,6 +129,31 @@ pub struct Machine<R: Release> {
 }
 
 impl<R: Release> Machine<R> {
+    /// Which word of the machine itself is at `address`, for traces: not of its pages, areas or files.
+    pub fn field_at(&self, address: usize) -> Option<String> {
+        let fields = [
+            (&*self.lru_disabled, "callers that keep the LRU batches disabled"),
+            (&*self.lru_drains, "drains of all CPUs so far"),
+            (&self.arrivals, "threads that were given a CPU"),
+        ];
+        let at = |word: &AtomicU32| std::ptr::from_ref(word).addr() == address;
+        let own = fields.iter().find(|(word, _)| at(word)).map(|(_, name)| (*name).to_owned());
+        let cpu = || {
+            let slot = self.bindings.iter().position(|word| std::ptr::from_ref(word).addr() == address)?;
+            Some(format!("cpu of thread {slot}"))
+        };
+        let age = || {
+            Some(format!(
+                "refault clock of node {}",
+                self.nodes.iter().position(|node| at(&node.nonresident_age))?
+            ))
+        };
+        let recorder =
+            || self.recorder.get()?.is_at(address).then(|| "whether calls are recorded".to_owned());
+        let tlb = || self.tlb.field_at(address);
+        own.or_else(cpu).or_else(age).or_else(recorder).or_else(tlb).or_else(|| self.swap.field_at(address))
+    }
+
     /// Builds a machine. Costs address space; frames cost memory when they are used.
     ///
     /// `EINVAL` with the reason if the configuration makes no sense; `ENOMEM` if the host refuses.

@@ -38,7 +38,7 @@ pub use split::Split;
 
 use crate::calls::Call;
 use crate::machine::Machine;
-use crate::page::{Dropped, Flags, Page, Pfn, Word};
+use crate::page::{Dropped, Flags, Pfn, Word};
 use crate::profile::Design;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, broken, mutated};
@@ -163,7 +163,7 @@ impl<R: Release> Machine<R> {
                 return None;
             }
             let head = Pfn(page.owner());
-            let got = self.frames.get(head).is_some_and(Page::try_get);
+            let got = self.frames.get(head).is_some_and(|page| page.try_get());
             // Only now is it known whose part this is.
             if page.word().has(Flags::TAIL) && page.owner() == head.0 {
                 return got.then_some(head);

@@ -134,6 +134,6 @@ fn a_trace_tells_values_and_names_words() {
         Explorer::new(small::lost_update()).trace(&"0,1x2,0".parse::<Schedule>().expect("a schedule"));
     let rows: Vec<_> = trace.rows.iter().map(|row| (row.thread, row.before, row.after)).collect();
     assert_eq!(rows, [(0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 1, 1)]);
-    assert!(trace.rows.iter().all(|row| row.object == "word 0"));
+    assert!(trace.rows.iter().all(|row| row.object == "unnamed word 0"));
     assert!(trace.to_string().contains("lost update: counter is 1"), "{trace}");
 }

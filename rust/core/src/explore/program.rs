@@ -117,6 +117,10 @@ pub struct TraceRow {
     pub before: String,
     /// The word after it.
     pub after: String,
+    /// The function of the core that took the step.
+    pub function: &'static str,
+    /// Its line.
+    pub place: String,
 }
 
 /// Explores a program until a rule breaks, the search is over, or `stop` is set.
@@ -392,6 +396,8 @@ fn rows(program: &Program, trace: &Trace) -> Vec<TraceRow> {
             object: row.object.clone(),
             before: value(row.before),
             after: value(row.after),
+            function: row.function,
+            place: row.place.clone(),
         }
     };
     trace.rows.iter().map(row).collect()

@@ -237,6 +237,7 @@ impl World for ProgramWorld {
     }
 
     fn label(&self, address: usize) -> Option<String> {
-        self.session.label(address)
+        let own = self.own.borrow();
+        self.session.label(address, own.threads.iter().chain([&own.program]))
     }
 }

@@ -1,5 +1,6 @@
 //! What a schedule did.
 
+use super::functions;
 use crate::sync::explored::{Kind, Recorded, Violation};
 use std::collections::HashMap;
 use std::fmt;
@@ -13,12 +14,18 @@ pub struct Row {
     pub operation: u32,
     /// What.
     pub kind: Kind,
-    /// On what: the world's name of the word, the lock's class, or `word N` in order of first use.
+    /// On what: the world's name of the word, the lock's class, or `unnamed word N`, in order of first use: its owner was
+    /// made and ended within the schedule.
     pub object: String,
     /// The word before the step.
     pub before: u64,
     /// The word after it.
     pub after: u64,
+    /// The function of the core that took the step; of an unlock, the one that took the lock. Empty outside of the
+    /// core.
+    pub function: &'static str,
+    /// Its line: `migrate/one.rs:120`.
+    pub place: String,
 }
 
 /// A schedule, step by step.
@@ -53,8 +60,9 @@ impl Trace {
                 Kind::Fence => String::new(),
                 _ => label(step.address)
                     .or_else(|| lock(&recorded, step.address))
-                    .unwrap_or_else(|| format!("word {number}")),
+                    .unwrap_or_else(|| format!("unnamed word {number}")),
             };
+            let (function, place) = values.place.map_or((None, String::new()), functions::at);
             Row {
                 thread: step.thread,
                 operation: values.operation,
@@ -62,6 +70,8 @@ impl Trace {
                 object,
                 before: values.before,
                 after: values.after,
+                function: function.unwrap_or_default(),
+                place,
             }
         });
         let rows = rows.collect();

@@ -132,6 +132,27 @@ pub struct File {
 }
 
 impl File {
+    /// Which of its words is at `address`, for traces.
+    pub fn field_at(&self, address: usize) -> Option<String> {
+        let fields = [
+            (&self.size, "size"),
+            (&self.links, "links"),
+            (&self.removed, "removed"),
+            (&self.top, "highest page"),
+            (&self.last_read, "page read last"),
+            (&self.lost, "lost data"),
+        ];
+        let at = |word: &AtomicU32| std::ptr::from_ref(word).addr() == address;
+        let field = fields.iter().find(|(word, _)| at(word)).map(|(_, name)| (*name).to_owned());
+        let policy = || Some(format!("policy of page {}", self.policies.iter().position(at)?));
+        let slot = || {
+            let mut slots = self.slots.iter();
+            let slot = slots.position(|slot| std::ptr::from_ref(slot).addr() == address)?;
+            Some(format!("page cache slot {slot}"))
+        };
+        field.or_else(policy).or_else(slot)
+    }
+
     /// Pages that it has.
     #[inline]
     pub fn pages(&self) -> u32 {

@@ -78,6 +78,14 @@ impl SwapSpace {
     pub(crate) fn new() -> SwapSpace {
         SwapSpace { now: RwLock::new(LockClass::Leaf, None), ever: PlainU32::new(0) }
     }
+
+    /// Which of its words is at `address`, for traces.
+    pub(crate) fn field_at(&self, address: usize) -> Option<String> {
+        if std::ptr::from_ref(&self.ever).addr() == address {
+            return Some("whether there was ever swap space".into());
+        }
+        self.now.read().as_ref()?.field_at(address)
+    }
 }
 
 /// How much of the swap space is in use, in pages.

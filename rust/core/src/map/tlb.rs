@@ -42,6 +42,16 @@ impl Tlb {
         }
     }
 
+    /// Which of its words is at `address`, for traces.
+    pub fn field_at(&self, address: usize) -> Option<String> {
+        if std::ptr::from_ref(&self.high).addr() == address {
+            return Some("tlb: threads that ever had a section".into());
+        }
+        let mut sections = self.sections.iter();
+        let slot = sections.position(|section| std::ptr::from_ref(&**section).addr() == address)?;
+        Some(format!("tlb section of thread {slot}"))
+    }
+
     /// Begins an access of the calling thread.
     #[inline]
     pub fn enter(&self) -> Section<'_> {

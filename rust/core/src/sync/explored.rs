@@ -46,7 +46,7 @@ pub use order::{acquired, expect_held, released};
 pub use panics::caught;
 pub use park::{park, spin_until, unpark_all, unpark_one};
 pub use pending::{Topic, after_first_step, begins, begun, ends, moment, over, since, starts, unfinished};
-pub use record::{Options, Record, Recorded, Values};
+pub use record::{Options, Place, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, Kind, Step, Strategy, Threads, View, threads_in};
 pub use violation::{Violation, rule};

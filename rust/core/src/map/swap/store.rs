@@ -65,6 +65,15 @@ impl Swap {
         })
     }
 
+    /// Which of its words is at `address`, for traces.
+    pub fn field_at(&self, address: usize) -> Option<String> {
+        if std::ptr::from_ref(&self.changes).addr() == address {
+            return Some("changes of swap slots".into());
+        }
+        let slot = self.cache.iter().position(|slot| std::ptr::from_ref(slot).addr() == address)?;
+        Some(format!("swap cache slot {slot}"))
+    }
+
     /// How many slots there are, and are free.
     pub fn in_use(&self) -> SwapUse {
         let map = self.map.lock();

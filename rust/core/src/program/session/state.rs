@@ -1,33 +1,32 @@
 //! A session as the explorer shows it: names for its words, and a number for what it is.
 
 use super::Session;
+use super::actor::{Actor, Mapped, Names};
 use crate::page::Pfn;
 use crate::release::Release;
 use std::hash::{Hash, Hasher};
 
 impl<R: Release> Session<R> {
-    /// What the word at `address` is called.
-    pub fn label(&self, address: usize) -> Option<String> {
+    /// What the word at `address` is called. `actors` have the names that the threads made.
+    pub fn label<'a>(&self, address: usize, actors: impl IntoIterator<Item = &'a Actor>) -> Option<String> {
+        let names = std::iter::once(&self.names).chain(actors.into_iter().map(|actor| &actor.names));
+        let of_frame = self.word_of_frame(address);
+        let of_region =
+            || names.flat_map(regions).find_map(|(name, mapped)| word_of_region(&name, mapped, address));
+        of_frame.or_else(of_region).or_else(|| self.machine.field_at(address))
+    }
+
+    /// A field of a page's record, or a word of its content.
+    fn word_of_frame(&self, address: usize) -> Option<String> {
         let frames = self.machine.frames();
-        let mut pages = (0..frames.len()).map(Pfn);
-        if let Some((pfn, field)) = pages.clone().find_map(|pfn| Some((pfn, frames[pfn].field_at(address)?)))
-        {
-            return Some(format!("page {pfn} {field}"));
-        }
-        let words = |pfn: Pfn| self.machine.memory().frame(pfn).into_iter().flatten().enumerate();
-        let found = pages.find_map(|pfn| {
-            let (word, _) = words(pfn).find(|(_, word)| std::ptr::from_ref(*word).addr() == address)?;
+        (0..frames.len()).map(Pfn).find_map(|pfn| {
+            if let Some(field) = frames[pfn].field_at(address) {
+                return Some(format!("page {pfn} {field}"));
+            }
+            let mut words = self.machine.memory().frame(pfn).into_iter().flatten();
+            let word = words.position(|word| std::ptr::from_ref(word).addr() == address)?;
             Some(format!("page {pfn} byte {}", word * 8))
-        });
-        let area_entry = || {
-            let regions = self.names.regions.iter();
-            regions
-                .flat_map(|(name, mapped)| (0..mapped.area.pages()).map(move |page| (name, mapped, page)))
-                .find_map(|(name, mapped, page)| {
-                    (mapped.area.entry_key(page) == address).then(|| format!("entry of {name}:{page}"))
-                })
-        };
-        found.or_else(area_entry)
+        })
     }
 
     /// Adds what the pages are to a hash that tells final states apart.
@@ -41,4 +40,26 @@ impl<R: Release> Session<R> {
             (0..mapped.area.pages()).for_each(|page| mapped.area.look(page).hash(hash));
         }
     }
+}
+
+/// The regions of the program and of its children, with their names.
+fn regions(names: &Names) -> impl Iterator<Item = (String, &Mapped)> {
+    let own = names.regions.iter().map(|(name, mapped)| (name.to_string(), mapped));
+    let children = names.children.iter().filter_map(|(child, process)| Some((child, process.as_ref()?)));
+    let theirs = children.flat_map(|(child, process)| {
+        process.regions.iter().map(move |(name, mapped)| (format!("{child}'s {name}"), mapped))
+    });
+    own.chain(theirs)
+}
+
+/// An entry of a region, a word that describes the region, or one of the file that it maps.
+fn word_of_region(name: &str, mapped: &Mapped, address: usize) -> Option<String> {
+    let area = &mapped.area;
+    if let Some(page) = (0..area.pages()).find(|&page| area.entry_key(page) == address) {
+        return Some(format!("entry of {name}:{page}"));
+    }
+    if let Some(field) = area.field_at(address) {
+        return Some(format!("{name}: {field}"));
+    }
+    Some(format!("file of {name}: {}", area.file()?.file.field_at(address)?))
 }

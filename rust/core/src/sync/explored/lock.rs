@@ -10,12 +10,14 @@ use super::super::LockClass;
 use super::context::{Context, WRITER, When, context};
 use super::digest::Digest;
 use super::journal::{Home, Stamp};
+use super::record::Place;
 use super::step::Kind;
 use super::violation::rule;
 use std::cell::UnsafeCell;
 use std::hash::Hash;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// State, contents and the clone of the contents that schedules start from.
@@ -68,15 +70,15 @@ impl<T> Inner<T> {
 
     /// Changes the state as part of a step: what is written, by whom, and what it publishes.
     #[inline]
-    fn set_state(&self, context: &Context, old: u64, new: u64, order: Ordering) {
+    fn set_state(&self, context: &Context, old: u64, new: u64, order: Ordering, place: Place) {
         context.modified(&self.stamp, || (Home::U64(&self.state), old), order);
         // Relaxed: one OS thread.
         self.state.store(new, Ordering::Relaxed);
-        context.values(old, new);
+        context.values_at(old, new, place);
     }
 
     #[inline]
-    fn take(&self, exclusive: bool) {
+    fn take(&self, exclusive: bool, place: Place) {
         let Some(context) = context() else { return self.take_on_host(exclusive) };
         context.check_order(self.class);
         let (kind, when) = match exclusive {
@@ -85,11 +87,11 @@ impl<T> Inner<T> {
         };
         context.step_when(kind, self.address(), when);
         let old = self.state.load(Ordering::Relaxed);
-        self.set_state(context, old, if exclusive { WRITER } else { old + 1 }, Ordering::Acquire);
+        self.set_state(context, old, if exclusive { WRITER } else { old + 1 }, Ordering::Acquire, place);
         context.hold(self.class, self.address());
     }
 
-    fn try_take(&self) -> bool {
+    fn try_take(&self, place: Place) -> bool {
         let Some(context) = context() else {
             // Acquire pairs with the release in `give_back`.
             return self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok();
@@ -97,10 +99,10 @@ impl<T> Inner<T> {
         context.step(Kind::TryLock, self.address());
         let old = self.state.load(Ordering::Relaxed);
         if old == 0 {
-            self.set_state(context, 0, WRITER, Ordering::Acquire);
+            self.set_state(context, 0, WRITER, Ordering::Acquire, place);
             context.hold(self.class, self.address());
         } else {
-            context.values(old, old);
+            context.values_at(old, old, place);
         }
         old == 0
     }
@@ -121,7 +123,7 @@ impl<T> Inner<T> {
         super::broken(rule::DEADLOCK, format_args!("{:?} lock taken outside of a schedule", self.class))
     }
 
-    fn give_back(&self, exclusive: bool) {
+    fn give_back(&self, exclusive: bool, place: Place) {
         let Some(context) = context() else {
             // Release pairs with the acquire of the next holder.
             self.state.fetch_sub(if exclusive { WRITER } else { 1 }, Ordering::Release);
@@ -130,7 +132,7 @@ impl<T> Inner<T> {
         context.step(if exclusive { Kind::Unlock } else { Kind::ReadUnlock }, self.address());
         context.let_go(self.class, self.address());
         let old = self.state.load(Ordering::Relaxed);
-        self.set_state(context, old, if exclusive { 0 } else { old - 1 }, Ordering::Release);
+        self.set_state(context, old, if exclusive { 0 } else { old - 1 }, Ordering::Release, place);
     }
 
     /// The contents are about to be changed by the holder of an exclusive guard.
@@ -261,14 +263,17 @@ impl<T> Lock<T> {
     }
 
     /// Waits until the lock is held.
+    #[track_caller]
     pub fn lock(&self) -> Guard<'_, T> {
-        self.0.take(true);
-        Guard { lock: &self.0, not_send: PhantomData }
+        self.0.take(true, Location::caller());
+        Guard::new(&self.0, Location::caller())
     }
 
     /// Takes the lock if nobody holds it.
+    #[track_caller]
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.0.try_take().then(|| Guard { lock: &self.0, not_send: PhantomData })
+        let place = Location::caller();
+        self.0.try_take(place).then(|| Guard::new(&self.0, place))
     }
 
     /// A look at the contents that is no step and orders nothing, for checks; `None` while somebody holds
@@ -304,15 +309,17 @@ impl<T> RwLock<T> {
     }
 
     /// Waits until the lock is held for reading.
+    #[track_caller]
     pub fn read(&self) -> ReadGuard<'_, T> {
-        self.0.take(false);
-        ReadGuard { lock: &self.0, not_send: PhantomData }
+        self.0.take(false, Location::caller());
+        ReadGuard { lock: &self.0, place: Location::caller(), not_send: PhantomData }
     }
 
     /// Waits until the lock is held for writing.
+    #[track_caller]
     pub fn write(&self) -> WriteGuard<'_, T> {
-        self.0.take(true);
-        Guard { lock: &self.0, not_send: PhantomData }
+        self.0.take(true, Location::caller());
+        Guard::new(&self.0, Location::caller())
     }
 
     /// Access without locking, proved by the exclusive borrow.
@@ -325,11 +332,19 @@ impl<T> RwLock<T> {
 #[must_use]
 pub struct Guard<'a, T> {
     lock: &'a Inner<T>,
+    /// Where the lock was taken.
+    place: Place,
     not_send: PhantomData<*const ()>,
 }
 
 /// Proof of holding a [`RwLock`] for writing.
 pub type WriteGuard<'a, T> = Guard<'a, T>;
+
+impl<'a, T> Guard<'a, T> {
+    fn new(lock: &'a Inner<T>, place: Place) -> Guard<'a, T> {
+        Guard { lock, place, not_send: PhantomData }
+    }
+}
 
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
@@ -352,7 +367,7 @@ impl<T: Clone> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.give_back(true);
+        self.lock.give_back(true, self.place);
     }
 }
 
@@ -366,6 +381,8 @@ impl<T: std::fmt::Debug> std::fmt::Debug for Guard<'_, T> {
 #[must_use]
 pub struct ReadGuard<'a, T> {
     lock: &'a Inner<T>,
+    /// Where the lock was taken.
+    place: Place,
     not_send: PhantomData<*const ()>,
 }
 
@@ -381,7 +398,7 @@ impl<T> Deref for ReadGuard<'_, T> {
 impl<T> Drop for ReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.give_back(false);
+        self.lock.give_back(false, self.place);
     }
 }
 

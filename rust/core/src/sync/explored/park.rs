@@ -15,6 +15,7 @@ fn erase<'a>(closure: *const (dyn Fn() -> bool + 'a)) -> *const (dyn Fn() -> boo
 
 /// Sleeps on `word` until unparked, if `validate` still holds once queued. Two steps: falling
 /// asleep (`validate` and queueing are one) and waking. Never wakes for no reason.
+#[track_caller]
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let Some(context) = context() else {
         if validate() {
@@ -25,6 +26,7 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let address = std::ptr::from_ref(word).addr();
     context.check_sleep();
     let is_step = context.step(Kind::Park, address);
+    context.values(0, 0);
     if !context.within(&validate) {
         return;
     }
@@ -37,14 +39,17 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     }
     // Where nobody can be switched to, this says so.
     context.step_when(Kind::Wake, address, When::Woken(me));
+    context.values(0, 0);
     thread.reason.set(None);
 }
 
 /// Wakes the longest sleeper on `word`; `before_wake(unparked, more)` is part of the step.
+#[track_caller]
 pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     let Some(context) = context() else { return before_wake(false, false) };
     let address = std::ptr::from_ref(word).addr();
     context.step(Kind::Unpark, address);
+    context.values(0, 0);
     let mut sleepers = context.sleepers.borrow_mut();
     let first = sleepers.iter().position(|&(on, _)| on == address);
     let woken = first.map(|place| sleepers.remove(place).1);
@@ -58,10 +63,12 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
 }
 
 /// Wakes every sleeper on `word`; `before_wake` is part of the step.
+#[track_caller]
 pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     let Some(context) = context() else { return before_wake() };
     let address = std::ptr::from_ref(word).addr();
     context.step(Kind::Unpark, address);
+    context.values(0, 0);
     let mut sleepers = context.sleepers.borrow_mut();
     sleepers.retain(|&(on, sleeper)| {
         if on == address {
@@ -76,6 +83,7 @@ pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
 
 /// Waits until `cond(word)` holds and returns the value that satisfied it, acquired. One step,
 /// however long the wait.
+#[track_caller]
 pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     let Some(context) = context() else {
         let value = word.load(Ordering::Acquire);

@@ -5,6 +5,7 @@ use super::THREADS;
 use super::context::{Context, Mode};
 use super::step::{Access, Kind, Step, Threads};
 use std::cell::{Cell, RefCell};
+use std::panic::Location;
 
 /// How a schedule is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,10 @@ impl Default for Options {
     }
 }
 
-/// A step's operation number and its word before and after.
+/// A line of the core.
+pub type Place = &'static Location<'static>;
+
+/// A step's operation number, its word before and after, and where it stands in the core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Values {
     /// Operation of the thread's program.
@@ -30,6 +34,8 @@ pub struct Values {
     pub before: u64,
     /// The word after it.
     pub after: u64,
+    /// The line that took the step; of an unlock, the line that took the lock.
+    pub place: Option<Place>,
 }
 
 /// What is recorded beyond the steps.
@@ -37,7 +43,7 @@ pub struct Values {
 pub enum Record {
     /// Nothing.
     Steps,
-    /// Each step's word before and after.
+    /// Each step's word before and after, and its line.
     Values,
     /// Runnable sets from step `from` on, and accesses that are no steps.
     Analysis {
@@ -111,16 +117,23 @@ impl Recording {
 }
 
 impl Context {
-    /// Records what the step that has just been executed did to its word.
+    /// Records what the step that has just been executed did to its word, for the caller's line.
     #[inline(always)]
+    #[track_caller]
     pub(super) fn values(&self, before: u64, after: u64) {
+        self.values_at(before, after, Location::caller());
+    }
+
+    /// The same for a line that is known: a guard is dropped where nobody calls it.
+    #[inline(always)]
+    pub(super) fn values_at(&self, before: u64, after: u64, place: Place) {
         if self.recording.tracing.get() {
-            self.record_values(before, after);
+            self.record_values(before, after, place);
         }
     }
 
     #[cold]
-    fn record_values(&self, before: u64, after: u64) {
+    fn record_values(&self, before: u64, after: u64, place: Place) {
         if self.mode.get() != Mode::Running {
             return;
         }
@@ -128,7 +141,7 @@ impl Context {
         let steps = self.steps.get() as usize;
         values.resize(steps.max(1) - 1, Values::default());
         // Its operation is filled in at the end: steps without a word have one too.
-        values.push(Values { operation: 0, before, after });
+        values.push(Values { operation: 0, before, after, place: Some(place) });
     }
 
     /// The current thread begins operation `number` of its program.

@@ -11,12 +11,14 @@ use super::step::Kind;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A fence: a step that orders what its thread knows.
+#[track_caller]
 pub fn fence(order: Ordering) {
     match context() {
         None => std::sync::atomic::fence(order),
         Some(context) => {
             context.step(Kind::Fence, 0);
             context.fenced(order);
+            context.values(0, 0);
         }
     }
 }
@@ -54,6 +56,7 @@ macro_rules! atomic {
 
             /// The read-modify-write of an exploration.
             #[inline]
+            #[track_caller]
             fn modify(
                 &self,
                 context: &Context,
@@ -71,6 +74,7 @@ macro_rules! atomic {
             }
 
             #[inline]
+            #[track_caller]
             pub fn load(&self, order: Ordering) -> $int {
                 let Some(context) = context() else { return self.value.load(order) };
                 context.step(Kind::Load, self.address());
@@ -81,6 +85,7 @@ macro_rules! atomic {
             }
 
             #[inline]
+            #[track_caller]
             pub fn store(&self, value: $int, order: Ordering) {
                 let Some(context) = context() else { return self.value.store(value, order) };
                 context.step(Kind::Store, self.address());
@@ -91,12 +96,14 @@ macro_rules! atomic {
             }
 
             #[inline]
+            #[track_caller]
             pub fn swap(&self, value: $int, order: Ordering) -> $int {
                 let Some(context) = context() else { return self.value.swap(value, order) };
                 self.modify(context, Kind::Swap, order, |_| value)
             }
 
             #[inline]
+            #[track_caller]
             pub fn compare_exchange(
                 &self,
                 old: $int,
@@ -122,6 +129,7 @@ macro_rules! atomic {
             }
 
             #[inline]
+            #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
                 old: $int,
@@ -136,24 +144,28 @@ macro_rules! atomic {
             }
 
             #[inline]
+            #[track_caller]
             pub fn fetch_add(&self, n: $int, order: Ordering) -> $int {
                 let Some(context) = context() else { return self.value.fetch_add(n, order) };
                 self.modify(context, Kind::Add, order, |old| old.wrapping_add(n))
             }
 
             #[inline]
+            #[track_caller]
             pub fn fetch_sub(&self, n: $int, order: Ordering) -> $int {
                 let Some(context) = context() else { return self.value.fetch_sub(n, order) };
                 self.modify(context, Kind::Add, order, |old| old.wrapping_sub(n))
             }
 
             #[inline]
+            #[track_caller]
             pub fn fetch_or(&self, bits: $int, order: Ordering) -> $int {
                 let Some(context) = context() else { return self.value.fetch_or(bits, order) };
                 self.modify(context, Kind::Bits, order, |old| old | bits)
             }
 
             #[inline]
+            #[track_caller]
             pub fn fetch_and(&self, bits: $int, order: Ordering) -> $int {
                 let Some(context) = context() else { return self.value.fetch_and(bits, order) };
                 self.modify(context, Kind::Bits, order, |old| old & bits)
@@ -249,6 +261,7 @@ macro_rules! plain {
             /// Reads without protection: a step, as what it finds depends on the schedule; never
             /// a finding.
             #[inline]
+            #[track_caller]
             pub fn peek(&self) -> $int {
                 let Some(context) = context() else { return self.value.load(Relaxed) };
                 context.step(Kind::Peek, std::ptr::from_ref(self).addr());

@@ -26,7 +26,8 @@ def test_each_step_names_what_it_touches(traces):
         f"{name}: {step.op}: {step.object} in {step.function} ({step.place})"
         for name, trace in traces.items()
         for step in trace
-        if step.kind != "fence" and (not step.object or "unnamed" in step.object)
+        if step.kind != "fence"
+        and (not step.object or "unnamed" in step.object)
         # The areas of a child that a thread makes are gone with the schedule.
         and not any(each.op.startswith("fork") for each in trace)
     }

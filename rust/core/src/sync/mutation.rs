@@ -19,7 +19,7 @@ macro_rules! mutations {
                 match self { $(Mutation::$variant => $name,)* }
             }
 
-            /// Where the defect was: a kernel commit, and its number in `docs/explorer.md`; or a design.
+            /// Where the defect was: a kernel commit, with its number in `docs/kernel-bugs.md`; or a design, or a room.
             pub const fn origin(self) -> &'static str {
                 match self { $(Mutation::$variant => $origin,)* }
             }

@@ -1,5 +1,6 @@
 """Memory failure from Python: offlining, poisoning, who is told, the way back."""
 
+import contextlib
 import errno
 
 import pytest
@@ -209,12 +210,46 @@ def test_a_page_that_cannot_move_counts_as_poisoned_in_the_old_accounting_alone(
         assert rules == ({healthy} if counted else set())
 
 
-def test_an_offlined_page_is_counted_twice_where_both_sides_count():
+def test_a_page_that_was_moved_is_counted_twice_where_both_sides_count():
     with mmcore.Machine(nodes=["1MiB"], poison="double") as machine:
-        machine.soft_offline_page(7)
-        assert machine.num_poisoned_pages == 2
+        # A free frame is not moved: its caller alone counts it.
+        machine.soft_offline_page(200)
+        assert machine.num_poisoned_pages == 1
+        assert not machine.audit()
+        region = machine.address_space().mmap("4KiB")
+        region[0] = 1
+        machine.drain()
+        machine.soft_offline_page(region.page(0))
+        assert machine.num_poisoned_pages == 3
         (finding,) = machine.audit()
         assert finding.rule == "num_poisoned_pages is the number of poisoned frames"
+        assert "poison=double" in finding.detail
+
+
+@pytest.mark.parametrize("kernel", ["4.5", "4.8", "6.1", "6.12"])
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("used", [False, True])
+def test_each_frame_that_is_struck_counts_once_whether_it_was_ever_used(kernel, *, hard, used):
+    with mmcore.Machine(nodes=["1MiB", "1MiB"], kernel=kernel) as machine:
+        if used:
+            region = machine.address_space().mmap("512KiB")
+            for number in range(128):
+                region[number * 4096] = 1
+            machine.drain()
+        struck = machine.inject(rate=0.1, seed=3, hard=hard)
+        assert machine.inject(rate=0.1, seed=3, hard=hard) == []
+        assert machine.num_poisoned_pages == len(struck) > 20
+        machine.audit().raise_for_findings()
+        # The allocator comes by all of them.
+        held = []
+        with contextlib.suppress(mmcore.KernelError):
+            while True:
+                held.append(machine.alloc())
+        assert not set(struck) & {ref.page.pfn for ref in held}
+        assert machine.num_poisoned_pages == len(struck)
+        machine.audit().raise_for_findings()
+        for ref in held:
+            ref.put()
 
 
 def test_put_first_leaves_the_frame_on_its_free_list(machine):

@@ -162,7 +162,7 @@ choice! {
         NonEagain = "non_eagain",
         /// On success alone.
         Success = "success",
-        /// On success, twice: by the migration and by its caller.
+        /// On success; of a page that was moved twice: by the migration and by its caller.
         Double = "double",
     }
 }

@@ -8,8 +8,10 @@ use crate::map::{Pte, Slot};
 use crate::memory::WORDS;
 use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, Pfn, Word};
+use crate::profile::PoisonAccounting;
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
+use std::collections::BTreeSet;
 
 /// Flags that a free page may show: poison outlives the page; a sleeper may still be on its way out.
 const FREE_MAY_SHOW: Flags = Flags::HWPOISON.union(Flags::BUDDY).union(Flags::WAITERS);
@@ -361,7 +363,7 @@ fn check_pairs<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
 
 /// 7. Nothing stays mapped for a process that is gone.
 fn check_spaces<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
-    let live: Vec<u32> = machine.spaces().iter().map(|space| space.id).collect();
+    let live: BTreeSet<u32> = machine.spaces().iter().map(|space| space.id).collect();
     machine.owners.for_each(|_, owner| {
         let areas = match owner {
             Owner::Anon(areas) | Owner::File { areas, .. } => areas,
@@ -429,7 +431,15 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
             let held = books.held.get(&pfn);
             let cause = held.or(books.loose.get(&pfn));
             if cause.is_none() {
-                report.page("a poisoned frame is contained, or has failed hard", pfn, word.to_string());
+                let profile = match machine.profile.poison {
+                    PoisonAccounting::NonEagain => "; poison=non_eagain flags pages that could not move",
+                    _ => "",
+                };
+                report.page(
+                    "a poisoned frame is contained, or has failed hard",
+                    pfn,
+                    format!("{word}{profile}"),
+                );
             }
             let free = places.iter().any(|place| matches!(place, Place::Buddy | Place::Pcp));
             // A look that met a page which was being dropped from its file keeps it from leaving its list, as in the
@@ -451,8 +461,19 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
             }
         }
     }
+    // What was never used is free, on no list yet, and stays where it is if the flag alone is set.
+    let unused = |pfn: &&Pfn| {
+        let node = &machine.nodes[machine.node_of(**pfn)];
+        pfn.0 - node.base.0 >= node.zone.lock().frontier()
+            && machine.frames[**pfn].word().has(Flags::HWPOISON)
+    };
+    poisoned += books.loose.keys().filter(unused).count() as i64;
     if books.counted != poisoned {
-        let what = format!("{} are counted, {poisoned} are", books.counted);
+        let profile = match machine.profile.poison {
+            PoisonAccounting::Double => "; poison=double counts a page twice that was moved",
+            _ => "",
+        };
+        let what = format!("{} are counted, {poisoned} are{profile}", books.counted);
         report.machine("num_poisoned_pages is the number of poisoned frames", what);
     }
 }

@@ -76,12 +76,16 @@ impl<R: Release> Machine<R> {
     /// One more poisoned frame, on which poison holds a reference (`held`) or none.
     pub(super) fn count_poisoned(&self, pfn: Pfn, cause: Cause, held: bool) {
         let mut books = self.failure.books.lock();
-        books.counted += match (cause, self.profile.poison) {
-            (Cause::Soft, PoisonAccounting::Double) => 2,
-            _ => 1,
-        };
+        books.counted += 1;
         let frames = if held { &mut books.held } else { &mut books.loose };
         frames.insert(pfn, cause);
+    }
+
+    /// A page was moved off its frame, which is counted by now: where the migration counts too, once more.
+    pub(super) fn count_moved_off(&self) {
+        if self.profile.poison == PoisonAccounting::Double {
+            self.failure.books.lock().counted += 1;
+        }
     }
 
     /// One less.

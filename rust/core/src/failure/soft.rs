@@ -100,6 +100,7 @@ impl<R: Release> Machine<R> {
         if list.is_empty() {
             // 11. Only now: before, the page was still in use.
             self.handle_poison(pfn, false, true);
+            self.count_moved_off();
             return Ok(());
         }
         let word = page.word();

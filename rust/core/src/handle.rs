@@ -11,11 +11,11 @@ use crate::audit::{Handle, Ledger};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::memory::WORDS;
-use crate::migrate::{Migrated, Mode, NewPage, Outcome, Reason, Target};
+use crate::migrate::{Isolation, Migrated, Mode, NewPage, Outcome, Reason, Target};
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
 use crate::sync::broken;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 impl<R: Release> Machine<R> {
     /// A block of 2^`order` pages on `node`, whose first reference is a handle.
@@ -170,7 +170,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Migrates one isolated page to `node` and ends its isolation, whatever happens: a page that could
-    /// not move is put back. The new frame, or `None` if the page's users had all let go of it.
+    /// not move is put back. The new frame, of a part of a large page that of the part; or `None` if the page's users had
+    /// all let go of it.
     ///
     /// `ENOMEM` without a frame to move to, `EBUSY` if somebody was in the way on every attempt; then the
     /// state found is that of before the putback. `EINVAL`, with the page put back, for a node that
@@ -204,8 +205,8 @@ impl<R: Release> Machine<R> {
         let result = self.migrate_pages(&mut list, &mut heard, mode, reason);
         ledger.remove(part, handle);
         if list.is_empty() {
-            return Ok(match heard.outcomes.get(&pfn) {
-                Some(&Outcome::Moved(dst)) => Some(dst),
+            return Ok(match heard.of_part(pfn, part, &HashSet::new()) {
+                Some(Outcome::Moved(dst)) => Some(dst),
                 _ => None,
             });
         }
@@ -226,7 +227,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Migrates isolated pages as one list to where `target` says, and ends all isolations: what could not move is put
-    /// back, whyever. What became of each, in order; `None` for those that were not tried.
+    /// back, whyever. What became of each, in order; `None` for those that were not tried. A token of a part of a large
+    /// page is one of the whole, and hears what became of the part.
     ///
     /// For the reasons whose callers have something left to do, it is done here: the last reference after
     /// `memory_failure` is put, and `demotion` is counted as reclaim counts it.
@@ -238,25 +240,30 @@ impl<R: Release> Machine<R> {
         mode: Mode,
         reason: Reason,
     ) -> (Migrated, Vec<Option<Outcome>>) {
+        // The isolations keep the pages as they are until they migrate.
+        let heads: Vec<Pfn> = tokens.iter().map(|&(part, _)| self.frames.head(part)).collect();
+        let of_lru = |pfn: &Pfn| reason == Reason::Demotion && !self.frames[*pfn].word().has(Flags::ISOLATED);
         // Before the pages can be freed, or somebody else's.
-        let counted: Vec<_> = tokens
-            .iter()
-            .filter(|(_, handle)| *handle == Handle::Isolated && reason == Reason::Demotion)
-            .map(|&(pfn, _)| (pfn, self.node_of(pfn), self.isolated_as(pfn)))
-            .collect();
+        let before: Vec<Isolation> =
+            heads.iter().copied().filter(of_lru).map(|pfn| self.isolation_of(pfn)).collect();
         let mut heard = Heard { of: target, outcomes: HashMap::new() };
-        let mut list: Vec<Pfn> = tokens.iter().map(|&(pfn, _)| pfn).collect();
+        let mut list = heads.clone();
         let result = self.migrate_pages(&mut list, &mut heard, mode, reason);
-        let outcomes: Vec<_> = tokens.iter().map(|(pfn, _)| heard.outcomes.get(pfn).copied()).collect();
-        for &(pfn, handle) in tokens {
-            ledger.remove(pfn, handle);
+        for &(part, handle) in tokens {
+            ledger.remove(part, handle);
         }
-        let gone = |pfn| matches!(heard.outcomes.get(&pfn), Some(Outcome::Moved(_) | Outcome::Freed));
-        for (_, node, item) in counted.into_iter().filter(|&(pfn, ..)| gone(pfn)) {
-            self.stats.node(node, item, -1);
+        let after = list.iter().copied().filter(of_lru).map(|pfn| self.isolation_of(pfn).negated());
+        for Isolation { node, item, pages } in before.into_iter().chain(after) {
+            self.stats.node(node, item, -pages);
         }
+        let left: HashSet<Pfn> = list.iter().copied().collect();
+        let outcomes: Vec<_> =
+            heads.iter().zip(tokens).map(|(&head, &(part, _))| heard.of_part(head, part, &left)).collect();
         if reason == Reason::MemoryFailure {
-            tokens.iter().filter(|&&(pfn, _)| gone(pfn)).for_each(|&(pfn, _)| self.put(pfn));
+            // None of them was split for this reason.
+            let gone =
+                |pfn: &&Pfn| matches!(heard.outcomes.get(pfn), Some(Outcome::Moved(_) | Outcome::Freed));
+            heads.iter().filter(gone).for_each(|&pfn| self.put(pfn));
         }
         self.putback_movable_pages(&mut list);
         (result, outcomes)
@@ -267,6 +274,20 @@ impl<R: Release> Machine<R> {
 struct Heard<'a> {
     of: Target<'a>,
     outcomes: HashMap<Pfn, Outcome>,
+}
+
+impl Heard<'_> {
+    /// What became of a part of the page that had this head; `left` are the pages that the migration has left on its
+    /// list. A page that was split says it of each part by itself; one that moved as a whole says it of the head alone.
+    fn of_part(&self, head: Pfn, part: Pfn, left: &HashSet<Pfn>) -> Option<Outcome> {
+        if self.outcomes.contains_key(&part) || left.contains(&part) {
+            return self.outcomes.get(&part).copied();
+        }
+        match self.outcomes.get(&head).copied() {
+            Some(Outcome::Moved(dst)) => Some(Outcome::Moved(dst.plus(part.0 - head.0))),
+            other => other,
+        }
+    }
 }
 
 impl NewPage for Heard<'_> {

@@ -29,6 +29,7 @@ mod move_pages;
 mod one;
 mod policy;
 
+pub(crate) use demote::Isolation;
 pub use demote::Reclaimed;
 pub use list::Migrated;
 pub use move_pages::{MoveFlags, Moved};

@@ -150,9 +150,9 @@ impl<R: Release> Machine<R> {
     }
 
     /// A reference on whatever page a frame is part of, by its number (`get_page_unless_zero`): the head of that page, or
-    /// `None` if nobody has it, or somebody has frozen it.
+    /// `None` if nobody has it, somebody has frozen it, or there is no such frame.
     pub fn try_get_page(&self, pfn: Pfn) -> Option<Pfn> {
-        let page = &self.frames[pfn];
+        let page = self.frames.get(pfn)?;
         // Each further round follows from a split or the end of a large page.
         loop {
             // A tail has no count of its own, so this fails on one.

@@ -281,9 +281,10 @@ pub(crate) fn reclaim_pages(
                 match item {
                     Item::Token(_) => {
                         inside.ledger.remove(pfn, Handle::Isolated);
-                        Some(pfn)
+                        // The token of a part is one of the whole page, which it keeps as it is.
+                        Some(inside.machine.frames().head(pfn))
                     }
-                    Item::Page(_) => inside.machine.isolate_for_reclaim(pfn).then_some(pfn),
+                    Item::Page(_) => inside.machine.isolate_for_reclaim(pfn),
                 }
             });
             inside.machine.reclaim_isolated(list.collect(), to)

@@ -16,20 +16,43 @@ pub struct Reclaimed {
     pub freed: u32,
 }
 
+/// What an isolated page adds to `nr_isolated_*`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Isolation {
+    pub node: usize,
+    pub item: NodeItem,
+    /// Base pages.
+    pub pages: i64,
+}
+
+impl Isolation {
+    /// What takes it away again.
+    pub fn negated(self) -> Isolation {
+        Isolation { pages: -self.pages, ..self }
+    }
+}
+
 impl<R: Release> Machine<R> {
-    /// Takes a page off its list for reclaim; false if it is on none, or on the unevictable one.
-    pub fn isolate_for_reclaim(&self, pfn: Pfn) -> bool {
-        let page = &self.frames[pfn];
-        if !page.try_get() {
-            return false;
-        }
+    /// Takes the page that a frame is part of off its list for reclaim, and says which one it is; `None` if it is on
+    /// none, or on the unevictable one.
+    pub fn isolate_for_reclaim(&self, part: Pfn) -> Option<Pfn> {
+        let pfn = self.try_get_page(part)?;
         let isolated = self.isolate(pfn).is_ok();
         self.put(pfn);
-        if isolated && page.word().has(Flags::UNEVICTABLE) {
+        if isolated && self.frames[pfn].word().has(Flags::UNEVICTABLE) {
             self.putback(pfn);
-            return false;
+            return None;
         }
-        isolated
+        isolated.then_some(pfn)
+    }
+
+    /// Under which counter an isolated page is, and with how many base pages.
+    pub(crate) fn isolation_of(&self, pfn: Pfn) -> Isolation {
+        Isolation {
+            node: self.node_of(pfn),
+            item: self.isolated_as(pfn),
+            pages: 1 << self.frames[pfn].order(),
+        }
     }
 
     /// Reclaims isolated pages: each goes to node `to`, if there is one and the page can, and else to where its
@@ -40,15 +63,14 @@ impl<R: Release> Machine<R> {
             list.into_iter().partition(|&pfn| self.may_demote(pfn));
         // What reclaim isolated it subtracts itself, by what it was then: afterwards the page may be anybody's. A large page
         // may come back in parts.
-        let sized = |&pfn: &Pfn| (self.node_of(pfn), self.isolated_as(pfn), 1i64 << self.frames[pfn].order());
-        let mut gone: Vec<_> = going.iter().map(sized).collect();
+        let mut gone: Vec<Isolation> = going.iter().map(|&pfn| self.isolation_of(pfn)).collect();
         if !going.is_empty() {
             let mut target = |src: Pfn| self.alloc_pages(to, self.frames[src].order()).ok();
             self.migrate_pages(&mut going, &mut target, Mode::Async, Reason::Demotion);
         }
-        gone.extend(going.iter().map(sized).map(|(node, item, pages)| (node, item, -pages)));
+        gone.extend(going.iter().map(|&pfn| self.isolation_of(pfn).negated()));
         let mut demoted = 0;
-        for (node, item, pages) in gone {
+        for Isolation { node, item, pages } in gone {
             self.stats.node(node, item, -pages);
             self.stats.node(node, NodeItem::PgdemoteDirect, pages);
             demoted += pages;

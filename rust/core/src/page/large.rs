@@ -37,14 +37,19 @@ impl Folio {
 }
 
 impl Frames {
-    /// The page that a frame is part of. Stable for who holds a reference on it or its lock; for others a guess.
+    /// The page that a frame is part of. Stable for who holds a reference on it or its lock; for others a guess, but
+    /// always of a frame that there is.
     #[inline]
     pub fn folio(&self, pfn: Pfn) -> Folio {
         let page = &self[pfn];
         let word = page.word();
-        match word.has(Flags::TAIL) {
-            true => Folio { head: Pfn(page.owner()), large: true },
-            false => Folio { head: pfn, large: word.has(Flags::HEAD) },
+        if !word.has(Flags::TAIL) {
+            return Folio { head: pfn, large: word.has(Flags::HEAD) };
+        }
+        // A head lies before its tails. Any other number is an owner's: the large page ended after our look at the mark.
+        match Pfn(page.owner()) {
+            head if head < pfn => Folio { head, large: true },
+            _ => Folio::base(pfn),
         }
     }
 
@@ -163,6 +168,15 @@ mod tests {
         assert!((4..8).all(|pfn| frames.head(Pfn(pfn)) == folio.head));
         assert_eq!(frames.folio(Pfn(3)), Folio::base(Pfn(3)));
         assert_eq!(frames.parts(folio.head).collect::<Vec<_>>(), (4..8).map(Pfn).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_part_whose_page_ended_during_the_look_leads_to_itself() {
+        let (frames, _) = large();
+        // An owner's slot with its generation, where the head's number was.
+        frames[Pfn(6)].set_owner(0x0300_0001, 0);
+        assert_eq!(frames.folio(Pfn(6)), Folio::base(Pfn(6)));
+        assert_eq!(frames.folio_mapcount(frames.folio(Pfn(6))), 0);
     }
 
     #[test]

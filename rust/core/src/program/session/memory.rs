@@ -147,7 +147,7 @@ impl<R: Release> Session<R> {
         let mut list = Vec::new();
         for index in pages.indices(mapped.area.pages()) {
             if let Some(pfn) = self.machine.get_page_at(&mapped.area, index) {
-                list.extend(self.machine.isolate_for_reclaim(pfn).then_some(pfn));
+                list.extend(self.machine.isolate_for_reclaim(pfn));
                 self.machine.put(pfn);
             }
         }

@@ -1,8 +1,10 @@
 //! A machine: nodes, CPUs, page records, counters. The rooms add their verbs to it.
 
 mod size;
+mod threads;
 
 pub use size::{node_frames, parse_size};
+pub use threads::{enter_thread, reserve_threads};
 
 use crate::alloc::{Pcp, Zone};
 use crate::calls::{Recorder, Recording};
@@ -306,10 +308,10 @@ impl<R: Release> Machine<R> {
         cpu
     }
 
-    /// Binds the calling thread to a CPU, or (`None`) lets the next use choose again. Returns the
-    /// former binding.
+    /// Binds the calling thread to a CPU; `None`, or one that the machine does not have, lets the next use choose
+    /// again. Returns the former binding.
     pub fn bind_cpu(&self, cpu: Option<usize>) -> Option<usize> {
-        debug_assert!(cpu.is_none_or(|cpu| cpu < self.cpus.len()));
+        let cpu = cpu.filter(|&cpu| cpu < self.cpus.len());
         let entry = &self.bindings[thread_slot()];
         let old = entry.get();
         entry.set(cpu.map_or(0, |cpu| cpu as u32 + 1));

@@ -31,7 +31,7 @@
 //! * [`Stat`]: a statistic. Never a step, never a synchronisation.
 //! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
 //! * [`mutated`]: known defects, present in the explored build only.
-//! * [`thread_slot`]: a small dense number of the calling thread.
+//! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: one for a thread to come.
 //! * [`nanoseconds`]: a clock, where there is one.
 
 mod class;
@@ -40,6 +40,9 @@ pub mod ops;
 
 #[cfg(any(feature = "explored", not(feature = "counted")))]
 mod tallied;
+
+#[cfg(not(any(feature = "explored", loom)))]
+mod slots;
 
 #[cfg(not(any(feature = "explored", loom)))]
 #[allow(unsafe_code, reason = "parking by address")]
@@ -68,9 +71,9 @@ use explored as door;
 pub use self::loom::broken_rule;
 pub use class::LockClass;
 pub use door::{
-    AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, WriteGuard,
-    acquired, broken, claim_thread_slot, expect_held, fence, park, released, spin_until, thread_slot,
-    unpark_all, unpark_one,
+    AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, ThreadSlot,
+    WriteGuard, acquired, broken, claim_thread_slot, expect_held, fence, park, released, spin_until,
+    thread_slot, unpark_all, unpark_one,
 };
 pub use mutation::{Mutation, mutated};
 #[cfg(feature = "explored")]

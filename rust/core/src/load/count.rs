@@ -13,7 +13,7 @@ use super::storm::Storm;
 use super::tiering::{Tiering, Trace};
 use crate::audit::Ledger;
 use crate::error::Error;
-use crate::machine::{Config, Machine};
+use crate::machine::{Config, Machine, enter_thread};
 use crate::page::Pfn;
 use crate::release::{Chosen, Release};
 use crate::rng::Rng;
@@ -70,6 +70,7 @@ impl PutOps {
 pub fn count_ops(config: &LoadConfig, trace: Option<Trace>) -> Result<PageOps, LoadError> {
     let config = LoadConfig { migrators: 1, memcpy: false, ..config.clone() };
     config.check()?;
+    enter_thread()?;
     match config.load {
         Load::Storm => {
             let (machine, load) = Storm::set_up::<Chosen>(&config)?;
@@ -148,6 +149,7 @@ fn count_pages<R: Release, W: Workload>(
 /// As building the machine.
 pub fn count_puts(config: &LoadConfig) -> Result<PutOps, LoadError> {
     let profile = config.choices()?;
+    enter_thread()?;
     let shape = Config { backed: false, profile, ..Config::new(1, 2 * PUTS) };
     Ok(count_puts_of(&Machine::<Chosen>::new(&shape)?)?)
 }

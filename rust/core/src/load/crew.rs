@@ -5,7 +5,8 @@
 
 use super::fault::Finding;
 use super::host::thread_cpu_time;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, park, unpark_all};
+use crate::error::{Errno, Error};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, ThreadSlot, park, unpark_all};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -86,29 +87,45 @@ pub(super) struct Done<T> {
 
 type Handle<T> = JoinHandle<Result<Done<T>, Finding>>;
 
-/// Runs the jobs, each on a thread of its own, for `time`, and returns how long it was.
-///
-/// # Errors
-/// What the first thread found that failed; or those that did not end.
+/// Why a round gave nothing.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The host has no thread for it: the machine is as it was, but the jobs are lost.
+    NoThread(Error),
+    /// What the first thread found that failed; or those that did not end.
+    Found(Finding),
+}
+
+/// Runs the jobs, each on a thread of its own with one of the slots that were reserved for them, for `time`, and returns
+/// how long it was.
 pub(super) fn run<T: Send + 'static>(
     jobs: Vec<Job<T>>,
+    slots: Vec<ThreadSlot>,
     time: Duration,
-) -> Result<(Duration, Vec<Done<T>>), Finding> {
+) -> Result<(Duration, Vec<Done<T>>), Ended> {
     let signal = Arc::new(Signal::default());
     let crew = jobs.len() as u32;
     let mut handles: Vec<(String, Handle<T>)> = Vec::with_capacity(jobs.len());
-    for job in jobs {
+    for (job, slot) in jobs.into_iter().zip(slots) {
         let name = job.name.clone();
         let spawned = {
             let signal = Arc::clone(&signal);
-            thread::Builder::new().name(format!("mmcore {name}")).spawn(move || perform(job, &signal))
+            thread::Builder::new().name(format!("mmcore {name}")).spawn(move || {
+                slot.adopt();
+                perform(job, &signal)
+            })
         };
         match spawned {
             Ok(handle) => handles.push((name, handle)),
             Err(error) => {
+                // Those that began do nothing and end.
                 signal.stop();
                 signal.start_all(0);
-                return Err(Finding::Stopped { thread: name, message: format!("no thread: {error}") });
+                let ended = collect(handles);
+                let why = format!("the host has no thread for {name} ({error}): use fewer threads");
+                return Err(ended
+                    .err()
+                    .map_or(Ended::NoThread(Error::new(Errno::EAGAIN, why)), Ended::Found));
             }
         }
     }
@@ -117,7 +134,7 @@ pub(super) fn run<T: Send + 'static>(
     wait(&signal, start, time);
     signal.stop();
     let wall = start.elapsed();
-    collect(handles).map(|done| (wall, done))
+    collect(handles).map(|done| (wall, done)).map_err(Ended::Found)
 }
 
 /// One thread's life.
@@ -185,6 +202,7 @@ fn collect<T>(handles: Vec<(String, Handle<T>)>) -> Result<Vec<Done<T>>, Finding
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::reserve_threads;
 
     fn job<T>(work: impl FnOnce(&Signal) -> Result<T, Finding> + Send + 'static) -> Job<T> {
         Job { name: "worker 3".into(), work: Box::new(work) }
@@ -200,7 +218,8 @@ mod tests {
                 Ok(n)
             })
         });
-        let (wall, done) = run(jobs.collect(), Duration::from_millis(40)).unwrap();
+        let (wall, done) =
+            run(jobs.collect(), reserve_threads(3).unwrap(), Duration::from_millis(40)).unwrap();
         assert!(wall >= Duration::from_millis(40) && wall < Duration::from_millis(400), "{wall:?}");
         assert_eq!(done.iter().map(|done| done.value).collect::<Vec<_>>(), [0, 1, 2]);
     }
@@ -215,8 +234,10 @@ mod tests {
         });
         let panics = job(|_: &Signal| -> Result<(), Finding> { panic!("rule {}", 7) });
         let start = Instant::now();
-        let finding = run(vec![waits, panics], Duration::from_secs(60)).unwrap_err();
+        let ended =
+            run(vec![waits, panics], reserve_threads(2).unwrap(), Duration::from_secs(60)).unwrap_err();
         assert!(start.elapsed() < Duration::from_secs(20));
+        let Ended::Found(finding) = ended else { panic!("{ended:?}") };
         assert_eq!(finding.to_string(), "worker 3 stopped: rule 7");
     }
 }

@@ -11,7 +11,7 @@
 use super::fault::{Finding, LoadError};
 use crate::audit::Ledger;
 use crate::lru::LruList;
-use crate::machine::{Config, Machine, NodeConfig};
+use crate::machine::{Config, Machine, NodeConfig, enter_thread};
 use crate::map::{File, FileKind};
 use crate::profile::Profile;
 use crate::release::Split;
@@ -87,6 +87,7 @@ impl Replacement {
         let frames = size.checked_add(SPARE).ok_or_else(|| LoadError::Config(format!("{size} pages")))?;
         let nodes = vec![NodeConfig { frames, latency_ns: NodeConfig::LATENCY_NS }];
         let machine = Machine::new(&Config { nodes, cpus: 1, backed: false, profile, ..Config::new(1, 1) })?;
+        enter_thread()?;
         let file = machine.file(FileKind::Disk, footprint)?;
         let (counts, time) = (Counts::default(), Duration::ZERO);
         Ok(Replacement { machine, file, size, resident: 0, warm_up, counts, time })
@@ -94,6 +95,7 @@ impl Replacement {
 
     /// Some requests: numbers of pages below the footprint.
     pub fn run(&mut self, requests: &[u32]) -> Result<(), LoadError> {
+        enter_thread()?;
         let start = Instant::now();
         for &page in requests {
             let hit = self.machine.read_cached(&self.file, page);
@@ -139,6 +141,7 @@ impl Replacement {
 
     /// Audits the machine and ends it.
     pub fn finish(self) -> Result<Outcome, Finding> {
+        enter_thread().map_err(Finding::refused("to end it"))?;
         let machine = &self.machine;
         machine.lru_drain_all();
         let findings = machine.audit(&Ledger::default());

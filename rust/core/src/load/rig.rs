@@ -1,7 +1,7 @@
 //! A load on a machine, round after round, whatever the release design.
 
 use super::config::{Load, LoadConfig};
-use super::crew::{self, Done, Job, Signal};
+use super::crew::{self, Done, Ended, Job, Signal};
 use super::fault::{Failed, Finding, LoadError};
 use super::gauge::Gauge;
 use super::host::{ColdCopies, thread_cpu_time};
@@ -9,7 +9,7 @@ use super::report::{Finished, Round, buckets};
 use super::storm::Storm;
 use super::tiering::{Policy, Tiering, Trace};
 use crate::audit::Ledger;
-use crate::machine::{MAX_NODES, Machine};
+use crate::machine::{MAX_NODES, Machine, enter_thread, reserve_threads};
 use crate::release::{Release, with_design};
 use crate::rng::Rng;
 use crate::stat::Event;
@@ -51,6 +51,7 @@ pub fn open_with(
     policy: Option<Arc<dyn Policy>>,
 ) -> Result<Box<dyn Rig>, LoadError> {
     config.check()?;
+    enter_thread()?;
     if policy.is_some() && config.load == Load::Storm {
         return Err(LoadError::Config("in a storm pages move at random: a policy is for tiering".into()));
     }
@@ -195,7 +196,10 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         if let Some(error) = &self.spoiled {
             return Err(error.clone());
         }
+        enter_thread()?;
         let (migrators, users) = self.load.members();
+        // Before anybody is taken out: too many threads now may be few enough later.
+        let slots = reserve_threads(migrators.len() + users.len())?;
         let (migrators, users) = (std::mem::take(migrators), std::mem::take(users));
         let jobs = migrators
             .into_iter()
@@ -203,9 +207,14 @@ impl<R: Release, W: Workload> Mounted<R, W> {
             .chain(users.into_iter().map(Part::User))
             .enumerate()
             .map(|(at, part)| self.job(at, part, seed));
-        match crew::run(jobs.collect(), time) {
+        match crew::run(jobs.collect(), slots, time) {
             Ok((wall, done)) => Ok(Round { seed, ..self.sum_up(wall, done) }),
-            Err(finding) => Err(self.fail(seed, finding)),
+            Err(Ended::Found(finding)) => Err(self.fail(seed, finding)),
+            Err(Ended::NoThread(error)) => {
+                let error = LoadError::SetUp(error);
+                self.spoiled = Some(error.clone());
+                Err(error)
+            }
         }
     }
 
@@ -367,6 +376,7 @@ impl<R: Release, W: Workload> Rig for Mounted<R, W> {
         if let Some(error) = &self.spoiled {
             return Err(error.clone());
         }
+        enter_thread()?;
         let end = crew::guarded("the end", || self.end());
         let ended = end.map_err(|finding| self.fail(self.config.seed, finding))?;
         // Nothing is left to run or to finish once more.

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 pub use native::{
-    Guard, PlainU32, PlainU64, ReadGuard, Stat, WriteGuard, acquired, broken, claim_thread_slot, expect_held,
-    released, thread_slot,
+    Guard, PlainU32, PlainU64, ReadGuard, Stat, ThreadSlot, WriteGuard, acquired, broken, claim_thread_slot,
+    expect_held, released, thread_slot,
 };
 
 thread_local! {

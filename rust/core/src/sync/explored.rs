@@ -78,6 +78,22 @@ pub fn claim_thread_slot() -> bool {
     true
 }
 
+/// A thread's slot, reserved before it begins: here there is nothing to reserve.
+#[derive(Debug)]
+pub struct ThreadSlot;
+
+impl ThreadSlot {
+    /// Always.
+    pub fn reserve() -> Option<ThreadSlot> {
+        Some(ThreadSlot)
+    }
+
+    /// Nothing to do.
+    pub fn adopt(self) -> bool {
+        true
+    }
+}
+
 /// Notes which operation of its program the calling thread begins, for traces.
 pub fn operation(number: u32) {
     if let Some(context) = context() {

@@ -23,7 +23,7 @@ mod words;
 pub use super::tallied::Tallied;
 pub use ::loom::thread;
 pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
-pub use model::{Model, Outcome, claim_thread_slot, thread_slot};
+pub use model::{Model, Outcome, ThreadSlot, claim_thread_slot, thread_slot};
 pub use park::{park, unpark_all, unpark_one};
 pub use weak::{Half, Site, sites_of, weakened};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence, spin_until};

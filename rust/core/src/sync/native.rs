@@ -1,12 +1,12 @@
 //! The native door: `std` atomics and `parking_lot`, with nothing in between.
 
-use super::{LockClass, MAX_THREADS, Ordering};
-use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, AtomicUsize};
+use super::{LockClass, Ordering};
+use std::sync::atomic::AtomicI64;
 
 pub use parking_lot::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard};
 pub use std::sync::atomic::{AtomicU32, AtomicU64};
 
+pub use super::slots::{ThreadSlot, claim_thread_slot, thread_slot};
 #[cfg(not(feature = "counted"))]
 pub use super::tallied::Tallied;
 #[cfg(not(feature = "counted"))]
@@ -232,89 +232,4 @@ thread_local! {
 /// The rule that the calling thread last broke, once: for whoever catches its panic.
 pub fn broken_rule() -> Option<&'static str> {
     BROKEN.take()
-}
-
-/// A small dense number of the calling thread, below [`MAX_THREADS`]; given back when the
-/// thread ends.
-///
-/// # Panics
-/// If more than [`MAX_THREADS`] threads use machines at once; see [`claim_thread_slot`].
-#[inline]
-pub fn thread_slot() -> usize {
-    match KNOWN.get() {
-        0 => first_slot(),
-        known => known - 1,
-    }
-}
-
-#[cold]
-fn first_slot() -> usize {
-    if !claim_thread_slot() {
-        broken("threads", format_args!("more than {MAX_THREADS} threads use mmcore at once"));
-    }
-    KNOWN.get() - 1
-}
-
-/// Makes sure that the calling thread has a slot; false if all are taken. For callers whose threads
-/// come from outside and who would rather refuse than stop.
-pub fn claim_thread_slot() -> bool {
-    SLOT.with(|slot| {
-        if slot.0.get() == NO_SLOT {
-            slot.0.set(Slot::claim());
-        }
-        let found = slot.0.get() != NO_SLOT;
-        if found {
-            KNOWN.set(slot.0.get() + 1);
-        }
-        found
-    })
-}
-
-struct Slot(Cell<usize>);
-
-/// A thread that found all slots taken.
-const NO_SLOT: usize = usize::MAX;
-
-thread_local! {
-    /// The slot + 1, or 0 while none is known: a plain variable, read on every counted event.
-    static KNOWN: Cell<usize> = const { Cell::new(0) };
-    /// The slot's owner: gives it back when the thread ends.
-    static SLOT: Slot = Slot(Cell::new(Slot::claim()));
-}
-
-/// One bit a slot in use.
-static SLOTS: [AtomicUsize; MAX_THREADS / usize::BITS as usize] =
-    [const { AtomicUsize::new(0) }; MAX_THREADS / usize::BITS as usize];
-
-impl Slot {
-    /// A free slot, or [`NO_SLOT`].
-    fn claim() -> usize {
-        for (index, word) in SLOTS.iter().enumerate() {
-            // Acquire pairs with the release in `drop`: what the former holder of the slot wrote to
-            // slot-indexed tables happened before.
-            let mut bits = word.load(Ordering::Relaxed);
-            while bits != usize::MAX {
-                let free = (!bits).trailing_zeros();
-                match word.compare_exchange_weak(bits, bits | 1 << free, Ordering::Acquire, Ordering::Relaxed)
-                {
-                    Ok(_) => return index * usize::BITS as usize + free as usize,
-                    Err(now) => bits = now,
-                }
-            }
-        }
-        NO_SLOT
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        KNOWN.set(0);
-        let slot = self.0.get();
-        if slot == NO_SLOT {
-            return;
-        }
-        let bit = 1 << (slot % usize::BITS as usize);
-        // Release pairs with the acquire in `claim`.
-        SLOTS[slot / usize::BITS as usize].fetch_and(!bit, Ordering::Release);
-    }
 }

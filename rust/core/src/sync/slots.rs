@@ -1,0 +1,114 @@
+//! A small dense number for each thread that uses machines: what tables by thread are indexed with.
+//!
+//! There are [`MAX_THREADS`] of them. A thread takes one with its first use of a machine and gives it back when it ends.
+//! Whoever starts threads reserves their slots before, and is told so if there are not enough; a thread that comes from
+//! outside asks for its own ([`claim_thread_slot`]). Who does neither stops with a broken rule.
+
+use super::{MAX_THREADS, Ordering, broken};
+use std::cell::Cell;
+use std::sync::atomic::AtomicUsize;
+
+/// The calling thread's slot, below [`MAX_THREADS`]; given back when the thread ends.
+///
+/// # Panics
+/// If more than [`MAX_THREADS`] threads use machines at once; see [`claim_thread_slot`].
+#[inline]
+pub fn thread_slot() -> usize {
+    match KNOWN.get() {
+        0 => first_slot(),
+        known => known - 1,
+    }
+}
+
+#[cold]
+fn first_slot() -> usize {
+    if !claim_thread_slot() {
+        broken("threads", format_args!("more than {MAX_THREADS} threads use mmcore at once"));
+    }
+    KNOWN.get() - 1
+}
+
+/// Makes sure that the calling thread has a slot; false if all are taken. For callers whose threads
+/// come from outside and who would rather refuse than stop.
+pub fn claim_thread_slot() -> bool {
+    KNOWN.get() > 0 || ThreadSlot::reserve().is_some_and(ThreadSlot::adopt)
+}
+
+thread_local! {
+    /// The slot + 1, or 0 while none is known: a plain variable, read on every counted event.
+    static KNOWN: Cell<usize> = const { Cell::new(0) };
+    /// The slot's owner: gives it back when the thread ends.
+    static MINE: Cell<Option<ThreadSlot>> = const { Cell::new(None) };
+}
+
+/// One bit a slot in use.
+static SLOTS: [AtomicUsize; MAX_THREADS / usize::BITS as usize] =
+    [const { AtomicUsize::new(0) }; MAX_THREADS / usize::BITS as usize];
+
+/// A slot that is taken, for a thread that is still to begin; given back when dropped.
+#[derive(Debug)]
+pub struct ThreadSlot(usize);
+
+impl ThreadSlot {
+    /// A free slot, or `None`.
+    pub fn reserve() -> Option<ThreadSlot> {
+        for (index, word) in SLOTS.iter().enumerate() {
+            // Acquire pairs with the release in `drop`: what the former holder of the slot wrote to
+            // slot-indexed tables happened before.
+            let mut bits = word.load(Ordering::Relaxed);
+            while bits != usize::MAX {
+                let free = (!bits).trailing_zeros();
+                match word.compare_exchange_weak(bits, bits | 1 << free, Ordering::Acquire, Ordering::Relaxed)
+                {
+                    Ok(_) => return Some(ThreadSlot(index * usize::BITS as usize + free as usize)),
+                    Err(now) => bits = now,
+                }
+            }
+        }
+        None
+    }
+
+    /// The slot is the calling thread's until it ends; if it has one already, that stays. False if the thread is
+    /// ending: then it has none.
+    pub fn adopt(self) -> bool {
+        if KNOWN.get() > 0 {
+            return true;
+        }
+        let known = self.0 + 1;
+        let adopted = MINE.try_with(|mine| mine.set(Some(self))).is_ok();
+        if adopted {
+            KNOWN.set(known);
+        }
+        adopted
+    }
+}
+
+impl Drop for ThreadSlot {
+    fn drop(&mut self) {
+        if KNOWN.get() == self.0 + 1 {
+            KNOWN.set(0);
+        }
+        let bit = 1 << (self.0 % usize::BITS as usize);
+        // Release pairs with the acquire in `reserve`.
+        SLOTS[self.0 / usize::BITS as usize].fetch_and(!bit, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_slot_is_its_threads_and_comes_back() {
+        let slot = ThreadSlot::reserve().unwrap();
+        let number = slot.0;
+        let seen = std::thread::spawn(move || {
+            assert!(slot.adopt());
+            let mine = thread_slot();
+            // A thread has one slot: another one goes back at once.
+            assert!(ThreadSlot::reserve().unwrap().adopt());
+            (mine, thread_slot())
+        });
+        assert_eq!(seen.join().unwrap(), (number, number));
+    }
+}

@@ -28,6 +28,7 @@
 mod access;
 mod advice;
 mod area;
+mod areas;
 mod fault;
 mod file;
 mod fork;
@@ -44,12 +45,15 @@ mod swap;
 mod tlb;
 mod unmap;
 
+#[cfg(all(test, not(any(loom, feature = "explored"))))]
+mod limits;
 // A page of the explored build has two words; these tests write bytes.
 #[cfg(all(test, not(feature = "explored")))]
 mod tests;
 
 pub use advice::Advice;
 pub use area::{Area, AreaKind, Attributes, EntryGuard, Policy};
+pub use areas::{Areas, Of};
 pub use file::{Evicted, File, FileKind, FileMap, Writeback};
 pub use pin::PinKind;
 pub use pte::{Entry, Pte};

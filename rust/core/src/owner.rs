@@ -11,7 +11,7 @@
 //! owner with a `released` callback is never removed while it owns pages.
 
 use crate::error::{Errno, Error, Result};
-use crate::map::{Area, File};
+use crate::map::{Areas, File};
 use crate::movable::MovableOps;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass, RwLock};
@@ -48,13 +48,13 @@ pub enum Owner<R: Release> {
     /// Nobody.
     Free,
     /// The areas that map an anonymous lineage: the first mapping and every fork of it (`anon_vma`).
-    Anon(Vec<Arc<Area>>),
+    Anon(Areas),
     /// A file with a page cache, and the areas that map it (`i_mmap`).
     File {
         /// The file.
         file: Arc<File>,
         /// In the order in which they were mapped: a child of a fork after its parent.
-        areas: Vec<Arc<Area>>,
+        areas: Areas,
     },
     /// The driver of movable pages.
     Movable(Arc<dyn MovableOps<R>>),

@@ -4,7 +4,7 @@
 //! finds its entry without a lock, and no table is ever freed under a walker, because whoever
 //! walks holds the area.
 
-use super::{FileMap, Pte};
+use super::{FileMap, Of, Pte};
 use crate::error::Result;
 use crate::memory::Table;
 use crate::owner::OwnerId;
@@ -111,6 +111,8 @@ pub struct Area {
     pub(super) faults: Arc<RwLock<()>>,
     /// Pages not yet unmapped for good. Whoever takes the last one off takes the area down.
     pub(super) left: AtomicU32,
+    /// Its place in the reverse map of its lineage, and in that of its file: see [`Areas`](super::Areas). Under the owner's lock.
+    places: [PlainU32; 2],
     /// Some page was locked, or has a policy: only then do faults and migrations look at its attributes.
     /// Set with `faults` held alone, looked at with it held shared, or under the lock of an entry
     /// that whoever set it visits afterwards.
@@ -138,6 +140,7 @@ impl Area {
             had_anon: Stat::new(),
             faults: Arc::clone(faults),
             left: AtomicU32::new(pages),
+            places: [const { PlainU32::new(0) }; 2],
             special: PlainU32::new(0),
             attributes: Table::zeroed(pages as usize)?,
             entries: Table::zeroed(pages as usize)?,
@@ -166,6 +169,12 @@ impl Area {
             AreaKind::Anon { .. } => None,
             AreaKind::File(map) => Some(map),
         }
+    }
+
+    /// Its place in a reverse map.
+    #[inline]
+    pub(super) fn place(&self, of: Of) -> &PlainU32 {
+        &self.places[of as usize]
     }
 
     /// The order of the pages that faults make where one fits.
@@ -203,12 +212,13 @@ impl Area {
         self.preferred.load(Ordering::Relaxed) as usize
     }
 
-    /// What holds for a page.
+    /// What holds for a page; beyond the area's end, that nothing is mapped.
     #[inline]
     pub fn attributes(&self, index: u32) -> Attributes {
+        let Some(attributes) = self.attributes.get(index as usize) else { return Attributes::UNMAPPED };
         // Relaxed: marks that must not be missed are set with `faults` held alone, and looked at with it
         // held shared.
-        Attributes::from_bits_retain(self.attributes[index as usize].load(Ordering::Relaxed))
+        Attributes::from_bits_retain(attributes.load(Ordering::Relaxed))
     }
 
     /// Pages that lie in the area, in runs with the same properties (the kernel's VMAs), with these.
@@ -343,13 +353,15 @@ impl Area {
         self.entries.len() as u32
     }
 
-    /// The entry as a walker without a lock sees it: what the access path uses inside a TLB section.
+    /// The entry as a walker without a lock sees it: what the access path uses inside a TLB section. Beyond the area's
+    /// end there is none.
     #[inline]
     #[track_caller]
     pub fn look(&self, index: u32) -> Pte {
+        let Some(entry) = self.entries.get(index as usize) else { return Pte::NONE };
         // Acquire pairs with the Release that published the entry: the page's content and fields are
         // visible through it.
-        Pte(self.entries[index as usize].load(Ordering::Acquire))
+        Pte(entry.load(Ordering::Acquire))
     }
 
     /// Starts loading an entry into the cache.

@@ -35,8 +35,9 @@ enum Copied {
 impl<R: Release> Machine<R> {
     /// A child of a space: the same areas at the same addresses, sharing the pages.
     ///
-    /// `ENOMEM` if a page that may be pinned cannot be copied, or the host's memory runs out; `ESRCH` after
-    /// the exit. The parent is then as before, but that its next writes may fault.
+    /// `ENOMEM` if a page that may be pinned cannot be copied, if as many spaces share the memory as a page's count can
+    /// tell, or the host's memory runs out; `EAGAIN` if all numbers of spaces are used up; `ESRCH` after the exit. The
+    /// parent is then as before, but that its next writes may fault.
     pub fn fork(&self, space: &AddressSpace) -> Result<Arc<AddressSpace>> {
         let id = self.space_id()?;
         let faults = Arc::new(RwLock::new(LockClass::Faults, ()));
@@ -85,7 +86,12 @@ impl<R: Release> Machine<R> {
             self.link_file(&map.file)?;
         }
         let area = Arc::new(area);
-        self.join_owners(&area);
+        if let Err(error) = self.join_owners(&area) {
+            if let Some(map) = area.file() {
+                self.unlink_file(&map.file);
+            }
+            return Err(error);
+        }
         Ok(Some(area))
     }
 

@@ -1,13 +1,13 @@
 //! Address spaces: their areas, and the registry of those that live.
 
-use super::{Area, AreaKind, Attributes};
+use super::{Area, AreaKind, Areas, Attributes, Of};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::owner::{Owner, OwnerId};
 use crate::page::{MAX_ORDER, PAGE_SIZE};
 use crate::release::Release;
 use crate::sync::{Lock, LockClass, Ordering, RwLock};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
@@ -41,12 +41,31 @@ struct Registry {
     next: u32,
     /// Those that are to be told of a lost page at once.
     early: BTreeSet<u32>,
-    live: Vec<Weak<AddressSpace>>,
+    /// By number: a space ends without a search.
+    live: BTreeMap<u32, Weak<AddressSpace>>,
+    /// With so many, those that were dropped without an exit are forgotten.
+    sweep_at: usize,
 }
+
+/// Spaces of which it is not worth while to forget those that were dropped.
+const FEW: usize = 64;
 
 impl Spaces {
     pub(crate) fn new() -> Spaces {
         Spaces(Lock::new(LockClass::Leaf, Registry::default()))
+    }
+}
+
+#[cfg(all(test, not(any(loom, feature = "explored"))))]
+impl Spaces {
+    /// As if as many spaces had been made as there are numbers.
+    pub(super) fn run_out(&self) {
+        self.0.lock().next = u32::MAX;
+    }
+
+    /// Spaces that have an entry, living or not.
+    pub(super) fn known(&self) -> usize {
+        self.0.lock().live.len()
     }
 }
 
@@ -121,7 +140,11 @@ impl<R: Release> Machine<R> {
             next: Lock::plain(LockClass::Leaf, Some(next)),
         });
         let mut registry = self.spaces.0.lock();
-        registry.live.push(Arc::downgrade(&space));
+        if registry.live.len() >= registry.sweep_at {
+            registry.live.retain(|_, weak| weak.strong_count() > 0);
+            registry.sweep_at = FEW.max(2 * registry.live.len());
+        }
+        registry.live.insert(id, Arc::downgrade(&space));
         if parent.is_some_and(|parent| registry.early.contains(&parent)) {
             registry.early.insert(id);
         }
@@ -151,7 +174,7 @@ impl<R: Release> Machine<R> {
 
     /// The address spaces that have not exited and that somebody still has a handle on.
     pub fn spaces(&self) -> Vec<Arc<AddressSpace>> {
-        self.spaces.0.lock().live.iter().filter_map(Weak::upgrade).collect()
+        self.spaces.0.lock().live.values().filter_map(Weak::upgrade).collect()
     }
 
     /// Maps `pages` pages of anonymous memory.
@@ -199,16 +222,11 @@ impl<R: Release> Machine<R> {
         // The lineage first: an area names it.
         let anon = match shared {
             true => OwnerId::NOBODY,
-            false => self.owners.insert(Owner::Anon(Vec::new()))?,
+            false => self.owners.insert(Owner::Anon(Areas::new(Of::Lineage)))?,
         };
-        let area = match Area::new(space.id, &space.faults, first, pages, kind, anon) {
-            Ok(area) => Arc::new(area),
-            Err(error) => {
-                self.owners.remove(anon);
-                return Err(error);
-            }
-        };
-        self.join_owners(&area);
+        let joined = Area::new(space.id, &space.faults, first, pages, kind, anon).map(Arc::new);
+        let joined = joined.and_then(|area| self.join_owners(&area).map(|()| area));
+        let area = joined.inspect_err(|_| self.owners.remove(anon))?;
         areas.push(Arc::clone(&area));
         *space.next.lock() = Some(next);
         Ok(area)
@@ -227,18 +245,27 @@ impl<R: Release> Machine<R> {
     /// Adds an area to the reverse maps of its lineage and of its file. After all others: a walk meets a
     /// parent before its children, so that what a fork copies while a walk goes on is met either in the
     /// parent or, later, in the child.
-    pub(super) fn join_owners(&self, area: &Arc<Area>) {
+    ///
+    /// `ENOMEM` if they have as many areas as a page's count can tell; then it is in neither.
+    pub(super) fn join_owners(&self, area: &Arc<Area>) -> Result<()> {
         if let Some(map) = area.file() {
-            self.join_file(map.file.owner, area);
+            self.join_file(map.file.owner, area)?;
         }
         if area.anon == OwnerId::NOBODY {
-            return;
+            return Ok(());
         }
         let joined = self.owners.update(area.anon, |owner| match owner {
-            Owner::Anon(areas) => areas.push(Arc::clone(area)),
+            Owner::Anon(areas) => areas.push(area),
             _ => crate::sync::broken("lineage", format_args!("owner {:?} is no anonymous one", area.anon)),
         });
         debug_assert!(joined.is_some(), "a lineage lives while one of its areas does");
+        let joined = joined.unwrap_or(Ok(()));
+        if joined.is_err()
+            && let Some(map) = area.file()
+        {
+            self.part_from_file(area, map);
+        }
+        joined
     }
 
     /// Takes an area that maps nothing any more out of its reverse maps; the last one ends the lineage, and a
@@ -246,8 +273,7 @@ impl<R: Release> Machine<R> {
     pub(super) fn leave_owners(&self, area: &Area) {
         let empty = self.owners.update(area.anon, |owner| match owner {
             Owner::Anon(areas) => {
-                // In order: see `join_owners`.
-                areas.retain(|other| !std::ptr::eq(&**other, area));
+                areas.remove(area);
                 areas.is_empty()
             }
             _ => false,
@@ -260,10 +286,10 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Ends a space's entry in the registry, and those of spaces that were dropped.
+    /// Ends a space's entry in the registry.
     pub(super) fn unregister(&self, space: &AddressSpace) {
         let mut registry = self.spaces.0.lock();
-        registry.live.retain(|weak| weak.strong_count() > 0 && weak.as_ptr() != std::ptr::from_ref(space));
+        registry.live.remove(&space.id);
         registry.early.remove(&space.id);
     }
 }

@@ -37,7 +37,11 @@ impl<R: Release> Machine<R> {
         drop(areas);
         self.zap(area, pages);
         if self.ended(area, marked) {
-            space.areas.write().retain(|other| !std::ptr::eq(&**other, area));
+            let mut areas = space.areas.write();
+            let place = areas.partition_point(|other| other.first < area.first);
+            if areas.get(place).is_some_and(|other| std::ptr::eq(&**other, area)) {
+                areas.remove(place);
+            }
         }
         Ok(())
     }

@@ -141,9 +141,13 @@ impl Word {
     /// The guard: no operation raises a count to this value or beyond. Half of what the field
     /// can hold, so that every thread may overshoot once before it steps back.
     pub const COUNT_LIMIT: u32 = 1 << 26;
-    /// References from outside the core (pins, handles) stop here. What the core takes for itself
-    /// (batches, entries, isolations) has the other half, so that no user can bring it to its guard.
+    /// References from outside the core (pins, handles) stop here, whoever has the others. What the core takes for
+    /// itself (entries, batches, isolations) has the other half, so that no user can bring it to its guard.
     pub const OUTSIDE_LIMIT: u32 = Self::COUNT_LIMIT / 2;
+    /// References of entries stop here: so many areas of base pages can share a page ([`Areas`](crate::map::Areas)).
+    /// With those from outside this leaves 2^20 to what the core takes for moments.
+    pub const MAPPED_LIMIT: u32 = Self::COUNT_LIMIT - Self::OUTSIDE_LIMIT - (1 << 20);
+    const _ROOM: () = assert!(Self::OUTSIDE_LIMIT + Self::MAPPED_LIMIT + (1 << 20) <= Self::COUNT_LIMIT);
     const GEN_SHIFT: u32 = 32;
     const GEN_MASK: u64 = 0b111 << Self::GEN_SHIFT;
     const ACCESSES_SHIFT: u32 = 35;

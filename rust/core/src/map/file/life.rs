@@ -3,7 +3,7 @@
 use super::{File, FileKind, FileMap, MAX_FILE_PAGES};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::map::{AddressSpace, Area, AreaKind};
+use crate::map::{AddressSpace, Area, AreaKind, Areas, Of};
 use crate::memory::{Table, WORDS};
 use crate::owner::{Owner, OwnerId};
 use crate::release::Release;
@@ -59,7 +59,7 @@ impl<R: Release> Machine<R> {
                 slots,
                 disk,
             });
-            Ok((Owner::File { file: Arc::clone(&file), areas: Vec::new() }, file))
+            Ok((Owner::File { file: Arc::clone(&file), areas: Areas::new(Of::File) }, file))
         })
     }
 
@@ -140,22 +140,28 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Adds an area to the file's reverse map, after all others: as `join_lineage`.
-    pub(in crate::map) fn join_file(&self, owner: OwnerId, area: &Arc<Area>) {
+    /// Adds an area to the file's reverse map, after all others: as [`Machine::join_owners`].
+    pub(in crate::map) fn join_file(&self, owner: OwnerId, area: &Arc<Area>) -> Result<()> {
         let joined = self.owners.update(owner, |owner| match owner {
-            Owner::File { areas, .. } => areas.push(Arc::clone(area)),
+            Owner::File { areas, .. } => areas.push(area),
             _ => crate::sync::broken("file", format_args!("an area's owner is no file")),
         });
         debug_assert!(joined.is_some(), "a file lives while an area maps it");
+        joined.unwrap_or(Ok(()))
+    }
+
+    /// Takes an area out of its file's reverse map; the file's link is still to be taken off.
+    pub(in crate::map) fn part_from_file(&self, area: &Area, map: &FileMap) {
+        self.owners.update(map.file.owner, |owner| {
+            if let Owner::File { areas, .. } = owner {
+                areas.remove(area);
+            }
+        });
     }
 
     /// Takes an area that maps nothing any more out of its file's reverse map, and its link off.
     pub(in crate::map) fn leave_file(&self, area: &Area, map: &FileMap) {
-        self.owners.update(map.file.owner, |owner| {
-            if let Owner::File { areas, .. } = owner {
-                areas.retain(|other| !std::ptr::eq(&**other, area));
-            }
-        });
+        self.part_from_file(area, map);
         self.unlink_file(&map.file);
     }
 }

@@ -172,8 +172,12 @@ impl<R: Release> Machine<R> {
         });
     }
 
-    /// Flushes every CPU's free frames of `node` to the buddy lists (`drain_all_pages`).
+    /// Flushes every CPU's free frames of `node` to the buddy lists (`drain_all_pages`). Nothing to do for a node that
+    /// is not there.
     pub fn drain_pcp(&self, node: usize) {
+        if node >= self.nodes.len() {
+            return;
+        }
         for cpu in &self.cpus {
             // The count is looked at under the lock: an unlocked look can miss frames that a refill is
             // just adding (kernel 66eca1021a42).
@@ -260,9 +264,11 @@ impl<R: Release> Machine<R> {
         self.nodes[self.node_of(pfn)].zone.lock().give(&self.frames, pfn, 0);
     }
 
-    /// Free frames of a node: in the buddy lists (`nr_free_pages`), and in the per-CPU arrays.
+    /// Free frames of a node: in the buddy lists (`nr_free_pages`), and in the per-CPU arrays. None of a node that is
+    /// not there.
     pub fn free_frames(&self, node: usize) -> (u32, u32) {
-        let buddy = self.nodes[node].zone.lock().free();
+        let Some(found) = self.nodes.get(node) else { return (0, 0) };
+        let buddy = found.zone.lock().free();
         let arrays = self.cpus.iter().map(|cpu| cpu.pcp[node].lock().len() as u32).sum();
         (buddy, arrays)
     }

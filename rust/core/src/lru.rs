@@ -102,9 +102,10 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Drains one CPU's batches (`lru_add_drain_cpu`).
+    /// Drains one CPU's batches (`lru_add_drain_cpu`). Nothing to do for a CPU that is not there.
     pub fn lru_drain_cpu(&self, cpu: usize) {
-        let mut batches = self.cpus[cpu].batches.lock();
+        let Some(context) = self.cpus.get(cpu) else { return };
+        let mut batches = context.batches.lock();
         if batches.is_empty() {
             return;
         }

@@ -224,8 +224,8 @@ impl Stats {
         self.all().map(|stripe| stripe.events[event as usize].get()).sum()
     }
 
-    /// A node's counter.
+    /// A node's counter; 0 of a node that is not there.
     pub fn on_node(&self, node: usize, item: NodeItem) -> i64 {
-        self.all().map(|stripe| stripe.nodes[node][item as usize].get()).sum()
+        self.all().filter_map(|stripe| stripe.nodes.get(node)).map(|items| items[item as usize].get()).sum()
     }
 }

@@ -203,7 +203,7 @@ impl File {
 
     /// A word of the store behind the file; `None` without one.
     pub(crate) fn stored(&self, index: u32, word: usize) -> Option<u64> {
-        self.disk.as_ref().map(|disk| disk[index as usize * WORDS + word].peek())
+        self.disk.as_ref()?.get(index as usize * WORDS + word).map(PlainU64::peek)
     }
 
     /// Pages in the cache now.
@@ -213,14 +213,15 @@ impl File {
 
     /// The frame of a cached page now, without a reference: a name, good for looking.
     pub fn cached_page(&self, index: u32) -> Option<Pfn> {
-        if index < self.capacity() { self.slot(index).page() } else { None }
+        self.slot(index).page()
     }
 
-    /// What a slot holds, without a lock.
+    /// What a slot holds, without a lock; nothing where the file never was.
     #[inline]
     pub(crate) fn slot(&self, index: u32) -> Slot {
+        let Some(slot) = self.slots.get(index as usize) else { return Slot::Empty };
         // Acquire pairs with the Release in `set_slot`.
-        Slot::from_word(self.slots[index as usize].load(Ordering::Acquire))
+        Slot::from_word(slot.load(Ordering::Acquire))
     }
 
     /// Changes a slot; the tree lock is held.

@@ -58,6 +58,7 @@ pub(crate) use store::Swap;
 
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
+use crate::memory::WORDS;
 use crate::release::Release;
 use crate::sync::{LockClass, PlainU32, RwLock};
 use std::sync::Arc;
@@ -141,9 +142,9 @@ impl<R: Release> Machine<R> {
     }
 
     /// One word of a swapped page as a fault would find it now, without reading anything in: for checks at
-    /// a quiet moment.
+    /// a quiet moment. 0 where there is none.
     pub fn swap_word(&self, slot: u32, word: usize) -> u64 {
-        let Some(swap) = self.swap_space() else { return 0 };
+        let Some(swap) = self.swap_space().filter(|_| word < WORDS) else { return 0 };
         match swap.slot(slot).page() {
             Some(pfn) => self.memory.load(pfn, word),
             None => swap.peek_word(slot, word),

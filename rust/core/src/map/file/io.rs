@@ -167,13 +167,13 @@ impl<R: Release> Machine<R> {
     }
 
     /// One word of a file as a read would find it now, without reading anything in: for checks at a quiet
-    /// moment.
+    /// moment. 0 where there is none.
     pub fn file_word(&self, file: &File, index: u32, word: usize) -> u64 {
-        match (file.slot(index), &file.disk) {
-            (Slot::Page(pfn), _) => self.memory.load(pfn, word),
-            (Slot::Swap(slot), _) => self.swap_word(slot, word),
-            (_, Some(disk)) => disk[index as usize * WORDS + word].peek(),
-            (_, None) => 0,
+        match file.slot(index) {
+            _ if word >= WORDS => 0,
+            Slot::Page(pfn) => self.memory.load(pfn, word),
+            Slot::Swap(slot) => self.swap_word(slot, word),
+            _ => file.stored(index, word).unwrap_or(0),
         }
     }
 }

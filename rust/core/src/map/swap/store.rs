@@ -90,8 +90,9 @@ impl Swap {
     /// What is cached for a slot, without a lock.
     #[inline]
     pub fn slot(&self, slot: u32) -> Slot {
+        let Some(cached) = self.cache.get(slot as usize) else { return Slot::Empty };
         // Acquire pairs with the Release in `Changing::set`.
-        Slot::from_word(self.cache[slot as usize].load(Ordering::Acquire))
+        Slot::from_word(cached.load(Ordering::Acquire))
     }
 
     /// Waits until nobody reads the slot's content past the cache. Holding nothing that the reader needs: it
@@ -148,9 +149,10 @@ impl Swap {
         })
     }
 
-    /// One word of a slot, for checks at a quiet moment.
+    /// One word of a slot, for checks at a quiet moment; 0 where there is none.
     pub fn peek_word(&self, slot: u32, word: usize) -> u64 {
-        self.words.as_ref().map_or(0, |words| words[slot as usize * WORDS + word].peek())
+        let words = self.words.as_ref();
+        words.and_then(|words| words.get(slot as usize * WORDS + word)).map_or(0, PlainU64::peek)
     }
 }
 

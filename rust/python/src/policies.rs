@@ -16,7 +16,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyclass(frozen, module = "mmcore._mmcore")]
 struct PolicyReplay {
     requests: Vec<u32>,
-    state: Mutex<Option<(Replacement, usize)>>,
+    /// Boxed: Python aligns an object to 16 bytes, a `Replacement` needs a cache line or two.
+    state: Mutex<Option<(Box<Replacement>, usize)>>,
 }
 
 #[pymethods]
@@ -39,7 +40,7 @@ impl PolicyReplay {
         let profile = profile.get().0.clone();
         let replacement =
             py.detach(|| Replacement::new(profile, footprint, size, warm_up)).map_err(|e| bad(&e))?;
-        Ok(PolicyReplay { requests, state: Mutex::new(Some((replacement, 0))) })
+        Ok(PolicyReplay { requests, state: Mutex::new(Some((Box::new(replacement), 0))) })
     }
 
     /// Up to `most` requests more; how many are done by now.
@@ -68,7 +69,7 @@ impl PolicyReplay {
 }
 
 impl PolicyReplay {
-    fn lock(&self) -> MutexGuard<'_, Option<(Replacement, usize)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Box<Replacement>, usize)>> {
         // A panic leaves counts that are still valid to look at.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -163,7 +163,7 @@ def test_a_finding_is_exit_1_with_the_command_to_repeat_it(simulated, capsys):
     [
         (["no/such/trace"], "no/such/trace: No such file or directory"),
         (["."], ".: Is a directory"),
-        (["--threads", "0"], "threads must be 1 to 15, not 0"),
+        (["--threads", "0"], "threads must be a number from 1 to 15, not 0"),
         (["--threads", "two"], "two"),
         (["--vary", "release"], "FIELD=a,b"),
         (["--load", "rain"], "load 'rain'"),

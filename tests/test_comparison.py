@@ -196,7 +196,7 @@ def test_turns_that_are_too_short_are_made_longer_and_their_blocks_dropped():
         ({"load": "rain"}, "load 'rain' is not one of tiering, storm"),
         ({"load": "storm"}, "leave the trace out"),
         ({"trace": None}, "give one"),
-        ({"threads": 0}, "threads must be 1 to 15, not 0"),
+        ({"threads": 0}, "threads must be a number from 1 to 15, not 0"),
         ({"alone": True}, "alone is for load storm"),
         ({"seconds": 0.0}, "seconds must be more than 0"),
         ({"seconds": float("nan")}, "seconds must be"),

@@ -239,7 +239,7 @@ def test_steps_that_are_not_the_script_s_are_refused(tmp_path, change, why):
     [
         ("{}", "no recording"),
         ('{"format": 1}', "it has no name"),
-        ("[", "cannot read"),
+        ("[", "no JSON: Expecting value"),
     ],
 )
 def test_what_is_no_recording_is_refused(tmp_path, data, why):

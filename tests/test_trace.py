@@ -126,7 +126,7 @@ def test_bad_content_is_refused_in_one_line(tmp_path, content, message):
         ({"pages": [1], "writes": [2]}, "2 is not between 0 and 1"),
         ({"pages": [1], "writes": [0], "threads": [70000]}, "70000 is not between"),
         ({"pages": [7], "writes": [0], "page_numbers": [1, 2]}, "points outside"),
-        ({"pages": np.array([None]), "writes": [0]}, "damaged .npz archive"),
+        ({"pages": np.array([None]), "writes": [0]}, "integers are needed, not object"),
     ],
 )
 def test_a_bad_archive_is_refused(tmp_path, archive, message):

@@ -37,7 +37,9 @@ def parse_size(text: str | int) -> int:
             raise InputError(f"{text!r} is not a whole number of bytes")
         size = int(exact)
     if size <= 0:
-        raise InputError(f"a size must be positive, not {text}")
+        raise InputError(f"a size must be positive, not {str(text)[:40]}")
+    if size >= 1 << 64:
+        raise InputError(f"a size must be less than 2**64 bytes, not {str(text)[:40]}")
     return size
 
 

@@ -9,6 +9,7 @@
 | `SigbusError` | an access met a bad frame: a `KernelError` with address and code | 1 |
 | `MisuseError` | a rule of the interface was broken; nothing was changed | 2 |
 | `FindingError` | a rule of the machine is broken: that is what mmcore looks for | 1 |
+| `KeyboardInterrupt` | a signal ended a long call; its `partial` is what was found by then | 130 |
 """
 
 from __future__ import annotations
@@ -40,20 +41,30 @@ class ProgramError(InputError):
         message: what is wrong and what to write instead, on one line.
         line: the line of the text, from 1; None if there is no text.
         column: the character in that line, from 1; None if there is no text.
+        file: the file that the text was read from; None if it came from elsewhere.
     """
 
-    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
-        # All three as arguments, so that the error can be pickled.
-        super().__init__(message, line, column)
+    def __init__(
+        self,
+        message: str,
+        line: int | None = None,
+        column: int | None = None,
+        file: str | None = None,
+    ) -> None:
+        # All of them as arguments, so that the error can be pickled.
+        super().__init__(message, line, column, file)
         self.message = message
         self.line = line
         self.column = column
+        self.file = file
 
     def __str__(self) -> str:
-        """The message, with its place if there is one."""
+        """The message, with its place if there is one: `race.mm:3:5: ...` in a file."""
         if self.line is None:
-            return self.message
-        return f"line {self.line}, column {self.column}: {self.message}"
+            return self.message if self.file is None else f"{self.file}: {self.message}"
+        if self.file is None:
+            return f"line {self.line}, column {self.column}: {self.message}"
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
 class MissingExtraError(ImportError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mmcore import _output
 
 if TYPE_CHECKING:
     import os
@@ -64,7 +65,7 @@ def chrome(events: Iterable[Event], path: str | os.PathLike[str] | None = None) 
             begin["args"]["ret"] = event.ret
     text = json.dumps({"displayTimeUnit": "ns", "traceEvents": rows})
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        _output.write(path, text)
     return text
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mmcore import _mmcore
+from mmcore._input import STANDARD_INPUT, read_text
 from mmcore.errors import ProgramError
 
 if TYPE_CHECKING:
@@ -181,13 +183,31 @@ class Program:
     boot: Boot | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Program:
+    def parse(cls, text: str, file: str | None = None) -> Program:
         """Reads a program.
 
+        Args:
+            text: the program.
+            file: where the text was read, for errors.
+
         Raises:
-            ProgramError: with the line, the column and what to write instead.
+            ProgramError: with the file, the line, the column and what to write instead.
         """
-        return _program(_parse(text))
+        try:
+            return _program(_parse(text))
+        except ProgramError as error:
+            raise ProgramError(error.message, error.line, error.column, file) from None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Program:
+        """Reads a program file of at most 16 MiB; `-` is the standard input.
+
+        Raises:
+            ProgramError: with the file, the line, the column and what to write instead.
+            InputError: if the file cannot be read.
+        """
+        name = os.fspath(path)
+        return cls.parse(read_text(path), STANDARD_INPUT if name == "-" else name)
 
     @classmethod
     def from_json(cls, text: str) -> Program:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmcore import _mmcore
+from mmcore import _mmcore, _output
+from mmcore._waiting import heard, keep
+from mmcore.arguments import number
 from mmcore.environment import document
 from mmcore.errors import FindingError, InputError
 from mmcore.trace import Trace
@@ -76,6 +77,7 @@ class Policies:
         kernel: the preset of all other fields.
         pagevec: pages that a batch holds.
         warm_up: requests that were not counted.
+        left: how many sizes and policies an interruption has left out.
     """
 
     def __init__(
@@ -86,12 +88,14 @@ class Policies:
         kernel: str,
         pagevec: int,
         warm_up: int,
+        left: int = 0,
     ) -> None:
         self.trace = trace
         self.outcomes = outcomes
         self.kernel = kernel
         self.pagevec = pagevec
         self.warm_up = warm_up
+        self.left = left
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -114,6 +118,8 @@ class Policies:
                 f" {each.requests_per_s / 1e6:>12.2f} {each.activated:>10,}"
                 f" {each.refaulted:>10,} {each.scanned:>10,}"
             )
+        if self.left:
+            lines.append(f"incomplete: interrupted, {self.left} of the replays are left out")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -135,6 +141,7 @@ class Policies:
             "kernel": self.kernel,
             "pagevec": self.pagevec,
             "warm_up": self.warm_up,
+            "complete": not self.left,
             "table": self.table,
         }
 
@@ -142,7 +149,7 @@ class Policies:
         """Everything as JSON; written to `path` if one is given."""
         text = json.dumps(self.as_dict(), indent=1, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n")
+            _output.write(path, text + "\n")
         return text
 
 
@@ -177,6 +184,7 @@ def policies(
     Raises:
         InputError: if an option or the trace does not fit; the message says what to change.
         FindingError: if a machine broke a rule.
+        KeyboardInterrupt: by a signal; its `partial` has the replays that had ended by then.
     """
     if trace is None:
         trace = Trace.sample()
@@ -184,25 +192,37 @@ def policies(
         trace = Trace.load(trace)
     names = _names(policy)
     sizes = _sizes(size, trace)
-    if not 0 <= warm_up < len(trace):
+    warm_up = number("warm_up", warm_up)
+    if warm_up >= len(trace):
         raise InputError(f"warm_up: {warm_up} of {len(trace)} requests leave none to count")
+    if pagevec is not None:
+        pagevec = number("pagevec", pagevec, 1, (1 << 16) - 1)
     runs = [(pages, name) for pages in sizes for name in names]
-    outcomes = []
+    outcomes: list[PolicyOutcome] = []
     capacity = 0
-    for number, (pages, name) in enumerate(runs):
+
+    def result() -> Policies:
+        left = len(runs) - len(outcomes)
+        return Policies(
+            trace, tuple(outcomes), kernel=kernel, pagevec=capacity, warm_up=warm_up, left=left
+        )
+
+    for done, (pages, name) in enumerate(runs):
         fields = {"lru_policy": name} | ({} if pagevec is None else {"pagevec": pagevec})
         profile = _mmcore.Profile(kernel=kernel, **fields)
         profile = profile if profile["release"] == "split" else profile.replace(release="split")
         capacity = int(profile["pagevec"])
 
-        def report(
-            share: float, number: int = number, what: str = f"{name}, {pages} pages"
-        ) -> None:
+        def report(share: float, done: int = done, what: str = f"{name}, {pages} pages") -> None:
             if progress is not None:
-                progress((number + share) / len(runs), what)
+                progress((done + share) / len(runs), what)
 
-        outcomes.append(_outcome(trace, name, pages, profile, warm_up, report))
-    return Policies(trace, tuple(outcomes), kernel=kernel, pagevec=capacity, warm_up=warm_up)
+        try:
+            outcomes.append(_outcome(trace, name, pages, profile, warm_up, report))
+        except KeyboardInterrupt as stopped:
+            keep(stopped, result() if outcomes else None)
+            raise
+    return result()
 
 
 def _outcome(
@@ -215,7 +235,8 @@ def _outcome(
 ) -> PolicyOutcome:
     report(0.0)
     try:
-        replay = _mmcore.PolicyReplay(profile, trace.ids, trace.footprint, pages, warm_up)
+        # A memory of many pages takes seconds to build, and to audit.
+        replay = heard(_mmcore.PolicyReplay, profile, trace.ids, trace.footprint, pages, warm_up)
         done = 0
         while done < len(trace):
             done = replay.step(_STRETCH)
@@ -223,7 +244,7 @@ def _outcome(
     except ValueError as error:
         raise InputError(str(error)) from None
     try:
-        found = json.loads(replay.finish())
+        found = json.loads(heard(replay.finish))
     except RuntimeError as error:
         raise FindingError(f"{name}, {pages} pages: {error}") from None
     del found["seconds"]
@@ -246,9 +267,7 @@ def _sizes(size: int | Iterable[int] | None, trace: Trace) -> tuple[int, ...]:
     if size is None:
         return tuple(dict.fromkeys(max(1, trace.footprint // share) for share in _SHARES))
     sizes = [size] if isinstance(size, int) else list(size)
-    for pages in sizes:
-        if not 1 <= pages < 1 << 28:
-            raise InputError(f"size: a memory holds 1 to {(1 << 28) - 1} pages, not {pages}")
+    sizes = [number("size", pages, 1, (1 << 28) - 1) for pages in sizes]
     if not sizes:
         raise InputError("size: how many pages does the memory hold?")
     return tuple(dict.fromkeys(sizes))

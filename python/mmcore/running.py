@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
+from mmcore.arguments import time_limit
 from mmcore.environment import document
 from mmcore.errors import InputError
 from mmcore.program import Program
@@ -108,6 +109,7 @@ def run(
         InputError: if it is no program, or none that can be run.
     """
     text, words = _text(program), _words(kernel, fields)
+    patience = time_limit("patience", patience)
     data = json.loads(_mmcore.run_program(text, _machine(words), patience))
     return _result(text, _command(words), data)
 
@@ -133,6 +135,7 @@ def stress(
         InputError: if it is no program, or none that can be run.
     """
     text, words = _text(program), _words(kernel, fields)
+    seconds, patience = time_limit("seconds", seconds), time_limit("patience", patience)
     data = json.loads(_mmcore.stress_program(text, _machine(words), patience, seconds))
     command = _command(words, f"--stress={seconds:g}")
     number, found = data["broken"] or (None, None)

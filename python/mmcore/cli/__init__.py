@@ -3,24 +3,24 @@
 One file for each verb, imported only when that verb is called. To add one, write
 `mmcore/cli/VERB.py` with a function of that name that returns an exit code, and add its line to
 `VERBS`. Exit codes, everywhere: 0 done and clean, 1 a finding, 2 usage or bad input (one line),
-3 inconclusive.
+3 inconclusive, 130 and 143 ended by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
 from mmcore import __version__
 from mmcore._extras import need
-from mmcore.cli import inputs
 from mmcore.errors import FindingError, InputError, KernelError, MissingExtraError, MisuseError
 
 need("cyclopts", "the command line")
 need("rich", "the command line")
 
-from cyclopts import App, CycloptsError  # noqa: E402 - only after `need` has named the extra
+# Only after `need` has named the extra.
+from cyclopts import App, CycloptsError  # noqa: E402 - see above
+
+from mmcore.cli import inputs, output, signals  # noqa: E402 - see above
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,9 @@ def _app() -> App:
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
+        # Or it would end the process itself, whatever signal it was.
+        suppress_keyboard_interrupt=False,
+        console=output.console(),
     )
     for verb in VERBS:
         app.command(f"mmcore.cli.{verb}:{verb}", name=verb)
@@ -58,31 +61,48 @@ def _app() -> App:
 
 def run(argv: Sequence[str]) -> int:
     """Runs one command and returns its exit code; errors become one line on stderr."""
-    try:
-        result = _app()([inputs.STDIN if word == "-" else word for word in argv])
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except CycloptsError as error:
-        return _complain(str(error), 2)
-    except (InputError, MissingExtraError, MisuseError) as error:
-        return _complain(str(error), 2)
-    except FindingError as error:
-        return _complain(str(error), 1, whole=True)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`). Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KernelError as error:
-        return _complain(str(error), 1)
-    except OSError as error:
-        # A file that cannot be read or written.
-        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
-    except KeyboardInterrupt:
-        return _complain("interrupted", 130)
-    return result if isinstance(result, int) else 0
+    output.begin()
+    with signals.heard() as caught:
+        try:
+            result = _app()([inputs.STDIN if word == "-" else word for word in argv])
+            return output.code(result if isinstance(result, int) else 0)
+        except KeyboardInterrupt:
+            output.complain("interrupted")
+            return caught.code
+        except Exception as error:
+            code = _explained(error)
+            if code is None:
+                raise
+            return code
 
 
-def _complain(message: str, code: int, *, whole: bool = False) -> int:
-    text = message if whole else " ".join(message.split())
-    print(f"mmcore: {text}", file=sys.stderr)
+def _explained(error: Exception) -> int | None:
+    """Says what went wrong, and returns the exit code; None for what is a mistake of mmcore's."""
+    whole = False
+    match error:
+        case BrokenPipeError():
+            # Whoever read our output has gone: nobody misses the rest.
+            output.leave()
+            return 0
+        case CycloptsError() | InputError() | MissingExtraError() | MisuseError():
+            message, code = str(error), output.UNUSABLE
+        case FindingError():
+            message, code, whole = str(error), output.FOUND, True
+        case KernelError():
+            message, code = str(error), output.FOUND
+        case OSError():
+            # A file that cannot be read or written.
+            message, code = _of_a_file(error), output.UNUSABLE
+        case MemoryError():
+            message, code = "there is not enough memory", output.UNUSABLE
+        case UnicodeEncodeError():
+            message, code = f"{error.object[:60]!r} is no text", output.UNUSABLE
+        case _:
+            return None
+    output.complain(message, whole=whole)
     return code
+
+
+def _of_a_file(error: OSError) -> str:
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 import mmcore
-from mmcore.cli import inputs
+from mmcore import _output
+from mmcore.cli import inputs, output, signals
 from mmcore.comparison.text import preface, rows
-from mmcore.errors import InputError
-
-#: Columns of a table that no terminal limits.
-FILE_WIDTH = 160
 
 
 def compare(
@@ -36,6 +31,7 @@ def compare(
     seed: int = 1,
     precision: float = 0.005,
     poison_rate: float = 0.0,
+    max_accesses: int | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     html: Path | None = None,
     plot: Path | None = None,
@@ -59,43 +55,44 @@ def compare(
         seed: of the loads and of the order of the variants.
         precision: half width of the intervals at which measuring may stop early.
         poison_rate: share of the migrators' calls before which a frame goes bad.
+        max_accesses: a trace with more is refused; 2**28 if left out.
         json_file: write everything, samples included, to this file.
         html: write a page with plots to this file.
         plot: write the plots to this file (.svg, .pdf, .png).
     """
-    trace = None if trace is None else inputs.source(trace)
     _check_outputs(json_file, html, plot)
-    source = None if trace is None and load == "storm" else _read(trace)
+    wanted = None if trace is None and load == "storm" else _read(trace, max_accesses)
     with _bar() as bar:
         task = bar.add_task("compare", total=1.0, note="")
-        result = mmcore.compare(
-            source,
-            load=load,
-            vary=vary,
-            kernel=kernel,
-            threads=threads,
-            alone=alone,
-            seconds=seconds,
-            nodes=nodes,
-            copy=copy,
-            seed=seed,
-            precision=precision,
-            poison_rate=poison_rate,
-            progress=lambda p: bar.update(
-                task, description=p.stage, completed=p.fraction, note=p.note
-            ),
-        )
-    console = Console()
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
-    _print(result, console)
-    if json_file is not None:
-        result.to_json(json_file)
-    if html is not None:
-        result.to_html(html)
-    if plot is not None:
-        result.plot(plot)
-    return 0 if result.conclusive else 3
+
+        def work() -> mmcore.Comparison:
+            return mmcore.compare(
+                wanted,
+                load=load,
+                vary=vary,
+                kernel=kernel,
+                threads=threads,
+                alone=alone,
+                seconds=seconds,
+                nodes=nodes,
+                copy=copy,
+                seed=seed,
+                precision=precision,
+                poison_rate=poison_rate,
+                progress=lambda p: bar.update(
+                    task, description=p.stage, completed=p.fraction, note=p.note
+                ),
+            )
+
+        def show(result: mmcore.Comparison) -> int:
+            bar.stop()
+            _print(result)
+            output.save(json_file, result.to_json)
+            output.save(html, result.to_html)
+            output.save(plot, result.plot)
+            return 0 if result.conclusive else 3
+
+        return signals.report(work, show)
 
 
 def _check_outputs(json_file: Path | None, html: Path | None, plot: Path | None) -> None:
@@ -104,32 +101,23 @@ def _check_outputs(json_file: Path | None, html: Path | None, plot: Path | None)
         from mmcore.comparison.plots import check_path
 
         check_path(plot if plot is not None else Path("page.svg"))
-    for path in (json_file, html, plot):
-        if path is None:
-            continue
-        if not os.access(path.parent, os.W_OK):
-            raise InputError(f"{path}: the directory cannot be written to")
-        if path.is_dir():
-            raise InputError(f"{path}: {os.strerror(errno.EISDIR)}")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise InputError(f"{path}: {os.strerror(errno.EACCES)}")
+    _output.check(json_file, html, plot)
 
 
-def _read(trace: str | None) -> mmcore.Trace:
+def _read(trace: str | None, max_accesses: int | None) -> mmcore.Trace:
     if trace is None:
         return mmcore.Trace.sample()
     with _bar() as bar:
         task = bar.add_task("read", total=None, note=trace)
-        try:
-            return mmcore.Trace.load(
-                trace, progress=lambda done, total: bar.update(task, completed=done, total=total)
-            )
-        except OSError as error:
-            raise InputError(f"{trace}: {error.strerror or error}") from None
+        return inputs.trace(
+            trace,
+            max_accesses,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
 
 
 def _bar() -> Progress:
-    console = Console(stderr=True)
+    console = output.console(stderr=True)
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -142,16 +130,15 @@ def _bar() -> Progress:
     )
 
 
-def _print(result: mmcore.Comparison, console: Console) -> None:
+def _print(result: mmcore.Comparison) -> None:
     for line in preface(result):
-        console.print(line, style="dim", highlight=False, soft_wrap=True)
+        output.render(Text(line, style="dim"), soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     for label in result.labels:
         table.add_column(label, justify="right", overflow="fold")
     for name, cells in rows(result):
         table.add_row(name, *cells)
-    console.print()
-    console.print(table, highlight=False)
-    console.print()
-    console.print(result.verdict, highlight=False, soft_wrap=True)
+    output.show("")
+    output.render(table)
+    output.show(f"\n{result.verdict}")

@@ -8,7 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import mmcore
+from mmcore.cli import output, signals
 from mmcore.errors import InputError
+
+#: Exit codes: see `mmcore.cli`.
+_CODES = {"match": 0, "differs": 1, "unread": 2, "incomplete": 3}
 
 
 def conformance(
@@ -26,6 +30,17 @@ def conformance(
     """
     if not recordings:
         raise InputError("name a recording, or a folder of recordings")
-    result = mmcore.conformance(recordings, until_unsupported=until_unsupported)
-    print(result.to_json() if as_json else result)
-    return 0 if result.verdict == "match" else 1
+
+    def show(result: mmcore.Conformance) -> int:
+        if result.rows or as_json:
+            output.show(result.to_json() if as_json else result)
+        for line in result.unread:
+            output.complain(line)
+        return _CODES[result.verdict]
+
+    return signals.report(
+        lambda: mmcore.conformance(
+            recordings, until_unsupported=until_unsupported, skip_unread=True
+        ),
+        show,
+    )

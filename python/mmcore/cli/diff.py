@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 import mmcore
-from mmcore.cli import inputs
+from mmcore.cli import inputs, output, signals
 
 #: Exit codes: see `mmcore.cli`.
 _CODES = {"same": 0, "differs": 1, "inconclusive": 3}
@@ -41,14 +41,21 @@ def diff(
         seconds: with threads, end each side's search after so long.
         as_json: print JSON instead of lines.
     """
-    result = mmcore.diff(
-        inputs.read(program),
-        kernel=kernel,
-        vary=vary,
-        profile=inputs.fields(set_),
-        preemptions=None if preemptions == "all" else preemptions,
-        schedules=schedules,
-        seconds=seconds,
-    )
-    print(result.to_json() if as_json else result)
-    return _CODES[result.verdict]
+    read = inputs.program(program)
+
+    def work() -> mmcore.StepDiff | mmcore.OutcomeDiff:
+        return mmcore.diff(
+            read,
+            kernel=kernel,
+            vary=vary,
+            profile=inputs.fields(set_),
+            preemptions=None if preemptions == "all" else preemptions,
+            schedules=schedules,
+            seconds=seconds,
+        )
+
+    def show(result: mmcore.StepDiff | mmcore.OutcomeDiff) -> int:
+        output.show(result.to_json() if as_json else result)
+        return _CODES[result.verdict]
+
+    return signals.report(work, show)

@@ -6,9 +6,9 @@ import json
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
+from mmcore.cli import output
 from mmcore.environment import environment
 
 
@@ -20,7 +20,7 @@ def env(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] = Fal
     """
     facts = environment()
     if as_json:
-        print(json.dumps(facts, indent=2))
+        output.show(json.dumps(facts, indent=2))
         return 0
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts.items():
@@ -28,5 +28,5 @@ def env(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] = Fal
             ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         )
         table.add_row(name, str(shown))
-    Console(soft_wrap=True).print(table)
+    output.render(table)
     return 0

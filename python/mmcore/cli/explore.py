@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 import mmcore
-from mmcore.cli import exploring, inputs
+from mmcore import _output
+from mmcore.cli import exploring, inputs, signals
+from mmcore.cli import output as shown
 from mmcore.errors import InputError
 from mmcore.exploration import time_limit
 from mmcore.exploration.hunting import defect
@@ -93,6 +95,7 @@ def explore(
     """
     output = output or Output()
     time_limit(seconds)
+    _output.check(output.save, output.html)
     jobs_of_their_own = {
         "--list-mutations": list_mutations,
         "--all-mutations": all_mutations,
@@ -134,25 +137,31 @@ def explore(
             program, replay, machine | {"mutation": mutation, "max_steps": max_steps}, output
         )
     what = _program(program, mutation)
-    with exploring.status("exploring"):
-        result = mmcore.explore(
-            what,
-            search=search,
-            schedules=schedules,
-            seed=seed,
-            preemptions=bound,
-            seconds=seconds,
-            jobs=jobs,
-            shrink=shrink,
-            max_steps=max_steps,
-            mutation=mutation,
-            **machine,
-        )
-    exploring.write(result, output)
-    print(result.to_json() if output.as_json else _told(result))
-    if result.counterexample is not None:
-        return FOUND
-    return INCONCLUSIVE if search == "exhaustive" and not result.is_exhaustive else CLEAN
+
+    def work() -> Exploration:
+        with exploring.status("exploring"):
+            return mmcore.explore(
+                what,
+                search=search,
+                schedules=schedules,
+                seed=seed,
+                preemptions=bound,
+                seconds=seconds,
+                jobs=jobs,
+                shrink=shrink,
+                max_steps=max_steps,
+                mutation=mutation,
+                **machine,
+            )
+
+    def show(result: Exploration) -> int:
+        shown.show(result.to_json() if output.as_json else _told(result))
+        exploring.write(result, output)
+        if result.counterexample is not None:
+            return FOUND
+        return INCONCLUSIVE if search == "exhaustive" and not result.is_exhaustive else CLEAN
+
+    return signals.report(work, show)
 
 
 def _one_job(jobs: list[str], others: Mapping[str, object]) -> None:
@@ -171,7 +180,7 @@ def _told(result: Exploration) -> str:
 
 def _program(path: str | None, mutation: str | None) -> mmcore.Program:
     if path is not None:
-        return mmcore.Program.parse(inputs.read(path))
+        return inputs.program(path)
     if mutation is None:
         raise InputError("say what to explore: PROGRAM.mm, --mutation NAME, --standard or --soak")
     return defect(mutation).program
@@ -182,11 +191,11 @@ def _replay(program: str | None, what: str, options: dict[str, Any], output: Out
     if program is None and not what.strip():
         raise InputError("--replay takes a schedule, a saved file, or 'PROGRAM @ SCHEDULE'")
     if program is not None:
-        played = mmcore.replay(inputs.read(program), what, **options)
+        played = mmcore.replay(inputs.program(program), what, **options)
     elif "@" in what:
         played = Counterexample.of_line(what, **options)
     else:
         played = Counterexample.load(what, **options)
+    shown.show(played.to_json() if output.as_json else played.table())
     exploring.write(played, output)
-    print(played.to_json() if output.as_json else played.table())
     return FOUND if played.rule else CLEAN

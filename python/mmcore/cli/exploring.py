@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mmcore.cli import output as shown
+from mmcore.cli import signals
 from mmcore.environment import document
 from mmcore.errors import InputError
 from mmcore.exploration import number
 from mmcore.exploration import soak as soaking
 from mmcore.exploration import standard as standard_set
-from mmcore.exploration.hunting import BUDGET, defects, hunt
+from mmcore.exploration.hunting import BUDGET, Hunt, defects, hunt
 from mmcore.exploration.result import Counterexample
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ CLEAN, FOUND, INCONCLUSIVE = 0, 1, 3
 
 def status(text: str) -> Status:
     """A spinner on a terminal's standard error; nothing elsewhere."""
-    return Console(stderr=True).status(text)
+    return shown.console(stderr=True).status(text)
 
 
 def _progress() -> Progress:
-    console = Console(stderr=True)
+    console = shown.console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -47,22 +47,12 @@ def _progress() -> Progress:
     )
 
 
-def _show(table: Table) -> None:
-    # What reads a pipe has no width to mind.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(table)
-
-
 def write(result: Exploration | Counterexample, output: Output) -> None:
     """Writes the files that are asked for."""
-    try:
-        found = result if isinstance(result, Counterexample) else result.counterexample
-        if output.save is not None and found is not None:
-            found.save(output.save)
-        if output.html is not None:
-            result.to_html(output.html)
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from None
+    found = result if isinstance(result, Counterexample) else result.counterexample
+    if found is not None:
+        shown.save(output.save, found.save)
+    shown.save(output.html, result.to_html)
 
 
 def _document(
@@ -83,14 +73,14 @@ def list_mutations(*, as_json: bool) -> int:
     """Prints the defects."""
     if as_json:
         rows = [{"mutation": d.name, "origin": d.origin, "defect": d.text} for d in defects()]
-        print(json.dumps(_document("list-mutations") | {"mutations": rows}, indent=2))
+        shown.show(json.dumps(_document("list-mutations") | {"mutations": rows}, indent=2))
         return CLEAN
     table = Table(box=None, pad_edge=False)
     for column in ("mutation", "origin", "defect"):
         table.add_column(column, no_wrap=column == "mutation")
     for known in defects():
         table.add_row(known.name, known.origin, known.text)
-    _show(table)
+    shown.render(table)
     return CLEAN
 
 
@@ -100,16 +90,32 @@ def hunt_all(
     """Looks for every defect, and prints the table."""
     number("schedules", schedules, 1)
     begin = time.monotonic()
-    hunts = []
-    with _progress() as progress:
-        task = progress.add_task("hunting", total=len(defects()))
-        for each in hunt(schedules=schedules or BUDGET, seed=seed, jobs=jobs or 1, shrink=shrink):
-            hunts.append(each)
-            progress.update(task, advance=1, description=each.defect.name)
-    missed = [each.defect.name for each in hunts if not each.found]
-    if as_json:
+    hunts: list[Hunt] = []
+
+    def work() -> list[Hunt]:
+        with _progress() as progress:
+            task = progress.add_task("hunting", total=len(defects()))
+            hunted = hunt(schedules=schedules or BUDGET, seed=seed, jobs=jobs or 1, shrink=shrink)
+            with signals.keeping(hunts):
+                for each in hunted:
+                    hunts.append(each)
+                    progress.update(task, advance=1, description=each.defect.name)
+        return hunts
+
+    def show(hunts: list[Hunt]) -> int:
         head = _document("all-mutations", schedules=schedules, seed=seed, shrink=shrink)
-        print(json.dumps(head | {"mutations": [each.to_dict() for each in hunts]}, indent=2))
+        return _show_hunts(hunts, head if as_json else None, time.monotonic() - begin)
+
+    return signals.report(work, show)
+
+
+def _show_hunts(hunts: list[Hunt], head: dict[str, Any] | None, spent: float) -> int:
+    """Prints the table; as JSON if there is a beginning for that."""
+    missed = [each.defect.name for each in hunts if not each.found]
+    left = len(defects()) - len(hunts)
+    if head is not None:
+        rows = [each.to_dict() for each in hunts]
+        shown.show(json.dumps(head | {"mutations": rows, "not_begun": left}, indent=2))
         return FOUND if missed else CLEAN
     table = Table(box=None, pad_edge=False)
     for column in ("mutation", "origin", "rule violated"):
@@ -117,15 +123,16 @@ def hunt_all(
     for column in ("schedules", "threads × operations × switches", "minimum"):
         table.add_column(column, justify="right")
     for each in hunts:
-        found = each.exploration.counterexample
-        rule = "NOT FOUND" if found is None else str(found.rule)
+        race = each.exploration.counterexample
+        rule = "NOT FOUND" if race is None else str(race.rule)
         size = " × ".join(map(str, each.size or ()))
         needed = "" if each.schedules is None else f"{each.schedules:,}"
         table.add_row(
             each.defect.name, each.defect.origin, rule, needed, size, str(each.defect.minimum)
         )
-    _show(table)
-    print(f"{len(hunts) - len(missed)} of {len(hunts)} found in {time.monotonic() - begin:.1f} s")
+    shown.render(table)
+    told = f"{len(hunts) - len(missed)} of {len(hunts)} found in {spent:.1f} s"
+    shown.show(f"{told}; incomplete: {left} were not looked for" if left else told)
     return FOUND if missed else CLEAN
 
 
@@ -144,22 +151,53 @@ def standard(
     total = len([name for name in standard_set.load() if matching in name]) * len(designs)
     if not total:
         raise InputError(f"no program of the standard set has {matching!r} in its name")
-    results = []
-    with _progress() as progress:
-        task = progress.add_task("standard set", total=total)
-        for each in standard_set.run(
-            designs=designs,
-            preemptions=preemptions,
-            limit=limit or 0,
-            matching=matching,
-            jobs=jobs,
-            kernel=machine["kernel"],
-            profile=machine["profile"],
-        ):
-            results.append(each)
-            progress.update(task, advance=1)
-            if seconds is not None and time.monotonic() - begin > seconds:
-                break
+    results: list[standard_set.Result] = []
+
+    def work() -> list[standard_set.Result]:
+        with _progress() as progress:
+            task = progress.add_task("standard set", total=total)
+            explored = standard_set.run(
+                designs=designs,
+                preemptions=preemptions,
+                limit=limit or 0,
+                matching=matching,
+                jobs=jobs,
+                kernel=machine["kernel"],
+                profile=machine["profile"],
+            )
+            with signals.keeping(results):
+                for each in explored:
+                    results.append(each)
+                    progress.update(task, advance=1)
+                    if seconds is not None and time.monotonic() - begin > seconds:
+                        break
+        return results
+
+    head = _document(
+        "standard",
+        machine,
+        preemptions="all" if preemptions is None else preemptions,
+        schedules=limit,
+        matching=matching,
+    )
+    return signals.report(
+        work,
+        lambda results: _show_standard(
+            results, head, total, preemptions, designs, time.monotonic() - begin, output
+        ),
+    )
+
+
+def _show_standard(
+    results: list[standard_set.Result],
+    head: dict[str, Any],
+    total: int,
+    preemptions: int | None,
+    designs: tuple[str, ...],
+    spent: float,
+    output: Output,
+) -> int:
+    """Prints programs, schedules and time, and what is wrong or missing."""
     broken = [each for each in results if each.exploration.counterexample is not None]
     incomplete = [
         f"{each.name} ({each.design}): {each.exploration.covered}"
@@ -169,19 +207,12 @@ def standard(
     if len(results) < total:
         incomplete.append(f"{total - len(results)} of {total} programs were not begun")
     bound = "every interleaving" if preemptions is None else f"to {preemptions} preemptions"
-    head = _document(
-        "standard",
-        machine,
-        preemptions="all" if preemptions is None else preemptions,
-        schedules=limit,
-        matching=matching,
-    )
     facts = {
         **head,
         "programs": len(results),
         "schedules": sum(each.exploration.schedules for each in results),
         "steps": sum(each.exploration.steps for each in results),
-        "seconds": round(time.monotonic() - begin, 1),
+        "seconds": round(spent, 1),
         "preemptions": preemptions,
         "designs": designs,
         "violations": [
@@ -190,19 +221,19 @@ def standard(
         ],
         "incomplete": incomplete,
     }
-    if broken:
-        write(broken[0].exploration, output)
     if output.as_json:
-        print(json.dumps(facts, indent=2))
+        shown.show(json.dumps(facts, indent=2))
     else:
         for each in broken:
-            print(f"{each.name} ({each.design})\n{each.exploration}\n")
-        print(
+            shown.show(f"{each.name} ({each.design})\n{each.exploration}\n")
+        shown.show(
             f"{facts['programs']:,} programs, {facts['schedules']:,} schedules, "
             f"{facts['steps']:,} steps, {facts['seconds']} s: {len(broken)} violations ({bound})"
         )
         for line in incomplete:
-            print(f"incomplete: {line}")
+            shown.show(f"incomplete: {line}")
+    if broken:
+        write(broken[0].exploration, output)
     return FOUND if broken else INCONCLUSIVE if incomplete else CLEAN
 
 
@@ -218,33 +249,47 @@ def soak(
     begin = time.monotonic()
     number("schedules", schedules, 1)
     wanted = schedules or soaking.SCHEDULES
-    done = steps = programs = 0
-    for each in soaking.soak(wanted, seed=seed, jobs=jobs, **machine):
-        done += each.exploration.schedules
-        steps += each.exploration.steps
-        programs += 1
-        if not output.as_json:
-            print(
-                f"seed {each.seed} {each.design}: {each.exploration.schedules:,} schedules",
-                flush=True,
-            )
-        if each.exploration.counterexample is not None:
-            write(each.exploration, output)
-            print(each.exploration.to_json() if output.as_json else each.exploration)
-            return FOUND
-        if seconds is not None and time.monotonic() - begin > seconds:
-            break
-    spent = round(time.monotonic() - begin, 1)
+    done: list[soaking.Soaked] = []
+
+    def work() -> list[soaking.Soaked]:
+        with signals.keeping(done):
+            for each in soaking.soak(wanted, seed=seed, jobs=jobs, **machine):
+                done.append(each)
+                line = f"seed {each.seed} {each.design}: {each.exploration.schedules:,} schedules"
+                if not output.as_json and not shown.show(line):
+                    break
+                if seconds is not None and time.monotonic() - begin > seconds:
+                    break
+        return done
+
+    head = _document("soak", machine, schedules=wanted, seed=seed)
+    return signals.report(
+        work, lambda done: _show_soak(done, head, wanted, time.monotonic() - begin, output)
+    )
+
+
+def _show_soak(
+    done: list[soaking.Soaked], head: dict[str, Any], wanted: int, spent: float, output: Output
+) -> int:
+    """Prints the race, or how much was explored."""
+    found = [each.exploration for each in done if each.exploration.counterexample is not None]
+    if found:
+        shown.show(found[0].to_json() if output.as_json else found[0])
+        write(found[0], output)
+        return FOUND
+    schedules = sum(each.exploration.schedules for each in done)
+    steps = sum(each.exploration.steps for each in done)
     if output.as_json:
         facts = {
-            **_document("soak", machine, schedules=wanted, seed=seed),
-            "programs": programs,
-            "schedules": done,
+            **head,
+            "programs": len(done),
+            "schedules": schedules,
+            "wanted": wanted,
             "steps": steps,
-            "seconds": spent,
+            "seconds": round(spent, 1),
         }
-        print(json.dumps(facts, indent=2))
+        shown.show(json.dumps(facts, indent=2))
     else:
-        shown = f"{programs:,} programs, {done:,} schedules, {steps:,} steps, {spent} s"
-        print(f"{shown}: no violation; not exhaustive")
+        explored = f"{len(done):,} programs, {schedules:,} schedules, {steps:,} steps"
+        shown.show(f"{explored}, {spent:.1f} s: no violation; not exhaustive")
     return CLEAN

@@ -1,38 +1,46 @@
-"""What several verbs read: program files and FIELD=VALUE words."""
+"""What several verbs read: program files, traces, and FIELD=VALUE words."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmcore import _waiting
 from mmcore.errors import InputError
+from mmcore.program import Program
+from mmcore.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["STDIN", "fields", "read", "source"]
+__all__ = ["STDIN", "fields", "program", "trace"]
 
 #: Stands for `-` on its way through the parser, which takes that for an option.
 STDIN = "/dev/stdin"
 
 
-def source(word: str) -> str:
+def _source(word: str) -> str:
     """What is read, as the library takes it."""
     return "-" if word == STDIN else word
 
 
-def read(path: str) -> str:
-    """The text of a program file, or of the standard input for `-`."""
+def program(path: str) -> Program:
+    """The program of a file, or of the standard input for `-`."""
+    return Program.load(_source(path))
+
+
+def trace(
+    path: str,
+    max_accesses: int | None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Trace:
+    """The trace of a file, or of the standard input for `-`."""
+    limit = {} if max_accesses is None else {"max_accesses": max_accesses}
+    name = _source(path)
     try:
-        if source(path) != "-":
-            return Path(path).read_text(encoding="utf-8")
-        if sys.stdin is None:
-            raise InputError("-: the standard input is closed")
-        return sys.stdin.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: {reason}") from None
+        # Sorting the pages of a long trace is one call of NumPy's.
+        return _waiting.heard(Trace.load, name, progress=progress, **limit)
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from None
 
 
 def fields(words: Iterable[str]) -> dict[str, str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import mmcore
-from mmcore.cli import inputs
+from mmcore.cli import inputs, output, signals
 from mmcore.errors import InputError
 
 
@@ -22,6 +21,7 @@ def policies(
     kernel: str = "6.12",
     pagevec: int | None = None,
     warm_up: int = 0,
+    max_accesses: int | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Replay a trace under list policies, and count the pages that were not there.
@@ -36,11 +36,11 @@ def policies(
         kernel: the preset of all other fields.
         pagevec: pages that an LRU batch holds; with 1, fifo, lru and clock are the textbook's.
         warm_up: requests at the beginning that are not counted.
+        max_accesses: a trace with more is refused; 2**28 if left out.
         as_json: print JSON instead of a table.
     """
-    trace = None if trace is None else inputs.source(trace)
     sizes = None if size is None else [_number(word) for word in size.split(",")]
-    console = Console(stderr=True)
+    console = output.console(stderr=True)
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -51,9 +51,11 @@ def policies(
         transient=True,
     ) as bar:
         task = bar.add_task("read", total=1.0)
-        try:
-            result = mmcore.policies(
-                trace,
+        wanted = None if trace is None else inputs.trace(trace, max_accesses)
+
+        def work() -> mmcore.Policies:
+            return mmcore.policies(
+                wanted,
                 policy=policy,
                 size=sizes,
                 kernel=kernel,
@@ -61,10 +63,13 @@ def policies(
                 warm_up=warm_up,
                 progress=lambda share, what: bar.update(task, completed=share, description=what),
             )
-        except OSError as error:
-            raise InputError(f"{trace}: {error.strerror or error}") from None
-    print(result.to_json() if as_json else result)
-    return 0
+
+        def show(result: mmcore.Policies) -> int:
+            bar.stop()
+            output.show(result.to_json() if as_json else result)
+            return 0
+
+        return signals.report(work, show)
 
 
 def _number(word: str) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import mmcore
+from mmcore.cli import output
 
 
 def profiles(
@@ -24,5 +25,5 @@ def profiles(
         as_json: print JSON instead of lines.
     """
     result = mmcore.profiles(first, second)
-    print(result.to_json() if as_json else result)
+    output.show(result.to_json() if as_json else result)
     return 0

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 import mmcore
-from mmcore.cli import inputs
+from mmcore.cli import inputs, output, signals
 from mmcore.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def run(
         set_: FIELD=VALUE: a word of the program's `machine` line, such as release=packed.
         as_json: print JSON instead of a table.
     """
-    text = inputs.read(file)
+    program = inputs.program(file)
     fields: dict[str, Any] = {**inputs.fields(set_)}
     for name in fields:
         # Each becomes a keyword of the call, next to its own.
@@ -44,32 +43,37 @@ def run(
             raise InputError(f"--set takes FIELD=VALUE, and {name!r} is no field")
     if kernel is not None:
         fields["kernel"] = kernel
-    console = Console(soft_wrap=True, highlight=False)
     if stress is not None:
-        rounds = mmcore.stress(text, seconds=stress, **fields)
+
+        def show_rounds(rounds: StressResult) -> int:
+            if as_json:
+                output.show(rounds.to_json())
+            else:
+                _print_outcomes(rounds)
+            return 0 if rounds.clean else 1
+
+        return signals.report(lambda: mmcore.stress(program, seconds=stress, **fields), show_rounds)
+
+    def show(result: RunResult) -> int:
         if as_json:
-            print(rounds.to_json())
+            output.show(result.to_json())
         else:
-            _print_outcomes(console, rounds)
-        return 0 if rounds.clean else 1
-    result = mmcore.run(text, **fields)
-    if as_json:
-        print(result.to_json())
-    else:
-        _print_steps(console, result)
-    return 1 if not result.clean else 3 if result.unsupported else 0
+            _print_steps(result)
+        return 1 if not result.clean else 3 if result.unsupported else 0
+
+    return signals.report(lambda: mmcore.run(program, **fields), show)
 
 
-def _print_steps(console: Console, result: RunResult) -> None:
+def _print_steps(result: RunResult) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("section", "operation", "ret", "outcome"):
         table.add_column(column)
     for step in result.steps:
         table.add_row(step["section"], step["op"], str(step["ret"]), _outcome(step))
-    console.print(table)
+    output.render(table)
     for held in result.held:
-        console.print(f"held: {held}", markup=False)
-    _print_verdict(console, result)
+        output.show(f"held: {held}")
+    _print_verdict(result)
 
 
 def _outcome(step: Mapping[str, Any]) -> str:
@@ -81,26 +85,26 @@ def _outcome(step: Mapping[str, Any]) -> str:
     return ", ".join(runs)
 
 
-def _print_verdict(console: Console, result: RunResult) -> None:
+def _print_verdict(result: RunResult) -> None:
     for finding in result.findings:
         place = "" if finding["pfn"] is None else f"page {finding['pfn']:#x}: "
-        console.print(f"broken: {finding['rule']}: {place}{finding['detail']}", markup=False)
+        output.show(f"broken: {finding['rule']}: {place}{finding['detail']}")
     if result.clean:
-        console.print("audit: clean")
+        output.show("audit: clean")
     if result.unsupported:
-        console.print(f"{len(result.unsupported)} operations were not done: see above")
+        output.show(f"{len(result.unsupported)} operations were not done: see above")
 
 
-def _print_outcomes(console: Console, result: StressResult) -> None:
+def _print_outcomes(result: StressResult) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("section", "operation", "outcomes"):
         table.add_column(column)
     for row in result.outcomes:
         seen = ", ".join(f"{name} {count}" for name, count in row["seen"].items())
         table.add_row(row["section"], row["op"], seen)
-    console.print(table)
+    output.render(table)
     if result.found is None:
-        console.print(f"{result.rounds} rounds, each audited: clean")
+        output.show(f"{result.rounds} rounds, each audited: clean")
         return
-    console.print(f"round {result.broken} breaks a rule:")
-    _print_steps(console, result.found)
+    output.show(f"round {result.broken} breaks a rule:")
+    _print_steps(result.found)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from mmcore import _mmcore
+from mmcore._interrupted import partial
+from mmcore._waiting import keep
 from mmcore.comparison.plan import make_plan
 from mmcore.comparison.result import Comparison
 from mmcore.comparison.runner import Progress, measure
@@ -75,6 +77,7 @@ def compare(
     Raises:
         InputError: if an option or the trace does not fit; the message says what to change.
         FindingError: if a machine broke a rule: lost content, or an audit that is not clean.
+        KeyboardInterrupt: by a signal; its `partial` has the rounds measured by then.
     """
     if load == "tiering":
         if trace is None:
@@ -97,4 +100,9 @@ def compare(
         precision=precision,
         poison_rate=poison_rate,
     )
-    return Comparison(measure(plan, cast("Backend", _mmcore), progress))
+    try:
+        return Comparison(measure(plan, cast("Backend", _mmcore), progress))
+    except KeyboardInterrupt as stopped:
+        taken = partial(stopped)
+        keep(stopped, None if taken is None else Comparison(taken))
+        raise

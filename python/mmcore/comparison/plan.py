@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmcore._units import PAGE_SIZE, NodeSize, format_size, parse_nodes
+from mmcore.arguments import number, time_limit
 from mmcore.errors import InputError
 
 if TYPE_CHECKING:
@@ -190,16 +192,15 @@ def make_plan(
         )
     if alone and load == "tiering":
         raise InputError("alone is for load storm: in tiering the accesses cause the migrations")
-    if not 1 <= threads <= MAX_THREADS:
-        raise InputError(f"threads must be 1 to {MAX_THREADS}, not {threads}")
-    if not 0 < seconds <= MAX_SECONDS:
+    threads = number("threads", threads, 1, MAX_THREADS)
+    seconds = time_limit("seconds", seconds)
+    if seconds > MAX_SECONDS:
         raise InputError(f"seconds must be more than 0 and at most {MAX_SECONDS}, not {seconds:g}")
-    if not 0 < precision < 1:
+    precision = _fraction("precision", precision)
+    if precision in (0, 1):
         raise InputError(f"precision must be a fraction between 0 and 1, not {precision:g}")
-    if not 0 <= poison_rate <= 1:
-        raise InputError(f"poison_rate must be from 0 to 1, not {poison_rate:g}")
-    if not 0 <= seed < 1 << 64:
-        raise InputError(f"seed must be between 0 and 2**64 - 1, not {seed}")
+    poison_rate = _fraction("poison_rate", poison_rate)
+    seed = number("seed", seed)
     vary = vary if vary is not None else f"release={','.join(DESIGNS)}"
     named = parse_vary(vary) if isinstance(vary, str) else variants_of(vary)
     chosen = tuple(named if variants is None else variants)
@@ -227,6 +228,17 @@ def make_plan(
         vary,
         poison_rate,
     )
+
+
+def _fraction(name: str, value: float) -> float:
+    try:
+        # A text is no number, whatever it says: nothing can be added to it.
+        part = float(value + 0)
+    except (TypeError, ValueError, OverflowError):
+        part = math.nan
+    if not 0 <= part <= 1:
+        raise InputError(f"{name} must be from 0 to 1, not {str(value)[:40]}")
+    return part
 
 
 #: A storm has two users of memory for each migrator, and can tell 31 writers apart.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcore import _output
 from mmcore._extras import need
 from mmcore.comparison.histogram import Histogram
 from mmcore.comparison.protocol import COUNTED
@@ -32,7 +33,10 @@ def check_path(path: Path) -> None:
 def save(comparison: Comparison, path: Path) -> None:
     """Writes the plots; the ending of `path` decides the format."""
     check_path(path)
-    _figure(comparison).savefig(path, metadata=_metadata(path.suffix.lower()))
+    suffix = path.suffix.lower()
+    figure = _figure(comparison)
+    with _output.replacing(path) as file:
+        figure.savefig(file, format=suffix[1:], metadata=_metadata(suffix))
 
 
 def as_svg(comparison: Comparison) -> str:

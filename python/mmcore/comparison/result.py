@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcore import _output
 from mmcore.comparison import stats
 from mmcore.comparison.histogram import Histogram
 from mmcore.comparison.text import as_text, sentence
@@ -185,7 +186,7 @@ class Comparison:
         """Everything, samples included, as JSON; written to `path` if one is given."""
         text = json.dumps(self.as_dict(), indent=1, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n")
+            _output.write(path, text + "\n")
         return text
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -194,7 +195,7 @@ class Comparison:
 
         text = as_html(self)
         if path is not None:
-            Path(path).write_text(text)
+            _output.write(path, text)
         return text
 
     def plot(self, path: str | os.PathLike[str]) -> None:

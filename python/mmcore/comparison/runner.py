@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcore._waiting import heard, keep
 from mmcore.comparison import stats
 from mmcore.comparison.protocol import Backend, Rig, RoundReport
 from mmcore.errors import FindingError, InputError
@@ -78,7 +79,7 @@ class Measurement:
         samples: the turns, in the order in which they were taken.
         operations: of each variant, what the counting build counted for one migrated page.
         verified: of each variant, what it checked at the end of each trial.
-        stopped: why measuring ended: "precision" or "time".
+        stopped: why measuring ended: "precision", "time" or "interruption".
         elapsed: seconds of measuring.
         dropped: rounds left out because somebody's turn was too short to migrate a page.
     """
@@ -119,16 +120,25 @@ def measure(
     arrays = None if plan.trace is None else plan.trace.arrays()
     operations = tuple(_count(plan, backend, arrays, tell))
     trials = _Trials(plan, backend, arrays, clock, tell)
-    stopped = trials.measure()
-    return Measurement(
-        plan,
-        tuple(trials.samples),
-        operations,
-        tuple(tuple(ends) for ends in trials.verified),
-        stopped,
-        trials.elapsed,
-        trials.dropped,
-    )
+
+    def taken(stopped: str) -> Measurement:
+        return Measurement(
+            plan,
+            tuple(trials.samples),
+            operations,
+            tuple(tuple(ends) for ends in trials.verified),
+            stopped,
+            trials.elapsed,
+            trials.dropped,
+        )
+
+    try:
+        return taken(trials.measure())
+    except KeyboardInterrupt as interruption:
+        # Of a trial that has not ended nobody has verified the machines.
+        trials.forget_unverified()
+        keep(interruption, taken("interruption") if trials.samples else None)
+        raise
 
 
 def _count(
@@ -148,7 +158,7 @@ def _count(
         config = json.dumps({**plan.config(variant), "planted": {}}, sort_keys=True)
         if config not in known:
             with _findings(plan, variant):
-                counts = json.loads(backend.count_ops(config, arrays))
+                counts = json.loads(heard(backend.count_ops, config, arrays))
             migrated = counts.pop("migrated")
             if arrays is not None and migrated < MIN_MIGRATIONS:
                 raise InputError(
@@ -201,6 +211,13 @@ class _Trials:
                 return "precision"
         raise AssertionError("the loop above ends by returning")
 
+    def forget_unverified(self) -> None:
+        """Leaves out the rounds of a trial whose machines were not verified at its end."""
+        ended = min(map(len, self.verified))
+        self.samples = [sample for sample in self.samples if sample.trial < ended]
+        for ends in self.verified:
+            del ends[ended:]
+
     def _build(self, trial: int) -> list[Rig]:
         """New machines, warmed up: the first touch of memory costs more than any design."""
         rigs: dict[int, Rig] = {}
@@ -215,7 +232,7 @@ class _Trials:
                 text = json.dumps(config, sort_keys=True)
                 # A policy of none is left out: simulated rigs know of none.
                 policy = () if variant.policy is None else (variant.policy,)
-                rigs[index] = self.backend.LoadRig(text, self.arrays, *policy)
+                rigs[index] = heard(self.backend.LoadRig, text, self.arrays, *policy)
             self._tell("warm up", variant.label)
             seed = _round_seed(self.plan.seed, 0)
             _take_turn(self.plan, index, rigs[index], seed, self.turn)
@@ -268,7 +285,7 @@ class _Trials:
         for variant, rig, ends in zip(self.plan.variants, rigs, self.verified, strict=True):
             self._tell("verify", variant.label)
             with _findings(self.plan, variant):
-                ends.append(json.loads(rig.finish()))
+                ends.append(json.loads(heard(rig.finish)))
 
     def _expected_half_width(self) -> float:
         """Of the widest interval, judged without a look at the effects."""

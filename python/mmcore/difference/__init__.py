@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmcore.arguments import number, time_limit
 from mmcore.difference.outcomes import OutcomeDiff, diff_outcomes
 from mmcore.difference.sides import make_sides
 from mmcore.difference.steps import StepDiff, diff_steps
@@ -50,7 +51,11 @@ def diff(
 
     Raises:
         InputError: if the program or the profiles make no sense.
+        KeyboardInterrupt: by a signal; its `partial` is what is known by then, and inconclusive.
     """
+    preemptions = number("preemptions", preemptions, most=(1 << 32) - 1)
+    schedules = number("schedules", schedules)
+    seconds = time_limit("seconds", seconds)
     program = Program.parse(program) if isinstance(program, str) else program
     sides = make_sides(kernel, vary, profile or {})
     if program.threads:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
+from mmcore._interrupted import keeping, partial
+from mmcore._waiting import keep
 from mmcore.difference.states import flattened
 from mmcore.environment import document
 from mmcore.errors import InputError
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
     from mmcore.program import Program
 
 __all__ = ["Outcome", "OutcomeDiff", "Reached", "diff_outcomes"]
+
+#: What is known of a side that was not searched, because of an interruption.
+_NOTHING: dict[str, Any] = {
+    "outcomes": [],
+    "schedules": 0,
+    "coverage": "incomplete",
+    "covered": "interrupted",
+}
 
 #: Outcomes and differences that are printed.
 _SHOWN = 8
@@ -173,7 +183,17 @@ def diff_outcomes(
 ) -> OutcomeDiff:
     """Gathers the outcomes on both sides and compares the two sets."""
     request = {"search": "exhaustive", "preemptions": preemptions, "schedules": schedules}
-    found = [_gather(program, side, request, seconds) for side in (sides.first, sides.second)]
+    found: list[dict[str, Any]] = []
+    interruption = None
+    for side in (sides.first, sides.second):
+        if interruption is not None:
+            found.append(_NOTHING)
+            continue
+        try:
+            found.append(_gather(program, side, request, seconds))
+        except KeyboardInterrupt as stopped:
+            interruption = stopped
+            found.append(partial(stopped) or _NOTHING)
     names = tuple(thread.name for thread in program.threads)
     lines = tuple(tuple(op.text for op in thread.ops) for thread in program.threads)
     lines += (tuple(op.text for op in program.finally_),)
@@ -196,7 +216,7 @@ def diff_outcomes(
     ]
     options = [f"--preemptions={'all' if preemptions is None else preemptions}"]
     options.append(f"--schedules={schedules}")
-    return OutcomeDiff(
+    result = OutcomeDiff(
         labels=sides.labels,
         fields=sides.fields(program),
         command=sides.command(*options),
@@ -205,6 +225,10 @@ def diff_outcomes(
         outcomes=tuple(alone),
         common=len(states[0].keys() & states[1].keys()),
     )
+    if interruption is not None:
+        keep(interruption, result)
+        raise interruption
+    return result
 
 
 def _gather(
@@ -212,9 +236,10 @@ def _gather(
 ) -> dict[str, Any]:
     machine = {"kernel": side.kernel, "profile": dict(side.fields)}
     try:
-        answer = _mmcore.outcomes(
-            program.to_json(), json.dumps({**request, "machine": machine}), seconds
-        )
+        with keeping(dict):
+            answer = _mmcore.outcomes(
+                program.to_json(), json.dumps({**request, "machine": machine}), seconds
+            )
     except (ValueError, OverflowError) as error:
         raise InputError(f"{side.label}: {' '.join(str(error).split())}") from None
     gathered: dict[str, Any] = json.loads(answer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
+from mmcore._waiting import heard
 from mmcore.environment import document
 from mmcore.recordings.compare import Difference, first_differences
 from mmcore.recordings.rules import rule_of
@@ -138,7 +139,8 @@ def diff_steps(program: Program, sides: Sides) -> StepDiff:
 
 
 def _replay(text: str, side: Side) -> dict[str, Any]:
-    replay: dict[str, Any] = json.loads(_mmcore.replay_program(text, side.line))
+    # One call of the core: a program of thousands of lines takes its time.
+    replay: dict[str, Any] = json.loads(heard(_mmcore.replay_program, text, side.line))
     return replay
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmcore import _output
+from mmcore._input import read_text
 from mmcore._mmcore import __version__
 from mmcore.errors import FindingError, InputError
 from mmcore.exploration.schedule import Schedule
 from mmcore.program import Program
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
 __all__ = ["Counterexample", "Exploration", "Race", "TraceStep"]
@@ -142,7 +143,7 @@ class Counterexample:
 
         html = page(self)
         if path is not None:
-            Path(path).write_text(html, encoding="utf-8")
+            _output.write(path, html)
         return html
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -154,7 +155,7 @@ class Counterexample:
             (_SCHEDULE, str(self.schedule)),
         )
         head = "".join(f"{key}{value}\n" for key, value in said if value is not None)
-        Path(path).write_text(head + self.program.text, encoding="utf-8")
+        _output.write(path, head + self.program.text)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **options: Any) -> Counterexample:
@@ -165,11 +166,7 @@ class Counterexample:
         """
         from mmcore.exploration import replay
 
-        name = str(Path(path))
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+        name, text = os.fspath(path), read_text(path)
         said = {
             key: line.removeprefix(key).strip()
             for line in text.splitlines()
@@ -180,9 +177,9 @@ class Counterexample:
             raise InputError(f"{name} says no schedule: a line '{_SCHEDULE}0x3,1' is missing")
         kept: dict[str, Any] = {"mutation": said.get(_MUTATION)}
         if _MAX_STEPS in said:
-            kept["max_steps"] = int(said[_MAX_STEPS])
+            kept["max_steps"] = _steps(name, said[_MAX_STEPS])
         given = {key: value for key, value in options.items() if value is not None}
-        return replay(text, said[_SCHEDULE], **{**kept, **given})
+        return replay(Program.parse(text, name), said[_SCHEDULE], **{**kept, **given})
 
     @classmethod
     def of_line(cls, line: str, **options: Any) -> Counterexample:
@@ -194,6 +191,13 @@ class Counterexample:
             raise InputError("PROGRAM @ SCHEDULE is expected, lines of the program joined by ' ; '")
         text = "\n".join(part.strip() for part in program.split(";"))
         return replay(text, schedule.strip(), **options)
+
+
+def _steps(name: str, text: str) -> int:
+    """The bound on steps that a saved file says."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise InputError(f"{name}: {_MAX_STEPS.strip()} takes a number of steps, not {text[:40]!r}")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +288,7 @@ class Exploration:
 
         html = page(self)
         if path is not None:
-            Path(path).write_text(html, encoding="utf-8")
+            _output.write(path, html)
         return html
 
     def __str__(self) -> str:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmcore._waiting import keep
+from mmcore.errors import InputError
 from mmcore.recordings.compare import Comparison, Difference, compare
 from mmcore.recordings.reading import expand, read, release_of
 from mmcore.recordings.replaying import replay
@@ -27,7 +29,10 @@ __all__ = ["Comparison", "Conformance", "Difference", "Replayed", "conformance"]
 
 
 def conformance(
-    recordings: str | Path | Iterable[str | Path], *, until_unsupported: bool = False
+    recordings: str | Path | Iterable[str | Path],
+    *,
+    until_unsupported: bool = False,
+    skip_unread: bool = False,
 ) -> Conformance:
     """Replays recordings of real kernels and compares every step.
 
@@ -38,22 +43,44 @@ def conformance(
         recordings: files, or folders with everything in them.
         until_unsupported: a recording matches if all steps up to the first that the machine cannot
             do are as recorded.
+        skip_unread: compare the other recordings if one is broken; `Conformance.unread` says why.
 
     Raises:
         InputError: if a file cannot be read, is no recording, or no profile is its kernel's.
+        KeyboardInterrupt: by a signal; its `partial` has the recordings that were compared by then.
     """
     paths = [recordings] if isinstance(recordings, (str, Path)) else list(recordings)
-    return Conformance(
-        tuple(_replayed(path, until_unsupported=until_unsupported) for path in expand(paths)),
-        bool(until_unsupported),
-        tuple(map(str, paths)),
-    )
+    rows: list[Replayed] = []
+    unread: list[str] = []
+
+    def result(*, complete: bool) -> Conformance:
+        names = tuple(map(str, paths))
+        return Conformance(
+            tuple(rows), bool(until_unsupported), names, tuple(unread), complete=complete
+        )
+
+    try:
+        for path in expand(paths):
+            try:
+                rows.append(_replayed(path, until_unsupported=until_unsupported))
+            except InputError as error:
+                if not skip_unread:
+                    raise
+                unread.append(str(error))
+    except KeyboardInterrupt as stopped:
+        keep(stopped, result(complete=False) if rows or unread else None)
+        raise
+    return result(complete=True)
 
 
 def _replayed(path: Path, *, until_unsupported: bool) -> Replayed:
     recording = read(path)
     release = release_of(recording)
-    outcome = compare(recording, replay(recording, release))
+    try:
+        replayed = replay(recording, release)
+    except ValueError as error:
+        raise InputError(f"{path}: its script: {error}") from None
+    outcome = compare(recording, replayed)
     fine = {"match", "unsupported"} if until_unsupported else {"match"}
     matches = outcome.verdict in fine and not outcome.findings
     return Replayed(recording["name"], release, outcome, len(recording["steps"]), matches)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmcore._input import parse_json, read_text
 from mmcore._mmcore import Profile
 from mmcore.errors import InputError
 from mmcore.recordings.shape import wrong
@@ -25,14 +25,19 @@ def expand(paths: Iterable[str | Path]) -> tuple[Path, ...]:
     """The recordings named: files as they are, of folders all that are in them."""
     files: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*.json") if file.name not in BESIDE)
-            if not found:
-                raise InputError(f"no recordings in {path}")
-            files.extend(found)
-        else:
-            files.append(path)
+        try:
+            found = _in_folder(path) if path.is_dir() else [path]
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from None
+        if not found:
+            raise InputError(f"no recordings in {path}")
+        files.extend(found)
     return tuple(files)
+
+
+def _in_folder(path: Path) -> list[Path]:
+    # What is no file, such as a pipe, has nobody who writes to it.
+    return sorted(p for p in path.rglob("*.json") if p.name not in BESIDE and p.is_file())
 
 
 def read(path: str | Path) -> Mapping[str, Any]:
@@ -41,10 +46,11 @@ def read(path: str | Path) -> Mapping[str, Any]:
     Raises:
         InputError: if it cannot be read or is no recording.
     """
+    text = read_text(path)
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        data = parse_json(text)
+    except InputError as error:
+        raise InputError(f"{path} is no recording: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"{path} is no recording of format {FORMAT}")
     missing = [key for key in ("name", "kernel", "script", "steps", "final") if key not in data]
@@ -66,7 +72,6 @@ def release_of(recording: Mapping[str, Any]) -> str:
     release = ".".join(version[:2])
     if release not in Profile.PRESETS:
         known = ", ".join(Profile.PRESETS)
-        raise InputError(
-            f"{recording['name']} was made by {release}: there are profiles of {known}"
-        )
+        name = recording["name"]
+        raise InputError(f"{name!r} was made by {release!r}: there are profiles of {known}")
     return release

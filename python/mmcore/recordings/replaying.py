@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
+from mmcore._waiting import heard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,9 +36,9 @@ def replay(recording: Mapping[str, Any], release: str) -> dict[str, Any]:
         reason = f"the recording was made on the guest `{guest}`, which is not built here"
         return {"steps": [], "findings": [], "final": None, "unsupported": reason}
     known, missing = _known(lines)
-    done: dict[str, Any] = json.loads(
-        _mmcore.replay_program("\n".join(known), f"machine kernel={release}")
-    )
+    # One call of the core: a script of thousands of lines takes its time.
+    told = heard(_mmcore.replay_program, "\n".join(known), f"machine kernel={release}")
+    done: dict[str, Any] = json.loads(told)
     if missing is not None and done.get("unsupported") is None and not done["findings"]:
         done |= {"final": None, "unsupported": missing}
     return done

@@ -44,16 +44,26 @@ class Conformance:
         rows: one for each recording, in the order given.
         until_unsupported: whether what the machine cannot do ends a recording without fault.
         paths: the files and folders that were named.
+        unread: a line for each recording that could not be compared: its file, and why.
+        complete: whether all were looked at; an interruption leaves some out.
     """
 
     rows: tuple[Replayed, ...]
     until_unsupported: bool = False
     paths: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    complete: bool = True
 
     @property
     def verdict(self) -> str:
-        """`match` if every recording matches, else `differs`."""
-        return "match" if all(row.matches for row in self.rows) else "differs"
+        """`match` if every recording matches, `differs` if one does not.
+
+        `unread` if some could not be compared, and the others match; `incomplete` if an
+        interruption has left some out, and the others match.
+        """
+        if not all(row.matches for row in self.rows):
+            return "differs"
+        return "unread" if self.unread else "match" if self.complete else "incomplete"
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -78,6 +88,7 @@ class Conformance:
         command = shlex.join(["mmcore", "conformance", *self.paths, *option])
         data = document("conformance", command) | {"verdict": self.verdict}
         data |= {"until_unsupported": self.until_unsupported, "recordings": self.table}
+        data |= {"unread": self.unread, "complete": self.complete}
         return json.dumps(data | {"fields": self.fields, "unsupported": self.unsupported})
 
     def __str__(self) -> str:
@@ -88,6 +99,10 @@ class Conformance:
         lines.append(f"{matching} of {len(self.rows)} recordings match")
         if self.fields:
             lines.append("first to differ: " + _counted(self.fields))
+        if self.unread:
+            lines.append(f"{len(self.unread)} could not be compared")
+        if not self.complete:
+            lines.append("incomplete: interrupted before the last recording")
         if self.unsupported:
             lines.append("not built: " + _counted(self.unsupported))
         return "\n".join(lines)

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mmcore import _output
+from mmcore.arguments import number
 from mmcore.errors import InputError
-from mmcore.trace.reading import open_trace
+from mmcore.trace.arrays import flags, integers
+from mmcore.trace.reading import MOST_ACCESSES, open_trace
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +26,9 @@ __all__ = ["Trace"]
 
 #: Addresses have 64 bits and pages 4096 bytes.
 LAST_PAGE = 2**52 - 1
+
+#: More accesses than any memory holds.
+_MOST_INDEX = 1 << 48
 
 #: The program behind `Trace.sample()`; `benches/record_sample.py` records it once more.
 SAMPLE_PROGRAM = "sqlite3"
@@ -61,7 +67,7 @@ class Trace:
         *,
         source: str = "arrays",
     ) -> None:
-        numbers = _integers("pages", pages, np.uint64, LAST_PAGE)
+        numbers = integers("pages", pages, np.uint64, LAST_PAGE)
         distinct, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
         by_first_access = np.argsort(first)
         rank = np.empty(len(distinct), np.uint32)
@@ -79,11 +85,11 @@ class Trace:
         if len(ids) == 0:
             raise InputError(f"{source}: the trace is empty")
         self.ids = ids
-        self.writes = _flags("writes", writes)
+        self.writes = flags("writes", writes)
         if threads is None:
             self.threads = np.zeros(len(ids), np.uint16)
         else:
-            self.threads = _integers("threads", threads, np.uint16, 0xFFFF)
+            self.threads = integers("threads", threads, np.uint16, 0xFFFF)
         self.page_numbers = page_numbers
         self.source = source
         for name, length in (("writes", len(self.writes)), ("threads", len(self.threads))):
@@ -97,6 +103,7 @@ class Trace:
         cls,
         path: str | os.PathLike[str],
         *,
+        max_accesses: int = MOST_ACCESSES,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Self:
         """Reads a trace from a file; `-` is the standard input.
@@ -108,15 +115,24 @@ class Trace:
 
         Args:
             path: the file.
+            max_accesses: a trace with more is refused, whatever it is compressed to, and so is a
+                text of more than 256 bytes for each of them. The memory that reading needs is
+                about 16 bytes an access, and 40 more for each page of the trace.
             progress: called now and then with the bytes read and, if known, their total.
 
         Raises:
-            InputError: if the content is not a trace; the message names the line.
+            InputError: if the content is not a trace, or a longer one; the message names the file,
+                and of a text the line.
             OSError: if the file cannot be read.
         """
-        found = open_trace(path, progress)
+        most = number("max_accesses", max_accesses, 1, _MOST_INDEX)
+        found = open_trace(path, most, progress)
         if found.ids is None:
-            return cls(found.pages, found.writes, found.threads, source=found.source)
+            try:
+                return cls(found.pages, found.writes, found.threads, source=found.source)
+            except InputError as error:
+                told = str(error).removeprefix(f"{found.source}: ")
+                raise InputError(f"{found.source}: {told}") from None
         trace = cls.__new__(cls)
         trace._fill(found.ids, found.writes, found.threads, found.pages, found.source)
         return trace
@@ -131,7 +147,11 @@ class Trace:
         return trace
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a compressed `.npz` archive that `load` reads."""
+        """Writes a compressed `.npz` archive that `load` reads; `path` is replaced as a whole.
+
+        Raises:
+            OSError: if it cannot be written; what was at `path` is there still.
+        """
         ids = self.ids.astype(np.uint16) if self.footprint <= 1 << 16 else self.ids
         arrays: dict[str, Any] = {
             "pages": ids,
@@ -142,7 +162,10 @@ class Trace:
             arrays["threads"] = self.threads
         # As np.savez_compressed, at a higher level: a trace repeats itself, and it is read more
         # often than written.
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        with (
+            _output.replacing(path) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+        ):
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
@@ -186,36 +209,3 @@ class Trace:
             f"<Trace of {len(self)} accesses ({writes} writes) to {self.footprint} pages,"
             f" from {self.source}>"
         )
-
-
-def _integers(
-    name: str, values: ArrayLike, dtype: type[np.unsignedinteger], limit: int
-) -> NDArray[Any]:
-    """`values` as a new one-dimensional array of `dtype`, refused unless all are in 0..limit."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{name}: not an array of integers: {error}") from None
-    if array.ndim != 1:
-        raise InputError(f"{name}: one dimension is needed, not {array.ndim}")
-    if array.size == 0:
-        return np.empty(0, dtype)
-    if array.dtype.kind not in "ui":
-        raise InputError(f"{name}: integers are needed, not {array.dtype}")
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high > limit:
-        raise InputError(f"{name}: {low if low < 0 else high} is not between 0 and {limit}")
-    return array.astype(dtype)
-
-
-def _flags(name: str, values: ArrayLike) -> NDArray[np.bool_]:
-    """`values` as a new one-dimensional array of booleans; integers must be 0 or 1."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{name}: not an array of booleans: {error}") from None
-    if array.dtype != np.bool_:
-        array = _integers(name, values, np.uint8, 1)
-    elif array.ndim != 1:
-        raise InputError(f"{name}: one dimension is needed, not {array.ndim}")
-    return array.astype(np.bool_)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,10 @@ import numpy as np
 
 from mmcore import _mmcore
 from mmcore._extras import need
+from mmcore._input import STANDARD_INPUT, path_text
+from mmcore._units import format_size
 from mmcore.errors import InputError
+from mmcore.trace.archive import pages_of, read_archive, too_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,18 @@ if TYPE_CHECKING:
 
 #: Bytes handed to the parser at a time: large enough that the calls cost nothing.
 CHUNK = 1 << 20
+
+#: Accesses that a trace may have, if nobody says more: 5 bytes each, three times that at the end of
+#: reading.
+MOST_ACCESSES = 1 << 28
+
+#: Bytes of text for each access that a trace may have: fetches are longer than data accesses, and
+#: several times as many.
+TEXT_PER_ACCESS = 256
+
+#: Bytes of zstd data handed over at a time. The library returns all that they expand to at once,
+#: and 4 bytes can stand for 128 KiB.
+ZSTD_CHUNK = 1 << 10
 
 ZIP, GZIP, ZSTD = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -43,21 +57,26 @@ class Found:
 
 
 def open_trace(
-    path: str | os.PathLike[str], progress: Callable[[int, int | None], None] | None
+    path: str | os.PathLike[str],
+    most: int,
+    progress: Callable[[int, int | None], None] | None,
 ) -> Found:
-    """Reads the trace at `path` (`-`: the standard input)."""
-    name = os.fspath(path)
+    """Reads the trace at `path` (`-`: the standard input), of at most `most` accesses."""
+    name = path_text(path)
     if name == "-":
         if sys.stdin is None:
-            raise InputError("standard input: it is closed")
-        return _read(_peekable(sys.stdin.buffer), "standard input", None, progress)
+            raise InputError(f"{STANDARD_INPUT}: it is closed")
+        return _read(_peekable(sys.stdin.buffer), STANDARD_INPUT, None, most, progress)
     with Path(name).open("rb") as file:
-        return _read(file, name, os.fstat(file.fileno()).st_size, progress)
+        # Of a pipe nobody knows the size.
+        size = os.fstat(file.fileno()).st_size if file.seekable() else None
+        return _read(file, name, size, most, progress)
 
 
 def _peekable(stream: IO[bytes]) -> io.BufferedReader:
     if isinstance(stream, io.BufferedReader):
         return stream
+    # A test's stand-in for the standard input.
     return io.BufferedReader(io.BytesIO(stream.read()))
 
 
@@ -65,22 +84,60 @@ def _read(
     file: io.BufferedReader,
     source: str,
     total: int | None,
+    most: int,
     progress: Callable[[int, int | None], None] | None,
 ) -> Found:
-    magic = file.peek(4)[:4]
-    if not magic:
-        raise InputError(f"{source}: the trace is empty")
-    if magic == ZIP:
-        return _read_npz(file, source)
+    try:
+        magic = file.peek(4)[:4]
+        if not magic:
+            raise InputError(f"{source}: the trace is empty")
+        if magic == ZIP:
+            arrays = read_archive(file, source, most)
+            pages = pages_of(arrays, source)
+            return Found(source, pages, arrays["writes"], arrays.get("threads"))
+        return _read_text(file, magic, source, total, most, progress)
+    except MemoryError:
+        raise InputError(f"{source}: there is not enough memory for the trace") from None
+
+
+def _read_text(
+    file: io.BufferedReader,
+    magic: bytes,
+    source: str,
+    total: int | None,
+    most: int,
+    progress: Callable[[int, int | None], None] | None,
+) -> Found:
     chunks = _chunks(file, total, progress)
     try:
         if magic[:2] == GZIP:
             chunks = _gunzip(chunks)
         elif magic == ZSTD:
             chunks = _unzstd(chunks)
-        return _read_lackey(chunks, source)
+        return _read_lackey(_limited(chunks, source, most), source, most)
     except _DamagedError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _limited(chunks: Iterator[bytes], source: str, most: int) -> Iterator[bytes]:
+    """Refuses a text that has more accesses than a trace may have, or no end.
+
+    The lines of data accesses begin with a space, those of fetches and remarks do not. An access
+    of two pages is one line: what this lets pass is twice the limit, and refused at the end.
+    """
+    accesses = size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        accesses += chunk.count(b"\n ")
+        if accesses > most:
+            raise InputError(f"{source}: {too_many(most)}")
+        if size > most * TEXT_PER_ACCESS:
+            limit = format_size(most * TEXT_PER_ACCESS)
+            raise InputError(
+                f"{source}: more than {limit} of text: record a shorter run,"
+                " or raise the limit with max_accesses (--max-accesses)"
+            )
+        yield chunk
 
 
 class _DamagedError(Exception):
@@ -99,21 +156,39 @@ def _chunks(
 
 
 def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def decompress(stream: Any, data: bytes) -> Iterator[bytes]:
+        while data:
+            yield stream.decompress(data, CHUNK)
+            data = stream.unconsumed_tail
+
     try:
-        yield from _inflate(chunks, lambda: zlib.decompressobj(wbits=31))
+        yield from _inflate(chunks, lambda: zlib.decompressobj(wbits=31), decompress)
     except zlib.error as error:
         raise _DamagedError(f"damaged gzip data: {error}") from None
 
 
 def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
     zstandard = need("zstandard", "reading a .zst trace")
+
+    def decompress(stream: Any, data: bytes) -> Iterator[bytes]:
+        yield stream.decompress(data)
+
+    pieces = (
+        chunk[at : at + ZSTD_CHUNK] for chunk in chunks for at in range(0, len(chunk), ZSTD_CHUNK)
+    )
     try:
-        yield from _inflate(chunks, lambda: zstandard.ZstdDecompressor().decompressobj())
+        yield from _inflate(
+            pieces, lambda: zstandard.ZstdDecompressor().decompressobj(), decompress
+        )
     except zstandard.ZstdError as error:
         raise _DamagedError(f"damaged zstd data: {error}") from None
 
 
-def _inflate(chunks: Iterator[bytes], new_stream: Callable[[], Any]) -> Iterator[bytes]:
+def _inflate(
+    chunks: Iterator[bytes],
+    new_stream: Callable[[], Any],
+    decompress: Callable[[Any, bytes], Iterator[bytes]],
+) -> Iterator[bytes]:
     """Decompresses streams that follow each other, as both formats allow.
 
     The readers of the libraries end silently where zstd data is cut off; a trace that is not whole
@@ -125,18 +200,20 @@ def _inflate(chunks: Iterator[bytes], new_stream: Callable[[], Any]) -> Iterator
         while data:
             if stream.eof:
                 stream = new_stream()
-            yield stream.decompress(data)
+            yield from decompress(stream, data)
             data = stream.unused_data
     if not stream.eof:
         raise _DamagedError("damaged: the compressed data ends too early")
 
 
-def _read_lackey(chunks: Iterator[bytes], source: str) -> Found:
+def _read_lackey(chunks: Iterator[bytes], source: str, most: int) -> Found:
     parser = _mmcore.LackeyParser()
     try:
         for chunk in chunks:
             parser.feed(chunk)
         accesses, footprint = parser.finish()
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(
             f"{source}: {error} (expected what valgrind --tool=lackey --trace-mem=yes prints;"
@@ -144,28 +221,10 @@ def _read_lackey(chunks: Iterator[bytes], source: str) -> Found:
         ) from None
     if accesses == 0:
         raise InputError(f"{source}: no data access in it; record with --trace-mem=yes")
+    if accesses > most:
+        raise InputError(f"{source}: {too_many(most)}")
     ids = np.empty(accesses, np.uint32)
     writes = np.empty(accesses, np.uint8)
     pages = np.empty(footprint, np.uint64)
     parser.take(ids, writes, pages)
     return Found(source, pages, writes.view(np.bool_), ids=ids)
-
-
-def _read_npz(file: io.BufferedReader, source: str) -> Found:
-    try:
-        # An archive needs to seek, which a pipe cannot.
-        with np.load(file if file.seekable() else io.BytesIO(file.read())) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError) as error:
-        raise InputError(f"{source}: damaged .npz archive: {error}") from None
-    for name in ("pages", "writes"):
-        if name not in arrays:
-            raise InputError(f"{source}: no array {name!r} in the archive (pages, writes, threads)")
-    pages, writes, threads = arrays["pages"], arrays["writes"], arrays.get("threads")
-    if "page_numbers" in arrays:
-        # Written by `Trace.save`: pages are positions in `page_numbers`.
-        try:
-            pages = arrays["page_numbers"][pages]
-        except (IndexError, TypeError):
-            raise InputError(f"{source}: 'pages' points outside of 'page_numbers'") from None
-    return Found(source, pages, writes, threads)

@@ -13,8 +13,8 @@ import numpy as np
 from mmcore import _output
 from mmcore.arguments import number
 from mmcore.errors import InputError
-from mmcore.trace.arrays import flags, integers
-from mmcore.trace.reading import MOST_ACCESSES, open_trace
+from mmcore.trace.arrays import flags, integers, numbered
+from mmcore.trace.reading import MOST_ACCESSES, NO_MEMORY, open_trace
 
 if TYPE_CHECKING:
     import os
@@ -67,12 +67,8 @@ class Trace:
         *,
         source: str = "arrays",
     ) -> None:
-        numbers = integers("pages", pages, np.uint64, LAST_PAGE)
-        distinct, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
-        by_first_access = np.argsort(first)
-        rank = np.empty(len(distinct), np.uint32)
-        rank[by_first_access] = np.arange(len(distinct), dtype=np.uint32)
-        self._fill(rank[inverse], writes, threads, distinct[by_first_access], source)
+        ids, numbers = numbered(integers("pages", pages, np.uint64, LAST_PAGE))
+        self._fill(ids, writes, threads, numbers, source)
 
     def _fill(
         self,
@@ -133,6 +129,8 @@ class Trace:
             except InputError as error:
                 told = str(error).removeprefix(f"{found.source}: ")
                 raise InputError(f"{found.source}: {told}") from None
+            except MemoryError:
+                raise InputError(f"{found.source}: {NO_MEMORY}") from None
         trace = cls.__new__(cls)
         trace._fill(found.ids, found.writes, found.threads, found.pages, found.source)
         return trace

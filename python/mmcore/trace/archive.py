@@ -106,7 +106,7 @@ def pages_of(arrays: dict[str, NDArray[Any]], source: str) -> NDArray[Any]:
         return pages
     numbers = integers(f"{source}: page_numbers", numbers, np.uint64, (1 << 52) - 1)
     try:
-        positions = integers("pages", pages, np.uint64, len(numbers) - 1)
+        positions = integers("pages", pages, np.uint32, len(numbers) - 1)
     except InputError as error:
         raise InputError(f"{source}: 'pages' points outside of 'page_numbers': {error}") from None
     found: NDArray[Any] = numbers[positions]

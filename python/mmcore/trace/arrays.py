@@ -11,7 +11,10 @@ from mmcore.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["flags", "integers"]
+__all__ = ["flags", "integers", "numbered"]
+
+#: Accesses that are sorted at a time: sorting needs several times the memory of what is sorted.
+_STRETCH = 1 << 22
 
 
 def integers(
@@ -45,3 +48,31 @@ def flags(name: str, values: ArrayLike) -> NDArray[np.bool_]:
     elif array.ndim != 1:
         raise InputError(f"{name}: one dimension is needed, not {array.ndim}")
     return array.astype(np.bool_)
+
+
+def numbered(pages: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """Numbers pages by their first access.
+
+    Returns:
+        The number of each access's page, and the page of each number.
+    """
+    ids = np.empty(len(pages), np.uint32)
+    # The pages known so far, sorted, and their numbers.
+    known, ranks = np.empty(0, np.uint64), np.empty(0, np.uint32)
+    in_order = [known]
+    for begin in range(0, len(pages), _STRETCH):
+        stretch = pages[begin : begin + _STRETCH]
+        distinct, first, inverse = np.unique(stretch, return_index=True, return_inverse=True)
+        place = np.searchsorted(known, distinct)
+        there = place < len(known)
+        there[there] = known[place[there]] == distinct[there]
+        new = np.flatnonzero(~there)
+        by_first_access = new[np.argsort(first[new])]
+        number = np.empty(len(distinct), np.uint32)
+        number[there] = ranks[place[there]]
+        number[by_first_access] = np.arange(len(known), len(known) + len(new), dtype=np.uint32)
+        ids[begin : begin + len(stretch)] = number[inverse]
+        in_order.append(distinct[by_first_access])
+        known = np.insert(known, place[new], distinct[new])
+        ranks = np.insert(ranks, place[new], number[new])
+    return ids, np.concatenate(in_order)

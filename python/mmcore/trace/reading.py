@@ -31,6 +31,9 @@ CHUNK = 1 << 20
 #: reading.
 MOST_ACCESSES = 1 << 28
 
+#: Why a trace is refused that would fit into more memory than there is.
+NO_MEMORY = "there is not enough memory for the trace"
+
 #: Bytes of text for each access that a trace may have: fetches are longer than data accesses, and
 #: several times as many.
 TEXT_PER_ACCESS = 256
@@ -97,7 +100,7 @@ def _read(
             return Found(source, pages, arrays["writes"], arrays.get("threads"))
         return _read_text(file, magic, source, total, most, progress)
     except MemoryError:
-        raise InputError(f"{source}: there is not enough memory for the trace") from None
+        raise InputError(f"{source}: {NO_MEMORY}") from None
 
 
 def _read_text(

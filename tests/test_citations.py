@@ -218,7 +218,7 @@ def dead_files(file: Text) -> Iterator[str]:
         if not is_file(name) and not PLACEHOLDER.search(name):
             yield name
     for name in re.findall(
-        r"(?<![\w/])((?:docs|tests|benches|rust|python)/[\w./-]+\.\w+)", file.comments
+        r"(?<![\w/])((?:docs|tests|benches|rust|python)/[\w./-]+\.[a-z]\w*)", file.comments
     ):
         if not is_file(name) and not PLACEHOLDER.search(name):
             yield name

@@ -97,8 +97,9 @@ test-rust: $(STAMP)/cargo
 stubs: $(STAMP)/built $(STAMP)/dev
 	@MYPYPATH=python $(BIN)/stubtest mmcore._mmcore --allowlist tests/stubtest.txt --ignore-unused-allowlist
 
+# One process a core; each takes a test from the others when it has none left.
 test-python: $(STAMP)/built $(STAMP)/dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 # --- Stamps: each is rebuilt only when what it was made from has changed -------------------------
 

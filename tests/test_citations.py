@@ -213,15 +213,11 @@ PLACEHOLDER = re.compile(r"\b[A-Z]+\.\w+$")
 
 
 def dead_files(file: Text) -> Iterator[str]:
-    """A file of code, or a document, named in a comment or a document."""
-    for name in re.findall(r"`([\w./-]+\.(?:rs|py|pyi|md))`", file.comments):
-        if not is_file(name) and not PLACEHOLDER.search(name):
-            yield name
-    for name in re.findall(
-        r"(?<![\w/])((?:docs|tests|benches|rust|python)/[\w./-]+\.[a-z]\w*)", file.comments
-    ):
-        if not is_file(name) and not PLACEHOLDER.search(name):
-            yield name
+    """A file of code or a document, by its path; in commands too, if it has a folder."""
+    where = file.text if file.path.endswith(".md") else file.comments
+    found = re.findall(r"`([\w./-]+\.(?:rs|py|pyi|md))`", file.comments)
+    found += re.findall(r"(?<![\w/])((?:docs|tests|benches|rust|python)/[\w./-]+\.[a-z]\w*)", where)
+    return (name for name in found if not is_file(name) and not PLACEHOLDER.search(name))
 
 
 def dead_links(file: Text) -> Iterator[str]:

@@ -34,7 +34,7 @@
 //!
 //! # What can go wrong
 //!
-//! * Poisoning on "not `EAGAIN`" instead of on success (the seed discussion; kernel d7e69488bd04): a
+//! * Poisoning on "not `EAGAIN`" instead of on success (lifecycle 6.7; kernel d7e69488bd04): a
 //!   page in use is flagged, counted, and can never be offlined again.
 //! * The frame is flagged after its last put, when somebody has allocated it already (kernel
 //!   d4ae9916ea29); or before it, and unpoisoned meanwhile, so that a reference is dropped twice. Hence one

@@ -16,7 +16,7 @@
 //!
 //! * A reference that nobody accounts for (a batch, a pin, a walker): the count does not match, try
 //!   again, give up, undo.
-//! * Poisoning on "not `EAGAIN`" instead of on success (the seed's own bug): a permanent failure is
+//! * Poisoning on "not `EAGAIN`" instead of on success (lifecycle 6.7): a permanent failure is
 //!   no success.
 //! * Only the page that the caller knew is put back although the list has grown (kernel
 //!   6e49019db5f7): the *list* is what goes back.

@@ -1,9 +1,10 @@
 //! The release designs under comparison: what a put does, and what ends a migration.
 //!
-//! The seed of mmcore is one patch: a successful migration ends with `put_page` instead of
+//! mmcore began with one patch (lifecycle 6.7): a successful migration ends with `put_page` instead of
 //! `putback_lru_page`. The discussion rejected a hook in `put_page` that would look for movable pages:
 //! it costs the hot path, and the flag it looks at must be kept stable against a concurrent put.
 //! Here the choices stand side by side behind one trait; everything else is one source.
+//! What each costs, and when to use it: `docs/design.md`, "The release designs".
 //!
 //! | design | ends a migration | `put` |
 //! |---|---|---|

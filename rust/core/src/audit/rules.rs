@@ -81,7 +81,7 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     }
     // 2. The count is the sum of the ledger; entries are mappings; free is clean.
     let free = matches!(place, Place::Buddy | Place::Pcp);
-    // 3. What is frozen has no count.
+    // 2., 3. A frozen page has the count zero, whatever its holders.
     let references = if seen.frozen { 0 } else { seen.references };
     if word.count() != references {
         report.page(
@@ -118,9 +118,11 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
         report.page("only a large page has a bad part", pfn, word.to_string());
     }
     super::mlock::check(machine, seen, pfn, report);
+    // 1. A free block is marked at its head, and nothing else is.
     if word.has(Flags::BUDDY) != seen.block {
         report.page("a free block is whole", pfn, format!("flags {} in {place:?}", word.flags()));
     }
+    // 2. A count of zero means that the page is free, frozen, bad, or a part of a large page.
     if place == Place::Allocated
         && word.count() == 0
         && !seen.frozen
@@ -132,13 +134,15 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     if seen.slots > 0 {
         check_clean(machine, seen, pfn, report);
     }
-    // Quiet: nobody is in the middle of anything.
+    // 7. No operation is in progress at an audit, so no page may look as if one were.
     if word.has(Flags::LOCKED) != seen.locked {
         report.page("no page stays locked", pfn, format!("flags {}", word.flags()));
     }
+    // 2. The flags of a page agree with one another.
     if word.has(Flags::ACTIVE | Flags::UNEVICTABLE) {
         report.page("not active and unevictable", pfn, format!("flags {}", word.flags()));
     }
+    // 1. A generation is a place on a list.
     if word.generation().is_some() && !matches!(place, Place::Lru(_)) {
         report.page("only on a list has a page a generation", pfn, format!("in {place:?} ({word})"));
     }
@@ -166,7 +170,7 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     }
 }
 
-/// What there is to check of a part of a large page; the rest its head answers for.
+/// 2., for a part of a large page: its own mappings and flags. The head answers for everything else.
 fn check_part<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
     let page = &machine.frames[pfn];
     let word = page.word();
@@ -219,6 +223,7 @@ fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report:
     if seen.slots == 0 && word.any(Flags::PRIVATE | Flags::WRITEBACK) {
         report.page("only a page of a file has private data or is written", pfn, format!("{word}"));
     }
+    // 7. A write-back that was begun is ended.
     if word.has(Flags::WRITEBACK) != seen.written {
         report.page("no page stays under writeback", pfn, format!("{word}"));
     }
@@ -479,6 +484,7 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
 }
 
 fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
+    // 1. A list is as long as its counter says, and holds the pages whose flags name it.
     for &(node, list, pages) in &census.broken_lists {
         report.machine("list length is its counter", format!("node {node} {list:?}: {pages} pages linked"));
     }
@@ -492,6 +498,7 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
     for (pfn, holder) in &census.migration_entries {
         report.page("no migration entry is left", *pfn, format!("{holder}"));
     }
+    // 2. A page that a slot of a file names belongs to that slot.
     for &(pfn, file, index) in &census.strays {
         report.page(
             "pages of files are in their slots",

@@ -104,7 +104,7 @@ impl<R: Release> Machine<R> {
             return Ok(());
         }
         let word = page.word();
-        // The seed's own bug: what could not move at all is no more gone than what may be tried again.
+        // A page that could not move at all is still there, as one is that may be tried again (lifecycle 6.7, bug 1).
         let gone = self.profile.poison == PoisonAccounting::NonEagain && migrated.refused > 0;
         if (gone || mutated(Mutation::PoisonOnFailure)) && page.poison() {
             self.failure.books.lock().counted += 1;

@@ -13,6 +13,7 @@ mod rules;
 
 pub use census::{Holder, Place};
 
+use crate::error::Result;
 use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
@@ -121,8 +122,20 @@ impl Auditor {
         machine: &Machine<R>,
         handles: impl IntoIterator<Item = (Pfn, Handle, u32)>,
     ) -> Vec<Finding> {
-        self.0.take(machine, handles);
-        rules::check(machine, &self.0)
+        self.try_audit(machine, handles).unwrap_or_else(|error| {
+            let rule = "an audit has memory for what it counts";
+            vec![Finding { rule, pfn: None, detail: error.to_string() }]
+        })
+    }
+
+    /// The same; `ENOMEM` if the host has no memory for the census.
+    pub fn try_audit<R: Release>(
+        &mut self,
+        machine: &Machine<R>,
+        handles: impl IntoIterator<Item = (Pfn, Handle, u32)>,
+    ) -> Result<Vec<Finding>> {
+        self.0.take(machine, handles)?;
+        Ok(rules::check(machine, &self.0))
     }
 }
 
@@ -131,5 +144,10 @@ impl<R: Release> Machine<R> {
     /// keeps.
     pub fn audit(&self, ledger: &Ledger) -> Vec<Finding> {
         Auditor::default().audit(self, ledger.handles())
+    }
+
+    /// The same; `ENOMEM` if the host has no memory for it.
+    pub fn try_audit(&self, ledger: &Ledger) -> Result<Vec<Finding>> {
+        Auditor::default().try_audit(self, ledger.handles())
     }
 }

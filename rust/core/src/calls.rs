@@ -21,7 +21,7 @@ use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
 use crate::page::{Pfn, Word};
 use crate::release::Release;
-use crate::sync::{AtomicU32, Lock, LockClass, Ordering, nanoseconds, thread_slot};
+use crate::sync::{AtomicU32, Lock, LockClass, Ordering, Stat, nanoseconds, thread_slot};
 use std::sync::OnceLock;
 
 /// A step of the protocol.
@@ -174,6 +174,8 @@ pub(crate) struct Recorder {
     /// Not 0: somebody wants the calls.
     on: AtomicU32,
     calls: Lock<Vec<Recorded>>,
+    /// Calls that the host had no memory for. Counted under the lock.
+    lost: Stat,
 }
 
 /// A machine's recorder, made by the first who wants one.
@@ -181,7 +183,8 @@ pub(crate) type Recording = OnceLock<Box<Recorder>>;
 
 impl Recorder {
     fn new(on: bool) -> Box<Recorder> {
-        Box::new(Recorder { on: AtomicU32::new(on.into()), calls: Lock::new(LockClass::Leaf, Vec::new()) })
+        let calls = Lock::new(LockClass::Leaf, Vec::new());
+        Box::new(Recorder { on: AtomicU32::new(on.into()), calls, lost: Stat::new() })
     }
 
     /// Is its word at `address`? For traces.
@@ -205,7 +208,9 @@ impl<R: Release> Machine<R> {
         // Relaxed: a call under way may or may not be recorded; the calls themselves are under a lock.
         let began = recorder.on.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if began {
-            recorder.calls.lock().clear();
+            let mut calls = recorder.calls.lock();
+            calls.clear();
+            recorder.lost.add(-recorder.lost.get());
         }
         began
     }
@@ -221,6 +226,11 @@ impl<R: Release> Machine<R> {
     /// Everything recorded since the last time, in order; nothing if the machine records no calls.
     pub fn take_calls(&self) -> Vec<Recorded> {
         self.recorder.get().map_or_else(Vec::new, |recorder| std::mem::take(&mut *recorder.calls.lock()))
+    }
+
+    /// Calls since the beginning that were not recorded, because the host had no memory for them.
+    pub fn lost_calls(&self) -> u64 {
+        self.recorder.get().map_or(0, |recorder| recorder.lost.get() as u64)
     }
 
     #[cold]
@@ -240,6 +250,10 @@ impl<R: Release> Machine<R> {
         });
         let (thread, cpu) = (thread_slot(), self.cpu());
         let mut calls = recorder.calls.lock();
+        // What is recorded grows as long as nobody takes it; the machine must go on without.
+        if calls.try_reserve(1).is_err() {
+            return recorder.lost.add(1);
+        }
         // Under the lock, so that time goes forward in the list.
         calls.push(Recorded { call, page, dst, ret, thread, cpu, when: nanoseconds() });
     }

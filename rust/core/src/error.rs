@@ -128,6 +128,14 @@ pub enum Why {
         /// The order asked for.
         order: u8,
     },
+    /// The host has no memory for a buffer of the library: nothing that the machine could change.
+    #[error("the host has no memory for {what} ({bytes} bytes): ask for less at a time")]
+    HostMemory {
+        /// What the buffer is for.
+        what: &'static str,
+        /// How large it would be.
+        bytes: u64,
+    },
     /// Anything else, in words.
     #[error("{0}")]
     State(String),
@@ -137,6 +145,18 @@ impl Error {
     /// An error about `pfn`.
     pub fn at(errno: Errno, pfn: Pfn, why: Why) -> Error {
         Error { errno, pfn: Some(pfn), why }
+    }
+
+    /// The host has no memory for `len` values of `what`.
+    #[cold]
+    pub fn host_memory<T>(what: &'static str, len: usize) -> Error {
+        let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
+        Error { errno: Errno::ENOMEM, pfn: None, why: Why::HostMemory { what, bytes } }
+    }
+
+    /// Is it the host that has no memory, and not the machine?
+    pub fn is_of_host(&self) -> bool {
+        matches!(self.why, Why::HostMemory { .. })
     }
 
     /// An error about no page in particular.

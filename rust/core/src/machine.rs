@@ -4,7 +4,7 @@ mod size;
 mod threads;
 
 pub use size::{node_frames, parse_size};
-pub use threads::{enter_thread, reserve_threads};
+pub use threads::{enter_thread, reserve_threads, too_many_threads};
 
 use crate::alloc::{Pcp, Zone};
 use crate::calls::{Recorder, Recording};

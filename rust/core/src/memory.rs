@@ -18,11 +18,13 @@ mod arena;
 mod copy;
 #[cfg(any(feature = "explored", loom))]
 mod modelled;
+mod room;
 
 #[cfg(not(any(feature = "explored", loom)))]
 pub use arena::{Memory, Table};
 #[cfg(any(feature = "explored", loom))]
 pub use modelled::{Memory, Table};
+pub use room::{filled, more_room, room};
 
 /// Eight-byte words of a frame that exist: all 512 natively, two under the explorer (enough for a
 /// torn copy to show).

@@ -7,11 +7,13 @@
 //! # What can go wrong
 //!
 //! A page can outlive its anonymous mapping (isolated while the process exits). Its owner id is
-//! stale then, and every lookup says "nobody": the generation in the id no longer matches. An
-//! owner with a `released` callback is never removed while it owns pages.
+//! stale then, and every lookup says "nobody": the generation in the id no longer matches. After 256 lives of
+//! the slot it names somebody again, who does not map the page: every walk looks whether an entry leads to the
+//! page before it believes it. An owner with a `released` callback is never removed while it owns pages.
 
 use crate::error::{Errno, Error, Result};
 use crate::map::{Areas, File};
+use crate::memory::room;
 use crate::movable::MovableOps;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass, RwLock};
@@ -124,16 +126,20 @@ impl<R: Release> Owners<R> {
         self.chunks.get(chunk)?.get()?.get(slot - start)
     }
 
-    fn slot_or_make(&self, slot: usize) -> &RwLock<Slot<R>> {
+    fn slot_or_make(&self, slot: usize) -> Result<&RwLock<Slot<R>>> {
         let chunk = (slot / FIRST + 1).next_power_of_two().ilog2() as usize;
         let start = if chunk == 0 { 0 } else { FIRST << (chunk - 1) };
-        let slots = self.chunks[chunk].get_or_init(|| {
+        if self.chunks[chunk].get().is_none() {
             let len = if chunk == 0 { FIRST } else { start };
-            (0..len)
-                .map(|_| RwLock::new(LockClass::Rmap, Slot { generation: 0, owner: Owner::Free }))
-                .collect()
-        });
-        &slots[slot - start]
+            let mut slots = room("the slots of owners", len)?;
+            slots.resize_with(len, || {
+                RwLock::new(LockClass::Rmap, Slot { generation: 0, owner: Owner::Free })
+            });
+            // Somebody may have been faster: then theirs are used.
+            let _ = self.chunks[chunk].set(slots.into_boxed_slice());
+        }
+        let slots = self.chunks[chunk].get().expect("set just now, by us or somebody else");
+        Ok(&slots[slot - start])
     }
 
     /// Registers an owner.
@@ -159,7 +165,13 @@ impl<R: Release> Owners<R> {
                 }
             }
         };
-        let mut entry = self.slot_or_make(slot as usize).write();
+        let mut entry = match self.slot_or_make(slot as usize) {
+            Ok(entry) => entry.write(),
+            Err(error) => {
+                self.free.lock().free.push(slot);
+                return Err(error);
+            }
+        };
         let made = make(OwnerId::new(slot as usize, entry.generation));
         match made {
             Ok((owner, with)) => {

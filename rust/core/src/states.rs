@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::machine::Machine;
+use crate::memory::room;
 use crate::page::Pfn;
 use crate::release::Release;
 
@@ -10,9 +11,10 @@ use crate::release::Release;
 pub const ROW: usize = 24;
 
 impl<R: Release> Machine<R> {
-    /// One row of [`ROW`] bytes for each page. `EINVAL` for a frame that is not there.
+    /// One row of [`ROW`] bytes for each page. `EINVAL` for a frame that is not there, `ENOMEM` of the host without memory
+    /// for so many.
     pub fn page_states(&self, pfns: &[Pfn]) -> Result<Vec<u8>> {
-        let mut rows = Vec::with_capacity(pfns.len() * ROW);
+        let mut rows = room("the states of pages", pfns.len().saturating_mul(ROW))?;
         for &pfn in pfns {
             let page = self.page(pfn)?;
             let word = page.word();

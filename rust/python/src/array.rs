@@ -2,7 +2,7 @@
 
 use crate::errors::type_error;
 use pyo3::buffer::{Element, PyBuffer};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
 /// A new one-dimensional array of `dtype` with these values.
@@ -42,7 +42,22 @@ pub(crate) fn integers(what: &str, values: &Bound<'_, PyAny>, len: Option<usize>
     }
     // Addresses beyond 2**63 wrap to negative numbers and back.
     let array = numpy.call_method1("ascontiguousarray", (array.call_method1("astype", ("int64",))?,))?;
-    PyBuffer::<i64>::get(&array)?.to_vec(py)
+    copied(py, what, &PyBuffer::<i64>::get(&array)?)
+}
+
+/// What a buffer holds. `MemoryError` if there is no room for a copy.
+pub(crate) fn copied<T: Element + Default>(
+    py: Python<'_>,
+    what: &str,
+    buffer: &PyBuffer<T>,
+) -> PyResult<Vec<T>> {
+    let len = buffer.item_count();
+    let mut values = Vec::new();
+    let full = |_| PyMemoryError::new_err(format!("no memory for a copy of {len} values ({what})"));
+    values.try_reserve_exact(len).map_err(full)?;
+    values.resize_with(len, T::default);
+    buffer.copy_to_slice(py, &mut values)?;
+    Ok(values)
 }
 
 /// A new array of a record type of `mmcore.state`, from the records' bytes.

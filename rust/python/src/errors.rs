@@ -4,7 +4,8 @@ use crate::shared::Shared;
 use crate::state;
 use mmcore::error::{Errno, Error};
 use mmcore::failure::Code;
-use pyo3::exceptions::PyTypeError;
+use mmcore::machine::too_many_threads;
+use pyo3::exceptions::{PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 
 pyo3::import_exception!(mmcore.errors, InputError);
@@ -30,7 +31,7 @@ impl From<Error> for Refusal {
 
 impl Refusal {
     pub fn too_many_threads() -> Refusal {
-        Error::new(Errno::EAGAIN, "too many threads use machines at once").into()
+        too_many_threads(1).into()
     }
 
     pub fn not_quiet() -> Refusal {
@@ -61,6 +62,9 @@ pub(crate) fn type_error(why: impl Into<String>) -> PyErr {
 }
 
 fn kernel_error(py: Python<'_>, shared: &Shared, error: &Error) -> PyErr {
+    if error.is_of_host() {
+        return PyMemoryError::new_err(error.why.to_string());
+    }
     let Some(pfn) = error.pfn else {
         return KernelError::new_err((error.errno.0, error.why.to_string()));
     };

@@ -1,8 +1,10 @@
 //! `Tracing`: what happens inside of a machine, as a stream of events.
 
-use crate::errors::misuse;
+use crate::errors::{Refusal, misuse};
 use crate::shared::Shared;
 use mmcore::calls::{Event, Recorded, events};
+use mmcore::error::{Error, Result as CoreResult};
+use mmcore::memory::more_room;
 use mmcore::sync::nanoseconds;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -27,6 +29,20 @@ struct State {
     /// When it began.
     began: u64,
     calls: Vec<Recorded>,
+    /// Events that the host had no memory for.
+    lost: u64,
+}
+
+impl State {
+    /// More calls. Without memory for them they are lost.
+    fn keep(&mut self, mut calls: Vec<Recorded>) -> CoreResult<()> {
+        let room = more_room(&mut self.calls, "a trace of so many events", calls.len());
+        match &room {
+            Ok(()) => self.calls.append(&mut calls),
+            Err(_) => self.lost += calls.len() as u64,
+        }
+        room
+    }
 }
 
 /// A block that nobody ended: the machine stops recording, and can be traced again.
@@ -44,15 +60,22 @@ impl Tracing {
     }
 
     /// Everything so far. No call of the machine is needed for that, so it works when it is closed, too.
-    fn seen(&self, py: Python<'_>) -> (u64, Vec<Event>) {
-        py.detach(|| {
+    ///
+    /// `MemoryError` if the host had no memory for some of them: what is left would look like another course of events.
+    fn seen(&self, py: Python<'_>) -> PyResult<(u64, Vec<Event>)> {
+        let seen = py.detach(|| {
             let mut state = self.state.lock();
-
+            let machine = &self.shared.machine;
             if state.running {
-                state.calls.append(&mut self.shared.machine.take_calls());
+                state.keep(machine.take_calls())?;
+                state.lost = state.lost.max(machine.lost_calls());
             }
-            (state.began, events(&state.calls, self.shared.machine.profile().call_names))
-        })
+            if state.lost > 0 {
+                return Err(Error::host_memory::<Recorded>("a trace of so many events", state.calls.len()));
+            }
+            Ok((state.began, events(&state.calls, machine.profile().call_names)))
+        });
+        seen.map_err(|error| Refusal::from(error).raise(py, &self.shared))
     }
 }
 
@@ -66,7 +89,7 @@ impl Tracing {
         if !began {
             return Err(misuse("the machine is being traced already: end that block first"));
         }
-        *state = State { running: true, began: nanoseconds(), calls: Vec::new() };
+        *state = State { running: true, began: nanoseconds(), calls: Vec::new(), lost: 0 };
         drop(state);
         Ok(slf)
     }
@@ -75,15 +98,18 @@ impl Tracing {
     fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.running) {
-            self.shared.machine.end_trace();
-            state.calls.append(&mut self.shared.machine.take_calls());
+            let machine = &self.shared.machine;
+            machine.end_trace();
+            state.lost = state.lost.max(machine.lost_calls());
+            // What is lost now is told by who asks for the events.
+            let _ = state.keep(machine.take_calls());
         }
     }
 
     /// The events so far.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let (began, events) = self.seen(py);
+        let (began, events) = self.seen(py)?;
         let class = py.import("mmcore.events")?.getattr("Event")?;
         let event = |event: &Event| -> PyResult<Bound<'py, PyAny>> {
             let args = PyDict::new(py);
@@ -114,8 +140,8 @@ impl Tracing {
         self.events(py)?.try_iter()
     }
 
-    fn __len__(&self, py: Python<'_>) -> usize {
-        self.seen(py).1.len()
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.seen(py)?.1.len())
     }
 
     /// The events as a trace that Perfetto (ui.perfetto.dev) and chrome://tracing open; also written to ``path``.

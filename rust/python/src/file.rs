@@ -1,5 +1,6 @@
 //! `File` and `Writeback`: page caches, and writes to disk that have begun.
 
+use crate::array;
 use crate::errors::{Refusal, misuse};
 use crate::handles::Writeback;
 use crate::names;
@@ -137,7 +138,7 @@ impl File {
     /// Writes bytes from ``offset`` on, as ``pwrite(2)``. Errors as `read`.
     #[pyo3(signature = (data, *, offset=0, node=0))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, offset: u64, node: usize) -> PyResult<()> {
-        let data = PyBuffer::<u8>::get(data)?.to_vec(py)?;
+        let data = array::copied(py, "bytes", &PyBuffer::<u8>::get(data)?)?;
         self.transfer(py, node, |shared| shared.machine.file_write(&self.file, offset, &data, node))
     }
 

@@ -154,7 +154,7 @@ fn count_puts(py: Python<'_>, config_json: &str) -> PyResult<String> {
 
 fn copied(py: Python<'_>, trace: Option<Arrays>) -> PyResult<Option<(Vec<u32>, Vec<u8>)>> {
     let Some((ids, writes, _)) = trace else { return Ok(None) };
-    Ok(Some((ids.to_vec(py)?, writes.to_vec(py)?)))
+    Ok(Some((array::copied(py, "pages", &ids)?, array::copied(py, "writes", &writes)?)))
 }
 
 fn raised(error: LoadError) -> PyErr {

@@ -1,7 +1,7 @@
 //! `Machine` and `Node`.
 
 use crate::array;
-use crate::errors::{input, misuse, type_error};
+use crate::errors::{Refusal, input, misuse, type_error};
 use crate::events::Tracing;
 use crate::failure;
 use crate::file::File;
@@ -18,6 +18,7 @@ use mmcore::error::{Errno, Error, Result as CoreResult};
 use mmcore::failure::Injection;
 use mmcore::machine::{Config, NodeConfig};
 use mmcore::map::{Evicted, SwapUse};
+use mmcore::memory::room;
 use mmcore::page::Pfn;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -64,6 +65,7 @@ impl NodeSize {
 fn not_built(error: Error) -> PyErr {
     match error.errno {
         Errno::EINVAL => input(error.why),
+        _ if error.is_of_host() => pyo3::exceptions::PyMemoryError::new_err(error.why.to_string()),
         errno => crate::errors::KernelError::new_err((errno.0, error.why.to_string())),
     }
 }
@@ -390,9 +392,11 @@ impl Machine {
         let pfns = array::integers("pfns", pfns, None)?;
         let states = self.0.call(py, Waits::Never, |shared| {
             let no_frame = |pfn: &i64| Error::new(Errno::EINVAL, format!("no frame {pfn}"));
-            let pfns = pfns.iter().map(|pfn| u32::try_from(*pfn).map(Pfn).map_err(|_| no_frame(pfn)));
-            let pfns = pfns.collect::<CoreResult<Vec<Pfn>>>()?;
-            Ok(shared.machine.page_states(&pfns)?)
+            let mut frames = room("frame numbers", pfns.len())?;
+            for pfn in &pfns {
+                frames.push(u32::try_from(*pfn).map(Pfn).map_err(|_| no_frame(pfn))?);
+            }
+            Ok(shared.machine.page_states(&frames)?)
         })?;
         array::records(py, "PAGE_STATE", &states)
     }
@@ -431,7 +435,8 @@ impl Machine {
     ///
     /// `KernelError` (EBUSY) if other threads are inside of calls and do not leave.
     fn audit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let findings = self.0.call_alone(py, |shared| shared.machine.audit(&shared.ledger))?;
+        let findings = self.0.call_alone(py, |shared| shared.machine.try_audit(&shared.ledger))?;
+        let findings = findings.map_err(|error| Refusal::from(error).raise(py, &self.0))?;
         let state = py.import("mmcore.state")?;
         let class = state.getattr("Finding")?;
         let finding = |found: &mmcore::audit::Finding| {

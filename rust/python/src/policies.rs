@@ -1,5 +1,6 @@
 //! List policies on a trace.
 
+use crate::array;
 use crate::errors::misuse;
 use crate::profile::Profile;
 use mmcore::load::{LoadError, Replacement};
@@ -33,7 +34,7 @@ impl PolicyReplay {
         size: u32,
         warm_up: u64,
     ) -> PyResult<Self> {
-        let requests = requests.to_vec(py)?;
+        let requests = array::copied(py, "requests", &requests)?;
         if requests.iter().any(|&page| page >= footprint) {
             return Err(PyValueError::new_err(format!("a page of the trace is not below {footprint}")));
         }

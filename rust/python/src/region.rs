@@ -1,5 +1,6 @@
 //! `Region`: a mapped range, its bytes, and what a process says of it.
 
+use crate::array;
 use crate::errors::{KernelError, Refusal};
 use crate::file::File;
 use crate::handles::Pin;
@@ -198,7 +199,7 @@ impl Region {
     #[pyo3(signature = (buffer, *, offset=0))]
     fn read_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, offset: u64) -> PyResult<()> {
         let buffer = writable(buffer)?;
-        let mut bytes = buffer.to_vec(py)?;
+        let mut bytes = array::copied(py, "bytes", &buffer)?;
         self.load(py, offset, &mut bytes)?;
         buffer.copy_from_slice(py, &bytes)
     }
@@ -305,7 +306,7 @@ impl Region {
         match self.select(key)? {
             Bytes::One(at) => self.store(py, at, &[value.extract::<u8>()?]),
             Bytes::Range(start, len) => {
-                let from = PyBuffer::<u8>::get(value)?.to_vec(py)?;
+                let from = array::copied(py, "bytes", &PyBuffer::<u8>::get(value)?)?;
                 if from.len() != len {
                     let why = format!("{} bytes do not fit a slice of {len}", from.len());
                     return Err(PyValueError::new_err(why));

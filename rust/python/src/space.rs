@@ -1,7 +1,7 @@
 //! `AddressSpace`: memory as a process sees it.
 
 use crate::array;
-use crate::errors::{Refusal, type_error};
+use crate::errors::type_error;
 use crate::file::File;
 use crate::page::Page;
 use crate::region::Region;
@@ -9,7 +9,8 @@ use crate::shared::{Shared, Waits};
 use mmcore::error::{Errno, Error};
 use mmcore::machine::parse_size;
 use mmcore::map::{AddressSpace as Space, FileMap};
-use mmcore::migrate::{MoveFlags, Moved};
+use mmcore::memory::{filled, room};
+use mmcore::migrate::MoveFlags;
 use mmcore::page::PAGE_SIZE;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -194,14 +195,13 @@ impl AddressSpace {
             return Err(PyValueError::new_err(why));
         }
         let statuses = self.shared.call(py, Waits::ForPageLocks, |shared| {
-            let Moved { ret, status } =
-                { shared.machine.move_pages(&self.space, &addresses, &nodes, MoveFlags { all: move_all }) };
-            match ret {
-                Ok(_) => {
-                    Ok(status.into_iter().map(|status| status.unwrap_or(UNWRITTEN)).collect::<Vec<i32>>())
-                }
-                Err(errno) => Err(Refusal::Kernel(Error::new(errno, errno.text()))),
-            }
+            let mut status = filled("the statuses of pages", addresses.len(), None)?;
+            // Before anything has moved.
+            let mut statuses = room("the statuses of pages", addresses.len())?;
+            let flags = MoveFlags { all: move_all };
+            shared.machine.move_pages_into(&self.space, &addresses, &nodes, flags, &mut status)?;
+            statuses.extend(status.iter().map(|status| status.unwrap_or(UNWRITTEN)));
+            Ok(statuses)
         })?;
         array::filled(py, "int32", &statuses)
     }
@@ -219,7 +219,7 @@ impl AddressSpace {
             .collect();
         let statuses = self
             .shared
-            .call(py, Waits::Never, |shared| Ok(shared.machine.query_pages(&self.space, &addresses)))?;
+            .call(py, Waits::Never, |shared| Ok(shared.machine.query_pages(&self.space, &addresses)?))?;
         array::filled(py, "int32", &statuses)
     }
 

@@ -1,9 +1,11 @@
 //! Where every used frame is and who holds it.
 
 use super::Handle;
+use crate::error::{Error, Result};
 use crate::lru::LruList;
 use crate::machine::Machine;
 use crate::map::{AreaKind, Attributes, Entry, Pte, Slot};
+use crate::memory::more_room;
 use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
@@ -198,7 +200,12 @@ pub(super) struct Census {
     pub at_unmapped: Vec<(Pfn, Holder)>,
     /// Pages on another list than their words say.
     pub misplaced: Vec<(Pfn, LruList, Option<u8>)>,
+    /// The host's memory ran out.
+    short: bool,
 }
+
+/// What the host's memory is wanted for.
+const CENSUS: &str = "a census of the machine";
 
 impl Census {
     /// Forgets everything and looks anew, in the memory that the last look has left.
@@ -206,11 +213,13 @@ impl Census {
         &mut self,
         machine: &Machine<R>,
         handles: impl IntoIterator<Item = (Pfn, Handle, u32)>,
-    ) {
+    ) -> Result<()> {
         self.frames.resize_with(machine.nodes.len(), Vec::new);
         for (frames, node) in self.frames.iter_mut().zip(&machine.nodes) {
             frames.clear();
-            frames.resize_with(node.zone.lock().frontier() as usize, Seen::default);
+            let used = node.zone.lock().frontier() as usize;
+            more_room(frames, CENSUS, used)?;
+            frames.resize_with(used, Seen::default);
         }
         self.bases.clear();
         self.bases.extend(machine.nodes.iter().map(|node| node.base));
@@ -251,6 +260,10 @@ impl Census {
                 Handle::Ref => {}
             }
         }
+        match std::mem::take(&mut self.short) {
+            true => Err(Error::host_memory::<(Pfn, Holder)>(CENSUS, self.holders.len())),
+            false => Ok(()),
+        }
     }
 
     /// Who holds `pfn`.
@@ -280,7 +293,10 @@ impl Census {
 
     fn hold(&mut self, pfn: Pfn, holder: Holder) {
         self.seen_mut(pfn).references += holder.references();
-        self.holders.push((pfn, holder));
+        match self.holders.try_reserve(1) {
+            Ok(()) => self.holders.push((pfn, holder)),
+            Err(_) => self.short = true,
+        }
     }
 
     fn allocator<R: Release>(&mut self, machine: &Machine<R>) {
@@ -375,7 +391,12 @@ impl Census {
                                 self.at_unmapped.push((pfn, holder));
                             }
                             if matches!(area.kind, AreaKind::Anon { .. }) {
-                                self.mappings.push(Mapping { pfn, pte, owner: owner_id, index });
+                                match self.mappings.try_reserve(1) {
+                                    Ok(()) => {
+                                        self.mappings.push(Mapping { pfn, pte, owner: owner_id, index })
+                                    }
+                                    Err(_) => self.short = true,
+                                }
                             }
                         }
                         Entry::Migration { pfn } => self.migration_entries.push((pfn, holder)),

@@ -27,7 +27,9 @@ pub fn reserve_threads(threads: usize) -> Result<Vec<ThreadSlot>> {
     Ok(slots)
 }
 
-fn too_many_threads(wanted: usize) -> Error {
+/// Why `wanted` more threads cannot use machines.
+#[cold]
+pub fn too_many_threads(wanted: usize) -> Error {
     let more = if wanted == 1 { "one more thread".into() } else { format!("{wanted} more threads") };
     Error::new(
         Errno::EAGAIN,

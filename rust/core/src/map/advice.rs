@@ -9,6 +9,7 @@ use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
+use crate::memory::room;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use std::ops::Range;
@@ -43,7 +44,8 @@ impl<R: Release> Machine<R> {
     /// Gives advice about pages of an area.
     ///
     /// `EINVAL` for a range that does not lie in the area, for locked pages (but [`Advice::Willneed`])
-    /// and for [`Advice::Free`] of what is not anonymous memory; `ENOMEM` if there was a hole.
+    /// and for [`Advice::Free`] of what is not anonymous memory; `ENOMEM` if there was a hole, or (of the
+    /// host) without memory for a list of what is to be reclaimed.
     pub fn madvise(
         &self,
         space: &AddressSpace,
@@ -80,7 +82,7 @@ impl<R: Release> Machine<R> {
             match advice {
                 Advice::Cold => range.for_each(|index| self.cold(area, index, None)),
                 Advice::Pageout => {
-                    let mut list = Vec::new();
+                    let mut list = room("a list of pages to reclaim", range.len())?;
                     range.for_each(|index| self.cold(area, index, Some(&mut list)));
                     self.reclaim_pages(list);
                 }

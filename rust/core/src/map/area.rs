@@ -140,7 +140,7 @@ impl Area {
             had_anon: Stat::new(),
             faults: Arc::clone(faults),
             left: AtomicU32::new(pages),
-            places: [const { PlainU32::new(0) }; 2],
+            places: std::array::from_fn(|_| PlainU32::new(0)),
             special: PlainU32::new(0),
             attributes: Table::zeroed(pages as usize)?,
             entries: Table::zeroed(pages as usize)?,
@@ -319,14 +319,16 @@ impl Area {
         if self.had_anon.get() != 0 || self.special.peek() == 0 {
             return;
         }
-        let indices: Vec<u32> = (0..self.pages()).collect();
         let kind = |index: u32| self.attributes(index) - Attributes::HAD_ANON;
-        for stretch in indices.chunk_by(|&a, &b| kind(a) == kind(b)) {
-            if stretch.iter().any(|&index| self.attributes(index).contains(Attributes::HAD_ANON)) {
-                for &index in stretch {
+        let mut start = 0;
+        while start < self.pages() {
+            let end = (start..self.pages()).find(|&index| kind(index) != kind(start)).unwrap_or(self.pages());
+            if (start..end).any(|index| self.attributes(index).contains(Attributes::HAD_ANON)) {
+                (start..end).for_each(|index| {
                     self.mark(index, Attributes::HAD_ANON);
-                }
+                });
             }
+            start = end;
         }
     }
 

@@ -40,8 +40,9 @@ impl<R: Release> Machine<R> {
         let areas = space.areas.write();
         let hole = pages.clone().find(|&index| area.attributes(index).contains(Attributes::UNMAPPED));
         let other = |index: &u32| area.attributes(*index).contains(Attributes::LOCKED) != lock;
-        let changed: Vec<u32> = (pages.start..hole.unwrap_or(pages.end)).filter(other).collect();
-        if !changed.is_empty() {
+        // Looked at one after the other: nobody else locks or unlocks meanwhile.
+        let mut changed = (pages.start..hole.unwrap_or(pages.end)).filter(other).peekable();
+        if changed.peek().is_some() {
             if lock {
                 let _no_faults = area.faults.write();
                 area.set_special();

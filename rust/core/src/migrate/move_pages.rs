@@ -1,9 +1,10 @@
 //! `move_pages(2)`: pages of an address space to nodes, one status a page (lifecycle 6.10).
 
 use super::{Mode, Reason};
-use crate::error::Errno;
+use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Attributes, Entry};
+use crate::memory::{filled, room};
 use crate::page::{Link, PAGE_SIZE, Pfn};
 use crate::profile::HoleStatus;
 use crate::release::Release;
@@ -24,6 +25,9 @@ pub struct Moved {
     /// For each page its node, a negative errno, or `None` where the kernel leaves the entry unwritten.
     pub status: Vec<Option<i32>>,
 }
+
+/// What buffers of statuses are called.
+const STATUSES: &str = "the statuses of pages";
 
 /// What to do with one address.
 enum Lookup {
@@ -49,13 +53,41 @@ impl<R: Release> Machine<R> {
         nodes: &[u32],
         flags: MoveFlags,
     ) -> Moved {
-        let mut moved = Moved { ret: Ok(0), status: vec![None; addresses.len()] };
-        if addresses.len() != nodes.len() {
-            moved.ret = Err(Errno::EINVAL);
-            return moved;
+        match filled(STATUSES, addresses.len(), None) {
+            Ok(mut status) => {
+                let ret = self.move_pages_into(space, addresses, nodes, flags, &mut status);
+                Moved { ret: ret.map_err(|error| error.errno), status }
+            }
+            Err(error) => Moved { ret: Err(error.errno), status: Vec::new() },
         }
-        self.lru_quiet(|| moved.ret = self.move_runs(space, addresses, nodes, flags, &mut moved.status));
-        moved
+    }
+
+    /// The same; each page's status goes to its place in `status`, `None` where the kernel leaves the entry unwritten.
+    ///
+    /// Errors as in [`Moved::ret`], `EINVAL` also for another number of statuses; `ENOMEM` of the host
+    /// ([`Error::is_of_host`]) if it has no memory for the list, and nothing has moved.
+    pub fn move_pages_into(
+        &self,
+        space: &AddressSpace,
+        addresses: &[u64],
+        nodes: &[u32],
+        flags: MoveFlags,
+        status: &mut [Option<i32>],
+    ) -> Result<u32> {
+        status.fill(None);
+        if addresses.len() != nodes.len() || addresses.len() != status.len() {
+            let why = format!(
+                "{} addresses, {} nodes and {} statuses: one of each for a page",
+                addresses.len(),
+                nodes.len(),
+                status.len()
+            );
+            return Err(Error::new(Errno::EINVAL, why));
+        }
+        // Each page is on the list once, however often it is asked for.
+        let mut list = room("a list of pages to move", addresses.len().min(self.frames.len() as usize))?;
+        let ret = self.lru_quiet(|| self.move_runs(space, addresses, nodes, flags, &mut list, status));
+        ret.map_err(|errno| Error::new(errno, errno.text()))
     }
 
     fn move_runs(
@@ -64,19 +96,19 @@ impl<R: Release> Machine<R> {
         addresses: &[u64],
         nodes: &[u32],
         flags: MoveFlags,
+        list: &mut Vec<Pfn>,
         status: &mut [Option<i32>],
     ) -> Result<u32, Errno> {
         let total = addresses.len();
-        let mut list: Vec<Pfn> = Vec::with_capacity(total.min(512));
         // The pages on the list are those from `start` up to the current one, all for `node`.
         let mut run: Option<(usize, u32)> = None;
         let mut area_hint: Option<Arc<Area>> = None;
         for at in 0..total {
             if nodes[at] as usize >= self.nodes.len() {
-                return self.move_run(&mut list, run, at, status).and(Err(Errno::ENODEV));
+                return self.move_run(list, run, at, status).and(Err(Errno::ENODEV));
             }
             match run {
-                Some((_, node)) if node != nodes[at] => match self.move_run(&mut list, run, at, status)? {
+                Some((_, node)) if node != nodes[at] => match self.move_run(list, run, at, status)? {
                     0 => run = Some((at, nodes[at])),
                     left => return Ok(left),
                 },
@@ -86,20 +118,19 @@ impl<R: Release> Machine<R> {
             if let Some(area) = &area_hint {
                 self.prefetch_ahead(area, &addresses[at + 1..]);
             }
-            let found =
-                self.queue_for_move(space, addresses[at], nodes[at], flags, &mut list, &mut area_hint);
+            let found = self.queue_for_move(space, addresses[at], nodes[at], flags, list, &mut area_hint);
             status[at] = match found {
                 Lookup::Queued => continue,
                 Lookup::There => Some(nodes[at] as i32),
                 Lookup::Status(errno) => Some(errno.status()),
             };
             // The run ends before this page, whose own status is known already.
-            match self.move_run(&mut list, run, at, status)? {
+            match self.move_run(list, run, at, status)? {
                 0 => run = None,
                 left => return Ok(left - 1),
             }
         }
-        self.move_run(&mut list, run, total, status)
+        self.move_run(list, run, total, status)
     }
 
     /// A random page costs a chain of cache misses: its entry, its record, the records that it is linked
@@ -218,8 +249,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Where the pages at `addresses` are: `move_pages` without nodes.
-    pub fn query_pages(&self, space: &AddressSpace, addresses: &[u64]) -> Vec<i32> {
+    /// Where the pages at `addresses` are: `move_pages` without nodes. `ENOMEM` of the host without memory for so many.
+    pub fn query_pages(&self, space: &AddressSpace, addresses: &[u64]) -> Result<Vec<i32>> {
+        let mut statuses = room(STATUSES, addresses.len())?;
         let status = |&address: &u64| {
             let Some((area, index)) = space.find(address) else { return Errno::EFAULT.status() };
             match area.look(index).entry() {
@@ -231,7 +263,8 @@ impl<R: Release> Machine<R> {
                 _ => Errno::ENOENT.status(),
             }
         };
-        addresses.iter().map(status).collect()
+        statuses.extend(addresses.iter().map(status));
+        Ok(statuses)
     }
 
     /// Runs `work` with the LRU batches out of the way, as the profile's kernel does.

@@ -181,6 +181,11 @@ impl<R: Release> Machine<R> {
             // Another part of it was met just now, and said what there is to say.
             return;
         }
+        if queue.list.try_reserve(1).is_err() {
+            // The host has no memory to remember it: it stays where it is.
+            queue.failed += 1;
+            return;
+        }
         match self.isolate_by(pfn, Call::IsolateLruInWalk) {
             Ok(()) => queue.list.push(pfn),
             Err(_) => queue.failed += 1,

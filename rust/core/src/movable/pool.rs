@@ -6,7 +6,7 @@
 use super::MovableOps;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::memory::WORDS;
+use crate::memory::{WORDS, more_room};
 use crate::migrate::Mode;
 use crate::owner::{Owner, OwnerId};
 use crate::page::Pfn;
@@ -41,6 +41,22 @@ impl Pages {
             Some((now, state)) if *now == pfn => Some(state),
             _ => None,
         }
+    }
+
+    /// Gives a page a number. `ENOMEM` if the host has no memory for one more, now and when it is free again.
+    fn enter(&mut self, pfn: Pfn) -> Result<u32> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                let used = self.slots.len() + 1;
+                more_room(&mut self.slots, "the pages of a pool", 1)?;
+                more_room(&mut self.free, "the pages of a pool", used)?;
+                self.slots.push(None);
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.slots[index as usize] = Some((pfn, State::Live));
+        Ok(index)
     }
 
     fn vacate(&mut self, index: u32) {
@@ -98,7 +114,7 @@ impl PagePool {
         *self.id.get().expect("set in `new`")
     }
 
-    /// Takes a page from `node` into the pool, zeroed.
+    /// Takes a page from `node` into the pool, zeroed. `ENOMEM` without one.
     pub fn add<R: Release>(&self, machine: &Machine<R>, node: usize) -> Result<PoolPage> {
         let pfn = machine.alloc_pages(node, 0)?;
         machine.memory().zero_page(pfn);
@@ -106,17 +122,14 @@ impl PagePool {
         // Marked under the page lock, before anybody can take the page for a movable one. A walker may
         // have locked the fresh page for a moment.
         page.lock();
-        let index = {
-            let mut pages = self.pages.lock();
-            let index = match pages.free.pop() {
-                Some(index) => index,
-                None => {
-                    pages.slots.push(None);
-                    pages.slots.len() as u32 - 1
-                }
-            };
-            pages.slots[index as usize] = Some((pfn, State::Live));
-            index
+        let entered = self.pages.lock().enter(pfn);
+        let index = match entered {
+            Ok(index) => index,
+            Err(error) => {
+                page.unlock(pfn);
+                machine.put(pfn);
+                return Err(error);
+            }
         };
         machine.set_movable(pfn, self.id(), index);
         page.unlock(pfn);

@@ -189,6 +189,10 @@ impl Changing<'_> {
         let slot = match self.map.free.pop() {
             Some(slot) => slot,
             None if (self.map.entries.len() as u32) < self.swap.slots => {
+                // Without memory of the host for its count there is no slot; with it, for when it is free again.
+                let used = self.map.entries.len() + 1;
+                self.map.entries.try_reserve(1).ok()?;
+                self.map.free.try_reserve(used).ok()?;
                 self.map.entries.push(0);
                 self.map.entries.len() as u32 - 1
             }

@@ -500,12 +500,10 @@ impl<R: Release> Session<R> {
     }
 
     pub(super) fn query(&self, actor: &Actor, pages: &Sum<Address>) -> Step {
-        match actor.no_page_lock().and_then(|()| self.addresses(actor, pages)) {
+        let addresses = actor.no_page_lock().and_then(|()| self.addresses(actor, pages));
+        match addresses.and_then(|addresses| Ok(self.machine.query_pages(&self.space, &addresses)?)) {
             Err(problem) => Step::refused(problem),
-            Ok(addresses) => {
-                let status = self.machine.query_pages(&self.space, &addresses);
-                Step { status: status.into_iter().map(Some).collect(), ..Step::default() }
-            }
+            Ok(status) => Step { status: status.into_iter().map(Some).collect(), ..Step::default() },
         }
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 import stat
@@ -105,8 +106,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     try:
         descriptor, temporary, target = _open(name)
         try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no path
-                yield file
+            with os.fdopen(descriptor, "wb") as file:
+                if temporary is not None:
+                    yield file
+                else:
+                    # A pipe cannot seek, and an open file has been written to: all at the end.
+                    content = io.BytesIO()
+                    yield content
+                    file.write(content.getbuffer())
             if temporary is not None:
                 temporary.replace(target)
                 temporary = None

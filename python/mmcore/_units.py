@@ -12,6 +12,9 @@ __all__ = ["NodeSize", "format_size", "parse_nodes", "parse_size"]
 
 PAGE_SIZE = 4096
 
+#: Digits that every number has enough of.
+_NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
+
 _SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _TIMES = {"ns": 1.0, "us": 1e3, "µs": 1e3}
 
@@ -29,9 +32,9 @@ def parse_size(text: str | int) -> int:
     if isinstance(text, int) and not isinstance(text, bool):
         size = text
     else:
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?\s*", str(text).lower())
+        found = re.fullmatch(rf"\s*{_NUMBER}\s*([bkmgt]?)(?:i?b)?\s*", str(text).lower())
         if found is None:
-            raise InputError(f"{text!r} is not a size such as 64MiB")
+            raise InputError(f"{str(text)[:40]!r} is not a size such as 64MiB")
         exact = Fraction(found[1]) * _SIZES[found[2]]
         if exact.denominator != 1:
             raise InputError(f"{text!r} is not a whole number of bytes")
@@ -62,9 +65,9 @@ def parse_nodes(text: str, *, latencies: tuple[float, float]) -> tuple[NodeSize,
 
 
 def _parse_latency(text: str) -> float:
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ns|us|µs)\s*", text)
+    found = re.fullmatch(rf"\s*{_NUMBER}\s*(ns|us|µs)\s*", text)
     if found is None:
-        raise InputError(f"{text!r} is not a latency such as 250ns")
+        raise InputError(f"{text[:40]!r} is not a latency such as 250ns")
     return float(found[1]) * _TIMES[found[2]]
 
 

@@ -42,6 +42,9 @@ FOUND, UNUSABLE = 1, 2
 #: Columns of a table that no terminal limits.
 _FILE_WIDTH = 200
 
+#: Characters of an error: more are no line that anybody reads.
+_LINE = 500
+
 #: What stands for characters that a terminal or file cannot take.
 _PLAIN = {"×": "x", "µ": "u", "·": "-", "…": "...", "→": "->"}
 
@@ -141,12 +144,17 @@ def complain(message: str, *, whole: bool = False) -> None:
     """One line on stderr; with `whole` all of them."""
     if sys.stderr is None:
         return
-    text = message if whole else " ".join(message.split())
+    text = message if whole else _shortened(" ".join(message.split()))
     try:
         print(f"mmcore: {text}", file=sys.stderr, flush=True)
     except (OSError, ValueError):
         # Nobody can be told that nobody can be told.
         return
+
+
+def _shortened(line: str) -> str:
+    """A line without its middle, if it repeats thousands of characters of somebody's input."""
+    return line if len(line) <= _LINE else f"{line[: _LINE // 2]} ... {line[-_LINE // 2 :]}"
 
 
 def _fail(message: str) -> None:

@@ -88,6 +88,8 @@ def make_sides(
     kernels = kernel.split(",") if isinstance(kernel, str) else list(kernel or ())
     kernels = [name.strip() for name in kernels]
     both = {name: as_text(value) for name, value in profile.items()}
+    if "kernel" in both:
+        raise InputError("kernel is no field of a profile: say which kernels are compared")
     words = [f"--set={name}={value}" for name, value in both.items()]
     if kernels:
         words.insert(0, f"--kernel={','.join(kernels)}")
@@ -102,6 +104,8 @@ def make_sides(
     name, pair = name.strip(), [value.strip() for value in values.split(",")]
     if not equals or not name or len(pair) != 2 or not all(pair):
         raise InputError(f"--vary takes FIELD=a,b, not {vary!r}")
+    if name == "kernel":
+        raise InputError("kernel is no field of a profile: compare two kernels (6.1,6.12)")
     if name in both:
         raise InputError(f"{name} is varied and set: leave one of them out")
     words.append(f"--vary={name}={','.join(pair)}")

@@ -1,0 +1,244 @@
+"""What is found is shown and kept, wherever it goes: files, pipes, full disks, closed outputs."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import mmcore
+from mmcore import InputError, Trace, _output
+from mmcore.cli import run
+
+PROGRAM = "map r0 anon 1\nwrite r0\nthread A\n  move r0 node=1\nthread B\n  read r0\n"
+DEFECT = ["explore", "--mutation", "copy-after-restore"]
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "program.mm"
+    path.write_text(PROGRAM)
+    return str(path)
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "mmcore", *map(str, arguments)],
+        check=False,
+        timeout=300,
+        **{"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, **options},
+    )
+
+
+# --- Files ---------------------------------------------------------------------------------------
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o640)
+
+    def fail_half_way():
+        with _output.replacing(path) as file:
+            file.write(b"half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert (path.read_text(), len(list(tmp_path.iterdir()))) == ("old", 1)
+    _output.write(path, "new µ \udcff")
+    assert path.read_bytes() == "new µ \\udcff".encode()
+    assert (path.stat().st_mode & 0o777, len(list(tmp_path.iterdir()))) == (0o640, 1)
+
+
+def test_a_disk_that_is_full_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    code = "import sys; from mmcore import _output; _output.write(sys.argv[1], 'x' * 10_000)"
+    arguments = [sys.executable, "-c", code, path]
+    done = subprocess.run(arguments, preexec_fn=limit, capture_output=True, text=True, check=False)
+    assert f"File too large: '{path}'" in done.stderr
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path):
+    link, real = tmp_path / "link", tmp_path / "real"
+    link.symlink_to("real")
+    _output.check(link)
+    _output.write(link, "text")
+    assert link.is_symlink()
+    assert real.read_text() == "text"
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    path, read = tmp_path / "pipe", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
+    reader.start()
+    Trace([1, 2], [0, 1]).save(path)
+    reader.join()
+    assert path.is_fifo()
+    again = tmp_path / "t.npz"
+    again.write_bytes(read[0])
+    assert Trace.load(again).pages.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: Trace([1], [0]).save(path),
+        lambda path: mmcore.explore(PROGRAM, schedules=5).to_html(path),
+        lambda path: mmcore.explore(PROGRAM, mutation="copy-after-restore").save(path),
+        lambda path: mmcore.policies(Trace([1], [0]), policy="lru", size=1).to_json(path),
+    ],
+)
+@pytest.mark.parametrize("path", ["/dev/full", "no/such/folder"])
+def test_every_writer_of_the_library_names_the_file(write, path):
+    with pytest.raises(OSError, match="No s") as raised:
+        write(path)
+    assert raised.value.filename == path
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("no/such/folder/x.svg", "the directory cannot be written to: No such file"),
+        (".", "Is a directory"),
+        ("program.mm/x.svg", "Not a directory"),
+        ("x" * 300, "File name too long"),
+        ("/proc/x.svg", "the directory cannot be written to"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--save", "--html"])
+def test_outputs_are_checked_before_the_search(option, path, says, program, monkeypatch, capsys):
+    monkeypatch.chdir(Path(program).parent)
+    monkeypatch.setattr(mmcore, "explore", lambda *_, **__: pytest.fail("searched"))
+    assert run([*DEFECT, option, path]) == 2
+    complaint = capsys.readouterr().err
+    assert says in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_two_outputs_are_two_files(tmp_path, capsys):
+    path = str(tmp_path / "x")
+    assert run([*DEFECT, "--save", path, "--html", path]) == 2
+    assert "are one file" in capsys.readouterr().err
+    assert run([*DEFECT, "--save", "/dev/null", "--html", "/dev/null"]) == 1
+
+
+def test_a_path_with_a_null_character_is_refused():
+    with pytest.raises(InputError, match="null character"):
+        _output.check("a\0b")
+
+
+@pytest.mark.parametrize("option", ["--save", "--html"])
+def test_a_race_is_shown_although_its_file_cannot_be_written(option, capsys):
+    assert run([*DEFECT, option, "/dev/full"]) == 1
+    shown = capsys.readouterr()
+    assert "replay: mmcore explore" in shown.out
+    assert shown.err == "mmcore: /dev/full: No space left on device\n"
+
+
+def test_a_clean_result_whose_file_cannot_be_written_is_2(program, capsys):
+    assert run(["explore", program, "--schedules", "5", "--html", "/dev/full"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.startswith("no violation in 5 schedules")
+    assert shown.err == "mmcore: /dev/full: No space left on device\n"
+
+
+def test_the_standard_output_can_be_named_as_a_file(tmp_path):
+    path = tmp_path / "out"
+    for name in ("/dev/stdout", path):
+        with path.open("wb") as output:
+            assert command(*DEFECT, "--save", name, stdout=output).returncode == 1
+        text = path.read_text()
+        assert "replay: mmcore explore" in text
+        assert "# schedule: " in text
+
+
+# --- The standard output -------------------------------------------------------------------------
+
+#: Commands with their exit codes.
+VERBS = {
+    "run": (0, ["run", "PROGRAM"]),
+    "stress": (0, ["run", "PROGRAM", "--stress", "0.1", "--json"]),
+    "explore": (0, ["explore", "PROGRAM", "--schedules", "5"]),
+    "race": (1, DEFECT),
+    "soak": (0, ["explore", "--soak", "--schedules", "100"]),
+    "diff": (1, ["diff", "PROGRAM", "--kernel", "6.1,6.12"]),
+    "policies": (0, ["policies", "TRACE", "--policy", "lru", "--size", "16"]),
+    "conformance": (0, ["conformance", str(Path(__file__).parent / "recordings" / "6.1")]),
+    "profiles": (0, ["profiles"]),
+    "env": (0, ["env"]),
+    "help": (0, ["explore", "--help"]),
+}
+
+
+@pytest.fixture
+def verb(request, program, tmp_path):
+    """A command and its exit code."""
+    trace = tmp_path / "trace.txt"
+    trace.write_text("".join(f" S {page}000,8\n" for page in range(100, 400)))
+    names = {"PROGRAM": program, "TRACE": str(trace)}
+    code, words = VERBS[request.param]
+    return code, [names.get(word, word) for word in words]
+
+
+@pytest.mark.parametrize("verb", VERBS, indirect=True)
+def test_the_exit_code_is_the_verdict_whatever_becomes_of_the_output(verb):
+    code, words = verb
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = command(*words, stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (code, b"")
+
+    done = command(*words, stdout=None, preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (code, b"")
+
+    done = command(*words, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (code, b"")
+    assert done.stdout
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize("verb", VERBS, indirect=True)
+def test_an_output_that_is_full_is_one_line(verb):
+    code, words = verb
+    with Path("/dev/full").open("wb") as full:
+        done = command(*words, stdout=full)
+    assert done.returncode == (code or 2)
+    assert done.stderr.endswith(b"No space left on device\n")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_all_streams_closed_is_no_crash(program):
+    def close():
+        os.closerange(0, 3)
+
+    options = {"stdout": None, "stderr": None, "preexec_fn": close}
+    assert command("run", program, **options).returncode == 0
+    assert command("run", "-", **options).returncode == 2
+
+
+def test_characters_that_an_output_lacks_are_replaced(program):
+    old = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    options = {"env": {**os.environ, **old}}
+    assert b"1xok" in command("run", program, **options).stdout
+    named = Path(program).with_name("µ\udcff.mm")
+    named.write_text("mvoe\n")
+    complaint = command("run", named, **options).stderr
+    assert complaint.startswith(b"mmcore: ")
+    assert b"\\udcff.mm:1:1: " in complaint
+    # An option that is no text is no traceback either.
+    done = command("profiles", b"\xff".decode("utf-8", "surrogateescape"))
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)

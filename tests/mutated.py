@@ -1,4 +1,4 @@
-"""Files with damage: bytes flipped, cut, doubled, moved, and replaced by what parsers stumble over."""
+"""Files with damage: bytes flipped, cut, doubled, moved, or replaced by what parsers fear."""
 
 from random import Random
 

@@ -58,7 +58,7 @@ def _version(distribution: str) -> str | None:
 
 def _first_match(path: str, pattern: str) -> str | None:
     try:
-        found = re.search(pattern, Path(path).read_text())
+        found = re.search(pattern, Path(path).read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return None
     return found[1].strip() if found else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from mmcore.trace import Trace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 __all__ = ["Policies", "PolicyOutcome", "known", "policies"]
 
@@ -266,7 +267,7 @@ def _names(policy: str | Iterable[str] | None) -> tuple[str, ...]:
 def _sizes(size: int | Iterable[int] | None, trace: Trace) -> tuple[int, ...]:
     if size is None:
         return tuple(dict.fromkeys(max(1, trace.footprint // share) for share in _SHARES))
-    sizes = [size] if isinstance(size, int) else list(size)
+    sizes = list(size) if isinstance(size, Iterable) else [size]
     sizes = [number("size", pages, 1, (1 << 28) - 1) for pages in sizes]
     if not sizes:
         raise InputError("size: how many pages does the memory hold?")

@@ -163,6 +163,15 @@ impl Error {
     pub fn new(errno: Errno, why: impl Into<String>) -> Error {
         Error { errno, pfn: None, why: Why::State(why.into()) }
     }
+
+    /// Who waits has run out of patience ([`patiently`](crate::sync::patiently)).
+    #[cold]
+    pub fn interrupted() -> Error {
+        Error::new(
+            Errno::EINTR,
+            "the wait was interrupted: nothing has changed, and the call can be made again",
+        )
+    }
 }
 
 /// The core's result.

@@ -53,12 +53,75 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// A pin on whatever life the frame leads. As [`Machine::hold`].
+    /// A pin on the page that a frame holds: from its success on the page does not move.
+    ///
+    /// A migration compares the count under the page lock, and may have done so before our references came. So a page
+    /// whose lock is held is refused with `EAGAIN`: wait until it is free, and call again. What has moved away leaves
+    /// a frame behind that nobody can find any more, `EBUSY` as one that is free or frozen. `ENOMEM` at the limit of
+    /// the count.
     pub fn hold_pin(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
+        self.pin_checked(ledger, pfn, false)
+    }
+
+    /// The same for who knows that the page lock is held and by whom, and that this is no migration.
+    pub fn hold_pin_locked(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
+        self.pin_checked(ledger, pfn, true)
+    }
+
+    fn pin_checked(&self, ledger: &Ledger, pfn: Pfn, locked: bool) -> Result<()> {
         let head = self.add_refs(pfn, PIN)?;
         self.frames.count_pin(self.frames.folio(head), true);
+        if let Err(error) = self.stays(ledger, pfn, head, locked) {
+            self.drop_pin(head);
+            return Err(error);
+        }
         ledger.add(pfn, Handle::Pin);
         Ok(())
+    }
+
+    /// Does the page that has just been pinned stay where it is?
+    fn stays(&self, ledger: &Ledger, pfn: Pfn, head: Pfn, locked: bool) -> Result<()> {
+        // The word after our references: a migration that had compared the count before them still holds the lock, or
+        // has opened it, and then what it did to the page is seen. One that compares it later sees them.
+        let in_the_way = || !locked && self.frames[head].word().has(Flags::LOCKED);
+        let moving = || {
+            let why = "the page is locked, and may be on its way to another frame";
+            Err(Error::at(Errno::EAGAIN, pfn, Why::State(why.into())))
+        };
+        if in_the_way() {
+            return moving();
+        }
+        if self.can_be_found(head) || self.is_held(ledger, head) {
+            return Ok(());
+        }
+        // A migration that began after our references unmaps the page for a moment.
+        if in_the_way() {
+            return moving();
+        }
+        let why = "nothing leads to the page any more: it has moved, or was let go";
+        Err(Error::at(Errno::EBUSY, pfn, Why::State(why.into())))
+    }
+
+    /// Gives back the references of a pin.
+    fn drop_pin(&self, head: Pfn) {
+        self.frames.count_pin(self.frames.folio(head), false);
+        // All but one at once: not the last, so no release design is asked.
+        self.frames[head].drop_refs(head, PIN - 1);
+        self.put(head);
+    }
+
+    /// Does anything lead to the page but references: an entry, a slot of a file or of swap, an owner?
+    fn can_be_found(&self, head: Pfn) -> bool {
+        let word = self.frames[head].word();
+        word.any(Flags::FILE | Flags::SWAPCACHE | Flags::MOVABLE)
+            || self.frames.folio_mapcount(self.frames.folio(head)) > 0
+    }
+
+    /// Does a handle keep the page, as one that [`Machine::hold_new`] has given?
+    fn is_held(&self, ledger: &Ledger, head: Pfn) -> bool {
+        let keeps = |&(handle, _): &_| matches!(handle, Handle::Ref | Handle::Pin | Handle::Lock);
+        let anon = self.frames[head].word().has(Flags::ANON);
+        !anon && self.frames.parts(head).any(|part| ledger.of(part).iter().any(keeps))
     }
 
     /// The page lock, if it is free, with a reference that keeps the page. False if it is locked; else as
@@ -144,12 +207,7 @@ impl<R: Release> Machine<R> {
         let pfn = self.frames.head(pfn);
         match handle {
             Handle::Ref => self.put(pfn),
-            Handle::Pin => {
-                self.frames.count_pin(self.frames.folio(pfn), false);
-                // All but one at once: not the last, so no release design is asked.
-                self.frames[pfn].drop_refs(pfn, PIN - 1);
-                self.put(pfn);
-            }
+            Handle::Pin => self.drop_pin(pfn),
             Handle::Isolated => self.putback(pfn),
             Handle::IsolatedMovable => self.putback_movable_page(pfn),
             Handle::Lock => self.unlock_and_put(pfn),
@@ -158,15 +216,35 @@ impl<R: Release> Machine<R> {
         }
     }
 
+    /// Gives the token of a movable page back to its owner, if the page lock is free; false if not.
+    pub fn try_let_go_movable(&self, ledger: &Ledger, pfn: Pfn) -> bool {
+        // The isolation's reference keeps the page.
+        if !self.frames[pfn].trylock() {
+            return false;
+        }
+        ledger.remove(pfn, Handle::IsolatedMovable);
+        self.putback_locked(pfn);
+        true
+    }
+
     /// Ends the isolation of an LRU page by dropping its reference: the page goes to no list, and is freed
     /// if nobody else holds it.
-    pub fn put_isolated(&self, ledger: &Ledger, pfn: Pfn) {
-        ledger.remove(pfn, Handle::Isolated);
-        let pfn = self.frames.head(pfn);
+    ///
+    /// `EBUSY` if it is mapped, or in a file or the swap cache: it belongs on a list then. The isolation lasts on.
+    pub fn put_isolated(&self, ledger: &Ledger, pfn: Pfn) -> Result<()> {
+        let part = pfn;
+        let pfn = self.frames.head(part);
+        // The isolation's reference keeps the page as it is, and what leads to no page cannot map it.
+        if self.can_be_found(pfn) {
+            let why = "the page is in use, and belongs on its list: put it back instead";
+            return Err(Error::at(Errno::EBUSY, pfn, Why::State(why.into())));
+        }
+        ledger.remove(part, Handle::Isolated);
         self.count_isolated(pfn, -1);
         // What a list would mean by them is over; a page that is freed must not show them.
         self.frames[pfn].clear(Flags::ACTIVE | Flags::UNEVICTABLE);
         self.put(pfn);
+        Ok(())
     }
 
     /// Migrates one isolated page to `node` and ends its isolation, whatever happens: a page that could

@@ -102,8 +102,13 @@ impl<R: Release> Machine<R> {
 
     /// Gives an isolated movable page back to its owner and drops the isolation's reference.
     pub fn putback_movable_page(&self, pfn: Pfn) {
+        self.frames[pfn].lock();
+        self.putback_locked(pfn);
+    }
+
+    /// The same with the page lock, which is given back.
+    pub(crate) fn putback_locked(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
-        page.lock();
         // The owner may have let go of the page meanwhile: then only the mark of the isolation goes.
         if page.word().has(Flags::MOVABLE)
             && let Some(ops) = self.driver(pfn)

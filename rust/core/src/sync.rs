@@ -23,6 +23,7 @@
 //!   lock protects is `Clone`: the explored build puts the old value back after each schedule.
 //! * [`park`], [`unpark_one`], [`unpark_all`]: sleeping on a word, hashed by address as the kernel
 //!   hashes its wait queues.
+//! * [`park_patiently`]: the same for callers that must look up now and then ([`patiently`]).
 //! * [`spin_until`]: a bounded-by-protocol wait on one word (a bit lock, a thread's section). The
 //!   explorer treats it as blocking, so that waiting costs no steps.
 //! * [`acquired`], [`released`]: tell the explorer about locks that are bits of a word (the page
@@ -37,6 +38,7 @@
 mod class;
 mod mutation;
 pub mod ops;
+mod patience;
 
 #[cfg(any(feature = "explored", not(feature = "counted")))]
 mod tallied;
@@ -80,7 +82,18 @@ pub use mutation::{Mutation, mutated};
 pub use mutation::{enforce, with_mutation};
 #[cfg(not(any(feature = "explored", loom)))]
 pub use native::broken_rule;
+pub use patience::patiently;
 pub use std::sync::atomic::Ordering;
+
+/// [`park`] for who may have run out of patience (see [`patiently`]): false if so.
+pub fn park_patiently(word: &AtomicU64, validate: impl Fn() -> bool) -> bool {
+    #[cfg(not(any(feature = "explored", loom)))]
+    if let Some(until) = patience::until() {
+        return door::park_until(word, validate, until);
+    }
+    park(word, validate);
+    true
+}
 
 /// Threads that may use machines at the same time: the size of the tables indexed by
 /// [`thread_slot`]. Few in the explored build and in models, where a pass over such a table costs steps.

@@ -1,10 +1,10 @@
 //! Address spaces under the explorer: each world is a pair or three of operations on one or two pages
 //! that race; afterwards the audit accounts for everything.
 
-use mmcore_explored::audit::Ledger;
+use mmcore_explored::audit::{Handle, Ledger};
 use mmcore_explored::error::Errno;
 use mmcore_explored::explore::{
-    Exhaustive, Explorer, Method, Options, Report, Sampling, Violation, World, explore,
+    Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Violation, World, explore,
 };
 use mmcore_explored::machine::{Config, Machine};
 use mmcore_explored::map::{AddressSpace, Area, PinKind};
@@ -101,6 +101,24 @@ fn fork(race: &Race) {
     race.machine.write_word(&area, 1, 0, 9).unwrap();
     assert_eq!(race.read(&area, 0), first, "the parent writes to the child's memory");
     race.machine.exit(&child);
+}
+
+/// Pins the first page by the number of its frame: while the pin is held, what is stored into the frame is what the
+/// process reads.
+fn pin_by_number(race: &Race) {
+    let ledger = Ledger::default();
+    let Some(pfn) = race.machine.page_at(&race.area, 0) else { return };
+    match race.machine.hold_pin(&ledger, pfn) {
+        Ok(()) => {
+            race.machine.memory().store(pfn, 0, 7);
+            assert_eq!(race.read(&race.area, 0), 7, "the page is not where it was pinned");
+            // Nothing, while a migration tries once more.
+            assert!(race.machine.page_at(&race.area, 0).is_none_or(|now| now == pfn));
+            race.machine.let_go(&ledger, pfn, Handle::Pin);
+        }
+        // Locked, or gone.
+        Err(error) => assert!([Errno::EAGAIN, Errno::EBUSY].contains(&error.errno), "{error}"),
+    }
 }
 
 /// Unmaps the first page.
@@ -215,6 +233,21 @@ fn what_is_unmapped_is_not_used_again() {
 fn a_pin_outlives_a_fork() {
     holds(Race::alone, &[pin, fork]);
     holds(Race::new, &[pin, fork]);
+}
+
+#[test]
+fn a_page_pinned_by_its_number_stays() {
+    holds(Race::alone, &[migrate, pin_by_number]);
+    holds(Race::alone, &[migrate, pin_by_number, read_twice]);
+    holds(Race::new, &[migrate, pin_by_number]);
+    // All of it, and not within a budget.
+    let all = Exhaustive::default();
+    for build in [Race::alone, Race::new] {
+        let race = build(&[migrate, pin_by_number]);
+        let report = all.search(&mut Explorer::with_options(race, OPTIONS));
+        assert!(report.counterexample.is_none(), "{report:?}");
+        assert!(matches!(report.coverage, Coverage::Bounded { .. } | Coverage::Complete), "{report:?}");
+    }
 }
 
 #[test]

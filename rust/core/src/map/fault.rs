@@ -100,8 +100,8 @@ impl<R: Release> Machine<R> {
     /// One page fault of a load or a store (`write`). `Ok` says that the access may be tried again, as
     /// a return from the kernel's handler does: the page may already be elsewhere once more.
     ///
-    /// `EFAULT` outside of what is mapped, `ENOMEM` without a free frame, `EHWPOISON` on a poisoned one;
-    /// then nothing has changed.
+    /// `EFAULT` outside of what is mapped, `ENOMEM` without a free frame, `EHWPOISON` on a poisoned one, `EINTR` for who
+    /// waits [`patiently`](crate::sync::patiently); then nothing has changed.
     pub fn fault(&self, area: &Area, index: u32, write: bool) -> Result<()> {
         self.fault_for(area, index, if write { Cause::Write } else { Cause::Read })
     }
@@ -149,7 +149,10 @@ impl<R: Release> Machine<R> {
                     }
                     Ok(Outcome::NeedWritable(pfn)) => {
                         self.discard(fresh.take());
-                        fresh = self.ready_mapped_page(area, index, pfn);
+                        fresh = match self.ready_mapped_page(area, index, pfn) {
+                            Ok(ready) => ready,
+                            Err(error) => break Err(error),
+                        };
                     }
                     Ok(Outcome::NeedSwapped(slot)) => {
                         self.discard(fresh.take());
@@ -167,7 +170,9 @@ impl<R: Release> Machine<R> {
         if let Outcome::Wait(source) = outcome? {
             // The lock of a large page is its head's. If it is being split, its parts are locked before they leave it.
             let locked = self.frames.get(self.frames.head(source)).unwrap_or(&self.frames[source]);
-            locked.wait_unlocked(|| area.look(index).migrates(source));
+            if !locked.wait_unlocked_patiently(|| area.look(index).migrates(source)) {
+                return Err(Error::interrupted());
+            }
         }
         Ok(())
     }

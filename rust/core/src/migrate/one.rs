@@ -6,7 +6,7 @@ use crate::error::Errno;
 use crate::machine::Machine;
 use crate::map::{File, SWAP_CACHE_REFERENCES};
 use crate::owner::OwnerId;
-use crate::page::{Flags, Folio, Pfn, Word};
+use crate::page::{Flags, Folio, PIN, Pfn, Word};
 use crate::profile::{CopyOrder, MigrationOrder};
 use crate::release::Release;
 use crate::sync::{Mutation, broken, mutated};
@@ -399,6 +399,10 @@ impl<R: Release> Machine<R> {
         // reference and left the isolation's alone.
         let word = page.word();
         let wanted = word.has(Flags::MOVABLE) && word.count() > 1;
+        // Its owner counts no references, so a pin would not be seen by it.
+        if wanted && word.count() >= PIN {
+            return Err(Stop::Again);
+        }
         if wanted {
             let ops = self.driver(src).ok_or(Stop::Failed)?;
             ops.migrate(self, src, dst, mode).map_err(|errno| match errno {

@@ -3,7 +3,8 @@
 
 use super::{Flags, Page, Pfn, Word};
 use crate::sync::{
-    LockClass, Mutation, Ordering, acquired, broken, expect_held, mutated, park, released, unpark_all,
+    LockClass, Mutation, Ordering, acquired, broken, expect_held, mutated, park, park_patiently, released,
+    unpark_all,
 };
 
 /// Attempts before a sleeper queues itself.
@@ -46,6 +47,17 @@ impl Page {
         acquired(LockClass::Page, self.lock_key(), false);
     }
 
+    /// The same for who may run out of patience ([`patiently`](crate::sync::patiently)): false without the lock.
+    pub fn lock_patiently(&self) -> bool {
+        while !self.take_lock() {
+            if !self.wait_unlocked_patiently(|| true) {
+                return false;
+            }
+        }
+        acquired(LockClass::Page, self.lock_key(), false);
+        true
+    }
+
     /// Sleeps, at most once, if the page is locked and `still` holds once queued; without wanting the
     /// lock and without a reference: the key is only an address (`migration_entry_wait`).
     ///
@@ -54,22 +66,31 @@ impl Page {
     /// again at what sent it here.
     #[track_caller]
     pub fn wait_unlocked(&self, still: impl Fn() -> bool) {
-        park(&self.word, || {
-            if !still() {
-                return false;
-            }
-            // Runs under the wait queue's lock, as does the clearing in `unlock`: a set bit here means
-            // that the next unlock finds us. Relaxed: the queue's lock orders it.
-            let old = Word(self.word.fetch_or(Flags::WAITERS.bits(), Ordering::Relaxed));
-            if old.has(Flags::LOCKED) || mutated(Mutation::SleepWithoutLook) {
-                return true;
-            }
-            if !old.has(Flags::WAITERS) {
-                // Unlocked in between: nobody would come to clear the mark. Relaxed: as above.
-                self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
-            }
-            false
-        });
+        park(&self.word, || self.sleeps(&still));
+    }
+
+    /// The same for who may run out of patience: false if so. The mark of a sleeper may stay behind then, until the
+    /// unlock that is still to come.
+    pub fn wait_unlocked_patiently(&self, still: impl Fn() -> bool) -> bool {
+        park_patiently(&self.word, || self.sleeps(&still))
+    }
+
+    /// Marks a sleeper that is queued; false if there is nothing to wait for.
+    fn sleeps(&self, still: impl Fn() -> bool) -> bool {
+        if !still() {
+            return false;
+        }
+        // Runs under the wait queue's lock, as does the clearing in `unlock`: a set bit here means
+        // that the next unlock finds us. Relaxed: the queue's lock orders it.
+        let old = Word(self.word.fetch_or(Flags::WAITERS.bits(), Ordering::Relaxed));
+        if old.has(Flags::LOCKED) || mutated(Mutation::SleepWithoutLook) {
+            return true;
+        }
+        if !old.has(Flags::WAITERS) {
+            // Unlocked in between: nobody would come to clear the mark. Relaxed: as above.
+            self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
+        }
+        false
     }
 
     /// Gives the page lock back and wakes a sleeper, if one is marked.

@@ -236,6 +236,11 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
 }
 
 /// See the native door.
+pub fn park_until(word: &AtomicU64, validate: impl Fn() -> bool, until: std::time::Instant) -> bool {
+    native::park_until(&word.0, validate, until)
+}
+
+/// See the native door.
 pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     native::unpark_one(&word.0, before_wake);
 }

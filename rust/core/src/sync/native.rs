@@ -161,6 +161,15 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     }
 }
 
+/// The same, but not longer than `until`: false if that is past.
+pub fn park_until(word: &AtomicU64, validate: impl Fn() -> bool, until: std::time::Instant) -> bool {
+    let key = std::ptr::from_ref(word).addr();
+    let token = parking_lot_core::DEFAULT_PARK_TOKEN;
+    // SAFETY: as in `park`; a sleeper that runs out of time leaves nothing behind that the closures would have to undo.
+    let parked = unsafe { parking_lot_core::park(key, validate, || {}, |_, _| {}, token, Some(until)) };
+    parked != parking_lot_core::ParkResult::TimedOut
+}
+
 /// Wakes the longest sleeper on `word`. `before_wake(unparked, more)` runs under the queue's
 /// lock: the moment at which a `waiters` bit may be changed without losing a sleeper.
 pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {

@@ -4,7 +4,7 @@
 //! that comes in between waits for the lock, and finds the entry.
 
 use super::fill::{Cached, Fill};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::map::fault::{Cause, Fresh, Outcome, Want};
 use crate::map::{Area, EntryGuard, File, FileMap, Pte};
@@ -88,15 +88,23 @@ impl<R: Release> Machine<R> {
 
     /// Makes a page ready that is mapped read-only by a shared mapping; spends the caller's reference unless
     /// it is returned. `None` if it has left the file or moved meanwhile: the entry is to be looked at again.
-    pub(in crate::map) fn ready_mapped_page(&self, area: &Area, index: u32, pfn: Pfn) -> Option<Fresh> {
+    pub(in crate::map) fn ready_mapped_page(
+        &self,
+        area: &Area,
+        index: u32,
+        pfn: Pfn,
+    ) -> Result<Option<Fresh>> {
         let map = area.file().expect("only mappings of files are shared");
-        self.frames[pfn].lock();
+        if !self.frames[pfn].lock_patiently() {
+            self.put(pfn);
+            return Err(Error::interrupted());
+        }
         if !self.is_of_file(pfn, &map.file, map.first + index) {
             self.unlock_and_put(pfn);
-            return None;
+            return Ok(None);
         }
         self.make_writable(&map.file, pfn);
-        Some(Fresh::File { pfn, writable: true })
+        Ok(Some(Fresh::File { pfn, writable: true }))
     }
 
     /// What must be done to a locked page before a mapping may store into it (`page_mkwrite`).

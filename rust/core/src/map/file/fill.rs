@@ -48,7 +48,10 @@ impl<R: Release> Machine<R> {
         loop {
             if let Some(pfn) = self.cache_get(file, index) {
                 let page = &self.frames[pfn];
-                page.lock();
+                if !page.lock_patiently() {
+                    self.put(pfn);
+                    return Err(Error::interrupted());
+                }
                 // Under the lock: a truncation that decided before us has set the size, one that decides later
                 // waits for the lock.
                 let ours = self.word_in_file(pfn, file, index);

@@ -77,7 +77,10 @@ impl<R: Release> Machine<R> {
         // Each further round follows from somebody else's reading of the slot, or taking out of its page.
         loop {
             if let Some(pfn) = self.swap_cache_get(swap, slot) {
-                self.frames[pfn].lock();
+                if !self.frames[pfn].lock_patiently() {
+                    self.put(pfn);
+                    return Err(Error::interrupted());
+                }
                 if self.is_in_swap_cache(pfn, slot) {
                     return Ok(Some(Swapped { pfn, slot, cached: true, read: false }));
                 }

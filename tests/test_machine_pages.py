@@ -186,12 +186,27 @@ def test_an_isolated_page_is_off_its_list_and_counted(machine, page):
     assert machine.vmstat(node=0)["nr_isolated_anon"] == 0
 
 
-def test_a_token_that_is_put_leaves_the_page_off_its_list(machine, page):
-    page.isolate().put()
+def test_a_token_of_a_page_in_use_is_not_put(machine, page):
+    token = page.isolate()
+    assert refused(token.put).errno == errno.EBUSY
+    machine.audit().raise_for_findings()
+    # Neither is one of a page that only its file or the swap cache leads to.
+    machine.swapon("16KiB")
+    region = machine.address_space().mmap("4KiB")
+    region[0] = 1
     machine.drain()
-    assert "lru" not in page.flags
-    assert page.refcount == 1
-    machine.address_spaces[0].exit()
+    file = machine.file("4KiB")
+    file.write(b"x")
+    machine.drain()
+    cached = file.page(0).isolate()
+    assert refused(cached.put).errno == errno.EBUSY
+    cached.putback()
+    machine.audit().raise_for_findings()
+    # The token is as it was, and is put when the last user has let go.
+    with page.get():
+        machine.address_spaces[0].exit()
+        token.put()
+        assert page.refcount == 1
     assert page.refcount == 0
 
 

@@ -1,9 +1,41 @@
 //! NumPy arrays without a NumPy crate: Python allocates, the buffer protocol fills.
+//!
+//! How long arrays are is for users to say, so what is made of them is reserved first: `MemoryError` where an ordinary
+//! vector would end the process.
 
 use crate::errors::type_error;
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
+
+/// An empty vector with room for so many values.
+pub(crate) fn reserved<T>(len: usize) -> PyResult<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).map_err(|_| {
+        let bytes = len.saturating_mul(size_of::<T>());
+        PyMemoryError::new_err(format!("no memory for {bytes} bytes"))
+    })?;
+    Ok(values)
+}
+
+/// What `each` makes of every value.
+pub(crate) fn mapped<T, U>(
+    values: impl ExactSizeIterator<Item = T>,
+    each: impl FnMut(T) -> U,
+) -> PyResult<Vec<U>> {
+    let mut made = reserved(values.len())?;
+    made.extend(values.map(each));
+    Ok(made)
+}
+
+/// What is in a buffer now.
+pub(crate) fn copied<T: Element + Default>(py: Python<'_>, buffer: &PyBuffer<T>) -> PyResult<Vec<T>> {
+    let len = buffer.item_count();
+    let mut values = reserved(len)?;
+    values.resize(len, T::default());
+    buffer.copy_to_slice(py, &mut values)?;
+    Ok(values)
+}
 
 /// A new one-dimensional array of `dtype` with these values.
 pub(crate) fn filled<'py, T: Element>(
@@ -21,7 +53,7 @@ pub(crate) fn filled<'py, T: Element>(
 /// The integers of anything that NumPy makes a one-dimensional array of; a scalar is repeated `len`
 /// times if there is a `len`.
 ///
-/// `TypeError` for what are no integers, `ValueError` for more dimensions.
+/// `TypeError` for what are no integers, `ValueError` for more dimensions, `MemoryError` for too many.
 pub(crate) fn integers(what: &str, values: &Bound<'_, PyAny>, len: Option<usize>) -> PyResult<Vec<i64>> {
     let py = values.py();
     let numpy = py.import("numpy")?;
@@ -42,22 +74,7 @@ pub(crate) fn integers(what: &str, values: &Bound<'_, PyAny>, len: Option<usize>
     }
     // Addresses beyond 2**63 wrap to negative numbers and back.
     let array = numpy.call_method1("ascontiguousarray", (array.call_method1("astype", ("int64",))?,))?;
-    copied(py, what, &PyBuffer::<i64>::get(&array)?)
-}
-
-/// What a buffer holds. `MemoryError` if there is no room for a copy.
-pub(crate) fn copied<T: Element + Default>(
-    py: Python<'_>,
-    what: &str,
-    buffer: &PyBuffer<T>,
-) -> PyResult<Vec<T>> {
-    let len = buffer.item_count();
-    let mut values = Vec::new();
-    let full = |_| PyMemoryError::new_err(format!("no memory for a copy of {len} values ({what})"));
-    values.try_reserve_exact(len).map_err(full)?;
-    values.resize_with(len, T::default);
-    buffer.copy_to_slice(py, &mut values)?;
-    Ok(values)
+    copied(py, &PyBuffer::<i64>::get(&array)?)
 }
 
 /// A new array of a record type of `mmcore.state`, from the records' bytes.

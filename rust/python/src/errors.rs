@@ -5,13 +5,28 @@ use crate::state;
 use mmcore::error::{Errno, Error};
 use mmcore::failure::Code;
 use mmcore::machine::too_many_threads;
-use pyo3::exceptions::{PyMemoryError, PyTypeError};
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 
 pyo3::import_exception!(mmcore.errors, InputError);
 pyo3::import_exception!(mmcore.errors, KernelError);
 pyo3::import_exception!(mmcore.errors, MisuseError);
 pyo3::import_exception!(mmcore.errors, SigbusError);
+
+/// Finds the classes while modules can be imported: in the end of the interpreter, where finalisers still make calls, they
+/// cannot.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    // An import that fails is an exception here, and later a panic.
+    py.import("mmcore.errors")?;
+    let _found = [
+        py.get_type::<InputError>(),
+        py.get_type::<KernelError>(),
+        py.get_type::<MisuseError>(),
+        py.get_type::<SigbusError>(),
+    ];
+    Ok(())
+}
 
 /// Why a call did not do what it was asked to.
 pub(crate) enum Refusal {
@@ -21,6 +36,8 @@ pub(crate) enum Refusal {
     Sigbus(Error, u64),
     /// The caller broke a rule of the interface; nothing has changed.
     Misuse(String),
+    /// Buffers over the page are there still.
+    Buffers(String),
 }
 
 impl From<Error> for Refusal {
@@ -42,6 +59,7 @@ impl Refusal {
     pub fn raise(self, py: Python<'_>, shared: &Shared) -> PyErr {
         match self {
             Refusal::Misuse(why) => misuse(why),
+            Refusal::Buffers(why) => PyBufferError::new_err(why),
             Refusal::Kernel(error) => kernel_error(py, shared, &error),
             Refusal::Sigbus(error, address) => sigbus(py, shared, &error, address),
         }

@@ -1,7 +1,8 @@
 //! `Tracing`: what happens inside of a machine, as a stream of events.
 
+use crate::array;
 use crate::errors::{Refusal, misuse};
-use crate::shared::Shared;
+use crate::home::MachineRef;
 use mmcore::calls::{Event, Recorded, events};
 use mmcore::error::{Error, Result as CoreResult};
 use mmcore::memory::more_room;
@@ -9,7 +10,7 @@ use mmcore::sync::nanoseconds;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyTuple};
-use std::sync::Arc;
+use pyo3::{PyTraverseError, PyVisit};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Tracing>()
@@ -19,7 +20,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// kernel's tracepoints, in order. Iterate over it, inside of the block too: what is there so far.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Tracing {
-    shared: Arc<Shared>,
+    shared: MachineRef,
     state: Mutex<State>,
 }
 
@@ -48,21 +49,23 @@ impl State {
 /// A block that nobody ended: the machine stops recording, and can be traced again.
 impl Drop for Tracing {
     fn drop(&mut self) {
-        if self.state.get_mut().running {
+        // What a parent process records, this one must leave alone: its locks may be held for ever.
+        if self.state.get_mut().running && self.shared.in_this_process() {
             self.shared.machine.end_trace();
         }
     }
 }
 
 impl Tracing {
-    pub fn new(shared: &Arc<Shared>) -> Tracing {
-        Tracing { shared: Arc::clone(shared), state: Mutex::default() }
+    pub fn new(py: Python<'_>, shared: &MachineRef) -> Tracing {
+        Tracing { shared: shared.share(py), state: Mutex::default() }
     }
 
     /// Everything so far. No call of the machine is needed for that, so it works when it is closed, too.
     ///
     /// `MemoryError` if the host had no memory for some of them: what is left would look like another course of events.
     fn seen(&self, py: Python<'_>) -> PyResult<(u64, Vec<Event>)> {
+        self.here()?;
         let seen = py.detach(|| {
             let mut state = self.state.lock();
             let machine = &self.shared.machine;
@@ -77,10 +80,22 @@ impl Tracing {
         });
         seen.map_err(|error| Refusal::from(error).raise(py, &self.shared))
     }
+
+    /// Refuses in a child process, where a lock that a thread of the parent held never opens.
+    fn here(&self) -> PyResult<()> {
+        match self.shared.in_this_process() {
+            true => Ok(()),
+            false => self.shared.alive(),
+        }
+    }
 }
 
 #[pymethods]
 impl Tracing {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let tracing = slf.get();
         tracing.shared.alive()?;
@@ -95,7 +110,8 @@ impl Tracing {
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.here()?;
         let mut state = self.state.lock();
         if std::mem::take(&mut state.running) {
             let machine = &self.shared.machine;
@@ -104,6 +120,7 @@ impl Tracing {
             // What is lost now is told by who asks for the events.
             let _ = state.keep(machine.take_calls());
         }
+        Ok(())
     }
 
     /// The events so far.
@@ -133,7 +150,11 @@ impl Tracing {
                 args,
             ))
         };
-        PyList::new(py, events.iter().map(event).collect::<PyResult<Vec<_>>>()?)
+        let mut made = array::reserved(events.len())?;
+        for each in &events {
+            made.push(event(each)?);
+        }
+        PyList::new(py, made)
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
@@ -155,7 +176,7 @@ impl Tracing {
     }
 
     fn __repr__(&self) -> String {
-        let state = self.state.lock();
-        format!("<Tracing{}>", if state.running { " running" } else { "" })
+        let running = self.shared.in_this_process() && self.state.lock().running;
+        format!("<Tracing{}>", if running { " running" } else { "" })
     }
 }

@@ -1,20 +1,22 @@
 //! Memory failure: which frame, and who is told of it.
 
 use crate::errors::{Refusal, misuse};
+use crate::home::MachineRef;
 use crate::page::Page;
-use crate::shared::{Shared, Waits};
+use crate::shared::Waits;
 use mmcore::error::{Errno, Error};
 use mmcore::failure::{Handled, Injection, Signal};
 use mmcore::map::AddressSpace;
 use mmcore::page::{Flags, Pfn};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::sync::Arc;
 
 /// The frame of a page of this machine, or of a frame number.
-pub(crate) fn frame(shared: &Arc<Shared>, page: &Bound<'_, PyAny>) -> PyResult<Pfn> {
+pub(crate) fn frame(shared: &MachineRef, page: &Bound<'_, PyAny>) -> PyResult<Pfn> {
     match page.cast::<Page>() {
-        Ok(page) if Arc::ptr_eq(&page.get().shared, shared) => Ok(page.get().number),
+        Ok(page) if page.get().shared.is(shared) => Ok(page.get().number),
         Ok(_) => Err(misuse("the page belongs to another machine")),
         Err(_) => Ok(Pfn(page.extract()?)),
     }
@@ -23,7 +25,7 @@ pub(crate) fn frame(shared: &Arc<Shared>, page: &Bound<'_, PyAny>) -> PyResult<P
 /// A hard failure; whoever is told of it has its handler called, and then hears what became of the page.
 pub(crate) fn fail<'py>(
     py: Python<'py>,
-    shared: &Arc<Shared>,
+    shared: &MachineRef,
     pfn: Pfn,
     current: Option<&Arc<AddressSpace>>,
 ) -> PyResult<Bound<'py, PyTuple>> {
@@ -37,17 +39,21 @@ pub(crate) fn fail<'py>(
 }
 
 /// The signals for Python; whoever gets one has its handler called.
-fn tell<'py>(py: Python<'py>, shared: &Arc<Shared>, signals: &[Signal]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+fn tell<'py>(py: Python<'py>, shared: &MachineRef, signals: &[Signal]) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let class = py.import("mmcore.state")?.getattr("Signal")?;
     let sent = |signal: &Signal| class.call1((signal.space, signal.address, signal.code.name()));
     let sent = signals.iter().map(sent).collect::<PyResult<Vec<_>>>()?;
     let mut raised = None;
     for (signal, told) in signals.iter().zip(&sent) {
         // Called without the table's lock: a handler may change it.
-        let handler = shared.handlers.lock().get(&signal.space).map(|handler| handler.clone_ref(py));
-        if let Some(Err(error)) = handler.map(|handler| handler.call1(py, (told,))) {
-            // The others are told all the same.
-            raised = raised.or(Some(error));
+        let Some(handler) = shared.handlers.get(py, signal.space.into()) else { continue };
+        if let Err(error) = handler.call1((told,)) {
+            // The others are told all the same. What ends a program goes before an error of another handler.
+            let ends = |error: &PyErr| !error.is_instance_of::<PyException>(py);
+            raised = Some(match raised {
+                Some(first) if ends(&first) || !ends(&error) => first,
+                _ => error,
+            });
         }
     }
     raised.map_or(Ok(sent), Err)
@@ -64,7 +70,7 @@ pub(crate) enum Target<'a> {
 /// Failures as they come: at an address, or at a rate. The frames that are poisoned by it.
 pub(crate) fn inject(
     py: Python<'_>,
-    shared: &Arc<Shared>,
+    shared: &MachineRef,
     target: Target<'_>,
     what: Injection,
 ) -> PyResult<Vec<u32>> {

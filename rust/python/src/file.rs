@@ -1,8 +1,10 @@
 //! `File` and `Writeback`: page caches, and writes to disk that have begun.
 
 use crate::array;
+use crate::bytes::transfer;
 use crate::errors::{Refusal, misuse};
 use crate::handles::Writeback;
+use crate::home::MachineRef;
 use crate::names;
 use crate::page::Page;
 use crate::shared::{Begun, Shared, Waits};
@@ -14,6 +16,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,25 +28,25 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// the machine is closed: whether or not somebody has it in a variable.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct File {
-    pub shared: Arc<Shared>,
+    pub shared: MachineRef,
     pub file: Arc<CoreFile>,
 }
 
 impl File {
-    pub fn create(py: Python<'_>, shared: &Arc<Shared>, size: Size, kind: &str) -> PyResult<File> {
+    pub fn create(py: Python<'_>, shared: &MachineRef, size: Size, kind: &str) -> PyResult<File> {
         let kind = names::file_kind(kind)?;
         let file = shared.call(py, Waits::Never, |shared| {
             let pages = size.pages()?;
             Ok(shared.machine.file(kind, pages)?)
         })?;
-        Ok(File { shared: Arc::clone(shared), file })
+        Ok(File { shared: shared.share(py), file })
     }
 
     /// The files of a machine that have not ended.
-    pub fn all<'py>(py: Python<'py>, shared: &Arc<Shared>) -> PyResult<Bound<'py, PyTuple>> {
+    pub fn all<'py>(py: Python<'py>, shared: &MachineRef) -> PyResult<Bound<'py, PyTuple>> {
         let files = shared.call(py, Waits::Never, |shared| Ok(shared.machine.files()))?;
         let files: PyResult<Vec<_>> =
-            files.into_iter().map(|file| Py::new(py, File { shared: Arc::clone(shared), file })).collect();
+            files.into_iter().map(|file| Py::new(py, File { shared: shared.share(py), file })).collect();
         PyTuple::new(py, files?)
     }
 
@@ -62,24 +65,30 @@ impl File {
     }
 
     /// A read or a write from `node`.
-    fn transfer<T: Send>(
+    fn transfer(
         &self,
         py: Python<'_>,
         node: usize,
-        work: impl FnOnce(&Shared) -> Result<T, Error> + Send,
-    ) -> PyResult<T> {
-        self.shared.call(py, Waits::ForPageLocks, |shared| {
+        (offset, len): (u64, usize),
+        mut work: impl FnMut(&Shared, u64, Range<usize>) -> Result<(), Error> + Send,
+    ) -> PyResult<()> {
+        let size = u64::from(self.file.pages()) * PAGE_SIZE as u64;
+        transfer(py, &self.shared, Waits::ForPageLocks, (offset, len, size), |shared, at, part| {
             let nodes = shared.machine.nodes().len();
             if node >= nodes {
                 return Err(Error::new(Errno::EINVAL, format!("no node {node}")).into());
             }
-            Ok(work(shared)?)
+            Ok(work(shared, at, part)?)
         })
     }
 }
 
 #[pymethods]
 impl File {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
     /// What backs it: ``"disk"``, ``"tmpfs"`` or ``"shm"``.
     #[getter]
     fn kind(&self) -> &'static str {
@@ -109,7 +118,7 @@ impl File {
     fn page(&self, py: Python<'_>, number: i64) -> PyResult<Option<Page>> {
         let index = self.index(number)?;
         let pfn = self.shared.call(py, Waits::Never, |_| Ok(self.file.cached_page(index)))?;
-        Ok(pfn.map(|pfn| Page::new(&self.shared, pfn)))
+        Ok(pfn.map(|pfn| Page::new(py, &self.shared, pfn)))
     }
 
     /// Reads ``size`` bytes from ``offset`` on, as ``pread(2)``; pages that are not cached come from ``node``, if
@@ -131,15 +140,19 @@ impl File {
             return Err(crate::errors::KernelError::new_err((Errno::EFAULT.0, why)));
         }
         PyBytes::new_with(py, size, |into| {
-            self.transfer(py, node, |shared| shared.machine.file_read(&self.file, offset, into, node))
+            self.transfer(py, node, (offset, size), |shared, at, part| {
+                shared.machine.file_read(&self.file, at, &mut into[part], node)
+            })
         })
     }
 
     /// Writes bytes from ``offset`` on, as ``pwrite(2)``. Errors as `read`.
     #[pyo3(signature = (data, *, offset=0, node=0))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, offset: u64, node: usize) -> PyResult<()> {
-        let data = array::copied(py, "bytes", &PyBuffer::<u8>::get(data)?)?;
-        self.transfer(py, node, |shared| shared.machine.file_write(&self.file, offset, &data, node))
+        let data = array::copied(py, &PyBuffer::<u8>::get(data)?)?;
+        self.transfer(py, node, (offset, data.len()), |shared, at, part| {
+            shared.machine.file_write(&self.file, at, &data[part], node)
+        })
     }
 
     /// Writes the dirty pages ``start`` to ``stop`` to disk, all by default (fsync), and says how many those were.
@@ -158,7 +171,7 @@ impl File {
             let write = shared.machine.begin_writeback(&self.file, index)?;
             Ok(write.map(|write| shared.begun(Begun::new(&self.file, write))))
         })?;
-        Ok(begun.map(|pfn| Writeback::holding(&self.shared, pfn, mmcore::audit::Handle::Writeback)))
+        Ok(begun.map(|pfn| Writeback::holding(py, &self.shared, pfn, mmcore::audit::Handle::Writeback)))
     }
 
     /// Takes the clean pages ``start`` to ``stop`` that nobody uses out of the cache. Returns how many left, and how
@@ -215,8 +228,8 @@ impl File {
 
 impl File {
     /// Refuses a file of another machine.
-    pub fn of(&self, shared: &Arc<Shared>) -> PyResult<&Arc<CoreFile>> {
-        match Arc::ptr_eq(&self.shared, shared) {
+    pub fn of(&self, shared: &MachineRef) -> PyResult<&Arc<CoreFile>> {
+        match self.shared.is(shared) {
             true => Ok(&self.file),
             false => Err(misuse("this file belongs to another machine")),
         }

@@ -3,9 +3,11 @@
 #![allow(unsafe_code, reason = "the buffer protocol")]
 
 use crate::errors::{Refusal, misuse};
+use crate::home::MachineRef;
 use crate::names;
 use crate::page::Page;
-use crate::shared::{Shared, Waits};
+use crate::shared::{Shared, Waits, look_up};
+use crate::waits::LOOK_AGAIN;
 use mmcore::audit::Handle;
 use mmcore::migrate::Mode;
 use mmcore::page::{PAGE_SIZE, Pfn};
@@ -13,9 +15,10 @@ use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 use std::ffi::c_int;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PageRef>()?;
@@ -27,47 +30,68 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// One handle: spent by whoever gives it back first.
 pub(crate) struct Held {
-    pub shared: Arc<Shared>,
+    pub shared: MachineRef,
     pub pfn: Pfn,
     handle: Handle,
     /// What it is called.
     what: &'static str,
-    spent: AtomicBool,
-    /// Buffers over the page.
-    buffers: AtomicU32,
+    /// [`SPENT`], or the number of buffers over the page: one word, so that whoever gives the handle back and whoever
+    /// exports a buffer see each other.
+    state: AtomicU32,
+}
+
+/// It was given back.
+const SPENT: u32 = u32::MAX;
+
+/// Why a handle cannot be spent.
+enum Kept {
+    Spent,
+    Buffers(u32),
 }
 
 impl Held {
-    fn new(shared: &Arc<Shared>, pfn: Pfn, handle: Handle, what: &'static str) -> Held {
-        Held {
-            shared: Arc::clone(shared),
-            pfn,
-            handle,
-            what,
-            spent: AtomicBool::new(false),
-            buffers: AtomicU32::new(0),
-        }
+    fn new(py: Python<'_>, shared: &MachineRef, pfn: Pfn, handle: Handle, what: &'static str) -> Held {
+        Held { shared: shared.share(py), pfn, handle, what, state: AtomicU32::new(0) }
     }
 
     pub fn is_spent(&self) -> bool {
         // Relaxed: a look; `spend` decides.
-        self.spent.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) == SPENT
     }
 
     pub fn already_spent(&self) -> PyErr {
         misuse(format!("this {} of page {} was given back already", self.what, self.pfn))
     }
 
-    /// True for the one caller that gives it back.
+    /// True for the one caller that gives it back, while no buffer is there.
     pub fn spend(&self) -> bool {
-        // Relaxed: exactly one caller gets it; the core's own atomics order what follows.
-        !self.spent.swap(true, Ordering::Relaxed)
+        self.try_spend().is_ok()
+    }
+
+    fn try_spend(&self) -> Result<(), Kept> {
+        // Acquire pairs with the Release of `buffer_released`: the last access through a buffer is over before the frame
+        // is anybody else's. One compare-exchange, so that no buffer is exported between the look and the end.
+        let spent = self.state.compare_exchange(0, SPENT, Ordering::Acquire, Ordering::Relaxed);
+        spent.map(drop).map_err(|state| if state == SPENT { Kept::Spent } else { Kept::Buffers(state) })
     }
 
     /// For who spent it and then did nothing.
     pub fn unspend(&self) {
-        // Relaxed: as above.
-        self.spent.store(false, Ordering::Relaxed);
+        // Release pairs with the Acquire of whoever spends it next.
+        self.state.store(0, Ordering::Release);
+    }
+
+    /// One more buffer over the page; false if the handle was given back, or has as many as can be counted.
+    fn buffer_exported(&self) -> bool {
+        let more = |state: u32| (state < SPENT - 1).then(|| state + 1);
+        // Relaxed, twice: that it is not spent is all that counts, and is decided by the exchange itself.
+        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// One buffer less.
+    fn buffer_released(&self) {
+        // Release pairs with the Acquire in `try_spend`.
+        self.state.fetch_sub(1, Ordering::Release);
     }
 
     pub fn kind(&self) -> Handle {
@@ -83,31 +107,38 @@ impl Held {
         end: impl FnOnce(&Shared) -> Result<T, Refusal> + Send,
     ) -> PyResult<T> {
         self.enter()?;
-        // Acquire pairs with the Release of `__releasebuffer__`: the last access through it is over.
-        let buffers = self.buffers.load(Ordering::Acquire);
-        if buffers > 0 {
-            return Err(PyBufferError::new_err(format!("{buffers} buffers over page {} exist", self.pfn)));
-        }
-        self.shared.call(py, waits, |shared| {
-            if !self.spend() {
-                return Err(Refusal::Misuse(format!(
-                    "this {} of page {} was just given back",
-                    self.what, self.pfn
-                )));
+        self.shared.call(py, waits, |shared| match self.try_spend() {
+            Ok(()) => end(shared),
+            Err(Kept::Buffers(n)) => {
+                Err(Refusal::Buffers(format!("{n} buffers over page {} exist: release them first", self.pfn)))
             }
-            end(shared)
+            Err(Kept::Spent) => {
+                Err(Refusal::Misuse(format!("this {} of page {} was just given back", self.what, self.pfn)))
+            }
         })
     }
 
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
-        let waits = match self.handle {
-            Handle::IsolatedMovable => Waits::ForPageLock(self.pfn),
-            _ => Waits::Never,
+        if self.handle != Handle::IsolatedMovable {
+            return self.end(py, Waits::Never, |shared| {
+                shared.let_go(self.pfn, self.handle);
+                Ok(())
+            });
+        }
+        let began = Instant::now();
+        // Its owner is told under the page lock, which others may hold for long.
+        let try_it = |shared: &Shared| {
+            let given_back = shared.try_put_back(self.pfn);
+            if !given_back {
+                self.unspend();
+            }
+            Ok(given_back)
         };
-        self.end(py, waits, |shared| {
-            shared.let_go(self.pfn, self.handle);
-            Ok(())
-        })
+        while !self.end(py, Waits::ForPageLock(self.pfn), try_it)? {
+            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            look_up(py, began)?;
+        }
+        Ok(())
     }
 
     /// The end of a `with` block: silent if it was given back inside, or the machine is gone.
@@ -122,8 +153,8 @@ impl Held {
         if self.is_spent() { Err(self.already_spent()) } else { self.shared.alive() }
     }
 
-    fn page(&self) -> Page {
-        Page::new(&self.shared, self.pfn)
+    fn page(&self, py: Python<'_>) -> Page {
+        Page::new(py, &self.shared, self.pfn)
     }
 
     fn show(&self, class: &str) -> String {
@@ -148,8 +179,8 @@ macro_rules! handle {
         pub(crate) struct $class(Held);
 
         impl $class {
-            pub fn holding(shared: &Arc<Shared>, pfn: Pfn, handle: Handle) -> $class {
-                $class(Held::new(shared, pfn, handle, $what))
+            pub fn holding(py: Python<'_>, shared: &MachineRef, pfn: Pfn, handle: Handle) -> $class {
+                $class(Held::new(py, shared, pfn, handle, $what))
             }
 
             #[allow(dead_code, reason = "of the classes that calls take as arguments")]
@@ -162,8 +193,12 @@ macro_rules! handle {
         impl $class {
             /// The page.
             #[getter]
-            fn page(&self) -> Page {
-                self.0.page()
+            fn page(&self, py: Python<'_>) -> Page {
+                self.0.page(py)
+            }
+
+            fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+                self.0.shared.visit(&visit)
             }
 
             $(#[$back_doc])*
@@ -205,10 +240,10 @@ handle! {
             let split = held.end(py, Waits::ForPageLocks, |shared| {
                 let parts = shared.machine.split_held(&shared.ledger, held.pfn, Handle::Ref);
                 // Ours to take back: nobody else can have spent it.
-                parts.inspect_err(|_| held.spent.store(false, Ordering::Relaxed)).map_err(Into::into)
+                parts.inspect_err(|_| held.unspend()).map_err(Into::into)
             });
             let parts = std::iter::once(held.pfn).chain(split?);
-            Ok(parts.map(|pfn| PageRef::holding(&held.shared, pfn, Handle::Ref)).collect())
+            Ok(parts.map(|pfn| PageRef::holding(py, &held.shared, pfn, Handle::Ref)).collect())
         }
     }
 }
@@ -244,22 +279,24 @@ handle! {
             let bytes = held.shared.machine.memory().frame(held.pfn);
             let bytes = bytes.ok_or_else(|| PyBufferError::new_err("this machine is unbacked: its pages have no bytes"))?;
             let start = bytes.as_ptr().cast_mut().cast();
+            // Counted before there is a view: from here on the pin is not given back.
+            if !held.buffer_exported() {
+                return Err(held.already_spent());
+            }
             // SAFETY: the interpreter hands in a view to fill. The frame is PAGE_SIZE bytes of the machine's
             // memory; the view keeps `slf`, `slf` keeps the machine. While the view exists the pin is not
-            // given back (`Held::end`), so the frame is neither freed nor migrated. Others may load and store
+            // given back (`Held::try_spend`), so the frame is neither freed nor migrated. Others may load and store
             // through mappings meanwhile, word by word and atomically, as on hardware.
             let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, PAGE_SIZE as ffi::Py_ssize_t, 0, flags) };
             if filled != 0 {
+                held.buffer_released();
                 return Err(PyErr::fetch(slf.py()));
             }
-            // Relaxed: the interpreter's own order puts it before the view's use and its release.
-            held.buffers.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }
 
         unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
-            // Release pairs with the Acquire in `Held::end`.
-            self.0.buffers.fetch_sub(1, Ordering::Release);
+            self.0.buffer_released();
         }
     }
 }
@@ -273,13 +310,17 @@ handle! {
     {
         /// Drops the isolation's reference; the page goes to no list. Not for movable pages, whose owners wait
         /// for an answer.
+        ///
+        /// `KernelError` (EBUSY) for a page that is mapped, in a file or in the swap cache: it belongs on its list, so use
+        /// `putback`. The token is as it was then.
         fn put(&self, py: Python<'_>) -> PyResult<()> {
             if self.0.handle == Handle::IsolatedMovable {
                 return Err(misuse("the owner of a movable page waits for an answer: use putback or migrate"));
             }
             self.0.end(py, Waits::Never, |shared| {
-                shared.machine.put_isolated(&shared.ledger, self.0.pfn);
-                Ok(())
+                let put = shared.machine.put_isolated(&shared.ledger, self.0.pfn);
+                // Ours to take back: nobody else can have spent it.
+                put.inspect_err(|_| self.0.unspend()).map_err(Into::into)
             })
         }
 
@@ -299,7 +340,7 @@ handle! {
             let moved = self.0.end(py, waits, |shared| {
                 Ok(shared.machine.migrate_isolated(&shared.ledger, pfn, handle, node, mode, reason)?)
             })?;
-            Ok(Page::new(&self.0.shared, moved.unwrap_or(pfn)))
+            Ok(Page::new(py, &self.0.shared, moved.unwrap_or(pfn)))
         }
     }
 }

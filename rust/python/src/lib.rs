@@ -7,6 +7,8 @@
 
 mod array;
 mod build;
+mod bytes;
+mod ending;
 mod errors;
 mod events;
 mod explore;
@@ -14,6 +16,8 @@ mod failure;
 mod file;
 mod fork;
 mod handles;
+mod home;
+mod kept;
 mod load;
 mod machine;
 mod migrate;
@@ -30,6 +34,7 @@ mod shared;
 mod space;
 mod state;
 mod trace;
+mod waits;
 
 /// The module; the public names live in the Python package `mmcore`.
 #[pyo3::pymodule]
@@ -39,6 +44,8 @@ mod _mmcore {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::build::register(module)?;
+        super::ending::register(module)?;
+        super::errors::register(module)?;
         super::events::register(module)?;
         super::explore::register(module)?;
         super::file::register(module)?;

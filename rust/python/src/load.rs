@@ -2,13 +2,17 @@
 
 use crate::array;
 use crate::errors::{misuse, type_error};
+use crate::fork;
+use crate::kept::Kept;
 use mmcore::load::{Decision, Epoch, LoadConfig, LoadError, Policy, Rig, Trace, open_with};
 use mmcore_counted::load as counted;
+use parking_lot::Mutex;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use std::sync::{Arc, Mutex, TryLockError};
+use pyo3::{PyTraverseError, PyVisit};
+use std::sync::Arc;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<LoadRig>()?;
@@ -23,17 +27,25 @@ type Arrays = (PyBuffer<u32>, PyBuffer<u8>, PyBuffer<u16>);
 /// A policy in Python: a callable of hits, node and age that returns what to promote and what to demote.
 ///
 /// It attaches holding nothing. What it raises ends the load, and is raised by whoever runs that.
-struct PythonPolicy {
-    callable: Py<PyAny>,
-    raised: Mutex<Option<PyErr>>,
-}
+///
+/// It is shown to the collector by its load, which outlives every call of it.
+struct PythonPolicy(Kept);
+
+/// The callable.
+const CALLABLE: u64 = 0;
+
+/// What it raised.
+const RAISED: u64 = 1;
 
 impl PythonPolicy {
     fn ask(&self, py: Python<'_>, epoch: Epoch<'_>) -> PyResult<Decision> {
         let hits = array::filled(py, "uint32", epoch.hits)?;
         let node = array::filled(py, "int8", epoch.node)?;
         let age = array::filled(py, "uint32", epoch.age)?;
-        let answer = self.callable.bind(py).call1((hits, node, age))?;
+        // Taken away by the collector, if it is not there.
+        let callable =
+            self.0.get(py, CALLABLE).ok_or_else(|| misuse("nobody can reach this load any more"))?;
+        let answer = callable.call1((hits, node, age))?;
         let two =
             || type_error("a policy returns two arrays of page numbers: what to promote and what to demote");
         let answer = answer.cast::<PyTuple>().ok().filter(|answer| answer.len() == 2).ok_or_else(two)?;
@@ -50,28 +62,40 @@ impl PythonPolicy {
     }
 
     /// What it raised, instead of an error that only repeats it.
-    fn instead(&self, error: PyErr) -> PyErr {
-        let mut raised = self.raised.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        raised.take().unwrap_or(error)
+    fn instead(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        self.0.take(py, RAISED).map_or(error, PyErr::from_value)
     }
 }
 
 impl Policy for PythonPolicy {
     fn decide(&self, epoch: Epoch<'_>) -> Result<Decision, String> {
-        let decided = Python::try_attach(|py| self.ask(py, epoch));
-        decided.ok_or("the interpreter has ended")?.map_err(|error| {
-            let why = error.to_string();
-            *self.raised.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
-            why
-        })
+        let decided = Python::try_attach(|py| {
+            self.ask(py, epoch).map_err(|error| {
+                let why = error.to_string();
+                self.0.set(py, RAISED, Some(error.into_value(py).into_any()));
+                why
+            })
+        });
+        decided.ok_or("the interpreter has ended")?
     }
 }
 
 /// A load on a machine, round after round.
 #[pyclass(frozen, module = "mmcore._mmcore")]
 struct LoadRig {
-    rig: Mutex<Box<dyn Rig>>,
+    /// Away while a round runs, which may call Python.
+    rig: Mutex<Option<Box<dyn Rig>>>,
     policy: Option<Arc<PythonPolicy>>,
+    process: fork::Process,
+}
+
+/// The threads of a parent are not there to be ended.
+impl Drop for LoadRig {
+    fn drop(&mut self) {
+        if !self.process.is_current() {
+            std::mem::forget(self.rig.get_mut().take());
+        }
+    }
 }
 
 #[pymethods]
@@ -86,14 +110,28 @@ impl LoadRig {
         policy: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let trace = copied(py, trace)?.map(|(ids, writes)| Trace { ids, writes });
-        let policy = policy.map(|callable| Arc::new(PythonPolicy { callable, raised: Mutex::default() }));
+        let policy = policy.map(|callable| {
+            let kept = Kept::default();
+            kept.set(py, CALLABLE, Some(callable));
+            Arc::new(PythonPolicy(kept))
+        });
         let asked = policy.clone().map(|policy| policy as Arc<dyn Policy>);
         let rig = py.detach(|| open_with(&LoadConfig::from_json(config_json)?, trace, asked));
         let rig = rig.map_err(raised).map_err(|error| match &policy {
-            Some(policy) => policy.instead(error),
+            Some(policy) => policy.instead(py, error),
             None => error,
         })?;
-        Ok(LoadRig { rig: Mutex::new(rig), policy })
+        Ok(LoadRig { rig: Mutex::new(Some(rig)), policy, process: fork::Process::current() })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.policy.as_ref().map_or(Ok(()), |policy| policy.0.visit(&visit))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if let Some(policy) = &self.policy {
+            policy.0.clear(py);
+        }
     }
 
     /// One round; its report as JSON.
@@ -116,20 +154,26 @@ impl LoadRig {
     ) -> PyResult<T> {
         let done = py.detach(|| {
             // Never waits: a round of another thread may take long, and after a fork for ever.
-            let mut rig = match self.rig.try_lock() {
-                Ok(rig) => rig,
-                // A rig remembers by itself that a round has failed.
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(misuse("another thread runs this load"));
-                }
-            };
-            work(&mut **rig).map_err(raised)
+            let rig = self.rig.lock().take().ok_or_else(|| misuse("another thread runs this load"))?;
+            let mut lent = Lent { place: &self.rig, rig: Some(rig) };
+            work(&mut **lent.rig.as_mut().expect("it is there until the end")).map_err(raised)
         });
         done.map_err(|error| match &self.policy {
-            Some(policy) => policy.instead(error),
+            Some(policy) => policy.instead(py, error),
             None => error,
         })
+    }
+}
+
+/// A rig that a round has, and gives back however it ends: a rig remembers by itself that a round has failed.
+struct Lent<'a> {
+    place: &'a Mutex<Option<Box<dyn Rig>>>,
+    rig: Option<Box<dyn Rig>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        *self.place.lock() = self.rig.take();
     }
 }
 
@@ -154,7 +198,7 @@ fn count_puts(py: Python<'_>, config_json: &str) -> PyResult<String> {
 
 fn copied(py: Python<'_>, trace: Option<Arrays>) -> PyResult<Option<(Vec<u32>, Vec<u8>)>> {
     let Some((ids, writes, _)) = trace else { return Ok(None) };
-    Ok(Some((array::copied(py, "pages", &ids)?, array::copied(py, "writes", &writes)?)))
+    Ok(Some((array::copied(py, &ids)?, array::copied(py, &writes)?)))
 }
 
 fn raised(error: LoadError) -> PyErr {

@@ -6,12 +6,13 @@ use crate::events::Tracing;
 use crate::failure;
 use crate::file::File;
 use crate::handles::PageRef;
+use crate::home::MachineRef;
 use crate::migrate;
 use crate::names;
 use crate::page::Page;
 use crate::pool::PagePool;
 use crate::profile::Profile;
-use crate::shared::{Shared, Waits};
+use crate::shared::Waits;
 use crate::space::{self, AddressSpace, Size};
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error, Result as CoreResult};
@@ -23,7 +24,7 @@ use mmcore::page::Pfn;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use std::sync::Arc;
+use pyo3::{PyTraverseError, PyVisit};
 use std::thread::ThreadId;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -44,7 +45,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 ///     profile: a whole profile instead of a preset.
 ///     fields: profile fields by name, set over the preset: ``release="packed"``, ``pagevec=15``.
 #[pyclass(frozen, module = "mmcore")]
-pub(crate) struct Machine(pub Arc<Shared>);
+pub(crate) struct Machine(pub MachineRef);
 
 #[derive(FromPyObject)]
 enum NodeSize {
@@ -99,12 +100,16 @@ impl Machine {
         };
         let config = Config { nodes, movable, cpus, backed, profile, ..Config::new(1, 1) };
         let machine = py.detach(|| mmcore::machine::Machine::new(&config)).map_err(not_built)?;
-        Ok(Machine(Shared::new(machine)))
+        Ok(Machine(MachineRef::new(py, machine)?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.visit(&visit)
     }
 
     /// Refuses further calls. Memory lives as long as buffers over it; a second time is no error.
-    fn close(&self) {
-        self.0.close();
+    fn close(&self, py: Python<'_>) {
+        self.0.close(py);
     }
 
     /// Has the machine been closed?
@@ -119,8 +124,8 @@ impl Machine {
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
-        self.0.close();
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
+        self.0.close(py);
     }
 
     /// The choices this machine was built with.
@@ -133,7 +138,7 @@ impl Machine {
     #[getter]
     fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let nodes = self.0.machine.nodes().len();
-        let node = |number| Py::new(py, Node { shared: Arc::clone(&self.0), number });
+        let node = |number| Py::new(py, Node { shared: self.0.share(py), number });
         PyTuple::new(py, (0..nodes).map(node).collect::<PyResult<Vec<_>>>()?)
     }
 
@@ -151,12 +156,12 @@ impl Machine {
 
     /// Binds the calling thread to a CPU for a ``with`` block. Threads that are not bound get CPUs in
     /// order of arrival.
-    fn cpu(&self, number: usize) -> PyResult<CpuBinding> {
+    fn cpu(&self, py: Python<'_>, number: usize) -> PyResult<CpuBinding> {
         if number >= self.cpus() {
             let why = format!("no CPU {number}: this machine has {}", self.cpus());
             return Err(crate::errors::KernelError::new_err((Errno::EINVAL.0, why)));
         }
-        Ok(CpuBinding { shared: Arc::clone(&self.0), cpu: number, blocks: Mutex::default() })
+        Ok(CpuBinding { shared: self.0.share(py), cpu: number, blocks: Mutex::default() })
     }
 
     /// The page with this frame number.
@@ -165,7 +170,7 @@ impl Machine {
             shared.machine.page(Pfn(pfn)).map(|_| ())?;
             Ok(())
         })?;
-        Ok(Page::new(&self.0, Pfn(pfn)))
+        Ok(Page::new(py, &self.0, Pfn(pfn)))
     }
 
     /// Allocates 2**order pages and returns the first reference to them.
@@ -176,7 +181,7 @@ impl Machine {
         let pfn = self
             .0
             .call(py, Waits::Never, |shared| Ok(shared.machine.hold_new(&shared.ledger, node, order)?))?;
-        Ok(PageRef::holding(&self.0, pfn, Handle::Ref))
+        Ok(PageRef::holding(py, &self.0, pfn, Handle::Ref))
     }
 
     /// Migrates pages as one list (migrate_pages() in the kernel): `Isolated` tokens, which are spent whatever happens, or
@@ -329,7 +334,7 @@ impl Machine {
         current: Option<&Bound<'py, AddressSpace>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let pfn = failure::frame(&self.0, page)?;
-        if current.is_some_and(|space| !Arc::ptr_eq(&space.get().shared, &self.0)) {
+        if current.is_some_and(|space| !space.get().shared.is(&self.0)) {
             return Err(misuse("the address space belongs to another machine"));
         }
         failure::fail(py, &self.0, pfn, current.map(|space| &space.get().space))
@@ -361,7 +366,7 @@ impl Machine {
     ) -> PyResult<Vec<u32>> {
         let what = if hard { Injection::Hwpoison } else { Injection::SoftOffline };
         let target = match (space, address, rate) {
-            (Some(space), Some(_), None) if !Arc::ptr_eq(&space.get().shared, &self.0) => {
+            (Some(space), Some(_), None) if !space.get().shared.is(&self.0) => {
                 return Err(misuse("the address space belongs to another machine"));
             }
             (Some(space), Some(address), None) => failure::Target::Address(&space.get().space, address),
@@ -426,9 +431,9 @@ impl Machine {
     }
 
     /// The machine's events while a ``with`` block lasts: the protocol's steps and the kernel's tracepoints.
-    fn trace(&self) -> PyResult<Tracing> {
+    fn trace(&self, py: Python<'_>) -> PyResult<Tracing> {
         self.0.alive()?;
-        Ok(Tracing::new(&self.0))
+        Ok(Tracing::new(py, &self.0))
     }
 
     /// Checks every invariant of a quiet machine. The `Audit` is a tuple of findings: empty when clean.
@@ -462,12 +467,16 @@ impl Machine {
 /// A NUMA node: a range of frames, one lruvec, one buddy allocator.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Node {
-    shared: Arc<Shared>,
+    shared: MachineRef,
     number: usize,
 }
 
 #[pymethods]
 impl Node {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
     /// The node's number.
     #[getter]
     fn number(&self) -> usize {
@@ -513,7 +522,7 @@ impl Node {
 /// The calling thread on one CPU, from `Machine.cpu`. Blocks nest.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct CpuBinding {
-    shared: Arc<Shared>,
+    shared: MachineRef,
     cpu: usize,
     /// The blocks entered and not left: the thread, and its binding before.
     blocks: Mutex<Vec<(ThreadId, Option<usize>)>>,
@@ -528,6 +537,10 @@ impl CpuBinding {
 
 #[pymethods]
 impl CpuBinding {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let binding = slf.get();
         let before = binding.bind(slf.py(), Some(binding.cpu))?;

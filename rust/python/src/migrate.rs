@@ -6,6 +6,7 @@
 use crate::array;
 use crate::errors::{Refusal, misuse, type_error};
 use crate::handles::{Isolated, PageRef};
+use crate::home::MachineRef;
 use crate::page::Page;
 use crate::shared::{Shared, Waits, in_callback};
 use crate::space::UNWRITTEN;
@@ -15,7 +16,6 @@ use mmcore::migrate::{Mode, NewPage, Outcome, Reason, Reclaimed};
 use mmcore::page::{Flags, Pfn};
 use pyo3::prelude::*;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// Where the pages go.
 pub(crate) enum To {
@@ -55,7 +55,7 @@ enum Fate {
 }
 
 struct Target<'a> {
-    shared: &'a Arc<Shared>,
+    shared: &'a MachineRef,
     to: &'a To,
     /// What the callable raised.
     raised: Option<PyErr>,
@@ -69,10 +69,11 @@ impl NewPage for Target<'_> {
             To::Callable(_) if self.raised.is_some() => return None,
             To::Callable(callable) => callable,
         };
-        let answer = Python::try_attach(|py| {
-            let asked = in_callback(|| callable.bind(py).call1((Page::new(self.shared, src),)));
-            asked.and_then(|answer| self.take(py, src, &answer))
-        });
+        let asked = |py: Python<'_>| {
+            let answer = callable.bind(py).call1((Page::new(py, self.shared, src),))?;
+            self.take(py, src, &answer)
+        };
+        let answer = in_callback(|| Python::try_attach(asked));
         match answer? {
             Ok(page) => page,
             Err(raised) => {
@@ -107,7 +108,7 @@ impl Target<'_> {
     /// The reference is spent: it is the migration's now.
     fn take_reference(&self, src: Pfn, reference: &PageRef) -> PyResult<Pfn> {
         let held = reference.held();
-        if !Arc::ptr_eq(&held.shared, self.shared) {
+        if !held.shared.is(self.shared) {
             return Err(misuse("the reference belongs to another machine"));
         }
         let pfn = held.pfn;
@@ -147,7 +148,7 @@ fn fresh(shared: &Shared, src: Pfn, node: usize) -> Option<Pfn> {
 }
 
 /// Reads the list, and refuses it as a whole if something is wrong with it.
-fn items(py: Python<'_>, shared: &Arc<Shared>, pages: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
+fn items(py: Python<'_>, shared: &MachineRef, pages: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
     let mut items = Vec::new();
     let mut tokens = HashSet::new();
     let foreign = || misuse("the page belongs to another machine");
@@ -155,7 +156,7 @@ fn items(py: Python<'_>, shared: &Arc<Shared>, pages: &Bound<'_, PyAny>) -> PyRe
         let page = page?;
         let item = if let Ok(token) = page.cast::<Isolated>() {
             let held = token.get().held();
-            if !Arc::ptr_eq(&held.shared, shared) {
+            if !held.shared.is(shared) {
                 return Err(foreign());
             }
             if held.is_spent() || !tokens.insert(held.pfn) {
@@ -163,7 +164,7 @@ fn items(py: Python<'_>, shared: &Arc<Shared>, pages: &Bound<'_, PyAny>) -> PyRe
             }
             Item::Token(token.clone().unbind())
         } else if let Ok(page) = page.cast::<Page>() {
-            if !Arc::ptr_eq(&page.get().shared, shared) {
+            if !page.get().shared.is(shared) {
                 return Err(foreign());
             }
             Item::Page(page.get().number)
@@ -200,7 +201,7 @@ fn spend(items: &[Item]) -> Result<(), Refusal> {
 
 pub(crate) fn migrate_pages<'py>(
     py: Python<'py>,
-    shared: &Arc<Shared>,
+    shared: &MachineRef,
     pages: &Bound<'py, PyAny>,
     to: To,
     mode: Mode,
@@ -261,7 +262,7 @@ pub(crate) fn migrate_pages<'py>(
 
 pub(crate) fn reclaim_pages(
     py: Python<'_>,
-    shared: &Arc<Shared>,
+    shared: &MachineRef,
     pages: &Bound<'_, PyAny>,
     to: Option<usize>,
 ) -> PyResult<(u32, u32)> {

@@ -2,15 +2,17 @@
 
 use crate::errors::misuse;
 use crate::handles::{Isolated, PageLock, PageRef, Pin};
-use crate::shared::{Shared, Waits};
+use crate::home::MachineRef;
+use crate::shared::{Waits, look_up};
 use crate::state;
 use mmcore::audit::Handle;
+use mmcore::error::Errno;
 use mmcore::page::{PAGE_SIZE, Page as Record, Pfn};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two looks at a page lock that somebody else holds.
@@ -24,13 +26,13 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// frame leads. What one look shows may be past at the next.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Page {
-    pub shared: Arc<Shared>,
+    pub shared: MachineRef,
     pub number: Pfn,
 }
 
 impl Page {
-    pub fn new(shared: &Arc<Shared>, number: Pfn) -> Page {
-        Page { shared: Arc::clone(shared), number }
+    pub fn new(py: Python<'_>, shared: &MachineRef, number: Pfn) -> Page {
+        Page { shared: shared.share(py), number }
     }
 
     fn look<T>(&self, py: Python<'_>, look: impl Fn(&Record) -> T) -> PyResult<T> {
@@ -49,6 +51,10 @@ impl Page {
 
 #[pymethods]
 impl Page {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
     /// The frame's number.
     #[getter]
     fn pfn(&self) -> u32 {
@@ -90,7 +96,7 @@ impl Page {
     #[getter]
     fn head(&self, py: Python<'_>) -> PyResult<Page> {
         let head = self.shared.look(py, |shared| shared.head(self.number))?;
-        Ok(Page::new(&self.shared, head))
+        Ok(Page::new(py, &self.shared, head))
     }
 
     /// Who holds references on the page; of a part of a large page, on the whole.
@@ -109,15 +115,28 @@ impl Page {
     fn get(&self, py: Python<'_>) -> PyResult<PageRef> {
         let pfn = self.number;
         self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.hold(&shared.ledger, pfn)?))?;
-        Ok(PageRef::holding(&self.shared, pfn, Handle::Ref))
+        Ok(PageRef::holding(py, &self.shared, pfn, Handle::Ref))
     }
 
     /// A pin, as a device takes it: 1024 references. The page cannot move until it is given back, and a
-    /// buffer over the pin shows the page's bytes.
+    /// buffer over the pin shows the page's bytes. Waits while a migration has the page.
+    ///
+    /// `KernelError` (EBUSY) if the frame is free, or its page has moved away or was let go. `MisuseError` inside of a
+    /// callback, which must not wait, for a page that is locked.
     fn pin(&self, py: Python<'_>) -> PyResult<Pin> {
-        let pfn = self.number;
-        self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.hold_pin(&shared.ledger, pfn)?))?;
-        Ok(Pin::holding(&self.shared, pfn, Handle::Pin))
+        let (pfn, began) = (self.number, Instant::now());
+        loop {
+            let pinned = self.shared.call(py, Waits::Never, |shared| match shared.try_pin(pfn) {
+                Err(error) if error.errno == Errno::EAGAIN => Ok(false),
+                pinned => Ok(pinned.map(|()| true)?),
+            })?;
+            if pinned {
+                return Ok(Pin::holding(py, &self.shared, pfn, Handle::Pin));
+            }
+            self.shared.may_sleep()?;
+            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            look_up(py, began)?;
+        }
     }
 
     /// Takes the page off its LRU list, or from the owner of a movable page. `KernelError` (EBUSY) if it
@@ -127,7 +146,7 @@ impl Page {
         let handle = self
             .shared
             .call(py, Waits::Never, |shared| Ok(shared.machine.hold_isolated(&shared.ledger, pfn)?))?;
-        Ok(Isolated::holding(&self.shared, pfn, handle))
+        Ok(Isolated::holding(py, &self.shared, pfn, handle))
     }
 
     /// Splits the large page that this one is part of into base pages (``split_folio``); those that nothing maps are free
@@ -143,7 +162,7 @@ impl Page {
     /// The page lock, with a reference that keeps the page; ``None`` if somebody has it.
     fn trylock(&self, py: Python<'_>) -> PyResult<Option<PageLock>> {
         let locked = self.shared.try_lock_page(py, self.number)?;
-        Ok(locked.then(|| PageLock::holding(&self.shared, self.number, Handle::Lock)))
+        Ok(locked.then(|| PageLock::holding(py, &self.shared, self.number, Handle::Lock)))
     }
 
     /// The page lock, with a reference that keeps the page; waits while somebody else has it.
@@ -152,10 +171,10 @@ impl Page {
     /// must not wait with; `TimeoutError` after ``timeout`` seconds.
     #[pyo3(signature = (*, timeout=None))]
     fn lock(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<PageLock> {
-        let deadline = Page::deadline(timeout)?;
+        let (deadline, began) = (Page::deadline(timeout)?, Instant::now());
         loop {
             if self.shared.try_lock_page(py, self.number)? {
-                return Ok(PageLock::holding(&self.shared, self.number, Handle::Lock));
+                return Ok(PageLock::holding(py, &self.shared, self.number, Handle::Lock));
             }
             if self.shared.holds_lock(self.number) {
                 return Err(misuse(format!("this thread already holds the page lock of {}", self.number)));
@@ -166,7 +185,7 @@ impl Page {
                 return Err(pyo3::exceptions::PyTimeoutError::new_err(why));
             }
             py.detach(|| std::thread::sleep(LOOK_AGAIN));
-            py.check_signals()?;
+            look_up(py, began)?;
         }
     }
 
@@ -181,14 +200,14 @@ impl Page {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Page>().is_ok_and(|other| {
-            Arc::ptr_eq(&self.shared, &other.get().shared) && self.number == other.get().number
-        })
+        other
+            .cast::<Page>()
+            .is_ok_and(|other| self.shared.is(&other.get().shared) && self.number == other.get().number)
     }
 
     fn __hash__(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (Arc::as_ptr(&self.shared).addr(), self.number).hash(&mut hasher);
+        (self.shared.id(), self.number).hash(&mut hasher);
         hasher.finish()
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyclass(frozen, module = "mmcore._mmcore")]
 struct PolicyReplay {
     requests: Vec<u32>,
-    /// Boxed: Python aligns an object to 16 bytes, a `Replacement` needs a cache line or two.
+    /// In a box: the interpreter aligns objects to words only, and a machine is aligned to cache lines.
     state: Mutex<Option<(Box<Replacement>, usize)>>,
 }
 
@@ -34,7 +34,7 @@ impl PolicyReplay {
         size: u32,
         warm_up: u64,
     ) -> PyResult<Self> {
-        let requests = array::copied(py, "requests", &requests)?;
+        let requests = array::copied(py, &requests)?;
         if requests.iter().any(|&page| page >= footprint) {
             return Err(PyValueError::new_err(format!("a page of the trace is not below {footprint}")));
         }

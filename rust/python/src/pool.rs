@@ -1,19 +1,21 @@
 //! `PagePool`: movable pages, and owners of them that are written in Python.
 
+use crate::home::{MachineRef, WeakMachine};
 use crate::names;
 use crate::page::Page;
-use crate::shared::{Shared, Waits, in_callback};
+use crate::shared::{Waits, in_callback};
+use crate::waits::report;
 use mmcore::error::Errno;
 use mmcore::memory::WORDS;
 use mmcore::migrate::Mode;
 use mmcore::movable::{PagePool as Pool, PoolOwner, PoolPage};
 use mmcore::page::Pfn;
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyBlockingIOError, PyIndexError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PagePool>()
@@ -23,11 +25,11 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 ///
 /// A callback attaches to the interpreter holding page locks only, and whoever waits for those has
 /// detached. What a callback raises is a refusal; what is no `OSError` is also reported, through
-/// `sys.unraisablehook`.
+/// `sys.unraisablehook`, and what is no `Exception`, as `KeyboardInterrupt`, comes out of the call that asked.
 pub(crate) struct PythonOwner {
-    shared: Weak<Shared>,
-    /// Taken when the machine is closed: the object may lead back to the machine.
-    methods: Mutex<Option<Py<PyAny>>>,
+    machine: WeakMachine,
+    /// Its number among the objects that the machine keeps.
+    number: u64,
 }
 
 impl fmt::Debug for PythonOwner {
@@ -37,12 +39,6 @@ impl fmt::Debug for PythonOwner {
 }
 
 impl PythonOwner {
-    /// Lets go of the Python object.
-    pub fn forget(&self) {
-        // Dropped after the lock: a finaliser may run.
-        let _methods = self.methods.lock().take();
-    }
-
     /// Calls a method with pages and perhaps a word. `None` if there is nobody to ask.
     fn ask<T>(
         &self,
@@ -51,30 +47,30 @@ impl PythonOwner {
         word: Option<&str>,
         answer: impl FnOnce(PyResult<Bound<'_, PyAny>>, &Bound<'_, PyAny>) -> T,
     ) -> Option<T> {
-        let shared = self.shared.upgrade()?;
-        Python::try_attach(|py| {
-            let methods = self.methods.lock().as_ref()?.clone_ref(py).into_bound(py);
+        let ask = |py: Python<'_>| {
+            let machine = self.machine.upgrade(py)?;
+            let methods = machine.owners.get(py, self.number)?;
             let arguments = || -> PyResult<Bound<'_, PyTuple>> {
                 let mut arguments = Vec::new();
                 for &pfn in pages {
-                    arguments.push(Bound::new(py, Page::new(&shared, pfn))?.into_any());
+                    arguments.push(Bound::new(py, Page::new(py, &machine, pfn))?.into_any());
                 }
                 if let Some(word) = word {
                     arguments.push(word.into_pyobject(py)?.into_any());
                 }
                 PyTuple::new(py, arguments)
             };
-            let returned =
-                in_callback(|| arguments().and_then(|arguments| methods.call_method1(method, arguments)));
+            let returned = arguments().and_then(|arguments| methods.call_method1(method, arguments));
             Some(answer(returned, &methods))
-        })?
+        };
+        in_callback(|| Python::try_attach(ask))?
     }
 
     /// Tells of something; nobody waits for an answer.
     fn tell(&self, method: &str, pfn: Pfn) {
         let _ = self.ask(method, &[pfn], None, |returned, methods| {
             if let Err(raised) = returned {
-                raised.write_unraisable(methods.py(), Some(methods));
+                report(raised, methods);
             }
         });
     }
@@ -85,7 +81,7 @@ impl PoolOwner for PythonOwner {
         let answer = self.ask("isolate", &[pfn], None, |returned, methods| {
             returned.and_then(|answer| answer.is_truthy()).unwrap_or_else(|raised| {
                 if !raised.is_instance_of::<PyOSError>(methods.py()) {
-                    raised.write_unraisable(methods.py(), Some(methods));
+                    report(raised, methods);
                 }
                 false
             })
@@ -98,7 +94,7 @@ impl PoolOwner for PythonOwner {
             let Err(raised) = returned else { return Ok(()) };
             let py = methods.py();
             if !raised.is_instance_of::<PyOSError>(py) {
-                raised.write_unraisable(py, Some(methods));
+                report(raised, methods);
                 return Err(Errno::EIO);
             }
             let errno = raised.value(py).getattr("errno").and_then(|errno| errno.extract::<i32>());
@@ -122,24 +118,27 @@ impl PoolOwner for PythonOwner {
 /// they move. The numbers of pages that were let go are used again.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct PagePool {
-    shared: Arc<Shared>,
+    shared: MachineRef,
     pool: Arc<Pool>,
 }
 
 impl PagePool {
-    pub fn create(py: Python<'_>, shared: &Arc<Shared>, methods: Option<Py<PyAny>>) -> PyResult<PagePool> {
-        let owner = methods.map(|methods| {
-            Arc::new(PythonOwner { shared: Arc::downgrade(shared), methods: Mutex::new(Some(methods)) })
-        });
-        let told = owner.clone();
+    pub fn create(py: Python<'_>, shared: &MachineRef, methods: Option<Py<PyAny>>) -> PyResult<PagePool> {
+        shared.alive()?;
+        let machine = shared.weak(py)?;
+        let number = methods.map(|methods| shared.keep_owner(py, methods));
+        let owner = number.map(|number| Arc::new(PythonOwner { machine, number }));
         let pool = shared.call(py, Waits::Never, |shared| {
-            Ok(match told {
+            Ok(match owner {
                 Some(owner) => Pool::with_owner(&shared.machine, owner)?,
                 None => Pool::new(&shared.machine)?,
             })
-        })?;
-        shared.owners.lock().extend(owner);
-        Ok(PagePool { shared: Arc::clone(shared), pool })
+        });
+        if let (Err(_), Some(number)) = (&pool, number) {
+            shared.owners.set(py, number, None);
+        }
+        let pool = pool?;
+        Ok(PagePool { shared: shared.share(py), pool })
     }
 
     fn pfn(&self, py: Python<'_>, number: u32) -> PyResult<Pfn> {
@@ -156,6 +155,10 @@ fn word_in_page(word: usize) -> PyResult<usize> {
 
 #[pymethods]
 impl PagePool {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
     /// Takes a zeroed page of ``node`` into the pool and returns its number.
     #[pyo3(signature = (*, node=0))]
     fn add(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
@@ -174,7 +177,7 @@ impl PagePool {
 
     /// Where a page is now.
     fn page(&self, py: Python<'_>, number: u32) -> PyResult<Page> {
-        Ok(Page::new(&self.shared, self.pfn(py, number)?))
+        Ok(Page::new(py, &self.shared, self.pfn(py, number)?))
     }
 
     /// One word of a page.
@@ -209,6 +212,9 @@ impl PagePool {
     }
 
     fn __repr__(&self) -> String {
-        format!("<PagePool pages={}>", self.pool.census().0)
+        match self.shared.is_closed() {
+            true => "<PagePool closed>".into(),
+            false => format!("<PagePool pages={}>", self.pool.census().0),
+        }
     }
 }

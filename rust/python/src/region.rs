@@ -1,9 +1,11 @@
 //! `Region`: a mapped range, its bytes, and what a process says of it.
 
 use crate::array;
+use crate::bytes::transfer;
 use crate::errors::{KernelError, Refusal};
 use crate::file::File;
 use crate::handles::Pin;
+use crate::home::MachineRef;
 use crate::names;
 use crate::page::Page;
 use crate::shared::{Shared, Waits};
@@ -17,6 +19,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySlice};
+use pyo3::{PyTraverseError, PyVisit};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,7 +31,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// process would; whole numbers in other methods count pages.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Region {
-    pub shared: Arc<Shared>,
+    pub shared: MachineRef,
     pub space: Arc<Space>,
     pub area: Arc<Area>,
 }
@@ -104,23 +107,30 @@ impl Region {
     }
 
     fn load(&self, py: Python<'_>, offset: u64, into: &mut [u8]) -> PyResult<()> {
-        self.shared.call(py, self.waits(), |shared| {
-            let len = into.len();
-            let read = shared.machine.read_bytes(&self.area, offset, into);
-            read.map_err(|error| self.refused(shared, error, offset, len))
+        let span = (offset, into.len(), self.bytes());
+        transfer(py, &self.shared, self.waits(), span, |shared, at, part| {
+            let len = part.len();
+            let read = shared.machine.read_bytes(&self.area, at, &mut into[part]);
+            read.map_err(|error| self.refused(shared, error, at, len))
         })
     }
 
     fn store(&self, py: Python<'_>, offset: u64, from: &[u8]) -> PyResult<()> {
-        self.shared.call(py, self.waits(), |shared| {
-            let written = shared.machine.write_bytes(&self.area, offset, from);
-            written.map_err(|error| self.refused(shared, error, offset, from.len()))
+        let span = (offset, from.len(), self.bytes());
+        transfer(py, &self.shared, self.waits(), span, |shared, at, part| {
+            let len = part.len();
+            let written = shared.machine.write_bytes(&self.area, at, &from[part]);
+            written.map_err(|error| self.refused(shared, error, at, len))
         })
     }
 }
 
 #[pymethods]
 impl Region {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
     /// The address of its first byte.
     #[getter]
     fn address(&self) -> u64 {
@@ -135,15 +145,15 @@ impl Region {
 
     /// The space that maps it.
     #[getter]
-    fn space(&self) -> AddressSpace {
-        AddressSpace { shared: Arc::clone(&self.shared), space: Arc::clone(&self.space) }
+    fn space(&self, py: Python<'_>) -> AddressSpace {
+        AddressSpace { shared: self.shared.share(py), space: Arc::clone(&self.space) }
     }
 
     /// The file that it maps; ``None`` for anonymous memory.
     #[getter]
-    fn file(&self) -> Option<File> {
+    fn file(&self, py: Python<'_>) -> Option<File> {
         let file = Arc::clone(&self.area.file()?.file);
-        Some(File { shared: Arc::clone(&self.shared), file })
+        Some(File { shared: self.shared.share(py), file })
     }
 
     /// The addresses of its pages, as an array.
@@ -164,14 +174,14 @@ impl Region {
             let why = format!("no frame is mapped at {:#x}: write to it first", self.area.address(index));
             KernelError::new_err((Errno::ENOENT.0, why))
         };
-        pfn.map(|pfn| Page::new(&self.shared, pfn)).ok_or_else(nothing)
+        pfn.map(|pfn| Page::new(py, &self.shared, pfn)).ok_or_else(nothing)
     }
 
     /// One page fault of a load, or of a store.
     #[pyo3(signature = (number=0, *, write=true))]
     fn fault(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<()> {
         let index = self.index(number)?;
-        self.shared.call(py, self.waits(), |shared| {
+        self.shared.call_again(py, self.waits(), |shared| {
             let fault = shared.machine.fault(&self.area, index, write);
             let offset = u64::from(index) * PAGE_SIZE as u64;
             fault.map_err(|error| self.refused(shared, error, offset, 1))
@@ -187,19 +197,19 @@ impl Region {
         let index = self.index(number)?;
         let moves = self.shared.machine.nodes().iter().any(|node| node.movable);
         let waits = if moves { Waits::ForPageLocks } else { self.waits() };
-        let pfn = self.shared.call(py, waits, |shared| {
+        let pfn = self.shared.call_again(py, waits, |shared| {
             let pfn = shared.machine.pin_longterm(&self.area, index, write)?;
             shared.ledger.add(pfn, Handle::Pin);
             Ok(pfn)
         })?;
-        Ok(Pin::holding(&self.shared, pfn, Handle::Pin))
+        Ok(Pin::holding(py, &self.shared, pfn, Handle::Pin))
     }
 
     /// Fills a buffer with the bytes from ``offset`` on.
     #[pyo3(signature = (buffer, *, offset=0))]
     fn read_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, offset: u64) -> PyResult<()> {
         let buffer = writable(buffer)?;
-        let mut bytes = array::copied(py, "bytes", &buffer)?;
+        let mut bytes = array::copied(py, &buffer)?;
         self.load(py, offset, &mut bytes)?;
         buffer.copy_from_slice(py, &bytes)
     }
@@ -306,7 +316,7 @@ impl Region {
         match self.select(key)? {
             Bytes::One(at) => self.store(py, at, &[value.extract::<u8>()?]),
             Bytes::Range(start, len) => {
-                let from = array::copied(py, "bytes", &PyBuffer::<u8>::get(value)?)?;
+                let from = array::copied(py, &PyBuffer::<u8>::get(value)?)?;
                 if from.len() != len {
                     let why = format!("{} bytes do not fit a slice of {len}", from.len());
                     return Err(PyValueError::new_err(why));

@@ -3,6 +3,7 @@
 use crate::array;
 use crate::errors::type_error;
 use crate::file::File;
+use crate::home::MachineRef;
 use crate::page::Page;
 use crate::region::Region;
 use crate::shared::{Shared, Waits};
@@ -15,6 +16,7 @@ use mmcore::page::PAGE_SIZE;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 use std::sync::Arc;
 
 /// What stands in a status array where the kernel leaves the entry as it was.
@@ -29,7 +31,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// like a process: whether or not somebody has it in a variable.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct AddressSpace {
-    pub shared: Arc<Shared>,
+    pub shared: MachineRef,
     pub space: Arc<Space>,
 }
 
@@ -53,26 +55,30 @@ impl Size {
 
 impl AddressSpace {
     /// A handle on a space that the machine knows from now on.
-    fn adopt(shared: &Arc<Shared>, space: Arc<Space>) -> AddressSpace {
+    fn adopt(py: Python<'_>, shared: &MachineRef, space: Arc<Space>) -> AddressSpace {
         shared.spaces.lock().insert(space.id, Arc::clone(&space));
-        AddressSpace { shared: Arc::clone(shared), space }
+        AddressSpace { shared: shared.share(py), space }
     }
 
-    pub fn create(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<AddressSpace> {
+    pub fn create(py: Python<'_>, shared: &MachineRef) -> PyResult<AddressSpace> {
         let space = shared.call(py, Waits::Never, |shared| Ok(shared.machine.address_space()?))?;
-        Ok(AddressSpace::adopt(shared, space))
+        Ok(AddressSpace::adopt(py, shared, space))
     }
 
     /// Handles on all living spaces of a machine, in order of their numbers.
-    pub fn all(shared: &Arc<Shared>) -> Vec<AddressSpace> {
+    pub fn all(py: Python<'_>, shared: &MachineRef) -> Vec<AddressSpace> {
         let mut spaces: Vec<_> = shared.spaces.lock().values().cloned().collect();
         spaces.sort_by_key(|space| space.id);
-        spaces.into_iter().map(|space| AddressSpace { shared: Arc::clone(shared), space }).collect()
+        spaces.into_iter().map(|space| AddressSpace { shared: shared.share(py), space }).collect()
     }
 }
 
 #[pymethods]
 impl AddressSpace {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
     /// The space's number.
     #[getter]
     fn id(&self) -> u32 {
@@ -131,26 +137,26 @@ impl AddressSpace {
             shared.machine.prefer(&area, node)?;
             Ok(area)
         })?;
-        Ok(Region { shared: Arc::clone(&self.shared), space: Arc::clone(&self.space), area })
+        Ok(Region { shared: self.shared.share(py), space: Arc::clone(&self.space), area })
     }
 
     /// A child that shares this space's pages until one of the two writes.
     fn fork(&self, py: Python<'_>) -> PyResult<AddressSpace> {
         let child =
             self.shared.call(py, Waits::ForMigrations, |shared| Ok(shared.machine.fork(&self.space)?))?;
-        Ok(AddressSpace::adopt(&self.shared, child))
+        Ok(AddressSpace::adopt(py, &self.shared, child))
     }
 
     /// Ends the space: everything is unmapped, nothing can be mapped any more. Harmless the second time.
     fn exit(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.alive()?;
         let maps_files = self.space.areas.read().iter().any(|area| area.file().is_some());
         self.shared.call(py, waits(&self.shared, maps_files), |shared| {
             shared.machine.exit(&self.space);
             shared.spaces.lock().remove(&self.space.id);
             Ok(())
         })?;
-        let handler = self.shared.handlers.lock().remove(&self.space.id);
-        drop(handler);
+        self.shared.handlers.set(py, self.space.id.into(), None);
         Ok(())
     }
 
@@ -160,7 +166,7 @@ impl AddressSpace {
             let Some((area, index)) = self.space.find(address) else { return Ok(None) };
             Ok(shared.machine.page_at(&area, index))
         })?;
-        Ok(pfn.map(|pfn| Page::new(&self.shared, pfn)))
+        Ok(pfn.map(|pfn| Page::new(py, &self.shared, pfn)))
     }
 
     /// Moves the pages at ``addresses`` to ``nodes`` (one for each, or one for all), as ``move_pages(2)`` does,
@@ -177,15 +183,11 @@ impl AddressSpace {
         nodes: &Bound<'py, PyAny>,
         move_all: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let addresses: Vec<u64> = array::integers("addresses", addresses, None)?
-            .into_iter()
-            .map(|address| address as u64)
-            .collect();
+        let addresses = array::integers("addresses", addresses, None)?;
+        let addresses = array::mapped(addresses.into_iter(), |address| address as u64)?;
         // A node that no machine has stays one.
-        let nodes: Vec<u32> = array::integers("nodes", nodes, Some(addresses.len()))?
-            .into_iter()
-            .map(|node| u32::try_from(node).unwrap_or(u32::MAX))
-            .collect();
+        let nodes = array::integers("nodes", nodes, Some(addresses.len()))?;
+        let nodes = array::mapped(nodes.into_iter(), |node| u32::try_from(node).unwrap_or(u32::MAX))?;
         if addresses.len() != nodes.len() {
             let why = format!(
                 "{} addresses and {} nodes: give one node for each, or one for all",
@@ -213,10 +215,8 @@ impl AddressSpace {
         py: Python<'py>,
         addresses: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let addresses: Vec<u64> = array::integers("addresses", addresses, None)?
-            .into_iter()
-            .map(|address| address as u64)
-            .collect();
+        let addresses = array::integers("addresses", addresses, None)?;
+        let addresses = array::mapped(addresses.into_iter(), |address| address as u64)?;
         let statuses = self
             .shared
             .call(py, Waits::Never, |shared| Ok(shared.machine.query_pages(&self.space, &addresses)?))?;
@@ -264,12 +264,7 @@ impl AddressSpace {
         if handler.as_ref().is_some_and(|handler| !handler.bind(py).is_callable()) {
             return Err(type_error("a handler is called with a Signal: give a callable, or None"));
         }
-        let before = match handler {
-            Some(handler) => self.shared.handlers.lock().insert(self.space.id, handler),
-            None => self.shared.handlers.lock().remove(&self.space.id),
-        };
-        // After the lock: the end of an object may be anything.
-        drop(before.map(|handler| handler.into_bound(py)));
+        self.shared.handlers.set(py, self.space.id.into(), handler);
         Ok(())
     }
 
@@ -293,8 +288,8 @@ pub(crate) fn waits(shared: &Shared, of_file: bool) -> Waits {
 }
 
 /// The living spaces, for `Machine`.
-pub(crate) fn all<'py>(py: Python<'py>, shared: &Arc<Shared>) -> PyResult<Bound<'py, PyTuple>> {
+pub(crate) fn all<'py>(py: Python<'py>, shared: &MachineRef) -> PyResult<Bound<'py, PyTuple>> {
     let spaces: PyResult<Vec<_>> =
-        AddressSpace::all(shared).into_iter().map(|space| Py::new(py, space)).collect();
+        AddressSpace::all(py, shared).into_iter().map(|space| Py::new(py, space)).collect();
     PyTuple::new(py, spaces?)
 }

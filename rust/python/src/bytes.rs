@@ -1,0 +1,35 @@
+//! Bytes that go into and out of regions and files.
+
+use crate::errors::Refusal;
+use crate::shared::{Shared, Waits};
+use mmcore::page::PAGE_SIZE;
+use pyo3::prelude::*;
+use std::ops::Range;
+
+/// Transfers `len` bytes from `offset` on, page by page: `work` is called with the offset and the part of the caller's
+/// buffer of each. It may be interrupted between two pages, and goes on where it was: what is stored is stored once.
+///
+/// What does not lie within `size` bytes goes as a whole, and is refused before anything is done.
+pub(crate) fn transfer(
+    py: Python<'_>,
+    shared: &Shared,
+    waits: Waits,
+    (offset, len, size): (u64, usize, u64),
+    mut work: impl FnMut(&Shared, u64, Range<usize>) -> Result<(), Refusal> + Send,
+) -> PyResult<()> {
+    let within = offset.checked_add(len as u64).is_some_and(|end| end <= size);
+    let mut done = 0;
+    shared.call_again(py, waits, |shared| {
+        loop {
+            let end = match within {
+                true => len.min(done + PAGE_SIZE - (offset as usize + done) % PAGE_SIZE),
+                false => len,
+            };
+            work(shared, offset.saturating_add(done as u64), done..end)?;
+            done = end;
+            if done == len {
+                return Ok(());
+            }
+        }
+    })
+}

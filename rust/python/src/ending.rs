@@ -1,0 +1,128 @@
+//! The end of the interpreter, while other threads are still inside of calls.
+//!
+//! Before Python 3.14 a thread that wants the interpreter when that ends is ended by `pthread_exit`, which unwinds its
+//! stack. PyO3 keeps that out where it attaches. But a thread may also be in Python code that Rust has called, an owner's
+//! callback or the making of an exception, and the unwinding must not reach Rust's frames: it ends the process there. So
+//! each function of the interpreter that may run Python code is called through one of the functions here (the linker
+//! takes them instead: `--wrap`, see `build.rs`), beyond which nothing is unwound. The thread hangs, as it does
+//! since Python 3.14, until the process has exited.
+//!
+//! A thread that waits for one that hangs would hang as well: `has_begun` tells the loops that wait.
+
+#![allow(unsafe_code, reason = "functions of the interpreter are called as they are declared there")]
+
+use pyo3::ffi::{Py_buffer, Py_ssize_t, PyObject};
+use pyo3::prelude::*;
+use std::ffi::{c_char, c_double, c_int, c_long, c_ulonglong};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Does the interpreter end?
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// Has the end of the interpreter begun? Threads that are not its main thread may never go on.
+pub(crate) fn has_begun() -> bool {
+    // Relaxed: a hint for loops that look again.
+    BEGUN.load(Ordering::Relaxed)
+}
+
+#[pyfunction]
+fn _ends() {
+    BEGUN.store(true, Ordering::Relaxed);
+}
+
+/// Asks the interpreter to tell of its end.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let ends = wrap_pyfunction!(_ends, module)?;
+    module.py().import("atexit")?.call_method1("register", (ends,))?;
+    Ok(())
+}
+
+/// Dropped only by unwinding.
+struct Hang;
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+    }
+}
+
+type Object = *mut PyObject;
+
+macro_rules! wrapped {
+    ($($wrap:ident, $real:ident($($name:ident: $type:ty),*) $(-> $returns:ty)?;)*) => {
+        // The ABI says that they may unwind, so that `Hang` is dropped when they do.
+        unsafe extern "C-unwind" {
+            $(fn $real($($name: $type),*) $(-> $returns)?;)*
+        }
+        $(
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn $wrap($($name: $type),*) $(-> $returns)? {
+                let hang = Hang;
+                // SAFETY: the arguments are the caller's, who keeps to the rules of the function that it meant to call.
+                let returned = unsafe { $real($($name),*) };
+                std::mem::forget(hang);
+                returned
+            }
+        )*
+    };
+}
+
+// What may run Python code: a call, an attribute, a conversion, an iteration, the making or the report of an exception,
+// a codec, a signal handler, the end of an object. The same names are in `build.rs`.
+wrapped! {
+    __wrap_PyBuffer_Release, __real_PyBuffer_Release(view: *mut Py_buffer);
+    __wrap_PyDict_SetItem, __real_PyDict_SetItem(dict: Object, key: Object, value: Object) -> c_int;
+    __wrap_PyErr_CheckSignals, __real_PyErr_CheckSignals() -> c_int;
+    __wrap_PyErr_NormalizeException, __real_PyErr_NormalizeException(a: *mut Object, b: *mut Object, c: *mut Object);
+    __wrap_PyErr_PrintEx, __real_PyErr_PrintEx(set: c_int);
+    __wrap_PyErr_Restore, __real_PyErr_Restore(class: Object, value: Object, traceback: Object);
+    __wrap_PyErr_SetObject, __real_PyErr_SetObject(class: Object, value: Object);
+    __wrap_PyErr_SetString, __real_PyErr_SetString(class: Object, text: *const c_char);
+    __wrap_PyErr_WarnEx, __real_PyErr_WarnEx(category: Object, text: *const c_char, level: Py_ssize_t) -> c_int;
+    __wrap_PyErr_WriteUnraisable, __real_PyErr_WriteUnraisable(object: Object);
+    __wrap_PyException_SetCause, __real_PyException_SetCause(object: Object, cause: Object);
+    __wrap_PyException_SetTraceback, __real_PyException_SetTraceback(object: Object, traceback: Object) -> c_int;
+    __wrap_PyFloat_AsDouble, __real_PyFloat_AsDouble(object: Object) -> c_double;
+    __wrap_PyImport_Import, __real_PyImport_Import(name: Object) -> Object;
+    __wrap_PyIter_Next, __real_PyIter_Next(iterator: Object) -> Object;
+    __wrap_PyLong_AsLong, __real_PyLong_AsLong(object: Object) -> c_long;
+    __wrap_PyLong_AsUnsignedLongLong, __real_PyLong_AsUnsignedLongLong(object: Object) -> c_ulonglong;
+    __wrap_PyNumber_Index, __real_PyNumber_Index(object: Object) -> Object;
+    __wrap_PyObject_Call, __real_PyObject_Call(callable: Object, arguments: Object, named: Object) -> Object;
+    __wrap_PyObject_CallNoArgs, __real_PyObject_CallNoArgs(callable: Object) -> Object;
+    __wrap_PyObject_DelItem, __real_PyObject_DelItem(object: Object, key: Object) -> c_int;
+    __wrap_PyObject_GetAttr, __real_PyObject_GetAttr(object: Object, name: Object) -> Object;
+    __wrap_PyObject_GetBuffer, __real_PyObject_GetBuffer(object: Object, view: *mut Py_buffer, flags: c_int) -> c_int;
+    __wrap_PyObject_GetItem, __real_PyObject_GetItem(object: Object, key: Object) -> Object;
+    __wrap_PyObject_GetIter, __real_PyObject_GetIter(object: Object) -> Object;
+    __wrap_PyObject_IsTrue, __real_PyObject_IsTrue(object: Object) -> c_int;
+    __wrap_PyObject_Repr, __real_PyObject_Repr(object: Object) -> Object;
+    __wrap_PyObject_RichCompare, __real_PyObject_RichCompare(a: Object, b: Object, how: c_int) -> Object;
+    __wrap_PyObject_SetAttr, __real_PyObject_SetAttr(object: Object, name: Object, value: Object) -> c_int;
+    __wrap_PyObject_SetAttrString, __real_PyObject_SetAttrString(object: Object, name: *const c_char, value: Object) -> c_int;
+    __wrap_PyObject_SetItem, __real_PyObject_SetItem(object: Object, key: Object, value: Object) -> c_int;
+    __wrap_PyObject_Size, __real_PyObject_Size(object: Object) -> Py_ssize_t;
+    __wrap_PyObject_Str, __real_PyObject_Str(object: Object) -> Object;
+    __wrap_PySlice_Unpack, __real_PySlice_Unpack(slice: Object, a: *mut Py_ssize_t, b: *mut Py_ssize_t, c: *mut Py_ssize_t) -> c_int;
+    __wrap_PyTraceBack_Print, __real_PyTraceBack_Print(traceback: Object, file: Object) -> c_int;
+    __wrap_PyUnicode_AsEncodedString, __real_PyUnicode_AsEncodedString(text: Object, encoding: *const c_char, errors: *const c_char) -> Object;
+    __wrap__Py_DecRef, __real__Py_DecRef(object: Object);
+}
+
+unsafe extern "C-unwind" {
+    fn __real_PyObject_CallMethodObjArgs(object: Object, name: Object, ...) -> Object;
+}
+
+/// It takes any number of arguments, up to a null. PyO3 uses it for methods without any, so the null comes at once.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_PyObject_CallMethodObjArgs(object: Object, name: Object, end: Object) -> Object {
+    assert!(end.is_null(), "the arguments of a method would be lost");
+    let hang = Hang;
+    // SAFETY: as above; the list of arguments ends at once.
+    let returned = unsafe { __real_PyObject_CallMethodObjArgs(object, name, end) };
+    std::mem::forget(hang);
+    returned
+}

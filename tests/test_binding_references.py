@@ -1,0 +1,404 @@
+"""Python objects that a machine keeps: nothing of Python's runs under a lock, no cycle is kept."""
+
+import contextlib
+import errno
+import gc
+import json
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import mmcore
+from mmcore._mmcore import LoadRig
+
+#: Longer than any wait that ends.
+LIMIT = 60
+
+
+def ends(work):
+    """Runs `work` on a thread that may hang, and raises what it raised."""
+    raised = []
+
+    def caught():
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001
+            raised.append(error)
+
+    thread = threading.Thread(target=caught, daemon=True)
+    thread.start()
+    thread.join(LIMIT)
+    assert not thread.is_alive(), "it hangs"
+    if raised:
+        raise raised[0]
+
+
+class CallsBack:
+    """Uses the machine, in each way that takes a lock of the binding, when it is dropped."""
+
+    def __init__(self, machine, space):
+        self.machine = machine
+        self.space = space
+        self.done = []
+        self.dropped = self.done
+
+    def __call__(self, *_):
+        return 1
+
+    def isolate(self, _):
+        return True
+
+    def migrate(self, *_):
+        pass
+
+    def putback(self, _):
+        pass
+
+    def __del__(self):
+        for call in (
+            lambda: self.space.on_sigbus(lambda _: None),
+            lambda: self.space.on_sigbus(None),
+            lambda: self.machine.page_pool(ops=mmcore.MovableOps()),
+            lambda: self.machine.vmstat(),
+            lambda: self.machine.audit(),
+            lambda: self.machine.address_space().exit(),
+            lambda: self.machine.close(),
+            lambda: repr((self.machine, self.space)),
+        ):
+            with contextlib.suppress(mmcore.MisuseError):
+                call()
+        self.done.append(True)
+
+
+@pytest.mark.parametrize("how", ["close", "exit", "replace", "remove", "with"])
+def test_a_handler_that_uses_its_machine_when_it_is_dropped_does_not_hang(how):
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    space = machine.address_space()
+    handler = CallsBack(machine, space)
+    done = handler.done
+    space.on_sigbus(handler)
+    del handler
+    assert not done
+    work = {
+        "close": machine.close,
+        "exit": space.exit,
+        "replace": lambda: space.on_sigbus(print),
+        "remove": lambda: space.on_sigbus(None),
+        "with": lambda: machine.__exit__(),
+    }[how]
+    ends(work)
+    assert done == [True]
+
+
+def test_an_owner_that_uses_its_machine_when_it_is_dropped_does_not_hang():
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    owner = CallsBack(machine, machine.address_space())
+    done = owner.done
+    machine.page_pool(ops=owner).add()
+    del owner
+    ends(machine.close)
+    assert done == [True]
+
+
+def test_an_owner_is_told_of_a_dropped_token_with_no_lock_held():
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    told = []
+
+    class Owner(mmcore.MovableOps):
+        def putback(self, page):
+            # From here the list of dropped handles is used again.
+            with pytest.warns(ResourceWarning):
+                machine.alloc()
+            machine.vmstat()
+            told.append(page)
+
+    pool = machine.page_pool(ops=Owner())
+    pool.add()
+    with pytest.warns(ResourceWarning):
+        pool.page(0).isolate()
+    ends(machine.vmstat)
+    assert told == [pool.page(0)]
+    machine.vmstat()
+    machine.audit().raise_for_findings()
+
+
+def test_what_a_callback_s_report_does_is_refused_like_the_callback(monkeypatch):
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    refused = []
+
+    class Owner(mmcore.MovableOps):
+        def putback(self, _):
+            raise ArithmeticError
+
+    pool = machine.page_pool(ops=Owner())
+    pool.add()
+
+    def hook(_):
+        # The page lock is held: to wait for it here would be to wait for ever.
+        try:
+            pool.page(0).lock()
+        except mmcore.MisuseError as error:
+            refused.append(error)
+
+    monkeypatch.setattr(sys, "unraisablehook", hook)
+    token = pool.page(0).isolate()
+    ends(token.putback)
+    assert len(refused) == 1
+    machine.audit().raise_for_findings()
+
+
+def handler(machine, holder):
+    holder.handler = lambda _: machine
+    machine.address_space().on_sigbus(holder.handler)
+
+
+def bound_region(machine, holder):
+    region = machine.address_space().mmap("4KiB")
+    holder.region = region
+    region.space.on_sigbus(holder.method)
+
+
+def owner(machine, holder):
+    holder.pool = machine.page_pool(ops=holder)
+    holder.pool.add()
+
+
+def handles(machine, holder):
+    region = machine.address_space().mmap("64KiB")
+    region[:] = bytes(65536)
+    machine.drain()
+    pages = [region.page(n) for n in range(4)]
+    holder.handles = [
+        *pages,
+        pages[0].pin(),
+        machine.nodes,
+        machine.cpu(0),
+        machine.trace(),
+        machine.file("4KiB"),
+        region,
+    ]
+    holder.pin = pages[1].pin()
+    holder.pin.unpin()
+    holder.handles[4].unpin()
+    region.space.on_sigbus(holder.method)
+
+
+def token(machine, holder):
+    holder.ref = machine.alloc()
+    holder.ref.put()
+    machine.address_space().on_sigbus(holder.method)
+
+
+class Holder(mmcore.MovableOps):
+    def method(self, *_):
+        return self
+
+
+@pytest.mark.parametrize("close", [False, True])
+@pytest.mark.parametrize("make", [handler, bound_region, owner, handles, token])
+def test_a_cycle_through_a_machine_is_collected(make, close):
+    gc.collect()
+    holder = Holder()
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    holder.machine = machine
+    make(machine, holder)
+    if close:
+        machine.close()
+    seen = weakref.ref(holder)
+    del machine, holder
+    gc.collect()
+    assert seen() is None
+
+
+def test_the_memory_of_machines_in_cycles_comes_back():
+    def mapped():
+        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123
+            return int(statm.read().split()[0]) * 4096
+
+    def make():
+        machine = mmcore.Machine(nodes=["64MiB"])
+        space = machine.address_space()
+        space.on_sigbus(lambda _: space)
+        machine.page_pool(ops=Holder())
+
+    make()
+    gc.collect()
+    before = mapped()
+    for _ in range(20):
+        make()
+    gc.collect()
+    assert mapped() - before < 10 * (64 << 20)
+
+
+def test_a_load_whose_policy_knows_it_is_collected():
+    class Policy:
+        asked = 0
+
+        def __call__(self, *_):
+            self.asked += 1
+            if hasattr(self, "rig"):
+                # What it raises leads to it, by way of the frames.
+                raise ArithmeticError
+            return [], []
+
+    policy = Policy()
+    arrays = (
+        np.arange(1000, dtype=np.uint32) % 100,
+        np.zeros(1000, np.uint8),
+        np.zeros(1000, np.uint16),
+    )
+    config = json.dumps({"load": "tiering", "mutators": 1, "memcpy": False})
+    with contextlib.suppress(ArithmeticError):
+        policy.rig = LoadRig(config, arrays, policy)
+        policy.rig.run(0, 5.0)
+    assert policy.asked
+    seen = weakref.ref(policy)
+    del policy
+    gc.collect()
+    assert seen() is None
+
+
+def test_what_is_in_use_is_never_collected():
+    """Collections all the time, on other threads, while handlers and owners are called."""
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    stop = threading.Event()
+
+    def collects():
+        while not stop.is_set():
+            gc.collect()
+
+    collectors = [threading.Thread(target=collects, daemon=True) for _ in range(2)]
+    for thread in collectors:
+        thread.start()
+    told = []
+    space = machine.address_space()
+    space.early_kill = True
+    space.on_sigbus(lambda signal, machine=machine: told.append((signal.address, machine.closed)))
+    pool = machine.page_pool(ops=Holder())
+    pool.add()
+    region = space.mmap("256KiB")
+    # Only the machine's own objects lead to the handler and the owner now.
+    for n in range(60):
+        region[4096 * n] = 1
+        machine.memory_failure(region.page(n))
+        assert machine.migrate_pages([pool.page(0)], node=n % 2).ret >= 0
+    stop.set()
+    for thread in collectors:
+        thread.join(LIMIT)
+    assert len(told) == 60
+    machine.close()
+
+
+def test_a_buffer_and_the_end_of_its_pin_exclude_each_other():
+    """One thread exports buffers, one gives the pin back: a buffer is there, or the pin is over."""
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    for _ in range(300):
+        ref = machine.alloc()
+        pin = ref.page.pin()
+        ref.put()
+        start = threading.Barrier(2)
+        views = []
+
+        def export(start=start, pin=pin, views=views):
+            start.wait()
+            try:
+                while True:
+                    view = memoryview(pin)
+                    views.append(view)
+                    views.pop(0).release()
+            except mmcore.MisuseError:
+                pass
+
+        thread = threading.Thread(target=export, daemon=True)
+        thread.start()
+        start.wait()
+        while True:
+            try:
+                pin.unpin()
+            except BufferError:
+                continue
+            break
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+        assert not views
+        assert pin.page.refcount == 0
+    machine.audit().raise_for_findings()
+    machine.close()
+
+
+def test_a_buffer_keeps_its_frame_whatever_becomes_of_pin_and_machine():
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    region = machine.address_space().mmap("4KiB")
+    region[:] = b"k" * 4096
+    pin = region.pin()
+    views = [memoryview(pin) for _ in range(3)]
+    with pytest.raises(BufferError):
+        pin.unpin()
+    # Released on another thread, in any order, and of slices too.
+    part = views[0][10:20]
+    thread = threading.Thread(target=views.pop().release)
+    thread.start()
+    thread.join(LIMIT)
+    with pytest.raises(BufferError):
+        pin.unpin()
+    machine.close()
+    del machine, region, pin
+    gc.collect()
+    assert bytes(part) == b"k" * 10
+    assert np.frombuffer(views[1], np.uint8).sum() == 4096 * ord("k")
+    views[0].release()
+    # The slice is a view of its own.
+    assert bytes(part) == b"k" * 10
+
+
+def test_a_pin_that_is_over_exports_nothing():
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    with machine.alloc() as ref:
+        pin = ref.page.pin()
+    pin.unpin()
+    with pytest.raises(mmcore.MisuseError):
+        memoryview(pin)
+    assert ref.page.refcount == 0
+    machine.close()
+
+
+def test_a_page_pinned_by_its_number_is_where_its_content_is():
+    """One thread moves a page to and fro, one pins it by its number and stores through the pin."""
+    machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
+    region = machine.address_space().mmap("4KiB")
+    region[:] = bytes(4096)
+    machine.drain()
+    stop = threading.Event()
+
+    def moves():
+        node = 0
+        while not stop.is_set():
+            node = 1 - node
+            region.space.move_pages([region.address], node)
+
+    thread = threading.Thread(target=moves, daemon=True)
+    thread.start()
+    pinned = 0
+    try:
+        for n in range(1, 2001):
+            try:
+                page = region.page(0)
+                pin = page.pin()
+            except mmcore.KernelError as error:
+                if error.errno in (errno.EBUSY, errno.ENOENT):
+                    continue
+                raise
+            pinned += 1
+            with memoryview(pin) as view:
+                view[0] = n % 251
+            assert region[0] == n % 251
+            pin.unpin()
+    finally:
+        stop.set()
+        thread.join(LIMIT)
+    assert pinned > 0
+    machine.audit().raise_for_findings()
+    machine.close()

@@ -13,18 +13,25 @@ unexport CONDA_PREFIX
 RUST_SOURCES := $(shell find rust -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
                 $(shell find rust -name Cargo.toml) Cargo.toml Cargo.lock
 CORE_CRATES  := -p mmcore -p mmcore-explored -p mmcore-counted
+# The long tests of the two storms.
+STORMS := --test load_storm --test call_storm -- --ignored --nocapture --test-threads 1
 
 # What `make compare` and `make try` hand on: make compare ARGS="--load storm --seconds 20"
 ARGS   ?=
 DESIGN ?= mine
 # How long each storm of `make storm` and `make tsan` lasts.
 SECONDS ?= 60
-# How much `make explore` explores, and from where.
+# How much `make explore` explores, and from where; `make fuzz` begins at the same seed.
 SCHEDULES ?= 100000000
 SEED      ?= 0
+# How much `make fuzz` does. FUZZ_SECONDS=600 ends it earlier.
+CALLS ?= 100000
+FILES ?= 10000
+FUZZ_SECONDS ?=
+HOST   = $$(rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help compare explore minima standard test test-rust test-python weak bench lint format docs try stubs storm tsan wheel sdist clean
+.PHONY: help compare explore minima standard test test-rust test-python weak bench lint format docs try stubs storm tsan asan fuzz wheel sdist clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -49,17 +56,27 @@ test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak mem
 bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks
 	$(BIN)/pytest benches -p no:cacheprovider $(ARGS)
 
-storm: $(STAMP)/cargo ## storm each design for SECONDS=60 on six threads, everything verified
-	STORM_SECONDS=$(SECONDS) $(CARGO) test --release --quiet -p mmcore --test load_storm -- \
-	  --ignored --nocapture --test-threads 1
+fuzz: $(STAMP)/built ## draw calls and mutate files, in processes with limits (CALLS=100000 FILES=10000 SEED=0)
+	PYTHONPATH=tests $(BIN)/python -m fuzz --calls $(CALLS) --files $(FILES) --seed $(SEED) \
+	  $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(ARGS)
 
-# The sanitizer is not in stable Rust; the variable lets the stable compiler have it.
+# One thread at a time runs each storm: it has threads of its own.
+storm: $(STAMP)/cargo ## storm each design for SECONDS=60, with verified words, and with all calls from 32 threads
+	STORM_SECONDS=$(SECONDS) $(CARGO) test --release --quiet -p mmcore $(STORMS)
+
+# The sanitizers are not in stable Rust; the variable lets the stable compiler have them.
 tsan: $(STAMP)/cargo ## the same under ThreadSanitizer (ten times slower)
 	STORM_SECONDS=$(SECONDS) RUSTC_BOOTSTRAP=1 \
 	RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
 	TSAN_OPTIONS="suppressions=$(CURDIR)/rust/core/tests/tsan.supp" \
-	$(CARGO) test --release --quiet -p mmcore --test load_storm --target $$(rustc -vV | sed -n 's/^host: //p') \
-	  --target-dir target/tsan -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release --quiet -p mmcore --target $(HOST) --target-dir target/tsan $(STORMS)
+
+# Not of `mmcore-explored`: its threads are coroutines, whose stacks the sanitizer takes for one stack
+# with a hole in it. The core is the same source in both.
+asan: $(STAMP)/cargo ## the core's tests under AddressSanitizer, with a search for leaks
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+	ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1" \
+	$(CARGO) test --quiet -p mmcore --lib --tests --target $(HOST) --target-dir target/asan
 
 lint: $(STAMP)/built $(STAMP)/dev ## rustfmt, clippy, ruff and mypy --strict, all clean
 	$(CARGO) fmt --all --check

@@ -1,0 +1,205 @@
+"""Which arguments fit which parameter, by the parameter's name.
+
+A name that is new in the interface is to be added here: a test says so.
+"""
+
+from fuzz import values as v
+from fuzz.callbacks import Owned
+
+#: What fits, by name; of one entry alone by `Class.method.name`.
+FITS = {
+    "address": v.address,
+    "addresses": v.addresses,
+    "advice": v.number("cold", "pageout", "dontneed", "free", "willneed"),
+    "alone": v.flag,
+    "attribute": v.number("pages_per_s", "migrated", "cpu_ns", "rmw"),
+    "backed": v.number(True, True, False),
+    "budget": v.number(0, 1, 20),
+    "buffer": v.either(lambda _: bytearray(64), lambda _: bytearray(v.PAGE), v.content),
+    "copy": v.flag,
+    "cpu": v.number(None, 0, 1, 2),
+    "Thread.cpu": v.number(None, 0, 1),
+    "cpus": v.number(1, 2, 3, 8),
+    "current": v.of("AddressSpace"),
+    "data": v.content,
+    "demote_to": v.number(None, 0, 1, 1),
+    "field": v.either(v.number("release", "pagevec", "lru_policy"), v.text),
+    "file": v.either(v.of("File"), v.number(None)),
+    "first": v.kernel,
+    "get_new_page": v.callback,
+    "handler": v.either(v.callback, v.number(None)),
+    "hard": v.flag,
+    "index": v.small,
+    "jobs": v.number(None, 1, 1, 2),
+    "kernel": v.kernel,
+    "key": v.key,
+    "kind": v.number("disk", "tmpfs", "shm"),
+    "length": v.number(1, 2, 3),
+    "line": v.either(v.number(f"{v.PROGRAM.strip()} @ 0x3,1".replace("\n", " ; ")), v.text),
+    "load": v.number("storm", "tiering"),
+    "max_steps": v.number(None, None, 1, 100, 100_000),
+    "measurement": v.number(None),
+    "mode": v.mode,
+    "movable": v.number((), (1,), (0, 1), None),
+    "move": v.flag,
+    "move_all": v.flag,
+    "mutation": v.number(None, None, None, "unmap-without-flush", "hook-without-lock"),
+    "name": v.word,
+    "node": v.node,
+    "nodes": v.either(v.addresses, v.node, v.number([0, 1], [1, 1, 1])),
+    "Machine.nodes": v.number(
+        None, ["1MiB", "1MiB"], ["1MiB"], ["64KiB"], [65536, 65536, "1MiB:90ns"]
+    ),
+    "compare.nodes": v.number(None, "4MiB,4MiB", "1MiB,8MiB:250ns"),
+    "number": v.small,
+    "of": v.word,
+    "offset": v.number(0, 0, 1, 4095, 4096, 8192),
+    "ops": v.either(Owned.draw, v.number(None)),
+    "options": v.number({}),
+    "order": v.number(0, 0, 0, 1, 2, 3, 9),
+    "other": v.either(v.of("Page"), v.of("Region"), v.of("File"), v.number(0)),
+    "page": v.page,
+    "pages": v.pages,
+    "File.truncate.pages": v.small,
+    "Machine.reclaim.pages": v.number(0, 1, 8, 600),
+    "pagevec": v.number(None, 1, 15),
+    "path": v.path,
+    "patience": v.number(0.05, 0.2),
+    "pfn": v.frame,
+    "pfns": v.number(range(8), [0, 511, 3], range(512), []),
+    "poison_rate": v.number(0.0, 0.1),
+    "policy": v.number(None, "lru", "two_list", "clock,fifo"),
+    "precision": v.number(0.005, 0.5),
+    "preemptions": v.number(None, 0, 1, 2),
+    "preferred": v.flag,
+    "private": v.flag,
+    "profile": v.either(v.of("Profile"), v.number(None)),
+    "program": v.programs,
+    "progress": v.either(v.callback, v.number(None)),
+    "random": v.flag,
+    "rate": v.number(0.01, 0.2, 1.0),
+    "reason": v.reasons,
+    "recordings": v.number([], "tests"),
+    "release": v.number(None, *v.RELEASES),
+    "report": v.number({}),
+    "schedule": v.either(v.number("0x3,1", "", "1x9,0x4,1"), v.of("Schedule")),
+    "schedules": v.number(1, 5, 20),
+    "search": v.number("portfolio", "random", "pct", "exhaustive"),
+    "second": v.kernel,
+    "seconds": v.number(0.01, 0.05),
+    "seed": v.number(0, 1, 7),
+    "shrink": v.number(0, 5, 20),
+    "size": v.size,
+    "policies.trace": v.of("Trace"),
+    "policies.size": v.number(None, 64, [64, 128]),
+    "File.read.size": v.number(0, 1, 5, 4096, 9000),
+    "source": v.number(0, 1),
+    "Trace.source": v.word,
+    "space": v.of("AddressSpace"),
+    "start": v.small,
+    "stop": v.number(None, None, 1, 2, 4),
+    "strict": v.flag,
+    "target": v.number(1, 0),
+    "text": v.text,
+    "threads": v.number(1, 2, (0, 1, 0)),
+    "timeout": v.number(0.001, 0.0),
+    "trace": v.either(v.of("Trace"), v.number(None)),
+    "until_unsupported": v.flag,
+    "value": v.content,
+    "vary": v.number("release=split,packed", "pagevec=1,15", None),
+    "warm_up": v.number(0, 1, 100),
+    "what": v.either(v.number("0x3,1"), v.text),
+    "word": v.number(0, 1, 511),
+    "write": v.flag,
+    "writes": v.number([True, False], [0, 1, 1]),
+}
+
+#: Parameters of the library's plain data, which is made of anything.
+DATA = (
+    *("accepts", "activated", "active", "args", "at_end", "ballast", "boot", "broken", "causes"),
+    *("code", "column", "command", "common", "compared", "counterexample", "coverage", "covered"),
+    *("deactivated", "detail", "differences", "dst", "errno", "extra", "feature", "fields"),
+    *("finally_", "findings", "flags", "found", "hash", "held", "holders", "iterable", "labels"),
+    *("machine", "mapcount", "meaning", "message", "misses", "ns", "outcomes", "paths", "presets"),
+    *("reached", "reactivated", "refaulted", "refcount", "references", "requests"),
+    *(
+        "requests_per_s",
+        "ret",
+        "rounds",
+        "rows",
+        "rule",
+        "scanned",
+        "setup",
+        "shrink_runs",
+        "state",
+    ),
+    *("status", "steps", "succeeded", "switches", "thread", "unsupported", "values"),
+)
+
+#: What keeps a call short is always said, and if it is odd it is nothing that is very long.
+BOUNDS = {
+    "compare": ("seconds",),
+    "diff": ("seconds", "schedules"),
+    "explore": ("schedules",),
+    "testing.explore": ("schedules",),
+    "run": ("patience",),
+    "stress": ("seconds", "patience"),
+    "policies": ("trace",),
+    "Page.lock": ("timeout",),
+}
+#: Odd bounds that are refused, or are no longer than what is usual.
+ODD_BOUNDS = (-1, 0, None, "x", float("nan"), -1e300, 1e-300, True, [], 2**64, -(2**63), "1")
+
+#: How often an argument is odd, and how often one is said that need not be.
+ODD, OPTIONAL = 0.15, 0.4
+
+
+def draw(entry, random):
+    """Arguments for a call of an entry: by position, and by name."""
+    given, named = [], {}
+    odd = random.random() < 0.5  # half of the calls make sense as far as their arguments go
+    bounds = BOUNDS.get(entry.key, ())
+    gap = False
+    for parameter in entry.parameters:
+        bounding = parameter.name in bounds
+        if not (parameter.required or bounding or random.random() < OPTIONAL):
+            gap = True
+            continue
+        if odd and not bounding and random.random() < ODD / 3:
+            gap = True
+            continue
+        value = _value(entry, parameter.name, random, odd=odd and random.random() < ODD * 2)
+        if gap or (parameter.by_name and random.random() < 0.5):
+            named[parameter.name] = value
+            gap = True
+        else:
+            given.append(value)
+    if entry.named:
+        named |= {name: value for name, value in v.fields(random).items() if name not in named}
+    if odd and random.random() < ODD / 3:
+        named["nonsense"] = v.odd(random)
+    if odd and random.random() < ODD / 3 and not gap:
+        given.append(v.odd(random))
+    return tuple(given), named
+
+
+def _value(entry, name, random, *, odd):
+    if odd:
+        bounding = name in BOUNDS.get(entry.key, ())
+        return random.choice(ODD_BOUNDS) if bounding else v.odd(random)
+    for fitting in (f"{entry.key}.{name}", name):
+        if fitting in FITS:
+            return FITS[fitting](random)
+    return v.odd(random)
+
+
+#: What operators take: they have no signature with names.
+OPERANDS = {
+    "__getitem__": (v.key,),
+    "__delitem__": (v.key,),
+    "__setitem__": (v.key, v.content),
+    "__contains__": (v.word,),
+    "__eq__": (FITS["other"],),
+    "__ne__": (FITS["other"],),
+    "__exit__": (v.number(None), v.number(None), v.number(None)),
+}

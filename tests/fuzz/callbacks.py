@@ -1,0 +1,116 @@
+"""Callables that are handed to the library: they raise, call back, or close the machine."""
+
+import threading
+from dataclasses import dataclass, field
+
+import mmcore
+
+
+class DeliberateError(Exception):
+    """Raised by a callable of ours."""
+
+
+class DeliberateInterrupt(KeyboardInterrupt):
+    """Ctrl-C while a callable of ours runs."""
+
+
+class DeliberateExit(SystemExit):
+    """`sys.exit` in a callable of ours."""
+
+
+#: What must come out of the call, or be reported: nothing may swallow it.
+LOUD = (DeliberateInterrupt, DeliberateExit)
+
+#: Callables that call back do so this deep.
+DEEPEST = 2
+
+KINDS = (
+    "value",
+    "value",
+    "value",
+    "argument",
+    "raise",
+    "interrupt",
+    "exit",
+    "again",
+    "again",
+    "close",
+)
+VALUES = (None, True, False, 0, 1, 1, -1, 2**40, "x", [], 0.5)
+
+
+@dataclass(frozen=True)
+class Callback:
+    """One callable, drawn."""
+
+    kind: str
+    value: object = None
+    seed: int = field(default=0)
+
+    @classmethod
+    def draw(cls, random):
+        return cls(random.choice(KINDS), random.choice(VALUES), random.randrange(1 << 32))
+
+    def resolve(self, world):
+        return lambda *arguments, **_: self.call(world, arguments)
+
+    def call(self, world, arguments):
+        match self.kind:
+            case "argument":
+                return arguments[0] if arguments else None
+            case "raise":
+                raise DeliberateError
+            case "interrupt":
+                raise world.loud(DeliberateInterrupt())
+            case "exit":
+                raise world.loud(DeliberateExit(3))
+            case "again" if world.depth < DEEPEST:
+                world.call_back(self.seed)
+            case "close" if world.depth < DEEPEST:
+                world.close_one(self.seed)
+        return self.value
+
+
+@dataclass(frozen=True)
+class Owned:
+    """An owner of movable pages, drawn."""
+
+    methods: tuple
+
+    @classmethod
+    def draw(cls, random):
+        return cls(tuple(Callback.draw(random) for _ in range(4)))
+
+    def resolve(self, world):
+        return Owner(world, self.methods)
+
+
+class Owner(mmcore.MovableOps):
+    def __init__(self, world, methods):
+        self.world = world
+        self.methods = dict(
+            zip(("isolate", "migrate", "putback", "released"), methods, strict=True)
+        )
+
+    def isolate(self, page):
+        assert page.refcount >= 0
+        return self.methods["isolate"].call(self.world, (page,))
+
+    def migrate(self, source, target, mode):
+        assert mode in ("async", "sync_light", "sync")
+        if (source.pfn + target.pfn) % 7 == 0:
+            raise BlockingIOError
+        self.methods["migrate"].call(self.world, (source, target, mode))
+
+    def putback(self, page):
+        self.methods["putback"].call(self.world, (page,))
+
+    def released(self, page):
+        self.methods["released"].call(self.world, (page,))
+
+
+class Depth(threading.local):
+    """How deep this thread is in calls, and what loud exception is on its way out of them."""
+
+    calls = 0
+    loud = None

@@ -1,0 +1,208 @@
+"""Many processes, one batch of cases each: what came of them."""
+
+import collections
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fuzz.judge import Failure
+
+HERE = Path(__file__).parent
+
+#: What a process runs.
+WORKER = ("-m", "fuzz.worker")
+
+#: Bytes of address space of a process. Enough for every call that makes sense.
+MEMORY = 4 << 30
+
+#: Seconds that one case may take on a busy machine, and how long its watchdog is waited for.
+HANG, KILLED = 90, 30
+#: A case that is repeated says nothing meanwhile.
+TIMES = 8
+
+#: Cases of one process.
+BATCH = 40
+
+
+@dataclass
+class Found:
+    """One kind of failure: how often, and in which case first."""
+
+    failure: Failure
+    kind: str
+    seed: int
+    count: int = 1
+
+
+@dataclass
+class Summary:
+    """What a run has seen."""
+
+    cases: int = 0
+    calls: int = 0
+    called: collections.Counter = field(default_factory=collections.Counter)
+    came_back: set = field(default_factory=set)
+    found: dict = field(default_factory=dict)
+    stopped: bool = False
+
+    def add(self, kind, seed, failure):
+        key = (kind, signature(failure))
+        if key in self.found:
+            self.found[key].count += 1
+        else:
+            self.found[key] = Found(failure, kind, seed)
+            return True
+        return False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process is to do."""
+
+    kind: str
+    seeds: tuple
+    keep: tuple | None = None
+    repeat: bool = False
+    exit: bool = False
+    hang: int = HANG
+    memory: int = MEMORY
+
+    @property
+    def text(self):
+        return json.dumps({**self.__dict__, "keep": None if self.keep is None else list(self.keep)})
+
+
+def signature(failure):
+    """The same for failures that look alike: numbers and names of files do not count."""
+    lines = [line for line in failure.detail.splitlines() if line.strip()] or [""]
+    telling = next((line for line in lines if "panicked at" in line), None)
+    if telling is None and failure.kind == "hang":
+        telling = " ".join(sorted({line.split(" in ")[-1] for line in lines if " in " in line})[:4])
+    if telling is None:
+        telling = lines[0] if failure.kind in ("finding", "leak", "text") else lines[-1]
+    telling = telling.partition("panicked at")[2] or telling
+    # An audit tells every broken rule; the first one is what went wrong.
+    telling = telling.split(";")[0][:160]
+    where = "" if failure.kind in ("panic", "finding") else failure.where
+    return failure.kind, where, re.sub(r"0x[0-9a-f]+|\d+", "N", telling)
+
+
+def play(job):
+    """Runs one process; yields what it says, and the failure that ended it."""
+    command = [sys.executable, *WORKER, job.text]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "RUST_BACKTRACE": "0"}
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        last = {}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        ) as process:
+            watch = _Watch(process, TIMES * (job.hang + KILLED))
+            try:
+                for line in process.stdout:
+                    said = json.loads(line)
+                    watch.heard()
+                    last = said if "begin" in said else last
+                    yield said
+                status = process.wait()
+            finally:
+                watch.stop()
+                # Whoever has heard enough leaves it running.
+                process.kill()
+        errors.seek(0)
+        text = errors.read()
+    yield from _panics(text)
+    if status:
+        where = "exit" if "exits" in last else ""
+        yield {"seed": last.get("begin"), "failure": _ended(status, text, where), "ended": True}
+
+
+class _Watch:
+    """Ends a process that says nothing for too long: what the watchdog inside it cannot end."""
+
+    def __init__(self, process, silence):
+        self.process, self.silence = process, silence
+        self.last = time.monotonic()
+        self.ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def heard(self):
+        self.last = time.monotonic()
+
+    def stop(self):
+        self.ended.set()
+
+    def _watch(self):
+        while not self.ended.wait(1):
+            if time.monotonic() - self.last > self.silence:
+                self.process.kill()
+                return
+
+
+def _panics(text):
+    """Panics that were written to the standard error, by the case that ran."""
+    parts = re.split(r"(?m)^=== (.*) ===$", text)
+    for seed, part in zip(parts[1::2], parts[2::2], strict=True):
+        for match in re.finditer(r"panicked at .*(\n.*)?", part):
+            yield {"seed": int(seed), "failure": ["panic", "", match.group()]}
+
+
+def _ended(status, text, where):
+    tail = text.rpartition("===\n")[2][-3000:]
+    if "Timeout (" in tail:
+        return ["hang", where, tail]
+    what = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
+    return ["abort", where, f"{tail}\nthe process ended with {what}"]
+
+
+def batches(kind, seeds, *, exits):
+    for start in range(0, len(seeds), BATCH):
+        yield Job(kind, tuple(seeds[start : start + BATCH]), exit=exits)
+
+
+def run(kind, seeds, *, seconds=None, jobs=None, exits=True, tell=print):
+    """Runs the cases of the seeds; after `seconds` no further batch begins."""
+    summary = Summary()
+    end = None if seconds is None else time.monotonic() + seconds
+
+    def work(job):
+        while job is not None:
+            if end is not None and time.monotonic() > end:
+                summary.stopped = True
+                return
+            job = _batch(job, summary, tell)
+
+    with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
+        for done in [pool.submit(work, job) for job in batches(kind, seeds, exits=exits)]:
+            done.result()
+    return summary
+
+
+def _batch(job, summary, tell):
+    """One process; what is left of its job if a case has ended it."""
+    last, ended = None, False
+    for said in play(job):
+        if "begin" in said:
+            last = said["begin"]
+        elif "done" in said:
+            summary.cases += 1
+            summary.calls += said["calls"]
+            summary.called.update(said["called"])
+            summary.came_back |= set(said["back"])
+        else:
+            failure = Failure(*said["failure"])
+            ended = ended or "ended" in said
+            if summary.add(job.kind, said["seed"], failure):
+                tell(f"{job.kind} {said['seed']}: {failure.kind} {failure.where}: {failure.detail}")
+    if not ended or last not in job.seeds:
+        return None
+    rest = job.seeds[job.seeds.index(last) + 1 :]
+    return Job(job.kind, rest, exit=job.exit) if rest else None

@@ -1,0 +1,83 @@
+"""Memory, threads and descriptors: what a process must not gather, however much it does."""
+
+import os
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from fuzz.judge import Failure
+
+MIB = 1 << 20
+
+#: What a case may add each time it is repeated: bytes of address space, of memory, descriptors. A
+#: machine that is not freed adds four mebibytes of the first, and of the second what was written.
+EACH = {"space": 2 * MIB, "resident": MIB // 2, "files": 1}
+
+#: The same for a whole batch of different cases, once the first ones have filled the library's own
+#: tables. Fonts of a plot stay open.
+BATCH = {"space": 512 * MIB, "resident": 192 * MIB, "files": 32}
+
+#: Seconds that threads have to go away.
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a process has.
+
+    Attributes:
+        space: bytes of address space.
+        resident: bytes of memory.
+        files: open descriptors.
+    """
+
+    space: int
+    resident: int
+    files: int
+
+    @classmethod
+    def now(cls):
+        space, resident = map(int, Path("/proc/self/statm").read_text("ascii").split()[:2])
+        page = os.sysconf("SC_PAGE_SIZE")
+        return cls(space * page, resident * page, _entries("fd"))
+
+
+def _entries(folder):
+    return sum(1 for _ in Path("/proc/self", folder).iterdir())
+
+
+def tasks():
+    return _entries("task")
+
+
+def repeated(sizes):
+    """The leak that the sizes after each repetition of one case show, or None.
+
+    Only what grows every time is a leak: allocators keep and give back as they like.
+    """
+    pairs = list(pairwise(sizes[1:]))
+    for name, bound in EACH.items():
+        grown = [getattr(after, name) - getattr(before, name) for before, after in pairs]
+        if grown and min(grown) >= bound:
+            return Failure("leak", "memory", f"each repetition adds at least {min(grown)} ({name})")
+    return None
+
+
+def batch(first, last):
+    """The leak that a batch of cases shows, or None."""
+    for name, bound in BATCH.items():
+        grown = getattr(last, name) - getattr(first, name)
+        if grown > bound:
+            return Failure("leak", "memory of a batch", f"{grown} more ({name})")
+    return None
+
+
+def settled(before):
+    """The failure that there are more threads than before, or None; they have a while to go."""
+    end = time.monotonic() + PATIENCE
+    while (now := tasks()) > before:
+        if time.monotonic() > end:
+            return Failure("leak", "threads", f"{now} threads, {before} before")
+        time.sleep(0.01)
+    return None

@@ -1,0 +1,125 @@
+"""One process: cases in turn, under limits, with a watchdog. Started by the driver.
+
+It says on its standard output, a JSON object a line, which case begins, what came of it, and what
+failed; a case that ends the process is known by its beginning.
+"""
+
+import contextlib
+import faulthandler
+import gc
+import json
+import os
+import resource
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from random import Random
+
+from fuzz import calls, files, growth
+
+KINDS = {"calls": calls.Case, "files": files.Case}
+
+#: Every so many cases one is repeated, so that what it leaves behind adds up.
+REPEATED, TIMES = 12, 6
+
+#: Cases before sizes are taken for the whole batch.
+WARM = 5
+
+
+def main(argv):
+    job = json.loads(argv[0])
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+        resource.setrlimit(limit, (job["memory"], job["memory"]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.chdir(folder)
+        Batch(job, out, Path(folder)).run()
+
+
+class Batch:
+    def __init__(self, job, out, folder):
+        self.job, self.out, self.folder = job, out, folder
+        self.kind = KINDS[job["kind"]]
+
+    def say(self, **what):
+        self.out.write(json.dumps(what) + "\n")
+
+    def fail(self, seed, failure):
+        self.say(failure=[failure.kind, failure.where, failure.detail], seed=seed)
+
+    def run(self):
+        job, first = self.job, None
+        for number, seed in enumerate(job["seeds"]):
+            self.begin(seed)
+            tasks = growth.tasks()
+            case = self.kind.draw(seed)
+            self.one(case)
+            self.check(seed, growth.settled(tasks))
+            if job["repeat"] or (number % REPEATED == REPEATED - 1 and job["keep"] is None):
+                self.repeat(case)
+            gc.collect()
+            if number == WARM:
+                first = growth.Size.now()
+        if first is not None:
+            self.check(job["seeds"][-1], growth.batch(first, growth.Size.now()))
+        if job["exit"]:
+            self.exit()
+
+    def begin(self, seed):
+        self.say(begin=seed)
+        sys.stderr.write(f"\n=== {seed} ===\n")
+        sys.stderr.flush()
+        faulthandler.dump_traceback_later(self.job["hang"], exit=True)
+
+    def one(self, case, *, quiet=False):
+        found = case.run(self.folder, self.job["keep"])
+        if quiet:
+            return
+        for failure in found.failures:
+            self.fail(case.seed, failure)
+        self.say(
+            done=case.seed,
+            calls=found.calls,
+            called=sorted(found.called),
+            back=sorted(found.came_back),
+        )
+
+    def repeat(self, case):
+        """The same case again and again: what it leaves behind adds up."""
+        sizes = []
+        for _ in range(TIMES):
+            faulthandler.dump_traceback_later(self.job["hang"], exit=True)
+            self.one(case, quiet=True)
+            gc.collect()
+            sizes.append(growth.Size.now())
+        self.check(case.seed, growth.repeated(sizes))
+
+    def check(self, seed, failure):
+        if failure is not None:
+            self.fail(seed, failure)
+
+    def exit(self):
+        """The interpreter ends while threads are in calls."""
+        seed = self.job["seeds"][-1]
+        self.say(begin=seed, exits=True)
+        runner = calls.Runner(calls.World(seed, self.folder), forks=False)
+        random = Random(f"exit {seed}")
+
+        def forever():
+            while True:
+                # What calls may raise is judged elsewhere.
+                with contextlib.suppress(BaseException):
+                    runner.again(random.randrange(1 << 32))
+                runner.failures.clear()
+
+        for _ in range(3):
+            threading.Thread(target=forever, daemon=True).start()
+        threading.Event().wait(random.choice((0.0, 0.01, 0.1)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

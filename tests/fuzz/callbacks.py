@@ -1,7 +1,7 @@
 """Callables that are handed to the library: they raise, call back, or close the machine."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import mmcore
 
@@ -24,6 +24,9 @@ LOUD = (DeliberateInterrupt, DeliberateExit)
 #: Callables that call back do so this deep.
 DEEPEST = 2
 
+#: How many callables have a finaliser.
+FINALISED = 0.15
+
 KINDS = (
     "value",
     "value",
@@ -45,14 +48,16 @@ class Callback:
 
     kind: str
     value: object = None
-    seed: int = field(default=0)
+    seed: int = 0
+    finalised: bool = False
 
     @classmethod
     def draw(cls, random):
-        return cls(random.choice(KINDS), random.choice(VALUES), random.randrange(1 << 32))
+        seed = random.randrange(1 << 32)
+        return cls(random.choice(KINDS), random.choice(VALUES), seed, random.random() < FINALISED)
 
     def resolve(self, world):
-        return lambda *arguments, **_: self.call(world, arguments)
+        return (Finalised if self.finalised else Called)(self, world)
 
     def call(self, world, arguments):
         match self.kind:
@@ -69,6 +74,24 @@ class Callback:
             case "close" if world.depth < DEEPEST:
                 world.close_one(self.seed)
         return self.value
+
+
+class Called:
+    """What is handed over."""
+
+    def __init__(self, drawn, world):
+        self.drawn, self.world = drawn, world
+
+    def __call__(self, *arguments, **_):
+        return self.drawn.call(self.world, arguments)
+
+
+class Finalised(Called):
+    """The same; when it goes, it calls back once more."""
+
+    def __del__(self):
+        if self.world.depth < DEEPEST:
+            self.world.call_back(self.drawn.seed)
 
 
 @dataclass(frozen=True)

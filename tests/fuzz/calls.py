@@ -101,7 +101,6 @@ class Case:
                     self._go(runner, steps)
             else:
                 self._go(runner, steps)
-            runner.world.again = None
             runner.world.finish()
         return runner
 

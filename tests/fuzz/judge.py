@@ -31,6 +31,9 @@ TELL = ("Audit.raise_for_findings", "Exploration.check")
 #: Parameters that name a file: what the system says of it comes out of the call.
 PATHS = {"path", "trace", "recordings", "what"}
 
+#: Operations of a program that ends within the usual number of steps.
+LONG = 40
+
 #: An exception's text is a line: this is far more than any line of ours.
 LONGEST = 4000
 
@@ -101,9 +104,12 @@ def findings(result):
         case mmcore.Exploration(counterexample=mmcore.Counterexample() as race):
             return findings(race)
         case mmcore.Counterexample(mutation=None, rule=str(rule)):
-            # A bound that was asked for may be less than a program needs.
-            bounded = rule == "step bound" and result.max_steps is not None
-            return "" if bounded else f"{rule}: {result.detail}: {result.line}"
+            # A bound that was asked for may be less than a program needs, and a long program needs
+            # more than is usual.
+            asked = result.max_steps is not None or len(result.program.ops) > LONG
+            return (
+                "" if asked and rule == "step bound" else f"{rule}: {result.detail}: {result.line}"
+            )
         case mmcore.RunResult(findings=found) if found:
             return f"{found}: {result.program!r}"
         case mmcore.StressResult(found=mmcore.RunResult() as found):

@@ -72,7 +72,7 @@ def _bytes(random, data):
 def _words(random, data, line_end):
     lines = data.split(line_end)
     at = random.randrange(len(lines))
-    match random.randrange(9):
+    match random.randrange(10):
         case 0:
             lines[at:at] = [random.choice(lines)]
         case 1:
@@ -83,7 +83,7 @@ def _words(random, data, line_end):
         case 3:
             other = corpus.program(random).encode().splitlines()
             lines[at:at] = [random.choice(other)]
-        case 4 if random.random() < 0.2:
+        case 4 if random.random() < 0.4:
             lines[at:at] = _many(random)
         case 5:
             lines[at] = re.sub(rb"\d+", lambda _: random.choice(NUMBERS), lines[at])
@@ -91,6 +91,10 @@ def _words(random, data, line_end):
             lines[at] = re.sub(
                 rb"\b(r|c|m|p|g|zero)\d", rb"\g<1>%d" % random.randrange(3), lines[at]
             )
+        case 7:
+            # Other pages of something than there are.
+            pages = random.choice((b":1", b":9", b":0-3", b":3-1", b":0,2-9,4294967295"))
+            lines[at] = re.sub(rb"\b([rm]\d)(:[-0-9,]+)?", rb"\g<1>" + pages, lines[at])
         case _:
             words = lines[at].split(b" ")
             place = random.randrange(len(words))

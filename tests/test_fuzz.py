@@ -12,7 +12,7 @@ from fuzz.judge import Failure
 EVERY = -(-len(surface.entries()) // calls.TURN)
 
 #: Mutated files of the short run.
-FILES = 150
+FILES = 120
 
 
 #: A world that goes drops what its objects hold, and is told so.

@@ -64,7 +64,7 @@ FITS = {
     "Machine.reclaim.pages": v.number(0, 1, 8, 600),
     "pagevec": v.number(None, 1, 15),
     "path": v.path,
-    "patience": v.number(0.05, 0.2),
+    "patience": v.number(0.2, 2.0),
     "pfn": v.frame,
     "pfns": v.number(range(8), [0, 511, 3], range(512), []),
     "poison_rate": v.number(0.0, 0.1),

@@ -100,6 +100,8 @@ def play(job):
     """Runs one process; yields what it says, and the failure that ended it."""
     command = [sys.executable, *WORKER, job.text]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "RUST_BACKTRACE": "0"}
+    # Each arena of the allocator is 64 MiB of address space, which would look like a leak.
+    environment["MALLOC_ARENA_MAX"] = "2"
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         last = {}
         with subprocess.Popen(
@@ -163,9 +165,10 @@ def _ended(status, text, where):
     return ["abort", where, f"{tail}\nthe process ended with {what}"]
 
 
-def batches(kind, seeds, *, exits):
-    for start in range(0, len(seeds), BATCH):
-        yield Job(kind, tuple(seeds[start : start + BATCH]), exit=exits)
+def batches(kind, seeds, *, exits, jobs):
+    size = min(BATCH, -(-len(seeds) // jobs))
+    for start in range(0, len(seeds), size):
+        yield Job(kind, tuple(seeds[start : start + size]), exit=exits)
 
 
 def run(kind, seeds, *, seconds=None, jobs=None, exits=True, tell=print):
@@ -180,8 +183,10 @@ def run(kind, seeds, *, seconds=None, jobs=None, exits=True, tell=print):
                 return
             job = _batch(job, summary, tell)
 
-    with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
-        for done in [pool.submit(work, job) for job in batches(kind, seeds, exits=exits)]:
+    jobs = jobs or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(jobs) as pool:
+        work_all = batches(kind, seeds, exits=exits, jobs=jobs)
+        for done in [pool.submit(work, job) for job in work_all]:
             done.result()
     return summary
 

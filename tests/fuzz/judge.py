@@ -31,6 +31,9 @@ TELL = ("Audit.raise_for_findings", "Exploration.check")
 #: Parameters that name a file: what the system says of it comes out of the call.
 PATHS = {"path", "trace", "recordings", "what"}
 
+#: What a runner says of a program that got nowhere for as long as it was to have patience.
+PATIENCE = "no thread waits for ever"
+
 #: Operations of a program that ends within the usual number of steps.
 LONG = 40
 
@@ -110,10 +113,12 @@ def findings(result):
             return (
                 "" if asked and rule == "step bound" else f"{rule}: {result.detail}: {result.line}"
             )
-        case mmcore.RunResult(findings=found) if found:
-            return f"{found}: {result.program!r}"
+        case mmcore.RunResult(findings=found):
+            # Programs that wait for ever are drawn too, and patience is short here.
+            broken = [finding for finding in found if finding["rule"] != PATIENCE]
+            return f"{broken}: {result.program!r}" if broken else ""
         case mmcore.StressResult(found=mmcore.RunResult() as found):
-            return f"{found.findings}: {result.program!r}"
+            return findings(found)
         case mmcore.StepDiff(findings=found) if any(found):
             return f"{found}: {result.program!r}"
     return ""

@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 
 import mmcore
-from fuzz.callbacks import LOUD, Depth, Owned
+from fuzz.callbacks import LOUD, Callback, Depth, Owned
 from fuzz.judge import DOCUMENTED, Failure, findings
 from fuzz.providers import provided
 from fuzz.surface import classes
@@ -130,6 +130,8 @@ class World:
         mapped = region.space.mmap(file=file)
         mapped[4096:4100] = b"file"
         memory = machine.file("8KiB", kind="tmpfs")
+        if random.random() < 0.5:
+            region.space.on_sigbus(Callback.draw(random).resolve(self))
         large = region.space.mmap("32KiB", order=2)
         large[0] = 1
         machine.swapon("32KiB")

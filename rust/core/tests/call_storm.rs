@@ -174,7 +174,7 @@ impl<R: Release> Caller<'_, R> {
                 drop(machine.frame_bytes(pfn));
                 machine.let_go(ledger, pfn, Handle::Lock);
             }
-            5 | 6 | 7 => {
+            5..=7 => {
                 let Ok(handle) = machine.hold_isolated(ledger, pfn) else { return };
                 match self.rng.below(4) {
                     0 => machine.let_go(ledger, pfn, handle),

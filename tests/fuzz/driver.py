@@ -107,11 +107,12 @@ def play(job):
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
         ) as process:
-            watch = _Watch(process, TIMES * (job.hang + KILLED))
+            watch = _Watch(process, job.hang + KILLED)
             try:
                 for line in process.stdout:
                     said = json.loads(line)
-                    watch.heard()
+                    # At the interpreter's end there is no watchdog any more.
+                    watch.heard(1 if "exits" in said else TIMES)
                     last = said if "begin" in said else last
                     yield said
                 status = process.wait()
@@ -131,20 +132,20 @@ class _Watch:
     """Ends a process that says nothing for too long: what the watchdog inside it cannot end."""
 
     def __init__(self, process, silence):
-        self.process, self.silence = process, silence
+        self.process, self.silence, self.times = process, silence, TIMES
         self.last = time.monotonic()
         self.ended = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def heard(self):
-        self.last = time.monotonic()
+    def heard(self, times):
+        self.last, self.times = time.monotonic(), times
 
     def stop(self):
         self.ended.set()
 
     def _watch(self):
         while not self.ended.wait(1):
-            if time.monotonic() - self.last > self.silence:
+            if time.monotonic() - self.last > self.times * self.silence:
                 self.process.kill()
                 return
 

@@ -140,10 +140,13 @@ class Case:
         if bad:
             text = f"exit code {code}: {said[-2000:]}\n{' '.join(line)}"
             used.failures.append(Failure("text", f"mmcore {line[0]}", text))
-        # A defect that a file asks for is to be found, and a recording that was changed differs.
-        if code == 1 and line[0] in ("run", "explore") and "# mutation" not in _decoded(path):
+        if code == 1 and line[0] in ("run", "explore") and self._is_found(path, out.getvalue()):
             text = f"{out.getvalue()[-2500:]}{said[-500:]}"
             used.failures.append(Failure("finding", f"mmcore {line[0]}", text))
+
+    def _is_found(self, path, text):
+        """Whether a finding is one: not the defect that a file asks for, nor a program's wait."""
+        return "# mutation" not in _decoded(path) and judge.PATIENCE not in text
 
     def _words(self, path, text):
         name = str(path)

@@ -16,7 +16,7 @@ EACH = {"space": 2 * MIB, "resident": MIB // 2, "files": 1}
 
 #: The same for a whole batch of different cases, once the first ones have filled the library's own
 #: tables. Fonts of a plot stay open.
-BATCH = {"space": 512 * MIB, "resident": 192 * MIB, "files": 32}
+BATCH = {"space": 512 * MIB, "resident": 384 * MIB, "files": 32}
 
 #: Seconds that threads have to go away.
 PATIENCE = 20.0

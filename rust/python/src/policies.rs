@@ -21,6 +21,9 @@ struct PolicyReplay {
     state: Mutex<Option<(Box<Replacement>, usize)>>,
 }
 
+/// An object of Python's lies where Python's allocator put it: at a multiple of 16 bytes.
+const _: () = assert!(align_of::<PolicyReplay>() <= 16);
+
 #[pymethods]
 impl PolicyReplay {
     /// `requests` are numbers of pages below `footprint`; the first `warm_up` are not counted.

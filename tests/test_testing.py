@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 import mmcore
-from mmcore import MisuseError, Program, Schedule
+from mmcore import InputError, MisuseError, Program, Schedule
 from mmcore.exploration.vocabulary import offered
 from mmcore.testing import PageLife, explore, programs, replaying, schedules
 
@@ -231,3 +231,12 @@ def test_the_fixture_audits_at_teardown(tmp_path):
     assert "1 passed, 1 error" in done.stdout
     assert "frame 7 is on two lists" in done.stdout
     assert "closed all the same" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"threads": 0}, {"threads": 9}, {"length": 0}, {"pages": 0}, {"pages": 65}, {"pages": 2**32}],
+)
+def test_programs_have_some_threads_operations_and_pages(odd):
+    with pytest.raises(InputError, match="1 to 64 pages"):
+        programs(**odd)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["programs", "schedules"]
 
+#: Pages of a region at most: every operation on every page is there to be drawn.
+_PAGES = 64
+
 
 def programs(
     threads: int = 2,
@@ -34,14 +37,16 @@ def programs(
         ops: what they may do: names (`"move"` stands for all its forms) or whole operations
             (`"move r0 node=1"`); left out: everything that the core offers.
         length: operations of a thread, at most.
-        pages: pages of each region and each owner that the set-up makes.
+        pages: pages of each region and each owner that the set-up makes, 64 at most.
         setup: a program whose set-up is taken; left out: what the operations name is made.
 
     Raises:
         InputError: if an operation is none, or a number makes no sense.
     """
-    if not 1 <= threads <= 8 or length < 1 or pages < 1:
-        raise InputError("programs have 1 to 8 threads, at least one operation and one page")
+    if not 1 <= threads <= 8 or length < 1 or not 1 <= pages <= _PAGES:
+        raise InputError(
+            f"programs have 1 to 8 threads, at least one operation, and 1 to {_PAGES} pages"
+        )
     base = Program.parse(setup) if isinstance(setup, str) else setup
     chosen = tuple(offered() if ops is None else ops)
     if not chosen:

@@ -92,16 +92,30 @@ impl Zone {
         if frames[pfn].word().has(Flags::BUDDY) {
             broken("double free", format_args!("page {pfn} is in the buddy lists"));
         }
-        while order < MAX_ORDER {
-            let buddy = block ^ (1 << order);
-            if buddy + (1 << order) > self.frontier || !self.is_free_block(frames, buddy, order) {
-                break;
-            }
+        while let Some(buddy) = self.free_buddy(frames, block, order) {
             self.unlist(frames, self.base.plus(buddy), order);
             block &= buddy;
             order += 1;
         }
-        self.enlist(frames, self.base.plus(block), order);
+        match self.merges_soon(frames, block, order) {
+            true => self.enlist_last(frames, self.base.plus(block), order),
+            false => self.enlist(frames, self.base.plus(block), order),
+        }
+    }
+
+    /// The buddy of a block, if it is free and as large, so that the two are one.
+    fn free_buddy(&self, frames: &Frames, block: u32, order: u8) -> Option<u32> {
+        let (buddy, size) = (block ^ (1 << order), 1 << order);
+        let free =
+            order < MAX_ORDER && buddy + size <= self.frontier && self.is_free_block(frames, buddy, order);
+        free.then_some(buddy)
+    }
+
+    /// Will a block merge twice over as soon as its buddy, which is in use, comes back (`buddy_merge_likely`)? Then it is
+    /// handed out last, and left alone meanwhile. Of the two largest orders nobody asks.
+    fn merges_soon(&self, frames: &Frames, block: u32, order: u8) -> bool {
+        let pair = block & !(1 << order);
+        order + 1 < MAX_ORDER && self.free_buddy(frames, pair, order + 1).is_some()
     }
 
     /// Is the frame free, in whatever block (`is_free_buddy_page`)?
@@ -157,10 +171,21 @@ impl Zone {
         true
     }
 
+    /// Puts a block on its list, to be taken first.
     fn enlist(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
+        self.mark(frames, pfn, order);
+        self.lists[order as usize].push_head(frames, pfn);
+    }
+
+    /// Puts a block on its list, to be taken last.
+    fn enlist_last(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
+        self.mark(frames, pfn, order);
+        self.lists[order as usize].push_tail(frames, pfn);
+    }
+
+    fn mark(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
         frames[pfn].set_extra(order, 0);
         frames[pfn].set(Flags::BUDDY);
-        self.lists[order as usize].push_head(frames, pfn);
         self.listed += 1 << order;
     }
 

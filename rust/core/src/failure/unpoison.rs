@@ -45,6 +45,10 @@ impl<R: Release> Machine<R> {
         if word.has(Flags::FILE) || word.has(Flags::SWAPCACHE) {
             return busy("the page belongs to a file");
         }
+        // Who asks for the reference keeps the arrays empty meanwhile: what they had is on the buddy lists now.
+        let node = self.node_of(pfn);
+        self.pcp_disable(node);
+        self.pcp_enable(node);
         let held = self.is_held_by_poison(pfn);
         if held && page.private() == TAKEN_OFF_BUDDY {
             self.returns(Call::GetUnpoisonPage, Errno::EHWPOISON.status());

@@ -129,6 +129,12 @@ impl Handles {
         Some(self.0.remove(place))
     }
 
+    /// Takes the oldest that fits out.
+    pub fn take_oldest(&mut self, fits: impl Fn(&Held) -> bool) -> Option<Held> {
+        let place = self.0.iter().position(fits)?;
+        Some(self.0.remove(place))
+    }
+
     /// Takes all that fit out.
     pub fn take_all(&mut self, fits: impl Fn(&Held) -> bool, into: &mut Handles) {
         self.0.retain(|held| {

@@ -71,6 +71,11 @@ impl<R: Release> Session<R> {
         actor.handles.take(&fits).or_else(|| self.shared.lock().take(&fits))
     }
 
+    /// The same for the oldest: what was taken together and is given back together goes in the order in which it came.
+    pub(super) fn take_oldest(&self, actor: &mut Actor, fits: impl Fn(&Held) -> bool) -> Option<Held> {
+        actor.handles.take_oldest(&fits).or_else(|| self.shared.lock().take_oldest(&fits))
+    }
+
     /// The frame that is behind a name now, without a reference.
     fn look(&self, actor: &Actor, owner: Owner, index: u32) -> Outcome<Pfn> {
         match owner {

@@ -250,7 +250,7 @@ impl<R: Release> Session<R> {
         let ended: Vec<Name> = actor.pipes.iter().filter(|pipe| closed(pipe)).map(|pipe| pipe.name).collect();
         actor.pipes.retain(|pipe| !closed(pipe));
         for name in ended {
-            while let Some(held) = self.take(actor, |held| held.name == name) {
+            while let Some(held) = self.take_oldest(actor, |held| held.name == name) {
                 self.machine.unpin(held.pfn, PinKind::Get);
             }
         }
@@ -405,7 +405,7 @@ impl<R: Release> Session<R> {
         // A pipe may hold nothing that is counted.
         let mut any = inherited.is_some();
         let mut step = Step::default();
-        while let Some(held) = self.take(actor, |held| held.name == Name::Pin(pin)) {
+        while let Some(held) = self.take_oldest(actor, |held| held.name == Name::Pin(pin)) {
             let Hold::Pin(kind) = held.hold else { continue };
             if kind == PinKind::Pin {
                 step.findings.extend(self.wrong_pin(actor, held.pfn));

@@ -90,12 +90,93 @@ def test_who_gets_no_hint(tiers):
         assert region.space.numa_fault(region.address, 1) == 1
 
 
+@pytest.mark.parametrize("policy", ["bind", "preferred"])
+@pytest.mark.parametrize("kernel", mmcore.Profile.PRESETS)
+def test_an_area_with_a_policy_gets_no_hint(build, kernel, policy):
+    machine = build(nodes=TIERS, kernel=kernel)
+    anonymous = machine.address_space().mmap(2 * 4096)
+    file = machine.file("8KiB")
+    shared = machine.address_space().mmap(2 * 4096, file=file)
+    for region in (anonymous, shared):
+        region.mbind(0, 0, 1, preferred=policy == "preferred")
+        region[0], region[4096] = 1, 2
+    file.sync()
+    machine.drain()
+    before = machine.vmstat()
+    for region in (anonymous, shared):
+        assert region.space.numa_fault(region.address, 1) == 0
+    assert changes(machine, before) == {}
+    # The page beside it has the default policy.
+    assert anonymous.space.numa_fault(anonymous.address + 4096, 1) == 1
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("kernel", mmcore.Profile.PRESETS)
+def test_memory_files_get_no_hint(build, kernel, private):
+    machine = build(nodes=TIERS, kernel=kernel)
+    file = machine.file("8KiB", kind="tmpfs")
+    region = machine.address_space().mmap(2 * 4096, file=file, private=private)
+    region[0] = 1
+    assert region[4096] == 0
+    machine.drain()
+    before = machine.vmstat()
+    for address in (region.address, region.address + 4096):
+        assert region.space.numa_fault(address, 1) == 0
+    assert changes(machine, before) == {}
+
+
+def test_which_pages_get_a_hint_is_the_kernels_choice(build):
+    """A page in a batch, one shared by fork, one that is pinned, a file's dirty and clean one."""
+    moved = {}
+    for kernel in ("4.8", "6.1", "6.12"):
+        machine = build(nodes=TIERS, kernel=kernel)
+        waits = machine.address_space().mmap(4096)
+        shared, pinned = mapped(machine), mapped(machine)
+        child, pin = shared.space.fork(), pinned.pin()
+        file = machine.file("4KiB")
+        dirty = mapped(machine, file=file)
+        clean = machine.address_space().mmap(4096, file=machine.file("4KiB"), private=True)
+        assert clean[0] == 0
+        machine.drain()
+        waits[0] = 1
+        before = machine.vmstat()
+        for region in (waits, shared, pinned, dirty, clean):
+            region.space.numa_fault(region.address, 1)
+        moved[kernel] = changes(machine, before).get("numa_hint_faults", 0)
+        pin.unpin()
+        child.exit()
+    assert moved == {"4.8": 5, "6.1": 0, "6.12": 2}
+
+
+def test_a_large_page_gets_a_hint_if_one_entry_maps_it_or_the_kernel_knows_such_pages(build):
+    where = {}
+    for kernel in ("4.8", "6.1", "6.12"):
+        machine = build(nodes=["8MiB", "8MiB"], kernel=kernel)
+        space = machine.address_space()
+        for order in (2, 9):
+            region = space.mmap(4096 << order, order=order)
+            region[0] = 1
+            machine.drain()
+            where[kernel, order] = space.numa_fault(region.address, 1)
+            assert region.page().head.order == order
+    assert where == {
+        ("4.8", 2): 0,
+        ("4.8", 9): 1,
+        ("6.1", 2): 0,
+        ("6.1", 9): 1,
+        ("6.12", 2): 1,
+        ("6.12", 9): 1,
+    }
+
+
 def test_a_page_in_somebodys_hands_stays_and_is_put_back(tiers):
     region = mapped(tiers, node=1)
     held = region.page().get()
     before = tiers.vmstat()
     assert region.space.numa_fault(region.address, 0) == 1
-    assert changes(tiers, before) == {"numa_hint_faults": 1, "pgmigrate_fail": 1}
+    hinted = tiers.profile["hint_faults"] == "unshared"
+    expected = {"numa_hint_faults": 1, "pgmigrate_fail": 1} if hinted else {}
+    assert changes(tiers, before) == expected
     tiers.drain()
     assert "lru" in region.page().flags
     assert isolated(tiers) == (0, 0)

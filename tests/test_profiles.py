@@ -54,3 +54,29 @@ def test_what_is_no_preset_is_one_line_and_2(arguments, capsys):
     complaint = capsys.readouterr().err
     assert complaint.startswith("mmcore: ")
     assert complaint.count("\n") == 1
+
+
+def unmap(region, _other):
+    region.unmap(0, 1)
+
+
+def dontneed(region, _other):
+    region.madvise("dontneed", 0, 1)
+
+
+def leave(_region, other):
+    other.exit()
+
+
+@pytest.mark.parametrize("end", [unmap, dontneed, leave])
+def test_unmapping_drains_the_batches_in_older_kernels(build, end):
+    listed = {}
+    for kernel in mmcore.Profile.PRESETS:
+        machine = build(nodes=["1MiB"], kernel=kernel)
+        region, other = machine.address_space().mmap(3 * 4096), machine.address_space()
+        machine.drain()
+        for page in range(3):
+            region[page * 4096] = 1
+        end(region, other)
+        listed[kernel] = "lru" in region.page(2).flags
+    assert listed == {"4.5": True, "4.8": True, "6.1": True, "6.12": True, "6.19": False}

@@ -43,6 +43,9 @@ _COUNTED = frozenset({"vm", "n0", "n1", "calls", "ev"})
 _UNCOUNTED_OPERATIONS = frozenset(
     {"swapon", "swapoff", "fillnode", "unfill", "balloon", "drop", "sync"}
 )
+#: Operations that a kernel takes without saying what came of them: debugfs's split_huge_pages
+#: answers the same whether the page was split or not. The pages show it.
+_UNANSWERED_OPERATIONS = frozenset({"split"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,8 @@ def _skipped(
     # A call's own result is there only where it has one.
     if "ret" not in theirs:
         skipped |= {"ret", "errno"}
+    if operation in _UNANSWERED_OPERATIONS:
+        skipped.add("status")
     # Nor are accesses told one by one where there are more than a region's pages are.
     if operation in {"read", "write"} and sum(n for n, _ in ours.get("acc", ())) > _SHOWN_PAGES:
         skipped.add("acc")

@@ -32,7 +32,7 @@ pub use zone::Zone;
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
-use crate::page::{Flags, MAX_ORDER, Pfn, TAKEN_OFF_BUDDY};
+use crate::page::{Flags, MAX_ORDER, OF_A_TAIL, Pfn, TAKEN_OFF_BUDDY};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
@@ -141,7 +141,7 @@ impl<R: Release> Machine<R> {
         let mut refused = 0;
         for pfn in (0..1u32 << order).map(|offset| block.plus(offset)) {
             let page = &self.frames[pfn];
-            page.clear(Flags::TAIL | Flags::ANON_EXCLUSIVE);
+            page.clear(OF_A_TAIL | Flags::ANON_EXCLUSIVE);
             page.set_owner(0, 0);
             page.set_extra(0, 0);
             // Last: what is refused may be unpoisoned, and is not ours any more.

@@ -45,6 +45,7 @@ mod writeback;
 
 pub use kpageflags::KpageFlags;
 pub use large::Folio;
+pub(crate) use large::OF_A_TAIL;
 pub use list::List;
 pub use pfn::{Link, Pfn, ZERO_PAGE};
 pub use record::{Frames, Page, TAKEN_OFF_BUDDY};

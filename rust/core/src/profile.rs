@@ -90,6 +90,16 @@ choice! {
 }
 
 choice! {
+    /// What a migration makes of a large page.
+    LargeMigration {
+        /// It is split first, and its parts move by themselves.
+        InParts = "in_parts",
+        /// It moves whole, and is split only without room for the whole.
+        Whole = "whole",
+    }
+}
+
+choice! {
     /// When the bytes are copied, relative to the commit of the new mapping.
     CopyOrder {
         /// Copy, then commit: an error while copying leaves everything as it was.
@@ -142,6 +152,20 @@ choice! {
         Pages = "pages",
         /// `folio_isolate_lru`, `folio_putback_lru`, `__folio_migrate_mapping`, and the functions of a batch.
         Folios = "folios",
+    }
+}
+
+choice! {
+    /// Which pages get NUMA hints (`change_pte_range`). None of an area with a policy of its own, nor of a memory file,
+    /// gets one in any kernel.
+    HintFaults {
+        /// All others that one entry maps whole: base pages, and those of the size of a huge entry.
+        All = "all",
+        /// As `all`, but of private mappings only base pages whose one reference is the mapping's, and of files no dirty ones.
+        Sole = "sole",
+        /// Large pages too; of private mappings those that one process maps and nobody may have pinned, and of files no
+        /// dirty ones.
+        Unshared = "unshared",
     }
 }
 
@@ -246,7 +270,9 @@ use CallNames::{Folios, Pages};
 use CopyOrder::{AfterCommit, BeforeCommit};
 use Design::{Putback, Split};
 use FilePin::{Refused, SharedRefused};
+use HintFaults::{All, Sole, Unshared};
 use HoleStatus::{Efault, Enoent};
+use LargeMigration::{InParts, Whole};
 use LruPolicy::TwoList;
 use MigrationOrder::{Batched, OneByOne};
 use PoisonAccounting::{NonEagain, Success};
@@ -265,6 +291,16 @@ profile! {
     /// One page through all steps, or a batch unmapped, flushed once and moved.
     migration: MigrationOrder = [OneByOne, OneByOne, OneByOne, Batched, Batched],
         "lifecycle 6.2, 6.9; 6.1 and 6.12: h01/4";
+    /// Large pages are split before they migrate, or move whole.
+    large_migration: LargeMigration = [InParts, InParts, Whole, Whole, Whole],
+        "kernel 9c670ea37947, 4.14; 6.12: l01/3";
+    /// A migration splits a large page that waits to be split because one of its entries was unmapped before others, be it
+    /// by an earlier migration; where it moves whole, the wait goes along.
+    migration_splits_queued: bool = [false, false, false, true, true],
+        "kernels 7262f208ca68 (6.11), a2e0c0668a34 (in 6.12 and later stable kernels); 6.1 and 6.12: l01/6, l17/8 (6.12; 6.1 not recorded)";
+    /// Parts of nothing but zeroes become the zero page when a large page is split.
+    split_frees_zeroes: bool = [false, false, false, true, true],
+        "kernel b1f202060afe, 6.12; 6.1 and 6.12: l11/3, l12/3 (6.12; 6.1 not recorded)";
     /// Passes over pages that may be retried; with batches, of the asynchronous first round.
     passes: u8 = [10, 10, 10, 3, 3],
         "lifecycle 6.2; 6.1 and 6.12: h02/7";
@@ -277,6 +313,9 @@ profile! {
     /// Batches drained once before, or kept disabled during move_pages, mbind and migrate_pages.
     batches: BatchesDuringMigration = [DrainOnce, DrainOnce, Disabled, Disabled, Disabled],
         "lifecycle 5.3; 6.1 and 6.12: h01/4 (lru_cache_disable)";
+    /// munmap, MADV_DONTNEED and exit begin by draining the CPU's batches, and drain them again before they free pages.
+    unmap_drains: bool = [true, true, true, true, false],
+        "kernel 1aa43598c03b, 6.14; 6.1: m0223/7, 6.12: g0011/9";
     /// The local batches are drained after each mapped page that was moved.
     drain_after_move: bool = [false, false, true, false, false],
         "6.1 and 6.12: h14/3 (an mlocked page drains on both)";
@@ -293,6 +332,9 @@ profile! {
     /// where nothing is written back).
     reclaim_mark_moves: bool = [false, false, true, true, true],
         "kernel 6aeff241fe6c, 5.7; 6.1 and 6.12: g9161/17";
+    /// Which pages NUMA balancing gives a hint, and so may move to their users.
+    hint_faults: HintFaults = [All, All, Sole, Unshared, Unshared],
+        "kernels 859d4adc3415 (4.16), 09a913a7a947 (4.17), 80d47f5de5e3 (5.17), d2136d749d76 (6.10); 6.1 and 6.12: not recorded";
     /// Under which names the calls are shown.
     call_names: CallNames = [Pages, Pages, Pages, Folios, Folios],
         "6.1 and 6.12: h01/4";

@@ -39,7 +39,7 @@ pub use split::Split;
 
 use crate::calls::Call;
 use crate::machine::Machine;
-use crate::page::{Dropped, Flags, Pfn, Word};
+use crate::page::{Dropped, Flags, OF_A_TAIL, Pfn, Word};
 use crate::profile::Design;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, broken, mutated};
@@ -226,7 +226,7 @@ impl<R: Release> Machine<R> {
                 broken("bad page at free", format_args!("page {pfn}, a part, mapped {mapped} times"));
             }
             // The link before the head's number.
-            poisoned |= tail.clear(Flags::TAIL | Flags::ANON_EXCLUSIVE).has(Flags::HWPOISON);
+            poisoned |= tail.clear(OF_A_TAIL | Flags::ANON_EXCLUSIVE).has(Flags::HWPOISON);
             tail.set_owner(0, 0);
             tail.set_extra(0, 0);
         }

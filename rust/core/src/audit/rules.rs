@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::map::{Pte, Slot};
 use crate::memory::WORDS;
 use crate::owner::{Owner, OwnerId};
-use crate::page::{Flags, Pfn, Word};
+use crate::page::{Flags, OF_A_TAIL, Pfn, Word};
 use crate::profile::PoisonAccounting;
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
@@ -182,7 +182,10 @@ fn check_part<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &
     if word.count() != 0 || seen.references != 0 {
         report.page("a tail has no count of its own", pfn, word.to_string());
     }
-    if word.any(!OF_A_PART) {
+    // That a page waits to be split is said by its first tail.
+    let first = pfn == head.plus(1) && of.is_some_and(|page| page.order() > 1);
+    let own = if first { OF_A_PART | OF_A_TAIL } else { OF_A_PART };
+    if word.any(!own) {
         report.page("a tail has no flags of its own", pfn, format!("flags {}", word.flags()));
     }
     if page.mapcount() != seen.mappings {

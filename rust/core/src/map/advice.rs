@@ -75,7 +75,10 @@ impl<R: Release> Machine<R> {
                 return Err(Error::new(Errno::EINVAL, "only anonymous memory can be freed lazily"));
             }
             // What waits in a batch could not be isolated or moved.
-            self.lru_drain_local();
+            match advice {
+                Advice::Dontneed => self.drain_for_unmap(),
+                _ => self.lru_drain_local(),
+            }
             if matches!(advice, Advice::Cold | Advice::Pageout | Advice::Free) {
                 self.split_advised(area, range.clone(), advice == Advice::Free);
             }

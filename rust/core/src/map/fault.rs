@@ -277,6 +277,9 @@ impl<R: Release> Machine<R> {
             _ => Pte::present(new, Pte::YOUNG | Pte::DIRTY),
         });
         self.remove_mapping_of(folio, old);
+        if folio.large {
+            self.note_partial(folio, old);
+        }
         if area.locked(index) {
             self.munlock_page(head);
         }

@@ -54,6 +54,7 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[head];
         page.expect_locked();
         let folio = Folio { head, large: page.order() > 0 };
+        let huge = self.frames.is_huge_mapping(folio);
         self.rmap_entries(head, |area, index, pfn| {
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
             let part = &self.frames[pfn];
@@ -73,6 +74,9 @@ impl<R: Release> Machine<R> {
             let locked = area.locked(index);
             let old = guard.finish_with(|old| Pte::migration(pfn, old.bits(REMEMBERED) | mark));
             self.unmapped_part(folio, pfn, old, locked);
+            if folio.large && !huge {
+                self.note_partial(folio, pfn);
+            }
             true
         });
         self.frames.folio_mapcount(folio) == 0
@@ -100,6 +104,20 @@ impl<R: Release> Machine<R> {
                 self.mlock_drain_local();
             }
             guard.finish(Pte::present(pfn, old.bits(REMEMBERED)));
+            true
+        });
+    }
+
+    /// Points the migration entries of a locked page to the zero page instead (`try_to_map_unused_to_zeropage`), but for
+    /// those that are locked into memory.
+    pub(super) fn restore_as_zero(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        page.expect_locked();
+        self.rmap_entries(pfn, |area, index, pfn| {
+            let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(pfn)) else { return true };
+            if !area.locked(index) {
+                guard.finish(Pte::present(Pfn(0), Pte::ZERO | Pte::YOUNG));
+            }
             true
         });
     }
@@ -176,6 +194,15 @@ impl<R: Release> Machine<R> {
     pub(super) fn remove_mapping_of(&self, folio: Folio, pfn: Pfn) {
         if self.frames.remove_mapping(folio, pfn) {
             self.count_mapped(folio.head, -1);
+        }
+    }
+
+    /// A large page of which a part is mapped no more, but others are, waits to be split. The entry's lock is the
+    /// caller's.
+    #[inline]
+    pub(super) fn note_partial(&self, folio: Folio, pfn: Pfn) {
+        if self.frames[pfn].mapcount() == 0 && self.frames.folio_mapcount(folio) > 0 {
+            self.frames.queue_split(folio);
         }
     }
 

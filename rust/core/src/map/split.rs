@@ -8,7 +8,8 @@
 //! 3. Freeze: from one reference to none. Whoever comes by its number now fails.
 //! 4. Under the lruvec lock, part after part, the last first: what the head is, the lock, a place on the list before the
 //!    head, and at last one reference. Then the head itself.
-//! 5. The entries lead to the parts again.
+//! 5. The entries lead to the parts again; those of a part of zeroes to the zero page, where the kernel does that, so that
+//!    step 6 frees the part.
 //! 6. The caller keeps the part that it asked for. The others are unlocked and put: they live on by their mappings,
 //!    and what nothing maps any more is free. Or all are the caller's: the isolated ones are on its list, each with the
 //!    isolation's reference.
@@ -123,7 +124,7 @@ impl<R: Release> Machine<R> {
         self.separate(&parts, frozen.is_ok());
         // 5.
         if mapped && !mutated(Mutation::SplitForgetsMappings) {
-            parts.iter().for_each(|&part| self.restore_mappings(part, part));
+            parts.iter().for_each(|&part| self.restore_part(part));
         }
         // 6.
         let keep = if mutated(Mutation::PinStaysOnHead) { head } else { keep };
@@ -136,6 +137,21 @@ impl<R: Release> Machine<R> {
             None => others.for_each(|part| self.unlock_and_put(part)),
         }
         Ok(())
+    }
+
+    /// Step 5 for one part. One of nothing but zeroes is not worth a frame: its entries lead to the zero page, unless it is
+    /// to stay in memory. A bad one is not read.
+    fn restore_part(&self, part: Pfn) {
+        let word = self.frames[part].word();
+        let unused = self.profile.split_frees_zeroes
+            && word.has(Flags::ANON)
+            && !word.any(Flags::MLOCKED | Flags::HWPOISON)
+            && self.memory.is_zero(part);
+        if unused {
+            self.restore_as_zero(part);
+        }
+        // Also where there are entries left that are locked into memory.
+        self.restore_mappings(part, part);
     }
 
     /// Step 4, for a page that is frozen and whose first part is its head. Whoever has the lruvec lock finds the page

@@ -25,12 +25,12 @@ const BATCH: usize = 32;
 
 impl<R: Release> Machine<R> {
     /// Unmaps pages of an area (`munmap`); those that already are, are no error. Drains this CPU's LRU
-    /// batches first, as the kernel does.
+    /// batches first, in kernels that do.
     ///
     /// `EINVAL` for a range that does not lie in the area, or an area of another space.
     pub fn munmap(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         space.covers(area, &pages)?;
-        self.lru_drain_local();
+        self.drain_for_unmap();
         // Against fork, which must not copy what is half gone.
         let areas = space.areas.write();
         let marked = mark_unmapped(area, pages.clone());
@@ -49,7 +49,7 @@ impl<R: Release> Machine<R> {
     /// Ends a space: everything is unmapped, and nothing can be mapped any more. Harmless the second
     /// time.
     pub fn exit(&self, space: &AddressSpace) {
-        self.lru_drain_local();
+        self.drain_for_unmap();
         let areas = {
             let mut areas = space.areas.write();
             *space.next.lock() = None;
@@ -62,6 +62,13 @@ impl<R: Release> Machine<R> {
             self.ended(area, marked);
         }
         self.unregister(space);
+    }
+
+    /// Brings what waits in the CPU's batches out of the way of an unmapping, where the kernel does.
+    pub(super) fn drain_for_unmap(&self) {
+        if self.profile.unmap_drains {
+            self.lru_drain_local();
+        }
     }
 
     /// Accounts for `pages` pages that are gone for good; true if that was the whole area.
@@ -150,6 +157,9 @@ impl<R: Release> Machine<R> {
             self.set_page_dirty(head);
         }
         self.remove_mapping_of(folio, pfn);
+        if folio.large {
+            self.note_partial(folio, pfn);
+        }
         if area.locked(index) {
             self.munlock_page(head);
             gone.queued = true;
@@ -180,7 +190,7 @@ impl<R: Release> Machine<R> {
             }
         }
         if gone.queued {
-            self.lru_drain_local();
+            self.drain_for_unmap();
         }
         gone.pages.iter().for_each(|&pfn| self.free_swap_if_unmapped(pfn));
         self.put_all(&gone.pages);

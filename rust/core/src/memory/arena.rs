@@ -192,6 +192,12 @@ impl Memory {
         }
     }
 
+    /// Is there nothing but zeroes in a frame that nobody stores to? Not known, hence no, of frames without bytes.
+    pub fn is_zero(&self, pfn: Pfn) -> bool {
+        // Relaxed: whoever stored before has been waited for.
+        self.frame(pfn).is_some_and(|frame| frame.iter().all(|word| word.load(Ordering::Relaxed) == 0))
+    }
+
     /// Copies a whole frame; see the module for what the caller has proved.
     #[inline]
     pub fn copy_page(&self, from: Pfn, to: Pfn) {

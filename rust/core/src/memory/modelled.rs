@@ -122,6 +122,11 @@ impl Memory {
         }
     }
 
+    /// Is there nothing but zeroes in a frame that nobody stores to? Not known, hence no, of frames without words.
+    pub fn is_zero(&self, pfn: Pfn) -> bool {
+        self.is_backed() && (0..WORDS).all(|word| self.load(pfn, word) == 0)
+    }
+
     /// Copies a frame word by word; a concurrent access to either frame is a race.
     pub fn copy_page(&self, from: Pfn, to: Pfn) {
         if !self.is_backed() {

@@ -6,7 +6,7 @@ use crate::calls::Call;
 use crate::error::Errno;
 use crate::machine::Machine;
 use crate::page::{Flags, HUGE_ORDER, Pfn};
-use crate::profile::MigrationOrder;
+use crate::profile::{LargeMigration, MigrationOrder};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, broken, mutated};
@@ -293,7 +293,7 @@ impl<R: Release> Machine<R> {
         result
     }
 
-    /// Each page through all steps before the next; several passes over the whole list. Large pages are split first.
+    /// Each page through all steps before the next, then in the same way the parts of those that could not move whole.
     fn migrate_one_by_one(
         &self,
         list: &mut Vec<Pfn>,
@@ -301,32 +301,63 @@ impl<R: Release> Machine<R> {
         mode: Mode,
         reason: Reason,
     ) -> Migrated {
+        if self.profile.large_migration == LargeMigration::InParts {
+            self.split_first(list, mode, reason);
+        }
+        let mut parts = Vec::new();
+        let mut result = self.migrate_singly(list, target, mode, reason, &mut parts);
+        if result.errno.is_none() && !parts.is_empty() {
+            // The page that they were has failed already.
+            let Migrated { succeeded, failed_pages, retries, refused, errno, .. } =
+                self.migrate_singly(&mut parts, target, mode, reason, &mut Vec::new());
+            result.add(Migrated { succeeded, failed_pages, retries, refused, errno, ..Migrated::default() });
+        }
+        list.append(&mut parts);
+        result
+    }
+
+    /// Several passes over the whole list, page by page. Large pages that find no room are split: their parts go to
+    /// `parts`.
+    fn migrate_singly(
+        &self,
+        list: &mut Vec<Pfn>,
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+        parts: &mut Vec<Pfn>,
+    ) -> Migrated {
         let mut result = Migrated::default();
         let mut failed = Vec::new();
         let mut untried = Vec::new();
-        self.split_first(list, mode, reason);
         for pass in 0..self.profile.passes {
             let mut again = Vec::new();
             let mut pages = std::mem::take(list).into_iter();
             while let Some(src) = pages.next() {
-                let mut moved = 1;
+                let mut order = self.frames[src].order();
                 // From the fourth pass on it may wait (`force`).
                 let attempt = match self.migrate_unmap(src, target, mode, pass > 2, reason) {
                     Ok(Unmapped::WasFreed(pages)) => {
-                        moved = pages;
-                        Ok(Outcome::Freed)
+                        result.succeeded += pages;
+                        target.ended(src, Outcome::Freed);
+                        continue;
                     }
                     Ok(Unmapped::Ready(pair)) => {
                         // Looked at first: once it has moved, its users may free it.
-                        moved = 1 << self.frames[pair.dst].order();
+                        order = self.frames[pair.dst].order();
                         self.tlb.flush();
                         self.migrate_move(pair, mode, reason).inspect_err(|_| self.migrate_undo(pair))
+                    }
+                    Err(Stop::InParts | Stop::NoMemory)
+                        if self.may_split(src, reason) && self.try_split(src, mode, parts) =>
+                    {
+                        result.split += 1;
+                        continue;
                     }
                     Err(stop) => Err(stop),
                 };
                 target.ended(src, attempt.unwrap_or_else(Stop::outcome));
                 match attempt {
-                    Ok(_) => result.succeeded += moved,
+                    Ok(_) => self.note_moved(order, &mut result),
                     Err(Stop::Again | Stop::InParts) => again.push(src),
                     Err(Stop::Failed) => {
                         result.refused += 1;
@@ -346,6 +377,7 @@ impl<R: Release> Machine<R> {
             }
         }
         failed.append(list);
+        result.failed = result.split;
         self.note_failed(&failed, &mut result);
         failed.append(&mut untried);
         *list = failed;

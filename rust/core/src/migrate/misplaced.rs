@@ -1,14 +1,21 @@
 //! Promotion: a page whose users run on another node goes there (`do_numa_page`, `migrate_misplaced_folio`).
 //!
-//! A NUMA hint fault says on which node a user of the page runs. Entries that would be in the way get no hint in the
-//! first place (`change_pte_range`), so there is nothing to take a fault on: pages shared by copy on write, pages that
-//! may be pinned, and dirty pages of files, which not every file system can move without waiting.
+//! A NUMA hint fault says on which node a user of the page runs. Pages that should stay get no hint in the first place,
+//! so there is nothing to take a fault on:
+//!
+//! * All pages of an area with a policy of its own: neither `MPOL_BIND` nor `MPOL_PREFERRED` lets a page follow its users
+//!   (`MPOL_F_MOF`, which only the default policy has).
+//! * All pages of memory files, however they are mapped: the policy of such a mapping is the file's (`vma_policy_mof`),
+//!   and one that was not set is none.
+//! * By kernel, pages that others use too, and dirty pages of files, which not every file system can move without
+//!   waiting (the profile's `hint_faults`).
 
 use super::{Mode, Reason};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::map::{AddressSpace, Entry};
-use crate::page::{Flags, PIN, Pfn};
+use crate::map::{AddressSpace, Area, Entry};
+use crate::page::{Flags, Pfn};
+use crate::profile::HintFaults;
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 
@@ -29,9 +36,7 @@ impl<R: Release> Machine<R> {
         // A large page goes as a whole.
         let pfn = self.frames.head(pfn);
         let (page, before) = (&self.frames[pfn], self.node_of(pfn));
-        let word = page.word();
-        let cow = !area.is_shared() && page.mapcount() > 1;
-        if cow || word.count() >= PIN || (!word.has(Flags::SWAPBACKED) && word.has(Flags::DIRTY)) {
+        if !self.gets_hint(&area, index, pfn) {
             return Ok(before);
         }
         self.stats.event(Event::NumaHintFaults, 1);
@@ -40,7 +45,7 @@ impl<R: Release> Machine<R> {
             return Ok(node);
         }
         // Not to a node that is nearly full: it would only have to reclaim.
-        if !self.has_room(node) {
+        if self.is_shared_huge(pfn) || !self.has_room(node) {
             return Ok(before);
         }
         let isolated = match self.profile.isolation_reference {
@@ -61,6 +66,41 @@ impl<R: Release> Machine<R> {
             Ok(()) => Ok(self.migrate_misplaced(pfn, before, node)),
             Err(_) => Ok(before),
         }
+    }
+
+    /// Does NUMA balancing hint at the page with this head, mapped at an entry whose lock the caller holds?
+    fn gets_hint(&self, area: &Area, index: u32, head: Pfn) -> bool {
+        if area.file().is_some_and(|map| !map.file.is_written_back())
+            || area.attributes(index).policy().is_some()
+        {
+            return false;
+        }
+        let (page, folio) = (&self.frames[head], self.frames.folio(head));
+        if self.frames.is_huge_mapping(self.frames.folio(head)) {
+            return true;
+        }
+        let word = page.word();
+        let used = match self.profile.hint_faults {
+            HintFaults::All => false,
+            HintFaults::Sole => word.count() != 1,
+            HintFaults::Unshared => {
+                let shared = page.mapcount() > 1 || self.frames.folio_mapcount(folio) > 1 << page.order();
+                shared || self.frames.may_be_pinned(folio)
+            }
+        };
+        let dirty = !word.has(Flags::SWAPBACKED) && word.has(Flags::DIRTY);
+        match self.profile.hint_faults {
+            HintFaults::All => !folio.large,
+            HintFaults::Sole if folio.large => false,
+            HintFaults::Sole | HintFaults::Unshared => !dirty && (area.is_shared() || !used),
+        }
+    }
+
+    /// Is a huge page refused because several processes map it? Until kernels moved base pages and large ones alike.
+    fn is_shared_huge(&self, head: Pfn) -> bool {
+        self.profile.hint_faults != HintFaults::Unshared
+            && self.frames.is_huge_mapping(self.frames.folio(head))
+            && self.frames[head].mapcount() > 1
     }
 
     /// Moves one isolated page without waiting for anything; where it is then.

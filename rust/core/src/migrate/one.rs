@@ -68,7 +68,7 @@ pub(super) enum Stop {
     Failed,
     /// No frame to move to.
     NoMemory,
-    /// A large page that is mapped in parts is worth moving in parts.
+    /// A large page that waits to be split is worth moving in parts.
     InParts,
 }
 
@@ -130,11 +130,11 @@ impl<R: Release> Machine<R> {
         if word.has(Flags::HAS_HWPOISONED) {
             return Err(Stop::Failed);
         }
-        // As those that wait in the kernel for being split: pages of two have no place to wait in.
-        if word.has(Flags::HEAD)
-            && page.order() > 1
+        let folio = Folio { head: src, large: word.has(Flags::HEAD) };
+        if self.profile.migration_splits_queued
+            && folio.large
             && self.may_split(src, reason)
-            && self.frames.is_partially_mapped(src)
+            && self.frames.waits_for_split(folio)
         {
             return Err(Stop::InParts);
         }
@@ -175,7 +175,6 @@ impl<R: Release> Machine<R> {
         let movable = page.word().has(Flags::ISOLATED);
         let mut pair = Pair { src, dst, was_mapped: false, was_mlocked: word.has(Flags::MLOCKED), movable };
         // 7. Every mapping becomes a migration entry.
-        let folio = Folio { head: src, large: word.has(Flags::HEAD) };
         if !movable && self.frames.folio_mapcount(folio) > 0 {
             pair.was_mapped = true;
             self.calls_on(Call::TryToMigrate, src);
@@ -223,6 +222,10 @@ impl<R: Release> Machine<R> {
         // 12. The mappings now lead to the destination.
         if was_mapped {
             self.restore_mappings(src, dst);
+        }
+        let folio = Folio { head: src, large: self.frames[src].word().has(Flags::HEAD) };
+        if self.frames.waits_for_split(folio) {
+            self.frames.queue_split(Folio { head: dst, large: true });
         }
         if mutated(Mutation::CopyAfterRestore) {
             self.copy_parts(src, dst);

@@ -9,6 +9,9 @@ use crate::page::Pfn;
 use crate::release::Release;
 use std::ops::Range;
 
+/// Numbers that a node can have: what a mask of nodes holds at most.
+const MAX_NUMNODES: usize = 1 << 10;
+
 /// Flags of `mbind`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MbindFlags {
@@ -116,10 +119,12 @@ impl<R: Release> Machine<R> {
 
     /// Moves a process's pages from a node to another. How many could not be moved.
     ///
-    /// `EINVAL` for a node that does not exist, `ENOMEM` if there is no frame left on the other node.
+    /// Nothing is on a node that does not exist, so nothing moves from there. `EINVAL` for a target that does not exist, or
+    /// a number that no node can have, `ENOMEM` if there is no frame left on the other node.
     pub fn migrate_between(&self, space: &AddressSpace, from: usize, to: usize) -> Result<u32> {
-        if from.max(to) >= self.nodes.len() {
-            return Err(Error::new(Errno::EINVAL, format!("no node {}", from.max(to))));
+        if to >= self.nodes.len() || from >= MAX_NUMNODES {
+            let missing = if to >= self.nodes.len() { to } else { from };
+            return Err(Error::new(Errno::EINVAL, format!("no node {missing}")));
         }
         self.lru_quiet(|| {
             if from == to {

@@ -6,6 +6,7 @@
 //! | `HWPOISON`, `ANON_EXCLUSIVE`, the entries that map it | each base page's own record |
 //! | entries that map any part (`folio_mapcount`) | `index` of the first tail |
 //! | pins (`folio_maybe_dma_pinned`) | `private` of the first tail |
+//! | it waits to be split (`folio_test_partially_mapped`) | `RECLAIM` of the first tail, as in the kernel |
 //!
 //! Each entry that maps a part holds one reference on the head. A pin counts 1024 there, as on a base page; but so
 //! many mappings are thinkable too, hence a number of its own.
@@ -16,8 +17,14 @@
 //! the tail itself, and takes one on the head. The split clears the link to the head before it gives the count: in
 //! the other order somebody could get the tail and put the head (kernel 605ca5ede764).
 
-use super::{Flags, Frames, PIN, Page, Pfn};
+use super::{Flags, Frames, HUGE_ORDER, PIN, Page, Pfn};
 use crate::sync::Ordering;
+
+/// On the first tail: the page waits to be split. A tail has no other use for the flag.
+const SPLIT_WAITS: Flags = Flags::RECLAIM;
+
+/// What a tail has for its head, and loses when it is none any more.
+pub(crate) const OF_A_TAIL: Flags = Flags::TAIL.union(SPLIT_WAITS);
 
 /// The page that a frame is part of: itself, or a large one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,12 +120,27 @@ impl Frames {
         }
     }
 
-    /// Is a part unmapped while others are mapped (`folio_test_partially_mapped`)? At once a guess, as others may map
-    /// and unmap.
-    pub(crate) fn is_partially_mapped(&self, head: Pfn) -> bool {
-        let mut parts = self.parts(head).map(|part| self[part].mapcount() > 0);
-        let first = parts.next();
-        parts.any(|mapped| Some(mapped) != first)
+    /// Has a part been unmapped while another was mapped, so that the page waits to be split
+    /// (`folio_test_partially_mapped`)? Also if all parts are mapped again.
+    #[inline]
+    pub(crate) fn waits_for_split(&self, folio: Folio) -> bool {
+        folio.large && self.first_tail(folio).word().has(SPLIT_WAITS)
+    }
+
+    /// From now on the page waits to be split (`deferred_split_folio`). One of two base pages has no place to wait in.
+    #[inline]
+    pub(crate) fn queue_split(&self, folio: Folio) {
+        if self[folio.head].order() > 1 && !self.waits_for_split(folio) {
+            self.first_tail(folio).set(SPLIT_WAITS);
+        }
+    }
+
+    /// Do only huge entries map the page: in every address space the whole of it? Then the kernel has one entry where an
+    /// area here has one for each part.
+    pub(crate) fn is_huge_mapping(&self, folio: Folio) -> bool {
+        folio.large
+            && self[folio.head].order() == HUGE_ORDER
+            && self.folio_mapcount(folio) % (1 << HUGE_ORDER) == 0
     }
 
     /// The base pages of the page with this head.
@@ -137,7 +159,7 @@ impl Page {
     pub(crate) fn separate(&self, flags: Flags, owner: u32, index: u32) {
         self.set(flags);
         // The link before what takes its place: who finds the mark finds the head's number.
-        self.clear(Flags::TAIL);
+        self.clear(OF_A_TAIL);
         self.set_owner(owner, index);
         self.set_extra(0, 0);
     }
@@ -186,7 +208,8 @@ mod tests {
         assert!(frames.add_mapping(folio, Pfn(4)));
         assert_eq!(frames.folio_mapcount(folio), 3);
         assert_eq!([4, 5, 6, 7].map(|pfn| frames[Pfn(pfn)].mapcount()), [1, 0, 2, 0]);
-        assert!(frames.is_partially_mapped(folio.head));
+        frames.queue_split(folio);
+        assert!(frames.waits_for_split(folio) && !frames.waits_for_split(Folio::base(folio.head)));
         assert!(frames.remove_mapping(folio, Pfn(4)) && !frames.remove_mapping(folio, Pfn(6)));
         assert_eq!(frames.folio_mapcount(folio), 1);
     }

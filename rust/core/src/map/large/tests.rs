@@ -6,10 +6,12 @@ use crate::machine::{Config, Machine};
 use crate::map::{AddressSpace, Advice, Area, Entry, PinKind};
 use crate::migrate::{Mode, MoveFlags, Reason};
 use crate::page::{Flags, Folio, PAGE_SIZE, PIN, Pfn};
-use crate::profile::{LruPolicy, MigrationOrder, Profile};
+use crate::profile::{LruPolicy, Profile};
 use crate::release::Split;
 use crate::stat::{Event, NodeItem};
 use std::sync::Arc;
+
+mod kernels;
 
 type M = Machine<Split>;
 type Space = Arc<AddressSpace>;
@@ -324,22 +326,6 @@ fn a_page_that_is_mapped_in_parts_moves_in_parts() {
     assert_eq!((migrated.split, migrated.failed, left), (1, 0, 0));
     assert!((0..3).all(|page| order(&machine, &area, page) == 0 && node(&machine, &area, page) == 1));
     holds(&machine, &area, 0..3);
-    end(&machine, &[&space]);
-}
-
-#[test]
-fn one_by_one_large_pages_are_split_first() {
-    let config = Config { profile: Profile::preset("4.8").unwrap(), ..Config::new(2, 64) };
-    let machine: M = Machine::new(&config).unwrap();
-    assert_eq!(machine.profile().migration, MigrationOrder::OneByOne);
-    let space = machine.address_space().unwrap();
-    let area = machine.mmap_large(&space, PAGES, ORDER).unwrap();
-    fill(&machine, &area);
-    machine.lru_drain_all();
-    let (migrated, left) = migrate(&machine, folio(&machine, &area, 0).head, Reason::Syscall);
-    assert_eq!((migrated.succeeded, left), (PAGES, 0));
-    assert!((0..PAGES).all(|page| order(&machine, &area, page) == 0 && node(&machine, &area, page) == 1));
-    holds(&machine, &area, 0..PAGES);
     end(&machine, &[&space]);
 }
 

@@ -1,0 +1,150 @@
+//! Large pages by kernel: how they migrate, what makes them wait to be split, what becomes of their zeroes.
+
+use super::*;
+use crate::page::HUGE_ORDER;
+use crate::profile::MigrationOrder;
+
+/// A machine of a kernel, with a large page.
+fn written_on(kernel: &str, order: u8) -> (M, Space, Arc<Area>) {
+    let (frames, pages) = (64.max(4 << order), 1 << order);
+    let config = Config { profile: Profile::preset(kernel).unwrap(), ..Config::new(2, frames) };
+    let machine: M = Machine::new(&config).unwrap();
+    let space = machine.address_space().unwrap();
+    let area = machine.mmap_large(&space, pages, order).unwrap();
+    fill(&machine, &area);
+    machine.lru_drain_all();
+    (machine, space, area)
+}
+
+#[test]
+fn large_pages_are_split_before_they_migrate_or_move_whole_in_either_order() {
+    use MigrationOrder::{Batched, OneByOne};
+    for (kernel, migration, after) in
+        [("4.8", OneByOne, 0), ("6.1", OneByOne, ORDER), ("6.12", Batched, ORDER)]
+    {
+        let (machine, space, area) = written_on(kernel, ORDER);
+        assert_eq!(machine.profile().migration, migration);
+        let (migrated, left) = migrate(&machine, folio(&machine, &area, 0).head, Reason::Syscall);
+        assert_eq!((migrated.succeeded, migrated.failed, left), (PAGES, 0, 0), "{kernel}");
+        let moved = |page| order(&machine, &area, page) == after && node(&machine, &area, page) == 1;
+        assert!((0..PAGES).all(moved), "{kernel}");
+        holds(&machine, &area, 0..PAGES);
+        end(&machine, &[&space]);
+    }
+}
+
+#[test]
+fn one_by_one_too_the_parts_move_where_there_is_no_room_for_the_whole() {
+    for (room, failed, left) in [(4, 0, 0), (3, 1, 1), (0, 1, 4)] {
+        let (machine, space, area) = written_on("6.1", ORDER);
+        let head = folio(&machine, &area, 0).head;
+        without_room(&machine, 1, room, || {
+            let (migrated, rest) = migrate(&machine, head, Reason::Syscall);
+            assert_eq!((migrated.failed, rest, migrated.split), (failed, left, 1), "room for {room}");
+            assert_eq!(migrated.succeeded, room);
+        });
+        holds(&machine, &area, 0..PAGES);
+        end(&machine, &[&space]);
+    }
+}
+
+#[test]
+fn a_page_that_was_unmapped_entry_by_entry_is_split_by_the_next_migration() {
+    for (kernel, after) in [("6.1", ORDER), ("6.12", 0), ("6.19", 0)] {
+        let (machine, space, area) = written_on(kernel, ORDER);
+        for to in [1, 0] {
+            let address = [area.address(2)];
+            let moved = machine.move_pages(&space, &address, &[to], MoveFlags::default());
+            assert_eq!((moved.ret, moved.status), (Ok(0), vec![Some(to as i32)]));
+            assert!((0..PAGES).all(|page| node(&machine, &area, page) == to as usize), "{kernel}");
+            assert_eq!(order(&machine, &area, 0), if to == 1 { ORDER } else { after }, "{kernel}");
+        }
+        holds(&machine, &area, 0..PAGES);
+        end(&machine, &[&space]);
+    }
+}
+
+#[test]
+fn a_failed_migration_too_leaves_the_page_to_be_split_by_the_next() {
+    let (machine, space, area) = written(PAGES);
+    let held = machine.pin(&area, 2, PinKind::Get, true).unwrap();
+    assert_eq!(migrate(&machine, folio(&machine, &area, 0).head, Reason::Syscall).0.failed, 1);
+    machine.unpin(held, PinKind::Get);
+    assert_eq!(order(&machine, &area, 0), ORDER);
+    let (migrated, left) = migrate(&machine, folio(&machine, &area, 0).head, Reason::Syscall);
+    assert_eq!((migrated.split, migrated.succeeded, left), (1, PAGES, 0));
+    end(&machine, &[&space]);
+}
+
+#[test]
+fn a_page_of_the_size_of_a_huge_entry_moves_whole_again_and_again() {
+    let (machine, space, area) = written_on("6.12", HUGE_ORDER);
+    for to in [1, 0, 1] {
+        let moved = machine.move_pages(&space, &[area.address(7)], &[to], MoveFlags::default());
+        assert_eq!((moved.ret, order(&machine, &area, 0)), (Ok(0), HUGE_ORDER));
+    }
+    // Until a part of it is mapped by itself.
+    machine.munmap(&space, &area, 0..1).unwrap();
+    machine.move_pages(&space, &[area.address(7)], &[0], MoveFlags::default());
+    assert_eq!((order(&machine, &area, 7), node(&machine, &area, 7)), (0, 0));
+    end(&machine, &[&space]);
+}
+
+#[test]
+fn of_two_base_pages_one_has_no_place_to_wait_for_a_split() {
+    let (machine, space, area) = written_on("6.12", 1);
+    for to in [1, 0] {
+        machine.move_pages(&space, &[area.address(0)], &[to], MoveFlags::default());
+        assert_eq!(order(&machine, &area, 0), 1);
+    }
+    end(&machine, &[&space]);
+}
+
+#[test]
+fn parts_of_zeroes_become_the_zero_page_at_a_split_and_their_frames_are_free() {
+    for (kernel, zero) in [("6.1", false), ("6.12", true)] {
+        let config = Config { profile: Profile::preset(kernel).unwrap(), ..Config::new(2, 64) };
+        let machine: M = Machine::new(&config).unwrap();
+        let space = machine.address_space().unwrap();
+        let area = machine.mmap_large(&space, 2 * PAGES, ORDER).unwrap();
+        machine.write_word(&area, 1, 0, 1).unwrap();
+        machine.write_word(&area, 5, 0, 1).unwrap();
+        machine.mlock(&space, &area, PAGES..2 * PAGES).unwrap();
+        let child = machine.fork(&space).unwrap();
+        machine.lru_drain_all();
+        for page in [0, 4] {
+            machine.split_huge_page(at(&machine, &area, page)).unwrap();
+        }
+        let theirs = child.find(area.address(0)).unwrap().0;
+        for area in [&area, &theirs] {
+            let unused = |page: u32| matches!(area.look(page).entry(), Entry::Present { zero: true, .. });
+            // What is written stays, and what is locked into memory.
+            assert_eq!((0..PAGES).map(unused).collect::<Vec<_>>(), [zero, false, zero, zero], "{kernel}");
+            assert!((PAGES..2 * PAGES).all(|page| !unused(page)));
+        }
+        machine.lru_drain_all();
+        assert_eq!(machine.stats().on_node(0, NodeItem::AnonPages), if zero { 5 } else { 8 });
+        assert_eq!((machine.read_word(&area, 0, 0), machine.read_word(&area, 1, 0)), (Ok(0), Ok(1)));
+        machine.write_word(&area, 0, 0, 2).unwrap();
+        assert_eq!((machine.read_word(&area, 0, 0), machine.read_word(&theirs, 0, 0)), (Ok(2), Ok(0)));
+        machine.munlock(&space, &area, 0..2 * PAGES).unwrap();
+        machine.lru_drain_all();
+        end(&machine, &[&space, &child]);
+    }
+}
+
+#[test]
+fn a_part_of_zeroes_that_is_asked_for_is_let_go_of_by_whoever_asked() {
+    let config = Config { profile: Profile::preset("6.12").unwrap(), ..Config::new(2, 64) };
+    let machine: M = Machine::new(&config).unwrap();
+    let space = machine.address_space().unwrap();
+    let area = machine.mmap_large(&space, PAGES, ORDER).unwrap();
+    machine.write_word(&area, 0, 0, 1).unwrap();
+    machine.lru_drain_all();
+    let bad = at(&machine, &area, 2);
+    machine.soft_offline_page(bad).unwrap();
+    assert_eq!((machine.num_poisoned_pages(), machine.frames()[bad].mapcount()), (1, 0));
+    assert_eq!(machine.read_word(&area, 2, 0), Ok(0));
+    machine.unpoison_memory(bad).unwrap();
+    end(&machine, &[&space]);
+}

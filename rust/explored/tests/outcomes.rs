@@ -1,8 +1,11 @@
 //! The outcomes of a program: all of them, each once, whatever is left out on the way.
 
-use mmcore_explored::explore::{Exhaustive, Outcomes, ProgramOptions, Search, outcomes_of, replay_program};
+use mmcore_explored::explore::{
+    Exhaustive, Outcome, Outcomes, ProgramOptions, Search, outcomes_of, replay_program,
+};
 use mmcore_explored::program::parse;
 use mmcore_explored::sync::Mutation;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
@@ -80,4 +83,38 @@ thread B
 fn a_limit_reached_is_told() {
     let all = outcomes(RACE, Exhaustive { limit: 3, ..Exhaustive::default() });
     assert_eq!((all.schedules, all.coverage), (3, "incomplete"));
+}
+
+/// A migration of a page of shared memory that two processes map, and a reader of one of them.
+fn read_while_it_moves(kernel: &str, kind: &str) -> Vec<(Value, Value)> {
+    let text = format!(
+        "machine nodes=2 pages=16 cpus=2 kernel={kernel}
+map r0 {kind} 1
+write r0
+fork c0
+cread c0 r0
+drain
+thread A
+  move r0 node=1 all
+thread B
+  cread c0 r0
+finally
+  query r0"
+    );
+    let all = outcomes(&text, Exhaustive { preemptions: Some(2), ..Exhaustive::default() });
+    let ops = |outcome: &Outcome| outcome.state.as_ref().expect("no rule breaks")["ops"].clone();
+    all.outcomes.iter().map(|outcome| (ops(outcome)["A"][0]["ret"].clone(), ops(outcome))).collect()
+}
+
+#[test]
+fn a_reader_between_clear_and_mark_makes_the_migration_of_a_file_s_page_fail() {
+    for kernel in ["6.1", "6.12"] {
+        let shared = read_while_it_moves(kernel, "shm");
+        let mut ended: Vec<_> = shared.iter().map(|(ret, _)| ret.as_i64()).collect();
+        ended.sort_unstable();
+        assert_eq!(ended, [Some(0), Some(1)], "{kernel}: {shared:?}");
+        // Of anonymous memory a reader finds nothing else than the entry, and waits without a reference.
+        let own = read_while_it_moves(kernel, "anon");
+        assert!(own.iter().all(|(ret, _)| ret.as_i64() == Some(0)), "{kernel}: {own:?}");
+    }
 }

@@ -4,7 +4,7 @@
 //! finds its entry without a lock, and no table is ever freed under a walker, because whoever
 //! walks holds the area.
 
-use super::{FileMap, Of, Pte};
+use super::{Entry, FileMap, Of, Pte};
 use crate::error::Result;
 use crate::memory::Table;
 use crate::owner::OwnerId;
@@ -179,7 +179,7 @@ impl Area {
 
     /// The order of the pages that faults make where one fits.
     #[inline]
-    pub(super) fn order(&self) -> u8 {
+    pub(crate) fn order(&self) -> u8 {
         match self.kind {
             AreaKind::Anon { order } => order,
             AreaKind::File(_) => 0,
@@ -366,6 +366,22 @@ impl Area {
         Pte(entry.load(Ordering::Acquire))
     }
 
+    /// The same, but an entry that is locked counts as filled: whoever has the lock may have cleared it for a moment.
+    #[inline]
+    pub fn is_empty(&self, index: u32) -> bool {
+        self.look(index) == Pte::NONE
+    }
+
+    /// What an entry says to a walker who waits for its lock where it is in somebody's hands.
+    #[inline]
+    pub fn read(&self, index: u32) -> Entry {
+        let seen = self.look(index);
+        match seen.has(Pte::LOCK) {
+            true => self.lock(index).pte().entry(),
+            false => seen.entry(),
+        }
+    }
+
     /// Starts loading an entry into the cache.
     #[inline]
     pub fn prefetch(&self, index: u32) {
@@ -501,6 +517,17 @@ impl EntryGuard<'_> {
 }
 
 impl EntryGuard<'_> {
+    /// Fills an entry that was cleared under this lock, and gives the lock back: a store is enough, since accesses mark
+    /// nothing in an entry that is not present, and whoever tries the lock meanwhile changes nothing.
+    #[inline]
+    pub fn fill(self, new: Pte) {
+        debug_assert!(self.pte == Pte::NONE, "only an entry that was cleared is filled");
+        released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
+        // Release: what happened under the lock is visible to its next holder, and to whoever follows the entry.
+        self.entry.store(new.0, Ordering::Release);
+        std::mem::forget(self);
+    }
+
     /// Replaces the entry by what `new` makes of its final value, accessed and dirty bits included,
     /// and gives the lock back; returns the old entry.
     #[inline]

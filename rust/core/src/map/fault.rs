@@ -66,6 +66,17 @@ pub(super) enum Want {
     Copy,
 }
 
+impl Want {
+    /// What a fault with this cause wants where nothing is mapped.
+    pub(super) fn of(cause: Cause, shared: bool) -> Want {
+        match (cause, shared) {
+            (Cause::Read, _) => Want::Page,
+            (_, true) => Want::Writable,
+            (_, false) => Want::Copy,
+        }
+    }
+}
+
 /// A page made ready before the entry is locked.
 #[derive(Clone, Copy)]
 pub(super) enum Fresh {
@@ -177,7 +188,7 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Looks at the entry under its lock and does what can be done there.
+    /// Looks at the entry, under its lock unless it is to be filled from a file, and does what can be done there.
     fn fault_round(
         &self,
         area: &Area,
@@ -187,6 +198,12 @@ impl<R: Release> Machine<R> {
     ) -> Result<Outcome> {
         if area.attributes(index).contains(Attributes::UNMAPPED) {
             return Err(no_page(area, index));
+        }
+        // An empty entry of a file's mapping sends for the file's page whoever holds its lock, and so also in the moment in
+        // which a migration has cleared it: this fault then waits for the page lock with a reference, and the migration
+        // finds one too many.
+        if fresh.is_none() && area.file().is_some() && area.look(index).entry() == Entry::None {
+            return Ok(Outcome::NeedFile(Want::of(cause, area.is_shared())));
         }
         let guard = area.lock(index);
         let pte = guard.pte();

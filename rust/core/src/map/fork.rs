@@ -110,9 +110,7 @@ impl<R: Release> Machine<R> {
     /// Step 3 for one entry (`copy_present_ptes`, `copy_nonpresent_pte`).
     fn copy_entry(&self, parent: &Area, child: &Area, index: u32) -> Copied {
         // No fault fills an empty entry meanwhile; and what is marked in the child is gone, or about to go.
-        if parent.look(index).unlocked() == Pte::NONE
-            || child.attributes(index).contains(Attributes::UNMAPPED)
-        {
+        if parent.is_empty(index) || child.attributes(index).contains(Attributes::UNMAPPED) {
             return Copied::Done;
         }
         let mut guard = parent.lock(index);

@@ -46,8 +46,9 @@ impl<R: Release> Machine<R> {
         self.rmap_walk(page, |area, index| (0..parts).all(|part| visit(area, index + part, head.plus(part))));
     }
 
-    /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`). The flush is
-    /// the caller's, before any byte is copied. True if nothing maps the page any more.
+    /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`): each is cleared, and then
+    /// marked, under its lock. The flush is the caller's, before any byte is copied. True if nothing maps the page any
+    /// more.
     ///
     /// Stops at a mapping whose exclusive page may be pinned: its user would go on with the old frame.
     pub(crate) fn unmap_to_migration(&self, head: Pfn) -> bool {
@@ -56,7 +57,7 @@ impl<R: Release> Machine<R> {
         let folio = Folio { head, large: page.order() > 0 };
         let huge = self.frames.is_huge_mapping(folio);
         self.rmap_entries(head, |area, index, pfn| {
-            let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
+            let Some(mut guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
             let part = &self.frames[pfn];
             let exclusive = part.word().has(Flags::ANON_EXCLUSIVE);
             if exclusive {
@@ -72,7 +73,10 @@ impl<R: Release> Machine<R> {
             let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
             // Under the entry's lock, as everywhere: see `map/mlock.rs`.
             let locked = area.locked(index);
-            let old = guard.finish_with(|old| Pte::migration(pfn, old.bits(REMEMBERED) | mark));
+            // Nothing for a moment, then the migration entry, as it was only told with the old entry whether the page is
+            // dirty: a fault that looks in between goes for the page in its file (see `Machine::fault`).
+            let old = guard.replace(Pte::NONE);
+            guard.fill(Pte::migration(pfn, old.bits(REMEMBERED) | mark));
             self.unmapped_part(folio, pfn, old, locked);
             if folio.large && !huge {
                 self.note_partial(folio, pfn);
@@ -85,6 +89,16 @@ impl<R: Release> Machine<R> {
     /// Points every migration entry of `from` to `to` (`remove_migration_ptes`), part by part if it is large; each
     /// restored entry takes a reference and a mapping. With `to == from` the mappings are put back as they were.
     pub(crate) fn restore_mappings(&self, from: Pfn, to: Pfn) {
+        self.restore_entries(from, to, false);
+    }
+
+    /// The same for a part of a page that was split. One that is `unused`, as it holds nothing but zeroes, gives way to
+    /// the zero page, unless it is locked into memory (`try_to_map_unused_to_zeropage`).
+    pub(super) fn restore_part(&self, part: Pfn, unused: bool) {
+        self.restore_entries(part, part, unused);
+    }
+
+    fn restore_entries(&self, from: Pfn, to: Pfn, unused: bool) {
         let page = &self.frames[to];
         // Of both: who waits for the entry sleeps on the source's lock, and who finds the destination must not
         // move it.
@@ -94,6 +108,10 @@ impl<R: Release> Machine<R> {
         self.rmap_entries(to, |area, index, pfn| {
             let source = from.plus(pfn.0 - to.0);
             let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(source)) else { return true };
+            if unused && !area.locked(index) && !page.word().has(Flags::MLOCKED) {
+                guard.finish(Pte::present(Pfn(0), Pte::ZERO | Pte::YOUNG));
+                return true;
+            }
             let old = guard.pte();
             if old.has(Pte::EXCLUSIVE) {
                 self.frames[pfn].set(Flags::ANON_EXCLUSIVE);
@@ -104,20 +122,6 @@ impl<R: Release> Machine<R> {
                 self.mlock_drain_local();
             }
             guard.finish(Pte::present(pfn, old.bits(REMEMBERED)));
-            true
-        });
-    }
-
-    /// Points the migration entries of a locked page to the zero page instead (`try_to_map_unused_to_zeropage`), but for
-    /// those that are locked into memory.
-    pub(super) fn restore_as_zero(&self, pfn: Pfn) {
-        let page = &self.frames[pfn];
-        page.expect_locked();
-        self.rmap_entries(pfn, |area, index, pfn| {
-            let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(pfn)) else { return true };
-            if !area.locked(index) {
-                guard.finish(Pte::present(Pfn(0), Pte::ZERO | Pte::YOUNG));
-            }
             true
         });
     }

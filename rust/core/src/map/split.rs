@@ -124,7 +124,7 @@ impl<R: Release> Machine<R> {
         self.separate(&parts, frozen.is_ok());
         // 5.
         if mapped && !mutated(Mutation::SplitForgetsMappings) {
-            parts.iter().for_each(|&part| self.restore_part(part));
+            parts.iter().for_each(|&part| self.restore_part(part, self.is_unused(part)));
         }
         // 6.
         let keep = if mutated(Mutation::PinStaysOnHead) { head } else { keep };
@@ -139,19 +139,13 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Step 5 for one part. One of nothing but zeroes is not worth a frame: its entries lead to the zero page, unless it is
-    /// to stay in memory. A bad one is not read.
-    fn restore_part(&self, part: Pfn) {
+    /// Is a part of a page that was split not worth a frame, since it holds nothing but zeroes? A bad one is not read.
+    fn is_unused(&self, part: Pfn) -> bool {
         let word = self.frames[part].word();
-        let unused = self.profile.split_frees_zeroes
+        self.profile.split_frees_zeroes
             && word.has(Flags::ANON)
-            && !word.any(Flags::MLOCKED | Flags::HWPOISON)
-            && self.memory.is_zero(part);
-        if unused {
-            self.restore_as_zero(part);
-        }
-        // Also where there are entries left that are locked into memory.
-        self.restore_mappings(part, part);
+            && !word.has(Flags::HWPOISON)
+            && self.memory.is_zero(part)
     }
 
     /// Step 4, for a page that is frozen and whose first part is its head. Whoever has the lruvec lock finds the page

@@ -127,8 +127,7 @@ impl<R: Release> Machine<R> {
     /// The same for one that is `wanted`, which a store may change until the entry is locked: it makes a copy.
     fn zap_entry_if(&self, area: &Area, index: u32, gone: &mut Gone, wanted: impl Fn(Pte) -> bool) {
         // Nobody fills it: see `Area`.
-        let seen = area.look(index).unlocked();
-        if seen == Pte::NONE || !wanted(seen) {
+        if area.is_empty(index) {
             return;
         }
         let mut guard = area.lock(index);

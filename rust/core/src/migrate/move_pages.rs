@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Attributes, Entry};
 use crate::memory::{filled, room};
 use crate::page::{Link, PAGE_SIZE, Pfn};
-use crate::profile::HoleStatus;
+use crate::profile::{HoleStatus, LargeMigration};
 use crate::release::Release;
 use std::sync::Arc;
 
@@ -211,6 +211,9 @@ impl<R: Release> Machine<R> {
             return Lookup::Status(Errno::EFAULT);
         }
         // Under the entry's lock the mapping's own reference keeps the page: none is taken.
+        if !self.split_to_move(area, index) {
+            return Lookup::Status(Errno::EBUSY);
+        }
         let guard = area.lock(index);
         let pfn = match guard.pte().entry() {
             Entry::Present { zero: true, .. } => return Lookup::Status(Errno::EFAULT),
@@ -249,12 +252,26 @@ impl<R: Release> Machine<R> {
         }
     }
 
+    /// In kernels that cannot move large pages whole, whoever finds one splits it (`FOLL_SPLIT`), and moves the part that
+    /// it has asked for. False if somebody holds it.
+    pub(super) fn split_to_move(&self, area: &Area, index: u32) -> bool {
+        if area.order() == 0 || self.profile.large_migration == LargeMigration::Whole {
+            return true;
+        }
+        let Some(head) = self.get_page_at(area, index) else { return true };
+        let page = &self.frames[head];
+        page.lock();
+        let split = page.order() == 0 || self.split_page(head).is_ok();
+        self.unlock_and_put(head);
+        split
+    }
+
     /// Where the pages at `addresses` are: `move_pages` without nodes. `ENOMEM` of the host without memory for so many.
     pub fn query_pages(&self, space: &AddressSpace, addresses: &[u64]) -> Result<Vec<i32>> {
         let mut statuses = room(STATUSES, addresses.len())?;
         let status = |&address: &u64| {
             let Some((area, index)) = space.find(address) else { return Errno::EFAULT.status() };
-            match area.look(index).entry() {
+            match area.read(index) {
                 Entry::Present { zero: true, .. } => Errno::EFAULT.status(),
                 Entry::Present { pfn, .. } => self.node_of(pfn) as i32,
                 Entry::None if area.file().is_none() && self.profile.hole_status == HoleStatus::Efault => {

@@ -172,7 +172,7 @@ impl<R: Release> Machine<R> {
         all: bool,
         queue: &mut Queue,
     ) {
-        if !self.is_on(area, index, &wanted) {
+        if !self.is_on(area, index, &wanted) || !self.split_to_move(area, index) {
             return;
         }
         let guard = area.lock(index);

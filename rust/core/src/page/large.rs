@@ -140,7 +140,7 @@ impl Frames {
     pub(crate) fn is_huge_mapping(&self, folio: Folio) -> bool {
         folio.large
             && self[folio.head].order() == HUGE_ORDER
-            && self.folio_mapcount(folio) % (1 << HUGE_ORDER) == 0
+            && self.folio_mapcount(folio).is_multiple_of(1 << HUGE_ORDER)
     }
 
     /// The base pages of the page with this head.

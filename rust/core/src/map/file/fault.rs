@@ -125,11 +125,7 @@ impl<R: Release> Machine<R> {
         fresh: &mut Option<Fresh>,
     ) -> Outcome {
         let shared = area.is_shared();
-        let want = match (cause, shared) {
-            (Cause::Read, _) => Want::Page,
-            (_, true) => Want::Writable,
-            (_, false) => Want::Copy,
-        };
+        let want = Want::of(cause, shared);
         match (*fresh, want) {
             (Some(Fresh::File { pfn, writable }), Want::Page | Want::Writable)
                 if writable == (want == Want::Writable) =>

@@ -32,7 +32,7 @@ fn written(pages: u32) -> (M, Space, Arc<Area>) {
 
 fn fill(machine: &M, area: &Area) {
     for page in 0..area.pages() {
-        let bytes = [page as u8 + 1; PAGE_SIZE];
+        let bytes = [(page % 251) as u8 + 1; PAGE_SIZE];
         machine.write_bytes(area, u64::from(page) * PAGE_SIZE as u64, &bytes).unwrap();
     }
 }
@@ -64,7 +64,7 @@ fn holds(machine: &M, area: &Area, pages: impl IntoIterator<Item = u32>) {
     for page in pages {
         let mut bytes = [0; PAGE_SIZE];
         machine.read_bytes(area, u64::from(page) * PAGE_SIZE as u64, &mut bytes).unwrap();
-        assert_eq!(bytes, [page as u8 + 1; PAGE_SIZE], "page {page}");
+        assert_eq!(bytes, [(page % 251) as u8 + 1; PAGE_SIZE], "page {page}");
     }
 }
 
@@ -76,7 +76,7 @@ fn end(machine: &M, spaces: &[&Space]) {
     machine.lru_drain_all();
     clean(machine, &Ledger::default());
     let free: u32 = (0..2).map(|node| machine.free_frames(node)).map(|(buddy, arrays)| buddy + arrays).sum();
-    assert_eq!(free, 128);
+    assert_eq!(free, machine.nodes.iter().map(|node| node.frames).sum::<u32>());
     assert!((0..2).all(|node| machine.stats().on_node(node, NodeItem::AnonPages) == 0));
 }
 

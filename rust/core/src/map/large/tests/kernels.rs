@@ -1,6 +1,8 @@
 //! Large pages by kernel: how they migrate, what makes them wait to be split, what becomes of their zeroes.
 
 use super::*;
+use crate::map::Policy;
+use crate::migrate::MbindFlags;
 use crate::page::HUGE_ORDER;
 use crate::profile::MigrationOrder;
 
@@ -31,6 +33,24 @@ fn large_pages_are_split_before_they_migrate_or_move_whole_in_either_order() {
         holds(&machine, &area, 0..PAGES);
         end(&machine, &[&space]);
     }
+}
+
+#[test]
+fn where_large_pages_cannot_move_whoever_names_a_part_splits_the_page_and_moves_that_part() {
+    let (machine, space, area) = written_on("4.8", ORDER);
+    let held = machine.pin(&area, 1, PinKind::Get, true).unwrap();
+    let move_third = || machine.move_pages(&space, &[area.address(2)], &[1], MoveFlags::default());
+    assert_eq!(move_third().status, [Some(Errno::EBUSY.status())]);
+    machine.unpin(held, PinKind::Get);
+    assert_eq!(move_third().status, [Some(1)]);
+    assert_eq!([0, 1, 2, 3].map(|page| node(&machine, &area, page)), [0, 0, 1, 0]);
+    assert!((0..PAGES).all(|page| order(&machine, &area, page) == 0));
+    machine
+        .mbind(&space, &area, 0..1, Policy::Bind(1), MbindFlags { move_own: true, ..MbindFlags::default() })
+        .unwrap();
+    assert_eq!([0, 1, 2, 3].map(|page| node(&machine, &area, page)), [1, 0, 1, 0]);
+    holds(&machine, &area, 0..PAGES);
+    end(&machine, &[&space]);
 }
 
 #[test]
@@ -118,7 +138,7 @@ fn parts_of_zeroes_become_the_zero_page_at_a_split_and_their_frames_are_free() {
         let theirs = child.find(area.address(0)).unwrap().0;
         for area in [&area, &theirs] {
             let unused = |page: u32| matches!(area.look(page).entry(), Entry::Present { zero: true, .. });
-            // What is written stays, and what is locked into memory.
+            // What is written stays, and what is locked into memory, be it by another process.
             assert_eq!((0..PAGES).map(unused).collect::<Vec<_>>(), [zero, false, zero, zero], "{kernel}");
             assert!((PAGES..2 * PAGES).all(|page| !unused(page)));
         }

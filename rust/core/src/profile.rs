@@ -192,6 +192,18 @@ choice! {
 }
 
 choice! {
+    /// What a hard failure makes of a large page that cannot be split, since somebody holds it.
+    UnsplitFailure {
+        /// Nothing: the poison is taken back, and it is `EBUSY`.
+        Forgotten = "forgotten",
+        /// It is poisoned and counted, nobody is told, and it is `EBUSY`.
+        Untold = "untold",
+        /// It is poisoned and counted, those who have it are told, and it is `EHWPOISON`.
+        Told = "told",
+    }
+}
+
+choice! {
     /// In which order soft offline flags a page in use and drops its last reference.
     PoisonOrder {
         /// The flag goes to a frame that may be somebody else's by then; it stays on its free list, and is refused
@@ -277,6 +289,7 @@ use LruPolicy::TwoList;
 use MigrationOrder::{Batched, OneByOne};
 use PoisonAccounting::{NonEagain, Success};
 use PoisonOrder::{FlagFirst, PutFirst};
+use UnsplitFailure::{Forgotten, Told, Untold};
 
 profile! {
     /// What ends a migration and what a put looks at.
@@ -347,6 +360,16 @@ profile! {
     /// Whether soft offline flags a page before or after its last put.
     poison_order: PoisonOrder = [PutFirst, PutFirst, FlagFirst, FlagFirst, FlagFirst],
         "lifecycle 6.7; 6.1 and 6.12: h14/3 (page_handle_poison before folio_put_final)";
+    /// Soft offline of a frame that is poisoned already is refused with `EBUSY`, or there is nothing left to do.
+    soft_offline_again_busy: bool = [true, true, false, false, false],
+        "kernel 5a2ffca3c233, 5.10; 6.1 and 6.12: h17/5";
+    /// A hard failure of a frame that is poisoned already is `EHWPOISON`, and a process that has just touched it is told;
+    /// or it is no error, and nobody is told.
+    failure_again_tells: bool = [false, false, true, true, true],
+        "kernels 47af12bae17f, a3f5d80ea401, 5.13; 6.1 and 6.12: h17/6";
+    /// What a hard failure makes of a large page that cannot be split.
+    unsplit_failure: UnsplitFailure = [Forgotten, Forgotten, Untold, Told, Told],
+        "kernel 1a3798dececa, 6.11; 6.1 and 6.12: not recorded";
     /// A dirty page that is lost is marked `ERROR`.
     page_error_flag: bool = [true, true, true, false, false],
         "6.1 and 6.12: h26/4 (the frame's flags)";

@@ -188,6 +188,32 @@ fn hard_failure_leaves_poisoned_entries_in_every_process() {
 }
 
 #[test]
+fn what_is_poisoned_a_second_time_is_told_to_whoever_has_touched_it_in_kernels_that_tell() {
+    for (kernel, errno) in [("4.8", None), ("6.1", Some(Errno::EHWPOISON)), ("6.12", Some(Errno::EHWPOISON))]
+    {
+        let bench = Bench::new(kernel);
+        let area = bench.anon(1);
+        let stranger = bench.machine.address_space().unwrap();
+        let pfn = bench.pfn(&area, 0);
+        bench.machine.memory_failure(pfn, None).result.unwrap();
+        let told = |current: Option<&AddressSpace>| {
+            let again = bench.machine.memory_failure(pfn, current);
+            let addresses: Vec<u64> = again.signals.iter().map(|signal| signal.address).collect();
+            (again.result.err().map(|error| error.errno), addresses)
+        };
+        assert_eq!(told(None), (errno, vec![]), "{kernel}");
+        let has = if errno.is_some() { vec![area.address(0)] } else { vec![] };
+        assert_eq!(told(Some(&bench.space)), (errno, has), "{kernel}");
+        // Who has the page no more can go on.
+        assert_eq!(told(Some(&stranger)), (None, vec![]), "{kernel}");
+        let soft = bench.machine.soft_offline_page(pfn).err().map(|error| error.errno);
+        assert_eq!(soft, (kernel == "4.8").then_some(Errno::EBUSY), "{kernel}");
+        bench.machine.unpoison_memory(pfn).unwrap();
+        bench.clean(0);
+    }
+}
+
+#[test]
 fn who_wants_to_know_early_is_told_at_once_if_data_was_lost() {
     let bench = Bench::new("6.12");
     let area = bench.anon(2);

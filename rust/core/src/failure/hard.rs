@@ -9,6 +9,7 @@ use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::AddressSpace;
 use crate::page::{Flags, Pfn};
+use crate::profile::UnsplitFailure;
 use crate::release::Release;
 use crate::sync::{Mutation, broken, mutated};
 use std::fmt;
@@ -52,7 +53,8 @@ impl fmt::Display for Verdict {
 pub struct Handled {
     /// What became of the page.
     pub verdict: Verdict,
-    /// What the kernel returns: 0 for recovered and delayed, `EHWPOISON` for a page that was poisoned, else `EBUSY`.
+    /// What the kernel returns: 0 for recovered and delayed, `EHWPOISON` for a page that was poisoned (0 if that is no
+    /// error, or a process whose access failed has the page no more), else `EBUSY`.
     pub result: Result<()>,
     /// Who was told, in order.
     pub signals: Vec<Signal>,
@@ -187,11 +189,15 @@ impl<R: Release> Machine<R> {
     /// Somebody was here before; a process that has just touched the page is told all the same.
     fn already_poisoned(&self, pfn: Pfn, counted: bool, current: Option<&AddressSpace>) -> Handled {
         let mut handled = Handled::new(pfn, Verdict::AlreadyPoisoned, "there is nothing left to do");
-        if mutated(Mutation::PoisonWithoutMutex) {
+        if mutated(Mutation::PoisonWithoutMutex) || !self.profile.failure_again_tells {
             handled.result = Ok(());
         }
-        if let Some(space) = current {
+        if let Some(space) = current.filter(|_| self.profile.failure_again_tells) {
             handled.signals.extend(self.kill_accessing(pfn, space));
+            if handled.signals.is_empty() {
+                // The page was clean, and is gone: it can be had again.
+                handled.result = Ok(());
+            }
         }
         if counted {
             self.put_page(pfn);
@@ -209,13 +215,27 @@ impl<R: Release> Machine<R> {
         self.split_for_failure(pfn)
     }
 
-    /// A large page that somebody holds stays as it is, with a bad part; who has just touched that is told, and who wants
-    /// to know. The reference goes.
+    /// A large page that somebody holds stays as it is, with a bad part or, in old kernels, as if nothing had happened. Who
+    /// has just touched that part is told where the kernel tells, and who wants to know. The reference goes.
     fn fail_large(&self, pfn: Pfn, current: Option<&AddressSpace>, error: &Error) -> Handled {
-        self.count_poisoned(pfn, Cause::Hard, false);
-        let signals = self.collect_victims(pfn, current);
+        let (verdict, errno) = match self.profile.unsplit_failure {
+            UnsplitFailure::Told => (Verdict::Failed, Errno::EHWPOISON),
+            UnsplitFailure::Untold | UnsplitFailure::Forgotten => (Verdict::Ignored, Errno::EBUSY),
+        };
+        let mut signals = Vec::new();
+        match self.profile.unsplit_failure {
+            UnsplitFailure::Forgotten => {
+                self.frames[self.frames.head(pfn)].clear(Flags::HAS_HWPOISONED);
+                self.frames[pfn].unpoison();
+            }
+            UnsplitFailure::Untold => self.count_poisoned(pfn, Cause::Hard, false),
+            UnsplitFailure::Told => {
+                self.count_poisoned(pfn, Cause::Hard, false);
+                signals = self.collect_victims(pfn, current);
+            }
+        }
         self.put_page(pfn);
-        let why = format!("{}: the large page is not split: {}", Verdict::Failed, error.why);
-        Handled { verdict: Verdict::Failed, result: Err(state(pfn, Errno::EHWPOISON, why)), signals }
+        let why = format!("{verdict}: the large page is not split: {}", error.why);
+        Handled { verdict, result: Err(state(pfn, errno, why)), signals }
     }
 }

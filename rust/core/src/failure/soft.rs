@@ -12,7 +12,7 @@ use crate::sync::{Mutation, mutated};
 
 impl<R: Release> Machine<R> {
     /// Takes a frame out of use that can still be read: its content is moved or dropped, the frame is
-    /// poisoned and counted. Of a frame that is poisoned already nothing is left to do.
+    /// poisoned and counted. Of a frame that is poisoned already nothing is left to do, or it is `EBUSY` in old kernels.
     ///
     /// `EBUSY` if the page cannot be isolated or moved, `EIO` for one that is neither free nor of a kind that
     /// can be handled, `ENOMEM` without a frame to move to, `ENXIO` for a number outside of the machine. Then
@@ -42,7 +42,10 @@ impl<R: Release> Machine<R> {
             if counted {
                 self.put_page(pfn);
             }
-            return Ok(());
+            return match self.profile.soft_offline_again_busy {
+                true => Err(state(pfn, Errno::EBUSY, "the frame is poisoned already".into())),
+                false => Ok(()),
+            };
         }
         // 3. to 5. A free frame may be allocated between the look and the lock of its list: once more then.
         for _ in 0..2 {
@@ -73,7 +76,10 @@ impl<R: Release> Machine<R> {
         let word = page.word();
         if word.has(Flags::HWPOISON) {
             self.unlock_and_put(pfn);
-            return Ok(());
+            return match self.profile.soft_offline_again_busy {
+                true => Err(state(pfn, Errno::EBUSY, "the frame was poisoned meanwhile".into())),
+                false => Ok(()),
+            };
         }
         // 7. What can be read again need not be moved.
         let dropped = word.has(Flags::LRU) && !word.has(Flags::SWAPCACHE) && self.evict_for_failure(pfn);

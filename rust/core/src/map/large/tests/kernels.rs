@@ -168,3 +168,34 @@ fn a_part_of_zeroes_that_is_asked_for_is_let_go_of_by_whoever_asked() {
     machine.unpoison_memory(bad).unwrap();
     end(&machine, &[&space]);
 }
+
+#[test]
+fn a_hard_failure_of_a_page_that_is_not_split_is_told_kept_silent_or_forgotten() {
+    for (kernel, errno, counted, told) in
+        [("4.8", Errno::EBUSY, 0, 0), ("6.1", Errno::EBUSY, 1, 0), ("6.12", Errno::EHWPOISON, 1, 1)]
+    {
+        let (machine, space, area) = written_on(kernel, ORDER);
+        let pinned = machine.pin(&area, 0, PinKind::Pin, true).unwrap();
+        let bad = at(&machine, &area, 3);
+        let handled = machine.memory_failure(bad, Some(&space));
+        assert_eq!(handled.result.unwrap_err().errno, errno, "{kernel}");
+        assert_eq!((machine.num_poisoned_pages(), handled.signals.len()), (counted, told), "{kernel}");
+        assert_eq!(machine.frames()[bad].flags().contains(Flags::HWPOISON), counted > 0);
+        assert_eq!(machine.frames()[pinned].flags().contains(Flags::HAS_HWPOISONED), counted > 0);
+        // A second time.
+        let again = machine.memory_failure(bad, Some(&space));
+        let tells = counted > 0;
+        assert_eq!(
+            again.result.map_err(|error| error.errno),
+            Err(if tells { Errno::EHWPOISON } else { Errno::EBUSY })
+        );
+        assert_eq!(again.signals.len(), usize::from(tells), "{kernel}");
+        machine.unpin(pinned, PinKind::Pin);
+        machine.exit(&space);
+        machine.lru_drain_all();
+        if counted > 0 {
+            machine.unpoison_memory(bad).unwrap();
+        }
+        end(&machine, &[]);
+    }
+}

@@ -183,10 +183,10 @@ def dead_bugs(file: Text) -> Iterator[str]:
 
 #: h01, h01/4, s08-swap-zeroes/5; percentiles look like them.
 RECORDING = re.compile(
-    r"(?<![\w/.-])(?!p(?:50|90|99)\b)([bcghmopsz]\d{2,5}(?:-[a-z0-9]+)*)(?:/(\d+))?\b"
+    r"(?<![\w/.-])(?!p(?:50|90|99)\b)([bcghlmopsz]\d{2,5}(?:-[a-z0-9]+)*)(?:/(\d+))?\b"
 )
 #: A recording whose number has one digit is cited with a step only: p0 is a page, c0 a child.
-SHORT = re.compile(r"(?<![\w/.-])([bcghmopsz]\d(?:-[a-z0-9]+)*)/(\d+)\b")
+SHORT = re.compile(r"(?<![\w/.-])([bcghlmopsz]\d(?:-[a-z0-9]+)*)/(\d+)\b")
 
 
 def dead_recordings(file: Text) -> Iterator[str]:
@@ -369,6 +369,23 @@ RULES = [
     for line in SEMANTICS.splitlines()
     if line.startswith("|") and "held by" not in line and not line.startswith("|---")
 ]
+
+
+#: The rules of calls. Those of the single page stand before them: no system call shows one by itself.
+RULES_OF_CALLS = [
+    (cells(line)[0], cells(line)[-1])
+    for line in SEMANTICS.partition("(move-pages-statuses)=")[2].splitlines()
+    if line.startswith("|") and "held by" not in line and not line.startswith("|---")
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "held"), RULES_OF_CALLS, ids=[rule[:40] for rule, _ in RULES_OF_CALLS]
+)
+def test_a_rule_of_a_call_names_a_recording_or_says_that_there_is_none(rule, held):
+    plain = re.sub(r"`[^`]+`", "", held)
+    named = RECORDING.search(plain) or SHORT.search(plain) or "recordings" in held
+    assert named or held.startswith("not recorded"), rule
 
 
 @functools.cache

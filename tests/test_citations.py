@@ -371,7 +371,7 @@ RULES = [
 ]
 
 
-#: The rules of calls. Those of the single page stand before them: no system call shows one by itself.
+#: The rules of calls. Those of the single page stand before them: no call shows one by itself.
 RULES_OF_CALLS = [
     (cells(line)[0], cells(line)[-1])
     for line in SEMANTICS.partition("(move-pages-statuses)=")[2].splitlines()

@@ -34,12 +34,16 @@
 //! * [`mutated`]: known defects, present in the explored build only.
 //! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: one for a thread to come.
 //! * [`nanoseconds`]: a clock, where there is one.
+//! * `stoppable`, `rest`: threads that can be told to stop while they wait. Not in the explored build, where waiting
+//!   takes no time.
 
 mod class;
 mod mutation;
 pub mod ops;
 mod patience;
 
+#[cfg(not(feature = "explored"))]
+mod stop;
 #[cfg(any(feature = "explored", not(feature = "counted")))]
 mod tallied;
 
@@ -84,6 +88,8 @@ pub use mutation::{enforce, with_mutation};
 pub use native::broken_rule;
 pub use patience::patiently;
 pub use std::sync::atomic::Ordering;
+#[cfg(not(feature = "explored"))]
+pub use stop::{Stop, Stopped, is_stop, stoppable};
 
 /// [`park`] for who may have run out of patience (see [`patiently`]): false if so.
 pub fn park_patiently(word: &AtomicU64, validate: impl Fn() -> bool) -> bool {
@@ -104,6 +110,13 @@ pub const MAX_THREADS: usize = if cfg!(loom) {
 } else {
     256
 };
+
+/// A place where the calling thread may be told to stop (`Stop`): in each long loop of who runs programs.
+#[inline]
+pub fn rest() {
+    #[cfg(not(feature = "explored"))]
+    stop::look();
+}
 
 /// Nanoseconds since the first question. Always 0 in the explored build and in models: nothing there may
 /// depend on a clock.

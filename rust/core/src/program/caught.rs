@@ -1,9 +1,9 @@
 //! Panics of the core, caught: a broken rule is a result here, not noise on the terminal.
 
 use crate::audit::Finding;
-use crate::sync::broken_rule;
+use crate::sync::{broken_rule, is_stop};
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 thread_local! {
@@ -38,6 +38,10 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Stopped> {
     let result = catch_unwind(AssertUnwindSafe(f));
     EXPECTED.set(before);
     result.map_err(|payload| {
+        if is_stop(&*payload) {
+            // For who told the thread to stop.
+            resume_unwind(payload);
+        }
         let text = payload
             .downcast_ref::<String>()
             .map(String::as_str)

@@ -1,6 +1,6 @@
 //! The native door: `std` atomics and `parking_lot`, with nothing in between.
 
-use super::{LockClass, Ordering};
+use super::{LockClass, Ordering, stop::look};
 use std::sync::atomic::AtomicI64;
 
 pub use parking_lot::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard};
@@ -154,10 +154,12 @@ impl Stat {
 /// sleeper with a reason from a lost wake-up.
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let key = std::ptr::from_ref(word).addr();
+    // A thread that may be told to stop wakes up now and then, and hears it at the next call.
+    let until = look().map(|next| std::time::Instant::now() + next);
     // SAFETY: the key is the address of a word that the caller borrows for the whole call, so no
     // other crate parks on it; the three closures neither panic nor call into parking_lot.
     unsafe {
-        parking_lot_core::park(key, validate, || {}, |_, _| {}, parking_lot_core::DEFAULT_PARK_TOKEN, None);
+        parking_lot_core::park(key, validate, || {}, |_, _| {}, parking_lot_core::DEFAULT_PARK_TOKEN, until);
     }
 }
 
@@ -208,6 +210,9 @@ pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
         let value = word.load(Ordering::Acquire);
         if cond(value) {
             return value;
+        }
+        if backoff.is_completed() {
+            look();
         }
         backoff.snooze();
     }

@@ -5,7 +5,7 @@
 
 use super::Session;
 use super::actor::{Actor, Mapped};
-use super::process::{Outcome, few};
+use super::process::{Beyond, Outcome, few};
 use super::step::{Problem, Step};
 use crate::error::{Errno, Error};
 use crate::failure::{Code, Injection, Signal};
@@ -27,7 +27,7 @@ impl<R: Release> Session<R> {
         let (each, force) = (options.contains(&MadvOption::Each), options.contains(&MadvOption::Force));
         let mut failed: Vec<((Region, u32), Pfn)> = Vec::new();
         let mut signals = Vec::new();
-        let mut step = self.each_run(actor, pages, each, |mapped, run| {
+        let mut step = self.each_run(actor, pages, each, Beyond::Inside(Errno::EFAULT), |mapped, run| {
             let mapped_now = |page| Some(((pages.of, page), self.machine.page_at(&mapped.area, page)?));
             failed.extend(run.clone().filter_map(mapped_now));
             if what == Injection::Hwpoison && !force && has_nothing(&mapped.area, run.clone()) {

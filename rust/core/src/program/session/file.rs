@@ -4,7 +4,7 @@ use super::Session;
 use super::actor::{Actor, Held, Hold, Mapped, Name};
 use super::check::CONTENT;
 use super::content::{FILES, Place, Version};
-use super::process::{Outcome, few, words};
+use super::process::{Beyond, Outcome, few, words};
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
@@ -13,6 +13,7 @@ use crate::memory::WORDS;
 use crate::page::PAGE_SIZE;
 use crate::program::{Backing, Owner, Region, Sel};
 use crate::release::Release;
+use crate::sync::rest;
 use std::sync::Arc;
 
 impl<R: Release> Session<R> {
@@ -48,6 +49,7 @@ impl<R: Release> Session<R> {
         // taken for the mapping's own.
         let version = if on_disk { actor.new_version()? } else { Version::NONE };
         for page in 0..pages {
+            rest();
             let place = Place { region: number, page };
             if on_disk {
                 let content: [u64; WORDS] = std::array::from_fn(|word| place.word(word, version));
@@ -87,6 +89,7 @@ impl<R: Release> Session<R> {
         };
         let mut step = Step::default();
         for page in pages.indices(mapped.area.pages()) {
+            rest();
             let place = Place { region: mapped.number, page };
             let (offset, node) = (u64::from(page) * PAGE_SIZE as u64, mapped.area.preferred());
             let mut bytes = std::mem::take(&mut actor.buffer);
@@ -130,7 +133,8 @@ impl<R: Release> Session<R> {
 
     /// One msync(2) with MS_SYNC a run of pages.
     pub(super) fn msync(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
-        self.each_run(actor, pages, false, |mapped, run| self.machine.msync(&mapped.area, run).map(|_| ()))
+        let msync = |mapped: &Mapped, run| self.machine.msync(&mapped.area, run).map(|_| ());
+        self.each_run(actor, pages, false, Beyond::Inside(Errno::ENOMEM), msync)
     }
 
     pub(super) fn sync(&self, actor: &Actor) -> Outcome {

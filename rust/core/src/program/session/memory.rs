@@ -3,7 +3,7 @@
 
 use super::actor::{Actor, Hold, Mapped, Name};
 use super::content::Place;
-use super::process::Outcome;
+use super::process::{Beyond, Outcome};
 use super::step::{Problem, Step};
 use super::{GivenUp, Session};
 use crate::error::{Errno, Error};
@@ -13,6 +13,7 @@ use crate::migrate::MbindFlags;
 use crate::page::{PAGE_SIZE, Pfn};
 use crate::program::{Advice, Allocated, Child, MadvOption, MbindOption, Owner, Region, Sel};
 use crate::release::Release;
+use crate::sync::rest;
 use std::ops::Range;
 
 /// The name of what [`Session::fill_node`] holds: no program can say it.
@@ -21,7 +22,7 @@ const HOG: Owner = Owner::Allocated(Allocated(u16::MAX));
 impl<R: Release> Session<R> {
     pub(super) fn mlock(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
         self.copies(actor, pages);
-        self.each_run(actor, pages, false, |mapped, run| {
+        self.each_run(actor, pages, false, Beyond::Nothing(Errno::ENOMEM), |mapped, run| {
             let locked =
                 self.unpreferred(actor, mapped, || self.machine.mlock(&self.space, &mapped.area, run));
             // As mlock(2) numbers what populating says.
@@ -35,12 +36,13 @@ impl<R: Release> Session<R> {
     /// Pages of a private mapping are about to be copied from its file, without being written. While others may write to the
     /// file, nobody knows what will be in the copies.
     pub(super) fn copies(&self, actor: &mut Actor, pages: &Sel<Region>) {
-        let Ok(mapped) = self.region(actor, pages.of).cloned() else { return };
+        let Ok(mapped) = self.region_of(actor, pages) else { return };
         if !actor.concurrent || mapped.file.is_none() || mapped.area.is_shared() {
             return;
         }
         let space = mapped.content_of(self.space.id);
-        for page in pages.indices(mapped.area.pages()) {
+        let len = mapped.area.pages();
+        for page in pages.indices(len).filter(|&page| page < len) {
             let place = Place { region: mapped.number, page };
             let reader = self.reader(actor);
             actor.content.freed(space, place, reader);
@@ -82,7 +84,9 @@ impl<R: Release> Session<R> {
     }
 
     pub(super) fn munlock(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
-        self.each_run(actor, pages, false, |mapped, run| self.machine.munlock(&self.space, &mapped.area, run))
+        self.each_run(actor, pages, false, Beyond::Nothing(Errno::ENOMEM), |mapped, run| {
+            self.machine.munlock(&self.space, &mapped.area, run)
+        })
     }
 
     pub(super) fn mbind(
@@ -102,7 +106,7 @@ impl<R: Release> Session<R> {
             true => Policy::Preferred(node as usize),
             false => Policy::Bind(node as usize),
         };
-        self.each_run(actor, pages, false, |mapped, run| {
+        self.each_run(actor, pages, false, Beyond::Nothing(Errno::EFAULT), |mapped, run| {
             self.machine.mbind(&self.space, &mapped.area, run, policy, flags)
         })
     }
@@ -176,7 +180,7 @@ impl<R: Release> Session<R> {
         let each = options.contains(&MadvOption::Each);
         let mut done = Vec::new();
         let by = actor.gives_up();
-        let step = self.each_run(actor, pages, each, |mapped, run| {
+        let step = self.each_run(actor, pages, each, Beyond::Inside(Errno::ENOMEM), |mapped, run| {
             if matches!(advice, map::Advice::Dontneed | map::Advice::Free) {
                 self.gives_up(by, mapped, &run);
             }
@@ -282,6 +286,7 @@ impl<R: Release> Session<R> {
         }
         let mut number = 0;
         while let Ok(pfn) = self.machine.alloc_pages(node, 0) {
+            rest();
             actor.handles.push(Name::Page(HOG, number), pfn, Hold::Ref);
             number += 1;
         }

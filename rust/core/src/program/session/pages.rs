@@ -15,6 +15,7 @@ use crate::profile::LruPolicy;
 use crate::program::{Allocated, Mode, Movable, Owner, Reason, Sel, Sum};
 use crate::release::Release;
 use crate::stat::NodeItem;
+use crate::sync::rest;
 
 impl<R: Release> Session<R> {
     /// Does the same to each selected page, also after one on which it failed.
@@ -37,6 +38,7 @@ impl<R: Release> Session<R> {
                 }
             };
             for index in sel.indices(len) {
+                rest();
                 step.page(verb(self, actor, sel.of, index));
             }
         }
@@ -500,6 +502,7 @@ impl<R: Release> Session<R> {
         let mut made = Vec::new();
         let mut failed = None;
         for page in 0..pages {
+            rest();
             match pool.add(&self.machine, node) {
                 Ok(which) => {
                     for word in 0..WORDS {

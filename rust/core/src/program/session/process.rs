@@ -15,6 +15,7 @@ use crate::page::PAGE_SIZE;
 use crate::profile::FilePin;
 use crate::program::{Address, Backing, Child, MoveOption, PageRange, PinName, Region, Sel, Sum, word};
 use crate::release::Release;
+use crate::sync::rest;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -134,6 +135,7 @@ impl<R: Release> Session<R> {
             Err(problem) => return Step::refused(problem),
         };
         for page in pages.indices(mapped.area.pages()) {
+            rest();
             let place = Place { region: mapped.number, page };
             let outcome = match version {
                 Some(version) => self.write_page(actor, space, &mapped, place, version),
@@ -259,7 +261,7 @@ impl<R: Release> Session<R> {
 
     pub(super) fn unmap(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
         let unmap = |mapped: &Mapped, run| self.machine.munmap(&self.space, &mapped.area, run);
-        let step = self.each_run(actor, pages, false, unmap);
+        let step = self.each_run(actor, pages, false, Beyond::Nothing(Errno::EINVAL), unmap);
         // With the whole region its file goes.
         let file = self.region(actor, pages.of).ok().and_then(|mapped| mapped.file.clone());
         if let Some(file) = file.filter(|_| pages.pages.is_none() && step.problem.is_none()) {
@@ -278,21 +280,36 @@ impl<R: Release> Session<R> {
         self.region(actor, pages.of).cloned()
     }
 
-    /// One system call for each run of pages, or with `each` for each page.
+    /// One system call for each run of pages, or with `each` for each page. `call` gets pages of the region only:
+    /// `beyond` says what the system call does about the others.
     pub(super) fn each_run(
         &self,
         actor: &Actor,
         pages: &Sel<Region>,
         each: bool,
+        beyond: Beyond,
         mut call: impl FnMut(&Mapped, Range<u32>) -> Result<(), Error>,
     ) -> Step {
         let mapped = match self.region_of(actor, pages) {
             Ok(mapped) => mapped,
             Err(problem) => return Step::refused(problem),
         };
+        let len = mapped.area.pages();
         let mut step = Step::default();
-        for run in runs(pages, &mapped.area, each) {
-            match call(&mapped, run) {
+        for Run { first, last } in runs(pages, &mapped.area, each) {
+            rest();
+            let outside = last >= len;
+            let inside = first.min(len)..if outside { len } else { last + 1 };
+            let done = match beyond {
+                Beyond::Nothing(_) if outside => Ok(()),
+                _ if inside.is_empty() => Ok(()),
+                _ => call(&mapped, inside),
+            };
+            let refused = || {
+                let (Beyond::Nothing(errno) | Beyond::Inside(errno)) = beyond;
+                Err(Error::new(errno, format!("{} has pages 0 to {}, not {last}", pages.of, len - 1)))
+            };
+            match done.and_then(|()| if outside { refused() } else { Ok(()) }) {
                 Ok(()) => step.calls_ret.push(0),
                 Err(error) => {
                     step.calls_ret.push(error.errno.status());
@@ -428,7 +445,10 @@ impl<R: Release> Session<R> {
                 Address::Zero => addresses.push(0),
                 Address::Region(region) => {
                     let area = &self.region(actor, region)?.area;
-                    addresses.extend(sel.indices(area.pages()).map(|page| area.address(page)));
+                    // Behind the end of a region another one may begin, which the program did not mean: nothing is mapped
+                    // at 0.
+                    let address = |page| if page < area.pages() { area.address(page) } else { 0 };
+                    addresses.extend(sel.indices(area.pages()).map(address));
                 }
             }
         }
@@ -538,10 +558,26 @@ pub(super) fn few<'a>(ranges: impl Iterator<Item = &'a PageRange>) -> Outcome {
 const MPOL_MF_MOVE: u32 = 1 << 1;
 const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
 
+/// What a system call does about pages beyond the end of a region, where nothing is mapped.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Beyond {
+    /// It fails with this error before it does anything.
+    Nothing(Errno),
+    /// It does its work on the pages of the region that come first, and then fails with this error.
+    Inside(Errno),
+}
+
+/// Neighbouring pages `first` to `last`, both included: the last number that there is has none after it.
+struct Run {
+    first: u32,
+    last: u32,
+}
+
 /// The selected pages of an area as runs of neighbours, or one by one: one system call each.
-fn runs(pages: &Sel<Region>, area: &Area, each: bool) -> Vec<Range<u32>> {
+fn runs(pages: &Sel<Region>, area: &Area, each: bool) -> Vec<Run> {
     let indices: Vec<u32> = pages.indices(area.pages()).collect();
-    indices.chunk_by(|&a, &b| !each && a + 1 == b).map(|run| run[0]..run[0] + run.len() as u32).collect()
+    let runs = indices.chunk_by(|&a, &b| !each && a.checked_add(1) == Some(b));
+    runs.map(|run| Run { first: run[0], last: run[run.len() - 1] }).collect()
 }
 
 /// A page's words.

@@ -1,6 +1,9 @@
 """Programs on real threads: one pass, passes under stress, and the verb that does both."""
 
+import contextlib
 import json
+import sys
+import threading
 
 import pytest
 
@@ -104,10 +107,129 @@ def test_what_cannot_run_is_bad_input(text, fields, message):
         mmcore.stress(text, seconds=0.01, **fields)
 
 
-@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
-def test_stress_lasts_a_time_that_exists(seconds):
-    with pytest.raises((mmcore.InputError, ValueError)):
-        mmcore.stress(MOVE, seconds=seconds)
+#: What is no duration.
+NO_TIMES = [-1.0, 0, float("nan"), float("inf"), 10**400, "1", [], b"1"]
+
+
+@pytest.mark.parametrize("time", NO_TIMES)
+def test_a_duration_is_a_time_that_exists(time):
+    with pytest.raises(mmcore.InputError, match="seconds must be more than 0"):
+        mmcore.stress(MOVE, seconds=time)
+    with pytest.raises(mmcore.InputError, match="patience must be more than 0"):
+        mmcore.stress(MOVE, seconds=0.1, patience=time)
+    with pytest.raises(mmcore.InputError, match="patience must be more than 0"):
+        mmcore.run(MOVE, patience=time)
+    with pytest.raises(mmcore.InputError, match="seconds must be more than 0"):
+        mmcore.explore(RACE, seconds=time)
+    with pytest.raises(mmcore.InputError, match="seconds must be more than 0"):
+        mmcore.diff(RACE, kernel="6.1,6.12", seconds=time)
+
+
+#: Longer than clocks and counters run: as good as no end.
+AGES = [1e10, 1.8e19, 1e19, 2.0**64, 1e300, sys.float_info.max]
+
+
+@pytest.mark.parametrize("time", AGES)
+def test_a_duration_may_be_longer_than_any_clock_runs(time):
+    broken = "map r0 anon 1\nwrite r0\nlock r0\nthread A\n  lock r0\n"
+    assert mmcore.run(MOVE, patience=time).clean
+    # It ends, because a rule breaks.
+    assert mmcore.stress(broken, seconds=time, patience=0.01).broken == 0
+    assert mmcore.explore(RACE, schedules=10, seconds=time).schedules == 10
+
+
+@pytest.mark.parametrize("name", ["pages", "nodes", "cpus", "movable", "pagevec"])
+@pytest.mark.parametrize("number", [-1, 0, 2**31, 2**32 - 1, 2**32, 2**64, 10**30, "1e9", "x"])
+def test_a_number_of_the_machine_line_is_refused_or_taken(name, number):
+    for program in (MOVE, RACE):
+        # No other exception, and no broken rule.
+        with contextlib.suppress(mmcore.InputError):
+            assert mmcore.run(program, **{name: number}).clean
+
+
+def test_more_threads_than_a_program_can_have_are_refused_before_anything_runs():
+    many = "".join(f"thread T{n}\n  drain\n" for n in range(255))
+    with pytest.raises(mmcore.InputError, match="255 threads: 254 at most"):
+        mmcore.run(many)
+    with pytest.raises(mmcore.InputError, match="255 threads: 254 at most"):
+        mmcore.stress(many, seconds=1)
+    for search in ("portfolio", "exhaustive"):
+        with pytest.raises(mmcore.InputError, match="255 threads: 8 at most"):
+            mmcore.explore(many, search=search)
+    with pytest.raises(mmcore.InputError, match="255 threads: 8 at most"):
+        mmcore.diff(many, kernel="6.1,6.12")
+    with pytest.raises(mmcore.InputError, match="255 threads: 8 at most"):
+        mmcore.replay(many, "0")
+
+
+def test_threads_that_others_leave_no_room_for_are_refused():
+    machine = mmcore.Machine(nodes=["1MiB"])
+    ready, over = threading.Barrier(251), threading.Event()
+
+    def use():
+        machine.drain()
+        ready.wait()
+        over.wait()
+
+    users = [threading.Thread(target=use) for _ in range(250)]
+    try:
+        for user in users:
+            user.start()
+        ready.wait()
+        many = "".join(f"thread T{n}\n  drain\n" for n in range(10))
+        for call in (mmcore.run, lambda text: mmcore.stress(text, seconds=1)):
+            with pytest.raises(mmcore.InputError, match="10 more are too many: 256 threads"):
+                call(many)
+        # The explorer's threads are none of the host's.
+        assert mmcore.explore("thread A\n  drain\nthread B\n  drain", schedules=10).schedules == 10
+    finally:
+        over.set()
+        for user in users:
+            user.join()
+    assert mmcore.run(many).clean
+
+
+NEVER_DRAINED = "map r0 anon 1\nwrite r0\nthread A\n  isolate r0\nthread B\n  read r0\n"
+
+
+def test_an_operation_that_did_nothing_is_told():
+    result = mmcore.run(NEVER_DRAINED)
+    assert result.clean
+    (refused,) = result.refused
+    assert (refused.section, refused.i, refused.op) == ("A", 0, "isolate r0")
+    assert refused.errnos == ("EBUSY",)
+    (note,) = result.notes
+    assert note.startswith("note: A: `isolate r0` was refused: EBUSY")
+    assert json.loads(result.to_json())["refused"][0]["op"] == "isolate r0"
+    rounds = mmcore.stress(NEVER_DRAINED, seconds=0.05)
+    (note,) = rounds.notes
+    assert f"was refused in all {rounds.rounds:,} rounds: EBUSY" in note
+    assert json.loads(rounds.to_json())["refused"][0]["errnos"] == ["EBUSY"]
+    assert mmcore.run(RACE).refused == ()
+
+
+def test_the_verb_tells_what_was_not_done(file, capsys):
+    assert command(["run", file(NEVER_DRAINED)]) == 0
+    assert "note: A: `isolate r0` was refused: EBUSY" in capsys.readouterr().out
+    assert command(["run", file(NEVER_DRAINED), "--stress", "0.05"]) == 0
+    assert "note: A: `isolate r0` was refused in all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("map r0 anon 1\nthread A\n  read r7\n", "A: `read r7`: there is no r7"),
+        ("unpin g0\n", "setup: `unpin g0`: there is no g0"),
+        ("thread A\n  drain\nfinally\n  release m0\n", "finally: `release m0`: there is no m0"),
+    ],
+)
+def test_what_nothing_makes_is_no_program(text, message, file, capsys):
+    for call in (mmcore.run, lambda text: mmcore.stress(text, seconds=1), mmcore.explore):
+        with pytest.raises(mmcore.InputError, match=message):
+            call(text)
+    assert command(["run", file(text)]) == 2
+    assert command(["explore", file(text)]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_the_verb_prints_a_table_and_the_verdict(file, capsys):
@@ -151,6 +273,7 @@ def test_a_broken_rule_is_exit_1(file, capsys, monkeypatch):
         (["{file}", "--kernel", "5.0"], "5.0"),
         (["{file}", "--stress", "soon"], "soon"),
         (["{file}", "--stress", "-1"], "seconds"),
+        (["{file}", "--stress", "0"], "seconds"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(file, arguments, message, capsys):

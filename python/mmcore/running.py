@@ -7,7 +7,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmcore import _mmcore
+from mmcore import _mmcore, refusals
+from mmcore._interrupted import keeping
 from mmcore.arguments import time_limit
 from mmcore.environment import document
 from mmcore.errors import InputError
@@ -15,6 +16,8 @@ from mmcore.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mmcore.refusals import Refused
 
 __all__ = ["RunResult", "StressResult", "run", "stress"]
 
@@ -30,6 +33,8 @@ class RunResult:
             names that recordings of real kernels use.
         findings: broken rules.
         held: what the program still held at the end.
+        refused: operations that did nothing of what they say.
+        interrupted: it was stopped before its end.
     """
 
     program: str
@@ -37,6 +42,8 @@ class RunResult:
     steps: tuple[Mapping[str, Any], ...]
     findings: tuple[Mapping[str, Any], ...]
     held: tuple[str, ...]
+    refused: tuple[Refused, ...] = ()
+    interrupted: bool = False
 
     @property
     def clean(self) -> bool:
@@ -54,7 +61,13 @@ class RunResult:
 
     def _seen(self) -> dict[str, Any]:
         seen = {"program": self.program, "clean": self.clean, "steps": self.steps}
-        return {**seen, "findings": self.findings, "held": self.held}
+        seen |= {"findings": self.findings, "held": self.held}
+        return {**seen, "refused": refusals.plain(self.refused), "interrupted": self.interrupted}
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not done, a line each."""
+        return refusals.notes(self.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,8 @@ class StressResult:
         outcomes: for each operation what it came to, and how often.
         broken: the number of the pass that broke a rule, from 0.
         found: that pass.
+        refused: operations that did nothing of what they say, in any pass.
+        interrupted: it was stopped; the pass that it stopped in is not counted.
     """
 
     program: str
@@ -76,6 +91,8 @@ class StressResult:
     outcomes: tuple[Mapping[str, Any], ...]
     broken: int | None = None
     found: RunResult | None = None
+    refused: tuple[Refused, ...] = ()
+    interrupted: bool = False
 
     @property
     def clean(self) -> bool:
@@ -86,8 +103,14 @@ class StressResult:
         """One object with `"schema": 1`."""
         seen = {"program": self.program, "clean": self.clean, "rounds": self.rounds}
         seen |= {"outcomes": self.outcomes, "broken": self.broken}
+        seen |= {"refused": refusals.plain(self.refused), "interrupted": self.interrupted}
         found = None if self.found is None else self.found._seen()
         return json.dumps({**document("stress", self.command), **seen, "found": found})
+
+    @property
+    def notes(self) -> list[str]:
+        """What was never done, a line each."""
+        return refusals.notes(self.refused, f"in all {self.rounds:,} rounds")
 
 
 def run(
@@ -99,18 +122,24 @@ def run(
 ) -> RunResult:
     """Runs a program once: set-up, its threads on real threads, what comes after them, audit.
 
+    All threads end with the call, also those that wait for ever. What a signal's handler raises
+    (KeyboardInterrupt) comes within a second, and has the result so far as its `partial`.
+
     Args:
         program: the program or its text.
         kernel: the profile, instead of the program's.
-        patience: seconds without any progress after which waiting threads are given up.
+        patience: seconds without any progress after which waiting threads are stopped, and told of
+            as a finding.
         fields: other words of the `machine` line, such as `release="packed"` or `pages=64`.
 
     Raises:
-        InputError: if it is no program, or none that can be run.
+        InputError: if it is no program, or none that can be run: it names what nothing makes, or
+            has more threads than can use machines beside those that do.
     """
     text, words = _text(program), _words(kernel, fields)
     patience = time_limit("patience", patience)
-    data = json.loads(_mmcore.run_program(text, _machine(words), patience))
+    with keeping(lambda data: _result(text, _command(words), data)):
+        data = json.loads(_mmcore.run_program(text, _machine(words), patience))
     return _result(text, _command(words), data)
 
 
@@ -124,11 +153,13 @@ def stress(
 ) -> StressResult:
     """Runs a program again and again on fresh machines, until a rule breaks or time is up.
 
+    There is one pass at least. Threads and signals: see `run`.
+
     Args:
         program: the program or its text.
         seconds: how long.
         kernel: the profile, instead of the program's.
-        patience: seconds without any progress after which waiting threads are given up.
+        patience: seconds without any progress after which waiting threads are stopped.
         fields: other words of the `machine` line.
 
     Raises:
@@ -136,17 +167,23 @@ def stress(
     """
     text, words = _text(program), _words(kernel, fields)
     seconds, patience = time_limit("seconds", seconds), time_limit("patience", patience)
-    data = json.loads(_mmcore.stress_program(text, _machine(words), patience, seconds))
-    command = _command(words, f"--stress={seconds:g}")
-    number, found = data["broken"] or (None, None)
-    return StressResult(
-        text,
-        command,
-        data["rounds"],
-        tuple(data["outcomes"]),
-        number,
-        None if found is None else _result(text, _command(words), found),
-    )
+
+    def result(data: dict[str, Any]) -> StressResult:
+        number, found = data["broken"] or (None, None)
+        return StressResult(
+            text,
+            _command(words, f"--stress={seconds:g}"),
+            data["rounds"],
+            tuple(data["outcomes"]),
+            number,
+            None if found is None else _result(text, _command(words), found),
+            refusals.read(data["refused"]),
+            data["interrupted"],
+        )
+
+    with keeping(result):
+        data = json.loads(_mmcore.stress_program(text, _machine(words), patience, seconds))
+    return result(data)
 
 
 def _text(program: Program | str) -> str:
@@ -172,5 +209,12 @@ def _command(words: list[str], *options: str) -> str:
 
 
 def _result(text: str, command: str, data: dict[str, Any]) -> RunResult:
-    steps, findings = tuple(data["steps"]), tuple(data["findings"])
-    return RunResult(text, command, steps, findings, tuple(data["held"]))
+    return RunResult(
+        text,
+        command,
+        tuple(data["steps"]),
+        tuple(data["findings"]),
+        tuple(data["held"]),
+        refusals.read(data.get("refused", ())),
+        data.get("interrupted", False),
+    )

@@ -10,11 +10,10 @@ from rich.table import Table
 import mmcore
 from mmcore.cli import inputs, output, signals
 from mmcore.errors import InputError
+from mmcore.running import RunResult, StressResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from mmcore.running import RunResult, StressResult
 
 
 def run(
@@ -89,8 +88,12 @@ def _print_verdict(result: RunResult) -> None:
     for finding in result.findings:
         place = "" if finding["pfn"] is None else f"page {finding['pfn']:#x}: "
         output.show(f"broken: {finding['rule']}: {place}{finding['detail']}")
-    if result.clean:
+    if result.interrupted:
+        output.show("interrupted before the end: not audited")
+    elif result.clean:
         output.show("audit: clean")
+    for note in result.notes:
+        output.show(note)
     if result.unsupported:
         output.show(f"{len(result.unsupported)} operations were not done: see above")
 
@@ -103,8 +106,13 @@ def _print_outcomes(result: StressResult) -> None:
         seen = ", ".join(f"{name} {count}" for name, count in row["seen"].items())
         table.add_row(row["section"], row["op"], seen)
     output.render(table)
+    for note in result.notes:
+        output.show(note)
+    if result.interrupted:
+        output.show("interrupted: the round that it stopped in is not counted")
     if result.found is None:
-        output.show(f"{result.rounds} rounds, each audited: clean")
+        rounds = f"{result.rounds} rounds, each audited: clean"
+        output.show(rounds if result.rounds else "no round was done")
         return
     output.show(f"round {result.broken} breaks a rule:")
     _print_steps(result.found)

@@ -27,7 +27,9 @@
 //! | `json` | the export |
 //! | `session` | a machine set up for a program, and what each operation does to it |
 //! | `setup` | from the `machine` line to a machine |
-//! | `run`, `crew` | programs on real threads |
+//! | `names` | what is named must have been made |
+//! | `refused` | operations that were never done |
+//! | `run`, `crew`, `watch` | programs on real threads, and who watches over them |
 //! | `replay` | a script, step by step, with everything that a recording of a real kernel has |
 //! | `caught` | the core's panics as results |
 //!
@@ -41,8 +43,10 @@ mod caught;
 mod crew;
 mod json;
 mod line;
+mod names;
 mod op;
 mod parse;
+mod refused;
 #[cfg(not(feature = "explored"))]
 pub mod replay;
 #[cfg(not(feature = "explored"))]
@@ -51,6 +55,8 @@ mod select;
 pub mod session;
 mod setup;
 mod spec;
+#[cfg(not(feature = "explored"))]
+mod watch;
 mod word;
 
 use std::collections::BTreeMap;
@@ -61,6 +67,7 @@ use serde::{Deserialize, Serialize};
 pub use json::{JsonError, SCHEMA};
 pub use op::{Op, operations};
 pub use parse::parse;
+pub use refused::Refused;
 pub use select::{
     Address, Allocated, Child, Movable, Owner, PageRange, PinName, Region, Sel, Selectable, Sum,
 };

@@ -1,8 +1,8 @@
 //! Programs on real threads.
 
-use mmcore::program::run::{NO_PROGRESS, RunOptions, RunReport, run, stress};
+use mmcore::program::run::{Go, NO_PROGRESS, RunOptions, RunReport, run, stress};
 use mmcore::program::{MachineSpec, Program, parse};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn program(text: &str) -> Program {
     parse(text).unwrap_or_else(|error| panic!("{error}"))
@@ -12,9 +12,13 @@ fn machine(text: &str) -> MachineSpec {
     program(text).machine.unwrap_or_default()
 }
 
+fn go_on() -> Go {
+    Go::On
+}
+
 #[track_caller]
 fn once(text: &str) -> RunReport {
-    run(&program(text), &MachineSpec::default(), &RunOptions::default()).unwrap()
+    run(&program(text), &MachineSpec::default(), &RunOptions::default(), &mut go_on).unwrap()
 }
 
 const RACE: &str = "map r0 anon 4
@@ -70,7 +74,7 @@ fn threads_run_under_every_design_and_leave_a_clean_machine() {
     for design in ["putback", "split", "hook", "hook_late", "packed", "mine"] {
         for kernel in ["4.5", "6.1", "6.12"] {
             let by = machine(&format!("machine kernel={kernel} release={design} pagevec=2"));
-            let report = run(&program(RACE), &by, &RunOptions::default()).unwrap();
+            let report = run(&program(RACE), &by, &RunOptions::default(), &mut go_on).unwrap();
             assert!(report.is_clean(), "{design} {kernel}: {:?}", report.findings);
             assert_eq!(report.steps.len(), program(RACE).ops().count());
         }
@@ -78,15 +82,11 @@ fn threads_run_under_every_design_and_leave_a_clean_machine() {
 }
 
 #[test]
-fn stress_goes_on_until_it_is_told_to_stop() {
+fn stress_goes_on_until_its_rounds_are_done() {
     for design in ["putback", "split", "hook", "hook_late", "packed"] {
-        let mut rounds = 0;
+        let options = RunOptions { rounds: 200, ..RunOptions::default() };
         let by = machine(&format!("machine pages=64 release={design}"));
-        let report = stress(&program(RACE), &by, &RunOptions::default(), &mut || {
-            rounds += 1;
-            rounds <= 200
-        });
-        let report = report.unwrap();
+        let report = stress(&program(RACE), &by, &options, &mut go_on).unwrap();
         assert_eq!(report.broken, None);
         assert_eq!(report.rounds, 200);
         assert!(
@@ -99,20 +99,103 @@ fn stress_goes_on_until_it_is_told_to_stop() {
 
 #[test]
 fn a_thread_that_waits_for_ever_is_a_finding() {
-    let options = RunOptions { patience: Duration::from_millis(200) };
-    let start = Instant::now();
+    let options = hasty();
     let text = "map r0 anon 1\nwrite r0\nlock r0\nthread A\n  drain\n  lock r0\nthread B\n  read r0";
-    let report = run(&program(text), &MachineSpec::default(), &options).unwrap();
+    let report = run(&program(text), &MachineSpec::default(), &options, &mut go_on).unwrap();
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     assert_eq!(report.findings[0].rule, NO_PROGRESS);
     assert_eq!(report.findings[0].detail, "thread A in `lock r0` got nowhere");
-    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+fn hasty() -> RunOptions {
+    RunOptions { patience: Duration::from_millis(200), ..RunOptions::default() }
+}
+
+/// Threads of this process.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// Programs that wait for ever, each in its own way, and where.
+const WAIT: &[(&str, &str)] = &[
+    ("map r0 anon 1\nwrite r0\nlock r0\nthread A\n  lock r0", "thread A in `lock r0` got nowhere"),
+    (
+        "map r0 anon 1\nwrite r0\nlock r0\nthread A\n  drain\nfinally\n  lock r0",
+        "finally in `lock r0` got nowhere",
+    ),
+    (
+        "map r0 file 1\nwrite r0\nbegin_writeback r0\nthread A\n  truncate r0 0",
+        "thread A in `truncate r0 0` got nowhere",
+    ),
+    (
+        "map r0 anon 1\nwrite r0\nlock r0\nthread A\n  move r0 node=1",
+        "thread A in `move r0 node=1` got nowhere",
+    ),
+];
+
+#[test]
+fn the_threads_of_a_program_end_with_it_whatever_they_wait_for() {
+    for (text, detail) in WAIT {
+        for _ in 0..3 {
+            let report = run(&program(text), &MachineSpec::default(), &hasty(), &mut go_on).unwrap();
+            assert_eq!(report.findings.len(), 1, "{text}: {:?}", report.findings);
+            assert_eq!(report.findings[0].detail, *detail, "{text}");
+        }
+    }
+    // None is left to hold a slot: so many more would use them up.
+    for _ in 0..270 {
+        let options = RunOptions { patience: Duration::from_millis(1), ..RunOptions::default() };
+        let by = machine("machine pages=16");
+        let report = run(&program(WAIT[0].0), &by, &options, &mut go_on).unwrap();
+        assert_eq!(report.findings[0].rule, NO_PROGRESS);
+    }
+    assert!(threads() < 100, "{} threads are left", threads());
+}
+
+#[test]
+fn who_is_told_to_stop_stops_and_says_what_was_done() {
+    let patient = RunOptions { patience: Duration::MAX, ..RunOptions::default() };
+    for (text, _) in WAIT {
+        let mut asked = 0;
+        let mut ask = || {
+            asked += 1;
+            if asked < 3 { Go::On } else { Go::Stop }
+        };
+        let report = run(&program(text), &MachineSpec::default(), &patient, &mut ask).unwrap();
+        assert!(report.interrupted && report.is_clean(), "{text}: {:?}", report.findings);
+        assert_eq!(report.steps.first().map(|row| row.section.as_str()), Some("setup"));
+    }
+    let mut ask = || Go::Stop;
+    let report = stress(&program(RACE), &MachineSpec::default(), &patient, &mut ask).unwrap();
+    assert!(report.interrupted && report.broken.is_none());
+    let mut ask = || Go::Finish;
+    let report = stress(&program(RACE), &machine("machine pages=64"), &patient, &mut ask).unwrap();
+    assert!(!report.interrupted && report.rounds > 0);
+}
+
+#[test]
+fn an_operation_that_did_nothing_is_told() {
+    // Never drained: the page is on no list yet.
+    let text = "map r0 anon 1\nwrite r0\nthread A\n  isolate r0\n  query r0\nthread B\n  read r0";
+    let report = once(text);
+    assert!(report.is_clean());
+    let [refused] = report.refused.as_slice() else { panic!("{:?}", report.refused) };
+    assert_eq!((refused.section.as_str(), refused.i, refused.op.as_str()), ("A", 0, "isolate r0"));
+    assert_eq!(refused.errnos, ["EBUSY"]);
+    assert!(refused.why.contains("not on an LRU list"), "{}", refused.why);
+    let options = RunOptions { rounds: 20, ..RunOptions::default() };
+    let report = stress(&program(text), &MachineSpec::default(), &options, &mut go_on).unwrap();
+    assert_eq!(report.refused.len(), 1);
+    assert_eq!(report.outcomes[2].seen, [("EBUSY", 20)].into());
+    // Where a part is done it is not refused.
+    let part = once("map r0 anon 2\nwrite r0:0\ndrain\nthread A\n  isolate r0\n  putback r0");
+    assert_eq!(part.refused, []);
 }
 
 #[test]
 fn what_cannot_be_run_is_refused() {
     let refused = |text: &str, by: &str| {
-        run(&program(text), &machine(by), &RunOptions::default()).unwrap_err().to_string()
+        run(&program(text), &machine(by), &RunOptions::default(), &mut go_on).unwrap_err().to_string()
     };
     assert!(refused("thread A cpu=9\n  drain", "").contains("no CPU 9"));
     assert!(refused("drain", "machine kernel=3.2").contains("4.5"));
@@ -120,4 +203,5 @@ fn what_cannot_be_run_is_refused() {
     assert!(refused("drain", "machine pages=0").contains("no frames"));
     let many: String = (0..300).map(|n| format!("thread T{n}\n  drain\n")).collect();
     assert!(refused(&many, "").contains("at most"));
+    assert!(refused("thread A\n  read r7", "").contains("there is no r7"));
 }

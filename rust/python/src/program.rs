@@ -1,5 +1,6 @@
 //! The text language, as JSON: the Python classes are made from it.
 
+use crate::run::room;
 use mmcore::program::{Program, operations, parse};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -10,9 +11,13 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program_operations, module)?)
 }
 
+/// Bytes that a byte of text takes while it is read and exported, at most: the shortest operation is `sync`.
+const PARSED: usize = 128;
+
 /// The program of a text. ValueError(message, line, column) if there is none.
 #[pyfunction]
 fn parse_program(py: Python<'_>, text: &str) -> PyResult<String> {
+    room(text.len().saturating_mul(PARSED))?;
     let program = py.detach(|| parse(text));
     let program = program.map_err(|e| PyValueError::new_err((e.message, e.line, e.column)))?;
     Ok(program.to_json())
@@ -21,6 +26,7 @@ fn parse_program(py: Python<'_>, text: &str) -> PyResult<String> {
 /// The canonical text of a program. ValueError(message) if the JSON is none.
 #[pyfunction]
 fn print_program(py: Python<'_>, json: &str) -> PyResult<String> {
+    room(json.len().saturating_mul(PARSED))?;
     let program = py.detach(|| Program::from_json(json));
     Ok(program.map_err(|e| PyValueError::new_err(e.to_string()))?.to_string())
 }

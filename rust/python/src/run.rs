@@ -1,9 +1,12 @@
 //! Programs on real threads: the program comes as text, the report goes as JSON.
 
 use crate::errors::input;
-use mmcore::program::run::{RunOptions, run, stress};
-use mmcore::program::{MachineSpec, Program, parse};
+use mmcore::program::replay::replay;
+use mmcore::program::run::{Go, RunOptions, run, stress};
+use mmcore::program::{MachineSpec, Program, SetupError, parse};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
+use serde::Serialize;
 use std::time::{Duration, Instant};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -11,8 +14,19 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stress_program, module)?)
 }
 
-/// How long a stress run goes on between two looks at the interpreter's signals.
-const LOOK: Duration = Duration::from_millis(100);
+/// Memory that can be had, or `MemoryError`: what comes next reserves so much without asking, and must not fail.
+pub(crate) fn room(bytes: usize) -> PyResult<()> {
+    let mut probe: Vec<u8> = Vec::new();
+    let told = |_| PyMemoryError::new_err(format!("there is no memory for {bytes} bytes"));
+    probe.try_reserve_exact(bytes).map_err(told)
+}
+
+/// An exception that ends a call early, with what the call has by then: `mmcore._interrupted` takes it off again.
+pub(crate) fn with_partial(py: Python<'_>, error: PyErr, result: String) -> PyErr {
+    // An exception that cannot carry it is raised all the same.
+    let _ = error.value(py).setattr("_partial", result);
+    error
+}
 
 /// The program, and the machine line that changes its machine.
 fn read(program: &str, machine: &str) -> PyResult<(Program, MachineSpec)> {
@@ -21,7 +35,33 @@ fn read(program: &str, machine: &str) -> PyResult<(Program, MachineSpec)> {
 }
 
 fn options(patience: f64) -> PyResult<RunOptions> {
-    Ok(RunOptions { patience: Duration::try_from_secs_f64(patience).map_err(input)? })
+    // What is longer than any clock runs has no end.
+    let patience = Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX);
+    Ok(RunOptions { patience, ..RunOptions::default() })
+}
+
+/// Asks the interpreter whether to go on; keeps what a signal raised.
+fn ask(raised: &mut Option<PyErr>) -> Go {
+    if raised.is_none() {
+        *raised = Python::attach(|py| py.check_signals()).err();
+    }
+    if raised.is_some() { Go::Stop } else { Go::On }
+}
+
+/// The report; or what a signal raised, with the report so far.
+fn told<T: Serialize>(
+    py: Python<'_>,
+    raised: Option<PyErr>,
+    report: Result<T, SetupError>,
+) -> PyResult<String> {
+    match (raised, report) {
+        (Some(error), Ok(report)) => Err(match serde_json::to_string(&report) {
+            Ok(text) => with_partial(py, error, text),
+            Err(_) => error,
+        }),
+        (Some(error), Err(_)) => Err(error),
+        (None, report) => serde_json::to_string(&report.map_err(input)?).map_err(input),
+    }
 }
 
 /// One pass.
@@ -29,8 +69,9 @@ fn options(patience: f64) -> PyResult<RunOptions> {
 fn run_program(py: Python<'_>, program: &str, machine: &str, patience: f64) -> PyResult<String> {
     let (program, by) = read(program, machine)?;
     let options = options(patience)?;
-    let report = py.detach(|| run(&program, &by, &options)).map_err(input)?;
-    serde_json::to_string(&report).map_err(input)
+    let mut raised = None;
+    let report = py.detach(|| run(&program, &by, &options, &mut || ask(&mut raised)));
+    told(py, raised, report)
 }
 
 /// Pass after pass for `seconds`.
@@ -44,21 +85,22 @@ fn stress_program(
 ) -> PyResult<String> {
     let (program, by) = read(program, machine)?;
     let options = options(patience)?;
-    let end = Instant::now() + Duration::try_from_secs_f64(seconds).map_err(input)?;
-    let mut interrupted = None;
+    // No end if it is later than the clock can tell.
+    let end = Duration::try_from_secs_f64(seconds).ok().and_then(|time| Instant::now().checked_add(time));
+    let mut raised = None;
     let report = py.detach(|| {
-        let mut look = Instant::now();
-        stress(&program, &by, &options, &mut || {
-            let now = Instant::now();
-            if now >= look {
-                look = now + LOOK;
-                interrupted = Python::attach(|py| py.check_signals()).err();
-            }
-            interrupted.is_none() && now < end
+        stress(&program, &by, &options, &mut || match ask(&mut raised) {
+            Go::On if end.is_some_and(|end| Instant::now() >= end) => Go::Finish,
+            go => go,
         })
     });
-    match interrupted {
-        Some(error) => Err(error),
-        None => serde_json::to_string(&report.map_err(input)?).map_err(input),
-    }
+    told(py, raised, report)
+}
+
+/// A script replayed as a recording of a real kernel was made: every step with what could be seen after it.
+pub(crate) fn replayed(py: Python<'_>, program: &str, machine: &str) -> PyResult<String> {
+    let (program, by) = read(program, machine)?;
+    let mut raised = None;
+    let report = py.detach(|| replay(&program, &by, &mut || ask(&mut raised)));
+    told(py, raised, report)
 }

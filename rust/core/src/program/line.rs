@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::ParseError;
 use super::spec::{ArgSpec, OpSpec, Place};
-use super::word::{Syntax, Word, quote};
+use super::word::{Syntax, Thing, Word, quote};
 
 /// A word and where it begins.
 #[derive(Clone, Copy, Debug)]
@@ -177,6 +177,11 @@ pub(super) fn print_positional<S: Slot>(slot: &S, f: &mut fmt::Formatter<'_>) ->
 /// Prints a `key=value` word.
 pub(super) fn print_key<S: Slot>(key: &str, slot: &S, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     slot.word().map_or(Ok(()), |word| write!(f, " {key}={word}"))
+}
+
+/// Shows what a word names.
+pub(super) fn names<S: Slot>(slot: &S, show: &mut dyn FnMut(Thing)) {
+    slot.word().into_iter().for_each(|word| word.names(show));
 }
 
 /// Prints options.

@@ -18,8 +18,8 @@ use super::line::{self, Line};
 use super::select::{Address, Allocated, Child, Movable, Owner, PinName, Region, Sel, Sum};
 use super::spec::{Kind, OpSpec, Place};
 use super::word::{
-    Advice, Backing, MadvOption, MbindOption, Mode, MoveOption, PhysAction, PinKind, Reason, Switch, Token,
-    quote,
+    Advice, Backing, MadvOption, MbindOption, Mode, MoveOption, PhysAction, PinKind, Reason, Switch, Thing,
+    Token, Word, quote,
 };
 
 macro_rules! operations {
@@ -77,6 +77,17 @@ macro_rules! operations {
                     }
                 )+
                 Err(unknown(&line))
+            }
+
+            /// Shows what the operation names, what it makes included.
+            pub(super) fn names(&self, show: &mut dyn FnMut(Thing)) {
+                match self {
+                    $( Op::$variant { $($pos,)* $($key,)* $($opt,)? } => {
+                        $(line::names($pos, show);)*
+                        $(line::names($key, show);)*
+                        $($opt.iter().for_each(|option| option.names(show));)?
+                    } )+
+                }
             }
 
             fn kind(&self) -> Kind {
@@ -254,6 +265,18 @@ impl Op {
     /// real kernel. What is none is a single step that only code inside the kernel can do.
     pub fn is_system_call(&self) -> bool {
         self.kind() == Kind::System
+    }
+
+    /// What the operation makes and gives a name to.
+    pub(super) fn makes(&self) -> Option<Thing> {
+        match *self {
+            Op::Map { region, .. } => Some(region.into()),
+            Op::Fork { child } => Some(child.into()),
+            Op::Pin { pin, .. } => Some(pin.into()),
+            Op::Movable { owner, .. } => Some(owner.into()),
+            Op::Allocate { page, .. } => Some(page.into()),
+            _ => None,
+        }
     }
 }
 

@@ -5,10 +5,13 @@ use super::ballast::Ballast;
 use super::caught::guarded;
 use super::session::{Access, Actor, Observed, Observer, Session, Step};
 use super::setup::{Defaults, SetupError};
-use super::{Boot, MachineSpec, Op, Program};
+use super::watch::{Go, watched};
+use super::{Boot, MachineSpec, Op, Program, Refused};
 use crate::audit::Finding;
+use crate::machine::Config;
 use crate::release::Chosen;
 use crate::stat::{Event, NodeItem};
+use crate::sync::{Stopped, rest, stoppable};
 use serde::Serialize;
 
 /// One operation: what it returned, and what could be seen afterwards.
@@ -48,24 +51,38 @@ pub struct Replay {
     pub unsupported: Option<String>,
     /// Broken rules.
     pub findings: Vec<Finding>,
+    /// Operations that did nothing of what they say.
+    pub refused: Vec<Refused>,
     /// The end, if the whole script was done.
     #[serde(rename = "final")]
     pub balance: Option<Balance>,
 }
 
 /// Replays a script on the lab's machine (two nodes of 256 MiB, two CPUs, the script on the first),
-/// changed as `by` says.
+/// changed as `by` says. The caller is asked now and then whether to go on.
 ///
 /// # Errors
-/// If the program has threads, or the machine cannot be made.
-pub fn replay(program: &Program, by: &MachineSpec) -> Result<Replay, SetupError> {
+/// If the program has threads, or the machine cannot be made; if the caller stopped it.
+pub fn replay(
+    program: &Program,
+    by: &MachineSpec,
+    ask: &mut dyn FnMut() -> Go,
+) -> Result<Replay, SetupError> {
     if !program.threads.is_empty() || !program.finally.is_empty() {
         return Err(SetupError("a replay has one sequence of operations, no threads".into()));
     }
     let (mut config, _) = program.configured(by, &Defaults::RUN)?;
     config.calls = true;
+    let program = program.clone();
+    watched(ask, move |watch| {
+        let stopped = |_: Stopped| SetupError("the replay was stopped".into());
+        stoppable(&watch.stop, || on_machine(&config, &program)).map_err(stopped)?
+    })
+}
+
+fn on_machine(config: &Config, program: &Program) -> Result<Replay, SetupError> {
     let refused = |error: crate::error::Error| SetupError(error.why.to_string());
-    let session = Session::<Chosen>::new(&config).map_err(refused)?;
+    let session = Session::<Chosen>::new(config).map_err(refused)?;
     session.machine().bind_cpu(Some(0));
     let ballast = match program.boot {
         Some(Boot { ballast: false }) => None,
@@ -79,6 +96,7 @@ fn steps(session: &Session<Chosen>, program: &Program, ballast: Option<Ballast>)
     let mut actor = Actor::program();
     let mut observer = Observer::default();
     for (i, op) in program.setup.iter().enumerate() {
+        rest();
         let done = guarded(|| {
             observer.before(session, &actor);
             let mut step = session.step(&mut actor, op);
@@ -98,6 +116,9 @@ fn steps(session: &Session<Chosen>, program: &Program, ballast: Option<Ballast>)
             return replay;
         }
         replay.findings.extend(row.step.findings.iter().cloned());
+        if !row.step.did_anything(op) {
+            replay.refused.push(Refused::new(("setup", i, op), row.step.errnos(), row.step.why()));
+        }
         replay.steps.push(row);
     }
     let ended = guarded(|| {

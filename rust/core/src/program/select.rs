@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::word::{NotThis, Syntax, Word, quote, serde_by_text};
+use super::word::{NotThis, Syntax, Thing, Word, quote, serde_by_text};
 
 /// Defines names: a letter and a number.
 macro_rules! names {
@@ -20,6 +20,16 @@ macro_rules! names {
 
         impl Word for $name {
             const SYNTAX: Syntax = Syntax::Name($letter);
+
+            fn names(&self, show: &mut dyn FnMut(Thing)) {
+                show((*self).into());
+            }
+        }
+
+        impl From<$name> for Thing {
+            fn from(name: $name) -> Thing {
+                Thing { letter: $letter, number: name.0 }
+            }
         }
 
         impl Display for $name {
@@ -67,6 +77,9 @@ pub trait Selectable: Copy + FromStr<Err = NotThis> + Display {
 
     /// Whether this name takes a list of pages.
     fn is_listed(self) -> bool;
+
+    /// What was made under this name; `None` if it is always there.
+    fn thing(self) -> Option<Thing>;
 }
 
 /// What stands behind an address of `move_pages(2)`.
@@ -94,12 +107,18 @@ impl Selectable for Region {
     fn is_listed(self) -> bool {
         true
     }
+    fn thing(self) -> Option<Thing> {
+        Some(self.into())
+    }
 }
 
 impl Selectable for Movable {
     const LISTED: &'static [char] = &['m'];
     fn is_listed(self) -> bool {
         true
+    }
+    fn thing(self) -> Option<Thing> {
+        Some(self.into())
     }
 }
 
@@ -109,6 +128,12 @@ impl Selectable for Address {
     fn is_listed(self) -> bool {
         matches!(self, Address::Region(_))
     }
+    fn thing(self) -> Option<Thing> {
+        match self {
+            Address::Region(region) => Some(region.into()),
+            Address::Zero => None,
+        }
+    }
 }
 
 impl Selectable for Owner {
@@ -116,6 +141,13 @@ impl Selectable for Owner {
     const SINGLE: &'static [&'static str] = &["p"];
     fn is_listed(self) -> bool {
         !matches!(self, Owner::Allocated(_))
+    }
+    fn thing(self) -> Option<Thing> {
+        Some(match self {
+            Owner::Region(region) => region.into(),
+            Owner::Movable(movable) => movable.into(),
+            Owner::Allocated(page) => page.into(),
+        })
     }
 }
 
@@ -240,6 +272,10 @@ impl<N> Sel<N> {
 
 impl<N: Selectable> Word for Sel<N> {
     const SYNTAX: Syntax = Syntax::Selection { listed: N::LISTED, single: N::SINGLE, sum: false };
+
+    fn names(&self, show: &mut dyn FnMut(Thing)) {
+        self.of.thing().into_iter().for_each(show);
+    }
 }
 
 impl<N: Display> Display for Sel<N> {
@@ -273,6 +309,10 @@ pub struct Sum<N>(pub Vec<Sel<N>>);
 
 impl<N: Selectable> Word for Sum<N> {
     const SYNTAX: Syntax = Syntax::Selection { listed: N::LISTED, single: N::SINGLE, sum: true };
+
+    fn names(&self, show: &mut dyn FnMut(Thing)) {
+        self.0.iter().for_each(|sel| sel.names(show));
+    }
 }
 
 impl<N: Display> Display for Sum<N> {

@@ -108,6 +108,7 @@ impl Program {
         if self.threads.len() > defaults.threads {
             return refuse(format!("{} threads: {} at most", self.threads.len(), defaults.threads));
         }
+        self.check_names()?;
         let cpus = self.threads.iter().enumerate().map(|(number, thread)| match thread.cpu {
             None => Ok(number % config.cpus.max(1)),
             Some(cpu) if (cpu as usize) < config.cpus => Ok(cpu as usize),

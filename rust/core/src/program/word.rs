@@ -13,6 +13,24 @@ use serde::{Deserialize, Serialize};
 pub trait Word: FromStr + Display {
     /// What the word looks like.
     const SYNTAX: Syntax;
+
+    /// Shows the things that the word names.
+    fn names(&self, _show: &mut dyn FnMut(Thing)) {}
+}
+
+/// What a program makes and names: a letter and a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Thing {
+    /// The letter.
+    pub letter: char,
+    /// The number.
+    pub number: u16,
+}
+
+impl Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.letter, self.number)
+    }
 }
 
 /// The look of a word, as data: for error messages, the documentation and random programs.
@@ -301,6 +319,12 @@ impl Word for MoveOption {
         ("flags", Some(&<u32 as Word>::SYNTAX)),
         ("pid", Some(&<super::Child as Word>::SYNTAX)),
     ]);
+
+    fn names(&self, show: &mut dyn FnMut(Thing)) {
+        if let MoveOption::Pid(child) = self {
+            child.names(show);
+        }
+    }
 }
 
 impl Display for MoveOption {

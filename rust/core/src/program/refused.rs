@@ -1,0 +1,71 @@
+//! Operations that were refused whenever they were tried: who reads "no rule was broken" must know of them.
+
+use super::Op;
+use super::session::Step;
+use crate::error::Errno;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// An operation that never did anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// `setup`, the thread's name, or `finally`.
+    pub section: String,
+    /// Its number within the section, from 0.
+    pub i: usize,
+    /// The line.
+    pub op: String,
+    /// How it failed, each way once.
+    pub errnos: Vec<&'static str>,
+    /// Why it failed, once.
+    pub why: String,
+}
+
+impl Refused {
+    /// An operation that failed in these ways.
+    pub(crate) fn new(
+        (section, i, op): (&str, usize, &Op),
+        errnos: impl IntoIterator<Item = Errno>,
+        why: String,
+    ) -> Refused {
+        let names: BTreeSet<&'static str> =
+            errnos.into_iter().map(|errno| errno.name().unwrap_or("?")).collect();
+        let (section, op) = (section.to_owned(), op.to_string());
+        Refused { section, i, op, errnos: names.into_iter().collect(), why }
+    }
+}
+
+impl Step {
+    /// Did the operation do anything of what it says? It may fail on some pages and be done on others. A question
+    /// is answered whatever the answer is.
+    pub fn did_anything(&self, op: &Op) -> bool {
+        if matches!(op, Op::Query { .. }) {
+            return true;
+        }
+        let of_pages = !self.status.is_empty() || !self.calls_ret.is_empty() || !self.acc.is_empty();
+        match of_pages {
+            false => self.problem.is_none(),
+            true => {
+                let page = |status: &Option<i32>| status.is_some_and(|status| status >= 0);
+                self.status.iter().any(page)
+                    || self.calls_ret.contains(&0)
+                    || self.acc.iter().any(|access| !matches!(access, super::session::Access::Failed(_)))
+            }
+        }
+    }
+
+    /// The ways in which it failed.
+    pub(crate) fn errnos(&self) -> impl Iterator<Item = Errno> {
+        let statuses = self.status.iter().flatten().filter(|status| **status < 0);
+        self.errno.into_iter().chain(statuses.map(|status| Errno(-status)))
+    }
+
+    /// Why it failed, in words.
+    pub(crate) fn why(&self) -> String {
+        match (&self.problem, self.errnos().next()) {
+            (Some(problem), _) => problem.to_string(),
+            (None, Some(errno)) => errno.to_string(),
+            (None, None) => "no page was touched".into(),
+        }
+    }
+}

@@ -1,178 +1,136 @@
-"""SIGINT and SIGTERM: every long command ends soon, with what it has, and with its exit code."""
+"""Ctrl-C: every long call ends soon, keeps what it has, and leaves no thread behind."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from mmcore._interrupted import partial
-from mmcore._waiting import heard
-from mmcore.cli import run
+import mmcore
+from mmcore.exploration import soak, standard
 
-RECORDINGS = Path(__file__).parent / "recordings" / "6.1"
-
-#: Runs `mmcore`, and sends itself a signal at a call of one of its functions: a moment later, so
-#: that the call is going on, or at once.
-SIGNALLED = """
-import importlib, os, sys, threading
-module, name, call, delay, number, *command = sys.argv[1:]
-owner = importlib.import_module(module)
-*path, name = name.split(".")
-for part in path:
-    owner = getattr(owner, part)
-original, calls = getattr(owner, name), 0
-
-def patched(*arguments, **options):
-    global calls
-    calls += 1
-    if calls == int(call):
-        send = lambda: os.kill(os.getpid(), int(number))
-        threading.Timer(float(delay), send).start() if float(delay) else send()
-    return original(*arguments, **options)
-
-setattr(owner, name, patched)
-sys.argv = ["mmcore", *command]
-from mmcore.__main__ import main
-main()
+MOVE = """\
+map r0 anon 2
+write r0
+drain
+thread A
+  move r0 node=1
+thread B
+  write r0
+  madv r0:1 pageout
+thread C
+  read r0
 """
+#: It waits for a lock that nobody gives back.
+STUCK = "map r0 anon 1\nwrite r0\nlock r0\nthread A\n  lock r0\n"
+NO_END = 1 << 40
+#: One entry for each thread of this process.
+TASKS = Path("/proc/self/task")
 
 
-def signalled(number, where, call, delay, *command):
-    """Runs a command that would take minutes; what it has printed, and its exit code."""
-    module, _, name = where.partition(":")
-    arguments = [module, name, call, delay, int(number), *command]
-    return subprocess.run(
-        [sys.executable, "-c", SIGNALLED, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        # A shell's background ignores it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+def interrupted(call):
+    """What is raised by a call that gets SIGINT a moment after it has begun."""
+    begun = threading.Event()
 
+    def fire():
+        begun.wait()
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
 
-SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-TOLD = "mmcore: what is shown is incomplete\nmmcore: interrupted\n"
-
-
-@pytest.fixture
-def program(tmp_path):
-    path = tmp_path / "program.mm"
-    threads = (f"thread {t}\n  move r0 node=1\n  read r0\n  write r0\n" for t in "ABCD")
-    path.write_text("map r0 anon 2\nwrite r0\n" + "".join(threads))
-    return path
-
-
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_compare_keeps_the_trials_that_were_verified(number, code, tmp_path):
-    files = [tmp_path / "r.json", tmp_path / "r.html"]
-    vary = ["--vary", "release=split,packed", "--load", "storm", "--nodes", "16MiB,16MiB"]
-    options = ["--seconds", 600, "--json", files[0], "--html", files[1]]
-    where = "mmcore.comparison.runner:_Trials._finish"
-    done = signalled(number, where, 3, 0, "compare", *vary, *options)
-    assert (done.returncode, done.stderr) == (code, TOLD)
-    assert "stopped by interruption" in done.stdout
-    facts = json.loads(files[0].read_text())
-    assert facts["stopped"] == "interruption"
-    assert {sample["trial"] for sample in facts["samples"]} == {0, 1}
-    assert [len(ends) for ends in facts["verified"]] == [2, 2]
-    assert files[1].stat().st_size > 1000
-
-
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_compare_that_has_nothing_yet_says_so(number, code):
-    where = "mmcore._waiting:threading.Thread.start"
-    done = signalled(number, where, 1, 0.3, "compare", "--load", "storm", "--nodes", "1GiB,1GiB")
-    assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr == "mmcore: interrupted\n"
-
-
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_policies_keep_the_replays_that_have_ended(number, code):
-    command = ["policies", "--policy", "fifo,lru", "--size", "100,50", "--json"]
-    done = signalled(number, "mmcore.replacement:_outcome", 2, 0, *command)
-    assert (done.returncode, done.stderr) == (code, TOLD)
-    facts = json.loads(done.stdout)
-    assert (facts["complete"], len(facts["table"])) == (False, 1)
-
-
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_conformance_keeps_the_recordings_that_were_compared(number, code):
-    done = signalled(number, "mmcore.recordings:_replayed", 3, 0, "conformance", RECORDINGS)
-    assert (done.returncode, done.stderr) == (code, TOLD)
-    assert "2 of 2 recordings match" in done.stdout
-    assert "incomplete: interrupted" in done.stdout
-
-
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_diff_keeps_the_side_that_was_searched(number, code, program):
-    where = "mmcore.difference.outcomes:_gather"
-    command = ["diff", program, "--kernel", "6.1,6.12", "--preemptions", "0"]
-    done = signalled(number, where, 2, 0, *command)
-    assert (done.returncode, done.stderr) == (code, TOLD)
-    first, second, *_ = done.stdout.splitlines()
-    assert first.startswith("6.1: ")
-    assert "(interrupted)" in second
-    assert "inconclusive" in done.stdout
-
-
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_searches_and_stress_end_within_their_calls(number, code, program):
-    for where, command in (
-        ("mmcore:explore", ["explore", program, "--schedules", 1 << 40]),
-        ("mmcore:explore", ["explore", program, "--exhaustive", "--preemptions", "all"]),
-        ("mmcore:stress", ["run", program, "--stress", 600]),
-        ("mmcore.difference.outcomes:_gather", ["diff", program, "--kernel", "6.1,6.12"]),
-    ):
-        done = signalled(number, where, 1, 0.3, *command)
-        assert done.returncode == code, command
-        assert done.stderr.endswith("mmcore: interrupted\n")
-        assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_lists_of_searches_keep_those_that_have_ended(number, code):
-    where = "mmcore.exploration:explore"
-    done = signalled(number, where, 3, 0, "explore", "--soak", "--schedules", 1 << 40)
-    assert (done.returncode, done.stderr) == (code, TOLD)
-    assert done.stdout.splitlines()[-1].startswith("2 programs, 40,000 schedules")
-    done = signalled(number, where, 3, 0, "explore", "--all-mutations", "--json")
-    assert (done.returncode, done.stderr) == (code, TOLD)
-    facts = json.loads(done.stdout)
-    assert len(facts["mutations"]) == 2
-    assert facts["not_begun"] > 40
-
-
-def test_a_signal_ends_the_waiting_for_a_call_that_hears_none():
-    forever = threading.Event()
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt) as raised:
-        heard(forever.wait, 600)
-    forever.set()
-    assert partial(raised.value) is None
-
-
-def test_what_a_call_raises_and_returns_comes_through_the_waiting():
-    assert heard(divmod, 7, 2) == (3, 1)
-    with pytest.raises(ZeroDivisionError):
-        heard(divmod, 7, 0)
-
-
-def test_handlers_are_as_before_when_a_command_has_ended(capsys):
-    before = [signal.getsignal(number) for number, _ in SIGNALS]
-    assert run(["profiles", "6.1", "6.12"]) == 0
-    assert [signal.getsignal(number) for number, _ in SIGNALS] == before
-    # A signal that is ignored stays so: a command may be meant to survive.
-    ignored = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sender = threading.Thread(target=fire)
+    sender.start()
+    begun.set()
     try:
-        assert run(["profiles", "6.1", "6.12"]) == 0
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        with pytest.raises(KeyboardInterrupt) as raised:
+            call()
     finally:
-        signal.signal(signal.SIGTERM, ignored)
-    capsys.readouterr()
+        sender.join()
+    return raised.value
+
+
+def test_a_run_that_waits_tells_what_it_has_done():
+    part = interrupted(lambda: mmcore.run(STUCK, patience=1e9)).partial
+    assert part.interrupted
+    assert part.clean
+    assert [step["op"] for step in part.steps] == ["map r0 anon 1", "write r0", "lock r0"]
+
+
+def test_a_stress_run_keeps_its_rounds():
+    part = interrupted(lambda: mmcore.stress(MOVE, seconds=1e9)).partial
+    assert part.interrupted
+    assert part.clean
+    assert sum(part.outcomes[0]["seen"].values()) == part.rounds
+
+
+@pytest.mark.parametrize("search", ["portfolio", "exhaustive"])
+def test_a_search_keeps_its_schedules(search):
+    part = interrupted(
+        lambda: mmcore.explore(MOVE, search=search, preemptions=None, schedules=NO_END)
+    ).partial
+    assert part.schedules > 0
+    assert part.coverage == "incomplete"
+    assert part.covered.startswith("stopped after")
+    assert part.counterexample is None
+
+
+def test_a_comparison_keeps_the_side_that_it_has():
+    part = interrupted(
+        lambda: mmcore.diff(MOVE, vary="pagevec=15,31", preemptions=None, schedules=0)
+    ).partial
+    assert part.reached[0].schedules > 0
+    assert part.reached[1].covered == "not begun"
+    assert part.verdict == "inconclusive"
+
+
+def test_the_standard_set_ends_with_the_searches_that_go_on():
+    interrupted(lambda: list(standard.run(preemptions=None)))
+    running = [each.name for each in threading.enumerate() if "ThreadPool" in each.name]
+    assert running == []
+
+
+def test_a_soak_keeps_the_program_that_it_is_at():
+    part = interrupted(lambda: list(soak.soak(NO_END, jobs=1))).partial
+    assert part.schedules > 0
+
+
+def threads():
+    return len(list(TASKS.iterdir()))
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="no list of threads")
+def test_no_call_leaves_a_thread_behind():
+    before = threads()
+    for _ in range(20):
+        assert not mmcore.run(STUCK, patience=0.01, pages=16).clean
+        assert not mmcore.stress(STUCK, seconds=1, patience=0.01, pages=16).clean
+    assert threads() <= before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "stuck.mm"], "interrupted before the end"),
+        (["run", "move.mm", "--stress", "1e19"], "rounds, each audited: clean"),
+        (["explore", "move.mm", f"--schedules={NO_END}"], "no violation in"),
+        (["explore", "move.mm", "--preemptions=all"], "no violation in"),
+        (["explore", "--soak"], "no violation; not exhaustive"),
+        (["diff", "move.mm", "--vary=pagevec=15,31", "--preemptions=all"], "inconclusive"),
+    ],
+)
+def test_the_command_prints_what_it_has_and_is_130(arguments, told, tmp_path):
+    (tmp_path / "move.mm").write_text(MOVE)
+    (tmp_path / "stuck.mm").write_text(STUCK)
+    # It tells on standard error that it is at work, so that the signal does not come too early.
+    begin = "import sys, threading, mmcore.cli; threading.Timer(1, lambda: print(0)).start();"
+    code = f"{begin} sys.exit(mmcore.cli.run(sys.argv[1:]))"
+    command = [sys.executable, "-uc", code, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        shown = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        shown += process.communicate(timeout=120)[0]
+    assert process.returncode == 130
+    assert told in shown

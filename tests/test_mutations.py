@@ -83,8 +83,9 @@ def test_shrinking_is_quick_and_leaves_nothing_to_take_away(defect):
         fewer = [thread for thread, length in runs[:at] + runs[at + 1 :] for _ in range(length)]
         assert mmcore.replay(small.program, fewer, mutation=defect.name).rule != small.rule
     for program in without_one(small.program):
-        shorter = mmcore.explore(program, mutation=defect.name, search="exhaustive")
-        assert shorter.counterexample is None or shorter.counterexample.rule != small.rule
+        shorter = searched(program, defect)
+        if shorter is not None:
+            assert shorter.counterexample is None or shorter.counterexample.rule != small.rule
 
 
 def test_it_replays_identically(defect):
@@ -120,10 +121,20 @@ def without_one(program):
                 )
 
 
+def searched(program, defect):
+    """What all schedules come to; None if it is no program: what made a thing has gone."""
+    try:
+        return mmcore.explore(program, mutation=defect.name, search="exhaustive")
+    except mmcore.InputError:
+        return None
+
+
 def test_no_operation_and_no_switch_of_the_minimum_can_go(defect):
     kept = defect.minimum
     for program in without_one(kept.program):
-        result = mmcore.explore(program, mutation=defect.name, search="exhaustive")
+        result = searched(program, defect)
+        if result is None:
+            continue
         found = result.counterexample
         assert found is None or found.rule != defect.rule, found.table()
         assert found is not None or result.is_exhaustive

@@ -49,7 +49,44 @@ def test_every_offered_operation_is_drawn():
     for name in offered():
         program = find(programs(threads=1, ops=[name], length=1), lambda _: True)
         assert [op.name for op in program.threads[0].ops] == [name]
-        explore(program, schedules=20).check()
+        # Alone many of them can do nothing.
+        mmcore.explore(program, schedules=20).check()
+
+
+NEVER_DRAINED = "map r0 anon 1\nwrite r0\nthread A\n  isolate r0\nthread B\n  read r0\n"
+
+
+def test_an_operation_that_no_schedule_could_do_is_a_warning():
+    with pytest.warns(mmcore.RefusedWarning, match="`isolate r0` was refused in all 50 schedules"):
+        explore(NEVER_DRAINED, schedules=50)
+
+
+def test_an_operation_that_no_schedule_could_do_is_an_event_of_hypothesis(tmp_path):
+    file = tmp_path / "test_it.py"
+    file.write_text(
+        f"""
+from hypothesis import given, strategies as st
+from mmcore.testing import explore
+
+@given(st.just({NEVER_DRAINED!r}))
+def test_it(program):
+    explore(program, schedules=50).check()
+"""
+    )
+    command = [sys.executable, "-m", "pytest", "--hypothesis-show-statistics", str(file)]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "refused in all schedules: isolate r0: EBUSY" in told.stdout
+
+
+@given(programs(threads=3, length=4))
+def test_what_is_drawn_names_what_there_is(program):
+    assert mmcore.explore(program, schedules=1, jobs=1).counterexample is None
+
+
+@given(programs(ops=["unpin", "exit", "free"], setup="map r7 anon 1"))
+def test_what_a_set_up_of_ones_own_lacks_is_made(program):
+    assert program.setup[0].text == "map r7 anon 1"
+    assert mmcore.explore(program, schedules=1, jobs=1).counterexample is None
 
 
 @given(st.from_type(Program), st.from_type(Schedule))

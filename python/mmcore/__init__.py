@@ -33,6 +33,7 @@ from mmcore.errors import (
     MissingExtraError,
     MisuseError,
     ProgramError,
+    RefusedWarning,
     SigbusError,
 )
 from mmcore.events import Event
@@ -48,6 +49,7 @@ from mmcore.exploration import (
 from mmcore.movable import MovableOps
 from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
 from mmcore.recordings import Conformance, conformance
+from mmcore.refusals import Refused
 from mmcore.replacement import Policies, PolicyOutcome, policies
 from mmcore.running import RunResult, StressResult, run, stress
 from mmcore.state import PAGE_STATE, Audit, Finding, Holder, Migrated, PageState, Signal
@@ -96,6 +98,8 @@ __all__ = [
     "Program",
     "ProgramError",
     "Race",
+    "Refused",
+    "RefusedWarning",
     "Region",
     "RunResult",
     "Schedule",

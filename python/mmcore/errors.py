@@ -26,6 +26,7 @@ __all__ = [
     "MissingExtraError",
     "MisuseError",
     "ProgramError",
+    "RefusedWarning",
     "SigbusError",
 ]
 
@@ -121,3 +122,7 @@ class MisuseError(RuntimeError):
     A token or handle that was given back already, a machine that is closed or belongs to the
     process before a fork, another machine's page, a wait that could never end.
     """
+
+
+class RefusedWarning(UserWarning):
+    """A search in a test could not do an operation of its program, in any schedule."""

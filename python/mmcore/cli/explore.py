@@ -10,10 +10,10 @@ from cyclopts import Parameter
 
 import mmcore
 from mmcore import _output
+from mmcore.arguments import time_limit
 from mmcore.cli import exploring, inputs, signals
 from mmcore.cli import output as shown
 from mmcore.errors import InputError
-from mmcore.exploration import time_limit
 from mmcore.exploration.hunting import defect
 from mmcore.exploration.result import Counterexample
 
@@ -94,7 +94,7 @@ def explore(
         output: what becomes of the result.
     """
     output = output or Output()
-    time_limit(seconds)
+    time_limit("seconds", seconds)
     _output.check(output.save, output.html)
     jobs_of_their_own = {
         "--list-mutations": list_mutations,
@@ -175,7 +175,7 @@ def _told(result: Exploration) -> str:
     if result.counterexample is not None:
         return str(result)
     more = "" if result.is_exhaustive or "not exhaustive" in result.covered else "; not exhaustive"
-    return f"{result}{more}"
+    return "\n".join([f"{result.summary}{more}", *result.notes])
 
 
 def _program(path: str | None, mutation: str | None) -> mmcore.Program:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mmcore.arguments import number
 from mmcore.cli import output as shown
 from mmcore.cli import signals
 from mmcore.environment import document
 from mmcore.errors import InputError
-from mmcore.exploration import number
 from mmcore.exploration import soak as soaking
 from mmcore.exploration import standard as standard_set
 from mmcore.exploration.hunting import BUDGET, Hunt, defects, hunt
@@ -205,7 +205,7 @@ def _show_standard(
         if each.exploration.counterexample is None and not each.exploration.is_exhaustive
     ]
     if len(results) < total:
-        incomplete.append(f"{total - len(results)} of {total} programs were not begun")
+        incomplete.append(f"{total - len(results)} of {total} programs were not finished")
     bound = "every interleaving" if preemptions is None else f"to {preemptions} preemptions"
     facts = {
         **head,

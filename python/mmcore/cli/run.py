@@ -10,10 +10,11 @@ from rich.table import Table
 import mmcore
 from mmcore.cli import inputs, output, signals
 from mmcore.errors import InputError
-from mmcore.running import RunResult, StressResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mmcore.running import RunResult, StressResult
 
 
 def run(
@@ -111,8 +112,10 @@ def _print_outcomes(result: StressResult) -> None:
     if result.interrupted:
         output.show("interrupted: the round that it stopped in is not counted")
     if result.found is None:
-        rounds = f"{result.rounds} rounds, each audited: clean"
-        output.show(rounds if result.rounds else "no round was done")
+        done = (
+            f"{result.rounds} rounds, each audited: clean" if result.rounds else "no round was done"
+        )
+        output.show(done)
         return
     output.show(f"round {result.broken} breaks a rule:")
     _print_steps(result.found)

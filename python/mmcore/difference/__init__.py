@@ -53,10 +53,9 @@ def diff(
         InputError: if the program or the profiles make no sense.
         KeyboardInterrupt: by a signal; its `partial` is what is known by then, and inconclusive.
     """
-    preemptions = number("preemptions", preemptions, most=(1 << 32) - 1)
-    schedules = number("schedules", schedules)
-    seconds = time_limit("seconds", seconds)
     program = Program.parse(program) if isinstance(program, str) else program
+    preemptions = number("preemptions", preemptions, most=(1 << 32) - 1)
+    schedules, seconds = number("schedules", schedules), time_limit("seconds", seconds)
     sides = make_sides(kernel, vary, profile or {})
     if program.threads:
         return diff_outcomes(program, sides, preemptions, schedules, seconds)

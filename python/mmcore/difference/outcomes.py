@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmcore import _mmcore
+from mmcore import _mmcore, refusals
 from mmcore._interrupted import keeping, partial
 from mmcore._waiting import keep
 from mmcore.difference.states import flattened
@@ -18,16 +18,9 @@ if TYPE_CHECKING:
 
     from mmcore.difference.sides import Side, Sides
     from mmcore.program import Program
+    from mmcore.refusals import Refused
 
 __all__ = ["Outcome", "OutcomeDiff", "Reached", "diff_outcomes"]
-
-#: What is known of a side that was not searched, because of an interruption.
-_NOTHING: dict[str, Any] = {
-    "outcomes": [],
-    "schedules": 0,
-    "coverage": "incomplete",
-    "covered": "interrupted",
-}
 
 #: Outcomes and differences that are printed.
 _SHOWN = 8
@@ -67,6 +60,7 @@ class Reached:
         schedules: schedules run.
         coverage: `complete`, `bounded` or `incomplete`.
         covered: the same in words.
+        refused: operations that did nothing of what they say, in any of its schedules.
     """
 
     label: str
@@ -74,6 +68,7 @@ class Reached:
     schedules: int
     coverage: str
     covered: str
+    refused: tuple[Refused, ...] = ()
 
     @property
     def is_exhaustive(self) -> bool:
@@ -135,6 +130,7 @@ class OutcomeDiff:
                 "schedules": side.schedules,
                 "coverage": side.coverage,
                 "covered": side.covered,
+                "refused": refusals.plain(side.refused),
             }
             for side in self.reached
         ]
@@ -156,7 +152,16 @@ class OutcomeDiff:
             lines += _lines(outcome, self.labels)
         if len(self.outcomes) > _SHOWN:
             lines.append(f"and {len(self.outcomes) - _SHOWN} more")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
+
+    @property
+    def notes(self) -> list[str]:
+        """What no schedule of a side could do, a line each."""
+        sides = (
+            refusals.notes(side.refused, f"in all {side.schedules:,} schedules of {side.label}")
+            for side in self.reached
+        )
+        return [note for notes in sides for note in notes]
 
 
 def _lines(outcome: Outcome, labels: tuple[str, str]) -> list[str]:
@@ -183,17 +188,40 @@ def diff_outcomes(
 ) -> OutcomeDiff:
     """Gathers the outcomes on both sides and compares the two sets."""
     request = {"search": "exhaustive", "preemptions": preemptions, "schedules": schedules}
-    found: list[dict[str, Any]] = []
-    interruption = None
-    for side in (sides.first, sides.second):
-        if interruption is not None:
-            found.append(_NOTHING)
-            continue
-        try:
-            found.append(_gather(program, side, request, seconds))
-        except KeyboardInterrupt as stopped:
-            interruption = stopped
-            found.append(partial(stopped) or _NOTHING)
+    options = [f"--preemptions={'all' if preemptions is None else preemptions}"]
+    options.append(f"--schedules={schedules}")
+
+    def compared(first: dict[str, Any], second: dict[str, Any]) -> OutcomeDiff:
+        return _compared(program, sides, sides.command(*options), (first, second))
+
+    with keeping(lambda part: compared(part, _NOTHING)):
+        one = _gather(program, sides.first, request, seconds)
+    try:
+        with keeping(lambda part: compared(one, part)):
+            other = _gather(program, sides.second, request, seconds)
+    except KeyboardInterrupt as interruption:
+        if partial(interruption) is None:
+            keep(interruption, compared(one, _NOTHING))
+        raise
+    return compared(one, other)
+
+
+#: A side that was not begun when the other was interrupted.
+_NOTHING: dict[str, Any] = {
+    "outcomes": [],
+    "schedules": 0,
+    "coverage": "incomplete",
+    "covered": "not begun",
+    "refused": [],
+}
+
+
+def _compared(
+    program: Program,
+    sides: Sides,
+    command: str,
+    found: tuple[dict[str, Any], dict[str, Any]],
+) -> OutcomeDiff:
     names = tuple(thread.name for thread in program.threads)
     lines = tuple(tuple(op.text for op in thread.ops) for thread in program.threads)
     lines += (tuple(op.text for op in program.finally_),)
@@ -205,7 +233,14 @@ def diff_outcomes(
         for side in found
     ]
     reached = [
-        Reached(label, len(side["outcomes"]), side["schedules"], side["coverage"], side["covered"])
+        Reached(
+            label,
+            len(side["outcomes"]),
+            side["schedules"],
+            side["coverage"],
+            side["covered"],
+            refusals.read(side["refused"]),
+        )
         for label, side in zip(sides.labels, found, strict=True)
     ]
     alone = [
@@ -214,21 +249,15 @@ def diff_outcomes(
         for outcome in side["outcomes"]
         if _key(outcome) not in states[1 - number]
     ]
-    options = [f"--preemptions={'all' if preemptions is None else preemptions}"]
-    options.append(f"--schedules={schedules}")
-    result = OutcomeDiff(
+    return OutcomeDiff(
         labels=sides.labels,
         fields=sides.fields(program),
-        command=sides.command(*options),
+        command=command,
         program=program.text,
         reached=(reached[0], reached[1]),
         outcomes=tuple(alone),
         common=len(states[0].keys() & states[1].keys()),
     )
-    if interruption is not None:
-        keep(interruption, result)
-        raise interruption
-    return result
 
 
 def _gather(
@@ -236,10 +265,9 @@ def _gather(
 ) -> dict[str, Any]:
     machine = {"kernel": side.kernel, "profile": dict(side.fields)}
     try:
-        with keeping(dict):
-            answer = _mmcore.outcomes(
-                program.to_json(), json.dumps({**request, "machine": machine}), seconds
-            )
+        answer = _mmcore.outcomes(
+            program.to_json(), json.dumps({**request, "machine": machine}), seconds
+        )
     except (ValueError, OverflowError) as error:
         raise InputError(f"{side.label}: {' '.join(str(error).split())}") from None
     gathered: dict[str, Any] = json.loads(answer)

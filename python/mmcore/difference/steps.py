@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmcore import _mmcore
+from mmcore import _mmcore, refusals
 from mmcore._waiting import heard
 from mmcore.environment import document
 from mmcore.recordings.compare import Difference, first_differences
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mmcore.difference.sides import Side, Sides
     from mmcore.program import Program
+    from mmcore.refusals import Refused
 
 __all__ = ["StepDiff", "diff_steps"]
 
@@ -40,6 +41,7 @@ class StepDiff:
             the first side to what the second has.
         unsupported: the operation that the machine cannot do, if that is where both ended.
         findings: rules that broke, by side.
+        refused: operations that did nothing of what they say, on either side.
     """
 
     labels: tuple[str, str]
@@ -51,6 +53,12 @@ class StepDiff:
     causes: tuple[tuple[str, ...], ...] = ()
     unsupported: str | None = None
     findings: tuple[tuple[Mapping[str, Any], ...], tuple[Mapping[str, Any], ...]] = ((), ())
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What neither side did, a line each."""
+        return refusals.notes(self.refused, "on both sides")
 
     @property
     def verdict(self) -> str:
@@ -82,9 +90,13 @@ class StepDiff:
         data |= {"sides": self.labels}
         data |= {"fields": self.fields, "steps": self.steps, "differences": self.table}
         data |= {"unsupported": self.unsupported, "findings": self.findings}
+        data |= {"refused": refusals.plain(self.refused)}
         return json.dumps({**document("diff", self.command), **data}, indent=2)
 
     def __str__(self) -> str:
+        return "\n".join([self._told(), *self.notes])
+
+    def _told(self) -> str:
         first, second = self.labels
         if self.unsupported is not None and not self.differences:
             return (
@@ -135,6 +147,11 @@ def diff_steps(program: Program, sides: Sides) -> StepDiff:
         causes=tuple(causes),
         unsupported=program.setup[done].text if ended else None,
         findings=(tuple(first["findings"]), tuple(second["findings"])),
+        refused=tuple(
+            each
+            for each in refusals.read(first["refused"])
+            if any(each.i == other["i"] for other in second["refused"])
+        ),
     )
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
+from mmcore._interrupted import keeping
+from mmcore.arguments import JOBS, STEPS, number, time_limit
 from mmcore.errors import InputError, MisuseError
 from mmcore.exploration.hunting import Defect, defects
 from mmcore.exploration.result import Counterexample, Exploration, Race, TraceStep
@@ -39,6 +42,12 @@ __all__ = [
 #: More schedules than anybody waits for.
 _ENDLESS = 1 << 48
 
+#: The most that a count of preemptions or of runs can be.
+_MOST = (1 << 32) - 1
+
+#: What ends the searches of a thread early, if somebody may: `standard` sets it.
+STOP: ContextVar[_mmcore.Stop | None] = ContextVar("mmcore_stop", default=None)
+
 
 def explore(
     program: Program | str,
@@ -58,6 +67,9 @@ def explore(
 ) -> Exploration:
     """Searches the schedules of a program for one that breaks a rule.
 
+    Operations that no schedule could do are told of: `Exploration.refused`. What a signal's handler
+    raises (KeyboardInterrupt) comes within a second, and has the result so far as its `partial`.
+
     The outcome depends on the arguments alone, not on `jobs`, the clock or the machine; only
     `seconds` may end a search earlier elsewhere, and then the coverage says `incomplete`.
 
@@ -72,13 +84,16 @@ def explore(
         release: the release design, instead of the program's.
         profile: further fields of the profile.
         mutation: a defect that the core is to have; `defects()` lists them.
-        jobs: OS threads that a sample is spread over; left out: one for each processor.
+        jobs: OS threads that a sample is spread over, 1,024 at most; left out: one for each
+            processor.
         seconds: ends the search early. Not inside a Hypothesis test, where budgets are counts.
         shrink: schedules that may be run to make a counterexample smaller; 0 leaves it as found.
-        max_steps: a schedule of more steps counts as endless.
+        max_steps: a schedule of more steps counts as endless; 2**24 at most.
 
     Raises:
-        InputError: if the program or an option makes no sense; the message says what to change.
+        InputError: if the program or an option makes no sense; the message says what to change. So
+            it is if an operation names what nothing makes before it.
+        MemoryError: if there is no memory for so many jobs or steps.
         MisuseError: `seconds` inside a Hypothesis test.
     """
     if seconds is not None and _in_hypothesis():
@@ -86,12 +101,12 @@ def explore(
             "inside a Hypothesis test budgets are counts: say schedules=, not seconds="
         )
     # A sample of nothing is no sample; an exhaustive search takes 0 for no limit.
-    number("schedules", schedules, 0 if search == "exhaustive" else 1)
-    number("seed", seed)
-    number("jobs", jobs)
-    number("shrink", shrink, bits=32)
-    number("preemptions", preemptions, bits=32)
-    time_limit(seconds)
+    schedules = number("schedules", schedules, 0 if search == "exhaustive" else 1)
+    seed = number("seed", seed)
+    jobs = number("jobs", jobs, most=JOBS)
+    shrink = number("shrink", shrink, most=_MOST)
+    preemptions = number("preemptions", preemptions, most=_MOST)
+    seconds = time_limit("seconds", seconds)
     program = Program.parse(program) if isinstance(program, str) else program
     if schedules is None:
         # With a limit in time alone, that is the limit.
@@ -104,7 +119,8 @@ def explore(
         "jobs": jobs or len(os.sched_getaffinity(0)),
         "shrink": shrink,
     }
-    report = _call(_mmcore.explore, program.to_json(), json.dumps(options), seconds)
+    with keeping(lambda report: Exploration.from_report(report, options)):
+        report = _call(_mmcore.explore, program.to_json(), json.dumps(options), seconds, STOP.get())
     return Exploration.from_report(report, options)
 
 
@@ -140,11 +156,20 @@ def shrink(
     max_steps: int | None = None,
     budget: int = 500,
 ) -> Counterexample | None:
-    """Makes a program and a schedule smaller that break a rule; None if they break none."""
+    """Makes a program and a schedule smaller that break a rule; None if they break none.
+
+    `budget` schedules are run at most: `Counterexample.minimal` says whether that was enough.
+    """
     program = Program.parse(program) if isinstance(program, str) else program
+    budget = number("budget", budget, most=_MOST)
     options = _options(kernel, release, profile, mutation, max_steps) | {"shrink": budget}
-    found = _call(_mmcore.shrink, program.to_json(), _text(schedule), json.dumps(options))
-    return Counterexample.from_report(found, options) if found else None
+
+    def result(found: Any) -> Counterexample | None:
+        return Counterexample.from_report(found, options) if found else None
+
+    with keeping(result):
+        found = _call(_mmcore.shrink, program.to_json(), _text(schedule), json.dumps(options))
+    return result(found)
 
 
 def _options(
@@ -154,7 +179,7 @@ def _options(
     mutation: str | None,
     max_steps: int | None,
 ) -> dict[str, Any]:
-    number("max_steps", max_steps, 1, bits=32)
+    max_steps = number("max_steps", max_steps, 1, STEPS)
     fields = dict(profile or {}) | ({"release": release} if release else {})
     options: dict[str, Any] = {"machine": {"kernel": kernel, "profile": fields}}
     if mutation is not None:
@@ -162,18 +187,6 @@ def _options(
     if max_steps is not None:
         options["max_steps"] = max_steps
     return options
-
-
-def number(name: str, value: int | None, least: int = 0, bits: int = 64) -> None:
-    """Refuses an argument that is said and no number from `least`."""
-    if value is not None and not least <= value < 1 << bits:
-        raise InputError(f"{name} must be a number from {least}, not {value}")
-
-
-def time_limit(seconds: float | None) -> None:
-    """Refuses a limit in time that is none."""
-    if seconds is not None and not 0 < seconds < float("inf"):
-        raise InputError(f"seconds must be more than 0, not {seconds}")
 
 
 def _text(schedule: Schedule | Sequence[int] | str) -> str:

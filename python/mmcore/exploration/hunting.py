@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
+from mmcore.arguments import number
 from mmcore.errors import InputError
 from mmcore.exploration.schedule import Schedule
 from mmcore.program import Program
@@ -221,6 +222,7 @@ def minimum(
         rule: the rule.
         limit: schedules of each part that are run, at most; beyond it the result is not `proven`.
     """
+    limit = number("limit", limit, 1)
     options = json.dumps({"mutation": name})
     found = json.loads(_mmcore.minimum(program.to_json(), rule, options, limit))
     if found is None:

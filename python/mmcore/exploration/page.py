@@ -37,6 +37,7 @@ def page(result: Exploration | Counterexample) -> str:
     if not isinstance(result, Counterexample):
         searched = f"{result.schedules:,} schedules, {result.steps:,} steps"
         body.append(f"<p>{searched}: {escape(result.covered)}</p>")
+        body += [f"<p>{escape(note)}</p>" for note in result.notes]
     program = (found or result).program
     if found is None:
         body.append(f"<pre>{escape(program.text)}</pre>")
@@ -45,6 +46,7 @@ def page(result: Exploration | Counterexample) -> str:
         body.append(f"<pre>{escape(program.text)}</pre>")
         body.append(f"<p>schedule <code>{escape(str(found.schedule))}</code></p>")
         body.append(f"<pre>{escape(found.command)}</pre>")
+        body += [f"<p>{escape(found.limit)}</p>"] if found.limit else []
         body.append(_timeline(found))
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'

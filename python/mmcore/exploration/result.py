@@ -8,7 +8,7 @@ import shlex
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from mmcore import _output
+from mmcore import _output, refusals
 from mmcore._input import read_text
 from mmcore._mmcore import __version__
 from mmcore.errors import FindingError, InputError
@@ -17,6 +17,8 @@ from mmcore.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mmcore.refusals import Refused
 
 __all__ = ["Counterexample", "Exploration", "Race", "TraceStep"]
 
@@ -75,6 +77,8 @@ class Counterexample:
         switches: changes of the thread; None for a replay.
         preemptions: changes away from a thread that could go on; None for a replay.
         shrink_runs: schedules run to make it smaller; None for a replay.
+        minimal: nothing more can go from program and schedule; False if the schedules that it could
+            be made smaller with were used up before, or none were wanted; None for a replay.
     """
 
     program: Program
@@ -90,12 +94,13 @@ class Counterexample:
     switches: int | None = None
     preemptions: int | None = None
     shrink_runs: int | None = None
+    minimal: bool | None = None
 
     @classmethod
     def from_report(cls, report: dict[str, Any], options: Mapping[str, Any]) -> Counterexample:
         """Makes one from the core's JSON, and from how it was found."""
         names = ("hash", "index", "switches", "preemptions", "shrink_runs")
-        numbers = {name: report.get(name) for name in names}
+        numbers: dict[str, Any] = {name: report.get(name) for name in names}
         return cls(
             program=Program.parse(report["program"]),
             schedule=Schedule.parse(report["schedule"]),
@@ -105,8 +110,17 @@ class Counterexample:
             detail=report["detail"] or "",
             trace=tuple(TraceStep(**row) for row in report["trace"]),
             at_end=report["at_end"],
+            minimal=report.get("minimal"),
             **numbers,
         )
+
+    @property
+    def limit(self) -> str | None:
+        """What to know of its size, in words: that making it smaller stopped early."""
+        if self.minimal is not False or not self.shrink_runs:
+            return None
+        more = 10 * self.shrink_runs
+        return f"shrinking stopped after {self.shrink_runs:,} runs; `--shrink {more}` goes on"
 
     @property
     def line(self) -> str:
@@ -212,6 +226,7 @@ class Exploration:
         covered: what was covered, or why the search stopped early, in words.
         counterexample: the first schedule that breaks a rule, made smaller; None if none was found.
         options: how it was searched.
+        refused: operations that did nothing of what they say, in any schedule.
     """
 
     program: Program
@@ -221,6 +236,7 @@ class Exploration:
     covered: str
     counterexample: Counterexample | None
     options: dict[str, Any]
+    refused: tuple[Refused, ...] = ()
 
     @classmethod
     def from_report(cls, report: dict[str, Any], options: dict[str, Any]) -> Exploration:
@@ -236,7 +252,13 @@ class Exploration:
             covered=report["covered"],
             counterexample=found and Counterexample.from_report(found, options),
             options=told,
+            refused=refusals.read(report["refused"]),
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """What no schedule could do, a line each."""
+        return refusals.notes(self.refused, f"in all {self.schedules:,} schedules")
 
     @property
     def is_exhaustive(self) -> bool:
@@ -265,6 +287,7 @@ class Exploration:
             "steps": self.steps,
             "coverage": self.coverage,
             "covered": self.covered,
+            "refused": refusals.plain(self.refused),
             "counterexample": found and found.to_dict(),
         }
 
@@ -292,9 +315,14 @@ class Exploration:
         return html
 
     def __str__(self) -> str:
-        """One line; with a counterexample its table."""
+        """A line, and one for each operation never done; or the counterexample's table."""
         if self.counterexample is not None:
             return self.counterexample.table()
+        return "\n".join([self.summary, *self.notes])
+
+    @property
+    def summary(self) -> str:
+        """What was searched, on one line."""
         return (
             f"no violation in {self.schedules:,} schedules, {self.steps:,} steps ({self.covered})"
         )

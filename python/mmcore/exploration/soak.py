@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from mmcore.arguments import number
 from mmcore.exploration.standard import DESIGNS
 from mmcore.exploration.vocabulary import assemble, offered, variants
 
@@ -87,6 +88,7 @@ def soak(
     """
     from mmcore.exploration import explore
 
+    schedules, seed = number("schedules", schedules, 1), number("seed", seed)
     while schedules > 0:
         design = release or DESIGNS[seed % len(DESIGNS)]
         found = explore(

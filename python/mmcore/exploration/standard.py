@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import functools
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import combinations, combinations_with_replacement, product
 from typing import TYPE_CHECKING
 
+from mmcore import arguments
 from mmcore.exploration.kinds import KINDS, TOGETHER, TRIPLES
 from mmcore.program import Program
 
@@ -132,6 +134,8 @@ def run(
 ) -> Iterator[Result]:
     """Explores the set, in order; several programs at a time.
 
+    Whoever leaves the loop early, or is interrupted in it, ends the searches that still go on.
+
     Args:
         designs: release designs.
         preemptions: the bound of the exhaustive search.
@@ -141,9 +145,15 @@ def run(
         kernel: the preset of the profile.
         profile: further fields of the profile.
     """
-    from mmcore.exploration import explore
+    from mmcore import _mmcore
+    from mmcore.exploration import STOP, explore
+
+    jobs = arguments.number("jobs", jobs, most=arguments.JOBS)
+    stop = _mmcore.Stop()
 
     def one(name: str, program: Program, design: str) -> Result:
+        # Signals reach the main thread alone: it tells the others.
+        STOP.set(stop)
         found = explore(
             program,
             search="exhaustive",
@@ -156,12 +166,17 @@ def run(
         )
         return Result(name, design, found)
 
-    todo = [(n, p, d) for n, p in load().items() if matching in n for d in designs]
-    with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
-        waiting = [pool.submit(one, *each) for each in todo]
-        try:
-            for result in waiting:
-                yield result.result()
-        finally:
-            for result in waiting:
-                result.cancel()
+    todo = ((n, p, d) for n, p in load().items() if matching in n for d in designs)
+    workers = jobs or len(os.sched_getaffinity(0))
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for each in todo:
+            waiting.append(pool.submit(one, *each))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)

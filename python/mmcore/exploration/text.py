@@ -35,7 +35,7 @@ def table(found: Counterexample) -> str:
     lines += _rows(found)
     if found.rule and found.at_end:
         lines.append(f">>> all threads have ended: {found.rule}")
-    lines += ["", f"replay: {found.command}"]
+    lines += ["", *filter(None, [found.limit]), f"replay: {found.command}"]
     return "\n".join(lines)
 
 

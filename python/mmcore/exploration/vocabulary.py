@@ -7,6 +7,7 @@ here. `programs` of `mmcore.testing` and the soak draw from it.
 from __future__ import annotations
 
 import functools
+import re
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -154,14 +155,19 @@ def assemble(
     Args:
         threads: what each thread does.
         pages: pages of each region and owner.
-        setup: a program whose set-up and machine are taken instead.
+        setup: a program whose set-up and machine are taken instead; what it does not make, the
+            set-up makes all the same.
         choose: takes one of several lines or words, the simplest of which is the first.
     """
     threads = tuple(threads)
     bodies = tuple(Thread(chr(ord("A") + at), tuple(ops)) for at, ops in enumerate(threads))
     if setup is not None:
+        own = _own(threads, setup.setup)
         return Program(
-            setup=setup.setup, threads=bodies, finally_=setup.finally_, machine=setup.machine
+            setup=(*setup.setup, *own),
+            threads=bodies,
+            finally_=setup.finally_,
+            machine=setup.machine,
         )
     named = {name for ops in threads for op in ops for name in _names(op)}
     made = [choose(_MACHINES), choose(("", "swapon 1"))]
@@ -187,7 +193,40 @@ def assemble(
     if "p0" in named:
         made += [f"allocate p0{order}", "lru_add p0"]
     begun = Program.parse("\n".join(filter(None, made)))
-    return Program(setup=begun.setup, threads=bodies, machine=begun.machine)
+    own = _own(threads, begun.setup)
+    return Program(setup=(*begun.setup, *own), threads=bodies, machine=begun.machine)
+
+
+def _own(threads: Sequence[Sequence[Op]], setup: Sequence[Op]) -> list[Op]:
+    """What makes the things that a thread names before it makes them: else it is no program."""
+    mapped = {str(op["region"]): op["backing"] for op in setup if op.name == "map"}
+    # Not every page of a file can be pinned for long.
+    pinned = next((name for name, backing in mapped.items() if backing == "anon"), None)
+    made = {name for op in setup for name in _made(op)}
+    own: list[Op] = []
+    for ops in threads:
+        there = set(made)
+        for op in ops:
+            missing = {name for name in _names(op) if _OWN.fullmatch(name)} - there - _made(op)
+            for name in sorted(missing):
+                if name[0] == "g" and pinned is None:
+                    pinned = next(f"r{n}" for n in range(len(mapped) + 1) if f"r{n}" not in mapped)
+                    own.append(Op("map", region=pinned, backing="anon", pages=1))
+                maker = Op.parse(_MAKERS[name[0]].format(name, pinned))
+                own += [] if maker in own else [maker]
+            there |= missing | _made(op)
+    return own
+
+
+#: Names of things that threads make themselves, and what makes them in a set-up.
+_OWN = re.compile("[cgp][0-9]+")
+_MAKERS = {"c": "fork {0}", "g": "pin {0} {1} longterm", "p": "allocate {0}"}
+
+
+def _made(op: Op) -> set[str]:
+    """What an operation makes."""
+    made = (op.get(each) for each in ("child", "pin", "page"))
+    return {name for name in made if isinstance(name, str)} if op.name in _MAKES else set()
 
 
 def _names(op: Op) -> Iterable[str]:

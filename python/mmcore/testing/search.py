@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import currently_in_test_context, event
+
 import mmcore
+from mmcore.errors import RefusedWarning
 from mmcore.exploration.result import Counterexample, Exploration
 
 if TYPE_CHECKING:
@@ -43,7 +47,8 @@ def explore(
     """`mmcore.explore` for tests; options are the same.
 
     Inside a Hypothesis test budgets are counts, so that a failure is found again: `seconds=`
-    raises.
+    raises. An operation that no schedule could do is told of there as an event
+    (`--hypothesis-show-statistics`), and elsewhere as a warning: it was not tested.
 
     Args:
         program: what the threads do.
@@ -54,7 +59,9 @@ def explore(
     what = _REPLAY.get()
     if what is None:
         # One job: tests may run side by side, and the result is the same.
-        return mmcore.explore(program, schedules=schedules, seed=seed, **{"jobs": 1, **options})
+        found = mmcore.explore(program, schedules=schedules, seed=seed, **{"jobs": 1, **options})
+        _tell(found)
+        return found
     known = ("kernel", "release", "profile", "mutation", "max_steps")
     given = {key: value for key, value in options.items() if key in known}
     if "@" in what:
@@ -70,3 +77,13 @@ def explore(
         counterexample=played if played.rule else None,
         options={"replay": what},
     )
+
+
+def _tell(found: Exploration) -> None:
+    """Tells of operations that were never done."""
+    if currently_in_test_context():
+        for each in found.refused:
+            event(f"refused in all schedules: {each.op}: {', '.join(each.errnos)}")
+        return
+    for note in found.notes:
+        warnings.warn(note.removeprefix("note: "), RefusedWarning, stacklevel=3)

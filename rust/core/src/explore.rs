@@ -17,6 +17,7 @@
 //! | `outcomes` | everything that a program can come to |
 //! | `request` | what a caller outside of Rust asks for |
 //! | `smaller` | what can be taken away from a program |
+//! | `tally` | operations that no schedule could do |
 //!
 //! The order from below: a [`World`] is run under a [`Strategy`](crate::sync::explored::Strategy)
 //! by an [`Explorer`]; the searches are strategies and the loops around them.
@@ -36,6 +37,7 @@ mod sample;
 mod schedule;
 mod shrink;
 mod smaller;
+mod tally;
 mod trace;
 mod world;
 
@@ -54,6 +56,6 @@ pub use report::{Counterexample, Coverage, Report};
 pub use request::Request;
 pub use sample::{Method, Sampling};
 pub use schedule::{Schedule, ScheduleError};
-pub use shrink::{Adapt, Executed, Shrinkable, Shrunk, ShrunkProgram, same_steps, shrink_program};
+pub use shrink::{Adapt, Budget, Executed, Shrinkable, Shrunk, ShrunkProgram, same_steps, shrink_program};
 pub use trace::{Row, Trace};
 pub use world::{Explorer, Run, World};

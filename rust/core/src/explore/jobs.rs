@@ -14,9 +14,15 @@ use super::{Counterexample, Coverage, Report};
 use crate::sync::explored::Options;
 // The jobs are real threads beside the exploration, not threads of it.
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::Builder;
 
 /// Schedules that a job takes at a time.
 const CHUNK: u64 = 1024;
+
+/// Jobs that have something to do.
+pub(super) fn working(sampling: &Sampling, jobs: usize) -> u64 {
+    (jobs.max(1) as u64).min(sampling.schedules.div_ceil(CHUNK).max(1))
+}
 
 /// What a job has to tell of a chunk.
 struct Done {
@@ -30,7 +36,7 @@ struct Done {
 /// a rule, all are run, or `stop` is set.
 ///
 /// # Panics
-/// If `build` panics.
+/// If `build` panics, or the host has no thread at all for the jobs.
 pub fn explore<W: World, F: Fn() -> W + Sync>(
     build: F,
     sampling: &Sampling,
@@ -41,7 +47,7 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
     let next = AtomicU64::new(0);
     let best = AtomicU64::new(u64::MAX);
     let chunks = sampling.schedules.div_ceil(CHUNK);
-    let jobs = (jobs.max(1) as u64).min(chunks.max(1));
+    let jobs = working(sampling, jobs);
     let mut done: Vec<Done> = std::thread::scope(|scope| {
         let job = || {
             let mut explorer = Explorer::with_options(build(), options);
@@ -59,6 +65,9 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
                 let last = (first + CHUNK).min(sampling.schedules);
                 let mut result = Done { chunk, schedules: 0, steps: 0, found: None };
                 for index in first..last {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
                     let run = explorer.run(&mut Sampler::new(sampling, index, length));
                     result.schedules += 1;
                     result.steps += u64::from(run.steps);
@@ -72,7 +81,10 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
                 done.push(result);
             }
         };
-        let handles: Vec<_> = (0..jobs).map(|_| scope.spawn(job)).collect();
+        // As many as the host has threads for: what is found does not depend on their number.
+        let spawn = |_| Builder::new().spawn_scoped(scope, job).ok();
+        let handles: Vec<_> = (0..jobs).map_while(spawn).collect();
+        assert!(!handles.is_empty(), "no memory for a thread of the explorer");
         handles
             .into_iter()
             .flat_map(|handle| match handle.join() {

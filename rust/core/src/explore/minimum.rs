@@ -12,6 +12,7 @@ use crate::program::{Program, SetupError};
 use crate::sync::explored::{Record, threads_in};
 use serde::Serialize;
 use std::ops::ControlFlow::{Break, Continue};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The smallest race.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,11 +35,15 @@ pub struct Minimum {
 
 /// The smallest race by which `program`, or a part of it, breaks `rule`; `None` if there is none with at
 /// most two preemptions. `limit` schedules of each program are searched.
+///
+/// # Errors
+/// If the program cannot be set up, or `stop` was set.
 pub fn minimum(
     program: &Program,
     rule: &str,
     options: &ProgramOptions,
     limit: u64,
+    stop: &AtomicBool,
 ) -> Result<Option<Minimum>, SetupError> {
     let program = on(program, &options.machine);
     // What cannot be set up is told of.
@@ -48,7 +53,11 @@ pub fn minimum(
         let mut proven = true;
         for (programs, part) in parts(&program).into_iter().enumerate() {
             let Ok(case) = Case::new(&part) else { continue };
-            let least = least(&case, rule, options, limit, &mut schedules, &mut proven);
+            let bounds = Bounds { limit, stop };
+            let least = least(&case, rule, options, &bounds, &mut schedules, &mut proven);
+            if bounds.stopped() {
+                return Err(SetupError("the search for the minimum was stopped".into()));
+            }
             let Some(least) = least else { continue };
             let found = shown(&case, least, 0, options.options)?;
             let (threads, operations) = (part.threads.len(), operations(&part));
@@ -93,15 +102,31 @@ fn parts(program: &Program) -> Vec<Program> {
     parts
 }
 
+/// How far a search may go.
+struct Bounds<'a> {
+    /// Schedules of each program.
+    limit: u64,
+    /// A request to end it.
+    stop: &'a AtomicBool,
+}
+
+impl Bounds<'_> {
+    fn stopped(&self) -> bool {
+        // Relaxed: a request that orders nothing.
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
 /// The schedule with the fewest switches that breaks the rule.
 fn least(
     case: &Case,
     rule: &str,
     options: &ProgramOptions,
-    limit: u64,
+    bounds: &Bounds<'_>,
     schedules: &mut u64,
     proven: &mut bool,
 ) -> Option<Shrunk> {
+    let limit = bounds.limit;
     let mut explorer = Explorer::with_options(case.world()?, options.options);
     let mut found = None;
     let all = Exhaustive { preemptions: Some(2), reduce: true, limit };
@@ -110,7 +135,7 @@ fn least(
             found = Some(Schedule::new(seen.threads.iter().copied()));
             return Break(());
         }
-        Continue(())
+        if bounds.stopped() { Break(()) } else { Continue(()) }
     });
     *schedules += report.schedules;
     let Some(found) = found else {
@@ -118,9 +143,9 @@ fn least(
         return None;
     };
     for switches in 0.. {
-        let mut search = BySwitches { explorer: &mut explorer, rule, left: limit };
+        let mut search = BySwitches { explorer: &mut explorer, rule, left: limit, bounds };
         let least = search.within(&[], switches);
-        let spent = search.left == 0;
+        let spent = search.left == 0 || bounds.stopped();
         *schedules += limit - search.left;
         if let Some(least) = least {
             return explorer.shrink(&least, 1);
@@ -142,12 +167,13 @@ struct BySwitches<'a, W> {
     explorer: &'a mut Explorer<W>,
     rule: &'a str,
     left: u64,
+    bounds: &'a Bounds<'a>,
 }
 
 impl<W: World> BySwitches<'_, W> {
     /// Those that begin with `prefix`; the first that breaks the rule.
     fn within(&mut self, prefix: &[u8], switches: u32) -> Option<Schedule> {
-        self.left = self.left.checked_sub(1)?;
+        self.left = self.left.checked_sub(1).filter(|_| !self.bounds.stopped())?;
         let from = prefix.len() as u32;
         let run = self.explorer.record(&mut Replay::of(prefix), Record::Analysis { from });
         let threads: Vec<u8> = self.explorer.runtime.log().map(|step| step.thread).collect();

@@ -4,18 +4,20 @@
 //! rule is one of the outcomes. With a search that is exhaustive the list is complete within the bound:
 //! the reduction leaves out only schedules that end like one of those that are run.
 
-use super::program::{ProgramOptions, Search, on, on_own_thread, told};
+use super::program::{ProgramOptions, Search, on, on_own_thread, refused, told};
 use super::program_world::{ProgramWorld, Unset};
 use super::sample::{Sampler, length};
 use super::smaller::Case;
+use super::tally::Tally;
 use super::{Coverage, Explorer, Run, Schedule, Violation};
-use crate::program::{Program, SetupError};
+use crate::program::{Program, Refused, SetupError};
 use serde::Serialize;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow::{Break, Continue};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the schedules of a program come to.
@@ -33,6 +35,8 @@ pub struct Outcomes {
     pub coverage: &'static str,
     /// The bound on preemptions, or why the search stopped early.
     pub covered: String,
+    /// Operations that did nothing of what they say, in any schedule.
+    pub refused: Vec<Refused>,
     /// The outcomes, in the order in which they were met.
     pub outcomes: Vec<Outcome>,
 }
@@ -80,7 +84,9 @@ fn gather(case: &Case, options: &ProgramOptions, stop: &AtomicBool) -> Result<Ou
         }
     };
     let kept = Kept::default();
-    let mut explorer = Explorer::with_options(world.with_outcomes(Rc::clone(&kept)), options.options);
+    let tally = Arc::new(Tally::new(&case.program, false));
+    let world = world.with_outcomes(Rc::clone(&kept)).with_tally(&tally);
+    let mut explorer = Explorer::with_options(world, options.options);
     let mut met = Met { kept, places: HashMap::new(), outcomes: Vec::new() };
     // Relaxed: a request that orders nothing.
     let stopped = || stop.load(Ordering::Relaxed);
@@ -114,7 +120,8 @@ fn gather(case: &Case, options: &ProgramOptions, stop: &AtomicBool) -> Result<Ou
     };
     let (coverage, covered) = told(&coverage);
     let program = case.program.to_string();
-    Ok(Outcomes { schema: 1, program, schedules, steps, coverage, covered, outcomes: met.outcomes })
+    let refused = refused(case, options.options, &tally);
+    Ok(Outcomes { schema: 1, program, schedules, steps, coverage, covered, refused, outcomes: met.outcomes })
 }
 
 /// The outcomes so far.

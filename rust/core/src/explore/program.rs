@@ -1,17 +1,20 @@
 //! Exploring programs: from a text and a few choices to a result that can be printed, kept and
 //! replayed.
 
+use super::jobs::working;
 use super::program_world::{ProgramWorld, Unset};
 use super::smaller::Case;
+use super::tally::Tally;
 use super::{
-    Counterexample, Coverage, Exhaustive, Explorer, Kind, Method, Options, Report, Sampling, Schedule,
-    Shrunk, Trace, Violation, explore,
+    Budget, Counterexample, Coverage, Exhaustive, Explorer, Kind, Method, Options, Report, Sampling,
+    Schedule, Shrunk, Trace, Violation, explore,
 };
 use crate::map::Pte;
 use crate::page::Word;
-use crate::program::{MachineSpec, Program, SetupError};
+use crate::program::{MachineSpec, Program, Refused, SetupError};
 use crate::sync::{Mutation, enforce};
 use serde::Serialize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How the schedules are chosen.
@@ -54,6 +57,16 @@ impl Default for ProgramOptions {
     }
 }
 
+impl ProgramOptions {
+    /// OS threads that have something to do.
+    pub fn working(&self) -> usize {
+        match self.search {
+            Search::Sample(sampling) => working(&sampling, self.jobs) as usize,
+            Search::Exhaustive(_) => 1,
+        }
+    }
+}
+
 /// What an exploration of a program found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProgramReport {
@@ -69,6 +82,9 @@ pub struct ProgramReport {
     pub coverage: &'static str,
     /// The bound on preemptions, or why the search stopped early.
     pub covered: String,
+    /// Operations that did nothing of what they say, in any schedule. Not told beside a counterexample, where the
+    /// search ended.
+    pub refused: Vec<Refused>,
     /// The first schedule that breaks a rule, if any.
     pub counterexample: Option<Found>,
 }
@@ -88,6 +104,8 @@ pub struct Found {
     pub index: u64,
     /// Schedules run to make it smaller.
     pub shrink_runs: u32,
+    /// It was made smaller until nothing more could go; not until those schedules were used up, or it was stopped.
+    pub minimal: bool,
     /// Switches away from a thread that could have gone on.
     pub preemptions: u32,
     /// Changes of the thread.
@@ -134,14 +152,19 @@ pub fn explore_program(
     let program = on(program, &options.machine);
     on_own_thread(options.mutation, || {
         let case = Case::new(&program)?;
-        let report = match search(&case, options, stop)? {
+        let tally = Arc::new(Tally::new(&program, false));
+        let report = match search(&case, options, &tally, stop)? {
             Ok(report) => report,
             Err(violation) => return Ok(of_set_up(&program, violation)),
         };
         let (coverage, covered) = told(&report.coverage);
+        let refused = match report.counterexample {
+            None => refused(&case, options.options, &tally),
+            Some(_) => Vec::new(),
+        };
         let counterexample = match report.counterexample {
             None => None,
-            Some(found) => Some(counterexample(case, found, options)?),
+            Some(found) => Some(counterexample(case, found, options, stop)?),
         };
         Ok(ProgramReport {
             schema: 1,
@@ -150,9 +173,22 @@ pub fn explore_program(
             steps: report.steps,
             coverage,
             covered,
+            refused,
             counterexample,
         })
     })
+}
+
+/// The operations that no schedule could do: in what words, the default schedule says.
+pub(super) fn refused(case: &Case, options: Options, tally: &Tally) -> Vec<Refused> {
+    if !tally.has_refused() {
+        return Vec::new();
+    }
+    let why = Arc::new(Tally::new(&case.program, true));
+    if let Some(world) = case.world() {
+        Explorer::with_options(world.with_tally(&why), options).replay(&Schedule::default());
+    }
+    tally.refused(&case.program, &why)
 }
 
 /// Runs one schedule of a program and tells what happened: the counterexample that it is, or `None` and
@@ -182,18 +218,19 @@ pub fn replay_program(
     })
 }
 
-/// Program and schedule made smaller together; `None` if they break no rule.
+/// Program and schedule made smaller together, until that is done or `stop` is set; `None` if they break no rule.
 pub fn shrink_counterexample(
     program: &Program,
     schedule: &Schedule,
     options: &ProgramOptions,
+    stop: &AtomicBool,
 ) -> Result<Option<Found>, SetupError> {
     let program = on(program, &options.machine);
     on_own_thread(options.mutation, || {
         let case = Case::new(&program)?;
         let Err(violation) = trace(&case, schedule, options.options)?.0.outcome else { return Ok(None) };
         let found = Counterexample { violation, schedule: schedule.clone(), index: 0 };
-        counterexample(case, found, options).map(Some)
+        counterexample(case, found, options, stop).map(Some)
     })
 }
 
@@ -226,14 +263,21 @@ pub(super) fn on(program: &Program, by: &MachineSpec) -> Program {
 }
 
 /// A schedule whose stack had to be given up leaves its OS thread "panicking" for ever: not the caller's.
-pub(super) fn on_own_thread<T: Send>(mutation: Option<Mutation>, f: impl FnOnce() -> T + Send) -> T {
+pub(super) fn on_own_thread<T: Send>(
+    mutation: Option<Mutation>,
+    f: impl FnOnce() -> Result<T, SetupError> + Send,
+) -> Result<T, SetupError> {
     let with_mutation = || {
         enforce(mutation);
         f()
     };
-    std::thread::scope(|scope| match scope.spawn(with_mutation).join() {
-        Ok(result) => result,
-        Err(payload) => std::panic::resume_unwind(payload),
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new().spawn_scoped(scope, with_mutation);
+        let thread = spawned.map_err(|error| SetupError(format!("the host has no more threads: {error}")))?;
+        match thread.join() {
+            Ok(result) => result,
+            Err(payload) => std::panic::resume_unwind(payload),
+        }
     })
 }
 
@@ -241,6 +285,7 @@ pub(super) fn on_own_thread<T: Send>(mutation: Option<Mutation>, f: impl FnOnce(
 fn search(
     case: &Case,
     options: &ProgramOptions,
+    tally: &Arc<Tally>,
     stop: &AtomicBool,
 ) -> Result<Result<Report, Violation>, SetupError> {
     // Once here, so that a program that cannot be set up is told of, not panicked over.
@@ -255,11 +300,12 @@ fn search(
             let build = || {
                 // The jobs run on OS threads of their own.
                 enforce(options.mutation);
-                case.world().expect("as it was a moment ago")
+                case.world().expect("as it was a moment ago").with_tally(tally)
             };
             explore(build, &sampling, options.options, options.jobs, stop)
         }
         Search::Exhaustive(exhaustive) => {
+            let world = world.with_tally(tally);
             exhaust(&exhaustive, &mut Explorer::with_options(world, options.options), stop)
         }
     }))
@@ -309,6 +355,7 @@ fn of_set_up(program: &Program, violation: Violation) -> ProgramReport {
         steps: 0,
         coverage: "incomplete",
         covered: "the set-up breaks a rule".into(),
+        refused: Vec::new(),
         counterexample: Some(Found {
             rule: violation.rule.into(),
             detail: violation.detail,
@@ -316,6 +363,7 @@ fn of_set_up(program: &Program, violation: Violation) -> ProgramReport {
             schedule: String::new(),
             index: 0,
             shrink_runs: 0,
+            minimal: true,
             preemptions: 0,
             switches: 0,
             trace: Vec::new(),
@@ -324,10 +372,15 @@ fn of_set_up(program: &Program, violation: Violation) -> ProgramReport {
     }
 }
 
-fn counterexample(case: Case, found: Counterexample, options: &ProgramOptions) -> Result<Found, SetupError> {
+fn counterexample(
+    case: Case,
+    found: Counterexample,
+    options: &ProgramOptions,
+    stop: &AtomicBool,
+) -> Result<Found, SetupError> {
     let shrunk = match options.shrink {
         0 => case.measured(&found.schedule, options.options).map(|shrunk| (case, shrunk)),
-        budget => case.shrunk(&found.schedule, options.options, budget),
+        runs => case.shrunk(&found.schedule, options.options, Budget { runs, stop }),
     };
     let Some((case, shrunk)) = shrunk else {
         let wrong = "the same schedule breaks no rule a second time: something is not deterministic";
@@ -346,6 +399,7 @@ pub(super) fn shown(case: &Case, shrunk: Shrunk, index: u64, options: Options) -
         schedule: shrunk.schedule.to_string(),
         index,
         shrink_runs: shrunk.runs,
+        minimal: shrunk.minimal,
         preemptions: shrunk.preemptions,
         switches: shrunk.switches,
         trace: rows(&case.program, &trace),

@@ -1,6 +1,7 @@
 //! A program as a world: its set-up is done once, its threads are explored.
 
 use super::outcomes::Kept;
+use super::tally::Tally;
 use super::world::World;
 use super::{Digest, Violation, operation};
 use crate::audit::{Auditor, Finding};
@@ -13,6 +14,7 @@ use crate::sync::explored::caught;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 /// A program set up on a machine of its own.
 pub struct ProgramWorld {
@@ -26,6 +28,8 @@ pub struct ProgramWorld {
     fingerprints: bool,
     /// Keep what each final state is.
     kept: Option<Kept>,
+    /// Which operations did anything.
+    tally: Option<Arc<Tally>>,
     own: RefCell<Own>,
     /// All threads of the schedule that ran last had ended.
     ended: Cell<bool>,
@@ -75,6 +79,7 @@ impl ProgramWorld {
             forks: program.ops().any(|op| matches!(op, Op::Fork { .. })),
             fingerprints: false,
             kept: None,
+            tally: None,
             own: RefCell::new(Own {
                 threads: (0..program.threads.len()).map(Actor::thread).collect(),
                 program: Actor::program(),
@@ -127,6 +132,13 @@ impl ProgramWorld {
         self.with_fingerprints()
     }
 
+    /// Tells `tally` what the operations come to.
+    #[must_use]
+    pub(super) fn with_tally(mut self, tally: &Arc<Tally>) -> Self {
+        self.tally = Some(Arc::clone(tally));
+        self
+    }
+
     /// What can be seen of a final state, as data.
     fn state(&self, own: &Own) -> Value {
         json!({ "ops": own.steps, "end": self.session.end_state(&own.program) })
@@ -166,6 +178,9 @@ impl World for ProgramWorld {
                 let Violation { rule, detail } = violation(finding);
                 broken(rule, format_args!("`{op}`: {detail}"));
             }
+            if let Some(tally) = &self.tally {
+                tally.add(thread, number, op, &step);
+            }
             if self.fingerprints {
                 let Step { ret, errno, status, calls_ret, acc, isolated, .. } = &step;
                 (ret, errno, status, calls_ret, acc, isolated).hash(&mut outcomes);
@@ -191,8 +206,11 @@ impl World for ProgramWorld {
         self.session.machine().bind_cpu(Some(0));
         let after = &mut steps[self.threads.len()];
         after.clear();
-        for op in &self.finally {
+        for (number, op) in self.finally.iter().enumerate() {
             let step = self.session.step(program, op);
+            if let Some(tally) = &self.tally {
+                tally.add(self.threads.len(), number, op, &step);
+            }
             if self.kept.is_some() {
                 after.push(plain(&step));
             }

@@ -10,6 +10,7 @@ use super::schedule::{Replay, Schedule};
 use super::world::{Explorer, World};
 use crate::sync::explored::{Options, Record, Threads, View, Violation};
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A schedule that has become as simple as it would.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,37 @@ pub struct Shrunk {
     pub steps: u32,
     /// Schedules run to get here.
     pub runs: u32,
-    /// Was every edit tried in vain at the end, or were the runs used up?
+    /// Was every edit tried in vain at the end, or were the runs used up before?
     pub minimal: bool,
+}
+
+/// How long something may be made smaller.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget<'a> {
+    /// Schedules run.
+    pub runs: u32,
+    /// A request to end it.
+    pub stop: &'a AtomicBool,
+}
+
+/// Nobody asks to stop.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+impl From<u32> for Budget<'_> {
+    fn from(runs: u32) -> Self {
+        Budget { runs, stop: &NEVER }
+    }
+}
+
+impl Budget<'_> {
+    /// What is left after so many runs; none if it is to stop.
+    fn left(&self, runs: u32) -> u32 {
+        // Relaxed: a request that orders nothing.
+        match self.stop.load(Ordering::Relaxed) {
+            true => 0,
+            false => self.runs.saturating_sub(runs),
+        }
+    }
 }
 
 /// An executed schedule that breaks the rule.
@@ -83,7 +113,7 @@ struct Shrinker<'a, W> {
     rule: &'static str,
     best: Candidate,
     runs: u32,
-    budget: u32,
+    budget: Budget<'a>,
     /// What was run in vain: an edit that leads to the same list need not be.
     tried: HashSet<Vec<u8>>,
 }
@@ -111,7 +141,7 @@ impl<W: World> Shrinker<'_, W> {
     }
 
     fn spent(&self) -> bool {
-        self.runs >= self.budget
+        self.budget.left(self.runs) == 0
     }
 
     fn runs_of_best(&self) -> Runs {
@@ -218,14 +248,16 @@ impl<W: World> Explorer<W> {
 
     /// The simplest schedule found, in at most `budget` runs, that breaks the rule which
     /// `schedule` breaks; `None` if it breaks none.
-    pub fn shrink(&mut self, schedule: &Schedule, budget: u32) -> Option<Shrunk> {
+    pub fn shrink<'a>(&mut self, schedule: &Schedule, budget: impl Into<Budget<'a>>) -> Option<Shrunk> {
+        let budget = budget.into();
         let best = self.candidate(schedule.threads(), None)?;
         let rule = best.violation.rule;
         let tried = HashSet::new();
         let mut shrinker = Shrinker { explorer: self, rule, best, runs: 1, budget, tried };
         shrinker.shrink();
+        let minimal = !shrinker.spent();
         let Shrinker { best, runs, .. } = shrinker;
-        Some(best.shrunk(runs, runs < budget))
+        Some(best.shrunk(runs, minimal))
     }
 
     /// What each step of `schedule` belongs to.
@@ -247,6 +279,18 @@ pub trait Shrinkable: Sized {
     /// Programs that are smaller by one removal or simplification, those that remove most first.
     /// With each, what becomes of a schedule of this program.
     fn smaller(&self) -> Vec<(Self, Adapt)>;
+
+    /// Operations of the longest thread: nothing is gained by removing more neighbours at a time.
+    fn longest(&self) -> usize {
+        0
+    }
+
+    /// Programs without so many neighbouring operations, each; a thread that has no more than that is left out as a
+    /// whole.
+    fn without(&self, operations: usize) -> Vec<(Self, Adapt)> {
+        let _ = operations;
+        Vec::new()
+    }
 }
 
 /// A step, and what it belongs to.
@@ -280,63 +324,121 @@ pub struct ShrunkProgram<P> {
 /// Schedules tried on a smaller program that its old schedule does not break.
 const SEARCH: u32 = 60;
 
-/// Makes program and schedule smaller, as long as the same rule is broken, in at most `budget` runs.
-/// `None` if `schedule` breaks no rule of `program`.
-pub fn shrink_program<P: Shrinkable>(
+/// Makes program and schedule smaller, as long as the same rule is broken, within `budget`. `None` if `schedule`
+/// breaks no rule of `program`.
+pub fn shrink_program<'a, P: Shrinkable>(
     program: P,
     schedule: &Schedule,
     options: Options,
-    budget: u32,
+    budget: impl Into<Budget<'a>>,
 ) -> Option<ShrunkProgram<P>> {
+    let whole = budget.into();
     let mut explorer = Explorer::with_options(program.build()?, options);
-    // The schedule alone has half of it: a simple schedule fits smaller programs better.
-    let shrunk = explorer.shrink(schedule, (budget / 2).max(1))?;
-    let runs = shrunk.runs;
+    let shrunk = explorer.shrink(schedule, 1)?;
     // One run is kept back: the last program that is kept needs it to be measured.
-    let budget = budget.saturating_sub(1);
-    let mut reducer = Reducer { program, explorer, runs, shrunk, options, budget };
+    let budget = Budget { runs: whole.runs.saturating_sub(1), ..whole };
+    let mut reducer =
+        Reducer { program, explorer, runs: shrunk.runs, shrunk, settled: false, options, budget };
+    // What many operations have nothing to do with goes first, many at a time: all that follows is cheaper then.
+    reducer.remove_neighbours();
+    // The schedule alone has half of what is left: a simple schedule fits smaller programs better.
+    reducer.simplify(budget.left(reducer.runs) / 2);
     // Removals that the schedule survives as it is cost a run each; only then others are searched for.
-    while reducer.remove(0) || reducer.remove(SEARCH) {}
-    if !reducer.shrunk.minimal && reducer.runs < budget {
-        reducer.simplify();
-    }
-    let Reducer { program, shrunk, runs, .. } = reducer;
-    Some(ShrunkProgram { program, shrunk, runs })
+    while reducer.remove(0) || reducer.settle() || reducer.remove(SEARCH) {}
+    let Reducer { program, shrunk, runs, settled, .. } = reducer;
+    Some(ShrunkProgram { program, shrunk: Shrunk { minimal: settled, ..shrunk }, runs })
 }
 
-struct Reducer<P: Shrinkable> {
+struct Reducer<'a, P: Shrinkable> {
     program: P,
     explorer: Explorer<P::World>,
     shrunk: Shrunk,
     runs: u32,
+    /// Nothing can go from the program that the schedule can do without, and no switch from the schedule. Other
+    /// schedules may make do with less.
+    settled: bool,
     options: Options,
-    budget: u32,
+    budget: Budget<'a>,
 }
 
-impl<P: Shrinkable> Reducer<P> {
+impl<P: Shrinkable> Reducer<'_, P> {
+    fn spent(&self) -> bool {
+        self.budget.left(self.runs) == 0
+    }
+
+    /// Removes whole threads, then halves of what is left, and so on, that the schedule can do without
+    /// (Zeller, Hildebrandt, "Simplifying and isolating failure-inducing input", TSE 2002). A run each.
+    fn remove_neighbours(&mut self) {
+        let mut size = self.program.longest();
+        while size > 1 {
+            let mut at = 0;
+            let mut steps = self.executed();
+            while !self.spent() {
+                let Some((program, adapt)) = self.program.without(size).into_iter().nth(at) else { break };
+                match self.breaks(program, &adapt(&steps), 0) {
+                    // What stood there has gone, and something else has moved up.
+                    Some(kept) => {
+                        self.keep(kept);
+                        steps = self.executed();
+                    }
+                    None => at += 1,
+                }
+            }
+            size /= 2;
+        }
+    }
+
+    /// What the schedule executes.
+    fn executed(&mut self) -> Vec<Executed> {
+        self.runs += 1;
+        self.explorer.executed_by(&self.shrunk.schedule)
+    }
+
+    fn keep(&mut self, (program, explorer, schedule): (P, Explorer<P::World>, Schedule)) {
+        (self.program, self.explorer) = (program, explorer);
+        self.shrunk.schedule = schedule;
+        self.shrunk.minimal = false;
+        self.settled = false;
+    }
+
+    /// Nothing can go from the program: the schedule is made as simple as it will be. True if it is another one then, so that
+    /// operations may go again.
+    fn settle(&mut self) -> bool {
+        if self.spent() {
+            return false;
+        }
+        if !self.shrunk.minimal {
+            let before = self.shrunk.schedule.clone();
+            self.simplify(self.budget.left(self.runs));
+            if self.shrunk.schedule != before {
+                return !self.spent();
+            }
+        }
+        self.settled = self.shrunk.minimal;
+        false
+    }
+
     /// Goes through the smaller programs; whether one was kept. Each is given the schedule, adapted, and
     /// up to `search` others.
     fn remove(&mut self, search: u32) -> bool {
         let mut removed = false;
         let mut at = 0;
         loop {
-            if self.runs >= self.budget {
+            if self.spent() {
                 return removed;
             }
-            let steps = self.explorer.executed_by(&self.shrunk.schedule);
-            self.runs += 1;
+            let steps = self.executed();
             let mut smaller = self.program.smaller().into_iter().skip(at);
             let kept = smaller.find_map(|(program, adapt)| {
                 at += 1;
                 self.breaks(program, &adapt(&steps), search)
             });
-            let Some((program, explorer, schedule)) = kept else { return removed };
-            (self.program, self.explorer) = (program, explorer);
-            self.shrunk.schedule = schedule;
+            let Some(kept) = kept else { return removed };
+            self.keep(kept);
             removed = true;
             // What stood there has gone, and something else has moved up.
             at -= 1;
-            self.simplify();
+            self.simplify(self.budget.left(self.runs));
             if search > 0 {
                 // With another schedule the cheap removals may do again.
                 return true;
@@ -344,10 +446,11 @@ impl<P: Shrinkable> Reducer<P> {
         }
     }
 
-    /// Makes the schedule simpler.
-    fn simplify(&mut self) {
-        let left = self.budget.saturating_sub(self.runs).max(1);
-        if let Some(shrunk) = self.explorer.shrink(&self.shrunk.schedule, left) {
+    /// Makes the schedule simpler, in so many runs.
+    fn simplify(&mut self, runs: u32) {
+        // One at least: it measures.
+        let budget = Budget { runs: runs.max(1), ..self.budget };
+        if let Some(shrunk) = self.explorer.shrink(&self.shrunk.schedule, budget) {
             self.runs += shrunk.runs;
             self.shrunk = shrunk;
         }
@@ -360,7 +463,7 @@ impl<P: Shrinkable> Reducer<P> {
         schedule: &Schedule,
         search: u32,
     ) -> Option<(P, Explorer<P::World>, Schedule)> {
-        let left = self.budget.saturating_sub(self.runs);
+        let left = self.budget.left(self.runs);
         if left == 0 {
             return None;
         }

@@ -5,10 +5,13 @@
 //! and optional words go away.
 
 use super::program_world::ProgramWorld;
-use super::{Adapt, Executed, Explorer, Options, Schedule, Shrinkable, Shrunk, same_steps, shrink_program};
+use super::{
+    Adapt, Budget, Executed, Explorer, Options, Schedule, Shrinkable, Shrunk, same_steps, shrink_program,
+};
 use crate::machine::Config;
 use crate::program::{Defaults, MachineSpec, Op, Program, SetupError};
 use serde_json::Value;
+use std::ops::Range;
 
 /// A program that can be set up, with the machine that it asks for.
 #[derive(Clone, Debug)]
@@ -31,7 +34,12 @@ impl Case {
     }
 
     /// Program and schedule made smaller together; `None` if the schedule breaks no rule.
-    pub fn shrunk(&self, schedule: &Schedule, options: Options, budget: u32) -> Option<(Case, Shrunk)> {
+    pub fn shrunk(
+        &self,
+        schedule: &Schedule,
+        options: Options,
+        budget: Budget<'_>,
+    ) -> Option<(Case, Shrunk)> {
         let found = shrink_program(self.clone(), schedule, options, budget)?;
         Some((found.program, Shrunk { runs: found.runs, ..found.shrunk }))
     }
@@ -39,7 +47,7 @@ impl Case {
     /// The schedule as it is executed; `None` if it breaks no rule.
     pub fn measured(&self, schedule: &Schedule, options: Options) -> Option<Shrunk> {
         let measured = Explorer::with_options(self.world()?, options).shrink(schedule, 1)?;
-        Some(Shrunk { runs: 0, ..measured })
+        Some(Shrunk { runs: 0, minimal: false, ..measured })
     }
 }
 
@@ -51,24 +59,75 @@ impl Shrinkable for Case {
     }
 
     fn smaller(&self) -> Vec<(Self, Adapt)> {
-        let cases = smaller(&self.program).into_iter();
-        cases.filter_map(|(program, adapt)| Some((Case::new(&program).ok()?, adapt))).collect()
+        cases(smaller(&self.program))
     }
+
+    fn longest(&self) -> usize {
+        let mut program = self.program.clone();
+        (0..sections(&program)).map(|at| section(&mut program, at).len()).max().unwrap_or(0)
+    }
+
+    fn without(&self, operations: usize) -> Vec<(Self, Adapt)> {
+        cases(without(&self.program, operations, self.longest()))
+    }
+}
+
+/// The programs that make sense.
+fn cases(programs: Vec<(Program, Adapt)>) -> Vec<(Case, Adapt)> {
+    programs.into_iter().filter_map(|(program, adapt)| Some((Case::new(&program).ok()?, adapt))).collect()
+}
+
+/// The program without one of its threads.
+fn without_thread(program: &Program, thread: usize) -> (Program, Adapt) {
+    let mut smaller = program.clone();
+    smaller.threads.remove(thread);
+    let adapt = move |steps: &[Executed]| {
+        let others = steps.iter().filter(|step| usize::from(step.thread) != thread);
+        Schedule::new(others.map(|step| step.thread - u8::from(usize::from(step.thread) > thread)))
+    };
+    (smaller, Box::new(adapt))
+}
+
+/// The programs without `size` neighbouring operations. Of a section that has no more than that all go, if no section
+/// has more: else it was tried with a larger size.
+fn without(program: &Program, size: usize, longest: usize) -> Vec<(Program, Adapt)> {
+    let mut all: Vec<(Program, Adapt)> = Vec::new();
+    for at in 0..sections(program) {
+        let len = section(&mut program.clone(), at).len();
+        if len <= size {
+            match at < program.threads.len() {
+                _ if len == 0 || size < longest => {}
+                true if program.threads.len() > 1 => all.push(without_thread(program, at)),
+                true => {}
+                false => all.push(without_operations(program, at, 0..len)),
+            }
+            continue;
+        }
+        // The last first: what came later needs what came before.
+        for begin in (0..len).step_by(size.max(1)).rev() {
+            all.push(without_operations(program, at, begin..len.min(begin + size)));
+        }
+    }
+    all
+}
+
+/// The program without some operations of a section; their steps go with them.
+fn without_operations(program: &Program, at: usize, range: Range<usize>) -> (Program, Adapt) {
+    let mut smaller = program.clone();
+    section(&mut smaller, at).drain(range.clone());
+    let of_it =
+        move |step: &&Executed| usize::from(step.thread) == at && range.contains(&(step.operation as usize));
+    let adapt = move |steps: &[Executed]| {
+        Schedule::new(steps.iter().filter(|step| !of_it(step)).map(|step| step.thread))
+    };
+    (smaller, Box::new(adapt))
 }
 
 /// The programs that are smaller by one removal or simplification, those that remove most first.
 fn smaller(program: &Program) -> Vec<(Program, Adapt)> {
     let mut all: Vec<(Program, Adapt)> = Vec::new();
     if program.threads.len() > 1 {
-        for thread in 0..program.threads.len() {
-            let mut smaller = program.clone();
-            smaller.threads.remove(thread);
-            let adapt = move |steps: &[Executed]| {
-                let others = steps.iter().filter(|step| usize::from(step.thread) != thread);
-                Schedule::new(others.map(|step| step.thread - u8::from(usize::from(step.thread) > thread)))
-            };
-            all.push((smaller, Box::new(adapt)));
-        }
+        all.extend((0..program.threads.len()).map(|thread| without_thread(program, thread)));
     }
     if !program.finally.is_empty() {
         all.push((Program { finally: Vec::new(), ..program.clone() }, Box::new(same_steps)));
@@ -76,14 +135,7 @@ fn smaller(program: &Program) -> Vec<(Program, Adapt)> {
     for at in 0..sections(program) {
         // The last first: what came later needs what came before.
         for op in (0..section(&mut program.clone(), at).len()).rev() {
-            let mut smaller = program.clone();
-            section(&mut smaller, at).remove(op);
-            let of_it =
-                move |step: &&Executed| usize::from(step.thread) == at && step.operation as usize == op;
-            let adapt = move |steps: &[Executed]| {
-                Schedule::new(steps.iter().filter(|step| !of_it(step)).map(|step| step.thread))
-            };
-            all.push((smaller, Box::new(adapt)));
+            all.push(without_operations(program, at, op..op + 1));
         }
     }
     let mut same = |smaller: Program| all.push((smaller, Box::new(same_steps)));

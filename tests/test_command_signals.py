@@ -1,0 +1,178 @@
+"""SIGINT and SIGTERM: every long command ends soon, with what it has, and with its exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from mmcore._interrupted import partial
+from mmcore._waiting import heard
+from mmcore.cli import run
+
+RECORDINGS = Path(__file__).parent / "recordings" / "6.1"
+
+#: Runs `mmcore`, and sends itself a signal at a call of one of its functions: a moment later, so
+#: that the call is going on, or at once.
+SIGNALLED = """
+import importlib, os, sys, threading
+module, name, call, delay, number, *command = sys.argv[1:]
+owner = importlib.import_module(module)
+*path, name = name.split(".")
+for part in path:
+    owner = getattr(owner, part)
+original, calls = getattr(owner, name), 0
+
+def patched(*arguments, **options):
+    global calls
+    calls += 1
+    if calls == int(call):
+        send = lambda: os.kill(os.getpid(), int(number))
+        threading.Timer(float(delay), send).start() if float(delay) else send()
+    return original(*arguments, **options)
+
+setattr(owner, name, patched)
+sys.argv = ["mmcore", *command]
+from mmcore.__main__ import main
+main()
+"""
+
+
+def signalled(number, where, call, delay, *command):
+    """Runs a command that would take minutes; what it has printed, and its exit code."""
+    module, _, name = where.partition(":")
+    arguments = [module, name, call, delay, int(number), *command]
+    return subprocess.run(
+        [sys.executable, "-c", SIGNALLED, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        # A shell's background ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+TOLD = "mmcore: what is shown is incomplete\nmmcore: interrupted\n"
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "program.mm"
+    threads = (f"thread {t}\n  move r0 node=1\n  read r0\n  write r0\n" for t in "ABCD")
+    path.write_text("map r0 anon 2\nwrite r0\n" + "".join(threads))
+    return path
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_compare_keeps_the_trials_that_were_verified(number, code, tmp_path):
+    files = [tmp_path / "r.json", tmp_path / "r.html"]
+    vary = ["--vary", "release=split,packed", "--load", "storm", "--nodes", "16MiB,16MiB"]
+    options = ["--seconds", 600, "--json", files[0], "--html", files[1]]
+    where = "mmcore.comparison.runner:_Trials._finish"
+    done = signalled(number, where, 3, 0, "compare", *vary, *options)
+    assert (done.returncode, done.stderr) == (code, TOLD)
+    assert "stopped by interruption" in done.stdout
+    facts = json.loads(files[0].read_text())
+    assert facts["stopped"] == "interruption"
+    assert {sample["trial"] for sample in facts["samples"]} == {0, 1}
+    assert [len(ends) for ends in facts["verified"]] == [2, 2]
+    assert files[1].stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_compare_that_has_nothing_yet_says_so(number, code):
+    where = "mmcore._waiting:threading.Thread.start"
+    done = signalled(number, where, 1, 0.3, "compare", "--load", "storm", "--nodes", "1GiB,1GiB")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == "mmcore: interrupted\n"
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_policies_keep_the_replays_that_have_ended(number, code):
+    command = ["policies", "--policy", "fifo,lru", "--size", "100,50", "--json"]
+    done = signalled(number, "mmcore.replacement:_outcome", 2, 0, *command)
+    assert (done.returncode, done.stderr) == (code, TOLD)
+    facts = json.loads(done.stdout)
+    assert (facts["complete"], len(facts["table"])) == (False, 1)
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_conformance_keeps_the_recordings_that_were_compared(number, code):
+    done = signalled(number, "mmcore.recordings:_replayed", 3, 0, "conformance", RECORDINGS)
+    assert (done.returncode, done.stderr) == (code, TOLD)
+    assert "2 of 2 recordings match" in done.stdout
+    assert "incomplete: interrupted" in done.stdout
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_diff_keeps_the_side_that_was_searched(number, code, program):
+    where = "mmcore.difference.outcomes:_gather"
+    command = ["diff", program, "--kernel", "6.1,6.12", "--preemptions", "0"]
+    done = signalled(number, where, 2, 0, *command)
+    assert (done.returncode, done.stderr) == (code, TOLD)
+    first, second, *_ = done.stdout.splitlines()
+    assert first.startswith("6.1: ")
+    assert second.startswith("6.12: 0 outcomes in 0 schedules")
+    assert "inconclusive" in done.stdout
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_searches_and_stress_end_within_their_calls(number, code, program):
+    for where, command in (
+        ("mmcore:explore", ["explore", program, "--schedules", 1 << 40]),
+        ("mmcore:explore", ["explore", program, "--exhaustive", "--preemptions", "all"]),
+        ("mmcore:stress", ["run", program, "--stress", 600]),
+        ("mmcore.difference.outcomes:_gather", ["diff", program, "--kernel", "6.1,6.12"]),
+    ):
+        done = signalled(number, where, 1, 0.3, *command)
+        assert done.returncode == code, command
+        assert done.stderr.endswith("mmcore: interrupted\n")
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_lists_of_searches_keep_those_that_have_ended(number, code):
+    where = "mmcore.exploration:explore"
+    done = signalled(number, where, 3, 0, "explore", "--soak", "--schedules", 1 << 40)
+    assert (done.returncode, done.stderr) == (code, TOLD)
+    assert done.stdout.splitlines()[-1].startswith("2 programs, 40,000 schedules")
+    done = signalled(number, where, 3, 0, "explore", "--all-mutations", "--json")
+    assert (done.returncode, done.stderr) == (code, TOLD)
+    facts = json.loads(done.stdout)
+    assert len(facts["mutations"]) == 2
+    assert facts["not_begun"] > 40
+
+
+def test_a_signal_ends_the_waiting_for_a_call_that_hears_none():
+    forever = threading.Event()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt) as raised:
+        heard(forever.wait, 600)
+    forever.set()
+    assert partial(raised.value) is None
+
+
+def test_what_a_call_raises_and_returns_comes_through_the_waiting():
+    assert heard(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        heard(divmod, 7, 0)
+
+
+def test_handlers_are_as_before_when_a_command_has_ended(capsys):
+    before = [signal.getsignal(number) for number, _ in SIGNALS]
+    assert run(["profiles", "6.1", "6.12"]) == 0
+    assert [signal.getsignal(number) for number, _ in SIGNALS] == before
+    # A signal that is ignored stays so: a command may be meant to survive.
+    ignored = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert run(["profiles", "6.1", "6.12"]) == 0
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, ignored)
+    capsys.readouterr()

@@ -36,7 +36,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A request that explorations stop, from whatever thread: signals reach the main thread alone.
-#[pyclass(frozen, name = "Stop")]
+#[pyclass(frozen, module = "mmcore._mmcore")]
 #[derive(Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
@@ -166,7 +166,7 @@ fn with_room(request: Request) -> PyResult<ProgramOptions> {
     let options = request.program_options().map_err(PyValueError::new_err)?;
     let jobs = options.working();
     let each = (options.options.max_steps as usize).saturating_mul(64).saturating_add(JOB);
-    // A thread waits for the jobs, one for that thread; arenas are shared by more threads than a few for each processor.
+    // A thread waits for the jobs, another one for that thread; beyond a few for each processor arenas are shared.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let arenas = (jobs + 3).min(8 * processors) * ARENA;
     room(jobs.saturating_mul(each).saturating_add(arenas))?;

@@ -401,8 +401,8 @@ impl<P: Shrinkable> Reducer<'_, P> {
         self.settled = false;
     }
 
-    /// Nothing can go from the program: the schedule is made as simple as it will be. True if it is another one then, so that
-    /// operations may go again.
+    /// Nothing can go from the program: the schedule is made as simple as it will be. True if it is another one then,
+    /// so that operations may go again.
     fn settle(&mut self) -> bool {
         if self.spent() {
             return false;

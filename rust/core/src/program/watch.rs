@@ -101,8 +101,8 @@ pub(super) fn watched<T: Send + 'static>(
             Err(RecvTimeoutError::Timeout) => {}
         }
         match told {
-            // Twice: the threads are waited for by who waits here.
-            Some(when) if when.elapsed() > 2 * GRACE => {
+            // The thread waits for others, twice at most: for what they tell, and for their end.
+            Some(when) if when.elapsed() > 4 * GRACE => {
                 return Err(SetupError("the program does not stop: it is left behind".into()));
             }
             Some(_) => continue,

@@ -1,9 +1,9 @@
 //! Threads that can be told to stop, whatever they wait for.
 //!
 //! Who runs a program on threads of its own must get them back also if they wait for a page lock that nobody gives
-//! back. So a thread may work under a [`Stop`]: once that is requested, the next look that the thread takes (in each
-//! wait, and at each [`rest`](super::rest)) unwinds its stack up to [`stoppable`]. What the thread held in the machine stays
-//! held: the machine is of no use any more, but to be dropped.
+//! back. So a thread may work under a [`Stop`]: once that is requested, the next look that the thread takes (in
+//! each wait, and at each [`rest`](super::rest)) unwinds its stack up to [`stoppable`]. What the thread held in the
+//! machine stays held: the machine is of no use any more, but to be dropped.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -445,8 +445,8 @@ impl<R: Release> Session<R> {
                 Address::Zero => addresses.push(0),
                 Address::Region(region) => {
                     let area = &self.region(actor, region)?.area;
-                    // Behind the end of a region another one may begin, which the program did not mean: nothing is mapped
-                    // at 0.
+                    // Behind the end of a region another one may begin, which the program did not mean. At 0 nothing is
+                    // mapped.
                     let address = |page| if page < area.pages() { area.address(page) } else { 0 };
                     addresses.extend(sel.indices(area.pages()).map(address));
                 }

@@ -1,4 +1,4 @@
-"""32 threads of Python over one machine, with every kind of call: nothing breaks or is left over."""
+"""32 threads of Python over one machine, with every kind of call: nothing breaks or stays."""
 
 import contextlib
 import faulthandler

@@ -31,17 +31,30 @@ pub use zone::Zone;
 
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
+use crate::inject::{Kind, no_memory};
 use crate::machine::Machine;
 use crate::page::{Flags, MAX_ORDER, OF_A_TAIL, Pfn, TAKEN_OFF_BUDDY};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
 
+/// What an injected fault calls an allocation here.
+const FRAME: &str = "frame";
+
 impl<R: Release> Machine<R> {
     /// A block of 2^`order` pages on exactly `node`, with one reference; a large page if `order` > 0.
     ///
     /// `ENOMEM` if the node has none, also after the per-CPU arrays were flushed.
     pub fn alloc_pages(&self, node: usize, order: u8) -> Result<Pfn> {
+        if self.strikes(Kind::NoMemory, FRAME, None) {
+            return Err(no_memory(FRAME));
+        }
+        self.alloc_on(node, order)
+    }
+
+    // One check of a fault for both kinds of allocation, and no call more for it.
+    #[inline(always)]
+    fn alloc_on(&self, node: usize, order: u8) -> Result<Pfn> {
         if node >= self.nodes.len() || order > MAX_ORDER {
             return Err(Error::new(Errno::EINVAL, format!("no node {node} or order {order}")));
         }
@@ -54,13 +67,14 @@ impl<R: Release> Machine<R> {
 
     /// As [`Machine::alloc_pages`], falling back to the other nodes in order of distance (their number).
     pub fn alloc_pages_near(&self, node: usize, order: u8) -> Result<Pfn> {
-        let first = self.alloc_pages(node, order);
+        self.may_allocate(FRAME)?;
+        let first = self.alloc_on(node, order);
         if first.is_ok() || node >= self.nodes.len() {
             return first;
         }
         (0..self.nodes.len())
             .filter(|&other| other != node)
-            .find_map(|other| self.alloc_pages(other, order).ok())
+            .find_map(|other| self.alloc_on(other, order).ok())
             .ok_or_else(|| first.expect_err("checked above"))
     }
 

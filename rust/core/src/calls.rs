@@ -17,6 +17,7 @@ mod names;
 pub use events::{Event, events};
 pub use names::{Shown, shown};
 
+use crate::inject::Plans;
 use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
 use crate::page::{Pfn, Word};
@@ -168,7 +169,7 @@ pub struct Recorded {
     pub when: u64,
 }
 
-/// Keeps what is recorded.
+/// Keeps what is recorded, and the faults that strike at recorded calls.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     /// Not 0: somebody wants the calls.
@@ -176,15 +177,17 @@ pub(crate) struct Recorder {
     calls: Lock<Vec<Recorded>>,
     /// Calls that the host had no memory for. Counted under the lock.
     lost: Stat,
+    /// Faults that are armed.
+    pub(crate) plans: Plans,
 }
 
 /// A machine's recorder, made by the first who wants one.
 pub(crate) type Recording = OnceLock<Box<Recorder>>;
 
 impl Recorder {
-    fn new(on: bool) -> Box<Recorder> {
+    pub(crate) fn new(on: bool) -> Box<Recorder> {
         let calls = Lock::new(LockClass::Leaf, Vec::new());
-        Box::new(Recorder { on: AtomicU32::new(on.into()), calls, lost: Stat::new() })
+        Box::new(Recorder { on: AtomicU32::new(on.into()), calls, lost: Stat::new(), plans: Plans::new() })
     }
 
     /// Is its word at `address`? For traces.
@@ -236,9 +239,15 @@ impl<R: Release> Machine<R> {
     #[cold]
     fn record(&self, recorder: &Recorder, call: Call, page: Option<Pfn>, dst: Option<Pfn>, ret: Option<i32>) {
         // Relaxed: as in `begin_trace`.
-        if recorder.on.load(Ordering::Relaxed) == 0 {
-            return;
+        if recorder.on.load(Ordering::Relaxed) != 0 {
+            self.keep(recorder, call, page, dst, ret);
         }
+        if ret.is_none() && recorder.plans.any() {
+            self.pass_step(&recorder.plans, call.name(), [page, dst]);
+        }
+    }
+
+    fn keep(&self, recorder: &Recorder, call: Call, page: Option<Pfn>, dst: Option<Pfn>, ret: Option<i32>) {
         let page = page.map(|pfn| match self.frames.get(pfn) {
             Some(record) => {
                 let word = record.word();

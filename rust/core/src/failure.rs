@@ -30,6 +30,7 @@
 //! | `contain` | the books: how many frames are poisoned, which of them poison itself holds |
 //! | `unpoison` | the way back |
 //! | `inject` | `madvise` with MADV_SOFT_OFFLINE and MADV_HWPOISON |
+//! | `settle` | failures that were injected at a step, and are handled afterwards |
 //! | `zero` | the zero page, which cannot be offlined |
 //!
 //! # What can go wrong
@@ -50,6 +51,7 @@ mod inject;
 mod kill;
 mod mappings;
 mod pin;
+mod settle;
 mod soft;
 mod unpoison;
 mod zero;

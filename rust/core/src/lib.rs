@@ -10,6 +10,7 @@ pub mod error;
 pub mod explore;
 pub mod failure;
 pub mod handle;
+pub mod inject;
 // Loads run on real threads: neither the explorer nor the weak-memory models have any. Each build leaves out
 // what it never runs, because everything here is compiled once for each release design.
 #[cfg(not(any(loom, feature = "explored")))]

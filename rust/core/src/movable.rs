@@ -89,6 +89,7 @@ impl<R: Release> Machine<R> {
         let yes = word.has(Flags::MOVABLE)
             && !word.has(Flags::ISOLATED)
             // 5. The owner decides.
+            && self.may_ask("isolation by the owner", pfn).is_ok()
             && self.driver(pfn).is_some_and(|ops| ops.isolate(self, pfn));
         if yes {
             // 6. Ours: the reference stays.

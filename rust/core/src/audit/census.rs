@@ -65,6 +65,8 @@ pub enum Holder {
     },
     /// Memory failure, which keeps the frame from being used.
     Poison,
+    /// An injected fault, until it ends.
+    Fault,
     /// A handle of the machine's user.
     Handle {
         /// Its kind.
@@ -85,6 +87,7 @@ impl Holder {
             Holder::Private => "private",
             Holder::SwapCache { .. } => "swap",
             Holder::Poison => "poison",
+            Holder::Fault => "fault",
             Holder::Handle { handle, .. } => match handle {
                 Handle::Ref => "reference",
                 Handle::Pin => "pin",
@@ -117,6 +120,7 @@ impl fmt::Display for Holder {
             Holder::Private => f.write_str("private data"),
             Holder::SwapCache { slot } => write!(f, "swap cache at {slot}"),
             Holder::Poison => f.write_str("poison"),
+            Holder::Fault => f.write_str("injected fault"),
             Holder::Handle { handle, count } => {
                 let name = match handle {
                     Handle::Ref => "reference",
@@ -242,6 +246,9 @@ impl Census {
         self.drivers(machine);
         for (pfn, _) in machine.poison_books().held {
             self.hold(pfn, Holder::Poison);
+        }
+        for pfn in machine.injected_references() {
+            self.hold(machine.frames.head(pfn), Holder::Fault);
         }
         for (pfn, handle, count) in handles {
             // Quiet, and the handle's reference keeps the page as it is.

@@ -61,6 +61,8 @@ impl<R: Release> Machine<R> {
         if self.is_held_by_poison(pfn) {
             holders.push(Holder::Poison);
         }
+        let injected = self.injected_references().into_iter().filter(|&head| self.frames.head(head) == pfn);
+        holders.extend(injected.map(|_| Holder::Fault));
         for (handle, count) in self.frames.parts(pfn).flat_map(|part| ledger.of(part)) {
             holders.push(Holder::Handle { handle, count });
         }

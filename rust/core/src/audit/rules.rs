@@ -242,6 +242,10 @@ fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: 
         return;
     }
     let Some(file) = machine.owners.file(OwnerId(page.owner())) else { return };
+    if file.lost_page(page.index()) {
+        // A write of it has failed: the page has what the disk has not.
+        return;
+    }
     let differs = |word: &usize| {
         let stored = file.stored(page.index(), *word);
         stored.is_some_and(|stored| stored != machine.memory.load(pfn, *word))

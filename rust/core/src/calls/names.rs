@@ -95,6 +95,20 @@ impl Call {
         }
     }
 
+    /// What a kernel calls the step: a recent one, if it has the function at all.
+    pub(crate) fn name(self) -> &'static str {
+        let probed = |names| self.entries(names).first().map(|Probe(name, _)| *name);
+        probed(CallNames::Folios).or_else(|| probed(CallNames::Pages)).unwrap_or(match self {
+            Call::MmPageAlloc => "mm_page_alloc",
+            Call::MmPageFree => "mm_page_free",
+            Call::MmLruInsertion => "mm_lru_insertion",
+            Call::MmLruActivate => "mm_lru_activate",
+            Call::MmMigratePages { .. } => "mm_migrate_pages",
+            Call::ShakeFolio => "shake_folio",
+            _ => "release_pages",
+        })
+    }
+
     /// What the kernel's function returns: 6.1's isolation an errno, later ones whether it worked.
     pub(super) fn returned(self, ret: i32, names: CallNames) -> i32 {
         match (self, names) {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// Serialises soft offline, hard failure and unpoison (`mf_mutex`).
-    pub(super) mutex: Lock<()>,
+    pub(crate) mutex: Lock<()>,
     /// A lock of its own, for moments: who looks need not wait for a failure to be handled.
     pub(super) books: Lock<Books>,
 }

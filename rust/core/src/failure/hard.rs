@@ -60,6 +60,17 @@ pub struct Handled {
     pub signals: Vec<Signal>,
 }
 
+/// How a failure came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// By the number of the frame.
+    ByNumber,
+    /// With a reference on the page, which is spent.
+    Counted,
+    /// By somebody who has flagged the frame, and no more.
+    Flagged,
+}
+
 impl Handled {
     fn new(pfn: Pfn, verdict: Verdict, why: &str) -> Handled {
         let error = |errno| Err(state(pfn, errno, format!("{verdict}: {why}")));
@@ -88,9 +99,14 @@ impl<R: Release> Machine<R> {
 
     /// The same for a caller that may bring a reference (`counted`), which is spent.
     pub(super) fn fail(&self, pfn: Pfn, counted: bool, current: Option<&AddressSpace>) -> Handled {
+        self.fail_with(pfn, if counted { Found::Counted } else { Found::ByNumber }, current)
+    }
+
+    /// The same for whoever finds the failure.
+    pub(super) fn fail_with(&self, pfn: Pfn, found: Found, current: Option<&AddressSpace>) -> Handled {
         let handled = {
             let _serial = (!mutated(Mutation::PoisonWithoutMutex)).then(|| self.failure.mutex.lock());
-            let handled = self.fail_serially(pfn, counted, current);
+            let handled = self.fail_serially(pfn, found, current);
             let mapped = || self.frames[pfn].mapcount() > 0;
             if cfg!(feature = "explored") && handled.result.is_ok() && mapped() {
                 let word = self.frames[pfn].word();
@@ -103,12 +119,14 @@ impl<R: Release> Machine<R> {
         handled
     }
 
-    fn fail_serially(&self, pfn: Pfn, counted: bool, current: Option<&AddressSpace>) -> Handled {
+    fn fail_serially(&self, pfn: Pfn, found: Found, current: Option<&AddressSpace>) -> Handled {
         let page = &self.frames[pfn];
+        let counted = found == Found::Counted;
         // A free frame may be allocated between the look and the lock of its list: once more then.
         for last in [false, true] {
             // 2. From here on nobody gets the frame who does not have it.
-            if !page.poison() {
+            let flagged = found == Found::Flagged && !last;
+            if !flagged && !page.poison() {
                 return self.already_poisoned(pfn, counted, current);
             }
             if counted {

@@ -115,6 +115,8 @@ impl<R: Release> Machine<R> {
             // Outside of the section: a fault may sleep.
             if let Look::Fault = look {
                 self.fault(area, index, write)?;
+                // On the way back from a fault: a thread that is killed does not try its access again.
+                self.may_go_on("end of a fault")?;
             }
         }
     }

@@ -54,6 +54,7 @@ impl<R: Release> Machine<R> {
         advice: Advice,
     ) -> Result<()> {
         space.covers(area, &pages)?;
+        self.may_go_on("madvise")?;
         let mut holes = false;
         for (range, kind) in area.stretches(pages.clone()) {
             if kind.contains(Attributes::UNMAPPED) {

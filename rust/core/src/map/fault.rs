@@ -262,6 +262,7 @@ impl<R: Release> Machine<R> {
         cause: Cause,
         fresh: &mut Option<Fresh>,
     ) -> Outcome {
+        self.step("write fault", old);
         // The mapping's reference keeps the page as it is. Of a large one that others had too it is not known who has
         // which part: a copy is made.
         let page = &self.frames[old];
@@ -301,6 +302,7 @@ impl<R: Release> Machine<R> {
             self.munlock_page(head);
         }
         drop(guard);
+        self.step("copied on write", old);
         // Threads inside an access may still read the old page: its reference goes after them.
         if !mutated(Mutation::CopyOnWriteWithoutFlush) {
             self.tlb.flush();
@@ -387,6 +389,10 @@ impl<R: Release> Machine<R> {
     /// A copy of a page. The caller holds a reference on `from`.
     pub(super) fn copied_page(&self, area: &Area, index: u32, from: Pfn) -> Result<Pfn> {
         let pfn = self.alloc_for(area, index)?;
+        if let Err(error) = self.may_copy("copy of a private page", from) {
+            self.put(pfn);
+            return Err(error);
+        }
         self.copy_shared(from, pfn);
         Ok(pfn)
     }

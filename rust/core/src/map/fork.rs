@@ -39,6 +39,7 @@ impl<R: Release> Machine<R> {
     /// tell, or the host's memory runs out; `EAGAIN` if all numbers of spaces are used up; `ESRCH` after the exit. The
     /// parent is then as before, but that its next writes may fault.
     pub fn fork(&self, space: &AddressSpace) -> Result<Arc<AddressSpace>> {
+        self.may_go_on("fork")?;
         let id = self.space_id()?;
         let faults = Arc::new(RwLock::new(LockClass::Faults, ()));
         let mut children = Vec::new();
@@ -69,6 +70,7 @@ impl<R: Release> Machine<R> {
     /// Step 2 for one area; `None` if nothing of it is left.
     fn fork_area(&self, space: u32, faults: &Arc<RwLock<()>>, parent: &Area) -> Result<Option<Arc<Area>>> {
         let pages = parent.pages();
+        self.may_allocate("page table")?;
         let area = Area::new(space, faults, parent.first, pages, parent.kind.clone(), parent.anon)?;
         // Relaxed, twice: nobody else knows the area yet.
         area.preferred.store(parent.preferred() as u32, Ordering::Relaxed);
@@ -120,6 +122,7 @@ impl<R: Release> Machine<R> {
                 // Kept as it is by the mapping's reference.
                 let folio = self.frames.folio(pfn);
                 let (page, head) = (&self.frames[pfn], folio.head);
+                self.step("fork of an entry", pfn);
                 if page.word().has(Flags::ANON_EXCLUSIVE) {
                     if self.frames.may_be_pinned(folio) && !mutated(Mutation::ForkSharesPinned) {
                         self.frames[head].get(head);

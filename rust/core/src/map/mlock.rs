@@ -37,6 +37,7 @@ impl<R: Release> Machine<R> {
     /// Steps 1 and 2, up to the first hole. The areas are held alone: nobody else changes what they are.
     fn change_lock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>, lock: bool) -> Result<()> {
         space.covers(area, &pages)?;
+        self.may_go_on("mlock")?;
         let areas = space.areas.write();
         let hole = pages.clone().find(|&index| area.attributes(index).contains(Attributes::UNMAPPED));
         let other = |index: &u32| area.attributes(*index).contains(Attributes::LOCKED) != lock;

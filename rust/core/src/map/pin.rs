@@ -76,6 +76,7 @@ impl<R: Release> Machine<R> {
                     _ => Cause::Write,
                 }
             };
+            self.may_go_on("fault of a pin")?;
             self.fault_retrying(area, index, cause, retry).map_err(no_hwpoison)?;
             faulted = true;
         }

@@ -138,6 +138,7 @@ impl<R: Release> Machine<R> {
 
     /// Steps 1 to 5 for a locked page.
     fn shrink_page(&self, pfn: Pfn, references: References) -> Fate {
+        self.step("reclaim of a page", pfn);
         let page = &self.frames[pfn];
         let word = page.word();
         if word.has(Flags::HEAD) {
@@ -145,7 +146,15 @@ impl<R: Release> Machine<R> {
             return Fate::Activate;
         }
         if word.has(Flags::HWPOISON) {
-            self.unmap_poisoned(pfn, true);
+            match word.has(Flags::SWAPCACHE) {
+                // Its entries lead to the swap cache, where whoever needs it finds it bad: as memory failure leaves them. Else
+                // nothing would ever take it out of its slot.
+                true => {
+                    self.unmap_to_swap(pfn, true);
+                    self.tlb.flush();
+                }
+                false => self.unmap_poisoned(pfn, true),
+            }
             return Fate::Gone;
         }
         if word.has(Flags::MLOCKED) {
@@ -179,6 +188,7 @@ impl<R: Release> Machine<R> {
             return Fate::Activate;
         }
         // 4.
+        self.step("reclaimed page unmapped", pfn);
         if page.word().has(Flags::DIRTY) {
             match self.page_out(file.as_deref(), pfn) {
                 Fate::Gone => {}

@@ -209,6 +209,7 @@ impl<R: Release> Machine<R> {
             let why = format!("{pages} pages are more than the machine's {} frames", self.frames.len());
             return Err(Error::new(Errno::ENOMEM, why));
         }
+        self.may_go_on("mmap")?;
         let mut areas = space.areas.write();
         let align = match kind {
             AreaKind::Anon { order } => 1 << order,
@@ -222,10 +223,15 @@ impl<R: Release> Machine<R> {
         // The lineage first: an area names it.
         let anon = match shared {
             true => OwnerId::NOBODY,
-            false => self.owners.insert(Owner::Anon(Areas::new(Of::Lineage)))?,
+            false => {
+                self.may_allocate("owner slot")?;
+                self.owners.insert(Owner::Anon(Areas::new(Of::Lineage)))?
+            }
         };
-        let joined = Area::new(space.id, &space.faults, first, pages, kind, anon).map(Arc::new);
-        let joined = joined.and_then(|area| self.join_owners(&area).map(|()| area));
+        let tables = self.may_allocate("page table");
+        let area =
+            tables.and_then(|()| Area::new(space.id, &space.faults, first, pages, kind, anon).map(Arc::new));
+        let joined = area.and_then(|area| self.join_owners(&area).map(|()| area));
         let area = joined.inspect_err(|_| self.owners.remove(anon))?;
         areas.push(Arc::clone(&area));
         *space.next.lock() = Some(next);

@@ -106,6 +106,7 @@ impl<R: Release> Machine<R> {
         if mapped {
             self.tlb.flush();
         }
+        self.step("large page unmapped", head);
         // 3.
         let frozen = match unmapped {
             true => self.freeze(head, 1),

@@ -108,6 +108,7 @@ impl<R: Release> Machine<R> {
             let why = format!("a swap space has 1 to {MAX_SWAP_SLOTS} pages, not {slots}");
             return Err(Error::new(Errno::EINVAL, why));
         }
+        self.may_allocate("table of swap slots")?;
         let swap = Arc::new(Swap::new(slots, self.memory.is_backed())?);
         let mut space = self.swap.now.write();
         match *space {

@@ -30,6 +30,7 @@ impl<R: Release> Machine<R> {
     /// `EINVAL` for a range that does not lie in the area, or an area of another space.
     pub fn munmap(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         space.covers(area, &pages)?;
+        self.may_go_on("munmap")?;
         self.drain_for_unmap();
         // Against fork, which must not copy what is half gone.
         let areas = space.areas.write();

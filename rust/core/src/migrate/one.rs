@@ -3,6 +3,7 @@
 use super::{Mode, Outcome, Reason, Target};
 use crate::calls::Call;
 use crate::error::Errno;
+use crate::inject::Kind;
 use crate::machine::Machine;
 use crate::map::{File, SWAP_CACHE_REFERENCES};
 use crate::owner::OwnerId;
@@ -172,6 +173,7 @@ impl<R: Release> Machine<R> {
             self.put(dst);
             return Err(Stop::Again);
         }
+        self.step_pair("both locked", src, dst);
         let movable = page.word().has(Flags::ISOLATED);
         let mut pair = Pair { src, dst, was_mapped: false, was_mlocked: word.has(Flags::MLOCKED), movable };
         // 7. Every mapping becomes a migration entry.
@@ -214,6 +216,7 @@ impl<R: Release> Machine<R> {
         let committed = self.commit(src, dst);
         self.returns(Call::MoveToNew, Stop::ret(committed));
         committed?;
+        self.step_pair("switched", src, dst);
         // 11. On a list before it is mapped, so that mapping into a locked area finds it there.
         self.lru_add(dst);
         if was_mapped && (self.profile.drain_after_move || pair.was_mlocked) {
@@ -280,6 +283,9 @@ impl<R: Release> Machine<R> {
                 return Err(Stop::Again);
             }
             self.calls_from_to(Call::Copy, src, dst);
+            if self.copy_fails(src) {
+                return Err(self.copy_failed());
+            }
             if !mutated(Mutation::CopyAfterRestore) {
                 self.copy_parts(src, dst);
             }
@@ -311,6 +317,30 @@ impl<R: Release> Machine<R> {
             .for_each(|(from, to)| self.memory.copy_page(from, to));
     }
 
+    /// A copy before the switch may meet a machine check (`folio_mc_copy`): then nothing has been switched, and this page
+    /// cannot move.
+    #[inline]
+    fn copy_fails(&self, src: Pfn) -> bool {
+        self.strikes(Kind::CopyFailure, "copy of a migration", Some(src))
+    }
+
+    #[cold]
+    fn copy_failed(&self) -> Stop {
+        self.returns(Call::Copy, Errno::EHWPOISON.status());
+        Stop::Failed
+    }
+
+    /// The bytes of a page that can be found in a cache, before the switch.
+    fn copy_cached(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
+        self.calls_from_to(Call::Copy, src, dst);
+        if self.copy_fails(src) {
+            return Err(self.copy_failed());
+        }
+        self.memory.copy_cached_page(src, dst);
+        self.returns(Call::Copy, 0);
+        Ok(())
+    }
+
     /// The slot changes hands, if the count is as expected.
     fn switch_cached(&self, file: &File, src: Pfn, dst: Pfn, call: Call) -> Result<(), Stop> {
         self.calls_on(call, src);
@@ -335,9 +365,7 @@ impl<R: Release> Machine<R> {
                 if self.frames[src].count() != expected {
                     return Err(Stop::Again);
                 }
-                self.calls_from_to(Call::Copy, src, dst);
-                self.memory.copy_cached_page(src, dst);
-                self.returns(Call::Copy, 0);
+                self.copy_cached(src, dst)?;
                 self.switch_cached(&file, src, dst, switch)?;
             }
             CopyOrder::AfterCommit => {
@@ -363,9 +391,7 @@ impl<R: Release> Machine<R> {
             if self.frames[src].count() != SWAP_CACHE_REFERENCES {
                 return Err(Stop::Again);
             }
-            self.calls_from_to(Call::Copy, src, dst);
-            self.memory.copy_cached_page(src, dst);
-            self.returns(Call::Copy, 0);
+            self.copy_cached(src, dst)?;
         }
         self.calls_on(switch, src);
         let switched = match self.swap_replace(src, dst) {
@@ -408,6 +434,7 @@ impl<R: Release> Machine<R> {
         }
         if wanted {
             let ops = self.driver(src).ok_or(Stop::Failed)?;
+            self.may_ask("migration by the owner", src).map_err(|_| Stop::Failed)?;
             ops.migrate(self, src, dst, mode).map_err(|errno| match errno {
                 Errno::EAGAIN => Stop::Again,
                 _ => Stop::Failed,

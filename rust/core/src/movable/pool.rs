@@ -105,6 +105,7 @@ impl PagePool {
         let pages = Lock::plain(LockClass::Driver, Pages::default());
         let pool = Arc::new(PagePool { id: OnceLock::new(), pages, owner });
         let owner: Arc<dyn MovableOps<R>> = pool.clone();
+        machine.may_allocate("owner slot")?;
         let id = machine.owners.insert(Owner::Movable(owner))?;
         pool.id.set(id).expect("set once, here");
         Ok(pool)

@@ -77,6 +77,13 @@ impl<R: Release> Machine<R> {
         file.lost.store(1, Ordering::Release);
     }
 
+    /// A write of a page to its disk has failed: what was dirty is lost.
+    #[cold]
+    pub(super) fn lose_write(&self, file: &File, index: u32) {
+        file.lost_pages.lock().insert(index);
+        self.note_lost(file);
+    }
+
     /// Was dirty data lost since the last time? `EIO` to the one who asks first (`file_check_and_advance_wb_err`).
     pub(super) fn take_lost(&self, file: &File) -> Result<()> {
         if file.lost.load(Ordering::Relaxed) == 0 {
@@ -85,7 +92,10 @@ impl<R: Release> Machine<R> {
         // Acquire pairs with the Release in `note_lost`.
         match file.lost.swap(0, Ordering::Acquire) {
             0 => Ok(()),
-            _ => Err(Error::new(Errno::EIO, "dirty data of the file was lost with a bad frame")),
+            _ => Err(Error::new(
+                Errno::EIO,
+                "dirty data of the file was lost: its frame was bad, or its disk failed",
+            )),
         }
     }
 

@@ -58,6 +58,11 @@ impl<R: Release> Machine<R> {
             };
             match found {
                 Ok(Some((pfn, from_disk))) if !(retry && from_disk) => {
+                    if let Err(error) = self.may_copy("copy of a file's page", pfn) {
+                        self.put(copy);
+                        self.unlock_and_put(pfn);
+                        return Err(error);
+                    }
                     self.copy_shared(pfn, copy);
                     return Ok(Fresh::FileCopy { pfn: copy, of: pfn });
                 }

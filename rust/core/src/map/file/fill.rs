@@ -36,7 +36,7 @@ impl<R: Release> Machine<R> {
     /// Page `index` of a file, locked, with a reference, and up to date unless it is new and will be
     /// overwritten. A page that is not cached is made, on `node` if the file says nothing else and there is room, and read in.
     ///
-    /// `EFAULT` beyond the file's end (the kernel's SIGBUS), `ENOMEM` without a free frame.
+    /// `EFAULT` beyond the file's end (the kernel's SIGBUS), `ENOMEM` without a free frame, `EIO` if the disk fails.
     pub(in crate::map) fn file_page(
         &self,
         file: &File,
@@ -96,7 +96,12 @@ impl<R: Release> Machine<R> {
             }
             self.lru_add(pfn);
             if fill == Fill::Content {
-                self.read_in(file, index, pfn);
+                if let Err(error) = self.read_in(file, index, pfn) {
+                    // Whoever found it meanwhile waits for its lock, and looks again.
+                    self.cache_remove(file, index, pfn);
+                    self.unlock_and_put(pfn);
+                    return Err(error);
+                }
                 page.publish(Flags::UPTODATE);
             }
             return Ok(Cached { pfn, new: true, swapped_in: false, poisoned: false });
@@ -104,11 +109,13 @@ impl<R: Release> Machine<R> {
     }
 
     /// Fills a locked page that is not up to date from what backs its file.
-    pub(super) fn read_in(&self, file: &File, index: u32, pfn: Pfn) {
+    /// `EIO` if the disk fails.
+    pub(super) fn read_in(&self, file: &File, index: u32, pfn: Pfn) -> Result<()> {
         if !file.is_written_back() {
             self.memory.zero_page(pfn);
-            return;
+            return Ok(());
         }
+        self.may_ask("read of a disk", pfn)?;
         if let Some(disk) = &file.disk {
             let start = index as usize * WORDS;
             for (word, cell) in disk[start..start + WORDS].iter().enumerate() {
@@ -118,10 +125,15 @@ impl<R: Release> Machine<R> {
         // One request for the whole page, whose blocks are all on disk.
         self.frames[pfn].set(Flags::MAPPEDTODISK);
         self.stats.event(Event::Pgpgin, KIB);
+        Ok(())
     }
 
-    /// Writes a page to what backs its file: word by word, because users may be writing to it.
+    /// Writes a page to what backs its file: word by word, because users may be writing to it. A disk that fails has lost
+    /// what was dirty: the page is clean all the same, and the next sync says so.
     pub(super) fn write_out(&self, file: &File, index: u32, pfn: Pfn) {
+        if self.may_ask("write to a disk", pfn).is_err() {
+            return self.lose_write(file, index);
+        }
         if let Some(disk) = &file.disk {
             let start = index as usize * WORDS;
             for (word, cell) in disk[start..start + WORDS].iter().enumerate() {

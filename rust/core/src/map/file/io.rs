@@ -23,6 +23,7 @@ impl<R: Release> Machine<R> {
     pub fn file_read(&self, file: &File, offset: u64, into: &mut [u8], node: usize) -> Result<()> {
         let _inside = self.enter_file(file)?;
         for piece in pieces(file.pages(), offset, into.len())? {
+            self.may_go_on("read of a file")?;
             let Some(pfn) = self.page_to_read(file, piece.index, node)? else {
                 into[piece.range()].fill(0);
                 continue;
@@ -78,6 +79,7 @@ impl<R: Release> Machine<R> {
     pub fn file_write(&self, file: &File, offset: u64, from: &[u8], node: usize) -> Result<()> {
         let _inside = self.enter_file(file)?;
         for piece in pieces(file.pages(), offset, from.len())? {
+            self.may_go_on("write to a file")?;
             let whole = piece.start == 0 && piece.len == PAGE_BYTES;
             let fill = if whole { Fill::Overwritten } else { Fill::Content };
             let Cached { pfn, new, poisoned: bad, .. } = self.file_page(file, piece.index, node, fill)?;

@@ -35,12 +35,14 @@ impl<R: Release> Machine<R> {
             let why = format!("a file has {MAX_FILE_PAGES} pages at most, not {pages}");
             return Err(Error::new(Errno::EFBIG, why));
         }
+        self.may_allocate("table of a file's pages")?;
         let disk = match kind {
             FileKind::Disk if self.memory.is_backed() => Some(Table::zeroed(pages as usize * WORDS)?),
             _ => None,
         };
         let slots = Table::zeroed(pages as usize)?;
         let policies = Table::zeroed(if kind == FileKind::Disk { 0 } else { pages as usize })?;
+        self.may_allocate("owner slot")?;
         self.owners.insert_with(|owner| {
             let file = Arc::new(File {
                 kind,

@@ -45,6 +45,9 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else { return false };
         let page = &self.frames[pfn];
         page.expect_locked();
+        if self.may_allocate("swap slot").is_err() {
+            return false;
+        }
         {
             let mut changing = swap.change();
             let Some(slot) = changing.allocate(pfn) else { return false };

@@ -55,7 +55,8 @@ impl<R: Release> Machine<R> {
             self.stats.event(Event::Pgmajfault, 1);
         }
         if page.word().has(Flags::HWPOISON) {
-            self.unlock_and_put(swapped.pfn);
+            // The slot too: others would wait for a read past the cache for ever.
+            self.discard_swapped(swapped);
             return Err(Error::at(Errno::EHWPOISON, swapped.pfn, Why::State("the frame is bad".into())));
         }
         if swapped.cached && cause == Cause::Write && !page.word().has(Flags::LRU) {
@@ -125,6 +126,15 @@ impl<R: Release> Machine<R> {
                     }
                 }
             };
+            if let Err(error) = self.may_ask("read of the swap space", pfn) {
+                // Whoever found it meanwhile waits for its lock, and looks again.
+                match cached {
+                    true => self.lose_swapped(pfn),
+                    false => swap.change().uncache(slot, Slot::Empty),
+                }
+                self.unlock_and_put(pfn);
+                return Err(error);
+            }
             if let Some(shadow) = shadow {
                 self.workingset_refault(pfn, shadow);
             }

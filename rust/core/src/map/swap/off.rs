@@ -21,7 +21,7 @@ impl<R: Release> Machine<R> {
     /// Takes the swap space away, after bringing everything back that is in it. Waits for page locks.
     ///
     /// `EINVAL` if there is none, `EBUSY` if somebody else is taking it away, `ENOMEM` if there is no room for what
-    /// is in it: then it is in use as before.
+    /// is in it, `EIO` if its device fails, `EINTR` for a thread that is killed: then it is in use as before.
     pub fn swapoff(&self) -> Result<()> {
         let swap = self.swap_space().ok_or_else(|| Error::new(Errno::EINVAL, "there is no swap space"))?;
         if !swap.close(true) {
@@ -40,6 +40,7 @@ impl<R: Release> Machine<R> {
     fn bring_back(&self, swap: &Swap) -> Result<()> {
         // Each further round follows from what the last one met, or from a change by somebody else.
         loop {
+            self.may_go_on("swapoff")?;
             let changes = swap.changes();
             let SwapUse { total, free } = swap.in_use();
             if total == free {

@@ -83,6 +83,10 @@ impl<R: Release> Machine<R> {
     /// Whoever dirties it meanwhile marks it again.
     pub(in crate::map) fn write_swap(&self, swap: &Swap, pfn: Pfn) {
         let page = &self.frames[pfn];
+        if self.may_ask("write to the swap space", pfn).is_err() {
+            // What is dirty stays in the swap cache.
+            return self.set_page_dirty(pfn);
+        }
         page.clear(Flags::DIRTY);
         let any = swap.write(page.private(), &self.memory, pfn);
         self.count_swap_io(any, Event::Pswpout, Event::Pgpgout);

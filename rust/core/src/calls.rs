@@ -17,7 +17,7 @@ mod names;
 pub use events::{Event, events};
 pub use names::{Shown, shown};
 
-use crate::inject::Plans;
+use crate::inject::{Kind, Plans};
 use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
 use crate::page::{Pfn, Word};
@@ -288,6 +288,29 @@ impl<R: Release> Machine<R> {
     pub(crate) fn calls_from_to(&self, call: Call, src: Pfn, dst: Pfn) {
         if let Some(recorder) = self.recorder.get() {
             self.record(recorder, call, Some(src), Some(dst), None);
+        }
+    }
+
+    /// Entry into the copy of a migration. True if it meets a machine check, by an injected fault: one test for both.
+    #[inline]
+    pub(crate) fn calls_copy(&self, src: Pfn, dst: Pfn) -> bool {
+        match self.recorder.get() {
+            Some(recorder) => {
+                self.record(recorder, Call::Copy, Some(src), Some(dst), None);
+                recorder.plans.strike(Kind::CopyFailure, "copy of a migration", Some(src))
+            }
+            None => false,
+        }
+    }
+
+    /// The return of a call that leads from a page to another; if all went well, a step of that name.
+    #[inline]
+    pub(crate) fn returns_from_to(&self, call: Call, ret: i32, step: &'static str, src: Pfn, dst: Pfn) {
+        if let Some(recorder) = self.recorder.get() {
+            self.record(recorder, call, None, None, Some(ret));
+            if ret == 0 {
+                self.pass_step(&recorder.plans, step, [Some(src), Some(dst)]);
+            }
         }
     }
 

@@ -188,7 +188,7 @@ impl Plans {
 
     /// Passes a site of a kind; true if a fault strikes.
     #[cold]
-    pub(super) fn strike(&self, kind: Kind, site: &'static str, pfn: Option<Pfn>) -> bool {
+    pub(crate) fn strike(&self, kind: Kind, site: &'static str, pfn: Option<Pfn>) -> bool {
         let mut strikes = false;
         for plan in self.all().iter().filter(|plan| plan.kind == kind) {
             if plan.passes() {

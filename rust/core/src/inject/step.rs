@@ -15,14 +15,6 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The same for a moment of an operation on two pages.
-    #[inline]
-    pub(crate) fn step_pair(&self, site: &'static str, src: Pfn, dst: Pfn) {
-        if let Some(recorder) = self.recorder.get() {
-            self.pass_step(&recorder.plans, site, [Some(src), Some(dst)]);
-        }
-    }
-
     /// Passes a step that is about up to two pages: each is a site of its own.
     #[cold]
     pub(crate) fn pass_step(&self, plans: &Plans, site: &'static str, pages: [Option<Pfn>; 2]) {

@@ -3,7 +3,6 @@
 use super::{Mode, Outcome, Reason, Target};
 use crate::calls::Call;
 use crate::error::Errno;
-use crate::inject::Kind;
 use crate::machine::Machine;
 use crate::map::{File, SWAP_CACHE_REFERENCES};
 use crate::owner::OwnerId;
@@ -173,7 +172,6 @@ impl<R: Release> Machine<R> {
             self.put(dst);
             return Err(Stop::Again);
         }
-        self.step_pair("both locked", src, dst);
         let movable = page.word().has(Flags::ISOLATED);
         let mut pair = Pair { src, dst, was_mapped: false, was_mlocked: word.has(Flags::MLOCKED), movable };
         // 7. Every mapping becomes a migration entry.
@@ -214,9 +212,8 @@ impl<R: Release> Machine<R> {
         // 8. Copy and switch: the commit point.
         self.calls_from_to(Call::MoveToNew, src, dst);
         let committed = self.commit(src, dst);
-        self.returns(Call::MoveToNew, Stop::ret(committed));
+        self.returns_from_to(Call::MoveToNew, Stop::ret(committed), "switched", src, dst);
         committed?;
-        self.step_pair("switched", src, dst);
         // 11. On a list before it is mapped, so that mapping into a locked area finds it there.
         self.lru_add(dst);
         if was_mapped && (self.profile.drain_after_move || pair.was_mlocked) {
@@ -282,8 +279,7 @@ impl<R: Release> Machine<R> {
             if from.count() != EXPECTED && !mutated(Mutation::CountNotCompared) {
                 return Err(Stop::Again);
             }
-            self.calls_from_to(Call::Copy, src, dst);
-            if self.copy_fails(src) {
+            if self.calls_copy(src, dst) {
                 return Err(self.copy_failed());
             }
             if !mutated(Mutation::CopyAfterRestore) {
@@ -317,13 +313,7 @@ impl<R: Release> Machine<R> {
             .for_each(|(from, to)| self.memory.copy_page(from, to));
     }
 
-    /// A copy before the switch may meet a machine check (`folio_mc_copy`): then nothing has been switched, and this page
-    /// cannot move.
-    #[inline]
-    fn copy_fails(&self, src: Pfn) -> bool {
-        self.strikes(Kind::CopyFailure, "copy of a migration", Some(src))
-    }
-
+    /// The copy has met a machine check (`folio_mc_copy`): nothing has been switched, and this page cannot move.
     #[cold]
     fn copy_failed(&self) -> Stop {
         self.returns(Call::Copy, Errno::EHWPOISON.status());
@@ -332,8 +322,7 @@ impl<R: Release> Machine<R> {
 
     /// The bytes of a page that can be found in a cache, before the switch.
     fn copy_cached(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
-        self.calls_from_to(Call::Copy, src, dst);
-        if self.copy_fails(src) {
+        if self.calls_copy(src, dst) {
             return Err(self.copy_failed());
         }
         self.memory.copy_cached_page(src, dst);

@@ -162,32 +162,32 @@ def test_poisoned_frames_are_never_handed_out(machine):
 
 def test_frames_fail_by_address(machine, region):
     page = region.page(1)
-    assert machine.inject(space=region.space, address=region.address + 4096) == [page.pfn]
+    assert machine.strike(space=region.space, address=region.address + 4096) == [page.pfn]
     assert region.page(1) != page
     lost = region.page(2)
-    struck = machine.inject(space=region.space, address=region.address + 8192, hard=True)
+    struck = machine.strike(space=region.space, address=region.address + 8192, hard=True)
     assert struck == [lost.pfn]
     with pytest.raises(mmcore.SigbusError):
         region[8192]
     with pytest.raises(mmcore.KernelError) as raised:
-        machine.inject(space=region.space, address=0)
+        machine.strike(space=region.space, address=0)
     assert raised.value.errno == errno.EFAULT
     with pytest.raises(TypeError):
-        machine.inject(address=0)
+        machine.strike(address=0)
     with pytest.raises(mmcore.InputError):
-        machine.inject(rate=2)
+        machine.strike(rate=2)
 
 
 def test_frames_fail_at_a_rate(machine, region):
     before = region[:]
-    struck = machine.inject(rate=0.1, seed=3)
+    struck = machine.strike(rate=0.1, seed=3)
     assert 20 < len(struck) < 90
     assert machine.num_poisoned_pages == len(struck)
     assert region[:] == before
     for pfn in struck:
         machine.unpoison(pfn)
-    assert machine.inject(rate=0) == []
-    assert machine.inject(rate=0.1, seed=3)[:10] == struck[:10]
+    assert machine.strike(rate=0) == []
+    assert machine.strike(rate=0.1, seed=3)[:10] == struck[:10]
 
 
 class Refuses(mmcore.MovableOps):

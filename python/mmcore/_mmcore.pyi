@@ -55,6 +55,15 @@ class PolicyReplay:
 
 # --- machine ---
 
+_FaultKind: TypeAlias = Literal[
+    "no_memory",
+    "copy_failure",
+    "extra_pin",
+    "driver_error",
+    "poison",
+    "killed",
+    "spurious_wakeup",
+]
 _Mode: TypeAlias = Literal["async", "sync_light", "sync"]
 _Reason: TypeAlias = Literal[
     "compaction",
@@ -150,7 +159,8 @@ class Machine:
         self, page: Page | int, *, current: AddressSpace | None = None
     ) -> tuple[Signal, ...]: ...
     def unpoison(self, page: Page | int) -> None: ...
-    def inject(
+    def inject(self, kind: _FaultKind, *, at: int = 0, times: int | None = 1) -> Fault: ...
+    def strike(
         self,
         *,
         space: AddressSpace | None = None,
@@ -165,6 +175,26 @@ class Machine:
     def vmstat(self, *, node: int | None = None) -> dict[str, int]: ...
     def trace(self) -> Tracing: ...
     def audit(self) -> Audit: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        *_exception: object,
+    ) -> None: ...
+
+@final
+class Fault:
+    @property
+    def kind(self) -> _FaultKind: ...
+    @property
+    def at(self) -> int: ...
+    @property
+    def times(self) -> int | None: ...
+    @property
+    def passed(self) -> int: ...
+    @property
+    def fired(self) -> int: ...
+    @property
+    def hits(self) -> tuple[tuple[str, int | None], ...]: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,

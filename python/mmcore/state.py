@@ -37,7 +37,7 @@ class Holder:
 
     Attributes:
         kind: ``entry``, ``batch``, ``driver``, ``cache``, ``private``, ``swap``, ``poison``,
-            ``reference``, ``pin``, ``isolation``, ``lock``, ``freeze`` or ``writeback``.
+            ``fault``, ``reference``, ``pin``, ``isolation``, ``lock``, ``freeze`` or ``writeback``.
         references: how many the holder accounts for.
         text: the holder in words.
     """

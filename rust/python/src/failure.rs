@@ -39,7 +39,11 @@ pub(crate) fn fail<'py>(
 }
 
 /// The signals for Python; whoever gets one has its handler called.
-fn tell<'py>(py: Python<'py>, shared: &MachineRef, signals: &[Signal]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+pub(crate) fn tell<'py>(
+    py: Python<'py>,
+    shared: &MachineRef,
+    signals: &[Signal],
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let class = py.import("mmcore.state")?.getattr("Signal")?;
     let sent = |signal: &Signal| class.call1((signal.space, signal.address, signal.code.name()));
     let sent = signals.iter().map(sent).collect::<PyResult<Vec<_>>>()?;
@@ -68,7 +72,7 @@ pub(crate) enum Target<'a> {
 }
 
 /// Failures as they come: at an address, or at a rate. The frames that are poisoned by it.
-pub(crate) fn inject(
+pub(crate) fn strike(
     py: Python<'_>,
     shared: &MachineRef,
     target: Target<'_>,

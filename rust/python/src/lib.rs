@@ -17,6 +17,7 @@ mod file;
 mod fork;
 mod handles;
 mod home;
+mod inject;
 mod kept;
 mod load;
 mod machine;
@@ -51,6 +52,7 @@ mod _mmcore {
         super::file::register(module)?;
         super::fork::register(module)?;
         super::handles::register(module)?;
+        super::inject::register(module)?;
         super::load::register(module)?;
         super::machine::register(module)?;
         super::page::register(module)?;

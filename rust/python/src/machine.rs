@@ -7,6 +7,7 @@ use crate::failure;
 use crate::file::File;
 use crate::handles::PageRef;
 use crate::home::MachineRef;
+use crate::inject::Fault;
 use crate::migrate;
 use crate::names;
 use crate::page::Page;
@@ -355,7 +356,7 @@ impl Machine {
     ///
     /// `KernelError` if the page at the address could not be offlined; at a rate such frames are passed by.
     #[pyo3(signature = (*, space=None, address=None, rate=None, seed=0, hard=false))]
-    fn inject(
+    fn strike(
         &self,
         py: Python<'_>,
         space: Option<&Bound<'_, AddressSpace>>,
@@ -374,7 +375,21 @@ impl Machine {
             (None, None, Some(rate)) => return Err(input(format!("a rate is from 0 to 1, not {rate}"))),
             _ => return Err(type_error("give a space and an address, or a rate")),
         };
-        failure::inject(py, &self.0, target, what)
+        failure::strike(py, &self.0, target, what)
+    }
+
+    /// A `Fault` that strikes while a ``with`` block lasts: something fails at one step of the machine's work.
+    ///
+    /// Args:
+    ///     kind: ``"no_memory"``, ``"copy_failure"``, ``"extra_pin"``, ``"driver_error"``, ``"poison"``, ``"killed"`` or
+    ///         ``"spurious_wakeup"``. Each has its own sites, the places where it can strike.
+    ///     at: the number of the first site where it strikes: 0 is the first that is passed in the block.
+    ///     times: at how many sites, one after the other; ``None`` for every one from ``at`` on.
+    ///
+    /// `InputError` for a kind that there is not, or for no times.
+    #[pyo3(signature = (kind, *, at=0, times=1))]
+    fn inject(&self, py: Python<'_>, kind: &str, at: u64, times: Option<u64>) -> PyResult<Fault> {
+        Fault::new(py, &self.0, kind, at, times)
     }
 
     /// Frames that are poisoned (HardwareCorrupted in /proc/meminfo, in pages).

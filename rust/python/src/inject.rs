@@ -1,0 +1,177 @@
+//! `Fault`: something that fails on purpose at one step of a machine's work, from `Machine.inject`.
+
+use crate::errors::{input, misuse};
+use crate::failure;
+use crate::home::MachineRef;
+use crate::shared::Waits;
+use mmcore::audit::Handle;
+use mmcore::inject::{Hit, Kind, Left, Plan};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
+use std::sync::Arc;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Fault>()
+}
+
+/// A fault that strikes while a ``with`` block lasts, from `Machine.inject`. Its sites are counted from 0 anew by each
+/// block.
+///
+/// What it leaves behind ends with the block: references that it took are put, and failures of frames that it flagged
+/// are handled, so that whoever is told of them is told then (`AddressSpace.on_sigbus`).
+#[pyclass(frozen, module = "mmcore")]
+pub(crate) struct Fault {
+    shared: MachineRef,
+    kind: Kind,
+    at: u64,
+    times: Option<u64>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of the block that is under way, or of the last one.
+    plan: Option<Arc<Plan>>,
+    armed: bool,
+}
+
+/// A block that nobody ended: the fault does not strike any more. Its references are given back as dropped handles are;
+/// its frames stay flagged.
+impl Drop for Fault {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        if let Some(plan) = state.plan.take().filter(|_| state.armed) {
+            let left = self.shared.machine.disarm(&plan);
+            self.abandon(left);
+        }
+    }
+}
+
+impl Fault {
+    pub fn new(
+        py: Python<'_>,
+        shared: &MachineRef,
+        kind: &str,
+        at: u64,
+        times: Option<u64>,
+    ) -> PyResult<Fault> {
+        shared.alive()?;
+        let Some(&(_, kind)) = Kind::NAMES.iter().find(|(name, _)| *name == kind) else {
+            let known: Vec<&str> = Kind::NAMES.iter().map(|(name, _)| *name).collect();
+            return Err(input(format!("no fault {kind:?}: choose one of {}", known.join(", "))));
+        };
+        if times == Some(0) {
+            return Err(input("a fault strikes at least once: times is 1 or more, or None for every site"));
+        }
+        Ok(Fault { shared: shared.share(py), kind, at, times, state: Mutex::default() })
+    }
+
+    /// Asks the plan; `None` before the first block.
+    fn ask<T>(&self, question: impl FnOnce(&Plan) -> T) -> Option<T> {
+        let plan = self.state.lock().plan.clone();
+        plan.map(|plan| question(&plan))
+    }
+
+    fn abandon(&self, left: Left) {
+        if self.shared.is_closed() {
+            return;
+        }
+        for head in left.references {
+            // The next call gives it back as one of ours.
+            self.shared.ledger.add(head, Handle::Ref);
+            self.shared.abandon(head, Handle::Ref, "an injected fault's reference");
+        }
+    }
+}
+
+#[pymethods]
+impl Fault {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
+    /// What strikes.
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// The number of the first site where it strikes.
+    #[getter]
+    fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// At how many sites it strikes; ``None`` for every one from ``at`` on.
+    #[getter]
+    fn times(&self) -> Option<u64> {
+        self.times
+    }
+
+    /// Sites that were passed in the block.
+    #[getter]
+    fn passed(&self) -> u64 {
+        self.ask(Plan::passed).unwrap_or(0)
+    }
+
+    /// How often it has struck in the block: 0 says that there was no site ``at``.
+    #[getter]
+    fn fired(&self) -> u64 {
+        self.ask(Plan::fired).unwrap_or(0)
+    }
+
+    /// Where it has struck: the site in words and the frame number, or ``None`` where no frame is concerned. The first
+    /// 1,024 times.
+    #[getter]
+    fn hits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let hits = self.ask(Plan::hits).unwrap_or_default();
+        PyTuple::new(py, hits.into_iter().map(|Hit { site, pfn }| (site, pfn.map(|pfn| pfn.0))))
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        let fault = slf.get();
+        fault.shared.alive()?;
+        {
+            let mut state = fault.state.lock();
+            if state.armed {
+                return Err(misuse("the fault is armed already: end its block first"));
+            }
+            let times = fault.times.unwrap_or(u64::MAX);
+            *state = State { plan: Some(fault.shared.machine.arm(fault.kind, fault.at, times)), armed: true };
+        }
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let plan = {
+            let mut state = self.state.lock();
+            if !std::mem::take(&mut state.armed) {
+                return Ok(());
+            }
+            state.plan.clone()
+        };
+        let Some(plan) = plan else { return Ok(()) };
+        let mut left = Some(self.shared.machine.disarm(&plan)).filter(|left| *left != Left::default());
+        if left.is_none() || self.shared.is_closed() {
+            return Ok(());
+        }
+        let bad = left.as_ref().is_some_and(|left| !left.bad.is_empty());
+        let waits = if bad { Waits::ForPageLocks } else { Waits::Never };
+        let settled = self.shared.call(py, waits, |shared| {
+            Ok(left.take().map_or_else(Vec::new, |left| shared.machine.settle(left)))
+        });
+        if let Some(left) = left {
+            // Refused, as inside of a callback: it could not wait.
+            self.abandon(left);
+        }
+        failure::tell(py, &self.shared, &settled?).map(drop)
+    }
+
+    fn __repr__(&self) -> String {
+        let armed = if self.state.lock().armed { " armed" } else { "" };
+        format!("<Fault {} at={} fired={}{armed}>", self.kind.name(), self.at, self.fired())
+    }
+}

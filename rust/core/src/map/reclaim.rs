@@ -146,15 +146,7 @@ impl<R: Release> Machine<R> {
             return Fate::Activate;
         }
         if word.has(Flags::HWPOISON) {
-            match word.has(Flags::SWAPCACHE) {
-                // Its entries lead to the swap cache, where whoever needs it finds it bad: as memory failure leaves them. Else
-                // nothing would ever take it out of its slot.
-                true => {
-                    self.unmap_to_swap(pfn, true);
-                    self.tlb.flush();
-                }
-                false => self.unmap_poisoned(pfn, true),
-            }
+            self.unmap_bad(pfn);
             return Fate::Gone;
         }
         if word.has(Flags::MLOCKED) {
@@ -210,6 +202,21 @@ impl<R: Release> Machine<R> {
             _ => false,
         };
         if evicted { Fate::Gone } else { Fate::Keep }
+    }
+
+    /// Takes every mapping of a bad page away (`unmap_poisoned_folio`), as memory failure would have.
+    fn unmap_bad(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        if page.word().has(Flags::SWAPCACHE) {
+            // Its entries lead to the swap cache, where whoever needs it finds it bad. Poisoned ones would leave nobody who
+            // ever takes it out of its slot.
+            self.unmap_to_swap(pfn, true);
+            return self.tlb.flush();
+        }
+        // A clean page of a disk's file is not lost: it is read again.
+        let written_back = self.file_of_page(pfn).is_some_and(|file| file.is_written_back());
+        let lost = !written_back || page.word().has(Flags::DIRTY) || self.page_mkclean(pfn);
+        self.unmap_poisoned(pfn, lost);
     }
 
     /// Step 3. True if nothing maps the page any more.

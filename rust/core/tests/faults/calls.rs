@@ -351,3 +351,41 @@ fn a_file_is_read_written_and_synced_or_as_it_was() {
     };
     all("drop_caches", &[Of::Cached, Of::Disk], dropped);
 }
+
+/// A page of `of`, isolated when its frame failed, so that memory failure could only flag it, and then reclaimed.
+fn failed_and_reclaimed(of: Of) -> Scene<Split> {
+    let scene = Scene::<Split>::new(of);
+    let (machine, pfn) = (&scene.machine, scene.pages()[0]);
+    machine.isolate(pfn).unwrap();
+    assert_eq!(machine.memory_failure(pfn, None).result.unwrap_err().errno, Errno::EBUSY);
+    assert_eq!(machine.reclaim_isolated(vec![pfn], None).freed, 1);
+    scene.check_audit("reclaimed");
+    scene
+}
+
+#[test]
+fn a_bad_page_in_the_swap_cache_that_reclaim_meets_can_leave_its_slot() {
+    let scene = failed_and_reclaimed(Of::SwapCache);
+    let read = scene.machine.read_word(&scene.area, 0, 1);
+    assert_eq!(read.unwrap_err().errno, Errno::EHWPOISON);
+    // Nothing names the slot any more: it is free, and so is the frame once it is not bad.
+    scene.end("a bad page in the swap cache");
+}
+
+#[test]
+fn a_clean_page_of_a_disk_that_reclaim_finds_bad_is_read_again() {
+    let scene = failed_and_reclaimed(Of::Disk);
+    assert_eq!(scene.machine.read_word(&scene.area, 0, 1), Ok(100));
+    scene.end("a bad page of a disk");
+}
+
+#[test]
+fn a_frame_that_fails_while_a_slot_is_read_into_it_leaves_the_slot_to_others() {
+    let scene = Scene::<Split>::new(Of::Swapped);
+    let plan = scene.machine.arm(Kind::Poison, 0, 1);
+    assert_eq!(scene.machine.read_word(&scene.area, 0, 1).unwrap_err().errno, Errno::EHWPOISON);
+    assert_eq!(plan.hits()[0].site, "mm_page_alloc");
+    scene.machine.settle(scene.machine.disarm(&plan));
+    assert_eq!(scene.machine.read_word(&scene.area, 0, 1), Ok(100));
+    scene.end("a bad frame on its way in");
+}

@@ -11,20 +11,21 @@
 //! | `copy_failure` | a copy that survives a machine check | it ends with `EHWPOISON` |
 //! | `extra_pin` | a step about a page that somebody holds | somebody takes a reference, and keeps it |
 //! | `driver_error` | an answer of an owner of movable pages, or of a device | it is a refusal, or an I/O error |
-//! | `poison` | a step about a page whose frame is good, while no failure is being handled | the frame is flagged as bad |
+//! | `poison` | a step about a page whose frame is good; none while a failure is handled | the frame is flagged |
 //! | `killed` | any step, and any look for a signal | the thread has a fatal signal from then on |
 //! | `spurious_wakeup` | a step about a page | whoever sleeps on the page wakes up |
 //!
-//! A *step* is the entry into a recorded call ([`crate::calls`]), or a moment between two of them that [`Machine::step`]
-//! names. What strikes at a step does what another thread could do there, and nothing else: it waits for nobody.
+//! A *step* is the entry into a recorded call ([`crate::calls`]), or a moment between two of them that
+//! [`Machine::step`] names. What strikes at a step does what another thread could do there, and nothing else: it waits
+//! for nobody.
 //!
 //! References and bad frames stay until the plan ends: [`Machine::disarm`] says what is left, and
 //! [`Machine::settle`] puts the references and has the failures handled.
 //!
 //! # Cost
 //!
-//! The plans hang on the recorder of calls. A machine on which nobody ever armed a plan or recorded calls has none, so a
-//! site costs one test of a word that never changes.
+//! The plans hang on the recorder of calls. A machine on which nobody ever armed a plan or recorded calls has none, so
+//! a site costs one test of a word that never changes.
 
 mod plan;
 mod step;
@@ -40,16 +41,16 @@ use crate::release::Release;
 use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
-    /// Arms a plan: faults of a kind strike at `times` sites, from number `at` on. Several plans may be armed at a time;
-    /// each counts for itself. [`Machine::disarm`] ends it.
+    /// Arms a plan: faults of a kind strike at `times` sites, from number `at` on. Several plans may be armed at a
+    /// time; each counts for itself. [`Machine::disarm`] ends it.
     pub fn arm(&self, kind: Kind, at: u64, times: u64) -> Arc<Plan> {
         let plan = Arc::new(Plan::new(kind, at, times));
         self.recorder.get_or_init(|| Recorder::new(false)).plans.add(Arc::clone(&plan));
         plan
     }
 
-    /// Ends a plan: it does not strike any more. What it leaves is the caller's to [settle](Machine::settle); nothing the
-    /// second time.
+    /// Ends a plan: it does not strike any more. What it leaves is the caller's to [settle](Machine::settle); nothing
+    /// the second time.
     pub fn disarm(&self, plan: &Arc<Plan>) -> Left {
         match self.recorder.get() {
             Some(recorder) if recorder.plans.remove(plan) => plan.leave(),
@@ -62,8 +63,8 @@ impl<R: Release> Machine<R> {
         self.recorder.get().map_or_else(Vec::new, |recorder| recorder.plans.references())
     }
 
-    /// Does a fault of this kind strike at this site? Not for faults that strike at steps. Hot paths ask so; an error is
-    /// made only where one is needed.
+    /// Does a fault of this kind strike at this site? Not for faults that strike at steps. Hot paths ask so; an error
+    /// is made only where one is needed.
     #[inline]
     pub(crate) fn strikes(&self, kind: Kind, site: &'static str, pfn: Option<Pfn>) -> bool {
         match self.recorder.get() {

@@ -18,8 +18,8 @@ impl<R: Release> Machine<R> {
         left.bad.into_iter().flat_map(|pfn| self.fail_flagged(pfn)).collect()
     }
 
-    /// A frame is flagged as bad and counted; nothing else has happened to it. False if it was already. The caller has the
-    /// mutex of failures.
+    /// A frame is flagged as bad and counted; nothing else has happened to it. False if it was already. The caller has
+    /// the mutex of failures.
     pub(crate) fn flag_failed(&self, pfn: Pfn) -> bool {
         let flagged = self.frames[pfn].poison();
         if flagged {

@@ -158,8 +158,8 @@ impl Plans {
 
     pub(super) fn add(&self, plan: Arc<Plan>) {
         self.list.lock().push(plan);
-        // Relaxed, here and in `remove` and `any`: a thread that is under way may or may not meet the plan; the plan itself
-        // is found under the lock.
+        // Relaxed, here and in `remove` and `any`: a thread that is under way may or may not meet the plan; the plan
+        // itself is found under the lock.
         self.armed.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -46,8 +46,8 @@ impl<R: Release> Machine<R> {
                 }
             }
             Kind::Poison => {
-                // The first thing that memory failure does, before it has a page lock or a reference. While another failure
-                // is being handled, or an offlining, none begins.
+                // The first thing that memory failure does, before it has a page lock or a reference. While another
+                // failure is being handled, or an offlining, none begins.
                 let Some(_serial) = self.failure.mutex.try_lock() else { return };
                 let good = !self.frames[pfn].word().has(Flags::HWPOISON);
                 if good && plan.passes() && self.flag_failed(pfn) {

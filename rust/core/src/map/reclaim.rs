@@ -208,8 +208,8 @@ impl<R: Release> Machine<R> {
     fn unmap_bad(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         if page.word().has(Flags::SWAPCACHE) {
-            // Its entries lead to the swap cache, where whoever needs it finds it bad. Poisoned ones would leave nobody who
-            // ever takes it out of its slot.
+            // Its entries lead to the swap cache, where whoever needs it finds it bad. Poisoned ones would leave nobody
+            // who ever takes it out of its slot.
             self.unmap_to_swap(pfn, true);
             return self.tlb.flush();
         }

@@ -128,8 +128,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Writes a page to what backs its file: word by word, because users may be writing to it. A disk that fails has lost
-    /// what was dirty: the page is clean all the same, and the next sync says so.
+    /// Writes a page to what backs its file: word by word, because users may be writing to it. A disk that fails has
+    /// lost what was dirty: the page is clean all the same, and the next sync says so.
     pub(super) fn write_out(&self, file: &File, index: u32, pfn: Pfn) {
         if self.may_ask("write to a disk", pfn).is_err() {
             return self.lose_write(file, index);

@@ -184,8 +184,11 @@ impl<R: Release> Caller<'_, R> {
             }
             8 => drop(machine.split_huge_page(pfn)),
             9 => drop(machine.page_states(&[pfn])),
-            10 if machine.isolate_for_reclaim(pfn) => {
-                machine.reclaim_isolated(vec![pfn], self.one_in(2).then_some(node));
+            10 => {
+                // Of a part, its large page.
+                if let Some(isolated) = machine.isolate_for_reclaim(pfn) {
+                    machine.reclaim_isolated(vec![isolated], self.one_in(2).then_some(node));
+                }
             }
             11 if self.one_in(8) => match self.rng.below(3) {
                 0 => drop(machine.soft_offline_page(pfn)),

@@ -142,7 +142,7 @@ def test_a_part_of_the_standard_set(capsys):
 
 def test_a_standard_set_that_is_out_of_time_is_3(capsys):
     assert explore("--standard", "--seconds", 0.01) == 3
-    assert "not begun" in capsys.readouterr().out
+    assert "programs were not finished" in capsys.readouterr().out
 
 
 def test_a_soak_logs_its_seeds(capsys):

@@ -104,7 +104,8 @@ def test_policies_keep_the_replays_that_have_ended(number, code):
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_conformance_keeps_the_recordings_that_were_compared(number, code):
-    done = signalled(number, "mmcore.recordings:_replayed", 3, 0, "conformance", RECORDINGS)
+    command = ["conformance", RECORDINGS, "--until-unsupported"]
+    done = signalled(number, "mmcore.recordings:_replayed", 3, 0, *command)
     assert (done.returncode, done.stderr) == (code, TOLD)
     assert "2 of 2 recordings match" in done.stdout
     assert "incomplete: interrupted" in done.stdout

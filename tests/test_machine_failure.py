@@ -236,8 +236,8 @@ def test_each_frame_that_is_struck_counts_once_whether_it_was_ever_used(kernel, 
             for number in range(128):
                 region[number * 4096] = 1
             machine.drain()
-        struck = machine.inject(rate=0.1, seed=3, hard=hard)
-        assert machine.inject(rate=0.1, seed=3, hard=hard) == []
+        struck = machine.strike(rate=0.1, seed=3, hard=hard)
+        assert machine.strike(rate=0.1, seed=3, hard=hard) == []
         assert machine.num_poisoned_pages == len(struck) > 20
         machine.audit().raise_for_findings()
         # The allocator comes by all of them.

@@ -167,6 +167,8 @@ def test_the_standard_output_can_be_named_as_a_file(tmp_path):
 
 # --- The standard output -------------------------------------------------------------------------
 
+RECORDINGS = Path(__file__).parent / "recordings" / "6.1"
+
 #: Commands with their exit codes.
 VERBS = {
     "run": (0, ["run", "PROGRAM"]),
@@ -176,7 +178,7 @@ VERBS = {
     "soak": (0, ["explore", "--soak", "--schedules", "100"]),
     "diff": (1, ["diff", "PROGRAM", "--kernel", "6.1,6.12"]),
     "policies": (0, ["policies", "TRACE", "--policy", "lru", "--size", "16"]),
-    "conformance": (0, ["conformance", str(Path(__file__).parent / "recordings" / "6.1")]),
+    "conformance": (0, ["conformance", str(RECORDINGS), "--until-unsupported"]),
     "profiles": (0, ["profiles"]),
     "env": (0, ["env"]),
     "help": (0, ["explore", "--help"]),

@@ -31,7 +31,7 @@ WAYS = ("copy", "deepcopy", "pickle", "memoryview", "length", "iter", "hash", "d
 
 #: How often which classes are called: machines and what is on them, then the rest.
 MACHINES = ("Machine", "Region", "AddressSpace", "Page", "PageRef", "Pin", "Isolated", "PageLock")
-MACHINES += ("PagePool", "File", "Writeback", "Tracing", "CpuBinding", "Node")
+MACHINES += ("PagePool", "File", "Writeback", "Tracing", "Fault", "CpuBinding", "Node")
 
 
 #: Plain data that is made by users.

@@ -71,6 +71,8 @@ MAKERS = {
     "Program": lambda: mmcore.Program.parse(PROGRAM),
     "ProgramError": lambda: mmcore.ProgramError("wrong", 1, 2),
     "Race": lambda: mmcore.Race(mmcore.replay(PROGRAM, "0")),
+    "Refused": lambda: mmcore.Refused("A", 0, "isolate r0", ("EBUSY",), "the page is on no list"),
+    "RefusedWarning": lambda: mmcore.RefusedWarning("refused"),
     "RunResult": lambda: mmcore.run(PROGRAM, patience=1.0),
     "Schedule": lambda: mmcore.Schedule.parse("0x3,1"),
     "Selection": lambda: mmcore.Selection("r0", ((0, 1),)),

@@ -18,6 +18,8 @@ STEPS = "map r0 anon 1\nwrite r0\nmove r0 node=1\n"
 VIEW = memoryview(b"view")
 
 RELEASES = ("putback", "split", "hook", "hook_late", "packed", "mine")
+FAULTS = ("no_memory", "copy_failure", "extra_pin", "driver_error", "poison", "killed")
+FAULTS += ("spurious_wakeup",)
 LISTS = ("two_list", "mglru", "fifo", "lru", "clock")
 
 
@@ -125,7 +127,8 @@ def odd(random):
 
 #: Classes whose objects odd arguments are taken from.
 ANYTHING = ("Machine", "Node", "Page", "PageRef", "Pin", "Isolated", "Region", "AddressSpace")
-ANYTHING += ("File", "PagePool", "PageLock", "Profile", "Tracing", "Program", "Schedule", "Op")
+ANYTHING += ("File", "PagePool", "PageLock", "Profile", "Tracing", "Fault", "Program", "Schedule")
+ANYTHING += ("Op",)
 
 
 def number(*choices):

@@ -14,7 +14,7 @@ from fuzz.callbacks import LOUD, Callback, Depth, Owned
 from fuzz.judge import DOCUMENTED, Failure, findings
 from fuzz.providers import provided
 from fuzz.surface import classes
-from fuzz.values import LISTS, RELEASES
+from fuzz.values import FAULTS, LISTS, RELEASES
 
 #: Objects of one class that are kept; older ones are dropped, which gives back what they hold.
 KEPT = 24
@@ -145,6 +145,7 @@ class World:
             (machine.alloc(node=1, order=1), machine.page(511), machine.nodes[1], machine.cpu(0)),
             (machine.profile, memory, large, large.page(1), machine.alloc(order=2), away),
             (machine.trace(), file.begin_writeback(0), region.page(1).trylock()),
+            machine.inject(random.choice(FAULTS), at=random.randrange(4)),
         ):
             self.add(made)
         self.give_back()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Self
 
@@ -58,6 +57,7 @@ class Trace:
     page_numbers: NDArray[np.uint64]
     source: str
     is_sample: bool = False
+    _digest: str | None = None
 
     def __init__(
         self,
@@ -182,13 +182,16 @@ class Trace:
         """Page ids, writes as 0 or 1, and threads: what the compiled core replays."""
         return self.ids, self.writes.view(np.uint8), self.threads
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """A hash of the content, to say in a report which trace it was."""
-        digest = hashlib.sha256()
-        for array in (self.ids, self.writes, self.threads, self.page_numbers):
-            digest.update(array.tobytes())
-        return digest.hexdigest()[:16]
+        # Kept: equality and hash ask for it, and the arrays cannot be written to.
+        if self._digest is None:
+            digest = hashlib.sha256()
+            for array in (self.ids, self.writes, self.threads, self.page_numbers):
+                digest.update(array.tobytes())
+            self._digest = digest.hexdigest()[:16]
+        return self._digest
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -358,7 +358,7 @@ impl Area {
     /// The entry as a walker without a lock sees it: what the access path uses inside a TLB section. Beyond the area's
     /// end there is none.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn look(&self, index: u32) -> Pte {
         let Some(entry) = self.entries.get(index as usize) else { return Pte::NONE };
         // Acquire pairs with the Release that published the entry: the page's content and fields are
@@ -397,7 +397,7 @@ impl Area {
     /// Sets accessed and dirty bits in an entry that still is `seen`; false if it changed. What
     /// hardware does while it walks.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn touch(&self, index: u32, seen: Pte, bits: u64) -> bool {
         if seen.has(bits) {
             return true;
@@ -411,7 +411,7 @@ impl Area {
     /// Fills an entry of an area that a fork is making. It is empty, and until now nobody had a reason
     /// to lock it: the reverse map looks for the page before it locks.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(super) fn publish(&self, index: u32, new: Pte) {
         // Release: as in `EntryGuard::replace`.
         self.entries[index as usize].store(new.0, Ordering::Release);
@@ -419,7 +419,7 @@ impl Area {
 
     /// Takes the lock of one entry (`pte_offset_map_lock`).
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock(&self, index: u32) -> EntryGuard<'_> {
         let entry = &self.entries[index as usize];
         let mut seen = entry.load(Ordering::Relaxed);
@@ -438,7 +438,7 @@ impl Area {
     }
 
     /// The same without waiting: the only way to a second entry's lock.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(super) fn trylock(&self, index: u32) -> Option<EntryGuard<'_>> {
         let entry = &self.entries[index as usize];
         // Acquire: as in `lock`.
@@ -451,7 +451,7 @@ impl Area {
 
     /// Where the entry for `page` of the anonymous lineage would be, if it maps `pfn` in any form.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock_if_maps(&self, index: u32, wanted: impl Fn(Pte) -> bool) -> Option<EntryGuard<'_>> {
         if index >= self.pages() || !wanted(self.look(index).unlocked()) {
             return None;
@@ -484,7 +484,7 @@ impl EntryGuard<'_> {
     /// Replaces the entry, keeping the lock, and returns the old one with its final accessed and
     /// dirty bits. After a present entry is replaced a flush is due before its frame may be touched.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn replace(&mut self, new: Pte) -> Pte {
         // AcqRel: Release publishes what the new entry leads to (pairs with `Area::look`); Acquire sees
         // the accessed and dirty bits that accesses set.
@@ -496,7 +496,7 @@ impl EntryGuard<'_> {
     /// Takes the permission to write away, keeping the lock and the accessed and dirty bits, and
     /// returns the old entry (`ptep_set_wrprotect`). Threads may go on writing until a flush.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(super) fn wrprotect(&mut self) -> Pte {
         // Relaxed: publishes nothing; the flush that is due orders the writes that still go through.
         let old = Pte(self.entry.fetch_and(!Pte::WRITE, Ordering::Relaxed)).unlocked();
@@ -506,7 +506,7 @@ impl EntryGuard<'_> {
 
     /// Replaces the entry and gives the lock back in one step; returns the old entry.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn finish(self, new: Pte) -> Pte {
         released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
         // AcqRel: as in `replace`; Release also pairs with the next holder's Acquire.
@@ -531,7 +531,7 @@ impl EntryGuard<'_> {
     /// Replaces the entry by what `new` makes of its final value, accessed and dirty bits included,
     /// and gives the lock back; returns the old entry.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn finish_with(self, new: impl Fn(Pte) -> Pte) -> Pte {
         released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
         let mut seen = self.entry.load(Ordering::Relaxed);

@@ -13,7 +13,7 @@ const SPINS: u32 = if cfg!(loom) { 1 } else { 5 };
 impl Page {
     /// Takes the page lock if it is free.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn trylock(&self) -> bool {
         let taken = self.take_lock();
         if taken {
@@ -23,7 +23,7 @@ impl Page {
     }
 
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     fn take_lock(&self) -> bool {
         // Acquire pairs with the Release of `unlock`: what the former holder did to the page is
         // visible to the next.
@@ -32,7 +32,7 @@ impl Page {
 
     /// Takes the page lock, sleeping while somebody else has it. The caller holds a reference
     /// and no lock under which sleeping is forbidden.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock(&self) {
         for _ in 0..SPINS {
             if self.take_lock() {
@@ -64,7 +64,7 @@ impl Page {
     /// The page may be freed and live another life meanwhile. Then the wake-up comes from its next
     /// unlock, or `still` said no: the record is always there to be looked at, and the caller looks
     /// again at what sent it here.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn wait_unlocked(&self, still: impl Fn() -> bool) {
         park(&self.word, || self.sleeps(&still));
     }
@@ -95,7 +95,7 @@ impl Page {
 
     /// Gives the page lock back and wakes a sleeper, if one is marked.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn unlock(&self, pfn: Pfn) {
         released(LockClass::Page, self.lock_key());
         // Release pairs with the Acquire of `trylock`. One read-modify-write clears the lock and reads
@@ -120,7 +120,7 @@ impl Page {
     /// (`wait_unlocked`) and would not pass a single wake-up on. At once, because woken one by one, sleepers that
     /// find the lock taken again or a write still going on would queue behind the last one, and be woken for ever.
     #[cold]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn wake(&self) {
         unpark_all(&self.word, || {
             // Relaxed: under the queue's lock, as the setting is.

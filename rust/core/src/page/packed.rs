@@ -7,7 +7,7 @@ impl Page {
     /// Clears `LRU` and takes a reference in one step; false if `LRU` was clear. The caller holds a
     /// reference.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn claim_lru(&self, pfn: Pfn) -> bool {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -29,7 +29,7 @@ impl Page {
     /// Freezes a page that is locked and has exactly `expected` references; both are one
     /// comparison.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn freeze_locked(&self, expected: u32) -> Result<(), u32> {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -52,7 +52,7 @@ impl Page {
 
     /// Gives back the page lock and one reference in one step.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn unlock_and_drop(&self, pfn: Pfn) -> Dropped {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {

@@ -13,14 +13,14 @@ use crate::sync::Ordering;
 impl Page {
     /// Marks the frame as bad; false if it was already (`TestSetPageHWPoison`).
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn poison(&self) -> bool {
         !self.set(Flags::HWPOISON).has(Flags::HWPOISON)
     }
 
     /// The frame, whose count is zero and which the caller alone is responsible for, is not to reach a list
     /// or a user if it is poisoned; true says that it is refused, and nobody's from now on.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn refuse(&self) -> bool {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -42,7 +42,7 @@ impl Page {
 
     /// The reference by which poison keeps a frame, whatever its count is by now (`page_ref_inc`): the last
     /// put of a poisoned frame may have refused it.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn hold_poisoned(&self) {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -57,7 +57,7 @@ impl Page {
 
     /// Takes the poison off and returns the word before: with `REFUSED`, the frame is the caller's to give
     /// back to the allocator.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn unpoison(&self) -> Word {
         let poison = Flags::HWPOISON.union(Flags::REFUSED);
         // Acquire pairs with the Release in `refuse`.

@@ -36,7 +36,7 @@ const _: () = assert!(size_of::<Page>() == 32);
 impl Page {
     /// The word, as seen now.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn word(&self) -> Word {
         // Acquire pairs with `unfreeze`: fields read after a look at the word are no older.
         Word(self.word.load(Ordering::Acquire))
@@ -56,21 +56,21 @@ impl Page {
 
     /// The reference count, as seen now.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn count(&self) -> u32 {
         self.word().count()
     }
 
     /// The flags, as seen now.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn flags(&self) -> Flags {
         self.word().flags()
     }
 
     /// Sets `flags` and returns the word before.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn set(&self, flags: Flags) -> Word {
         // Relaxed: a flag publishes nothing; flags that do (`LRU`) are set under a lock.
         Word(self.word.fetch_or(flags.bits(), Ordering::Relaxed))
@@ -78,7 +78,7 @@ impl Page {
 
     /// Clears `flags` and returns the word before.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn clear(&self, flags: Flags) -> Word {
         // Relaxed: as in `set`.
         Word(self.word.fetch_and(!flags.bits(), Ordering::Relaxed))
@@ -86,7 +86,7 @@ impl Page {
 
     /// Sets and clears flags in one step and returns the word before.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn change(&self, set: Flags, clear: Flags) -> Word {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -105,7 +105,7 @@ impl Page {
 
     /// Replaces the word by a function of it, in one step.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     fn update(&self, new: impl Fn(Word) -> Word) {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -122,26 +122,26 @@ impl Page {
     }
 
     /// The page comes to the list of a generation, which says itself whether it is active. Under the lruvec lock.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn enter_generation(&self, generation: u8) {
         self.update(|word| word.with_generation(Some(generation)).without(Flags::ACTIVE));
     }
 
     /// The page leaves it. Under the lruvec lock.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn leave_generation(&self, active: bool) {
         let keep = if active { Flags::ACTIVE } else { Flags::empty() };
         self.update(|word| word.with_generation(None).with(keep));
     }
 
     /// One access more through a file.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn note_access(&self) {
         self.update(Word::with_access);
     }
 
     /// Its accesses through files are over.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn forget_accesses(&self) {
         self.update(Word::without_accesses);
     }
@@ -149,7 +149,7 @@ impl Page {
     /// First reference of a frame that was just taken from the allocator. `None` if the frame is
     /// poisoned: then it is [refused](Page::refuse), and on no list any more.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn hand_out(&self, pfn: Pfn, clear: Flags) -> Option<()> {
         // Each further round follows from an unpoisoning in between.
         loop {
@@ -164,7 +164,7 @@ impl Page {
 
     /// The same; a poisoned frame stays the caller's, who has something to tidy up first.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn hand_out_good(&self, pfn: Pfn, clear: Flags) -> bool {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -189,21 +189,21 @@ impl Page {
 
     /// Page-table entries that map the page.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn mapcount(&self) -> u32 {
         self.mapcount.load(Ordering::Relaxed)
     }
 
     /// One more mapping; returns the count before. Caller holds the entry's lock and a reference.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn add_mapping(&self) -> u32 {
         self.mapcount.fetch_add(1, Ordering::Relaxed)
     }
 
     /// One mapping less; returns the count after.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn remove_mapping(&self, pfn: Pfn) -> u32 {
         let old = self.mapcount.fetch_sub(1, Ordering::Relaxed);
         if old == 0 {
@@ -215,21 +215,21 @@ impl Page {
 
     /// The owner slot; 0 for none.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn owner(&self) -> u32 {
         self.owner.load(Ordering::Relaxed)
     }
 
     /// Offset in the owner.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn index(&self) -> u32 {
         self.index.load(Ordering::Relaxed)
     }
 
     /// Names the owner; see the field for who may.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn set_owner(&self, owner: u32, index: u32) {
         self.owner.store(owner, Ordering::Relaxed);
         self.index.store(index, Ordering::Relaxed);
@@ -237,7 +237,7 @@ impl Page {
 
     /// log2 of the number of base pages; 0 for a base page.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn order(&self) -> u8 {
         (self.extra.load(Ordering::Relaxed) & 0xf) as u8
     }
@@ -246,14 +246,14 @@ impl Page {
 
     /// 28 bits that belong to the owner of the page's state.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn private(&self) -> u32 {
         self.extra.load(Ordering::Relaxed) >> Self::PRIVATE_SHIFT
     }
 
     /// Sets order and private together; see the field for who may.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn set_extra(&self, order: u8, private: u32) {
         debug_assert!(order <= MAX_ORDER && private < 1 << 28);
         self.extra.store(u32::from(order) | private << Self::PRIVATE_SHIFT, Ordering::Relaxed);
@@ -272,7 +272,7 @@ impl Page {
     }
 
     /// Both links, read without the list's lock, to show or to prefetch by.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn peek_links(&self) -> (Link, Link) {
         (Link::from_raw(self.next.peek()), Link::from_raw(self.prev.peek()))
     }

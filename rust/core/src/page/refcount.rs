@@ -22,7 +22,7 @@ impl Page {
     ///
     /// Stops on a count of zero: the caller's own reference was not there.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn get(&self, pfn: Pfn) {
         // Relaxed: the caller's reference already orders everything it may look at.
         let old = Word(self.word.fetch_add(Word::ONE, Ordering::Relaxed));
@@ -32,7 +32,7 @@ impl Page {
     }
 
     #[cold]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     fn get_failed(&self, pfn: Pfn, old: Word) -> ! {
         // Relaxed: only repairs the number before stopping.
         self.word.fetch_sub(Word::ONE, Ordering::Relaxed);
@@ -46,7 +46,7 @@ impl Page {
     /// the kernel's GUP does when the count would reach [`Word::OUTSIDE_LIMIT`], and with `EBUSY` on a
     /// count of zero.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn try_add(&self, pfn: Pfn, n: u32) -> Result<()> {
         let mut old = self.word();
         loop {
@@ -75,7 +75,7 @@ impl Page {
     /// A reference from a bare frame number: fails if the count is zero (free or frozen) or at
     /// its guard. `get_page_unless_zero`.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn try_get(&self) -> bool {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -102,7 +102,7 @@ impl Page {
 
     /// Drops `n` references of the caller.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn drop_refs(&self, pfn: Pfn, n: u32) -> Dropped {
         // Release: what this holder did to the page happens before whoever frees or freezes it
         // (pairs with the fence below and with the Acquire of `freeze`).
@@ -117,7 +117,7 @@ impl Page {
     /// The judgement on a drop of `n` that found `old`; shared with the designs whose drop is
     /// another read-modify-write.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn dropped(&self, pfn: Pfn, old: Word, n: u32) -> Dropped {
         let count = old.count();
         if count > n && count < Word::COUNT_LIMIT + PIN {
@@ -137,7 +137,7 @@ impl Page {
     /// Takes the count from exactly `expected` to zero, so that nobody can gain a reference
     /// (`folio_ref_freeze`). Fails, changing nothing, if others hold references.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn freeze(&self, expected: u32) -> Result<(), u32> {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
@@ -167,7 +167,7 @@ impl Page {
     /// Ends a freeze with `count` references; everything a new holder may read was written
     /// before.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn unfreeze(&self, pfn: Pfn, count: u32) {
         // Release pairs with the Acquire of `try_get`.
         let old = Word(self.word.fetch_add(u64::from(count) << Word::COUNT_SHIFT, Ordering::Release));
@@ -179,7 +179,7 @@ impl Page {
     /// The isolation claim: clears `LRU` and says whether it was set. Whoever clears it owns the
     /// page's place on the list.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn test_and_clear_lru(&self) -> bool {
         // AcqRel: Acquire pairs with the lruvec unlock after which `LRU` was set; Release keeps the
         // caller's reference (taken before) in front of the claim (lifecycle 3.4, isolate vs last put).

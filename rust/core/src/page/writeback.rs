@@ -14,14 +14,14 @@ use crate::sync::{Ordering, broken, park};
 impl Page {
     /// Sets flags after the content that they speak of (`UPTODATE`). The page lock is held.
     #[inline]
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub fn publish(&self, flags: Flags) {
         // Release pairs with the Acquire of `word`: who sees the flags sees the content.
         self.word.fetch_or(flags.bits(), Ordering::Release);
     }
 
     /// Ends a write to the backing store and wakes who waits for it (`folio_end_writeback`).
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn end_writeback(&self, pfn: Pfn) {
         // Release pairs with the Acquire of `word`: who finds the mark gone comes after the device's reads.
         let old = Word(self.word.fetch_and(!Flags::WRITEBACK.bits(), Ordering::Release));
@@ -35,7 +35,7 @@ impl Page {
 
     /// Sleeps until nobody writes the page to its backing store (`folio_wait_writeback`). The caller has a
     /// reference, and may hold the page lock, which the end of a write does not need.
-    #[track_caller]
+    #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn wait_writeback(&self) {
         // Each round follows from a wake-up: sleepers on the page lock share the queue.
         while self.word().has(Flags::WRITEBACK) {

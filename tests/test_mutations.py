@@ -30,7 +30,7 @@ def test_it_is_found_and_shrinks_to_its_minimum(defect):
     # From several schedules: what is found first must not matter.
     for seed in range(3):
         found = mmcore.explore(
-            defect.program, mutation=defect.name, schedules=BUDGET, seed=seed, jobs=1
+            defect.program, mutation=defect.name, schedules=BUDGET, seed=seed, jobs=1, shrink=500
         ).counterexample
         assert found is not None, f"not found with seed {seed}"
         assert found.shrink_runs <= 500

@@ -54,7 +54,7 @@ def explore(
     kernel: str | None = None,
     release: str | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
-    shrink: int = 500,
+    shrink: int = 2_500,
     max_steps: int | None = None,
     mutation: str | None = None,
     all_mutations: _Switch = False,

@@ -62,7 +62,7 @@ def explore(
     mutation: str | None = None,
     jobs: int | None = None,
     seconds: float | None = None,
-    shrink: int = 500,
+    shrink: int = 2_500,
     max_steps: int | None = None,
 ) -> Exploration:
     """Searches the schedules of a program for one that breaks a rule.
@@ -154,7 +154,7 @@ def shrink(
     profile: Mapping[str, str] | None = None,
     mutation: str | None = None,
     max_steps: int | None = None,
-    budget: int = 500,
+    budget: int = 2_500,
 ) -> Counterexample | None:
     """Makes a program and a schedule smaller that break a rule; None if they break none.
 

@@ -191,7 +191,7 @@ def hunt(
     seed: int = 0,
     jobs: int = 1,
     release: str | None = None,
-    shrink: int = 500,
+    shrink: int = 2_500,
 ) -> Iterator[Hunt]:
     """Looks for defects by their kept programs; for all if no name is given."""
     from mmcore.exploration import explore

@@ -52,7 +52,7 @@ impl Default for ProgramOptions {
             options: Options::default(),
             jobs: 1,
             mutation: None,
-            shrink: 500,
+            shrink: 2_500,
         }
     }
 }

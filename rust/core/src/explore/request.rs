@@ -42,7 +42,7 @@ impl Default for Request {
             reduce: true,
             jobs: 1,
             mutation: None,
-            shrink: 500,
+            shrink: 2_500,
             max_steps: Options::default().max_steps,
         }
     }

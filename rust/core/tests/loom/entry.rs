@@ -68,6 +68,21 @@ models! {
         assert_eq!(shared.area.look(0), Pte::NONE);
     }
 
+    /// Given back together with what fills an entry that was cleared.
+    lock_and_fill(None) {
+        let shared = mapped();
+        let hold = |shared: &Mapped| {
+            let guard = shared.area.lock(0);
+            shared.change();
+            // Nothing was in it, so nothing is in it again.
+            guard.fill(Pte::NONE);
+        };
+        let other = start(&shared, hold);
+        hold(&shared);
+        join([other]);
+        assert_eq!(shared.locked.get(), 2);
+    }
+
     /// Given back with what the final entry makes of itself.
     lock_and_finish_with(None) {
         let shared = mapped();

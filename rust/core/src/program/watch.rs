@@ -5,7 +5,8 @@
 //! told to stop, wherever he waits, and is joined: a program that waits for ever leaves nothing behind.
 
 use super::setup::SetupError;
-use crate::sync::{MAX_THREADS, Stop, claim_thread_slot};
+use crate::machine::too_many_threads;
+use crate::sync::{Stop, claim_thread_slot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -136,6 +137,5 @@ pub(super) fn spawn(body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 
 /// Too few threads can use machines beside those that do.
 pub(super) fn no_slot(threads: usize) -> SetupError {
-    let all = format!("{MAX_THREADS} threads of a process can use machines at the same time");
-    SetupError(format!("{threads} more are too many: {all}; end others first, or write fewer"))
+    SetupError(too_many_threads(threads).why.to_string())
 }

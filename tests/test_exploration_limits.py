@@ -214,3 +214,9 @@ def test_what_there_is_no_memory_for_is_a_memory_error(call):
         [sys.executable, "-c", code, "300"], capture_output=True, text=True, check=False
     )
     assert (told.returncode, told.stdout.strip()) == (0, "MemoryError"), told.stderr
+
+
+def test_a_text_that_is_no_schedule_is_shown_shortened():
+    with pytest.raises(mmcore.InputError) as raised:
+        mmcore.Schedule.parse("map r0 anon 1 ; " * 1000)
+    assert len(str(raised.value)) < 200

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from mmcore.errors import InputError
 
-__all__ = ["JOBS", "STEPS", "number", "time_limit"]
+__all__ = ["JOBS", "STEPS", "number", "shown", "time_limit"]
 
 #: Threads that an exploration may be spread over.
 JOBS = 1024
@@ -37,7 +37,7 @@ def number(name: str, value: int | None, least: int = 0, most: int = (1 << 64) -
         return None
     said = _index(value)
     if said is None or not least <= said <= most:
-        raise InputError(f"{name} must be a number from {least} to {most}, not {_short(value)}")
+        raise InputError(f"{name} must be a number from {least} to {most}, not {shown(value)}")
     return said
 
 
@@ -63,7 +63,7 @@ def time_limit(name: str, seconds: Any) -> Any:
         said = math.nan
     # Text is no number, whatever it says.
     if isinstance(seconds, str | bytes) or not 0 < said < math.inf:
-        raise InputError(f"{name} must be more than 0 seconds, and not {_short(seconds)}")
+        raise InputError(f"{name} must be more than 0 seconds, and not {shown(seconds)}")
     return said
 
 
@@ -75,7 +75,8 @@ def _index(value: Any) -> int | None:
         return None
 
 
-def _short(value: object) -> str:
+def shown(value: object) -> str:
+    """What was said, for an error text: its first characters if it is long."""
     try:
         text = repr(value)
     except ValueError:

@@ -96,6 +96,11 @@ def signature(failure):
     return failure.kind, where, re.sub(r"0x[0-9a-f]+|\d+", "N", telling)
 
 
+#: What the C++ runtime writes if Python before 3.14 ends, at its exit, a daemon thread that is in a
+#: C++ function that cannot be unwound. NumPy and matplotlib have such functions, mmcore has no C++.
+FOREIGN = "terminate called without an active exception"
+
+
 def play(job):
     """Runs one process; yields what it says, and the failure that ended it."""
     command = [sys.executable, *WORKER, job.text]
@@ -123,8 +128,8 @@ def play(job):
         errors.seek(0)
         text = errors.read()
     yield from _panics(text)
-    if status:
-        where = "exit" if "exits" in last else ""
+    where = "exit" if "exits" in last else ""
+    if status and not (where and FOREIGN in text):
         yield {"seed": last.get("begin"), "failure": _ended(status, text, where), "ended": True}
 
 

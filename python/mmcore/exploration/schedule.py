@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
+from mmcore.arguments import shown
 from mmcore.errors import InputError
 
 __all__ = ["Schedule"]
@@ -32,7 +33,7 @@ class Schedule:
         for thread in threads:
             if not isinstance(thread, int) or not 0 <= thread < _THREADS:
                 raise InputError(
-                    f"a schedule is a list of thread numbers below {_THREADS}, not {thread!r}"
+                    f"a schedule is a list of thread numbers below {_THREADS}, not {shown(thread)}"
                 )
         object.__setattr__(self, "threads", threads)
 
@@ -52,7 +53,7 @@ class Schedule:
                 number = steps = -1
             if not 0 <= number < _THREADS or not 0 <= steps <= _LONGEST - len(threads):
                 raise InputError(
-                    f"{run!r} is no run of a schedule: write the thread's number, below "
+                    f"{shown(run)} is no run of a schedule: write the thread's number, below "
                     f"{_THREADS}, or number x steps, as in 0x12,1,0x3"
                 )
             threads += [number] * steps

@@ -96,8 +96,9 @@ def signature(failure):
     return failure.kind, where, re.sub(r"0x[0-9a-f]+|\d+", "N", telling)
 
 
-#: What the C++ runtime writes if Python before 3.14 ends, at its exit, a daemon thread that is in a
-#: C++ function that cannot be unwound. NumPy and matplotlib have such functions, mmcore has no C++.
+#: What the C++ runtime writes when it ends a process. mmcore has no C++, NumPy and matplotlib have:
+#: Python before 3.14 ends daemon threads at its exit by unwinding them, also inside of such code.
+#: That this is the cause is likely, not shown: no stack of it has been seen yet.
 FOREIGN = "terminate called without an active exception"
 
 

@@ -13,8 +13,8 @@ unexport CONDA_PREFIX
 RUST_SOURCES := $(shell find rust -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
                 $(shell find rust -name Cargo.toml) Cargo.toml Cargo.lock
 CORE_CRATES  := -p mmcore -p mmcore-explored -p mmcore-counted
-# The long tests of the two storms.
-STORMS := --test load_storm --test call_storm -- --ignored --nocapture --test-threads 1
+# The long tests of the loads and of the call storm.
+STORMS := --test load_storm --test load_blocks --test call_storm -- --ignored --nocapture --test-threads 1
 
 # What `make compare` and `make try` hand on: make compare ARGS="--load storm --seconds 20"
 ARGS   ?=
@@ -31,24 +31,24 @@ FUZZ_SECONDS ?=
 HOST   = $$(rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help compare explore minima standard test test-rust test-python weak bench lint format docs try stubs storm tsan asan fuzz wheel sdist clean
+.PHONY: help compare explore minima standard test test-rust test-python weak bench lint format docs try stubs stubs-write storm tsan asan fuzz wheel sdist clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 compare: $(STAMP)/built ## compare the release designs on a real trace (ARGS="--load storm ...")
 	@$(BIN)/mmcore compare $(ARGS)
 
 explore: $(STAMP)/built ## explore long random programs (SCHEDULES=100000000 SEED=0)
-	$(BIN)/mmcore explore --soak --schedules $(SCHEDULES) --seed $(SEED) $(ARGS)
+	$(BIN)/mmcore soak --schedules $(SCHEDULES) --seed $(SEED) $(ARGS)
 
 standard: $(STAMP)/built ## write the standard set anew from its tables
-	$(BIN)/python -c 'from mmcore.exploration import standard as s; print(s.write(s.generate()), end="")' > $(STAMP)/standard
+	$(BIN)/python -c 'from mmcore._exploration import standard as s; print(s.write(s.generate()), end="")' > $(STAMP)/standard
 	mv $(STAMP)/standard python/mmcore/data/standard.txt
 
 minima: $(STAMP)/built ## find the smallest race of each mutation anew
-	$(BIN)/python -c 'from mmcore.exploration.hunting import minima; print(minima(), end="")' > $(STAMP)/minima
+	$(BIN)/python -c 'from mmcore._exploration.hunting import minima; print(minima(), end="")' > $(STAMP)/minima
 	mv $(STAMP)/minima python/mmcore/data/mutations.json
 
 test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak memory, type stubs, pytest
@@ -61,8 +61,9 @@ fuzz: $(STAMP)/built ## draw calls and mutate files, in processes with limits (C
 	  $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(ARGS)
 
 # One thread at a time runs each storm: it has threads of its own.
-storm: $(STAMP)/cargo ## storm each design for SECONDS=60, with verified words, and with all calls from 32 threads
+storm: $(STAMP)/built $(STAMP)/dev ## storm each design for SECONDS=60, with verified words, and with all calls from 32 threads
 	STORM_SECONDS=$(SECONDS) $(CARGO) test --release --quiet -p mmcore $(STORMS)
+	STORM_SECONDS=$(SECONDS) $(BIN)/pytest tests/test_movable_storm.py -p no:cacheprovider
 
 # The sanitizers are not in stable Rust; the variable lets the stable compiler have them.
 tsan: $(STAMP)/cargo ## the same under ThreadSanitizer (ten times slower)
@@ -72,15 +73,17 @@ tsan: $(STAMP)/cargo ## the same under ThreadSanitizer (ten times slower)
 	$(CARGO) test --release --quiet -p mmcore --target $(HOST) --target-dir target/tsan $(STORMS)
 
 # Not of `mmcore-explored`: its threads are coroutines, whose stacks the sanitizer takes for one stack
-# with a hole in it. The core is the same source in both.
+# with a hole in it. The core is the same source in both. A test asks for more memory than exists, which the
+# sanitizer must refuse as the host does.
 asan: $(STAMP)/cargo ## the core's tests under AddressSanitizer, with a search for leaks
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
-	ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1" \
+	ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1" \
 	$(CARGO) test --quiet -p mmcore --lib --tests --target $(HOST) --target-dir target/asan
 
-lint: $(STAMP)/built $(STAMP)/dev ## rustfmt, clippy, ruff and mypy --strict, all clean
+lint: $(STAMP)/built $(STAMP)/dev ## rustfmt, clippy, rustdoc, ruff and mypy --strict, all clean
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc -p mmcore --no-deps --quiet
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -91,7 +94,7 @@ docs: $(STAMP)/built $(STAMP)/docs ## build the site into docs/_build
 
 try: $(STAMP)/built ## build, test, explore and race your own release design (DESIGN=mine)
 	$(CARGO) test -q -p mmcore release::
-	$(BIN)/mmcore explore --standard --release $(DESIGN)
+	$(BIN)/mmcore standard --release $(DESIGN)
 	$(BIN)/mmcore compare --vary release=split,$(DESIGN) $(ARGS)
 
 format: $(STAMP)/dev ## rewrite the sources in the project's format
@@ -113,6 +116,10 @@ test-rust: $(STAMP)/cargo
 
 stubs: $(STAMP)/built $(STAMP)/dev
 	@MYPYPATH=python $(BIN)/stubtest mmcore._mmcore --allowlist tests/stubtest.txt --ignore-unused-allowlist
+
+stubs-write: $(STAMP)/built $(STAMP)/dev ## write the docstrings of the built module into the type stub
+	$(BIN)/python tests/stub_docstrings.py
+	$(BIN)/ruff format -q python/mmcore/_mmcore.pyi
 
 # One process a core; each takes a test from the others when it has none left.
 test-python: $(STAMP)/built $(STAMP)/dev

@@ -1,4 +1,4 @@
-"""Records the trace that mmcore ships (python/mmcore/trace/sample.npz) once more.
+"""Records the trace that mmcore ships (python/mmcore/_trace/sample.npz) once more.
 
     python benches/record_sample.py [OUTPUT.npz]
 
@@ -27,7 +27,7 @@ COMMAND = ["valgrind", "--tool=lackey", "--trace-mem=yes", "--log-fd=2", "sqlite
 
 
 def main() -> None:
-    default = Path(__file__).parent.parent / "python/mmcore/trace/sample.npz"
+    default = Path(__file__).parent.parent / "python/mmcore/_trace/sample.npz"
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else default
     # lackey's text is 300 times larger than the result: it is parsed as it comes and never stored.
     with subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as valgrind:

@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 
 from mmcore import _mmcore, build_info
-from mmcore.comparison.plan import Variant, make_plan
-from mmcore.comparison.result import Comparison
-from mmcore.comparison.runner import measure
-from mmcore.trace import Trace
+from mmcore._comparison.options import Options
+from mmcore._comparison.plan import Variant, make_plan
+from mmcore._comparison.result import Comparison
+from mmcore._comparison.runner import measure
+from mmcore._trace import Trace
 
 FALSE_ALARMS = 0.05
 FOUND = 0.90
@@ -81,12 +82,14 @@ def judge(options: argparse.Namespace, slowdown: float, seed: int, backend):
     planted = {"slowdown": slowdown} if slowdown else {}
     plan = make_plan(
         Trace.sample() if options.load == "tiering" else None,
-        load=options.load,
-        threads=options.threads,
-        alone=options.load == "storm" and not options.crowded,
-        seconds=options.seconds,
-        copy=False,
-        seed=seed,
+        Options(
+            load=options.load,
+            threads=options.threads,
+            alone=options.load == "storm" and not options.crowded,
+            seconds=options.seconds,
+            copy=False,
+            seed=seed,
+        ),
         variants=[
             Variant("a", {"release": "split"}),
             Variant("b", {"release": "split"}, planted),

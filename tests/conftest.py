@@ -1,4 +1,4 @@
-"""Settings of all tests, and machines for them: each must be quiet and clean at the end."""
+"""Settings of all tests, and fixtures with machines, which are audited at the end of a test."""
 
 import gc
 import sys
@@ -12,7 +12,7 @@ import mmcore
 # Helpers beside the tests are importable.
 sys.path.insert(0, str(Path(__file__).parent))
 
-# Other load on the machine must not fail a test.
+# No deadline: other load on the host must not fail a test.
 settings.register_profile("mmcore", deadline=None)
 settings.load_profile("mmcore")
 

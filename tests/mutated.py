@@ -1,8 +1,8 @@
-"""Files with damage: bytes flipped, cut, doubled, moved, or replaced by what parsers fear."""
+"""Damages files: bytes are flipped, cut, doubled, moved, or replaced by texts parsers choke on."""
 
 from random import Random
 
-#: What is put into files: ends of numbers and strings, of formats, and of patience.
+#: Texts that are put into files: limits of numbers, ends of strings and formats, and long runs.
 NASTY = (
     b"",
     b"\0",
@@ -33,7 +33,7 @@ NASTY = (
 
 
 def mutated(content, seed):
-    """The content with one to four changes; the same for the same seed."""
+    """Makes one to four changes to the content. The same seed makes the same changes."""
     random = Random(seed)
     data = bytearray(content)
     for _ in range(random.choice((1, 1, 1, 2, 4))):

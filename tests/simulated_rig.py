@@ -1,4 +1,4 @@
-"""A simulated machine behind the protocol of `mmcore.comparison`: truth and noise are known.
+"""A simulated machine for `mmcore._comparison`, with known speeds and known noise.
 
 Time is simulated too, so a comparison of minutes takes milliseconds.
 """
@@ -13,7 +13,7 @@ OPERATIONS = {"putback": (14, 0.5, 2, 6, 2), "split": (11, 0.25, 1, 5, 1)}
 
 
 class Weather:
-    """What the machine does to whoever runs: log-speed factors, one a turn, correlated in time."""
+    """The noise of a host: draws a log-speed factor for each turn, correlated in time."""
 
     def __init__(self, kind, seed, sigma):
         self.kind = kind
@@ -29,7 +29,7 @@ class Weather:
             return rng.normal(0, sigma)
         if self.kind == "heavy":  # infinite variance
             return 0.6 * sigma * rng.standard_t(2)
-        if self.kind == "preempted":  # a tenth of the turns loses much
+        if self.kind == "preempted":  # a tenth of the turns loses much time
             lost = rng.exponential(0.3) if rng.random() < 0.1 else 0.0
             return rng.normal(0, sigma) - lost
         if self.kind == "correlated":
@@ -37,7 +37,7 @@ class Weather:
             return self.state + rng.normal(0, sigma / 3)
         if self.kind == "drifting":
             return rng.normal(0, sigma) - 0.001 * self.turns
-        if self.kind == "neighbour":  # somebody else's load comes and goes
+        if self.kind == "neighbour":  # load of another program comes and goes
             if rng.random() < 0.05:
                 self.state = 0.2 - self.state
             return rng.normal(0, sigma) - self.state
@@ -60,7 +60,7 @@ class SimulatedBackend:
     def clock(self):
         return self.now
 
-    def LoadRig(self, config_json, trace):  # noqa: N802 - a class of the binding
+    def LoadRig(self, config_json, trace, policy=None):  # noqa: N802, ARG002 - as the binding has it
         config = json.loads(config_json)
         if error := self.fail.get("build"):
             raise error
@@ -87,7 +87,7 @@ class SimulatedRig:
             raise error
         self.backend.now += seconds
         speed = 1e6 * self.backend.speeds.get(self.release, 1.0) / (1 + self.slowdown)
-        work = np.exp(0.4 * round_seed / 2**64)  # rounds differ, fairly for all variants
+        work = np.exp(0.4 * round_seed / 2**64)  # rounds differ, equally for all variants
         speed *= work * np.exp(self.backend.weather.next())
         migrated = max(1, round(speed * seconds))
         if self.backend.fail.get("idle", 0) > 0:

@@ -1,15 +1,15 @@
-"""Scripts in interpreters of their own: what ends or hangs there does so without the tests."""
+"""Runs scripts in interpreters of their own, so that a crash or hang does not end the tests."""
 
 import os
 import subprocess
 import sys
 
-#: Longer than any script takes on a busy machine: what hangs ends.
+#: Seconds after which a script is ended as hanging: longer than any takes on a busy machine.
 LIMIT = 120
 
 
 def run(script, *, arguments=()):
-    """Runs a script to its end: the exit code, and what it has printed, errors included."""
+    """Runs a script to its end; returns the exit code, and its output with errors."""
     command = [sys.executable, "-X", "faulthandler", "-c", script, *arguments]
     ended = subprocess.run(
         command,
@@ -24,6 +24,6 @@ def run(script, *, arguments=()):
 
 
 def runs_clean(script, *, times=1):
-    """Runs a script some times: each must exit with 0 and print nothing."""
+    """Runs a script several times: each run must exit with 0 and print nothing."""
     ends = [run(script) for _ in range(times)]
     assert ends == [(0, "")] * times, next(end for end in ends if end != (0, ""))

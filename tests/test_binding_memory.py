@@ -1,4 +1,4 @@
-"""Out of memory: what users make too long is a `MemoryError`, and the interpreter goes on."""
+"""Out of memory: a request that is too long raises `MemoryError`, and the interpreter goes on."""
 
 import textwrap
 
@@ -6,7 +6,8 @@ import pytest
 
 from subprocesses import runs_clean
 
-#: An address space with room for the array that NumPy makes of the argument, and not for one more.
+#: A limit of address space that allows the array that NumPy makes of the argument, but no second
+#: one.
 SCRIPT = """
 import resource
 import numpy as np

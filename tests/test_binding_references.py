@@ -1,4 +1,4 @@
-"""Python objects that a machine keeps: nothing of Python's runs under a lock, no cycle is kept."""
+"""Python objects in a machine: no Python code runs under a lock, and cycles are collected."""
 
 import contextlib
 import errno
@@ -14,12 +14,12 @@ import pytest
 import mmcore
 from mmcore._mmcore import LoadRig
 
-#: Longer than any wait that ends.
+#: Seconds after which a wait counts as endless.
 LIMIT = 60
 
 
 def ends(work):
-    """Runs `work` on a thread that may hang, and raises what it raised."""
+    """Runs `work` on a thread that may hang, and raises its exception."""
     raised = []
 
     def caught():
@@ -37,7 +37,7 @@ def ends(work):
 
 
 class CallsBack:
-    """Uses the machine, in each way that takes a lock of the binding, when it is dropped."""
+    """Uses the machine in its finaliser, by each call that takes a lock of the binding."""
 
     def __init__(self, machine, space):
         self.machine = machine
@@ -61,14 +61,14 @@ class CallsBack:
         for call in (
             lambda: self.space.on_sigbus(lambda _: None),
             lambda: self.space.on_sigbus(None),
-            lambda: self.machine.page_pool(ops=mmcore.MovableOps()),
+            lambda: self.machine.page_pool(ops=mmcore.handles.MovableOps()),
             lambda: self.machine.vmstat(),
             lambda: self.machine.audit(),
             lambda: self.machine.address_space().exit(),
             lambda: self.machine.close(),
             lambda: repr((self.machine, self.space)),
         ):
-            with contextlib.suppress(mmcore.MisuseError):
+            with contextlib.suppress(mmcore.errors.MisuseError):
                 call()
         self.done.append(True)
 
@@ -107,9 +107,9 @@ def test_an_owner_is_told_of_a_dropped_token_with_no_lock_held():
     machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
     told = []
 
-    class Owner(mmcore.MovableOps):
+    class Owner(mmcore.handles.MovableOps):
         def putback(self, page):
-            # From here the list of dropped handles is used again.
+            # From here on the list of dropped handles is used again.
             with pytest.warns(ResourceWarning):
                 machine.alloc()
             machine.vmstat()
@@ -129,7 +129,7 @@ def test_what_a_callback_s_report_does_is_refused_like_the_callback(monkeypatch)
     machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
     refused = []
 
-    class Owner(mmcore.MovableOps):
+    class Owner(mmcore.handles.MovableOps):
         def putback(self, _):
             raise ArithmeticError
 
@@ -137,10 +137,10 @@ def test_what_a_callback_s_report_does_is_refused_like_the_callback(monkeypatch)
     pool.add()
 
     def hook(_):
-        # The page lock is held: to wait for it here would be to wait for ever.
+        # This thread holds the page lock, so a wait for it would never end.
         try:
             pool.page(0).lock()
-        except mmcore.MisuseError as error:
+        except mmcore.errors.MisuseError as error:
             refused.append(error)
 
     monkeypatch.setattr(sys, "unraisablehook", hook)
@@ -192,7 +192,7 @@ def token(machine, holder):
     machine.address_space().on_sigbus(holder.method)
 
 
-class Holder(mmcore.MovableOps):
+class Holder(mmcore.handles.MovableOps):
     def method(self, *_):
         return self
 
@@ -240,7 +240,7 @@ def test_a_load_whose_policy_knows_it_is_collected():
         def __call__(self, *_):
             self.asked += 1
             if hasattr(self, "rig"):
-                # What it raises leads to it, by way of the frames.
+                # The exception refers to the callable, by way of its stack frames.
                 raise ArithmeticError
             return [], []
 
@@ -262,7 +262,7 @@ def test_a_load_whose_policy_knows_it_is_collected():
 
 
 def test_what_is_in_use_is_never_collected():
-    """Collections all the time, on other threads, while handlers and owners are called."""
+    """Other threads run the garbage collector all the time while handlers and owners are called."""
     machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
     stop = threading.Event()
 
@@ -280,7 +280,7 @@ def test_what_is_in_use_is_never_collected():
     pool = machine.page_pool(ops=Holder())
     pool.add()
     region = space.mmap("256KiB")
-    # Only the machine's own objects lead to the handler and the owner now.
+    # Now only objects of the machine refer to the handler and the owner.
     for n in range(60):
         region[4096 * n] = 1
         machine.memory_failure(region.page(n))
@@ -293,7 +293,7 @@ def test_what_is_in_use_is_never_collected():
 
 
 def test_a_buffer_and_the_end_of_its_pin_exclude_each_other():
-    """One thread exports buffers, one gives the pin back: a buffer is there, or the pin is over."""
+    """One thread exports buffers, another ends the pin: only one of the two can succeed."""
     machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
     for _ in range(300):
         ref = machine.alloc()
@@ -309,7 +309,7 @@ def test_a_buffer_and_the_end_of_its_pin_exclude_each_other():
                     view = memoryview(pin)
                     views.append(view)
                     views.pop(0).release()
-            except mmcore.MisuseError:
+            except mmcore.errors.MisuseError:
                 pass
 
         thread = threading.Thread(target=export, daemon=True)
@@ -337,7 +337,7 @@ def test_a_buffer_keeps_its_frame_whatever_becomes_of_pin_and_machine():
     views = [memoryview(pin) for _ in range(3)]
     with pytest.raises(BufferError):
         pin.unpin()
-    # Released on another thread, in any order, and of slices too.
+    # Buffers are released on another thread, in any order, and also slices of them.
     part = views[0][10:20]
     thread = threading.Thread(target=views.pop().release)
     thread.start()
@@ -350,7 +350,7 @@ def test_a_buffer_keeps_its_frame_whatever_becomes_of_pin_and_machine():
     assert bytes(part) == b"k" * 10
     assert np.frombuffer(views[1], np.uint8).sum() == 4096 * ord("k")
     views[0].release()
-    # The slice is a view of its own.
+    # The slice is a view of its own, which keeps the pin.
     assert bytes(part) == b"k" * 10
 
 
@@ -359,14 +359,14 @@ def test_a_pin_that_is_over_exports_nothing():
     with machine.alloc() as ref:
         pin = ref.page.pin()
     pin.unpin()
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         memoryview(pin)
     assert ref.page.refcount == 0
     machine.close()
 
 
 def test_a_page_pinned_by_its_number_is_where_its_content_is():
-    """One thread moves a page to and fro, one pins it by its number and stores through the pin."""
+    """One thread moves a page all the time, another pins it by its number and writes by the pin."""
     machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
     region = machine.address_space().mmap("4KiB")
     region[:] = bytes(4096)
@@ -387,7 +387,7 @@ def test_a_page_pinned_by_its_number_is_where_its_content_is():
             try:
                 page = region.page(0)
                 pin = page.pin()
-            except mmcore.KernelError as error:
+            except mmcore.errors.KernelError as error:
                 if error.errno in (errno.EBUSY, errno.ENOENT):
                     continue
                 raise

@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import pytest
 
-from mmcore.recordings.compare import Difference
-from mmcore.recordings.rules import rule_of
+from mmcore._recordings.compare import Difference
+from mmcore._recordings.rules import rule_of
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "tests" / "recordings"
 #: This file cites what does not exist, on purpose.
 SELF = Path(__file__).name
-#: Folders that hold what is built, and nothing that anybody wrote.
+#: Folders that hold only built files.
 BUILT = {".venv", "target", "_build", ".git", "__pycache__", "node_modules"}
 
 
@@ -33,12 +33,12 @@ class Text(NamedTuple):
 
     @property
     def prose(self) -> str:
-        """The whole file in one line, without the marks of comments."""
+        """The whole file in one line, without the signs that mark comments."""
         return re.sub(r"\n\s*(?://[/!]?|#)?[ \t]*", " ", self.text)
 
     @property
     def comments(self) -> str:
-        """Documents without their code; of code the comments and docstrings."""
+        """A document without its code blocks, or the comments and docstrings of code."""
         if self.path.endswith(".md"):
             return re.sub(r"^```.*?^```", "", self.text, flags=re.MULTILINE | re.DOTALL)
         if self.path.endswith(".rs"):
@@ -59,7 +59,7 @@ def paths() -> tuple[str, ...]:
 
 @functools.cache
 def texts() -> tuple[Text, ...]:
-    """All code and documents, but for this file."""
+    """All code and documents except this file."""
     suffixes = (".rs", ".py", ".pyi", ".md")
     return tuple(
         Text(path, (ROOT / path).read_text(encoding="utf-8"))
@@ -73,11 +73,11 @@ def read(path: str) -> str:
 
 
 def cells(row: str) -> list[str]:
-    """What stands between the bars of a table's row."""
+    """The cells of a table's row."""
     return [cell.strip() for cell in row.strip().strip("|").split("|")]
 
 
-# What there is to be cited.
+# The things that can be cited.
 
 
 @functools.cache
@@ -99,7 +99,7 @@ def bugs() -> dict[str, str]:
 @functools.cache
 def mutations() -> dict[str, str]:
     """The defects that the explorer can put back, each with its origin."""
-    source = read("rust/core/src/sync/mutation.rs")
+    source = read("rust/core/src/mutation.rs")
     return dict(re.findall(r'^    \w+ = "([a-z-]+)", "(.*)";$', source, flags=re.MULTILINE))
 
 
@@ -116,7 +116,7 @@ def recordings() -> dict[str, list[Path]]:
 
 @functools.cache
 def steps(name: str) -> int:
-    """How many steps the longest recording of that name has."""
+    """The number of steps of the longest recording of that name."""
     return max(
         len(json.loads(path.read_text(encoding="utf-8"))["steps"]) for path in recordings()[name]
     )
@@ -131,14 +131,16 @@ def invariants() -> dict[str, str]:
 
 @functools.cache
 def audit_rules() -> frozenset[str]:
-    """The rules that an audit can report."""
-    source = "".join(read(path) for path in paths() if path.startswith("rust/core/src/audit/"))
-    return frozenset(re.findall(r'report\s*\.\s*(?:page|machine)\(\s*"([^"]+)"', source))
+    """The rules that an audit can report: its own, and those of the owners of movable pages."""
+    own = "".join(read(path) for path in paths() if path.startswith("rust/core/src/audit/"))
+    owners = "".join(read(f"rust/core/src/{name}.rs") for name in ("balloon/ops", "movable/pool"))
+    rules = re.findall(r'report\s*\.\s*(?:page|machine)\(\s*"([^"]+)"', own)
+    return frozenset([*rules, *re.findall(r'report\(\s*"([^"]+)"', owners)])
 
 
 @functools.cache
 def anchors(path: str) -> frozenset[str]:
-    """What can be linked to in a document: its labels, and its headings as GitHub writes them."""
+    """The targets of links in a document: its labels, and its headings as GitHub writes them."""
     text = re.sub(r"^```.*?^```", "", read(path), flags=re.MULTILINE | re.DOTALL)
     labels = re.findall(r"^\(([\w-]+)\)=$", text, flags=re.MULTILINE)
     headings = re.findall(r"^#{1,3} (.*)$", text, flags=re.MULTILINE)
@@ -148,7 +150,7 @@ def anchors(path: str) -> frozenset[str]:
 
 @functools.cache
 def is_file(name: str) -> bool:
-    """Is this the path of a file, from the root or from any folder on the way to it?"""
+    """Whether this is the path of a file, from the root or from any folder on the way to it."""
     return any(path == name or path.endswith("/" + name) for path in paths())
 
 
@@ -156,16 +158,19 @@ def is_file(name: str) -> bool:
 
 
 def dead_sections(file: Text) -> Iterator[str]:
-    """Section 6.3 of the handbook, or step 8 of it."""
+    """Section 6.3 of the handbook, or step 8 of it, or steps 6 and 10."""
     one = r"\d+(?:\.\d+)?"
     several = rf"{one}(?:(?:, | and | or ){one})*"
-    cited = rf"\blifecycle(?:\.md)?\W{{0,3}}(?:sections? )?({several})(?: step (\d+))?"
-    for numbers, step in re.findall(cited, file.prose):
+    steps = r"\d+(?:(?:, | and | or | to )\d+)*\b(?!\.\d)"
+    cited = rf"\blifecycle(?:\.md)?\W{{0,3}}(?:sections? )?({several})(?: steps? ({steps}))?"
+    for numbers, cited_steps in re.findall(cited, file.prose):
         for number in re.findall(one, numbers):
             if number not in sections():
                 yield f"lifecycle {number}"
-            elif step and not re.search(rf"^{step}\. ", sections()[number], flags=re.MULTILINE):
-                yield f"lifecycle {number} step {step}"
+                continue
+            for step in re.findall(r"\d+", cited_steps):
+                if not re.search(rf"^(?:{step}\. |\| {step} \|)", sections()[number], re.MULTILINE):
+                    yield f"lifecycle {number} step {step}"
     if file.path == "docs/lifecycle.md":
         # Numbers in brackets after a year are versions of the kernel.
         inner = rf"(?:\bsee |\b[Ss]ections? |(?<!2016 )(?<!mid )(?<!today )\()({one})(?=[);,. ]|$)"
@@ -201,8 +206,8 @@ def dead_recordings(file: Text) -> Iterator[str]:
 
 
 def dead_mutations(file: Text) -> Iterator[str]:
-    """The mutation `hook-without-lock`, or the same after --mutation."""
-    found = re.findall(r"--mutation ([a-z]+(?:-[a-z]+)+)", file.text)
+    """The mutation `hook-without-lock`, or the same after --mutation or `mmcore hunt`."""
+    found = re.findall(r"(?:--mutation|mmcore hunt) ([a-z]+(?:-[a-z]+)+)", file.text)
     for listed in re.findall(r"\bmutations?:? (`[a-z-]+`(?:(?:, | and )`[a-z-]+`)*)", file.prose):
         found += re.findall(r"`([a-z]+(?:-[a-z]+)+)`", listed)
     return (f"mutation {name}" for name in found if name not in mutations())
@@ -221,7 +226,7 @@ def dead_files(file: Text) -> Iterator[str]:
 
 
 def dead_links(file: Text) -> Iterator[str]:
-    """A link in a document, or a heading that somebody names behind a document."""
+    """A link in a document, or a heading that is named behind a document."""
     if file.path.endswith(".md"):
         for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", file.comments)):
             if re.match(r"[a-z]+:", target):
@@ -238,7 +243,7 @@ def dead_links(file: Text) -> Iterator[str]:
 
 #: In the audit: a comment that begins with the number of what it checks, or the report of a rule.
 AUDITED = re.compile(
-    r"//[/!]? (?:Rule )?(\d+(?:\., \d+)*)(?:\.,?|,) "
+    r"//[/!]? Rules? (\d+(?:(?:, | and )\d+)*)\b"
     r'|report\s*\.\s*(?:page|machine)\(\s*"([^"]+)"'
 )
 
@@ -265,6 +270,7 @@ CHECKS: dict[Callable[[Text], Iterator[str]], list[tuple[Text, str]]] = {
         (Text("a.rs", "// As lifecycle 3.3, 3.9 say."), "lifecycle 3.9"),
         (Text("a.md", "[lifecycle 17.2](lifecycle.md)"), "lifecycle 17.2"),
         (Text("a.rs", '"lifecycle 6.3 step 77; 6.1: h01"'), "lifecycle 6.3 step 77"),
+        (Text("a.rs", "//! As lifecycle 6.3 steps 6 and 78, 6.8."), "lifecycle 6.3 step 78"),
         (Text("docs/lifecycle.md", "That is an exception (6.77)."), "section 6.77"),
     ],
     dead_bugs: [(Text("a.rs", '"605ca5ede764, bug 22"'), "bug 22")],
@@ -275,7 +281,8 @@ CHECKS: dict[Callable[[Text], Iterator[str]], list[tuple[Text, str]]] = {
         (Text("profile.rs", '"6.1 and 6.12: h98/4"'), "h98"),
     ],
     dead_mutations: [
-        (Text("a.md", "$ mmcore explore --mutation no-such-thing"), "mutation no-such-thing"),
+        (Text("a.md", "$ mmcore explore P --mutation no-such-thing"), "mutation no-such-thing"),
+        (Text("a.md", "$ mmcore hunt no-such-thing"), "mutation no-such-thing"),
         (Text("a.md", "mutations `claim-not-checked`,\n`no-such-thing`"), "mutation no-such-thing"),
     ],
     dead_files: [
@@ -292,11 +299,14 @@ CHECKS: dict[Callable[[Text], Iterator[str]], list[tuple[Text, str]]] = {
     ],
     dead_invariants: [
         (Text("a.md", "This is invariant 77."), "invariant 77"),
-        (Text("rust/core/src/audit/a.rs", "// 4., 78. Both hold."), "invariant 78"),
-        (Text("rust/core/src/audit/a.rs", "//! 79., for files."), "invariant 79"),
+        (Text("rust/core/src/audit/a.rs", "// Rules 4 and 78: both hold."), "invariant 78"),
+        (Text("rust/core/src/audit/a.rs", "//! Rule 79 for files."), "invariant 79"),
         (
-            Text("rust/core/src/audit/a.rs", '// 6. Content.\nreport.page("one place", pfn, what)'),
-            "rule one place",
+            Text(
+                "rust/core/src/audit/a.rs",
+                '// Rule 6: content.\nreport.page("a page is in one place", pfn, what)',
+            ),
+            "rule a page is in one place",
         ),
         (
             Text("rust/core/src/audit/a.rs", 'report.page("nobody knows", pfn, what)'),
@@ -360,7 +370,7 @@ def test_the_design_lists_no_rule_that_the_audit_does_not_have():
     assert listed == audit_rules()
 
 
-# The page of rules: what it says holds a rule is there.
+# The page of rules: the tests and recordings that it names exist.
 
 SEMANTICS = read("docs/semantics.md")
 #: The first and the last cell of each row that states a rule.
@@ -371,7 +381,7 @@ RULES = [
 ]
 
 
-#: The rules of calls. Those of the single page stand before them: no call shows one by itself.
+#: The rules of calls. Those of the single page, which no call shows by itself, come before them.
 RULES_OF_CALLS = [
     (cells(line)[0], cells(line)[-1])
     for line in SEMANTICS.partition("(move-pages-statuses)=")[2].splitlines()

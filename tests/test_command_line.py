@@ -3,15 +3,18 @@
 import functools
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 
 import pytest
+from cyclopts.completion.detect import ShellDetectionError
 
 import mmcore
-from mmcore import comparison
-from mmcore.cli import run
-from mmcore.comparison.runner import measure
+from mmcore import _comparison as comparison
+from mmcore._cli import GROUPS, VERBS, app, run
+from mmcore._comparison.runner import measure
 from simulated_rig import SimulatedBackend
 
 
@@ -38,17 +41,59 @@ def test_version_names_the_version():
 def test_env_as_json_names_build_and_machine():
     facts = json.loads(mmcore_command("env", "--json").stdout)
     assert facts["build"] == mmcore.build_info()
-    assert facts["cpus"] >= 1
+    assert facts["environment"]["cpus"] >= 1
 
 
-def test_help_lists_the_verbs():
+def test_help_says_of_each_verb_in_groups_what_it_does():
     done = mmcore_command("--help")
     assert done.returncode == 0
-    assert "env" in done.stdout
+    for group, verbs in GROUPS.items():
+        assert group in done.stdout
+        for verb, text in verbs.items():
+            assert re.search(rf"{verb} +{re.escape(text)}", done.stdout), verb
+
+
+def test_each_verb_says_the_same_of_itself():
+    for verb, text in ((v, t) for verbs in GROUPS.values() for v, t in verbs.items()):
+        told = mmcore_command(verb, "--help").stdout
+        assert " ".join(text.removesuffix(".").split()[:4]) in told
+        assert "--json" in told, "every verb has JSON"
+
+
+def test_completion_knows_verbs_options_and_choices():
+    for shell in ("bash", "zsh", "fish"):
+        script = app().generate_completion(shell=shell)
+        for word in (*VERBS, "--preemptions", "hook_late", "portfolio", "6.12", "storm"):
+            assert word in script, (shell, word)
+
+
+def test_completion_is_installed_by_an_option(tmp_path):
+    script = tmp_path / "mmcore.bash"
+    words = ["--install-completion", "--shell", "bash", "--output", str(script)]
+    done = subprocess.run(
+        [sys.executable, "-m", "mmcore", *words],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hook_late" in script.read_text()
+
+
+def test_a_shell_that_cannot_be_detected_is_one_line(monkeypatch, capsys):
+    def unknown():
+        raise ShellDetectionError
+
+    monkeypatch.setattr("cyclopts.completion.detect.detect_shell", unknown)
+    assert run(["--install-completion"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert "--shell" in told.err
 
 
 def test_a_missing_extra_is_named_in_one_line():
-    # None in sys.modules makes an import fail as an absent package does.
+    # None in sys.modules makes an import fail as if the package were absent.
     script = "import sys; sys.modules['cyclopts'] = None; import mmcore.__main__ as m; m.main()"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
@@ -64,7 +109,7 @@ def test_an_unknown_verb_is_one_line_and_exit_2():
 
 @pytest.fixture
 def simulated(monkeypatch):
-    """The command line in this process, over a simulated machine and its time."""
+    """Runs the command line in this process, with a simulated machine and simulated time."""
 
     def install(**options):
         backend = SimulatedBackend({"packed": 1.3}, **options)
@@ -81,15 +126,19 @@ QUICK = ["--seconds", "5", "--vary", "release=split,packed"]
 
 @pytest.mark.usefixtures("simulated")
 def test_compare_prints_table_and_verdict_and_writes_files(tmp_path, capsys):
-    files = {name: tmp_path / f"out.{name}" for name in ("json", "html", "svg")}
-    options = ["--json", files["json"], "--html", files["html"], "--plot", files["svg"]]
+    files = {name: tmp_path / f"out.{name}" for name in ("html", "svg")}
+    options = ["--html", files["html"], "--plot", files["svg"]]
     assert run(["compare", *QUICK, *map(str, options)]) == 0
     shown = capsys.readouterr().out
     assert "packed: faster than split" in shown
     assert "lruvec lock acquisitions" in shown
     assert "the shipped trace of sqlite3" in shown
     assert all(path.stat().st_size > 1000 for path in files.values())
-    assert json.loads(files["json"].read_text())["schema"] == 1
+    assert run(["compare", *QUICK, "--set", "passes=3", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["kind"] == "comparison"
+    assert [config["profile"]["passes"] for config in data["configurations"]] == ["3", "3"]
+    assert "--set=passes=3" in data["command"]
 
 
 @pytest.mark.usefixtures("simulated")
@@ -166,10 +215,10 @@ def test_a_finding_is_exit_1_with_the_command_to_repeat_it(simulated, capsys):
         (["--threads", "0"], "threads must be a number from 1 to 15, not 0"),
         (["--threads", "two"], "two"),
         (["--vary", "release"], "FIELD=a,b"),
-        (["--load", "rain"], "load 'rain'"),
+        (["--load", "rain"], "rain"),
         (["--nodes", "1GiB,1GiB:soon"], "'soon' is not a latency"),
-        (["--plot", "out.gif"], "a plot is one of"),
-        (["--json", "no/such/folder/out.json"], "cannot be written to"),
+        (["--plot", "out.gif"], "must end in one of"),
+        (["--html", "no/such/folder/out.html"], "no file can be made in the directory"),
         (["--html", "."], "Is a directory"),
         (["--unknown", "1"], "--unknown"),
     ],

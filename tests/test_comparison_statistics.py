@@ -1,29 +1,27 @@
-"""The verdict can be trusted: false alarms, coverage and power on simulated machines.
+"""False alarms, coverage and power of the verdict on simulated machines.
 
-The bounds are what mmcore promises plus what chance allows in so few runs (a true rate of 5 % shows
-as more than 10 % of 120 runs once in 150 times); the seeds are fixed, so a test does not flicker.
-`benches/verdict.py --simulated` does the same with as many runs as one likes.
-"""
+The bounds are the promised rates plus a margin for chance in so few runs (a true rate of 5 %
+shows as more than 10 % of 60 runs once in 30 times). The seeds are fixed, so that a test
+always has the same result. `benches/verdict.py --simulated` makes the same test with any number
+of runs."""
 
 import numpy as np
 import pytest
 
-from mmcore.comparison import stats
-from mmcore.comparison.plan import Variant, make_plan
-from mmcore.comparison.result import Comparison
-from mmcore.comparison.runner import measure
+from mmcore._comparison import stats
+from mmcore._comparison.options import Options
+from mmcore._comparison.plan import Variant, make_plan
+from mmcore._comparison.result import Comparison
+from mmcore._comparison.runner import measure
 from simulated_rig import SimulatedBackend
 
 
 def compare(weather, seed, *, planted=0.0, variants=2, seconds=6.0):
-    """A whole comparison, through the runner and its rule to stop."""
+    """Runs a whole comparison with the runner and its rule to stop."""
     names = [Variant(f"v{index}", {"release": "split"}) for index in range(variants - 1)]
     plan = make_plan(
         None,
-        load="storm",
-        seconds=seconds,
-        seed=seed,
-        copy=False,
+        Options(load="storm", seconds=seconds, seed=seed, copy=False),
         variants=[*names, Variant("last", {"release": "split"}, {"slowdown": planted})],
     )
     backend = SimulatedBackend(weather=weather, seed=seed)
@@ -32,13 +30,13 @@ def compare(weather, seed, *, planted=0.0, variants=2, seconds=6.0):
 
 @pytest.mark.parametrize("weather", ["heavy", "preempted", "correlated", "neighbour"])
 def test_a_against_a_is_a_false_alarm_in_at_most_5_percent(weather):
-    runs = 120
+    runs = 60
     alarms = sum(compare(weather, seed).interval(1).resolved for seed in range(runs))
     assert alarms / runs <= 0.10
 
 
 def test_the_rate_holds_for_all_variants_together():
-    runs = 80
+    runs = 40
     alarms = 0
     for seed in range(runs):
         result = compare("calm", seed, variants=5, seconds=12.0)
@@ -66,7 +64,8 @@ def test_intervals_cover_the_truth():
 
 
 def test_a_drift_that_favours_the_later_turn_cancels():
-    # 1 % slower each turn, no noise at all: a naive comparison would see A 1 % ahead of B.
+    # Each turn is 1 % slower than the one before, without noise. A naive comparison would see A 1 %
+    # ahead of B.
     turns = np.exp(-0.01 * np.arange(40))
     a = np.empty(20)
     b = np.empty(20)
@@ -77,7 +76,7 @@ def test_a_drift_that_favours_the_later_turn_cancels():
 
 
 def test_where_a_machine_lies_in_memory_is_no_difference():
-    # Each machine is faster or slower by some 3 % for its whole life, and nothing else is noise.
+    # Each machine is faster or slower by some 3 % for its whole life. There is no other noise.
     rng = np.random.default_rng(3)
     alarms = 0
     for seed in range(200):

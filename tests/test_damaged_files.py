@@ -1,4 +1,4 @@
-"""Readers: what is malformed is refused with one line that names the file, in bounded memory."""
+"""Readers refuse a malformed file with one line that names it, in bounded memory."""
 
 import gzip
 import io
@@ -16,22 +16,23 @@ import pytest
 import zstandard
 
 import mmcore
-from mmcore import InputError, Trace
+from mmcore import Trace
+from mmcore._cli import run
+from mmcore._exploration import Replay, Schedule
 from mmcore._input import TEXT_LIMIT
-from mmcore.cli import run
-from mmcore.exploration import Counterexample, Schedule
+from mmcore.errors import InputError
 from mutated import mutated
 
 RECORDING = Path(__file__).parent / "recordings" / "6.12" / "h01-migrate-anon.json"
 LACKEY = b"==12== Lackey\nI  0401f0c0,3\n L 1ffefff9c8,8\n S 1ffefff9c0,8\n M 0421e1a8,4\n" * 40
 PROGRAM = "map r0 anon 2\nwrite r0\nthread A\n  move r0:0 node=1\nthread B\n  read r0:0-1\n"
 
-#: Damaged files of each format; MMCORE_MUTATIONS=10000 looks longer.
+#: Number of damaged files of each format; MMCORE_MUTATIONS=10000 tries more.
 MUTATIONS = int(os.environ.get("MMCORE_MUTATIONS", "120"))
 
 
 def refusal(read, what):
-    """Why it was not read; None if it was."""
+    """The error of the reader; None if the file was read."""
     try:
         read(what)
     except InputError as error:
@@ -55,7 +56,7 @@ def saved():
 
 
 def replayed(path):
-    return Counterexample.load(path, max_steps=2000)
+    return Replay.load(path, max_steps=2000)
 
 
 def race():
@@ -117,7 +118,7 @@ def limited(code, *arguments, memory=2 << 30):
         check=False,
         preexec_fn=limit,
         timeout=600,
-        # Threads of libraries take address space, however little they do.
+        # Each thread of a library takes address space, even an idle one.
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )
 
@@ -126,7 +127,7 @@ LOAD = """
 import sys, mmcore
 try:
     mmcore.Trace.load(sys.argv[1], max_accesses=int(sys.argv[2]))
-except mmcore.InputError as error:
+except mmcore.errors.InputError as error:
     print(error)
 """
 
@@ -170,7 +171,7 @@ def npz_of_zeros(count):
 def test_what_expands_beyond_the_limit_is_refused_in_little_memory(bomb, says, tmp_path):
     path = tmp_path / "bomb"
     path.write_bytes(bomb())
-    # The files' content would not fit, nor what one piece of a megabyte expands to.
+    # Neither the unpacked content fits into this memory, nor that of one piece of a megabyte.
     done = limited(LOAD, path, 1 << 20, memory=1 << 30)
     assert (done.returncode, done.stderr) == (0, "")
     assert says in done.stdout
@@ -186,7 +187,7 @@ def test_an_archive_that_lies_about_its_length_takes_no_memory(tmp_path):
                 np.lib.format.write_array_header_1_0(member, head)
                 member.write(b"short")
     done = limited(LOAD, path, 1 << 28, memory=1 << 30)
-    assert "ends too early" in done.stdout
+    assert "is shorter than its header says" in done.stdout
 
 
 def test_a_higher_limit_reads_more(tmp_path):
@@ -196,7 +197,7 @@ def test_a_higher_limit_reads_more(tmp_path):
         Trace.load(path, max_accesses=99)
     assert len(Trace.load(path, max_accesses=100)) == 100
     text = tmp_path / "t.txt"
-    # Accesses of two pages each.
+    # Each access touches two pages.
     text.write_bytes(b" L fff,2\n" * 60)
     with pytest.raises(InputError, match="more than 100 accesses"):
         Trace.load(text, max_accesses=100)
@@ -217,20 +218,20 @@ def test_positions_in_an_archive_count_from_the_beginning_alone(tmp_path):
 def test_pages_are_numbered_by_first_access_over_stretches(monkeypatch):
     pages = np.random.default_rng(1).integers(0, 40, 300)
     whole = Trace(pages, np.zeros(300, bool))
-    monkeypatch.setattr("mmcore.trace.arrays._STRETCH", 7)
+    monkeypatch.setattr("mmcore._trace.arrays._STRETCH", 7)
     parts = Trace(pages, np.zeros(300, bool))
     assert parts.ids.tolist() == whole.ids.tolist()
     assert parts.page_numbers.tolist() == whole.page_numbers.tolist()
     assert parts.pages.tolist() == pages.tolist()
 
 
-@pytest.mark.parametrize("read", [mmcore.Program.load, mmcore.conformance, Counterexample.load])
+@pytest.mark.parametrize("read", [mmcore.Program.load, mmcore.conformance, Replay.load])
 def test_texts_without_an_end_are_refused(read, tmp_path):
-    with pytest.raises(InputError, match="/dev/zero: more than 16MiB"):
+    with pytest.raises(InputError, match="/dev/zero: the file is larger than 16MiB"):
         read("/dev/zero")
     path = tmp_path / "long"
     path.write_bytes(b"#" * (TEXT_LIMIT + 1))
-    with pytest.raises(InputError, match="long: more than 16MiB"):
+    with pytest.raises(InputError, match="long: the file is larger than 16MiB"):
         read(path)
 
 
@@ -240,15 +241,15 @@ def test_texts_without_an_end_are_refused(read, tmp_path):
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("", "Is a directory|no recordings in"),
-        (".", "Is a directory|no recordings in"),
+        ("", "Is a directory|has no recordings"),
+        (".", "Is a directory|has no recordings"),
         ("nowhere", "No such file"),
         ("x" * 300, "File name too long"),
         ("a\0b", "null character"),
         ("/proc/self/mem", "Input/output error"),
     ],
 )
-@pytest.mark.parametrize("read", [mmcore.Program.load, mmcore.conformance, Counterexample.load])
+@pytest.mark.parametrize("read", [mmcore.Program.load, mmcore.conformance, Replay.load])
 def test_what_cannot_be_read_is_refused_by_its_name(read, path, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=says):
@@ -262,7 +263,7 @@ def test_every_verb_refuses_what_is_no_input_in_one_line(verb, content, tmp_path
     path.write_bytes(content)
     code = run([verb, str(path)])
     complaint = capsys.readouterr().err
-    # An empty program is one, and does nothing.
+    # An empty program is valid and does nothing.
     if (verb, content) == ("run", b""):
         assert code == 0
         return
@@ -338,10 +339,10 @@ def test_errors_in_programs_name_the_file(tmp_path, capsys, monkeypatch):
         assert run([command[0], "race.mm", *command[1:]]) == 2
         assert capsys.readouterr().err.startswith("mmcore: race.mm:3:5: `mvoe` is no operation")
     Path("saved.mm").write_text("# schedule: 0\nmap r0\n")
-    assert run(["explore", "--replay", "saved.mm"]) == 2
+    assert run(["replay", "saved.mm"]) == 2
     assert capsys.readouterr().err.startswith("mmcore: saved.mm:2:")
     Path("saved.mm").write_text(f"# schedule: 0\n# max steps: many\n{PROGRAM}")
-    assert run(["explore", "--replay", "saved.mm"]) == 2
+    assert run(["replay", "saved.mm"]) == 2
     assert "saved.mm: # max steps: takes a number" in capsys.readouterr().err
     Path("bytes.mm").write_bytes(b"map r0 anon 1\nread r0 # \xff\n")
     assert run(["run", "bytes.mm"]) == 2

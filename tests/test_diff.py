@@ -1,13 +1,13 @@
-"""One program under two profiles: the step at which they part, or the outcomes of one alone."""
+"""One program under two profiles: the first step that differs, or the outcomes of only one."""
 
 import json
 
 import pytest
 
 import mmcore
-from mmcore.cli import run
+from mmcore._cli import run
 
-#: Nothing that only says the same under other names.
+#: Fields that make both profiles show the same state under the same names.
 SHOWN_ALIKE = {"call_names": "folios", "kpageflags_ksm": False}
 
 HOLE = "map r0 anon 2\nwrite r0:0\nmove r0 node=1\n"
@@ -18,8 +18,8 @@ def test_two_kernels_part_where_a_recording_of_them_does():
     assert found.verdict == "differs"
     status = next(row for row in found.table if row["field"] == "status")
     assert (status["step"], status["op"]) == (2, "move r0 node=1")
-    assert status["6.1"] == [[1, 1], [1, "-EFAULT"]]
-    assert status["6.12"] == [[1, 1], [1, "-ENOENT"]]
+    assert status["first"] == [[1, 1], [1, "-EFAULT"]]
+    assert status["second"] == [[1, 1], [1, "-ENOENT"]]
     assert status["because"] == ["hole_status"]
     assert status["rule"] == "move-pages-statuses"
 
@@ -36,6 +36,9 @@ def test_one_field_is_varied_under_the_programs_own_profile():
     program = f"machine kernel=6.1\n{HOLE}"
     found = mmcore.diff(program, vary="hole_status=efault,enoent")
     assert found.fields == {"hole_status": ("efault", "enoent")}
+    assert found.fields["hole_status"].second == "enoent"
+    assert found.labels.first == "hole_status=efault"
+    assert found.findings.first == found.findings.second == ()
     assert [row["field"] for row in found.table] == ["status"]
     same = mmcore.diff("map r0 anon 2\nwrite r0\n", vary="hole_status=efault,enoent")
     assert (same.verdict, same.steps, same.differences) == ("same", 2, ())
@@ -49,8 +52,9 @@ def test_the_counters_of_a_disks_files_are_compared_too():
 
 
 def test_what_cannot_be_done_is_inconclusive():
-    found = mmcore.diff("map r0 anon 1\nballoon 3\n", kernel="6.1,6.12")
-    assert (found.verdict, found.steps, found.unsupported) == ("inconclusive", 1, "balloon 3")
+    found = mmcore.diff("map r0 anon 1\nset stat_interval 1\n", kernel="6.1,6.12")
+    assert (found.verdict, found.steps) == ("inconclusive", 1)
+    assert found.unsupported == "set stat_interval 1"
 
 
 BATCH = """machine nodes=2 pages=4
@@ -88,10 +92,39 @@ thread B
     assert found.common, "where B came first there is no hole"
     for outcome in found.outcomes:
         assert outcome.proven
-        assert list(outcome.nearest) == ["A#0 move r0 node=1.status"]
+        ((name, values),) = outcome.nearest.items()
+        assert name == "A#0 move r0 node=1.status"
+        assert {str(values.own), str(values.nearest)} == {
+            "[[1, 1], [1, '-EFAULT']]",
+            "[[1, 1], [1, '-ENOENT']]",
+        }
         replayed = mmcore.replay(program, outcome.schedule, profile=dict([outcome.side.split("=")]))
         assert replayed.rule is None
     assert "the nearest under" in str(found)
+
+
+def test_a_fault_that_waits_with_a_reference_makes_the_migration_fail():
+    program = """machine nodes=2 pages=4
+map r0 anon 1
+write r0
+drain
+thread A
+  move r0 node=1
+thread B
+  read r0
+"""
+    found = mmcore.diff(
+        program,
+        vary="migration_waiter_reference=false,true",
+        profile={"passes": 1, "sync_passes": 1},
+    )
+    without, with_reference = found.reached
+    assert (found.verdict, without.outcomes, with_reference.outcomes) == ("differs", 1, 2)
+    (outcome,) = found.outcomes
+    assert (outcome.side, outcome.proven) == ("migration_waiter_reference=true", True)
+    # The page stays where it is, because the waiting fault of B holds a reference.
+    assert outcome.nearest["r0:0.node"] == (0, 1)
+    assert outcome.nearest["vm.pgmigrate_fail"] == (1, None)
 
 
 def test_a_search_that_stopped_early_proves_nothing():
@@ -118,7 +151,7 @@ def test_the_command_says_it_with_its_exit_code(program, capsys, tmp_path):
     assert "because of hole_status" in shown
     assert run(["diff", program, "--vary", "passes=3,4", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert (data["schema"], data["kind"], data["verdict"]) == (1, "diff", "same")
+    assert (data["kind"], data["status"], data["verdict"]) == ("step-diff", "clean", "same")
     assert data["command"] == "mmcore diff PROGRAM.mm --vary=passes=3,4"
     threads = tmp_path / "threads.mm"
     threads.write_text(BATCH)
@@ -134,15 +167,15 @@ def test_the_command_says_it_with_its_exit_code(program, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say what differs"),
-        (["--kernel", "6.1"], "say what differs"),
+        ([], "name what to compare"),
+        (["--kernel", "6.1"], "name what to compare"),
         (["--kernel", "6.1,5.0"], "no profile"),
-        (["--kernel", "6.1,6.1"], "compared with itself"),
+        (["--kernel", "6.1,6.1"], "both sides are 6.1"),
         (["--vary", "pagevec=1"], "--vary takes FIELD=a,b"),
         (["--vary", "pagevec=1,2,3"], "--vary takes FIELD=a,b"),
         (["--vary", "pagevecs=1,2"], "pagevec"),
         (["--vary", "pagevec=0,2"], "1 to 31"),
-        (["--vary", "pagevec=1,2", "--kernel", "6.1,6.12"], "not both"),
+        (["--vary", "pagevec=1,2", "--kernel", "6.1,6.12"], "cannot be combined"),
         (["--vary", "pagevec=1,2", "--set", "pagevec=3"], "varied and set"),
         (["--kernel", "6.1,6.12", "--set", "pagevec"], "FIELD=VALUE"),
         (["--kernel", "6.1,6.12", "--preemptions", "some"], "some"),
@@ -165,4 +198,4 @@ def test_a_missing_file_or_a_wrong_program_is_one_line_and_2(tmp_path, capsys):
     assert "did you mean" in capsys.readouterr().err
     path.write_text("map r0 anon 1\nfinally\n  write r0\n")
     assert run(["diff", str(path), "--kernel", "6.1,6.12"]) == 2
-    assert "no threads" in capsys.readouterr().err
+    assert "take them out" in capsys.readouterr().err

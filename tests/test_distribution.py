@@ -1,4 +1,4 @@
-"""The source distribution: what is needed to build the wheel is in it."""
+"""The source distribution has all files that building the wheel needs."""
 
 import subprocess
 import sys
@@ -43,6 +43,6 @@ def test_licences_stub_and_data_are_in_it(members):
         "python/mmcore/py.typed",
         "python/mmcore/_mmcore.pyi",
         "python/mmcore/data/standard.txt",
-        "python/mmcore/trace/sample.npz",
+        "python/mmcore/_trace/sample.npz",
     ):
         assert name in members, name

@@ -1,4 +1,4 @@
-"""The code of docs/memory-failure.md runs, and what it asserts holds."""
+"""The code of docs/memory-failure.md runs, and its assertions hold."""
 
 import re
 from pathlib import Path

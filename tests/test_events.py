@@ -1,4 +1,4 @@
-"""A machine's events: the protocol's steps and tracepoints, in order, while somebody looks."""
+"""A machine's events: the steps and tracepoints of the protocol, while a trace is open."""
 
 import json
 import threading
@@ -50,7 +50,7 @@ def test_a_migration_is_the_protocols_steps_in_order(plain, region):
 
 def test_what_a_step_returned_is_an_event_of_its_own(plain, region):
     held = region.page(0).get()
-    with plain.trace() as tracing, pytest.raises(mmcore.KernelError):
+    with plain.trace() as tracing, pytest.raises(mmcore.errors.KernelError):
         region.page(0).isolate().migrate(node=1)
     held.put()
     returns = {event.name: event.ret for event in tracing if event.ret is not None}
@@ -95,12 +95,16 @@ def test_nothing_is_recorded_outside_of_the_block(plain, region):
 
 
 def test_one_trace_at_a_time(plain):
-    with plain.trace(), pytest.raises(mmcore.MisuseError, match="traced already"), plain.trace():
+    with (
+        plain.trace(),
+        pytest.raises(mmcore.errors.MisuseError, match="traced already"),
+        plain.trace(),
+    ):
         pass
     with plain.trace():
         pass
     plain.close()
-    with pytest.raises(mmcore.MisuseError, match="closed"):
+    with pytest.raises(mmcore.errors.MisuseError, match="closed"):
         plain.trace()
 
 

@@ -33,7 +33,7 @@ def test_the_example_of_the_documentation():
 
         token = page.isolate()
         new = token.migrate(node=1)  # the token is spent whatever happens
-        with pytest.raises(mmcore.MisuseError):
+        with pytest.raises(mmcore.errors.MisuseError):
             token.putback()
         assert new == region.page(0)
         assert new.node == 1
@@ -42,12 +42,12 @@ def test_the_example_of_the_documentation():
 
         with new.get():  # a counted reference ...
             status = space.move_pages(region.addresses(), nodes=0)
-        # ... so this page answers as the kernel does: it could not move, its entry is left as it
-        # was, and the call ends there. What had ended its batch is the next page's status.
+        # ... so the page cannot move. As in the kernel the call ends there and leaves its status
+        # unwritten. The next page is a hole: it ended the run of the first page, and has a status.
         assert status.tolist() == [
-            mmcore.UNWRITTEN,
+            mmcore.results.UNWRITTEN,
             -errno.ENOENT,
-            *[mmcore.UNWRITTEN] * (region.pages - 2),
+            *[mmcore.results.UNWRITTEN] * (region.pages - 2),
         ]
         assert space.move_pages(region.addresses()[:2], nodes=0).tolist() == [0, -errno.ENOENT]
         assert space.query_pages(region.addresses()[:2]).tolist() == [0, -errno.ENOENT]

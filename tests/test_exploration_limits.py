@@ -1,4 +1,4 @@
-"""mmcore.explore: what it could not do, where it stopped, and what it cannot be asked for."""
+"""mmcore.explore: refused operations, early ends, and arguments that are bad input."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 import mmcore
 
-#: Three threads with much to do beside the race.
+#: Three threads with many operations that the race does not need.
 LONG = """\
 machine nodes=2 pages=32 cpus=2
 map r0 anon 4
@@ -82,9 +82,9 @@ def test_of_a_long_program_little_is_left_within_the_default_budget(seed):
         LONG, mutation="isolated-counted-late", schedules=2000, seed=seed, jobs=1
     ).counterexample
     operations = sum(len(thread.ops) for thread in found.program.threads)
-    # Of 55: nothing more can be taken away one by one, and few races need more than eight.
+    # Of 55 operations. No single one can be removed any more, and few races need more than eight.
     assert found.minimal
-    assert operations <= 11, found.table()
+    assert operations <= 11, str(found)
     assert found.program.finally_ == ()
 
 
@@ -94,19 +94,19 @@ def test_a_budget_that_ends_is_told():
     ).counterexample
     assert found.minimal is False
     told = f"shrinking stopped after {found.shrink_runs} runs; `--shrink {10 * found.shrink_runs}`"
-    assert told in found.table()
+    assert told in str(found)
     assert told in found.to_html()
     assert json.loads(found.to_json())["minimal"] is False
-    # As it was found is what was asked for.
+    # With shrink=0 the race as it was found is the requested result.
     found = mmcore.explore(
         LONG, mutation="isolated-counted-late", schedules=2000, seed=1, jobs=1, shrink=0
     ).counterexample
-    assert "shrinking stopped" not in found.table()
-    more = mmcore.exploration.shrink(
+    assert "shrinking stopped" not in str(found)
+    more = mmcore._exploration.shrink(
         found.program, found.schedule, mutation="isolated-counted-late", budget=20_000
     )
     assert more.minimal
-    assert "shrinking stopped" not in more.table()
+    assert "shrinking stopped" not in str(more)
 
 
 NEVER_DRAINED = "map r0 anon 1\nwrite r0\nthread A\n  isolate r0\nthread B\n  read r0\n"
@@ -139,11 +139,11 @@ def test_what_is_told_does_not_depend_on_the_jobs():
 
 
 def test_an_operation_that_some_schedule_could_do_is_not_told():
-    # Only after the other thread's drain.
+    # The isolation succeeds in schedules in which the other thread has drained before.
     some = NEVER_DRAINED.replace("read r0", "drain")
     for search in ("portfolio", "exhaustive"):
         assert mmcore.explore(some, search=search, schedules=2000).refused == ()
-    # Only before it: the page is isolated already, or put back.
+    # Each isolation succeeds in schedules in which it comes first.
     twice = "map r0 anon 1\nwrite r0\ndrain\nthread A\n  isolate r0\nthread B\n  isolate r0\n"
     assert mmcore.explore(twice, search="exhaustive").refused == ()
 
@@ -175,7 +175,7 @@ def test_what_comes_after_the_threads_is_told_too():
 )
 def test_a_number_that_is_none_is_refused_in_words(option):
     (name,) = option
-    with pytest.raises(mmcore.InputError, match=f"{name} must be a number from"):
+    with pytest.raises(mmcore.errors.InputError, match=f"{name} must be a number from"):
         mmcore.explore("thread A\n  drain\n", **option)
 
 
@@ -217,6 +217,6 @@ def test_what_there_is_no_memory_for_is_a_memory_error(call):
 
 
 def test_a_text_that_is_no_schedule_is_shown_shortened():
-    with pytest.raises(mmcore.InputError) as raised:
+    with pytest.raises(mmcore.errors.InputError) as raised:
         mmcore.Schedule.parse("map r0 anon 1 ; " * 1000)
     assert len(str(raised.value)) < 200

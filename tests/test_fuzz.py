@@ -1,4 +1,4 @@
-"""The fuzzer for a moment, and that it leaves out nothing: `make fuzz` lets it run for long."""
+"""Runs the fuzzer for a moment and tests the fuzzer itself; `make fuzz` runs it for long."""
 
 import random
 
@@ -8,21 +8,24 @@ import mmcore
 from fuzz import arguments, calls, driver, files, growth, judge, shrink, surface
 from fuzz.judge import Failure
 
-#: Cases whose turns are all entries.
+#: The number of cases in which every entry has its turn.
 EVERY = -(-len(surface.entries()) // calls.TURN)
 
-#: Mutated files of the short run.
+#: Cases that are different in each run.
+ANEW = 20
+
+#: Number of mutated files in the short run.
 FILES = 120
 
 
-#: A world that goes drops what its objects hold, and is told so.
+#: A world that is collected drops handles that its objects hold, which warns.
 UNTIDY = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 
 
 def failures(summary):
-    """What was found, each with the command that shows it again."""
+    """The failures found, each with the command that shows it again."""
     return [
         f"{found.failure.kind} {found.failure.where}: {found.failure.detail}\n"
         f"again: PYTHONPATH=tests python -m fuzz {found.kind} --seed {found.seed}"
@@ -42,6 +45,13 @@ def called():
 def test_drawn_calls_only_do_what_is_documented(called):
     assert not failures(called)
     assert called.cases == EVERY
+
+
+def test_calls_that_are_drawn_anew_only_do_what_is_documented():
+    seed = random.SystemRandom().randrange(1 << 32)
+    summary = driver.run("calls", range(seed, seed + ANEW), tell=quiet)
+    assert not failures(summary)
+    assert summary.cases == ANEW
 
 
 def test_every_public_name_and_method_is_called(called):
@@ -77,11 +87,11 @@ def test_a_case_follows_from_its_seed():
     assert files.Case.draw(9).content() == files.Case.draw(9).content()
 
 
-# --- what must not go unseen ---
+# --- failures that must be noticed ---
 
 
 def died(code, kind="calls", monkeypatch=None):
-    """What the driver sees of a process that runs this code in place of its cases."""
+    """The failures that the driver reports of a process that runs this code instead of cases."""
     program = f"import sys, json; sys.path[:0] = [{str(driver.HERE.parent)!r}]; {code}"
     monkeypatch.setattr(driver, "WORKER", ("-c", program))
     said = list(driver.play(driver.Job(kind, (7,), hang=1)))
@@ -115,10 +125,10 @@ def test_what_ends_a_process_or_panics_is_seen(code, kind, monkeypatch):
     [
         (ZeroDivisionError(), "exception"),
         (RecursionError(), "exception"),
-        (mmcore.FindingError("broken"), "finding"),
-        (mmcore.InputError("two\nlines"), "text"),
-        (mmcore.MisuseError(""), "text"),
-        (mmcore.KernelError(16, "busy"), None),
+        (mmcore.errors.FindingError("broken"), "finding"),
+        (mmcore.errors.InputError("two\nlines"), "text"),
+        (mmcore.errors.MisuseError(""), "text"),
+        (mmcore.errors.KernelError(16, "busy"), None),
         (TypeError("no"), None),
     ],
 )
@@ -127,11 +137,27 @@ def test_what_no_call_may_raise_is_seen(error, kind):
     assert (found and found.kind) == kind
 
 
+def test_a_text_that_fails_is_seen_and_named_by_what_was_done():
+    program = mmcore.Program()
+    object.__setattr__(program, "boot", 3)
+    entry = surface.entries()["Program.load"]
+    assert judge.returned(entry, program).where == "str of Program.load"
+    assert judge.returned(entry, program, "copy").where == "str of the copy of a Program"
+    assert judge.returned(surface.entries()["Program"], program).kind == "exception"
+    # A user's data need not be a program; what was loaded is one.
+    unknown = mmcore.Program((mmcore.program.Op("jump"),))
+    assert judge.returned(surface.entries()["Program"], unknown) is None
+    assert judge.returned(entry, unknown, "pickle") is None
+    assert judge.returned(entry, unknown).kind == "exception"
+
+
 def test_a_finding_in_a_result_is_seen():
     entry = surface.entries()["explore"]
     race = mmcore.explore("map r0 anon 1\nthread A\n  write r0\n", schedules=1, max_steps=None)
     assert judge.returned(entry, race) is None
-    broken = mmcore.RunResult("p", "c", (), ({"rule": "r", "pfn": None, "detail": "d"},), ())
+    broken = mmcore.results.RunResult(
+        "p", "c", (), ({"rule": "r", "pfn": None, "detail": "d"},), ()
+    )
     assert judge.returned(entry, broken).kind == "finding"
 
 
@@ -172,7 +198,7 @@ def test_shrinking_keeps_what_is_needed(monkeypatch):
     assert shrink.shrunk(found, 50) == [3, 17]
 
 
-# --- what is drawn nowhere else ---
+# --- entries that are drawn nowhere else ---
 
 
 def test_only_machines_and_profiles_of_the_core_are_made_from_nothing():

@@ -1,4 +1,4 @@
-"""Ctrl-C: every long call ends soon, keeps what it has, and leaves no thread behind."""
+"""Ctrl-C: every long call ends soon, keeps its results so far, and leaves no thread behind."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mmcore
-from mmcore.exploration import soak, standard
+from mmcore._exploration import soak, standard
 
 MOVE = """\
 map r0 anon 2
@@ -25,15 +25,15 @@ thread B
 thread C
   read r0
 """
-#: It waits for a lock that nobody gives back.
+#: A program that waits for a lock that is never released.
 STUCK = "map r0 anon 1\nwrite r0\nlock r0\nthread A\n  lock r0\n"
 NO_END = 1 << 40
-#: One entry for each thread of this process.
+#: A folder with one entry for each thread of this process.
 TASKS = Path("/proc/self/task")
 
 
 def interrupted(call):
-    """What is raised by a call that gets SIGINT a moment after it has begun."""
+    """The exception of a call that gets SIGINT a moment after it has begun."""
     begun = threading.Event()
 
     def fire():
@@ -117,16 +117,17 @@ def test_no_call_leaves_a_thread_behind():
         (["run", "move.mm", "--stress", "1e19"], "rounds, each audited: clean"),
         (["explore", "move.mm", f"--schedules={NO_END}"], "no violation in"),
         (["explore", "move.mm", "--preemptions=all"], "no violation in"),
-        (["explore", "--soak"], "no violation; not exhaustive"),
+        (["soak"], "no violation; not exhaustive"),
         (["diff", "move.mm", "--vary=pagevec=15,31", "--preemptions=all"], "inconclusive"),
     ],
 )
 def test_the_command_prints_what_it_has_and_is_130(arguments, told, tmp_path):
     (tmp_path / "move.mm").write_text(MOVE)
     (tmp_path / "stuck.mm").write_text(STUCK)
-    # It tells on standard error that it is at work, so that the signal does not come too early.
-    begin = "import sys, threading, mmcore.cli; threading.Timer(1, lambda: print(0)).start();"
-    code = f"{begin} sys.exit(mmcore.cli.run(sys.argv[1:]))"
+    # The command writes to standard error when it has begun, so that the signal does not come too
+    # early.
+    begin = "import sys, threading, mmcore._cli; threading.Timer(1, lambda: print(0)).start();"
+    code = f"{begin} sys.exit(mmcore._cli.run(sys.argv[1:]))"
     command = [sys.executable, "-uc", code, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         shown = process.stdout.readline()

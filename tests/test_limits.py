@@ -1,4 +1,4 @@
-"""What users can drive to its limit is refused there, in words, and everything else goes on."""
+"""Resources that users can exhaust: at the limit a call is refused, and all others go on."""
 
 import errno
 import subprocess
@@ -13,7 +13,8 @@ import mmcore
 def test_forks_too_many_are_refused_and_change_nothing():
     with mmcore.Machine(nodes=["16MiB"], backed=False) as machine:
         space = machine.address_space()
-        # Of pages of order 10 an area of one page has the limit of a whole one.
+        # With pages of order 10 an area of one page has the same limit as an area of a whole large
+        # page.
         region = space.mmap("4KiB", order=10)
         region[0:1] = b"x"
         machine.drain()
@@ -23,16 +24,18 @@ def test_forks_too_many_are_refused_and_change_nothing():
             while len(children) < 65_536:
                 children.append(space.fork())
 
-        with pytest.raises(mmcore.KernelError, match="address spaces share this memory") as raised:
+        with pytest.raises(
+            mmcore.errors.KernelError, match="address spaces share this memory"
+        ) as raised:
             fork_on()
         assert raised.value.errno == errno.ENOMEM
         page = region.page(0)
         before = page.refcount, page.mapcount
         assert before == (len(children) + 1,) * 2
-        with pytest.raises(mmcore.KernelError):
+        with pytest.raises(mmcore.errors.KernelError):
             space.fork()
         assert (page.refcount, page.mapcount) == before
-        # Room for pins is kept, and an end makes room for a fork.
+        # The limit of areas leaves room for pins, and the exit of a process makes room for a fork.
         with page.pin(), page.get():
             pass
         children.pop().exit()
@@ -58,7 +61,7 @@ def test_threads_too_many_are_refused_and_the_others_go_on():
             try:
                 machine.alloc().put()
                 used.append(1)
-            except mmcore.KernelError as error:
+            except mmcore.errors.KernelError as error:
                 assert error.errno == errno.EAGAIN
                 refused.append(str(error))
             arrived.release()
@@ -100,14 +103,14 @@ def test_ranges_beyond_an_end_are_refused():
             region[0:1] = b"x"
             for start, stop in [(4, 5), (0, 5), (3, 2), (2**32 - 2, 2**32 - 1), (0, 2**32 - 1)]:
                 for advice in ("cold", "pageout", "dontneed", "free", "willneed"):
-                    with pytest.raises(mmcore.KernelError):
+                    with pytest.raises(mmcore.errors.KernelError):
                         region.madvise(advice, start, stop)
                 for call in (region.mlock, region.munlock, region.unmap):
-                    with pytest.raises(mmcore.KernelError):
+                    with pytest.raises(mmcore.errors.KernelError):
                         call(start, stop)
-                with pytest.raises(mmcore.KernelError):
+                with pytest.raises(mmcore.errors.KernelError):
                     region.mbind(1, start, stop, move=True)
-            with pytest.raises(mmcore.KernelError):
+            with pytest.raises(mmcore.errors.KernelError):
                 region.msync(0, 2**32 - 1)
             for number in (4, -5, 2**40):
                 for call in (region.page, region.fault, region.pin):
@@ -116,8 +119,8 @@ def test_ranges_beyond_an_end_are_refused():
             assert machine.audit() == ()
         for address in (0, 2**47, 2**64 - 1):
             assert space.page_at(address) is None
-            with pytest.raises(mmcore.KernelError):
+            with pytest.raises(mmcore.errors.KernelError):
                 space.numa_fault(address, 1)
         assert space.query_pages([0, 2**47])[0] == -errno.EFAULT
-        with pytest.raises(mmcore.KernelError):
+        with pytest.raises(mmcore.errors.KernelError):
             space.migrate_pages(0, 2)

@@ -32,7 +32,7 @@ def config(load: str, **changes: Any) -> str:
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_shipped_trace_ends_with_the_bytes_of_its_replay(design: str, sample: Arrays) -> None:
     rig = LoadRig(config("tiering", profile={"release": design}), sample)
-    # A program has its quiet times, and so has a busy host.
+    # A round may be without migrations, in a quiet part of the program or on a busy host.
     rounds = [json.loads(rig.run(seed, 0.05)) for seed in range(8)]
     assert sum(round_["migrated"] for round_ in rounds) > 0
     for round_ in rounds:
@@ -63,6 +63,29 @@ def test_a_lost_copy_is_a_finding() -> None:
 
     with pytest.raises(RuntimeError, match=r"wrong content.*\n.*seed"):
         rounds()
+
+
+@pytest.mark.parametrize("load", ["compaction", "zram"])
+def test_a_hook_with_a_lock_costs_every_moved_page_and_every_access(load: str) -> None:
+    """The other hooks cost nothing: the figures of docs/design.md, on a smaller node."""
+    costs = {}
+    for design in ("split", "hook", "hook_late", "packed"):
+        fields = {"release": design, "pageblock_order": 6}
+        counted = json.loads(count_ops(config(load, profile=fields, pages=4096)))
+        moved, accesses, used = (counted[name] for name in ("migrated", "accesses", "used"))
+        assert moved >= 1000
+        assert accesses > 0
+        costs[design] = (
+            counted["other_locks"] / moved,
+            used["other_locks"] / accesses,
+            counted["rmw"] / moved,
+        )
+    split, hook, late, packed = costs.values()
+    assert hook[0] > split[0] + 3
+    assert hook[1] > 1.05 * late[1]
+    assert late[0] == pytest.approx(split[0], rel=0.05)
+    assert packed[0] == pytest.approx(split[0], rel=0.05)
+    assert packed[2] < late[2] - 1
 
 
 def test_putback_costs_more_than_split(sample: Arrays) -> None:

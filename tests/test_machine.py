@@ -1,4 +1,4 @@
-"""`Machine`, `Node`, `Profile`: what a machine is made of, its counters, its end."""
+"""`Machine`, `Node`, `Profile`: the parts of a machine, its counters, its end."""
 
 import contextlib
 import errno
@@ -42,7 +42,7 @@ def test_nodes_are_consecutive_ranges_of_frames(build):
     ],
 )
 def test_a_machine_that_cannot_be_says_what_would_do(options, says):
-    with pytest.raises(mmcore.InputError, match=says):
+    with pytest.raises(mmcore.errors.InputError, match=says):
         mmcore.Machine(**options)
 
 
@@ -84,7 +84,7 @@ def test_vmstat_counts_frames_of_nodes_and_events_of_the_machine(machine):
     assert after["nr_free_pages"] == before["nr_free_pages"] == 512
     assert after["pgalloc"] - before["pgalloc"] == after["pgfree"] - before["pgfree"] == 8
     assert "pgalloc" not in machine.vmstat(node=0)
-    with pytest.raises(mmcore.KernelError) as refused:
+    with pytest.raises(mmcore.errors.KernelError) as refused:
         machine.vmstat(node=2)
     assert refused.value.errno == errno.EINVAL
 
@@ -104,11 +104,11 @@ def test_a_bound_thread_uses_the_batches_of_its_cpu(plain):
 
 def test_cpus_that_are_not_there_are_refused(plain):
     for call in (lambda: plain.cpu(2), lambda: plain.drain(cpu=2)):
-        with pytest.raises(mmcore.KernelError) as refused:
+        with pytest.raises(mmcore.errors.KernelError) as refused:
             call()
         assert refused.value.errno == errno.EINVAL
     binding = plain.cpu(0)
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         binding.__exit__()
 
 
@@ -117,16 +117,16 @@ def test_page_states_are_one_row_a_page(plain):
     region[0] = 1
     page = region.page()
     states = plain.page_states([page.pfn, 511])
-    assert states.dtype == mmcore.PAGE_STATE
+    assert states.dtype == mmcore.results.PAGE_STATE
     assert states["pfn"].tolist() == [page.pfn, 511]
     assert states["refcount"].tolist() == [page.refcount, 0]
     assert states["mapcount"].tolist() == [1, 0]
     assert states["node"].tolist() == [0, 1]
-    assert states["flags"][0] == sum(mmcore.FLAGS[flag] for flag in page.flags)
+    assert states["flags"][0] == sum(mmcore.results.FLAGS[flag] for flag in page.flags)
     assert plain.page_states([]).shape == (0,)
     assert plain.page_states(np.arange(512, dtype=np.uint16))["refcount"].sum() == page.refcount
     for wrong in ([512], [-1], [2**40]):
-        with pytest.raises(mmcore.KernelError):
+        with pytest.raises(mmcore.errors.KernelError):
             plain.page_states(wrong)
     for wrong in ([1.5], ["a"], [None], [2**70]):
         with pytest.raises(TypeError):
@@ -170,7 +170,7 @@ def test_a_closed_machine_refuses_every_call(build):
         lambda: space.move_pages([0], 0),
         lambda: region[0],
     ):
-        with pytest.raises(mmcore.MisuseError, match="closed"):
+        with pytest.raises(mmcore.errors.MisuseError, match="closed"):
             call()
     assert "closed" in repr(page)
     assert "closed" in repr(machine)
@@ -204,10 +204,10 @@ def test_after_a_fork_the_child_is_refused(plain):
         verdict = b"no error"
         try:
             plain.audit()
-        except mmcore.MisuseError as error:
+        except mmcore.errors.MisuseError as error:
             verdict = b"refused" if "fork" in str(error) else b"another error"
         try:
-            del ref  # a finaliser in the child waits for nobody
+            del ref  # a finaliser in the child does not wait
             with mmcore.Machine(nodes=["1MiB"]) as own:
                 own.alloc().put()
         except Exception:  # noqa: BLE001 - whatever is raised is what the test looks at
@@ -230,7 +230,7 @@ def test_more_threads_than_a_machine_has_room_for_are_refused(plain):
         try:
             plain.alloc().put()
             results.append("done")
-        except mmcore.KernelError as error:
+        except mmcore.errors.KernelError as error:
             results.append(errno.errorcode[error.errno])
         barrier.wait()
         done.wait()
@@ -260,7 +260,7 @@ def test_threads_work_at_once_and_an_audit_waits_for_a_quiet_moment(machine):
     for thread in threads:
         thread.start()
     for _ in range(20):
-        with contextlib.suppress(mmcore.KernelError):
+        with contextlib.suppress(mmcore.errors.KernelError):
             audits.append(machine.audit())
     stop.set()
     for thread in threads:
@@ -274,8 +274,8 @@ def test_findings_and_states_are_plain_data(plain):
         state = ref.page.state()
         assert state == pickle.loads(pickle.dumps(state))
         assert (state.pfn, state.refcount, state.flags) == (ref.page.pfn, 1, ())
-        assert state.holders == (mmcore.Holder("reference", 1, "1 × reference"),)
-    with pytest.raises(mmcore.KernelError) as refused:
+        assert state.holders == (mmcore.results.Holder("reference", 1, "1 × reference"),)
+    with pytest.raises(mmcore.errors.KernelError) as refused:
         ref.page.get()
     copy = pickle.loads(pickle.dumps(refused.value))
     assert (copy.errno, copy.state, str(copy)) == (
@@ -283,10 +283,10 @@ def test_findings_and_states_are_plain_data(plain):
         refused.value.state,
         str(refused.value),
     )
-    finding = mmcore.Finding("rule", 0x1A, "detail")
-    audit = mmcore.Audit([finding])
+    finding = mmcore.results.Finding("rule", 0x1A, "detail")
+    audit = mmcore.results.Audit([finding])
     assert str(finding) == "rule: page 0x1a: detail"
-    with pytest.raises(mmcore.FindingError, match="rule: page 0x1a: detail"):
+    with pytest.raises(mmcore.errors.FindingError, match="rule: page 0x1a: detail"):
         audit.raise_for_findings()
 
 
@@ -294,7 +294,7 @@ def test_a_machine_that_was_spoilt_is_found(build):
     machine = build()
     ref = machine.alloc()
     state = ref.page.state()
-    # A reference that no handle stands for: what a leak looks like.
+    # A reference without a handle, as a leak leaves it.
     with pytest.warns(ResourceWarning, match="never given back"):
         del ref
     machine.audit().raise_for_findings()

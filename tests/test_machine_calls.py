@@ -1,4 +1,4 @@
-"""System calls of a process from Python: locks, policies, migrations, and who is told what."""
+"""System calls of a process from Python: locks, policies, migrations, and their results."""
 
 import errno
 import gc
@@ -26,7 +26,7 @@ def test_locked_memory_is_unevictable_until_it_is_unlocked(machine):
     machine.drain()
     assert machine.vmstat()["nr_mlock"] == 2
     assert ["mlocked" in region.page(n).flags for n in range(4)] == [False, True, True, False]
-    with pytest.raises(mmcore.KernelError) as caught:
+    with pytest.raises(mmcore.errors.KernelError) as caught:
         region.madvise("cold")
     assert caught.value.errno == errno.EINVAL
     region.munlock()
@@ -39,7 +39,7 @@ def test_mlock_faults_in_what_is_missing(machine):
     region.mlock()
     assert "mlocked" in region.page(1).flags
     region.unmap(1, 2)
-    with pytest.raises(mmcore.KernelError) as caught:
+    with pytest.raises(mmcore.errors.KernelError) as caught:
         region.mlock()
     assert caught.value.errno == errno.ENOMEM
 
@@ -57,10 +57,10 @@ def test_mbind_moves_pages_and_says_where_new_ones_come_from(machine):
 
 def test_a_strict_mbind_says_that_a_page_is_elsewhere(machine):
     region = written(machine)
-    with pytest.raises(mmcore.KernelError) as caught:
+    with pytest.raises(mmcore.errors.KernelError) as caught:
         region.mbind(1, strict=True)
     assert caught.value.errno == errno.EIO
-    with region.page(0).get(), pytest.raises(mmcore.KernelError) as caught:
+    with region.page(0).get(), pytest.raises(mmcore.errors.KernelError) as caught:
         region.mbind(1, strict=True, move=True)
     assert caught.value.errno == errno.EIO
     assert nodes_of(region)[1:] == [1, 1, 1]
@@ -90,7 +90,7 @@ def test_migrate_pages_moves_a_process_s_memory(machine):
 @pytest.mark.parametrize("name", ["mbind", "migrate_pages"])
 def test_a_node_that_is_not_there_is_refused(machine, name):
     region = written(machine)
-    with pytest.raises(mmcore.KernelError) as caught:
+    with pytest.raises(mmcore.errors.KernelError) as caught:
         region.mbind(7) if name == "mbind" else region.space.migrate_pages(0, 7)
     assert caught.value.errno == errno.EINVAL
 
@@ -118,7 +118,7 @@ def test_a_handler_is_a_callable_of_a_machine_that_is_open(plain):
     with pytest.raises(TypeError, match="callable"):
         space.on_sigbus(7)
     plain.close()
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         space.on_sigbus(print)
 
 
@@ -133,7 +133,7 @@ def test_what_cannot_say_where_to_move_spends_no_token(machine):
 def test_a_trace_that_nobody_ended_ends_with_its_object(plain):
     tracing = plain.trace()
     tracing.__enter__()
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         plain.trace().__enter__()
     del tracing
     gc.collect()

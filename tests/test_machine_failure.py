@@ -1,4 +1,4 @@
-"""Memory failure from Python: offlining, poisoning, who is told, the way back."""
+"""Memory failure from Python: offlining, poisoning, signals, unpoison."""
 
 import contextlib
 import errno
@@ -42,7 +42,7 @@ def test_a_page_is_offlined_without_anybody_noticing(machine, region):
 
 def test_what_somebody_holds_cannot_be_offlined(machine, region):
     page = region.page(0)
-    with page.get(), pytest.raises(mmcore.KernelError) as raised:
+    with page.get(), pytest.raises(mmcore.errors.KernelError) as raised:
         machine.soft_offline_page(page)
     assert raised.value.errno == errno.EBUSY
     assert "reference" in str(raised.value)
@@ -55,28 +55,28 @@ def test_frames_go_by_their_number_too(machine, region):
     pfn = region.page(1).pfn
     machine.soft_offline_page(pfn)
     machine.unpoison(pfn)
-    with pytest.raises(mmcore.KernelError) as raised:
+    with pytest.raises(mmcore.errors.KernelError) as raised:
         machine.soft_offline_page(1 << 27)
     assert raised.value.errno == errno.ENXIO
-    with mmcore.Machine(nodes=["1MiB"]) as other, pytest.raises(mmcore.MisuseError):
+    with mmcore.Machine(nodes=["1MiB"]) as other, pytest.raises(mmcore.errors.MisuseError):
         other.soft_offline_page(region.page(0))
 
 
 def test_an_access_to_a_lost_page_is_a_bus_error(machine, region):
     page = region.page(2)
     assert machine.memory_failure(page) == ()
-    with pytest.raises(mmcore.SigbusError) as raised:
+    with pytest.raises(mmcore.errors.SigbusError) as raised:
         region[0:16384]
-    assert isinstance(raised.value, mmcore.KernelError)
+    assert isinstance(raised.value, mmcore.errors.KernelError)
     assert (raised.value.address, raised.value.code) == (region.address + 8192, "BUS_MCEERR_AR")
     assert raised.value.state.pfn == page.pfn
-    with pytest.raises(mmcore.SigbusError):
+    with pytest.raises(mmcore.errors.SigbusError):
         region[8192] = 1
-    with pytest.raises(mmcore.SigbusError):
+    with pytest.raises(mmcore.errors.SigbusError):
         region.fault(2)
-    # What is not lost is there.
+    # Content of good frames is not lost.
     assert region[0:256] == region[12288 : 12288 + 256]
-    with pytest.raises(mmcore.KernelError) as raised:
+    with pytest.raises(mmcore.errors.KernelError) as raised:
         machine.memory_failure(page)
     assert raised.value.errno == EHWPOISON
 
@@ -89,10 +89,10 @@ def test_a_process_may_be_told_early(machine, region):
     assert machine.memory_failure(region.page(0)) == ()
     space.early_kill = True
     signals = machine.memory_failure(region.page(1))
-    expected = mmcore.Signal(space.id, region.address + 4096, "BUS_MCEERR_AO")
+    expected = mmcore.results.Signal(space.id, region.address + 4096, "BUS_MCEERR_AO")
     assert signals == (expected,)
     assert told == [expected]
-    # Whose access has found it is told that it cannot go on.
+    # The process whose access has met the failure gets "action required".
     (signal,) = machine.memory_failure(region.page(2), current=space)
     assert signal.code == "BUS_MCEERR_AR"
     space.on_sigbus(None)
@@ -118,7 +118,7 @@ def test_the_loss_of_dirty_file_data_is_told_by_the_next_sync(machine):
     region[0:4] = b"lost"
     machine.drain()
     machine.memory_failure(file.page(0))
-    with pytest.raises(mmcore.KernelError) as raised:
+    with pytest.raises(mmcore.errors.KernelError) as raised:
         region.msync()
     assert raised.value.errno == errno.EIO
     assert region.msync() == 0
@@ -132,14 +132,14 @@ def test_a_page_of_a_memory_file_stays_lost(machine):
     machine.drain()
     page = file.page(0)
     machine.memory_failure(page)
-    with pytest.raises(mmcore.KernelError) as raised:
+    with pytest.raises(mmcore.errors.KernelError) as raised:
         file.read(4)
     assert raised.value.errno == errno.EIO
-    with pytest.raises(mmcore.KernelError) as raised:
+    with pytest.raises(mmcore.errors.KernelError) as raised:
         machine.unpoison(page)
     assert raised.value.errno == errno.EBUSY
     other = machine.address_space().mmap(file=file)
-    with pytest.raises(mmcore.SigbusError) as raised:
+    with pytest.raises(mmcore.errors.SigbusError) as raised:
         other[0]
     assert raised.value.address == other.address
 
@@ -151,7 +151,7 @@ def test_poisoned_frames_are_never_handed_out(machine):
         machine.soft_offline_page(pfn)
     held = [machine.alloc() for _ in range(frames - len(bad))]
     assert bad.isdisjoint(ref.page.pfn for ref in held)
-    with pytest.raises(mmcore.KernelError):
+    with pytest.raises(mmcore.errors.KernelError):
         machine.alloc()
     for ref in held:
         ref.put()
@@ -167,14 +167,14 @@ def test_frames_fail_by_address(machine, region):
     lost = region.page(2)
     struck = machine.strike(space=region.space, address=region.address + 8192, hard=True)
     assert struck == [lost.pfn]
-    with pytest.raises(mmcore.SigbusError):
+    with pytest.raises(mmcore.errors.SigbusError):
         region[8192]
-    with pytest.raises(mmcore.KernelError) as raised:
+    with pytest.raises(mmcore.errors.KernelError) as raised:
         machine.strike(space=region.space, address=0)
     assert raised.value.errno == errno.EFAULT
     with pytest.raises(TypeError):
         machine.strike(address=0)
-    with pytest.raises(mmcore.InputError):
+    with pytest.raises(mmcore.errors.InputError):
         machine.strike(rate=2)
 
 
@@ -190,7 +190,7 @@ def test_frames_fail_at_a_rate(machine, region):
     assert machine.strike(rate=0.1, seed=3)[:10] == struck[:10]
 
 
-class Refuses(mmcore.MovableOps):
+class Refuses(mmcore.handles.MovableOps):
     def migrate(self, source, target, mode):  # noqa: ARG002
         raise OSError(errno.EIO, "it stays")
 
@@ -200,11 +200,11 @@ def test_a_page_that_cannot_move_counts_as_poisoned_in_the_old_accounting_alone(
     with mmcore.Machine(nodes=["1MiB", "1MiB"], poison=poison) as machine:
         pool = machine.page_pool(ops=Refuses())
         page = pool.page(pool.add())
-        with pytest.raises(mmcore.KernelError):
+        with pytest.raises(mmcore.errors.KernelError):
             machine.soft_offline_page(page)
         assert machine.num_poisoned_pages == counted
         assert ("hwpoison" in page.flags) == bool(counted)
-        # The audit names what the old accounting does.
+        # The audit reports the effect of the old accounting.
         rules = {finding.rule for finding in machine.audit()}
         healthy = "a poisoned frame is contained, or has failed hard"
         assert rules == ({healthy} if counted else set())
@@ -212,7 +212,7 @@ def test_a_page_that_cannot_move_counts_as_poisoned_in_the_old_accounting_alone(
 
 def test_a_page_that_was_moved_is_counted_twice_where_both_sides_count():
     with mmcore.Machine(nodes=["1MiB"], poison="double") as machine:
-        # A free frame is not moved: its caller alone counts it.
+        # A free frame is not migrated, so only the caller counts it.
         machine.soft_offline_page(200)
         assert machine.num_poisoned_pages == 1
         assert not machine.audit()
@@ -240,9 +240,9 @@ def test_each_frame_that_is_struck_counts_once_whether_it_was_ever_used(kernel, 
         assert machine.strike(rate=0.1, seed=3, hard=hard) == []
         assert machine.num_poisoned_pages == len(struck) > 20
         machine.audit().raise_for_findings()
-        # The allocator comes by all of them.
+        # The allocator gives out all frames but the struck ones.
         held = []
-        with contextlib.suppress(mmcore.KernelError):
+        with contextlib.suppress(mmcore.errors.KernelError):
             while True:
                 held.append(machine.alloc())
         assert not set(struck) & {ref.page.pfn for ref in held}

@@ -1,4 +1,4 @@
-"""Faults on purpose: whatever fails at a step, the operation is done or leaves no trace."""
+"""Faults on purpose: with a fault at any step, an operation is done or leaves no trace."""
 
 import errno
 import gc
@@ -75,17 +75,17 @@ MAPPED = {
 
 
 def content(region, lost):
-    """The region's bytes are there; with ``lost``, or a page was lost with a bad frame."""
+    """Check that the region has its bytes; with ``lost`` a page may be lost with a bad frame."""
     for page in range(PAGES):
         part = slice(page * 4096, (page + 1) * 4096)
         try:
             assert region[part] == CONTENT[part]
-        except mmcore.SigbusError:
+        except mmcore.errors.SigbusError:
             assert lost
 
 
 def walk(kind, build, work, after=lambda *_: None):
-    """Do ``work`` with the fault at its first site, its second, and so on: how many there are."""
+    """Do ``work`` with the fault at its first site, its second, and so on; return their number."""
     for at in itertools.count():
         with mmcore.Machine(nodes=["256KiB", "256KiB"]) as machine:
             target = build(machine)
@@ -94,7 +94,7 @@ def walk(kind, build, work, after=lambda *_: None):
                 try:
                     work(target)
                     failed = None
-                except mmcore.KernelError as error:
+                except mmcore.errors.KernelError as error:
                     failed = error
                 machine.audit().raise_for_findings()
             machine.audit().raise_for_findings()
@@ -246,11 +246,11 @@ def test_a_block_counts_anew_and_none_strikes_after_its_end(plain):
     assert (fault.passed, fault.fired, fault.hits) == (0, 0, ())
     for _ in range(2):
         with fault:
-            with pytest.raises(mmcore.KernelError, match="injected") as raised:
+            with pytest.raises(mmcore.errors.KernelError, match="injected") as raised:
                 plain.alloc()
             assert raised.value.errno == errno.ENOMEM
             plain.alloc().put()
-            with pytest.raises(mmcore.MisuseError), fault:
+            with pytest.raises(mmcore.errors.MisuseError), fault:
                 pass
         assert (fault.passed, fault.fired) == (2, 1)
         plain.alloc().put()
@@ -259,7 +259,7 @@ def test_a_block_counts_anew_and_none_strikes_after_its_end(plain):
 def test_no_times_mean_every_time(plain):
     with plain.inject("no_memory", times=None) as fault:
         for _ in range(3):
-            with pytest.raises(mmcore.KernelError):
+            with pytest.raises(mmcore.errors.KernelError):
                 plain.alloc()
     assert fault.fired == 3
 
@@ -269,7 +269,7 @@ def test_an_extra_reference_is_held_until_the_block_ends(plain):
     plain.drain()
     page = region.page(0)
     with plain.inject("extra_pin") as fault:
-        with pytest.raises(mmcore.KernelError):
+        with pytest.raises(mmcore.errors.KernelError):
             page.isolate().migrate(node=1)
         assert "fault" in [holder.kind for holder in page.holders()]
     assert fault.hits == (("folio_isolate_lru", page.pfn),)
@@ -292,7 +292,7 @@ def test_a_frame_that_fails_at_a_step_is_handled_when_the_block_ends(plain):
         assert (plain.num_poisoned_pages, told) == (1, [])
         assert region[0] == CONTENT[0]
     assert [signal.address for signal in told] == [region.address]
-    with pytest.raises(mmcore.SigbusError):
+    with pytest.raises(mmcore.errors.SigbusError):
         region[0]
     assert plain.num_poisoned_pages == 1
 
@@ -301,7 +301,7 @@ def test_who_is_killed_hears_it_until_the_block_ends(plain):
     region = anonymous(plain)
     with plain.inject("killed"):
         for call in (region.space.fork, region.unmap, lambda: region.madvise("cold")):
-            with pytest.raises(mmcore.KernelError) as raised:
+            with pytest.raises(mmcore.errors.KernelError) as raised:
                 call()
             assert raised.value.errno == errno.EINTR
         # Another thread is not killed.
@@ -313,18 +313,29 @@ def test_who_is_killed_hears_it_until_the_block_ends(plain):
     region.unmap()
 
 
+def test_a_killed_thread_is_not_made_to_repeat_its_call(plain):
+    file, region = plain.file("8KiB"), plain.address_space().mmap("8KiB")
+    with plain.inject("killed"):
+        # The access faults, and a killed thread does not come back from a fault.
+        for call in (lambda: file.read(8192), lambda: file.write(b"x" * 8192), lambda: region[0]):
+            with pytest.raises(mmcore.errors.KernelError) as raised:
+                call()
+            assert raised.value.errno == errno.EINTR
+    assert file.read(1) == b"\0"
+
+
 def test_a_device_that_fails_is_asked_again(plain):
     file = plain.file("4KiB")
     with plain.inject("driver_error") as fault:
-        with pytest.raises(mmcore.KernelError) as raised:
+        with pytest.raises(mmcore.errors.KernelError) as raised:
             file.read(1)
         assert file.read(1) == b"\0"
     assert raised.value.errno == errno.EIO
     assert fault.hits[0][0] == "read of a disk"
     region = plain.address_space().mmap(file=file)
     region[0] = 7
-    # What a failed write has lost is told once.
-    with plain.inject("driver_error"), pytest.raises(mmcore.KernelError) as raised:
+    # The loss of a failed write is reported once.
+    with plain.inject("driver_error"), pytest.raises(mmcore.errors.KernelError) as raised:
         region.msync()
     assert raised.value.errno == errno.EIO
     assert region.msync() == 0
@@ -368,14 +379,14 @@ def test_a_fault_may_end_inside_of_a_callback_and_after_the_machine():
         late.__enter__()
         region.page(3).isolate().putback()
     late.__exit__(None, None, None)
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         machine.inject("poison")
 
 
 def test_faults_that_there_are_not_are_refused(plain):
-    with pytest.raises(mmcore.InputError, match="no_memory, copy_failure"):
+    with pytest.raises(mmcore.errors.InputError, match="no_memory, copy_failure"):
         plain.inject("gremlin")
-    with pytest.raises(mmcore.InputError, match="at least once"):
+    with pytest.raises(mmcore.errors.InputError, match="at least once"):
         plain.inject("poison", times=0)
     with pytest.raises(OverflowError):
         plain.inject("poison", at=-1)

@@ -25,7 +25,7 @@ PAGE = 4096
 
 
 def refused(call):
-    with pytest.raises(mmcore.KernelError) as error:
+    with pytest.raises(mmcore.errors.KernelError) as error:
         call()
     return error.value.errno
 
@@ -51,19 +51,19 @@ def test_a_mapping_and_the_file_are_the_same_bytes(machine, file):
 def test_part_of_a_file_and_private_copies(machine, file):
     file.write(bytes(range(4)) * PAGE)
     space = machine.address_space()
-    window = space.mmap("4KiB", file=file, offset=2)
+    window = space.mmap("4KiB", file=file, offset=2 * PAGE)
     private = space.mmap(file=file, private=True, node=1)
     private[2 * PAGE] = 99
     assert (window[0], private[2 * PAGE], file.read(1, offset=2 * PAGE)) == (0, 99, b"\0")
     assert private.page(2).node == 1
     child = space.fork()
     assert child.page_at(private.address + 2 * PAGE) == private.page(2)
-    assert refused(lambda: space.mmap("8KiB", file=file, offset=3)) == errno.EINVAL
+    assert refused(lambda: space.mmap("8KiB", file=file, offset=3 * PAGE)) == errno.EINVAL
     with pytest.raises(TypeError):
         space.mmap("8KiB", private=True)
     with pytest.raises(TypeError):
         space.mmap()
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         mmcore.Machine(nodes=["1MiB"]).address_space().mmap(file=file)
 
 
@@ -89,10 +89,10 @@ def test_a_page_under_writeback_stays_where_the_device_reads_it(machine, file):
         assert "writeback" in write.page.flags
         assert file.begin_writeback.__self__ is file
         for call in (file.sync, region.unmap, lambda: file.begin_writeback(1), file.remove):
-            with pytest.raises(mmcore.MisuseError, match="end it"):
+            with pytest.raises(mmcore.errors.MisuseError, match="end it"):
                 call()
         assert refused(lambda: write.page.isolate().migrate(node=1, mode="async")) == errno.EBUSY
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         write.end()
     assert file.begin_writeback(0) is None
     assert list(region.space.move_pages(region.addresses()[:1], nodes=1)) == [1]
@@ -121,7 +121,7 @@ def test_a_write_that_is_dropped_is_ended_with_a_warning(machine, file):
     file.write(b"x")
     with pytest.warns(ResourceWarning, match="write-back"):
         file.begin_writeback(0)
-    # By the next call that waits for nothing.
+    # The next call ends the write before it begins its own work.
     assert machine.vmstat()["nr_dirty"] == 0
     assert machine.vmstat()["nr_writeback"] == 0
     assert file.sync() == 0
@@ -161,7 +161,9 @@ def test_a_page_that_cannot_move_stays_with_all_it_has(machine, file):
     page = region.page(0)
     before = (page.refcount, page.mapcount, machine.vmstat()["nr_dirty"])
     with page.get():
-        assert list(region.space.move_pages(region.addresses()[:1], nodes=1)) == [mmcore.UNWRITTEN]
+        assert list(region.space.move_pages(region.addresses()[:1], nodes=1)) == [
+            mmcore.results.UNWRITTEN
+        ]
     machine.drain()
     assert (page.refcount, page.mapcount, machine.vmstat()["nr_dirty"]) == before
     assert (region.page(0), file.page(0), region[0:3]) == (page, page, b"abc")
@@ -208,7 +210,7 @@ def test_the_page_shows_what_it_prints():
 
 
 class Files(RuleBasedStateMachine):
-    """Any sequence of operations on two files, beside a model that is a few bytearrays."""
+    """Any sequence of operations on two files, compared with a model of a few bytearrays."""
 
     regions = Bundle("regions")
 
@@ -219,7 +221,7 @@ class Files(RuleBasedStateMachine):
         self.machine = mmcore.Machine(nodes=["256KiB", "256KiB"], kernel=kernel, release=release)
         self.space = self.machine.address_space()
         self.files = [self.machine.file("12KiB"), self.machine.file("12KiB", kind="tmpfs")]
-        # What the file holds; and by region its own pages, where it has any.
+        # The content of each file; and for each region the content of its private pages.
         self.content = [bytearray(3 * PAGE) for _ in self.files]
         self.own = {}
 

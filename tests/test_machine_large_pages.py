@@ -47,27 +47,27 @@ def test_split_makes_base_pages_and_what_is_held_stays_whole(machine):
     page = region.page(1)
     with page.get() as held:
         assert held.page == page
-        with pytest.raises(mmcore.KernelError) as refused:
+        with pytest.raises(mmcore.errors.KernelError) as refused:
             page.split()
     assert refused.value.errno == errno.EAGAIN
-    with region.pin(2), pytest.raises(mmcore.KernelError):
+    with region.pin(2), pytest.raises(mmcore.errors.KernelError):
         page.split()
     assert orders(region) == [2] * 4
     page.split()
     assert orders(region) == [0] * 4
     assert [region.page(n).refcount for n in range(4)] == [1] * 4
     assert [region[n * PAGE] for n in range(4)] == [1, 2, 3, 4]
-    page.split()  # nothing is left to do
+    page.split()  # no large page is left to split
 
 
 def test_a_reference_on_an_allocation_is_split_into_one_on_each_part(machine):
     whole = machine.alloc(order=2)
-    with whole.page.get(), pytest.raises(mmcore.KernelError) as refused:
+    with whole.page.get(), pytest.raises(mmcore.errors.KernelError) as refused:
         whole.split()
     assert refused.value.errno == errno.EAGAIN
     parts = whole.split()
     assert [int(part.page) - int(parts[0].page) for part in parts] == [0, 1, 2, 3]
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         whole.put()
     machine.audit().raise_for_findings()
     for part in parts:
@@ -78,9 +78,9 @@ def test_one_lock_for_all_parts(machine):
     _, region = large(machine)
     with region.page(0).lock():
         assert region.page(3).trylock() is None
-        with pytest.raises(mmcore.MisuseError):
+        with pytest.raises(mmcore.errors.MisuseError):
             region.page(3).lock()
-        with pytest.raises(mmcore.MisuseError):
+        with pytest.raises(mmcore.errors.MisuseError):
             region.page(3).split()
     region.page(3).split()
 
@@ -109,7 +109,7 @@ def test_a_token_of_a_page_that_moved_in_part_is_spent_and_nothing_is_lost(machi
     frames = [machine.alloc(node=1) for _ in range(256)]
     frames.pop().put()
     frames.pop(-2).put()
-    with pytest.raises(mmcore.KernelError) as refused:
+    with pytest.raises(mmcore.errors.KernelError) as refused:
         region.page(0).isolate().migrate(node=1)
     assert refused.value.errno == errno.EBUSY
     assert sorted(region.page(n).node for n in range(4)) == [0, 0, 1, 1]
@@ -122,7 +122,7 @@ def test_a_token_of_a_page_that_moved_in_part_is_spent_and_nothing_is_lost(machi
 def test_a_mapping_of_a_file_has_no_order(machine):
     with pytest.raises(TypeError, match="large pages are of anonymous memory"):
         machine.address_space().mmap(file=machine.file("16KiB"), order=1)
-    with pytest.raises(mmcore.KernelError) as refused:
+    with pytest.raises(mmcore.errors.KernelError) as refused:
         machine.address_space().mmap("16KiB", order=11)
     assert refused.value.errno == errno.EINVAL
 
@@ -176,7 +176,7 @@ def test_whatever_is_done_to_large_pages_the_books_balance_and_no_byte_is_lost(s
                     held.append(region.page(page).get())
                 else:
                     machine.soft_offline_page(region.page(page))
-            except mmcore.KernelError:
+            except mmcore.errors.KernelError:
                 pass
             machine.audit().raise_for_findings()
             assert {p: region[p * PAGE] for p in written if p not in gone} == {

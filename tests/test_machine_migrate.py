@@ -1,4 +1,4 @@
-"""`Machine.migrate_pages`: lists, destinations from a callable, and what becomes of each page."""
+"""`Machine.migrate_pages`: lists, destinations from a callable, and the result of each page."""
 
 import errno
 import gc
@@ -69,7 +69,7 @@ def test_tokens_are_spent_whatever_happens(machine):
     assert (moved.ret, moved.succeeded) == (1, 1)
     assert moved.status.tolist() == [1, -errno.EAGAIN]
     for token in tokens:
-        with pytest.raises(mmcore.MisuseError, match="given back already"):
+        with pytest.raises(mmcore.errors.MisuseError, match="given back already"):
             token.putback()
     held.put()
 
@@ -79,8 +79,13 @@ def test_none_ends_the_migration_as_enomem(two):
     answers = iter([1, None])
     moved = two.migrate_pages([region.page(n) for n in range(4)], lambda _old: next(answers))
     assert moved.ret == -errno.ENOMEM
-    # What was unmapped by then moves all the same; what was not tried is counted nowhere.
-    assert moved.status.tolist() == [1, -errno.ENOMEM, mmcore.UNWRITTEN, mmcore.UNWRITTEN]
+    # Pages that are unmapped by then still move; pages that were not tried are not counted.
+    assert moved.status.tolist() == [
+        1,
+        -errno.ENOMEM,
+        mmcore.results.UNWRITTEN,
+        mmcore.results.UNWRITTEN,
+    ]
     assert counters(two) == (1, 1, 0, 0)
     assert content(region) == [1, 2, 3, 4]
 
@@ -110,10 +115,10 @@ def test_an_exception_is_raised_when_everything_is_put_back(two):
         (lambda _, old: old, TypeError, "a node, a reference"),
         (lambda *_: "1", TypeError, "a node, a reference"),
         (lambda *_: -1, TypeError, "a node, a reference"),
-        (lambda *_: 7, mmcore.KernelError, "no node 7"),
-        (lambda _, old: old.get(), mmcore.MisuseError, "not fresh"),
-        (lambda machine, _: machine.alloc(order=1), mmcore.MisuseError, "not fresh"),
-        (lambda *_: mmcore.Machine(nodes=["64KiB"]).alloc(), mmcore.MisuseError, "another"),
+        (lambda *_: 7, mmcore.errors.KernelError, "no node 7"),
+        (lambda _, old: old.get(), mmcore.errors.MisuseError, "not fresh"),
+        (lambda machine, _: machine.alloc(order=1), mmcore.errors.MisuseError, "not fresh"),
+        (lambda *_: mmcore.Machine(nodes=["64KiB"]).alloc(), mmcore.errors.MisuseError, "another"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -131,10 +136,10 @@ def test_a_wrong_answer_is_an_exception(plain, answer, error, text):
 def test_a_spent_reference_is_no_new_page(plain):
     region = mapped(plain, 2)
     new = plain.alloc(node=1)
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         plain.migrate_pages([region.page(0), region.page(1)], lambda _: new)
     assert sorted(region.page(n).node for n in range(2)) == [0, 1]
-    with pytest.raises(mmcore.MisuseError, match="given back already"):
+    with pytest.raises(mmcore.errors.MisuseError, match="given back already"):
         new.put()
 
 
@@ -154,7 +159,7 @@ def test_what_waits_for_pages_is_refused_inside(two):
 
     def get_new_page(_old):
         for name, call in calls.items():
-            with pytest.raises(mmcore.MisuseError, match="callback"):
+            with pytest.raises(mmcore.errors.MisuseError, match="callback"):
                 call()
             refused.append(name)
         two.drain()
@@ -189,11 +194,11 @@ def test_bad_input_changes_nothing(plain):
         (TypeError, lambda: plain.migrate_pages(7, node=1)),
         (ValueError, lambda: plain.migrate_pages([token], node=1, mode="fast")),
         (ValueError, lambda: plain.migrate_pages([token], node=1, reason="why")),
-        (mmcore.KernelError, lambda: plain.migrate_pages([token], node=2)),
-        (mmcore.KernelError, lambda: plain.migrate_pages([token, 1 << 31], node=1)),
-        (mmcore.MisuseError, lambda: plain.migrate_pages([token, token], node=1)),
-        (mmcore.MisuseError, lambda: plain.migrate_pages([token, other.page(0)], node=1)),
-        (mmcore.MisuseError, lambda: other.migrate_pages([token], node=0)),
+        (mmcore.errors.KernelError, lambda: plain.migrate_pages([token], node=2)),
+        (mmcore.errors.KernelError, lambda: plain.migrate_pages([token, 1 << 31], node=1)),
+        (mmcore.errors.MisuseError, lambda: plain.migrate_pages([token, token], node=1)),
+        (mmcore.errors.MisuseError, lambda: plain.migrate_pages([token, other.page(0)], node=1)),
+        (mmcore.errors.MisuseError, lambda: other.migrate_pages([token], node=0)),
     ]
     for error, call in bad:
         with pytest.raises(error):
@@ -282,7 +287,7 @@ def test_nothing_is_lost_whatever_the_callable_does(answers, kernel, mode, held)
         before = [region.page(n).pfn for n in range(4)]
         try:
             moved = machine.migrate_pages(before, get_new_page, mode=mode)
-        except (LookupError, mmcore.MisuseError):
+        except (LookupError, mmcore.errors.MisuseError):
             pass
         else:
             assert [page.pfn for page in map(region.page, range(4))] == moved.pfns.tolist()

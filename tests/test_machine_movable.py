@@ -13,8 +13,8 @@ import mmcore
 LOOKING = {"hook", "hook_late", "packed"}
 
 
-class Recorder(mmcore.MovableOps):
-    """Says yes, and writes down what it was asked and told."""
+class Recorder(mmcore.handles.MovableOps):
+    """An owner that grants every request and records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -38,14 +38,14 @@ class Recorder(mmcore.MovableOps):
 
 @pytest.fixture
 def unraisable(monkeypatch):
-    """The exceptions that nobody could be given."""
+    """The exceptions that Python could only report as unraisable."""
     caught = []
     monkeypatch.setattr(sys, "unraisablehook", lambda info: caught.append(info.exc_value))
     return caught
 
 
 def refused(call):
-    with pytest.raises(mmcore.KernelError) as error:
+    with pytest.raises(mmcore.errors.KernelError) as error:
         call()
     return error.value.errno
 
@@ -74,7 +74,7 @@ def test_an_owner_is_asked_and_told(machine):
     token = page.isolate()
     assert "isolated" in page.flags
     assert ops.calls.pop() == ("isolate", page.pfn, ("locked", "movable"))
-    with pytest.raises(mmcore.MisuseError, match="owner"):
+    with pytest.raises(mmcore.errors.MisuseError, match="owner"):
         token.put()
     new = token.migrate(node=1)
     assert ops.calls == [("migrate", page.pfn, new.pfn, "async")]
@@ -173,7 +173,7 @@ def test_an_owner_may_let_a_page_go_while_it_is_asked(machine):
             super().migrate(source, target, mode)
             try:
                 pool.release(number)
-            except mmcore.MisuseError as error:
+            except mmcore.errors.MisuseError as error:
                 self.calls.append(("refused", str(error)))
 
     ops = Releasing()
@@ -182,12 +182,12 @@ def test_an_owner_may_let_a_page_go_while_it_is_asked(machine):
     page = pool.page(number)
     token = page.isolate()
     if machine.profile["release"] in LOOKING:
-        # The first attempt is refused, the next finds a page that its users have let go.
+        # The owner refuses the first attempt; the next finds a page without other references.
         token.migrate(node=1)
         assert ops.names().count("released") == 1
         assert page.refcount == 0
     else:
-        # There the mark is cleared under the page lock, which the migration has.
+        # These designs clear the mark under the page lock, which the migration holds.
         token.migrate(node=1)
         assert "refused" in ops.names()
         pool.release(number)
@@ -206,7 +206,7 @@ def test_a_callback_cannot_wait_for_what_it_holds(machine):
             ):
                 try:
                     wait()
-                except mmcore.MisuseError:
+                except mmcore.errors.MisuseError:
                     self.calls.append("refused")
             assert source.trylock() is None
             machine.alloc().put()
@@ -240,7 +240,7 @@ def test_threads_migrate_while_their_owner_is_asked(machine):
             for number in numbers:
                 try:
                     pool.page(number).isolate().migrate(node=node)
-                except mmcore.KernelError as error:
+                except mmcore.errors.KernelError as error:
                     refusals.add(error.errno)
 
     threads = [threading.Thread(target=move, args=(node,)) for node in (0, 1)]
@@ -250,7 +250,7 @@ def test_threads_migrate_while_their_owner_is_asked(machine):
         thread.join()
     assert [pool.read(number) for number in numbers] == numbers
     assert refusals <= {errno.EBUSY}
-    # Nobody is in the way of a page that was isolated: each yes is followed by one move.
+    # No other thread holds an isolated page, so each granted isolate is followed by one migrate.
     assert ops.names().count("isolate") == ops.names().count("migrate")
     assert "putback" not in ops.names()
 
@@ -258,7 +258,7 @@ def test_threads_migrate_while_their_owner_is_asked(machine):
 def test_an_audit_gives_up_while_somebody_stays_inside(plain):
     asked, answer = threading.Event(), threading.Event()
 
-    class Slow(mmcore.MovableOps):
+    class Slow(mmcore.handles.MovableOps):
         def migrate(self, *_):
             asked.set()
             assert answer.wait(60)
@@ -279,7 +279,7 @@ def test_an_audit_gives_up_while_somebody_stays_inside(plain):
 def test_a_closed_machine_lets_go_of_its_owners(build):
     machine = build()
     ops = Recorder()
-    ops.pool = machine.page_pool(ops=ops)  # a circle that the collector cannot see
+    ops.pool = machine.page_pool(ops=ops)  # a reference cycle that the collector cannot see
     gone = weakref.ref(ops)
     machine.close()
     del ops, machine
@@ -309,3 +309,48 @@ def test_words_and_numbers_that_are_not_there_are_refused(plain):
         pool.write(number, 0, 2**64)
     assert refused(lambda: pool.release(number + 1)) == errno.EINVAL
     assert refused(lambda: pool.add(node=2)) == errno.EINVAL
+
+
+def test_a_deleted_pool_makes_room_for_another_one(plain):
+    """A machine has 65,536 owner slots, and a pool that is deleted needs none."""
+    for _ in range((1 << 16) + 8):
+        plain.page_pool()
+    kept = [plain.page_pool() for _ in range(8)]
+    assert [len(pool) for pool in kept] == [0] * 8
+    plain.audit().raise_for_findings()
+
+
+@pytest.mark.parametrize("release", ["split", *sorted(LOOKING)])
+def test_the_owner_of_a_deleted_pool_goes_with_its_last_page(release):
+    machine = mmcore.Machine(nodes=["1MiB"], release=release)
+    ops = Recorder()
+    seen = weakref.ref(ops)
+    pool = machine.page_pool(ops=ops)
+    number = pool.add()
+    holds = pool.page(number).get()
+    pool.release(number)
+    del pool, ops
+
+    def is_gone():
+        # One call ends the pool, the next one lets go of its owner.
+        for _ in range(2):
+            machine.drain()
+        return seen() is None
+
+    # Where the last put looks, the owner is there to be told of it.
+    assert is_gone() == (release not in LOOKING)
+    holds.put()
+    assert is_gone()
+    machine.audit().raise_for_findings()
+
+
+def test_the_pages_of_a_deleted_pool_stay_its_own(machine):
+    ops = Recorder()
+    pool = machine.page_pool(ops=ops)
+    page = pool.page(pool.add(node=0))
+    del pool
+    machine.drain()
+    assert page.flags == ("movable",)
+    assert page.isolate().migrate(node=1).flags == ("movable",)
+    assert ops.names() == ["isolate", "migrate"]
+    machine.audit().raise_for_findings()

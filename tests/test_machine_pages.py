@@ -19,7 +19,7 @@ def page(machine):
 
 
 def refused(call):
-    with pytest.raises(mmcore.KernelError) as error:
+    with pytest.raises(mmcore.errors.KernelError) as error:
         call()
     return error.value
 
@@ -42,7 +42,7 @@ def test_a_handle_is_given_back_once(machine):
     ref = machine.alloc()
     ref.put()
     for again in (ref.put, ref.__enter__):
-        with pytest.raises(mmcore.MisuseError, match="given back"):
+        with pytest.raises(mmcore.errors.MisuseError, match="given back"):
             again()
     assert "given back" in repr(ref)
     with machine.alloc() as ref:
@@ -77,7 +77,7 @@ def test_a_dropped_token_puts_its_page_back(machine, page):
 
 def test_a_warning_in_a_finaliser_spares_the_exception_on_its_way(plain):
     def fail():
-        # The reference is dropped from the interpreter's stack while the error is raised.
+        # The error drops the reference from the interpreter's stack.
         return [plain.alloc(), 1 // 0]
 
     with pytest.warns(ResourceWarning), pytest.raises(ZeroDivisionError):
@@ -140,6 +140,20 @@ def test_a_pin_is_1024_references_and_shows_the_bytes(machine, page):
     assert machine.address_spaces[0].page_at(0x10000000).refcount == 1
 
 
+def test_only_content_that_is_there_is_shown(machine, page):
+    raw = machine.alloc(node=1)
+    assert refused(raw.page.peek).errno == errno.ENODATA
+    raw.put()
+    assert refused(raw.page.peek).errno == errno.EBUSY
+    new = page.isolate().migrate(node=1)
+    assert new.peek()[:5] == b"hello"
+    # Under `putback` the old frame waits in a batch.
+    machine.drain()
+    assert refused(page.peek).errno == errno.EBUSY
+    unbacked = mmcore.Machine(nodes=["1MiB"], backed=False)
+    assert refused(unbacked.page(0).peek).errno == errno.ENODEV
+
+
 def test_a_count_has_a_limit_that_no_user_passes(plain):
     region = plain.address_space().mmap("4KiB")
     region[0] = 1
@@ -153,7 +167,7 @@ def test_a_count_has_a_limit_that_no_user_passes(plain):
 
     assert refused(pin_for_ever).errno == errno.ENOMEM
     assert refused(lambda: region.pin()).errno == errno.ENOMEM
-    # The core itself goes on.
+    # Operations of the core still work.
     token = page.isolate()
     assert refused(lambda: token.migrate(node=1)).errno == errno.EBUSY
     plain.address_space().fork().exit()
@@ -190,7 +204,7 @@ def test_a_token_of_a_page_in_use_is_not_put(machine, page):
     token = page.isolate()
     assert refused(token.put).errno == errno.EBUSY
     machine.audit().raise_for_findings()
-    # Neither is one of a page that only its file or the swap cache leads to.
+    # Nor can the token of a page be put that only its file or the swap cache refers to.
     machine.swapon("16KiB")
     region = machine.address_space().mmap("4KiB")
     region[0] = 1
@@ -202,7 +216,7 @@ def test_a_token_of_a_page_in_use_is_not_put(machine, page):
     assert refused(cached.put).errno == errno.EBUSY
     cached.putback()
     machine.audit().raise_for_findings()
-    # The token is as it was, and is put when the last user has let go.
+    # The token is unchanged, and can be put once the page has no other user.
     with page.get():
         machine.address_spaces[0].exit()
         token.put()
@@ -224,7 +238,7 @@ def test_a_migration_that_fails_puts_back_and_says_what_it_found(machine, page):
         assert error.errno == errno.EBUSY
         assert error.state.pfn == page.pfn
         assert "3 references" in str(error)
-        with pytest.raises(mmcore.MisuseError):
+        with pytest.raises(mmcore.errors.MisuseError):
             token.putback()
     machine.drain()
     assert "lru" in page.flags
@@ -275,9 +289,9 @@ def test_a_page_lock_is_exclusive_and_a_thread_does_not_wait_for_itself(machine)
             assert page.flags == ("locked",)
             assert [holder.kind for holder in page.holders()] == ["reference", "lock"]
             assert page.trylock() is None
-            with pytest.raises(mmcore.MisuseError, match="already holds"):
+            with pytest.raises(mmcore.errors.MisuseError, match="already holds"):
                 page.lock()
-        with pytest.raises(mmcore.MisuseError):
+        with pytest.raises(mmcore.errors.MisuseError):
             lock.unlock()
         assert page.flags == ()
 
@@ -326,10 +340,10 @@ def test_a_locked_page_stops_a_migration_that_does_not_wait(machine, page):
         assert error.errno == errno.EBUSY
         machine.drain()
         token = page.isolate()
-        with pytest.raises(mmcore.MisuseError, match="page lock"):
+        with pytest.raises(mmcore.errors.MisuseError, match="page lock"):
             token.migrate(node=1)
         token.putback()
-        with pytest.raises(mmcore.MisuseError, match="page lock"):
+        with pytest.raises(mmcore.errors.MisuseError, match="page lock"):
             machine.address_spaces[0].move_pages([0x10000000], 1)
 
 

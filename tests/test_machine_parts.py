@@ -1,4 +1,4 @@
-"""Every call that names a page, with a head of a large page, a part of it, or what was one."""
+"""Every call that names a page, with the head of a large page, a part, or a former part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Call = Callable[[mmcore.Machine, mmcore.Page], object]
 
 
 def looks(machine: mmcore.Machine, page: mmcore.Page) -> None:
-    """Everything that only looks."""
+    """Makes every call that only reads."""
     _ = (page.pfn, page.node, page.refcount, page.mapcount, page.flags, page.order)
     _ = (page.head.pfn, page.holders(), page.state(), repr(page), page.peek())
     machine.page_states([page.pfn, page.head.pfn])
@@ -48,7 +48,7 @@ def locks(machine: mmcore.Machine, page: mmcore.Page) -> None:
 def isolates(machine: mmcore.Machine, page: mmcore.Page) -> None:
     with page.isolate():
         looks(machine, page)
-        with pytest.raises(mmcore.KernelError):
+        with pytest.raises(mmcore.errors.KernelError):
             page.isolate()
 
 
@@ -95,7 +95,7 @@ def fails(machine: mmcore.Machine, page: mmcore.Page) -> None:
 
 
 def fails_and_is_good_again(machine: mmcore.Machine, page: mmcore.Page) -> None:
-    with contextlib.suppress(mmcore.KernelError):
+    with contextlib.suppress(mmcore.errors.KernelError):
         machine.memory_failure(page.pfn)
     machine.unpoison(page)
 
@@ -123,7 +123,7 @@ def isolated(machine: mmcore.Machine) -> int:
 
 
 def frame(machine: mmcore.Machine, which: str, order: int) -> mmcore.Page:
-    """The frame that the call is about; the large page is mapped and on a list."""
+    """The frame for the call; its large page is mapped and on a list."""
     space = machine.address_space()
     region = space.mmap(PAGE << order, order=order)
     region[0:3] = b"abc"
@@ -172,7 +172,7 @@ def test_every_call_takes_any_frame_of_a_large_page(kernel: str, order: int, whi
         with mmcore.Machine(nodes=["4MiB", "4MiB"], kernel=kernel) as machine:
             machine.swapon("1MiB")
             page = frame(machine, which, order)
-            with contextlib.suppress(mmcore.KernelError):
+            with contextlib.suppress(mmcore.errors.KernelError):
                 call(machine, page)
             assert isolated(machine) == 0, call.__name__
             assert machine.audit() == (), call.__name__
@@ -207,7 +207,7 @@ def test_a_demotion_by_token_counts_all_base_pages_of_a_large_page(
         machine.drain()
         token = region.page(0).isolate()
         assert machine.vmstat()["nr_isolated_anon"] == 512
-        # A page that somebody holds comes back, and is not isolated any more either.
+        # A referenced page is put back, and is then not isolated any more either.
         with region.page(7).get() if pinned else contextlib.nullcontext():
             machine.migrate_pages([token], node=1, reason="demotion", mode="async")
         assert isolated(machine) == 0

@@ -15,7 +15,7 @@ def region(machine):
 
 
 def refused(call):
-    with pytest.raises(mmcore.KernelError) as error:
+    with pytest.raises(mmcore.errors.KernelError) as error:
         call()
     return error.value.errno
 
@@ -58,7 +58,7 @@ def test_a_region_refuses_what_are_no_bytes(region):
     with pytest.raises(TypeError):
         region.read_into(b"12")
     with pytest.raises(NotImplementedError):
-        del region[0]  # PyO3's word for an operation that a type does not have
+        del region[0]  # PyO3's message for an operation that a type does not have
     assert refused(lambda: region.read_into(bytearray(1), offset=16384)) == errno.EFAULT
     assert region[:] == bytes(16384)
 
@@ -146,7 +146,7 @@ def test_a_pinned_page_does_not_move_and_is_copied_by_fork(machine, region):
             view[0:4] = b"data"
         machine.drain()
         statuses = region.space.move_pages(region.addresses()[:1], 1)
-        assert statuses.tolist() == [mmcore.UNWRITTEN]
+        assert statuses.tolist() == [mmcore.results.UNWRITTEN]
         child = region.space.fork()
         assert child.page_at(region.address) != region.page()
         assert child.page_at(region.address).peek()[:4] == b"data"

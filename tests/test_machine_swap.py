@@ -11,7 +11,7 @@ PAGE = 4096
 
 
 def refused(call):
-    with pytest.raises(mmcore.KernelError) as error:
+    with pytest.raises(mmcore.errors.KernelError) as error:
         call()
     return error.value.errno
 
@@ -100,9 +100,9 @@ def test_there_is_one_swap_space(machine):
 
 def test_a_thread_with_a_page_lock_is_refused_what_may_wait(machine, region):
     with region.page(0).lock():
-        with pytest.raises(mmcore.MisuseError):
+        with pytest.raises(mmcore.errors.MisuseError):
             region[PAGE]
-        with pytest.raises(mmcore.MisuseError):
+        with pytest.raises(mmcore.errors.MisuseError):
             machine.swapoff()
 
 

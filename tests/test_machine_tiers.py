@@ -106,7 +106,7 @@ def test_an_area_with_a_policy_gets_no_hint(build, kernel, policy):
     for region in (anonymous, shared):
         assert region.space.numa_fault(region.address, 1) == 0
     assert changes(machine, before) == {}
-    # The page beside it has the default policy.
+    # The neighbouring page has the default policy.
     assert anonymous.space.numa_fault(anonymous.address + 4096, 1) == 1
 
 
@@ -126,7 +126,7 @@ def test_memory_files_get_no_hint(build, kernel, private):
 
 
 def test_which_pages_get_a_hint_is_the_kernels_choice(build):
-    """A page in a batch, one shared by fork, one that is pinned, a file's dirty and clean one."""
+    """A page in a batch, a forked one, a pinned one, a dirty and a clean one of a file."""
     moved = {}
     for kernel in ("4.8", "6.1", "6.12"):
         machine = build(nodes=TIERS, kernel=kernel)
@@ -198,10 +198,10 @@ def test_a_full_node_is_left_alone(tiers):
 def test_faults_on_nothing(tiers):
     region = tiers.address_space().mmap(4096)
     for address in (region.address, region.address + 4096, 0):
-        with pytest.raises(mmcore.KernelError) as error:
+        with pytest.raises(mmcore.errors.KernelError) as error:
             region.space.numa_fault(address, 0)
         assert error.value.errno == errno.EFAULT
-    with pytest.raises(mmcore.KernelError) as error:
+    with pytest.raises(mmcore.errors.KernelError) as error:
         region.space.numa_fault(region.address, 2)
     assert error.value.errno == errno.EINVAL
 
@@ -242,7 +242,7 @@ def test_what_reclaim_spares_is_put_back(tiers):
     held = region.page(1).get()
     tokens = [region.page(n).isolate() for n in range(2)]
     assert tiers.reclaim_pages(tokens, demote_to=1) == (1, 0)
-    with pytest.raises(mmcore.MisuseError):
+    with pytest.raises(mmcore.errors.MisuseError):
         tokens[0].putback()
     tiers.drain()
     assert (region.page(1).node, region.page(1).mapcount) == (0, 1)
@@ -261,10 +261,10 @@ def test_without_a_slower_node_reclaim_goes_to_swap(tiers):
 def test_reclaim_of_what_it_cannot_have(plain):
     pool = plain.page_pool()
     token = pool.page(pool.add()).isolate()
-    with pytest.raises(mmcore.MisuseError, match="owner"):
+    with pytest.raises(mmcore.errors.MisuseError, match="owner"):
         plain.reclaim_pages([token])
     token.putback()
-    with pytest.raises(mmcore.KernelError, match="no node 5"):
+    with pytest.raises(mmcore.errors.KernelError, match="no node 5"):
         plain.reclaim_pages([], demote_to=5)
     assert plain.reclaim_pages([plain.nodes[0].base], demote_to=1) == (0, 0)
 
@@ -287,7 +287,7 @@ def test_a_lasting_pin_of_what_cannot_leave(build):
     region = mapped(machine, node=1)
     page = region.page()
     held = page.get()
-    with pytest.raises(mmcore.KernelError) as error:
+    with pytest.raises(mmcore.errors.KernelError) as error:
         region.pin()
     assert error.value.errno == errno.ENOMEM
     machine.drain()
@@ -297,5 +297,5 @@ def test_a_lasting_pin_of_what_cannot_leave(build):
 
 @pytest.mark.parametrize("movable", [[0, 1], [2]])
 def test_not_every_node_is_for_movable_pages(movable):
-    with pytest.raises(mmcore.InputError):
+    with pytest.raises(mmcore.errors.InputError):
         mmcore.Machine(nodes=["64KiB", "64KiB"], movable=movable)

@@ -1,4 +1,4 @@
-"""Out of the host's memory: a call has done its work or raises `MemoryError`; nobody dies."""
+"""Out of the host's memory: a call succeeds or raises `MemoryError`, and the process goes on."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The core against a sequential model: what one thread does, both see the same of."""
+"""The core against a sequential model: after each operation of one thread both show the same."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmcore
-from mmcore.recordings.compare import _State
+from mmcore._recordings.compare import _State
 from model import Model
 
 EXAMPLES = int(os.environ.get("MMCORE_MODEL_EXAMPLES", "150"))
@@ -16,7 +16,7 @@ EXAMPLES = int(os.environ.get("MMCORE_MODEL_EXAMPLES", "150"))
 REGIONS, CHILDREN, PINS = ("r0", "r1"), ("c0", "c1"), ("g0", "g1", "g2")
 regions, children, pins = map(st.sampled_from, (REGIONS, CHILDREN, PINS))
 kinds = st.sampled_from(["anon", "anon", "shm", "tmpfs", "tmpfspriv", "file", "filepriv"])
-#: All pages of a region, or a run of them: where it begins and how long it is.
+#: All pages of a region (None), or a run of them: its first page and its length.
 parts = st.none() | st.tuples(st.integers(0, 7), st.integers(1, 4))
 wishes = st.sets(st.sampled_from(["move", "move_all", "strict", "preferred"])).map(sorted)
 
@@ -53,7 +53,7 @@ operations = st.one_of(
     operation("swapoff"),
 )
 
-#: What a program begins with: nothing, or pages in the states that swap space brings about.
+#: The beginnings of programs: none, or operations that bring pages into the states of swap.
 PAGEOUT = ("madv", "r0", None, "pageout")
 READY = [("swapon",), ("write", "r0", None), ("drain",)]
 SWAPPED = [*READY, PAGEOUT]
@@ -63,7 +63,7 @@ HELD = [*READY, ("pin", "g0", "r0", (0, 3), "pipe"), PAGEOUT]
 READ = [*HELD, ("read", "r0", (1, 2)), ("unpin", "g0")]
 FORKED = [*READ, ("fork", "c0")]
 PINNED = [*READ, ("pin", "g1", "r0", (1, 3), "longterm"), ("drain",), PAGEOUT]
-#: With a hole in its range mlock locks what comes before, and brings nothing in.
+#: With a hole in its range mlock locks the pages before the hole, and faults none in.
 HOLE = [*HELD, ("unmap", "r0", (3, 1)), ("fork", "c0"), ("mlock", "r0", None)]
 LOCKED = [*HOLE, ("read", "r0", (0, 2))]
 swapping = [READY, SWAPPED, SHARED, CACHED, HELD, READ, FORKED, PINNED, HOLE, LOCKED]
@@ -71,7 +71,7 @@ beginnings = st.just([]) | st.sampled_from(swapping)
 
 
 class Writer:
-    """Lines of a program from what was drawn, without those that name what is not there."""
+    """Writes drawn operations as lines, without those that name an object that does not exist."""
 
     def __init__(self):
         self.lines = []
@@ -98,7 +98,8 @@ class Writer:
             self.pages[region], self.kinds[region] = pages, kind
             self.copied.discard(region)
             for known in self.forked.values():
-                # A child's memory of that name cannot be named any more.
+                # The name now belongs to the new region, so a child's old region cannot be named
+                # any more.
                 known.pop(region, None)
             self.line(name, region, kind, pages, f"node={node}")
             if kind == "anon":
@@ -163,12 +164,14 @@ class Writer:
     def add_swapon(self, name):
         if not self.swap:
             self.swap, self.dropped = True, False
-            # The kernel drains: the device's own pages come and go. In a machine it has none.
+            # The kernel drains here, because the device's own pages are added and freed. A machine
+            # has no such pages, so the program drains itself.
             self.line("drain")
             self.line(name, 16)
 
     def add_swapoff(self, name):
-        # For the same reason this drains too, but not if the device's pages are gone already.
+        # A swapoff drains for the same reason, but not after drop_caches has freed the device's
+        # pages.
         if self.swap and not self.dropped:
             self.swap = False
             self.line(name)
@@ -182,7 +185,8 @@ class Writer:
             self.add_other(name, region, part)
 
     def add_fwrite(self, name, region, part):
-        # A copy that nobody wrote to yet is older than the file then: what it holds is not said.
+        # A private copy that was not written to yet would be older than the file, and its content
+        # is not defined.
         if not (self.kinds.get(region, "").endswith("priv") and region in self.copied):
             self.add_fread(name, region, part)
 
@@ -196,7 +200,7 @@ def program(kind, beginning, drawn):
 
 
 def each(runs):
-    """Run lengths, taken apart."""
+    """The single values of run-length coded ones."""
     return [value for count, value in runs for _ in range(count)]
 
 
@@ -228,6 +232,21 @@ def check(lines, fields):
             assert shown == views, f"{child} at {where}"
 
 
+#: What the model says of 4.8 as of later kernels: it knows no anonymous page without a mark of
+#: who owns it, no pin of one reference, and no fresh page that is active.
+#: `rust/core/tests/old_kernels.rs` holds what 4.8 chooses for these.
+LATER = {
+    "pins": "counted",
+    "anon_reuse": "exclusive",
+    "anon_workingset": "true",
+    "workingset_mark": "true",
+    "free_needs_swap": "false",
+    "mbind_strict_checks": "true",
+    "mlock_drains_all": "false",
+    "swapin_past_cache": "true",
+}
+
+
 @pytest.mark.parametrize("kernel", ["4.8", "6.1", "6.12"])
 @settings(max_examples=EXAMPLES)
 @given(
@@ -240,4 +259,5 @@ def test_model_and_core_agree_on_everything_that_can_be_seen(
     kernel, kind, beginning, drawn, pagevec
 ):
     fields = {"kernel": kernel} | ({} if pagevec is None else {"pagevec": pagevec})
+    fields |= LATER if kernel == "4.8" else {}
     check(program(kind, beginning, drawn), fields)

@@ -1,4 +1,4 @@
-"""Every defect is found, breaks its rule, and shrinks to its minimum."""
+"""Every defect is found, breaks its rule, and shrinks to the recorded minimum."""
 
 import time
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mmcore
-from mmcore.exploration.hunting import BUDGET, defects, hunt, minimum
+from mmcore._exploration.hunting import BUDGET, defects, hunt, minimum
 
 NAMES = [known.name for known in defects()]
 
@@ -21,30 +21,27 @@ def size(found):
     return len(found.program.threads), operations, found.switches
 
 
-def least(defect):
-    kept = defect.minimum
-    return kept.threads, kept.operations, kept.switches
-
-
 def test_it_is_found_and_shrinks_to_its_minimum(defect):
-    # From several schedules: what is found first must not matter.
+    # Several seeds, because the schedule that is found first must not matter.
     for seed in range(3):
         found = mmcore.explore(
             defect.program, mutation=defect.name, schedules=BUDGET, seed=seed, jobs=1, shrink=500
         ).counterexample
         assert found is not None, f"not found with seed {seed}"
         assert found.shrink_runs <= 500
-        # One defect may break several rules; each has a minimum of its own.
+        # A defect may break several rules; the recorded minimum is for one of them.
         if found.rule == defect.rule:
-            assert size(found) == least(defect), found.table()
+            assert size(found) == defect.minimum.size, str(found)
 
 
 def test_it_shrinks_to_its_minimum_among_other_work(defect):
-    """The same, with operations before and after, and a thread, that have nothing to do with it."""
+    """The same with unrelated operations and an unrelated thread added to the program."""
     program = defect.program
     extra = mmcore.Program.parse("allocate p7\nthread Z\n  try_get p7\n  put p7\n  free p7")
     busy = [
-        mmcore.Thread(thread.name, (*thread.ops, mmcore.Op("query", pages=(zero(),))), thread.cpu)
+        mmcore.program.Thread(
+            thread.name, (*thread.ops, mmcore.program.Op("query", pages=(zero(),))), thread.cpu
+        )
         for thread in program.threads
     ]
     noisy = mmcore.Program(
@@ -58,23 +55,23 @@ def test_it_shrinks_to_its_minimum_among_other_work(defect):
     ).counterexample
     assert found is not None
     assert found.shrink_runs <= 500
-    # Nothing of what was added is left, unless all runs were spent.
+    # No added operation is left, unless all runs were used up.
     spent = found.shrink_runs >= 499
     if found.rule == defect.rule and not spent:
-        assert size(found) == least(defect), found.table()
+        assert size(found) == defect.minimum.size, str(found)
 
 
 def zero():
-    return mmcore.Selection("zero0")
+    return mmcore.program.Selection("zero0")
 
 
 def test_shrinking_is_quick_and_leaves_nothing_to_take_away(defect):
-    """From what the search met first, of all its operations and switches."""
+    """Starts from the race as it was found; no operation and no switch of the result can go."""
     met = mmcore.explore(
         defect.program, mutation=defect.name, schedules=BUDGET, jobs=1, shrink=0
     ).counterexample
     begin = time.perf_counter()
-    small = mmcore.exploration.shrink(met.program, met.schedule, mutation=defect.name, budget=500)
+    small = mmcore._exploration.shrink(met.program, met.schedule, mutation=defect.name, budget=500)
     print(f"shrunk in {time.perf_counter() - begin:.3f} s, {small.shrink_runs} runs")
     assert small.rule == met.rule
     assert small.shrink_runs <= 500
@@ -89,7 +86,7 @@ def test_shrinking_is_quick_and_leaves_nothing_to_take_away(defect):
 
 
 def test_it_replays_identically(defect):
-    """A thousand times: `test_exploration`; each of the others a few times."""
+    """Each defect a few times; `test_exploration` replays one a thousand times."""
     kept = defect.minimum
     replays = {
         mmcore.replay(kept.program, kept.schedule, mutation=defect.name).to_json()
@@ -106,10 +103,12 @@ def test_the_minimal_schedule_breaks_the_rule_in_the_defective_core_alone(defect
 
 
 def without_one(program):
-    """The program without one of its threads' operations, for each of them."""
+    """Yields the program without one operation, for each operation of its threads."""
     for thread in program.threads:
         for at in range(len(thread.ops)):
-            shorter = mmcore.Thread(thread.name, thread.ops[:at] + thread.ops[at + 1 :], thread.cpu)
+            shorter = mmcore.program.Thread(
+                thread.name, thread.ops[:at] + thread.ops[at + 1 :], thread.cpu
+            )
             others = (shorter if t is thread else t for t in program.threads)
             threads = tuple(t for t in others if t.ops)
             if threads:
@@ -122,10 +121,10 @@ def without_one(program):
 
 
 def searched(program, defect):
-    """What all schedules come to; None if it is no program: what made a thing has gone."""
+    """Searches all schedules; None if the program names an object that is no longer made."""
     try:
         return mmcore.explore(program, mutation=defect.name, search="exhaustive")
-    except mmcore.InputError:
+    except mmcore.errors.InputError:
         return None
 
 
@@ -136,7 +135,7 @@ def test_no_operation_and_no_switch_of_the_minimum_can_go(defect):
         if result is None:
             continue
         found = result.counterexample
-        assert found is None or found.rule != defect.rule, found.table()
+        assert found is None or found.rule != defect.rule, str(found)
         assert found is not None or result.is_exhaustive
     runs = kept.schedule.runs
     for at in range(len(runs)):
@@ -149,7 +148,7 @@ def test_the_program_holds_in_the_sound_core(defect):
     assert mmcore.explore(defect.program, search="exhaustive").check().is_exhaustive
 
 
-# All of them take a minute: `make minima`.
+# The search for all minima takes a minute: `make minima`.
 QUICK = [known.name for known in defects() if known.minimum.threads < 3]
 
 
@@ -173,7 +172,9 @@ def test_a_hunt_tells_what_it_found():
     (hunted,) = hunt("hook-without-lock")
     assert hunted.found
     assert hunted.schedules >= 1
-    assert hunted.size == least(hunted.defect)
+    assert hunted.size == hunted.defect.minimum.size
+    assert hunted.size.threads == len(hunted.exploration.counterexample.program.threads)
+    assert str(hunted.size) == str(hunted.defect.minimum)
     assert hunted.to_dict()["minimum"]["threads"] == 2
-    with pytest.raises(mmcore.InputError, match="no mutation 'hook'"):
+    with pytest.raises(mmcore.errors.InputError, match="no mutation 'hook'"):
         list(hunt("hook"))

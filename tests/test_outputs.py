@@ -1,5 +1,6 @@
-"""What is found is shown and kept, wherever it goes: files, pipes, full disks, closed outputs."""
+"""Results are shown and kept with every output: files, pipes, full disks, closed outputs."""
 
+import errno
 import os
 import resource
 import signal
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import mmcore
-from mmcore import InputError, Trace, _output
-from mmcore.cli import run
+from mmcore import Trace, _output
+from mmcore._cli import run
+from mmcore.errors import InputError
 
 PROGRAM = "map r0 anon 1\nwrite r0\nthread A\n  move r0 node=1\nthread B\n  read r0\n"
-DEFECT = ["explore", "--mutation", "copy-after-restore"]
+RACE = ["explore", "PROGRAM", "--mutation", "copy-after-restore"]
 
 
 @pytest.fixture
@@ -23,6 +25,12 @@ def program(tmp_path):
     path = tmp_path / "program.mm"
     path.write_text(PROGRAM)
     return str(path)
+
+
+@pytest.fixture
+def race(program):
+    """A command that finds a race."""
+    return [program if word == "PROGRAM" else word for word in RACE]
 
 
 def command(*arguments, **options):
@@ -53,6 +61,31 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     _output.write(path, "new µ \udcff")
     assert path.read_bytes() == "new µ \\udcff".encode()
     assert (path.stat().st_mode & 0o777, len(list(tmp_path.iterdir()))) == (0o640, 1)
+
+
+def test_a_folder_that_allows_no_new_file_is_refused_before_the_work(
+    tmp_path, monkeypatch, race, capsys
+):
+    path = tmp_path / "file"
+    path.write_text("old")
+    make = os.open
+
+    def refuse(name, flags, *mode):
+        # Root may write everywhere, so that the bits of the folder would not do.
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(name))
+        return make(name, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    why = "no file can be made in the directory: Permission denied"
+    with pytest.raises(InputError, match=f"{path}: {why}"):
+        _output.check(path)
+    with pytest.raises(PermissionError, match=f"{why}: '{path}'"), _output.replacing(path):
+        pytest.fail("the work must not begin")
+    monkeypatch.setattr("mmcore.explore", lambda *_, **__: pytest.fail("the work has begun"))
+    assert run([*race, "--save", str(path)]) == 2
+    assert why in capsys.readouterr().err
+    assert path.read_text() == "old"
 
 
 def test_a_disk_that_is_full_leaves_what_was_there(tmp_path):
@@ -111,28 +144,30 @@ def test_every_writer_of_the_library_names_the_file(write, path):
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("no/such/folder/x.svg", "the directory cannot be written to: No such file"),
+        ("no/such/folder/x.svg", "no file can be made in the directory: No such file"),
         (".", "Is a directory"),
         ("program.mm/x.svg", "Not a directory"),
         ("x" * 300, "File name too long"),
-        ("/proc/x.svg", "the directory cannot be written to"),
+        ("/proc/x.svg", "no file can be made in the directory"),
     ],
 )
 @pytest.mark.parametrize("option", ["--save", "--html"])
-def test_outputs_are_checked_before_the_search(option, path, says, program, monkeypatch, capsys):
+def test_outputs_are_checked_before_the_search(
+    option, path, says, program, race, monkeypatch, capsys
+):
     monkeypatch.chdir(Path(program).parent)
     monkeypatch.setattr(mmcore, "explore", lambda *_, **__: pytest.fail("searched"))
-    assert run([*DEFECT, option, path]) == 2
+    assert run([*race, option, path]) == 2
     complaint = capsys.readouterr().err
     assert says in complaint
     assert complaint.count("\n") == 1
 
 
-def test_two_outputs_are_two_files(tmp_path, capsys):
+def test_two_outputs_are_two_files(race, tmp_path, capsys):
     path = str(tmp_path / "x")
-    assert run([*DEFECT, "--save", path, "--html", path]) == 2
+    assert run([*race, "--save", path, "--html", path]) == 2
     assert "are one file" in capsys.readouterr().err
-    assert run([*DEFECT, "--save", "/dev/null", "--html", "/dev/null"]) == 1
+    assert run([*race, "--save", "/dev/null", "--html", "/dev/null"]) == 1
 
 
 def test_a_path_with_a_null_character_is_refused():
@@ -141,10 +176,10 @@ def test_a_path_with_a_null_character_is_refused():
 
 
 @pytest.mark.parametrize("option", ["--save", "--html"])
-def test_a_race_is_shown_although_its_file_cannot_be_written(option, capsys):
-    assert run([*DEFECT, option, "/dev/full"]) == 1
+def test_a_race_is_shown_although_its_file_cannot_be_written(option, race, capsys):
+    assert run([*race, option, "/dev/full"]) == 1
     shown = capsys.readouterr()
-    assert "replay: mmcore explore" in shown.out
+    assert "replay: mmcore replay" in shown.out
     assert shown.err == "mmcore: /dev/full: No space left on device\n"
 
 
@@ -155,13 +190,13 @@ def test_a_clean_result_whose_file_cannot_be_written_is_2(program, capsys):
     assert shown.err == "mmcore: /dev/full: No space left on device\n"
 
 
-def test_the_standard_output_can_be_named_as_a_file(tmp_path):
+def test_the_standard_output_can_be_named_as_a_file(race, tmp_path):
     path = tmp_path / "out"
     for name in ("/dev/stdout", path):
         with path.open("wb") as output:
-            assert command(*DEFECT, "--save", name, stdout=output).returncode == 1
+            assert command(*race, "--save", name, stdout=output).returncode == 1
         text = path.read_text()
-        assert "replay: mmcore explore" in text
+        assert "replay: mmcore replay" in text
         assert "# schedule: " in text
 
 
@@ -174,11 +209,14 @@ VERBS = {
     "run": (0, ["run", "PROGRAM"]),
     "stress": (0, ["run", "PROGRAM", "--stress", "0.1", "--json"]),
     "explore": (0, ["explore", "PROGRAM", "--schedules", "5"]),
-    "race": (1, DEFECT),
-    "soak": (0, ["explore", "--soak", "--schedules", "100"]),
+    "race": (1, RACE),
+    "soak": (0, ["soak", "--schedules", "100"]),
+    "standard": (0, ["standard", "--matching", "aging 1"]),
+    "hunt": (0, ["hunt", "hook-without-lock"]),
+    "replay": (0, ["replay", "PROGRAM", "0x3"]),
     "diff": (1, ["diff", "PROGRAM", "--kernel", "6.1,6.12"]),
     "policies": (0, ["policies", "TRACE", "--policy", "lru", "--size", "16"]),
-    "conformance": (0, ["conformance", str(RECORDINGS), "--until-unsupported"]),
+    "conformance": (0, ["conformance", str(RECORDINGS / "h01-migrate-anon.json")]),
     "profiles": (0, ["profiles"]),
     "env": (0, ["env"]),
     "help": (0, ["explore", "--help"]),
@@ -241,6 +279,6 @@ def test_characters_that_an_output_lacks_are_replaced(program):
     complaint = command("run", named, **options).stderr
     assert complaint.startswith(b"mmcore: ")
     assert b"\\udcff.mm:1:1: " in complaint
-    # An option that is no text is no traceback either.
+    # An option that is no text gives an error, not a traceback.
     done = command("profiles", b"\xff".decode("utf-8", "surrogateescape"))
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)

@@ -1,11 +1,11 @@
-"""What a profile consists of, and what two kernels choose differently."""
+"""The fields of a profile, and the differences of two kernels."""
 
 import json
 
 import pytest
 
 import mmcore
-from mmcore.cli import run
+from mmcore._cli import run
 
 
 def test_every_field_is_listed_with_every_presets_choice_its_source_and_meaning():
@@ -42,7 +42,8 @@ def test_the_command_prints_lines_or_json(capsys):
     assert "    Accepts a number" in shown
     assert run(["profiles", "6.1", "6.12", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert (data["schema"], data["presets"], data["compared"]) == (1, ["6.1", "6.12"], True)
+    assert (data["kind"], data["presets"]) == ("profiles", ["6.1", "6.12"])
+    assert data["compared"]
     assert "release" not in {row["field"] for row in data["fields"]}
     assert run(["profiles", "6.12"]) == 0
     assert "pagevec: 31\n" in capsys.readouterr().out.replace("6.12 ", "")

@@ -1,4 +1,4 @@
-"""32 threads of Python over one machine, with every kind of call: nothing breaks or stays."""
+"""32 Python threads make every kind of call on one machine: no rule breaks, no page stays."""
 
 import contextlib
 import faulthandler
@@ -16,18 +16,24 @@ import mmcore
 
 THREADS = 32
 
-#: How long they run. `MMCORE_THREADS_SECONDS=180` is the long version.
+#: Seconds of the run. `MMCORE_THREADS_SECONDS=180` is the long version.
 SECONDS = float(os.environ.get("MMCORE_THREADS_SECONDS", "3"))
 
-#: Longer than any run takes at its end: what hangs ends with every thread's stack.
+#: Seconds after which the process ends with every thread's stack: longer than any run takes.
 HANGS = SECONDS + 280
 
-#: What a call may be refused with when others are at the same page.
-REFUSED = (mmcore.KernelError, mmcore.MisuseError, BufferError, IndexError, TimeoutError)
+#: Exceptions that a call may raise because other threads use the same page.
+REFUSED = (
+    mmcore.errors.KernelError,
+    mmcore.errors.MisuseError,
+    BufferError,
+    IndexError,
+    TimeoutError,
+)
 
 
-class Owner(mmcore.MovableOps):
-    """Looks at what it is given, and says no now and then."""
+class Owner(mmcore.handles.MovableOps):
+    """An owner that reads its arguments and sometimes refuses."""
 
     def __init__(self, seed):
         self.random = random.Random(seed)
@@ -45,7 +51,7 @@ class Owner(mmcore.MovableOps):
 
 
 class World:
-    """What the threads share."""
+    """The objects that the threads share."""
 
     def __init__(self, release):
         self.machine = mmcore.Machine(nodes=["8MiB", "8MiB"], cpus=4, release=release)
@@ -69,10 +75,6 @@ class World:
     def page(self, draw):
         region = self.region(draw)
         return region.page(draw.randrange(region.pages))
-
-    def small(self, draw):
-        """A page that is part of no large one, for calls that take lists."""
-        return draw.choice(self.regions).page(draw.randrange(16))
 
 
 def loads(world, draw):
@@ -125,7 +127,7 @@ def locks(world, draw):
 
 def isolates(world, draw):
     how = draw.randrange(4)
-    token = (world.small(draw) if how == 2 else world.page(draw)).isolate()
+    token = world.page(draw).isolate()
     if how == 0:
         token.putback()
     elif how == 1:
@@ -133,7 +135,7 @@ def isolates(world, draw):
     elif how == 2:
         world.machine.migrate_pages([token], node=draw.randrange(2))
     else:
-        with contextlib.suppress(mmcore.KernelError):
+        with contextlib.suppress(mmcore.errors.KernelError):
             token.put()
             return
         token.putback()
@@ -148,8 +150,8 @@ def moves(world, draw):
 def migrates(world, draw):
     pages = []
     for _ in range(draw.randrange(1, 6)):
-        with contextlib.suppress(mmcore.KernelError):
-            pages.append(world.small(draw))
+        with contextlib.suppress(mmcore.errors.KernelError):
+            pages.append(world.page(draw))
 
     def where(page):
         answer = draw.randrange(4)
@@ -185,7 +187,7 @@ def calls(world, draw):
     elif how == 8:
         world.machine.drain()
     else:
-        world.machine.reclaim_pages([world.small(draw)], demote_to=draw.choice([None, 1]))
+        world.machine.reclaim_pages([world.page(draw)], demote_to=draw.choice([None, 1]))
 
 
 def files(world, draw):
@@ -241,7 +243,7 @@ def failures(world, draw):
         else:
             page = mine.page(1)
             world.machine.memory_failure(page)
-            with contextlib.suppress(mmcore.KernelError):
+            with contextlib.suppress(mmcore.errors.KernelError):
                 world.machine.unpoison(page)
     finally:
         mine.unmap()
@@ -250,7 +252,7 @@ def failures(world, draw):
 def whole(world, draw):
     how = draw.randrange(6)
     if how == 0:
-        with contextlib.suppress(mmcore.KernelError):
+        with contextlib.suppress(mmcore.errors.KernelError):
             world.machine.audit().raise_for_findings()
     elif how == 1:
         with world.machine.trace() as tracing:
@@ -270,10 +272,10 @@ def whole(world, draw):
 
 
 def drops(world, draw):
-    """Leaves handles to the next call."""
+    """Drops handles, which the next call gives back."""
     page = world.page(draw)
     keep = [page.get(), page.pin()]
-    with contextlib.suppress(mmcore.KernelError):
+    with contextlib.suppress(mmcore.errors.KernelError):
         keep.append(page.isolate())
     keep.append(page.trylock())
     keep.clear()

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 import mmcore
-from mmcore import InputError, Trace
+from mmcore import Trace
+from mmcore._comparison import Options
+from mmcore._comparison.plan import make_plan
 from mmcore._mmcore import LoadRig
-from mmcore.comparison.plan import make_plan
+from mmcore.errors import InputError
 
 PAGES = 400
 
 
 def hottest(hits, node, age):  # noqa: ARG001 - as policies are called
-    """The most used pages of the epoch go up, the least used go down."""
+    """Promotes the most used pages of the epoch, and demotes the least used."""
     fast = np.flatnonzero(node == 0)
     hot = np.flatnonzero((node == 1) & (hits > 0))
     hot = hot[np.argsort(hits[hot])[::-1]][:16]
@@ -24,12 +26,12 @@ def hottest(hits, node, age):  # noqa: ARG001 - as policies are called
 
 
 def stay(hits, node, age):  # noqa: ARG001 - as policies are called
-    """Everything stays where it was touched first."""
+    """Leaves every page on the node of its first access."""
     return [], []
 
 
 def wandering(accesses=200_000):
-    """A working set that moves on."""
+    """A trace with a working set that changes from time to time."""
     rng = np.random.default_rng(1)
     start = np.arange(accesses) // 20_000 * 40
     ids = (start + rng.integers(0, PAGES // 8, accesses)) % PAGES
@@ -65,12 +67,13 @@ def test_it_is_shown_what_happened():
     round_ = json.loads(loaded.run(1, 0.2))
     loaded.finish()
     assert len(seen) > 3
-    # Each access is told once, those of the last epoch not at all; the first began earlier.
+    # A policy gets each access once, but not those of the last, unfinished epoch. The first epoch
+    # began before this run.
     assert sum(int(hits.sum()) for hits, *_ in seen[1:]) <= sum(round_["accesses_by_node"])
     for hits, node, age, thread in seen:
         assert (hits.dtype, node.dtype, age.dtype) == (np.uint32, np.int8, np.uint32)
         assert len(hits) == len(node) == len(age) == PAGES
-        # An epoch is eight accesses a page, or more where the host lets its end come late.
+        # An epoch has eight accesses a page, or more if a busy host delays its end.
         assert hits.sum() >= 8 * PAGES
         assert (age[hits > 0] == 0).all()
         assert (age[hits == 0] > 0).all()
@@ -124,10 +127,10 @@ def test_a_wrong_answer_ends_the_load(answer, error, text):
 
 
 def test_a_storm_has_no_policy():
-    with pytest.raises(ValueError, match="a policy is for tiering"):
+    with pytest.raises(ValueError, match="a policy needs load tiering"):
         LoadRig(json.dumps({"load": "storm"}), None, stay)
-    with pytest.raises(InputError, match="a policy is for load tiering"):
-        make_plan(None, load="storm", vary={"policy": [None, stay]})
+    with pytest.raises(InputError, match="a policy needs load tiering"):
+        make_plan(None, Options(load="storm"), vary={"policy": [None, stay]})
 
 
 def test_policies_are_compared_by_where_the_accesses_go():
@@ -139,7 +142,7 @@ def test_policies_are_compared_by_where_the_accesses_go():
     assert still["migrated"] == 0 < moving["migrated"]
     assert still["ratio"] is None
     assert still["primary"] == "accesses_per_modelled_s"
-    # The working set moves on: who follows it finds more of it on the fast node.
+    # The working set changes: a policy that follows it serves more accesses from the fast node.
     assert moving["fast_share"] > still["fast_share"] + 0.1
     assert moving["ratio"]["ratio"] > 1
     assert 0 < kernel["fast_share"] <= 1
@@ -147,7 +150,7 @@ def test_policies_are_compared_by_where_the_accesses_go():
     assert "hits on the fast node" in text
     assert "accesses / modelled second" in text
     assert "pages migrated / s" in text
-    # On a busy host there are few rounds, and the interval is wide.
+    # On a busy host there are few rounds and the interval is wide, so the verdict may be open.
     assert "hottest: slower" not in result.verdict
     assert not result.conclusive or "from stay" in result.verdict or "than stay" in result.verdict
     data = json.loads(result.to_json())

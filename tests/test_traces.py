@@ -1,4 +1,4 @@
-"""What a trace says of each step: which thread, in which function of the core, to which thing."""
+"""Each step of a trace names its thread, the function of the core, and the object."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mmcore
-from mmcore.exploration import hunting
+from mmcore._exploration import hunting
 
 CORE = Path(__file__).parents[1] / "rust" / "core" / "src"
 MINIMA = {defect.name: defect.minimum for defect in hunting.defects()}
@@ -28,7 +28,7 @@ def test_each_step_names_what_it_touches(traces):
         for step in trace
         if step.kind != "fence"
         and (not step.object or "unnamed" in step.object)
-        # The areas of a child that a thread makes are gone with the schedule.
+        # The areas of a child that a thread forks end with the schedule and cannot be named.
         and not any(each.op.startswith("fork") for each in trace)
     }
     assert not unnamed
@@ -58,5 +58,5 @@ def test_an_unlock_names_the_function_that_took_the_lock(traces):
 def test_the_table_has_the_functions():
     minimum = MINIMA["dirty-before-flush"]
     found = mmcore.replay(minimum.program, minimum.schedule, mutation="dirty-before-flush")
-    assert "Tlb::flush" in found.table()
+    assert "Tlb::flush" in str(found)
     assert "<title>Tlb::flush (map/tlb.rs:" in found.to_html()

@@ -1,4 +1,4 @@
-"""Waiting and interruption: every call waits alike, hears Ctrl-C, and gives up where it says."""
+"""Waiting and interruption: every call waits alike, ends on Ctrl-C, and times out as documented."""
 
 import contextlib
 import errno
@@ -14,13 +14,13 @@ import pytest
 
 import mmcore
 
-#: Longer than any wait that ends.
+#: Seconds after which a wait counts as endless.
 LIMIT = 60
 
 
 @contextlib.contextmanager
 def beside(work):
-    """Runs `work(ready, end)` on another thread; the block waits for it, and ends it."""
+    """Runs `work(ready, end)` on another thread, from its `ready` to the end of the block."""
     ready, end = threading.Event(), threading.Event()
     thread = threading.Thread(target=work, args=(ready, end), daemon=True)
     thread.start()
@@ -35,11 +35,11 @@ def beside(work):
 
 @contextlib.contextmanager
 def interrupted(after=0.2):
-    """Ctrl-C after a while, or more often: the block must be left by it."""
+    """Sends Ctrl-C after a while; the block must end with KeyboardInterrupt."""
     over = threading.Event()
 
     def interrupts():
-        # A signal that comes when nobody waits yet would be heard all the same.
+        # A signal that comes before the wait begins also ends the block.
         over.wait(after)
         if not over.is_set():
             os.kill(os.getpid(), signal.SIGINT)
@@ -71,7 +71,7 @@ def holds_lock(page):
 
 
 def migrates(machine, region):
-    """A migration that has unmapped pages, and whose callable takes its time for the last."""
+    """A migration that has unmapped pages and whose callable does not answer for the last one."""
 
     def work(ready, end):
         asked = []
@@ -152,7 +152,7 @@ def test_an_audit_gives_up_when_others_hold_page_locks(plain):
     region = written(plain)
     with beside(holds_lock(region.page(0))):
         before = time.monotonic()
-        with pytest.raises(mmcore.KernelError) as caught:
+        with pytest.raises(mmcore.errors.KernelError) as caught:
             plain.audit()
         assert caught.value.errno == errno.EBUSY
         assert time.monotonic() - before < LIMIT / 2
@@ -162,7 +162,7 @@ def test_an_audit_gives_up_when_others_hold_page_locks(plain):
 def test_an_audit_gives_up_when_others_are_inside_of_calls(plain):
     region = written(plain)
     with beside(migrates(plain, region)):
-        with pytest.raises(mmcore.KernelError) as caught:
+        with pytest.raises(mmcore.errors.KernelError) as caught:
             plain.audit()
         assert caught.value.errno == errno.EBUSY
     plain.audit().raise_for_findings()
@@ -183,8 +183,8 @@ def test_a_call_that_waits_for_a_page_lock_hears_ctrl_c(plain, name):
     region = written(plain)
     with beside(holds_lock(region.page(0))), interrupted():
         while True:
-            # An audit gives up by itself.
-            with contextlib.suppress(mmcore.KernelError):
+            # An audit also fails by itself after a while, and is then called again.
+            with contextlib.suppress(mmcore.errors.KernelError):
                 HOLDING[name](plain, region)
     assert region[:] == b"x" * len(region)
 
@@ -202,7 +202,7 @@ ACCESSES = {
 
 @pytest.mark.parametrize("name", ACCESSES)
 def test_an_access_that_waits_for_a_migration_hears_ctrl_c(plain, name):
-    # One by one, a page would be finished before the next is asked for.
+    # The migration is a batch: one by one, a page would have moved before the next is asked for.
     region = written(plain)
     page = region.page(0)
     with beside(migrates(plain, region)), interrupted():
@@ -222,7 +222,7 @@ def test_an_access_goes_on_when_the_migration_has_ended(plain):
         writer = threading.Thread(target=lambda: region.__setitem__(slice(0, 8192), b"y" * 8192))
         reader.start()
         writer.start()
-        # Longer than a look at the signals.
+        # This is longer than the interval at which a wait checks for signals.
         time.sleep(0.2)
         assert not seen
     reader.join(LIMIT)
@@ -244,7 +244,7 @@ def test_a_file_s_page_that_is_locked_is_waited_for_with_an_ear_for_ctrl_c(plain
     assert region[0:8] == b"f" * 8
 
 
-class Interrupts(mmcore.MovableOps):
+class Interrupts(mmcore.handles.MovableOps):
     def __init__(self, where, error):
         self.where = where
         self.error = error
@@ -279,7 +279,7 @@ def test_what_ends_a_program_comes_out_of_an_owner_s_callback(plain, where, erro
 
     with pytest.raises(error):
         call()
-    # Nothing is lost, and nothing is left over for the next call.
+    # No page is lost, and the next call does not raise the exception again.
     plain.vmstat()
     plain.audit().raise_for_findings()
     assert len(pool) == 1

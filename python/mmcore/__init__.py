@@ -1,119 +1,90 @@
-"""The life of a Linux memory page, as a library."""
+"""The life of a Linux memory page, as a library.
+
+This module has the names that most users need. The parts of programs are in `mmcore.program`, the
+other handles of a machine in `mmcore.handles`, classes of results in `mmcore.results`, exceptions
+in `mmcore.errors`, tools for tests in `mmcore.testing`.
+"""
 
 from __future__ import annotations
 
-from mmcore._mmcore import (
-    FLAGS,
-    UNWRITTEN,
-    AddressSpace,
-    CpuBinding,
-    Fault,
-    File,
-    Isolated,
-    Machine,
-    Node,
-    Page,
-    PageLock,
-    PagePool,
-    PageRef,
-    Pin,
-    Profile,
-    Region,
-    Tracing,
-    Writeback,
-    __version__,
-    build_info,
-)
-from mmcore.choices import ProfileField, Profiles, profiles
-from mmcore.comparison import Comparison, compare
-from mmcore.difference import OutcomeDiff, StepDiff, diff
-from mmcore.errors import (
-    FindingError,
-    InputError,
-    KernelError,
-    MissingExtraError,
-    MisuseError,
-    ProgramError,
-    RefusedWarning,
-    SigbusError,
-)
-from mmcore.events import Event
-from mmcore.exploration import (
-    Counterexample,
-    Exploration,
-    Race,
-    Schedule,
-    explore,
-    replay,
-    shrink,
-)
-from mmcore.movable import MovableOps
-from mmcore.program import Boot, MachineSpec, Op, Program, Selection, Thread
-from mmcore.recordings import Conformance, conformance
-from mmcore.refusals import Refused
-from mmcore.replacement import Policies, PolicyOutcome, policies
-from mmcore.running import RunResult, StressResult, run, stress
-from mmcore.state import PAGE_STATE, Audit, Finding, Holder, Migrated, PageState, Signal
-from mmcore.trace import Trace
+from typing import TYPE_CHECKING
+
+from mmcore._lazy import lazily
+
+if TYPE_CHECKING:
+    from mmcore import errors as errors
+    from mmcore import handles as handles
+    from mmcore import program as program
+    from mmcore import results as results
+    from mmcore import typing as typing
+    from mmcore._choices import profiles
+    from mmcore._comparison import Comparison, compare
+    from mmcore._core import Machine, Page, Pin, Profile, Region, __version__, build_info
+    from mmcore._difference import diff
+    from mmcore._exploration import (
+        Counterexample,
+        Exploration,
+        Replay,
+        Schedule,
+        explore,
+        replay,
+        shrink,
+    )
+    from mmcore._recordings import conformance
+    from mmcore._replacement import policies
+    from mmcore._running import run, stress
+    from mmcore._trace import Trace
+    from mmcore.errors import MmcoreError
+    from mmcore.program import Program
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "mmcore._core": (
+                "Machine",
+                "Page",
+                "Pin",
+                "Profile",
+                "Region",
+                "__version__",
+                "build_info",
+            ),
+            "mmcore._choices": ("profiles",),
+            "mmcore._comparison": ("Comparison", "compare"),
+            "mmcore._difference": ("diff",),
+            "mmcore.errors": ("MmcoreError",),
+            "mmcore._exploration": (
+                "Counterexample",
+                "Exploration",
+                "Replay",
+                "Schedule",
+                "explore",
+                "replay",
+                "shrink",
+            ),
+            "mmcore.program": ("Program",),
+            "mmcore._recordings": ("conformance",),
+            "mmcore._replacement": ("policies",),
+            "mmcore._running": ("run", "stress"),
+            "mmcore._trace": ("Trace",),
+        },
+        modules=("errors", "handles", "program", "results", "typing"),
+    )
 
 __all__ = [
-    "FLAGS",
-    "PAGE_STATE",
-    "UNWRITTEN",
-    "AddressSpace",
-    "Audit",
-    "Boot",
     "Comparison",
-    "Conformance",
     "Counterexample",
-    "CpuBinding",
-    "Event",
     "Exploration",
-    "Fault",
-    "File",
-    "Finding",
-    "FindingError",
-    "Holder",
-    "InputError",
-    "Isolated",
-    "KernelError",
     "Machine",
-    "MachineSpec",
-    "Migrated",
-    "MissingExtraError",
-    "MisuseError",
-    "MovableOps",
-    "Node",
-    "Op",
-    "OutcomeDiff",
+    "MmcoreError",
     "Page",
-    "PageLock",
-    "PagePool",
-    "PageRef",
-    "PageState",
     "Pin",
-    "Policies",
-    "PolicyOutcome",
     "Profile",
-    "ProfileField",
-    "Profiles",
     "Program",
-    "ProgramError",
-    "Race",
-    "Refused",
-    "RefusedWarning",
     "Region",
-    "RunResult",
+    "Replay",
     "Schedule",
-    "Selection",
-    "SigbusError",
-    "Signal",
-    "StepDiff",
-    "StressResult",
-    "Thread",
     "Trace",
-    "Tracing",
-    "Writeback",
     "__version__",
     "build_info",
     "compare",

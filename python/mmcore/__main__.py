@@ -12,35 +12,36 @@ _SIGNALLED = (130, 143)
 
 
 def main() -> None:
-    """Runs the command line, or says which extra brings it."""
+    """Runs the command line; prints the extra to install if its libraries are missing."""
     _complete()
     try:
-        # Imported here: the base installation has this file but not the command line's libraries.
-        from mmcore.cli import run
+        # Imported here: the base installation has this file but not the libraries of the command
+        # line, and an import at the top would fail without the name of the extra.
+        from mmcore._cli import run
 
         code = run(sys.argv[1:])
     except MissingExtraError as error:
         print(f"mmcore: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        # Before `run` was there to hear it.
+        # The signal arrived before `run` had installed its handlers.
         code = _SIGNALLED[0]
     if code in _SIGNALLED:
-        # Now, whatever other threads are still doing: the end of the interpreter waits for them.
+        # `sys.exit` would wait for the other threads, which can run for hours.
         _flush()
         os._exit(code)
     sys.exit(code)
 
 
 def _complete() -> None:
-    """Opens the standard streams that are closed: files would get their numbers otherwise."""
+    """Opens closed standard streams on /dev/null: the next file opened would get their number."""
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number, and so this one.
+            # `open` takes the lowest free number, which is this one.
             os.open(os.devnull, mode)
-    # Libraries print without asking whether there is an output.
+    # Libraries write to these streams without a check for None.
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:

@@ -1,4 +1,4 @@
-"""Optional dependencies: imported at the moment of use, and missed in one way."""
+"""Imports of optional dependencies at their first use, with one error if one is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from mmcore.errors import MissingExtraError
 
-#: Which extra of the distribution brings which top-level module.
+#: The extra of the distribution that installs each optional top-level module.
 EXTRAS = {
     "cyclopts": "cli",
     "rich": "cli",
@@ -19,17 +19,22 @@ EXTRAS = {
 
 
 def need(module: str, feature: str) -> Any:
-    """Imports `module`, or says which extra brings it.
+    """Imports a module of an optional dependency, and returns it.
 
     Args:
-        module: the dotted name of a module of an optional dependency.
-        feature: what the caller wanted, as the beginning of the error message.
+        module: the module's dotted name; its first part is a key of `EXTRAS`.
+        feature: the feature that uses the module; the error message begins with it.
+
+    Raises:
+        MissingExtraError: if the package is not installed; the message names its extra.
+        ModuleNotFoundError: if the package is installed but lacks a module of its own.
     """
     top = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        # Only the absence of the package itself: a broken install shows its own error.
+        # A package that is there but broken shows its own error: installing the extra again would
+        # not mend it.
         if error.name is None or error.name.partition(".")[0] != top:
             raise
         raise MissingExtraError(feature, EXTRAS[top]) from None

@@ -1,10 +1,10 @@
-"""What Hypothesis calls when it is imported: `from_type` then knows programs and schedules."""
+"""The entry point for Hypothesis: `from_type` then draws `Program` and `Schedule` objects."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmcore.exploration.schedule import Schedule
+from mmcore._exploration.schedule import Schedule
 from mmcore.program import Program
 
 if TYPE_CHECKING:
@@ -14,7 +14,10 @@ __all__ = ["register"]
 
 
 def register() -> None:
-    """Registers the strategies; they are imported when they are drawn from."""
+    """Registers the strategies, which are imported at the first draw.
+
+    Hypothesis calls this at its own import, which stays fast without the import of mmcore.testing.
+    """
     from hypothesis.strategies import register_type_strategy
 
     register_type_strategy(Program, lambda _: _programs())

@@ -1,4 +1,4 @@
-"""Files that are read: none larger than its kind can be, and errors that name the file."""
+"""Reads text files up to a limit of size; each error names the file."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from mmcore.errors import InputError
 
 __all__ = ["STANDARD_INPUT", "TEXT_LIMIT", "parse_json", "path_text", "read_text"]
 
-#: Bytes of a program, a schedule or a recording: the largest known has less than a hundredth.
+#: The most bytes in a program, schedule or recording: over a hundred times the largest known.
 TEXT_LIMIT = 16 << 20
 
-#: What errors call the standard input.
+#: The name of the standard input in errors.
 STANDARD_INPUT = "<stdin>"
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
-    """A path as text.
+    """Returns a path as text.
 
     Raises:
-        InputError: if no file can have it: a null character ends a path in the kernel.
+        InputError: if the path has a null character, at which the kernel would end it.
     """
     name = os.fspath(path)
     if "\0" in name:
-        raise InputError(f"{name!r} is no path: it has a null character")
+        raise InputError(f"the path {name!r} has a null character, which no file name can have")
     return name
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file, or of the standard input for `-`.
+    """Reads a text file, or the standard input for `-`; line ends become line feeds.
 
     Raises:
-        InputError: if it cannot be read, has more than `TEXT_LIMIT` bytes, or is not UTF-8.
+        InputError: if the file cannot be read, has more than `TEXT_LIMIT` bytes, or is not UTF-8.
     """
     name = path_text(path)
     if name == "-":
         if sys.stdin is None:
-            raise InputError(f"{STANDARD_INPUT}: it is closed")
+            raise InputError("the standard input is closed: name a file instead of -")
         name = STANDARD_INPUT
         data = _read(sys.stdin.buffer, name)
     else:
@@ -64,23 +64,27 @@ def _read(file: IO[bytes], name: str) -> bytes:
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from None
     if len(data) > TEXT_LIMIT:
-        raise InputError(f"{name}: more than {format_size(TEXT_LIMIT)} are no text of mmcore's")
+        limit = format_size(TEXT_LIMIT)
+        raise InputError(
+            f"{name}: the file is larger than {limit}, the limit for programs and recordings"
+        )
     return data
 
 
 def parse_json(text: str) -> Any:
-    """A JSON document.
+    """Parses a JSON document.
 
     Raises:
-        InputError: if it is none: also if its numbers are none, or it is nested without end.
+        InputError: if the text is not JSON, has NaN or an infinity, or is nested too deeply for
+            the parser.
     """
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:
-        raise InputError("no JSON: it is nested too deeply") from None
+        raise InputError("not JSON that can be read: nested too deeply") from None
     except ValueError as error:
-        raise InputError(f"no JSON: {error}") from None
+        raise InputError(f"not JSON: {error}") from None
 
 
 def _refuse(word: str) -> None:
-    raise InputError(f"{word} is no number")
+    raise InputError(f"{word} is not a number in JSON")

@@ -1,4 +1,4 @@
-"""What a call that was interrupted has by then."""
+"""The partial result of an interrupted call of the core."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ __all__ = ["keeping", "partial"]
 
 @contextmanager
 def keeping(make: Callable[[Any], Any]) -> Iterator[None]:
-    """Lets an exception of a signal's handler carry what the call has by then, as `partial`.
+    """Stores the result so far as `partial` in the exception that a signal handler raises.
+
+    The core stores its partial report, as JSON, in the exception that ends its call.
 
     Args:
-        make: the result from the core's JSON.
+        make: makes the result from the decoded report.
+
+    Yields:
+        None; the block has the call of the core.
     """
     try:
         yield
     except BaseException as error:
         text = getattr(error, "_partial", None)
         if text is not None:
+            # The core has added `_partial` to an exception of any class; no class declares it.
             del error._partial  # type: ignore[attr-defined]
             error.partial = make(json.loads(text))  # type: ignore[attr-defined]
         raise
 
 
 def partial(error: BaseException) -> Any:
-    """What the call that raised it has; None if it has nothing."""
+    """Returns the partial result in an exception; None if it has none."""
     return getattr(error, "partial", None)

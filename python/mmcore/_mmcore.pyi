@@ -2,45 +2,109 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overload
+from typing import Any, ClassVar, Final, Literal, Self, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Buffer
 
-from mmcore.events import Event
-from mmcore.movable import MovableOps
-from mmcore.state import Audit, Holder, Migrated, PageState, Signal
+from mmcore._events import Event
+from mmcore._map import NodeMaps
+from mmcore._movable import MovableOps
+from mmcore._state import (
+    Audit,
+    Compacted,
+    CompactionState,
+    Evicted,
+    FaultHit,
+    FieldText,
+    Holder,
+    Migrated,
+    PageState,
+    Reclaimed,
+    Signal,
+    SwapUse,
+    Watermarks,
+    ZramUse,
+    ZspageCount,
+    ZsUse,
+)
+from mmcore.typing import (
+    Advice,
+    CompactPriority,
+    FaultKind,
+    FieldValue,
+    FileKind,
+    Kernel,
+    MigrateType,
+    Mode,
+    Reason,
+    Zone,
+)
 
 __version__: Final[str]
 
-def build_info() -> dict[str, str]: ...
+def build_info() -> dict[str, str]:
+    """Facts about this build: version, profile ("release" or "debug"), optimisation level, compiler, target."""
+
+# --- limits, and the words of choices ---
+
+PAGE_SIZE: Final[int]
+MAX_NODES: Final[int]
+MAX_CPUS: Final[int]
+MAX_FRAMES: Final[int]
+MAX_LOAD_THREADS: Final[int]
+MAX_EXPLORED_THREADS: Final[int]
+MAX_STEPS: Final[int]
+MAX_JOBS: Final[int]
+CHOICES: Final[dict[str, tuple[str, ...]]]
 
 # --- program ---
 
-def parse_program(text: str) -> str: ...
-def print_program(json: str) -> str: ...
-def program_operations() -> str: ...
-def replay_program(program: str, machine: str) -> str: ...
-def run_program(program: str, machine: str, patience: float) -> str: ...
-def stress_program(program: str, machine: str, patience: float, seconds: float) -> str: ...
+def parse_program(text: str) -> str:
+    """Parses a program's text. ValueError(message, line, column) for malformed text."""
+
+def print_program(json: str) -> str:
+    """Writes a program, given as JSON, in the canonical text form. ValueError(message) if the JSON is no
+    program."""
+
+def program_operations() -> str:
+    """The operations of the language, as JSON."""
+
+def replay_program(
+    program: str, machine: str, kernel: Sequence[tuple[int, int, bytes]] = ...
+) -> str:
+    """Runs a script and returns every step with the state that was visible after it. Each entry of `kernel`
+    has the number of a step, a node, and a letter for each of its frames: those that the kernel itself
+    uses from this step on."""
+
+def run_program(program: str, machine: str, patience: float) -> str:
+    """Runs a program once."""
+
+def stress_program(program: str, machine: str, patience: float, seconds: float) -> str:
+    """Runs a program again and again for `seconds`."""
 
 # --- traces ---
 
 @final
 class LackeyParser:
+    """A parser of the output of `valgrind --tool=lackey --trace-mem=yes`, which is fed in chunks."""
     def __new__(cls) -> LackeyParser: ...
-    def feed(self, chunk: bytes) -> None: ...
-    def finish(self) -> tuple[int, int]: ...
+    def feed(self, chunk: bytes) -> None:
+        """Parses the next chunk of the text. ValueError for a malformed line, which the message names."""
+    def finish(self) -> tuple[int, int]:
+        """Ends the text and returns the number of accesses and the number of distinct pages."""
     def take(
         self,
         ids: NDArray[np.uint32],
         writes: NDArray[np.uint8],
         page_numbers: NDArray[np.uint64],
-    ) -> None: ...
+    ) -> None:
+        """Fills arrays of the lengths that `finish` returned, and frees the trace."""
 
 @final
 class PolicyReplay:
+    """Replays a trace over a memory with a replacement policy, in stretches."""
     def __new__(
         cls,
         profile: Profile,
@@ -50,116 +114,473 @@ class PolicyReplay:
         warm_up: int,
         /,
     ) -> PolicyReplay: ...
-    def step(self, most: int, /) -> int: ...
-    def finish(self) -> str: ...
+    def step(self, most: int, /) -> int:
+        """Replays at most `most` further requests and returns the number replayed in all."""
+    def finish(self) -> str:
+        """Audits the machine and returns the counts as JSON."""
 
 # --- machine ---
 
-_FaultKind: TypeAlias = Literal[
-    "no_memory",
-    "copy_failure",
-    "extra_pin",
-    "driver_error",
-    "poison",
-    "killed",
-    "spurious_wakeup",
-]
-_Mode: TypeAlias = Literal["async", "sync_light", "sync"]
-_Reason: TypeAlias = Literal[
-    "compaction",
-    "memory_hotplug",
-    "syscall",
-    "mempolicy_mbind",
-    "numa_misplaced",
-    "contig_range",
-    "longterm_pin",
-]
-_Advice: TypeAlias = Literal["cold", "pageout", "dontneed", "free", "willneed"]
-_Choice: TypeAlias = str | int | bool
-
 FLAGS: Final[dict[str, int]]
+FRAME_KINDS: Final[dict[str, str]]
 UNWRITTEN: Final[int]
+
+def pattern_runs(letters: bytes) -> list[tuple[int, str]]:
+    """The runs of a layout: how often in a row each pattern of letters comes."""
+
+@final
+class Arrangement:
+    """Pages that fill a node by a layout, made by `Machine.arrange`. They stay when this object is dropped;
+    `close`, or the end of a ``with`` block, frees them."""
+    @property
+    def node(self) -> int:
+        """The number of the node."""
+    def damaged(self) -> int | None:
+        """The frame of the first page whose content is no longer what the arrangement wrote to it; ``None`` if
+        all pages are intact, or the machine is unbacked.
+
+        Raises:
+            MisuseError: if the arrangement is closed."""
+    def close(self) -> None:
+        """Frees every page of the arrangement, wherever it is by now. A second call does nothing."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
 
 @final
 class Profile:
-    PRESETS: ClassVar[list[str]]
-    def __new__(cls, *, kernel: str | None = None, **fields: _Choice) -> Self: ...
-    def replace(self, **fields: _Choice) -> Profile: ...
+    """The behaviour of one kernel version: a mapping from the names of fields to their values. The values
+    are those of a preset, except for fields that are given by name. Profiles are compared, hashed, copied and
+    pickled by value.
+
+    Args:
+        kernel: the preset, one of `PRESETS`; 6.12 by default.
+        fields: values of fields, by name.
+
+    Raises:
+        InputError: if there is no such preset, field or value.
+        TypeError: if a value is no str, int or bool."""
+
+    PRESETS: ClassVar[tuple[Kernel, ...]]
+    def __new__(cls, *, kernel: Kernel | None = None, **fields: FieldValue) -> Self: ...
+    def replace(self, **fields: FieldValue) -> Profile:
+        """Returns a copy with other values of some fields.
+
+        Raises:
+            InputError: if there is no such field or value.
+            TypeError: if a value is no str, int or bool."""
     @staticmethod
-    def describe(field: str) -> tuple[str, str]: ...
+    def describe(field: str) -> FieldText:
+        """Describes a field: its meaning and the source of its values, as a `FieldText`.
+
+        Raises:
+            KeyError: if there is no such field."""
     @staticmethod
-    def accepts(field: str) -> str: ...
-    def keys(self) -> tuple[str, ...]: ...
-    def __getitem__(self, key: str, /) -> _Choice: ...
+    def accepts(field: str) -> str:
+        """Describes the values that a field accepts, in one line.
+
+        Raises:
+            KeyError: if there is no such field."""
+    def keys(self) -> tuple[str, ...]:
+        """The names of all fields, in the order of the documentation."""
+    def __getitem__(self, key: str, /) -> FieldValue: ...
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
     def __contains__(self, key: object, /) -> bool: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
-    # Equal by value, so not hashable; `object` says that everything is.
-    __hash__: ClassVar[None]  # type: ignore[assignment]
+    def __hash__(self) -> int: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, FieldValue]]: ...
 
 @final
 class Machine:
+    """A simulated machine: nodes, CPUs, page records and counters. As a context manager it is closed at the end
+    of the block.
+
+    Args:
+        nodes: the size of each node, fastest first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or
+            a number of bytes.
+        movable: numbers of the nodes that hold movable pages only, like memory that will be unplugged. A
+            long-term pin first moves its page off such a node.
+        offline: numbers of the nodes whose memory blocks all begin offline, like a plugged memory module.
+        block: the size of a memory block, the unit of `Machine.offline` and `Machine.online`: ``"128MiB"``,
+            or a number of bytes.
+        cpus: the number of CPUs. Each has its own LRU batches and free frames.
+        backed: ``True`` gives every page its 4,096 bytes; ``False`` models page records alone, so that large
+            machines fit in the host's memory.
+        pressure: ``True`` for memory pressure: nodes have watermarks, and an allocation that finds too few
+            free frames reclaims and compacts before it fails. ``False``: it fails at once.
+        kernel: the preset of the profile, see `Profile.PRESETS`.
+        profile: a whole profile instead of a preset.
+        fields: profile fields by name, which replace those of the preset: ``release="packed"``,
+            ``pagevec=15``.
+
+    Raises:
+        InputError: for a size, number or field that no machine can have; the message says what to change.
+        MemoryError: if the host has no memory for the machine.
+        TypeError: if both ``kernel`` and ``profile`` are given."""
     def __new__(
         cls,
         *,
         nodes: Sequence[str | int] | None = None,
         movable: Sequence[int] = ...,
+        offline: Sequence[int] = ...,
+        block: str | int | None = None,
         cpus: int = 2,
         backed: bool = True,
-        kernel: str | None = None,
+        pressure: bool = False,
+        kernel: Kernel | None = None,
         profile: Profile | None = None,
-        **fields: _Choice,
+        **fields: FieldValue,
     ) -> Self: ...
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether the machine is closed."""
     @property
-    def profile(self) -> Profile: ...
+    def profile(self) -> Profile:
+        """The profile that the machine was built with."""
     @property
-    def nodes(self) -> tuple[Node, ...]: ...
+    def nodes(self) -> tuple[Node, ...]:
+        """The machine's nodes, in order of their numbers."""
     @property
-    def cpus(self) -> int: ...
+    def cpus(self) -> int:
+        """The number of CPUs."""
     @property
-    def backed(self) -> bool: ...
+    def backed(self) -> bool:
+        """Whether pages have bytes (``backed=True``)."""
     @property
-    def address_spaces(self) -> tuple[AddressSpace, ...]: ...
-    def close(self) -> None: ...
-    def cpu(self, number: int) -> CpuBinding: ...
-    def page(self, pfn: int) -> Page: ...
-    def alloc(self, *, node: int = 0, order: int = 0) -> PageRef: ...
-    def address_space(self) -> AddressSpace: ...
-    def file(self, size: str | int, *, kind: str = "disk") -> File: ...
+    def address_spaces(self) -> tuple[AddressSpace, ...]:
+        """The address spaces that have not exited."""
+    def close(self) -> None:
+        """Stops the daemons, and refuses further calls. Memory is freed when the last buffer over it is gone.
+        Closing again is no error."""
+    def cpu(self, number: int) -> CpuBinding:
+        """Binds the calling thread to a CPU for a ``with`` block. Unbound threads are given CPUs in the order of
+        their first calls.
+
+        Raises:
+            KernelError: EINVAL if there is no such CPU."""
+    def page(self, pfn: int) -> Page:
+        """The page with this frame number.
+
+        Raises:
+            KernelError: EINVAL if the machine has no such frame."""
+    def alloc(self, *, node: int = 0, order: int = 0) -> PageRef:
+        """Allocates 2**order contiguous pages and returns the first reference to them. Under memory pressure
+        pages are reclaimed and compacted for them.
+
+        Raises:
+            KernelError: ENOMEM if the node has no such free block, EINVAL if there is no such node or order."""
+    def alloc_range(self, first: int, count: int) -> FrameRange:
+        """Empties ``count`` frames from ``first`` on and allocates them (alloc_contig_range): their pages move
+        to other frames or are dropped. The range lies in one node.
+
+        Raises:
+            KernelError: EBUSY if a page cannot move or does not move in time; ENOMEM without a frame to move
+                to; EINVAL for an empty range, or one that is not in one node or not online."""
+    def offline(self, block: int, *, node: int, rounds: int = 1000) -> None:
+        """Takes a memory block of a node offline: its pages move to other nodes, and its frames leave the
+        machine. Poisoned frames do not hinder it. Pages that do not move are tried again up to ``rounds``
+        times.
+
+        Raises:
+            KernelError: EBUSY for a page that cannot move; EINTR after the last round, with the block online
+                as before; EINVAL if there is no such block or it is offline."""
+    def online(self, block: int, *, node: int, zone: Zone | None = None) -> None:
+        """Puts a memory block of a node online, for any page (``zone="kernel"``) or for movable pages only
+        (``zone="movable"``). Without a zone the kernel's rule chooses one.
+
+        Raises:
+            KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;
+                EINVAL if there is no such block or it is online."""
+    def address_space(self) -> AddressSpace:
+        """Creates an empty address space."""
+    def file(self, size: str | int, *, kind: FileKind = "disk") -> File:
+        """Creates a file of ``size`` (``"64KiB"`` or bytes, rounded up to whole pages), filled with zeroes, with
+        no page cached. ``kind`` is its backing: ``"disk"``, ``"tmpfs"`` or ``"shm"`` (shared anonymous
+        memory).
+
+        Raises:
+            KernelError: EINVAL for an empty file, ENOMEM if the machine has as many files as it can have.
+            ValueError: if there is no such kind."""
     @property
-    def files(self) -> tuple[File, ...]: ...
-    def sync(self) -> int: ...
-    def reclaim(self, pages: int, *, node: int = 0) -> int: ...
-    def age_node(self, *, node: int = 0) -> int: ...
-    def drop_caches(self) -> tuple[int, int]: ...
-    def swapon(self, size: str | int) -> None: ...
-    def swapoff(self) -> None: ...
+    def files(self) -> tuple[File, ...]:
+        """The files of the machine. A removed file is among them while a region still maps it."""
+    def sync(self) -> int:
+        """Writes every dirty page of every file to disk (sync) and returns the number of pages written."""
+    def reclaim(self, pages: int, *, node: int = 0) -> int:
+        """Frees pages of a node that were not used lately, until ``pages`` are freed or all lists of the node
+        were scanned (shrink_node). Returns the number of pages freed.
+
+        Dirty pages of disk files are not freed, and anonymous pages only if there is swap space.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def age_node(self, *, node: int = 0) -> int:
+        """Ages the pages of a node (kswapd_age_node): where inactive pages are too few, some active pages become
+        inactive. Returns the number of pages that did. With the policy ``mglru`` a new generation begins
+        instead, and the number of used page-table entries is returned.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
     @property
-    def swap(self) -> tuple[int, int]: ...
-    def page_pool(self, *, ops: MovableOps | None = None) -> PagePool: ...
+    def pressure(self) -> bool:
+        """Whether the machine has memory pressure (``pressure=True``): watermarks, and allocations that reclaim
+        and compact before they fail."""
+    @property
+    def min_free_kbytes(self) -> int:
+        """The reserve of the whole machine in KiB (``vm.min_free_kbytes``), from which the watermarks follow. 0
+        on a machine without memory pressure, which refuses another value.
+
+        Raises:
+            KernelError: EINVAL if the machine has no memory pressure."""
+    @min_free_kbytes.setter
+    def min_free_kbytes(self, kbytes: int) -> None: ...
+    def watermarks(self, node: int = 0) -> Watermarks:
+        """The watermarks of a node, as `Watermarks`. All are 0 on a machine without memory pressure.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def kswapd(self, order: int = 0, *, node: int = 0) -> int:
+        """Makes one run of a node's reclaiming daemon for blocks of 2**``order`` frames (balance_pgdat): frees
+        pages that were not used lately, until the node's free frames reach its high watermark. Returns the
+        number of pages freed. `start_daemons` runs it whenever an allocation needs it.
+
+        Raises:
+            KernelError: EINVAL if there is no such node or order."""
+    def start_daemons(self) -> None:
+        """Starts the daemons of all nodes as threads: ``kswapd`` reclaims when allocations find little free
+        memory, ``kcompactd`` compacts for large blocks and, every half a second, if the memory is too
+        fragmented for the `compaction_proactiveness`. They stop when the machine is closed. Does nothing if
+        they run.
+
+        Raises:
+            KernelError: EAGAIN if the process cannot have as many threads more."""
+    def stop_daemons(self) -> None:
+        """Stops the daemons and waits for their ends. Does nothing if they do not run."""
+    def drop_caches(self) -> Evicted:
+        """Evicts the clean, unused pages of all files from the page cache (drop_caches). Returns the numbers of
+        pages evicted and kept."""
+    def compact(self, node: int = 0, *, moves: bool = False) -> Compacted:
+        """Compacts a node (a write to its ``compact`` file): moves every page that can move towards the
+        node's end, so that large free blocks form at its start. Pages outside of the LRU move with
+        their owners' help. Returns a `Compacted`; with ``moves`` it lists each page that moved.
+
+        The call ends early, as ``contended``, if no frame is left to move to, or if many pages of the
+        node are isolated already.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def compact_for(
+        self,
+        order: int,
+        *,
+        node: int = 0,
+        priority: CompactPriority = "sync_light",
+        moves: bool = False,
+    ) -> Compacted:
+        """Compacts a node for one block of 2**``order`` frames, as an allocation does that found none
+        (try_to_compact_pages). The run begins where the last one stopped, passes over pageblocks with a skip
+        hint, and ends as soon as such a block is free. Returns a `Compacted`.
+
+        After a run that failed, the next requests are left out, twice as many after each failure:
+        their status is ``deferred``. With too little free memory the status is ``skipped``.
+
+        Args:
+            order: the order of the block that is wanted.
+            node: the node.
+            priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty pages,
+                and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
+                ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
+                to pageblocks of any type. No run waits for a page lock: the allocation may hold it.
+            moves: whether the result lists each page that moved.
+
+        Raises:
+            KernelError: EINVAL if there is no such node or order.
+            ValueError: if there is no such priority."""
+    def kcompactd(self, order: int, *, node: int = 0) -> Compacted:
+        """Makes one run of a node's compaction daemon for a block of 2**``order`` frames (kcompactd_do_work).
+        Like `compact_for` with ``"sync_light"``, but no allocation waits for it: the skip hints stay until a
+        direct run clears them, and ``compact_daemon_*`` of `vmstat` count it. Returns a `Compacted`.
+
+        Raises:
+            KernelError: EINVAL if there is no such node or order."""
+    def compact_proactively(self, node: int = 0) -> Compacted | None:
+        """Compacts a node in the background (proactive_compact_node) if its `fragmentation_score` is too high
+        for the `compaction_proactiveness`, until it is low enough. Returns a `Compacted`, or ``None`` if
+        there was nothing to do.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def fragmentation_score(self, node: int = 0) -> int:
+        """The share of a node's free memory that lies in blocks smaller than a pageblock, in percent
+        (fragmentation_score_zone).
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def fragmentation_index(self, order: int, *, node: int = 0) -> int:
+        """Why an allocation of 2**``order`` frames of a node would fail, in thousandths (``extfrag_index`` of
+        debugfs): towards 0 for lack of memory, towards 1000 because free memory is in pieces; -1000 if it
+        would not fail.
+
+        Raises:
+            KernelError: EINVAL if there is no such node or order."""
+    def compaction_state(self, node: int = 0) -> CompactionState:
+        """What a node remembers between two runs of compaction, as a `CompactionState`: where the scanners
+        begin, the skip hints of the pageblocks, and how many requests are left out.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    @property
+    def compaction_proactiveness(self) -> int:
+        """How eagerly background compaction lowers the fragmentation (``vm.compaction_proactiveness``): 0, not
+        at all, to 100. 20 at first.
+
+        Raises:
+            KernelError: EINVAL for more than 100."""
+    @compaction_proactiveness.setter
+    def compaction_proactiveness(self, proactiveness: int) -> None: ...
+    @property
+    def compact_unevictable_allowed(self) -> bool:
+        """Whether compaction moves pages of the unevictable list, as mlocked ones are
+        (``vm.compact_unevictable_allowed``). True at first."""
+    @compact_unevictable_allowed.setter
+    def compact_unevictable_allowed(self, allowed: bool) -> None: ...
+    def pageblock_types(self, node: int = 0) -> tuple[MigrateType, ...]:
+        """The types of a node's pageblocks, from its first frame on. A pageblock has
+        2**``pageblock_order`` frames (a field of the profile), 512 by default.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def set_pageblock_type(self, pfn: int, kind: MigrateType) -> None:
+        """Sets the type of the pageblock that holds a frame. Its free frames serve pages of that type from
+        then on.
+
+        Raises:
+            KernelError: EINVAL if there is no such frame.
+            ValueError: if there is no such type."""
+    def zsmalloc(self) -> ZsPool:
+        """Creates a pool of zsmalloc: objects smaller than a page, in chains of pages that can move.
+
+        Raises:
+            KernelError: ENOMEM if the machine has no room for another pool, file or mapping."""
+    def zram(
+        self, size: str | int, *, compressor: str = "lz4", limit: str | int | None = None
+    ) -> Zram:
+        """Creates a compressed block device of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), whose
+        pool may have ``limit`` bytes of the machine's frames. ``compressor`` is ``"lz4"``, by which each page
+        takes as many bytes as in the kernel, or ``"lz4_flex"``.
+
+        Raises:
+            KernelError: EINVAL for a size of 0, an unknown compressor, or a machine that is not backed;
+                ENOMEM if the machine has no room for another pool."""
+    def swapon(self, size: str | int | Zram) -> None:
+        """Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), or of a `Zram` device.
+        Reclaim writes anonymous pages and pages of memory files to it; faults read them back. A device
+        compresses the pages into frames of the machine itself.
+
+        Raises:
+            KernelError: EBUSY if there is a swap space already, EINVAL for a size of 0 or a device that
+                was reset.
+            ValueError: if the device belongs to another machine."""
+    def swapoff(self) -> None:
+        """Reads all swapped-out pages back, then removes the swap space.
+
+        Raises:
+            KernelError: EINVAL if there is no swap space; ENOMEM if memory has no room for its pages, and
+                nothing has changed."""
+    @property
+    def swap(self) -> SwapUse:
+        """The swap space, as a `SwapUse`: its pages, and how many of them are in use. Both are 0 without swap
+        space."""
+    def page_pool(self, *, ops: MovableOps | None = None) -> PagePool:
+        """Creates a pool of movable pages. ``ops`` is the pages' owner: an object with the methods of
+        `MovableOps`, which a migration calls to isolate a page, move it and put it back."""
+    def balloon(self) -> Balloon:
+        """Returns the balloon of the machine. The first call makes it; a machine has at most one.
+
+        Raises:
+            KernelError: ENOMEM if the machine has as many pools, files and mappings as it can have."""
     def migrate_pages(
         self,
         pages: Iterable[Isolated | Page | int],
         get_new_page: Callable[[Page], Node | int | PageRef | None] | None = None,
         *,
         node: int | None = None,
-        mode: _Mode = "sync",
-        reason: _Reason = "syscall",
-    ) -> Migrated: ...
+        mode: Mode = "sync",
+        reason: Reason = "syscall",
+    ) -> Migrated:
+        """Migrates a list of pages (migrate_pages() in the kernel) and returns a `Migrated`. The list holds
+        `Isolated` tokens, or pages (`Page` or frame number) that the call isolates itself. All tokens are
+        spent, even if their pages could not move.
+
+        Args:
+            pages: the tokens and pages to move.
+            get_new_page: called with the old `Page` before each page moves. It returns a node, a fresh
+                reference from `alloc`, or ``None``, which ends the migration with ENOMEM. The migration may
+                hold the locks of other pages during the call, so calls that could wait for a page are
+                refused inside of it.
+            node: the node that all pages move to, instead of ``get_new_page``.
+            mode: how long the migration may wait, as ``enum migrate_mode``.
+            reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
+
+        An exception of ``get_new_page`` ends the migration as ``None`` does. The pages that did not move are
+        put back, then the exception is raised here.
+
+        Raises:
+            MisuseError: if a token was given back already, or a page belongs to another machine.
+            TypeError: for neither or both of ``get_new_page`` and ``node``.
+            ValueError: if there is no such mode or reason."""
     def reclaim_pages(
         self, pages: Iterable[Isolated | Page | int], *, demote_to: int | None = None
-    ) -> tuple[int, int]: ...
-    def page_states(self, pfns: ArrayLike) -> NDArray[np.void]: ...
-    def soft_offline_page(self, page: Page | int) -> None: ...
+    ) -> Reclaimed:
+        """Reclaims a list of isolated pages (shrink_folio_list) and returns a `Reclaimed`: the numbers of
+        pages demoted and freed. The list holds `Isolated` tokens, which are spent, or pages (`Page` or
+        frame number) that the call isolates itself. With ``demote_to`` pages are first demoted to that
+        node, where it has frames. Pages that were neither demoted nor freed are put back."""
+    def page_states(self, pfns: ArrayLike) -> NDArray[np.void]:
+        """The states of many pages: an array of ``PAGE_STATE``, one record for each frame number. Each page is
+        read on its own, so the array is no snapshot of the machine.
+
+        Raises:
+            KernelError: EINVAL if the machine has no such frame."""
+    def soft_offline_page(self, page: Page | int) -> None:
+        """Takes a frame out of use whose content can still be read (soft_offline_page). The content moves to
+        another frame, or is dropped if it can be read from disk again; no process is killed. ``page`` is a
+        `Page` or a frame number.
+
+        Raises:
+            KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use; nothing has changed."""
     def memory_failure(
         self, page: Page | int, *, current: AddressSpace | None = None
-    ) -> tuple[Signal, ...]: ...
-    def unpoison(self, page: Page | int) -> None: ...
-    def inject(self, kind: _FaultKind, *, at: int = 0, times: int | None = 1) -> Fault: ...
+    ) -> tuple[Signal, ...]:
+        """Handles the failure of a frame whose content is lost (memory_failure). Returns the signals sent.
+
+        A process that maps the page gets a `SigbusError` on its next access. If the page was dirty, a
+        `Signal` is sent at once to ``current``, the process whose access met the failure, and to processes
+        with ``early_kill``: see `AddressSpace.on_sigbus`.
+
+        Raises:
+            KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before."""
+    def unpoison(self, page: Page | int) -> None:
+        """Removes the poison from a frame and gives it back to the allocator (unpoison_memory). Poisoned
+        page-table entries stay poisoned.
+
+        Raises:
+            KernelError: EBUSY if the frame is not poisoned, or is still in use."""
+    def inject(self, kind: FaultKind, *, at: int = 0, times: int | None = 1) -> Fault:
+        """Makes one step of the machine's work fail on purpose: returns a `Fault`, which can strike while its
+        ``with`` block lasts.
+
+        Args:
+            kind: ``"no_memory"``, ``"copy_failure"``, ``"extra_pin"``, ``"driver_error"``, ``"poison"``,
+                ``"killed"`` or ``"spurious_wakeup"``. Each kind has its own sites: the places in the code
+                where it can strike.
+            at: the number of the first site where the fault strikes. Sites are counted from 0, in the order
+                in which the block passes them.
+            times: the number of consecutive sites where the fault strikes; ``None`` for all from ``at`` on.
+
+        Raises:
+            InputError: for an unknown kind, or if ``times`` is 0."""
     def strike(
         self,
         *,
@@ -168,13 +589,48 @@ class Machine:
         rate: float | None = None,
         seed: int = 0,
         hard: bool = False,
-    ) -> list[int]: ...
+    ) -> list[int]:
+        """Makes frames fail, and returns the numbers of the frames poisoned. Give an ``address`` of a ``space``,
+        whose page is faulted in first (as MADV_SOFT_OFFLINE and MADV_HWPOISON do), or a ``rate``, the
+        probability with which each frame of the machine fails. ``hard`` failures lose the content.
+
+        Raises:
+            KernelError: if the page at the address could not be taken out of use. With a rate such frames are
+                skipped."""
     @property
-    def num_poisoned_pages(self) -> int: ...
-    def drain(self, *, cpu: int | None = None) -> None: ...
-    def vmstat(self, *, node: int | None = None) -> dict[str, int]: ...
-    def trace(self) -> Tracing: ...
-    def audit(self) -> Audit: ...
+    def num_poisoned_pages(self) -> int:
+        """The number of poisoned frames (HardwareCorrupted in /proc/meminfo, there in kB)."""
+    def map(self, node: int | None = None) -> NodeMaps:
+        """What each frame is, of all nodes or of one: an `mmcore.results.NodeMaps`, which prints as a picture.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def arrange(
+        self,
+        letters: str | bytes | NDArray[np.uint8],
+        *,
+        types: str | bytes | NDArray[np.uint8] | None = None,
+        node: int = 0,
+    ) -> Arrangement:
+        """Fills a fresh node so that each frame is what its letter says (`mmcore.results.FRAME_KINDS`), and
+        returns the `Arrangement` that keeps the pages. ``letters`` is a text, bytes or array of uint8, a
+        letter for each frame; ``types`` the same for each pageblock's migratetype (docs/maps.md).
+
+        Raises:
+            KernelError: EINVAL for letters that no node can have, EBUSY for a frame in use; nothing changes."""
+    def drain(self, *, cpu: int | None = None) -> None:
+        """Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu)."""
+    def vmstat(self, *, node: int | None = None) -> dict[str, int]:
+        """The counters of the machine, or of one node, under the kernel's names."""
+    def trace(self) -> Tracing:
+        """Records the machine's events while a ``with`` block lasts: steps of the page protocol and the kernel's
+        tracepoints."""
+    def audit(self) -> Audit:
+        """Checks every invariant of the machine while no other call is running. The `Audit` is a tuple of
+        findings, empty if there is no error.
+
+        Raises:
+            KernelError: EBUSY if other threads' calls do not end in time."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -183,18 +639,30 @@ class Machine:
 
 @final
 class Fault:
+    """A fault that can strike while a ``with`` block lasts, from `Machine.inject`. Each block counts the sites
+    from 0 again.
+
+    The end of the block undoes the fault: references that it took are dropped, and frames that it poisoned
+    are handled as failed, so that processes get their signals then (`AddressSpace.on_sigbus`)."""
     @property
-    def kind(self) -> _FaultKind: ...
+    def kind(self) -> FaultKind:
+        """The kind of the fault."""
     @property
-    def at(self) -> int: ...
+    def at(self) -> int:
+        """The number of the first site where the fault strikes."""
     @property
-    def times(self) -> int | None: ...
+    def times(self) -> int | None:
+        """The number of sites where the fault strikes; ``None`` for all from ``at`` on."""
     @property
-    def passed(self) -> int: ...
+    def passed(self) -> int:
+        """The number of sites passed in the block."""
     @property
-    def fired(self) -> int: ...
+    def fired(self) -> int:
+        """The number of times that the fault has struck in the block; 0 if the block did not reach site ``at``."""
     @property
-    def hits(self) -> tuple[tuple[str, int | None], ...]: ...
+    def hits(self) -> tuple[FaultHit, ...]:
+        """The first 1,024 strikes, each as a `FaultHit`: the site in words and the frame number, or ``None`` if
+        the site concerns no frame."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -203,9 +671,15 @@ class Fault:
 
 @final
 class Tracing:
+    """Records a machine's events while a ``with`` block lasts, from `Machine.trace`: steps of the page protocol
+    and the kernel's tracepoints, in order. Iteration yields the events recorded so far, inside of the block
+    too."""
     @property
-    def events(self) -> list[Event]: ...
-    def to_chrome(self, path: str | PathLike[str] | None = None) -> str: ...
+    def events(self) -> list[Event]:
+        """The events recorded so far, in order."""
+    def to_chrome(self, path: str | PathLike[str] | None = None) -> str:
+        """The events in the format that Perfetto (ui.perfetto.dev) and chrome://tracing open. With ``path`` they
+        are also written to that file."""
     def __iter__(self) -> Iterator[Event]: ...
     def __len__(self) -> int: ...
     def __enter__(self) -> Self: ...
@@ -216,20 +690,42 @@ class Tracing:
 
 @final
 class Node:
+    """A NUMA node: a range of frames with its own lruvec and buddy allocator."""
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """The node's number."""
     @property
-    def base(self) -> int: ...
+    def base(self) -> int:
+        """The number of the first frame."""
     @property
-    def frames(self) -> int: ...
+    def frames(self) -> int:
+        """The number of frames."""
     @property
-    def latency_ns(self) -> int: ...
+    def latency_ns(self) -> int:
+        """The modelled access time in nanoseconds."""
     @property
-    def free(self) -> int: ...
+    def free(self) -> int:
+        """The number of free frames, in the buddy lists and in the per-CPU arrays."""
+    @property
+    def managed(self) -> int:
+        """The number of managed pages: the node's frames less those that a balloon has taken from it."""
+    @property
+    def blocks(self) -> tuple[Literal["offline"] | Zone, ...]:
+        """The state of each memory block, in their order: ``"offline"``, or the zone of an online block:
+        ``"kernel"`` or ``"movable"``. Empty for a node that is smaller than a block."""
+    def set_huge_pages(self, count: int, *, size: str | int | None = None) -> int:
+        """Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"`` or bytes), as
+        far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges that
+        are emptied for the pool: their pages move to other frames.
+
+        Raises:
+            KernelError: EINVAL if the size is no power of two from 8 KiB to 64 GiB."""
     def __index__(self) -> int: ...
 
 @final
 class CpuBinding:
+    """Binds the thread that enters the ``with`` block to one CPU, from `Machine.cpu`. At the end of the block
+    the thread's earlier binding is restored, so blocks can be nested."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -240,40 +736,118 @@ class CpuBinding:
 
 @final
 class Page:
+    """A frame, named by its number as ``struct page *`` names it. It holds no reference, and can be read while
+    the frame is free, too. Other threads may change the page between two reads."""
     @property
-    def pfn(self) -> int: ...
+    def pfn(self) -> int:
+        """The frame's number."""
     @property
-    def node(self) -> int: ...
+    def node(self) -> int:
+        """The node that the frame belongs to."""
     @property
-    def refcount(self) -> int: ...
+    def refcount(self) -> int:
+        """The reference count."""
     @property
-    def mapcount(self) -> int: ...
+    def mapcount(self) -> int:
+        """The number of page-table entries that map the page."""
     @property
-    def flags(self) -> tuple[str, ...]: ...
+    def flags(self) -> tuple[str, ...]:
+        """The names of the flags that are set, as the kernel's tools print them."""
     @property
-    def order(self) -> int: ...
+    def order(self) -> int:
+        """log2 of the number of base pages; more than 0 for the head of a large page or of a free block."""
     @property
-    def head(self) -> Page: ...
-    def holders(self) -> tuple[Holder, ...]: ...
-    def state(self) -> PageState: ...
-    def get(self) -> PageRef: ...
-    def pin(self) -> Pin: ...
-    def isolate(self) -> Isolated: ...
-    def split(self) -> None: ...
-    def trylock(self) -> PageLock | None: ...
-    def lock(self, *, timeout: float | None = None) -> PageLock: ...
-    def peek(self) -> bytes: ...
+    def head(self) -> Page:
+        """The head of the large page that this page is part of, which has its count, flags and lock; a page that
+        is no part of one is its own head."""
+    def holders(self) -> tuple[Holder, ...]:
+        """The holders of references on the page; of the whole, for a part of a large page."""
+    def state(self) -> PageState:
+        """All of the above in one read, as a `PageState`."""
+    def get(self) -> PageRef:
+        """Takes a counted reference.
+
+        Raises:
+            KernelError: EBUSY if the page is free or frozen."""
+    def pin(self) -> Pin:
+        """Takes a pin, as a device does: 1024 references. The page cannot move until the pin is given back. A
+        buffer over the pin shows the page's bytes. Waits while the page is migrating.
+
+        Raises:
+            KernelError: EBUSY if the frame is free, or if the page moved or was freed during the call.
+            MisuseError: for a locked page, inside of a callback, which must not wait for page locks."""
+    def isolate(self) -> Isolated:
+        """Isolates the page: takes it off its LRU list, or from its owner if it is movable.
+
+        Raises:
+            KernelError: EBUSY if the page is neither on a list nor movable: in a batch, isolated, or free."""
+    def split(self) -> None:
+        """Splits the large page that this page is part of into base pages (``split_folio``). Base pages that are
+        mapped nowhere are freed. A base page is left as it is. Use `PageRef.split` for a page that the script
+        has allocated.
+
+        Raises:
+            KernelError: EAGAIN if the page has references beside its mappings, as those of handles, pins or
+                batches; EBUSY if it is free or cannot be split."""
+    def trylock(self) -> PageLock | None:
+        """Takes the page lock, with a reference that keeps the page; ``None`` if another thread has the lock."""
+    def lock(self, *, timeout: float | None = None) -> PageLock:
+        """Takes the page lock, with a reference that keeps the page. Waits while another thread has the lock.
+
+        Raises:
+            MisuseError: if this thread has the lock already, or is inside of an owner's callback: the call
+                that made the callback holds page locks, and waiting could deadlock.
+            TimeoutError: if the lock was not free within ``timeout`` seconds."""
+    def peek(self) -> bytes:
+        """Copies the 4,096 bytes of the frame, whether or not the frame is in use.
+
+        Raises:
+            KernelError: ENODATA on an unbacked machine."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __index__(self) -> int: ...
 
 @final
-class PageRef:
+class FrameRange:
+    """The frames of a contiguous range, from `Machine.alloc_range`. Each frame is a page that nobody else uses.
+    As a context manager the range is freed at the end of the block."""
     @property
-    def page(self) -> Page: ...
-    def put(self) -> None: ...
-    def split(self) -> list[PageRef]: ...
+    def first(self) -> int:
+        """The number of the first frame."""
+    @property
+    def count(self) -> int:
+        """The number of frames."""
+    @property
+    def freed(self) -> bool:
+        """Whether the range was freed."""
+    def free(self) -> None:
+        """Gives all frames back.
+
+        Raises:
+            MisuseError: if the range was freed already."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def __len__(self) -> int: ...
+
+@final
+class PageRef:
+    """One counted reference, from `Page.get` or `Machine.alloc`."""
+    @property
+    def page(self) -> Page:
+        """The page that the handle holds."""
+    def put(self) -> None:
+        """Drops the reference; the last one frees the page.
+
+        Raises:
+            MisuseError: if the reference was given back already."""
+    def split(self) -> list[PageRef]:
+        """Splits a large page into base pages, if this is the only reference to it. Spends the reference and
+        returns one reference to each base page, in order. A base page is not split: its one reference is
+        returned anew.
+
+        Raises:
+            KernelError: EAGAIN if the page has other references; this one stays valid."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -282,9 +856,15 @@ class PageRef:
 
 @final
 class PageLock:
+    """The page lock, from `Page.lock`, with a reference that keeps the page from being freed."""
     @property
-    def page(self) -> Page: ...
-    def unlock(self) -> None: ...
+    def page(self) -> Page:
+        """The page that the handle holds."""
+    def unlock(self) -> None:
+        """Unlocks the page and drops the reference.
+
+        Raises:
+            MisuseError: if the lock was given back already."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -293,9 +873,17 @@ class PageLock:
 
 @final
 class Writeback:
+    """A write of a page to disk that has begun, from `File.begin_writeback`. It needs no reference: a page
+    under writeback stays in the page cache."""
     @property
-    def page(self) -> Page: ...
-    def end(self) -> None: ...
+    def page(self) -> Page:
+        """The page that the handle holds."""
+    def end(self) -> None:
+        """Ends the write, as the device does when it has read the page, and wakes the threads that wait for its
+        end.
+
+        Raises:
+            MisuseError: if the write was ended already."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -304,22 +892,50 @@ class Writeback:
 
 @final
 class File:
+    """A file with a page cache, from `Machine.file`. Python references do not keep it alive: it ends when it has
+    been removed (`remove`) and no region maps it, or when the machine is closed."""
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> FileKind:
+        """The file's backing: ``"disk"``, ``"tmpfs"`` or ``"shm"``."""
     @property
-    def pages(self) -> int: ...
+    def pages(self) -> int:
+        """The size in pages."""
     @property
-    def removed(self) -> bool: ...
+    def removed(self) -> bool:
+        """Whether `remove` has been called."""
     @property
-    def cached(self) -> int: ...
-    def page(self, number: int = 0) -> Page | None: ...
-    def read(self, size: int, *, offset: int = 0, node: int = 0) -> bytes: ...
-    def write(self, data: Buffer, *, offset: int = 0, node: int = 0) -> None: ...
-    def sync(self, start: int = 0, stop: int | None = None) -> int: ...
-    def begin_writeback(self, number: int = 0) -> Writeback | None: ...
-    def evict(self, start: int = 0, stop: int | None = None) -> tuple[int, int]: ...
-    def truncate(self, pages: int) -> None: ...
-    def remove(self) -> None: ...
+    def cached(self) -> int:
+        """The number of the file's pages that are in the page cache."""
+    def page(self, number: int = 0) -> Page | None:
+        """Returns the `Page` of a cached page, without a reference to it; ``None`` if the page is not cached."""
+    def read(self, size: int, *, offset: int = 0, node: int = 0) -> bytes:
+        """Reads ``size`` bytes at byte ``offset``, as ``pread(2)``. Pages that are not cached are read into
+        frames of ``node``, or of another node if that has none.
+
+        Raises:
+            KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
+                frame, EBADF for a removed file."""
+    def write(self, data: Buffer, *, offset: int = 0, node: int = 0) -> None:
+        """Writes bytes at byte ``offset``, as ``pwrite(2)``. Raises the errors of `read`."""
+    def sync(self, start: int = 0, stop: int | None = None) -> int:
+        """Writes the dirty pages from ``start`` up to ``stop`` to disk (fsync), all by default. Returns the
+        number of pages written."""
+    def begin_writeback(self, number: int = 0) -> Writeback | None:
+        """Begins to write a page to disk; returns ``None`` if the page is clean. The device reads the frame
+        until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the page,
+        after waiting for the write."""
+    def evict(self, start: int = 0, stop: int | None = None) -> Evicted:
+        """Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of
+        pages evicted and kept."""
+    def truncate(self, pages: int) -> None:
+        """Shortens the file to ``pages`` pages. Pages beyond the new end, and private copies of them, are
+        unmapped from all processes."""
+    def remove(self) -> None:
+        """Removes the file. It ends, with all its pages, when no region maps it any more. Removing it again is
+        no error.
+
+        Raises:
+            MisuseError: while a write-back of one of its pages has begun and not ended."""
     def __len__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -327,9 +943,18 @@ class File:
 
 @final
 class Pin:
+    """A pin: 1024 references, as a device takes them. A buffer over the pin (`memoryview(pin)`) shows the
+    page's bytes. The pin cannot be given back while the buffer exists, so the buffer never shows another
+    page's bytes."""
     @property
-    def page(self) -> Page: ...
-    def unpin(self) -> None: ...
+    def page(self) -> Page:
+        """The page that the handle holds."""
+    def unpin(self) -> None:
+        """Gives the pin back.
+
+        Raises:
+            BufferError: while a buffer over the pin exists.
+            MisuseError: if the pin was given back already."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -340,37 +965,236 @@ class Pin:
 
 @final
 class Isolated:
+    """An isolation token: the page is off its LRU list, or taken from its owner if it is movable, and the
+    token holds the isolation's reference. Exactly one of `put`, `putback` and `migrate` spends it."""
     @property
-    def page(self) -> Page: ...
-    def put(self) -> None: ...
-    def putback(self) -> None: ...
-    def migrate(self, *, node: int, mode: _Mode = "sync", reason: _Reason = "syscall") -> Page: ...
+    def page(self) -> Page:
+        """The page that the handle holds."""
+    def put(self) -> None:
+        """Drops the isolation's reference, and the page goes on no list. Movable pages are refused: their
+        owner must get them back.
+
+        Raises:
+            KernelError: EBUSY for a page that is mapped, in a file or in the swap cache, because reclaim
+                finds it on a list only; use `putback`. The token stays valid."""
+    def putback(self) -> None:
+        """Puts the page back on its LRU list, through a batch, or gives a movable page back to its owner.
+
+        Raises:
+            MisuseError: if the token was given back already."""
+    def migrate(self, *, node: int, mode: Mode = "sync", reason: Reason = "syscall") -> Page:
+        """Migrates the page to ``node`` and returns the page that has its content now. If all other users
+        dropped the page during the call, this is the old page, which is free then.
+
+        The token is spent in any case: a page that could not move is put back.
+
+        Raises:
+            KernelError: EBUSY or ENOMEM if the page could not move; EINVAL for a node that does not
+                exist, or for a reason that is only for lists of pages.
+            MisuseError: if the token was given back already."""
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
         *_exception: object,
     ) -> None: ...
 
+# --- compressed content ---
+
+@final
+class ZsPool:
+    """A pool of zsmalloc, from `Machine.zsmalloc`: objects smaller than a page, packed into chains of pages that
+    can move. An object is named by a handle, a number that stays the same while the object moves. The handle
+    of a freed object is never valid again.
+
+    All methods can be called from any thread."""
+    @property
+    def usage(self) -> ZsUse:
+        """The use of the pool, as a `ZsUse`."""
+    def put(self, content: bytes, *, node: int = 0) -> int:
+        """Stores 1 to 4096 bytes, with frames of ``node`` or near it, and returns the handle of the object.
+
+        Raises:
+            KernelError: ENOMEM if no frame is free; EINVAL for no bytes or too many, or a closed pool."""
+    def get(self, handle: int) -> bytes:
+        """Returns the bytes of an object.
+
+        Raises:
+            KernelError: EINVAL if the handle names no object."""
+    def free(self, handle: int) -> None:
+        """Frees an object.
+
+        Raises:
+            KernelError: EINVAL if the handle names no object."""
+    def compact(self) -> int:
+        """Moves objects out of the emptiest zspages of each class into the fullest (zs_compact), and returns the
+        number of pages of the zspages that became empty; 0 if another thread is compacting the pool."""
+    def zspages(self) -> list[ZspageCount]:
+        """The zspages: a `ZspageCount` for each class and number of objects."""
+    def pages(self) -> list[Page]:
+        """The pages of all zspages at the time of the call. They can be isolated and migrated."""
+    def close(self) -> None:
+        """Closes the pool, which must have no object. It makes room for another pool or file. On kernels up to
+        5.16 the call waits until no page of the pool is isolated.
+
+        Raises:
+            KernelError: EBUSY if there are objects, or another thread uses the pool."""
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+
+@final
+class Zram:
+    """A compressed block device, from `Machine.zram`. A block is a page of 4096 bytes. It is compressed and kept
+    in frames of the machine; a page of one repeated word takes no frame. The device can be the machine's swap
+    space: `Machine.swapon`.
+
+    All methods can be called from any thread."""
+    @property
+    def mm_stat(self) -> ZramUse:
+        """The counters of the file mm_stat, as a `ZramUse`."""
+    def write(self, block: int, content: bytes, *, node: int = 0) -> None:
+        """Writes a block: 4096 bytes, compressed into frames of ``node`` or near it. After an error the block
+        has its old content.
+
+        Raises:
+            KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
+                has no such block, or was reset.
+            ValueError: if there are not 4096 bytes."""
+    def read(self, block: int) -> bytes:
+        """Returns the 4096 bytes of a block: zeroes if it was never written, or was discarded.
+
+        Raises:
+            KernelError: EINVAL if the device has no such block."""
+    def discard(self, block: int) -> None:
+        """Discards the content of a block.
+
+        Raises:
+            KernelError: EINVAL if the device has no such block."""
+    def compact(self) -> int:
+        """Compacts the pool of the device, as `ZsPool.compact` does, and returns the same number."""
+    def zspages(self) -> list[ZspageCount]:
+        """The zspages of the device's pool: a `ZspageCount` for each class and number of objects."""
+    def pages(self) -> list[Page]:
+        """The pages of all zspages at the time of the call. They can be isolated and migrated."""
+    def reset(self) -> None:
+        """Discards all blocks and closes the device. It must not be the swap space. Waits as `ZsPool.close`
+        does.
+
+        Raises:
+            KernelError: EBUSY if the device is the swap space, or another thread uses it."""
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+
 # --- movable pages ---
 
 @final
 class PagePool:
+    """A pool of movable pages outside of the LRU, from `Machine.page_pool`. A page keeps its number in the pool
+    when it moves to another frame. The number of a released page is used again.
+
+    A machine has room for 65,536 pools, files and mappings at a time. An empty pool makes room when its
+    Python object is deleted; a pool with pages stays, with its owner, until the last page is released."""
     @property
-    def released(self) -> int: ...
-    def add(self, *, node: int = 0) -> int: ...
-    def release(self, number: int) -> None: ...
-    def page(self, number: int) -> Page: ...
-    def read(self, number: int, word: int = 0) -> int: ...
-    def write(self, number: int, word: int, value: int) -> None: ...
+    def released(self) -> int:
+        """The number of pages that were released and freed."""
+    def add(self, *, node: int = 0) -> int:
+        """Allocates a zeroed page of ``node`` and returns its number in the pool."""
+    def release(self, number: int) -> None:
+        """Releases a page. The pool's profile decides how. Under release designs whose puts look for an owner,
+        the pool drops its reference, and the thread that drops the last reference calls ``released``. Under
+        the other designs the pool first clears the page's movable mark under the page lock, and ``released``
+        is not called."""
+    def page(self, number: int) -> Page:
+        """Returns the page's frame at the time of the call; a migration may move the page afterwards."""
+    def read(self, number: int, word: int = 0) -> int:
+        """Reads one word of a page."""
+    def write(self, number: int, word: int, value: int) -> None:
+        """Writes one word of a page."""
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
+
+@final
+class Balloon:
+    """The balloon of a machine, from `Machine.balloon`: pages that the machine has given back to its host, as
+    virtio-balloon does. They are movable pages outside of the LRU: a migration gives the host another page.
+
+    The profile's field ``deflate_on_oom`` decides whether an allocation that finds no frame on any node takes
+    pages out of the balloon."""
+    @property
+    def size(self) -> int:
+        """The number of pages in the balloon, those isolated for a migration included."""
+    @property
+    def isolated(self) -> int:
+        """The number of pages that are isolated for a migration."""
+    def inflate(self, pages: int, *, node: int = 0) -> int:
+        """Puts up to ``pages`` pages into the balloon: of ``node`` as long as it has free frames, then of the
+        other nodes. Returns the number of pages, which is smaller if the machine has no more free frames.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def deflate(self, pages: int) -> int:
+        """Takes up to ``pages`` pages out of the balloon and frees them, the last one that came in first.
+        Returns the number of pages, which is smaller if the balloon has fewer, or a page is isolated or
+        locked."""
+    def resize(self, pages: int, *, node: int = 0) -> int:
+        """Inflates or deflates the balloon towards ``pages`` pages. Returns its size afterwards.
+
+        Raises:
+            KernelError: EINVAL if there is no such node."""
+    def pages(self) -> tuple[Page, ...]:
+        """The pages in the balloon that are not isolated, as `Page` objects, in the order in which `deflate`
+        takes them."""
+
+@final
+class ExploredPage:
+    """A page of an explored program, as an owner's callback sees it. It holds no reference. The state is that of
+    the callback's step. After the callback the page can only be compared, and printed."""
+    @property
+    def pfn(self) -> int:
+        """The number of the frame."""
+    @property
+    def node(self) -> int:
+        """The node that the frame belongs to."""
+    @property
+    def refcount(self) -> int:
+        """The reference count."""
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The names of the flags that are set."""
+    def read(self, word: int = 0) -> int:
+        """Reads one word of the content.
+
+        Raises:
+            IndexError: if a page has no such word.
+            MisuseError: after the callback."""
+    def write(self, word: int, value: int) -> None:
+        """Writes one word of the content.
+
+        Raises:
+            IndexError: if a page has no such word.
+            MisuseError: after the callback."""
+    def copy_from(self, source: ExploredPage) -> None:
+        """Copies the content of another page.
+
+        Raises:
+            MisuseError: after the callback."""
+    def put(self) -> None:
+        """Puts a reference of the owner as soon as the callback returns.
+
+        Raises:
+            MisuseError: after the callback."""
+    def __index__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 # --- address spaces ---
 
 @final
 class AddressSpace:
+    """The memory of a process, from `Machine.address_space`. Python references do not keep it alive: it ends
+    with `exit`, or when the machine is closed."""
     @property
-    def id(self) -> int: ...
+    def id(self) -> int:
+        """The number of the address space."""
     def mmap(
         self,
         size: str | int | None = None,
@@ -381,44 +1205,133 @@ class AddressSpace:
         private: bool = False,
         random: bool = False,
         order: int = 0,
-    ) -> Region: ...
-    def fork(self) -> AddressSpace: ...
-    def exit(self) -> None: ...
-    def migrate_pages(self, source: int, target: int) -> int: ...
-    def numa_fault(self, address: int, node: int) -> int: ...
+    ) -> Region:
+        """Maps memory. ``size`` is ``"16MiB"`` or bytes, rounded up to whole pages. The first access to a page
+        takes a frame of ``node``, or of another node if that has none.
+
+        Args:
+            size: the size of the region; by default the part of the file from ``offset`` to its end.
+            file: the file to map; anonymous memory by default.
+            offset: the first byte of the file to map, a multiple of 4,096.
+            private: stores go to private copies of the pages, and leave the file as it is.
+            random: accesses are in no order (MADV_RANDOM), and do not count as use of the page.
+            order: for anonymous memory: faults allocate large pages of 2**order base pages where one fits.
+
+        Raises:
+            InputError: if ``offset`` is no multiple of 4,096.
+            KernelError: EINVAL for a node, an order or a part of the file that does not exist, ENOMEM if the
+                machine has as many regions as it can have.
+            TypeError: for ``offset``, ``private`` or ``random`` without a file, for ``order`` with a file,
+                or for anonymous memory without a size."""
+    def fork(self) -> AddressSpace:
+        """Forks the process: the child shares this space's pages until one of the two writes to them (copy on
+        write)."""
+    def exit(self) -> None:
+        """Unmaps everything and ends the address space; nothing can be mapped afterwards. Ending it again is no
+        error."""
+    def migrate_pages(self, source: int, target: int) -> int:
+        """Moves all pages of the process from node ``source`` to node ``target`` (migrate_pages(2)), also those
+        that other processes map. Returns the number of pages that could not be moved.
+
+        Raises:
+            KernelError: EINVAL for a node that does not exist, ENOMEM without a free frame on ``target``."""
+    def numa_fault(self, address: int, node: int) -> int:
+        """Handles a NUMA hint fault at an address, by a thread that runs on ``node``. If the policy allows, the
+        page migrates there, without waiting. Returns the node of the page afterwards.
+
+        Raises:
+            KernelError: EFAULT if no page is mapped there, EINVAL for a node that does not exist."""
     @property
-    def early_kill(self) -> bool: ...
+    def early_kill(self) -> bool:
+        """Whether the process gets its signal as soon as a page is lost (PR_MCE_KILL_EARLY), and not only when
+        it accesses the page."""
     @early_kill.setter
     def early_kill(self, early: bool, /) -> None: ...
-    def on_sigbus(self, handler: Callable[[Signal], object] | None) -> None: ...
-    def page_at(self, address: int) -> Page | None: ...
+    def on_sigbus(self, handler: Callable[[Signal], object] | None) -> None:
+        """Calls ``handler`` with a `Signal` when the process is told of a lost page that it has not accessed.
+        ``None`` removes the handler. Without a handler such signals are ignored."""
+    def page_at(self, address: int) -> Page | None:
+        """Returns the page that is mapped at an address; ``None`` if there is none."""
     def move_pages(
         self, addresses: ArrayLike, nodes: ArrayLike, *, move_all: bool = False
-    ) -> NDArray[np.int32]: ...
-    def query_pages(self, addresses: ArrayLike) -> NDArray[np.int32]: ...
+    ) -> NDArray[np.int32]:
+        """Moves the pages at ``addresses`` to ``nodes`` (one for each address, or one for all) as
+        ``move_pages(2)`` does. Returns the status of each page: its node, a negative errno, or `UNWRITTEN`
+        where the kernel does not write the entry.
+
+        ``move_all`` also moves pages that several processes map (MPOL_MF_MOVE_ALL).
+
+        Raises:
+            KernelError: ENODEV or ENOMEM if the call fails as a whole; pages before the failure may have
+                moved."""
+    def query_pages(self, addresses: ArrayLike) -> NDArray[np.int32]:
+        """Returns the node of the page at each of ``addresses``, or a negative errno, as ``move_pages(2)``
+        without nodes does."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Region:
+    """A mapped range of addresses, from `AddressSpace.mmap`. Indices and slices are in bytes, read and written
+    through the page table as the process would; numbers in the methods count pages."""
     @property
-    def address(self) -> int: ...
+    def address(self) -> int:
+        """The address of the first byte."""
     @property
-    def pages(self) -> int: ...
+    def pages(self) -> int:
+        """The size in pages."""
     @property
-    def space(self) -> AddressSpace: ...
+    def space(self) -> AddressSpace:
+        """The address space of the region."""
     @property
-    def file(self) -> File | None: ...
-    def addresses(self) -> NDArray[np.uint64]: ...
-    def page(self, number: int = 0) -> Page: ...
-    def fault(self, number: int = 0, *, write: bool = True) -> None: ...
-    def pin(self, number: int = 0, *, write: bool = True) -> Pin: ...
-    def read_into(self, buffer: Buffer, *, offset: int = 0) -> None: ...
-    def msync(self, start: int = 0, stop: int | None = None) -> int: ...
-    def madvise(self, advice: _Advice, start: int = 0, stop: int | None = None) -> None: ...
-    def mlock(self, start: int = 0, stop: int | None = None) -> None: ...
-    def munlock(self, start: int = 0, stop: int | None = None) -> None: ...
+    def file(self) -> File | None:
+        """The mapped file; ``None`` for anonymous memory."""
+    def addresses(self) -> NDArray[np.uint64]:
+        """The addresses of the pages, as an array."""
+    def page(self, number: int = 0) -> Page:
+        """Returns the `Page` that a page number is mapped to, without a reference to it.
+
+        Raises:
+            KernelError: ENOENT if no frame is mapped there; the first write maps one."""
+    def fault(self, number: int = 0, *, write: bool = True) -> None:
+        """Handles one page fault of a load, or of a store."""
+    def pin(self, number: int = 0, *, write: bool = True) -> Pin:
+        """Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first; set ``write``
+        if the holder will write. A page on a node for movable pages first moves to another node.
+
+        Raises:
+            KernelError: ENOMEM without a frame to fault the page in, or to move it to."""
+    def read_into(self, buffer: Buffer, *, offset: int = 0) -> None:
+        """Fills a buffer with the bytes at byte ``offset``.
+
+        Raises:
+            KernelError: EFAULT if part of the bytes is outside of the region or unmapped, ENOMEM without a
+                frame.
+            SigbusError: if a frame is poisoned.
+            TypeError: if the buffer is read-only."""
+    def msync(self, start: int = 0, stop: int | None = None) -> int:
+        """Writes the dirty pages from ``start`` up to ``stop`` of a shared file mapping to disk (msync with
+        MS_SYNC), all by default. Returns the number of pages written.
+
+        Raises:
+            KernelError: EIO, once, if dirty data was lost with a failed frame; ENOMEM if part of the range is
+                not mapped."""
+    def madvise(self, advice: Advice, start: int = 0, stop: int | None = None) -> None:
+        """Gives advice about the pages from ``start`` up to ``stop`` (madvise), all by default: ``"cold"``,
+        ``"pageout"``, ``"dontneed"``, ``"free"`` or ``"willneed"``.
+
+        Raises:
+            KernelError: EINVAL for locked memory, ENOMEM if part of the range is not mapped."""
+    def mlock(self, start: int = 0, stop: int | None = None) -> None:
+        """Locks the pages from ``start`` up to ``stop`` into memory (mlock), all by default. Missing pages are
+        faulted in, and reclaim leaves locked pages alone.
+
+        Raises:
+            KernelError: ENOMEM if part of the range is not mapped, or there is no free frame."""
+    def munlock(self, start: int = 0, stop: int | None = None) -> None:
+        """Unlocks the pages from ``start`` up to ``stop`` (munlock), all by default, so that reclaim can take
+        them."""
     def mbind(
         self,
         node: int,
@@ -429,8 +1342,21 @@ class Region:
         move: bool = False,
         move_all: bool = False,
         strict: bool = False,
-    ) -> None: ...
-    def unmap(self, start: int = 0, stop: int | None = None) -> None: ...
+    ) -> None:
+        """Sets the node policy of the pages from ``start`` up to ``stop`` (mbind), all by default: ``node``
+        alone, or with ``preferred`` another node if ``node`` has no free frame.
+
+        Args:
+            move: move pages from other nodes to ``node``, if this process alone maps them.
+            move_all: move pages that other processes map, too.
+            strict: fail if a page stays on another node.
+
+        Raises:
+            KernelError: EIO if ``strict`` is set and a page stays on another node, EINVAL for a node that
+                does not exist, EFAULT if part of the range is not mapped."""
+    def unmap(self, start: int = 0, stop: int | None = None) -> None:
+        """Unmaps the pages from ``start`` up to ``stop`` (munmap), all by default. Pages that are not mapped are
+        skipped."""
     def __len__(self) -> int: ...
     @overload
     def __getitem__(self, key: int, /) -> int: ...
@@ -447,6 +1373,7 @@ class Region:
 
 @final
 class LoadRig:
+    """A load on a machine, run in rounds."""
     def __new__(
         cls,
         config_json: str,
@@ -454,29 +1381,65 @@ class LoadRig:
         policy: Callable[..., object] | None = None,
         /,
     ) -> LoadRig: ...
-    def run(self, round_seed: int, seconds: float, /) -> str: ...
-    def finish(self) -> str: ...
+    def run(self, round_seed: int, seconds: float, /) -> str:
+        """Runs one round and returns its report as JSON."""
+    def finish(self) -> str:
+        """Verifies the content, audits the machine, frees everything and returns the report as JSON."""
 
 def count_ops(
     config_json: str,
     trace: tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint16]] | None = None,
     /,
-) -> str: ...
-def count_puts(config_json: str, /) -> str: ...
+) -> str:
+    """Counts the operations of a load in the counting build, as JSON."""
+
+def count_puts(config_json: str, /) -> str:
+    """Counts the operations that each put costs under a release design, in the counting build, as JSON."""
 
 # --- exploration ---
 
 @final
 class Stop:
+    """A request that explorations stop. Any thread can make it, while signals reach the main thread alone."""
     def __new__(cls) -> Stop: ...
-    def set(self) -> None: ...
+    def set(self) -> None:
+        """Makes the explorations stop."""
 
 def explore(
-    program: str, options: str, seconds: float | None = None, stop: Stop | None = None
-) -> str: ...
-def replay(program: str, schedule: str, options: str) -> str: ...
-def shrink(program: str, schedule: str, options: str) -> str: ...
-def minimum(program: str, rule: str, options: str, limit: int) -> str: ...
-def outcomes(program: str, options: str, seconds: float | None = None) -> str: ...
-def unsupported(program: str) -> list[tuple[str, str]]: ...
-def mutations() -> list[tuple[str, str, str]]: ...
+    program: str,
+    options: str,
+    seconds: float | None = None,
+    stop: Stop | None = None,
+    owners: dict[str, MovableOps] | None = None,
+) -> str:
+    """Searches the schedules of a program and returns the report as JSON. The search ends early after `seconds`
+    or a `stop`. An exception raised by a signal handler carries the report so far."""
+
+def parse_schedule(text: str) -> bytes:
+    """Parses a schedule's text into one byte for each step: the number of its thread. InputError for malformed
+    text."""
+
+def print_schedule(threads: bytes) -> str:
+    """Writes a schedule as text."""
+
+def replay(
+    program: str, schedule: str, options: str, owners: dict[str, MovableOps] | None = None
+) -> str:
+    """Runs one schedule of a program and returns the outcome as JSON."""
+
+def shrink(
+    program: str, schedule: str, options: str, owners: dict[str, MovableOps] | None = None
+) -> str:
+    """Shrinks a program and a schedule that break a rule. Returns the counterexample as JSON, or `null` if no
+    rule is broken. An exception raised by a signal handler carries the smallest counterexample so far."""
+
+def minimum(program: str, rule: str, options: str, limit: int) -> str:
+    """Finds the smallest race by which a program, or a part of the program, breaks `rule`. Returns the race as
+    JSON, or `null` if there is none. `limit` is the number of schedules searched for each part."""
+
+def outcomes(program: str, options: str, seconds: float | None = None) -> str:
+    """Collects all outcomes of a program's schedules, as JSON. The search ends early after `seconds`. An
+    exception raised by a signal handler carries the outcomes found so far."""
+
+def mutations() -> list[tuple[str, str, str]]:
+    """The defects that can be planted in the explored core: name, origin, and a description of each."""

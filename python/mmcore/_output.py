@@ -1,11 +1,10 @@
-"""Files that results are written to: looked at before the work, replaced as a whole after it."""
+"""Writes result files: each path is checked before the work, and replaced whole after it."""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
-import secrets
 import stat
 import sys
 from contextlib import contextmanager, suppress
@@ -20,19 +19,22 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "replacing", "write"]
 
-#: Paths that begin so stand for something that is open already, whatever they are links to: a file
-#: that takes the place of `/dev/stdout` would cut the output off.
+#: The beginnings of paths that name an open file of a process, whatever they link to. They are
+#: written to, not replaced: a new file in the place of `/dev/stdout` would cut the output off.
 _OPEN_ALREADY = ("/dev/std", "/dev/fd/", "/proc/")
 
 
 def check(*paths: str | os.PathLike[str] | None) -> None:
-    """Refuses files that could not be written, before hours of work and not after them.
+    """Checks that result files can be written, before the work that makes their content.
+
+    Without the check, hours of measuring could end at a folder that does not exist.
 
     Args:
-        paths: the files; None for one that nobody asked for.
+        paths: the files; None is skipped.
 
     Raises:
-        InputError: names the file, and what is in the way.
+        InputError: if a file cannot be written, or two paths are one file; the message names the
+            file and the cause.
     """
     seen: dict[str, str] = {}
     for path in paths:
@@ -60,33 +62,31 @@ def _check(name: str) -> tuple[str, bool]:
             raise InputError(f"{name}: {os.strerror(errno.EACCES)}")
         if _is_special(name, status):
             return real, False
-    folder = Path(real).parent
     try:
-        # Only a try shows a full or read-only file system, or that of a kernel.
-        descriptor, trial = _beside(folder)
+        # Permission bits do not show a full or read-only file system, or one such as /proc, where
+        # no file can be made: only making a file does.
+        descriptor, trial = _beside(Path(real).parent)
     except OSError as error:
-        if status is None:
-            why = f"the directory cannot be written to: {error.strerror}"
-            raise InputError(f"{name}: {why}") from None
-    else:
-        os.close(descriptor)
-        trial.unlink()
+        raise InputError(f"{name}: {error.strerror}") from None
+    os.close(descriptor)
+    trial.unlink()
     return real, True
 
 
 def write(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes a file: it has all of the content afterwards, or what it had before.
+    """Writes a file whole: on an error the file keeps its earlier content.
 
     Args:
-        path: the file. What is no regular file, such as a pipe or /dev/stdout, is written to.
-        content: a text is written as UTF-8.
+        path: the file. A pipe, a device or /dev/stdout is written to, not replaced.
+        content: the new content; text is written as UTF-8.
 
     Raises:
-        OSError: with the name of the file.
-        InputError: if it can be no file's name.
+        OSError: if the file cannot be written; the error has its name.
+        InputError: if the path has a null character.
     """
     if isinstance(content, str):
-        # Half a surrogate pair, as in a path that is no UTF-8, is no reason to lose the rest.
+        # A path that is not UTF-8 brings half of a surrogate pair into the text: written as an
+        # escape, or the error would lose the whole result.
         content = content.encode("utf-8", "backslashreplace")
     with replacing(path) as file:
         file.write(content)
@@ -94,13 +94,15 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file to write to, whose content is that of `path` when the block has ended.
+    """Opens a file whose content replaces that of `path` when the block ends.
 
-    If the block raises, `path` is as it was, unless it is no regular file.
+    If the block raises, `path` keeps its earlier content, and nothing is written to a pipe. The new
+    content is first a file of its own in the same folder.
 
     Raises:
-        OSError: with the name of the file.
-        InputError: if it can be no file's name.
+        OSError: if the file cannot be written, or its folder allows no new file; the error has the
+            name of `path`.
+        InputError: if the path has a null character.
     """
     name = path_text(path)
     try:
@@ -110,7 +112,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
                 if temporary is not None:
                     yield file
                 else:
-                    # A pipe cannot seek, and an open file has been written to: all at the end.
+                    # Archives seek, and a pipe cannot: the content is collected, then written.
                     content = io.BytesIO()
                     yield content
                     file.write(content.getbuffer())
@@ -126,8 +128,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def _open(name: str) -> tuple[int, Path | None, Path]:
-    """Opens a file beside the real one, or the real one where nothing can take its place."""
-    # A link stays, and what it points to is replaced.
+    """Opens a new file in the folder of the target, or the target if it is a pipe or a device.
+
+    Returns:
+        The descriptor; the path of the new file, None if the target itself is open; the target.
+
+    Raises:
+        OSError: if neither can be opened.
+    """
+    # A symbolic link stays a link: the file that it points to is replaced.
     target = Path(os.path.realpath(name))
     try:
         status = Path(name).stat()
@@ -135,17 +144,11 @@ def _open(name: str) -> tuple[int, Path | None, Path]:
         status = None
     if status is not None and _is_special(name, status):
         if sys.stdout is not None:
-            # What was printed before comes first, if it goes to the same place.
+            # Output printed earlier must come first if both go to the same place.
             with suppress(OSError):
                 sys.stdout.flush()
         return os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC), None, target
-    try:
-        descriptor, temporary = _beside(target.parent)
-    except OSError:
-        if status is None:
-            raise
-        # A file in a folder that belongs to somebody else.
-        return os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC), None, target
+    descriptor, temporary = _beside(target.parent)
     if status is not None:
         with suppress(OSError):
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
@@ -153,11 +156,11 @@ def _open(name: str) -> tuple[int, Path | None, Path]:
 
 
 def _is_special(name: str, status: os.stat_result) -> bool:
-    """Whether a path is a device or a pipe, or a file that our own output goes to."""
+    """Whether a path is a device, a pipe, or the file that stdout or stderr is redirected to."""
     if not stat.S_ISREG(status.st_mode):
         return True
-    # Not resolved: what the links lead to has another name.
-    if os.path.abspath(name).startswith(_OPEN_ALREADY):  # noqa: PTH100
+    # The links are not resolved: /dev/stdout would become the name of a terminal or file.
+    if os.path.abspath(name).startswith(_OPEN_ALREADY):  # noqa: PTH100 - see above
         return True
     for descriptor in (1, 2):
         with suppress(OSError):
@@ -167,7 +170,16 @@ def _is_special(name: str, status: os.stat_result) -> bool:
 
 
 def _beside(folder: Path) -> tuple[int, Path]:
-    """A new file in a folder, with the rights that any new file gets."""
-    path = folder / f".mmcore-{secrets.token_hex(8)}"
+    """Makes a new file in a folder, with the permissions that the umask leaves.
+
+    Raises:
+        OSError: if the folder allows no new file; the reason says so, because a file in it may well
+            be writable.
+    """
+    path = folder / f".mmcore-{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    return os.open(path, flags, 0o666), path
+    try:
+        return os.open(path, flags, 0o666), path
+    except OSError as error:
+        why = f"no file can be made in the directory: {error.strerror}"
+        raise OSError(error.errno, why) from None

@@ -1,18 +1,17 @@
-"""Sizes, times and lists of nodes, as people write them."""
+"""Parses and formats sizes, latencies and lists of nodes, such as "64MiB,256MiB:250ns"."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fractions import Fraction
 
+from mmcore._mmcore import PAGE_SIZE
 from mmcore.errors import InputError
 
-__all__ = ["NodeSize", "format_size", "parse_nodes", "parse_size"]
+__all__ = ["PAGE_SIZE", "NodeSize", "format_size", "parse_nodes", "parse_size"]
 
-PAGE_SIZE = 4096
-
-#: Digits that every number has enough of.
+#: A decimal number of at most 20 digits on either side: `int` refuses thousands of them with an
+#: error of its own.
 _NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
 
 _SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -21,20 +20,32 @@ _TIMES = {"ns": 1.0, "us": 1e3, "µs": 1e3}
 
 @dataclass(frozen=True)
 class NodeSize:
-    """A node: how much memory, and how long an access to it takes."""
+    """One memory node.
+
+    Attributes:
+        bytes: the size of its memory, a multiple of the page size.
+        latency_ns: the modelled time of one access, in nanoseconds.
+    """
 
     bytes: int
     latency_ns: float
 
 
 def parse_size(text: str | int) -> int:
-    """Bytes from "64MiB", "64M" or a number; units are powers of 1024."""
+    """Parses a size such as "64MiB", "64M" or 4096 into bytes; units are powers of 1024.
+
+    Raises:
+        InputError: if the text is no size, or the size is not from 1 to 2**64 - 1 whole bytes.
+    """
     if isinstance(text, int) and not isinstance(text, bool):
         size = text
     else:
         found = re.fullmatch(rf"\s*{_NUMBER}\s*([bkmgt]?)(?:i?b)?\s*", str(text).lower())
         if found is None:
             raise InputError(f"{str(text)[:40]!r} is not a size such as 64MiB")
+        # At its use: the module loads the one of decimal numbers, and most programs parse no size.
+        from fractions import Fraction
+
         exact = Fraction(found[1]) * _SIZES[found[2]]
         if exact.denominator != 1:
             raise InputError(f"{text!r} is not a whole number of bytes")
@@ -47,11 +58,14 @@ def parse_size(text: str | int) -> int:
 
 
 def parse_nodes(text: str, *, latencies: tuple[float, float]) -> tuple[NodeSize, ...]:
-    """Nodes from "1GiB,4GiB:250ns".
+    """Parses a list of nodes such as "1GiB,4GiB:250ns".
 
     Args:
         text: sizes, each with an optional access latency.
-        latencies: of the first node and of the others, where none is given.
+        latencies: the default latencies in nanoseconds: of the first node, and of the others.
+
+    Raises:
+        InputError: if a size or a latency is malformed, or a size is no multiple of a page.
     """
     nodes = []
     for index, part in enumerate(text.split(",")):
@@ -72,7 +86,7 @@ def _parse_latency(text: str) -> float:
 
 
 def format_size(size: int) -> str:
-    """The shortest exact writing: 67108864 is "64MiB"."""
+    """Formats bytes in the largest unit that divides them: 67108864 becomes "64MiB"."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         factor = _SIZES[unit[0].lower()]
         if size % factor == 0:

@@ -1,4 +1,4 @@
-"""Long calls and signals: who waits hears them, and what was found by then is not lost."""
+"""Signals during long calls: a signal ends the wait, and the exception keeps the result so far."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _T = TypeVar("_T")
 
 
 def heard(call: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) -> _T:
-    """Calls what hears no signals, so that a signal ends the waiting.
+    """Runs a long call on another thread, so that a signal can end the wait for it.
 
-    Python handles signals in its main thread, between two of its own steps: one long call of the
-    core, or of a library, would hold them up. It runs on another thread here. If a handler raises,
-    that thread is left to end by itself, and what it returns is dropped.
+    Python runs signal handlers in its main thread, between two bytecode instructions: a long call
+    of the core or of a library in the main thread would delay them to its end. If a handler raises,
+    the other thread continues to the end of its call, and the result is dropped.
     """
     if threading.current_thread() is not threading.main_thread():
         return call(*arguments, **options)
@@ -29,7 +29,7 @@ def heard(call: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) 
     def work() -> None:
         try:
             outcome.set_result(call(*arguments, **options))
-        except BaseException as error:  # noqa: BLE001 - raised where somebody waits
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             outcome.set_exception(error)
 
     threading.Thread(target=work, name="mmcore", daemon=True).start()
@@ -37,5 +37,5 @@ def heard(call: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) 
 
 
 def keep(interruption: KeyboardInterrupt, partial: Any) -> None:
-    """Lets an interruption carry what the call has by then, as `partial`; None for nothing."""
+    """Stores the result so far in an interruption, as `partial`; None if there is no result."""
     interruption.partial = partial  # type: ignore[attr-defined]

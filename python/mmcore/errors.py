@@ -1,15 +1,19 @@
-"""What can go wrong, and what the command line does about it.
+"""The exceptions of mmcore, and the exit codes of the command line for them.
+
+Every class derives from `MmcoreError`, and most also from the built-in exception of the same
+meaning, so that code for built-in exceptions handles them.
 
 | raised | means | exit code |
 |---|---|---|
 | `InputError` | the input or an option is wrong; nothing was changed | 2 |
 | `ProgramError` | a program's text or data is wrong: an `InputError` that names the line | 2 |
 | `MissingExtraError` | the feature needs an optional dependency | 2 |
-| `KernelError` | an operation failed as the kernel fails it: an `OSError` with an errno | 1 |
-| `SigbusError` | an access met a bad frame: a `KernelError` with address and code | 1 |
-| `MisuseError` | a rule of the interface was broken; nothing was changed | 2 |
-| `FindingError` | a rule of the machine is broken: that is what mmcore looks for | 1 |
-| `KeyboardInterrupt` | a signal ended a long call; its `partial` is what was found by then | 130 |
+| `KernelError` | an operation failed with an errno of the kernel: an `OSError` | 1 |
+| `SigbusError` | an access touched a bad frame: a `KernelError` with address and code | 1 |
+| `MisuseError` | a call broke a rule of the interface; nothing was changed | 2 |
+| `FindingError` | a rule of the machine is broken, as an audit or a search found | 1 |
+| `RaceError` | a schedule breaks a rule: a `FindingError` with the counterexample | 1 |
+| `KeyboardInterrupt` | a signal ended a long call; `partial` is the result so far | 130 |
 """
 
 from __future__ import annotations
@@ -17,7 +21,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmcore.state import PageState
+    from mmcore._exploration.result import Counterexample
+    from mmcore._state import PageState
 
 __all__ = [
     "FindingError",
@@ -25,21 +30,31 @@ __all__ = [
     "KernelError",
     "MissingExtraError",
     "MisuseError",
+    "MmcoreError",
     "ProgramError",
+    "RaceError",
     "RefusedWarning",
     "SigbusError",
 ]
 
 
-class InputError(ValueError):
-    """The input is wrong. The message is one line and says what to change."""
+class MmcoreError(Exception):
+    """The base class of all exceptions of mmcore.
+
+    Two built-in exceptions are raised as they are: `TypeError` for an argument of the wrong type,
+    `MemoryError` for a host without memory.
+    """
+
+
+class InputError(MmcoreError, ValueError):
+    """An argument, option or file is not valid. The message says on one line what to change."""
 
 
 class ProgramError(InputError):
-    """A text is no program, or data is none.
+    """A text is not a valid program, or the values of a `Program` are not.
 
     Attributes:
-        message: what is wrong and what to write instead, on one line.
+        message: the mistake and what to write instead, on one line.
         line: the line of the text, from 1; None if there is no text.
         column: the character in that line, from 1; None if there is no text.
         file: the file that the text was read from; None if it came from elsewhere.
@@ -52,7 +67,7 @@ class ProgramError(InputError):
         column: int | None = None,
         file: str | None = None,
     ) -> None:
-        # All of them as arguments, so that the error can be pickled.
+        # All values go to the base class: `pickle` calls the class with `args`.
         super().__init__(message, line, column, file)
         self.message = message
         self.line = line
@@ -60,7 +75,7 @@ class ProgramError(InputError):
         self.file = file
 
     def __str__(self) -> str:
-        """The message, with its place if there is one: `race.mm:3:5: ...` in a file."""
+        """The message after its place, if one is known: `race.mm:3:5: ...` for a file."""
         if self.line is None:
             return self.message if self.file is None else f"{self.file}: {self.message}"
         if self.file is None:
@@ -68,8 +83,13 @@ class ProgramError(InputError):
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
-class MissingExtraError(ImportError):
-    """An optional dependency is not installed. The message says how to get it."""
+class MissingExtraError(MmcoreError, ImportError):
+    """An optional dependency is not installed. The message has the command that installs it.
+
+    Attributes:
+        feature: the feature that needs the dependency.
+        extra: the extra of the package that installs it.
+    """
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs: pip install 'mmcore-linux[{extra}]'")
@@ -77,17 +97,33 @@ class MissingExtraError(ImportError):
         self.extra = extra
 
 
-class FindingError(Exception):
-    """A machine broke a rule: an audit that is not clean, lost content, a lost page."""
+class FindingError(MmcoreError):
+    """A machine broke a rule: an audit has findings, or a page or its content was lost."""
 
 
-class KernelError(OSError):
-    """An operation that failed as the kernel fails it.
+class RaceError(FindingError):
+    """A schedule breaks a rule. The message is the table of its steps.
 
     Attributes:
-        errno: what the system call would return.
-        strerror: the state that was found, in words, with the page's holders.
-        state: the page concerned as it was found; None if it is about no page in particular.
+        counterexample: the program, the schedule and its steps.
+    """
+
+    def __init__(self, counterexample: Counterexample) -> None:
+        super().__init__(counterexample)
+        self.counterexample = counterexample
+
+    def __str__(self) -> str:
+        """The counterexample as text, with the table of its steps."""
+        return str(self.counterexample)
+
+
+class KernelError(MmcoreError, OSError):
+    """An operation failed with the error that a kernel returns in the same state.
+
+    Attributes:
+        errno: the error number that the system call returns.
+        strerror: the reason in words, with the holders of the page.
+        state: the state of the page at the failure; None if the error is about no single page.
     """
 
     def __init__(self, errno: int, message: str, state: PageState | None = None) -> None:
@@ -96,11 +132,11 @@ class KernelError(OSError):
 
 
 class SigbusError(KernelError):
-    """An access met a bad frame: what a process gets as SIGBUS.
+    """An access touched a bad frame, for which a process receives SIGBUS.
 
     Attributes:
-        address: the page that was touched.
-        code: ``BUS_MCEERR_AR``: the process cannot go on without it.
+        address: the virtual address of the page.
+        code: ``BUS_MCEERR_AR``: the access needs the lost data and cannot continue.
     """
 
     def __init__(
@@ -116,13 +152,16 @@ class SigbusError(KernelError):
         self.code = code
 
 
-class MisuseError(RuntimeError):
-    """A rule of the interface was broken, and nothing was changed.
+class MisuseError(MmcoreError, RuntimeError):
+    """A call broke a rule of the interface; nothing was changed.
 
-    A token or handle that was given back already, a machine that is closed or belongs to the
-    process before a fork, another machine's page, a wait that could never end.
+    Examples: a handle that was already given back, a closed machine, a machine of the parent
+    process used after `os.fork`, a page of another machine, a wait that could never end.
     """
 
 
 class RefusedWarning(UserWarning):
-    """A search in a test could not do an operation of its program, in any schedule."""
+    """A search in a test ran a program of which an operation was refused in every schedule.
+
+    The search tested nothing of this operation.
+    """

@@ -1,6 +1,6 @@
-"""pytest: the fixture `machine`, audited at teardown, and `--mmcore-replay`.
+"""The pytest plugin: the fixture `machine`, audited at teardown, and `--mmcore-replay`.
 
-Registered by its entry point; Hypothesis is not needed for it.
+The entry point of the package registers the plugin. Only `--mmcore-replay` needs Hypothesis.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _REPLAY = "--mmcore-replay"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option."""
+    """Adds the option `--mmcore-replay`."""
     group = parser.getgroup("mmcore", "mmcore: explored programs")
     group.addoption(
         _REPLAY,
         metavar="RACE",
         help="mmcore.testing.explore runs this schedule instead of searching: 'PROGRAM @ SCHEDULE' "
-        "as a race prints it, or a file that Counterexample.save wrote",
+        "as a race prints it, or a file that its `save` wrote",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Describes the marker."""
+    """Registers the marker `mmcore_machine`."""
     config.addinivalue_line(
         "markers",
         "mmcore_machine(**options): options of mmcore.Machine for the fixture `machine`",
@@ -41,15 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def machine(request: pytest.FixtureRequest) -> Iterator[mmcore.Machine]:
-    """A small machine of two nodes; `@pytest.mark.mmcore_machine(release="packed")` says which.
+    """A machine of two 1-MiB nodes; `@pytest.mark.mmcore_machine(release="packed")` sets options.
 
-    At teardown it is audited: a test that leaves a broken machine fails.
+    The machine is audited at teardown: a test that leaves a broken machine fails.
     """
     marker = request.node.get_closest_marker("mmcore_machine")
     options = {"nodes": ["1MiB", "1MiB"], **(marker.kwargs if marker else {})}
     made = mmcore.Machine(**options)
     yield made
-    # What the test has dropped is given back first.
+    # Handles that the test dropped in reference cycles give their pages back before the audit.
     gc.collect()
     if not made.closed:
         try:
@@ -60,7 +60,7 @@ def machine(request: pytest.FixtureRequest) -> Iterator[mmcore.Machine]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Lets `explore` replay, if that is asked for."""
+    """Runs the test with `explore` replaying one schedule, if `--mmcore-replay` is given."""
     what = item.config.getoption(_REPLAY)
     if what is None:
         return (yield)
@@ -74,10 +74,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Says how to see a race again."""
+    """Adds to the report of a race the command line that replays it."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
-    if isinstance(error, mmcore.Race) and report.when == "call":
+    if isinstance(error, mmcore.errors.RaceError) and report.when == "call":
         line = error.counterexample.line
         report.sections.append(("mmcore", f"pytest {item.nodeid} {_REPLAY} '{line}'"))
     return report

@@ -1,7 +1,8 @@
-//! Lists the functions of the core with the lines at which they begin.
+//! Lists the functions of the core with their first lines.
 //!
-//! A step of a schedule knows the line that took it (`#[track_caller]`), and the language has no way from a line to the
-//! name of its function. A trace that shows bare lines could only be read beside the sources of the very same version.
+//! A step of a schedule knows the line that took it (`#[track_caller]`), and Rust offers no way
+//! from a line to the name of its function. A trace with bare lines could be read only beside the
+//! sources of the same version.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ fn main() {
     collect(Path::new(SOURCES), &mut files);
     let mut tables: Vec<(String, Vec<(u32, String)>)> =
         files.iter().map(|file| (named(file), functions(file))).collect();
-    // In the order of strings, in which they are looked for: paths have another.
+    // `FUNCTIONS` is searched by string, so the files are sorted as strings; paths sort
+    // differently.
     tables.sort();
     let mut table = String::from("&[\n");
     for (name, functions) in &tables {
@@ -42,7 +44,8 @@ fn named(file: &Path) -> String {
     file.strip_prefix(SOURCES).expect("it was found there").display().to_string()
 }
 
-/// The functions of a file: `Tlb::flush`; of the machine, whose functions are nearly all there are, the bare name.
+/// The functions of a file, as `Tlb::flush`. Those of the machine, which are most, have only their
+/// name.
 fn functions(file: &Path) -> Vec<(u32, String)> {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut of = None;
@@ -69,7 +72,7 @@ fn implemented(line: &str) -> Option<&str> {
     path.rsplit("::").next().filter(|name| !name.is_empty() && name.chars().all(char::is_alphanumeric))
 }
 
-/// What follows the parameters of an `impl` block, if it has any.
+/// The text after the parameters of an `impl` block, if it has any.
 fn without_parameters(text: &str) -> &str {
     let mut depth = 0;
     let end = text.find(|c: char| {
@@ -79,7 +82,7 @@ fn without_parameters(text: &str) -> &str {
     text.strip_prefix('<').and(end).map_or(text, |end| &text[end + 1..])
 }
 
-/// The name of the function that begins on a line, if one does.
+/// The name of the function that begins on a line, if any.
 fn function(line: &str) -> Option<&str> {
     let (before, after) = line.split_once("fn ")?;
     let only_qualifiers = before.split_whitespace().all(|word| {

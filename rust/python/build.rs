@@ -1,5 +1,5 @@
-//! Records how the extension was built, for bug reports and for every JSON result, and has the linker call the
-//! interpreter through `src/ending.rs`.
+//! Records how the extension was built, for bug reports and for every JSON result, and has the linker call
+//! the interpreter through `src/ending.rs`.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-"""`python -m fuzz`: draws, runs, shrinks, says what it found. `make fuzz` calls it."""
+"""`python -m fuzz` draws and runs cases, and shrinks and reports failures. `make fuzz` calls it."""
 
 import argparse
 import re
@@ -67,7 +67,7 @@ def _parser():
 
 
 def _again(arguments):
-    """One case once more."""
+    """Runs one case again."""
     keep = arguments.keep and tuple(int(word) for word in arguments.keep.split(","))
     case = KINDS[arguments.kind].draw(arguments.seed)
     _print_case(case, range(len(case.steps)) if keep is None else keep)

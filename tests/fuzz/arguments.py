@@ -1,12 +1,11 @@
-"""Which arguments fit which parameter, by the parameter's name.
+"""The arguments that fit each parameter, by the parameter's name.
 
-A name that is new in the interface is to be added here: a test says so.
-"""
+A new parameter name must be added here; a test fails until it is."""
 
 from fuzz import values as v
 from fuzz.callbacks import Owned
 
-#: What fits, by name; of one entry alone by `Class.method.name`.
+#: Makers of fitting arguments, by parameter name, or by `Class.method.name` for one entry.
 FITS = {
     "address": v.address,
     "addresses": v.addresses,
@@ -15,9 +14,14 @@ FITS = {
     "at": v.number(0, 0, 1, 3, 20),
     "attribute": v.number("pages_per_s", "migrated", "cpu_ns", "rmw"),
     "backed": v.number(True, True, False),
+    "block": v.small,
+    "Machine.block": v.number(None, "64KiB", "1MiB", 4096),
     "budget": v.number(0, 1, 20),
     "buffer": v.either(lambda _: bytearray(64), lambda _: bytearray(v.PAGE), v.content),
+    "compressor": v.number("lz4", "lz4", "lz4_flex", "zstd"),
+    "content": v.either(v.content, v.number(bytes(v.PAGE), b"w" * v.PAGE, b"object" * 40)),
     "copy": v.flag,
+    "count": v.number(0, 1, 2, 8, 300),
     "cpu": v.number(None, 0, 1, 2),
     "Thread.cpu": v.number(None, 0, 1),
     "cpus": v.number(1, 2, 3, 8),
@@ -27,18 +31,24 @@ FITS = {
     "field": v.either(v.number("release", "pagevec", "lru_policy"), v.text),
     "file": v.either(v.of("File"), v.number(None)),
     "first": v.kernel,
+    "Machine.alloc_range.first": v.number(0, 16, 256, 300, 508),
+    "PageRange.first": v.number(0, 1, 7),
     "get_new_page": v.callback,
     "handler": v.either(v.callback, v.number(None)),
+    "handle": v.number(0, 1, 2**32, 2**64 - 1),
     "hard": v.flag,
     "index": v.small,
     "jobs": v.number(None, 1, 1, 2),
     "kernel": v.kernel,
     "key": v.key,
     "kind": v.number("disk", "tmpfs", "shm"),
+    "Machine.set_pageblock_type.kind": v.number("movable", "unmovable", "isolated", "odd"),
     "Machine.inject.kind": v.number(*v.FAULTS),
     "length": v.number(1, 2, 3),
+    "letters": v.number("a" * 8, "a." * 128, "af.s" * 4, "z", "?" * 16, "", "e"),
+    "limit": v.number(None, 0, 4096, "64KiB"),
     "line": v.either(v.number(f"{v.PROGRAM.strip()} @ 0x3,1".replace("\n", " ; ")), v.text),
-    "load": v.number("storm", "tiering"),
+    "load": v.number("storm", "tiering", "compaction", "zram"),
     "max_accesses": v.number(None, 10, 100_000),
     "max_steps": v.number(None, None, 1, 100, 100_000),
     "measurement": v.number(None),
@@ -57,6 +67,10 @@ FITS = {
     "number": v.small,
     "of": v.word,
     "offset": v.number(0, 0, 1, 4095, 4096, 8192),
+    "moves": v.flag,
+    "NodeMaps.beside.moves": v.number((), None),
+    "MapSteps.of.moves": v.number((), None),
+    "offline": v.number([], [], [1], [7]),
     "ops": v.either(Owned.draw, v.number(None)),
     "options": v.number({}),
     "order": v.number(0, 0, 0, 1, 2, 3, 9),
@@ -65,9 +79,16 @@ FITS = {
     "pages": v.pages,
     "File.truncate.pages": v.small,
     "Machine.reclaim.pages": v.number(0, 1, 8, 600),
+    "Balloon.inflate.pages": v.number(0, 1, 8, 600),
+    "Balloon.deflate.pages": v.number(0, 1, 8, 600),
+    "Balloon.resize.pages": v.number(0, 1, 8, 600),
+    "owners": v.number(None),
     "pagevec": v.number(None, 1, 15),
     "path": v.path,
     "patience": v.number(0.2, 2.0),
+    "types": v.number(None, "M", "U", "MM"),
+    "zone": v.number(None, "kernel", "movable", "odd"),
+    "base": v.small,
     "pfn": v.frame,
     "pfns": v.number(range(8), [0, 511, 3], range(512), []),
     "poison_rate": v.number(0.0, 0.1),
@@ -76,6 +97,8 @@ FITS = {
     "preemptions": v.number(None, 0, 1, 2),
     "preferred": v.flag,
     "private": v.flag,
+    "pressure": v.flag,
+    "priority": v.number("async", "sync_light", "sync_full", "odd"),
     "profile": v.either(v.of("Profile"), v.number(None)),
     "program": v.programs,
     "progress": v.either(v.callback, v.number(None)),
@@ -120,21 +143,30 @@ FITS = {
     "writes": v.number([True, False], [0, 1, 1]),
 }
 
-#: Parameters of the library's plain data, which is made of anything.
+#: Parameters of the library's plain data classes, which accept any value.
 DATA = (
-    *("accepts", "activated", "active", "args", "at_end", "ballast", "boot", "broken", "causes"),
+    *("blocks_gained", "compacted", "compr", "frames", "free_blocks", "free_scanned", "huge"),
+    *("isolated", "matching", "migrate_scanned", "migrated", "objects", "orig", "pageblock"),
+    *("passes", "same", "size_class", "used_max", "zspages"),
+    *("considered", "defer_limit", "free", "high", "low", "migrate_async", "migrate_sync", "min"),
+    *("order_failed", "skip_hints"),
+    *("accepts", "activated", "active", "after", "args", "at_end", "ballast", "before", "boot"),
+    *("broken", "causes", "comparison", "doc", "function", "label", "matches", "nearest", "object"),
+    *("place", "proven", "recorded", "replayed", "side", "step", "syntax", "system_call", "total"),
+    *("demoted", "evicted", "fields_set", "freed", "kept", "required", "site", "usage", "used"),
     *("code", "column", "command", "common", "compared", "complete", "counterexample", "coverage"),
     *("covered", "deactivated", "detail", "differences", "dst", "errno", "errnos", "extra"),
     *("feature", "fields", "finally_", "findings", "flags", "found", "hash", "held", "holders"),
-    *("i", "interrupted", "iterable", "labels", "left", "machine", "mapcount", "meaning"),
-    *("message", "minimal", "misses", "ns", "op", "outcomes", "paths", "presets", "reached"),
+    *("i", "interrupted", "iterable", "labels", "last", "left", "machine", "mapcount", "meaning"),
+    *("message", "minimal", "misses", "ns", "op", "outcomes", "own", "paths", "presets", "reached"),
     *("reactivated", "refaulted", "refcount", "references", "refused", "requests"),
     *("requests_per_s", "ret", "rounds", "rows", "rule", "scanned", "section", "setup"),
     *("shrink_runs", "state", "status", "steps", "succeeded", "switches", "thread", "unread"),
     *("unsupported", "values", "why"),
 )
 
-#: What keeps a call short is always said, and if it is odd it is nothing that is very long.
+#: Parameters that keep a call short. They are always passed, and an odd value never makes the call
+#: long.
 BOUNDS = {
     "compare": ("seconds",),
     "diff": ("seconds", "schedules"),
@@ -145,17 +177,17 @@ BOUNDS = {
     "policies": ("trace",),
     "Page.lock": ("timeout",),
 }
-#: Odd bounds that are refused, or are no longer than what is usual.
+#: Odd bounds: each is refused, or makes no call longer than usual.
 ODD_BOUNDS = (-1, 0, None, "x", float("nan"), -1e300, 1e-300, True, [], 2**64, -(2**63), "1")
 
-#: How often an argument is odd, and how often one is said that need not be.
+#: Probability of an odd argument, and of passing an optional one.
 ODD, OPTIONAL = 0.15, 0.4
 
 
 def draw(entry, random):
-    """Arguments for a call of an entry: by position, and by name."""
+    """Draws the arguments of a call of an entry, by position and by name."""
     given, named = [], {}
-    odd = random.random() < 0.5  # half of the calls make sense as far as their arguments go
+    odd = random.random() < 0.5  # the other half of the calls has fitting arguments only
     bounds = BOUNDS.get(entry.key, ())
     gap = False
     for parameter in entry.parameters:
@@ -191,7 +223,7 @@ def _value(entry, name, random, *, odd):
     return v.odd(random)
 
 
-#: What operators take: they have no signature with names.
+#: The operands of operators, whose signatures have no parameter names.
 OPERANDS = {
     "__getitem__": (v.key,),
     "__delitem__": (v.key,),

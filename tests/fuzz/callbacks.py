@@ -1,4 +1,4 @@
-"""Callables that are handed to the library: they raise, call back, or close the machine."""
+"""Callables for the library that return, raise, call the library again, or close the machine."""
 
 import threading
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ import mmcore
 
 
 class DeliberateError(Exception):
-    """Raised by a callable of ours."""
+    """An exception that a callable of the fuzzer raises."""
 
 
 class DeliberateInterrupt(KeyboardInterrupt):
-    """Ctrl-C while a callable of ours runs."""
+    """Ctrl-C while a callable of the fuzzer runs."""
 
 
 class DeliberateExit(SystemExit):
-    """`sys.exit` in a callable of ours."""
+    """`sys.exit` in a callable of the fuzzer."""
 
 
-#: What must come out of the call, or be reported: nothing may swallow it.
+#: Exceptions that must come out of the call or be reported; the library must not swallow them.
 LOUD = (DeliberateInterrupt, DeliberateExit)
 
-#: Callables that call back do so this deep.
+#: Depth of nested calls down to which callables call the library again.
 DEEPEST = 2
 
-#: How many callables have a finaliser.
+#: Share of callables with a finaliser.
 FINALISED = 0.15
 
 KINDS = (
@@ -44,7 +44,7 @@ VALUES = (None, True, False, 0, 1, 1, -1, 2**40, "x", [], 0.5)
 
 @dataclass(frozen=True)
 class Callback:
-    """One callable, drawn."""
+    """A drawn callable."""
 
     kind: str
     value: object = None
@@ -77,7 +77,7 @@ class Callback:
 
 
 class Called:
-    """What is handed over."""
+    """The callable that the library gets."""
 
     def __init__(self, drawn, world):
         self.drawn, self.world = drawn, world
@@ -87,7 +87,7 @@ class Called:
 
 
 class Finalised(Called):
-    """The same; when it goes, it calls back once more."""
+    """A callable whose finaliser calls the library once more."""
 
     def __del__(self):
         if self.world.depth < DEEPEST:
@@ -96,7 +96,7 @@ class Finalised(Called):
 
 @dataclass(frozen=True)
 class Owned:
-    """An owner of movable pages, drawn."""
+    """A drawn owner of movable pages."""
 
     methods: tuple
 
@@ -108,7 +108,7 @@ class Owned:
         return Owner(world, self.methods)
 
 
-class Owner(mmcore.MovableOps):
+class Owner(mmcore.handles.MovableOps):
     def __init__(self, world, methods):
         self.world = world
         self.methods = dict(
@@ -133,7 +133,7 @@ class Owner(mmcore.MovableOps):
 
 
 class Depth(threading.local):
-    """How deep this thread is in calls, and what loud exception is on its way out of them."""
+    """The depth of this thread's nested calls, and the loud exception that is leaving them."""
 
     calls = 0
     loud = None

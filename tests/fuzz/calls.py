@@ -1,4 +1,4 @@
-"""A case of calls: drawn from its seed, then made, by one thread or by several."""
+"""A case of calls: the steps are drawn from a seed, then made by one thread or several."""
 
 import copy
 import operator
@@ -13,39 +13,35 @@ from random import Random
 import mmcore
 from fuzz import arguments, judge, providers
 from fuzz.callbacks import LOUD
-from fuzz.judge import Alarm, Failure
+from fuzz.judge import USERS, Alarm, Failure
 from fuzz.surface import Entry, entries
 from fuzz.values import Late, odd
 from fuzz.world import World, reporting
 
-#: Steps of one case, and how many of them are of entries that are this case's turn.
+#: Steps of one case, and steps among them for entries whose turn it is in this case.
 LENGTH, TURN = 50, 15
 
-#: Calls that take long: made only when it is their turn.
+#: Calls that take long. They are made only in their turn.
 SLOW = {"compare", "conformance", "diff", "policies", "stress", "Trace.sample", "Comparison.plot"}
-#: Calls that end most of a case.
+#: Calls that close a machine, after which most steps of a case fail.
 CLOSE = {"Machine.close", "Machine.__exit__"}
 
-#: What is done to an object besides calling it.
+#: Steps on an object other than calls.
 WAYS = ("copy", "deepcopy", "pickle", "memoryview", "length", "iter", "hash", "dir")
 
-#: How often which classes are called: machines and what is on them, then the rest.
+#: Machines and the classes of their objects, whose entries are drawn more often than the rest.
 MACHINES = ("Machine", "Region", "AddressSpace", "Page", "PageRef", "Pin", "Isolated", "PageLock")
-MACHINES += ("PagePool", "File", "Writeback", "Tracing", "Fault", "CpuBinding", "Node")
-
-
-#: Plain data that is made by users.
-USERS = ("Boot", "MachineSpec", "Op", "Program", "Schedule", "Selection", "Thread", "Trace")
+MACHINES += ("PagePool", "File", "Writeback", "Tracing", "Fault", "CpuBinding", "Node", "Balloon")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that is done.
+    """One step of a case.
 
     Attributes:
         way: `call`, `set`, `drop`, `fork`, `buffer`, or one of WAYS.
-        entry: what is called.
-        index: which object of its class.
+        entry: the entry of the interface.
+        index: the number of the object in its class.
         given: arguments by position.
         named: arguments by name.
     """
@@ -80,18 +76,18 @@ class Case:
         free = [None] * (length - TURN)
         order = turn + free
         random.shuffle(order)
-        # What closes a machine comes last.
+        # Steps that close a machine come last.
         order.sort(key=lambda entry: entry is not None and entry.key in CLOSE)
         steps = [_draw_step(Random(f"step {seed} {i}"), entry) for i, entry in enumerate(order)]
         return cls(seed, threads, interrupts, tuple(steps))
 
     @property
     def shape(self):
-        """In words."""
+        """A description in words."""
         return f"threads: {self.threads}{', interrupted' * self.interrupts}"
 
     def run(self, folder, keep=None):
-        """Makes the calls; what was called, what came back, and the failures."""
+        """Makes the calls; returns the runner, which knows the entries called and the failures."""
         steps = [step for i, step in enumerate(self.steps) if keep is None or i in keep]
         runner = Runner(World(self.seed, folder), forks=self.threads == 1)
         with warnings.catch_warnings(), reporting(runner.world):
@@ -154,7 +150,7 @@ _FREE = []
 
 
 def _free():
-    """Entries that are drawn at any time, those of machines more often."""
+    """Entries that are drawn outside of their turn, with a greater weight for those of machines."""
     if not _FREE:
         every = [each for key, each in entries().items() if key not in SLOW | CLOSE]
         machines = [each for each in every if each.owner and each.owner.__name__ in MACHINES]
@@ -168,7 +164,7 @@ def _of_class(name):
 
 
 class _alarms:  # noqa: N801 - used as a function
-    """Ctrl-C at moments drawn, while a call runs in the main thread."""
+    """Raises Ctrl-C at drawn moments while a call runs in the main thread."""
 
     def __init__(self, random, world):
         self.random, self.world = random, world
@@ -192,7 +188,7 @@ class _alarms:  # noqa: N801 - used as a function
 
 
 class Runner:
-    """Makes steps on a world, and keeps count."""
+    """Makes steps on a world, and counts them."""
 
     def __init__(self, world, *, forks):
         self.world = world
@@ -220,7 +216,7 @@ class Runner:
             self.world.give_back()
 
     def again(self, seed):
-        """What a callable calls."""
+        """Makes the calls of a callable that calls the library again."""
         random = Random(seed)
         for _ in range(2):
             self.do(_draw_step(random))
@@ -242,6 +238,8 @@ class Runner:
         named = {name: _resolve(value, world) for name, value in step.named}
         error = None
         before = local.calls
+        # A callable of an outer call may have raised already; that exception is the outer call's.
+        outer, local.loud = local.loud, None
         try:
             local.calls += 1
             result = self._perform(step, target, given, named)
@@ -252,12 +250,14 @@ class Runner:
         self.calls += 1
         self.called.add(step.entry.key)
         found = self._judge(step, error)
+        local.loud = local.loud or outer
         if error is None:
             self.came_back.add(step.entry.key)
-            # What only calls return is not made by hand, so that what it says is the core's.
+            # Objects of classes that only calls return are not kept if they were constructed
+            # directly, so that every kept one comes from the library.
             if not step.entry.makes or step.entry.name in USERS:
                 world.add(result)
-            found = found or judge.returned(step.entry, result)
+            found = found or judge.returned(step.entry, result, step.way)
         if found:
             self.failures.append(found)
         if before and isinstance(error, (Alarm, *LOUD)):
@@ -306,7 +306,7 @@ class Runner:
         return None
 
     def _fork(self, step):
-        """A child may call what it likes: it is refused, and nothing hangs."""
+        """Makes calls in a forked child: each must be refused, and none may hang."""
         if not self.forks or self.world.depth:
             return
         child = os.fork()
@@ -358,6 +358,9 @@ def _resolve(value, world):
 
 
 def _comes_from(error, loud):
+    if isinstance(error, LOUD):
+        # Several callables of one call raised. Python ends by the one that came out.
+        return True
     seen = 0
     while error is not None and seen < 20:
         if error is loud:

@@ -1,4 +1,4 @@
-"""What files are made from: programs, recordings, replays and traces that are whole."""
+"""Intact files to mutate: programs, recordings, replays and traces."""
 
 import functools
 import gzip
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import mmcore
-from mmcore.exploration.soak import drawn
+from mmcore._exploration.soak import drawn
 from mmcore.program import operations
 
 DATA = Path(mmcore.__file__).parent / "data"
@@ -21,13 +21,13 @@ LACKEY = (
     "==7== Lackey\nI  04000000,3\n L 1ffe0000,8\n S 1ffe0ff8,16\n M 04a01234,4\n L 00000010,1\n"
 )
 
-#: What is at the end of a bomb: more than a process may have.
+#: Unpacked size of a bomb: more memory than a process may have.
 BOMB = 6 << 30
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file that is whole.
+    """An intact file.
 
     Attributes:
         format: `program`, `recording`, `replay`, `line`, `lackey`, `gzip`, `zstd`, `npz`.
@@ -39,7 +39,7 @@ class Item:
 
 
 def item(random):
-    """One file, drawn."""
+    """Draws one file."""
     match random.randrange(10):
         case 0 | 1 | 2 | 3:
             return Item("program", program(random).encode())
@@ -96,14 +96,14 @@ def zstd(data):
 
 @functools.cache
 def bomb(format_):
-    """A small file that unpacks to more than a process may have."""
+    """Makes a small file that unpacks to more memory than a process may have."""
     if format_ == "gzip":
-        # One stretch of zeroes, again and again; there is no end, if one gets there.
+        # One stretch of zeroes is repeated. The stream has no end mark.
         packer = zlib.compressobj(9, zlib.DEFLATED, -15)
         stretch = packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)
         return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + stretch * (BOMB >> 24)
     if format_ == "zstd":
-        # One frame of blocks, each of which says: 128 KiB of zeroes.
+        # One frame of blocks, each of which stands for 128 KiB of zeroes.
         head = b"\x28\xb5\x2f\xfd\x00\x38"
         return head + ((1 << 1 | 1 << 20).to_bytes(3, "little") + b"\0") * (BOMB >> 17)
     return npz({"pages": np.zeros(1 << 28, np.uint8), "writes": np.zeros(1 << 28, np.uint8)})
@@ -117,7 +117,7 @@ def recordings():
 
 @functools.cache
 def races():
-    """Programs with a schedule that shows a defect."""
+    """Programs, each with a schedule that shows a defect."""
     found = json.loads((DATA / "mutations.json").read_text(encoding="utf-8"))["mutations"]
     minima = (each["minimum"] for each in found.values())
     return tuple((each["program"], each["schedule"]) for each in minima if each)
@@ -132,7 +132,7 @@ def standard():
 
 @functools.cache
 def vocabulary():
-    """Words that mean something in a program."""
+    """Words that have a meaning in a program."""
     words = {word for each in operations() for word in each.usage.replace("[", " ").split()}
     words |= {word for text, _ in races() for word in text.split()}
     words |= {"thread", "finally", "machine", "kernel=6.1", "r0:1", "r0:0-3", "r9", "nodes=1"}

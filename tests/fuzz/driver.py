@@ -1,4 +1,4 @@
-"""Many processes, one batch of cases each: what came of them."""
+"""Starts many processes, each with a batch of cases, and collects their results."""
 
 import collections
 import json
@@ -18,24 +18,26 @@ from fuzz.judge import Failure
 
 HERE = Path(__file__).parent
 
-#: What a process runs.
+#: The command of a process.
 WORKER = ("-m", "fuzz.worker")
 
-#: Bytes of address space of a process. Enough for every call that makes sense.
+#: Bytes of address space of a process: enough for every sensible call.
 MEMORY = 4 << 30
 
-#: Seconds that one case may take on a busy machine, and how long its watchdog is waited for.
-HANG, KILLED = 90, 30
-#: A case that is repeated says nothing meanwhile.
+#: Seconds that one case may take, and seconds after which a process is killed whose watchdog did
+#: not end it. The largest trace within the limits takes 12 s of one processor, which a machine with
+#: ten busy processes gives it in two minutes.
+HANG, KILLED = 240, 30
+#: Factor on these seconds: a process prints nothing while it repeats a case.
 TIMES = 8
 
-#: Cases of one process.
+#: Number of cases of one process.
 BATCH = 40
 
 
 @dataclass
 class Found:
-    """One kind of failure: how often, and in which case first."""
+    """One kind of failure, with the number of times and the first case."""
 
     failure: Failure
     kind: str
@@ -45,7 +47,7 @@ class Found:
 
 @dataclass
 class Summary:
-    """What a run has seen."""
+    """The results of a run."""
 
     cases: int = 0
     calls: int = 0
@@ -66,7 +68,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Job:
-    """What one process is to do."""
+    """The work of one process."""
 
     kind: str
     seeds: tuple
@@ -82,7 +84,7 @@ class Job:
 
 
 def signature(failure):
-    """The same for failures that look alike: numbers and names of files do not count."""
+    """A key that is equal for similar failures: numbers in the text do not count."""
     lines = [line for line in failure.detail.splitlines() if line.strip()] or [""]
     telling = next((line for line in lines if "panicked at" in line), None)
     if telling is None and failure.kind == "hang":
@@ -90,23 +92,17 @@ def signature(failure):
     if telling is None:
         telling = lines[0] if failure.kind in ("finding", "leak", "text") else lines[-1]
     telling = telling.partition("panicked at")[2] or telling
-    # An audit tells every broken rule; the first one is what went wrong.
+    # An audit reports every broken rule; the first one is the most telling.
     telling = telling.split(";")[0][:160]
     where = "" if failure.kind in ("panic", "finding") else failure.where
     return failure.kind, where, re.sub(r"0x[0-9a-f]+|\d+", "N", telling)
 
 
-#: What the C++ runtime writes when it ends a process. mmcore has no C++, NumPy and matplotlib have:
-#: Python before 3.14 ends daemon threads at its exit by unwinding them, also inside of such code.
-#: That this is the cause is likely, not shown: no stack of it has been seen yet.
-FOREIGN = "terminate called without an active exception"
-
-
 def play(job):
-    """Runs one process; yields what it says, and the failure that ended it."""
+    """Runs one process; yields its messages, and the failure that ended it."""
     command = [sys.executable, *WORKER, job.text]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "RUST_BACKTRACE": "0"}
-    # Each arena of the allocator is 64 MiB of address space, which would look like a leak.
+    # Each arena of the allocator takes 64 MiB of address space, which would look like a leak.
     environment["MALLOC_ARENA_MAX"] = "2"
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         last = {}
@@ -117,25 +113,25 @@ def play(job):
             try:
                 for line in process.stdout:
                     said = json.loads(line)
-                    # At the interpreter's end there is no watchdog any more.
+                    # At the end of the interpreter its watchdog does not work any more.
                     watch.heard(1 if "exits" in said else TIMES)
                     last = said if "begin" in said else last
                     yield said
                 status = process.wait()
             finally:
                 watch.stop()
-                # Whoever has heard enough leaves it running.
+                # A caller that stops reading the messages leaves the process running.
                 process.kill()
         errors.seek(0)
         text = errors.read()
     yield from _panics(text)
     where = "exit" if "exits" in last else ""
-    if status and not (where and FOREIGN in text):
+    if status:
         yield {"seed": last.get("begin"), "failure": _ended(status, text, where), "ended": True}
 
 
 class _Watch:
-    """Ends a process that says nothing for too long: what the watchdog inside it cannot end."""
+    """Ends a process that prints nothing for too long, if the watchdog inside it could not."""
 
     def __init__(self, process, silence):
         self.process, self.silence, self.times = process, silence, TIMES
@@ -157,7 +153,7 @@ class _Watch:
 
 
 def _panics(text):
-    """Panics that were written to the standard error, by the case that ran."""
+    """The panics on the standard error, by the case that ran."""
     parts = re.split(r"(?m)^=== (.*) ===$", text)
     for seed, part in zip(parts[1::2], parts[2::2], strict=True):
         for match in re.finditer(r"panicked at .*(\n.*)?", part):
@@ -179,7 +175,7 @@ def batches(kind, seeds, *, exits, jobs):
 
 
 def run(kind, seeds, *, seconds=None, jobs=None, exits=True, tell=print):
-    """Runs the cases of the seeds; after `seconds` no further batch begins."""
+    """Runs the cases of the seeds. After `seconds` no further batch begins."""
     summary = Summary()
     end = None if seconds is None else time.monotonic() + seconds
 
@@ -199,7 +195,7 @@ def run(kind, seeds, *, seconds=None, jobs=None, exits=True, tell=print):
 
 
 def _batch(job, summary, tell):
-    """One process; what is left of its job if a case has ended it."""
+    """Runs one process; returns the rest of its job if a case has ended it."""
     last, ended = None, False
     for said in play(job):
         if "begin" in said:

@@ -1,4 +1,4 @@
-"""A case of a file: whole, mutated, read, and used if it can be read."""
+"""A case of a file: it is drawn, mutated, read, and used if it could be read."""
 
 import contextlib
 import io
@@ -12,12 +12,12 @@ from fuzz import corpus, judge
 from fuzz.judge import Failure
 from fuzz.mutate import Mutation, tame
 from fuzz.surface import entries
-from mmcore.cli import run as run_command
+from mmcore._cli import run as run_command
 
-#: How many files go through the command line, which is slower.
+#: Share of files that go through the command line, which is slower.
 COMMANDS = 0.15
 
-#: What an error of the command line may be: one line.
+#: The exit code of a usage error, which must be one line.
 USAGE = 2
 
 SUFFIXES = {"program": "mm", "replay": "mm", "recording": "json", "gzip": "gz", "zstd": "zst"}
@@ -25,7 +25,7 @@ SUFFIXES = {"program": "mm", "replay": "mm", "recording": "json", "gzip": "gz", 
 
 @dataclass
 class Used:
-    """What came of a case."""
+    """The results of a case."""
 
     failures: list = field(default_factory=list)
     called: set = field(default_factory=set)
@@ -51,7 +51,7 @@ class Case:
 
     @property
     def shape(self):
-        """In words."""
+        """A description in words."""
         return (
             f"{self.item.format}, {'command line' if self.command else 'library'}, use {self.use}"
         )
@@ -91,7 +91,7 @@ class Case:
         _call(used, "Program.from_json", lambda: mmcore.Program.from_json(program.to_json()))
         match self.use:
             case 0 | 1 | 2:
-                # A search of few schedules, and of few steps: a program may have no end.
+                # The search has few schedules, because a program may run without an end.
                 options = {"schedules": 5, "jobs": 1, "shrink": 5}
                 _call(used, "explore", mmcore.explore, program, **options)
             case 3:
@@ -105,13 +105,13 @@ class Case:
         _call(used, "conformance", mmcore.conformance, [path], until_unsupported=self.use < 3)
 
     def _replay(self, used, path):
-        _call(used, "Counterexample.load", mmcore.Counterexample.load, path)
+        _call(used, "Replay.load", mmcore.Replay.load, path)
 
     def _line(self, used, path):
         line = _decoded(path)
         if self.use < 2:
             _call(used, "Schedule.parse", mmcore.Schedule.parse, line.rpartition("@")[2])
-        _call(used, "Counterexample.of_line", mmcore.Counterexample.of_line, line)
+        _call(used, "Replay.of_line", mmcore.Replay.of_line, line)
 
     def _trace(self, used, path):
         trace = _call(used, "Trace.load", mmcore.Trace.load, path)
@@ -140,12 +140,16 @@ class Case:
         if bad:
             text = f"exit code {code}: {said[-2000:]}\n{' '.join(line)}"
             used.failures.append(Failure("text", f"mmcore {line[0]}", text))
-        if code == 1 and line[0] in ("run", "explore") and self._is_found(path, out.getvalue()):
+        if (
+            code == 1
+            and line[0] in ("run", "explore", "replay")
+            and self._is_found(path, out.getvalue())
+        ):
             text = f"{out.getvalue()[-2500:]}{said[-500:]}"
             used.failures.append(Failure("finding", f"mmcore {line[0]}", text))
 
     def _is_found(self, path, text):
-        """Whether a finding is one: not the defect that a file asks for, nor a program's wait."""
+        """Whether a finding counts: a requested defect and an endless wait of a program do not."""
         return "# mutation" not in _decoded(path) and judge.PATIENCE not in text
 
     def _words(self, path, text):
@@ -158,9 +162,9 @@ class Case:
             case "recording":
                 return ["conformance", name, *([] if self.use < 3 else ["--json"])]
             case "replay":
-                return ["explore", "--replay", name]
+                return ["replay", name]
             case "line":
-                return ["explore", "--replay", text]
+                return ["replay", text]
         return ["policies", name, "--policy", "lru", "--size", "8"]
 
 
@@ -169,7 +173,7 @@ def _decoded(path):
 
 
 def _call(used, key, function, *arguments, **named):
-    """Calls it; None if that was refused, or wrong."""
+    """Calls the function; None if it raised an exception."""
     entry = entries()[key]
     used.calls += 1
     used.called.add(key)
@@ -177,7 +181,7 @@ def _call(used, key, function, *arguments, **named):
         result = function(*arguments, **named)
     except BaseException as error:
         found = judge.raised(entry, error)
-        # Readers are bounded: what is too much is refused in words.
+        # Readers have limits: a file that is too large must be refused in words.
         if found is None and isinstance(error, (MemoryError, TypeError, LookupError)):
             found = Failure("exception", key, judge.told(error))
         if found is not None:
@@ -191,7 +195,7 @@ def _call(used, key, function, *arguments, **named):
 
 
 def main():
-    """Writes the file of a case: `python -m fuzz.files SEED [N,N,...]`."""
+    """Writes the file of a case to standard output: `python -m fuzz.files SEED [N,N,...]`."""
     seed, *keep = sys.argv[1:]
     kept = [int(word) for word in keep[0].split(",")] if keep else None
     sys.stdout.buffer.write(Case.draw(int(seed)).content(kept))

@@ -1,4 +1,4 @@
-"""Memory, threads and descriptors: what a process must not gather, however much it does."""
+"""Leaks of memory, threads and descriptors: a process must not grow with its cases."""
 
 import os
 import time
@@ -10,21 +10,21 @@ from fuzz.judge import Failure
 
 MIB = 1 << 20
 
-#: What a case may add each time it is repeated: bytes of address space, of memory, descriptors. A
-#: machine that is not freed adds four mebibytes of the first, and of the second what was written.
+#: Most growth in each repetition of a case: bytes of address space, of memory, descriptors. A
+#: machine that is not freed adds 4 MiB of address space, and as much memory as was written.
 EACH = {"space": 2 * MIB, "resident": MIB // 2, "files": 1}
 
-#: The same for a whole batch of different cases, once the first ones have filled the library's own
-#: tables. Fonts of a plot stay open.
+#: Most growth in a batch of different cases, after the first ones have filled the library's own
+#: tables. The fonts of a plot stay open.
 BATCH = {"space": 512 * MIB, "resident": 384 * MIB, "files": 32}
 
-#: Seconds that threads have to go away.
+#: Seconds that threads have to end.
 PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a process has.
+    """The size of a process.
 
     Attributes:
         space: bytes of address space.
@@ -52,10 +52,10 @@ def tasks():
 
 
 def repeated(sizes):
-    """The leak that the sizes after each repetition of one case show, or None.
+    """Returns the leak that the sizes after each repetition of one case show, or None.
 
-    Only what grows every time is a leak: allocators keep and give back as they like.
-    """
+    Only growth in every repetition is a leak, because allocators keep some memory and return it
+    later."""
     pairs = list(pairwise(sizes[1:]))
     for name, bound in EACH.items():
         grown = [getattr(after, name) - getattr(before, name) for before, after in pairs]
@@ -65,7 +65,7 @@ def repeated(sizes):
 
 
 def batch(first, last):
-    """The leak that a batch of cases shows, or None."""
+    """Returns the leak that a batch of cases shows, or None."""
     for name, bound in BATCH.items():
         grown = getattr(last, name) - getattr(first, name)
         if grown > bound:
@@ -74,7 +74,7 @@ def batch(first, last):
 
 
 def settled(before):
-    """The failure that there are more threads than before, or None; they have a while to go."""
+    """Waits for threads to end; returns a failure if there are more than before, or None."""
     end = time.monotonic() + PATIENCE
     while (now := tasks()) > before:
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""What a call may raise and return; all else is a failure."""
+"""The exceptions and results that a call may have; every other one is a failure."""
 
 import traceback
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import mmcore
 from fuzz.callbacks import LOUD, DeliberateError
 
-#: What the documentation lets a call raise, whatever the arguments.
+#: Exceptions that the documentation allows a call, whatever its arguments.
 DOCUMENTED = (
-    mmcore.KernelError,
-    mmcore.MisuseError,
-    mmcore.InputError,
-    mmcore.MissingExtraError,
+    mmcore.errors.KernelError,
+    mmcore.errors.MisuseError,
+    mmcore.errors.InputError,
+    mmcore.errors.MissingExtraError,
     TypeError,
     ValueError,
     LookupError,
@@ -22,35 +22,39 @@ DOCUMENTED = (
     NotImplementedError,  # the bytes of a region cannot be deleted
 )
 
-#: Errors of mmcore's own: one line that says something.
-OURS = (mmcore.KernelError, mmcore.MisuseError, mmcore.InputError)
+#: Errors of mmcore, whose text must be one line that is not empty.
+OURS = (mmcore.errors.KernelError, mmcore.errors.MisuseError, mmcore.errors.InputError)
 
-#: Calls that make an exception of a finding that they were given.
+#: Calls that raise a finding which an earlier call has returned.
 TELL = ("Audit.raise_for_findings", "Exploration.check")
 
-#: Parameters that name a file: what the system says of it comes out of the call.
+#: Plain data classes that users construct: their types are checked at the construction, their
+#: values when they are printed.
+USERS = ("Boot", "MachineSpec", "Op", "Program", "Schedule", "Selection", "Thread", "Trace")
+
+#: Parameters that name a file: such a call may raise an error of the system.
 PATHS = {"path", "trace", "recordings", "what"}
 
-#: What a runner says of a program that got nowhere for as long as it was to have patience.
+#: The rule that a runner reports of a program that made no progress for `patience` seconds.
 PATIENCE = "no thread waits for ever"
 
-#: Operations that hold something until the program gives it back: its others may wait for that.
+#: Operations that take a lock or handle, for which other operations of the program may wait.
 HOLDING = {"lock", "begin_writeback", "freeze", "isolate"}
 
-#: Operations of a program that ends within the usual number of steps.
+#: Most operations of a program that ends within the default number of steps.
 LONG = 40
 
-#: An exception's text is a line: this is far more than any line of ours.
+#: Longest text of an exception: much longer than any line of mmcore's.
 LONGEST = 4000
 
 
 class Alarm(KeyboardInterrupt):
-    """Ctrl-C, at a moment drawn."""
+    """Ctrl-C at a drawn moment."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What the fuzzer has found.
+    """A failure that the fuzzer has found.
 
     Attributes:
         kind: `panic`, `exception`, `finding`, `leak`, `swallowed`, `text`, `abort`, `hang`.
@@ -64,13 +68,13 @@ class Failure:
 
 
 def raised(entry, error, *, setting=False):
-    """The failure that an exception out of a call is, or None."""
+    """Judges the exception of a call; returns a failure or None."""
     if type(error).__name__ == "PanicException":
         return Failure("panic", entry.key, told(error))
     if isinstance(error, (DeliberateError, Alarm, *LOUD)):
         return None
-    if isinstance(error, (mmcore.FindingError, mmcore.Race)):
-        # The finding itself was a failure where it was made, unless a defect was asked for.
+    if isinstance(error, (mmcore.errors.FindingError, mmcore.errors.RaceError)):
+        # The finding was judged in the call that returned it, unless that call had a defect.
         return None if entry.key in TELL else Failure("finding", entry.key, told(error))
     allowed = DOCUMENTED
     if setting or not entry.compiled:
@@ -88,42 +92,50 @@ def raised(entry, error, *, setting=False):
     return None
 
 
-def returned(entry, result):
-    """The failure that a result is, or None."""
-    if entry.makes:
-        # What is made of anything tells of nothing, and may have no text.
+def returned(entry, result, way="call"):
+    """Judges the result of a call; returns a failure or None.
+
+    A result that was not made by a call is only checked for its class.
+    """
+    if entry.makes and entry.name not in USERS:
+        # Plain data with arbitrary fields holds no findings, and may fail to print.
         return None
+    called = way in ("call", "set")
+    owner = type(result) if entry.owner is None else entry.owner
+    what = entry.key if called else f"the {way} of a {owner.__name__}"
     try:
         repr(result)
         str(result)
     except Exception as error:
-        return Failure("exception", f"str of {entry.key}", told(error))
+        # Data of a user need not be a program.
+        if not (isinstance(error, mmcore.errors.ProgramError) and (entry.makes or not called)):
+            return Failure("exception", f"str of {what}", told(error))
     found = findings(result)
     return Failure("finding", entry.key, found[:3000]) if found else None
 
 
 def findings(result):
-    """Broken rules that a result tells of, though nobody asked for a defect; empty if none."""
+    """The broken rules in a result without a mutation, as text; empty if there are none."""
     match result:
-        case mmcore.Audit():
+        case mmcore.results.Audit():
             return "; ".join(map(str, result))
-        case mmcore.Exploration(counterexample=mmcore.Counterexample() as race):
+        case mmcore.Exploration(counterexample=mmcore.Replay() as race):
             return findings(race)
-        case mmcore.Counterexample(mutation=None, rule=str(rule)):
-            # A bound that was asked for may be less than a program needs, and a long program needs
-            # more than is usual.
+        case mmcore.Replay(mutation=None, rule=str(rule)):
+            # A given bound may be lower than a program needs, and a long program needs more than
+            # the default.
             asked = result.max_steps is not None or len(result.program.ops) > LONG
             holds = any(op.name in HOLDING for op in result.program.ops)
             if (asked and rule == "step bound") or (holds and rule == "deadlock"):
                 return ""
             return f"{rule}: {result.detail}: {result.line}"
-        case mmcore.RunResult(findings=found):
-            # Programs that wait for ever are drawn too, and patience is short here.
+        case mmcore.results.RunResult(findings=found):
+            # Programs that wait for ever are drawn too, and their patience is short.
             broken = [finding for finding in found if finding["rule"] != PATIENCE]
             return f"{broken}: {result.program!r}" if broken else ""
-        case mmcore.StressResult(found=mmcore.RunResult() as found):
+        case mmcore.results.StressResult(found=mmcore.results.RunResult() as found):
             return findings(found)
-        case mmcore.StepDiff(findings=found) if any(found):
+        case mmcore.results.StepDiff(findings=found) if any(found):
             return f"{found}: {result.program!r}"
     return ""
 

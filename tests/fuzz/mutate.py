@@ -1,4 +1,4 @@
-"""What is done to files: to their bytes, their words, their JSON, their arrays."""
+"""Changes to files: to their bytes, their words, their JSON, their arrays."""
 
 import io
 import json
@@ -17,16 +17,16 @@ NUMBERS += (b"4294967296", b"18446744073709551615", b"18446744073709551616", b"1
 VALUES = (None, True, -1, 0, 1, 2**31, 2**63, 2**64, 1.5, 1e300, "", "x", "\0", "é", [], {}, [[]])
 VALUES += ([None], {"a": 1}, [1, "ok"], [[1, 2, 3]], "6.12", "write r9", "-", "0-3", float("nan"))
 
-#: How often what is known of the format is used, instead of its bytes.
+#: Probability of a change that knows the format, instead of one to the bytes.
 KNOWING = 0.7
 
-#: A program that waits in real time does so in milliseconds.
+#: Sleeps of ten milliseconds or more, which are shortened because they take real time.
 LONG_SLEEP = re.compile(rb"sleep(\s+)\d{2,}")
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One change; what it does follows from the format and the seed."""
+    """One change, which follows from the format and the seed."""
 
     seed: str
 
@@ -92,7 +92,7 @@ def _words(random, data, line_end):
                 rb"\b(r|c|m|p|g|zero)\d", rb"\g<1>%d" % random.randrange(3), lines[at]
             )
         case 7:
-            # Other pages of something than there are.
+            # Page lists that the region or owner may not have.
             pages = random.choice((b":1", b":9", b":0-3", b":3-1", b":0,2-9,4294967295"))
             lines[at] = re.sub(rb"\b([rm]\d)(:[-0-9,]+)?", rb"\g<1>" + pages, lines[at])
         case _:
@@ -105,7 +105,7 @@ def _words(random, data, line_end):
 
 
 def _many(random):
-    """Far more of something than anybody writes."""
+    """Many repetitions of one operation or thread."""
     count = random.choice((9, 33, 257, 3000))
     each = random.choice((b"thread T%d\n  write r0", b"map r%d anon 1", b"fork c%d", b"write r0"))
     return [each.replace(b"%d", b"%d" % i) for i in range(count)]
@@ -156,7 +156,7 @@ def _npz(random, data):
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-    except Exception:  # what is no archive any more is changed as bytes
+    except Exception:  # a broken archive is changed as bytes
         return _bytes(random, data)
     if not members:
         return _bytes(random, data)
@@ -171,7 +171,7 @@ def _npz(random, data):
                 name
             ]
         case 3:
-            # A header that says more than there is.
+            # A header with a length beyond the data.
             members[name] = re.sub(
                 rb"\(\d+,\)", b"(%d,)" % random.choice((10**6, 2**40, 2**62)), members[name]
             )

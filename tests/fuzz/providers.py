@@ -1,17 +1,18 @@
-"""One object of each class of the library that no machine gives: results, and what they hold."""
+"""One object of each class that no machine returns: results, and the objects in them."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
 
 import mmcore
 from fuzz.values import PROGRAM, STEPS
-from mmcore import comparison
+from mmcore import _comparison as comparison
 from simulated_rig import SimulatedBackend
 
 
 def compare(**options):
-    """A comparison whose time is simulated: rounds of real storms are minutes."""
+    """Makes a comparison in simulated time, because rounds of real storms take minutes."""
     backend, comparison._mmcore = comparison._mmcore, SimulatedBackend()
     try:
         return mmcore.compare(**{"seconds": 0.1, "vary": "release=split,packed", **options})
@@ -20,7 +21,7 @@ def compare(**options):
 
 
 def machine_bound():
-    """Values that machines give, without one."""
+    """Values that a machine has returned. The machine is closed by now."""
     with mmcore.Machine(nodes=["64KiB"]) as machine:
         region = machine.address_space().mmap("4KiB")
         with machine.trace() as tracing:
@@ -42,47 +43,108 @@ def _signal():
         return machine.memory_failure(region.page(0))[0]
 
 
+def _replayed():
+    folder = Path(__file__).parents[1] / "recordings" / "6.12"
+    return mmcore.conformance(next(folder.rglob("*.json"))).rows[0]
+
+
 MAKERS = {
+    "Argument": lambda: mmcore.program.operations()[0].args[0],
     "Audit": lambda: machine_bound()[0],
-    "Boot": mmcore.Boot,
+    "Boot": mmcore.program.Boot,
+    "Compacted": lambda: maps()[0],
+    "CompactionPass": lambda: passes()[0],
+    "CompactionState": lambda: mmcore.Machine(nodes=["1MiB"]).compaction_state(),
     "Comparison": compare,
     "Conformance": lambda: mmcore.conformance([]),
-    "Counterexample": lambda: mmcore.replay(PROGRAM, "0x3,1"),
+    "Counterexample": lambda: mmcore.explore(PROGRAM, max_steps=1, jobs=1).counterexample,
+    "Difference": lambda: mmcore.results.Difference(0, "write r0", "status", 0, 1),
+    "Evicted": lambda: mmcore.results.Evicted(2, 1),
     "Event": lambda: machine_bound()[1],
     "Exploration": lambda: mmcore.explore(PROGRAM, schedules=5, jobs=1),
-    "Finding": lambda: mmcore.Finding("rule", 3, "detail"),
-    "FindingError": lambda: mmcore.FindingError("broken"),
+    "FaultHit": lambda: mmcore.results.FaultHit("a step", None),
+    "FieldSetting": lambda: mmcore.program.FieldSetting("pagevec", "15"),
+    "FieldText": lambda: mmcore.Profile.describe("release"),
+    "Finding": lambda: mmcore.results.Finding("rule", 3, "detail"),
+    "FindingError": lambda: mmcore.errors.FindingError("broken"),
     "Holder": lambda: machine_bound()[2].holders[0],
-    "InputError": lambda: mmcore.InputError("wrong"),
-    "KernelError": lambda: mmcore.KernelError(16, "busy"),
-    "MachineSpec": mmcore.MachineSpec,
+    "InputError": lambda: mmcore.errors.InputError("wrong"),
+    "KernelError": lambda: mmcore.errors.KernelError(16, "busy"),
+    "MachineSpec": mmcore.program.MachineSpec,
+    "MapChange": lambda: maps()[1],
+    "MapSteps": lambda: maps()[1].steps(),
     "Migrated": lambda: machine_bound()[4],
-    "MissingExtraError": lambda: mmcore.MissingExtraError("a", "b"),
-    "MisuseError": lambda: mmcore.MisuseError("spent"),
-    "MovableOps": mmcore.MovableOps,
-    "Op": lambda: mmcore.Op.parse("write r0"),
+    "MissingExtraError": lambda: mmcore.errors.MissingExtraError("a", "b"),
+    "MisuseError": lambda: mmcore.errors.MisuseError("spent"),
+    "MmcoreError": lambda: mmcore.MmcoreError("broken"),
+    "MovableOps": mmcore.handles.MovableOps,
+    "Move": lambda: maps()[0].moves[0],
+    "NamedArg": lambda: mmcore.program.Op.parse("write r0").args[0],
+    "NodeMap": lambda: maps()[2].nodes[0],
+    "NodeMaps": lambda: maps()[2],
+    "NearestValues": lambda: mmcore.results.NearestValues(0, 1),
+    "Op": lambda: mmcore.program.Op.parse("write r0"),
+    "Operation": lambda: mmcore.program.operations()[0],
+    "Outcome": lambda: mmcore.results.Outcome("6.1", True, None, None, "0x3", 1, {}),
     "OutcomeDiff": lambda: mmcore.diff(PROGRAM, kernel="6.1,6.12", schedules=5),
+    "PageRange": lambda: mmcore.program.PageRange(0, 1),
     "PageState": lambda: machine_bound()[2],
+    "PerSide": lambda: mmcore.results.PerSide("6.1", "6.12"),
     "Policies": lambda: mmcore.policies(trace(), policy="lru", size=64),
     "PolicyOutcome": lambda: mmcore.policies(trace(), policy="lru", size=64).outcomes[0],
     "Profile": mmcore.Profile,
     "ProfileField": lambda: mmcore.profiles("6.1", "6.12").fields[0],
     "Profiles": lambda: mmcore.profiles("6.1", "6.12"),
     "Program": lambda: mmcore.Program.parse(PROGRAM),
-    "ProgramError": lambda: mmcore.ProgramError("wrong", 1, 2),
-    "Race": lambda: mmcore.Race(mmcore.replay(PROGRAM, "0")),
-    "Refused": lambda: mmcore.Refused("A", 0, "isolate r0", ("EBUSY",), "the page is on no list"),
-    "RefusedWarning": lambda: mmcore.RefusedWarning("refused"),
+    "ProgramError": lambda: mmcore.errors.ProgramError("wrong", 1, 2),
+    "RaceError": lambda: mmcore.errors.RaceError(mmcore.replay(PROGRAM, "0")),
+    "Reached": lambda: mmcore.results.Reached("6.1", 1, 5, "sampled", "a sample"),
+    "Reclaimed": lambda: mmcore.results.Reclaimed(1, 2),
+    "Refused": lambda: mmcore.results.Refused(
+        "A", 0, "isolate r0", ("EBUSY",), "the page is on no list"
+    ),
+    "RefusedWarning": lambda: mmcore.errors.RefusedWarning("refused"),
+    "Replay": lambda: mmcore.replay(PROGRAM, "0x3,1"),
+    "Replayed": _replayed,
+    "Run": lambda: mmcore.Schedule.parse("0x3,1").runs[0],
     "RunResult": lambda: mmcore.run(PROGRAM, patience=1.0),
     "Schedule": lambda: mmcore.Schedule.parse("0x3,1"),
-    "Selection": lambda: mmcore.Selection("r0", ((0, 1),)),
-    "SigbusError": lambda: mmcore.SigbusError(133, "lost", None, 4096),
+    "Selection": lambda: mmcore.program.Selection("r0", ((0, 1),)),
+    "SigbusError": lambda: mmcore.errors.SigbusError(133, "lost", None, 4096),
     "Signal": _signal,
     "StepDiff": lambda: mmcore.diff(STEPS, kernel="6.1,6.12"),
     "StressResult": lambda: mmcore.stress(STEPS, seconds=0.01),
-    "Thread": lambda: mmcore.Thread("A", (mmcore.Op.parse("write r0"),)),
+    "SwapUse": lambda: mmcore.results.SwapUse(16, 1),
+    "Thread": lambda: mmcore.program.Thread("A", (mmcore.program.Op.parse("write r0"),)),
     "Trace": lambda: trace(),
+    "TraceStep": lambda: mmcore.replay(PROGRAM, "0x3,1").trace[0],
+    "Watermarks": lambda: mmcore.Machine(nodes=["1MiB"], pressure=True).watermarks(),
+    "ZramUse": lambda: mmcore.Machine(nodes=["1MiB"]).zram("16KiB").mm_stat,
+    "ZsUse": lambda: store().usage,
+    "ZspageCount": lambda: store().zspages()[0],
 }
+
+
+def store():
+    """A pool of zsmalloc with one object."""
+    pool = mmcore.Machine(nodes=["1MiB"]).zsmalloc()
+    pool.put(b"object" * 20)
+    return pool
+
+
+def maps():
+    """A run of compaction, the maps around it, and the first of these."""
+    with mmcore.Machine(nodes=["4MiB"]) as machine:
+        machine.arrange("a." * 256 + "." * 256 + "a." * 128)
+        before = machine.map()
+        run = machine.compact(0, moves=True)
+        return run, before.beside(machine.map(), run.moves), before
+
+
+def passes():
+    """The passes of compaction in a recording."""
+    path = Path(__file__).parent.parent / "recordings" / "6.12" / "c01-every-second.json"
+    return mmcore.conformance(path).rows[0].passes
 
 
 def trace():
@@ -91,6 +153,6 @@ def trace():
 
 @functools.cache
 def provided(name):
-    """The one object of a class in this process; None if machines give them."""
+    """The one object of a class in this process; None if machines return the class."""
     maker = MAKERS.get(name)
     return None if maker is None else maker()

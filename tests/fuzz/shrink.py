@@ -1,11 +1,11 @@
-"""Fewer steps, the same failure: halves first, then smaller parts."""
+"""Removes steps that a failure does not need: halves first, then smaller parts."""
 
 import time
 
 from fuzz.driver import Job, play, signature
 from fuzz.judge import Failure
 
-#: Seconds that are spent on one failure.
+#: Seconds spent on one failure.
 BUDGET = 60
 
 
@@ -21,13 +21,13 @@ def fails(found, keep, *, hang):
 
 
 def shrunk(found, length, *, budget=BUDGET):
-    """The numbers of the steps that are needed; None if the failure is not seen again."""
+    """Returns the numbers of the steps that are needed; None if the failure does not show again."""
     if found.failure.where == "exit":
         return None
     end = time.monotonic() + budget
     hang = 15 if found.failure.kind == "hang" else 60
     steps = list(range(length))
-    # What needs luck with the time is tried again.
+    # A failure that depends on timing gets three tries.
     if not any(fails(found, steps, hang=hang) for _ in range(3)):
         return None
     size = max(length // 2, 1)

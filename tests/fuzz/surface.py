@@ -1,4 +1,4 @@
-"""What of mmcore is public: every function, class, method and attribute that a script can name."""
+"""The public interface of mmcore: every function, class, method and attribute."""
 
 import functools
 import inspect
@@ -6,17 +6,21 @@ from dataclasses import dataclass, field
 
 import mmcore
 import mmcore.testing
+from mmcore import _mmcore
 
-#: Public names that are not called here, and why.
+#: Public names that the fuzzer does not call, with the reason.
 LEFT_OUT = {
     "testing.PageLife": "a test class: Hypothesis calls its rules, in tests/test_testing.py",
+    "Arg": "a type",
+    "ExploredPage": "the explorer makes it, for the callbacks of an owner",
     "FLAGS": "a constant",
+    "FRAME_KINDS": "a constant",
     "PAGE_STATE": "a constant",
     "UNWRITTEN": "a constant",
     "__version__": "a constant",
 }
 
-#: What a class of its own may define for operators and built-in functions.
+#: Special methods that a class may define for operators and built-in functions.
 SPECIAL = (
     "__bool__",
     "__contains__",
@@ -45,13 +49,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that can be called or looked at.
+    """A callable or an attribute of the interface.
 
     Attributes:
         owner: the class that it belongs to; None for a name of the package.
         name: its name there.
         kind: `call` or `attribute`.
-        parameters: what it takes.
+        parameters: its parameters.
         named: whether it takes any further name (`**fields`).
     """
 
@@ -67,19 +71,24 @@ class Entry:
 
     @property
     def makes(self):
-        """Whether it makes an object of plain data, of whatever it is given."""
+        """Whether it is a class of plain data, which accepts any values."""
         thing = None if self.owner else package_names()[self.name]
-        return isinstance(thing, type) and thing.__module__ != "mmcore"
+        return isinstance(thing, type) and not _is_compiled(thing)
 
     @property
     def compiled(self):
         """Whether it belongs to a class of the compiled core."""
-        return self.owner is not None and self.owner.__module__ == "mmcore"
+        return self.owner is not None and _is_compiled(self.owner)
+
+
+def _is_compiled(cls):
+    return getattr(_mmcore, cls.__name__, None) is cls
 
 
 def package_names():
-    """Every public name, by what it is called here."""
-    names = {name: getattr(mmcore, name) for name in mmcore.__all__}
+    """The public objects, by the names that the fuzzer uses."""
+    modules = (mmcore, mmcore.errors, mmcore.handles, mmcore.program, mmcore.results)
+    names = {name: getattr(module, name) for module in modules for name in module.__all__}
     for name in mmcore.testing.__all__:
         names[f"testing.{name}"] = getattr(mmcore.testing, name)
     return names
@@ -96,7 +105,7 @@ def classes():
 
 @functools.cache
 def entries():
-    """Everything that is to be called, by key, in a fixed order."""
+    """All entries, by key, in a fixed order."""
     found = []
     for name, thing in package_names().items():
         if name not in LEFT_OUT:
@@ -107,7 +116,7 @@ def entries():
 
 
 def _members(cls):
-    """What classes of mmcore define; what `tuple` or `Exception` define is Python's."""
+    """Yields the members that classes of mmcore define, not those of `tuple` or `Exception`."""
     for name in dir(cls):
         home = next(base for base in cls.__mro__ if name in vars(base) or base is object)
         if home.__module__.partition(".")[0] != "mmcore":
@@ -136,7 +145,7 @@ def _entry(owner, name, thing):
         for each in known
         if each.name != "self" and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
     ]
-    # What comes after a name has to be named too.
+    # Keyword-only parameters come last, so that the others can be passed by position.
     only = {each.name for each in known if each.kind is each.KEYWORD_ONLY}
     parameters.sort(key=lambda each: each.name in only)
     return Entry(owner, name, "call", tuple(parameters), named)

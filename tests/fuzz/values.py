@@ -1,8 +1,7 @@
-"""Arguments: what fits the name of a parameter, and what is odd.
+"""Makers of arguments: values that fit the name of a parameter, and odd values.
 
-Some arguments can be said only when the call is made, because they name objects that are there
-then: these are drawn as a `Late`, which is resolved against the world.
-"""
+An argument that refers to an object of the world is known only when the call is made. It is
+drawn as a `Late`, which is resolved then."""
 
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ LISTS = ("two_list", "mglru", "fifo", "lru", "clock")
 
 
 class Late:
-    """An argument that is found out when the call is made."""
+    """An argument that is resolved when the call is made."""
 
     def resolve(self, world):
         raise NotImplementedError
@@ -32,7 +31,7 @@ class Late:
 
 @dataclass(frozen=True)
 class Of(Late):
-    """An object of a class, or several."""
+    """An object of a class, or a list of several."""
 
     name: str
     index: int
@@ -70,7 +69,7 @@ class Addresses(Late):
 
 @dataclass(frozen=True)
 class Path(Late):
-    """A file in the case's own folder, or one that cannot be there."""
+    """A path in the case's own folder, or one that cannot exist."""
 
     name: str
 
@@ -96,11 +95,21 @@ WORDS = (
     "x" * 300,
 )
 WORDS += ("1MiB,4MiB", "passes=1,2", "release=split,packed", "no/such/file", ".", "all", "A:0 B:1")
-WORDS += (PROGRAM, STEPS, "storm", "tiering", "machine kernel=5.0", "99999999999TiB", "1e9KiB")
+WORDS += (
+    PROGRAM,
+    STEPS,
+    "storm",
+    "tiering",
+    "compaction",
+    "zram",
+    "machine kernel=5.0",
+    "99999999999TiB",
+    "1e9KiB",
+)
 
 
 def odd(random):
-    """Anything."""
+    """Draws an odd value of any type."""
     kind = random.randrange(12)
     if kind < 4:
         return random.choice(INTEGERS)
@@ -128,7 +137,7 @@ def odd(random):
 #: Classes whose objects odd arguments are taken from.
 ANYTHING = ("Machine", "Node", "Page", "PageRef", "Pin", "Isolated", "Region", "AddressSpace")
 ANYTHING += ("File", "PagePool", "PageLock", "Profile", "Tracing", "Fault", "Program", "Schedule")
-ANYTHING += ("Op",)
+ANYTHING += ("Op", "Balloon")
 
 
 def number(*choices):
@@ -153,7 +162,7 @@ def addresses(random):
 
 
 def fields(random):
-    """Fields of a profile."""
+    """Draws fields of a profile."""
     chosen = {}
     if random.random() < 0.6:
         chosen["release"] = random.choice(RELEASES)
@@ -167,7 +176,7 @@ def fields(random):
 
 
 def key(random):
-    """What stands in brackets behind a region."""
+    """Draws a subscript of a region."""
     if random.random() < 0.4:
         return random.choice((0, 1, PAGE, 2 * PAGE - 1, -1, 16383))
     first = random.choice((0, 1, 4090, PAGE, None, -PAGE))

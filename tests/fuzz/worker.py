@@ -1,8 +1,7 @@
-"""One process: cases in turn, under limits, with a watchdog. Started by the driver.
+"""A process that runs cases in turn, with limits and a watchdog. The driver starts it.
 
-It says on its standard output, a JSON object a line, which case begins, what came of it, and what
-failed; a case that ends the process is known by its beginning.
-"""
+It prints JSON objects, one a line: the beginning of each case, its results, and its failures. A
+case that ends the process is known from the message of its beginning."""
 
 import contextlib
 import faulthandler
@@ -20,10 +19,10 @@ from fuzz import calls, files, growth
 
 KINDS = {"calls": calls.Case, "files": files.Case}
 
-#: Every so many cases one is repeated, so that what it leaves behind adds up.
+#: One case in `REPEATED` is run `TIMES` times, so that a leak adds up.
 REPEATED, TIMES = 12, 6
 
-#: Cases before sizes are taken for the whole batch.
+#: Number of the case after which the size for the whole batch is first taken.
 WARM = 5
 
 
@@ -89,7 +88,7 @@ class Batch:
         )
 
     def repeat(self, case):
-        """The same case again and again: what it leaves behind adds up."""
+        """Runs the same case again and again, so that a leak adds up."""
         sizes = []
         for _ in range(TIMES):
             faulthandler.dump_traceback_later(self.job["hang"], exit=True)
@@ -103,7 +102,7 @@ class Batch:
             self.fail(seed, failure)
 
     def exit(self):
-        """The interpreter ends while threads are in calls."""
+        """Ends the interpreter while threads are in calls."""
         seed = self.job["seeds"][-1]
         self.say(begin=seed, exits=True)
         runner = calls.Runner(calls.World(seed, self.folder), forks=False)
@@ -111,7 +110,7 @@ class Batch:
 
         def forever():
             while True:
-                # What calls may raise is judged elsewhere.
+                # The exceptions of calls are judged in the cases, not here.
                 with contextlib.suppress(BaseException):
                     runner.again(random.randrange(1 << 32))
                 runner.failures.clear()

@@ -1,10 +1,10 @@
-"""The memory of one process and its children, one operation after the other: a model.
+"""A model of the memory of one process and its children, one operation after the other.
 
-What the core does with atomics, locks and batches is here done with lists and sets. A page's counts
-and every counter are never kept, but added up from who holds what; what a page must hold is kept
-apart from the frames that hold it. `Model.step` takes one line of a program and returns what can be
-seen afterwards, in the words of recordings (docs/conformance.md).
-"""
+The model uses lists and sets where the core uses atomics, locks and batches. It stores neither
+the counts of a page nor any counter of pages, but computes them from the references. The
+expected content of a page is kept apart from the frames. `Model.step` takes one line of a
+program and returns the visible state afterwards, in the terms of recordings
+(docs/conformance.md)."""
 
 from collections import Counter
 
@@ -39,7 +39,7 @@ class Model(
         self.no_batches = False
         self.files = []
         self.swap = False
-        #: What a node has evicted and activated: a clock.
+        #: By node, the number of evictions and activations, which is the clock of refaults.
         self.age = Counter()
         self.made = 0
         self.writes = 0

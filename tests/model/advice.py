@@ -20,7 +20,7 @@ class Advice:
             self.drain()
             getattr(self, f"advice_{advice}")(region, stretch)
         if holes:
-            # Who asked does not know what became of it, and expects what was there.
+            # The caller got an error, so the program expects the content from before the call.
             region.holds, region.free = known
             raise Refused("ENOMEM")
         return {"calls_ret": [[1, 0]]}
@@ -32,7 +32,7 @@ class Advice:
             region.free.discard(index)
 
     def aged(self, region, stretch):
-        """The pages that this process alone maps and that are on a list, made old."""
+        """Yields the listed pages that only this process maps, with accessed bits cleared."""
         for index in stretch:
             entry = region.entries.get(index)
             if entry and "LRU" in entry.frame.flags and len(entry.frame.maps) == 1:
@@ -46,7 +46,7 @@ class Advice:
                 self.queue_move(frame, "deactivate")
 
     def advice_pageout(self, region, stretch):
-        """What may not be thrown away, and has no room in swap space, comes back active."""
+        """Pages out a stretch. A page that can neither be dropped nor swapped comes back active."""
         isolated = []
         for frame in self.aged(region, stretch):
             frame.flags -= {"LRU"}
@@ -73,7 +73,8 @@ class Advice:
         if "SWAPBACKED" in frame.flags:
             return self.swapped_out(frame)
         ((index, entry),) = [(i, e) for i, e in region.entries.items() if e.frame is frame]
-        # The isolation's reference and the mapping's; with others somebody may look at it.
+        # A count of two is the isolation's reference and the mapping's. With more the page has
+        # another user.
         if frame.count == 2 and not entry.dirty and "DIRTY" not in frame.flags:
             self.unmap_frame(region, index)
             self.events["pglazyfreed"] += 1

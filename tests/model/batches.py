@@ -1,4 +1,4 @@
-"""Frames, their references, and the batches in which they wait for a list."""
+"""Frames, their references, and the LRU batches in which they wait."""
 
 from .parts import MOVES, Entry, Frame
 
@@ -10,7 +10,7 @@ class Batches:
         return frame
 
     def let_go(self, frame):
-        """A reference less: the last one frees."""
+        """Frees a frame if its last reference is gone."""
         if frame.count == 0:
             self.frames.discard(frame)
             self.events["unevictable_pgs_cleared"] += "MLOCKED" in frame.flags
@@ -42,7 +42,7 @@ class Batches:
         self.queue(self.add, frame, lambda: self.unqueue(self.add, self.insert))
 
     def insert(self, frame):
-        """A page comes on a list: is it evictable? How often it is locked nobody counts here."""
+        """Adds a page to a list; a locked page goes to the unevictable one, with 0 locks."""
         if "MLOCKED" in frame.flags:
             if "UNEVICTABLE" not in frame.flags:
                 self.events["unevictable_pgs_culled"] += 1

@@ -1,4 +1,4 @@
-"""Accesses and the faults that they take: new pages and copy on write."""
+"""Accesses and their faults: new pages and copy on write."""
 
 from .parts import ZERO, Entry, Refused
 
@@ -33,7 +33,7 @@ class Faults:
             self.break_sharing(region, index, node, write=False)
 
     def break_sharing(self, region, index, node, *, write):
-        """Copy on write: who is alone keeps the page."""
+        """Copies a shared page before a write. A page without other users is reused."""
         entry = region.entries[index]
         old = entry.frame
         if "EXCLUSIVE" in old.flags or ("ANON" in old.flags and self.alone(old)):
@@ -80,7 +80,7 @@ class Faults:
             try:
                 self.access(region, index, region.node if own else 0, write=write)
                 frame = region.entries[index].frame
-                # Of a child it is only known whether it could.
+                # For a child a recording only tells whether the access succeeded.
                 found.append(self.data(region, index, frame) if own and not write else "ok")
             except Refused as error:
                 failed = {"ret": -1, "errno": str(error)}

@@ -1,4 +1,4 @@
-"""Files: their page cache, and the mappings that show it."""
+"""Files: their page cache and their mappings."""
 
 from .parts import File
 
@@ -28,7 +28,7 @@ class Files:
                 self.drain()
 
     def end_file(self, file):
-        """With its last user goes the cache, written or not."""
+        """Drops the cache of a file without users, whether it was written back or not."""
         if file.named or file.regions or file not in self.files:
             return
         self.files.remove(file)
@@ -38,7 +38,7 @@ class Files:
             self.let_go(frame)
 
     def cached(self, file, index, node, *, overwritten=False):
-        """The page, and whether it had to be made."""
+        """Returns the page in the cache, and whether it was newly allocated."""
         if index in file.slots:
             return file.slots[index], False
         if index in file.swapped:
@@ -65,7 +65,7 @@ class Files:
         return frame, True
 
     def refault(self, frame, age, node):
-        """Active at once, if it was away no longer than there are pages that compete with it."""
+        """Activates a refaulted page if its distance is at most the number of competing pages."""
         competing = {"nr_active_file"}
         if "SWAPBACKED" in frame.flags:
             competing |= {"nr_inactive_file"}
@@ -89,7 +89,7 @@ class Files:
         frame.file = None
 
     def fault_file(self, region, index, node, cause):
-        """True if the fault was one that anonymous memory has not."""
+        """Handles a fault of a mapped file; False if it is one as of anonymous memory."""
         entry = region.entries.get(index)
         if entry is not None:
             if not (region.shared and cause == "write"):
@@ -108,7 +108,8 @@ class Files:
         store = cause != "read"
         if store:
             self.make_writable(region.file, frame)
-        # A store must be heard of where there is a disk to write it to.
+        # The mapping of a disk's file starts read-only, so that the first store faults and marks
+        # the page dirty.
         write = store or (region.shared and not region.file.of_disk)
         self.map_frame(region, index, frame, young=True, dirty=store, write=write)
         if index in region.locked:
@@ -121,7 +122,7 @@ class Files:
         self.set_dirty(frame)
 
     def tells_use(self, region, frame):
-        """Does an entry that was used tell it when it goes?"""
+        """Whether dropping an accessed entry marks its page as accessed."""
         if region.file is None or "ANON" in frame.flags:
             return False
         return region.file.kind == "shm" or self.profile["random_marks_accessed"]

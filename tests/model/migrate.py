@@ -19,7 +19,7 @@ class Migrate:
             return entry.frame.node
         if index in region.swapped:
             return "-ENOENT"
-        # Of a file nobody asks whether there is a page table.
+        # For a file the status does not depend on whether a page table exists.
         return "-ENOENT" if region.file else f"-{self.profile['hole_status'].upper()}"
 
     def op_move(self, word, node, *options):
@@ -31,7 +31,7 @@ class Migrate:
         return {"ret": left, "status": [[1, each] for each in status.values()]}
 
     def move_runs(self, region, selected, node, status, *, shared):
-        """Neighbours that can be isolated are migrated together; a page that cannot ends a run."""
+        """Migrates isolated neighbours as a run, which a page that cannot be isolated ends."""
         run = []
         for at, index in enumerate(selected):
             frame, said = self.isolate_for_move(region, index, node, shared=shared)
@@ -66,10 +66,10 @@ class Migrate:
         return 0
 
     def migrate(self, frames, node):
-        """How many are left. Who is in the way does not go away while one thread runs."""
+        """Migrates frames; returns the number left. With one thread obstacles stay."""
         left = []
         passes = self.profile["passes"]
-        # How often each attempt may try to unmap.
+        # The number of times that each attempt may try to unmap.
         attempts = [1] * passes
         if self.profile["migration"] == "batched":
             attempts = [passes, self.profile["sync_passes"]]
@@ -83,7 +83,7 @@ class Migrate:
         return len(left)
 
     def attempt(self, frame, node, unmaps):
-        """Unmaps, moves if nobody else holds the page, maps again."""
+        """Unmaps the page, moves it if it has no other references, and maps it again."""
         locked = "MLOCKED" in frame.flags
         for _ in range(unmaps):
             entries, stuck = self.unmap_all(frame)

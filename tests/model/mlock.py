@@ -1,4 +1,4 @@
-"""Locked memory: what locks a page, and the batch that takes it to the unevictable list."""
+"""Locked memory: mlock, munlock, and the batch that moves pages to the unevictable list."""
 
 from .parts import ZERO, Refused
 
@@ -22,7 +22,7 @@ class Mlock:
     def settle_lock(self, frame):
         flags = frame.flags
         if "LRU" not in flags:
-            return  # isolated: whoever puts it on a list looks
+            return  # isolated: `insert` checks the flag when the page is put back
         if "MLOCKED" not in flags and "UNEVICTABLE" in flags:
             flags -= {"UNEVICTABLE"}
             self.events["unevictable_pgs_rescued"] += 1

@@ -1,4 +1,4 @@
-"""The things of the model: frames, entries, mappings."""
+"""The objects of the model: frames, entries, files, mappings."""
 
 from dataclasses import dataclass, field
 
@@ -11,12 +11,12 @@ SHOWN += ("MLOCKED", "ANON", "MAPPEDTODISK", "PRIVATE")
 
 
 class Refused(Exception):  # noqa: N818 - an errno
-    """A system call fails."""
+    """The errno of a failed system call."""
 
 
 @dataclass(eq=False)
 class Frame:
-    """One frame in use: who holds it, and what it says of itself."""
+    """A frame in use, with its references, flags and content."""
 
     node: int
     content: int = 0
@@ -26,14 +26,14 @@ class Frame:
     queued: int = 0
     isolated: int = 0
     locks: int = 0
-    #: The file whose cache it is in, and which page of it.
+    #: The file whose cache it is in, and its index there.
     file: tuple | None = None
-    #: The slot of the swap space that it has: it is in the swap cache.
+    #: Its slot of the swap space, if it is in the swap cache.
     slot: object | None = None
 
     @property
     def owned(self):
-        """References of its file: the slot's, and that of the buffers; or of the swap cache."""
+        """The references of caches: of the file, of the file's buffers, of the swap cache."""
         caches = (self.file is not None) + (self.slot is not None)
         return caches + ("PRIVATE" in self.flags)
 
@@ -67,14 +67,14 @@ class Entry:
 
 @dataclass(eq=False)
 class File:
-    """A file: what its cache has, and for one of a disk what is stored there."""
+    """A file: its cache, and the content of the disk for a file of a disk."""
 
     kind: str
     pages: int
     slots: dict = field(default_factory=dict)
     swapped: dict = field(default_factory=dict)
     disk: dict = field(default_factory=dict)
-    #: When and from which node reclaim took a page.
+    #: By index, the time and the node of a page's eviction.
     shadows: dict = field(default_factory=dict)
     holds: dict = field(default_factory=dict)
     regions: set = field(default_factory=set)
@@ -98,15 +98,15 @@ class Region:
     gone: set = field(default_factory=set)
     entries: dict = field(default_factory=dict)
     swapped: dict = field(default_factory=dict)
-    #: What each page must hold; a page that is not there holds 0.
+    #: By index, the expected content of pages; 0 for all others.
     holds: dict = field(default_factory=dict)
-    #: May be thrown away: what it holds, or 0.
+    #: Pages under MADV_FREE, which hold their content or 0.
     free: set = field(default_factory=set)
     file: File | None = None
     private: bool = False
-    #: What mbind said: a node, and whether it is only preferred.
+    #: The policies of mbind: a node, and whether it is only preferred.
     policy: dict = field(default_factory=dict)
-    #: Pages whose entries a fork copies: around those that were ever the process's own.
+    #: Pages whose entries a fork copies: those of stretches that ever had a private page.
     forks: set = field(default_factory=set)
 
     @property
@@ -122,7 +122,7 @@ class Region:
         return index in self.gone, index in self.locked, self.policy.get(index)
 
     def merge(self):
-        """What is alike now is one stretch, for a fork too."""
+        """Extends `forks` over stretches that became one because their properties are equal now."""
         for stretch in self.stretches(range(self.pages)):
             if self.forks & set(stretch):
                 self.forks |= set(stretch)
@@ -138,12 +138,12 @@ class Region:
         return runs
 
     def node_for(self, index, preferred):
-        """Where a page of its own comes from: in memory, the file has the policy."""
+        """The node for a new private page. For a file in memory the file has the policy."""
         policy = self.policy if self.file is None or self.file.of_disk else self.file.policy
         return policy.get(index, (preferred, None))[0]
 
     def note_anon(self, index):
-        """A page of its own: so may all be around it, as far as the same holds for them."""
+        """Notes a private page: a fork copies the stretch of equal properties around it."""
         if index in self.forks:
             return
         for step in (-1, 1):

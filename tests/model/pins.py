@@ -1,4 +1,4 @@
-"""Who holds pages without mapping them: pipes and registered buffers."""
+"""References without mappings: pipes and registered buffers."""
 
 from .parts import PIN, ZERO, Refused
 
@@ -13,7 +13,8 @@ class Pins:
                     self.look_at_file(region, index)
                 taken.append(self.pin_page(region, index, longterm=kind == "longterm"))
         except Refused:
-            # A splice ends where it cannot go on; a registered buffer is all or nothing.
+            # A splice ends at the first page that it cannot take; a registered buffer takes all
+            # pages or none.
             if kind == "longterm" or not taken:
                 self.unpin(taken)
                 raise
@@ -24,7 +25,7 @@ class Pins:
         return {}
 
     def pin_page(self, region, index, *, longterm):
-        """The frame and how often it is held; nothing for the zero page, which nobody counts."""
+        """Pins a page; returns frame and number of references, or None for the zero page."""
         faulted = not longterm and index not in region.entries
         if faulted:
             self.fault(region, index, 0, "read")
@@ -49,9 +50,9 @@ class Pins:
         return frame, references
 
     def look_at_file(self, region, index):
-        """A device that writes to a disk's file for long would dirty its pages unheard."""
+        """Refuses a lasting pin of a disk's file: its device could dirty pages without a fault."""
         if self.profile["file_pin"] == "refused":
-            # Found out when the page is there.
+            # These kernels refuse only after the page was faulted in.
             if region.private:
                 self.unpin([self.pin_page(region, index, longterm=True)])
             elif index not in region.entries or not region.entries[index].write:
@@ -77,7 +78,7 @@ class Pins:
         return {}
 
     def close(self, pipe):
-        """Who closes a pipe last lets the pages go."""
+        """Puts the pages of a pipe when the last process has closed it."""
         if pipe["closed"] and not pipe["children"]:
             self.pipes.remove(pipe)
             self.unpin(pipe["taken"])

@@ -1,4 +1,4 @@
-"""mbind and migrate_pages: what lies elsewhere is queued, then moved in one go."""
+"""mbind and migrate_pages: pages on other nodes are collected, then moved together."""
 
 from contextlib import contextmanager
 

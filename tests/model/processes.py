@@ -1,4 +1,4 @@
-"""Mappings, the children that copy them, and the end of both."""
+"""Mappings, and the children that copy them: creation and end."""
 
 from .parts import PIN, ZERO, Entry, Region
 
@@ -59,7 +59,7 @@ class Processes:
             self.close(pipe)
 
     def zap(self, region, selected):
-        """Drops entries; in the end, and every 32 pages, the pages are let go."""
+        """Drops the entries of some pages, and puts the pages afterwards."""
         frames, queued = [], False
         for index in selected:
             if index in region.swapped:

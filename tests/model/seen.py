@@ -1,4 +1,4 @@
-"""What can be seen of a machine, in the words of recordings."""
+"""The visible state of the model, in the terms of recordings."""
 
 from collections import Counter
 

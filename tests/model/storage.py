@@ -1,4 +1,4 @@
-"""What is read and written through files, written back to disk, and dropped from their cache."""
+"""Reads and writes of files, write-back to disk, and dropping of caches."""
 
 from .parts import PIN, Refused
 from .swap import Slot
@@ -51,7 +51,7 @@ class Storage:
             self.write_back(file, range(file.pages))
 
     def write_back(self, file, selected):
-        """All writes of a batch begin before the first one ends."""
+        """Writes dirty pages back. All writes of a batch begin before the first one ends."""
         if not file.of_disk:
             return
         begun = []
@@ -103,7 +103,7 @@ class Storage:
                 self.drain()
 
     def dropped(self, frame):
-        """An isolated page is unmapped, and leaves its file if it is clean and nobody else's."""
+        """Unmaps an isolated page; it leaves its file if it is clean and has no other user."""
         ((region, index),) = frame.maps
         file, at = frame.file
         if self.unmap_frame(region, index).dirty:

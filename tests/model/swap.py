@@ -1,4 +1,4 @@
-"""Swap space: slots, who names them, and the swap cache: pages that have a slot while in memory."""
+"""Swap space: slots, the entries that name them, and the swap cache."""
 
 from dataclasses import dataclass, field
 
@@ -7,16 +7,16 @@ from .parts import PIN, Frame
 
 @dataclass(eq=False)
 class Slot:
-    """What was written out, or will be."""
+    """A slot of the swap space, written or still to be written."""
 
     content: int = 0
-    #: The page in the swap cache.
+    #: The page of the slot in the swap cache, if there is one.
     cached: Frame | None = None
-    #: The entries of mappings, and the pages of files, that name it.
+    #: The entries of mappings, and the pages of files, that name the slot.
     names: list = field(default_factory=list)
-    #: Its page was the process's own when it was unmapped, and nothing was forked since.
+    #: Whether the page was exclusive when it was unmapped, without a fork since.
     exclusive: bool = False
-    #: When and from which node reclaim took the page.
+    #: The time and the node of the page's eviction.
     shadow: tuple | None = None
 
 
@@ -26,7 +26,7 @@ class Swap:
         self.swap = True
 
     def op_swapoff(self):
-        """All comes back, as nobody's access: first for files, then for processes."""
+        """Reads all slots back without marking an access: first for files, then for processes."""
         for file in self.files:
             for index in sorted(file.swapped):
                 self.cached(file, index, 0)
@@ -53,14 +53,14 @@ class Swap:
         return slot
 
     def drop_name(self, holder, index):
-        """A name goes with what it stands for."""
+        """Drops a swap entry, and the page in the swap cache if it has no other user."""
         frame = self.unname(holder, index).cached
         if frame is not None:
             self.free_swap_unmapped(frame)
             self.let_go(frame)
 
     def free_swap(self, frame):
-        """A slot that nobody names is given back: what the page holds is nowhere else then."""
+        """Frees a slot without names. The page becomes dirty: it has the only copy now."""
         if frame.slot is not None and not frame.slot.names:
             frame.slot.cached = frame.slot = None
             frame.flags |= {"DIRTY"}
@@ -70,7 +70,7 @@ class Swap:
             self.free_swap(frame)
 
     def swapped_out(self, frame):
-        """An isolated page is unmapped, and freed when it is written, if nobody else has it."""
+        """Unmaps an isolated page and writes it; True if it has no other user and is freed."""
         pinned, exclusive = frame.count >= PIN, "EXCLUSIVE" in frame.flags
         if pinned and frame.slot is None:
             return False
@@ -95,7 +95,7 @@ class Swap:
         return True
 
     def write_slot(self, slot, frame):
-        """Written, unless the slot has it already, the page is reclaimed."""
+        """Writes a dirty page to its slot, and notes the eviction in the slot's shadow."""
         if "DIRTY" in frame.flags:
             slot.content = frame.content
             self.events["pswpout"] += self.is_written(slot)
@@ -103,7 +103,7 @@ class Swap:
         self.age[frame.node] += 1
 
     def take(self, slot, node, *, alone):
-        """The page of the swap cache, or a new one; who does not read it for all keeps it out."""
+        """Returns the cached page or reads one, which with `alone` stays out of the cache."""
         if slot.cached is not None:
             slot.cached.held += 1
             return slot.cached

@@ -1,4 +1,4 @@
-"""Adds to matching.json what `mmcore conformance --json` on its standard input found to match."""
+"""Adds the recordings that match, by `mmcore conformance --json` on stdin, to matching.json."""
 
 import json
 import sys

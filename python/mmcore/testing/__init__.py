@@ -1,8 +1,8 @@
-"""Tests with Hypothesis and pytest: programs drawn, interleavings searched, machines audited.
+"""Tools for tests with Hypothesis and pytest: generated programs, searches, audited machines.
 
-`programs` draws what the threads do; `explore` searches how they interleave, in the core;
-`schedules` draws interleavings themselves, to shrink and to teach. `PageLife` is the life of pages
-on one machine, step by step, to be subclassed. The fixture `machine` comes with pytest by itself.
+`programs` draws the operations of threads; `explore` searches their interleavings in the core;
+`schedules` draws single interleavings. `PageLife` is a stateful test of one machine, to be
+subclassed. The fixture `machine` needs no import: the pytest plugin provides it.
 
 See `docs/testing.md`.
 """
@@ -13,7 +13,7 @@ from mmcore._extras import need
 
 need("hypothesis", "mmcore.testing")
 
-# Only after `need` has named the extra.
+# After `need`: without Hypothesis these imports would fail with an error that names no extra.
 from mmcore.testing.life import PageLife  # noqa: E402 - see above
 from mmcore.testing.search import explore, replaying  # noqa: E402 - see above
 from mmcore.testing.strategies import programs, schedules  # noqa: E402 - see above

@@ -1,4 +1,4 @@
-"""The life of pages on one machine, as rules that Hypothesis puts together."""
+"""A stateful Hypothesis test of one machine: rules for the life of its pages."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from hypothesis.stateful import (
 import mmcore
 
 if TYPE_CHECKING:
-    from mmcore import AddressSpace, Isolated, PageRef, Pin, Region
+    from mmcore import Pin, Region
+    from mmcore.handles import AddressSpace, Isolated, PageRef
 
 __all__ = ["PageLife", "Written"]
 
-#: Bytes of a page.
+#: The bytes of a base page.
 _PAGE = 4096
 
 
 @dataclass(eq=False)
 class Written:
-    """A region, and what was last written to each of its pages.
+    """A region with the expected content of its pages.
 
     Attributes:
         region: the region.
-        bytes: the first byte of each page as it must be read.
+        bytes: the first byte of each page, as it was last written; 0 for a new page.
     """
 
     region: Region
@@ -41,11 +42,12 @@ class Written:
 
 
 class PageLife(RuleBasedStateMachine):
-    """A machine under rules: map, write, fork, hold, pin, lock, isolate, migrate, drain, unmap.
+    """A stateful test that maps, writes, forks, pins, locks, isolates, migrates, drains and unmaps.
 
-    After every rule the machine is audited, and reads give what was last written. Subclass it to
-    add rules of your own; `machine_options` says which machine, the bundles `mapped`,
-    `references`, `pins` and `isolated` have what the rules have made::
+    The machine is audited after every rule, and every read is compared with the last write. A
+    subclass adds its own rules. `machine_options` are the options of the machine; the bundles
+    `mapped`, `references`, `pins` and `isolated` hold the `Written`, `PageRef`, `Pin` and
+    `Isolated` objects that the rules have made::
 
         class MyLife(PageLife):
             machine_options = {"release": "packed"}
@@ -57,7 +59,7 @@ class PageLife(RuleBasedStateMachine):
         TestMyLife = MyLife.TestCase
     """
 
-    #: Options of `mmcore.Machine`.
+    #: Options of `mmcore.Machine`; without `nodes` the machine has two nodes of 1 MiB.
     machine_options: ClassVar[dict[str, Any]] = {}
 
     mapped = Bundle("mapped")
@@ -70,7 +72,7 @@ class PageLife(RuleBasedStateMachine):
 
     @initialize()
     def boot(self) -> None:
-        """Makes the machine."""
+        """Makes the machine and its address space."""
         self.machine = mmcore.Machine(**{"nodes": ["1MiB", "1MiB"], **self.machine_options})
         self.space = self.machine.address_space()
 
@@ -78,19 +80,19 @@ class PageLife(RuleBasedStateMachine):
 
     @rule(target=mapped, pages=st.integers(1, 4), node=st.integers(0, 1))
     def mmap(self, pages: int, node: int) -> Written:
-        """Maps a region."""
+        """Maps anonymous memory of 1 to 4 pages."""
         return Written(self.space.mmap(pages * _PAGE, node=node), [0] * pages)
 
     @rule(written=mapped, page=st.integers(0, 3), byte=st.integers(1, 255))
     def write(self, written: Written, page: int, byte: int) -> None:
-        """Writes to a page."""
+        """Writes the first byte of a page."""
         page %= len(written.bytes)
         written.region[page * _PAGE] = byte
         written.bytes[page] = byte
 
     @rule(written=mapped)
     def read(self, written: Written) -> None:
-        """Reads every page: what was last written is there."""
+        """Reads every page of a region and compares the byte with the last write."""
         for page, byte in enumerate(written.bytes):
             found = written.region[page * _PAGE]
             assert found == byte, f"page {page} reads as {found}, written was {byte}"
@@ -102,7 +104,7 @@ class PageLife(RuleBasedStateMachine):
 
     @rule()
     def fork_and_exit(self) -> None:
-        """A child shares everything, and ends."""
+        """Forks a child, which shares all pages, and ends it."""
         self.space.fork().exit()
 
     @rule()
@@ -110,21 +112,21 @@ class PageLife(RuleBasedStateMachine):
         """Drains the batches."""
         self.machine.drain()
 
-    # --- what is held ---
+    # --- references, pins and locks ---
 
     @rule(target=references, written=mapped, page=st.integers(0, 3))
     def get(self, written: Written, page: int) -> Any:
-        """Takes a reference."""
+        """Takes a reference on a page."""
         return self._held(lambda: self._page(written, page).get())
 
     @rule(reference=consumes(references))
     def put(self, reference: PageRef) -> None:
-        """Puts a reference."""
+        """Puts a reference back."""
         reference.put()
 
     @rule(target=pins, written=mapped, page=st.integers(0, 3))
     def pin(self, written: Written, page: int) -> Any:
-        """Pins a page as DMA would."""
+        """Pins a page, as a driver does for DMA."""
         return self._held(lambda: written.region.pin(page % len(written.bytes)))
 
     @rule(pin=consumes(pins))
@@ -134,7 +136,7 @@ class PageLife(RuleBasedStateMachine):
 
     @rule(written=mapped, page=st.integers(0, 3))
     def lock(self, written: Written, page: int) -> None:
-        """Takes a page lock, and gives it back: a thread that has one may call little else."""
+        """Locks a page and unlocks it again; with the lock held most other calls raise an error."""
         if self._present(written, page):
             with self._page(written, page).lock():
                 pass
@@ -143,7 +145,7 @@ class PageLife(RuleBasedStateMachine):
 
     @rule(target=isolated, written=mapped, page=st.integers(0, 3))
     def isolate(self, written: Written, page: int) -> Any:
-        """Takes a page off its list."""
+        """Isolates a page from its LRU list."""
         return self._held(lambda: self._page(written, page).isolate())
 
     @rule(token=consumes(isolated))
@@ -153,7 +155,7 @@ class PageLife(RuleBasedStateMachine):
 
     @rule(token=consumes(isolated), node=st.integers(0, 1))
     def migrate(self, token: Isolated, node: int) -> None:
-        """Migrates an isolated page; a migration that fails has put it back."""
+        """Migrates an isolated page; a migration that fails puts the page back."""
         self._held(lambda: token.migrate(node=node))
 
     @rule(written=mapped, node=st.integers(0, 1))
@@ -161,11 +163,11 @@ class PageLife(RuleBasedStateMachine):
         """Moves a whole region in one call."""
         self._held(lambda: self.space.move_pages(written.region.addresses(), nodes=node))
 
-    # --- what must hold ---
+    # --- invariants ---
 
     @invariant()
     def audited(self) -> None:
-        """Every invariant of the machine."""
+        """Audits the machine; a finding fails the test."""
         if hasattr(self, "machine"):
             self.machine.audit().raise_for_findings()
 
@@ -183,8 +185,8 @@ class PageLife(RuleBasedStateMachine):
         return self.space.page_at(address) is not None
 
     def _held(self, take: Any) -> Any:
-        """What `take` returns, or nothing if the kernel would refuse it."""
+        """Calls `take`; if the machine refuses the call, nothing is added to the bundle."""
         try:
             return take()
-        except (mmcore.KernelError, mmcore.MisuseError):
+        except (mmcore.errors.KernelError, mmcore.errors.MisuseError):
             return multiple()

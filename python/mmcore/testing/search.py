@@ -1,4 +1,4 @@
-"""`explore` for tests: the search, or one schedule that somebody wants to see again."""
+"""`explore` for tests: a search, or the replay of one schedule of an earlier failure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import currently_in_test_context, event
 
 import mmcore
+from mmcore._exploration.result import Exploration, Replay
 from mmcore.errors import RefusedWarning
-from mmcore.exploration.result import Counterexample, Exploration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +25,13 @@ _REPLAY: ContextVar[str | None] = ContextVar("mmcore_replay", default=None)
 
 @contextmanager
 def replaying(what: str) -> Iterator[None]:
-    """Inside, `explore` runs one schedule instead of searching, as for `--mmcore-replay`.
+    """Makes `explore` run one schedule instead of a search; pytest's `--mmcore-replay` uses it.
 
     Args:
-        what: `PROGRAM @ SCHEDULE`, as a race prints it, or a file that `Counterexample.save` wrote.
+        what: `PROGRAM @ SCHEDULE`, as a `RaceError` prints it, or a file that `Replay.save` wrote.
+
+    Yields:
+        None; the schedule is used until the block ends.
     """
     token = _REPLAY.set(what)
     try:
@@ -44,43 +47,54 @@ def explore(
     seed: int = 0,
     **options: Any,
 ) -> Exploration:
-    """`mmcore.explore` for tests; options are the same.
+    """Searches a program as `mmcore.explore` does, with one job and reports of refused operations.
 
-    Inside a Hypothesis test budgets are counts, so that a failure is found again: `seconds=`
-    raises. An operation that no schedule could do is told of there as an event
-    (`--hypothesis-show-statistics`), and elsewhere as a warning: it was not tested.
+    An operation that was refused in every schedule was not tested. Inside a Hypothesis test it is
+    reported as an event (`--hypothesis-show-statistics`), elsewhere as a `RefusedWarning`.
 
     Args:
-        program: what the threads do.
-        schedules: how many are drawn; 20,000 if left out.
-        seed: decides which are drawn.
-        **options: see `mmcore.explore`.
+        program: the program, or its text.
+        schedules: the number of schedules to draw; 20,000 if left out.
+        seed: the seed of the drawn schedules.
+        **options: the other options of `mmcore.explore`.
+
+    Raises:
+        InputError: if the program is not valid, or an option is out of range.
+        MisuseError: if `seconds` is given inside a Hypothesis test: a failure that depends on the
+            clock could not be reproduced.
     """
     what = _REPLAY.get()
     if what is None:
-        # One job: tests may run side by side, and the result is the same.
+        # One job: test runners start several processes, and the result does not depend on it.
         found = mmcore.explore(program, schedules=schedules, seed=seed, **{"jobs": 1, **options})
         _tell(found)
         return found
     known = ("kernel", "release", "profile", "mutation", "max_steps")
     given = {key: value for key, value in options.items() if key in known}
-    if "@" in what:
-        played = Counterexample.of_line(what, **given)
-    else:
-        played = Counterexample.load(what, **given)
+    played = Replay.of_line(what, **given) if "@" in what else Replay.load(what, **given)
+    # The result has the form of a search of one schedule; a budget of 0 does not shrink it.
+    race = None
+    if played.rule is not None:
+        race = mmcore.shrink(
+            played.program,
+            played.schedule,
+            mutation=played.mutation,
+            max_steps=played.max_steps,
+            budget=0,
+        )
     return Exploration(
         program=played.program,
         schedules=1,
         steps=len(played.trace),
         coverage="incomplete",
         covered="one schedule, replayed",
-        counterexample=played if played.rule else None,
+        counterexample=race,
         options={"replay": what},
     )
 
 
 def _tell(found: Exploration) -> None:
-    """Tells of operations that were never done."""
+    """Reports the operations that were refused in every schedule."""
     if currently_in_test_context():
         for each in found.refused:
             event(f"refused in all schedules: {each.op}: {', '.join(each.errnos)}")

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
+from mmcore._arguments import number
+from mmcore._exploration.schedule import Schedule
+from mmcore._exploration.vocabulary import assemble, offered, variants
+from mmcore._mmcore import MAX_EXPLORED_THREADS, MAX_STEPS
 from mmcore.errors import InputError
-from mmcore.exploration.schedule import Schedule
-from mmcore.exploration.vocabulary import assemble, offered, variants
 from mmcore.program import Op, Program
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["programs", "schedules"]
 
-#: Pages of a region at most: every operation on every page is there to be drawn.
+#: The limit of the pages of a region: each operation has a form for each page, and the choice of
+#: forms is built before one is drawn.
 _PAGES = 64
 
 
@@ -28,20 +31,21 @@ def programs(
     pages: int = 1,
     setup: Program | str | None = None,
 ) -> st.SearchStrategy[Program]:
-    """Programs of a few threads. Only their operations are drawn: interleavings are searched.
+    """Draws programs of a few threads; `explore` then searches their interleavings.
 
     A failing program shrinks to fewer operations, and to operations that stand earlier in `ops`.
 
     Args:
-        threads: how many.
-        ops: what they may do: names (`"move"` stands for all its forms) or whole operations
-            (`"move r0 node=1"`); left out: everything that the core offers.
-        length: operations of a thread, at most.
-        pages: pages of each region and each owner that the set-up makes, 64 at most.
-        setup: a program whose set-up is taken; left out: what the operations name is made.
+        threads: the number of threads, 1 to 8.
+        ops: the operations to draw from: names (`"move"` stands for all its forms) or whole
+            operations (`"move r0 node=1"`); left out: every operation that the core supports.
+        length: the limit of operations of a thread, at least 1.
+        pages: the number of pages of each region and owner in the set-up, 1 to 64.
+        setup: a program whose set-up and machine are used; left out: a set-up that makes the
+            regions, pins and pages that the operations name.
 
     Raises:
-        InputError: if an operation is none, or a number makes no sense.
+        InputError: if an operation is not valid, or a number is out of range.
     """
     if not 1 <= threads <= 8 or length < 1 or not 1 <= pages <= _PAGES:
         raise InputError(
@@ -68,19 +72,24 @@ def _operation(chosen: tuple[str | Op, ...], thread: int, pages: int) -> st.Sear
             forms.append((Op.parse(one),))
         else:
             forms.append(variants(one, thread=thread, pages=pages))
-    # The name first, so that operations of many forms are not drawn more often.
+    # First the name, then the form: otherwise operations with many forms are drawn most.
     return st.one_of([st.sampled_from(form) for form in forms])
 
 
 def schedules(threads: int = 2, *, steps: int = 200) -> st.SearchStrategy[Schedule]:
-    """Interleavings: a thread number for each step, for `mmcore.replay`.
+    """Draws schedules for `mmcore.replay`: a thread number for each step.
 
-    Every list is a schedule of every program, so it shrinks freely. Searching this way is slow: let
-    `explore` do it.
+    Every list is a schedule of every program, so that Hypothesis can shrink it freely. A search by
+    drawn schedules is slow; `explore` searches in the core.
 
     Args:
-        threads: threads of the program.
-        steps: how many steps are decided, at most.
+        threads: the number of threads of the program.
+        steps: the limit of the length of a schedule.
+
+    Raises:
+        InputError: if a number is none, or is out of range.
     """
+    threads = number("threads", threads, 1, MAX_EXPLORED_THREADS)
+    steps = number("steps", steps, 0, MAX_STEPS)
     numbers = st.lists(st.integers(0, threads - 1), max_size=steps)
     return numbers.map(lambda drawn: Schedule(tuple(drawn)))

@@ -1,8 +1,8 @@
-//! A complete single-thread migration of cold pages beside a bare libc `memcpy` of as many, in one run,
-//! interleaved.
+//! Compares complete single-thread migrations of cold pages, under each release design, with a bare
+//! libc `memcpy` of as many pages. The variants take turns, round by round, in one run.
 //!
-//! `cargo bench -p mmcore --bench migrate [-- PAGES ROUNDS]`. States the machine's sizes, medians and
-//! spread; refuses a debug build.
+//! `cargo bench -p mmcore --bench migrate [-- PAGES ROUNDS]` prints the machine's sizes, the
+//! medians and the spread. A debug build is refused.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench reports")]
 
 use mmcore::machine::{Config, Machine, NodeConfig};
@@ -59,7 +59,8 @@ fn name(backed: bool, design: &'static str) -> &'static str {
     Box::leak(format!("{design}{}", if backed { "" } else { ", no copy" }).into_boxed_str())
 }
 
-/// A fixed permutation of the pages: every access is to a page that was not used lately.
+/// A fixed permutation of the pages. No page is used again shortly after its last use, so every
+/// access is to a cold page.
 fn shuffled(pages: u32) -> Vec<u32> {
     let mut order: Vec<u32> = (0..pages).collect();
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
@@ -108,7 +109,8 @@ fn memcpy(pages: u32) -> Round {
         for &index in &order {
             let from = memory.frame(Pfn(index)).expect("backed").as_ptr();
             let to = memory.frame(Pfn(index + pages)).expect("backed").as_ptr().cast_mut();
-            // SAFETY: two distinct frames of this thread's own memory, PAGE_SIZE bytes each.
+            // SAFETY: the ranges are two distinct frames of this thread's own memory, PAGE_SIZE
+            // bytes each.
             unsafe { libc::memcpy(to.cast(), from.cast(), PAGE_SIZE) };
         }
         start.elapsed().as_nanos() as f64 / f64::from(pages)

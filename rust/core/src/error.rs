@@ -1,6 +1,7 @@
-//! What can go wrong, as the kernel numbers it, with the state that was found.
+//! Errors: the kernel's errno, and the state that was found.
 
-use crate::page::{Flags, Pfn};
+use crate::page::pfn::Pfn;
+use crate::page::word::Flags;
 use std::fmt;
 
 /// An errno as the kernel returns it (positive here; statuses are negative).
@@ -51,6 +52,7 @@ errnos! {
     ENOSPC = 28, "No space left on device";
     ERANGE = 34, "Numerical result out of range";
     ENOSYS = 38, "Function not implemented";
+    ENODATA = 61, "No data available";
     EOVERFLOW = 75, "Value too large for defined data type";
     EOPNOTSUPP = 95, "Operation not supported";
     ECANCELED = 125, "Operation canceled";
@@ -86,9 +88,9 @@ impl fmt::Debug for Errno {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{errno}: {why}")]
 pub struct Error {
-    /// What the system call would return.
+    /// The errno that the system call would return.
     pub errno: Errno,
-    /// The page concerned, where one is.
+    /// The page concerned, if any.
     pub pfn: Option<Pfn>,
     /// The state found.
     pub why: Why,
@@ -117,10 +119,10 @@ pub enum Why {
     /// The page lock is held.
     #[error("the page is locked")]
     Locked,
-    /// Not on an LRU list: in a batch, isolated, or never on one.
+    /// The page is not on an LRU list: it is in a batch, isolated, or was never on one.
     #[error("the page is not on an LRU list (flags {0})")]
     NotOnLru(Flags),
-    /// No frame to be had.
+    /// The node has no frame left.
     #[error("node {node} has no free block of order {order}")]
     NoFrame {
         /// The node asked.
@@ -128,7 +130,13 @@ pub enum Why {
         /// The order asked for.
         order: u8,
     },
-    /// The host has no memory for a buffer of the library: nothing that the machine could change.
+    /// No node has a block, and none can be reclaimed or compacted.
+    #[error("out of memory: no node has a free block of order {order}, and no page can be reclaimed")]
+    OutOfMemory {
+        /// The order asked for.
+        order: u8,
+    },
+    /// The host has no memory for a buffer of the library. Nothing in the machine can change that.
     #[error("the host has no memory for {what} ({bytes} bytes): ask for less at a time")]
     HostMemory {
         /// What the buffer is for.
@@ -136,7 +144,10 @@ pub enum Why {
         /// How large it would be.
         bytes: u64,
     },
-    /// Anything else, in words.
+    /// The deadline of a wait has passed ([`patiently`](crate::sync::patiently)).
+    #[error("the wait was interrupted: nothing has changed, and the call can be made again")]
+    WaitInterrupted,
+    /// Any other state, in words.
     #[error("{0}")]
     State(String),
 }
@@ -147,30 +158,33 @@ impl Error {
         Error { errno, pfn: Some(pfn), why }
     }
 
-    /// The host has no memory for `len` values of `what`.
+    /// The error for a host that has no memory for `len` values of `what`.
     #[cold]
     pub fn host_memory<T>(what: &'static str, len: usize) -> Error {
         let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
         Error { errno: Errno::ENOMEM, pfn: None, why: Why::HostMemory { what, bytes } }
     }
 
-    /// Is it the host that has no memory, and not the machine?
+    /// Whether the host has no memory, and not the machine.
     pub fn is_of_host(&self) -> bool {
         matches!(self.why, Why::HostMemory { .. })
     }
 
-    /// An error about no page in particular.
+    /// An error that concerns no particular page.
     pub fn new(errno: Errno, why: impl Into<String>) -> Error {
         Error { errno, pfn: None, why: Why::State(why.into()) }
     }
 
-    /// Who waits has run out of patience ([`patiently`](crate::sync::patiently)).
+    /// The error of a wait whose deadline has passed ([`patiently`](crate::sync::patiently)).
     #[cold]
     pub fn interrupted() -> Error {
-        Error::new(
-            Errno::EINTR,
-            "the wait was interrupted: nothing has changed, and the call can be made again",
-        )
+        Error { errno: Errno::EINTR, pfn: None, why: Why::WaitInterrupted }
+    }
+
+    /// Whether the call can be made again because only its wait was interrupted. The `EINTR` of a killed
+    /// thread is final.
+    pub fn is_wait_interrupted(&self) -> bool {
+        matches!(self.why, Why::WaitInterrupted)
     }
 }
 

@@ -2,32 +2,37 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `world` | what is explored, and one schedule of it |
+//! | `world` | the thing that is explored, and one schedule of it |
 //! | `endings` | end states that were checked before |
 //! | `schedule` | an interleaving as a list of thread numbers, and its text |
 //! | `crate::rng` | the generator that decides schedules |
 //! | `sample` | random walks and PCT |
-//! | `exhaust`, `reduce` | everything within a bound on preemptions, and what may be left out |
-//! | `jobs` | samples on several OS threads, with the outcome of one |
+//! | `exhaust`, `reduce` | all schedules within a bound on preemptions; the reduction |
+//! | `jobs` | samples on several OS threads, with a result that does not depend on their number |
 //! | `shrink` | smaller schedules and smaller programs with the same violation |
 //! | `minimum` | the smallest race, by exhaustive search |
-//! | `trace`, `functions` | what a schedule did, step by step, in which functions, and its hash |
-//! | `report` | what a search found, and what it covered |
-//! | `program`, `program_world` | programs explored: from a text to a result |
-//! | `outcomes` | everything that a program can come to |
-//! | `request` | what a caller outside of Rust asks for |
-//! | `smaller` | what can be taken away from a program |
-//! | `tally` | operations that no schedule could do |
+//! | `trace`, `functions` | the steps of a schedule with their functions, and their hash |
+//! | `report` | the result and the coverage of a search |
+//! | `program`, `program_world` | exploring programs: from a text to a result |
+//! | `outcomes` | all outcomes of a program's schedules |
+//! | `request` | a request from a caller outside of Rust |
+//! | `smaller` | the programs that are smaller than a program by one change |
+//! | `owners` | owners of movable pages that a caller brings along |
+//! | `tally` | the operations that had no effect in any schedule |
 //!
-//! The order from below: a [`World`] is run under a [`Strategy`](crate::sync::explored::Strategy)
-//! by an [`Explorer`]; the searches are strategies and the loops around them.
+//! From the bottom up: an [`Explorer`] runs a [`World`] under a
+//! [`Strategy`](crate::sync::explored::Strategy); the searches are strategies and loops around
+//! them.
 
 mod endings;
 mod exhaust;
+mod explorer;
 mod functions;
 mod jobs;
 mod minimum;
+mod node;
 mod outcomes;
+mod owners;
 mod program;
 mod program_world;
 mod reduce;
@@ -44,18 +49,20 @@ mod world;
 pub use crate::rng::Rng;
 pub use crate::sync::explored::{Digest, Kind, Options, THREADS, Violation, on_host, operation, rule};
 pub use exhaust::{Exhaustive, Seen};
-pub use jobs::explore;
+pub use explorer::Explorer;
+pub use jobs::{MAX_JOBS, explore};
 pub use minimum::{Minimum, minimum};
 pub use outcomes::{Outcome, Outcomes, outcomes_of};
+pub use owners::{Answer, Callbacks, Owners, Question, RAISES, bring_owners};
 pub use program::{
     Found, ProgramOptions, ProgramReport, Replayed, Search, TraceRow, explore_program, replay_program,
     shrink_counterexample,
 };
-pub use program_world::{ProgramWorld, Unset};
+pub use program_world::{ProgramWorld, WorldError};
 pub use report::{Counterexample, Coverage, Report};
 pub use request::Request;
 pub use sample::{Method, Sampling};
-pub use schedule::{Schedule, ScheduleError};
+pub use schedule::{MAX_STEPS, Schedule, ScheduleError};
 pub use shrink::{Adapt, Budget, Executed, Shrinkable, Shrunk, ShrunkProgram, same_steps, shrink_program};
 pub use trace::{Row, Trace};
-pub use world::{Explorer, Run, World};
+pub use world::{Run, World};

@@ -1,4 +1,4 @@
-//! Memory failure: frames that are bad, or about to be (lifecycle 8).
+//! Memory failure: handles frames that are bad, or about to be (lifecycle 8).
 //!
 //! # A frame's way
 //!
@@ -12,38 +12,48 @@
 //!            +--its last put is refused: count 0, HWPOISON, REFUSED --------------------> free
 //! ```
 //!
-//! *Soft offline* moves the content of a frame that can still be read away, and kills nobody; if it
-//! fails, nothing has changed. *Hard* failure has lost the content: the mappings become poisoned entries, on
-//! which later accesses get SIGBUS, and the processes that had written are told.
+//! *Soft offline* takes a frame out of use whose content can still be read: the content is moved or
+//! dropped, and no process is killed. If it fails, nothing has changed. *Hard* failure has lost the
+//! content. The mappings become poisoned entries, on which later accesses get SIGBUS, and processes
+//! that would miss the lost content are signalled.
 //!
-//! One mutex (`mf_mutex`, outermost of all locks) serialises both and unpoisoning. The flag itself is set
-//! without any other lock: see [`crate::page`].
+//! One mutex (`mf_mutex`, the outermost of all locks) serialises soft offline, hard failure and
+//! unpoisoning. The flag itself is set without any other lock: see [`crate::page`].
 //!
 //! | file | idea |
 //! |---|---|
-//! | `pin` | a reference on whatever is behind a frame number, or the knowledge that it is free |
+//! | `pin` | takes a reference on the page behind a frame number, or finds that the frame is free |
 //! | `soft` | soft offline |
 //! | `hard` | hard failure, step by step |
-//! | `handlers` | what is done to the page, by its state |
+//! | `handlers` | takes the page out of use, by its state |
 //! | `mappings` | unmapping a lost page |
-//! | `kill` | who is told |
-//! | `contain` | the books: how many frames are poisoned, which of them poison itself holds |
-//! | `unpoison` | the way back |
+//! | `kill` | the processes that are signalled |
+//! | `books` | the number of poisoned frames, and the frames on which poison itself holds a reference |
+//! | `contain` | contains a frame whose content is safe |
+//! | `unpoison` | takes the poison off a frame |
 //! | `inject` | `madvise` with MADV_SOFT_OFFLINE and MADV_HWPOISON |
 //! | `settle` | failures that were injected at a step, and are handled afterwards |
 //! | `zero` | the zero page, which cannot be offlined |
 //!
 //! # What can go wrong
 //!
-//! * Poisoning on "not `EAGAIN`" instead of on success (lifecycle 6.7; kernel d7e69488bd04): a
-//!   page in use is flagged, counted, and can never be offlined again.
-//! * The frame is flagged after its last put, when somebody has allocated it already (kernel
-//!   d4ae9916ea29); or before it, and unpoisoned meanwhile, so that a reference is dropped twice. Hence one
-//!   mutex for all, the flag before the put, and a free path that refuses.
-//! * A frame that could not be taken off the free lists is held all the same (kernel 8cf360b9d6a8).
-//! * The second to meet a bad page is told "handled" before the first has unmapped it (kernel 171936ddaf97).
-//! * A reference is dropped that is not poison's own: the books say which frames it holds.
+//! * Soft offline poisons a frame on every result but `EAGAIN` (lifecycle 6.7; kernel d7e69488bd04). A
+//!   permanent failure is such a result too: the page is still in use, but its frame is flagged and counted,
+//!   and can never be offlined again. Only success may poison the frame.
+//! * The frame is flagged after its last put. Another thread may have allocated the frame by then, and its
+//!   page is poisoned (kernel d4ae9916ea29). If the frame is flagged before the put, it may be unpoisoned in
+//!   between, and a reference is dropped twice. Hence there is one mutex for all, the flag is set before the
+//!   put, and the free path refuses a flagged frame.
+//! * A free frame cannot be taken off the free lists, because another thread has just allocated it. If the
+//!   failure ignores that and holds the frame all the same, a page in use counts as contained (kernel
+//!   8cf360b9d6a8).
+//! * Two threads meet the same bad page. The second one finds it flagged and returns "handled", while the
+//!   first one has not unmapped it yet: the second thread's process touches the page again (kernel
+//!   171936ddaf97).
+//! * Unpoisoning drops a reference that belongs to another thread. The books therefore record the frames on
+//!   which poison itself holds a reference.
 
+pub(crate) mod books;
 mod contain;
 mod handlers;
 mod hard;
@@ -56,7 +66,7 @@ mod soft;
 mod unpoison;
 mod zero;
 
-pub(crate) use contain::{Cause, Failure};
+pub(crate) use books::Cause;
 pub use hard::{Handled, Verdict};
 pub use inject::{Injected, Injection, Struck};
 pub use kill::{Code, Signal};

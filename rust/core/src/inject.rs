@@ -1,70 +1,71 @@
-//! Faults on purpose: at one step of the machine's work, counted, something fails that seldom does.
+//! Injects faults: at one numbered step of the machine's work, an operation fails that seldom
+//! fails.
 //!
-//! A *plan* names a [`Kind`] of fault and the number of a *site*. Each kind has its own sites: the places where it can
-//! strike. They are numbered from 0 in the order in which the machine's threads pass them while the plan is armed. So a
-//! test arms site 0, does its work, looks at the state, arms site 1, and goes on until no site is left
-//! ([`Plan::fired`] is 0): every failure of the work has been seen then.
+//! A *plan* names a [`Kind`] of fault and the number of a *site*. The sites of a kind are the
+//! places where it can strike. They are numbered from 0 in the order in which the machine's threads
+//! pass them while the plan is armed. A test arms site 0, does its work, checks the state, arms
+//! site 1, and goes on until no site is left ([`Plan::fired`] is 0). By then each operation of the
+//! work has failed once.
 //!
 //! | kind | a site is | what happens there |
 //! |---|---|---|
-//! | `no_memory` | an allocation: of frames, of a swap slot, of an owner's slot, of a table | it fails |
-//! | `copy_failure` | a copy that survives a machine check | it ends with `EHWPOISON` |
-//! | `extra_pin` | a step about a page that somebody holds | somebody takes a reference, and keeps it |
-//! | `driver_error` | an answer of an owner of movable pages, or of a device | it is a refusal, or an I/O error |
-//! | `poison` | a step about a page whose frame is good; none while a failure is handled | the frame is flagged |
-//! | `killed` | any step, and any look for a signal | the thread has a fatal signal from then on |
-//! | `spurious_wakeup` | a step about a page | whoever sleeps on the page wakes up |
+//! | `no_memory` | an allocation: of frames, of a swap slot, of an owner's slot, of a table | the allocation fails |
+//! | `copy_failure` | a copy that survives a machine check | the copy ends with `EHWPOISON` |
+//! | `extra_pin` | a step that handles a page with references | the plan takes a reference, and keeps it |
+//! | `driver_error` | a request to an owner of movable pages, or to a device | the answer is a refusal, or an I/O error |
+//! | `poison` | a step that handles a page whose frame is good; none while a failure is handled | the frame is flagged as bad |
+//! | `killed` | any step, and any check for a signal | the thread has a fatal signal from then on |
+//! | `spurious_wakeup` | a step that handles a page | the threads that sleep on the page wake up |
 //!
-//! A *step* is the entry into a recorded call ([`crate::calls`]), or a moment between two of them that
-//! [`Machine::step`] names. What strikes at a step does what another thread could do there, and nothing else: it waits
-//! for nobody.
+//! A *step* is the entry into a recorded call ([`crate::calls`]), or a moment between two of them
+//! that `Machine::step` names. A fault at a step does only what another thread could do there, and
+//! it never waits.
 //!
-//! References and bad frames stay until the plan ends: [`Machine::disarm`] says what is left, and
-//! [`Machine::settle`] puts the references and has the failures handled.
+//! References and bad frames stay until the plan ends. [`Machine::disarm`] returns those that are
+//! left, and [`Machine::settle`] puts the references and handles the failures.
 //!
 //! # Cost
 //!
-//! The plans hang on the recorder of calls. A machine on which nobody ever armed a plan or recorded calls has none, so
-//! a site costs one test of a word that never changes.
+//! The plans are kept in the recorder of calls. A machine without any plan or recording so far has
+//! no recorder, and a site costs one test of a word that never changes.
 
-mod plan;
+pub(crate) mod plan;
 mod step;
 
-pub(crate) use plan::Plans;
 pub use plan::{Hit, Kind, Left, Plan};
 
-use crate::calls::Recorder;
+use crate::calls::recorder::Recorder;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::page::Pfn;
-use crate::release::Release;
+use crate::release::design::Designed;
 use std::sync::Arc;
 
-impl<R: Release> Machine<R> {
-    /// Arms a plan: faults of a kind strike at `times` sites, from number `at` on. Several plans may be armed at a
-    /// time; each counts for itself. [`Machine::disarm`] ends it.
+impl<R: Designed> Machine<R> {
+    /// Arms a plan: faults of a kind strike at `times` sites, from number `at` on. Several plans
+    /// may be armed at a time; each counts sites for itself. [`Machine::disarm`] ends the plan.
     pub fn arm(&self, kind: Kind, at: u64, times: u64) -> Arc<Plan> {
         let plan = Arc::new(Plan::new(kind, at, times));
         self.recorder.get_or_init(|| Recorder::new(false)).plans.add(Arc::clone(&plan));
         plan
     }
 
-    /// Ends a plan: it does not strike any more. What it leaves is the caller's to [settle](Machine::settle); nothing
-    /// the second time.
+    /// Ends a plan, which does not strike any more. The caller [settles](Machine::settle) the
+    /// references and bad frames that the plan left; a second call returns none.
     pub fn disarm(&self, plan: &Arc<Plan>) -> Left {
         match self.recorder.get() {
-            Some(recorder) if recorder.plans.remove(plan) => plan.leave(),
+            Some(recorder) if recorder.plans.remove(plan) => plan.take_left(),
             _ => Left::default(),
         }
     }
 
-    /// References that armed plans hold, one entry each: for the audit.
+    /// The pages on which armed plans hold references, one entry for each reference; for the audit.
     pub(crate) fn injected_references(&self) -> Vec<Pfn> {
         self.recorder.get().map_or_else(Vec::new, |recorder| recorder.plans.references())
     }
 
-    /// Does a fault of this kind strike at this site? Not for faults that strike at steps. Hot paths ask so; an error
-    /// is made only where one is needed.
+    /// Returns true if a fault of this kind strikes at this site. Not for faults that strike at
+    /// steps. Hot paths use this function, because it makes no error value.
     #[inline]
     pub(crate) fn strikes(&self, kind: Kind, site: &'static str, pfn: Option<Pfn>) -> bool {
         match self.recorder.get() {
@@ -73,7 +74,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// An allocation of what the site names is about to be made. `ENOMEM` if it is to fail.
+    /// Passes the site of an allocation that is about to be made. `ENOMEM` if the allocation is to
+    /// fail.
     #[inline]
     pub(crate) fn may_allocate(&self, site: &'static str) -> Result<()> {
         if self.strikes(Kind::NoMemory, site, None) {
@@ -82,7 +84,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// The content of a frame is about to be copied by code that survives a machine check. `EHWPOISON` if there is one.
+    /// Passes the site of a copy by code that survives a machine check. `EHWPOISON` if the copy is
+    /// to meet one.
     #[inline]
     pub(crate) fn may_copy(&self, site: &'static str, from: Pfn) -> Result<()> {
         if self.strikes(Kind::CopyFailure, site, Some(from)) {
@@ -92,8 +95,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Somebody outside of the core is about to be asked about a page: an owner, a device. `EIO` if the answer is to be
-    /// an error; then nobody is asked.
+    /// Passes the site of a request to an owner or a device. `EIO` if the answer is to be an error;
+    /// the request is not made then.
     #[inline]
     pub(crate) fn may_ask(&self, site: &'static str, pfn: Pfn) -> Result<()> {
         if self.strikes(Kind::DriverError, site, Some(pfn)) {
@@ -103,7 +106,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// The kernel looks here for a fatal signal of the calling thread. `EINTR` if there is one.
+    /// Passes a place where the kernel checks for a fatal signal of the calling thread. `EINTR` if
+    /// there is one.
     #[inline]
     pub(crate) fn may_go_on(&self, site: &'static str) -> Result<()> {
         if self.recorder.get().is_some_and(|recorder| recorder.plans.is_killed(site)) {
@@ -114,7 +118,7 @@ impl<R: Release> Machine<R> {
     }
 }
 
-/// An allocation of what the site names was made to fail.
+/// The error of an allocation that an injected fault makes fail.
 #[cold]
 pub(crate) fn no_memory(site: &'static str) -> Error {
     Error::new(Errno::ENOMEM, format!("no memory for a {site}: the fault is an injected one"))

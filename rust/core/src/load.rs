@@ -1,65 +1,60 @@
-//! The loads: what drives a machine when designs are raced against each other.
+//! The loads: real threads that use and migrate memory while release designs are compared.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `config` | what to run; the JSON of it |
-//! | `report` | what a round and a whole run say; the JSON of it |
-//! | `fault` | how a load fails: loudly, with the seed and the command to repeat |
-//! | `content` | what the words of a page say, so that a reader knows a lost copy when it sees one |
-//! | `host` | what the host measures: a thread's CPU time, a bare `memcpy` of cold pages |
-//! | `crew` | threads that start together, stop together, and cannot hang their caller |
-//! | `gauge` | what one migrator measures about its calls |
-//! | `planted` | faults planted on purpose, to see that they are found |
-//! | `rig` | a load on a machine, round after round, whatever the release design |
-//! | `storm` | migrators against mutators, every word checked |
-//! | `replacement` | list policies on a program's accesses, in a memory too small for it |
-//! | `tiering` | a real program's accesses over a fast and a slow node |
-//! | `count` | the same loads, one operation after the other, for the counting build |
+//! | `config` | the configuration of a load, read from JSON |
+//! | `report` | the results of a round and of a whole run, written as JSON |
+//! | `fault` | the errors of a load, with the seed and the command that repeats the failure |
+//! | `content` | the encoding of the words of a page, by which a reader recognises a lost copy |
+//! | `host` | measurements of the host: a thread's CPU time, a bare `memcpy` of cold pages |
+//! | `crew` | threads that start together and stop together; a thread that never ends does not hang the caller |
+//! | `gauge` | the measurements of one migrator's calls |
+//! | `planted` | planted faults, which test that a comparison finds a slowdown or a lost copy |
+//! | `open` | the switch over the loads and the designs |
+//! | `rig` | a load on a machine of any release design, run round after round |
+//! | `ground` | a range of pages as one thread knows it |
+//! | `blocks` | a thread that asks for large blocks, and breaks up what it was given |
+//! | `churn` | pages of one thread that come and go one by one |
+//! | `storm` | the load `storm`: migrators against mutators, every word checked |
+//! | `replacement` | list policies on the accesses of a program that needs more memory than there is |
+//! | `tiering` | the load `tiering`: a real program's accesses over a fast and a slow node |
+//! | `compaction` | the load `compaction`: requests for blocks of a node in pieces |
+//! | `zram` | the load `zram`: the same, while pages are swapped to a zram device |
+//! | `count` | the loads on one thread, one operation after the other, for the counting build |
 //! | `trace` | memory traces of real programs |
 //!
-//! Loads run on real threads, so the explored build has only `trace`.
+//! Loads run on real threads: `lib.rs` leaves this room out of the explored build and of the weak-memory
+//! models.
 
-#[cfg(not(feature = "explored"))]
-mod native {
-    pub use super::config::{Load, LoadConfig, NodeSpec, Planted};
-    pub use super::content::{Layout, Seen, Stamp, Violation};
-    pub use super::count::{PageOps, PutOps, count_ops, count_puts};
-    pub use super::fault::{Failed, Finding, LoadError};
-    pub use super::replacement::{Counts, Outcome, Replacement};
-    pub use super::report::{Finished, Round};
-    pub use super::rig::{Rig, open, open_with};
-    pub use super::tiering::{Decision, Epoch, Policy, Trace};
-}
-
-#[cfg(not(feature = "explored"))]
+mod blocks;
+mod churn;
+mod compaction;
 mod config;
-#[cfg(not(feature = "explored"))]
 mod content;
-#[cfg(not(feature = "explored"))]
 mod count;
-#[cfg(not(feature = "explored"))]
 mod crew;
-#[cfg(not(feature = "explored"))]
 mod fault;
-#[cfg(not(feature = "explored"))]
 mod gauge;
-#[cfg(not(feature = "explored"))]
+mod ground;
 #[allow(unsafe_code, reason = "the thread's clock and the bare memcpy")]
 mod host;
-#[cfg(not(feature = "explored"))]
+mod open;
 mod planted;
 mod poison;
-#[cfg(not(feature = "explored"))]
 mod replacement;
-#[cfg(not(feature = "explored"))]
 mod report;
-#[cfg(not(feature = "explored"))]
 mod rig;
-#[cfg(not(feature = "explored"))]
 mod storm;
-#[cfg(not(feature = "explored"))]
 mod tiering;
 pub mod trace;
+mod zram;
 
-#[cfg(not(feature = "explored"))]
-pub use native::*;
+pub use config::{Load, LoadConfig, NodeSpec, Planted};
+pub use content::{Layout, MAX_THREADS, Seen, Stamp, Violation};
+pub use count::{PageOps, PutOps, count_ops, count_puts};
+pub use fault::{Failed, Finding, LoadError};
+pub use open::{open, open_with};
+pub use replacement::{Counts, Outcome, Replacement};
+pub use report::{Finished, Round, Stored};
+pub use rig::Rig;
+pub use tiering::{Decision, Epoch, Policy, Trace};

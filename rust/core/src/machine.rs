@@ -1,142 +1,153 @@
-//! A machine: nodes, CPUs, page records, counters. The rooms add their verbs to it.
+//! The machine: nodes, CPUs, page records, counters. Other rooms add their operations as methods of
+//! [`Machine`].
 
+pub(crate) mod config;
 mod size;
 mod threads;
 
+pub use config::{Config, MAX_CPUS, MAX_FRAMES, MAX_NODES, NodeConfig};
 pub use size::{node_frames, parse_size};
 pub use threads::{enter_thread, reserve_threads, too_many_threads};
 
-use crate::alloc::{Pcp, Zone};
-use crate::calls::{Recorder, Recording};
+use crate::alloc::capture::Capture;
+use crate::alloc::pcp::Pcp;
+use crate::alloc::watermark::{Watermarks, default_min_free_kbytes, share_of_node};
+use crate::alloc::zone::Zone;
+use crate::calls::recorder::{Recorder, Recording};
+use crate::compact::state::CompactSettings;
+use crate::contig::pool::HugePages;
 use crate::error::{Errno, Error, Result};
-use crate::failure::Failure;
-use crate::lru::{Batches, Lruvec};
-use crate::map::{Spaces, SwapSpace, Tlb};
+use crate::failure::books::Failure;
+use crate::hotplug::blocks::{BlockState, Blocks, Hotplug, ZoneKind};
+use crate::lru::batch::Batches;
+use crate::lru::lruvec::Lruvec;
+use crate::map::space::Spaces;
+use crate::map::swap::space::SwapSpace;
+use crate::map::tlb::Tlb;
 use crate::memory::Memory;
 use crate::owner::Owners;
 use crate::page::{Frames, PAGE_SIZE, Page, Pfn};
+use crate::pressure::state::{Pressure, Wanted};
 use crate::profile::Profile;
-use crate::release::Release;
+use crate::release::design::Designed;
 use crate::stat::Stats;
 use crate::sync::{AtomicU32, Lock, LockClass, MAX_THREADS, Ordering, PlainU32, thread_slot};
 use crossbeam_utils::CachePadded;
 
-/// Nodes a machine can have.
-pub const MAX_NODES: usize = 8;
-/// CPUs a machine can have.
-pub const MAX_CPUS: usize = 64;
-/// Frames a machine can have: what a frame number and the links can name.
-pub const MAX_FRAMES: u64 = 1 << 28;
-
-/// One node's size and, for reports, its latency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NodeConfig {
-    /// Page frames.
-    pub frames: u32,
-    /// Modelled access time in nanoseconds; both nodes are this host's DRAM, so reports multiply.
-    pub latency_ns: u32,
-}
-
-/// What a machine is made of.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The nodes, fastest first.
-    pub nodes: Vec<NodeConfig>,
-    /// Per-CPU contexts.
-    pub cpus: usize,
-    /// Real bytes, or records only.
-    pub backed: bool,
-    /// Nodes, by number, that are only for movable pages (online_movable): lasting pins move their pages off.
-    pub movable: Vec<usize>,
-    /// Which kernel this is.
-    pub profile: Profile,
-    /// Owner slots reserved (address spaces' reverse maps, files, drivers).
-    pub owners: usize,
-    /// Record the protocol's calls from the beginning ([`crate::calls`]).
-    pub calls: bool,
-}
-
-impl Config {
-    /// Equal nodes of `frames` frames, backed, two CPUs, the default profile.
-    pub fn new(nodes: usize, frames: u32) -> Config {
-        Config {
-            nodes: vec![NodeConfig { frames, latency_ns: NodeConfig::LATENCY_NS }; nodes],
-            cpus: 2,
-            backed: true,
-            movable: Vec::new(),
-            profile: Profile::default(),
-            owners: 1 << 16,
-            calls: false,
-        }
-    }
-}
-
 /// A NUMA node: a range of frames with its allocator and its LRU lists.
 #[derive(Debug)]
 pub struct Node {
-    /// First frame.
+    /// The first frame.
     pub base: Pfn,
-    /// Number of frames.
+    /// The number of frames.
     pub frames: u32,
-    /// Modelled access time.
+    /// The modelled access time, in nanoseconds.
     pub latency_ns: u32,
-    /// It is only for movable pages.
+    /// True if the node is only for movable pages while all its memory blocks are as the machine
+    /// was built with them.
     pub movable: bool,
+    /// The states of the node's memory blocks.
+    pub blocks: Blocks,
     pub(crate) zone: CachePadded<Lock<Zone>>,
     pub(crate) lruvec: CachePadded<Lock<Lruvec>>,
-    /// Advances with each page that is evicted or activated: what refault distances are measured in.
+    /// The refault clock: it advances with each page that is evicted or activated, and is the
+    /// measure of refault distances.
     pub(crate) nonresident_age: AtomicU32,
+    /// The frames that a balloon has taken from the managed pages. Wraps below zero if the books of
+    /// the balloon are wrong.
+    pub(crate) unmanaged: AtomicU32,
+    /// What is wanted from the node's daemons.
+    pub(crate) wanted: Wanted,
 }
 
-/// A per-CPU context. User space cannot disable preemption, so each part has a lock; several
+impl Node {
+    /// The state of the memory block that holds one of the node's frames.
+    fn block_state(&self, pfn: Pfn) -> BlockState {
+        self.blocks.state_at(pfn.0 - self.base.0)
+    }
+
+    /// Whether any memory of the node is online.
+    pub fn has_memory(&self) -> bool {
+        self.blocks.has_rest() || self.blocks.states().any(|state| state != BlockState::Offline)
+    }
+
+    /// Whether the node has memory in the zone of movable pages.
+    pub fn has_movable_zone(&self) -> bool {
+        self.blocks.any(BlockState::Online(ZoneKind::Movable))
+    }
+
+    /// Whether all memory of the node is in the kernel's zone, so that every page of it may be pinned
+    /// for long.
+    pub fn allows_lasting_pins(&self) -> bool {
+        !self.has_movable_zone() && self.blocks.any(BlockState::Online(ZoneKind::Kernel))
+    }
+}
+
+/// A per-CPU context. User space cannot disable preemption, so each part has a lock. Several
 /// threads may share a CPU.
 #[derive(Debug)]
 pub struct Cpu {
     pub(crate) batches: CachePadded<Lock<Batches>>,
-    /// Free frames, by node.
+    /// The arrays of free frames, by node.
     pub(crate) pcp: Box<[CachePadded<Lock<Pcp>>]>,
+    /// The slot of a compaction on this CPU.
+    pub(crate) capture: Capture,
 }
 
-/// The whole: see the fields. `R` is the release design, the one compile-time choice.
-pub struct Machine<R: Release> {
+/// A whole machine. `R` is its release design, the one choice that is made at compile time.
+pub struct Machine<R: Designed> {
     pub(crate) profile: Profile,
     pub(crate) frames: Frames,
     pub(crate) memory: Memory,
     pub(crate) nodes: Box<[Node]>,
-    /// First frame of each node; nodes that do not exist begin beyond every frame.
+    /// The first frame of each node. The entry of a node that does not exist is higher than every
+    /// frame number.
     bases: [u32; MAX_NODES],
     pub(crate) cpus: Box<[CachePadded<Cpu>]>,
-    pub(crate) owners: Owners<R>,
+    pub(crate) owners: Owners<R::Driver>,
     pub(crate) tlb: Tlb,
     pub(crate) spaces: Spaces,
     /// The swap space, if there is one.
     pub(crate) swap: SwapSpace,
-    /// What memory failure keeps.
+    /// The state of memory failure.
     pub(crate) failure: Failure,
+    /// The settings of compaction.
+    pub(crate) compact_settings: CompactSettings,
+    /// The state of memory pressure.
+    pub(crate) pressure: Pressure,
+    /// The owner id of the balloon; 0 without one.
+    pub(crate) balloon: AtomicU32,
+    /// The state of offlining and onlining.
+    pub(crate) hotplug: Hotplug,
+    /// The pools of huge pages.
+    pub(crate) huge: HugePages,
     pub(crate) stats: Stats,
-    /// Who keeps the LRU batches disabled.
+    /// The number of callers that keep the LRU batches disabled.
     pub(crate) lru_disabled: CachePadded<AtomicU32>,
-    /// One drain of all CPUs at a time.
+    /// The lock under which one thread at a time drains the batches of all CPUs.
     pub(crate) lru_drain: CachePadded<Lock<()>>,
-    /// Counts them, so that who waited for one need not do another.
+    /// The number of drains of all CPUs. A thread that waited for another thread's drain sees by it
+    /// that it need not drain again.
     pub(crate) lru_drains: CachePadded<AtomicU32>,
-    /// CPU + 1 of each thread slot, 0 while none is chosen.
+    /// The CPU + 1 of each thread slot; 0 for a thread without a CPU.
     bindings: Box<[PlainU32; MAX_THREADS]>,
-    /// Threads that were given a CPU by order of arrival.
+    /// The number of threads that were given a CPU in the order of their arrival.
     arrivals: AtomicU32,
-    /// Where calls are recorded, if they are.
+    /// The recorder of the protocol's calls, if they are recorded.
     pub(crate) recorder: Recording,
-    /// What the design keeps a machine.
+    /// The state that the release design keeps for this machine.
     pub(crate) design: R::State,
 }
 
-impl<R: Release> Machine<R> {
-    /// Which word of the machine itself is at `address`, for traces: not of its pages, areas or files.
+impl<R: Designed> Machine<R> {
+    /// The name of the machine's own word at `address`, for traces. `None` for any other address;
+    /// pages, areas and files name their own words.
     pub fn field_at(&self, address: usize) -> Option<String> {
         let fields = [
             (&*self.lru_disabled, "callers that keep the LRU batches disabled"),
             (&*self.lru_drains, "drains of all CPUs so far"),
             (&self.arrivals, "threads that were given a CPU"),
+            (&self.balloon, "the balloon's owner id"),
         ];
         let at = |word: &AtomicU32| std::ptr::from_ref(word).addr() == address;
         let own = fields.iter().find(|(word, _)| at(word)).map(|(_, name)| (*name).to_owned());
@@ -150,15 +161,48 @@ impl<R: Release> Machine<R> {
                 self.nodes.iter().position(|node| at(&node.nonresident_age))?
             ))
         };
+        let unmanaged = || {
+            let node = self.nodes.iter().position(|node| at(&node.unmanaged))?;
+            Some(format!("frames of node {node} in the balloon"))
+        };
+        let capture = || {
+            let cpu = self.cpus.iter().position(|cpu| cpu.capture.is_at(address))?;
+            Some(format!("slot for the block that a compaction on CPU {cpu} makes"))
+        };
         let recorder =
             || self.recorder.get()?.is_at(address).then(|| "whether calls are recorded".to_owned());
         let tlb = || self.tlb.field_at(address);
-        own.or_else(cpu).or_else(age).or_else(recorder).or_else(tlb).or_else(|| self.swap.field_at(address))
+        let block = || {
+            let of = |(number, node): (usize, &Node)| {
+                Some(format!("{} of node {number}", node.blocks.field_at(address)?))
+            };
+            self.nodes.iter().enumerate().find_map(of)
+        };
+        let setting = || self.compact_settings.field_at(address).map(str::to_owned);
+        let wanted = || {
+            let of = |(number, node): (usize, &Node)| {
+                Some(format!("{} of node {number}", node.wanted.field_at(address)?))
+            };
+            self.nodes.iter().enumerate().find_map(of)
+        };
+        own.or_else(cpu)
+            .or_else(age)
+            .or_else(unmanaged)
+            .or_else(recorder)
+            .or_else(tlb)
+            .or_else(block)
+            .or_else(setting)
+            .or_else(wanted)
+            .or_else(capture)
+            .or_else(|| self.pressure.field_at(address))
+            .or_else(|| self.swap.field_at(address))
     }
 
-    /// Builds a machine. Costs address space; frames cost memory when they are used.
+    /// Builds a machine. It takes up address space; a frame takes up memory of the host from its
+    /// first use on.
     ///
-    /// `EINVAL` with the reason if the configuration makes no sense; `ENOMEM` if the host refuses.
+    /// `EINVAL`, with the reason, if the configuration is impossible; `ENOMEM` if the host refuses
+    /// the memory.
     pub fn new(config: &Config) -> Result<Machine<R>> {
         let invalid = |why: String| Err(Error::new(Errno::EINVAL, why));
         if !(1..=MAX_NODES).contains(&config.nodes.len()) {
@@ -186,35 +230,54 @@ impl<R: Release> Machine<R> {
         }
         let mut base = Pfn(0);
         if let Some(node) = config.movable.iter().find(|&&node| node >= config.nodes.len()) {
-            return invalid(format!("no node {node} to be for movable pages only"));
+            return invalid(format!("node {node} cannot be for movable pages only: it does not exist"));
         }
         if (0..config.nodes.len()).all(|node| config.movable.contains(&node)) {
             return invalid(
                 "not all nodes can be for movable pages only: a lasting pin needs another".into(),
             );
         }
+        config.check_blocks()?;
+        let reserve = if config.pressure { default_min_free_kbytes(total) } else { 0 };
         let nodes = config.nodes.iter().enumerate().map(|(number, node)| {
             let first = base;
             base = base.plus(node.frames);
-            Node {
+            let mut zone = Zone::new(first, node.frames, config.profile.pageblock_order)?;
+            if config.pressure {
+                let min = share_of_node(reserve, node.frames, total);
+                zone.set_watermarks(Watermarks::new(min, node.frames));
+            }
+            let state = match (config.offline.contains(&number), config.movable.contains(&number)) {
+                (true, _) => BlockState::Offline,
+                (false, true) => BlockState::Online(ZoneKind::Movable),
+                (false, false) => BlockState::Online(ZoneKind::Kernel),
+            };
+            if state == BlockState::Offline {
+                zone.withhold();
+            }
+            Ok(Node {
+                blocks: Blocks::new(node.frames, config.block, state),
                 base: first,
                 frames: node.frames,
                 latency_ns: node.latency_ns,
                 movable: config.movable.contains(&number),
-                zone: CachePadded::new(Lock::plain(LockClass::Zone, Zone::new(first, node.frames))),
+                zone: CachePadded::new(Lock::plain(LockClass::Zone, zone)),
                 lruvec: CachePadded::new(Lock::plain(
                     LockClass::Lruvec,
                     Lruvec::new(config.profile.lru_policy),
                 )),
                 nonresident_age: AtomicU32::new(0),
-            }
+                unmanaged: AtomicU32::new(0),
+                wanted: Wanted::default(),
+            })
         });
-        let nodes: Box<[Node]> = nodes.collect();
+        let nodes: Box<[Node]> = nodes.collect::<Result<_>>()?;
         let pcp = |node: &Node| CachePadded::new(Lock::plain(LockClass::Pcp, Pcp::for_node(node.frames)));
         let cpu = || {
             CachePadded::new(Cpu {
                 batches: CachePadded::new(Lock::plain(LockClass::Batch, Batches::default())),
                 pcp: nodes.iter().map(pcp).collect(),
+                capture: Capture::new(),
             })
         };
         let mut bases = [u32::MAX; MAX_NODES];
@@ -235,6 +298,11 @@ impl<R: Release> Machine<R> {
             spaces: Spaces::new(),
             swap: SwapSpace::new(),
             failure: Failure::new(),
+            compact_settings: CompactSettings::default(),
+            pressure: Pressure::new(config.pressure, reserve),
+            balloon: AtomicU32::new(0),
+            hotplug: Hotplug::new(),
+            huge: HugePages::new(),
             stats: Stats::new(nodes.len()),
             nodes,
             bases,
@@ -248,52 +316,76 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// The machine's choices.
+    /// The machine's profile.
     pub fn profile(&self) -> &Profile {
         &self.profile
     }
 
-    /// The nodes.
+    /// The machine's nodes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// Number of CPUs.
+    /// The number of CPUs.
     pub fn cpu_count(&self) -> usize {
         self.cpus.len()
     }
 
-    /// The striped counters.
+    /// The machine's striped counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// All frames' records.
+    /// The records of all frames.
     pub fn frames(&self) -> &Frames {
         &self.frames
     }
 
-    /// All frames' bytes.
+    /// The bytes of all frames.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// A frame's record; `EINVAL` for a number outside the machine.
+    /// The record of a frame. `EINVAL` for a number outside the machine.
     pub fn page(&self, pfn: Pfn) -> Result<&Page> {
         self.frames.get(pfn).ok_or_else(|| Error::new(Errno::EINVAL, format!("no frame {pfn}")))
+    }
+
+    /// The managed pages of a node: its frames less those that a balloon has taken from it
+    /// (`managed` in /proc/zoneinfo). Negative if the books of the balloon are wrong. `EINVAL` for a
+    /// node that does not exist.
+    pub fn managed_pages(&self, node: usize) -> Result<i64> {
+        let found =
+            self.nodes.get(node).ok_or_else(|| Error::new(Errno::EINVAL, format!("no node {node}")))?;
+        // Relaxed: a counter that orders no other access.
+        Ok(i64::from(found.frames) - i64::from(found.unmanaged.load(Ordering::Relaxed) as i32))
     }
 
     /// The node of a frame.
     #[inline]
     pub fn node_of(&self, pfn: Pfn) -> usize {
-        // Branch-free, because the answer of a random page cannot be predicted: one vector comparison.
+        // The sum has no branch and compiles to one vector comparison. The node of a random page
+        // cannot be predicted, so a branch would often be mispredicted.
         self.bases.iter().map(|&base| usize::from(base <= pfn.0)).sum::<usize>() - 1
     }
 
-    /// The CPU of the calling thread: bound, or by order of arrival.
+    /// Whether a frame lies in memory that is online.
+    pub fn is_online(&self, pfn: Pfn) -> bool {
+        self.nodes[self.node_of(pfn)].block_state(pfn) != BlockState::Offline
+    }
+
+    /// Whether a frame lies in the zone of movable pages, where no page stays that is pinned for
+    /// long.
+    pub fn is_for_movable(&self, pfn: Pfn) -> bool {
+        self.nodes[self.node_of(pfn)].block_state(pfn) == BlockState::Online(ZoneKind::Movable)
+    }
+
+    /// The CPU of the calling thread. A thread that is bound to none gets the next CPU in the order
+    /// of arrival.
     #[inline]
     pub fn cpu(&self) -> usize {
-        // Plain: only the thread that holds the slot reads or writes its entry.
+        // The entry is a plain field, because only the thread that holds the slot reads or writes
+        // it.
         match self.bindings[thread_slot()].get() {
             0 => self.arrive(),
             bound => bound as usize - 1,
@@ -302,14 +394,15 @@ impl<R: Release> Machine<R> {
 
     #[cold]
     fn arrive(&self) -> usize {
-        // Relaxed: a ticket; it orders nothing.
+        // Relaxed: the number is only divided among CPUs, and orders no other access.
         let cpu = self.arrivals.fetch_add(1, Ordering::Relaxed) as usize % self.cpus.len();
         self.bind_cpu(Some(cpu));
         cpu
     }
 
-    /// Binds the calling thread to a CPU; `None`, or one that the machine does not have, lets the next use choose
-    /// again. Returns the former binding.
+    /// Binds the calling thread to a CPU and returns the former binding. `None`, or a CPU that the
+    /// machine does not have, ends the binding; the thread's next use of the machine chooses a CPU
+    /// again.
     pub fn bind_cpu(&self, cpu: Option<usize>) -> Option<usize> {
         let cpu = cpu.filter(|&cpu| cpu < self.cpus.len());
         let entry = &self.bindings[thread_slot()];

@@ -1,6 +1,6 @@
 //! Address spaces, page tables, reverse maps and the TLB.
 //!
-//! # A page's mapping, and who changes it
+//! # The states of a page's mapping
 //!
 //! ```text
 //!            fault                    fork: write-protected in both
@@ -9,57 +9,63 @@
 //!     | unmap           |  |  +------- write fault: reuse or copy -----+
 //!     |          unmap  |  | restore
 //!     |          to     v  |
-//!     +---------- migration entry: whoever needs the page waits for its page lock
+//!     +---------- migration entry: a fault waits for the source's page lock
 //! ```
 //!
-//! An anonymous page that reclaim takes leaves a swap entry behind, and a fault brings it back: see `swap`.
+//! Reclaim replaces the entries of an anonymous page by swap entries, and a fault on a swap entry
+//! brings the page back: see `swap`.
 //!
 //! # What can go wrong
 //!
-//! * A frame is freed while a thread that looked before the unmap still writes to it: every put of a
-//!   mapping's reference comes after a flush ([`Tlb::flush`]).
-//! * A thread writes through its old, writable view after another thread of the same process has
-//!   copied the page away: faults are held off until the fork's flush is done.
-//! * A child sees a later write of its parent without an earlier one: the same.
-//! * A page that a device writes to is shared by a fork, the parent's next write moves the parent to a
-//!   copy, and the device goes on with the old page: a pin needs an exclusive page, and fork copies
-//!   pages that may be pinned at once (kernel 70e806e4e645).
+//! * A frame is freed while a thread still writes to it, because that thread read the entry before the unmap.
+//!   Every put of a mapping's reference therefore comes after a flush ([`Tlb::flush`]).
+//! * A thread writes through an old, writable entry after another thread of the same process has copied the
+//!   page away, and the write is lost to the process. Faults are therefore held off until the fork's flush is
+//!   done.
+//! * A child sees a later write of its parent without an earlier one. The rule above prevents this too:
+//!   faults wait until the fork's flush is done.
+//! * A fork shares a page that a device writes to. The parent's next write then moves the parent to a copy,
+//!   while the device goes on writing to the old page. Therefore a pin needs an exclusive page, and fork
+//!   copies pages that may be pinned at once (kernel 70e806e4e645).
 
 mod access;
 mod advice;
-mod area;
-mod areas;
+pub(crate) mod area;
+pub(crate) mod areas;
+pub(crate) mod attributes;
 mod fault;
-mod file;
+pub(crate) mod file;
 mod fork;
 mod large;
 mod mlock;
+mod mmap;
 mod pin;
-mod pte;
+pub(crate) mod pte;
 mod reclaim;
 mod rmap;
-mod slot;
-mod space;
+pub(crate) mod slot;
+pub(crate) mod space;
 mod split;
-mod swap;
-mod tlb;
+pub(crate) mod swap;
+pub(crate) mod tlb;
 mod unmap;
 
 #[cfg(all(test, not(any(loom, feature = "explored"))))]
 mod limits;
-// A page of the explored build has two words; these tests write bytes.
+// Not in the explored build, whose pages have two words: these tests write bytes.
 #[cfg(all(test, not(feature = "explored")))]
 mod tests;
 
 pub use advice::Advice;
-pub use area::{Area, AreaKind, Attributes, EntryGuard, Policy};
-pub use areas::{Areas, Of};
+pub use area::{Area, AreaKind, EntryGuard, Of};
+pub use areas::Areas;
+pub use attributes::{Attributes, Policy};
 pub use file::{Evicted, File, FileKind, FileMap, Writeback};
 pub use pin::PinKind;
 pub use pte::{Entry, Pte};
+pub(crate) use reclaim::Reclaimer;
 pub(crate) use slot::Slot;
 pub use space::AddressSpace;
-pub(crate) use space::Spaces;
+pub(crate) use swap::SWAP_CACHE_REFERENCES;
 pub use swap::{MAX_SWAP_SLOTS, SwapUse};
-pub(crate) use swap::{SWAP_CACHE_REFERENCES, SwapSpace};
 pub use tlb::{Section, Tlb};

@@ -8,23 +8,53 @@
 //!                             +----- undo: mappings restored, both unlocked, dst freed
 //! ```
 //!
-//! [`Machine::migrate_pages`] takes isolated pages and leaves those that could not move on its list,
-//! still isolated; the caller puts them back. A page is in the hands of exactly one thread from its
-//! isolation until then.
+//! [`Machine::migrate_pages`](crate::machine::Machine::migrate_pages) takes a list of isolated
+//! pages. Pages that could not move stay on the list, still isolated, and the caller puts them
+//! back. From its isolation until then, exactly one thread works on a page.
+//!
+//! # The steps
+//!
+//! The numbers are those of lifecycle 6.3, in the order in which the steps run; comments here cite
+//! them. `src` is the frame that the page leaves, `dst` the frame to which it moves. Kernel
+//! functions are those of Linux 6.12.
+//!
+//! | step | what happens | kernel function | why at this place | function here |
+//! |---|---|---|---|---|
+//! | 1 | a page without users is freed, and its migration ends | `migrate_folio_unmap` | before any work: such a page has nothing to move | `Machine::migrate_unmap` in `one` |
+//! | 2 | `dst` is allocated | `get_new_folio`, the caller's | after 1, which needs no `dst`; before 3, because an allocation may reclaim, and reclaim locks pages | `NewPage::get_new_page`, the caller's |
+//! | 3 | `src` is locked | `folio_trylock`, `folio_lock` | held until 12: threads that truncate the file, fault, or unmap the page for another reason wait for this lock | `Machine::lock_pair` |
+//! | 4 | the thread waits until writeback of `src` has ended | `folio_wait_writeback` | under the lock of 3, so that no writeback begins afterwards; before 6: the disk still reads `src` | `Machine::lock_pair` |
+//! | 5 | `dst` is locked, by trylock | `folio_trylock` | held until 11: no thread may use `dst` before it is mapped. By trylock, because a thread that holds one page lock never waits for another | `Machine::lock_pair` |
+//! | 6 | page table entries of `src` become migration entries | `try_to_migrate` | before 8: the entries' references are dropped, so that 8 can compare the count | `Machine::unmap_to_migration` in `map/rmap.rs` |
+//! | 7 | TLBs are flushed, once for a batch | `try_to_unmap_flush` | between the last 6 and the first 8: until the flush, a CPU may still write to `src` through a stale TLB entry | `Machine::migrate_batch`, `Machine::migrate_singly` in `list` |
+//! | 8 | bytes, flags and owner go to `dst`: the commit point | `move_to_new_folio` | after 7, when no CPU writes to `src` any more; before 10, after which CPUs write to `dst` | `Machine::commit`, `Machine::migrate_movable` in `one` |
+//! | 9 | `dst` goes to the LRU | `folio_add_lru` | before 10: an entry in a locked area mlocks `dst`, which must be in a batch or on a list by then | `Machine::migrate_move_steps` |
+//! | 10 | migration entries become mappings of `dst` | `remove_migration_ptes` | before 12: a thread that faulted on a migration entry sleeps on the lock of `src`; when it wakes, the entry must be gone | `Machine::restore_mappings` in `map/rmap.rs` |
+//! | 11 | `dst` is unlocked; its allocation's reference is put | `folio_unlock`, `folio_put` | after 10: the mappings hold `dst` now | `Machine::unlock_and_put` |
+//! | 12 | `src` is unlocked; its isolation's reference is put | `migrate_folio_done` | last: until then no other thread can free the frame | `Machine::finish_migration` in `release.rs` |
+//!
+//! A batch runs 1 to 6 for each page, 7 once, and 8 to 12 for each page. Without batches each page
+//! runs all twelve before the next page begins. A movable page outside of the LRU skips 6, 9 and
+//! 10. An attempt that fails after 5 is undone by `Machine::migrate_undo`: the mappings of `src`
+//! are restored as in 10, then both pages are unlocked and `dst` is put.
 //!
 //! # What can go wrong
 //!
-//! * A reference that nobody accounts for (a batch, a pin, a walker): the count does not match, try
-//!   again, give up, undo.
-//! * Poisoning on "not `EAGAIN`" instead of on success (lifecycle 6.7): a permanent failure is
-//!   no success.
-//! * Only the page that the caller knew is put back although the list has grown (kernel
-//!   6e49019db5f7): the *list* is what goes back.
+//! * A thread or a batch holds a reference that the migration does not expect: a pin, a walk by frame number,
+//!   a page in an LRU batch. The count does not match in step 8. The page is tried again; after the last
+//!   attempt it is undone, and it stays where it was.
+//! * Soft offline poisons the source frame on every result but `EAGAIN`, as old kernels did (lifecycle 6.7).
+//!   A permanent failure is such a result too, and then a page in use is poisoned. Only success may poison
+//!   the frame.
+//! * A large page is split during the migration, so its parts are on the caller's list. A caller that puts
+//!   back only the page it knew leaves the other parts isolated for ever (kernel 6e49019db5f7). Callers
+//!   therefore put back the whole *list*.
 
 mod demote;
 mod list;
 mod longterm;
 mod misplaced;
+pub(crate) mod mode;
 mod move_pages;
 mod one;
 mod policy;
@@ -32,100 +62,60 @@ mod policy;
 pub(crate) use demote::Isolation;
 pub use demote::Reclaimed;
 pub use list::Migrated;
+pub use mode::{Mode, Reason};
 pub use move_pages::{MoveFlags, Moved};
 pub use policy::MbindFlags;
 
 use crate::page::Pfn;
 
-/// How much a migration may wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Never.
-    Async,
-    /// On page locks, not on writeback.
-    SyncLight,
-    /// On everything.
-    Sync,
-}
-
-impl Mode {
-    /// The names that programs and reports use.
-    pub const NAMES: &'static [(&'static str, Mode)] =
-        &[("async", Mode::Async), ("sync_light", Mode::SyncLight), ("sync", Mode::Sync)];
-}
-
-/// Why a page is migrated, under the names of the kernel's tracepoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Making large free blocks.
-    Compaction,
-    /// Soft offline; the source's last reference is left to the caller.
-    MemoryFailure,
-    /// A block of memory goes away.
-    MemoryHotplug,
-    /// `move_pages` and `migrate_pages`.
-    Syscall,
-    /// mbind.
-    MempolicyMbind,
-    /// Promotion of a page that its users run far from.
-    NumaMisplaced,
-    /// Clearing a range for a contiguous allocation.
-    ContigRange,
-    /// A pin that will last wants another zone.
-    LongtermPin,
-    /// Reclaim to a slower node.
-    Demotion,
-}
-
-impl Reason {
-    /// The names, in the kernel's order.
-    pub const NAMES: &'static [(&'static str, Reason)] = &[
-        ("compaction", Reason::Compaction),
-        ("memory_failure", Reason::MemoryFailure),
-        ("memory_hotplug", Reason::MemoryHotplug),
-        ("syscall", Reason::Syscall),
-        ("mempolicy_mbind", Reason::MempolicyMbind),
-        ("numa_misplaced", Reason::NumaMisplaced),
-        ("contig_range", Reason::ContigRange),
-        ("longterm_pin", Reason::LongtermPin),
-        ("demotion", Reason::Demotion),
-    ];
-}
-
-/// What became of a page.
+/// The result of a page's migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Its content is in this frame now.
+    /// The page has moved to this frame.
     Moved(Pfn),
-    /// Its users had let go of it: there was nothing to move, and it is freed.
+    /// The page had no users any more. There was nothing to move, and it is freed.
     Freed,
-    /// Somebody was in the way, each time that it was tried.
+    /// Each attempt failed for a reason that may pass, such as a lock or a reference of another
+    /// thread.
     Again,
-    /// It cannot move, however often it is tried.
+    /// The page cannot move, however often it is tried.
     Refused,
-    /// There was no frame to move to, and the migration ended with it.
+    /// There was no frame to move to. The migration of the list ended with this page.
     NoMemory,
 }
 
-/// Where the destination pages come from (`get_new_folio`), and who hears what became of the sources. A closure from
-/// a source to its destination is one.
+/// The source of destination pages (`get_new_folio`), which also learns the result of each source.
+/// A closure from a source to its destination is a `NewPage`.
 pub trait NewPage {
-    /// A fresh page for `src`, with one reference, which is the migration's from here on: it puts what it could not use,
-    /// and asks again on the next attempt. `None` ends the migration as `ENOMEM`; what is unmapped by then still moves.
+    /// Allocates a fresh page for `src`, with one reference that belongs to the migration. The
+    /// migration puts a page that it could not use, and asks again at the next attempt. `None` ends
+    /// the migration as `ENOMEM`; pages that are unmapped by then still move.
     ///
-    /// Page locks of earlier sources and destinations may be held: nothing may be done here that waits for a page.
+    /// The migration may hold page locks of earlier sources and destinations, so an implementation
+    /// must not wait for a page; it could deadlock.
     fn get_new_page(&mut self, src: Pfn) -> Option<Pfn>;
 
-    /// An attempt at `src` has ended so; of several the last counts. Nothing is heard of pages that were not tried. A
-    /// source that moved may be somebody else's frame by now.
+    /// Whether pages that the migration could not use go back to the source
+    /// ([`NewPage::take_back`]). Otherwise the migration puts them.
+    fn takes_back(&self) -> bool {
+        false
+    }
+
+    /// Takes back a page that the migration could not use, with its reference (`put_new_folio`).
+    fn take_back(&mut self, _dst: Pfn) {}
+
+    /// Called when an attempt at `src` has ended. A page may be attempted several times; the last
+    /// outcome counts. Not called for a page that was never attempted. A source that moved may have
+    /// been freed and allocated again by now.
     fn ended(&mut self, _src: Pfn, _outcome: Outcome) {}
 }
 
 impl<F: FnMut(Pfn) -> Option<Pfn>> NewPage for F {
+    #[inline]
     fn get_new_page(&mut self, src: Pfn) -> Option<Pfn> {
         self(src)
     }
 }
 
-/// A migration's [`NewPage`].
+/// The [`NewPage`] that a migration borrows.
 pub type Target<'a> = &'a mut dyn NewPage;

@@ -1,59 +1,42 @@
 //! Movable pages outside the LRU: the owner's contract and the core's side of it (lifecycle 7).
 //!
-//! The core calls every callback with the page lock held. An owner marks a page movable under its
-//! page lock, before anybody else can find it.
+//! The core holds the page lock in every callback but [`MovableOps::released`]. An owner marks a
+//! page as movable under its page lock, before any other thread can find the page; otherwise a walk
+//! could isolate a page whose owner is not ready.
 //!
-//! Who ends the mark depends on the release design. Where a put does not look (`putback`,
-//! `split`), the owner clears it under the page lock *before* its last put. Where it looks (`hook`,
-//! `hook_late`, `packed`), the owner may simply put: whoever brings the count to zero calls
-//! [`MovableOps::released`], exactly once.
+//! The release design decides how the mark ends. Under a design whose put does not look for the
+//! mark (`putback`, `split`), the owner clears the mark under the page lock *before* its last put.
+//! Under a design whose put looks (`hook`, `hook_late`, `packed`), the owner may just put its
+//! reference: the thread that brings the count to zero calls [`MovableOps::released`], exactly
+//! once.
+//!
+//! In kernels since 6.17 the mark is *sticky* (`movable_mark`): it stays on the page until the page
+//! is freed. What the owner clears is its own field of the record, here the number of the owner
+//! ([`Machine::clear_movable`] does either). Of a page with a mark and no owner the core knows that
+//! it was released, and asks no driver about it: the driver's callbacks would look at the same field
+//! and answer that there is nothing to isolate, to move or to take back. A put that looks needs a
+//! mark that ends, so under the designs that look the mark is always cleared.
 
+pub(crate) mod ops;
 mod pool;
+pub(crate) mod view;
 
+pub use ops::MovableOps;
 pub use pool::{PagePool, PoolOwner, PoolPage};
+pub use view::PageView;
 
-use crate::error::{Errno, Result};
+use crate::calls::Call;
 use crate::machine::Machine;
-use crate::migrate::Mode;
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn};
+use crate::profile::MovableMark;
 use crate::release::Release;
+use crate::stat::NodeItem;
 use crate::sync::{Mutation, mutated};
 
-/// An owner's side of its movable pages. The page lock is held in every callback but `released`.
-pub trait MovableOps<R: Release>: Send + Sync {
-    /// Detach the page so that nobody frees or uses it behind the core's back. False: not now.
-    fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool;
-
-    /// Move the content and the ownership from `from` to `to`; both are locked. On success `to` is
-    /// marked movable and holds the owner's reference, `from` is cleared and its reference dropped.
-    /// `EAGAIN`: try again later; any other error: the core calls [`MovableOps::putback`].
-    fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, mode: Mode) -> Result<(), Errno>;
-
-    /// Take an isolated page back; the core drops its own reference afterwards.
-    fn putback(&self, machine: &Machine<R>, pfn: Pfn);
-
-    /// The page's last reference is gone while it was still marked. The count is zero, nobody else
-    /// can reach the page, no lock is held. The core frees it afterwards.
-    fn released(&self, machine: &Machine<R>, pfn: Pfn);
-
-    /// The pages on which the owner holds its reference now; for audits.
-    fn held(&self) -> Vec<Pfn>;
-
-    /// Of these, the pages that are taken off for a migration; for audits.
-    fn isolated(&self) -> Vec<Pfn> {
-        Vec::new()
-    }
-
-    /// The pages on which the owner has put its reference without clearing the mark, and of whose release
-    /// it has not heard yet; for audits.
-    fn untold(&self) -> Vec<Pfn> {
-        Vec::new()
-    }
-}
-
 impl<R: Release> Machine<R> {
-    /// Marks a page as movable by `owner`. The caller holds the page lock and the owner's reference.
+    /// Marks a page as movable by `owner`. The caller holds the page lock and the owner's
+    /// reference.
     pub fn set_movable(&self, pfn: Pfn, owner: OwnerId, index: u32) {
         let page = &self.frames[pfn];
         page.expect_locked();
@@ -61,30 +44,45 @@ impl<R: Release> Machine<R> {
         R::mark(self, &self.design, pfn, true);
     }
 
-    /// Ends the mark: from now on the core sees a page that no driver answers for
-    /// (`__ClearPageMovable`). The caller holds the page lock.
+    /// Ends the ownership of a page, before the owner's last put: from now on the core asks no
+    /// driver about the page. The caller holds the page lock. Depending on the profile's
+    /// `movable_mark` this clears the mark (`__ClearPageMovable`), or only the owner's field.
     pub fn clear_movable(&self, pfn: Pfn) {
-        self.frames[pfn].expect_locked();
-        R::mark(self, &self.design, pfn, false);
+        let page = &self.frames[pfn];
+        page.expect_locked();
+        match self.mark_sticks() {
+            true => page.set_owner(OwnerId::NOBODY.0, page.index()),
+            false => R::mark(self, &self.design, pfn, false),
+        }
     }
 
-    /// Takes a movable page from its owner for migration; true if it is the caller's now, together
-    /// with a reference (`isolate_movable_page`).
+    /// Returns true if the mark of a movable page stays until the page is freed.
+    pub(crate) fn mark_sticks(&self) -> bool {
+        self.profile.movable_mark == MovableMark::Sticky && !self.put_looks()
+    }
+
+    /// Takes a movable page from its owner for migration (`isolate_movable_page`). Returns true if
+    /// the caller has isolated the page; it then holds a reference.
     pub fn isolate_movable_page(&self, pfn: Pfn) -> bool {
+        self.traced(Call::IsolateMovable, pfn, || self.take_from_owner(pfn))
+    }
+
+    fn take_from_owner(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
-        // 1. A reference first: what follows must not look at a page that is being freed.
+        // 1. A reference is taken first, so that the page cannot be freed during the steps below.
         if mutated(Mutation::WalkerGetsFreePage) {
             page.get(pfn);
         } else if !page.try_get() {
             return false;
         }
-        // 2. A cheap look, because a random fresh page may not even be locked by us.
-        // 3. Trylock: the owner may hold the lock for long.
+        // 2. The mark is read without the lock first, because a fresh page's lock may belong to a
+        // thread that expects no other thread to take it.
+        // 3. The lock is only tried, because the owner may hold it for long.
         if !page.word().has(Flags::MOVABLE) || !page.trylock() {
             self.put(pfn);
             return false;
         }
-        // 4. The exact look, under the lock.
+        // 4. The mark is read again under the lock, where it cannot change.
         let word = page.word();
         let yes = word.has(Flags::MOVABLE)
             && !word.has(Flags::ISOLATED)
@@ -92,8 +90,9 @@ impl<R: Release> Machine<R> {
             && self.may_ask("isolation by the owner", pfn).is_ok()
             && self.driver(pfn).is_some_and(|ops| ops.isolate(self, pfn));
         if yes {
-            // 6. Ours: the reference stays.
+            // 6. The page is isolated, and the caller keeps the reference.
             page.set(Flags::ISOLATED);
+            self.count_isolated_movable(pfn, 1);
             page.unlock(pfn);
         } else {
             self.unlock_and_put(pfn);
@@ -107,21 +106,40 @@ impl<R: Release> Machine<R> {
         self.putback_locked(pfn);
     }
 
-    /// The same with the page lock, which is given back.
+    /// [`Machine::putback_movable_page`] for a caller that holds the page lock; the lock is
+    /// released.
     pub(crate) fn putback_locked(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
-        // The owner may have let go of the page meanwhile: then only the mark of the isolation goes.
+        // The owner may have freed the page during the isolation. Then there is no owner to give it
+        // to, and only the mark of the isolation is cleared.
         if page.word().has(Flags::MOVABLE)
             && let Some(ops) = self.driver(pfn)
         {
             ops.putback(self, pfn);
         }
-        page.clear(Flags::ISOLATED);
+        self.end_isolation(pfn);
         self.unlock_and_put(pfn);
     }
 
-    /// The driver that answers for a page.
-    pub(crate) fn driver(&self, pfn: Pfn) -> Option<std::sync::Arc<dyn MovableOps<R>>> {
-        self.owners.movable(OwnerId(self.frames[pfn].owner()))
+    /// Clears the mark of an isolation. The caller holds the page lock, or the only reference. Other
+    /// threads may set `WAITERS` in the same word even so, so the mark is cleared by an atomic
+    /// operation (kernel 356ea3865687).
+    pub(crate) fn end_isolation(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        match mutated(Mutation::IsolatedClearedPlainly) {
+            true => page.clear_plainly(Flags::ISOLATED),
+            false => {
+                page.clear(Flags::ISOLATED);
+            }
+        }
+        self.count_isolated_movable(pfn, -1);
+    }
+
+    /// Counts an isolated movable page in `nr_isolated_file`, as kernels before 4.12 did: such a
+    /// page has no `SWAPBACKED`, so they took it for a page of a file.
+    fn count_isolated_movable(&self, pfn: Pfn, sign: i64) {
+        if self.profile.isolated_counts_movable {
+            self.stats.node(self.node_of(pfn), NodeItem::IsolatedFile, sign);
+        }
     }
 }

@@ -1,68 +1,51 @@
-//! Who owns a page outside the allocator: a reverse map of an anonymous mapping, a file, a movable
-//! driver. A record names its owner by a slot with a generation; slots outlive the pages.
+//! The owners of pages outside the allocator: an anonymous mapping with its reverse map, a file, or
+//! the driver of movable pages. A page's record names its owner by a slot with a generation. The
+//! slots outlive the pages.
 //!
-//! The slot's lock *is* the owner's reverse-map lock (`anon_vma`, `i_mmap`), so that finding an owner
-//! and walking its mappings is one acquisition.
+//! The slot's lock *is* the owner's reverse-map lock (`anon_vma`, `i_mmap`), so that one
+//! acquisition serves to find an owner and to walk its mappings.
 //!
 //! # What can go wrong
 //!
-//! A page can outlive its anonymous mapping (isolated while the process exits). Its owner id is
-//! stale then, and every lookup says "nobody": the generation in the id no longer matches. After 256 lives of
-//! the slot it names somebody again, who does not map the page: every walk looks whether an entry leads to the
-//! page before it believes it. An owner with a `released` callback is never removed while it owns pages.
+//! * A page outlives its anonymous mapping, because it is isolated while the process exits. Its record then
+//!   holds a stale owner id. A lookup by this id finds no owner, because the generation in the id no longer
+//!   matches the slot's.
+//! * A slot is reused 256 times, and its generation is again the one in a stale id. The id then names an
+//!   owner that does not map the page. Each walk of a reverse map therefore checks that an entry leads to the
+//!   page before it uses the entry.
+//! * An owner with a `released` callback is removed while it still owns pages, and the callback cannot be
+//!   called for them any more. Such an owner is therefore never removed before its pages.
+
+pub(crate) mod id;
+
+pub use id::OwnerId;
 
 use crate::error::{Errno, Error, Result};
-use crate::map::{Areas, File};
+use crate::map::areas::Areas;
+use crate::map::file::state::File;
 use crate::memory::room;
-use crate::movable::MovableOps;
-use crate::release::Release;
-use crate::sync::{Lock, LockClass, RwLock};
-use std::sync::{Arc, OnceLock};
+use crate::sync::{Lock, LockClass, OnceBox, RwLock};
+use std::sync::Arc;
 
-/// An owner id as the record stores it: slot + 1 in the low 24 bits, generation above; 0 is nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct OwnerId(pub u32);
-
-impl OwnerId {
-    const SLOT_BITS: u32 = 24;
-
-    /// Nobody.
-    pub const NOBODY: OwnerId = OwnerId(0);
-
-    #[inline]
-    fn new(slot: usize, generation: u8) -> OwnerId {
-        OwnerId((slot as u32 + 1) | (u32::from(generation) << Self::SLOT_BITS))
-    }
-
-    #[inline]
-    fn slot(self) -> Option<usize> {
-        ((self.0 & ((1 << Self::SLOT_BITS) - 1)) as usize).checked_sub(1)
-    }
-
-    #[inline]
-    fn generation(self) -> u8 {
-        (self.0 >> Self::SLOT_BITS) as u8
-    }
-}
-
-/// What a slot holds.
-pub enum Owner<R: Release> {
-    /// Nobody.
+/// The content of a slot. `D` is the type under which the machine keeps the owner of movable pages.
+pub enum Owner<D: ?Sized> {
+    /// No owner.
     Free,
-    /// The areas that map an anonymous lineage: the first mapping and every fork of it (`anon_vma`).
+    /// The areas that map an anonymous lineage: the first mapping and every fork of it
+    /// (`anon_vma`).
     Anon(Areas),
     /// A file with a page cache, and the areas that map it (`i_mmap`).
     File {
         /// The file.
         file: Arc<File>,
-        /// In the order in which they were mapped: a child of a fork after its parent.
+        /// The areas in the order in which they were mapped: a child of a fork after its parent.
         areas: Areas,
     },
     /// The driver of movable pages.
-    Movable(Arc<dyn MovableOps<R>>),
+    Movable(Arc<D>),
 }
 
-impl<R: Release> Clone for Owner<R> {
+impl<D: ?Sized> Clone for Owner<D> {
     fn clone(&self) -> Self {
         match self {
             Owner::Free => Owner::Free,
@@ -73,12 +56,12 @@ impl<R: Release> Clone for Owner<R> {
     }
 }
 
-struct Slot<R: Release> {
+struct Slot<D: ?Sized> {
     generation: u8,
-    owner: Owner<R>,
+    owner: Owner<D>,
 }
 
-impl<R: Release> Clone for Slot<R> {
+impl<D: ?Sized> Clone for Slot<D> {
     fn clone(&self) -> Self {
         Slot { generation: self.generation, owner: self.owner.clone() }
     }
@@ -94,39 +77,41 @@ struct FreeSlots {
     next: u32,
 }
 
-/// Some slots, made together.
-type Chunk<R> = Box<[RwLock<Slot<R>>]>;
+/// Slots that are allocated together.
+type Chunk<D> = Box<[RwLock<Slot<D>>]>;
 
 /// All owners of a machine.
-pub struct Owners<R: Release> {
-    chunks: [OnceLock<Chunk<R>>; CHUNKS],
+pub struct Owners<D: ?Sized> {
+    chunks: [OnceBox<Chunk<D>>; CHUNKS],
     free: Lock<FreeSlots>,
     most: usize,
 }
 
-impl<R: Release> Owners<R> {
-    /// Room for `most` owners at a time; the slots are made as they are needed.
+impl<D: ?Sized> Owners<D> {
+    /// A table for at most `most` owners at a time; the slots are allocated when they are needed.
+    /// `EINVAL` if a machine cannot have so many.
     #[inline]
-    pub fn new(most: usize) -> Result<Owners<R>> {
+    pub fn new(most: usize) -> Result<Owners<D>> {
         if most > FIRST << (CHUNKS - 1) {
             return Err(Error::new(Errno::EINVAL, format!("{most} owners are more than a machine can have")));
         }
         Ok(Owners {
-            chunks: [const { OnceLock::new() }; CHUNKS],
+            chunks: [const { OnceBox::new() }; CHUNKS],
             free: Lock::plain(LockClass::Leaf, FreeSlots::default()),
             most,
         })
     }
 
-    /// Chunk 0 holds slots 0..64, chunk k holds 64·2^(k-1)..64·2^k.
+    /// Finds a slot, if its chunk is allocated. Chunk 0 holds slots 0..64, chunk k holds
+    /// 64·2^(k-1)..64·2^k.
     #[inline]
-    fn slot(&self, slot: usize) -> Option<&RwLock<Slot<R>>> {
+    fn slot(&self, slot: usize) -> Option<&RwLock<Slot<D>>> {
         let chunk = (slot / FIRST + 1).next_power_of_two().ilog2() as usize;
         let start = if chunk == 0 { 0 } else { FIRST << (chunk - 1) };
         self.chunks.get(chunk)?.get()?.get(slot - start)
     }
 
-    fn slot_or_make(&self, slot: usize) -> Result<&RwLock<Slot<R>>> {
+    fn slot_or_make(&self, slot: usize) -> Result<&RwLock<Slot<D>>> {
         let chunk = (slot / FIRST + 1).next_power_of_two().ilog2() as usize;
         let start = if chunk == 0 { 0 } else { FIRST << (chunk - 1) };
         if self.chunks[chunk].get().is_none() {
@@ -135,20 +120,20 @@ impl<R: Release> Owners<R> {
             slots.resize_with(len, || {
                 RwLock::new(LockClass::Rmap, Slot { generation: 0, owner: Owner::Free })
             });
-            // Somebody may have been faster: then theirs are used.
-            let _ = self.chunks[chunk].set(slots.into_boxed_slice());
+            // Another thread may have set the chunk first; its slots are used then.
+            let _ = self.chunks[chunk].set(Box::new(slots.into_boxed_slice()));
         }
         let slots = self.chunks[chunk].get().expect("set just now, by us or somebody else");
         Ok(&slots[slot - start])
     }
 
-    /// Registers an owner.
-    pub fn insert(&self, owner: Owner<R>) -> Result<OwnerId> {
+    /// Registers an owner. `ENOMEM` if all slots are in use, or the host has no memory for more.
+    pub fn insert(&self, owner: Owner<D>) -> Result<OwnerId> {
         self.insert_with(|id| Ok((owner, id)))
     }
 
     /// Registers an owner that knows its own id; `make` runs under the new slot's lock.
-    pub fn insert_with<T>(&self, make: impl FnOnce(OwnerId) -> Result<(Owner<R>, T)>) -> Result<T> {
+    pub fn insert_with<T>(&self, make: impl FnOnce(OwnerId) -> Result<(Owner<D>, T)>) -> Result<T> {
         let slot = {
             let mut free = self.free.lock();
             match free.free.pop() {
@@ -186,31 +171,32 @@ impl<R: Release> Owners<R> {
         }
     }
 
-    /// Ends an owner's life: ids given out before name nobody from now on.
+    /// Removes an owner. The ids that name it become stale: a lookup by one finds no owner.
     pub fn remove(&self, id: OwnerId) {
         let Some(slot) = id.slot() else { return };
         let Some(lock) = self.slot(slot) else { return };
-        {
+        let _gone = {
             let mut entry = lock.write();
             if entry.generation != id.generation() {
                 return;
             }
             entry.generation = entry.generation.wrapping_add(1);
-            entry.owner = Owner::Free;
-        }
+            // Dropped without the lock: what an owner leads to may be of any size, or not ours.
+            std::mem::replace(&mut entry.owner, Owner::Free)
+        };
         self.free.lock().free.push(slot as u32);
     }
 
-    /// Looks at an owner under its reverse-map lock; `None` if `id` names nobody any more.
+    /// Runs `look` on an owner under its reverse-map lock. `None` if the id is stale.
     #[inline]
-    pub fn with<T>(&self, id: OwnerId, look: impl FnOnce(&Owner<R>) -> T) -> Option<T> {
+    pub fn with<T>(&self, id: OwnerId, look: impl FnOnce(&Owner<D>) -> T) -> Option<T> {
         let entry = self.slot(id.slot()?)?.read();
         (entry.generation == id.generation() && !matches!(entry.owner, Owner::Free))
             .then(|| look(&entry.owner))
     }
 
-    /// Changes an owner under its reverse-map lock.
-    pub fn update<T>(&self, id: OwnerId, change: impl FnOnce(&mut Owner<R>) -> T) -> Option<T> {
+    /// Runs `change` on an owner under its reverse-map lock. `None` if the id is stale.
+    pub fn update<T>(&self, id: OwnerId, change: impl FnOnce(&mut Owner<D>) -> T) -> Option<T> {
         let mut entry = self.slot(id.slot()?)?.write();
         if entry.generation != id.generation() || matches!(entry.owner, Owner::Free) {
             return None;
@@ -218,8 +204,8 @@ impl<R: Release> Owners<R> {
         Some(change(&mut entry.owner))
     }
 
-    /// The driver behind an id.
-    pub fn movable(&self, id: OwnerId) -> Option<Arc<dyn MovableOps<R>>> {
+    /// The driver that an id names.
+    pub fn movable(&self, id: OwnerId) -> Option<Arc<D>> {
         self.with(id, |owner| match owner {
             Owner::Movable(ops) => Some(Arc::clone(ops)),
             _ => None,
@@ -227,7 +213,7 @@ impl<R: Release> Owners<R> {
         .flatten()
     }
 
-    /// The file behind an id.
+    /// The file that an id names.
     pub fn file(&self, id: OwnerId) -> Option<Arc<File>> {
         self.with(id, |owner| match owner {
             Owner::File { file, .. } => Some(Arc::clone(file)),
@@ -236,8 +222,8 @@ impl<R: Release> Owners<R> {
         .flatten()
     }
 
-    /// Every living owner, under its reverse-map lock; for audits.
-    pub fn for_each(&self, mut visit: impl FnMut(OwnerId, &Owner<R>)) {
+    /// Runs `visit` on every owner, under its reverse-map lock; for audits.
+    pub fn for_each(&self, mut visit: impl FnMut(OwnerId, &Owner<D>)) {
         let slots = self.free.lock().next;
         for slot in 0..slots as usize {
             let Some(lock) = self.slot(slot) else { continue };

@@ -1,9 +1,12 @@
-//! The page record: 32 bytes for each frame, valid to look at in every state of the frame.
+//! The page record: 32 bytes for each frame, which may be read in every state of the frame.
 //!
 //! # What each field means in each state
 //!
-//! All-zero is a valid record (a frame that was never used), so that a table of records can be
-//! reserved without being touched.
+//! A record of zero bytes is valid, and means a frame that was never used. So a table of records
+//! can be reserved without being written to.
+//!
+//! In the table, *entries* is the number of page-table entries that map the page. A *driver's*
+//! value is chosen by the driver that owns the page.
 //!
 //! | state | `word` count | `mapcount` | `owner` | `index` | `next`, `prev` | `order` | `private` |
 //! |---|---|---|---|---|---|---|---|
@@ -11,7 +14,7 @@
 //! | free block head (buddy) | 0, `BUDDY` | 0 | 0 | 0 | zone free list | block order | 0 |
 //! | inside a free block | 0 | 0 | 0 | 0 | none | 0 | 0 |
 //! | per-CPU free list | 0 | 0 | 0 | 0 | none (the CPU keeps an array) | 0 | 0 |
-//! | allocated, private | ≥ 1 | 0 | 0 or driver | driver's | driver's | order | driver's |
+//! | allocated, private | ≥ 1 | 0 | 0 or driver | driver's | driver's | order | driver's; in an arranged node the letter of its [`Kind`](crate::layout::Kind) |
 //! | mapped anon / file | ≥ 1 | entries | anon or file slot | offset | LRU list, or none | order | swap slot (`SWAPCACHE`) |
 //! | in the swap cache, never mapped | ≥ 1, `SWAPCACHE` | 0 | 0 | 0 | LRU list, or none | order | swap slot |
 //! | unevictable | ≥ 1 | entries | owner slot | offset | list, or none | order | as above |
@@ -24,23 +27,25 @@
 //!
 //! # What can go wrong
 //!
-//! * A field read in the wrong state is a stale number, not a crash: explored builds watch the
-//!   plain fields with a race detector; debug builds assert states at the accessors.
-//! * The zone of danger is reuse: a walker that looked at a record before its frame was freed
-//!   must re-check under a reference (lifecycle 3.4).
-//! * A plain store to the word would lose a concurrent `WAITERS` or `HWPOISON` (the kernel learnt
-//!   it with `PG_isolated`, 2022): every change of the word is a read-modify-write.
+//! * A field that is read in the wrong state gives a stale number and never crashes. The explored build
+//!   watches the list links, which are plain fields, with its race detector.
+//! * A frame can be freed and used for another page between two reads of its record. A walker that read the
+//!   record earlier must check it again under a reference (lifecycle 3.4).
+//! * A plain store to the word would lose a `WAITERS` or `HWPOISON` that another thread sets at the same
+//!   time, as it happened in the kernel with `PG_isolated` (2022). So every change of the word is a
+//!   read-modify-write.
 
 mod kpageflags;
-mod large;
-mod list;
+pub(crate) mod large;
+pub(crate) mod list;
 mod lock;
 mod packed;
-mod pfn;
+pub(crate) mod pfn;
 mod poison;
-mod record;
-mod refcount;
-mod word;
+pub(crate) mod record;
+pub(crate) mod refcount;
+pub(crate) mod size;
+pub(crate) mod word;
 mod writeback;
 
 pub use kpageflags::KpageFlags;
@@ -50,13 +55,5 @@ pub use list::List;
 pub use pfn::{Link, Pfn, ZERO_PAGE};
 pub use record::{Frames, Page, TAKEN_OFF_BUDDY};
 pub use refcount::{Dropped, PIN};
+pub use size::{HUGE_ORDER, MAX_ORDER, PAGE_SIZE};
 pub use word::{Flags, Word};
-
-/// Bytes of a base page.
-pub const PAGE_SIZE: usize = 4096;
-
-/// The order of what the kernel's counters call a transparent huge page (THP).
-pub const HUGE_ORDER: u8 = 9;
-
-/// Largest order of the buddy allocator: blocks of 2^10 pages.
-pub const MAX_ORDER: u8 = 10;

@@ -1,223 +1,31 @@
-//! Which kernel a machine is: a record of named choices, with presets.
+//! Profiles: records of named choices that tell which kernel a machine behaves like, with presets.
 //!
 //! Every difference between two kernels or designs is one field with one name, read in one place.
-//! The table below is the only list: names, values, presets and sources come from it.
+//! The table `profile!` is the only list of the fields: their names, values, presets and sources
+//! come from it.
 
-use std::fmt;
-use std::str::FromStr;
+mod choices;
 
-/// A field's type: what it can be, as text.
-pub trait Choice: Sized + fmt::Display + FromStr {
-    /// What the field accepts, for messages.
-    fn accepts() -> String;
-}
+pub use choices::{
+    AnonReuse, BatchesDuringMigration, CallNames, Choice, CompactTargets, CopyOrder, Design, FilePin,
+    FullnessGroups, HintFaults, HoleStatus, LargeMigration, LruPolicy, MigrationOrder, MovableMark,
+    OfflineOrder, PinCounting, PoisonAccounting, PoisonOrder, UnmovedStatus, UnsplitFailure, ZsLocking,
+    ZspageFit,
+};
 
-impl Choice for u8 {
-    fn accepts() -> String {
-        "a number from 0 to 255".into()
-    }
-}
+use crate::page::size::MAX_ORDER;
 
-impl Choice for bool {
-    fn accepts() -> String {
-        "true or false".into()
-    }
-}
-
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// Every value, in the order of the documentation.
-            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
-
-            /// The value's name.
-            pub const fn name(self) -> &'static str {
-                match self { $($name::$variant => $text,)* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = ();
-            fn from_str(text: &str) -> Result<Self, ()> {
-                match text { $($text => Ok($name::$variant),)* _ => Err(()) }
-            }
-        }
-
-        impl Choice for $name {
-            fn accepts() -> String {
-                [$($text,)*].join(", ")
-            }
-        }
-    };
-}
-
-choice! {
-    /// How a migration ends and what a put looks at (`crate::release`). The one compile-time choice.
-    Design {
-        /// Put back to the LRU on success too; the batch's drain frees it.
-        Putback = "putback",
-        /// Success puts, failure puts back.
-        Split = "split",
-        /// Every put looks for a movable page before the drop, under a lock.
-        Hook = "hook",
-        /// The last put looks, without a lock.
-        HookLate = "hook_late",
-        /// Count, lock and flags in one atomic transition.
-        Packed = "packed",
-        /// Yours: `rust/core/src/release/mine.rs`.
-        Mine = "mine",
-    }
-}
-
-choice! {
-    /// In which order a list of pages is migrated.
-    MigrationOrder {
-        /// Each page through all steps before the next.
-        OneByOne = "one_by_one",
-        /// Unmap a batch, flush once, move the batch.
-        Batched = "batched",
-    }
-}
-
-choice! {
-    /// What a migration makes of a large page.
-    LargeMigration {
-        /// It is split first, and its parts move by themselves.
-        InParts = "in_parts",
-        /// It moves whole, and is split only without room for the whole.
-        Whole = "whole",
-    }
-}
-
-choice! {
-    /// When the bytes are copied, relative to the commit of the new mapping.
-    CopyOrder {
-        /// Copy, then commit: an error while copying leaves everything as it was.
-        BeforeCommit = "before_commit",
-        /// Commit, then copy.
-        AfterCommit = "after_commit",
-    }
-}
-
-choice! {
-    /// Whether `move_pages` and its relatives keep the batches off while they run.
-    BatchesDuringMigration {
-        /// Drain all once before (2016).
-        DrainOnce = "drain_once",
-        /// Disabled for the whole operation.
-        Disabled = "disabled",
-    }
-}
-
-choice! {
-    /// Status of an address with nothing mapped inside a valid area.
-    HoleStatus {
-        /// `-EFAULT`
-        Efault = "efault",
-        /// `-ENOENT`
-        Enoent = "enoent",
-    }
-}
-
-choice! {
-    /// In which order a node's pages are reclaimed, and what spares them (`crate::lru`).
-    LruPolicy {
-        /// An active and an inactive list with a second chance: the kernel's classic LRU.
-        TwoList = "two_list",
-        /// Generations and tiers: the kernel's multi-generational LRU.
-        Mglru = "mglru",
-        /// Oldest first, whatever was used (a textbook's).
-        Fifo = "fifo",
-        /// An access puts a page in front (a textbook's).
-        Lru = "lru",
-        /// Oldest first; a page that was accessed goes to the front instead, once (a textbook's).
-        Clock = "clock",
-    }
-}
-
-choice! {
-    /// Under which names a kernel's probes show the protocol's calls (`crate::calls`).
-    CallNames {
-        /// `isolate_lru_page`, `putback_lru_page`, `folio_migrate_mapping`.
-        Pages = "pages",
-        /// `folio_isolate_lru`, `folio_putback_lru`, `__folio_migrate_mapping`, and the functions of a batch.
-        Folios = "folios",
-    }
-}
-
-choice! {
-    /// Which pages get NUMA hints (`change_pte_range`). None of an area with a policy of its own, nor of a memory file,
-    /// gets one in any kernel.
-    HintFaults {
-        /// All others that one entry maps whole: base pages, and those of the size of a huge entry.
-        All = "all",
-        /// As `all`, but of private mappings only base pages whose one reference is the mapping's, and of files no dirty ones.
-        Sole = "sole",
-        /// Large pages too; of private mappings those that one process maps and nobody may have pinned, and of files no
-        /// dirty ones.
-        Unshared = "unshared",
-    }
-}
-
-choice! {
-    /// What a pin that lasts is told of a mapping of a disk's file, which may have to write its pages at any time.
-    FilePin {
-        /// `EOPNOTSUPP`, shared or private, after the pages were faulted in.
-        Refused = "refused",
-        /// `EFAULT` for a shared mapping that is written to, before any fault; private copies can be pinned.
-        SharedRefused = "shared_refused",
-    }
-}
-
-choice! {
-    /// When a page counts as poisoned after a soft offline.
-    PoisonAccounting {
-        /// On every outcome but "try again": also a page that could not move and is still in use.
-        NonEagain = "non_eagain",
-        /// On success alone.
-        Success = "success",
-        /// On success; of a page that was moved twice: by the migration and by its caller.
-        Double = "double",
-    }
-}
-
-choice! {
-    /// What a hard failure makes of a large page that cannot be split, since somebody holds it.
-    UnsplitFailure {
-        /// Nothing: the poison is taken back, and it is `EBUSY`.
-        Forgotten = "forgotten",
-        /// It is poisoned and counted, nobody is told, and it is `EBUSY`.
-        Untold = "untold",
-        /// It is poisoned and counted, those who have it are told, and it is `EHWPOISON`.
-        Told = "told",
-    }
-}
-
-choice! {
-    /// In which order soft offline flags a page in use and drops its last reference.
-    PoisonOrder {
-        /// The flag goes to a frame that may be somebody else's by then; it stays on its free list, and is refused
-        /// when its turn comes.
-        PutFirst = "put_first",
-        /// The last put finds the flag and refuses the frame, on which poison keeps a reference.
-        FlagFirst = "flag_first",
-    }
-}
+/// The largest number of pages in a batch. The field `pagevec` is the number that a machine uses.
+pub const PAGEVEC_MAX: usize = 31;
 
 macro_rules! profile {
-    ($($(#[doc = $doc:literal])* $field:ident: $type:ty = [$k45:expr, $k48:expr, $k61:expr, $k612:expr, $k619:expr], $source:literal;)*) => {
-        /// The choices of one machine. Build one with [`Profile::preset`] and [`Profile::set`].
-        #[derive(Clone, Debug, PartialEq, Eq)]
+    ($(
+        $(#[doc = $doc:literal])*
+        $field:ident: $type:ty =
+            [$k45:expr, $k48:expr, $k61:expr, $k612:expr, $k619:expr], $source:literal;
+    )*) => {
+        /// The choices of one machine. [`Profile::preset`] and [`Profile::set`] build one.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub struct Profile {
             $($(#[doc = $doc])* pub $field: $type,)*
         }
@@ -230,7 +38,7 @@ macro_rules! profile {
                 Ok(Profile { $($field: [$k45, $k48, $k61, $k612, $k619][column],)* })
             }
 
-            /// Names of all fields, in documentation order.
+            /// The names of all fields, in the order of the documentation.
             pub const FIELDS: &'static [&'static str] = &[$(stringify!($field),)*];
 
             /// A field's value as text.
@@ -254,7 +62,7 @@ macro_rules! profile {
                 self.check()
             }
 
-            /// What a field means and where its values come from.
+            /// The meaning of a field, and the source of its values.
             pub fn describe(field: &str) -> Option<(&'static str, &'static str)> {
                 match field {
                     $(stringify!($field) => Some((concat!($($doc,)*), $source)),)*
@@ -262,7 +70,7 @@ macro_rules! profile {
                 }
             }
 
-            /// What a field accepts.
+            /// The values that a field accepts.
             pub fn accepts(field: &str) -> Option<String> {
                 match field {
                     $(stringify!($field) => Some(<$type>::accepts()),)*
@@ -273,141 +81,330 @@ macro_rules! profile {
     };
 }
 
-/// Kernels with a preset, oldest first. The default is `6.12`, the newest one that recordings hold
-/// us to.
+/// The kernels with a preset, oldest first. The default is `6.12`, the newest kernel of which there
+/// are recordings.
 pub const PRESETS: &[&str] = &["4.5", "4.8", "6.1", "6.12", "6.19"];
 
+use AnonReuse::{Exclusive, Mapcount};
 use BatchesDuringMigration::{Disabled, DrainOnce};
 use CallNames::{Folios, Pages};
+use CompactTargets::{Blocks, Frames};
 use CopyOrder::{AfterCommit, BeforeCommit};
 use Design::{Putback, Split};
 use FilePin::{Refused, SharedRefused};
+use FullnessGroups::{Quarters, Tenths};
 use HintFaults::{All, Sole, Unshared};
 use HoleStatus::{Efault, Enoent};
 use LargeMigration::{InParts, Whole};
 use LruPolicy::TwoList;
 use MigrationOrder::{Batched, OneByOne};
+use MovableMark::{Cleared, Sticky};
+use OfflineOrder::{Ascending, Descending};
+use PinCounting::{Counted, Plain};
 use PoisonAccounting::{NonEagain, Success};
 use PoisonOrder::{FlagFirst, PutFirst};
+use UnmovedStatus::{Ebusy, Eio};
 use UnsplitFailure::{Forgotten, Told, Untold};
+use ZsLocking::{Class, Pool};
+use ZspageFit::{Share, Waste};
 
 profile! {
-    /// What ends a migration and what a put looks at.
+    /// The end of a migration, and the work of a put.
     release: Design = [Putback, Split, Split, Split, Split],
         "lifecycle 6.6, 6.7; 6.1 and 6.12: h01 (folio_put_final inside the migration)";
-    /// Pages a per-CPU LRU batch holds before it drains itself.
+    /// The number of pages that a per-CPU LRU batch holds before it drains itself.
     pagevec: u8 = [14, 14, 15, 31, 31],
         "lifecycle 5.2; 6.1 and 6.12: h34/2";
-    /// In which order pages are reclaimed, and what spares them.
+    /// log2 of the frames of a pageblock, the unit in which the allocator groups pages by mobility.
+    /// Smaller pageblocks let compaction be explored on a small machine.
+    pageblock_order: u8 = [9, 9, 9, 9, 9],
+        "lifecycle 9; 6.1 and 6.12: c01/4 (types: a letter for each 512 frames)";
+    /// The order in which the pages of a memory block that is taken offline move.
+    offline_order: OfflineOrder = [Ascending, Ascending, Ascending, Descending, Descending],
+        "6.1 and 6.12: o02/10 (moves)";
+    /// If true, a memory block that went offline with a poisoned frame cannot come online again. If
+    /// false, it does, and the frame is used as if it were good.
+    online_refuses_poisoned: bool = [false, false, false, true, true],
+        "kernel 5033091de814, 6.2; 6.1 and 6.12: o08/13";
+    /// The order in which pages are reclaimed, and the uses that spare a page.
     lru_policy: LruPolicy = [TwoList, TwoList, TwoList, TwoList, TwoList],
         "lifecycle 5.8; 6.1 and 6.12: h13/3 (nr_active_anon, nr_inactive_anon)";
-    /// One page through all steps, or a batch unmapped, flushed once and moved.
+    /// Whether each page passes all steps by itself, or a batch is unmapped, flushed once and
+    /// moved.
     migration: MigrationOrder = [OneByOne, OneByOne, OneByOne, Batched, Batched],
         "lifecycle 6.2, 6.9; 6.1 and 6.12: h01/4";
-    /// Large pages are split before they migrate, or move whole.
+    /// Whether a large page is split before it is migrated, or moves whole.
     large_migration: LargeMigration = [InParts, InParts, Whole, Whole, Whole],
         "kernel 9c670ea37947, 4.14; 6.12: l01/3";
-    /// A migration splits a large page that waits to be split because one of its entries was unmapped before others, be it
-    /// by an earlier migration; where it moves whole, the wait goes along.
+    /// If true, a migration splits a large page that waits to be split because one of its entries
+    /// was unmapped before the others, even by an earlier migration. If false, such a page moves
+    /// whole, and its new page goes on waiting.
     migration_splits_queued: bool = [false, false, false, true, true],
         "kernels 7262f208ca68 (6.11), a2e0c0668a34 (in 6.12 and later stable kernels); 6.1 and 6.12: l01/6, l17/8 (6.12; 6.1 not recorded)";
-    /// Parts of nothing but zeroes become the zero page when a large page is split.
+    /// If true, the split of a large page replaces each part that holds nothing but zeroes by the
+    /// zero page.
     split_frees_zeroes: bool = [false, false, false, true, true],
         "kernel b1f202060afe, 6.12; 6.1 and 6.12: l11/3, l12/3 (6.12; 6.1 not recorded)";
-    /// Passes over pages that may be retried; with batches, of the asynchronous first round.
+    /// The number of passes over pages that may be retried; with batches, the number in the first,
+    /// asynchronous round.
     passes: u8 = [10, 10, 10, 3, 3],
         "lifecycle 6.2; 6.1 and 6.12: h02/7";
-    /// Passes of each page left over, alone and synchronously; 0 where the list is simply retried.
+    /// The number of passes for each page that is left over, migrated alone and synchronously; 0
+    /// where the list is simply retried.
     sync_passes: u8 = [0, 0, 0, 7, 7],
         "lifecycle 6.2; 6.1 and 6.12: h02/7";
-    /// Copy before or after the mapping is switched.
+    /// Whether the bytes are copied before or after the mapping is switched to the new page.
     copy: CopyOrder = [AfterCommit, AfterCommit, AfterCommit, BeforeCommit, BeforeCommit],
         "lifecycle 6.3 step 8; 6.1 and 6.12: h01/4 (folio_mc_copy before __folio_migrate_mapping)";
-    /// Batches drained once before, or kept disabled during move_pages, mbind and migrate_pages.
+    /// Whether move_pages, mbind and migrate_pages drain all batches once before they begin, or
+    /// keep them disabled while they run.
     batches: BatchesDuringMigration = [DrainOnce, DrainOnce, Disabled, Disabled, Disabled],
         "lifecycle 5.3; 6.1 and 6.12: h01/4 (lru_cache_disable)";
-    /// munmap, MADV_DONTNEED and exit begin by draining the CPU's batches, and drain them again before they free pages.
+    /// If true, munmap, MADV_DONTNEED and exit drain the CPU's batches when they begin, and again
+    /// before they free pages.
     unmap_drains: bool = [true, true, true, true, false],
         "kernel 1aa43598c03b, 6.14; 6.1: m0223/7, 6.12: g0011/9";
-    /// The local batches are drained after each mapped page that was moved.
+    /// If true, a migration drains the local batches after each mapped page that it has moved.
     drain_after_move: bool = [false, false, true, false, false],
         "6.1 and 6.12: h14/3 (an mlocked page drains on both)";
-    /// A pin marks the page accessed, as a plain reference from the outside always does.
+    /// Whether a lasting pin counts as one reference, or as 1024 by which a pinned page is
+    /// recognised.
+    pins: PinCounting = [Plain, Plain, Counted, Counted, Counted],
+        "kernel 3faa52c03f44, 5.7; 6.1 and 6.12: h03/4";
+    /// If true, a lasting pin first moves the page off a node that is only for movable pages.
+    longterm_moves: bool = [false, false, true, true, true],
+        "kernel d1e153fea2a8, 5.13; 6.1 and 6.12: o03/8";
+    /// If true, mlock begins with a drain of all CPUs' batches.
+    mlock_drains_all: bool = [true, true, false, false, false],
+        "seen in 4.7, kernel 72b03fcd5d51, 4.15; 6.1 and 6.12: h12/4";
+    /// If true, a large page waits in a batch as a base page does. If false, it goes to its list at
+    /// once, with all pages that wait in the batch.
+    large_batched: bool = [true, false, false, false, false],
+        "kernel 8f182270dfec, 4.7; 6.1 and 6.12: l01/2 (6.12; 6.1 not recorded)";
+    /// If true, mbind with MPOL_MF_STRICT alone looks for misplaced pages.
+    mbind_strict_checks: bool = [false, false, true, true, true],
+        "kernels 6f4576e3687b (4.0), a7f40cfe3b7a (5.2); 6.1 and 6.12: h33/6";
+    /// The anonymous pages that a store may reuse instead of copying them.
+    anon_reuse: AnonReuse = [Mapcount, Mapcount, Exclusive, Exclusive, Exclusive],
+        "kernels 09854ba94c6a (5.9), 6c287605fd56 (5.19); 6.1 and 6.12: h01/2 (ANON_EXCLUSIVE)";
+    /// If true, anonymous pages begin on the inactive list, get a second chance there, and are
+    /// judged by their refault distance. If false, they begin active, and any use or a return from
+    /// swap makes them active again.
+    anon_workingset: bool = [false, false, true, true, true],
+        "kernels b518154e59aa, aae466b0052e, 5.9; 6.1 and 6.12: h01/2 (nr_inactive_anon), h11/5";
+    /// If true, a page that leaves an active list is marked `WORKINGSET`, and counts as restored if
+    /// it comes back with the mark.
+    workingset_mark: bool = [false, false, true, true, true],
+        "kernel 1899ad18c607, 4.20; 6.1 and 6.12: not recorded";
+    /// If true, MADV_FREE acts like MADV_DONTNEED while swap has no free slot.
+    free_needs_swap: bool = [true, true, false, false, false],
+        "kernel 93e06c7a6453, 4.12; 6.1 and 6.12: h13/6 (pglazyfree without swap)";
+    /// If true, a fault that waits for a migration holds a reference meanwhile, and the migration
+    /// can fail because of it.
+    migration_waiter_reference: bool = [true, true, false, false, false],
+        "kernel ffa65753c431, 5.17; 6.1 and 6.12: not recorded";
+    /// If true, a pin marks the page as accessed. A plain reference from outside always does.
     pin_marks_accessed: bool = [false, false, false, true, true],
         "6.1 and 6.12: h03/4";
-    /// move_pages takes a reference before it isolates, or isolates under the page-table lock.
+    /// If true, move_pages takes a reference on a page before it isolates the page. If false, it
+    /// isolates under the page-table lock.
     isolation_reference: bool = [true, true, true, false, false],
         "6.1 and 6.12: h01/4 (the count on entry into the isolation)";
-    /// An accessed entry marks its page when it is dropped, even if the mapping is one for random access.
+    /// If true, an accessed entry marks its page as accessed when it is dropped, even if the
+    /// mapping is one for random access (MADV_RANDOM).
     random_marks_accessed: bool = [true, true, true, false, false],
         "6.1 and 6.12: g0011/9";
-    /// A migrated page is still the first to be reclaimed when its write-back has ended (`RECLAIM`, which is `readahead`
-    /// where nothing is written back).
+    /// If true, a migrated page keeps `RECLAIM`, so that it is still the first to be reclaimed when
+    /// its write-back has ended. On a page without a write-back the flag means `readahead`.
     reclaim_mark_moves: bool = [false, false, true, true, true],
         "kernel 6aeff241fe6c, 5.7; 6.1 and 6.12: g9161/17";
-    /// Which pages NUMA balancing gives a hint, and so may move to their users.
+    /// The pages to which NUMA balancing gives a hint, so that they may move to their users.
     hint_faults: HintFaults = [All, All, Sole, Unshared, Unshared],
         "kernels 859d4adc3415 (4.16), 09a913a7a947 (4.17), 80d47f5de5e3 (5.17), d2136d749d76 (6.10); 6.1 and 6.12: not recorded";
-    /// Under which names the calls are shown.
+    /// The names under which calls are shown.
     call_names: CallNames = [Pages, Pages, Pages, Folios, Folios],
         "6.1 and 6.12: h01/4";
-    /// /proc/kpageflags shows `KSM` for every anonymous page: an exporter's mistake.
+    /// If true, /proc/kpageflags shows `KSM` for every anonymous page, by a mistake of the
+    /// exporter.
     kpageflags_ksm: bool = [false, false, false, true, false],
         "6.1 and 6.12: h01/2";
-    /// When a soft offline counts a page as poisoned.
+    /// The outcomes of a soft offline after which the page counts as poisoned.
     poison: PoisonAccounting = [NonEagain, Success, Success, Success, Success],
         "lifecycle 6.7; 6.1 and 6.12: h16/6 (hwc_kb)";
     /// Whether soft offline flags a page before or after its last put.
     poison_order: PoisonOrder = [PutFirst, PutFirst, FlagFirst, FlagFirst, FlagFirst],
         "lifecycle 6.7; 6.1 and 6.12: h14/3 (page_handle_poison before folio_put_final)";
-    /// Soft offline of a frame that is poisoned already is refused with `EBUSY`, or there is nothing left to do.
+    /// The number of times that memory failure drains the batches because of a page that it cannot
+    /// handle, and looks at the page again.
+    poison_retries: u8 = [1, 1, 3, 3, 3],
+        "lifecycle 8.1; 6.1 and 6.12: h20/12";
+    /// The result of a soft offline of a page that could not move.
+    soft_offline_unmoved: UnmovedStatus = [Eio, Eio, Ebusy, Ebusy, Ebusy],
+        "kernel 3f4b815a439a, 5.11; 6.1 and 6.12: h16/6";
+    /// If true, unpoison fails with `EBUSY` for a page that cannot be unpoisoned. If false, it
+    /// succeeds and does nothing.
+    unpoison_refusal_told: bool = [false, false, true, true, true],
+        "kernel bf181c582588, 5.17; 6.1 and 6.12: h23/10";
+    /// If true, soft offline fails with `EBUSY` for a frame that is poisoned already. If false, it
+    /// succeeds and does nothing.
     soft_offline_again_busy: bool = [true, true, false, false, false],
         "kernel 5a2ffca3c233, 5.10; 6.1 and 6.12: h17/5";
-    /// A hard failure of a frame that is poisoned already is `EHWPOISON`, and a process that has just touched it is told;
-    /// or it is no error, and nobody is told.
+    /// If true, a hard failure of a frame that is poisoned already ends with `EHWPOISON`, and a
+    /// process that has just touched the frame is signalled. If false, it succeeds and no process
+    /// is signalled.
     failure_again_tells: bool = [false, false, true, true, true],
         "kernels 47af12bae17f, a3f5d80ea401, 5.13; 6.1 and 6.12: h17/6";
-    /// What a hard failure makes of a large page that cannot be split.
+    /// If true, a hard failure takes a free frame off its free list. If false, the frame stays on
+    /// the list until it is refused when it is to be handed out.
+    failure_takes_free: bool = [false, false, true, true, true],
+        "kernel a8b2c2ce89d4, 5.11; 6.1 and 6.12: h18/7";
+    /// If true, a lost page of a memory file stays in its slot, where every access finds it. If
+    /// false, it leaves its file, and zeroes are read there.
+    memory_file_keeps_poison: bool = [false, false, true, true, true],
+        "kernel a76054266661, 5.16; 6.1 and 6.12: h23/6";
+    /// If true, a fault that finds a bad page in its file first drops the page from the file,
+    /// provided that it has no other user.
+    fault_drops_poison: bool = [false, false, true, true, true],
+        "kernel e53ac7374e64, 5.18; 6.1 and 6.12: h23/8";
+    /// The result of a hard failure of a large page that cannot be split.
     unsplit_failure: UnsplitFailure = [Forgotten, Forgotten, Untold, Told, Told],
         "kernel 1a3798dececa, 6.11; 6.1 and 6.12: not recorded";
-    /// A dirty page that is lost is marked `ERROR`.
+    /// If true, a dirty page that is lost is marked `ERROR`.
     page_error_flag: bool = [true, true, true, false, false],
         "6.1 and 6.12: h26/4 (the frame's flags)";
-    /// Who poisons memory with MADV_HWPOISON is told as one who has touched it: at once, whatever early kill says.
+    /// If true, a process that poisons memory with MADV_HWPOISON is signalled as one that has
+    /// touched the memory: at once, whatever its early-kill setting is.
     hwpoison_action_required: bool = [false, false, false, true, true],
         "6.1 and 6.12: h21/4, h26/4 (ar_sigbus)";
-    /// What a pin that lasts is told of a mapping of a disk's file.
+    /// The error for a lasting pin of a disk's file that is mapped.
     file_pin: FilePin = [Refused, Refused, Refused, SharedRefused, SharedRefused],
         "6.1 and 6.12: m0223/18, g0040/9";
-    /// A fault of a pin that lasts lets go of its locks while it reads a disk's file, and begins again; or it keeps them,
-    /// because the mappings are looked at afterwards.
+    /// If true, a fault of a lasting pin releases its locks while it reads a disk's file, and
+    /// begins again. If false, it keeps them, because the pin looks at the mappings afterwards.
     pin_faults_retry: bool = [false, false, false, true, true],
         "6.1 and 6.12: g83011/23 (folio_put_final)";
-    /// Pages to and from swap count in pgpgin and pgpgout too: the device has no short way for single pages.
+    /// If true, pages to and from swap count in pgpgin and pgpgout, too, because the device has no
+    /// short way for single pages.
     swap_counts_blocks: bool = [false, false, false, true, true],
         "6.1 and 6.12: h35/6";
-    /// A page of zeroes is not written to swap: a note is kept.
+    /// If true, a page of zeroes is not written to swap; a note of it is kept instead.
     swap_notes_zeroes: bool = [false, false, false, true, true],
         "6.1 and 6.12: s08-swap-zeroes/5 (pswpout)";
-    /// A load that brings a page back from swap maps it writable, if it is the process's own.
+    /// If true, a fault on the only entry that names a slot of swap reads the page without the swap
+    /// cache.
+    swapin_past_cache: bool = [false, false, true, true, true],
+        "kernel 0bcac06f27d7, 4.15; 6.1 and 6.12: h11/5";
+    /// If true, a load that brings a page back from swap maps it writable if the page belongs to
+    /// the process alone.
     swapin_writable: bool = [false, false, false, true, true],
         "6.1 and 6.12: s01-swap-in/8";
-    /// A page that is mapped from swap for the first time, into a locked area, is locked into memory.
+    /// If true, a page that is mapped from swap for the first time, into a locked area, is locked
+    /// into memory.
     swapin_mlocks: bool = [true, true, true, false, false],
         "6.1 and 6.12: s01-swap-in/9";
-    /// Status of a hole in a valid area.
+    /// The locks that keep an object of zsmalloc where it is while it is used. (The zspages of 4.5 do not
+    /// move; that profile has those of 4.8.)
+    zs_locking: ZsLocking = [Class, Class, Pool, Pool, Pool],
+        "kernel b475d42d2c43, 5.17; 6.1 and 6.12: not recorded";
+    /// The largest number of pages in a zspage.
+    zspage_pages: u8 = [4, 4, 4, 8, 8],
+        "kernel b46402fa894f, 6.3; 6.1 and 6.12: z01-class-1500/2";
+    /// The way in which the number of pages of a class's zspages is chosen.
+    zspage_fit: ZspageFit = [Share, Share, Share, Waste, Waste],
+        "kernel 6260ae358345, 6.3; 6.1 and 6.12: z01-class-1500/2";
+    /// The groups into which the zspages of a class are divided by their fullness, and with them the order of
+    /// a compaction of the pool.
+    zspage_groups: FullnessGroups = [Quarters, Quarters, Quarters, Tenths, Tenths],
+        "kernels 4c7ac97285d8, 5a845e9f2d66, 6.4; 6.1 and 6.12: z01-class-1500/6";
+    /// If true, a migration of a zspage's page waits until no thread uses an object of the zspage. If false,
+    /// it fails with `EINVAL`.
+    zspage_writer_waits: bool = [true, true, true, true, false],
+        "kernel e27af3f9360e, 6.15; 6.1 and 6.12: not recorded";
+    /// The status of an address with nothing mapped in a valid area.
     hole_status: HoleStatus = [Efault, Efault, Efault, Enoent, Enoent],
         "6.1 and 6.12: h05/5";
+    /// The form in which compaction keeps the free memory to which pages are to move, and so the
+    /// order in which it hands the frames out.
+    compact_targets: CompactTargets = [Frames, Frames, Frames, Blocks, Blocks],
+        "kernel 733aea0b3a7b, 6.9; 6.1 and 6.12: c01/6 (moves)";
+    /// If true, the free scanner looks for as many targets as the whole batch of pages has. If
+    /// false, for as many as the batch still lacks.
+    compact_refills_batch: bool = [true, true, true, false, false],
+        "kernel 733aea0b3a7b, 6.9; 6.1 and 6.12: c03/11 (moves)";
+    /// If true, compact_migrate_scanned counts every frame of a free block or of a large page that
+    /// the scanner passes over. If false, it counts one.
+    compact_counts_frames: bool = [false, false, false, true, true],
+        "6.1 and 6.12: c07/6";
+    /// If true, compaction moves large pages that are smaller than a pageblock and than the block
+    /// that is wanted. If false, it passes over every large page.
+    compact_large: bool = [false, false, false, true, true],
+        "kernel 733aea0b3a7b, 6.9; 6.1 and 6.12: not recorded";
+    /// If true, the work of proactive compaction is counted in compact_daemon_migrate_scanned and
+    /// compact_daemon_free_scanned.
+    compact_daemon_counts_proactive: bool = [false, false, false, true, true],
+        "6.1 and 6.12: c36/6 (vm)";
+    /// Compaction waits while more than one in this number of a node's listed pages is isolated.
+    compact_isolated_share: u8 = [2, 2, 2, 16, 16],
+        "kernel 6.5 (the limit of reclaim); 6.1 and 6.12: not recorded";
+    /// Whether the owner of a movable page outside the LRU clears the page's mark when it releases
+    /// the page, or the mark stays until the page is freed.
+    movable_mark: MovableMark = [Cleared, Cleared, Cleared, Cleared, Sticky],
+        "lifecycle 7.6, kernel 6.17; 6.1 and 6.12: not recorded";
+    /// If true, a migration notices that the owner of an isolated movable page has freed it before
+    /// it allocates a target. If false, it notices only when it moves the page.
+    freed_movable_checked: bool = [true, true, true, true, false],
+        "lifecycle 6.3 step 2; 6.1 and 6.12: not recorded";
+    /// If true, the target of a movable page that its owner released meanwhile goes through an LRU
+    /// batch, as a blank page. If false, it is put, which frees it at once.
+    unused_target_to_lru: bool = [true, true, false, false, false],
+        "lifecycle 7.6, kernel e0a352fabce6, 5.0; 6.1 and 6.12: not recorded";
+    /// If true, isolated movable pages count in nr_isolated_file, as if they were pages of files
+    /// (bug 7).
+    isolated_counts_movable: bool = [true, true, false, false, false],
+        "kernel 6afcf8ef0ca0, 4.10; 6.1 and 6.12: not recorded";
+    /// If true, soft offline moves a movable page outside the LRU. If false, it takes the page for
+    /// one that it cannot handle.
+    soft_offline_movable: bool = [false, false, true, true, true],
+        "seen in 4.11; 6.1 and 6.12: not recorded";
+    /// If true, a node's pages in the balloon count in nr_balloon_pages.
+    balloon_counted: bool = [false, false, false, false, true],
+        "lifecycle 11, kernel 6.16; 6.1 and 6.12: not recorded";
+    /// If true, the balloon gives pages back to an allocation that finds no frame
+    /// (VIRTIO_BALLOON_F_DEFLATE_ON_OOM), and its pages stay managed pages of their nodes. The host
+    /// decides it, not the kernel.
+    deflate_on_oom: bool = [false, false, false, false, false],
+        "kernel 5a10b7dbf904, 4.0; 6.1 and 6.12: not recorded";
 }
 
 impl Profile {
     fn check(&self) -> Result<(), ProfileError> {
-        let most = crate::lru::PAGEVEC_MAX as u8;
+        let most = PAGEVEC_MAX as u8;
         if !(1..=most).contains(&self.pagevec) {
             return Err(ProfileError::Value {
                 field: "pagevec",
                 value: self.pagevec.to_string(),
                 accepts: format!("a number from 1 to {most}"),
+            });
+        }
+        if self.compact_isolated_share == 0 {
+            return Err(ProfileError::Value {
+                field: "compact_isolated_share",
+                value: "0".into(),
+                accepts: "a number from 1 to 255".into(),
+            });
+        }
+        if !(1..=MAX_ORDER).contains(&self.pageblock_order) {
+            return Err(ProfileError::Value {
+                field: "pageblock_order",
+                value: self.pageblock_order.to_string(),
+                accepts: format!("a number from 1 to {MAX_ORDER}"),
+            });
+        }
+        if !(1..=16).contains(&self.zspage_pages) {
+            return Err(ProfileError::Value {
+                field: "zspage_pages",
+                value: self.zspage_pages.to_string(),
+                accepts: "a number from 1 to 16".into(),
             });
         }
         if !(1..=100).contains(&self.passes) || self.sync_passes > 100 {
@@ -427,23 +424,32 @@ impl Default for Profile {
     }
 }
 
-/// A profile that cannot be.
+/// The field whose name is most similar to a wrong one; all fields if none is similar.
+fn near(wrong: &str) -> String {
+    let distance = |known: &&str| strsim::damerau_levenshtein(known, wrong);
+    match Profile::FIELDS.iter().copied().min_by_key(distance) {
+        Some(known) if 2 * distance(&known) < known.len() => format!("did you mean {known:?}?"),
+        _ => format!("choose one of {}", Profile::FIELDS.join(", ")),
+    }
+}
+
+/// The reason why a profile is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    /// No such preset.
+    /// The preset does not exist.
     #[error("no profile {0:?}: choose one of {list}", list = PRESETS.join(", "))]
     Kernel(String),
-    /// No such field.
-    #[error("no profile field {0:?}: choose one of {list}", list = Profile::FIELDS.join(", "))]
+    /// The field does not exist.
+    #[error("no profile field {0:?}; {advice}", advice = near(.0))]
     Field(String),
-    /// Not a value of that field.
+    /// The field does not accept the value.
     #[error("{field} cannot be {value:?}: it accepts {accepts}")]
     Value {
         /// The field.
         field: &'static str,
-        /// The text given.
+        /// The refused value.
         value: String,
-        /// What would do.
+        /// The values that the field accepts.
         accepts: String,
     },
 }
@@ -467,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_name_or_value_says_what_would_do() {
+    fn the_error_for_a_wrong_name_or_value_lists_the_right_ones() {
         let mut profile = Profile::default();
         assert!(Profile::preset("5.0").unwrap_err().to_string().contains("6.12"));
         assert!(profile.set("pagevecs", "3").unwrap_err().to_string().contains("pagevec"));

@@ -1,4 +1,4 @@
-//! The text language for everything that is done to a machine.
+//! The text language for operations on a machine.
 //!
 //! ```text
 //! machine nodes=2 pages=8     # optional: what the program needs
@@ -13,42 +13,48 @@
 //!   read r0
 //! ```
 //!
-//! [`parse`] gives plain data, a [`Program`]; it prints back to the same text (`Display`) but for
-//! comments, blanks and the order of `key=value` words, and it exports as JSON. `docs/programs.md`
-//! is the reference of the language.
+//! [`parse`] turns the text into plain data, a [`Program`]. A program prints back to the same text
+//! (`Display`), except for comments, blanks and the order of `key=value` words, and it exports as
+//! JSON. `docs/programs.md` is the reference of the language.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `op` | the table of operations, and [`Op`] made from it |
-//! | `word`, `select` | what may stand at one place of a line |
-//! | `line` | a line taken apart into words, and errors that point at one |
+//! | `op` | the table of operations, and the type [`Op`] that is made from the table |
+//! | `word`, `select`, `blocks`, `move_option` | the words that a line may have at each place |
+//! | `line` | a line split into words, and errors that point at one of the words |
 //! | `parse` | sections, the machine line |
 //! | `spec` | the table as data |
 //! | `json` | the export |
-//! | `session` | a machine set up for a program, and what each operation does to it |
+//! | `session` | a machine set up for a program, and the effect of each operation on it |
 //! | `setup` | from the `machine` line to a machine |
-//! | `names` | what is named must have been made |
-//! | `refused` | operations that were never done |
-//! | `run`, `crew`, `watch` | programs on real threads, and who watches over them |
-//! | `replay` | a script, step by step, with everything that a recording of a real kernel has |
-//! | `caught` | the core's panics as results |
+//! | `names` | the check that each name is defined before its use |
+//! | `refused` | operations that never had an effect |
+//! | `run`, `crew`, `watch` | programs on real threads, and the thread that stops them if need be |
+//! | `report` | the options and the results of a run on real threads |
+//! | `replay` | a script, step by step, with all observables of a recording of a real kernel |
+//! | `ballast` | file pages that fill a part of each node during a replay |
+//! | `caught` | panics of the core, turned into results |
 //!
-//! All up to `json` is the language alone.
+//! The files up to `json` are the language alone.
 
 #[cfg(not(feature = "explored"))]
 mod ballast;
+mod blocks;
 #[cfg(not(feature = "explored"))]
 mod caught;
 #[cfg(not(feature = "explored"))]
 mod crew;
 mod json;
 mod line;
+mod move_option;
 mod names;
 mod op;
 mod parse;
 mod refused;
 #[cfg(not(feature = "explored"))]
 pub mod replay;
+#[cfg(not(feature = "explored"))]
+mod report;
 #[cfg(not(feature = "explored"))]
 pub mod run;
 mod select;
@@ -64,21 +70,24 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
+pub use blocks::{BlockRange, BlockSize, Blocks, Bytes, Sizes};
 pub use json::{JsonError, SCHEMA};
+pub use move_option::MoveOption;
 pub use op::{Op, operations};
 pub use parse::parse;
 pub use refused::Refused;
 pub use select::{
-    Address, Allocated, Child, Movable, Owner, PageRange, PinName, Region, Sel, Selectable, Sum,
+    Address, Allocated, BalloonName, Child, FrameRange, Movable, Owner, PageRange, PinName, Region, Sel,
+    Selectable, Store, Sum,
 };
 pub use setup::{Defaults, SetupError};
 pub use spec::{ArgSpec, OpSpec, Place};
 pub use word::{
-    Advice, Backing, MadvOption, MbindOption, Mode, MoveOption, NotThis, PhysAction, PinKind, Reason, Switch,
-    Syntax, Token, Word,
+    Advice, Backing, BlockAction, LayoutOption, MadvOption, MbindOption, Mode, NotThis, PhysAction, PinKind,
+    Priority, PutOption, Reason, SwapOption, Switch, Syntax, Token, Tracing, Watermarks, Word,
 };
 
-/// A program: set-up, threads, and what comes after them.
+/// A program: the set-up, the threads, and the operations after them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
@@ -88,13 +97,13 @@ pub struct Program {
     /// The machine that the program asks for.
     #[serde(default)]
     pub machine: Option<MachineSpec>,
-    /// What is done first, in order.
+    /// The operations of the set-up, in order.
     #[serde(default)]
     pub setup: Vec<Op>,
-    /// What is then done at once.
+    /// The threads, which run at the same time after the set-up.
     #[serde(default)]
     pub threads: Vec<Thread>,
-    /// What is done when all threads have ended.
+    /// The operations that follow when all threads have ended.
     #[serde(default)]
     pub finally: Vec<Op>,
 }
@@ -103,7 +112,8 @@ pub struct Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boot {
-    /// Whether each node has its usual mapped file pages beside the program's; `no-ballast` says no.
+    /// Whether each node also holds mapped file pages that do not belong to the program, as it
+    /// does by default; false for `no-ballast`.
     pub ballast: bool,
 }
 
@@ -111,32 +121,41 @@ pub struct Boot {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thread {
-    /// Its name; no two threads share one.
+    /// The thread's name, which no other thread of the program has.
     pub name: Token,
-    /// The CPU that it runs on, if the program says so.
+    /// The CPU that the thread runs on; `None` lets the runner choose.
     #[serde(default)]
     pub cpu: Option<u32>,
-    /// What it does, in order.
+    /// The thread's operations, in order.
     pub ops: Vec<Op>,
 }
 
-/// The `machine` line. What it does not say is the runner's choice.
+/// The `machine` line. The runner chooses what the line leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MachineSpec {
-    /// How many nodes.
+    /// The number of nodes.
     #[serde(default)]
     pub nodes: Option<u32>,
-    /// Frames of each node: none if not said, one number for all, or one a node.
+    /// The frames of each node: empty if not given, one number for all nodes, or one for each.
     #[serde(default)]
     pub pages: Vec<u32>,
-    /// How many CPUs.
+    /// The number of CPUs.
     #[serde(default)]
     pub cpus: Option<u32>,
-    /// Nodes that are only for movable pages.
+    /// The nodes that are only for movable pages.
     #[serde(default)]
     pub movable: Vec<u32>,
-    /// Which kernel's profile.
+    /// The nodes whose memory blocks begin offline.
+    #[serde(default)]
+    pub offline: Vec<u32>,
+    /// The frames of a memory block.
+    #[serde(default)]
+    pub block: Option<u32>,
+    /// Whether allocations that find no frame reclaim and compact.
+    #[serde(default)]
+    pub pressure: Option<Switch>,
+    /// The kernel whose profile the machine has.
     #[serde(default)]
     pub kernel: Option<Token>,
     /// Fields of the profile to change, by name, such as `release` or `pagevec`.
@@ -151,14 +170,15 @@ impl Program {
         self.setup.iter().chain(threads).chain(&self.finally)
     }
 
-    /// Whether a real kernel can run this: one sequence of system calls, without sections.
+    /// Whether a real kernel can run the program: it is one sequence of system calls, without a
+    /// `machine` line, threads and `finally`.
     pub fn is_script(&self) -> bool {
         let sections = !self.threads.is_empty() || !self.finally.is_empty() || self.machine.is_some();
         !sections && self.setup.iter().all(Op::is_system_call)
     }
 }
 
-/// Canonical text: [`parse`] of it is the same program.
+/// Prints the canonical text, from which [`parse`] makes an equal program.
 impl Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(boot) = &self.boot {
@@ -192,19 +212,24 @@ impl Display for MachineSpec {
         for (i, node) in self.movable.iter().enumerate() {
             write!(f, "{}{node}", if i == 0 { " movable=" } else { "," })?;
         }
+        for (i, node) in self.offline.iter().enumerate() {
+            write!(f, "{}{node}", if i == 0 { " offline=" } else { "," })?;
+        }
+        self.block.map_or(Ok(()), |block| write!(f, " block={block}"))?;
+        self.pressure.map_or(Ok(()), |pressure| write!(f, " pressure={pressure}"))?;
         self.kernel.as_ref().map_or(Ok(()), |kernel| write!(f, " kernel={kernel}"))?;
         self.profile.iter().try_for_each(|(field, value)| write!(f, " {field}={value}"))
     }
 }
 
-/// The text is no program: where, and what to write instead, on one line.
+/// The error for a text that is no program: the place, and what to write instead, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
 pub struct ParseError {
-    /// From 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The place in the line, in characters, from 1.
     pub column: usize,
-    /// What is wrong and what to do.
+    /// The mistake, and what to write instead.
     pub message: String,
 }

@@ -1,7 +1,7 @@
-//! The generator that decides schedules and what loads do.
+//! The random number generator behind schedules and loads.
 //!
-//! Written from the published algorithms, and of our own so that no update of a dependency ever
-//! changes what a seed means: xoshiro256++ 1.0 (Blackman and Vigna, "Scrambled linear
+//! It is written here from the published algorithms, so that an update of a dependency never
+//! changes the schedule of a seed: xoshiro256++ 1.0 (Blackman and Vigna, "Scrambled linear
 //! pseudorandom number generators", 2019), seeded by SplitMix64 (Steele, Lea and Flood, "Fast
 //! splittable pseudorandom number generators", 2014).
 
@@ -19,8 +19,8 @@ fn split_mix(state: &mut u64) -> u64 {
 }
 
 impl Rng {
-    /// The stream number `index` of `seed`: schedule `index` of a search is the same whichever
-    /// job runs it.
+    /// Stream number `index` of `seed`. Schedule `index` of a search is the same in whichever
+    /// job it runs.
     pub fn new(seed: u64, index: u64) -> Self {
         let mut state = seed;
         let mut state = split_mix(&mut state) ^ index.wrapping_mul(0xd134_2543_de82_ef95);
@@ -42,8 +42,8 @@ impl Rng {
         out
     }
 
-    /// A number below `n`, which is small: the high half of a product, whose bias is below
-    /// n / 2³².
+    /// A number below `n`: the high half of a product, whose bias is below n / 2³², so `n` should
+    /// be small.
     #[inline]
     pub fn below(&mut self, n: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(n)) >> 32) as u32
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_means_the_same_for_ever() {
+    fn the_outputs_of_a_seed_never_change() {
         let mut rng = Rng::new(0, 0);
         assert_eq!([rng.bits(), rng.bits()], [9_579_327_875_526_494_010, 14_425_024_493_257_680_155]);
         let streams: std::collections::HashSet<u64> = (0..1000).map(|i| Rng::new(7, i).bits()).collect();
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_below_are_even() {
+    fn numbers_below_a_bound_are_evenly_spread() {
         let mut rng = Rng::new(1, 2);
         let mut seen = [0u32; 3];
         for _ in 0..30_000 {

@@ -1,12 +1,11 @@
 //! The counters, under the kernel's names.
 //!
-//! Three kinds: node counters that a structure keeps anyway (list lengths, free frames) are read
-//! from there; other node counters and events are striped by thread, so that counting is an ordinary
-//! addition on a line of one's own, and summed when read.
+//! Node counters that a structure keeps anyway (list lengths, free frames) are read from the
+//! structure. Other node counters and events are striped by thread: counting is an ordinary
+//! addition on the thread's own cache line, and a read sums the stripes.
 
-use crate::sync::{MAX_THREADS, Stat, thread_slot};
+use crate::sync::{MAX_THREADS, OnceBox, Stat, thread_slot};
 use crossbeam_utils::CachePadded;
-use std::sync::OnceLock;
 
 macro_rules! names {
     ($(#[$doc:meta])* $enum:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -16,10 +15,10 @@ macro_rules! names {
         pub enum $enum { $($(#[$vdoc])* $variant,)* }
 
         impl $enum {
-            /// All of them, in the order of /proc/vmstat.
+            /// All counters, in the order of /proc/vmstat.
             pub const ALL: &'static [$enum] = &[$($enum::$variant,)*];
 
-            /// The name in /proc/vmstat.
+            /// The counter's name in /proc/vmstat.
             pub const fn name(self) -> &'static str {
                 match self { $($enum::$variant => $text,)* }
             }
@@ -28,23 +27,29 @@ macro_rules! names {
 }
 
 names! {
-    /// Counters of a node that no structure keeps by itself. In base pages.
+    /// Counters of a node that no structure keeps for another purpose. They count base pages.
     NodeItem {
+        /// Allocations that this node was asked for and served. A large page counts as one.
+        NumaHit = "numa_hit",
+        /// Allocations that this node served in place of another one.
+        NumaMiss = "numa_miss",
+        /// Allocations that this node was asked for and another one served.
+        NumaForeign = "numa_foreign",
         /// Anonymous pages off the LRU for migration or reclaim.
         IsolatedAnon = "nr_isolated_anon",
         /// File pages off the LRU for migration or reclaim.
         IsolatedFile = "nr_isolated_file",
-        /// Anonymous pages that came back after their eviction.
+        /// Anonymous pages read back after their eviction.
         WorkingsetRefaultAnon = "workingset_refault_anon",
-        /// File pages that came back after their eviction.
+        /// File pages read back after their eviction.
         WorkingsetRefaultFile = "workingset_refault_file",
-        /// Of those anonymous ones: active at once.
+        /// Refaulted anonymous pages that were activated at once.
         WorkingsetActivateAnon = "workingset_activate_anon",
-        /// Of those file pages: active at once.
+        /// Refaulted file pages that were activated at once.
         WorkingsetActivateFile = "workingset_activate_file",
-        /// Of those anonymous ones: had been active before their eviction.
+        /// Refaulted anonymous pages that had been active before their eviction.
         WorkingsetRestoreAnon = "workingset_restore_anon",
-        /// Of those file pages: had been active before their eviction.
+        /// Refaulted file pages that had been active before their eviction.
         WorkingsetRestoreFile = "workingset_restore_file",
         /// Mapped anonymous pages.
         AnonPages = "nr_anon_pages",
@@ -62,10 +67,14 @@ names! {
         Mlock = "nr_mlock",
         /// Pages in the swap cache.
         Swapcached = "nr_swapcached",
-        /// Pages that came here from a slower node because their users run here.
+        /// Pages of zsmalloc's zspages.
+        Zspages = "nr_zspages",
+        /// Pages promoted to this node from a slower one, because their users run here.
         PgpromoteSuccess = "pgpromote_success",
-        /// Pages that reclaim sent from here to a slower node.
+        /// Pages that reclaim demoted from this node to a slower one.
         PgdemoteDirect = "pgdemote_direct",
+        /// Pages in the balloon, in kernels that count them (`balloon_counted`).
+        BalloonPages = "nr_balloon_pages",
     }
 }
 
@@ -76,43 +85,49 @@ names! {
         Pgalloc = "pgalloc",
         /// Pages freed, in base pages.
         Pgfree = "pgfree",
-        /// Inactive to active.
+        /// Pages moved from an inactive to an active list.
         Pgactivate = "pgactivate",
-        /// Active to inactive.
+        /// Pages moved from an active to an inactive list.
         Pgdeactivate = "pgdeactivate",
-        /// Anonymous pages marked freeable.
+        /// Anonymous pages that were marked freeable.
         Pglazyfree = "pglazyfree",
         /// Freeable anonymous pages that reclaim freed.
         Pglazyfreed = "pglazyfreed",
-        /// Moved to the tail of the inactive list.
+        /// Pages moved to the tail of the inactive list.
         Pgrotated = "pgrotated",
+        /// Allocations that reclaimed pages themselves.
+        Allocstall = "allocstall",
         /// Page faults.
         Pgfault = "pgfault",
-        /// Faults that had to read.
+        /// Faults that had to read from a store.
         Pgmajfault = "pgmajfault",
-        /// Write faults that could keep the page.
+        /// Write faults that kept the page instead of copying it.
         Pgreuse = "pgreuse",
+        /// Runs of reclaim in the background.
+        Pageoutrun = "pageoutrun",
+        /// Allocations that ended with "out of memory", where a kernel kills a process.
+        OomKill = "oom_kill",
         /// KiB read from disk.
         Pgpgin = "pgpgin",
         /// KiB written to disk.
         Pgpgout = "pgpgout",
-        /// Looked at on an active list by reclaim.
+        /// Pages scanned on an active list by reclaim.
         Pgrefill = "pgrefill",
-        /// Freed, or demoted, by who keeps frames free.
+        /// Pages freed or demoted by background reclaim.
         PgstealKswapd = "pgsteal_kswapd",
-        /// Freed by who asked for it.
+        /// Pages freed by direct reclaim.
         PgstealDirect = "pgsteal_direct",
-        /// Looked at on an inactive list by who keeps frames free.
+        /// Pages scanned on an inactive list by background reclaim.
         PgscanKswapd = "pgscan_kswapd",
-        /// Looked at on an inactive list by who asked for it.
+        /// Pages scanned on an inactive list by direct reclaim.
         PgscanDirect = "pgscan_direct",
-        /// Of those: anonymous pages.
+        /// Anonymous pages scanned on an inactive list.
         PgscanAnon = "pgscan_anon",
-        /// Of those: file pages.
+        /// File pages scanned on an inactive list.
         PgscanFile = "pgscan_file",
-        /// Freed or demoted from the anonymous list.
+        /// Pages freed or demoted from an anonymous list.
         PgstealAnon = "pgsteal_anon",
-        /// Freed or demoted from the file list.
+        /// Pages freed or demoted from a file list.
         PgstealFile = "pgsteal_file",
         /// Pages read from swap.
         Pswpin = "pswpin",
@@ -120,43 +135,78 @@ names! {
         Pswpout = "pswpout",
         /// NUMA hint faults.
         NumaHintFaults = "numa_hint_faults",
-        /// Of those, on pages that were where their user runs.
+        /// NUMA hint faults on pages that were on the node of their user.
         NumaHintFaultsLocal = "numa_hint_faults_local",
-        /// Pages that followed their users to another node.
+        /// Pages migrated to the node of their user after a hint fault.
         NumaPagesMigrated = "numa_pages_migrated",
         /// Pages migrated.
         PgmigrateSuccess = "pgmigrate_success",
         /// Pages that could not be migrated.
         PgmigrateFail = "pgmigrate_fail",
+        /// Frames at which the migrate scanner of compaction looked.
+        CompactMigrateScanned = "compact_migrate_scanned",
+        /// Frames at which the free scanner of compaction looked.
+        CompactFreeScanned = "compact_free_scanned",
+        /// Pages and free frames that the scanners of compaction took.
+        CompactIsolated = "compact_isolated",
+        /// Allocations that compacted a node themselves.
+        CompactStall = "compact_stall",
+        /// Of these, the ones that found no block afterwards.
+        CompactFail = "compact_fail",
+        /// Of these, the ones that found a block afterwards.
+        CompactSuccess = "compact_success",
+        /// Runs of compaction in the background.
+        CompactDaemonWake = "compact_daemon_wake",
+        /// Frames at which the migrate scanner looked in the background.
+        CompactDaemonMigrateScanned = "compact_daemon_migrate_scanned",
+        /// Frames at which the free scanner looked in the background.
+        CompactDaemonFreeScanned = "compact_daemon_free_scanned",
+        /// Huge pages that the pool got from the buddy allocator.
+        HtlbBuddyAllocSuccess = "htlb_buddy_alloc_success",
+        /// Huge pages that the pool did not get from the buddy allocator.
+        HtlbBuddyAllocFail = "htlb_buddy_alloc_fail",
         /// Large pages of order 9 migrated whole.
         ThpMigrationSuccess = "thp_migration_success",
         /// Large pages of order 9 that could not be migrated whole.
         ThpMigrationFail = "thp_migration_fail",
-        /// Of these, those that were split.
+        /// Large pages of order 9 that were split because they could not be migrated whole.
         ThpMigrationSplit = "thp_migration_split",
+        /// Large pages of order 9 that a fault has mapped.
+        ThpFaultAlloc = "thp_fault_alloc",
+        /// Faults for which no large page of order 9 could be allocated.
+        ThpFaultFallback = "thp_fault_fallback",
         /// Large pages of order 9 that were split.
         ThpSplitPage = "thp_split_page",
-        /// Those that could not be.
+        /// Large pages of order 9 that could not be split.
         ThpSplitPageFailed = "thp_split_page_failed",
-        /// Moved to the unevictable list.
+        /// Large pages of order 9 that wait to be split because one of their parts was unmapped.
+        ThpDeferredSplitPage = "thp_deferred_split_page",
+        /// Pages moved to the unevictable list.
         UnevictableCulled = "unevictable_pgs_culled",
-        /// Moved back from the unevictable list.
+        /// Pages moved back from the unevictable list.
         UnevictableRescued = "unevictable_pgs_rescued",
         /// Pages locked by mlock.
         UnevictableMlocked = "unevictable_pgs_mlocked",
         /// Pages unlocked by munlock.
         UnevictableMunlocked = "unevictable_pgs_munlocked",
-        /// Freed while mlocked.
+        /// Pages freed while mlocked.
         UnevictableCleared = "unevictable_pgs_cleared",
-        /// Unlocked while isolated: could not be moved back at once.
+        /// Pages unlocked while isolated, which could not be moved back at once.
         UnevictableStranded = "unevictable_pgs_stranded",
+        /// Pages that the balloon has taken from the machine.
+        BalloonInflate = "balloon_inflate",
+        /// Pages that the balloon has given back.
+        BalloonDeflate = "balloon_deflate",
+        /// Pages of the balloon that were migrated.
+        BalloonMigrate = "balloon_migrate",
     }
 }
 
 #[derive(Debug)]
 struct Stripe {
     events: [Stat; Event::ALL.len()],
-    /// Pages that migrations have moved, told where each is done; to hold their own sums against.
+    /// Pages moved by migrations, counted at each move; the audit compares them with
+    /// `pgmigrate_success`.
     #[cfg(feature = "explored")]
     moved: Stat,
     nodes: Box<[[Stat; NodeItem::ALL.len()]]>,
@@ -166,25 +216,25 @@ struct Stripe {
 #[derive(Debug)]
 pub struct Stats {
     nodes: usize,
-    /// By thread slot, made when a thread first counts.
-    stripes: Box<[OnceLock<CachePadded<Stripe>>; MAX_THREADS]>,
+    /// The stripes by thread slot. A stripe is made when its thread first counts.
+    stripes: Box<[OnceBox<CachePadded<Stripe>>; MAX_THREADS]>,
 }
 
 impl Stats {
     /// Zeroed counters for `nodes` nodes.
     pub fn new(nodes: usize) -> Stats {
-        Stats { nodes, stripes: Box::new([const { OnceLock::new() }; MAX_THREADS]) }
+        Stats { nodes, stripes: Box::new([const { OnceBox::new() }; MAX_THREADS]) }
     }
 
     #[inline]
     fn mine(&self) -> &Stripe {
         self.stripes[thread_slot()].get_or_init(|| {
-            CachePadded::new(Stripe {
+            Box::new(CachePadded::new(Stripe {
                 events: [const { Stat::new() }; Event::ALL.len()],
                 #[cfg(feature = "explored")]
                 moved: Stat::new(),
                 nodes: (0..self.nodes).map(|_| [const { Stat::new() }; NodeItem::ALL.len()]).collect(),
-            })
+            }))
         })
     }
 
@@ -198,14 +248,14 @@ impl Stats {
         self.mine().events[event as usize].add(n);
     }
 
-    /// A migration is done with pages that have moved. Remembered while exploring only.
+    /// Counts pages that a migration has moved. Only the explored build counts them.
     #[inline]
     pub(crate) fn has_moved(&self, _pages: i64) {
         #[cfg(feature = "explored")]
         self.mine().moved.add(_pages);
     }
 
-    /// Pages that have moved, where that is remembered.
+    /// The number of pages that migrations have moved; `None` in builds that do not count it.
     pub(crate) fn moved(&self) -> Option<i64> {
         #[cfg(feature = "explored")]
         return Some(self.all().map(|stripe| stripe.moved.get()).sum());
@@ -219,13 +269,47 @@ impl Stats {
         self.mine().nodes[node][item as usize].add(n);
     }
 
-    /// Total of an event.
-    pub fn events(&self, event: Event) -> i64 {
-        self.all().map(|stripe| stripe.events[event as usize].get()).sum()
+    /// Counts an allocation of `pages` base pages from a node. The allocation of one base page
+    /// costs one addition, because `pgalloc` takes the first page of each allocation from its
+    /// node's counter.
+    #[inline]
+    pub fn allocated(&self, node: usize, pages: i64) {
+        self.node(node, NodeItem::NumaHit, 1);
+        if pages > 1 {
+            self.event(Event::Pgalloc, pages - 1);
+        }
     }
 
-    /// A node's counter; 0 of a node that is not there.
+    /// The total of an event.
+    pub fn events(&self, event: Event) -> i64 {
+        let counted = self.all().map(|stripe| stripe.events[event as usize].get()).sum::<i64>();
+        match event {
+            // The first page of each allocation is counted in its node's `NumaHit`, see
+            // `allocated`.
+            Event::Pgalloc => {
+                counted + (0..self.nodes).map(|node| self.sum(node, NodeItem::NumaHit)).sum::<i64>()
+            }
+            _ => counted,
+        }
+    }
+
+    /// Events that the calling thread has counted, and earlier threads with its slot: a difference of two
+    /// reads is the thread's own. For [`Event::Pgalloc`] use [`Stats::events`].
+    pub fn own_events(&self, event: Event) -> i64 {
+        self.mine().events[event as usize].get()
+    }
+
+    /// A node's counter; 0 for a node that does not exist.
     pub fn on_node(&self, node: usize, item: NodeItem) -> i64 {
+        match item {
+            // The stripes count each allocation that a node served as a hit. Those that another
+            // node was asked for are subtracted here.
+            NodeItem::NumaHit => self.sum(node, item) - self.sum(node, NodeItem::NumaMiss),
+            _ => self.sum(node, item),
+        }
+    }
+
+    fn sum(&self, node: usize, item: NodeItem) -> i64 {
         self.all().filter_map(|stripe| stripe.nodes.get(node)).map(|items| items[item as usize].get()).sum()
     }
 }

@@ -1,4 +1,4 @@
-//! Many pages at a look: the records' contents as a packed table.
+//! The states of many pages in one call, as a packed table.
 
 use crate::error::Result;
 use crate::machine::Machine;
@@ -6,13 +6,13 @@ use crate::memory::room;
 use crate::page::Pfn;
 use crate::release::Release;
 
-/// Bytes of one row: flags (8), reference count (4), mapcount (4), frame (4), node, order, and two that
-/// are zero; numbers in the host's byte order.
+/// The bytes of one row: flags (8), reference count (4), mapcount (4), frame (4), node (1), order
+/// (1), and two zero bytes. Numbers are in the host's byte order.
 pub const ROW: usize = 24;
 
 impl<R: Release> Machine<R> {
-    /// One row of [`ROW`] bytes for each page. `EINVAL` for a frame that is not there, `ENOMEM` of the host without memory
-    /// for so many.
+    /// The states of pages, one row of [`ROW`] bytes for each. `EINVAL` for a frame that does not
+    /// exist; `ENOMEM` if the host has no memory for the table.
     pub fn page_states(&self, pfns: &[Pfn]) -> Result<Vec<u8>> {
         let mut rows = room("the states of pages", pfns.len().saturating_mul(ROW))?;
         for &pfn in pfns {

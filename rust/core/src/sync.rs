@@ -1,43 +1,51 @@
 //! The one door to atomics, locks, cells, parking and threads.
 //!
-//! Everything above says `use crate::sync::...` and never names a runtime. The same source
+//! Code in other rooms says `use crate::sync::...` and never names a runtime. The same source
 //! is compiled several times, and this file decides what the names mean:
 //!
 //! | crate | hands out | for |
 //! |---|---|---|
 //! | `mmcore` | `std` atomics, `parking_lot` locks | real threads at native speed |
-//! | `mmcore-counted` | the same behind counters ([`ops`]) | "how many atomics does a migrated page cost?" |
+//! | `mmcore-counted` | the same with counters ([`ops`]) | counting the atomics of a migrated page |
 //! | `mmcore-explored` | coroutine types whose every operation is a scheduling step | proofs |
 //! | `mmcore`, `--cfg loom` | loom's types, each ordering weakened on demand | weak-memory models |
 //!
 //! # The vocabulary
 //!
-//! * [`AtomicU64`], [`AtomicU32`], [`fence`], [`Ordering`]: what threads race on. A step each.
-//! * [`PlainU64`], [`PlainU32`]: data that a *protocol* protects (list links under a lruvec lock, a
-//!   record's fields while the count is frozen). Natively a relaxed load or store, which costs
-//!   what a plain one does; under the explorer no step, but watched by a vector-clock race
-//!   detector: two unordered accesses, one of them a write, are a finding. `peek` is the
-//!   exception for looks that are racy on purpose and re-checked later.
-//! * [`Lock`], [`RwLock`]: a [`LockClass`] says where the lock stands in the documented order; the
-//!   explored build checks it at every acquisition, the counting build counts per class. What a
-//!   lock protects is `Clone`: the explored build puts the old value back after each schedule.
-//! * [`park`], [`unpark_one`], [`unpark_all`]: sleeping on a word, hashed by address as the kernel
-//!   hashes its wait queues.
-//! * [`park_patiently`]: the same for callers that must look up now and then ([`patiently`]).
-//! * [`spin_until`]: a bounded-by-protocol wait on one word (a bit lock, a thread's section). The
-//!   explorer treats it as blocking, so that waiting costs no steps.
-//! * [`acquired`], [`released`]: tell the explorer about locks that are bits of a word (the page
-//!   lock, a page-table entry's lock), so that one order covers them too. Nothing elsewhere.
-//! * [`expect_held`]: what says "the caller holds the lock" can say it so; the explored build checks it.
+//! * [`AtomicU64`], [`AtomicU32`], [`fence`], [`Ordering`]: words on which threads race. Each access is a
+//!   step.
+//! * [`PlainU64`], [`PlainU32`]: data that a *protocol* protects (list links under a lruvec lock, a record's
+//!   fields while the count is frozen). In the native build an access is a relaxed load or store, which costs
+//!   as much as a plain one. In the explored build it is no step, but a vector-clock race detector watches it
+//!   and reports two unordered accesses of which one is a write. `peek` is the exception: it reads without
+//!   protection, and the caller checks again.
+//! * [`Lock`], [`RwLock`]: a [`LockClass`] says where the lock stands in the documented order; the explored
+//!   build checks it at every acquisition, the counting build counts per class. The contents of a lock are
+//!   `Clone`, because the explored build restores them after each schedule.
+//! * [`park`], [`unpark_one`], [`unpark_all`]: sleeping on a word, hashed by address as the kernel hashes its
+//!   wait queues.
+//! * [`park_patiently`]: a sleep with a deadline, for callers that must return regularly ([`patiently`]).
+//! * [`spin_until`]: a bounded-by-protocol wait on one word (a bit lock, a thread's section). The explorer
+//!   treats it as blocking, so that waiting costs no steps.
+//! * [`acquired`], [`released`]: report locks that are bits of a word (the page lock, a page-table entry's
+//!   lock) to the explorer, so that one lock order covers them too. No-ops in other builds.
+//! * [`expect_held`]: states that the caller holds a bit lock; the explored build checks it.
+//! * [`expect_may_sleep`]: states that the caller holds no lock under which a thread must not sleep; the
+//!   explored build checks it.
 //! * [`Stat`]: a statistic. Never a step, never a synchronisation.
+//! * [`OnceBox`]: a value that the first user makes and that stays. Never a step. Not `std::sync::OnceLock`,
+//!   whose release is in the standard library, where ThreadSanitizer does not see it.
 //! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
-//! * [`mutated`]: known defects, present in the explored build only.
-//! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: one for a thread to come.
+//! * [`mutated`], `in_order`: known defects of the table in `mutation.rs`, present in the explored build
+//!   only.
+//! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: one reserved for a thread
+//!   that has not started yet.
 //! * [`nanoseconds`]: a clock, where there is one.
-//! * `stoppable`, `rest`: threads that can be told to stop while they wait. Not in the explored build, where waiting
-//!   takes no time.
+//! * `stoppable`, `stop_point`: threads that can be told to stop while they wait. Not in the explored build,
+//!   where waiting takes no time.
 
-mod class;
+pub(crate) mod class;
+mod limits;
 mod mutation;
 pub mod ops;
 mod patience;
@@ -47,6 +55,8 @@ mod stop;
 #[cfg(any(feature = "explored", not(feature = "counted")))]
 mod tallied;
 
+#[cfg(not(any(feature = "explored", loom)))]
+mod broken;
 #[cfg(not(any(feature = "explored", loom)))]
 mod slots;
 
@@ -75,23 +85,27 @@ use explored as door;
 
 #[cfg(loom)]
 pub use self::loom::broken_rule;
+pub use crate::mutation::Mutation;
 pub use class::LockClass;
 pub use door::{
     AtomicU32, AtomicU64, Guard, Lock, PlainU32, PlainU64, ReadGuard, RwLock, Stat, Tallied, ThreadSlot,
-    WriteGuard, acquired, broken, claim_thread_slot, expect_held, fence, park, released, spin_until,
-    thread_slot, unpark_all, unpark_one,
+    WriteGuard, acquired, broken, claim_thread_slot, expect_held, expect_may_sleep, fence, park, released,
+    spin_until, thread_slot, unpark_all, unpark_one,
 };
-pub use mutation::{Mutation, mutated};
+pub use limits::MAX_THREADS;
+pub(crate) use mutation::in_order;
+pub use mutation::mutated;
 #[cfg(feature = "explored")]
 pub use mutation::{enforce, with_mutation};
 #[cfg(not(any(feature = "explored", loom)))]
 pub use native::broken_rule;
+pub use once_cell::race::OnceBox;
 pub use patience::patiently;
 pub use std::sync::atomic::Ordering;
 #[cfg(not(feature = "explored"))]
 pub use stop::{Stop, Stopped, is_stop, stoppable};
 
-/// [`park`] for who may have run out of patience (see [`patiently`]): false if so.
+/// [`park`] with the deadline that [`patiently`] set; returns false once the deadline has passed.
 pub fn park_patiently(word: &AtomicU64, validate: impl Fn() -> bool) -> bool {
     #[cfg(not(any(feature = "explored", loom)))]
     if let Some(until) = patience::until() {
@@ -101,25 +115,31 @@ pub fn park_patiently(word: &AtomicU64, validate: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Threads that may use machines at the same time: the size of the tables indexed by
-/// [`thread_slot`]. Few in the explored build and in models, where a pass over such a table costs steps.
-pub const MAX_THREADS: usize = if cfg!(loom) {
-    4
-} else if cfg!(feature = "explored") {
-    8
-} else {
-    256
-};
-
-/// A place where the calling thread may be told to stop (`Stop`): in each long loop of who runs programs.
+/// Unwinds the calling thread if its `Stop` was requested. Each long loop of a program's operations
+/// calls it, because a thread that never waits would not notice the request otherwise.
 #[inline]
-pub fn rest() {
+pub fn stop_point() {
     #[cfg(not(feature = "explored"))]
-    stop::look();
+    stop::check_stop();
 }
 
-/// Nanoseconds since the first question. Always 0 in the explored build and in models: nothing there may
-/// depend on a clock.
+/// Waits up to 20 ms until the condition holds (`reclaim_throttle`). Returns true if it does not hold
+/// even then. In the explored build and in models waiting takes no time.
+pub fn wait_briefly(condition: &dyn Fn() -> bool) -> bool {
+    #[cfg(not(any(feature = "explored", loom)))]
+    for _ in 0..20 {
+        stop_point();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        if condition() {
+            return false;
+        }
+    }
+    let _ = condition;
+    true
+}
+
+/// Nanoseconds since the first call. Always 0 in the explored build and in models: nothing there
+/// may depend on a clock.
 pub fn nanoseconds() -> u64 {
     static BEGIN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
     if cfg!(any(feature = "explored", loom)) { 0 } else { BEGIN.elapsed().as_nanos() as u64 }

@@ -1,5 +1,6 @@
-//! Random address-space operations against a plain map of words. After each program every word reads
-//! as the map says, a pinned page is where it was pinned, and the audit accounts for every reference.
+//! Random address-space operations are compared with a plain map of bytes. After each program every
+//! word must read as the map says, a pinned page must be on the frame on which it was pinned, and
+//! the audit must account for every reference.
 
 mod common;
 
@@ -18,7 +19,8 @@ use std::sync::Arc;
 const WORD: usize = 8;
 const SPACES: usize = 6;
 
-/// An operation; the numbers choose among what exists.
+/// An operation. Its numbers select, modulo their count, among the spaces, areas and pages that
+/// exist.
 #[derive(Clone, Debug)]
 enum Op {
     Map {
@@ -58,7 +60,7 @@ enum Op {
     Unpin {
         pin: usize,
     },
-    /// `whole`: there is room for large pages.
+    /// `whole`: the target has room for large pages.
     Migrate {
         at: At,
         whole: bool,
@@ -84,7 +86,7 @@ struct At {
 }
 
 fn at() -> impl Strategy<Value = At> {
-    // Few areas and pages, so that operations meet.
+    // Few areas and pages, so that operations often act on the same page.
     (0..SPACES, 0..3usize, 0..6u32).prop_map(|(space, area, page)| At { space, area, page })
 }
 
@@ -112,7 +114,7 @@ fn op() -> impl Strategy<Value = Op> {
 struct Mapped {
     area: Arc<Area>,
     gone: HashSet<u32>,
-    /// What was stored, by byte of the area. The rest is zero.
+    /// The stored bytes, by offset in the area. All others are zero.
     bytes: HashMap<u64, u8>,
 }
 
@@ -144,7 +146,7 @@ impl<R: Release> World<R> {
         World { machine, ledger: Ledger::default(), processes, pins: Vec::new() }
     }
 
-    /// What `at` chooses; `None` if there is nothing to choose from.
+    /// The space, area and page that `at` selects; `None` if there is no space or area.
     fn choose(&mut self, at: At) -> Option<(&Machine<R>, &Arc<AddressSpace>, &mut Mapped, u32)> {
         let count = self.processes.len();
         let process = self.processes.get_mut(at.space.checked_rem(count)?)?;
@@ -183,7 +185,7 @@ impl<R: Release> World<R> {
                 let len = bytes.len().min(PAGE_SIZE - byte);
                 let offset = u64::from(page) * PAGE_SIZE as u64 + byte as u64;
                 let result = machine.write_bytes(&mapped.area, offset, &bytes[..len]);
-                // No byte, no access.
+                // A store of no bytes is no access, and cannot fail.
                 if len > 0 && mapped.expect(page, result).is_some() {
                     mapped.store(page, byte, &bytes[..len]);
                 }
@@ -231,7 +233,7 @@ impl<R: Release> World<R> {
                         (whole || order == 0).then(|| machine.alloc_pages(other, order).ok()).flatten()
                     };
                     machine.migrate_pages(&mut list, target, Mode::Sync, Reason::Syscall);
-                    // A large page may be on it in parts.
+                    // A large page that could not move whole may be on the list in parts.
                     list.into_iter().for_each(|pfn| machine.putback(pfn));
                 } else {
                     machine.put(pfn);
@@ -276,7 +278,8 @@ impl<R: Release> World<R> {
         self.processes.push(Process { space, areas });
     }
 
-    /// Everything reads as the model says, and everything is accounted for.
+    /// Checks that every word reads as the model says, and that the audit accounts for every
+    /// reference.
     fn check(&self) {
         assert_clean_with(&self.machine, &self.ledger);
         for pin in self.pins.iter().filter(|pin| pin.kind == PinKind::Pin) {
@@ -321,7 +324,7 @@ impl<R: Release> World<R> {
 }
 
 impl Mapped {
-    /// An access fails where the page is gone, and nowhere else.
+    /// Checks that an access fails if and only if its page is unmapped.
     fn expect<T>(&self, page: u32, result: mmcore::error::Result<T>) -> Option<T> {
         match result {
             Ok(_) if self.gone.contains(&page) => panic!("page {page} is unmapped"),

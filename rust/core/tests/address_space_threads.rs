@@ -1,9 +1,10 @@
 //! Address spaces on real threads: writers and readers while others fork, unmap, pin and migrate.
 //!
-//! Every word says where it belongs and how far its writer had come, so that a lost, torn or stray
-//! write shows. Each writer has one word of each page and writes its pages in turn, which makes a fork's
-//! snapshot checkable: whoever sees a writer's step must see all its steps before, but for pages that
-//! were pinned, which fork copies at some moment while their writers go on.
+//! Every word encodes its place and the step of its writer, so that a lost, torn or stray write
+//! shows. Each writer has one word of each page and writes its pages in turn. A fork's snapshot can
+//! therefore be checked: a child that has a writer's step must have all earlier steps of this
+//! writer. Pinned pages are the exception, because fork copies them at some moment while their
+//! writers go on.
 
 mod common;
 
@@ -21,20 +22,21 @@ use std::time::{Duration, Instant};
 
 const PAGES: u32 = 24;
 const WRITERS: usize = 2;
-/// The word of each page with which a writer checks its pins.
+/// The word of each page that the pinning thread writes to check its pins.
 const PIN_WORD: usize = 100;
-/// Bytes of each page that are written at once, in one TLB section: long enough to be overtaken.
+/// Bytes of each page that are written in one TLB section. The block is long, so that a fork often
+/// comes in the middle of it.
 const BLOCK: std::ops::Range<u64> = 1024..4096;
-/// Every how many-th page is pinned at times.
+/// One page in this many is pinned at times.
 const PINNED: u32 = 4;
 const TIME: Duration = Duration::from_millis(400);
 
-/// Location and step in one word.
+/// Encodes place and step as one word.
 fn encode(writer: usize, page: u32, step: u64) -> u64 {
     (writer as u64) << 56 | u64::from(page) << 40 | step
 }
 
-/// The step, after a look at the location. 0: never written.
+/// Checks the place in a word and returns its step; 0 if the word was never written.
 #[track_caller]
 fn decode(writer: usize, page: u32, value: u64) -> u64 {
     let step = value & ((1 << 40) - 1);
@@ -54,7 +56,7 @@ struct World<'a, R: Release> {
     space: Arc<AddressSpace>,
     area: Arc<Area>,
     over: AtomicBool,
-    /// The area that comes and goes.
+    /// The area that is mapped and unmapped again and again.
     passing: Mutex<Option<Arc<Area>>>,
 }
 
@@ -63,7 +65,8 @@ impl<R: Release> World<'_, R> {
         !self.over.load(Ordering::Relaxed)
     }
 
-    /// Writes its word of each page in turn, and reads back what it wrote one round ago.
+    /// Writes the writer's word of each page in turn, and checks that it still holds the write of
+    /// one round ago.
     fn write(&self, writer: usize) {
         let round = u64::from(PAGES);
         for step in (1..).take_while(|_| self.running()) {
@@ -83,7 +86,7 @@ impl<R: Release> World<'_, R> {
         }
     }
 
-    /// No word ever goes back.
+    /// Reads all words and checks that no step ever decreases.
     fn read(&self) {
         let mut seen = vec![0; PAGES as usize * WRITERS];
         while self.running() {
@@ -99,7 +102,8 @@ impl<R: Release> World<'_, R> {
         }
     }
 
-    /// A child is a snapshot: without holes, and nobody's writes reach it or come out of it.
+    /// Checks that a child is a snapshot without missing steps, that later writes of the parent do
+    /// not reach it, and that its writes do not reach the parent.
     fn fork(&self) {
         let step = |area: &Area, page, writer| {
             decode(writer, page, self.machine.read_word(area, page, writer).unwrap())
@@ -141,7 +145,8 @@ impl<R: Release> World<'_, R> {
         block
     }
 
-    /// A second area of the same space comes and goes, in parts. Its pages are full of their address.
+    /// Maps and unmaps a second area of the same space, in parts. Its pages are filled with their
+    /// address.
     fn map_and_unmap(&self) {
         let machine = self.machine;
         while self.running() {
@@ -162,7 +167,8 @@ impl<R: Release> World<'_, R> {
         }
     }
 
-    /// Reads what another thread unmaps: its content, or an error, but nobody else's content.
+    /// Reads the area that another thread unmaps: each read gives the page's own content or an
+    /// error, but never the content of another page.
     fn read_what_goes(&self) {
         let mut bytes = vec![0; PAGE_SIZE];
         while self.running() {
@@ -182,7 +188,7 @@ impl<R: Release> World<'_, R> {
         }
     }
 
-    /// What is written through the mapping is in the frame that is pinned, whatever forks do.
+    /// Checks that a write through the mapping reaches the pinned frame, although forks go on.
     fn pin(&self) {
         let machine = self.machine;
         for n in (1..).take_while(|_| self.running()) {
@@ -226,7 +232,7 @@ impl<R: Release> World<'_, R> {
                 .iter()
                 .map(|role| {
                     scope.spawn(|| {
-                        // A failed thread ends the others.
+                        // The guard tells the others to end when this thread ends, also by a panic.
                         let stop = Stop(&self.over);
                         role();
                         drop(stop);

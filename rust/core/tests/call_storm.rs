@@ -1,7 +1,9 @@
-//! All calls of the core on one machine, from 32 threads at once: nothing stops, and in the end nothing is left.
+//! 32 threads make all calls of the core on one machine: no thread may stop, and at the end no page
+//! may be in use.
 //!
-//! `load_storm.rs` runs what a load does, and verifies each word. Here the threads draw their calls from everything
-//! that a script can ask for, most of which somebody else's call has just made impossible.
+//! `load_storm.rs` runs the operations of a load and verifies each word. Here the threads draw
+//! their calls from all that a script can make; calls of other threads have often just made them
+//! impossible.
 
 mod common;
 
@@ -24,12 +26,13 @@ use std::time::{Duration, Instant};
 const THREADS: u64 = 32;
 const FRAMES: u32 = 1024;
 const NODES: u32 = 2;
-/// Spaces, areas of a space, files and handles of a thread that are kept: the oldest goes.
+/// Numbers of spaces, areas of a space, files and handles of a thread that are kept; beyond them
+/// the oldest is given up.
 const SPACES: usize = 8;
 const AREAS: usize = 6;
 const FILES: usize = 6;
 const HANDLES: usize = 4;
-/// Movable pages.
+/// Number of movable pages.
 const POOLED: u32 = 16;
 
 struct Process {
@@ -47,7 +50,7 @@ struct World<'a, R: Release> {
     calls: AtomicU64,
 }
 
-/// One thread: its numbers, and what it holds.
+/// A thread, with its random generator and the handles that it holds.
 struct Caller<'a, R: Release> {
     world: &'a World<'a, R>,
     rng: Rng,
@@ -57,7 +60,7 @@ struct Caller<'a, R: Release> {
 impl<R: Release> Caller<'_, R> {
     fn run(&mut self) {
         let mut calls = 0;
-        // Relaxed: it says when to end, and nothing is read on the strength of it.
+        // Relaxed: a hint to end; no other data depends on it.
         while !self.world.over.load(Ordering::Relaxed) {
             self.call();
             calls += 1;
@@ -65,7 +68,7 @@ impl<R: Release> Caller<'_, R> {
         while let Some((pfn, handle)) = self.held.pop() {
             self.world.machine.let_go(&self.world.ledger, pfn, handle);
         }
-        // Relaxed: read when the thread has been joined.
+        // Relaxed: the sum is read after the thread has been joined.
         self.world.calls.fetch_add(calls, Ordering::Relaxed);
     }
 
@@ -85,7 +88,7 @@ impl<R: Release> Caller<'_, R> {
         [Mode::Async, Mode::SyncLight, Mode::Sync][self.rng.below(3) as usize]
     }
 
-    /// A space, and an area of it, if it has any.
+    /// A random space, with one of its areas if it has any.
     fn place(&mut self) -> (Arc<AddressSpace>, Option<Arc<Area>>) {
         let processes = self.world.processes.lock();
         let process = &processes[self.rng.below(processes.len() as u32) as usize];
@@ -99,7 +102,8 @@ impl<R: Release> Caller<'_, R> {
         files[self.rng.below(files.len() as u32) as usize].clone()
     }
 
-    /// One call of any kind. Whether it is refused does not matter: most are, by what others do.
+    /// Makes one random call. A refusal is no failure: the state that other threads leave makes
+    /// most calls fail.
     fn call(&mut self) {
         match self.rng.below(16) {
             0..=5 => self.call_area(),
@@ -171,7 +175,7 @@ impl<R: Release> Caller<'_, R> {
             2 if machine.hold(ledger, pfn).is_ok() => self.held.push((pfn, Handle::Ref)),
             3 if machine.hold_pin(ledger, pfn).is_ok() => self.held.push((pfn, Handle::Pin)),
             4 if machine.hold_lock(ledger, pfn) == Ok(true) => {
-                // Nobody who has a page lock makes a call that may wait.
+                // A thread that holds a page lock must not make a call that may wait.
                 drop(machine.frame_bytes(pfn));
                 machine.let_go(ledger, pfn, Handle::Lock);
             }
@@ -184,9 +188,13 @@ impl<R: Release> Caller<'_, R> {
                 }
             }
             8 => drop(machine.split_huge_page(pfn)),
-            9 => drop(machine.page_states(&[pfn])),
+            9 => {
+                drop(machine.page_states(&[pfn]));
+                // Without a lock, whatever happens to the frame meanwhile.
+                drop(machine.frame_bytes(pfn));
+            }
             10 => {
-                // Of a part, its large page.
+                // The frame of a part leads to its large page.
                 if let Some(isolated) = machine.isolate_for_reclaim(pfn) {
                     machine.reclaim_isolated(vec![isolated], self.one_in(2).then_some(node));
                 }
@@ -250,7 +258,7 @@ impl<R: Release> Caller<'_, R> {
         }
     }
 
-    /// Keeps an area with its space; the oldest of the space is unmapped.
+    /// Adds an area to the list of its space, and unmaps the oldest area if there are too many.
     fn keep(&self, space: &Arc<AddressSpace>, area: Arc<Area>) {
         let old = {
             let mut processes = self.world.processes.lock();
@@ -296,7 +304,7 @@ impl<R: Release> Caller<'_, R> {
         }
     }
 
-    /// A process more; the oldest exits.
+    /// Adds a process, and lets the oldest exit if there are too many.
     fn replace(&self, process: Process) {
         let old = {
             let mut processes = self.world.processes.lock();
@@ -362,15 +370,19 @@ fn storm<R: Release>(time: Duration) -> u64 {
         calls: AtomicU64::new(0),
     };
     thread::scope(|scope| {
-        for index in 0..THREADS {
+        let spawn = |index| {
             let mut caller = Caller { world: &world, rng: Rng::new(12, index), held: Vec::new() };
-            scope.spawn(move || caller.run());
-        }
+            scope.spawn(move || caller.run())
+        };
+        let callers: Vec<_> = (0..THREADS).map(spawn).collect();
         let begun = Instant::now();
         while begun.elapsed() < time {
             thread::sleep(Duration::from_millis(10));
         }
         world.over.store(true, Ordering::Relaxed);
+        // Joined one by one: how a scope waits for its threads is in the standard library, where
+        // ThreadSanitizer does not see it.
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
     });
     for space in machine.spaces() {
         machine.exit(&space);
@@ -378,7 +390,8 @@ fn storm<R: Release>(time: Duration) -> u64 {
     for file in machine.files() {
         machine.remove_file(&file);
     }
-    // A page that somebody had locked when its last entry went stays in the swap cache: as in the kernel.
+    // A page that was locked when its last entry was dropped stays in the swap cache, as in the
+    // kernel. `swapoff` removes it.
     if machine.swap_use().total > 0 {
         machine.swapoff().unwrap();
     }
@@ -393,7 +406,7 @@ fn storm<R: Release>(time: Duration) -> u64 {
         .filter(held)
         .map(|pfn| (pfn, machine.page(pfn).unwrap().word()))
         .collect();
-    // A movable page that failed stays its owner's: it is counted there.
+    // A movable page on a bad frame still belongs to its owner, and is counted in `pooled`.
     let owned = |pfn: &&Pfn| machine.page(**pfn).is_ok_and(|page| page.flags().contains(Flags::MOVABLE));
     let bad = poisoned.len() - poisoned.iter().filter(owned).count();
     assert_eq!(used(&machine) as usize, pooled + bad, "in use: {words:?}, poisoned: {poisoned:?}");
@@ -406,7 +419,7 @@ fn a_moment_is_clean<R: Release>() {
 
 for_each_design!(a_moment_is_clean);
 
-/// `STORM_SECONDS` (a minute where nothing is said): `make storm`, `make tsan`.
+/// Lasts `STORM_SECONDS` (60 by default); run by `make storm` and `make tsan`.
 #[expect(clippy::print_stdout, reason = "a long run says what it has done")]
 fn a_long_storm_of_calls_is_clean<R: Release>() {
     let seconds =
@@ -432,5 +445,6 @@ macro_rules! long {
 }
 
 long!(
-    long_putback Putback, long_split Split, long_hook Hook, long_hook_late HookLate, long_packed Packed, long_mine Mine
+    long_putback Putback, long_split Split, long_hook Hook,
+    long_hook_late HookLate, long_packed Packed, long_mine Mine
 );

@@ -1,4 +1,5 @@
-//! Memory failure, rule by rule: what each kind of page comes to, who holds what, and the way back.
+//! Memory failure, rule by rule: the result for each kind of page, the references that are left,
+//! and unpoison.
 
 mod common;
 
@@ -25,7 +26,7 @@ impl Bench {
         Bench { machine, space }
     }
 
-    /// Anonymous memory, written, and on its lists.
+    /// Maps anonymous memory, writes it and drains, so that its pages are on their lists.
     fn anon(&self, pages: u32) -> Arc<Area> {
         let area = self.machine.mmap(&self.space, pages).unwrap();
         self.write(&area);
@@ -77,7 +78,7 @@ fn soft_offline_moves_the_content_and_keeps_the_frame() {
     assert!(bench.flags(old).contains(Flags::HWPOISON) && !bench.flags(new).contains(Flags::HWPOISON));
     assert_eq!(bench.count(old), 1, "poison's own");
     bench.clean(1);
-    // Nothing is left to do the second time.
+    // A second call finds the work done and succeeds.
     bench.machine.soft_offline_page(old).unwrap();
     bench.clean(1);
     bench.machine.unpoison_memory(old).unwrap();
@@ -126,7 +127,7 @@ fn a_free_frame_is_taken_out_of_its_block_and_given_back() {
     bench.clean(1);
     let (buddy, arrays) = bench.machine.free_frames(0);
     assert_eq!(buddy + arrays, 63, "one frame less, not one block");
-    // Whatever is allocated, it is another frame.
+    // No allocation gives out the bad frame.
     let all: Vec<Pfn> = (0..63).map(|_| bench.machine.alloc_pages(0, 0).unwrap()).collect();
     assert!(!all.contains(&pfn));
     assert!(bench.machine.alloc_pages(0, 0).is_err());
@@ -179,7 +180,7 @@ fn hard_failure_leaves_poisoned_entries_in_every_process() {
     let again = bench.machine.memory_failure(pfn, None);
     assert_eq!(again.verdict, Verdict::AlreadyPoisoned);
     assert_eq!(again.result.unwrap_err().errno, Errno::EHWPOISON);
-    // The entries stay poisoned; dropping them makes room for a new page.
+    // The entries stay poisoned until they are dropped; then a fault maps a new page.
     bench.machine.unpoison_memory(pfn).unwrap();
     bench.clean(0);
     assert_eq!(bench.machine.read_word(&area, 0, 0).unwrap_err().errno, Errno::EHWPOISON);
@@ -204,7 +205,7 @@ fn what_is_poisoned_a_second_time_is_told_to_whoever_has_touched_it_in_kernels_t
         assert_eq!(told(None), (errno, vec![]), "{kernel}");
         let has = if errno.is_some() { vec![area.address(0)] } else { vec![] };
         assert_eq!(told(Some(&bench.space)), (errno, has), "{kernel}");
-        // Who has the page no more can go on.
+        // A process that does not map the page any more can try its access again.
         assert_eq!(told(Some(&stranger)), (None, vec![]), "{kernel}");
         let soft = bench.machine.soft_offline_page(pfn).err().map(|error| error.errno);
         assert_eq!(soft, (kernel == "4.8").then_some(Errno::EBUSY), "{kernel}");
@@ -223,7 +224,7 @@ fn who_wants_to_know_early_is_told_at_once_if_data_was_lost() {
         |space: &AddressSpace, index, code| Signal { space: space.id, address: area.address(index), code };
     let handled = bench.machine.memory_failure(bench.pfn(&area, 0), None);
     assert_eq!(handled.signals, [signal(&bench.space, 0, Code::ActionOptional)]);
-    // Whose access has found it is told in any case, and that it cannot go on.
+    // The process whose access has met the failure is always signalled, with "action required".
     let handled = bench.machine.memory_failure(bench.pfn(&area, 1), Some(&child));
     let both = [signal(&bench.space, 1, Code::ActionOptional), signal(&child, 1, Code::ActionRequired)];
     assert_eq!(handled.signals, both);
@@ -263,7 +264,7 @@ fn the_loss_of_dirty_file_data_is_told_once() {
     bench.write(&area);
     bench.machine.sync_file(&file, 0..2).unwrap();
     bench.machine.write_word(&area, 1, 0, 8).unwrap();
-    // Clean: nothing is lost, the mapping just goes.
+    // The page is clean, so no data is lost, and the mapping is only removed.
     let clean = bench.machine.memory_failure(bench.pfn(&area, 0), None);
     assert_eq!((clean.verdict, area.look(0).entry()), (Verdict::Recovered, Entry::None));
     assert_eq!(bench.machine.read_word(&area, 0, 0), Ok(7));
@@ -274,7 +275,7 @@ fn the_loss_of_dirty_file_data_is_told_once() {
     assert_eq!(bench.machine.read_word(&area, 1, 0).unwrap_err().errno, Errno::EHWPOISON);
     assert_eq!(bench.machine.sync_file(&file, 0..2).unwrap_err().errno, Errno::EIO);
     assert_eq!(bench.machine.sync_file(&file, 0..2), Ok(0));
-    // What the disk has is older.
+    // The disk holds the content of the last successful write.
     let mut bytes = [0; 8];
     bench.machine.file_read(&file, 4096, &mut bytes, 0).unwrap();
     assert_eq!(u64::from_le_bytes(bytes), 8);
@@ -296,7 +297,7 @@ fn a_memory_file_keeps_its_lost_page_for_all_to_see() {
     assert_eq!(bench.machine.file_write(&file, 0, &[1; 8], 0).unwrap_err().errno, Errno::EIO);
     assert_eq!(bench.machine.unpoison_memory(pfn).unwrap_err().errno, Errno::EBUSY);
     bench.clean(1);
-    // With the file goes its hold on the frame.
+    // The truncation drops the file's reference on the frame.
     bench.machine.truncate_file(&file, 0).unwrap();
     bench.machine.unpoison_memory(pfn).unwrap();
     bench.clean(0);

@@ -1,4 +1,7 @@
-//! Storm: short ones that must be clean, and planted faults that must not go unseen.
+//! The load `storm`: short runs must be clean, and planted faults must be found.
+
+// The loads run on native threads: the loom build has no `mmcore::load`.
+#![cfg(not(loom))]
 
 use mmcore::load::{Finding, LoadConfig, LoadError, Planted, open};
 use serde_json::json;
@@ -77,7 +80,7 @@ fn a_lost_copy_is_found(design: &str) {
     assert!(rig.run(99, 0.1).is_err(), "a failed load stays failed");
 }
 
-/// Six threads for `STORM_SECONDS` (a minute where nothing is said): `make storm`, `make tsan`.
+/// Runs six threads for `STORM_SECONDS` (60 by default); run by `make storm` and `make tsan`.
 #[expect(clippy::print_stdout, reason = "a long run says what it has done")]
 fn a_long_storm_is_clean(design: &str, poison_rate: f64) {
     let seconds =
@@ -134,7 +137,7 @@ fn what_makes_no_sense_is_one_line() {
         ("{\"nodes\": [{\"bytes\": 5000}]}", "whole pages"),
         ("{\"fast_share\": 1.5}", "between 0 and 1"),
         ("{\"poison_rate\": 2}", "from 0 to 1"),
-        ("{\"planted\": {\"lost_copy\": true}, \"copy\": false}", "no copy to lose"),
+        ("{\"planted\": {\"lost_copy\": true}, \"copy\": false}", "set copy"),
     ] {
         let text = config(json);
         assert!(text.contains(says) && !text.contains('\n'), "{json}: {text}");
@@ -151,7 +154,7 @@ fn what_makes_no_sense_is_one_line() {
 
 #[test]
 fn a_planted_slowdown_is_as_large_as_asked() {
-    // Half as much time again, so that a noisy neighbour cannot hide it.
+    // The slowdown doubles the time, so that noise of the host cannot hide it.
     let time = |slowdown| {
         let planted = Planted { slowdown, ..Planted::default() };
         let config = LoadConfig {
@@ -172,7 +175,7 @@ fn a_planted_slowdown_is_as_large_as_asked() {
         times.sort_by(f64::total_cmp);
         times[3]
     };
-    // The other tests run beside this one: now and then they leave it some peace.
+    // Other tests run at the same time. One undisturbed pair of runs is enough.
     let ratios: Vec<f64> = (0..8).map(|_| time(1.0) / time(0.0)).collect();
     assert!(ratios.iter().any(|ratio| (1.5..3.0).contains(ratio)), "{ratios:?}");
 }

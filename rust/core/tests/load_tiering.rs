@@ -1,4 +1,7 @@
-//! Tiering: a trace over two nodes; the bytes in the end are those of a plain replay.
+//! The load `tiering`: after a trace over two nodes the bytes are those of a plain replay.
+
+// The loads run on native threads: the loom build has no `mmcore::load`.
+#![cfg(not(loom))]
 
 use mmcore::load::{Finding, Load, LoadConfig, LoadError, NodeSpec, Planted, Trace, open};
 use mmcore::rng::Rng;
@@ -10,8 +13,8 @@ fn tiering(design: &str) -> LoadConfig {
     config
 }
 
-/// A program whose working set of an eighth of its pages moves on now and then, with a tail of rarely used
-/// pages.
+/// The trace of a program whose working set, an eighth of its pages, changes from time to time,
+/// with some accesses to rarely used pages.
 fn wandering(pages: u32, accesses: usize) -> Trace {
     let mut rng = Rng::new(42, 0);
     let mut trace = Trace::default();
@@ -49,7 +52,7 @@ fn a_lost_copy_is_found(design: &str) {
     let planted = Planted { lost_copy: true, ..Planted::default() };
     let trace = wandering(4096, 400_000);
     let opened = open(&LoadConfig { planted, ..tiering(design) }, Some(trace));
-    // The warm-up may already have found it.
+    // The warm-up may have found the fault already.
     let found = match opened {
         Err(error) => Some(error),
         Ok(mut rig) => (0..40).find_map(|seed| rig.run(seed, 0.1).err()).or_else(|| rig.finish().err()),
@@ -77,13 +80,13 @@ designs!(putback, split, hook, hook_late, packed, mine);
 
 #[test]
 fn a_trace_that_moves_nothing_is_refused_with_advice() {
-    // Everything fits the fast node.
+    // The fast node holds all pages.
     let nodes = vec![NodeSpec { bytes: 4 << 20, latency_ns: 100.0 }; 2];
     let small = wandering(200, 50_000);
     let error = open(&LoadConfig { nodes, ..tiering("split") }, Some(small)).err().unwrap();
     assert!(matches!(error, LoadError::TooFewMigrations { migrated: 0, .. }), "{error}");
     assert!(error.to_string().contains("make it smaller"), "{error}");
-    // Few pages are used at all after the first pass.
+    // After its first 1,024 accesses the trace uses a single page.
     let mut idle = Trace { ids: (0..1024).collect(), writes: vec![1; 1024] };
     idle.ids.extend(std::iter::repeat_n(7, 1 << 22));
     idle.writes.resize(idle.ids.len(), 0);

@@ -21,7 +21,7 @@ for_each_design!(
     a_machine_needs_another_node,
 );
 
-/// Node 1 is only for movable pages, and preferred.
+/// A machine whose node 1 is only for movable pages, with an area that prefers this node.
 fn machine<R: Release>() -> (Machine<R>, Arc<mmcore::map::AddressSpace>, Arc<Area>) {
     let mut config = Config::new(2, 64);
     config.profile.release = R::DESIGN;
@@ -77,12 +77,12 @@ fn a_pinned_page_leaves_a_node_for_movable_pages<R: Release>() {
     ends(&machine, &space);
 }
 
-/// Kernel 98c6d259319e: the flag `LRU` does not tell whether a batch holds a page.
+/// The flag `LRU` does not tell whether a batch holds the page (kernel 98c6d259319e).
 fn a_batch_of_another_cpu_is_drained_although_the_page_is_on_its_list<R: Release>() {
     let (machine, space, area) = machine::<R>();
     let pfn = written(&machine, &area);
     machine.bind_cpu(Some(1));
-    // Marked twice it is queued to become active.
+    // The second mark queues the page for activation.
     machine.mark_page_accessed(pfn);
     machine.mark_page_accessed(pfn);
     machine.bind_cpu(Some(0));

@@ -1,5 +1,5 @@
-//! A migration that fails leaves everything as it was: each obstacle, in each order and mode, under every release
-//! design. Three pages are migrated, and the one in the middle cannot.
+//! A failed migration leaves the page as it was: each obstacle is tested in each order and mode,
+//! under every release design. Three pages are migrated, of which the middle one cannot move.
 
 mod common;
 
@@ -9,7 +9,7 @@ use mmcore::error::Errno;
 use mmcore::machine::{Config, Machine};
 use mmcore::map::{AddressSpace, Area, File, FileKind, FileMap, PinKind, Writeback};
 use mmcore::migrate::{Mode, NewPage, Outcome, Reason};
-use mmcore::movable::{PagePool, PoolOwner, PoolPage};
+use mmcore::movable::{PagePool, PageView, PoolOwner, PoolPage};
 use mmcore::page::{Flags, Pfn};
 use mmcore::profile::{CopyOrder, MigrationOrder};
 use mmcore::release::Release;
@@ -26,7 +26,7 @@ for_each_design!(
 
 const WORD: usize = 3;
 
-/// Every order and mode.
+/// All combinations of order, copy and mode.
 fn settings() -> Vec<(MigrationOrder, CopyOrder, Mode)> {
     let mut settings = Vec::new();
     for &order in MigrationOrder::ALL {
@@ -48,7 +48,7 @@ fn machine<R: Release>(order: MigrationOrder, copy: CopyOrder) -> Machine<R> {
     Machine::new(&config).unwrap()
 }
 
-/// Allocates on node 1 and hears of the ends; of `without` there is no page.
+/// Allocates on node 1, but not for the page `without`, and notes the outcome of each page.
 struct Listener<'a, R: Release> {
     machine: &'a Machine<R>,
     without: Option<Pfn>,
@@ -65,7 +65,7 @@ impl<R: Release> NewPage for Listener<'_, R> {
     }
 }
 
-/// What must not change.
+/// The state of a page that a failed migration must not change.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     flags: Flags,
@@ -77,14 +77,16 @@ struct Seen {
 fn see<R: Release>(machine: &Machine<R>, pfn: Pfn) -> Seen {
     let page = machine.page(pfn).unwrap();
     let word = machine.memory().load(pfn, WORD);
-    // Which list an entry of a batch goes to is decided when it is drained.
+    // Only a drain decides the list of a page in a batch.
     machine.lru_drain_all();
-    // A dirty entry has made its page dirty by then, and the page stays so: as in the kernel.
+    // `DIRTY` is left out: the unmap moves it from the entry to the page, where it stays after a
+    // failure, as in the kernel.
     let flags = page.flags().difference(Flags::DIRTY);
     Seen { flags, count: page.count(), mapcount: page.mapcount(), word }
 }
 
-/// Migrates pages of which the middle one cannot move; `Seen` must not change by it, nor who moved.
+/// Migrates three pages of which the middle one cannot move. Its `Seen` must not change, and the
+/// others must move.
 #[track_caller]
 fn fails<R: Release>(
     machine: &Machine<R>,
@@ -107,7 +109,7 @@ fn fails<R: Release>(
     assert_eq!(heard(1), Some(expected), "{mode:?}");
     assert!(matches!(heard(0), Some(Outcome::Moved(_))), "{mode:?}: {:?}", heard(0));
     let moved = match expected {
-        // The rest was not tried.
+        // The migration ended before it tried the third page.
         Outcome::NoMemory => {
             assert_eq!((heard(2), &list[..]), (None, &pages[1..]));
             assert_eq!((result.errno, result.ret()), (Some(Errno::ENOMEM), Errno::ENOMEM.status()));
@@ -132,7 +134,7 @@ fn fails<R: Release>(
     assert_clean_with(machine, ledger);
 }
 
-/// Three pages of `area`, written and on their lists.
+/// Three written pages of `area` that are on their lists.
 fn written<R: Release>(machine: &Machine<R>, area: &Area) -> [Pfn; 3] {
     for index in 0..3 {
         machine.write_word(area, index, WORD, 100 + u64::from(index)).unwrap();
@@ -161,7 +163,7 @@ fn a_mapped_page_that_cannot_move_stays_as_it_was<R: Release>() {
     use Obstacle::{Locked, NoPage, Pin, Reference, Shared};
     for (order, copy, mode) in settings() {
         for obstacle in [Reference, Pin, Shared, Locked, NoPage] {
-            // Others wait for the lock: `migrate_modes.rs`.
+            // The other modes wait for the lock; `migrate_modes.rs` tests them.
             if matches!(obstacle, Locked) && mode != Mode::Async {
                 continue;
             }
@@ -188,7 +190,7 @@ fn a_mapped_page_that_cannot_move_stays_as_it_was<R: Release>() {
             let expected = if matches!(obstacle, NoPage) { Outcome::NoMemory } else { Outcome::Again };
             fails(&machine, &pages, mode, expected, &ledger, |pfn| machine.isolate(pfn).unwrap());
             read(&machine, &area);
-            // Without the obstacle it moves.
+            // Without the obstacle the page moves.
             match obstacle {
                 Reference | Shared => machine.let_go(&ledger, pages[1], Handle::Ref),
                 Pin => machine.let_go(&ledger, pages[1], Handle::Pin),
@@ -214,7 +216,7 @@ fn a_mapped_page_that_cannot_move_stays_as_it_was<R: Release>() {
 fn a_page_of_a_file_that_cannot_move_stays_as_it_was<R: Release>() {
     for (order, copy, mode) in settings() {
         for writeback in [false, true] {
-            // A synchronous one waits for the write: `migrate_modes.rs`.
+            // A synchronous migration waits for the write; `migrate_modes.rs` tests it.
             if writeback && mode == Mode::Sync {
                 continue;
             }
@@ -251,22 +253,22 @@ fn a_page_of_a_file_that_cannot_move_stays_as_it_was<R: Release>() {
     }
 }
 
-/// Refuses one page.
+/// An owner that refuses to migrate one page.
 #[derive(Debug)]
 struct Refuses(std::sync::Mutex<Option<Pfn>>, Errno);
 
 impl PoolOwner for Refuses {
-    fn isolate(&self, _pfn: Pfn) -> bool {
+    fn isolate(&self, _view: &dyn PageView, _pfn: Pfn) -> bool {
         true
     }
 
-    fn migrate(&self, from: Pfn, _to: Pfn, _mode: Mode) -> Result<(), Errno> {
-        if *self.0.lock().unwrap() == Some(from) { Err(self.1) } else { Ok(()) }
+    fn migrate(&self, _view: &dyn PageView, from: Pfn, _to: Pfn, _mode: Mode) -> Result<bool, Errno> {
+        if *self.0.lock().unwrap() == Some(from) { Err(self.1) } else { Ok(false) }
     }
 
-    fn putback(&self, _pfn: Pfn) {}
+    fn putback(&self, _view: &dyn PageView, _pfn: Pfn) {}
 
-    fn released(&self, _pfn: Pfn) {}
+    fn released(&self, _view: &dyn PageView, _pfn: Pfn) {}
 }
 
 fn a_movable_page_whose_owner_refuses_stays_as_it_was<R: Release>() {

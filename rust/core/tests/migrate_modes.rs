@@ -1,4 +1,5 @@
-//! The modes of a migration: for what each waits, and how often each tries, in both orders.
+//! The modes of a migration: the locks and writes for which each mode waits, and the number of its
+//! attempts, in both orders.
 
 mod common;
 
@@ -24,7 +25,7 @@ fn machine(kernel: &str, set: &[(&str, &str)]) -> TestMachine {
     Machine::new(&config).unwrap()
 }
 
-/// How often it was asked, and what it heard.
+/// The number of destination pages that the migration asked for, and the last outcome.
 #[derive(Default)]
 struct Heard {
     asked: u32,
@@ -54,17 +55,17 @@ fn migrate(machine: &TestMachine, pfn: Pfn, mode: Mode) -> (Heard, u32) {
     (listener.1, result.retries)
 }
 
-/// Does a migration wait until the obstacle is lifted, and how does it end?
+/// Whether a migration waits until the obstacle is lifted, and its outcome.
 fn waits_for(machine: &TestMachine, pfn: Pfn, mode: Mode, lift: impl FnOnce()) -> (bool, Outcome) {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let migrating = scope.spawn(|| {
             let heard = migrate(machine, pfn, mode).0;
-            // Relaxed: read again after the join.
+            // Relaxed: the outcome itself is passed by the join.
             ended.store(true, Ordering::Relaxed);
             heard.last.unwrap()
         });
-        // Long enough for all attempts that do not wait.
+        // This time is long enough for all attempts that do not wait.
         for _ in 0..30 {
             std::thread::sleep(Duration::from_millis(10));
             if ended.load(Ordering::Relaxed) {
@@ -77,7 +78,8 @@ fn waits_for(machine: &TestMachine, pfn: Pfn, mode: Mode, lift: impl FnOnce()) -
     })
 }
 
-/// What a migration makes of the page as long as the obstacle is there: an outcome, or it waits and moves afterwards.
+/// The outcome of a migration while the obstacle is there, or `WAITS` if the migration waits and
+/// then moves the page.
 fn meets(machine: &TestMachine, pfn: Pfn, mode: Mode, lift: impl FnOnce()) -> Result<Outcome, ()> {
     match waits_for(machine, pfn, mode, lift) {
         (true, Outcome::Moved(_)) => WAITS,
@@ -108,7 +110,7 @@ fn who_waits_for_a_page_lock() {
             let machine = machine(kernel, &[]);
             let (_space, area, pfn) = anonymous(&machine);
             assert!(machine.page(pfn).unwrap().flags().contains(Flags::UPTODATE));
-            // The thread that locks a page unlocks it.
+            // This thread unlocks the page itself, in `meets`.
             machine.page(pfn).unwrap().lock();
             let met = meets(&machine, pfn, mode, || machine.page(pfn).unwrap().unlock(pfn));
             assert_eq!(met, expected, "{kernel} {mode:?}");
@@ -130,7 +132,8 @@ fn a_light_migration_waits_for_the_lock_of_a_page_that_is_being_read_only_one_by
             let page = machine.page(pfn).unwrap();
             assert!(!page.flags().contains(Flags::UPTODATE));
             page.lock();
-            // The reader has a reference, too: with the lock it cannot move yet, it is only waited for or not.
+            // The test also keeps a reference, so the page cannot move even when it is unlocked.
+            // Only the waiting is tested.
             let (waits, last) = waits_for(&machine, pfn, mode, || page.unlock(pfn));
             assert_eq!((waits, last), (expected.is_err(), Outcome::Again), "{kernel} {mode:?}");
             assert!(page.flags().contains(Flags::LRU));
@@ -164,7 +167,7 @@ fn who_waits_for_a_write_to_disk() {
     }
 }
 
-/// The batches that were begun, as mode and passes.
+/// The batches that the migration began, as mode and passes.
 fn batches(machine: &TestMachine) -> Vec<(u8, u8)> {
     let entered = machine.take_calls().into_iter().filter(|call| call.ret.is_none());
     entered
@@ -175,7 +178,8 @@ fn batches(machine: &TestMachine) -> Vec<(u8, u8)> {
         .collect()
 }
 
-/// Pages asked for, retries, and batches of a page that somebody holds all the time.
+/// The destination pages, retries and batches of the migration of a page that is referenced all the
+/// time.
 fn tries(kernel: &str, set: &[(&str, &str)], mode: Mode) -> (u32, u32, Vec<(u8, u8)>) {
     let machine = machine(kernel, set);
     let (_space, _area, pfn) = anonymous(&machine);

@@ -1,17 +1,18 @@
-//! The text language: what is printed reads back, nothing makes the parser panic, and what real
-//! kernels were recorded doing is said word for word.
+//! The text language: a printed program parses to the same program, no text makes the parser panic,
+//! and every operation of the recordings prints exactly as it was recorded.
 //!
-//! The random programs are drawn from the table of operations itself, so a new operation is
-//! tested by being there.
+//! The random programs are drawn from the table of operations itself, so a new operation is tested
+//! as soon as it is in the table.
 
 use mmcore::program::{
-    ArgSpec, Boot, MachineSpec, Op, OpSpec, ParseError, Place, Program, Syntax, Thread, operations, parse,
+    ArgSpec, Boot, MachineSpec, Op, OpSpec, ParseError, Place, Program, Switch, Syntax, Thread, operations,
+    parse,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Each form of operation in the recordings of the kernel lab.
+/// Each form of an operation in the recordings.
 const RECORDED: &str = include_str!("data/recorded_ops.txt");
 
 fn recorded() -> impl Iterator<Item = &'static str> {
@@ -28,7 +29,7 @@ fn page_list() -> impl Strategy<Value = String> {
     prop::collection::vec(item, 1..4).prop_map(|items| items.join(","))
 }
 
-/// A word of this look, as text.
+/// A word of this syntax, as text.
 fn word(syntax: Syntax) -> BoxedStrategy<String> {
     match syntax {
         Syntax::Number { min, max } => {
@@ -38,6 +39,20 @@ fn word(syntax: Syntax) -> BoxedStrategy<String> {
         Syntax::Choice(words) => select(words).prop_map(str::to_owned).boxed(),
         Syntax::Name(letter) => any::<u16>().prop_map(move |number| format!("{letter}{number}")).boxed(),
         Syntax::Token => token().boxed(),
+        Syntax::Blocks => {
+            let range = (0u32..40, 0u32..40, 1u32..5, 0u32..5).prop_map(|(first, more, keep, rest)| {
+                format!("{first}-{}/{keep}:{}", first + more, keep + rest)
+            });
+            let one = number().prop_map(|block| block.to_string());
+            prop::collection::vec(prop_oneof![one, range], 1..4).prop_map(|items| items.join(",")).boxed()
+        }
+        Syntax::Sizes => {
+            let one = prop_oneof![Just("same".to_owned()), (0u32..=4096).prop_map(|size| size.to_string())];
+            prop::collection::vec(one, 1..4).prop_map(|items| items.join(",")).boxed()
+        }
+        Syntax::Bytes => (any::<u32>(), select(&["", "K", "M", "G"][..]))
+            .prop_map(|(n, unit)| format!("{n}{unit}"))
+            .boxed(),
         Syntax::Selection { listed, single, sum } => {
             let whole =
                 (select(listed), any::<u16>()).prop_map(|(letter, number)| format!("{letter}{number}"));
@@ -74,7 +89,7 @@ fn argument(arg: ArgSpec) -> BoxedStrategy<String> {
             .prop_map(|words| words.iter().map(|word| format!(" {word}")).collect())
             .boxed(),
         (Place::Options, Syntax::Options(options)) => {
-            // Each option once at most, in any order.
+            // Each option at most once, in any order.
             let each: Vec<_> = (0..options.len())
                 .map(|i| prop::option::of(word(Syntax::Options(&options[i..=i]))))
                 .collect();
@@ -111,17 +126,20 @@ fn token() -> impl Strategy<Value = String> {
 
 fn machine() -> impl Strategy<Value = MachineSpec> {
     let profile = prop::collection::btree_map("[a-z_]{3,12}", token(), 0..3).prop_map(|fields| {
-        let reserved = ["nodes", "pages", "cpus", "movable", "kernel"];
+        let reserved = ["nodes", "pages", "cpus", "movable", "offline", "block", "pressure", "kernel"];
         let kept = fields.into_iter().filter(|(name, _)| !reserved.contains(&name.as_str()));
         kept.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<BTreeMap<_, _>>()
     });
     let kernel = prop::option::of(token().prop_map(|kernel| kernel.parse().unwrap()));
     let pages = prop::collection::vec(number(), 0..4);
-    let movable = prop::collection::vec(number(), 0..3);
-    (any::<bool>(), pages, prop::option::of(number()), movable, kernel, profile).prop_map(
-        |(say_nodes, pages, cpus, movable, kernel, profile)| {
+    let listed = || prop::collection::vec(number(), 0..3);
+    let cpus = prop::option::of(number());
+    let block = prop::option::of(number());
+    let pressure = prop::option::of(select(&[Switch::On, Switch::Off][..]));
+    (any::<bool>(), pages, cpus, listed(), listed(), block, pressure, kernel, profile).prop_map(
+        |(say_nodes, pages, cpus, movable, offline, block, pressure, kernel, profile)| {
             let nodes = say_nodes.then_some(if pages.is_empty() { 2 } else { pages.len() as u32 });
-            MachineSpec { nodes, pages, cpus, movable, kernel, profile }
+            MachineSpec { nodes, pages, cpus, movable, offline, block, pressure, kernel, profile }
         },
     )
 }
@@ -141,7 +159,7 @@ fn program() -> impl Strategy<Value = Program> {
     )
 }
 
-/// What every outcome of a parse has to be.
+/// Checks the outcome of a parse.
 fn sound(text: &str, outcome: Result<Program, ParseError>) -> Result<(), TestCaseError> {
     match outcome {
         Ok(program) => prop_assert_eq!(parse(&program.to_string()), Ok(program)),
@@ -187,7 +205,7 @@ proptest! {
             let line = line.trim().replace(' ', &blank);
             format!("{blank}{line}{blank}{}\r\n\n", comment.clone().unwrap_or_default())
         };
-        // Without a first line of its own the first comment could ask for a boot.
+        // The program has a boot line of its own; otherwise the first comment could be read as one.
         let program = Program { boot: Some(Boot { ballast: true }), ..program };
         let text: String = program.to_string().lines().map(|line| spread(line) + "\n").collect();
         prop_assert_eq!(parse(&text), Ok(program));
@@ -281,7 +299,7 @@ fn json_has_the_documented_shape() {
     );
     let expected = concat!(
         r#"{"schema":1,"boot":null,"#,
-        r#""machine":{"nodes":2,"pages":[8],"cpus":2,"movable":[1],"kernel":"6.12","profile":{"release":"split"}},"#,
+        r#""machine":{"nodes":2,"pages":[8],"cpus":2,"movable":[1],"offline":[],"block":null,"pressure":null,"kernel":"6.12","profile":{"release":"split"}},"#,
         r#""setup":[{"op":"map","region":"r0","backing":"anon","pages":4,"node":null,"order":null}],"#,
         r#""threads":[{"name":"A","cpu":1,"ops":[{"op":"move","#,
         r#""pages":[{"of":"r0","pages":[[0,1],[3,3]]},{"of":"zero0","pages":null}],"#,
@@ -306,7 +324,10 @@ fn json_that_no_text_could_say_is_refused() {
         (op(r#"{"op":"fillnode","node":-1}"#), "expected u32"),
         (op(r#"{"op":"fork","child":"r0"}"#), "`r0` is not a name such as c0"),
         (op(r#"{"op":"get","pages":[]}"#), "get needs SEL"),
-        (op(r#"{"op":"get","pages":[{"of":"r0","pages":[]}]}"#), "has no text of its own"),
+        (
+            op(r#"{"op":"get","pages":[{"of":"r0","pages":[]}]}"#),
+            "a value changes when it is read back from text",
+        ),
         (op(r#"{"op":"get","pages":[{"of":"r0","pages":[[3,1]]}]}"#), "should be pages such as"),
         (
             op(r#"{"op":"madv","pages":{"of":"r0","pages":null},"advice":"cold","options":["each","each"]}"#),
@@ -314,13 +335,13 @@ fn json_that_no_text_could_say_is_refused() {
         ),
         (with(r#""threads":[{"name":"A B","ops":[]}]"#), "`A B` is not a word"),
         (with(r#""threads":[{"name":"A","ops":[]},{"name":"A","ops":[]}]"#), "a thread A already"),
-        (with(r#""machine":{"profile":{"nodes":"2"}}"#), "has no text of its own"),
+        (with(r#""machine":{"profile":{"nodes":"2"}}"#), "a value changes when it is read back from text"),
     ] {
         assert!(error.contains(part), "{error:?} does not say {part:?}");
     }
 }
 
-/// Text, and the whole message.
+/// Wrong texts, each with the whole message.
 const MISTAKES: &[(&str, &str)] = &[
     ("drain\nmvoe r0 node=1", "line 2, column 1: `mvoe` is no operation; did you mean `move`?"),
     (
@@ -344,7 +365,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "get c0",
-        "line 1, column 5: `c0` should be pages such as r0, r0:0-3,7, m0, p0, r0+r1:2 (ranges ascend); \
+        "line 1, column 5: `c0` should be pages such as r0, r0:0-3,7, m0, z0, b0, p0, r0+r1:2 (ranges ascend); \
          usage: get SEL[+SEL...]",
     ),
     (

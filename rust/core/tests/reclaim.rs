@@ -1,4 +1,4 @@
-//! Aging and reclaim of a node's lists (lifecycle 5.8), in every design.
+//! Aging and reclaim of a node's lists (lifecycle 5.8), under every release design.
 
 mod common;
 
@@ -47,21 +47,23 @@ fn a_page_in_use_gets_a_second_chance<R: Release>() {
     let machine = machine::<R>(1, 256);
     machine.swapon(64).unwrap();
     let (space, area) = anon(&machine, 1);
-    // Used since the last look: it is remembered.
+    // The page was used since the last scan: it gets `REFERENCED` and stays.
     assert_eq!(machine.reclaim(0, 1).unwrap(), 0);
     assert!(flags(&machine, &area, 0).contains(Flags::REFERENCED));
-    // Used again: active, for a moment. There is no inactive page, so that it grows old at once.
+    // The page was used again and is activated. No page is inactive then, so reclaim deactivates it
+    // at once.
     assert_eq!(machine.read_word(&area, 0, 0).unwrap(), 1);
     assert_eq!(machine.reclaim(0, 1).unwrap(), 0);
     assert_eq!((event(&machine, Event::Pgactivate), event(&machine, Event::Pgdeactivate)), (1, 1));
     assert!(flags(&machine, &area, 0).contains(Flags::WORKINGSET));
-    // Not used any more: it goes.
+    // The page was not used again: it is evicted.
     assert_eq!(machine.reclaim(0, 1).unwrap(), 1);
     assert!(machine.page_at(&area, 0).is_none());
     assert_eq!((event(&machine, Event::PgstealAnon), event(&machine, Event::PgstealDirect)), (1, 1));
     assert_eq!((event(&machine, Event::PgscanAnon), event(&machine, Event::PgscanDirect)), (3, 3));
     assert_clean(&machine);
-    // Back; with nothing that competes, one eviction is too long to be one of the working set.
+    // The page is read back. The competing lists are empty, so the one eviction in between is too
+    // long a distance for the working set.
     assert_eq!(machine.read_word(&area, 0, 0).unwrap(), 1);
     assert_eq!(list(&machine, "workingset_refault_anon"), 1);
     assert_eq!(list(&machine, "workingset_activate_anon"), 0);
@@ -104,7 +106,8 @@ fn an_active_list_is_shrunk_only_where_the_inactive_one_is_short<R: Release>() {
     assert_eq!((list(&machine, "nr_inactive_anon"), list(&machine, "nr_active_anon")), (72, 28));
     assert_eq!(event(&machine, Event::Pgrefill), 32);
     assert_eq!(event(&machine, Event::Pgdeactivate), 32);
-    // The ones that were activated first, and their last use is forgotten: nobody asked for it.
+    // The pages that were activated first are deactivated, although their accessed bits are set:
+    // aging does not consider them.
     assert!((0..32).all(|page| flags(&machine, &area, page).contains(Flags::WORKINGSET)));
     assert!(!flags(&machine, &area, 32).contains(Flags::WORKINGSET));
     machine.exit(&space);
@@ -118,7 +121,7 @@ fn clean_pages_of_files_go_oldest_first<R: Release>() {
     let evicted: Vec<u32> = (0..20).filter(|&page| file.cached_page(page).is_none()).collect();
     assert_eq!(evicted, [0, 1, 2, 3, 4]);
     assert_eq!(event(&machine, Event::PgstealFile), 5);
-    // One that comes back soon enough is one of the working set.
+    // The page that was evicted last is read again: a refault.
     read(&machine, &file, 4);
     machine.lru_drain_all();
     assert_eq!(list(&machine, "workingset_refault_file"), 1);
@@ -128,17 +131,17 @@ fn clean_pages_of_files_go_oldest_first<R: Release>() {
 fn what_must_stay_stays<R: Release>() {
     let machine = machine::<R>(1, 256);
     let file = cached(&machine, 2);
-    // Dirty: somebody else writes files.
+    // The dirty page stays, because reclaim writes no page of a disk's file.
     machine.file_write(&file, 0, &[1], 0).unwrap();
     assert_eq!(machine.reclaim(0, 2).unwrap(), 1);
     let pfn = file.cached_page(0).unwrap();
     assert!(machine.frames()[pfn].flags().contains(Flags::DIRTY | Flags::RECLAIM));
-    // Locked into memory: on its way to the unevictable list, whatever list it was on.
+    // A locked page goes to the unevictable list, whatever list it was on.
     let (space, area) = anon(&machine, 2);
     machine.swapon(64).unwrap();
     machine.mlock(&space, &area, 0..1).unwrap();
     machine.lru_drain_all();
-    // The dirty page alone gives nothing, so that anonymous memory is looked at too.
+    // The scan of files frees no page, so that anonymous memory is scanned too.
     (0..3).for_each(|_| _ = machine.reclaim(0, 2).unwrap());
     assert!(machine.page_at(&area, 0).is_some() && machine.page_at(&area, 1).is_none());
     assert_eq!(list(&machine, "nr_unevictable"), 1);
@@ -157,7 +160,7 @@ fn no_frame_is_freed_of_anonymous_memory_without_swap<R: Release>() {
     assert_clean(&machine);
 }
 
-/// Reclaim, aging, isolation, migration, mlock and advice in turn, the books checked after each.
+/// Performs reclaim, aging, isolation, mlock and advice in turn, and audits after each.
 fn every_policy_keeps_its_books<R: Release>() {
     for &policy in LruPolicy::ALL {
         let mut config = Config::new(2, 256);
@@ -205,7 +208,8 @@ fn every_policy_keeps_its_books<R: Release>() {
     }
 }
 
-/// Of `mglru`: what an entry has used since the last look is the youngest, and a migration keeps a page's age.
+/// Under `mglru` a page that was accessed through an entry since the last aging is in the youngest
+/// generation, and an isolation keeps the age of a page.
 fn a_generation_is_as_old_as_its_last_use<R: Release>() {
     let mut config = Config::new(2, 256);
     config.profile.release = R::DESIGN;
@@ -213,16 +217,17 @@ fn a_generation_is_as_old_as_its_last_use<R: Release>() {
     let machine = Machine::<R>::new(&config).unwrap();
     machine.swapon(256).unwrap();
     let (space, area) = anon(&machine, 30);
-    // New anonymous pages are of the second youngest generation: active.
+    // New anonymous pages are in the second youngest generation, which counts as active.
     assert_eq!((list(&machine, "nr_inactive_anon"), list(&machine, "nr_active_anon")), (0, 30));
-    // All were used by being written. Then nobody uses them but ten.
+    // The writes have set the accessed bit of all pages. Later only ten pages are read.
     assert_eq!(machine.age_node(0).unwrap(), 30);
     (0..10).for_each(|page| _ = machine.read_word(&area, page, 0).unwrap());
     assert_eq!(machine.age_node(0).unwrap(), 10);
     assert_eq!((list(&machine, "nr_inactive_anon"), list(&machine, "nr_active_anon")), (20, 10));
     assert_eq!(machine.reclaim(0, 20).unwrap(), 20);
     assert!((0..10).all(|page| machine.page_at(&area, page).is_some()));
-    // Isolated from an active generation: active, and so again where it is put back.
+    // A page isolated from an active generation has `ACTIVE`, and its putback makes it active
+    // again.
     let pfn = machine.get_page_at(&area, 0).unwrap();
     machine.isolate(pfn).unwrap();
     assert!(machine.frames()[pfn].flags().contains(Flags::ACTIVE));

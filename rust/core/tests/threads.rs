@@ -1,4 +1,8 @@
-//! Threads that use machines have a number each, and there are not more than so many: one test, because it takes all.
+//! Each thread that uses machines takes one of a limited number of slots. There is one test only,
+//! because it takes all of them.
+
+// The loads run on native threads: the loom build has no `mmcore::load`.
+#![cfg(not(loom))]
 
 use mmcore::error::Errno;
 use mmcore::load::{LoadConfig, LoadError, open};
@@ -19,15 +23,16 @@ fn threads_too_many_are_refused_all_or_none() {
         assert_eq!(error.errno, Errno::EAGAIN);
         assert!(error.to_string().contains(&format!("at most {MAX_THREADS} threads")), "{error}");
     }
-    // Nothing was kept by those that were refused.
+    // A refused reservation has kept no slot.
     let mut slots = reserve_threads(MAX_THREADS - 1).unwrap();
     assert!(reserve_threads(1).is_err());
-    // A thread from outside is told; who has a slot goes on.
+    // A thread without a slot gets an error; a thread that has one goes on.
     std::thread::spawn(|| assert_eq!(enter_thread().unwrap_err().errno, Errno::EAGAIN)).join().unwrap();
     enter_thread().unwrap();
     let page = machine.alloc_pages(0, 0).unwrap();
     machine.put(page);
-    // A load says what is missing, keeps its parts, and runs when there is room.
+    // A load without slots is refused with the number that it lacks, keeps its parts, and runs once
+    // there are slots.
     let refused = rig.run(1, 0.01).unwrap_err();
     assert!(matches!(refused, LoadError::SetUp(_)), "{refused}");
     assert!(refused.to_string().contains("4 more threads"), "{refused}");

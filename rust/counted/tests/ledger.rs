@@ -1,5 +1,5 @@
-//! What a migrated page costs, step by step, derived by hand from lifecycle 6.7 and the protocol: the
-//! counting build must count exactly that.
+//! The cost of a migrated page, step by step, derived by hand from lifecycle 6.7 and the protocol.
+//! The counting build must count exactly these operations.
 
 use mmcore_counted::audit::Ledger;
 use mmcore_counted::load::{Load, LoadConfig, PageOps, Trace, count_ops, count_puts};
@@ -10,11 +10,12 @@ use mmcore_counted::release::{Putback, Release, Split};
 use mmcore_counted::rng::Rng;
 use mmcore_counted::sync::ops::{Ops, current};
 
-/// One line of a ledger: the step, and its read-modify-writes, fences, acquisitions of lruvec, batch and
-/// other locks, pagevec insertions, and list operations.
+/// One line of a ledger: the step, and the numbers of its read-modify-writes, fences, acquisitions
+/// of lruvec, batch and other locks, pagevec insertions, and list operations.
 type Line = (&'static str, [u64; 7]);
 
-/// Everything up to the point where the designs part: one written page, mapped once, on an LRU list.
+/// The steps up to the point where the designs differ, for one written page that is mapped once and
+/// on an LRU list.
 #[rustfmt::skip]
 const UP_TO_THE_END: &[Line] = &[
     //                                                  rmw fence lruvec batch other pvec list
@@ -47,7 +48,7 @@ const UP_TO_THE_END: &[Line] = &[
     ("unlock src",                                      [1, 0, 0, 0, 0, 0, 0]),
 ];
 
-/// `split` ends with a put.
+/// The last steps under `split`, which ends with a put.
 #[rustfmt::skip]
 const SPLIT: &[Line] = &[
     ("src: the isolation's reference is the last",      [1, 1, 0, 0, 0, 0, 0]),
@@ -55,7 +56,8 @@ const SPLIT: &[Line] = &[
     ("src: into the CPU's array of free frames",        [0, 0, 0, 0, 1, 0, 0]),
 ];
 
-/// `putback` ends with one more journey through a batch, and the lists, of a page that is dead.
+/// The last steps under `putback`: src has no user any more, but passes once more through a batch
+/// and a list.
 #[rustfmt::skip]
 const PUTBACK: &[Line] = &[
     ("src into a batch: the batch's reference",         [1, 0, 0, 0, 0, 0, 0]),
@@ -68,14 +70,14 @@ const PUTBACK: &[Line] = &[
     ("src: into the CPU's array of free frames",        [0, 0, 0, 0, 1, 0, 0]),
 ];
 
-/// dst arrives on its list when the batch drains.
+/// The steps that bring dst from its batch to its list.
 #[rustfmt::skip]
 const DRAIN_DST: &[Line] = &[
     ("drain: dst gets LRU and is linked",               [1, 0, 0, 0, 0, 0, 1]),
     ("drain: the batch's reference goes",               [1, 0, 0, 0, 0, 0, 0]),
 ];
 
-/// Of a whole list: one flush of the TLB before anything is copied.
+/// The flush of the TLB, once for a whole list, before any page is copied.
 #[rustfmt::skip]
 const FLUSH: Line = ("flush the TLB",                   [0, 1, 0, 0, 0, 0, 0]);
 
@@ -86,8 +88,8 @@ fn add(sum: &mut Ops, (_, line): &Line, times: u64) {
     *sum = sum.plus(more);
 }
 
-/// The ledger of `pages` pages whose design ends with `end`; `drained` with lruvec and batch locks of
-/// the drains.
+/// The ledger of `pages` pages under a design whose last steps are `end`. `drain` has the locks and
+/// the count of the drains.
 fn ledger(pages: u64, end: &[Line], drain: [u64; 7]) -> Ops {
     let mut sum = Ops::default();
     for line in UP_TO_THE_END.iter().chain(end).chain(DRAIN_DST) {
@@ -98,13 +100,15 @@ fn ledger(pages: u64, end: &[Line], drain: [u64; 7]) -> Ops {
     sum
 }
 
-/// Migrates `pages` written pages from node 0 to node 1 as one list, then drains if asked.
+/// Migrates `pages` written pages from node 0 to node 1 as one list. With `drain`, the drain of the
+/// batches afterwards is counted, too.
 fn migrate<R: Release>(pages: u32, pagevec: u8, drain: bool) -> Ops {
     let mut config = Config { cpus: 1, ..Config::new(2, 4096) };
     config.profile.release = R::DESIGN;
     config.profile.set("pagevec", &pagevec.to_string()).unwrap();
     let machine = Machine::<R>::new(&config).unwrap();
-    // Frames of node 1 in the CPU's array, so that no refill is counted.
+    // A first allocation brings frames of node 1 into the CPU's array, so that no refill is
+    // counted.
     let warm = machine.alloc_pages(1, 0).unwrap();
     machine.put(warm);
     let space = machine.address_space().unwrap();
@@ -138,20 +142,21 @@ fn migrate<R: Release>(pages: u32, pagevec: u8, drain: bool) -> Ops {
 
 #[test]
 fn one_page_under_split() {
-    // The drain at the end: this CPU's batch and one node's lruvec lock; then the lock of drains, their number, and the
-    // batch once more.
+    // The drain at the end takes this CPU's batch lock and one node's lruvec lock. Then it takes
+    // the lock of drains, counts itself, and takes the batch lock once more.
     assert_eq!(migrate::<Split>(1, 31, true), ledger(1, SPLIT, [1, 0, 1, 2, 1, 0, 0]));
 }
 
 #[test]
 fn one_page_under_putback() {
-    // The same: src's lruvec lock is in its ledger.
+    // The drain costs the same as under `split`. The lruvec lock for src is in `PUTBACK`.
     assert_eq!(migrate::<Putback>(1, 31, true), ledger(1, PUTBACK, [1, 0, 1, 2, 1, 0, 0]));
 }
 
 #[test]
 fn a_full_batch_under_split() {
-    // The last of them drains the batch, within the batch lock that it has: one more lruvec lock.
+    // The last page fills the batch and drains it under the batch lock that is held already. So one
+    // lruvec lock is added.
     for pagevec in [1, 14, 15, 31] {
         let pages = u64::from(pagevec);
         let counted = migrate::<Split>(pagevec.into(), pagevec, false);
@@ -161,7 +166,9 @@ fn a_full_batch_under_split() {
 
 #[test]
 fn a_full_batch_under_putback() {
-    // Twice as many pages go through batches, dst and src by turns: each has a lruvec lock of its own.
+    // Twice as many pages pass through the batches, dst and src in turn. Neighbours are on
+    // different nodes, so each page is linked under a lruvec lock of its own. Those for src are in
+    // `PUTBACK`.
     for pagevec in [1, 14, 15, 31] {
         let pages = u64::from(pagevec);
         let counted = migrate::<Putback>(pagevec.into(), pagevec, false);
@@ -186,7 +193,7 @@ fn tiering(design: &str) -> (LoadConfig, Option<Trace>) {
 }
 
 #[test]
-fn the_seed_s_claim_stands_in_both_loads() {
+fn putback_costs_more_operations_a_page_in_both_loads() {
     for load in ["storm", "tiering"] {
         let count = |design| -> PageOps {
             match load {
@@ -221,7 +228,7 @@ fn the_same_run_counts_the_same() {
 }
 
 #[test]
-fn what_the_hooks_cost_every_put() {
+fn only_hook_takes_a_lock_in_every_put() {
     let kept = |design| {
         let counted = count_puts(&storm(design)).unwrap();
         assert_eq!(counted.kept.rmw, u64::from(counted.puts), "{design}: one drop each");
@@ -231,6 +238,6 @@ fn what_the_hooks_cost_every_put() {
     for design in ["putback", "split", "hook_late", "packed"] {
         assert_eq!(kept(design), 0, "{design}");
     }
-    // The lock that keeps the look stable.
+    // `hook` looks under a lock, so that the flag cannot change meanwhile.
     assert_eq!(kept("hook"), 1000);
 }

@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p mmcore-explored --bench explorers`. One core each, the same loop of
 //! compare-exchange and subtract, uniform random schedules (loom: its exhaustive search with two
-//! preemptions). Medians of several rounds in one process, by processor time, since benches share
-//! their machine; compare within one run only.
+//! preemptions). The results are medians of several rounds in one process, in processor time,
+//! because other work shares the machine. Compare results of one run only.
 #![allow(clippy::print_stdout, reason = "a report")]
 
 use mmcore_explored::explore::{
@@ -42,7 +42,7 @@ impl World for GetPut {
     }
 }
 
-/// The same, fifty times as long: what a step costs when schedules do not.
+/// The same loop, fifty times as long, which measures steps rather than schedules.
 struct Long(GetPut);
 
 impl World for Long {
@@ -59,7 +59,7 @@ impl World for Long {
     }
 }
 
-/// The loop for the other explorers' types.
+/// The loop for the types of the other explorers.
 macro_rules! get_put {
     ($explorer:ident) => {{
         use $explorer::sync::Arc;
@@ -87,7 +87,7 @@ macro_rules! get_put {
     }};
 }
 
-/// What two threads of a program do on a full machine: two nodes of eight pages.
+/// Operations of two threads of a program on a full machine: two nodes of eight pages.
 const PROGRAMS: [(&str, &str); 4] = [
     ("get/put", "get r0:0\nput r0:0"),
     ("write/read", "write r0:0\nread r0:0"),
@@ -95,7 +95,7 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("isolate/migrate", "isolate r0:0\nmigrate r0:0 node=1\nisolate r0:0\nmigrate r0:0 node=0"),
 ];
 
-/// `ops`, `times` over by each of two threads, on a full machine.
+/// A program on a full machine in which two threads each perform `ops` `times` times.
 fn full_machine(ops: &str, times: usize) -> ProgramWorld {
     let ops = vec![ops; times].join("\n");
     let text = format!(
@@ -108,8 +108,8 @@ fn full_machine(ops: &str, times: usize) -> ProgramWorld {
     ProgramWorld::new(&program, &config, &cpus).expect("a set-up")
 }
 
-/// Programs, once and five times as long: the difference is what steps cost, the rest of a schedule
-/// is what beginning, putting back and auditing cost beside them.
+/// Measures programs, once and five times as long. The difference is the cost of the steps; the
+/// rest of a schedule's time is the cost of its beginning, its undoing and its audit.
 fn programs() {
     for (name, ops) in PROGRAMS {
         let mut points = Vec::new();
@@ -136,7 +136,7 @@ fn programs() {
     }
 }
 
-/// Processor time of this process so far.
+/// The processor time of this process so far.
 fn processor_seconds() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the clock exists on Linux, and the pointer is to a local that outlives the call.
@@ -145,8 +145,8 @@ fn processor_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Schedules and steps a second: median, slowest, fastest round. Only names that contain the
-/// first argument, if there is one. Returns the median of both.
+/// Prints the median, slowest and fastest round in schedules and steps per second. Only for names
+/// that contain the first argument, if there is one. Returns both medians.
 fn measure(name: &str, mut round: impl FnMut() -> (u64, u64)) -> Option<(f64, f64)> {
     let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
     if wanted.is_some_and(|wanted| !name.contains(&wanted)) {

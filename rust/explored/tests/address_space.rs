@@ -1,5 +1,5 @@
-//! Address spaces under the explorer: each world is a pair or three of operations on one or two pages
-//! that race; afterwards the audit accounts for everything.
+//! Address spaces under the explorer. In each world two or three operations race on one or two
+//! pages; afterwards the audit checks all references, mappings and counters.
 
 use mmcore_explored::audit::{Handle, Ledger};
 use mmcore_explored::error::Errno;
@@ -10,7 +10,7 @@ use mmcore_explored::machine::{Config, Machine};
 use mmcore_explored::map::{AddressSpace, Area, PinKind};
 use mmcore_explored::migrate::{Mode, Reason};
 use mmcore_explored::page::Pfn;
-use mmcore_explored::release::{Release, Split};
+use mmcore_explored::release::{Designed, Split};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -18,8 +18,8 @@ const OPTIONS: Options = Options { max_steps: 20_000, spurious_failure: 0 };
 
 type Role = fn(&Race);
 
-/// A machine with one space of two written pages, a child that shares them, and what each thread does
-/// to it.
+/// A machine with one space of two written pages, a child that shares them, and the action of each
+/// thread.
 struct Race {
     machine: Machine<Split>,
     space: Arc<AddressSpace>,
@@ -42,7 +42,7 @@ impl Race {
         Race { machine, space, child, area, roles: roles.to_vec() }
     }
 
-    /// The same without the child: the pages are exclusive once more.
+    /// The same without the child, so that the pages are exclusive again.
     fn alone(roles: &[Role]) -> Race {
         let race = Race::new(roles);
         race.machine.exit(&race.child);
@@ -85,14 +85,14 @@ fn write_in_turn(race: &Race) {
     assert_eq!(race.read(&race.area, 1), 2);
 }
 
-/// Reads: nothing goes back.
+/// Reads twice: the page must not go back to an older value.
 fn read_twice(race: &Race) {
     let first = race.read(&race.area, 0);
     let second = race.read(&race.area, 0);
     assert!(first <= second, "page 0 went from {first} to {second}");
 }
 
-/// A child sees no later write without the earlier one, and its own memory stands still.
+/// Forks. The child has no later write without the earlier one, and its memory does not change.
 fn fork(race: &Race) {
     let child = race.machine.fork(&race.space).unwrap();
     let (area, _) = child.find(race.area.address(0)).unwrap();
@@ -103,8 +103,8 @@ fn fork(race: &Race) {
     race.machine.exit(&child);
 }
 
-/// Pins the first page by the number of its frame: while the pin is held, what is stored into the frame is what the
-/// process reads.
+/// Pins the first page by the number of its frame. While the pin is held, the process must read
+/// each store into the frame.
 fn pin_by_number(race: &Race) {
     let ledger = Ledger::default();
     let Some(pfn) = race.machine.page_at(&race.area, 0) else { return };
@@ -112,11 +112,11 @@ fn pin_by_number(race: &Race) {
         Ok(()) => {
             race.machine.memory().store(pfn, 0, 7);
             assert_eq!(race.read(&race.area, 0), 7, "the page is not where it was pinned");
-            // Nothing, while a migration tries once more.
+            // While a migration retries, the entry maps no page.
             assert!(race.machine.page_at(&race.area, 0).is_none_or(|now| now == pfn));
             race.machine.let_go(&ledger, pfn, Handle::Pin);
         }
-        // Locked, or gone.
+        // The page is locked, or it has moved or was freed.
         Err(error) => assert!([Errno::EAGAIN, Errno::EBUSY].contains(&error.errno), "{error}"),
     }
 }
@@ -128,8 +128,9 @@ fn unmap(race: &Race) {
     assert_eq!(gone.errno, Errno::EFAULT);
 }
 
-/// Reads or writes the first page, which may go; a frame that went may get other content.
-fn touch_what_may_go(race: &Race) {
+/// Reads or writes the first page, which another thread may unmap; its frame may then get other
+/// content.
+fn touch_unmappable(race: &Race) {
     match race.machine.read_word(&race.area, 0, 0) {
         Ok(value) => assert_eq!(value, 1),
         Err(error) => assert_eq!(error.errno, Errno::EFAULT),
@@ -139,31 +140,31 @@ fn touch_what_may_go(race: &Race) {
     }
 }
 
-/// Reads the first page: what was there, or what one thread writes.
+/// Reads the first page: its first content, or the value that another thread writes.
 fn read_once(race: &Race) {
     let value = race.read(&race.area, 0);
     assert!(value == 1 || value == 2, "page 0 reads {value}");
 }
 
-/// Takes the page away from the sharing, then frames.
+/// Writes to the shared page, which copies it, then allocates and fills frames.
 fn write_and_reuse(race: &Race) {
     race.write(0, 2);
     reuse_frames(race);
 }
 
-/// Ends the child: its pages lose a mapping, and the parent's may be the last.
+/// Ends the child: its pages lose a mapping, and the parent's mapping may be the last.
 fn end_child(race: &Race) {
     race.machine.exit(&race.child);
 }
 
-/// Takes frames and fills them.
+/// Allocates frames and fills them.
 fn reuse_frames(race: &Race) {
     let area = race.machine.mmap(&race.space, 1).unwrap();
     race.machine.write_word(&area, 0, 0, 7).unwrap();
     race.machine.munmap(&race.space, &area, 0..1).unwrap();
 }
 
-/// A pinned page stays the mapped one.
+/// Pins the first page, which must then be the mapped one.
 fn pin(race: &Race) {
     let pfn = race.machine.pin(&race.area, 0, PinKind::Pin, true).unwrap();
     race.write(0, 3);
@@ -171,7 +172,7 @@ fn pin(race: &Race) {
     race.machine.unpin(pfn, PinKind::Pin);
 }
 
-/// Moves the first page to the other node, if it can be had.
+/// Migrates the first page to the other node if it can be isolated.
 fn migrate(race: &Race) {
     let machine = &race.machine;
     let Some(pfn) = machine.get_page_at(&race.area, 0) else { return };
@@ -224,9 +225,9 @@ fn a_copied_page_is_not_used_again() {
 }
 
 #[test]
-fn what_is_unmapped_is_not_used_again() {
-    holds(Race::alone, &[unmap, touch_what_may_go]);
-    holds(Race::alone, &[unmap, touch_what_may_go, reuse_frames]);
+fn an_unmapped_page_is_not_used_again() {
+    holds(Race::alone, &[unmap, touch_unmappable]);
+    holds(Race::alone, &[unmap, touch_unmappable, reuse_frames]);
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn a_page_pinned_by_its_number_stays() {
     holds(Race::alone, &[migrate, pin_by_number]);
     holds(Race::alone, &[migrate, pin_by_number, read_twice]);
     holds(Race::new, &[migrate, pin_by_number]);
-    // All of it, and not within a budget.
+    // The whole space within the bound, and not a sample of it.
     let all = Exhaustive::default();
     for build in [Race::alone, Race::new] {
         let race = build(&[migrate, pin_by_number]);
@@ -251,7 +252,7 @@ fn a_page_pinned_by_its_number_stays() {
 }
 
 #[test]
-fn a_migration_is_waited_for() {
+fn an_access_waits_for_a_migration() {
     holds(Race::alone, &[migrate, write_in_turn]);
     holds(Race::new, &[migrate, write_in_turn, read_twice]);
 }
@@ -262,5 +263,5 @@ fn a_migration_meets_fork_and_unmap() {
     holds(Race::new, &[migrate, end_child, write_in_turn]);
     holds(Race::alone, &[migrate, unmap]);
     holds(Race::alone, &[migrate, fork, write_in_turn]);
-    holds(Race::alone, &[migrate, unmap, touch_what_may_go]);
+    holds(Race::alone, &[migrate, unmap, touch_unmappable]);
 }

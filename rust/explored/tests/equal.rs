@@ -1,5 +1,5 @@
-//! The reduced exhaustive search reaches the final states and violations that plain enumeration
-//! reaches, within each bound, on programs drawn at random.
+//! On programs drawn at random, the reduced exhaustive search reaches the same end states and
+//! violations as plain enumeration, within each bound.
 
 mod small;
 
@@ -16,9 +16,9 @@ enum Op {
     Load(usize),
     Store(usize, u64),
     Add(usize),
-    /// Compare with the register, add one.
+    /// Compares with the register, adds one.
     Cas(usize),
-    /// Only if the register is even: add two.
+    /// Adds two, if the register is even.
     If(usize),
     Locked(usize),
     Both,
@@ -48,7 +48,7 @@ impl Random {
     fn new(seed: u64) -> Random {
         let mut rng = Rng::new(seed, 0);
         let threads = 2 + rng.below(2) as usize;
-        // Programs stick to some kinds of operation, so that those meet.
+        // Each program prefers a few kinds of operation, so that its threads conflict often.
         let menu: Vec<u32> = (0..3).map(|_| rng.below(18)).collect();
         let mut op = || {
             let which = rng.below(2) as usize;
@@ -169,7 +169,7 @@ impl World for Random {
 
 type Outcomes = BTreeSet<Result<u64, &'static str>>;
 
-/// All outcomes within a bound, and how many schedules that took.
+/// All outcomes within a bound, the number of schedules, and the coverage.
 fn outcomes<W: World>(world: W, preemptions: Option<u32>, reduce: bool) -> (Outcomes, u64, Coverage) {
     let search = Exhaustive { preemptions, reduce, limit: 8_000 };
     let mut explorer = Explorer::with_options(world, Options { max_steps: 500, spurious_failure: 0 });
@@ -202,7 +202,7 @@ fn reduction_reaches_what_enumeration_reaches() {
             rules.extend(all.0.into_iter().filter_map(Result::err));
         }
     }
-    // The comparison must have had something to compare.
+    // The comparison is void if too few programs completed it.
     assert!(compared > programs * 3, "{compared} comparisons");
     assert!(reduced * 2 < plain, "{reduced} of {plain} schedules");
     for rule in [rule::DEADLOCK, rule::DATA_RACE, "three"] {

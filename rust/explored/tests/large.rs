@@ -1,6 +1,7 @@
-//! Large pages under the explorer: split, faults, forks, unmapping, migration and failures of one page race; afterwards
-//! no reference, mapping or byte is lost. The standard set has the pairs of everything; here are what it has not:
-//! faults that fill a block, pages that are mapped in part, and no room for the whole.
+//! Large pages under the explorer. Split, faults, forks, unmapping, migration and failures of one
+//! page race; afterwards no reference, mapping or byte is lost. The standard set has all pairs of
+//! these; here are the cases that it lacks: faults that fill a block, pages mapped in part, and a
+//! node without a block for the whole page.
 
 use mmcore_explored::explore::{
     Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program,
@@ -12,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 const EMPTY: &str = "machine nodes=2 pages=8 cpus=1\nmap r0 anon 2 order=1\n";
 /// A large page of four, of which one part is unmapped.
 const PARTLY: &str = "machine nodes=2 pages=8 cpus=1\nmap r0 anon 4 order=2\nwrite r0\ndrain\nunmap r0:3\n";
-/// One that has nowhere to go whole: of the other node every second frame is free.
+/// A large page that cannot move whole: every second frame of the other node is taken.
 const NO_ROOM: &str = "machine nodes=2 pages=4 cpus=1\nmap r0 anon 2 order=1\nwrite r0\ndrain\n\
     allocate p0 node=1\nallocate p1 node=1\nallocate p2 node=1\nallocate p3 node=1\nfree p0\nfree p2\n";
 
@@ -52,14 +53,14 @@ fn two_faults_fill_one_block() {
 }
 
 #[test]
-fn a_page_that_is_mapped_in_part_is_split_on_its_way() {
+fn a_page_mapped_in_part_is_split_during_its_migration() {
     holds(PARTLY, &["move r0:0 node=1", "read r0:1"]);
     holds(PARTLY, &["move r0:0 node=1", "unmap r0:1"]);
     holds(PARTLY, &["move r0:0 node=1", "try_get r0:2\nput r0:2"]);
 }
 
 #[test]
-fn without_room_for_the_whole_parts_are_moved_or_put_back() {
+fn without_a_block_for_the_whole_its_parts_are_moved_or_put_back() {
     holds(NO_ROOM, &["move r0:0 node=1", "write r0:1"]);
     holds(NO_ROOM, &["move r0:0 node=1", "unmap r0:1"]);
     holds(NO_ROOM, &["move r0:0 node=1", "get r0:0\nput r0:0"]);

@@ -1,4 +1,4 @@
-//! The outcomes of a program: all of them, each once, whatever is left out on the way.
+//! The outcomes of a program: all of them, each once, whatever schedules the reduction leaves out.
 
 use mmcore_explored::explore::{
     Exhaustive, Outcome, Outcomes, ProgramOptions, Search, outcomes_of, replay_program,
@@ -39,7 +39,7 @@ fn the_reduction_leaves_out_no_outcome() {
     assert!(reduced.schedules < plain.schedules);
     assert_eq!((reduced.coverage, plain.coverage), ("bounded", "bounded"));
     assert_eq!(reduced.outcomes.iter().map(|outcome| outcome.times).sum::<u64>(), reduced.schedules);
-    // A reference in the way, or not.
+    // With a reference that keeps the page from migrating, or without.
     assert!(states(&reduced).len() > 1);
 }
 
@@ -80,7 +80,7 @@ thread B
 }
 
 #[test]
-fn a_limit_reached_is_told() {
+fn a_limit_reached_is_reported() {
     let all = outcomes(RACE, Exhaustive { limit: 3, ..Exhaustive::default() });
     assert_eq!((all.schedules, all.coverage), (3, "incomplete"));
 }
@@ -114,7 +114,8 @@ fn a_reader_between_clear_and_mark_makes_the_migration_of_a_file_s_page_fail() {
         let mut ended: Vec<_> = shared.iter().map(|(ret, _)| ret.as_i64()).collect();
         ended.sort_unstable();
         assert_eq!(ended, [Some(0), Some(1)], "{kernel}: {shared:?}");
-        // Of anonymous memory a reader finds nothing else than the entry, and waits without a reference.
+        // A reader of anonymous memory finds only the migration entry, and waits without a
+        // reference.
         let own = read_while_it_moves(kernel, "anon");
         assert!(own.iter().all(|(ret, _)| ret.as_i64() == Some(0)), "{kernel}: {own:?}");
     }

@@ -1,5 +1,5 @@
-//! Programs under the explorer: no operation breaks a rule, whatever the schedule; and what is broken
-//! on purpose is found, made small, and replays.
+//! Programs under the explorer: no operation breaks a rule in any schedule, and a planted defect
+//! is found, shrunk and replayed.
 
 use mmcore_explored::explore::{
     Exhaustive, Explorer, Method, Options, ProgramOptions, ProgramReport, ProgramWorld, Sampling, Schedule,
@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 const DESIGNS: [&str; 5] = ["putback", "split", "hook", "hook_late", "packed"];
 
-/// Schedules of each method; more with `MMCORE_SCHEDULES`.
+/// The number of schedules for each method; set `MMCORE_SCHEDULES` for more.
 fn schedules() -> u64 {
     std::env::var("MMCORE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(500)
 }
@@ -136,7 +136,7 @@ fn a_freeze_keeps_references_away() {
 }
 
 #[test]
-fn a_defect_is_found_made_small_and_replays() {
+fn a_defect_is_found_shrunk_and_replayed() {
     let text = "map r0 anon 3\nwrite r0\nmovable m0 2\nread r0\nthread A\n  get r0:1\n  isolate m0\n  putback m0\n  put r0:1\n\
                 thread B\n  read r0:0-2\nfinally\n  read r0";
     let options = ProgramOptions { mutation: Some(Mutation::MovablePutOnLru), ..ProgramOptions::default() };
@@ -158,7 +158,8 @@ fn a_defect_is_found_made_small_and_replays() {
 
 #[test]
 fn the_lockless_hook_is_found_and_its_words_are_named() {
-    // B has a reference on the frame before it is marked, and looks before it is.
+    // Thread B takes a reference on the frame before it is marked movable, and its put looks before
+    // the mark is set.
     let text = "machine release=hook nodes=1 pages=1\nallocate p0\nfree p0\nthread A\n  movable m0 1\n  release m0\n\
                 thread B\n  try_get p0\n  put p0";
     let options = ProgramOptions { mutation: Some(Mutation::HookWithoutLock), ..ProgramOptions::default() };
@@ -171,14 +172,13 @@ fn the_lockless_hook_is_found_and_its_words_are_named() {
 }
 
 #[test]
-fn what_cannot_be_explored_is_refused_in_one_line() {
+fn a_program_that_cannot_be_explored_is_refused_in_one_line() {
     let refused = |text: &str, why: &str| {
         let error = explore_program(&program(text), &ProgramOptions::default(), &AtomicBool::new(false));
         let error = error.unwrap_err().to_string();
         assert!(error.contains(why) && !error.contains('\n'), "{error}");
     };
     refused("map r0 anon 1", "no threads");
-    refused("thread A\n  zram_fill 4", "no zsmalloc");
     refused("map r0 anon 40\nthread A\n  read r0", "the set-up cannot `map r0 anon 40`");
     refused("thread A cpu=7\n  drain", "no CPU 7");
     refused("machine release=fast\nthread A\n  drain", "release");
@@ -192,9 +192,10 @@ fn a_deadlock_of_the_program_is_a_result() {
     assert_eq!(found.rule, "deadlock");
 }
 
-/// What a schedule of a full machine costs beside its steps, bounded loosely: a debug build on a busy machine passes.
+/// Bounds the cost of a schedule on a full machine beside its steps. The bound is loose, so that a
+/// debug build on a busy host passes.
 #[test]
-fn putting_back_and_auditing_is_cheap() {
+fn undoing_and_auditing_is_cheap() {
     let text = "machine nodes=2 pages=8\nmap r0 anon 4\nwrite r0\nmap r1 anon 4 node=1\nwrite r1\ndrain\nthread A\n  try_get r0:0\nthread B\n  try_get r1:0";
     let program = program(text);
     let (config, cpus) =

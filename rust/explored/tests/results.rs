@@ -1,4 +1,4 @@
-//! Each kind of bug is a result, found by every search, and replays.
+//! Every search finds each kind of bug as a result, and the result replays.
 
 mod small;
 
@@ -19,9 +19,9 @@ fn sample<W: World>(build: impl Fn() -> W + Sync, method: Method) -> Report {
     explore(build, &sampling, OPTIONS, 2, &AtomicBool::new(false))
 }
 
-/// Every search finds `rule`, and the schedule that it hands over breaks it again, and again when
-/// shrunk.
-fn everybody_finds<W: World>(rule: &str, build: impl Fn() -> W + Sync) {
+/// Checks that every search finds `rule`, and that the schedule it returns breaks the rule again,
+/// as it is and when shrunk.
+fn every_search_finds<W: World>(rule: &str, build: impl Fn() -> W + Sync) {
     let mut reports = vec![exhaust(build())];
     for method in [Method::Walk { stay: 0 }, Method::Pct { depth: 2 }, Method::Portfolio] {
         reports.push(sample(&build, method));
@@ -40,37 +40,37 @@ fn everybody_finds<W: World>(rule: &str, build: impl Fn() -> W + Sync) {
 
 #[test]
 fn a_lost_update_is_found() {
-    everybody_finds("lost update", small::lost_update);
+    every_search_finds("lost update", small::lost_update);
 }
 
 #[test]
 fn a_deadlock_is_found() {
-    everybody_finds(rule::DEADLOCK, small::deadlock);
+    every_search_finds(rule::DEADLOCK, small::deadlock);
 }
 
 #[test]
 fn a_lock_out_of_order_is_found() {
-    everybody_finds(rule::LOCK_ORDER, small::wrong_order);
+    every_search_finds(rule::LOCK_ORDER, small::wrong_order);
 }
 
 #[test]
 fn a_lost_wakeup_is_found() {
-    everybody_finds(rule::LOST_WAKEUP, || small::sleeper(false));
+    every_search_finds(rule::LOST_WAKEUP, || small::sleeper(false));
 }
 
 #[test]
 fn publishing_without_release_is_a_data_race() {
-    everybody_finds(rule::DATA_RACE, || small::publish(Relaxed));
+    every_search_finds(rule::DATA_RACE, || small::publish(Relaxed));
 }
 
 #[test]
-fn a_lock_never_let_go_is_a_deadlock() {
-    everybody_finds(rule::DEADLOCK, small::missing_unlock);
+fn a_lock_never_released_is_a_deadlock() {
+    every_search_finds(rule::DEADLOCK, small::missing_unlock);
 }
 
 #[test]
 fn an_endless_loop_reaches_the_step_bound() {
-    everybody_finds(rule::STEP_BOUND, small::livelock);
+    every_search_finds(rule::STEP_BOUND, small::livelock);
 }
 
 #[test]
@@ -123,13 +123,13 @@ fn a_counterexample_replays_a_thousand_times() {
     for _ in 0..1_000 {
         assert_eq!(explorer.trace(&found.schedule), first);
     }
-    // Built anew, at other addresses.
+    // Another world has other addresses.
     let elsewhere = Explorer::new(small::deadlock()).trace(&found.schedule);
     assert_eq!(elsewhere.hash, first.hash);
 }
 
 #[test]
-fn a_trace_tells_values_and_names_words() {
+fn a_trace_has_values_and_names_of_words() {
     let trace =
         Explorer::new(small::lost_update()).trace(&"0,1x2,0".parse::<Schedule>().expect("a schedule"));
     let rows: Vec<_> = trace.rows.iter().map(|row| (row.thread, row.before, row.after)).collect();

@@ -1,4 +1,4 @@
-//! Counterexamples become as small as they can.
+//! Counterexamples shrink to their minimum.
 
 mod small;
 
@@ -9,10 +9,10 @@ use mmcore_explored::explore::{
 use mmcore_explored::sync::{AtomicU64, Ordering::*};
 use std::sync::atomic::AtomicBool;
 
-/// What a thread of a test program does to one of two counters.
+/// The operation of a test program's thread on one of two counters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Op {
-    /// Reads, adds one, writes: the bug.
+    /// Reads, adds one, writes: the defect.
     Bad(usize),
     Good(usize),
     Look(usize),
@@ -87,7 +87,7 @@ impl Shrinkable for Program {
     }
 }
 
-/// Four threads with much to do beside the bug.
+/// Four threads with many operations beside the defect.
 fn busy() -> Program {
     use Op::{Bad, Good, Look};
     Program(vec![
@@ -107,7 +107,8 @@ fn a_program_and_its_schedule_become_minimal() {
     let small =
         shrink_program(busy(), &found.schedule, Options::default(), 500).expect("still a lost update");
     assert!(small.runs <= 500, "{} runs", small.runs);
-    // A read, somebody's update, the write: two threads, two operations, two switches.
+    // The minimum is a read, another thread's update, the write: two threads, two operations, two
+    // switches.
     let mut threads = small.program.0.clone();
     threads.sort_by_key(|ops| format!("{ops:?}"));
     assert_eq!(threads, [[Op::Bad(0)], [Op::Good(0)]]);
@@ -141,7 +142,7 @@ fn shrinking_reaches_the_fewest_preemptions() {
 }
 
 #[test]
-fn what_breaks_nothing_does_not_shrink() {
+fn a_schedule_that_breaks_no_rule_does_not_shrink() {
     let mut explorer = Explorer::new(small::lost_update());
     assert_eq!(explorer.shrink(&Schedule::default(), 100), None);
 }

@@ -1,5 +1,6 @@
-//! Swap under the explorer: pageout, faults, forks, unmapping, migration and swapoff of one page race;
-//! afterwards every slot's count is its entries, and what was written last is what is read.
+//! Swap under the explorer. Pageout, faults, forks, unmapping, migration and swapoff of one page
+//! race; afterwards every slot's count is the number of its entries, and a read finds the content
+//! last written.
 
 use mmcore_explored::explore::{
     Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program,
@@ -7,12 +8,12 @@ use mmcore_explored::explore::{
 use mmcore_explored::program::{Program, parse};
 use std::sync::atomic::AtomicBool;
 
-/// Schedules of a sample; more with `MMCORE_SCHEDULES`.
+/// The number of schedules of a sample; set `MMCORE_SCHEDULES` for more.
 fn schedules() -> u64 {
     std::env::var("MMCORE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
 }
 
-/// A page that is mapped, and one that is out.
+/// A page that is mapped, and one that is swapped out.
 const IN: &str = "machine nodes=2 pages=6 cpus=1\nswapon 1\nmap r0 anon 1\nwrite r0\ndrain\n";
 const OUT: &str =
     "machine nodes=2 pages=6 cpus=1\nswapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout\n";
@@ -64,7 +65,7 @@ fn holds(setup: &str, threads: &[&str]) {
     assert!(["bounded", "complete"].contains(&report.coverage), "{}: {}", report.coverage, report.covered);
 }
 
-/// Nor do samples of any, in each design.
+/// Samples of programs with any number of threads break no rule either, in each design.
 #[track_caller]
 fn holds_sampled(setup: &str, threads: &[&str]) {
     let text = text(setup, threads);
@@ -85,7 +86,7 @@ fn pageout_and_accesses() {
 }
 
 #[test]
-fn pageout_and_what_takes_the_entry_away() {
+fn pageout_and_operations_that_clear_the_entry() {
     holds(IN, &["madv r0 pageout", "madv r0 dontneed"]);
     holds(IN, &["madv r0 pageout", "madv r0 free"]);
     holds(OUT, &["write r0", "madv r0 dontneed"]);
@@ -118,15 +119,16 @@ fn pageout_and_migration_and_pins() {
     holds(OUT, &["madv r0 willneed\n  madv r0 willneed", "write r0"]);
 }
 
-/// The child's entry was the last one that named the slot, and its page had moved by the time that it was looked up
-/// there: the reference of the look was kept.
+/// A lookup of a slot in the swap cache races with the unmap of the last entry that names the slot,
+/// while the page moves. The reference that the lookup takes must not leak.
 #[test]
 fn a_page_that_moves_while_its_last_swap_entry_goes() {
     let setup = format!("{SHARED}read r0\n");
     holds(&setup, &["exit c0", "move r0 node=1 all"]);
 }
 
-/// A hole is one of the file as it is: what a truncation has emptied lies beyond its end.
+/// A read of a hole in a file races with a truncation. The emptied page lies beyond the new end, so
+/// the read must not count as one of a hole.
 #[test]
 fn a_read_of_a_memory_file_and_a_truncation() {
     for setup in [FILE.to_owned(), format!("{FILE}madv r0 pageout\n")] {
@@ -136,7 +138,7 @@ fn a_read_of_a_memory_file_and_a_truncation() {
 }
 
 #[test]
-fn swapoff_and_everything() {
+fn swapoff_and_all_other_operations() {
     holds(OUT, &["swapoff", "write r0"]);
     holds(IN, &["swapoff", "madv r0 pageout"]);
     holds(OUT, &["swapoff", "madv r0 dontneed"]);

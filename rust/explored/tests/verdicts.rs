@@ -1,4 +1,4 @@
-//! Schedules that end badly end quietly, and leave the world as it was.
+//! Schedules that end on a violation print nothing, and leave the world as it was.
 
 mod small;
 
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The rules that the schedules of a world, all of them, break.
+/// The rules that any schedule of a world breaks.
 fn rules<W: World>(world: W) -> Vec<&'static str> {
     let mut explorer = Explorer::new(world);
     let mut rules = Vec::new();
@@ -32,12 +32,12 @@ fn rules<W: World>(world: W) -> Vec<&'static str> {
     rules
 }
 
-/// The outcome of the schedule that switches only when it must.
+/// The outcome of the schedule that switches only when the current thread waits or ends.
 fn plain_run<W: World>(world: W) -> Result<u64, Violation> {
     Explorer::new(world).replay(&Schedule::default()).outcome
 }
 
-/// Counts its drops, and passes steps on the way out.
+/// Counts its drops, and executes steps in its destructor.
 struct Dropped<'a>(&'a AtomicU64, Rc<Cell<u32>>);
 
 impl Drop for Dropped<'_> {
@@ -103,7 +103,7 @@ impl Drop for Fussy {
 }
 
 #[test]
-fn the_first_violation_counts_and_a_second_one_on_the_way_out_is_survived() {
+fn the_first_violation_counts_and_a_second_one_while_unwinding_is_survived() {
     let world = Small::new(Lock::new(LockClass::Leaf, 0))
         .thread(|lock| {
             let _first = Fussy;
@@ -119,11 +119,11 @@ fn the_first_violation_counts_and_a_second_one_on_the_way_out_is_survived() {
         let violation = explorer.replay(&Schedule::default()).outcome.expect_err("a violation");
         assert_eq!(violation, Violation::new("first", "of several"));
     }
-    // A violation in a destructor that runs as usual is one like any other; and a panic with a
-    // second violation on its way out is the panic.
+    // A violation in a destructor outside of unwinding counts like any other. A panic with a second
+    // violation while it unwinds is reported as the panic.
     let world = Small::new(AtomicU64::new(0)).thread(|_| drop(Fussy));
     assert_eq!(plain_run(world).map_err(|violation| violation.rule), Err("fussy"));
-    // In a job: a given-up unwinding leaves its OS thread panicking.
+    // In a job: an abandoned unwinding leaves its OS thread panicking.
     let run = || {
         std::thread::spawn(|| {
             plain_run(Small::new(AtomicU64::new(0)).thread(|_| {
@@ -147,7 +147,7 @@ fn checks_may_fail_in_every_way() {
 }
 
 #[test]
-fn everything_is_put_back() {
+fn every_change_is_undone() {
     struct State {
         atomics: (AtomicU64, AtomicU32),
         plain: (PlainU64, PlainU32),
@@ -201,7 +201,7 @@ fn everything_is_put_back() {
         assert_eq!(search.search(&mut explorer).counterexample, None);
         assert_eq!(describe(&explorer.world().state), before);
     }
-    // Changed between explorations: that is what the next ones start from.
+    // Changed between explorations: the next schedules start from this value.
     explorer.world().state.copy.lock().0 = 70;
     explorer.world().state.map.write().insert(60, "sixty".into());
     let before = describe(&explorer.world().state);
@@ -210,8 +210,8 @@ fn everything_is_put_back() {
 }
 
 #[test]
-fn what_a_schedule_drops_late_may_still_act() {
-    /// Takes itself off a counter, behind a lock.
+fn a_destructor_that_runs_during_the_undo_may_still_act() {
+    /// Decrements a counter behind a lock when it is dropped.
     #[derive(Clone)]
     struct Member(Arc<(AtomicU64, Lock<u64>)>);
     impl Drop for Member {
@@ -243,7 +243,8 @@ fn callbacks_run_on_the_hosts_stack() {
         std::hint::black_box(&raw const local).addr()
     };
     let host = place(());
-    // A thread's stack has 2 MiB, of which this test is at the top; the others lie elsewhere.
+    // A thread's stack has 2 MiB, and this test runs near its top; coroutines' stacks lie
+    // elsewhere.
     let near = move |address: usize| address.abs_diff(host) < 512 << 10;
     let world = Small::new((AtomicU64::new(0), Lock::new(LockClass::Leaf, 0)))
         .thread(move |(word, lock)| {
@@ -277,7 +278,7 @@ fn callbacks_must_not_wait_and_may_panic() {
         .thread(|lock| {
             let _held = lock.lock();
         });
-    // Thread 0 has no step of its own, so it runs before the lock is ever taken.
+    // Thread 0 takes no step, so it runs before the lock is ever taken.
     assert_eq!(rules(world), [""; 0]);
     let world = Small::new((Lock::new(LockClass::Leaf, 0), AtomicU64::new(0)))
         .thread(|(lock, word)| {
@@ -303,13 +304,13 @@ fn callbacks_must_not_wait_and_may_panic() {
 }
 
 #[test]
-fn the_race_detector_knows_who_knows_whom() {
+fn the_race_detector_knows_how_much_each_thread_has_learnt() {
     type State = (PlainU64, AtomicU64, AtomicU64);
     let state = || (PlainU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let pair = |write: fn(&State), read: fn(&State)| rules(Small::new(state()).thread(write).thread(read));
     let race = vec![rule::DATA_RACE];
     let none: Vec<&str> = Vec::new();
-    // Nothing orders the two; looking without protection is no race.
+    // Two unordered accesses race; a read without protection (`peek`) does not.
     assert_eq!(pair(|s| s.0.set(1), |s| s.0.set(2)), race);
     assert_eq!(pair(|s| s.0.set(1), |s| assert!(s.0.get() < 2)), race);
     assert_eq!(pair(|s| s.0.set(1), |s| assert!(s.0.peek() < 2)), none);
@@ -346,7 +347,7 @@ fn the_race_detector_knows_who_knows_whom() {
         ),
         race
     );
-    // Sequential consistency alone orders the flags, and hands nothing on.
+    // Sequential consistency alone orders the flags, and passes on no clock.
     assert_eq!(
         pair(
             |s| {
@@ -361,7 +362,7 @@ fn the_race_detector_knows_who_knows_whom() {
         ),
         race
     );
-    // A relaxed read-modify-write carries a release on, a relaxed store breaks it off.
+    // A relaxed read-modify-write passes a release on; a relaxed store ends it.
     let carried = |third: fn(&State)| {
         rules(
             Small::new(state())
@@ -386,7 +387,7 @@ fn the_race_detector_knows_who_knows_whom() {
         }),
         race
     );
-    // An access after the release is not covered by it.
+    // A release does not cover an access after it.
     assert_eq!(
         pair(
             |s| {
@@ -404,7 +405,7 @@ fn the_race_detector_knows_who_knows_whom() {
 }
 
 #[test]
-fn locks_and_wakeups_hand_knowledge_on() {
+fn locks_and_wakeups_pass_knowledge_on() {
     let world = Small::new((PlainU64::new(0), Lock::new(LockClass::Leaf, ())))
         .thread(|(data, lock)| {
             let _held = lock.lock();

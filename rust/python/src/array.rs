@@ -1,14 +1,15 @@
-//! NumPy arrays without a NumPy crate: Python allocates, the buffer protocol fills.
+//! NumPy arrays without a NumPy crate: Python allocates them, and the buffer protocol fills them.
 //!
-//! How long arrays are is for users to say, so what is made of them is reserved first: `MemoryError` where an ordinary
-//! vector would end the process.
+//! Users choose the lengths of arrays, and the host may have no memory for them. Memory for every
+//! vector made from an array is therefore reserved first, so that the user gets a `MemoryError`; an
+//! ordinary vector would abort the process.
 
 use crate::errors::type_error;
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
-/// An empty vector with room for so many values.
+/// An empty vector with room for `len` values.
 pub(crate) fn reserved<T>(len: usize) -> PyResult<Vec<T>> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).map_err(|_| {
@@ -18,7 +19,7 @@ pub(crate) fn reserved<T>(len: usize) -> PyResult<Vec<T>> {
     Ok(values)
 }
 
-/// What `each` makes of every value.
+/// The results of `each` for all values, in order.
 pub(crate) fn mapped<T, U>(
     values: impl ExactSizeIterator<Item = T>,
     each: impl FnMut(T) -> U,
@@ -28,7 +29,7 @@ pub(crate) fn mapped<T, U>(
     Ok(made)
 }
 
-/// What is in a buffer now.
+/// A copy of a buffer's values.
 pub(crate) fn copied<T: Element + Default>(py: Python<'_>, buffer: &PyBuffer<T>) -> PyResult<Vec<T>> {
     let len = buffer.item_count();
     let mut values = reserved(len)?;
@@ -50,10 +51,11 @@ pub(crate) fn filled<'py, T: Element>(
     Ok(array)
 }
 
-/// The integers of anything that NumPy makes a one-dimensional array of; a scalar is repeated `len`
-/// times if there is a `len`.
+/// The integers of any value that NumPy converts to a one-dimensional array. If there is a `len`, a scalar is
+/// repeated `len` times.
 ///
-/// `TypeError` for what are no integers, `ValueError` for more dimensions, `MemoryError` for too many.
+/// `TypeError` for values that are no integers, `ValueError` for more dimensions, `MemoryError` for too many
+/// values.
 pub(crate) fn integers(what: &str, values: &Bound<'_, PyAny>, len: Option<usize>) -> PyResult<Vec<i64>> {
     let py = values.py();
     let numpy = py.import("numpy")?;
@@ -72,13 +74,13 @@ pub(crate) fn integers(what: &str, values: &Bound<'_, PyAny>, len: Option<usize>
     } else if dimensions != 1 {
         return Err(PyValueError::new_err(format!("{what} must have one dimension, not {dimensions}")));
     }
-    // Addresses beyond 2**63 wrap to negative numbers and back.
+    // Addresses of 2**63 and more wrap to negative numbers here, and back when they are read.
     let array = numpy.call_method1("ascontiguousarray", (array.call_method1("astype", ("int64",))?,))?;
     copied(py, &PyBuffer::<i64>::get(&array)?)
 }
 
-/// A new array of a record type of `mmcore.state`, from the records' bytes.
+/// A new array of a record type of `mmcore._state`, from the records' bytes.
 pub(crate) fn records<'py>(py: Python<'py>, dtype: &str, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let dtype = py.import("mmcore.state")?.getattr(dtype)?;
+    let dtype = py.import("mmcore._state")?.getattr(dtype)?;
     filled(py, "uint8", bytes)?.call_method1("view", (dtype,))
 }

@@ -8,7 +8,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(build_info, module)?)
 }
 
-/// Facts about the build: profile ("release" or "debug"), optimisation level, compiler, target.
+/// Facts about this build: version, profile ("release" or "debug"), optimisation level, compiler, target.
 #[pyfunction]
 fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);

@@ -1,4 +1,4 @@
-//! Bytes that go into and out of regions and files.
+//! Transfers of bytes to and from regions and files.
 
 use crate::errors::Refusal;
 use crate::shared::{Shared, Waits};
@@ -6,10 +6,12 @@ use mmcore::page::PAGE_SIZE;
 use pyo3::prelude::*;
 use std::ops::Range;
 
-/// Transfers `len` bytes from `offset` on, page by page: `work` is called with the offset and the part of the caller's
-/// buffer of each. It may be interrupted between two pages, and goes on where it was: what is stored is stored once.
+/// Transfers `len` bytes from `offset` on, page by page. For each page `work` is called with the offset and
+/// the range of the caller's buffer. Between two pages the call may leave the machine to handle signals; it
+/// then continues with the next page, so that no byte is stored twice.
 ///
-/// What does not lie within `size` bytes goes as a whole, and is refused before anything is done.
+/// A range that ends beyond `size` is passed to `work` as a whole: the core refuses it before the first byte
+/// is transferred.
 pub(crate) fn transfer(
     py: Python<'_>,
     shared: &Shared,

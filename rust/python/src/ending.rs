@@ -1,13 +1,14 @@
-//! The end of the interpreter, while other threads are still inside of calls.
+//! The end of the interpreter while other threads are still inside of calls.
 //!
-//! Before Python 3.14 a thread that wants the interpreter when that ends is ended by `pthread_exit`, which unwinds its
-//! stack. PyO3 keeps that out where it attaches. But a thread may also be in Python code that Rust has called, an owner's
-//! callback or the making of an exception, and the unwinding must not reach Rust's frames: it ends the process there. So
-//! each function of the interpreter that may run Python code is called through one of the functions here (the linker
-//! takes them instead: `--wrap`, see `build.rs`), beyond which nothing is unwound. The thread hangs, as it does
-//! since Python 3.14, until the process has exited.
+//! Before Python 3.14, a thread that attaches to an ending interpreter is ended by `pthread_exit`,
+//! which unwinds its stack. PyO3 prevents this where it attaches. A thread may also be in Python
+//! code that Rust has called: an owner's callback, or the creation of an exception. If that
+//! unwinding reached Rust's frames, the process would abort. Therefore every interpreter function
+//! that may run Python code is called through a wrapper in this file, and the wrapper stops the
+//! unwinding (the linker puts the wrappers in place: `--wrap`, see `build.rs`). The thread then
+//! hangs until the process exits, as threads do since Python 3.14.
 //!
-//! A thread that waits for one that hangs would hang as well: `has_begun` tells the loops that wait.
+//! A loop that waits for a hanging thread would hang as well, so such loops ask `has_begun`.
 
 #![allow(unsafe_code, reason = "functions of the interpreter are called as they are declared there")]
 
@@ -17,12 +18,12 @@ use std::ffi::{c_char, c_double, c_int, c_long, c_ulonglong};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Does the interpreter end?
+/// Set when the interpreter begins to end.
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
-/// Has the end of the interpreter begun? Threads that are not its main thread may never go on.
+/// Whether the interpreter has begun to end. From then on threads other than the main thread may hang.
 pub(crate) fn has_begun() -> bool {
-    // Relaxed: a hint for loops that look again.
+    // Relaxed: the flag orders no other memory, and waiting loops read it again.
     BEGUN.load(Ordering::Relaxed)
 }
 
@@ -31,14 +32,14 @@ fn _ends() {
     BEGUN.store(true, Ordering::Relaxed);
 }
 
-/// Asks the interpreter to tell of its end.
+/// Registers an `atexit` function that sets the flag.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let ends = wrap_pyfunction!(_ends, module)?;
     module.py().import("atexit")?.call_method1("register", (ends,))?;
     Ok(())
 }
 
-/// Dropped only by unwinding.
+/// Hangs the thread when it is dropped, which only unwinding does.
 struct Hang;
 
 impl Drop for Hang {
@@ -53,7 +54,7 @@ type Object = *mut PyObject;
 
 macro_rules! wrapped {
     ($($wrap:ident, $real:ident($($name:ident: $type:ty),*) $(-> $returns:ty)?;)*) => {
-        // The ABI says that they may unwind, so that `Hang` is dropped when they do.
+        // `C-unwind`: these functions may unwind, and `Hang` is dropped when they do.
         unsafe extern "C-unwind" {
             $(fn $real($($name: $type),*) $(-> $returns)?;)*
         }
@@ -61,7 +62,8 @@ macro_rules! wrapped {
             #[unsafe(no_mangle)]
             unsafe extern "C" fn $wrap($($name: $type),*) $(-> $returns)? {
                 let hang = Hang;
-                // SAFETY: the arguments are the caller's, who keeps to the rules of the function that it meant to call.
+                // SAFETY: the wrapper passes its caller's arguments on unchanged, and the caller
+                // keeps to the contract of the function that it meant to call.
                 let returned = unsafe { $real($($name),*) };
                 std::mem::forget(hang);
                 returned
@@ -70,21 +72,24 @@ macro_rules! wrapped {
     };
 }
 
-// What may run Python code: a call, an attribute, a conversion, an iteration, the making or the report of an exception,
-// a codec, a signal handler, the end of an object. The same names are in `build.rs`.
+// The functions that may run Python code: calls, attributes, conversions, iteration, creating and
+// reporting exceptions, codecs, signal handlers, and deallocation. `build.rs` has the same names.
 wrapped! {
     __wrap_PyBuffer_Release, __real_PyBuffer_Release(view: *mut Py_buffer);
     __wrap_PyDict_SetItem, __real_PyDict_SetItem(dict: Object, key: Object, value: Object) -> c_int;
     __wrap_PyErr_CheckSignals, __real_PyErr_CheckSignals() -> c_int;
-    __wrap_PyErr_NormalizeException, __real_PyErr_NormalizeException(a: *mut Object, b: *mut Object, c: *mut Object);
+    __wrap_PyErr_NormalizeException,
+        __real_PyErr_NormalizeException(a: *mut Object, b: *mut Object, c: *mut Object);
     __wrap_PyErr_PrintEx, __real_PyErr_PrintEx(set: c_int);
     __wrap_PyErr_Restore, __real_PyErr_Restore(class: Object, value: Object, traceback: Object);
     __wrap_PyErr_SetObject, __real_PyErr_SetObject(class: Object, value: Object);
     __wrap_PyErr_SetString, __real_PyErr_SetString(class: Object, text: *const c_char);
-    __wrap_PyErr_WarnEx, __real_PyErr_WarnEx(category: Object, text: *const c_char, level: Py_ssize_t) -> c_int;
+    __wrap_PyErr_WarnEx,
+        __real_PyErr_WarnEx(category: Object, text: *const c_char, level: Py_ssize_t) -> c_int;
     __wrap_PyErr_WriteUnraisable, __real_PyErr_WriteUnraisable(object: Object);
     __wrap_PyException_SetCause, __real_PyException_SetCause(object: Object, cause: Object);
-    __wrap_PyException_SetTraceback, __real_PyException_SetTraceback(object: Object, traceback: Object) -> c_int;
+    __wrap_PyException_SetTraceback,
+        __real_PyException_SetTraceback(object: Object, traceback: Object) -> c_int;
     __wrap_PyFloat_AsDouble, __real_PyFloat_AsDouble(object: Object) -> c_double;
     __wrap_PyImport_Import, __real_PyImport_Import(name: Object) -> Object;
     __wrap_PyIter_Next, __real_PyIter_Next(iterator: Object) -> Object;
@@ -95,20 +100,28 @@ wrapped! {
     __wrap_PyObject_CallNoArgs, __real_PyObject_CallNoArgs(callable: Object) -> Object;
     __wrap_PyObject_DelItem, __real_PyObject_DelItem(object: Object, key: Object) -> c_int;
     __wrap_PyObject_GetAttr, __real_PyObject_GetAttr(object: Object, name: Object) -> Object;
-    __wrap_PyObject_GetBuffer, __real_PyObject_GetBuffer(object: Object, view: *mut Py_buffer, flags: c_int) -> c_int;
+    __wrap_PyObject_GetBuffer,
+        __real_PyObject_GetBuffer(object: Object, view: *mut Py_buffer, flags: c_int) -> c_int;
     __wrap_PyObject_GetItem, __real_PyObject_GetItem(object: Object, key: Object) -> Object;
     __wrap_PyObject_GetIter, __real_PyObject_GetIter(object: Object) -> Object;
     __wrap_PyObject_IsTrue, __real_PyObject_IsTrue(object: Object) -> c_int;
     __wrap_PyObject_Repr, __real_PyObject_Repr(object: Object) -> Object;
     __wrap_PyObject_RichCompare, __real_PyObject_RichCompare(a: Object, b: Object, how: c_int) -> Object;
     __wrap_PyObject_SetAttr, __real_PyObject_SetAttr(object: Object, name: Object, value: Object) -> c_int;
-    __wrap_PyObject_SetAttrString, __real_PyObject_SetAttrString(object: Object, name: *const c_char, value: Object) -> c_int;
+    __wrap_PyObject_SetAttrString,
+        __real_PyObject_SetAttrString(object: Object, name: *const c_char, value: Object) -> c_int;
     __wrap_PyObject_SetItem, __real_PyObject_SetItem(object: Object, key: Object, value: Object) -> c_int;
     __wrap_PyObject_Size, __real_PyObject_Size(object: Object) -> Py_ssize_t;
     __wrap_PyObject_Str, __real_PyObject_Str(object: Object) -> Object;
-    __wrap_PySlice_Unpack, __real_PySlice_Unpack(slice: Object, a: *mut Py_ssize_t, b: *mut Py_ssize_t, c: *mut Py_ssize_t) -> c_int;
+    __wrap_PySlice_Unpack,
+        __real_PySlice_Unpack(
+            slice: Object, a: *mut Py_ssize_t, b: *mut Py_ssize_t, c: *mut Py_ssize_t
+        ) -> c_int;
     __wrap_PyTraceBack_Print, __real_PyTraceBack_Print(traceback: Object, file: Object) -> c_int;
-    __wrap_PyUnicode_AsEncodedString, __real_PyUnicode_AsEncodedString(text: Object, encoding: *const c_char, errors: *const c_char) -> Object;
+    __wrap_PyUnicode_AsEncodedString,
+        __real_PyUnicode_AsEncodedString(
+            text: Object, encoding: *const c_char, errors: *const c_char
+        ) -> Object;
     __wrap__Py_DecRef, __real__Py_DecRef(object: Object);
 }
 
@@ -116,12 +129,13 @@ unsafe extern "C-unwind" {
     fn __real_PyObject_CallMethodObjArgs(object: Object, name: Object, ...) -> Object;
 }
 
-/// It takes any number of arguments, up to a null. PyO3 uses it for methods without any, so the null comes at once.
+/// The function is variadic, and a null ends its arguments. PyO3 calls it only for methods without arguments,
+/// so the null is the first one.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_PyObject_CallMethodObjArgs(object: Object, name: Object, end: Object) -> Object {
     assert!(end.is_null(), "the arguments of a method would be lost");
     let hang = Hang;
-    // SAFETY: as above; the list of arguments ends at once.
+    // SAFETY: as above; the null ends the list of arguments at once.
     let returned = unsafe { __real_PyObject_CallMethodObjArgs(object, name, end) };
     std::mem::forget(hang);
     returned

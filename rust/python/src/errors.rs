@@ -13,11 +13,11 @@ pyo3::import_exception!(mmcore.errors, KernelError);
 pyo3::import_exception!(mmcore.errors, MisuseError);
 pyo3::import_exception!(mmcore.errors, SigbusError);
 
-/// Finds the classes while modules can be imported: in the end of the interpreter, where finalisers still make calls, they
-/// cannot.
+/// Imports the classes when the extension is loaded. Finalisers make calls, and raise errors, even while the
+/// interpreter ends, when modules can no longer be imported.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    // An import that fails is an exception here, and later a panic.
+    // A failed import is an exception here; at the first use of the class it would be a panic.
     py.import("mmcore.errors")?;
     let _found = [
         py.get_type::<InputError>(),
@@ -28,15 +28,15 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// Why a call did not do what it was asked to.
+/// The reason why a call was refused.
 pub(crate) enum Refusal {
-    /// As the kernel refuses.
+    /// An error of the kernel, with its errno.
     Kernel(Error),
-    /// An access has met a bad frame, at this address.
+    /// An access to a poisoned frame, at this address.
     Sigbus(Error, u64),
-    /// The caller broke a rule of the interface; nothing has changed.
+    /// A call against the rules of the interface; nothing has changed.
     Misuse(String),
-    /// Buffers over the page are there still.
+    /// The page still has buffers over it.
     Buffers(String),
 }
 
@@ -51,11 +51,15 @@ impl Refusal {
         too_many_threads(1).into()
     }
 
+    pub fn misuse(why: &str) -> Refusal {
+        Refusal::Misuse(why.to_owned())
+    }
+
     pub fn not_quiet() -> Refusal {
         Error::new(Errno::EBUSY, "the machine is not quiet: other threads are inside of calls").into()
     }
 
-    /// The exception, with the state of the page that is concerned.
+    /// The exception for Python, with the state of the page that the error is about.
     pub fn raise(self, py: Python<'_>, shared: &Shared) -> PyErr {
         match self {
             Refusal::Misuse(why) => misuse(why),
@@ -70,9 +74,18 @@ pub(crate) fn misuse(why: impl Into<String>) -> PyErr {
     MisuseError::new_err(why.into())
 }
 
-/// Bad input, before there is a machine.
+/// Invalid input for a new object: an `InputError`.
 pub(crate) fn input(why: impl std::fmt::Display) -> PyErr {
     InputError::new_err(why.to_string())
+}
+
+/// Errors of the configuration become InputError, refused host memory MemoryError, others KernelError.
+pub(crate) fn not_built(error: Error) -> PyErr {
+    match error.errno {
+        Errno::EINVAL => input(error.why),
+        _ if error.is_of_host() => PyMemoryError::new_err(error.why.to_string()),
+        errno => KernelError::new_err((errno.0, error.why.to_string())),
+    }
 }
 
 pub(crate) fn type_error(why: impl Into<String>) -> PyErr {
@@ -94,7 +107,7 @@ fn kernel_error(py: Python<'_>, shared: &Shared, error: &Error) -> PyErr {
     KernelError::new_err((error.errno.0, message, found.state))
 }
 
-/// As the signal of an access that cannot go on.
+/// The `SigbusError` of an access that could not complete.
 fn sigbus(py: Python<'_>, shared: &Shared, error: &Error, address: u64) -> PyErr {
     let code = Code::ActionRequired.name();
     let found = match error.pfn.map(|pfn| state::found(py, shared, pfn)).transpose() {

@@ -1,4 +1,4 @@
-//! `Tracing`: what happens inside of a machine, as a stream of events.
+//! `Tracing`: the events of a machine, in order.
 
 use crate::array;
 use crate::errors::{Refusal, misuse};
@@ -16,9 +16,10 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Tracing>()
 }
 
-/// The events of a machine while a ``with`` block lasts, from `Machine.trace`: the steps of the protocol and the
-/// kernel's tracepoints, in order. Iterate over it, inside of the block too: what is there so far.
-#[pyclass(frozen, module = "mmcore")]
+/// Records a machine's events while a ``with`` block lasts, from `Machine.trace`: steps of the page protocol
+/// and the kernel's tracepoints, in order. Iteration yields the events recorded so far, inside of the block
+/// too.
+#[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct Tracing {
     shared: MachineRef,
     state: Mutex<State>,
@@ -27,15 +28,15 @@ pub(crate) struct Tracing {
 #[derive(Default)]
 struct State {
     running: bool,
-    /// When it began.
+    /// The time when the block was entered.
     began: u64,
     calls: Vec<Recorded>,
-    /// Events that the host had no memory for.
+    /// The number of events lost because the host had no memory for them.
     lost: u64,
 }
 
 impl State {
-    /// More calls. Without memory for them they are lost.
+    /// Appends calls. They are lost, and counted, if the host has no memory for them.
     fn keep(&mut self, mut calls: Vec<Recorded>) -> CoreResult<()> {
         let room = more_room(&mut self.calls, "a trace of so many events", calls.len());
         match &room {
@@ -46,10 +47,11 @@ impl State {
     }
 }
 
-/// A block that nobody ended: the machine stops recording, and can be traced again.
+/// Ends the recording of a block that was never left, so that the machine can be traced again.
 impl Drop for Tracing {
     fn drop(&mut self) {
-        // What a parent process records, this one must leave alone: its locks may be held for ever.
+        // In a forked child the locks of the recording may be held by threads that do not exist
+        // there.
         if self.state.get_mut().running && self.shared.in_this_process() {
             self.shared.machine.end_trace();
         }
@@ -61,9 +63,12 @@ impl Tracing {
         Tracing { shared: shared.share(py), state: Mutex::default() }
     }
 
-    /// Everything so far. No call of the machine is needed for that, so it works when it is closed, too.
+    /// The time when the block was entered, and the events so far. Makes no call of the machine, so it works
+    /// for a closed machine, too.
     ///
-    /// `MemoryError` if the host had no memory for some of them: what is left would look like another course of events.
+    /// Raises:
+    ///     MemoryError: if events were lost because the host had no memory for them. The events that are left
+    ///         would show another course of the machine's work.
     fn seen(&self, py: Python<'_>) -> PyResult<(u64, Vec<Event>)> {
         self.here()?;
         let seen = py.detach(|| {
@@ -81,7 +86,7 @@ impl Tracing {
         seen.map_err(|error| Refusal::from(error).raise(py, &self.shared))
     }
 
-    /// Refuses in a child process, where a lock that a thread of the parent held never opens.
+    /// Refuses a forked child, where a lock that another thread of the parent held is never released.
     fn here(&self) -> PyResult<()> {
         match self.shared.in_this_process() {
             true => Ok(()),
@@ -117,17 +122,17 @@ impl Tracing {
             let machine = &self.shared.machine;
             machine.end_trace();
             state.lost = state.lost.max(machine.lost_calls());
-            // What is lost now is told by who asks for the events.
+            // `events` reports the loss: it raises if `lost` is not 0.
             let _ = state.keep(machine.take_calls());
         }
         Ok(())
     }
 
-    /// The events so far.
+    /// The events recorded so far, in order.
     #[getter]
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let (began, events) = self.seen(py)?;
-        let class = py.import("mmcore.events")?.getattr("Event")?;
+        let class = py.import("mmcore._events")?.getattr("Event")?;
         let event = |event: &Event| -> PyResult<Bound<'py, PyAny>> {
             let args = PyDict::new(py);
             for (name, value) in event.arguments.split(' ').filter_map(|word| word.split_once('=')) {
@@ -165,14 +170,15 @@ impl Tracing {
         Ok(self.seen(py)?.1.len())
     }
 
-    /// The events as a trace that Perfetto (ui.perfetto.dev) and chrome://tracing open; also written to ``path``.
+    /// The events in the format that Perfetto (ui.perfetto.dev) and chrome://tracing open. With ``path`` they
+    /// are also written to that file.
     #[pyo3(signature = (path=None))]
     fn to_chrome<'py>(
         &self,
         py: Python<'py>,
         path: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        py.import("mmcore.events")?.getattr("chrome")?.call1((self.events(py)?, path))
+        py.import("mmcore._events")?.getattr("chrome")?.call1((self.events(py)?, path))
     }
 
     fn __repr__(&self) -> String {

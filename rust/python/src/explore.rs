@@ -1,17 +1,20 @@
 //! The explorer: programs, options and results as JSON.
 //!
-//! The work runs detached on an OS thread of its own; the calling thread waits for it and looks for
-//! signals and for the end of the time meanwhile.
+//! The explorer runs detached on an OS thread of its own. Meanwhile the calling thread checks for
+//! signals and for the end of the allowed time.
 
+use crate::errors::input;
+use crate::owners::PythonOwners;
 use crate::run::{room, with_partial};
 use mmcore_explored::explore::{
-    ProgramOptions, Request, Schedule, explore_program, minimum as least, outcomes_of, replay_program,
-    shrink_counterexample,
+    ProgramOptions, Request, Schedule, ScheduleError, explore_program, minimum as least, outcomes_of,
+    replay_program, shrink_counterexample,
 };
-use mmcore_explored::program::{Program, session};
+use mmcore_explored::program::Program;
 use mmcore_explored::sync::Mutation;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
 use serde::Serialize;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,18 +27,19 @@ use std::time::{Duration, Instant};
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Stop>()?;
     module.add_function(wrap_pyfunction!(explore, module)?)?;
+    module.add_function(wrap_pyfunction!(parse_schedule, module)?)?;
+    module.add_function(wrap_pyfunction!(print_schedule, module)?)?;
     module.add_function(wrap_pyfunction!(replay, module)?)?;
     module.add_function(wrap_pyfunction!(shrink, module)?)?;
     module.add_function(wrap_pyfunction!(minimum, module)?)?;
     module.add_function(wrap_pyfunction!(outcomes, module)?)?;
-    module.add_function(wrap_pyfunction!(unsupported, module)?)?;
     module.add_function(wrap_pyfunction!(mutations, module)?)
 }
 
-/// How often the waiting thread looks up.
+/// The time between two checks of the waiting thread.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A request that explorations stop, from whatever thread: signals reach the main thread alone.
+/// A request that explorations stop. Any thread can make it, while signals reach the main thread alone.
 #[pyclass(frozen, module = "mmcore._mmcore")]
 #[derive(Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
@@ -47,60 +51,81 @@ impl Stop {
         Stop::default()
     }
 
-    /// Tells them to stop.
+    /// Makes the explorations stop.
     fn set(&self) {
-        // Relaxed: a request that orders nothing.
+        // Relaxed: the flag orders no other memory.
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Searches the schedules of a program; the report as JSON. `seconds` or `stop` ends the search early. What a signal
-/// raises carries the report so far.
+/// Searches the schedules of a program and returns the report as JSON. The search ends early after `seconds`
+/// or a `stop`. An exception raised by a signal handler carries the report so far.
 #[pyfunction]
-#[pyo3(signature = (program, options, seconds=None, stop=None))]
+#[pyo3(signature = (program, options, seconds=None, stop=None, owners=None))]
 fn explore(
     py: Python<'_>,
     program: &str,
     options: &str,
     seconds: Option<f64>,
     stop: Option<&Stop>,
+    owners: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<String> {
     let program = read(program)?;
     let options = with_room(request(options)?)?;
+    let owners = PythonOwners::bring(owners)?;
     let work = |stop: &AtomicBool| {
+        owners.arrive();
         json(explore_program(&program, &options, stop).map_err(|error| error.to_string()))
     };
     waited_for(py, seconds, stop, work)
 }
 
-/// Runs one schedule of a program; what happened as JSON.
+/// Runs one schedule of a program and returns the outcome as JSON.
 #[pyfunction]
-fn replay(py: Python<'_>, program: &str, schedule: &str, options: &str) -> PyResult<String> {
+#[pyo3(signature = (program, schedule, options, owners=None))]
+fn replay(
+    py: Python<'_>,
+    program: &str,
+    schedule: &str,
+    options: &str,
+    owners: Option<&Bound<'_, PyDict>>,
+) -> PyResult<String> {
     let (program, schedule, request) = (read(program)?, steps(schedule)?, request(options)?);
     let mutation = request.mutation().map_err(PyValueError::new_err)?;
     with_room(request.clone())?;
+    let owners = PythonOwners::bring(owners)?;
     let work = |_: &AtomicBool| {
+        owners.arrive();
         let replayed = replay_program(&program, &request.machine, &schedule, request.options(), mutation);
         json(replayed.map_err(|error| error.to_string()))
     };
     waited_for(py, None, None, work)
 }
 
-/// Makes a program and a schedule that break a rule smaller; the counterexample as JSON, `null` if they
-/// break none. What a signal raises carries the counterexample as small as it is by then.
+/// Shrinks a program and a schedule that break a rule. Returns the counterexample as JSON, or `null` if no
+/// rule is broken. An exception raised by a signal handler carries the smallest counterexample so far.
 #[pyfunction]
-fn shrink(py: Python<'_>, program: &str, schedule: &str, options: &str) -> PyResult<String> {
+#[pyo3(signature = (program, schedule, options, owners=None))]
+fn shrink(
+    py: Python<'_>,
+    program: &str,
+    schedule: &str,
+    options: &str,
+    owners: Option<&Bound<'_, PyDict>>,
+) -> PyResult<String> {
     let (program, schedule) = (read(program)?, steps(schedule)?);
     let options = with_room(request(options)?)?;
+    let owners = PythonOwners::bring(owners)?;
     let work = |stop: &AtomicBool| {
+        owners.arrive();
         let shrunk = shrink_counterexample(&program, &schedule, &options, stop);
         json(shrunk.map_err(|error| error.to_string()))
     };
     waited_for(py, None, None, work)
 }
 
-/// The smallest race by which a program, or a part of it, breaks `rule`, as JSON; `null` if there is none.
-/// `limit` schedules of each part are searched.
+/// Finds the smallest race by which a program, or a part of the program, breaks `rule`. Returns the race as
+/// JSON, or `null` if there is none. `limit` is the number of schedules searched for each part.
 #[pyfunction]
 fn minimum(py: Python<'_>, program: &str, rule: &str, options: &str, limit: u64) -> PyResult<String> {
     let program = read(program)?;
@@ -111,8 +136,8 @@ fn minimum(py: Python<'_>, program: &str, rule: &str, options: &str, limit: u64)
     waited_for(py, None, None, work)
 }
 
-/// Everything that the schedules of a program come to, as JSON. `seconds` ends the search early. What a
-/// signal raises carries those met by then.
+/// Collects all outcomes of a program's schedules, as JSON. The search ends early after `seconds`. An
+/// exception raised by a signal handler carries the outcomes found so far.
 #[pyfunction]
 #[pyo3(signature = (program, options, seconds=None))]
 fn outcomes(py: Python<'_>, program: &str, options: &str, seconds: Option<f64>) -> PyResult<String> {
@@ -123,15 +148,21 @@ fn outcomes(py: Python<'_>, program: &str, options: &str, seconds: Option<f64>) 
     waited_for(py, seconds, None, work)
 }
 
-/// The operations of a program that the core does not offer: each with the reason.
+/// Parses a schedule's text into one byte for each step: the number of its thread. InputError for malformed
+/// text.
 #[pyfunction]
-fn unsupported(program: &str) -> PyResult<Vec<(String, &'static str)>> {
-    let program = read(program)?;
-    let missing = |op: &mmcore_explored::program::Op| Some((op.to_string(), session::unsupported(op)?));
-    Ok(program.ops().filter_map(missing).collect())
+fn parse_schedule<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let schedule: Schedule = text.parse().map_err(|error: ScheduleError| input(error))?;
+    Ok(PyBytes::new(py, schedule.threads()))
 }
 
-/// The defects that the explored core can be given: name, origin, what is wrong.
+/// Writes a schedule as text.
+#[pyfunction]
+fn print_schedule(threads: &[u8]) -> String {
+    Schedule::new(threads.iter().copied()).to_string()
+}
+
+/// The defects that can be planted in the explored core: name, origin, and a description of each.
 #[pyfunction]
 fn mutations() -> Vec<(&'static str, &'static str, &'static str)> {
     Mutation::ALL.iter().map(|m| (m.name(), m.origin(), m.defect())).collect()
@@ -142,9 +173,7 @@ fn read(program: &str) -> PyResult<Program> {
 }
 
 fn steps(schedule: &str) -> PyResult<Schedule> {
-    schedule
-        .parse()
-        .map_err(|error: mmcore_explored::explore::ScheduleError| PyValueError::new_err(error.to_string()))
+    schedule.parse().map_err(|error: ScheduleError| PyValueError::new_err(error.to_string()))
 }
 
 fn request(options: &str) -> PyResult<Request> {
@@ -155,33 +184,35 @@ fn json<T: Serialize>(result: Result<T, String>) -> Result<String, String> {
     result.and_then(|result| serde_json::to_string(&result).map_err(|error| error.to_string()))
 }
 
-/// Memory that each job takes beside what its steps take.
+/// Memory of a job in addition to the memory of its steps, in bytes.
 const JOB: usize = 24 << 20;
 
-/// Address space that the C library reserves for what a thread allocates.
+/// Address space that the C library reserves for the allocations of one thread, in bytes.
 const ARENA: usize = 64 << 20;
 
-/// The options, if there is memory for what they ask for: what the explorer reserves at its beginning must not fail.
+/// Reads the options and checks that the host has the memory that they need. The explorer's first
+/// reservations must not fail, because they would abort the process.
 fn with_room(request: Request) -> PyResult<ProgramOptions> {
     let options = request.program_options().map_err(PyValueError::new_err)?;
     let jobs = options.working();
     let each = (options.options.max_steps as usize).saturating_mul(64).saturating_add(JOB);
-    // A thread waits for the jobs, another one for that thread; beyond a few for each processor arenas are shared.
+    // Two threads are added to the jobs: the thread that waits for the jobs, and the caller that
+    // waits for that thread. The C library shares arenas beyond a few for each processor.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let arenas = (jobs + 3).min(8 * processors) * ARENA;
     room(jobs.saturating_mul(each).saturating_add(arenas))?;
     Ok(options)
 }
 
-/// Runs `work` on a thread of its own until it ends, the time is over, it is told to stop, or a signal raises. In
-/// the last case what it has by then goes with the exception.
+/// Runs `work` on a thread of its own until `work` ends, the time is over, `stop` is set, or a signal handler
+/// raises. In the last case the exception carries the result so far.
 fn waited_for(
     py: Python<'_>,
     seconds: Option<f64>,
     stop: Option<&Stop>,
     work: impl FnOnce(&AtomicBool) -> Result<String, String> + Send,
 ) -> PyResult<String> {
-    // What is longer than any clock runs has no end.
+    // A time beyond the range of the clock is no limit.
     let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let begin = Instant::now();
     let told = &AtomicBool::new(false);
@@ -203,7 +234,7 @@ fn waited_for(
             if raised.is_none() {
                 raised = py.check_signals().err();
             }
-            // Relaxed (both): requests that order nothing.
+            // Relaxed (both): the flags order no other memory.
             let asked = stop.is_some_and(|stop| stop.0.load(Ordering::Relaxed));
             if asked || raised.is_some() || limit.is_some_and(|limit| begin.elapsed() >= limit) {
                 told.store(true, Ordering::Relaxed);
@@ -212,13 +243,13 @@ fn waited_for(
     })
 }
 
-/// What a panic of the explorer says.
+/// The message of a panic of the explorer.
 fn broken(payload: Box<dyn Any + Send>) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message").to_owned()
 }
 
-/// The result; or what a signal raised, with the result.
+/// The result, or the exception that a signal handler raised, which then carries the result.
 fn ended(
     py: Python<'_>,
     raised: Option<PyErr>,
@@ -229,6 +260,6 @@ fn ended(
         (Some(error), _) => Err(error),
         (None, Ok(result)) => result.map_err(PyValueError::new_err),
         (None, Err(text)) if text.contains("no memory") => Err(PyMemoryError::new_err(text)),
-        (None, Err(text)) => Err(PyRuntimeError::new_err(format!("the explorer broke down: {text}"))),
+        (None, Err(text)) => Err(PyRuntimeError::new_err(format!("the explorer failed: {text}"))),
     }
 }

@@ -1,4 +1,4 @@
-//! Memory failure: which frame, and who is told of it.
+//! Memory failure: the choice of frames, and the signals to processes.
 
 use crate::errors::{Refusal, misuse};
 use crate::home::MachineRef;
@@ -22,7 +22,8 @@ pub(crate) fn frame(shared: &MachineRef, page: &Bound<'_, PyAny>) -> PyResult<Pf
     }
 }
 
-/// A hard failure; whoever is told of it has its handler called, and then hears what became of the page.
+/// Handles a hard failure and calls the handlers of its signals. An error of the failure itself is raised
+/// after the handlers have run.
 pub(crate) fn fail<'py>(
     py: Python<'py>,
     shared: &MachineRef,
@@ -38,21 +39,22 @@ pub(crate) fn fail<'py>(
     PyTuple::new(py, sent)
 }
 
-/// The signals for Python; whoever gets one has its handler called.
+/// Calls the handler of each signalled process and returns the signals for Python.
 pub(crate) fn tell<'py>(
     py: Python<'py>,
     shared: &MachineRef,
     signals: &[Signal],
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let class = py.import("mmcore.state")?.getattr("Signal")?;
+    let class = py.import("mmcore._state")?.getattr("Signal")?;
     let sent = |signal: &Signal| class.call1((signal.space, signal.address, signal.code.name()));
     let sent = signals.iter().map(sent).collect::<PyResult<Vec<_>>>()?;
     let mut raised = None;
     for (signal, told) in signals.iter().zip(&sent) {
-        // Called without the table's lock: a handler may change it.
+        // The table's lock is not held during the call, because a handler may change the table.
         let Some(handler) = shared.handlers.get(py, signal.space.into()) else { continue };
         if let Err(error) = handler.call1((told,)) {
-            // The others are told all the same. What ends a program goes before an error of another handler.
+            // All handlers are called. An exception that ends a program (`KeyboardInterrupt`) is
+            // raised in preference to an error of another handler.
             let ends = |error: &PyErr| !error.is_instance_of::<PyException>(py);
             raised = Some(match raised {
                 Some(first) if ends(&first) || !ends(&error) => first,
@@ -63,15 +65,15 @@ pub(crate) fn tell<'py>(
     raised.map_or(Ok(sent), Err)
 }
 
-/// What fails.
+/// The frames that fail.
 pub(crate) enum Target<'a> {
     /// The page at an address of a process.
     Address(&'a Arc<AddressSpace>, u64),
-    /// Each frame with this probability.
+    /// Each frame of the machine, with this probability and seed.
     Rate(f64, u64),
 }
 
-/// Failures as they come: at an address, or at a rate. The frames that are poisoned by it.
+/// Makes frames fail, at an address or with a rate, and returns the frames that were poisoned.
 pub(crate) fn strike(
     py: Python<'_>,
     shared: &MachineRef,

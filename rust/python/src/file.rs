@@ -9,6 +9,7 @@ use crate::names;
 use crate::page::Page;
 use crate::shared::{Begun, Shared, Waits};
 use crate::space::Size;
+use crate::state;
 use mmcore::error::{Errno, Error};
 use mmcore::map::{Evicted, File as CoreFile};
 use mmcore::page::PAGE_SIZE;
@@ -24,9 +25,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<File>()
 }
 
-/// A file with a page cache, from `Machine.file`. Lives until `remove`, and then until nobody maps it, or until
-/// the machine is closed: whether or not somebody has it in a variable.
-#[pyclass(frozen, module = "mmcore")]
+/// A file with a page cache, from `Machine.file`. Python references do not keep it alive: it ends when it has
+/// been removed (`remove`) and no region maps it, or when the machine is closed.
+#[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct File {
     pub shared: MachineRef,
     pub file: Arc<CoreFile>,
@@ -42,7 +43,7 @@ impl File {
         Ok(File { shared: shared.share(py), file })
     }
 
-    /// The files of a machine that have not ended.
+    /// Returns all files of a machine that have not ended.
     pub fn all<'py>(py: Python<'py>, shared: &MachineRef) -> PyResult<Bound<'py, PyTuple>> {
         let files = shared.call(py, Waits::Never, |shared| Ok(shared.machine.files()))?;
         let files: PyResult<Vec<_>> =
@@ -50,7 +51,7 @@ impl File {
         PyTuple::new(py, files?)
     }
 
-    /// A page number as Python writes it: from the end if negative.
+    /// Returns the index of a page; negative numbers count from the end, as in Python.
     fn index(&self, number: i64) -> PyResult<u32> {
         let pages = i64::from(self.file.pages());
         let index = if number < 0 { number.saturating_add(pages) } else { number };
@@ -64,7 +65,7 @@ impl File {
         start..stop.unwrap_or(self.file.capacity())
     }
 
-    /// A read or a write from `node`.
+    /// Runs a read or a write that takes its frames from `node`.
     fn transfer(
         &self,
         py: Python<'_>,
@@ -89,31 +90,31 @@ impl File {
         self.shared.visit(&visit)
     }
 
-    /// What backs it: ``"disk"``, ``"tmpfs"`` or ``"shm"``.
+    /// The file's backing: ``"disk"``, ``"tmpfs"`` or ``"shm"``.
     #[getter]
     fn kind(&self) -> &'static str {
         names::of_file_kind(self.file.kind)
     }
 
-    /// How many pages it has.
+    /// The size in pages.
     #[getter]
     fn pages(&self) -> u32 {
         self.file.pages()
     }
 
-    /// Has `remove` been called?
+    /// Whether `remove` has been called.
     #[getter]
     fn removed(&self) -> bool {
         self.file.is_removed()
     }
 
-    /// How many of its pages are in the page cache.
+    /// The number of the file's pages that are in the page cache.
     #[getter]
     fn cached(&self, py: Python<'_>) -> PyResult<u32> {
         self.shared.call(py, Waits::Never, |_| Ok(self.file.cached()))
     }
 
-    /// Names the frame of a cached page; takes no reference. ``None`` if the page is not cached.
+    /// Returns the `Page` of a cached page, without a reference to it; ``None`` if the page is not cached.
     #[pyo3(signature = (number=0))]
     fn page(&self, py: Python<'_>, number: i64) -> PyResult<Option<Page>> {
         let index = self.index(number)?;
@@ -121,10 +122,12 @@ impl File {
         Ok(pfn.map(|pfn| Page::new(py, &self.shared, pfn)))
     }
 
-    /// Reads ``size`` bytes from ``offset`` on, as ``pread(2)``; pages that are not cached come from ``node``, if
-    /// it has any.
+    /// Reads ``size`` bytes at byte ``offset``, as ``pread(2)``. Pages that are not cached are read into
+    /// frames of ``node``, or of another node if that has none.
     ///
-    /// `KernelError` (EFAULT) beyond the end, (ENOMEM) without a free frame, (EBADF) for a removed file.
+    /// Raises:
+    ///     KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
+    ///         frame, EBADF for a removed file.
     #[pyo3(signature = (size, *, offset=0, node=0))]
     fn read<'py>(
         &self,
@@ -135,8 +138,10 @@ impl File {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let end = offset.checked_add(size as u64);
         if end.is_none_or(|end| end > u64::from(self.file.pages()) * PAGE_SIZE as u64) {
-            // Before so many bytes are made ready.
-            let why = format!("{size} bytes from byte {offset} on do not lie in the file");
+            // The end is checked before the buffer for the result is allocated: `size` may be more
+            // than the host's memory.
+            let all = u64::from(self.file.pages()) * PAGE_SIZE as u64;
+            let why = format!("the file has {all} bytes: {size} bytes at offset {offset} end beyond them");
             return Err(crate::errors::KernelError::new_err((Errno::EFAULT.0, why)));
         }
         PyBytes::new_with(py, size, |into| {
@@ -146,7 +151,7 @@ impl File {
         })
     }
 
-    /// Writes bytes from ``offset`` on, as ``pwrite(2)``. Errors as `read`.
+    /// Writes bytes at byte ``offset``, as ``pwrite(2)``. Raises the errors of `read`.
     #[pyo3(signature = (data, *, offset=0, node=0))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, offset: u64, node: usize) -> PyResult<()> {
         let data = array::copied(py, &PyBuffer::<u8>::get(data)?)?;
@@ -155,15 +160,17 @@ impl File {
         })
     }
 
-    /// Writes the dirty pages ``start`` to ``stop`` to disk, all by default (fsync), and says how many those were.
+    /// Writes the dirty pages from ``start`` up to ``stop`` to disk (fsync), all by default. Returns the
+    /// number of pages written.
     #[pyo3(signature = (start=0, stop=None))]
     fn sync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
         let pages = self.range(start, stop);
         self.shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.sync_file(&self.file, pages)?))
     }
 
-    /// Begins to write a page to disk. Until the returned `Writeback` is ended the device reads the frame: a
-    /// migration moves it only in ``sync`` mode, by waiting. ``None`` if there is nothing to write.
+    /// Begins to write a page to disk; returns ``None`` if the page is clean. The device reads the frame
+    /// until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the page,
+    /// after waiting for the write.
     #[pyo3(signature = (number=0))]
     fn begin_writeback(&self, py: Python<'_>, number: i64) -> PyResult<Option<Writeback>> {
         let index = self.index(number)?;
@@ -174,29 +181,33 @@ impl File {
         Ok(begun.map(|pfn| Writeback::holding(py, &self.shared, pfn, mmcore::audit::Handle::Writeback)))
     }
 
-    /// Takes the clean pages ``start`` to ``stop`` that nobody uses out of the cache. Returns how many left, and how
-    /// many had to stay.
+    /// Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of
+    /// pages evicted and kept.
     #[pyo3(signature = (start=0, stop=None))]
-    fn evict(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<(u32, u32)> {
+    fn evict<'py>(&self, py: Python<'py>, start: u32, stop: Option<u32>) -> PyResult<Bound<'py, PyAny>> {
         let pages = self.range(start, stop);
         let Evicted { evicted, kept } = self
             .shared
             .call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.evict_file(&self.file, pages)?))?;
-        Ok((evicted, kept))
+        state::named(py, "Evicted", (evicted, kept))
     }
 
-    /// Shortens the file to ``pages`` pages; whoever maps the rest is unmapped, private copies included.
+    /// Shortens the file to ``pages`` pages. Pages beyond the new end, and private copies of them, are
+    /// unmapped from all processes.
     fn truncate(&self, py: Python<'_>, pages: u32) -> PyResult<()> {
         self.shared
             .call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.truncate_file(&self.file, pages)?))
     }
 
-    /// Removes the file: it ends, with all its pages, when nobody maps it any more. Harmless the second time.
+    /// Removes the file. It ends, with all its pages, when no region maps it any more. Removing it again is
+    /// no error.
     ///
-    /// `MisuseError` while a write of one of its pages to disk has begun.
+    /// Raises:
+    ///     MisuseError: while a write-back of one of its pages has begun and not ended.
     fn remove(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.call(py, Waits::ForPageLocks, |shared| {
-            // Else the end of the write could be the end of the file, and wait for page locks.
+            // A write keeps the file. If the file were removed during a write, the end of the write
+            // could be its last use and end the file, which waits for page locks.
             if shared.is_written(&self.file) {
                 return Err(Refusal::Misuse(
                     "a write of this file's pages to disk has begun: end it first".into(),
@@ -207,7 +218,7 @@ impl File {
         })
     }
 
-    /// Bytes, cached or not.
+    /// The size in bytes.
     fn __len__(&self) -> usize {
         self.file.pages() as usize * PAGE_SIZE
     }
@@ -227,7 +238,7 @@ impl File {
 }
 
 impl File {
-    /// Refuses a file of another machine.
+    /// Returns the core's file; refuses a file that belongs to another machine.
     pub fn of(&self, shared: &MachineRef) -> PyResult<&Arc<CoreFile>> {
         match self.shared.is(shared) {
             true => Ok(&self.file),

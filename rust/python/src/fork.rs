@@ -1,18 +1,18 @@
-//! Which process this is, after any number of `os.fork()`.
+//! The identity of this process across any number of `os.fork()` calls.
 
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Forks between the interpreter's start and this process.
+/// The number of forks between the interpreter's start and this process.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// A process, as long as its descendants do not wrap around.
+/// Identifies a process among its ancestors and descendants, until the number of forks wraps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process(u64);
 
 impl Process {
     pub fn current() -> Process {
-        // Relaxed: written by the only thread of a fresh process.
+        // Relaxed: the value is written in the child right after a fork, by its only thread.
         Process(FORKS.load(Ordering::Relaxed))
     }
 
@@ -26,7 +26,7 @@ fn _forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Asks the interpreter to tell of forks.
+/// Registers a function that counts the forks.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let options = pyo3::types::PyDict::new(module.py());
     options.set_item("after_in_child", wrap_pyfunction!(_forked, module)?)?;

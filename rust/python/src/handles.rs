@@ -1,4 +1,5 @@
-//! Handles: what a script holds on a page, each given back exactly once.
+//! Handles: the references, pins, locks and isolations that a script has on pages. Each is given
+//! back exactly once.
 
 #![allow(unsafe_code, reason = "the buffer protocol")]
 
@@ -28,22 +29,22 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Isolated>()
 }
 
-/// One handle: spent by whoever gives it back first.
+/// One handle. The first call that gives it back spends it; later ones are refused.
 pub(crate) struct Held {
     pub shared: MachineRef,
     pub pfn: Pfn,
     handle: Handle,
-    /// What it is called.
+    /// The name of the handle in messages.
     what: &'static str,
-    /// [`SPENT`], or the number of buffers over the page: one word, so that whoever gives the handle back and whoever
-    /// exports a buffer see each other.
+    /// [`SPENT`], or the number of buffers over the page. Both are in one word, so that a thread that gives
+    /// the handle back and a thread that exports a buffer cannot both succeed.
     state: AtomicU32,
 }
 
-/// It was given back.
+/// The state of a handle that was given back.
 const SPENT: u32 = u32::MAX;
 
-/// Why a handle cannot be spent.
+/// The reason why a handle cannot be spent.
 enum Kept {
     Spent,
     Buffers(u32),
@@ -55,7 +56,7 @@ impl Held {
     }
 
     pub fn is_spent(&self) -> bool {
-        // Relaxed: a look; `spend` decides.
+        // Relaxed: a hint. `try_spend` decides.
         self.state.load(Ordering::Relaxed) == SPENT
     }
 
@@ -63,32 +64,34 @@ impl Held {
         misuse(format!("this {} of page {} was given back already", self.what, self.pfn))
     }
 
-    /// True for the one caller that gives it back, while no buffer is there.
+    /// Spends the handle. True for one caller only, and only while there is no buffer over the page.
     pub fn spend(&self) -> bool {
         self.try_spend().is_ok()
     }
 
     fn try_spend(&self) -> Result<(), Kept> {
-        // Acquire pairs with the Release of `buffer_released`: the last access through a buffer is over before the frame
-        // is anybody else's. One compare-exchange, so that no buffer is exported between the look and the end.
+        // Acquire pairs with the Release of `buffer_released`: the last access through a buffer
+        // happens before the frame can be freed and used by another owner. The check for buffers
+        // and the spending are one compare-exchange, so that no buffer is exported between them.
         let spent = self.state.compare_exchange(0, SPENT, Ordering::Acquire, Ordering::Relaxed);
         spent.map(drop).map_err(|state| if state == SPENT { Kept::Spent } else { Kept::Buffers(state) })
     }
 
-    /// For who spent it and then did nothing.
+    /// Makes the handle valid again, after the operation that spent it has failed without a change.
     pub fn unspend(&self) {
-        // Release pairs with the Acquire of whoever spends it next.
+        // Release pairs with the Acquire of the next `try_spend`.
         self.state.store(0, Ordering::Release);
     }
 
-    /// One more buffer over the page; false if the handle was given back, or has as many as can be counted.
+    /// Counts a new buffer over the page. False if the handle was given back, or if the count is at its
+    /// limit.
     fn buffer_exported(&self) -> bool {
         let more = |state: u32| (state < SPENT - 1).then(|| state + 1);
-        // Relaxed, twice: that it is not spent is all that counts, and is decided by the exchange itself.
+        // Relaxed, twice: only the handle's validity matters, and the exchange itself checks it.
         self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// One buffer less.
+    /// Counts the release of a buffer.
     fn buffer_released(&self) {
         // Release pairs with the Acquire in `try_spend`.
         self.state.fetch_sub(1, Ordering::Release);
@@ -98,8 +101,8 @@ impl Held {
         self.handle
     }
 
-    /// Ends the handle's life by `end`; `MisuseError` if it has ended, and nothing has changed if the
-    /// call is refused before it begins.
+    /// Spends the handle and runs `end`. `MisuseError` if the handle was spent before; if the call is refused
+    /// before it begins, the handle stays valid.
     fn end<T: Send>(
         &self,
         py: Python<'_>,
@@ -126,7 +129,7 @@ impl Held {
             });
         }
         let began = Instant::now();
-        // Its owner is told under the page lock, which others may hold for long.
+        // The owner is called under the page lock, which other threads may hold for long.
         let try_it = |shared: &Shared| {
             let given_back = shared.try_put_back(self.pfn);
             if !given_back {
@@ -141,7 +144,8 @@ impl Held {
         Ok(())
     }
 
-    /// The end of a `with` block: silent if it was given back inside, or the machine is gone.
+    /// The end of a `with` block. Does nothing if the handle was given back inside, or if the machine is
+    /// closed.
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
         if self.is_spent() || self.shared.is_closed() {
             return Ok(());
@@ -171,11 +175,15 @@ impl Drop for Held {
     }
 }
 
-/// A class around a handle, with what all of them share: `page`, the way back, the `with` statement, a repr.
+/// Defines the class of one kind of handle, with the members that all of them share: `page`, the method that
+/// gives the handle back, the `with` statement, a repr.
 macro_rules! handle {
-    ($(#[$doc:meta])* $class:ident, $what:literal, $(#[$back_doc:meta])* $give_back:ident, { $($methods:tt)* }) => {
+    (
+        $(#[$doc:meta])* $class:ident in $module:literal, $what:literal,
+        $(#[$back_doc:meta])* $give_back:ident, { $($methods:tt)* }
+    ) => {
         $(#[$doc])*
-        #[pyclass(frozen, module = "mmcore")]
+        #[pyclass(frozen, module = $module)]
         pub(crate) struct $class(Held);
 
         impl $class {
@@ -191,7 +199,7 @@ macro_rules! handle {
 
         #[pymethods]
         impl $class {
-            /// The page.
+            /// The page that the handle holds.
             #[getter]
             fn page(&self, py: Python<'_>) -> Page {
                 self.0.page(py)
@@ -227,19 +235,24 @@ macro_rules! handle {
 
 handle! {
     /// One counted reference, from `Page.get` or `Machine.alloc`.
-    PageRef, "reference",
+    PageRef in "mmcore.handles", "reference",
     /// Drops the reference; the last one frees the page.
+    ///
+    /// Raises:
+    ///     MisuseError: if the reference was given back already.
     put,
     {
-        /// Splits the large page of which this is the only reference into base pages: spends it, and returns a reference
-        /// on each of them, in order. Of a base page, one on itself.
+        /// Splits a large page into base pages, if this is the only reference to it. Spends the reference and
+        /// returns one reference to each base page, in order. A base page is not split: its one reference is
+        /// returned anew.
         ///
-        /// `KernelError` (EAGAIN) if somebody else holds the page; then the reference is as it was.
+        /// Raises:
+        ///     KernelError: EAGAIN if the page has other references; this one stays valid.
         fn split(&self, py: Python<'_>) -> PyResult<Vec<PageRef>> {
             let held = &self.0;
             let split = held.end(py, Waits::ForPageLocks, |shared| {
                 let parts = shared.machine.split_held(&shared.ledger, held.pfn, Handle::Ref);
-                // Ours to take back: nobody else can have spent it.
+                // This call has spent the handle, so no other thread can have spent it meanwhile.
                 parts.inspect_err(|_| held.unspend()).map_err(Into::into)
             });
             let parts = std::iter::once(held.pfn).chain(split?);
@@ -249,45 +262,64 @@ handle! {
 }
 
 handle! {
-    /// The page lock, from `Page.lock`, with a reference that keeps the page.
-    PageLock, "page lock",
-    /// Gives the lock back and drops the reference.
+    /// The page lock, from `Page.lock`, with a reference that keeps the page from being freed.
+    PageLock in "mmcore.handles", "page lock",
+    /// Unlocks the page and drops the reference.
+    ///
+    /// Raises:
+    ///     MisuseError: if the lock was given back already.
     unlock,
     {}
 }
 
 handle! {
-    /// A write of a page to disk that has begun, from `File.begin_writeback`. Holds no reference: a page that is
-    /// written stays in its file.
-    Writeback, "write-back",
-    /// The device has read the page: ends the write and wakes who waits for it.
+    /// A write of a page to disk that has begun, from `File.begin_writeback`. It needs no reference: a page
+    /// under writeback stays in the page cache.
+    Writeback in "mmcore.handles", "write-back",
+    /// Ends the write, as the device does when it has read the page, and wakes the threads that wait for its
+    /// end.
+    ///
+    /// Raises:
+    ///     MisuseError: if the write was ended already.
     end,
     {}
 }
 
 handle! {
-    /// A pin: 1024 references, as a device holds them. A buffer over it (`memoryview(pin)`) is the page's
-    /// bytes; the pin cannot be given back before the buffer.
-    Pin, "pin",
+    /// A pin: 1024 references, as a device takes them. A buffer over the pin (`memoryview(pin)`) shows the
+    /// page's bytes. The pin cannot be given back while the buffer exists, so the buffer never shows another
+    /// page's bytes.
+    Pin in "mmcore", "pin",
     /// Gives the pin back.
+    ///
+    /// Raises:
+    ///     BufferError: while a buffer over the pin exists.
+    ///     MisuseError: if the pin was given back already.
     unpin,
     {
         /// A writable view of the page's bytes.
-        unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        unsafe fn __getbuffer__(
+            slf: Bound<'_, Self>,
+            view: *mut ffi::Py_buffer,
+            flags: c_int,
+        ) -> PyResult<()> {
             let held = &slf.get().0;
             held.enter()?;
             let bytes = held.shared.machine.memory().frame(held.pfn);
             let bytes = bytes.ok_or_else(|| PyBufferError::new_err("this machine is unbacked: its pages have no bytes"))?;
             let start = bytes.as_ptr().cast_mut().cast();
-            // Counted before there is a view: from here on the pin is not given back.
+            // Counted before the view is filled, so that the pin cannot be given back in between.
             if !held.buffer_exported() {
                 return Err(held.already_spent());
             }
-            // SAFETY: the interpreter hands in a view to fill. The frame is PAGE_SIZE bytes of the machine's
-            // memory; the view keeps `slf`, `slf` keeps the machine. While the view exists the pin is not
-            // given back (`Held::try_spend`), so the frame is neither freed nor migrated. Others may load and store
-            // through mappings meanwhile, word by word and atomically, as on hardware.
-            let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, PAGE_SIZE as ffi::Py_ssize_t, 0, flags) };
+            // SAFETY: the interpreter passes a view to fill. The frame is PAGE_SIZE bytes of the
+            // machine's memory. The view keeps `slf` alive, and `slf` keeps the machine alive.
+            // While the view exists the pin cannot be given back (`Held::try_spend`), so the frame
+            // is neither freed nor migrated. Other threads may load and store through mappings
+            // meanwhile, with atomic accesses to whole words, as on hardware.
+            let filled = unsafe {
+                ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, PAGE_SIZE as ffi::Py_ssize_t, 0, flags)
+            };
             if filled != 0 {
                 held.buffer_released();
                 return Err(PyErr::fetch(slf.py()));
@@ -302,33 +334,41 @@ handle! {
 }
 
 handle! {
-    /// A token: the page is off its LRU list, or taken from the owner of a movable page, and this token
-    /// owns the isolation's reference. Exactly one of `put`, `putback` and `migrate` spends it.
-    Isolated, "isolation token",
-    /// Gives the page back to its list, through a batch, or to its owner.
+    /// An isolation token: the page is off its LRU list, or taken from its owner if it is movable, and the
+    /// token holds the isolation's reference. Exactly one of `put`, `putback` and `migrate` spends it.
+    Isolated in "mmcore.handles", "isolation token",
+    /// Puts the page back on its LRU list, through a batch, or gives a movable page back to its owner.
+    ///
+    /// Raises:
+    ///     MisuseError: if the token was given back already.
     putback,
     {
-        /// Drops the isolation's reference; the page goes to no list. Not for movable pages, whose owners wait
-        /// for an answer.
+        /// Drops the isolation's reference, and the page goes on no list. Movable pages are refused: their
+        /// owner must get them back.
         ///
-        /// `KernelError` (EBUSY) for a page that is mapped, in a file or in the swap cache: it belongs on its list, so use
-        /// `putback`. The token is as it was then.
+        /// Raises:
+        ///     KernelError: EBUSY for a page that is mapped, in a file or in the swap cache, because reclaim
+        ///         finds it on a list only; use `putback`. The token stays valid.
         fn put(&self, py: Python<'_>) -> PyResult<()> {
             if self.0.handle == Handle::IsolatedMovable {
                 return Err(misuse("the owner of a movable page waits for an answer: use putback or migrate"));
             }
             self.0.end(py, Waits::Never, |shared| {
                 let put = shared.machine.put_isolated(&shared.ledger, self.0.pfn);
-                // Ours to take back: nobody else can have spent it.
+                // This call has spent the handle, so no other thread can have spent it meanwhile.
                 put.inspect_err(|_| self.0.unspend()).map_err(Into::into)
             })
         }
 
-        /// Migrates the page to ``node`` and returns the page that has its content now: the old one, which is
-        /// free then, if all users had let go of it meanwhile.
+        /// Migrates the page to ``node`` and returns the page that has its content now. If all other users
+        /// dropped the page during the call, this is the old page, which is free then.
         ///
-        /// The token is spent whatever happens: a page that could not move is put back, and `KernelError`
-        /// (EBUSY, ENOMEM) says why.
+        /// The token is spent in any case: a page that could not move is put back.
+        ///
+        /// Raises:
+        ///     KernelError: EBUSY or ENOMEM if the page could not move; EINVAL for a node that does not
+        ///         exist, or for a reason that is only for lists of pages.
+        ///     MisuseError: if the token was given back already.
         #[pyo3(signature = (*, node, mode="sync", reason="syscall"))]
         fn migrate(&self, py: Python<'_>, node: usize, mode: &str, reason: &str) -> PyResult<Page> {
             let (mode, reason) = (names::mode(mode)?, names::reason(reason)?);

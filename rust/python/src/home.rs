@@ -1,12 +1,14 @@
-//! What a machine is for the collector of cycles.
+//! `Home`: how a machine takes part in Python's cycle collection.
 //!
-//! Handlers and owners often lead back to their machine: a cycle through Rust, which only the collector can end. It
-//! needs each reference to be shown exactly once, by an object that owns it. So each machine has one Python object,
-//! its `Home`, that owns what is Rust's and shows what Python objects that keeps; every object of the machine, pages and regions
-//! as well as the machine, has a counted reference on it and shows that. No other way leads to the kept
-//! objects: what the core knows of owners in Python names them by a weak reference on the home. As long as any
-//! object of the machine can be reached, or one of its calls is under way, so can its home, and then nothing of it is
-//! cleared. Without a home there is nobody left who could make a call.
+//! Handlers and owners often refer to their machine. That makes a cycle through Rust, which only
+//! Python's collector can break. The collector must see each reference exactly once, from the
+//! object that owns it. Therefore each machine has one Python object, its `Home`, that owns the
+//! Rust side and shows the collector the Python objects which that side keeps. Every other object
+//! of the machine (the machine itself, pages, regions) has a counted reference on the home and
+//! shows that one. The kept objects can be reached in no other way: the core refers to Python
+//! owners through a weak reference on the home. While an object of the machine can be reached, or a
+//! call is running, the home can be reached too, and nothing is cleared. When the home cannot be
+//! reached, no code is left that could make a call.
 
 use crate::shared::Shared;
 use mmcore::machine::Machine;
@@ -16,10 +18,11 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 use std::ops::Deref;
 
-/// The machine's one object.
+/// The one Python object that owns a machine.
 #[pyclass(frozen, weakref, module = "mmcore._mmcore")]
 pub(crate) struct Home {
-    /// In a box: the interpreter aligns objects to words only, and a machine is aligned to cache lines.
+    /// Boxed, because the interpreter aligns objects to 16 bytes at most, and a machine is aligned to cache
+    /// lines.
     shared: Box<Shared>,
 }
 
@@ -34,36 +37,36 @@ impl Home {
     }
 }
 
-/// A counted reference on a machine's home: what every Python object of a machine has.
+/// A counted reference on a machine's home. Every Python object of a machine has one.
 pub(crate) struct MachineRef(Py<Home>);
 
 impl MachineRef {
-    /// The home of a new machine.
+    /// Makes the home of a new machine.
     pub fn new(py: Python<'_>, machine: Machine<Chosen>) -> PyResult<MachineRef> {
         Ok(MachineRef(Py::new(py, Home { shared: Box::new(Shared::new(machine)) })?))
     }
 
-    /// One more.
+    /// Another counted reference.
     pub fn share(&self, py: Python<'_>) -> MachineRef {
         MachineRef(self.0.clone_ref(py))
     }
 
-    /// Do both lead to one machine?
+    /// Whether both references lead to the same machine.
     pub fn is(&self, other: &MachineRef) -> bool {
         self.0.as_ptr() == other.0.as_ptr()
     }
 
-    /// A number that no other machine has meanwhile.
+    /// A number that identifies the machine while it exists.
     pub fn id(&self) -> usize {
         self.0.as_ptr().addr()
     }
 
-    /// For the traversal of the object that has this reference.
+    /// Shows this reference to the collector, in the traversal of the object that has it.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.0)
     }
 
-    /// A reference that keeps nothing.
+    /// A weak reference on the home.
     pub fn weak(&self, py: Python<'_>) -> PyResult<WeakMachine> {
         Ok(WeakMachine(PyWeakrefReference::new(self.0.bind(py))?.unbind()))
     }
@@ -77,7 +80,7 @@ impl Deref for MachineRef {
     }
 }
 
-/// Names a machine, as long as there is one.
+/// A weak reference on a machine's home.
 pub(crate) struct WeakMachine(Py<PyWeakrefReference>);
 
 impl WeakMachine {

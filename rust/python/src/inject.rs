@@ -1,9 +1,10 @@
-//! `Fault`: something that fails on purpose at one step of a machine's work, from `Machine.inject`.
+//! `Fault`: a failure on purpose at one step of a machine's work, from `Machine.inject`.
 
 use crate::errors::{input, misuse};
 use crate::failure;
 use crate::home::MachineRef;
 use crate::shared::Waits;
+use crate::state;
 use mmcore::audit::Handle;
 use mmcore::inject::{Hit, Kind, Left, Plan};
 use parking_lot::Mutex;
@@ -16,12 +17,12 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Fault>()
 }
 
-/// A fault that strikes while a ``with`` block lasts, from `Machine.inject`. Its sites are counted from 0 anew by each
-/// block.
+/// A fault that can strike while a ``with`` block lasts, from `Machine.inject`. Each block counts the sites
+/// from 0 again.
 ///
-/// What it leaves behind ends with the block: references that it took are put, and failures of frames that it flagged
-/// are handled, so that whoever is told of them is told then (`AddressSpace.on_sigbus`).
-#[pyclass(frozen, module = "mmcore")]
+/// The end of the block undoes the fault: references that it took are dropped, and frames that it poisoned
+/// are handled as failed, so that processes get their signals then (`AddressSpace.on_sigbus`).
+#[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct Fault {
     shared: MachineRef,
     kind: Kind,
@@ -32,13 +33,13 @@ pub(crate) struct Fault {
 
 #[derive(Default)]
 struct State {
-    /// Of the block that is under way, or of the last one.
+    /// The plan of the running block, or of the last one.
     plan: Option<Arc<Plan>>,
     armed: bool,
 }
 
-/// A block that nobody ended: the fault does not strike any more. Its references are given back as dropped handles are;
-/// its frames stay flagged.
+/// Disarms the fault of a block that was never left. Its references are given back as those of dropped
+/// handles are; frames that it poisoned stay poisoned.
 impl Drop for Fault {
     fn drop(&mut self) {
         let state = self.state.get_mut();
@@ -68,7 +69,7 @@ impl Fault {
         Ok(Fault { shared: shared.share(py), kind, at, times, state: Mutex::default() })
     }
 
-    /// Asks the plan; `None` before the first block.
+    /// Reads the plan; `None` before the first block.
     fn ask<T>(&self, question: impl FnOnce(&Plan) -> T) -> Option<T> {
         let plan = self.state.lock().plan.clone();
         plan.map(|plan| question(&plan))
@@ -79,7 +80,8 @@ impl Fault {
             return;
         }
         for head in left.references {
-            // The next call gives it back as one of ours.
+            // In the ledger the reference is a dropped handle, which the machine's next call gives
+            // back.
             self.shared.ledger.add(head, Handle::Ref);
             self.shared.abandon(head, Handle::Ref, "an injected fault's reference");
         }
@@ -92,42 +94,43 @@ impl Fault {
         self.shared.visit(&visit)
     }
 
-    /// What strikes.
+    /// The kind of the fault.
     #[getter]
     fn kind(&self) -> &'static str {
         self.kind.name()
     }
 
-    /// The number of the first site where it strikes.
+    /// The number of the first site where the fault strikes.
     #[getter]
     fn at(&self) -> u64 {
         self.at
     }
 
-    /// At how many sites it strikes; ``None`` for every one from ``at`` on.
+    /// The number of sites where the fault strikes; ``None`` for all from ``at`` on.
     #[getter]
     fn times(&self) -> Option<u64> {
         self.times
     }
 
-    /// Sites that were passed in the block.
+    /// The number of sites passed in the block.
     #[getter]
     fn passed(&self) -> u64 {
         self.ask(Plan::passed).unwrap_or(0)
     }
 
-    /// How often it has struck in the block: 0 says that there was no site ``at``.
+    /// The number of times that the fault has struck in the block; 0 if the block did not reach site ``at``.
     #[getter]
     fn fired(&self) -> u64 {
         self.ask(Plan::fired).unwrap_or(0)
     }
 
-    /// Where it has struck: the site in words and the frame number, or ``None`` where no frame is concerned. The first
-    /// 1,024 times.
+    /// The first 1,024 strikes, each as a `FaultHit`: the site in words and the frame number, or ``None`` if
+    /// the site concerns no frame.
     #[getter]
     fn hits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let hits = self.ask(Plan::hits).unwrap_or_default();
-        PyTuple::new(py, hits.into_iter().map(|Hit { site, pfn }| (site, pfn.map(|pfn| pfn.0))))
+        let hit = |Hit { site, pfn }| state::named(py, "FaultHit", (site, pfn.map(|pfn| pfn.0)));
+        PyTuple::new(py, hits.into_iter().map(hit).collect::<PyResult<Vec<_>>>()?)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
@@ -164,7 +167,7 @@ impl Fault {
             Ok(left.take().map_or_else(Vec::new, |left| shared.machine.settle(left)))
         });
         if let Some(left) = left {
-            // Refused, as inside of a callback: it could not wait.
+            // The call was refused, as in a callback, which must not wait for page locks.
             self.abandon(left);
         }
         failure::tell(py, &self.shared, &settled?).map(drop)

@@ -1,28 +1,30 @@
-//! `Kept`: Python objects in a table of ours.
+//! `Kept`: a table of Python objects.
 //!
-//! Whatever is done to a Python object may run Python: its last reference runs finalisers, and those call the
-//! machine. So an object leaves the table first, and the lock is open again before anything happens to it; the table
-//! has no other operations. Nor can the collector come while the lock is held: between locking and opening nothing
-//! is done that could begin a collection, here or, in a free-threaded interpreter, wait for one of another thread.
+//! Any operation on a Python object may run Python code: dropping the last reference runs
+//! finalisers, and finalisers call the machine. An object is therefore taken out of the table, and
+//! the table's lock released, before the object is used or dropped. Otherwise a finaliser could
+//! wait for the lock that its own thread holds. The table has no other operations. The collector
+//! cannot run while the lock is held either: no code under the lock can start a collection, or, in
+//! a free-threaded interpreter, wait for the collection of another thread.
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 use std::collections::HashMap;
 
-/// Python objects by number. Each operation asks for the interpreter: what is let go of is dropped at once, here, and
-/// not by whoever attaches next.
+/// Python objects by number. Each operation needs an attached thread, so that objects are dropped at once and
+/// not later, by the next thread that attaches.
 #[derive(Default)]
 pub(crate) struct Kept(Mutex<HashMap<u64, Py<PyAny>>>);
 
 impl Kept {
-    /// One more reference on the object with this key.
+    /// A new reference on the object with this key.
     pub fn get<'py>(&self, py: Python<'py>, key: u64) -> Option<Bound<'py, PyAny>> {
         let found = self.0.lock().get(&key).map(|object| object.clone_ref(py));
         found.map(|object| object.into_bound(py))
     }
 
-    /// Sets or removes the object with this key, and lets go of the one before.
+    /// Sets or removes the object with this key, and drops the previous object.
     pub fn set(&self, _py: Python<'_>, key: u64, object: Option<Py<PyAny>>) {
         let before = {
             let mut table = self.0.lock();
@@ -34,19 +36,19 @@ impl Kept {
         drop(before);
     }
 
-    /// Takes the object with this key out.
+    /// Removes the object with this key and returns it.
     pub fn take<'py>(&self, py: Python<'py>, key: u64) -> Option<Bound<'py, PyAny>> {
         let taken = self.0.lock().remove(&key);
         taken.map(|object| object.into_bound(py))
     }
 
-    /// Lets go of all of them.
+    /// Drops all objects.
     pub fn clear(&self, _py: Python<'_>) {
         let all = std::mem::take(&mut *self.0.lock());
         drop(all);
     }
 
-    /// Shows them to the collector, which stops all other users of the interpreter meanwhile.
+    /// Shows the objects to the collector, which has stopped all other threads of the interpreter.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.0.lock().values().try_for_each(|object| visit.call(object))
     }

@@ -6,8 +6,11 @@
 #![deny(unsafe_code)]
 
 mod array;
+mod balloon;
 mod build;
 mod bytes;
+mod compact;
+mod cpu;
 mod ending;
 mod errors;
 mod events;
@@ -17,15 +20,21 @@ mod file;
 mod fork;
 mod handles;
 mod home;
+mod hotplug;
 mod inject;
 mod kept;
+mod layout;
+mod limits;
 mod load;
 mod machine;
 mod migrate;
 mod names;
+mod node;
+mod owners;
 mod page;
 mod policies;
 mod pool;
+mod pressure;
 mod profile;
 mod program;
 mod region;
@@ -36,6 +45,7 @@ mod space;
 mod state;
 mod trace;
 mod waits;
+mod zram;
 
 /// The module; the public names live in the Python package `mmcore`.
 #[pyo3::pymodule]
@@ -44,7 +54,9 @@ mod _mmcore {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::balloon::register(module)?;
         super::build::register(module)?;
+        super::cpu::register(module)?;
         super::ending::register(module)?;
         super::errors::register(module)?;
         super::events::register(module)?;
@@ -52,9 +64,14 @@ mod _mmcore {
         super::file::register(module)?;
         super::fork::register(module)?;
         super::handles::register(module)?;
+        super::hotplug::register(module)?;
         super::inject::register(module)?;
+        super::layout::register(module)?;
+        super::limits::register(module)?;
         super::load::register(module)?;
         super::machine::register(module)?;
+        super::node::register(module)?;
+        super::owners::register(module)?;
         super::page::register(module)?;
         super::policies::register(module)?;
         super::pool::register(module)?;
@@ -66,7 +83,8 @@ mod _mmcore {
         super::replay::register(module)?;
         super::run::register(module)?;
         super::trace::register(module)?;
-        // PyO3 collects the names in `__all__`; of a private module nobody imports all.
+        super::zram::register(module)?;
+        // PyO3 lists the names in `__all__`, which a private module does not need.
         module.delattr("__all__")
     }
 }

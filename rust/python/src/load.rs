@@ -1,4 +1,4 @@
-//! The loads: configurations and reports are JSON, traces are arrays.
+//! Loads: configurations and reports are JSON, traces are arrays.
 
 use crate::array;
 use crate::errors::{misuse, type_error};
@@ -20,21 +20,23 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(count_puts, module)?)
 }
 
-/// The page of each access, whether it writes, and its thread. Threads are not looked at: a load deals a
-/// trace out by page, so that every page keeps the trace's order.
+/// A trace: for each access the page, whether it writes, and the thread. The thread is ignored: a load
+/// distributes the accesses by page, so that the accesses to each page stay in the trace's order.
 type Arrays = (PyBuffer<u32>, PyBuffer<u8>, PyBuffer<u16>);
 
-/// A policy in Python: a callable of hits, node and age that returns what to promote and what to demote.
+/// A policy in Python: a callable that is given hits, node and age of all pages, and returns the pages to
+/// promote and the pages to demote.
 ///
-/// It attaches holding nothing. What it raises ends the load, and is raised by whoever runs that.
+/// The callback attaches while its thread holds no lock. An exception of the callable ends the load and is
+/// raised by the call that runs the load.
 ///
-/// It is shown to the collector by its load, which outlives every call of it.
+/// The load shows the callable to the collector. It outlives every call of the policy.
 struct PythonPolicy(Kept);
 
-/// The callable.
+/// The key of the callable.
 const CALLABLE: u64 = 0;
 
-/// What it raised.
+/// The key of the exception that it raised.
 const RAISED: u64 = 1;
 
 impl PythonPolicy {
@@ -42,9 +44,9 @@ impl PythonPolicy {
         let hits = array::filled(py, "uint32", epoch.hits)?;
         let node = array::filled(py, "int8", epoch.node)?;
         let age = array::filled(py, "uint32", epoch.age)?;
-        // Taken away by the collector, if it is not there.
+        // The callable is missing only if the collector has cleared the load.
         let callable =
-            self.0.get(py, CALLABLE).ok_or_else(|| misuse("nobody can reach this load any more"))?;
+            self.0.get(py, CALLABLE).ok_or_else(|| misuse("the garbage collector has cleared this load"))?;
         let answer = callable.call1((hits, node, age))?;
         let two =
             || type_error("a policy returns two arrays of page numbers: what to promote and what to demote");
@@ -61,7 +63,7 @@ impl PythonPolicy {
         Ok(Decision { promote: numbers("promote", 0)?, demote: numbers("demote", 1)? })
     }
 
-    /// What it raised, instead of an error that only repeats it.
+    /// The exception of the callable, in place of the load's error that only repeats it.
     fn instead(&self, py: Python<'_>, error: PyErr) -> PyErr {
         self.0.take(py, RAISED).map_or(error, PyErr::from_value)
     }
@@ -80,16 +82,16 @@ impl Policy for PythonPolicy {
     }
 }
 
-/// A load on a machine, round after round.
+/// A load on a machine, run in rounds.
 #[pyclass(frozen, module = "mmcore._mmcore")]
 struct LoadRig {
-    /// Away while a round runs, which may call Python.
+    /// Taken out while a round runs, because a round may call Python.
     rig: Mutex<Option<Box<dyn Rig>>>,
     policy: Option<Arc<PythonPolicy>>,
     process: fork::Process,
 }
 
-/// The threads of a parent are not there to be ended.
+/// In a forked child the rig's threads do not exist, so they must not be joined.
 impl Drop for LoadRig {
     fn drop(&mut self) {
         if !self.process.is_current() {
@@ -100,7 +102,7 @@ impl Drop for LoadRig {
 
 #[pymethods]
 impl LoadRig {
-    /// Builds the machine of a configuration; ValueError if that makes no sense.
+    /// Builds the machine of a configuration. ValueError if the configuration is invalid.
     #[new]
     #[pyo3(signature = (config_json, trace=None, policy=None, /))]
     fn new(
@@ -134,13 +136,13 @@ impl LoadRig {
         }
     }
 
-    /// One round; its report as JSON.
+    /// Runs one round and returns its report as JSON.
     #[pyo3(signature = (round_seed, seconds, /))]
     fn run(&self, py: Python<'_>, round_seed: u64, seconds: f64) -> PyResult<String> {
         self.with(py, |rig| rig.run(round_seed, seconds).map(|round| round.to_json()))
     }
 
-    /// Verifies, audits and gives everything back; the report as JSON.
+    /// Verifies the content, audits the machine, frees everything and returns the report as JSON.
     fn finish(&self, py: Python<'_>) -> PyResult<String> {
         self.with(py, |rig| rig.finish().map(|end| end.to_json()))
     }
@@ -153,7 +155,8 @@ impl LoadRig {
         work: impl FnOnce(&mut dyn Rig) -> Result<T, LoadError> + Send,
     ) -> PyResult<T> {
         let done = py.detach(|| {
-            // Never waits: a round of another thread may take long, and after a fork for ever.
+            // Never waits for the lock: a round of another thread may take long, and in a forked
+            // child it never ends.
             let rig = self.rig.lock().take().ok_or_else(|| misuse("another thread runs this load"))?;
             let mut lent = Lent { place: &self.rig, rig: Some(rig) };
             work(&mut **lent.rig.as_mut().expect("it is there until the end")).map_err(raised)
@@ -165,7 +168,8 @@ impl LoadRig {
     }
 }
 
-/// A rig that a round has, and gives back however it ends: a rig remembers by itself that a round has failed.
+/// The rig while a round uses it; it goes back into its place however the round ends. The rig itself
+/// remembers a failed round.
 struct Lent<'a> {
     place: &'a Mutex<Option<Box<dyn Rig>>>,
     rig: Option<Box<dyn Rig>>,
@@ -177,7 +181,7 @@ impl Drop for Lent<'_> {
     }
 }
 
-/// Operations of a load in the counting build, as JSON.
+/// Counts the operations of a load in the counting build, as JSON.
 #[pyfunction]
 #[pyo3(signature = (config_json, trace=None, /))]
 fn count_ops(py: Python<'_>, config_json: &str, trace: Option<Arrays>) -> PyResult<String> {
@@ -187,7 +191,7 @@ fn count_ops(py: Python<'_>, config_json: &str, trace: Option<Arrays>) -> PyResu
         .map_err(|error| exception(matches!(error, counted::LoadError::Failed(_)), &error))
 }
 
-/// What a release design costs every put, in the counting build, as JSON.
+/// Counts the operations that each put costs under a release design, in the counting build, as JSON.
 #[pyfunction]
 #[pyo3(signature = (config_json, /))]
 fn count_puts(py: Python<'_>, config_json: &str) -> PyResult<String> {
@@ -205,7 +209,7 @@ fn raised(error: LoadError) -> PyErr {
     exception(matches!(error, LoadError::Failed(_)), &error)
 }
 
-/// What was found wrong with the machine is a RuntimeError, everything else bad input.
+/// An error found in the machine is a RuntimeError; any other error is invalid input, a ValueError.
 fn exception(finding: bool, error: &dyn std::fmt::Display) -> PyErr {
     match finding {
         true => PyRuntimeError::new_err(error.to_string()),

@@ -1,20 +1,24 @@
-//! `Machine` and `Node`.
+//! `Machine`.
 
 use crate::array;
-use crate::errors::{Refusal, input, misuse, type_error};
+use crate::cpu::CpuBinding;
+use crate::errors::{Refusal, input, misuse, not_built, type_error};
 use crate::events::Tracing;
 use crate::failure;
 use crate::file::File;
 use crate::handles::PageRef;
 use crate::home::MachineRef;
+use crate::hotplug;
 use crate::inject::Fault;
 use crate::migrate;
 use crate::names;
+use crate::node::{Node, NodeSize};
 use crate::page::Page;
 use crate::pool::PagePool;
 use crate::profile::Profile;
 use crate::shared::Waits;
 use crate::space::{self, AddressSpace, Size};
+use crate::state;
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error, Result as CoreResult};
 use mmcore::failure::Injection;
@@ -22,67 +26,59 @@ use mmcore::machine::{Config, NodeConfig};
 use mmcore::map::{Evicted, SwapUse};
 use mmcore::memory::room;
 use mmcore::page::Pfn;
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
-use std::thread::ThreadId;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Machine>()?;
-    module.add_class::<Node>()?;
-    module.add_class::<CpuBinding>()
+    module.add_class::<Machine>()
 }
 
-/// The whole: nodes, CPUs, page records, counters. A context manager: the end of the block closes it.
+/// A simulated machine: nodes, CPUs, page records and counters. As a context manager it is closed at the end
+/// of the block.
 ///
 /// Args:
-///     nodes: the sizes, fastest node first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or bytes.
-///     movable: nodes that are only for movable pages, as memory that is to be taken out again: a lasting pin first
-///         moves its page off such a node.
-///     cpus: per-CPU contexts.
-///     backed: real bytes, or (``False``) records only, for scale.
+///     nodes: the size of each node, fastest first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or
+///         a number of bytes.
+///     movable: numbers of the nodes that hold movable pages only, like memory that will be unplugged. A
+///         long-term pin first moves its page off such a node.
+///     offline: numbers of the nodes whose memory blocks all begin offline, like a plugged memory module.
+///     block: the size of a memory block, the unit of `Machine.offline` and `Machine.online`: ``"128MiB"``,
+///         or a number of bytes.
+///     cpus: the number of CPUs. Each has its own LRU batches and free frames.
+///     backed: ``True`` gives every page its 4,096 bytes; ``False`` models page records alone, so that large
+///         machines fit in the host's memory.
+///     pressure: ``True`` for memory pressure: nodes have watermarks, and an allocation that finds too few
+///         free frames reclaims and compacts before it fails. ``False``: it fails at once.
 ///     kernel: the preset of the profile, see `Profile.PRESETS`.
 ///     profile: a whole profile instead of a preset.
-///     fields: profile fields by name, set over the preset: ``release="packed"``, ``pagevec=15``.
+///     fields: profile fields by name, which replace those of the preset: ``release="packed"``,
+///         ``pagevec=15``.
+///
+/// Raises:
+///     InputError: for a size, number or field that no machine can have; the message says what to change.
+///     MemoryError: if the host has no memory for the machine.
+///     TypeError: if both ``kernel`` and ``profile`` are given.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Machine(pub MachineRef);
-
-#[derive(FromPyObject)]
-enum NodeSize {
-    Text(String),
-    Bytes(u64),
-}
-
-impl NodeSize {
-    fn config(&self) -> CoreResult<NodeConfig> {
-        match self {
-            NodeSize::Text(text) => text.parse(),
-            NodeSize::Bytes(bytes) => NodeConfig::of_bytes(*bytes),
-        }
-    }
-}
-
-/// A bad configuration is bad input; a host that refuses memory is the kernel's word.
-fn not_built(error: Error) -> PyErr {
-    match error.errno {
-        Errno::EINVAL => input(error.why),
-        _ if error.is_of_host() => pyo3::exceptions::PyMemoryError::new_err(error.why.to_string()),
-        errno => crate::errors::KernelError::new_err((errno.0, error.why.to_string())),
-    }
-}
 
 #[pymethods]
 impl Machine {
     #[new]
-    #[pyo3(signature = (*, nodes=None, movable=vec![], cpus=2, backed=true, kernel=None, profile=None, **fields))]
+    #[pyo3(signature = (
+        *, nodes=None, movable=vec![], offline=vec![], block=None, cpus=2, backed=true, pressure=false,
+        kernel=None, profile=None, **fields
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         py: Python<'_>,
         nodes: Option<Vec<NodeSize>>,
         movable: Vec<usize>,
+        offline: Vec<usize>,
+        block: Option<Size>,
         cpus: usize,
         backed: bool,
+        pressure: bool,
         kernel: Option<&str>,
         profile: Option<&Bound<'_, Profile>>,
         fields: Option<&Bound<'_, PyDict>>,
@@ -99,7 +95,9 @@ impl Machine {
             }
             None => vec![NodeConfig::of_bytes(64 << 20).map_err(not_built)?; 2],
         };
-        let config = Config { nodes, movable, cpus, backed, profile, ..Config::new(1, 1) };
+        let block = hotplug::block_frames(block.as_ref())?;
+        let config =
+            Config { nodes, movable, offline, block, cpus, backed, pressure, profile, ..Config::new(1, 1) };
         let machine = py.detach(|| mmcore::machine::Machine::new(&config)).map_err(not_built)?;
         Ok(Machine(MachineRef::new(py, machine)?))
     }
@@ -108,12 +106,13 @@ impl Machine {
         self.0.visit(&visit)
     }
 
-    /// Refuses further calls. Memory lives as long as buffers over it; a second time is no error.
+    /// Stops the daemons, and refuses further calls. Memory is freed when the last buffer over it is gone.
+    /// Closing again is no error.
     fn close(&self, py: Python<'_>) {
         self.0.close(py);
     }
 
-    /// Has the machine been closed?
+    /// Whether the machine is closed.
     #[getter]
     fn closed(&self) -> bool {
         self.0.is_closed()
@@ -129,43 +128,49 @@ impl Machine {
         self.0.close(py);
     }
 
-    /// The choices this machine was built with.
+    /// The profile that the machine was built with.
     #[getter]
     fn profile(&self) -> Profile {
         Profile(self.0.machine.profile().clone())
     }
 
-    /// The nodes.
+    /// The machine's nodes, in order of their numbers.
     #[getter]
     fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let nodes = self.0.machine.nodes().len();
-        let node = |number| Py::new(py, Node { shared: self.0.share(py), number });
+        let node = |number| Py::new(py, Node::new(self.0.share(py), number));
         PyTuple::new(py, (0..nodes).map(node).collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// Number of per-CPU contexts.
+    /// The number of CPUs.
     #[getter]
     fn cpus(&self) -> usize {
         self.0.machine.cpu_count()
     }
 
-    /// Do pages have bytes?
+    /// Whether pages have bytes (``backed=True``).
     #[getter]
     fn backed(&self) -> bool {
         self.0.machine.memory().is_backed()
     }
 
-    /// Binds the calling thread to a CPU for a ``with`` block. Threads that are not bound get CPUs in
-    /// order of arrival.
+    /// Binds the calling thread to a CPU for a ``with`` block. Unbound threads are given CPUs in the order of
+    /// their first calls.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such CPU.
     fn cpu(&self, py: Python<'_>, number: usize) -> PyResult<CpuBinding> {
         if number >= self.cpus() {
             let why = format!("no CPU {number}: this machine has {}", self.cpus());
             return Err(crate::errors::KernelError::new_err((Errno::EINVAL.0, why)));
         }
-        Ok(CpuBinding { shared: self.0.share(py), cpu: number, blocks: Mutex::default() })
+        Ok(CpuBinding::new(self.0.share(py), number))
     }
 
     /// The page with this frame number.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the machine has no such frame.
     fn page(&self, py: Python<'_>, pfn: u32) -> PyResult<Page> {
         self.0.call(py, Waits::Never, |shared| {
             shared.machine.page(Pfn(pfn)).map(|_| ())?;
@@ -174,30 +179,47 @@ impl Machine {
         Ok(Page::new(py, &self.0, Pfn(pfn)))
     }
 
-    /// Allocates 2**order pages and returns the first reference to them.
+    /// Allocates 2**order contiguous pages and returns the first reference to them. Under memory pressure
+    /// pages are reclaimed and compacted for them.
     ///
-    /// `KernelError` (ENOMEM) if the node has none, (EINVAL) if there is no such node or order.
+    /// Raises:
+    ///     KernelError: ENOMEM if the node has no such free block, EINVAL if there is no such node or order.
     #[pyo3(signature = (*, node=0, order=0))]
     fn alloc(&self, py: Python<'_>, node: usize, order: u8) -> PyResult<PageRef> {
-        let pfn = self
-            .0
-            .call(py, Waits::Never, |shared| Ok(shared.machine.hold_new(&shared.ledger, node, order)?))?;
-        Ok(PageRef::holding(py, &self.0, pfn, Handle::Ref))
+        let mut taken = None;
+        let done = self.0.call(py, Waits::Never, |shared| {
+            taken = Some(shared.machine.hold_new(&shared.ledger, node, order)?);
+            Ok(())
+        });
+        if let (Err(_), Some(pfn)) = (&done, taken) {
+            // An owner in Python that was asked to move a page was interrupted: the call fails, although
+            // it has found a frame.
+            self.0.machine.let_go(&self.0.ledger, pfn, Handle::Ref);
+        }
+        done.map(|()| PageRef::holding(py, &self.0, taken.expect("the call has not failed"), Handle::Ref))
     }
 
-    /// Migrates pages as one list (migrate_pages() in the kernel): `Isolated` tokens, which are spent whatever happens, or
-    /// pages, by `Page` or frame number, that the call isolates itself. Returns a `Migrated`.
+    /// Migrates a list of pages (migrate_pages() in the kernel) and returns a `Migrated`. The list holds
+    /// `Isolated` tokens, or pages (`Page` or frame number) that the call isolates itself. All tokens are
+    /// spent, even if their pages could not move.
     ///
     /// Args:
-    ///     pages: what is to move.
-    ///     get_new_page: called with the old `Page` whenever a page is about to move; answers with a node, with a
-    ///         fresh reference from `alloc`, or with ``None``, which ends the migration as ENOMEM. Page locks of other
-    ///         pages may be held meanwhile: calls that could wait for a page are refused.
-    ///     node: where all of them go, instead.
-    ///     mode: how much the migration may wait.
-    ///     reason: why, as the tracepoint shows it.
+    ///     pages: the tokens and pages to move.
+    ///     get_new_page: called with the old `Page` before each page moves. It returns a node, a fresh
+    ///         reference from `alloc`, or ``None``, which ends the migration with ENOMEM. The migration may
+    ///         hold the locks of other pages during the call, so calls that could wait for a page are
+    ///         refused inside of it.
+    ///     node: the node that all pages move to, instead of ``get_new_page``.
+    ///     mode: how long the migration may wait, as ``enum migrate_mode``.
+    ///     reason: the reason that the tracepoint shows, as ``enum migrate_reason``.
     ///
-    /// What ``get_new_page`` raises ends the migration as ``None`` does, and is raised here when everything is put back.
+    /// An exception of ``get_new_page`` ends the migration as ``None`` does. The pages that did not move are
+    /// put back, then the exception is raised here.
+    ///
+    /// Raises:
+    ///     MisuseError: if a token was given back already, or a page belongs to another machine.
+    ///     TypeError: for neither or both of ``get_new_page`` and ``node``.
+    ///     ValueError: if there is no such mode or reason.
     #[pyo3(signature = (pages, get_new_page=None, *, node=None, mode="sync", reason="syscall"))]
     fn migrate_pages<'py>(
         &self,
@@ -218,115 +240,123 @@ impl Machine {
         migrate::migrate_pages(py, &self.0, pages, target, mode, reason)
     }
 
-    /// Reclaims pages, as reclaim does with a list that it has isolated: `Isolated` tokens, which are spent, or pages, by
-    /// `Page` or frame number, that the call isolates itself. With ``demote_to`` they go to that node first, if they
-    /// can. Returns how many were demoted, and how many freed; the others are put back.
+    /// Reclaims a list of isolated pages (shrink_folio_list) and returns a `Reclaimed`: the numbers of
+    /// pages demoted and freed. The list holds `Isolated` tokens, which are spent, or pages (`Page` or
+    /// frame number) that the call isolates itself. With ``demote_to`` pages are first demoted to that
+    /// node, where it has frames. Pages that were neither demoted nor freed are put back.
     #[pyo3(signature = (pages, *, demote_to=None))]
-    fn reclaim_pages(
+    fn reclaim_pages<'py>(
         &self,
-        py: Python<'_>,
-        pages: &Bound<'_, PyAny>,
+        py: Python<'py>,
+        pages: &Bound<'py, PyAny>,
         demote_to: Option<usize>,
-    ) -> PyResult<(u32, u32)> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         migrate::reclaim_pages(py, &self.0, pages, demote_to)
     }
 
-    /// A new, empty address space.
+    /// Creates an empty address space.
     fn address_space(&self, py: Python<'_>) -> PyResult<AddressSpace> {
         AddressSpace::create(py, &self.0)
     }
 
-    /// A pool of movable pages. ``ops``, an object with the methods of `MovableOps`, is asked before they move.
+    /// Creates a pool of movable pages. ``ops`` is the pages' owner: an object with the methods of
+    /// `MovableOps`, which a migration calls to isolate a page, move it and put it back.
     #[pyo3(signature = (*, ops=None))]
     fn page_pool(&self, py: Python<'_>, ops: Option<Py<PyAny>>) -> PyResult<PagePool> {
         PagePool::create(py, &self.0, ops)
     }
 
-    /// A new file of ``size`` (``"64KiB"`` or bytes, rounded up to whole pages), all zeroes, none of its pages cached.
-    /// ``kind`` says what backs it: ``"disk"``, ``"tmpfs"`` or ``"shm"`` (shared anonymous memory).
+    /// Creates a file of ``size`` (``"64KiB"`` or bytes, rounded up to whole pages), filled with zeroes, with
+    /// no page cached. ``kind`` is its backing: ``"disk"``, ``"tmpfs"`` or ``"shm"`` (shared anonymous
+    /// memory).
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL for an empty file, ENOMEM if the machine has as many files as it can have.
+    ///     ValueError: if there is no such kind.
     #[pyo3(signature = (size, *, kind="disk"))]
     fn file(&self, py: Python<'_>, size: Size, kind: &str) -> PyResult<File> {
         File::create(py, &self.0, size, kind)
     }
 
-    /// The files that have not ended.
+    /// The files of the machine. A removed file is among them while a region still maps it.
     #[getter]
     fn files<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         File::all(py, &self.0)
     }
 
-    /// Writes every dirty page of every file to disk (sync), and says how many those were.
+    /// Writes every dirty page of every file to disk (sync) and returns the number of pages written.
     fn sync(&self, py: Python<'_>) -> PyResult<u32> {
         self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.sync_all()))
     }
 
-    /// Takes the clean pages of all files that nobody uses out of the page cache (drop_caches). Returns how many
-    /// left, and how many had to stay.
-    fn drop_caches(&self, py: Python<'_>) -> PyResult<(u32, u32)> {
+    /// Evicts the clean, unused pages of all files from the page cache (drop_caches). Returns the numbers of
+    /// pages evicted and kept.
+    fn drop_caches<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Evicted { evicted, kept } =
             self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.drop_caches()))?;
-        Ok((evicted, kept))
+        state::named(py, "Evicted", (evicted, kept))
     }
 
-    /// Frees pages of a node that nobody has used lately, until ``pages`` are freed or all its lists were looked at
-    /// (shrink_node). Returns how many were freed.
+    /// Frees pages of a node that were not used lately, until ``pages`` are freed or all lists of the node
+    /// were scanned (shrink_node). Returns the number of pages freed.
     ///
-    /// Nothing is freed that must be written to a disk's file, and nothing anonymous without swap space.
-    /// `KernelError` (EINVAL) for a node that is not there.
+    /// Dirty pages of disk files are not freed, and anonymous pages only if there is swap space.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (pages, *, node=0))]
     fn reclaim(&self, py: Python<'_>, pages: u32, node: usize) -> PyResult<u32> {
         self.0.call(py, Waits::Never, |shared| Ok(shared.machine.reclaim(node, pages)?))
     }
 
-    /// Lets the pages of a node grow older (kswapd_age_node): where there are too few inactive pages, some active
-    /// ones become inactive. Returns how many.
+    /// Ages the pages of a node (kswapd_age_node): where inactive pages are too few, some active pages become
+    /// inactive. Returns the number of pages that did. With the policy ``mglru`` a new generation begins
+    /// instead, and the number of used page-table entries is returned.
     ///
-    /// `KernelError` (EINVAL) for a node that is not there.
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
     #[pyo3(signature = (*, node=0))]
     fn age_node(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
         self.0.call(py, Waits::Never, |shared| Ok(shared.machine.age_node(node)?))
     }
 
-    /// Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages): reclaim writes anonymous
-    /// memory and pages of memory files to it, faults read them back.
+    /// Reads all swapped-out pages back, then removes the swap space.
     ///
-    /// `KernelError` (EBUSY) if there is one, (EINVAL) for none.
-    fn swapon(&self, py: Python<'_>, size: Size) -> PyResult<()> {
-        self.0.call(py, Waits::Never, |shared| {
-            let pages = size.pages()?;
-            Ok(shared.machine.swapon(pages)?)
-        })
-    }
-
-    /// Takes the swap space away, after bringing everything back that is in it.
-    ///
-    /// `KernelError` (EINVAL) if there is none, (ENOMEM) if there is no room for what is in it: then nothing changes.
+    /// Raises:
+    ///     KernelError: EINVAL if there is no swap space; ENOMEM if memory has no room for its pages, and
+    ///         nothing has changed.
     fn swapoff(&self, py: Python<'_>) -> PyResult<()> {
         self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.swapoff()?))
     }
 
-    /// Pages that the swap space has, and those of them that are in use; ``(0, 0)`` without one.
+    /// The swap space, as a `SwapUse`: its pages, and how many of them are in use. Both are 0 without swap
+    /// space.
     #[getter]
-    fn swap(&self, py: Python<'_>) -> PyResult<(u32, u32)> {
+    fn swap<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let SwapUse { total, free } =
             self.0.call(py, Waits::Never, |shared| Ok(shared.machine.swap_use()))?;
-        Ok((total, total - free))
+        state::named(py, "SwapUse", (total, total - free))
     }
 
-    /// Takes the frame of a page out of use that can still be read (soft_offline_page): the content moves to another
-    /// frame, or is dropped if it can be read again; nobody is killed. ``page`` is a `Page` or a frame number.
+    /// Takes a frame out of use whose content can still be read (soft_offline_page). The content moves to
+    /// another frame, or is dropped if it can be read from disk again; no process is killed. ``page`` is a
+    /// `Page` or a frame number.
     ///
-    /// `KernelError` (EBUSY, EIO, ENOMEM) if that cannot be done; then nothing has changed.
+    /// Raises:
+    ///     KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use; nothing has changed.
     fn soft_offline_page(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
         let pfn = failure::frame(&self.0, page)?;
         self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.soft_offline_page(pfn)?))
     }
 
-    /// The frame of a page has failed and its content is lost (memory_failure). Who maps it gets a `SigbusError` on
-    /// the next access; ``current``, the process whose access has found it, and processes with ``early_kill`` are told
-    /// at once if the page was dirty: see `AddressSpace.on_sigbus`. Returns the signals that were sent.
+    /// Handles the failure of a frame whose content is lost (memory_failure). Returns the signals sent.
     ///
-    /// `KernelError` (EBUSY) if somebody still uses the frame, (EHWPOISON) if it was poisoned before.
+    /// A process that maps the page gets a `SigbusError` on its next access. If the page was dirty, a
+    /// `Signal` is sent at once to ``current``, the process whose access met the failure, and to processes
+    /// with ``early_kill``: see `AddressSpace.on_sigbus`.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before.
     #[pyo3(signature = (page, *, current=None))]
     fn memory_failure<'py>(
         &self,
@@ -341,20 +371,23 @@ impl Machine {
         failure::fail(py, &self.0, pfn, current.map(|space| &space.get().space))
     }
 
-    /// Takes the poison off a frame and gives it back to the allocator (unpoison_memory). Entries that were poisoned
-    /// stay so.
+    /// Removes the poison from a frame and gives it back to the allocator (unpoison_memory). Poisoned
+    /// page-table entries stay poisoned.
     ///
-    /// `KernelError` (EBUSY) if it is not poisoned, or anybody else still uses it.
+    /// Raises:
+    ///     KernelError: EBUSY if the frame is not poisoned, or is still in use.
     fn unpoison(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
         let pfn = failure::frame(&self.0, page)?;
         self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.unpoison_memory(pfn)?))
     }
 
-    /// Has frames fail: the one at an ``address`` of a ``space`` (as MADV_SOFT_OFFLINE and MADV_HWPOISON do, faulting the
-    /// page in), or each frame of the machine with a probability, its ``rate``; ``hard`` if the content is lost.
-    /// Returns the numbers of the frames that are poisoned by it.
+    /// Makes frames fail, and returns the numbers of the frames poisoned. Give an ``address`` of a ``space``,
+    /// whose page is faulted in first (as MADV_SOFT_OFFLINE and MADV_HWPOISON do), or a ``rate``, the
+    /// probability with which each frame of the machine fails. ``hard`` failures lose the content.
     ///
-    /// `KernelError` if the page at the address could not be offlined; at a rate such frames are passed by.
+    /// Raises:
+    ///     KernelError: if the page at the address could not be taken out of use. With a rate such frames are
+    ///         skipped.
     #[pyo3(signature = (*, space=None, address=None, rate=None, seed=0, hard=false))]
     fn strike(
         &self,
@@ -378,21 +411,25 @@ impl Machine {
         failure::strike(py, &self.0, target, what)
     }
 
-    /// A `Fault` that strikes while a ``with`` block lasts: something fails at one step of the machine's work.
+    /// Makes one step of the machine's work fail on purpose: returns a `Fault`, which can strike while its
+    /// ``with`` block lasts.
     ///
     /// Args:
-    ///     kind: ``"no_memory"``, ``"copy_failure"``, ``"extra_pin"``, ``"driver_error"``, ``"poison"``, ``"killed"`` or
-    ///         ``"spurious_wakeup"``. Each has its own sites, the places where it can strike.
-    ///     at: the number of the first site where it strikes: 0 is the first that is passed in the block.
-    ///     times: at how many sites, one after the other; ``None`` for every one from ``at`` on.
+    ///     kind: ``"no_memory"``, ``"copy_failure"``, ``"extra_pin"``, ``"driver_error"``, ``"poison"``,
+    ///         ``"killed"`` or ``"spurious_wakeup"``. Each kind has its own sites: the places in the code
+    ///         where it can strike.
+    ///     at: the number of the first site where the fault strikes. Sites are counted from 0, in the order
+    ///         in which the block passes them.
+    ///     times: the number of consecutive sites where the fault strikes; ``None`` for all from ``at`` on.
     ///
-    /// `InputError` for a kind that there is not, or for no times.
+    /// Raises:
+    ///     InputError: for an unknown kind, or if ``times`` is 0.
     #[pyo3(signature = (kind, *, at=0, times=1))]
     fn inject(&self, py: Python<'_>, kind: &str, at: u64, times: Option<u64>) -> PyResult<Fault> {
         Fault::new(py, &self.0, kind, at, times)
     }
 
-    /// Frames that are poisoned (HardwareCorrupted in /proc/meminfo, in pages).
+    /// The number of poisoned frames (HardwareCorrupted in /proc/meminfo, there in kB).
     #[getter]
     fn num_poisoned_pages(&self, py: Python<'_>) -> PyResult<i64> {
         self.0.call(py, Waits::Never, |shared| Ok(shared.machine.num_poisoned_pages()))
@@ -405,9 +442,11 @@ impl Machine {
         space::all(py, &self.0)
     }
 
-    /// What many pages look like, by frame number: an array of ``PAGE_STATE``, one look each.
+    /// The states of many pages: an array of ``PAGE_STATE``, one record for each frame number. Each page is
+    /// read on its own, so the array is no snapshot of the machine.
     ///
-    /// `KernelError` (EINVAL) for a frame that is not there.
+    /// Raises:
+    ///     KernelError: EINVAL if the machine has no such frame.
     fn page_states<'py>(&self, py: Python<'py>, pfns: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let pfns = array::integers("pfns", pfns, None)?;
         let states = self.0.call(py, Waits::Never, |shared| {
@@ -421,7 +460,7 @@ impl Machine {
         array::records(py, "PAGE_STATE", &states)
     }
 
-    /// Empties the LRU batches of every CPU (lru_add_drain_all), or of one (lru_add_drain_cpu).
+    /// Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu).
     #[pyo3(signature = (*, cpu=None))]
     fn drain(&self, py: Python<'_>, cpu: Option<usize>) -> PyResult<()> {
         self.0.call(py, Waits::Never, |shared| {
@@ -434,7 +473,7 @@ impl Machine {
         })
     }
 
-    /// The counters under the kernel's names: of the machine, or of one node.
+    /// The counters of the machine, or of one node, under the kernel's names.
     #[pyo3(signature = (*, node=None))]
     fn vmstat<'py>(&self, py: Python<'py>, node: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
         let counters = self.0.call(py, Waits::Never, |shared| Ok(shared.machine.vmstat(node)?))?;
@@ -445,25 +484,28 @@ impl Machine {
         Ok(dict)
     }
 
-    /// The machine's events while a ``with`` block lasts: the protocol's steps and the kernel's tracepoints.
+    /// Records the machine's events while a ``with`` block lasts: steps of the page protocol and the kernel's
+    /// tracepoints.
     fn trace(&self, py: Python<'_>) -> PyResult<Tracing> {
         self.0.alive()?;
         Ok(Tracing::new(py, &self.0))
     }
 
-    /// Checks every invariant of a quiet machine. The `Audit` is a tuple of findings: empty when clean.
+    /// Checks every invariant of the machine while no other call is running. The `Audit` is a tuple of
+    /// findings, empty if there is no error.
     ///
-    /// `KernelError` (EBUSY) if other threads are inside of calls and do not leave.
+    /// Raises:
+    ///     KernelError: EBUSY if other threads' calls do not end in time.
     fn audit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let findings = self.0.call_alone(py, |shared| shared.machine.try_audit(&shared.ledger))?;
         let findings = findings.map_err(|error| Refusal::from(error).raise(py, &self.0))?;
-        let state = py.import("mmcore.state")?;
-        let class = state.getattr("Finding")?;
+        let values = py.import("mmcore._state")?;
+        let class = values.getattr("Finding")?;
         let finding = |found: &mmcore::audit::Finding| {
             class.call1((found.rule, found.pfn.map(|pfn| pfn.0), &found.detail))
         };
         let findings: Vec<_> = findings.iter().map(finding).collect::<PyResult<_>>()?;
-        Ok(state.getattr("Audit")?.call1((findings,))?.unbind())
+        Ok(values.getattr("Audit")?.call1((findings,))?.unbind())
     }
 
     fn __repr__(&self) -> String {
@@ -476,109 +518,5 @@ impl Machine {
             self.0.machine.cpu_count(),
             if self.0.is_closed() { " closed" } else { "" }
         )
-    }
-}
-
-/// A NUMA node: a range of frames, one lruvec, one buddy allocator.
-#[pyclass(frozen, module = "mmcore")]
-pub(crate) struct Node {
-    shared: MachineRef,
-    number: usize,
-}
-
-#[pymethods]
-impl Node {
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.shared.visit(&visit)
-    }
-
-    /// The node's number.
-    #[getter]
-    fn number(&self) -> usize {
-        self.number
-    }
-
-    /// The first frame.
-    #[getter]
-    fn base(&self) -> u32 {
-        self.shared.machine.nodes()[self.number].base.0
-    }
-
-    /// How many frames it has.
-    #[getter]
-    fn frames(&self) -> u32 {
-        self.shared.machine.nodes()[self.number].frames
-    }
-
-    /// Modelled access time in nanoseconds.
-    #[getter]
-    fn latency_ns(&self) -> u32 {
-        self.shared.machine.nodes()[self.number].latency_ns
-    }
-
-    /// Free frames: those in the buddy lists and those in per-CPU arrays.
-    #[getter]
-    fn free(&self, py: Python<'_>) -> PyResult<u32> {
-        self.shared.call(py, Waits::Never, |shared| {
-            let (buddy, arrays) = shared.machine.free_frames(self.number);
-            Ok(buddy + arrays)
-        })
-    }
-
-    fn __index__(&self) -> usize {
-        self.number
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<Node {} frames={} base={:#x}>", self.number, self.frames(), self.base())
-    }
-}
-
-/// The calling thread on one CPU, from `Machine.cpu`. Blocks nest.
-#[pyclass(frozen, module = "mmcore")]
-pub(crate) struct CpuBinding {
-    shared: MachineRef,
-    cpu: usize,
-    /// The blocks entered and not left: the thread, and its binding before.
-    blocks: Mutex<Vec<(ThreadId, Option<usize>)>>,
-}
-
-impl CpuBinding {
-    /// Binds the calling thread and returns its binding before.
-    fn bind(&self, py: Python<'_>, cpu: Option<usize>) -> PyResult<Option<usize>> {
-        self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.bind_cpu(cpu)))
-    }
-}
-
-#[pymethods]
-impl CpuBinding {
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.shared.visit(&visit)
-    }
-
-    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        let binding = slf.get();
-        let before = binding.bind(slf.py(), Some(binding.cpu))?;
-        binding.blocks.lock().push((std::thread::current().id(), before));
-        Ok(slf)
-    }
-
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        if self.shared.is_closed() {
-            return Ok(());
-        }
-        let me = std::thread::current().id();
-        let mine = {
-            let mut blocks = self.blocks.lock();
-            let last = blocks.iter().rposition(|(thread, _)| *thread == me);
-            last.map(|last| blocks.remove(last))
-        };
-        let (_, before) = mine.ok_or_else(|| misuse("this thread is in no block of this CPU binding"))?;
-        self.bind(py, before).map(drop)
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<CpuBinding cpu={}>", self.cpu)
     }
 }

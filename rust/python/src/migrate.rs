@@ -1,7 +1,8 @@
-//! `Machine.migrate_pages`: a list of pages, to where a callable says; and `Machine.reclaim_pages`.
+//! `Machine.migrate_pages` and `Machine.reclaim_pages`: migration and reclaim of lists of pages.
 //!
-//! The callable attaches to the interpreter holding page locks of other pages only, as owners' callbacks do; what
-//! would wait for a page is refused inside of it.
+//! The callable `get_new_page` is called while the thread holds page locks of other pages, as
+//! owners' callbacks are. Calls that would wait for a page are refused inside of it, because they
+//! could deadlock.
 
 use crate::array;
 use crate::errors::{Refusal, misuse, type_error};
@@ -10,6 +11,7 @@ use crate::home::MachineRef;
 use crate::page::Page;
 use crate::shared::{Shared, Waits, in_callback};
 use crate::space::UNWRITTEN;
+use crate::state;
 use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error};
 use mmcore::migrate::{Mode, NewPage, Outcome, Reason, Reclaimed};
@@ -17,13 +19,13 @@ use mmcore::page::{Flags, Pfn};
 use pyo3::prelude::*;
 use std::collections::HashSet;
 
-/// Where the pages go.
+/// The target of the pages.
 pub(crate) enum To {
     Node(usize),
     Callable(Py<PyAny>),
 }
 
-/// One page of the list.
+/// An item of the list.
 enum Item {
     Token(Py<Isolated>),
     Page(Pfn),
@@ -37,7 +39,7 @@ impl Item {
         }
     }
 
-    /// Of a token, what it is of.
+    /// The kind of handle, for a token.
     fn kind(&self) -> Option<Handle> {
         match self {
             Item::Token(token) => Some(token.get().held().kind()),
@@ -46,7 +48,7 @@ impl Item {
     }
 }
 
-/// What became of it.
+/// The outcome for an item.
 #[derive(Clone, Copy)]
 enum Fate {
     NotIsolated,
@@ -57,7 +59,7 @@ enum Fate {
 struct Target<'a> {
     shared: &'a MachineRef,
     to: &'a To,
-    /// What the callable raised.
+    /// The exception that the callable raised.
     raised: Option<PyErr>,
 }
 
@@ -65,7 +67,7 @@ impl NewPage for Target<'_> {
     fn get_new_page(&mut self, src: Pfn) -> Option<Pfn> {
         let callable = match self.to {
             To::Node(node) => return fresh(self.shared, src, *node),
-            // Nobody is asked again whose answer was an exception.
+            // After an exception the callable is not called again.
             To::Callable(_) if self.raised.is_some() => return None,
             To::Callable(callable) => callable,
         };
@@ -85,7 +87,7 @@ impl NewPage for Target<'_> {
 }
 
 impl Target<'_> {
-    /// The page that an answer means.
+    /// The target page for an answer of the callable.
     fn take(&self, py: Python<'_>, src: Pfn, answer: &Bound<'_, PyAny>) -> PyResult<Option<Pfn>> {
         if answer.is_none() {
             return Ok(None);
@@ -93,7 +95,7 @@ impl Target<'_> {
         if let Ok(reference) = answer.cast::<PageRef>() {
             return self.take_reference(src, reference.get()).map(Some);
         }
-        // A page has a number too, which is no node's.
+        // A `Page` has `__index__` too, but its number is no node's.
         let node = match answer.is_instance_of::<Page>() {
             true => None,
             false => answer.call_method0("__index__").and_then(|number| number.extract::<usize>()).ok(),
@@ -105,7 +107,7 @@ impl Target<'_> {
         Ok(fresh(self.shared, src, node))
     }
 
-    /// The reference is spent: it is the migration's now.
+    /// Spends the reference, which belongs to the migration afterwards.
     fn take_reference(&self, src: Pfn, reference: &PageRef) -> PyResult<Pfn> {
         let held = reference.held();
         if !held.shared.is(self.shared) {
@@ -115,11 +117,11 @@ impl Target<'_> {
         {
             let (page, order) =
                 (&self.shared.machine.frames()[pfn], self.shared.machine.frames()[src].order());
-            // What is new has no history: nobody else holds it, nothing says what it was.
+            // A fresh page has no other holders, and no flags from an earlier use.
             let new = page.flags().difference(Flags::HEAD | Flags::WAITERS).is_empty();
             if page.count() != 1 || page.order() != order || !new {
                 return Err(misuse(format!(
-                    "page {pfn} is not fresh: a page to move to comes from alloc(order={order}), unused"
+                    "page {pfn} is not fresh: give an unused page from alloc(order={order})"
                 )));
             }
         };
@@ -142,12 +144,12 @@ fn no_node(node: usize) -> Error {
     Error::new(Errno::EINVAL, format!("no node {node}"))
 }
 
-/// A page of a node, as large as the source.
+/// Allocates a page on a node, of the order of the source.
 fn fresh(shared: &Shared, src: Pfn, node: usize) -> Option<Pfn> {
     shared.machine.alloc_pages(node, shared.machine.frames()[src].order()).ok()
 }
 
-/// Reads the list, and refuses it as a whole if something is wrong with it.
+/// Reads the list. If one item is invalid the whole list is refused.
 fn items(py: Python<'_>, shared: &MachineRef, pages: &Bound<'_, PyAny>) -> PyResult<Vec<Item>> {
     let mut items = Vec::new();
     let mut tokens = HashSet::new();
@@ -181,7 +183,7 @@ fn items(py: Python<'_>, shared: &MachineRef, pages: &Bound<'_, PyAny>) -> PyRes
     Ok(items)
 }
 
-/// Spends all tokens, or none.
+/// Spends all tokens; if one is spent already, none.
 fn spend(items: &[Item]) -> Result<(), Refusal> {
     let mut spent = Vec::new();
     for item in items {
@@ -256,23 +258,23 @@ pub(crate) fn migrate_pages<'py>(
     };
     let status = array::filled(py, "int32", &fates.iter().map(status).collect::<Vec<_>>())?;
     let frames = array::filled(py, "int64", &items.iter().zip(&fates).map(frame).collect::<Vec<_>>())?;
-    let class = py.import("mmcore.state")?.getattr("Migrated")?;
+    let class = py.import("mmcore._state")?.getattr("Migrated")?;
     class.call1((migrated.ret(), migrated.succeeded, status, frames))
 }
 
-pub(crate) fn reclaim_pages(
-    py: Python<'_>,
+pub(crate) fn reclaim_pages<'py>(
+    py: Python<'py>,
     shared: &MachineRef,
-    pages: &Bound<'_, PyAny>,
+    pages: &Bound<'py, PyAny>,
     to: Option<usize>,
-) -> PyResult<(u32, u32)> {
+) -> PyResult<Bound<'py, PyAny>> {
     shared.alive()?;
     if let Some(node) = to {
         exists(py, shared, node)?;
     }
     let items = items(py, shared, pages)?;
     if items.iter().any(|item| item.kind() == Some(Handle::IsolatedMovable)) {
-        return Err(misuse("the content of a movable page is its owner's alone: it cannot be reclaimed"));
+        return Err(misuse("a movable page cannot be reclaimed: its content belongs to its owner"));
     }
     let Reclaimed { demoted, freed } = shared.call(py, Waits::ForPageLocks, |inside| {
         spend(&items)?;
@@ -291,5 +293,5 @@ pub(crate) fn reclaim_pages(
             inside.machine.reclaim_isolated(list.collect(), to)
         })
     })?;
-    Ok((demoted, freed))
+    state::named(py, "Reclaimed", (demoted, freed))
 }

@@ -1,5 +1,8 @@
 //! Choices that Python writes as strings.
 
+use mmcore::alloc::MigrateType;
+use mmcore::compact::CompactPriority;
+use mmcore::hotplug::ZoneKind;
 use mmcore::map::{Advice, FileKind};
 use mmcore::migrate::{Mode, Reason};
 use pyo3::exceptions::PyValueError;
@@ -17,13 +20,21 @@ pub(crate) fn mode(name: &str) -> PyResult<Mode> {
     choose("mode", name, Mode::NAMES)
 }
 
-/// How Python writes a mode.
+/// The word for a mode.
 pub(crate) fn of_mode(mode: Mode) -> &'static str {
     Mode::NAMES.iter().find(|(_, known)| *known == mode).map_or("sync", |(name, _)| name)
 }
 
 pub(crate) fn reason(name: &str) -> PyResult<Reason> {
     choose("reason", name, Reason::NAMES)
+}
+
+pub(crate) fn migrate_type(name: &str) -> PyResult<MigrateType> {
+    choose("type of pageblock", name, MigrateType::NAMES)
+}
+
+pub(crate) fn compact_priority(name: &str) -> PyResult<CompactPriority> {
+    choose("priority", name, CompactPriority::NAMES)
 }
 
 pub(crate) fn advice(name: &str) -> PyResult<Advice> {
@@ -34,7 +45,16 @@ pub(crate) fn file_kind(name: &str) -> PyResult<FileKind> {
     choose("kind of file", name, FileKind::NAMES)
 }
 
-/// How Python writes a kind of file.
+/// The word for a kind of file.
 pub(crate) fn of_file_kind(kind: FileKind) -> &'static str {
     FileKind::NAMES.iter().find(|(_, known)| *known == kind).map_or("disk", |(name, _)| name)
+}
+
+pub(crate) fn zone(name: &str) -> PyResult<ZoneKind> {
+    choose("zone", name, ZoneKind::NAMES)
+}
+
+/// The word for a zone.
+pub(crate) fn of_zone(zone: ZoneKind) -> &'static str {
+    ZoneKind::NAMES.iter().find(|(_, known)| *known == zone).map_or("kernel", |(name, _)| name)
 }

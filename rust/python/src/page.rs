@@ -15,15 +15,15 @@ use pyo3::{PyTraverseError, PyVisit};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// Between two looks at a page lock that somebody else holds.
+/// The time between two attempts to take a page lock that another thread holds.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Page>()
 }
 
-/// Names a frame, as a ``struct page *`` does: no reference, always valid to look at, whatever life the
-/// frame leads. What one look shows may be past at the next.
+/// A frame, named by its number as ``struct page *`` names it. It holds no reference, and can be read while
+/// the frame is free, too. Other threads may change the page between two reads.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Page {
     pub shared: MachineRef,
@@ -40,7 +40,7 @@ impl Page {
         self.shared.look(py, |shared| look(&shared.machine.frames()[pfn]))
     }
 
-    /// `1.5 ms` and the like are for Python; here a wait has an end or none.
+    /// The deadline of a wait of `seconds`; `None` if the wait has no end.
     fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
         let Some(seconds) = timeout else { return Ok(None) };
         let wait = Duration::try_from_secs_f64(seconds)
@@ -73,7 +73,7 @@ impl Page {
         self.look(py, Record::count)
     }
 
-    /// Page-table entries that map the page.
+    /// The number of page-table entries that map the page.
     #[getter]
     fn mapcount(&self, py: Python<'_>) -> PyResult<u32> {
         self.look(py, Record::mapcount)
@@ -85,44 +85,48 @@ impl Page {
         state::flag_tuple(py, self.look(py, Record::flags)?)
     }
 
-    /// log2 of the number of base pages: more than 0 for the head of a large page or of a free block.
+    /// log2 of the number of base pages; more than 0 for the head of a large page or of a free block.
     #[getter]
     fn order(&self, py: Python<'_>) -> PyResult<u8> {
         self.look(py, Record::order)
     }
 
-    /// The page that this one is part of, which has its count, its flags and its lock: the head of a large page, or the
-    /// page itself.
+    /// The head of the large page that this page is part of, which has its count, flags and lock; a page that
+    /// is no part of one is its own head.
     #[getter]
     fn head(&self, py: Python<'_>) -> PyResult<Page> {
         let head = self.shared.look(py, |shared| shared.head(self.number))?;
         Ok(Page::new(py, &self.shared, head))
     }
 
-    /// Who holds references on the page; of a part of a large page, on the whole.
+    /// The holders of references on the page; of the whole, for a part of a large page.
     fn holders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let held = self.shared.call(py, Waits::Never, |shared| Ok(state::holders_of(shared, self.number)))?;
         state::holders(py, &held)
     }
 
-    /// Everything above in one look, as a `PageState`.
+    /// All of the above in one read, as a `PageState`.
     fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.shared.call(py, Waits::Never, |_| Ok(()))?;
         Ok(state::found(py, &self.shared, self.number)?.state)
     }
 
-    /// A counted reference. `KernelError` (EBUSY) if the page is free or frozen.
+    /// Takes a counted reference.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY if the page is free or frozen.
     fn get(&self, py: Python<'_>) -> PyResult<PageRef> {
         let pfn = self.number;
         self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.hold(&shared.ledger, pfn)?))?;
         Ok(PageRef::holding(py, &self.shared, pfn, Handle::Ref))
     }
 
-    /// A pin, as a device takes it: 1024 references. The page cannot move until it is given back, and a
-    /// buffer over the pin shows the page's bytes. Waits while a migration has the page.
+    /// Takes a pin, as a device does: 1024 references. The page cannot move until the pin is given back. A
+    /// buffer over the pin shows the page's bytes. Waits while the page is migrating.
     ///
-    /// `KernelError` (EBUSY) if the frame is free, or its page has moved away or was let go. `MisuseError` inside of a
-    /// callback, which must not wait, for a page that is locked.
+    /// Raises:
+    ///     KernelError: EBUSY if the frame is free, or if the page moved or was freed during the call.
+    ///     MisuseError: for a locked page, inside of a callback, which must not wait for page locks.
     fn pin(&self, py: Python<'_>) -> PyResult<Pin> {
         let (pfn, began) = (self.number, Instant::now());
         loop {
@@ -139,8 +143,10 @@ impl Page {
         }
     }
 
-    /// Takes the page off its LRU list, or from the owner of a movable page. `KernelError` (EBUSY) if it
-    /// is neither on a list nor movable: in a batch, isolated already, free.
+    /// Isolates the page: takes it off its LRU list, or from its owner if it is movable.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY if the page is neither on a list nor movable: in a batch, isolated, or free.
     fn isolate(&self, py: Python<'_>) -> PyResult<Isolated> {
         let pfn = self.number;
         let handle = self
@@ -149,26 +155,30 @@ impl Page {
         Ok(Isolated::holding(py, &self.shared, pfn, handle))
     }
 
-    /// Splits the large page that this one is part of into base pages (``split_folio``); those that nothing maps are free
-    /// then. `PageRef.split` splits what a script has allocated. Of a base page nothing is left to do.
+    /// Splits the large page that this page is part of into base pages (``split_folio``). Base pages that are
+    /// mapped nowhere are freed. A base page is left as it is. Use `PageRef.split` for a page that the script
+    /// has allocated.
     ///
-    /// `KernelError` (EAGAIN) if somebody holds the page, as a reference, a pin or a batch does; (EBUSY) if it is free, or
-    /// none that can be split.
+    /// Raises:
+    ///     KernelError: EAGAIN if the page has references beside its mappings, as those of handles, pins or
+    ///         batches; EBUSY if it is free or cannot be split.
     fn split(&self, py: Python<'_>) -> PyResult<()> {
         let pfn = self.number;
         self.shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.split_huge_page(pfn)?))
     }
 
-    /// The page lock, with a reference that keeps the page; ``None`` if somebody has it.
+    /// Takes the page lock, with a reference that keeps the page; ``None`` if another thread has the lock.
     fn trylock(&self, py: Python<'_>) -> PyResult<Option<PageLock>> {
         let locked = self.shared.try_lock_page(py, self.number)?;
         Ok(locked.then(|| PageLock::holding(py, &self.shared, self.number, Handle::Lock)))
     }
 
-    /// The page lock, with a reference that keeps the page; waits while somebody else has it.
+    /// Takes the page lock, with a reference that keeps the page. Waits while another thread has the lock.
     ///
-    /// `MisuseError` if this thread has it or is inside of an owner's callback, which holds page locks that it
-    /// must not wait with; `TimeoutError` after ``timeout`` seconds.
+    /// Raises:
+    ///     MisuseError: if this thread has the lock already, or is inside of an owner's callback: the call
+    ///         that made the callback holds page locks, and waiting could deadlock.
+    ///     TimeoutError: if the lock was not free within ``timeout`` seconds.
     #[pyo3(signature = (*, timeout=None))]
     fn lock(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<PageLock> {
         let (deadline, began) = (Page::deadline(timeout)?, Instant::now());
@@ -181,7 +191,7 @@ impl Page {
             }
             self.shared.may_sleep()?;
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                let why = format!("the page lock of {} was held all the time", self.number);
+                let why = format!("the page lock of {} was not released in time", self.number);
                 return Err(pyo3::exceptions::PyTimeoutError::new_err(why));
             }
             py.detach(|| std::thread::sleep(LOOK_AGAIN));
@@ -189,9 +199,10 @@ impl Page {
         }
     }
 
-    /// The bytes of the frame as they are now, whoever owns it.
+    /// Copies the 4,096 bytes of the frame, whether or not the frame is in use.
     ///
-    /// `KernelError` (ENODATA) on an unbacked machine.
+    /// Raises:
+    ///     KernelError: ENODATA on an unbacked machine.
     fn peek<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let pfn = self.number;
         let bytes = self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.frame_bytes(pfn)?))?;

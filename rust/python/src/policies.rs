@@ -13,20 +13,21 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PolicyReplay>()
 }
 
-/// A trace replayed over a memory of a policy, stretch by stretch.
+/// Replays a trace over a memory with a replacement policy, in stretches.
 #[pyclass(frozen, module = "mmcore._mmcore")]
 struct PolicyReplay {
     requests: Vec<u32>,
-    /// In a box: the interpreter aligns objects to words only, and a machine is aligned to cache lines.
+    /// Boxed, because the interpreter aligns objects to 16 bytes at most, and a machine is aligned to cache
+    /// lines.
     state: Mutex<Option<(Box<Replacement>, usize)>>,
 }
 
-/// An object of Python's lies where Python's allocator put it: at a multiple of 16 bytes.
+/// The alignment of Python objects: a multiple of 16 bytes.
 const _: () = assert!(align_of::<PolicyReplay>() <= 16);
 
 #[pymethods]
 impl PolicyReplay {
-    /// `requests` are numbers of pages below `footprint`; the first `warm_up` are not counted.
+    /// `requests` are page numbers below `footprint`; the first `warm_up` requests are not counted.
     #[new]
     #[pyo3(signature = (profile, requests, footprint, size, warm_up, /))]
     fn new(
@@ -47,7 +48,7 @@ impl PolicyReplay {
         Ok(PolicyReplay { requests, state: Mutex::new(Some((Box::new(replacement), 0))) })
     }
 
-    /// Up to `most` requests more; how many are done by now.
+    /// Replays at most `most` further requests and returns the number replayed in all.
     #[pyo3(signature = (most, /))]
     fn step(&self, py: Python<'_>, most: usize) -> PyResult<usize> {
         py.detach(|| {
@@ -60,7 +61,7 @@ impl PolicyReplay {
         })
     }
 
-    /// Audits the machine; what was counted, as JSON.
+    /// Audits the machine and returns the counts as JSON.
     fn finish(&self, py: Python<'_>) -> PyResult<String> {
         py.detach(|| {
             let Some((replacement, _)) = self.lock().take() else {
@@ -74,7 +75,7 @@ impl PolicyReplay {
 
 impl PolicyReplay {
     fn lock(&self) -> MutexGuard<'_, Option<(Box<Replacement>, usize)>> {
-        // A panic leaves counts that are still valid to look at.
+        // A panic leaves counts that are still valid to read.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,16 +1,16 @@
-//! `PagePool`: movable pages, and owners of them that are written in Python.
+//! `PagePool`: movable pages with owners that are written in Python.
 
 use crate::home::{MachineRef, WeakMachine};
 use crate::names;
 use crate::page::Page;
-use crate::shared::{Waits, in_callback};
+use crate::shared::{Outbox, Waits, in_callback};
 use crate::waits::report;
 use mmcore::error::Errno;
 use mmcore::memory::WORDS;
 use mmcore::migrate::Mode;
-use mmcore::movable::{PagePool as Pool, PoolOwner, PoolPage};
+use mmcore::movable::{PagePool as Pool, PageView, PoolOwner, PoolPage};
 use mmcore::page::Pfn;
-use pyo3::exceptions::{PyBlockingIOError, PyIndexError, PyOSError};
+use pyo3::exceptions::{PyAttributeError, PyBlockingIOError, PyIndexError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
@@ -21,15 +21,23 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PagePool>()
 }
 
-/// An owner in Python: an object with the methods of `mmcore.MovableOps`.
+/// An owner in Python: an object with the methods of `mmcore.handles.MovableOps`.
 ///
-/// A callback attaches to the interpreter holding page locks only, and whoever waits for those has
-/// detached. What a callback raises is a refusal; what is no `OSError` is also reported, through
-/// `sys.unraisablehook`, and what is no `Exception`, as `KeyboardInterrupt`, comes out of the call that asked.
+/// During a callback the thread attaches while it holds page locks only. Threads that wait for page locks are
+/// detached, so neither waits for the other. An exception of a callback is a refusal. If it is no `OSError`
+/// it is also reported through `sys.unraisablehook`; if it is no `Exception` (`KeyboardInterrupt`), the call
+/// that led to the callback raises it.
 pub(crate) struct PythonOwner {
     machine: WeakMachine,
-    /// Its number among the objects that the machine keeps.
+    /// The owner's number in the machine's table of owners.
     number: u64,
+    outbox: Arc<Outbox>,
+}
+
+impl Drop for PythonOwner {
+    fn drop(&mut self) {
+        self.outbox.forget_owner(self.number);
+    }
 }
 
 impl fmt::Debug for PythonOwner {
@@ -39,7 +47,8 @@ impl fmt::Debug for PythonOwner {
 }
 
 impl PythonOwner {
-    /// Calls a method with pages and perhaps a word. `None` if there is nobody to ask.
+    /// Calls a method with pages and perhaps a word. `None` if the owner no longer exists, or the interpreter
+    /// has ended.
     fn ask<T>(
         &self,
         method: &str,
@@ -66,7 +75,7 @@ impl PythonOwner {
         in_callback(|| Python::try_attach(ask))?
     }
 
-    /// Tells of something; nobody waits for an answer.
+    /// Calls a method whose result is ignored. An exception is reported.
     fn tell(&self, method: &str, pfn: Pfn) {
         let _ = self.ask(method, &[pfn], None, |returned, methods| {
             if let Err(raised) = returned {
@@ -77,7 +86,7 @@ impl PythonOwner {
 }
 
 impl PoolOwner for PythonOwner {
-    fn isolate(&self, pfn: Pfn) -> bool {
+    fn isolate(&self, _view: &dyn PageView, pfn: Pfn) -> bool {
         let answer = self.ask("isolate", &[pfn], None, |returned, methods| {
             returned.and_then(|answer| answer.is_truthy()).unwrap_or_else(|raised| {
                 if !raised.is_instance_of::<PyOSError>(methods.py()) {
@@ -89,34 +98,69 @@ impl PoolOwner for PythonOwner {
         answer.unwrap_or(false)
     }
 
-    fn migrate(&self, from: Pfn, to: Pfn, mode: Mode) -> Result<(), Errno> {
+    fn migrate(&self, _view: &dyn PageView, from: Pfn, to: Pfn, mode: Mode) -> Result<bool, Errno> {
         let answer = self.ask("migrate", &[from, to], Some(names::of_mode(mode)), |returned, methods| {
-            let Err(raised) = returned else { return Ok(()) };
+            let raised = match returned.and_then(|answer| answer.is_truthy()) {
+                Ok(copied) => return Ok(copied),
+                Err(raised) => raised,
+            };
             let py = methods.py();
             if !raised.is_instance_of::<PyOSError>(py) {
                 report(raised, methods);
                 return Err(Errno::EIO);
             }
-            let errno = raised.value(py).getattr("errno").and_then(|errno| errno.extract::<i32>());
-            // Raised without a number, the class alone speaks.
-            let again = raised.is_instance_of::<PyBlockingIOError>(py);
-            Err(errno.map_or(if again { Errno::EAGAIN } else { Errno::EBUSY }, Errno))
+            Err(refusal(py, &raised))
         });
         answer.unwrap_or(Err(Errno::EIO))
     }
 
-    fn putback(&self, pfn: Pfn) {
+    fn putback(&self, _view: &dyn PageView, pfn: Pfn) {
         self.tell("putback", pfn);
     }
 
-    fn released(&self, pfn: Pfn) {
+    fn released(&self, _view: &dyn PageView, pfn: Pfn) {
         self.tell("released", pfn);
+    }
+
+    fn held(&self, _view: &dyn PageView) -> Option<Vec<Pfn>> {
+        let answer = self.ask("held", &[], None, |returned, methods| {
+            returned.and_then(|pages| accounted(&pages)).unwrap_or_else(|raised| {
+                // An owner may be any object with the methods of the contract, and `held` is none of
+                // them.
+                if !raised.is_instance_of::<PyAttributeError>(methods.py()) {
+                    report(raised, methods);
+                }
+                None
+            })
+        });
+        answer.flatten()
     }
 }
 
-/// Movable pages outside of the LRU, from `Machine.page_pool`: numbered, and found by their numbers wherever
-/// they move. The numbers of pages that were let go are used again.
-#[pyclass(frozen, module = "mmcore")]
+/// The errno with which an `OSError` of a callback refuses.
+pub(crate) fn refusal(py: Python<'_>, raised: &PyErr) -> Errno {
+    let errno = raised.value(py).getattr("errno").and_then(|errno| errno.extract::<i32>());
+    // An exception without an errno is a refusal by its class alone.
+    let again = raised.is_instance_of::<PyBlockingIOError>(py);
+    errno.map_or(if again { Errno::EAGAIN } else { Errno::EBUSY }, Errno)
+}
+
+/// The frames of which an owner keeps account; `None` if it keeps none.
+pub(crate) fn accounted(pages: &Bound<'_, PyAny>) -> PyResult<Option<Vec<Pfn>>> {
+    if pages.is_none() {
+        return Ok(None);
+    }
+    let number =
+        |page: PyResult<Bound<'_, PyAny>>| page?.call_method0("__index__")?.extract::<u32>().map(Pfn);
+    pages.try_iter()?.map(number).collect::<PyResult<Vec<_>>>().map(Some)
+}
+
+/// A pool of movable pages outside of the LRU, from `Machine.page_pool`. A page keeps its number in the pool
+/// when it moves to another frame. The number of a released page is used again.
+///
+/// A machine has room for 65,536 pools, files and mappings at a time. An empty pool makes room when its
+/// Python object is deleted; a pool with pages stays, with its owner, until the last page is released.
+#[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct PagePool {
     shared: MachineRef,
     pool: Arc<Pool>,
@@ -127,18 +171,15 @@ impl PagePool {
         shared.alive()?;
         let machine = shared.weak(py)?;
         let number = methods.map(|methods| shared.keep_owner(py, methods));
-        let owner = number.map(|number| Arc::new(PythonOwner { machine, number }));
+        let outbox = Arc::clone(&shared.outbox);
+        let owner = number.map(|number| Arc::new(PythonOwner { machine, number, outbox }));
         let pool = shared.call(py, Waits::Never, |shared| {
             Ok(match owner {
                 Some(owner) => Pool::with_owner(&shared.machine, owner)?,
                 None => Pool::new(&shared.machine)?,
             })
         });
-        if let (Err(_), Some(number)) = (&pool, number) {
-            shared.owners.set(py, number, None);
-        }
-        let pool = pool?;
-        Ok(PagePool { shared: shared.share(py), pool })
+        Ok(PagePool { shared: shared.share(py), pool: pool? })
     }
 
     fn pfn(&self, py: Python<'_>, number: u32) -> PyResult<Pfn> {
@@ -153,21 +194,28 @@ fn word_in_page(word: usize) -> PyResult<usize> {
     Err(PyIndexError::new_err(format!("no word {word}: a page has {WORDS}")))
 }
 
+impl Drop for PagePool {
+    fn drop(&mut self) {
+        self.shared.abandon_pool(&self.pool);
+    }
+}
+
 #[pymethods]
 impl PagePool {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.shared.visit(&visit)
     }
 
-    /// Takes a zeroed page of ``node`` into the pool and returns its number.
+    /// Allocates a zeroed page of ``node`` and returns its number in the pool.
     #[pyo3(signature = (*, node=0))]
     fn add(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
         self.shared.call(py, Waits::Never, |shared| Ok(self.pool.add(&shared.machine, node)?.0))
     }
 
-    /// Lets a page go. Under release designs whose puts look, the pool just drops its reference, and whoever
-    /// drops the last one calls ``released``; under the others the page's mark is cleared first, under its
-    /// page lock, and nobody is called.
+    /// Releases a page. The pool's profile decides how. Under release designs whose puts look for an owner,
+    /// the pool drops its reference, and the thread that drops the last reference calls ``released``. Under
+    /// the other designs the pool first clears the page's movable mark under the page lock, and ``released``
+    /// is not called.
     fn release(&self, py: Python<'_>, number: u32) -> PyResult<()> {
         let pfn = self.pfn(py, number)?;
         let looks = self.shared.machine.put_looks();
@@ -175,12 +223,12 @@ impl PagePool {
         self.shared.call(py, waits, |shared| Ok(self.pool.release(&shared.machine, PoolPage(number))?))
     }
 
-    /// Where a page is now.
+    /// Returns the page's frame at the time of the call; a migration may move the page afterwards.
     fn page(&self, py: Python<'_>, number: u32) -> PyResult<Page> {
         Ok(Page::new(py, &self.shared, self.pfn(py, number)?))
     }
 
-    /// One word of a page.
+    /// Reads one word of a page.
     #[pyo3(signature = (number, word=0))]
     fn read(&self, py: Python<'_>, number: u32, word: usize) -> PyResult<u64> {
         let word = word_in_page(word)?;
@@ -196,13 +244,13 @@ impl PagePool {
         })
     }
 
-    /// How many pages were let go and are gone.
+    /// The number of pages that were released and freed.
     #[getter]
     fn released(&self, py: Python<'_>) -> PyResult<u64> {
         self.shared.call(py, Waits::Never, |_| Ok(self.pool.census().1))
     }
 
-    /// How many pages it has.
+    /// The number of pages in the pool.
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         self.shared.call(py, Waits::Never, |_| Ok(self.pool.census().0))
     }

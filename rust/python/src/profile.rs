@@ -1,23 +1,34 @@
-//! `Profile`: which kernel a machine is.
+//! `Profile`: the kernel that a machine behaves like.
 
 use crate::errors::{input, type_error};
+use crate::state;
 use mmcore::profile::{PRESETS, Profile as Choices};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyIterator, PyString, PyTuple};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Profile>()
 }
 
-/// Which kernel a machine is: a mapping of named choices. Starts from the preset of a kernel; fields
-/// given by name are set over it.
+/// The behaviour of one kernel version: a mapping from the names of fields to their values. The values
+/// are those of a preset, except for fields that are given by name. Profiles are compared, hashed, copied and
+/// pickled by value.
+///
+/// Args:
+///     kernel: the preset, one of `PRESETS`; 6.12 by default.
+///     fields: values of fields, by name.
+///
+/// Raises:
+///     InputError: if there is no such preset, field or value.
+///     TypeError: if a value is no str, int or bool.
 #[pyclass(frozen, mapping, eq, module = "mmcore")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Profile(pub Choices);
 
 impl Profile {
-    /// Sets fields from keyword arguments.
+    /// Returns the choices with the fields set that the keyword arguments name.
     pub fn with_fields(mut choices: Choices, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Choices> {
         let Some(fields) = fields else { return Ok(choices) };
         for (field, value) in fields {
@@ -42,7 +53,7 @@ impl Profile {
         kernel.map_or_else(|| Ok(Choices::default()), Choices::preset).map_err(input)
     }
 
-    /// A value as Python has it: numbers and truth values are not strings.
+    /// A field's value as a Python object: an int, a bool or a str.
     fn value<'py>(&self, py: Python<'py>, field: &str) -> PyResult<Bound<'py, PyAny>> {
         let text = self.0.get(field).map_err(|_| PyKeyError::new_err(field.to_owned()))?;
         Ok(match (text.as_str(), text.parse::<i64>()) {
@@ -56,9 +67,12 @@ impl Profile {
 
 #[pymethods]
 impl Profile {
-    /// Kernels with a preset, oldest first.
+    /// The kernels that have a preset, oldest first.
     #[classattr]
-    const PRESETS: &'static [&'static str] = PRESETS;
+    #[pyo3(name = "PRESETS")]
+    fn presets(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+        PyTuple::new(py, PRESETS)
+    }
 
     #[new]
     #[pyo3(signature = (*, kernel=None, **fields))]
@@ -66,24 +80,36 @@ impl Profile {
         Profile::with_fields(Profile::preset(kernel)?, fields).map(Profile)
     }
 
-    /// The same profile with some fields set.
+    /// Returns a copy with other values of some fields.
+    ///
+    /// Raises:
+    ///     InputError: if there is no such field or value.
+    ///     TypeError: if a value is no str, int or bool.
     #[pyo3(signature = (**fields))]
     fn replace(&self, fields: Option<&Bound<'_, PyDict>>) -> PyResult<Profile> {
         Profile::with_fields(self.0.clone(), fields).map(Profile)
     }
 
-    /// What a field means and where its values come from.
+    /// Describes a field: its meaning and the source of its values, as a `FieldText`.
+    ///
+    /// Raises:
+    ///     KeyError: if there is no such field.
     #[staticmethod]
-    fn describe(field: &str) -> PyResult<(&'static str, &'static str)> {
-        Choices::describe(field).ok_or_else(|| PyKeyError::new_err(field.to_owned()))
+    fn describe<'py>(py: Python<'py>, field: &str) -> PyResult<Bound<'py, PyAny>> {
+        let text = Choices::describe(field).ok_or_else(|| PyKeyError::new_err(field.to_owned()))?;
+        state::named(py, "FieldText", (text.0.trim(), text.1))
     }
 
-    /// What a field accepts.
+    /// Describes the values that a field accepts, in one line.
+    ///
+    /// Raises:
+    ///     KeyError: if there is no such field.
     #[staticmethod]
     fn accepts(field: &str) -> PyResult<String> {
         Choices::accepts(field).ok_or_else(|| PyKeyError::new_err(field.to_owned()))
     }
 
+    /// The names of all fields, in the order of the documentation.
     fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, Choices::FIELDS)
     }
@@ -102,6 +128,23 @@ impl Profile {
 
     fn __contains__(&self, field: &Bound<'_, PyAny>) -> bool {
         field.extract::<&str>().is_ok_and(|field| Choices::FIELDS.contains(&field))
+    }
+
+    /// Equal profiles have equal hashes.
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.0.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The arguments that make an equal profile, for `pickle` and `copy`. They name every field, so that
+    /// stored profiles stay the same when a later version changes a preset.
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+        let fields = PyDict::new(py);
+        for field in Choices::FIELDS {
+            fields.set_item(field, self.value(py, field)?)?;
+        }
+        Ok((PyTuple::empty(py), fields))
     }
 
     fn __repr__(&self) -> PyResult<String> {

@@ -1,4 +1,4 @@
-//! The text language, as JSON: the Python classes are made from it.
+//! The text language of programs as JSON, from which the Python classes are made.
 
 use crate::run::room;
 use mmcore::program::{Program, operations, parse};
@@ -11,10 +11,11 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program_operations, module)?)
 }
 
-/// Bytes that a byte of text takes while it is read and exported, at most: the shortest operation is `sync`.
+/// The most memory that reading and exporting takes for a byte of text, in bytes; the shortest operation is
+/// `sync`.
 const PARSED: usize = 128;
 
-/// The program of a text. ValueError(message, line, column) if there is none.
+/// Parses a program's text. ValueError(message, line, column) for malformed text.
 #[pyfunction]
 fn parse_program(py: Python<'_>, text: &str) -> PyResult<String> {
     room(text.len().saturating_mul(PARSED))?;
@@ -23,7 +24,8 @@ fn parse_program(py: Python<'_>, text: &str) -> PyResult<String> {
     Ok(program.to_json())
 }
 
-/// The canonical text of a program. ValueError(message) if the JSON is none.
+/// Writes a program, given as JSON, in the canonical text form. ValueError(message) if the JSON is no
+/// program.
 #[pyfunction]
 fn print_program(py: Python<'_>, json: &str) -> PyResult<String> {
     room(json.len().saturating_mul(PARSED))?;
@@ -31,7 +33,7 @@ fn print_program(py: Python<'_>, json: &str) -> PyResult<String> {
     Ok(program.map_err(|e| PyValueError::new_err(e.to_string()))?.to_string())
 }
 
-/// The table of operations.
+/// The operations of the language, as JSON.
 #[pyfunction]
 fn program_operations() -> PyResult<String> {
     serde_json::to_string(operations()).map_err(|e| PyValueError::new_err(e.to_string()))

@@ -1,4 +1,4 @@
-//! `Region`: a mapped range, its bytes, and what a process says of it.
+//! `Region`: a mapped range, its bytes, and the calls of a process about it.
 
 use crate::array;
 use crate::bytes::transfer;
@@ -27,8 +27,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Region>()
 }
 
-/// A mapped range, from `AddressSpace.mmap`. Slices read and write its bytes through the page table, as the
-/// process would; whole numbers in other methods count pages.
+/// A mapped range of addresses, from `AddressSpace.mmap`. Indices and slices are in bytes, read and written
+/// through the page table as the process would; numbers in the methods count pages.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Region {
     pub shared: MachineRef,
@@ -36,20 +36,20 @@ pub(crate) struct Region {
     pub area: Arc<Area>,
 }
 
-/// Which bytes.
+/// A choice of bytes.
 enum Bytes {
     One(u64),
     Range(u64, usize),
 }
 
 impl Region {
-    /// For what an access may have to wait: a file's page, and one that comes from swap, is looked at under its
-    /// lock.
+    /// The locks that an access may wait for. An access to a page of a file, or to a swapped page, takes the
+    /// page's lock.
     fn waits(&self) -> Waits {
         waits(&self.shared, self.area.file().is_some())
     }
 
-    /// Pages `start` to `stop`, all by default.
+    /// The pages from `start` up to `stop`, all by default.
     fn range(&self, start: u32, stop: Option<u32>) -> Range<u32> {
         start..stop.unwrap_or(self.area.pages())
     }
@@ -58,7 +58,7 @@ impl Region {
         u64::from(self.area.pages()) * PAGE_SIZE as u64
     }
 
-    /// A page number as Python writes it: from the end if negative.
+    /// The index of a page; negative numbers count from the end, as in Python.
     fn index(&self, number: i64) -> PyResult<u32> {
         let pages = i64::from(self.area.pages());
         let index = if number < 0 { number.saturating_add(pages) } else { number };
@@ -87,7 +87,7 @@ impl Region {
         Err(PyIndexError::new_err(format!("no byte {number}: the region has {bytes}")))
     }
 
-    /// Why an access to bytes from `offset` on failed: of a bad frame with the address of the page.
+    /// The error of an access to bytes from `offset` on; for a poisoned frame with the page's address.
     fn refused(&self, shared: &Shared, error: Error, offset: u64, len: usize) -> Refusal {
         if error.errno != Errno::EHWPOISON {
             return error.into();
@@ -131,40 +131,41 @@ impl Region {
         self.shared.visit(&visit)
     }
 
-    /// The address of its first byte.
+    /// The address of the first byte.
     #[getter]
     fn address(&self) -> u64 {
         self.area.address(0)
     }
 
-    /// How many pages it has.
+    /// The size in pages.
     #[getter]
     fn pages(&self) -> u32 {
         self.area.pages()
     }
 
-    /// The space that maps it.
+    /// The address space of the region.
     #[getter]
     fn space(&self, py: Python<'_>) -> AddressSpace {
         AddressSpace { shared: self.shared.share(py), space: Arc::clone(&self.space) }
     }
 
-    /// The file that it maps; ``None`` for anonymous memory.
+    /// The mapped file; ``None`` for anonymous memory.
     #[getter]
     fn file(&self, py: Python<'_>) -> Option<File> {
         let file = Arc::clone(&self.area.file()?.file);
         Some(File { shared: self.shared.share(py), file })
     }
 
-    /// The addresses of its pages, as an array.
+    /// The addresses of the pages, as an array.
     fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let first = self.area.address(0);
         py.import("numpy")?.call_method1("arange", (first, first + self.bytes(), PAGE_SIZE, "uint64"))
     }
 
-    /// Names the frame behind a page; takes no reference.
+    /// Returns the `Page` that a page number is mapped to, without a reference to it.
     ///
-    /// `KernelError` (ENOENT) if no frame is mapped there: a page comes with its first write.
+    /// Raises:
+    ///     KernelError: ENOENT if no frame is mapped there; the first write maps one.
     #[pyo3(signature = (number=0))]
     fn page(&self, py: Python<'_>, number: i64) -> PyResult<Page> {
         let index = self.index(number)?;
@@ -177,7 +178,7 @@ impl Region {
         pfn.map(|pfn| Page::new(py, &self.shared, pfn)).ok_or_else(nothing)
     }
 
-    /// One page fault of a load, or of a store.
+    /// Handles one page fault of a load, or of a store.
     #[pyo3(signature = (number=0, *, write=true))]
     fn fault(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<()> {
         let index = self.index(number)?;
@@ -188,14 +189,15 @@ impl Region {
         })
     }
 
-    /// Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM, faulting it in first; ``write`` if the holder will write.
-    /// A page on a node that is only for movable pages moves off it before.
+    /// Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first; set ``write``
+    /// if the holder will write. A page on a node for movable pages first moves to another node.
     ///
-    /// `KernelError` (ENOMEM) if it cannot.
+    /// Raises:
+    ///     KernelError: ENOMEM without a frame to fault the page in, or to move it to.
     #[pyo3(signature = (number=0, *, write=true))]
     fn pin(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<Pin> {
         let index = self.index(number)?;
-        let moves = self.shared.machine.nodes().iter().any(|node| node.movable);
+        let moves = self.shared.machine.nodes().iter().any(|node| node.has_movable_zone());
         let waits = if moves { Waits::ForPageLocks } else { self.waits() };
         let pfn = self.shared.call_again(py, waits, |shared| {
             let pfn = shared.machine.pin_longterm(&self.area, index, write)?;
@@ -205,7 +207,13 @@ impl Region {
         Ok(Pin::holding(py, &self.shared, pfn, Handle::Pin))
     }
 
-    /// Fills a buffer with the bytes from ``offset`` on.
+    /// Fills a buffer with the bytes at byte ``offset``.
+    ///
+    /// Raises:
+    ///     KernelError: EFAULT if part of the bytes is outside of the region or unmapped, ENOMEM without a
+    ///         frame.
+    ///     SigbusError: if a frame is poisoned.
+    ///     TypeError: if the buffer is read-only.
     #[pyo3(signature = (buffer, *, offset=0))]
     fn read_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, offset: u64) -> PyResult<()> {
         let buffer = writable(buffer)?;
@@ -214,20 +222,23 @@ impl Region {
         buffer.copy_from_slice(py, &bytes)
     }
 
-    /// Writes the dirty pages of a shared mapping of a file to disk, ``start`` to ``stop``, all by default (msync with
-    /// MS_SYNC), and says how many those were.
+    /// Writes the dirty pages from ``start`` up to ``stop`` of a shared file mapping to disk (msync with
+    /// MS_SYNC), all by default. Returns the number of pages written.
     ///
-    /// `KernelError` (EIO), once, if dirty data was lost with a bad frame, (ENOMEM) if not all of it is mapped.
+    /// Raises:
+    ///     KernelError: EIO, once, if dirty data was lost with a failed frame; ENOMEM if part of the range is
+    ///         not mapped.
     #[pyo3(signature = (start=0, stop=None))]
     fn msync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
         let pages = self.range(start, stop);
         self.shared.call(py, self.waits(), |shared| Ok(shared.machine.msync(&self.area, pages)?))
     }
 
-    /// Advice about pages ``start`` to ``stop``, all by default (madvise): ``"cold"``, ``"pageout"``, ``"dontneed"``,
-    /// ``"free"`` or ``"willneed"``.
+    /// Gives advice about the pages from ``start`` up to ``stop`` (madvise), all by default: ``"cold"``,
+    /// ``"pageout"``, ``"dontneed"``, ``"free"`` or ``"willneed"``.
     ///
-    /// `KernelError` (EINVAL) for locked memory, (ENOMEM) if not all of it is mapped.
+    /// Raises:
+    ///     KernelError: EINVAL for locked memory, ENOMEM if part of the range is not mapped.
     #[pyo3(signature = (advice, start=0, stop=None))]
     fn madvise(&self, py: Python<'_>, advice: &str, start: u32, stop: Option<u32>) -> PyResult<()> {
         let advice = names::advice(advice)?;
@@ -237,10 +248,11 @@ impl Region {
         })
     }
 
-    /// Locks pages ``start`` to ``stop`` into memory, all by default (mlock): faults in what is missing, and keeps it from
-    /// reclaim.
+    /// Locks the pages from ``start`` up to ``stop`` into memory (mlock), all by default. Missing pages are
+    /// faulted in, and reclaim leaves locked pages alone.
     ///
-    /// `KernelError` (ENOMEM) if not all of it is mapped, or there is no frame.
+    /// Raises:
+    ///     KernelError: ENOMEM if part of the range is not mapped, or there is no free frame.
     #[pyo3(signature = (start=0, stop=None))]
     fn mlock(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);
@@ -248,7 +260,8 @@ impl Region {
             .call(py, self.waits(), |shared| Ok(shared.machine.mlock(&self.space, &self.area, pages)?))
     }
 
-    /// Ends that (munlock).
+    /// Unlocks the pages from ``start`` up to ``stop`` (munlock), all by default, so that reclaim can take
+    /// them.
     #[pyo3(signature = (start=0, stop=None))]
     fn munlock(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);
@@ -256,16 +269,20 @@ impl Region {
             .call(py, self.waits(), |shared| Ok(shared.machine.munlock(&self.space, &self.area, pages)?))
     }
 
-    /// Says where pages ``start`` to ``stop`` are to be, all by default (mbind): on ``node`` alone, or with ``preferred`` there
-    /// if it has frames.
+    /// Sets the node policy of the pages from ``start`` up to ``stop`` (mbind), all by default: ``node``
+    /// alone, or with ``preferred`` another node if ``node`` has no free frame.
     ///
     /// Args:
-    ///     move: take pages there that are elsewhere, if this process alone maps them.
-    ///     move_all: take all of them there.
-    ///     strict: fail if a page is elsewhere and stays so.
+    ///     move: move pages from other nodes to ``node``, if this process alone maps them.
+    ///     move_all: move pages that other processes map, too.
+    ///     strict: fail if a page stays on another node.
     ///
-    /// `KernelError` (EIO) for that, (EINVAL) for a node that does not exist, (EFAULT) if not all of it is mapped.
-    #[pyo3(signature = (node, start=0, stop=None, *, preferred=false, r#move=false, move_all=false, strict=false))]
+    /// Raises:
+    ///     KernelError: EIO if ``strict`` is set and a page stays on another node, EINVAL for a node that
+    ///         does not exist, EFAULT if part of the range is not mapped.
+    #[pyo3(signature = (
+        node, start=0, stop=None, *, preferred=false, r#move=false, move_all=false, strict=false
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn mbind(
         &self,
@@ -286,7 +303,8 @@ impl Region {
         })
     }
 
-    /// Unmaps pages ``start`` to ``stop``, all by default (munmap). Those that already are, are no error.
+    /// Unmaps the pages from ``start`` up to ``stop`` (munmap), all by default. Pages that are not mapped are
+    /// skipped.
     #[pyo3(signature = (start=0, stop=None))]
     fn unmap(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);
@@ -294,7 +312,7 @@ impl Region {
             .call(py, self.waits(), |shared| Ok(shared.machine.munmap(&self.space, &self.area, pages)?))
     }
 
-    /// Bytes, mapped or not.
+    /// The size in bytes.
     fn __len__(&self) -> usize {
         self.bytes() as usize
     }
@@ -326,7 +344,7 @@ impl Region {
         }
     }
 
-    /// Addresses and space, equal for equal ranges of one space.
+    /// Addresses and space: equal for equal ranges of the same space.
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Region>().is_ok_and(|other| Arc::ptr_eq(&self.area, &other.get().area))
     }
@@ -340,7 +358,7 @@ impl Region {
     }
 }
 
-/// A buffer to fill.
+/// The buffer to fill; refuses a read-only one.
 fn writable(buffer: &Bound<'_, PyAny>) -> PyResult<PyBuffer<u8>> {
     let buffer = PyBuffer::<u8>::get(buffer)?;
     if buffer.readonly() {

@@ -1,7 +1,7 @@
-//! Programs on real threads: the program comes as text, the report goes as JSON.
+//! Programs on real threads: the program is text, the report is JSON.
 
 use crate::errors::input;
-use mmcore::program::replay::replay;
+use mmcore::program::replay::{KernelPages, replay};
 use mmcore::program::run::{Go, RunOptions, run, stress};
 use mmcore::program::{MachineSpec, Program, SetupError, parse};
 use pyo3::exceptions::PyMemoryError;
@@ -14,33 +14,35 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stress_program, module)?)
 }
 
-/// Memory that can be had, or `MemoryError`: what comes next reserves so much without asking, and must not fail.
+/// Checks that the host can give this many bytes, or `MemoryError`. The code that runs next allocates them
+/// without a check, and a failure there would abort the process.
 pub(crate) fn room(bytes: usize) -> PyResult<()> {
     let mut probe: Vec<u8> = Vec::new();
     let told = |_| PyMemoryError::new_err(format!("there is no memory for {bytes} bytes"));
     probe.try_reserve_exact(bytes).map_err(told)
 }
 
-/// An exception that ends a call early, with what the call has by then: `mmcore._interrupted` takes it off again.
+/// Attaches the result so far to an exception that ends a call early. `mmcore._interrupted` takes it off
+/// again.
 pub(crate) fn with_partial(py: Python<'_>, error: PyErr, result: String) -> PyErr {
-    // An exception that cannot carry it is raised all the same.
+    // An exception that refuses the attribute is raised without it.
     let _ = error.value(py).setattr("_partial", result);
     error
 }
 
-/// The program, and the machine line that changes its machine.
+/// Parses the program, and the machine line whose fields change the program's machine.
 fn read(program: &str, machine: &str) -> PyResult<(Program, MachineSpec)> {
     let by = parse(machine).map_err(input)?.machine.unwrap_or_default();
     Ok((parse(program).map_err(input)?, by))
 }
 
 fn options(patience: f64) -> PyResult<RunOptions> {
-    // What is longer than any clock runs has no end.
+    // A time beyond the range of the clock is no limit.
     let patience = Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX);
     Ok(RunOptions { patience, ..RunOptions::default() })
 }
 
-/// Asks the interpreter whether to go on; keeps what a signal raised.
+/// Checks for signals. `Go::Stop` if a handler raised; its exception is kept in `raised`.
 fn ask(raised: &mut Option<PyErr>) -> Go {
     if raised.is_none() {
         *raised = Python::attach(|py| py.check_signals()).err();
@@ -48,7 +50,7 @@ fn ask(raised: &mut Option<PyErr>) -> Go {
     if raised.is_some() { Go::Stop } else { Go::On }
 }
 
-/// The report; or what a signal raised, with the report so far.
+/// The report, or the exception that a signal handler raised, which then carries the report so far.
 fn told<T: Serialize>(
     py: Python<'_>,
     raised: Option<PyErr>,
@@ -64,7 +66,7 @@ fn told<T: Serialize>(
     }
 }
 
-/// One pass.
+/// Runs a program once.
 #[pyfunction]
 fn run_program(py: Python<'_>, program: &str, machine: &str, patience: f64) -> PyResult<String> {
     let (program, by) = read(program, machine)?;
@@ -74,7 +76,7 @@ fn run_program(py: Python<'_>, program: &str, machine: &str, patience: f64) -> P
     told(py, raised, report)
 }
 
-/// Pass after pass for `seconds`.
+/// Runs a program again and again for `seconds`.
 #[pyfunction]
 fn stress_program(
     py: Python<'_>,
@@ -85,7 +87,7 @@ fn stress_program(
 ) -> PyResult<String> {
     let (program, by) = read(program, machine)?;
     let options = options(patience)?;
-    // No end if it is later than the clock can tell.
+    // A deadline beyond the range of the clock is none.
     let end = Duration::try_from_secs_f64(seconds).ok().and_then(|time| Instant::now().checked_add(time));
     let mut raised = None;
     let report = py.detach(|| {
@@ -97,10 +99,16 @@ fn stress_program(
     told(py, raised, report)
 }
 
-/// A script replayed as a recording of a real kernel was made: every step with what could be seen after it.
-pub(crate) fn replayed(py: Python<'_>, program: &str, machine: &str) -> PyResult<String> {
+/// Runs a script as a recording of a real kernel was made: returns every step with the state that was visible
+/// after it.
+pub(crate) fn replayed(
+    py: Python<'_>,
+    program: &str,
+    machine: &str,
+    kernel: Vec<KernelPages>,
+) -> PyResult<String> {
     let (program, by) = read(program, machine)?;
     let mut raised = None;
-    let report = py.detach(|| replay(&program, &by, &mut || ask(&mut raised)));
+    let report = py.detach(|| replay(&program, &by, kernel, &mut || ask(&mut raised)));
     told(py, raised, report)
 }

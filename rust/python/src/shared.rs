@@ -1,39 +1,48 @@
-//! What every Python object of one machine shares: the machine, the ledger of its handles, and the
-//! rules for entering it.
+//! State that all Python objects of one machine share: the machine, the ledger of its handles, and
+//! the rules for entering the machine.
 //!
 //! # Entering
 //!
-//! A call detaches from the interpreter first, then enters the gate. Calls share the gate; an audit
-//! has it alone, because only a quiet machine can be audited. Nobody waits for the gate while holding
-//! the interpreter, and calls do not queue behind an audit that waits: it gives up instead.
+//! A call detaches from the interpreter, then enters the gate, a readers-writer lock. Calls share
+//! the gate; an audit has it alone, because only a machine without running calls can be audited. No
+//! thread waits for the gate while it is attached, because a call inside of the gate may have to
+//! attach for a callback. An audit that waits gives up after a while and does not block new calls.
 //!
 //! # Locks
 //!
-//! Nothing of Python's runs under a lock of ours: what is a Python object leaves its table first ([`Kept`]), and the
-//! other tables have none. The gate is shared by a call while the core makes callbacks, as page locks are held then:
-//! what a callback may not wait for is refused ([`Waits`]).
+//! No Python code runs while a lock of this crate is held: it could call the machine, and wait for
+//! a lock that its own thread holds. Python objects are therefore taken out of their table before
+//! they are used or dropped ([`Kept`]), and the other tables have none. Only the gate is held,
+//! shared, while the core makes callbacks. Page locks are held then, too, so calls that could wait
+//! for them are refused inside of callbacks ([`Waits`]).
 //!
-//! # Never hanging
+//! # No deadlocks
 //!
-//! A thread that holds a page lock, or runs a callback that the core made under one, must not wait for
-//! page locks: that is the lock order of the core. Such calls are refused before anything has changed
-//! ([`Waits`]). Others' page locks are waited for out here, where Ctrl-C is heard.
+//! A thread that holds a page lock, or runs a callback that the core made under one, must not wait
+//! for another page lock: the core's lock order forbids it. Such calls are refused before anything
+//! has changed ([`Waits`]). Page locks that handles of other threads hold are waited for outside of
+//! the core, where signals (Ctrl-C) are handled.
 //!
-//! # Dropped handles
+//! # Dropped handles and pools
 //!
-//! A finaliser sends the handle to a list, and the next call gives it back, before it looks whether it may wait: what
-//! a thread has dropped does not stand in its own way.
+//! A finaliser sends the dropped handle to a list. The next call gives it back, before it checks
+//! whether it may wait, so that a dropped page lock does not block the thread that dropped it. A
+//! dropped pool is closed in the same way.
 
 use crate::ending;
 use crate::errors::{Refusal, misuse};
 use crate::fork;
 use crate::kept::Kept;
+use crate::pressure::Background;
 use crate::waits::{LOOK_AGAIN, PATIENCE, is_in_callback, take_raised};
 pub(crate) use crate::waits::{Waits, in_callback};
 use mmcore::audit::{Handle, Ledger};
-use mmcore::error::{Errno, Error};
+use mmcore::balloon::Balloon;
+use mmcore::error::Error;
+use mmcore::layout::Arranged;
 use mmcore::machine::Machine;
 use mmcore::map::{AddressSpace, File, Writeback};
+use mmcore::movable::PagePool;
 use mmcore::page::{Flags, Pfn};
 use mmcore::release::Chosen;
 use mmcore::sync::{claim_thread_slot, patiently};
@@ -42,110 +51,155 @@ use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-/// How long an audit waits for others to leave the machine.
+/// The longest time that an audit waits for other calls to end.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A write to disk that has begun.
 pub(crate) struct Begun {
     file: Arc<File>,
     write: Writeback,
-    /// Who ends it; nobody if its handle was dropped.
+    /// The thread that began the write and is expected to end it; `None` if the handle was dropped.
     thread: Option<ThreadId>,
 }
 
 impl Begun {
-    /// By the calling thread.
+    /// A write that the calling thread has begun.
     pub fn new(file: &Arc<File>, write: Writeback) -> Begun {
         Begun { file: Arc::clone(file), write, thread: Some(std::thread::current().id()) }
     }
 }
 
+/// An object that a finaliser has found.
+enum Dropped {
+    /// A handle that was not given back.
+    Handle(Pfn, Handle),
+    /// A range of frames that was not freed.
+    Range(Range<Pfn>),
+    /// A pool without a Python object.
+    Pool(Arc<PagePool>),
+    /// The number of an owner in Python whose pool has ended.
+    Owner(u64),
+}
+
+/// Carries dropped objects from finalisers to the next call.
+pub(crate) struct Outbox {
+    dropped: Sender<Dropped>,
+    /// The number of objects sent and not yet received.
+    waiting: AtomicUsize,
+}
+
+impl Outbox {
+    /// False if the machine no longer receives objects.
+    fn send(&self, dropped: Dropped) -> bool {
+        // Counted before the send, so that the receiver never subtracts more than was added.
+        // Relaxed: the count is a hint, and the channel orders the objects.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.dropped.send(dropped).is_ok()
+    }
+
+    /// Reports that the pool of this owner has ended. Runs no Python code, because pools end inside of the
+    /// core.
+    pub fn forget_owner(&self, number: u64) {
+        self.send(Dropped::Owner(number));
+    }
+}
+
 pub(crate) struct Shared {
-    pub machine: Machine<Chosen>,
+    pub machine: Arc<Machine<Chosen>>,
     pub ledger: Ledger,
-    /// A process lives until it exits, whether or not somebody has a handle on it.
+    /// All living address spaces. A space lives until it exits, even without a Python handle on it.
     pub spaces: Mutex<HashMap<u32, Arc<AddressSpace>>>,
-    /// Who is called when an address space is told of a lost page, by its number.
+    /// The signal handlers of address spaces, by the space's number.
     pub handlers: Kept,
-    /// Owners in Python of movable pages, in order of their coming.
+    /// Owners of movable pages in Python, by number.
     pub owners: Kept,
     next_owner: AtomicU64,
+    /// The balloon, once a script has asked for it.
+    pub balloon: Mutex<Option<Arc<Balloon>>>,
     closed: AtomicBool,
     process: fork::Process,
-    gate: RwLock<()>,
-    /// Page locks that handles hold, and the threads that took them; nobody for a handle that was dropped.
+    pub gate: Arc<RwLock<()>>,
+    /// The daemons.
+    pub background: Background,
+    /// The page locks that handles hold, and the threads that took them; `None` if the handle was dropped.
     locks: Mutex<HashMap<Pfn, Option<ThreadId>>>,
     /// Writes to disk that have begun.
     writes: Mutex<HashMap<Pfn, Begun>>,
-    dropped: Sender<(Pfn, Handle)>,
-    returned: Mutex<Receiver<(Pfn, Handle)>>,
-    /// Handles sent and not yet received.
-    waiting: AtomicUsize,
+    /// The pages that fill nodes by a layout, by number; the numbers are never used again.
+    arranged: Mutex<(u64, HashMap<u64, Arranged>)>,
+    pub outbox: Arc<Outbox>,
+    returned: Mutex<Receiver<Dropped>>,
 }
 
 impl Shared {
     pub fn new(machine: Machine<Chosen>) -> Shared {
         let (dropped, returned) = channel();
         Shared {
-            machine,
+            machine: Arc::new(machine),
             ledger: Ledger::default(),
             spaces: Mutex::default(),
             handlers: Kept::default(),
             owners: Kept::default(),
             next_owner: AtomicU64::new(0),
+            balloon: Mutex::default(),
             closed: AtomicBool::new(false),
             process: fork::Process::current(),
-            gate: RwLock::new(()),
+            gate: Arc::default(),
+            background: Background::default(),
             locks: Mutex::default(),
             writes: Mutex::default(),
-            dropped,
+            arranged: Mutex::default(),
+            outbox: Arc::new(Outbox { dropped, waiting: AtomicUsize::new(0) }),
             returned: Mutex::new(returned),
-            waiting: AtomicUsize::new(0),
         }
     }
 
-    /// The Python objects that the machine keeps.
+    /// The tables of Python objects that the machine keeps alive.
     pub fn objects(&self) -> [&Kept; 2] {
         [&self.handlers, &self.owners]
     }
 
-    /// Keeps an owner of movable pages, and returns its number.
+    /// Keeps an owner of movable pages and returns its number.
     pub fn keep_owner(&self, py: Python<'_>, methods: Py<PyAny>) -> u64 {
-        // Relaxed: a number that nobody else gets.
+        // Relaxed: the addition alone makes the number unique.
         let number = self.next_owner.fetch_add(1, Ordering::Relaxed);
         self.owners.set(py, number, Some(methods));
         number
     }
 
-    /// Is the machine open, and this the process that built it?
+    /// Refuses a closed machine, and one that a parent process has built.
     pub fn alive(&self) -> PyResult<()> {
         if !self.process.is_current() {
             return Err(misuse("this machine belongs to the parent process: build another one after fork()"));
         }
-        // Acquire pairs with `close`; a call that began before it may still end after it.
+        // Acquire pairs with the Release in `close`. A call that began before `close` may end after
+        // it.
         if self.closed.load(Ordering::Acquire) {
             return Err(misuse("this machine is closed"));
         }
         Ok(())
     }
 
-    /// Refuses further calls. The memory lives as long as buffers over it do.
+    /// Refuses further calls. The memory is freed when the last buffer over it is gone.
     pub fn close(&self, py: Python<'_>) {
-        // Release pairs with `alive`.
+        // Release pairs with the Acquire in `alive`.
         self.closed.store(true, Ordering::Release);
         if self.process.is_current() {
-            // Handlers and owners often know their machine: most need no collector then.
+            self.background.stop(py);
+            // Handlers and owners often refer to their machine. Dropping them here ends most cycles
+            // without the collector.
             self.objects().into_iter().for_each(|kept| kept.clear(py));
         }
     }
 
-    /// Was the machine built here, and not by a parent process?
+    /// Whether this process has built the machine, and not a parent process.
     pub fn in_this_process(&self) -> bool {
         self.process.is_current()
     }
@@ -154,14 +208,14 @@ impl Shared {
         self.closed.load(Ordering::Acquire) || !self.process.is_current()
     }
 
-    /// A look that takes no lock and waits for nothing.
+    /// Runs a read that takes no lock and never waits.
     pub fn look<T>(&self, py: Python<'_>, look: impl FnOnce(&Shared) -> T) -> PyResult<T> {
         self.alive()?;
         self.give_back_dropped(py)?;
         Ok(look(self))
     }
 
-    /// A call: checks, detaches, enters, works.
+    /// Runs a call: checks, detaches, enters the gate, runs `work`.
     pub fn call<T: Send>(
         &self,
         py: Python<'_>,
@@ -172,8 +226,9 @@ impl Shared {
         self.enter(py, work)?.map_err(|refusal| refusal.raise(py, self))
     }
 
-    /// A call that can be made again where it was: while it waits for a migration or a page lock, it comes out here now
-    /// and then to look at signals. `work` remembers what is done.
+    /// Runs a call that can be interrupted and continued. While it waits for a migration or a page lock, it
+    /// leaves the core from time to time to check for signals, and then calls `work` again. `work` remembers
+    /// its own progress.
     pub fn call_again<T: Send>(
         &self,
         py: Python<'_>,
@@ -184,13 +239,14 @@ impl Shared {
         loop {
             self.may_enter(py, waits)?;
             match self.enter(py, |shared| patiently(PATIENCE, || work(shared)))? {
-                Err(Refusal::Kernel(Error { errno: Errno::EINTR, .. })) => look_up(py, began)?,
+                Err(Refusal::Kernel(error)) if error.is_wait_interrupted() => look_up(py, began)?,
                 done => return done.map_err(|refusal| refusal.raise(py, self)),
             }
         }
     }
 
-    /// Runs with nobody else inside. `EBUSY` if others do not leave, or do not give page locks back.
+    /// Runs `work` while no other call is inside. `EBUSY` if other calls do not end in time, or if page locks
+    /// are not given back.
     pub fn call_alone<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&Shared) -> T + Send) -> PyResult<T> {
         let deadline = Instant::now() + AUDIT_PATIENCE;
         self.alive()?;
@@ -213,14 +269,14 @@ impl Shared {
         }
     }
 
-    /// What each call begins with.
+    /// Makes the checks before a call.
     fn may_enter(&self, py: Python<'_>, waits: Waits) -> PyResult<()> {
         self.alive()?;
         self.give_back_dropped(py)?;
         self.may_wait(py, waits, None)
     }
 
-    /// Detaches, enters the gate, works. An audit that has the gate is waited for with an ear for signals.
+    /// Detaches, enters the gate and runs `work`. While an audit has the gate, signals are checked.
     fn enter<T: Send>(
         &self,
         py: Python<'_>,
@@ -237,15 +293,17 @@ impl Shared {
                 Some(work(self))
             });
             match done {
-                // A callback was interrupted. What the call did stays done; no verb that gives a handle has called an
-                // owner by the time it has one.
+                // If a callback was interrupted, its exception is raised here, and the call's
+                // result is dropped. No handle is lost: calls that return a handle make no callback
+                // after they have taken it.
                 Some(done) => return take_raised().map_or(Ok(done), Err),
                 None => py.check_signals()?,
             }
         }
     }
 
-    /// Refuses to wait for page locks with page locks held: they may be the same.
+    /// Refuses to wait for page locks inside of a callback, which runs under page locks: the thread could
+    /// wait for its own lock.
     pub fn may_sleep(&self) -> PyResult<()> {
         if is_in_callback() {
             return Err(misuse("a callback holds page locks: it must not make calls that wait for pages"));
@@ -253,8 +311,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Refuses a wait that this thread could not survive; waits for page locks that others hold, until the deadline
-    /// if there is one: then `EBUSY`.
+    /// Refuses a call that could wait for this thread's own handle. Waits for page locks that other threads'
+    /// handles hold; `EBUSY` if there is a deadline and it passes.
     fn may_wait(&self, py: Python<'_>, waits: Waits, deadline: Option<Instant>) -> PyResult<()> {
         if waits == Waits::Never {
             return Ok(());
@@ -273,7 +331,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Does another thread hold what such a call may have to wait for? Why it must not, if this one does.
+    /// Whether another thread's handle holds a lock that such a call may wait for. The error is the reason
+    /// for a refusal, if this thread's own handle does.
     fn in_the_way(&self, waits: Waits) -> Result<bool, String> {
         let me = Some(std::thread::current().id());
         let of_interest = |pfn: &Pfn| match waits {
@@ -287,7 +346,8 @@ impl Shared {
             ));
         }
         let writes = self.writes.lock();
-        // Who waits for a page lock may wait for somebody who waits for the write's end.
+        // A thread that waits for a page lock may wait for a thread that waits for the end of a
+        // write.
         let any = waits == Waits::ForPageLocks;
         if let Some((pfn, _)) = writes.iter().find(|(_, begun)| any && begun.thread == me) {
             return Err(format!(
@@ -297,7 +357,7 @@ impl Shared {
         Ok(locks.keys().any(of_interest) || (any && !writes.is_empty()))
     }
 
-    /// The page lock, as a handle. False if it is not to be had now.
+    /// Tries to take the page lock for a handle. False if the lock is held.
     pub fn try_lock_page(&self, py: Python<'_>, pfn: Pfn) -> PyResult<bool> {
         self.call(py, Waits::Never, |shared| {
             let locked = shared.machine.hold_lock(&shared.ledger, pfn)?;
@@ -308,17 +368,18 @@ impl Shared {
         })
     }
 
-    /// Does the calling thread hold this page lock? Of a large page there is one for all parts.
+    /// Whether the calling thread's handle holds this page lock. A large page has one lock for all its parts.
     pub fn holds_lock(&self, pfn: Pfn) -> bool {
         self.locks.lock().get(&self.head(pfn)) == Some(&Some(std::thread::current().id()))
     }
 
-    /// A pin by frame number; `EAGAIN` while a migration may have the page.
+    /// Pins a page by its frame number. `EAGAIN` if the page may be migrating.
     pub fn try_pin(&self, pfn: Pfn) -> Result<(), Error> {
-        // A handle gives its lock back after it has left the table: as long as it is there, no migration has the page.
+        // A handle leaves the table before its lock is released. While a handle is in the table,
+        // the page is locked, and no migration has it.
         let locks = self.locks.lock();
         if locks.contains_key(&self.head(pfn)) {
-            // Its reference keeps the page, so nothing is freed here, and no owner called.
+            // The handle's reference keeps the page, so the pin frees nothing and calls no owner.
             return self.machine.hold_pin_locked(&self.ledger, pfn);
         }
         drop(locks);
@@ -330,7 +391,7 @@ impl Shared {
         self.machine.frames().head(pfn)
     }
 
-    /// Keeps a write to disk that has begun, and says of which page it is.
+    /// Records a write to disk that has begun, and returns its page.
     pub fn begun(&self, begun: Begun) -> Pfn {
         let pfn = begun.write.pfn;
         self.ledger.add(pfn, Handle::Writeback);
@@ -338,9 +399,33 @@ impl Shared {
         pfn
     }
 
-    /// Has a write of a page of this file begun?
+    /// Whether a write of a page of this file has begun and not ended.
     pub fn is_written(&self, file: &Arc<File>) -> bool {
         self.writes.lock().values().any(|begun| Arc::ptr_eq(&begun.file, file))
+    }
+
+    /// Keeps the pages of an arrangement, and returns its number.
+    pub fn keep_arranged(&self, arranged: Arranged) -> u64 {
+        let mut kept = self.arranged.lock();
+        kept.0 += 1;
+        let number = kept.0;
+        kept.1.insert(number, arranged);
+        number
+    }
+
+    /// Runs `look` on an arrangement that is not closed.
+    pub fn with_arranged<T>(&self, number: u64, look: impl FnOnce(&Arranged) -> T) -> Result<T, Refusal> {
+        let kept = self.arranged.lock();
+        kept.1.get(&number).map(look).ok_or_else(|| Refusal::misuse("this arrangement is closed"))
+    }
+
+    /// Frees the pages of an arrangement, if it is not closed.
+    pub fn clear_arranged(&self, number: u64) {
+        // Taken out first, because the pages may belong to owners in Python.
+        let taken = self.arranged.lock().1.remove(&number);
+        if let Some(arranged) = taken {
+            self.machine.clear_arranged(&self.ledger, arranged);
+        }
     }
 
     /// Gives a handle back.
@@ -359,76 +444,86 @@ impl Shared {
         self.machine.let_go(&self.ledger, pfn, handle);
     }
 
-    /// Gives a token of a movable page back to the owner, if the page lock is free; false if not.
+    /// Gives a movable page back to its owner and ends the token. False if the page lock is held.
     pub fn try_put_back(&self, pfn: Pfn) -> bool {
         self.machine.try_let_go_movable(&self.ledger, pfn)
     }
 
-    /// A handle was dropped without being given back: warns, and leaves it to the next call.
+    /// Reports a handle that was dropped before it was given back: warns, and sends it to the next call.
     pub fn abandon(&self, pfn: Pfn, handle: Handle, what: &str) {
         if self.is_closed() {
             return;
         }
-        // Nobody's from now on: whoever is about to give it back need not be the thread that has dropped it.
+        // From now on the lock belongs to no thread: the thread whose next call gives it back may
+        // be another one than the thread that dropped it.
         if let (Handle::Lock, Some(thread)) = (handle, self.locks.lock().get_mut(&self.head(pfn))) {
             *thread = None;
         }
         if let (Handle::Writeback, Some(begun)) = (handle, self.writes.lock().get_mut(&pfn)) {
             begun.thread = None;
         }
-        // Before the send, so that nobody receives what is not counted. Relaxed: a hint.
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.dropped.send((pfn, handle)).is_err() {
-            return;
+        if self.outbox.send(Dropped::Handle(pfn, handle)) {
+            warn_of(&format!("{what} of page {pfn} was never given back"));
         }
-        Python::try_attach(|py| {
-            // A finaliser may run while an exception is on its way.
-            let on_its_way = PyErr::take(py);
-            let text = CString::new(format!("{what} of page {pfn} was never given back"))
-                .expect("numbers and names have no zero bytes");
-            let category = py.get_type::<PyResourceWarning>();
-            if let Err(raised) = PyErr::warn(py, &category, &text, 1) {
-                raised.write_unraisable(py, None);
-            }
-            if let Some(error) = on_its_way {
-                error.restore(py);
-            }
-        });
     }
 
-    /// Gives back what was dropped.
+    /// Reports a range of frames that was dropped before it was freed: warns, and sends it to the next call.
+    pub fn abandon_range(&self, range: Range<Pfn>) {
+        let what = format!("the range of frames from {} on was never freed", range.start);
+        if !self.is_closed() && self.outbox.send(Dropped::Range(range)) {
+            warn_of(&what);
+        }
+    }
+
+    /// Sends a pool without a Python object to the next call, which closes it. Its place in the machine is
+    /// free again when its last page is.
+    pub fn abandon_pool(&self, pool: &Arc<PagePool>) {
+        if !self.is_closed() {
+            self.outbox.send(Dropped::Pool(Arc::clone(pool)));
+        }
+    }
+
+    /// Gives back the dropped handles and closes the dropped pools.
     fn give_back_dropped(&self, py: Python<'_>) -> PyResult<()> {
-        // Relaxed: a handle dropped by this thread is seen; others' may as well come later.
-        if self.waiting.load(Ordering::Relaxed) == 0 {
+        // Relaxed: a thread sees the handles that it dropped itself; those of other threads can
+        // wait.
+        if self.outbox.waiting.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
-        self.enter(py, |shared| {
-            shared.receive_dropped();
+        let mut owners = Vec::new();
+        let entered = self.enter(py, |shared| {
+            owners = shared.receive_dropped();
             Ok(())
-        })
-        .map(|_| ())
+        });
+        // Done even if a callback was interrupted, because the owners would never be dropped
+        // otherwise.
+        owners.into_iter().for_each(|number| self.owners.set(py, number, None));
+        entered.map(|_| ())
     }
 
-    fn receive_dropped(&self) {
-        // Out of the lock first: an owner may be called.
+    /// Receives the dropped objects; returns the numbers of the owners to drop.
+    fn receive_dropped(&self) -> Vec<u64> {
+        // The lock is released before an object is given back, which may call an owner.
         let returned: Vec<_> = self.returned.lock().try_iter().collect();
-        for (pfn, handle) in returned {
-            // Back to its owner it goes under the page lock, which may be somebody's, even our own.
-            let given_back = match handle {
-                Handle::IsolatedMovable => !is_in_callback() && self.try_put_back(pfn),
-                _ => {
-                    self.let_go(pfn, handle);
-                    true
+        // Relaxed: as in `give_back_dropped`. An object that is sent again is counted again.
+        self.outbox.waiting.fetch_sub(returned.len(), Ordering::Relaxed);
+        let mut owners = Vec::new();
+        for dropped in returned {
+            match dropped {
+                // A movable page goes back to its owner under the page lock. If any thread holds
+                // the lock, this one included, a later call tries again.
+                Dropped::Handle(pfn, Handle::IsolatedMovable) => {
+                    if is_in_callback() || !self.try_put_back(pfn) {
+                        self.outbox.send(dropped);
+                    }
                 }
-            };
-            if given_back {
-                // Relaxed: as in `give_back_dropped`.
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-            } else {
-                // The receiver is a field of the same value.
-                let _ = self.dropped.send((pfn, handle));
+                Dropped::Handle(pfn, handle) => self.let_go(pfn, handle),
+                Dropped::Range(range) => self.machine.let_go_range(&self.ledger, range),
+                Dropped::Pool(pool) => pool.close(&self.machine),
+                Dropped::Owner(number) => owners.push(number),
             }
         }
+        owners
     }
 
     pub fn flags(&self, pfn: Pfn) -> Flags {
@@ -436,12 +531,37 @@ impl Shared {
     }
 }
 
-/// What a thread does between two looks at what it waits for: it hears signals, and does not wait for ever for
-/// threads that an interpreter which ends has stopped.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if !self.process.is_current() {
+            // A child process has the machine, but not its threads.
+            self.background.forget();
+        }
+    }
+}
+
+/// Runs between two checks of a waiting thread: handles signals, and gives up when the interpreter ends,
+/// because the thread that is waited for may be stopped for ever.
 pub(crate) fn look_up(py: Python<'_>, began: Instant) -> PyResult<()> {
     py.check_signals()?;
     if ending::has_begun() && began.elapsed() >= AUDIT_PATIENCE {
-        return Err(misuse("the interpreter ends: the thread that this call waits for will not go on"));
+        return Err(misuse("the interpreter ends: the thread that this call waits for is stopped"));
     }
     Ok(())
+}
+
+/// Warns of a handle that was not given back.
+fn warn_of(what: &str) {
+    Python::try_attach(|py| {
+        // A finaliser may run while an exception is being raised.
+        let on_its_way = PyErr::take(py);
+        let text = CString::new(what).expect("numbers and names have no zero bytes");
+        let category = py.get_type::<PyResourceWarning>();
+        if let Err(raised) = PyErr::warn(py, &category, &text, 1) {
+            raised.write_unraisable(py, None);
+        }
+        if let Some(error) = on_its_way {
+            error.restore(py);
+        }
+    });
 }

@@ -1,7 +1,7 @@
-//! `AddressSpace`: memory as a process sees it.
+//! `AddressSpace`: the memory of a process.
 
 use crate::array;
-use crate::errors::type_error;
+use crate::errors::{input, type_error};
 use crate::file::File;
 use crate::home::MachineRef;
 use crate::page::Page;
@@ -19,7 +19,7 @@ use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 use std::sync::Arc;
 
-/// What stands in a status array where the kernel leaves the entry as it was.
+/// The value in a status array for entries that the kernel does not write.
 pub(crate) const UNWRITTEN: i32 = i32::MIN;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -27,9 +27,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<AddressSpace>()
 }
 
-/// A process's memory, from `Machine.address_space`. It lives until `exit`, or until the machine is closed,
-/// like a process: whether or not somebody has it in a variable.
-#[pyclass(frozen, module = "mmcore")]
+/// The memory of a process, from `Machine.address_space`. Python references do not keep it alive: it ends
+/// with `exit`, or when the machine is closed.
+#[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct AddressSpace {
     pub shared: MachineRef,
     pub space: Arc<Space>,
@@ -42,7 +42,7 @@ pub(crate) enum Size {
 }
 
 impl Size {
-    /// In whole pages, rounded up.
+    /// The number of whole pages, rounded up.
     pub fn pages(&self) -> Result<u32, Error> {
         let bytes = match self {
             Size::Text(text) => parse_size(text)?,
@@ -54,7 +54,7 @@ impl Size {
 }
 
 impl AddressSpace {
-    /// A handle on a space that the machine knows from now on.
+    /// Enters a new space in the machine's table and returns the Python object for it.
     fn adopt(py: Python<'_>, shared: &MachineRef, space: Arc<Space>) -> AddressSpace {
         shared.spaces.lock().insert(space.id, Arc::clone(&space));
         AddressSpace { shared: shared.share(py), space }
@@ -65,7 +65,7 @@ impl AddressSpace {
         Ok(AddressSpace::adopt(py, shared, space))
     }
 
-    /// Handles on all living spaces of a machine, in order of their numbers.
+    /// Returns all living spaces of a machine, in the order of their numbers.
     pub fn all(py: Python<'_>, shared: &MachineRef) -> Vec<AddressSpace> {
         let mut spaces: Vec<_> = shared.spaces.lock().values().cloned().collect();
         spaces.sort_by_key(|space| space.id);
@@ -79,22 +79,29 @@ impl AddressSpace {
         self.shared.visit(&visit)
     }
 
-    /// The space's number.
+    /// The number of the address space.
     #[getter]
     fn id(&self) -> u32 {
         self.space.id
     }
 
-    /// Maps memory: ``"16MiB"`` or bytes, rounded up to whole pages. Its pages come with the first access to
-    /// each that needs one, from ``node`` if it has any.
+    /// Maps memory. ``size`` is ``"16MiB"`` or bytes, rounded up to whole pages. The first access to a page
+    /// takes a frame of ``node``, or of another node if that has none.
     ///
     /// Args:
-    ///     size: of the region; by default all of the file from ``offset`` on.
-    ///     file: what is mapped; anonymous memory by default.
-    ///     offset: the file's page at the beginning of the region.
-    ///     private: stores go to copies of one's own, not to the file.
-    ///     random: accesses follow no order (MADV_RANDOM), and say nothing of a page's use.
-    ///     order: of anonymous memory: a fault makes a large page of 2**order base pages where one fits.
+    ///     size: the size of the region; by default the part of the file from ``offset`` to its end.
+    ///     file: the file to map; anonymous memory by default.
+    ///     offset: the first byte of the file to map, a multiple of 4,096.
+    ///     private: stores go to private copies of the pages, and leave the file as it is.
+    ///     random: accesses are in no order (MADV_RANDOM), and do not count as use of the page.
+    ///     order: for anonymous memory: faults allocate large pages of 2**order base pages where one fits.
+    ///
+    /// Raises:
+    ///     InputError: if ``offset`` is no multiple of 4,096.
+    ///     KernelError: EINVAL for a node, an order or a part of the file that does not exist, ENOMEM if the
+    ///         machine has as many regions as it can have.
+    ///     TypeError: for ``offset``, ``private`` or ``random`` without a file, for ``order`` with a file,
+    ///         or for anonymous memory without a size.
     #[pyo3(signature = (size=None, *, node=0, file=None, offset=0, private=false, random=false, order=0))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn mmap(
@@ -103,7 +110,7 @@ impl AddressSpace {
         size: Option<Size>,
         node: usize,
         file: Option<&Bound<'_, File>>,
-        offset: u32,
+        offset: u64,
         private: bool,
         random: bool,
         order: u8,
@@ -112,16 +119,26 @@ impl AddressSpace {
         if file.is_none() && (offset != 0 || private || random) {
             return Err(type_error("offset, private and random belong to a mapping of a file"));
         }
+        if !offset.is_multiple_of(PAGE_SIZE as u64) {
+            let why = format!(
+                "offset counts bytes, of whole pages: a multiple of {PAGE_SIZE}, not {offset}; \
+                 page {offset} begins at byte {}",
+                u128::from(offset) * PAGE_SIZE as u128
+            );
+            return Err(input(why));
+        }
+        // No file has as many pages as the largest number, so the core refuses that number.
+        let first = u32::try_from(offset / PAGE_SIZE as u64).unwrap_or(u32::MAX);
         if file.is_some() && order != 0 {
             return Err(type_error("large pages are of anonymous memory: a mapping of a file has no order"));
         }
         if file.is_none() && size.is_none() {
-            return Err(type_error("anonymous memory has no size of its own: say one"));
+            return Err(type_error("anonymous memory needs a size"));
         }
         let area = self.shared.call(py, Waits::Never, |shared| {
             let pages = match (&size, file) {
                 (Some(size), _) => size.pages()?,
-                (None, Some(file)) => file.pages().saturating_sub(offset),
+                (None, Some(file)) => file.pages().saturating_sub(first),
                 (None, None) => 0,
             };
             if node >= shared.machine.nodes().len() {
@@ -130,7 +147,7 @@ impl AddressSpace {
             let area = match file {
                 None => shared.machine.mmap_large(&self.space, pages, order)?,
                 Some(file) => {
-                    let map = FileMap { file: Arc::clone(file), first: offset, private, random };
+                    let map = FileMap { file: Arc::clone(file), first, private, random };
                     shared.machine.mmap_file(&self.space, map, pages)?
                 }
             };
@@ -140,14 +157,16 @@ impl AddressSpace {
         Ok(Region { shared: self.shared.share(py), space: Arc::clone(&self.space), area })
     }
 
-    /// A child that shares this space's pages until one of the two writes.
+    /// Forks the process: the child shares this space's pages until one of the two writes to them (copy on
+    /// write).
     fn fork(&self, py: Python<'_>) -> PyResult<AddressSpace> {
         let child =
             self.shared.call(py, Waits::ForMigrations, |shared| Ok(shared.machine.fork(&self.space)?))?;
         Ok(AddressSpace::adopt(py, &self.shared, child))
     }
 
-    /// Ends the space: everything is unmapped, nothing can be mapped any more. Harmless the second time.
+    /// Unmaps everything and ends the address space; nothing can be mapped afterwards. Ending it again is no
+    /// error.
     fn exit(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.alive()?;
         let maps_files = self.space.areas.read().iter().any(|area| area.file().is_some());
@@ -160,7 +179,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// The page that is mapped at an address; ``None`` if none is.
+    /// Returns the page that is mapped at an address; ``None`` if there is none.
     fn page_at(&self, py: Python<'_>, address: u64) -> PyResult<Option<Page>> {
         let pfn = self.shared.call(py, Waits::Never, |shared| {
             let Some((area, index)) = self.space.find(address) else { return Ok(None) };
@@ -169,12 +188,15 @@ impl AddressSpace {
         Ok(pfn.map(|pfn| Page::new(py, &self.shared, pfn)))
     }
 
-    /// Moves the pages at ``addresses`` to ``nodes`` (one for each, or one for all), as ``move_pages(2)`` does,
-    /// and returns each page's status: its node, a negative errno, or `UNWRITTEN` where the kernel leaves
-    /// the entry as it was.
+    /// Moves the pages at ``addresses`` to ``nodes`` (one for each address, or one for all) as
+    /// ``move_pages(2)`` does. Returns the status of each page: its node, a negative errno, or `UNWRITTEN`
+    /// where the kernel does not write the entry.
     ///
-    /// ``move_all`` moves also pages that several processes map (MPOL_MF_MOVE_ALL). `KernelError` (ENODEV, ENOMEM)
-    /// if the call as a whole fails; pages before the failure may have moved.
+    /// ``move_all`` also moves pages that several processes map (MPOL_MF_MOVE_ALL).
+    ///
+    /// Raises:
+    ///     KernelError: ENODEV or ENOMEM if the call fails as a whole; pages before the failure may have
+    ///         moved.
     #[pyo3(signature = (addresses, nodes, *, move_all=false))]
     fn move_pages<'py>(
         &self,
@@ -185,7 +207,7 @@ impl AddressSpace {
     ) -> PyResult<Bound<'py, PyAny>> {
         let addresses = array::integers("addresses", addresses, None)?;
         let addresses = array::mapped(addresses.into_iter(), |address| address as u64)?;
-        // A node that no machine has stays one.
+        // A number that does not fit becomes one that no node has, so that the core refuses it.
         let nodes = array::integers("nodes", nodes, Some(addresses.len()))?;
         let nodes = array::mapped(nodes.into_iter(), |node| u32::try_from(node).unwrap_or(u32::MAX))?;
         if addresses.len() != nodes.len() {
@@ -198,7 +220,8 @@ impl AddressSpace {
         }
         let statuses = self.shared.call(py, Waits::ForPageLocks, |shared| {
             let mut status = filled("the statuses of pages", addresses.len(), None)?;
-            // Before anything has moved.
+            // The memory for the result is reserved before any page moves. If it were missing
+            // afterwards, the call could not report the moves.
             let mut statuses = room("the statuses of pages", addresses.len())?;
             let flags = MoveFlags { all: move_all };
             shared.machine.move_pages_into(&self.space, &addresses, &nodes, flags, &mut status)?;
@@ -208,8 +231,8 @@ impl AddressSpace {
         array::filled(py, "int32", &statuses)
     }
 
-    /// Where the pages at ``addresses`` are: each one's node or a negative errno, as ``move_pages(2)`` without
-    /// nodes gives them.
+    /// Returns the node of the page at each of ``addresses``, or a negative errno, as ``move_pages(2)``
+    /// without nodes does.
     fn query_pages<'py>(
         &self,
         py: Python<'py>,
@@ -223,27 +246,31 @@ impl AddressSpace {
         array::filled(py, "int32", &statuses)
     }
 
-    /// Moves every page that is on node ``source`` to node ``target`` (migrate_pages(2), for all the process's memory), also
-    /// those that other processes map. Returns how many could not be moved.
+    /// Moves all pages of the process from node ``source`` to node ``target`` (migrate_pages(2)), also those
+    /// that other processes map. Returns the number of pages that could not be moved.
     ///
-    /// `KernelError` (EINVAL) for a node that does not exist, (ENOMEM) without a frame to move to.
+    /// Raises:
+    ///     KernelError: EINVAL for a node that does not exist, ENOMEM without a free frame on ``target``.
     fn migrate_pages(&self, py: Python<'_>, source: usize, target: usize) -> PyResult<u32> {
         self.shared.call(py, Waits::ForPageLocks, |shared| {
             Ok(shared.machine.migrate_between(&self.space, source, target)?)
         })
     }
 
-    /// A NUMA hint fault at an address by a thread that runs on ``node``: the page goes there, if it may, as one page
-    /// that is migrated without waiting. Returns the node where it is afterwards.
+    /// Handles a NUMA hint fault at an address, by a thread that runs on ``node``. If the policy allows, the
+    /// page migrates there, without waiting. Returns the node of the page afterwards.
     ///
-    /// `KernelError` (EFAULT) if no page is mapped there, (EINVAL) for a node that does not exist.
+    /// Raises:
+    ///     KernelError: EFAULT if no page is mapped there, EINVAL for a node that does not exist.
     fn numa_fault(&self, py: Python<'_>, address: u64, node: usize) -> PyResult<usize> {
-        // The owner of no page is asked: these are pages of the LRU, and none is waited for.
+        // The call waits for no other call: it migrates pages of the LRU, so it calls no owner, and
+        // it skips locked pages.
         self.shared
             .call(py, Waits::Never, |shared| Ok(shared.machine.numa_fault(&self.space, address, node)?))
     }
 
-    /// Is the process told of a lost page at once (PR_MCE_KILL_EARLY), and not only when it touches the page?
+    /// Whether the process gets its signal as soon as a page is lost (PR_MCE_KILL_EARLY), and not only when
+    /// it accesses the page.
     #[getter]
     fn early_kill(&self, py: Python<'_>) -> PyResult<bool> {
         self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.early_kill(&self.space)))
@@ -257,8 +284,8 @@ impl AddressSpace {
         })
     }
 
-    /// Calls ``handler`` with a `Signal` whenever the process is told of a lost page without having touched it;
-    /// ``None`` ends that. Without a handler such signals are ignored.
+    /// Calls ``handler`` with a `Signal` when the process is told of a lost page that it has not accessed.
+    /// ``None`` removes the handler. Without a handler such signals are ignored.
     fn on_sigbus(&self, py: Python<'_>, handler: Option<Py<PyAny>>) -> PyResult<()> {
         self.shared.alive()?;
         if handler.as_ref().is_some_and(|handler| !handler.bind(py).is_callable()) {
@@ -281,13 +308,13 @@ impl AddressSpace {
     }
 }
 
-/// For what an access to such memory may have to wait.
+/// The locks that an access to anonymous memory, or to a mapping of a file (`of_file`), may wait for.
 pub(crate) fn waits(shared: &Shared, of_file: bool) -> Waits {
     let swaps = shared.machine.may_swap();
     if of_file || swaps { Waits::ForPageLocks } else { Waits::ForMigrations }
 }
 
-/// The living spaces, for `Machine`.
+/// Returns a tuple of all living spaces, for `Machine`.
 pub(crate) fn all<'py>(py: Python<'py>, shared: &MachineRef) -> PyResult<Bound<'py, PyTuple>> {
     let spaces: PyResult<Vec<_>> =
         AddressSpace::all(py, shared).into_iter().map(|space| Py::new(py, space)).collect();

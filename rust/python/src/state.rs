@@ -1,22 +1,32 @@
-//! What a page looks like, as the data classes of `mmcore.state`.
+//! The state of a page, as the data classes of `mmcore._state`.
 
 use crate::shared::Shared;
 use mmcore::audit::Holder;
 use mmcore::page::{Flags, Pfn};
+use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-/// A page's state, for Python and for a message.
+/// The state of a page, as an object for Python and as text for a message.
 pub(crate) struct Found {
     pub state: Py<PyAny>,
     pub text: String,
 }
 
-/// A class of `mmcore.state`.
+/// A class of `mmcore._state`.
 fn class<'py>(py: Python<'py>, cell: &PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let class = cell.get_or_try_init(py, || py.import("mmcore.state")?.getattr(name).map(Bound::unbind))?;
+    let class = cell.get_or_try_init(py, || py.import("mmcore._state")?.getattr(name).map(Bound::unbind))?;
     Ok(class.bind(py).clone())
+}
+
+/// A named tuple of `mmcore._state`.
+pub(crate) fn named<'py>(
+    py: Python<'py>,
+    name: &str,
+    values: impl PyCallArgs<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    py.import("mmcore._state")?.getattr(name)?.call1(values)
 }
 
 /// The names of flags, as the kernel's tools print them.
@@ -28,7 +38,8 @@ pub(crate) fn flag_tuple(py: Python<'_>, flags: Flags) -> PyResult<Bound<'_, PyT
     PyTuple::new(py, flag_names(flags).iter().map(|name| PyString::intern(py, name)))
 }
 
-/// Who holds a page. Takes leaf locks only, for moments, so it need not detach.
+/// The holders of a page. Takes only locks that are held for moments and under which no other lock is taken,
+/// so the thread need not detach.
 pub(crate) fn holders_of(shared: &Shared, pfn: Pfn) -> Vec<Holder> {
     shared.machine.holders(pfn, &shared.ledger)
 }
@@ -57,7 +68,7 @@ pub(crate) fn found(py: Python<'_>, shared: &Shared, pfn: Pfn) -> PyResult<Found
     Ok(Found { state: state.unbind(), text })
 }
 
-/// The bit of each flag in `Machine.page_states`, by name.
+/// The bit of each flag in the records of `Machine.page_states`, by name.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let flags = PyDict::new(module.py());
     for (name, flag) in Flags::all().iter_names() {

@@ -1,4 +1,4 @@
-//! Parsing of lackey traces.
+//! Parsing of traces of valgrind's tool lackey.
 
 use mmcore::load::trace::{Accesses, Lackey, TraceError};
 use pyo3::buffer::PyBuffer;
@@ -10,14 +10,14 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<LackeyParser>()
 }
 
-/// A parser of what `valgrind --tool=lackey --trace-mem=yes` prints, fed in chunks.
+/// A parser of the output of `valgrind --tool=lackey --trace-mem=yes`, which is fed in chunks.
 #[pyclass(frozen, module = "mmcore._mmcore")]
 struct LackeyParser(Mutex<State>);
 
 enum State {
     Reading(Box<Lackey>),
     Read(Accesses),
-    /// After an error or after `take`.
+    /// `None` after an error or after `take`.
     Spent,
 }
 
@@ -28,7 +28,7 @@ impl LackeyParser {
         LackeyParser(Mutex::new(State::Reading(Box::default())))
     }
 
-    /// Parses the next piece of the text; a malformed line is a `ValueError` that names it.
+    /// Parses the next chunk of the text. ValueError for a malformed line, which the message names.
     fn feed(&self, py: Python<'_>, chunk: &[u8]) -> PyResult<()> {
         py.detach(|| {
             let mut state = self.lock();
@@ -40,7 +40,7 @@ impl LackeyParser {
         })
     }
 
-    /// Ends the text and returns the numbers of accesses and of distinct pages.
+    /// Ends the text and returns the number of accesses and the number of distinct pages.
     fn finish(&self) -> PyResult<(usize, usize)> {
         let mut state = self.lock();
         let State::Reading(parser) = std::mem::replace(&mut *state, State::Spent) else {
@@ -52,7 +52,7 @@ impl LackeyParser {
         Ok(lengths)
     }
 
-    /// Fills arrays of the lengths that `finish` returned, and forgets the trace.
+    /// Fills arrays of the lengths that `finish` returned, and frees the trace.
     fn take(
         &self,
         py: Python<'_>,
@@ -72,7 +72,7 @@ impl LackeyParser {
 
 impl LackeyParser {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // A panic while parsing leaves a state that is still valid to look at.
+        // A panic while parsing leaves a state that is still valid to read.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What a call may have to wait for, and what callbacks leave behind for their call.
+//! The locks that a call may wait for, and the exceptions that callbacks leave for their call.
 
 use mmcore::page::Pfn;
 use pyo3::exceptions::PyException;
@@ -6,34 +6,36 @@ use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-/// How long a waiting thread sleeps before it looks at signals, and at what it waits for, again.
+/// How long a thread that waits for another thread's handle sleeps before it checks for signals,
+/// and whether its wait has ended.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// The same for a thread that is woken by the end of what it waits for: it looks at signals only.
+/// How long a thread waits before it checks for signals, if the end of its wait wakes it anyway.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
 
-/// What a call may have to wait for inside of the core.
+/// The locks that a call may wait for inside of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
-    /// Nothing that another call holds.
+    /// None: the call never waits for another call.
     Never,
-    /// A migration that is under way: an access to a page between two frames.
+    /// A migration: an access to a page that is moving waits until it has moved.
     ForMigrations,
-    /// The lock of this page.
+    /// The lock of one page.
     ForPageLock(Pfn),
-    /// The locks of any pages, or writes of them to disk.
+    /// The locks of any pages, and the ends of writes to disk.
     ForPageLocks,
 }
 
 thread_local! {
-    /// Callbacks into Python that this thread is inside of.
+    /// The number of nested callbacks into Python on this thread.
     static CALLBACKS: Cell<u32> = const { Cell::new(0) };
-    /// What ends the call that this thread is inside of, when the core is through.
+    /// The exception that this thread's call raises when it leaves the core.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
-/// Runs a callback that the core makes with page locks held, and whatever belongs to it: a hook that is told of what
-/// it raised, or a finaliser of what it returned, must not wait for pages either.
+/// Runs a callback that the core makes under page locks. Python code in it must not wait for pages,
+/// because it could wait for a lock of its own thread. This holds for the callback itself, for a
+/// hook that reports its exception, and for a finaliser of its result.
 pub(crate) fn in_callback<T>(callback: impl FnOnce() -> T) -> T {
     struct Leave;
     impl Drop for Leave {
@@ -46,24 +48,26 @@ pub(crate) fn in_callback<T>(callback: impl FnOnce() -> T) -> T {
     callback()
 }
 
-/// Is this thread inside of a callback?
+/// Whether this thread is inside of a callback.
 pub(crate) fn is_in_callback() -> bool {
     CALLBACKS.get() > 0
 }
 
-/// What a callback raised that nobody reads as an answer: `KeyboardInterrupt`, `SystemExit` and their like end the call;
-/// others are reported through `sys.unraisablehook`.
+/// Handles an exception that a callback raised, other than one by which it answers (an `OSError`
+/// refuses). `KeyboardInterrupt`, `SystemExit` and other exceptions that are no `Exception` end the
+/// call; all others are reported through `sys.unraisablehook`.
 pub(crate) fn report(raised: PyErr, object: &Bound<'_, PyAny>) {
     let py = object.py();
     if raised.is_instance_of::<PyException>(py) {
         return raised.write_unraisable(py, Some(object));
     }
-    // The first one: later ones come of it. Taken out of the cell before one of the two is dropped.
+    // The first exception is kept, because later ones follow from it. The cell is not borrowed
+    // while the later exception is dropped: that may run Python code, which may come here again.
     let first = RAISED.with(|cell| cell.borrow_mut().take()).unwrap_or(raised);
     RAISED.with(|cell| *cell.borrow_mut() = Some(first));
 }
 
-/// What is to end the call, once.
+/// Takes the exception that ends the call, if there is one.
 pub(crate) fn take_raised() -> Option<PyErr> {
     RAISED.with(|cell| cell.borrow_mut().take())
 }

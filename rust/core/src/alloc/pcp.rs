@@ -1,65 +1,79 @@
-//! A CPU's free frames of one node.
+//! The array of free frames that a CPU keeps of one node.
 
 use crate::page::Pfn;
 use crate::sync::broken;
 use arrayvec::ArrayVec;
 
-/// Most frames an array can hold.
+/// Most frames that an array can hold.
 const CAPACITY: usize = 64;
 
-/// Free frames, last in first out. An array of numbers rather than a list through the records: the
-/// records stay cold until a frame is used.
+/// Free frames, last in, first out. The array holds frame numbers and is no list through the
+/// records, so that a frame's record stays cold until the frame is used.
 #[derive(Clone, Debug, Hash)]
 pub struct Pcp {
     frames: ArrayVec<Pfn, CAPACITY>,
-    /// Frames moved at once between here and the buddy lists.
+    /// Frames that move at once between the array and the buddy lists.
     batch: usize,
-    /// How many keep the array empty (`zone_pcp_disable`).
+    /// Number of [`Pcp::disable`] in force (`zone_pcp_disable`).
     disabled: u32,
+    /// Whether some pageblock of the node is not movable, so that not every frame may come here.
+    picky: bool,
+    /// Whether a freed frame needs a closer look: `disabled` or `picky`. One test on the way of
+    /// every frame that is freed.
+    guarded: bool,
 }
 
 impl Pcp {
-    /// An empty array for a node of `frames` frames: small nodes get small batches, so that the
-    /// arrays cannot hide much of them.
+    /// An empty array for a node of `frames` frames. Small nodes get small batches, so that the
+    /// arrays cannot keep a large part of the node's frames.
     pub fn for_node(frames: u32) -> Pcp {
-        Pcp { frames: ArrayVec::new(), batch: (frames as usize / 64).clamp(1, CAPACITY / 2 - 1), disabled: 0 }
+        let batch = (frames as usize / 64).clamp(1, CAPACITY / 2 - 1);
+        Pcp { frames: ArrayVec::new(), batch, disabled: 0, picky: false, guarded: false }
     }
 
-    /// Frames held.
+    /// Number of frames in the array.
     #[inline]
     pub fn len(&self) -> usize {
         self.frames.len()
     }
 
-    /// Nothing held?
+    /// Returns true if the array is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// The frames held; for audits.
+    /// The frames in the array; for audits.
     #[inline]
     pub fn frames(&self) -> &[Pfn] {
         &self.frames
     }
 
-    /// Takes one; `refill(want, into)` is called when there is none.
+    /// Takes a frame. If the array is empty, `refill(want, into)` fills it first.
     #[inline]
     pub(super) fn take(&mut self, refill: impl FnOnce(usize, &mut ArrayVec<Pfn, CAPACITY>)) -> Option<Pfn> {
         if self.frames.is_empty() {
             refill(if self.disabled > 0 { 1 } else { self.batch }, &mut self.frames);
-            // In the order in which the buddy lists gave them: neighbours one after the other.
+            // The frames are reversed, so that they are handed out in the order in which the buddy
+            // lists gave them: neighbours one after the other.
             self.frames.reverse();
         }
         self.frames.pop()
     }
 
-    /// Gives one; `flush` gets the oldest batch when the array is full.
+    /// Puts a frame into the array. `flush` gets the oldest batch first if the array is full, and
+    /// the frame at once if the array is disabled, or if it takes only frames of movable pageblocks
+    /// and `is_movable` denies that this is one.
     #[inline]
-    pub(super) fn give(&mut self, pfn: Pfn, flush: impl FnOnce(arrayvec::Drain<'_, Pfn, CAPACITY>)) {
-        if self.disabled > 0 {
+    pub(super) fn give(
+        &mut self,
+        pfn: Pfn,
+        is_movable: impl FnOnce() -> bool,
+        flush: impl FnOnce(arrayvec::Drain<'_, Pfn, CAPACITY>),
+    ) {
+        if self.guarded && (self.disabled > 0 || !is_movable()) {
             self.frames.push(pfn);
-            return flush(self.frames.drain(..));
+            return flush(self.frames.drain(self.frames.len() - 1..));
         }
         if self.frames.len() >= 2 * self.batch {
             flush(self.frames.drain(..self.batch));
@@ -67,9 +81,17 @@ impl Pcp {
         self.frames.push(pfn);
     }
 
-    /// From now on nothing stays here: a frame that is freed is on a buddy list at once. Nests.
+    /// Adds a frame that the next [`Pcp::take`] hands out. Returns false if the array is full or
+    /// disabled.
+    pub(super) fn stage(&mut self, pfn: Pfn) -> bool {
+        self.disabled == 0 && self.frames.try_push(pfn).is_ok()
+    }
+
+    /// Keeps the array empty from now on: a frame that is freed goes to a buddy list at once. Calls
+    /// nest.
     pub(super) fn disable(&mut self) {
         self.disabled += 1;
+        self.guarded = true;
     }
 
     /// Ends one [`Pcp::disable`].
@@ -78,14 +100,22 @@ impl Pcp {
             broken("nothing stays in a disabled array", format_args!("frame {pfn} is in a CPU's array"));
         }
         self.disabled -= 1;
+        self.guarded = self.disabled > 0 || self.picky;
     }
 
-    /// Does anybody keep the array empty?
+    /// Takes only frames of movable pageblocks from now on, or every frame again. The array has one
+    /// list where the kernel has one for each migratetype.
+    pub(super) fn take_movable_only(&mut self, only: bool) {
+        self.picky = only;
+        self.guarded = self.disabled > 0 || only;
+    }
+
+    /// Returns true while the array is kept empty.
     pub fn is_disabled(&self) -> bool {
         self.disabled > 0
     }
 
-    /// Gives everything to `flush`.
+    /// Empties the array into `flush`.
     pub(super) fn flush(&mut self, flush: impl FnOnce(arrayvec::Drain<'_, Pfn, CAPACITY>)) {
         if !self.frames.is_empty() {
             flush(self.frames.drain(..));

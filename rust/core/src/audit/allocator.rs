@@ -1,25 +1,39 @@
-//! 1., 4. The free frames: what a block is, what a CPU's array holds, how many there are; and that nobody keeps
-//! arrays or batches switched off.
+//! Rules 1 and 4 for free frames: the blocks of the buddy lists, the CPUs' arrays of free frames,
+//! and their counters. Also, that arrays and batches are switched on.
 
-use super::rules::Report;
+use super::report::Report;
+use crate::alloc::MigrateType;
+use crate::hotplug::BlockState;
 use crate::machine::Machine;
 use crate::release::Release;
 use crate::sync::Ordering;
 
-/// Judges the allocator of every node.
+/// Checks the allocator of every node.
 pub(super) fn check<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     for (number, node) in machine.nodes.iter().enumerate() {
         let zone = node.zone.lock();
         let mut frames = 0;
-        for (block, order) in zone.blocks(&machine.frames) {
+        for (block, order, kind) in zone.blocks(&machine.frames) {
             frames += 1u32 << order;
-            if let Some(why) = zone.misplaced(&machine.frames, block, order) {
+            if let Some(why) = zone.misplaced(&machine.frames, block, order, kind) {
                 report.page("a free block is whole", block, format!("order {order}: {why}"));
             }
         }
         if frames != zone.listed() {
-            let what = format!("node {number}: {} are counted, {frames} are on its lists", zone.listed());
+            let what = format!(
+                "node {number}: the counter is {}, but {frames} frames are on its lists",
+                zone.listed()
+            );
             report.machine("nr_free_pages is the number of free frames", what);
+        }
+        // A pageblock is isolated while its frames are wanted, and a block that is offline stays so.
+        let blocks = zone.pageblocks();
+        for number in (0..blocks.len()).map(|block| block << blocks.order()) {
+            let online = node.blocks.state_at(number) != BlockState::Offline;
+            if online && blocks.kind_of(number) == MigrateType::Isolated {
+                let what = "its free frames are never handed out".to_owned();
+                report.page("no pageblock stays isolated", node.base.plus(number), what);
+            }
         }
         drop(zone);
         for (cpu, arrays) in machine.cpus.iter().enumerate() {
@@ -32,14 +46,17 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
                 );
             }
             if pcp.is_disabled() {
-                let what = format!("CPU {cpu}'s array of node {number} is kept empty");
-                report.machine("what was switched off is on again", what);
+                let what = format!("CPU {cpu}'s array of node {number} is disabled");
+                report.machine("no batch or free-frame array stays disabled", what);
             }
         }
     }
-    // Relaxed: nothing is going on.
+    // Relaxed: no other thread uses the machine during an audit.
     let disabled = machine.lru_disabled.load(Ordering::Relaxed);
     if disabled != 0 {
-        report.machine("what was switched off is on again", format!("LRU batches, {disabled} times"));
+        report.machine(
+            "no batch or free-frame array stays disabled",
+            format!("LRU batches are disabled {disabled} times"),
+        );
     }
 }

@@ -1,13 +1,14 @@
-//! Where every used frame is and who holds it.
+//! The census: the place of each used frame, and the holders of its references.
 
-use super::Handle;
+use super::ledger::Handle;
 use crate::error::{Error, Result};
+use crate::hotplug::BlockState;
 use crate::lru::LruList;
 use crate::machine::Machine;
 use crate::map::{AreaKind, Attributes, Entry, Pte, Slot};
 use crate::memory::more_room;
 use crate::owner::{Owner, OwnerId};
-use crate::page::{Flags, PIN, Pfn};
+use crate::page::{Flags, MAX_ORDER, PIN, Pfn};
 use crate::release::Release;
 use arrayvec::ArrayVec;
 use std::collections::BTreeMap;
@@ -28,11 +29,13 @@ pub enum Place {
     Isolated,
     /// An owner's movable page.
     Movable,
+    /// In a memory block that is offline.
+    Offline,
     /// None of these: allocated, and its owner may use it.
     Allocated,
 }
 
-/// Somebody who holds references on a page.
+/// A holder of references on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// A page-table entry.
@@ -63,8 +66,10 @@ pub enum Holder {
         /// The swap slot.
         slot: u32,
     },
-    /// Memory failure, which keeps the frame from being used.
+    /// Memory failure, which keeps the frame out of use.
     Poison,
+    /// A pool of huge pages.
+    HugePool,
     /// An injected fault, until it ends.
     Fault,
     /// A handle of the machine's user.
@@ -77,7 +82,7 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// What it is, in one word.
+    /// The holder's kind in one word.
     pub fn kind(&self) -> &'static str {
         match self {
             Holder::Entry { .. } => "entry",
@@ -87,6 +92,7 @@ impl Holder {
             Holder::Private => "private",
             Holder::SwapCache { .. } => "swap",
             Holder::Poison => "poison",
+            Holder::HugePool => "huge_pool",
             Holder::Fault => "fault",
             Holder::Handle { handle, .. } => match handle {
                 Handle::Ref => "reference",
@@ -99,7 +105,7 @@ impl Holder {
         }
     }
 
-    /// References that the holder accounts for.
+    /// The number of references that the holder accounts for.
     pub fn references(&self) -> u32 {
         match self {
             Holder::Handle { handle: Handle::Pin, count } => count * PIN,
@@ -120,6 +126,7 @@ impl fmt::Display for Holder {
             Holder::Private => f.write_str("private data"),
             Holder::SwapCache { slot } => write!(f, "swap cache at {slot}"),
             Holder::Poison => f.write_str("poison"),
+            Holder::HugePool => f.write_str("pool of huge pages"),
             Holder::Fault => f.write_str("injected fault"),
             Holder::Handle { handle, count } => {
                 let name = match handle {
@@ -137,37 +144,37 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What the census found of one frame.
+/// The data that the census gathers about one frame.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    /// The places that claim the frame, two at most: none for `Allocated`, more than one is a finding.
+    /// The places that claim the frame, at most two. None means `Allocated`; two are a finding.
     pub places: ArrayVec<Place, 2>,
     pub references: u32,
     pub mappings: u32,
-    /// Of a head: entries that map any part.
+    /// For a head: the entries that map any part.
     pub folio_mappings: u32,
     /// Pins by handles.
     pub pins: u32,
-    /// It begins a block of the buddy lists.
+    /// Whether the frame begins a block of the buddy lists.
     pub block: bool,
-    /// Somebody has the page lock.
+    /// Whether a handle holds the page lock.
     pub locked: bool,
-    /// Somebody has frozen the page.
+    /// Whether a handle has frozen the page.
     pub frozen: bool,
-    /// Somebody has begun to write the page to its backing store.
-    pub written: bool,
+    /// Whether a write of the page to its backing store has begun and not ended.
+    pub under_writeback: bool,
     /// Slots of page caches that hold the page.
     pub slots: u32,
     /// Slots of the swap cache that hold the page.
     pub swap_slots: u32,
-    /// An entry knows of a store that the page has not been told of.
-    pub stored: bool,
-    /// Somebody has isolated the page from its driver.
+    /// Whether a dirty entry maps the page, so that the page's own dirty flag may still be clear.
+    pub dirty_entry: bool,
+    /// Whether a token has isolated the page from its driver.
     pub isolated: bool,
-    /// Of a head: an entry that is locked into memory maps a part.
+    /// For a head: whether an entry that is locked into memory maps a part.
     pub mlocked: bool,
-    /// It waits in a CPU's batch.
-    pub waits: bool,
+    /// Whether the page waits in a CPU's batch.
+    pub in_batch: bool,
 }
 
 /// A page-table entry of an anonymous area that maps a page.
@@ -175,7 +182,7 @@ pub(super) struct Seen {
 pub(super) struct Mapping {
     pub pfn: Pfn,
     pub pte: Pte,
-    /// The area's lineage, and the entry's number in the area: what the page's record must name.
+    /// The area's owner, and the entry's index in it; the page's record must name both.
     pub owner: OwnerId,
     pub index: u32,
 }
@@ -188,31 +195,32 @@ pub(super) struct Census {
     bases: Vec<Pfn>,
     pub holders: Vec<(Pfn, Holder)>,
     pub mappings: Vec<Mapping>,
-    /// Entries that a migration left behind.
+    /// Migration entries, each with its page.
     pub migration_entries: Vec<(Pfn, Holder)>,
     /// Isolation tokens of LRU pages, by frame.
     pub tokens: Vec<(Pfn, u32)>,
-    /// Cached pages that do not name the slot that holds them: page, file, slot.
-    pub strays: Vec<(Pfn, u32, u32)>,
+    /// Cached pages whose record does not name the slot that holds them: page, file, slot.
+    pub misfiled: Vec<(Pfn, u32, u32)>,
     /// Entries that name each swap slot.
     pub swap_entries: BTreeMap<u32, u32>,
-    /// Pages in the swap cache that do not name the slot that holds them: page, slot.
-    pub swap_strays: Vec<(Pfn, u32)>,
-    /// Lists whose links do not lead to as many pages as they count.
+    /// Pages in the swap cache whose record does not name the slot that holds them: page, slot.
+    pub swap_misfiled: Vec<(Pfn, u32)>,
+    /// Lists whose counter differs from the number of linked pages: node, list, linked pages.
     pub broken_lists: Vec<(usize, LruList, u32)>,
-    /// Entries where nothing may be mapped any more.
+    /// Entries that map a page where pages were unmapped.
     pub at_unmapped: Vec<(Pfn, Holder)>,
-    /// Pages on another list than their words say.
+    /// Pages on a list other than the one that their words name: page, list, generation of the
+    /// list.
     pub misplaced: Vec<(Pfn, LruList, Option<u8>)>,
-    /// The host's memory ran out.
-    short: bool,
+    /// Whether the host's memory ran out.
+    out_of_memory: bool,
 }
 
-/// What the host's memory is wanted for.
+/// The purpose of the memory, for an error.
 const CENSUS: &str = "a census of the machine";
 
 impl Census {
-    /// Forgets everything and looks anew, in the memory that the last look has left.
+    /// Takes a new census, in the memory that the last one used.
     pub fn take<R: Release>(
         &mut self,
         machine: &Machine<R>,
@@ -231,9 +239,9 @@ impl Census {
         self.mappings.clear();
         self.migration_entries.clear();
         self.tokens.clear();
-        self.strays.clear();
+        self.misfiled.clear();
         self.swap_entries.clear();
-        self.swap_strays.clear();
+        self.swap_misfiled.clear();
         self.broken_lists.clear();
         self.at_unmapped.clear();
         self.misplaced.clear();
@@ -247,12 +255,18 @@ impl Census {
         for (pfn, _) in machine.poison_books().held {
             self.hold(pfn, Holder::Poison);
         }
+        for page in machine.huge_pages() {
+            let parts = if page.order > MAX_ORDER { 1 << page.order } else { 1 };
+            (0..parts).for_each(|part| self.hold(page.first.plus(part), Holder::HugePool));
+        }
         for pfn in machine.injected_references() {
             self.hold(machine.frames.head(pfn), Holder::Fault);
         }
         for (pfn, handle, count) in handles {
-            // Quiet, and the handle's reference keeps the page as it is.
+            // The machine is at rest, and the handle's reference keeps a large page from being
+            // split.
             let pfn = machine.frames.head(pfn);
+            let handle = machine.counted_as(handle);
             self.hold(pfn, Holder::Handle { handle, count });
             match handle {
                 Handle::Isolated => {
@@ -261,24 +275,24 @@ impl Census {
                 }
                 Handle::Lock => self.seen_mut(pfn).locked = true,
                 Handle::Frozen => self.seen_mut(pfn).frozen = true,
-                Handle::Writeback => self.seen_mut(pfn).written = true,
+                Handle::Writeback => self.seen_mut(pfn).under_writeback = true,
                 Handle::IsolatedMovable => self.seen_mut(pfn).isolated = true,
                 Handle::Pin => self.seen_mut(pfn).pins += count,
                 Handle::Ref => {}
             }
         }
-        match std::mem::take(&mut self.short) {
+        match std::mem::take(&mut self.out_of_memory) {
             true => Err(Error::host_memory::<(Pfn, Holder)>(CENSUS, self.holders.len())),
             false => Ok(()),
         }
     }
 
-    /// Who holds `pfn`.
+    /// The holders of `pfn`.
     pub fn holders(&self, pfn: Pfn) -> Vec<Holder> {
         self.holders.iter().filter(|(held, _)| *held == pfn).map(|(_, holder)| *holder).collect()
     }
 
-    /// What was found of `pfn`, a frame that was used once.
+    /// The census data of `pfn`, which must be a frame that was used once.
     pub fn seen(&self, pfn: Pfn) -> &Seen {
         let node = self.node_of(pfn);
         &self.frames[node][pfn.index() - self.bases[node].index()]
@@ -302,14 +316,14 @@ impl Census {
         self.seen_mut(pfn).references += holder.references();
         match self.holders.try_reserve(1) {
             Ok(()) => self.holders.push((pfn, holder)),
-            Err(_) => self.short = true,
+            Err(_) => self.out_of_memory = true,
         }
     }
 
     fn allocator<R: Release>(&mut self, machine: &Machine<R>) {
         for (number, node) in machine.nodes.iter().enumerate() {
             let zone = node.zone.lock();
-            for (block, order) in zone.blocks(&machine.frames) {
+            for (block, order, _) in zone.blocks(&machine.frames) {
                 self.seen_mut(block).block = true;
                 for offset in 0..1 << order {
                     self.at(block.plus(offset), Place::Buddy);
@@ -321,6 +335,13 @@ impl Census {
                     self.at(pfn, Place::Pcp);
                 }
             }
+            for (block, state) in (0..).zip(node.blocks.states()) {
+                let offline = (state == BlockState::Offline).then(|| node.blocks.range(block)).flatten();
+                offline
+                    .into_iter()
+                    .flatten()
+                    .for_each(|frame| self.at(node.base.plus(frame), Place::Offline));
+            }
         }
     }
 
@@ -329,7 +350,7 @@ impl Census {
             let used = node.zone.lock().frontier();
             let lruvec = node.lruvec.lock();
             let mut pages = 0;
-            // Only counted; its pages say themselves that they are on it.
+            // The unevictable list has no links: it is only counted, and its pages' words name it.
             for pfn in (0..used).map(|offset| node.base.plus(offset)) {
                 if machine.frames[pfn].word().has(Flags::LRU | Flags::UNEVICTABLE) {
                     self.at(pfn, Place::Lru(LruList::Unevictable));
@@ -345,7 +366,8 @@ impl Census {
                     self.at(pfn, Place::Lru(kind));
                     pages += 1u32 << machine.frames[pfn].order();
                     let word = machine.frames[pfn].word();
-                    // A generation is active or not by itself: there the flag says nothing of the list.
+                    // A generation is active or inactive by its age, so its pages must not have the
+                    // flag.
                     let expected = match generation {
                         Some(_) => LruList::of(word).is_anon() == kind.is_anon() && !word.has(Flags::ACTIVE),
                         None => LruList::of(word) == kind,
@@ -369,14 +391,14 @@ impl Census {
             }
             for pfn in batches.added().iter().copied().chain(batches.moving()) {
                 self.hold(pfn, Holder::Batch { cpu: number });
-                self.seen_mut(pfn).waits = true;
+                self.seen_mut(pfn).in_batch = true;
             }
         }
     }
 
     fn mappings<R: Release>(&mut self, machine: &Machine<R>) {
         machine.owners.for_each(|owner_id, owner| {
-            // A private mapping of a file has a lineage too, and is met there.
+            // A private mapping of a file also belongs to an anonymous owner, and is counted there.
             let areas = match owner {
                 Owner::Anon(areas) | Owner::File { areas, .. } => areas,
                 Owner::Free | Owner::Movable(_) => return,
@@ -391,7 +413,7 @@ impl Census {
                             self.hold(folio.head, holder);
                             self.seen_mut(pfn).mappings += 1;
                             self.seen_mut(folio.head).folio_mappings += 1;
-                            self.seen_mut(pfn).stored |= pte.has(Pte::DIRTY);
+                            self.seen_mut(pfn).dirty_entry |= pte.has(Pte::DIRTY);
                             let attributes = area.attributes(index);
                             self.seen_mut(folio.head).mlocked |= attributes.contains(Attributes::LOCKED);
                             if attributes.contains(Attributes::UNMAPPED) {
@@ -402,7 +424,7 @@ impl Census {
                                     Ok(()) => {
                                         self.mappings.push(Mapping { pfn, pte, owner: owner_id, index })
                                     }
-                                    Err(_) => self.short = true,
+                                    Err(_) => self.out_of_memory = true,
                                 }
                             }
                         }
@@ -427,7 +449,7 @@ impl Census {
                 self.seen_mut(pfn).slots += 1;
                 let page = &machine.frames[pfn];
                 if page.owner() != id.0 || page.index() != index {
-                    self.strays.push((pfn, id.0, index));
+                    self.misfiled.push((pfn, id.0, index));
                 }
                 if page.word().has(Flags::PRIVATE) {
                     self.hold(pfn, Holder::Private);
@@ -443,7 +465,7 @@ impl Census {
             self.hold(pfn, Holder::SwapCache { slot });
             self.seen_mut(pfn).swap_slots += 1;
             if machine.frames[pfn].private() != slot {
-                self.swap_strays.push((pfn, slot));
+                self.swap_misfiled.push((pfn, slot));
             }
         }
     }
@@ -458,12 +480,12 @@ impl Census {
         });
     }
 
-    /// The frame's place; `Allocated` if nothing claims it.
+    /// The place of the frame: `Allocated` if no place claims it.
     pub fn place<R: Release>(&self, machine: &Machine<R>, pfn: Pfn) -> Place {
         let places = &self.seen(pfn).places;
         match places.first() {
             Some(&place) => place,
-            // A tail is where its head is.
+            // A tail is in the place of its head.
             None if machine.frames[pfn].word().has(Flags::TAIL) => {
                 let head = machine.frames.head(pfn);
                 if head == pfn { Place::Allocated } else { self.place(machine, head) }

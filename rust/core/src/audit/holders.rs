@@ -1,6 +1,6 @@
-//! Who holds one page: a look at the places where a holder of this page can be, not a census.
+//! The holders of one page, found without a census: only the places where one can be are searched.
 
-use super::{Holder, Ledger};
+use super::{Handle, Holder, Ledger};
 use crate::machine::Machine;
 use crate::map::Area;
 use crate::owner::{Owner, OwnerId};
@@ -17,15 +17,25 @@ fn entries(area: &Area, index: u32, parts: impl Iterator<Item = Pfn>) -> impl It
 }
 
 impl<R: Release> Machine<R> {
-    /// Who holds references on a page. Exact at a quiet moment; at others what the look met.
+    /// What a handle counts as on this machine: where the kernel does not count pins, a pin is a
+    /// plain reference.
+    pub(super) fn counted_as(&self, handle: Handle) -> Handle {
+        match handle {
+            Handle::Pin if self.pin_references() == 1 => Handle::Ref,
+            handle => handle,
+        }
+    }
+
+    /// The holders of references on a page. Exact at rest; at other times a holder may be missed or
+    /// listed after it has gone.
     ///
-    /// Costs a look at the CPUs' batches, the owner's areas and the ledger, not at the whole machine: errors
-    /// carry it.
+    /// The search covers the CPUs' batches, the owner's areas and the ledger, and not the whole
+    /// machine, because errors call it.
     pub fn holders(&self, pfn: Pfn, ledger: &Ledger) -> Vec<Holder> {
         if self.frames.get(pfn).is_none() {
             return Vec::new();
         }
-        // Who holds a part holds the whole.
+        // A holder of a part holds a reference on the whole page.
         let head = self.frames.head(pfn);
         let pfn = if self.frames.get(head).is_some() { head } else { pfn };
         let page = &self.frames[pfn];
@@ -61,10 +71,11 @@ impl<R: Release> Machine<R> {
         if self.is_held_by_poison(pfn) {
             holders.push(Holder::Poison);
         }
+        holders.extend(self.is_in_pool(pfn).then_some(Holder::HugePool));
         let injected = self.injected_references().into_iter().filter(|&head| self.frames.head(head) == pfn);
         holders.extend(injected.map(|_| Holder::Fault));
         for (handle, count) in self.frames.parts(pfn).flat_map(|part| ledger.of(part)) {
-            holders.push(Holder::Handle { handle, count });
+            holders.push(Holder::Handle { handle: self.counted_as(handle), count });
         }
         holders
     }

@@ -1,48 +1,30 @@
-//! The rules, judged over a census. Numbers as in `docs/design.md`, "Invariants".
+//! The rules, checked against a census. The numbers are those of `docs/design.md`, "Invariants".
 
-use super::Finding;
 use super::census::{Census, Holder, Place, Seen};
+use super::finding::Finding;
+use super::report::Report;
 use crate::failure::Cause;
 use crate::machine::Machine;
 use crate::map::{Pte, Slot};
 use crate::memory::WORDS;
 use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, OF_A_TAIL, Pfn, Word};
-use crate::profile::PoisonAccounting;
+use crate::profile::{AnonReuse, PoisonAccounting};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use std::collections::BTreeSet;
 
-/// Flags that a free page may show: poison outlives the page; a sleeper may still be on its way out.
+/// Flags that a free page may have: poison outlives the page, and a sleeper may not have returned
+/// yet.
 const FREE_MAY_SHOW: Flags = Flags::HWPOISON.union(Flags::BUDDY).union(Flags::WAITERS);
 
-/// Flags that a part of a large page has itself.
+/// Flags that a part of a large page has for itself.
 const OF_A_PART: Flags = Flags::TAIL.union(Flags::HWPOISON).union(Flags::ANON_EXCLUSIVE);
 
-pub(super) struct Report<'a> {
-    census: &'a Census,
-    findings: Vec<Finding>,
-}
-
-impl Report<'_> {
-    pub(super) fn page(&mut self, rule: &'static str, pfn: Pfn, what: String) {
-        let holders: Vec<String> = self.census.holders(pfn).iter().map(ToString::to_string).collect();
-        let detail = match holders.is_empty() {
-            true => format!("{what}; no holders"),
-            false => format!("{what}; holders: {}", holders.join(", ")),
-        };
-        self.findings.push(Finding { rule, pfn: Some(pfn), detail });
-    }
-
-    pub(super) fn machine(&mut self, rule: &'static str, what: String) {
-        self.findings.push(Finding { rule, pfn: None, detail: what });
-    }
-}
-
-/// Judges every frame and every counter.
+/// Checks every frame and every counter.
 pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Finding> {
     let mut report = Report { census, findings: Vec::new() };
-    // Frames beyond a node's frontier were never touched; looking at them would commit their records.
+    // Frames beyond a node's frontier were never touched. To read them would commit their records.
     for node in &machine.nodes {
         let used = node.zone.lock().frontier();
         for offset in 0..used {
@@ -57,7 +39,7 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Fi
     check_pairs(machine, &mut report);
     check_spaces(machine, &mut report);
     check_ends(machine, &mut report);
-    check_releases(machine, census, &mut report);
+    super::owners::check(machine, census, &mut report);
     check_poison(machine, census, &mut report);
     report.findings
 }
@@ -69,19 +51,23 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     let place = census.place(machine, pfn);
     let part = word.has(Flags::TAIL);
 
-    // 1. Exactly one place; a part of a large page has none but its head's.
+    // Rule 1: a page is in exactly one place. Only the head of a large page has a place.
     if seen.places.len() > usize::from(!part) {
-        report.page("one place", pfn, format!("is in {:?}", seen.places));
+        report.page("a page is in one place", pfn, format!("is in {:?}", seen.places));
     }
     if part {
         return check_part(machine, seen, pfn, report);
     }
     if word.has(Flags::LRU) != matches!(place, Place::Lru(_)) {
-        report.page("LRU flag", pfn, format!("flags {} but is in {place:?}", word.flags()));
+        report.page(
+            "the LRU flag means a place on a list",
+            pfn,
+            format!("flags {} but is in {place:?}", word.flags()),
+        );
     }
-    // 2. The count is the sum of the ledger; entries are mappings; free is clean.
-    let free = matches!(place, Place::Buddy | Place::Pcp);
-    // 2., 3. A frozen page has the count zero, whatever its holders.
+    // Rule 2: the count is the sum of the ledger; mappings are entries; free pages are clean.
+    let free = matches!(place, Place::Buddy | Place::Pcp | Place::Offline);
+    // Rules 2 and 3: a frozen page has the count zero, whatever its holders.
     let references = if seen.frozen { 0 } else { seen.references };
     if word.count() != references {
         report.page(
@@ -118,11 +104,11 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
         report.page("only a large page has a bad part", pfn, word.to_string());
     }
     super::mlock::check(machine, seen, pfn, report);
-    // 1. A free block is marked at its head, and nothing else is.
+    // Rule 1: the head of a free block has the BUDDY flag, and no other page has it.
     if word.has(Flags::BUDDY) != seen.block {
         report.page("a free block is whole", pfn, format!("flags {} in {place:?}", word.flags()));
     }
-    // 2. A count of zero means that the page is free, frozen, bad, or a part of a large page.
+    // Rule 2: a count of zero means that the page is free, frozen, bad, or a part of a large page.
     if place == Place::Allocated
         && word.count() == 0
         && !seen.frozen
@@ -134,19 +120,19 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     if seen.slots > 0 {
         check_clean(machine, seen, pfn, report);
     }
-    // 7. No operation is in progress at an audit, so no page may look as if one were.
+    // Rule 7: no operation is in progress at an audit, so no page may look as if one were.
     if word.has(Flags::LOCKED) != seen.locked {
         report.page("no page stays locked", pfn, format!("flags {}", word.flags()));
     }
-    // 2. The flags of a page agree with one another.
+    // Rule 2: the flags of a page agree with one another.
     if word.has(Flags::ACTIVE | Flags::UNEVICTABLE) {
-        report.page("not active and unevictable", pfn, format!("flags {}", word.flags()));
+        report.page("no page is both active and unevictable", pfn, format!("flags {}", word.flags()));
     }
-    // 1. A generation is a place on a list.
+    // Rule 1: a generation names a list, so only a page on a list has one.
     if word.generation().is_some() && !matches!(place, Place::Lru(_)) {
-        report.page("only on a list has a page a generation", pfn, format!("in {place:?} ({word})"));
+        report.page("a page has a generation only on a list", pfn, format!("in {place:?} ({word})"));
     }
-    // 7. A page that is used through a mapping is where reclaim and migration find it.
+    // Rule 7: a mapped page must be where reclaim and migration find it.
     if place == Place::Allocated
         && page.mapcount() + seen.folio_mappings > 0
         && !seen.frozen
@@ -155,22 +141,29 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
         report.page("a mapped page is on a list or isolated", pfn, format!("flags {}", word.flags()));
     }
     if word.has(Flags::ISOLATED) != seen.isolated {
-        report.page("the mark of an isolation has a token", pfn, format!("flags {}", word.flags()));
+        report.page("an isolated movable page has a token", pfn, format!("flags {}", word.flags()));
     }
-    // Nobody sleeps when nothing is in progress; natively a sleeper may still be on its way out.
+    // No thread sleeps at rest. In the native build a sleeper may not have cleared the flag yet.
     if cfg!(feature = "explored") && word.has(Flags::WAITERS) {
-        report.page("no sleeper's mark is left", pfn, format!("flags {}", word.flags()));
+        report.page("no page at rest has the WAITERS flag", pfn, format!("flags {}", word.flags()));
     }
-    // 8. A movable mark means that an owner holds the page; or, where puts look, that one still waits to
-    // hear that it is released.
+    // Rule 8: the MOVABLE flag means that an owner holds the page. In designs whose put looks at
+    // the flag, it may also mean that the owner has still to be told of the page's release.
+    // A sticky mark stays on a released page, which has no owner, until its last reference is gone;
+    // on a poisoned one it stays for good.
     let owned = place == Place::Movable;
     let dying = machine.put_looks() && place == Place::Allocated && machine.driver(pfn).is_some();
-    if word.has(Flags::MOVABLE) != owned && !(word.has(Flags::MOVABLE) && dying) {
+    let released = machine.mark_sticks()
+        && matches!(place, Place::Allocated | Place::Isolated)
+        && page.owner() == 0
+        && (word.count() > 0 || word.has(Flags::HWPOISON));
+    if word.has(Flags::MOVABLE) != owned && !(word.has(Flags::MOVABLE) && (dying || released)) {
         report.page("movable pages have an owner", pfn, format!("flags {} in {place:?}", word.flags()));
     }
 }
 
-/// 2., for a part of a large page: its own mappings and flags. The head answers for everything else.
+/// Rule 2 for a part of a large page: it has its own mappings and flags. The head has everything
+/// else.
 fn check_part<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
     let page = &machine.frames[pfn];
     let word = page.word();
@@ -182,7 +175,7 @@ fn check_part<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &
     if word.count() != 0 || seen.references != 0 {
         report.page("a tail has no count of its own", pfn, word.to_string());
     }
-    // That a page waits to be split is said by its first tail.
+    // The first tail carries the mark that the page waits to be split.
     let first = pfn == head.plus(1) && of.is_some_and(|page| page.order() > 1);
     let own = if first { OF_A_PART | OF_A_TAIL } else { OF_A_PART };
     if word.any(!own) {
@@ -194,7 +187,7 @@ fn check_part<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &
     }
 }
 
-/// 2., for large pages: the head counts what maps or pins any part.
+/// Rule 2 for large pages: the head counts the entries and pins of all parts.
 fn check_large<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
     let folio = machine.frames.folio(pfn);
     let mappings = machine.frames.folio_mapcount(folio);
@@ -202,13 +195,13 @@ fn check_large<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: 
         let what = format!("counts {mappings} of {} entries that map a part", seen.folio_mappings);
         report.page("mapcount is the number of entries", pfn, what);
     }
-    if machine.frames.may_be_pinned(folio) != (seen.pins > 0) {
-        report.page("a large page knows whether it is pinned", pfn, format!("{} pins", seen.pins));
+    if machine.may_be_pinned(folio) != (seen.pins > 0) {
+        report.page("a large page is marked as pinned while it has pins", pfn, format!("{} pins", seen.pins));
     }
 }
 
-/// 2., for pages of files: a page of a file is in exactly one slot of it, with its content; only such a page has
-/// private data, is written back, or is kept by a writer.
+/// Rule 2 for pages of files: a page of a file is in exactly one slot of it, with its content. Only
+/// such a page has private data or is written back.
 fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
     let word = machine.frames[pfn].word();
     let expected = u32::from(word.has(Flags::FILE));
@@ -224,26 +217,27 @@ fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report:
         report.page("cached pages have their content", pfn, format!("{word}"));
     }
     if seen.slots == 0 && word.any(Flags::PRIVATE | Flags::WRITEBACK) {
-        report.page("only a page of a file has private data or is written", pfn, format!("{word}"));
+        report.page("only a page of a file has private data or is under writeback", pfn, format!("{word}"));
     }
-    // 7. A write-back that was begun is ended.
-    if word.has(Flags::WRITEBACK) != seen.written {
+    // Rule 7: a write-back that was begun is ended.
+    if word.has(Flags::WRITEBACK) != seen.under_writeback {
         report.page("no page stays under writeback", pfn, format!("{word}"));
     }
 }
 
-/// 6., for files: what a clean page holds is what its store holds: else it is lost as soon as the page is dropped. A holder
-/// from outside may have stored since, past any entry: it tells the page when it lets go.
+/// Rule 6 for files: a clean page has the content of its store, as that content is all that remains
+/// once the page is dropped. Pages with handles are skipped: their holder may have stored to the
+/// page without an entry, and marks it dirty only at the release.
 fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
     let page = &machine.frames[pfn];
     let word = page.word();
     let held = report.census.holders(pfn).iter().any(|holder| matches!(holder, Holder::Handle { .. }));
-    if seen.stored || held || word.any(Flags::DIRTY | Flags::WRITEBACK | Flags::HWPOISON) {
+    if seen.dirty_entry || held || word.any(Flags::DIRTY | Flags::WRITEBACK | Flags::HWPOISON) {
         return;
     }
     let Some(file) = machine.owners.file(OwnerId(page.owner())) else { return };
     if file.lost_page(page.index()) {
-        // A write of it has failed: the page has what the disk has not.
+        // A write of the page to its store has failed, so the two may differ.
         return;
     }
     let differs = |word: &usize| {
@@ -252,14 +246,14 @@ fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: 
     };
     if let Some(differs) = (0..WORDS).find(differs) {
         report.page(
-            "a clean page is what its store holds",
+            "a clean page has the content of its store",
             pfn,
             format!("word {differs} of page {} ({word})", page.index()),
         );
     }
 }
 
-/// 2. An entry and the page that it maps know of each other.
+/// Rule 2 for mappings: an entry and the page that it maps agree.
 fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     for &(pfn, entry) in &census.at_unmapped {
         report.page("nothing is mapped where pages were unmapped", pfn, entry.to_string());
@@ -267,7 +261,7 @@ fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
     let lazyfree = machine.stats.events(Event::Pglazyfree) > 0;
     for mapping in &census.mappings {
         let (pfn, part) = (mapping.pfn, &machine.frames[mapping.pfn]);
-        // Whose it is, and its flags, the head says; whether it is exclusive, each part.
+        // The head has the owner and the flags; each part has its own ANON_EXCLUSIVE.
         let head = machine.frames.head(pfn);
         let page = &machine.frames[head];
         let (word, exclusive) = (page.word(), part.word().has(Flags::ANON_EXCLUSIVE));
@@ -283,8 +277,23 @@ fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
             );
             report.page("a mapped page belongs to its mapping", pfn, what);
         }
-        if mapping.pte.has(Pte::WRITE) && !exclusive {
-            report.page("a writable entry maps an exclusive page", pfn, format!("flags {}", word.flags()));
+        match machine.profile.anon_reuse {
+            AnonReuse::Exclusive if mapping.pte.has(Pte::WRITE) && !exclusive => {
+                report.page(
+                    "a writable entry maps an exclusive page",
+                    pfn,
+                    format!("flags {}", word.flags()),
+                );
+            }
+            AnonReuse::Mapcount if mapping.pte.has(Pte::WRITE) && part.mapcount() > 1 => {
+                let what = format!("{} mappings, flags {}", part.mapcount(), word.flags());
+                report.page("a writable entry is the only one of its page", pfn, what);
+            }
+            AnonReuse::Mapcount if exclusive => {
+                let what = format!("flags {}, where no page is marked", word.flags());
+                report.page("a writable entry is the only one of its page", pfn, what);
+            }
+            _ => {}
         }
         if exclusive && part.mapcount() > 1 {
             let what = format!("{} mappings, flags {}", part.mapcount(), word.flags());
@@ -300,10 +309,10 @@ fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
     }
 }
 
-/// 2., for swap slots: each is counted by the entries that name it; one that is in use has an entry or a page; and
-/// nobody is in the middle of reading one.
+/// Rule 2 for swap slots: the entries that name a slot are its count, a slot in use has an entry or
+/// a page, and no slot is being read.
 fn check_swap<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
-    for &(pfn, slot) in &census.swap_strays {
+    for &(pfn, slot) in &census.swap_misfiled {
         let what = format!("found in slot {slot}, names slot {}", machine.frames[pfn].private());
         report.page("pages in the swap cache are in their slots", pfn, what);
     }
@@ -324,7 +333,7 @@ fn check_swap<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Re
         }
         let cached = swap.slot(slot);
         if cached == Slot::Reading {
-            report.machine("nobody reads a swap slot", format!("slot {slot}"));
+            report.machine("no swap slot stays under a read", format!("slot {slot}"));
         }
         used += u32::from(count > 0 || cached.page().is_some());
     }
@@ -333,47 +342,50 @@ fn check_swap<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Re
     }
     let crate::map::SwapUse { total, free } = swap.in_use();
     if total - free != used {
-        let what = format!("{} slots count as in use, {used} are", total - free);
+        let what = format!("the counter says {}, but {used} are in use", total - free);
         report.machine("a swap slot without entry and page is free", what);
     }
 }
 
-/// 4. What was allocated and not freed is in use. Frames that are bad may have left either way.
+/// Rule 4: allocated minus freed frames are in use. A bad frame may count either way.
 fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     let (mut used, mut bad) = (0i64, 0i64);
     for node in &machine.nodes {
         for pfn in (0..node.zone.lock().frontier()).map(|offset| node.base.plus(offset)) {
-            let free = census.seen(pfn).places.iter().any(|place| matches!(place, Place::Buddy | Place::Pcp));
+            let unused = |place: &Place| matches!(place, Place::Buddy | Place::Pcp | Place::Offline);
+            let free = census.seen(pfn).places.iter().any(unused);
             used += i64::from(!free);
             bad += i64::from(machine.frames[pfn].word().has(Flags::HWPOISON));
         }
     }
+    // A bad frame that went offline was not freed before.
+    bad += machine.poison_books().gone;
     let counted = machine.stats.events(Event::Pgalloc) - machine.stats.events(Event::Pgfree);
     if (used - counted).abs() > bad {
-        let what = format!("{counted} more were counted in than out, {used} are in use");
-        report.machine("pgalloc less pgfree is what is in use", what);
+        let what = format!("the counters' difference is {counted}, but {used} are in use");
+        report.machine("pgalloc minus pgfree is the number of frames in use", what);
     }
 }
 
-/// Rule 4, events that come and go in pairs: what was locked into memory and not unlocked is; what migrations count is what
-/// they have moved.
+/// Rule 4 for events in pairs: mlocked minus munlocked pages are `nr_mlock`, and migrations count
+/// as many pages as they have moved.
 fn check_pairs<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     let events = |event| machine.stats.events(event);
     let locked: i64 = (0..machine.nodes.len()).map(|node| machine.stats.on_node(node, NodeItem::Mlock)).sum();
     let gone = [Event::UnevictableMunlocked, Event::UnevictableStranded, Event::UnevictableCleared];
     let counted = events(Event::UnevictableMlocked) - gone.map(events).iter().sum::<i64>();
     if counted != locked {
-        let what = format!("{counted} more were counted in than out, {locked} are");
-        report.machine("pages locked less unlocked is nr_mlock", what);
+        let what = format!("the counters' difference is {counted}, but nr_mlock is {locked}");
+        report.machine("pages mlocked minus munlocked is nr_mlock", what);
     }
     let (moved, counted) = (machine.stats.moved(), events(Event::PgmigrateSuccess));
     if moved.is_some_and(|moved| moved != counted) {
-        let what = format!("{counted} were counted, {} were moved", moved.unwrap_or(0));
+        let what = format!("{counted} were counted, but {} have moved", moved.unwrap_or(0));
         report.machine("pgmigrate_success is the number of pages moved", what);
     }
 }
 
-/// 7. Nothing stays mapped for a process that is gone.
+/// Rule 7 for address spaces: nothing stays mapped for a process that has exited.
 fn check_spaces<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     let live: BTreeSet<u32> = machine.spaces().iter().map(|space| space.id).collect();
     machine.owners.for_each(|_, owner| {
@@ -383,13 +395,16 @@ fn check_spaces<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
         };
         for area in areas.iter().filter(|area| !live.contains(&area.space)) {
             let address = area.address(0);
-            let what = format!("area {address:#x} of address space {}, dropped without an exit", area.space);
+            let what = format!(
+                "area {address:#x} of address space {}, which was dropped without an exit",
+                area.space
+            );
             report.machine("areas belong to a living address space", what);
         }
     });
 }
 
-/// 2. Nothing is mapped beyond the end of a file.
+/// Rule 2 for files: nothing is mapped beyond the end of a file.
 fn check_ends<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     machine.owners.for_each(|_, owner| {
         let Owner::File { areas, .. } = owner else { return };
@@ -404,28 +419,8 @@ fn check_ends<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     });
 }
 
-/// 8. An owner that let go of a page with its mark on hears of the page's end.
-fn check_releases<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
-    machine.owners.for_each(|_, owner| {
-        let Owner::Movable(ops) = owner else { return };
-        for pfn in ops.isolated().into_iter().filter(|pfn| !census.seen(*pfn).isolated) {
-            report.page(
-                "what an owner has isolated has a token",
-                pfn,
-                machine.frames[pfn].word().to_string(),
-            );
-        }
-        for pfn in ops.untold() {
-            let word = machine.frames[pfn].word();
-            if word.count() == 0 || !word.has(Flags::MOVABLE) {
-                let what = format!("the owner has not heard of its release ({word})");
-                report.page("released is called once", pfn, what);
-            }
-        }
-    });
-}
-
-/// 4., 5. Poisoned frames are counted, none is free, and what poison holds is poisoned.
+/// Rules 4 and 5: poisoned frames are counted, none is free, and each frame that memory failure
+/// holds is poisoned.
 fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     let books = machine.poison_books();
     let mut poisoned = i64::from(books.zero);
@@ -434,14 +429,14 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
             let word = machine.frames[pfn].word();
             if !word.has(Flags::HWPOISON) {
                 if books.held.contains_key(&pfn) || word.has(Flags::REFUSED) {
-                    report.page("what poison holds is poisoned", pfn, word.to_string());
+                    report.page("a frame that memory failure holds is poisoned", pfn, word.to_string());
                 }
                 continue;
             }
             poisoned += 1;
             let Seen { places, mappings, slots, .. } = census.seen(pfn);
             let held = books.held.get(&pfn);
-            let cause = held.or(books.loose.get(&pfn));
+            let cause = held.or(books.unheld.get(&pfn));
             if cause.is_none() {
                 let profile = match machine.profile.poison {
                     PoisonAccounting::NonEagain => "; poison=non_eagain flags pages that could not move",
@@ -454,44 +449,45 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
                 );
             }
             let free = places.iter().any(|place| matches!(place, Place::Buddy | Place::Pcp));
-            // A look that met a page which was being dropped from its file keeps it from leaving its list, as in the
-            // kernel: nobody has it, nobody finds it.
-            let lingers = machine.frames[pfn].owner() == 0
+            // A reference that another thread took while the page was dropped from its file keeps
+            // the page on its list, as in the kernel. Such a page has no owner and cannot be found.
+            let orphaned = machine.frames[pfn].owner() == 0
                 && places.iter().all(|place| matches!(place, Place::Batch | Place::Lru(_) | Place::Isolated));
-            let used = *mappings > 0 || *slots > 0 || !(places.is_empty() || free || lingers);
+            let used = *mappings > 0 || *slots > 0 || !(places.is_empty() || free || orphaned);
             if cause == Some(&Cause::Soft) && used {
                 let what = format!("is in {places:?} ({word})");
-                report.page("what is offlined is in nobody's use", pfn, what);
+                report.page("a soft-offlined frame is not in use", pfn, what);
             }
-            // One that failed on its way to a free list is refused when its turn comes.
+            // A frame that was poisoned on its way to a free list is rejected when it is allocated.
             if free && held.is_some() {
                 report.page(
-                    "what poison holds is on no free list",
+                    "a frame that memory failure holds is on no free list",
                     pfn,
                     format!("is in {places:?} ({word})"),
                 );
             }
         }
     }
-    // What was never used is free, on no list yet, and stays where it is if the flag alone is set.
+    // A frame beyond the frontier is free but on no list yet. The flag alone does not move it.
     let unused = |pfn: &&Pfn| {
         let node = &machine.nodes[machine.node_of(**pfn)];
         pfn.0 - node.base.0 >= node.zone.lock().frontier()
             && machine.frames[**pfn].word().has(Flags::HWPOISON)
     };
-    poisoned += books.loose.keys().filter(unused).count() as i64;
+    poisoned += books.unheld.keys().filter(unused).count() as i64;
+    poisoned += books.gone;
     if books.counted != poisoned {
         let profile = match machine.profile.poison {
-            PoisonAccounting::Double => "; poison=double counts a page twice that was moved",
+            PoisonAccounting::Double => "; poison=double counts a moved page twice",
             _ => "",
         };
-        let what = format!("{} are counted, {poisoned} are{profile}", books.counted);
+        let what = format!("the counter is {}, but {poisoned} are poisoned{profile}", books.counted);
         report.machine("num_poisoned_pages is the number of poisoned frames", what);
     }
 }
 
 fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
-    // 1. A list is as long as its counter says, and holds the pages whose flags name it.
+    // Rule 1: the counter of a list is its length, and a list holds the pages whose flags name it.
     for &(node, list, pages) in &census.broken_lists {
         report.machine("list length is its counter", format!("node {node} {list:?}: {pages} pages linked"));
     }
@@ -499,21 +495,21 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
         let word = machine.frames[pfn].word();
         let says = word.generation();
         let what = format!("on {list:?} of generation {generation:?} with {word} of generation {says:?}");
-        report.page("on the list of its flags", pfn, what);
+        report.page("a page is on the list that its flags name", pfn, what);
     }
-    // 7. No entry waits for a migration that is over.
+    // Rule 7: no migration is in progress at an audit, so no migration entry may exist.
     for (pfn, holder) in &census.migration_entries {
         report.page("no migration entry is left", *pfn, format!("{holder}"));
     }
-    // 2. A page that a slot of a file names belongs to that slot.
-    for &(pfn, file, index) in &census.strays {
+    // Rule 2: a page in a file's slot names that slot in its record.
+    for &(pfn, file, index) in &census.misfiled {
         report.page(
             "pages of files are in their slots",
             pfn,
             format!("found in slot {index} of file {file:#x}"),
         );
     }
-    // 4. Isolation tokens, free frames, mapped pages.
+    // Rule 4: isolation tokens, mapped pages, pages with certain flags.
     for number in 0..machine.nodes.len() {
         let tokens = |swapbacked: bool| -> i64 {
             census
@@ -524,8 +520,13 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
                 .map(|(pfn, n)| i64::from(*n) << machine.frames[*pfn].order())
                 .sum()
         };
+        // Old kernels take isolated movable pages for pages of files.
+        let movable = match machine.profile.isolated_counts_movable {
+            true => super::owners::isolated(machine, number),
+            false => 0,
+        };
         for (item, expected) in
-            [(NodeItem::IsolatedAnon, tokens(true)), (NodeItem::IsolatedFile, tokens(false))]
+            [(NodeItem::IsolatedAnon, tokens(true)), (NodeItem::IsolatedFile, tokens(false) + movable)]
         {
             let counted = machine.stats.on_node(number, item);
             if counted != expected {
@@ -539,7 +540,7 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
         let node = &machine.nodes[number];
         let used = node.zone.lock().frontier();
         for pfn in (0..used).map(|offset| node.base.plus(offset)) {
-            // A part is what its head is, but for its own mappings.
+            // A part has the flags of its head, but its own mappings.
             let mapped = machine.frames[pfn].mapcount() > 0;
             let word = machine.frames[machine.frames.head(pfn)].word();
             for ((_, of), (_, count)) in COUNTED.iter().zip(&mut counts) {
@@ -550,18 +551,18 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
             let counted = machine.stats.on_node(number, item);
             if counted != pages {
                 report.machine(
-                    "counters of pages are the numbers of such pages",
-                    format!("node {number}: {} is {counted}, {pages} pages are", item.name()),
+                    "a counter of pages is the number of such pages",
+                    format!("node {number}: {} is {counted}, but there are {pages} such pages", item.name()),
                 );
             }
         }
     }
 }
 
-/// Which pages a counter counts: by word, and whether they are mapped.
+/// Whether a counter includes a page, by its word and whether it is mapped.
 type Counted = fn(Word, bool) -> bool;
 
-/// Counters that a look at all pages must come to as well.
+/// The counters that the number of certain pages must equal.
 const COUNTED: [(NodeItem, Counted); 8] = [
     (NodeItem::AnonPages, |word, mapped| mapped && word.has(Flags::ANON)),
     (NodeItem::FileMapped, |word, mapped| mapped && !word.has(Flags::ANON)),

@@ -1,35 +1,35 @@
-//! Recorded calls as a stream of events: the steps of the protocol under the names of a kernel, and the kernel's
-//! tracepoints.
+//! Recorded calls as a stream of events: the steps of the protocol under the names of a kernel, and
+//! the kernel's tracepoints.
 
+use super::call::{Call, Found, Recorded};
 use super::names::seen;
-use super::{Call, Found, Recorded};
-use crate::lru::LruList;
-use crate::migrate::{Mode, Reason};
+use crate::lru::lruvec::LruList;
+use crate::migrate::mode::{Mode, Reason};
 use crate::page::Pfn;
 use crate::profile::CallNames;
 
 /// One entry into a call, the return from one, or a tracepoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What the kernel calls it.
+    /// The kernel's name for the event.
     pub name: &'static str,
-    /// By [`nanoseconds`](crate::sync::nanoseconds).
+    /// The time, by [`nanoseconds`](crate::sync::nanoseconds).
     pub when: u64,
-    /// The slot of the thread that was there.
+    /// The slot of the calling thread.
     pub thread: usize,
-    /// The CPU that it was on.
+    /// The CPU of the calling thread.
     pub cpu: usize,
-    /// The page that it is about; nothing on returns.
+    /// The page that the call handles; `None` on returns.
     pub page: Option<Found>,
-    /// The page that it leads to.
+    /// The destination page.
     pub dst: Option<Pfn>,
-    /// What it returned: then it is a return.
+    /// The return value; `None` unless the event is a return.
     pub ret: Option<i32>,
     /// Further arguments, `name=value` each.
     pub arguments: String,
 }
 
-/// What a kernel of these names shows of a list of calls.
+/// The events that a kernel with these names shows for a list of calls.
 pub fn events(calls: &[Recorded], names: CallNames) -> Vec<Event> {
     seen(calls).flat_map(|call| of(call, names)).collect()
 }

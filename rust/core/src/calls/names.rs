@@ -1,26 +1,26 @@
-//! What the calls are called in a kernel, and which of them its probes can see.
+//! The names of the calls in a kernel, and the probes that can see them.
 
-use super::{Call, Recorded};
+use super::call::{Call, Recorded};
 use crate::error::Errno;
 use crate::page::Pfn;
 use crate::profile::CallNames;
 use std::fmt::Write;
 
-/// How a kernel shows one recorded call.
+/// A recorded call as a kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Its name; for a return with the value: what is counted.
+    /// The key under which it is counted: its name, for a return with the value.
     pub key: String,
-    /// Its line in an ordered list.
+    /// The call's line in an ordered list.
     pub line: String,
 }
 
-/// A probe on entry: its name, and what it shows of the page.
+/// A probe on entry: its name, and the values of the page that it shows.
 pub(super) struct Probe(pub(super) &'static str, Shows);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shows {
-    /// Nothing: only its return is seen.
+    /// Nothing: the probe sees only the return.
     Return,
     Name,
     Count,
@@ -28,8 +28,8 @@ pub(super) enum Shows {
 }
 
 impl Call {
-    /// The probes on its entry, in the order in which they are hit; none if the kernel has no such
-    /// function, or has it inlined.
+    /// The probes on the entry of the call, in the order in which they are hit. None if the kernel
+    /// has no such function, or has inlined it.
     pub(super) fn entries(self, names: CallNames) -> &'static [Probe] {
         use CallNames::{Folios, Pages};
         use Shows::{Count, CountAndMappings, Name, Return};
@@ -44,6 +44,14 @@ impl Call {
             }
             (Call::PutbackLru, Folios) => &[Probe("folio_putback_lru", Count)],
             (Call::PutbackMovablePages, _) => &[Probe("putback_movable_pages", Name)],
+            (Call::IsolateMovable, _) => &[Probe("isolate_movable_page", Count)],
+            (Call::BalloonIsolate, _) => &[Probe("balloon_page_isolate", Name)],
+            (Call::BalloonMigrate, _) => &[Probe("balloon_page_migrate", Name)],
+            (Call::VirtballoonMigrate, _) => &[Probe("virtballoon_migratepage", Return)],
+            (Call::BalloonPutback, _) => &[Probe("balloon_page_putback", Name)],
+            (Call::ZsIsolate, _) => &[Probe("zs_page_isolate", Name)],
+            (Call::ZsMigrate, _) => &[Probe("zs_page_migrate", Name)],
+            (Call::ZsPutback, _) => &[Probe("zs_page_putback", Name)],
             (Call::MigratePages, _) => &[Probe("migrate_pages", Name)],
             (Call::TryToMigrate, _) => &[Probe("try_to_migrate", CountAndMappings)],
             (Call::TryToUnmap, _) => &[Probe("try_to_unmap", CountAndMappings)],
@@ -95,7 +103,7 @@ impl Call {
         }
     }
 
-    /// What a kernel calls the step: a recent one, if it has the function at all.
+    /// The step's name in a recent kernel; in an older one, if only that has the function.
     pub(crate) fn name(self) -> &'static str {
         let probed = |names| self.entries(names).first().map(|Probe(name, _)| *name);
         probed(CallNames::Folios).or_else(|| probed(CallNames::Pages)).unwrap_or(match self {
@@ -109,16 +117,17 @@ impl Call {
         })
     }
 
-    /// What the kernel's function returns: 6.1's isolation an errno, later ones whether it worked.
+    /// The return value of the kernel's function. The isolation of 6.1 returns an errno, that of
+    /// later kernels whether it succeeded.
     pub(super) fn returned(self, ret: i32, names: CallNames) -> i32 {
         match (self, names) {
-            (Call::IsolateLru, CallNames::Pages) if ret == 0 => Errno::EBUSY.status(),
-            (Call::IsolateLru, CallNames::Pages) => 0,
+            (Call::IsolateLru | Call::IsolateMovable, CallNames::Pages) if ret == 0 => Errno::EBUSY.status(),
+            (Call::IsolateLru | Call::IsolateMovable, CallNames::Pages) => 0,
             _ => ret,
         }
     }
 
-    /// What the probe shows of the call's arguments.
+    /// The arguments of the call that the probe shows.
     pub(super) fn arguments(self, names: CallNames) -> String {
         match (self, names) {
             (Call::MigratePagesBatch { mode, passes }, _) => format!(" mode={mode} passes={passes}"),
@@ -136,8 +145,8 @@ impl Call {
 }
 
 impl Recorded {
-    /// More than one line where one of the kernel's functions calls another that is watched too, none
-    /// where it shows nothing.
+    /// The lines of one recorded call: more than one if the kernel's function calls another probed
+    /// one, none if no probe sees the call.
     fn shown(&self, names: CallNames, frame: &mut impl FnMut(Pfn) -> String) -> Vec<Shown> {
         let probes = self.call.entries(names).iter();
         if let Some(ret) = self.ret {
@@ -170,12 +179,13 @@ impl Recorded {
     }
 }
 
-/// How the kernel of these names shows a list of calls. `frame` names frames.
+/// The lines that a kernel with these names shows for a list of calls. `frame` names frames.
 pub fn shown(calls: &[Recorded], names: CallNames, mut frame: impl FnMut(Pfn) -> String) -> Vec<Shown> {
     seen(calls).flat_map(|call| call.shown(names, &mut frame)).collect()
 }
 
-/// The calls that a kernel makes: threads that release pages together make none for each.
+/// The calls that a kernel makes. A thread that releases several pages together makes no `PutFinal`
+/// call for each of them.
 pub(super) fn seen(calls: &[Recorded]) -> impl Iterator<Item = &Recorded> {
     let mut releasing: Vec<usize> = Vec::new();
     calls.iter().filter(move |call| match (call.call, call.ret) {

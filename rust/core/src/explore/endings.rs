@@ -1,23 +1,23 @@
 //! End states that were checked before.
 //!
-//! Most schedules of a program end in one of a few states, and what a check says is a function of the
-//! state alone. So a state that passed once is not checked again: every end state is checked, in
-//! effect, at the price of telling it apart from others. States are told apart by 128 bits (see
-//! [`Digest`]); a violation is never remembered.
+//! Most schedules of a program end in one of a few states, and the result of a check depends only
+//! on the state. So a state that passed once is not checked again: every end state is checked in
+//! effect, and most cost only a digest. A digest has 128 bits (see [`Digest`]). A state that breaks
+//! a rule is never remembered.
 
 use super::world::World;
 use crate::sync::explored::{Digest, Ending, Violation};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// States remembered, at most: some megabytes.
-const MOST: usize = 1 << 17;
+/// The most states that are remembered, which take some megabytes.
+const MAX_STATES: usize = 1 << 17;
 
 /// The states that passed, with their fingerprints.
 #[derive(Debug, Default)]
 pub(super) struct Endings {
-    passed: HashMap<Key, u64, BuildHasherDefault<AsItIs>>,
-    /// Schedules that ended well, and how many of them in a state that had to be checked.
+    passed: HashMap<Key, u64, BuildHasherDefault<IdentityHasher>>,
+    /// Schedules that ended without a violation, and how many of their states had to be checked.
     pub ended: u64,
     pub checked: u64,
 }
@@ -31,11 +31,11 @@ impl Hash for Key {
     }
 }
 
-/// A digest is as good as random already.
+/// Returns the digest itself, which is as good as random already.
 #[derive(Debug, Default)]
-struct AsItIs(u64);
+struct IdentityHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn write(&mut self, _bytes: &[u8]) {}
     fn write_u64(&mut self, n: u64) {
         self.0 = n;
@@ -46,9 +46,9 @@ impl Hasher for AsItIs {
 }
 
 impl Endings {
-    /// This state has passed.
-    fn learn(&mut self, digest: Digest, fingerprint: u64) {
-        if self.passed.len() >= MOST {
+    /// Remembers a state that has passed the check.
+    fn remember(&mut self, digest: Digest, fingerprint: u64) {
+        if self.passed.len() >= MAX_STATES {
             self.passed.clear();
         }
         self.passed.insert(Key(digest), fingerprint);
@@ -63,9 +63,9 @@ pub(super) struct End<'a, W> {
 }
 
 impl<W: World> Ending for End<'_, W> {
-    fn tell(&mut self, digest: &mut Digest) -> bool {
+    fn digest_into(&mut self, digest: &mut Digest) -> bool {
         self.endings.ended += 1;
-        self.world.tell(digest)
+        self.world.digest_into(digest)
     }
 
     fn is_known(&mut self, digest: Digest) -> bool {
@@ -81,7 +81,7 @@ impl<W: World> Ending for End<'_, W> {
         Ok(())
     }
 
-    fn passed(&mut self, digest: Digest) {
-        self.endings.learn(digest, self.fingerprint);
+    fn record_passed(&mut self, digest: Digest) {
+        self.endings.remember(digest, self.fingerprint);
     }
 }

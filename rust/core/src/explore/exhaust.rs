@@ -1,28 +1,30 @@
-//! Every interleaving within a bound on preemptions.
+//! Exhaustive search: every interleaving within a bound on preemptions.
 //!
-//! A preemption is a switch away from a thread that could have gone on; switching away from one
-//! that waits or has ended is free. Most concurrency bugs need few (Musuvathi and Qadeer,
-//! "Iterative context bounding for systematic testing of multithreaded programs", PLDI 2007), so
-//! the bound is raised from 0 up, and the first counterexample has the fewest preemptions.
+//! A preemption is a switch away from a thread that could have gone on. A switch away from a thread
+//! that waits or has ended is free. Most concurrency bugs need few preemptions (Musuvathi and
+//! Qadeer, "Iterative context bounding for systematic testing of multithreaded programs", PLDI
+//! 2007). So the bound is raised from 0, and the first counterexample has the fewest preemptions.
 //!
-//! The search is depth-first and stateless: a prefix of choices is replayed, then the current
-//! thread goes on for as long as it can. With `reduce`, only those alternatives are tried that
-//! [`super::reduce`] asks for; without, all.
+//! The search is depth-first and stateless: it replays a prefix of choices, then lets the current
+//! thread go on for as long as it can. With `reduce` it tries only the alternatives that
+//! [`super::reduce`] requires; without, all alternatives.
 
+use super::explorer::Explorer;
+use super::node::Node;
 use super::reduce::Reduction;
-use super::world::{Explorer, World};
+use super::world::World;
 use super::{Counterexample, Coverage, Report, Run};
-use crate::sync::explored::{Choice, Record, Strategy, Threads, View};
+use crate::sync::explored::{Choice, Record, Strategy, View};
 use std::ops::ControlFlow;
 
-/// A search of everything within a bound.
+/// A search of all schedules within a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhaustive {
-    /// Preemptions of a schedule, at most; `None`: as many as there are.
+    /// The most preemptions of a schedule; `None` for no bound.
     pub preemptions: Option<u32>,
     /// Leave out schedules that only reorder independent steps.
     pub reduce: bool,
-    /// Stop, incomplete, after so many schedules.
+    /// The number of schedules after which the search stops, incomplete.
     pub limit: u64,
 }
 
@@ -32,36 +34,16 @@ impl Default for Exhaustive {
     }
 }
 
-/// What a visitor is shown of each schedule.
+/// A schedule, as a visitor sees it.
 #[derive(Debug)]
 pub struct Seen<'a> {
-    /// How it went.
+    /// Its outcome and length.
     pub run: &'a Run,
-    /// Who executed each step.
+    /// The thread that executed each step.
     pub threads: &'a [u8],
 }
 
-/// A step of the path under exploration: what was chosen before it, and what is still to be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Node {
-    pub runnable: Threads,
-    pub chosen: u8,
-    /// Tried, the choice included.
-    done: Threads,
-    /// To be tried.
-    pub todo: Threads,
-    /// Preemptions before this step.
-    spent: u32,
-}
-
-impl Node {
-    /// Preemptions (0 or 1) that choosing `thread` costs, if `before` executed the step before.
-    fn cost(&self, thread: u8, before: Option<u8>) -> u32 {
-        before.is_some_and(|before| before != thread && self.runnable & 1 << before != 0).into()
-    }
-}
-
-/// Follows a prefix, then goes on as long as it can.
+/// Follows a prefix, then lets the current thread go on for as long as it can.
 struct Prefix<'a>(&'a [Node]);
 
 impl Strategy for Prefix<'_> {
@@ -78,7 +60,7 @@ impl Strategy for Prefix<'_> {
 }
 
 impl Exhaustive {
-    /// Searches until a rule is broken or everything within the bound is covered.
+    /// Searches until a rule is broken or all schedules within the bound are covered.
     pub fn search<W: World>(&self, explorer: &mut Explorer<W>) -> Report {
         let mut found = None;
         let mut report = self.visit(explorer, |seen, index| match &seen.run.outcome {
@@ -93,10 +75,10 @@ impl Exhaustive {
         report
     }
 
-    /// Shows every schedule within the bound, and how many came before it, to `visitor`, which
-    /// may end the search.
+    /// Calls `visitor` with every schedule within the bound, and with the number of schedules
+    /// before it. The visitor may end the search.
     ///
-    /// A schedule within a smaller bound may be shown again.
+    /// A schedule may be visited again when the bound is raised.
     pub fn visit<W: World>(
         &self,
         explorer: &mut Explorer<W>,
@@ -129,9 +111,9 @@ impl Exhaustive {
 
 /// How a search within one bound ended.
 enum End {
-    /// Nothing is left, and the bound left nothing out.
+    /// All schedules were tried: the bound excluded none.
     Everything,
-    /// Nothing is left within the bound.
+    /// All schedules within the bound were tried.
     Bound,
     Stopped,
     Limit,
@@ -171,8 +153,8 @@ impl<W: World> Search<'_, W> {
                     let Search { explorer, path, reduction, .. } = self;
                     reduction.analyse(&explorer.runtime, path, prefix.saturating_sub(1));
                 } else {
-                    // The schedule was cut short, so what its threads would have done, and with
-                    // what it would have conflicted, is not known: try everything.
+                    // The violation cut the schedule short, so the later steps of its threads, and
+                    // their conflicts, are unknown. Try all alternatives.
                     self.path.iter_mut().for_each(|node| node.todo = node.runnable);
                 }
             }
@@ -182,7 +164,7 @@ impl<W: World> Search<'_, W> {
         }
     }
 
-    /// Runs the path and lengthens it to the schedule's end.
+    /// Runs the path, and extends it to the end of the schedule.
     fn execute(&mut self) -> Run {
         let Search { explorer, path, reduce, .. } = self;
         let prefix = path.len();
@@ -190,7 +172,7 @@ impl<W: World> Search<'_, W> {
         explorer.runtime.analysis(|runnable, _| {
             for (step, executed) in explorer.runtime.log().enumerate().skip(prefix) {
                 let me = 1 << executed.thread;
-                // Zero, or nothing: only one thread was left.
+                // The set is empty or missing where only one thread was left.
                 let runnable = runnable.get(step).copied().filter(|set| *set != 0).unwrap_or(me);
                 let spent = match path.as_slice() {
                     [] => 0,
@@ -209,7 +191,7 @@ impl<W: World> Search<'_, W> {
         run
     }
 
-    /// Cuts the path back to the last step with something left to try, and chooses that.
+    /// Cuts the path back to the last step with an alternative within the bound, and chooses that.
     fn back_up(&mut self, bound: u32, left_out: &mut bool) -> bool {
         while let Some(mut node) = self.path.pop() {
             let before = self.path.last().map(|last| last.chosen);

@@ -1,15 +1,15 @@
-//! Which function of the core a step stands in.
+//! The function of the core that a step belongs to.
 
 use crate::sync::explored::Place;
 
-/// The files of the core, in order, each with its functions and the lines at which they begin, in order.
+/// The core's files in order, each with its functions and their first lines, in order.
 type Functions = &'static [(&'static str, &'static [(u32, &'static str)])];
 
-/// Written by the build script of the explored crate.
+/// The build script of the explored crate writes this table.
 static FUNCTIONS: Functions = include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 
-/// Name of the function around a place, and the place as `migrate/one.rs:120`. Outside of the core no name, and the whole
-/// path: a world of the tests has functions of its own.
+/// The name of the function around a place, and the place as `migrate/one.rs:120`. A place outside
+/// of the core has no name and its whole path, because a test's world has functions of its own.
 pub(super) fn at(place: Place) -> (Option<&'static str>, String) {
     let (path, line) = (place.file(), place.line());
     let of_core = path.rsplit_once("core/src/").and_then(|(_, file)| {

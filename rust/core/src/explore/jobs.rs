@@ -1,30 +1,33 @@
-//! Random schedules on several OS threads, with the outcome of one.
+//! Random schedules on several OS threads, with a result that does not depend on their number.
 //!
-//! Schedule number `i` is the same on whichever job, and the counterexample with the lowest number
-//! wins: a job that finds one still lets the others finish everything below it. So the report does
-//! not depend on the number of jobs or on their speed. Each job builds a world of its own.
+//! Schedule number `i` is the same on every job, and the counterexample with the lowest number
+//! wins: after one is found, the jobs still finish all schedules below it. So the report does
+//! not depend on the number of jobs or on their speed. Each job builds its own world.
 //!
-//! Jobs are always OS threads of their own, also if there is only one: a schedule that had to give
-//! up an unwinding stack leaves the OS thread "panicking" for ever, which is not to happen to the
-//! caller's.
+//! Jobs always run on OS threads of their own, even if there is only one. A schedule that abandons
+//! an unwinding stack leaves its OS thread "panicking" for ever, and that must not be the caller's.
 
+use super::explorer::Explorer;
 use super::sample::{Sampler, Sampling, length};
-use super::world::{Explorer, World};
+use super::world::World;
 use super::{Counterexample, Coverage, Report};
 use crate::sync::explored::Options;
 // The jobs are real threads beside the exploration, not threads of it.
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Builder;
 
-/// Schedules that a job takes at a time.
+/// How many schedules a job takes at a time.
 const CHUNK: u64 = 1024;
 
-/// Jobs that have something to do.
+/// The most OS threads of an exploration: more than any host has processors.
+pub const MAX_JOBS: usize = 1024;
+
+/// The number of jobs that have schedules to run.
 pub(super) fn working(sampling: &Sampling, jobs: usize) -> u64 {
     (jobs.max(1) as u64).min(sampling.schedules.div_ceil(CHUNK).max(1))
 }
 
-/// What a job has to tell of a chunk.
+/// A job's result for one chunk of schedules.
 struct Done {
     chunk: u64,
     schedules: u64,
@@ -54,8 +57,8 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
             let length = length(&mut explorer);
             let mut done = Vec::new();
             loop {
-                // Relaxed (all): counters and flags that order nothing; what the jobs return is
-                // handed over by joining them.
+                // Relaxed (all): counters and flags that publish no data; joining the jobs
+                // publishes their results.
                 let chunk = next.fetch_add(1, Ordering::Relaxed);
                 let first = chunk * CHUNK;
                 let over = chunk >= chunks || first > best.load(Ordering::Relaxed);
@@ -81,7 +84,8 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
                 done.push(result);
             }
         };
-        // As many as the host has threads for: what is found does not depend on their number.
+        // If the host has too few threads, fewer jobs run; the result does not depend on their
+        // number.
         let spawn = |_| Builder::new().spawn_scoped(scope, job).ok();
         let handles: Vec<_> = (0..jobs).map_while(spawn).collect();
         assert!(!handles.is_empty(), "no memory for a thread of the explorer");
@@ -94,7 +98,7 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
             .collect()
     });
     done.sort_unstable_by_key(|chunk| chunk.chunk);
-    // What ran beyond the counterexample that wins depends on the jobs' speed: not counted.
+    // How far jobs ran beyond the winning counterexample depends on their speed: not counted.
     let kept = done.iter().position(|chunk| chunk.found.is_some()).map_or(done.len(), |place| place + 1);
     done.truncate(kept);
     let schedules = done.iter().map(|chunk| chunk.schedules).sum();

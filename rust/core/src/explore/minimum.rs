@@ -1,10 +1,10 @@
-//! The least that breaks a rule: by search, not by shrinking.
+//! The smallest race, found by search and not by shrinking.
 //!
-//! Every program whose operations are among those of a program is searched, those with the fewest
-//! operations first; of the first that breaks the rule, every schedule with no switch, then with one,
-//! and so on. What shrinking reaches is held against this.
+//! The search covers every program made of some of a program's operations, those with the fewest
+//! operations first. For the first that breaks the rule it tries every schedule with no switch,
+//! then with one, and so on. Tests compare the results of shrinking with this minimum.
 
-use super::program::{Found, ProgramOptions, on, on_own_thread, shown};
+use super::program::{Found, ProgramOptions, describe, on_separate_thread, with_machine};
 use super::schedule::Replay;
 use super::smaller::Case;
 use super::{Exhaustive, Explorer, Run, Schedule, Shrunk, World};
@@ -17,24 +17,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The smallest race.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Minimum {
-    /// The form of this object.
+    /// The version of this object's form.
     pub schema: u32,
     /// The program and the schedule.
     pub found: Found,
-    /// Threads of the program.
+    /// The number of the program's threads.
     pub threads: usize,
-    /// Operations of its threads.
+    /// The number of its threads' operations.
     pub operations: usize,
-    /// Programs searched before.
+    /// How many smaller programs were searched before.
     pub programs: usize,
     /// Schedules run.
     pub schedules: u64,
-    /// No search stopped early: within the bound on preemptions nothing smaller breaks the rule.
+    /// True if no search stopped early: within the bound on preemptions nothing smaller breaks the
+    /// rule.
     pub proven: bool,
 }
 
-/// The smallest race by which `program`, or a part of it, breaks `rule`; `None` if there is none with at
-/// most two preemptions. `limit` schedules of each program are searched.
+/// The smallest race by which `program`, or a part of it, breaks `rule`. `None` if there is none
+/// with at most two preemptions. At most `limit` schedules of each program are searched.
 ///
 /// # Errors
 /// If the program cannot be set up, or `stop` was set.
@@ -45,21 +46,21 @@ pub fn minimum(
     limit: u64,
     stop: &AtomicBool,
 ) -> Result<Option<Minimum>, SetupError> {
-    let program = on(program, &options.machine);
-    // What cannot be set up is told of.
+    let program = with_machine(program, &options.machine);
+    // This reports a program that cannot be set up; its parts that cannot be are skipped below.
     Case::new(&program)?;
-    on_own_thread(options.mutation, || {
+    on_separate_thread(options.mutation, || {
         let mut schedules = 0;
         let mut proven = true;
         for (programs, part) in parts(&program).into_iter().enumerate() {
             let Ok(case) = Case::new(&part) else { continue };
             let bounds = Bounds { limit, stop };
-            let least = least(&case, rule, options, &bounds, &mut schedules, &mut proven);
+            let schedule = fewest_switches(&case, rule, options, &bounds, &mut schedules, &mut proven);
             if bounds.stopped() {
                 return Err(SetupError("the search for the minimum was stopped".into()));
             }
-            let Some(least) = least else { continue };
-            let found = shown(&case, least, 0, options.options)?;
+            let Some(schedule) = schedule else { continue };
+            let found = describe(&case, schedule, 0, options.options)?;
             let (threads, operations) = (part.threads.len(), operations(&part));
             return Ok(Some(Minimum { schema: 1, found, threads, operations, programs, schedules, proven }));
         }
@@ -71,7 +72,7 @@ fn operations(program: &Program) -> usize {
     program.threads.iter().map(|thread| thread.ops.len()).sum()
 }
 
-/// The programs of some of the operations, those with the fewest in their threads first.
+/// The programs made of some of the operations, those with the fewest in their threads first.
 fn parts(program: &Program) -> Vec<Program> {
     let counts: Vec<usize> = [program.setup.len(), program.finally.len()]
         .into_iter()
@@ -102,23 +103,23 @@ fn parts(program: &Program) -> Vec<Program> {
     parts
 }
 
-/// How far a search may go.
+/// The limits of a search.
 struct Bounds<'a> {
-    /// Schedules of each program.
+    /// The most schedules of each program.
     limit: u64,
-    /// A request to end it.
+    /// Ends the search when set.
     stop: &'a AtomicBool,
 }
 
 impl Bounds<'_> {
     fn stopped(&self) -> bool {
-        // Relaxed: a request that orders nothing.
+        // Relaxed: the flag only asks to stop; it publishes no data.
         self.stop.load(Ordering::Relaxed)
     }
 }
 
-/// The schedule with the fewest switches that breaks the rule.
-fn least(
+/// Finds the schedule with the fewest switches that breaks the rule.
+fn fewest_switches(
     case: &Case,
     rule: &str,
     options: &ProgramOptions,
@@ -144,11 +145,11 @@ fn least(
     };
     for switches in 0.. {
         let mut search = BySwitches { explorer: &mut explorer, rule, left: limit, bounds };
-        let least = search.within(&[], switches);
+        let schedule = search.within(&[], switches);
         let spent = search.left == 0 || bounds.stopped();
         *schedules += limit - search.left;
-        if let Some(least) = least {
-            return explorer.shrink(&least, 1);
+        if let Some(schedule) = schedule {
+            return explorer.shrink(&schedule, 1);
         }
         if spent {
             break;
@@ -162,7 +163,7 @@ fn breaks(run: &Run, rule: &str) -> bool {
     run.outcome.as_ref().is_err_and(|violation| violation.rule == rule)
 }
 
-/// Every schedule with at most so many switches, forced ones included; nothing is left out.
+/// Searches all schedules with a number of switches, including forced ones, without reduction.
 struct BySwitches<'a, W> {
     explorer: &'a mut Explorer<W>,
     rule: &'a str,
@@ -171,7 +172,8 @@ struct BySwitches<'a, W> {
 }
 
 impl<W: World> BySwitches<'_, W> {
-    /// Those that begin with `prefix`; the first that breaks the rule.
+    /// The first schedule that begins with `prefix`, has at most `switches` switches, and breaks
+    /// the rule.
     fn within(&mut self, prefix: &[u8], switches: u32) -> Option<Schedule> {
         self.left = self.left.checked_sub(1).filter(|_| !self.bounds.stopped())?;
         let from = prefix.len() as u32;
@@ -179,7 +181,7 @@ impl<W: World> BySwitches<'_, W> {
         let threads: Vec<u8> = self.explorer.runtime.log().map(|step| step.thread).collect();
         let runnable = self.explorer.runtime.analysis(|runnable, _| runnable.to_vec());
         let mut spent = 0;
-        // Beyond the prefix only switches that had to be.
+        // Beyond the prefix, the run has only forced switches.
         let within = threads.windows(2).all(|pair| {
             spent += u32::from(pair[0] != pair[1]);
             spent <= switches

@@ -1,8 +1,9 @@
-//! Exploring programs: from a text and a few choices to a result that can be printed, kept and
+//! Exploring programs: from a text and a few options to a result that can be printed, stored and
 //! replayed.
 
 use super::jobs::working;
-use super::program_world::{ProgramWorld, Unset};
+use super::owners::{bring_owners, brought, differing};
+use super::program_world::{ProgramWorld, WorldError};
 use super::smaller::Case;
 use super::tally::Tally;
 use super::{
@@ -20,26 +21,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How the schedules are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Search {
-    /// At random.
+    /// Drawn at random.
     Sample(Sampling),
-    /// All within a bound.
+    /// All schedules within a bound.
     Exhaustive(Exhaustive),
 }
 
 /// How a program is explored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramOptions {
-    /// What to change of the machine that the program asks for.
+    /// Changes to the machine that the program asks for.
     pub machine: MachineSpec,
-    /// Which schedules.
+    /// How the schedules are chosen.
     pub search: Search,
-    /// How each is run.
+    /// The options of each schedule.
     pub options: Options,
-    /// OS threads that a sample is spread over; the result does not depend on it.
+    /// The OS threads that a sample is spread over; the result does not depend on their number.
     pub jobs: usize,
-    /// The defect that the core is to have.
+    /// The defect that is put into the core.
     pub mutation: Option<Mutation>,
-    /// Schedules that may be run to make a counterexample smaller; 0 leaves it as it was found.
+    /// The most schedules run to shrink a counterexample; 0 leaves it as it was found.
     pub shrink: u32,
 }
 
@@ -58,7 +59,7 @@ impl Default for ProgramOptions {
 }
 
 impl ProgramOptions {
-    /// OS threads that have something to do.
+    /// The number of OS threads that have schedules to run.
     pub fn working(&self) -> usize {
         match self.search {
             Search::Sample(sampling) => working(&sampling, self.jobs) as usize,
@@ -67,10 +68,10 @@ impl ProgramOptions {
     }
 }
 
-/// What an exploration of a program found.
+/// The result of exploring a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProgramReport {
-    /// The form of this object.
+    /// The version of this object's form.
     pub schema: u32,
     /// The program, with the machine that it was explored on.
     pub program: String,
@@ -82,8 +83,8 @@ pub struct ProgramReport {
     pub coverage: &'static str,
     /// The bound on preemptions, or why the search stopped early.
     pub covered: String,
-    /// Operations that did nothing of what they say, in any schedule. Not told beside a counterexample, where the
-    /// search ended.
+    /// Operations that had no effect in any schedule. Empty beside a counterexample, as the search
+    /// ended there.
     pub refused: Vec<Refused>,
     /// The first schedule that breaks a rule, if any.
     pub counterexample: Option<Found>,
@@ -94,25 +95,26 @@ pub struct ProgramReport {
 pub struct Found {
     /// The rule.
     pub rule: String,
-    /// What was found.
+    /// The state that broke it.
     pub detail: String,
-    /// The program, as small as it would get.
+    /// The program, shrunk.
     pub program: String,
-    /// Who executes each step.
+    /// The thread that executes each step.
     pub schedule: String,
     /// How many schedules were run before it was found.
     pub index: u64,
-    /// Schedules run to make it smaller.
+    /// How many schedules the shrinking ran.
     pub shrink_runs: u32,
-    /// It was made smaller until nothing more could go; not until those schedules were used up, or it was stopped.
+    /// True if nothing more can be removed; false if the budget was used up or the shrinking was
+    /// stopped.
     pub minimal: bool,
     /// Switches away from a thread that could have gone on.
     pub preemptions: u32,
-    /// Changes of the thread.
+    /// Switches from one thread to another.
     pub switches: u32,
-    /// What happened, step by step. The last step breaks the rule, unless `at_end`.
+    /// The steps. The last one breaks the rule, unless `at_end`.
     pub trace: Vec<TraceRow>,
-    /// All threads had ended: the audit found it.
+    /// True if all threads had ended, and the audit found the violation.
     pub at_end: bool,
 }
 
@@ -127,9 +129,9 @@ pub struct TraceRow {
     pub i: u32,
     /// The operation.
     pub op: String,
-    /// The step.
+    /// The kind of the step.
     pub kind: &'static str,
-    /// What it touched.
+    /// The object that it touched.
     pub object: String,
     /// The word before the step.
     pub before: String,
@@ -137,27 +139,30 @@ pub struct TraceRow {
     pub after: String,
     /// The function of the core that took the step.
     pub function: &'static str,
-    /// Its line.
+    /// The step's file and line.
     pub place: String,
 }
 
 /// Explores a program until a rule breaks, the search is over, or `stop` is set.
 ///
-/// The OS threads that run the schedules are its own.
+/// The schedules run on OS threads that this call starts.
 pub fn explore_program(
     program: &Program,
     options: &ProgramOptions,
     stop: &AtomicBool,
 ) -> Result<ProgramReport, SetupError> {
-    let program = on(program, &options.machine);
-    on_own_thread(options.mutation, || {
+    let program = with_machine(program, &options.machine);
+    on_separate_thread(options.mutation, || {
         let case = Case::new(&program)?;
         let tally = Arc::new(Tally::new(&program, false));
         let report = match search(&case, options, &tally, stop)? {
             Ok(report) => report,
-            Err(violation) => return Ok(of_set_up(&program, violation)),
+            Err(violation) => return Ok(set_up_report(&program, violation)),
         };
-        let (coverage, covered) = told(&report.coverage);
+        let (coverage, covered) = describe_coverage(&report.coverage);
+        if report.counterexample.is_none() {
+            check_owners(&case, &Schedule::default(), options.options)?;
+        }
         let refused = match report.counterexample {
             None => refused(&case, options.options, &tally),
             Some(_) => Vec::new(),
@@ -179,20 +184,20 @@ pub fn explore_program(
     })
 }
 
-/// The operations that no schedule could do: in what words, the default schedule says.
+/// The operations that had no effect in any schedule, with the reasons found in the default
+/// schedule.
 pub(super) fn refused(case: &Case, options: Options, tally: &Tally) -> Vec<Refused> {
     if !tally.has_refused() {
         return Vec::new();
     }
-    let why = Arc::new(Tally::new(&case.program, true));
+    let reasons = Arc::new(Tally::new(&case.program, true));
     if let Some(world) = case.world() {
-        Explorer::with_options(world.with_tally(&why), options).replay(&Schedule::default());
+        Explorer::with_options(world.with_tally(&reasons), options).replay(&Schedule::default());
     }
-    tally.refused(&case.program, &why)
+    tally.refused(&case.program, &reasons)
 }
 
-/// Runs one schedule of a program and tells what happened: the counterexample that it is, or `None` and
-/// the trace.
+/// Runs one schedule of a program, and returns its trace and the rule that it breaks, if any.
 pub fn replay_program(
     program: &Program,
     machine: &MachineSpec,
@@ -200,9 +205,10 @@ pub fn replay_program(
     options: Options,
     mutation: Option<Mutation>,
 ) -> Result<Replayed, SetupError> {
-    let program = on(program, machine);
-    on_own_thread(mutation, || {
+    let program = with_machine(program, machine);
+    on_separate_thread(mutation, || {
         let case = Case::new(&program)?;
+        check_owners(&case, schedule, options)?;
         let (trace, at_end) = trace(&case, schedule, options)?;
         let violation = trace.outcome.as_ref().err().cloned();
         Ok(Replayed {
@@ -218,15 +224,16 @@ pub fn replay_program(
     })
 }
 
-/// Program and schedule made smaller together, until that is done or `stop` is set; `None` if they break no rule.
+/// Shrinks program and schedule together, until nothing more can be removed or `stop` is set.
+/// `None` if they break no rule.
 pub fn shrink_counterexample(
     program: &Program,
     schedule: &Schedule,
     options: &ProgramOptions,
     stop: &AtomicBool,
 ) -> Result<Option<Found>, SetupError> {
-    let program = on(program, &options.machine);
-    on_own_thread(options.mutation, || {
+    let program = with_machine(program, &options.machine);
+    on_separate_thread(options.mutation, || {
         let case = Case::new(&program)?;
         let Err(violation) = trace(&case, schedule, options.options)?.0.outcome else { return Ok(None) };
         let found = Counterexample { violation, schedule: schedule.clone(), index: 0 };
@@ -237,38 +244,41 @@ pub fn shrink_counterexample(
 /// A schedule, replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Replayed {
-    /// The form of this object.
+    /// The version of this object's form.
     pub schema: u32,
     /// The program, with the machine that it ran on.
     pub program: String,
-    /// Who was to execute each step.
+    /// The thread that was to execute each step.
     pub schedule: String,
-    /// The same for the same steps with the same values, on every machine.
+    /// A hash of the steps and their values, the same on every host.
     pub hash: u64,
     /// The rule that broke, if one did.
     pub rule: Option<String>,
-    /// What was found.
+    /// The state that broke it.
     pub detail: Option<String>,
-    /// What happened.
+    /// The steps.
     pub trace: Vec<TraceRow>,
-    /// All threads had ended.
+    /// True if all threads had ended.
     pub at_end: bool,
 }
 
-/// The program on the machine that it asks for, changed as `by` says, in so many words.
-pub(super) fn on(program: &Program, by: &MachineSpec) -> Program {
-    let machine = program.machine.clone().unwrap_or_default().overridden(by);
+/// The program with the machine that it asks for, changed by `overrides`.
+pub(super) fn with_machine(program: &Program, overrides: &MachineSpec) -> Program {
+    let machine = program.machine.clone().unwrap_or_default().overridden(overrides);
     let machine = (machine != MachineSpec::default()).then_some(machine);
     Program { machine, ..program.clone() }
 }
 
-/// A schedule whose stack had to be given up leaves its OS thread "panicking" for ever: not the caller's.
-pub(super) fn on_own_thread<T: Send>(
+/// Runs `f` on an OS thread of its own. A schedule that abandons an unwinding stack leaves its OS
+/// thread "panicking" for ever, and that must not be the caller's thread.
+pub(super) fn on_separate_thread<T: Send>(
     mutation: Option<Mutation>,
     f: impl FnOnce() -> Result<T, SetupError> + Send,
 ) -> Result<T, SetupError> {
+    let owners = brought();
     let with_mutation = || {
         enforce(mutation);
+        bring_owners(owners);
         f()
     };
     std::thread::scope(|scope| {
@@ -281,26 +291,28 @@ pub(super) fn on_own_thread<T: Send>(
     })
 }
 
-/// The search's report; or what the set-up breaks.
+/// Runs the search. The inner error is a violation in the set-up.
 fn search(
     case: &Case,
     options: &ProgramOptions,
     tally: &Arc<Tally>,
     stop: &AtomicBool,
 ) -> Result<Result<Report, Violation>, SetupError> {
-    // Once here, so that a program that cannot be set up is told of, not panicked over.
+    // The set-up is tried here once, so that a failure is an error and not a panic in a job.
     let world = match ProgramWorld::new(&case.program, &case.config, &case.cpus) {
         Ok(world) => world,
-        Err(Unset::Refused(why)) => return Err(SetupError(why)),
-        Err(Unset::Broken(violation)) => return Ok(Err(violation)),
+        Err(WorldError::Refused(why)) => return Err(SetupError(why)),
+        Err(WorldError::Broken(violation)) => return Ok(Err(violation)),
     };
     Ok(Ok(match options.search {
         Search::Sample(sampling) => {
             drop(world);
+            let owners = brought();
             let build = || {
                 // The jobs run on OS threads of their own.
                 enforce(options.mutation);
-                case.world().expect("as it was a moment ago").with_tally(tally)
+                bring_owners(owners.clone());
+                case.world().expect("the same set-up has just succeeded").with_tally(tally)
             };
             explore(build, &sampling, options.options, options.jobs, stop)
         }
@@ -311,7 +323,7 @@ fn search(
     }))
 }
 
-/// [`Exhaustive::search`], but that it can be stopped.
+/// Like [`Exhaustive::search`], but ends when `stop` is set.
 fn exhaust<W: super::World>(search: &Exhaustive, explorer: &mut Explorer<W>, stop: &AtomicBool) -> Report {
     use std::ops::ControlFlow::{Break, Continue};
     let mut found = None;
@@ -322,7 +334,7 @@ fn exhaust<W: super::World>(search: &Exhaustive, explorer: &mut Explorer<W>, sto
             found = Some(Counterexample { violation: violation.clone(), schedule, index });
             Break(())
         }
-        // Relaxed: a request that orders nothing.
+        // Relaxed: the flag only asks to stop; it publishes no data.
         Ok(_) if stop.load(Ordering::Relaxed) => {
             stopped = true;
             Break(())
@@ -336,7 +348,8 @@ fn exhaust<W: super::World>(search: &Exhaustive, explorer: &mut Explorer<W>, sto
     report
 }
 
-pub(super) fn told(coverage: &Coverage) -> (&'static str, String) {
+/// The coverage as a word, and as a phrase.
+pub(super) fn describe_coverage(coverage: &Coverage) -> (&'static str, String) {
     match coverage {
         Coverage::Complete => ("complete", "every interleaving".into()),
         Coverage::Bounded { preemptions } => {
@@ -347,7 +360,8 @@ pub(super) fn told(coverage: &Coverage) -> (&'static str, String) {
     }
 }
 
-fn of_set_up(program: &Program, violation: Violation) -> ProgramReport {
+/// The report of a program whose set-up breaks a rule.
+fn set_up_report(program: &Program, violation: Violation) -> ProgramReport {
     ProgramReport {
         schema: 1,
         program: program.to_string(),
@@ -372,25 +386,34 @@ fn of_set_up(program: &Program, violation: Violation) -> ProgramReport {
     }
 }
 
+/// Shrinks a counterexample, and describes it.
 fn counterexample(
     case: Case,
     found: Counterexample,
     options: &ProgramOptions,
     stop: &AtomicBool,
 ) -> Result<Found, SetupError> {
+    let unshrunk = case.clone();
     let shrunk = match options.shrink {
         0 => case.measured(&found.schedule, options.options).map(|shrunk| (case, shrunk)),
         runs => case.shrunk(&found.schedule, options.options, Budget { runs, stop }),
     };
     let Some((case, shrunk)) = shrunk else {
+        check_owners(&unshrunk, &found.schedule, options.options)?;
         let wrong = "the same schedule breaks no rule a second time: something is not deterministic";
         return Err(SetupError(format!("{}: {wrong}", found.violation)));
     };
-    shown(&case, shrunk, found.index, options.options)
+    describe(&case, shrunk, found.index, options.options)
 }
 
-/// A counterexample with its trace.
-pub(super) fn shown(case: &Case, shrunk: Shrunk, index: u64, options: Options) -> Result<Found, SetupError> {
+/// Describes a counterexample with its trace.
+pub(super) fn describe(
+    case: &Case,
+    shrunk: Shrunk,
+    index: u64,
+    options: Options,
+) -> Result<Found, SetupError> {
+    check_owners(case, &shrunk.schedule, options)?;
     let (trace, at_end) = trace(case, &shrunk.schedule, options)?;
     Ok(Found {
         rule: shrunk.violation.rule.into(),
@@ -407,7 +430,17 @@ pub(super) fn shown(case: &Case, shrunk: Shrunk, index: u64, options: Options) -
     })
 }
 
-/// What a schedule does, and whether all threads had ended.
+/// An error if an owner that the caller brought along answers differently when a schedule is run
+/// again: then no schedule could be replayed.
+fn check_owners(case: &Case, schedule: &Schedule, options: Options) -> Result<(), SetupError> {
+    let Some(world) = case.world().filter(|world| !world.owners().is_empty()) else { return Ok(()) };
+    match differing(&mut Explorer::with_options(world, options), schedule) {
+        Some(why) => Err(SetupError(why)),
+        None => Ok(()),
+    }
+}
+
+/// The trace of a schedule, and whether all threads had ended.
 fn trace(case: &Case, schedule: &Schedule, options: Options) -> Result<(Trace, bool), SetupError> {
     match ProgramWorld::new(&case.program, &case.config, &case.cpus) {
         Ok(world) => {
@@ -415,13 +448,15 @@ fn trace(case: &Case, schedule: &Schedule, options: Options) -> Result<(Trace, b
             let trace = explorer.trace(schedule);
             Ok((trace, explorer.world().ended()))
         }
-        Err(Unset::Refused(why)) => Err(SetupError(why)),
-        Err(Unset::Broken(violation)) => Err(SetupError(format!("the set-up breaks a rule: {violation}"))),
+        Err(WorldError::Refused(why)) => Err(SetupError(why)),
+        Err(WorldError::Broken(violation)) => {
+            Err(SetupError(format!("the set-up breaks a rule: {violation}")))
+        }
     }
 }
 
-/// What a lock's word says: free, held, or so many readers.
-fn held(kind: Kind, value: u64) -> String {
+/// The state of a lock's word as text: free, held, or the number of readers.
+fn lock_state(kind: Kind, value: u64) -> String {
     match value {
         0 => "free".into(),
         readers if matches!(kind, Kind::ReadLock | Kind::ReadUnlock) => format!("{readers} readers"),
@@ -433,12 +468,12 @@ fn rows(program: &Program, trace: &Trace) -> Vec<TraceRow> {
     let row = |row: &super::Row| {
         let thread = program.threads.get(usize::from(row.thread));
         let op = thread.and_then(|thread| thread.ops.get(row.operation as usize));
-        // Words and entries say more as what they mean.
+        // Page words and entries are shown decoded.
         let value = |value: u64| match row.object.as_str() {
             "" => String::new(),
             object if object.ends_with(" word") => Word(value).to_string(),
             object if object.starts_with("entry of ") => Pte(value).to_string(),
-            object if object.contains(" lock") => held(row.kind, value),
+            object if object.contains(" lock") => lock_state(row.kind, value),
             _ => format!("{value:#x}"),
         };
         TraceRow {

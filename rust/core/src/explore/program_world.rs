@@ -1,20 +1,25 @@
-//! A program as a world: its set-up is done once, its threads are explored.
+//! A program as a world: its set-up runs once, and its threads are explored.
 
-use super::outcomes::Kept;
+use super::owners::{Brought, fresh};
 use super::tally::Tally;
 use super::world::World;
 use super::{Digest, Violation, operation};
 use crate::audit::{Auditor, Finding};
 use crate::machine::Config;
 use crate::program::session::{Actor, Session, Step};
-use crate::program::{Op, Program};
+use crate::program::{Movable, Op, Program};
 use crate::release::Chosen;
 use crate::sync::broken;
 use crate::sync::explored::caught;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 use std::sync::Arc;
+
+/// The end states of a world's schedules, by fingerprint.
+pub(super) type EndStates = Rc<RefCell<HashMap<u64, Value>>>;
 
 /// A program set up on a machine of its own.
 pub struct ProgramWorld {
@@ -22,65 +27,68 @@ pub struct ProgramWorld {
     threads: Vec<Vec<Op>>,
     finally: Vec<Op>,
     cpus: Vec<usize>,
-    /// Some operation forks.
+    /// The owners that the caller brought along.
+    owners: Vec<Arc<Brought>>,
+    /// Whether an operation forks.
     forks: bool,
-    /// Tell final states apart.
+    /// Whether end states get a fingerprint.
     fingerprints: bool,
-    /// Keep what each final state is.
-    kept: Option<Kept>,
-    /// Which operations did anything.
+    /// Collects the end states, if wanted.
+    end_states: Option<EndStates>,
+    /// Records which operations had an effect, if wanted.
     tally: Option<Arc<Tally>>,
-    own: RefCell<Own>,
-    /// All threads of the schedule that ran last had ended.
+    own: RefCell<ScheduleState>,
+    /// Whether all threads of the last schedule had ended.
     ended: Cell<bool>,
 }
 
-/// What the threads of the schedule that ran last have; outside of the door, so that using it is no
-/// step, and made anew by each schedule.
-struct Own {
+/// The state of the last schedule's threads. It does not go through `crate::sync`, so that using it
+/// takes no step; each schedule makes it anew.
+struct ScheduleState {
     threads: Vec<Actor>,
     program: Actor,
     auditor: Auditor,
-    /// What the operations of each thread came to.
+    /// A hash of the results of each thread's operations.
     outcomes: Vec<u64>,
-    /// The same as data, what comes after the threads last; only if it is kept.
+    /// The results as data, those of `finally` last; only if end states are collected.
     steps: Vec<Vec<Value>>,
 }
 
-/// Where outcomes are told: no thread has such a number, and no object such an address.
+/// The place of the outcomes in the digest: no thread has this number, and no object this address.
 const OUTCOMES: usize = 1 << 9;
 
-/// Why a program could not be set up.
+/// The reason why a program could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unset {
-    /// It asks for something that cannot be had.
+pub enum WorldError {
+    /// The program asks for something that the machine does not have.
     Refused(String),
-    /// The set-up itself broke a rule.
+    /// The set-up broke a rule.
     Broken(Violation),
 }
 
 impl ProgramWorld {
     /// Sets a program up on a machine like `config`, its threads on these CPUs.
-    pub fn new(program: &Program, config: &Config, cpus: &[usize]) -> Result<ProgramWorld, Unset> {
+    pub fn new(program: &Program, config: &Config, cpus: &[usize]) -> Result<ProgramWorld, WorldError> {
         if program.threads.is_empty() {
-            return Err(Unset::Refused("the program has no threads: there is nothing to explore".into()));
+            return Err(WorldError::Refused(
+                "the program has no threads: there is nothing to explore".into(),
+            ));
         }
-        for op in program.ops() {
-            if let Some(why) = crate::program::session::unsupported(op) {
-                return Err(Unset::Refused(format!("`{op}`: {why}")));
-            }
-        }
-        let session = Session::new(config).map_err(|error| Unset::Refused(error.why.to_string()))?;
+        let mut session = Session::for_program(config, program)
+            .map_err(|error| WorldError::Refused(error.why.to_string()))?;
+        let owners = brought(program).map_err(WorldError::Refused)?;
+        owners.iter().for_each(|(name, owner)| session.bring_owner(*name, owner.clone()));
         let mut world = ProgramWorld {
             session,
             threads: program.threads.iter().map(|thread| thread.ops.clone()).collect(),
             finally: program.finally.clone(),
             cpus: cpus.to_vec(),
+            owners: owners.into_iter().map(|(_, owner)| owner).collect(),
             forks: program.ops().any(|op| matches!(op, Op::Fork { .. })),
             fingerprints: false,
-            kept: None,
+            end_states: None,
             tally: None,
-            own: RefCell::new(Own {
+            own: RefCell::new(ScheduleState {
                 threads: (0..program.threads.len()).map(Actor::thread).collect(),
                 program: Actor::program(),
                 auditor: Auditor::default(),
@@ -90,68 +98,90 @@ impl ProgramWorld {
             ended: Cell::new(false),
         };
         world.set_up(&program.setup)?;
+        world.owners.iter().for_each(|owner| owner.settle());
         Ok(world)
     }
 
-    fn set_up(&mut self, ops: &[Op]) -> Result<(), Unset> {
+    /// The owners that the caller brought along.
+    pub(super) fn owners(&self) -> &[Arc<Brought>] {
+        &self.owners
+    }
+
+    fn set_up(&mut self, ops: &[Op]) -> Result<(), WorldError> {
         let mut program = Actor::program();
         self.session.machine().bind_cpu(Some(0));
         for op in ops {
-            // A core that is broken enough stops here already, outside of any schedule.
+            // A rule may break in the set-up already, outside of any schedule.
             let step = match caught(|| self.session.step(&mut program, op)) {
                 Ok(step) => step,
-                Err(violation) => return Err(Unset::Broken(violation)),
+                Err(violation) => return Err(WorldError::Broken(violation)),
             };
             if let Some(finding) = step.findings.first() {
-                return Err(Unset::Broken(violation(finding)));
+                return Err(WorldError::Broken(violation(finding)));
             }
             if let Some(problem) = step.problem {
-                return Err(Unset::Refused(format!("the set-up cannot `{op}`: {problem}")));
+                return Err(WorldError::Refused(format!("the set-up cannot `{op}`: {problem}")));
             }
         }
         self.session.publish(program);
         Ok(())
     }
 
-    /// Had all threads of the schedule that ran last ended, so that what was found was found afterwards?
+    /// Whether all threads of the last schedule had ended, so that a violation was found by the
+    /// check after them.
     pub fn ended(&self) -> bool {
         self.ended.get()
     }
 
-    /// Tells final states apart by what the operations came to and what the pages are.
+    /// Gives end states a fingerprint of the operations' results and the pages' states.
     #[must_use]
     pub fn with_fingerprints(mut self) -> Self {
         self.fingerprints = true;
         self
     }
 
-    /// The same, and what each final state is goes to `kept`, by its fingerprint.
+    /// Like [`ProgramWorld::with_fingerprints`], and collects each end state by its fingerprint.
     #[must_use]
-    pub(super) fn with_outcomes(mut self, kept: Kept) -> Self {
-        self.kept = Some(kept);
+    pub(super) fn with_outcomes(mut self, end_states: EndStates) -> Self {
+        self.end_states = Some(end_states);
         self.with_fingerprints()
     }
 
-    /// Tells `tally` what the operations come to.
+    /// Records the results of the operations in `tally`.
     #[must_use]
     pub(super) fn with_tally(mut self, tally: &Arc<Tally>) -> Self {
         self.tally = Some(Arc::clone(tally));
         self
     }
 
-    /// What can be seen of a final state, as data.
-    fn state(&self, own: &Own) -> Value {
+    /// The visible end state, as data.
+    fn state(&self, own: &ScheduleState) -> Value {
         json!({ "ops": own.steps, "end": self.session.end_state(&own.program) })
     }
 }
 
-/// What an operation came to, without what only a reader wants: frame numbers are no outcome.
-fn plain(step: &Step) -> Value {
-    let mut plain = json!(step);
-    if let Some(fields) = plain.as_object_mut() {
+/// The owners that the caller brought along for the movable pages of a program.
+fn brought(program: &Program) -> Result<Vec<(Movable, Arc<Brought>)>, String> {
+    let mut owners = Vec::new();
+    for op in program.ops() {
+        if let Op::Movable { owner, .. } = op
+            && owners.iter().all(|(name, _)| name != owner)
+            && let Some(fresh) = fresh(*owner)?
+        {
+            owners.push((*owner, fresh));
+        }
+    }
+    Ok(owners)
+}
+
+/// The result of an operation, without the reason of a failure: a reason may contain frame numbers,
+/// which differ between equal outcomes.
+fn result_of(step: &Step) -> Value {
+    let mut result = json!(step);
+    if let Some(fields) = result.as_object_mut() {
         fields.remove("why");
     }
-    plain
+    result
 }
 
 fn violation(finding: &Finding) -> Violation {
@@ -162,6 +192,10 @@ fn violation(finding: &Finding) -> Violation {
 impl World for ProgramWorld {
     fn threads(&self) -> usize {
         self.threads.len()
+    }
+
+    fn begin(&self) {
+        self.owners.iter().for_each(|owner| owner.begin());
     }
 
     fn run(&self, thread: usize) {
@@ -185,8 +219,8 @@ impl World for ProgramWorld {
                 let Step { ret, errno, status, calls_ret, acc, isolated, .. } = &step;
                 (ret, errno, status, calls_ret, acc, isolated).hash(&mut outcomes);
             }
-            if self.kept.is_some() {
-                steps.push(plain(&step));
+            if self.end_states.is_some() {
+                steps.push(result_of(&step));
             }
         }
         self.session.leave(&mut actor);
@@ -201,7 +235,7 @@ impl World for ProgramWorld {
 
     fn check(&self) -> Result<(), Violation> {
         self.ended.set(true);
-        let Own { threads, program, auditor, steps, .. } = &mut *self.own.borrow_mut();
+        let ScheduleState { threads, program, auditor, steps, .. } = &mut *self.own.borrow_mut();
         self.session.join_into(program, threads);
         self.session.machine().bind_cpu(Some(0));
         let after = &mut steps[self.threads.len()];
@@ -211,8 +245,8 @@ impl World for ProgramWorld {
             if let Some(tally) = &self.tally {
                 tally.add(self.threads.len(), number, op, &step);
             }
-            if self.kept.is_some() {
-                after.push(plain(&step));
+            if self.end_states.is_some() {
+                after.push(result_of(&step));
             }
             if let Some(finding) = step.findings.first() {
                 return Err(violation(finding));
@@ -228,13 +262,14 @@ impl World for ProgramWorld {
         }
     }
 
-    fn tell(&self, digest: &mut Digest) -> bool {
+    fn digest_into(&self, digest: &mut Digest) -> bool {
         self.ended.set(true);
         let own = self.own.borrow();
         if self.fingerprints {
-            digest.tell_all(OUTCOMES, &own.outcomes);
+            digest.add_hash(OUTCOMES, &own.outcomes);
         }
-        own.threads.iter().all(|thread| thread.tell(digest))
+        // The state of an owner that the caller brought along is not known here.
+        self.owners.is_empty() && own.threads.iter().all(|thread| thread.digest_into(digest))
     }
 
     fn fingerprint(&self) -> u64 {
@@ -242,11 +277,11 @@ impl World for ProgramWorld {
             return 0;
         }
         let mut hash = DefaultHasher::new();
-        if let Some(kept) = &self.kept {
+        if let Some(end_states) = &self.end_states {
             let state = self.state(&self.own.borrow());
             state.to_string().hash(&mut hash);
             let fingerprint = hash.finish();
-            kept.borrow_mut().insert(fingerprint, state);
+            end_states.borrow_mut().insert(fingerprint, state);
             return fingerprint;
         }
         self.own.borrow().outcomes.hash(&mut hash);
@@ -256,6 +291,7 @@ impl World for ProgramWorld {
 
     fn label(&self, address: usize) -> Option<String> {
         let own = self.own.borrow();
-        self.session.label(address, own.threads.iter().chain([&own.program]))
+        let of_owner = || self.owners.iter().find_map(|owner| owner.label(address));
+        self.session.label(address, own.threads.iter().chain([&own.program])).or_else(of_owner)
     }
 }

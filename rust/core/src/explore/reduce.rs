@@ -1,48 +1,56 @@
-//! Which alternatives an exhaustive search must try: bounded partial-order reduction.
+//! Bounded partial-order reduction: the alternatives that an exhaustive search must try.
 //!
 //! Coons, Musuvathi, McKinley, "Bounded partial-order reduction", OOPSLA 2013. Two steps are
-//! dependent if they touch the same object and at least one changes it, and both could be next at
-//! once. Wherever a step `k` of thread `u` depends on an earlier step `i` of thread `v`, the
-//! search must also try `u` before `i`. That alone is unsound under a bound on preemptions: the
-//! schedule with `u` before `i` may need one preemption more than one that switches to `u`
-//! earlier, where a switch happened anyway. So `u` is also tried where `v`'s stretch began, and,
-//! if `i` itself begins one, where the stretch before it began: the paper's conservative points.
-//! Sleep sets, which are unsound under a bound, are not used.
+//! dependent if they touch the same object, at least one of them changes it, and there is a state
+//! in which either of them could be the next step. Wherever a step `k` of thread `u` depends on an
+//! earlier step `i` of thread `v`, the search must also try `u` before `i`.
 //!
-//! Following the paper, the pairs are: for each thread `v`, the last dependent step before `k`,
-//! as seen from each state in which `k` was announced. So all of them after `u`'s own previous
-//! step, and the last one before that. Of what a thread has announced only its object is known;
-//! plain writes and what runs within a step count as the step's own accesses. So do the notes of what is
-//! under way and the looks at them: a promise about a span of time is a relation between steps too.
+//! Under a bound on preemptions these alternatives do not suffice. The schedule with `u` right
+//! before `i` may need one preemption more than a schedule that switches to `u` earlier, where the
+//! threads switch anyway. A *stretch* is a maximal run of steps of one thread. The search therefore
+//! also tries `u` before the first step of the stretch that `i` is in or, if `i` is the first step
+//! of a stretch, before the first step of the previous stretch. The paper calls these places
+//! conservative points. Sleep sets are not used, because they are unsound under a bound.
+//!
+//! Thread `u` announces its step `k` when it has taken its previous step, and takes `k` later. As
+//! in the paper, `k` is paired with a step of each other thread `v` in each state in which `k` is
+//! announced: with the last step of `v` before the state that `k` depends on. Together these are
+//! all such steps of `v` after `u`'s previous step, and the last such step before it.
+//!
+//! An announcement names one object. Plain writes, and further accesses that a thread makes before
+//! its next step, are known only afterwards; they count as accesses of the step before them. The
+//! same holds where the core records that an event has begun or ended, or looks at these records:
+//! an invariant about a span of time depends on the order of records and looks.
 
-use super::exhaust::Node;
+use super::node::Node;
 use crate::sync::explored::{Kind, Runtime, THREADS, Threads};
 
-/// Could the two be next at once, and does their order matter?
+/// Whether the order of the two steps matters, and either could be next in one and the same state.
 fn dependent(earlier: Kind, later: Kind) -> bool {
     use Kind::{Lock, ReadLock, ReadUnlock, Unlock};
     match (earlier, later) {
         (a, b) if a.is_local() || b.is_local() => false,
         (a, b) if a.reads_only() && b.reads_only() => false,
         (Kind::Note, Kind::Note) => false,
-        // Readers do not disturb each other.
+        // Readers do not affect each other.
         (ReadLock | ReadUnlock, ReadLock | ReadUnlock) => false,
-        // Never next at once: who waits for the lock waits for this very step, and who lets it go
-        // held it all the time.
+        // There is no state in which either could be next. A lock that the earlier step releases
+        // was not free before that step, so no other thread could take it. A thread that releases
+        // a lock holds it, and the later thread did not hold it when the earlier step was next.
         (Unlock | ReadUnlock, Lock) | (Unlock, ReadLock) => false,
         (Lock | ReadLock | Unlock | ReadUnlock, Unlock | ReadUnlock) => false,
         _ => true,
     }
 }
 
-/// Accesses of one object so far: step, thread, what.
+/// The accesses to one object so far: step, thread, kind.
 type Accesses = Vec<(u32, u8, Kind)>;
 
-/// Scratch space, reused from schedule to schedule.
+/// The tables of an analysis, whose memory is used again for the next schedule.
 #[derive(Debug, Default)]
 pub(super) struct Reduction {
     objects: Objects,
-    /// First step of the stretch that each step belongs to.
+    /// For each step, the first step of its stretch.
     stretch: Vec<u32>,
 }
 
@@ -54,7 +62,7 @@ struct Objects {
     used: usize,
 }
 
-/// Addresses are spread well enough by one multiplication.
+/// Hashes an address by one multiplication, which spreads addresses well enough.
 #[derive(Debug, Default)]
 struct AddressHasher(u64);
 
@@ -90,8 +98,8 @@ impl Objects {
 }
 
 impl Reduction {
-    /// Notes in `path` what the steps from `from` on ask to be tried. The steps before it are
-    /// those of the schedule before.
+    /// Marks in `path` the alternatives that the steps from `from` on require. The steps before
+    /// `from` were analysed in an earlier schedule.
     pub fn analyse(&mut self, runtime: &Runtime, path: &mut [Node], from: usize) {
         self.objects.clear();
         self.stretch.clear();
@@ -135,13 +143,14 @@ impl Reduction {
         }
         let mut found: Threads = 1 << thread;
         for place in (0..self.objects.at(address).len()).rev() {
-            let (earlier, other, what) = self.objects.at(address)[place];
-            if earlier == index || found & 1 << other != 0 || !dependent(what, kind) {
+            let (earlier, other, access) = self.objects.at(address)[place];
+            if earlier == index || found & 1 << other != 0 || !dependent(access, kind) {
                 continue;
             }
             self.try_before(path, earlier, thread);
-            // Announced before that step: from later states, later steps were the last; from
-            // the state after the thread's own previous step, this one was.
+            // This step came while `k` was announced already. An earlier step of the same thread is
+            // the last dependent one as seen from a state before this step, so the walk goes on. It
+            // ends with the first step found before `u`'s own previous step.
             if previous.is_none_or(|previous| earlier > previous) {
                 continue;
             }
@@ -149,7 +158,9 @@ impl Reduction {
         }
     }
 
-    /// `thread` is to be tried before `step`, and where a switch happened anyway.
+    /// Requires `thread` to be tried before `step`, and before the first step of its stretch or, if
+    /// `step` is the first, of the stretch before it. Where `thread` cannot run, all threads that
+    /// can are tried instead.
     fn try_before(&self, path: &mut [Node], step: u32, thread: u8) {
         let add = |node: &mut Node| {
             let me = 1 << thread;

@@ -1,27 +1,27 @@
-//! What a search found, and what it covered.
+//! The result of a search, and its coverage.
 
 use super::Schedule;
 use crate::sync::explored::Violation;
 
-/// How much of a program's behaviour a search has seen. A limit reached is never a pass: only
-/// [`Coverage::Complete`] and [`Coverage::Bounded`] say that there is nothing to find.
+/// How much of a program's behaviour a search has covered. A search that stops at a limit does not
+/// pass: only [`Coverage::Complete`] and [`Coverage::Bounded`] show that there is nothing to find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coverage {
-    /// Every interleaving.
+    /// All interleavings.
     Complete,
-    /// Every interleaving with at most so many preemptions.
+    /// All interleavings with at most `preemptions` preemptions.
     Bounded {
         /// The bound.
         preemptions: u32,
     },
-    /// The schedules that were asked for, drawn at random: not exhaustive.
+    /// The requested number of schedules, drawn at random: not exhaustive.
     Sampled,
-    /// The search stopped early, and why.
+    /// Part of them: the reason why the search stopped early.
     Incomplete(String),
 }
 
 impl Coverage {
-    /// Was everything within the search's bound covered?
+    /// Whether all schedules within the search's bound were covered.
     pub fn is_exhaustive(&self) -> bool {
         matches!(self, Coverage::Complete | Coverage::Bounded { .. })
     }
@@ -30,23 +30,23 @@ impl Coverage {
 /// A schedule that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counterexample {
-    /// The rule, and what was found.
+    /// The rule, and the state that broke it.
     pub violation: Violation,
-    /// Who executed each step.
+    /// The thread that executes each step.
     pub schedule: Schedule,
     /// How many schedules were run before it.
     pub index: u64,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Schedules run.
     pub schedules: u64,
     /// Steps executed.
     pub steps: u64,
-    /// What they covered.
+    /// The coverage of those schedules.
     pub coverage: Coverage,
-    /// The first schedule, if any, that breaks a rule. The search ended there.
+    /// The first schedule that breaks a rule, if any. The search ended there.
     pub counterexample: Option<Counterexample>,
 }

@@ -1,33 +1,33 @@
-//! What a caller outside of Rust asks for, as plain data.
+//! A request to explore from a caller outside of Rust, as plain data.
 
 use super::{Exhaustive, Method, Options, ProgramOptions, Sampling, Search};
 use crate::program::MachineSpec;
 use crate::sync::Mutation;
 use serde::Deserialize;
 
-/// How to explore, in the words of the command line. What is not said is the default.
+/// How to explore, in the words of the command line. A missing field has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
-    /// What to change of the machine that the program asks for.
+    /// Changes to the machine that the program asks for.
     pub machine: MachineSpec,
     /// `portfolio`, `random`, `pct` or `exhaustive`.
     pub search: String,
-    /// Schedules drawn; of an exhaustive search the limit, 0 for none.
+    /// The number of schedules drawn; for an exhaustive search the limit, or 0 for none.
     pub schedules: u64,
-    /// Decides which are drawn.
+    /// The seed of the drawn schedules.
     pub seed: u64,
-    /// Bound of an exhaustive search; none: everything.
+    /// The bound of an exhaustive search on preemptions; `None` for no bound.
     pub preemptions: Option<u32>,
     /// Leave out schedules that only reorder independent steps.
     pub reduce: bool,
-    /// OS threads.
+    /// The number of OS threads.
     pub jobs: usize,
-    /// The defect that the core is to have.
+    /// The defect that is put into the core.
     pub mutation: Option<String>,
-    /// Schedules run to make a counterexample smaller.
+    /// The most schedules run to shrink a counterexample.
     pub shrink: u32,
-    /// A schedule of more steps counts as endless.
+    /// The bound on a schedule's steps; a longer one counts as endless.
     pub max_steps: u32,
 }
 
@@ -49,12 +49,15 @@ impl Default for Request {
 }
 
 impl Request {
-    /// Reads a request; the error is one line.
+    /// The words that `search` takes.
+    pub const SEARCHES: &'static [&'static str] = &["portfolio", "random", "pct", "exhaustive"];
+
+    /// Reads a request. An error is one line.
     pub fn from_json(json: &str) -> Result<Request, String> {
         serde_json::from_str(json).map_err(|error| error.to_string())
     }
 
-    /// How each schedule is run.
+    /// The options of each schedule.
     pub fn options(&self) -> Options {
         Options { max_steps: self.max_steps, ..Options::default() }
     }
@@ -72,7 +75,7 @@ impl Request {
         }
     }
 
-    /// The same for [`explore_program`](super::explore_program).
+    /// The options for [`explore_program`](super::explore_program).
     pub fn program_options(&self) -> Result<ProgramOptions, String> {
         let sample = |method| Search::Sample(Sampling { method, schedules: self.schedules, seed: self.seed });
         let search = match self.search.as_str() {
@@ -86,7 +89,8 @@ impl Request {
             }),
             other => {
                 return Err(format!(
-                    "there is no search '{other}'; choose portfolio, random, pct or exhaustive"
+                    "there is no search '{other}'; choose one of {}",
+                    Request::SEARCHES.join(", ")
                 ));
             }
         };
@@ -112,10 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_misspelt_is_told_in_one_line() {
+    fn every_search_that_is_named_is_one() {
+        for search in Request::SEARCHES {
+            let request = Request { search: (*search).into(), ..Request::default() };
+            assert!(request.program_options().is_ok(), "{search}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_request_is_an_error_of_one_line() {
         for (json, why) in [
             (r#"{"serch": "pct"}"#, "serch"),
-            (r#"{"search": "dfs"}"#, "portfolio, random, pct or exhaustive"),
+            (r#"{"search": "dfs"}"#, "portfolio, random, pct, exhaustive"),
             (r#"{"mutation": "hook-without-locks"}"#, "'hook-without-lock'"),
         ] {
             let error = Request::from_json(json).and_then(|r| r.program_options()).unwrap_err();

@@ -1,19 +1,20 @@
 //! Schedules drawn at random: walks and PCT.
 //!
 //! PCT: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A randomized scheduler with probabilistic
-//! guarantees of finding bugs", ASPLOS 2010. Departures: the number of steps `k` is that of the
-//! program's default schedule, not a bound given beforehand; and a thread that executes
-//! [`PATIENCE`] steps in a row while others could is put last, as a strategy that never lets go of
-//! a retry loop would report it as endless.
+//! guarantees of finding bugs", ASPLOS 2010. There are two departures. The number of steps `k` is
+//! that of the program's default schedule, not a bound given beforehand. And a thread that executes
+//! [`PATIENCE`] steps in a row while others could run gets the lowest priority; otherwise a retry
+//! loop would run up to the bound on steps.
 
-use super::world::{Explorer, World};
+use super::explorer::Explorer;
+use super::world::World;
 use crate::rng::Rng;
 use crate::sync::explored::{Choice, Strategy, THREADS, Threads, View, threads_in};
 
 /// Steps in a row after which another thread gets its turn.
 const PATIENCE: u32 = 512;
 
-/// How one random schedule is drawn.
+/// How a random schedule is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// At each step the current thread stays with probability `stay` / 256, else any runnable
@@ -22,16 +23,18 @@ pub enum Method {
         /// Stickiness.
         stay: u8,
     },
-    /// Random priorities, and `depth - 1` random points where the running thread is put last.
+    /// Random priorities, and `depth - 1` random points at which the running thread gets the
+    /// lowest.
     Pct {
-        /// The bug's depth it is made for.
+        /// The depth of the bugs that it aims at.
         depth: u8,
     },
-    /// Turn by turn: uniform and sticky walks, PCT of depth 2 to 4. No one strategy wins.
+    /// The methods in turn: uniform and sticky walks, PCT of depth 2 to 4. No single one is the
+    /// best.
     Portfolio,
 }
 
-/// The portfolio's turns.
+/// The methods of the portfolio, in turn.
 const TURNS: [Method; 8] = [
     Method::Walk { stay: 0 },
     Method::Pct { depth: 3 },
@@ -56,15 +59,15 @@ impl Method {
 /// A number of random schedules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampling {
-    /// How each is drawn.
+    /// How each schedule is drawn.
     pub method: Method,
-    /// How many.
+    /// The number of schedules.
     pub schedules: u64,
-    /// Schedule `i` is a function of the seed and `i` alone.
+    /// Schedule `i` depends only on the seed and `i`.
     pub seed: u64,
 }
 
-/// Steps of the default schedule: where PCT spreads its change points.
+/// The steps of the default schedule, over which PCT spreads its change points.
 pub(super) fn length<W: World>(explorer: &mut Explorer<W>) -> u32 {
     explorer.replay(&super::Schedule::default()).steps.max(1)
 }
@@ -102,15 +105,15 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Draws a thread, and for how many steps the draws that follow keep it. Threads that become
-    /// runnable in between wait until the stretch is over.
+    /// Draws a thread, and the number of steps for which the following draws keep it. Threads that
+    /// become runnable in between wait until the stretch is over.
     #[inline]
     fn choose(&mut self, view: View) -> Choice {
         let count = view.runnable.count_ones();
         let bits = self.rng.bits();
         let thread = nth(view.runnable, ((u64::from(count) * (bits >> 32)) >> 32) as u32);
         let steps = match (count, self.stay) {
-            // Two threads and a fair coin: the coins are in the low bits already.
+            // Two threads and a fair coin: the low bits of the draw already are the coins.
             (2, 0) => 1 + (bits as u32).trailing_ones(),
             _ => self.stretch(count),
         };
@@ -119,7 +122,7 @@ impl Walk {
 }
 
 impl Walk {
-    /// How many draws in a row keep the thread.
+    /// The number of draws in a row that keep the thread.
     fn stretch(&mut self, count: u32) -> u32 {
         let mut steps = 1;
         while steps < PATIENCE && (self.rng.below(256) < self.stay || self.rng.below(count) == 0) {
@@ -140,13 +143,14 @@ fn nth(set: Threads, n: u32) -> usize {
 }
 
 pub(super) struct Pct {
-    /// Higher goes first.
+    /// The runnable thread with the highest priority runs.
     priority: [i32; THREADS],
-    /// Steps before which the running thread is put last, ascending.
+    /// Steps before which the running thread gets the lowest priority, ascending.
     changes: [u32; MAX_CHANGES],
     next_change: usize,
     lowest: i32,
-    since: u32,
+    /// The step at which the running thread began its stretch.
+    stretch_start: u32,
 }
 
 const MAX_CHANGES: usize = 8;
@@ -162,7 +166,7 @@ impl Pct {
             *change = 1 + rng.below(length);
         }
         changes.sort_unstable();
-        Pct { priority, changes, next_change: 0, lowest: 0, since: 0 }
+        Pct { priority, changes, next_change: 0, lowest: 0, stretch_start: 0 }
     }
 
     fn put_last(&mut self, thread: usize) {
@@ -180,14 +184,15 @@ impl Pct {
         let highest = |pct: &Pct| threads_in(view.runnable).max_by_key(|&t| pct.priority[t]);
         let mut thread = highest(self).unwrap_or(0);
         if view.current != Some(thread) {
-            self.since = view.step;
-        } else if view.step - self.since >= PATIENCE {
+            self.stretch_start = view.step;
+        } else if view.step - self.stretch_start >= PATIENCE {
             self.put_last(thread);
-            self.since = view.step;
+            self.stretch_start = view.step;
             thread = highest(self).unwrap_or(thread);
         }
-        // A thread that waits may become runnable, and may be the one that goes first: ask again
-        // soon. Else nothing changes before the next change point.
+        // A waiting thread may become runnable and have the highest priority, so the strategy is
+        // asked again at the next step. If none waits, nothing changes before the next change
+        // point.
         let change = self.changes.get(self.next_change).copied().unwrap_or(u32::MAX);
         let until = if view.runnable == view.alive {
             change.min(view.step.saturating_add(PATIENCE))

@@ -4,21 +4,21 @@ use crate::sync::explored::{Choice, Strategy, THREADS, View};
 use std::fmt;
 use std::str::FromStr;
 
-/// A list of thread numbers, one for each step: who executes it.
+/// A list of thread numbers: the thread that executes each step.
 ///
-/// Every list is a schedule of every program: where the number is not runnable (or the list has
-/// run out) the current thread goes on, and if it cannot, the lowest that can. So a list may be
-/// cut, spliced and shrunk at will.
+/// Every list is a schedule of every program. Where the listed thread is not runnable, or the list
+/// has ended, the current thread goes on; if it cannot, the lowest runnable thread does. So a list
+/// may be cut, spliced and shrunk freely.
 ///
 /// Its text is a list of runs: `0x12,1x3,0` is twelve steps of thread 0, three of thread 1, one
 /// of thread 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Schedule(Vec<u8>);
 
-/// What is wrong with a schedule's text.
+/// The error for a text that is no schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{run}' is no run of a schedule: write the thread's number (below 8), or number x steps, as in 0x12,1,0x3"
+    "{run:?} is no run of a schedule: write the thread's number (below 8), or number x steps, as in 0x12,1,0x3"
 )]
 pub struct ScheduleError {
     run: String,
@@ -30,7 +30,7 @@ impl Schedule {
         Schedule(threads.into_iter().collect())
     }
 
-    /// Who is to execute each step.
+    /// The thread that is to execute each step.
     pub fn threads(&self) -> &[u8] {
         &self.0
     }
@@ -40,7 +40,7 @@ impl Schedule {
         self.0.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect()
     }
 
-    /// How often the thread changes.
+    /// How often one thread follows another.
     pub fn switches(&self) -> usize {
         self.runs().len().saturating_sub(1)
     }
@@ -66,8 +66,13 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// Longest schedule a text may stand for: far beyond any bound on steps, and no memory bomb.
-const LONGEST: usize = 1 << 24;
+/// The most steps of a schedule, and the highest bound on steps. A text of a few characters can
+/// describe as many steps; without the bound a text such as `0x99999999999` would exhaust the
+/// memory.
+pub const MAX_STEPS: usize = 1 << 24;
+
+/// Characters of a wrong run that the error shows.
+const SHOWN: usize = 40;
 
 impl FromStr for Schedule {
     type Err = ScheduleError;
@@ -79,11 +84,11 @@ impl FromStr for Schedule {
             let parsed = thread.parse::<u8>().ok().zip(length.parse::<usize>().ok());
             match parsed {
                 Some((thread, length))
-                    if (thread as usize) < THREADS && length <= LONGEST - threads.len() =>
+                    if (thread as usize) < THREADS && length <= MAX_STEPS - threads.len() =>
                 {
                     threads.extend(std::iter::repeat_n(thread, length));
                 }
-                _ => return Err(ScheduleError { run: run.into() }),
+                _ => return Err(ScheduleError { run: run.chars().take(SHOWN).collect() }),
             }
         }
         Ok(Schedule(threads))

@@ -1,46 +1,48 @@
-//! Smaller counterexamples.
+//! Shrinking counterexamples.
 //!
-//! A schedule is simpler if it has fewer switches, then fewer preemptions, then fewer steps. What
-//! is tried are edits of its runs (stretches of one thread): cut the end off, drop runs, give a
-//! run to the thread before, move it to another of its thread so that the two merge. Since every list of threads
-//! is a schedule, no edit is invalid; an edit is kept if the same rule is broken and what was
-//! *executed* is simpler.
+//! A schedule is simpler if it has fewer switches, then fewer preemptions, then fewer steps. The
+//! shrinker edits the schedule's runs (stretches of one thread): it cuts the end off, drops a run,
+//! gives a run to the previous thread, or moves a run next to another of its thread so that the two
+//! merge. No edit is invalid, because every list of threads is a schedule. An edit is kept if the
+//! same rule is broken and the *executed* schedule is simpler.
 
+use super::explorer::Explorer;
 use super::schedule::{Replay, Schedule};
-use super::world::{Explorer, World};
+use super::world::World;
 use crate::sync::explored::{Options, Record, Threads, View, Violation};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A schedule that has become as simple as it would.
+/// A shrunk schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shrunk {
     /// The schedule; steps at the end that the fall-back rule takes anyway are left out.
     pub schedule: Schedule,
-    /// What it breaks.
+    /// The rule that it breaks.
     pub violation: Violation,
     /// Switches away from a thread that could have gone on.
     pub preemptions: u32,
-    /// Changes of the thread.
+    /// Switches from one thread to another.
     pub switches: u32,
     /// Steps executed.
     pub steps: u32,
-    /// Schedules run to get here.
+    /// How many schedules the shrinking ran.
     pub runs: u32,
-    /// Was every edit tried in vain at the end, or were the runs used up before?
+    /// True if no edit simplifies it further; false if the budget was used up before that was
+    /// known.
     pub minimal: bool,
 }
 
-/// How long something may be made smaller.
+/// The limits of shrinking.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget<'a> {
-    /// Schedules run.
+    /// The most schedules to run.
     pub runs: u32,
-    /// A request to end it.
+    /// Ends the shrinking when set.
     pub stop: &'a AtomicBool,
 }
 
-/// Nobody asks to stop.
+/// The flag of a budget that is never stopped.
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl From<u32> for Budget<'_> {
@@ -50,9 +52,9 @@ impl From<u32> for Budget<'_> {
 }
 
 impl Budget<'_> {
-    /// What is left after so many runs; none if it is to stop.
+    /// The runs left after `runs` of them; none if the shrinking is to stop.
     fn left(&self, runs: u32) -> u32 {
-        // Relaxed: a request that orders nothing.
+        // Relaxed: the flag only asks to stop; it publishes no data.
         match self.stop.load(Ordering::Relaxed) {
             true => 0,
             false => self.runs.saturating_sub(runs),
@@ -76,14 +78,14 @@ impl Candidate {
         for (step, pair) in self.threads.windows(2).enumerate() {
             if pair[0] != pair[1] {
                 switches += 1;
-                // Zero: only one thread was left.
+                // The set is empty where only one thread was left.
                 preemptions += u32::from(self.runnable[step + 1] & 1 << pair[0] != 0);
             }
         }
         (switches, preemptions, self.threads.len() as u32)
     }
 
-    /// The shortest list that the fall-back rule completes to this schedule.
+    /// The shortest list of threads that the fall-back rule completes to this schedule.
     fn schedule(&self) -> Schedule {
         let mut length = self.threads.len();
         while let Some(step) = length.checked_sub(1) {
@@ -114,14 +116,15 @@ struct Shrinker<'a, W> {
     best: Candidate,
     runs: u32,
     budget: Budget<'a>,
-    /// What was run in vain: an edit that leads to the same list need not be.
+    /// Lists that were run without success, so that no list is run twice.
     tried: HashSet<Vec<u8>>,
 }
 
 type Runs = Vec<(u8, usize)>;
 
 impl<W: World> Shrinker<'_, W> {
-    /// Keeps `edited` if it breaks the rule and is simpler when executed. False too if all runs are used up.
+    /// Runs `edited`, and keeps it if it breaks the rule and is simpler when executed. Returns
+    /// false otherwise, and if the budget is used up.
     fn attempt(&mut self, edited: &[(u8, usize)]) -> bool {
         let edited = Schedule::from_runs(edited);
         if edited.threads() == self.best.threads || self.tried.contains(edited.threads()) || self.spent() {
@@ -148,7 +151,7 @@ impl<W: World> Shrinker<'_, W> {
         Schedule::new(self.best.threads.iter().copied()).runs()
     }
 
-    /// Makes an edit at one place after the other, at the same place again after one that was kept.
+    /// Tries an edit at each place in turn; after a success it tries the same place again.
     fn pass(&mut self, edit: impl Fn(&Runs, usize) -> Option<Runs>) {
         let mut at = 0;
         loop {
@@ -162,9 +165,9 @@ impl<W: World> Shrinker<'_, W> {
         }
     }
 
-    /// All edits, those that simplify most first, until none helps.
+    /// Applies all edits, those that remove most first, until none helps.
     fn shrink(&mut self) {
-        // The fall-back rule completes a beginning: try short ones.
+        // The fall-back rule completes a prefix to a schedule, so short prefixes are tried first.
         let runs = self.runs_of_best();
         let mut keep = 0;
         while keep < runs.len() && !self.attempt(&runs[..keep]) {
@@ -179,10 +182,10 @@ impl<W: World> Shrinker<'_, W> {
             let before = self.best.measure();
             self.pass(|runs, at| Some(runs[..at].to_vec()));
             self.pass(|runs, at| without(runs, at, 1));
-            self.pass(given);
-            self.pass(later);
-            self.pass(earlier);
-            self.pass(exchanged);
+            self.pass(given_to_previous_thread);
+            self.pass(moved_later);
+            self.pass(moved_earlier);
+            self.pass(swapped);
             if self.best.measure() == before || self.spent() {
                 return;
             }
@@ -195,15 +198,15 @@ fn without(runs: &Runs, at: usize, size: usize) -> Option<Runs> {
     (end <= runs.len()).then(|| [&runs[..at], &runs[end..]].concat())
 }
 
-/// The run goes to the thread before.
-fn given(runs: &Runs, at: usize) -> Option<Runs> {
+/// Gives the run to the thread of the previous run.
+fn given_to_previous_thread(runs: &Runs, at: usize) -> Option<Runs> {
     let mut edited = runs.clone();
     edited[at].0 = runs[at.checked_sub(1)?].0;
     Some(edited)
 }
 
-/// The run stands before the next run of its thread.
-fn later(runs: &Runs, at: usize) -> Option<Runs> {
+/// Moves the run next to the following run of its thread.
+fn moved_later(runs: &Runs, at: usize) -> Option<Runs> {
     let other = (at + 1..runs.len()).find(|&other| runs[other].0 == runs[at].0)?;
     let mut edited = runs.clone();
     let run = edited.remove(at);
@@ -211,8 +214,8 @@ fn later(runs: &Runs, at: usize) -> Option<Runs> {
     Some(edited)
 }
 
-/// The run stands behind the last run of its thread.
-fn earlier(runs: &Runs, at: usize) -> Option<Runs> {
+/// Moves the run next to the preceding run of its thread.
+fn moved_earlier(runs: &Runs, at: usize) -> Option<Runs> {
     let other = (0..at).rev().find(|&other| runs[other].0 == runs[at].0)?;
     let mut edited = runs.clone();
     let run = edited.remove(at);
@@ -220,14 +223,16 @@ fn earlier(runs: &Runs, at: usize) -> Option<Runs> {
     Some(edited)
 }
 
-fn exchanged(runs: &Runs, at: usize) -> Option<Runs> {
+/// Swaps the run with the previous one.
+fn swapped(runs: &Runs, at: usize) -> Option<Runs> {
     let mut edited = runs.clone();
     edited.swap(at.checked_sub(1)?, at);
     Some(edited)
 }
 
 impl<W: World> Explorer<W> {
-    /// Runs a list of threads; what was executed, if it breaks `rule`, or any if none is said.
+    /// Runs a list of threads. Returns the executed schedule if it breaks `rule`, or any rule if
+    /// `None`.
     fn candidate(&mut self, threads: &[u8], rule: Option<&'static str>) -> Option<Candidate> {
         let run = self.record(&mut Replay::of(threads), Record::Analysis { from: 0 });
         let violation =
@@ -246,8 +251,8 @@ impl<W: World> Explorer<W> {
         Some(Candidate { threads, runnable, violation })
     }
 
-    /// The simplest schedule found, in at most `budget` runs, that breaks the rule which
-    /// `schedule` breaks; `None` if it breaks none.
+    /// Finds the simplest schedule, in at most `budget` runs, that breaks the same rule as
+    /// `schedule`. `None` if `schedule` breaks no rule.
     pub fn shrink<'a>(&mut self, schedule: &Schedule, budget: impl Into<Budget<'a>>) -> Option<Shrunk> {
         let budget = budget.into();
         let best = self.candidate(schedule.threads(), None)?;
@@ -260,7 +265,7 @@ impl<W: World> Explorer<W> {
         Some(best.shrunk(runs, minimal))
     }
 
-    /// What each step of `schedule` belongs to.
+    /// The thread and the operation of each step of `schedule`.
     fn executed_by(&mut self, schedule: &Schedule) -> Vec<Executed> {
         let trace = self.trace(schedule);
         let executed = |row: &super::Row| Executed { thread: row.thread, operation: row.operation };
@@ -270,62 +275,63 @@ impl<W: World> Explorer<W> {
 
 /// A program that can be made smaller.
 pub trait Shrinkable: Sized {
-    /// What it sets up.
+    /// The program's world.
     type World: World;
 
-    /// Sets the program up; `None` if it makes no sense.
+    /// Sets the program up; `None` if it cannot be.
     fn build(&self) -> Option<Self::World>;
 
     /// Programs that are smaller by one removal or simplification, those that remove most first.
-    /// With each, what becomes of a schedule of this program.
+    /// Each comes with a function that adapts a schedule of this program.
     fn smaller(&self) -> Vec<(Self, Adapt)>;
 
-    /// Operations of the longest thread: nothing is gained by removing more neighbours at a time.
+    /// The number of operations of the longest section: more neighbours than that need not be
+    /// removed.
     fn longest(&self) -> usize {
         0
     }
 
-    /// Programs without so many neighbouring operations, each; a thread that has no more than that is left out as a
-    /// whole.
+    /// Programs that each lack `operations` neighbouring operations. A thread with no more
+    /// operations than that is removed as a whole.
     fn without(&self, operations: usize) -> Vec<(Self, Adapt)> {
         let _ = operations;
         Vec::new()
     }
 }
 
-/// A step, and what it belongs to.
+/// A step's thread and operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Executed {
     /// The thread.
     pub thread: u8,
-    /// The operation of its program, as it was told to [`operation`](super::operation).
+    /// The operation of its program, as passed to [`operation`](super::operation).
     pub operation: u32,
 }
 
-/// Turns what was executed of a program into a schedule of a smaller program.
+/// Turns the executed steps of a program into a schedule of a smaller program.
 pub type Adapt = Box<dyn Fn(&[Executed]) -> Schedule>;
 
-/// The threads of the steps, for a smaller program whose threads do much the same.
+/// Keeps the threads of the steps, for a smaller program whose threads execute similar steps.
 pub fn same_steps(steps: &[Executed]) -> Schedule {
     Schedule::new(steps.iter().map(|step| step.thread))
 }
 
-/// A program and a schedule as small as they would get together.
+/// A program and a schedule that were shrunk together.
 #[derive(Clone, Debug)]
 pub struct ShrunkProgram<P> {
     /// The program.
     pub program: P,
     /// Its schedule.
     pub shrunk: Shrunk,
-    /// Schedules run to get here.
+    /// How many schedules the shrinking ran.
     pub runs: u32,
 }
 
-/// Schedules tried on a smaller program that its old schedule does not break.
+/// How many schedules of a smaller program are searched if the adapted schedule breaks no rule.
 const SEARCH: u32 = 60;
 
-/// Makes program and schedule smaller, as long as the same rule is broken, within `budget`. `None` if `schedule`
-/// breaks no rule of `program`.
+/// Shrinks program and schedule together within `budget`, as long as the same rule is broken.
+/// `None` if `schedule` breaks no rule of `program`.
 pub fn shrink_program<'a, P: Shrinkable>(
     program: P,
     schedule: &Schedule,
@@ -335,15 +341,17 @@ pub fn shrink_program<'a, P: Shrinkable>(
     let whole = budget.into();
     let mut explorer = Explorer::with_options(program.build()?, options);
     let shrunk = explorer.shrink(schedule, 1)?;
-    // One run is kept back: the last program that is kept needs it to be measured.
+    // One run is reserved, to measure the last program that is kept.
     let budget = Budget { runs: whole.runs.saturating_sub(1), ..whole };
     let mut reducer =
         Reducer { program, explorer, runs: shrunk.runs, shrunk, settled: false, options, budget };
-    // What many operations have nothing to do with goes first, many at a time: all that follows is cheaper then.
+    // Large groups of unrelated operations are removed first, which makes all later runs cheaper.
     reducer.remove_neighbours();
-    // The schedule alone has half of what is left: a simple schedule fits smaller programs better.
+    // Half of the remaining budget simplifies the schedule, as a simple schedule fits smaller
+    // programs better.
     reducer.simplify(budget.left(reducer.runs) / 2);
-    // Removals that the schedule survives as it is cost a run each; only then others are searched for.
+    // A removal that works with the adapted schedule costs one run. Only when there are no more of
+    // these, other schedules are searched.
     while reducer.remove(0) || reducer.settle() || reducer.remove(SEARCH) {}
     let Reducer { program, shrunk, runs, settled, .. } = reducer;
     Some(ShrunkProgram { program, shrunk: Shrunk { minimal: settled, ..shrunk }, runs })
@@ -354,8 +362,8 @@ struct Reducer<'a, P: Shrinkable> {
     explorer: Explorer<P::World>,
     shrunk: Shrunk,
     runs: u32,
-    /// Nothing can go from the program that the schedule can do without, and no switch from the schedule. Other
-    /// schedules may make do with less.
+    /// True if no operation can be removed with the current schedule, and the schedule cannot be
+    /// simplified. With another schedule more may be removable.
     settled: bool,
     options: Options,
     budget: Budget<'a>,
@@ -366,8 +374,9 @@ impl<P: Shrinkable> Reducer<'_, P> {
         self.budget.left(self.runs) == 0
     }
 
-    /// Removes whole threads, then halves of what is left, and so on, that the schedule can do without
-    /// (Zeller, Hildebrandt, "Simplifying and isolating failure-inducing input", TSE 2002). A run each.
+    /// Removes groups of neighbouring operations: whole threads, then halves, quarters and so on
+    /// (Zeller, Hildebrandt, "Simplifying and isolating failure-inducing input", TSE 2002). One run
+    /// per attempt.
     fn remove_neighbours(&mut self) {
         let mut size = self.program.longest();
         while size > 1 {
@@ -376,7 +385,7 @@ impl<P: Shrinkable> Reducer<'_, P> {
             while !self.spent() {
                 let Some((program, adapt)) = self.program.without(size).into_iter().nth(at) else { break };
                 match self.breaks(program, &adapt(&steps), 0) {
-                    // What stood there has gone, and something else has moved up.
+                    // The next group has moved up to this place.
                     Some(kept) => {
                         self.keep(kept);
                         steps = self.executed();
@@ -388,7 +397,7 @@ impl<P: Shrinkable> Reducer<'_, P> {
         }
     }
 
-    /// What the schedule executes.
+    /// The steps that the schedule executes.
     fn executed(&mut self) -> Vec<Executed> {
         self.runs += 1;
         self.explorer.executed_by(&self.shrunk.schedule)
@@ -401,8 +410,8 @@ impl<P: Shrinkable> Reducer<'_, P> {
         self.settled = false;
     }
 
-    /// Nothing can go from the program: the schedule is made as simple as it will be. True if it is another one then,
-    /// so that operations may go again.
+    /// Simplifies the schedule, once no operation can be removed. Returns true if the schedule has
+    /// changed, so that operations may be removable again.
     fn settle(&mut self) -> bool {
         if self.spent() {
             return false;
@@ -418,8 +427,8 @@ impl<P: Shrinkable> Reducer<'_, P> {
         false
     }
 
-    /// Goes through the smaller programs; whether one was kept. Each is given the schedule, adapted, and
-    /// up to `search` others.
+    /// Tries the smaller programs, and returns whether one was kept. Each is run with the adapted
+    /// schedule and with up to `search` others.
     fn remove(&mut self, search: u32) -> bool {
         let mut removed = false;
         let mut at = 0;
@@ -436,19 +445,19 @@ impl<P: Shrinkable> Reducer<'_, P> {
             let Some(kept) = kept else { return removed };
             self.keep(kept);
             removed = true;
-            // What stood there has gone, and something else has moved up.
+            // The next smaller program has moved up to this place.
             at -= 1;
             self.simplify(self.budget.left(self.runs));
             if search > 0 {
-                // With another schedule the cheap removals may do again.
+                // With the new schedule the cheap removals may work again.
                 return true;
             }
         }
     }
 
-    /// Makes the schedule simpler, in so many runs.
+    /// Simplifies the schedule, in at most `runs` runs.
     fn simplify(&mut self, runs: u32) {
-        // One at least: it measures.
+        // One run is needed in any case, to measure the schedule.
         let budget = Budget { runs: runs.max(1), ..self.budget };
         if let Some(shrunk) = self.explorer.shrink(&self.shrunk.schedule, budget) {
             self.runs += shrunk.runs;
@@ -456,7 +465,8 @@ impl<P: Shrinkable> Reducer<'_, P> {
         }
     }
 
-    /// A schedule of `program` that breaks the rule: the one given, or one of a few others.
+    /// Finds a schedule of `program` that breaks the rule: the given one, or one of up to `search`
+    /// others.
     fn breaks(
         &mut self,
         program: P,

@@ -1,8 +1,8 @@
-//! Smaller programs: what may be taken away from one, or made simpler in it.
+//! Smaller programs: a program with one part removed or simplified.
 //!
-//! Operations are simplified as data (their JSON), so that a new operation shrinks without a word here:
-//! lists of pages lose entries and ranges their length, numbers of pages and orders go down, options
-//! and optional words go away.
+//! Operations are simplified as data (their JSON), so that a new operation shrinks without code
+//! here. Lists of pages lose entries, ranges get shorter, numbers of pages and orders decrease, and
+//! options and optional words are removed.
 
 use super::program_world::ProgramWorld;
 use super::{
@@ -28,12 +28,12 @@ impl Case {
         Ok(Case { program: program.clone(), config, cpus })
     }
 
-    /// The program, set up; `None` if it makes no sense.
+    /// The program, set up; `None` if it cannot be.
     pub fn world(&self) -> Option<ProgramWorld> {
         ProgramWorld::new(&self.program, &self.config, &self.cpus).ok()
     }
 
-    /// Program and schedule made smaller together; `None` if the schedule breaks no rule.
+    /// Shrinks program and schedule together; `None` if the schedule breaks no rule.
     pub fn shrunk(
         &self,
         schedule: &Schedule,
@@ -44,7 +44,7 @@ impl Case {
         Some((found.program, Shrunk { runs: found.runs, ..found.shrunk }))
     }
 
-    /// The schedule as it is executed; `None` if it breaks no rule.
+    /// The executed schedule with its measures; `None` if it breaks no rule.
     pub fn measured(&self, schedule: &Schedule, options: Options) -> Option<Shrunk> {
         let measured = Explorer::with_options(self.world()?, options).shrink(schedule, 1)?;
         Some(Shrunk { runs: 0, minimal: false, ..measured })
@@ -72,7 +72,7 @@ impl Shrinkable for Case {
     }
 }
 
-/// The programs that make sense.
+/// The programs that have a valid machine.
 fn cases(programs: Vec<(Program, Adapt)>) -> Vec<(Case, Adapt)> {
     programs.into_iter().filter_map(|(program, adapt)| Some((Case::new(&program).ok()?, adapt))).collect()
 }
@@ -88,8 +88,9 @@ fn without_thread(program: &Program, thread: usize) -> (Program, Adapt) {
     (smaller, Box::new(adapt))
 }
 
-/// The programs without `size` neighbouring operations. Of a section that has no more than that all go, if no section
-/// has more: else it was tried with a larger size.
+/// The programs that each lack `size` neighbouring operations. A section with no more operations
+/// than that is removed as a whole, provided that no section is longer: otherwise a larger size has
+/// tried it.
 fn without(program: &Program, size: usize, longest: usize) -> Vec<(Program, Adapt)> {
     let mut all: Vec<(Program, Adapt)> = Vec::new();
     for at in 0..sections(program) {
@@ -103,7 +104,7 @@ fn without(program: &Program, size: usize, longest: usize) -> Vec<(Program, Adap
             }
             continue;
         }
-        // The last first: what came later needs what came before.
+        // The last operations are removed first, because later operations need earlier ones.
         for begin in (0..len).step_by(size.max(1)).rev() {
             all.push(without_operations(program, at, begin..len.min(begin + size)));
         }
@@ -111,7 +112,7 @@ fn without(program: &Program, size: usize, longest: usize) -> Vec<(Program, Adap
     all
 }
 
-/// The program without some operations of a section; their steps go with them.
+/// The program without some operations of a section. The adapted schedule loses their steps.
 fn without_operations(program: &Program, at: usize, range: Range<usize>) -> (Program, Adapt) {
     let mut smaller = program.clone();
     section(&mut smaller, at).drain(range.clone());
@@ -133,7 +134,7 @@ fn smaller(program: &Program) -> Vec<(Program, Adapt)> {
         all.push((Program { finally: Vec::new(), ..program.clone() }, Box::new(same_steps)));
     }
     for at in 0..sections(program) {
-        // The last first: what came later needs what came before.
+        // The last operations are removed first, because later operations need earlier ones.
         for op in (0..section(&mut program.clone(), at).len()).rev() {
             all.push(without_operations(program, at, op..op + 1));
         }
@@ -165,7 +166,7 @@ fn sections(program: &Program) -> usize {
     program.threads.len() + 2
 }
 
-/// The operations of a section: the threads' first, then the last one, then the set-up.
+/// The operations of a section. The sections are the threads, then `finally`, then the set-up.
 fn section(program: &mut Program, at: usize) -> &mut Vec<Op> {
     let threads = program.threads.len();
     match at {
@@ -197,7 +198,7 @@ fn simpler_machines(machine: Option<&MachineSpec>) -> Vec<MachineSpec> {
     simpler
 }
 
-/// The operations that say less.
+/// Simpler variants of an operation.
 fn simpler(op: &Op) -> Vec<Op> {
     let Ok(Value::Object(fields)) = serde_json::to_value(op) else { return Vec::new() };
     let mut simpler = Vec::new();
@@ -205,7 +206,7 @@ fn simpler(op: &Op) -> Vec<Op> {
         for value in simpler_values(name, value) {
             let mut fields = fields.clone();
             fields.insert(name.clone(), value);
-            // What is no operation any more is no simplification.
+            // A variant that is no valid operation is skipped.
             simpler.extend(serde_json::from_value::<Op>(Value::Object(fields)).ok().filter(|new| new != op));
         }
     }
@@ -214,14 +215,14 @@ fn simpler(op: &Op) -> Vec<Op> {
 
 fn simpler_values(name: &str, value: &Value) -> Vec<Value> {
     match value {
-        // The number of pages of something.
+        // A number of pages: one page, or one page less.
         Value::Number(number) if name == "pages" => match number.as_u64() {
             Some(pages) if pages > 1 => vec![1.into(), (pages - 1).into()],
             _ => Vec::new(),
         },
-        // What need not be said. A node, a mode or a reason says where and how: kept.
+        // An optional order. A node, a mode or a reason is kept, as it decides what happens.
         Value::Number(_) if name == "order" => vec![Value::Null],
-        // A sum of selections, or options: without one of them; or with one made simpler.
+        // A sum of selections, or a list of options: without one item, or with one item simplified.
         Value::Array(items) if items.iter().all(|item| !item.is_array()) => {
             let without = (0..items.len()).map(|at| {
                 let mut items = items.clone();
@@ -240,7 +241,7 @@ fn simpler_values(name: &str, value: &Value) -> Vec<Value> {
                 .chain(changed)
                 .collect()
         }
-        // A selection: fewer ranges, shorter ranges.
+        // A selection: fewer ranges, or shorter ones.
         Value::Object(selection) => {
             let Some(Value::Array(ranges)) = selection.get("pages") else { return Vec::new() };
             let mut lists = Vec::new();
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_can_go_is_tried() {
+    fn each_removal_and_simplification_is_tried() {
         let text = "map r0 anon 2\nthread A\n  get r0:0-1\n  put r0\nthread B\n  move r0:0,1 node=1 all\n";
         let all = texts(text);
         for expected in [

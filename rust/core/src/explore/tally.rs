@@ -1,8 +1,8 @@
-//! Which operations of an explored program did anything, in any schedule: a search that could not do what the
-//! program says is no pass of it.
+//! The tally: which operations of an explored program had an effect in any schedule. A search in
+//! which an operation never had an effect does not pass that operation.
 //!
-//! One tally serves the worlds of all jobs. It lies outside of the door, so that keeping it is no step, and costs a
-//! look at one word for each operation.
+//! One tally serves the worlds of all jobs. It uses `std` atomics, so keeping it takes no step, and
+//! costs one load for each operation.
 
 use crate::error::Errno;
 use crate::program::session::Step;
@@ -10,87 +10,91 @@ use crate::program::{Op, Program, Refused};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What the operations of the threads, and of `finally`, came to.
+/// The results of the operations of the threads, and of `finally`.
 #[derive(Debug)]
 pub(super) struct Tally {
-    sections: Vec<Vec<Told>>,
-    /// Also why the first one failed.
-    words: bool,
+    sections: Vec<Vec<OpTally>>,
+    /// Whether the reason of an operation's first failure is kept.
+    reasons: bool,
 }
 
-/// What one operation came to.
+/// The results of one operation.
 #[derive(Debug, Default)]
-struct Told {
-    /// It did something, in some schedule.
-    did: AtomicBool,
-    /// The ways in which it failed: a bit for each number of an errno.
+struct OpTally {
+    /// Whether it had an effect in some schedule.
+    had_effect: AtomicBool,
+    /// The errnos with which it failed: a bit for each number.
     errnos: [AtomicU64; 3],
-    why: OnceLock<String>,
+    reason: OnceLock<String>,
 }
 
 impl Tally {
-    /// Nothing was tried yet. With `words` it is also kept why an operation failed at first, which costs.
-    pub fn new(program: &Program, words: bool) -> Tally {
+    /// An empty tally. With `reasons` it also keeps the reason of each operation's first failure,
+    /// which costs time.
+    pub fn new(program: &Program, reasons: bool) -> Tally {
         let threads = program.threads.iter().map(|thread| &thread.ops).chain([&program.finally]);
-        let sections = threads.map(|ops| ops.iter().map(|_| Told::default()).collect()).collect();
-        Tally { sections, words }
+        let sections = threads.map(|ops| ops.iter().map(|_| OpTally::default()).collect()).collect();
+        Tally { sections, reasons }
     }
 
-    /// Adds what operation `i` of a section came to: the threads in order, then `finally`.
-    // Relaxed (all): each word is a fact of its own, and is read when the jobs have been joined.
+    /// Adds the result of operation `i` of a section. The sections are the threads in order, then
+    /// `finally`.
+    // Relaxed (all): each word is independent of the others, and is read after the jobs were
+    // joined.
     #[inline]
     pub fn add(&self, section: usize, i: usize, op: &Op, step: &Step) {
-        let told = &self.sections[section][i];
-        if told.did.load(Ordering::Relaxed) {
+        let tally = &self.sections[section][i];
+        if tally.had_effect.load(Ordering::Relaxed) {
             return;
         }
         match step.did_anything(op) {
-            true => told.did.store(true, Ordering::Relaxed),
-            false => self.failed(told, step),
+            true => tally.had_effect.store(true, Ordering::Relaxed),
+            false => self.failed(tally, step),
         }
     }
 
-    fn failed(&self, told: &Told, step: &Step) {
+    fn failed(&self, tally: &OpTally, step: &Step) {
         for Errno(number) in step.errnos() {
             let (word, bit) = (number as usize / 64, 1 << (number as usize % 64));
-            if let Some(word) = told.errnos.get(word)
+            if let Some(word) = tally.errnos.get(word)
                 && word.load(Ordering::Relaxed) & bit == 0
             {
                 word.fetch_or(bit, Ordering::Relaxed);
             }
         }
-        if self.words {
-            told.why.get_or_init(|| step.why());
+        if self.reasons {
+            tally.reason.get_or_init(|| step.why());
         }
     }
 
-    /// The operations that were tried and never did anything; `why` are the words of another tally.
-    pub fn refused(&self, program: &Program, why: &Tally) -> Vec<Refused> {
+    /// The operations that were tried and never had an effect; `reasons` is a tally that kept
+    /// reasons.
+    pub fn refused(&self, program: &Program, reasons: &Tally) -> Vec<Refused> {
         let threads = program.threads.iter().map(|thread| (thread.name.as_str(), &thread.ops));
         let sections = threads.chain([("finally", &program.finally)]);
         let mut refused = Vec::new();
         for (at, (section, ops)) in sections.enumerate() {
             for (i, op) in ops.iter().enumerate() {
-                let told = &self.sections[at][i];
-                let errnos = told.errnos();
-                if errnos.is_empty() || told.did.load(Ordering::Relaxed) {
+                let tally = &self.sections[at][i];
+                let errnos = tally.errnos();
+                if errnos.is_empty() || tally.had_effect.load(Ordering::Relaxed) {
                     continue;
                 }
-                let why = why.sections[at][i].why.get().cloned().unwrap_or_default();
-                refused.push(Refused::new((section, i, op), errnos, why));
+                let reason = reasons.sections[at][i].reason.get().cloned().unwrap_or_default();
+                refused.push(Refused::new((section, i, op), errnos, reason));
             }
         }
         refused
     }
 
-    /// Is there an operation that was tried and never did anything?
+    /// Whether an operation was tried and never had an effect.
     pub fn has_refused(&self) -> bool {
-        let never = |told: &Told| !told.did.load(Ordering::Relaxed) && !told.errnos().is_empty();
+        let never = |tally: &OpTally| !tally.had_effect.load(Ordering::Relaxed) && !tally.errnos().is_empty();
         self.sections.iter().flatten().any(never)
     }
 }
 
-impl Told {
+impl OpTally {
     fn errnos(&self) -> Vec<Errno> {
         let words: Vec<u64> = self.errnos.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let set = |number: &i32| words[*number as usize / 64] >> (number % 64) & 1 == 1;

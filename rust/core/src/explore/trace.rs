@@ -1,4 +1,4 @@
-//! What a schedule did.
+//! Traces: the steps of a schedule, with their objects and values.
 
 use super::functions;
 use crate::sync::explored::{Kind, Recorded, Violation};
@@ -8,23 +8,24 @@ use std::fmt;
 /// One step of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Who.
+    /// The thread that took the step.
     pub thread: u8,
-    /// Which operation of the thread's program, counted from zero.
+    /// The operation of the thread's program, counted from zero.
     pub operation: u32,
-    /// What.
+    /// The kind of the step.
     pub kind: Kind,
-    /// On what: the world's name of the word, the lock's class, or `unnamed word N`, in order of first use: its owner was
-    /// made and ended within the schedule.
+    /// The object: the world's name of the word, or the lock's class, or `unnamed word N`, numbered
+    /// in order of first use. A word is unnamed if its owner was made and dropped within the
+    /// schedule.
     pub object: String,
     /// The word before the step.
     pub before: u64,
     /// The word after it.
     pub after: u64,
-    /// The function of the core that took the step; of an unlock, the one that took the lock. Empty outside of the
-    /// core.
+    /// The function of the core that took the step; for an unlock, the one that took the lock.
+    /// Empty outside of the core.
     pub function: &'static str,
-    /// Its line: `migrate/one.rs:120`.
+    /// The function's file and the step's line: `migrate/one.rs:120`.
     pub place: String,
 }
 
@@ -33,10 +34,10 @@ pub struct Row {
 pub struct Trace {
     /// The steps.
     pub rows: Vec<Row>,
-    /// The final state's fingerprint, or the rule that the last step broke (or, if all threads
-    /// had ended, the check after it).
+    /// The end state's fingerprint, or the rule that the last step broke. If all threads had ended,
+    /// the check after the last step found the violation.
     pub outcome: Result<u64, Violation>,
-    /// A hash of all steps, the same on every machine: threads, kinds, objects in order of first
+    /// A hash of all steps, the same on every host: threads, kinds, objects in order of first
     /// use, values.
     pub hash: u64,
 }
@@ -79,7 +80,7 @@ impl Trace {
     }
 }
 
-/// The name of the lock at `address`; the second of its class that was used is number 2.
+/// The name of the lock at `address`. The second lock of its class to be used has the number 2.
 fn lock(recorded: &Recorded, address: usize) -> Option<String> {
     let (_, class) = recorded.locks.iter().find(|(lock, _)| *lock == address)?;
     let mut same = recorded.locks.iter().filter(|(_, other)| other == class);
@@ -89,7 +90,7 @@ fn lock(recorded: &Recorded, address: usize) -> Option<String> {
     })
 }
 
-/// Folds `part` into `hash` (the finaliser of SplitMix64 over their combination).
+/// Folds `part` into `hash` with the finaliser of SplitMix64.
 fn mix(hash: u64, part: u64) -> u64 {
     let z = (hash ^ part).wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -98,7 +99,7 @@ fn mix(hash: u64, part: u64) -> u64 {
 }
 
 impl fmt::Display for Trace {
-    /// A line a step, thread by column number; the step that broke the rule is marked.
+    /// Writes one line per step, and marks the step that broke the rule.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = self.rows.len().wrapping_sub(1);
         for (place, row) in self.rows.iter().enumerate() {

@@ -1,10 +1,10 @@
 //! Hard memory failure: the content is lost (lifecycle 8.3).
 
-use super::contain::Cause;
+use super::books::Cause;
 use super::kill::Signal;
 use super::pin::Got;
 use super::soft::state;
-use crate::calls::Call;
+use crate::calls::{Call, Returned};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::AddressSpace;
@@ -14,23 +14,23 @@ use crate::release::Release;
 use crate::sync::{Mutation, broken, mutated};
 use std::fmt;
 
-/// What became of the page.
+/// The result of a failure for the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Nobody uses the frame any more.
+    /// No thread uses the frame any more.
     Recovered,
-    /// Somebody will be told when the content is needed.
+    /// The loss is reported when the content is needed.
     Delayed,
-    /// Not a page that anything can be done about: it is as it was, but flagged.
+    /// No handler knows the page: it is flagged, and otherwise unchanged.
     Ignored,
-    /// Something else still uses the frame.
+    /// The frame is still in use.
     Failed,
-    /// It was poisoned before.
+    /// The frame was poisoned before.
     AlreadyPoisoned,
 }
 
 impl Verdict {
-    /// As in the kernel's log.
+    /// The verdict's name in the kernel's log.
     pub const fn name(self) -> &'static str {
         match self {
             Verdict::Recovered => "recovered",
@@ -48,26 +48,28 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What a hard failure came to.
+/// The result of a hard failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handled {
-    /// What became of the page.
+    /// The verdict on the page.
     pub verdict: Verdict,
-    /// What the kernel returns: 0 for recovered and delayed, `EHWPOISON` for a page that was poisoned (0 if that is no
-    /// error, or a process whose access failed has the page no more), else `EBUSY`.
+    /// The return value of the kernel: 0 for recovered and delayed. For a frame that was poisoned
+    /// before: `EHWPOISON`, or 0 in kernels where that is no error, and for a process whose access
+    /// failed but that has lost the mapping already. Else `EBUSY`, or `EHWPOISON` for a large page
+    /// that could not be split, in kernels that signal then.
     pub result: Result<()>,
-    /// Who was told, in order.
+    /// The signals that were sent, in order.
     pub signals: Vec<Signal>,
 }
 
-/// How a failure came to be known.
+/// The state in which a caller reports a failed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// By the number of the frame.
+    /// The caller knows the number of the frame.
     ByNumber,
-    /// With a reference on the page, which is spent.
+    /// The caller hands over a reference on the page.
     Counted,
-    /// By somebody who has flagged the frame, and no more.
+    /// The caller has flagged the frame and done nothing else.
     Flagged,
 }
 
@@ -84,11 +86,13 @@ impl Handled {
 }
 
 impl<R: Release> Machine<R> {
-    /// A frame has failed and its content is lost. `current` is the process whose access has found it
-    /// (action required): it is told at once if it maps the page and the page was dirty; others are if they
-    /// want to be ([`Machine::set_early_kill`]), or when they touch the page.
+    /// Handles the failure of a frame whose content is lost. `current` is the process whose access
+    /// found the failure (action required): it is signalled at once if it maps the page and the
+    /// page was dirty. Other processes are signalled now if they want to be
+    /// ([`Machine::set_early_kill`]), and else when they touch the page.
     ///
-    /// The frame is flagged and counted whatever the verdict. `ENXIO` for a number outside of the machine.
+    /// The frame is flagged and counted whatever the verdict. `ENXIO` for a number outside of the
+    /// machine.
     pub fn memory_failure(&self, pfn: Pfn, current: Option<&AddressSpace>) -> Handled {
         if self.frames.get(pfn).is_none() {
             let result = Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));
@@ -97,15 +101,15 @@ impl<R: Release> Machine<R> {
         self.fail(pfn, false, current)
     }
 
-    /// The same for a caller that may bring a reference (`counted`), which is spent.
+    /// [`Machine::memory_failure`] for a caller that hands over a reference if `counted`.
     pub(super) fn fail(&self, pfn: Pfn, counted: bool, current: Option<&AddressSpace>) -> Handled {
         self.fail_with(pfn, if counted { Found::Counted } else { Found::ByNumber }, current)
     }
 
-    /// The same for whoever finds the failure.
+    /// [`Machine::memory_failure`] for a frame that was reported in the state `found`.
     pub(super) fn fail_with(&self, pfn: Pfn, found: Found, current: Option<&AddressSpace>) -> Handled {
         let handled = {
-            let _serial = (!mutated(Mutation::PoisonWithoutMutex)).then(|| self.failure.mutex.lock());
+            let _serial = self.failure.serial();
             let handled = self.fail_serially(pfn, found, current);
             let mapped = || self.frames[pfn].mapcount() > 0;
             if cfg!(feature = "explored") && handled.result.is_ok() && mapped() {
@@ -114,17 +118,22 @@ impl<R: Release> Machine<R> {
             }
             handled
         };
-        let ret = handled.result.as_ref().map_or_else(|error| error.errno.status(), |()| 0);
-        self.returns(Call::MemoryFailure, ret);
+        self.returns(Call::MemoryFailure, handled.result.ret());
         handled
     }
 
     fn fail_serially(&self, pfn: Pfn, found: Found, current: Option<&AddressSpace>) -> Handled {
+        // 1. A frame that is offline holds no page. It stays so while this thread holds the mutex.
+        if !self.is_online(pfn) {
+            let result = Err(state(pfn, Errno::ENXIO, "the frame is offline".into()));
+            return Handled { verdict: Verdict::Ignored, result, signals: Vec::new() };
+        }
         let page = &self.frames[pfn];
         let counted = found == Found::Counted;
-        // A free frame may be allocated between the look and the lock of its list: once more then.
+        // A free frame may be allocated between the look at it and the lock of its list; the loop
+        // then tries once more.
         for last in [false, true] {
-            // 2. From here on nobody gets the frame who does not have it.
+            // 2. The frame is flagged. From here on no thread can allocate it.
             let flagged = found == Found::Flagged && !last;
             if !flagged && !page.poison() {
                 return self.already_poisoned(pfn, counted, current);
@@ -132,17 +141,21 @@ impl<R: Release> Machine<R> {
             if counted {
                 break;
             }
-            // 3. Who has it?
+            // 3. A reference is taken, if the frame is in use.
             match self.get_hwpoison_page(pfn, false, false) {
                 Ok(Got::InUse) => break,
-                // 4. Nobody, and nobody shall.
-                Ok(Got::Free) if self.take_page_off_buddy(pfn) || mutated(Mutation::TakeOffNotChecked) => {
+                Ok(Got::Free) if !self.profile.failure_takes_free => {
+                    self.failure.count(pfn, Cause::Hard, false);
+                    return Handled::new(pfn, Verdict::Delayed, "it is free, and refused at hand-out");
+                }
+                // 4. The frame is free, and is taken off the free lists for good.
+                Ok(Got::Free) if self.take_off(pfn) => {
                     page.hold_poisoned();
-                    self.count_poisoned(pfn, Cause::Hard, true);
+                    self.failure.count(pfn, Cause::Hard, true);
                     return Handled::new(pfn, Verdict::Recovered, "it was free");
                 }
                 Ok(Got::Free) if last => {
-                    self.count_poisoned(pfn, Cause::Hard, false);
+                    self.failure.count(pfn, Cause::Hard, false);
                     return Handled::new(
                         pfn,
                         Verdict::Failed,
@@ -151,51 +164,53 @@ impl<R: Release> Machine<R> {
                 }
                 Ok(Got::Free) => {
                     if page.unpoison().has(Flags::REFUSED) {
-                        // The allocator had it in hand, and has let it drop.
+                        // The allocator has refused the frame in between, so this thread must give
+                        // it back.
                         self.give_refused(pfn);
                     }
                 }
                 Err(_) => {
-                    self.count_poisoned(pfn, Cause::Hard, false);
-                    let why = format!("nobody can be asked for it ({})", page.word());
+                    self.failure.count(pfn, Cause::Hard, false);
+                    let why = format!("the page is in no state that can be handled ({})", page.word());
                     return Handled::new(pfn, Verdict::Ignored, &why);
                 }
             }
         }
-        // 6. Of a large page one part is bad.
+        // 6. A large page is split, because only one of its parts is bad.
         if let Err(error) = self.split_failed(pfn) {
             return self.fail_large(pfn, current, &error);
         }
         let handled = self.fail_in_use(pfn, current);
-        // The reference stays, whatever the verdict: it is poison's from now on.
-        self.count_poisoned(pfn, Cause::Hard, true);
+        // The reference stays whatever the verdict is: it belongs to poison from now on.
+        self.failure.count(pfn, Cause::Hard, true);
         handled
     }
 
     /// Steps 7 to 12, with a reference.
     fn fail_in_use(&self, pfn: Pfn, current: Option<&AddressSpace>) -> Handled {
         let page = &self.frames[pfn];
-        // 7. What is in a batch cannot be taken off a list.
+        // 7. The batches are drained, because a page in one cannot be taken off a list.
         self.shake_folio(pfn);
-        // 8. Against migration, truncation, and faults of files.
+        // 8. The page is locked against migration, truncation, and faults of files.
         page.lock();
         let before = page.word();
         let mut signals = Vec::new();
-        // 9. What is on no list, the handlers judge by what it looked like.
+        // 9. The end of writeback is awaited for a page that is on a list or under writeback. Any
+        // other page skips 9 to 11, and the handlers judge it by its flags.
         let mut handled = None;
         if before.any(Flags::LRU | Flags::WRITEBACK) {
             page.wait_writeback();
-            // 10.
+            // 10. The page is unmapped, and the processes that map it are signalled.
             let unmapped = self.hwpoison_user_mappings(pfn, current, &mut signals);
             self.returns(Call::HwpoisonUserMappings, unmapped.into());
             if !unmapped {
                 handled = Some(Handled::new(pfn, Verdict::Failed, "it is still mapped"));
             } else if page.word().has(Flags::LRU) && page.owner() == 0 && !page.word().has(Flags::SWAPCACHE) {
-                // 11. Truncated meanwhile.
+                // 11. The page was truncated meanwhile.
                 handled = Some(Handled::new(pfn, Verdict::Ignored, "its owner has let it go"));
             }
         }
-        // 12.
+        // 12. The handler for the page's state takes it out of use.
         let handled = handled.unwrap_or_else(|| {
             let (verdict, why) = self.handle_page_state(pfn, before);
             Handled::new(pfn, verdict, why)
@@ -204,7 +219,8 @@ impl<R: Release> Machine<R> {
         Handled { signals, ..handled }
     }
 
-    /// Somebody was here before; a process that has just touched the page is told all the same.
+    /// Handles a frame that was poisoned before: nothing is left to do, but a process that has just
+    /// touched the page is signalled, in kernels that do so.
     fn already_poisoned(&self, pfn: Pfn, counted: bool, current: Option<&AddressSpace>) -> Handled {
         let mut handled = Handled::new(pfn, Verdict::AlreadyPoisoned, "there is nothing left to do");
         if mutated(Mutation::PoisonWithoutMutex) || !self.profile.failure_again_tells {
@@ -213,7 +229,7 @@ impl<R: Release> Machine<R> {
         if let Some(space) = current.filter(|_| self.profile.failure_again_tells) {
             handled.signals.extend(self.kill_accessing(pfn, space));
             if handled.signals.is_empty() {
-                // The page was clean, and is gone: it can be had again.
+                // The page was clean and is unmapped, so the process can read it again.
                 handled.result = Ok(());
             }
         }
@@ -223,18 +239,20 @@ impl<R: Release> Machine<R> {
         handled
     }
 
-    /// Step 6, with a reference, which is on the part itself afterwards.
+    /// Step 6: splits a large page. The caller's reference is on the failed part afterwards.
     fn split_failed(&self, pfn: Pfn) -> Result<()> {
         let folio = self.frames.folio(pfn);
         if folio.large {
-            // Whoever finds it whole knows.
+            // A thread that finds the page unsplit sees the flag, and does not read the bad part.
             self.frames[folio.head].set(Flags::HAS_HWPOISONED);
         }
         self.split_for_failure(pfn)
     }
 
-    /// A large page that somebody holds stays as it is, with a bad part or, in old kernels, as if nothing had happened. Who
-    /// has just touched that part is told where the kernel tells, and who wants to know. The reference goes.
+    /// Ends the failure of a part of a large page that cannot be split, because another thread
+    /// holds it. The page stays whole, with a bad part; in old kernels the failure is forgotten.
+    /// Kernels that signal here signal the process that has just touched the part, and those that
+    /// want to know early. The caller's reference is put.
     fn fail_large(&self, pfn: Pfn, current: Option<&AddressSpace>, error: &Error) -> Handled {
         let (verdict, errno) = match self.profile.unsplit_failure {
             UnsplitFailure::Told => (Verdict::Failed, Errno::EHWPOISON),
@@ -246,9 +264,9 @@ impl<R: Release> Machine<R> {
                 self.frames[self.frames.head(pfn)].clear(Flags::HAS_HWPOISONED);
                 self.frames[pfn].unpoison();
             }
-            UnsplitFailure::Untold => self.count_poisoned(pfn, Cause::Hard, false),
+            UnsplitFailure::Untold => self.failure.count(pfn, Cause::Hard, false),
             UnsplitFailure::Told => {
-                self.count_poisoned(pfn, Cause::Hard, false);
+                self.failure.count(pfn, Cause::Hard, false);
                 signals = self.collect_victims(pfn, current);
             }
         }

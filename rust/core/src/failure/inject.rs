@@ -1,4 +1,4 @@
-//! Failures as a process asks for them: `madvise` with MADV_SOFT_OFFLINE and MADV_HWPOISON.
+//! Failures that a process asks for: `madvise` with MADV_SOFT_OFFLINE and MADV_HWPOISON.
 
 use super::kill::Signal;
 use crate::error::Result;
@@ -9,7 +9,7 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::ops::Range;
 
-/// Which failure.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Injection {
     /// `MADV_SOFT_OFFLINE`
@@ -18,35 +18,38 @@ pub enum Injection {
     Hwpoison,
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Injected {
-    /// The first page that failed ends the call; pages before it are done.
+    /// The call ends at the first page with an error; the pages before it are done.
     pub result: Result<()>,
-    /// Who was told, in order.
+    /// The signals that were sent, in order.
     pub signals: Vec<Signal>,
 }
 
-/// What became of frames that were struck at random.
+/// The result of striking frames at random.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Struck {
-    /// Frames that are poisoned now and were not before, in order.
+    /// Frames that were poisoned by the call, in order.
     pub poisoned: Vec<Pfn>,
-    /// Those that could not be offlined.
+    /// Number of frames that could not be offlined.
     pub refused: u32,
-    /// Who was told, in order.
+    /// The signals that were sent, in order.
     pub signals: Vec<Signal>,
 }
 
 impl<R: Release> Machine<R> {
-    /// Strikes each frame of the machine with this probability, whoever uses it; what is random follows from
-    /// `seed`.
+    /// Strikes each frame of the machine with the probability `rate`, whether it is in use or not.
+    /// `seed` decides which frames are struck.
     pub fn strike(&self, rate: f64, seed: u64, what: Injection) -> Struck {
         let mut rng = Rng::new(seed, 0);
         let threshold = (rate.clamp(0.0, 1.0) * (1u64 << 32) as f64) as u64;
         let mut struck = Struck::default();
         for pfn in (0..self.frames.len()).map(Pfn) {
-            if rng.bits() >> 32 >= threshold || self.frames[pfn].word().has(Flags::HWPOISON) {
+            if rng.bits() >> 32 >= threshold
+                || !self.is_online(pfn)
+                || self.frames[pfn].word().has(Flags::HWPOISON)
+            {
                 continue;
             }
             match what {
@@ -63,11 +66,12 @@ impl<R: Release> Machine<R> {
         struck
     }
 
-    /// Fails the frames behind pages of an area, one after the other. Each is faulted in for a read if it is
-    /// not there; a hole of anonymous memory gets the zero page, which cannot be handled.
+    /// Fails the frames of an area's pages, one after the other. A page that is not present is
+    /// faulted in for a read first. A hole of anonymous memory gets the zero page, which cannot be
+    /// handled.
     ///
-    /// Errors as [`Machine::soft_offline_page`] and [`Machine::memory_failure`]; `EFAULT` where nothing is mapped, or a
-    /// poisoned entry is.
+    /// Errors as [`Machine::soft_offline_page`] and [`Machine::memory_failure`]; `EFAULT` where no
+    /// page is mapped, or where the entry is poisoned.
     pub fn inject_failure(
         &self,
         space: &AddressSpace,
@@ -91,7 +95,7 @@ impl<R: Release> Machine<R> {
         signals: &mut Vec<Signal>,
     ) -> Result<()> {
         let pfn = self.get_for_failure(area, index)?;
-        // On later kernels the caller counts as one who has just touched the page.
+        // On later kernels the calling process counts as one that has just touched the page.
         let current = self.profile.hwpoison_action_required.then_some(space);
         match (what, pfn) {
             (Injection::SoftOffline, ZERO_PAGE) => self.soft_offline_zero_page(),
@@ -105,7 +109,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A reference on the page behind an address (`get_user_pages_fast` without FOLL_WRITE), or the zero page.
+    /// Takes a reference on the page behind an address (`get_user_pages_fast` without FOLL_WRITE);
+    /// none on the zero page.
     fn get_for_failure(&self, area: &Area, index: u32) -> Result<Pfn> {
         if index < area.pages() && area.file().is_none() {
             if area.look(index).unlocked().entry() == Entry::None {

@@ -1,4 +1,5 @@
-//! Who is told of a lost page, and how: SIGBUS with an address and a code.
+//! Finds the processes that are signalled for a lost page: each gets SIGBUS with an address and a
+//! code.
 
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Attributes, Entry};
@@ -13,7 +14,7 @@ use std::fmt;
 pub enum Code {
     /// `BUS_MCEERR_AR`: the process has touched the page and cannot go on.
     ActionRequired,
-    /// `BUS_MCEERR_AO`: the process may want to know.
+    /// `BUS_MCEERR_AO`: the process has not touched the page, but wants to know.
     ActionOptional,
 }
 
@@ -38,16 +39,17 @@ impl fmt::Display for Code {
 pub struct Signal {
     /// The address space.
     pub space: u32,
-    /// The lost page there.
+    /// The address of the lost page there.
     pub address: u64,
-    /// How bad it is.
+    /// The code of the signal.
     pub code: Code,
 }
 
 impl<R: Release> Machine<R> {
-    /// Who would have to be told of a locked page (`collect_procs`), in the order of its reverse map: the process
-    /// whose access found it, and those that want to be told early. Of a file, those who have the page within a
-    /// mapping, whether they have touched it or not.
+    /// The signals for the loss of a locked page (`collect_procs`), in the order of its reverse
+    /// map: to the process whose access found the failure, and to processes that want to be
+    /// signalled early. For a page of a file, each process whose mapping includes the page counts,
+    /// whether it has touched the page or not.
     pub(super) fn collect_victims(&self, pfn: Pfn, current: Option<&AddressSpace>) -> Vec<Signal> {
         let early = self.early_killed();
         let current = current.map(|space| space.id);
@@ -60,7 +62,7 @@ impl<R: Release> Machine<R> {
             };
             victims.push(Signal { space: area.space, address: area.address(index), code });
         };
-        // Of a large page that could not be split this part alone is lost.
+        // Only this part of a large page is lost, if the page could not be split.
         let head = self.frames.head(pfn);
         let page = &self.frames[head];
         let index = page.index() + (pfn.0 - head.0);
@@ -86,8 +88,8 @@ impl<R: Release> Machine<R> {
         victims
     }
 
-    /// A process has touched a page that was poisoned before: it is told where it has it
-    /// (`kill_accessing_process`).
+    /// The signal for a process that has touched a page that was poisoned before, with the address
+    /// at which the process maps it (`kill_accessing_process`).
     pub(super) fn kill_accessing(&self, pfn: Pfn, space: &AddressSpace) -> Option<Signal> {
         let areas = space.areas.read();
         let found = areas.iter().find_map(|area| {

@@ -1,4 +1,4 @@
-//! A lost page is taken from those who map it (`hwpoison_user_mappings`).
+//! Unmaps a lost page (`hwpoison_user_mappings`).
 
 use super::kill::Signal;
 use crate::calls::Call;
@@ -9,11 +9,12 @@ use crate::page::{Flags, Pfn};
 use crate::release::Release;
 
 impl<R: Release> Machine<R> {
-    /// Unmaps a locked page on which the caller has a reference, and tells who has to know. True if nothing maps
-    /// it any more.
+    /// Unmaps a locked page on which the caller holds a reference, and signals the processes that
+    /// must know. Returns true if nothing maps the page any more.
     ///
-    /// A clean page of a disk's file was not lost: its mappings just go, and it is read again. One in the swap cache
-    /// leaves swap entries (`TTU_IGNORE_HWPOISON`), everything else poisoned ones.
+    /// A clean page of a disk's file is not lost: its mappings are removed, and the page is read
+    /// again. A page in the swap cache leaves swap entries (`TTU_IGNORE_HWPOISON`), any other page
+    /// poisoned entries.
     pub(super) fn hwpoison_user_mappings(
         &self,
         pfn: Pfn,
@@ -23,33 +24,40 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         let word = page.word();
         if !word.has(Flags::LRU) || page.mapcount() == 0 {
-            // Isolated since it was looked at: whoever has it may map it again, so it is not even tried.
+            // The page was isolated after its flags were read. The thread that isolated it may map
+            // it again, so unmapping is not attempted.
             return page.mapcount() == 0;
         }
-        // Stores must have been heard of before it is decided whether anything is lost.
+        // Dirty bits of the entries are collected first: a store through an entry decides whether
+        // the content is lost.
         let written_back = self.file_of_page(pfn).is_some_and(|file| file.is_written_back());
         let lost = !written_back || word.has(Flags::DIRTY) || self.page_mkclean(pfn);
-        // Before the entries that say who maps it are gone.
+        // The processes are collected before the page is unmapped: afterwards no entry tells which
+        // of them map it.
         let victims = self.collect_victims(pfn, current);
-        self.calls_on(Call::UnmapPoisoned, pfn);
-        self.calls_on(Call::TryToUnmap, pfn);
-        if word.has(Flags::SWAPCACHE) {
-            // The poisoned page stays in the swap cache, where the next access finds it, or it is clean and read again.
-            self.unmap_to_swap(pfn, true);
-            self.tlb.flush();
-        } else {
-            self.unmap_poisoned(pfn, lost);
-        }
-        let unmapped = page.mapcount() == 0;
-        self.returns(Call::UnmapPoisoned, if unmapped { 0 } else { Errno::EBUSY.status() });
+        let unmapped = self.traced(Call::UnmapPoisoned, pfn, || {
+            self.calls_on(Call::TryToUnmap, pfn);
+            if word.has(Flags::SWAPCACHE) {
+                // A dirty page stays in the swap cache, where the next access finds it poisoned. A
+                // clean page is read again.
+                self.unmap_to_swap(pfn, true);
+                self.tlb.flush();
+            } else {
+                self.unmap_poisoned(pfn, lost);
+            }
+            match page.mapcount() {
+                0 => Ok(()),
+                _ => Err(Errno::EBUSY),
+            }
+        });
         if word.has(Flags::MLOCKED) {
-            // Unlocked with its last mapping, it may be in a batch once more.
+            // The last unmapping munlocks the page, which may put it into a batch again.
             self.shake_folio(pfn);
         }
-        // The entries have told the page by now whether they were dirty.
-        if page.word().has(Flags::DIRTY) || !unmapped {
+        // By now the entries' dirty bits have reached the page.
+        if page.word().has(Flags::DIRTY) || unmapped.is_err() {
             signals.extend(victims);
         }
-        unmapped
+        unmapped.is_ok()
     }
 }

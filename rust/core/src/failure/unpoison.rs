@@ -1,35 +1,41 @@
-//! The way back: a frame that was poisoned by software is good again (lifecycle 8.6).
+//! Takes the poison off a frame that was poisoned by software (lifecycle 8.6).
 
-use crate::calls::Call;
+use crate::calls::{Call, Returned};
 use crate::error::{Errno, Error, Result};
 use crate::failure::soft::state;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn, TAKEN_OFF_BUDDY};
 use crate::release::Release;
-use crate::sync::{Mutation, mutated};
 
 impl<R: Release> Machine<R> {
-    /// Takes the poison off a frame and gives the frame back to the allocator. Entries that were poisoned stay so.
+    /// Takes the poison off a frame and gives the frame back to the allocator. Entries that were
+    /// poisoned stay poisoned.
     ///
-    /// `EBUSY` if it is not poisoned, or if anybody but poison itself still uses it: a holder, a mapping, a file.
-    /// `ENXIO` for a number outside of the machine.
+    /// `EIO` for a frame that is offline; `EBUSY` if the frame is not poisoned, or if anything but
+    /// poison itself still uses it: a reference, a mapping, a file. `ENXIO` for a number outside of
+    /// the machine.
     pub fn unpoison_memory(&self, pfn: Pfn) -> Result<()> {
         if self.frames.get(pfn).is_none() {
             return Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));
         }
         let result = {
-            let _serial = (!mutated(Mutation::PoisonWithoutMutex)).then(|| self.failure.mutex.lock());
+            let _serial = self.failure.serial();
             self.unpoison_serially(pfn)
         };
-        let ret = result.as_ref().map_or_else(|error| error.errno.status(), |()| 0);
-        self.returns(Call::UnpoisonMemory, ret);
+        self.returns(Call::UnpoisonMemory, result.ret());
         result
     }
 
     fn unpoison_serially(&self, pfn: Pfn) -> Result<()> {
+        if !self.is_online(pfn) {
+            return Err(state(pfn, Errno::EIO, "the frame is offline".into()));
+        }
         let page = &self.frames[pfn];
         let word = page.word();
-        let busy = |why: &str| Err(state(pfn, Errno::EBUSY, format!("{why} ({})", page.word())));
+        let busy = |why: &str| match self.profile.unpoison_refusal_told {
+            true => Err(state(pfn, Errno::EBUSY, format!("{why} ({})", page.word()))),
+            false => Ok(()),
+        };
         if !word.has(Flags::HWPOISON) {
             return busy("the frame is not poisoned");
         }
@@ -45,7 +51,8 @@ impl<R: Release> Machine<R> {
         if word.has(Flags::FILE) || word.has(Flags::SWAPCACHE) {
             return busy("the page belongs to a file");
         }
-        // Who asks for the reference keeps the arrays empty meanwhile: what they had is on the buddy lists now.
+        // The kernel's function that takes the reference here keeps the per-CPU arrays empty
+        // meanwhile, so their frames go to the buddy lists.
         let node = self.node_of(pfn);
         self.pcp_disable(node);
         self.pcp_enable(node);
@@ -55,7 +62,7 @@ impl<R: Release> Machine<R> {
             if !self.put_page_back_buddy(pfn) {
                 return busy("somebody else holds the page");
             }
-            self.uncount_poisoned(pfn);
+            self.failure.uncount(pfn);
             return Ok(());
         }
         let got = page.try_get();
@@ -63,14 +70,15 @@ impl<R: Release> Machine<R> {
         if got {
             self.put(pfn);
         }
-        // Before the last put, which would refuse the frame.
+        // The poison is taken off before the last put, which would refuse a poisoned frame.
         let refused = page.unpoison().has(Flags::REFUSED);
-        self.uncount_poisoned(pfn);
+        self.failure.uncount(pfn);
         if refused {
             self.give_refused(pfn);
         }
         if held {
-            // Poison's own, and no other: what somebody else holds is theirs to put.
+            // Only poison's own reference is put; a reference of another thread is that thread's to
+            // put.
             self.put(pfn);
         }
         Ok(())

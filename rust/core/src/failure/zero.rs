@@ -1,5 +1,5 @@
-//! The zero page under memory failure: it cannot be taken off, moved or unmapped. It is counted all the
-//! same, and once poisoned stays so for good. Everybody goes on reading zeroes from it.
+//! The zero page under memory failure. It cannot be taken out of use, moved or unmapped. It is
+//! counted all the same, stays poisoned for good, and all processes go on reading zeroes from it.
 
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
@@ -7,21 +7,17 @@ use crate::machine::Machine;
 use crate::page::ZERO_PAGE;
 use crate::release::Release;
 
-/// Attempts to find something that can be handled.
+/// Attempts to find the page in a state that can be handled.
 const SHAKES: u8 = 3;
 
 impl<R: Release> Machine<R> {
-    /// Is the zero page poisoned?
+    /// Returns true if the zero page is poisoned.
     pub fn zero_page_is_poisoned(&self) -> bool {
         self.failure.books.lock().zero
     }
 
-    /// What the calls show as its count: nobody counts who maps it.
-    pub(crate) fn zero_page_count(&self) -> u32 {
-        1 + u32::from(self.zero_page_is_poisoned())
-    }
-
-    /// Soft offline of the zero page, with a reference that is spent: `EIO`, as nobody can be asked for it.
+    /// Soft offline of the zero page. The caller hands over its reference. `EIO`, because the page
+    /// has no owner that could give it up; success if the page is poisoned already.
     pub(super) fn soft_offline_zero_page(&self) -> Result<()> {
         let _serial = self.failure.mutex.lock();
         if self.zero_page_is_poisoned() {
@@ -34,7 +30,8 @@ impl<R: Release> Machine<R> {
         Err(Error::new(Errno::EIO, "the zero page is not handled"))
     }
 
-    /// Hard failure of the zero page: ignored, and counted.
+    /// Hard failure of the zero page: counts and ignores it. `EBUSY` the first time, `EHWPOISON`
+    /// afterwards.
     pub(super) fn fail_zero_page(&self) -> Result<()> {
         let _serial = self.failure.mutex.lock();
         let fresh = !std::mem::replace(&mut self.failure.books.lock().zero, true);

@@ -1,18 +1,18 @@
-//! What strikes, where, and how often it did.
+//! Plans of faults: the kind of fault, its sites, and a record of its hits.
 
 use crate::page::Pfn;
 use crate::sync::{AtomicU32, Lock, LockClass, Ordering, thread_slot};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What strikes.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An allocation fails.
     NoMemory,
     /// A copy meets a machine check.
     CopyFailure,
-    /// Somebody takes a reference on a page by its frame number, and keeps it.
+    /// A reference is taken on a page by its frame number, and kept.
     ExtraPin,
     /// An owner of movable pages refuses, or a device fails.
     DriverError,
@@ -20,7 +20,7 @@ pub enum Kind {
     Poison,
     /// A thread has a fatal signal.
     Killed,
-    /// Whoever sleeps on a page wakes up for no reason.
+    /// The threads that sleep on a page wake up without a reason.
     SpuriousWakeup,
 }
 
@@ -36,32 +36,32 @@ impl Kind {
         ("spurious_wakeup", Kind::SpuriousWakeup),
     ];
 
-    /// The name.
+    /// The name that Python uses.
     pub fn name(self) -> &'static str {
         Kind::NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 }
 
-/// Where a fault struck.
+/// A site at which a fault struck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hit {
-    /// The site, in a few words.
+    /// The name of the site.
     pub site: &'static str,
-    /// The frame concerned, where one is.
+    /// The frame that the site handles, if any.
     pub pfn: Option<Pfn>,
 }
 
-/// Hits that a plan remembers: the first ones.
+/// Number of hits that a plan records; further ones are only counted.
 const REMEMBERED: usize = 1024;
 
-/// A fault that waits for its moment.
+/// A plan of faults, with the sites that it has passed.
 #[derive(Debug)]
 pub struct Plan {
-    /// What strikes.
+    /// The kind of the plan's faults.
     pub kind: Kind,
-    /// The number of the first site where it strikes.
+    /// The number of the first site at which a fault strikes.
     pub at: u64,
-    /// At how many sites, one after the other.
+    /// The number of consecutive sites at which a fault strikes.
     pub times: u64,
     seen: Lock<Seen>,
 }
@@ -72,16 +72,16 @@ struct Seen {
     fired: u64,
     hits: Vec<Hit>,
     left: Left,
-    /// Slots of threads that have a fatal signal.
+    /// Slots of threads to which the plan has given a fatal signal.
     killed: BTreeSet<usize>,
 }
 
-/// What a plan has done to pages, and is still to be ended.
+/// References and bad frames that a plan has left and that must still be dealt with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Left {
-    /// Heads of pages, one for each reference that somebody holds.
+    /// Heads of pages, one for each reference that the plan holds.
     pub references: Vec<Pfn>,
-    /// Frames that are flagged as bad, and whose failures nobody has handled.
+    /// Frames that the plan has flagged as bad and whose failures were not handled.
     pub bad: Vec<Pfn>,
 }
 
@@ -95,18 +95,18 @@ impl Plan {
         self.seen.lock().passed
     }
 
-    /// How often it struck. A site at which it could not strike after all, because another thread was faster, counts as
-    /// passed only.
+    /// Number of sites at which a fault struck. A site at which the fault came too late, because
+    /// another thread was faster, is only counted as passed.
     pub fn fired(&self) -> u64 {
         self.seen.lock().fired
     }
 
-    /// Where it struck, in order: the first 1,024 times.
+    /// The sites at which a fault struck, in order: the first 1,024.
     pub fn hits(&self) -> Vec<Hit> {
         self.seen.lock().hits.clone()
     }
 
-    /// One more site. Is it one where the fault strikes?
+    /// Passes a site; returns true if the fault strikes there.
     pub(super) fn passes(&self) -> bool {
         let mut seen = self.seen.lock();
         let number = seen.passed;
@@ -114,7 +114,7 @@ impl Plan {
         number >= self.at && number - self.at < self.times
     }
 
-    /// It has struck.
+    /// Records that the fault has struck.
     pub(super) fn hit(&self, hit: Hit) {
         let mut seen = self.seen.lock();
         seen.fired += 1;
@@ -123,22 +123,22 @@ impl Plan {
         }
     }
 
-    /// It has taken a reference.
-    pub(super) fn keep(&self, head: Pfn) {
+    /// Records that the plan has taken a reference.
+    pub(super) fn note_reference(&self, head: Pfn) {
         self.seen.lock().left.references.push(head);
     }
 
-    /// It has flagged a frame.
-    pub(super) fn spoil(&self, pfn: Pfn) {
+    /// Records that the plan has flagged a frame.
+    pub(super) fn note_bad(&self, pfn: Pfn) {
         self.seen.lock().left.bad.push(pfn);
     }
 
-    /// The calling thread has a fatal signal.
+    /// Records that the plan has given the calling thread a fatal signal.
     pub(super) fn kill(&self) {
         self.seen.lock().killed.insert(thread_slot());
     }
 
-    pub(super) fn leave(&self) -> Left {
+    pub(super) fn take_left(&self) -> Left {
         std::mem::take(&mut self.seen.lock().left)
     }
 }
@@ -146,7 +146,7 @@ impl Plan {
 /// The plans of a machine.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    /// How many there are.
+    /// Number of armed plans, so that a site can test for none without the lock.
     armed: AtomicU32,
     list: Lock<Vec<Arc<Plan>>>,
 }
@@ -158,8 +158,9 @@ impl Plans {
 
     pub(super) fn add(&self, plan: Arc<Plan>) {
         self.list.lock().push(plan);
-        // Relaxed, here and in `remove` and `any`: a thread that is under way may or may not meet the plan; the plan
-        // itself is found under the lock.
+        // Relaxed, here and in `remove` and `any`. A thread that races with this call may miss the
+        // plan, which is harmless: it passes its sites as if before the call. A thread that sees
+        // the number finds the plan under the lock.
         self.armed.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -171,13 +172,13 @@ impl Plans {
         true
     }
 
-    /// Is there one?
+    /// Returns true if a plan is armed.
     #[inline]
     pub(crate) fn any(&self) -> bool {
         self.armed.load(Ordering::Relaxed) > 0
     }
 
-    /// All of them, to be asked without the list's lock.
+    /// A copy of the list, so that plans are asked without its lock.
     pub(super) fn all(&self) -> Vec<Arc<Plan>> {
         if self.any() { self.list.lock().clone() } else { Vec::new() }
     }
@@ -186,7 +187,7 @@ impl Plans {
         self.all().iter().flat_map(|plan| plan.seen.lock().left.references.clone()).collect()
     }
 
-    /// Passes a site of a kind; true if a fault strikes.
+    /// Passes a site of a kind; returns true if a fault strikes.
     #[cold]
     pub(crate) fn strike(&self, kind: Kind, site: &'static str, pfn: Option<Pfn>) -> bool {
         let mut strikes = false;
@@ -199,7 +200,7 @@ impl Plans {
         strikes
     }
 
-    /// Passes a look for a signal; true if the calling thread has one.
+    /// Passes a check for a signal; returns true if the calling thread has one.
     #[cold]
     pub(super) fn is_killed(&self, site: &'static str) -> bool {
         let mut killed = false;

@@ -1,13 +1,14 @@
-//! What strikes at a step: what another thread could do at that moment, while ours is where it is.
+//! Faults that strike at a step: each does what another thread could do while the calling thread is
+//! there.
 
 use super::plan::{Hit, Kind, Plan, Plans};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
-use crate::release::Release;
+use crate::release::design::Designed;
 
-impl<R: Release> Machine<R> {
-    /// A moment of an operation on a page that has no recorded call of its own. The calling thread may hold any lock
-    /// above the leaves.
+impl<R: Designed> Machine<R> {
+    /// Passes a moment of an operation on a page that has no recorded call of its own. The calling
+    /// thread may hold any lock except leaf locks.
     #[inline]
     pub(crate) fn step(&self, site: &'static str, pfn: Pfn) {
         if let Some(recorder) = self.recorder.get() {
@@ -15,7 +16,15 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Passes a step that is about up to two pages: each is a site of its own.
+    /// [`Machine::step`] of an operation that moves one page to another.
+    #[inline]
+    pub(crate) fn step_from_to(&self, site: &'static str, src: Pfn, dst: Pfn) {
+        if let Some(recorder) = self.recorder.get() {
+            self.pass_step(&recorder.plans, site, [Some(src), Some(dst)]);
+        }
+    }
+
+    /// Passes a step that handles up to two pages; each page is a site of its own.
     #[cold]
     pub(crate) fn pass_step(&self, plans: &Plans, site: &'static str, pages: [Option<Pfn>; 2]) {
         for plan in plans.all() {
@@ -37,21 +46,23 @@ impl<R: Release> Machine<R> {
         let hit = || plan.hit(Hit { site, pfn: Some(pfn) });
         match plan.kind {
             Kind::ExtraPin => {
-                // As any look by a frame number: not on a page that is free or frozen.
+                // A walk by frame number takes no reference on a page that is free or frozen, so
+                // neither does the fault.
                 let head = self.frames.head(pfn);
                 let Some(page) = self.frames.get(head).filter(|page| page.count() > 0) else { return };
                 if plan.passes() && page.try_get() {
-                    plan.keep(head);
+                    plan.note_reference(head);
                     hit();
                 }
             }
             Kind::Poison => {
-                // The first thing that memory failure does, before it has a page lock or a reference. While another
-                // failure is being handled, or an offlining, none begins.
+                // Memory failure flags the frame before it takes a page lock or a reference, so
+                // this can happen at any step. No failure begins while another failure or an
+                // offlining is handled.
                 let Some(_serial) = self.failure.mutex.try_lock() else { return };
                 let good = !self.frames[pfn].word().has(Flags::HWPOISON);
-                if good && plan.passes() && self.flag_failed(pfn) {
-                    plan.spoil(pfn);
+                if good && plan.passes() && self.failure.flag(pfn, &self.frames[pfn]) {
+                    plan.note_bad(pfn);
                     hit();
                 }
             }

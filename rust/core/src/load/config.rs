@@ -1,6 +1,7 @@
-//! What to run. The JSON of [`LoadConfig`] is the contract with whoever starts a rig: every field has
-//! a default, an unknown one is an error.
+//! The configuration of a load. A caller passes [`LoadConfig`] as JSON: every field has a default,
+//! and an unknown field is an error.
 
+use super::content::{MAX_PAGES, MAX_THREADS};
 use super::fault::LoadError;
 use crate::machine::{Config, MAX_CPUS, NodeConfig};
 use crate::page::PAGE_SIZE;
@@ -8,7 +9,7 @@ use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Which load.
+/// The kinds of loads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
@@ -17,6 +18,30 @@ pub enum Load {
     Storm,
     /// A trace over a fast and a slow node.
     Tiering,
+    /// Requests for blocks of a node in pieces.
+    Compaction,
+    /// The same, while pages are swapped to a zram device.
+    Zram,
+}
+
+impl Load {
+    /// The words of the configuration, the one that `compare` takes by itself first.
+    pub const NAMES: &'static [&'static str] = &["tiering", "storm", "compaction", "zram"];
+
+    /// The word of the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Load::Storm => "storm",
+            Load::Tiering => "tiering",
+            Load::Compaction => "compaction",
+            Load::Zram => "zram",
+        }
+    }
+
+    /// Whether the load asks for blocks of one node. The others migrate between nodes.
+    pub(super) fn asks_for_blocks(self) -> bool {
+        matches!(self, Load::Compaction | Load::Zram)
+    }
 }
 
 /// A node's size and latency.
@@ -34,13 +59,13 @@ const fn default_latency() -> f64 {
     100.0
 }
 
-/// What is planted on purpose (tests and calibration only).
+/// The planted faults (for tests and calibration only).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Planted {
-    /// Some migrated pages end up with what their new frame held before: a copy that was skipped.
+    /// Some migrated pages lose their copy: they end up with the former content of their new frame.
     pub lost_copy: bool,
-    /// Every migration takes this share longer than it would.
+    /// Every migration is prolonged by this share of its time.
     pub slowdown: f64,
 }
 
@@ -48,7 +73,7 @@ pub struct Planted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoadConfig {
-    /// Which load.
+    /// The kinds of loads.
     pub load: Load,
     /// Preset of the profile.
     pub kernel: String,
@@ -60,27 +85,29 @@ pub struct LoadConfig {
     pub cpus: usize,
     /// Threads that migrate memory.
     pub migrators: usize,
-    /// Threads that use it; 0: twice the migrators in a storm, as many in tiering.
+    /// Threads that use it; 0: twice the migrators in a storm, as many in the other loads.
     pub mutators: usize,
-    /// In a storm: nobody uses the memory while it is migrated. The quietest measure of the protocol.
+    /// In a storm or under compaction: no thread but the migrators uses the memory. This measures the
+    /// protocol with the least noise.
     pub alone: bool,
     /// Pages migrated by one call.
     pub batch: usize,
-    /// Real bytes that are copied and checked, or page records only.
+    /// True: the machine has bytes, which are copied and checked. False: it has page records only.
     pub copy: bool,
-    /// Pages of a storm's working set; 0: what suits the nodes, 64 MiB where none are given.
+    /// Pages of a storm's or of zram's working set, or of the node that is compacted; 0: a size that
+    /// fits the nodes, or 64 MiB if no nodes are given.
     pub pages: u32,
-    /// Share of a trace's footprint that the fast node holds, where `nodes` does not say.
+    /// Share of a trace's footprint that the fast node holds, if `nodes` is empty.
     pub fast_share: f64,
-    /// Share of the migrators' calls before which a frame goes bad.
+    /// Share of the migrators' calls before which a frame is made to fail.
     pub poison_rate: f64,
-    /// Measure a bare `memcpy` of cold pages in each round.
+    /// Whether each round also measures a bare `memcpy` of cold pages.
     pub memcpy: bool,
-    /// Decides everything that is random in setting up.
+    /// Seed of all random choices of the set-up.
     pub seed: u64,
-    /// What a user types to repeat this; messages quote it.
+    /// The command that repeats this load; messages quote it.
     pub command: Option<String>,
-    /// Faults planted on purpose.
+    /// The planted faults.
     pub planted: Planted,
 }
 
@@ -108,30 +135,26 @@ impl Default for LoadConfig {
     }
 }
 
-/// Writers that a word can name (`content`).
-pub(super) const MAX_THREADS: usize = 31;
-/// Pages that a word can name (`content`).
-pub(super) const MAX_PAGES: u32 = 1 << 20;
 /// Fewest pages of a storm.
 const MIN_PAGES: u32 = 256;
 /// 64 MiB: twice the last-level cache of an ordinary server, so that pages are cold.
 const DEFAULT_PAGES: u32 = 1 << 14;
 
 impl LoadConfig {
-    /// Reads the JSON.
+    /// Reads a configuration from JSON.
     ///
     /// # Errors
-    /// What is wrong with it, in one line.
+    /// The first mistake in it, in one line.
     pub fn from_json(json: &str) -> Result<LoadConfig, LoadError> {
         let wrong = |error: serde_json::Error| LoadError::Config(error.to_string());
-        // An object: a structure would also be read from a list.
+        // Only an object is accepted: serde would also read the structure from a list.
         let object: Map<String, Value> = serde_json::from_str(json).map_err(wrong)?;
         let config: LoadConfig = serde_json::from_value(object.into()).map_err(wrong)?;
         config.check()?;
         Ok(config)
     }
 
-    /// What makes no sense in any load.
+    /// Refuses values that no load can use.
     pub(super) fn check(&self) -> Result<(), LoadError> {
         let one_of = |name: &str, value: usize, most: usize| match (1..=most).contains(&value) {
             true => Ok(()),
@@ -143,10 +166,17 @@ impl LoadConfig {
         if self.cpus > MAX_CPUS {
             one_of("cpus", self.cpus, MAX_CPUS)?;
         }
-        if self.alone && self.load == Load::Tiering {
-            return Err(LoadError::Config(
-                "in tiering the accesses cause the migrations: no migrator is alone".into(),
-            ));
+        if self.alone && matches!(self.load, Load::Tiering | Load::Zram) {
+            return Err(LoadError::Config(format!(
+                "alone needs load storm or compaction: in {} the accesses cause the migrations",
+                self.load.name()
+            )));
+        }
+        if self.load == Load::Zram && !self.copy {
+            return Err(LoadError::Config("load zram needs contents to compress: set copy".into()));
+        }
+        if self.load.asks_for_blocks() && self.poison_rate > 0.0 {
+            return Err(LoadError::Config("a poison rate needs load storm or tiering".into()));
         }
         for (at, node) in self.nodes.iter().enumerate() {
             let page = PAGE_SIZE as u64;
@@ -179,7 +209,7 @@ impl LoadConfig {
             )));
         }
         if self.planted.lost_copy && !self.copy {
-            return Err(LoadError::Config("an unbacked machine has no copy to lose".into()));
+            return Err(LoadError::Config("a planted lost copy needs contents to copy: set copy".into()));
         }
         if let Some(node) = self.nodes.iter().find(|node| !(0.0..1e9).contains(&node.latency_ns)) {
             let why = format!("a latency must be from 0 to a second, not {} ns", node.latency_ns);
@@ -188,7 +218,7 @@ impl LoadConfig {
         self.choices().map(|_| ())
     }
 
-    /// The preset with its changes.
+    /// The profile: the preset with the fields that were set over it.
     pub(super) fn choices(&self) -> Result<Profile, LoadError> {
         let wrong = |error: crate::profile::ProfileError| LoadError::Config(error.to_string());
         let mut profile = Profile::preset(&self.kernel).map_err(wrong)?;
@@ -206,21 +236,24 @@ impl LoadConfig {
     pub(super) fn mutator_count(&self) -> usize {
         match (self.mutators, self.load) {
             (0, Load::Storm) => 2 * self.migrators,
-            (0, Load::Tiering) => self.migrators,
+            (0, _) => self.migrators,
             (mutators, _) => mutators,
         }
     }
 
-    /// Pages of a storm's working set: of given nodes nearly half, so that there is always a place to
-    /// move to.
+    /// Pages of the working set. If nodes are given a storm has nearly half of their frames, so that a
+    /// migration always finds a free frame; zram has a third more than there are frames, and under
+    /// compaction the number is that of the frames.
     pub(super) fn page_count(&self) -> u32 {
         if self.pages != 0 || self.load == Load::Tiering {
             return if self.pages == 0 { DEFAULT_PAGES } else { self.pages };
         }
         let frames: u64 = self.nodes.iter().map(|node| node.bytes / PAGE_SIZE as u64).sum();
-        match frames {
-            0 => DEFAULT_PAGES,
-            frames => (frames * 3 / 8).min(u64::from(MAX_PAGES / 2)) as u32,
+        match (frames, self.load) {
+            (0, _) => DEFAULT_PAGES,
+            (frames, Load::Compaction) => frames.min(u64::from(MAX_PAGES)) as u32,
+            (frames, Load::Zram) => (frames * 4 / 3).min(u64::from(MAX_PAGES)) as u32,
+            (frames, _) => (frames * 3 / 8).min(u64::from(MAX_PAGES / 2)) as u32,
         }
     }
 
@@ -233,13 +266,15 @@ impl LoadConfig {
     }
 
     /// The machine, with the nodes given or else those of `derived` (frames).
-    pub(super) fn machine(&self, derived: [u32; 2]) -> Result<Config, LoadError> {
-        let nodes = match self.nodes.is_empty() {
-            // Latencies of local DRAM and of memory behind a link such as CXL.
-            true => vec![
-                NodeConfig { frames: derived[0], latency_ns: 100 },
-                NodeConfig { frames: derived[1], latency_ns: 250 },
-            ],
+    pub(super) fn machine(&self, derived: &[u32]) -> Result<Config, LoadError> {
+        // Latencies of local DRAM and of memory behind a link such as CXL.
+        let latency = |at: usize| if at == 0 { 100 } else { 250 };
+        let nodes: Vec<NodeConfig> = match self.nodes.is_empty() {
+            true => derived
+                .iter()
+                .enumerate()
+                .map(|(at, &frames)| NodeConfig { frames, latency_ns: latency(at) })
+                .collect(),
             false => self
                 .nodes
                 .iter()
@@ -249,7 +284,11 @@ impl LoadConfig {
                 })
                 .collect(),
         };
-        if nodes.len() < 2 {
+        if self.load.asks_for_blocks() && nodes.len() != 1 {
+            let (load, given) = (self.load.name(), nodes.len());
+            return Err(LoadError::Config(format!("load {load} compacts one node: give one, not {given}")));
+        }
+        if !self.load.asks_for_blocks() && nodes.len() < 2 {
             return Err(LoadError::Config("a load migrates between nodes: give two of them".into()));
         }
         Ok(Config {
@@ -257,11 +296,13 @@ impl LoadConfig {
             cpus: self.cpu_count(),
             backed: self.copy,
             profile: self.choices()?,
+            // A request for a block then compacts and reclaims, as an allocation of the kernel does.
+            pressure: self.load.asks_for_blocks(),
             ..Config::new(2, 1)
         })
     }
 
-    /// What a user does to see the same again.
+    /// The command or call that repeats the load.
     pub(super) fn repeat(&self) -> String {
         match &self.command {
             Some(command) => command.clone(),

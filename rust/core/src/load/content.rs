@@ -1,28 +1,29 @@
-//! What the words of a page say.
+//! The words of a page, and how a reader judges them.
 //!
-//! Every word that a storm writes names where it was written, by whom, and which of this writer's
-//! writes to this page it was; six bits check the others. So a reader can tell a page that another
-//! page's content was copied to, a word that was never written, and a word that is too old.
+//! Every word that a storm writes encodes its page, its place in the page, its writer, and the
+//! number of this writer's write to the page; six bits are a checksum of the others. From these a
+//! reader recognises the content of another page, a word that was never written, and a word that is
+//! too old.
 //!
 //! ```text
 //!  63      44 43    35 34    30 29                   6 5      0
 //! | page: 20 | word: 9 | writer: 5 | sequence: 24      | check: 6 |
 //! ```
 //!
-//! # How a reader knows what a word must say without remembering it
+//! # How a reader knows the content of a word without storing it
 //!
-//! The words of a page are dealt out to the writers; a writer's writes go round its own words in a
-//! fixed order. So one number for each page, "how many times did this writer write here", tells
-//! what *each* of its words holds now:
+//! Each word of a page belongs to one writer. A writer's writes visit its words in a fixed cyclic
+//! order. One number for each page, the count of this writer's writes to it, therefore determines
+//! the content of *each* of its words:
 //!
-//! * The writer knows its number exactly: each of its words must say exactly that ([`Layout::expected`]).
-//! * Another reader knows a lower bound: the highest sequence that it has seen ([`Seen`]). A word that says
-//!   less than what that bound implies is a write that was lost, or a writer whose writes go backwards.
+//! * The writer knows its number exactly, and so the exact content of its words ([`Layout::expected`]).
+//! * Another reader knows a lower bound: the highest sequence that it has seen ([`Seen`]). A word with a
+//!   lower sequence than this bound implies shows that a write was lost, or that a writer's writes have gone
+//!   backwards.
 //!
-//! The second holds across words because each access is a section of its own, with a full fence at
-//! its begin (`map::tlb`): who has seen a write sees all earlier ones.
+//! The bound holds across words because each access is a TLB section of its own, which begins with
+//! a full fence (`map::tlb`): a reader that has seen a write also sees all earlier ones.
 
-use super::config::{MAX_PAGES, MAX_THREADS};
 use crate::memory::WORDS;
 
 const PAGE_SHIFT: u32 = 44;
@@ -31,27 +32,31 @@ const WRITER_SHIFT: u32 = 30;
 const SEQUENCE_SHIFT: u32 = 6;
 const CHECK: u64 = (1 << SEQUENCE_SHIFT) - 1;
 
+/// Writers that a word can name.
+pub const MAX_THREADS: usize = 31;
+/// Pages that a word can name.
+pub(super) const MAX_PAGES: u32 = 1 << 20;
 const _: () = assert!(MAX_PAGES == 1 << (64 - PAGE_SHIFT) && WORDS == 1 << (PAGE_SHIFT - WORD_SHIFT));
 const _: () = assert!(MAX_THREADS < 1 << (WORD_SHIFT - WRITER_SHIFT));
 
-/// A writer stops writing to a page after so many times, so that sequences never wrap.
+/// Most writes of a writer to one page. After them it stops, so that sequences never wrap.
 pub const MAX_SEQUENCE: u32 = (1 << (WRITER_SHIFT - SEQUENCE_SHIFT)) - 1;
 
-/// What a word says.
+/// The decoded content of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The page, as the load numbers it.
     pub page: u32,
     /// The word of the page.
     pub word: u32,
-    /// Who wrote.
+    /// The writer.
     pub writer: u32,
     /// The writer's how-manieth write to the page, from 1.
     pub sequence: u32,
 }
 
 impl Stamp {
-    /// As a word. Never zero, which is what a fresh page says.
+    /// Encodes it as a word. The word is never zero, because zero is the content of a fresh page.
     pub const fn encode(self) -> u64 {
         let bits = (self.page as u64) << PAGE_SHIFT
             | (self.word as u64) << WORD_SHIFT
@@ -60,7 +65,7 @@ impl Stamp {
         bits | check(bits)
     }
 
-    /// What a word says, if its check is right.
+    /// Decodes a word; `None` if its checksum is wrong.
     pub const fn decode(value: u64) -> Option<Stamp> {
         let bits = value & !CHECK;
         if value == 0 || value & CHECK != check(bits) {
@@ -75,12 +80,13 @@ impl Stamp {
     }
 }
 
-/// Top bits of a product with an odd constant: each bit of the word reaches them.
+/// The top bits of a product with an odd constant depend on each bit of the word.
 const fn check(bits: u64) -> u64 {
     (bits ^ bits >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEQUENCE_SHIFT)
 }
 
-/// How the words of a page are dealt out to the writers, and in which order each goes round its own.
+/// The assignment of a page's words to the writers, and the order in which each writer visits its
+/// own.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     writers: u32,
@@ -96,19 +102,20 @@ impl Layout {
     /// For `writers` writers, numbered from 0.
     pub fn new(writers: u32) -> Layout {
         let slots = WORDS as u32 / writers;
-        // Far apart, so that a page's halves are both in use after two writes. The greatest number below
-        // the golden section of `slots` that has an inverse; 1 always has.
+        // The stride is large, so that two writes reach both halves of a page: the greatest number
+        // below the golden section of `slots` that has an inverse. The search ends, because 1 has
+        // one.
         let stride = (1..=(slots * 5 / 8).max(1)).rev().find(|&stride| gcd(stride, slots) == 1).unwrap_or(1);
         let inverse = (0..slots).find(|inverse| inverse * stride % slots == 1 % slots).unwrap_or(0);
         Layout { writers, slots, stride, inverse }
     }
 
-    /// How many writers there are.
+    /// The number of writers.
     pub fn writers(self) -> u32 {
         self.writers
     }
 
-    /// Who writes to a word; nobody to what is left over.
+    /// The writer of a word; `None` for the words that are left over.
     pub fn writer_of(self, word: u32) -> Option<u32> {
         (word < self.slots * self.writers).then(|| word % self.writers)
     }
@@ -120,11 +127,12 @@ impl Layout {
         slot as u32 * self.writers + writer
     }
 
-    /// What a word of its writer says after `writes` writes to the page: the sequence, or 0 for a word
-    /// that was not written yet.
+    /// The content of a writer's word after `writes` writes to the page: the sequence, or 0 for a
+    /// word that was not written yet.
     #[inline]
     pub fn expected(self, word: u32, writes: u32) -> u32 {
-        // The first write to this word has this number, from 0; then every `slots`-th.
+        // Counted from 0, the first write to this word has this number. Every `slots`-th write
+        // after it goes to the same word.
         let first = word / self.writers * self.inverse % self.slots;
         if writes <= first { 0 } else { writes - (writes - 1 - first) % self.slots }
     }
@@ -134,7 +142,7 @@ const fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// A word that says what it must not.
+/// A word with a content that it must not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("word {word} of page {page} holds {value:#018x}: {wrong}")]
 pub struct Violation {
@@ -142,19 +150,19 @@ pub struct Violation {
     pub page: u32,
     /// The word.
     pub word: u32,
-    /// What it holds.
+    /// The content of the word.
     pub value: u64,
-    /// What is wrong with that.
+    /// The mistake in it.
     pub wrong: Wrong,
 }
 
-/// What is wrong with a word.
+/// The mistakes that a word can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    /// Bits that nobody wrote.
+    /// A wrong checksum: no writer stores such a word.
     #[error("nobody writes that (its check is wrong)")]
     Garbage,
-    /// Another place's content.
+    /// The content of another place.
     #[error("it was written to word {word} of page {page} by writer {writer}")]
     Elsewhere {
         /// The page that it names.
@@ -164,42 +172,48 @@ pub enum Wrong {
         /// The writer that it names.
         writer: u32,
     },
-    /// Nothing, although something was written.
+    /// A zero, although the word was written.
     #[error("write {expected} of writer {writer} is lost: the word is empty")]
     Empty {
-        /// Who wrote.
+        /// The writer.
         writer: u32,
-        /// The write that must be there, at least.
+        /// The lowest write number that the word may have.
         expected: u32,
     },
-    /// An older write than what must be there.
+    /// An older write than the lowest that the word may have.
     #[error("writer {writer} went back: its write {found} is there, where {expected} was done already")]
     Old {
-        /// Who wrote.
+        /// The writer.
         writer: u32,
-        /// The write that is there.
+        /// The write number of the word.
         found: u32,
-        /// The write that must be there, at least.
+        /// The lowest write number that the word may have.
         expected: u32,
     },
-    /// A write that was not done (yet).
+    /// A write that its writer has not made yet.
     #[error("write {found} of writer {writer} has not been done")]
     Future {
-        /// Who wrote.
+        /// The writer.
         writer: u32,
-        /// The write that is there.
+        /// The write number of the word.
         found: u32,
     },
-    /// A forked child's word that did not stay what it was.
+    /// A word of a forked child that changed although the child did not write to it.
     #[error("a forked child had {before:#018x} there a moment ago")]
     Changed {
-        /// What the child saw first.
+        /// The value that the child read first.
         before: u64,
     },
-    /// A value that is not the replay's.
+    /// Another value than the one that was written once and never changed.
+    #[error("{expected:#018x} was written there, and nothing else")]
+    NotKept {
+        /// The value that was written.
+        expected: u64,
+    },
+    /// A value other than the one that the replay stores.
     #[error("a plain replay leaves {expected:#018x} there")]
     NotReplay {
-        /// What must be there.
+        /// The value that the replay stores.
         expected: u64,
     },
 }
@@ -208,22 +222,22 @@ pub enum Wrong {
 #[derive(Clone, Debug)]
 pub struct Seen {
     layout: Layout,
-    /// First page of those it knows about.
+    /// The first of the pages that are covered.
     first: u32,
     highest: Box<[u32]>,
 }
 
 impl Seen {
-    /// Nothing seen yet, of `pages` pages from `first` on.
+    /// Covers `pages` pages from `first` on; no write has been seen yet.
     pub fn new(layout: Layout, first: u32, pages: u32) -> Seen {
         let entries = pages as usize * layout.writers as usize;
         Seen { layout, first, highest: vec![0; entries].into() }
     }
 
-    /// Judges what a word holds, and remembers it.
+    /// Checks the content of a word, and remembers its sequence.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The mistake that the word shows.
     #[inline]
     pub fn check(&mut self, page: u32, word: u32, value: u64) -> Result<(), Violation> {
         let Some(writer) = self.layout.writer_of(word) else { return nothing(page, word, value) };
@@ -238,10 +252,10 @@ impl Seen {
     }
 }
 
-/// Judges what a word holds whose writer made exactly `writes` writes to the page.
+/// Checks the content of a word whose writer made exactly `writes` writes to the page.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The mistake that the word shows.
 #[inline]
 pub fn check_exact(layout: Layout, page: u32, word: u32, value: u64, writes: u32) -> Result<(), Violation> {
     let Some(writer) = layout.writer_of(word) else { return nothing(page, word, value) };
@@ -256,7 +270,7 @@ pub fn check_exact(layout: Layout, page: u32, word: u32, value: u64, writes: u32
     }
 }
 
-/// A word that nobody writes must be empty.
+/// A word without a writer must be zero.
 fn nothing(page: u32, word: u32, value: u64) -> Result<(), Violation> {
     match value {
         0 => Ok(()),
@@ -264,7 +278,7 @@ fn nothing(page: u32, word: u32, value: u64) -> Result<(), Violation> {
     }
 }
 
-/// The sequence that a word says, 0 if it is empty, once place, writer and order are right.
+/// The sequence of a word, or 0 if the word is zero, after place, writer and order were checked.
 #[inline]
 fn sequence(layout: Layout, page: u32, word: u32, value: u64) -> Result<u32, Violation> {
     if value == 0 {
@@ -306,7 +320,8 @@ mod tests {
             }
         }
 
-        /// The rule that one number tells every word, against writing them all down.
+        /// Compares the rule that one number determines every word with a plain array of all
+        /// writes.
         #[test]
         fn one_number_tells_what_each_word_says(writers in 1u32..=31, writes in 0u32..2000) {
             let layout = Layout::new(writers);
@@ -323,12 +338,14 @@ mod tests {
             }
         }
 
-        /// A reader that looks at words in any order, while the writer goes on, never complains; and
-        /// complains about each word that a skipped copy takes back to an earlier moment, once it has
-        /// seen a later one.
+        /// A reader that reads words in any order, while the writer goes on, reports no mistake.
+        /// Once the reader has seen a later write, it reports each word that a skipped copy has set
+        /// back to an earlier moment.
         #[test]
         fn a_reader_accepts_every_order_and_refuses_every_lost_write(
-            writers in 1u32..8, writes in 200u32..900, looks in prop::collection::vec((0u32..512, 0u32..30), 1..60),
+            writers in 1u32..8,
+            writes in 200u32..900,
+            looks in prop::collection::vec((0u32..512, 0u32..30), 1..60),
         ) {
             let layout = Layout::new(writers);
             let value = |word: u32, writes: u32| match layout.expected(word, writes) {
@@ -344,7 +361,7 @@ mod tests {
                 }
                 now += progress;
             }
-            // It has seen the newest write of writer 0.
+            // The reader has seen the newest write of writer 0.
             let newest = layout.word(0, now);
             seen.check(7, newest, value(newest, now)).unwrap();
             for word in (0..512).filter(|&word| layout.writer_of(word) == Some(0)) {

@@ -1,17 +1,20 @@
-//! What a migrated page costs in operations: the same loads, one operation after the other on one thread,
-//! so that every run counts the same.
+//! The operations that a migrated page costs. The loads run on one thread, one operation after the
+//! other, so that every run counts the same numbers.
 //!
-//! Only the counting build (`mmcore-counted`) counts anything; the other builds run the load and report
-//! zeros. Migrator and users are on CPUs of their own, as in a round: what a design leaves in a batch of
-//! the migrator's CPU is drained, and paid for, by the migrator.
+//! Only the counting build (`mmcore-counted`) counts operations; the other builds run the load and
+//! report zeros. Migrator and users are on CPUs of their own, as in a round. Pages that a design
+//! leaves in a batch of the migrator's CPU are therefore drained by the migrator, and the drain is
+//! counted for it.
 
+use super::compaction::Compaction;
 use super::config::{Load, LoadConfig};
 use super::crew::guarded;
 use super::fault::{Failed, Finding, LoadError};
-use super::rig::{Member, Workload, needed};
+use super::open::needed;
+use super::rig::{Member, Uses, Workload, ledger_of};
 use super::storm::Storm;
 use super::tiering::{Tiering, Trace};
-use crate::audit::Ledger;
+use super::zram::ZramStorm;
 use crate::error::Error;
 use crate::machine::{Config, Machine, enter_thread};
 use crate::page::Pfn;
@@ -24,7 +27,7 @@ use serde::Serialize;
 const PAGES: u64 = 10_000;
 /// Calls after which a load that hardly migrates is given up.
 const MOST_CALLS: u64 = 40_000;
-/// Puts of each kind.
+/// Number of puts of each of the two kinds.
 const PUTS: u32 = 1000;
 
 /// Operations of a load.
@@ -32,15 +35,20 @@ const PUTS: u32 = 1000;
 pub struct PageOps {
     /// Pages that arrived on another node.
     pub migrated: u64,
-    /// What the migrator did for them: failed attempts and drains included, choosing them by their age not.
+    /// The migrator's operations for them. Failed attempts and drains are included, the choice of
+    /// pages by age is not.
     #[serde(flatten)]
     pub ops: Ops,
+    /// Loads and stores of the users.
+    pub accesses: u64,
+    /// The users' operations for them: faults, reclaim, frees and whatever else the load's users do.
+    pub used: Ops,
 }
 
-/// What a release design costs every put, averaged.
+/// The average cost of a put under a release design.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PutOps {
-    /// Puts of each kind.
+    /// Number of puts of each of the two kinds.
     pub puts: u32,
     /// Operations of all puts that leave other references.
     pub kept: Ops,
@@ -49,24 +57,24 @@ pub struct PutOps {
 }
 
 impl PageOps {
-    /// As JSON.
+    /// Serialises the numbers as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain data")
     }
 }
 
 impl PutOps {
-    /// As JSON.
+    /// Serialises the numbers as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain data")
     }
 }
 
-/// Counts the operations of a load under one configuration. There is one
-/// migrator, whatever it says.
+/// Counts the operations of a load under one configuration. There is one migrator, whatever number
+/// the configuration has.
 ///
 /// # Errors
-/// As opening and running the load.
+/// The errors of opening and of running the load.
 pub fn count_ops(config: &LoadConfig, trace: Option<Trace>) -> Result<PageOps, LoadError> {
     let config = LoadConfig { migrators: 1, memcpy: false, ..config.clone() };
     config.check()?;
@@ -80,10 +88,18 @@ pub fn count_ops(config: &LoadConfig, trace: Option<Trace>) -> Result<PageOps, L
             let (machine, load) = Tiering::set_up::<Chosen>(&config, needed(trace)?, None)?;
             count(&config, &machine, load)
         }
+        Load::Compaction => {
+            let (machine, load) = Compaction::set_up::<Chosen>(&config)?;
+            count(&config, &machine, load)
+        }
+        Load::Zram => {
+            let (machine, load) = ZramStorm::set_up::<Chosen>(&config)?;
+            count(&config, &machine, load)
+        }
     }
 }
 
-/// CPUs of the two roles.
+/// The CPUs of the migrator and of the users.
 const MIGRATOR: usize = 0;
 const USER: usize = 1;
 
@@ -112,17 +128,19 @@ fn count_pages<R: Release, W: Workload>(
     for (at, user) in (1..).zip(users.iter_mut()) {
         user.reseed(Rng::new(seed, at));
     }
-    let mut ops = Ops::default();
+    let (mut ops, mut used) = (Ops::default(), Ops::default());
     for _ in 0..MOST_CALLS {
         machine.bind_cpu(Some(USER));
+        let before = current();
         for user in users.iter_mut() {
             W::use_memory(machine, user)?;
         }
-        // The users' pages that wait in a batch are theirs to drain.
+        // The users' batches are drained first, so that the migrator does not pay for them.
         machine.lru_drain_local();
+        used = used.plus(current().since(before));
         machine.bind_cpu(Some(MIGRATOR));
         let before = current();
-        W::migrate(machine, migrator);
+        W::migrate(machine, migrator)?;
         ops = ops.plus(current().since(before));
         if W::gauge(migrator).total.migrated >= PAGES {
             break;
@@ -131,22 +149,25 @@ fn count_pages<R: Release, W: Workload>(
     let before = current();
     machine.lru_drain_local();
     ops = ops.plus(current().since(before));
+    let total = W::gauge(migrator).total;
+    let mut accesses = 0;
     for user in users.iter_mut() {
         W::pause(machine, user)?;
+        accesses += user.take_counts().accesses.iter().sum::<u64>();
     }
     machine.lru_drain_all();
-    let findings = machine.audit(&Ledger::default());
+    let findings = machine.audit(&ledger_of(load));
     if !findings.is_empty() {
         return Err(Finding::Audit(findings.iter().map(ToString::to_string).collect()));
     }
-    let total = W::gauge(migrator).total;
-    Ok(PageOps { migrated: total.migrated, ops: ops.since(total.choosing) })
+    Ok(PageOps { migrated: total.migrated, ops: ops.since(total.aside), accesses, used })
 }
 
-/// What a release design makes of every put: of one that leaves others, and of the last.
+/// Counts the operations of a put under a release design: of a put that leaves other references,
+/// and of the last put.
 ///
 /// # Errors
-/// As building the machine.
+/// The errors of building the machine.
 pub fn count_puts(config: &LoadConfig) -> Result<PutOps, LoadError> {
     let profile = config.choices()?;
     enter_thread()?;

@@ -1,7 +1,9 @@
-//! Threads that start together, stop together, and cannot hang their caller.
+//! Threads that start together and stop together; a thread that never ends does not hang the
+//! caller.
 //!
-//! The threads own what they work on and give it back: a thread that never ends (a lost wake-up, a
-//! lock that a stopped thread still holds) is left behind and reported, not waited for.
+//! Each thread owns its part of the load and returns it at the end. A thread that never ends
+//! (because of a lost wake-up, or a lock that a stopped thread still holds) is reported and left
+//! behind, not waited for.
 
 use super::fault::Finding;
 use super::host::thread_cpu_time;
@@ -12,16 +14,15 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long threads may take to end.
+/// Time that threads have to end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often the caller looks whether a thread has failed.
+/// Interval at which the caller checks whether a thread has failed.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Start and stop of a round.
+/// The signals for start and stop of a round.
 ///
-/// Threads wait for the start asleep. Waiting with `sched_yield` would cost them their share of the
-/// processor in the round itself: a kernel that charges for each yield (6.18) lets them start far behind
-/// whoever did not have to wait.
+/// Threads sleep until the start. If they waited with `sched_yield`, a kernel that charges for each
+/// yield (6.18) would let them start the round far behind the threads that did not have to wait.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     arrived: AtomicU64,
@@ -30,10 +31,10 @@ pub(super) struct Signal {
 }
 
 impl Signal {
-    /// Time to end?
+    /// Whether the round is over.
     #[inline]
     pub fn stopped(&self) -> bool {
-        // Relaxed: advice; what threads hand over goes through their end.
+        // Relaxed: a hint to stop. Joining the thread orders the data that it returns.
         self.stop.load(Ordering::Relaxed) != 0
     }
 
@@ -43,16 +44,17 @@ impl Signal {
         self.stop.store(1, Ordering::Relaxed);
     }
 
-    /// Arrives, and sleeps until the start.
+    /// Counts the thread as arrived, and sleeps until the start.
     fn wait_for_start(&self) {
-        // Release pairs with the Acquire in `start_all`, and there the other way round: what was made ready before is
-        // ready in the round.
+        // Release pairs with the Acquire of `start_all`, and the Release of `start_all` with the
+        // Acquire here. Without them a thread could miss data that another one prepared before the
+        // round.
         self.arrived.fetch_add(1, Ordering::Release);
         unpark_all(&self.arrived, || {});
         sleep_until(&self.open, |open| open > 0);
     }
 
-    /// Lets everybody start, once `crew` threads have arrived.
+    /// Starts all threads once `crew` of them have arrived.
     fn start_all(&self, crew: u32) {
         sleep_until(&self.arrived, |arrived| arrived >= crew.into());
         self.open.store(1, Ordering::Release);
@@ -60,8 +62,9 @@ impl Signal {
     }
 }
 
-/// Sleeps until a word is as wanted. Whoever changes it wakes the sleepers afterwards: who looked before the change is
-/// asleep by then, or looks again under the queue's lock.
+/// Sleeps until `wanted` holds for a word. The thread that changes the word wakes the sleepers
+/// afterwards. A thread that read the word before the change is queued by then and woken, or reads
+/// the word again under the queue's lock.
 fn sleep_until(word: &AtomicU64, wanted: impl Fn(u64) -> bool) {
     // Acquire: see `wait_for_start`.
     while !wanted(word.load(Ordering::Acquire)) {
@@ -69,16 +72,16 @@ fn sleep_until(word: &AtomicU64, wanted: impl Fn(u64) -> bool) {
     }
 }
 
-/// A thread's work, under the name that reports use for it.
+/// The work of a thread, with the name that reports use.
 pub(super) struct Job<T> {
     pub name: String,
     pub work: Work<T>,
 }
 
-/// What a thread runs.
+/// The function that a thread runs.
 pub(super) type Work<T> = Box<dyn FnOnce(&Signal) -> Result<T, Finding> + Send>;
 
-/// What a thread gives back.
+/// The result of a thread.
 #[derive(Debug)]
 pub(super) struct Done<T> {
     pub value: T,
@@ -87,17 +90,17 @@ pub(super) struct Done<T> {
 
 type Handle<T> = JoinHandle<Result<Done<T>, Finding>>;
 
-/// Why a round gave nothing.
+/// The reasons for which a round has no result.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// The host has no thread for it: the machine is as it was, but the jobs are lost.
+    /// The host could not create a thread. The machine is unchanged, but the jobs are lost.
     NoThread(Error),
-    /// What the first thread found that failed; or those that did not end.
+    /// The finding of a thread that failed, or the names of the threads that did not end.
     Found(Finding),
 }
 
-/// Runs the jobs, each on a thread of its own with one of the slots that were reserved for them, for `time`, and returns
-/// how long it was.
+/// Runs the jobs for `time`, each on a thread of its own with one of the reserved slots. Returns
+/// the real duration and the results.
 pub(super) fn run<T: Send + 'static>(
     jobs: Vec<Job<T>>,
     slots: Vec<ThreadSlot>,
@@ -118,7 +121,7 @@ pub(super) fn run<T: Send + 'static>(
         match spawned {
             Ok(handle) => handles.push((name, handle)),
             Err(error) => {
-                // Those that began do nothing and end.
+                // The threads that were created already find the stop signal and end.
                 signal.stop();
                 signal.start_all(0);
                 let ended = collect(handles);
@@ -137,7 +140,7 @@ pub(super) fn run<T: Send + 'static>(
     collect(handles).map(|done| (wall, done)).map_err(Ended::Found)
 }
 
-/// One thread's life.
+/// Runs one job on the calling thread, from the start signal to its end.
 fn perform<T>(job: Job<T>, signal: &Signal) -> Result<Done<T>, Finding> {
     signal.wait_for_start();
     let start = thread_cpu_time();
@@ -149,9 +152,10 @@ fn perform<T>(job: Job<T>, signal: &Signal) -> Result<Done<T>, Finding> {
     result.map(|value| Done { value, cpu })
 }
 
-/// Does something that a broken rule of the protocol may stop, which becomes a finding.
+/// Runs `work` and turns the panic of a broken rule into a finding.
 pub(super) fn guarded<T>(who: &str, work: impl FnOnce() -> Result<T, Finding>) -> Result<T, Finding> {
-    // What the work had in hands is lost with a panic, and the machine is not used any more.
+    // A panic loses the values that the work owned. That is safe, because the machine is not used
+    // after a finding.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<String>()
@@ -162,7 +166,7 @@ pub(super) fn guarded<T>(who: &str, work: impl FnOnce() -> Result<T, Finding>) -
     })
 }
 
-/// Waits for the end of the round: time, or a thread that failed.
+/// Waits until the time is up or a thread has failed.
 fn wait(signal: &Signal, start: Instant, time: Duration) {
     while !signal.stopped() {
         match time.checked_sub(start.elapsed()) {
@@ -187,7 +191,7 @@ fn collect<T>(handles: Vec<(String, Handle<T>)>) -> Result<Vec<Done<T>>, Finding
         }
         match handle.join() {
             Ok(Ok(value)) => done.push(value),
-            // What made the others fail or wait is most likely the first thing that was found; any will do.
+            // One finding is enough: the failure of one thread often makes others fail or wait.
             Ok(Err(finding)) => failed = failed.or(Some(finding)),
             Err(_) => stuck.push(name),
         }

@@ -1,18 +1,19 @@
-//! How a load fails: loudly, naming the state, the seed and the command to repeat.
+//! The errors of a load. A failure names the finding, the design, the seed and the command that
+//! repeats it.
 
 use super::content::Violation;
-use crate::error::Error;
+use crate::error::{Errno, Error};
 
-/// Why a load gave no answer.
+/// The reasons for which a load has no result.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
-    /// What was asked for makes no sense.
+    /// A configuration that no load can run.
     #[error("{0}")]
     Config(String),
-    /// The host or the machine has not enough of something.
+    /// The host or the machine lacks memory or threads.
     #[error("the load cannot be set up: {0}")]
     SetUp(#[from] Error),
-    /// A trace that says nothing about migration.
+    /// The trace causes too few migrations for a comparison.
     #[error(
         "the trace causes only {migrated} migrations in {accesses} accesses to {footprint} pages, fewer than \
          {needed}: {advice}"
@@ -20,52 +21,52 @@ pub enum LoadError {
     TooFewMigrations {
         /// Migrations seen in one pass over the trace.
         migrated: u64,
-        /// What a comparison needs.
+        /// Migrations that a comparison needs.
         needed: u64,
         /// Accesses of the trace.
         accesses: usize,
         /// Distinct pages of the trace.
         footprint: u32,
-        /// What to change.
+        /// A proposal for the user.
         advice: String,
     },
-    /// Something is wrong with the machine.
+    /// The machine broke a rule.
     #[error(transparent)]
     Failed(#[from] Box<Failed>),
 }
 
-/// A finding and how to see it again.
+/// A finding with the data that repeats it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{finding}\n  release design {design}, seed {seed}; repeat with: {command}")]
 pub struct Failed {
-    /// What was found.
+    /// The finding.
     pub finding: Finding,
     /// The release design.
     pub design: &'static str,
     /// The seed of the round.
     pub seed: u64,
-    /// What to type or do.
+    /// The command or call that repeats the failure.
     pub command: String,
 }
 
-/// What a load finds.
+/// The kinds of failures that a load can find.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Finding {
-    /// A word that says something else than what was written.
+    /// A word with another content than was written.
     #[error("wrong content: {0}")]
     Content(#[from] Violation),
-    /// Broken invariants.
+    /// Findings of the audit.
     #[error("the audit found {count} broken rules, first: {first}", count = .0.len(), first = .0[0])]
     Audit(Vec<String>),
-    /// Frames that nobody gave back.
+    /// Frames that are not free although every page was given back.
     #[error("{0} page frames are lost: still in use after everything was given back")]
     LostFrames(u32),
     /// An operation that must succeed did not.
     #[error("{operation} failed: {error}")]
     Refused {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// What the machine said.
+        /// The error of the machine.
         error: Error,
     },
     /// A rule of the protocol stopped a thread.
@@ -73,13 +74,13 @@ pub enum Finding {
     Stopped {
         /// The thread.
         thread: String,
-        /// Its last words.
+        /// The message of its panic.
         message: String,
     },
-    /// The user's policy.
+    /// The policy of the user has failed.
     #[error("the policy failed: {0}")]
     Policy(String),
-    /// Threads that do not come to an end.
+    /// Threads that did not end in time: their names, and the seconds that they had.
     #[error("{0} did not end within {1} s after it was asked to")]
     Stuck(String, u64),
 }
@@ -88,5 +89,17 @@ impl Finding {
     /// An operation that must succeed did not.
     pub(super) fn refused(operation: &'static str) -> impl Fn(Error) -> Finding {
         move |error| Finding::Refused { operation, error }
+    }
+}
+
+/// Turns ENOMEM into `None`: memory may be short for a moment, and the operation is then skipped.
+pub(super) fn unless_short<T>(
+    operation: &'static str,
+    result: Result<T, Error>,
+) -> Result<Option<T>, Finding> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.errno == Errno::ENOMEM => Ok(None),
+        Err(error) => Err(Finding::refused(operation)(error)),
     }
 }

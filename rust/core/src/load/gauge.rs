@@ -1,12 +1,13 @@
-//! What one migrator measures about its calls.
+//! The measurements of one migrator's calls.
 
+use super::host::thread_cpu_time;
 use super::planted::Slowdown;
-use crate::sync::ops::Ops;
+use crate::sync::ops::{Ops, current};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// What one call did.
+/// The result of one migration call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Pages that arrived.
@@ -15,12 +16,13 @@ pub(super) struct Tally {
     pub failed: u64,
     /// Attempts that ended with "try again".
     pub retries: u64,
-    /// Operations of choosing pages: how many looks find how many is a matter of the list policy and of
-    /// chance, not of what is compared.
-    pub choosing: Ops,
+    /// Operations beside the migration: choosing pages by age, or preparing the next request. They are
+    /// kept apart because they depend on the list policy and on chance, not on the designs that are
+    /// compared.
+    pub aside: Ops,
 }
 
-/// Measures calls.
+/// Sums and latencies of all calls of a migrator.
 #[derive(Clone, Debug)]
 pub(super) struct Gauge {
     /// Nanoseconds a page.
@@ -29,29 +31,35 @@ pub(super) struct Gauge {
     pub total: Tally,
     /// Number of calls that had pages to move.
     pub calls: u64,
-    /// Time inside of them.
+    /// Time inside these calls.
     pub busy: Duration,
-    /// CPU time spent on looking for work that was not there.
+    /// CPU time of steps that found no pages to move, and of work beside the migration.
     pub idle_cpu: Duration,
-    /// Other things that it did, by name.
+    /// Nanoseconds a request for a block.
+    pub asked: Histogram<u64>,
+    /// Number of requests that were served.
+    pub served: u64,
+    /// Number of other operations, by name.
     pub did: BTreeMap<&'static str, u64>,
-    /// Planted: each call takes this share longer.
+    /// The planted slowdown of each call.
     slowdown: Slowdown,
 }
 
-/// Longest latency told apart: a minute a page.
+/// Longest latency that the histogram distinguishes: a minute a page.
 const LONGEST_NS: u64 = 60_000_000_000;
 
 impl Gauge {
-    /// Nothing measured.
+    /// An empty gauge with this slowdown.
     pub fn new(slowdown: f64) -> Gauge {
         Gauge::with(Slowdown::new(slowdown))
     }
 
     fn with(slowdown: Slowdown) -> Gauge {
-        let latency = Histogram::new_with_bounds(1, LONGEST_NS, 2).expect("these bounds make sense");
+        let empty = || Histogram::new_with_bounds(1, LONGEST_NS, 2).expect("these bounds make sense");
         Gauge {
-            latency,
+            latency: empty(),
+            asked: empty(),
+            served: 0,
             total: Tally::default(),
             calls: 0,
             busy: Duration::ZERO,
@@ -64,8 +72,21 @@ impl Gauge {
     /// Runs one call and measures it.
     #[inline]
     pub fn measure(&mut self, call: impl FnOnce() -> Tally) -> Tally {
+        self.timed(|| (call(), ())).0
+    }
+
+    /// Runs one request for a block and measures it, whether or not pages moved for it.
+    pub fn request<T, E>(&mut self, call: impl FnOnce() -> (Tally, Result<T, E>)) -> Result<T, E> {
+        let (_, result, took) = self.timed(call);
+        self.asked.saturating_record(took.as_nanos() as u64);
+        self.served += u64::from(result.is_ok());
+        result
+    }
+
+    #[inline]
+    fn timed<T>(&mut self, call: impl FnOnce() -> (Tally, T)) -> (Tally, T, Duration) {
         let start = Instant::now();
-        let tally = call();
+        let (tally, result) = call();
         let pages = tally.migrated + tally.failed;
         self.slowdown.prolong(start, pages);
         let took = start.elapsed();
@@ -77,16 +98,25 @@ impl Gauge {
             self.total.failed += tally.failed;
             self.total.retries += tally.retries;
         }
-        self.total.choosing = self.total.choosing.plus(tally.choosing);
-        tally
+        self.total.aside = self.total.aside.plus(tally.aside);
+        (tally, result, took)
     }
 
-    /// Notes something that is no migration.
+    /// Runs work beside the migration: its CPU time and its operations count for no page.
+    pub fn aside<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let (cpu, ops) = (thread_cpu_time(), current());
+        let done = work();
+        self.idle_cpu += thread_cpu_time().saturating_sub(cpu);
+        self.total.aside = self.total.aside.plus(current().since(ops));
+        done
+    }
+
+    /// Counts an operation that is no migration.
     pub fn did(&mut self, what: &'static str) {
         *self.did.entry(what).or_default() += 1;
     }
 
-    /// Hands out what was measured and begins anew.
+    /// Returns the measurements and resets them.
     pub fn take(&mut self) -> Gauge {
         std::mem::replace(self, Gauge::with(self.slowdown))
     }

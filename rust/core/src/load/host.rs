@@ -1,5 +1,5 @@
-//! What the host gives a measurement: the CPU time of a thread, and a bare `memcpy` of cold pages to
-//! compare migrations with.
+//! Two measurements of the host: the CPU time of a thread, and a bare `memcpy` of cold pages, with
+//! which migrations are compared.
 
 use crate::error::Result;
 use crate::memory::{Memory, WORDS};
@@ -7,8 +7,8 @@ use crate::page::{PAGE_SIZE, Pfn};
 use crate::rng::Rng;
 use std::time::Duration;
 
-/// CPU time that the calling thread has used. Unlike the clock on the wall it does not run while
-/// somebody else has the processor.
+/// The CPU time that the calling thread has used. Unlike wall time it does not advance while
+/// another thread has the processor.
 pub(super) fn thread_cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live `timespec` of this frame; the call writes nothing else.
@@ -17,19 +17,19 @@ pub(super) fn thread_cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Copies pages with nothing but libc's `memcpy`: from random places to random places of as much
-/// memory as a load works on, so that they are as cold as the pages of a migration.
+/// Copies pages by libc's `memcpy` alone, from random to random places. The memory is as large as
+/// that of the load, so that its pages are as cold as those of a migration.
 #[derive(Debug)]
 pub(super) struct ColdCopies {
     /// Sources are the even frames, destinations the odd ones.
     memory: Memory,
     order: Vec<u32>,
-    /// Where the next run goes on.
+    /// The position at which the next run goes on.
     next: usize,
 }
 
 impl ColdCopies {
-    /// `pages` sources and as many destinations, all touched.
+    /// Allocates `pages` sources and as many destinations, and touches all of them.
     pub fn new(pages: u32, seed: u64) -> Result<ColdCopies> {
         let memory = Memory::backed(2 * pages)?;
         for frame in 0..2 * pages {
@@ -50,7 +50,8 @@ impl ColdCopies {
         let start = thread_cpu_time();
         for _ in 0..pages {
             let from = self.order[self.next];
-            // Another permutation of the same: each destination is hit once a round, far from the last.
+            // Destinations follow the reverse permutation: each is written once in a pass over all
+            // sources, far from the one before.
             let to = self.order[self.order.len() - 1 - self.next];
             self.next = (self.next + 1) % self.order.len();
             self.copy(Pfn(2 * from), Pfn(2 * to + 1));
@@ -61,9 +62,9 @@ impl ColdCopies {
     fn copy(&mut self, from: Pfn, to: Pfn) {
         let frame = |pfn| self.memory.frame(pfn).expect("backed").as_ptr();
         let (from, to) = (frame(from), frame(to).cast_mut());
-        // SAFETY: both are frames of PAGE_SIZE bytes of live memory, distinct because one is even and
-        // one odd; the exclusive borrow of `self` keeps everybody else away. The words are atomics, which
-        // allow writes through shared references.
+        // SAFETY: both are frames of PAGE_SIZE bytes of live memory, distinct because one is even
+        // and one odd. The exclusive borrow of `self` excludes all other accesses. The words are
+        // atomics, which allow writes through shared references.
         unsafe {
             libc::memcpy(to.cast(), from.cast(), PAGE_SIZE);
         }

@@ -1,29 +1,30 @@
-//! Faults planted on purpose, to see that they are found. They live here, beside the protocol: it has
-//! no branch for them.
+//! Planted faults, which test that a comparison finds them. They act from outside of the protocol,
+//! which therefore has no branch for them.
 
 use crate::machine::Machine;
+use crate::map::Area;
 use crate::memory::WORDS;
 use crate::page::Pfn;
 use crate::release::Release;
 use std::time::Instant;
 
-/// A protocol that takes longer than it does.
+/// Prolongs each call, as a slower protocol would.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slowdown {
     share: f64,
-    /// Nanoseconds of an ordinary page: a running median, which a preempted call hardly moves.
+    /// Nanoseconds of an ordinary page, as a running median, which a preempted call hardly moves.
     ordinary: f64,
 }
 
 impl Slowdown {
-    /// Longer by `share`.
+    /// Prolongs calls by `share` of their time; 0 plants nothing.
     pub fn new(share: f64) -> Slowdown {
         Slowdown { share, ordinary: 0.0 }
     }
 
-    /// The call that began at `start` has handled `pages` pages: spins for the share of its time. Time in
-    /// which the thread did not have the processor is not the protocol's: a call counts no more than
-    /// thrice an ordinary one.
+    /// Spins for the share of the time of a call that began at `start` and handled `pages` pages. A
+    /// page counts for at most three times the ordinary time, because longer calls were preempted,
+    /// and that time does not belong to the protocol.
     #[inline]
     pub fn prolong(&mut self, start: Instant, pages: u64) {
         if self.share == 0.0 || pages == 0 {
@@ -43,12 +44,14 @@ impl Slowdown {
     }
 }
 
-/// One page in so many loses its copy.
+/// One page in this many loses its copy.
 const ONE_IN: u64 = 64;
+/// Draws after which no page loses its content: nearly all are swapped out.
+const DRAWS: u32 = 16;
 
-/// Copies that are lost. What a migration without its copy would leave in the new frame is what that
-/// frame held before: it is remembered when the frame is chosen, and put back once the migration has
-/// succeeded.
+/// Lost copies. A migration that forgets its copy leaves the former content in the new frame. To
+/// plant this fault, the content of a frame is saved when the frame is chosen, and restored after
+/// the migration has succeeded.
 #[derive(Debug, Default)]
 pub(super) struct LostCopies {
     active: bool,
@@ -57,12 +60,13 @@ pub(super) struct LostCopies {
 }
 
 impl LostCopies {
-    /// Loses copies only if `active`.
+    /// An inactive one loses no copies.
     pub fn new(active: bool) -> LostCopies {
         LostCopies { active, ..LostCopies::default() }
     }
 
-    /// `to` was chosen as the destination of `from`.
+    /// Saves the content of `to`, which was chosen as the destination of `from`, for one page in
+    /// [`ONE_IN`].
     #[inline]
     pub fn chosen<R: Release>(&mut self, machine: &Machine<R>, from: Pfn, to: Pfn) {
         if self.active {
@@ -74,7 +78,24 @@ impl LostCopies {
         }
     }
 
-    /// The migration is over; the pages in `left` have not moved.
+    /// Takes the content of a mapped page away, as a migration does that forgets its copy: for loads
+    /// whose targets the compaction chooses. `draw` names a page, which may be swapped out.
+    pub fn lose_one<'a, R: Release>(
+        &mut self,
+        machine: &Machine<R>,
+        mut draw: impl FnMut() -> (&'a Area, u32),
+    ) {
+        for (area, index) in (0..DRAWS).take_while(|_| self.active).map(|_| draw()) {
+            // The reference keeps the page where it is.
+            if let Some(pfn) = machine.get_page_at(area, index) {
+                (0..WORDS).for_each(|word| machine.memory().store(pfn, word, 0));
+                return machine.put(pfn);
+            }
+        }
+    }
+
+    /// Restores the saved contents after a migration, except for the pages in `left`, which have
+    /// not moved.
     #[inline]
     pub fn lose<R: Release>(&mut self, machine: &Machine<R>, left: &[Pfn]) {
         for (from, to, words) in self.before.drain(..) {

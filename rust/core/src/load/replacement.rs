@@ -1,12 +1,13 @@
-//! List policies on a trace: how many of a program's accesses find their page in a memory that holds fewer pages than
-//! the program uses.
+//! List policies on a trace: the share of a program's accesses that find their page in a memory
+//! with fewer pages than the program uses.
 //!
-//! The pages are those of one file, read through the page cache of a machine of records alone. A request whose page is
-//! cached marks it accessed. Another one first makes room, if the memory holds its number of pages, by
-//! [`Machine::reclaim`], and then reads its page in: allocated, inserted into the cache, added to the LRU through the
-//! CPU's batch. What is measured is so the same code that reclaims anywhere else, and its time.
+//! All pages are of one file, read through the page cache of a machine of records alone. A request
+//! for a cached page marks the page accessed. A request for another page first makes room by
+//! [`Machine::reclaim`], if the memory is full, and then reads the page in: the page is allocated,
+//! inserted into the cache, and added to the LRU through the CPU's batch. The measured code is
+//! therefore the machine's ordinary reclaim, and the time includes all of it.
 //!
-//! With batches of one page the policies `fifo`, `lru` and `clock` are the textbook's.
+//! With batches of one page the policies `fifo`, `lru` and `clock` evict in the textbook's order.
 
 use super::fault::{Finding, LoadError};
 use crate::audit::Ledger;
@@ -20,19 +21,20 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Frames besides those that the memory is to hold: what per-CPU arrays and batches keep.
+/// Additional frames for per-CPU arrays and batches.
 const SPARE: u32 = 1024;
-/// Rounds of reclaim that may free nothing: what was active is inactive after the first.
+/// Rounds of reclaim without a freed page after which it is given up. The first may only deactivate
+/// pages.
 const PATIENCE: u32 = 8;
 
-/// A policy on a trace.
+/// The run of a policy over a trace.
 pub struct Replacement {
     machine: Machine<Split>,
     file: Arc<File>,
-    /// Pages that the memory may hold, and those that it holds.
+    /// Pages that the memory may hold, and pages that it holds now.
     size: u32,
     resident: u32,
-    /// Requests that are not counted yet.
+    /// Requests of the warm-up that are still to come; they are not counted.
     warm_up: u64,
     counts: Counts,
     time: Duration,
@@ -45,46 +47,48 @@ impl std::fmt::Debug for Replacement {
     }
 }
 
-/// What was counted.
+/// The counts of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Requests, after those of the warm-up.
     pub requests: u64,
-    /// Those whose page was not there.
+    /// Requests whose page was not cached.
     pub misses: u64,
 }
 
-/// What a policy came to.
+/// The result of a policy.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// Requests and misses.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Seconds that all requests took, those of the warm-up too.
+    /// Seconds that all requests took, with those of the warm-up.
     pub seconds: f64,
     /// Requests a second.
     pub requests_per_s: f64,
-    /// Pages that became active, and inactive again.
+    /// Activations of pages.
     pub activated: i64,
-    /// The same.
+    /// Deactivations of pages.
     pub deactivated: i64,
-    /// Pages looked at for one that was freed, in sum.
+    /// Pages that reclaim scanned.
     pub scanned: i64,
-    /// Pages that came back after their eviction.
+    /// Refaults: pages that were read again after their eviction.
     pub refaulted: i64,
-    /// Of those: active at once.
+    /// Refaulted pages that were activated at once.
     pub reactivated: i64,
     /// Active pages at the end.
     pub active: u32,
 }
 
 impl Replacement {
-    /// A memory of `size` pages for a program of `footprint` pages; nothing of it is there.
+    /// An empty memory of `size` pages for a program of `footprint` pages.
     pub fn new(profile: Profile, footprint: u32, size: u32, warm_up: u64) -> Result<Replacement, LoadError> {
         if size == 0 || footprint == 0 {
-            return Err(LoadError::Config("a memory has one page at least, and a trace too".into()));
+            return Err(LoadError::Config("the memory and the trace need at least one page each".into()));
         }
-        let frames = size.checked_add(SPARE).ok_or_else(|| LoadError::Config(format!("{size} pages")))?;
+        let frames = size
+            .checked_add(SPARE)
+            .ok_or_else(|| LoadError::Config(format!("a memory of {size} pages is too large")))?;
         let nodes = vec![NodeConfig { frames, latency_ns: NodeConfig::LATENCY_NS }];
         let machine = Machine::new(&Config { nodes, cpus: 1, backed: false, profile, ..Config::new(1, 1) })?;
         enter_thread()?;
@@ -93,7 +97,7 @@ impl Replacement {
         Ok(Replacement { machine, file, size, resident: 0, warm_up, counts, time })
     }
 
-    /// Some requests: numbers of pages below the footprint.
+    /// Performs requests: page numbers below the footprint.
     pub fn run(&mut self, requests: &[u32]) -> Result<(), LoadError> {
         enter_thread()?;
         let start = Instant::now();
@@ -134,7 +138,7 @@ impl Replacement {
         Ok(())
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }
@@ -167,7 +171,7 @@ impl Replacement {
 }
 
 impl Outcome {
-    /// As JSON.
+    /// Serialises the result as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain numbers are JSON")
     }
@@ -202,7 +206,7 @@ mod tests {
         outcome.counts.misses
     }
 
-    /// The textbook, over a queue with the front first.
+    /// The textbook's algorithm over a queue with the front first.
     fn textbook(policy: &str, size: usize) -> u64 {
         let mut queue: VecDeque<(u32, bool)> = VecDeque::new();
         let mut misses = 0;
@@ -261,7 +265,7 @@ mod tests {
             run.run(&(0..40).collect::<Vec<_>>()).unwrap();
             run.counts().misses - before
         };
-        // Generations have to see pages come back before they spare those that were accessed more than once.
+        // `mglru` spares pages with several accesses only after it has seen such pages refault.
         assert_eq!(of("mglru"), 40);
         assert_eq!(of("fifo"), 40);
         assert_eq!(of("lru"), 40);
@@ -275,7 +279,7 @@ mod tests {
         let mut run = Replacement::new(profile, 100_000, 100, 0).unwrap();
         let mut misses = Vec::new();
         for round in 0..40u32 {
-            // Forty pages, each accessed four times, and then more pages than there is room for, each once.
+            // Forty pages, each accessed four times, then more pages than fit, each accessed once.
             let before = run.counts().misses;
             for _ in 0..4 {
                 run.run(&(0..40).collect::<Vec<_>>()).unwrap();

@@ -1,16 +1,15 @@
-//! A load on a machine, round after round, whatever the release design.
+//! A load on a machine of any release design, run round after round.
 
-use super::config::{Load, LoadConfig};
+use super::config::LoadConfig;
 use super::crew::{self, Done, Ended, Job, Signal};
 use super::fault::{Failed, Finding, LoadError};
 use super::gauge::Gauge;
 use super::host::{ColdCopies, thread_cpu_time};
 use super::report::{Finished, Round, buckets};
-use super::storm::Storm;
-use super::tiering::{Policy, Tiering, Trace};
-use crate::audit::Ledger;
+use crate::audit::{Handle, Ledger};
 use crate::machine::{MAX_NODES, Machine, enter_thread, reserve_threads};
-use crate::release::{Release, with_design};
+use crate::page::Pfn;
+use crate::release::Release;
 use crate::rng::Rng;
 use crate::stat::Event;
 use hdrhistogram::Histogram;
@@ -23,99 +22,71 @@ pub trait Rig: Send {
     /// Runs all threads for `seconds`.
     ///
     /// # Errors
-    /// [`LoadError::Failed`] if something is wrong with the machine; every later call says the same.
+    /// [`LoadError::Failed`] if the machine broke a rule; every later call returns the same error.
     fn run(&mut self, seed: u64, seconds: f64) -> Result<Round, LoadError>;
 
-    /// Verifies every word, audits, gives everything back, audits again, and looks for lost frames.
+    /// Verifies every word, audits, gives all pages back, audits again, and checks that every frame
+    /// is free.
     ///
     /// # Errors
     /// As [`Rig::run`].
     fn finish(&mut self) -> Result<Finished, LoadError>;
 }
 
-/// Builds a load and its machine. Tiering needs a trace.
-///
-/// # Errors
-/// What makes no sense in the configuration, or what the host or the trace lacks.
-pub fn open(config: &LoadConfig, trace: Option<Trace>) -> Result<Box<dyn Rig>, LoadError> {
-    open_with(config, trace, None)
-}
-
-/// The same, with a policy that decides what moves in tiering.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_with(
-    config: &LoadConfig,
-    trace: Option<Trace>,
-    policy: Option<Arc<dyn Policy>>,
-) -> Result<Box<dyn Rig>, LoadError> {
-    config.check()?;
-    enter_thread()?;
-    if policy.is_some() && config.load == Load::Storm {
-        return Err(LoadError::Config("in a storm pages move at random: a policy is for tiering".into()));
-    }
-    let design = config.choices()?.release;
-    with_design!(design, R => match config.load {
-        Load::Storm => Ok(Box::new(Mounted::<R, Storm>::new(config, Storm::set_up(config)?)?)),
-        Load::Tiering => {
-            let trace = needed(trace)?;
-            Ok(Box::new(Mounted::<R, Tiering>::new(config, Tiering::set_up(config, trace, policy)?)?))
-        }
-    })
-}
-
-/// A trace, or what to say without one.
-pub(super) fn needed(trace: Option<Trace>) -> Result<Trace, LoadError> {
-    trace.ok_or_else(|| LoadError::Config("the tiering load needs a trace".into()))
-}
-
-/// A load's parts, in steps small enough to be stopped between, and to be taken one by one when
-/// operations are counted.
+/// The parts of a load. Their steps are small, so that a round can stop between two of them and the
+/// counting build can run them one by one.
 pub(super) trait Workload: Sized + Send + 'static {
     /// Moves pages.
     type Migrator: Member;
     /// Uses them.
     type User: Member + Uses;
 
-    /// Something is done before the first round.
+    /// Prepares the load before its first round.
     fn warm_up<R: Release>(_rig: &mut Mounted<R, Self>) -> Result<(), LoadError> {
         Ok(())
     }
 
-    /// All of them; a round takes them out and puts them back.
+    /// All migrators and users. A round takes them out and puts them back at its end.
     fn members(&mut self) -> (&mut Vec<Self::Migrator>, &mut Vec<Self::User>);
 
-    /// What a migrator has measured.
+    /// The measurements of a migrator.
     fn gauge(migrator: &mut Self::Migrator) -> &mut Gauge;
 
-    /// One migration call; false if there was nothing to do.
-    fn migrate<R: Release>(machine: &Machine<R>, migrator: &mut Self::Migrator) -> bool;
+    /// Makes one migration call; false if there was no page to move.
+    fn migrate<R: Release>(machine: &Machine<R>, migrator: &mut Self::Migrator) -> Result<bool, Finding>;
 
-    /// Some accesses.
+    /// Makes some accesses.
     fn use_memory<R: Release>(machine: &Machine<R>, user: &mut Self::User) -> Result<(), Finding>;
 
-    /// The round is over: give back what must not outlive it.
+    /// Ends a round for a user: releases pins and other handles that must not outlive the round.
     fn pause<R: Release>(_machine: &Machine<R>, _user: &mut Self::User) -> Result<(), Finding> {
         Ok(())
     }
 
-    /// Compares every word with what it must say; returns how many.
+    /// Adds what only this load measures to the report of a round.
+    fn describe<R: Release>(&mut self, _machine: &Machine<R>, _round: &mut Round) {}
+
+    /// Pages outside of the allocator on which the load itself holds a reference between two rounds.
+    fn holds(&self) -> Vec<Pfn> {
+        Vec::new()
+    }
+
+    /// Compares every word with its expected content; returns the number of words.
     fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding>;
 
-    /// Gives everything back.
+    /// Gives all pages back.
     fn tear_down<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding>;
 }
 
-/// Somebody with a thread of its own.
+/// A migrator or user, which has a thread of its own in each round.
 pub(super) trait Member: Send + 'static {
-    /// A new round, a new stream of numbers.
+    /// Replaces the random generator at the start of a round.
     fn reseed(&mut self, rng: Rng);
 }
 
-/// What users of memory count.
+/// The counts of a user of memory.
 pub(super) trait Uses {
-    /// Hands out the counts and begins anew.
+    /// Returns the counts and resets them.
     fn take_counts(&mut self) -> Counts;
 }
 
@@ -124,7 +95,7 @@ pub(super) trait Uses {
 pub(super) struct Counts {
     /// Accesses by node.
     pub accesses: [u64; MAX_NODES],
-    /// Whatever else was done.
+    /// Number of other operations, by name.
     pub did: BTreeMap<&'static str, u64>,
 }
 
@@ -139,7 +110,7 @@ pub(super) struct Mounted<R: Release, W: Workload> {
     spoiled: Option<LoadError>,
 }
 
-/// What comes back from a thread.
+/// The migrator or user that a thread returns.
 enum Part<W: Workload> {
     Migrator(W::Migrator),
     User(W::User),
@@ -164,7 +135,8 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         Ok(rig)
     }
 
-    /// A finding with how to see it again; the rig is of no use from now on.
+    /// Turns a finding into an error with the data that repeats it. From now on every call of the
+    /// rig fails.
     pub fn fail(&mut self, seed: u64, finding: Finding) -> LoadError {
         let failed = Failed {
             finding,
@@ -177,13 +149,13 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         error
     }
 
-    /// One round of all threads, with the bare copies that it is compared with.
+    /// One round of all threads, followed by the bare copies that it is compared with.
     fn round(&mut self, seed: u64, time: Duration) -> Result<Round, LoadError> {
         let mut round = self.round_without_copies(seed, time)?;
         self.migrated += round.migrated;
         self.rounds += 1;
         if let Some(copies) = &mut self.copies {
-            // A run has hundreds of rounds: a few copies in each say enough, and cost little.
+            // A run has hundreds of rounds, so a few copies in each are enough.
             let pages = round.migrated.clamp(FEWEST_COPIES, MOST_COPIES);
             round.memcpy_pages = pages;
             round.memcpy_pages_per_s = pages as f64 / copies.run(pages as usize).as_secs_f64();
@@ -198,7 +170,8 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         }
         enter_thread()?;
         let (migrators, users) = self.load.members();
-        // Before anybody is taken out: too many threads now may be few enough later.
+        // Before the members are taken out: if too many threads run now, a later round may still
+        // succeed.
         let slots = reserve_threads(migrators.len() + users.len())?;
         let (migrators, users) = (std::mem::take(migrators), std::mem::take(users));
         let jobs = migrators
@@ -231,7 +204,7 @@ impl<R: Release, W: Workload> Mounted<R, W> {
             match &mut part {
                 Part::Migrator(migrator) => {
                     migrator.reseed(rng);
-                    migrate_until::<R, W>(&machine, migrator, signal);
+                    migrate_until::<R, W>(&machine, migrator, signal)?;
                 }
                 Part::User(user) => {
                     user.reseed(rng);
@@ -246,10 +219,11 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         Job { name, work: Box::new(work) }
     }
 
-    /// Puts the members back and adds up what they measured.
+    /// Puts the members back and adds up their measurements.
     fn sum_up(&mut self, wall: Duration, done: Vec<Done<Part<W>>>) -> Round {
         let mut round = Round { wall_s: wall.as_secs_f64(), ..Round::default() };
         let mut latency: Option<Histogram<u64>> = None;
+        let mut asked: Option<Histogram<u64>> = None;
         let mut accesses = [0u64; MAX_NODES];
         let (migrators, users) = self.load.members();
         for Done { value, cpu } in done {
@@ -265,9 +239,13 @@ impl<R: Release, W: Workload> Mounted<R, W> {
                     for (name, n) in gauge.did {
                         *round.did.entry(name).or_default() += n;
                     }
-                    match &mut latency {
-                        Some(sum) => sum.add(&gauge.latency).expect("the same bounds"),
-                        None => latency = Some(gauge.latency),
+                    round.requests += gauge.asked.len();
+                    round.served += gauge.served;
+                    for (sum, more) in [(&mut latency, gauge.latency), (&mut asked, gauge.asked)] {
+                        match sum {
+                            Some(sum) => sum.add(&more).expect("the same bounds"),
+                            None => *sum = Some(more),
+                        }
                     }
                     migrators.push(migrator);
                 }
@@ -290,12 +268,14 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         round.modelled_ns =
             nodes.iter().zip(accesses).map(|(node, n)| n as f64 * f64::from(node.latency_ns)).sum();
         round.latency_ns = latency.as_ref().map(buckets).unwrap_or_default();
+        round.request_ns = asked.as_ref().map(buckets).unwrap_or_default();
+        self.load.describe(&self.machine, &mut round);
         round
     }
 
     fn check_clean(&mut self) -> Result<(), Finding> {
         self.machine.lru_drain_all();
-        let findings = self.machine.audit(&Ledger::default());
+        let findings = self.machine.audit(&ledger_of(&self.load));
         match findings.is_empty() {
             true => Ok(()),
             false => Err(Finding::Audit(findings.iter().map(ToString::to_string).collect())),
@@ -325,14 +305,25 @@ impl<R: Release, W: Workload> Mounted<R, W> {
     }
 }
 
-/// A migrator's round. The CPU time of looks that found nothing to do is told apart: else a load that
-/// migrates little would measure how often it looks.
-fn migrate_until<R: Release, W: Workload>(machine: &Machine<R>, migrator: &mut W::Migrator, signal: &Signal) {
+/// The references that a load holds, as handles for the audit.
+pub(super) fn ledger_of<W: Workload>(load: &W) -> Ledger {
+    let ledger = Ledger::default();
+    load.holds().into_iter().for_each(|pfn| ledger.add(pfn, Handle::Ref));
+    ledger
+}
+
+/// A migrator's round. The CPU time of steps that found no page to move is measured apart;
+/// otherwise a load that migrates little would measure the cost of these steps.
+fn migrate_until<R: Release, W: Workload>(
+    machine: &Machine<R>,
+    migrator: &mut W::Migrator,
+    signal: &Signal,
+) -> Result<(), Finding> {
     let mut idle_since: Option<Duration> = None;
     let mut idle_looks = 0;
     while !signal.stopped() {
         let before = idle_since.map(|_| thread_cpu_time());
-        let worked = W::migrate(machine, migrator);
+        let worked = W::migrate(machine, migrator)?;
         if worked {
             idle_looks = 0;
             if let (Some(since), Some(before)) = (idle_since.take(), before) {
@@ -350,18 +341,20 @@ fn migrate_until<R: Release, W: Workload>(machine: &Machine<R>, migrator: &mut W
     if let Some(since) = idle_since {
         W::gauge(migrator).idle_cpu += thread_cpu_time() - since;
     }
+    Ok(())
 }
 
-/// Looks of a migrator without work before it sleeps: users that wait for it should not wait for a timer.
+/// Steps without work after which a migrator sleeps. It does not sleep earlier, so that users that
+/// wait for it do not wait for a timer.
 const EAGER: u32 = 64;
-/// How long a migrator without work sleeps then.
+/// Time that a migrator without work sleeps then.
 const IDLE: Duration = Duration::from_micros(50);
 
-/// Bare copies beside one round.
+/// Bounds of the number of bare copies in one round.
 const FEWEST_COPIES: u64 = 128;
 const MOST_COPIES: u64 = 512;
 
-/// Longest round: a day, so that a wrong unit is noticed before a week is over.
+/// Longest round: a day. A longer one is most likely a wrong unit.
 const LONGEST_S: f64 = 86_400.0;
 
 impl<R: Release, W: Workload> Rig for Mounted<R, W> {
@@ -379,7 +372,7 @@ impl<R: Release, W: Workload> Rig for Mounted<R, W> {
         enter_thread()?;
         let end = crew::guarded("the end", || self.end());
         let ended = end.map_err(|finding| self.fail(self.config.seed, finding))?;
-        // Nothing is left to run or to finish once more.
+        // A finished load can be neither run nor finished again.
         self.spoiled = Some(LoadError::Config("this load has finished".into()));
         Ok(ended)
     }

@@ -1,5 +1,5 @@
 //! Storm: migrators move random pages between nodes while mutators read, write, pin, share and free
-//! them. Every word is checked.
+//! them. Every word that is read is checked.
 //!
 //! # The ground
 //!
@@ -11,90 +11,34 @@
 //! | rooms | most of the rest, 64 each | one mutator, in a space of its own; unmapped and mapped anew |
 //! | pool | a sixteenth | movable pages outside of the LRU, one mutator each |
 //!
-//! More than half of all accesses go to commons and family. What the words say, and how a reader judges
-//! them, is the business of [`content`](super::content).
+//! More than half of all accesses go to commons and family. The module [`content`](super::content)
+//! defines the words and how a reader judges them.
 //!
-//! With a poison rate, migrators also take frames out of use: softly any frame, which nobody may notice; hard
-//! those of rooms, whose mutator gets a bus error on its next access there, and then moves house.
+//! With a poison rate, migrators also take frames out of use. They soft-offline any frame, which no
+//! mutator may notice. They let only frames of rooms fail hard; the room's mutator gets a bus error
+//! on its next access there and replaces the room.
 //!
-//! Half of the migration calls are `move_pages` on addresses, the others walk frame numbers from a
-//! random one on and take what they find, as compaction does.
+//! Half of the migration calls are `move_pages` on addresses. The others walk frame numbers from a
+//! random one on and take the pages that they find, as compaction does.
 
-mod ground;
 mod migrator;
 mod mutator;
+mod place;
 
 use super::config::LoadConfig;
 use super::content::Layout;
 use super::fault::{Finding, LoadError};
 use super::gauge::Gauge;
+use super::ground::{Ground, Terms};
 use super::poison;
 use super::rig::Workload;
-use crate::error::{Errno, Error};
 use crate::machine::{Config, Machine};
-use crate::map::AddressSpace;
 use crate::movable::PagePool;
 use crate::release::Release;
-use ground::{Ground, Terms};
 use migrator::Migrator;
 use mutator::Mutator;
+use place::{FAMILY_PAGES, Place, Sizes};
 use std::sync::Arc;
-
-/// Pages that all mutators share in the space that is forked.
-const FAMILY_PAGES: u32 = 256;
-/// Pages of each mutator in the space that is forked.
-const NURSERY_PAGES: u32 = 32;
-/// Pages mapped and unmapped at once.
-const ROOM_PAGES: u32 = 64;
-/// Writes that each page gets before the first round.
-const FIRST_WRITES: u32 = 16;
-
-/// What all members know.
-#[derive(Debug)]
-struct Place {
-    /// Not forked, and never unmapped.
-    commons: Arc<AddressSpace>,
-    /// Forked.
-    family: Arc<AddressSpace>,
-    /// One for each mutator.
-    homes: Vec<Arc<AddressSpace>>,
-    pool: Arc<PagePool>,
-}
-
-impl Place {
-    fn spaces(&self) -> impl Iterator<Item = &Arc<AddressSpace>> {
-        [&self.commons, &self.family].into_iter().chain(&self.homes)
-    }
-}
-
-/// How many pages of each kind there are.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    commons: u32,
-    /// Of each mutator.
-    rooms: u32,
-    /// Of each mutator.
-    pool: u32,
-}
-
-impl Sizes {
-    fn of(config: &LoadConfig) -> Sizes {
-        let (threads, pages) = (config.mutator_count() as u32, config.page_count());
-        let commons = pages / 2;
-        let pool = (pages / 16 / threads).max(1);
-        let shared = commons + FAMILY_PAGES + (NURSERY_PAGES + pool) * threads;
-        let rooms = (pages.saturating_sub(shared) / threads / ROOM_PAGES).max(1);
-        Sizes { commons, rooms, pool }
-    }
-
-    fn of_each(self) -> u32 {
-        NURSERY_PAGES + self.rooms * ROOM_PAGES + self.pool
-    }
-
-    fn total(self, threads: u32) -> u32 {
-        self.commons + FAMILY_PAGES + self.of_each() * threads
-    }
-}
 
 /// The load.
 #[derive(Debug)]
@@ -102,18 +46,19 @@ pub(super) struct Storm {
     place: Arc<Place>,
     migrators: Vec<Migrator>,
     mutators: Vec<Mutator>,
-    /// Mutators that have written to their pages and stay away until the end.
+    /// With `alone`: mutators that have written to their pages and take no part in the rounds.
     resting: Vec<Mutator>,
 }
 
 impl Storm {
-    /// A machine with its working set mapped, spread over the nodes and written to.
+    /// Builds the machine, with the working set mapped, spread over the nodes and written to.
     pub fn set_up<R: Release>(config: &LoadConfig) -> Result<(Machine<R>, Storm), LoadError> {
         let (sizes, mutators) = (Sizes::of(config), config.mutator_count());
         let total = sizes.total(mutators as u32);
-        // Every node could take everything: then migration never fails for want of memory.
+        // Each node has room for the whole working set, so that a migration never fails for want of
+        // frames.
         let room = total + total / 8 + 1024;
-        let shape = config.machine([room, room])?;
+        let shape = config.machine(&[room, room])?;
         fits(&shape, room)?;
         let machine = Machine::new(&shape)?;
 
@@ -165,9 +110,9 @@ impl Workload for Storm {
         &mut migrator.gauge
     }
 
-    fn migrate<R: Release>(machine: &Machine<R>, migrator: &mut Migrator) -> bool {
+    fn migrate<R: Release>(machine: &Machine<R>, migrator: &mut Migrator) -> Result<bool, Finding> {
         migrator.step(machine);
-        true
+        Ok(true)
     }
 
     fn use_memory<R: Release>(machine: &Machine<R>, user: &mut Mutator) -> Result<(), Finding> {
@@ -195,14 +140,5 @@ impl Workload for Storm {
             machine.exit(space);
         }
         poison::relieve_all(machine)
-    }
-}
-
-/// Memory may be short for a moment: what the machine refuses for that reason is simply not done.
-fn unless_short<T>(operation: &'static str, result: Result<T, Error>) -> Result<Option<T>, Finding> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.errno == Errno::ENOMEM => Ok(None),
-        Err(error) => Err(Finding::refused(operation)(error)),
     }
 }

@@ -9,25 +9,26 @@
 //!                    inactive list; then promote the pages of the mailbox
 //! ```
 //!
-//! Pages are dealt out to the user threads by a hash of their number, so that every page sees its
-//! accesses in the order of the trace, whatever the threads do. When its part ends, a thread begins
-//! anew.
+//! A hash of its number assigns each page to one user thread. Every page is therefore accessed in
+//! the order of the trace, however the threads run. A thread that has reached the end of its part
+//! begins again.
 //!
-//! Migrations run on threads of their own, not inline in the access that finds a slow page: what
-//! they cost is then a thread's CPU time, and pages move while their users use them, which is what the
-//! designs are compared under. The kernel does both: its reclaim thread demotes, its NUMA faults promote
-//! inline.
+//! Migrations run on threads of their own, not inline in the access that finds a slow page. Their
+//! cost is then the CPU time of a thread, and pages move while other threads use them; the designs
+//! are to be compared under this condition. The kernel does both: its reclaim thread demotes, its
+//! NUMA faults promote inline.
 //!
-//! With a [`Policy`] of the user's none of this decides what moves: see `policy`.
+//! With a [`Policy`] of the user, the policy alone decides which pages move: see `policy`.
 //!
 //! # What is checked
 //!
 //! A store writes a function of its position in the trace and its place in memory; a load accepts
-//! nothing else. In the end every byte must be what a plain array holds after the same stores.
+//! no other value. At the end every byte must equal that of a plain array after the same stores.
 //!
 //! Both nodes are this host's DRAM: the time of the accesses is modelled, accesses × latency.
 
 mod migrator;
+mod place;
 mod policy;
 mod replay;
 mod user;
@@ -38,76 +39,31 @@ use super::gauge::Gauge;
 use super::poison;
 use super::rig::{Mounted, Workload};
 use crate::machine::{Config, Machine};
-use crate::map::{AddressSpace, Area};
+use crate::map::AddressSpace;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass};
 use migrator::Migrator;
+use place::Place;
 use policy::Director;
 pub use policy::{Decision, Epoch, Policy};
 use replay::Part;
+pub use replay::Trace;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use user::User;
 
-/// The fast node and the first that pages are demoted to.
-const FAST: usize = 0;
-const SLOW: usize = 1;
-
-/// Fewest migrations that say something about designs.
+/// Fewest migrations from which a difference of designs can be measured.
 const NEEDED: u64 = 1000;
-/// How long a trace has, and at least one pass over it, to cause them.
+/// Time in which a trace must cause them; it gets at least one pass.
 const PROBE: Duration = Duration::from_secs(1);
 /// One slice of the probe.
 const SLICE: Duration = Duration::from_millis(50);
-/// How much longer a trace has that does make pages move, but on a host that gives its threads little time.
+/// Factor by which this time is longer for a trace that has moved some pages already: the host may
+/// give its threads little time.
 const PATIENCE: u32 = 8;
-/// Fewest frames of a fast node: less disappears in the per-CPU arrays, two frames a CPU.
+/// Fewest frames of a fast node. The free frames of a smaller node could all be in the per-CPU
+/// arrays, which hold two frames a CPU.
 const SMALLEST_FAST: u32 = 16;
-
-/// A trace: access `i` touches page `ids[i]`, numbered densely, and writes if `writes[i]` is not 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trace {
-    /// The page of each access.
-    pub ids: Vec<u32>,
-    /// What each access does.
-    pub writes: Vec<u8>,
-}
-
-impl Trace {
-    /// Distinct pages.
-    fn footprint(&self) -> u32 {
-        self.ids.iter().max().map_or(0, |&last| last + 1)
-    }
-
-    fn check(&self) -> Result<(), LoadError> {
-        let wrong = |why: String| Err(LoadError::Config(why));
-        if self.ids.len() != self.writes.len() {
-            return wrong(format!("a trace of {} pages but {} writes", self.ids.len(), self.writes.len()));
-        }
-        if self.ids.is_empty() {
-            return wrong("the trace is empty".into());
-        }
-        if self.ids.len() > replay::MAX_ACCESSES {
-            return wrong(format!("the trace has more than {} accesses", replay::MAX_ACCESSES));
-        }
-        match self.ids.iter().max() {
-            Some(&last) if last >= replay::MAX_PAGES => {
-                wrong(format!("the trace has more than {} pages", replay::MAX_PAGES))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What all members know.
-#[derive(Debug)]
-struct Place {
-    area: Arc<Area>,
-    /// Hot pages of slow nodes, one box for each migrator.
-    mailboxes: Vec<Lock<Vec<u32>>>,
-    /// The user's policy, if there is one.
-    director: Option<Director>,
-}
 
 /// The load.
 #[derive(Debug)]
@@ -120,7 +76,7 @@ pub(super) struct Tiering {
 }
 
 impl Tiering {
-    /// A machine with nothing mapped in yet, and the trace dealt out.
+    /// Builds a machine without mapped pages, and assigns the trace's accesses to the users.
     pub fn set_up<R: Release>(
         config: &LoadConfig,
         trace: Trace,
@@ -129,7 +85,7 @@ impl Tiering {
         trace.check()?;
         let footprint = trace.footprint();
         let fast = (f64::from(footprint) * config.fast_share).ceil() as u32;
-        let shape = config.machine([fast, footprint + footprint / 8 + 1024])?;
+        let shape = config.machine(&[fast, footprint + footprint / 8 + 1024])?;
         fits(&shape, footprint)?;
         let machine = Machine::new(&shape)?;
         let space = machine.address_space()?;
@@ -152,13 +108,13 @@ impl Tiering {
         Ok((machine, Tiering { space, place, migrators, users, accesses: trace.ids.len() }))
     }
 
-    /// Passes over its part that the slowest user has behind it.
+    /// Passes that the slowest user has completed over its part.
     fn passes(&self) -> u64 {
         self.users.iter().map(User::passes).min().unwrap_or(0)
     }
 }
 
-/// Refuses nodes that cannot hold the trace's pages, or that never need to move them.
+/// Refuses nodes that cannot hold the trace's pages, and a fast node that is too small.
 fn fits(shape: &Config, footprint: u32) -> Result<(), LoadError> {
     let fast = shape.nodes[0].frames;
     if fast < SMALLEST_FAST {
@@ -181,12 +137,12 @@ impl Workload for Tiering {
     type Migrator = Migrator;
     type User = User;
 
-    /// Runs until the trace has shown that it makes pages move.
+    /// Runs until the trace has caused enough migrations, and refuses it otherwise.
     fn warm_up<R: Release>(rig: &mut Mounted<R, Tiering>) -> Result<(), LoadError> {
         let start = Instant::now();
         let mut migrated = 0;
         while migrated < NEEDED {
-            // How much a policy moves is its own affair.
+            // A policy may move as few pages as it wants.
             if rig.load.place.director.is_some() && rig.load.passes() > 0 {
                 return Ok(());
             }
@@ -223,8 +179,8 @@ impl Workload for Tiering {
         &mut migrator.gauge
     }
 
-    fn migrate<R: Release>(machine: &Machine<R>, migrator: &mut Migrator) -> bool {
-        migrator.step(machine)
+    fn migrate<R: Release>(machine: &Machine<R>, migrator: &mut Migrator) -> Result<bool, Finding> {
+        Ok(migrator.step(machine))
     }
 
     fn use_memory<R: Release>(machine: &Machine<R>, user: &mut User) -> Result<(), Finding> {

@@ -9,11 +9,12 @@
 //! ```
 //!
 //! Only data accesses are kept. Instruction fetches are most of a trace and fall on few pages of
-//! program text, which the kernel handles as clean file pages; the loads move anonymous memory.
+//! program text, which the kernel handles as clean file pages, while the loads move anonymous
+//! memory.
 //!
-//! What can go wrong: the traced program writes to the same stream as lackey does (the line is
-//! named, and `--log-file` is the remedy); the text is cut anywhere, also within a line, because it
-//! arrives in chunks; an access touches two pages.
+//! Three things can go wrong. The traced program may write to the stream of lackey; the error names
+//! the line, and `--log-file` is the remedy. The text arrives in chunks and may be cut within a
+//! line. An access may touch two pages.
 
 use std::collections::HashMap;
 
@@ -21,10 +22,10 @@ use std::collections::HashMap;
 const PAGE_SHIFT: u32 = 12;
 
 /// Slots of the direct-mapped cache in front of the page index. Most accesses hit a page that was
-/// touched a moment ago; the cache turns their hash into one comparison.
+/// touched a moment ago; the cache replaces the hash lookup by one comparison.
 const RECENT: usize = 1024;
 
-/// What is wrong with a trace.
+/// The mistakes of a trace.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TraceError {
     /// A line is not a lackey record.
@@ -32,7 +33,7 @@ pub enum TraceError {
     Line {
         /// Counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The mistake of the line.
         problem: &'static str,
         /// The line, shortened.
         text: String,
@@ -45,10 +46,10 @@ pub enum TraceError {
     },
 }
 
-/// A trace as arrays: access `i` touches page `ids[i]`, and `writes[i]` says how.
+/// A trace as arrays: access `i` touches page `ids[i]` and writes if `writes[i]` is 1.
 ///
-/// Pages are numbered densely in the order of their first access, so that whoever replays a trace
-/// needs arrays and no hash; `pages` gives the page number (address / 4096) of each id.
+/// Pages are numbered densely in the order of their first access, so that a replay needs arrays and
+/// no hash; `pages` gives the page number (address / 4096) of each id.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Accesses {
     /// The page of each access, as an index into `pages`.
@@ -76,7 +77,7 @@ impl Default for Lackey {
         Lackey {
             accesses: Accesses::default(),
             index: HashMap::new(),
-            // No page has this number: an address shifted right has its top bits clear.
+            // No page has this number, because the top bits of an address shifted right are zero.
             recent: Box::new([(u64::MAX, 0); RECENT]),
             carry: Vec::new(),
             lines: 0,
@@ -106,7 +107,7 @@ impl Lackey {
         self.check_carry()
     }
 
-    /// The end of the text: what was read.
+    /// Ends the text; returns the trace.
     ///
     /// # Errors
     /// The last line, if it is not a lackey record.
@@ -119,8 +120,8 @@ impl Lackey {
         Ok(self.accesses)
     }
 
-    /// No record is longer than this, so a file without line ends is refused at once instead of
-    /// being collected.
+    /// Longest record. A file without line ends is refused after so many bytes instead of being
+    /// collected.
     fn check_carry(&self) -> Result<(), TraceError> {
         const LONGEST: usize = 1 << 16;
         if self.carry.len() > LONGEST { Err(self.bad(&self.carry, "endless line")) } else { Ok(()) }

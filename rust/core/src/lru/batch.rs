@@ -1,61 +1,72 @@
-//! A CPU's LRU batches.
+//! The LRU batches of one CPU: pages that wait to be put on a list, moved to another, or mlocked.
 //!
 //! | batch | filled by | when it is drained |
 //! |---|---|---|
 //! | add | `lru_add` | the pages get `LRU` and go to their list |
-//! | a move each for rotate, deactivate-file, deactivate, lazyfree, activate | marks and advice | pages that still are on a list move to another |
+//! | one each for rotate, deactivate-file, deactivate, lazyfree, activate | marks and advice | pages that are still on a list move to another |
 //! | mlock | mlock, munlock, mapping into a locked area | pages go to the unevictable list, or come back |
 //!
-//! Each page in a batch holds a reference of the batch. A page in a move batch is still on its list and
-//! has `LRU`; one in the add batch is not.
+//! A batch holds one reference on each of its pages. A page in a move batch is still on its list
+//! and has `LRU` set; a page in the add batch is on no list, and its `LRU` is clear.
 
 use crate::page::Pfn;
+use crate::profile::PAGEVEC_MAX;
 use crate::sync::Tallied;
 use crate::sync::ops::PagevecInserts;
 use arrayvec::ArrayVec;
 
-/// Pages a batch can hold at most; the profile says how many it does hold.
-pub const PAGEVEC_MAX: usize = 31;
-
 /// The pages of one batch.
 pub type Pagevec = ArrayVec<Pfn, PAGEVEC_MAX>;
 
-/// What a page that is on a list waits for. In the order in which a drain takes the batches.
+/// The move that a listed page waits for. A drain takes the batches in the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum LruMove {
-    /// To the tail of the inactive list: its writeback has ended.
+    /// To the tail of the inactive list, because the page's writeback has ended.
     Rotate,
-    /// To the inactive list: a file page that could not be dropped.
+    /// To the inactive list, because the page of a file could not be dropped.
     DeactivateFile,
     /// To the inactive list (`MADV_COLD`).
     Deactivate,
-    /// To the inactive file list: its content may be thrown away (`MADV_FREE`).
+    /// To the inactive file list, because the page's content may be thrown away (`MADV_FREE`).
     Lazyfree,
     /// To the active list.
     Activate,
 }
 
 impl LruMove {
-    /// All of them, in the order of a drain.
+    /// All moves, in the order of a drain.
     pub const ALL: [LruMove; 5] =
         [LruMove::Rotate, LruMove::DeactivateFile, LruMove::Deactivate, LruMove::Lazyfree, LruMove::Activate];
 }
 
-/// What a page in the mlock batch waits for.
+/// The change that a page in the mlock batch waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mlock {
-    /// To be counted as locked once more.
+    /// One more mapping locks the page.
     Lock,
-    /// To be put on the unevictable list, coming from no list.
+    /// A fresh page, which is on no list yet, goes to the unevictable list.
     New,
-    /// To be counted as locked once less.
+    /// One mapping less locks the page.
     Unlock,
 }
 
-/// The batches of one CPU, under its batch lock. Each page in one holds a reference of the batch.
+/// The batch of a CPU in which a page waits. One page may wait in several batches at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// The add batch: the page is to be put on a list.
+    Add,
+    /// A move batch.
+    Move(LruMove),
+    /// The mlock batch.
+    Mlock,
+}
+
+/// The batches of one CPU, protected by its batch lock. A batch holds one reference on each of its
+/// pages.
 ///
-/// The add batch is the hot one and lies in place. The others have no memory until they are used.
+/// The add batch is on the hot path and is stored inline. The other batches allocate no memory
+/// before their first page.
 #[derive(Clone, Debug, Hash)]
 pub struct Batches {
     add: Tallied<Pagevec, PagevecInserts>,
@@ -74,7 +85,8 @@ impl Default for Batches {
 }
 
 impl Batches {
-    /// Queues a page; true if the batch holds `capacity` pages now and must be drained.
+    /// Queues a page in the add batch. Returns true if the batch holds `capacity` pages now and
+    /// must be drained.
     #[inline]
     pub(crate) fn push(&mut self, pfn: Pfn, capacity: usize) -> bool {
         let add = self.add.op();
@@ -82,7 +94,8 @@ impl Batches {
         add.len() >= capacity
     }
 
-    /// Empties the add batch. Not an insertion: the look is free, so is the leaving.
+    /// Empties the add batch and returns its pages. The counted build counts insertions into the
+    /// batch; reading and emptying it are not counted.
     #[inline]
     pub(crate) fn take_all(&mut self) -> Pagevec {
         let pages = self.add.look().clone();
@@ -90,7 +103,7 @@ impl Batches {
         pages
     }
 
-    /// Queues a page for a move; true if that batch must be drained.
+    /// Queues a page for a move. Returns true if that batch must be drained.
     pub(crate) fn push_move(&mut self, which: LruMove, pfn: Pfn, capacity: usize) -> bool {
         let batch = &mut self.moves[which as usize];
         batch.push(pfn);
@@ -102,7 +115,7 @@ impl Batches {
         std::mem::take(&mut self.moves[which as usize])
     }
 
-    /// Queues a page for the unevictable list, or away from it; true if the batch must be drained.
+    /// Queues a page in the mlock batch. Returns true if the batch must be drained.
     pub(crate) fn push_mlock(&mut self, pfn: Pfn, what: Mlock, capacity: usize) -> bool {
         self.mlock.push((pfn, what));
         self.mlock.len() >= capacity
@@ -113,44 +126,45 @@ impl Batches {
         std::mem::take(&mut self.mlock)
     }
 
-    /// Nothing queued?
+    /// Returns true if no page waits in any of the batches.
     pub fn is_empty(&self) -> bool {
         self.add.look().is_empty() && !self.has_moves()
     }
 
-    /// Is anything queued but pages to add?
+    /// Returns true if a page waits in a move batch or in the mlock batch.
     #[inline]
     pub(crate) fn has_moves(&self) -> bool {
         !self.mlock.is_empty() || self.moves.iter().any(|batch| !batch.is_empty())
     }
 
-    /// The pages waiting to be added.
+    /// The pages in the add batch, the oldest first.
     pub fn added(&self) -> &[Pfn] {
         self.add.look()
     }
 
-    /// Is the page waiting to be added? The newest first: who asks has often just added it.
+    /// Returns true if the page waits in the add batch. The newest pages are compared first,
+    /// because most callers have just added the page.
     pub(crate) fn adds(&self, pfn: Pfn) -> bool {
         self.added().iter().rev().any(|&added| added == pfn)
     }
 
-    /// Everything that waits, and for what; for checks.
+    /// Every queued page with the batch in which it waits; for checks.
     #[cfg(feature = "explored")]
-    pub(super) fn queued(&self) -> impl Iterator<Item = (Pfn, super::watch::For)> + '_ {
-        use super::watch::For;
+    pub(super) fn queued(&self) -> impl Iterator<Item = (Pfn, For)> + '_ {
         let added = self.added().iter().map(|&pfn| (pfn, For::Add));
         let moves = LruMove::ALL.into_iter().zip(&self.moves);
         let moves = moves.flat_map(|(which, pages)| pages.iter().map(move |&pfn| (pfn, For::Move(which))));
         added.chain(moves).chain(self.mlock.iter().map(|&(pfn, _)| (pfn, For::Mlock)))
     }
 
-    /// The pages waiting for anything else; a page may wait for several things.
+    /// The pages in the move batches and in the mlock batch. A page that waits in several batches
+    /// appears several times.
     pub fn moving(&self) -> impl Iterator<Item = Pfn> + '_ {
         let mlock = self.mlock.iter().map(|&(pfn, _)| pfn);
         self.moves.iter().flatten().copied().chain(mlock)
     }
 
-    /// Pages whose place is the mlock batch: locked before they were on any list.
+    /// Fresh pages in the mlock batch, which were on no list before they were mlocked.
     pub fn locked_new(&self) -> impl Iterator<Item = Pfn> + '_ {
         self.mlock.iter().filter(|(_, what)| *what == Mlock::New).map(|&(pfn, _)| pfn)
     }

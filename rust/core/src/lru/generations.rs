@@ -1,8 +1,9 @@
 //! Generations: the multi-generational LRU (lifecycle 5.10).
 //!
-//! Each class, anonymous and file, has two to four generations: a window of sequence numbers, of which number `seq`
-//! is list `seq % 4`. The youngest two count as active. A page's word says its generation; `ACTIVE` is clear on a
-//! list, and is set when the page leaves an active one, so that a migration keeps its age.
+//! Each class of pages, anonymous and file, has two to four generations, numbered by a window of
+//! sequence numbers; generation `seq` is list `seq % 4`. The youngest two count as active. The word
+//! of a listed page holds its generation. `ACTIVE` is clear while a page is on a list. It is set
+//! when the page leaves one of the two active generations, so that a migrated page keeps its age.
 //!
 //! ```text
 //!   min_seq (one a class)                          max_seq
@@ -12,24 +13,25 @@
 //!     +-- accessed through files: one generation younger
 //! ```
 //!
-//! *Tiers* tell pages of one generation apart that were accessed through files more than once: tier 1 twice, 2 three times
-//! or four, 3 that and came back after an eviction before. Which tiers are spared is found out: those whose pages come
-//! back at a higher rate than the pages of tier 0 do.
+//! *Tiers* divide the pages of one generation by their accesses through files. Pages of tier 1 were
+//! accessed twice, those of tier 2 three or four times, and those of tier 3 came back after an
+//! eviction. A scan spares the tiers whose evicted pages come back more than twice as often as the
+//! pages of tier 0 do.
 
 use crate::page::{Flags, Frames, List, Pfn, Word};
 use crate::sync::Tallied;
 use crate::sync::ops::ListOps;
 
-/// Generations of a class at most: what the page word tells apart.
+/// Most generations that a class can have: as many as the page word can number.
 pub(crate) const MAX_NR_GENS: u32 = 4;
-/// And at least: the youngest two are active.
+/// Fewest generations that a class can have: the two active ones.
 pub(crate) const MIN_NR_GENS: u32 = 2;
-/// Tiers of a generation.
+/// Number of tiers in a generation.
 pub(crate) const MAX_NR_TIERS: usize = 4;
-/// Refaults of a tier before its rate says anything (`MIN_LRU_BATCH`).
-const ENOUGH: u32 = 64;
+/// Refaults of a tier from which on its rate counts (`MIN_LRU_BATCH`).
+const MIN_LRU_BATCH: u32 = 64;
 
-/// A list of pages.
+/// A list whose operations the counted build counts.
 pub(super) type Counted = Tallied<List, ListOps>;
 
 /// Evictions and refaults of a class, by tier.
@@ -43,27 +45,27 @@ struct Rates {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Generations {
     max_seq: u32,
-    /// Anonymous and file.
+    /// The oldest generation of each class, anonymous and file.
     min_seq: [u32; 2],
     lists: [[Counted; MAX_NR_GENS as usize]; 2],
     pages: [[u32; MAX_NR_GENS as usize]; 2],
     rates: [Rates; 2],
 }
 
-/// Where on the list of its generation a page is linked.
+/// The end of its generation's list at which a page is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Head,
     Tail,
 }
 
-/// Which class a word belongs to: 0 for anonymous, 1 for file.
+/// The class of a page with this word: 0 for anonymous, 1 for file.
 pub(super) fn class(word: Word) -> usize {
     usize::from(!word.has(Flags::SWAPBACKED))
 }
 
 impl Generations {
-    /// All four, empty.
+    /// Four generations in each class, all empty.
     pub(super) fn new() -> Generations {
         Generations {
             max_seq: MAX_NR_GENS - 1,
@@ -78,7 +80,7 @@ impl Generations {
         (seq % MAX_NR_GENS) as usize
     }
 
-    /// Is this generation one of the youngest two?
+    /// Returns true if the generation is one of the youngest two.
     pub(super) fn is_active(&self, generation: u8) -> bool {
         let slot = usize::from(generation);
         slot == Self::slot(self.max_seq) || slot == Self::slot(self.max_seq - 1)
@@ -89,7 +91,7 @@ impl Generations {
         self.min_seq[class]
     }
 
-    /// Base pages of a class, in its active or in its other generations.
+    /// Base pages of a class, in its active generations or in its other ones.
     pub(super) fn pages(&self, class: usize, active: bool) -> u32 {
         (0..MAX_NR_GENS as u8)
             .filter(|&generation| self.is_active(generation) == active)
@@ -97,7 +99,7 @@ impl Generations {
             .sum()
     }
 
-    /// Every list with its class, its generation and what it counts; for audits.
+    /// Every list with its class, its generation and its counter; for audits.
     pub(crate) fn lists(&self) -> impl Iterator<Item = (usize, u8, &List, u32)> {
         (0..2).flat_map(move |class| {
             (0..MAX_NR_GENS as u8).map(move |generation| {
@@ -107,7 +109,8 @@ impl Generations {
         })
     }
 
-    /// Links a page that is on no list where a page with this word belongs. To the tail comes what is to go first.
+    /// Links a page that is on no list in the generation where a page with this word belongs.
+    /// `End::Tail` is for a page that reclaim should take first: it goes to the oldest generation.
     pub(super) fn link(&mut self, frames: &Frames, pfn: Pfn, word: Word, end: End) {
         let class = class(word);
         let oldest = self.min_seq[class];
@@ -132,7 +135,7 @@ impl Generations {
         }
     }
 
-    /// Unlinks a page; its `ACTIVE` says from where.
+    /// Unlinks a page, and sets its `ACTIVE` if it leaves one of the youngest two generations.
     pub(super) fn remove(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
         let word = page.word();
@@ -145,7 +148,8 @@ impl Generations {
         page.leave_generation(self.is_active(generation));
     }
 
-    /// Are there too few generations to take a page from the oldest: would an active one be next?
+    /// Returns true if the class has no generation besides the two active ones, so that a new one
+    /// must begin before reclaim can take a page. Drops empty oldest generations first.
     pub(crate) fn needs_aging(&mut self, class: usize) -> bool {
         while self.min_seq[class] + MIN_NR_GENS <= self.max_seq
             && self.lists[class][Self::slot(self.min_seq[class])].look().is_empty()
@@ -160,7 +164,8 @@ impl Generations {
         self.lists[class][Self::slot(self.min_seq[class])].look().tail()
     }
 
-    /// One generation younger: a page of the oldest that is spared. What it was spared for is forgotten.
+    /// Moves a spared page of the oldest generation to the next younger one. The accesses for which
+    /// the page was spared are forgotten; it must earn the next reprieve.
     pub(super) fn spare(&mut self, frames: &Frames, pfn: Pfn) {
         let class = class(frames[pfn].word());
         self.remove(frames, pfn);
@@ -168,7 +173,7 @@ impl Generations {
         self.enter(frames, pfn, class, self.min_seq[class] + 1, End::Tail);
     }
 
-    /// To the youngest generation: a page that an entry has used. It is on a list.
+    /// Moves a listed page that was accessed through an entry to the youngest generation.
     pub(super) fn promote(&mut self, frames: &Frames, pfn: Pfn) {
         let class = class(frames[pfn].word());
         self.remove(frames, pfn);
@@ -176,8 +181,9 @@ impl Generations {
         self.enter(frames, pfn, class, self.max_seq, End::Head);
     }
 
-    /// A new youngest generation (`inc_max_seq`). A class that has all four gives its oldest up, whose pages are the first
-    /// of the next.
+    /// Begins a new youngest generation (`inc_max_seq`). A class that has four generations already
+    /// first moves the pages of its oldest one to the tail of the next, where reclaim takes them
+    /// first.
     pub(crate) fn age(&mut self, frames: &Frames) {
         for class in 0..2 {
             if self.max_seq - self.min_seq[class] + 1 == MAX_NR_GENS {
@@ -191,32 +197,35 @@ impl Generations {
         }
         self.max_seq += 1;
         for rates in &mut self.rates {
-            // What is long ago counts less.
+            // The rates are halved, so that old evictions and refaults count less.
             rates.evicted = rates.evicted.map(|pages| pages / 2);
             rates.refaulted = rates.refaulted.map(|pages| pages / 2);
         }
     }
 
-    /// The highest tier that is not spared: the first whose pages come back more often than those of tier 0 do, less
-    /// one.
+    /// The highest tier that a scan does not spare. The scan spares the first tier whose pages come
+    /// back more than twice as often as those of tier 0, and all tiers above it.
     pub(super) fn threshold(&self, class: usize) -> usize {
         let Rates { evicted, refaulted } = self.rates[class];
         let often = |tier: usize| {
             let gain = 2;
-            let rate = u64::from(refaulted[tier]) * u64::from(evicted[0] + ENOUGH);
-            refaulted[tier] >= ENOUGH && rate > u64::from(refaulted[0] + 1) * u64::from(evicted[tier]) * gain
+            let rate = u64::from(refaulted[tier]) * u64::from(evicted[0] + MIN_LRU_BATCH);
+            refaulted[tier] >= MIN_LRU_BATCH
+                && rate > u64::from(refaulted[0] + 1) * u64::from(evicted[tier]) * gain
         };
         (1..MAX_NR_TIERS).find(|&tier| often(tier)).unwrap_or(MAX_NR_TIERS) - 1
     }
 
-    /// Pages of a tier were evicted; the sequence number to remember.
+    /// Counts evicted pages of a tier, and returns the sequence number of their generation for the
+    /// shadow.
     pub(super) fn evicted(&mut self, class: usize, tier: usize, pages: u32) -> u32 {
         let count = &mut self.rates[class].evicted[tier];
         *count = count.saturating_add(pages);
         self.min_seq[class]
     }
 
-    /// They are back. False if that was so long ago that it says nothing.
+    /// Counts pages of a tier that have come back. Returns false, with nothing counted, if the
+    /// eviction is too long ago to say anything about the rates.
     pub(super) fn refaulted(&mut self, class: usize, tier: usize, seq: u32, pages: u32) -> bool {
         let recent = self.max_seq.wrapping_sub(seq) < 2 * MAX_NR_GENS;
         if recent {

@@ -1,4 +1,4 @@
-//! The LRU lists of one node. Everything here happens under the lruvec lock.
+//! The LRU lists of one node. The caller of each method holds the lruvec lock.
 
 use super::generations::{End, Generations};
 use crate::page::{Dropped, Flags, Frames, List, Page, Pfn, Word};
@@ -6,7 +6,7 @@ use crate::profile::LruPolicy;
 use crate::sync::ops::ListOps;
 use crate::sync::{Mutation, Tallied, mutated};
 
-/// The five lists.
+/// The five LRU lists of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum LruList {
@@ -32,8 +32,14 @@ impl LruList {
         LruList::Unevictable,
     ];
 
-    /// The list on which a page with this word belongs: computed, never stored. "File" means not
-    /// swap-backed.
+    /// Whether this is a list of file pages.
+    pub fn is_file(self) -> bool {
+        matches!(self, LruList::InactiveFile | LruList::ActiveFile)
+    }
+
+    /// The list on which a page with this word belongs. The list is computed from the flags and
+    /// never stored, so that the two cannot disagree. A page that is not swap-backed counts as a
+    /// file page.
     #[inline]
     pub fn of(word: Word) -> LruList {
         if word.has(Flags::UNEVICTABLE) {
@@ -47,17 +53,17 @@ impl LruList {
         }
     }
 
-    /// Of the two anonymous ones?
+    /// Returns true for the two anonymous lists.
     pub const fn is_anon(self) -> bool {
         matches!(self, LruList::InactiveAnon | LruList::ActiveAnon)
     }
 
-    /// The inactive list of a class.
+    /// The inactive list of file pages or of anonymous pages.
     pub const fn inactive(file: bool) -> LruList {
         if file { LruList::InactiveFile } else { LruList::InactiveAnon }
     }
 
-    /// The active list of a class.
+    /// The active list of file pages or of anonymous pages.
     pub const fn active(file: bool) -> LruList {
         if file { LruList::ActiveFile } else { LruList::ActiveAnon }
     }
@@ -80,9 +86,10 @@ pub struct Lruvec {
     policy: LruPolicy,
     lists: [Tallied<List, ListOps>; 5],
     pages: [u32; 5],
-    /// Of the policy `mglru`, instead of the first four lists.
+    /// The generations of the policy `mglru`, which replace the first four lists.
     generations: Option<Box<Generations>>,
-    /// What reclaim has cost lately, anonymous and file: pages that it looked at and had to leave.
+    /// Recent cost of reclaim, for anonymous and for file pages: pages that reclaim scanned and had
+    /// to leave, and pages that came back after an eviction.
     costs: [u32; 2],
 }
 
@@ -94,7 +101,8 @@ impl Lruvec {
         Lruvec { policy, lists, pages: [0; 5], generations, costs: [0; 2] }
     }
 
-    /// Base pages on a list: the counter. Of `mglru` the active list is the youngest two generations.
+    /// The counter of base pages on a list. Under `mglru` the youngest two generations count as the
+    /// active list.
     pub fn pages(&self, list: LruList) -> u32 {
         match &self.generations {
             Some(generations) if list != LruList::Unevictable => {
@@ -105,12 +113,13 @@ impl Lruvec {
         }
     }
 
-    /// The list itself, to look at; of `mglru` the pages are elsewhere.
+    /// A list, for reading. Under `mglru` it is empty, because the generations link the pages.
     pub fn list(&self, list: LruList) -> &List {
         self.lists[list as usize].look()
     }
 
-    /// Every list that links pages: what it is, its generation, and what it counts; for audits.
+    /// Every list that links pages, with its kind, its generation under `mglru`, and its counter;
+    /// for audits.
     pub(crate) fn all(&self) -> Vec<(LruList, Option<u8>, &List, u32)> {
         let Some(generations) = &self.generations else {
             let linked = LruList::ALL.into_iter().filter(|&list| list != LruList::Unevictable);
@@ -131,13 +140,14 @@ impl Lruvec {
         self.generations.as_deref_mut()
     }
 
-    /// What reclaim of anonymous pages and of files has cost lately.
+    /// Recent cost of reclaim, for anonymous and for file pages.
     pub(crate) fn costs(&self) -> [u32; 2] {
         self.costs
     }
 
-    /// Reclaim of a class had to leave that many pages, or to bring them back (`lru_note_cost`). What is long ago
-    /// counts less: as soon as the costs are a quarter of the lists, both are halved.
+    /// Adds to the cost of a class the pages that reclaim had to leave, or that came back after an
+    /// eviction (`lru_note_cost`). Both costs are halved once their sum exceeds a quarter of the
+    /// listed pages, so that old costs count less.
     pub(crate) fn note_cost(&mut self, file: bool, pages: u32) {
         self.costs[usize::from(file)] += pages;
         let listed: u32 = LruList::ALL.iter().take(4).map(|&list| self.pages(list)).sum();
@@ -146,17 +156,21 @@ impl Lruvec {
         }
     }
 
-    /// Sets `LRU` and links a page that comes from no list at the head of the list where it belongs.
+    /// Sets `LRU` on a page that is on no list, and links it at the head of the list where it
+    /// belongs.
     #[inline]
     pub(crate) fn add(&mut self, frames: &Frames, pfn: Pfn) -> Evictability {
         let word = claim_place(&frames[pfn], pfn);
         self.place(frames, pfn, word)
     }
 
-    /// Links an isolated page that belongs to the caller at the head of the list where it belongs, and drops the
-    /// isolation's reference. `None` if that was the last one: then the page is on no list, and the caller's to free.
+    /// Links a page that the caller has isolated at the head of the list where it belongs, and
+    /// drops the isolation's reference. `None` if that was the last reference: the page is then on
+    /// no list, and the caller frees it.
     ///
-    /// `LRU` before the drop: whoever drops the last reference afterwards finds it, and waits for the lruvec lock.
+    /// `LRU` is set before the drop. Another thread may drop the last reference right after it:
+    /// that thread finds `LRU` set, waits for the lruvec lock and unlinks the page. If the flag
+    /// were set after the drop, that thread would free the page while it is being linked.
     pub(crate) fn putback(&mut self, frames: &Frames, pfn: Pfn) -> Option<Evictability> {
         let page = &frames[pfn];
         if mutated(Mutation::PutbackDropsFirst) {
@@ -176,7 +190,8 @@ impl Lruvec {
         }
     }
 
-    /// Links a page whose word was `word` before `LRU` was set.
+    /// Links a page at the head of the list where it belongs. `word` is the page's word from before
+    /// `LRU` was set.
     #[inline]
     fn place(&mut self, frames: &Frames, pfn: Pfn, mut word: Word) -> Evictability {
         let page = &frames[pfn];
@@ -186,20 +201,23 @@ impl Lruvec {
         }
         self.link(frames, pfn, word);
         if word.has(Flags::UNEVICTABLE) {
-            // Who locks it may be on the way to say so, or have been counted before it was isolated: better too few
-            // than too many, as a page with too few is looked at once more.
+            // The number of mlocks starts at 0. A thread that mlocks the page may still have its
+            // count in a batch, or may have been counted before the isolation. A number that is too
+            // low makes the page evictable early, and reclaim looks at it again; one that is too
+            // high would keep the page unevictable for good.
             page.set_mlock_count(0);
         }
         change
     }
 
-    /// Sets `LRU` and links at the head of the list that the flags say, which are settled already.
+    /// Sets `LRU` and links a page at the head of the list that its flags name. The caller has
+    /// decided whether the page is evictable.
     pub(crate) fn relink(&mut self, frames: &Frames, pfn: Pfn) {
         let word = claim_place(&frames[pfn], pfn);
         self.link(frames, pfn, word);
     }
 
-    /// The same, at the tail: where reclaim takes from.
+    /// Like [`Lruvec::relink`], but at the tail of the list, where reclaim takes pages.
     pub(crate) fn relink_tail(&mut self, frames: &Frames, pfn: Pfn) {
         let word = claim_place(&frames[pfn], pfn);
         if let Some(generations) = &mut self.generations
@@ -214,7 +232,8 @@ impl Lruvec {
         }
     }
 
-    /// The word with what the policy makes of it: of a textbook's no page is active.
+    /// The word as the policy sees it: only `two_list` has active lists, so under the other
+    /// policies `ACTIVE` is cleared in the word and in the page.
     #[inline]
     fn settled(&self, page: &Page, word: Word) -> Word {
         if self.policy == LruPolicy::TwoList || !word.has(Flags::ACTIVE) {
@@ -224,8 +243,9 @@ impl Lruvec {
         word.without(Flags::ACTIVE)
     }
 
-    /// Whether a page, which a scan has come to, is spared once and goes to the front of its list instead. The
-    /// policy `clock`, whose hand this is.
+    /// Spares a page that the hand of the policy `clock` has reached, if the page is marked
+    /// referenced: clears the mark and moves the page to the head of its list. Returns true if the
+    /// page was spared, which it never is under another policy.
     pub(crate) fn spares(&mut self, frames: &Frames, pfn: Pfn) -> bool {
         let page = &frames[pfn];
         let spared = self.policy == LruPolicy::Clock && page.word().has(Flags::REFERENCED);
@@ -238,13 +258,14 @@ impl Lruvec {
         spared
     }
 
-    /// Does the policy keep generations?
+    /// Returns true if the policy keeps generations (`mglru`).
     pub(crate) fn has_generations(&self) -> bool {
         self.generations.is_some()
     }
 
-    /// Sets `LRU` and links a part of a large page that is being split in front of its head: with its flags, and already
-    /// among the pages that the list counts. Not where there are generations.
+    /// Sets `LRU` on a part of a large page that is being split, and links the part in front of the
+    /// head. The part has its flags already, and the list's counter includes it. Not to be called
+    /// under a policy with generations.
     pub(crate) fn link_part(&mut self, frames: &Frames, part: Pfn, head: Pfn) {
         let list = LruList::of(claim_place(&frames[part], part));
         match list {
@@ -262,15 +283,15 @@ impl Lruvec {
         }
         let list = LruList::of(self.settled(&frames[pfn], word));
         self.pages[list as usize] += 1 << frames[pfn].order();
-        // The unevictable list is only counted: nobody walks it, and its pages need a link for
-        // their `mlock_count`.
+        // The unevictable list is only a counter. No scan walks it, and its pages keep their
+        // `mlock_count` in one of their list links.
         if list != LruList::Unevictable {
             self.lists[list as usize].op().push_head(frames, pfn);
         }
     }
 
-    /// Unlinks; the flags still say from which list. `LRU` was cleared by the claim, or will be by the
-    /// last put.
+    /// Unlinks a page from the list that its flags name. The claim has cleared `LRU`, or the last
+    /// put clears it next.
     #[inline]
     pub(crate) fn remove(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
@@ -282,25 +303,26 @@ impl Lruvec {
         }
         match list {
             LruList::Unevictable => page.forget_mlock_count(),
-            // First: it says what is wrong with a page that is on no list.
+            // The page is unlinked before it is uncounted: `List::remove` reports a page that is on
+            // no list, and an underflow of the counter would hide that report.
             _ => self.lists[list as usize].op().remove(frames, pfn),
         }
         self.pages[list as usize] -= 1 << page.order();
     }
 }
 
-/// What adding a page to a list has changed about where it belongs.
+/// The change in a page's evictability when it was linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evictability {
-    /// Nothing.
+    /// No change.
     Kept,
-    /// It was unevictable and is not any more.
+    /// The page was unevictable and is evictable now.
     Rescued,
-    /// It is unevictable now.
+    /// The page has become unevictable.
     Culled,
 }
 
-/// Sets `LRU` and returns the word before.
+/// Sets `LRU` and returns the word from before; stops if `LRU` was set already.
 #[inline]
 fn claim_place(page: &Page, pfn: Pfn) -> Word {
     let word = page.set(Flags::LRU);
@@ -310,7 +332,7 @@ fn claim_place(page: &Page, pfn: Pfn) -> Word {
     word
 }
 
-/// Decides where a page belongs that was unevictable, or is locked.
+/// Decides whether a page that was unevictable or is mlocked is evictable, and sets its flags so.
 #[cold]
 fn settle(page: &Page, word: Word) -> (Word, Evictability) {
     let was = word.has(Flags::UNEVICTABLE);

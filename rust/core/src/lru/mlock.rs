@@ -1,17 +1,17 @@
 //! mlock and the unevictable list (lifecycle 5.7).
 //!
-//! `MLOCKED` is set at once; the page's way to the unevictable list, or back, goes through a batch. A
-//! page on the unevictable list counts how many mappings lock it, in a link that no list needs: the
-//! list itself is only a counter. An isolation forgets the number; whoever puts the page on a list again
-//! starts with none.
+//! An mlock sets `MLOCKED` at once; the page moves to the unevictable list, and back, through a
+//! batch. A page on the unevictable list counts the mappings that lock it. The number is stored in
+//! one of the page's list links, which is free because the unevictable list is only a counter. An
+//! isolation loses the number; a page that is put on the list again starts with 0.
 //!
 //! # What can go wrong
 //!
-//! A page that is isolated while it is unlocked for the last time cannot be moved: it is *stranded*, with
-//! `MLOCKED` clear, until somebody puts it on a list, where it is looked at again.
+//! A page is isolated while its last munlock is drained. The drain cannot claim the page, so it
+//! clears `MLOCKED` and leaves the page *stranded*: unevictable, although no mapping locks it. The
+//! page becomes evictable when it is put on a list, because linking checks `MLOCKED` again.
 
 use super::batch::Mlock;
-#[cfg(feature = "explored")]
 use super::watch;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
@@ -20,19 +20,22 @@ use crate::stat::{Event, NodeItem};
 use crate::sync::Ordering;
 
 impl<R: Release> Machine<R> {
-    /// A page is mapped into a locked area, or its area is locked (`mlock_folio`).
+    /// Marks a page as mlocked, when it is mapped into a locked area or its area is locked
+    /// (`mlock_folio`).
     pub(crate) fn mlock_page(&self, pfn: Pfn) {
         self.note_mlocked(pfn);
         self.lru_queue_mlock(pfn, Mlock::Lock);
     }
 
-    /// A fresh page is mapped into a locked area: instead of the add batch (`mlock_new_folio`).
+    /// Marks a fresh page in a locked area as mlocked, and queues it in the mlock batch instead of
+    /// the add batch (`mlock_new_folio`).
     pub(crate) fn mlock_new_page(&self, pfn: Pfn) {
         self.note_mlocked(pfn);
         self.lru_queue_mlock(pfn, Mlock::New);
     }
 
-    /// A mapping in a locked area is gone, or its area is unlocked (`munlock_folio`).
+    /// Queues a page whose mapping in a locked area has ended, or whose area is unlocked
+    /// (`munlock_folio`).
     pub(crate) fn munlock_page(&self, pfn: Pfn) {
         self.lru_queue_mlock(pfn, Mlock::Unlock);
     }
@@ -52,10 +55,12 @@ impl<R: Release> Machine<R> {
         let cpu = self.cpu();
         let mut batches = self.cpus[cpu].batches.lock();
         let full = batches.push_mlock(pfn, what, self.profile.pagevec as usize);
-        #[cfg(feature = "explored")]
         watch::queued(cpu, pfn, watch::For::Mlock);
         // Relaxed: as in `lru_add`.
-        if full || page.order() > 0 || self.lru_disabled.load(Ordering::Relaxed) > 0 {
+        if full
+            || (page.order() > 0 && !self.profile.large_batched)
+            || self.lru_disabled.load(Ordering::Relaxed) > 0
+        {
             let pages = batches.take_mlock();
             self.lru_mlock(cpu, &pages);
             drop(batches);
@@ -73,7 +78,8 @@ impl<R: Release> Machine<R> {
         self.put_mlocked(&pages);
     }
 
-    /// Drops the batch's references. After the locks.
+    /// Drops the references of a drained batch. The caller has released its locks: a put may be the
+    /// last one, which takes the lruvec lock.
     pub(super) fn put_mlocked(&self, pages: &[(Pfn, Mlock)]) {
         let pages: Vec<Pfn> = pages.iter().map(|&(pfn, _)| pfn).collect();
         if !pages.is_empty() {
@@ -81,14 +87,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Settles the pages of this CPU's mlock batch. The batch lock is held.
-    pub(super) fn lru_mlock(
-        &self,
-        #[cfg_attr(not(feature = "explored"), expect(unused_variables, reason = "for the watch"))] cpu: usize,
-        pages: &[(Pfn, Mlock)],
-    ) {
+    /// Locks or unlocks the pages of a CPU's mlock batch. The caller holds the batch lock.
+    pub(super) fn lru_mlock(&self, cpu: usize, pages: &[(Pfn, Mlock)]) {
         for &(pfn, what) in pages {
-            #[cfg(feature = "explored")]
             watch::settled(cpu, pfn, watch::For::Mlock);
             match what {
                 Mlock::Lock => self.settle_mlocked(pfn),
@@ -100,17 +101,19 @@ impl<R: Release> Machine<R> {
 
     fn settle_mlocked(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
-        // The lock first: nobody is half-way through putting the page on a list by what it was before.
+        // The lruvec lock is taken before the page is claimed. Another thread that links the page
+        // by its flags holds this lock, so it has finished. Otherwise it could link the page by
+        // flags that change here, and the page would be on the wrong list.
         let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
         if !page.test_and_clear_lru() {
-            // Isolated: whoever puts it on a list sees `MLOCKED`.
+            // The page is isolated. The thread that puts it on a list will find `MLOCKED` set.
             return;
         }
         let pages = 1i64 << page.order();
         let word = page.word();
         let (locked, unevictable) = (word.has(Flags::MLOCKED), word.has(Flags::UNEVICTABLE));
         if !locked && unevictable {
-            // Unlocked since.
+            // The page was munlocked after it was queued.
             lruvec.remove(&self.frames, pfn);
             page.clear(Flags::UNEVICTABLE);
             lruvec.relink(&self.frames, pfn);
@@ -132,7 +135,7 @@ impl<R: Release> Machine<R> {
     fn settle_mlocked_new(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
-        // It may have been unlocked since: then it goes where any page goes.
+        // A page that was munlocked after it was queued goes to the list that its other flags name.
         let locked = page.word().has(Flags::MLOCKED);
         if locked {
             page.change(Flags::UNEVICTABLE, Flags::ACTIVE);
@@ -147,11 +150,13 @@ impl<R: Release> Machine<R> {
     fn settle_munlocked(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let pages = 1i64 << page.order();
-        // The lock first: as in `settle_mlocked`. (The kernel claims the page first, and may leave it on the wrong list.)
+        // The lruvec lock is taken first, as in `settle_mlocked`. (The kernel claims the page
+        // first, and may leave it on the wrong list.)
         let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
         let claimed = page.test_and_clear_lru();
         if claimed && page.word().has(Flags::UNEVICTABLE) {
-            // The number may be too low, since isolations forget it, but never too high.
+            // The number of mlocks may be too low, because an isolation loses it, but it is never
+            // too high.
             let count = page.mlock_count().saturating_sub(1);
             page.set_mlock_count(count);
             if count > 0 {
@@ -169,7 +174,8 @@ impl<R: Release> Machine<R> {
         if !claimed {
             return;
         }
-        // Looked at again after `MLOCKED` was cleared: somebody may lock it at this moment.
+        // The word is read again after `MLOCKED` was cleared: another thread may have mlocked the
+        // page in between, and then the page must stay unevictable.
         let word = page.word();
         if word.has(Flags::UNEVICTABLE) && !word.has(Flags::MLOCKED) {
             lruvec.remove(&self.frames, pfn);

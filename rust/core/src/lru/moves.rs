@@ -1,11 +1,11 @@
-//! From one list to another: activation, deactivation, lazy freeing, rotation (lifecycle 5.2, 5.4).
+//! Moves pages from one list to another: activation, deactivation, lazy freeing, rotation
+//! (lifecycle 5.2, 5.4).
 //!
-//! A page that is to move waits in a batch and stays on its list. When the batch is drained, the page is
-//! claimed by clearing `LRU`, as an isolation claims it: if somebody else was faster, it is not ours to
-//! move.
+//! A page that is to move waits in a batch and stays on its list. The drain claims the page by
+//! clearing `LRU`, as an isolation does. If another thread has cleared `LRU` first, the page
+//! belongs to that thread, and the drain leaves it alone.
 
 use super::batch::LruMove;
-#[cfg(feature = "explored")]
 use super::watch;
 use crate::calls::Call;
 use crate::machine::Machine;
@@ -16,18 +16,20 @@ use crate::stat::Event;
 use crate::sync::Ordering;
 
 impl<R: Release> Machine<R> {
-    /// Queues a page that is on a list for a move. The caller holds a reference; the batch takes one of
-    /// its own.
+    /// Queues a page that is on a list for a move. The caller holds a reference; the batch takes
+    /// one of its own.
     pub(crate) fn lru_queue_move(&self, pfn: Pfn, which: LruMove) {
         let page = &self.frames[pfn];
         page.get(pfn);
         let cpu = self.cpu();
         let mut batches = self.cpus[cpu].batches.lock();
         let full = batches.push_move(which, pfn, self.profile.pagevec as usize);
-        #[cfg(feature = "explored")]
         watch::queued(cpu, pfn, watch::For::Move(which));
         // Relaxed: as in `lru_add`.
-        if full || page.order() > 0 || self.lru_disabled.load(Ordering::Relaxed) > 0 {
+        if full
+            || (page.order() > 0 && !self.profile.large_batched)
+            || self.lru_disabled.load(Ordering::Relaxed) > 0
+        {
             let pages = batches.take_moves(which);
             self.lru_move(cpu, &pages, which);
             drop(batches);
@@ -35,17 +37,11 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Moves the pages of a batch of this CPU. The batch lock is held.
-    pub(super) fn lru_move(
-        &self,
-        #[cfg_attr(not(feature = "explored"), expect(unused_variables, reason = "for the watch"))] cpu: usize,
-        pages: &[Pfn],
-        which: LruMove,
-    ) {
+    /// Moves the pages of one batch of a CPU. The caller holds the batch lock.
+    pub(super) fn lru_move(&self, cpu: usize, pages: &[Pfn], which: LruMove) {
         for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
-                #[cfg(feature = "explored")]
                 watch::settled(cpu, pfn, watch::For::Move(which));
                 let page = &self.frames[pfn];
                 if !page.test_and_clear_lru() {
@@ -74,7 +70,8 @@ impl<R: Release> Machine<R> {
                             && !word.has(Flags::SWAPCACHE) =>
                     {
                         lruvec.remove(&self.frames, pfn);
-                        // No longer backed by swap: a file page as far as the lists are concerned.
+                        // Without `SWAPBACKED` the page counts as a file page and goes to that
+                        // class's list.
                         page.clear(Flags::ACTIVE | Flags::REFERENCED | Flags::SWAPBACKED);
                         lruvec.relink(&self.frames, pfn);
                         self.stats.event(Event::Pglazyfree, pages);
@@ -107,18 +104,19 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A page was accessed by other means than through a mapping's entry (`folio_mark_accessed`). Of the policy
-    /// `two_list`:
+    /// Marks a page as accessed, after an access that used no page table entry, such as a read of
+    /// its file (`folio_mark_accessed`). Under the policy `two_list`:
     ///
     /// | before | effect |
     /// |---|---|
-    /// | unreferenced | `REFERENCED` |
-    /// | referenced, inactive, on a list | queued for activation, unreferenced |
-    /// | referenced, inactive, in this CPU's add batch | `ACTIVE` there, unreferenced |
-    /// | referenced, inactive, elsewhere | unreferenced |
+    /// | unreferenced | `REFERENCED` is set |
+    /// | referenced, inactive, on a list | queued for activation, `REFERENCED` is cleared |
+    /// | referenced, inactive, in this CPU's add batch | `ACTIVE` is set, `REFERENCED` is cleared |
+    /// | referenced, inactive, elsewhere | `REFERENCED` is cleared |
     /// | active and referenced; unevictable and referenced | nothing |
     ///
-    /// Of `mglru` it is counted, up to four times. Of `fifo` and `clock` the mark is all there is. Of `lru` a page on a list is queued for its front.
+    /// Under `mglru` the access is counted, up to four times. Under `fifo` and `clock` only
+    /// `REFERENCED` is set. Under `lru` a listed page is also queued for the head of its list.
     pub fn mark_page_accessed(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.word();
@@ -142,35 +140,51 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A referenced, inactive page is accessed again.
+    /// Activates an inactive page that is accessed again after it was marked referenced.
     fn activate_accessed(&self, pfn: Pfn, word: Word) {
         let page = &self.frames[pfn];
         if word.has(Flags::LRU) {
             self.lru_queue_move(pfn, LruMove::Activate);
         } else {
-            // Only here: marked active in another CPU's batch, it could be linked at that moment, and
-            // then be on a list that its flags do not say.
+            // `ACTIVE` is set only on a page in this CPU's add batch, under the batch lock. A page
+            // in another CPU's batch could be linked at this moment; it would then be on the
+            // inactive list while its flags name the active one.
             let batches = self.cpus[self.cpu()].batches.lock();
-            // Looked at once more: it may have been locked into memory since, and be on its way back.
+            // `UNEVICTABLE` is read again under the lock: the page may have been mlocked since the
+            // first read, and wait in the batch for its way back to the unevictable list.
             if batches.adds(pfn) && !page.word().has(Flags::UNEVICTABLE) {
                 page.set(Flags::ACTIVE);
             }
         }
         page.clear(Flags::REFERENCED);
-        self.age_nonresident(pfn);
+        if self.profile.anon_workingset || !word.has(Flags::SWAPBACKED) {
+            self.age_nonresident(pfn);
+        }
     }
 
-    /// The write that reclaim did not wait for has ended: the page is queued for the tail of the inactive list, where
-    /// reclaim takes it next (`folio_rotate_reclaimable`). The caller has a reference.
+    /// Queues an inactive page of a list for the active one (`activate_page`); one that waits for its list is
+    /// left alone.
+    pub(crate) fn activate_page(&self, pfn: Pfn) {
+        let word = self.frames[pfn].word();
+        let inactive = word.has(Flags::LRU) && !word.any(Flags::ACTIVE | Flags::UNEVICTABLE);
+        if inactive && self.profile.lru_policy == LruPolicy::TwoList {
+            self.lru_queue_move(pfn, LruMove::Activate);
+        }
+    }
+
+    /// Queues a page for the tail of the inactive list, where reclaim takes it next. Called when
+    /// the writeback has ended that reclaim had begun and did not wait for
+    /// (`folio_rotate_reclaimable`). The caller holds a reference.
     pub(crate) fn rotate_reclaimable(&self, pfn: Pfn) {
         let word = self.frames[pfn].word();
-        // Locked or dirty anew: somebody has other plans with it.
+        // A page that is locked or dirty again is in use, and keeps its place.
         if word.has(Flags::LRU) && !word.any(Flags::LOCKED | Flags::DIRTY | Flags::UNEVICTABLE) {
             self.lru_queue_move(pfn, LruMove::Rotate);
         }
     }
 
-    /// Might a page on a list be active? Of `mglru` its word does not say.
+    /// Returns true if a listed page may be active. Under `mglru` a listed page's word does not
+    /// tell, so every page may be.
     fn is_young(&self, word: Word) -> bool {
         word.has(Flags::ACTIVE) || self.profile.lru_policy == LruPolicy::Mglru
     }
@@ -183,8 +197,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A page of a file that could not be dropped is queued for the inactive list, to be reclaimed as soon as nothing
-    /// maps it and it is clean (`deactivate_file_folio`).
+    /// Queues a page of a file that could not be dropped for the inactive list. Reclaim takes it
+    /// there once it is clean and no entry maps it (`deactivate_file_folio`).
     pub(crate) fn deactivate_file_page(&self, pfn: Pfn) {
         if !self.frames[pfn].word().has(Flags::UNEVICTABLE) {
             self.lru_queue_move(pfn, LruMove::DeactivateFile);

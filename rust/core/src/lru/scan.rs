@@ -1,16 +1,17 @@
-//! Taking pages off a list in bulk, and giving them back: what reclaim does (`isolate_lru_folios`,
-//! `move_folios_to_lru`; lifecycle 5.5).
+//! Reclaim's scan of a list: takes pages off in bulk, and gives back those that stay
+//! (`isolate_lru_folios`, `move_folios_to_lru`; lifecycle 5.5).
 //!
 //! # What can go wrong
 //!
-//! * Whoever brings a count to zero unlinks the page if its flags say that it is on a list. A scan that claims a page
-//!   before it has a reference takes that flag away from somebody who has dropped the last one already: the page
-//!   is freed, and still linked. So a reference first.
-//! * Another isolator may have claimed the page and let go of it again: the scan's reference can be the last one. It is
-//!   given back after the lruvec lock, which the last put takes.
+//! * A scan meets a page whose last reference was just dropped. The thread that dropped it unlinks the page
+//!   if `LRU` is set. If the scan cleared `LRU` before it had a reference, that thread would free the page
+//!   while it is still linked. The scan therefore takes a reference first, and skips a page whose count is
+//!   zero.
+//! * Another thread isolates the page and lets go of it again while the scan holds its reference. The scan's
+//!   reference may then be the last one. The scan puts it after it has released the lruvec lock, which the
+//!   last put takes.
 
-use super::LruList;
-use super::lruvec::Evictability;
+use super::lruvec::{Evictability, LruList};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
@@ -20,21 +21,21 @@ use crate::sync::{Mutation, mutated};
 /// Pages that reclaim takes off a list at once.
 pub const SWAP_CLUSTER_MAX: u32 = 32;
 
-/// What a scan of a list came to.
+/// The result of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
-    /// Isolated, the list's last page first; counted in `nr_isolated_*`.
+    /// The isolated pages, the list's last page first; counted in `nr_isolated_*`.
     pub taken: Vec<Pfn>,
-    /// Base pages looked at.
+    /// Base pages that the scan has passed.
     pub scanned: u32,
 }
 
 impl<R: Release> Machine<R> {
-    /// Takes up to `most` pages off a list, from its tail. Pages that are being freed, or isolated by others, stay
-    /// with whoever does it.
+    /// Isolates up to `most` pages from the tail of a list. Skips pages that are being freed, and
+    /// pages that another thread has isolated.
     pub(crate) fn isolate_tail(&self, node: usize, list: LruList, most: u32) -> Scan {
         let mut scan = Scan::default();
-        let mut lost = Vec::new();
+        let mut unclaimed = Vec::new();
         let mut pages = 0;
         {
             let mut lruvec = self.nodes[node].lruvec.lock();
@@ -45,7 +46,9 @@ impl<R: Release> Machine<R> {
                 let size = 1 << page.order();
                 scan.scanned += size;
                 if lruvec.spares(&self.frames, pfn) {
-                    // Looked at twice at most: whoever is accessed again and again is the hand's in the end.
+                    // The clock hand goes round a list twice at most, then the scan ends. Without
+                    // this limit a list whose pages are accessed as fast as the hand clears their
+                    // marks would keep the scan, and with it the lruvec lock, for ever.
                     if scan.scanned < 2 * lruvec.pages(list) {
                         continue;
                     }
@@ -57,7 +60,7 @@ impl<R: Release> Machine<R> {
                         pages += i64::from(size);
                         scan.taken.push(pfn);
                     }
-                    Claim::Isolated => lost.push(pfn),
+                    Claim::Isolated => unclaimed.push(pfn),
                     Claim::Dying => {}
                 }
             }
@@ -66,18 +69,19 @@ impl<R: Release> Machine<R> {
                 self.stats.node(node, item, pages);
             }
         }
-        if !lost.is_empty() {
-            self.put_all(&lost);
+        if !unclaimed.is_empty() {
+            self.put_all(&unclaimed);
         }
         scan
     }
 
-    /// Takes up to `most` pages off the oldest generation of a class (`scan_folios`), of the policy `mglru`. On the way
-    /// pages of the spared tiers, and those that must be written first, become one generation younger. `None` if there
-    /// are too few generations: they have to age first.
+    /// Isolates up to `most` pages of the oldest generation of a class, under the policy `mglru`
+    /// (`scan_folios`). Pages of the spared tiers, and file pages that must be written first, move
+    /// to the next younger generation instead. `None` if the class has only its two active
+    /// generations: the lists must age first.
     pub(crate) fn isolate_oldest(&self, node: usize, file: bool, most: u32) -> Option<Scan> {
         let mut scan = Scan::default();
-        let mut lost = Vec::new();
+        let mut unclaimed = Vec::new();
         let mut pages = 0;
         let class = usize::from(file);
         {
@@ -111,7 +115,7 @@ impl<R: Release> Machine<R> {
                         pages += i64::from(size);
                         scan.taken.push(pfn);
                     }
-                    Claim::Isolated => lost.push(pfn),
+                    Claim::Isolated => unclaimed.push(pfn),
                     Claim::Dying => {}
                 }
             }
@@ -120,18 +124,20 @@ impl<R: Release> Machine<R> {
                 self.stats.node(node, item, pages);
             }
         }
-        if !lost.is_empty() {
-            self.put_all(&lost);
+        if !unclaimed.is_empty() {
+            self.put_all(&unclaimed);
         }
         Some(scan)
     }
 
-    /// Pages that an entry has used become the youngest, if they are on a list of the node. The caller has references.
+    /// Moves pages that were accessed through an entry to the youngest generation, if they are on a
+    /// list of the node. The caller holds references.
     pub(crate) fn promote_generation(&self, node: usize, pages: &[Pfn]) {
         let mut lruvec = self.nodes[node].lruvec.lock();
         let Some(generations) = lruvec.generations() else { return };
         for &pfn in pages {
-            // Claimed, as whoever moves a page from list to list does.
+            // `LRU` is cleared during the move, so that no other thread isolates the page
+            // meanwhile.
             if self.frames[pfn].test_and_clear_lru() {
                 if self.frames[pfn].word().generation().is_some() {
                     generations.promote(&self.frames, pfn);
@@ -141,7 +147,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Tries to make a page on a list the scan's, with a reference. The lruvec lock is held.
+    /// Tries to claim a listed page for the scan, with a reference. The caller holds the lruvec
+    /// lock.
     fn claim_for_reclaim(&self, pfn: Pfn) -> Claim {
         let page = &self.frames[pfn];
         if mutated(Mutation::ScanClaimsFirst) {
@@ -160,8 +167,9 @@ impl<R: Release> Machine<R> {
         if page.test_and_clear_lru() { Claim::Ours } else { Claim::Isolated }
     }
 
-    /// Gives isolated pages of one node back to their lists, at the head, without a way through a batch: the pages
-    /// were on a list a moment ago, and one lock serves them all. Pages that nobody else holds any more are freed.
+    /// Puts isolated pages of one node back at the head of their lists. The pages bypass the
+    /// batches, because one acquisition of the lruvec lock serves them all. A page whose last
+    /// reference was the isolation's is freed.
     pub(crate) fn putback_inactive_pages(&self, node: usize, pages: &[Pfn]) {
         if pages.is_empty() {
             return;
@@ -171,7 +179,8 @@ impl<R: Release> Machine<R> {
             let mut lruvec = self.nodes[node].lruvec.lock();
             for &pfn in pages {
                 let size = 1 << self.frames[pfn].order();
-                // Before the drop: afterwards it may be anybody's.
+                // The page is uncounted before its reference is dropped: afterwards another thread
+                // may free it and allocate the frame again.
                 self.count_isolated(pfn, -1);
                 match lruvec.putback(&self.frames, pfn) {
                     None => dead.push(pfn),
@@ -187,12 +196,12 @@ impl<R: Release> Machine<R> {
     }
 }
 
-/// What became of a page that a scan wanted.
+/// The end of a scan's attempt to claim a page.
 enum Claim {
-    /// It is isolated.
+    /// The scan has isolated the page.
     Ours,
-    /// Somebody else has isolated it; the scan's reference is left.
+    /// Another thread has isolated the page; the scan still holds its own reference.
     Isolated,
-    /// It has no reference any more: whoever dropped the last one unlinks it.
+    /// The page has no reference left. The thread that dropped the last one unlinks it.
     Dying,
 }

@@ -1,12 +1,15 @@
-//! Refault distances: how long a page was away, in evictions and activations (lifecycle 5.9).
+//! Refault distances: the time between a page's eviction and its return, counted in evictions and
+//! activations (lifecycle 5.9).
 //!
-//! A node's age advances with each page that is evicted or activated. An eviction leaves the age in the
-//! slot where the page was (its *shadow*). When the page comes back, the difference is how many more
-//! pages the inactive list would have had to hold for it to have stayed: if the memory that competes
-//! is no smaller, the page is one of the working set, and is active at once.
+//! A node's age advances with each page that is evicted or activated. An eviction leaves the age in
+//! the slot where the page was (its *shadow*). When the page comes back, the difference of the two
+//! ages is the number of further pages that the inactive list would have had to hold for the page
+//! to stay. If the lists that compete for memory hold at least that many, the page belongs to the
+//! working set and is active at once.
 
-use super::LruList;
 use super::generations::class;
+use super::lruvec::LruList;
+use super::shadow::Shadow;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
 use crate::profile::LruPolicy;
@@ -14,28 +17,33 @@ use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::Ordering;
 
-/// What an eviction leaves where the page was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Shadow {
-    /// The node's age at the eviction.
-    pub age: u32,
-    /// The node.
-    pub node: u8,
-    /// The page had been active once.
-    pub workingset: bool,
-    /// Its tier, of `mglru`; then `age` is the sequence number of its generation.
-    pub tier: u8,
-}
-
 impl<R: Release> Machine<R> {
-    /// A node's age advances by a page's size; the age before.
+    /// Advances a node's age by the size of a page, and returns the age before.
     pub(crate) fn age_nonresident(&self, pfn: Pfn) -> u32 {
         let pages = 1 << self.frames[pfn].order();
-        // Relaxed: a clock that nothing hangs on but the judgement on a later refault.
+        // Relaxed: the age orders no other memory. A thread that reads an old age only judges a
+        // refault by a slightly shorter distance.
         self.nodes[self.node_of(pfn)].nonresident_age.fetch_add(pages, Ordering::Relaxed)
     }
 
-    /// A page is being evicted: what to remember of it (`workingset_eviction`).
+    /// The flag of a page that was on an active list; none in kernels that do not remember it.
+    pub(crate) fn workingset_mark(&self) -> Flags {
+        match self.profile.workingset_mark || self.profile.lru_policy == LruPolicy::Mglru {
+            true => Flags::WORKINGSET,
+            false => Flags::empty(),
+        }
+    }
+
+    /// The flag with which a fresh anonymous page goes to its list: in old kernels the page is
+    /// active, unless it is `locked` into memory.
+    #[inline]
+    pub(crate) fn new_anon_mark(&self, locked: bool) -> Flags {
+        let active =
+            !self.profile.anon_workingset && self.profile.lru_policy == LruPolicy::TwoList && !locked;
+        if active { Flags::ACTIVE } else { Flags::empty() }
+    }
+
+    /// The shadow that a page leaves behind when it is evicted (`workingset_eviction`).
     pub(crate) fn workingset_eviction(&self, pfn: Pfn) -> Shadow {
         let word = self.frames[pfn].word();
         let (node, workingset) = (self.node_of(pfn), word.has(Flags::WORKINGSET));
@@ -50,7 +58,8 @@ impl<R: Release> Machine<R> {
         shadow
     }
 
-    /// A page that was evicted is back, and not yet on the way to a list (`workingset_refault`).
+    /// Judges a page that has come back after an eviction, before it is queued for a list
+    /// (`workingset_refault`).
     pub(crate) fn workingset_refault(&self, pfn: Pfn, shadow: Shadow) {
         let page = &self.frames[pfn];
         let anon = page.word().has(Flags::SWAPBACKED);
@@ -67,7 +76,8 @@ impl<R: Release> Machine<R> {
             let recent = generations.refaulted(class, tier, shadow.age, 1 << page.order());
             drop(lruvec);
             if recent && tier > 0 {
-                // It was accessed more than once before, and would have been once more.
+                // The page was accessed more than once before its eviction, and now again: it
+                // belongs to the working set.
                 page.set(Flags::WORKINGSET);
                 count(NodeItem::WorkingsetRestoreAnon, NodeItem::WorkingsetRestoreFile);
             }
@@ -75,7 +85,8 @@ impl<R: Release> Machine<R> {
         }
         // Relaxed: as in `age_nonresident`.
         let distance = from.nonresident_age.load(Ordering::Relaxed).wrapping_sub(shadow.age);
-        let swappable = self.free_swap_slots() > 0;
+        // Files compete with anonymous pages only where both are judged.
+        let swappable = self.profile.anon_workingset && self.swap.free_slots() > 0;
         let competing = {
             let lruvec = from.lruvec.lock();
             let mut competing = lruvec.pages(LruList::ActiveFile);
@@ -97,7 +108,7 @@ impl<R: Release> Machine<R> {
         self.age_nonresident(pfn);
         count(NodeItem::WorkingsetActivateAnon, NodeItem::WorkingsetActivateFile);
         if shadow.workingset {
-            page.set(Flags::WORKINGSET);
+            page.set(self.workingset_mark());
             count(NodeItem::WorkingsetRestoreAnon, NodeItem::WorkingsetRestoreFile);
             self.nodes[self.node_of(pfn)].lruvec.lock().note_cost(!anon, 1 << page.order());
         }

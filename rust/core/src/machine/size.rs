@@ -1,11 +1,11 @@
-//! Sizes as people write them: `64MiB`, `1GiB:250ns`.
+//! Parses sizes as people write them: `64MiB`, `1GiB:250ns`.
 
-use super::NodeConfig;
+use super::config::NodeConfig;
 use crate::error::{Errno, Error, Result};
 use crate::page::PAGE_SIZE;
 use std::str::FromStr;
 
-/// The units, and how many bytes each has.
+/// The units, each with its number of bytes.
 const UNITS: [(&str, u64); 6] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -15,13 +15,14 @@ const UNITS: [(&str, u64); 6] = [
     ("B", 1),
 ];
 
-/// Bytes of a size: a number with one of `B`, `KiB`, `MiB`, `GiB`, `TiB`, `pages`.
+/// The number of bytes of a size, which is a number with one of `B`, `KiB`, `MiB`, `GiB`, `TiB`,
+/// `pages`.
 ///
-/// `EINVAL` with what would do.
+/// `EINVAL`, with an example of a valid size.
 pub fn parse_size(text: &str) -> Result<u64> {
     let bytes = UNITS.iter().find_map(|(unit, factor)| {
         let number = text.trim().strip_suffix(unit)?.trim_end();
-        // `parse` takes a sign; a size has none.
+        // `parse` accepts a sign, which a size must not have.
         number
             .starts_with(|c: char| c.is_ascii_digit())
             .then(|| number.parse::<u64>().ok())??
@@ -36,9 +37,10 @@ pub fn parse_size(text: &str) -> Result<u64> {
     })
 }
 
-/// Frames of a node of `bytes` bytes: whole ones, and as many as a frame number can name.
+/// The number of frames of a node of `bytes` bytes.
 ///
-/// `EINVAL` with the reason.
+/// `EINVAL`, with the reason, if the bytes are not whole pages, or are more than frame numbers can
+/// name.
 pub fn node_frames(bytes: u64) -> Result<u32> {
     if !bytes.is_multiple_of(PAGE_SIZE as u64) {
         return Err(Error::new(Errno::EINVAL, format!("{bytes} bytes are not whole pages of {PAGE_SIZE}")));
@@ -49,7 +51,7 @@ pub fn node_frames(bytes: u64) -> Result<u32> {
 }
 
 impl NodeConfig {
-    /// Modelled latency of a node that names none.
+    /// The modelled latency of a node without a latency of its own, in nanoseconds.
     pub const LATENCY_NS: u32 = 100;
 
     /// A node of `bytes` bytes with the default latency.
@@ -58,7 +60,7 @@ impl NodeConfig {
     }
 }
 
-/// `SIZE` or `SIZE:LATENCYns`.
+/// Parses `SIZE` or `SIZE:LATENCYns`.
 impl FromStr for NodeConfig {
     type Err = Error;
 

@@ -1,21 +1,25 @@
-//! Threads that use machines: each has a slot, of which there are [`MAX_THREADS`](crate::sync::MAX_THREADS).
+//! Slots for the threads that use machines: each thread has one, of
+//! [`MAX_THREADS`](crate::sync::MAX_THREADS) in the process.
 //!
-//! Native code that starts threads reserves their slots first, all or none, so that no thread stops half-way because
-//! it got none. A thread that comes from outside asks for its own before its first call.
+//! Native code that starts threads first reserves slots for all of them or for none. A thread that
+//! got no slot would otherwise stop the work half-way. A thread that comes from outside takes its
+//! slot before its first call.
 
 use crate::error::{Errno, Error, Result};
 use crate::sync::{MAX_THREADS, ThreadSlot, claim_thread_slot};
 
-/// The calling thread may use machines from now on, until it ends. Harmless the second time.
+/// Takes a slot for the calling thread, which may use machines from now on until it ends. A second
+/// call changes nothing.
 ///
-/// `EAGAIN` if too many threads do.
+/// `EAGAIN` if all slots are taken.
 pub fn enter_thread() -> Result<()> {
     if claim_thread_slot() { Ok(()) } else { Err(too_many_threads(1)) }
 }
 
-/// Slots for `threads` threads that are still to begin: each adopts one ([`ThreadSlot::adopt`]).
+/// Reserves slots for `threads` threads that are still to begin. Each thread adopts one of them
+/// ([`ThreadSlot::adopt`]).
 ///
-/// `EAGAIN`, with nothing reserved, if there are not so many.
+/// `EAGAIN`, with nothing reserved, if fewer slots are free.
 pub fn reserve_threads(threads: usize) -> Result<Vec<ThreadSlot>> {
     if threads > MAX_THREADS {
         return Err(too_many_threads(threads));
@@ -27,7 +31,7 @@ pub fn reserve_threads(threads: usize) -> Result<Vec<ThreadSlot>> {
     Ok(slots)
 }
 
-/// Why `wanted` more threads cannot use machines.
+/// The error for `wanted` more threads that find no free slot.
 #[cold]
 pub fn too_many_threads(wanted: usize) -> Error {
     let more = if wanted == 1 { "one more thread".into() } else { format!("{wanted} more threads") };

@@ -1,11 +1,12 @@
-//! Loads and stores through a mapping: the hottest path of the loads. No lock, no reference, no
-//! counter; one fence for the TLB section, and one atomic when the access makes an entry young or dirty.
+//! Loads and stores through a mapping: the hottest path of the loads. An access takes no lock and
+//! no reference, and changes no counter. It costs one fence for the TLB section, and one atomic
+//! operation when it makes an entry young or dirty.
 //!
 //! # Racing users
 //!
-//! Users' accesses may race, as on real hardware: a word is the unit that is never torn. Byte ranges
-//! go word by word; a range's first and last word, where only some of the bytes are written, are
-//! changed by compare-exchange, so that concurrent writers of different bytes of one word lose nothing.
+//! Accesses of users may race, as on real hardware; a word is never torn. A range of bytes goes
+//! word by word. Its first and last word may be covered in part only. Such a word is changed by
+//! compare-exchange, so that concurrent writers of other bytes of the word lose nothing.
 
 use super::fault::no_page;
 use super::{Area, Entry, Pte};
@@ -18,18 +19,18 @@ use crate::sync::{AtomicU64, Ordering, broken};
 
 const WORD: usize = size_of::<u64>();
 
-/// What an access found.
+/// The result of one look at an entry.
 enum Look {
-    /// A frame, or the zero page.
+    /// The entry allows the access to this frame; `None` is the zero page.
     Frame(Option<Pfn>),
-    /// Nothing that allows the access.
+    /// The entry does not allow the access: a fault is needed.
     Fault,
-    /// The entry changed between the look and the mark.
+    /// The entry changed between the load and the setting of its bits: another look is needed.
     Again,
 }
 
 impl<R: Release> Machine<R> {
-    /// Loads one word of a page: 0 on an unbacked machine.
+    /// Loads one word of a page; 0 on an unbacked machine.
     ///
     /// Errors as [`Machine::fault`]; `EINVAL` for a word outside of a page.
     #[inline]
@@ -38,7 +39,7 @@ impl<R: Release> Machine<R> {
         self.access(area, index, false, |frame| frame.map_or(0, |pfn| self.memory.load(pfn, word)))
     }
 
-    /// Stores one word of a page; lost on an unbacked machine.
+    /// Stores one word of a page. On an unbacked machine the value is lost.
     ///
     /// Errors as [`Machine::read_word`].
     #[inline]
@@ -51,7 +52,8 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Loads bytes from `offset` on, page by page. An error may come after some of `into` was filled.
+    /// Loads bytes from `offset` on, page by page. If a page fails, the earlier part of `into` is
+    /// filled already.
     pub fn read_bytes(&self, area: &Area, offset: u64, into: &mut [u8]) -> Result<()> {
         for piece in pieces(area.pages(), offset, into.len())? {
             let into = &mut into[piece.range()];
@@ -69,7 +71,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Stores bytes from `offset` on, page by page. An error may come after some were stored.
+    /// Stores bytes from `offset` on, page by page. If a page fails, the bytes of earlier pages are
+    /// stored already.
     pub fn write_bytes(&self, area: &Area, offset: u64, from: &[u8]) -> Result<()> {
         for piece in pieces(area.pages(), offset, from.len())? {
             let from = &from[piece.range()];
@@ -86,7 +89,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Calls `touch` once with the page's frame (`None`: the zero page), inside a TLB section.
+    /// Calls `touch` once with the frame of the page (`None` for the zero page), inside a TLB
+    /// section.
     #[inline]
     fn access<T>(
         &self,
@@ -98,8 +102,8 @@ impl<R: Release> Machine<R> {
         if index >= area.pages() {
             return Err(no_page(area, index));
         }
-        // Each round follows from a change of the entry by somebody else, or from a fault, which either
-        // makes the entry fit or waits for a migration to end.
+        // Another round follows only if another thread has changed the entry, or after a fault,
+        // which either makes the entry fit or waits for a migration to end.
         loop {
             let look = {
                 let _section = self.tlb.enter();
@@ -112,10 +116,10 @@ impl<R: Release> Machine<R> {
                     other => other,
                 }
             };
-            // Outside of the section: a fault may sleep.
+            // The section has ended here, because a fault may sleep.
             if let Look::Fault = look {
                 self.fault(area, index, write)?;
-                // On the way back from a fault: a thread that is killed does not try its access again.
+                // A thread that was killed during the fault does not try its access again.
                 self.may_go_on("end of a fault")?;
             }
         }
@@ -123,8 +127,8 @@ impl<R: Release> Machine<R> {
 }
 
 impl<R: Release> Machine<R> {
-    /// What was used by an access was not freed under it: whoever takes the mapping away waits for the
-    /// section to end before the mapping's reference goes. Looked at while exploring only.
+    /// Checks, in the explored build only, that the frame of an access was not freed during the
+    /// access. An unmap must wait for the section to end before it puts the mapping's reference.
     #[inline]
     fn still_mapped(&self, frame: Option<Pfn>) {
         let Some(pfn) = frame.filter(|_| cfg!(feature = "explored")) else { return };
@@ -136,7 +140,8 @@ impl<R: Release> Machine<R> {
     }
 }
 
-/// What hardware does on an access: find the entry, check it, make it young and dirty.
+/// Walks the page table as hardware does on an access: finds the entry, checks its permissions, and
+/// makes it young and dirty.
 #[inline]
 fn walk(area: &Area, index: u32, write: bool) -> Look {
     let pte = area.look(index);
@@ -163,12 +168,12 @@ fn word_in_page(word: usize) -> Result<()> {
     Err(Error::new(Errno::EINVAL, format!("a page has {WORDS} words, there is no word {word}")))
 }
 
-/// A part of a byte range that lies in one page.
+/// The part of a byte range that lies in one page.
 pub(super) struct Piece {
     pub index: u32,
-    /// First byte within the page.
+    /// The first byte within the page.
     pub start: usize,
-    /// Where the part lies in the caller's buffer.
+    /// The offset of the piece in the caller's buffer.
     at: usize,
     pub len: usize,
 }
@@ -179,10 +184,10 @@ impl Piece {
     }
 }
 
-/// Bytes of a page that exist: all of them natively.
+/// The number of bytes that a page has: `PAGE_SIZE`, but fewer in the explored build.
 pub(super) const PAGE_BYTES: usize = WORDS * WORD;
 
-/// Cuts a byte range at page boundaries. `EFAULT` if it does not lie within `pages` pages.
+/// Cuts a byte range at page boundaries. `EFAULT` if the range does not lie within `pages` pages.
 pub(super) fn pieces(pages: u32, offset: u64, len: usize) -> Result<impl Iterator<Item = Piece> + use<>> {
     let size = u64::from(pages) * PAGE_SIZE as u64;
     let end = offset.checked_add(len as u64).filter(|&end| end <= size);
@@ -198,7 +203,7 @@ pub(super) fn pieces(pages: u32, offset: u64, len: usize) -> Result<impl Iterato
         at += piece.len;
         (piece.len > 0).then_some(piece)
     });
-    // The explored build's frames are cut short: what they lack does not exist for users.
+    // Frames of the explored build are short, and bytes beyond their end do not exist for users.
     if PAGE_BYTES < PAGE_SIZE && len > 0 {
         let last = (offset + len as u64 - 1) % PAGE_SIZE as u64;
         let crosses = first != (offset + len as u64 - 1) / PAGE_SIZE as u64;
@@ -212,14 +217,14 @@ pub(super) fn pieces(pages: u32, offset: u64, len: usize) -> Result<impl Iterato
 /// The part of a byte range that lies in one word.
 pub(super) struct Part {
     pub word: usize,
-    /// Bytes of the word before the part.
+    /// The number of bytes of the word before the part.
     pub skip: usize,
-    /// Where the part lies in the page's piece.
+    /// The offset of the part in the page's piece.
     pub at: usize,
     pub len: usize,
 }
 
-/// Cuts `len` bytes from byte `start` of a page on at word boundaries.
+/// Cuts a range of `len` bytes, which begins at byte `start` of a page, at word boundaries.
 #[inline]
 pub(super) fn words_of(start: usize, len: usize) -> impl Iterator<Item = Part> {
     let mut at = 0;
@@ -231,7 +236,7 @@ pub(super) fn words_of(start: usize, len: usize) -> impl Iterator<Item = Part> {
     })
 }
 
-/// Stores some bytes of a word and leaves the others to whoever else writes them.
+/// Stores some bytes of a word and leaves its other bytes to concurrent writers.
 #[inline]
 pub(super) fn store_part(word: &AtomicU64, skip: usize, bytes: &[u8]) {
     if let Ok(whole) = <[u8; WORD]>::try_from(bytes) {
@@ -242,7 +247,8 @@ pub(super) fn store_part(word: &AtomicU64, skip: usize, bytes: &[u8]) {
     loop {
         let mut value = old.to_le_bytes();
         value[skip..][..bytes.len()].copy_from_slice(bytes);
-        // Relaxed: as above. Fails only because another user's store succeeded.
+        // Relaxed: as above. The exchange fails because another user's store succeeded, or
+        // spuriously.
         let new = u64::from_le_bytes(value);
         match word.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return,

@@ -1,10 +1,10 @@
-//! madvise(2): what a process says of its memory.
+//! madvise(2): advice of a process about its memory.
 //!
-//! A range may cross places with different properties (the kernel's VMAs): each stretch is treated by
-//! itself, in order. A locked stretch is refused at once; a hole is noted, and what lies behind it is
-//! treated all the same.
+//! A range may span stretches of pages with different attributes (the kernel's VMAs). Each stretch
+//! is treated by itself, in order. At a locked stretch the call ends with `EINVAL`; the stretches
+//! before it have been treated. After a hole the call goes on, and returns `ENOMEM` at its end.
 
-use super::unmap::Gone;
+use super::unmap::Gather;
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
@@ -14,23 +14,23 @@ use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use std::ops::Range;
 
-/// Advice about pages.
+/// A process's advice about pages: one value for each `MADV_` constant that mmcore knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Advice {
-    /// They are not needed soon: to the inactive list.
+    /// The pages are not needed soon: they go to the inactive list.
     Cold,
-    /// They are to be reclaimed now.
+    /// The pages are to be reclaimed now.
     Pageout,
-    /// Their content is not needed any more: unmapped.
+    /// The content of the pages is not needed any more: they are unmapped.
     Dontneed,
-    /// Their content may be thrown away when memory is short.
+    /// The content of the pages may be dropped when memory is short.
     Free,
-    /// They will be needed: what is in the swap space is read into the swap cache.
+    /// The pages will be needed: those in the swap space are read into the swap cache.
     Willneed,
 }
 
 impl Advice {
-    /// The names that Python uses.
+    /// The names of the advice in Python.
     pub const NAMES: &'static [(&'static str, Advice)] = &[
         ("cold", Advice::Cold),
         ("pageout", Advice::Pageout),
@@ -41,11 +41,12 @@ impl Advice {
 }
 
 impl<R: Release> Machine<R> {
-    /// Gives advice about pages of an area.
+    /// Follows a process's advice about pages of an area.
     ///
-    /// `EINVAL` for a range that does not lie in the area, for locked pages (but [`Advice::Willneed`])
-    /// and for [`Advice::Free`] of what is not anonymous memory; `ENOMEM` if there was a hole, or (of the
-    /// host) without memory for a list of what is to be reclaimed.
+    /// `EINVAL` for a range that does not lie in the area, for locked pages (except for
+    /// [`Advice::Willneed`]), and for [`Advice::Free`] of a file's mapping; `ENOMEM` if the range
+    /// has a hole, or if the host has no memory for the list of pages to reclaim. Stretches before
+    /// the error have been treated; with a hole, all other stretches.
     pub fn madvise(
         &self,
         space: &AddressSpace,
@@ -56,13 +57,16 @@ impl<R: Release> Machine<R> {
         space.covers(area, &pages)?;
         self.may_go_on("madvise")?;
         let mut holes = false;
+        // Old kernels free the pages at once if no swap slot is free (`get_nr_swap_pages`).
+        let at_once = advice == Advice::Free && self.profile.free_needs_swap && self.swap.free_slots() == 0;
         for (range, kind) in area.stretches(pages.clone()) {
             if kind.contains(Attributes::UNMAPPED) {
                 holes = true;
                 continue;
             }
             if advice == Advice::Willneed {
-                // What does not come in time comes with the fault.
+                // An error ends the reading ahead and is not returned: the fault on a page that was
+                // not read ahead reads it.
                 let swapped = |&index: &u32| matches!(area.look(index).entry(), Entry::Swap { .. });
                 if range.filter(swapped).try_for_each(|index| self.read_ahead(area, index)).is_ok() {
                     self.lru_drain_local();
@@ -75,7 +79,9 @@ impl<R: Release> Machine<R> {
             if advice == Advice::Free && area.file().is_some() {
                 return Err(Error::new(Errno::EINVAL, "only anonymous memory can be freed lazily"));
             }
-            // What waits in a batch could not be isolated or moved.
+            let advice = if at_once { Advice::Dontneed } else { advice };
+            // The batches are drained first: a page in a batch could not be isolated or moved to
+            // another list, and would outlive its last mapping.
             match advice {
                 Advice::Dontneed => self.drain_for_unmap(),
                 _ => self.lru_drain_local(),
@@ -91,13 +97,14 @@ impl<R: Release> Machine<R> {
                     self.reclaim_pages(list);
                 }
                 Advice::Dontneed => {
-                    let mut gone = Gone::default();
-                    range.for_each(|index| self.zap_entry(area, index, &mut gone));
-                    self.flush_and_put(&mut gone);
+                    let mut gather = Gather::default();
+                    range.for_each(|index| self.zap_entry(area, index, &mut gather));
+                    self.flush_and_put(&mut gather);
                 }
                 Advice::Free => {
                     range.for_each(|index| self.free_lazily(area, index));
-                    // Stores through entries that were dirty are over, or make them dirty again.
+                    // After the flush, no store still goes through an entry that was dirty. A later
+                    // store makes its entry dirty again.
                     self.tlb.flush();
                 }
                 Advice::Willneed => {}
@@ -109,8 +116,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// One entry of cold memory (`madvise_cold_or_pageout_pte_range`): the page is made old and then
-    /// deactivated, or isolated onto `list`. Pages that others map too are theirs to judge.
+    /// Makes the page of one entry cold (`madvise_cold_or_pageout_pte_range`). The entry loses its
+    /// accessed bit; then the page is deactivated, or isolated onto `list`. A page that other
+    /// entries map too is left alone, because other processes may use it.
     fn cold(&self, area: &Area, index: u32, list: Option<&mut Vec<Pfn>>) {
         let Some(guard) = area.lock_if_maps(index, |pte| pte.has(Pte::PRESENT)) else { return };
         let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return };
@@ -126,7 +134,7 @@ impl<R: Release> Machine<R> {
         if !page.word().has(Flags::LRU) || page.mapcount() != 1 {
             return;
         }
-        // The mapping's reference keeps the page as long as the entry is locked.
+        // The mapping's reference keeps the page while the entry is locked.
         let guard = match guard.pte().has(Pte::YOUNG) {
             true => {
                 guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
@@ -139,12 +147,14 @@ impl<R: Release> Machine<R> {
         drop(guard);
     }
 
-    /// A page that is old is deactivated, or isolated onto `list`. The caller keeps it.
+    /// Clears `REFERENCED` of a page whose entries have lost their accessed bits, and deactivates
+    /// the page, or isolates it onto `list`. The caller holds the page by a reference or by an
+    /// entry's lock.
     fn make_cold(&self, pfn: Pfn, list: Option<&mut Vec<Pfn>>) {
         let page = &self.frames[pfn];
         let word = page.clear(Flags::REFERENCED);
         if word.has(Flags::ACTIVE) {
-            page.set(Flags::WORKINGSET);
+            page.set(self.workingset_mark());
         }
         match list {
             None => self.deactivate_page(pfn),
@@ -160,12 +170,13 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The entries of a large page, from `index` on, as one; if they still are all there are.
+    /// Makes the large page `head` cold, whose parts the entries from `index` on map. The page is
+    /// left alone if one of them maps another page by now, or if other entries map the page too.
     fn cold_large(&self, area: &Area, index: u32, head: Pfn, list: Option<&mut Vec<Pfn>>) {
         match self.get_page_at(area, index) {
             Some(now) if now == head => {}
             now => {
-                // Somebody was faster.
+                // The entry maps another page by now.
                 now.into_iter().for_each(|pfn| self.put(pfn));
                 return;
             }
@@ -185,8 +196,9 @@ impl<R: Release> Machine<R> {
         self.put(head);
     }
 
-    /// Splits large pages of which the advice meets only some parts, or any with `all`: it is not for the others. One
-    /// that cannot be split is left alone.
+    /// Splits each large page of which the range covers only some parts, because the advice is not
+    /// about the other parts. With `all` splits every large page of the range. A large page that
+    /// cannot be split, or whose lock is taken, is left alone.
     fn split_advised(&self, area: &Area, pages: Range<u32>, all: bool) {
         if area.order() == 0 {
             return;
@@ -198,7 +210,7 @@ impl<R: Release> Machine<R> {
             let first = page.index();
             let whole = first >= pages.start && (first..).zip(self.frames.parts(head)).all(in_range);
             if (all || !whole) && page.order() > 0 && page.trylock() {
-                // It stays whole if somebody has it.
+                // The page stays whole if another thread holds a reference on it.
                 let _ = self.split_page(head);
                 page.unlock(head);
             }
@@ -206,8 +218,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A page that may be thrown away and is in the swap space is thrown away now: to read it back would cost
-    /// more than a new one.
+    /// Empties a swap entry whose content may be dropped, and takes it off its slot. A later fault
+    /// then makes a new page, which is cheaper than reading the content back.
     fn forget_swap_entry(&self, area: &Area, index: u32) {
         if !self.may_swap() {
             return;
@@ -219,15 +231,16 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// One entry of memory that may be thrown away (`madvise_free_pte_range`): entry and page are made
-    /// clean, so that a later store shows.
+    /// Treats one entry of memory that may be dropped (`madvise_free_pte_range`). Entry and page
+    /// are made clean, so that a later store shows as a dirty bit.
     fn free_lazily(&self, area: &Area, index: u32) {
         let poisoned = |pte: Pte| matches!(pte.entry(), Entry::Hwpoison { .. });
         let Some(guard) = area.lock_if_maps(index, |pte| pte.has(Pte::PRESENT) || poisoned(pte)) else {
             return self.forget_swap_entry(area, index);
         };
         if poisoned(guard.pte()) {
-            // What it stood for was lost; now it is given up.
+            // The entry is emptied: the content behind a poisoned entry is lost, so the process
+            // loses nothing with it.
             guard.finish(Pte::NONE);
             return;
         }
@@ -240,7 +253,7 @@ impl<R: Release> Machine<R> {
             if !page.trylock() {
                 return;
             }
-            // With others the mark is theirs too.
+            // If other entries map the page or its swap slot, the page stays dirty for their sake.
             let alone = page.mapcount() == 1 && (!page.word().has(Flags::SWAPCACHE) || self.free_swap(pfn));
             if alone {
                 page.clear(Flags::DIRTY);

@@ -1,128 +1,89 @@
 //! An area: a range of an address space with its page table.
 //!
-//! Each area has its own table, reserved when it is mapped and committed as it is used: an access
-//! finds its entry without a lock, and no table is ever freed under a walker, because whoever
-//! walks holds the area.
+//! Each area has its own table, which is reserved when the area is mapped and committed as it is
+//! used. An access finds its entry without a lock. No table is freed under a walker, because the
+//! walker holds a reference on the area.
 
-use super::{Entry, FileMap, Of, Pte};
+use super::attributes::{Attributes, Policy};
+use super::file::state::FileMap;
+use super::pte::{Entry, Pte};
 use crate::error::Result;
 use crate::memory::Table;
-use crate::owner::OwnerId;
-use crate::page::{PAGE_SIZE, Pfn};
+use crate::owner::id::OwnerId;
+use crate::page::PAGE_SIZE;
 use crate::sync::{
     AtomicU32, AtomicU64, LockClass, Ordering, PlainU32, RwLock, Stat, acquired, released, spin_until,
 };
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What an area maps.
+/// The memory that an area maps.
 #[derive(Clone, Debug)]
 pub enum AreaKind {
-    /// Private anonymous memory, in which faults make large pages of 2^`order` base pages where one fits.
+    /// Private anonymous memory. A fault makes a large page of 2^`order` base pages where one fits.
     Anon {
-        /// 0: base pages only.
+        /// The order of the large pages; 0 for base pages only.
         order: u8,
     },
     /// A range of a file, shared or private.
     File(FileMap),
 }
 
-bitflags::bitflags! {
-    /// What holds for one page of an area, mapped or not.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub struct Attributes: u32 {
-        /// Cut out of the area: an access gets `EFAULT`.
-        const UNMAPPED = 1 << 0;
-        /// Locked into memory.
-        const LOCKED = 1 << 1;
-        /// There have been anonymous pages among those around it with the same properties; see [`Area::note_anon`].
-        const HAD_ANON = 1 << 2;
-        /// Where faults allocate from, if not where the area prefers: [`Policy`] in eight bits.
-        const POLICY = 0xff << 8;
-    }
+/// The kind of owner of a reverse map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// An anonymous lineage: an area, its parents and its children by fork.
+    Lineage,
+    /// A file.
+    File,
 }
 
-/// Where the pages of a range are to be (`mbind`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Policy {
-    /// On this node and no other (`MPOL_BIND`).
-    Bind(usize),
-    /// On this node if it has frames (`MPOL_PREFERRED`).
-    Preferred(usize),
-}
-
-impl Policy {
-    /// The node.
-    pub fn node(self) -> usize {
-        match self {
-            Policy::Bind(node) | Policy::Preferred(node) => node,
-        }
-    }
-
-    /// As attributes: 0 for none.
-    pub(super) fn attributes(self) -> Attributes {
-        let kind = match self {
-            Policy::Bind(_) => 0x10,
-            Policy::Preferred(_) => 0x20,
-        };
-        Attributes::from_bits_retain((kind | self.node() as u32) << 8)
-    }
-}
-
-impl Attributes {
-    /// The policy, if one was set.
-    pub fn policy(self) -> Option<Policy> {
-        let bits = self.bits() >> 8;
-        let node = (bits & 0xf) as usize;
-        match bits & 0xf0 {
-            0x10 => Some(Policy::Bind(node)),
-            0x20 => Some(Policy::Preferred(node)),
-            _ => None,
-        }
-    }
-}
-
-/// A mapped range. Shared by its address space and by the reverse map of its owner.
+/// A mapped range. Its address space and its owners' reverse maps share it.
 ///
-/// # Who may change an entry
+/// # Rules for changing an entry
 ///
 /// An entry is filled by a fault, which holds `faults` shared, or by the fork that makes the area.
-/// Everybody else turns what is there into something else, under the entry's lock. So who has held
-/// `faults` alone after a page was marked [`Attributes::UNMAPPED`] may skip what is empty.
+/// All others (unmap, migration, reclaim) only replace an entry that is already filled, under the
+/// entry's lock. Therefore a thread that has held `faults` alone after a page was marked
+/// [`Attributes::UNMAPPED`] may skip the page's entry if it is empty: no thread fills it any more.
 #[derive(Debug)]
 pub struct Area {
-    /// Number of the address space that the area belongs to, for messages and audits.
+    /// The number of the address space that the area belongs to, for messages and audits.
     pub space: u32,
-    /// Number of its first page in that space.
+    /// The number of the area's first page in that space.
     pub first: u64,
-    /// What it maps.
+    /// The memory that the area maps.
     pub kind: AreaKind,
-    /// The anonymous lineage: this area, its parents and children by fork. Nobody's for a shared mapping
-    /// of a file, which has no pages of its own.
+    /// The anonymous lineage: this area, its parents and its children by fork. A shared mapping of
+    /// a file has no pages of its own, and its lineage is [`OwnerId::NOBODY`].
     pub anon: OwnerId,
-    /// Not 0: there have been anonymous pages while the whole area had the same properties. Only counted up, with
-    /// `faults` held shared, and looked at with it held alone: that lock orders the two, and of several who count
-    /// at once it is enough that one is heard.
+    /// Counts up, from 0, when an anonymous page is mapped while all pages of the area have the
+    /// same attributes. Faults add to it with `faults` held shared, and a fork reads it with
+    /// `faults` held alone: the lock orders the two. Faults that add at the same time may lose
+    /// counts, which is harmless, because readers only ask whether the counter is 0.
     had_anon: Stat,
     /// The node that faults allocate from first.
     pub(super) preferred: AtomicU32,
-    /// Held shared by faults, alone by fork and unmap; one for all areas of a space (the kernel's
-    /// per-VMA locks, which it takes for a whole fork).
+    /// The fault lock: faults hold it shared, fork and unmap hold it alone. All areas of a space
+    /// share one (the kernel has a lock for each VMA, and takes all of them for a fork).
     pub(super) faults: Arc<RwLock<()>>,
-    /// Pages not yet unmapped for good. Whoever takes the last one off takes the area down.
+    /// The number of pages not yet unmapped for good. The thread that takes it to zero ends the
+    /// area.
     pub(super) left: AtomicU32,
-    /// Its place in the reverse map of its lineage, and in that of its file: see [`Areas`](super::Areas). Under the owner's lock.
+    /// The area's place in the reverse map of its lineage, and in that of its file: see
+    /// [`Areas`](super::Areas). Both change under the owner's lock.
     places: [PlainU32; 2],
-    /// Some page was locked, or has a policy: only then do faults and migrations look at its attributes.
-    /// Set with `faults` held alone, looked at with it held shared, or under the lock of an entry
-    /// that whoever set it visits afterwards.
+    /// Not 0 if any page was ever locked or ever had a policy. Only then do faults and migrations
+    /// read the pages' attributes. It is set with `faults` held alone. It is read with `faults`
+    /// held shared, or under the lock of an entry that the setting thread visits afterwards: so no
+    /// reader misses it.
     special: PlainU32,
     attributes: Table<AtomicU32>,
     entries: Table<AtomicU64>,
 }
 
 impl Area {
-    /// An area of `pages` empty entries; `faults` is its space's.
+    /// Makes an area of `pages` empty entries; `faults` is the fault lock of its space.
     pub(super) fn new(
         space: u32,
         faults: &Arc<RwLock<()>>,
@@ -147,7 +108,7 @@ impl Area {
         })
     }
 
-    /// Which of its words is at `address`, for traces: of an entry, the page's number.
+    /// Names the word at `address` for traces: a field, or the attributes of a page.
     pub fn field_at(&self, address: usize) -> Option<String> {
         let at = |word: &AtomicU32| std::ptr::from_ref(word).addr() == address;
         if at(&self.preferred) {
@@ -162,7 +123,7 @@ impl Area {
         Some(format!("attributes of page {}", self.attributes.iter().position(at)?))
     }
 
-    /// The file that is mapped, if one is.
+    /// Returns the mapped file, or `None` for anonymous memory.
     #[inline]
     pub fn file(&self) -> Option<&FileMap> {
         match &self.kind {
@@ -171,13 +132,13 @@ impl Area {
         }
     }
 
-    /// Its place in a reverse map.
+    /// Returns the cell of the area's place in the reverse map of its lineage or file.
     #[inline]
     pub(super) fn place(&self, of: Of) -> &PlainU32 {
         &self.places[of as usize]
     }
 
-    /// The order of the pages that faults make where one fits.
+    /// Returns the order of the pages that faults make where one fits.
     #[inline]
     pub(crate) fn order(&self) -> u8 {
         match self.kind {
@@ -186,42 +147,44 @@ impl Area {
         }
     }
 
-    /// Are stores seen by everybody who maps the file?
+    /// Returns true for a shared mapping of a file: all users of the file see its stores.
     #[inline]
     pub fn is_shared(&self) -> bool {
         self.file().is_some_and(|map| !map.private)
     }
 
-    /// Where page `index` of the mapped file is in this area.
+    /// Returns the index in this area of page `index` of the mapped file; `None` outside of the
+    /// area.
     #[inline]
     pub fn of_file(&self, index: u32) -> Option<u32> {
         let at = index.checked_sub(self.file()?.first)?;
         (at < self.pages()).then_some(at)
     }
 
-    /// The address of a page.
+    /// Returns the address of a page.
     #[inline]
     pub fn address(&self, index: u32) -> u64 {
         (self.first + u64::from(index)) * PAGE_SIZE as u64
     }
 
-    /// The node that faults allocate from first.
+    /// Returns the node that faults allocate from first.
     #[inline]
     pub fn preferred(&self) -> usize {
-        // Relaxed: a preference, it orders nothing.
+        // Relaxed: a preference, which orders nothing.
         self.preferred.load(Ordering::Relaxed) as usize
     }
 
-    /// What holds for a page; beyond the area's end, that nothing is mapped.
+    /// Returns the attributes of a page; beyond the area's end, [`Attributes::UNMAPPED`].
     #[inline]
     pub fn attributes(&self, index: u32) -> Attributes {
         let Some(attributes) = self.attributes.get(index as usize) else { return Attributes::UNMAPPED };
-        // Relaxed: marks that must not be missed are set with `faults` held alone, and looked at with it
-        // held shared.
+        // Relaxed: the marks that no fault may miss are set with `faults` held alone and read with
+        // `faults` held shared. That lock orders the two.
         Attributes::from_bits_retain(attributes.load(Ordering::Relaxed))
     }
 
-    /// Pages that lie in the area, in runs with the same properties (the kernel's VMAs), with these.
+    /// Cuts a range of pages that lie in the area into runs of equal attributes (the kernel's
+    /// VMAs). Yields each run with its attributes.
     pub(crate) fn stretches(&self, pages: Range<u32>) -> impl Iterator<Item = (Range<u32>, Attributes)> {
         let mut next = pages.start;
         std::iter::from_fn(move || {
@@ -235,7 +198,9 @@ impl Area {
         })
     }
 
-    /// What holds for a page besides being mapped; looked up only where something special does.
+    /// Returns the attributes of a page. If no page of the area was ever locked or ever had a
+    /// policy, the result is empty, even for an [`Attributes::UNMAPPED`] page, and the table is not
+    /// read.
     #[inline]
     pub(super) fn special(&self, index: u32) -> Attributes {
         match self.special.peek() {
@@ -244,20 +209,20 @@ impl Area {
         }
     }
 
-    /// Is the page locked into memory?
+    /// Returns true if the page is locked into memory.
     #[inline]
     pub(super) fn locked(&self, index: u32) -> bool {
         self.special(index).contains(Attributes::LOCKED)
     }
 
-    /// Takes attributes of a page away and returns those before.
+    /// Clears attributes of a page and returns the attributes before.
     pub(super) fn unmark(&self, index: u32, attributes: Attributes) -> Attributes {
         // Relaxed: as in `attributes`.
         let old = self.attributes[index as usize].fetch_and(!attributes.bits(), Ordering::Relaxed);
         Attributes::from_bits_retain(old)
     }
 
-    /// Sets the policy of pages, and of those of the file behind them, with faults held off.
+    /// Sets the policy of pages, and of the mapped pages of a file, with faults held off.
     pub(crate) fn set_policy(&self, pages: Range<u32>, policy: Policy) {
         let _no_faults = self.faults.write();
         if let Some(map) = self.file() {
@@ -270,7 +235,7 @@ impl Area {
         self.merge_stretches();
     }
 
-    /// What a child's area by fork has of its parent's: the policies, but nothing is locked.
+    /// Copies to a child's area the attributes that a fork inherits: policies, but no locks.
     pub(super) fn inherit(&self, parent: &Area) {
         self.had_anon.add(parent.had_anon.get());
         if parent.special.peek() != 0 {
@@ -284,8 +249,9 @@ impl Area {
         }
     }
 
-    /// Page `index` is anonymous: from now on a fork copies the entries around it, as far as the same properties
-    /// reach (what is the kernel's VMA gets its `anon_vma`). `faults` is held shared.
+    /// Records that page `index` is anonymous. From now on a fork copies the entries of the page's
+    /// stretch, the pages around it with the same attributes, just as a VMA gets its `anon_vma`.
+    /// `faults` is held shared.
     #[inline]
     pub(super) fn note_anon(&self, index: u32) {
         if self.had_anon.get() != 0 {
@@ -298,7 +264,8 @@ impl Area {
         if kind.contains(Attributes::HAD_ANON) {
             return;
         }
-        // Who is stopped early by marks of another fault at the same time leaves the rest to it: it looked before.
+        // The marks of another fault may end this search early. That other fault had begun its own
+        // search before it set them, so it marks the rest.
         let same = |&at: &u32| self.attributes(at) == kind;
         let before = (0..index).rev().take_while(same).last().unwrap_or(index);
         let behind = (index..self.pages()).take_while(same).last().unwrap_or(index);
@@ -307,14 +274,16 @@ impl Area {
         }
     }
 
-    /// Does a fork copy the entry of a page? If not, the child's faults find again what the parent has: in the file, or
-    /// in the zero page (`vma_needs_copy`). `faults` is held alone.
-    pub(super) fn forks(&self, index: u32) -> bool {
+    /// Returns true if a fork copies the entry of a page. Otherwise the child's faults find the
+    /// same content again, in the file or in the zero page (`vma_needs_copy`). `faults` is held
+    /// alone.
+    pub(super) fn fork_copies(&self, index: u32) -> bool {
         self.had_anon.get() != 0 || self.special(index).contains(Attributes::HAD_ANON)
     }
 
-    /// Properties of pages have changed: pages that are alike now are one stretch, and what was said of a part of it holds
-    /// for all (`vma_merge`). `faults` is held alone.
+    /// Merges stretches after attributes have changed (`vma_merge`). Neighbouring pages with equal
+    /// attributes now form one stretch, and [`Attributes::HAD_ANON`] of any page of it is set for
+    /// all. `faults` is held alone.
     pub(super) fn merge_stretches(&self) {
         if self.had_anon.get() != 0 || self.special.peek() == 0 {
             return;
@@ -332,14 +301,14 @@ impl Area {
         }
     }
 
-    /// From now on the attributes of pages are looked at.
+    /// Makes faults and migrations read the pages' attributes from now on.
     pub(super) fn set_special(&self) {
         if self.special.peek() == 0 {
             self.special.set(1);
         }
     }
 
-    /// Sets attributes of a page and returns those before.
+    /// Sets attributes of a page and returns the attributes before.
     pub(super) fn mark(&self, index: u32, attributes: Attributes) -> Attributes {
         if attributes.intersects(Attributes::LOCKED | Attributes::POLICY) {
             self.set_special();
@@ -349,30 +318,32 @@ impl Area {
         Attributes::from_bits_retain(old)
     }
 
-    /// Pages in the area.
+    /// Returns the number of pages in the area.
     #[inline]
     pub fn pages(&self) -> u32 {
         self.entries.len() as u32
     }
 
-    /// The entry as a walker without a lock sees it: what the access path uses inside a TLB section. Beyond the area's
-    /// end there is none.
+    /// Returns the entry as a walker without a lock sees it: the access path uses this inside a TLB
+    /// section. Beyond the area's end the entry is empty.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn look(&self, index: u32) -> Pte {
         let Some(entry) = self.entries.get(index as usize) else { return Pte::NONE };
-        // Acquire pairs with the Release that published the entry: the page's content and fields are
-        // visible through it.
+        // Acquire pairs with the Release that published the entry: the content and fields of the
+        // page are visible to a thread that follows the entry.
         Pte(entry.load(Ordering::Acquire))
     }
 
-    /// The same, but an entry that is locked counts as filled: whoever has the lock may have cleared it for a moment.
+    /// Returns true if the entry is empty and not locked. A locked entry counts as filled, because
+    /// the lock's holder may have cleared it for a moment only.
     #[inline]
     pub fn is_empty(&self, index: u32) -> bool {
         self.look(index) == Pte::NONE
     }
 
-    /// What an entry says to a walker who waits for its lock where it is in somebody's hands.
+    /// Decodes an entry. If another thread holds the entry's lock, waits for it first: the holder
+    /// may have cleared the entry for a moment only.
     #[inline]
     pub fn read(&self, index: u32) -> Entry {
         let seen = self.look(index);
@@ -388,32 +359,35 @@ impl Area {
         self.entries.prefetch(index as usize);
     }
 
-    /// What the lock-order checks call the lock of an entry: the address of its word.
+    /// Returns the name of an entry's lock for the lock-order checks: the address of the entry's
+    /// word.
     #[inline]
     pub(crate) fn entry_key(&self, index: u32) -> usize {
         std::ptr::from_ref(&self.entries[index as usize]).addr()
     }
 
-    /// Sets accessed and dirty bits in an entry that still is `seen`; false if it changed. What
-    /// hardware does while it walks.
+    /// Sets accessed and dirty bits in an entry that is still equal to `seen`, as hardware does in
+    /// its walk. Returns false if the entry has changed.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn touch(&self, index: u32, seen: Pte, bits: u64) -> bool {
         if seen.has(bits) {
             return true;
         }
-        // Relaxed: the bits are advice; whoever unmaps reads them with the swap that ends the entry.
+        // Relaxed: the bits publish nothing, and an unmap reads them with the swap that ends the
+        // entry.
         self.entries[index as usize]
             .compare_exchange(seen.0, seen.0 | bits, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// Fills an entry of an area that a fork is making. It is empty, and until now nobody had a reason
-    /// to lock it: the reverse map looks for the page before it locks.
+    /// Fills an entry of an area that a fork is making. The entry is empty, and no thread can hold
+    /// its lock: the reverse map locks an entry only after it has seen the page in it.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(super) fn publish(&self, index: u32, new: Pte) {
-        // Release: as in `EntryGuard::replace`.
+        // Release: as in `EntryGuard::replace`, so that a thread that follows the entry sees the
+        // page.
         self.entries[index as usize].store(new.0, Ordering::Release);
     }
 
@@ -427,7 +401,8 @@ impl Area {
             if seen & Pte::LOCK != 0 {
                 seen = spin_until(entry, |value| value & Pte::LOCK == 0);
             }
-            // Acquire pairs with the Release of `EntryGuard`'s end.
+            // Acquire pairs with the Release at the end of an `EntryGuard`: the stores of the
+            // previous holder are visible to this one.
             match entry.compare_exchange_weak(seen, seen | Pte::LOCK, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = now,
@@ -437,7 +412,8 @@ impl Area {
         EntryGuard { entry, pte: Pte(seen) }
     }
 
-    /// The same without waiting: the only way to a second entry's lock.
+    /// Takes the lock of one entry if it is free. A thread that holds an entry's lock may take a
+    /// second one only in this way, because it must not wait.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(super) fn trylock(&self, index: u32) -> Option<EntryGuard<'_>> {
         let entry = &self.entries[index as usize];
@@ -449,7 +425,8 @@ impl Area {
         })
     }
 
-    /// Where the entry for `page` of the anonymous lineage would be, if it maps `pfn` in any form.
+    /// Locks the entry if its value is `wanted`: the value is checked before the lock and again
+    /// under it. `None` if it is not, or beyond the area's end.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock_if_maps(&self, index: u32, wanted: impl Fn(Pte) -> bool) -> Option<EntryGuard<'_>> {
@@ -460,13 +437,14 @@ impl Area {
         wanted(guard.pte()).then_some(guard)
     }
 
-    /// Frames mapped by present entries, with their index; for audits at quiet moments.
+    /// Iterates over the entries that are not empty, with their indices; for audits at quiet
+    /// moments.
     pub fn mapped(&self) -> impl Iterator<Item = (u32, Pte)> + '_ {
         (0..self.pages()).map(|index| (index, self.look(index))).filter(|(_, pte)| *pte != Pte::NONE)
     }
 }
 
-/// Proof that an entry's lock is held; gives it back when dropped.
+/// Proof that an entry's lock is held. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct EntryGuard<'a> {
     entry: &'a AtomicU64,
@@ -474,37 +452,40 @@ pub struct EntryGuard<'a> {
 }
 
 impl EntryGuard<'_> {
-    /// The entry as it was when the lock was taken. A present entry may have become young or dirty
-    /// since.
+    /// Returns the entry as it was when the lock was taken, or as last replaced under the lock. An
+    /// access may have made a present entry young or dirty since.
     #[inline]
     pub fn pte(&self) -> Pte {
         self.pte
     }
 
-    /// Replaces the entry, keeping the lock, and returns the old one with its final accessed and
-    /// dirty bits. After a present entry is replaced a flush is due before its frame may be touched.
+    /// Replaces the entry, keeps the lock, and returns the old entry with its final accessed and
+    /// dirty bits. After the replacement of a present entry a flush is due before its frame may be
+    /// copied or freed.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn replace(&mut self, new: Pte) -> Pte {
-        // AcqRel: Release publishes what the new entry leads to (pairs with `Area::look`); Acquire sees
-        // the accessed and dirty bits that accesses set.
+        // AcqRel: Release publishes the page that the new entry maps (pairs with `Area::look`).
+        // Acquire sees the accessed and dirty bits that accesses have set.
         let old = self.entry.swap(new.0 | Pte::LOCK, Ordering::AcqRel);
         self.pte = new;
         Pte(old).unlocked()
     }
 
-    /// Takes the permission to write away, keeping the lock and the accessed and dirty bits, and
-    /// returns the old entry (`ptep_set_wrprotect`). Threads may go on writing until a flush.
+    /// Clears the permission to write, keeps the lock and the accessed and dirty bits, and returns
+    /// the old entry (`ptep_set_wrprotect`). Threads inside an access may go on writing until a
+    /// flush.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(super) fn wrprotect(&mut self) -> Pte {
-        // Relaxed: publishes nothing; the flush that is due orders the writes that still go through.
+        // Relaxed: this store publishes nothing, and the flush that follows orders the last writes
+        // through the old entry.
         let old = Pte(self.entry.fetch_and(!Pte::WRITE, Ordering::Relaxed)).unlocked();
         self.pte = Pte(old.0 & !Pte::WRITE);
         old
     }
 
-    /// Replaces the entry and gives the lock back in one step; returns the old entry.
+    /// Replaces the entry and releases the lock in one step. Returns the old entry.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn finish(self, new: Pte) -> Pte {
@@ -517,19 +498,21 @@ impl EntryGuard<'_> {
 }
 
 impl EntryGuard<'_> {
-    /// Fills an entry that was cleared under this lock, and gives the lock back: a store is enough, since accesses mark
-    /// nothing in an entry that is not present, and whoever tries the lock meanwhile changes nothing.
+    /// Fills an entry that was cleared under this lock, and releases the lock. A plain store is
+    /// enough: accesses set no bits in an entry that is not present, and a thread that tries the
+    /// lock meanwhile sets only the lock bit, which is set already.
     #[inline]
     pub fn fill(self, new: Pte) {
         debug_assert!(self.pte == Pte::NONE, "only an entry that was cleared is filled");
         released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
-        // Release: what happened under the lock is visible to its next holder, and to whoever follows the entry.
+        // Release: all stores under the lock are visible to its next holder, and to a thread that
+        // follows the entry.
         self.entry.store(new.0, Ordering::Release);
         std::mem::forget(self);
     }
 
-    /// Replaces the entry by what `new` makes of its final value, accessed and dirty bits included,
-    /// and gives the lock back; returns the old entry.
+    /// Replaces the entry by the value that `new` computes from its final value, accessed and dirty
+    /// bits included, and releases the lock. Returns the old entry.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn finish_with(self, new: impl Fn(Pte) -> Pte) -> Pte {
@@ -537,7 +520,8 @@ impl EntryGuard<'_> {
         let mut seen = self.entry.load(Ordering::Relaxed);
         loop {
             let old = Pte(seen).unlocked();
-            // AcqRel: as in `finish`. Fails only if an access set a bit meanwhile.
+            // AcqRel: as in `finish`. The exchange fails only if an access has set a bit meanwhile,
+            // or spuriously.
             match self.entry.compare_exchange_weak(seen, new(old).0, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => {
                     std::mem::forget(self);
@@ -552,21 +536,8 @@ impl EntryGuard<'_> {
 impl Drop for EntryGuard<'_> {
     fn drop(&mut self) {
         released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
-        // Release pairs with the Acquire in `Area::lock`. Only the lock bit: accesses may have set others.
+        // Release pairs with the Acquire in `Area::lock`. Only the lock bit is cleared: a plain
+        // store would lose the bits that accesses have set since.
         self.entry.fetch_and(!Pte::LOCK, Ordering::Release);
-    }
-}
-
-impl Pte {
-    /// Is this a present mapping of `pfn`?
-    #[inline]
-    pub fn maps(self, wanted: Pfn) -> bool {
-        matches!(self.entry(), super::Entry::Present { pfn, zero: false } if pfn == wanted)
-    }
-
-    /// Is this a migration entry for `pfn`?
-    #[inline]
-    pub fn migrates(self, wanted: Pfn) -> bool {
-        matches!(self.entry(), super::Entry::Migration { pfn } if pfn == wanted)
     }
 }

@@ -1,29 +1,22 @@
-//! The areas of a reverse map, in the order in which they came: a child of a fork after its parent.
+//! The areas of a reverse map, in the order of their insertion: a child of a fork after its parent.
 //!
-//! An area knows its place, so that it leaves without a search: a million forks of one space end in a million steps.
-//! What it leaves is an empty place, and the places close up when half of them are empty.
+//! An area knows its place in the list and so leaves without a search: a million forks of one space
+//! end in a million steps. A removed area leaves an empty place, and the list is compacted when
+//! more than half of the places are empty.
 //!
-//! # How many
+//! # The limit
 //!
-//! A page is mapped, or named by a migration or swap entry, at most once by each area, and a large page at most once
-//! for each of its parts. So the number of areas bounds the references and the mappings of every page, whatever
-//! becomes of its entries meanwhile: an area too many is refused before anything has changed.
+//! Each area maps a page at most once, or names it in one migration or swap entry; it does so at
+//! most once for each part of a large page. The number of areas therefore bounds the references and
+//! the mappings of every page, even while its entries change. An area beyond the limit is refused
+//! before anything has changed.
 
-use super::Area;
+use super::area::{Area, Of};
 use crate::error::{Errno, Error, Result};
 use crate::page::Word;
 use std::sync::Arc;
 
-/// Whose reverse map it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
-    /// Of an anonymous lineage.
-    Lineage,
-    /// Of a file.
-    File,
-}
-
-/// Areas, in order. Changed under the owner's lock.
+/// The areas of one reverse map, in order. The list changes under the owner's lock only.
 #[derive(Clone, Debug)]
 pub struct Areas {
     of: Of,
@@ -32,29 +25,31 @@ pub struct Areas {
 }
 
 impl Areas {
-    /// None yet.
+    /// Makes an empty list for the reverse map of a lineage or of a file.
     pub fn new(of: Of) -> Areas {
         Areas { of, places: Vec::new(), empty: 0 }
     }
 
-    /// How many there are.
+    /// Returns the number of areas.
     pub fn len(&self) -> usize {
         self.places.len() - self.empty
     }
 
-    /// None at all?
+    /// Returns true if there are no areas.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The areas, in order.
+    /// Iterates over the areas, in order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Area>> {
         self.places.iter().flatten()
     }
 
-    /// An area comes after all others. `ENOMEM` if so many would map a page that its count could not tell, or if the
-    /// host's memory runs out.
+    /// Appends an area after all others.
+    ///
+    /// `ENOMEM` if a page's count could not hold the mappings of one more area, or if the host's
+    /// memory runs out.
     pub(super) fn push(&mut self, area: &Arc<Area>) -> Result<()> {
         let most = limit() >> area.order();
         if self.len() >= most as usize {
@@ -76,12 +71,12 @@ impl Areas {
         Ok(())
     }
 
-    /// An area goes.
+    /// Removes an area. An area that is not in the list is no error.
     pub(super) fn remove(&mut self, area: &Area) {
         let place = area.place(self.of).get() as usize;
         match self.places.get_mut(place) {
             Some(found) if found.as_ref().is_some_and(|found| std::ptr::eq(&**found, area)) => *found = None,
-            // It never came.
+            // The area is not in the list: its place is empty or holds another area.
             _ => return,
         }
         self.empty += 1;
@@ -97,7 +92,7 @@ impl Areas {
     }
 }
 
-/// References that entries may be of one page.
+/// Returns the largest number of references that entries may hold on one page.
 fn limit() -> u32 {
     #[cfg(test)]
     if let Some(limit) = LIMIT.get() {
@@ -108,7 +103,7 @@ fn limit() -> u32 {
 
 #[cfg(test)]
 thread_local! {
-    /// What a test takes the limit for, so that it comes by it before the host's memory is full.
+    /// A smaller limit for tests, so that they reach it before the host's memory is full.
     pub(super) static LIMIT: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) };
 }
 
@@ -137,18 +132,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn areas_stay_in_the_order_in_which_they_came(steps in prop::collection::vec(any::<(bool, u8)>(), 1..80)) {
+        fn areas_stay_in_the_order_of_their_insertion(
+            steps in prop::collection::vec(any::<(bool, u8)>(), 1..80),
+        ) {
             let mut areas = Areas::new(Of::Lineage);
             let mut model: Vec<Arc<Area>> = Vec::new();
-            for (comes, which) in steps {
-                if comes || model.is_empty() {
+            for (inserts, which) in steps {
+                if inserts || model.is_empty() {
                     let new = area(0);
                     areas.push(&new).unwrap();
                     model.push(new);
                 } else {
                     let gone = model.remove(which as usize % model.len());
                     areas.remove(&gone);
-                    // A second time is no error.
+                    // A second removal of the same area is no error.
                     areas.remove(&gone);
                 }
                 prop_assert_eq!(areas.len(), model.len());

@@ -1,73 +1,82 @@
-//! Page faults: zero page, first write, copy on write, and waiting for a migration.
+//! Page faults: they map the zero page or a new page, copy on write, and wait for a migration.
 //!
 //! # Rules
 //!
-//! * Nothing is allocated, zeroed or copied under an entry's lock: the page is made ready first, and
-//!   the entry is looked at again under the lock.
-//! * Nobody sleeps under an entry's lock. A fault on a migration entry waits for the source's page lock
-//!   with no lock and no reference of its own: a reference would make the migration fail that it waits
-//!   for. The kernel queues the waiter under the page-table lock, which keeps the source from being
-//!   freed. Here records are never freed, so it is enough that the entry is looked at once more when the
-//!   waiter is queued: the migrator holds the page lock until every entry is restored, so an entry that
-//!   is still there means an unlock that is still to come, and that unlock finds the waiter.
-//! * The old page of a copy keeps its mapping's reference until the flush: threads inside an access may
-//!   still read it.
+//! * No page is allocated, zeroed or copied under an entry's lock. The page is made ready first, and the
+//!   entry is read again under the lock.
+//! * No thread sleeps under an entry's lock. A fault on a migration entry waits for the source's page lock,
+//!   and holds no other lock and no reference meanwhile. A reference would make the migration fail that the
+//!   fault waits for, as in old kernels (`migration_waiter_reference`). The kernel queues the waiter under
+//!   the page-table lock, which keeps the source from being freed. Here page records are never freed, so a
+//!   second look at the entry is enough once the waiter is queued. The migrator holds the page lock until
+//!   every entry is restored: if the entry is still there, the unlock is still to come, and finds the waiter.
+//! * The old page of a copy-on-write keeps its mapping's reference until the flush, because threads inside an
+//!   access may still read the page.
 
 use super::swap::Swapped;
 use super::{Area, Attributes, Entry, EntryGuard, File, Policy, Pte};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::memory::WORDS;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Folio, Pfn};
+use crate::profile::AnonReuse;
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{Mutation, mutated};
+use crate::sync::{Mutation, in_order, mutated};
 
-/// Why a page is needed.
+/// The access for which a fault needs a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// A load.
     Read,
     /// A store.
     Write,
-    /// A pin that will read: the page must be this process's own, but stays as writable as it was
-    /// (`FAULT_FLAG_UNSHARE`).
+    /// A pin for reading. The page must belong to this process alone, but stays as writable as it
+    /// was (`FAULT_FLAG_UNSHARE`).
     Unshare,
 }
 
-/// How far one look at the entry got.
+/// The result of one round of a fault at the entry.
 pub(super) enum Outcome {
-    /// The access can be tried (again).
+    /// The access can be tried, or tried again.
     Done,
-    /// A zeroed page is needed.
+    /// The fault needs a zeroed page.
     NeedZeroed,
-    /// A copy of this page is needed. Holds a reference, taken under the entry's lock.
+    /// The fault needs a copy of this page. Carries a reference, taken under the entry's lock.
     NeedCopy(Pfn),
-    /// The file's page is needed, or a copy of it.
+    /// The fault needs the file's page, or a copy of it.
     NeedFile(Want),
-    /// This page, mapped shared, is to be made ready for a store. Holds a reference.
+    /// This page of a shared mapping must be made ready for a store. Carries a reference.
     NeedWritable(Pfn),
-    /// The content of this swap slot is needed.
+    /// The fault needs the content of this swap slot.
     NeedSwapped(u32),
-    /// The entry is to be looked at once more.
+    /// The entry must be read again.
     Again,
-    /// The page is under migration.
-    Wait(Pfn),
+    /// The page is under migration. Carries a reference on the head in `held`, in kernels that take
+    /// one.
+    Wait {
+        /// The source of the migration.
+        source: Pfn,
+        /// The page that is held during the wait.
+        held: Option<Pfn>,
+    },
+    /// The fault must wait once for the lock of this page. Carries a reference.
+    WaitLock(Pfn),
 }
 
-/// For what a file's page is needed.
+/// The purpose for which a fault needs a file's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
-    /// To be mapped as it is.
+    /// The page is mapped for loads.
     Page,
-    /// To be mapped for a store that all users of the file see.
+    /// The page is mapped for a store that all users of the file see.
     Writable,
-    /// To be copied for a private mapping.
+    /// The page is copied for a private mapping.
     Copy,
 }
 
 impl Want {
-    /// What a fault with this cause wants where nothing is mapped.
+    /// Returns the need of a fault with this cause for an empty entry of a file's mapping.
     pub(super) fn of(cause: Cause, shared: bool) -> Want {
         match (cause, shared) {
             (Cause::Read, _) => Want::Page,
@@ -80,9 +89,9 @@ impl Want {
 /// A page made ready before the entry is locked.
 #[derive(Clone, Copy)]
 pub(super) enum Fresh {
-    /// Filled with zeroes.
+    /// A page filled with zeroes.
     Zeroed(Pfn),
-    /// A copy of a mapped page, on which it holds a reference.
+    /// A copy of a mapped page; carries a reference on that source.
     Copy {
         /// The copy.
         pfn: Pfn,
@@ -93,10 +102,10 @@ pub(super) enum Fresh {
     File {
         /// The page.
         pfn: Pfn,
-        /// Was it made ready for a store?
+        /// True if the page was made ready for a store.
         writable: bool,
     },
-    /// A copy of a file's page, which is locked and held as above.
+    /// A copy of a file's page; the source is locked, with a reference.
     FileCopy {
         /// The copy.
         pfn: Pfn,
@@ -108,11 +117,12 @@ pub(super) enum Fresh {
 }
 
 impl<R: Release> Machine<R> {
-    /// One page fault of a load or a store (`write`). `Ok` says that the access may be tried again, as
-    /// a return from the kernel's handler does: the page may already be elsewhere once more.
+    /// Handles one page fault of a load, or of a store (`write`). `Ok` means that the access may be
+    /// tried again, as after the kernel's handler: the page may have moved once more by then.
     ///
-    /// `EFAULT` outside of what is mapped, `ENOMEM` without a free frame, `EHWPOISON` on a poisoned one, `EINTR` for who
-    /// waits [`patiently`](crate::sync::patiently); then nothing has changed.
+    /// `EFAULT` if nothing is mapped there, `ENOMEM` without a free frame, `EHWPOISON` for a bad
+    /// frame, `EINTR` for a killed thread that waits [`patiently`](crate::sync::patiently). After
+    /// an error nothing has changed.
     pub fn fault(&self, area: &Area, index: u32, write: bool) -> Result<()> {
         self.fault_for(area, index, if write { Cause::Write } else { Cause::Read })
     }
@@ -121,15 +131,16 @@ impl<R: Release> Machine<R> {
         self.fault_retrying(area, index, cause, true)
     }
 
-    /// The same for who may not let go of his locks while a file is read, if not `retry` (no `FAULT_FLAG_ALLOW_RETRY`).
+    /// Handles a fault. Without `retry`, the caller must not let go of its locks while a file is
+    /// read (no `FAULT_FLAG_ALLOW_RETRY`).
     pub(super) fn fault_retrying(&self, area: &Area, index: u32, cause: Cause, retry: bool) -> Result<()> {
         self.stats.event(Event::Pgfault, 1);
         if index >= area.pages() {
             return Err(no_page(area, index));
         }
         let mut fresh = None;
-        // Each further round follows from a change that somebody else made to the entry after the page
-        // had been made ready.
+        // Another round follows only if another thread has changed the entry since the page was
+        // made ready.
         let outcome = {
             let _against_fork = area.faults.read();
             loop {
@@ -172,23 +183,40 @@ impl<R: Release> Machine<R> {
                             Err(error) => break Err(error),
                         };
                     }
+                    Ok(Outcome::WaitLock(pfn)) => {
+                        let locked = self.frames[pfn].lock_patiently();
+                        if locked {
+                            self.frames[pfn].unlock(pfn);
+                        }
+                        self.put_page(pfn);
+                        if !locked {
+                            break Err(Error::interrupted());
+                        }
+                    }
                     Ok(Outcome::Again) => {}
                     end => break end,
                 }
             }
         };
         self.discard(fresh);
-        if let Outcome::Wait(source) = outcome? {
-            // The lock of a large page is its head's. If it is being split, its parts are locked before they leave it.
+        if let Outcome::Wait { source, held } = outcome? {
+            // A large page is locked by its head. A split locks each part before it leaves the
+            // large page, so this thread waits for a lock that is held until the entries are
+            // restored.
             let locked = self.frames.get(self.frames.head(source)).unwrap_or(&self.frames[source]);
-            if !locked.wait_unlocked_patiently(|| area.look(index).migrates(source)) {
+            let waited = locked.wait_unlocked_patiently(|| area.look(index).migrates(source));
+            if let Some(head) = held {
+                self.put(head);
+            }
+            if !waited {
                 return Err(Error::interrupted());
             }
         }
         Ok(())
     }
 
-    /// Looks at the entry, under its lock unless it is to be filled from a file, and does what can be done there.
+    /// Reads the entry and handles the fault as far as one look allows. It holds the entry's lock,
+    /// except for an empty entry of a file's mapping.
     fn fault_round(
         &self,
         area: &Area,
@@ -199,9 +227,10 @@ impl<R: Release> Machine<R> {
         if area.attributes(index).contains(Attributes::UNMAPPED) {
             return Err(no_page(area, index));
         }
-        // An empty entry of a file's mapping sends for the file's page whoever holds its lock, and so also in the moment in
-        // which a migration has cleared it: this fault then waits for the page lock with a reference, and the migration
-        // finds one too many.
+        // An empty entry of a file's mapping leads to the file's page, even if another thread holds
+        // the entry's lock. It does so too in the moment in which a migration has cleared the
+        // entry: this fault then waits for the page lock with a reference, and the migration fails
+        // because of that reference.
         if fresh.is_none() && area.file().is_some() && area.look(index).entry() == Entry::None {
             return Ok(Outcome::NeedFile(Want::of(cause, area.is_shared())));
         }
@@ -222,7 +251,8 @@ impl<R: Release> Machine<R> {
                 }
                 *fresh = None;
                 self.add_new_anon(area, index, pfn);
-                // A stale look at the zero page is a look at nothing: no flush.
+                // No flush is needed: a thread that still reads through the zero page's entry reads
+                // the zeroes of the time before this fault.
                 guard.finish(Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));
             }
             (Entry::Present { pfn, zero: false }, Cause::Write)
@@ -234,13 +264,21 @@ impl<R: Release> Machine<R> {
                 return Ok(self.write_protected(area, index, pfn, guard, cause, fresh));
             }
             (Entry::Present { pfn, zero: false }, Cause::Unshare)
-                if !area.is_shared() && !self.frames[pfn].word().has(Flags::ANON_EXCLUSIVE) =>
+                if !area.is_shared()
+                    && self.profile.anon_reuse == AnonReuse::Exclusive
+                    && !self.frames[pfn].word().has(Flags::ANON_EXCLUSIVE) =>
             {
                 return Ok(self.write_protected(area, index, pfn, guard, cause, fresh));
             }
-            // Somebody else was faster.
+            // Another thread has mapped the page already.
             (Entry::Present { .. }, _) => {}
-            (Entry::Migration { pfn }, _) => return Ok(Outcome::Wait(pfn)),
+            (Entry::Migration { pfn: source }, _) => {
+                let held = match self.profile.migration_waiter_reference {
+                    true => self.try_get_page(source),
+                    false => None,
+                };
+                return Ok(Outcome::Wait { source, held });
+            }
             (Entry::Hwpoison { pfn }, _) => {
                 return Err(Error::at(Errno::EHWPOISON, pfn, Why::State("the frame is bad".into())));
             }
@@ -251,8 +289,8 @@ impl<R: Release> Machine<R> {
         Ok(Outcome::Done)
     }
 
-    /// A present page that this process may only read: reuse it or replace it by a copy
-    /// (`do_wp_page`).
+    /// Handles a store to, or an unshare of, a page that is mapped without permission to write:
+    /// reuses the page, or replaces it by a copy (`do_wp_page`).
     fn write_protected(
         &self,
         area: &Area,
@@ -263,19 +301,34 @@ impl<R: Release> Machine<R> {
         fresh: &mut Option<Fresh>,
     ) -> Outcome {
         self.step("write fault", old);
-        // The mapping's reference keeps the page as it is. Of a large one that others had too it is not known who has
-        // which part: a copy is made.
+        // The mapping's reference keeps the page as it is. A large page that was once shared does
+        // not tell which process has which part, so it is always copied.
         let page = &self.frames[old];
         let word = page.word();
         let exclusive = word.has(Flags::ANON_EXCLUSIVE);
         let folio = self.frames.folio(old);
         let head = folio.head;
-        if exclusive || (word.has(Flags::ANON) && !folio.large && self.can_reuse_anon(old)) {
+        let reused = match self.profile.anon_reuse {
+            AnonReuse::Exclusive => {
+                exclusive || (word.has(Flags::ANON) && !folio.large && self.can_reuse_anon(old))
+            }
+            AnonReuse::Mapcount if word.has(Flags::ANON) => {
+                if !self.frames[head].trylock() {
+                    self.frames[head].get(head);
+                    return Outcome::WaitLock(head);
+                }
+                let alone = self.is_mapped_alone(folio);
+                self.frames[head].unlock(head);
+                alone
+            }
+            AnonReuse::Mapcount => false,
+        };
+        if reused {
             if !exclusive {
-                page.set(Flags::ANON_EXCLUSIVE);
+                page.set(self.exclusive_mark());
             }
             if cause == Cause::Write {
-                self.stats.event(Event::Pgreuse, 1);
+                self.count_reuse();
                 let bits = Pte::YOUNG | Pte::DIRTY | Pte::WRITE;
                 guard.finish(Pte::present(old, bits));
             }
@@ -303,7 +356,8 @@ impl<R: Release> Machine<R> {
         }
         drop(guard);
         self.step("copied on write", old);
-        // Threads inside an access may still read the old page: its reference goes after them.
+        // Threads inside an access may still read the old page, so its reference is put after the
+        // flush.
         if !mutated(Mutation::CopyOnWriteWithoutFlush) {
             self.tlb.flush();
         }
@@ -313,11 +367,11 @@ impl<R: Release> Machine<R> {
         Outcome::Done
     }
 
-    /// Does nobody else hold the page, in whatever form (`wp_can_reuse_anon_folio`)? The entry is
-    /// locked. What cannot be told at once counts as "somebody does".
+    /// Returns true if no other holder has a reference of any kind (`wp_can_reuse_anon_folio`). The
+    /// entry is locked. A doubt that cannot be resolved at once counts as another holder.
     fn can_reuse_anon(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
-        // The mapping, an LRU batch, the swap cache.
+        // The references of the mapping, an LRU batch and the swap cache.
         const EXPLAINED: u32 = 3;
         if mutated(Mutation::ReuseNotChecked) {
             return true;
@@ -326,7 +380,8 @@ impl<R: Release> Machine<R> {
             return false;
         }
         if !page.word().has(Flags::LRU) {
-            // A reference of this CPU's batch can be told away; those of other CPUs' cannot.
+            // A drain removes the reference of this CPU's batch; the batches of other CPUs keep
+            // theirs.
             self.lru_drain_local();
         }
         let swapcache = u32::from(page.word().has(Flags::SWAPCACHE));
@@ -334,7 +389,8 @@ impl<R: Release> Machine<R> {
             return false;
         }
         if swapcache > 0 {
-            // Another process's entry keeps it there, and with it the cache's reference.
+            // The page stays in the swap cache, with the cache's reference, if another process's
+            // entry names its slot.
             self.free_swap(pfn);
         }
         let alone = page.count() == 1;
@@ -342,17 +398,53 @@ impl<R: Release> Machine<R> {
         alone
     }
 
-    /// A frame for a page of an area, from where its policy says.
+    /// Returns true if only one entry leads to the page, be it of a page table or of swap
+    /// (`reuse_swap_page`). For a large page: if at most one entry leads to each part. The page is
+    /// locked, and an entry that maps it. A swap slot that no entry names any more is freed.
+    fn is_mapped_alone(&self, folio: Folio) -> bool {
+        if folio.large {
+            return self.frames.parts(folio.head).all(|part| self.frames[part].mapcount() <= 1);
+        }
+        let page = &self.frames[folio.head];
+        if page.mapcount() > 1 {
+            return false;
+        }
+        if page.word().has(Flags::SWAPCACHE) {
+            self.free_swap(folio.head);
+            return !self.is_named_in_swap(folio.head);
+        }
+        true
+    }
+
+    /// Returns the flag of a page that belongs to one process alone: none in kernels that look at
+    /// its mappings instead.
+    #[inline]
+    pub(super) fn exclusive_mark(&self) -> Flags {
+        match self.profile.anon_reuse {
+            AnonReuse::Exclusive => Flags::ANON_EXCLUSIVE,
+            AnonReuse::Mapcount => Flags::empty(),
+        }
+    }
+
+    /// Counts a store that reuses a page that was mapped read-only. Kernels that look at mappings
+    /// alone do not count it.
+    pub(super) fn count_reuse(&self) {
+        if self.profile.anon_reuse == AnonReuse::Exclusive {
+            self.stats.event(Event::Pgreuse, 1);
+        }
+    }
+
+    /// Allocates a frame for a page of an area, as its policy says.
     pub(super) fn alloc_for(&self, area: &Area, index: u32) -> Result<Pfn> {
         self.alloc_by_policy(area, index, area.preferred())
     }
 
-    /// The same on behalf of somebody else, who prefers another node.
+    /// Allocates a frame for a page of an area, with another preferred node than the area's.
     pub(super) fn alloc_by_policy(&self, area: &Area, index: u32, preferred: usize) -> Result<Pfn> {
         self.alloc_order(area, index, preferred, 0)
     }
 
-    /// The same for a page of 2^`order` frames.
+    /// Allocates a page of 2^`order` frames for an area, with the given preferred node.
     pub(super) fn alloc_order(&self, area: &Area, index: u32, preferred: usize, order: u8) -> Result<Pfn> {
         let policy = match area.file() {
             Some(map) if !map.file.is_written_back() => map.file.policy(map.first + index),
@@ -361,7 +453,7 @@ impl<R: Release> Machine<R> {
         self.alloc_where(policy, preferred, order)
     }
 
-    /// The same for the page cache of a file.
+    /// Allocates a frame for the page cache of a file, as the file's policy says.
     pub(super) fn alloc_for_file(&self, file: &File, index: u32, preferred: usize) -> Result<Pfn> {
         self.alloc_where(file.policy(index), preferred, 0)
     }
@@ -374,7 +466,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A zeroed page for an area, a large one where it fits.
+    /// Makes a zeroed page for an area: a large one where it fits.
     fn zeroed_page(&self, area: &Area, index: u32) -> Result<Pfn> {
         if area.order() > 0
             && let Some(head) = self.zeroed_large(area, index)
@@ -386,7 +478,7 @@ impl<R: Release> Machine<R> {
         Ok(pfn)
     }
 
-    /// A copy of a page. The caller holds a reference on `from`.
+    /// Makes a copy of a page. The caller holds a reference on `from`.
     pub(super) fn copied_page(&self, area: &Area, index: u32, from: Pfn) -> Result<Pfn> {
         let pfn = self.alloc_for(area, index)?;
         if let Err(error) = self.may_copy("copy of a private page", from) {
@@ -397,8 +489,8 @@ impl<R: Release> Machine<R> {
         Ok(pfn)
     }
 
-    /// Copies a page that others may write to meanwhile, through a pin or another mapping: word by word, as
-    /// racing users would.
+    /// Copies a page that others may write to meanwhile, through a pin or another mapping. The copy
+    /// goes word by word, so that no word is torn.
     pub(super) fn copy_shared(&self, from: Pfn, to: Pfn) {
         if self.memory.is_backed() {
             for word in 0..WORDS {
@@ -407,26 +499,28 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Makes a fresh page the exclusive anonymous page `index` of an area: the allocation's reference
-    /// becomes the entry's. On its way to the LRU before the entry is published, as the kernel does.
+    /// Makes a fresh page the exclusive anonymous page `index` of an area. The allocation's
+    /// reference becomes the entry's. The page enters an LRU batch before the entry is published,
+    /// as in the kernel.
     pub(super) fn add_new_anon(&self, area: &Area, index: u32, pfn: Pfn) {
         let page = &self.frames[pfn];
         page.set_owner(area.anon.0, index);
-        if mutated(Mutation::FlagsAfterLruAdd) {
-            self.lru_add(pfn);
-        }
-        page.set(Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE);
-        page.add_mapping();
-        area.note_anon(index);
-        self.count_mapped(pfn, 1);
-        if area.locked(index) {
-            self.mlock_new_page(pfn);
-        } else if !mutated(Mutation::FlagsAfterLruAdd) {
-            self.lru_add(pfn);
-        }
+        let describe = || {
+            let marks = self.exclusive_mark() | self.new_anon_mark(area.locked(index));
+            page.publish(Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | marks);
+            page.add_mapping();
+            area.note_anon(index);
+            self.count_mapped(pfn, 1);
+        };
+        let queue = || match area.locked(index) {
+            true => self.mlock_new_page(pfn),
+            false => self.lru_add(pfn),
+        };
+        // The flags are set first, because a drain reads them to choose the page's list.
+        in_order(Mutation::FlagsAfterLruAdd, describe, queue);
     }
 
-    /// Gives back a page that was made ready for nothing.
+    /// Gives back a page that was made ready but is not needed.
     fn discard(&self, fresh: Option<Fresh>) {
         match fresh {
             None => {}
@@ -445,14 +539,15 @@ impl<R: Release> Machine<R> {
     }
 }
 
-/// Nothing is mapped there.
+/// Makes the error for an index at which nothing is mapped.
 #[cold]
 pub(super) fn no_page(area: &Area, index: u32) -> Error {
     let address = area.address(index);
     Error::new(Errno::EFAULT, format!("nothing is mapped at {address:#x} of address space {}", area.space))
 }
 
-/// Who asks for a page in somebody else's name is told `EFAULT` of a poisoned one (no `FOLL_HWPOISON`).
+/// Turns `EHWPOISON` into `EFAULT`: the calls that fault on behalf of a process get this error for
+/// a poisoned page (no `FOLL_HWPOISON`).
 #[cold]
 pub(super) fn no_hwpoison(error: Error) -> Error {
     match error.errno {

@@ -1,18 +1,24 @@
-//! Fork: a child space that shares its parent's pages until one of them writes.
+//! Fork: makes a child space that shares its parent's pages until one of the two writes.
 //!
 //! # Steps
 //!
-//! 1. Faults of the parent wait from here to the end. Otherwise a thread could have its write to a page
-//!    that is already shared go into a copy, write then to a page that is not yet shared, and the child
-//!    would see the second write without the first.
-//! 2. For each area a child area, in the reverse map before it maps anything.
-//! 3. Each entry, under the parent's lock: take the permission to write away, count one mapping and
-//!    one reference more, publish the child's entry. Threads of the parent may still write through
-//!    what they looked up before: into pages that the child, which does not run yet, shares.
-//! 4. One flush: from now on such a write faults.
+//! 1. Hold off the parent's faults, from here to the end. Otherwise a thread's write to a page that is
+//!    already shared could go into a copy, and its next write into a page that is not yet shared. The child
+//!    would then see the second write without the first.
+//! 2. Make a child area for each area, and add it to the reverse map before it maps anything.
+//! 3. For each entry, under the lock of the parent's: clear the permission to write, count one more mapping
+//!    and reference, and publish the child's entry. Threads of the parent may still write through an entry
+//!    that they read before. They write into pages that the child shares, and the child does not run yet.
+//! 4. Flush once: from now on such a write faults.
 //!
-//! A page that may be pinned is copied in step 3 and stays writable for the parent, as in the kernel: of a
-//! thread that writes to it meanwhile the child may see later writes to other pages and not this one.
+//! A page that may be pinned is copied in step 3 and stays writable for the parent, as in the
+//! kernel. If a thread writes to it meanwhile, the child may miss this write and see later writes
+//! to other pages.
+//!
+//! Step 3 keeps the lock of the parent's entry until the child's entry is published, for a copied page
+//! too. A truncation visits the parent's entry first and then the child's, because the child's area comes
+//! later in the reverse map. So it either clears the parent's entry before the fork reads it, or it finds
+//! the child's. Without the lock it could pass both, and the child would map a page beyond the file's end.
 
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::error::Result;
@@ -22,22 +28,23 @@ use crate::release::Release;
 use crate::sync::{LockClass, Mutation, Ordering, RwLock, mutated};
 use std::sync::Arc;
 
-/// What copying one entry left to do.
+/// The work that is left after the copy of one entry.
 enum Copied {
-    /// Nothing.
+    /// No work is left.
     Done,
-    /// The parent's entry lost its permission to write: a flush is due.
+    /// The parent's entry has lost its permission to write: a flush is due.
     Protected,
-    /// The page may be pinned: the child needs a copy of its own. Holds a reference.
-    Pinned(Pfn),
+    /// The page may be pinned, so the child needs a copy of its own, and there is no page for it.
+    NeedsPage,
 }
 
 impl<R: Release> Machine<R> {
-    /// A child of a space: the same areas at the same addresses, sharing the pages.
+    /// Makes a child of a space, with the same areas at the same addresses, which share the pages.
     ///
-    /// `ENOMEM` if a page that may be pinned cannot be copied, if as many spaces share the memory as a page's count can
-    /// tell, or the host's memory runs out; `EAGAIN` if all numbers of spaces are used up; `ESRCH` after the exit. The
-    /// parent is then as before, but that its next writes may fault.
+    /// `ENOMEM` if a page that may be pinned cannot be copied, if one more space would take a
+    /// page's count beyond its limit, or if the host's memory runs out; `EAGAIN` if all numbers of
+    /// spaces are used up; `ESRCH` after the exit. After an error the parent is as before, except
+    /// that its next writes may fault.
     pub fn fork(&self, space: &AddressSpace) -> Result<Arc<AddressSpace>> {
         self.may_go_on("fork")?;
         let id = self.space_id()?;
@@ -67,12 +74,12 @@ impl<R: Release> Machine<R> {
         Ok(child)
     }
 
-    /// Step 2 for one area; `None` if nothing of it is left.
+    /// Performs step 2 for one area. `None` if all its pages are unmapped.
     fn fork_area(&self, space: u32, faults: &Arc<RwLock<()>>, parent: &Area) -> Result<Option<Arc<Area>>> {
         let pages = parent.pages();
         self.may_allocate("page table")?;
         let area = Area::new(space, faults, parent.first, pages, parent.kind.clone(), parent.anon)?;
-        // Relaxed, twice: nobody else knows the area yet.
+        // Relaxed, here and for `left`: no other thread knows the area yet.
         area.preferred.store(parent.preferred() as u32, Ordering::Relaxed);
         let mut left = pages;
         for index in (0..pages).filter(|&index| parent.attributes(index).contains(Attributes::UNMAPPED)) {
@@ -97,36 +104,53 @@ impl<R: Release> Machine<R> {
         Ok(Some(area))
     }
 
-    /// Step 3 for one area.
+    /// Performs step 3 for one area.
     fn copy_entries(&self, parent: &Area, child: &Area, protected: &mut bool) -> Result<()> {
-        for index in (0..parent.pages()).filter(|&index| parent.forks(index)) {
-            match self.copy_entry(parent, child, index) {
-                Copied::Done => {}
-                Copied::Protected => *protected = true,
-                Copied::Pinned(pfn) => self.copy_pinned(child, index, pfn)?,
+        // The page for a copy is allocated without the lock of an entry, because an allocation may wait.
+        // The entry is then read again: it may have changed.
+        let mut spare = None;
+        let mut indices = (0..parent.pages()).filter(|&index| parent.fork_copies(index));
+        let copied = indices.try_for_each(|index| {
+            loop {
+                match self.copy_entry(parent, child, index, &mut spare)? {
+                    Copied::Done => return Ok(()),
+                    Copied::Protected => {
+                        *protected = true;
+                        return Ok(());
+                    }
+                    Copied::NeedsPage => spare = Some(self.alloc_for(child, index)?),
+                }
             }
+        });
+        if let Some(unused) = spare {
+            self.put(unused);
         }
-        Ok(())
+        copied
     }
 
-    /// Step 3 for one entry (`copy_present_ptes`, `copy_nonpresent_pte`).
-    fn copy_entry(&self, parent: &Area, child: &Area, index: u32) -> Copied {
-        // No fault fills an empty entry meanwhile; and what is marked in the child is gone, or about to go.
+    /// Performs step 3 for one entry (`copy_present_ptes`, `copy_nonpresent_pte`).
+    ///
+    /// Takes the page in `spare` for the copy of a page that may be pinned.
+    fn copy_entry(&self, parent: &Area, child: &Area, index: u32, spare: &mut Option<Pfn>) -> Result<Copied> {
+        // Faults are held off, so an empty entry stays empty. Pages that are marked in the child
+        // are unmapped, or about to be.
         if parent.is_empty(index) || child.attributes(index).contains(Attributes::UNMAPPED) {
-            return Copied::Done;
+            return Ok(Copied::Done);
         }
         let mut guard = parent.lock(index);
         let pte = guard.pte();
-        match pte.entry() {
+        Ok(match pte.entry() {
             Entry::Present { pfn, zero: false } => {
-                // Kept as it is by the mapping's reference.
+                // The mapping's reference keeps the page as it is.
                 let folio = self.frames.folio(pfn);
                 let (page, head) = (&self.frames[pfn], folio.head);
                 self.step("fork of an entry", pfn);
                 if page.word().has(Flags::ANON_EXCLUSIVE) {
-                    if self.frames.may_be_pinned(folio) && !mutated(Mutation::ForkSharesPinned) {
-                        self.frames[head].get(head);
-                        return Copied::Pinned(pfn);
+                    if self.may_be_pinned(folio) && !mutated(Mutation::ForkSharesPinned) {
+                        let Some(copy) = *spare else { return Ok(Copied::NeedsPage) };
+                        self.copy_pinned(child, index, pfn, copy)?;
+                        *spare = None;
+                        return Ok(Copied::Done);
                     }
                     page.clear(Flags::ANON_EXCLUSIVE);
                 }
@@ -140,7 +164,7 @@ impl<R: Release> Machine<R> {
                 if old.has(Pte::WRITE) { Copied::Protected } else { Copied::Done }
             }
             Entry::Migration { .. } => {
-                // When the mappings are restored, both are shared and read-only.
+                // The migration restores both entries later: as shared and read-only ones.
                 let shared = match mutated(Mutation::ForkKeepsMigrationWritable) {
                     true => Pte(pte.0 & !Pte::EXCLUSIVE),
                     false => Pte(pte.0 & !(Pte::WRITE | Pte::EXCLUSIVE)),
@@ -155,22 +179,22 @@ impl<R: Release> Machine<R> {
             }
             Entry::None => Copied::Done,
             Entry::Swap { slot } => {
-                // Counted before the child has it. Whoever brings the page back shares it.
+                // The slot counts the child's entry before it is published, so that no thread finds
+                // an entry that its slot does not count. The page that comes back will be shared.
                 self.copy_swap_entry(slot);
                 let shared = Pte(pte.0 & !Pte::EXCLUSIVE);
                 guard.replace(shared);
                 child.publish(index, shared);
                 Copied::Done
             }
-        }
+        })
     }
 
-    /// Gives the child a copy of a page that may be pinned (`copy_present_page`). The parent's entry stays
-    /// as it is: our reference keeps the page from moving, faults wait, and so does unmapping.
-    fn copy_pinned(&self, child: &Area, index: u32, from: Pfn) -> Result<()> {
-        let copy = self.copied_page(child, index, from);
-        self.put_page(from);
-        let copy = copy?;
+    /// Gives the child a copy of a page that may be pinned (`copy_present_page`). The caller holds the
+    /// lock of the parent's entry, which stays as it is.
+    fn copy_pinned(&self, child: &Area, index: u32, from: Pfn, copy: Pfn) -> Result<()> {
+        self.may_copy("copy of a private page", from)?;
+        self.copy_shared(from, copy);
         self.add_new_anon(child, index, copy);
         child.publish(index, Pte::present(copy, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));
         Ok(())

@@ -1,4 +1,4 @@
-//! Tests of what users can drive to its limit: it is refused there, and everything is as before.
+//! Tests of limits that users can reach: the call is refused there, and the machine is as before.
 
 use super::areas::LIMIT;
 use super::{AddressSpace, Area, FileKind, FileMap, PinKind};
@@ -7,7 +7,7 @@ use crate::error::Errno;
 use crate::machine::{Config, Machine};
 use crate::movable::PagePool;
 use crate::page::{PIN, Word};
-use crate::release::Split;
+use crate::release::{Hook, HookLate, Release, Split};
 use std::sync::Arc;
 
 fn machine(frames: u32) -> Machine<Split> {
@@ -16,12 +16,12 @@ fn machine(frames: u32) -> Machine<Split> {
     Machine::new(&config).unwrap()
 }
 
-fn clean(machine: &Machine<Split>, ledger: &Ledger) {
+fn clean<R: Release>(machine: &Machine<R>, ledger: &Ledger) {
     let findings = machine.audit(ledger);
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
-/// What a refused call must leave alone.
+/// The state that a refused call must leave unchanged.
 #[derive(Debug, PartialEq)]
 struct State {
     free: u32,
@@ -40,12 +40,13 @@ fn state(machine: &Machine<Split>, areas: &[&Arc<Area>]) -> State {
 }
 
 #[test]
-fn as_many_forks_share_a_large_page_as_its_count_can_tell() {
+fn forks_of_a_large_page_are_limited_by_its_count() {
     let machine = machine(4096);
     let ledger = Ledger::default();
     let space = machine.address_space().unwrap();
     let other = machine.mmap(&space, 1).unwrap();
-    // Of pages of 2^10 an area of one page has as many references to answer for as a whole one, and is forked faster.
+    // An area of one page answers for as many references as one with a whole page of 2^10, and a
+    // fork of it is faster.
     let area = machine.mmap_large(&space, 1, 10).unwrap();
     machine.write_word(&other, 0, 0, 1).unwrap();
     machine.write_word(&area, 0, 0, 1).unwrap();
@@ -57,10 +58,10 @@ fn as_many_forks_share_a_large_page_as_its_count_can_tell() {
         let error = machine.fork(&space).unwrap_err();
         assert_eq!(error.errno, Errno::ENOMEM);
         assert!(error.to_string().contains(&format!("{most} address spaces")), "{error}");
-        // The other area was shared by then: that is undone.
+        // The fork had shared the other area before it failed: that is undone.
         assert_eq!(state(&machine, &[&area, &other]), before);
     }
-    // A pin finds room all the same, and so does the core's own work.
+    // There is room for a pin all the same, and for the core's own references.
     let pfn = machine.pin(&other, 0, PinKind::Get, false).unwrap();
     machine.unpin(pfn, PinKind::Get);
     machine.write_word(&area, 0, 0, 2).unwrap();
@@ -72,7 +73,7 @@ fn as_many_forks_share_a_large_page_as_its_count_can_tell() {
 }
 
 #[test]
-fn a_fork_that_is_refused_half_way_is_undone_in_files_and_lineages() {
+fn a_fork_that_fails_half_way_is_undone_in_files_and_lineages() {
     for private in [false, true] {
         let machine = machine(256);
         let space = machine.address_space().unwrap();
@@ -88,7 +89,8 @@ fn a_fork_that_is_refused_half_way_is_undone_in_files_and_lineages() {
         let before = state(&machine, &[&anon, &area]);
         assert_eq!(machine.fork(&space).unwrap_err().errno, Errno::ENOMEM);
         assert_eq!(state(&machine, &[&anon, &area]), before);
-        // Of the file alone, a mapping too many: the lineage of a private one goes with it.
+        // One more mapping of the file is refused, and the lineage that a private mapping has got
+        // is removed.
         let error = machine.mmap_file(&space, map.clone(), 1).unwrap_err();
         assert!(error.to_string().contains("3 areas map this file"), "{error}");
         assert_eq!(space.areas.read().len(), 2);
@@ -108,7 +110,7 @@ fn a_fork_that_is_refused_half_way_is_undone_in_files_and_lineages() {
 }
 
 #[test]
-fn pins_and_references_end_at_their_own_limit_and_leave_forks_their_room() {
+fn pins_and_references_have_a_limit_that_leaves_room_for_forks() {
     for order in [0, 4] {
         let machine = machine(256);
         let space = machine.address_space().unwrap();
@@ -132,7 +134,7 @@ fn pins_and_references_end_at_their_own_limit_and_leave_forks_their_room() {
         let refused = machine.hold_pin(&ledger, pinned[0]).unwrap_err();
         assert_eq!((refused.errno, count()), (Errno::ENOMEM, before));
         clean(&machine, &ledger);
-        // What is pinned is copied by a fork; the core's own references are not refused.
+        // A fork copies a pinned page, and the core's own references are not refused.
         let child = machine.fork(&space).unwrap();
         assert_eq!(count(), before);
         machine.exit(&child);
@@ -145,7 +147,7 @@ fn pins_and_references_end_at_their_own_limit_and_leave_forks_their_room() {
 }
 
 #[test]
-fn numbers_of_spaces_end_with_an_error() {
+fn a_space_beyond_the_last_number_is_refused() {
     let machine = machine(64);
     let space = machine.address_space().unwrap();
     machine.spaces.run_out();
@@ -157,7 +159,7 @@ fn numbers_of_spaces_end_with_an_error() {
 }
 
 #[test]
-fn owner_slots_end_with_an_error() {
+fn an_area_beyond_the_last_owner_slot_is_refused() {
     let mut config = Config::new(1, 64);
     config.owners = 4;
     let machine = Machine::<Split>::new(&config).unwrap();
@@ -173,8 +175,48 @@ fn owner_slots_end_with_an_error() {
     clean(&machine, &Ledger::default());
 }
 
+/// Closes pools whose pages are still held when they are released. The release designs differ in
+/// the moment at which such a page leaves the pool: at its release, if the design clears a mark
+/// then, or with its last reference, if the last put tells the pool.
+fn a_closed_pool_gives_its_owner_slot_back_with_its_last_page<R: Release>() {
+    let mut config = Config::new(1, 64);
+    config.owners = 1;
+    config.profile.release = R::DESIGN;
+    let machine = Machine::<R>::new(&config).unwrap();
+    let ledger = Ledger::default();
+    let is_taken = || PagePool::new(&machine).map(|pool| pool.close(&machine)).is_err();
+    // There are more rounds than an owner slot has generations.
+    for life in 0..300 {
+        let pool = PagePool::new(&machine).unwrap();
+        let pages: Vec<_> = (0..life % 3).map(|_| pool.add(&machine, 0).unwrap()).collect();
+        assert!(is_taken());
+        let held: Vec<_> = pages.iter().map(|&page| pool.pfn(page).unwrap()).collect();
+        held.iter().for_each(|&pfn| machine.hold(&ledger, pfn).unwrap());
+        pool.close(&machine);
+        assert_eq!(pool.add(&machine, 0).unwrap_err().errno, Errno::EINVAL);
+        let mut left = pages.len();
+        for (page, pfn) in pages.into_iter().zip(held) {
+            assert!(is_taken());
+            pool.release(&machine, page).unwrap();
+            left -= 1;
+            assert_eq!(is_taken(), left > 0 || machine.put_looks());
+            machine.let_go(&ledger, pfn, Handle::Ref);
+        }
+        assert!(!is_taken());
+        pool.close(&machine);
+    }
+    clean(&machine, &ledger);
+}
+
 #[test]
-fn a_page_outlives_many_lives_of_its_owners_slot() {
+fn a_closed_pool_gives_its_owner_slot_back() {
+    a_closed_pool_gives_its_owner_slot_back_with_its_last_page::<Split>();
+    a_closed_pool_gives_its_owner_slot_back_with_its_last_page::<Hook>();
+    a_closed_pool_gives_its_owner_slot_back_with_its_last_page::<HookLate>();
+}
+
+#[test]
+fn a_held_page_outlives_many_owners_of_its_slot() {
     let machine = machine(64);
     let ledger = Ledger::default();
     let space = machine.address_space().unwrap();
@@ -185,7 +227,8 @@ fn a_page_outlives_many_lives_of_its_owners_slot() {
     let token = machine.hold_isolated(&ledger, kept).unwrap();
     machine.hold(&ledger, moved).unwrap();
     machine.munmap(&space, &area, 0..2).unwrap();
-    // The id that the pages name comes by again: its new owner has other pages there.
+    // The owner id that the old pages name is used again, by an owner with other pages at the same
+    // places.
     for _ in 0..600 {
         let area = machine.mmap(&space, 2).unwrap();
         (0..2).for_each(|index| machine.write_word(&area, index, 0, 2).unwrap());

@@ -1,14 +1,16 @@
-//! mlock(2) and munlock(2): pages that must stay (lifecycle 5.7).
+//! mlock(2) and munlock(2): pages that reclaim must leave in memory (lifecycle 5.7).
 //!
-//! 1. Under each entry's lock, mark the page of the area and lock (or unlock) the page that is there. Whoever fills
-//!    or empties an entry looks at the mark under the same lock: each mapping is counted once. (The kernel holds
-//!    faults off, and rmap walks of migration by `VM_IO`.) A migration entry is skipped: who restores it looks.
-//! 2. What is alike now is one stretch.
-//! 3. mlock faults in what is missing, breaking copy-on-write, and marks each page accessed. Each stretch of
-//!    pages with the same properties (the kernel's VMA) ends with a drain.
+//! 1. Under each entry's lock, mark the area's page as locked or unlocked, and lock or unlock the page that
+//!    the entry maps. All code that fills or empties an entry reads this mark under the same lock, so each
+//!    mapping is counted once. (The kernel instead holds faults off, and sets `VM_IO` against the rmap walks
+//!    of migration.) A migration entry is skipped, because the code that restores it reads the mark.
+//! 2. Merge neighbouring pages with equal attributes into one stretch.
+//! 3. mlock faults missing pages in, breaks copy-on-write, and marks each page accessed. Each stretch of
+//!    pages with equal attributes (the kernel's VMA) ends with a drain.
 
 use super::fault::{Cause, no_hwpoison, no_page};
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
+use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
@@ -18,9 +20,14 @@ use std::ops::Range;
 impl<R: Release> Machine<R> {
     /// Locks pages of an area into memory (`mlock`).
     ///
-    /// `EINVAL` for a range that does not lie in the area, `ENOMEM` for one with a hole (what lies before
-    /// it is locked, but not faulted in) or if there is no memory.
+    /// `EINVAL` for a range that does not lie in the area. `ENOMEM` for a range with a hole: the
+    /// pages before the hole are locked, but not faulted in. `ENOMEM` also if there is no free
+    /// frame.
     pub fn mlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
+        if self.profile.mlock_drains_all {
+            self.calls(Call::LruAddDrainAll);
+            self.lru_drain_all();
+        }
         self.change_lock(space, area, pages.clone(), true)?;
         area.stretches(pages).try_for_each(|(mut stretch, _)| {
             let populated = stretch.try_for_each(|index| self.populate(area, index));
@@ -29,26 +36,29 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Ends that. Errors as [`Machine::mlock`].
+    /// Unlocks pages of an area (`munlock`). Errors as [`Machine::mlock`].
     pub fn munlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         self.change_lock(space, area, pages, false)
     }
 
-    /// Steps 1 and 2, up to the first hole. The areas are held alone: nobody else changes what they are.
+    /// Performs steps 1 and 2, up to the first hole. The lock on the space's areas is held alone,
+    /// so that no other thread changes their attributes.
     fn change_lock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>, lock: bool) -> Result<()> {
         space.covers(area, &pages)?;
         self.may_go_on("mlock")?;
         let areas = space.areas.write();
         let hole = pages.clone().find(|&index| area.attributes(index).contains(Attributes::UNMAPPED));
         let other = |index: &u32| area.attributes(*index).contains(Attributes::LOCKED) != lock;
-        // Looked at one after the other: nobody else locks or unlocks meanwhile.
+        // The attributes are read one by one, as pages change: no other thread locks or unlocks
+        // meanwhile.
         let mut changed = (pages.start..hole.unwrap_or(pages.end)).filter(other).peekable();
         if changed.peek().is_some() {
             if lock {
                 let _no_faults = area.faults.write();
                 area.set_special();
             }
-            // So that pages in a batch are on a list, and go to the other at once.
+            // A page in an LRU batch would miss its move to the unevictable list: after the drain
+            // it is on a list.
             self.lru_drain_local();
             for index in changed {
                 let guard = area.lock(index);
@@ -57,7 +67,7 @@ impl<R: Release> Machine<R> {
                     false => area.unmark(index, Attributes::LOCKED),
                 };
                 if let Entry::Present { pfn, zero: false } = guard.pte().entry() {
-                    // A large page is locked by each of its entries.
+                    // A large page counts one lock for each of its entries.
                     let head = self.frames.head(pfn);
                     match lock {
                         true => self.mlock_page(head),
@@ -76,19 +86,19 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Reclaim has met a locked mapping of a page that it isolated: the page is locked now, if nobody said so (`try_to_unmap_one`).
-    /// One that says so already has been counted, or will be.
+    /// Locks a page that reclaim has isolated and of which it has met a locked mapping
+    /// (`try_to_unmap_one`). A page that is marked `MLOCKED` already has been counted, or will be.
     pub(super) fn note_missed_lock(&self, pfn: Pfn) {
         if !self.frames[pfn].word().has(Flags::MLOCKED) {
             self.mlock_page(pfn);
         }
     }
 
-    /// Step 3 for one page (`populate_vma_page_range`). A private page is made this process's own; shared
-    /// pages are not made dirty for nothing.
+    /// Performs step 3 for one page (`populate_vma_page_range`). A private page becomes this
+    /// process's own. A shared page is only read, so that it does not become dirty.
     fn populate(&self, area: &Area, index: u32) -> Result<()> {
         let write = !area.is_shared();
-        // Each round follows from a fault, as in an access.
+        // Another round follows only after a fault, as in an access.
         loop {
             let cause = {
                 let guard = area.lock(index);

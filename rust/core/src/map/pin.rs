@@ -1,41 +1,70 @@
-//! References from the outside on mapped pages: `get_user_pages` and `pin_user_pages`.
+//! References that outside users take on mapped pages: `get_user_pages` and `pin_user_pages`.
 
 use super::fault::{Cause, no_hwpoison, no_page};
 use super::{Area, Entry, Pte};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
-use crate::page::{Flags, PIN, Pfn};
-use crate::profile::FilePin;
+use crate::page::{Flags, Folio, PIN, Pfn};
+use crate::profile::{AnonReuse, FilePin, PinCounting};
 use crate::release::Release;
 
-/// How a page is held from the outside.
+/// The way in which an outside user holds a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PinKind {
-    /// One reference (`FOLL_GET`), as vmsplice takes it. Fork shares such a page.
+    /// One reference (`FOLL_GET`), as vmsplice takes it. A fork shares such a page.
     Get,
-    /// A pin of 1024 (`FOLL_PIN`), for a device that reads or writes. The page is this process's own,
-    /// and stays so: fork copies it at once.
+    /// A pin (`FOLL_PIN`) of 1024 references, for a device that reads or writes. The pinned page
+    /// belongs to this process alone, and stays so: a fork copies it at once. In kernels that do
+    /// not count pins, a pin is one reference (`pins`).
     Pin,
 }
 
-impl PinKind {
-    /// References that it is.
-    pub const fn references(self) -> u32 {
-        match self {
-            PinKind::Get => 1,
-            PinKind::Pin => PIN,
+impl<R: Release> Machine<R> {
+    /// Returns how this kernel holds a page for `kind`: kernels that do not count pins take a plain
+    /// reference for a pin.
+    pub fn held_as(&self, kind: PinKind) -> PinKind {
+        match self.profile.pins {
+            PinCounting::Plain => PinKind::Get,
+            PinCounting::Counted => kind,
         }
     }
-}
 
-impl<R: Release> Machine<R> {
-    /// Takes a reference or a pin on the page behind an address, faulting it in as needed: `write` if
-    /// the holder will write. A hole or the zero page, which is no frame of the machine, becomes a page
-    /// first.
+    /// Returns the number of references that a pin takes in this kernel.
+    pub(crate) fn pin_references(&self) -> u32 {
+        match self.profile.pins {
+            PinCounting::Plain => 1,
+            PinCounting::Counted => PIN,
+        }
+    }
+
+    /// Returns true if the page may be pinned, as far as this kernel can tell
+    /// (`folio_maybe_dma_pinned`).
+    #[inline]
+    pub(crate) fn may_be_pinned(&self, folio: Folio) -> bool {
+        self.frames.may_be_pinned(folio) && self.profile.pins == PinCounting::Counted
+    }
+
+    /// Takes a reference or a pin on the page behind an address, and faults the page in as needed;
+    /// `write` if the holder will write. A hole or the zero page is no frame of the machine, and
+    /// becomes a page first.
     ///
-    /// Errors as [`Machine::fault`]; `ENOMEM` also if the count is at its limit; `EFAULT` or `EOPNOTSUPP` for a pin for
-    /// writing of a shared mapping of a disk's file, as the profile says.
+    /// Errors as [`Machine::fault`]; `ENOMEM` also if the page's count is at its limit; `EFAULT` or
+    /// `EOPNOTSUPP`, as the profile says, for a pin for writing of a shared mapping of a disk's
+    /// file.
     pub fn pin(&self, area: &Area, index: u32, kind: PinKind, write: bool) -> Result<Pfn> {
+        self.pin_found(area, index, kind, write, |_| false)
+    }
+
+    /// [`Machine::pin`]; `slowly` tells whether a page that is mapped already is found under the locks
+    /// of the page tables all the same.
+    pub(crate) fn pin_found(
+        &self,
+        area: &Area,
+        index: u32,
+        kind: PinKind,
+        write: bool,
+        slowly: impl Fn(Pfn) -> bool,
+    ) -> Result<Pfn> {
         if index >= area.pages() {
             return Err(no_page(area, index));
         }
@@ -44,8 +73,9 @@ impl<R: Release> Machine<R> {
             self.refuse_file_pin(area, index)?;
         }
         let retry = kind == PinKind::Get || self.profile.pin_faults_retry;
+        let counted = self.held_as(kind) == PinKind::Pin;
         let mut faulted = false;
-        // Each round follows from a fault, as in an access.
+        // Another round follows only after a fault, as in an access.
         loop {
             let cause = {
                 let guard = area.lock(index);
@@ -54,19 +84,22 @@ impl<R: Release> Machine<R> {
                     Entry::Present { zero: false, .. } if write && !pte.has(Pte::WRITE) => Cause::Write,
                     Entry::Present { pfn, zero: false } => {
                         let page = &self.frames[pfn];
-                        let own = page.word().has(Flags::ANON_EXCLUSIVE) || area.is_shared();
-                        if kind == PinKind::Pin && !own {
+                        let own = page.word().has(Flags::ANON_EXCLUSIVE)
+                            || area.is_shared()
+                            || self.profile.anon_reuse == AnonReuse::Mapcount;
+                        if counted && !own {
                             Cause::Unshare
                         } else {
-                            // Under the entry's lock: the mapping's reference keeps the page, and a fork that
-                            // comes later sees the pin.
+                            // The reference is taken under the entry's lock: the mapping's
+                            // reference keeps the page, and a later fork sees the pin.
                             let folio = self.frames.folio(pfn);
-                            self.frames[folio.head].try_add(folio.head, kind.references())?;
-                            if kind == PinKind::Pin {
+                            let references = if counted { PIN } else { 1 };
+                            self.frames[folio.head].try_add(folio.head, references)?;
+                            if counted {
                                 self.frames.count_pin(folio, true);
                             }
                             if kind == PinKind::Get || self.profile.pin_marks_accessed {
-                                self.mark_held(folio.head, faulted);
+                                self.mark_held(folio.head, faulted || slowly(folio.head));
                             }
                             return Ok(pfn);
                         }
@@ -82,11 +115,11 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The holder's accesses go past the entry: the page itself remembers. A page that is there is found
-    /// without locks (`gup_fast`), and nothing is activated; one that has to be faulted in counts as
-    /// touched.
-    fn mark_held(&self, pfn: Pfn, faulted: bool) {
-        match faulted {
+    /// Marks a held page as used, because the holder's accesses do not mark its entry. A page that
+    /// was mapped already is found without locks (`gup_fast`), and is not activated. A page that is
+    /// found under the locks, as one that had to be faulted in, counts as accessed.
+    fn mark_held(&self, pfn: Pfn, slowly: bool) {
+        match slowly {
             true => self.mark_page_accessed(pfn),
             false => {
                 self.frames[pfn].set(Flags::REFERENCED);
@@ -94,14 +127,15 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A device that writes to a disk's file for long would dirty its pages unheard (`writable_file_mapping_allowed`).
+    /// Refuses a pin for writing of a disk's file. A device that writes for long would make its
+    /// pages dirty without any fault (`writable_file_mapping_allowed`).
     #[cold]
     fn refuse_file_pin(&self, area: &Area, index: u32) -> Result<()> {
         let why = "a shared mapping of a disk's file is not pinned for writing";
         match self.profile.file_pin {
             FilePin::SharedRefused => Err(Error::new(Errno::EFAULT, why)),
             FilePin::Refused => {
-                // Found out only when the page is there, and may be stored into.
+                // These kernels refuse only after the page was faulted in for writing.
                 if !area.look(index).has(Pte::PRESENT | Pte::WRITE) {
                     self.fault_for(area, index, Cause::Write).map_err(no_hwpoison)?;
                 }
@@ -110,18 +144,20 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Gives back what [`Machine::pin`] took.
+    /// Gives back a reference or a pin that [`Machine::pin`] has taken.
     pub fn unpin(&self, pfn: Pfn, kind: PinKind) {
         let folio = self.frames.folio(pfn);
-        if kind == PinKind::Pin {
+        if self.held_as(kind) == PinKind::Pin {
             self.frames.count_pin(folio, false);
-            // All but one at once: not the last, so no release design is asked.
-            self.frames[folio.head].drop_refs(folio.head, kind.references() - 1);
+            // All references but one are dropped at once. None of them is the last, so no page is
+            // released here.
+            self.frames[folio.head].drop_refs(folio.head, PIN - 1);
         }
         self.put(folio.head);
     }
 
-    /// The frame that is mapped there now, without a reference: a name, good for looking.
+    /// Returns the frame that an entry maps now, without a reference. The frame number is good for
+    /// inspection only.
     pub fn page_at(&self, area: &Area, index: u32) -> Option<Pfn> {
         if index >= area.pages() {
             return None;
@@ -129,13 +165,13 @@ impl<R: Release> Machine<R> {
         frame_of(area.look(index))
     }
 
-    /// The page that is mapped there, with a reference: of a large one its head.
+    /// Returns the page that an entry maps, with a reference; the head of a large page.
     pub fn get_page_at(&self, area: &Area, index: u32) -> Option<Pfn> {
         if index >= area.pages() {
             return None;
         }
         let guard = area.lock(index);
-        // The mapping has a reference, and the lock keeps the mapping.
+        // The mapping holds a reference, and the entry's lock keeps the mapping.
         let head = self.frames.head(frame_of(guard.pte())?);
         self.frames[head].get(head);
         Some(head)

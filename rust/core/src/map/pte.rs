@@ -1,42 +1,43 @@
-//! A page-table entry.
+//! Page-table entries: their bits, and the meanings of an entry.
 //!
 //! | bits | present | migration | swap | hwpoison |
 //! |---|---|---|---|---|
 //! | 0 | 1 | 0 | 0 | 0 |
 //! | 1 | writable | was writable | – | – |
 //! | 2, 3 | young, dirty (set by the access itself) | was young, dirty | – | – |
-//! | 4 | zero page: counts nothing | – | – | – |
+//! | 4 | zero page: not counted | – | – | – |
 //! | 5 | – | was exclusive | was exclusive | – |
 //! | 6, 7 | – | kind 1 | kind 2 | kind 3 |
 //! | 8 | the entry's lock | lock | lock | lock |
 //! | 32..63 | frame | frame | slot | frame |
 //!
-//! All-zero is "nothing mapped", so tables cost nothing until they are used.
+//! An all-zero entry maps nothing, so a zeroed table needs no initialisation and costs no memory
+//! until its entries are used.
 //!
-//! The lock bit is the page-table lock, one for each entry. Accesses through a present entry do not
-//! look at it (hardware would not either); faults, unmaps and the reverse map take it.
+//! The lock bit is the page-table lock, one for each entry. Accesses through a present entry ignore
+//! it, as hardware would; faults, unmaps and the reverse map take it.
 
 use crate::page::Pfn;
 use std::fmt;
 
-/// What an entry says.
+/// The decoded meaning of a page-table entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Nothing.
+    /// The entry maps nothing.
     None,
-    /// A frame; `zero` for the zero page, which is not counted.
+    /// A mapped frame. The zero page has `zero` set, and is not counted.
     Present {
         /// The frame.
         pfn: Pfn,
-        /// Is this the zero page?
+        /// True for the zero page.
         zero: bool,
     },
-    /// A page that is being migrated: whoever needs it waits for its page lock.
+    /// A page that is being migrated. A fault on this entry waits for the page lock of the source.
     Migration {
         /// The source frame.
         pfn: Pfn,
     },
-    /// Swapped out.
+    /// The page is swapped out.
     Swap {
         /// The swap slot.
         slot: u32,
@@ -54,17 +55,17 @@ pub enum Entry {
 pub struct Pte(pub u64);
 
 impl Pte {
-    /// Nothing mapped.
+    /// An entry that maps nothing.
     pub const NONE: Pte = Pte(0);
-    /// Maps a frame.
+    /// The entry maps a frame.
     pub const PRESENT: u64 = 1 << 0;
-    /// Writes are allowed (or were, in a migration entry).
+    /// Writes are allowed. In a migration entry: writes were allowed before.
     pub const WRITE: u64 = 1 << 1;
-    /// Accessed.
+    /// An access has used the entry.
     pub const YOUNG: u64 = 1 << 2;
-    /// Written to.
+    /// A store has gone through the entry.
     pub const DIRTY: u64 = 1 << 3;
-    /// Maps the zero page.
+    /// The entry maps the zero page.
     pub const ZERO: u64 = 1 << 4;
     /// A migration or swap entry of an exclusive anonymous page.
     pub const EXCLUSIVE: u64 = 1 << 5;
@@ -79,31 +80,32 @@ impl Pte {
         (value as u64) << Self::PAYLOAD_SHIFT
     }
 
-    /// Maps `pfn` with the given bits.
+    /// Makes an entry that maps `pfn`, with `bits` set.
     #[inline]
     pub const fn present(pfn: Pfn, bits: u64) -> Pte {
         Pte(Self::PRESENT | bits | Self::payload(pfn.0))
     }
 
-    /// A migration entry for `pfn`; `bits` of `WRITE`, `YOUNG`, `DIRTY`, `EXCLUSIVE` are remembered.
+    /// Makes a migration entry for `pfn`. It remembers those of `WRITE`, `YOUNG`, `DIRTY` and
+    /// `EXCLUSIVE` that are in `bits`.
     #[inline]
     pub const fn migration(pfn: Pfn, bits: u64) -> Pte {
         Pte(1 << Self::KIND_SHIFT | bits | Self::payload(pfn.0))
     }
 
-    /// A swap entry.
+    /// Makes a swap entry for `slot`.
     #[inline]
     pub const fn swap(slot: u32, bits: u64) -> Pte {
         Pte(2 << Self::KIND_SHIFT | bits | Self::payload(slot))
     }
 
-    /// A poisoned entry.
+    /// Makes a poisoned entry for the bad frame `pfn`.
     #[inline]
     pub const fn hwpoison(pfn: Pfn) -> Pte {
         Pte(3 << Self::KIND_SHIFT | Self::payload(pfn.0))
     }
 
-    /// What the entry says.
+    /// Decodes the entry.
     #[inline]
     pub const fn entry(self) -> Entry {
         let payload = (self.0 >> Self::PAYLOAD_SHIFT) as u32;
@@ -118,23 +120,37 @@ impl Pte {
         }
     }
 
-    /// Are all these bits set?
+    /// Returns true if all of `bits` are set.
     #[inline]
     pub const fn has(self, bits: u64) -> bool {
         self.0 & bits == bits
     }
 
-    /// The remembered bits among `WRITE`, `YOUNG`, `DIRTY`, `EXCLUSIVE`.
+    /// Returns the bits of the entry that are in the mask `of`.
     #[inline]
     pub const fn bits(self, of: u64) -> u64 {
         self.0 & of
     }
 
-    /// Without the lock bit.
+    /// Returns the entry without its lock bit.
     #[inline]
     #[must_use]
     pub const fn unlocked(self) -> Pte {
         Pte(self.0 & !Self::LOCK)
+    }
+}
+
+impl Pte {
+    /// Returns true for a present mapping of the frame `wanted`; the zero page never counts.
+    #[inline]
+    pub fn maps(self, wanted: Pfn) -> bool {
+        matches!(self.entry(), Entry::Present { pfn, zero: false } if pfn == wanted)
+    }
+
+    /// Returns true for a migration entry whose source is the frame `wanted`.
+    #[inline]
+    pub fn migrates(self, wanted: Pfn) -> bool {
+        matches!(self.entry(), Entry::Migration { pfn } if pfn == wanted)
     }
 }
 
@@ -154,7 +170,8 @@ impl fmt::Debug for Pte {
     }
 }
 
-/// For traces: `page 0x8 write young dirty`, `migration of 0x8`, `-` for nothing.
+/// Formats an entry for traces: `page 0x8 write young dirty`, `migration of 0x8`, or `-` if it is
+/// empty.
 impl fmt::Display for Pte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.entry() {

@@ -2,13 +2,14 @@
 //!
 //! For each page, in this order:
 //!
-//! 0. A large page that is a candidate is split: each of its parts is looked at by itself.
-//! 1. Its lock, without waiting. A bad frame is unmapped and goes to no list any more. What is locked into memory, or is
-//!    being written, stays active. Then its references decide (`references`), unless reclaim was told not to ask.
-//! 2. Anonymous memory gets a swap slot, and so a place in the swap cache.
-//! 3. Unmap, flush: nobody is inside a store any more.
-//! 4. What is dirty is written: to swap, at once. A disk's file is left to whoever writes files.
-//! 5. Out of its cache, if nobody else holds it: the frame is free.
+//! 0. Split a large page that is a candidate. Each of its parts is then reclaimed by itself.
+//! 1. Try the page lock. A bad frame is unmapped, and goes to no list any more. A page that is locked into
+//!    memory or under writeback stays, and becomes active. Otherwise the page's use decides (`references`),
+//!    unless reclaim was told to ignore it.
+//! 2. Give an anonymous page a swap slot, and so a place in the swap cache.
+//! 3. Unmap the page and flush: no thread is inside a store through an old entry any more.
+//! 4. Write a dirty page: to swap, at once. A dirty page of a disk's file is left to the write-back of files.
+//! 5. Take the page out of its cache, if no other holder has a reference: the frame is free.
 
 #[cfg(not(any(loom, feature = "explored")))]
 mod demote;
@@ -17,52 +18,58 @@ mod list;
 mod node;
 mod references;
 
+pub(crate) use list::Reclaimer;
+
 use super::{File, Pte};
 use crate::calls::Call;
 use crate::machine::Machine;
 use crate::owner::OwnerId;
 use crate::page::{Flags, PIN, Pfn};
+use crate::pressure::state::context;
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
 
-/// Whether the use that a page has seen lately counts.
+/// Whether the recent use of a page decides if it is reclaimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum References {
-    /// It decides.
+    /// Recent use keeps a page.
     Asked,
-    /// The caller knows better: `MADV_PAGEOUT`.
+    /// Recent use is ignored, because the caller has asked for the reclaim (`MADV_PAGEOUT`).
     Ignored,
 }
 
-/// What becomes of a page.
+/// The result of reclaim for one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It is out of its cache, and only the isolation holds it.
+    /// The page is out of its cache, and only the isolation's reference is left.
     Gone,
-    /// It stays as it is.
+    /// The page stays as it is.
     Keep,
-    /// It stays, and is not to be looked at again soon.
+    /// The page stays and becomes active, so that reclaim does not meet it again soon.
     Activate,
 }
 
 impl<R: Release> Machine<R> {
-    /// Reclaims isolated pages, whoever used them lately (`reclaim_pages`). Says how many were freed; the others
-    /// are put back.
+    /// Reclaims isolated pages and ignores their recent use (`reclaim_pages`). Returns how many
+    /// were freed. The others are put back.
     pub(crate) fn reclaim_pages(&self, list: Vec<Pfn>) -> u32 {
+        let _reclaims = self.pressure.enter(context::RECLAIMS);
         let mut freed = 0;
         let kept: Vec<Pfn> = self
             .in_parts(list, References::Ignored, &mut Vec::new())
             .into_iter()
             .filter(|&pfn| {
-                // Whatever it was: what stays has to earn its place anew.
+                // A page that stays goes back inactive, even if it was active: it has to show new
+                // use to become active again.
                 self.frames[pfn].clear(Flags::ACTIVE);
                 let gone = self.reclaim_page(pfn, References::Ignored);
                 freed += u32::from(gone);
                 !gone
             })
             .collect();
-        // The kernel's reclaim has this inlined: no call is seen.
+        // The putback is written out here, because the kernel's reclaim has inlined it and a trace
+        // shows no call.
         for pfn in kept {
             self.count_isolated(pfn, -1);
             self.lru_add(pfn);
@@ -71,8 +78,21 @@ impl<R: Release> Machine<R> {
         freed
     }
 
-    /// Large anonymous pages go to swap in parts. One that is in use stays whole, and goes to `kept`; so does in the end
-    /// one that somebody holds.
+    /// Frees the clean pages of disk files among isolated pages, whatever their use
+    /// (`reclaim_clean_pages_from_list`): dropping such a page costs less than moving it. The other
+    /// pages stay on the list, isolated.
+    pub(crate) fn reclaim_clean_pages(&self, list: &mut Vec<Pfn>) {
+        list.retain(|&pfn| {
+            let word = self.frames[pfn].word();
+            let needed = Flags::SWAPBACKED | Flags::DIRTY | Flags::UNEVICTABLE | Flags::HEAD;
+            let clean = word.has(Flags::FILE) && !word.any(needed);
+            !clean || !self.reclaim_page(pfn, References::Ignored)
+        });
+    }
+
+    /// Splits large pages, because anonymous memory goes to swap in base pages. A large page that
+    /// is in use stays whole and goes to `kept`. A large page that another holder keeps whole is
+    /// returned among the parts, and stays.
     fn in_parts(&self, list: Vec<Pfn>, references: References, kept: &mut Vec<Pfn>) -> Vec<Pfn> {
         let mut parts = Vec::with_capacity(list.len());
         for pfn in list {
@@ -99,29 +119,27 @@ impl<R: Release> Machine<R> {
         parts
     }
 
-    /// Reclaims one isolated page if it can; then its isolation is over.
+    /// Reclaims one isolated page. Returns true if the page was freed, and so is isolated no more.
     fn reclaim_page(&self, pfn: Pfn, references: References) -> bool {
         let page = &self.frames[pfn];
-        if !page.trylock() {
-            return false;
-        }
+        let Some(locked) = page.try_locked(pfn) else { return false };
         match self.shrink_page(pfn, references) {
             Fate::Gone => {
                 self.count_isolated(pfn, -1);
                 page.clear(Flags::ACTIVE | Flags::UNEVICTABLE);
-                page.unlock(pfn);
-                // Freed with others, as far as anybody can see.
+                drop(locked);
+                // Put as a batch of one, as the kernel frees reclaimed pages in batches.
                 self.put_all(&[pfn]);
                 return true;
             }
             Fate::Keep => {}
             Fate::Activate => self.activate_kept(pfn),
         }
-        page.unlock(pfn);
         false
     }
 
-    /// A page that is no candidate gives its swap slot up if slots are short, and is active.
+    /// Activates a page that is no candidate. If slots are short, the page gives its swap slot up
+    /// first.
     fn activate_kept(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let mlocked = page.word().has(Flags::MLOCKED);
@@ -136,13 +154,13 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Steps 1 to 5 for a locked page.
+    /// Performs steps 1 to 5 for a locked page.
     fn shrink_page(&self, pfn: Pfn, references: References) -> Fate {
         self.step("reclaim of a page", pfn);
         let page = &self.frames[pfn];
         let word = page.word();
         if word.has(Flags::HEAD) {
-            // Somebody has it: it could not be split.
+            // The large page could not be split, because another holder has a reference.
             return Fate::Activate;
         }
         if word.has(Flags::HWPOISON) {
@@ -161,25 +179,29 @@ impl<R: Release> Machine<R> {
         {
             return fate;
         }
-        // 2.
+        if word.has(Flags::SWAPBACKED) && self.pressure.is_in(context::NO_IO) {
+            return Fate::Keep;
+        }
+        // Step 2.
         if word.has(Flags::ANON | Flags::SWAPBACKED) && !word.has(Flags::SWAPCACHE) {
-            if word.count() >= PIN {
+            if word.count() >= PIN && self.pin_references() == PIN {
                 return Fate::Keep;
             }
             if !self.add_to_swap(pfn) {
                 return Fate::Activate;
             }
         }
-        // 3.
+        // Step 3.
         let file = word.has(Flags::FILE).then(|| self.owners.file(OwnerId(page.owner()))).flatten();
         if page.mapcount() > 0 && !self.unmap_for_reclaim(file.as_deref(), pfn) {
             return Fate::Activate;
         }
-        if page.count() >= PIN {
-            // Whoever has it pinned may write to it at any time; nobody new can find it to pin it.
+        if page.count() >= PIN && self.pin_references() == PIN {
+            // The pin's user may write to the page at any time. No new pin can come, because
+            // nothing maps the page.
             return Fate::Activate;
         }
-        // 4.
+        // Step 4.
         self.step("reclaimed page unmapped", pfn);
         if page.word().has(Flags::DIRTY) {
             match self.page_out(file.as_deref(), pfn) {
@@ -187,7 +209,7 @@ impl<R: Release> Machine<R> {
                 stays => return stays,
             }
         }
-        // 5.
+        // Step 5.
         let word = page.word();
         let evicted = match &file {
             Some(file) if word.has(Flags::FILE) => self.evict_isolated(file, pfn),
@@ -204,22 +226,24 @@ impl<R: Release> Machine<R> {
         if evicted { Fate::Gone } else { Fate::Keep }
     }
 
-    /// Takes every mapping of a bad page away (`unmap_poisoned_folio`), as memory failure would have.
+    /// Removes every mapping of a bad page (`unmap_poisoned_folio`), as memory failure would have
+    /// done.
     fn unmap_bad(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         if page.word().has(Flags::SWAPCACHE) {
-            // Its entries lead to the swap cache, where whoever needs it finds it bad. Poisoned ones would leave nobody
-            // who ever takes it out of its slot.
+            // The entries become swap entries, which lead to the bad page in the swap cache, and a
+            // fault finds it bad. With poisoned entries, nothing would ever take the page out of
+            // its slot.
             self.unmap_to_swap(pfn, true);
             return self.tlb.flush();
         }
-        // A clean page of a disk's file is not lost: it is read again.
+        // A clean page of a disk's file is not lost: the file reads it in again.
         let written_back = self.file_of_page(pfn).is_some_and(|file| file.is_written_back());
         let lost = !written_back || page.word().has(Flags::DIRTY) || self.page_mkclean(pfn);
         self.unmap_poisoned(pfn, lost);
     }
 
-    /// Step 3. True if nothing maps the page any more.
+    /// Performs step 3. Returns true if nothing maps the page any more.
     fn unmap_for_reclaim(&self, file: Option<&File>, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         self.calls_on(Call::TryToUnmap, pfn);
@@ -234,11 +258,12 @@ impl<R: Release> Machine<R> {
         unmapped
     }
 
-    /// Step 3 for a page of a file, whose content is in its slot.
+    /// Performs step 3 for a page of a file. The entries become empty, because the file's slot
+    /// keeps the page.
     fn unmap_cached(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         self.rmap_walk(page, |area, index| {
-            // Looked at under the entry's lock: a private copy in its place stays.
+            // The entry is checked under its lock: a private copy in the page's place stays mapped.
             let Some(guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
             if area.locked(index) {
                 self.note_missed_lock(pfn);
@@ -251,9 +276,9 @@ impl<R: Release> Machine<R> {
         page.mapcount() == 0
     }
 
-    /// Step 4 (`pageout`). `Gone` says that the page is clean now.
+    /// Performs step 4 (`pageout`). [`Fate::Gone`] means that the page is clean now.
     fn page_out(&self, file: Option<&File>, pfn: Pfn) -> Fate {
-        // The isolation's and the cache's.
+        // The references of the isolation and of the cache.
         const FREEABLE: u32 = 2;
         let page = &self.frames[pfn];
         let word = page.word();
@@ -266,7 +291,8 @@ impl<R: Release> Machine<R> {
         }
         let written = match file {
             Some(file) => self.file_page_to_swap(file, pfn),
-            // Nobody wants it any more: with its slot its last cache is gone.
+            // No entry named the slot any more. The page has left the swap cache with it, and the
+            // isolation's reference is the last one.
             None if self.free_swap(pfn) => return Fate::Keep,
             None => match self.swap_space() {
                 Some(swap) => {

@@ -1,20 +1,20 @@
-//! The reverse map: from a page to the entries that map it, and to migration entries and back
-//! (lifecycle 6.3 steps 7 and 12, 6.8).
+//! The reverse map: leads from a page to the entries that map it. It turns them into migration
+//! entries and back (lifecycle 6.3 steps 6 and 10, 6.8).
 
 use super::{Area, Pte};
 use crate::machine::Machine;
 use crate::owner::{Owner, OwnerId};
-use crate::page::{Flags, Folio, Page, Pfn, Word};
+use crate::page::{Flags, Folio, HUGE_ORDER, Page, Pfn, Word};
 use crate::release::Release;
-use crate::stat::NodeItem;
+use crate::stat::{Event, NodeItem};
 use std::sync::Arc;
 
-/// What a migration entry remembers of the mapping it replaces.
+/// The bits of a mapping that a migration entry keeps.
 const REMEMBERED: u64 = Pte::WRITE | Pte::YOUNG | Pte::DIRTY;
 
 impl<R: Release> Machine<R> {
-    /// Visits every area that could map a page, with the page's number there, under the owner's lock.
-    /// The page is locked, so its owner stays.
+    /// Visits every area that could map a page, with the page's index there, under the owner's
+    /// lock, until `visit` returns false. The page is locked, so its owner cannot change.
     pub(super) fn rmap_walk(&self, page: &Page, mut visit: impl FnMut(&Arc<Area>, u32) -> bool) {
         let index = page.index();
         self.owners.with(OwnerId(page.owner()), |owner| match owner {
@@ -38,19 +38,20 @@ impl<R: Release> Machine<R> {
         });
     }
 
-    /// Visits every entry that could map a part of a page, with its number in the area and the part. As
-    /// [`Machine::rmap_walk`].
+    /// Visits every entry that could map a part of a page, with its area, its index and the part.
+    /// Otherwise as [`Machine::rmap_walk`].
     fn rmap_entries(&self, head: Pfn, mut visit: impl FnMut(&Arc<Area>, u32, Pfn) -> bool) {
         let page = &self.frames[head];
         let parts = 1u32 << page.order();
         self.rmap_walk(page, |area, index| (0..parts).all(|part| visit(area, index + part, head.plus(part))));
     }
 
-    /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`): each is cleared, and then
-    /// marked, under its lock. The flush is the caller's, before any byte is copied. True if nothing maps the page any
-    /// more.
+    /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`). Each entry
+    /// is cleared and then marked, under its lock. The caller flushes before it copies any byte.
+    /// Returns true if nothing maps the page any more.
     ///
-    /// Stops at a mapping whose exclusive page may be pinned: its user would go on with the old frame.
+    /// The walk stops at the mapping of an exclusive page that may be pinned, because the pin's
+    /// user would go on with the old frame.
     pub(crate) fn unmap_to_migration(&self, head: Pfn) -> bool {
         let page = &self.frames[head];
         page.expect_locked();
@@ -61,20 +62,22 @@ impl<R: Release> Machine<R> {
             let part = &self.frames[pfn];
             let exclusive = part.word().has(Flags::ANON_EXCLUSIVE);
             if exclusive {
-                if self.frames.may_be_pinned(folio) {
-                    // The entry stays as it is, but for its dirty bit: the kernel has cleared the entry by
-                    // now and told the page (recording h03/5). What was replaced so far is restored by
-                    // the caller.
+                if self.may_be_pinned(folio) {
+                    // The entry stays, but its dirty bit goes to the page: by now the kernel has
+                    // cleared the entry and marked the page dirty (recording h03/5). The caller
+                    // restores the entries that were replaced before.
                     self.note_dirty(head, area.look(index));
                     return false;
                 }
                 part.clear(Flags::ANON_EXCLUSIVE);
             }
             let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
-            // Under the entry's lock, as everywhere: see `map/mlock.rs`.
+            // The lock mark is read under the entry's lock, so that each mapping is counted once:
+            // see `map/mlock.rs`.
             let locked = area.locked(index);
-            // Nothing for a moment, then the migration entry, as it was only told with the old entry whether the page is
-            // dirty: a fault that looks in between goes for the page in its file (see `Machine::fault`).
+            // The entry is empty for a moment, then it becomes the migration entry. As in the
+            // kernel, the dirty bit is final only once the old entry is gone. A fault that reads
+            // the empty entry goes to the page in its file (see `Machine::fault_round`).
             let old = guard.replace(Pte::NONE);
             guard.fill(Pte::migration(pfn, old.bits(REMEMBERED) | mark));
             self.unmapped_part(folio, pfn, old, locked);
@@ -86,22 +89,24 @@ impl<R: Release> Machine<R> {
         self.frames.folio_mapcount(folio) == 0
     }
 
-    /// Points every migration entry of `from` to `to` (`remove_migration_ptes`), part by part if it is large; each
-    /// restored entry takes a reference and a mapping. With `to == from` the mappings are put back as they were.
+    /// Replaces every migration entry of `from` by a mapping of `to` (`remove_migration_ptes`),
+    /// part by part if the page is large. Each restored entry takes a reference and a mapping. With
+    /// `to == from` the mappings become as they were before the migration.
     pub(crate) fn restore_mappings(&self, from: Pfn, to: Pfn) {
         self.restore_entries(from, to, false);
     }
 
-    /// The same for a part of a page that was split. One that is `unused`, as it holds nothing but zeroes, gives way to
-    /// the zero page, unless it is locked into memory (`try_to_map_unused_to_zeropage`).
+    /// Restores the mappings of a part of a page that was split. An `unused` part, which holds
+    /// nothing but zeroes, is replaced by the zero page, unless it is locked into memory
+    /// (`try_to_map_unused_to_zeropage`).
     pub(super) fn restore_part(&self, part: Pfn, unused: bool) {
         self.restore_entries(part, part, unused);
     }
 
     fn restore_entries(&self, from: Pfn, to: Pfn, unused: bool) {
         let page = &self.frames[to];
-        // Of both: who waits for the entry sleeps on the source's lock, and who finds the destination must not
-        // move it.
+        // Both pages are locked. Faults on the migration entry sleep on the source's lock, and a
+        // thread that finds the destination must not migrate it before all entries are restored.
         self.frames[from].expect_locked();
         page.expect_locked();
         let folio = Folio { head: to, large: page.order() > 0 };
@@ -126,10 +131,11 @@ impl<R: Release> Machine<R> {
         });
     }
 
-    /// Takes every mapping of a locked page away (`try_to_unmap`). With `poison` each leaves a poisoned entry, on
-    /// which later accesses fault; else nothing, and the next access finds the page again, or what is left of
-    /// it. Whether the page was accessed is of no interest any more; what was dirty makes the page dirty. The
-    /// caller holds a reference; afterwards nobody is inside an access through an old entry.
+    /// Removes every mapping of a locked page (`try_to_unmap`). With `poison` each becomes a
+    /// poisoned entry, on which later accesses fault. Without it each entry becomes empty, and the
+    /// next access faults the page, or its remains, in again. Accessed bits are dropped, and a
+    /// dirty bit makes the page dirty. The caller holds a reference on the page. Afterwards no
+    /// thread is inside an access through an old entry.
     pub(crate) fn unmap_poisoned(&self, pfn: Pfn, poison: bool) {
         let page = &self.frames[pfn];
         page.expect_locked();
@@ -144,9 +150,9 @@ impl<R: Release> Machine<R> {
         self.tlb.flush();
     }
 
-    /// Takes the accessed mark off every mapping of a locked page and says how many had it
-    /// (`folio_referenced`); `None`, and the walk over, at a mapping that is locked into memory. Without a flush: an
-    /// access that is under way marks nothing that it has not marked already.
+    /// Clears the accessed bit of every mapping of a locked page and returns how many had it
+    /// (`folio_referenced`). A mapping that is locked into memory ends the walk, with `None`. No
+    /// flush is needed: an access that is under way has set its accessed bit already.
     pub(super) fn page_referenced(&self, pfn: Pfn) -> Option<u32> {
         let mut used = Some(0);
         self.rmap_entries(pfn, |area, index, pfn| {
@@ -164,8 +170,9 @@ impl<R: Release> Machine<R> {
         used
     }
 
-    /// Accounts for one more entry that maps a part of a page: a reference, a mapping, `nr_anon_pages` with the first.
-    /// The caller holds a reference and the entry's lock.
+    /// Accounts for one more entry that maps a part of a page: a reference and a mapping, and
+    /// `nr_anon_pages` or `nr_mapped` with the part's first mapping. The caller holds a reference
+    /// and the entry's lock.
     #[inline]
     fn mapped(&self, folio: Folio, pfn: Pfn) {
         self.frames[folio.head].get(folio.head);
@@ -174,13 +181,14 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Accounts for one entry less of the base page `pfn` and drops its reference, which is not the last one.
+    /// Accounts for one entry less of the base page `pfn` and drops its reference, which is not the
+    /// last one.
     #[inline]
     pub(super) fn unmapped(&self, pfn: Pfn, old: Pte, locked: bool) {
         self.unmapped_part(Folio::base(pfn), pfn, old, locked);
     }
 
-    /// The same for a part of a page.
+    /// Accounts for one entry less of a part of a page, and drops its reference.
     #[inline]
     fn unmapped_part(&self, folio: Folio, pfn: Pfn, old: Pte, locked: bool) {
         let head = folio.head;
@@ -193,7 +201,7 @@ impl<R: Release> Machine<R> {
         self.put(head);
     }
 
-    /// Accounts for one entry less; its reference is still to be put.
+    /// Accounts for one entry less. The caller still has to put the entry's reference.
     #[inline]
     pub(super) fn remove_mapping_of(&self, folio: Folio, pfn: Pfn) {
         if self.frames.remove_mapping(folio, pfn) {
@@ -201,16 +209,23 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A large page of which a part is mapped no more, but others are, waits to be split. The entry's lock is the
-    /// caller's.
+    /// Queues a large page to be split if the part `pfn` is no longer mapped while other parts are.
+    /// The caller holds the entry's lock.
     #[inline]
     pub(super) fn note_partial(&self, folio: Folio, pfn: Pfn) {
         if self.frames[pfn].mapcount() == 0 && self.frames.folio_mapcount(folio) > 0 {
-            self.frames.queue_split(folio);
+            self.queue_split(folio);
         }
     }
 
-    /// A dirty entry makes a dirty page.
+    /// Queues a large page to be split; for a page of order 9 the event is counted.
+    pub(crate) fn queue_split(&self, folio: Folio) {
+        if self.frames.queue_split(folio) && self.frames[folio.head].order() == HUGE_ORDER {
+            self.stats.event(Event::ThpDeferredSplitPage, 1);
+        }
+    }
+
+    /// Marks the page dirty if the old entry was dirty.
     #[inline]
     pub(super) fn note_dirty(&self, pfn: Pfn, old: Pte) {
         if old.has(Pte::DIRTY) {
@@ -218,13 +233,15 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Marks a page newer than its backing store (`folio_mark_dirty`). The caller has a reference that
-    /// keeps the page where it is; the page lock is not needed, but who begins a write-back has it.
+    /// Marks a page newer than its backing store (`folio_mark_dirty`). The caller holds a reference
+    /// that keeps the page in its place. The page lock is not needed; only the begin of a
+    /// write-back takes it.
     #[inline]
     pub(crate) fn set_page_dirty(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.word();
-        // Written to anew: the end of a write-back is no reason any more to reclaim it first (recording m0239/9).
+        // The page was written to again, so the end of the write-back is no reason any more to
+        // reclaim it first (recording m0239/9).
         if word.has(Flags::RECLAIM) && word.any(Flags::FILE | Flags::SWAPCACHE) {
             page.clear(Flags::RECLAIM);
         }
@@ -233,22 +250,24 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The same for who writes into a buffer of the page (`mark_buffer_dirty`): what reclaim thinks of the page is left
-    /// to it (recording g61116/20).
+    /// Marks a page dirty for a write into one of its buffers (`mark_buffer_dirty`). Unlike
+    /// [`Machine::set_page_dirty`], keeps the page's mark for reclaim (recording g61116/20).
     pub(crate) fn set_buffer_dirty(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         if page.word().has(Flags::DIRTY) {
             return;
         }
-        // One step decides both whether the mark is new and whether the page is a file's now: who takes a
-        // page out of its file takes both marks off in one step too, so each `+1` has its `-1`.
+        // One step decides whether the mark is new and whether the page belongs to a file at that
+        // moment. A removal from the file clears both marks in one step too, so each `+1` has its
+        // `-1`.
         let old = page.set(Flags::DIRTY);
         if !old.has(Flags::DIRTY) {
             self.count_dirty(pfn, old, 1);
         }
     }
 
-    /// Adds to `nr_dirty` for a page with this word: of files that have a backing store to write to.
+    /// Adds `sign` to `nr_dirty` if the page, with this word, belongs to a file with a backing
+    /// store.
     #[inline]
     pub(crate) fn count_dirty(&self, pfn: Pfn, word: Word, sign: i64) {
         if word.has(Flags::FILE) && !word.has(Flags::SWAPBACKED) {
@@ -256,8 +275,10 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Adds base pages of this page to the node's count of mapped pages.
-    #[inline]
+    /// Adds `pages` base pages to the node's count of mapped pages: `nr_anon_pages`, or `nr_mapped`
+    /// for a page of a file.
+    // Inlined, because a call would cost a migration as much as the count.
+    #[inline(always)]
     pub(crate) fn count_mapped(&self, head: Pfn, pages: i64) {
         let item = match self.frames[head].word().has(Flags::ANON) {
             true => NodeItem::AnonPages,

@@ -1,28 +1,29 @@
-//! One slot of a cache: of a file's page cache, or of the swap cache.
+//! One slot of a cache: either a slot of a file's page cache, or a slot of the swap cache.
 //!
 //! | low bits | rest | meaning | in |
 //! |---|---|---|---|
 //! | 0 | 0 | nothing | both |
 //! | 1 | frame in bits 32..63 | a page; the slot holds a reference | both |
-//! | 2 | node in bits 8..15, bit 16: was of the working set, tier in bits 17..18, age in bits 32..63 | a shadow: what an eviction left | both |
-//! | 3 | swap slot in bits 32..63 | the page is in the swap space | memory file systems |
+//! | 2 | node in bits 8..15, bit 16: page was in the working set, tier in bits 17..18, age in bits 32..63 | a shadow, left by an eviction | both |
+//! | 3 | swap slot in bits 32..63 | the page is in the swap space | page cache of memory file systems |
 //! | 4 | 0 | the content is being read into a page that is not cached | swap cache |
 
-use crate::lru::Shadow;
+use crate::lru::shadow::Shadow;
 use crate::page::Pfn;
 
-/// What a slot holds.
+/// The value of a cache slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// Nothing.
+    /// The slot is empty.
     Empty,
-    /// A page, with a reference.
+    /// A cached page, on which the slot holds a reference.
     Page(Pfn),
-    /// Nothing, but what the page's eviction left behind.
+    /// No page, but the shadow that the page's eviction left.
     Shadow(Shadow),
-    /// A swap slot, which counts this as an entry.
+    /// No page: its content is in this swap slot, which counts the cache slot as an entry.
     Swap(u32),
-    /// Somebody reads the content past the cache: whoever comes waits.
+    /// A thread reads the swap slot's content into a page that is not cached. Other threads wait
+    /// until the read has ended.
     Reading,
 }
 
@@ -37,7 +38,7 @@ const TIER_SHIFT: u32 = 17;
 const PAYLOAD_SHIFT: u32 = 32;
 
 impl Slot {
-    /// As it is stored.
+    /// Encodes the slot as the word that is stored.
     #[inline]
     pub(super) fn word(self) -> u64 {
         match self {
@@ -53,7 +54,7 @@ impl Slot {
         }
     }
 
-    /// As it was stored.
+    /// Decodes a stored word.
     #[inline]
     pub(super) fn from_word(word: u64) -> Slot {
         let payload = (word >> PAYLOAD_SHIFT) as u32;
@@ -71,7 +72,7 @@ impl Slot {
         }
     }
 
-    /// The page, if there is one.
+    /// Returns the cached page, or `None` if the slot holds no page.
     #[inline]
     pub(crate) fn page(self) -> Option<Pfn> {
         match self {
@@ -80,7 +81,7 @@ impl Slot {
         }
     }
 
-    /// What an eviction left, if anything.
+    /// Returns the shadow that an eviction left, or `None`.
     #[inline]
     pub(crate) fn shadow(self) -> Option<Shadow> {
         match self {

@@ -23,7 +23,7 @@ fn mapped(pages: u32) -> (Machine<Split>, Space, Arc<Area>) {
     (machine, space, area)
 }
 
-/// The child's area at the same address.
+/// Returns the child's area at the same address.
 fn twin(child: &Space, area: &Area) -> Arc<Area> {
     child.find(area.address(0)).expect("fork copies every area").0
 }
@@ -39,7 +39,7 @@ fn clean(machine: &Machine<Split>, ledger: &Ledger) {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
-/// Exits the spaces; everything must be free afterwards.
+/// Exits the spaces and checks that every frame and counter is free and zero afterwards.
 #[track_caller]
 fn end(machine: &Machine<Split>, spaces: &[&Space]) {
     clean(machine, &Ledger::default());
@@ -74,15 +74,16 @@ fn a_first_write_maps_an_exclusive_page_that_waits_in_a_batch() {
     machine.write_word(&area, 2, 3, 42).unwrap();
     let pfn = machine.page_at(&area, 2).unwrap();
     let page = &machine.frames()[pfn];
-    // As recorded: h01/2.
+    // Recording h01/2.
     let expected = Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE;
     assert_eq!((page.flags(), page.count(), page.mapcount()), (expected, 2, 1));
     assert_eq!((machine.read_word(&area, 2, 3).unwrap(), machine.read_word(&area, 2, 4).unwrap()), (42, 0));
     assert_eq!(machine.stats.on_node(0, NodeItem::AnonPages), 1);
-    // h01/3.
+    // Recording h01/3.
     machine.lru_drain_all();
     assert_eq!((page.flags(), page.count()), (expected | Flags::LRU, 1));
-    // One for the zero page, one for the page; accesses that find their entry fault no more.
+    // One fault maps the zero page and one the new page; an access through its entry does not
+    // fault.
     assert_eq!(machine.stats.events(Event::Pgfault), 2);
     end(&machine, &[&space]);
 }
@@ -122,7 +123,7 @@ fn without_a_frame_a_fault_changes_nothing() {
     let before = more.look(0);
     assert_eq!(machine.write_word(&more, 0, 0, 1).unwrap_err().errno, Errno::ENOMEM);
     assert_eq!(more.look(0), before);
-    // Copying needs a frame too; reading does not.
+    // A copy needs a frame too, but a read does not.
     let child = machine.fork(&space).unwrap();
     let theirs = twin(&child, &area);
     assert_eq!(machine.write_word(&theirs, 0, 0, 2).unwrap_err().errno, Errno::ENOMEM);
@@ -138,7 +139,7 @@ fn a_forked_page_is_copied_by_the_first_writer_and_reused_by_the_last() {
     let child = machine.fork(&space).unwrap();
     let theirs = twin(&child, &area);
     let shared = machine.page_at(&area, 0).unwrap();
-    // h04/4.
+    // Recording h04/4.
     assert_eq!(machine.page_at(&theirs, 0), Some(shared));
     assert_eq!((machine.frames()[shared].count(), machine.frames()[shared].mapcount()), (2, 2));
     assert!(!flags(&machine, shared).contains(Flags::ANON_EXCLUSIVE));
@@ -157,11 +158,11 @@ fn a_forked_page_is_copied_by_the_first_writer_and_reused_by_the_last() {
 }
 
 #[test]
-fn reuse_tells_this_cpus_batch_away_but_not_another_holder() {
+fn reuse_discounts_this_cpus_batch_but_not_another_holder() {
     let (machine, space, area) = mapped(2);
     machine.write_word(&area, 0, 0, 1).unwrap();
     machine.write_word(&area, 1, 0, 1).unwrap();
-    // Both still in the batch; the second is held by somebody besides.
+    // Both pages are still in the batch, and another holder has a reference on the second.
     let (first, held) = (machine.page_at(&area, 0).unwrap(), machine.get_page_at(&area, 1).unwrap());
     let child = machine.fork(&space).unwrap();
     machine.exit(&child);
@@ -201,7 +202,7 @@ fn a_pin_counts_1024_and_a_reference_one() {
     let ledger = Ledger::default();
     let pfn = machine.pin(&area, 0, PinKind::Pin, true).unwrap();
     ledger.add(pfn, Handle::Pin);
-    // h03/4.
+    // Recording h03/4.
     assert_eq!(machine.frames()[pfn].count(), 1 + PIN);
     assert!(flags(&machine, pfn).contains(Flags::REFERENCED));
     assert_eq!(machine.pin(&area, 0, PinKind::Get, false).unwrap(), pfn);
@@ -225,7 +226,7 @@ fn a_pin_of_a_shared_page_takes_a_copy_and_a_reference_does_not() {
     let shared = machine.page_at(&area, 0).unwrap();
     assert_eq!(machine.pin(&area, 0, PinKind::Get, false).unwrap(), shared);
     machine.unpin(shared, PinKind::Get);
-    // A pin that reads: a page of its own, that stays write-protected.
+    // A pin for reading gets a page of its own, which stays write-protected.
     let pinned = machine.pin(&area, 0, PinKind::Pin, false).unwrap();
     assert_ne!(pinned, shared);
     assert!(flags(&machine, pinned).contains(Flags::ANON_EXCLUSIVE) && !area.look(0).has(Pte::WRITE));
@@ -238,7 +239,7 @@ fn a_pin_of_a_shared_page_takes_a_copy_and_a_reference_does_not() {
 }
 
 #[test]
-fn fork_copies_a_pinned_page_at_once_so_that_its_user_keeps_it() {
+fn fork_copies_a_pinned_page_at_once_so_that_the_parent_keeps_it() {
     let (machine, space, area) = mapped(1);
     let pinned = machine.pin(&area, 0, PinKind::Pin, true).unwrap();
     machine.write_word(&area, 0, 0, 1).unwrap();
@@ -269,7 +270,7 @@ fn a_failed_fork_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_unmapped_faults_and_what_is_not_stays() {
+fn unmapped_pages_fault_and_the_others_stay() {
     let (machine, space, area) = mapped(100);
     for index in 0..100 {
         machine.write_word(&area, index, 0, u64::from(index)).unwrap();
@@ -287,7 +288,7 @@ fn what_is_unmapped_faults_and_what_is_not_stays() {
     assert_eq!(machine.read_word(&area, 95, 0).unwrap(), 95);
     let child = machine.fork(&space).unwrap();
     assert!(child.find(area.address(10)).is_none() && child.find(area.address(9)).is_some());
-    // The last pages take the area along.
+    // The area ends with its last pages.
     machine.munmap(&space, &area, 0..100).unwrap();
     assert!(space.areas.read().is_empty());
     machine.munmap(&child, &twin(&child, &area), 0..100).unwrap();
@@ -296,7 +297,7 @@ fn what_is_unmapped_faults_and_what_is_not_stays() {
 
 #[test]
 fn munmap_drains_this_cpus_batches() {
-    // h05/3.
+    // Recording h05/3.
     let (machine, space, area) = mapped(3);
     machine.write_word(&area, 0, 0, 1).unwrap();
     machine.munmap(&space, &area, 2..3).unwrap();
@@ -371,7 +372,7 @@ fn an_unbacked_machine_has_the_records_without_the_bytes() {
 }
 
 #[test]
-fn a_space_that_was_dropped_without_an_exit_shows() {
+fn the_audit_reports_a_space_that_was_dropped_without_an_exit() {
     let (machine, space, area) = mapped(1);
     machine.write_word(&area, 0, 0, 1).unwrap();
     drop(space);
@@ -384,7 +385,7 @@ fn a_space_that_was_dropped_without_an_exit_shows() {
 }
 
 #[test]
-fn pages_under_a_migration_entry_are_unmapped_and_forked_without_the_page() {
+fn a_migration_entry_is_unmapped_and_forked_without_touching_its_page() {
     let (machine, space, area) = mapped(2);
     for index in 0..2 {
         machine.write_word(&area, index, 0, 7).unwrap();
@@ -404,7 +405,7 @@ fn pages_under_a_migration_entry_are_unmapped_and_forked_without_the_page() {
         machine.page(pfn).unwrap().unlock(pfn);
         machine.putback(pfn);
     }
-    // Restored in both, shared and write-protected.
+    // The mappings are restored in both spaces, shared and write-protected.
     for area in [&area, &theirs] {
         assert_eq!(machine.page_at(area, 0), Some(stays));
         assert!(!area.look(0).has(Pte::WRITE) && !flags(&machine, stays).contains(Flags::ANON_EXCLUSIVE));
@@ -414,7 +415,8 @@ fn pages_under_a_migration_entry_are_unmapped_and_forked_without_the_page() {
     end(&machine, &[&space, &child]);
 }
 
-/// Runs `operation` while another thread is inside an access; it must not end before that access does.
+/// Runs `operation` while another thread is inside an access, and checks that it does not end
+/// before that access does.
 fn waits_for_accesses(machine: &Machine<Split>, operation: impl FnOnce() + Send) {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -431,7 +433,7 @@ fn waits_for_accesses(machine: &Machine<Split>, operation: impl FnOnce() + Send)
 }
 
 #[test]
-fn what_takes_an_entry_away_waits_for_the_accesses_that_may_use_it() {
+fn a_replaced_entry_is_flushed_before_the_call_ends() {
     let (machine, space, area) = mapped(1);
     machine.write_word(&area, 0, 0, 1).unwrap();
     let child = std::sync::Mutex::new(None);

@@ -1,14 +1,15 @@
-//! Unmapping: part of an area, a whole one, or everything at exit.
+//! Unmapping: of a part of an area, of a whole area, or of all areas at exit.
 //!
-//! The order for each batch of pages (lifecycle 2.3, 3.3; `mmu_gather`):
+//! The steps for each batch of pages (lifecycle 2.3, 3.3; `mmu_gather`):
 //!
-//! 1. Mark the pages, with faults held off: nobody fills an entry of theirs from now on.
-//! 2. Under each entry's lock: replace the entry by nothing, take the mapping off the page.
-//! 3. One flush: no thread is inside an access that found an old entry.
-//! 4. Put the pages: the last reference may free them.
+//! 1. Mark the pages, with faults held off: no fault fills their entries from now on.
+//! 2. Under each entry's lock, clear the entry and take the mapping off the page.
+//! 3. Flush once: afterwards no thread is inside an access through an old entry.
+//! 4. Put the pages. The last reference frees its page; before the flush that would free a page under a
+//!    store.
 //!
-//! A migration entry is dropped silently: it holds no reference, and the migration that restores its
-//! mappings does not find it.
+//! A migration entry is cleared without any count, because it holds no reference. The migration
+//! does not find it when it restores the mappings.
 
 use super::{AddressSpace, Area, Attributes, Entry, File, Pte};
 use crate::error::Result;
@@ -16,28 +17,28 @@ use crate::machine::Machine;
 use crate::owner::Owner;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
-use crate::sync::{Mutation, Ordering, mutated};
+use crate::sync::{Mutation, Ordering, in_order, mutated};
 use arrayvec::ArrayVec;
 use std::ops::Range;
 
-/// Pages unmapped for one flush.
+/// The number of pages that one flush serves.
 const BATCH: usize = 32;
 
 impl<R: Release> Machine<R> {
-    /// Unmaps pages of an area (`munmap`); those that already are, are no error. Drains this CPU's LRU
-    /// batches first, in kernels that do.
+    /// Unmaps pages of an area (`munmap`). Pages that are unmapped already are no error. In kernels
+    /// that drain on an unmap, this CPU's LRU batches are drained first.
     ///
-    /// `EINVAL` for a range that does not lie in the area, or an area of another space.
+    /// `EINVAL` for a range that does not lie in the area, or for an area of another space.
     pub fn munmap(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         space.covers(area, &pages)?;
         self.may_go_on("munmap")?;
         self.drain_for_unmap();
-        // Against fork, which must not copy what is half gone.
+        // Held against a fork, which must not copy an area whose pages are marked in part.
         let areas = space.areas.write();
         let marked = mark_unmapped(area, pages.clone());
         drop(areas);
         self.zap(area, pages);
-        if self.ended(area, marked) {
+        if self.account_unmapped(area, marked) {
             let mut areas = space.areas.write();
             let place = areas.partition_point(|other| other.first < area.first);
             if areas.get(place).is_some_and(|other| std::ptr::eq(&**other, area)) {
@@ -47,8 +48,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Ends a space: everything is unmapped, and nothing can be mapped any more. Harmless the second
-    /// time.
+    /// Ends a space: all areas are unmapped, and nothing can be mapped any more. A second call does
+    /// nothing.
     pub fn exit(&self, space: &AddressSpace) {
         self.drain_for_unmap();
         let areas = {
@@ -60,21 +61,23 @@ impl<R: Release> Machine<R> {
             let all = 0..area.pages();
             let marked = mark_unmapped(area, all.clone());
             self.zap(area, all);
-            self.ended(area, marked);
+            self.account_unmapped(area, marked);
         }
         self.unregister(space);
     }
 
-    /// Brings what waits in the CPU's batches out of the way of an unmapping, where the kernel does.
+    /// Drains this CPU's LRU batches in kernels that do so before an unmap: a page in a batch would
+    /// outlive its last mapping.
     pub(super) fn drain_for_unmap(&self) {
         if self.profile.unmap_drains {
             self.lru_drain_local();
         }
     }
 
-    /// Accounts for `pages` pages that are gone for good; true if that was the whole area.
-    fn ended(&self, area: &Area, pages: u32) -> bool {
-        // AcqRel: whoever takes the last page off comes after all others' unmapping.
+    /// Accounts for `pages` pages that were unmapped for good, and ends the area with the last of
+    /// them. Returns true if the area has ended.
+    fn account_unmapped(&self, area: &Area, pages: u32) -> bool {
+        // AcqRel: the thread that takes the count to zero comes after the unmaps of all others.
         let last = pages > 0 && area.left.fetch_sub(pages, Ordering::AcqRel) == pages;
         if last {
             self.leave_owners(area);
@@ -82,20 +85,21 @@ impl<R: Release> Machine<R> {
         last
     }
 
-    /// Steps 2 to 4 for marked pages, batch by batch.
+    /// Performs steps 2 to 4 for marked pages, batch by batch.
     fn zap(&self, area: &Area, pages: Range<u32>) {
-        let mut gone = Gone::default();
+        let mut gather = Gather::default();
         for index in pages {
-            self.zap_entry(area, index, &mut gone);
+            self.zap_entry(area, index, &mut gather);
         }
-        self.flush_and_put(&mut gone);
+        self.flush_and_put(&mut gather);
     }
 
-    /// Unmaps pages of a file wherever they are mapped (`unmap_mapping_range`): the file's own and, with
-    /// `copies`, those that private mappings have made of them. What faults map meanwhile may stay.
+    /// Unmaps pages of a file in all areas (`unmap_mapping_range`): the file's own pages and, with
+    /// `copies`, the copies in private mappings. Pages that faults map meanwhile may stay mapped.
     pub(super) fn unmap_file(&self, file: &File, pages: Range<u32>, copies: bool) {
-        let mut gone = Gone::default();
-        // Under the reverse map's lock to the end, so that what a fork copies meanwhile is met: see `join_owners`.
+        let mut gather = Gather::default();
+        // The reverse map's lock is held to the end, so that the entries of a concurrent fork are
+        // met: see `join_owners`.
         self.owners.with(file.owner, |owner| {
             let Owner::File { areas, .. } = owner else { return };
             for area in areas {
@@ -103,31 +107,33 @@ impl<R: Release> Machine<R> {
                 let from = pages.start.saturating_sub(map.first);
                 let to = pages.end.saturating_sub(map.first).min(area.pages());
                 for index in from..to {
-                    self.zap_entry_if(area, index, &mut gone, |pte| copies || !self.maps_copy(pte));
+                    self.zap_entry_if(area, index, &mut gather, |pte| copies || !self.maps_copy(pte));
                 }
             }
-            self.flush_and_put(&mut gone);
+            self.flush_and_put(&mut gather);
         });
     }
 
-    /// Does the entry lead to an anonymous page?
+    /// Returns true if the entry leads to an anonymous page.
     fn maps_copy(&self, pte: Pte) -> bool {
         match pte.entry() {
             Entry::Present { pfn, .. } | Entry::Migration { pfn } => self.frames[pfn].word().has(Flags::ANON),
-            // What a poisoned entry stood for nobody knows: it stays as long as copies do.
+            // The page behind a poisoned entry is not known any more. Such an entry is treated as a
+            // copy's.
             Entry::Swap { .. } | Entry::Hwpoison { .. } => true,
             Entry::None => false,
         }
     }
 
-    /// Step 2 for one entry; notes the page whose reference is still to be put.
-    pub(super) fn zap_entry(&self, area: &Area, index: u32, gone: &mut Gone) {
-        self.zap_entry_if(area, index, gone, |_| true);
+    /// Performs step 2 for one entry, and notes the page for its put in step 4.
+    pub(super) fn zap_entry(&self, area: &Area, index: u32, gather: &mut Gather) {
+        self.zap_entry_if(area, index, gather, |_| true);
     }
 
-    /// The same for one that is `wanted`, which a store may change until the entry is locked: it makes a copy.
-    fn zap_entry_if(&self, area: &Area, index: u32, gone: &mut Gone, wanted: impl Fn(Pte) -> bool) {
-        // Nobody fills it: see `Area`.
+    /// Performs step 2 for one entry if it is `wanted`. The check is made under the entry's lock,
+    /// because a store may replace the page by a copy until then.
+    fn zap_entry_if(&self, area: &Area, index: u32, gather: &mut Gather, wanted: impl Fn(Pte) -> bool) {
+        // An empty entry is skipped. The entry of a marked page is never filled again: see `Area`.
         if area.is_empty(index) {
             return;
         }
@@ -137,80 +143,82 @@ impl<R: Release> Machine<R> {
         }
         let old = guard.replace(Pte::NONE);
         if let Entry::Swap { slot } = old.entry() {
-            // Under the entry's lock: who finds neither entry nor page knows that this is going on.
+            // The entry's lock is held until the slot is freed: a thread that finds neither the
+            // entry nor the page knows that the free is under way.
             return self.free_swap_entry(slot);
         }
         let Entry::Present { pfn, zero: false } = old.entry() else { return };
-        // The mapping's reference keeps the page as it is, and goes with the others.
+        // The mapping's reference keeps the page as it is, and is put in step 4.
         let folio = self.frames.folio(pfn);
         let head = folio.head;
-        // Accessed and dirty bits of anonymous pages tell nobody anything once the page is unmapped.
+        // The accessed and dirty bits of an anonymous page mean nothing once the page is unmapped.
         if old.has(Pte::YOUNG) && !self.frames[head].word().has(Flags::ANON) {
-            let says = |map: &super::FileMap| !map.random || self.profile.random_marks_accessed;
-            if area.file().is_some_and(says) {
+            let counts_as_use = |map: &super::FileMap| !map.random || self.profile.random_marks_accessed;
+            if area.file().is_some_and(counts_as_use) {
                 self.mark_page_accessed(head);
-                gone.queued = true;
+                gather.queued = true;
             }
         }
         let dirty = old.has(Pte::DIRTY) && !self.frames[head].word().has(Flags::ANON);
-        if dirty && mutated(Mutation::DirtyBeforeFlush) {
-            self.set_page_dirty(head);
-        }
         self.remove_mapping_of(folio, pfn);
         if folio.large {
             self.note_partial(folio, pfn);
         }
         if area.locked(index) {
             self.munlock_page(head);
-            gone.queued = true;
+            gather.queued = true;
         }
         drop(guard);
-        gone.dirty |= u32::from(dirty) << gone.pages.len();
-        gone.pages.push(head);
-        if gone.pages.is_full() {
-            self.flush_and_put(gone);
+        gather.dirty |= u32::from(dirty) << gather.pages.len();
+        gather.pages.push(head);
+        if gather.pages.is_full() {
+            self.flush_and_put(gather);
         }
     }
 
-    /// Steps 3 and 4.
-    pub(super) fn flush_and_put(&self, gone: &mut Gone) {
-        if gone.pages.is_empty() {
+    /// Performs steps 3 and 4.
+    pub(super) fn flush_and_put(&self, gather: &mut Gather) {
+        if gather.pages.is_empty() {
             return;
         }
-        if !mutated(Mutation::UnmapWithoutFlush) {
-            self.tlb.flush();
-        }
-        // Now that nobody stores through the old entry any more: told earlier, the page could be written back and
-        // cleaned before the last store (kernel 5df397dec7c4).
-        if gone.dirty != 0 && !mutated(Mutation::DirtyBeforeFlush) {
-            for (at, &pfn) in gone.pages.iter().enumerate() {
-                if gone.dirty & 1 << at != 0 {
-                    self.set_page_dirty(pfn);
-                }
+        let flush = || {
+            if !mutated(Mutation::UnmapWithoutFlush) {
+                self.tlb.flush();
             }
-        }
-        if gone.queued {
+        };
+        // Pages are marked dirty after the flush, when no store goes through an old entry any more.
+        // If they were marked before, a write-back could clean a page before its last store (kernel
+        // 5df397dec7c4).
+        let mark_dirty = || {
+            if gather.dirty == 0 {
+                return;
+            }
+            let dirty = gather.pages.iter().enumerate().filter(|(at, _)| gather.dirty & 1 << at != 0);
+            dirty.for_each(|(_, &pfn)| self.set_page_dirty(pfn));
+        };
+        in_order(Mutation::DirtyBeforeFlush, flush, mark_dirty);
+        if gather.queued {
             self.drain_for_unmap();
         }
-        gone.pages.iter().for_each(|&pfn| self.free_swap_if_unmapped(pfn));
-        self.put_all(&gone.pages);
-        *gone = Gone::default();
+        gather.pages.iter().for_each(|&pfn| self.free_swap_if_unmapped(pfn));
+        self.put_all(&gather.pages);
+        *gather = Gather::default();
     }
 }
 
-/// Pages taken out of their entries whose references are still to be put.
+/// Pages whose entries were cleared and whose references are still to be put.
 #[derive(Default)]
-pub(super) struct Gone {
+pub(super) struct Gather {
     pages: ArrayVec<Pfn, BATCH>,
-    /// Bit n: page n belongs to a file, and its entry was dirty.
+    /// Bit n is set if page n belongs to a file and its entry was dirty.
     dirty: u32,
-    /// Some wait in a batch, to be unlocked or activated.
+    /// True if a page waits in a batch to be activated or unlocked.
     queued: bool,
 }
 
 const _: () = assert!(BATCH <= u32::BITS as usize);
 
-/// Step 1: marks pages, and says how many were not marked before.
+/// Performs step 1: marks the pages, and returns how many were not marked before.
 fn mark_unmapped(area: &Area, pages: Range<u32>) -> u32 {
     let _no_faults = (!mutated(Mutation::UnmapWithoutFaultLock)).then(|| area.faults.write());
     let fresh = |&index: &u32| !area.mark(index, Attributes::UNMAPPED).contains(Attributes::UNMAPPED);

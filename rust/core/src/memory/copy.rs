@@ -1,7 +1,8 @@
-//! Copying pages: streaming stores, so that the destination does not push the source of the next
-//! page out of the cache. Measured against libc `memcpy` in `benches/`.
+//! Copies pages with streaming stores. Ordinary stores would bring the destination into the cache,
+//! and push the source of the next page out of it. `benches/migrate.rs` compares the speed with
+//! that of libc's `memcpy`.
 
-use crate::page::PAGE_SIZE;
+use crate::page::size::PAGE_SIZE;
 use crate::sync::AtomicU64;
 
 /// Starts loading the cache line at `address`.
@@ -16,7 +17,7 @@ pub(super) fn prefetch(address: *const u8) {
     let _ = address;
 }
 
-/// Starts loading the first lines of a frame; the hardware prefetcher goes on from there.
+/// Starts loading every cache line of a frame.
 #[inline]
 pub(super) fn prefetch_frame(frame: &[AtomicU64]) {
     const LINE: usize = 64;
@@ -26,39 +27,41 @@ pub(super) fn prefetch_frame(frame: &[AtomicU64]) {
     }
 }
 
-/// Copies one frame onto another. The caller has exclusive use of both (module `memory`).
+/// Copies one frame onto another. No other thread uses either frame meanwhile (module `memory`).
 #[inline]
 pub(super) fn copy(from: &[AtomicU64], to: &[AtomicU64]) {
     assert!(from.len() * 8 == PAGE_SIZE && to.len() * 8 == PAGE_SIZE);
     let source: *const u8 = from.as_ptr().cast();
     let target: *mut u8 = to.as_ptr().cast_mut().cast();
     // SAFETY: both ranges are PAGE_SIZE bytes of live, page-aligned memory (asserted, frames are
-    // aligned), distinct frames never overlap, and the callers of `Memory::copy_page` guarantee that
-    // no other thread accesses either during the call. The memory is inside atomics, which allow
-    // writes through shared references.
+    // aligned), distinct frames never overlap, and the callers of `Memory::copy_page` guarantee
+    // that no other thread accesses either during the call. The memory is inside atomics, which
+    // allow writes through shared references.
     unsafe { stream(source, target) }
 }
 
-/// Zeroes one frame. The caller has exclusive use of it.
+/// Fills one frame with zeroes. No other thread uses the frame meanwhile.
 #[inline]
 pub(super) fn zero(frame: &[AtomicU64]) {
     let target: *mut u8 = frame.as_ptr().cast_mut().cast();
-    // SAFETY: the range is the frame's own live memory, and nobody else can reach a frame that was
-    // just allocated; see `copy` for writing through a shared reference.
+    // SAFETY: the range is the frame's own live memory, and no other thread can reach a frame that
+    // was just allocated; see `copy` for writing through a shared reference.
     unsafe { std::ptr::write_bytes(target, 0, size_of_val(frame)) }
 }
 
+/// Copies PAGE_SIZE bytes with streaming stores.
+///
 /// # Safety
-/// Both pointers are aligned to 64 bytes and valid for PAGE_SIZE bytes, the ranges do not overlap, and no
-/// other thread accesses them during the call.
+/// Both pointers are aligned to 64 bytes and valid for PAGE_SIZE bytes, the ranges do not overlap,
+/// and no other thread accesses them during the call.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 unsafe fn stream(source: *const u8, target: *mut u8) {
     use std::arch::x86_64::{__m128i, _mm_load_si128, _mm_sfence, _mm_stream_si128};
     const STEP: usize = 64;
     for offset in (0..PAGE_SIZE).step_by(STEP) {
-        // SAFETY: `offset + 64` stays within PAGE_SIZE; alignment and validity are the caller's promise.
-        // SSE2 is part of x86-64.
+        // SAFETY: `offset + 64` stays within PAGE_SIZE; alignment and validity are the caller's
+        // promise. SSE2 is part of x86-64.
         #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cache line, one proof")]
         unsafe {
             let from = source.add(offset).cast::<__m128i>();
@@ -71,17 +74,21 @@ unsafe fn stream(source: *const u8, target: *mut u8) {
             _mm_stream_si128(to.add(3), d);
         }
     }
-    // Streaming stores are not ordered by a later Release store: fence them here, before the caller
-    // publishes the page.
+    // Streaming stores are not ordered by a later Release store. Without this fence, a thread that
+    // sees the published page could still read the old content.
+    //
     // SAFETY: SSE is part of x86-64.
     unsafe { _mm_sfence() }
 }
 
+/// Copies PAGE_SIZE bytes.
+///
 /// # Safety
-/// As above.
+/// Both pointers are valid for PAGE_SIZE bytes, the ranges do not overlap, and no other thread
+/// accesses them during the call.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
 unsafe fn stream(source: *const u8, target: *mut u8) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises what `copy_nonoverlapping` requires.
     unsafe { std::ptr::copy_nonoverlapping(source, target, PAGE_SIZE) }
 }

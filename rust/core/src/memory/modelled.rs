@@ -1,45 +1,26 @@
-//! Memory under the explorer and in weak-memory models: two words a frame, every user access an
-//! atomic, and the copy of a migration a pair of watched, non-atomic accesses that no other may overlap.
+//! Memory under the explorer and in weak-memory models. A frame has two words, and each access of a
+//! user is an atomic. The copy of a migration is a pair of watched, non-atomic accesses, with which
+//! no other access may overlap.
 
-use super::WORDS;
 use crate::error::Result;
-use crate::page::Pfn;
+use crate::page::pfn::Pfn;
+use crate::page::size::WORDS;
 use crate::sync::{AtomicU64, Ordering, PlainU64};
 
-/// A fixed array of default values.
-#[derive(Debug)]
-pub struct Table<T>(Box<[T]>);
-
-impl<T: Default> Table<T> {
-    /// `len` default values.
-    pub fn zeroed(len: usize) -> Result<Table<T>> {
-        Ok(Table((0..len).map(|_| T::default()).collect()))
-    }
-
-    /// Nothing to load early here.
-    pub fn prefetch(&self, _index: usize) {}
-}
-
-impl<T> std::ops::Deref for Table<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        &self.0
-    }
-}
-
-/// What a frame holds that nobody has written to since it was free: no program writes it.
+/// The content of a frame that no thread has written to since it was free. No program writes this
+/// value, so a check recognises it.
 const STALE: u64 = if cfg!(feature = "explored") { 0xdead_f00d_dead_f00d } else { 0 };
 
 /// The words of every frame.
 #[derive(Debug)]
 pub struct Memory {
     words: Box<[AtomicU64]>,
-    /// One watched cell a word, read by users' accesses of either kind and written by a copy: users
-    /// may race with each other, but a copy that nothing orders with a user's access, or with
-    /// another copy, is a data race.
+    /// One watched cell for each word. Every access of a user reads the cell, so that users may
+    /// race with each other. A copy writes the cell, so that a copy which nothing orders with a
+    /// user's access, or with another copy, is a data race.
     watch: Box<[PlainU64]>,
-    /// As `watch`, for users' stores alone: a copy of a cached page races with them only.
+    /// One cell for each word as in `watch`, but read by users' stores alone: a copy of a cached
+    /// page may overlap with their loads.
     stores: Box<[PlainU64]>,
 }
 
@@ -54,12 +35,13 @@ impl Memory {
         })
     }
 
-    /// The explored build has no unbacked machines: content is what it checks.
+    /// Memory without words. The explored build has no unbacked machines, because it checks the
+    /// content of pages.
     pub fn unbacked() -> Memory {
         Memory { words: Box::default(), watch: Box::default(), stores: Box::default() }
     }
 
-    /// Do frames have words?
+    /// True if the frames have words.
     pub fn is_backed(&self) -> bool {
         !self.words.is_empty()
     }
@@ -70,7 +52,7 @@ impl Memory {
         self.words.get(start..start + WORDS)
     }
 
-    /// A user's load of one word.
+    /// Loads one word for a user.
     pub fn load(&self, pfn: Pfn, word: usize) -> u64 {
         self.frame(pfn).map_or(0, |frame| {
             // Relaxed: users' accesses race as on real hardware and order nothing.
@@ -80,7 +62,7 @@ impl Memory {
         })
     }
 
-    /// A user's store of one word.
+    /// Stores one word for a user.
     pub fn store(&self, pfn: Pfn, word: usize, value: u64) {
         if let Some(frame) = self.frame(pfn) {
             // Relaxed: as in `load`.
@@ -90,7 +72,17 @@ impl Memory {
         }
     }
 
-    /// A user has loaded or stored one word of [`Memory::frame`].
+    /// Loads neighbouring words for a user.
+    pub fn load_words(&self, pfn: Pfn, first: usize, into: &mut [u64]) {
+        into.iter_mut().zip(first..).for_each(|(value, word)| *value = self.load(pfn, word));
+    }
+
+    /// Stores neighbouring words for a user.
+    pub fn store_words(&self, pfn: Pfn, first: usize, from: &[u64]) {
+        from.iter().zip(first..).for_each(|(value, word)| self.store(pfn, word, *value));
+    }
+
+    /// Reports that a user has loaded or stored one word of [`Memory::frame`].
     pub fn used(&self, pfn: Pfn, word: usize, stored: bool) {
         if let Some(watch) = self.watch.get(pfn.index() * WORDS + word) {
             watch.get();
@@ -100,7 +92,8 @@ impl Memory {
         }
     }
 
-    /// The frame is about to be free: whoever used it must have ended, and nobody finds in it what was there.
+    /// Ends the use of a frame that is about to be free. An access that nothing orders before the
+    /// call is a data race, and the content is overwritten, so that no later page finds it.
     #[cfg(feature = "explored")]
     pub fn retire(&self, pfn: Pfn) {
         for (word, cell) in self.frame(pfn).into_iter().flatten().enumerate() {
@@ -111,23 +104,24 @@ impl Memory {
         }
     }
 
-    /// Models watch less.
+    /// Does nothing: models of weak memory do not watch free frames.
     #[cfg(not(feature = "explored"))]
     pub fn retire(&self, _pfn: Pfn) {}
 
-    /// Fills a frame that nobody else can reach with zeroes.
+    /// Fills a frame with zeroes. No other thread can reach the frame.
     pub fn zero_page(&self, pfn: Pfn) {
         for word in 0..WORDS.min(self.words.len()) {
             self.store(pfn, word, 0);
         }
     }
 
-    /// Is there nothing but zeroes in a frame that nobody stores to? Not known, hence no, of frames without words.
+    /// Whether a frame holds nothing but zeroes. No thread stores to the frame during the call.
+    /// False for frames without words, whose content is not known.
     pub fn is_zero(&self, pfn: Pfn) -> bool {
         self.is_backed() && (0..WORDS).all(|word| self.load(pfn, word) == 0)
     }
 
-    /// Copies a frame word by word; a concurrent access to either frame is a race.
+    /// Copies a frame word by word. A concurrent access to either frame is a data race.
     pub fn copy_page(&self, from: Pfn, to: Pfn) {
         if !self.is_backed() {
             return;
@@ -140,8 +134,8 @@ impl Memory {
         }
     }
 
-    /// Copies a frame of a file's page word by word; a concurrent store to either frame is a race, and a
-    /// concurrent load of the target.
+    /// Copies a frame of a file's page word by word. A concurrent store to either frame is a data
+    /// race, and so is a concurrent load of the target.
     pub fn copy_cached_page(&self, from: Pfn, to: Pfn) {
         if !self.is_backed() {
             return;
@@ -154,6 +148,6 @@ impl Memory {
         }
     }
 
-    /// Nothing to load early here.
+    /// Does nothing: modelled memory has no cache.
     pub fn prefetch_page(&self, _pfn: Pfn) {}
 }

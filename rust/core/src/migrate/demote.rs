@@ -1,5 +1,5 @@
-//! Demotion: reclaim from a node that has a slower one sends pages there before it gives any of them up
-//! (`demote_folio_list`).
+//! Demotion: reclaim moves pages of a node to a slower node, if there is one, before it frees any
+//! of them (`demote_folio_list`).
 
 use super::{Mode, Reason};
 use crate::machine::Machine;
@@ -7,16 +7,16 @@ use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::NodeItem;
 
-/// What reclaim did with a list.
+/// The result of reclaiming a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reclaimed {
-    /// Pages that are on the slower node now.
+    /// Base pages that moved to the slower node.
     pub demoted: u32,
     /// Pages that were freed.
     pub freed: u32,
 }
 
-/// What an isolated page adds to `nr_isolated_*`.
+/// The share of an isolated page in `nr_isolated_*`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Isolation {
     pub node: usize,
@@ -26,15 +26,15 @@ pub(crate) struct Isolation {
 }
 
 impl Isolation {
-    /// What takes it away again.
+    /// The same share, to be subtracted.
     pub fn negated(self) -> Isolation {
         Isolation { pages: -self.pages, ..self }
     }
 }
 
 impl<R: Release> Machine<R> {
-    /// Takes the page that a frame is part of off its list for reclaim, and says which one it is; `None` if it is on
-    /// none, or on the unevictable one.
+    /// Isolates the page of which a frame is a part, for reclaim, and returns the page. `None` if
+    /// the page is on no list or on the unevictable list.
     pub fn isolate_for_reclaim(&self, part: Pfn) -> Option<Pfn> {
         let pfn = self.try_get_page(part)?;
         let isolated = self.isolate(pfn).is_ok();
@@ -46,7 +46,7 @@ impl<R: Release> Machine<R> {
         isolated.then_some(pfn)
     }
 
-    /// Under which counter an isolated page is, and with how many base pages.
+    /// The counter that includes an isolated page, and the number of its base pages.
     pub(crate) fn isolation_of(&self, pfn: Pfn) -> Isolation {
         Isolation {
             node: self.node_of(pfn),
@@ -55,35 +55,38 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Reclaims isolated pages: each goes to node `to`, if there is one and the page can, and else to where its
-    /// content can be had again. The isolations are over; what stays is put back.
+    /// Reclaims isolated pages. A page moves to node `to` if there is one and the page may move;
+    /// otherwise it is freed, if its content can be had again. The isolations end; pages that could
+    /// not be reclaimed are put back.
     pub fn reclaim_isolated(&self, list: Vec<Pfn>, to: Option<usize>) -> Reclaimed {
         let Some(to) = to else { return Reclaimed { demoted: 0, freed: self.reclaim_pages(list) } };
-        let (mut going, mut rest): (Vec<Pfn>, Vec<Pfn>) =
+        let (mut demotable, mut rest): (Vec<Pfn>, Vec<Pfn>) =
             list.into_iter().partition(|&pfn| self.may_demote(pfn));
-        // What reclaim isolated it subtracts itself, by what it was then: afterwards the page may be anybody's. A large page
-        // may come back in parts.
-        let mut gone: Vec<Isolation> = going.iter().map(|&pfn| self.isolation_of(pfn)).collect();
-        if !going.is_empty() {
-            let mut target = |src: Pfn| self.alloc_pages(to, self.frames[src].order()).ok();
-            self.migrate_pages(&mut going, &mut target, Mode::Async, Reason::Demotion);
+        // Reclaim subtracts the pages that it isolated itself, by the counters that it reads here:
+        // after the migration a frame may belong to another page. A large page may come back in
+        // parts.
+        let mut moved: Vec<Isolation> = demotable.iter().map(|&pfn| self.isolation_of(pfn)).collect();
+        if !demotable.is_empty() {
+            let mut target = |src: Pfn| self.alloc_pages_nowait(to, self.frames[src].order()).ok();
+            self.migrate_pages(&mut demotable, &mut target, Mode::Async, Reason::Demotion);
         }
-        gone.extend(going.iter().map(|&pfn| self.isolation_of(pfn).negated()));
+        moved.extend(demotable.iter().map(|&pfn| self.isolation_of(pfn).negated()));
         let mut demoted = 0;
-        for Isolation { node, item, pages } in gone {
+        for Isolation { node, item, pages } in moved {
             self.stats.node(node, item, -pages);
             self.stats.node(node, NodeItem::PgdemoteDirect, pages);
             demoted += pages;
         }
-        // Without a place there they are reclaimed as if there were no such node.
-        rest.append(&mut going);
+        // Pages that found no frame on the slower node are reclaimed as if that node did not exist.
+        rest.append(&mut demotable);
         Reclaimed { demoted: demoted as u32, freed: self.reclaim_pages(rest) }
     }
 
-    /// The looks that reclaim takes before it demotes a page, under its lock.
+    /// Checks, under the page lock, whether reclaim may demote the page.
     fn may_demote(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
-        // Whatever it was: on the other node it has to earn its place anew.
+        // The page starts as inactive on the slower node, whatever it was: it must be accessed
+        // there to become active.
         page.clear(Flags::ACTIVE);
         if !page.trylock() {
             return false;

@@ -1,43 +1,53 @@
-//! A list of pages: passes, retries, batches (lifecycle 6.2, 6.9).
+//! Migrates a list of pages: passes, retries, batches (lifecycle 6.2, 6.9).
 
 use super::one::{Pair, Stop, Unmapped};
 use super::{Mode, Outcome, Reason, Target};
-use crate::calls::Call;
+use crate::calls::{Call, Returned};
 use crate::error::Errno;
 use crate::machine::Machine;
 use crate::page::{Flags, HUGE_ORDER, Pfn};
+use crate::pressure::state::context;
 use crate::profile::{LargeMigration, MigrationOrder};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, broken, mutated};
 
-/// Pages, large or not, that are unmapped before the first of them is moved, at most (`NR_MAX_BATCHED_MIGRATION`).
+/// Most pages, large or not, that are unmapped before the first of them moves
+/// (`NR_MAX_BATCHED_MIGRATION`).
 const BATCH: usize = 512;
 
 /// Passes of an asynchronous batched migration (`NR_MAX_MIGRATE_PAGES_RETRY`).
 const ASYNC_PASSES: u8 = 10;
 
-/// What became of a list.
+/// The result of migrating a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Migrated {
-    /// Base pages that moved, or had been freed by their users.
+    /// Base pages that moved, or that their users had freed.
     pub succeeded: u32,
-    /// Pages left on the list although they were tried, and large pages that were split, unless nothing is left at all.
+    /// Pages that were attempted and are left on the list, plus large pages that were split. 0 if
+    /// the list is empty in the end.
     pub failed: u32,
-    /// Base pages that were tried and are left.
+    /// Base pages that were attempted and are left.
     pub failed_pages: u32,
-    /// Large pages that were split.
+    /// Large pages that were split during the migration.
     pub split: u32,
-    /// Of these, pages that cannot move however often they are tried.
+    /// Pages among the failed ones that cannot move, however often they are tried.
     pub refused: u32,
-    /// Attempts that ended with "try again".
+    /// Attempts that ended with `EAGAIN`.
     pub retries: u32,
-    /// Set if the migration stopped early: no frame to move to.
+    /// `ENOMEM` if the migration stopped early because there was no frame to move to.
     pub errno: Option<Errno>,
 }
 
+impl Returned for Migrated {
+    fn ret(&self) -> i32 {
+        Migrated::ret(self)
+    }
+}
+
 impl Migrated {
-    /// What the kernel's functions return: how many pages are left, or the errno that stopped it.
+    /// The return value of the kernel's functions: the number of pages left, or the errno that
+    /// stopped the migration.
     pub fn ret(&self) -> i32 {
         self.errno.map_or(self.failed as i32, Errno::status)
     }
@@ -54,8 +64,8 @@ impl Migrated {
 }
 
 impl<R: Release> Machine<R> {
-    /// Migrates isolated pages to where `target` says. Pages that could not move stay on `list`, still
-    /// isolated: hand it to [`Machine::putback_movable_pages`].
+    /// Migrates isolated pages to frames that `target` allocates. Pages that could not move stay on
+    /// `list`, still isolated: hand it to [`Machine::putback_movable_pages`].
     pub fn migrate_pages(
         &self,
         list: &mut Vec<Pfn>,
@@ -63,7 +73,16 @@ impl<R: Release> Machine<R> {
         mode: Mode,
         reason: Reason,
     ) -> Migrated {
-        self.calls(Call::MigratePages);
+        self.traced(Call::MigratePages, (), || self.migrate_whole_list(list, target, mode, reason))
+    }
+
+    fn migrate_whole_list(
+        &self,
+        list: &mut Vec<Pfn>,
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+    ) -> Migrated {
         let pages = list.len();
         let mut total = Migrated::default();
         match self.profile.migration {
@@ -77,11 +96,14 @@ impl<R: Release> Machine<R> {
                         Mode::Async => {
                             self.migrate_batch(&mut batch, target, mode, reason, ASYNC_PASSES, &mut parts)
                         }
-                        _ => self.migrate_batch_then_singly(&mut batch, target, mode, reason, &mut parts),
+                        _ => self.traced(Call::MigratePagesSync, (), || {
+                            self.migrate_batch_then_singly(&mut batch, target, mode, reason, &mut parts)
+                        }),
                     });
                     list.append(&mut batch);
                     if total.errno.is_none() && !parts.is_empty() {
-                        // Once and without waiting: the page that they were has failed already.
+                        // The parts of a split page are tried once, without waiting. The large page
+                        // has been counted as failed already, so `failed` is left out here.
                         let Migrated { succeeded, failed_pages, retries, .. } =
                             self.migrate_batch(&mut parts, target, Mode::Async, reason, 1, &mut Vec::new());
                         total.add(Migrated { succeeded, failed_pages, retries, ..Migrated::default() });
@@ -94,8 +116,8 @@ impl<R: Release> Machine<R> {
         if list.is_empty() {
             total.failed = 0;
         }
-        // Without an error each page was tried; what is not on the list has moved. A large page that failed counts once,
-        // but may be on the list in parts.
+        // Without an error each page was attempted, and a page that is not on the list has moved. A
+        // large page that failed counts once, but its parts may be on the list one by one.
         let tried = total.failed as usize == list.len() || total.split > 0 || total.errno.is_some();
         let gone = pages.saturating_sub(list.len());
         if cfg!(feature = "explored") && (!tried || (total.succeeded as usize) < gone) {
@@ -108,18 +130,18 @@ impl<R: Release> Machine<R> {
         self.stats.event(Event::PgmigrateFail, i64::from(total.failed_pages));
         let Migrated { succeeded, failed_pages, .. } = total;
         self.calls(Call::MmMigratePages { succeeded, failed: failed_pages, mode, reason });
-        self.returns(Call::MigratePages, total.ret());
         total
     }
 
-    /// Splits an isolated page that cannot move whole; its parts go to `parts`, each isolated
-    /// (`try_split_folio`). A batch may hold other page locks, so it waits for none.
+    /// Splits an isolated large page that cannot move as a whole. The parts go to `parts`, each
+    /// isolated (`try_split_folio`). An asynchronous migration may hold the locks of other pages of
+    /// its batch, so it does not wait for this page's lock.
     fn try_split(&self, head: Pfn, mode: Mode, parts: &mut Vec<Pfn>) -> bool {
         let page = &self.frames[head];
-        match mode {
-            Mode::Async if !page.trylock() => return false,
-            Mode::Async => {}
-            _ => page.lock(),
+        match mode == Mode::Async || self.pressure.is_in(context::ALLOCATES) {
+            true if !page.trylock() => return false,
+            true => {}
+            false => page.lock(),
         }
         let (huge, first) = (page.order() == HUGE_ORDER, parts.len());
         let split = self.split_to_list(head, parts).is_ok();
@@ -131,12 +153,12 @@ impl<R: Release> Machine<R> {
         split
     }
 
-    /// Base pages of the pages of a list.
+    /// Number of base pages on a list.
     fn base_pages(&self, list: &[Pfn]) -> u32 {
         list.iter().map(|&pfn| 1 << self.frames[pfn].order()).sum()
     }
 
-    /// Notes pages that could not move whole.
+    /// Counts pages that could not move as a whole.
     fn note_failed(&self, list: &[Pfn], result: &mut Migrated) {
         let huge = list.iter().filter(|pfn| self.frames[**pfn].order() == HUGE_ORDER).count();
         self.stats.event(Event::ThpMigrationFail, huge as i64);
@@ -144,7 +166,7 @@ impl<R: Release> Machine<R> {
         result.failed_pages += self.base_pages(list);
     }
 
-    /// Notes a page that has moved whole.
+    /// Counts a page that has moved as a whole.
     fn note_moved(&self, order: u8, result: &mut Migrated) {
         result.succeeded += 1 << order;
         if order == HUGE_ORDER {
@@ -152,8 +174,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// First the batch without waiting, then each page left over alone, in the mode asked for. What
-    /// the first round could not move is counted only by the second.
+    /// Migrates a batch without waiting first, then each page that is left over alone in the mode
+    /// that the caller wants. A page that the first round could not move is counted by the second
+    /// round only.
     fn migrate_batch_then_singly(
         &self,
         list: &mut Vec<Pfn>,
@@ -162,13 +185,12 @@ impl<R: Release> Machine<R> {
         reason: Reason,
         parts: &mut Vec<Pfn>,
     ) -> Migrated {
-        self.calls(Call::MigratePagesSync);
         let mut total = self.migrate_batch(list, target, Mode::Async, reason, self.profile.passes, parts);
         if total.errno.is_some() {
-            self.returns(Call::MigratePagesSync, total.ret());
             return total;
         }
-        // What was split has failed for good.
+        // Large pages that were split have failed for good; they are not attempted again as a
+        // whole.
         total.failed = total.split;
         total.failed_pages = 0;
         total.refused = 0;
@@ -183,12 +205,11 @@ impl<R: Release> Machine<R> {
             }
         }
         list.extend(left);
-        self.returns(Call::MigratePagesSync, total.ret());
         total
     }
 
-    /// Unmaps as many as possible, flushes once, moves them. Large pages that do not move whole are split where that
-    /// helps: their parts go to `parts`.
+    /// Unmaps as many pages as possible, flushes the TLBs once, and moves the pages. Large pages
+    /// that cannot move as a whole are split where that helps; their parts go to `parts`.
     fn migrate_batch(
         &self,
         list: &mut Vec<Pfn>,
@@ -199,10 +220,21 @@ impl<R: Release> Machine<R> {
         parts: &mut Vec<Pfn>,
     ) -> Migrated {
         let call = Call::MigratePagesBatch { mode: mode as u8, passes };
-        self.calls(call);
+        self.traced(call, (), || self.migrate_batch_steps(list, target, mode, reason, passes, parts))
+    }
+
+    fn migrate_batch_steps(
+        &self,
+        list: &mut Vec<Pfn>,
+        target: Target<'_>,
+        mode: Mode,
+        reason: Reason,
+        passes: u8,
+        parts: &mut Vec<Pfn>,
+    ) -> Migrated {
         let mut result = Migrated::default();
         let mut pairs: Vec<Pair> = Vec::with_capacity(list.len());
-        // Pages that cannot move; the order of the list is kept.
+        // Pages that cannot move, in the order of the list.
         let mut failed: Vec<Pfn> = Vec::new();
 
         let mut untried = Vec::new();
@@ -211,6 +243,7 @@ impl<R: Release> Machine<R> {
             let mut pages = std::mem::take(list).into_iter();
             while let Some(src) = pages.next() {
                 self.prefetch_next(pages.as_slice());
+                // Steps 1 to 6.
                 match self.migrate_unmap(src, target, mode, true, reason) {
                     Ok(Unmapped::Ready(pair)) => pairs.push(pair),
                     Ok(Unmapped::WasFreed(pages)) => {
@@ -231,7 +264,8 @@ impl<R: Release> Machine<R> {
                                 failed.push(src);
                             }
                             Stop::NoMemory => {
-                                // Stop unmapping; what is unmapped still moves.
+                                // No further page is unmapped; the pages unmapped so far still
+                                // move.
                                 result.errno = Some(Errno::ENOMEM);
                                 failed.push(src);
                                 untried.extend(pages.by_ref());
@@ -249,7 +283,7 @@ impl<R: Release> Machine<R> {
         failed.append(list);
 
         if !pairs.is_empty() {
-            // One flush for all of them, before any byte is copied.
+            // 7. One flush serves all pages of the batch, before any byte is copied.
             if !mutated(Mutation::CopyBeforeFlush) {
                 self.tlb.flush();
             }
@@ -259,8 +293,10 @@ impl<R: Release> Machine<R> {
                     if let Some(next) = pairs.get(at + 1) {
                         self.memory.prefetch_page(next.src);
                     }
-                    // Looked at first: once it has moved, its users may free it.
+                    // The order is read before the move: once the page has moved, its users may
+                    // free it.
                     let order = self.frames[pair.dst].order();
+                    // Steps 8 to 12.
                     let moved = self.migrate_move(pair, mode, reason);
                     target.ended(pair.src, moved.unwrap_or_else(Stop::outcome));
                     match moved {
@@ -268,12 +304,13 @@ impl<R: Release> Machine<R> {
                         Err(Stop::Again) => again.push(pair),
                         Err(_) => {
                             result.refused += 1;
-                            self.migrate_undo(pair);
+                            self.migrate_undo(pair, target);
                             failed.push(pair.src);
                         }
                     }
                 }
-                // Pages that may be tried again stay unmapped and locked, with the same partner.
+                // Pages that may be tried again stay unmapped and locked, with the same
+                // destination.
                 pairs = again;
                 result.retries += pairs.len() as u32;
                 if pairs.is_empty() {
@@ -281,7 +318,7 @@ impl<R: Release> Machine<R> {
                 }
             }
             for pair in pairs {
-                self.migrate_undo(pair);
+                self.migrate_undo(pair, target);
                 failed.push(pair.src);
             }
         }
@@ -289,11 +326,11 @@ impl<R: Release> Machine<R> {
         self.note_failed(&failed, &mut result);
         failed.append(&mut untried);
         *list = failed;
-        self.returns(call, result.ret());
         result
     }
 
-    /// Each page through all steps before the next, then in the same way the parts of those that could not move whole.
+    /// Migrates each page through all steps before the next page begins; then, in the same way, the
+    /// parts of the large pages that could not move as a whole.
     fn migrate_one_by_one(
         &self,
         list: &mut Vec<Pfn>,
@@ -307,7 +344,8 @@ impl<R: Release> Machine<R> {
         let mut parts = Vec::new();
         let mut result = self.migrate_singly(list, target, mode, reason, &mut parts);
         if result.errno.is_none() && !parts.is_empty() {
-            // The page that they were has failed already.
+            // The large page has been counted as failed already, so only the other figures of its
+            // parts are added.
             let Migrated { succeeded, failed_pages, retries, refused, errno, .. } =
                 self.migrate_singly(&mut parts, target, mode, reason, &mut Vec::new());
             result.add(Migrated { succeeded, failed_pages, retries, refused, errno, ..Migrated::default() });
@@ -316,8 +354,8 @@ impl<R: Release> Machine<R> {
         result
     }
 
-    /// Several passes over the whole list, page by page. Large pages that find no room are split: their parts go to
-    /// `parts`.
+    /// Passes over the whole list several times, page by page. Large pages that find no frame are
+    /// split; their parts go to `parts`.
     fn migrate_singly(
         &self,
         list: &mut Vec<Pfn>,
@@ -334,7 +372,7 @@ impl<R: Release> Machine<R> {
             let mut pages = std::mem::take(list).into_iter();
             while let Some(src) = pages.next() {
                 let mut order = self.frames[src].order();
-                // From the fourth pass on it may wait (`force`).
+                // Steps 1 to 6. From the fourth pass on the attempt may wait (`force`).
                 let attempt = match self.migrate_unmap(src, target, mode, pass > 2, reason) {
                     Ok(Unmapped::WasFreed(pages)) => {
                         result.succeeded += pages;
@@ -342,10 +380,13 @@ impl<R: Release> Machine<R> {
                         continue;
                     }
                     Ok(Unmapped::Ready(pair)) => {
-                        // Looked at first: once it has moved, its users may free it.
+                        // The order is read before the move: once the page has moved, its users may
+                        // free it.
                         order = self.frames[pair.dst].order();
+                        // Step 7.
                         self.tlb.flush();
-                        self.migrate_move(pair, mode, reason).inspect_err(|_| self.migrate_undo(pair))
+                        // Steps 8 to 12.
+                        self.migrate_move(pair, mode, reason).inspect_err(|_| self.migrate_undo(pair, target))
                     }
                     Err(Stop::InParts | Stop::NoMemory)
                         if self.may_split(src, reason) && self.try_split(src, mode, parts) =>
@@ -384,7 +425,7 @@ impl<R: Release> Machine<R> {
         result
     }
 
-    /// Splits the large pages of a list; one that somebody holds stays as it is.
+    /// Splits the large pages of a list. A page that another thread holds stays whole.
     fn split_first(&self, list: &mut Vec<Pfn>, mode: Mode, reason: Reason) {
         for pfn in std::mem::take(list) {
             if !self.may_split(pfn, reason) || !self.try_split(pfn, mode, list) {
@@ -393,8 +434,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Gives back every page that a migration left, to its list or its owner, and drops the isolation's
-    /// references (`putback_movable_pages`).
+    /// Gives back every page that a migration left, to its list or its owner, and drops the
+    /// isolations' references (`putback_movable_pages`).
     pub fn putback_movable_pages(&self, list: &mut Vec<Pfn>) {
         self.calls(Call::PutbackMovablePages);
         if mutated(Mutation::FirstPutBackOnly) {
@@ -403,7 +444,8 @@ impl<R: Release> Machine<R> {
         for pfn in list.drain(..) {
             let word = self.frames[pfn].word();
             let movable = match mutated(Mutation::MovablePutOnLru) {
-                // What makes a page isolatable: nobody but its owner holds it.
+                // The defect asks whether the page could be isolated: it is movable, and only its
+                // owner holds it.
                 true => word.has(Flags::MOVABLE) && word.count() == 1,
                 false => word.has(Flags::ISOLATED),
             };

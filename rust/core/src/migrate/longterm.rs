@@ -1,44 +1,56 @@
-//! Pins that last: not on a node that is only for movable pages (`check_and_migrate_movable_pages`).
+//! Long-term pins: a page on a node that is only for movable pages must not be pinned for a long
+//! time (`check_and_migrate_movable_pages`).
 //!
-//! A pinned page cannot move, so one that is found on such a node is moved off before it is pinned for good.
+//! A pinned page cannot move and would keep such a node from being emptied. The page is moved to
+//! another node before it is pinned for good.
 
 use super::{Mode, Reason};
+use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::map::{Area, PinKind};
-use crate::page::{Flags, PIN, Pfn};
+use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::sync::{Mutation, mutated};
 
-/// Attempts at a page that somebody else isolates each time. The kernel does not count them.
+/// Attempts at a page that another thread has isolated each time. The kernel does not limit them.
 const ATTEMPTS: usize = 10;
 
 impl<R: Release> Machine<R> {
-    /// [`Machine::pin`] by a holder who will keep it (`FOLL_LONGTERM`).
+    /// [`Machine::pin`] for a long time (`FOLL_LONGTERM`).
     ///
-    /// Errors as there; `ENOMEM` if the page could not be moved off a node for movable pages, `EAGAIN` if others
-    /// had it isolated on every attempt.
+    /// Errors as there; `ENOMEM` if the page could not be moved off a node for movable pages,
+    /// `EAGAIN` if other threads had the page isolated on every attempt.
     pub fn pin_longterm(&self, area: &Area, index: u32, write: bool) -> Result<Pfn> {
-        for _ in 0..ATTEMPTS {
-            let pfn = self.pin(area, index, PinKind::Pin, write)?;
-            if !self.nodes[self.node_of(pfn)].movable {
+        let must_move = |pfn| self.profile.longterm_moves && self.is_for_movable(pfn);
+        for attempt in 0..ATTEMPTS {
+            // A page that must move is not pinned without locks, and neither is the moved page. So a
+            // page that moves is accessed twice, and becomes active (recording o03-pinned-longterm).
+            let slowly = |pfn| attempt > 0 || must_move(pfn);
+            let pfn = self.pin_found(area, index, PinKind::Pin, write, slowly)?;
+            if !must_move(pfn) {
                 return Ok(pfn);
             }
             let part = pfn;
             let pfn = self.frames.head(part);
             self.drain_for_pin(pfn);
-            // The pin keeps the page until it is isolated; with it nothing could move.
-            let isolated = self.isolate(pfn).is_ok();
+            // The pin keeps the page until it is isolated. It is dropped before the migration,
+            // because a pinned page cannot move.
+            let isolated = self.isolate_by(pfn, Call::IsolateLruInWalk).is_ok();
             self.unpin(part, PinKind::Pin);
             if isolated {
                 self.move_off(pfn)?;
             }
         }
-        Err(Error::new(Errno::EAGAIN, "others had the page isolated each time"))
+        Err(Error::new(Errno::EAGAIN, "another thread had the page isolated at each attempt"))
     }
 
-    /// Whoever holds the page that nobody accounts for may be a batch. `LRU` does not tell: a page in one of the move batches
-    /// is on its list (kernel 98c6d259319e).
+    /// Drains the LRU batches if the page has a reference that its users do not account for,
+    /// because that reference may be a batch's. `LRU` does not tell: a page in a move batch is
+    /// still on its list, with `LRU` set (kernel 98c6d259319e).
+    ///
+    /// The kernel expects one reference of the pin's. Where a pin counts as 1024, its references
+    /// never add up, and it always drains.
     fn drain_for_pin(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let accounted = || {
@@ -48,29 +60,30 @@ impl<R: Release> Machine<R> {
             }
             let cached = [Flags::FILE, Flags::PRIVATE, Flags::SWAPCACHE];
             let cached = cached.iter().filter(|&&flag| word.has(flag)).count() as u32;
-            word.count() == page.mapcount() + cached + PIN
+            word.count() == page.mapcount() + cached + 1
         };
         if !accounted() {
             self.lru_drain_local();
             if !accounted() {
+                self.calls(Call::LruAddDrainAll);
                 self.lru_drain_all();
             }
         }
     }
 
-    /// Moves one isolated page to the first node where pins may last.
+    /// Moves one isolated page to the first node that allows long-term pins and has room.
     fn move_off(&self, pfn: Pfn) -> Result<()> {
         let mut target = |src: Pfn| {
-            let lasting = (0..self.nodes.len()).filter(|&node| !self.nodes[node].movable);
+            let lasting = (0..self.nodes.len()).filter(|&node| self.nodes[node].allows_lasting_pins());
             lasting.filter_map(|node| self.alloc_pages(node, self.frames[src].order()).ok()).next()
         };
         let mut list = vec![pfn];
         self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::LongtermPin);
-        if list.is_empty() {
+        let (moved, count) = (list.is_empty(), self.frames[pfn].count());
+        self.putback_movable_pages(&mut list);
+        if moved {
             return Ok(());
         }
-        let count = self.frames[pfn].count();
-        self.putback_movable_pages(&mut list);
         let why = format!("the page, with {count} references, could not leave a node for movable pages");
         Err(Error::at(Errno::ENOMEM, pfn, Why::State(why)))
     }

@@ -1,14 +1,15 @@
-//! Promotion: a page whose users run on another node goes there (`do_numa_page`, `migrate_misplaced_folio`).
+//! Promotion: moves a page to the node on which its users run (`do_numa_page`,
+//! `migrate_misplaced_folio`).
 //!
-//! A NUMA hint fault says on which node a user of the page runs. Pages that should stay get no hint in the first place,
-//! so there is nothing to take a fault on:
+//! A NUMA hint fault tells on which node a user of the page runs. Pages that should stay get no
+//! hint in the first place, so no access to them faults:
 //!
-//! * All pages of an area with a policy of its own: neither `MPOL_BIND` nor `MPOL_PREFERRED` lets a page follow its users
-//!   (`MPOL_F_MOF`, which only the default policy has).
-//! * All pages of memory files, however they are mapped: the policy of such a mapping is the file's (`vma_policy_mof`),
-//!   and one that was not set is none.
-//! * By kernel, pages that others use too, and dirty pages of files, which not every file system can move without
-//!   waiting (the profile's `hint_faults`).
+//! * All pages of an area that has a memory policy of its own: neither `MPOL_BIND` nor `MPOL_PREFERRED` lets
+//!   a page follow its users. Only the default policy does (`MPOL_F_MOF`).
+//! * All pages of memory files, however they are mapped: the file's policy decides (`vma_policy_mof`), and a
+//!   file without a policy gives no hints.
+//! * Depending on the kernel, pages that other processes use too, and dirty pages of files, which not every
+//!   file system can move without waiting (the profile's `hint_faults`).
 
 use super::{Mode, Reason};
 use crate::error::{Errno, Error, Result};
@@ -20,20 +21,21 @@ use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 
 impl<R: Release> Machine<R> {
-    /// A NUMA hint fault at an address, of a thread that runs on `node`: the page goes there, if it may. Says on
-    /// which node it is afterwards; a page that does not move is no error.
+    /// Handles a NUMA hint fault at an address, by a thread that runs on `node`: moves the page
+    /// there if it may move. Returns the node of the page afterwards; a page that does not move is
+    /// no error.
     ///
     /// `EINVAL` for a node that does not exist, `EFAULT` for an address where no page is mapped.
     pub fn numa_fault(&self, space: &AddressSpace, address: u64, node: usize) -> Result<usize> {
         if node >= self.nodes.len() {
             return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
         }
-        let nothing = || Error::new(Errno::EFAULT, format!("no page is mapped at {address:#x}"));
-        let (area, index) = space.find(address).ok_or_else(nothing)?;
-        // Under the entry's lock the mapping's own reference keeps the page.
+        let not_mapped = || Error::new(Errno::EFAULT, format!("no page is mapped at {address:#x}"));
+        let (area, index) = space.find(address).ok_or_else(not_mapped)?;
+        // The mapping's own reference keeps the page as long as the entry is locked.
         let guard = area.lock(index);
-        let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return Err(nothing()) };
-        // A large page goes as a whole.
+        let Entry::Present { pfn, zero: false } = guard.pte().entry() else { return Err(not_mapped()) };
+        // A large page moves as a whole.
         let pfn = self.frames.head(pfn);
         let (page, before) = (&self.frames[pfn], self.node_of(pfn));
         if !self.gets_hint(&area, index, pfn) {
@@ -44,7 +46,7 @@ impl<R: Release> Machine<R> {
             self.stats.event(Event::NumaHintFaultsLocal, 1);
             return Ok(node);
         }
-        // Not to a node that is nearly full: it would only have to reclaim.
+        // A nearly full node takes no pages: it would have to reclaim others for them.
         if self.is_shared_huge(pfn) || !self.has_room(node) {
             return Ok(before);
         }
@@ -68,7 +70,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Does NUMA balancing hint at the page with this head, mapped at an entry whose lock the caller holds?
+    /// Returns true if NUMA balancing hints at the page with this head, mapped at an entry whose
+    /// lock the caller holds.
     fn gets_hint(&self, area: &Area, index: u32, head: Pfn) -> bool {
         if area.file().is_some_and(|map| !map.file.is_written_back())
             || area.attributes(index).policy().is_some()
@@ -85,7 +88,7 @@ impl<R: Release> Machine<R> {
             HintFaults::Sole => word.count() != 1,
             HintFaults::Unshared => {
                 let shared = page.mapcount() > 1 || self.frames.folio_mapcount(folio) > 1 << page.order();
-                shared || self.frames.may_be_pinned(folio)
+                shared || self.may_be_pinned(folio)
             }
         };
         let dirty = !word.has(Flags::SWAPBACKED) && word.has(Flags::DIRTY);
@@ -96,19 +99,21 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Is a huge page refused because several processes map it? Until kernels moved base pages and large ones alike.
+    /// Returns true for a huge page that stays because several processes map it. Only kernels that
+    /// treat base pages and large pages differently have this rule.
     fn is_shared_huge(&self, head: Pfn) -> bool {
         self.profile.hint_faults != HintFaults::Unshared
             && self.frames.is_huge_mapping(self.frames.folio(head))
             && self.frames[head].mapcount() > 1
     }
 
-    /// Moves one isolated page without waiting for anything; where it is then.
+    /// Moves one isolated page, without waiting, and returns its node afterwards.
     fn migrate_misplaced(&self, pfn: Pfn, before: usize, node: usize) -> usize {
         let mut list = vec![pfn];
-        let mut target = |src: Pfn| self.alloc_pages(node, self.frames[src].order()).ok();
+        let mut target = |src: Pfn| self.alloc_pages_nowait(node, self.frames[src].order()).ok();
         let result = self.migrate_pages(&mut list, &mut target, Mode::Async, Reason::NumaMisplaced);
-        // The whole list: what was one page may be several by now (kernel 6e49019db5f7).
+        // The whole list is put back: a large page may have been split, and then the list holds its
+        // parts (kernel 6e49019db5f7).
         if !list.is_empty() {
             self.putback_movable_pages(&mut list);
             return before;
@@ -120,13 +125,14 @@ impl<R: Release> Machine<R> {
         node
     }
 
-    /// Would the node still have a free frame (`migrate_balanced_pgdat`, with watermarks of zero)?
+    /// Returns true if the node has a free frame to spare (`migrate_balanced_pgdat`, with
+    /// watermarks of zero).
     fn has_room(&self, node: usize) -> bool {
         let (buddy, arrays) = self.free_frames(node);
         buddy + arrays > 1
     }
 
-    /// Is no node faster (`node_is_toptier`)?
+    /// Returns true if no node is faster (`node_is_toptier`).
     fn is_top_tier(&self, node: usize) -> bool {
         let latency = |node: usize| self.nodes[node].latency_ns;
         (0..self.nodes.len()).all(|other| latency(other) >= latency(node))

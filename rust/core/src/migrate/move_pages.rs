@@ -1,4 +1,5 @@
-//! `move_pages(2)`: pages of an address space to nodes, one status a page (lifecycle 6.10).
+//! `move_pages(2)`: moves pages of an address space to nodes, with one status for each page
+//! (lifecycle 6.10).
 
 use super::{Mode, Reason};
 use crate::error::{Errno, Error, Result};
@@ -17,35 +18,37 @@ pub struct MoveFlags {
     pub all: bool,
 }
 
-/// What `move_pages` returns.
+/// The result of `move_pages`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// 0, the number of pages not migrated (of the batch that failed and all after it), or an errno.
+    /// 0, or the number of pages not migrated (those of the batch that failed, and all after it),
+    /// or an errno.
     pub ret: Result<u32, Errno>,
-    /// For each page its node, a negative errno, or `None` where the kernel leaves the entry unwritten.
+    /// For each page its node, a negative errno, or `None` where the kernel leaves the entry
+    /// unwritten.
     pub status: Vec<Option<i32>>,
 }
 
-/// What buffers of statuses are called.
+/// The name of a buffer of statuses in errors.
 const STATUSES: &str = "the statuses of pages";
 
-/// What to do with one address.
+/// The result of the lookup of one address.
 enum Lookup {
-    /// Isolated, on the list.
+    /// The page is isolated and on the list.
     Queued,
-    /// Already where it should be.
+    /// The page is on the wanted node already.
     There,
-    /// Not this one.
+    /// The page cannot be moved; this errno is its status.
     Status(Errno),
 }
 
 impl<R: Release> Machine<R> {
-    /// Moves the pages at `addresses` (bytes) to `nodes`, one for each. Consecutive pages for the same
-    /// node are migrated as one list.
+    /// Moves the pages at `addresses` (bytes) to `nodes`, one for each. Consecutive pages for the
+    /// same node are migrated as one list.
     ///
     /// # Errors
-    /// In [`Moved::ret`]: `EINVAL` if the lengths differ, `ENODEV` for a node that does not exist; what
-    /// was queued before is still moved.
+    /// In [`Moved::ret`]: `EINVAL` if the lengths differ, `ENODEV` for a node that does not exist or
+    /// has no memory online; what was queued before is still moved.
     pub fn move_pages(
         &self,
         space: &AddressSpace,
@@ -62,10 +65,11 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The same; each page's status goes to its place in `status`, `None` where the kernel leaves the entry unwritten.
+    /// [`Machine::move_pages`] that writes each page's status to its place in `status`; `None`
+    /// where the kernel leaves the entry unwritten.
     ///
-    /// Errors as in [`Moved::ret`], `EINVAL` also for another number of statuses; `ENOMEM` of the host
-    /// ([`Error::is_of_host`]) if it has no memory for the list, and nothing has moved.
+    /// Errors as in [`Moved::ret`]. `EINVAL` also for another number of statuses; `ENOMEM` of the
+    /// host ([`Error::is_of_host`]), with nothing moved, if the host has no memory for the list.
     pub fn move_pages_into(
         &self,
         space: &AddressSpace,
@@ -77,14 +81,15 @@ impl<R: Release> Machine<R> {
         status.fill(None);
         if addresses.len() != nodes.len() || addresses.len() != status.len() {
             let why = format!(
-                "{} addresses, {} nodes and {} statuses: one of each for a page",
+                "{} addresses, {} nodes and {} statuses: each page needs one of each",
                 addresses.len(),
                 nodes.len(),
                 status.len()
             );
             return Err(Error::new(Errno::EINVAL, why));
         }
-        // Each page is on the list once, however often it is asked for.
+        // The list needs no more room than the machine has frames: a page is on it once, however
+        // often it is named.
         let mut list = room("a list of pages to move", addresses.len().min(self.frames.len() as usize))?;
         let ret = self.lru_quiet(|| self.move_runs(space, addresses, nodes, flags, &mut list, status));
         ret.map_err(|errno| Error::new(errno, errno.text()))
@@ -100,11 +105,13 @@ impl<R: Release> Machine<R> {
         status: &mut [Option<i32>],
     ) -> Result<u32, Errno> {
         let total = addresses.len();
-        // The pages on the list are those from `start` up to the current one, all for `node`.
+        // The list holds pages from index `start` up to the current one, all for `node`.
         let mut run: Option<(usize, u32)> = None;
         let mut area_hint: Option<Arc<Area>> = None;
         for at in 0..total {
-            if nodes[at] as usize >= self.nodes.len() {
+            let fresh = run.is_none_or(|(_, node)| node != nodes[at]);
+            let missing = |node: usize| self.nodes.get(node).is_none_or(|node| !node.has_memory());
+            if fresh && missing(nodes[at] as usize) {
                 return self.move_run(list, run, at, status).and(Err(Errno::ENODEV));
             }
             match run {
@@ -124,7 +131,7 @@ impl<R: Release> Machine<R> {
                 Lookup::There => Some(nodes[at] as i32),
                 Lookup::Status(errno) => Some(errno.status()),
             };
-            // The run ends before this page, whose own status is known already.
+            // The run ends before this page, whose status is known already.
             match self.move_run(list, run, at, status)? {
                 0 => run = None,
                 left => return Ok(left - 1),
@@ -133,8 +140,9 @@ impl<R: Release> Machine<R> {
         self.move_run(list, run, total, status)
     }
 
-    /// A random page costs a chain of cache misses: its entry, its record, the records that it is linked
-    /// to. Each is started a few pages before it is needed, the nearer ones first to be used.
+    /// Prefetches for pages further on. A random page costs a chain of cache misses: its entry, its
+    /// record, and the records of its neighbours on the list. Each is prefetched a few pages before
+    /// it is used: the entry first, because the others are found through it.
     #[inline]
     fn prefetch_ahead(&self, area: &Area, next: &[u64]) {
         const ENTRY: usize = 12;
@@ -163,8 +171,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Migrates the list and writes the statuses of its run; returns the pages left, those after `end`
-    /// included.
+    /// Migrates the list and writes the statuses of its run. Returns the number of pages left,
+    /// including those after `end`.
     fn move_run(
         &self,
         list: &mut Vec<Pfn>,
@@ -210,7 +218,8 @@ impl<R: Release> Machine<R> {
         if area.attributes(index).contains(Attributes::UNMAPPED) {
             return Lookup::Status(Errno::EFAULT);
         }
-        // Under the entry's lock the mapping's own reference keeps the page: none is taken.
+        // The mapping's own reference keeps the page as long as the entry is locked, so no further
+        // one is taken.
         if !self.split_to_move(area, index) {
             return Lookup::Status(Errno::EBUSY);
         }
@@ -226,7 +235,8 @@ impl<R: Release> Machine<R> {
         if self.node_of(pfn) == node as usize {
             return Lookup::There;
         }
-        // Of a large page what is asked of a part is asked of the whole: the second part on a list is isolated already.
+        // A request for a part of a large page moves the whole. A second part for the same list
+        // finds the page isolated already, and gets `EBUSY`.
         let part = pfn;
         let pfn = self.frames.head(part);
         if self.frames[part].mapcount() > 1 && !flags.all {
@@ -235,7 +245,8 @@ impl<R: Release> Machine<R> {
         let isolated = match self.profile.isolation_reference {
             false => self.isolate(pfn),
             true => {
-                // Found and held, then isolated without the entry's lock.
+                // These kernels take a reference under the entry's lock, and isolate the page after
+                // they have released it.
                 self.frames[pfn].get(pfn);
                 drop(guard);
                 let isolated = self.isolate(pfn);
@@ -252,8 +263,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// In kernels that cannot move large pages whole, whoever finds one splits it (`FOLL_SPLIT`), and moves the part that
-    /// it has asked for. False if somebody holds it.
+    /// Splits a large page, in kernels that cannot move it whole (`FOLL_SPLIT`), so that the
+    /// requested part can move alone. Returns false if the page cannot be split, because a thread
+    /// holds it.
     pub(super) fn split_to_move(&self, area: &Area, index: u32) -> bool {
         if area.order() == 0 || self.profile.large_migration == LargeMigration::Whole {
             return true;
@@ -266,7 +278,8 @@ impl<R: Release> Machine<R> {
         split
     }
 
-    /// Where the pages at `addresses` are: `move_pages` without nodes. `ENOMEM` of the host without memory for so many.
+    /// Returns the node of each page at `addresses`, or a negative errno: `move_pages` without
+    /// nodes. `ENOMEM` of the host if it has no memory for the statuses.
     pub fn query_pages(&self, space: &AddressSpace, addresses: &[u64]) -> Result<Vec<i32>> {
         let mut statuses = room(STATUSES, addresses.len())?;
         let status = |&address: &u64| {
@@ -284,7 +297,8 @@ impl<R: Release> Machine<R> {
         Ok(statuses)
     }
 
-    /// Runs `work` with the LRU batches out of the way, as the profile's kernel does.
+    /// Runs `work` after the LRU batches were drained, or while they are switched off, as the
+    /// profile's kernel does. Otherwise a page in a batch could not be isolated.
     pub(crate) fn lru_quiet<T>(&self, work: impl FnOnce() -> T) -> T {
         use crate::profile::BatchesDuringMigration::{Disabled, DrainOnce};
         match self.profile.batches {

@@ -1,17 +1,18 @@
-//! The steps for one page; numbers as in lifecycle 6.3.
+//! Runs the steps for one page, numbered as in the table at the head of [`super`] (lifecycle 6.3).
 
 use super::{Mode, Outcome, Reason, Target};
-use crate::calls::Call;
+use crate::calls::{Call, Returned};
 use crate::error::Errno;
 use crate::machine::Machine;
-use crate::map::{File, SWAP_CACHE_REFERENCES};
+use crate::map::SWAP_CACHE_REFERENCES;
 use crate::owner::OwnerId;
 use crate::page::{Flags, Folio, PIN, Pfn, Word};
-use crate::profile::{CopyOrder, MigrationOrder};
+use crate::pressure::state::context;
+use crate::profile::{CallNames, CopyOrder, MigrationOrder};
 use crate::release::Release;
 use crate::sync::{Mutation, broken, mutated};
 
-/// Copied from the source to the destination.
+/// Flags that are copied from the source to the destination.
 const COPIED: Flags = Flags::REFERENCED
     .union(Flags::UPTODATE)
     .union(Flags::WORKINGSET)
@@ -22,11 +23,12 @@ const COPIED: Flags = Flags::REFERENCED
     .union(Flags::IDLE)
     .union(Flags::YOUNG);
 
-/// Moved: set on the destination, cleared on the source.
+/// Flags that are set on the destination and cleared on the source.
 const MOVED: Flags = Flags::ACTIVE.union(Flags::UNEVICTABLE);
 
-/// What belongs to a frame, a list or an entry, not to the page: it stays behind (`RECLAIM` in some kernels only). Said
-/// apart from what goes along, so that the one can be checked against the other.
+/// Flags that belong to a frame, a list or an entry, not to the page: they stay with the source
+/// (`RECLAIM` in some kernels only). The set is written out, apart from the flags that move, so
+/// that a check can compare the two.
 const STAY: Flags = Flags::LOCKED
     .union(Flags::WAITERS)
     .union(Flags::LRU)
@@ -48,42 +50,54 @@ const STAY: Flags = Flags::LOCKED
     .union(Flags::HAS_HWPOISONED)
     .union(Flags::REFUSED);
 
-/// A source and its destination, both locked, the source unmapped.
+/// A source and its destination. Both are locked, and the source is unmapped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair {
     pub src: Pfn,
     pub dst: Pfn,
     was_mapped: bool,
-    /// It was locked into memory: so must be the destination, as soon as it is mapped.
+    /// The source was mlocked, so the destination must be on a list when its entries mlock it.
     was_mlocked: bool,
     movable: bool,
 }
 
-/// Why an attempt ended without success.
+/// The reason why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Somebody is in the way: worth another try.
+    /// Another thread is in the way; the next attempt may succeed.
     Again,
-    /// Not this page, whatever we try.
+    /// The page cannot move; further attempts are useless.
     Failed,
-    /// No frame to move to.
+    /// There is no frame to move to.
     NoMemory,
-    /// A large page that waits to be split is worth moving in parts.
+    /// The large page waits to be split, so its parts should move instead.
     InParts,
 }
 
-impl Stop {
-    /// What the kernel's functions return for an attempt.
-    fn ret<T>(attempt: Result<T, Stop>) -> i32 {
-        match attempt {
+impl<T> Returned for Result<T, Stop> {
+    fn ret(&self) -> i32 {
+        match self {
             Ok(_) => 0,
             Err(Stop::Again | Stop::InParts) => Errno::EAGAIN.status(),
             Err(Stop::Failed) => Errno::EBUSY.status(),
             Err(Stop::NoMemory) => Errno::ENOMEM.status(),
         }
     }
+}
 
-    /// What it makes of the page, if it is the last attempt.
+/// The moment at which the bytes of a page are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copying {
+    /// Before the mapping is switched.
+    BeforeCommit,
+    /// After the mapping is switched.
+    AfterCommit,
+    /// After the destination is mapped: a defect.
+    AfterRestore,
+}
+
+impl Stop {
+    /// The page's outcome, if this attempt was the last one.
     pub fn outcome(self) -> Outcome {
         match self {
             Stop::Again | Stop::InParts => Outcome::Again,
@@ -93,17 +107,18 @@ impl Stop {
     }
 }
 
-/// What the first half made of a page.
+/// The result of steps 1 to 6 for a page.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unmapped {
-    /// Ready to move.
+    /// The page is unmapped and ready to move.
     Ready(Pair),
-    /// Its users had let go of it; it is freed. How many base pages it had.
+    /// The page had no users any more and is freed. Holds the number of its base pages.
     WasFreed(u32),
 }
 
 impl<R: Release> Machine<R> {
-    /// Steps 1 to 7: everything up to the flush. Waits for what `mode` allows, and not before `force`.
+    /// Steps 1 to 6, everything before the flush. Waits only with `force`, and only for events that
+    /// `mode` allows.
     pub(super) fn migrate_unmap(
         &self,
         src: Pfn,
@@ -114,19 +129,22 @@ impl<R: Release> Machine<R> {
     ) -> Result<Unmapped, Stop> {
         let page = &self.frames[src];
         let word = page.word();
-        // 2. Only the isolation holds it: everybody else has let go.
-        if word.count() == 1 && !word.has(Flags::ISOLATED) {
+        // 1. Only the isolation holds the page, so its users have freed it.
+        if word.count() == 1 && (!word.has(Flags::ISOLATED) || self.profile.freed_movable_checked) {
             let pages = 1u32 << page.order();
             page.clear(MOVED);
-            self.count_isolated_for(src, reason);
+            match word.has(Flags::ISOLATED) {
+                true => self.end_isolation(src),
+                false => self.count_isolated_for(src, reason),
+            }
             self.stats.has_moved(i64::from(pages));
-            // The caller's to put, as after any success.
+            // Memory failure puts the isolation's reference itself, as after any success.
             if reason != Reason::MemoryFailure {
                 self.put(src);
             }
             return Ok(Unmapped::WasFreed(pages));
         }
-        // A part of it is bad: what is in it must not be read.
+        // A part of the large page is bad, and its bytes must not be read.
         if word.has(Flags::HAS_HWPOISONED) {
             return Err(Stop::Failed);
         }
@@ -138,57 +156,75 @@ impl<R: Release> Machine<R> {
         {
             return Err(Stop::InParts);
         }
-        // 1. A frame to move to.
+        // 2. The destination is allocated.
         let dst = target.get_new_page(src).ok_or(Stop::NoMemory)?;
         if word.has(Flags::HEAD) && self.frames[dst].order() != page.order() {
-            // Whoever allocates does not know large pages.
-            self.put(dst);
+            // The allocator of destinations does not know large pages.
+            self.discard_target(dst, target);
             return Err(Stop::NoMemory);
         }
-        // 3. The source's lock; an asynchronous migration never waits for it.
-        if !page.trylock() {
-            // Since kernels have batches, a light one waits for locks that are held shortly, not for a read from a device.
-            let reads = mode == Mode::SyncLight
-                && self.profile.migration == MigrationOrder::Batched
-                && !page.word().has(Flags::UPTODATE);
-            if mode == Mode::Async || !force || reads {
-                self.put(dst);
-                return Err(Stop::Again);
-            }
-            page.lock();
-        }
-        // 4. The device still reads the frame.
-        if page.word().has(Flags::WRITEBACK) {
-            if mode != Mode::Sync || !force {
-                page.unlock(src);
-                self.put(dst);
-                return Err(if mode == Mode::Sync { Stop::Again } else { Stop::Failed });
-            }
-            page.wait_writeback();
-        }
-        // 6. The destination's lock: it is fresh, so somebody in the way is a stale user.
-        if !self.frames[dst].trylock() {
-            page.unlock(src);
-            self.put(dst);
-            return Err(Stop::Again);
+        // Steps 3 to 5.
+        if let Err(stop) = self.lock_pair(src, dst, mode, force) {
+            self.discard_target(dst, target);
+            return Err(stop);
         }
         let movable = page.word().has(Flags::ISOLATED);
         let mut pair = Pair { src, dst, was_mapped: false, was_mlocked: word.has(Flags::MLOCKED), movable };
-        // 7. Every mapping becomes a migration entry.
+        // 6. Every mapping becomes a migration entry.
         if !movable && self.frames.folio_mapcount(folio) > 0 {
             pair.was_mapped = true;
             self.calls_on(Call::TryToMigrate, src);
             if !self.unmap_to_migration(src) {
-                self.migrate_undo(pair);
+                self.migrate_undo(pair, target);
                 return Err(Stop::Again);
             }
         }
         Ok(Unmapped::Ready(pair))
     }
 
-    /// May a large page be split if it does not move whole? Not one that follows its user about, for whom it is worth
-    /// less in parts; nor one of memory failure, which knows of no other part. Of a page outside of the LRU its owner
-    /// has but one.
+    /// Steps 3 to 5: takes the locks of both pages and leaves them to the caller. On an error
+    /// neither lock is held.
+    #[inline]
+    fn lock_pair(&self, src: Pfn, dst: Pfn, mode: Mode, force: bool) -> Result<(), Stop> {
+        let page = &self.frames[src];
+        // 3. The source is locked. An asynchronous migration never waits for the lock.
+        let locked = match page.try_locked(src) {
+            Some(locked) => locked,
+            None => {
+                // In kernels with batches, `SyncLight` waits for locks that are held for a short
+                // time. The lock of a page that is not up to date is held until a device has read
+                // it, which takes too long.
+                let reads = mode == Mode::SyncLight
+                    && self.profile.migration == MigrationOrder::Batched
+                    && !page.word().has(Flags::UPTODATE);
+                // A thread that compacts for an allocation may hold the lock itself.
+                if mode == Mode::Async || !force || reads || self.pressure.is_in(context::ALLOCATES) {
+                    return Err(Stop::Again);
+                }
+                page.locked(src)
+            }
+        };
+        // 4. The migration waits until the device has written the page: until then it reads the
+        // source frame.
+        if page.word().has(Flags::WRITEBACK) {
+            if mode != Mode::Sync || !force {
+                return Err(if mode == Mode::Sync { Stop::Again } else { Stop::Failed });
+            }
+            page.wait_writeback();
+        }
+        // 5. The destination is locked by trylock. It is a fresh page, so only a thread that still
+        // looks at its frame by number can hold the lock.
+        if !self.frames[dst].trylock() {
+            return Err(Stop::Again);
+        }
+        locked.keep();
+        Ok(())
+    }
+
+    /// Returns true if a large page may be split when it cannot move as a whole. A page that
+    /// follows its users is not split: in parts it is worth less to them. Memory failure hands over
+    /// one page and expects no parts on its list. A movable page outside of the LRU is one page to
+    /// its owner.
     pub(super) fn may_split(&self, head: Pfn, reason: Reason) -> bool {
         let page = &self.frames[head];
         !matches!(reason, Reason::NumaMisplaced | Reason::MemoryFailure)
@@ -196,12 +232,11 @@ impl<R: Release> Machine<R> {
             && !page.word().has(Flags::ISOLATED)
     }
 
-    /// Steps 8 to 13: the flush is done, nobody uses the source's bytes.
+    /// Steps 8 to 12. The flush of step 7 is done, so no CPU writes to the source.
     pub(super) fn migrate_move(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
-        self.calls_from_to(Call::MigrateFolioMove, pair.src, pair.dst);
-        let moved = self.migrate_move_steps(pair, mode, reason);
-        self.returns(Call::MigrateFolioMove, Stop::ret(moved));
-        moved
+        self.traced(Call::MigrateFolioMove, (pair.src, pair.dst), || {
+            self.migrate_move_steps(pair, mode, reason)
+        })
     }
 
     fn migrate_move_steps(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
@@ -209,29 +244,29 @@ impl<R: Release> Machine<R> {
         if movable {
             return self.migrate_movable(pair, mode, reason);
         }
-        // 8. Copy and switch: the commit point.
-        self.calls_from_to(Call::MoveToNew, src, dst);
-        let committed = self.commit(src, dst);
-        self.returns_from_to(Call::MoveToNew, Stop::ret(committed), "switched", src, dst);
-        committed?;
-        // 11. On a list before it is mapped, so that mapping into a locked area finds it there.
+        // 8. The page is copied and switched: the commit point.
+        self.traced(Call::MoveToNew, (src, dst), || self.commit(src, dst))?;
+        self.step_from_to("switched", src, dst);
+        // 9. The destination is queued for a list before it is mapped, so that mapping it into a
+        // locked area finds it there.
         self.lru_add(dst);
         if was_mapped && (self.profile.drain_after_move || pair.was_mlocked) {
             self.lru_drain_local();
         }
-        // 12. The mappings now lead to the destination.
+        // 10. The migration entries become mappings of the destination.
         if was_mapped {
             self.restore_mappings(src, dst);
         }
         let folio = Folio { head: src, large: self.frames[src].word().has(Flags::HEAD) };
         if self.frames.waits_for_split(folio) {
-            self.frames.queue_split(Folio { head: dst, large: true });
+            self.queue_split(Folio { head: dst, large: true });
         }
-        if mutated(Mutation::CopyAfterRestore) {
+        if self.copying() == Copying::AfterRestore {
             self.copy_parts(src, dst);
         }
-        // 13. The destination belongs to its mappings; the source's last reference is the isolation's.
+        // 11. The destination's mappings hold it now, so the allocation's reference is put.
         self.unlock_and_put(dst);
+        // 12. The isolation's reference is the source's last one, and is put.
         self.count_isolated_for(src, reason);
         self.stats.has_moved(1 << self.frames[src].order());
         self.calls_on(Call::MigrateDone, src);
@@ -243,7 +278,8 @@ impl<R: Release> Machine<R> {
         Ok(Outcome::Moved(dst))
     }
 
-    /// The commit point: what finds the page from now on finds the destination (lifecycle 6.4).
+    /// Step 8, the commit point: from now on each lookup of the page finds the destination
+    /// (lifecycle 6.4).
     fn commit(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
         self.frames[src].expect_locked();
         self.frames[dst].expect_locked();
@@ -253,12 +289,14 @@ impl<R: Release> Machine<R> {
             _ if word.has(Flags::SWAPCACHE) => self.commit_swapped(src, dst),
             _ => self.commit_anon(src, dst),
         }?;
-        // Who marks the page accessed, before its count was compared or once it can be found again, changes these.
+        // Another thread may mark the page accessed, before its count is compared or after it can
+        // be found again, so these flags may differ.
         self.expect_flags(word, Flags::REFERENCED | Flags::ACTIVE | Flags::IDLE, dst);
         Ok(())
     }
 
-    /// The destination has every flag of the source's `word` that moves, but for those which others may have changed.
+    /// Checks that the destination has every flag of the source's `word` that moves, except those
+    /// that other threads may have changed.
     fn expect_flags(&self, word: Word, changing: Flags, dst: Pfn) {
         if cfg!(feature = "explored") {
             let has = self.frames[dst].word();
@@ -268,44 +306,42 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A page without a file behind it: nobody can find it but by its frame number, and such a look
-    /// holds a reference. So the count decides, and nothing is frozen.
+    /// Commits a page that is in no cache. A thread can find the source only by its frame number,
+    /// and takes a reference then. So comparing the count is enough, and the page need not be
+    /// frozen.
     fn commit_anon(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
         let (from, to) = (&self.frames[src], &self.frames[dst]);
-        // The isolation's.
+        // The isolation's reference.
         const EXPECTED: u32 = 1;
+        let compare = |count: u32| match count == EXPECTED || mutated(Mutation::CountNotCompared) {
+            true => Ok(()),
+            false => Err(Stop::Again),
+        };
+        let copying = self.copying();
         if self.profile.copy == CopyOrder::BeforeCommit {
-            // A page that cannot be switched is not worth a copy.
-            if from.count() != EXPECTED && !mutated(Mutation::CountNotCompared) {
-                return Err(Stop::Again);
-            }
-            if self.calls_copy(src, dst) {
-                return Err(self.copy_failed());
-            }
-            if !mutated(Mutation::CopyAfterRestore) {
-                self.copy_parts(src, dst);
-            }
-            self.returns(Call::Copy, 0);
+            // The count is compared before the copy too, so that a page that cannot be switched is
+            // not copied in vain.
+            compare(from.count())?;
+        }
+        if copying == Copying::BeforeCommit {
+            self.copy_traced(src, dst, || self.copy_parts(src, dst))?;
         }
         let switch = Call::MigrateMapping { expected: EXPECTED, extra: 0 };
-        self.calls_on(switch, src);
-        let word = from.word();
-        if word.count() != EXPECTED && !mutated(Mutation::CountNotCompared) {
-            self.returns(switch, Stop::ret::<()>(Err(Stop::Again)));
-            return Err(Stop::Again);
-        }
-        self.returns(switch, 0);
-        if self.profile.copy == CopyOrder::AfterCommit && !mutated(Mutation::CopyAfterRestore) {
+        let word = self.traced(switch, src, || {
+            let word = from.word();
+            compare(word.count()).map(|()| word)
+        })?;
+        if copying == Copying::AfterCommit {
             self.copy_parts(src, dst);
         }
         to.set_owner(from.owner(), from.index());
         self.move_flags(word, src, dst);
-        // The count was the isolation's alone: nobody changes a mark any more.
+        // Only the isolation holds a reference, so no other thread changes a flag any more.
         self.expect_flags(word, Flags::empty(), dst);
         Ok(())
     }
 
-    /// The bytes of a page, part by part.
+    /// Copies the bytes of a page, part by part.
     fn copy_parts(&self, src: Pfn, dst: Pfn) {
         self.frames
             .parts(src)
@@ -313,58 +349,72 @@ impl<R: Release> Machine<R> {
             .for_each(|(from, to)| self.memory.copy_page(from, to));
     }
 
-    /// The copy has met a machine check (`folio_mc_copy`): nothing has been switched, and this page cannot move.
-    #[cold]
-    fn copy_failed(&self) -> Stop {
-        self.returns(Call::Copy, Errno::EHWPOISON.status());
-        Stop::Failed
-    }
-
-    /// The bytes of a page that can be found in a cache, before the switch.
-    fn copy_cached(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
-        if self.calls_copy(src, dst) {
-            return Err(self.copy_failed());
+    /// The moment at which the bytes of a page that is in no cache are copied: as the profile says,
+    /// or late under the defect.
+    fn copying(&self) -> Copying {
+        match self.profile.copy {
+            _ if mutated(Mutation::CopyAfterRestore) => Copying::AfterRestore,
+            CopyOrder::BeforeCommit => Copying::BeforeCommit,
+            CopyOrder::AfterCommit => Copying::AfterCommit,
         }
-        self.memory.copy_cached_page(src, dst);
-        self.returns(Call::Copy, 0);
-        Ok(())
     }
 
-    /// The slot changes hands, if the count is as expected.
-    fn switch_cached(&self, file: &File, src: Pfn, dst: Pfn, call: Call) -> Result<(), Stop> {
-        self.calls_on(call, src);
-        let switched = match self.cache_replace(file, src, dst) {
+    /// Copies a page before the switch. If the copy meets a machine check (`folio_mc_copy`),
+    /// nothing has been switched, and the page cannot move.
+    #[inline]
+    fn copy_traced(&self, src: Pfn, dst: Pfn, copy: impl FnOnce()) -> Result<(), Stop> {
+        let copied = self.traced(Call::Copy, (src, dst), || match self.copy_strikes(src) {
+            true => Err(Errno::EHWPOISON),
+            false => {
+                copy();
+                Ok(())
+            }
+        });
+        copied.map_err(|_| Stop::Failed)
+    }
+
+    /// Copies the bytes of a page that is in a cache, before the switch.
+    fn copy_cached(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
+        self.copy_traced(src, dst, || self.memory.copy_cached_page(src, dst))
+    }
+
+    /// Switches the slot of a cache from the source to the destination, unless the count is not as
+    /// expected; `replace` returns whether it was.
+    fn switch_cached(&self, src: Pfn, call: Call, replace: impl FnOnce() -> bool) -> Result<(), Stop> {
+        self.traced(call, src, || match replace() {
             true => Ok(()),
             false => Err(Stop::Again),
-        };
-        self.returns(call, Stop::ret(switched));
-        switched
+        })
     }
 
-    /// A page of a file can be found there at any time: the source is frozen while the slot changes hands.
+    /// Commits a page of a file. Another thread can find the page in its file at any time, so the
+    /// source is frozen while the slot is switched.
     fn commit_file(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
-        // The page lock keeps the page in its file, and the page the file.
+        // The page lock keeps the page in its file, and the page keeps the file alive.
         let file = self.owners.file(OwnerId(self.frames[src].owner())).ok_or(Stop::Failed)?;
         let expected = self.cache_references(src);
         let switch = Call::MigrateMapping { expected, extra: 0 };
         match self.profile.copy {
             CopyOrder::BeforeCommit => {
-                // The copy is not begun for nothing; who gets the page meanwhile only reads it, because stores
-                // need the page lock or a mapping, and is seen by the freeze.
+                // The count is compared first, so that the page is not copied in vain. A thread
+                // that gets the page during the copy only reads it, because stores need the page
+                // lock or a mapping. Its reference makes the freeze fail.
                 if self.frames[src].count() != expected {
                     return Err(Stop::Again);
                 }
                 self.copy_cached(src, dst)?;
-                self.switch_cached(&file, src, dst, switch)?;
+                self.switch_cached(src, switch, || self.cache_replace(&file, src, dst))?;
             }
             CopyOrder::AfterCommit => {
-                // With buffers (`buffer_migrate_folio`) the count is looked at before anything is begun.
+                // With buffers (`buffer_migrate_folio`) the count is compared before anything is
+                // switched.
                 let page = &self.frames[src];
                 if page.word().has(Flags::PRIVATE) && page.count() != expected {
                     return Err(Stop::Again);
                 }
-                self.switch_cached(&file, src, dst, switch)?;
-                // Who finds the destination waits for its lock: it is not up to date.
+                self.switch_cached(src, switch, || self.cache_replace(&file, src, dst))?;
+                // A thread that finds the destination waits for its lock, because the page is not
+                // up to date yet.
                 self.memory.copy_cached_page(src, dst);
             }
         }
@@ -372,33 +422,29 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// A page in the swap cache can be found there at any time, as one of a file.
+    /// Commits a page of the swap cache. Another thread can find it there at any time, as in a
+    /// file.
     fn commit_swapped(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
         let switch = Call::MigrateMapping { expected: SWAP_CACHE_REFERENCES, extra: 0 };
         if self.profile.copy == CopyOrder::BeforeCommit {
-            // As for a file's page: not for nothing, and who gets it meanwhile only reads it.
+            // The count is compared first, and threads that get the page during the copy only read
+            // it, as in `commit_file`.
             if self.frames[src].count() != SWAP_CACHE_REFERENCES {
                 return Err(Stop::Again);
             }
             self.copy_cached(src, dst)?;
         }
-        self.calls_on(switch, src);
-        let switched = match self.swap_replace(src, dst) {
-            true => Ok(()),
-            false => Err(Stop::Again),
-        };
-        self.returns(switch, Stop::ret(switched));
-        switched?;
+        self.switch_cached(src, switch, || self.swap_replace(src, dst))?;
         if self.profile.copy == CopyOrder::AfterCommit {
-            // Who finds the destination waits for its lock.
+            // A thread that finds the destination waits for its lock.
             self.memory.copy_cached_page(src, dst);
         }
         self.move_flags(self.frames[src].word(), src, dst);
         Ok(())
     }
 
-    /// The flags that go along from a source with this word, after the content: with `UPTODATE` the
-    /// destination may be read without its lock.
+    /// Sets on the destination the flags that move from a source with this word. Called after the
+    /// bytes are there: once `UPTODATE` is set, threads read the destination without its lock.
     #[inline]
     fn move_flags(&self, word: Word, src: Pfn, dst: Pfn) {
         let mark = if self.profile.reclaim_mark_moves { Flags::RECLAIM } else { Flags::empty() };
@@ -408,56 +454,98 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A page outside of the LRU: its owner copies and switches.
+    /// Step 8 of a movable page outside of the LRU: the owner copies and switches it. Then steps 11
+    /// and 12.
     fn migrate_movable(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
         let Pair { src, dst, .. } = pair;
         let page = &self.frames[src];
-        // The owner may have let go of the page while it was isolated: then there is nothing to move, and
-        // the destination was never touched. It has cleared the mark, or (where a put looks) put its
-        // reference and left the isolation's alone.
+        // The owner may have freed the page while it was isolated. Then there is nothing to move,
+        // and the destination is untouched. The owner has cleared the movable mark, or, where a put
+        // looks for the mark, has put its reference, so that only the isolation's is left.
         let word = page.word();
         let wanted = word.has(Flags::MOVABLE) && word.count() > 1;
-        // Its owner counts no references, so a pin would not be seen by it.
+        // The owner does not compare the count, so it would not notice a pin.
         if wanted && word.count() >= PIN {
             return Err(Stop::Again);
         }
-        if wanted {
-            let ops = self.driver(src).ok_or(Stop::Failed)?;
+        // Under a sticky mark a page without an owner was released too.
+        let ops = match wanted {
+            true => self.driver(src),
+            false => None,
+        };
+        if wanted && ops.is_none() && !self.mark_sticks() {
+            return Err(Stop::Failed);
+        }
+        let moved = ops.is_some();
+        if let Some(ops) = ops {
             self.may_ask("migration by the owner", src).map_err(|_| Stop::Failed)?;
-            ops.migrate(self, src, dst, mode).map_err(|errno| match errno {
+            let again = |errno| match errno {
                 Errno::EAGAIN => Stop::Again,
                 _ => Stop::Failed,
-            })?;
+            };
+            match self.profile.call_names {
+                CallNames::Pages => self
+                    .traced(Call::MoveToNew, (src, dst), || ops.migrate(self, src, dst, mode))
+                    .map_err(again),
+                CallNames::Folios => ops.migrate(self, src, dst, mode).map_err(again),
+            }?;
         }
-        self.unlock_and_put(dst);
+        // What becomes of the target is decided by what was known before it is unlocked: afterwards
+        // its owner may release it (kernel e0a352fabce6).
+        if !moved && self.profile.unused_target_to_lru {
+            self.frames[dst].unlock(dst);
+            self.lru_add(dst);
+            self.put(dst);
+        } else {
+            self.unlock_and_put(dst);
+        }
         if mutated(Mutation::MovableInIsolated) {
             self.count_isolated(src, -1);
         }
-        page.clear(Flags::ISOLATED);
+        self.end_isolation(src);
         self.stats.has_moved(1);
+        self.calls_on(Call::MigrateDone, src);
         if reason == Reason::MemoryFailure {
-            // The caller's to put, as after any success.
+            // Memory failure puts the isolation's reference itself, as after any success.
             page.unlock(src);
         } else {
-            // A page outside of the LRU must not enter it under any design: put, not `finish`.
+            // The source is put, under every release design: `finish` may put a page on the LRU,
+            // where a movable page must never be.
             self.unlock_and_put(src);
         }
-        Ok(if wanted { Outcome::Moved(dst) } else { Outcome::Freed })
+        Ok(if moved { Outcome::Moved(dst) } else { Outcome::Freed })
     }
 
-    /// Undoes the first half, in reverse: mappings, locks, destination. The source stays isolated.
-    pub(super) fn migrate_undo(&self, pair: Pair) {
+    /// Undoes steps 2 to 6, in reverse: mappings, locks, destination. The source stays isolated.
+    #[cold]
+    pub(super) fn migrate_undo(&self, pair: Pair, target: Target<'_>) {
         self.calls_on(Call::MigrateUndoSrc { was_mapped: pair.was_mapped, locked: true }, pair.src);
         if pair.was_mapped && !mutated(Mutation::UndoForgetsMappings) {
             self.restore_mappings(pair.src, pair.src);
         }
         self.frames[pair.src].unlock(pair.src);
-        self.unlock_and_put(pair.dst);
+        match target.takes_back() {
+            true => {
+                self.frames[pair.dst].unlock(pair.dst);
+                target.take_back(pair.dst);
+            }
+            false => self.unlock_and_put(pair.dst),
+        }
     }
 
-    /// A source that leaves the isolated pages, unless its caller counts for itself.
+    /// Gives a destination that was not used back to its source, or puts it.
+    #[cold]
+    fn discard_target(&self, dst: Pfn, target: Target<'_>) {
+        match target.takes_back() {
+            true => target.take_back(dst),
+            false => self.put(dst),
+        }
+    }
+
+    /// Uncounts a source from `nr_isolated_*`, unless its caller does so itself.
     fn count_isolated_for(&self, src: Pfn, reason: Reason) {
-        // Reclaim subtracts what it isolated as one batch (kernel 35e41024c4c2).
+        // Reclaim subtracts its isolated pages itself, all at once; subtracting them here too would
+        // count them twice (kernel 35e41024c4c2).
         if reason != Reason::Demotion || mutated(Mutation::DemotionCountedTwice) {
             self.count_isolated(src, -1);
         }

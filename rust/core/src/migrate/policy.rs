@@ -9,35 +9,35 @@ use crate::page::Pfn;
 use crate::release::Release;
 use std::ops::Range;
 
-/// Numbers that a node can have: what a mask of nodes holds at most.
+/// Number of nodes that a node mask can name.
 const MAX_NUMNODES: usize = 1 << 10;
 
 /// Flags of `mbind`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MbindFlags {
-    /// Move pages that this process alone maps.
+    /// Moves pages that only this process maps.
     pub move_own: bool,
-    /// Move all pages.
+    /// Moves all pages, also those that other processes map.
     pub move_all: bool,
-    /// Fail with `EIO` if a page is misplaced and stays so.
+    /// Fails with `EIO` if a page is on another node and stays there.
     pub strict: bool,
 }
 
-/// The pages that a walk over a range found.
+/// The result of a walk over a range.
 #[derive(Default)]
 struct Queue {
     list: Vec<Pfn>,
     /// Pages that could not be isolated.
     failed: u32,
-    /// The large page last met.
+    /// The large page that the walk met last.
     large: Option<Pfn>,
 }
 
 impl<R: Release> Machine<R> {
-    /// Sets the policy of pages of an area, and moves those that are elsewhere if asked to.
+    /// Sets the policy of pages of an area. With a flag to move, pages on other nodes are moved.
     ///
-    /// `EINVAL` for a node that does not exist, `EFAULT` for a range with a hole, `EIO` if strict and a page
-    /// is not where it should be.
+    /// `EINVAL` for a node that does not exist, `EFAULT` for a range with a hole, `EIO` if strict
+    /// and a page is on another node.
     pub fn mbind(
         &self,
         space: &AddressSpace,
@@ -48,7 +48,7 @@ impl<R: Release> Machine<R> {
     ) -> Result<()> {
         space.covers(area, &pages)?;
         let work = || self.bind(space, area, pages.clone(), policy, flags);
-        // The batches are out of the way only if something is to move.
+        // Draining the batches, or switching them off, is needed only if pages are to move.
         match flags.move_own || flags.move_all {
             true => self.lru_quiet(work),
             false => work(),
@@ -88,7 +88,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Queues what is misplaced, and sets the policy if nothing speaks against it.
+    /// Queues the pages on other nodes, and sets the policy unless an error forbids it.
     fn apply_policy(
         &self,
         space: &AddressSpace,
@@ -98,7 +98,7 @@ impl<R: Release> Machine<R> {
         flags: MbindFlags,
         queue: &mut Queue,
     ) -> Result<()> {
-        // Against everybody else who changes what the area is.
+        // The lock of the areas keeps other threads from changing the area during the walk.
         let _areas = space.areas.write();
         for index in pages.clone() {
             if area.attributes(index).contains(Attributes::UNMAPPED) {
@@ -107,8 +107,15 @@ impl<R: Release> Machine<R> {
             let elsewhere = |node| node != policy.node();
             match flags.move_own || flags.move_all {
                 true => self.queue_page(area, index, elsewhere, flags.move_all, queue),
-                false if flags.strict && self.is_on(area, index, elsewhere) => {
-                    return Err(Error::new(Errno::EIO, format!("page {index} of the area is elsewhere")));
+                false
+                    if flags.strict
+                        && self.profile.mbind_strict_checks
+                        && self.is_on(area, index, elsewhere) =>
+                {
+                    return Err(Error::new(
+                        Errno::EIO,
+                        format!("page {index} of the area is on a node that the policy does not allow"),
+                    ));
                 }
                 false => {}
             }
@@ -117,10 +124,12 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Moves a process's pages from a node to another. How many could not be moved.
+    /// Moves a process's pages from one node to another. Returns the number of pages that could not
+    /// be moved.
     ///
-    /// Nothing is on a node that does not exist, so nothing moves from there. `EINVAL` for a target that does not exist, or
-    /// a number that no node can have, `ENOMEM` if there is no frame left on the other node.
+    /// A node `from` that does not exist has no pages, so nothing moves. `EINVAL` for a node `to`
+    /// that does not exist, or a number `from` that no node can have; `ENOMEM` if node `to` has no
+    /// frame left.
     pub fn migrate_between(&self, space: &AddressSpace, from: usize, to: usize) -> Result<u32> {
         if to >= self.nodes.len() || from >= MAX_NUMNODES {
             let missing = if to >= self.nodes.len() { to } else { from };
@@ -154,7 +163,7 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// The node of the page at an entry, if it is one that `wanted` wants.
+    /// Returns true if a page is mapped at an entry and `wanted` accepts its node.
     fn is_on(&self, area: &Area, index: u32, wanted: impl Fn(usize) -> bool) -> bool {
         match area.look(index).unlocked().entry() {
             Entry::Present { pfn, zero: false } => wanted(self.node_of(pfn)),
@@ -162,8 +171,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Isolates the page at an entry if its node is wanted. One that others map too is left alone without
-    /// `all`, and that is no failure.
+    /// Isolates the page at an entry if `wanted` accepts its node. Without `all`, a page that other
+    /// processes map too is left alone, which does not count as a failure.
     fn queue_page(
         &self,
         area: &Area,
@@ -183,11 +192,12 @@ impl<R: Release> Machine<R> {
         let folio = self.frames.folio(pfn);
         let pfn = folio.head;
         if folio.large && queue.large.replace(pfn) == Some(pfn) {
-            // Another part of it was met just now, and said what there is to say.
+            // The walk has just met another part of the same large page, and has queued or counted
+            // the page then.
             return;
         }
         if queue.list.try_reserve(1).is_err() {
-            // The host has no memory to remember it: it stays where it is.
+            // The host has no memory for a longer list, so the page stays where it is.
             queue.failed += 1;
             return;
         }

@@ -1,18 +1,20 @@
-//! A plain owner of movable pages: a pool of numbered pages that can be read, written, moved and
-//! let go. It is what the hooks of the release designs have to look for.
+//! A simple owner of movable pages: a pool of numbered pages that can be read, written, moved and
+//! freed. The pool gives the release designs' hooks movable pages to find.
 //!
 //! Lock order: page lock, then the pool's lock.
 
-use super::MovableOps;
+use super::ops::MovableOps;
+use super::view::PageView;
 use crate::error::{Errno, Error, Result};
+use crate::layout::kind::Kind;
 use crate::machine::Machine;
 use crate::memory::{WORDS, more_room};
-use crate::migrate::Mode;
+use crate::migrate::mode::Mode;
 use crate::owner::{Owner, OwnerId};
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass, Mutation, broken, mutated};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A page of a pool, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,9 +24,9 @@ pub struct PoolPage(pub u32);
 enum State {
     /// In use.
     Live,
-    /// In use, and taken off for a migration.
+    /// In use, and isolated for a migration.
     Isolated,
-    /// The pool has put its reference; `released` has not come yet.
+    /// The pool has put its reference, and `released` was not called yet.
     Dying,
 }
 
@@ -33,6 +35,7 @@ struct Pages {
     slots: Vec<Option<(Pfn, State)>>,
     free: Vec<u32>,
     released: u64,
+    closed: bool,
 }
 
 impl Pages {
@@ -43,7 +46,8 @@ impl Pages {
         }
     }
 
-    /// Gives a page a number. `ENOMEM` if the host has no memory for one more, now and when it is free again.
+    /// Gives a page a number. `ENOMEM` if the host has no memory for the number, now and in the
+    /// list of free numbers later.
     fn enter(&mut self, pfn: Pfn) -> Result<u32> {
         let index = match self.free.pop() {
             Some(index) => index,
@@ -59,86 +63,127 @@ impl Pages {
         Ok(index)
     }
 
-    fn vacate(&mut self, index: u32) {
+    /// A page is gone. Was it the last one of a closed pool?
+    #[must_use]
+    fn vacate(&mut self, index: u32) -> bool {
         self.slots[index as usize] = None;
         self.free.push(index);
+        self.released += 1;
+        self.is_over()
+    }
+
+    /// Has the pool been closed, and has no page any more?
+    fn is_over(&self) -> bool {
+        self.closed && self.free.len() == self.slots.len()
     }
 }
 
-/// Somebody who has a say in what happens to a pool's pages, and hears of it. The page lock is held in
-/// every call but `released`; no lock of the pool is.
+/// The owner of a pool, which is asked about its pages and told what happens to them. The page lock
+/// is held in every call but `released` and `held`; no lock of the pool is held.
 pub trait PoolOwner: std::fmt::Debug + Send + Sync {
-    /// May the page be taken off for a migration?
-    fn isolate(&self, pfn: Pfn) -> bool;
+    /// Returns true if the page may be isolated for a migration.
+    fn isolate(&self, view: &dyn PageView, pfn: Pfn) -> bool;
 
-    /// May the page move? The pool copies the content afterwards, unless the page was let go meanwhile;
-    /// then `released` or nothing follows. `EAGAIN`: not yet; any other error: `putback` follows.
-    fn migrate(&self, from: Pfn, to: Pfn, mode: Mode) -> Result<(), Errno>;
+    /// Allows or refuses the move of a page. The pool copies the content afterwards, unless the
+    /// page was freed meanwhile; then either `released` follows or nothing. True: the owner has
+    /// copied the content itself. `EAGAIN`: not yet; any other error: `putback` follows.
+    fn migrate(&self, view: &dyn PageView, from: Pfn, to: Pfn, mode: Mode) -> Result<bool, Errno>;
 
-    /// The page was taken off and is back.
-    fn putback(&self, pfn: Pfn);
+    /// Called when an isolated page is back in the pool.
+    fn putback(&self, view: &dyn PageView, pfn: Pfn);
 
-    /// The last reference of a page that was let go is gone. Only under release designs that look.
-    fn released(&self, pfn: Pfn);
+    /// Called when the last reference of a freed page is gone, under release designs whose put
+    /// looks for movable pages.
+    fn released(&self, view: &dyn PageView, pfn: Pfn);
+
+    /// The pages that the owner knows to be in the pool and not isolated, for audits; `None` if it
+    /// keeps no account of them.
+    fn held(&self, view: &dyn PageView) -> Option<Vec<Pfn>> {
+        let _ = view;
+        None
+    }
 }
 
-/// The pool.
+/// A pool of movable pages.
 #[derive(Debug)]
 pub struct PagePool {
-    id: OnceLock<OwnerId>,
+    id: OwnerId,
     pages: Lock<Pages>,
     owner: Option<Arc<dyn PoolOwner>>,
+    /// The kind that a layout shows for the pages.
+    kind: Kind,
 }
 
 impl PagePool {
     /// A pool of `machine` whose pages may move at any time.
     pub fn new<R: Release>(machine: &Machine<R>) -> Result<Arc<PagePool>> {
-        PagePool::build(machine, None)
+        PagePool::build(machine, None, Kind::Movable)
     }
 
-    /// A pool of `machine` whose owner is asked.
+    /// A pool whose pages stand for those of another owner in a layout, such as zsmalloc's.
+    pub(crate) fn standing_for<R: Release>(machine: &Machine<R>, kind: Kind) -> Result<Arc<PagePool>> {
+        PagePool::build(machine, None, kind)
+    }
+
+    /// A pool of `machine` whose owner is asked before its pages move.
     pub fn with_owner<R: Release>(machine: &Machine<R>, owner: Arc<dyn PoolOwner>) -> Result<Arc<PagePool>> {
-        PagePool::build(machine, Some(owner))
+        PagePool::build(machine, Some(owner), Kind::Movable)
     }
 
-    fn build<R: Release>(machine: &Machine<R>, owner: Option<Arc<dyn PoolOwner>>) -> Result<Arc<PagePool>> {
+    fn build<R: Release>(
+        machine: &Machine<R>,
+        owner: Option<Arc<dyn PoolOwner>>,
+        kind: Kind,
+    ) -> Result<Arc<PagePool>> {
         let pages = Lock::plain(LockClass::Driver, Pages::default());
-        let pool = Arc::new(PagePool { id: OnceLock::new(), pages, owner });
-        let owner: Arc<dyn MovableOps<R>> = pool.clone();
         machine.may_allocate("owner slot")?;
-        let id = machine.owners.insert(Owner::Movable(owner))?;
-        pool.id.set(id).expect("set once, here");
-        Ok(pool)
+        machine.owners.insert_with(|id| {
+            let pool = Arc::new(PagePool { id, pages, owner, kind });
+            Ok((Owner::Movable(pool.clone()), pool))
+        })
     }
 
-    fn id(&self) -> OwnerId {
-        *self.id.get().expect("set in `new`")
+    /// The pool takes no further pages, and its owner slot is free again as soon as the last of its pages is
+    /// gone. Until then they are its own: they move, and can be let go.
+    pub fn close<R: Release>(&self, machine: &Machine<R>) {
+        let over = {
+            let mut pages = self.pages.lock();
+            pages.closed = true;
+            pages.is_over()
+        };
+        self.end_if(machine, over);
     }
 
-    /// Takes a page from `node` into the pool, zeroed. `ENOMEM` without one.
+    /// Gives the owner slot back if the pool is over. Without the pool's lock, which is below the slot's.
+    fn end_if<R: Release>(&self, machine: &Machine<R>, over: bool) {
+        if over {
+            machine.owners.remove(self.id);
+        }
+    }
+
+    /// Allocates a zeroed page of `node` for the pool. `ENOMEM` without a free page.
     pub fn add<R: Release>(&self, machine: &Machine<R>, node: usize) -> Result<PoolPage> {
         let pfn = machine.alloc_pages(node, 0)?;
         machine.memory().zero_page(pfn);
         let page = machine.page(pfn)?;
-        // Marked under the page lock, before anybody can take the page for a movable one. A walker may
-        // have locked the fresh page for a moment.
-        page.lock();
-        let entered = self.pages.lock().enter(pfn);
-        let index = match entered {
-            Ok(index) => index,
-            Err(error) => {
-                page.unlock(pfn);
-                machine.put(pfn);
-                return Err(error);
-            }
+        // The page is marked under its lock, before another thread can take it for a movable one. A
+        // walk may hold the lock of the fresh page for a moment, so this may wait.
+        let entered = {
+            let _locked = page.locked(pfn);
+            let entered = {
+                let mut pages = self.pages.lock();
+                match pages.closed {
+                    false => pages.enter(pfn),
+                    true => Err(Error::new(Errno::EINVAL, "the pool is closed: it takes no further pages")),
+                }
+            };
+            entered.inspect(|&index| machine.set_movable(pfn, self.id, index))
         };
-        machine.set_movable(pfn, self.id(), index);
-        page.unlock(pfn);
-        Ok(PoolPage(index))
+        entered.map(PoolPage).inspect_err(|_| machine.put(pfn))
     }
 
-    /// Lets a page go. Where the release design looks, the pool only puts its reference; elsewhere
-    /// it first clears the mark under the page lock.
+    /// Frees a page of the pool. Under a release design whose put looks for movable pages, the pool
+    /// only puts its reference; under any other, it first clears the mark under the page lock.
     pub fn release<R: Release>(&self, machine: &Machine<R>, which: PoolPage) -> Result<()> {
         if machine.put_looks() {
             let pfn = {
@@ -154,23 +199,23 @@ impl PagePool {
             let pfn = {
                 let mut pages = self.pages.lock();
                 let (pfn, _) = self.live(&mut pages, which)?;
-                // The pool's own reference is there while the slot names the page.
+                // The pool holds its own reference as long as the slot names the page.
                 machine.page(pfn)?.get(pfn);
                 pfn
             };
             let page = machine.page(pfn)?;
             page.lock();
-            let ours = {
+            let (ours, over) = {
                 let mut pages = self.pages.lock();
                 let ours = pages.at(which.0, pfn).is_some();
-                if ours {
+                let over = ours && {
                     machine.clear_movable(pfn);
-                    pages.vacate(which.0);
-                    pages.released += 1;
-                }
-                ours
+                    pages.vacate(which.0)
+                };
+                (ours, over)
             };
             page.unlock(pfn);
+            self.end_if(machine, over);
             if ours {
                 machine.put(pfn);
             }
@@ -179,7 +224,8 @@ impl PagePool {
                 machine.free_last(pfn, page.word());
                 return Ok(());
             }
-            // Ours for the look; where the page had moved meanwhile, try its successor.
+            // Puts the reference that this round has taken. If the page moved before it was locked,
+            // the next round tries its new frame.
             machine.put(pfn);
             if ours {
                 return Ok(());
@@ -194,14 +240,15 @@ impl PagePool {
         }
     }
 
-    /// Where a page is now.
+    /// The frame of a page.
     pub fn pfn(&self, which: PoolPage) -> Result<Pfn> {
         self.live(&mut self.pages.lock(), which).map(|(pfn, _)| pfn)
     }
 
     /// Reads one word of a page.
     pub fn read<R: Release>(&self, machine: &Machine<R>, which: PoolPage, word: usize) -> Result<u64> {
-        // Under the pool's lock, which `migrate` holds while it copies.
+        // The page is read under the pool's lock, which `migrate` holds during the copy; otherwise
+        // the read could see a frame that the page has left.
         let mut pages = self.pages.lock();
         let (pfn, _) = self.live(&mut pages, which)?;
         Ok(machine.memory().load(pfn, word % WORDS))
@@ -221,7 +268,7 @@ impl PagePool {
         Ok(())
     }
 
-    /// Pages in use and pages let go so far.
+    /// Number of pages in use, and of pages freed so far.
     pub fn census(&self) -> (usize, u64) {
         let pages = self.pages.lock();
         let live = pages.slots.iter().flatten().filter(|(_, state)| *state != State::Dying).count();
@@ -230,7 +277,7 @@ impl PagePool {
 }
 
 impl PagePool {
-    /// Takes a page from `old` to `new`; false if it is not in that state.
+    /// Changes a page's state from `old` to `new`. Returns false if the page is in another state.
     fn change(&self, index: u32, pfn: Pfn, old: State, new: State) -> bool {
         match self.pages.lock().at(index, pfn) {
             Some(state) if *state == old => {
@@ -249,7 +296,7 @@ impl<R: Release> MovableOps<R> for PagePool {
         if !self.change(index, pfn, State::Live, State::Isolated) {
             return false;
         }
-        let willing = self.owner.as_ref().is_none_or(|owner| owner.isolate(pfn));
+        let willing = self.owner.as_ref().is_none_or(|owner| owner.isolate(machine, pfn));
         if !willing {
             self.change(index, pfn, State::Isolated, State::Live);
         }
@@ -260,31 +307,35 @@ impl<R: Release> MovableOps<R> for PagePool {
         machine.frames[from].expect_locked();
         machine.frames[to].expect_locked();
         let index = machine.frames[from].index();
+        let mut copied = false;
         if let Some(owner) = &self.owner {
-            // Nobody is asked about a page that was let go.
+            // The owner is not asked about a page that it has freed.
             if !self.change(index, from, State::Isolated, State::Isolated) {
                 return Err(Errno::EBUSY);
             }
-            owner.migrate(from, to, mode)?;
+            copied = owner.migrate(machine, from, to, mode)?;
         }
         {
             let mut pages = self.pages.lock();
             match pages.at(index, from) {
                 Some(state) if *state == State::Isolated => {}
-                // Let go meanwhile: whoever puts last tells us.
+                // The page was freed meanwhile: the thread that drops its last reference calls
+                // `released`.
                 _ => return Err(Errno::EBUSY),
             }
             if mutated(Mutation::LookAndSwitchApart) {
                 drop(pages);
                 pages = self.pages.lock();
             }
-            machine.memory.copy_page(from, to);
+            if !copied {
+                machine.memory.copy_page(from, to);
+            }
             machine.frames[to].get(to);
-            machine.set_movable(to, self.id(), index);
+            machine.set_movable(to, self.id, index);
             machine.clear_movable(from);
             pages.slots[index as usize] = Some((to, State::Live));
         }
-        // The isolation still holds `from`: not the last put.
+        // This is not the last put: the isolation still holds `from`.
         machine.put(from);
         Ok(())
     }
@@ -293,28 +344,30 @@ impl<R: Release> MovableOps<R> for PagePool {
         machine.frames[pfn].expect_locked();
         self.change(machine.frames[pfn].index(), pfn, State::Isolated, State::Live);
         if let Some(owner) = &self.owner {
-            owner.putback(pfn);
+            owner.putback(machine, pfn);
         }
     }
 
     fn released(&self, machine: &Machine<R>, pfn: Pfn) {
         let index = machine.frames[pfn].index();
-        {
+        let over = {
             let mut pages = self.pages.lock();
             match pages.at(index, pfn) {
-                Some(State::Dying) => {
-                    pages.vacate(index);
-                    pages.released += 1;
-                }
+                Some(State::Dying) => pages.vacate(index),
                 other => {
                     let state = other.copied();
                     broken("released is called once", format_args!("page {pfn} is {state:?} for its owner"))
                 }
             }
-        }
+        };
+        self.end_if(machine, over);
         if let Some(owner) = &self.owner {
-            owner.released(pfn);
+            owner.released(machine, pfn);
         }
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
     }
 
     fn held(&self) -> Vec<Pfn> {
@@ -325,8 +378,25 @@ impl<R: Release> MovableOps<R> for PagePool {
         self.pages(|state| state == State::Isolated)
     }
 
-    fn untold(&self) -> Vec<Pfn> {
+    fn unreleased(&self) -> Vec<Pfn> {
         self.pages(|state| state == State::Dying)
+    }
+
+    /// An owner that keeps an account of its pages has the same pages as the pool: those that are
+    /// in use and not isolated.
+    fn check(&self, machine: &Machine<R>, report: &mut dyn FnMut(&'static str, Option<Pfn>, String)) {
+        let Some(theirs) = self.owner.as_ref().and_then(|owner| owner.held(machine)) else { return };
+        let ours = self.pages(|state| state == State::Live);
+        for &pfn in ours.iter().filter(|pfn| !theirs.contains(pfn)) {
+            let what = "the page is in the pool, but its owner does not have it".into();
+            report("an owner accounts for its pages", Some(pfn), what);
+        }
+        for &pfn in theirs.iter().filter(|pfn| !ours.contains(pfn)) {
+            let isolated = self.pages(|state| state == State::Isolated).contains(&pfn);
+            let why = if isolated { "is isolated" } else { "is not in the pool" };
+            let what = format!("its owner has page {pfn}, which {why}");
+            report("an owner accounts for its pages", None, what);
+        }
     }
 }
 

@@ -1,9 +1,10 @@
-//! A page's flags as /proc/kpageflags names them.
+//! The flags of a page, as /proc/kpageflags shows them.
 
-use super::{Flags, Page};
+use super::record::Page;
+use super::word::Flags;
 use crate::profile::Profile;
 
-/// What `kpageflags` shows of a page, by bit.
+/// The names of the bits, in the order of the bits.
 const NAMES: &[(u32, &str)] = &[
     (LOCKED, "LOCKED"),
     (1, "ERROR"),
@@ -44,7 +45,7 @@ const ZERO_PAGE: u32 = 24;
 const RESERVED: u32 = 32;
 const MAPPEDTODISK: u32 = 34;
 
-/// Flags of the record that are shown as they are.
+/// The flags of the record, each with the bit that shows it unchanged.
 const SHOWN: &[(Flags, u32)] = &[
     (Flags::LOCKED, LOCKED),
     (Flags::ERROR, 1),
@@ -68,27 +69,31 @@ const SHOWN: &[(Flags, u32)] = &[
     (Flags::MAPPEDTODISK, MAPPEDTODISK),
     (Flags::PRIVATE, 35),
     (Flags::OWNER_PRIVATE, 37),
-    // One bit of the kernel's for both.
+    // The kernel has one flag for both, `PG_owner_priv_1`, so bit 37 shows a page of the swap cache
+    // too.
     (Flags::SWAPCACHE, 37),
 ];
 
-/// The bits that `/proc/kpageflags` would show.
+/// The bits that `/proc/kpageflags` would show for a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KpageFlags(u64);
 
 impl KpageFlags {
-    /// Of the zero page, which is shared by all and of which nothing else is worth showing.
+    /// The bits of the zero page. All address spaces share this page, so it has no other state to
+    /// show.
     pub const ZERO_PAGE: KpageFlags = KpageFlags(1 << ZERO_PAGE | 1 << RESERVED);
 
-    /// Of the zero page, poisoned or not.
+    /// The bits of the zero page, with `HWPOISON` if it is poisoned.
     pub fn of_zero_page(poisoned: bool) -> KpageFlags {
         KpageFlags(Self::ZERO_PAGE.0 | u64::from(poisoned) << HWPOISON)
     }
 
-    /// Of a base page, with the record of the head of the page that it is part of (its own, if that is all). `MMAP` and
-    /// `ANON` come from its mappings and its owner; anonymous pages use the bit of `MAPPEDTODISK` for `ANON_EXCLUSIVE`.
+    /// The bits of a base page. `head` is the record of its large page's head, or its own record if
+    /// it is part of no large page. `MMAP` and `ANON` come from the page's mappings and its owner.
+    /// For an anonymous page the bit of `MAPPEDTODISK` means `ANON_EXCLUSIVE`.
     pub fn of(page: &Page, head: &Page, profile: &Profile) -> KpageFlags {
-        /// What each part of a large page shows of itself.
+        /// The flags that each part of a large page has in its own record. All others are the
+        /// head's.
         const OWN: Flags = Flags::HEAD.union(Flags::TAIL).union(Flags::HWPOISON).union(Flags::ANON_EXCLUSIVE);
         let (own, whole) = (page.word(), head.word());
         let word = whole.without(OWN).with(own.flags() & OWN);
@@ -105,7 +110,7 @@ impl KpageFlags {
         KpageFlags(bits)
     }
 
-    /// The names, in the order of the bits.
+    /// The names of the set bits, in the order of the bits.
     pub fn names(self) -> Vec<&'static str> {
         let has = |bit: u32| self.0 >> bit & 1 == 1;
         let name = |&(bit, name): &(u32, &'static str)| match bit {

@@ -1,37 +1,45 @@
-//! Large pages: 2^`order` base pages with one reference count, one lock and one place, those of the head.
+//! A large page: 2^`order` base pages that share the reference count, the lock and the list place
+//! of their head.
 //!
 //! | what | where it is kept |
 //! |---|---|
-//! | count, lock, flags, owner, place on a list | the head's record: what is done to a tail is done to the head |
+//! | count, lock, flags, owner, place on a list | the head's record, even if a tail is named |
 //! | `HWPOISON`, `ANON_EXCLUSIVE`, the entries that map it | each base page's own record |
 //! | entries that map any part (`folio_mapcount`) | `index` of the first tail |
 //! | pins (`folio_maybe_dma_pinned`) | `private` of the first tail |
-//! | it waits to be split (`folio_test_partially_mapped`) | `RECLAIM` of the first tail, as in the kernel |
+//! | the mark that the page waits to be split (`folio_test_partially_mapped`) | `RECLAIM` of the first tail, as in the kernel |
 //!
-//! Each entry that maps a part holds one reference on the head. A pin counts 1024 there, as on a base page; but so
-//! many mappings are thinkable too, hence a number of its own.
+//! Each entry that maps a part holds one reference on the head. A pin adds 1024 references there,
+//! as on a base page. But 1024 entries can map a large page as well, so its pins have a count of
+//! their own.
 //!
 //! # What can go wrong
 //!
-//! A tail's count is zero until a split hands it out as a page, so whoever comes by its number gets no reference on
-//! the tail itself, and takes one on the head. The split clears the link to the head before it gives the count: in
-//! the other order somebody could get the tail and put the head (kernel 605ca5ede764).
+//! The count of a tail is zero until a split makes the tail a page of its own. A thread that knows
+//! only the tail's frame number therefore cannot take a reference on the tail; it takes one on the
+//! head. The split clears the link to the head before it sets the tail's count. In the other order,
+//! a thread could take a reference on the tail, still follow the link, and put a reference of the
+//! head (kernel 605ca5ede764).
 
-use super::{Flags, Frames, HUGE_ORDER, PIN, Page, Pfn};
+use super::pfn::Pfn;
+use super::record::{Frames, Page};
+use super::refcount::PIN;
+use super::size::HUGE_ORDER;
+use super::word::Flags;
 use crate::sync::Ordering;
 
-/// On the first tail: the page waits to be split. A tail has no other use for the flag.
+/// The flag of a first tail whose page waits to be split. A tail has no other use for `RECLAIM`.
 const SPLIT_WAITS: Flags = Flags::RECLAIM;
 
-/// What a tail has for its head, and loses when it is none any more.
+/// The flags that only a tail has. They are cleared when the frame is no longer a tail.
 pub(crate) const OF_A_TAIL: Flags = Flags::TAIL.union(SPLIT_WAITS);
 
-/// The page that a frame is part of: itself, or a large one.
+/// The page that a frame is part of: a base page or a large page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Folio {
-    /// Its first frame, whose record has the count, the lock and the flags.
+    /// The first frame, whose record has the count, the lock and the flags.
     pub head: Pfn,
-    /// Has it more than this frame?
+    /// True for a large page.
     pub large: bool,
 }
 
@@ -44,8 +52,9 @@ impl Folio {
 }
 
 impl Frames {
-    /// The page that a frame is part of. Stable for who holds a reference on it or its lock; for others a guess, but
-    /// always of a frame that there is.
+    /// The page that a frame is part of. The answer is stable while the caller holds a reference on
+    /// the page or its lock. Otherwise the page may already be another one, but its head is always
+    /// a frame of the machine.
     #[inline]
     pub fn folio(&self, pfn: Pfn) -> Folio {
         let page = &self[pfn];
@@ -53,65 +62,71 @@ impl Frames {
         if !word.has(Flags::TAIL) {
             return Folio { head: pfn, large: word.has(Flags::HEAD) };
         }
-        // A head lies before its tails. Any other number is an owner's: the large page ended after our look at the mark.
+        // A head has a lower number than its tails. A number that is not lower is the slot of an
+        // owner: the large page ended after `TAIL` was read above, and the field was written anew.
         match Pfn(page.owner()) {
             head if head < pfn => Folio { head, large: true },
             _ => Folio::base(pfn),
         }
     }
 
-    /// The head of the large page that `pfn` is part of; `pfn` itself for a base page. As stable as [`Frames::folio`].
+    /// The head of the large page that `pfn` is part of, or `pfn` itself for a base page. The
+    /// answer is as stable as that of [`Frames::folio`].
     #[inline]
     pub fn head(&self, pfn: Pfn) -> Pfn {
         self.folio(pfn).head
     }
 
-    /// Entries that map the page or any part of it (`folio_mapcount`).
+    /// The number of entries that map the page or any part of it (`folio_mapcount`).
     #[inline]
     pub fn folio_mapcount(&self, folio: Folio) -> u32 {
         match folio.large {
-            // Relaxed: as for the count of a base page.
+            // Relaxed: as for the mapcount of a base page in `record`.
             true => self.first_tail(folio).index.load(Ordering::Relaxed),
             false => self[folio.head].mapcount(),
         }
     }
 
-    /// One more entry maps base page `pfn` of the page; true if it is the first of this base page. The caller holds the
-    /// entry's lock and a reference.
+    /// Counts one more entry that maps base page `pfn` of the page. Returns true if it is the first
+    /// one of this base page. The caller holds the entry's lock and a reference.
     #[inline]
     pub(crate) fn add_mapping(&self, folio: Folio, pfn: Pfn) -> bool {
         if folio.large {
-            // Relaxed: as for the count of a base page.
+            // Relaxed: as for the mapcount of a base page in `record`.
             self.first_tail(folio).index.fetch_add(1, Ordering::Relaxed);
         }
         self[pfn].add_mapping() == 0
     }
 
-    /// One entry less; true if it was the last of this base page.
+    /// Counts one entry of base page `pfn` less. Returns true if it was the last one of this base
+    /// page.
     #[inline]
     pub(crate) fn remove_mapping(&self, folio: Folio, pfn: Pfn) -> bool {
         if folio.large {
-            // Relaxed: as for the count of a base page.
+            // Relaxed: as for the mapcount of a base page in `record`.
             self.first_tail(folio).index.fetch_sub(1, Ordering::Relaxed);
         }
         self[pfn].remove_mapping(pfn) == 0
     }
 
-    /// A pin comes, with its references (`folio_add_pin`), or goes, before its references do. For base pages the
-    /// references say it.
-    pub(crate) fn count_pin(&self, folio: Folio, comes: bool) {
+    /// Counts a pin of a large page, or with `begins` false the end of one. The caller adds the
+    /// references of a pin before it counts the pin (`folio_add_pin`), and drops them after it has
+    /// counted the end. For a base page nothing is counted, because the references tell of pins.
+    pub(crate) fn count_pin(&self, folio: Folio, begins: bool) {
         if !folio.large {
             return;
         }
         let pins = &self.first_tail(folio).extra;
-        // Relaxed: looked at under the lock of the entry that the pin was taken through, as the count is.
-        match comes {
+        // Relaxed: a reader that needs the exact number holds the lock of the entry through which
+        // the pin was taken, as for the reference count.
+        match begins {
             true => pins.fetch_add(1 << Page::PRIVATE_SHIFT, Ordering::Relaxed),
             false => pins.fetch_sub(1 << Page::PRIVATE_SHIFT, Ordering::Relaxed),
         };
     }
 
-    /// May the page be pinned (`folio_maybe_dma_pinned`)? Of a base page with very many references it is not known.
+    /// Whether the page may be pinned (`folio_maybe_dma_pinned`). A base page with 1024 references
+    /// counts as pinned, whatever they are for.
     #[inline]
     pub(crate) fn may_be_pinned(&self, folio: Folio) -> bool {
         match folio.large {
@@ -120,30 +135,33 @@ impl Frames {
         }
     }
 
-    /// Has a part been unmapped while another was mapped, so that the page waits to be split
-    /// (`folio_test_partially_mapped`)? Also if all parts are mapped again.
+    /// Whether the page waits to be split (`folio_test_partially_mapped`), because a part was
+    /// unmapped while another part was mapped. The answer stays true if all parts are mapped again.
     #[inline]
     pub(crate) fn waits_for_split(&self, folio: Folio) -> bool {
         folio.large && self.first_tail(folio).word().has(SPLIT_WAITS)
     }
 
-    /// From now on the page waits to be split (`deferred_split_folio`). One of two base pages has no place to wait in.
+    /// Marks that the page waits to be split (`deferred_split_folio`). Returns false if the page is
+    /// marked already, or has only two frames: the kernel's records of two frames have no room for
+    /// the queue's links.
     #[inline]
-    pub(crate) fn queue_split(&self, folio: Folio) {
-        if self[folio.head].order() > 1 && !self.waits_for_split(folio) {
-            self.first_tail(folio).set(SPLIT_WAITS);
-        }
+    pub(crate) fn queue_split(&self, folio: Folio) -> bool {
+        self[folio.head].order() > 1
+            && !self.waits_for_split(folio)
+            && !self.first_tail(folio).set(SPLIT_WAITS).has(SPLIT_WAITS)
     }
 
-    /// Do only huge entries map the page: in every address space the whole of it? Then the kernel has one entry where an
-    /// area here has one for each part.
+    /// Whether only huge entries map the page, so that every address space that maps it maps the
+    /// whole of it. The kernel has one huge entry where an area of mmcore has an entry for each
+    /// part.
     pub(crate) fn is_huge_mapping(&self, folio: Folio) -> bool {
         folio.large
             && self[folio.head].order() == HUGE_ORDER
             && self.folio_mapcount(folio).is_multiple_of(1 << HUGE_ORDER)
     }
 
-    /// The base pages of the page with this head.
+    /// The base pages of the page with this head, from the head on.
     pub fn parts(&self, head: Pfn) -> impl DoubleEndedIterator<Item = Pfn> + use<> {
         (0..1u32 << self[head].order()).map(move |part| head.plus(part))
     }
@@ -154,11 +172,13 @@ impl Frames {
 }
 
 impl Page {
-    /// A part of a large page that is split becomes a page of its own, with what its head is (`flags`), the lock, which
-    /// is the caller's, and no link to the head; it has no reference yet.
+    /// Makes a part of a large page that is being split a page of its own. The part gets the head's
+    /// `flags` and place in the owner, and loses the link to the head. The caller holds the part's
+    /// lock. The part has no reference yet.
     pub(crate) fn separate(&self, flags: Flags, owner: u32, index: u32) {
         self.set(flags);
-        // The link before what takes its place: who finds the mark finds the head's number.
+        // `TAIL` is cleared before the owner field is overwritten. A thread that finds `TAIL` set
+        // takes the number in this field for the head's.
         self.clear(OF_A_TAIL);
         self.set_owner(owner, index);
         self.set_extra(0, 0);
@@ -195,7 +215,7 @@ mod tests {
     #[test]
     fn a_part_whose_page_ended_during_the_look_leads_to_itself() {
         let (frames, _) = large();
-        // An owner's slot with its generation, where the head's number was.
+        // The field now has an owner's slot with its generation, in place of the head's number.
         frames[Pfn(6)].set_owner(0x0300_0001, 0);
         assert_eq!(frames.folio(Pfn(6)), Folio::base(Pfn(6)));
         assert_eq!(frames.folio_mapcount(frames.folio(Pfn(6))), 0);

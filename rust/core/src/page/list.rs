@@ -1,10 +1,11 @@
-//! An intrusive doubly linked list of pages, by frame number.
+//! An intrusive doubly linked list of pages. Its links are frame numbers.
 
-use super::{Frames, Link, Pfn};
+use super::pfn::{Link, Pfn};
+use super::record::Frames;
 use crate::sync::broken;
 
-/// Head, tail and length; the links are in the records. Whoever has `&mut List` holds the lock
-/// that protects the links of every page on it.
+/// The head, the tail and the length of a list; the links are in the page records. A caller with
+/// `&mut List` holds the lock that protects the links of every page on the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct List {
     head: Link,
@@ -16,13 +17,13 @@ impl List {
     /// An empty list.
     pub const EMPTY: List = List { head: Link::NONE, tail: Link::NONE, len: 0 };
 
-    /// Pages linked (a large page counts once).
+    /// The number of linked pages. A large page counts once.
     #[inline]
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// Nothing linked?
+    /// True for a list without pages.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -34,13 +35,13 @@ impl List {
         self.head.pfn()
     }
 
-    /// The last page: the next that reclaim would take.
+    /// The last page, which reclaim takes next.
     #[inline]
     pub fn tail(&self) -> Option<Pfn> {
         self.tail.pfn()
     }
 
-    /// Links `pfn` in front.
+    /// Links `pfn` as the first page.
     #[inline]
     pub fn push_head(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
@@ -55,7 +56,7 @@ impl List {
         self.len += 1;
     }
 
-    /// Links `pfn` at the end.
+    /// Links `pfn` as the last page.
     #[inline]
     pub fn push_tail(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
@@ -70,7 +71,7 @@ impl List {
         self.len += 1;
     }
 
-    /// Links `pfn` in front of `at`, which is on this list.
+    /// Links `pfn` before `at`, which is on this list.
     pub fn insert_before(&mut self, frames: &Frames, pfn: Pfn, at: Pfn) {
         let before = frames[at].prev();
         let Some(before) = before.pfn() else { return self.push_head(frames, pfn) };
@@ -112,7 +113,7 @@ impl List {
         Some(pfn)
     }
 
-    /// The pages from head to tail; for audits, under the list's lock.
+    /// The pages from head to tail, for an audit that holds the list's lock.
     pub fn iter<'a>(&'a self, frames: &'a Frames) -> impl Iterator<Item = Pfn> + 'a {
         let mut at = self.head;
         std::iter::from_fn(move || {
@@ -120,7 +121,8 @@ impl List {
             at = frames[pfn].next();
             Some(pfn)
         })
-        // A damaged list may be a ring: the audit reports the length, it does not hang.
+        // The links of a damaged list may form a ring. The walk ends one page after the length, so
+        // that an audit reports the damage and does not loop forever.
         .take(self.len as usize + 1)
     }
 

@@ -1,16 +1,60 @@
-//! The page lock: a bit of the page word, with sleepers hashed by the word's address
-//! (lifecycle 4.1).
+//! The page lock: a bit of the page word. Its sleepers wait in a queue that is found by the address
+//! of the word (lifecycle 4.1).
 
-use super::{Flags, Page, Pfn, Word};
+use super::pfn::Pfn;
+use super::record::Page;
+use super::word::{Flags, Word};
 use crate::sync::{
     LockClass, Mutation, Ordering, acquired, broken, expect_held, mutated, park, park_patiently, released,
     unpark_all,
 };
 
-/// Attempts before a sleeper queues itself.
+/// The attempts to take the lock before a thread queues itself as a sleeper.
 const SPINS: u32 = if cfg!(loom) { 1 } else { 5 };
 
+/// A guard that releases the page lock when it is dropped, for functions with several ways out.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Locked<'a> {
+    page: &'a Page,
+    pfn: Pfn,
+}
+
+impl Locked<'_> {
+    /// Drops the guard and keeps the lock. Another function releases it with [`Page::unlock`].
+    #[inline]
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // A panic here means a broken rule or a stop. No thread uses the machine afterwards, so the
+        // lock is not released.
+        if !std::thread::panicking() {
+            self.page.unlock(self.pfn);
+        }
+    }
+}
+
 impl Page {
+    /// Takes the page lock if it is free, and returns a guard.
+    #[inline]
+    #[cfg_attr(feature = "explored", track_caller)]
+    pub(crate) fn try_locked(&self, pfn: Pfn) -> Option<Locked<'_>> {
+        self.trylock().then(|| Locked { page: self, pfn })
+    }
+
+    /// Takes the page lock as [`Page::lock`] does, and returns a guard.
+    #[inline]
+    #[cfg_attr(feature = "explored", track_caller)]
+    pub(crate) fn locked(&self, pfn: Pfn) -> Locked<'_> {
+        self.lock();
+        Locked { page: self, pfn }
+    }
+
     /// Takes the page lock if it is free.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
@@ -25,12 +69,12 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     fn take_lock(&self) -> bool {
-        // Acquire pairs with the Release of `unlock`: what the former holder did to the page is
-        // visible to the next.
+        // Acquire pairs with the Release of `unlock`: the next holder sees the changes that the
+        // former holder made to the page.
         !Word(self.word.fetch_or(Flags::LOCKED.bits(), Ordering::Acquire)).has(Flags::LOCKED)
     }
 
-    /// Takes the page lock, sleeping while somebody else has it. The caller holds a reference
+    /// Takes the page lock, and sleeps while another thread holds it. The caller holds a reference
     /// and no lock under which sleeping is forbidden.
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock(&self) {
@@ -47,7 +91,9 @@ impl Page {
         acquired(LockClass::Page, self.lock_key(), false);
     }
 
-    /// The same for who may run out of patience ([`patiently`](crate::sync::patiently)): false without the lock.
+    /// Takes the page lock as [`Page::lock`] does, until the deadline of the calling thread
+    /// ([`patiently`](crate::sync::patiently)). Returns false, without the lock, when the deadline
+    /// has passed.
     pub fn lock_patiently(&self) -> bool {
         while !self.take_lock() {
             if !self.wait_unlocked_patiently(|| true) {
@@ -58,48 +104,54 @@ impl Page {
         true
     }
 
-    /// Sleeps, at most once, if the page is locked and `still` holds once queued; without wanting the
-    /// lock and without a reference: the key is only an address (`migration_entry_wait`).
+    /// Sleeps once until a wake-up, if the page is locked and `still` is true after the thread has
+    /// queued itself. The caller does not get the lock and needs no reference, because the queue is
+    /// found by an address alone (`migration_entry_wait`).
     ///
-    /// The page may be freed and live another life meanwhile. Then the wake-up comes from its next
-    /// unlock, or `still` said no: the record is always there to be looked at, and the caller looks
-    /// again at what sent it here.
+    /// The page may be freed during the sleep, and its frame used for another page. Then the next
+    /// unlock of that page wakes the sleeper; if the change came before the sleep, `still` has
+    /// returned false. The record can be read in either case, and the caller checks again the entry
+    /// that made it wait.
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn wait_unlocked(&self, still: impl Fn() -> bool) {
         park(&self.word, || self.sleeps(&still));
     }
 
-    /// The same for who may run out of patience: false if so. The mark of a sleeper may stay behind then, until the
-    /// unlock that is still to come.
+    /// Sleeps as [`Page::wait_unlocked`] does, until the deadline of the calling thread. Returns
+    /// false when the deadline has passed. `WAITERS` may then stay set until the next unlock.
     pub fn wait_unlocked_patiently(&self, still: impl Fn() -> bool) -> bool {
         park_patiently(&self.word, || self.sleeps(&still))
     }
 
-    /// Marks a sleeper that is queued; false if there is nothing to wait for.
+    /// Sets `WAITERS` for a thread that has queued itself. Returns false if the thread must not
+    /// sleep.
     fn sleeps(&self, still: impl Fn() -> bool) -> bool {
         if !still() {
             return false;
         }
-        // Runs under the wait queue's lock, as does the clearing in `unlock`: a set bit here means
-        // that the next unlock finds us. Relaxed: the queue's lock orders it.
+        // This runs under the lock of the wait queue, and so does the clearing of the mark in
+        // `wake`. An unlock that comes after the mark is set therefore finds the sleeper in the
+        // queue. Relaxed: the queue's lock orders the two.
         let old = Word(self.word.fetch_or(Flags::WAITERS.bits(), Ordering::Relaxed));
         if old.has(Flags::LOCKED) || mutated(Mutation::SleepWithoutLook) {
             return true;
         }
         if !old.has(Flags::WAITERS) {
-            // Unlocked in between: nobody would come to clear the mark. Relaxed: as above.
+            // The page was unlocked before the mark was set, and no unlock may ever follow that
+            // clears the mark. So this thread clears it. Relaxed: as above.
             self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
         }
         false
     }
 
-    /// Gives the page lock back and wakes a sleeper, if one is marked.
+    /// Releases the page lock, and wakes the sleepers if `WAITERS` is set.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn unlock(&self, pfn: Pfn) {
         released(LockClass::Page, self.lock_key());
-        // Release pairs with the Acquire of `trylock`. One read-modify-write clears the lock and reads
-        // the mark, so that no sleeper can slip between (lifecycle 4.1).
+        // Release pairs with the Acquire of `take_lock`. One read-modify-write clears the lock and
+        // reads the mark. In two steps, a thread could set the mark after it was read and before
+        // the lock was cleared, and would sleep without a wake-up (lifecycle 4.1).
         let old = match mutated(Mutation::LockClearedPlainly) {
             true => {
                 let old = self.word();
@@ -116,25 +168,28 @@ impl Page {
         }
     }
 
-    /// Wakes every sleeper and clears the mark. All, because some only wait for the lock to be free
-    /// (`wait_unlocked`) and would not pass a single wake-up on. At once, because woken one by one, sleepers that
-    /// find the lock taken again or a write still going on would queue behind the last one, and be woken for ever.
+    /// Wakes all sleepers at once and clears the mark. A single wake-up would be lost on a thread
+    /// that only waits for the lock to be free (`wait_unlocked`), because such a thread does not
+    /// pass it on. Sleepers are not woken one by one, either: a sleeper that finds the lock taken
+    /// again, or a write still under way, queues behind the last one, so the waking would never
+    /// end.
     #[cold]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn wake(&self) {
         unpark_all(&self.word, || {
-            // Relaxed: under the queue's lock, as the setting is.
+            // Relaxed: the queue's lock orders this with the setting of the mark.
             self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
         });
     }
 
-    /// The calling thread has the page lock: what functions that need it begin with.
+    /// Checks that the calling thread holds the page lock. Functions that need the lock begin with
+    /// this check.
     #[inline]
     pub(crate) fn expect_locked(&self) {
         expect_held(LockClass::Page, self.lock_key());
     }
 
-    /// What the lock-order checks call this lock.
+    /// The key of this lock in the checks of the lock order.
     #[inline]
     pub(crate) fn lock_key(&self) -> usize {
         std::ptr::from_ref(&self.word).addr()

@@ -1,11 +1,14 @@
-//! Merged transitions of the page word, for the `packed` release design.
+//! Changes of the page word that the `packed` release design merges into one step each.
 
-use super::{Dropped, Flags, Page, Pfn, Word};
+use super::pfn::Pfn;
+use super::record::Page;
+use super::refcount::Dropped;
+use super::word::{Flags, Word};
 use crate::sync::{LockClass, Mutation, Ordering, broken, mutated, released};
 
 impl Page {
-    /// Clears `LRU` and takes a reference in one step; false if `LRU` was clear. The caller holds a
-    /// reference.
+    /// Clears `LRU` and takes a reference in one step. Returns false, with nothing changed, if
+    /// `LRU` was clear. The caller holds a reference.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn claim_lru(&self, pfn: Pfn) -> bool {
@@ -26,8 +29,8 @@ impl Page {
         }
     }
 
-    /// Freezes a page that is locked and has exactly `expected` references; both are one
-    /// comparison.
+    /// Freezes a page that is locked and has exactly `expected` references; one comparison checks
+    /// both. Otherwise nothing changes, and the error holds the count.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn freeze_locked(&self, expected: u32) -> Result<(), u32> {
@@ -36,8 +39,8 @@ impl Page {
             if old.count() != expected || !old.has(Flags::LOCKED) {
                 return Err(old.count());
             }
-            // AcqRel: as in `freeze`. Other bits may change meanwhile (`WAITERS`): only count and lock
-            // decide.
+            // AcqRel: as in `freeze`. Another bit, such as `WAITERS`, may change between the load
+            // and this step; the loop then tries again, because only the count and the lock decide.
             match self.word.compare_exchange_weak(
                 old.0,
                 old.with_count(0).0,
@@ -50,7 +53,8 @@ impl Page {
         }
     }
 
-    /// Gives back the page lock and one reference in one step.
+    /// Releases the page lock and drops one reference, in one step unless a thread sleeps on the
+    /// page.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn unlock_and_drop(&self, pfn: Pfn) -> Dropped {
@@ -64,7 +68,7 @@ impl Page {
                 return self.drop_refs(pfn, 1);
             }
             let new = old.without(Flags::LOCKED).with_count(old.count() - 1);
-            // Release: both of `unlock` and of `drop_refs`.
+            // Release: as in `unlock` and in `drop_refs`, both of which this step replaces.
             match self.word.compare_exchange_weak(old.0, new.0, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => {
                     released(LockClass::Page, self.lock_key());

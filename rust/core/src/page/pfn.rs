@@ -7,7 +7,8 @@ use std::fmt;
 #[repr(transparent)]
 pub struct Pfn(pub u32);
 
-/// Stands for the zero page, which is shared by all and is no frame of the machine.
+/// The number that stands for the zero page. All address spaces share this page, and it is not a
+/// frame of the machine.
 pub const ZERO_PAGE: Pfn = Pfn(u32::MAX);
 
 impl Pfn {
@@ -17,7 +18,7 @@ impl Pfn {
         self.0 as usize
     }
 
-    /// The frame `n` further on.
+    /// The frame whose number is higher by `n`.
     #[inline]
     #[must_use]
     pub const fn plus(self, n: u32) -> Pfn {
@@ -37,8 +38,8 @@ impl fmt::Display for Pfn {
     }
 }
 
-/// An optional frame number in four bytes whose zero is "none", so that an untouched record has
-/// no links.
+/// An optional frame number in four bytes. Zero means no frame, so that a record that was never
+/// written to has no links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Link(u32);
@@ -53,7 +54,7 @@ impl Link {
         Link(pfn.0 + 1)
     }
 
-    /// The frame linked to.
+    /// The frame that the link names.
     #[inline]
     pub const fn pfn(self) -> Option<Pfn> {
         match self.0 {
@@ -62,13 +63,13 @@ impl Link {
         }
     }
 
-    /// The stored form.
+    /// The link as a record stores it.
     #[inline]
     pub const fn raw(self) -> u32 {
         self.0
     }
 
-    /// From the stored form.
+    /// The link that a record stores as `raw`.
     #[inline]
     pub const fn from_raw(raw: u32) -> Link {
         Link(raw)

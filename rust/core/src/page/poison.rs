@@ -1,25 +1,28 @@
-//! `HWPOISON`: the one flag that belongs to the frame and outlives every life of it.
+//! `HWPOISON`: the flag that belongs to the frame and not to the page in it. It stays set when the
+//! page is freed and another one begins.
 //!
-//! Memory failure sets it without a lock and without a reference, so it can come at any moment: while
-//! the frame is in use, between its last put and a free list, on a list, on its way out of one. What
-//! keeps a poisoned frame from being handed out is one atomic step at each end of the allocator's
-//! ownership: the free path and the hand-out *refuse* it. A refused frame is on no list and has no count;
-//! the same word says so, so that unpoisoning knows, in the step that takes the flag off, whether the
-//! frame is to be given back or is still on its way to a list by itself.
+//! Memory failure sets the flag without a lock and without a reference, so at any moment: while the
+//! frame is in use, between its last put and a free list, on a list, or on its way out of one. The
+//! allocator does not hand out a poisoned frame, because the free path and the hand-out each
+//! *refuse* such a frame in one atomic step. A refused frame is on no list and has no count, and
+//! `REFUSED` in the same word records this. The step that clears `HWPOISON` therefore also reads
+//! whether the frame must be given back to the allocator, or is still on its way to a list.
 
-use super::{Flags, Page, Word};
+use super::record::Page;
+use super::word::{Flags, Word};
 use crate::sync::Ordering;
 
 impl Page {
-    /// Marks the frame as bad; false if it was already (`TestSetPageHWPoison`).
+    /// Marks the frame as bad. Returns false if it was marked already (`TestSetPageHWPoison`).
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn poison(&self) -> bool {
         !self.set(Flags::HWPOISON).has(Flags::HWPOISON)
     }
 
-    /// The frame, whose count is zero and which the caller alone is responsible for, is not to reach a list
-    /// or a user if it is poisoned; true says that it is refused, and nobody's from now on.
+    /// Refuses the frame if it is poisoned, and returns whether it did. Before the call the frame's
+    /// count is zero, and the caller alone is responsible for the frame. After a refusal no thread
+    /// is responsible for it, and it must reach neither a list nor a user.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn refuse(&self) -> bool {
         let mut old = Word(self.word.load(Ordering::Relaxed));
@@ -27,7 +30,8 @@ impl Page {
             if !old.has(Flags::HWPOISON) {
                 return false;
             }
-            // Release pairs with the Acquire in `unpoison`: who gives the frame back comes after our use.
+            // Release pairs with the Acquire in `unpoison`: the thread that gives the frame back
+            // does so after this thread's accesses to it.
             match self.word.compare_exchange_weak(
                 old.0,
                 old.with(Flags::REFUSED).0,
@@ -40,14 +44,16 @@ impl Page {
         }
     }
 
-    /// The reference by which poison keeps a frame, whatever its count is by now (`page_ref_inc`): the last
-    /// put of a poisoned frame may have refused it.
+    /// Takes the reference by which poison keeps a frame, whatever the count is now
+    /// (`page_ref_inc`). Clears `REFUSED`, because the last put of the poisoned frame may have
+    /// refused it in between.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn hold_poisoned(&self) {
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             let new = old.with_count(old.count() + 1).without(Flags::REFUSED);
-            // Acquire pairs with the Release in `refuse`, or in the last drop.
+            // Acquire pairs with the Release in `refuse`, or with that of the last drop: the former
+            // user's accesses to the frame come first.
             match self.word.compare_exchange_weak(old.0, new.0, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => old = Word(now),
@@ -55,12 +61,13 @@ impl Page {
         }
     }
 
-    /// Takes the poison off and returns the word before: with `REFUSED`, the frame is the caller's to give
-    /// back to the allocator.
+    /// Clears the poison and returns the word before. If that word has `REFUSED`, the caller must
+    /// give the frame back to the allocator.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn unpoison(&self) -> Word {
         let poison = Flags::HWPOISON.union(Flags::REFUSED);
-        // Acquire pairs with the Release in `refuse`.
+        // Acquire pairs with the Release in `refuse`: the frame goes back to the allocator after
+        // the accesses of the thread that refused it.
         Word(self.word.fetch_and(!poison.bits(), Ordering::Acquire))
     }
 }
@@ -81,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_poison_holds_is_not_refused_any_more() {
+    fn a_frame_held_by_poison_is_no_longer_refused() {
         let page = Page::default();
         page.poison();
         page.refuse();

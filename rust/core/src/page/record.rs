@@ -1,48 +1,55 @@
-//! The record itself and the table of records.
+//! The page record, and the table of all records.
 
-use super::{Flags, Link, MAX_ORDER, Pfn, Word};
-use crate::memory::Table;
+use super::pfn::{Link, Pfn};
+use super::size::MAX_ORDER;
+use super::word::{Flags, Word};
+use crate::memory::table::Table;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, PlainU32, broken};
 
-/// `private` of a poisoned page that was taken off the buddy lists.
+/// The value of `private` in a poisoned page that was taken off the buddy lists.
 pub const TAKEN_OFF_BUDDY: u32 = 0x00dead0;
 
-/// One frame's record; see the module's table for what each field means when.
+/// The record of one frame. The table in the module `page` tells the meaning of each field in each
+/// state.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Page {
     pub(super) word: AtomicU64,
-    /// Page-table entries that map this page. Changed under the lock of the entry concerned.
+    /// The number of page-table entries that map this page. Changed under the lock of the entry.
     mapcount: AtomicU32,
-    /// Owner slot with its generation; 0 for none. Written while the page is private, locked and
-    /// unmapped, or frozen.
+    /// The owner's slot with its generation; 0 for none. Written while the page is private, locked
+    /// and unmapped, or frozen.
     owner: AtomicU32,
-    /// Offset in the owner, in pages. Written as `owner` is. Of a first tail: see `large`.
+    /// The offset in the owner, in pages. Written in the same states as `owner`. A first tail has
+    /// another use for it, see `large`.
     pub(super) index: AtomicU32,
-    /// List links, protected by the lock of the list.
+    /// The list links, protected by the lock of the list.
     next: PlainU32,
     prev: PlainU32,
-    /// Order in the low four bits, `private` in the others. Written by the frame's single owner:
-    /// the zone lock's holder, the allocator's caller before publication, the page lock's holder.
+    /// The order in the low four bits, `private` in the others. Written by the thread that is
+    /// responsible for the frame: the holder of the zone lock, the caller of the allocator before
+    /// it publishes the page, or the holder of the page lock. A first tail counts pins in it, see
+    /// `large`.
     pub(super) extra: AtomicU32,
 }
 
 #[cfg(not(any(feature = "explored", loom)))]
 const _: () = assert!(size_of::<Page>() == 32);
 
-/// The fields below `word` order nothing: each is published by a Release on the word (unfreeze,
-/// unlock, a list's lock) and read after the matching Acquire, or looked at racily and re-checked
-/// under the page lock. Hence Relaxed throughout.
+/// Accesses to the fields after `word` are Relaxed, because these fields order nothing. Their
+/// values are published by a Release (unfreeze, page unlock, or the unlock of a list) and read
+/// after the matching Acquire. A read without that Acquire is checked again under the page lock.
 impl Page {
-    /// The word, as seen now.
+    /// The page word at this moment.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn word(&self) -> Word {
-        // Acquire pairs with `unfreeze`: fields read after a look at the word are no older.
+        // Acquire pairs with the Release of `unfreeze`: a field that is read after the word is not
+        // older than the word.
         Word(self.word.load(Ordering::Acquire))
     }
 
-    /// Which field the word at `address` is, for traces.
+    /// The name of the field at `address`, for traces. `None` if no field of this record is there.
     pub fn field_at(&self, address: usize) -> Option<&'static str> {
         let fields = [
             (std::ptr::from_ref(&self.word).addr(), "word"),
@@ -54,14 +61,14 @@ impl Page {
         fields.iter().find(|(field, _)| *field == address).map(|(_, name)| *name)
     }
 
-    /// The reference count, as seen now.
+    /// The reference count at this moment.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn count(&self) -> u32 {
         self.word().count()
     }
 
-    /// The flags, as seen now.
+    /// The flags at this moment.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn flags(&self) -> Flags {
@@ -72,7 +79,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn set(&self, flags: Flags) -> Word {
-        // Relaxed: a flag publishes nothing; flags that do (`LRU`) are set under a lock.
+        // Relaxed: most flags publish nothing, and a flag that does (`LRU`) is set under a lock.
         Word(self.word.fetch_or(flags.bits(), Ordering::Relaxed))
     }
 
@@ -82,6 +89,14 @@ impl Page {
     pub fn clear(&self, flags: Flags) -> Word {
         // Relaxed: as in `set`.
         Word(self.word.fetch_and(!flags.bits(), Ordering::Relaxed))
+    }
+
+    /// Clears flags by a load and a store, which lose what other threads change in between: only
+    /// for a defect that the explored build puts back.
+    #[cfg_attr(feature = "explored", track_caller)]
+    pub(crate) fn clear_plainly(&self, flags: Flags) {
+        let old = self.word.load(Ordering::Relaxed);
+        self.word.store(old & !flags.bits(), Ordering::Relaxed);
     }
 
     /// Sets and clears flags in one step and returns the word before.
@@ -103,7 +118,7 @@ impl Page {
         }
     }
 
-    /// Replaces the word by a function of it, in one step.
+    /// Replaces the word by `new` of it, in one step.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     fn update(&self, new: impl Fn(Word) -> Word) {
@@ -121,37 +136,40 @@ impl Page {
         }
     }
 
-    /// The page comes to the list of a generation, which says itself whether it is active. Under the lruvec lock.
+    /// Notes in the word that the page is on the list of a generation, and clears `ACTIVE`: the
+    /// generation itself tells whether a page is active. The caller holds the lruvec lock.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn enter_generation(&self, generation: u8) {
         self.update(|word| word.with_generation(Some(generation)).without(Flags::ACTIVE));
     }
 
-    /// The page leaves it. Under the lruvec lock.
+    /// Notes in the word that the page is on the list of no generation, and sets `ACTIVE` if
+    /// `active`. The caller holds the lruvec lock.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn leave_generation(&self, active: bool) {
         let keep = if active { Flags::ACTIVE } else { Flags::empty() };
         self.update(|word| word.with_generation(None).with(keep));
     }
 
-    /// One access more through a file.
+    /// Counts one more access through a file.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn note_access(&self) {
         self.update(Word::with_access);
     }
 
-    /// Its accesses through files are over.
+    /// Sets the number of accesses through files to zero.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn forget_accesses(&self) {
         self.update(Word::without_accesses);
     }
 
-    /// First reference of a frame that was just taken from the allocator. `None` if the frame is
-    /// poisoned: then it is [refused](Page::refuse), and on no list any more.
+    /// Clears the flags `clear` and gives a frame that was just taken from the allocator its first
+    /// reference. Returns `None` if the frame is poisoned: it is then refused (`Page::refuse`), and
+    /// on no list.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn hand_out(&self, pfn: Pfn, clear: Flags) -> Option<()> {
-        // Each further round follows from an unpoisoning in between.
+        // A further round is needed only if the frame was unpoisoned between the two calls.
         loop {
             if self.hand_out_good(pfn, clear) {
                 return Some(());
@@ -162,7 +180,8 @@ impl Page {
         }
     }
 
-    /// The same; a poisoned frame stays the caller's, who has something to tidy up first.
+    /// Does the same as [`Page::hand_out`], but does not refuse a poisoned frame. Returns false for
+    /// it, and the caller stays responsible for the frame, because it has to clean up first.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn hand_out_good(&self, pfn: Pfn, clear: Flags) -> bool {
@@ -174,7 +193,8 @@ impl Page {
             if old.has(Flags::HWPOISON) {
                 return false;
             }
-            // Release publishes the fields that the allocator reset, to the Acquire of `try_get`.
+            // Release publishes the fields that the allocator has reset. It pairs with the Acquire
+            // of `try_get`.
             match self.word.compare_exchange_weak(
                 old.0,
                 old.without(clear).with_count(1).0,
@@ -187,21 +207,22 @@ impl Page {
         }
     }
 
-    /// Page-table entries that map the page.
+    /// The number of page-table entries that map the page.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn mapcount(&self) -> u32 {
         self.mapcount.load(Ordering::Relaxed)
     }
 
-    /// One more mapping; returns the count before. Caller holds the entry's lock and a reference.
+    /// Counts one more mapping and returns the number before. The caller holds the entry's lock and
+    /// a reference.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn add_mapping(&self) -> u32 {
         self.mapcount.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// One mapping less; returns the count after.
+    /// Counts one mapping less and returns the number after.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn remove_mapping(&self, pfn: Pfn) -> u32 {
@@ -213,21 +234,22 @@ impl Page {
         old - 1
     }
 
-    /// The owner slot; 0 for none.
+    /// The owner's slot with its generation; 0 for none.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn owner(&self) -> u32 {
         self.owner.load(Ordering::Relaxed)
     }
 
-    /// Offset in the owner.
+    /// The offset in the owner, in pages.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn index(&self) -> u32 {
         self.index.load(Ordering::Relaxed)
     }
 
-    /// Names the owner; see the field for who may.
+    /// Sets the owner and the offset. The comment at the field `owner` lists the states in which
+    /// this is allowed.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn set_owner(&self, owner: u32, index: u32) {
@@ -244,14 +266,15 @@ impl Page {
 
     pub(super) const PRIVATE_SHIFT: u32 = 4;
 
-    /// 28 bits that belong to the owner of the page's state.
+    /// 28 bits, whose meaning depends on the page's state.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn private(&self) -> u32 {
         self.extra.load(Ordering::Relaxed) >> Self::PRIVATE_SHIFT
     }
 
-    /// Sets order and private together; see the field for who may.
+    /// Sets the order and `private` together. The comment at the field `extra` lists the threads
+    /// that may do so.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn set_extra(&self, order: u8, private: u32) {
@@ -271,7 +294,7 @@ impl Page {
         Link::from_raw(self.prev.get())
     }
 
-    /// Both links, read without the list's lock, to show or to prefetch by.
+    /// Both links, read without the list's lock, for displays and prefetches.
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn peek_links(&self) -> (Link, Link) {
         (Link::from_raw(self.next.peek()), Link::from_raw(self.prev.peek()))
@@ -288,36 +311,36 @@ impl Page {
     }
 }
 
-/// A page on the unevictable list is linked to no other: one of its links counts how many mappings lock
-/// it. Under the lruvec lock.
+/// The mlock count. A page on the unevictable list is linked to no other page, so `prev` counts the
+/// mappings that lock it. All functions are called under the lruvec lock.
 impl Page {
-    /// Mappings that lock the page, as far as is known.
+    /// The number of mappings that are known to lock the page.
     pub(crate) fn mlock_count(&self) -> u32 {
         self.prev.get()
     }
 
-    /// Sets the number.
+    /// Sets the number of mappings that lock the page.
     pub(crate) fn set_mlock_count(&self, count: u32) {
         self.prev.set(count);
     }
 
-    /// The page leaves the unevictable list: its links are links again.
+    /// Makes `prev` a link again, for a page that leaves the unevictable list.
     pub(crate) fn forget_mlock_count(&self) {
         self.set_prev(Link::NONE);
     }
 }
 
-/// The records of all frames of a machine, by frame number.
+/// The records of all frames of a machine, indexed by frame number.
 #[derive(Debug)]
 pub struct Frames(Table<Page>);
 
 impl Frames {
-    /// Reserves `count` records; they cost memory when they are first used.
+    /// Reserves `count` records. A record takes up memory of the host from its first use on.
     pub fn new(count: u32) -> crate::error::Result<Frames> {
         Ok(Frames(Table::zeroed(count as usize)?))
     }
 
-    /// How many frames there are.
+    /// The number of frames.
     pub fn len(&self) -> u32 {
         self.0.len() as u32
     }
@@ -327,7 +350,7 @@ impl Frames {
         self.0.is_empty()
     }
 
-    /// The record, if there is such a frame.
+    /// The record of a frame; `None` if the machine has no such frame.
     pub fn get(&self, pfn: Pfn) -> Option<&Page> {
         self.0.get(pfn.index())
     }

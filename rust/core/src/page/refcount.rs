@@ -1,30 +1,33 @@
 //! The reference count: get, try_get, put, freeze, unfreeze, pins (lifecycle 3.1).
 
-use super::{Flags, Page, Pfn, Word};
+use super::pfn::Pfn;
+use super::record::Page;
+use super::word::{Flags, Word};
 use crate::error::{Errno, Error, Result, Why};
 use crate::sync::{Mutation, Ordering, broken, fence, mutated};
 
-/// What one pin adds to the count of a small page (`GUP_PIN_COUNTING_BIAS`).
+/// The number that one pin adds to the count of a page (`GUP_PIN_COUNTING_BIAS`).
 pub const PIN: u32 = 1024;
 
-/// What a dropped reference left behind.
+/// The state of a page after references were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// Others still hold the page.
+    /// The page has other references.
     Live,
-    /// The count is zero: the caller alone is responsible for the page now. Carries the word as
-    /// the drop found it, with the count already taken off.
+    /// The count is zero, and the caller alone is responsible for the page. Holds the word that the
+    /// drop found, with a count of zero.
     Last(Word),
 }
 
 impl Page {
-    /// One more reference for a caller that already has one.
+    /// Takes one more reference for a caller that already has one.
     ///
-    /// Stops on a count of zero: the caller's own reference was not there.
+    /// A count of zero breaks a rule, because the caller's own reference is missing.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn get(&self, pfn: Pfn) {
-        // Relaxed: the caller's reference already orders everything it may look at.
+        // Relaxed: everything that the caller may read was published before it got its first
+        // reference.
         let old = Word(self.word.fetch_add(Word::ONE, Ordering::Relaxed));
         if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - 1 {
             self.get_failed(pfn, old);
@@ -34,7 +37,8 @@ impl Page {
     #[cold]
     #[cfg_attr(feature = "explored", track_caller)]
     fn get_failed(&self, pfn: Pfn, old: Word) -> ! {
-        // Relaxed: only repairs the number before stopping.
+        // Relaxed: the broken rule below stops the run, and no access depends on the repaired
+        // count.
         self.word.fetch_sub(Word::ONE, Ordering::Relaxed);
         if old.count() == 0 {
             broken("get on zero", format_args!("page {pfn} has no reference to copy ({old})"))
@@ -42,9 +46,9 @@ impl Page {
         broken("reference count overflow", format_args!("page {pfn} ({old})"))
     }
 
-    /// `n` references at once for a user outside of the core (pins, handles), refused with `ENOMEM` as
-    /// the kernel's GUP does when the count would reach [`Word::OUTSIDE_LIMIT`], and with `EBUSY` on a
-    /// count of zero.
+    /// Adds `n` references at once for a user outside of the core (pins, handles). `ENOMEM` if the
+    /// count would reach [`Word::OUTSIDE_LIMIT`], as in the kernel's GUP; `EBUSY` if the count is
+    /// zero.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn try_add(&self, pfn: Pfn, n: u32) -> Result<()> {
@@ -56,8 +60,9 @@ impl Page {
                     return Err(Error::at(Errno::ENOMEM, pfn, Why::CountLimit { count }));
                 }
                 count => {
-                    // Acquire on success pairs with the Release of `unfreeze` and of the allocator's
-                    // hand-out: whoever gets a reference sees the fields published before it.
+                    // Acquire on success pairs with the Release of `unfreeze` and of the
+                    // allocator's hand-out: a thread that gets a reference sees the fields that
+                    // were published before.
                     match self.word.compare_exchange_weak(
                         old.0,
                         old.with_count(count + n).0,
@@ -72,8 +77,8 @@ impl Page {
         }
     }
 
-    /// A reference from a bare frame number: fails if the count is zero (free or frozen) or at
-    /// its guard. `get_page_unless_zero`.
+    /// Takes a reference for a caller that knows only a frame number (`get_page_unless_zero`).
+    /// Returns false if the count is zero (the frame is free or frozen), or at its limit.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn try_get(&self) -> bool {
@@ -86,8 +91,8 @@ impl Page {
                 self.word.fetch_add(Word::ONE, Ordering::Acquire);
                 return true;
             }
-            // Acquire pairs with the Release of `unfreeze`: mapping, index and flags of a page that
-            // was just published are visible to whoever gets it (lifecycle 3.1, pairing 1).
+            // Acquire pairs with the Release of `unfreeze`: a thread that gets a page that was just
+            // published sees its mapping, index and flags (lifecycle 3.1, pairing 1).
             match self.word.compare_exchange_weak(
                 old.0,
                 old.0 + Word::ONE,
@@ -104,8 +109,8 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn drop_refs(&self, pfn: Pfn, n: u32) -> Dropped {
-        // Release: what this holder did to the page happens before whoever frees or freezes it
-        // (pairs with the fence below and with the Acquire of `freeze`).
+        // Release: this holder's accesses to the page happen before the page is freed or frozen. It
+        // pairs with the fence in `dropped` and with the Acquire of `freeze`.
         let old = Word(self.word.fetch_sub(u64::from(n) << Word::COUNT_SHIFT, Ordering::Release));
         if mutated(Mutation::LastPutByLook) {
             let now = self.word();
@@ -114,8 +119,8 @@ impl Page {
         self.dropped(pfn, old, n)
     }
 
-    /// The judgement on a drop of `n` that found `old`; shared with the designs whose drop is
-    /// another read-modify-write.
+    /// Tells whether a drop of `n` references, which found the word `old`, was the last one.
+    /// Release designs that drop with another read-modify-write share this function.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn dropped(&self, pfn: Pfn, old: Word, n: u32) -> Dropped {
@@ -124,18 +129,20 @@ impl Page {
             return Dropped::Live;
         }
         if count != n {
-            // Relaxed: only repairs the number before stopping.
+            // Relaxed: the broken rule below stops the run, and no access depends on the repaired
+            // count.
             self.word.fetch_add(u64::from(n) << Word::COUNT_SHIFT, Ordering::Relaxed);
             broken("put on zero", format_args!("page {pfn} lost {n} of {count} references ({old})"));
         }
-        // Acquire pairs with the Release of every earlier drop: all that other holders did to the
-        // page happened before it is freed.
+        // Acquire pairs with the Release of every earlier drop: the accesses of all other holders
+        // happen before the page is freed.
         fence(Ordering::Acquire);
         Dropped::Last(old.with_count(0))
     }
 
-    /// Takes the count from exactly `expected` to zero, so that nobody can gain a reference
-    /// (`folio_ref_freeze`). Fails, changing nothing, if others hold references.
+    /// Takes the count from exactly `expected` to zero, so that no thread can take a reference
+    /// (`folio_ref_freeze`). If others hold references, nothing changes and the error holds the
+    /// count.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn freeze(&self, expected: u32) -> Result<(), u32> {
@@ -148,9 +155,9 @@ impl Page {
                 self.word.store(old.with_count(0).0, Ordering::Release);
                 return Ok(());
             }
-            // AcqRel: Acquire pairs with the Release of the last other holder's drop, so that
-            // `DIRTY` tested after the freeze has that holder's store (lifecycle 3.1, pairing 2);
-            // Release orders our own earlier writes before the page looks free.
+            // AcqRel: Acquire pairs with the Release of the last other holder's drop, so that a
+            // test of `DIRTY` after the freeze sees that holder's store (lifecycle 3.1, pairing 2).
+            // Release makes this thread's earlier writes visible before the count is seen as zero.
             match self.word.compare_exchange_weak(
                 old.0,
                 old.with_count(0).0,
@@ -158,13 +165,13 @@ impl Page {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return Ok(()),
-                // A flag changed, not the count: try again.
+                // The word has changed since the load, perhaps only in a flag: look again.
                 Err(now) => old = Word(now),
             }
         }
     }
 
-    /// Ends a freeze with `count` references; everything a new holder may read was written
+    /// Ends a freeze with `count` references. Everything that a new holder may read was written
     /// before.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
@@ -176,13 +183,14 @@ impl Page {
         }
     }
 
-    /// The isolation claim: clears `LRU` and says whether it was set. Whoever clears it owns the
-    /// page's place on the list.
+    /// Claims a page for an isolation: clears `LRU` and returns whether it was set. The thread that
+    /// clears it owns the page's place on the list.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn test_and_clear_lru(&self) -> bool {
-        // AcqRel: Acquire pairs with the lruvec unlock after which `LRU` was set; Release keeps the
-        // caller's reference (taken before) in front of the claim (lifecycle 3.4, isolate vs last put).
+        // AcqRel: Acquire pairs with the unlock of the lruvec lock under which `LRU` was set.
+        // Release keeps the taking of the caller's reference before the claim (lifecycle 3.4,
+        // isolation against the last put).
         Word(self.word.fetch_and(!Flags::LRU.bits(), Ordering::AcqRel)).has(Flags::LRU)
     }
 }

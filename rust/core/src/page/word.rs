@@ -1,15 +1,15 @@
-//! The 64-bit page word: flags below, reference count on top.
+//! The 64-bit page word: the flags in the low bits, the reference count in the high bits.
 //!
 //! | bits | what |
 //! |---|---|
-//! | 0..=31 | flags, see [`Flags`]: who sets which, under which lock |
-//! | 32..=34 | generation + 1 of the multi-generational policy, 0 when on no such list |
-//! | 35..=36 | accesses through files beyond the first (`REFERENCED`), of the same policy |
+//! | 0..=31 | flags; [`Flags`] tells which code sets each, and under which lock |
+//! | 32..=34 | generation + 1 of the multi-generational LRU; 0 for a page on no generation's list |
+//! | 35..=36 | accesses through files beyond the first (`REFERENCED`), counted for the same LRU |
 //! | 37..=63 | reference count, 27 bits |
 //!
-//! The count sits on top so that an overflow or underflow carries out of the word and never
-//! reaches a flag; it is guarded far from its end (see [`Word::COUNT_LIMIT`]) and stops with an
-//! error.
+//! The count is at the top, so that an overflow or underflow leaves the word and never changes a
+//! flag. Its limit is far below what the bits can hold ([`Word::COUNT_LIMIT`]); an operation that
+//! would exceed the limit stops with an error.
 
 use std::fmt;
 
@@ -19,91 +19,93 @@ bitflags::bitflags! {
     /// | flag | set by (lock) | cleared by (lock) |
     /// |---|---|---|
     /// | `LOCKED` | lock, trylock | unlock |
-    /// | `WAITERS` | a sleeper that found the page locked | the waker, under the wait queue's lock |
-    /// | `LRU` | adding to a list (lruvec) | isolation claims it with one atomic; last put (lruvec) |
+    /// | `WAITERS` | a sleeper that found the page locked or under write-back | the waker, under the wait queue's lock |
+    /// | `LRU` | adding to a list (lruvec) | the claim of an isolation, in one atomic operation; last put (lruvec) |
     /// | `ACTIVE` | activation (lruvec), refault, local add batch | deactivation (lruvec), isolator |
     /// | `UNEVICTABLE` | adding (lruvec) | adding, last put (lruvec) |
-    /// | `ISOLATED` | core after the owner's isolate said yes (page lock) | core (page lock) |
-    /// | `MOVABLE` | owner at insertion (page lock) | owner (page lock), or the free path under the designs that look |
+    /// | `ISOLATED` | the core, after the owner's isolate succeeded (page lock) | the core (page lock) |
+    /// | `MOVABLE` | owner at insertion (page lock) | owner (page lock); the free path, under a sticky mark or designs whose put looks for movable pages |
     /// | `HWPOISON` | memory failure, without any lock | unpoison; outlives the page's life |
     /// | `REFUSED` | the free path and the allocator, with a count of zero | unpoison, or the failure that holds the frame |
     /// | `BUDDY` | entering a free list (zone lock) | leaving it (zone lock) |
-    /// | `ANON` | first mapping; with the owner slot | free path |
+    /// | `ANON` | first mapping, together with the owner's slot | free path |
     /// | `ANON_EXCLUSIVE` | fault, copy (page-table lock) | fork, unmap (page-table lock) |
     /// | `HEAD`, `TAIL` | allocation of a large page | free, split (frozen) |
-    /// | the rest | see lifecycle 1.3 | |
+    /// | all others | see lifecycle 1.3 | |
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Flags: u64 {
         /// The page lock.
         const LOCKED = 1 << 0;
-        /// Somebody sleeps on the page lock.
+        /// A thread sleeps on the page lock or on a write-back.
         const WAITERS = 1 << 1;
-        /// On an LRU list.
+        /// The page is on an LRU list.
         const LRU = 1 << 2;
-        /// Belongs on an active list.
+        /// The page belongs on an active list.
         const ACTIVE = 1 << 3;
-        /// Accessed since last looked at.
+        /// The page was accessed since the last scan.
         const REFERENCED = 1 << 4;
-        /// Was active once; its refault tells of thrashing.
+        /// The page was active once, so that its refault is a sign of thrashing.
         const WORKINGSET = 1 << 5;
-        /// Belongs on the unevictable list.
+        /// The page belongs on the unevictable list.
         const UNEVICTABLE = 1 << 6;
-        /// Mapped into a locked area.
+        /// The page is mapped into a locked area.
         const MLOCKED = 1 << 7;
-        /// Newer than its backing store.
+        /// The content is newer than the backing store's.
         const DIRTY = 1 << 8;
-        /// Being written to its backing store.
+        /// The content is being written to the backing store.
         const WRITEBACK = 1 << 9;
-        /// Content is valid.
+        /// The content is valid.
         const UPTODATE = 1 << 10;
-        /// `private` belongs to the file (buffers); holds a reference.
+        /// `private` belongs to the file (buffers), which holds a reference.
         const PRIVATE = 1 << 11;
-        /// Backed by swap: belongs on the anon lists.
+        /// The page is backed by swap, and belongs on the anonymous lists.
         const SWAPBACKED = 1 << 12;
-        /// In the swap cache; holds a reference.
+        /// The page is in the swap cache, which holds a reference.
         const SWAPCACHE = 1 << 13;
-        /// To be reclaimed when writeback ends.
+        /// The page is to be reclaimed when its write-back ends. The first tail of a large page:
+        /// see `large`.
         const RECLAIM = 1 << 14;
-        /// A movable page that a migration has isolated.
+        /// The page is movable, and isolated from its owner.
         const ISOLATED = 1 << 15;
-        /// Outside the LRU, with an owner that can move it.
+        /// The page is outside the LRU, and its owner can move it.
         const MOVABLE = 1 << 16;
-        /// Never to be touched (the zero page).
+        /// The page must never be freed or moved (the zero page).
         const RESERVED = 1 << 17;
         /// The frame is bad.
         const HWPOISON = 1 << 18;
-        /// An I/O error was seen (6.1; the flag is gone in 6.12).
+        /// An I/O error was seen (in 6.1; kernel 6.12 has no such flag).
         const ERROR = 1 << 19;
-        /// Owned by an anonymous mapping.
+        /// The page is owned by an anonymous mapping.
         const ANON = 1 << 20;
-        /// This anonymous page belongs to one process alone.
+        /// The page is anonymous and belongs to one process alone.
         const ANON_EXCLUSIVE = 1 << 21;
-        /// Head of a large page.
+        /// The frame is the head of a large page.
         const HEAD = 1 << 22;
-        /// Tail of a large page.
+        /// The frame is a tail of a large page.
         const TAIL = 1 << 23;
-        /// Head of a free block in the buddy lists.
+        /// The frame is the first one of a free block in the buddy allocator.
         const BUDDY = 1 << 24;
-        /// File blocks are allocated on disk.
+        /// The file's blocks for the page are allocated on the disk.
         const MAPPEDTODISK = 1 << 25;
-        /// File system's own mark (exported as `OWNER_PRIVATE`).
+        /// The file system's own mark (shown as `OWNER_PRIVATE`).
         const OWNER_PRIVATE = 1 << 26;
-        /// Some base page of this large page is poisoned.
+        /// A base page of this large page is poisoned.
         const HAS_HWPOISONED = 1 << 27;
-        /// Not yet looked at by idle tracking.
+        /// The page was not accessed since idle tracking marked it.
         const IDLE = 1 << 28;
-        /// Seen young by idle tracking.
+        /// Idle tracking has seen an access that reclaim has not seen.
         const YOUNG = 1 << 29;
-        /// Belongs to a file (owner slot is a file's).
+        /// The page belongs to a file, and the owner's slot is the file's.
         const FILE = 1 << 30;
-        /// A poisoned frame that the allocator has refused: its count is zero and it is on no list. Whoever
-        /// takes the poison off gives it back.
+        /// The frame is poisoned and the allocator has refused it: its count is zero and it is on
+        /// no list. The thread that clears the poison gives the frame back.
         const REFUSED = 1 << 31;
     }
 }
 
 impl Flags {
-    /// Must be clear when the last reference goes (lifecycle 1.3, "checked at free").
+    /// The flags that must be clear when the last reference is dropped (lifecycle 1.3, "checked at
+    /// free").
     pub const CHECK_AT_FREE: Flags = Flags::LOCKED
         .union(Flags::LRU)
         .union(Flags::ACTIVE)
@@ -134,18 +136,20 @@ impl fmt::Display for Flags {
 pub struct Word(pub u64);
 
 impl Word {
-    /// Lowest bit of the count.
+    /// The lowest bit of the count.
     pub const COUNT_SHIFT: u32 = 37;
     /// One reference.
     pub const ONE: u64 = 1 << Self::COUNT_SHIFT;
-    /// The guard: no operation raises a count to this value or beyond. Half of what the field
-    /// can hold, so that every thread may overshoot once before it steps back.
+    /// The limit of a count: no operation raises a count to this value or beyond. It is half of
+    /// what the bits can hold, so that every thread may exceed it once before it steps back.
     pub const COUNT_LIMIT: u32 = 1 << 26;
-    /// References from outside the core (pins, handles) stop here, whoever has the others. What the core takes for
-    /// itself (entries, batches, isolations) has the other half, so that no user can bring it to its guard.
+    /// The limit for references from outside the core (pins, handles), compared with the whole
+    /// count. The other half is for references of the core (entries, batches, isolations), so that
+    /// no user can bring the core to its own limit.
     pub const OUTSIDE_LIMIT: u32 = Self::COUNT_LIMIT / 2;
-    /// References of entries stop here: so many areas of base pages can share a page ([`Areas`](crate::map::Areas)).
-    /// With those from outside this leaves 2^20 to what the core takes for moments.
+    /// The limit for references of entries: as many areas of base pages can share one page
+    /// ([`Areas`](crate::map::Areas)). Together with the references from outside it leaves 2^20 for
+    /// those that the core holds for a moment.
     pub const MAPPED_LIMIT: u32 = Self::COUNT_LIMIT - Self::OUTSIDE_LIMIT - (1 << 20);
     const _ROOM: () = assert!(Self::OUTSIDE_LIMIT + Self::MAPPED_LIMIT + (1 << 20) <= Self::COUNT_LIMIT);
     const GEN_SHIFT: u32 = 32;
@@ -165,19 +169,19 @@ impl Word {
         Flags::from_bits_truncate(self.0)
     }
 
-    /// Are all of `flags` set?
+    /// True if all of `flags` are set.
     #[inline]
     pub const fn has(self, flags: Flags) -> bool {
         self.0 & flags.bits() == flags.bits()
     }
 
-    /// Is any of `flags` set?
+    /// True if any of `flags` is set.
     #[inline]
     pub const fn any(self, flags: Flags) -> bool {
         self.0 & flags.bits() != 0
     }
 
-    /// The list generation, if the page is on a generation's list.
+    /// The generation on whose list the page is; `None` if it is on no such list.
     #[inline]
     pub const fn generation(self) -> Option<u8> {
         match ((self.0 & Self::GEN_MASK) >> Self::GEN_SHIFT) as u8 {
@@ -197,13 +201,13 @@ impl Word {
         Word(self.0 & !Self::GEN_MASK | bits)
     }
 
-    /// Accesses through files beyond the first.
+    /// The number of accesses through files beyond the first, at most three.
     #[inline]
     pub const fn more_accesses(self) -> u8 {
         ((self.0 & Self::ACCESSES_MASK) >> Self::ACCESSES_SHIFT) as u8
     }
 
-    /// The same word with one access through a file more, as far as they are counted.
+    /// The same word with one more access through a file. Up to four accesses are counted.
     #[inline]
     #[must_use]
     pub const fn with_access(self) -> Word {
@@ -223,7 +227,7 @@ impl Word {
         Word(self.0 & !Self::ACCESSES_MASK).without(Flags::REFERENCED)
     }
 
-    /// log2 of the accesses, 3 for a page of the working set.
+    /// The tier of the page: 0 to 2 by the number of accesses, 3 for a page of the working set.
     #[inline]
     pub const fn tier(self) -> usize {
         match (self.has(Flags::WORKINGSET), self.more_accesses()) {

@@ -1,29 +1,36 @@
-//! Content that is on its way between a page and its backing store: `UPTODATE` and `WRITEBACK`.
+//! `UPTODATE` and `WRITEBACK`: the flags of the transfers between a page and its backing store.
 //!
 //! | flag | set | cleared | says |
 //! |---|---|---|---|
-//! | `UPTODATE` | when the content is there, page lock held | when the frame is freed | the bytes may be read without the lock |
-//! | `WRITEBACK` | page lock held, after every mapping was write-protected | by the end of the write, without the page lock | the device still reads the frame: it must stay where it is |
+//! | `UPTODATE` | when the content is complete, under the page lock or while the page is private | when the frame is freed | the bytes may be read without the lock |
+//! | `WRITEBACK` | under the page lock, after every mapping was write-protected | by the end of the write, without the page lock | the device still reads the frame, so the page must stay in it |
 //!
-//! Neither carries a reference. A page under writeback cannot leave its file (truncation waits,
-//! eviction refuses), so the file's own reference keeps it.
+//! Neither flag holds a reference. A page under write-back cannot leave its file, because
+//! truncation waits for the write and eviction refuses the page. So the file's reference keeps the
+//! page.
 
-use super::{Flags, Page, Pfn, Word};
+use super::pfn::Pfn;
+use super::record::Page;
+use super::word::{Flags, Word};
 use crate::sync::{Ordering, broken, park};
 
 impl Page {
-    /// Sets flags after the content that they speak of (`UPTODATE`). The page lock is held.
+    /// Sets flags that tell of content after the content was written: `UPTODATE`, or `MOVABLE` of a
+    /// movable page. The caller holds the page lock, or has just allocated the page and not shared
+    /// it.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn publish(&self, flags: Flags) {
-        // Release pairs with the Acquire of `word`: who sees the flags sees the content.
+        // Release pairs with the Acquire of `word`: a thread that sees the flags sees the content.
         self.word.fetch_or(flags.bits(), Ordering::Release);
     }
 
-    /// Ends a write to the backing store and wakes who waits for it (`folio_end_writeback`).
+    /// Ends a write to the backing store, and wakes the threads that wait for its end
+    /// (`folio_end_writeback`).
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn end_writeback(&self, pfn: Pfn) {
-        // Release pairs with the Acquire of `word`: who finds the mark gone comes after the device's reads.
+        // Release pairs with the Acquire of `word`: a thread that finds the flag clear comes after
+        // the device's reads.
         let old = Word(self.word.fetch_and(!Flags::WRITEBACK.bits(), Ordering::Release));
         if !old.has(Flags::WRITEBACK) {
             broken("end of a writeback that never began", format_args!("page {pfn} ({old})"));
@@ -33,21 +40,24 @@ impl Page {
         }
     }
 
-    /// Sleeps until nobody writes the page to its backing store (`folio_wait_writeback`). The caller has a
-    /// reference, and may hold the page lock, which the end of a write does not need.
+    /// Sleeps until no write of the page to its backing store is under way
+    /// (`folio_wait_writeback`). The caller has a reference. It may hold the page lock, because the
+    /// end of a write does not take that lock.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn wait_writeback(&self) {
-        // Each round follows from a wake-up: sleepers on the page lock share the queue.
+        // The flag is read again after each wake-up: sleepers on the page lock share the queue, so
+        // an unlock wakes this thread, too.
         while self.word().has(Flags::WRITEBACK) {
             park(&self.word, || {
-                // As in `wait_unlocked`: set under the queue's lock, so the end of the write finds us. Relaxed: that
-                // lock orders it.
+                // The mark is set under the queue's lock, as in `sleeps` of the page lock, so the
+                // end of the write finds the sleeper. Relaxed: the queue's lock orders the two.
                 let old = Word(self.word.fetch_or(Flags::WAITERS.bits(), Ordering::Relaxed));
                 if old.has(Flags::WRITEBACK) {
                     return true;
                 }
                 if !old.any(Flags::WAITERS | Flags::LOCKED) {
-                    // Ended in between, and nobody would come to clear the mark. Relaxed: as above.
+                    // The write ended before the mark was set, and no unlock is to come that would
+                    // clear the mark. So this thread clears it. Relaxed: as above.
                     self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
                 }
                 false

@@ -1,6 +1,6 @@
-//! What the kernel lab keeps mapped on each node beside the script: 2 MiB of a disk's file, by another
-//! process. Whether a page that comes back is active at once depends on how much memory competes with
-//! it; with this much of it, it always is.
+//! The ballast: 2 MiB of a disk's file on each node, which another process keeps mapped beside the
+//! script in the kernel lab. Whether a page that is read back becomes active at once depends on how
+//! much memory competes with it; with this much, it always does.
 
 use crate::error::Result;
 use crate::machine::Machine;
@@ -8,24 +8,24 @@ use crate::map::{AddressSpace, File, FileKind, FileMap};
 use crate::release::Release;
 use std::sync::Arc;
 
-/// Pages on each node.
+/// The ballast's pages on each node.
 const PAGES: u32 = 512;
 
-/// Nodes with fewer frames have no ballast: it would leave too little.
-const LEAST: u32 = 8 * PAGES;
+/// Nodes with fewer frames, or without memory online, have no ballast.
+const MIN_FRAMES: u32 = 8 * PAGES;
 
-/// The process and its files.
+/// The process and the files of the ballast.
 pub(super) struct Ballast {
     space: Arc<AddressSpace>,
     files: Vec<Arc<File>>,
 }
 
 impl Ballast {
-    /// Maps and reads it, and puts it on its lists.
+    /// Maps the ballast, reads it, and puts its pages on their lists.
     pub fn load<R: Release>(machine: &Machine<R>) -> Result<Ballast> {
         let mut ballast = Ballast { space: machine.address_space()?, files: Vec::new() };
         for (number, node) in machine.nodes().iter().enumerate() {
-            if node.frames < LEAST {
+            if node.frames < MIN_FRAMES || !node.has_memory() {
                 continue;
             }
             let file = machine.file(FileKind::Disk, PAGES)?;
@@ -35,9 +35,10 @@ impl Ballast {
             machine.prefer(&area, number)?;
             for page in 0..PAGES {
                 machine.fault(&area, page, false)?;
-                // On the node where the lab's system runs there are files that it uses again and again: they compete with a
-                // file's page that comes back, those of the inactive list with an anonymous one (recordings m71025/47,
-                // m71096/26: a page that was evicted from the other node does not come back active).
+                // Node 0 also has files that the lab's system uses repeatedly. Their pages compete
+                // with a refaulted page: the active list's with a file's page, the inactive list's
+                // with an anonymous one. Without them, a page evicted from the other node would
+                // come back active, and it does not (recordings m71025/47, m71096/26).
                 if number == 0
                     && let Some(pfn) = machine.get_page_at(&area, page)
                 {
@@ -50,7 +51,7 @@ impl Ballast {
         Ok(ballast)
     }
 
-    /// Throws it overboard.
+    /// Unmaps the ballast and removes its files.
     pub fn drop<R: Release>(self, machine: &Machine<R>) {
         machine.exit(&self.space);
         self.files.iter().for_each(|file| machine.remove_file(file));

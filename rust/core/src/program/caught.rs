@@ -1,4 +1,4 @@
-//! Panics of the core, caught: a broken rule is a result here, not noise on the terminal.
+//! Catches panics of the core: a broken rule becomes a result, and nothing is printed.
 
 use crate::audit::Finding;
 use crate::sync::{broken_rule, is_stop};
@@ -7,29 +7,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// A panic of this thread is somebody's result.
+    /// Whether `caught` runs on this thread and handles its panics.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
 static INSTALL: Once = Once::new();
 
-/// What stopped the core.
+/// The rule and the message of a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stopped {
     pub rule: &'static str,
     pub detail: String,
 }
 
-/// The rule of a panic that names none.
+/// The rule of a panic that is no broken rule.
 const PANIC: &str = "panic";
 
-/// Runs `f` and catches its panic, silently.
+/// Runs `f` and catches its panic without printing it.
 pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Stopped> {
     INSTALL.call_once(|| {
-        let others = std::panic::take_hook();
+        let former = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if !EXPECTED.get() {
-                others(info);
+                former(info);
             }
         }));
     });
@@ -39,7 +39,7 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Stopped> {
     EXPECTED.set(before);
     result.map_err(|payload| {
         if is_stop(&*payload) {
-            // For who told the thread to stop.
+            // `stoppable` further up the stack catches it.
             resume_unwind(payload);
         }
         let text = payload
@@ -57,7 +57,7 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Stopped> {
     })
 }
 
-/// The same; what stopped the core as a finding.
+/// Like [`caught`], but returns the panic as a finding.
 pub(super) fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, Finding> {
     caught(f).map_err(|stopped| Finding { rule: stopped.rule, pfn: None, detail: stopped.detail })
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_rule_is_told_from_any_other_panic() {
+    fn a_broken_rule_is_distinguished_from_other_panics() {
         let stopped = caught(|| crate::sync::broken("the rule", format_args!("page {}", 7))).unwrap_err();
         assert_eq!((stopped.rule, stopped.detail.as_str()), ("the rule", "page 7"));
         let stopped = caught(|| panic!("oops")).unwrap_err();

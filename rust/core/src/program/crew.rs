@@ -1,54 +1,54 @@
-//! The real threads of a program, and one pass of it over a fresh machine.
+//! The real threads of a program, and one round of it on a fresh machine.
 //!
-//! The threads are started once and perform round after round. They begin a round together: each waits,
-//! spinning, for the last one. When the core has stopped one of them, or they were told to stop, the crew is of no use
-//! any more; its threads end all the same.
+//! The threads are started once and perform round after round. They begin a round together: each
+//! waits, spinning, until all are ready. Once the core has panicked on one of them, or they were
+//! asked to stop, the crew cannot be used any more; its threads still end.
 
 use super::Program;
 use super::caught::guarded;
-use super::run::{NO_PROGRESS, Row, RunOptions, RunReport};
+use super::report::{NO_PROGRESS, Row, RunOptions, RunReport};
 use super::session::{Actor, Session, Step};
 use super::setup::SetupError;
-use super::watch::{GRACE, LOOK, Watch, no_slot, spawn};
+use super::watch::{CHECK_INTERVAL, GRACE, Watch, no_slot, spawn};
 use crate::audit::{Auditor, Finding};
 use crate::program::Op;
 use crate::release::Release;
-use crate::sync::{claim_thread_slot, rest, stoppable};
+use crate::sync::{claim_thread_slot, stop_point, stoppable};
 use std::sync::Arc;
-// Threads of the host, and what they meet at: the core has none of its own.
+// Threads of the host and their synchronisation. The core itself starts no threads.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// One round as its threads see it.
+/// One round, as each thread gets it.
 struct Round<R: Release> {
     session: Arc<Session<R>>,
-    /// Threads that are not at the start yet.
+    /// The number of threads that are not ready yet.
     missing: Arc<AtomicUsize>,
-    /// How long the thread hangs about at the start, so that rounds differ.
+    /// How many turns the thread spins at the start, so that rounds differ.
     delay: u32,
 }
 
-/// What a thread tells.
+/// A message of a thread.
 enum News {
-    /// It has started, and may use machines if this is true.
+    /// It has started; false if it has no thread slot and cannot use machines.
     Started(bool),
     /// An operation has ended.
-    Step(Step),
-    /// The thread has done all its operations.
+    Step(Box<Step>),
+    /// All operations of the thread have ended.
     Ended(Box<Actor>),
-    /// The core stopped it.
+    /// The core panicked on it.
     Broken(Finding),
-    /// It was told to stop.
-    GivenUp,
+    /// It stopped on request.
+    Stopped,
 }
 
 /// The threads of a program.
 pub(super) struct Crew<R: Release> {
     program: Arc<Program>,
     watch: Arc<Watch>,
-    /// Each thread's next round.
+    /// The channel on which each thread receives its next round.
     starts: Vec<Sender<Round<R>>>,
     threads: Vec<JoinHandle<()>>,
     news: Receiver<(usize, News)>,
@@ -83,7 +83,9 @@ impl<R: Release> Crew<R> {
                         round.wait();
                         perform(&round.session, number, &program.threads[number].ops, &sender)
                     });
-                    // It must not be this thread that drops the machine, after who waits for it has gone on.
+                    // The machine may be large. The thread that waits for the result drops it, not
+                    // this one: this thread's drop could still be running when the waiting thread
+                    // goes on.
                     drop(round);
                     match performed {
                         Ok(Some(last)) => {
@@ -94,7 +96,7 @@ impl<R: Release> Crew<R> {
                         }
                         Ok(None) => return,
                         Err(_) => {
-                            let _ = sender.send((number, News::GivenUp));
+                            let _ = sender.send((number, News::Stopped));
                             return;
                         }
                     }
@@ -108,7 +110,7 @@ impl<R: Release> Crew<R> {
         if started { Ok(crew) } else { Err(no_slot(cpus.len())) }
     }
 
-    /// One pass: set-up, threads, what comes after them, audit. `number` makes rounds differ.
+    /// Performs one round: set-up, threads, `finally`, audit. `number` makes rounds differ.
     pub fn round(&mut self, mut session: Session<R>, number: u64, options: &RunOptions) -> RunReport {
         let mut report = RunReport::default();
         let mut program = Actor::program();
@@ -121,9 +123,10 @@ impl<R: Release> Crew<R> {
         let session = Arc::new(session);
         let missing = Arc::new(AtomicUsize::new(self.starts.len()));
         for (thread, start) in self.starts.iter().enumerate() {
-            let delay = mix(number, thread as u64) as u32 % MOST_DELAY;
+            let delay = mix(number, thread as u64) as u32 % MAX_DELAY;
             let round = Round { session: Arc::clone(&session), missing: Arc::clone(&missing), delay };
-            // A thread that has gone shows by its silence.
+            // A thread that has ended does not receive this; `collect` notices that it makes no
+            // progress.
             let _ = start.send(round);
         }
         let Some(mut threads) = self.collect(options, &mut report) else { return report };
@@ -139,53 +142,53 @@ impl<R: Release> Crew<R> {
         report
     }
 
-    /// Listens until all threads have ended, or were made to. What they have, if they ended by themselves and broke
-    /// nothing.
+    /// Receives messages until all threads have ended or stopped. Returns their state if all of
+    /// them ended and no rule was broken.
     fn collect(&self, options: &RunOptions, report: &mut RunReport) -> Option<Vec<Actor>> {
         let count = self.starts.len();
         let mut steps: Vec<Vec<Step>> = vec![Vec::new(); count];
         let mut actors: Vec<Option<Actor>> = (0..count).map(|_| None).collect();
-        let mut over = vec![false; count];
+        let mut finished = vec![false; count];
         let mut broken = vec![false; count];
-        let mut told: Option<Instant> = None;
-        self.watch.begins(options.patience);
-        while !over.iter().all(|&over| over) {
-            let news = self.news.recv_timeout(LOOK);
-            // What is seen from here on may follow from what the threads left half done.
+        let mut stop_requested_at: Option<Instant> = None;
+        self.watch.start_timing(options.patience);
+        while !finished.iter().all(|&finished| finished) {
+            let news = self.news.recv_timeout(CHECK_INTERVAL);
+            // After a stop request, findings may come from operations that were left half done.
             let stopping = self.watch.stop.is_requested();
             match news {
                 Ok((n, News::Step(step))) => {
                     self.watch.progress();
                     if !stopping {
-                        steps[n].push(step);
+                        steps[n].push(*step);
                     }
                 }
-                Ok((n, News::Ended(actor))) => (actors[n], over[n]) = (Some(*actor), true),
+                Ok((n, News::Ended(actor))) => (actors[n], finished[n]) = (Some(*actor), true),
                 Ok((n, News::Broken(finding))) => {
-                    over[n] = true;
+                    finished[n] = true;
                     if !stopping {
                         broken[n] = true;
                         report.findings.push(finding);
-                        // Whoever waits for a thread that the core has stopped waits in vain.
-                        self.watch.begins(options.patience.min(AFTER_A_STOP));
+                        // A thread that waits for the panicked one waits in vain.
+                        self.watch.start_timing(options.patience.min(PATIENCE_AFTER_PANIC));
                     }
                 }
-                Ok((n, News::GivenUp)) => over[n] = true,
+                Ok((n, News::Stopped)) => finished[n] = true,
                 Ok((_, News::Started(_))) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    if stopping && told.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                    if stopping && stop_requested_at.get_or_insert_with(Instant::now).elapsed() > GRACE {
                         break;
                     }
                 }
             }
         }
-        self.watch.pauses();
+        self.watch.pause_timing();
         for (n, (thread, steps)) in self.program.threads.iter().zip(steps).enumerate() {
             if actors[n].is_none() && !broken[n] && !self.watch.is_interrupted() {
                 let op = thread.ops.get(steps.len()).map_or_else(String::new, |op| format!(" in `{op}`"));
-                let how = if over[n] { "" } else { ", and does not stop: it is left behind" };
-                let detail = format!("thread {}{op} got nowhere{how}", thread.name);
+                let how = if finished[n] { "" } else { ", and did not stop: it still runs" };
+                let detail = format!("thread {}{op} made no progress{how}", thread.name);
                 report.findings.push(Finding { rule: NO_PROGRESS, pfn: None, detail });
             }
             for (i, (op, step)) in thread.ops.iter().zip(steps).enumerate() {
@@ -197,7 +200,8 @@ impl<R: Release> Crew<R> {
         if ended { actors.into_iter().collect() } else { None }
     }
 
-    /// Performs the operations of a section that has the machine for itself; false if it was not done to its end.
+    /// Performs the operations of a section that runs alone. Returns false if it did not get to its
+    /// end.
     fn section(
         &self,
         report: &mut RunReport,
@@ -206,7 +210,7 @@ impl<R: Release> Crew<R> {
         (name, ops): (&str, &[Op]),
         options: &RunOptions,
     ) -> bool {
-        self.watch.begins(options.patience);
+        self.watch.start_timing(options.patience);
         let mut done = true;
         for (i, op) in ops.iter().enumerate() {
             match stoppable(&self.watch.stop, || guarded(|| session.step(actor, op))) {
@@ -217,7 +221,7 @@ impl<R: Release> Crew<R> {
                 }
                 Err(_) if self.watch.is_interrupted() => done = false,
                 Err(_) => {
-                    let detail = format!("{name} in `{op}` got nowhere");
+                    let detail = format!("{name} in `{op}` made no progress");
                     report.findings.push(Finding { rule: NO_PROGRESS, pfn: None, detail });
                     done = false;
                 }
@@ -227,13 +231,13 @@ impl<R: Release> Crew<R> {
                 break;
             }
         }
-        self.watch.pauses();
+        self.watch.pause_timing();
         report.interrupted |= self.watch.is_interrupted();
         done && !self.watch.stop.is_requested()
     }
 }
 
-/// The threads end, and are joined: but those that do not stop, which nobody waits for.
+/// Ends the threads and joins them, except for those that do not stop in time.
 impl<R: Release> Drop for Crew<R> {
     fn drop(&mut self) {
         self.starts.clear();
@@ -250,13 +254,13 @@ impl<R: Release> Drop for Crew<R> {
 }
 
 impl<R: Release> Round<R> {
-    /// Waits for the others at the start.
+    /// Waits until all threads are ready.
     fn wait(&self) {
-        // Relaxed: a start signal; the session was handed over by the channel.
+        // Relaxed: only a start signal; the channel has published the session.
         self.missing.fetch_sub(1, Ordering::Relaxed);
         let backoff = crossbeam_utils::Backoff::new();
         while self.missing.load(Ordering::Relaxed) > 0 {
-            rest();
+            stop_point();
             backoff.snooze();
         }
         for _ in 0..self.delay {
@@ -265,13 +269,13 @@ impl<R: Release> Round<R> {
     }
 }
 
-/// Most turns that a thread hangs about at the start: a few microseconds.
-const MOST_DELAY: u32 = 256;
+/// The most turns that a thread spins at the start: a few microseconds.
+const MAX_DELAY: u32 = 256;
 
-/// How long the others may go on in silence when the core has stopped a thread.
-const AFTER_A_STOP: Duration = Duration::from_millis(500);
+/// How long the other threads may make no progress after the core has panicked on one.
+const PATIENCE_AFTER_PANIC: Duration = Duration::from_millis(500);
 
-/// A number that depends on both.
+/// A number that depends on both arguments.
 fn mix(a: u64, b: u64) -> u64 {
     // The finaliser of SplitMix64.
     let z = (a << 8 ^ b).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -279,7 +283,8 @@ fn mix(a: u64, b: u64) -> u64 {
     z ^ z >> 31
 }
 
-/// What a thread does in a round; the last thing that it has to tell, or `None` if nobody listens.
+/// Performs a thread's operations in a round. Returns its last message, or `None` if the channel is
+/// closed.
 fn perform<R: Release>(
     session: &Session<R>,
     number: usize,
@@ -288,9 +293,9 @@ fn perform<R: Release>(
 ) -> Option<News> {
     let mut actor = Box::new(Actor::thread(number));
     for op in ops {
-        rest();
+        stop_point();
         match guarded(|| session.step(&mut actor, op)) {
-            Ok(step) => sender.send((number, News::Step(step))).ok()?,
+            Ok(step) => sender.send((number, News::Step(Box::new(step)))).ok()?,
             Err(broken) => return Some(News::Broken(broken)),
         }
     }

@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use super::{Program, parse};
 
-/// The version of the export. It changes only when a reader of the old one would go wrong.
+/// The version of the export. It changes only when readers of the old one would misread the new
+/// one.
 pub const SCHEMA: u64 = 1;
 
-/// The JSON is no program; the message is one line.
+/// The error for JSON that is no program; the message is one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct JsonError(String);
@@ -23,11 +24,12 @@ struct Document<'a> {
 impl Program {
     /// The program as one JSON object with `"schema": 1`.
     pub fn to_json(&self) -> String {
-        // Only a map with keys that are no strings, or a failing writer, could fail: there is neither.
+        // Serialising can fail only for maps without string keys and for failing writers: there are
+        // none.
         serde_json::to_string(&Document { schema: SCHEMA, program: self }).unwrap_or_default()
     }
 
-    /// Reads what [`Program::to_json`] wrote. Values that no text could say are refused.
+    /// Reads the output of [`Program::to_json`]. Values that no text can express are refused.
     pub fn from_json(json: &str) -> Result<Program, JsonError> {
         let wrong =
             |error: serde_json::Error| JsonError(one_line(&format!("not a program in JSON: {error}")));
@@ -37,16 +39,19 @@ impl Program {
             return Err(JsonError(format!("not a program in JSON: \"schema\" must be {SCHEMA}")));
         }
         let program: Program = serde_json::from_value(value).map_err(wrong)?;
-        // One rule for both notations: what the parser would refuse is refused here.
+        // One rule for both notations: JSON must not express what the parser would refuse.
         match parse(&program.to_string()) {
             Ok(read) if read == program => Ok(program),
-            Ok(_) => Err(JsonError("not a program in JSON: a value has no text of its own".into())),
+            Ok(_) => {
+                Err(JsonError("not a program in JSON: a value changes when it is read back from text".into()))
+            }
             Err(error) => Err(JsonError(format!("not a program: printed as text, {error}"))),
         }
     }
 }
 
-/// Messages about JSON repeat its strings as they are, line ends and all.
+/// Escapes control characters: messages about JSON quote its strings unchanged, including line
+/// ends.
 fn one_line(message: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     message.chars().map(escape).collect()

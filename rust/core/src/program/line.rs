@@ -1,7 +1,7 @@
 //! One line: its words with their columns, and how an operation takes them.
 //!
-//! An operation takes its positional words in order, then its `key=value` words, then the options
-//! that are left, these two in any order. A word that nobody took is an error.
+//! An operation takes its positional words in order, then its `key=value` words, then the remaining
+//! options; the last two may stand in any order. A word that is left over is an error.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use super::ParseError;
 use super::spec::{ArgSpec, OpSpec, Place};
 use super::word::{Syntax, Thing, Word, quote};
 
-/// A word and where it begins.
+/// A word and the column at which it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece<'a> {
     pub(super) text: &'a str,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub(super) column: usize,
 }
 
-/// A line that is being taken apart.
+/// A line from which words are taken.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     number: usize,
     pub(super) head: Piece<'a>,
     rest: Vec<Piece<'a>>,
-    /// One past the last word: where a missing word would stand.
+    /// The column after the last word, where a missing word would be.
     end: usize,
-    /// The operation that the line is, once it is known; every message tells its usage.
+    /// The operation of the line, once it is known; every message shows its usage.
     pub(super) operation: Option<&'static OpSpec>,
 }
 
@@ -35,8 +35,8 @@ impl<'a> Line<'a> {
         let code = text.split('#').next().unwrap_or_default();
         let mut words: Vec<Piece<'a>> = Vec::new();
         let mut begin = None;
-        let ends = code.char_indices().chain([(code.len(), ' ')]);
-        for (column, (at, c)) in ends.enumerate() {
+        let characters = code.char_indices().chain([(code.len(), ' ')]);
+        for (column, (at, c)) in characters.enumerate() {
             match (begin, c.is_whitespace()) {
                 (None, false) => begin = Some((at, column + 1)),
                 (Some((from, column)), true) => {
@@ -72,14 +72,19 @@ impl<'a> Line<'a> {
         self.error(self.end, format_args!("{} needs {what}", self.head.text))
     }
 
-    /// A word of a kind.
+    /// Reads a word.
     pub(super) fn read<W: Word>(&self, piece: Piece<'_>) -> Result<W, ParseError> {
         piece.text.parse().map_err(|_| self.wrong(piece, &W::SYNTAX))
     }
 
     /// The next positional word.
     pub(super) fn positional<S: Slot>(&mut self, field: &str) -> Result<S, ParseError> {
-        let word = if self.rest.is_empty() { None } else { Some(self.rest.remove(0)) };
+        // A word that may be missing is not `key=value`.
+        let missing = |piece: &Piece<'_>| !S::REQUIRED && piece.text.contains('=');
+        let word = match self.rest.first() {
+            Some(piece) if !missing(piece) => Some(self.rest.remove(0)),
+            _ => None,
+        };
         let word = word.map(|piece| self.read(piece)).transpose()?;
         S::fill(word).ok_or_else(|| self.missing(&<S::Word as Word>::SYNTAX.placeholder(field)))
     }
@@ -96,7 +101,7 @@ impl<'a> Line<'a> {
         S::fill(word.transpose()?).ok_or_else(|| self.missing(&format!("{key}=")))
     }
 
-    /// All words that are left, as options, each at most once.
+    /// Takes all remaining words as options, each at most once.
     pub(super) fn options<W: Word>(&mut self) -> Result<Vec<W>, ParseError> {
         let mut options: Vec<W> = Vec::new();
         for piece in std::mem::take(&mut self.rest) {
@@ -111,12 +116,12 @@ impl<'a> Line<'a> {
         Ok(options)
     }
 
-    /// The words that are left, for a line that is not a table row.
+    /// Takes the remaining words of a line that is not in the table.
     pub(super) fn take_rest(&mut self) -> Vec<Piece<'a>> {
         std::mem::take(&mut self.rest)
     }
 
-    /// No word may be left.
+    /// Fails if a word is left over.
     pub(super) fn finish(&self) -> Result<(), ParseError> {
         match self.rest.first() {
             None => Ok(()),
@@ -132,17 +137,19 @@ fn key_value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.strip_prefix(key)?.strip_prefix('=')
 }
 
-/// A field of an operation that is one word: a word, or perhaps a word.
+/// A field of an operation that is one word, or an optional word.
 pub(super) trait Slot: Sized {
     /// The word.
     type Word: Word;
-    /// Whether it must be there.
+    /// Whether the word is required.
     const REQUIRED: bool;
 
-    /// The field from what stood in the line; `None` if it must not be absent.
+    /// The field from the word of the line; `None` if a required word is missing.
     fn fill(word: Option<Self::Word>) -> Option<Self>;
-    /// What to print.
+    /// The word to print, if there is one.
     fn word(&self) -> Option<&Self::Word>;
+    /// The word to change, if there is one.
+    fn word_mut(&mut self) -> Option<&mut Self::Word>;
 }
 
 impl<W: Word> Slot for W {
@@ -153,6 +160,9 @@ impl<W: Word> Slot for W {
         word
     }
     fn word(&self) -> Option<&W> {
+        Some(self)
+    }
+    fn word_mut(&mut self) -> Option<&mut W> {
         Some(self)
     }
 }
@@ -167,6 +177,9 @@ impl<W: Word> Slot for Option<W> {
     fn word(&self) -> Option<&W> {
         self.as_ref()
     }
+    fn word_mut(&mut self) -> Option<&mut W> {
+        self.as_mut()
+    }
 }
 
 /// Prints a positional word.
@@ -179,9 +192,9 @@ pub(super) fn print_key<S: Slot>(key: &str, slot: &S, f: &mut fmt::Formatter<'_>
     slot.word().map_or(Ok(()), |word| write!(f, " {key}={word}"))
 }
 
-/// Shows what a word names.
-pub(super) fn names<S: Slot>(slot: &S, show: &mut dyn FnMut(Thing)) {
-    slot.word().into_iter().for_each(|word| word.names(show));
+/// Calls `visit` with each thing that a word names.
+pub(super) fn names<S: Slot>(slot: &S, visit: &mut dyn FnMut(Thing)) {
+    slot.word().into_iter().for_each(|word| word.names(visit));
 }
 
 /// Prints options.
@@ -189,12 +202,12 @@ pub(super) fn print_options<W: Word>(options: &[W], f: &mut fmt::Formatter<'_>) 
     options.iter().try_for_each(|option| write!(f, " {option}"))
 }
 
-/// Describes a field that is one word.
+/// The description of a field that is one word.
 pub(super) const fn describe<S: Slot>(name: &'static str, place: Place) -> ArgSpec {
     ArgSpec { name, place, required: S::REQUIRED, syntax: <S::Word as Word>::SYNTAX }
 }
 
-/// Describes a field of options.
+/// The description of a field of options.
 pub(super) const fn describe_options<W: Word>(name: &'static str) -> ArgSpec {
     ArgSpec { name, place: Place::Options, required: false, syntax: W::SYNTAX }
 }

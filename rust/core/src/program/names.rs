@@ -1,22 +1,23 @@
-//! What a program names must have been made: by the set-up, or before it in the same section.
+//! Checks that a program makes each thing before it names it: in the set-up, or earlier in the same
+//! section.
 //!
-//! A program whose thread names a region that nobody maps would be refused at this operation in every schedule, and a
-//! search would find no broken rule: it looks like a pass, of something that cannot be done.
+//! Otherwise an operation on a region that is never mapped would fail in every schedule. A search
+//! would find no broken rule, and look like a pass of an operation that can never succeed.
 
 use super::word::Thing;
 use super::{Op, Program, SetupError};
 use std::collections::BTreeMap;
 
-/// What there is, and the section that made it.
+/// The things made so far, each with the section that made it.
 type Made<'a> = BTreeMap<Thing, &'a str>;
 
 impl Program {
-    /// Refuses a program that names what is not there when it is named, whatever else happens.
+    /// Refuses a program that names a thing which cannot exist at that point in any schedule.
     pub(super) fn check_names(&self) -> Result<(), SetupError> {
         let mut before = Made::new();
-        let nobody = Made::new();
-        self.check_section("setup", &self.setup, &mut before, &nobody)?;
-        // What a thread makes is its own, until all have ended.
+        let nothing = Made::new();
+        self.check_section("setup", &self.setup, &mut before, &nothing)?;
+        // A thing that a thread makes is private to the thread until all threads have ended.
         let mut all = Made::new();
         for thread in &self.threads {
             let made = thread.ops.iter().filter_map(Op::makes);
@@ -27,7 +28,7 @@ impl Program {
             self.check_section(thread.name.as_str(), &thread.ops, &mut made, &all)?;
         }
         before.extend(all);
-        self.check_section("finally", &self.finally, &mut before, &nobody)
+        self.check_section("finally", &self.finally, &mut before, &nothing)
     }
 
     fn check_section<'a>(
@@ -62,13 +63,15 @@ impl Program {
     }
 }
 
-/// What makes such a thing.
+/// The operation that makes such a thing.
 fn how(thing: Thing) -> String {
     match thing.letter {
         'r' => format!("write `map {thing} anon 1`"),
         'c' => format!("write `fork {thing}`"),
         'g' => format!("write `pin {thing} r0 longterm`"),
         'm' => format!("write `movable {thing} 1`"),
+        'z' if thing.number == 0 => "write `zs_open 8`".into(),
+        'z' => "the only zram device is z0".into(),
         _ => format!("write `allocate {thing}`"),
     }
 }
@@ -82,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_was_made_before() {
+    fn a_thing_is_made_before_it_is_named() {
         for text in [
             "map r0 anon 1\nread r0\nthread A\n  read r0\nfinally\n  read r0",
             "thread A\n  map r0 anon 1\n  read r0\nfinally\n  read r0",
@@ -95,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_there_is_refused_in_one_line() {
+    fn a_thing_that_can_never_exist_is_refused_in_one_line() {
         for (text, why) in [
             ("read r0", "setup: `read r0`: there is no r0: write `map r0 anon 1` before it"),
             ("thread A\n  unpin g3", "A: `unpin g3`: there is no g3: write `pin g3 r0 longterm` before it"),

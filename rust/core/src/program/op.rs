@@ -1,25 +1,27 @@
-//! The table of operations. One row is a variant of [`Op`], its parser, its printer, its JSON and
-//! its description.
+//! The table of operations. One row defines a variant of [`Op`], its parser, its printer, its JSON
+//! and its description.
 //!
-//! A row reads: who can do it (`System` or `Step`), variant, first word, `{ positional fields }`,
-//! `[ key=value fields ]` and `(options)`, the words that may follow. `with "key"` tells apart two
-//! meanings of one first word: the row is meant if that key is in the line. Such a row stands
-//! before the other. The variant in snake case is the operation's name in JSON, so it differs
-//! from the first word only there.
+//! A row reads: kind (`System` or `Step`), variant, first word, `{ positional fields }`, `[
+//! key=value fields ]` and `(options)`, the words that may follow. `with "key"` distinguishes two
+//! meanings of one first word: the row applies if the key is in the line. Such a row must come
+//! before the other. The variant in snake case is the operation's name in JSON. It differs from the
+//! first word only where `with` distinguishes rows.
 //!
-//! To add an operation, add a row here and its meaning to the interpreter.
+//! To add an operation, add a row here and its effect to `session`.
 
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
 use super::ParseError;
+use super::blocks::{Blocks, Bytes, Sizes};
 use super::line::{self, Line};
-use super::select::{Address, Allocated, Child, Movable, Owner, PinName, Region, Sel, Sum};
+use super::move_option::MoveOption;
+use super::select::{Address, Allocated, Child, Movable, Owner, PinName, Region, Sel, Store, Sum};
 use super::spec::{Kind, OpSpec, Place};
 use super::word::{
-    Advice, Backing, MadvOption, MbindOption, Mode, MoveOption, PhysAction, PinKind, Reason, Switch, Thing,
-    Token, Word, quote,
+    Advice, Backing, BlockAction, LayoutOption, MadvOption, MbindOption, Mode, PhysAction, PinKind, Priority,
+    PutOption, Reason, SwapOption, Switch, Thing, Token, Tracing, Watermarks, Word, quote,
 };
 
 macro_rules! operations {
@@ -66,7 +68,8 @@ macro_rules! operations {
                     let row = rows.next();
                     if line.head.text == $word $(&& line.has_key($present))? {
                         line.operation = row;
-                        // The fields are evaluated, so the words are taken, in this order.
+                        // Rust evaluates the fields in this order, so this is the order in which
+                        // words are taken.
                         let op = Op::$variant {
                             $($pos: line.positional(stringify!($pos))?,)*
                             $($key: line.key(stringify!($key))?,)*
@@ -79,15 +82,38 @@ macro_rules! operations {
                 Err(unknown(&line))
             }
 
-            /// Shows what the operation names, what it makes included.
-            pub(super) fn names(&self, show: &mut dyn FnMut(Thing)) {
+            /// Calls `visit` with each thing that the operation names, including the thing it
+            /// makes.
+            pub(super) fn names(&self, visit: &mut dyn FnMut(Thing)) {
                 match self {
                     $( Op::$variant { $($pos,)* $($key,)* $($opt,)? } => {
-                        $(line::names($pos, show);)*
-                        $(line::names($key, show);)*
-                        $($opt.iter().for_each(|option| option.names(show));)?
+                        $(line::names($pos, visit);)*
+                        $(line::names($key, visit);)*
+                        $($opt.iter().for_each(|option| option.names(visit));)?
                     } )+
                 }
+            }
+
+            /// The selection of pages of a region, if the operation has one.
+            fn of_regions(&self) -> Option<&Sel<Region>> {
+                let mut found = None;
+                match self {
+                    $( Op::$variant { $($pos,)* .. } => {
+                        $(found = found.or(line::Slot::word($pos).and_then(Word::of_regions));)*
+                    } )+
+                }
+                found
+            }
+
+            /// [`Op::of_regions`], to change the selection.
+            fn of_regions_mut(&mut self) -> Option<&mut Sel<Region>> {
+                let mut found = None;
+                match self {
+                    $( Op::$variant { $($pos,)* .. } => {
+                        $(found = found.or(line::Slot::word_mut($pos).and_then(Word::of_regions_mut));)*
+                    } )+
+                }
+                found
             }
 
             fn kind(&self) -> Kind {
@@ -113,12 +139,12 @@ macro_rules! operations {
 }
 
 operations! {
-    /// Maps a region of that many pages. The task prefers `node` while it touches the region. In anonymous memory
-    /// faults make large pages of 2^`order` pages where one fits.
+    /// Maps a region of that many pages. The task prefers `node` while it touches the region. In
+    /// anonymous memory faults make large pages of 2^`order` pages where one fits.
     System Map = "map" { region: Region, backing: Backing, pages: u32 } [node: Option<u32>, order: Option<u32>];
     /// Touches each page and fills it with a new pattern.
     System Write = "write" { pages: Sel<Region> } [];
-    /// Touches each page and checks what it holds.
+    /// Touches each page and checks its content.
     System Read = "read" { pages: Sel<Region> } [];
     /// A child writes.
     System Cwrite = "cwrite" { child: Child, pages: Sel<Region> } [];
@@ -153,8 +179,8 @@ operations! {
     System Mbind = "mbind" { pages: Sel<Region> } [node: u32] (options: MbindOption);
     /// migrate_pages(2) from node to node, with MPOL_MF_MOVE_ALL.
     System MigratePages = "migrate" with "from" {} [from: u32, to: u32, pid: Option<Child>];
-    /// madvise(2), one call a run of pages, or with `each` one a page. `hwpoison` of a hole or of the
-    /// zero page is refused unless `force`.
+    /// madvise(2), one call a run of pages, or with `each` one a page. `hwpoison` of a hole or of
+    /// the zero page is refused unless `force`.
     System Madv = "madv" { pages: Sel<Region>, advice: Advice } [] (options: MadvOption);
     /// Remembers the frames behind the pages, for `phys` after an unmap.
     System Frame = "frame" { pages: Sel<Region> } [];
@@ -168,7 +194,7 @@ operations! {
     Step DrainCpu = "drain" with "cpu" {} [cpu: u32];
     /// Drains the pagevecs of all CPUs: lru_add_drain_all().
     System Drain = "drain" {} [];
-    /// Compacts one node or all.
+    /// Compacts one node or all: moves pages to the node's end, so that large free blocks form.
     System Compact = "compact" {} [node: Option<u32>];
     /// Writes the number to drop_caches.
     System Drop = "drop" { what: u32 } [];
@@ -176,7 +202,8 @@ operations! {
     System Sync = "sync" {} [];
     /// Waits.
     System Sleep = "sleep" { ms: u32 } [];
-    /// Writes a sysctl of vm.
+    /// Writes a sysctl of vm. This machine has `compact_unevictable_allowed`, `compaction_proactiveness` and,
+    /// with `pressure=on`, `min_free_kbytes`.
     System Set = "set" { name: Token, value: Token } [];
     /// MADV_DONTNEED on all but the first `keep` of each `of` pages.
     System Punch = "punch" { region: Region } [keep: u32, of: u32];
@@ -184,42 +211,96 @@ operations! {
     System Fillnode = "fillnode" { node: u32 } [];
     /// Ends `fillnode`.
     System Unfill = "unfill" {} [];
-    /// Makes swap space.
-    System Swapon = "swapon" { mb: u32 } [];
+    /// Makes swap space; with `zram` on the device z0, or on a fresh one of that size.
+    System Swapon = "swapon" { mb: u32 } [] (options: SwapOption);
     /// Takes the swap space away.
     System Swapoff = "swapoff" {} [];
-    /// Stores that many compressible pages in zsmalloc.
+    /// Makes a zram device of that many pages, z0, and writes to each: 1600 to 2880 random bytes, then one
+    /// word again and again.
     System ZramFill = "zram_fill" { pages: u32 } [node: Option<u32>];
-    /// Frees all but the first `keep` of each `of` of them.
+    /// Discards all but the first `keep` of each `of` pages of the device.
     System ZramPunch = "zram_punch" {} [keep: u32, of: u32];
-    /// Checks what is left of them.
+    /// Reads the first `keep` of each `of` pages and compares them with what `zram_fill` wrote.
     System ZramCheck = "zram_check" {} [keep: u32, of: u32];
-    /// Frees them.
+    /// Discards all pages of the device, and takes it away.
     System ZramFree = "zram_free" {} [];
+    /// Makes a zram device of that many pages, z0, whose pool may have `limit` bytes.
+    System ZsOpen = "zs_open" { pages: u32 } [algo: Option<Token>, limit: Option<Bytes>];
+    /// Stores pages of which the first `size` bytes are random, or all the `same`, with frames of `node`.
+    System ZsPut = "zs_put" { blocks: Blocks } [size: Sizes, node: Option<u32>] (options: PutOption);
+    /// Discards pages of the device.
+    System ZsDel = "zs_del" { blocks: Blocks } [];
+    /// Reads pages of the device and compares them with what was written last.
+    System ZsCheck = "zs_check" { blocks: Blocks } [];
+    /// Reports the counters of the device and its zspages.
+    System ZsStat = "zs_stat" {} [];
+    /// Compacts the pool of the device: zs_compact().
+    System ZsCompact = "zs_compact" {} [];
+    /// Discards all pages of the device, and takes it away.
+    System ZsClose = "zs_close" {} [];
+    /// Frees the empty zspages that could not be freed at once: async_free_zspage().
+    Step ZsFreeEmpty = "zs_free_empty" {} [];
     /// Shrinks or grows the machine to this size by the balloon.
     System Balloon = "balloon" { mb: u32 } [];
-    /// Counts the movable pages that are on no LRU list.
+    /// Counts the pages of the balloon and of zsmalloc on each node.
     System Nonlru = "nonlru" {} [];
+    /// Takes a memory block of a node (of the last node, if none is given) offline or puts it
+    /// online; `state` only asks. A signal ends an offlining that finds no end: EINTR.
+    System Memblk = "memblk" { block: u32, action: BlockAction } [node: Option<u32>];
+    /// Grows or shrinks a node's pool of huge pages of `size` KiB (2048 if not given) to `n` pages, as
+    /// far as there is memory.
+    System Huge = "huge" {} [node: u32, n: u32, size: Option<u32>];
     /// Reports nr_isolated_anon and nr_isolated_file.
     System Isolated = "isolated" {} [];
-    /// Records the ordered list of internal calls from here on; `off` ends it.
-    System Trace = "trace" { switch: Option<Switch> } [];
+    /// Records the ordered list of internal calls from here on, or with `moves` the pages that
+    /// move; `off` ends it.
+    System Trace = "trace" { switch: Option<Tracing> } [node: Option<u32>];
+    /// Shows what each frame of a node is, one letter a frame, or with `sum` the totals alone. The
+    /// frames below `from` are shown as unknown.
+    System Layout = "layout" {} [node: u32, from: Option<u32>] (options: LayoutOption);
+    /// Shows how fragmented the free memory of a node is, for a request of each order: debugfs's
+    /// `extfrag_index` and `unusable_index`, in thousandths.
+    System Extfrag = "extfrag" {} [node: u32];
+    /// Writes all pages of a region, and drops those that are not on the node that it prefers: the
+    /// region then holds all free memory of the node.
+    System Take = "take" { region: Region } [];
+    /// Lets allocations use a node to its last pages, or ends that.
+    System Wmark = "wmark" { level: Watermarks } [];
+    /// Allocates that many pages of the kernel's own on a node (the buffer of a pipe); `unpin`
+    /// gives them back.
+    System Kpages = "kpages" { pin: PinName, pages: u32 } [node: u32];
 
-    /// Shortens the file behind the region to that many pages; whoever maps the rest is unmapped.
+    /// Shortens the file behind the region to that many pages. Mappings of the rest are unmapped.
     Step Truncate = "truncate" { region: Region, pages: u32 } [];
-    /// Begins to write a dirty page of the file behind the region to disk, and keeps the write; a thread keeps
-    /// one at a time.
+    /// Begins to write a dirty page of the file behind the region to disk, and keeps the write; a
+    /// thread keeps one at a time.
     Step BeginWriteback = "begin_writeback" { pages: Sel<Region> } [];
     /// Ends the writes that `begin_writeback` began: folio_end_writeback().
     Step EndWriteback = "end_writeback" { pages: Sel<Region> } [];
-    /// Allocates a page of 2^`order` frames, on `node` if given. The program holds its one reference.
+    /// Allocates a page of 2^`order` frames, on `node` if given. The program holds its one
+    /// reference.
     Step Allocate = "allocate" { page: Allocated } [order: Option<u32>, node: Option<u32>];
+    /// Allocates the frames from `first` on, by their numbers within a node (the first node, if none is
+    /// given), and moves their pages away before: alloc_contig_range(). The program holds one
+    /// reference to each frame; `free` puts all.
+    Step AllocRange = "alloc_range" { page: Allocated, first: u32, count: u32 } [node: Option<u32>];
     /// Puts the reference that `allocate` gave.
     Step Free = "free" { page: Allocated } [];
-    /// Makes an owner with that many movable pages, on `node` if given; it holds one reference to each.
+    /// Compacts a node for one block of 2^`order` frames, as an allocation does that found none:
+    /// try_to_compact_pages(). It returns the number of pages that moved.
+    Step CompactFor = "compact_for" {} [order: u32, node: Option<u32>, priority: Option<Priority>];
+    /// Makes one run of a node's compaction daemon for a block of 2^`order` frames: kcompactd_do_work(). It
+    /// returns the number of pages that moved.
+    Step Kcompactd = "kcompactd" {} [order: u32, node: Option<u32>];
+    /// Makes an owner with that many movable pages, on `node` if given; it holds one reference to
+    /// each.
     Step Movable = "movable" { owner: Movable, pages: u32 } [node: Option<u32>];
     /// The owner puts its references.
     Step Release = "release" { pages: Sel<Movable> } [];
+    /// Puts up to that many pages into the balloon, from `node` first.
+    Step Inflate = "inflate" { pages: u32 } [node: Option<u32>];
+    /// Takes up to that many pages out of the balloon and frees them.
+    Step Deflate = "deflate" { pages: u32 } [];
     /// Takes a reference to each page: folio_get().
     Step Get = "get" { pages: Sum<Owner> } [];
     /// Takes a reference to each page unless its count is zero: folio_try_get().
@@ -230,8 +311,11 @@ operations! {
     Step LruAdd = "lru_add" { pages: Sum<Owner> } [];
     /// folio_mark_accessed().
     Step MarkAccessed = "mark_accessed" { pages: Sum<Owner> } [];
-    /// Frees up to that many pages of a node that nobody has used lately: shrink_node().
+    /// Frees up to that many pages of a node that were not used lately: shrink_node().
     Step Reclaim = "reclaim" { pages: u32 } [node: Option<u32>];
+    /// Makes one run of a node's reclaiming daemon, for a block of 2^`order` frames if given: pages are
+    /// freed until the node has as many free frames as its high watermark. It returns their number.
+    Step Kswapd = "kswapd" {} [node: Option<u32>, order: Option<u32>];
     /// Moves active pages of a node to the inactive list where that is short: kswapd_age_node().
     Step Age = "age" {} [node: Option<u32>];
     /// Takes each page off its LRU list, or from the owner of a movable page, and keeps the token.
@@ -240,10 +324,15 @@ operations! {
     Step Putback = "putback" { pages: Sum<Owner> } [];
     /// Spends the tokens: migrates the pages as one batch, as migrate_pages() does.
     Step Migrate = "migrate" { pages: Sum<Owner> } [node: u32, mode: Option<Mode>, reason: Option<Reason>];
-    /// A NUMA hint fault on each page by a thread that runs on `node`: the page goes there, if it may.
+    /// A NUMA hint fault on each page by a thread that runs on `node`: the page goes there, if it
+    /// may.
     Step NumaFault = "numa_fault" { pages: Sel<Region> } [node: u32];
-    /// Reclaims the pages, which go to `node` first, if they can.
+    /// Reclaims the pages: demotes them to `node` first, where they can move there.
     Step Demote = "demote" { pages: Sel<Region> } [node: u32];
+    /// Takes the frame of each page offline: soft_offline_page().
+    Step SoftOffline = "soft_offline" { pages: Sum<Owner> } [];
+    /// Handles the frame of each page as one whose content is lost: memory_failure().
+    Step MemoryFailure = "memory_failure" { pages: Sum<Owner> } [];
     /// Splits the large page that each is part of into base pages: split_folio().
     Step Split = "split" { pages: Sum<Owner> } [];
     /// Takes each page lock, sleeping if it must.
@@ -261,20 +350,37 @@ operations! {
 }
 
 impl Op {
-    /// Whether a process can do this: the operation is of the script format that also runs under a
-    /// real kernel. What is none is a single step that only code inside the kernel can do.
+    /// Whether a process can perform this, so that it belongs to the script format that also runs
+    /// under a real kernel. Other operations are single steps that only code inside the kernel can
+    /// perform.
     pub fn is_system_call(&self) -> bool {
         self.kind() == Kind::System
     }
 
-    /// What the operation makes and gives a name to.
+    /// Whether the operation selects pages by the frames that they are in.
+    pub(super) fn selects_frames(&self) -> bool {
+        self.of_regions().is_some_and(|sel| sel.frames.is_some())
+    }
+
+    /// The same operation with pages in place of frames; `pages_of` looks the pages up.
+    pub(super) fn with_pages(&self, pages_of: impl FnOnce(&Sel<Region>) -> Vec<super::PageRange>) -> Op {
+        let mut op = self.clone();
+        if let Some(sel) = op.of_regions_mut() {
+            let pages = pages_of(sel);
+            *sel = Sel { of: sel.of, pages: Some(pages), frames: None };
+        }
+        op
+    }
+
+    /// The thing that the operation makes and names.
     pub(super) fn makes(&self) -> Option<Thing> {
         match *self {
             Op::Map { region, .. } => Some(region.into()),
             Op::Fork { child } => Some(child.into()),
-            Op::Pin { pin, .. } => Some(pin.into()),
+            Op::Pin { pin, .. } | Op::Kpages { pin, .. } => Some(pin.into()),
             Op::Movable { owner, .. } => Some(owner.into()),
-            Op::Allocate { page, .. } => Some(page.into()),
+            Op::Allocate { page, .. } | Op::AllocRange { page, .. } => Some(page.into()),
+            Op::ZsOpen { .. } | Op::ZramFill { .. } => Some(Store(0).into()),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use super::line::{Line, Piece};
 use super::word::quote;
 use super::{Boot, MachineSpec, Op, ParseError, Program, Thread, Token};
 
-/// Reads a program. The first mistake ends it.
+/// Reads a program. The first mistake ends the reading.
 pub fn parse(text: &str) -> Result<Program, ParseError> {
     let mut program = Program::default();
     let mut section = Section::Machine;
@@ -62,7 +62,8 @@ enum Section {
     Finally,
 }
 
-/// `# own-boot [no-ballast]`, perhaps with a remark after a colon; any other comment is none.
+/// Reads `# own-boot [no-ballast]`, optionally with a remark after a colon. Any other comment is
+/// `None`.
 fn boot(first: &str) -> Result<Option<Boot>, ParseError> {
     let Some(comment) = first.trim_start().strip_prefix('#') else { return Ok(None) };
     let flags = comment.split(':').next().unwrap_or_default();
@@ -104,10 +105,17 @@ fn machine(spec: &mut MachineSpec, line: &mut Line<'_>) -> Result<(), ParseError
         let new = match key {
             "nodes" => set(&mut spec.nodes, line.read(value)?),
             "cpus" => set(&mut spec.cpus, line.read(value)?),
+            "pressure" => set(&mut spec.pressure, line.read(value)?),
             "kernel" => set(&mut spec.kernel, line.read(value)?),
             "pages" => {
                 let new = spec.pages.is_empty();
                 spec.pages = numbers(line, value)?;
+                new
+            }
+            "block" => set(&mut spec.block, line.read(value)?),
+            "offline" => {
+                let new = spec.offline.is_empty();
+                spec.offline = numbers(line, value)?;
                 new
             }
             "movable" => {
@@ -134,7 +142,7 @@ fn machine(spec: &mut MachineSpec, line: &mut Line<'_>) -> Result<(), ParseError
     }
 }
 
-/// `false` if it was set already.
+/// Sets a field; returns false if it was set already.
 fn set<T>(field: &mut Option<T>, value: T) -> bool {
     field.replace(value).is_none()
 }

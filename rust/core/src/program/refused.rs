@@ -1,4 +1,5 @@
-//! Operations that were refused whenever they were tried: who reads "no rule was broken" must know of them.
+//! Operations that failed at each attempt. A run without a broken rule has not tested them, so
+//! every report lists them.
 
 use super::Op;
 use super::session::Step;
@@ -6,23 +7,23 @@ use crate::error::Errno;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// An operation that never did anything.
+/// An operation that never had an effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refused {
     /// `setup`, the thread's name, or `finally`.
     pub section: String,
     /// Its number within the section, from 0.
     pub i: usize,
-    /// The line.
+    /// The operation's line.
     pub op: String,
-    /// How it failed, each way once.
+    /// The errnos with which it failed, each once.
     pub errnos: Vec<&'static str>,
-    /// Why it failed, once.
+    /// The reason of the first failure.
     pub why: String,
 }
 
 impl Refused {
-    /// An operation that failed in these ways.
+    /// An operation that failed with these errnos.
     pub(crate) fn new(
         (section, i, op): (&str, usize, &Op),
         errnos: impl IntoIterator<Item = Errno>,
@@ -36,8 +37,8 @@ impl Refused {
 }
 
 impl Step {
-    /// Did the operation do anything of what it says? It may fail on some pages and be done on others. A question
-    /// is answered whatever the answer is.
+    /// Whether the operation had an effect. It may fail on some pages and succeed on others. A
+    /// query always has one, whatever its answer.
     pub fn did_anything(&self, op: &Op) -> bool {
         if matches!(op, Op::Query { .. }) {
             return true;
@@ -54,13 +55,13 @@ impl Step {
         }
     }
 
-    /// The ways in which it failed.
+    /// The errnos with which it failed.
     pub(crate) fn errnos(&self) -> impl Iterator<Item = Errno> {
         let statuses = self.status.iter().flatten().filter(|status| **status < 0);
         self.errno.into_iter().chain(statuses.map(|status| Errno(-status)))
     }
 
-    /// Why it failed, in words.
+    /// The reason of the failure, in words.
     pub(crate) fn why(&self) -> String {
         match (&self.problem, self.errnos().next()) {
             (Some(problem), _) => problem.to_string(),

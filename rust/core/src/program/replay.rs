@@ -1,5 +1,5 @@
-//! A script replayed as the kernel lab runs it: one process, step by step, each with everything that
-//! a recording of a real kernel has.
+//! Replays a script as the kernel lab runs it: one process, step by step, with all observables of a
+//! recording of a real kernel.
 
 use super::ballast::Ballast;
 use super::caught::guarded;
@@ -11,25 +11,25 @@ use crate::audit::Finding;
 use crate::machine::Config;
 use crate::release::Chosen;
 use crate::stat::{Event, NodeItem};
-use crate::sync::{Stopped, rest, stoppable};
+use crate::sync::{Stopped, stop_point, stoppable};
 use serde::Serialize;
 
-/// One operation: what it returned, and what could be seen afterwards.
+/// One operation: its result, and the changes that could be observed afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReplayStep {
     /// Its number, from 0.
     pub i: usize,
-    /// The line.
+    /// The operation's line.
     pub op: String,
-    /// What it returned.
+    /// Its result.
     #[serde(flatten)]
     pub step: Step,
-    /// What changed.
+    /// The observed changes.
     #[serde(flatten)]
     pub observed: Observed,
 }
 
-/// What is left when everything is unmapped.
+/// The state that is left after everything is unmapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Balance {
     /// Poisoned memory, in KiB.
@@ -38,82 +38,119 @@ pub struct Balance {
     pub isolated: [i64; 2],
     /// Pages migrated since the start.
     pub pgmigrate_success: i64,
-    /// Pages that could not be.
+    /// Pages that could not be migrated.
     pub pgmigrate_fail: i64,
 }
 
-/// A script, replayed.
+/// The replay of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Replay {
-    /// The steps, up to the first that this machine cannot do, or at which a rule was broken.
+    /// The steps, up to the first that this machine does not support, or at which a rule was
+    /// broken.
     pub steps: Vec<ReplayStep>,
-    /// Why there are no more, if the machine cannot do the next operation.
+    /// The reason why the next operation is not supported.
     pub unsupported: Option<String>,
     /// Broken rules.
     pub findings: Vec<Finding>,
-    /// Operations that did nothing of what they say.
+    /// Operations that had no effect.
     pub refused: Vec<Refused>,
-    /// The end, if the whole script was done.
+    /// The final balance, if the whole script was performed.
     #[serde(rename = "final")]
     pub balance: Option<Balance>,
 }
 
+/// The frames of a node that the kernel itself uses from a step of the script on: the letter of its
+/// [`Kind`](crate::layout::Kind) for each, and `.` for all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelPages {
+    /// The number of the step, from 0.
+    pub step: usize,
+    /// The node.
+    pub node: usize,
+    /// A letter for each frame of the node.
+    pub letters: Vec<u8>,
+}
+
 /// Replays a script on the lab's machine (two nodes of 256 MiB, two CPUs, the script on the first),
-/// changed as `by` says. The caller is asked now and then whether to go on.
+/// changed by `overrides`. Before the steps that `kernel` names, the kernel allocates and frees pages of
+/// its own, so that they are in their frames. Calls `ask` regularly to learn whether to go on.
 ///
 /// # Errors
 /// If the program has threads, or the machine cannot be made; if the caller stopped it.
 pub fn replay(
     program: &Program,
-    by: &MachineSpec,
+    overrides: &MachineSpec,
+    kernel: Vec<KernelPages>,
     ask: &mut dyn FnMut() -> Go,
 ) -> Result<Replay, SetupError> {
     if !program.threads.is_empty() || !program.finally.is_empty() {
-        return Err(SetupError("a replay has one sequence of operations, no threads".into()));
+        return Err(SetupError(
+            "a program with threads or `finally` has no single sequence to replay: take them out".into(),
+        ));
     }
-    let (mut config, _) = program.configured(by, &Defaults::RUN)?;
+    let (mut config, _) = program.configured(overrides, &Defaults::RUN)?;
     config.calls = true;
     let program = program.clone();
     watched(ask, move |watch| {
         let stopped = |_: Stopped| SetupError("the replay was stopped".into());
-        stoppable(&watch.stop, || on_machine(&config, &program)).map_err(stopped)?
+        stoppable(&watch.stop, || on_machine(&config, &program, &kernel)).map_err(stopped)?
     })
 }
 
-fn on_machine(config: &Config, program: &Program) -> Result<Replay, SetupError> {
+fn on_machine(config: &Config, program: &Program, kernel: &[KernelPages]) -> Result<Replay, SetupError> {
     let refused = |error: crate::error::Error| SetupError(error.why.to_string());
-    let session = Session::<Chosen>::new(config).map_err(refused)?;
+    let session = Session::<Chosen>::for_program(config, program).map_err(refused)?;
     session.machine().bind_cpu(Some(0));
+    let mut actor = Actor::program();
+    // The pages that the kernel has from the beginning on lie below the ballast.
+    let (first, later): (Vec<_>, Vec<_>) = kernel.iter().partition(|pages| pages.step == 0);
+    for KernelPages { node, letters, .. } in first {
+        session.hold_kernel_pages(&mut actor, *node, letters).map_err(refused)?;
+    }
     let ballast = match program.boot {
         Some(Boot { ballast: false }) => None,
         _ => Some(Ballast::load(session.machine()).map_err(refused)?),
     };
-    Ok(steps(&session, program, ballast))
+    steps(&session, program, &later, actor, ballast).map_err(refused)
 }
 
-fn steps(session: &Session<Chosen>, program: &Program, ballast: Option<Ballast>) -> Replay {
+fn steps(
+    session: &Session<Chosen>,
+    program: &Program,
+    kernel: &[&KernelPages],
+    mut actor: Actor,
+    ballast: Option<Ballast>,
+) -> crate::error::Result<Replay> {
     let mut replay = Replay::default();
-    let mut actor = Actor::program();
     let mut observer = Observer::default();
     for (i, op) in program.setup.iter().enumerate() {
-        rest();
+        stop_point();
+        for KernelPages { node, letters, .. } in kernel.iter().filter(|pages| pages.step == i) {
+            session.hold_kernel_pages(&mut actor, *node, letters)?;
+        }
         let done = guarded(|| {
             observer.before(session, &actor);
             let mut step = session.step(&mut actor, op);
+            // The lab's machines with a third node are those on which layouts are recorded.
+            if session.machine().nodes().len() > 2 && step.problem.is_none() {
+                step.findings.extend(session.make_page_tables(&actor, op).err().map(out_of_memory));
+            }
             expected_zeroes(op, &mut step);
             let observed = observer.after(session, &actor, op, &step);
+            // The observer tells the moves, where the script asks for them.
+            step.moves.clear();
             ReplayStep { i, op: op.to_string(), step, observed }
         });
         let row = match done {
             Ok(row) => row,
             Err(finding) => {
                 replay.findings.push(finding);
-                return replay;
+                return Ok(replay);
             }
         };
         if row.step.is_unsupported() {
             replay.unsupported = row.step.problem.map(|problem| problem.to_string());
-            return replay;
+            return Ok(replay);
         }
         replay.findings.extend(row.step.findings.iter().cloned());
         if !row.step.did_anything(op) {
@@ -127,11 +164,16 @@ fn steps(session: &Session<Chosen>, program: &Program, ballast: Option<Ballast>)
     });
     replay.findings.extend(ended.unwrap_or_else(|finding| vec![finding]));
     replay.balance = Some(balance(session));
-    replay
+    Ok(replay)
 }
 
-/// A recording says `zero` only where something else was expected, and of a child only whether it could
-/// read.
+/// The finding for a page of the recording program itself that could not be made.
+fn out_of_memory(error: crate::error::Error) -> Finding {
+    Finding { rule: "the replay has memory for its own pages", pfn: None, detail: error.to_string() }
+}
+
+/// Replaces expected zeroes by `ok`: a recording has `zero` only where something else was expected.
+/// For a child, it only has whether the read succeeded.
 fn expected_zeroes(op: &Op, step: &mut Step) {
     if step.findings.is_empty() {
         let child = matches!(op, Op::Cread { .. });

@@ -1,7 +1,7 @@
-//! Names of things that a program makes, and selections of their pages.
+//! Names of the things that a program makes, and selections of their pages.
 //!
-//! A name is a letter and a number. A selection is a name, which means all pages, or a name and
-//! a list of pages. Which names may stand where is said by types: a child writes to a
+//! A name is a letter and a number. A selection is a name alone, which means all pages, or a name
+//! with a list of pages. Types decide which names are allowed where: a child writes to a
 //! `Sel<Region>`, `move_pages(2)` takes a `Sum<Address>`, a single step a `Sum<Owner>`.
 
 use std::fmt::{self, Display};
@@ -21,8 +21,8 @@ macro_rules! names {
         impl Word for $name {
             const SYNTAX: Syntax = Syntax::Name($letter);
 
-            fn names(&self, show: &mut dyn FnMut(Thing)) {
-                show((*self).into());
+            fn names(&self, visit: &mut dyn FnMut(Thing)) {
+                visit((*self).into());
             }
         }
 
@@ -50,7 +50,7 @@ macro_rules! names {
     )+ };
 }
 
-/// A number without a sign, which the standard parser would let pass.
+/// Parses a number without a sign; the standard parser would accept one.
 fn digits<T: FromStr>(text: &str) -> Result<T, NotThis> {
     if text.starts_with('+') { Err(NotThis) } else { text.parse().map_err(|_| NotThis) }
 }
@@ -62,27 +62,41 @@ names! {
     Child = 'c';
     /// A pin: a set of pages that are pinned together.
     PinName = 'g';
-    /// An owner of movable pages, as a balloon or an allocator is one.
+    /// An owner of movable pages, such as a balloon.
     Movable = 'm';
-    /// A page, of any order, that the program itself allocated.
+    /// A page of any order that the program allocated.
     Allocated = 'p';
+    /// The pages of the zram device's pool: `z0`.
+    Store = 'z';
+    /// The balloon of the machine: `b0`. No operation makes it, and there is no other.
+    BalloonName = 'b';
 }
 
-/// What has pages and can be selected from.
+/// A name whose pages can be selected.
 pub trait Selectable: Copy + FromStr<Err = NotThis> + Display {
     /// The letters of names that take a list of pages.
     const LISTED: &'static [char];
-    /// Names that stand for one page; a single letter takes a number.
+    /// Names that mean one page; a single letter takes a number.
     const SINGLE: &'static [&'static str] = &[];
 
     /// Whether this name takes a list of pages.
     fn is_listed(self) -> bool;
 
-    /// What was made under this name; `None` if it is always there.
+    /// The thing made under this name; `None` if it always exists.
     fn thing(self) -> Option<Thing>;
+
+    /// The selection, if it is of regions: those select pages by their frames too.
+    fn of_regions(_sel: &Sel<Self>) -> Option<&Sel<Region>> {
+        None
+    }
+
+    /// [`Selectable::of_regions`], to change the selection.
+    fn of_regions_mut(_sel: &mut Sel<Self>) -> Option<&mut Sel<Region>> {
+        None
+    }
 }
 
-/// What stands behind an address of `move_pages(2)`.
+/// The target of an address of `move_pages(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// Pages of a region.
@@ -91,15 +105,19 @@ pub enum Address {
     Zero,
 }
 
-/// What single steps take pages from.
+/// The pages that single steps work on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// The pages behind a region, wherever they are by now.
+    /// The pages that a region maps at that moment.
     Region(Region),
     /// The pages of an owner of movable pages.
     Movable(Movable),
     /// A page that the program allocated.
     Allocated(Allocated),
+    /// The pages of zspages at that moment, class by class.
+    Store(Store),
+    /// The pages of the balloon, by their numbers in it.
+    Balloon(BalloonName),
 }
 
 impl Selectable for Region {
@@ -109,6 +127,12 @@ impl Selectable for Region {
     }
     fn thing(self) -> Option<Thing> {
         Some(self.into())
+    }
+    fn of_regions(sel: &Sel<Region>) -> Option<&Sel<Region>> {
+        Some(sel)
+    }
+    fn of_regions_mut(sel: &mut Sel<Region>) -> Option<&mut Sel<Region>> {
+        Some(sel)
     }
 }
 
@@ -137,17 +161,19 @@ impl Selectable for Address {
 }
 
 impl Selectable for Owner {
-    const LISTED: &'static [char] = &['r', 'm'];
+    const LISTED: &'static [char] = &['r', 'm', 'z', 'b'];
     const SINGLE: &'static [&'static str] = &["p"];
     fn is_listed(self) -> bool {
         !matches!(self, Owner::Allocated(_))
     }
     fn thing(self) -> Option<Thing> {
-        Some(match self {
-            Owner::Region(region) => region.into(),
-            Owner::Movable(movable) => movable.into(),
-            Owner::Allocated(page) => page.into(),
-        })
+        match self {
+            Owner::Region(region) => Some(region.into()),
+            Owner::Movable(movable) => Some(movable.into()),
+            Owner::Allocated(page) => Some(page.into()),
+            Owner::Store(store) => Some(store.into()),
+            Owner::Balloon(_) => None,
+        }
     }
 }
 
@@ -173,6 +199,8 @@ impl Display for Owner {
             Owner::Region(region) => region.fmt(f),
             Owner::Movable(movable) => movable.fmt(f),
             Owner::Allocated(page) => page.fmt(f),
+            Owner::Store(store) => store.fmt(f),
+            Owner::Balloon(balloon) => balloon.fmt(f),
         }
     }
 }
@@ -181,11 +209,15 @@ impl FromStr for Owner {
     type Err = NotThis;
     fn from_str(text: &str) -> Result<Self, NotThis> {
         let region = text.parse().map(Owner::Region);
-        region.or_else(|_| text.parse().map(Owner::Movable)).or_else(|_| text.parse().map(Owner::Allocated))
+        region
+            .or_else(|_| text.parse().map(Owner::Movable))
+            .or_else(|_| text.parse().map(Owner::Allocated))
+            .or_else(|_| text.parse().map(Owner::Balloon))
+            .or_else(|_| text.parse().map(Owner::Store))
     }
 }
 
-// Not through `serde_by_text`, whose messages need a syntax: a bare name of these is no word.
+// Not through `serde_by_text`, which needs a syntax for its messages: these have none.
 macro_rules! serde_by_name {
     ($($name:ty),+) => { $(
         impl Serialize for $name {
@@ -203,7 +235,7 @@ macro_rules! serde_by_name {
         }
     )+ };
 }
-serde_by_name!(Address, Owner);
+serde_by_name!(Address, Owner, FrameRange);
 
 /// Pages `first` to `last`, both included; `first <= last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -246,25 +278,75 @@ impl FromStr for PageRange {
     }
 }
 
-/// All pages of something, or a list of them: `r0`, `r0:0-3,7`.
+/// Frames of a node by their numbers, from 0: `512-2047`, or `512-2047/1:2` for the first one of
+/// each two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameRange {
+    /// The frames from which some are taken.
+    pub frames: PageRange,
+    /// The number of frames taken of each `of`; at most `of`.
+    pub keep: u32,
+    /// The number of frames from one group to the next; at least 1.
+    pub of: u32,
+}
+
+impl FrameRange {
+    /// The numbers of the frames, ascending.
+    pub fn numbers(self) -> impl Iterator<Item = u32> {
+        let PageRange { first, last } = self.frames;
+        (first..=last).filter(move |number| (number - first) % self.of < self.keep)
+    }
+}
+
+impl Display for FrameRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.frames.fmt(f)?;
+        if self.keep == self.of { Ok(()) } else { write!(f, "/{}:{}", self.keep, self.of) }
+    }
+}
+
+impl FromStr for FrameRange {
+    type Err = NotThis;
+    fn from_str(text: &str) -> Result<Self, NotThis> {
+        let Some((frames, share)) = text.split_once('/') else {
+            return Ok(FrameRange { frames: text.parse()?, keep: 1, of: 1 });
+        };
+        let (keep, of) = share.split_once(':').ok_or(NotThis)?;
+        let range = FrameRange { frames: frames.parse()?, keep: digits(keep)?, of: digits(of)? };
+        match (1..=range.of).contains(&range.keep) {
+            // Equal numbers take all frames, however many are in a group.
+            true if range.keep == range.of => Ok(FrameRange { keep: 1, of: 1, ..range }),
+            true => Ok(range),
+            false => Err(NotThis),
+        }
+    }
+}
+
+/// All pages of something, or a list of them: `r0`, `r0:0-3,7`; of a region also by the frames that
+/// the pages are in: `r0@512-2047/1:2`.
 ///
-/// The list keeps its order and its repetitions: `move_pages(2)` sees them.
+/// The list keeps its order and its repetitions, because `move_pages(2)` sees both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sel<N> {
-    /// Whose pages.
+    /// The thing whose pages are selected.
     pub of: N,
-    /// Which pages; `None` is all of them.
+    /// The selected pages; `None` for all.
     pub pages: Option<Vec<PageRange>>,
+    /// The frames whose pages are selected, by their numbers within the node that the region
+    /// prefers; `None` for a selection by pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<Vec<FrameRange>>,
 }
 
 impl<N> Sel<N> {
-    /// The selected page numbers, in order, of something that has `len` pages. What lies beyond
-    /// `len` is left in: it is for the operation to say what that means.
+    /// The selected page numbers, in order, of a thing that has `len` pages. Numbers beyond `len`
+    /// are included: each operation defines what they mean. A selection by frames has none before
+    /// the session has looked its pages up.
     pub fn indices(&self, len: u32) -> impl Iterator<Item = u32> + '_ {
-        let whole = match self.pages {
-            None => 0..len,
-            Some(_) => 0..0,
+        let whole = match (&self.pages, &self.frames) {
+            (None, None) => 0..len,
+            _ => 0..0,
         };
         whole.chain(self.pages.iter().flatten().flat_map(|range| range.first..=range.last))
     }
@@ -273,14 +355,25 @@ impl<N> Sel<N> {
 impl<N: Selectable> Word for Sel<N> {
     const SYNTAX: Syntax = Syntax::Selection { listed: N::LISTED, single: N::SINGLE, sum: false };
 
-    fn names(&self, show: &mut dyn FnMut(Thing)) {
-        self.of.thing().into_iter().for_each(show);
+    fn names(&self, visit: &mut dyn FnMut(Thing)) {
+        self.of.thing().into_iter().for_each(visit);
+    }
+
+    fn of_regions(&self) -> Option<&Sel<Region>> {
+        N::of_regions(self)
+    }
+
+    fn of_regions_mut(&mut self) -> Option<&mut Sel<Region>> {
+        N::of_regions_mut(self)
     }
 }
 
 impl<N: Display> Display for Sel<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.of.fmt(f)?;
+        for (i, range) in self.frames.iter().flatten().enumerate() {
+            write!(f, "{}{range}", if i == 0 { '@' } else { ',' })?;
+        }
         for (i, range) in self.pages.iter().flatten().enumerate() {
             write!(f, "{}{range}", if i == 0 { ':' } else { ',' })?;
         }
@@ -291,18 +384,23 @@ impl<N: Display> Display for Sel<N> {
 impl<N: Selectable> FromStr for Sel<N> {
     type Err = NotThis;
     fn from_str(text: &str) -> Result<Self, NotThis> {
+        if let Some((name, list)) = text.split_once('@') {
+            let frames = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            let sel = Sel { of: name.parse()?, pages: None, frames: Some(frames) };
+            return if N::of_regions(&sel).is_some() { Ok(sel) } else { Err(NotThis) };
+        }
         match text.split_once(':') {
-            None => Ok(Sel { of: text.parse()?, pages: None }),
+            None => Ok(Sel { of: text.parse()?, pages: None, frames: None }),
             Some((name, list)) => {
                 let of: N = name.parse()?;
                 let pages = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
-                if of.is_listed() { Ok(Sel { of, pages: Some(pages) }) } else { Err(NotThis) }
+                if of.is_listed() { Ok(Sel { of, pages: Some(pages), frames: None }) } else { Err(NotThis) }
             }
         }
     }
 }
 
-/// Selections one after the other: `r0:1+r1`. Never empty.
+/// Several selections in order: `r0:1+r1`. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sum<N>(pub Vec<Sel<N>>);
@@ -310,8 +408,8 @@ pub struct Sum<N>(pub Vec<Sel<N>>);
 impl<N: Selectable> Word for Sum<N> {
     const SYNTAX: Syntax = Syntax::Selection { listed: N::LISTED, single: N::SINGLE, sum: true };
 
-    fn names(&self, show: &mut dyn FnMut(Thing)) {
-        self.0.iter().for_each(|sel| sel.names(show));
+    fn names(&self, visit: &mut dyn FnMut(Thing)) {
+        self.0.iter().for_each(|sel| sel.names(visit));
     }
 }
 
@@ -343,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_all_pages_are_meant() {
+    fn a_selection_without_a_list_has_all_pages() {
         let sel: Sel<Movable> = "m1".parse().unwrap();
         assert_eq!(sel.indices(3).collect::<Vec<_>>(), [0, 1, 2]);
     }
@@ -357,7 +455,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_selection_is_refused() {
+    fn no_operation_makes_the_balloon() {
+        let sum: Sum<Owner> = "b0:0-1,3".parse().unwrap();
+        assert_eq!((sum.to_string(), sum.0[0].of), ("b0:0-1,3".into(), Owner::Balloon(BalloonName(0))));
+        assert!(sum.0[0].of.thing().is_none() && "b0".parse::<Sel<Region>>().is_err());
+    }
+
+    #[test]
+    fn pages_of_a_region_are_selected_by_their_frames() {
+        let sel: Sel<Region> = "r0@512-517/2:3,9,20-21/4:4".parse().unwrap();
+        assert_eq!(sel.to_string(), "r0@512-517/2:3,9,20-21");
+        let numbers: Vec<u32> = sel.frames.iter().flatten().flat_map(|range| range.numbers()).collect();
+        assert_eq!(numbers, [512, 513, 515, 516, 9, 20, 21]);
+        assert_eq!(sel.indices(100).count(), 0);
+        for text in ["r0@", "r0@1/2", "r0@1-5/3:2", "r0@1-5/0:2", "m0@1", "r0@1:2"] {
+            assert!(text.parse::<Sel<Region>>().is_err(), "{text:?}");
+        }
+        assert!("r0@1".parse::<Sum<Owner>>().is_err());
+    }
+
+    #[test]
+    fn an_invalid_selection_is_refused() {
         for text in ["", "r", "r0:", "r0:1-", "r0:3-1", "r0:-1", "r0:1,", "r65536", "x0", "r0+", "r0 "] {
             assert!(text.parse::<Sum<Owner>>().is_err(), "{text:?}");
         }

@@ -1,40 +1,54 @@
-//! A machine set up for a program, and the operations done to it.
+//! A machine set up for a program, and the effects of the operations on it.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `step` | what an operation did, as plain data |
-//! | `actor` | what one thread has: names, handles, knowledge |
-//! | `content` | what was written, and what may therefore be read |
+//! | `step` | the result of an operation, as plain data |
+//! | `actor` | the state of one thread: names, handles, known content |
+//! | `content` | the written versions, and which of them may be read |
 //! | `process` | system calls on memory |
 //! | `file` | files: mapping, reading and writing through the file, write-back, truncation |
-//! | `memory` | how memory is to be kept, and where: mlock, madvise, mbind, migrate_pages |
+//! | `layout` | what the frames of a node are, and all memory of a node in one region |
+//! | `memory` | memory policy: mlock, madvise, mbind, migrate_pages |
 //! | `failure` | memory failure: soft offline, poison, unpoison |
+//! | `guest` | what the kernel lab does besides a script |
+//! | `hotplug` | memory blocks, huge pages, contiguous ranges |
 //! | `pages` | single steps on pages |
+//! | `movable` | owners of movable pages |
+//! | `balloon` | the balloon, and the count of pages outside the LRU |
 //! | `shown` | pages and counters under the names that recordings use |
-//! | `observe` | what can be seen between two operations |
-//! | `end` | what can be seen when all threads have ended |
-//! | `state` | names and a number for the explorer |
-//! | `snapshot` | what a fork may have copied |
-//! | `check` | the audit, with everybody's handles, and the content |
+//! | `observe` | the changes between two operations |
+//! | `end` | the visible state after all threads have ended |
+//! | `state` | names of words and a fingerprint, for the explorer |
+//! | `snapshot` | the contents that a fork may have copied |
+//! | `zram` | a zram device with blocks of a chosen size |
+//! | `check` | the audit with all handles, and the check of contents |
 //!
-//! The program itself is an [`Actor`]; so is each of its threads. A session is set up by the first,
-//! which then [publishes](Session::publish) what it made; then the threads share `&Session`; when
-//! they have ended, what they still have is [joined](Session::join).
+//! The program itself is an [`Actor`], and so is each of its threads. The program's actor performs
+//! the set-up and [publishes](Session::publish) the things that it made. Then the threads share
+//! `&Session`. After they have ended, their state is [joined](Session::join).
 //!
-//! No operation breaks the core: what a thread must not ask for, given what it holds, is refused as a
-//! misuse. So every rule that the core finds broken is the core's fault, not the program's. A
-//! page's frame is found again for each operation, safely: by a reference taken under the lock of the
-//! entry, the owner or the table of handles that names it; only `try_get` and the isolation of a
-//! movable page go by the bare frame number, as the kernel's own walkers do.
+//! No operation can break the core: a request that a thread must not make, given its handles, is
+//! refused as a misuse. So every rule that the core finds broken is a fault of the core and not of
+//! the program. Each operation looks its page up again, and safely: it takes a reference under the
+//! lock of the entry, the owner or the table of handles that names the page. Only `try_get` and the
+//! isolation of a movable page use the bare frame number, as the kernel's own walkers do.
 
 mod actor;
+mod balloon;
 mod check;
+mod compact;
 mod content;
 #[cfg(feature = "explored")]
 mod end;
 mod failure;
 mod file;
+#[cfg(not(feature = "explored"))]
+mod guest;
+mod history;
+mod hotplug;
+mod layout;
 mod memory;
+mod movable;
 #[cfg(not(feature = "explored"))]
 mod observe;
 mod pages;
@@ -45,140 +59,65 @@ mod snapshot;
 #[cfg(feature = "explored")]
 mod state;
 mod step;
+mod zram;
 
 pub use actor::Actor;
 #[cfg(feature = "explored")]
 pub use end::EndState;
+pub use layout::LayoutShown;
 #[cfg(not(feature = "explored"))]
 pub use observe::{Observed, Observer, Totals};
 pub use shown::{PageRun, PageShown};
-pub use step::{Access, Problem, Step, run_lengths};
+pub use step::{Access, Extfrag, Problem, Step, run_lengths};
+pub use zram::ZramShown;
 
-use super::Op;
+use super::{Movable, Op, Program, Tracing};
 use crate::audit::{Auditor, Finding};
+use crate::balloon::Balloon;
 use crate::error::Result;
 use crate::machine::{Config, Machine};
 use crate::map::AddressSpace;
+use crate::movable::PoolOwner;
+use crate::owner::id::OwnerId;
+use crate::page::Pfn;
 use crate::release::Release;
 use crate::sync::{Lock, LockClass};
-use actor::{Handles, Hold, Names};
-use content::Content;
-use std::collections::BTreeMap;
+use actor::{Discarded, Handles, Hold, Names};
+pub use content::MAX_THREADS;
+use content::{AFTER_THREADS, Content};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Threads that a program can have.
-pub const MAX_THREADS: usize = content::WRITERS - 2;
-
-/// Writes of the program after its threads are numbered from here on: beyond any of the set-up.
-const AFTER_THREADS: u32 = 1 << 16;
-
-/// A machine, and what a program has made of it.
+/// A machine, and the things that a program has made on it.
 pub struct Session<R: Release> {
     machine: Machine<R>,
     space: Arc<AddressSpace>,
-    /// What the set-up has named.
+    /// The names that the set-up has defined.
     names: Names,
-    /// What the pages held when the threads started.
+    /// The content of the pages when the threads started.
     content: Content,
-    /// It has pinned pages for long.
+    /// The content of the zram device when the threads started.
+    blocks: zram::Known,
+    /// Whether the set-up has pinned pages for long.
     pinned: bool,
-    /// What the set-up holds: whoever takes it first has it.
+    /// The handles of the set-up; the first thread that takes one has it.
     shared: Lock<Handles>,
-    /// Pages that the program itself has given up (MADV_DONTNEED, MADV_FREE), by owner and index: what is pinned
-    /// of them need no longer be what is mapped.
-    given_up: Lock<BTreeMap<(u32, u32), GivenUp>>,
-}
-
-/// Who gave a page up while threads ran. What a thread writes to a page that it alone has given up is there to stay;
-/// else nobody knows what came before what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum GivenUp {
-    /// The set-up alone.
-    #[default]
-    Before,
-    /// This thread.
-    By(u8),
-    /// Several, or somebody who does not know which pages are gone.
-    Somehow,
-}
-
-/// Why this machine cannot do an operation, if so: the one list of what is still to be built.
-pub fn unsupported(op: &Op) -> Option<&'static str> {
-    match op {
-        Op::Compact { .. } => Some("this machine does not compact"),
-        Op::Set { .. } => Some("this machine has no sysctls"),
-        Op::ZramFill { .. } | Op::ZramPunch { .. } | Op::ZramCheck { .. } | Op::ZramFree {} => {
-            Some("this machine has no zsmalloc")
-        }
-        Op::Balloon { .. } => Some("this machine has no balloon"),
-        Op::Nonlru {} => Some("this machine has no balloon and no zsmalloc to count pages of"),
-        Op::Map { .. }
-        | Op::Mlock { .. }
-        | Op::Munlock { .. }
-        | Op::Mbind { .. }
-        | Op::MigratePages { .. }
-        | Op::Madv { .. }
-        | Op::Frame { .. }
-        | Op::Phys { .. }
-        | Op::Unpoison { .. }
-        | Op::Earlykill { .. }
-        | Op::Punch { .. }
-        | Op::Fillnode { .. }
-        | Op::Unfill {}
-        | Op::Swapon { .. }
-        | Op::Swapoff {}
-        | Op::MarkAccessed { .. }
-        | Op::Fread { .. }
-        | Op::Fwrite { .. }
-        | Op::Msync { .. }
-        | Op::Drop { .. }
-        | Op::Sync {}
-        | Op::Truncate { .. }
-        | Op::BeginWriteback { .. }
-        | Op::EndWriteback { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Cwrite { .. }
-        | Op::Cread { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Pin { .. }
-        | Op::Unpin { .. }
-        | Op::Unmap { .. }
-        | Op::Move { .. }
-        | Op::Query { .. }
-        | Op::DrainCpu { .. }
-        | Op::Drain {}
-        | Op::Sleep { .. }
-        | Op::Isolated {}
-        | Op::Trace { .. }
-        | Op::Allocate { .. }
-        | Op::Free { .. }
-        | Op::Movable { .. }
-        | Op::Release { .. }
-        | Op::Get { .. }
-        | Op::TryGet { .. }
-        | Op::Put { .. }
-        | Op::LruAdd { .. }
-        | Op::Reclaim { .. }
-        | Op::Age { .. }
-        | Op::Isolate { .. }
-        | Op::Putback { .. }
-        | Op::Migrate { .. }
-        | Op::NumaFault { .. }
-        | Op::Demote { .. }
-        | Op::Split { .. }
-        | Op::Lock { .. }
-        | Op::Trylock { .. }
-        | Op::Unlock { .. }
-        | Op::Freeze { .. }
-        | Op::Unfreeze { .. }
-        | Op::Audit {} => None,
-    }
+    /// The machine's balloon, if the program uses it.
+    balloon: Option<Arc<Balloon>>,
+    /// The owners that the caller brought along, for the movable pages of these names.
+    brought: BTreeMap<Movable, Arc<dyn PoolOwner>>,
+    /// The frames of the last `nonlru`.
+    nonlru: Lock<Option<BTreeSet<Pfn>>>,
+    /// Pages that the program itself has discarded (MADV_DONTNEED, MADV_FREE), by owner and index.
+    /// A pin on such a page need not be on the page that is mapped now.
+    discarded: Lock<BTreeMap<(u32, u32), Discarded>>,
+    /// The pool of the zram device that was made the swap space last. From then on its blocks have the
+    /// content of pages that reclaim chose, and no longer what the program wrote to them.
+    lent: Lock<Option<OwnerId>>,
 }
 
 impl<R: Release> Session<R> {
-    /// A machine with one process that has nothing mapped.
+    /// A machine with one process that has no mappings.
     pub fn new(config: &Config) -> Result<Session<R>> {
         let machine = Machine::new(config)?;
         let space = machine.address_space()?;
@@ -187,10 +126,29 @@ impl<R: Release> Session<R> {
             space,
             names: Names::default(),
             content: Content::default(),
+            blocks: zram::Known::new(),
             pinned: false,
+            balloon: None,
+            brought: BTreeMap::new(),
+            nonlru: Lock::plain(LockClass::Leaf, None),
             shared: Lock::plain(LockClass::Leaf, Handles::default()),
-            given_up: Lock::plain(LockClass::Leaf, BTreeMap::new()),
+            discarded: Lock::plain(LockClass::Leaf, BTreeMap::new()),
+            lent: Lock::plain(LockClass::Leaf, None),
         })
+    }
+
+    /// A session for a program: its machine has a balloon if the program uses one.
+    pub fn for_program(config: &Config, program: &Program) -> Result<Session<R>> {
+        let mut session = Session::new(config)?;
+        if program.ops().any(Op::uses_balloon) {
+            session.balloon = Some(Balloon::new(&session.machine)?);
+        }
+        Ok(session)
+    }
+
+    /// The movable pages of this name get this owner, which is asked before they move.
+    pub fn bring_owner(&mut self, name: Movable, owner: Arc<dyn PoolOwner>) {
+        self.brought.insert(name, owner);
     }
 
     /// The machine.
@@ -198,22 +156,24 @@ impl<R: Release> Session<R> {
         &self.machine
     }
 
-    /// The set-up is done: what it made and holds is there for the threads.
-    pub fn publish(&mut self, program: Actor) {
+    /// Makes the names and handles of the set-up available to the threads.
+    pub fn publish(&mut self, mut program: Actor) {
+        self.note_copies(&mut program);
         self.names = program.names;
         self.content = program.content;
+        self.blocks = program.blocks;
         self.pinned = program.history.pinned();
         *self.shared.lock() = program.handles;
     }
 
-    /// The threads have ended: what they have is now the program's.
+    /// Joins the threads' state into the program's, after they have ended.
     pub fn join(&self, threads: &mut [Actor]) -> Actor {
         let mut program = Actor::program();
         self.join_into(&mut program, threads);
         program
     }
 
-    /// The same, with the memory of an actor that was used before.
+    /// Like [`Session::join`], but reuses the memory of an actor.
     pub fn join_into(&self, program: &mut Actor, threads: &mut [Actor]) {
         program.reset();
         program.writes = AFTER_THREADS;
@@ -224,14 +184,15 @@ impl<R: Release> Session<R> {
         program.join(threads, &self.content);
     }
 
-    /// What is still held: by the program, or by nobody since the set-up.
+    /// The handles that are still held: by the program, or left over from the set-up.
     pub fn held(&self, program: &Actor) -> Vec<String> {
         let shared = self.shared.lock();
         let all = program.handles.iter().chain(shared.iter());
         all.filter(|held| held.hold != Hold::OffLists).map(ToString::to_string).collect()
     }
 
-    /// Ends everything: children, pins, the program's own process. What the audit then finds.
+    /// Ends everything: children, pins, the program's own process. Returns the findings of a final
+    /// audit.
     pub fn end(&self, actor: &mut Actor) -> Vec<Finding> {
         for process in [&self.names, &actor.names].into_iter().flat_map(|names| names.children.iter()) {
             if let (_, Some(process)) = process {
@@ -251,8 +212,9 @@ impl<R: Release> Session<R> {
 
     /// Performs one operation.
     pub fn step(&self, actor: &mut Actor, op: &Op) -> Step {
-        if let Some(why) = unsupported(op) {
-            return Step::refused(Problem::Unsupported(why));
+        if op.selects_frames() {
+            let op = op.with_pages(|sel| self.pages_in_frames(actor, sel));
+            return self.step(actor, &op);
         }
         match op {
             Op::Map { region, backing, pages, node, order } => {
@@ -278,7 +240,7 @@ impl<R: Release> Session<R> {
             Op::Punch { region, keep, of } => self.punch(actor, *region, *keep, *of),
             Op::Fillnode { node } => self.fill_node(actor, *node).into(),
             Op::Unfill {} => self.unfill(actor).into(),
-            Op::Swapon { mb } => self.swapon(*mb).into(),
+            Op::Swapon { mb, options } => self.swapon(actor, *mb, options).into(),
             Op::Swapoff {} => self.swapoff(actor).into(),
             Op::MarkAccessed { pages } => self.each(actor, pages, Self::mark_accessed),
             Op::Unmap { pages } => self.unmap(actor, pages),
@@ -294,18 +256,45 @@ impl<R: Release> Session<R> {
             Op::Query { pages } => self.query(actor, pages),
             Op::DrainCpu { cpu } => self.drain(Some(*cpu)).into(),
             Op::Drain {} => self.drain(None).into(),
-            // Nothing in this machine happens by the passing of time; and an observer reads the calls.
+            // No operation here depends on time, and the observer reads the calls.
+            Op::Trace { switch: Some(Tracing::Moves), .. } => {
+                // The kernel lab's own work at this operation drains the batches.
+                self.machine.lru_drain_all();
+                Step::default()
+            }
             Op::Sleep { .. } | Op::Trace { .. } => Step::default(),
+            Op::Memblk { block, action, node } => self.memblk(*block, *action, *node),
+            Op::Huge { node, n, size } => self.huge(*node, *n, *size),
+            Op::AllocRange { page, first, count, node } => {
+                self.alloc_range(actor, *page, (*first, *count), *node).into()
+            }
             Op::Isolated {} => self.isolated(),
+            Op::Compact { node } => match self.compact(actor, *node) {
+                Ok(moves) => Step { moves, ..Step::default() },
+                Err(problem) => Step::refused(problem),
+            },
+            Op::CompactFor { order, node, priority } => self.compact_for(actor, *order, *node, *priority),
+            Op::Kcompactd { order, node } => self.kcompactd(actor, *order, *node),
+            Op::Set { name, value } => self.set_sysctl(actor, name.as_str(), value.as_str()).into(),
             Op::Allocate { page, order, node } => self.allocate(actor, *page, *order, *node).into(),
             Op::Free { page } => self.free(actor, *page).into(),
             Op::Movable { owner, pages, node } => self.movable(actor, *owner, *pages, *node).into(),
             Op::Release { pages } => self.release(actor, pages),
+            Op::Balloon { mb } => self.resize_balloon(*mb),
+            Op::Inflate { pages, node } => self.inflate(*pages, *node),
+            Op::Deflate { pages } => self.deflate(*pages),
+            Op::Nonlru {} => self.nonlru(),
+            Op::SoftOffline { pages } => self.each(actor, pages, Self::soft_offline),
+            Op::MemoryFailure { pages } => self.each(actor, pages, Self::memory_failure),
             Op::Get { pages } => self.each(actor, pages, Self::get),
             Op::TryGet { pages } => self.each(actor, pages, Self::try_get),
             Op::Put { pages } => self.each(actor, pages, Self::put),
             Op::LruAdd { pages } => self.each(actor, pages, Self::lru_add),
             Op::Reclaim { pages, node } => self.reclaim(actor, *pages, *node),
+            Op::Kswapd { node, order } => {
+                let order = order.map_or(0, |order| u8::try_from(order).unwrap_or(u8::MAX));
+                self.kswapd(actor, *node, order)
+            }
             Op::Age { node } => self.age(actor, *node),
             Op::Isolate { pages } => self.each(actor, pages, Self::isolate),
             Op::Putback { pages } => self.each(actor, pages, Self::putback),
@@ -318,9 +307,24 @@ impl<R: Release> Session<R> {
             Op::Unlock { pages } => self.each(actor, pages, Self::unlock),
             Op::Freeze { pages, refs } => self.each(actor, pages, |s, a, o, i| s.freeze(a, o, i, *refs)),
             Op::Unfreeze { pages, refs } => self.each(actor, pages, |s, a, o, i| s.unfreeze(a, o, i, *refs)),
+            Op::ZsOpen { pages, algo, limit } => self.zs_open(actor, *pages, algo.as_ref(), *limit).into(),
+            Op::ZsPut { blocks, size, node, options } => self.zs_put(actor, blocks, size, *node, options),
+            Op::ZsDel { blocks } => self.zs_del(actor, blocks),
+            Op::ZsCheck { blocks } => self.zs_check(actor, blocks),
+            Op::ZsStat {} => self.zs_stat(actor),
+            Op::ZsCompact {} => self.zs_compact(actor),
+            Op::ZsClose {} => self.zs_close(actor).into(),
+            Op::ZramFill { pages, node } => self.zram_fill(actor, *pages, *node),
+            Op::ZramPunch { keep, of } => self.zram_punch(actor, (*keep, *of)),
+            Op::ZramCheck { keep, of } => self.zram_check(actor, (*keep, *of)),
+            Op::ZramFree {} => self.zs_close(actor).into(),
+            Op::ZsFreeEmpty {} => self.zs_free_empty(actor).into(),
+            Op::Layout { node, from, options } => self.layout(*node, *from, options),
+            Op::Extfrag { node } => self.extfrag(*node),
+            Op::Take { region } => self.take_node(actor, *region),
+            Op::Wmark { level } => self.watermarks(*level).into(),
+            Op::Kpages { pin, pages, node } => self.kernel_pages(actor, *pin, *pages, *node),
             Op::Audit {} => self.audit_step(actor),
-            // `unsupported` has answered for these.
-            _ => Step::refused(Problem::Unsupported("this machine cannot do that")),
         }
     }
 }

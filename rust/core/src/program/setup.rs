@@ -1,35 +1,36 @@
 //! From the `machine` line to a machine.
 
-use super::{MachineSpec, Program};
+use super::{MachineSpec, Program, Switch};
+use crate::hotplug::BLOCK_FRAMES;
 use crate::machine::{Config, MAX_FRAMES, MAX_NODES, NodeConfig};
 use crate::profile::Profile;
 use crate::program::session::MAX_THREADS;
 
-/// What a `machine` line leaves open.
+/// Defaults for what a `machine` line leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
-    /// Nodes.
+    /// The number of nodes.
     pub nodes: u32,
-    /// Frames of each node.
+    /// The frames of each node.
     pub pages: u32,
-    /// CPUs.
+    /// The number of CPUs.
     pub cpus: u32,
-    /// Owner slots.
+    /// The number of owner slots.
     pub owners: usize,
-    /// Threads that a program can have.
+    /// The most threads of a program.
     pub threads: usize,
 }
 
 impl Defaults {
-    /// For real threads: two nodes of 256 MiB, as the kernel lab has them. What is not used costs
-    /// nothing.
+    /// For real threads: two nodes of 256 MiB, as the kernel lab has them. Unused frames take no
+    /// host memory.
     pub const RUN: Defaults =
         Defaults { nodes: 2, pages: 1 << 16, cpus: 2, owners: 1 << 16, threads: MAX_THREADS };
     /// For the explorer, which audits the machine after each of millions of schedules.
     pub const EXPLORE: Defaults = Defaults { nodes: 2, pages: 8, cpus: 2, owners: 8, threads: 8 };
 }
 
-/// A program that cannot be run, and what to change; one line.
+/// The error for a program that cannot be run: the reason, and what to change, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(pub String);
@@ -39,17 +40,28 @@ fn refuse<T>(why: impl Into<String>) -> Result<T, SetupError> {
 }
 
 impl MachineSpec {
-    /// What this says, but for what `by` says otherwise.
+    /// This specification, changed by `overrides`.
     #[must_use]
-    pub fn overridden(&self, by: &MachineSpec) -> MachineSpec {
+    pub fn overridden(&self, overrides: &MachineSpec) -> MachineSpec {
         let mut profile = self.profile.clone();
-        profile.extend(by.profile.clone());
+        profile.extend(overrides.profile.clone());
         MachineSpec {
-            nodes: by.nodes.or(self.nodes),
-            pages: if by.pages.is_empty() { self.pages.clone() } else { by.pages.clone() },
-            cpus: by.cpus.or(self.cpus),
-            movable: if by.movable.is_empty() { self.movable.clone() } else { by.movable.clone() },
-            kernel: by.kernel.clone().or_else(|| self.kernel.clone()),
+            nodes: overrides.nodes.or(self.nodes),
+            pages: if overrides.pages.is_empty() { self.pages.clone() } else { overrides.pages.clone() },
+            cpus: overrides.cpus.or(self.cpus),
+            movable: if overrides.movable.is_empty() {
+                self.movable.clone()
+            } else {
+                overrides.movable.clone()
+            },
+            offline: if overrides.offline.is_empty() {
+                self.offline.clone()
+            } else {
+                overrides.offline.clone()
+            },
+            block: overrides.block.or(self.block),
+            pressure: overrides.pressure.or(self.pressure),
+            kernel: overrides.kernel.clone().or_else(|| self.kernel.clone()),
             profile,
         }
     }
@@ -57,12 +69,12 @@ impl MachineSpec {
     /// The machine that this asks for.
     pub fn config(&self, defaults: &Defaults) -> Result<Config, SetupError> {
         let profile = self.profile()?;
-        let said = if self.pages.len() > 1 { self.pages.len() as u32 } else { defaults.nodes };
-        let nodes = self.nodes.unwrap_or(said);
+        let from_pages = if self.pages.len() > 1 { self.pages.len() as u32 } else { defaults.nodes };
+        let nodes = self.nodes.unwrap_or(from_pages);
         let pages = match self.pages.as_slice() {
-            // A number that makes no machine is not worth a list of that length.
+            // Too many nodes are refused before a list of that length is built.
             _ if nodes as usize > MAX_NODES => {
-                return refuse(format!("a machine has 1 to {MAX_NODES} nodes"));
+                return refuse(format!("a machine has 1 to {MAX_NODES} nodes, not {nodes}"));
             }
             [] => vec![defaults.pages; nodes as usize],
             [one] => vec![*one; nodes as usize],
@@ -79,40 +91,50 @@ impl MachineSpec {
             profile,
             owners: defaults.owners,
             movable: self.movable.iter().map(|&node| node as usize).collect(),
+            offline: self.offline.iter().map(|&node| node as usize).collect(),
+            block: self.block.unwrap_or(BLOCK_FRAMES),
+            pressure: self.pressure == Some(Switch::On),
             calls: false,
         })
     }
 
     fn profile(&self) -> Result<Profile, SetupError> {
-        let told = |error: crate::profile::ProfileError| SetupError(error.to_string());
+        let error = |error: crate::profile::ProfileError| SetupError(error.to_string());
         let mut profile = match &self.kernel {
             None => Profile::default(),
-            Some(kernel) => Profile::preset(kernel.as_str()).map_err(told)?,
+            Some(kernel) => Profile::preset(kernel.as_str()).map_err(error)?,
         };
         for (field, value) in &self.profile {
-            profile.set(field.as_str(), value.as_str()).map_err(told)?;
+            profile.set(field.as_str(), value.as_str()).map_err(error)?;
         }
         Ok(profile)
     }
 }
 
 impl Program {
-    /// The machine that the program asks for, changed as `by` says; and the CPU of each thread. A
-    /// thread that names none gets the next one in turn.
+    /// The machine that the program asks for, changed by `overrides`; and the CPU of each thread. A
+    /// thread that names no CPU gets the next one in turn.
     pub fn configured(
         &self,
-        by: &MachineSpec,
+        overrides: &MachineSpec,
         defaults: &Defaults,
     ) -> Result<(Config, Vec<usize>), SetupError> {
-        let config = self.machine.clone().unwrap_or_default().overridden(by).config(defaults)?;
+        let config = self.machine.clone().unwrap_or_default().overridden(overrides).config(defaults)?;
         if self.threads.len() > defaults.threads {
-            return refuse(format!("{} threads: {} at most", self.threads.len(), defaults.threads));
+            return refuse(format!(
+                "a program has {} threads at most here, not {}",
+                defaults.threads,
+                self.threads.len()
+            ));
         }
         self.check_names()?;
         let cpus = self.threads.iter().enumerate().map(|(number, thread)| match thread.cpu {
             None => Ok(number % config.cpus.max(1)),
             Some(cpu) if (cpu as usize) < config.cpus => Ok(cpu as usize),
-            Some(cpu) => refuse(format!("thread {}: no CPU {cpu}: there are {}", thread.name, config.cpus)),
+            Some(cpu) => refuse(format!(
+                "thread {}: there is no CPU {cpu}: the machine has {}",
+                thread.name, config.cpus
+            )),
         });
         let cpus = cpus.collect::<Result<_, _>>()?;
         Ok((config, cpus))
@@ -131,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_last_counts() {
+    fn overrides_replace_fields_of_the_program() {
         let (config, cpus) = configured(
             "machine nodes=3 pages=4 kernel=6.1 pagevec=3\nthread A\nthread B cpu=0\nthread C",
             "machine pages=1,2,3 release=packed",
@@ -145,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_machine_says_why() {
+    fn an_impossible_machine_is_refused_with_the_reason() {
         for (text, why) in [
             ("machine nodes=4000000000", "1 to 8 nodes"),
             ("machine pages=4000000000", "at most"),
@@ -155,7 +177,7 @@ mod tests {
             ("thread A cpu=2", "no CPU 2"),
             (
                 "thread A\nthread B\nthread C\nthread D\nthread E\nthread F\nthread G\nthread H\nthread I",
-                "8 at most",
+                "8 threads at most",
             ),
         ] {
             let error = configured(text, "").unwrap_err().to_string();

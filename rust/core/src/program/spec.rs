@@ -5,7 +5,7 @@ use serde::ser::SerializeStruct;
 
 use super::word::Syntax;
 
-/// Where an argument stands.
+/// The place of an argument in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
@@ -22,11 +22,11 @@ pub enum Place {
 pub struct ArgSpec {
     /// The field of the [`Op`](super::Op) and of its JSON.
     pub name: &'static str,
-    /// Where it stands.
+    /// Its place in the line.
     pub place: Place,
-    /// Whether it must be there.
+    /// Whether it is required.
     pub required: bool,
-    /// What it looks like.
+    /// Its syntax.
     pub syntax: Syntax,
 }
 
@@ -56,17 +56,17 @@ pub struct OpSpec {
     pub(super) doc: &'static [&'static str],
 }
 
-/// Who can perform an operation.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A process: also under a real kernel.
+    /// A process can perform it, so it also runs under a real kernel.
     System,
-    /// Only code inside the kernel.
+    /// Only code inside the kernel can perform it.
     Step,
 }
 
 impl OpSpec {
-    /// `"op"` in JSON: the first word, but for words that have two meanings.
+    /// `"op"` in JSON: the first word, except for words that have two meanings.
     pub fn name(&self) -> String {
         let mut name = String::new();
         for c in self.variant.chars() {
@@ -78,7 +78,7 @@ impl OpSpec {
         name
     }
 
-    /// How the line looks.
+    /// The usage line.
     pub fn usage(&self) -> String {
         std::iter::once(self.word.to_owned()).chain(self.args.iter().map(ArgSpec::usage)).collect()
     }
@@ -88,13 +88,13 @@ impl OpSpec {
         self.kind == Kind::System
     }
 
-    /// What it does.
+    /// The description.
     pub fn doc(&self) -> String {
         self.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// With what is computed beside what is stored.
+/// Serialises the computed fields together with the stored ones.
 impl Serialize for OpSpec {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("OpSpec", 6)?;

@@ -1,8 +1,9 @@
-//! Who watches over the threads of a program: the calling thread.
+//! The watch over the threads of a program, kept by the calling thread.
 //!
-//! A program is performed on threads that the runner has started itself, the set-up and `finally` too. The calling
-//! thread asks its caller now and then whether to go on, and looks whether anything gets done. Who must not go on is
-//! told to stop, wherever he waits, and is joined: a program that waits for ever leaves nothing behind.
+//! A program runs on threads that the runner starts, including the set-up and `finally`. The
+//! calling thread asks its caller regularly whether to go on, and checks that operations end. If
+//! the program must not go on, its threads are asked to stop, and are joined wherever they wait. So
+//! a program that waits for ever leaves no thread behind.
 
 use super::setup::SetupError;
 use crate::machine::too_many_threads;
@@ -13,84 +14,86 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What the caller says to a program that is running.
+/// The caller's answer to a running program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Go {
     /// Go on.
     On,
-    /// End with the round that is being run.
+    /// End after the current round.
     Finish,
     /// Stop at once.
     Stop,
 }
 
-/// How often the calling thread looks up.
-pub(super) const LOOK: Duration = Duration::from_millis(20);
+/// How often the calling thread asks and checks.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a thread may take to stop when it was told to: one that takes longer waits nowhere.
+/// How long a thread may take to stop. A thread that takes longer is in a loop that checks for no
+/// stop.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// What the calling thread and the program's threads know of each other.
+/// The state shared by the calling thread and the program's threads.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// Told to stop: whoever performs an operation.
+    /// Asks the threads that perform operations to stop.
     pub stop: Stop,
-    /// The caller said so; else nothing got done for too long.
+    /// Whether the caller asked for the stop. Otherwise it was requested for lack of progress.
     interrupted: AtomicBool,
     finish: AtomicBool,
-    /// Operations that have ended, and changes of the patience.
+    /// The number of operations that have ended, and of changes of the patience.
     events: AtomicU64,
-    /// Milliseconds without an event after which the operations are given up; 0 while none is performed.
+    /// Milliseconds without an event after which the threads are stopped; 0 while no operation
+    /// runs.
     patience: AtomicU64,
 }
 
-// Relaxed (all): requests and counts that order nothing.
+// Relaxed (all): flags and counters that publish no data.
 impl Watch {
-    /// Operations are performed from here on.
-    pub fn begins(&self, patience: Duration) {
+    /// Starts to check for progress: from here on operations run.
+    pub fn start_timing(&self, patience: Duration) {
         let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
         self.patience.store(millis, Ordering::Relaxed);
         self.progress();
     }
 
-    /// None is, until the next time.
-    pub fn pauses(&self) {
+    /// Stops checking for progress, until the next [`Watch::start_timing`].
+    pub fn pause_timing(&self) {
         self.patience.store(0, Ordering::Relaxed);
     }
 
-    /// An operation has ended.
+    /// Records that an operation has ended.
     pub fn progress(&self) {
         self.events.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// No further round is wanted.
-    pub fn finishes(&self) -> bool {
+    /// Whether no further round is wanted.
+    pub fn should_finish(&self) -> bool {
         self.finish.load(Ordering::Relaxed) || self.stop.is_requested()
     }
 
-    /// It was stopped by the caller.
+    /// Whether the caller stopped the program.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
 }
 
-/// Does `work` on a thread of its own, and asks `ask` meanwhile.
+/// Runs `work` on a thread of its own, and calls `ask` regularly meanwhile.
 pub(super) fn watched<T: Send + 'static>(
     ask: &mut dyn FnMut() -> Go,
     work: impl FnOnce(&Arc<Watch>) -> Result<T, SetupError> + Send + 'static,
 ) -> Result<T, SetupError> {
     let watch = Arc::new(Watch::default());
     let (sender, result) = channel();
-    let its = Arc::clone(&watch);
+    let shared = Arc::clone(&watch);
     let thread = spawn(move || {
-        let done = if claim_thread_slot() { work(&its) } else { Err(no_slot(1)) };
-        // Nobody listens any more if the thread did not stop in time.
+        let done = if claim_thread_slot() { work(&shared) } else { Err(no_slot(1)) };
+        // If the thread did not stop in time, the receiver is gone.
         let _ = sender.send(done);
     })?;
-    let (mut seen, mut since) = (0, Instant::now());
-    let mut told: Option<Instant> = None;
+    let (mut seen, mut last_progress) = (0, Instant::now());
+    let mut stop_requested_at: Option<Instant> = None;
     loop {
-        match result.recv_timeout(LOOK) {
+        match result.recv_timeout(CHECK_INTERVAL) {
             Ok(done) => {
                 let _ = thread.join();
                 return done;
@@ -101,10 +104,10 @@ pub(super) fn watched<T: Send + 'static>(
             },
             Err(RecvTimeoutError::Timeout) => {}
         }
-        match told {
-            // The thread waits for others, twice at most: for what they tell, and for their end.
+        match stop_requested_at {
+            // The thread itself waits for the crew at most twice: for messages, and for the ends.
             Some(when) if when.elapsed() > 4 * GRACE => {
-                return Err(SetupError("the program does not stop: it is left behind".into()));
+                return Err(SetupError("the program does not stop: its threads still run".into()));
             }
             Some(_) => continue,
             None => {}
@@ -115,27 +118,27 @@ pub(super) fn watched<T: Send + 'static>(
             Go::Stop => {
                 watch.interrupted.store(true, Ordering::Relaxed);
                 watch.stop.request();
-                told = Some(Instant::now());
+                stop_requested_at = Some(Instant::now());
             }
         }
         let events = watch.events.load(Ordering::Relaxed);
         let patience = watch.patience.load(Ordering::Relaxed);
         if events != seen || patience == 0 {
-            (seen, since) = (events, Instant::now());
-        } else if since.elapsed().as_millis() >= patience.into() {
+            (seen, last_progress) = (events, Instant::now());
+        } else if last_progress.elapsed().as_millis() >= patience.into() {
             watch.stop.request();
-            told = Some(Instant::now());
+            stop_requested_at = Some(Instant::now());
         }
     }
 }
 
-/// A thread of the host.
+/// Starts a thread of the host.
 pub(super) fn spawn(body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SetupError> {
     let spawned = Builder::new().name("mmcore program".into()).spawn(body);
     spawned.map_err(|error| SetupError(format!("the host has no more threads: {error}")))
 }
 
-/// Too few threads can use machines beside those that do.
+/// The error for too few free thread slots.
 pub(super) fn no_slot(threads: usize) -> SetupError {
     SetupError(too_many_threads(threads).why.to_string())
 }

@@ -1,24 +1,36 @@
-//! The words of the language: what may stand at one place of a line.
+//! The words of the language: what a line may have at each place.
 //!
-//! Every such type reads itself (`FromStr`), prints itself (`Display`) and describes itself
-//! ([`Word::SYNTAX`]). The table of operations needs nothing else to parse, to print, to explain
-//! a mistake and to draw random programs.
+//! Each word type reads itself (`FromStr`), prints itself (`Display`) and describes itself
+//! ([`Word::SYNTAX`]). From these the table of operations derives the parser, the printer, the
+//! error messages and the random programs.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that is written as one word of a line.
+use super::select::{Region, Sel};
+
+/// A type that is written as one word of a line.
 pub trait Word: FromStr + Display {
-    /// What the word looks like.
+    /// The syntax of the word.
     const SYNTAX: Syntax;
 
-    /// Shows the things that the word names.
-    fn names(&self, _show: &mut dyn FnMut(Thing)) {}
+    /// Calls `visit` with each thing that the word names.
+    fn names(&self, _visit: &mut dyn FnMut(Thing)) {}
+
+    /// The word as a selection of pages of a region, if it is one.
+    fn of_regions(&self) -> Option<&Sel<Region>> {
+        None
+    }
+
+    /// [`Word::of_regions`], to change the selection.
+    fn of_regions_mut(&mut self) -> Option<&mut Sel<Region>> {
+        None
+    }
 }
 
-/// What a program makes and names: a letter and a number.
+/// A thing that a program makes and names: a letter and a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Thing {
     /// The letter.
@@ -33,7 +45,7 @@ impl Display for Thing {
     }
 }
 
-/// The look of a word, as data: for error messages, the documentation and random programs.
+/// The syntax of a word as data: for error messages, the documentation and random programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Syntax {
@@ -52,19 +64,25 @@ pub enum Syntax {
     Name(char),
     /// Pages of things with these letters, as in `r0:0-3,7`.
     Selection {
-        /// The letters of what has pages, to be named as a whole or by a list.
+        /// The letters of things that have pages; they are named as a whole or with a list.
         listed: &'static [char],
-        /// Names that stand for one page and take no list; a letter among them takes a number.
+        /// Names that mean one page and take no list; a single letter among them takes a number.
         single: &'static [&'static str],
         /// Whether several selections may be joined by `+`.
         sum: bool,
     },
     /// Printable ASCII without blanks, `#` and `=`.
     Token,
+    /// Blocks of a zram device, as in `0-31/1:4,40`.
+    Blocks,
+    /// Random bytes of blocks, as in `1500,same`.
+    Sizes,
+    /// A number of bytes, as in `256K`.
+    Bytes,
 }
 
 impl Syntax {
-    /// The end of the sentence "write ...".
+    /// Completes the sentence "write ...".
     pub(super) fn expected(&self) -> String {
         match self {
             Syntax::Number { min, max } => format!("a number from {min} to {max}"),
@@ -79,14 +97,21 @@ impl Syntax {
                 let sum = if *sum { format!(", {letter}0+{letter}1:2") } else { String::new() };
                 format!("pages such as {letter}0, {letter}0:0-3,7{rest}{sum} (ranges ascend)")
             }
+            Syntax::Blocks => {
+                "blocks such as 3, 0-31, 0-31/1:4 (the first of each 4), or several with `,`".into()
+            }
+            Syntax::Sizes => "numbers of bytes up to 4096, or `same`, with `,` between them".into(),
+            Syntax::Bytes => "a number of bytes such as 4096, 256K, 1M".into(),
             Syntax::Token => "a word of letters, digits and punctuation other than # and =".into(),
         }
     }
 
-    /// What stands for the word in a usage line; `field` names a number or a token.
+    /// The placeholder for the word in a usage line; `field` names a number or a token.
     pub(super) fn placeholder(&self, field: &str) -> String {
         match self {
-            Syntax::Number { .. } | Syntax::Token => field.to_uppercase(),
+            Syntax::Number { .. } | Syntax::Token | Syntax::Bytes => field.to_uppercase(),
+            Syntax::Blocks => "LIST".into(),
+            Syntax::Sizes => "A,B,...".into(),
             Syntax::Choice(words) => words.join("|"),
             Syntax::Options(options) => {
                 let shown = options.iter().map(|(word, value)| match value {
@@ -102,12 +127,12 @@ impl Syntax {
     }
 }
 
-/// `p` is a letter that takes a number, `zero0` is a name as it is.
+/// Completes a single letter with a number; a longer name such as `zero0` is complete.
 fn numbered(name: &str) -> String {
     if name.len() == 1 { format!("{name}0") } else { name.to_owned() }
 }
 
-/// The word is not what stands at this place; [`Syntax::expected`] says what would be.
+/// The error for a word of the wrong kind; `Syntax::expected` describes the right kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotThis;
 
@@ -147,7 +172,7 @@ macro_rules! serde_by_text {
 }
 pub(super) use serde_by_text;
 
-/// A user's text within a message: on one line, without control characters, not too long.
+/// Quotes a user's text in a message: on one line, without control characters, and shortened.
 pub(super) fn quote(text: &str) -> String {
     const LONGEST: usize = 40;
     let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
@@ -159,7 +184,10 @@ pub(super) fn quote(text: &str) -> String {
 
 /// Defines closed sets of words.
 macro_rules! choices {
-    ($( $(#[$meta:meta])* pub enum $name:ident { $( $(#[$vmeta:meta])* $variant:ident = $text:literal, )+ } )+) => { $(
+    ($(
+        $(#[$meta:meta])*
+        pub enum $name:ident { $( $(#[$vmeta:meta])* $variant:ident = $text:literal, )+ }
+    )+) => { $(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $( $(#[$vmeta])* $variant, )+ }
@@ -186,7 +214,7 @@ macro_rules! choices {
 }
 
 choices! {
-    /// What backs a region.
+    /// The backing of a region.
     pub enum Backing {
         /// Private anonymous memory.
         Anon = "anon",
@@ -228,12 +256,38 @@ choices! {
         Hwpoison = "hwpoison",
     }
 
-    /// How `madv` goes about its pages.
+    /// What is done to a memory block.
+    pub enum BlockAction {
+        /// Takes it offline.
+        Offline = "offline",
+        /// Puts it online, in the zone that the kernel prefers.
+        Online = "online",
+        /// Puts it online for movable pages.
+        OnlineMovable = "online_movable",
+        /// Puts it online for any page.
+        OnlineKernel = "online_kernel",
+        /// Only asks for its state.
+        State = "state",
+    }
+
+    /// Options of `madv`.
     pub enum MadvOption {
-        /// One call a page, instead of one a run of pages.
+        /// One call for each page, instead of one for each run of pages.
         Each = "each",
-        /// Poison a hole or the zero page all the same.
+        /// Poison even a hole or the zero page.
         Force = "force",
+    }
+
+    /// Options of `swapon`.
+    pub enum SwapOption {
+        /// Compress the pages into frames of the machine itself.
+        Zram = "zram",
+    }
+
+    /// Options of `zs_put`.
+    pub enum PutOption {
+        /// Report the pool's pages after each store.
+        Each = "each",
     }
 
     /// The flags of `mbind(2)`.
@@ -248,7 +302,7 @@ choices! {
         Preferred = "preferred",
     }
 
-    /// What `phys` does to a frame.
+    /// The way in which `phys` fails a frame.
     pub enum PhysAction {
         /// `soft_offline_page` in sysfs.
         Soft = "soft",
@@ -266,6 +320,30 @@ choices! {
         Off = "off",
     }
 
+    /// What `trace` records.
+    pub enum Tracing {
+        /// The calls in order.
+        On = "on",
+        /// Nothing.
+        Off = "off",
+        /// The pages that moved, and where to, in order.
+        Moves = "moves",
+    }
+
+    /// How low the free memory of a node may fall before an allocation waits for reclaim.
+    pub enum Watermarks {
+        /// To its last pages.
+        Low = "low",
+        /// As the kernel has them.
+        Normal = "normal",
+    }
+
+    /// Options of `layout`.
+    pub enum LayoutOption {
+        /// The totals alone.
+        Sum = "sum",
+    }
+
     /// `enum migrate_mode`.
     pub enum Mode {
         /// `MIGRATE_ASYNC`: never blocks.
@@ -274,6 +352,16 @@ choices! {
         SyncLight = "sync_light",
         /// `MIGRATE_SYNC`: may block.
         Sync = "sync",
+    }
+
+    /// `enum compact_priority`.
+    pub enum Priority {
+        /// `COMPACT_PRIO_ASYNC`: easy pages alone.
+        Async = "async",
+        /// `COMPACT_PRIO_SYNC_LIGHT`: all pages.
+        SyncLight = "sync_light",
+        /// `COMPACT_PRIO_SYNC_FULL`: scans the whole node, whatever the hints and the deferral say.
+        SyncFull = "sync_full",
     }
 
     /// `enum migrate_reason`.
@@ -298,60 +386,6 @@ choices! {
         Demotion = "demotion",
     }
 }
-
-/// A flag of `move_pages(2)` or of the way `move` calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MoveOption {
-    /// `MPOL_MF_MOVE_ALL` instead of `MPOL_MF_MOVE`.
-    All,
-    /// Every second page goes to the other node.
-    Alt,
-    /// These flags, whatever else is said.
-    Flags(u32),
-    /// The pages of this child.
-    Pid(super::Child),
-}
-
-impl Word for MoveOption {
-    const SYNTAX: Syntax = Syntax::Options(&[
-        ("all", None),
-        ("alt", None),
-        ("flags", Some(&<u32 as Word>::SYNTAX)),
-        ("pid", Some(&<super::Child as Word>::SYNTAX)),
-    ]);
-
-    fn names(&self, show: &mut dyn FnMut(Thing)) {
-        if let MoveOption::Pid(child) = self {
-            child.names(show);
-        }
-    }
-}
-
-impl Display for MoveOption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MoveOption::All => f.write_str("all"),
-            MoveOption::Alt => f.write_str("alt"),
-            MoveOption::Flags(flags) => write!(f, "flags={flags}"),
-            MoveOption::Pid(child) => write!(f, "pid={child}"),
-        }
-    }
-}
-
-impl FromStr for MoveOption {
-    type Err = NotThis;
-    fn from_str(text: &str) -> Result<Self, NotThis> {
-        match text.split_once('=') {
-            None if text == "all" => Ok(MoveOption::All),
-            None if text == "alt" => Ok(MoveOption::Alt),
-            Some(("flags", value)) => value.parse().map(MoveOption::Flags).map_err(|_| NotThis),
-            Some(("pid", value)) => value.parse().map(MoveOption::Pid),
-            _ => Err(NotThis),
-        }
-    }
-}
-
-serde_by_text!(MoveOption);
 
 /// A free word: a thread's name, a sysctl and its value, a profile field and its value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,34 +1,40 @@
-//! The design that the profile names, asked for at each step of a design: one branch more, and everything is compiled
-//! once. For machines that are scripted, explored or counted, where a branch costs nothing that anybody looks at; what is
-//! timed is compiled for its design.
+//! The design that the profile names, read at each step of a design. This costs one branch, and the
+//! code is compiled only once. It serves machines that are scripted, explored or counted, where a
+//! branch does not matter. Machines that are timed are compiled for their design.
 
-use super::{Hook, HookLate, Mine, Packed, Putback, Release, Split};
+use super::{Designed, Hook, HookLate, Mine, Packed, Putback, Release, Split};
 use crate::machine::Machine;
+use crate::movable::ops::MovableOps;
 use crate::page::Pfn;
 use crate::profile::Design;
 
-/// Any of the designs.
+/// The design that stands for all others and chooses at run time.
 #[derive(Debug)]
 pub struct Chosen;
 
-/// The one list of the designs; `$d` is a dollar sign, for the macro that the macro makes.
+/// Makes everything that has one part for each design, from the only list of the designs. `$d` is a
+/// dollar sign, for the macro that this macro defines.
 macro_rules! designs {
     ($d:tt $($design:ident $state:ident,)*) => {
-        /// What each design keeps for a machine that may be of any.
+        /// The states of all designs, for a machine that may be of any.
         #[derive(Default)]
         pub struct States {
-            $($state: <$design as Release>::State,)*
+            $($state: <$design as Designed>::State,)*
         }
 
-        impl Release for Chosen {
-            // Of a machine whose profile does not say.
+        impl Designed for Chosen {
+            // The design of a machine whose profile names none.
             const DESIGN: Design = Design::Split;
-            const LOOKS: bool = Split::LOOKS;
             type State = States;
+            type Driver = dyn MovableOps<Self>;
 
             fn serves(_design: Design) -> bool {
                 true
             }
+        }
+
+        impl Release for Chosen {
+            const LOOKS: bool = Split::LOOKS;
 
             #[inline]
             fn looks(design: Design) -> bool {
@@ -80,8 +86,8 @@ macro_rules! designs {
             }
         }
 
-        /// Evaluates an expression with a type alias for the design that a value names: what is timed is compiled for
-        /// each.
+        /// Evaluates an expression once for each design, with a type alias for the design that a
+        /// value names: timed code is compiled for each.
         #[cfg(not(any(loom, feature = "explored", feature = "counted")))]
         macro_rules! with_design {
             ($d design:expr, $d alias:ident => $d body:expr) => {
@@ -106,7 +112,7 @@ designs! {
     Mine mine,
 }
 
-/// Nothing is timed in the other builds.
+/// The counted build times nothing, so it compiles the expression for `Chosen` alone.
 #[cfg(feature = "counted")]
 macro_rules! with_design {
     ($design:expr, $alias:ident => $body:expr) => {{

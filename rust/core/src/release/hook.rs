@@ -1,21 +1,22 @@
 //! `hook`: every put looks for a movable page before it drops. Considered and rejected in 2016.
 //!
-//! The look must be stable against the drop: between "is it movable?" and "was that the last
-//! reference?" an owner could take its mark away and free its own state, and `released` would run
-//! for an owner that is gone. So both happen under a lock that [`Hook::mark`](Release::mark) takes
-//! too. That lock is what the design costs every put in the system.
+//! The mark must not change between the look and the drop. Otherwise an owner could clear its mark
+//! and free its own state in between, and `released` would run for an owner that is gone. So a put
+//! looks and drops under a lock, which [`Hook::mark`](Release::mark) takes too. That lock is the
+//! design's cost: every put in the system pays for it.
 
-use super::Release;
+use super::{Designed, Release};
 use crate::machine::Machine;
+use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, Pfn};
 use crate::profile::Design;
 use crate::sync::{Lock, LockClass, Mutation, mutated};
 use crossbeam_utils::CachePadded;
 
-/// Locks that puts and marks of different pages share.
+/// Number of locks, which the puts and marks of all pages share.
 const STRIPES: usize = if cfg!(any(feature = "explored", loom)) { 4 } else { 256 };
 
-/// Looks before the drop, under a striped lock.
+/// The design that looks before the drop, under a striped lock.
 #[derive(Debug)]
 pub struct Hook;
 
@@ -35,10 +36,14 @@ impl Stripes {
     }
 }
 
-impl Release for Hook {
+impl Designed for Hook {
     const DESIGN: Design = Design::Hook;
-    const LOOKS: bool = true;
     type State = Stripes;
+    type Driver = dyn MovableOps<Self>;
+}
+
+impl Release for Hook {
+    const LOOKS: bool = true;
 
     #[inline]
     fn put<M: Release>(machine: &Machine<M>, stripes: &Stripes, pfn: Pfn) {
@@ -63,8 +68,10 @@ impl Release for Hook {
         let _stable = stripes.of(pfn).lock();
         let page = &machine.frames[pfn];
         match movable {
-            true => page.set(Flags::MOVABLE),
-            false => page.clear(Flags::MOVABLE),
-        };
+            true => page.publish(Flags::MOVABLE),
+            false => {
+                page.clear(Flags::MOVABLE);
+            }
+        }
     }
 }

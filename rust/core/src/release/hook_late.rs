@@ -1,21 +1,27 @@
-//! `hook_late`: look after the count has reached zero, without a lock. A question worth asking.
+//! `hook_late`: the last put looks for a movable page after the count has reached zero, without a
+//! lock.
 //!
-//! Once the count is zero nobody can gain a reference, and the mark is changed by reference holders
-//! alone: the look needs no lock, and puts that are not the last pay nothing.
+//! Once the count is zero, no thread can take a reference, and only holders of a reference change
+//! the mark. So the look needs no lock, and a put that is not the last pays nothing.
 
-use super::Release;
+use super::{Designed, Release};
 use crate::machine::Machine;
+use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, Pfn};
 use crate::profile::Design;
 
-/// Looks after the last drop.
+/// The design that looks after the last drop.
 #[derive(Debug)]
 pub struct HookLate;
 
-impl Release for HookLate {
+impl Designed for HookLate {
     const DESIGN: Design = Design::HookLate;
-    const LOOKS: bool = true;
     type State = ();
+    type Driver = dyn MovableOps<Self>;
+}
+
+impl Release for HookLate {
+    const LOOKS: bool = true;
 
     #[inline]
     fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {

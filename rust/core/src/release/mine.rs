@@ -1,42 +1,51 @@
 //! `mine`: your own design. A commented copy of `split` to start from.
 //!
 //! `make try DESIGN=mine` builds incrementally, audits, explores the standard set and compares with
-//! `split`. The trait's provided methods (`claim`, `freeze`, `unlock_and_put`, `mark`) are the kernel's
-//! sequence; override one to try another. What every design must keep:
+//! `split`. The trait's provided methods (`claim`, `freeze`, `unlock_and_put`, `mark`) are the
+//! kernel's sequence; override one to try another. What every design must keep:
 //!
 //! * Exactly one caller sees the count reach zero, and it alone frees.
-//! * Nothing is read from the page after the drop, unless the drop was the last.
-//! * If `LOOKS`, the owner's `released` runs exactly once for a page that dies with its mark set.
+//! * No thread reads the page after its drop, unless the drop was the last one.
+//! * If `LOOKS`, the owner's `released` runs exactly once for a page whose last reference is put while its
+//!   mark is set.
 
-use super::Release;
+use super::{Designed, Release};
 use crate::machine::Machine;
+use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Pfn};
 use crate::profile::Design;
 
-/// Yours.
+/// Your design.
 #[derive(Debug)]
 pub struct Mine;
 
-impl Release for Mine {
-    // The name under which profiles, the command line and reports know the design.
+impl Designed for Mine {
+    // The design's name in profiles, on the command line and in reports.
     const DESIGN: Design = Design::Mine;
 
+    // The design's state for each machine, such as a table of locks.
+    type State = ();
+
+    // The type under which a machine of your design keeps an owner of movable pages.
+    type Driver = dyn MovableOps<Self>;
+}
+
+impl Release for Mine {
     // Set this if your put looks for movable pages: owners then put without clearing their mark.
     const LOOKS: bool = false;
-
-    // What your design keeps for each machine, such as a table of locks.
-    type State = ();
 
     // The hot path: every reference in the machine is dropped here.
     #[inline]
     fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         if let Dropped::Last(word) = machine.frames[pfn].drop_refs(pfn, 1) {
-            // The count is zero: unlink from the LRU, check, reset, give to the allocator.
+            // The count is zero: the page is unlinked from the LRU, checked, reset, and given to
+            // the allocator.
             machine.free_last(pfn, word);
         }
     }
 
-    // A migration succeeded: `from` is locked, unmapped, replaced, and holds the isolation's reference.
+    // Called when a migration has succeeded: `from` is locked, unmapped and replaced, and the
+    // isolation's reference is left on it.
     #[inline]
     fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
         Self::unlock_and_put(machine, state, from);

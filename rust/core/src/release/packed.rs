@@ -1,24 +1,26 @@
-//! `packed`: lock-aware reference counting. Count, lock and flags are one word, so what the kernel
-//! does in two or three atomics is one transition here:
+//! `packed`: count, lock and flags of a page are one word, and one atomic operation changes them
+//! together where the kernel needs two:
 //!
 //! | transition | kernel | here |
 //! |---|---|---|
-//! | drop and look for a movable page | drop, then look | the drop's own value is the look |
+//! | drop, and learn whether the page is movable | drop, load the mark | the drop returns the mark |
 //! | claim for isolation | clear `LRU`, get | one compare-exchange |
 //! | unlock and put | clear `LOCKED`, drop | one compare-exchange |
-//! | freeze | compare the count | compares count and lock at once |
+//! | freeze | compare-exchange of the count | compare-exchange of count and lock |
 //!
-//! What to mind: the value that a drop returns decides only about bits that reference holders alone
-//! change. `HWPOISON` is set without a reference and is checked again by the free path and at
-//! hand-out. With sleepers marked, unlock takes the slow path: waking needs the lock bit cleared
-//! first, while our reference still keeps the page.
+//! Other threads may change flags right after a drop. A put therefore decides by the value that its
+//! drop returned only about flags that no thread changes without a reference to the page.
+//! `HWPOISON` is set without a reference, so the free path and the allocation check it again. An
+//! unlock with sleepers takes the slow path: the lock bit must be cleared before the wake-up, and
+//! the caller's reference must keep the page until the wake-up is done.
 
-use super::Release;
+use super::{Designed, Release};
 use crate::machine::Machine;
+use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, Pfn};
 use crate::profile::Design;
 
-/// One atomic transition where others take several.
+/// The design that does with one atomic operation what the other designs do with two.
 #[derive(Debug)]
 pub struct Packed;
 
@@ -33,10 +35,14 @@ impl Packed {
     }
 }
 
-impl Release for Packed {
+impl Designed for Packed {
     const DESIGN: Design = Design::Packed;
-    const LOOKS: bool = true;
     type State = ();
+    type Driver = dyn MovableOps<Self>;
+}
+
+impl Release for Packed {
+    const LOOKS: bool = true;
 
     #[inline]
     fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {

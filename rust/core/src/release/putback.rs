@@ -1,26 +1,32 @@
-//! `putback`: one ending for success and failure. Linux 4.5.
+//! `putback`: a migration ends in the same way on success and on failure. Linux 4.5.
 
-use super::Release;
+use super::{Designed, Release};
 use crate::machine::Machine;
+use crate::movable::ops::MovableOps;
 use crate::page::Pfn;
 use crate::profile::Design;
 
-/// Every migration ends with `putback_lru_page`.
+/// The design in which every migration ends with `putback_lru_page`.
 #[derive(Debug)]
 pub struct Putback;
 
-impl Release for Putback {
+impl Designed for Putback {
     const DESIGN: Design = Design::Putback;
-    const LOOKS: bool = false;
     type State = ();
+    type Driver = dyn MovableOps<Self>;
+}
+
+impl Release for Putback {
+    const LOOKS: bool = false;
 
     #[inline]
     fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         machine.put_plain(pfn);
     }
 
-    /// The dead page travels through a batch once more: queued (+1), the isolation's reference dropped,
-    /// and freed by the put that drains the batch, right after it was linked to a list.
+    /// The migrated page goes through a batch once more, although it has no users. It is queued
+    /// (+1), and the isolation's reference is dropped. The put of the drain frees it, right after
+    /// the drain has linked it to a list.
     #[inline]
     fn finish<M: Release>(machine: &Machine<M>, _state: &(), from: Pfn) {
         machine.frames[from].unlock(from);

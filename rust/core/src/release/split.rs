@@ -1,25 +1,30 @@
-//! `split`: put and putback are two meanings. Linux since 4.8.
+//! `split`: a migration ends with a put on success, and with a putback on failure. Linux since 4.8.
 
-use super::Release;
+use super::{Designed, Release};
 use crate::machine::Machine;
+use crate::movable::ops::MovableOps;
 use crate::page::Pfn;
 use crate::profile::Design;
 
-/// Success ends with a put, failure with a putback.
+/// The design in which success ends with a put, and failure with a putback.
 #[derive(Debug)]
 pub struct Split;
 
-impl Release for Split {
+impl Designed for Split {
     const DESIGN: Design = Design::Split;
-    const LOOKS: bool = false;
     type State = ();
+    type Driver = dyn MovableOps<Self>;
+}
+
+impl Release for Split {
+    const LOOKS: bool = false;
 
     #[inline]
     fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
         machine.put_plain(pfn);
     }
 
-    /// The isolation's reference is the last one: the page is freed here, not by a batch.
+    /// The isolation's reference is the last one, so the page is freed here and enters no batch.
     #[inline]
     fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
         Self::unlock_and_put(machine, state, from);

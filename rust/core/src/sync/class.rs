@@ -1,12 +1,15 @@
 //! Lock classes and their order.
 
-/// What a lock protects, in the documented order: a thread that holds a lock of one class
-/// may only block on a lock of a *later* class (`docs/design.md`; lifecycle 4.3). The page
-/// lock is a bit of the page word, the page-table lock a bit of the entry; they appear here so
-/// that one order covers all.
+/// Lock classes in the documented order: a thread that holds a lock of one class
+/// may block only on a lock of a *later* class (`docs/design.md`; lifecycle 4.3). The page
+/// lock is a bit of the page word, and the page-table lock a bit of the entry; they are listed here
+/// so that one order covers all locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum LockClass {
+    /// Serialises onlining and offlining of memory blocks (`device_hotplug_lock`). Its holder
+    /// migrates pages, and takes the lock of memory failure at the end.
+    Hotplug,
     /// Serialises memory failure, soft offline and unpoison (`mf_mutex`).
     Failure,
     /// The areas of an address space (`mmap_lock`).
@@ -15,8 +18,11 @@ pub enum LockClass {
     Faults,
     /// A file's size and content changes (`invalidate_lock`).
     Invalidate,
-    /// The page lock (a bit of the page word). A second one only by trylock.
+    /// The page lock (a bit of the page word). A second page lock may be taken only by trylock.
     Page,
+    /// The last attempt of an allocation that is out of memory (`oom_lock`). Its holder takes free
+    /// frames, and has the balloon deflated.
+    OutOfMemory,
     /// Reverse map of an owner: `i_mmap` and `anon_vma` locks.
     Rmap,
     /// A page-table entry's lock bit.
@@ -25,11 +31,24 @@ pub enum LockClass {
     Swap,
     /// A file's page index (`i_pages`).
     Tree,
-    /// Serialises drains of all CPUs' batches (`lru_add_drain_all`). Inside the page lock: memory failure drains with the
-    /// page locked, and a drain waits for no page.
+    /// Serialises drains of all CPUs' batches (`lru_add_drain_all`). It comes after the page lock,
+    /// because memory failure drains with the page locked; a drain itself waits for no page lock.
     BatchControl,
+    /// A block of a zram device (a bit of its word).
+    ZramBlock,
+    /// The pin bit of a zsmalloc handle.
+    ZsHandle,
+    /// A zsmalloc pool's lock for moves (`migrate_lock`).
+    ZsPool,
+    /// The lock of a zspage, in the kernels that take it before the class lock.
+    ZsChain,
+    /// The work of a balloon with its host (`balloon_lock`). A migration, which holds page locks,
+    /// only tries to take it; an allocation that has found no frame waits for it.
+    Balloon,
     /// A movable driver's own lists (balloon `pages_lock`, zsmalloc class lock).
     Driver,
+    /// The lock of a zspage, in the kernels that take it after the class lock.
+    Zspage,
     /// Striped locks of the `hook` release design.
     Hook,
     /// A CPU's LRU batches.
@@ -40,7 +59,8 @@ pub enum LockClass {
     Pcp,
     /// A node's buddy lists.
     Zone,
-    /// Leaves outside of the protocol: registries, deferred releases, logs.
+    /// Locks outside of the page protocol: registries, deferred releases, logs. No other lock is
+    /// taken under them.
     Leaf,
 }
 
@@ -48,20 +68,28 @@ impl LockClass {
     /// Number of classes.
     pub const COUNT: usize = LockClass::Leaf as usize + 1;
 
-    /// What a lock of this class is called in traces.
+    /// The name of the class in traces.
     pub const fn name(self) -> &'static str {
         match self {
+            LockClass::Hotplug => "memory hotplug lock",
             LockClass::Failure => "mf_mutex lock",
             LockClass::Mmap => "mmap lock",
             LockClass::Faults => "fault lock",
             LockClass::Invalidate => "invalidate lock",
             LockClass::Page => "page lock",
+            LockClass::OutOfMemory => "oom_lock lock",
             LockClass::Rmap => "rmap lock",
             LockClass::PageTable => "page table lock",
             LockClass::Swap => "swap lock",
             LockClass::Tree => "i_pages lock",
             LockClass::BatchControl => "lru_drain lock",
+            LockClass::ZramBlock => "zram block lock",
+            LockClass::ZsHandle => "zsmalloc handle pin",
+            LockClass::ZsPool => "zsmalloc pool lock",
+            LockClass::ZsChain => "zspage lock",
+            LockClass::Balloon => "balloon lock",
             LockClass::Driver => "driver lock",
+            LockClass::Zspage => "zspage lock",
             LockClass::Hook => "hook lock",
             LockClass::Batch => "pagevec lock",
             LockClass::Lruvec => "lruvec lock",
@@ -71,8 +99,8 @@ impl LockClass {
         }
     }
 
-    /// May a thread that holds this lock sleep (on a page lock, on writeback)? Spinning
-    /// classes of the kernel forbid it.
+    /// Whether a thread that holds this lock may sleep (on a page lock, on writeback). It must not
+    /// under the kernel's spinning locks.
     pub const fn may_sleep_under(self) -> bool {
         (self as u8) <= LockClass::Page as u8
     }

@@ -1,15 +1,20 @@
-//! The counting door: the native types, each operation recorded in the calling thread's [`Ops`].
+//! The counting door: the native types, which also count every read-modify-write, every fence, every
+//! acquisition of a lock, and every change of a [`Tallied`] structure. Each thread counts into an
+//! [`Ops`] of its own. Loads and stores of atomic words are not counted, nor are sleeping, waking
+//! and spinning.
 //!
 //! The timed build is another crate, so counting costs it nothing.
 
-use super::ops::{Kind, Ops};
-use super::{LockClass, Ordering, native};
+use super::class::LockClass;
+use super::native;
+use super::ops::counts::{Kind, Ops};
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
 
 pub use native::{
     Guard, PlainU32, PlainU64, ReadGuard, Stat, ThreadSlot, WriteGuard, acquired, broken, claim_thread_slot,
-    expect_held, released, thread_slot,
+    expect_held, expect_may_sleep, released, thread_slot,
 };
 
 thread_local! {
@@ -40,7 +45,7 @@ fn count_lock(class: LockClass) {
     });
 }
 
-/// A fence, counted.
+/// A fence of the native build, which is counted.
 #[inline]
 pub fn fence(order: Ordering) {
     count(|ops| ops.fences += 1);
@@ -135,7 +140,7 @@ impl<T> Lock<T> {
         Lock(class, native::Lock::new(class, value))
     }
 
-    /// A lock of `class` around plain values; only the explored build makes a difference.
+    /// A lock of `class` around plain values. Only the explored build treats them differently.
     pub const fn plain(class: LockClass, value: T) -> Self {
         Lock(class, native::Lock::plain(class, value))
     }
@@ -147,7 +152,7 @@ impl<T> Lock<T> {
         self.1.lock()
     }
 
-    /// Takes the lock if nobody holds it.
+    /// Takes the lock if it is free.
     #[inline]
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         let guard = self.1.try_lock();
@@ -157,7 +162,7 @@ impl<T> Lock<T> {
         guard
     }
 
-    /// Access without locking, proved by the exclusive borrow.
+    /// Gives access without taking the lock: the exclusive borrow proves that no thread holds it.
     pub fn get_mut(&mut self) -> &mut T {
         self.1.get_mut()
     }
@@ -187,13 +192,13 @@ impl<T> RwLock<T> {
         self.1.write()
     }
 
-    /// Access without locking, proved by the exclusive borrow.
+    /// Gives access without taking the lock: the exclusive borrow proves that no thread holds it.
     pub fn get_mut(&mut self) -> &mut T {
         self.1.get_mut()
     }
 }
 
-/// A structure whose mutations are counted as `K`.
+/// A structure whose changes raise the counter `K`.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Tallied<T, K>(T, PhantomData<K>);
@@ -204,14 +209,14 @@ impl<T, K: Kind> Tallied<T, K> {
         Tallied(value, PhantomData)
     }
 
-    /// One counted mutation.
+    /// Counts one change, and gives access to make it.
     #[inline]
     pub fn op(&mut self) -> &mut T {
         count(K::bump);
         &mut self.0
     }
 
-    /// A look, not counted.
+    /// Gives access for reading, which is not counted.
     #[inline]
     pub fn look(&self) -> &T {
         &self.0
@@ -230,27 +235,27 @@ impl<T: Clone, K> Clone for Tallied<T, K> {
     }
 }
 
-/// See the native door.
+/// Sleeps like `native::park`; nothing is counted.
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     native::park(&word.0, validate);
 }
 
-/// See the native door.
+/// Sleeps like `native::park_until`; nothing is counted.
 pub fn park_until(word: &AtomicU64, validate: impl Fn() -> bool, until: std::time::Instant) -> bool {
     native::park_until(&word.0, validate, until)
 }
 
-/// See the native door.
+/// Wakes a sleeper like `native::unpark_one`; nothing is counted.
 pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     native::unpark_one(&word.0, before_wake);
 }
 
-/// See the native door.
+/// Wakes all sleepers like `native::unpark_all`; nothing is counted.
 pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     native::unpark_all(&word.0, before_wake);
 }
 
-/// See the native door.
+/// Spins like `native::spin_until`; nothing is counted.
 #[inline]
 pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     native::spin_until(&word.0, cond)

@@ -2,16 +2,17 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `step` | what a step is; who decides on the next one |
-//! | `context`, `hook` | the running schedule; what every operation calls |
-//! | `fiber`, `turns` | a stack for each thread; passing turns from stack to stack |
-//! | `verdict`, `panics` | how a schedule ends badly, without a sound |
-//! | `runtime`, `record` | running threads to their ends, checking, putting back; what is recorded |
+//! | `step` | the kinds of steps, and the strategy that chooses the thread for the next one |
+//! | `context`, `hook` | the running schedule; the hook that every operation calls |
+//! | `fiber`, `stacks`, `turns` | a stack for each thread; passing turns from stack to stack |
+//! | `verdict`, `panics` | ending a schedule on a violation or a panic, without output |
+//! | `runtime` | running a schedule, checking, undoing |
+//! | `record`, `recording` | the recording of a schedule |
 //! | `journal` | old values, so that a world is built once and run thousands of times |
-//! | `digest` | what tells end states apart |
+//! | `digest` | a 128-bit number for each end state |
 //! | `clock`, `happens` | the race detector |
-//! | `order` | the lock order |
-//! | `pending` | what must be over before something else is |
+//! | `held`, `order` | the lock order |
+//! | `pending` | events that must be over before another event is |
 //! | `words`, `lock`, `park` | the vocabulary itself |
 //!
 //! Outside of an exploration (no thread of a schedule runs on this OS thread) the operations act
@@ -24,6 +25,7 @@ mod context;
 mod digest;
 mod fiber;
 mod happens;
+mod held;
 mod hook;
 mod journal;
 mod lock;
@@ -32,7 +34,9 @@ mod panics;
 mod park;
 mod pending;
 mod record;
+mod recording;
 mod runtime;
+mod stacks;
 mod step;
 mod turns;
 mod verdict;
@@ -42,43 +46,33 @@ mod words;
 pub use super::tallied::Tallied;
 pub use digest::Digest;
 pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
-pub use order::{acquired, expect_held, released};
-pub use panics::caught;
+pub use order::{acquired, expect_held, expect_may_sleep, released};
+pub use panics::{broken, caught};
 pub use park::{park, spin_until, unpark_all, unpark_one};
-pub use pending::{Topic, after_first_step, begins, begun, ends, moment, over, since, starts, unfinished};
+pub use pending::{
+    Topic, after_first_step, begin_pending, end_pending, look_at, mark_pending, next_step, note_end,
+    pending_before, pending_since,
+};
 pub use record::{Options, Place, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
-pub use step::{Access, Choice, Kind, Step, Strategy, Threads, View, threads_in};
+pub use step::{Access, Choice, Kind, Step, Strategy, THREADS, Threads, View, threads_in};
 pub use violation::{Violation, rule};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence};
 
 use context::context;
 
-/// Threads of a schedule, at most.
-pub const THREADS: usize = 8;
-
-/// A rule of the protocol is broken: the schedule ends here, with this as its result.
-#[cold]
-#[inline(never)]
-pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
-    match context() {
-        Some(context) => context.fail(rule, detail),
-        None => panics::broken_outside(rule, detail),
-    }
-}
-
-/// The number of the schedule's thread that runs; zero outside of one.
+/// The number of the running thread of the schedule; zero outside of a schedule.
 #[inline]
 pub fn thread_slot() -> usize {
     context().map_or(0, |context| context.current.get())
 }
 
-/// The schedule's threads have their slots; see the native door.
+/// Always true: each thread of a schedule has a slot.
 pub fn claim_thread_slot() -> bool {
     true
 }
 
-/// A thread's slot, reserved before it begins: here there is nothing to reserve.
+/// A thread's slot. Slots need no reservation here, as each thread of a schedule has one.
 #[derive(Debug)]
 pub struct ThreadSlot;
 
@@ -88,21 +82,21 @@ impl ThreadSlot {
         Some(ThreadSlot)
     }
 
-    /// Nothing to do.
+    /// Does nothing, and always succeeds.
     pub fn adopt(self) -> bool {
         true
     }
 }
 
-/// Notes which operation of its program the calling thread begins, for traces.
+/// Records, for traces, the operation of its program that the calling thread begins.
 pub fn operation(number: u32) {
     if let Some(context) = context() {
         context.begin_operation(number);
     }
 }
 
-/// Runs `f` on the stack of whoever runs the schedule: for callbacks into code that must not run
-/// on a coroutine's stack. The operations of `f` are part of the step before; it must not wait.
+/// Runs `f` on the host's stack: for callbacks into code that must not run on a coroutine's stack.
+/// The operations of `f` belong to the step before; `f` must not wait, as no other thread can run.
 pub fn on_host<R>(f: impl FnOnce() -> R) -> R {
     match context() {
         Some(context) => context.on_host(f),

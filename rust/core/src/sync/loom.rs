@@ -11,8 +11,8 @@
 //! | `park` | sleeping on a word, by a mutex and a condition variable |
 //! | `model` | runs a model through all its executions |
 //!
-//! All threads of a model run on one OS thread, one at a time; what is thread-local to the host is
-//! shared by the model's threads.
+//! All threads of a model run on one OS thread, one at a time, so they share the OS thread's
+//! thread-local variables.
 
 mod lock;
 mod model;
@@ -28,9 +28,9 @@ pub use park::{park, unpark_all, unpark_one};
 pub use weak::{Half, Site, sites_of, weakened};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence, spin_until};
 
-use super::LockClass;
+use super::class::LockClass;
 
-/// Nobody listens here: loom sees the bit locks as what they are, atomics.
+/// A no-op: loom sees a bit lock as the atomic that it is.
 #[inline(always)]
 pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
 
@@ -38,10 +38,13 @@ pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
 #[inline(always)]
 pub fn released(_class: LockClass, _key: usize) {}
 
-/// The calling thread holds the bit lock. Only the explored build asks.
+/// A no-op: only the explored build checks it.
 pub fn expect_held(_class: LockClass, _key: usize) {}
 
-/// A rule of the protocol is broken: the model fails here.
+/// A no-op: only the explored build checks it.
+pub fn expect_may_sleep() {}
+
+/// Panics because a rule of the protocol is broken: the model fails.
 #[cold]
 #[inline(never)]
 pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {

@@ -1,18 +1,20 @@
 //! The native door: `std` atomics and `parking_lot`, with nothing in between.
 
-use super::{LockClass, Ordering, stop::look};
-use std::sync::atomic::AtomicI64;
+use super::class::LockClass;
+use super::stop::check_stop;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 pub use parking_lot::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard};
 pub use std::sync::atomic::{AtomicU32, AtomicU64};
 
+pub use super::broken::{broken, broken_rule};
 pub use super::slots::{ThreadSlot, claim_thread_slot, thread_slot};
 #[cfg(not(feature = "counted"))]
 pub use super::tallied::Tallied;
 #[cfg(not(feature = "counted"))]
 pub use std::sync::atomic::fence;
 
-/// A mutual-exclusion lock. The class costs nothing here.
+/// A mutual-exclusion lock. The class is used only by the other builds.
 #[derive(Debug, Default)]
 pub struct Lock<T>(parking_lot::Mutex<T>);
 
@@ -22,7 +24,7 @@ impl<T> Lock<T> {
         Lock(parking_lot::Mutex::new(value))
     }
 
-    /// A lock of `class` around plain values; only the explored build makes a difference.
+    /// A lock of `class` around plain values. Only the explored build treats them differently.
     pub const fn plain(class: LockClass, value: T) -> Self {
         Lock::new(class, value)
     }
@@ -33,7 +35,7 @@ impl<T> Lock<T> {
         self.0.lock()
     }
 
-    /// Takes the lock if nobody holds it.
+    /// Takes the lock if it is free.
     #[inline]
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         self.0.try_lock()
@@ -80,9 +82,9 @@ macro_rules! plain {
         #[repr(transparent)]
         pub struct $name($atomic);
 
-        // Relaxed everywhere: the value is protected by a protocol whose own atomics order the
-        // accesses; a relaxed access compiles to the plain instruction and keeps a look that
-        // loses the race (`peek`) from being undefined behaviour.
+        // Relaxed everywhere: a protocol protects the value, and that protocol's own atomics order
+        // the accesses. A relaxed access compiles to the plain instruction, and it keeps a `peek`
+        // that races with a writer from being undefined behaviour.
         impl $name {
             /// A cell holding `value`.
             pub const fn new(value: $int) -> Self {
@@ -101,7 +103,7 @@ macro_rules! plain {
                 self.0.store(value, Ordering::Relaxed)
             }
 
-            /// Reads without protection; the caller re-checks.
+            /// Reads without protection; the caller must check again.
             #[inline]
             pub fn peek(&self) -> $int {
                 self.0.load(Ordering::Relaxed)
@@ -123,8 +125,8 @@ plain!(
     AtomicU64
 );
 
-/// A statistic with one writer at a time (a thread's stripe): orders nothing, costs an ordinary
-/// addition.
+/// A statistic with one writer at a time (a thread's stripe). It orders nothing and costs an
+/// ordinary addition.
 #[derive(Debug, Default)]
 pub struct Stat(AtomicI64);
 
@@ -137,25 +139,26 @@ impl Stat {
     /// Adds `n`, which may be negative.
     #[inline]
     pub fn add(&self, n: i64) {
-        // Relaxed, and no read-modify-write: nobody else writes this stripe; exact sums are read at
-        // quiet moments only.
+        // Relaxed, and no read-modify-write: only the stripe's own thread writes it. Exact sums are
+        // read only while no other thread uses the machine.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// The value; exact when nobody is adding.
+    /// The value; exact while no thread adds.
     #[inline]
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Sleeps on `word` until unparked, if `validate` still holds once queued. May wake for no
-/// reason; the caller re-checks. `validate` only looks: the explorer asks it again to tell a
-/// sleeper with a reason from a lost wake-up.
+/// Sleeps on `word` until unparked, provided that `validate` still holds once the thread is queued.
+/// It may wake up without an unpark, so the caller must check again. `validate` must have no side
+/// effects: the explorer calls it again to tell a justified sleep from a lost wake-up.
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let key = std::ptr::from_ref(word).addr();
-    // A thread that may be told to stop wakes up now and then, and hears it at the next call.
-    let until = look().map(|next| std::time::Instant::now() + next);
+    // A stoppable thread wakes up regularly; the caller parks again, and the check here sees the
+    // stop.
+    let until = check_stop().map(|interval| std::time::Instant::now() + interval);
     // SAFETY: the key is the address of a word that the caller borrows for the whole call, so no
     // other crate parks on it; the three closures neither panic nor call into parking_lot.
     unsafe {
@@ -163,17 +166,18 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     }
 }
 
-/// The same, but not longer than `until`: false if that is past.
+/// Like [`park`], but wakes at `until`; returns false if that time has passed.
 pub fn park_until(word: &AtomicU64, validate: impl Fn() -> bool, until: std::time::Instant) -> bool {
     let key = std::ptr::from_ref(word).addr();
     let token = parking_lot_core::DEFAULT_PARK_TOKEN;
-    // SAFETY: as in `park`; a sleeper that runs out of time leaves nothing behind that the closures would have to undo.
+    // SAFETY: as in `park`; the timeout closure is empty, as a sleeper that times out leaves
+    // nothing to undo.
     let parked = unsafe { parking_lot_core::park(key, validate, || {}, |_, _| {}, token, Some(until)) };
     parked != parking_lot_core::ParkResult::TimedOut
 }
 
 /// Wakes the longest sleeper on `word`. `before_wake(unparked, more)` runs under the queue's
-/// lock: the moment at which a `waiters` bit may be changed without losing a sleeper.
+/// lock, so it may clear a `waiters` bit without losing a thread that is about to sleep.
 pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     let key = std::ptr::from_ref(word).addr();
     // SAFETY: as in `park`; the callback only writes to the borrowed word and does not panic.
@@ -185,8 +189,8 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     }
 }
 
-/// Wakes every sleeper on `word`: those of this moment, however soon they sleep again. `before_wake` runs under the
-/// queue's lock, as in [`unpark_one`].
+/// Wakes all threads that sleep on `word` at this moment. A thread that sleeps again at once is not
+/// woken twice. `before_wake` runs under the queue's lock, as in [`unpark_one`].
 pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     let key = std::ptr::from_ref(word).addr();
     let all = |_| parking_lot_core::FilterOp::Unpark;
@@ -200,50 +204,40 @@ pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
 }
 
 /// Spins until `cond(word)` holds and returns the value that satisfied it (loaded with
-/// Acquire). For waits that another running thread ends within nanoseconds; after a while the
-/// processor is yielded, because that thread may have been preempted.
+/// Acquire). For waits that another running thread ends within nanoseconds. After some rounds it
+/// yields the processor, because the other thread may have been preempted.
 #[inline]
 pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     let backoff = crossbeam_utils::Backoff::new();
     loop {
-        // Acquire pairs with whatever release store made the condition true.
+        // Acquire pairs with the release store that made the condition true.
         let value = word.load(Ordering::Acquire);
         if cond(value) {
             return value;
         }
         if backoff.is_completed() {
-            look();
+            check_stop();
         }
         backoff.snooze();
     }
 }
 
-/// The calling thread now holds the bit lock `key` (the address of its word, or the frame number)
-/// of `class`; `tried` if it would not have waited for it. Only the explored build listens.
+/// Reports that the calling thread has acquired the bit lock `key` (the address of its word, or the
+/// frame number) of `class`; `tried` if by a trylock. A no-op except in the explored build.
 #[inline(always)]
 pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
 
-/// The bit lock `key` of `class` is about to be let go. Only the explored build listens.
+/// Reports that the bit lock `key` of `class` is about to be released. A no-op except in the
+/// explored build.
 #[inline(always)]
 pub fn released(_class: LockClass, _key: usize) {}
 
-/// The calling thread holds the bit lock `key` of `class`. Only the explored build asks.
+/// States that the calling thread holds the bit lock `key` of `class`. Only the explored build
+/// checks it.
 #[inline(always)]
 pub fn expect_held(_class: LockClass, _key: usize) {}
 
-/// A rule of the protocol is broken: stop here, before the damage spreads.
-#[cold]
-#[inline(never)]
-pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
-    BROKEN.set(Some(rule));
-    panic!("{rule}: {detail}")
-}
-
-thread_local! {
-    static BROKEN: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
-}
-
-/// The rule that the calling thread last broke, once: for whoever catches its panic.
-pub fn broken_rule() -> Option<&'static str> {
-    BROKEN.take()
-}
+/// States that the calling thread holds no lock under which it must not sleep. Only the explored
+/// build checks it.
+#[inline(always)]
+pub fn expect_may_sleep() {}

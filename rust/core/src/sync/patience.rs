@@ -1,5 +1,5 @@
-//! How long the calling thread waits: for callers that must look up now and then, as an interpreter does whose
-//! signals are heard between two calls only.
+//! Deadlines for waits. An interpreter handles signals only between two calls, so a call that waits
+//! must return regularly.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -8,9 +8,9 @@ thread_local! {
     static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Runs `work`, whose waits for migrations and for the page locks of faults last `patience` at most: then it is refused
-/// with `EINTR`, nothing has changed, and it can be called again. Under the explorer and in models every wait lasts as
-/// long as it must.
+/// Runs `work`, in which waits for migrations and for the page locks of faults last at most
+/// `patience`. After that the operation fails with `EINTR`, has changed nothing, and can be called
+/// again. Under the explorer and in models such waits have no deadline.
 pub fn patiently<T>(patience: Duration, work: impl FnOnce() -> T) -> T {
     struct Restore(Option<Instant>);
     impl Drop for Restore {
@@ -22,7 +22,7 @@ pub fn patiently<T>(patience: Duration, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Until when the calling thread waits; `None`: as long as it must.
+/// The calling thread's deadline for waits; `None` if it has no deadline.
 #[cfg(not(any(feature = "explored", loom)))]
 pub(super) fn until() -> Option<Instant> {
     UNTIL.get()

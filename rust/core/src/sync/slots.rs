@@ -1,12 +1,16 @@
-//! A small dense number for each thread that uses machines: what tables by thread are indexed with.
+//! Thread slots: a small dense number for each thread that uses machines. It indexes per-thread
+//! tables.
 //!
-//! There are [`MAX_THREADS`] of them. A thread takes one with its first use of a machine and gives it back when it ends.
-//! Whoever starts threads reserves their slots before, and is told so if there are not enough; a thread that comes from
-//! outside asks for its own ([`claim_thread_slot`]). Who does neither stops with a broken rule.
+//! There are [`MAX_THREADS`] of them. A thread takes one at its first use of a machine and gives it
+//! back when it ends. Code that starts threads reserves their slots first
+//! ([`ThreadSlot::reserve`]), and gets `None` if there are not enough. A thread that is started
+//! elsewhere claims its own slot ([`claim_thread_slot`]). A thread that does neither stops with a
+//! broken rule if no slot is free.
 
-use super::{MAX_THREADS, Ordering, broken};
+use super::broken::broken;
+use super::limits::MAX_THREADS;
 use std::cell::Cell;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The calling thread's slot, below [`MAX_THREADS`]; given back when the thread ends.
 ///
@@ -29,23 +33,24 @@ fn first_slot() -> usize {
 }
 
 /// Makes sure that the calling thread has a slot; false if all are taken. For callers whose threads
-/// come from outside and who would rather refuse than stop.
+/// are started elsewhere, and which report an error instead of panicking.
 pub fn claim_thread_slot() -> bool {
     KNOWN.get() > 0 || ThreadSlot::reserve().is_some_and(ThreadSlot::adopt)
 }
 
 thread_local! {
-    /// The slot + 1, or 0 while none is known: a plain variable, read on every counted event.
+    /// The slot + 1, or 0 while none is known. A plain variable, because every counted event reads
+    /// it.
     static KNOWN: Cell<usize> = const { Cell::new(0) };
-    /// The slot's owner: gives it back when the thread ends.
+    /// Owns the slot, and gives it back when the thread ends.
     static MINE: Cell<Option<ThreadSlot>> = const { Cell::new(None) };
 }
 
-/// One bit a slot in use.
+/// The slots in use, one bit each.
 static SLOTS: [AtomicUsize; MAX_THREADS / usize::BITS as usize] =
     [const { AtomicUsize::new(0) }; MAX_THREADS / usize::BITS as usize];
 
-/// A slot that is taken, for a thread that is still to begin; given back when dropped.
+/// A reserved slot for a thread that has not started yet; given back when dropped.
 #[derive(Debug)]
 pub struct ThreadSlot(usize);
 
@@ -68,8 +73,9 @@ impl ThreadSlot {
         None
     }
 
-    /// The slot is the calling thread's until it ends; if it has one already, that stays. False if the thread is
-    /// ending: then it has none.
+    /// Gives the slot to the calling thread until it ends. A thread that has a slot already keeps
+    /// that one, and this one is given back. Returns false if the thread is ending and can own no
+    /// slot.
     pub fn adopt(self) -> bool {
         if KNOWN.get() > 0 {
             return true;

@@ -1,9 +1,10 @@
-//! Threads that can be told to stop, whatever they wait for.
+//! Stops threads on request, even threads that wait.
 //!
-//! Who runs a program on threads of its own must get them back also if they wait for a page lock that nobody gives
-//! back. So a thread may work under a [`Stop`]: once that is requested, the next look that the thread takes (in
-//! each wait, and at each [`rest`](super::rest)) unwinds its stack up to [`stoppable`]. What the thread held in the
-//! machine stays held: the machine is of no use any more, but to be dropped.
+//! A caller that runs a program on its own threads must be able to join them even if one waits for
+//! a page lock that is never released. Such a thread works under a [`Stop`]. Once the stop is
+//! requested, the thread's next check (in each wait, and at each [`stop_point`](super::stop_point))
+//! unwinds its stack up to [`stoppable`]. Locks and references that the thread held in the machine
+//! stay held, so the machine can only be dropped afterwards.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -12,69 +13,72 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A request that threads stop.
+/// A request that the threads which work under it stop.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
-/// What unwinds the stack of a thread that stops.
+/// The panic payload that unwinds a stopping thread's stack.
 struct Unwinding;
 
-/// The thread was told to stop, and has stopped.
+/// The thread has stopped because it was asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-/// How often a thread that waits looks whether it is to stop.
-const EVERY: Duration = Duration::from_millis(20);
+/// How often a waiting thread checks for a requested stop.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 thread_local! {
-    /// What the calling thread is to listen to.
-    static HEARD: RefCell<Option<Stop>> = const { RefCell::new(None) };
+    /// The stop that the calling thread obeys.
+    static CURRENT_STOP: RefCell<Option<Stop>> = const { RefCell::new(None) };
 }
 
 impl Stop {
-    /// Tells the threads to stop.
+    /// Asks the threads to stop.
     pub fn request(&self) {
-        // Relaxed: a request that orders nothing.
+        // Relaxed: the flag publishes no data. A thread that misses it sees it at its next check.
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Were they told?
+    /// Whether the threads were asked to stop.
     pub fn is_requested(&self) -> bool {
-        // Relaxed: as above.
+        // Relaxed: the flag publishes no data, as in `request`.
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Runs `f`, which ends early if the thread is told to stop meanwhile.
+/// Runs `f`, which ends early if the thread is asked to stop meanwhile.
 ///
 /// # Errors
-/// If it was: `f` was left where it stood.
+/// [`Stopped`] if the stop unwound `f`, at whatever point it had reached.
 pub fn stoppable<T>(stop: &Stop, f: impl FnOnce() -> T) -> Result<T, Stopped> {
-    let before = HEARD.replace(Some(stop.clone()));
+    let before = CURRENT_STOP.replace(Some(stop.clone()));
     let result = catch_unwind(AssertUnwindSafe(f));
-    HEARD.set(before);
+    CURRENT_STOP.set(before);
     result.map_err(|payload| match is_stop(&*payload) {
         true => Stopped,
         false => resume_unwind(payload),
     })
 }
 
-/// Is this what unwinds a thread that stops, and no panic? Whoever catches it passes it on.
+/// Whether a caught payload is that of a stopping thread, and not of a panic. Code that catches
+/// such a payload must resume the unwinding, or the thread does not stop.
 pub fn is_stop(payload: &(dyn Any + Send)) -> bool {
     payload.is::<Unwinding>()
 }
 
-/// A place where the calling thread may stop. How long it may wait until the next one, if it can be told to.
+/// Unwinds the calling thread if its stop was requested. Otherwise returns how long the thread may
+/// wait until its next check; `None` if the thread has no [`Stop`].
 #[cold]
-pub(super) fn look() -> Option<Duration> {
-    // Borrowed for the look alone: what unwinds next must find it free.
-    let told = HEARD.with_borrow(|heard| heard.as_ref().map(Stop::is_requested))?;
-    // A stack that is unwound already is not unwound twice.
-    if told && !std::thread::panicking() {
-        // Not a panic: no hook is called, and nothing is printed.
+pub(super) fn check_stop() -> Option<Duration> {
+    // The borrow of the cell ends here: during the unwinding `stoppable` writes to the cell, which
+    // would panic if it were still borrowed.
+    let requested = CURRENT_STOP.with_borrow(|stop| stop.as_ref().map(Stop::is_requested))?;
+    // A thread that panics already must not unwind a second time: that would abort the process.
+    if requested && !std::thread::panicking() {
+        // Unlike a panic, `resume_unwind` calls no panic hook, so nothing is printed.
         resume_unwind(Box::new(Unwinding));
     }
-    Some(EVERY)
+    Some(CHECK_INTERVAL)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -83,7 +87,7 @@ mod tests {
     use crate::sync::{AtomicU64, park, spin_until};
 
     #[test]
-    fn a_thread_that_waits_for_ever_stops_when_it_is_told() {
+    fn a_thread_that_waits_for_ever_stops_on_request() {
         let waits: [fn(&AtomicU64); 2] = [
             |word| loop {
                 park(word, || true);
@@ -105,10 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_by_itself_and_what_panics_is_as_without() {
+    fn a_result_or_a_panic_passes_through_unchanged() {
         let stop = Stop::default();
         assert_eq!(stoppable(&stop, || 3), Ok(3));
         assert!(catch_unwind(|| stoppable(&stop, || panic!("as it is"))).is_err());
-        assert_eq!(look(), None, "nobody can tell this thread to stop");
+        assert_eq!(check_stop(), None, "this thread has no stop");
     }
 }

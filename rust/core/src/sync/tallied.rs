@@ -1,6 +1,6 @@
 //! The structure whose mutations only the counting build counts.
 
-use super::ops::Kind;
+use super::ops::counts::Kind;
 use std::marker::PhantomData;
 
 /// A structure whose mutations the counting build counts; here it is the structure itself.
@@ -20,7 +20,7 @@ impl<T, K: Kind> Tallied<T, K> {
         &mut self.0
     }
 
-    /// A look, not counted.
+    /// Read access, not counted.
     #[inline]
     pub fn look(&self) -> &T {
         &self.0

@@ -1,4 +1,4 @@
-//! Shared by the integration tests.
+//! Helpers of the integration tests.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use mmcore::audit::Ledger;
@@ -18,7 +18,7 @@ pub fn assert_clean<R: Release>(machine: &Machine<R>) {
     assert_clean_with(machine, &Ledger::default());
 }
 
-/// The same, with handles outstanding.
+/// The same check while the handles of `ledger` are held.
 #[track_caller]
 pub fn assert_clean_with<R: Release>(machine: &Machine<R>, ledger: &Ledger) {
     let findings = machine.audit(ledger);

@@ -1,5 +1,5 @@
-//! The other operations, each over the kinds of pages that it knows: it fails with an error and what was there is
-//! there, or it is done.
+//! All operations but migrations, each over the kinds of pages that it knows. An operation either
+//! succeeds, or fails with an error and keeps the content.
 
 use crate::for_each_design;
 use crate::scene::{Of, PAGES, Scene, map};
@@ -21,7 +21,7 @@ for_each_design!(
 
 type Work<R> = fn(&Scene<R>) -> Result<()>;
 
-/// The operation over scenes of these kinds.
+/// Walks the operation over scenes of these kinds.
 #[track_caller]
 fn all<R: Release>(what: &str, kinds: &[Of], work: Work<R>) {
     for &of in kinds {
@@ -29,7 +29,7 @@ fn all<R: Release>(what: &str, kinds: &[Of], work: Work<R>) {
     }
 }
 
-/// Unless the fault was of these kinds, the operation is done.
+/// Checks that the operation had its effect; only a fault of these kinds may prevent it.
 #[track_caller]
 fn done(plan: &Plan, kinds: &[Kind], is: bool, what: &str) {
     assert!(is || (plan.fired() > 0 && kinds.contains(&plan.kind)), "{what}: it was not done");
@@ -40,7 +40,7 @@ const MAPPED: [Of; 6] = [Of::Anon, Of::Shared, Of::Disk, Of::Tmpfs, Of::SwapCach
 fn a_fork_that_fails_leaves_no_child<R: Release>() {
     for of in [Of::Anon, Of::Shared, Of::Disk, Of::Tmpfs, Of::Swapped, Of::SwapCache, Of::Large] {
         for pinned in [false, true] {
-            // Pins need a page of one's own.
+            // A pin needs an exclusive page.
             if pinned && !matches!(of, Of::Anon | Of::Large) {
                 continue;
             }
@@ -55,7 +55,7 @@ fn a_fork_that_fails_leaves_no_child<R: Release>() {
                     scene.machine.unpin(pfn, PinKind::Pin);
                 }
                 let child = forked?;
-                // What the child has is what the parent has.
+                // The child must have the parent's content.
                 let area = child.find(scene.area.address(0)).unwrap().0;
                 let read = (0..PAGES).try_for_each(|index| {
                     let word = scene.machine.read_word(&area, index, 1)?;
@@ -70,7 +70,7 @@ fn a_fork_that_fails_leaves_no_child<R: Release>() {
                 || Scene::new(of),
                 work,
                 |_, plan, result, what| {
-                    // Of a fork that failed there is no child.
+                    // A failed fork has no child.
                     assert!(children.get() <= 1, "{what}");
                     if result.is_ok() && plan.fired() == 0 {
                         assert_eq!(children.get(), 1, "{what}");
@@ -159,7 +159,7 @@ fn a_first_touch_that_fails_maps_nothing() {
         |scene| (0..PAGES).try_for_each(|index| scene.machine.read_word(&scene.area, index, 1).map(drop));
     all("first write", &[Of::Untouched], write);
     all("first read", &[Of::Untouched], read);
-    // A large page that is not to be had is no error: base pages do.
+    // A fault that gets no large page takes base pages, which is no error.
     let large: Work<Split> = |scene| {
         let area = scene.machine.mmap_large(&scene.space, PAGES, 2)?;
         let filled = (0..PAGES).try_for_each(|index| scene.machine.write_word(&area, index, 1, 7));
@@ -204,7 +204,7 @@ fn what_is_swapped_out_comes_back_or_stays_out() {
         |scene| scene.machine.madvise(&scene.space, &scene.area, 0..PAGES, Advice::Willneed);
     all("read ahead", &[Of::Swapped], ahead);
     let off: Work<Split> = |scene| match scene.machine.swapoff() {
-        // The second time, after one that failed: it is gone.
+        // EINVAL: an earlier run has removed the swap space already.
         Err(error) if error.errno == Errno::EINVAL => Ok(()),
         result => result,
     };
@@ -266,7 +266,7 @@ fn pages_are_moved_to_a_node_or_stay() {
     let between: Work<Split> = |scene| scene.machine.migrate_between(&scene.space, 0, 1).map(drop);
     all("migrate_pages", &MAPPED, between);
     let hinted: Work<Split> = |scene| match scene.machine.numa_fault(&scene.space, scene.area.address(0), 1) {
-        // Nothing is mapped any more where a frame was bad.
+        // The page on a bad frame is not mapped any more.
         Err(error) if error.errno == Errno::EFAULT => Ok(()),
         result => result.map(drop),
     };
@@ -279,7 +279,8 @@ fn a_lasting_pin_is_had_or_not_at_all() {
         let build = || Scene::<Split>::with(of, |config| config.movable = vec![0]);
         let pin = |scene: &Scene<Split>| {
             let pfn = match scene.machine.pin_longterm(&scene.area, 0, true) {
-                // No frame to move to is one of its errors; others held the page on each attempt another.
+                // The pin fails with ENOMEM whenever the page could not leave its node, for want of
+                // a frame or because of other references. EBUSY is what `walk` allows for both.
                 Err(error) if error.errno == Errno::ENOMEM => {
                     return Err(Error::new(Errno::EBUSY, error.why.to_string()));
                 }
@@ -329,7 +330,8 @@ fn a_file_is_read_written_and_synced_or_as_it_was() {
     };
     walk("read", evicted, read, |_, _, _, _| {});
     all("read", &[Of::Disk, Of::Tmpfs], read);
-    // The same words anew: whatever was written, they are there.
+    // The write stores the words that the pages hold already, so the content is the same however
+    // far it comes.
     let write: Work<Split> = |scene| {
         (0..PAGES).try_for_each(|index| {
             let offset = u64::from(index) * PAGE_SIZE as u64 + 8;
@@ -341,7 +343,7 @@ fn a_file_is_read_written_and_synced_or_as_it_was() {
     let synced: Work<Split> = |scene| {
         let file = scene.file.as_ref().unwrap();
         scene.machine.write_word(&scene.area, 0, 1, 100)?;
-        // A loss is told once; what is dirty again is written then.
+        // A sync reports a loss once; the next one writes the page, which is dirty again.
         scene.machine.sync_file(file, 0..PAGES).map(drop)
     };
     all("sync", &[Of::Disk], synced);
@@ -352,7 +354,8 @@ fn a_file_is_read_written_and_synced_or_as_it_was() {
     all("drop_caches", &[Of::Cached, Of::Disk], dropped);
 }
 
-/// A page of `of`, isolated when its frame failed, so that memory failure could only flag it, and then reclaimed.
+/// A scene whose first page was isolated when its frame failed, so that memory failure could only
+/// flag it, and was reclaimed afterwards.
 fn failed_and_reclaimed(of: Of) -> Scene<Split> {
     let scene = Scene::<Split>::new(of);
     let (machine, pfn) = (&scene.machine, scene.pages()[0]);
@@ -368,7 +371,8 @@ fn a_bad_page_in_the_swap_cache_that_reclaim_meets_can_leave_its_slot() {
     let scene = failed_and_reclaimed(Of::SwapCache);
     let read = scene.machine.read_word(&scene.area, 0, 1);
     assert_eq!(read.unwrap_err().errno, Errno::EHWPOISON);
-    // Nothing names the slot any more: it is free, and so is the frame once it is not bad.
+    // No entry names the slot any more, so it must be free, and so must the frame once it is
+    // unpoisoned.
     scene.end("a bad page in the swap cache");
 }
 

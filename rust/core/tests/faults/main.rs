@@ -1,13 +1,14 @@
-//! Every fault at every site: an operation fails and everything is as it was, or it has been done.
+//! Every fault at every site: the operation either fails and leaves everything as it was, or it
+//! succeeds.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `scene` | a machine with pages of one kind; what must hold of it after a fault |
-//! | `walk` | one operation after the other, with the fault at site 0, 1, 2 and so on |
+//! | `scene` | a machine with pages of one kind, and the checks after a fault |
+//! | `walk` | runs of one operation with the fault at site 0, 1, 2 and so on |
 //! | `migration` | every kind of page, mode, order and release design |
 //! | `calls` | faults, fork, reclaim, swap, memory failure, splits, advice, policies, files |
-//! | `plan` | what a plan counts and leaves |
-//! | `sleepers` | threads that sleep on a page while others wake them for nothing |
+//! | `plan` | the counts of a plan, and the references and flags that it leaves |
+//! | `sleepers` | spurious wake-ups of threads that sleep on a page |
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,5 @@
-//! A migration, for each kind of page, order, mode, copy and release design. Each page moves, or stays as it was.
+//! Migrations of each kind of page, in each order, mode, copy and release design. Each page moves,
+//! or stays as it was.
 
 use crate::for_each_design;
 use crate::scene::{Of, PAGES, Scene, Seen};
@@ -27,13 +28,13 @@ fn migrate<R: Release>(scene: &Scene<R>, mode: Mode) {
     machine.putback_movable_pages(&mut list);
 }
 
-/// Where the pages are, and what they were before.
+/// Checks that each page has moved, or is as it was before.
 fn check<R: Release>(scene: &Scene<R>, before: &[Seen], plan: &Plan, whole: bool, what: &str) {
     if plan.kind == Kind::Poison {
         return;
     }
     let after = scene.see();
-    // A large page may have been split; kernels that migrate one by one split it first.
+    // A large page may have been split. Kernels that migrate one by one always split it first.
     if scene.of == Of::Large && after.len() != before.len() {
         assert!(plan.fired() > 0 || !whole, "{what}");
         return;

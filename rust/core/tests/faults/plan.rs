@@ -1,4 +1,4 @@
-//! What a plan counts and leaves.
+//! The counts of a plan, and the references and flags that it leaves.
 
 use crate::common::{assert_clean, machine, used};
 use mmcore::audit::{Holder, Ledger};

@@ -1,4 +1,4 @@
-//! A machine with pages of one kind, each with a word that tells it from the others.
+//! A machine with pages of one kind, each with a word by which it is recognised.
 
 use crate::common::used;
 use mmcore::audit::Ledger;
@@ -11,16 +11,16 @@ use mmcore::release::Release;
 use std::sync::Arc;
 
 const WORD: usize = 1;
-/// Pages of a scene; of large ones, parts of one page.
+/// Pages of a scene; in the scene of a large page, its parts.
 pub const PAGES: u32 = 4;
 const ORDER: u8 = 2;
 
-/// What the pages are.
+/// The kinds of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// Private anonymous memory.
     Anon,
-    /// The same, shared with a child by copy on write.
+    /// Private anonymous memory that a child shares by copy on write.
     Shared,
     /// A file of a disk, clean and mapped shared.
     Disk,
@@ -36,7 +36,7 @@ pub enum Of {
     Large,
     /// Pages of an owner outside of the LRU.
     Movable,
-    /// Memory that nobody has touched.
+    /// Memory that was not accessed yet.
     Untouched,
 }
 
@@ -50,7 +50,7 @@ pub struct Scene<R: Release> {
     pool: Option<(Arc<PagePool>, Vec<PoolPage>)>,
 }
 
-/// What must not change of a page that stays.
+/// The state of a page that must not change if the page stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub pfn: Pfn,
@@ -68,7 +68,7 @@ impl<R: Release> Scene<R> {
         Scene::with(of, |_| {})
     }
 
-    /// With changes of the machine's configuration.
+    /// A scene on a machine with a changed configuration.
     pub fn with(of: Of, change: impl FnOnce(&mut Config)) -> Scene<R> {
         let mut config = Config::new(2, 64);
         config.profile.release = R::DESIGN;
@@ -135,7 +135,7 @@ impl<R: Release> Scene<R> {
         }
     }
 
-    /// The frames of the pages that have one, in order: of a large page its head.
+    /// The frames of the pages that have one, in order. A large page is listed by its head.
     pub fn pages(&self) -> Vec<Pfn> {
         let frame = |index: u32| match (&self.pool, &self.file) {
             (Some((pool, pages)), _) => Some(pool.pfn(pages[index as usize]).unwrap()),
@@ -152,7 +152,8 @@ impl<R: Release> Scene<R> {
         self.machine.lru_drain_all();
         let see = |pfn| {
             let page = self.machine.page(pfn).unwrap();
-            // A dirty entry that was taken away has told its page; and who was asked for a lock may still be marked.
+            // `DIRTY` may have moved from an entry to its page, and `WAITERS` may be left of a
+            // sleeper that has gone.
             let flags = page.flags().difference(Flags::DIRTY | Flags::WAITERS);
             let mapcount = self.machine.frames().folio_mapcount(self.machine.frames().folio(pfn));
             Seen { pfn, flags, count: page.count(), mapcount }
@@ -167,7 +168,8 @@ impl<R: Release> Scene<R> {
         }
     }
 
-    /// Every word is there; with `lost`, or it was lost with a bad frame, or on a disk that failed.
+    /// Checks that every word has its value. With `lost` the access may fail instead, because the
+    /// frame is bad.
     #[track_caller]
     pub fn check_content(&self, lost: bool, what: &str) {
         let mut areas = vec![Arc::clone(&self.area)];
@@ -201,7 +203,7 @@ impl<R: Release> Scene<R> {
         );
     }
 
-    /// Everybody lets go: no frame and no slot is lost.
+    /// Ends all users of the pages and checks that no frame and no slot is lost.
     #[track_caller]
     pub fn end(self, what: &str) {
         let machine = &self.machine;

@@ -1,4 +1,5 @@
-//! Threads that sleep on a page while others wake them for nothing: they look again, and sleep again.
+//! A thread that sleeps on a page and is woken spuriously checks its reason again, and sleeps
+//! again.
 
 use crate::common::{assert_clean, machine, used};
 use crate::for_each_design;
@@ -28,11 +29,12 @@ fn a_sleeper_on_a_page_lock_sleeps_again<R: Release>() {
             page.unlock(pfn);
         });
         for _ in 0..100 {
-            // It is queued: the mark says so.
+            // The flag shows that the sleeper is queued.
             while !page.flags().contains(Flags::WAITERS) {
                 std::thread::yield_now();
             }
-            // A step about the page, which is on no list: its sleepers wake up.
+            // This call is a step on the page, so the fault wakes the sleepers. It fails, because
+            // the page is on no list.
             assert!(machine.isolate(pfn).is_err());
             assert!(!got.load(Ordering::Acquire), "the lock is held");
         }

@@ -1,18 +1,19 @@
-//! An operation with a fault at its first site, its second, and so on until it has no more.
+//! Runs an operation with a fault at its first site, then at its second, and so on, until it passes
+//! no further site.
 
 use crate::scene::{Of, Scene};
 use mmcore::error::{Errno, Error};
 use mmcore::inject::{Kind, Plan};
 use mmcore::release::Release;
 
-/// Sites that no operation here has.
+/// A number of sites that no operation reaches.
 const TOO_MANY: u64 = 5_000;
 
-/// What an error may be that a fault of this kind leads to.
+/// Whether a fault of this kind may lead to this error.
 fn may_be(kind: Kind, errno: Errno) -> bool {
     match kind {
         Kind::NoMemory => matches!(errno, Errno::ENOMEM | Errno::EBUSY),
-        // Who asks for a page in somebody else's name is told `EFAULT` of a bad one.
+        // A call that faults a page in for another process reports a bad page as `EFAULT`.
         Kind::CopyFailure => matches!(errno, Errno::EHWPOISON | Errno::EBUSY | Errno::EFAULT),
         Kind::ExtraPin => matches!(errno, Errno::EBUSY | Errno::EAGAIN | Errno::EIO | Errno::EHWPOISON),
         Kind::DriverError => matches!(errno, Errno::EIO | Errno::EBUSY),
@@ -24,7 +25,8 @@ fn may_be(kind: Kind, errno: Errno) -> bool {
     }
 }
 
-/// Every kind of fault at every site of `work`. `check` looks at what is left when the fault is over.
+/// Arms every kind of fault at every site of `work`. `check` judges the scene after the fault has
+/// ended.
 #[track_caller]
 pub fn walk<R: Release>(
     what: &str,
@@ -51,7 +53,7 @@ pub fn walk<R: Release>(
             if scene.of != Of::Untouched {
                 scene.check_content(lost, &what);
             }
-            // No part of the fault is left.
+            // The fault has left no trace: the operation succeeds now.
             if kind != Kind::Poison && result.is_err() {
                 let again = work(&scene);
                 assert!(again.is_ok(), "{what}; again: {again:?}");

@@ -1,4 +1,5 @@
-//! Per-CPU batches: a page goes from its adder through a batch to a list, whoever drains.
+//! Per-CPU batches: a page goes from the adding thread through a batch to a list, whichever thread
+//! drains.
 
 use crate::{assert_clean, join, machine, models, start, used};
 use mmcore::machine::Machine;
@@ -24,7 +25,7 @@ fn put_all(machine: &Machine<Split>, pages: &[Pfn]) {
 }
 
 models! {
-    /// Queued by one thread, drained by another.
+    /// One thread queues a page, another drains it.
     hand_over(None) {
         let (machine, [page]) = with_pages();
         let drainer = start(&machine, Machine::lru_drain_all);
@@ -43,7 +44,7 @@ models! {
         put_all(&machine, &pages);
     }
 
-    /// The last put of a page comes from the batch that is being drained.
+    /// A drain drops the last reference of a page.
     put_against_drain(None) {
         let (machine, [page]) = with_pages();
         machine.lru_add(page);
@@ -54,7 +55,7 @@ models! {
         assert_clean(&machine);
     }
 
-    /// Once batches are disabled nothing stays in one, whenever it was queued.
+    /// Once batches are disabled no page stays in one, whenever it was queued.
     disable_against_add(None) {
         let (machine, [page]) = with_pages();
         let disabler = start(&machine, Machine::lru_cache_disable);
@@ -65,7 +66,7 @@ models! {
         put_all(&machine, &[page]);
     }
 
-    /// Enabled again: pages may stay in batches, and none is lost.
+    /// After batches are enabled again pages may stay in them, and none is lost.
     enable_against_add(None) {
         let (machine, [page]) = with_pages();
         machine.lru_cache_disable();

@@ -1,11 +1,12 @@
-//! The reference count: what a new holder sees, what the last one sees, and what a freeze sees.
+//! The reference count: which stores of other threads a new holder, the last holder and a freeze
+//! must see.
 
 use crate::{PFN, join, models, start};
 use mmcore::page::{Dropped, Flags, Page};
 use mmcore::sync::PlainU64;
 use std::sync::Arc;
 
-/// A record with something behind it that only the protocol protects.
+/// A page record with content that only the protocol protects.
 #[derive(Default)]
 struct Frame {
     page: Page,
@@ -13,13 +14,13 @@ struct Frame {
 }
 
 impl Frame {
-    /// One life: what is published together.
+    /// Writes content, owner and index of one life of the page, which are published together.
     fn write(&self, life: u32) {
         self.content.set(u64::from(life));
         self.page.set_owner(life, 10 + life);
     }
 
-    /// A holder's look: everything is of the same life.
+    /// Checks, as a holder, that content, owner and index are of the same life.
     fn check(&self) {
         let life = self.page.owner();
         assert_eq!(self.page.index(), 10 + life, "index of another life");
@@ -36,13 +37,13 @@ impl Frame {
 
     fn put(&self) {
         if self.page.drop_refs(PFN, 1) != Dropped::Live {
-            // Freed and reused: nobody else may still be looking.
+            // The frame is free and is used anew; no other holder may still read it.
             self.content.set(0);
         }
     }
 }
 
-/// Gives the page another life, if nobody else holds it.
+/// Gives the page another life if a freeze succeeds.
 fn relive(frame: &Frame, freeze: impl Fn(&Page, u32) -> Result<(), u32>) {
     if freeze(&frame.page, 1).is_ok() {
         frame.write(2);
@@ -51,7 +52,7 @@ fn relive(frame: &Frame, freeze: impl Fn(&Page, u32) -> Result<(), u32>) {
 }
 
 models! {
-    /// A walker gets a reference to a page that is just being handed out.
+    /// A walker takes a reference while the page is handed out.
     publish_at_hand_out(None) {
         let frame = Arc::new(Frame::default());
         let walker = start(&frame, |frame| {
@@ -66,7 +67,7 @@ models! {
         join([walker]);
     }
 
-    /// A walker against a freeze that changes what the page is.
+    /// A walker takes a reference while a freeze changes owner and content of the page.
     publish_at_unfreeze(None) {
         let frame = Frame::live(1);
         let walker = start(&frame, |frame| {
@@ -79,7 +80,7 @@ models! {
         join([walker]);
     }
 
-    /// The same with a pin.
+    /// A pin instead of the walker's reference.
     publish_to_a_pin(None) {
         let frame = Frame::live(1);
         let walker = start(&frame, |frame| {
@@ -92,7 +93,7 @@ models! {
         join([walker]);
     }
 
-    /// The same with the freeze that compares lock and count at once.
+    /// The walker against the freeze that compares lock and count at once.
     publish_at_unfreeze_packed(None) {
         let frame = Frame::live(1);
         assert!(frame.page.trylock());
@@ -106,7 +107,7 @@ models! {
         join([walker]);
     }
 
-    /// Each holder did something to the page; whoever is last frees it.
+    /// Each holder writes to the page and puts it; the last one frees it and must see all writes.
     last_put(None) {
         let frame = Frame::live(1);
         frame.page.get(PFN);
@@ -119,7 +120,7 @@ models! {
         join([other]);
     }
 
-    /// A holder wrote and let go; whoever freezes afterwards sees what it wrote.
+    /// A holder writes and puts; a freeze afterwards must see the write.
     freeze_after_a_writer(None) {
         let frame = Frame::live(1);
         frame.page.get(PFN);
@@ -135,7 +136,8 @@ models! {
         join([writer]);
     }
 
-    /// The same where the count alone decides and nothing is frozen: a page without a file behind it.
+    /// As before, but the other thread only reads a count of one and freezes nothing, as for a page
+    /// without a file.
     count_of_one_after_a_writer(None) {
         let frame = Frame::live(1);
         frame.page.get(PFN);
@@ -149,7 +151,7 @@ models! {
         join([writer]);
     }
 
-    /// Two gets against a put: no reference is lost or made up.
+    /// Two gets against a put: the count is right afterwards.
     gets_and_puts(None) {
         let frame = Frame::live(1);
         frame.page.get(PFN);
@@ -164,7 +166,7 @@ models! {
         assert_eq!(frame.page.count(), 1);
     }
 
-    /// Poison comes without a reference: it is seen at the hand-out or stays for the free path.
+    /// Poison is set without a reference: the hand-out sees it, or it stays for the free path.
     poison_against_hand_out(None) {
         let frame = Arc::new(Frame::default());
         let poisoner = start(&frame, |frame| {

@@ -1,4 +1,5 @@
-//! Page-table entries: the lock bit, what an entry publishes, and the bits that accesses set.
+//! Page-table entries: the lock bit, the data that an entry publishes, and the bits that accesses
+//! set.
 
 use crate::{assert_clean, join, machine, models, start};
 use mmcore::map::{Area, Pte};
@@ -9,9 +10,9 @@ use std::sync::Arc;
 
 struct Mapped {
     area: Arc<Area>,
-    /// Protected by the entry's lock.
+    /// Data under the entry's lock.
     locked: PlainU64,
-    /// Published by the entry.
+    /// Data that the entry publishes.
     frame: PlainU64,
 }
 
@@ -27,7 +28,7 @@ impl Mapped {
         self.locked.set(self.locked.get() + 1);
     }
 
-    /// A walker without a lock finds the frame ready.
+    /// Checks, without a lock, that a present entry leads to a frame that is ready.
     fn look(&self) {
         if self.area.look(0).has(Pte::PRESENT) {
             assert_eq!(self.frame.get(), 7, "an entry in front of its page");
@@ -39,7 +40,7 @@ impl Mapped {
 const PRESENT: Pte = Pte::present(Pfn(0), Pte::WRITE);
 
 models! {
-    /// Two holders of an entry's lock, one after the other; given back by dropping.
+    /// Two threads hold the entry's lock one after the other; the guard's drop gives it back.
     lock_and_drop(None) {
         let shared = mapped();
         let hold = |shared: &Mapped| {
@@ -52,7 +53,7 @@ models! {
         assert_eq!(shared.locked.get(), 2);
     }
 
-    /// Given back together with a new entry.
+    /// The lock is given back together with a new entry.
     lock_and_finish(None) {
         let shared = mapped();
         let hold = |shared: &Mapped| {
@@ -68,13 +69,13 @@ models! {
         assert_eq!(shared.area.look(0), Pte::NONE);
     }
 
-    /// Given back together with what fills an entry that was cleared.
+    /// The lock is given back together with the new content of a cleared entry.
     lock_and_fill(None) {
         let shared = mapped();
         let hold = |shared: &Mapped| {
             let guard = shared.area.lock(0);
             shared.change();
-            // Nothing was in it, so nothing is in it again.
+            // The entry was empty, and is made empty again.
             guard.fill(Pte::NONE);
         };
         let other = start(&shared, hold);
@@ -83,7 +84,7 @@ models! {
         assert_eq!(shared.locked.get(), 2);
     }
 
-    /// Given back with what the final entry makes of itself.
+    /// The lock is given back with an entry computed from its last state.
     lock_and_finish_with(None) {
         let shared = mapped();
         let hold = |shared: &Mapped| {
@@ -129,8 +130,8 @@ models! {
         join([walker]);
     }
 
-    /// An access makes the entry dirty while it is replaced: the bit is in the old entry, or the
-    /// access has to look again.
+    /// An access sets the dirty bit while the entry is replaced: the bit is in the old entry, or
+    /// the access must read the entry again.
     dirty_against_finish_with(None) {
         let shared = mapped();
         shared.area.lock(0).finish(PRESENT);
@@ -148,7 +149,8 @@ models! {
         assert_eq!(now.has(Pte::DIRTY), dirtied);
     }
 
-    /// Two threads unmap the two halves of an area: one of them takes it down, and may.
+    /// Two threads unmap the two halves of an area: exactly one of them takes the area down, and
+    /// sees the other's work.
     two_unmappers(Some(2)) {
         let machine = machine::<Split>(2);
         let space = machine.address_space().expect("the first");

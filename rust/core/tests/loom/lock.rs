@@ -1,4 +1,4 @@
-//! The page lock: exclusion, sleepers, and those who only wait for it to be free.
+//! The page lock: exclusion, sleepers, and threads that only wait until it is free.
 
 use crate::{PFN, join, models, start};
 use mmcore::page::Page;
@@ -18,7 +18,7 @@ impl Locked {
         self.content.set(self.content.get() + 1);
     }
 
-    /// What a fault on a migration entry does.
+    /// Waits as a fault on a migration entry does.
     fn wait_for_migration(&self) {
         // Acquire pairs with the Release of `restore`, as in `Area::look`.
         let migrating = || self.entry.load(Ordering::Acquire) == 1;
@@ -27,7 +27,7 @@ impl Locked {
         }
     }
 
-    /// What ends a migration: first the entry, then the lock.
+    /// Ends a migration: restores the entry first, then unlocks.
     fn restore(&self) {
         // Release pairs with the Acquire above.
         self.entry.store(0, Ordering::Release);
@@ -43,7 +43,7 @@ fn migrating() -> Arc<Locked> {
 }
 
 models! {
-    /// Two threads lock, change, unlock; one may sleep.
+    /// Two threads lock, change data and unlock; one may sleep meanwhile.
     two_lockers(None) {
         let shared = Arc::new(Locked::default());
         let other = start(&shared, |shared| {
@@ -58,7 +58,7 @@ models! {
         assert_eq!(shared.content.get(), 2);
     }
 
-    /// Neither waits: at most one at a time gets in.
+    /// Two trylocks: at most one thread at a time gets the lock.
     two_trylockers(None) {
         let shared = Arc::new(Locked::default());
         let enter = |shared: &Locked| {
@@ -73,7 +73,7 @@ models! {
         assert!((1..=2).contains(&shared.content.get()));
     }
 
-    /// A sleeper is woken by the unlock that it waits for, however the two meet.
+    /// The unlock wakes the sleeper that waits for it, in every interleaving.
     waiter_and_holder(None) {
         let shared = migrating();
         let waiter = start(&shared, Locked::wait_for_migration);
@@ -81,7 +81,7 @@ models! {
         join([waiter]);
     }
 
-    /// One wants the lock, one only waits for it: the unlock wakes both.
+    /// One sleeper wants the lock, another only waits until it is free: the unlock wakes both.
     locker_and_waiter(Some(3)) {
         let shared = migrating();
         let waiter = start(&shared, Locked::wait_for_migration);

@@ -1,5 +1,5 @@
-//! Weak-memory models: the core's own primitives, run by loom in every way that the memory model
-//! allows. `docs/weak-memory.md` says what they show and what they cannot show.
+//! Weak-memory models: loom runs the core's own primitives in every way that the memory model
+//! allows. `docs/weak-memory.md` tells which mistakes they find and which they cannot find.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p mmcore --test loom
@@ -15,7 +15,7 @@
 //! | `release` | each release design: claim, put, unlock and put, freeze, movable pages |
 //! | `migrate` | a migration against a user's access, and against a holder |
 //! | `twins` | the same protocols with a mistake: each must fail |
-//! | `orderings` | every ordering weakened in turn: which of them are needed |
+//! | `orderings` | every ordering weakened in turn, to find those that are needed |
 
 #![cfg(loom)]
 
@@ -35,7 +35,7 @@ use mmcore::release::Release;
 use mmcore::sync::loom::{Model, thread};
 use std::sync::Arc;
 
-/// The frame of models that have only one.
+/// The frame of the models with a single one.
 const PFN: Pfn = Pfn(0);
 
 /// All models.
@@ -44,7 +44,8 @@ fn models() -> Vec<Model> {
         .concat()
 }
 
-/// Fails if the model does. Says how many executions there were: too few are a model without a race.
+/// Runs a model and fails if the model fails. Prints the number of executions; a small number shows
+/// a model without a race.
 #[track_caller]
 #[allow(clippy::print_stdout, reason = "shown with --nocapture")]
 fn holds(model: &Model) {
@@ -68,7 +69,7 @@ fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
     }
 }
 
-/// A machine of one node and one CPU: what the model's threads can share they do share.
+/// A machine of one node and one CPU, so that the model's threads share as much as possible.
 fn machine<R: Release>(frames: u32) -> Arc<Machine<R>> {
     let mut config = Config::new(1, frames);
     config.profile.release = R::DESIGN;

@@ -1,4 +1,4 @@
-//! A whole migration, through the machine, against a user and against a holder.
+//! A whole migration by the machine, against a user's access and against a holder.
 
 use crate::{assert_clean, join, machine, models, start, used};
 use mmcore::machine::Machine;
@@ -15,7 +15,7 @@ struct Process {
 }
 
 impl Process {
-    /// One page, written to, on its list.
+    /// A machine with one written page that is on its list.
     fn new() -> Arc<Process> {
         let machine = machine::<Split>(2);
         let space = machine.address_space().expect("the first");
@@ -25,7 +25,7 @@ impl Process {
         Arc::new(Process { machine, space, area })
     }
 
-    /// Moves the page; true if it did.
+    /// Migrates the page; true if it moved.
     fn migrate(&self, pfn: Pfn) -> bool {
         let machine = &self.machine;
         if machine.isolate(pfn).is_err() {
@@ -55,7 +55,7 @@ impl Process {
 }
 
 models! {
-    /// A user's store during the migration is in the page afterwards.
+    /// A user stores during the migration; afterwards the store must be in the page.
     store_against_migration(Some(2)) {
         let process = Process::new();
         let pfn = process.page();
@@ -68,7 +68,8 @@ models! {
         process.end();
     }
 
-    /// A holder writes to the frame and lets go; a migration that succeeds has taken its store along.
+    /// A holder writes to the frame and puts it; a migration that succeeds must have copied the
+    /// write.
     holder_against_migration(Some(3)) {
         let process = Process::new();
         let pfn = process.page();

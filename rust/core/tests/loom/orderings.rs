@@ -1,6 +1,6 @@
-//! Every ordering stronger than Relaxed, taken away one half at a time: some model must fail, or the
-//! ordering is not needed by anything that is modelled. The findings are the table in
-//! `docs/weak-memory.md`, and this test keeps them true. `UPDATE_DOCS=1` writes the table anew.
+//! Weakens every ordering stronger than Relaxed, one half at a time. If no model fails then, no
+//! modelled protocol needs the ordering. The results are the table in `docs/weak-memory.md`, which
+//! this test compares with the models. `UPDATE_DOCS=1` writes the table anew.
 
 use crate::models;
 use mmcore::sync::loom::{Half, Model, Site, sites_of, weakened};
@@ -15,11 +15,11 @@ const BEGIN: &str = "<!-- orderings: begin -->\n";
 const END: &str = "<!-- orderings: end -->\n";
 
 thread_local! {
-    /// Failures on this thread are what is looked for: not a word about them.
+    /// Whether panics of this thread are expected and not printed.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets the calling thread's panics pass without a report.
+/// Turns the report of the calling thread's panics off.
 pub(crate) fn quiet() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -38,7 +38,7 @@ fn repository() -> PathBuf {
     core.ancestors().nth(2).expect("rust/core lies in the repository").to_owned()
 }
 
-/// A source file's text, and where in the table it stands.
+/// The text of a source file, with its name in the table.
 struct Source {
     name: String,
     lines: Vec<String>,
@@ -61,15 +61,19 @@ impl Source {
             .find_map(|line| {
                 let line = line.trim_start();
                 let (before, after) = line.split_once("fn ")?;
-                (!line.starts_with("//") && !before.contains(['(', '=']) || before.starts_with("pub("))
-                    .then(|| word(after))
+                // `for pfn in` holds the same letters.
+                let is_word = before.is_empty() || before.ends_with(' ');
+                let declares =
+                    !line.starts_with("//") && !before.contains(['(', '=']) || before.starts_with("pub(");
+                (is_word && declares).then(|| word(after))
             })
             .expect("code is inside of a function");
         let block = above().find(|line| line.starts_with("impl") || line.starts_with("pub trait"));
         match block {
             Some(block) => {
                 let header = block.split_once(" for ").map_or(block.as_str(), |(_, of)| of);
-                let header = header.trim_start_matches("impl<R: Release> ").trim_start_matches("impl ");
+                let generic = header.starts_with("impl<").then(|| header.split_once("> ")).flatten();
+                let header = generic.map_or(header, |(_, of)| of).trim_start_matches("impl ");
                 format!("{}::{function}", word(header.trim_start_matches("pub trait ")))
             }
             None => function,
@@ -91,7 +95,8 @@ fn row(source: &Source, site: &Site, fails: Option<&str>) -> String {
     format!("| `{}` | `{function}` | `{operation}`, {ordering} | {without} | {fails} |", source.name)
 }
 
-/// Does the model fail? Not if loom gave up on it: a limit reached says nothing.
+/// Whether the model fails. It stops the test if loom gave up on the model, because a limit reached
+/// shows nothing.
 fn fails(model: &Model) -> bool {
     let failure = model.run().failure;
     if let Some(failure) = &failure {
@@ -121,7 +126,7 @@ fn find_failures() -> Vec<(Site, Option<&'static str>)> {
         for _ in 0..workers {
             scope.spawn(|| {
                 quiet();
-                // Relaxed: a ticket.
+                // Relaxed: a ticket counter; no other data depends on it.
                 while let Some((site, models)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let fails =
                         weakened(*site, || models.iter().find(|model| fails(model)).map(|model| model.name));
@@ -133,7 +138,7 @@ fn find_failures() -> Vec<(Site, Option<&'static str>)> {
     found.into_inner().expect("no worker panics").into_iter().collect()
 }
 
-/// The core's source files that may have orderings of their own: all but the door.
+/// Collects the core's source files outside of `sync`, the door to the atomics.
 fn sources(directory: &Path, into: &mut BTreeMap<String, Source>) {
     for entry in std::fs::read_dir(directory).expect("a folder of the core") {
         let path = entry.expect("a folder of the core").path();
@@ -149,8 +154,8 @@ fn sources(directory: &Path, into: &mut BTreeMap<String, Source>) {
     }
 }
 
-/// Functions with an ordering stronger than Relaxed that no model runs. A mutation is in the explored
-/// crate alone, and no model's affair.
+/// Adds a row for each function with an ordering stronger than Relaxed that no model executes.
+/// Mutations are left out, because only the explored crate has them.
 fn not_modelled(source: &Source, modelled: &[String], rows: &mut Vec<String>) {
     for (line, text) in (1..).zip(&source.lines) {
         for ordering in ["Acquire", "Release", "AcqRel", "SeqCst"] {

@@ -1,4 +1,5 @@
-//! Each release design: claim, put, unlock and put, freeze, and movable pages released exactly once.
+//! Models of each release design: claim, put, unlock and put, freeze, and the single release of a
+//! movable page.
 
 use crate::{PFN, assert_clean, join, machine, start, used};
 use mmcore::machine::Machine;
@@ -9,7 +10,7 @@ use mmcore::sync::PlainU64;
 use mmcore::sync::loom::Model;
 use std::sync::Arc;
 
-/// A machine with a page that is on its list, and something behind the page that its holders protect.
+/// A machine with a page that is on its list, and content that only the page's references protect.
 struct Listed<R: Release> {
     machine: Arc<Machine<R>>,
     content: PlainU64,
@@ -45,7 +46,7 @@ impl<R: Release> Listed<R> {
     }
 }
 
-/// Two holders put a listed page: it is unlinked and freed once.
+/// Two holders put a listed page: the page is unlinked and freed once.
 fn last_put<R: Release>() {
     let shared = Listed::<R>::new(2);
     let other = start(&shared, |shared| shared.machine.put(shared.pfn));
@@ -54,7 +55,7 @@ fn last_put<R: Release>() {
     shared.freed();
 }
 
-/// Two isolators claim a listed page: one gets it.
+/// Two isolators claim a listed page: exactly one succeeds.
 fn two_claims<R: Release>() {
     let shared = Listed::<R>::new(2);
     let isolate = |shared: &Listed<R>| {
@@ -72,7 +73,8 @@ fn two_claims<R: Release>() {
     shared.freed();
 }
 
-/// Isolation against the puts of all others: whoever is last unlinks what is still linked.
+/// An isolation against the puts of all other holders: the last put unlinks the page if it is still
+/// linked.
 fn claim_against_last_put<R: Release>() {
     let shared = Listed::<R>::new(2);
     let other = start(&shared, |shared| shared.machine.put(shared.pfn));
@@ -84,7 +86,7 @@ fn claim_against_last_put<R: Release>() {
     shared.freed();
 }
 
-/// A walker that finds the page by its number, against its last put.
+/// A walker that has only the page's number, against the last put.
 fn walker_against_last_put<R: Release>() {
     let shared = Listed::<R>::new(1);
     let walker = start(&shared, |shared| {
@@ -98,7 +100,7 @@ fn walker_against_last_put<R: Release>() {
     shared.freed();
 }
 
-/// Isolation against the drain that lists the page: what the adder did to it is seen.
+/// An isolation against the drain that links the page: the isolator must see the adder's writes.
 fn claim_against_drain<R: Release>() {
     let machine = machine::<R>(1);
     let pfn = machine.alloc_pages(0, 0).expect("one frame");
@@ -119,7 +121,7 @@ fn claim_against_drain<R: Release>() {
     shared.freed();
 }
 
-/// Unlock and put in one go, against a sleeper on the lock.
+/// Unlock and put as one operation, against a sleeper on the lock.
 fn unlock_and_put<R: Release>() {
     let shared = Listed::<R>::new(2);
     shared.lock();
@@ -135,7 +137,7 @@ fn unlock_and_put<R: Release>() {
     shared.freed();
 }
 
-/// Unlock and put, both holders at once, each with its own stores: the last one sees them all.
+/// Both holders unlock and put after stores of their own: the last one must see all stores.
 fn unlock_and_put_against_put<R: Release>() {
     let shared = Listed::<R>::new(2);
     shared.lock();
@@ -144,7 +146,7 @@ fn unlock_and_put_against_put<R: Release>() {
         shared.machine.put(shared.pfn);
     });
     shared.machine.unlock_and_put(shared.pfn);
-    // Whoever was last handed the frame to the allocator; from there it comes to whoever allocates.
+    // The last holder has given the frame to the allocator, from which this allocation gets it.
     if let Ok(pfn) = shared.machine.alloc_pages(0, 0) {
         shared.change();
         shared.machine.put(pfn);
@@ -153,7 +155,8 @@ fn unlock_and_put_against_put<R: Release>() {
     shared.freed();
 }
 
-/// A freeze against a walker: either the walker has its reference and the freeze fails, or neither.
+/// A freeze against a walker: either the walker gets its reference and the freeze fails, or the
+/// freeze succeeds and the walker gets none.
 fn freeze_against_walker<R: Release>() {
     let shared = Listed::<R>::new(1);
     shared.lock();
@@ -173,7 +176,7 @@ fn freeze_against_walker<R: Release>() {
     shared.freed();
 }
 
-/// A successful migration's end against a walker: the page is freed once, by one or the other.
+/// The end of a successful migration against a walker: the page is freed once, by one of the two.
 fn finish_against_walker<R: Release>() {
     let shared = Listed::<R>::new(1);
     assert!(shared.machine.isolate_lru_page(shared.pfn));
@@ -190,8 +193,8 @@ fn finish_against_walker<R: Release>() {
     shared.freed();
 }
 
-/// An owner lets go of a movable page while somebody isolates it and puts it back: it is released
-/// exactly once.
+/// An owner puts a movable page while another thread isolates it and puts it back: `released` is
+/// called exactly once.
 fn released_once<R: Release>() {
     let machine = machine::<R>(1);
     let pool = PagePool::new(&machine).expect("one owner");
@@ -211,7 +214,7 @@ fn released_once<R: Release>() {
 
 macro_rules! designs {
     ($($module:ident: $design:ident,)+ => $models:tt) => {
-        /// Every model under every design.
+        /// All models under all designs.
         pub const MODELS: &[Model] = [$(designs!(@table $design $models)),+].as_flattened();
         $(
             mod $module {

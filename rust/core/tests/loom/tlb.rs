@@ -1,11 +1,11 @@
-//! TLB sections: when a flush returns, nobody uses what was replaced before it.
+//! TLB sections: when a flush returns, no access uses an entry that was replaced before the flush.
 
 use crate::{join, models, start};
 use mmcore::map::Tlb;
 use mmcore::sync::{AtomicU64, Ordering, PlainU64};
 use std::sync::Arc;
 
-/// One entry, the frame it leads to, and another frame.
+/// An entry, the frame to which it leads, and a second frame.
 struct Mapping {
     tlb: Tlb,
     entry: AtomicU64,
@@ -18,7 +18,7 @@ impl Mapping {
         Arc::new(Mapping { tlb: Tlb::new(), entry: AtomicU64::new(1), frames })
     }
 
-    /// A user's access: inside a section, through the entry.
+    /// Accesses the frame through the entry, inside a section.
     fn access(&self) -> Option<u64> {
         let _section = self.tlb.enter();
         // Acquire, as in `Area::look`.
@@ -28,7 +28,8 @@ impl Mapping {
         }
     }
 
-    /// A migration: the entry is replaced, flushed, the old frame is no longer anybody's.
+    /// Replaces the entry and flushes, as a migration does; afterwards no access may use the old
+    /// frame.
     fn unmap_and_take(&self) -> u64 {
         // Relaxed: this model is about the fences alone.
         self.entry.store(0, Ordering::Relaxed);
@@ -40,7 +41,8 @@ impl Mapping {
 }
 
 models! {
-    /// One user, one flush: either the user sees the new entry, or the flush waits for it.
+    /// One user and one flush: either the user sees the new entry, or the flush waits for the
+    /// user's section.
     access_against_unmap(None) {
         let mapping = Mapping::new();
         let user = start(&mapping, |mapping| {
@@ -50,7 +52,7 @@ models! {
         join([user]);
     }
 
-    /// Two users: the flush sees every slot that was ever announced.
+    /// Two users: the flush checks the slots of both.
     two_users_against_unmap(Some(2)) {
         let mapping = Mapping::new();
         let user = |mapping: &Mapping| {
@@ -61,7 +63,7 @@ models! {
         join(users);
     }
 
-    /// Sections follow each other: a flush that began in one does not wait for ever.
+    /// Sections follow each other: a flush that began during one does not wait for the later ones.
     two_sections_against_unmap(None) {
         let mapping = Mapping::new();
         let user = start(&mapping, |mapping| {
@@ -73,7 +75,7 @@ models! {
         join([user]);
     }
 
-    /// The whole way: unmap, flush, copy, map the copy.
+    /// The whole sequence of a migration: unmap, flush, copy, map the copy.
     access_against_move(None) {
         let mapping = Mapping::new();
         let user = start(&mapping, |mapping| {

@@ -1,7 +1,8 @@
-//! The same protocols with one mistake each: a model that cannot fail shows nothing.
+//! The protocols with one mistake each, which must fail: a model that cannot fail shows nothing.
 //!
-//! Mistakes of memory ordering are made in the core itself, one by one, in `orderings`. These are
-//! mistakes of the other kind: the right atomics in the wrong order, or two where there must be one.
+//! `orderings` makes mistakes of memory ordering in the core itself, one by one. The mistakes here
+//! are of another kind: the right atomics in the wrong order, or two atomics where there must be
+//! one.
 
 use crate::orderings::quiet;
 use crate::{PFN, join, start};
@@ -10,7 +11,7 @@ use mmcore::sync::loom::Model;
 use mmcore::sync::{AtomicU32, Lock, LockClass, Ordering, PlainU64};
 use std::sync::Arc;
 
-/// Fails unless the model does, in the expected way.
+/// Fails unless the model fails with the expected message.
 #[track_caller]
 fn must_fail(name: &'static str, with: &str, program: fn()) {
     quiet();
@@ -31,7 +32,8 @@ fn live(references: u32, flags: Flags) -> Arc<Page> {
     Arc::new(page)
 }
 
-/// Unlocking looks for sleepers before it clears the lock: who falls asleep in between sleeps on.
+/// An unlock checks for sleepers before it clears the lock. A thread that falls asleep in between
+/// is never woken.
 #[test]
 fn an_unlock_in_two_steps_loses_a_sleeper() {
     must_fail("unlock in two steps", "deadlock", || {
@@ -46,7 +48,7 @@ fn an_unlock_in_two_steps_loses_a_sleeper() {
     });
 }
 
-/// A claim that looks and then clears: two isolators own one page.
+/// A claim checks `LRU` and clears it in a second step: two isolators own one page.
 #[test]
 fn a_claim_in_two_steps_is_had_twice() {
     fn claim(page: &Page) -> bool {
@@ -67,7 +69,8 @@ fn a_claim_in_two_steps_is_had_twice() {
     });
 }
 
-/// A put that looks whether it is the last before it drops: neither of two thinks so.
+/// A put checks whether it is the last before it drops its reference. Two puts can both see another
+/// holder, and no one frees the page.
 #[test]
 fn a_put_that_looks_first_leaks() {
     fn put(page: &Page, freed: &AtomicU32) {
@@ -88,8 +91,8 @@ fn a_put_that_looks_first_leaks() {
     });
 }
 
-/// `hook` without its lock: the mark goes between the look and the drop, and an owner that is gone
-/// hears of a page.
+/// `hook` without its lock: the mark is cleared between the check and the drop, and `released` is
+/// called on an owner that is gone.
 #[test]
 fn a_hook_without_its_lock_tells_an_owner_that_is_gone() {
     must_fail("hook without its lock", "released after its owner let go", || {
@@ -106,7 +109,7 @@ fn a_hook_without_its_lock_tells_an_owner_that_is_gone() {
     });
 }
 
-/// An adder that looks whether batches are disabled before it takes the batch's lock.
+/// An adder checks whether batches are disabled before it takes the batch's lock.
 #[test]
 fn a_look_before_the_batch_lock_leaves_a_page_behind() {
     struct Batch {
@@ -131,7 +134,7 @@ fn a_look_before_the_batch_lock_leaves_a_page_behind() {
     });
 }
 
-/// What protects nothing is seen as unprotected: two threads change plain data.
+/// Two threads change plain data without a protocol: loom must report the race.
 #[test]
 fn plain_data_without_a_protocol_is_a_race() {
     must_fail("plain data without a protocol", "Causality violation", || {

@@ -1,4 +1,4 @@
-//! Small worlds, each with one property that is known.
+//! Small worlds, each with one known property.
 #![allow(dead_code, reason = "each test file uses some of the worlds")]
 
 use mmcore_explored::explore::{Violation, World};
@@ -6,7 +6,7 @@ use mmcore_explored::sync::{AtomicU64, Lock, LockClass, Ordering::*, PlainU64};
 
 type Thread<S> = Box<dyn Fn(&S)>;
 
-/// A state, what each thread does to it, and what must hold at the end.
+/// A state, the action of each thread, and the check of the end state.
 pub struct Small<S> {
     pub state: S,
     pub threads: Vec<Thread<S>>,
@@ -50,7 +50,7 @@ impl<S> World for Small<S> {
     }
 }
 
-/// Reads, adds, writes.
+/// Reads, adds one, writes.
 fn increment_badly(counter: &AtomicU64) {
     let value = counter.load(Relaxed);
     counter.store(value + 1, Relaxed);
@@ -68,7 +68,7 @@ pub fn lost_update() -> Small<AtomicU64> {
         .fingerprint(|counter| counter.load(Relaxed))
 }
 
-/// Two threads add one, atomically, and count in a lock as well.
+/// Two threads add one, atomically, and also count under a lock.
 pub fn sound_counter() -> Small<(AtomicU64, Lock<Vec<u64>>)> {
     let body = |(counter, log): &(AtomicU64, Lock<Vec<u64>>)| {
         let old = counter.fetch_add(1, Relaxed);
@@ -87,8 +87,8 @@ pub fn sound_counter() -> Small<(AtomicU64, Lock<Vec<u64>>)> {
         .fingerprint(|(_, log)| log.lock()[0])
 }
 
-/// A and B take two locks in opposite orders. The classes are such that the lock order has
-/// nothing to say: the second lock of each is a bit in a word.
+/// A and B take two locks in opposite orders. The second lock of each is a bit in a word, which the
+/// check of the lock order does not see.
 pub fn deadlock() -> Small<(AtomicU64, AtomicU64)> {
     use mmcore_explored::sync::spin_until;
     fn lock(word: &AtomicU64) {
@@ -111,7 +111,7 @@ pub fn deadlock() -> Small<(AtomicU64, AtomicU64)> {
         })
 }
 
-/// The same with locks of the door: out of order, whether or not it deadlocks.
+/// The same with locks of `sync`: out of order, whether or not the schedule deadlocks.
 pub fn wrong_order() -> Small<(Lock<u64>, Lock<u64>)> {
     Small::new((Lock::new(LockClass::Lruvec, 0), Lock::new(LockClass::Zone, 0)))
         .thread(|(lru, zone)| {
@@ -124,13 +124,15 @@ pub fn wrong_order() -> Small<(Lock<u64>, Lock<u64>)> {
         })
 }
 
-/// A sleeper that checks its flag before it queues, and a waker. `recheck`: and once queued.
+/// A sleeper that checks its flag before it queues, and a waker. With `recheck` it also checks once
+/// queued.
 pub fn sleeper(recheck: bool) -> Small<AtomicU64> {
     use mmcore_explored::sync::{park, unpark_all};
     Small::new(AtomicU64::new(0))
         .thread(move |flag| {
             while flag.load(Acquire) == 0 {
-                // Without the second look the flag may have been set in between.
+                // Without the second check the flag may have been set in between, and the wake-up
+                // is lost.
                 let asked = std::cell::Cell::new(false);
                 park(flag, || {
                     let first = !asked.replace(true);
@@ -158,7 +160,7 @@ pub fn publish(order: mmcore_explored::sync::Ordering) -> Small<(PlainU64, Atomi
         })
 }
 
-/// A lock that is never let go (the guard is forgotten).
+/// A lock that is never released (the guard is forgotten).
 pub fn missing_unlock() -> Small<Lock<u64>> {
     Small::new(Lock::new(LockClass::Leaf, 0))
         .thread(|lock| {
@@ -169,14 +171,14 @@ pub fn missing_unlock() -> Small<Lock<u64>> {
         .thread(|lock| *lock.lock() += 1)
 }
 
-/// Waits for a word by looking at it again and again, for ever.
+/// Waits for a word by loading it again and again, for ever.
 pub fn livelock() -> Small<AtomicU64> {
     Small::new(AtomicU64::new(0)).thread(|word| while word.load(Relaxed) == 0 {}).thread(|word| {
         word.fetch_add(0, Relaxed);
     })
 }
 
-/// `threads` times `rounds` of get and put on one word.
+/// `threads` threads that each get and put one word's reference `rounds` times.
 pub fn get_put(threads: usize, rounds: usize) -> Small<AtomicU64> {
     let mut world = Small::new(AtomicU64::new(1)).check(|count| match count.load(Relaxed) {
         1 => Ok(()),

@@ -1,6 +1,6 @@
 //! A migrator: half of its calls name addresses, half walk frame numbers.
 
-use super::Place;
+use super::place::Place;
 use crate::load::config::LoadConfig;
 use crate::load::gauge::{Gauge, Tally};
 use crate::load::planted::LostCopies;
@@ -14,7 +14,8 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// Frames that a walk looks at for each page that it wants: it gives up in an empty region.
+/// Frames that a walk visits for each page that it wants. The limit ends a walk through an empty
+/// region.
 const REACH: u32 = 16;
 
 /// Moves random pages.
@@ -43,7 +44,7 @@ impl Migrator {
         Migrator { gauge, place, rng: Rng::new(0, 0), batch, planted, poison }
     }
 
-    /// One call.
+    /// Makes one migration call, sometimes after a strike.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) {
         if self.poison.strikes() {
             self.poison(machine);
@@ -55,7 +56,8 @@ impl Migrator {
         }
     }
 
-    /// A frame goes bad: any frame softly, hard only those of the rooms, whose owners can do without them.
+    /// Soft-offlines a random frame, or makes a page of a room fail hard. Only rooms lose content,
+    /// because their mutators can replace them.
     fn poison<R: Release>(&mut self, machine: &Machine<R>) {
         if self.poison.below(2) == 0 {
             return self.poison.offline(machine, &mut self.gauge);
@@ -78,7 +80,7 @@ impl Migrator {
         let mut indices: Vec<u32> = (0..self.batch).map(|_| self.rng.below(area.pages())).collect();
         indices.sort_unstable();
         indices.dedup();
-        // Only what is elsewhere, as far as a look can tell.
+        // Only pages on another node. A page may move between this check and the call.
         let elsewhere = |&index: &u32| {
             machine.page_at(&area, index).is_some_and(|pfn| machine.node_of(pfn) != node as usize)
         };
@@ -105,11 +107,11 @@ impl Migrator {
                 at -= area.pages();
             }
         }
-        // Something was unmapped between the two looks.
+        // An area was unmapped after the pages were counted.
         None
     }
 
-    /// Walks from a random frame on, isolates what can be, and migrates it to another node.
+    /// Walks from a random frame on, isolates pages and migrates them to another node.
     fn by_frame<R: Release>(&mut self, machine: &Machine<R>) {
         let nodes = machine.nodes();
         let from = self.rng.below(nodes.len() as u32) as usize;
@@ -119,7 +121,8 @@ impl Migrator {
         let walk = (start..end).map(|offset| nodes[from].base.plus(offset));
         let (batch, planted) = (self.batch, &mut self.planted);
         self.gauge.measure(|| {
-            // As compaction does before each block: pages in this CPU's batches cannot be isolated.
+            // Pages in this CPU's batches cannot be isolated; compaction also drains before each
+            // block.
             machine.lru_drain_local();
             let mut list = isolate(machine, walk, batch);
             let mut target = |src: Pfn| {
@@ -150,7 +153,7 @@ fn isolate<R: Release>(machine: &Machine<R>, walk: impl Iterator<Item = Pfn>, mo
         let taken = if word.has(Flags::MOVABLE) {
             machine.isolate_movable_page(pfn)
         } else {
-            // A reference first: the page may be freed at any moment.
+            // The reference comes first, because the page may be freed at any moment.
             word.has(Flags::LRU) && page.try_get() && {
                 let isolated = machine.isolate(pfn).is_ok();
                 machine.put(pfn);

@@ -1,10 +1,10 @@
-//! A mutator: reads, writes, pins, shares and frees, and checks every word that it reads.
+//! A mutator reads, writes, pins, shares and frees pages, and checks every word that it reads.
 
-use super::ground::{Ground, Terms};
-use super::{FIRST_WRITES, NURSERY_PAGES, Place, ROOM_PAGES, Sizes, unless_short};
+use super::place::{FIRST_WRITES, NURSERY_PAGES, Place, ROOM_PAGES, Sizes};
 use crate::error::{Errno, Error};
 use crate::load::content::{MAX_SEQUENCE, Violation, Wrong};
-use crate::load::fault::Finding;
+use crate::load::fault::{Finding, unless_short};
+use crate::load::ground::{Ground, Terms};
 use crate::load::rig::{Counts, Member, Uses};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Entry, PinKind};
@@ -15,12 +15,12 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// Operations of one step: a stop is noticed after so many.
+/// Operations of one step. A stop is noticed between two steps.
 const OPERATIONS: u32 = 64;
-/// Words of its own that a mutator looks at in each forked child.
+/// Number of nursery pages that a mutator checks in each forked child.
 const CHILD_LOOKS: u32 = 8;
 
-/// One page of the pool, if there is one under this number now.
+/// A page number of the pool, with the page that has it now, if any.
 #[derive(Clone, Copy, Debug)]
 struct Movable {
     which: Option<PoolPage>,
@@ -34,7 +34,7 @@ struct Held {
     pfn: Pfn,
 }
 
-/// One mutator. The page numbers of its own pages begin with the nursery's, then come the rooms' and
+/// One mutator. Its own pages have consecutive numbers: first the nursery's, then the rooms', then
 /// the pool's.
 #[derive(Debug)]
 pub(in crate::load) struct Mutator {
@@ -47,7 +47,7 @@ pub(in crate::load) struct Mutator {
     nursery: Ground,
     rooms: Vec<Ground>,
     pool: Vec<Movable>,
-    /// Page number of the pool's first.
+    /// The first page number of the pool's pages.
     pool_first: u32,
     held: Option<Held>,
 }
@@ -65,7 +65,7 @@ impl Uses for Mutator {
 }
 
 impl Mutator {
-    /// Maps its own pages, and writes to them and to its part of the shared ones.
+    /// Maps the mutator's own pages, and writes to them and to its part of the shared ones.
     pub(super) fn settle<R: Release>(
         machine: &Machine<R>,
         place: &Arc<Place>,
@@ -107,7 +107,7 @@ impl Mutator {
         let (me, writers) = (self.terms.me, self.terms.layout.writers());
         let nodes = machine.nodes().len() as u32;
         let pages = self.commons.area.pages();
-        // Every mutator populates its share of the pages that all share, node by node.
+        // Every mutator populates a part of the shared pages, spread over the nodes.
         for index in (me..pages).step_by(writers as usize) {
             let node = u64::from(index) * u64::from(nodes) / u64::from(pages);
             machine.prefer(&self.commons.area, node as usize)?;
@@ -130,10 +130,10 @@ impl Mutator {
         Ok(())
     }
 
-    /// Some operations.
+    /// Makes some random operations.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         for _ in 0..OPERATIONS {
-            // Out of 4096. Accesses to pages that all share: 2400.
+            // Shares are of 4096; 2400 are accesses to pages that all mutators share.
             match self.rng.below(4096) {
                 0..1200 => self.access(machine, |m| &mut m.commons, false)?,
                 1200..1900 => self.access(machine, |m| &mut m.commons, true)?,
@@ -153,7 +153,7 @@ impl Mutator {
         Ok(())
     }
 
-    /// One access to a random page.
+    /// Makes one access to a random page.
     #[inline]
     fn access<R: Release>(
         &mut self,
@@ -180,7 +180,7 @@ impl Mutator {
         match self.access(machine, |m| &mut m.rooms[room], write) {
             Err(Finding::Refused { error, .. }) if error.errno == Errno::EHWPOISON => {
                 *self.counts.did.entry("bus_errors").or_default() += 1;
-                // Whoever is told so has lost a page: nobody else is.
+                // A bus error is right only if a page of this room was lost.
                 match self.is_lost(room) {
                     true => self.rebuild(machine, room),
                     false => Err(Finding::refused("an access to a good page")(error)),
@@ -190,20 +190,20 @@ impl Mutator {
         }
     }
 
-    /// Has a page of the room been lost?
+    /// Whether a page of the room has a poisoned entry.
     fn is_lost(&self, room: usize) -> bool {
         let area = &self.rooms[room].area;
         let lost = |index| matches!(area.look(index).unlocked().entry(), Entry::Hwpoison { .. });
         (0..area.pages()).any(lost)
     }
 
-    /// Moves out of the rooms of which a page was lost.
+    /// Replaces the rooms of which a page was lost.
     pub fn leave_lost_rooms<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let lost: Vec<usize> = (0..self.rooms.len()).filter(|&room| self.is_lost(room)).collect();
         lost.into_iter().try_for_each(|room| self.rebuild(machine, room))
     }
 
-    /// A number among the pool's pages.
+    /// A random slot of the pool and its page number.
     fn pool_slot(&mut self) -> (usize, u32) {
         let slot = self.rng.below(self.pool.len() as u32);
         (slot as usize, self.pool_first + slot)
@@ -231,7 +231,7 @@ impl Mutator {
         Ok(())
     }
 
-    /// Lets a page of the pool go, or fills the number with a new one.
+    /// Releases a page of the pool, or adds a new page under a number without one.
     fn pool_churn<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let (slot, _) = self.pool_slot();
         let node = self.rng.below(machine.nodes().len() as u32) as usize;
@@ -248,8 +248,8 @@ impl Mutator {
         Ok(())
     }
 
-    /// Takes a pin, or ends the one that is held. A pinned page stays where it is, and what is written
-    /// through the mapping is in it.
+    /// Takes a pin, or releases the one that is held. A pinned page does not move, so a write
+    /// through the mapping must reach the pinned frame.
     fn pin_or_unpin<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         if self.held.is_some() {
             return self.let_go(machine);
@@ -262,7 +262,8 @@ impl Mutator {
         Ok(())
     }
 
-    /// Ends the pin that is held, if one is.
+    /// Releases the pin, if one is held, and first checks that a write through the mapping reaches
+    /// the pinned frame.
     pub fn let_go<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let Some(Held { index, pfn }) = self.held.take() else { return Ok(()) };
         if let Some((word, _)) = self.commons.write(machine, index)? {
@@ -273,7 +274,7 @@ impl Mutator {
         Ok(())
     }
 
-    /// Leaves a room for another one.
+    /// Replaces a random room.
     fn move_house<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let room = self.rng.below(self.rooms.len() as u32) as usize;
         self.rebuild(machine, room)
@@ -292,8 +293,9 @@ impl Mutator {
         Ok(())
     }
 
-    /// Forks the family. What the child sees is what was there, whatever the parents' threads write
-    /// meanwhile; what the child writes nobody else sees.
+    /// Forks the space of the family. The child must see the content of the moment of the fork,
+    /// although threads of the parent go on writing, and the parent must not see the child's
+    /// writes.
     fn fork<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let Some(child) = unless_short("fork", machine.fork(&self.place.family))? else { return Ok(()) };
         *self.counts.did.entry("forks").or_default() += 1;
@@ -317,7 +319,7 @@ impl Mutator {
         let (shared, shared_word) = (self.rng.below(self.family.area.pages()), self.rng.below(WORDS as u32));
         let before = read(&family, shared, shared_word)?;
         self.family.check(shared, shared_word, before)?;
-        // Different pages: of each, what the parent wrote before the fork is what it wrote until now.
+        // Each page is used once, so the parent's writes before the fork are all its writes so far.
         let start = self.rng.below(NURSERY_PAGES);
         for index in (start..start + CHILD_LOOKS).map(|index| index % NURSERY_PAGES) {
             let word = self.rng.below(WORDS as u32);
@@ -326,7 +328,7 @@ impl Mutator {
             self.nursery.write(machine, index)?;
             let value = read(&nursery, index, word)?;
             self.terms.check_private(page, word, value, then)?;
-            // The child's own write, where the parent's next one would go.
+            // The child writes to the word that the parent's next write will use.
             let (word, value) = self.terms.stamp(page, then + 2);
             let stored = machine.write_word(&nursery, index, word as usize, value);
             stored.map_err(Finding::refused("a child's store"))?;
@@ -342,7 +344,8 @@ impl Mutator {
         Ok(())
     }
 
-    /// Judges every word of its own pages and, as far as it can, of those that all share.
+    /// Checks every word of the mutator's own pages exactly, and those of shared pages against the
+    /// writes that it has seen.
     pub fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding> {
         let mut words = 0;
         let grounds = [&mut self.commons, &mut self.family, &mut self.nursery];
@@ -361,7 +364,7 @@ impl Mutator {
         Ok(words)
     }
 
-    /// Lets the pool's pages go. The spaces are everybody's.
+    /// Releases the mutator's pages of the pool. The spaces are shared and end later.
     pub fn leave<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         for movable in &mut self.pool {
             if let Some(which) = movable.which.take() {

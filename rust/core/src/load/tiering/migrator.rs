@@ -1,7 +1,8 @@
-//! A migrator: keeps frames of the fast node free by demotion, and promotes what users ask for.
+//! A migrator keeps frames of the fast node free by demotion, and promotes the pages that users ask
+//! for.
 
-use super::policy::{Director, Order};
-use super::{FAST, Place, SLOW};
+use super::place::Place;
+use super::policy::{Director, FAST, Order, SLOW};
 use crate::load::config::LoadConfig;
 use crate::load::gauge::{Gauge, Tally};
 use crate::load::planted::LostCopies;
@@ -29,7 +30,7 @@ pub(in crate::load) struct Migrator {
 }
 
 impl Member for Migrator {
-    /// The users decide everything but what fails.
+    /// Only the strikes of poison are random; the users decide which pages move.
     fn reseed(&mut self, mut rng: Rng) {
         self.poison.reseed(&mut rng);
     }
@@ -42,9 +43,10 @@ impl Migrator {
         Migrator { gauge, place: Arc::clone(place), mailbox: me, batch: config.batch, planted, poison }
     }
 
-    /// Demotes if the fast node is short of free frames, then promotes. False if there was nothing to do.
+    /// Demotes pages if the fast node is short of free frames, then promotes pages. False if
+    /// neither was needed.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> bool {
-        // Softly: nobody may notice.
+        // A soft offline, which no user may notice.
         if self.poison.strikes() {
             self.poison.offline(machine, &mut self.gauge);
         }
@@ -64,7 +66,8 @@ impl Migrator {
         short || !wanted.is_empty()
     }
 
-    /// Does what a policy wants, and asks it when that is done. False if there was nothing to do.
+    /// Carries out an order of the policy; the first migrator also asks the policy for new ones.
+    /// False if there was no order.
     fn follow<R: Release>(&mut self, machine: &Machine<R>, director: &Director) -> bool {
         let decided = self.mailbox == 0 && director.decide(machine, &self.place.area, self.batch);
         let order = director.next();
@@ -76,12 +79,13 @@ impl Migrator {
         decided || order.is_some()
     }
 
-    /// Free frames that the fast node should have: two batches, or an eighth of a small node.
+    /// Free frames that the migrator keeps on the fast node: two batches, or an eighth of a small
+    /// node.
     fn reserve<R: Release>(&self, machine: &Machine<R>) -> u32 {
         (2 * self.batch as u32).min(machine.nodes()[FAST].frames / 8)
     }
 
-    /// The letters of the mailbox, a batch at most; the newest first, and each page once.
+    /// Takes up to a batch of the newest letters out of the mailbox, each page once.
     fn wanted(&self) -> Vec<u32> {
         let mut mailbox = self.place.mailboxes[self.mailbox].lock();
         let rest = mailbox.len().saturating_sub(self.batch);
@@ -100,20 +104,20 @@ impl Migrator {
             machine.age_list(FAST, false);
             let (mut list, looked_at) = machine.demotion_candidates(FAST);
             if looked_at == 0 {
-                // The pages of a small node can all wait in the batches of its users' CPUs.
+                // All pages of a small node may be waiting in the batches of the users' CPUs.
                 machine.lru_drain_all();
                 list = machine.demotion_candidates(FAST).0;
             }
-            let choosing = current().since(before);
+            let aside = current().since(before);
             let candidates = list.len();
             let tally = migrate(machine, &mut list, SLOW, Reason::Demotion, planted);
             machine.demoted(FAST, candidates, &list);
             debug_assert!(tally.migrated + tally.failed <= candidates as u64);
-            Tally { choosing, ..tally }
+            Tally { aside, ..tally }
         });
     }
 
-    /// Sends pages of the fast node to the slow one, whatever their age.
+    /// Demotes the given pages of the fast node, whatever their age.
     fn send_away<R: Release>(&mut self, machine: &Machine<R>, pages: &[u32]) {
         let area = &self.place.area;
         let planted = &mut self.planted;
@@ -121,7 +125,7 @@ impl Migrator {
             let mut list = isolate(machine, area, pages, |node| node == FAST);
             let isolated = list.len();
             let tally = migrate(machine, &mut list, SLOW, Reason::Demotion, planted);
-            // Who demotes counts for itself.
+            // The caller of a demotion subtracts the moved pages from `nr_isolated_anon` itself.
             let moved = (isolated - list.len()) as i64;
             machine.stats.node(FAST, NodeItem::IsolatedAnon, -moved);
             machine.putback_movable_pages(&mut list);
@@ -141,7 +145,7 @@ impl Migrator {
     }
 }
 
-/// Isolates pages whose node is the wrong one.
+/// Isolates those of the pages that are on a wrong node.
 fn isolate<R: Release>(
     machine: &Machine<R>,
     area: &Area,
@@ -161,7 +165,7 @@ fn isolate<R: Release>(
         machine.put(pfn);
     }
     if list.is_empty() && in_the_way {
-        // They wait in batches. Whoever touches them again finds them on a list.
+        // The pages wait in batches. After this drain the next attempt finds them on a list.
         machine.lru_drain_all();
     }
     list

@@ -1,4 +1,4 @@
-//! A policy of the user's: which pages go up and which go down, epoch by epoch.
+//! A policy of the user, which chooses the pages to promote and to demote after each epoch.
 //!
 //! ```text
 //!   user threads: count hits ----> epoch over: the first migrator asks the policy
@@ -7,10 +7,10 @@
 //!                  demotions first, batch by batch
 //! ```
 //!
-//! Nothing else moves a page then: what a policy leaves on the fast node stays there.
+//! With a policy no page moves for another reason: a page that the policy leaves on the fast node
+//! stays there.
 
 use super::super::fault::Finding;
-use super::{FAST, SLOW};
 use crate::machine::Machine;
 use crate::map::Area;
 use crate::release::Release;
@@ -19,32 +19,36 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+/// The fast node, and the node to which pages are demoted.
+pub(super) const FAST: usize = 0;
+pub(super) const SLOW: usize = 1;
+
 /// Accesses of an epoch, for each page of the trace.
 const ACCESSES_PER_PAGE: u64 = 8;
 
-/// What a policy is shown: one number a page of the trace.
+/// The data that a policy gets: one number for each page of the trace.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch<'a> {
     /// Accesses in the epoch.
     pub hits: &'a [u32],
-    /// The node where the page is; -1 if nobody has touched it yet, or it is on the move.
+    /// The node where the page is; -1 before its first access and while it moves.
     pub node: &'a [i8],
     /// Epochs since the last access: 0 for a page that was used in this one.
     pub age: &'a [u32],
 }
 
-/// What a policy wants: pages by number.
+/// The decision of a policy: pages by number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// To the fast node.
+    /// Pages that go to the fast node.
     pub promote: Vec<u32>,
-    /// To the slow one.
+    /// Pages that go to the slow node.
     pub demote: Vec<u32>,
 }
 
-/// Decides after each epoch.
+/// A policy, asked after each epoch.
 pub trait Policy: Send + Sync {
-    /// What is to move. An error ends the load with it.
+    /// Chooses the pages to move. An error ends the load and becomes its finding.
     fn decide(&self, epoch: Epoch<'_>) -> Result<Decision, String>;
 }
 
@@ -55,11 +59,12 @@ pub(super) struct Order {
     pub pages: Vec<u32>,
 }
 
-/// What all members know of a policy.
+/// The state of a policy that all migrators and users share.
 pub(super) struct Director {
     policy: Arc<dyn Policy>,
     hits: Box<[AtomicU32]>,
-    /// Accesses made, and those of them that the policy was told of: an epoch is over when enough wait.
+    /// `made` counts all accesses, `told` those that the policy was given. An epoch is over when
+    /// the difference is large enough.
     made: AtomicU64,
     told: AtomicU64,
     epoch: u64,
@@ -88,16 +93,18 @@ impl Director {
         }
     }
 
-    /// An access to a page.
+    /// Counts an access to a page.
     #[inline]
     pub fn hit(&self, page: u32) {
-        // Relaxed: a count, which nothing else hangs on; one that comes late is of the next epoch.
+        // Relaxed: a count on which no other data depends; a late one belongs to the next epoch.
         self.hits[page as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many accesses were made, each after its `hit`. The finding, if the policy has failed.
+    /// Adds accesses, whose `hit`s were counted before. Returns the finding if the policy has
+    /// failed.
     pub fn made(&self, accesses: u32) -> Result<(), Finding> {
-        // Release: whoever sees the sum finds these hits: an epoch that is over is never told short.
+        // Release pairs with the Acquire of `waiting`: a migrator that sees the sum also sees the
+        // hits. Without it a policy could be given an epoch with some hits missing.
         self.made.fetch_add(accesses.into(), Ordering::Release);
         match &*self.failed.lock() {
             Some(why) => Err(Finding::Policy(why.clone())),
@@ -105,19 +112,22 @@ impl Director {
         }
     }
 
-    /// Is a decision overdue? Then users wait: else the host's scheduler would decide how long an epoch is.
+    /// Whether a decision is overdue. The users then wait; otherwise the host's scheduler would
+    /// decide how long an epoch is.
     pub fn overdue(&self) -> bool {
         self.waiting() >= 2 * self.epoch && self.failed.lock().is_none()
     }
 
-    /// Accesses that the policy was not told of. Who is inside of a step may be told of early.
+    /// Accesses that the policy was not given yet. Hits of a step that is still running may have
+    /// been given already.
     fn waiting(&self) -> u64 {
-        // Relaxed for `told`: one thread writes it; who waits for it looks again. Acquire: see `made`.
+        // Relaxed for `told`: only one thread writes it, and the users that wait for it read it
+        // again. Acquire: see `made`.
         let told = self.told.load(Ordering::Relaxed);
         self.made.load(Ordering::Acquire).saturating_sub(told)
     }
 
-    /// Asks the policy, if the epoch is over and what it wanted last is done; false if not.
+    /// Asks the policy if the epoch is over and its last orders are taken; false if not.
     pub fn decide<R: Release>(&self, machine: &Machine<R>, area: &Area, batch: usize) -> bool {
         if self.waiting() < self.epoch || !self.orders.lock().is_empty() || self.failed.lock().is_some() {
             return false;
@@ -134,13 +144,13 @@ impl Director {
             }
             ages.clone()
         };
-        // No lock is held: a policy may take its time.
+        // No lock is held here, because a policy may take long.
         let decided = self.policy.decide(Epoch { hits: &hits, node: &node, age: &age });
         match decided.and_then(|decision| checked(decision, area.pages())) {
             Ok(Decision { promote, demote }) => {
                 let order = |node| move |pages: &[u32]| Order { node, pages: pages.to_vec() };
                 let demotions = demote.chunks(batch).map(order(SLOW));
-                // Room first.
+                // Demotions come first, because they make room for the promotions.
                 self.orders.lock().extend(demotions.chain(promote.chunks(batch).map(order(FAST))));
             }
             Err(why) => *self.failed.lock() = Some(why),
@@ -148,13 +158,13 @@ impl Director {
         true
     }
 
-    /// What is to be done next.
+    /// Takes the next order.
     pub fn next(&self) -> Option<Order> {
         self.orders.lock().pop_front()
     }
 }
 
-/// Each page once, and none that is not there.
+/// Removes duplicates, and refuses numbers that no page has.
 fn checked(mut decision: Decision, pages: u32) -> Result<Decision, String> {
     for list in [&mut decision.promote, &mut decision.demote] {
         if let Some(wrong) = list.iter().find(|&&page| page >= pages) {

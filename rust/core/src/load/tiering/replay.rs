@@ -1,8 +1,8 @@
-//! The trace dealt out to threads, what its stores write, and the plain array that knows the end.
+//! The trace's accesses by thread, the values that stores write, and the plain array with which the
+//! end is compared.
 
-use super::Trace;
 use crate::load::content::{Violation, Wrong};
-use crate::load::fault::Finding;
+use crate::load::fault::{Finding, LoadError};
 use crate::machine::Machine;
 use crate::map::Area;
 use crate::memory::WORDS;
@@ -11,7 +11,40 @@ use crate::release::Release;
 use std::sync::Arc;
 
 /// Pages that an access can name.
-pub(super) const MAX_PAGES: u32 = 1 << 31;
+const MAX_PAGES: u32 = 1 << 31;
+
+/// A trace: access `i` touches page `ids[i]`, numbered densely, and writes if `writes[i]` is not 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The page of each access.
+    pub ids: Vec<u32>,
+    /// 1 for an access that writes, 0 for one that reads.
+    pub writes: Vec<u8>,
+}
+
+impl Trace {
+    /// Distinct pages.
+    pub(super) fn footprint(&self) -> u32 {
+        self.ids.iter().max().map_or(0, |&last| last + 1)
+    }
+
+    pub(super) fn check(&self) -> Result<(), LoadError> {
+        let wrong = |why: String| Err(LoadError::Config(why));
+        if self.ids.len() != self.writes.len() {
+            return wrong(format!("a trace of {} pages but {} writes", self.ids.len(), self.writes.len()));
+        }
+        if self.ids.is_empty() {
+            return wrong("the trace is empty".into());
+        }
+        if self.ids.len() > MAX_ACCESSES {
+            return wrong(format!("the trace has more than {} accesses", MAX_ACCESSES));
+        }
+        match self.ids.iter().max() {
+            Some(&last) if last >= MAX_PAGES => wrong(format!("the trace has more than {} pages", MAX_PAGES)),
+            _ => Ok(()),
+        }
+    }
+}
 /// Accesses that a trace can have.
 pub(super) const MAX_ACCESSES: usize = u32::MAX as usize;
 
@@ -41,7 +74,8 @@ impl Access {
         self.what & Self::STORE != 0
     }
 
-    /// The word of the page: a trace does not say, so its position decides. The same in every pass.
+    /// The word of the page. A trace does not tell it, so the position in the trace chooses one,
+    /// the same in every pass.
     #[inline]
     pub fn word(self) -> u32 {
         (mix(u64::from(self.position)) >> 32) as u32 % WORDS as u32
@@ -53,11 +87,11 @@ fn mix(value: u64) -> u64 {
     (value ^ value >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
-/// Bits of a stored word that check the others and the place.
+/// Bits of a stored word that hold the checksum.
 const CHECK: u64 = (1 << 24) - 1;
 
-/// What a store writes: its running number in 40 bits (from 1, so never zero), and a check of number and
-/// place.
+/// The value that a store writes: its running number in 40 bits (from 1, so never zero), and a
+/// checksum of number and place.
 #[inline]
 pub(super) fn value(number: u64, page: u32, word: u32) -> u64 {
     let number = number + 1;
@@ -65,7 +99,7 @@ pub(super) fn value(number: u64, page: u32, word: u32) -> u64 {
     number << 24 | mix(number ^ place.rotate_left(40)) >> 40
 }
 
-/// Judges what a load finds: nothing, or what some store writes there.
+/// Checks the value that a load finds: zero, or a value that some store writes to this place.
 #[inline]
 pub(super) fn check(page: u32, word: u32, found: u64) -> Result<(), Violation> {
     if found == 0 || value((found >> 24).wrapping_sub(1), page, word) == found {
@@ -76,19 +110,19 @@ pub(super) fn check(page: u32, word: u32, found: u64) -> Result<(), Violation> {
 
 const _: () = assert!(CHECK.count_ones() == 24);
 
-/// A thread's part of the trace and how far it is.
+/// A thread's part of the trace, and its position in it.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     accesses: Arc<[Access]>,
     next: usize,
-    /// Times that the part was done.
+    /// Passes over the part that were completed.
     passes: u64,
-    /// Accesses of the whole trace: running numbers go on from pass to pass.
+    /// Accesses of the whole trace: with each pass the running numbers grow by this.
     total: u64,
 }
 
 impl Part {
-    /// Deals a trace out by a hash of the page.
+    /// Assigns each access of a trace to a part, by a hash of its page.
     pub fn deal(trace: &Trace, threads: usize) -> Vec<Part> {
         let mut parts = vec![Vec::new(); threads];
         for (position, (&page, &write)) in trace.ids.iter().zip(&trace.writes).enumerate() {
@@ -102,7 +136,8 @@ impl Part {
             .collect()
     }
 
-    /// Times that the part was done. A part without accesses is always done.
+    /// Passes over the part that were completed. A part without accesses counts as completed at any
+    /// time.
     pub fn passes(&self) -> u64 {
         if self.accesses.is_empty() { u64::MAX } else { self.passes }
     }
@@ -125,8 +160,8 @@ impl Part {
         pass * self.total + u64::from(access.position)
     }
 
-    /// Does to an array what the part did to memory. Every access comes again in each pass, at the same
-    /// word: the last pass that was finished and the one that was begun tell everything.
+    /// Applies the stores of the part to an array. Each pass repeats every access at the same word,
+    /// so the last completed pass and the one that has begun determine the content.
     fn replay(&self, array: &mut [u64]) {
         let begun = self.accesses[..self.next].iter().map(|&access| (access, self.passes));
         let finished = match self.passes {
@@ -169,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// The shortcut over the last two passes, against doing every access.
+        /// Compares the shortcut over the last two passes with a replay of every access.
         #[test]
         fn the_last_two_passes_tell_the_whole_replay(
             accesses in prop::collection::vec((0u32..20, any::<bool>()), 1..100),
@@ -196,7 +231,11 @@ mod tests {
         }
 
         #[test]
-        fn a_word_from_another_place_is_noticed(number in 0u64..1 << 39, page in 0u32..1 << 20, word in 0u32..512) {
+        fn a_word_from_another_place_is_noticed(
+            number in 0u64..1 << 39,
+            page in 0u32..1 << 20,
+            word in 0u32..512,
+        ) {
             let stored = value(number, page, word);
             prop_assert!(check(page, word, stored).is_ok());
             prop_assert!(check(page + 1, word, stored).is_err());

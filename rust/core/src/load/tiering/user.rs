@@ -1,6 +1,6 @@
-//! A user thread: replays its part of the trace, and tells the migrators which slow pages are hot.
+//! A user thread replays its part of the trace, and tells the migrators which slow pages are hot.
 
-use super::Place;
+use super::place::Place;
 use super::replay::{self, Part};
 use crate::load::fault::Finding;
 use crate::load::rig::{Counts, Member, Uses};
@@ -9,16 +9,17 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// Accesses of one step: a stop is noticed after so many.
+/// Accesses of one step. A stop is noticed between two steps.
 const ACCESSES: u32 = 256;
-/// A slow page is hot when it was touched so often since it was last asked for. A touch is a run of
-/// accesses: a loop over one page says no more than one access.
+/// Touches after which a slow page is hot, counted from its last request. A touch is a run of
+/// accesses to one page, so that a loop over the page counts once.
 const HOT: u8 = 2;
-/// Letters that a mailbox holds; what comes to a full one is lost, as the kernel limits the rate of its
-/// promotions.
+/// Letters that a mailbox holds. A letter to a full one is dropped, as the kernel limits the rate
+/// of its promotions.
 const MAILBOX: usize = 1024;
-/// Letters that say the migrators are behind: then the users wait, as a thread whose fault promotes a page
-/// does. Else it would be the host's scheduler that decides how many pages a trace moves.
+/// Letters from which on the migrators are behind. The users then wait, as a thread waits in a
+/// fault that promotes a page. Otherwise the host's scheduler would decide how many pages a trace
+/// moves.
 const BEHIND: usize = MAILBOX / 32;
 
 /// One user thread.
@@ -29,13 +30,13 @@ pub(in crate::load) struct User {
     backed: bool,
     mailbox: usize,
     counts: Counts,
-    /// Touches of slow pages since they were last asked for, by page.
+    /// Touches of slow pages since their last request, by page.
     touched: Vec<u8>,
     last: u32,
 }
 
 impl Member for User {
-    /// The trace decides everything.
+    /// No choice of a user is random: the trace determines its accesses.
     fn reseed(&mut self, _rng: Rng) {}
 }
 
@@ -58,17 +59,17 @@ impl User {
         }
     }
 
-    /// Times that the part was done.
+    /// Passes over the part that were completed.
     pub fn passes(&self) -> u64 {
         self.part.passes()
     }
 
-    /// What was done so far.
+    /// The part, with its position.
     pub(super) fn part(&self) -> &Part {
         &self.part
     }
 
-    /// Some accesses, once the migrators are not behind.
+    /// Makes some accesses, unless the migrators are behind.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let place = Arc::clone(&self.place);
         let director = place.director.as_ref();
@@ -84,7 +85,7 @@ impl User {
         let mut made = 0;
         for _ in 0..ACCESSES {
             let Some((access, number)) = self.part.next() else {
-                // No page hashes to this thread.
+                // The hash assigns no page to this thread.
                 std::thread::yield_now();
                 break;
             };
@@ -100,7 +101,8 @@ impl User {
                     replay::check(page, word, found)?;
                 }
             }
-            // A page on the move is leaving or coming: the next touch tells. The zero page is nowhere.
+            // A page that moves, and the zero page, count for node 0; the next touch finds where a
+            // moving page has arrived.
             let node = machine.page_at(area, page).map_or(0, |pfn| machine.node_of(pfn));
             self.counts.accesses[node] += 1;
             made += 1;

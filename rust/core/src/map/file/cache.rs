@@ -1,47 +1,49 @@
-//! The page cache: look up, insert, remove, replace (lifecycle 3.2, 6.4).
+//! The page cache: lookup, insertion, removal and replacement of pages (lifecycle 3.2, 6.4).
 
-use super::{File, Slot};
-use crate::lru::Shadow;
+use super::state::File;
+use crate::lru::shadow::Shadow;
 use crate::machine::Machine;
+use crate::map::slot::Slot;
 use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::{Mutation, Ordering, broken, mutated};
 
-/// Marks that a page has from its file; taken off together when it leaves it.
+/// Flags that a page has from its file. They are cleared together when the page leaves the file.
 const OF_FILE: Flags = Flags::FILE.union(Flags::DIRTY);
 
 impl<R: Release> Machine<R> {
-    /// The cached page `index` of a file, with a reference (`filemap_get_folio`).
+    /// Returns the cached page `index` of a file, with a reference (`filemap_get_folio`).
     pub(crate) fn cache_get(&self, file: &File, index: u32) -> Option<Pfn> {
         self.cache_get_seen(file, index, file.slot(index))
     }
 
-    /// The same for a slot that was just seen.
+    /// Returns the page of a slot whose value `seen` was just read, with a reference.
     pub(super) fn cache_get_seen(&self, file: &File, index: u32, seen: Slot) -> Option<Pfn> {
         let pfn = seen.page()?;
         if self.frames[pfn].try_get() {
-            // Only now is it known whose page this is: between the look and the reference it could have been
-            // replaced, freed, and be somebody else's.
+            // The slot is read again: before the reference was taken, the page may have been
+            // replaced, freed, and become another owner's page.
             if mutated(Mutation::CacheNotRechecked) || file.slot(index) == seen {
                 return Some(pfn);
             }
             self.put(pfn);
         }
-        // Frozen or replaced: under the lock neither can be going on, and the slot's reference is there.
+        // The page was frozen or replaced. Under the tree lock neither can be under way, and the
+        // slot's reference keeps the page.
         let _tree = file.tree.lock();
         let pfn = file.slot(index).page()?;
         self.frames[pfn].get(pfn);
         Some(pfn)
     }
 
-    /// Is a locked page still this page of the file?
+    /// Returns true if a locked page is still this page of the file.
     #[inline]
     pub(crate) fn is_of_file(&self, pfn: Pfn, file: &File, index: u32) -> bool {
         self.word_in_file(pfn, file, index).is_some()
     }
 
-    /// The word of a locked page, if it still is this page of the file.
+    /// Returns the word of a locked page, if the page is still this page of the file.
     #[inline]
     pub(super) fn word_in_file(&self, pfn: Pfn, file: &File, index: u32) -> Option<Word> {
         let page = &self.frames[pfn];
@@ -51,11 +53,12 @@ impl<R: Release> Machine<R> {
         Some(page.word()).filter(|word| word.has(Flags::FILE))
     }
 
-    /// Puts a page that is locked, and new, into a slot without one (`filemap_add_folio`), and says what an
-    /// eviction left there. `None`, with the page as it was, if somebody else was faster.
+    /// Puts a new, locked page into a slot that holds none (`filemap_add_folio`). Returns the
+    /// shadow that an eviction has left there, if any. `None`, with the page unchanged, if another
+    /// thread has filled the slot first.
     pub(super) fn cache_insert(&self, file: &File, index: u32, pfn: Pfn) -> Option<Option<Shadow>> {
         let page = &self.frames[pfn];
-        // Before anybody can find it.
+        // Owner and flags are set before another thread can find the page.
         page.set_owner(file.owner.0, index);
         page.set(file.kind.flags());
         let tree = file.tree.lock();
@@ -66,11 +69,12 @@ impl<R: Release> Machine<R> {
             page.set_owner(0, 0);
             return None;
         }
-        // The slot's.
+        // The slot's reference.
         page.get(pfn);
         file.set_slot(index, Slot::Page(pfn));
         if file.used() <= index {
-            // Release pairs with the Acquire in `used`.
+            // Release pairs with the Acquire in `used`: a scan that sees the new bound sees the
+            // filled slot.
             file.top.store(index + 1, Ordering::Release);
         }
         drop(tree);
@@ -78,7 +82,7 @@ impl<R: Release> Machine<R> {
         Some(found.shadow())
     }
 
-    /// A locked page that is in the swap cache leaves its slot, which names the swap slot from now on
+    /// Replaces a locked page of the swap cache in its file's slot by its swap slot
     /// (`shmem_delete_from_page_cache`). The caller has a reference of its own.
     pub(in crate::map) fn cache_to_swap(&self, file: &File, index: u32, pfn: Pfn, slot: u32) {
         {
@@ -89,22 +93,23 @@ impl<R: Release> Machine<R> {
             file.set_slot(index, Slot::Swap(slot));
         }
         self.forget_file(pfn);
-        // The slot's.
+        // The slot's reference.
         self.put(pfn);
     }
 
-    /// The way back (`shmem_add_to_page_cache`): the page is locked, and in the swap cache. False, with nothing
-    /// changed, if the slot does not name the swap slot any more.
+    /// Puts a locked page of the swap cache back into its file's slot (`shmem_add_to_page_cache`).
+    /// Returns false, with nothing changed, if the slot does not name the swap slot any more.
     pub(in crate::map) fn cache_from_swap(&self, file: &File, index: u32, pfn: Pfn, slot: u32) -> bool {
         let page = &self.frames[pfn];
         let tree = file.tree.lock();
         if file.slot(index) != Slot::Swap(slot) {
             return false;
         }
-        // Whoever finds it waits for its lock, or reads what is up to date.
+        // Owner and flags come before the slot. A thread that finds the page either waits for its
+        // lock, or reads content that is up to date.
         page.set_owner(file.owner.0, index);
         page.set(file.kind.flags());
-        // The slot's.
+        // The slot's reference.
         page.get(pfn);
         file.set_slot(index, Slot::Page(pfn));
         drop(tree);
@@ -112,7 +117,8 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// Empties a slot without a page, and says what was there; a page stays.
+    /// Empties a slot that holds no page, and returns its old value. A slot with a page is left
+    /// alone.
     pub(in crate::map) fn cache_forget(&self, file: &File, index: u32) -> Slot {
         let _tree = file.tree.lock();
         let found = file.slot(index);
@@ -123,8 +129,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Takes a locked, unmapped page that is not under writeback out of its file, dirty or not
-    /// (`filemap_remove_folio`): drops the slot's reference and that of its private data. The caller has
-    /// one of its own.
+    /// (`filemap_remove_folio`). Puts the references of the slot and of the private data. The
+    /// caller has one of its own.
     pub(super) fn cache_remove(&self, file: &File, index: u32, pfn: Pfn) {
         {
             let _tree = file.tree.lock();
@@ -135,14 +141,14 @@ impl<R: Release> Machine<R> {
         }
         self.forget_file(pfn);
         self.drop_private(pfn);
-        // The slot's.
+        // The slot's reference.
         self.put(pfn);
     }
 
-    /// Takes a clean page out of its file if nobody but its slot and the caller holds it
-    /// (`remove_mapping`). The page is locked and unmapped, and has no private data. True leaves the
-    /// caller's reference as the only one. Reclaim (`reclaimed`) remembers when it was, of files with a
-    /// backing store.
+    /// Takes a clean page out of its file if only its slot and the caller hold it
+    /// (`remove_mapping`). The page is locked and unmapped, and has no private data. On success the
+    /// caller's reference is the only one. An eviction by reclaim (`reclaimed`) leaves a shadow in
+    /// the slot of a disk's file.
     pub(super) fn cache_evict(&self, file: &File, index: u32, pfn: Pfn, reclaimed: bool) -> bool {
         const EXPECTED: u32 = 2;
         let page = &self.frames[pfn];
@@ -150,8 +156,8 @@ impl<R: Release> Machine<R> {
         if self.freeze(pfn, EXPECTED).is_err() {
             return false;
         }
-        // After the freeze: who dirtied the page through a reference has put it by now, and its mark is
-        // visible (lifecycle 3.1, pairing 2).
+        // The mark is read after the freeze: a holder that has dirtied the page through a reference
+        // has put it by now, and its mark is visible (lifecycle 3.1, pairing 2).
         if page.word().has(Flags::DIRTY) {
             page.unfreeze(pfn, EXPECTED);
             return false;
@@ -170,9 +176,10 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// The switch of a migration (lifecycle 6.4): `from`, locked and unmapped, gives its slot, its dirty mark
-    /// and its private data to `to`, locked and not yet seen by anybody. False, with nothing changed, if
-    /// somebody else holds `from`.
+    /// Switches a file's page in a migration (lifecycle 6.4). `from`, locked and unmapped, gives
+    /// its slot, its dirty mark and its private data to `to`, which is locked and which no other
+    /// thread can find yet. Returns false, with nothing changed, if another holder has a reference
+    /// on `from`.
     pub(crate) fn cache_replace(&self, file: &File, from: Pfn, to: Pfn) -> bool {
         let (src, dst) = (&self.frames[from], &self.frames[to]);
         let (index, expected) = (src.index(), self.cache_references(from));
@@ -180,12 +187,13 @@ impl<R: Release> Machine<R> {
         if self.freeze(from, expected).is_err() {
             return false;
         }
-        // Nobody can gain a reference on the source now, nor find the destination yet.
+        // The source is frozen: no thread can get a reference on it, and none can find the
+        // destination yet.
         let word = src.word();
         dst.set_owner(src.owner(), index);
         dst.set(word.flags() & (OF_FILE | Flags::SWAPBACKED | Flags::PRIVATE));
         for _ in 1..expected {
-            // The slot's, and the private data's.
+            // The references of the slot and of the private data.
             dst.get(to);
         }
         file.set_slot(index, Slot::Page(to));
@@ -202,15 +210,16 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// References on an unmapped page of a file that its migration can account for: the isolation's, the
-    /// slot's, the private data's (lifecycle 2.3).
+    /// Returns the number of references that a migration expects on an unmapped page of a file: the
+    /// isolation's, the slot's and the private data's (lifecycle 2.3).
     #[inline]
     pub(crate) fn cache_references(&self, pfn: Pfn) -> u32 {
         2 + u32::from(self.frames[pfn].word().has(Flags::PRIVATE))
     }
 
-    /// A page leaves its file, which has just been taken out of its slot: its marks, in one step so that a
-    /// concurrent [`Machine::set_page_dirty`] counts for the file or for nobody, and the counters.
+    /// Clears the file's flags of a page that has left its slot, and adjusts the counters. The
+    /// flags are cleared in one step, so that a concurrent [`Machine::set_page_dirty`] is counted
+    /// for the file, and taken off again here, or not at all.
     fn forget_file(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.clear(OF_FILE);
@@ -221,7 +230,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Attaches private data (buffers) to a locked page, with a reference of their own, once.
+    /// Attaches private data (buffers) to a locked page, with a reference of their own, if it has
+    /// none yet.
     pub(super) fn attach_private(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         if !page.word().has(Flags::PRIVATE) {
@@ -230,7 +240,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Frees the private data of a locked page; the caller has a reference of its own.
+    /// Frees the private data of a locked page. The caller has a reference of its own.
     pub(super) fn drop_private(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         if page.word().has(Flags::PRIVATE) {
@@ -239,7 +249,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Adds to the counters of cached pages, for a page with this word.
+    /// Adds `sign` to the counters of cached pages, for a page with this word.
     fn count_cached(&self, pfn: Pfn, word: Word, sign: i64) {
         let node = self.node_of(pfn);
         self.stats.node(node, NodeItem::FilePages, sign);

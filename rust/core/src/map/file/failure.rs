@@ -2,8 +2,9 @@
 //!
 //! | file | clean | dirty |
 //! |---|---|---|
-//! | of a disk | leaves the file, is read again | leaves the file; the loss is told by the next sync, once |
-//! | of a memory file system | stays in its slot, poisoned: whoever needs it is told | the same |
+//! | of a disk | leaves the file, is read again | leaves the file; the next sync, and only that one, fails |
+//! | of a memory file system | stays in its slot, poisoned: each access to it fails | the same |
+//! | the same in old kernels (`memory_file_keeps_poison`) | leaves the file, which has zeroes there | the same |
 
 use super::File;
 use crate::calls::Call;
@@ -16,54 +17,56 @@ use crate::sync::Ordering;
 use std::sync::Arc;
 
 impl File {
-    /// Was what was written to a page ever lost with a bad frame? Then something older may be read from it.
+    /// Returns true if content written to this page was ever lost, with a bad frame or a failed
+    /// write. A read may then give older content.
     pub fn lost_page(&self, index: u32) -> bool {
         self.lost_pages.lock().contains(&index)
     }
 }
 
 impl<R: Release> Machine<R> {
-    /// The file of a locked page, if it is one of a file.
+    /// Returns the file of a locked page, or `None` if the page belongs to no file.
     pub(crate) fn file_of_page(&self, pfn: Pfn) -> Option<Arc<File>> {
         let page = &self.frames[pfn];
         page.expect_locked();
         page.word().has(Flags::FILE).then(|| self.owners.file(OwnerId(page.owner()))).flatten()
     }
 
-    /// A locked page that is mapped somewhere is made clean or known to be dirty: from here on no store goes
-    /// through a mapping unheard (`folio_mkclean`). True if the page is dirty.
+    /// Write-protects every mapping of a locked page, and moves the mappings' dirty bits to the
+    /// page (`folio_mkclean`). Afterwards a store through a mapping faults first. Returns true if
+    /// the page is dirty.
     pub(crate) fn page_mkclean(&self, pfn: Pfn) -> bool {
         self.write_protect_mappings(pfn);
         self.frames[pfn].word().has(Flags::DIRTY)
     }
 
-    /// Drops a locked page from its file if it is clean and nobody but its slot and the caller uses it
-    /// (`mapping_evict_folio`), for soft offline: the caller's reference is then the only one.
+    /// Evicts a locked page from its file if it is clean and only its slot and the caller use it
+    /// (`mapping_evict_folio`), for soft offline. On success the caller's reference is the only
+    /// one.
     pub(crate) fn evict_for_failure(&self, pfn: Pfn) -> bool {
-        self.calls_on(Call::EvictFolio, pfn);
-        let evicted = match self.file_of_page(pfn) {
+        self.traced(Call::EvictFolio, pfn, || match self.file_of_page(pfn) {
             Some(file) => self.evict_locked(&file, self.frames[pfn].index(), pfn),
             None => false,
-        };
-        self.returns(Call::EvictFolio, evicted.into());
-        evicted
+        })
     }
 
-    /// A locked, unmapped page of a file is lost (`me_pagecache_clean`, `truncate_error_folio`): out of the file
-    /// if that can be read again, else it stays for everybody to see. How many references of the file's are left
-    /// on it.
+    /// Handles the loss of a file's page whose frame is bad; the page is locked and unmapped
+    /// (`me_pagecache_clean`, `truncate_error_folio`). The page leaves the file, except in kernels
+    /// in which a memory file keeps its poisoned page so that later accesses fail. Returns how many
+    /// references the file still has on it.
     pub(crate) fn lose_page(&self, file: &File, pfn: Pfn) -> u32 {
         let page = &self.frames[pfn];
-        if !file.is_written_back() {
+        if !file.is_written_back() && self.profile.memory_file_keeps_poison {
             return 1;
         }
         if page.mapcount() > 0 {
-            // It was off its list when it was to be unmapped, and is back (`truncate_cleanup_folio`): a mapping of a page
-            // without a file would be faulted on for ever.
+            // Unmapping has missed the page, because it was off its list then, and is back on it
+            // (`truncate_cleanup_folio`). A mapping of a page without a file would be faulted on
+            // for ever.
             self.unmap_poisoned(pfn, false);
         }
         if page.word().has(Flags::DIRTY) {
-            // Before anybody can read what is on the disk.
+            // The loss is noted before another thread can read the older content from the disk.
             file.lost_pages.lock().insert(page.index());
         }
         self.cache_remove(file, page.index(), pfn);
@@ -71,25 +74,28 @@ impl<R: Release> Machine<R> {
         0
     }
 
-    /// Dirty data of the file is lost (`mapping_set_error`).
+    /// Notes that dirty data of the file is lost (`mapping_set_error`).
     pub(crate) fn note_lost(&self, file: &File) {
-        // Release pairs with the Acquire in `take_lost`: who is told comes after the loss.
+        // Release pairs with the Acquire in `take_lost`: the caller that gets the error comes after
+        // the loss.
         file.lost.store(1, Ordering::Release);
     }
 
-    /// A write of a page to its disk has failed: what was dirty is lost.
+    /// Notes that a write of a page to its disk has failed, and its dirty content is lost.
     #[cold]
     pub(super) fn lose_write(&self, file: &File, index: u32) {
         file.lost_pages.lock().insert(index);
         self.note_lost(file);
     }
 
-    /// Was dirty data lost since the last time? `EIO` to the one who asks first (`file_check_and_advance_wb_err`).
+    /// Returns `EIO` if dirty data was lost since the last call, to one caller only
+    /// (`file_check_and_advance_wb_err`).
     pub(super) fn take_lost(&self, file: &File) -> Result<()> {
         if file.lost.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
-        // Acquire pairs with the Release in `note_lost`.
+        // Acquire pairs with the Release in `note_lost`. The swap gives the error to one of several
+        // callers.
         match file.lost.swap(0, Ordering::Acquire) {
             0 => Ok(()),
             _ => Err(Error::new(
@@ -99,16 +105,20 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A fault has found a poisoned page in a file, locked and held (`__do_fault`): one that can be dropped is
-    /// dropped, and the fault begins again; else `EHWPOISON`. Spends lock and reference.
+    /// Handles a poisoned page that a fault has found in a file, locked and held (`__do_fault`). If
+    /// the page can be dropped, it is dropped and the fault begins again; otherwise, and always in
+    /// kernels without `fault_drops_poison`, the fault fails with `EHWPOISON`. Spends the lock and
+    /// the reference.
     #[cold]
     pub(super) fn refuse_poisoned(&self, file: &File, index: u32, pfn: Pfn) -> Result<()> {
+        if !self.profile.fault_drops_poison {
+            self.unlock_and_put(pfn);
+            return Err(poisoned(pfn, Errno::EHWPOISON));
+        }
         if self.frames[pfn].mapcount() > 0 {
             self.unmap_file(file, index..index + 1, false);
         }
-        self.calls_on(Call::EvictFolio, pfn);
-        let evicted = self.evict_locked(file, index, pfn);
-        self.returns(Call::EvictFolio, evicted.into());
+        let evicted = self.traced(Call::EvictFolio, pfn, || self.evict_locked(file, index, pfn));
         self.unlock_and_put(pfn);
         match evicted {
             true => Ok(()),
@@ -117,7 +127,7 @@ impl<R: Release> Machine<R> {
     }
 }
 
-/// The page's frame is bad.
+/// Makes the error for a page whose frame is bad.
 #[cold]
 pub(super) fn poisoned(pfn: Pfn, errno: Errno) -> Error {
     Error::at(errno, pfn, Why::State("the frame is bad".into()))

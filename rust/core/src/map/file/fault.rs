@@ -1,7 +1,7 @@
 //! Faults of file mappings (`do_read_fault`, `do_shared_fault`, `do_cow_fault`, `wp_page_shared`).
 //!
-//! The file's page is locked from the check that it is the file's until the entry is there: a truncation
-//! that comes in between waits for the lock, and finds the entry.
+//! The file's page is locked from the check that it is the file's until the entry is filled. A
+//! truncation that comes in between waits for the lock, and then finds the entry.
 
 use super::fill::{Cached, Fill};
 use crate::error::{Error, Result};
@@ -13,8 +13,9 @@ use crate::release::Release;
 use crate::stat::Event;
 
 impl<R: Release> Machine<R> {
-    /// Makes the file's page for an empty entry ready, reading it in as needed. No lock is held but
-    /// `faults`, shared. `retry`: a fault that reads begins again.
+    /// Makes the file's page for an empty entry ready, and reads it in as needed. The caller holds
+    /// no lock but `faults`, shared. With `retry`, a fault that reads from a disk begins again, as
+    /// in the kernel.
     pub(in crate::map) fn ready_file_page(
         &self,
         area: &Area,
@@ -27,7 +28,7 @@ impl<R: Release> Machine<R> {
             return self.ready_file_copy(area, index, map, retry);
         }
         let pfn = loop {
-            // Each further round follows from a poisoned page that could be dropped.
+            // Another round follows only if a poisoned page was dropped.
             if let Some(cached) = self.sound_file_page(area, index, map)? {
                 break cached.pfn;
             }
@@ -38,8 +39,8 @@ impl<R: Release> Machine<R> {
         Ok(Fresh::File { pfn, writable: want == Want::Writable })
     }
 
-    /// A copy of the file's page, made ready with it (`do_cow_fault`): the copy's frame comes first, and goes back
-    /// whenever the kernel's fault ends and begins again.
+    /// Makes a copy of the file's page (`do_cow_fault`). The copy's frame is allocated first. It is
+    /// freed each time at which the kernel's fault ends and begins again.
     fn ready_file_copy(&self, area: &Area, index: u32, map: &FileMap, retry: bool) -> Result<Fresh> {
         let mut read = None;
         loop {
@@ -66,7 +67,7 @@ impl<R: Release> Machine<R> {
                     self.copy_shared(pfn, copy);
                     return Ok(Fresh::FileCopy { pfn: copy, of: pfn });
                 }
-                // Locks are let go of while a disk is read.
+                // The kernel's fault drops its locks while a disk is read, and begins again.
                 Ok(Some((pfn, _))) => read = Some(pfn),
                 Ok(None) => {}
                 Err(error) => {
@@ -78,7 +79,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The file's page, locked and held. `None` if its frame was bad and it could be dropped: the fault begins again.
+    /// Returns the file's page, locked and with a reference. `None` if its frame was bad and the
+    /// page was dropped: the fault begins again.
     fn sound_file_page(&self, area: &Area, index: u32, map: &FileMap) -> Result<Option<Cached>> {
         let cached = self.file_page(&map.file, map.first + index, area.preferred(), Fill::Content)?;
         if cached.poisoned {
@@ -91,8 +93,9 @@ impl<R: Release> Machine<R> {
         Ok(Some(cached))
     }
 
-    /// Makes a page ready that is mapped read-only by a shared mapping; spends the caller's reference unless
-    /// it is returned. `None` if it has left the file or moved meanwhile: the entry is to be looked at again.
+    /// Makes a page ready for a store that a shared mapping maps read-only. Spends the caller's
+    /// reference unless the page is returned. `None` if the page has left the file or moved
+    /// meanwhile: the entry must be read again.
     pub(in crate::map) fn ready_mapped_page(
         &self,
         area: &Area,
@@ -112,7 +115,7 @@ impl<R: Release> Machine<R> {
         Ok(Some(Fresh::File { pfn, writable: true }))
     }
 
-    /// What must be done to a locked page before a mapping may store into it (`page_mkwrite`).
+    /// Prepares a locked page for stores through a mapping (`page_mkwrite`).
     fn make_writable(&self, file: &File, pfn: Pfn) {
         if file.is_written_back() {
             self.attach_private(pfn);
@@ -120,7 +123,8 @@ impl<R: Release> Machine<R> {
         self.set_page_dirty(pfn);
     }
 
-    /// An empty entry of a file mapping.
+    /// Maps the page that was made ready for an empty entry of a file's mapping, or says which page
+    /// it needs.
     pub(in crate::map) fn map_file_page(
         &self,
         area: &Area,
@@ -135,15 +139,16 @@ impl<R: Release> Machine<R> {
             (Some(Fresh::File { pfn, writable }), Want::Page | Want::Writable)
                 if writable == (want == Want::Writable) =>
             {
-                // Stores must be heard of where there is a disk to write them to.
-                let unheard = shared && area.file().is_some_and(|map| !map.file.is_written_back());
-                let bits = match (writable, unheard) {
+                // Without a disk no store has to be noticed, so a shared mapping is writable at
+                // once.
+                let unnoticed = shared && area.file().is_some_and(|map| !map.file.is_written_back());
+                let bits = match (writable, unnoticed) {
                     (true, _) => Pte::YOUNG | Pte::DIRTY | Pte::WRITE,
                     (false, true) => Pte::YOUNG | Pte::WRITE,
                     (false, false) => Pte::YOUNG,
                 };
                 *fresh = None;
-                // The reference made ready becomes the entry's.
+                // The page's reference becomes the entry's.
                 if self.frames[pfn].add_mapping() == 0 {
                     self.count_mapped(pfn, 1);
                 }
@@ -166,7 +171,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// A store to a page that a shared mapping maps read-only.
+    /// Handles a store to a page that a shared mapping maps read-only.
     pub(in crate::map) fn write_shared(
         &self,
         pfn: Pfn,
@@ -176,13 +181,13 @@ impl<R: Release> Machine<R> {
         match *fresh {
             Some(Fresh::File { pfn: ready, writable: true }) if ready == pfn => {
                 *fresh = None;
-                self.stats.event(Event::Pgreuse, 1);
+                self.count_reuse();
                 guard.finish(Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));
                 self.unlock_and_put(pfn);
                 Outcome::Done
             }
             _ => {
-                // Under the entry's lock the mapping's reference keeps it.
+                // The entry is locked, so the mapping's reference keeps the page.
                 self.frames[pfn].get(pfn);
                 Outcome::NeedWritable(pfn)
             }

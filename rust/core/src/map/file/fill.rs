@@ -1,42 +1,45 @@
-//! A page of a file, locked and with its content: from the cache, or made and read in.
+//! The page of a file, locked and with its content: found in the cache, or made and read in.
 
-use super::{File, Slot};
+use super::state::File;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
+use crate::map::slot::Slot;
 use crate::memory::WORDS;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::Event;
 
-/// KiB of a page.
+/// The size of a page in KiB.
 const KIB: i64 = (crate::page::PAGE_SIZE / 1024) as i64;
 
 /// A page of a file, locked, with a reference.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::map) struct Cached {
     pub pfn: Pfn,
-    /// It was not in the cache before, nor in the swap space.
+    /// True if the page was neither in the cache nor in the swap space.
     pub new: bool,
-    /// It had to be read from the swap space.
+    /// True if the page was read from the swap space.
     pub swapped_in: bool,
-    /// Its frame is bad.
+    /// True if the page's frame is bad.
     pub poisoned: bool,
 }
 
-/// What a page is wanted for that is not in the cache.
+/// The part of a page's content that the caller needs if the page is not cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::map) enum Fill {
-    /// Its content.
+    /// The whole content.
     Content,
-    /// All of it will be overwritten under the page lock that the caller gets.
+    /// No content: the caller overwrites the whole page under its lock.
     Overwritten,
 }
 
 impl<R: Release> Machine<R> {
-    /// Page `index` of a file, locked, with a reference, and up to date unless it is new and will be
-    /// overwritten. A page that is not cached is made, on `node` if the file says nothing else and there is room, and read in.
+    /// Returns page `index` of a file, locked, with a reference. It is up to date, unless it is new
+    /// and will be overwritten. A page that is not cached is made and read in. It comes from `node`
+    /// if the file has no policy and the node has room.
     ///
-    /// `EFAULT` beyond the file's end (the kernel's SIGBUS), `ENOMEM` without a free frame, `EIO` if the disk fails.
+    /// `EFAULT` beyond the file's end (the kernel's SIGBUS), `ENOMEM` without a free frame, `EIO`
+    /// if the disk fails.
     pub(in crate::map) fn file_page(
         &self,
         file: &File,
@@ -44,7 +47,7 @@ impl<R: Release> Machine<R> {
         node: usize,
         fill: Fill,
     ) -> Result<Cached> {
-        // Each further round follows from somebody else's making, moving or taking out of the page.
+        // Another round follows only if another thread has made, moved or removed the page.
         loop {
             if let Some(pfn) = self.cache_get(file, index) {
                 let page = &self.frames[pfn];
@@ -52,8 +55,8 @@ impl<R: Release> Machine<R> {
                     self.put(pfn);
                     return Err(Error::interrupted());
                 }
-                // Under the lock: a truncation that decided before us has set the size, one that decides later
-                // waits for the lock.
+                // The size is read under the page lock. A truncation that was decided earlier has
+                // set the size already, and a later one waits for the lock.
                 let ours = self.word_in_file(pfn, file, index);
                 if let Some(word) = ours
                     && index < file.pages()
@@ -84,20 +87,22 @@ impl<R: Release> Machine<R> {
             }
             let pfn = self.alloc_for_file(file, index, node)?;
             let page = &self.frames[pfn];
-            // Fresh: free, but for the wink of a stale walker.
+            // The page is fresh, so its lock is free, except for a moment in which a walker with a
+            // stale number tries it.
             page.lock();
             let Some(evicted) = self.cache_insert(file, index, pfn) else {
                 self.unlock_and_put(pfn);
                 continue;
             };
-            // What will be overwritten says nothing of the use of what was evicted.
+            // A page that will be overwritten is no refault, because its old content is not needed.
             if let (Some(shadow), Fill::Content) = (evicted, fill) {
                 self.workingset_refault(pfn, shadow);
             }
             self.lru_add(pfn);
             if fill == Fill::Content {
                 if let Err(error) = self.read_in(file, index, pfn) {
-                    // Whoever found it meanwhile waits for its lock, and looks again.
+                    // A thread that has found the page meanwhile waits for its lock, and then reads
+                    // the slot again.
                     self.cache_remove(file, index, pfn);
                     self.unlock_and_put(pfn);
                     return Err(error);
@@ -108,8 +113,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Fills a locked page that is not up to date from what backs its file.
-    /// `EIO` if the disk fails.
+    /// Fills a locked page that is not up to date from its file's store, or with zeroes. `EIO` if
+    /// the disk fails.
     pub(super) fn read_in(&self, file: &File, index: u32, pfn: Pfn) -> Result<()> {
         if !file.is_written_back() {
             self.memory.zero_page(pfn);
@@ -122,14 +127,15 @@ impl<R: Release> Machine<R> {
                 self.memory.store(pfn, word, cell.get());
             }
         }
-        // One request for the whole page, whose blocks are all on disk.
+        // The page was read in one request, and all its blocks are on disk.
         self.frames[pfn].set(Flags::MAPPEDTODISK);
         self.stats.event(Event::Pgpgin, KIB);
         Ok(())
     }
 
-    /// Writes a page to what backs its file: word by word, because users may be writing to it. A disk that fails has
-    /// lost what was dirty: the page is clean all the same, and the next sync says so.
+    /// Writes a page to its file's disk, word by word, because users may store into the page
+    /// meanwhile. If the disk fails, the dirty content is lost: the page is clean all the same, and
+    /// the next sync fails.
     pub(super) fn write_out(&self, file: &File, index: u32, pfn: Pfn) {
         if self.may_ask("write to a disk", pfn).is_err() {
             return self.lose_write(file, index);

@@ -1,25 +1,27 @@
 //! Reading and writing through the file (`pread`, `pwrite`): the same bytes that mappings see.
 //!
-//! A read holds a reference and no lock, so a migration that meets it tries again. A write holds the
-//! page lock.
+//! A read holds a reference and no lock, so a migration that meets it has to try again. A write
+//! holds the page lock.
 
 use super::failure::poisoned;
 use super::fill::{Cached, Fill, beyond};
-use super::{File, Slot};
+use super::state::File;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::map::access::{PAGE_BYTES, Piece, pieces, store_part, words_of};
+use crate::map::slot::Slot;
 use crate::memory::WORDS;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::sync::Ordering;
 
 impl<R: Release> Machine<R> {
-    /// Reads bytes from `offset` on, page by page; pages that are not cached are read in, on `node` if
-    /// it has any. An error may come after some of `into` was filled.
+    /// Reads bytes from `offset` on, page by page. Pages that are not cached are read in, into
+    /// frames of `node` if it has any. If a page fails, the earlier part of `into` is filled
+    /// already.
     ///
-    /// `EFAULT` for a range beyond the end, `ENOMEM` without a free frame, `EBADF` for a file that is removed, `EIO` for
-    /// a page of a memory file system whose frame is bad.
+    /// `EFAULT` for a range beyond the end, `ENOMEM` without a free frame, `EBADF` for a removed
+    /// file, `EIO` for a page of a memory file system whose frame is bad.
     pub fn file_read(&self, file: &File, offset: u64, into: &mut [u8], node: usize) -> Result<()> {
         let _inside = self.enter_file(file)?;
         for piece in pieces(file.pages(), offset, into.len())? {
@@ -46,17 +48,20 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// A page was read through its file. Of a disk's file a page read on marks nothing new
-    /// (`filemap_read`); a memory file system's is marked each time (`shmem_file_read_iter`).
+    /// Marks a page that was read through its file as accessed. Reading on in the same page of a
+    /// disk's file marks nothing new (`filemap_read`). A page of a memory file system is marked
+    /// each time (`shmem_file_read_iter`).
     fn mark_read(&self, file: &File, index: u32, pfn: Pfn) {
-        // Relaxed: a hint about who reads what, as in the kernel.
+        // Relaxed: only a hint, as in the kernel; readers that race may mark a page once more or
+        // once less.
         let last = file.last_read.swap(index + 1, Ordering::Relaxed);
         if !file.is_written_back() || last != index + 1 {
             self.mark_page_accessed(pfn);
         }
     }
 
-    /// A page is read through its file, if it is cached: it is marked accessed. False if it is not.
+    /// Reads a page through its file if the page is cached: marks it accessed. Returns false if it
+    /// is not cached.
     #[cfg(not(any(loom, feature = "explored")))]
     pub(crate) fn read_cached(&self, file: &File, index: u32) -> bool {
         let Some(pfn) = self.cache_get(file, index) else { return false };
@@ -65,7 +70,7 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// A page that is not cached is read in, for a reader who comes to it for the first time.
+    /// Reads a page in that is not cached, as its first read through the file does.
     #[cfg(not(any(loom, feature = "explored")))]
     pub(crate) fn read_uncached(&self, file: &File, index: u32, node: usize) -> Result<()> {
         let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;
@@ -73,7 +78,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Writes bytes from `offset` on, page by page. An error may come after some were written.
+    /// Writes bytes from `offset` on, page by page. If a page fails, the bytes of earlier pages are
+    /// written already.
     ///
     /// Errors as [`Machine::file_read`].
     pub fn file_write(&self, file: &File, offset: u64, from: &[u8], node: usize) -> Result<()> {
@@ -83,7 +89,8 @@ impl<R: Release> Machine<R> {
             let whole = piece.start == 0 && piece.len == PAGE_BYTES;
             let fill = if whole { Fill::Overwritten } else { Fill::Content };
             let Cached { pfn, new, poisoned: bad, .. } = self.file_page(file, piece.index, node, fill)?;
-            // Found is accessed, also where it cannot be written to then (`shmem_get_folio`; recording g83137/10).
+            // A page that is found counts as accessed, even if the write then fails
+            // (`shmem_get_folio`; recording g83137/10).
             if !new && !file.is_written_back() {
                 self.mark_page_accessed(pfn);
             }
@@ -117,7 +124,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The page to read from, with a reference; `None` for a hole in a file that has nothing but its pages.
+    /// Returns the page to read from, with a reference. `None` for a hole in a file of a memory
+    /// file system, which reads as zeroes.
     fn page_to_read(&self, file: &File, index: u32, node: usize) -> Result<Option<Pfn>> {
         let seen = file.slot(index);
         match self.cache_get_seen(file, index, seen) {
@@ -132,9 +140,11 @@ impl<R: Release> Machine<R> {
                 }
                 self.put(pfn);
             }
-            // Of one look only: what is in the swap space now may be back, and what was there gone, at a second.
+            // Both tests use the value `seen` of one lookup. With a second load, a page that moves
+            // between memory and swap meanwhile could look like a hole.
             None if !file.is_written_back() && seen == Slot::Empty => {
-                // After the slot: a truncation, which has emptied it perhaps, sets the size first.
+                // The size is read after the slot: a truncation sets the size before it empties the
+                // slot.
                 return if index < file.pages() { Ok(None) } else { Err(beyond(file, index)) };
             }
             None => {}
@@ -144,19 +154,21 @@ impl<R: Release> Machine<R> {
         Ok(Some(pfn))
     }
 
-    /// Writes a page's words to disk past the cache, as O_DIRECT does.
+    /// Writes a page's words to disk past the cache, as `O_DIRECT` does.
     ///
-    /// `EBUSY` if the page is cached, `EINVAL` for a file without a disk, a page that the file does not have, or
-    /// more words than a page has.
+    /// `EBUSY` if the page is cached; `EINVAL` for a file without a disk, for a page that the file
+    /// does not have, or for more words than a page has.
     pub fn write_disk(&self, file: &File, index: u32, words: &[u64]) -> Result<()> {
         let _inside = self.enter_file(file)?;
         if !file.is_written_back() || index >= file.pages() || words.len() > WORDS {
-            return Err(Error::new(
-                Errno::EINVAL,
-                format!("no page {index} of a disk takes {} words", words.len()),
-            ));
+            let why = format!(
+                "{} words for page {index}: the file needs a disk and has {} pages of {WORDS} words",
+                words.len(),
+                file.pages()
+            );
+            return Err(Error::new(Errno::EINVAL, why));
         }
-        // Alone: nobody makes the page, and so reads the disk, meanwhile.
+        // The lock is held alone, so that no thread makes the page and reads the disk meanwhile.
         let _alone = file.invalidate.write();
         if let Some(pfn) = file.slot(index).page() {
             return Err(Error::at(Errno::EBUSY, pfn, Why::State("the page is cached".into())));
@@ -168,8 +180,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// One word of a file as a read would find it now, without reading anything in: for checks at a quiet
-    /// moment. 0 where there is none.
+    /// Returns one word of a file as a read would find it now, without reading anything in: for
+    /// checks at a quiet moment. 0 if there is no such word.
     pub fn file_word(&self, file: &File, index: u32, word: usize) -> u64 {
         match file.slot(index) {
             _ if word >= WORDS => 0,

@@ -1,4 +1,4 @@
-//! A file's life: made, mapped, removed, ended by its last user.
+//! A file's life: it is made, mapped, removed, and ended by its last user.
 
 use super::{File, FileKind, FileMap, MAX_FILE_PAGES};
 use crate::error::{Errno, Error, Result};
@@ -11,7 +11,7 @@ use crate::sync::{AtomicU32, Lock, LockClass, Ordering, RwLock};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A call that is inside of a file; see [`Machine::enter_file`].
+/// A call that uses a file and keeps it from ending; see [`Machine::enter_file`].
 pub(super) struct Inside<'a, R: Release> {
     machine: &'a Machine<R>,
     file: &'a File,
@@ -24,9 +24,10 @@ impl<R: Release> Drop for Inside<'_, R> {
 }
 
 impl<R: Release> Machine<R> {
-    /// A new file of `pages` pages, all zeroes, none of them cached.
+    /// Makes a file of `pages` pages, all zeroes, none of them cached.
     ///
-    /// `EINVAL` for none, `EFBIG` for more than [`MAX_FILE_PAGES`], `ENOMEM` if the owner slots or the host's memory run out.
+    /// `EINVAL` for 0 pages, `EFBIG` for more than `MAX_FILE_PAGES`, `ENOMEM` if the owner slots
+    /// or the host's memory run out.
     pub fn file(&self, kind: FileKind, pages: u32) -> Result<Arc<File>> {
         if pages == 0 {
             return Err(Error::new(Errno::EINVAL, "a file has at least one page"));
@@ -48,7 +49,7 @@ impl<R: Release> Machine<R> {
                 kind,
                 owner,
                 size: AtomicU32::new(pages),
-                // The name.
+                // The file's name is its first link.
                 links: AtomicU32::new(1),
                 removed: AtomicU32::new(0),
                 top: AtomicU32::new(0),
@@ -65,17 +66,18 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Removes a file's name and gives the handle on it back (`unlink`, `close`): it ends, with all its
-    /// pages, when nobody maps it any more. Harmless the second time. May wait for page locks and for
-    /// write-backs.
+    /// Removes a file's name and gives up the handle on it (`unlink`, `close`). The file ends, with
+    /// all its pages, when no area maps it any more. A second call does nothing. The end may wait
+    /// for page locks and write-backs.
     pub fn remove_file(&self, file: &File) {
-        // AcqRel: one of several callers takes the name's link off.
+        // AcqRel: the swap lets only one of several callers take the name's link off. Release pairs
+        // with the Acquire in `File::is_removed`.
         if file.removed.swap(1, Ordering::AcqRel) == 0 {
             self.unlink_file(file);
         }
     }
 
-    /// The files that have not ended.
+    /// Returns the files that have not ended.
     pub fn files(&self) -> Vec<Arc<File>> {
         let mut files = Vec::new();
         self.owners.for_each(|_, owner| {
@@ -88,8 +90,8 @@ impl<R: Release> Machine<R> {
 
     /// Maps `pages` pages of a file into a space.
     ///
-    /// `EINVAL` for none or for a range that does not lie in the file, `EBADF` for a file that is removed;
-    /// else as [`Machine::mmap`].
+    /// `EINVAL` for 0 pages or for a range that does not lie in the file, `EBADF` for a removed
+    /// file; otherwise as [`Machine::mmap`].
     pub fn mmap_file(&self, space: &AddressSpace, map: FileMap, pages: u32) -> Result<Arc<Area>> {
         let end = u64::from(map.first) + u64::from(pages);
         if pages == 0 || end > u64::from(map.file.capacity()) {
@@ -109,7 +111,8 @@ impl<R: Release> Machine<R> {
         area
     }
 
-    /// Holds a file while a call is inside of it. `EBADF` after its end or its removal.
+    /// Takes a link that keeps a file from ending during a call. `EBADF` after its end or its
+    /// removal.
     pub(super) fn enter_file<'a>(&'a self, file: &'a File) -> Result<Inside<'a, R>> {
         if file.is_removed() {
             return Err(removed());
@@ -118,14 +121,15 @@ impl<R: Release> Machine<R> {
         Ok(Inside { machine: self, file })
     }
 
-    /// One more user. `EBADF` after the end.
+    /// Takes a link on a file. `EBADF` after the file's end.
     pub(crate) fn link_file(&self, file: &File) -> Result<()> {
         let mut links = file.links.load(Ordering::Relaxed);
         loop {
             if links == 0 {
                 return Err(removed());
             }
-            // Relaxed: a user that is there already keeps the file; the new one learnt of the file from it.
+            // Relaxed: an existing link keeps the file, and the new user has learnt of the file
+            // from its holder.
             match file.links.compare_exchange_weak(links, links + 1, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => links = now,
@@ -133,27 +137,30 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// One user less; the last one ends the file.
+    /// Drops a link; the last one ends the file.
     pub(crate) fn unlink_file(&self, file: &File) {
-        // AcqRel: the last user comes after all others' use.
+        // AcqRel: the thread that drops the last link comes after the use by all others.
         if file.links.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.truncate_pages(file, 0);
             self.owners.remove(file.owner);
         }
     }
 
-    /// Adds an area to the file's reverse map, after all others: as [`Machine::join_owners`].
+    /// Adds an area to the file's reverse map, after all others; see [`Machine::join_owners`].
     pub(in crate::map) fn join_file(&self, owner: OwnerId, area: &Arc<Area>) -> Result<()> {
         let joined = self.owners.update(owner, |owner| match owner {
             Owner::File { areas, .. } => areas.push(area),
-            _ => crate::sync::broken("file", format_args!("an area's owner is no file")),
+            _ => crate::sync::broken(
+                "a mapped file is in its owner slot",
+                format_args!("area at page {}", area.first),
+            ),
         });
         debug_assert!(joined.is_some(), "a file lives while an area maps it");
         joined.unwrap_or(Ok(()))
     }
 
-    /// Takes an area out of its file's reverse map; the file's link is still to be taken off.
-    pub(in crate::map) fn part_from_file(&self, area: &Area, map: &FileMap) {
+    /// Removes an area from its file's reverse map. The caller still has to drop the area's link.
+    pub(in crate::map) fn remove_from_file(&self, area: &Area, map: &FileMap) {
         self.owners.update(map.file.owner, |owner| {
             if let Owner::File { areas, .. } = owner {
                 areas.remove(area);
@@ -161,9 +168,9 @@ impl<R: Release> Machine<R> {
         });
     }
 
-    /// Takes an area that maps nothing any more out of its file's reverse map, and its link off.
+    /// Removes an area that maps nothing any more from its file's reverse map, and drops its link.
     pub(in crate::map) fn leave_file(&self, area: &Area, map: &FileMap) {
-        self.part_from_file(area, map);
+        self.remove_from_file(area, map);
         self.unlink_file(&map.file);
     }
 }

@@ -1,28 +1,30 @@
-//! Pages leave a file: truncation takes them with their content, eviction only what can be read again.
+//! Removal of pages from a file. Truncation drops pages with their content; eviction takes only
+//! pages that can be read again.
 
-use super::{File, Slot};
+use super::state::File;
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
+use crate::map::slot::Slot;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::sync::Ordering;
 use std::ops::Range;
 
-/// What an eviction came to.
+/// The result of an eviction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evicted {
     /// Pages that left the cache.
     pub evicted: u32,
-    /// Pages that somebody maps, holds, locks, dirtied or writes: they stay.
+    /// Pages that stay, because they are mapped, held, locked, dirty or under writeback.
     pub kept: u32,
 }
 
 impl<R: Release> Machine<R> {
-    /// Shortens a file to `pages` pages; whoever maps the rest is unmapped, copies of his own included.
-    /// Waits for page locks and write-backs.
+    /// Shortens a file to `pages` pages. The other pages are unmapped in all areas, private copies
+    /// included. Waits for page locks and write-backs.
     ///
-    /// `EINVAL` for more pages than it has, `EBADF` for a file that is removed.
+    /// `EINVAL` for more pages than the file has, `EBADF` for a removed file.
     pub fn truncate_file(&self, file: &File, pages: u32) -> Result<()> {
         let _inside = self.enter_file(file)?;
         if pages > file.pages() {
@@ -33,31 +35,31 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// The steps of a truncation (`truncate_pagecache`).
+    /// Performs the steps of a truncation (`truncate_pagecache`).
     pub(super) fn truncate_pages(&self, file: &File, pages: u32) {
-        // 1. Nobody makes a page meanwhile.
+        // 1. Keep other threads from making pages of the file.
         let _alone = file.invalidate.write();
         let before = file.pages();
         if pages >= before {
             return;
         }
-        // 2. From now on no fault maps what lies beyond. Release pairs with the Acquire in `File::pages`.
+        // 2. Set the size: from now on no fault maps a page beyond it. Release pairs with the Acquire in
+        //    `File::pages`.
         file.size.store(pages, Ordering::Release);
-        // 3. Most mappings at once.
+        // 3. Unmap all pages beyond the size, many for each flush.
         self.unmap_file(file, pages..before, true);
-        // 4. Page by page, under each page's lock.
-        self.calls(Call::ReleasePages);
-        for index in pages..before.min(file.used()) {
-            self.truncate_page(file, index);
-        }
-        self.returns(Call::ReleasePages, 0);
-        // 5. Copies that a fault made of a page before step 4 took it away.
+        // 4. Take each page out of the file, under its page lock.
+        self.traced(Call::ReleasePages, (), || {
+            for index in pages..before.min(file.used()) {
+                self.truncate_page(file, index);
+            }
+        });
+        // 5. Unmap the private copies that faults have made of a page before step 4 took it away.
         self.unmap_file(file, pages..before, true);
     }
 
     fn truncate_page(&self, file: &File, index: u32) {
-        // Each further round follows from a migration of the page by somebody else, or from its way to swap or
-        // back.
+        // Another round follows only if the page has migrated, or gone to swap or come back.
         loop {
             let seen = file.slot(index);
             if seen == Slot::Empty {
@@ -72,7 +74,7 @@ impl<R: Release> Machine<R> {
             if self.is_of_file(pfn, file, index) {
                 page.wait_writeback();
                 if page.mapcount() > 0 {
-                    // A fault that had found the page before step 2.
+                    // A fault that found the page before step 2 has mapped it after step 3.
                     self.unmap_file(file, index..index + 1, false);
                 }
                 self.cache_remove(file, index, pfn);
@@ -82,17 +84,17 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Takes the clean pages of a range that nobody uses out of the cache (`invalidate_mapping_pages`). Waits
-    /// for nobody.
+    /// Takes the clean and unused pages of a range out of the cache (`invalidate_mapping_pages`).
+    /// Waits for no lock of a page.
     ///
-    /// `EBADF` for a file that is removed.
+    /// `EBADF` for a removed file.
     pub fn evict_file(&self, file: &File, pages: Range<u32>) -> Result<Evicted> {
         let _inside = self.enter_file(file)?;
         Ok(self.evict_pages(file, pages))
     }
 
-    /// Takes the clean pages of all files that nobody uses out of the cache (`drop_caches`), after draining
-    /// all batches.
+    /// Takes the clean and unused pages of all files out of the cache (`drop_caches`), after a
+    /// drain of all batches.
     pub fn drop_caches(&self) -> Evicted {
         self.lru_drain_all();
         let mut all = Evicted::default();
@@ -117,14 +119,15 @@ impl<R: Release> Machine<R> {
             }
         }
         if result != Evicted::default() {
-            // The batch of pages looked up is given back through the local drain, as after a write.
+            // The kernel gives the batch of pages that it has looked up back through a local drain,
+            // as after a write.
             self.lru_drain_local();
         }
         result
     }
 
-    /// Takes an isolated, locked, clean and unmapped page out of its file if nobody else holds it. Then the
-    /// isolation's reference is the only one.
+    /// Takes an isolated, locked, clean and unmapped page out of its file if no other holder has a
+    /// reference. Then the isolation's reference is the only one.
     pub(in crate::map) fn evict_isolated(&self, file: &File, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         let unused = !page.word().has(Flags::WRITEBACK) && page.count() <= self.cache_references(pfn);
@@ -134,8 +137,8 @@ impl<R: Release> Machine<R> {
         unused && self.cache_evict(file, page.index(), pfn, true)
     }
 
-    /// Takes one page out of the cache if it is clean and unused (`mapping_evict_folio`); spends the
-    /// caller's reference either way.
+    /// Takes one page out of the cache if it is clean and unused (`mapping_evict_folio`). Spends
+    /// the caller's reference in any case.
     fn evict_page(&self, file: &File, index: u32, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         if !page.trylock() {
@@ -150,7 +153,8 @@ impl<R: Release> Machine<R> {
         evicted
     }
 
-    /// The same for a page that is locked; the caller keeps lock and reference.
+    /// Takes a locked page out of the cache if it is clean and unused. The caller keeps the lock
+    /// and its reference.
     pub(super) fn evict_locked(&self, file: &File, index: u32, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         let word = page.word();

@@ -27,7 +27,7 @@ fn map<R: Release>(machine: &Machine<R>, space: &Space, file: &Arc<File>, privat
     machine.mmap_file(space, map, file.capacity()).unwrap()
 }
 
-/// A machine with one space that maps all of a file.
+/// Makes a machine with one space that maps all of a file.
 fn mapped(kind: FileKind, pages: u32, private: bool) -> (Machine<Split>, Space, Arc<File>, Arc<Area>) {
     let machine = machine();
     let space = machine.address_space().unwrap();
@@ -41,7 +41,7 @@ fn mapped(kind: FileKind, pages: u32, private: bool) -> (Machine<Split>, Space, 
     (machine, space, file, area)
 }
 
-/// Flags, references and mappings of the page behind an entry.
+/// Returns flags, references and mappings of the page behind an entry.
 fn state<R: Release>(machine: &Machine<R>, area: &Area, index: u32) -> (Flags, u32, u32) {
     let page = &machine.frames()[machine.page_at(area, index).unwrap()];
     (page.flags(), page.count(), page.mapcount())
@@ -63,7 +63,7 @@ fn clean<R: Release>(machine: &Machine<R>, ledger: &Ledger) {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
-/// The spaces exit, the files go; everything must be free and every counter zero afterwards.
+/// Exits the spaces, removes the files, and checks that every frame is free and every counter zero.
 #[track_caller]
 fn end<R: Release>(machine: &Machine<R>, spaces: &[&Space], files: &[&File]) {
     clean(machine, &Ledger::default());
@@ -86,7 +86,7 @@ const SHMEM: Flags = Flags::FILE.union(Flags::UPTODATE).union(Flags::SWAPBACKED)
 fn a_read_of_a_disk_file_reads_the_page_in_and_maps_it_without_the_right_to_write() {
     let (machine, space, file, area) = mapped(FileKind::Disk, 5, false);
     assert_eq!(machine.read_word(&area, 3, 0).unwrap(), 103);
-    // As recorded: h08/2.
+    // Recording h08/2.
     assert_eq!(state(&machine, &area, 3), (DISK, 3, 1));
     assert!(!area.look(3).has(Pte::WRITE));
     assert_eq!(machine.stats().events(Event::Pgmajfault), 1);
@@ -103,7 +103,8 @@ fn a_shared_write_makes_the_page_dirty_and_gives_it_private_data() {
     machine.read_word(&area, 0, 0).unwrap();
     machine.write_word(&area, 0, 1, 7).unwrap();
     machine.write_word(&area, 1, 1, 8).unwrap();
-    // h08/3: `pgreuse` for the page that was mapped; g0005/1: none for the one that was not.
+    // Recording h08/3: `pgreuse` counts the page that was mapped. Recording g0005/1: it does not
+    // count the other.
     let dirty = DISK | Flags::DIRTY | Flags::PRIVATE;
     assert_eq!(state(&machine, &area, 0), (dirty, 4, 1));
     assert_eq!(state(&machine, &area, 1), (dirty, 4, 1));
@@ -124,13 +125,13 @@ fn memory_files_have_zeroes_and_may_be_written_as_soon_as_they_are_mapped() {
         let (machine, space, file, area) = mapped(kind, 3, false);
         assert_eq!(machine.read_word(&area, 0, 0).unwrap(), 0);
         machine.write_word(&area, 1, 0, 5).unwrap();
-        // h07/3 and h07/2.
+        // Recordings h07/3 and h07/2.
         assert_eq!(state(&machine, &area, 0), (SHMEM, 3, 1));
         assert_eq!(state(&machine, &area, 1), (SHMEM | Flags::DIRTY, 3, 1));
         let faults = machine.stats().events(Event::Pgfault);
         machine.write_word(&area, 0, 0, 6).unwrap();
         assert_eq!(machine.stats().events(Event::Pgfault), faults);
-        // Only the entry knows yet.
+        // Only the entry is dirty yet, not the page.
         assert_eq!(state(&machine, &area, 0), (SHMEM, 3, 1));
         assert_eq!(count(&machine, 0, NodeItem::Shmem), 2);
         assert_eq!(count(&machine, 0, NodeItem::FileDirty), 0);
@@ -156,7 +157,7 @@ fn mappings_and_the_file_show_the_same_bytes() {
     machine.file_read(&file, PAGE + 16, &mut seen, 0).unwrap();
     assert_eq!(&seen, b"by mapping!");
     assert_eq!(machine.page_at(&area, 1), machine.page_at(&theirs, 1));
-    // What was not written is what the disk had.
+    // Words that were not written hold the content of the disk.
     assert_eq!(machine.read_word(&theirs, 1, 0).unwrap(), 101);
     end(&machine, &[&space, &other], &[&file]);
 }
@@ -168,7 +169,7 @@ fn a_private_write_is_seen_by_nobody_else() {
     let cached = machine.page_at(&area, 0).unwrap();
     machine.write_word(&area, 0, 0, 1).unwrap();
     machine.write_word(&area, 1, 0, 2).unwrap();
-    // h09/2: the page that was mapped, and one that was not.
+    // Recording h09/2: one page was mapped before, the other was not.
     let own = Flags::UPTODATE | Flags::SWAPBACKED | Flags::ANON | Flags::ANON_EXCLUSIVE;
     assert_eq!(state(&machine, &area, 0), (own, 2, 1));
     assert_eq!(state(&machine, &area, 1), (own, 2, 1));
@@ -177,15 +178,15 @@ fn a_private_write_is_seen_by_nobody_else() {
     assert_eq!(machine.frames()[cached].mapcount(), 0);
     assert_eq!((word(&machine, &file, 0), word(&machine, &file, 1)), (100, 101));
     assert_eq!((machine.read_word(&area, 0, 1).unwrap(), machine.read_word(&area, 0, 0).unwrap()), (100, 1));
-    // A page that is not copied yet follows the file.
+    // A page that is not copied yet shows the stores to the file.
     machine.file_write(&file, 2 * PAGE, &9u64.to_le_bytes(), 0).unwrap();
     assert_eq!(machine.read_word(&area, 2, 0).unwrap(), 9);
     end(&machine, &[&space], &[&file]);
 }
 
 #[test]
-fn fork_copies_entries_of_a_file_only_where_there_are_pages_of_ones_own() {
-    // h38/3: nothing of a shared mapping.
+fn fork_copies_the_entries_of_a_file_only_after_a_private_copy() {
+    // Recording h38/3: no entry of a shared mapping is copied.
     let (machine, space, file, area) = mapped(FileKind::Shm, 2, false);
     machine.write_word(&area, 0, 0, 1).unwrap();
     let child = machine.fork(&space).unwrap();
@@ -195,7 +196,7 @@ fn fork_copies_entries_of_a_file_only_where_there_are_pages_of_ones_own() {
     assert_eq!((state(&machine, &area, 0).2, machine.read_word(&area, 0, 1).unwrap()), (2, 2));
     end(&machine, &[&space, &child], &[&file]);
 
-    // h09/7: everything of a private one that has copied.
+    // Recording h09/7: every entry of a private mapping that has a copy of its own is copied.
     let (machine, space, file, area) = mapped(FileKind::Disk, 3, true);
     machine.read_word(&area, 0, 0).unwrap();
     let untouched = machine.fork(&space).unwrap();
@@ -219,7 +220,7 @@ fn move_all<R: Release>(machine: &Machine<R>, space: &Space, area: &Area, all: b
     machine.move_pages(space, &addresses, &nodes, MoveFlags { all }).status
 }
 
-fn moves_with_everything_it_has<R: Release>(profile: Profile) {
+fn moves_with_its_slot_mark_and_data<R: Release>(profile: Profile) {
     let mut config = Config::new(2, 64);
     config.profile = profile;
     let machine = Machine::<R>::new(&config).unwrap();
@@ -231,7 +232,7 @@ fn moves_with_everything_it_has<R: Release>(profile: Profile) {
     }
     machine.write_word(&area, 1, 0, 11).unwrap();
     let before: Vec<Pfn> = (0..3).map(|index| machine.page_at(&area, index).unwrap()).collect();
-    // h08/5.
+    // Recording h08/5.
     assert_eq!(move_all(&machine, &space, &area, false), [Some(1); 3]);
     let clean_page = (DISK | Flags::LRU, 2, 1);
     let dirty = (DISK | Flags::LRU | Flags::DIRTY | Flags::PRIVATE, 3, 1);
@@ -246,7 +247,7 @@ fn moves_with_everything_it_has<R: Release>(profile: Profile) {
     }
     assert_eq!(machine.stats().events(Event::PgmigrateSuccess), 3);
     assert_eq!(machine.read_word(&area, 1, 0).unwrap(), 11);
-    // The dirty mark has moved with the page: the store gets what was written.
+    // The dirty mark has moved with the page, so the disk gets the written content.
     assert_eq!(machine.sync_file(&file, 0..3).unwrap(), 1);
     end(&machine, &[&space], &[&file]);
 }
@@ -254,15 +255,15 @@ fn moves_with_everything_it_has<R: Release>(profile: Profile) {
 #[test]
 fn a_file_page_moves_with_its_slot_its_dirty_mark_and_its_private_data() {
     for kernel in ["6.1", "6.12"] {
-        moves_with_everything_it_has::<Split>(Profile::preset(kernel).unwrap());
+        moves_with_its_slot_mark_and_data::<Split>(Profile::preset(kernel).unwrap());
         let mut packed = Profile::preset(kernel).unwrap();
         packed.set("release", "packed").unwrap();
-        moves_with_everything_it_has::<Packed>(packed);
+        moves_with_its_slot_mark_and_data::<Packed>(packed);
     }
 }
 
 #[test]
-fn a_page_that_two_processes_map_moves_only_with_all() {
+fn a_page_that_two_processes_map_moves_only_with_the_flag_all() {
     let (machine, space, file, area) = mapped(FileKind::Shm, 2, false);
     for index in 0..2 {
         machine.write_word(&area, index, 0, 1).unwrap();
@@ -270,7 +271,7 @@ fn a_page_that_two_processes_map_moves_only_with_all() {
     let child = machine.fork(&space).unwrap();
     let theirs = child.find(area.address(0)).unwrap().0;
     machine.read_word(&theirs, 1, 0).unwrap();
-    // h38/6 and h38/7.
+    // Recordings h38/6 and h38/7.
     assert_eq!(move_all(&machine, &space, &area, false), [Some(1), Some(Errno::EACCES.status())]);
     assert_eq!(move_all(&machine, &space, &area, true), [Some(1), Some(1)]);
     assert_eq!(machine.page_at(&area, 1), machine.page_at(&theirs, 1));
@@ -279,7 +280,7 @@ fn a_page_that_two_processes_map_moves_only_with_all() {
 }
 
 #[test]
-fn one_reference_too_many_keeps_a_file_page_where_it_is() {
+fn an_unexpected_reference_keeps_a_file_page_where_it_is() {
     let (machine, space, file, area) = mapped(FileKind::Disk, 2, false);
     machine.write_word(&area, 0, 0, 1).unwrap();
     machine.lru_drain_all();
@@ -342,12 +343,12 @@ fn a_sync_migration_waits_for_the_write_to_end() {
 }
 
 #[test]
-fn a_write_back_takes_the_right_to_write_and_the_next_store_asks_for_it() {
+fn a_write_back_write_protects_the_page_and_the_next_store_faults() {
     let (machine, space, file, area) = mapped(FileKind::Disk, 2, false);
     machine.write_word(&area, 0, 0, 1).unwrap();
     machine.lru_drain_all();
     assert_eq!(machine.sync_file(&file, 0..2).unwrap(), 1);
-    // h42/4 and h42/5.
+    // Recordings h42/4 and h42/5.
     assert_eq!(state(&machine, &area, 0), (DISK | Flags::LRU | Flags::PRIVATE, 3, 1));
     assert_eq!(count(&machine, 0, NodeItem::FileDirty), 0);
     assert!(!area.look(0).has(Pte::WRITE) && !area.look(0).has(Pte::DIRTY));
@@ -362,7 +363,7 @@ fn a_write_back_takes_the_right_to_write_and_the_next_store_asks_for_it() {
 }
 
 #[test]
-fn a_page_that_reclaim_met_under_writeback_is_the_next_to_go_when_the_write_ends() {
+fn a_page_that_reclaim_met_under_writeback_goes_to_the_tail_when_the_write_ends() {
     let (machine, space, file, area) = mapped(FileKind::Disk, 3, false);
     (0..3).for_each(|page| machine.write_word(&area, page, 0, 7).unwrap());
     machine.lru_drain_all();
@@ -373,13 +374,13 @@ fn a_page_that_reclaim_met_under_writeback_is_the_next_to_go_when_the_write_ends
     assert!(page.word().has(Flags::RECLAIM | Flags::WRITEBACK | Flags::ACTIVE));
     machine.end_writeback(&file, write);
     assert!(!page.word().any(Flags::RECLAIM | Flags::WRITEBACK));
-    // It waits in a batch.
+    // The page waits in a batch.
     assert_eq!(machine.stats().events(Event::Pgrotated), 0);
     machine.lru_drain_all();
     assert_eq!(machine.stats().events(Event::Pgrotated), 1);
     let tail = machine.nodes()[0].lruvec.lock().list(LruList::InactiveFile).tail();
     assert_eq!(tail, Some(write.pfn));
-    // Written to before the end of the write: it stays where it is.
+    // A page that is written to before the end of its write stays where it is.
     machine.write_word(&area, 1, 0, 8).unwrap();
     let write = machine.begin_writeback(&file, 1).unwrap().expect("it is dirty");
     machine.madvise(&space, &area, 1..2, Advice::Pageout).unwrap();
@@ -393,7 +394,8 @@ fn a_page_that_reclaim_met_under_writeback_is_the_next_to_go_when_the_write_ends
 #[test]
 fn a_page_that_could_not_be_dropped_is_old_and_marked() {
     let (machine, space, file, area) = mapped(FileKind::Disk, 3, false);
-    // Page 0 is mapped, page 1 dirty, page 2 has private data that only its lock's holder may drop.
+    // Page 0 is mapped and page 1 dirty. Page 2 has private data, and another holder has a
+    // reference on it.
     machine.read_word(&area, 0, 0).unwrap();
     for page in 1..3 {
         machine.file_write(&file, page * PAGE, &[1; 8], 0).unwrap();
@@ -417,7 +419,7 @@ fn a_page_that_could_not_be_dropped_is_old_and_marked() {
     let events = |event| machine.stats().events(event);
     assert_eq!((events(Event::Pgdeactivate), events(Event::Pgrotated)), (2, 1));
     machine.put(held);
-    // Once it is written, the second goes with the next look, and the third already could.
+    // Once page 1 is written, the next call drops it. Page 2 could have been dropped before.
     assert_eq!(machine.sync_file(&file, 0..3).unwrap(), 1);
     assert_eq!(events(Event::Pgrotated), 2);
     assert_eq!(machine.drop_caches(), Evicted { evicted: 2, kept: 1 });
@@ -425,9 +427,9 @@ fn a_page_that_could_not_be_dropped_is_old_and_marked() {
 }
 
 #[test]
-fn eviction_takes_what_is_clean_and_unused_and_nothing_else() {
+fn eviction_takes_only_clean_and_unused_pages() {
     let (machine, space, file, area) = mapped(FileKind::Disk, 5, false);
-    // 0: clean, 1: mapped, 2: dirty, 3: held, 4: clean with private data.
+    // Page 0 is clean, 1 mapped, 2 dirty, 3 held, and 4 clean with private data.
     for page in 0..5 {
         word(&machine, &file, page);
     }
@@ -442,7 +444,7 @@ fn eviction_takes_what_is_clean_and_unused_and_nothing_else() {
     machine.put(held);
     assert!(file.slot(0).page().is_none() && file.slot(4).page().is_none());
     assert_eq!(count(&machine, 0, NodeItem::FilePages), 3);
-    // What was dropped is read again; what was not could not have been.
+    // Dropped pages are read in again; the content of the others shows that they were kept.
     assert_eq!((0..5).map(|page| word(&machine, &file, page)).collect::<Vec<_>>(), [100, 101, 7, 103, 7]);
     end(&machine, &[&space], &[&file]);
 }
@@ -523,7 +525,7 @@ fn an_isolated_file_page_counts_as_file_and_goes_back_to_the_file_lists() {
 }
 
 #[test]
-fn a_page_truncated_while_isolated_has_been_let_go() {
+fn a_page_truncated_while_isolated_is_freed_by_its_migration() {
     let (machine, space, file, area) = mapped(FileKind::Disk, 1, false);
     machine.write_word(&area, 0, 0, 1).unwrap();
     machine.lru_drain_all();
@@ -547,7 +549,7 @@ fn without_frames_a_fault_fails_and_nothing_has_changed() {
     for index in 0..3 {
         machine.read_word(&area, index, 0).unwrap();
     }
-    // The last frame goes to the file's page, and none is left for the copy.
+    // The last frame goes to the file's page, and no frame is left for the copy.
     assert_eq!(machine.write_word(&area, 3, 0, 1).unwrap_err().errno, Errno::ENOMEM);
     clean(&machine, &Ledger::default());
     assert_eq!(area.look(3).entry(), Entry::None);

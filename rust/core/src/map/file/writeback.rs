@@ -1,15 +1,16 @@
-//! Dirty pages to the disk (lifecycle 1.3, 6.1).
+//! Writeback: writes dirty pages to the disk (lifecycle 1.3, 6.1).
 //!
-//! 1. Lock the page; wait for a write of it that is under way.
-//! 2. Write-protect every mapping and flush: a store after this faults, and finds the page locked. A
-//!    store before it is in the page, and its entry told us.
-//! 3. Clean the page and mark it under writeback; unlock.
-//! 4. The device reads the page. Users may write meanwhile: that makes the page dirty once more.
-//! 5. End: a page that reclaim met meanwhile becomes the next that it takes; the mark goes, sleepers wake.
+//! 1. Lock the page, and wait for a write of the page that is under way.
+//! 2. Write-protect every mapping and flush. A later store faults, and finds the page locked. An earlier
+//!    store is in the page, and its entry was dirty.
+//! 3. Clean the page, mark it under writeback, and unlock it.
+//! 4. The device reads the page. Users may write meanwhile, and so make the page dirty again.
+//! 5. End the write. A page that reclaim met meanwhile goes to the tail of its list, where reclaim takes it
+//!    next. The writeback mark is cleared, and sleepers wake.
 //!
-//! Begin (1 to 3) and end (4, 5) are two calls, so that everything else can happen in between. The
-//! device's read is the last moment before the end: a page that moved or was freed in between would give
-//! the disk somebody else's bytes.
+//! The begin (steps 1 to 3) and the end (4 and 5) are two calls, so that everything else can happen
+//! in between. The device reads at the last moment before the end. If a page moved or was freed in
+//! between, the disk would get another page's bytes, and the mistake would show.
 
 use super::File;
 use crate::error::{Errno, Error, Result};
@@ -20,21 +21,21 @@ use crate::release::Release;
 use crate::stat::NodeItem;
 use std::ops::Range;
 
-/// A write to disk that has begun; ended by [`Machine::end_writeback`], and by nobody else.
+/// A write to disk that has begun; only [`Machine::end_writeback`] ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a page stays under writeback until its write is ended"]
 pub struct Writeback {
     /// The frame that the device reads.
     pub pfn: Pfn,
-    /// The file's page.
+    /// The index of the page in its file.
     pub index: u32,
 }
 
 impl<R: Release> Machine<R> {
-    /// Begins to write one page to disk; `None` if it is not cached, not dirty, or the file has no disk.
-    /// Waits for the page lock and for a write of the page that is under way.
+    /// Begins to write one page to disk. `None` if the page is not cached or not dirty, or if the
+    /// file has no disk. Waits for the page lock and for a write of the page that is under way.
     ///
-    /// `EINVAL` for a page that the file never had.
+    /// `EINVAL` for a page beyond the file's capacity.
     pub fn begin_writeback(&self, file: &File, index: u32) -> Result<Option<Writeback>> {
         if index >= file.capacity() {
             let why = format!("no page {index}: the file has {}", file.capacity());
@@ -46,13 +47,14 @@ impl<R: Release> Machine<R> {
         let inside = self.enter_file(file)?;
         let begun = self.write_begins(file, index).flatten();
         if begun.is_some() {
-            // The write keeps the file, as its page keeps the file from ending: `end_writeback` gives it back.
+            // The write keeps the link on the file, because its page keeps the file from ending.
+            // `end_writeback` drops the link.
             std::mem::forget(inside);
         }
         Ok(begun)
     }
 
-    /// Steps 4 and 5 of a write that [`Machine::begin_writeback`] began.
+    /// Performs steps 4 and 5 of a write that [`Machine::begin_writeback`] has begun.
     pub fn end_writeback(&self, file: &File, write: Writeback) {
         self.write_ends(file, write);
         self.unlink_file(file);
@@ -61,7 +63,8 @@ impl<R: Release> Machine<R> {
     fn write_ends(&self, file: &File, write: Writeback) {
         let Writeback { pfn, index } = write;
         self.write_out(file, index, pfn);
-        // Before the end: only as long as the write goes on does the page stay in its file, whose reference keeps it.
+        // The page is moved before the write ends: only until then does it surely stay in its file,
+        // whose reference keeps it.
         let page = &self.frames[pfn];
         if page.word().has(Flags::RECLAIM) {
             page.clear(Flags::RECLAIM);
@@ -71,11 +74,12 @@ impl<R: Release> Machine<R> {
         page.end_writeback(pfn);
     }
 
-    /// Writes the dirty pages of a range to disk and waits for those that others write (`fsync`, `msync` with
-    /// MS_SYNC). Says how many were written. Nothing to do for files without a disk.
+    /// Writes the dirty pages of a range to disk, and waits for the writes of other threads
+    /// (`fsync`, `msync` with `MS_SYNC`). Returns how many pages were written. A file without a
+    /// disk needs no write.
     ///
-    /// `EBADF` for a file that is removed; `EIO`, once, if dirty data was lost with a bad frame. What is left is
-    /// written all the same.
+    /// `EBADF` for a removed file; `EIO`, once, if dirty data was lost with a bad frame or a failed
+    /// write. The other pages are written all the same.
     pub fn sync_file(&self, file: &File, pages: Range<u32>) -> Result<u32> {
         let _inside = self.enter_file(file)?;
         let written = self.sync_pages(file, pages);
@@ -85,10 +89,12 @@ impl<R: Release> Machine<R> {
         Ok(written)
     }
 
-    /// Writes the dirty pages of a shared mapping of a file to disk (`msync` with MS_SYNC): one stretch with the same
-    /// properties after the other, up to the first that fails. Says how many were written.
+    /// Writes the dirty pages of a shared mapping of a file to disk (`msync` with `MS_SYNC`), one
+    /// stretch with equal attributes after the other, up to the first that fails. Returns how many
+    /// pages were written.
     ///
-    /// What [`Machine::sync_file`] says; `ENOMEM` if not all is mapped, but what lies behind the hole is written.
+    /// Errors as [`Machine::sync_file`]; `ENOMEM` if the range has a hole, but the stretches behind
+    /// the hole are written.
     pub fn msync(&self, area: &Area, pages: Range<u32>) -> Result<u32> {
         let (mut written, mut hole) = (0, pages.end > area.pages());
         for (stretch, kind) in area.stretches(pages.start..pages.end.min(area.pages())) {
@@ -104,14 +110,16 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// As [`Machine::sync_file`], for a caller who keeps the file.
+    /// Writes the dirty pages of a range, as [`Machine::sync_file`] does, for a caller that keeps
+    /// the file.
     pub(crate) fn sync_pages(&self, file: &File, pages: Range<u32>) -> u32 {
         let mut written = 0;
         if !file.is_written_back() {
             return written;
         }
-        // A batch of pages is looked up at a time, and all their writes have begun before the first one ends. Whoever waits
-        // for a write meanwhile holds no page that lies behind it: writes begin in the order of the file.
+        // A batch of pages is looked up at a time, and all their writes begin before the first one
+        // ends. No deadlock follows: a thread that waits for a write holds writes of earlier pages
+        // only, because all threads begin writes in the order of the file.
         let mut batch = Vec::with_capacity(usize::from(self.profile.pagevec));
         let mut indices = pages.start..pages.end.min(file.used());
         loop {
@@ -120,8 +128,9 @@ impl<R: Release> Machine<R> {
             if batch.is_empty() {
                 return written;
             }
-            // A batch that was looked up is given back through the local drain (recording h42/4): so what reclaim left in
-            // a batch is on its list when its write ends (g61135/10). And once more by who waits for the writes.
+            // The kernel gives a batch of looked-up pages back through the local drain (recording
+            // h42/4). A page that reclaim has left in a batch is therefore on its list when its
+            // write ends (g61135/10). The wait for the writes drains once more.
             self.lru_drain_local();
             written += batch.len() as u32;
             batch.drain(..).for_each(|write| self.write_ends(file, write));
@@ -129,7 +138,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Writes every dirty page of every file to disk (`sync`). Says how many.
+    /// Writes every dirty page of every file to disk (`sync`). Returns how many pages were written.
     pub fn sync_all(&self) -> u32 {
         let mut written = 0;
         for file in self.files() {
@@ -141,9 +150,9 @@ impl<R: Release> Machine<R> {
         written
     }
 
-    /// Steps 1 to 3. `None` without a page, `Some(None)` if there was nothing to write.
+    /// Performs steps 1 to 3. `None` without a page, `Some(None)` if the page was clean.
     fn write_begins(&self, file: &File, index: u32) -> Option<Option<Writeback>> {
-        // Each further round follows from a migration of the page by somebody else.
+        // Another round follows only if another thread has migrated the page.
         let pfn = loop {
             let pfn = self.cache_get(file, index)?;
             self.frames[pfn].lock();
@@ -161,13 +170,14 @@ impl<R: Release> Machine<R> {
             self.stats.node(self.node_of(pfn), NodeItem::Writeback, 1);
             Writeback { pfn, index }
         });
-        // What is under writeback stays in its slot, whose reference is enough.
+        // A page under writeback stays in its slot, whose reference keeps it.
         self.unlock_and_put(pfn);
         Some(begun)
     }
 
-    /// Takes the permission to write and the dirty mark off every mapping of a locked page, and marks the
-    /// page dirty if one was (`folio_mkclean`). Afterwards nobody is inside a store through an old entry.
+    /// Clears the write permission and the dirty bit of every mapping of a locked page, and marks
+    /// the page dirty if any mapping was (`folio_mkclean`). Afterwards no thread is inside a store
+    /// through an old entry.
     pub(super) fn write_protect_mappings(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         if page.mapcount() == 0 {

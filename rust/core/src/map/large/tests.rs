@@ -1,4 +1,4 @@
-//! Large pages in mappings, and how they become base pages; one rule a test, on one thread.
+//! Large pages in mappings, and their splits into base pages; one rule a test, on one thread.
 
 use crate::audit::{Handle, Ledger};
 use crate::error::Errno;
@@ -16,11 +16,11 @@ mod kernels;
 type M = Machine<Split>;
 type Space = Arc<AddressSpace>;
 
-/// Pages of a large page in these tests.
+/// The number of base pages of a large page in these tests.
 const PAGES: u32 = 4;
 const ORDER: u8 = 2;
 
-/// A machine with a region of pages that faults make large, each filled with its number.
+/// Makes a machine with a region of pages that faults make large, each filled with its number.
 fn written(pages: u32) -> (M, Space, Arc<Area>) {
     let machine = Machine::new(&Config::new(2, 64)).unwrap();
     let space = machine.address_space().unwrap();
@@ -68,7 +68,7 @@ fn holds(machine: &M, area: &Area, pages: impl IntoIterator<Item = u32>) {
     }
 }
 
-/// Nothing is left when the spaces have exited.
+/// Exits the spaces and checks that every frame is free afterwards.
 #[track_caller]
 fn end(machine: &M, spaces: &[&Space]) {
     clean(machine, &Ledger::default());
@@ -80,13 +80,13 @@ fn end(machine: &M, spaces: &[&Space]) {
     assert!((0..2).all(|node| machine.stats().on_node(node, NodeItem::AnonPages) == 0));
 }
 
-/// Takes all but `left` frames of a node, and gives them back.
+/// Runs `work` while all but `left` frames of a node are taken.
 fn without_room(machine: &M, node: usize, left: u32, work: impl FnOnce()) {
     let mut taken = Vec::new();
     while let Ok(pfn) = machine.alloc_pages(node, 0) {
         taken.push(pfn);
     }
-    // Every second one: no two of them make a larger block.
+    // Only every second frame is given back, so that no two of them form a larger block.
     let given: Vec<Pfn> = taken.iter().copied().filter(|pfn| pfn.0 % 2 == 0).take(left as usize).collect();
     machine.put_all(&given);
     work();
@@ -102,7 +102,7 @@ fn a_fault_maps_a_whole_large_page_with_a_reference_and_a_mapping_for_each_entry
     let head = &machine.frames()[first.head];
     assert_eq!((head.count(), head.mapcount(), machine.frames().folio_mapcount(first)), (PAGES, 1, PAGES));
     assert!(head.flags().contains(Flags::LRU | Flags::ANON | Flags::ANON_EXCLUSIVE));
-    // What is left over at the end is a base page.
+    // The remainder at the end of the area is a base page.
     assert_eq!([0, 4, 8].map(|page| order(&machine, &area, page)), [2, 2, 0]);
     assert_eq!(machine.stats().on_node(0, NodeItem::AnonPages), 9);
     assert_eq!(machine.holders(at(&machine, &area, 2), &Ledger::default()).len(), PAGES as usize);
@@ -111,11 +111,11 @@ fn a_fault_maps_a_whole_large_page_with_a_reference_and_a_mapping_for_each_entry
 }
 
 #[test]
-fn a_fault_takes_a_base_page_where_a_large_one_does_not_fit_or_is_not_to_be_had() {
+fn a_fault_takes_a_base_page_where_no_large_one_fits_or_is_free() {
     let machine: M = Machine::new(&Config::new(2, 64)).unwrap();
     let space = machine.address_space().unwrap();
     let area = machine.mmap_large(&space, 3 * PAGES, ORDER).unwrap();
-    // The zero page is there; a page is cut out; the policy is not the same for all.
+    // One block has a zero page already, another an unmapped page.
     machine.read_word(&area, 0, 0).unwrap();
     machine.munmap(&space, &area, 4..5).unwrap();
     machine.write_word(&area, 1, 0, 1).unwrap();
@@ -157,14 +157,14 @@ fn a_split_gives_each_part_its_own_count_flags_and_place() {
         assert!(record.flags().contains(flags) && !record.flags().intersects(Flags::HEAD | Flags::TAIL));
     }
     holds(&machine, &area, 0..PAGES);
-    // Each is a page of its own: of a store's it is made no copy.
+    // Each part is an exclusive page of its own, so a store makes no copy.
     fill(&machine, &area);
     assert_eq!(machine.stats().events(Event::Pgreuse), 0);
     end(&machine, &[&space]);
 }
 
 #[test]
-fn a_split_frees_what_nothing_maps() {
+fn a_split_frees_unmapped_parts() {
     let (machine, space, area) = written(PAGES);
     let head = folio(&machine, &area, 0).head;
     machine.munmap(&space, &area, 0..2).unwrap();
@@ -175,7 +175,7 @@ fn a_split_frees_what_nothing_maps() {
 }
 
 #[test]
-fn a_page_that_somebody_holds_is_not_split() {
+fn a_page_with_another_holder_is_not_split() {
     let (machine, space, area) = written(PAGES);
     let head = folio(&machine, &area, 0).head;
     let refused = |expected: u32| {
@@ -226,7 +226,7 @@ fn a_child_shares_the_large_page_and_a_store_copies_one_base_page() {
     assert_eq!(machine.frames().folio_mapcount(folio), 2 * PAGES - 1);
     holds(&machine, &theirs, 0..PAGES);
     holds(&machine, &area, [0, 2, 3]);
-    // Shared by two, in parts: a split leads the entries of both to the parts.
+    // The page is shared by two spaces. After a split the entries of both lead to its parts.
     machine.split_huge_page(folio.head).unwrap();
     assert_eq!(machine.frames()[folio.head.plus(1)].mapcount(), 1);
     assert_eq!(machine.frames()[folio.head.plus(2)].mapcount(), 2);
@@ -254,7 +254,8 @@ fn a_large_page_moves_whole_and_only_its_first_part_is_queued() {
     let (machine, space, area) = written(PAGES);
     let addresses: Vec<u64> = (0..PAGES).map(|page| area.address(page)).collect();
     let moved = machine.move_pages(&space, &addresses, &[1; PAGES as usize], MoveFlags::default());
-    // The second part finds the page isolated, and ends the run; the others find it there.
+    // The second part fails, because the page is isolated by then, and ends the run. The others are
+    // found on the new node.
     assert_eq!(moved.ret, Ok(0));
     assert_eq!(moved.status, [Some(1), Some(Errno::EBUSY.status()), Some(1), Some(1)]);
     assert!((0..PAGES).all(|page| order(&machine, &area, page) == ORDER && node(&machine, &area, page) == 1));
@@ -274,7 +275,8 @@ fn nr_isolated_counts_base_pages() {
     end(&machine, &[&space]);
 }
 
-/// Isolates the page, migrates it to node 1, and puts back what is left.
+/// Isolates the page, migrates it to node 1, and puts the remaining pages back. Returns the result
+/// and the number of these pages.
 fn migrate(machine: &M, head: Pfn, reason: Reason) -> (crate::migrate::Migrated, usize) {
     machine.isolate(head).unwrap();
     let mut list = vec![head];
@@ -286,7 +288,7 @@ fn migrate(machine: &M, head: Pfn, reason: Reason) -> (crate::migrate::Migrated,
 }
 
 #[test]
-fn without_room_for_the_whole_the_parts_move_and_the_page_counts_as_failed_unless_all_moved() {
+fn without_room_for_the_large_page_its_parts_move_and_it_fails_unless_all_moved() {
     for (room, failed, left) in [(4, 0, 0), (3, 1, 1), (0, 1, 4)] {
         let (machine, space, area) = written(PAGES);
         let head = folio(&machine, &area, 0).head;
@@ -294,7 +296,7 @@ fn without_room_for_the_whole_the_parts_move_and_the_page_counts_as_failed_unles
             let (migrated, rest) = migrate(&machine, head, Reason::Syscall);
             assert_eq!((migrated.failed, rest, migrated.errno), (failed, left, None), "room for {room}");
             assert_eq!((migrated.split, migrated.succeeded), (1, room.min(PAGES)));
-            // What comes after the first that finds no room is not tried.
+            // Parts after the first that finds no room are not tried.
             assert_eq!(migrated.failed_pages, left.min(1) as u32);
         });
         assert!((0..PAGES).all(|page| order(&machine, &area, page) == 0));
@@ -304,7 +306,7 @@ fn without_room_for_the_whole_the_parts_move_and_the_page_counts_as_failed_unles
 }
 
 #[test]
-fn a_page_that_follows_its_user_is_not_split_for_want_of_room() {
+fn numa_balancing_does_not_split_a_page_for_want_of_room() {
     let (machine, space, area) = written(PAGES);
     let head = folio(&machine, &area, 0).head;
     without_room(&machine, 1, 4, || {
@@ -322,7 +324,7 @@ fn a_page_that_is_mapped_in_parts_moves_in_parts() {
     let head = folio(&machine, &area, 0).head;
     machine.munmap(&space, &area, 3..4).unwrap();
     let (migrated, left) = migrate(&machine, head, Reason::Syscall);
-    // The unmapped part is let go of with the others: its isolation was its last reference.
+    // The unmapped part is freed: its isolation's reference was its last one.
     assert_eq!((migrated.split, migrated.failed, left), (1, 0, 0));
     assert!((0..3).all(|page| order(&machine, &area, page) == 0 && node(&machine, &area, page) == 1));
     holds(&machine, &area, 0..3);
@@ -369,7 +371,7 @@ fn soft_offline_of_a_part_of_a_page_that_is_held_is_refused_and_changes_nothing(
 }
 
 #[test]
-fn a_hard_failure_takes_one_part_whose_reference_is_poisons() {
+fn a_hard_failure_takes_one_part_and_keeps_a_reference_on_it() {
     let (machine, space, area) = written(PAGES);
     let bad = at(&machine, &area, 1);
     machine.memory_failure(bad, None).result.unwrap();
@@ -395,7 +397,7 @@ fn a_hard_failure_of_a_page_that_is_not_split_kills_and_keeps_no_reference() {
     assert!(machine.frames()[bad].flags().contains(Flags::HWPOISON));
     assert!(machine.frames()[pinned].flags().contains(Flags::HAS_HWPOISONED));
     machine.unpin(pinned, PinKind::Pin);
-    // It does not move; freed, its good frames are good.
+    // The page does not migrate. When it is freed, its good frames are usable again.
     let head = folio(&machine, &area, 0).head;
     assert_eq!(migrate(&machine, head, Reason::Syscall).0.failed, 1);
     machine.exit(&space);
@@ -420,7 +422,7 @@ fn pageout_swaps_a_large_page_in_parts() {
 }
 
 #[test]
-fn advice_for_the_whole_leaves_it_whole_and_for_a_part_splits_it() {
+fn advice_for_a_part_of_a_large_page_splits_it_and_for_all_of_it_does_not() {
     let (machine, space, area) = written(2 * PAGES);
     machine.madvise(&space, &area, 0..6, Advice::Cold).unwrap();
     assert_eq!([0, 4, 7].map(|page| order(&machine, &area, page)), [ORDER, 0, 0]);
@@ -449,7 +451,7 @@ fn a_locked_large_page_is_unevictable_until_the_last_entry_is_unlocked() {
 }
 
 #[test]
-fn reclaim_asks_for_the_use_of_the_whole_and_takes_the_parts() {
+fn reclaim_judges_a_large_page_by_its_use_and_takes_its_parts() {
     for lru_policy in [LruPolicy::TwoList, LruPolicy::Mglru] {
         let profile = Profile { lru_policy, ..Profile::preset("6.12").unwrap() };
         let machine: M = Machine::new(&Config { profile, ..Config::new(2, 64) }).unwrap();
@@ -459,14 +461,14 @@ fn reclaim_asks_for_the_use_of_the_whole_and_takes_the_parts() {
         machine.lru_drain_all();
         machine.swapon(64).unwrap();
         clean(&machine, &Ledger::default());
-        // All were used just now; each look takes the marks off.
+        // All pages were used just now, and each scan clears their accessed bits.
         let freed: u32 = (0..4).map(|_| machine.reclaim(0, 2 * PAGES).unwrap()).sum();
         assert_eq!(freed, 2 * PAGES, "{lru_policy:?}");
         assert!((0..2 * PAGES).all(|page| matches!(area.look(page).entry(), Entry::Swap { .. })));
         holds(&machine, &area, 0..2 * PAGES);
         machine.swapoff().unwrap();
         end(&machine, &[&space]);
-        // On the lists of either policy.
+        // A split works on the lists of either policy.
         let space = machine.address_space().unwrap();
         let area = machine.mmap_large(&space, PAGES, ORDER).unwrap();
         fill(&machine, &area);

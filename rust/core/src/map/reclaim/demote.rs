@@ -1,5 +1,5 @@
-//! Demotion: what reclaim does on a node that has a slower one below it. The pages are chosen here; who demotes them
-//! migrates them (`demote_folio_list`).
+//! Demotion: reclaim on a node that has a slower node below it moves pages there instead of freeing
+//! them. The pages are chosen here; the demoting thread migrates them (`demote_folio_list`).
 
 use super::Fate;
 use super::list::Reclaimer;
@@ -10,9 +10,9 @@ use crate::release::Release;
 use crate::stat::NodeItem;
 
 impl<R: Release> Machine<R> {
-    /// The anonymous pages that a faster node can do without: a cluster from the tail of its inactive list, less what is
-    /// in use, which is put back. The pages are isolated and counted; who demotes them ends that with
-    /// [`Machine::demoted`]. The number looked at comes second.
+    /// Isolates the cold anonymous pages among a cluster from the tail of a node's inactive list,
+    /// and puts the others back. The isolated pages stay counted until [`Machine::demoted`].
+    /// Returns them, and the number of pages that were examined.
     pub(crate) fn demotion_candidates(&self, node: usize) -> (Vec<Pfn>, usize) {
         let taken = self.isolate_inactive(node, false, SWAP_CLUSTER_MAX, Reclaimer::Kswapd);
         let looked_at = taken.len();
@@ -44,7 +44,8 @@ impl<R: Release> Machine<R> {
         fate.is_none()
     }
 
-    /// Of `candidates` pages of a node, those in `left` could not be demoted: they are put back.
+    /// Ends a demotion of `candidates` pages of a node. The pages in `left` could not be demoted,
+    /// and are put back.
     pub(crate) fn demoted(&self, node: usize, candidates: usize, left: &[Pfn]) {
         self.putback_inactive_pages(node, left);
         let gone = (candidates - left.len()) as u32;

@@ -1,4 +1,5 @@
-//! Reclaim from the oldest generation, and aging: the policy `mglru` (`try_to_shrink_lruvec`, `try_to_inc_max_seq`).
+//! Reclaim from the oldest generation, and aging, under the policy `mglru` (`try_to_shrink_lruvec`,
+//! `try_to_inc_max_seq`).
 
 use super::References;
 use super::list::Reclaimer;
@@ -6,12 +7,14 @@ use crate::lru::{LruList, MAX_NR_GENS, SWAP_CLUSTER_MAX};
 use crate::machine::Machine;
 use crate::map::{Area, Entry, Pte};
 use crate::page::Pfn;
+use crate::pressure::state::context;
 use crate::release::Release;
 use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
-    /// Frees up to `wanted` pages of a node, oldest generation first, of the class whose oldest is the older; files first
-    /// among equals. Every page is looked at twice at most, and the generations age as often as there can be.
+    /// Frees up to `wanted` pages of a node, oldest generation first. Each round scans the class
+    /// with the older oldest generation, and files if both are equal. Every page is scanned at most
+    /// twice, and the generations age at most as often as there can be generations.
     pub(super) fn shrink_generations(&self, node: usize, wanted: u32, by: Reclaimer) -> u32 {
         let mut freed = 0;
         let mut agings = 0;
@@ -48,9 +51,9 @@ impl<R: Release> Machine<R> {
         freed
     }
 
-    /// Files, or anonymous memory?
+    /// Returns true if files are scanned next, false for anonymous memory.
     fn class_to_scan(&self, node: usize) -> bool {
-        if self.free_swap_slots() == 0 {
+        if self.swap.free_slots() == 0 {
             return true;
         }
         let mut lruvec = self.nodes[node].lruvec.lock();
@@ -58,18 +61,21 @@ impl<R: Release> Machine<R> {
         let anon = pages([LruList::InactiveAnon, LruList::ActiveAnon]);
         let file = pages([LruList::InactiveFile, LruList::ActiveFile]);
         let oldest = lruvec.generations().map_or([0; 2], |g| [g.min_seq(0), g.min_seq(1)]);
-        // A class without a page has nothing to give, however old.
+        // A class without pages is not chosen, however old its oldest generation is.
         match (anon > 0, file > 0) {
             (true, true) => oldest[1] <= oldest[0],
             (anon, _) => !anon,
         }
     }
 
-    /// What entries have used since the last look becomes the youngest generation, and a new one begins. Says how many
-    /// pages that are.
+    /// Ages a node: pages that entries have used since the last aging become the youngest
+    /// generation, and a new generation begins. Returns how many entries were used.
     pub(super) fn age_generations(&self, node: usize) -> u32 {
         let mut used = 0;
-        for space in self.spaces() {
+        // The caller of an allocation may hold the lock of a space; the use of its pages is seen when
+        // reclaim comes to them.
+        let spaces = if self.pressure.is_in(context::ALLOCATES) { Vec::new() } else { self.spaces() };
+        for space in spaces {
             let areas: Vec<Arc<Area>> = space.areas.read().clone();
             used += areas.iter().map(|area| self.walk_young(node, area)).sum::<u32>();
         }
@@ -79,7 +85,8 @@ impl<R: Release> Machine<R> {
         used
     }
 
-    /// Takes the accessed mark off an area's entries; the node's pages behind them become the youngest.
+    /// Clears the accessed bit of an area's entries that map pages of the node, and moves these
+    /// pages to the youngest generation. Returns how many entries had the bit.
     fn walk_young(&self, node: usize, area: &Area) -> u32 {
         let mut used = 0;
         let mut batch: Vec<Pfn> = Vec::new();
@@ -110,7 +117,7 @@ impl<R: Release> Machine<R> {
     }
 }
 
-/// The page that an entry maps; the zero page is nobody's.
+/// Returns the page that an entry maps; `None` for the zero page, which belongs to no list.
 fn mapped(pte: Pte) -> Option<Pfn> {
     match pte.entry() {
         Entry::Present { pfn, zero: false } => Some(pfn),

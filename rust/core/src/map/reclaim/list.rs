@@ -1,4 +1,5 @@
-//! One list of a node, a cluster of pages at a time (`shrink_active_list`, `shrink_inactive_list`).
+//! Reclaim from one list of a node, a cluster of pages at a time (`shrink_active_list`,
+//! `shrink_inactive_list`).
 
 use super::References;
 use crate::lru::LruList;
@@ -8,13 +9,12 @@ use crate::profile::LruPolicy;
 use crate::release::Release;
 use crate::stat::Event;
 
-/// Who reclaims.
+/// The thread that reclaims; the counters distinguish the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reclaimer {
-    /// Somebody who keeps frames free.
-    #[cfg_attr(any(loom, feature = "explored"), allow(dead_code, reason = "only the loads have one"))]
+    /// The background thread that keeps frames free.
     Kswapd,
-    /// Somebody who wants some now.
+    /// A thread that needs frames now.
     Direct,
 }
 
@@ -35,9 +35,10 @@ impl Reclaimer {
 }
 
 impl<R: Release> Machine<R> {
-    /// Are there too few inactive pages of a class for the active ones (`inactive_is_low`)? One inactive page for
-    /// each active one below a gigabyte of them; above, fewer: the inactive list must only be long enough for a
-    /// page in use to be used again on it.
+    /// Returns true if a class has too few inactive pages for its active ones (`inactive_is_low`).
+    /// Up to a gigabyte of pages there should be one inactive page for each active one. Above,
+    /// fewer are enough: the inactive list must only be long enough for a page in use to be used
+    /// again while it is there.
     pub(crate) fn inactive_is_low(&self, node: usize, file: bool) -> bool {
         let (inactive, active) = {
             let lruvec = self.nodes[node].lruvec.lock();
@@ -48,9 +49,10 @@ impl<R: Release> Machine<R> {
         inactive * (10 * gigabytes).isqrt().max(1) < active
     }
 
-    /// Moves up to `most` pages from the tail of an active list to the head of the inactive one. Their use is
-    /// forgotten, not asked for: it is on the inactive list that a page has to show that it is in use. The kernel
-    /// spares pages of files that are mapped executable; no mapping of mmcore is. Says how many moved.
+    /// Moves up to `most` pages from the tail of an active list to the head of the inactive one.
+    /// Their recent use is dropped, and does not count: a page has to show its use on the inactive
+    /// list. The kernel keeps file pages active that are mapped executable, but mmcore has no such
+    /// mapping. Returns how many base pages moved.
     pub(crate) fn shrink_active_list(&self, node: usize, file: bool, most: u32) -> u32 {
         self.lru_drain_local();
         let scan = self.isolate_tail(node, LruList::active(file), most);
@@ -62,7 +64,7 @@ impl<R: Release> Machine<R> {
                 self.page_referenced(pfn);
                 page.unlock(pfn);
             }
-            page.change(Flags::WORKINGSET, Flags::ACTIVE);
+            page.change(self.workingset_mark(), Flags::ACTIVE);
             deactivated += 1 << page.order();
         }
         self.stats.event(Event::Pgdeactivate, deactivated.into());
@@ -70,7 +72,8 @@ impl<R: Release> Machine<R> {
         deactivated
     }
 
-    /// Looks at up to `most` pages from the tail of an inactive list, and frees those that nobody uses. Says how many.
+    /// Scans up to `most` pages from the tail of an inactive list, and frees those that are not in
+    /// use. Returns how many base pages were freed.
     pub(super) fn shrink_inactive_list(&self, node: usize, file: bool, most: u32, by: Reclaimer) -> u32 {
         let taken = self.isolate_inactive(node, file, most, by);
         let mut freed = 0;
@@ -91,8 +94,8 @@ impl<R: Release> Machine<R> {
         freed
     }
 
-    /// Takes up to `most` pages from the tail of an inactive list, after a drain of this CPU's batches. They count as
-    /// isolated.
+    /// Isolates up to `most` pages from the tail of an inactive list, after a drain of this CPU's
+    /// batches. The pages count as isolated.
     pub(super) fn isolate_inactive(&self, node: usize, file: bool, most: u32, by: Reclaimer) -> Vec<Pfn> {
         self.lru_drain_local();
         let scan = match self.profile.lru_policy {

@@ -1,51 +1,62 @@
-//! A node's lists, harder and harder, until enough is free (`shrink_lruvec`, `shrink_node`).
+//! Reclaim from the lists of a node, with more of each list in every round, until enough pages are
+//! free (`shrink_lruvec`, `shrink_node`).
 
 use super::list::Reclaimer;
 use crate::error::{Errno, Error, Result};
 use crate::lru::{LruList, SWAP_CLUSTER_MAX};
 use crate::machine::Machine;
+use crate::pressure::state::context;
 use crate::profile::LruPolicy;
 use crate::release::Release;
 
-/// The first round looks at 2^-12 of each list (`DEF_PRIORITY`).
+/// The first round scans 2^-12 of each list (`DEF_PRIORITY`).
 const DEF_PRIORITY: u32 = 12;
-/// How much dearer a file's page is to reclaim than an anonymous one: of 200.
+/// The weight of anonymous pages in a scan, of 200; file pages have the rest.
 const SWAPPINESS: u64 = 60;
 
-/// Pages to look at in one round: inactive and active, anonymous and file.
+/// The number of pages to scan in one round: `[anonymous, file]`, each `[inactive, active]`.
 type ScanCount = [[u32; 2]; 2];
 
-/// Whether files may be looked at alone.
+/// Whether a round may scan file pages alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
-    /// While they have inactive pages enough.
+    /// File pages are scanned alone while they have enough inactive pages.
     First,
-    /// Together with anonymous memory: alone they gave nothing.
+    /// File pages are scanned together with anonymous ones, because alone they gave nothing.
     Too,
 }
 
 impl<R: Release> Machine<R> {
-    /// Frees pages of a node that nobody has used lately, until `pages` are freed or every list was looked at in whole.
-    /// Says how many base pages were freed. Nothing is freed that must be written to a disk's file, and nothing
-    /// anonymous without swap space.
+    /// Frees pages of a node that were not used lately, until `pages` are freed or a round has
+    /// scanned every list in whole. Returns how many base pages were freed. Dirty pages of a disk's
+    /// file are not freed, nor anonymous pages without swap space.
     ///
-    /// `EINVAL` for a node that is not there.
+    /// `EINVAL` for a node that the machine does not have.
     pub fn reclaim(&self, node: usize, pages: u32) -> Result<u32> {
-        self.expect_node(node)?;
-        // What is drained can be looked at.
-        self.lru_drain_local();
-        if self.profile.lru_policy == LruPolicy::Mglru {
-            return Ok(self.shrink_generations(node, pages, Reclaimer::Direct));
-        }
-        match self.shrink_node(node, pages, Files::First) {
-            // Files alone gave nothing.
-            (0, true) => Ok(self.shrink_node(node, pages, Files::Too).0),
-            (freed, _) => Ok(freed),
-        }
+        self.reclaim_by(node, pages, Reclaimer::Direct)
     }
 
-    /// All rounds. How many pages were freed, and whether files were looked at alone (`cache_trim_mode`).
-    fn shrink_node(&self, node: usize, pages: u32, files: Files) -> (u32, bool) {
+    /// [`Machine::reclaim`], by this reclaimer.
+    pub(crate) fn reclaim_by(&self, node: usize, pages: u32, by: Reclaimer) -> Result<u32> {
+        self.expect_node(node)?;
+        let _reclaims = self.pressure.enter(context::RECLAIMS);
+        // Pages in a batch are on no list, and reclaim would miss them.
+        self.lru_drain_local();
+        let freed = match self.profile.lru_policy {
+            LruPolicy::Mglru => self.shrink_generations(node, pages, by),
+            _ => match self.shrink_node(node, pages, Files::First, by) {
+                // File pages alone gave nothing.
+                (0, true) => self.shrink_node(node, pages, Files::Too, by).0,
+                (freed, _) => freed,
+            },
+        };
+        self.free_empty_zspages();
+        Ok(freed)
+    }
+
+    /// Runs the rounds. Returns how many base pages were freed, and whether any round scanned file
+    /// pages alone (`cache_trim_mode`).
+    fn shrink_node(&self, node: usize, pages: u32, files: Files, by: Reclaimer) -> (u32, bool) {
         let (mut freed, mut alone) = (0, false);
         for priority in (0..=self.first_priority(node)).rev() {
             if freed >= pages {
@@ -53,16 +64,17 @@ impl<R: Release> Machine<R> {
             }
             let (count, trims) = self.scan_count(node, priority, files);
             alone |= trims;
-            freed += self.shrink_lruvec(node, count, pages - freed, Reclaimer::Direct);
+            freed += self.shrink_lruvec(node, count, pages - freed, by);
         }
         (freed, alone)
     }
 
-    /// Lets the pages of a node grow older (`kswapd_age_node`): where there are too few inactive pages, a cluster of active
-    /// ones becomes inactive. Says how many. Of the policy `mglru`: what entries have used becomes the youngest
-    /// generation, and a new one begins; how many pages that are.
+    /// Ages the pages of a node (`kswapd_age_node`). In each class with too few inactive pages, a
+    /// cluster of active ones becomes inactive. Returns how many base pages did. Under the policy
+    /// `mglru`, pages that entries have used become the youngest generation, and a new generation
+    /// begins. Returns how many entries were used.
     ///
-    /// `EINVAL` for a node that is not there.
+    /// `EINVAL` for a node that the machine does not have.
     pub fn age_node(&self, node: usize) -> Result<u32> {
         self.expect_node(node)?;
         if self.profile.lru_policy == LruPolicy::Mglru {
@@ -71,9 +83,10 @@ impl<R: Release> Machine<R> {
         Ok([false, true].into_iter().map(|file| self.age_list(node, file)).sum())
     }
 
-    /// The same for one class.
+    /// Ages one class of a node's pages, file or anonymous; see [`Machine::age_node`].
     pub(crate) fn age_list(&self, node: usize, file: bool) -> u32 {
-        // Generations age when there are too few of them.
+        // Under `mglru` a class does not age here: generations age when reclaim finds too few of
+        // them.
         match self.profile.lru_policy != LruPolicy::Mglru && self.inactive_is_low(node, file) {
             true => self.shrink_active_list(node, file, SWAP_CLUSTER_MAX),
             false => 0,
@@ -87,7 +100,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The first round that looks at any page: those before it look at nothing of lists that are short.
+    /// Returns the first priority at which a round scans any page of the node. Earlier rounds would
+    /// scan none, because the lists are short.
     fn first_priority(&self, node: usize) -> u32 {
         let lruvec = self.nodes[node].lruvec.lock();
         let longest = LruList::ALL.into_iter().filter(|&list| list != LruList::Unevictable);
@@ -95,13 +109,15 @@ impl<R: Release> Machine<R> {
         longest.checked_ilog2().unwrap_or(0).min(DEF_PRIORITY)
     }
 
-    /// One round over a node's lists, a cluster of each by turns.
+    /// Runs one round over the lists of a node, with a cluster of each by turns. Returns how many
+    /// base pages were freed.
     fn shrink_lruvec(&self, node: usize, mut left: ScanCount, wanted: u32, by: Reclaimer) -> u32 {
         let mut freed = 0;
         while freed < wanted && left.iter().flatten().any(|&pages| pages > 0) {
             for (file, [inactive, active]) in [false, true].into_iter().zip(&mut left) {
                 if *inactive > 0 {
-                    // No more than is wanted still: what is on the list is there for the next who asks.
+                    // No more pages are scanned than are still wanted; the others stay on the list
+                    // for the next reclaim.
                     let most = SWAP_CLUSTER_MAX.min(*inactive).min(wanted.saturating_sub(freed).max(1));
                     *inactive -= most;
                     freed += self.shrink_inactive_list(node, file, most, by);
@@ -121,10 +137,12 @@ impl<R: Release> Machine<R> {
         freed
     }
 
-    /// How many pages of each list a round looks at (`get_scan_count`). Without swap space none that is anonymous; files
-    /// alone while they have inactive pages enough; else by what the pages of each class have cost lately.
+    /// Returns how many pages of each list a round scans (`get_scan_count`), and whether files are
+    /// scanned alone. Without swap space no anonymous page is scanned. Files are scanned alone
+    /// while they have enough inactive pages. Otherwise the recent costs of each class set its
+    /// share.
     fn scan_count(&self, node: usize, priority: u32, files: Files) -> (ScanCount, bool) {
-        let swappable = self.free_swap_slots() > 0;
+        let swappable = self.swap.free_slots() > 0;
         let low = self.inactive_is_low(node, true);
         let lruvec = self.nodes[node].lruvec.lock();
         let sizes = [false, true]
@@ -134,7 +152,7 @@ impl<R: Release> Machine<R> {
         let all = |pages: u32| pages >> priority;
         let trims = swappable && files == Files::First && !low && all(sizes[1][0]) > 0;
         if !swappable || trims {
-            // Pages that may be thrown away are on the file lists.
+            // Lazily freed anonymous pages are on the file lists, so they are scanned all the same.
             return ([[0, 0], sizes[1].map(all)], trims);
         }
         if priority == 0 {

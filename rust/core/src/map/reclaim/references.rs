@@ -1,4 +1,4 @@
-//! Whether an isolated page is in use (`folio_check_references`): a second chance.
+//! The second chance of an isolated page that is in use (`folio_check_references`).
 
 use super::Fate;
 use crate::machine::Machine;
@@ -7,22 +7,25 @@ use crate::profile::LruPolicy;
 use crate::release::Release;
 
 impl<R: Release> Machine<R> {
-    /// What the use of a locked page says of its fate; `None` if it is a candidate for reclaim.
+    /// Decides, by the recent use of a locked page, whether reclaim keeps it. `None` if the page is
+    /// a candidate for reclaim.
     ///
-    /// | entries that were used | `REFERENCED` before | the page |
+    /// | used entries | `REFERENCED` before | the page |
     /// |---|---|---|
-    /// | one is locked into memory | any | is activated, and so put on the unevictable list |
+    /// | any number, one locked into memory | any | is activated, and so put on the unevictable list |
     /// | 0 | any | is a candidate |
     /// | 1 | no | stays, `REFERENCED` |
     /// | 1 | yes | is activated |
     /// | 2 or more | any | is activated |
     ///
-    /// That is the policy `two_list`. Of `mglru` any use activates. Of `fifo` every page is a candidate; of `lru` and `clock` a page that an entry
-    /// has used stays, and goes to the front of its list.
+    /// The table is the policy `two_list`. In old kernels any use of an anonymous page, or of a
+    /// memory file's page, activates it (`anon_workingset`). Under `mglru` any use activates. Under
+    /// `fifo` every page is a candidate. Under `lru` and `clock` a page that an entry has used
+    /// stays, and goes to the front of its list.
     ///
-    /// The kernel also activates a file's page at its first use if it is mapped executable: no mapping of mmcore is.
-    /// And it reclaims a file's page that is `REFERENCED` but not mapped only if it is clean: here no dirty page of
-    /// a file is written by reclaim anyway.
+    /// The kernel also activates a file's page at its first use if it is mapped executable, but
+    /// mmcore has no such mapping. The kernel reclaims a file's page that is `REFERENCED` but not
+    /// mapped only if it is clean, and here reclaim never writes a dirty page of a file.
     pub(super) fn check_references(&self, pfn: Pfn) -> Option<Fate> {
         let page = &self.frames[pfn];
         if self.profile.lru_policy == LruPolicy::Fifo {
@@ -30,14 +33,15 @@ impl<R: Release> Machine<R> {
         }
         let used = self.page_referenced(pfn);
         if self.profile.lru_policy == LruPolicy::Mglru {
-            // A page that an entry has used comes back to a young generation.
+            // The activated page goes back to a young generation.
             return match used {
                 Some(0) => None,
                 _ => Some(Fate::Activate),
             };
         }
         if matches!(self.profile.lru_policy, LruPolicy::Lru | LruPolicy::Clock) {
-            // What is used goes to the front; the mark of `clock` is its scan's.
+            // A kept page goes to the front of its list; only the scan of `clock` reads the mark
+            // `REFERENCED`.
             return match used {
                 None => Some(Fate::Activate),
                 Some(0) => None,
@@ -50,6 +54,9 @@ impl<R: Release> Machine<R> {
         }
         match (used, remembered) {
             (None, _) => Some(Fate::Activate),
+            (Some(1..), _) if !self.profile.anon_workingset && page.word().has(Flags::SWAPBACKED) => {
+                Some(Fate::Activate)
+            }
             (Some(0), _) => None,
             (Some(1), false) => {
                 page.set(Flags::REFERENCED);

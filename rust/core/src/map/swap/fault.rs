@@ -1,45 +1,39 @@
 //! Faults on swap entries (`do_swap_page`).
 //!
-//! 1. Find the page in the swap cache; or make one and read the content. If the entry is the only one,
-//!    past the cache: the slot is marked as being read meanwhile. Else into the cache, for all.
-//! 2. With the page locked, lock the entry and look at it again.
-//! 3. Take the entry off the slot. Take the page out of the cache if that is likely to make it this process's
-//!    own, or slots are short.
-//! 4. Map it: writable if it is this process's own.
+//! 1. Find the page in the swap cache, or make a page and read the content. If the entry is the only one, the
+//!    read goes past the cache, and the slot is marked as being read meanwhile. Otherwise it goes into the
+//!    cache, for all entries.
+//! 2. With the page locked, lock the entry and read it again.
+//! 3. Take the entry off the slot. Take the page out of the cache if slots are short, or if the page then
+//!    probably belongs to this process alone.
+//! 4. Map the page: writable if it belongs to this process alone.
 
-use super::Swap;
+use super::store::Swap;
+use super::swapped::Swapped;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::map::fault::{Cause, Fresh, Outcome};
 use crate::map::slot::Slot;
 use crate::map::{Area, EntryGuard, Pte};
 use crate::page::{Flags, Pfn};
+use crate::profile::AnonReuse;
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
 
-/// A page with a slot's content, locked, with a reference.
+/// Whether a page may be read past the swap cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::map) struct Swapped {
-    pub pfn: Pfn,
-    pub slot: u32,
-    /// It is in the swap cache; else the slot is marked as being read.
-    pub cached: bool,
-    /// It was read from the swap space, not found in the cache.
-    pub read: bool,
-}
-
-/// May a page be read past the cache?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Past {
-    /// If one entry alone names the slot: it is about to be replaced by the page.
-    Alone,
-    /// No.
+pub(super) enum Bypass {
+    /// The page may be read past the cache if only one entry names the slot, because the page is
+    /// about to replace that entry.
+    IfOnlyEntry,
+    /// The page must be read into the cache.
     Never,
 }
 
 impl<R: Release> Machine<R> {
-    /// Step 1 for a fault. `None` if the entry is to be looked at again. No lock is held but `faults`, shared.
+    /// Performs step 1 for a fault. `None` if the entry must be read again. The caller holds no
+    /// lock but `faults`, shared.
     pub(in crate::map) fn ready_swapped_page(
         &self,
         area: &Area,
@@ -49,33 +43,38 @@ impl<R: Release> Machine<R> {
     ) -> Result<Option<Fresh>> {
         let Some(swap) = self.swap_space() else { return Ok(None) };
         let alloc = || self.alloc_for(area, index);
-        let Some(swapped) = self.swapped_page(&swap, slot, Past::Alone, alloc)? else { return Ok(None) };
+        let bypass = if self.profile.swapin_past_cache { Bypass::IfOnlyEntry } else { Bypass::Never };
+        let Some(swapped) = self.swapped_page(&swap, slot, bypass, alloc)? else { return Ok(None) };
         let page = &self.frames[swapped.pfn];
         if swapped.read {
             self.stats.event(Event::Pgmajfault, 1);
         }
         if page.word().has(Flags::HWPOISON) {
-            // The slot too: others would wait for a read past the cache for ever.
+            // The mark on the slot is taken off too. Otherwise other threads would wait for the
+            // read for ever.
             self.discard_swapped(swapped);
             return Err(Error::at(Errno::EHWPOISON, swapped.pfn, Why::State("the frame is bad".into())));
         }
         if swapped.cached && cause == Cause::Write && !page.word().has(Flags::LRU) {
-            // A reference of this CPU's batch could make the page look shared.
+            // The reference of this CPU's batch would make the page look shared, and the store
+            // would copy it.
             self.lru_drain_local();
         }
         Ok(Some(Fresh::Swapped(swapped)))
     }
 
-    /// The page with a slot's content, from the swap cache or read in. `None` if nothing names the slot any more,
-    /// or its page was taken out of the cache meanwhile.
+    /// Returns the page with a slot's content, found in the swap cache or read in. `None` if the
+    /// caller must read the entry again: nothing names the slot any more, its page has left the
+    /// cache meanwhile, or another thread was reading the content past the cache.
     pub(super) fn swapped_page(
         &self,
         swap: &Swap,
         slot: u32,
-        past: Past,
+        bypass: Bypass,
         alloc: impl Fn() -> Result<Pfn>,
     ) -> Result<Option<Swapped>> {
-        // Each further round follows from somebody else's reading of the slot, or taking out of its page.
+        // Another round follows only if another thread has cached a page for the slot, or begun to
+        // read it, between the lookup and the claim.
         loop {
             if let Some(pfn) = self.swap_cache_get(swap, slot) {
                 if !self.frames[pfn].lock_patiently() {
@@ -94,16 +93,17 @@ impl<R: Release> Machine<R> {
             }
             let pfn = alloc()?;
             let page = &self.frames[pfn];
-            // Fresh: free, but for the wink of a stale walker.
+            // The page is fresh, so its lock is free, except for a moment in which a walker with a
+            // stale number tries it.
             page.lock();
             page.set(Flags::SWAPBACKED);
             let claimed = {
-                let mut changing = swap.change();
+                let mut changing = swap.change(self);
                 let found = changing.slot(slot);
                 match (found, changing.entries(slot)) {
                     (Slot::Page(_) | Slot::Reading, _) => Err(true),
                     (_, 0) => Err(false),
-                    (_, 1) if past == Past::Alone => {
+                    (_, 1) if bypass == Bypass::IfOnlyEntry => {
                         if !mutated(Mutation::SwapinUnmarked) {
                             changing.set(slot, Slot::Reading);
                         }
@@ -126,27 +126,31 @@ impl<R: Release> Machine<R> {
                     }
                 }
             };
-            if let Err(error) = self.may_ask("read of the swap space", pfn) {
-                // Whoever found it meanwhile waits for its lock, and looks again.
-                match cached {
-                    true => self.lose_swapped(pfn),
-                    false => swap.change().uncache(slot, Slot::Empty),
+            let read = self.may_ask("read of the swap space", pfn);
+            let nonzero = match read.and_then(|()| self.read_content(swap, slot, pfn)) {
+                Ok(nonzero) => nonzero,
+                Err(error) => {
+                    // A thread that has found the page meanwhile waits for its lock, and then reads the
+                    // slot again.
+                    match cached {
+                        true => self.lose_swapped(pfn),
+                        false => swap.change(self).uncache(slot, Slot::Empty),
+                    }
+                    self.unlock_and_put(pfn);
+                    return Err(error);
                 }
-                self.unlock_and_put(pfn);
-                return Err(error);
-            }
+            };
             if let Some(shadow) = shadow {
                 self.workingset_refault(pfn, shadow);
             }
             self.lru_add(pfn);
-            let any = swap.read(slot, &self.memory, pfn);
-            self.count_swap_io(any, Event::Pswpin, Event::Pgpgin);
+            self.count_swap_io(nonzero, Event::Pswpin, Event::Pgpgin);
             page.publish(Flags::UPTODATE);
             return Ok(Some(Swapped { pfn, slot, cached, read: true }));
         }
     }
 
-    /// Steps 2 to 4: a locked swap entry.
+    /// Performs steps 2 to 4 for a locked swap entry.
     pub(in crate::map) fn map_swapped_page(
         &self,
         area: &Area,
@@ -165,63 +169,82 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         let alone = !cached || guard.pte().has(Pte::EXCLUSIVE);
         self.settle_swapped(swapped);
-        if cached && self.is_slot_better_free(pfn, area.locked(index), cause) {
+        if cached && self.should_free_slot(pfn, area.locked(index), cause) {
             self.free_swap(pfn);
         }
-        let exclusive = alone || page.count() == 1;
+        let exclusive = match self.profile.anon_reuse {
+            AnonReuse::Exclusive => alone || page.count() == 1,
+            // Only a store makes the page this process's own, and only if no other entry leads to
+            // it, regardless of references (`reuse_swap_page`).
+            AnonReuse::Mapcount => {
+                cause == Cause::Write && page.mapcount() == 0 && !self.is_named_in_swap(pfn)
+            }
+        };
         let bits = match (exclusive, cause) {
             (true, Cause::Write) => Pte::YOUNG | Pte::DIRTY | Pte::WRITE,
             (true, _) if self.profile.swapin_writable => Pte::YOUNG | Pte::WRITE,
             _ => Pte::YOUNG,
         };
         self.add_swapped_anon(area, index, pfn, exclusive);
-        // The reference made ready becomes the entry's: unlocked before the entry is, because from then on whoever takes
-        // the entry away may free the page.
+        if !self.profile.anon_workingset {
+            // The kernel drains after its read-ahead, so the page is on a list before it is mapped.
+            self.lru_drain_local();
+            self.activate_page(pfn);
+        }
+        // The page's reference becomes the entry's. The page is unlocked before the entry is: once
+        // the entry is unlocked, an unmap may free the page.
         guard.replace(Pte::present(pfn, bits));
         page.unlock(pfn);
         drop(guard);
         match cause {
-            // To be copied now, or found to be this process's own after all.
+            // The next round copies the page, or finds that it belongs to this process alone.
             Cause::Write | Cause::Unshare if !exclusive => Outcome::Again,
             _ => Outcome::Done,
         }
     }
 
-    /// Step 3: the entry that led to this page is about to be another; its lock is held.
+    /// Performs step 3 for an entry that is about to be replaced; its lock is held.
     fn settle_swapped(&self, Swapped { slot, cached, .. }: Swapped) {
         let Some(swap) = self.swap_space() else { return };
-        let mut changing = swap.change();
-        // Left to the cache's page, or to the next lines.
+        let mut changing = swap.change(self);
+        // The result is not needed: the cached page keeps the slot, or the next lines free it.
         let _ = changing.remove_entry(slot);
         if !cached && !mutated(Mutation::SwapinUnmarked) {
             changing.uncache(slot, Slot::Empty);
         }
     }
 
-    /// Lets go of a page that was made ready for nothing.
+    /// Gives back a page that was made ready but is not needed.
     pub(in crate::map) fn discard_swapped(&self, Swapped { pfn, slot, cached, .. }: Swapped) {
         if !cached
             && !mutated(Mutation::SwapinUnmarked)
             && let Some(swap) = self.swap_space()
         {
-            swap.change().uncache(slot, Slot::Empty);
+            swap.change(self).uncache(slot, Slot::Empty);
         }
         self.unlock_and_put(pfn);
     }
 
-    /// Should a page that is about to be mapped give its slot up (`should_try_to_free_swap`)?
-    fn is_slot_better_free(&self, pfn: Pfn, locked: bool, cause: Cause) -> bool {
-        // Ours and the cache's.
+    /// Returns true if a page that is about to be mapped should give its slot up
+    /// (`should_try_to_free_swap`).
+    fn should_free_slot(&self, pfn: Pfn, locked: bool, cause: Cause) -> bool {
+        // The references of this fault and of the cache.
         const ALONE: u32 = 2;
         let page = &self.frames[pfn];
         locked
             || page.word().has(Flags::MLOCKED)
-            || (cause == Cause::Write && page.count() == ALONE)
+            || (cause == Cause::Write
+                && (page.count() == ALONE || self.judges_by_mappings() && page.mapcount() == 0))
             || self.swap_space().is_some_and(|swap| swap.is_full())
     }
 
-    /// Accounts for a locked page from swap that an entry is about to map; its lineage and place are known from
-    /// the first one.
+    /// Returns true if this kernel judges by mappings alone whether a page belongs to one process.
+    fn judges_by_mappings(&self) -> bool {
+        self.profile.anon_reuse == AnonReuse::Mapcount
+    }
+
+    /// Accounts for a locked page from swap that an entry is about to map. The first such entry
+    /// gives the page its lineage and its index.
     pub(super) fn add_swapped_anon(&self, area: &Area, index: u32, pfn: Pfn, exclusive: bool) {
         let page = &self.frames[pfn];
         let first = !page.word().has(Flags::ANON);
@@ -230,7 +253,7 @@ impl<R: Release> Machine<R> {
             page.set(Flags::ANON);
         }
         if exclusive {
-            page.set(Flags::ANON_EXCLUSIVE);
+            page.set(self.exclusive_mark());
         }
         if page.add_mapping() == 0 {
             self.count_mapped(pfn, 1);
@@ -240,12 +263,12 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Reads what swap entries of an area name into the swap cache, without mapping it (`MADV_WILLNEED`).
+    /// Reads the page of a swap entry into the swap cache, without mapping it (`MADV_WILLNEED`).
     pub(in crate::map) fn read_ahead(&self, area: &Area, index: u32) -> Result<()> {
         let crate::map::Entry::Swap { slot } = area.look(index).entry() else { return Ok(()) };
         let Some(swap) = self.swap_space() else { return Ok(()) };
         let alloc = || self.alloc_for(area, index);
-        if let Some(swapped) = self.swapped_page(&swap, slot, Past::Never, alloc)? {
+        if let Some(swapped) = self.swapped_page(&swap, slot, Bypass::Never, alloc)? {
             self.unlock_and_put(swapped.pfn);
         }
         Ok(())

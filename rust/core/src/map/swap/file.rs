@@ -1,6 +1,8 @@
-//! Pages of memory file systems: a file's slot names a swap slot while its page is away.
+//! Pages of memory file systems in swap: the file's slot names a swap slot while its page is
+//! swapped out.
 
-use super::fault::{Past, Swapped};
+use super::fault::Bypass;
+use super::swapped::Swapped;
 use crate::error::Result;
 use crate::machine::Machine;
 use crate::map::File;
@@ -9,8 +11,9 @@ use crate::page::Pfn;
 use crate::release::Release;
 
 impl<R: Release> Machine<R> {
-    /// Moves a locked, unmapped page of a memory file system from its file to the swap cache, and writes it
-    /// (`shmem_writepage`). False, with the page as it was, if there is no slot.
+    /// Moves a locked, unmapped page of a memory file system from its file to the swap cache, and
+    /// writes it to its slot (`shmem_writepage`). Returns false, with the page unchanged, if no
+    /// slot is free.
     pub(in crate::map) fn file_page_to_swap(&self, file: &File, pfn: Pfn) -> bool {
         let index = self.frames[pfn].index();
         if !self.add_to_swap(pfn) {
@@ -19,8 +22,9 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else { return false };
         let slot = self.frames[pfn].private();
         {
-            // The file's slot is the entry: counted before it is there, in one change.
-            let mut changing = swap.change();
+            // The file's slot is the entry. It is counted before it is published, in one change, so
+            // that a thread that waits for a change finds both.
+            let mut changing = swap.change(self);
             changing.add_entry(slot);
             self.cache_to_swap(file, index, pfn, slot);
         }
@@ -28,8 +32,9 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// Brings a file's page back that is in the swap space (`shmem_swapin_folio`): locked, with a reference.
-    /// True if it had to be read. `None` if the file's slot is to be looked at again.
+    /// Brings a file's page back from swap (`shmem_swapin_folio`): locked, with a reference. The
+    /// second value is true if the page had to be read. `None` if the file's slot must be read
+    /// again.
     pub(in crate::map) fn file_page_from_swap(
         &self,
         file: &File,
@@ -39,21 +44,22 @@ impl<R: Release> Machine<R> {
     ) -> Result<Option<(Pfn, bool)>> {
         let Some(swap) = self.swap_space() else { return Ok(None) };
         let alloc = || self.alloc_for_file(file, index, node);
-        let Some(Swapped { pfn, read, .. }) = self.swapped_page(&swap, slot, Past::Never, alloc)? else {
+        let Some(Swapped { pfn, read, .. }) = self.swapped_page(&swap, slot, Bypass::Never, alloc)? else {
             return Ok(None);
         };
         if !self.cache_from_swap(file, index, pfn, slot) {
-            // Truncated meanwhile, or somebody was faster.
+            // The page was truncated meanwhile, or another thread has brought it back.
             self.unlock_and_put(pfn);
             return Ok(None);
         }
-        // The file's slot was the only entry.
-        let _ = swap.change().remove_entry(slot);
+        // The file's slot was the swap slot's only entry.
+        let _ = swap.change(self).remove_entry(slot);
         self.free_swap(pfn);
         Ok(Some((pfn, read)))
     }
 
-    /// A file's slot without a page is emptied (`shmem_free_swap`).
+    /// Empties a file's slot that holds no page, and frees the swap slot that it names
+    /// (`shmem_free_swap`).
     pub(in crate::map) fn forget_swapped(&self, file: &File, index: u32) {
         if let Slot::Swap(slot) = self.cache_forget(file, index) {
             self.free_swap_entry(slot);

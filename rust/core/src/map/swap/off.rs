@@ -1,13 +1,15 @@
-//! The swap space goes away: everything in it comes back into memory (`try_to_unuse`).
+//! swapoff: removes the swap space, after all its content has come back into memory
+//! (`try_to_unuse`).
 //!
-//! A pass visits every entry, then every page that is cached without one. Entries are met where the reverse map
-//! meets them, a parent before its children, and with faults held off against forks: what a fork copies
-//! meanwhile is met in the parent or, later, in the child. A pass that met nothing although slots are in
-//! use waits for somebody who is just changing one: an entry is counted and published in one change, and whoever
-//! takes one off changes the count last.
+//! A pass visits every entry, then every page that is cached without an entry. It meets the areas
+//! in the order of their reverse map, a parent before its children, and holds the fault lock shared
+//! at each entry, against forks. Of an entry that a fork copies meanwhile it meets either the
+//! parent's, or later the child's. A pass that met nothing although slots are in use waits for a
+//! thread that is just changing a slot. No change is missed: an entry is counted and published in
+//! one change, and the removal of an entry changes the count last.
 
-use super::fault::Past;
-use super::{Swap, SwapUse};
+use super::fault::Bypass;
+use super::store::{Swap, SwapUse};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::slot::Slot;
@@ -18,27 +20,33 @@ use crate::release::Release;
 use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
-    /// Takes the swap space away, after bringing everything back that is in it. Waits for page locks.
+    /// Removes the swap space, after it has brought all content back. Waits for page locks.
     ///
-    /// `EINVAL` if there is none, `EBUSY` if somebody else is taking it away, `ENOMEM` if there is no room for what
-    /// is in it, `EIO` if its device fails, `EINTR` for a thread that is killed: then it is in use as before.
+    /// `EINVAL` if there is no swap space, `EBUSY` if another thread is removing it, `ENOMEM` if
+    /// memory has no room for its content, `EIO` if its device fails, `EINTR` for a killed thread.
+    /// After an error the swap space is in use as before.
     pub fn swapoff(&self) -> Result<()> {
         let swap = self.swap_space().ok_or_else(|| Error::new(Errno::EINVAL, "there is no swap space"))?;
         if !swap.close(true) {
-            return Err(Error::new(Errno::EBUSY, "the swap space is being taken away already"));
+            return Err(Error::new(Errno::EBUSY, "another swapoff of the swap space is under way"));
         }
         if let Err(error) = self.bring_back(&swap) {
             swap.close(false);
             return Err(error);
         }
         *self.swap.now.write() = None;
-        // Closing the device empties all batches.
+        if let Some(zram) = swap.zram() {
+            // Empty zspages that were locked when their last slot was freed.
+            zram.pool().free_empty(self);
+        }
+        // The kernel drains all batches when it closes the device.
         self.lru_drain_all();
         Ok(())
     }
 
     fn bring_back(&self, swap: &Swap) -> Result<()> {
-        // Each further round follows from what the last one met, or from a change by somebody else.
+        // Another round follows if the last one met an entry or a page, or if another thread has
+        // changed a slot.
         loop {
             self.may_go_on("swapoff")?;
             let changes = swap.changes();
@@ -52,7 +60,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// One pass; true if it brought anything back, or waited for somebody.
+    /// Runs one pass. Returns true if it brought anything back, or waited for another thread.
     fn bring_back_pass(&self, swap: &Swap) -> Result<bool> {
         let (mut areas, mut files): (Vec<Arc<Area>>, Vec<Arc<File>>) = Default::default();
         self.owners.for_each(|_, owner| match owner {
@@ -88,7 +96,8 @@ impl<R: Release> Machine<R> {
             let Some(pfn) = self.swap_cache_get(swap, slot) else { continue };
             let page = &self.frames[pfn];
             if !page.trylock() {
-                // What its holder does to the slot's entries may be behind us by now.
+                // The holder of the page lock may change entries that this pass has visited
+                // already, so another pass is due.
                 met = true;
                 page.lock();
             }
@@ -100,8 +109,8 @@ impl<R: Release> Machine<R> {
         Ok(met)
     }
 
-    /// Replaces a swap entry by the page (`unuse_pte`), old and without the permission to write. True if there
-    /// was one.
+    /// Replaces a swap entry by a mapping of its page (`unuse_pte`), not young and without
+    /// permission to write. Returns true if the entry was a swap entry.
     fn unuse_entry(&self, swap: &Swap, area: &Area, index: u32) -> Result<bool> {
         if area.look(index).unlocked() == Pte::NONE {
             return Ok(false);
@@ -109,22 +118,25 @@ impl<R: Release> Machine<R> {
         let _against_fork = area.faults.read();
         let Entry::Swap { slot } = area.look(index).entry() else { return Ok(false) };
         let alloc = || self.alloc_by_policy(area, index, 0);
-        let Some(swapped) = self.swapped_page(swap, slot, Past::Never, alloc)? else { return Ok(true) };
+        let Some(swapped) = self.swapped_page(swap, slot, Bypass::Never, alloc)? else { return Ok(true) };
         let pfn = swapped.pfn;
         let page = &self.frames[pfn];
         let guard = area.lock(index);
         if guard.pte().entry() != (Entry::Swap { slot }) {
             drop(guard);
         } else if page.word().has(Flags::HWPOISON) {
-            // What was lost nobody gets back (`unuse_pte`).
-            let _ = swap.change().remove_entry(slot);
+            // The content is lost, so the entry becomes a poisoned one (`unuse_pte`).
+            let _ = swap.change(self).remove_entry(slot);
             guard.finish(Pte::hwpoison(pfn));
         } else {
             page.get(pfn);
             let exclusive = guard.pte().has(Pte::EXCLUSIVE);
             self.add_swapped_anon(area, index, pfn, exclusive);
+            if !self.profile.anon_workingset {
+                self.activate_page(pfn);
+            }
             debug_assert!(page.word().has(Flags::SWAPCACHE), "its page is cached while it is locked");
-            let _ = swap.change().remove_entry(slot);
+            let _ = swap.change(self).remove_entry(slot);
             guard.finish(Pte::present(pfn, 0));
         }
         self.free_swap(pfn);

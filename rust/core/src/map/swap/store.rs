@@ -1,71 +1,103 @@
-//! The slots of a swap space: who names them, which page is cached for them, what they hold.
+//! The slots of a swap space: the number of entries that name each slot, its cached page, and its
+//! content.
 
-use super::SwapUse;
 use crate::error::Result;
 use crate::map::slot::Slot;
 use crate::memory::{Memory, Table, WORDS};
 use crate::page::Pfn;
 use crate::sync::{AtomicU64, Guard, Lock, LockClass, Ordering, PlainU64, broken, spin_until};
+use crate::zram::device::Zram;
+use std::sync::Arc;
 
-/// A swap space.
+/// The use of the swap space, in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwapUse {
+    /// All slots.
+    pub total: u32,
+    /// Slots that neither an entry nor a page of the swap cache keeps.
+    pub free: u32,
+}
+
+/// A swap space, with its slots.
 #[derive(Debug)]
 pub(crate) struct Swap {
     slots: u32,
-    /// Who names which slot. Held to change anything of a slot.
+    /// The entry counts of all slots. The lock is held for every change of a slot.
     map: Lock<SwapMap>,
-    /// The swap cache, by slot: changed under `map`, looked at without it.
+    /// The swap cache, by slot. It changes under `map`, and is read without it.
     cache: Table<AtomicU64>,
-    /// Counts changes of slots, for who waits for one.
+    /// A counter of changes of slots, for threads that wait for a change.
     changes: AtomicU64,
-    /// The content, by slot; nothing on an unbacked machine. Written by who evicts the slot's page and read by
-    /// who brings it back: both have the slot cached or marked, and got that under `map`.
-    words: Option<Table<PlainU64>>,
+    content: Store,
 }
 
-/// The counts of all slots.
+/// The content of a swap space, by slot. Reclaim writes it and a swap-in reads it. Each of the two
+/// has the slot cached or marked as being read, under the swap lock, which orders the two accesses.
+#[derive(Debug)]
+pub(crate) enum Store {
+    /// No content, on an unbacked machine.
+    Nothing,
+    /// Memory of the host: the disk of the machine.
+    Words(Table<PlainU64>),
+    /// Compressed, in frames of the machine itself.
+    Zram(Arc<Zram>),
+}
+
+/// Frees the content of a slot that is free. The swap lock is held.
+pub(super) trait FreesContent {
+    fn free_content(&self, zram: &Zram, slot: u32);
+}
+
+/// The entry counts of all slots, and the free slots.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct SwapMap {
-    /// Entries that name each slot that was ever used.
+    /// The number of entries that name each slot, for every slot that was ever used.
     entries: Vec<u32>,
-    /// Slots that were used and are free.
+    /// Slots that were used before and are free now.
     free: Vec<u32>,
-    /// Being taken away: no slot is given out.
+    /// True during a swapoff: no slot is given out.
     closed: bool,
 }
 
-/// What is left of a slot when an entry is taken off.
+/// The state of a slot after an entry is taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// Other entries; or nothing, and the slot is free.
+    /// Other entries still name the slot, or it is free, or being read.
     Settled,
-    /// Only a page in the swap cache.
+    /// Only this page in the swap cache still keeps the slot.
     Cached(Pfn),
 }
 
 /// Proof that the swap lock is held.
-pub(super) struct Changing<'a> {
+pub(super) struct Changing<'a, M: FreesContent> {
     swap: &'a Swap,
+    machine: &'a M,
     map: Guard<'a, SwapMap>,
     changed: bool,
 }
 
 impl Swap {
-    /// A space of `slots` free slots; with content if `backed`.
+    /// Makes a swap space of `slots` free slots on host memory, with content if `backed`.
     pub fn new(slots: u32, backed: bool) -> Result<Swap> {
-        let words = match backed {
-            true => Some(Table::zeroed(slots as usize * WORDS)?),
-            false => None,
+        let content = match backed {
+            true => Store::Words(Table::zeroed(slots as usize * WORDS)?),
+            false => Store::Nothing,
         };
+        Swap::on(slots, content)
+    }
+
+    /// Makes a swap space of `slots` free slots whose content is in `content`.
+    pub fn on(slots: u32, content: Store) -> Result<Swap> {
         Ok(Swap {
             slots,
             map: Lock::plain(LockClass::Swap, SwapMap::default()),
             cache: Table::zeroed(slots as usize)?,
             changes: AtomicU64::new(0),
-            words,
+            content,
         })
     }
 
-    /// Which of its words is at `address`, for traces.
+    /// Names the word at `address` for traces; `None` if it is not a word of the swap space.
     pub fn field_at(&self, address: usize) -> Option<String> {
         if std::ptr::from_ref(&self.changes).addr() == address {
             return Some("changes of swap slots".into());
@@ -74,85 +106,98 @@ impl Swap {
         Some(format!("swap cache slot {slot}"))
     }
 
-    /// How many slots there are, and are free.
+    /// Returns the number of all slots and of free ones.
     pub fn in_use(&self) -> SwapUse {
         let map = self.map.lock();
         SwapUse { total: self.slots, free: self.slots - map.used() }
     }
 
-    /// Is more than half of it in use? Then pages that were swapped in give their slots up early
-    /// (`vm_swap_full`).
+    /// Returns true if more than half of the slots are in use. Then pages that were swapped in give
+    /// their slots up early (`vm_swap_full`).
     pub fn is_full(&self) -> bool {
         let SwapUse { total, free } = self.in_use();
         u64::from(free) * 2 < u64::from(total)
     }
 
-    /// What is cached for a slot, without a lock.
+    /// Returns the value of a slot of the swap cache, without a lock.
     #[inline]
     pub fn slot(&self, slot: u32) -> Slot {
         let Some(cached) = self.cache.get(slot as usize) else { return Slot::Empty };
-        // Acquire pairs with the Release in `Changing::set`.
+        // Acquire pairs with the Release in `Changing::set`: a lookup that finds a page sees its
+        // content.
         Slot::from_word(cached.load(Ordering::Acquire))
     }
 
-    /// Waits until nobody reads the slot's content past the cache. Holding nothing that the reader needs: it
-    /// takes the entry's lock.
+    /// Waits until no thread reads the slot's content past the cache. The caller must hold no lock
+    /// that the reader needs, in particular not the entry's.
     pub fn wait_read(&self, slot: u32) {
         spin_until(&self.cache[slot as usize], |word| Slot::from_word(word) != Slot::Reading);
     }
 
-    /// How many changes there were.
+    /// Returns the number of changes so far.
     pub fn changes(&self) -> u64 {
-        // Acquire pairs with the Release in `Changing`: who sees the number sees what was changed.
+        // Acquire pairs with the Release in `Changing`: a thread that sees the number sees the
+        // change itself.
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Waits for another change after so many.
+    /// Waits until the number of changes differs from `seen`.
     pub fn wait_change(&self, seen: u64) {
         spin_until(&self.changes, |changes| changes != seen);
     }
 
-    /// No slot is given out any more; or, if that is taken back, they are again. False if it was so already.
+    /// Stops giving slots out, or, with `closed` false, starts again. Returns false if this was the
+    /// state already.
     pub fn close(&self, closed: bool) -> bool {
         std::mem::replace(&mut self.map.lock().closed, closed) != closed
     }
 
-    /// Takes the swap lock.
-    pub(super) fn change(&self) -> Changing<'_> {
-        Changing { swap: self, map: self.map.lock(), changed: false }
+    /// Takes the swap lock, for a change of slots.
+    pub(super) fn change<'a, M: FreesContent>(&'a self, machine: &'a M) -> Changing<'a, M> {
+        Changing { swap: self, machine, map: self.map.lock(), changed: false }
     }
 
-    /// Entries of every slot that was ever used, for audits.
+    /// The zram device that has the content, if one has.
+    pub fn zram(&self) -> Option<&Arc<Zram>> {
+        match &self.content {
+            Store::Zram(zram) => Some(zram),
+            Store::Nothing | Store::Words(_) => None,
+        }
+    }
+
+    /// Returns the number of entries of every slot that was ever used, for audits.
     pub fn entries(&self) -> Vec<u32> {
         self.map.lock().entries.clone()
     }
 
-    /// Writes a page's content to a slot. False if that is all zeroes.
+    /// Writes a page's content to a slot in host memory. Returns false if the content is all zeroes.
     pub fn write(&self, slot: u32, memory: &Memory, pfn: Pfn) -> bool {
-        let Some(words) = &self.words else { return true };
+        let Store::Words(words) = &self.content else { return true };
         let start = slot as usize * WORDS;
-        words[start..start + WORDS].iter().enumerate().fold(false, |any, (word, cell)| {
+        words[start..start + WORDS].iter().enumerate().fold(false, |nonzero, (word, cell)| {
             let value = memory.load(pfn, word);
             cell.set(value);
-            any | (value != 0)
+            nonzero | (value != 0)
         })
     }
 
-    /// Reads a slot's content into a page. False if that is all zeroes.
+    /// Reads a slot's content from host memory into a page. Returns false if the content is all zeroes.
     pub fn read(&self, slot: u32, memory: &Memory, pfn: Pfn) -> bool {
-        let Some(words) = &self.words else { return true };
+        let Store::Words(words) = &self.content else { return true };
         let start = slot as usize * WORDS;
-        words[start..start + WORDS].iter().enumerate().fold(false, |any, (word, cell)| {
+        words[start..start + WORDS].iter().enumerate().fold(false, |nonzero, (word, cell)| {
             let value = cell.get();
             memory.store(pfn, word, value);
-            any | (value != 0)
+            nonzero | (value != 0)
         })
     }
 
-    /// One word of a slot, for checks at a quiet moment; 0 where there is none.
+    /// Returns one word of a slot, for checks at a quiet moment; 0 if there is no such word.
     pub fn peek_word(&self, slot: u32, word: usize) -> u64 {
-        let words = self.words.as_ref();
-        words.and_then(|words| words.get(slot as usize * WORDS + word)).map_or(0, PlainU64::peek)
+        match &self.content {
+            Store::Words(words) => words.get(slot as usize * WORDS + word).map_or(0, PlainU64::peek),
+            Store::Nothing | Store::Zram(_) => 0,
+        }
     }
 }
 
@@ -162,26 +207,26 @@ impl SwapMap {
     }
 }
 
-impl Changing<'_> {
-    /// What is cached for a slot.
+impl<M: FreesContent> Changing<'_, M> {
+    /// Returns the value of a slot of the swap cache.
     pub fn slot(&self, slot: u32) -> Slot {
         self.swap.slot(slot)
     }
 
-    /// Changes what is cached for a slot, without giving the slot up.
+    /// Sets the value of a slot of the swap cache. The slot stays in use.
     pub fn set(&mut self, slot: u32, to: Slot) {
         self.changed = true;
-        // Release: what was done to the page before is visible to a look that finds it.
+        // Release: all earlier stores to the page are visible to a lookup that finds it.
         self.swap.cache[slot as usize].store(to.word(), Ordering::Release);
     }
 
-    /// Entries that name the slot.
+    /// Returns the number of entries that name the slot.
     pub fn entries(&self, slot: u32) -> u32 {
         self.map.entries.get(slot as usize).copied().unwrap_or(0)
     }
 
-    /// A free slot, cached for a page from now on, without an entry. `None` if there is none, or the space
-    /// is being taken away.
+    /// Takes a free slot, without an entry, and caches the page for it. `None` if no slot is free,
+    /// or during a swapoff.
     pub fn allocate(&mut self, pfn: Pfn) -> Option<u32> {
         if self.map.closed {
             return None;
@@ -189,7 +234,8 @@ impl Changing<'_> {
         let slot = match self.map.free.pop() {
             Some(slot) => slot,
             None if (self.map.entries.len() as u32) < self.swap.slots => {
-                // Without memory of the host for its count there is no slot; with it, for when it is free again.
+                // A first use of the slot needs host memory for its count, and for its later place
+                // in the list of free slots. Without it there is no slot.
                 let used = self.map.entries.len() + 1;
                 self.map.entries.try_reserve(1).ok()?;
                 self.map.free.try_reserve(used).ok()?;
@@ -202,16 +248,16 @@ impl Changing<'_> {
         Some(slot)
     }
 
-    /// One entry more (`swap_duplicate`).
+    /// Counts one more entry of the slot (`swap_duplicate`).
     pub fn add_entry(&mut self, slot: u32) {
         self.changed = true;
         self.map.entries[slot as usize] += 1;
     }
 
-    /// One entry less (`swap_free`).
+    /// Takes one entry off the slot (`swap_free`).
     pub fn remove_entry(&mut self, slot: u32) -> Left {
         let Some(entries) = self.map.entries.get_mut(slot as usize).filter(|entries| **entries > 0) else {
-            broken("a swap entry is counted", format_args!("slot {slot} has no entry to take off"))
+            broken("a swap entry is counted", format_args!("slot {slot} counts no entry"))
         };
         *entries -= 1;
         self.changed = true;
@@ -228,8 +274,8 @@ impl Changing<'_> {
         }
     }
 
-    /// The page, or whoever read past the cache, lets go of the slot (`put_swap_folio`): it is free if nothing
-    /// names it. `to` is what an eviction leaves.
+    /// Ends the slot's page, or its read past the cache (`put_swap_folio`). The slot is freed if no
+    /// entry names it; otherwise `to`, which may be a shadow, becomes its value.
     pub fn uncache(&mut self, slot: u32, to: Slot) {
         if self.entries(slot) > 0 {
             self.set(slot, to);
@@ -240,9 +286,12 @@ impl Changing<'_> {
 
     fn give_up(&mut self, slot: u32) {
         self.set(slot, Slot::Empty);
+        if let Store::Zram(zram) = &self.swap.content {
+            self.machine.free_content(zram, slot);
+        }
         #[cfg(feature = "explored")]
-        if let Some(words) = &self.swap.words {
-            // Who reads the slot from now on finds what nobody wrote.
+        if let Store::Words(words) = &self.swap.content {
+            // A read of a freed slot is a mistake: it finds a value that no user has written.
             let start = slot as usize * WORDS;
             words[start..start + WORDS].iter().for_each(|cell| cell.set(u64::MAX));
         }
@@ -250,10 +299,11 @@ impl Changing<'_> {
     }
 }
 
-impl Drop for Changing<'_> {
+impl<M: FreesContent> Drop for Changing<'_, M> {
     fn drop(&mut self) {
         if self.changed {
-            // Release pairs with the Acquire in `Swap::changes`.
+            // Release pairs with the Acquire in `Swap::changes`: a waiter that sees the new number
+            // sees the change.
             self.swap.changes.fetch_add(1, Ordering::Release);
         }
     }

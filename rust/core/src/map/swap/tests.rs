@@ -22,7 +22,7 @@ fn on(kernel: &str) -> Machine<Split> {
     machine
 }
 
-/// Written pages: page n holds n + 1 in its last word.
+/// Makes an area of written pages: page n holds n + 1 in its last word.
 fn written(machine: &Machine<Split>, pages: u32) -> (Space, Arc<Area>) {
     let space = machine.address_space().unwrap();
     let area = machine.mmap(&space, pages).unwrap();
@@ -64,7 +64,7 @@ fn clean(machine: &Machine<Split>) {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
-/// Exits the spaces; every frame and every slot must be free afterwards.
+/// Exits the spaces and checks that every frame and every slot is free afterwards.
 #[track_caller]
 fn end(machine: &Machine<Split>, spaces: &[&Space]) {
     clean(machine);
@@ -79,7 +79,7 @@ fn end(machine: &Machine<Split>, spaces: &[&Space]) {
 }
 
 #[test]
-fn what_was_swapped_out_reads_back() {
+fn swapped_out_pages_read_back() {
     for (kernel, blocks) in [("6.1", 0), ("6.12", 4)] {
         let machine = on(kernel);
         let (space, area) = written(&machine, 3);
@@ -90,7 +90,8 @@ fn what_was_swapped_out_reads_back() {
         assert_eq!(machine.free_frames(0).0 + machine.free_frames(0).1, 64);
         clean(&machine);
         assert_eq!((0..3).map(|page| read(&machine, &area, page)).collect::<Vec<_>>(), [1, 2, 3]);
-        // h35/6: past the cache, because nobody shares them; pgpgin as the profile says.
+        // Recording h35/6: the page is read past the cache, because no other process shares it. The
+        // profile says whether pgpgin counts it.
         let count = |event| machine.stats.events(event);
         assert_eq!((count(Event::Pswpin), count(Event::Pgmajfault)), (3, 3));
         assert_eq!(count(Event::Pgpgin), 3 * blocks);
@@ -116,7 +117,7 @@ fn a_clean_page_from_swap_is_written_again() {
 }
 
 #[test]
-fn a_load_maps_it_writable_as_the_profile_says() {
+fn a_load_of_a_swapped_page_maps_it_writable_as_the_profile_says() {
     for (kernel, reused) in [("6.1", 1), ("6.12", 0)] {
         let machine = on(kernel);
         let (space, area) = written(&machine, 1);
@@ -130,7 +131,7 @@ fn a_load_maps_it_writable_as_the_profile_says() {
 
 #[test]
 fn a_held_page_stays_in_the_swap_cache_and_is_found_there() {
-    // h13/18 to h13/22.
+    // Recordings h13/18 to h13/22.
     let machine = on("6.1");
     let (space, area) = written(&machine, 1);
     let pinned = machine.pin(&area, 0, PinKind::Get, false).unwrap();
@@ -164,14 +165,14 @@ fn a_pinned_page_is_not_swapped_out() {
 }
 
 #[test]
-fn parent_and_child_share_what_comes_back() {
+fn parent_and_child_share_the_page_that_comes_back() {
     let machine = on("6.12");
     let (space, area) = written(&machine, 1);
     pageout(&machine, &space, &area);
     let child = machine.fork(&space).unwrap();
     let theirs = child.find(area.address(0)).unwrap().0;
     clean(&machine);
-    // The first one reads it, for both; the second finds it.
+    // The first read brings the page back for both; the second finds it in the cache.
     assert_eq!((read(&machine, &area, 0), machine.stats.events(Event::Pgmajfault)), (1, 1));
     let shared = page(&machine, &area, 0);
     assert!(flags(&machine, shared).contains(Flags::SWAPCACHE));
@@ -179,7 +180,7 @@ fn parent_and_child_share_what_comes_back() {
     clean(&machine);
     assert_eq!((read(&machine, &theirs, 0), machine.stats.events(Event::Pgmajfault)), (1, 1));
     assert_eq!(page(&machine, &theirs, 0), shared);
-    // No entry needs the slot any more, but only a page that is one's own gives it up.
+    // No entry names the slot any more, but only a page that belongs to one process gives it up.
     assert_eq!(machine.swap_use().free, 15);
     write(&machine, &theirs, 0, 5);
     assert_ne!(page(&machine, &theirs, 0), shared);
@@ -190,7 +191,7 @@ fn parent_and_child_share_what_comes_back() {
 }
 
 #[test]
-fn a_store_of_one_that_shares_copies() {
+fn a_store_to_a_shared_swap_entry_copies_the_page() {
     let machine = on("6.1");
     let (space, area) = written(&machine, 1);
     pageout(&machine, &space, &area);
@@ -204,7 +205,7 @@ fn a_store_of_one_that_shares_copies() {
 }
 
 #[test]
-fn entries_that_go_free_their_slots() {
+fn removed_entries_free_their_slots() {
     let machine = on("6.12");
     let (space, area) = written(&machine, 4);
     pageout(&machine, &space, &area);
@@ -247,7 +248,7 @@ fn a_page_in_the_swap_cache_moves() {
 
 #[test]
 fn a_swapped_out_page_has_no_node() {
-    // h13/13 and h13/14.
+    // Recordings h13/13 and h13/14.
     let machine = on("6.12");
     let (space, area) = written(&machine, 1);
     pageout(&machine, &space, &area);
@@ -267,13 +268,13 @@ fn without_a_free_slot_a_page_comes_back_active() {
     assert_eq!(kept, [16, 17]);
     assert!(flags(&machine, page(&machine, &area, 16)).contains(Flags::ACTIVE));
     assert_eq!(machine.stats.events(Event::Pgactivate), 2);
-    // More than half of the slots are in use: who comes back gives its slot up although it is shared by nobody.
+    // More than half of the slots are in use, so a page that comes back gives its slot up.
     assert_eq!(read(&machine, &area, 0), 1);
     end(&machine, &[&space]);
 }
 
 #[test]
-fn locked_memory_stays_and_what_is_locked_comes_back() {
+fn locked_memory_stays_and_mlock_brings_swapped_pages_back() {
     let machine = on("6.1");
     let (space, area) = written(&machine, 1);
     pageout(&machine, &space, &area);
@@ -313,13 +314,13 @@ fn a_memory_files_page_goes_to_swap_and_back() {
     (0..2).for_each(|page| write(&machine, &area, page, u64::from(page) + 1));
     machine.lru_drain_all();
     pageout(&machine, &space, &area);
-    // g0003/7: the mapping is empty; the file names the slot.
+    // Recording g0003/7: the entry is empty, and the file's slot names the swap slot.
     assert_eq!(area.look(0), Pte::NONE);
     assert_eq!((file.cached(), machine.swap_use().free), (0, 14));
     assert_eq!(machine.stats.on_node(0, NodeItem::Shmem), 0);
     assert_eq!(machine.file_word(&file, 1, WORDS - 1), 2);
     clean(&machine);
-    // g0003/16.
+    // Recording g0003/16.
     assert_eq!(read(&machine, &area, 0), 1);
     let flags = flags(&machine, page(&machine, &area, 0));
     assert!(flags.contains(Flags::DIRTY | Flags::SWAPBACKED) && !flags.contains(Flags::SWAPCACHE));
@@ -331,7 +332,7 @@ fn a_memory_files_page_goes_to_swap_and_back() {
     machine.lru_drain_all();
     pageout(&machine, &space, &area);
     machine.remove_file(&file);
-    // What is truncated is truncated in the swap space too.
+    // The end of the file frees its swap slots too.
     machine.exit(&space);
     assert_eq!(machine.swap_use().free, 16);
     end(&machine, &[]);
@@ -375,7 +376,7 @@ fn swapoff_without_room_changes_nothing() {
     machine.put_all(&taken);
     clean(&machine);
     assert_eq!(read(&machine, &area, 1), 2);
-    // Slots are given out again.
+    // The failed swapoff gives slots out again.
     machine.lru_drain_all();
     pageout(&machine, &space, &area);
     assert_eq!(machine.swap_use().free, 14);
@@ -398,7 +399,8 @@ fn a_page_that_was_away_for_long_comes_back_inactive() {
     let machine = on("6.12");
     let (space, area) = written(&machine, 8);
     pageout(&machine, &space, &area);
-    // Nothing is on the lists: any distance is too long, but for the page that was evicted last.
+    // The lists are empty, so any refault distance is too long, except that of the page evicted
+    // last.
     let active = |index| {
         read(&machine, &area, index);
         flags(&machine, page(&machine, &area, index)).contains(Flags::ACTIVE)
@@ -406,7 +408,7 @@ fn a_page_that_was_away_for_long_comes_back_inactive() {
     assert!(!active(0));
     let refaults = machine.stats.on_node(0, NodeItem::WorkingsetRefaultAnon);
     assert_eq!((refaults, machine.stats.on_node(0, NodeItem::WorkingsetActivateAnon)), (1, 0));
-    // With enough file pages beside them they are of the working set.
+    // With enough file pages on the lists, the pages count as part of the working set.
     let file = machine.file(FileKind::Disk, 16).unwrap();
     let map = FileMap { file: Arc::clone(&file), first: 0, private: false, random: true };
     let mapped = machine.mmap_file(&space, map, 16).unwrap();

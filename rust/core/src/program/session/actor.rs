@@ -1,18 +1,20 @@
-//! What one thread of a program has: its names, its handles, what it knows of pages' content.
+//! The state of one thread of a program: its names, its handles, its knowledge of pages' content.
 //!
-//! A thread's own things are nobody else's, so using them is no step that the protocol does not have.
-//! What the set-up made is there for all threads: its names never change while they run, its handles
-//! lie in one place (under a lock) and belong to whoever takes them first.
+//! This state is private to the thread, so using it takes no step of a schedule. The things of the
+//! set-up are shared by all threads: its names never change while they run, and its handles
+//! lie in one table (under a lock), where the first thread that takes one has it.
 
-use super::content::{Content, FILES, Version};
-use super::snapshot::History;
+use super::content::{Content, FILES, MAX_THREADS, Version};
+use super::history::History;
 use super::step::Problem;
+use super::zram::{Known, Written};
 use crate::audit::Handle;
 use crate::map::{AddressSpace, Area, File, PinKind};
 use crate::movable::{PagePool, PoolPage};
 use crate::owner::OwnerId;
 use crate::page::{PIN, Pfn};
 use crate::program::{Allocated, Child, Movable, Owner, PinName, Region};
+use crate::zram::Zram;
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,7 +41,20 @@ impl fmt::Display for Held {
     }
 }
 
-/// Through what name a handle was taken.
+/// The actor that discarded a page while threads ran. A write by the only thread that discarded the
+/// page stays; otherwise the order of discards and writes is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Discarded {
+    /// Only the set-up.
+    #[default]
+    Before,
+    /// Only this thread.
+    By(u8),
+    /// Several threads, or an advice that failed on the way.
+    Somehow,
+}
+
+/// The name through which a handle was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Name {
     Page(Owner, u32),
@@ -48,12 +63,12 @@ pub(super) enum Name {
     Pipe(u32),
 }
 
-/// What is held.
+/// The kind of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Hold {
     /// The reference of an allocation.
     Allocated,
-    /// An allocated page that is on no list and on the way to none: it may be added once.
+    /// The right to add an allocated page to a list, once.
     OffLists,
     /// A reference.
     Ref,
@@ -63,7 +78,7 @@ pub(super) enum Hold {
     IsolatedMovable,
     /// The page lock, with a reference.
     Locked,
-    /// The page is frozen; so many references are in the ice, all of them held here.
+    /// The page is frozen, with this many references, all of them held by this thread.
     Frozen(u32),
     /// One of the references or pins of a pin.
     Pin(PinKind),
@@ -77,7 +92,7 @@ pub(super) enum Hold {
 }
 
 impl Hold {
-    /// References that it stands for.
+    /// The references that it accounts for.
     pub fn references(self) -> u32 {
         match self {
             Hold::OffLists | Hold::Frozen(_) | Hold::Writeback { .. } => 0,
@@ -86,7 +101,7 @@ impl Hold {
         }
     }
 
-    /// What the audit is told.
+    /// The handles that the audit counts.
     fn handles(self) -> &'static [Handle] {
         match self {
             Hold::OffLists => &[],
@@ -101,7 +116,7 @@ impl Hold {
     }
 }
 
-/// One handle: on which frame, through which name.
+/// One handle: its name, frame and kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Held {
     pub name: Name,
@@ -118,24 +133,24 @@ impl Handles {
         self.0.push(Held { name, pfn, hold });
     }
 
-    /// The newest that fits.
+    /// The newest handle that fits.
     pub fn find(&self, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         self.0.iter().rev().find(|held| fits(held)).copied()
     }
 
-    /// Takes the newest that fits out.
+    /// Removes and returns the newest handle that fits.
     pub fn take(&mut self, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         let place = self.0.iter().rposition(fits)?;
         Some(self.0.remove(place))
     }
 
-    /// Takes the oldest that fits out.
+    /// Removes and returns the oldest handle that fits.
     pub fn take_oldest(&mut self, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         let place = self.0.iter().position(fits)?;
         Some(self.0.remove(place))
     }
 
-    /// Takes all that fit out.
+    /// Moves all handles that fit to another table.
     pub fn take_all(&mut self, fits: impl Fn(&Held) -> bool, into: &mut Handles) {
         self.0.retain(|held| {
             let taken = fits(held);
@@ -150,7 +165,7 @@ impl Handles {
         self.0.iter()
     }
 
-    /// What the audit is to know of.
+    /// The handles as the audit takes them.
     pub fn for_audit(&self) -> impl Iterator<Item = (Pfn, Handle, u32)> + '_ {
         self.0.iter().flat_map(|held| held.hold.handles().iter().map(|&handle| (held.pfn, handle, 1)))
     }
@@ -164,21 +179,26 @@ impl Handles {
     }
 }
 
-/// A region, as the program's own process has it.
+/// A region of a process.
 #[derive(Clone, Debug)]
 pub(super) struct Mapped {
     /// See [`Place::region`](super::content::Place::region).
     pub number: u32,
     pub area: Arc<Area>,
-    /// Its file is there for this region alone and goes with it.
+    /// Its file, which belongs to this region alone and is removed with it.
     pub file: Option<Arc<File>>,
 }
 
 impl Mapped {
-    /// Under which address space what is known of its content is kept: all see the same of a shared
-    /// mapping.
+    /// The address space under which the knowledge of its content is kept. All spaces see the same
+    /// content of a shared mapping.
     pub fn content_of(&self, space: u32) -> u32 {
         if self.area.is_shared() { FILES } else { space }
+    }
+
+    /// Whether this is a private mapping of a file, whose pages are the file's until they are copied.
+    pub fn is_private_file(&self) -> bool {
+        self.file.is_some() && !self.area.is_shared()
     }
 }
 
@@ -186,7 +206,7 @@ impl Mapped {
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub space: Arc<AddressSpace>,
-    /// Its areas by the names of the regions that they were, or were copied from.
+    /// Its areas, by the names of the regions of which they are or were copied.
     pub regions: Table<Region, Mapped>,
 }
 
@@ -199,7 +219,7 @@ pub(super) struct Pool {
     pub pages: Arc<[PoolPage]>,
 }
 
-/// A few names and what they stand for; fewer than a search tree would pay for.
+/// A few names and their values; so few that a search tree would not pay.
 #[derive(Clone, Debug)]
 pub(super) struct Table<K, V>(Vec<(K, V)>);
 
@@ -239,15 +259,17 @@ impl<K: PartialEq + Copy, V> Table<K, V> {
     }
 }
 
-/// What a program's names stand for. A child that has exited is `None`.
+/// The values of a program's names. A child that has exited is `None`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     pub regions: Table<Region, Mapped>,
     pub children: Table<Child, Option<Arc<Process>>>,
     pub pools: Table<Movable, Pool>,
     pub allocated: Table<Allocated, Pfn>,
-    /// The frames last failed, or named, behind pages: they keep their names after an unmap.
+    /// The frames last failed or named behind pages; they keep their names after an unmap.
     pub frames: Table<(Region, u32), Pfn>,
+    /// The zram device.
+    pub device: Option<Arc<Zram>>,
 }
 
 impl Names {
@@ -257,12 +279,13 @@ impl Names {
         self.pools.clear();
         self.allocated.clear();
         self.frames.clear();
+        self.device = None;
     }
 
-    /// Are there only names of frames?
+    /// Whether there are only names of pages and frames.
     #[cfg(feature = "explored")]
     fn is_plain(&self) -> bool {
-        self.regions.is_empty() && self.children.is_empty() && self.pools.is_empty()
+        self.regions.is_empty() && self.children.is_empty() && self.pools.is_empty() && self.device.is_none()
     }
 
     fn extend(&mut self, other: &mut Names) {
@@ -274,19 +297,20 @@ impl Names {
         all(&mut self.pools, &mut other.pools);
         all(&mut self.allocated, &mut other.allocated);
         all(&mut self.frames, &mut other.frames);
+        self.device = other.device.take().or(self.device.take());
     }
 }
 
-/// The pipe of a pin, which a fork hands on.
+/// The pipe of a pin, which a forked child inherits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pipe {
-    /// The handles' name: the pin's own, until the program has closed it.
+    /// The name of its handles: that of the pin, until the program has closed it.
     pub name: Name,
-    /// Children that have it open.
+    /// The children that have it open.
     pub children: Vec<Child>,
 }
 
-/// Who performs operations: the program itself (number 0), or one of its threads.
+/// The performer of operations: the program itself (number 0), or one of its threads.
 #[derive(Debug)]
 pub struct Actor {
     pub(super) number: u8,
@@ -294,13 +318,17 @@ pub struct Actor {
     pub(super) names: Names,
     pub(super) handles: Handles,
     pub(super) content: Content,
-    /// What it did while others may have forked or written.
+    /// Its writes and forks while other threads ran.
     pub(super) history: History,
-    /// Writes so far.
+    /// What it has written last to blocks of the zram device.
+    pub(super) blocks: Known,
+    /// What the threads that it has joined have written last to blocks.
+    pub(super) others: Vec<(u32, Written)>,
+    /// The number of its writes.
     pub(super) writes: u32,
-    /// Regions and owners made so far.
+    /// The number of regions and owners that it made.
     pub(super) made: u32,
-    /// Pipes of pins: which children have them open too. The last to close one ends the pin.
+    /// The pipes of pins. The pin ends when the program and all children have closed its pipe.
     pub(super) pipes: Vec<Pipe>,
     /// A page's worth of bytes, so that no access allocates.
     pub(super) buffer: Vec<u8>,
@@ -315,9 +343,9 @@ impl Actor {
     /// Thread `number` of the program, from 0.
     ///
     /// # Panics
-    /// If there are more threads than writers that can be told apart.
+    /// If there are more threads than writers that can be distinguished.
     pub fn thread(number: usize) -> Actor {
-        assert!(number < super::MAX_THREADS, "a program has {} threads at most", super::MAX_THREADS);
+        assert!(number < MAX_THREADS, "a program has {} threads at most", MAX_THREADS);
         Actor::new(number as u8 + 1, true)
     }
 
@@ -329,6 +357,8 @@ impl Actor {
             handles: Handles::default(),
             content: Content::default(),
             history: History::default(),
+            blocks: Known::new(),
+            others: Vec::new(),
             writes: 0,
             made: 0,
             pipes: Vec::new(),
@@ -336,51 +366,56 @@ impl Actor {
         }
     }
 
-    /// As it was at the beginning, with the memory that it has by now.
+    /// Resets it to the beginning, but keeps its memory for reuse.
     pub fn reset(&mut self) {
         self.names.clear();
         self.handles.clear();
         self.content.clear();
         self.history.clear();
+        self.blocks.clear();
+        self.others.clear();
         self.writes = 0;
         self.made = 0;
         self.pipes.clear();
     }
 
-    /// Tells what it has, so that two end states can be told apart; false if it has made something
-    /// that only it knows of.
+    /// Adds its state to the digest. Returns false if it has made objects that only it knows, which
+    /// cannot be digested.
     #[cfg(feature = "explored")]
-    pub fn tell(&self, digest: &mut crate::sync::explored::Digest) -> bool {
-        // No object of the machine has such an address. History counts only for what has forked, and
-        // that has made a child.
+    pub fn digest_into(&self, digest: &mut crate::sync::explored::Digest) -> bool {
+        // No object of the machine has such an address. The history is left out: it matters only to
+        // an actor that has forked, which has made a child, so its state is not digested.
         let place = usize::from(self.number);
         digest
-            .tell_all(place, &(&self.handles, &self.content, &self.names.allocated.0, &self.names.frames.0));
+            .add_hash(place, &(&self.handles, &self.content, &self.names.allocated.0, &self.names.frames.0));
+        digest.add_hash(place, &self.blocks);
         self.names.is_plain()
     }
 
-    /// The threads have ended: all that they have is the program's.
+    /// Takes over the state of the threads, after they have ended.
     pub(super) fn join(&mut self, threads: &mut [Actor], before: &Content) {
         self.content.join(threads.iter().map(|thread| &thread.content), before);
         for thread in threads {
             self.names.extend(&mut thread.names);
             self.handles.append(&mut thread.handles);
             self.history.append(&mut thread.history);
+            self.others.extend(std::mem::take(&mut thread.blocks));
         }
     }
 
-    /// The version that the next write writes.
+    /// The version of its next write.
     pub(super) fn new_version(&mut self) -> Result<Version, Problem> {
         self.writes += 1;
-        Version::new(self.number, self.writes)
-            .ok_or_else(|| Problem::misuse("too many writes to tell them apart"))
+        Version::new(self.number, self.writes).ok_or_else(|| {
+            Problem::misuse("the thread has made more writes than the check of contents can count")
+        })
     }
 
-    /// Who gives pages up, if this actor does.
-    pub(super) fn gives_up(&self) -> super::GivenUp {
+    /// The actor as the one that discards pages.
+    pub(super) fn discarder(&self) -> Discarded {
         match self.concurrent {
-            true => super::GivenUp::By(self.number),
-            false => super::GivenUp::Before,
+            true => Discarded::By(self.number),
+            false => Discarded::Before,
         }
     }
 
@@ -390,8 +425,8 @@ impl Actor {
         u32::from(self.number) << 16 | self.made
     }
 
-    /// Refuses what might wait for a page lock or for a write to disk, while one is held: the thread could
-    /// wait for itself, or for somebody who waits for it.
+    /// Refuses an operation that may wait for a page lock or for a write to disk, while the thread
+    /// holds one: the thread could wait for itself, or for a thread that waits for it.
     pub(super) fn no_page_lock(&self) -> Result<(), Problem> {
         for held in self.handles.iter() {
             let first = match held.hold {
@@ -399,12 +434,12 @@ impl Actor {
                 Hold::Writeback { .. } => "has begun a write to disk: end it first",
                 _ => continue,
             };
-            return Err(Problem::misuse(format!("this may wait, and the thread {first}")));
+            return Err(Problem::misuse(format!("the operation may wait, but the thread {first}")));
         }
         Ok(())
     }
 
-    /// Refuses to let go of references that a freeze accounts for.
+    /// Refuses to put references that a freeze accounts for.
     pub(super) fn not_frozen(&self, pfn: Pfn) -> Result<(), Problem> {
         match self.handles.iter().any(|held| held.pfn == pfn && matches!(held.hold, Hold::Frozen(_))) {
             true => Err(Problem::misuse(format!("page {pfn} is frozen: unfreeze first"))),

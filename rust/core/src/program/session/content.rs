@@ -1,61 +1,70 @@
-//! What a program has written, and what it may therefore read.
+//! The versions that a program has written, and those that it may therefore read.
 //!
-//! Each `write` of a page stores a *version* in every word of it: who wrote, and the how-manyth write
-//! of that writer it was, together with a hash of where. So a read word tells whether it belongs
-//! there at all, and whether it is the last, an earlier, or somebody else's.
+//! Each `write` of a page stores a *version* in every word of it: the writer, and the number of the
+//! writer's write, together with a hash of the place. So a read word shows whether it belongs
+//! to this place at all, and whether it is the last version, an earlier one, or another writer's.
 //!
-//! While one thread runs, what a page holds is known exactly. While several run, each knows what it
-//! wrote itself and what was there before; another's version may come at any time, but a page whose
-//! every word was seen to hold versions of one writer never goes behind the oldest of them. When all
-//! have ended, each word holds the last version of one of those that wrote.
+//! While one thread runs, the content of each page is known exactly. While several run, each knows
+//! its own writes and the content before the threads. Another thread's version may appear at any
+//! time. But once every word of a page was seen with versions of one writer, the page must never
+//! show an older version than the oldest of them. After all threads have ended, each word has the
+//! last version of one of its writers.
 
 use super::step::Access;
 use crate::memory::WORDS;
 use std::collections::BTreeMap;
 
-/// Who wrote, and which of its writes. Zero: nobody did.
+/// A writer and the number of its write. Zero: not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Version(u32);
 
-/// Writers that can be told apart: the program itself is number 0.
+/// The number of writers that can be distinguished; the program itself is number 0.
 pub(super) const WRITERS: usize = 1 << 8;
 const SEQUENCE_BITS: u32 = 20;
 const VERSION_BITS: u32 = 28;
+
+/// The most threads of a program.
+pub const MAX_THREADS: usize = WRITERS - 2;
+
+/// The number of the program's first write after its threads, above that of any write of the
+/// set-up.
+pub(super) const AFTER_THREADS: u32 = 1 << 16;
 
 impl Version {
     /// Never written: zeroes.
     pub const NONE: Version = Version(0);
 
-    /// Write number `sequence`, from 1, of `writer`; `None` if there are too many to be told apart.
+    /// Write number `sequence`, from 1, of `writer`; `None` if the number is too large for a
+    /// version.
     pub fn new(writer: u8, sequence: u32) -> Option<Version> {
         (sequence < 1 << SEQUENCE_BITS).then(|| Version(u32::from(writer) << SEQUENCE_BITS | sequence))
     }
 
-    /// Who wrote.
+    /// The writer.
     pub fn writer(self) -> u8 {
         (self.0 >> SEQUENCE_BITS) as u8
     }
 
-    /// Was it there before the threads?
+    /// Whether it was written before the threads started.
     pub fn is_initial(self) -> bool {
-        self.0 < super::AFTER_THREADS
+        self.0 < AFTER_THREADS
     }
 }
 
-/// The address space under which the content of files is kept: all processes see the same of it. No space has
-/// this number.
+/// The address space under which the content of files is kept, as all processes see the same
+/// content. No real space has this number.
 pub(super) const FILES: u32 = u32::MAX;
 
-/// A page of a region, wherever and in whatever address space it is.
+/// A page of a region, in whatever frame and address space it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
-    /// The region, by a number that no other region of the program had.
+    /// The region's number, which no other region of the program ever had.
     pub region: u32,
     pub page: u32,
 }
 
 impl Place {
-    /// What a word of this page holds after the write of `version`.
+    /// The value of a word of this page after the write of `version`.
     pub fn word(self, word: usize, version: Version) -> u64 {
         if version == Version::NONE {
             return 0;
@@ -68,49 +77,55 @@ impl Place {
         (z ^ z >> 31) << VERSION_BITS | u64::from(version.0)
     }
 
-    /// The version in a word, if it was ever written there.
+    /// The version in a word; `None` if the value was never written to this place.
     pub fn version(self, word: usize, value: u64) -> Option<Version> {
         let version = Version((value & ((1 << VERSION_BITS) - 1)) as u32);
         (self.word(word, version) == value).then_some(version)
     }
 }
 
-/// What is known of a page's content.
+/// The constant content of a word of a movable page.
+pub(super) fn pool_word(number: u32, page: u32, word: usize) -> u64 {
+    let version = Version::new(0, 1).expect("the first of many");
+    Place { region: number, page }.word(word, version)
+}
+
+/// The knowledge about a page's content.
 #[derive(Clone, Debug, Default, Hash)]
 struct Known {
-    /// Versions that each word may hold; none: zeroes.
+    /// Versions that each word may have; empty for zeroes.
     last: Vec<Version>,
-    /// Other writers' versions that the page has left behind: nothing older may show.
+    /// The oldest version that each other writer may still show: the page has shown this one.
     floors: Vec<Version>,
-    /// Every word was seen to hold another thread's version, so what was there before is gone.
+    /// Every word was seen with another thread's version, so earlier content is gone.
     replaced: bool,
-    /// Written here.
+    /// Written by this thread.
     wrote: bool,
-    /// A copy made while others may have written: their versions may be in it.
+    /// A copy made while other threads may have written: it may have their versions.
     open: bool,
-    /// Of an address space that only this thread knows: nobody else writes to it.
+    /// In an address space that only this thread knows, so no other thread writes to it.
     private: bool,
-    /// May be thrown away at any time: what was there, or zeroes.
+    /// The content may be discarded at any time: the page has it, or zeroes.
     free: bool,
-    /// Was thrown away while threads ran: what was there before them is gone, and what this thread had written.
+    /// Discarded while threads ran: content from before the threads, and of this thread, is gone.
     dropped: bool,
 }
 
-/// What one thread, or the program, knows of all pages' content; by address space and place.
+/// The knowledge of one thread, or of the program, about all pages; by address space and place.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Content {
     pages: BTreeMap<(u32, Place), Known>,
-    /// Address spaces that were forked while others may have written.
+    /// Address spaces that were forked while other threads may have written.
     open: Vec<u32>,
 }
 
-/// Who looks.
+/// The actor that reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     pub number: u8,
-    /// Other threads may be writing.
+    /// Whether other threads may be writing.
     pub concurrent: bool,
-    /// What was known when the threads started.
+    /// The knowledge when the threads started.
     pub before: &'a Content,
 }
 
@@ -123,7 +138,7 @@ impl Content {
         })
     }
 
-    /// `version` was written to a page; `whole`: to all of it.
+    /// Records that `version` was written to a page; `whole` if to all of it.
     pub fn written(&mut self, space: u32, place: Place, version: Version, whole: bool, reader: Reader<'_>) {
         let known = self.known((space, place), reader);
         known.free = false;
@@ -138,24 +153,46 @@ impl Content {
         known.wrote = true;
     }
 
-    /// What was in a page of private memory is thrown away: zeroes (`anon`), or what its file holds.
+    /// Records that a private page was discarded: it then has zeroes (`anon`), or its file's
+    /// content.
     pub fn dropped(&mut self, space: u32, place: Place, anon: bool, reader: Reader<'_>) {
         let key = (space, place);
         self.pages.remove(&key);
         if reader.before.pages.contains_key(&key) || reader.concurrent {
-            // Others may look at what was known before: nothing but the next write is certain.
+            // Other knowledge of the page remains, so only the next write makes its content
+            // certain.
             let known = self.known(key, reader);
             known.free = true;
             known.dropped = reader.concurrent && anon;
         }
     }
 
-    /// What is in a page may be thrown away at any time.
+    /// Records that the content of a page may be discarded at any time.
     pub fn freed(&mut self, space: u32, place: Place, reader: Reader<'_>) {
         self.known((space, place), reader).free = true;
     }
 
-    /// Judges what a page holds: the outcome, and whether that is as it must be.
+    /// Records that a page of a private mapping is a copy of its file's page that nobody has written to:
+    /// it keeps the content that the file's page has now. What is known of the page already stays.
+    pub fn copied(&mut self, space: u32, place: Place, reader: Reader<'_>) {
+        let of = |space| self.pages.get(&(space, place)).or_else(|| reader.before.pages.get(&(space, place)));
+        if of(space).is_none() {
+            let copy = Known { wrote: false, ..of(FILES).cloned().unwrap_or_default() };
+            self.pages.insert((space, place), copy);
+        }
+    }
+
+    /// Records that a page of a private mapping may be a copy of its file's page from any moment since
+    /// the threads started. What is known of the page already stays.
+    pub fn copied_sometime(&mut self, space: u32, place: Place, reader: Reader<'_>) {
+        let key = (space, place);
+        if !self.pages.contains_key(&key) && !reader.before.pages.contains_key(&key) {
+            self.freed(space, place, reader);
+        }
+    }
+
+    /// Judges the words of a page: returns the outcome, and whether it is allowed. Learns from
+    /// them.
     pub fn judge(
         &mut self,
         space: u32,
@@ -164,8 +201,8 @@ impl Content {
         reader: Reader<'_>,
     ) -> (Access, bool) {
         if self.is_files(space, place, reader) {
-            // A private mapping that may not have a copy of its own yet: what is seen there says nothing of the
-            // file, nor what is seen in the file of it.
+            // A private mapping whose page may still be the file's. Its content teaches nothing
+            // about the file's other versions, and the file's content nothing about the mapping's.
             return self.check(space, place, words, reader);
         }
         let known = self.known((space, place), reader);
@@ -185,7 +222,7 @@ impl Content {
             oldest = Some(oldest.map_or(version, |oldest| oldest.min(version)));
         }
         if known.open && known.private {
-            // Once seen, a copy that nobody else knows stays as it is.
+            // The copy is known only to this thread, so once seen it must stay as it is.
             known.last = (0..WORDS).filter_map(|word| place.version(word, words[word])).collect();
             (known.open, known.replaced) = (false, false);
             known.floors.clear();
@@ -201,7 +238,7 @@ impl Content {
         worst
     }
 
-    /// Judges what a page holds, learning nothing from it. What nothing is known of holds zeroes.
+    /// Judges the words of a page without learning from them. A page without knowledge has zeroes.
     pub fn check(
         &self,
         space: u32,
@@ -216,10 +253,21 @@ impl Content {
             None => Known { open, ..Known::default() },
         };
         let known = of(space).unwrap_or(&unknown);
+        // While threads run, another thread may have made the mapping's page a copy of the file's, before
+        // this thread wrote to the file.
+        let may_be_copied = reader.concurrent && space != FILES && of(space).is_none();
+        let before = reader.before.pages.get(&(FILES, place));
+        let of_copy = |version: Version| {
+            version.writer() == reader.number
+                || before.map_or(version == Version::NONE, |file| file.expects(version))
+        };
         let mut found = (Access::Zero, true);
         for (word, &value) in words.iter().enumerate() {
             found = match place.version(word, value) {
-                Some(version) => known.judge(version, reader),
+                Some(version) => match known.judge(version, reader) {
+                    (_, false) if may_be_copied && of_copy(version) => (Access::Any, true),
+                    judged => judged,
+                },
                 None => (Access::Bad, false),
             };
             if !found.1 {
@@ -229,13 +277,13 @@ impl Content {
         found
     }
 
-    /// May the page be thrown away at any time?
+    /// Whether the content of a page may be discarded at any time.
     pub fn is_freed(&self, space: u32, place: Place, reader: Reader<'_>) -> bool {
         let key = (space, place);
         self.pages.get(&key).or_else(|| reader.before.pages.get(&key)).is_some_and(|known| known.free)
     }
 
-    /// Is nothing known of this page in this space itself, but of the file that it maps?
+    /// Whether nothing is known of this page in this space, but something of the file that it maps.
     fn is_files(&self, space: u32, place: Place, reader: Reader<'_>) -> bool {
         let known = |space| {
             self.pages.contains_key(&(space, place)) || reader.before.pages.contains_key(&(space, place))
@@ -243,7 +291,7 @@ impl Content {
         space != FILES && !known(space) && known(FILES)
     }
 
-    /// A copy of `parent` was made as `child`: its pages hold what the parent's do.
+    /// Records a fork: the pages of `child` have the content of `parent`'s.
     pub fn forked(&mut self, parent: u32, child: u32, reader: Reader<'_>) {
         let of = |content: &Content| -> Vec<(Place, Known)> {
             let all = content.pages.range((parent, Place { region: 0, page: 0 })..);
@@ -264,7 +312,7 @@ impl Content {
         }
     }
 
-    /// The threads have ended: what they know becomes what the program knows.
+    /// Merges the knowledge of the threads after they have ended.
     pub fn join<'a>(&mut self, threads: impl Iterator<Item = &'a Content>, before: &Content) {
         for thread in threads {
             self.open.extend_from_slice(&thread.open);
@@ -274,7 +322,7 @@ impl Content {
                     Some(known) => Known { wrote: false, ..known.clone() },
                     None => Known { open: known.open, ..Known::default() },
                 });
-                // Whether before or after what others wrote, nobody knows.
+                // Whether this came before or after the other threads' writes is unknown.
                 joined.free |= known.free;
                 joined.dropped |= known.dropped;
                 if known.wrote || (first && !before.pages.contains_key(key)) {
@@ -286,7 +334,7 @@ impl Content {
                 }
             }
         }
-        // From here on one thread runs: what it writes replaces everything.
+        // From here on one thread runs, and its writes replace all content.
         self.pages.values_mut().for_each(|known| {
             known.floors.clear();
             known.replaced = false;
@@ -302,7 +350,7 @@ impl Content {
 }
 
 impl Known {
-    /// Is it what was written last, as far as is known?
+    /// Whether `version` is one that was written last, as far as is known.
     fn expects(&self, version: Version) -> bool {
         match self.last.is_empty() {
             true => version == Version::NONE,
@@ -330,7 +378,8 @@ impl Known {
             let right = floor.is_none_or(|floor| version >= *floor);
             return (if right { Access::Ok } else { Access::Old }, right);
         }
-        // A version of ours or of the set-up that is not the last one, or of a thread that wrote again.
+        // A version of this thread or of the set-up that is not the last, or of another known
+        // writer.
         let newest = self.last.iter().filter(|last| last.writer() == version.writer()).max();
         let old = newest.is_none_or(|newest| version < *newest);
         (if old { Access::Old } else { Access::Bad }, false)
@@ -352,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_says_whether_it_belongs_where_it_is() {
+    fn a_word_shows_whether_it_belongs_to_its_place() {
         let written = version(1, 5);
         assert_eq!(PLACE.version(1, PLACE.word(1, written)), Some(written));
         assert_eq!(PLACE.version(0, PLACE.word(1, written)), None);
@@ -363,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_only_the_last_version_is_right() {
+    fn without_threads_only_the_last_version_is_right() {
         let before = Content::default();
         let me = Reader { number: 0, concurrent: false, before: &before };
         let mut content = Content::default();
@@ -391,10 +440,10 @@ mod tests {
         half[0] = PLACE.word(0, version(2, 4));
         assert_eq!(content.judge(1, PLACE, &half, me), (Access::Ok, true));
         assert_eq!(content.judge(1, PLACE, &page(version(2, 4)), me), (Access::Ok, true));
-        // From here on neither an older version of that thread nor what was there before may show.
+        // From here on an older version of that thread, or content from before it, is wrong.
         assert_eq!(content.judge(1, PLACE, &page(version(2, 3)), me), (Access::Old, false));
         assert_eq!(content.judge(1, PLACE, &page(version(0, 1)), me), (Access::Old, false));
-        // What we write ourselves and then do not find was lost.
+        // A version that this thread wrote later and does not find was lost.
         content.written(1, PLACE, version(1, 1), true, me);
         content.written(1, PLACE, version(1, 2), true, me);
         assert_eq!(content.judge(1, PLACE, &page(version(1, 1)), me), (Access::Old, false));
@@ -403,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_each_word_is_the_last_of_somebody_who_wrote() {
+    fn after_the_threads_each_word_is_the_last_version_of_a_writer() {
         let nobody = Content::default();
         let main = Reader { number: 0, concurrent: false, before: &nobody };
         let mut before = Content::default();

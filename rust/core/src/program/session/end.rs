@@ -1,4 +1,4 @@
-//! What can be seen of a session when all its threads have ended.
+//! The visible state of a session after all its threads have ended.
 
 use super::Session;
 use super::actor::{Actor, Pool};
@@ -8,14 +8,14 @@ use crate::release::Release;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What stands for the content of a page that no process maps.
+/// The content of a page that no process maps: it is not compared.
 const NOT_READ: &str = "-";
 
 /// The pages and counters that a program leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EndState {
-    /// The pages behind the program's names, in runs of equal ones: regions (`r0`), regions of children
-    /// (`c0.r0`), allocated pages and pages of movable owners.
+    /// The pages behind the program's names, in runs of equal pages: regions (`r0`), regions of
+    /// children (`c0.r0`), allocated pages and pages of movable owners.
     pub pages: BTreeMap<String, Vec<PageRun>>,
     /// The machine's events that are not 0.
     pub vm: Counters,
@@ -24,7 +24,7 @@ pub struct EndState {
 }
 
 impl<R: Release> Session<R> {
-    /// What there is to see, once the threads are [joined](Session::join) into `program`.
+    /// The end state, once the threads are [joined](Session::join) into `program`.
     pub fn end_state(&self, program: &Actor) -> EndState {
         let mut pages = BTreeMap::new();
         for names in [&self.names, &program.names] {
@@ -36,7 +36,7 @@ impl<R: Release> Session<R> {
                 pages.insert(name.to_string(), runs(&[self.unmapped(*pfn)]));
             }
             for (name, Pool { pool, pages: all, .. }) in names.pools.iter() {
-                // What was released has no frame any more.
+                // A released page has no frame.
                 let frames = all.iter().filter_map(|&page| pool.pfn(page).ok());
                 pages.insert(
                     name.to_string(),

@@ -1,11 +1,11 @@
-//! Memory failure as programs ask for it: advice, frames by their numbers, unpoison, early kill.
+//! Operations on memory failure: advice, frames by their numbers, unpoison, early kill.
 //!
-//! A frame that was failed, or named by `frame`, is remembered behind its page, so that it can be named when
-//! nothing maps it any more.
+//! A frame that was failed, or named by `frame`, is remembered behind its page. So an operation can
+//! name it when nothing maps it any more.
 
 use super::Session;
 use super::actor::{Actor, Mapped};
-use super::process::{Beyond, Outcome, few};
+use super::process::{Beyond, Outcome, check_page_count};
 use super::step::{Problem, Step};
 use crate::error::{Errno, Error};
 use crate::failure::{Code, Injection, Signal};
@@ -16,7 +16,8 @@ use crate::release::Release;
 use std::ops::Range;
 
 impl<R: Release> Session<R> {
-    /// `madvise` with MADV_SOFT_OFFLINE or MADV_HWPOISON, one call a run of pages or one a page.
+    /// `madvise` with MADV_SOFT_OFFLINE or MADV_HWPOISON, one call for each run of pages or each
+    /// page.
     pub(super) fn inject(
         &self,
         actor: &mut Actor,
@@ -31,12 +32,13 @@ impl<R: Release> Session<R> {
             let mapped_now = |page| Some(((pages.of, page), self.machine.page_at(&mapped.area, page)?));
             failed.extend(run.clone().filter_map(mapped_now));
             if what == Injection::Hwpoison && !force && has_nothing(&mapped.area, run.clone()) {
-                return Err(Error::new(Errno::ECANCELED, "there is a hole, or the zero page: say `force`"));
+                let why = "a page has no frame of its own: write it first, or use `force`";
+                return Err(Error::new(Errno::ECANCELED, why));
             }
             let injected = self.unpreferred(actor, mapped, || {
                 self.machine.inject_failure(&self.space, &mapped.area, run.clone(), what)
             });
-            // Of several signals in one call the process sees the first.
+            // If one call sends several signals, the process sees the first.
             signals.extend(injected.signals.iter().find(|signal| signal.space == self.space.id));
             for page in run {
                 if let Entry::Hwpoison { pfn } = mapped.area.look(page).unlocked().entry()
@@ -52,7 +54,7 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Remembers the frames behind pages. Returns how many pages have one.
+    /// Remembers the frames behind pages. Returns the number of pages that have one.
     pub(super) fn frame_op(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
         let mapped = match self.named(actor, pages) {
             Ok(mapped) => mapped,
@@ -68,7 +70,7 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Fails the frames remembered, or else those behind the pages, by their numbers.
+    /// Fails the remembered frames, or else those behind the pages, by their numbers.
     pub(super) fn phys(&self, actor: &mut Actor, action: PhysAction, pages: &Sel<Region>) -> Step {
         let mapped = match self.named(actor, pages) {
             Ok(mapped) => mapped,
@@ -96,7 +98,7 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Unpoisons the frames remembered.
+    /// Unpoisons the remembered frames.
     pub(super) fn unpoison(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
         let mapped = match self.named(actor, pages) {
             Ok(mapped) => mapped,
@@ -119,18 +121,18 @@ impl<R: Release> Session<R> {
 
     /// The region of an operation on frames, which may wait for page locks.
     fn named(&self, actor: &Actor, pages: &Sel<Region>) -> Outcome<Mapped> {
-        few(pages.pages.iter().flatten())?;
+        check_page_count(pages.pages.iter().flatten())?;
         actor.no_page_lock()?;
         self.region(actor, pages.of).cloned()
     }
 
-    /// The frame last failed or named behind a page.
+    /// The remembered frame of a page.
     fn failed_frame(&self, actor: &Actor, region: Region, page: u32) -> Option<Pfn> {
         let key = (region, page);
         actor.names.frames.get(key).or_else(|| self.names.frames.get(key)).copied()
     }
 
-    /// Frames that were failed or named, with the names of their pages, in order.
+    /// All remembered frames with the names of their pages, in order.
     #[cfg(not(feature = "explored"))]
     pub(super) fn failed_frames(&self, actor: &Actor) -> Vec<((Region, u32), Pfn)> {
         let mut frames: Vec<_> = self.names.frames.iter().chain(actor.names.frames.iter()).copied().collect();
@@ -139,7 +141,7 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// Is there a page in a run of anonymous memory that has no frame of its own?
+/// Whether a run of anonymous memory has a page without a frame of its own.
 fn has_nothing(area: &Area, mut pages: Range<u32>) -> bool {
     area.file().is_none()
         && pages.any(|page| {
@@ -148,7 +150,11 @@ fn has_nothing(area: &Area, mut pages: Range<u32>) -> bool {
 }
 
 fn no_frame() -> Problem {
-    Error::new(Errno::ENXIO, "no frame is known behind the page").into()
+    Error::new(
+        Errno::ENXIO,
+        "no frame of the page is known: access it first, and record its frame with `frame`",
+    )
+    .into()
 }
 
 impl Step {

@@ -1,10 +1,10 @@
-//! Files of a program: each belongs to one region, and goes with it.
+//! Files of a program: each belongs to one region, and is removed with it.
 
 use super::Session;
 use super::actor::{Actor, Held, Hold, Mapped, Name};
 use super::check::CONTENT;
 use super::content::{FILES, Place, Version};
-use super::process::{Beyond, Outcome, few, words};
+use super::process::{Beyond, Outcome, check_page_count, words};
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
@@ -13,11 +13,11 @@ use crate::memory::WORDS;
 use crate::page::PAGE_SIZE;
 use crate::program::{Backing, Owner, Region, Sel};
 use crate::release::Release;
-use crate::sync::rest;
+use crate::sync::stop_point;
 use std::sync::Arc;
 
 impl<R: Release> Session<R> {
-    /// Maps a new file. One of a disk has content that was written before and is not cached.
+    /// Maps a new file. A file on disk has content that was written before and is not cached.
     pub(super) fn map_file(
         &self,
         actor: &mut Actor,
@@ -32,7 +32,7 @@ impl<R: Release> Session<R> {
             Backing::Tmpfspriv => (FileKind::Tmpfs, true),
             Backing::Shm | Backing::Anon => (FileKind::Shm, false),
         };
-        if u64::from(pages) > super::process::MOST {
+        if u64::from(pages) > super::process::MAX_PAGES {
             return Err(Error::new(Errno::ENOMEM, format!("no room for a file of {pages} pages")).into());
         }
         let file = self.machine.file(kind, pages)?;
@@ -45,11 +45,11 @@ impl<R: Release> Session<R> {
             }
         };
         let on_disk = kind == FileKind::Disk;
-        // A file in memory begins with holes; that is known of it too, so that what a private mapping sees of them is not
-        // taken for the mapping's own.
+        // A file in memory begins with holes. They are recorded as its content, so that holes in a
+        // private mapping count as the file's and not as the mapping's own.
         let version = if on_disk { actor.new_version()? } else { Version::NONE };
         for page in 0..pages {
-            rest();
+            stop_point();
             let place = Place { region: number, page };
             if on_disk {
                 let content: [u64; WORDS] = std::array::from_fn(|word| place.word(word, version));
@@ -71,14 +71,17 @@ impl<R: Release> Session<R> {
         Ok((mapped, file))
     }
 
-    /// Whole pages through the file.
+    /// Reads or writes whole pages through the file.
     pub(super) fn file_access(&self, actor: &mut Actor, pages: &Sel<Region>, write: bool) -> Step {
         let found = (|| {
-            few(pages.pages.iter().flatten())?;
+            check_page_count(pages.pages.iter().flatten())?;
             actor.no_page_lock()?;
             let (mapped, file) = self.file(actor, pages.of)?;
             match file.kind {
-                FileKind::Shm => Err(Problem::misuse(format!("{} has no name to open it by", pages.of))),
+                FileKind::Shm => Err(Problem::misuse(format!(
+                    "{} is shared memory, which no path names: read or write its pages",
+                    pages.of
+                ))),
                 FileKind::Disk | FileKind::Tmpfs => Ok((mapped.clone(), Arc::clone(file))),
             }
         })();
@@ -87,9 +90,12 @@ impl<R: Release> Session<R> {
             (Ok(found), Ok(version)) => (found, version),
             (Err(problem), _) | (_, Err(problem)) => return Step::refused(problem),
         };
+        if write && !actor.concurrent {
+            self.note_copies(actor);
+        }
         let mut step = Step::default();
         for page in pages.indices(mapped.area.pages()) {
-            rest();
+            stop_point();
             let place = Place { region: mapped.number, page };
             let (offset, node) = (u64::from(page) * PAGE_SIZE as u64, mapped.area.preferred());
             let mut bytes = std::mem::take(&mut actor.buffer);
@@ -131,7 +137,7 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// One msync(2) with MS_SYNC a run of pages.
+    /// One msync(2) with MS_SYNC for each run of pages.
     pub(super) fn msync(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
         let msync = |mapped: &Mapped, run| self.machine.msync(&mapped.area, run).map(|_| ());
         self.each_run(actor, pages, false, Beyond::Inside(Errno::ENOMEM), msync)
@@ -143,7 +149,8 @@ impl<R: Release> Session<R> {
         Ok(())
     }
 
-    /// 1 is the page cache; 2, the file systems' own objects, is nothing that a machine has.
+    /// Bit 1 drops the page cache. Bit 2 would drop the file systems' own objects, which a machine
+    /// lacks.
     pub(super) fn drop_caches(&self, actor: &Actor, what: u32) -> Outcome {
         if !(1..=3).contains(&what) {
             return Err(Error::new(Errno::EINVAL, format!("1, 2 or 3 can be dropped, not {what}")).into());
@@ -163,7 +170,7 @@ impl<R: Release> Session<R> {
 
     pub(super) fn begin_writeback(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
         let found = (|| {
-            few(pages.pages.iter().flatten())?;
+            check_page_count(pages.pages.iter().flatten())?;
             actor.no_page_lock()?;
             let (mapped, file) = self.file(actor, pages.of)?;
             Ok((mapped.clone(), Arc::clone(file)))
@@ -174,7 +181,7 @@ impl<R: Release> Session<R> {
         };
         let mut step = Step::default();
         for index in pages.indices(mapped.area.pages()) {
-            // One at a time: the second would be begun while the thread has the first.
+            // A thread may have one write at a time, so a second page is refused after the first.
             if let Err(problem) = actor.no_page_lock() {
                 step.page(Err(problem));
                 continue;
@@ -193,7 +200,8 @@ impl<R: Release> Session<R> {
     }
 
     pub(super) fn end_writeback(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
-        let found = few(pages.pages.iter().flatten()).and_then(|()| self.region(actor, pages.of));
+        let found =
+            check_page_count(pages.pages.iter().flatten()).and_then(|()| self.region(actor, pages.of));
         let len = match found {
             Ok(mapped) => mapped.area.pages(),
             Err(problem) => return Step::refused(problem),
@@ -214,9 +222,9 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// A write to disk ends.
+    /// Ends a write to disk.
     pub(super) fn written(&self, held: Held) {
-        // The file lives as long as the write.
+        // The file exists as long as the write.
         if let Hold::Writeback { file, index } = held.hold
             && let Some(file) = self.machine.owners.file(file)
         {

@@ -1,22 +1,23 @@
-//! System calls that say where a process's memory is to be, and how it is to be kept: mlock, madvise,
-//! mbind, migrate_pages; and taking a node's memory away.
+//! System calls on a process's memory policy: mlock, madvise, mbind, migrate_pages; and taking all
+//! memory of a node.
 
-use super::actor::{Actor, Hold, Mapped, Name};
+use super::Session;
+use super::actor::{Actor, Discarded, Hold, Mapped, Name, Table};
 use super::content::Place;
 use super::process::{Beyond, Outcome};
 use super::step::{Problem, Step};
-use super::{GivenUp, Session};
 use crate::error::{Errno, Error};
 use crate::failure::Injection;
-use crate::map::{self, Area, Attributes, Policy};
+use crate::map::{self, Area, Attributes, Entry, Policy};
 use crate::migrate::MbindFlags;
-use crate::page::{PAGE_SIZE, Pfn};
-use crate::program::{Advice, Allocated, Child, MadvOption, MbindOption, Owner, Region, Sel};
+use crate::page::{Flags, PAGE_SIZE, Pfn};
+use crate::pressure::state::context;
+use crate::program::{Advice, Allocated, Child, MadvOption, MbindOption, Owner, Region, Sel, SwapOption};
 use crate::release::Release;
-use crate::sync::rest;
+use crate::sync::stop_point;
 use std::ops::Range;
 
-/// The name of what [`Session::fill_node`] holds: no program can say it.
+/// The name of the handles of [`Session::fill_node`]. No program can write it.
 const HOG: Owner = Owner::Allocated(Allocated(u16::MAX));
 
 impl<R: Release> Session<R> {
@@ -25,7 +26,7 @@ impl<R: Release> Session<R> {
         self.each_run(actor, pages, false, Beyond::Nothing(Errno::ENOMEM), |mapped, run| {
             let locked =
                 self.unpreferred(actor, mapped, || self.machine.mlock(&self.space, &mapped.area, run));
-            // As mlock(2) numbers what populating says.
+            // mlock(2) reports a failure to populate as ENOMEM.
             locked.map_err(|error| match error.errno {
                 Errno::EFAULT => Error { errno: Errno::ENOMEM, ..error },
                 _ => error,
@@ -33,11 +34,11 @@ impl<R: Release> Session<R> {
         })
     }
 
-    /// Pages of a private mapping are about to be copied from its file, without being written. While others may write to the
-    /// file, nobody knows what will be in the copies.
+    /// Records that pages of a private mapping are about to be copied from its file without a
+    /// write. While other threads may write to the file, the content of the copies is unknown.
     pub(super) fn copies(&self, actor: &mut Actor, pages: &Sel<Region>) {
         let Ok(mapped) = self.region_of(actor, pages) else { return };
-        if !actor.concurrent || mapped.file.is_none() || mapped.area.is_shared() {
+        if !actor.concurrent || !mapped.is_private_file() {
             return;
         }
         let space = mapped.content_of(self.space.id);
@@ -45,15 +46,51 @@ impl<R: Release> Session<R> {
         for page in pages.indices(len).filter(|&page| page < len) {
             let place = Place { region: mapped.number, page };
             let reader = self.reader(actor);
-            actor.content.freed(space, place, reader);
+            actor.content.copied_sometime(space, place, reader);
         }
     }
 
-    /// Does something without the preference for a node, which is the program's only while it touches
-    /// pages itself.
+    /// Records which pages of private mappings are copies of their files' pages, while one thread runs.
+    /// Called before the content of a file changes, which the copies keep.
+    pub(super) fn note_copies(&self, actor: &mut Actor) {
+        let mut copies = Vec::new();
+        let mut find = |space: u32, regions: &Table<Region, Mapped>| {
+            for (_, mapped) in regions.iter().filter(|(_, mapped)| mapped.is_private_file()) {
+                let pages = (0..mapped.area.pages()).filter(|&page| self.is_copy(&mapped.area, page));
+                copies.extend(pages.map(|page| (space, Place { region: mapped.number, page })));
+            }
+        };
+        for names in [&self.names, &actor.names] {
+            find(self.space.id, &names.regions);
+            for (_, child) in names.children.iter() {
+                if let Some(process) = child {
+                    find(process.space.id, &process.regions);
+                }
+            }
+        }
+        let reader = self.reader(actor);
+        for (space, place) in copies {
+            actor.content.copied(space, place, reader);
+        }
+    }
+
+    /// Whether a page of a private mapping of a file is the mapping's own.
+    fn is_copy(&self, area: &Area, page: u32) -> bool {
+        match area.look(page).entry() {
+            Entry::Present { pfn, zero: false } => {
+                let frames = self.machine.frames();
+                frames[frames.head(pfn)].word().has(Flags::ANON)
+            }
+            Entry::Swap { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Runs `work` without the preference for a node, which applies only to the program's own
+    /// accesses to pages.
     pub(super) fn unpreferred<T>(&self, actor: &Actor, mapped: &Mapped, work: impl FnOnce() -> T) -> T {
         let node = mapped.area.preferred();
-        // Other threads may be touching the region.
+        // Other threads may use the region at the same time, so its preference must not change.
         if node == 0 || actor.concurrent {
             return work();
         }
@@ -64,7 +101,7 @@ impl<R: Release> Session<R> {
         result
     }
 
-    /// The same for all regions of the program at once.
+    /// Like [`Session::unpreferred`], for all regions of the program.
     pub(super) fn unpreferred_anywhere<T>(&self, actor: &Actor, work: impl FnOnce() -> T) -> T {
         if actor.concurrent {
             return work();
@@ -73,7 +110,7 @@ impl<R: Release> Session<R> {
         let preferred: Vec<_> = regions.map(|(_, mapped)| (&mapped.area, mapped.area.preferred())).collect();
         let prefer = |to: &dyn Fn(usize) -> usize| {
             for (area, node) in preferred.iter().filter(|(_, node)| *node != 0) {
-                // A node that there is: it was preferred before.
+                // Cannot fail: the node was preferred before, so it exists.
                 let _ = self.machine.prefer(area, to(*node));
             }
         };
@@ -179,18 +216,18 @@ impl<R: Release> Session<R> {
         };
         let each = options.contains(&MadvOption::Each);
         let mut done = Vec::new();
-        let by = actor.gives_up();
+        let by = actor.discarder();
         let step = self.each_run(actor, pages, each, Beyond::Inside(Errno::ENOMEM), |mapped, run| {
             if matches!(advice, map::Advice::Dontneed | map::Advice::Free) {
-                self.gives_up(by, mapped, &run);
+                self.record_discard(by, mapped, &run);
             }
             let advised = self.machine.madvise(&self.space, &mapped.area, run.clone(), advice);
             match &advised {
                 Ok(()) => done.push(run),
-                // Who asked does not know which pages are gone.
+                // After a failure the program does not know which pages were discarded.
                 Err(error) => {
-                    let heard = run.start..heard_until(mapped, &run, advice, error.errno);
-                    self.gives_up(GivenUp::Somehow, mapped, &heard);
+                    let followed = run.start..followed_until(mapped, &run, advice, error.errno);
+                    self.record_discard(Discarded::Somehow, mapped, &followed);
                 }
             }
             advised
@@ -201,36 +238,38 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Remembers what is about to be given up: before it is, because another thread may look meanwhile.
-    fn gives_up(&self, by: GivenUp, mapped: &Mapped, pages: &Range<u32>) {
-        let mut given_up = self.given_up.lock();
+    /// Records pages that are about to be discarded. It runs before the discard, because another
+    /// thread may read them meanwhile.
+    fn record_discard(&self, by: Discarded, mapped: &Mapped, pages: &Range<u32>) {
+        let mut discarded = self.discarded.lock();
         for page in pages.clone() {
-            let all = given_up.entry((mapped.area.anon.0, page)).or_default();
+            let all = discarded.entry((mapped.area.anon.0, page)).or_default();
             *all = match *all {
-                GivenUp::Before => by,
-                same if same == by || by == GivenUp::Before => same,
-                _ => GivenUp::Somehow,
+                Discarded::Before => by,
+                same if same == by || by == Discarded::Before => same,
+                _ => Discarded::Somehow,
             };
         }
     }
 
-    /// May what `reader` knows of a page have been given up, while others were running? What a thread itself did it
-    /// knows, and the program (number 0) all that one thread alone did.
-    pub(super) fn given_up(&self, space: u32, area: &Area, page: u32, reader: u8) -> bool {
-        match self.given_up.lock().get(&(area.anon.0, page)) {
-            None | Some(GivenUp::Before) => false,
-            Some(GivenUp::By(thread)) => space != self.space.id || (reader != 0 && reader != *thread),
-            Some(GivenUp::Somehow) => true,
+    /// Whether the content that `reader` expects may have been discarded while other threads ran. A
+    /// thread knows its own discards. The program (number 0) knows those of a page that only one
+    /// thread discarded.
+    pub(super) fn is_discarded(&self, space: u32, area: &Area, page: u32, reader: u8) -> bool {
+        match self.discarded.lock().get(&(area.anon.0, page)) {
+            None | Some(Discarded::Before) => false,
+            Some(Discarded::By(thread)) => space != self.space.id || (reader != 0 && reader != *thread),
+            Some(Discarded::Somehow) => true,
         }
     }
 
-    /// Has a page been given up since the threads began, whoever asks?
-    pub(super) fn given_up_by_a_thread(&self, area: &Area, page: u32) -> bool {
-        let given_up = self.given_up.lock().get(&(area.anon.0, page)).copied();
-        !matches!(given_up, None | Some(GivenUp::Before))
+    /// Whether any thread has discarded a page.
+    pub(super) fn discarded_by_a_thread(&self, area: &Area, page: u32) -> bool {
+        let discarded = self.discarded.lock().get(&(area.anon.0, page)).copied();
+        !matches!(discarded, None | Some(Discarded::Before))
     }
 
-    /// What advice means for what is in the pages.
+    /// Records the effect of advice on the content of pages.
     fn advised(&self, actor: &mut Actor, mapped: &Mapped, pages: Range<u32>, advice: map::Advice) {
         let space = mapped.content_of(self.space.id);
         for page in pages {
@@ -259,7 +298,7 @@ impl<R: Release> Session<R> {
                 continue;
             }
             step.ret += run.len() as i64;
-            self.gives_up(actor.gives_up(), &mapped, &run);
+            self.record_discard(actor.discarder(), &mapped, &run);
             match self.machine.madvise(&self.space, &mapped.area, run.clone(), map::Advice::Dontneed) {
                 Ok(()) => self.advised(actor, &mapped, run, map::Advice::Dontneed),
                 Err(error) => step.fails(error.into()),
@@ -268,9 +307,21 @@ impl<R: Release> Session<R> {
         step
     }
 
-    pub(super) fn swapon(&self, mb: u32) -> Outcome {
+    pub(super) fn swapon(&self, actor: &mut Actor, mb: u32, options: &[SwapOption]) -> Outcome {
         const SLOTS: u32 = ((1 << 20) / PAGE_SIZE) as u32;
-        Ok(self.machine.swapon(mb.saturating_mul(SLOTS))?)
+        let slots = mb.saturating_mul(SLOTS);
+        if options.is_empty() {
+            return Ok(self.machine.swapon(slots)?);
+        }
+        if self.device(actor).is_err() {
+            // The explorer looks at every block after each schedule.
+            let slots = if cfg!(feature = "explored") { slots.min(8) } else { slots };
+            self.zs_open(actor, slots, None, None)?;
+        }
+        let device = self.device(actor)?;
+        self.machine.swapon_zram(device)?;
+        *self.lent.lock() = Some(device.pool().id);
+        Ok(())
     }
 
     pub(super) fn swapoff(&self, actor: &Actor) -> Outcome {
@@ -285,15 +336,17 @@ impl<R: Release> Session<R> {
             return Err(Problem::misuse("a node is filled already: unfill first"));
         }
         let mut number = 0;
+        // Free memory is taken, and none that would have to be reclaimed.
+        let _last_frames = self.machine.pressure.enter(context::RECLAIMS);
         while let Ok(pfn) = self.machine.alloc_pages(node, 0) {
-            rest();
+            stop_point();
             actor.handles.push(Name::Page(HOG, number), pfn, Hold::Ref);
             number += 1;
         }
         Ok(())
     }
 
-    /// Gives them back.
+    /// Puts the frames that [`Session::fill_node`] took.
     pub(super) fn unfill(&self, actor: &mut Actor) -> Outcome {
         let mut held = super::actor::Handles::default();
         actor.handles.take_all(|held| matches!(held.name, Name::Page(HOG, _)), &mut held);
@@ -308,13 +361,13 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// Up to which page advice that failed was followed: a hole ends nothing, a locked page does.
-fn heard_until(mapped: &Mapped, pages: &Range<u32>, advice: map::Advice, errno: Errno) -> u32 {
+/// The page up to which failed advice was followed: a hole ends nothing, a locked page does.
+fn followed_until(mapped: &Mapped, pages: &Range<u32>, advice: map::Advice, errno: Errno) -> u32 {
     let has = |page: u32, attribute| mapped.area.attributes(page).contains(attribute);
     let locked = |&page: &u32| has(page, Attributes::LOCKED) && !has(page, Attributes::UNMAPPED);
     match (errno, pages.clone().find(locked)) {
         (Errno::ENOMEM, _) => pages.end,
-        // Of a file nothing is freed lazily, locked or not.
+        // MADV_FREE of a file fails at once, locked or not.
         (Errno::EINVAL, Some(locked)) if advice != map::Advice::Free || mapped.file.is_none() => locked,
         _ => pages.start,
     }

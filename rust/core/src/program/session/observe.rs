@@ -1,14 +1,15 @@
-//! What can be seen of a session between two operations: the state of every page of every region,
-//! children's views, counters and calls, as recordings of real kernels have them.
+//! The changes between two operations: the state of every page of every region, the children's
+//! views, counters and calls, as recordings of real kernels have them.
 //!
-//! An observer looks, it changes nothing: no fault, no reference, no accessed bit. It shows what has
-//! changed since its last look.
+//! An observer changes nothing: it causes no fault, takes no reference, sets no accessed bit. It
+//! shows the changes since its last look.
 
 use super::Session;
 use super::actor::{Actor, Mapped};
 use super::shown::{Counters, EVENTS, NODE, PageRun, PageShown, Seen, kind, runs};
 use super::step::Step;
-use crate::calls::shown;
+use crate::calls::{Call, Recorded, shown};
+use crate::error::Errno;
 use crate::map::Entry;
 use crate::page::{Flags, KpageFlags, PAGE_SIZE, Pfn};
 use crate::program::{Child, Op, Region};
@@ -17,31 +18,109 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 
-/// Regions of up to so many pages are shown page by page, larger ones as totals.
+/// Regions of up to this many pages are shown page by page, larger ones as totals.
 const PAGE_BY_PAGE: u32 = 64;
 
-/// KiB of a page.
+/// The KiB of a page.
 const KIB: i64 = (PAGE_SIZE / 1024) as i64;
 
-/// Lines of an ordered list of calls, at most.
+/// The most lines of an ordered list of calls.
 const LINES: usize = 160;
 
-/// What one operation changed. Fields that have nothing to say are left out.
+/// The most attempts that failed.
+const FAILS: usize = 4096;
+
+/// The calls that are counted while moves are traced: those of owners of movable pages, and of the
+/// move itself.
+const COUNTED_WITH_MOVES: &[&str] = &[
+    "move_to_new_folio",
+    "isolate_movable_page",
+    "putback_movable_pages",
+    "lru_add_drain_all",
+    "zs_page_isolate",
+    "zs_page_migrate",
+    "zs_page_putback",
+    "balloon_page_isolate",
+    "balloon_page_migrate",
+    "balloon_page_putback",
+    "virtballoon_migratepage",
+];
+
+/// What the program records of the calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Tracing {
+    /// Only their numbers.
+    #[default]
+    Off,
+    /// The calls in order.
+    Calls,
+    /// The pages that moved, in order.
+    Moves,
+}
+
+impl From<crate::program::Tracing> for Tracing {
+    fn from(word: crate::program::Tracing) -> Tracing {
+        match word {
+            crate::program::Tracing::On => Tracing::Calls,
+            crate::program::Tracing::Off => Tracing::Off,
+            crate::program::Tracing::Moves => Tracing::Moves,
+        }
+    }
+}
+
+/// A frame as a recording of moves names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By its number within the node whose moves are recorded.
+    Frame(u32),
+    /// By its node, if that is another.
+    Node(usize),
+}
+
+impl Serialize for End {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            End::Frame(number) => serializer.serialize_u32(*number),
+            End::Node(node) => serializer.collect_str(&format_args!("n{node}")),
+        }
+    }
+}
+
+/// The attempts to move a page: old frame, new frame and result of each, in order. Where the kernel
+/// has `move_to_new_folio` inlined for movable pages, the owner's call stands for the attempt.
+fn attempts(calls: &[Recorded]) -> impl Iterator<Item = (Pfn, Pfn, i32)> {
+    let mut begun: Option<(Call, Pfn, Pfn)> = None;
+    let moves = |call| matches!(call, Call::MoveToNew | Call::ZsMigrate | Call::BalloonMigrate);
+    calls.iter().filter(move |recorded| moves(recorded.call)).filter_map(move |recorded| {
+        match (recorded.page, recorded.ret) {
+            (Some(page), None) if begun.is_none() => {
+                begun = recorded.dst.map(|to| (recorded.call, page.pfn, to));
+                None
+            }
+            (_, Some(ret)) => {
+                begun.take_if(|(call, ..)| *call == recorded.call).map(|(_, from, to)| (from, to, ret))
+            }
+            _ => None,
+        }
+    })
+}
+
+/// The changes of one operation. Fields without a change are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Observed {
-    /// Pages of the regions in which something changed, in runs of equal ones.
+    /// Pages of the regions in which a page changed, in runs of equal pages.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pages: BTreeMap<String, Vec<PageRun>>,
     /// Totals of the large regions that changed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub big: BTreeMap<String, Totals>,
-    /// A letter a page, per child and region.
+    /// A letter for each page, per child and region.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub child: BTreeMap<String, BTreeMap<String, String>>,
-    /// Frames that were failed or named, where something about them has changed.
+    /// Failed or named frames whose state has changed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub frames: BTreeMap<String, FrameShown>,
-    /// Difference of the poisoned memory, in KiB.
+    /// The change of the poisoned memory, in KiB.
     #[serde(skip_serializing_if = "is_nothing")]
     pub hwc_kb: i64,
     /// Events of the machine.
@@ -53,13 +132,23 @@ pub struct Observed {
     /// Counters of node 1.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub n1: Counters,
-    /// How often each call was entered, and returned with which value.
+    /// Counters of node 2, of a machine that has it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub n2: Counters,
+    /// How often each call was made, with each return value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub calls: BTreeMap<String, u32>,
     /// The calls in order, if the program traces them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ev: Vec<String>,
-    /// Lines that were too many.
+    /// The pages that moved, source and target as numbers within the node, if the program traces
+    /// moves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<(End, End)>,
+    /// The attempts that failed, in order: old frame, and errno.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fails: Vec<(End, String)>,
+    /// The number of lines that were left out as too many.
     #[serde(skip_serializing_if = "is_zero")]
     pub ev_cut: usize,
 }
@@ -74,14 +163,14 @@ fn is_nothing(n: &i64) -> bool {
     *n == 0
 }
 
-/// A frame that was failed, or named.
+/// A frame that was failed or named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameShown {
-    /// Poisoned, with what its record says.
+    /// Poisoned, with the flags and the count of its record.
     Poisoned(KpageFlags, u32),
-    /// Not poisoned, and still behind its region.
+    /// Not poisoned, and still mapped by its region.
     Mapped,
-    /// Neither: freed, or somebody else's.
+    /// Neither: freed, or in other use.
     Released,
 }
 
@@ -100,20 +189,23 @@ impl Serialize for FrameShown {
     }
 }
 
-/// A large region.
+/// The totals of a large region.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     pages: u32,
     present: u32,
     node0: u32,
     node1: u32,
+    /// Only of a machine that has this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node2: Option<u32>,
     swap: u32,
     none: u32,
     moved: u32,
     bad: u32,
 }
 
-/// What was seen of a region.
+/// A region at the last look.
 #[derive(Debug, Default)]
 struct RegionSeen {
     pages: Vec<Seen>,
@@ -121,21 +213,23 @@ struct RegionSeen {
     totals: Totals,
 }
 
-/// Looks at a session between its operations.
+/// Observes a session between its operations.
 #[derive(Debug, Default)]
 pub struct Observer {
     regions: BTreeMap<Region, RegionSeen>,
     children: BTreeMap<(Child, Region), String>,
     /// The names of frames before the operation.
     names: HashMap<Pfn, String>,
-    counters: [Counters; 3],
+    counters: [Counters; 4],
     poisoned: i64,
     frames: HashMap<Pfn, FrameShown>,
-    traced: bool,
+    tracing: Tracing,
+    /// The node whose frames the moves are told by.
+    traced_node: usize,
 }
 
 impl Observer {
-    /// Before an operation: where the counters and the frames are.
+    /// Notes the counters and the frames before an operation.
     pub fn before<R: Release>(&mut self, session: &Session<R>, actor: &Actor) {
         self.counters = counters(session);
         self.poisoned = session.machine.num_poisoned_pages();
@@ -148,14 +242,14 @@ impl Observer {
                 }
             }
         }
-        // After them what was failed: those frames may be behind no region any more.
+        // Then the remembered frames, which may be behind no region any more.
         for ((region, page), pfn) in session.failed_frames(actor) {
             self.names.entry(pfn).or_insert_with(|| format!("{region}:{page}"));
         }
         session.machine.take_calls();
     }
 
-    /// After it: what has changed.
+    /// The changes after the operation.
     pub fn after<R: Release>(
         &mut self,
         session: &Session<R>,
@@ -163,19 +257,21 @@ impl Observer {
         op: &Op,
         step: &Step,
     ) -> Observed {
-        if let Op::Trace { switch } = op {
-            self.traced = *switch != Some(crate::program::Switch::Off);
+        if let Op::Trace { switch, node } = op {
+            self.tracing = switch.map_or(Tracing::Calls, Tracing::from);
+            self.traced_node = node.unwrap_or(2) as usize;
         }
         let mut observed = Observed::default();
-        // Watched is the program's own process, not what its children do.
+        // A recording has only the calls of the program's own process, not those of its children.
         match op {
             Op::Exit { .. } | Op::Cread { .. } | Op::Cwrite { .. } => drop(session.machine.take_calls()),
             _ => self.calls(session, &mut observed),
         }
-        let [vm, n0, n1] = counters(session);
+        let [vm, n0, n1, n2] = counters(session);
         observed.vm = differences(&self.counters[0], &vm);
         observed.n0 = differences(&self.counters[1], &n0);
         observed.n1 = differences(&self.counters[2], &n1);
+        observed.n2 = differences(&self.counters[3], &n2);
         self.named(op, step);
         let regions: Vec<Region> = self.regions.keys().copied().collect();
         for region in regions {
@@ -189,7 +285,7 @@ impl Observer {
         observed
     }
 
-    /// Which regions and children there are to look at.
+    /// Follows the regions and children that the operation made or ended.
     fn named(&mut self, op: &Op, step: &Step) {
         let done = step.problem.is_none();
         match op {
@@ -220,11 +316,32 @@ impl Observer {
             format!("x{}", number + 1)
         });
         for line in lines {
+            let name = line.key.split('=').next().unwrap_or_default();
+            if self.tracing == Tracing::Moves && !COUNTED_WITH_MOVES.contains(&name) {
+                continue;
+            }
             *observed.calls.entry(line.key).or_default() += 1;
-            match self.traced {
-                true if observed.ev.len() < LINES => observed.ev.push(line.line),
-                true => observed.ev_cut += 1,
-                false => {}
+            match self.tracing {
+                Tracing::Calls if observed.ev.len() < LINES => observed.ev.push(line.line),
+                Tracing::Calls => observed.ev_cut += 1,
+                Tracing::Off | Tracing::Moves => {}
+            }
+        }
+        if self.tracing == Tracing::Moves
+            && let Some(node) = session.machine.nodes().get(self.traced_node)
+        {
+            let end = |pfn: Pfn| match pfn.0.checked_sub(node.base.0).filter(|&number| number < node.frames) {
+                Some(number) => End::Frame(number),
+                None => End::Node(session.machine.node_of(pfn)),
+            };
+            for (from, to, ret) in attempts(&calls) {
+                match Errno(ret.wrapping_neg()).name() {
+                    _ if ret == 0 => observed.moves.push((end(from), end(to))),
+                    Some(errno) if observed.fails.len() < FAILS => {
+                        observed.fails.push((end(from), format!("-{errno}")));
+                    }
+                    _ => {}
+                }
             }
         }
     }
@@ -243,7 +360,7 @@ impl Observer {
             now.push(session.seen(actor, session.space.id, mapped, page, frame));
         }
         if mapped.area.pages() > PAGE_BY_PAGE {
-            let totals = totals(&now);
+            let totals = totals(&now, session.machine.nodes().len());
             if totals != seen.totals {
                 observed.big.insert(region.to_string(), totals.clone());
                 seen.totals = totals;
@@ -287,7 +404,7 @@ impl Observer {
                 if mine.area.pages() > PAGE_BY_PAGE {
                     continue;
                 }
-                // Not there if it was mapped after the fork.
+                // The child has no such region if it was mapped after the fork.
                 let theirs = process.regions.get(region).filter(|theirs| theirs.number == mine.number);
                 let letter = |page: u32| {
                     let Some(theirs) = theirs else { return '-' };
@@ -310,16 +427,21 @@ impl Observer {
     }
 }
 
-fn totals(pages: &[Seen]) -> Totals {
-    let mut totals = Totals { pages: pages.len() as u32, ..Totals::default() };
-    for seen in pages {
+fn totals(pages: &[Seen], nodes: usize) -> Totals {
+    let node2 = (nodes > 2).then_some(0);
+    let mut totals = Totals { pages: pages.len() as u32, node2, ..Totals::default() };
+    for (number, seen) in pages.iter().enumerate() {
         match (seen.pte, seen.page) {
             ('P', Some(page)) => {
                 totals.present += 1;
-                totals.node0 += u32::from(page.node == 0);
+                // The zero page, whose node is shown as -1 elsewhere, counts for the first node.
+                totals.node0 += u32::from(page.node <= 0);
                 totals.node1 += u32::from(page.node == 1);
+                totals.node2 = totals.node2.map(|pages| pages + u32::from(page.node == 2));
                 totals.moved += u32::from(page.moved);
-                totals.bad += u32::from(page.data != "ok");
+                // The recording program reads one page of 16, and each that follows one that moved.
+                let read = number % 16 == 0 || totals.moved > 0;
+                totals.bad += u32::from(read && page.data != "ok");
             }
             ('S', _) => totals.swap += 1,
             _ => totals.none += 1,
@@ -329,8 +451,9 @@ fn totals(pages: &[Seen]) -> Totals {
 }
 
 /// The machine's events and each node's counters.
-fn counters<R: Release>(session: &Session<R>) -> [Counters; 3] {
-    [session.counted(None, EVENTS), session.counted(Some(0), NODE), session.counted(Some(1), NODE)]
+fn counters<R: Release>(session: &Session<R>) -> [Counters; 4] {
+    let node = |number| session.counted(Some(number), NODE);
+    [session.counted(None, EVENTS), node(0), node(1), node(2)]
 }
 
 fn differences(before: &Counters, after: &Counters) -> Counters {
@@ -339,7 +462,7 @@ fn differences(before: &Counters, after: &Counters) -> Counters {
 }
 
 impl<R: Release> Session<R> {
-    /// A region of the program's process, mapped or not any more.
+    /// A region of the program's process, even if it is unmapped by now.
     fn mapped<'a>(&'a self, actor: &'a Actor, region: Region) -> Option<&'a Mapped> {
         actor.names.regions.get(region).or_else(|| self.names.regions.get(region))
     }

@@ -2,23 +2,20 @@
 
 use super::Session;
 use super::actor::{Actor, Handles, Held, Hold, Name, Pool};
-use super::content::{Place, Version};
-use super::process::{Outcome, few};
+use super::process::{Outcome, check_page_count};
 use super::step::{Problem, Shown, Step};
 use crate::error::{Errno, Error, Why};
 use crate::machine::Machine;
-use crate::memory::WORDS;
 use crate::migrate;
-use crate::movable::PagePool;
 use crate::page::{Flags, MAX_ORDER, Page, Pfn};
 use crate::profile::LruPolicy;
-use crate::program::{Allocated, Mode, Movable, Owner, Reason, Sel, Sum};
+use crate::program::{Allocated, Mode, Movable, Owner, Reason, Sum};
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::rest;
+use crate::sync::stop_point;
 
 impl<R: Release> Session<R> {
-    /// Does the same to each selected page, also after one on which it failed.
+    /// Does `verb` to each selected page; a failure on one page does not stop it.
     pub(super) fn each(
         &self,
         actor: &mut Actor,
@@ -26,7 +23,7 @@ impl<R: Release> Session<R> {
         verb: impl Fn(&Self, &mut Actor, Owner, u32) -> Outcome<i32>,
     ) -> Step {
         let mut step = Step::default();
-        if let Err(problem) = few(pages.0.iter().flat_map(|sel| sel.pages.iter().flatten())) {
+        if let Err(problem) = check_page_count(pages.0.iter().flat_map(|sel| sel.pages.iter().flatten())) {
             return Step::refused(problem);
         }
         for sel in &pages.0 {
@@ -38,23 +35,25 @@ impl<R: Release> Session<R> {
                 }
             };
             for index in sel.indices(len) {
-                rest();
+                stop_point();
                 step.page(verb(self, actor, sel.of, index));
             }
         }
         step
     }
 
-    /// How many pages a name has.
+    /// The number of pages of a name.
     fn length(&self, actor: &Actor, owner: Owner) -> Outcome<u32> {
         match owner {
             Owner::Region(region) => self.region(actor, region).map(|mapped| mapped.area.pages()),
             Owner::Movable(movable) => self.pool(actor, movable).map(|pool| pool.pages.len() as u32),
             Owner::Allocated(page) => self.frame(actor, page).map(|_| 1),
+            Owner::Store(_) => Ok(self.device(actor)?.pool().pages() as u32),
+            Owner::Balloon(name) => self.balloon_length(name),
         }
     }
 
-    fn pool<'a>(&'a self, actor: &'a Actor, movable: Movable) -> Outcome<&'a Pool> {
+    pub(super) fn pool<'a>(&'a self, actor: &'a Actor, movable: Movable) -> Outcome<&'a Pool> {
         let pool = actor.names.pools.get(movable).or_else(|| self.names.pools.get(movable));
         pool.ok_or_else(|| Problem::misuse(format!("there is no {movable}")))
     }
@@ -68,18 +67,19 @@ impl<R: Release> Session<R> {
         &self.machine.frames()[pfn]
     }
 
-    /// Takes a handle: the newest of one's own that fits, else one of the set-up's.
+    /// Takes a handle: the newest of the actor's own that fits, else one of the set-up's.
     pub(super) fn take(&self, actor: &mut Actor, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         actor.handles.take(&fits).or_else(|| self.shared.lock().take(&fits))
     }
 
-    /// The same for the oldest: what was taken together and is given back together goes in the order in which it came.
+    /// Like [`Session::take`], but takes the oldest: references of one pin are put in the order in
+    /// which they were taken.
     pub(super) fn take_oldest(&self, actor: &mut Actor, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         actor.handles.take_oldest(&fits).or_else(|| self.shared.lock().take_oldest(&fits))
     }
 
-    /// The frame that is behind a name now, without a reference.
-    fn look(&self, actor: &Actor, owner: Owner, index: u32) -> Outcome<Pfn> {
+    /// The frame behind a name at this moment, without a reference.
+    pub(super) fn look(&self, actor: &Actor, owner: Owner, index: u32) -> Outcome<Pfn> {
         match owner {
             Owner::Region(region) => {
                 let area = &self.region(actor, region)?.area;
@@ -91,21 +91,26 @@ impl<R: Release> Session<R> {
                 Ok(pool.pfn(page)?)
             }
             Owner::Allocated(page) => self.frame(actor, page),
+            Owner::Store(_) => {
+                let pool = self.device(actor)?.pool();
+                pool.page(index as usize).ok_or_else(|| nothing(owner, index))
+            }
+            Owner::Balloon(name) => self.in_balloon(name, index)?.ok_or_else(|| nothing(owner, index)),
         }
     }
 
-    /// The frame that is behind a name now, with a reference.
+    /// The frame behind a name at this moment, with a reference.
     fn hold(&self, actor: &Actor, owner: Owner, index: u32) -> Outcome<Pfn> {
         match owner {
             Owner::Region(region) => {
                 let area = &self.region(actor, region)?.area;
                 self.machine.get_page_at(area, index).ok_or_else(|| nothing(owner, index))
             }
-            Owner::Movable(_) => loop {
+            Owner::Movable(_) | Owner::Store(_) | Owner::Balloon(_) => loop {
                 let pfn = self.look(actor, owner, index)?;
                 let got = self.page(pfn).try_get();
-                // Only if it is the same page still is it what the name means: each further round follows
-                // from a move of the page by somebody else.
+                // The reference counts only if the name still means the same frame. A further round
+                // is needed only if another thread has moved the page.
                 match self.look(actor, owner, index) {
                     Ok(now) if now == pfn && got => return Ok(pfn),
                     again => {
@@ -121,7 +126,7 @@ impl<R: Release> Session<R> {
                 let ours = |held: &Held| held.name == name && held.hold == Hold::Allocated;
                 let pfn = self.frame(actor, page)?;
                 let get = |handles: &Handles| -> Option<()> {
-                    // The allocation's reference is here, and stays for as long as the table is borrowed.
+                    // The table has the allocation's reference, and keeps it while it is borrowed.
                     handles.find(ours)?;
                     self.page(pfn).get(pfn);
                     Some(())
@@ -130,7 +135,7 @@ impl<R: Release> Session<R> {
                 get(&actor.handles)
                     .or_else(|| get(&self.shared.lock()))
                     .map(|()| pfn)
-                    .ok_or_else(|| Problem::misuse(format!("{page} is free, or in another thread's hands")))
+                    .ok_or_else(|| Problem::misuse(format!("{page} is free, or another thread holds it")))
             }
         }
     }
@@ -146,12 +151,12 @@ impl<R: Release> Session<R> {
         if self.machine.try_get_page(pfn).is_none() {
             return Err(Error::at(Errno::EAGAIN, pfn, Why::NoReference).into());
         }
-        // By the number that it went by: what that is part of is kept as it is now.
+        // The handle has this frame number. The reference keeps the page that the frame is part of.
         actor.handles.push(Name::Page(owner, index), pfn, Hold::Ref);
         Ok(0)
     }
 
-    /// Takes the newest handle of a kind that a name has.
+    /// Takes the newest handle of a kind on a name.
     fn take_page(
         &self,
         actor: &mut Actor,
@@ -190,16 +195,43 @@ impl<R: Release> Session<R> {
         });
         self.machine.put(pfn);
         result.ok_or_else(|| {
-            Problem::misuse(format!("{} is no page that may be added to a list", shown(owner, index)))
+            Problem::misuse(format!(
+                "{} cannot be added to a list: it is on one, or this thread did not allocate it",
+                shown(owner, index)
+            ))
         })
     }
 
-    /// Returns how many were freed.
+    /// Drains the batches of one CPU, or of all.
+    pub(super) fn drain(&self, cpu: Option<u32>) -> Outcome {
+        match cpu {
+            // A process can drain all batches with a migrate_pages(2) that has nothing to move.
+            None => self.machine.lru_quiet(|| ()),
+            Some(cpu) if (cpu as usize) < self.machine.cpu_count() => {
+                self.machine.lru_drain_cpu(cpu as usize);
+            }
+            Some(cpu) => {
+                let why = format!("there is no CPU {cpu}: the machine has {}", self.machine.cpu_count());
+                return Err(Error::new(Errno::EINVAL, why).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the number of freed pages.
     pub(super) fn reclaim(&self, actor: &Actor, pages: u32, node: Option<u32>) -> Step {
         self.on_node(actor, node, |machine, node| machine.reclaim(node, pages))
     }
 
-    /// Returns how many moved.
+    /// Returns the number of freed pages.
+    pub(super) fn kswapd(&self, actor: &Actor, node: Option<u32>, order: u8) -> Step {
+        self.on_node(actor, node, |machine, node| {
+            machine.take_wanted_kswapd(node);
+            machine.kswapd(node, order)
+        })
+    }
+
+    /// Returns the number of moved pages.
     pub(super) fn age(&self, actor: &Actor, node: Option<u32>) -> Step {
         self.on_node(actor, node, |machine, node| machine.age_node(node))
     }
@@ -210,7 +242,7 @@ impl<R: Release> Session<R> {
         node: Option<u32>,
         work: impl Fn(&Machine<R>, usize) -> crate::error::Result<u32>,
     ) -> Step {
-        // The generations' aging walks address spaces, and waits for them.
+        // The aging of generations walks address spaces and waits for page locks.
         let may = match self.machine.profile().lru_policy {
             LruPolicy::Mglru => actor.no_page_lock(),
             _ => Ok(()),
@@ -224,8 +256,8 @@ impl<R: Release> Session<R> {
 
     pub(super) fn isolate(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
         let name = Name::Page(owner, index);
-        if let Owner::Movable(_) = owner {
-            // By frame number, as a scanner comes by it.
+        if let Owner::Movable(_) | Owner::Store(_) | Owner::Balloon(_) = owner {
+            // By the bare frame number, as a scanner finds it.
             let pfn = self.look(actor, owner, index)?;
             if !self.machine.isolate_movable_page(pfn) {
                 let why = "the page is locked, isolated, or its owner said no";
@@ -268,7 +300,7 @@ impl<R: Release> Session<R> {
             Ok(node) => node,
             Err(problem) => return Step::refused(problem),
         };
-        // The tokens first, in order; then the pages as one batch.
+        // All tokens are taken first, in order; then the pages migrate as one batch.
         let tokens = std::cell::RefCell::new(Vec::new());
         let mut step = self.each(actor, pages, |session, actor, owner, index| {
             let token = session.take_token(actor, owner, index)?;
@@ -279,8 +311,9 @@ impl<R: Release> Session<R> {
         let mut list: Vec<Pfn> = tokens.iter().map(|token| token.pfn).collect();
         let frames = self.machine.frames();
         let mut target = |from: Pfn| self.machine.alloc_pages(node, frames[from].order()).ok();
-        // Whoever demotes counts for itself, as reclaim does: the pages that it isolated as one batch. Afterwards a large
-        // one may be on the list in parts.
+        // The caller of a demotion counts its isolated pages itself, as reclaim does: the pages
+        // that it isolated as one batch. After the migration a large page may be on the list in
+        // parts.
         let demoted = |pages: &[Pfn], sign| {
             let lru = |pfn: &&Pfn| !frames[**pfn].flags().contains(Flags::ISOLATED);
             pages.iter().filter(lru).for_each(|&pfn| self.machine.count_isolated(pfn, sign));
@@ -300,7 +333,8 @@ impl<R: Release> Session<R> {
             }
         }
         if reason == migrate::Reason::MemoryFailure {
-            // The isolation's reference on a page that moved is left to the caller.
+            // After this reason, the caller has to put the isolation's reference of a page that
+            // moved.
             for token in tokens.iter().filter(|token| !kept(token)) {
                 actor.handles.push(token.name, token.pfn, Hold::Ref);
             }
@@ -332,17 +366,18 @@ impl<R: Release> Session<R> {
         page.lock();
         let part = match page.order() {
             0 => head,
-            // It is where its number in the region says.
+            // The part's number in the region gives its place in the large page.
             _ => head.plus(index - page.index()),
         };
         let split = self.machine.split_page(part);
-        // The reference and the lock are on the part, if it is one now.
+        // After a split, the reference and the lock are those of the part.
         self.machine.unlock_and_put(self.machine.frames().head(part));
         split?;
         Ok(0)
     }
 
-    /// An allocated page, whose only reference is the program's: it has one on each part afterwards.
+    /// Splits an allocated page, whose only reference is the program's. It then has one on each
+    /// part.
     fn split_allocated(&self, actor: &mut Actor, owner: Owner) -> Outcome<i32> {
         let held = self.take_page(actor, owner, 0, "no allocation", |hold| hold == Hold::Allocated)?;
         let mut parts = Vec::new();
@@ -378,7 +413,8 @@ impl<R: Release> Session<R> {
         let pfn = match actor.handles.find(|held| held.name == name) {
             Some(held) => held.pfn,
             None => {
-                // What the set-up holds on the page, so that nobody else can let go of it meanwhile.
+                // Takes all handles of the set-up on the page, so that no other thread can put them
+                // meanwhile.
                 let mut shared = self.shared.lock();
                 let held = shared.find(|held| held.name == name);
                 let held = held.ok_or_else(|| not_all(owner, index, 0, refs))?;
@@ -403,7 +439,7 @@ impl<R: Release> Session<R> {
         Ok(0)
     }
 
-    /// A thread ends: freezes, page locks and writes to disk, for which others may wait, end with it.
+    /// Ends a thread's freezes, page locks and writes to disk, for which other threads may wait.
     pub fn leave(&self, actor: &mut Actor) {
         while let Some(held) = actor.handles.take(|held| matches!(held.hold, Hold::Frozen(_))) {
             if let Hold::Frozen(refs) = held.hold {
@@ -425,7 +461,7 @@ impl<R: Release> Session<R> {
             .take(actor, frozen)
             .ok_or_else(|| Problem::misuse(format!("{} is not frozen", shown(owner, index))))?;
         let Hold::Frozen(before) = held.hold else { return Ok(0) };
-        // References that come or go with the ice are plain ones of this thread.
+        // References that a freeze gains or loses become plain references of this thread.
         let plain = actor.handles.iter().filter(|h| h.pfn == held.pfn && h.hold == Hold::Ref).count() as u32;
         if refs == 0 || before.saturating_sub(refs) > plain {
             actor.handles.push(held.name, held.pfn, held.hold);
@@ -456,7 +492,7 @@ impl<R: Release> Session<R> {
         }
         let order = order.unwrap_or(0);
         let order = u8::try_from(order).ok().filter(|&order| order <= MAX_ORDER).ok_or_else(|| {
-            Problem::from(Error::new(Errno::EINVAL, format!("orders end at {MAX_ORDER}, not {order}")))
+            Problem::from(Error::new(Errno::EINVAL, format!("the largest order is {MAX_ORDER}, not {order}")))
         })?;
         let pfn = match node {
             Some(node) => self.machine.alloc_pages(self.node(node)?, order)?,
@@ -475,7 +511,7 @@ impl<R: Release> Session<R> {
         let name = Name::Page(owner, 0);
         self.take(actor, |other| other.name == name && other.hold == Hold::OffLists);
         self.machine.put(held.pfn);
-        // If it was split, each part has a reference of its own.
+        // After a split, each part has a reference of its own.
         let part = |held: &Held| {
             held.hold == Hold::Allocated && matches!(held.name, Name::Page(of, _) if of == owner)
         };
@@ -483,61 +519,6 @@ impl<R: Release> Session<R> {
             self.machine.put(held.pfn);
         }
         Ok(())
-    }
-
-    pub(super) fn movable(
-        &self,
-        actor: &mut Actor,
-        movable: Movable,
-        pages: u32,
-        node: Option<u32>,
-    ) -> Outcome {
-        actor.no_page_lock()?;
-        if self.pool(actor, movable).is_ok() {
-            return Err(Problem::misuse(format!("{movable} is made already")));
-        }
-        let node = self.node(node.unwrap_or(0))?;
-        let pool = PagePool::new(&self.machine)?;
-        let number = actor.new_number();
-        let mut made = Vec::new();
-        let mut failed = None;
-        for page in 0..pages {
-            rest();
-            match pool.add(&self.machine, node) {
-                Ok(which) => {
-                    for word in 0..WORDS {
-                        let value = pool_word(number, page, word);
-                        pool.write(&self.machine, which, word, value)?;
-                    }
-                    made.push(which);
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        // What it got it keeps, so that nothing is lost.
-        actor.names.pools.set(movable, Pool { number, pool, pages: made.into() });
-        failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    pub(super) fn release(&self, actor: &mut Actor, sel: &Sel<Movable>) -> Step {
-        let found = few(sel.pages.iter().flatten())
-            .and_then(|()| actor.no_page_lock())
-            .and_then(|()| self.pool(actor, sel.of));
-        let Pool { pool, pages, .. } = match found {
-            Ok(found) => found,
-            Err(problem) => return Step::refused(problem),
-        };
-        let mut step = Step::default();
-        for index in sel.indices(pages.len() as u32) {
-            step.page(match pages.get(index as usize) {
-                Some(&page) => pool.release(&self.machine, page).map(|()| 0).map_err(Into::into),
-                None => Err(nothing(Owner::Movable(sel.of), index)),
-            });
-        }
-        step
     }
 
     pub(super) fn isolated(&self) -> Step {
@@ -548,23 +529,17 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// What a word of a movable page holds from the beginning to the end.
-pub(super) fn pool_word(number: u32, page: u32, word: usize) -> u64 {
-    let version = Version::new(0, 1).expect("the first of many");
-    Place { region: number, page }.word(word, version)
-}
-
 fn shown(owner: Owner, index: u32) -> String {
     Shown(&owner, &index).to_string()
 }
 
-fn nothing(owner: Owner, index: u32) -> Problem {
+pub(super) fn nothing(owner: Owner, index: u32) -> Problem {
     Problem::Absent { owner, index }
 }
 
 fn not_all(owner: Owner, index: u32, held: u32, refs: u32) -> Problem {
     Problem::misuse(format!(
-        "a freeze takes all references, each of them the thread's own: it holds {held} of the {refs} on {}",
+        "a freeze needs all references, and the thread must hold them: it holds {held} of {refs} on {}",
         shown(owner, index)
     ))
 }

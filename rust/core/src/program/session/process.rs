@@ -3,8 +3,8 @@
 use super::Session;
 use super::actor::{Actor, Handles, Hold, Mapped, Name, Pipe, Process, Table};
 use super::content::{Place, Reader, Version};
+use super::history::{fork_begins, write_begins};
 use super::refusal;
-use super::snapshot::{fork_begins, write_begins};
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
@@ -15,14 +15,14 @@ use crate::page::PAGE_SIZE;
 use crate::profile::FilePin;
 use crate::program::{Address, Backing, Child, MoveOption, PageRange, PinName, Region, Sel, Sum, word};
 use crate::release::Release;
-use crate::sync::rest;
+use crate::sync::stop_point;
 use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) type Outcome<T = ()> = Result<T, Problem>;
 
 impl<R: Release> Session<R> {
-    /// What the actor knows when it looks at content.
+    /// The actor as a reader of content.
     pub(super) fn reader<'a>(&'a self, actor: &Actor) -> Reader<'a> {
         Reader { number: actor.number, concurrent: actor.concurrent, before: &self.content }
     }
@@ -67,12 +67,12 @@ impl<R: Release> Session<R> {
             let number = actor.new_number();
             let (area, file) = match backing {
                 Backing::Anon => {
-                    // What no order can be is refused as one that there is not.
+                    // An order that does not fit is refused as one that is too large.
                     let order = u8::try_from(order.unwrap_or(0)).unwrap_or(u8::MAX);
                     (self.machine.mmap_large(&self.space, pages, order)?, None)
                 }
                 _ if order.is_some() => {
-                    return Err(Error::new(Errno::EINVAL, "large pages are of anonymous memory").into());
+                    return Err(Error::new(Errno::EINVAL, "only anonymous memory has large pages").into());
                 }
                 _ => {
                     let (area, file) = self.map_file(actor, number, backing, pages)?;
@@ -87,12 +87,15 @@ impl<R: Release> Session<R> {
         map().into()
     }
 
-    /// `EINVAL` unless there is such a node.
+    /// `EINVAL` if there is no such node.
     pub(super) fn node(&self, node: u32) -> Outcome<usize> {
         let nodes = self.machine.nodes().len();
         match (node as usize) < nodes {
             true => Ok(node as usize),
-            false => Err(Error::new(Errno::EINVAL, format!("no node {node}: there are {nodes}")).into()),
+            false => {
+                Err(Error::new(Errno::EINVAL, format!("there is no node {node}: the machine has {nodes}"))
+                    .into())
+            }
         }
     }
 
@@ -105,7 +108,7 @@ impl<R: Release> Session<R> {
     ) -> Step {
         let mut step = Step::default();
         let found = (|| -> Outcome<(u32, Mapped)> {
-            few(pages.pages.iter().flatten())?;
+            check_page_count(pages.pages.iter().flatten())?;
             actor.no_page_lock()?;
             match child {
                 None => Ok((self.space.id, self.region(actor, pages.of)?.clone())),
@@ -114,7 +117,7 @@ impl<R: Release> Session<R> {
                     if let Some(mapped) = process.regions.get(pages.of) {
                         return Ok((process.space.id, mapped.clone()));
                     }
-                    // Where the program has a region by now, the child has nothing.
+                    // The program mapped the region after the fork, so the child has nothing there.
                     for _ in pages.indices(self.region(actor, pages.of)?.area.pages()) {
                         step.acc.push(Access::Failed(Errno::EFAULT));
                     }
@@ -135,7 +138,7 @@ impl<R: Release> Session<R> {
             Err(problem) => return Step::refused(problem),
         };
         for page in pages.indices(mapped.area.pages()) {
-            rest();
+            stop_point();
             let place = Place { region: mapped.number, page };
             let outcome = match version {
                 Some(version) => self.write_page(actor, space, &mapped, place, version),
@@ -174,7 +177,7 @@ impl<R: Release> Session<R> {
                 actor.history.wrote(mapped.content_of(space), place, version, begin);
             }
         }
-        // A failure is one of the fault before the first byte: nothing is written.
+        // A write fails in the fault before the first byte, so nothing was written.
         result.map(|()| Access::Ok)
     }
 
@@ -195,11 +198,11 @@ impl<R: Release> Session<R> {
         result?;
         let reader = self.reader(actor);
         let (access, right) = actor.content.judge(mapped.content_of(space), place, &words, reader);
-        let given_up = !right && self.given_up(space, &mapped.area, place.page, actor.number);
-        if given_up && access == Access::Zero {
+        let discarded = !right && self.is_discarded(space, &mapped.area, place.page, actor.number);
+        if discarded && access == Access::Zero {
             return Ok(Access::Lost);
         }
-        if !right && !given_up && !mapped.file.as_ref().is_some_and(|file| file.lost_page(place.page)) {
+        if !right && !discarded && !mapped.file.as_ref().is_some_and(|file| file.lost_page(place.page)) {
             step.findings.push(Finding {
                 rule: super::check::CONTENT,
                 pfn: self.machine.page_at(area, place.page),
@@ -230,11 +233,20 @@ impl<R: Release> Session<R> {
             }
         }
         let reader = self.reader(actor);
-        // The preference is the program's own, not its child's.
+        // The preference for a node belongs to the program and not to its child.
         for (_, mapped) in regions.iter() {
             self.machine.prefer(&mapped.area, 0)?;
         }
         actor.content.forked(self.space.id, space.id, reader);
+        if actor.concurrent {
+            // Another thread may have made private copies of pages of files before the fork.
+            for (_, mapped) in regions.iter().filter(|(_, mapped)| mapped.is_private_file()) {
+                for page in 0..mapped.area.pages() {
+                    let place = Place { region: mapped.number, page };
+                    actor.content.copied_sometime(space.id, place, reader);
+                }
+            }
+        }
         for pipe in actor.pipes.iter_mut().filter(|pipe| matches!(pipe.name, Name::Pin(_))) {
             pipe.children.push(child);
         }
@@ -262,7 +274,7 @@ impl<R: Release> Session<R> {
     pub(super) fn unmap(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
         let unmap = |mapped: &Mapped, run| self.machine.munmap(&self.space, &mapped.area, run);
         let step = self.each_run(actor, pages, false, Beyond::Nothing(Errno::EINVAL), unmap);
-        // With the whole region its file goes.
+        // Unmapping a whole region removes its file.
         let file = self.region(actor, pages.of).ok().and_then(|mapped| mapped.file.clone());
         if let Some(file) = file.filter(|_| pages.pages.is_none() && step.problem.is_none()) {
             self.machine.remove_file(&file);
@@ -275,13 +287,13 @@ impl<R: Release> Session<R> {
 
     /// The region of a system call that may sleep on its pages.
     pub(super) fn region_of(&self, actor: &Actor, pages: &Sel<Region>) -> Result<Mapped, Problem> {
-        few(pages.pages.iter().flatten())?;
+        check_page_count(pages.pages.iter().flatten())?;
         actor.no_page_lock()?;
         self.region(actor, pages.of).cloned()
     }
 
-    /// One system call for each run of pages, or with `each` for each page. `call` gets pages of the region only:
-    /// `beyond` says what the system call does about the others.
+    /// Makes one system call for each run of pages, or for each page if `each` is set. `call` gets
+    /// only pages of the region: `beyond` defines the effect on other pages.
     pub(super) fn each_run(
         &self,
         actor: &Actor,
@@ -297,7 +309,7 @@ impl<R: Release> Session<R> {
         let len = mapped.area.pages();
         let mut step = Step::default();
         for Run { first, last } in runs(pages, &mapped.area, each) {
-            rest();
+            stop_point();
             let outside = last >= len;
             let inside = first.min(len)..if outside { len } else { last + 1 };
             let done = match beyond {
@@ -327,7 +339,7 @@ impl<R: Release> Session<R> {
         pages: &Sel<Region>,
         kind: word::PinKind,
     ) -> Step {
-        // vmsplice reads what it is given; a registered buffer may be written by the device.
+        // vmsplice only reads the memory; a device may write to a registered buffer.
         let (kind, write) = match kind {
             word::PinKind::Pipe => (PinKind::Get, false),
             word::PinKind::Longterm => (PinKind::Pin, true),
@@ -336,10 +348,15 @@ impl<R: Release> Session<R> {
             Ok(mapped) => mapped,
             Err(problem) => return Step::refused(problem),
         };
+        if kind == PinKind::Pin && pages.indices(mapped.area.pages()).next().is_none() {
+            // io_uring registers one buffer at least (`io_sqe_buffers_register`).
+            return Step::refused(Error::new(Errno::EINVAL, "there is no page to pin").into());
+        }
         if kind == PinKind::Pin {
             self.copies(actor, pages);
         }
-        // Each page is a buffer of its own, whose mapping is looked at last: the first one ends it all.
+        // Each page is a buffer of its own. Its mapping is checked last, so the first page of a
+        // disk's file refuses the whole call.
         let of_disk = mapped.file.as_ref().is_some_and(|file| file.is_written_back());
         let looks = kind == PinKind::Pin && of_disk && self.machine.profile().file_pin == FilePin::Refused;
         let mut taken = Vec::new();
@@ -347,16 +364,16 @@ impl<R: Release> Session<R> {
         if kind == PinKind::Pin {
             actor.history.pins();
         }
-        let began = refusal::begins();
+        let start = refusal::call_start();
         for page in pages.indices(mapped.area.pages()) {
-            let looked = self.unpreferred(actor, &mapped, || self.look_at_nothing(&mapped.area, page, write));
+            let looked = self.unpreferred(actor, &mapped, || self.maps_zero_page(&mapped.area, page, write));
             match looked {
                 Ok(true) => {
                     nothing += 1;
                     continue;
                 }
                 Ok(false) => {}
-                // A splice ends where it cannot go on, if it took anything.
+                // A splice that took any page ends here without an error.
                 Err(_) if kind == PinKind::Get && taken.len() as i64 + nothing > 0 => break,
                 Err(error) => {
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
@@ -376,11 +393,11 @@ impl<R: Release> Session<R> {
                 Ok(pfn) => taken.push(pfn),
                 Err(_) if kind == PinKind::Get && taken.len() as i64 + nothing > 0 => break,
                 Err(error) => {
-                    // A registered buffer: all or nothing.
+                    // A registered buffer takes all pages or none.
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
-                    // One that does not last drains nothing.
+                    // Only a lasting pin drains the batches.
                     let refused = error.pfn.filter(|_| kind == PinKind::Pin);
-                    let findings = self.refused_for_a_batch(began, refused).into_iter().collect();
+                    let findings = self.refused_for_a_batch(start, refused).into_iter().collect();
                     return Step { findings, ..Step::refused(error.into()) };
                 }
             }
@@ -388,14 +405,16 @@ impl<R: Release> Session<R> {
         if kind == PinKind::Get {
             actor.pipes.push(Pipe { name: Name::Pin(pin), children: Vec::new() });
         }
-        // A splice returns how much it took.
+        // A splice returns the number of pages that it took.
         let ret = if kind == PinKind::Get { taken.len() as i64 + nothing } else { 0 };
-        taken.into_iter().for_each(|pfn| actor.handles.push(Name::Pin(pin), pfn, Hold::Pin(kind)));
+        let held = Hold::Pin(self.machine.held_as(kind));
+        taken.into_iter().for_each(|pfn| actor.handles.push(Name::Pin(pin), pfn, held));
         Step { ret, ..Step::default() }
     }
 
-    /// Who will only read what is not there gets the zero page, of which nobody counts the references.
-    fn look_at_nothing(&self, area: &Area, page: u32, write: bool) -> Result<bool, Error> {
+    /// Whether a read of the page finds the zero page, whose references are not counted. Faults it
+    /// in if the entry is empty.
+    fn maps_zero_page(&self, area: &Area, page: u32, write: bool) -> Result<bool, Error> {
         if write || area.file().is_some() || page >= area.pages() {
             return Ok(false);
         }
@@ -409,7 +428,7 @@ impl<R: Release> Session<R> {
         let inherited = actor.pipes.iter().position(|pipe| pipe.name == Name::Pin(pin));
         if let Some(at) = inherited {
             if !actor.pipes[at].children.is_empty() {
-                // Closed here; the pages are let go when the last child closes it too.
+                // Closed here; the pages are put when the last child closes the pipe too.
                 let name = Name::Pipe(actor.new_number());
                 let mut held = Handles::default();
                 actor.handles.take_all(|held| held.name == Name::Pin(pin), &mut held);
@@ -419,7 +438,7 @@ impl<R: Release> Session<R> {
             }
             actor.pipes.remove(at);
         }
-        // A pipe may hold nothing that is counted.
+        // A pipe may hold only zero pages, which are not counted.
         let mut any = inherited.is_some();
         let mut step = Step::default();
         while let Some(held) = self.take_oldest(actor, |held| held.name == Name::Pin(pin)) {
@@ -432,21 +451,23 @@ impl<R: Release> Session<R> {
         }
         match any {
             true => step,
-            false => Step::refused(Error::new(Errno::EBADF, format!("{pin} holds nothing")).into()),
+            false => Step::refused(
+                Error::new(Errno::EBADF, format!("{pin} holds no pages: pin them first")).into(),
+            ),
         }
     }
 
     /// The addresses of a sum of selections, in order.
     fn addresses(&self, actor: &Actor, pages: &Sum<Address>) -> Outcome<Vec<u64>> {
-        few(pages.0.iter().flat_map(|sel| sel.pages.iter().flatten()))?;
+        check_page_count(pages.0.iter().flat_map(|sel| sel.pages.iter().flatten()))?;
         let mut addresses = Vec::new();
         for sel in &pages.0 {
             match sel.of {
                 Address::Zero => addresses.push(0),
                 Address::Region(region) => {
                     let area = &self.region(actor, region)?.area;
-                    // Behind the end of a region another one may begin, which the program did not mean. At 0 nothing is
-                    // mapped.
+                    // Another region may begin behind the end of this one, which the program did
+                    // not mean to name. Nothing is mapped at address 0.
                     let address = |page| if page < area.pages() { area.address(page) } else { 0 };
                     addresses.extend(sel.indices(area.pages()).map(address));
                 }
@@ -476,9 +497,9 @@ impl<R: Release> Session<R> {
                 },
             }
         }
-        // Whatever else is said.
-        let said = options.iter().find_map(|o| if let MoveOption::Flags(f) = o { Some(*f) } else { None });
-        let flags = said.unwrap_or(flags);
+        // `flags=` replaces the flags of the other options.
+        let given = options.iter().find_map(|o| if let MoveOption::Flags(f) = o { Some(*f) } else { None });
+        let flags = given.unwrap_or(flags);
         let addresses = match actor.no_page_lock().and_then(|()| self.addresses(actor, pages)) {
             Ok(addresses) => addresses,
             Err(problem) => return Step::refused(problem),
@@ -488,12 +509,12 @@ impl<R: Release> Session<R> {
             let status = vec![None; addresses.len()];
             return Step { status, ..Step::refused(Error::new(Errno::EINVAL, why).into()) };
         }
-        // No machine has a node of such a number, so a negative one is one that does not exist.
+        // A negative number becomes one above any machine's nodes, and is refused as such.
         let other = if node == 0 { 1 } else { 0 };
         let node_of = |at: usize| if alternate && at % 2 == 1 { other } else { node as u32 };
         let nodes: Vec<u32> = (0..addresses.len()).map(node_of).collect();
         let flags = MoveFlags { all: flags & MPOL_MF_MOVE_ALL != 0 };
-        let began = refusal::begins();
+        let start = refusal::call_start();
         let moved = self.machine.move_pages(space, &addresses, &nodes, flags);
         let elsewhere =
             |(status, node): &(&Option<i32>, &u32)| status.is_some_and(|s| s >= 0 && s as u32 != **node);
@@ -502,19 +523,19 @@ impl<R: Release> Session<R> {
             pfn: None,
             detail: format!("status {status:?}, asked for node {node}"),
         });
-        // What was isolated and did not move has no status.
+        // A page that was isolated and did not move has no status.
         let busy = |status: &Option<i32>| status.is_none_or(|status| status == Errno::EBUSY.status());
         let refused = addresses.iter().zip(&moved.status).filter(|(_, status)| busy(status));
         let refused = refused.filter_map(|(&address, _)| space.find(address));
         let refused = refused.filter_map(|(area, index)| self.machine.page_at(&area, index));
         let mut findings: Vec<Finding> = wrong.into_iter().collect();
         if moved.ret.is_ok() {
-            findings.extend(self.refused_for_a_batch(began, refused));
+            findings.extend(self.refused_for_a_batch(start, refused));
         }
         let mut step = Step { status: moved.status, findings, ..Step::default() };
         match moved.ret {
             Ok(left) => step.ret = left.into(),
-            Err(errno) => step.fails(Error::new(errno, "move_pages stopped").into()),
+            Err(errno) => step.fails(Error::new(errno, "move_pages ended before the last page").into()),
         }
         step
     }
@@ -526,61 +547,48 @@ impl<R: Release> Session<R> {
             Ok(status) => Step { status: status.into_iter().map(Some).collect(), ..Step::default() },
         }
     }
-
-    pub(super) fn drain(&self, cpu: Option<u32>) -> Outcome {
-        match cpu {
-            // What a process can do about it: a migrate_pages(2) that has nothing to move.
-            None => self.machine.lru_quiet(|| ()),
-            Some(cpu) if (cpu as usize) < self.machine.cpu_count() => {
-                self.machine.lru_drain_cpu(cpu as usize);
-            }
-            Some(cpu) => {
-                let why = format!("no CPU {cpu}: there are {}", self.machine.cpu_count());
-                return Err(Error::new(Errno::EINVAL, why).into());
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Pages that one operation may name: enough for a region of 4 GiB, and no way to hang.
-pub(super) const MOST: u64 = 1 << 20;
+/// The most pages that one operation may name: enough for a region of 4 GiB. More would seem to
+/// hang.
+pub(super) const MAX_PAGES: u64 = 1 << 20;
 
-/// Refuses a list of pages that is longer than any operation should have.
-pub(super) fn few<'a>(ranges: impl Iterator<Item = &'a PageRange>) -> Outcome {
+/// Refuses a list of pages that is too long for one operation.
+pub(super) fn check_page_count<'a>(ranges: impl Iterator<Item = &'a PageRange>) -> Outcome {
     let pages: u64 = ranges.map(|range| u64::from(range.last - range.first) + 1).sum();
-    match pages <= MOST {
+    match pages <= MAX_PAGES {
         true => Ok(()),
-        false => Err(Problem::misuse(format!("an operation names {MOST} pages at most, not {pages}"))),
+        false => Err(Problem::misuse(format!("an operation names {MAX_PAGES} pages at most, not {pages}"))),
     }
 }
 
 const MPOL_MF_MOVE: u32 = 1 << 1;
 const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
 
-/// What a system call does about pages beyond the end of a region, where nothing is mapped.
+/// The effect of a system call on pages beyond the end of a region, where nothing is mapped.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Beyond {
-    /// It fails with this error before it does anything.
+    /// It fails with this error and does nothing.
     Nothing(Errno),
-    /// It does its work on the pages of the region that come first, and then fails with this error.
+    /// It does its work on the pages inside of the region first, then fails with this error.
     Inside(Errno),
 }
 
-/// Neighbouring pages `first` to `last`, both included: the last number that there is has none after it.
+/// Neighbouring pages `first` to `last`, both included: a page number after the largest would
+/// overflow.
 struct Run {
     first: u32,
     last: u32,
 }
 
-/// The selected pages of an area as runs of neighbours, or one by one: one system call each.
+/// The selected pages of an area as runs of neighbours, or page by page: one system call for each.
 fn runs(pages: &Sel<Region>, area: &Area, each: bool) -> Vec<Run> {
     let indices: Vec<u32> = pages.indices(area.pages()).collect();
     let runs = indices.chunk_by(|&a, &b| !each && a.checked_add(1) == Some(b));
     runs.map(|run| Run { first: run[0], last: run[run.len() - 1] }).collect()
 }
 
-/// A page's words.
+/// The words of a page.
 pub(super) fn words(bytes: &[u8]) -> [u64; WORDS] {
     let mut words = [0; WORDS];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {

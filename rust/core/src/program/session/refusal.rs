@@ -1,8 +1,9 @@
-//! A call that drains the batches before it gives up is refused by no batch.
+//! A call that drains the batches before it gives up must not fail because of a batch.
 //!
-//! What keeps a page from being moved may be a reference that nobody means: that of a batch in which the
-//! page waits. So move_pages and a lasting pin drain first. If one of them gives a page up that has been
-//! waiting since before the call, nothing real stood in its way: alone, a moment later, it would succeed.
+//! A page in a batch has a reference of the batch, which keeps it from being migrated although no
+//! user holds it. So move_pages and a lasting pin drain first. If one of them fails on a page that
+//! has been in a batch since before the call, no user stood in its way: without other threads, a
+//! second call would succeed.
 //!
 //! Only the explored build knows when a page was queued.
 
@@ -15,35 +16,36 @@ use crate::release::Release;
 
 /// The rule.
 #[cfg(feature = "explored")]
-const REFUSED: &str = "no batch refuses a call that drains";
+const REFUSED: &str = "a call that drains does not fail because of a batch";
 
-/// A call begins: the number of the next step, if steps have numbers.
-pub(super) fn begins() -> Option<u32> {
+/// The number of the next step as the start of a call; `None` where steps have no numbers.
+pub(super) fn call_start() -> Option<u32> {
     #[cfg(feature = "explored")]
-    return crate::sync::explored::moment();
+    return crate::sync::explored::next_step();
     #[cfg(not(feature = "explored"))]
     None
 }
 
 impl<R: Release> Session<R> {
-    /// What is wrong, if anything, with a call that began at `began` and was refused these pages.
+    /// The finding, if any, for a call that began at `start` and failed on these pages.
     pub(super) fn refused_for_a_batch(
         &self,
-        began: Option<u32>,
+        start: Option<u32>,
         pages: impl IntoIterator<Item = Pfn>,
     ) -> Option<Finding> {
         #[cfg(feature = "explored")]
         {
-            let began = began?;
-            // A bad page is refused whatever it waits for.
+            let start = start?;
+            // A poisoned page is refused for its poison, in a batch or not.
             let bad = |pfn: Pfn| self.machine.frames()[pfn].word().has(Flags::HWPOISON);
-            let pfn = pages.into_iter().find(|&pfn| !bad(pfn) && self.machine.waits_since(pfn, began))?;
-            let detail = format!("it waits since before the call ({})", self.machine.frames()[pfn].word());
+            let pfn = pages.into_iter().find(|&pfn| !bad(pfn) && self.machine.waits_since(pfn, start))?;
+            let word = self.machine.frames()[pfn].word();
+            let detail = format!("the page has been in a batch since before the call ({word})");
             Some(Finding { rule: REFUSED, pfn: Some(pfn), detail })
         }
         #[cfg(not(feature = "explored"))]
         {
-            let _ = (began, pages);
+            let _ = (start, pages);
             None
         }
     }

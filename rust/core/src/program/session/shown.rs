@@ -1,6 +1,6 @@
-//! Pages and counters of a session as they are shown, under the names that recordings of real kernels use.
+//! Pages and counters of a session under the names that recordings of real kernels use.
 //!
-//! Looking changes nothing: no fault, no reference, no accessed bit.
+//! Showing them changes nothing: no fault, no reference, no accessed bit.
 
 use super::Session;
 use super::actor::{Actor, Mapped, Process};
@@ -14,7 +14,7 @@ use crate::release::Release;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// Events that a recording has.
+/// Events that a recording has, and the zone counters that it shows with them.
 pub(super) const EVENTS: &[&str] = &[
     "pgmigrate_success",
     "pgmigrate_fail",
@@ -37,6 +37,16 @@ pub(super) const EVENTS: &[&str] = &[
     "pgsteal_direct",
     "pgscan_direct",
     "pgreuse",
+    "nr_zspages",
+    "balloon_inflate",
+    "balloon_deflate",
+    "balloon_migrate",
+    "compact_isolated",
+    "compact_migrate_scanned",
+    "compact_free_scanned",
+    "compact_daemon_wake",
+    "htlb_buddy_alloc_success",
+    "htlb_buddy_alloc_fail",
 ];
 
 /// Counters of a node that a recording has.
@@ -68,7 +78,7 @@ pub struct PageRun {
     pub p: String,
     /// `P` present, `S` swap, `H` hwpoison entry, `M` migration entry, `-` none.
     pub pte: char,
-    /// What a present page is.
+    /// The present page, if any.
     #[serde(flatten)]
     pub page: Option<PageShown>,
 }
@@ -78,9 +88,9 @@ pub struct PageRun {
 pub struct PageShown {
     /// Its node; -1 for the zero page.
     pub node: i32,
-    /// 1 if it was another frame at the last look.
+    /// 1 if it was in another frame at the last look.
     pub moved: u8,
-    /// Names of /proc/kpageflags.
+    /// Its flags, by the names of /proc/kpageflags.
     #[serde(serialize_with = "flag_names")]
     pub flags: KpageFlags,
     /// Its references.
@@ -98,14 +108,14 @@ fn flag_names<S: Serializer>(flags: &KpageFlags, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(&flags.names().join("|"))
 }
 
-/// One page as it was found.
+/// One page of a region as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub pte: char,
     pub page: Option<PageShown>,
 }
 
-/// Neighbours in the same state as one run.
+/// Combines neighbours in the same state to runs.
 pub(super) fn runs(pages: &[Seen]) -> Vec<PageRun> {
     let mut first = 0;
     let run = |run: &[Seen]| {
@@ -138,7 +148,7 @@ impl<R: Release> Session<R> {
         all.filter_map(|(child, process)| process.as_deref().map(|process| (*child, process)))
     }
 
-    /// One page of a process with this address space, and the frame behind it for the next look.
+    /// One page of a process with this address space; sets `frame` for the next look.
     pub(super) fn seen(
         &self,
         actor: &Actor,
@@ -171,9 +181,9 @@ impl<R: Release> Session<R> {
             _ => "bad",
         };
         if zero {
-            // A frame like any other, as far as the next look is concerned.
+            // For the next look it is a frame like any other.
             *frame = Some(ZERO_PAGE);
-            // Shared by all: nothing else is this page's own.
+            // All users share the zero page, so its count and mappings say nothing about this page.
             let flags = KpageFlags::of_zero_page(self.machine.zero_page_is_poisoned());
             let page = PageShown { node: -1, moved: 0, flags, count: 0, mapcount: 0, data };
             return Seen { pte: 'P', page: Some(page) };
@@ -183,7 +193,7 @@ impl<R: Release> Session<R> {
         Seen { pte: 'P', page: Some(self.frame_shown(pfn, moved, data)) }
     }
 
-    /// A frame, whatever life it leads.
+    /// A frame, whatever it is used for.
     pub(super) fn frame_shown(&self, pfn: Pfn, moved: bool, data: &'static str) -> PageShown {
         let frames = self.machine.frames();
         let (record, head) = (&frames[pfn], &frames[frames.head(pfn)]);
@@ -197,7 +207,7 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Those of a node's counters that have one of these names; of the machine's events for `None`.
+    /// The counters of a node (or for `None` the machine's events) that have one of these names.
     pub(super) fn counted(&self, node: Option<usize>, names: &[&str]) -> Counters {
         let all = self.machine.vmstat(node).unwrap_or_default();
         all.into_iter().filter(|(name, _)| names.contains(name)).collect()

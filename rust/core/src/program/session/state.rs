@@ -1,4 +1,4 @@
-//! A session as the explorer shows it: names for its words, and a number for what it is.
+//! A session for the explorer: names of its words, and a fingerprint of its state.
 
 use super::Session;
 use super::actor::{Actor, Mapped, Names};
@@ -7,13 +7,15 @@ use crate::release::Release;
 use std::hash::{Hash, Hasher};
 
 impl<R: Release> Session<R> {
-    /// What the word at `address` is called. `actors` have the names that the threads made.
+    /// The name of the word at `address`. `actors` have the names that the threads defined.
     pub fn label<'a>(&self, address: usize, actors: impl IntoIterator<Item = &'a Actor>) -> Option<String> {
-        let names = std::iter::once(&self.names).chain(actors.into_iter().map(|actor| &actor.names));
+        let actors: Vec<&Actor> = actors.into_iter().collect();
+        let names = || std::iter::once(&self.names).chain(actors.iter().map(|actor| &actor.names));
+        let of_device = || names().find_map(|names| names.device.as_ref()?.field_at(address));
         let of_frame = self.word_of_frame(address);
         let of_region =
-            || names.flat_map(regions).find_map(|(name, mapped)| word_of_region(&name, mapped, address));
-        of_frame.or_else(of_region).or_else(|| self.machine.field_at(address))
+            || names().flat_map(regions).find_map(|(name, mapped)| word_of_region(&name, mapped, address));
+        of_frame.or_else(of_region).or_else(of_device).or_else(|| self.machine.field_at(address))
     }
 
     /// A field of a page's record, or a word of its content.
@@ -29,7 +31,7 @@ impl<R: Release> Session<R> {
         })
     }
 
-    /// Adds what the pages are to a hash that tells final states apart.
+    /// Adds the pages' states to a hash that tells end states apart.
     pub fn fingerprint(&self, hash: &mut impl Hasher) {
         let frames = self.machine.frames();
         for pfn in (0..frames.len()).map(Pfn) {
@@ -52,7 +54,7 @@ fn regions(names: &Names) -> impl Iterator<Item = (String, &Mapped)> {
     own.chain(theirs)
 }
 
-/// An entry of a region, a word that describes the region, or one of the file that it maps.
+/// The name of an entry of a region, of a word of the area, or of a word of the mapped file.
 fn word_of_region(name: &str, mapped: &Mapped, address: usize) -> Option<String> {
     let area = &mapped.area;
     if let Some(page) = (0..area.pages()).find(|&page| area.entry_key(page) == address) {

@@ -1,60 +1,88 @@
-//! What an operation did, as plain data.
+//! The result of an operation, as plain data.
 
+use super::layout::LayoutShown;
+use super::zram::ZramShown;
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
+use crate::page::Pfn;
 use crate::program::Owner;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-/// What one operation returned and what it found: the observables that a recording of a real
-/// kernel has too, under the same names.
+/// The result of one operation: the observables that a recording of a real kernel also has, under
+/// the same names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// What the system call returned: -1 if it failed. 0 for a single step on pages, or -1 if it
-    /// failed on one of them; how many pages it freed or moved for one on a node.
+    /// The system call's return value: -1 if it failed. For a single step on pages 0, or -1 if it
+    /// failed on one of them; for one on a node, the number of pages that it freed or moved.
     pub ret: i64,
-    /// Why it failed; of several pages, the first failure.
+    /// The errno of the failure; of the first failure if several pages failed.
     pub errno: Option<Errno>,
-    /// What became of each selected page: a node, or 0, or a negative errno; `None` where the kernel
+    /// The status of each selected page: a node, or 0, or a negative errno; `None` where the kernel
     /// leaves the entry unwritten.
     pub status: Vec<Option<i32>>,
-    /// What each of the system calls returned that an operation makes: 0 or a negative errno.
+    /// The return value of each system call of an operation that makes several: 0 or a negative
+    /// errno.
     pub calls_ret: Vec<i32>,
-    /// What each access found.
+    /// The outcome of each access.
     pub acc: Vec<Access>,
-    /// Signals that the process got without having touched a page: BUS_MCEERR_AO.
+    /// The number of signals for pages that the process did not touch: BUS_MCEERR_AO.
     pub async_sigbus: u32,
-    /// The same, BUS_MCEERR_AR: to who poisons his own memory.
+    /// The number of signals BUS_MCEERR_AR, which a process gets that poisons its own memory.
     pub ar_sigbus: u32,
     /// `nr_isolated_anon` and `nr_isolated_file`.
     pub isolated: Option<[i64; 2]>,
-    /// Why it was not done, or not on all pages; of several reasons, the first.
+    /// The use of the zram device, after an operation on it.
+    pub zram: Option<Box<ZramShown>>,
+    /// The pages of the balloon and of zsmalloc on each node, and the frames that they have left.
+    pub nonlru: Option<BTreeMap<String, i64>>,
+    /// The pages that a compaction moved, each with its old and its new frame, in order.
+    pub moves: Vec<(Pfn, Pfn)>,
+    /// What the frames of a node are.
+    pub layout: Option<Box<LayoutShown>>,
+    /// How fragmented the free memory of a node is.
+    pub extfrag: Option<Box<Extfrag>>,
+    /// The number of huge pages in a pool.
+    pub got: Option<u32>,
+    /// The state of a memory block, and the zones that it may have.
+    pub block: Option<(&'static str, String)>,
+    /// The reason why it was not done, or not on all pages; the first one if there are several.
     pub problem: Option<Problem>,
     /// Broken rules.
     pub findings: Vec<Finding>,
 }
 
+/// How fragmented the free memory of a node is, in thousandths: an entry for each order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extfrag {
+    /// `extfrag_index`: why a request would fail.
+    pub index: Vec<i32>,
+    /// `unusable_index`: the share of the free memory that a request cannot use.
+    pub unusable: Vec<u32>,
+}
+
 /// The outcome of an access to a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// What was written last.
+    /// The content that was written last.
     Ok,
-    /// Zeroes.
+    /// Zeroes where other content was expected.
     Zero,
-    /// Something that was written earlier.
+    /// Content that was written earlier.
     Old,
-    /// Nothing that was ever written there.
+    /// Content that was never written there.
     Bad,
-    /// What was written, or zeroes: the page was free to be taken away (`MADV_FREE`).
+    /// The written content or zeroes: the page could be discarded at any time (`MADV_FREE`).
     Any,
-    /// Zeroes where something was written, and nobody can say that it is wrong: the page was given up by advice that
-    /// failed on the way, or by another thread.
+    /// Zeroes where content was written, which may be right: advice that failed on the way, or
+    /// another thread, discarded the page.
     Lost,
-    /// The frame is bad: a signal.
+    /// The frame is poisoned: a signal.
     Sigbus,
-    /// Nothing is mapped there, or nothing could be had.
+    /// Nothing is mapped there, or the fault failed.
     Failed(Errno),
 }
 
@@ -73,27 +101,27 @@ impl fmt::Display for Access {
     }
 }
 
-/// Why an operation was not done.
+/// The reason why an operation was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// It failed as the kernel fails it.
+    /// It failed as it fails in the kernel.
     #[error("{0}")]
     Failed(Error),
-    /// The program must not ask for this, given what it holds; nothing was changed.
+    /// The program must not ask for this with the handles that it holds; nothing was changed.
     #[error("{0}")]
     Misuse(Cow<'static, str>),
-    /// The same: it holds none of these. In parts, because explored programs meet it all the time and
-    /// nobody reads it.
+    /// A misuse: the program has no such handle. Stored in parts, because explored programs meet it
+    /// all the time and seldom print it.
     #[error("there is {what} on {} to give back", Shown(.owner, .index))]
     Lacks {
-        /// None of what.
+        /// The missing handle.
         what: &'static str,
-        /// On which page.
+        /// The page's name.
         owner: Owner,
-        /// Its number there.
+        /// The page's number there.
         index: u32,
     },
-    /// Nothing is behind a name: `ENOENT`.
+    /// No page is behind a name: `ENOENT`.
     #[error("{}: no page is behind {}", Errno::ENOENT, Shown(.owner, .index))]
     Absent {
         /// The name.
@@ -101,14 +129,14 @@ pub enum Problem {
         /// The page's number there.
         index: u32,
     },
-    /// This machine cannot do it.
+    /// This machine does not support it.
     #[error("{0}")]
     Unsupported(&'static str),
 }
 
 impl Problem {
-    /// The errno by which the problem shows. A misuse has none of the kernel's own: the kernel would
-    /// break. Nor has what cannot be done.
+    /// The errno of the problem. A misuse and an unsupported operation have none in the kernel, so
+    /// they get EPERM and ENOSYS.
     pub fn errno(&self) -> Errno {
         match self {
             Problem::Failed(error) => error.errno,
@@ -151,14 +179,14 @@ impl From<Error> for Problem {
 }
 
 impl Step {
-    /// Nothing was done.
+    /// The result of an operation that was not done.
     pub(super) fn refused(problem: Problem) -> Step {
         let mut step = Step::default();
         step.fails(problem);
         step
     }
 
-    /// Notes a failure; the first one counts.
+    /// Records a failure; only the first one counts.
     pub(super) fn fails(&mut self, problem: Problem) {
         if self.problem.is_none() {
             self.ret = -1;
@@ -167,7 +195,7 @@ impl Step {
         }
     }
 
-    /// Notes what became of one page.
+    /// Records the status of one page.
     pub(super) fn page(&mut self, outcome: Result<i32, Problem>) {
         match outcome {
             Ok(status) => self.status.push(Some(status)),
@@ -178,17 +206,17 @@ impl Step {
         }
     }
 
-    /// Is there nothing to complain about? A failure is a possible outcome, a broken rule is not.
+    /// Whether no rule is broken. A failure is an allowed outcome.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// Was it not even tried, because this machine cannot do it?
+    /// Whether it was not tried, because this machine does not support it.
     pub fn is_unsupported(&self) -> bool {
         matches!(self.problem, Some(Problem::Unsupported(_)))
     }
 
-    /// Was it refused because the program must not ask for it?
+    /// Whether it was refused as a misuse.
     pub fn is_misuse(&self) -> bool {
         matches!(self.problem, Some(Problem::Misuse(_) | Problem::Lacks { .. }))
     }
@@ -221,7 +249,7 @@ impl Serialize for Status {
     }
 }
 
-/// Fields appear only when there is something to say; `status` and `acc` are run-length coded.
+/// Fields without content are left out; `status` and `acc` are run-length coded.
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -248,6 +276,30 @@ impl Serialize for Step {
         }
         if let Some(isolated) = &self.isolated {
             map.serialize_entry("isolated", isolated)?;
+        }
+        if let Some(zram) = &self.zram {
+            zram.serialize_into(&mut map)?;
+        }
+        if let Some(nonlru) = &self.nonlru {
+            map.serialize_entry("nonlru", nonlru)?;
+        }
+        if !self.moves.is_empty() {
+            let moves = self.moves.iter().map(|(source, target)| (source.0, target.0));
+            map.serialize_entry("moves", &moves.collect::<Vec<_>>())?;
+        }
+        if let Some(layout) = &self.layout {
+            layout.entries(&mut map)?;
+        }
+        if let Some(Extfrag { index, unusable }) = self.extfrag.as_deref() {
+            map.serialize_entry("extfrag_index", index)?;
+            map.serialize_entry("unusable_index", unusable)?;
+        }
+        if let Some(got) = &self.got {
+            map.serialize_entry("got", got)?;
+        }
+        if let Some((state, zones)) = &self.block {
+            map.serialize_entry("state", state)?;
+            map.serialize_entry("valid_zones", zones)?;
         }
         if let Some(problem) = &self.problem {
             map.serialize_entry("problem", problem.kind())?;

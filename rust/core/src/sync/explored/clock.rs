@@ -1,10 +1,10 @@
-//! Vector clocks: who knows of whom.
+//! Vector clocks: how much of each thread's past another thread knows.
 
-use super::THREADS;
+use super::step::THREADS;
 
-/// For each thread, how much of its past is known. Component `t` of thread `t`'s own clock grows
-/// at each of its releases, so an access stamped with it is known to another thread only if a
-/// release *after* the access was acquired.
+/// How much is known of each thread's past. Component `t` of thread `t`'s own clock grows
+/// at each of its releases. So another thread knows an access stamped with it only if it acquired a
+/// release *after* the access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock(pub [u32; THREADS]);
 

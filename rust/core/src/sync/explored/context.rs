@@ -1,50 +1,49 @@
 //! The running schedule.
 //!
-//! A thread of a schedule is always suspended *before* an operation it has announced. Choosing it
-//! means: it executes that operation and everything up to its next one. So a schedule is one
-//! thread number for each operation, and nothing else is left to chance.
+//! A thread of a schedule is always suspended *before* an operation that it has announced. To
+//! choose the thread is to let it execute that operation and all code up to its next one. So a
+//! schedule is one thread number for each operation, and no other choice affects the run.
 //!
-//! This file is the state; what happens at an operation is in `hook`, how turns are passed from
-//! stack to stack in `turns`, and how a schedule ends badly in `verdict`.
+//! This file holds the state. `hook` handles an operation, `turns` passes turns from stack to
+//! stack, and `verdict` ends a schedule on a violation.
 
-use super::THREADS;
 use super::clock::Clock;
+use super::held::Held;
 use super::journal::Journal;
-use super::order::Held;
 use super::record::{Options, Record, Recording};
-use super::step::{Kind, Step, Strategy, Threads};
-use super::turns::Turns;
+use super::stacks::Turns;
+use super::step::{Kind, Step, Strategy, THREADS, Threads};
 use super::violation::Violation;
 use std::cell::{Cell, RefCell};
 
-/// What the code that calls the hook is doing.
+/// The phase in which code calls the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// Threads run to their first operation.
     Starting,
     /// The schedule runs.
     Running,
-    /// A closure runs as part of a step: nobody else may come between.
+    /// A closure runs as part of a step; no other thread may run in between.
     Within,
-    /// A thread's callback runs on the host's stack, from which nobody can be switched to.
+    /// A thread's callback runs on the host's stack, where no switch to another thread is possible.
     Host,
     /// The threads have ended; the world is checked or put back.
     Check,
-    /// The verdict is in; threads unwind.
+    /// The schedule has its verdict; threads unwind.
     Unwinding,
 }
 
-/// When an announced operation can be executed.
+/// The condition under which an announced operation can be executed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum When {
     Always,
-    /// The word is zero: a lock is free.
+    /// The word is zero: the lock is free.
     Zero(*const std::sync::atomic::AtomicU64),
     /// No writer holds the lock.
     NoWriter(*const std::sync::atomic::AtomicU64),
     /// The condition holds for the word.
     Holds(*const std::sync::atomic::AtomicU64, *const dyn Fn(u64) -> bool),
-    /// Somebody has woken this thread.
+    /// Another thread has woken this thread.
     Woken(usize),
 }
 
@@ -54,18 +53,18 @@ pub(super) const WRITER: u64 = 1 << 63;
 /// A thread of the schedule.
 #[derive(Debug)]
 pub(super) struct Thread {
-    /// What it has announced.
+    /// The operation that it has announced.
     pub kind: Cell<Kind>,
     pub address: Cell<usize>,
     pub when: Cell<When>,
     pub woken: Cell<bool>,
-    /// The condition under which a sleeper had a reason to sleep.
+    /// The condition that justifies the sleep of a sleeping thread.
     pub reason: Cell<Option<*const dyn Fn() -> bool>>,
-    /// What it knows.
+    /// The thread's vector clock.
     pub clock: Cell<Clock>,
-    /// What its relaxed loads saw published, for a later acquire fence.
+    /// The clocks published in the values of its relaxed loads, for a later acquire fence.
     pub seen: Cell<Clock>,
-    /// What it knew at its last release fence.
+    /// Its clock at its last release fence.
     pub fenced: Cell<Clock>,
     pub held: RefCell<Vec<Held>>,
 }
@@ -96,13 +95,13 @@ impl Thread {
     }
 }
 
-/// Operations that a thread may still execute while it unwinds, before it is given up.
+/// How many operations a thread may still execute while it unwinds, before it is abandoned.
 const UNWIND_BUDGET: u32 = 100_000;
 
 pub(super) struct Context {
     /// Steps executed.
     pub steps: Cell<u32>,
-    /// The hook has something to decide when the steps reach this.
+    /// The step at which the hook takes the slow path.
     pub stop: Cell<u32>,
     pub log: Box<[Cell<Step>]>,
     pub mode: Cell<Mode>,
@@ -111,18 +110,18 @@ pub(super) struct Context {
     /// Weak compare-exchanges so far.
     pub weak: Cell<u32>,
 
-    /// Who runs.
+    /// The running thread.
     pub current: Cell<usize>,
     pub threads: [Thread; THREADS],
-    /// Who has not ended.
+    /// The threads that have not ended.
     pub alive: Cell<Threads>,
-    /// Who has run at all.
+    /// The threads that have run at all.
     pub started: Cell<Threads>,
-    /// Whose announced operation may have to wait.
+    /// The threads whose announced operation may have to wait.
     pub waiting: Cell<Threads>,
     /// Sleepers in order of arrival: address and thread.
     pub sleepers: RefCell<Vec<(usize, usize)>>,
-    /// What has begun, and before which step.
+    /// Events under way: id, and the step before which each began.
     pub pending: RefCell<Vec<(usize, u32)>>,
     pub strategy: Cell<Option<*mut dyn Strategy>>,
 
@@ -131,10 +130,11 @@ pub(super) struct Context {
     pub turns: Turns,
 
     pub verdict: RefCell<Option<Violation>>,
-    /// The text of a panic that is on its way up.
+    /// The text of a panic that is unwinding.
     pub panic: RefCell<Option<String>>,
     pub panicking: Cell<bool>,
-    /// An unwinding thread was given up, so `std::thread::panicking` says true for ever.
+    /// An unwinding thread was abandoned, so `std::thread::panicking` stays true for this OS
+    /// thread.
     pub tainted: Cell<bool>,
     pub unwind_budget: Cell<u32>,
 }
@@ -143,23 +143,23 @@ thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(std::ptr::null()) };
 }
 
-/// Makes `context` the one that the door's operations of this OS thread find.
+/// Makes `context` the one that this OS thread's operations use.
 pub(super) fn enter(context: *const Context) {
     assert!(CURRENT.get().is_null(), "an exploration within an exploration");
     CURRENT.set(context);
 }
 
-/// The door's operations act directly again.
+/// Makes operations act directly again.
 pub(super) fn leave() {
     CURRENT.set(std::ptr::null());
 }
 
-/// The exploration on whose behalf this OS thread runs, if any.
+/// The exploration that runs on this OS thread, if any.
 #[inline(always)]
 pub(super) fn context<'a>() -> Option<&'a Context> {
     // SAFETY: `Runtime::run` sets the pointer for as long as it borrows the context, and the
-    // borrows made here are used within one operation of the door, which ends before `run` does
-    // (an operation on a given-up stack is never resumed).
+    // borrows made here are used within one operation, which ends before `run` does
+    // (an operation on an abandoned stack is never resumed).
     unsafe { CURRENT.get().as_ref() }
 }
 
@@ -216,7 +216,8 @@ impl Context {
         self.mode.set(Mode::Starting);
     }
 
-    /// The threads are done with, one way or the other: from here on operations act directly.
+    /// Ends the threads' phase, whether they ended or unwound: from here on operations act
+    /// directly.
     pub fn after_threads(&self) {
         self.strategy.set(None);
         self.panicking.set(false);
@@ -237,7 +238,7 @@ impl Context {
         &self.threads[self.current.get() & (THREADS - 1)]
     }
 
-    /// Is a race between threads possible here? Not while a world is set up, checked or unwound.
+    /// Whether threads can race here. False while a world is set up, checked or unwound.
     #[inline]
     pub fn is_concurrent(&self) -> bool {
         !matches!(self.mode.get(), Mode::Check | Mode::Unwinding)

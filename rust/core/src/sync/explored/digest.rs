@@ -1,13 +1,13 @@
-//! What tells end states apart: 128 bits over everything that a schedule has changed.
+//! Digests of end states: 128 bits over all values that a schedule has changed.
 //!
-//! Every schedule of a world starts from the same state, so where it ended is said by the words whose
-//! values differ from those at the start, and by the contents of the locks that were opened for
-//! writing. Two schedules with the same digest left the same machine behind, up to a chance of one in
-//! 2^100 or so, and what a check says of the one it says of the other.
+//! Every schedule of a world starts from the same state. So its end state is determined by the
+//! words whose values differ from those at the start, and by the contents of the locks that were
+//! opened for writing. Two schedules with the same digest left the same machine behind, up to a
+//! chance of about one in 2^100, so a check of one end state holds for the other.
 //!
-//! Objects that a schedule makes have values that no journal knows, because they began with them. All
-//! of them hang on something that existed before: a lock's contents that lead elsewhere. Such contents
-//! cannot be told, and a schedule that changes them has no digest (see [`Lock::plain`](super::Lock::plain)).
+//! Objects that a schedule creates have no old value in a journal. They all hang on an object that
+//! existed before: a lock's contents that lead to other objects. Such contents cannot be digested,
+//! and a schedule that changes them has no digest (see [`Lock::plain`](super::Lock::plain)).
 
 use std::hash::{Hash, Hasher};
 
@@ -31,23 +31,23 @@ fn mixed(key: u64, place: u64, value: u64) -> u64 {
 }
 
 impl Digest {
-    /// `value` is at `place`. The order in which a state's values are told does not matter.
+    /// Adds `value` at `place`. The order in which a state's values are added does not matter.
     #[inline]
-    pub(super) fn tell(&mut self, place: u64, value: u64) {
+    pub(super) fn add(&mut self, place: u64, value: u64) {
         self.0 = self.0.wrapping_add(mixed(KEYS[0], place, value));
         self.1 = self.1.wrapping_add(mixed(KEYS[1], place, value));
     }
 
-    /// `value` is at `place`: a value of several parts.
+    /// Adds a value of several parts at `place`.
     #[inline]
-    pub fn tell_all(&mut self, place: usize, value: &(impl Hash + ?Sized)) {
+    pub fn add_hash(&mut self, place: usize, value: &(impl Hash + ?Sized)) {
         let mut parts = Parts(KEYS);
         value.hash(&mut parts);
         self.0 = self.0.wrapping_add(mixed(KEYS[0], place as u64, parts.0[0]));
         self.1 = self.1.wrapping_add(mixed(KEYS[1], place as u64, parts.0[1]));
     }
 
-    /// Half of it, which is as good as random: what tables are indexed by.
+    /// One half of the digest, as an index for tables; it is as good as random.
     #[inline]
     pub(crate) fn short(self) -> u64 {
         self.0
@@ -98,7 +98,7 @@ mod tests {
 
     fn of(parts: &[(u64, u64)]) -> Digest {
         let mut digest = Digest::default();
-        parts.iter().for_each(|&(place, value)| digest.tell(place, value));
+        parts.iter().for_each(|&(place, value)| digest.add(place, value));
         digest
     }
 
@@ -114,7 +114,7 @@ mod tests {
     fn the_parts_of_a_value_have_an_order() {
         let of = |parts: &[u32]| {
             let mut digest = Digest::default();
-            digest.tell_all(7, parts);
+            digest.add_hash(7, parts);
             digest
         };
         assert_eq!(of(&[1, 2]), of(&[1, 2]));

@@ -1,70 +1,51 @@
 //! Coroutines: a stack for each thread of a schedule, reused for all schedules of a runtime.
 //!
-//! A fiber runs `body(thread)`, says that it is done, and waits to be asked again: no stack is
-//! set up or torn down between schedules.
+//! A fiber runs `body(thread)`, reports that it is done, and suspends until it is resumed for the
+//! next schedule. So no stack is set up or torn down between schedules.
 
-use super::context::Context;
-use super::verdict::Stop;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Enough for the core and for formatting a panic's message; only what is touched is backed.
+/// Enough for the core and for formatting a panic's message. The system backs only the pages used.
 const STACK: usize = 256 << 10;
 
-/// What a resumed fiber reports.
+/// The state that a resumed fiber reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// It waits for its next turn.
     Suspended,
     /// It has run its body to the end, or unwound it.
     Done,
-    /// It must not be resumed again.
-    GivenUp,
+    /// Its stack was abandoned: it must not be resumed again.
+    Abandoned,
 }
 
-/// What a fiber is resumed for.
+/// The purpose for which a fiber is resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     /// Run the body; go on.
     Go,
-    /// The runtime is dropped.
+    /// Return, because the runtime is dropped.
     Quit,
 }
 
-/// How the code on a fiber gets off its stack.
+/// The handle with which code on a fiber suspends it.
 pub(super) type Exit = Yielder<Call, Event>;
 
 /// A coroutine of the pool.
 pub(super) struct Fiber(Coroutine<Call, Event, (), DefaultStack>);
 
 impl Fiber {
-    /// A fiber that runs the context's body as thread `number` whenever it is asked to.
-    ///
-    /// # Safety
-    /// The context lives at `context` for as long as the fiber is resumed.
-    pub unsafe fn new(context: *const Context, number: usize) -> std::io::Result<Fiber> {
-        let stack = DefaultStack::new(STACK)?;
-        Ok(Fiber(Coroutine::with_stack(stack, move |exit: &Exit, mut call| {
-            // SAFETY: promised by the caller.
-            let context = unsafe { &*context };
-            while call == Call::Go {
-                context.turns.set_exit(number, exit);
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| context.run_body(number)))
-                    && !payload.is::<Stop>()
-                {
-                    context.judge_panic();
-                }
-                call = exit.suspend(Event::Done);
-            }
-        })))
+    /// A fiber that runs `body` when it is resumed for the first time, until it is asked to quit.
+    pub fn new(body: impl FnOnce(&Exit, Call) + 'static) -> std::io::Result<Fiber> {
+        Ok(Fiber(Coroutine::with_stack(DefaultStack::new(STACK)?, body)))
     }
 
     #[inline]
     pub fn resume(&mut self) -> Event {
         match self.0.resume(Call::Go) {
             CoroutineResult::Yield(event) => event,
-            CoroutineResult::Return(()) => Event::GivenUp,
+            CoroutineResult::Return(()) => Event::Abandoned,
         }
     }
 
@@ -73,7 +54,7 @@ impl Fiber {
         self.0.resume(Call::Quit);
     }
 
-    /// Leaves a fiber's stack as it is.
+    /// Abandons a fiber's stack: nothing on it is dropped.
     pub fn leak(self) {
         std::mem::forget(self);
     }

@@ -1,14 +1,15 @@
-//! What happened before what: the race detector.
+//! The race detector: the happens-before order of accesses.
 //!
 //! Threads learn of each other's past through releases and acquires, by the rules of the C++20
-//! memory model: an acquire load of a value that a release wrote (or that a chain of
-//! read-modify-writes carried on) learns what the releaser knew; fences do the same for relaxed
-//! accesses around them; a lock hands on what its last holder knew; a wake-up what the waker knew.
-//! Sequential consistency adds an order but no knowledge, as in the model.
+//! memory model. An acquire load of a value that a release wrote (or that a chain of
+//! read-modify-writes passed on) learns the releasing thread's clock. Fences do the same for the
+//! relaxed accesses around them. A lock passes on the clock of its last holder, and a wake-up the
+//! clock of the waking thread. Sequential consistency adds an order but no knowledge, as in the
+//! model.
 //!
-//! Two accesses to plain data, one of them a write, must be ordered by that knowledge. The
-//! verdict depends on the order of the *synchronisation* in a schedule alone, not on who was
-//! first at the data, so a race is found in any schedule that has the synchronisation it needs.
+//! Two accesses to plain data, one of them a write, must be ordered by that knowledge. The verdict
+//! depends only on the order of the *synchronisation* in a schedule, and not on which access came
+//! first. So a race is found in any schedule that has the synchronisation it needs.
 
 use super::clock::Clock;
 use super::context::Context;
@@ -37,7 +38,8 @@ impl Context {
         }
     }
 
-    /// What a write with `order` publishes, and the start of a new chapter if it is a release.
+    /// The clock that a write with `order` publishes. A release also begins a new chapter of the
+    /// thread.
     #[inline]
     fn publish(&self, order: Ordering) -> Clock {
         let thread = self.thread();
@@ -50,7 +52,7 @@ impl Context {
         clock
     }
 
-    /// A load: nothing to learn from a word that nobody wrote.
+    /// Handles a load. A word that no thread wrote in this schedule publishes nothing.
     #[inline]
     pub(super) fn loaded(&self, stamp: &Stamp, order: Ordering) {
         if let Some(entry) = self.journal.find(stamp) {
@@ -58,14 +60,14 @@ impl Context {
         }
     }
 
-    /// A store: what earlier releases published is no longer to be had here.
+    /// Handles a store: it replaces the clocks that earlier releases published in the word.
     #[inline]
     pub(super) fn stored(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64), order: Ordering) {
         let entry = self.entry(stamp, old);
         entry.clock.set(self.publish(order));
     }
 
-    /// A read-modify-write: reads, and carries on what was published before.
+    /// Handles a read-modify-write: it learns the published clock, and passes it on with its own.
     #[inline]
     pub(super) fn modified(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64), order: Ordering) {
         let entry = self.entry(stamp, old);
@@ -84,7 +86,7 @@ impl Context {
         }
     }
 
-    /// The current thread wakes `sleeper`.
+    /// Passes the current thread's clock to `sleeper`, which it wakes.
     pub(super) fn wakes(&self, sleeper: usize) {
         let clock = self.publish(Ordering::Release);
         let thread = &self.threads[sleeper];
@@ -100,7 +102,7 @@ impl Context {
         }
     }
 
-    /// A read of plain data.
+    /// Checks and records a read of plain data.
     #[inline]
     pub(super) fn plain_read(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64)) {
         if !self.is_concurrent() {
@@ -113,7 +115,7 @@ impl Context {
         entry.clock.set(entry.clock.get().with(me, knows.0[me]));
     }
 
-    /// A write of plain data.
+    /// Checks and records a write of plain data.
     #[inline]
     pub(super) fn plain_write(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64)) {
         let entry = self.entry(stamp, old);
@@ -126,7 +128,7 @@ impl Context {
         if let Some(reader) = entry.clock.get().first_beyond(knows) {
             self.race(reader, "read", "written");
         }
-        // Whoever is ordered after this write is ordered after the reads before it.
+        // A thread that is ordered after this write is also ordered after the reads before it.
         entry.clock.set(Clock::ZERO);
         entry.writer.set(me as u32);
         entry.when.set(knows.0[me]);

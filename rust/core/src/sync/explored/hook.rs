@@ -1,16 +1,16 @@
 //! The hook that every operation of the door calls.
 //!
-//! It is a comparison and a 16-byte store as long as the strategy's last choice holds (`steps !=
-//! stop`); everything rare hides behind `steps == stop`: decisions, set-up, callbacks that must
-//! not be interrupted, unwinding.
+//! The fast path is a comparison and a 16-byte store, as long as the strategy's last choice holds
+//! (`steps != stop`). All rare cases set `stop` to `steps` and take the slow path: decisions,
+//! set-up, callbacks that must not be interrupted, unwinding.
 
 use super::context::{Context, Mode, Thread, WRITER, When};
 use super::step::{Kind, Step, View, threads_in};
 use super::violation::rule;
 
 impl Context {
-    /// Announces an operation, lets the schedule decide, and returns when it is to be executed.
-    /// False: the operation is part of something else, and no step.
+    /// Announces an operation, lets the schedule decide, and returns when the operation may
+    /// execute. Returns false if the operation belongs to another step and is none itself.
     #[inline(always)]
     pub(super) fn step(&self, kind: Kind, address: usize) -> bool {
         if self.steps.get() == self.stop.get() && !self.decide_slowly(kind, address, When::Always) {
@@ -20,7 +20,7 @@ impl Context {
         true
     }
 
-    /// The same for an operation that may have to wait.
+    /// Like [`Context::step`], for an operation that may have to wait.
     #[inline(always)]
     pub(super) fn step_when(&self, kind: Kind, address: usize, when: When) -> bool {
         if (self.steps.get() == self.stop.get() || !self.holds(when))
@@ -44,18 +44,18 @@ impl Context {
     #[inline]
     pub(super) fn holds(&self, when: When) -> bool {
         use std::sync::atomic::Ordering::Relaxed;
-        // The words and the condition are borrowed by the operation that announced them, which
-        // still waits on its thread's stack. Relaxed: one OS thread.
+        // The operation that announced `when` borrows the words and the condition, and has not
+        // returned: it waits on its thread's stack. Relaxed: one OS thread.
         match when {
             When::Always => true,
-            // SAFETY: as said above the match.
+            // SAFETY: see the comment above the match.
             When::Zero(word) => unsafe { &*word }.load(Relaxed) == 0,
-            // SAFETY: as said above the match.
+            // SAFETY: see the comment above the match.
             When::NoWriter(word) => unsafe { &*word }.load(Relaxed) & WRITER == 0,
             When::Holds(word, condition) => {
-                // SAFETY: as said above the match.
+                // SAFETY: see the comment above the match.
                 let value = unsafe { &*word }.load(Relaxed);
-                // SAFETY: as said above the match.
+                // SAFETY: see the comment above the match.
                 let condition = unsafe { &*condition };
                 condition(value)
             }
@@ -105,20 +105,20 @@ impl Context {
         }
     }
 
-    /// An operation that is no step. It cannot wait.
+    /// Executes an operation that is no step. If it would have to wait, the schedule fails.
     pub(super) fn act_directly(&self, kind: Kind, address: usize, when: When) -> bool {
         if self.mode.get() == Mode::Unwinding || self.panicking.get() {
             let left = self.unwind_budget.get();
             self.unwind_budget.set(left.saturating_sub(1));
             if left == 0 || !self.holds(when) {
-                self.give_up();
+                self.abandon();
             }
             return false;
         }
         if !self.holds(when) {
             self.fail(
                 rule::HOST_BLOCKED,
-                format_args!("{} would wait, where nobody else can run", kind.name()),
+                format_args!("{} would wait, where no other thread can run", kind.name()),
             );
         }
         self.attach(kind, address);
@@ -142,7 +142,7 @@ impl Context {
         result
     }
 
-    /// Who executes the next step; `None`: the schedule is over, the verdict is in.
+    /// Chooses the thread that executes the next step. `None` once the schedule has its verdict.
     pub(super) fn decide(&self) -> Option<usize> {
         let step = self.steps.get();
         let alive = self.alive.get();
@@ -166,8 +166,8 @@ impl Context {
             (alive.trailing_zeros() as usize, u32::MAX)
         } else {
             let strategy = self.strategy.get()?;
-            // SAFETY: `Runtime::run` borrows the strategy exclusively for the schedule, and this is
-            // the only place that uses it; `choose` has no way back here.
+            // SAFETY: `Runtime::run` borrows the strategy exclusively for the schedule, and only
+            // this line uses it; `choose` cannot call back into the context.
             let choice = unsafe { &mut *strategy }.choose(view);
             let until = if step >= self.recording.analyse_from.get() { step + 1 } else { choice.until };
             (view.fall_back(Some(choice.thread)), until)
@@ -177,7 +177,7 @@ impl Context {
         Some(thread)
     }
 
-    /// Does this weak compare-exchange fail for no reason?
+    /// Whether this weak compare-exchange is the one that fails spuriously.
     #[inline]
     pub(super) fn fails_spuriously(&self) -> bool {
         let which = self.options.get().spurious_failure;

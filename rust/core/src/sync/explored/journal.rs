@@ -1,20 +1,21 @@
-//! The journal: what each object was before the schedule first touched it.
+//! The journal: the value of each object before the schedule first touched it.
 //!
-//! A world is built once and then run thousands of times, so putting it back must cost what the
-//! schedule wrote, not what the world is. Each object carries a *stamp*: the epoch (one number a
-//! schedule, never used twice in a process) and the place of its entry. An object whose stamp is
-//! of another epoch is untouched. The entry holds the old value and the race detector's notes.
+//! A world is built once and then run thousands of times. So undoing a schedule must cost as much
+//! as the schedule wrote, and not as much as the world is large. Each object carries a *stamp*: the
+//! epoch (one number per schedule, never used twice in a process) and the place of its entry. An
+//! object whose stamp is of another epoch is untouched. The entry holds the old value and the race
+//! detector's data.
 //!
-//! Objects may be born and dropped within a schedule: a dropped object takes its entry out, and
-//! the stamp travels with an object that moves. What may *not* be done is to move an object that
-//! outlives the schedule; nothing in safe Rust can, for a world is borrowed while it runs.
+//! Objects may be created and dropped within a schedule: a dropped object invalidates its entry,
+//! and the stamp moves with an object that moves. But an object that outlives the schedule must
+//! *not* move while it runs; safe Rust cannot move one, as the world is borrowed while it runs.
 
 use super::clock::Clock;
 use super::digest::Digest;
 use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-/// Entries of one schedule. Untouched entries cost address space only.
+/// The most entries of one schedule. Untouched entries cost only address space.
 const CAPACITY: usize = 1 << PLACE_BITS;
 const PLACE_BITS: u32 = 18;
 
@@ -30,13 +31,13 @@ impl Stamp {
     /// The place, if the stamp is of `epoch`.
     #[inline]
     pub fn place(&self, epoch: u64) -> Option<usize> {
-        // Relaxed: a world is used by one OS thread; the type is atomic only so that the objects
-        // can be shared, as the core's types require.
+        // Relaxed: one OS thread uses a world. The type is atomic only because the core shares its
+        // objects between threads, which needs `Sync`.
         let bits = self.0.load(Relaxed);
         (bits >> PLACE_BITS == epoch).then_some(bits as usize & (CAPACITY - 1))
     }
 
-    /// Untouched again.
+    /// Makes the object untouched again.
     pub fn clear(&self) {
         self.0.store(0, Relaxed);
     }
@@ -47,10 +48,10 @@ impl Stamp {
     }
 }
 
-/// Where an old value goes back.
+/// The place to which an old value is written back.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Home {
-    /// Nowhere: the object was dropped.
+    /// No place: the object was dropped.
     Gone,
     /// A word.
     U64(*const AtomicU64),
@@ -65,19 +66,20 @@ pub(super) enum Home {
 pub(super) struct Entry {
     home: Cell<Home>,
     old: Cell<u64>,
-    /// An atomic or lock: what its last release published. Plain data: who has read it when.
+    /// Atomic or lock: the clock that its last release published. Plain data: when each thread read
+    /// it.
     pub clock: Cell<Clock>,
-    /// Plain data: the thread that wrote last, and when; `when == 0` is "nobody yet".
+    /// Plain data: the thread that wrote last, and when; `when == 0` if none did.
     pub writer: Cell<u32>,
     pub when: Cell<u32>,
 }
 
-/// A lock's contents, touched.
+/// A lock whose contents were changed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contents {
     lock: *const (),
     restore: unsafe fn(*const ()),
-    tell: unsafe fn(*const (), &mut Digest) -> bool,
+    digest_into: unsafe fn(*const (), &mut Digest) -> bool,
 }
 
 /// The old values of one schedule.
@@ -90,7 +92,7 @@ pub(super) struct Journal {
     contents: UnsafeCell<Vec<Contents>>,
 }
 
-/// Epochs are dealt out in blocks, so that stamps of different journals never meet.
+/// Epochs are handed out in blocks, so that no two journals use the same epoch.
 static NEXT_EPOCH: AtomicU64 = AtomicU64::new(1);
 const EPOCH_BLOCK: u64 = 1 << 16;
 
@@ -106,10 +108,10 @@ impl Journal {
         }
     }
 
-    /// Opens the next epoch. All stamps become old.
+    /// Opens the next epoch, which makes all stamps old.
     pub fn begin(&self) {
         if self.epochs_left.get() == 0 {
-            // Relaxed: uniqueness is all that is asked.
+            // Relaxed: the counter must only hand out each number once; it orders nothing.
             self.epoch.set(NEXT_EPOCH.fetch_add(EPOCH_BLOCK, Relaxed));
             self.epochs_left.set(EPOCH_BLOCK - 1);
         } else {
@@ -127,18 +129,18 @@ impl Journal {
         Some(self.entry(place))
     }
 
-    /// An entry that `open` has made.
+    /// The entry at `place`, which `open` has made.
     #[inline]
     fn entry(&self, place: usize) -> &Entry {
         // SAFETY: places are below the capacity, as stamps and `len` come from `open`.
         let entry = unsafe { self.base.add(place) };
-        // SAFETY: initialised by `open`; entries are changed through their cells only, and never
+        // SAFETY: `open` initialised it; entries are changed only through their cells, and never
         // move.
         unsafe { &*entry }
     }
 
-    /// The entry of an object about to be changed, made at the first touch; `None` if the journal
-    /// is full.
+    /// The entry of an object that is about to change. The first touch makes it; `None` if the
+    /// journal is full.
     #[inline]
     pub fn touch(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64)) -> Option<&Entry> {
         match self.find(stamp) {
@@ -170,7 +172,7 @@ impl Journal {
         Some(entry)
     }
 
-    /// An object goes away: its old value must not be written to where it was.
+    /// Marks an object as dropped: its old value must not be written to its former place.
     #[inline]
     pub fn forget(&self, stamp: &Stamp) {
         if let Some(entry) = self.find(stamp) {
@@ -178,61 +180,63 @@ impl Journal {
         }
     }
 
-    /// A lock's contents are about to be changed for the first time in this epoch.
+    /// Records a lock whose contents are about to change for the first time in this epoch.
     ///
     /// # Safety
-    /// Until the journal is undone or `forget_contents(lock)` is called, `restore(lock)` and
-    /// `tell(lock)` may be called, by this OS thread, while nobody borrows the contents. `tell` says
-    /// whether the contents could be told, and touches no journal.
+    /// Until the journal is undone or `forget_contents(lock)` is called, this OS thread may call
+    /// `restore(lock)` and `digest_into(lock)` while the contents are not borrowed. `digest_into`
+    /// returns whether the contents could be digested, and uses no journal.
     pub unsafe fn keep_contents(
         &self,
         lock: *const (),
         restore: unsafe fn(*const ()),
-        tell: unsafe fn(*const (), &mut Digest) -> bool,
+        digest_into: unsafe fn(*const (), &mut Digest) -> bool,
     ) {
         // SAFETY: one OS thread, and no reference into the vector outlives a statement.
-        unsafe { &mut *self.contents.get() }.push(Contents { lock, restore, tell });
+        unsafe { &mut *self.contents.get() }.push(Contents { lock, restore, digest_into });
     }
 
-    /// A lock goes away.
+    /// Removes the record of a lock that is dropped.
     pub fn forget_contents(&self, lock: *const ()) {
         // SAFETY: as in `keep_contents`.
         unsafe { &mut *self.contents.get() }.retain(|contents| contents.lock != lock);
     }
 
-    /// Did any lock's contents change?
+    /// Whether the contents of any lock changed.
     #[inline]
     pub fn has_contents(&self) -> bool {
         // SAFETY: as in `keep_contents`.
         !unsafe { &*self.contents.get() }.is_empty()
     }
 
-    /// Puts the next lock's contents back, newest first. Their drop code may run and touch more
-    /// objects, even lock; hence one at a time, and before [`Journal::undo_words`].
+    /// Restores the next lock's contents, newest first; returns false if none is left. Dropping the
+    /// changed contents may touch more objects and even take locks. So this restores one lock at a
+    /// time, and runs before [`Journal::undo_words`].
     pub fn undo_contents(&self) -> bool {
         // SAFETY: as in `keep_contents`; the borrow ends before user code runs.
         let popped = unsafe { &mut *self.contents.get() }.pop();
         if let Some(Contents { lock, restore, .. }) = popped {
-            // SAFETY: promised by the caller of `keep_contents`; no schedule is running, so nobody
-            // borrows the contents (a guard on an abandoned stack is never used again).
+            // SAFETY: promised by the caller of `keep_contents`; no schedule runs, so the contents
+            // are not borrowed (a guard on an abandoned stack is never used again).
             unsafe { restore(lock) };
         }
         popped.is_some()
     }
 
-    /// Tells everything that is not as it was when the schedule began; false if that cannot be told.
-    pub fn tell(&self, digest: &mut Digest) -> bool {
-        // SAFETY: as in `keep_contents`; `tell` does not come back here.
+    /// Adds every value that the schedule changed to the digest. Returns false if one cannot be
+    /// digested.
+    pub fn digest_into(&self, digest: &mut Digest) -> bool {
+        // SAFETY: as in `keep_contents`; `digest_into` of a lock uses no journal.
         for contents in unsafe { &*self.contents.get() } {
-            // SAFETY: promised by the caller of `keep_contents`; no schedule is running, so nobody
-            // borrows the contents.
-            if !unsafe { (contents.tell)(contents.lock, digest) } {
+            // SAFETY: promised by the caller of `keep_contents`; no schedule runs, so the contents
+            // are not borrowed.
+            if !unsafe { (contents.digest_into)(contents.lock, digest) } {
                 return false;
             }
         }
         for place in 0..self.len.get() {
             let entry = self.entry(place);
-            // As in `undo_words`.
+            // The pointers are valid for the reason that `undo_words` gives.
             let (address, now) = match entry.home.get() {
                 Home::Gone => continue,
                 // SAFETY: as in `undo_words`.
@@ -243,27 +247,27 @@ impl Journal {
                 Home::I64(word) => (word.addr(), unsafe { &*word }.load(Relaxed) as u64),
             };
             if now != entry.old.get() {
-                digest.tell(address as u64, now);
+                digest.add(address as u64, now);
             }
         }
         true
     }
 
-    /// Puts every word back. No code of the world runs.
+    /// Restores every word. No destructor of the world's objects runs.
     pub fn undo_words(&self) {
         for place in 0..self.len.get() {
             let entry = self.entry(place);
             let old = entry.old.get();
             // The pointers were made from borrows at the first touch. Since then the object has
-            // not been dropped, or its entry would say `Gone`, and has not moved, as the module
-            // says. Relaxed: one OS thread.
+            // not been dropped, or its entry would be `Gone`, and has not moved (see the module's
+            // comment). Relaxed: one OS thread.
             match entry.home.get() {
                 Home::Gone => {}
-                // SAFETY: as said above the match.
+                // SAFETY: see the comment above the match.
                 Home::U64(word) => unsafe { &*word }.store(old, Relaxed),
-                // SAFETY: as said above the match.
+                // SAFETY: see the comment above the match.
                 Home::U32(word) => unsafe { &*word }.store(old as u32, Relaxed),
-                // SAFETY: as said above the match.
+                // SAFETY: see the comment above the match.
                 Home::I64(word) => unsafe { &*word }.store(old as i64, Relaxed),
             }
         }

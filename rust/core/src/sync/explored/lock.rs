@@ -1,18 +1,18 @@
-//! Locks of the explored build: taking and letting go are steps, waiting costs none.
+//! Locks of the explored build. Taking and releasing a lock are steps; waiting costs no steps.
 //!
-//! What a lock protects is put back after each schedule: a clone is kept from the first time
-//! that a schedule borrows the contents mutably, and stays good for the schedules after it, as
-//! each of them starts from the same contents. Two consequences for the core: what a lock protects
-//! is `Clone`, and an `Arc` that a schedule takes out of a lock is not dropped before the schedule
-//! ends (the kept clone still holds it), so nothing may hang on that drop.
+//! The contents of a lock are restored after each schedule. A clone is kept from the first time
+//! that a schedule borrows the contents mutably. It stays valid for later schedules, as each of
+//! them starts from the same contents. This has two consequences for the core: the contents of a
+//! lock are `Clone`, and an `Arc` that a schedule takes out of a lock is not dropped before the
+//! schedule ends (the kept clone still holds it), so no code may rely on that drop.
 
-use super::super::LockClass;
 use super::context::{Context, WRITER, When, context};
 use super::digest::Digest;
 use super::journal::{Home, Stamp};
 use super::record::Place;
 use super::step::Kind;
 use super::violation::rule;
+use crate::sync::class::LockClass;
 use std::cell::UnsafeCell;
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -29,30 +29,30 @@ struct Inner<T> {
     value: UnsafeCell<T>,
     kept: UnsafeCell<Option<T>>,
     value_stamp: Stamp,
-    /// How the contents are told, if they can be.
-    tell: Option<Tell<T>>,
+    /// Adds the contents to a digest; `None` if they cannot be digested.
+    add_to_digest: Option<AddToDigest<T>>,
 }
 
-/// Tells a value that is at a place.
-type Tell<T> = fn(&T, usize, &mut Digest);
+/// Adds a value at a place to a digest.
+type AddToDigest<T> = fn(&T, usize, &mut Digest);
 
-fn tell<T: Hash>(value: &T, place: usize, digest: &mut Digest) {
-    digest.tell_all(place, value);
+fn add_to_digest<T: Hash>(value: &T, place: usize, digest: &mut Digest) {
+    digest.add_hash(place, value);
 }
 
-// SAFETY: `value` and `kept` are reached through guards only, and `state` admits one writer or any
-// number of readers; `restore` runs when no guard is in use. Outside of an exploration `state` is
-// taken by compare-exchange, so this holds between OS threads; in one, everything that uses the
+// SAFETY: only guards reach `value` and `kept`, and `state` admits one writer or any number of
+// readers; `restore` runs when no guard is in use. Outside of an exploration `state` is
+// taken by compare-exchange, so this holds between OS threads. Within one, all code that uses the
 // lock runs on one OS thread.
 unsafe impl<T: Send> Send for Inner<T> {}
 // SAFETY: as above; readers share `&T`.
 unsafe impl<T: Send + Sync> Sync for Inner<T> {}
 
-/// How often an operation outside of any exploration yields before it calls the wait a deadlock.
+/// How often an operation outside of any exploration yields before it reports a deadlock.
 const HOST_PATIENCE: u32 = 1 << 22;
 
 impl<T> Inner<T> {
-    const fn new(class: LockClass, value: T, tell: Option<Tell<T>>) -> Self {
+    const fn new(class: LockClass, value: T, add_to_digest: Option<AddToDigest<T>>) -> Self {
         Inner {
             class,
             state: AtomicU64::new(0),
@@ -60,7 +60,7 @@ impl<T> Inner<T> {
             value: UnsafeCell::new(value),
             kept: UnsafeCell::new(None),
             value_stamp: Stamp::new(),
-            tell,
+            add_to_digest,
         }
     }
 
@@ -68,7 +68,8 @@ impl<T> Inner<T> {
         std::ptr::from_ref(&self.state).addr()
     }
 
-    /// Changes the state as part of a step: what is written, by whom, and what it publishes.
+    /// Changes the state as part of a step, and records the change for the journal, the race
+    /// detector and the trace.
     #[inline]
     fn set_state(&self, context: &Context, old: u64, new: u64, order: Ordering, place: Place) {
         context.modified(&self.stamp, || (Home::U64(&self.state), old), order);
@@ -120,7 +121,10 @@ impl<T> Inner<T> {
             }
             std::thread::yield_now();
         }
-        super::broken(rule::DEADLOCK, format_args!("{:?} lock taken outside of a schedule", self.class))
+        super::panics::broken(
+            rule::DEADLOCK,
+            format_args!("{:?} lock taken outside of a schedule", self.class),
+        )
     }
 
     fn give_back(&self, exclusive: bool, place: Place) {
@@ -135,7 +139,7 @@ impl<T> Inner<T> {
         self.set_state(context, old, if exclusive { 0 } else { old - 1 }, Ordering::Release, place);
     }
 
-    /// The contents are about to be changed by the holder of an exclusive guard.
+    /// Keeps the contents before the holder of an exclusive guard changes them.
     #[inline]
     fn before_change(&self)
     where
@@ -169,31 +173,32 @@ impl<T> Inner<T> {
             let value = unsafe { &*self.value.get() };
             *kept = Some(context.within(|| value.clone()));
         }
-        // An entry without a home: it marks the contents as kept in this epoch.
+        // An entry without a home marks the contents as kept in this epoch.
         context.entry(&self.value_stamp, || (Home::Gone, 0));
         let lock = std::ptr::from_ref(self).cast();
-        // SAFETY: `restore::<T>` and `tell::<T>` with this very lock; `drop` takes the promise back.
-        unsafe { context.journal.keep_contents(lock, Self::restore, Self::tell) };
+        // SAFETY: both functions are those of this lock's type; `drop` calls `forget_contents`.
+        unsafe { context.journal.keep_contents(lock, Self::restore, Self::digest_into) };
     }
 
-    /// Puts the kept contents back.
+    /// Restores the kept contents.
     ///
     /// # Safety
-    /// `lock` points to an `Inner<T>` whose contents were kept, and nobody borrows them.
+    /// `lock` points to an `Inner<T>` whose contents were kept and are not borrowed.
     unsafe fn restore(lock: *const ())
     where
         T: Clone,
     {
         // SAFETY: promised by the caller.
         let lock = unsafe { &*lock.cast::<Self>() };
-        // SAFETY: nobody else borrows value or kept clone.
+        // SAFETY: neither the value nor the kept clone is borrowed, as the caller promises.
         let kept = unsafe { &*lock.kept.get() };
         // SAFETY: as above.
         let value = unsafe { &mut *lock.value.get() };
         let Some(kept) = kept else { return };
-        // What is dropped below may lock and change contents again, even these, if they are not plain.
+        // Dropping the changed contents may take locks and change contents again, even these,
+        // unless they are plain. Clearing the stamp first lets such a change be recorded anew.
         lock.value_stamp.clear();
-        if std::mem::needs_drop::<T>() && lock.tell.is_none() {
+        if std::mem::needs_drop::<T>() && lock.add_to_digest.is_none() {
             let changed = std::mem::replace(value, kept.clone());
             drop(changed);
         } else {
@@ -201,17 +206,17 @@ impl<T> Inner<T> {
         }
     }
 
-    /// Tells the contents, if they can be told.
+    /// Adds the contents to the digest; returns false if they cannot be digested.
     ///
     /// # Safety
-    /// `lock` points to an `Inner<T>`, and nobody borrows its contents.
-    unsafe fn tell(lock: *const (), digest: &mut Digest) -> bool {
+    /// `lock` points to an `Inner<T>` whose contents are not borrowed.
+    unsafe fn digest_into(lock: *const (), digest: &mut Digest) -> bool {
         // SAFETY: promised by the caller.
         let lock = unsafe { &*lock.cast::<Self>() };
-        // SAFETY: promised by the caller; and telling a plain value opens no lock.
+        // SAFETY: promised by the caller; and hashing a plain value takes no lock.
         let value = unsafe { &*lock.value.get() };
-        match lock.tell {
-            Some(tell) => tell(value, lock.address(), digest),
+        match lock.add_to_digest {
+            Some(add) => add(value, lock.address(), digest),
             None => return false,
         }
         true
@@ -253,13 +258,13 @@ impl<T> Lock<T> {
         Lock(Inner::new(class, value, None))
     }
 
-    /// A lock of `class` around plain values, which lead to no other objects of this module: what
-    /// tells two contents apart is their hash, and nothing hangs on dropping them.
+    /// A lock of `class` around plain values, which lead to no other objects of this module. So
+    /// their hash tells two contents apart, and dropping them takes no lock.
     pub const fn plain(class: LockClass, value: T) -> Self
     where
         T: Clone + Hash,
     {
-        Lock(Inner::new(class, value, Some(tell)))
+        Lock(Inner::new(class, value, Some(add_to_digest)))
     }
 
     /// Waits until the lock is held.
@@ -269,23 +274,24 @@ impl<T> Lock<T> {
         Guard::new(&self.0, Location::caller())
     }
 
-    /// Takes the lock if nobody holds it.
+    /// Takes the lock if it is free.
     #[track_caller]
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         let place = Location::caller();
         self.0.try_take(place).then(|| Guard::new(&self.0, place))
     }
 
-    /// A look at the contents that is no step and orders nothing, for checks; `None` while somebody holds
-    /// the lock, or outside of a schedule.
+    /// Reads the contents for a check: no step, and orders nothing. `None` while the lock is held,
+    /// or outside of a schedule.
     pub fn glance<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         context()?;
         // Relaxed: one OS thread.
         if self.0.state.load(Ordering::Relaxed) != 0 {
             return None;
         }
-        // SAFETY: nobody holds the lock, and nobody can take it before `look` returns: within a schedule
-        // all threads that use the lock are coroutines of this OS thread, and a look is no step.
+        // SAFETY: the lock is free, and no thread can take it before `look` returns: within a
+        // schedule all threads that use the lock are coroutines of this OS thread, and a look is no
+        // step.
         Some(look(unsafe { &*self.0.value.get() }))
     }
 

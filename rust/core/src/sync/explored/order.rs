@@ -1,22 +1,16 @@
 //! The lock order, checked at every acquisition that may wait.
 //!
-//! A thread that holds a lock may wait only for a lock of a later class; a second one of the same
-//! class would need an order within the class, and the only class that has a rule for that, the
-//! page lock, says "by trylock". An attempt that does not wait cannot deadlock and is exempt.
+//! A thread that holds a lock may wait only for a lock of a later class. A second lock of the same
+//! class would need an order within the class. Only the page lock has a rule for that: the second
+//! one is taken by trylock. An attempt that does not wait cannot deadlock and is exempt.
 
-use super::super::LockClass;
 use super::context::{Context, Mode, context};
+use super::held::Held;
 use super::violation::rule;
-
-/// A lock that a thread holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub class: LockClass,
-    pub key: usize,
-}
+use crate::sync::class::LockClass;
 
 impl Context {
-    /// The current thread is about to wait for a lock of `class`.
+    /// Checks the order before the current thread waits for a lock of `class`.
     pub(super) fn check_order(&self, class: LockClass) {
         if !self.is_concurrent() {
             return;
@@ -33,7 +27,7 @@ impl Context {
         }
     }
 
-    /// The current thread does what only the holder of a lock may do.
+    /// Checks that the current thread holds the lock that its action needs.
     fn check_held(&self, lock: Held) {
         if self.is_concurrent() && !self.thread().held.borrow().contains(&lock) {
             self.fail(rule::NOT_HELD, format_args!("no {:?} lock is held where one must be", lock.class));
@@ -47,7 +41,8 @@ impl Context {
         }
     }
 
-    /// A lock is let go: by its holder, or, as a page lock may be, by somebody else for it.
+    /// Records a release: by the lock's holder or, as is allowed for a page lock, by another
+    /// thread.
     pub(super) fn let_go(&self, class: LockClass, key: usize) {
         self.recording.lock(class, key);
         let lock = Held { class, key };
@@ -59,10 +54,10 @@ impl Context {
                 return;
             }
         }
-        // Taken before the schedule began: nobody's.
+        // No thread of the schedule took it: it was taken before the schedule began.
     }
 
-    /// The current thread is about to sleep.
+    /// Checks that the current thread may sleep.
     pub(super) fn check_sleep(&self) {
         if !self.is_concurrent() {
             return;
@@ -75,8 +70,8 @@ impl Context {
     }
 }
 
-/// The calling thread now holds the bit lock `key` of `class`; `tried` if it would not have
-/// waited for it.
+/// Reports that the calling thread has acquired the bit lock `key` of `class`; `tried` if by a
+/// trylock, which needs no check of the order.
 #[inline]
 pub fn acquired(class: LockClass, key: usize, tried: bool) {
     if let Some(context) = context() {
@@ -87,7 +82,8 @@ pub fn acquired(class: LockClass, key: usize, tried: bool) {
     }
 }
 
-/// The calling thread holds the bit lock `key` of `class`: not one that was taken before the schedule began.
+/// Checks that the calling thread holds the bit lock `key` of `class`. A lock taken before the
+/// schedule began does not count.
 #[inline]
 pub fn expect_held(class: LockClass, key: usize) {
     if let Some(context) = context() {
@@ -95,7 +91,14 @@ pub fn expect_held(class: LockClass, key: usize) {
     }
 }
 
-/// The bit lock `key` of `class` is about to be let go.
+/// Checks that the calling thread holds no lock under which it must not sleep.
+pub fn expect_may_sleep() {
+    if let Some(context) = context() {
+        context.check_sleep();
+    }
+}
+
+/// Reports that the bit lock `key` of `class` is about to be released.
 #[inline]
 pub fn released(class: LockClass, key: usize) {
     if let Some(context) = context() {

@@ -1,4 +1,4 @@
-//! Panics within an exploration are results, not noise; nor are those of the set-up before it.
+//! Panics within an exploration, or in the set-up before it, become results and print nothing.
 
 use super::context::context;
 use super::violation::{Violation, rule};
@@ -11,18 +11,19 @@ use std::sync::Once;
 static INSTALL: Once = Once::new();
 
 thread_local! {
-    /// Somebody waits for this OS thread's panics, outside of any schedule.
+    /// Whether `caught` runs on this OS thread, outside of any schedule.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Puts a hook in front of the process' panic hook that keeps the text of a panic within an
-/// exploration for its verdict, is silent where somebody catches it, and passes every other panic on.
+/// Installs a panic hook in front of the process's own. Within an exploration it keeps the panic's
+/// text for the verdict. Under [`caught`] it prints nothing. All other panics go to the former
+/// hook.
 pub(super) fn quieten() {
     INSTALL.call_once(|| {
-        let others = std::panic::take_hook();
+        let former = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| match context() {
             None if CAUGHT.get() => {}
-            None => others(info),
+            None => former(info),
             Some(context) => {
                 let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line()));
                 context.note_panic(format!("{}{}", text_of(info.payload()), place.unwrap_or_default()));
@@ -39,7 +40,7 @@ fn text_of(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("a payload that is no text")
 }
 
-/// Runs `f` outside of any schedule; a broken rule or a panic is its result.
+/// Runs `f` outside of any schedule, and returns a broken rule or a panic as an error.
 pub fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Violation> {
     quieten();
     let before = CAUGHT.replace(true);
@@ -51,12 +52,22 @@ pub fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Violation> {
     })
 }
 
-/// A rule is broken outside of any schedule.
+/// Reports a broken rule outside of any schedule.
 #[cold]
-pub(super) fn broken_outside(rule: &'static str, detail: Arguments<'_>) -> ! {
+fn broken_outside(rule: &'static str, detail: Arguments<'_>) -> ! {
     match CAUGHT.get() {
         true => resume_unwind(Box::new(Violation::new(rule, detail.to_string()))),
         false => panic!("{rule}: {detail}"),
+    }
+}
+
+/// Ends the schedule with a broken rule of the protocol as its result.
+#[cold]
+#[inline(never)]
+pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {
+    match context() {
+        Some(context) => context.fail(rule, detail),
+        None => broken_outside(rule, detail),
     }
 }
 
@@ -66,7 +77,7 @@ mod tests {
     use crate::sync::broken;
 
     #[test]
-    fn what_a_set_up_breaks_is_a_result() {
+    fn a_rule_broken_in_a_set_up_is_a_result() {
         let violation = caught(|| broken("the rule", format_args!("page {}", 7))).unwrap_err();
         assert_eq!(violation, Violation::new("the rule", "page 7"));
         assert_eq!(caught(|| panic!("oops")).unwrap_err(), Violation::new(rule::PANIC, "oops"));

@@ -1,25 +1,25 @@
 //! Sleeping, waking, and waiting for a word.
 
-use super::super::Ordering;
 use super::context::{When, context};
 use super::step::Kind;
 use super::violation::rule;
 use super::words::AtomicU64;
+use std::sync::atomic::Ordering;
 
-/// Erases how long a closure lives, for the scheduler that evaluates it while its owner waits.
+/// Erases a closure's lifetime, for the scheduler, which evaluates it while its owner waits.
 fn erase<'a>(closure: *const (dyn Fn() -> bool + 'a)) -> *const (dyn Fn() -> bool + 'static) {
-    // SAFETY: same layout; a raw pointer carries no promise about the lifetime. Whoever
+    // SAFETY: same layout; a raw pointer carries no promise about the lifetime. The code that
     // dereferences it proves that the closure still lives.
     unsafe { std::mem::transmute(closure) }
 }
 
 /// Sleeps on `word` until unparked, if `validate` still holds once queued. Two steps: falling
-/// asleep (`validate` and queueing are one) and waking. Never wakes for no reason.
+/// asleep (`validate` and queueing are one step) and waking. It never wakes up without an unpark.
 #[track_caller]
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let Some(context) = context() else {
         if validate() {
-            super::broken(rule::DEADLOCK, format_args!("sleeps outside of a schedule"));
+            super::panics::broken(rule::DEADLOCK, format_args!("sleeps outside of a schedule"));
         }
         return;
     };
@@ -37,7 +37,7 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
         context.sleepers.borrow_mut().push((address, me));
         thread.reason.set(Some(erase(&validate)));
     }
-    // Where nobody can be switched to, this says so.
+    // If no other thread can run, this reports the violation.
     context.step_when(Kind::Wake, address, When::Woken(me));
     context.values(0, 0);
     thread.reason.set(None);
@@ -51,9 +51,9 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     context.step(Kind::Unpark, address);
     context.values(0, 0);
     let mut sleepers = context.sleepers.borrow_mut();
-    let first = sleepers.iter().position(|&(on, _)| on == address);
+    let first = sleepers.iter().position(|&(word, _)| word == address);
     let woken = first.map(|place| sleepers.remove(place).1);
-    let more = sleepers.iter().any(|&(on, _)| on == address);
+    let more = sleepers.iter().any(|&(word, _)| word == address);
     drop(sleepers);
     context.within(|| before_wake(woken.is_some(), more));
     if let Some(sleeper) = woken {
@@ -70,25 +70,25 @@ pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     context.step(Kind::Unpark, address);
     context.values(0, 0);
     let mut sleepers = context.sleepers.borrow_mut();
-    sleepers.retain(|&(on, sleeper)| {
-        if on == address {
+    sleepers.retain(|&(word, sleeper)| {
+        if word == address {
             context.wakes(sleeper);
             context.threads[sleeper].woken.set(true);
         }
-        on != address
+        word != address
     });
     drop(sleepers);
     context.within(before_wake);
 }
 
-/// Waits until `cond(word)` holds and returns the value that satisfied it, acquired. One step,
-/// however long the wait.
+/// Waits until `cond(word)` holds and returns the value that satisfied it, loaded with Acquire. One
+/// step, however long the wait.
 #[track_caller]
 pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     let Some(context) = context() else {
         let value = word.load(Ordering::Acquire);
         if !cond(value) {
-            super::broken(rule::DEADLOCK, format_args!("waits outside of a schedule"));
+            super::panics::broken(rule::DEADLOCK, format_args!("waits outside of a schedule"));
         }
         return value;
     };

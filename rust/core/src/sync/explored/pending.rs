@@ -1,117 +1,123 @@
-//! What has begun and must be over before something else is: watched, never a step.
+//! Events that must be over before another event is. They are recorded, and are never steps.
 //!
-//! A drain promises that whatever was queued before it has left its batch *and* is where it belongs. That
-//! cannot be seen from any one word. So whoever queues says when it begins, whoever finishes says that it is
-//! over, and the drain asks for what is left.
+//! A drain promises that every page that was queued before it has left its batch *and* is on its
+//! list. No single word shows that. So the code that queues a page records the beginning of an
+//! event, the code that finishes with the page records its end, and the drain asks for the events
+//! still under way.
 //!
-//! What was there before depends on the order of these words, so a search must try their orders: each
-//! belongs to the step that its thread has just executed, and a look ([`since`], [`unfinished`]) conflicts with
-//! what others say.
+//! The answer depends on the order of these records, so a search must try their orders. Each record
+//! belongs to the step that its thread has just executed, and a look ([`mark_pending`],
+//! [`pending_before`]) conflicts with the other threads' records.
 
 use super::context::{Context, context};
 use super::step::Kind;
 use std::cell::Cell;
 
-/// What a note or a look is about.
+/// The subject of a record or a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Topic {
-    /// What is under way, here.
+    /// The events under way, which this module keeps.
     Pending,
-    /// Writes that are over; kept elsewhere.
+    /// Writes that are over; the caller keeps them.
     Writes,
-    /// Forks that are over; kept elsewhere.
+    /// Forks that are over; the caller keeps them.
     Forks,
 }
 
 impl Topic {
-    /// A byte of what nobody else has an object at.
+    /// An address that no other object has.
     fn address(self, context: &Context) -> usize {
         std::ptr::from_ref(&context.pending).addr() + self as usize
     }
 }
 
 impl Context {
-    fn noted(&self, kind: Kind, topic: Topic) {
+    fn record(&self, kind: Kind, topic: Topic) {
         self.attach(kind, topic.address(self));
     }
 
-    fn begins(&self, what: usize) {
-        self.noted(Kind::Note, Topic::Pending);
-        self.pending.borrow_mut().push((what, self.steps.get()));
+    fn begin_pending(&self, event: usize) {
+        self.record(Kind::Note, Topic::Pending);
+        self.pending.borrow_mut().push((event, self.steps.get()));
     }
 
-    fn ends(&self, what: usize) {
-        self.noted(Kind::Note, Topic::Pending);
+    fn end_pending(&self, event: usize) {
+        self.record(Kind::Note, Topic::Pending);
         let mut pending = self.pending.borrow_mut();
-        if let Some(place) = pending.iter().rposition(|&(other, _)| other == what) {
+        if let Some(place) = pending.iter().rposition(|&(other, _)| other == event) {
             pending.swap_remove(place);
         }
     }
 }
 
-/// From now until [`ends`], `what` is under way.
-pub fn begins(what: usize) {
+/// Records that `event` is under way, until [`end_pending`].
+pub fn begin_pending(event: usize) {
     if let Some(context) = context() {
-        context.begins(what);
+        context.begin_pending(event);
     }
 }
 
-/// It is over.
-pub fn ends(what: usize) {
+/// Records that `event` is over.
+pub fn end_pending(event: usize) {
     if let Some(context) = context() {
-        context.ends(what);
+        context.end_pending(event);
     }
 }
 
-/// From now on: the number of the next step, while a schedule runs, to ask later what was under way.
-pub fn since() -> Option<u32> {
-    noted(Kind::Peek, Topic::Pending)
+/// The number of the next step while a schedule runs, to ask [`pending_before`] later. It counts as
+/// a look at the events under way.
+pub fn mark_pending() -> Option<u32> {
+    record(Kind::Peek, Topic::Pending)
 }
 
-/// The number of the next step, while a schedule runs. Nothing hangs on it: see [`after_first_step`].
-pub fn moment() -> Option<u32> {
+/// The number of the next step while a schedule runs. Unlike [`mark_pending`] it is no look, so the
+/// search does not reorder it against other threads' records: see [`after_first_step`].
+pub fn next_step() -> Option<u32> {
     context().filter(|context| context.is_concurrent()).map(|context| context.steps.get())
 }
 
-/// The moment after the first step that the calling thread has executed from `moment` on, to ask what was
-/// under way then. What comes before a first step is executed as soon as the thread's step before is over, so
-/// an operation begins with its first step.
-pub fn after_first_step(moment: u32) -> Option<u32> {
+/// The number of the step after the calling thread's first step from `start` on, to ask for the
+/// events that were under way then. An operation begins with its first step: the code before that
+/// step executes as part of the thread's previous step, long before the thread's next turn.
+pub fn after_first_step(start: u32) -> Option<u32> {
     let context = context()?;
-    let mine = context.log().iter().skip(moment as usize);
+    let mine = context.log().iter().skip(start as usize);
     let first = mine.map(Cell::get).position(|step| usize::from(step.thread) == context.current.get())?;
-    let after = moment + first as u32 + 1;
+    let after = start + first as u32 + 1;
     context.attach_at(after, Kind::Peek, Topic::Pending.address(context));
     Some(after)
 }
 
-/// When did what is under way begin? `None`: before the schedule, or it is not under way.
-pub fn begun(what: usize) -> Option<u32> {
+/// The step before which an event under way began. `None` if it began before the schedule, or is
+/// not under way.
+pub fn pending_since(event: usize) -> Option<u32> {
     let pending = context()?.pending.borrow();
-    pending.iter().rfind(|(other, _)| *other == what).map(|&(_, begun)| begun)
+    pending.iter().rfind(|(other, _)| *other == event).map(|&(_, start)| start)
 }
 
-/// Something that began before `moment` and is still under way.
-pub fn unfinished(moment: u32) -> Option<usize> {
+/// An event that began before `step` and is still under way.
+pub fn pending_before(step: u32) -> Option<usize> {
     let context = context()?;
-    context.noted(Kind::Peek, Topic::Pending);
+    context.record(Kind::Peek, Topic::Pending);
     let pending = context.pending.borrow();
-    pending.iter().find(|&&(_, begun)| begun < moment).map(|&(what, _)| what)
+    pending.iter().find(|&&(_, start)| start < step).map(|&(event, _)| event)
 }
 
-/// Something is over, and told elsewhere; the number of the next step, while a schedule runs.
-pub fn over(topic: Topic) -> Option<u32> {
-    noted(Kind::Note, topic)
+/// Records that an event of `topic` is over. Returns the number of the next step while a schedule
+/// runs.
+pub fn note_end(topic: Topic) -> Option<u32> {
+    record(Kind::Note, topic)
 }
 
-/// Something begins that must know what is over by now.
-pub fn starts(knows: Topic) -> Option<u32> {
-    noted(Kind::Peek, knows)
+/// Records a look at the events of `topic` that are over by now. Returns the number of the next
+/// step while a schedule runs.
+pub fn look_at(topic: Topic) -> Option<u32> {
+    record(Kind::Peek, topic)
 }
 
-fn noted(kind: Kind, topic: Topic) -> Option<u32> {
-    let moment = moment()?;
-    context()?.noted(kind, topic);
-    Some(moment)
+fn record(kind: Kind, topic: Topic) -> Option<u32> {
+    let step = next_step()?;
+    context()?.record(kind, topic);
+    Some(step)
 }

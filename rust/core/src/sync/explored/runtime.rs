@@ -1,34 +1,34 @@
-//! Runs schedules: threads to their ends, checks, everything put back.
+//! Runs schedules: runs the threads to their ends, checks the end state, and undoes all changes.
 
-use super::THREADS;
 use super::context::{Context, enter, leave};
 use super::digest::Digest;
 use super::panics::quieten;
 use super::record::{Options, Record, Recorded};
-use super::step::{Access, Step, Strategy, Threads};
+use super::step::{Access, Step, Strategy, THREADS, Threads};
 use super::violation::Violation;
 use std::cell::Cell;
 
-/// Stacks, log and journal for schedules, all on the OS thread that made it. Several may exist,
-/// on several OS threads.
+/// The stacks, the log and the journal of schedules, confined to the OS thread that made them.
+/// Several runtimes may exist, on several OS threads.
 pub struct Runtime {
     context: Box<Context>,
 }
 
-/// What is done when all threads of a schedule have ended well.
+/// The check of the end state, once all threads of a schedule have ended without a violation.
 pub trait Ending {
-    /// Tells what the state is beyond what went through the door; false if that cannot be told, and
-    /// the state is to be checked. No operation of the door.
-    fn tell(&mut self, digest: &mut Digest) -> bool;
+    /// Adds the state that is kept outside of the door's words and locks to the digest. Returns
+    /// false if it cannot be digested; then the state is always checked. Executes no operation of
+    /// the door.
+    fn digest_into(&mut self, digest: &mut Digest) -> bool;
 
-    /// Has this state passed the check before?
+    /// Whether this state has passed the check before.
     fn is_known(&mut self, digest: Digest) -> bool;
 
-    /// Is everything as it should be?
+    /// Checks the end state.
     fn check(&mut self) -> Result<(), Violation>;
 
-    /// The check has passed.
-    fn passed(&mut self, digest: Digest);
+    /// Records that this state has passed the check.
+    fn record_passed(&mut self, digest: Digest);
 }
 
 impl std::fmt::Debug for Runtime {
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
-/// Makes the door act directly again, however the schedule is left.
+/// Makes operations act directly again when dropped, however the schedule ends.
 struct Entered;
 
 impl Drop for Entered {
@@ -53,9 +53,9 @@ impl Runtime {
         Runtime { context: Box::new(Context::new(options)) }
     }
 
-    /// Runs `body(0)` to `body(threads - 1)` as `strategy` interleaves them, then, if they all
-    /// ended, the check of `ending`, unless the same state passed before; then puts everything that
-    /// went through the door back.
+    /// Runs `body(0)` to `body(threads - 1)` as `strategy` interleaves them. If they all end, runs
+    /// the check of `ending`, unless the same state passed it before. Then restores every word and
+    /// lock that the schedule changed.
     ///
     /// # Panics
     /// With more than [`THREADS`] threads, within another exploration, or when the system has no
@@ -77,22 +77,22 @@ impl Runtime {
         let strategy: *mut (dyn Strategy + 'static) =
             unsafe { std::mem::transmute(std::ptr::from_mut(strategy)) };
         self.context.begin(threads, strategy, record);
-        // SAFETY: `run_to_the_end` returns when every thread is done or given up.
+        // SAFETY: `run_to_the_end` returns when every thread is done or abandoned.
         unsafe { self.context.set_body(body) };
         self.context.start(threads);
         self.context.run_to_the_end();
         self.context.after_threads();
         if self.context.verdict.borrow().is_none() {
             let mut digest = Digest::default();
-            let told = ending.tell(&mut digest) && self.context.journal.tell(&mut digest);
-            if !(told && ending.is_known(digest)) {
+            let digested = ending.digest_into(&mut digest) && self.context.journal.digest_into(&mut digest);
+            if !(digested && ending.is_known(digest)) {
                 self.check(ending);
-                if told && self.context.verdict.borrow().is_none() {
-                    ending.passed(digest);
+                if digested && self.context.verdict.borrow().is_none() {
+                    ending.record_passed(digest);
                 }
             }
         }
-        self.put_back();
+        self.restore();
         drop(entered);
         match self.context.verdict.take() {
             Some(violation) => Err(violation),
@@ -113,15 +113,15 @@ impl Runtime {
         }
     }
 
-    /// Runs `body(0)` on the first fiber, where it can be given up if need be.
+    /// Runs `body(0)` on the first fiber, whose stack can be abandoned if the body cannot unwind.
     fn on_fiber(&mut self, body: &dyn Fn(usize)) {
-        // SAFETY: the fiber is done or given up when it is resumed no more.
+        // SAFETY: after this call the fiber is done or abandoned.
         unsafe { self.context.set_body(body) };
         self.context.resume_from_host(0);
     }
 
-    fn put_back(&mut self) {
-        // Checks may have left in the middle of an unwinding.
+    fn restore(&mut self) {
+        // The check may have ended in the middle of an unwinding.
         self.context.after_threads();
         let context: *const Context = &raw const *self.context;
         if self.context.journal.has_contents() {
@@ -133,25 +133,25 @@ impl Runtime {
                     while context.journal.undo_contents() {}
                     done.set(true);
                 });
-                // Drop code that found a violation: the verdict on the schedule is in already, or
-                // this is one.
+                // Drop code may have found a violation. It is the verdict unless the schedule has
+                // one.
                 self.context.after_threads();
             }
         }
         self.context.journal.undo_words();
     }
 
-    /// The steps of the schedule that ran last.
+    /// The number of steps of the last schedule.
     pub fn steps(&self) -> u32 {
         self.context.steps.get()
     }
 
-    /// The steps that ran last.
+    /// The steps of the last schedule.
     pub fn log(&self) -> impl ExactSizeIterator<Item = Step> + '_ {
         self.context.log().iter().map(Cell::get)
     }
 
-    /// Steps and values that ran last, if recorded.
+    /// Steps and values of the last schedule, if recorded.
     pub fn recorded(&self) -> Recorded {
         self.context.recorded()
     }

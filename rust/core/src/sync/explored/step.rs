@@ -1,7 +1,7 @@
-//! What a step is, and who decides on the next one.
+//! The kinds of steps, and the strategy that chooses the thread for the next one.
 
-/// What a step does. Everything not listed is no step: [`PlainU64`](super::PlainU64) accesses
-/// under protection, statistics, and whatever threads do for themselves.
+/// The kind of a step. All other actions are no steps: [`PlainU64`](super::PlainU64) accesses
+/// under protection, statistics, and computations on a thread's own data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -19,22 +19,22 @@ pub enum Kind {
     Bits,
     /// Fence.
     Fence,
-    /// A look at plain data that is racy on purpose.
+    /// A read of plain data that may race with a write, on purpose.
     Peek,
-    /// A write of plain data (no step of its own; appears among a step's accesses only).
+    /// A write of plain data. No step of its own; appears only among a step's accesses.
     PlainWrite,
-    /// Word that something began or ended ([`begins`](super::begins); no step of its own): in whatever order
-    /// such words come, all of them are heard.
+    /// A note that an event began or ended ([`begin_pending`](super::begin_pending)). No step of
+    /// its own. Two notes commute: a later look sees both, in whatever order they came.
     Note,
-    /// Taking a lock (for writing), waiting for it.
+    /// Taking a lock, or a readers-writer lock for writing; waits for it.
     Lock,
-    /// Letting a lock go.
+    /// Releasing a lock.
     Unlock,
-    /// Trying for a lock.
+    /// Trying to take a lock without waiting.
     TryLock,
     /// Taking a lock for reading.
     ReadLock,
-    /// Letting a lock taken for reading go.
+    /// Releasing a lock that was taken for reading.
     ReadUnlock,
     /// Going to sleep on a word.
     Park,
@@ -47,13 +47,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Does the step leave all shared state as it was?
+    /// Whether the step leaves all shared state as it was.
     #[inline]
     pub fn reads_only(self) -> bool {
         matches!(self, Kind::Load | Kind::Peek | Kind::Wait)
     }
 
-    /// Does it touch no shared object at all?
+    /// Whether the step touches no shared object at all.
     #[inline]
     pub fn is_local(self) -> bool {
         matches!(self, Kind::Fence | Kind::Wake)
@@ -85,31 +85,34 @@ impl Kind {
     }
 }
 
-/// One step as the running schedule logs it.
+/// A step in the running schedule's log.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Step {
     /// Address of the object, zero for a fence.
     pub address: usize,
-    /// Who.
+    /// The thread that executed it.
     pub thread: u8,
-    /// What.
+    /// The kind of the step.
     pub kind: Kind,
 }
 
-/// An access that belongs to a step without being one: plain writes, and what runs under a
+/// An access that belongs to a step without being one: a plain write, or an access under a
 /// parking queue's lock.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// Number of steps executed before it: it belongs to the step before, if any.
+    /// How many steps were executed before it: it belongs to the last of them, if any.
     pub after: u32,
-    /// Who.
+    /// The thread that executed it.
     pub thread: u8,
-    /// What.
+    /// The kind of the access.
     pub kind: Kind,
-    /// Where.
+    /// The address of the object.
     pub address: usize,
 }
+
+/// The most threads of a schedule.
+pub const THREADS: usize = 8;
 
 /// A set of threads, a bit each.
 pub type Threads = u8;
@@ -125,25 +128,25 @@ pub fn threads_in(set: Threads) -> impl Iterator<Item = usize> {
     })
 }
 
-/// What a strategy sees when it is asked.
+/// The state that a strategy sees when it chooses.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     /// Number of the step to be executed.
     pub step: u32,
-    /// Who executed the last one; nobody before the first.
+    /// The thread that executed the last step; `None` before the first.
     pub current: Option<usize>,
-    /// Who can go on. Never empty.
+    /// The threads that can execute their next step. Never empty.
     pub runnable: Threads,
-    /// Who has not ended.
+    /// The threads that have not ended.
     pub alive: Threads,
 }
 
 impl View {
-    /// The rule that completes every schedule: the wanted thread if it is runnable, else the
-    /// current one, else the lowest.
+    /// Completes every choice: returns the wanted thread if it is runnable, else the current one,
+    /// else the lowest runnable one.
     #[inline]
     pub fn fall_back(&self, wanted: Option<usize>) -> usize {
-        let runnable = |t: &usize| *t < super::THREADS && self.runnable & 1 << *t != 0;
+        let runnable = |t: &usize| *t < THREADS && self.runnable & 1 << *t != 0;
         wanted
             .filter(runnable)
             .or(self.current.filter(runnable))
@@ -151,17 +154,17 @@ impl View {
     }
 }
 
-/// A strategy's answer.
+/// A strategy's choice.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
-    /// Who goes on. If not runnable, [`View::fall_back`] decides.
+    /// The thread to run. If it is not runnable, [`View::fall_back`] decides.
     pub thread: usize,
-    /// Ask again at this step, or when the thread cannot go on. Steps in between cost next to
-    /// nothing.
+    /// The step at which the strategy is asked again; earlier if the thread has to wait. Steps in
+    /// between take the hook's fast path.
     pub until: u32,
 }
 
-/// Decides who goes on.
+/// Chooses the thread for the next step.
 pub trait Strategy {
     /// Called before step `view.step`, unless an earlier choice still holds or only one thread is
     /// left.

@@ -1,100 +1,46 @@
 //! Passing turns from stack to stack.
 //!
-//! A thread that is to be followed by another resumes it directly, without going back to the
-//! host; one that was resumed so, and is to be followed by the thread that resumed it, suspends.
-//! So the stacks form a *chain* from the host to the running thread, and a turn between two
-//! threads costs one switch. A thread that gets control back although it is not its turn hands it
-//! on: to a thread outside of the chain by resuming it, to one in the chain, or to the host, by
-//! suspending towards them.
+//! A thread whose turn ends resumes the next thread directly, without going back to the host.
+//! If the next thread is the one that resumed it, it suspends instead. So the stacks form a
+//! *chain* from the host to the running thread, and a turn between two threads costs one switch.
+//! A thread that gets control back although it is not its turn passes the turn on: it resumes a
+//! thread outside of the chain, or suspends towards a thread in the chain or towards the host.
 
-use super::THREADS;
 use super::context::{Context, Mode};
-use super::fiber::{Event, Exit, Fiber};
-use super::step::{Threads, threads_in};
-use std::cell::{Cell, UnsafeCell};
+use super::fiber::{Call, Event, Exit, Fiber};
+use super::stacks::{HOST, HostCall};
+use super::step::threads_in;
+use super::verdict::Stop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// The turn of the host.
-const HOST: usize = usize::MAX;
-
-type HostCall = *mut dyn FnMut();
-
-/// Stacks, and whose turn it is.
-pub(super) struct Turns {
-    fibers: [UnsafeCell<Option<Fiber>>; THREADS],
-    exits: [Cell<*const Exit>; THREADS],
-    /// What the fibers run.
-    body: Cell<Option<*const dyn Fn(usize)>>,
-    /// Whose turn it is.
-    next: Cell<usize>,
-    /// Threads between the host and the running thread, that one included.
-    chain: Cell<Threads>,
-    /// What a thread wants the host to run.
-    call: Cell<Option<HostCall>>,
-    calling: Cell<bool>,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        Turns {
-            fibers: Default::default(),
-            exits: [const { Cell::new(std::ptr::null()) }; THREADS],
-            body: Cell::new(None),
-            next: Cell::new(HOST),
-            chain: Cell::new(0),
-            call: Cell::new(None),
-            calling: Cell::new(false),
-        }
-    }
-}
-
-impl Turns {
-    /// Does the host run a thread's callback?
-    pub fn on_host(&self) -> bool {
-        self.calling.get()
-    }
-
-    pub fn set_exit(&self, thread: usize, exit: *const Exit) {
-        self.exits[thread].set(exit);
-    }
-
-    /// Ends the idle fibers.
-    pub fn quit(&mut self) {
-        for fiber in &mut self.fibers {
-            if let Some(fiber) = fiber.get_mut().take() {
-                fiber.quit();
-            }
-        }
-    }
-}
-
 impl Context {
-    /// What a fiber runs.
+    /// Runs the fibers' body as thread `thread`.
     pub(super) fn run_body(&self, thread: usize) {
         if let Some(body) = self.turns.body.get() {
-            // SAFETY: `set_body` was given it for as long as fibers that run it are resumed.
+            // SAFETY: the caller of `set_body` keeps the body alive while fibers that run it are
+            // resumed.
             let body = unsafe { &*body };
             body(thread);
         }
     }
 
-    /// From now on fibers run `body`.
+    /// Sets the closure that fibers run.
     ///
     /// # Safety
-    /// The body lives until each fiber that begins to run it is done or given up.
+    /// The body lives until each fiber that begins to run it is done or abandoned.
     pub(super) unsafe fn set_body(&self, body: &dyn Fn(usize)) {
         // SAFETY: same layout; how long it lives is promised by the caller.
         let body: *const (dyn Fn(usize) + 'static) = unsafe { std::mem::transmute(std::ptr::from_ref(body)) };
         self.turns.body.set(Some(body));
     }
 
-    /// Makes fibers for threads up to `threads`.
+    /// Makes a fiber for each of the first `threads` threads that has none.
     ///
     /// # Panics
     /// If the system has no memory for a stack.
     pub(super) fn make_fibers(&self, threads: usize) {
         for (number, fiber) in self.turns.fibers[..threads].iter().enumerate() {
-            // SAFETY: no fiber runs, so nobody borrows a slot.
+            // SAFETY: no fiber runs, so no slot is borrowed.
             let fiber = unsafe { &mut *fiber.get() };
             if fiber.is_none() {
                 *fiber = Some(self.make_fiber(number));
@@ -103,11 +49,21 @@ impl Context {
     }
 
     fn make_fiber(&self, number: usize) -> Fiber {
-        // SAFETY: the context is boxed by the runtime, and ends its fibers before it goes.
-        match unsafe { Fiber::new(self, number) } {
-            Ok(fiber) => fiber,
-            Err(error) => panic!("no memory for a coroutine's stack: {error}"),
-        }
+        let context: *const Context = self;
+        let fiber = Fiber::new(move |exit: &Exit, mut call| {
+            // SAFETY: the runtime boxes the context, and ends its fibers before it drops the context.
+            let context = unsafe { &*context };
+            while call == Call::Go {
+                context.turns.set_exit(number, exit);
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| context.run_body(number)))
+                    && !payload.is::<Stop>()
+                {
+                    context.judge_panic();
+                }
+                call = exit.suspend(Event::Done);
+            }
+        });
+        fiber.unwrap_or_else(|error| panic!("no memory for a coroutine's stack: {error}"))
     }
 
     /// Lets `thread`, which is not in the chain, run until it suspends or ends.
@@ -118,15 +74,15 @@ impl Context {
         self.current.set(thread);
         self.started.set(self.started.get() | bit);
         turns.chain.set(turns.chain.get() | bit);
-        // SAFETY: a slot is borrowed while its fiber runs or has resumed another, that is, while
-        // the thread is in the chain; and this one was not.
+        // SAFETY: a slot is borrowed while its fiber runs or has resumed another, which is while
+        // the thread is in the chain; this thread was not in the chain.
         let slot = unsafe { &mut *turns.fibers[thread].get() };
         let event = slot.as_mut().map_or(Event::Done, Fiber::resume);
         turns.chain.set(turns.chain.get() & !bit);
         if event != Event::Suspended {
             self.alive.set(self.alive.get() & !bit);
         }
-        if event == Event::GivenUp
+        if event == Event::Abandoned
             && let Some(fiber) = slot.replace(self.make_fiber(thread))
         {
             fiber.leak();
@@ -140,13 +96,14 @@ impl Context {
         unsafe { &*self.turns.exits[thread].get() }
     }
 
-    /// Back to whoever resumed thread `me`, until its turn comes.
+    /// Suspends thread `me` towards the thread or host that resumed it, until its turn comes.
     #[inline]
     pub(super) fn leave_turn(&self, me: usize) {
         self.exit(me).suspend(Event::Suspended);
     }
 
-    /// Thread `me` gives its turn to `next`, and returns when its own comes, or to unwind.
+    /// Passes the turn from thread `me` to `next`; returns when `me` gets the turn back, or must
+    /// unwind.
     #[inline]
     pub(super) fn pass_turn(&self, me: usize, next: usize) {
         let turns = &self.turns;
@@ -168,14 +125,14 @@ impl Context {
         self.current.set(me);
     }
 
-    /// The current thread's stack is left as it is.
+    /// Abandons the current thread's stack.
     pub(super) fn leave_for_ever(&self) -> ! {
         loop {
-            self.exit(self.current.get()).suspend(Event::GivenUp);
+            self.exit(self.current.get()).suspend(Event::Abandoned);
         }
     }
 
-    /// From the host: each thread runs to its first operation.
+    /// Called by the host: lets each thread run to its first operation.
     pub(super) fn start(&self, threads: usize) {
         for thread in 0..threads {
             self.resume_from_host(thread);
@@ -186,7 +143,8 @@ impl Context {
         self.mode.set(Mode::Running);
     }
 
-    /// From the host: the threads run until all have ended or the verdict is in, and unwind then.
+    /// Called by the host: runs the threads until all have ended or a verdict is in; then unwinds
+    /// them.
     pub(super) fn run_to_the_end(&self) {
         while self.mode.get() == Mode::Running && self.alive.get() != 0 {
             let Some(mut next) = self.decide() else { break };
@@ -194,7 +152,7 @@ impl Context {
                 next = self.turns.next.get();
             }
         }
-        // Threads that never ran have nothing to unwind.
+        // A thread that never ran has nothing to unwind.
         for thread in threads_in(self.alive.get() & self.started.get()) {
             if self.alive.get() & 1 << thread != 0 {
                 self.resume_from_host(thread);
@@ -202,8 +160,8 @@ impl Context {
         }
     }
 
-    /// From the host: `thread` runs, and the host runs what it wants run, until the thread, or
-    /// one it has resumed, has another wish.
+    /// Called by the host: resumes `thread`, and runs each closure that a thread passes to the
+    /// host, until the resumed thread suspends or ends without one.
     pub(super) fn resume_from_host(&self, thread: usize) -> Event {
         let turns = &self.turns;
         let mut thread = thread;
@@ -213,7 +171,8 @@ impl Context {
             let Some(call) = turns.call.take() else { return event };
             thread = self.current.get();
             turns.calling.set(true);
-            // SAFETY: the closure lives in `on_host` on the stack of `thread`, which waits for it.
+            // SAFETY: the closure lives in `on_host` on the stack of `thread`, which waits for its
+            // end.
             let call = unsafe { &mut *call };
             call();
             turns.calling.set(false);
@@ -236,7 +195,7 @@ impl Context {
         let mut f = Some(f);
         let mut result = None;
         let mut call = || {
-            // A panic must not leave the host's stack; it goes on on this one.
+            // A panic must not unwind the host's stack; it is resumed on this one.
             result = f.take().map(|f| catch_unwind(AssertUnwindSafe(f)));
         };
         let call: *mut (dyn FnMut() + '_) = &raw mut call;

@@ -1,15 +1,15 @@
-//! How a schedule ends badly.
+//! Ending a schedule on a violation.
 //!
-//! The first violation is the verdict. Then every thread unwinds: its destructors run, their
+//! The first violation is the verdict. Then every thread unwinds: its destructors run, and their
 //! operations act directly and are no steps. A thread that cannot unwind, because a destructor
-//! finds the next violation or waits for what nobody will do, is given up: its stack stays as it
-//! is. Nothing is printed, nothing aborts.
+//! finds another violation or waits for something that will not happen, is abandoned: its stack
+//! stays as it is. Nothing is printed, and the process does not abort.
 
 use super::context::{Context, Mode};
 use super::step::{Kind, threads_in};
 use super::violation::{Violation, rule};
 
-/// Payload that unwinds a thread once the verdict is in.
+/// The panic payload that unwinds a thread once the verdict is in.
 pub(super) struct Stop;
 
 impl Context {
@@ -18,7 +18,7 @@ impl Context {
         self.judge(Violation::new(rule::STEP_BOUND, format!("no end within {steps} steps")));
     }
 
-    /// Why nobody can go on.
+    /// Describes why no thread can go on: a deadlock, or a lost wake-up.
     #[cold]
     pub(super) fn stuck(&self) -> Violation {
         let sleepers = self.sleepers.borrow();
@@ -29,11 +29,11 @@ impl Context {
             if !detail.is_empty() {
                 detail.push_str("; ");
             }
-            let what = match t.kind.get() {
+            let action = match t.kind.get() {
                 Kind::Wake => "sleeps".into(),
                 kind => format!("waits in {}", kind.name()),
             };
-            detail.push_str(&format!("thread {thread} {what}"));
+            detail.push_str(&format!("thread {thread} {action}"));
             let held = t.held.borrow();
             if !held.is_empty() {
                 let classes: Vec<_> = held.iter().map(|h| format!("{:?}", h.class)).collect();
@@ -53,13 +53,15 @@ impl Context {
         match lost {
             Some(thread) => Violation::new(
                 rule::LOST_WAKEUP,
-                format!("thread {thread} sleeps, and what it waited for has happened ({detail})"),
+                format!(
+                    "thread {thread} sleeps although the event that it waits for has happened ({detail})"
+                ),
             ),
             None => Violation::new(rule::DEADLOCK, detail),
         }
     }
 
-    /// The verdict, if none is in yet; the threads are to unwind.
+    /// Makes `violation` the verdict if none is in yet, and lets the threads unwind.
     pub(super) fn judge(&self, violation: Violation) {
         let mut verdict = self.verdict.borrow_mut();
         if verdict.is_none() {
@@ -71,7 +73,7 @@ impl Context {
         }
     }
 
-    /// The verdict on a panic that nobody caught, if none is in yet.
+    /// Makes an uncaught panic the verdict if none is in yet.
     pub(super) fn judge_panic(&self) {
         let text = self.panic.borrow_mut().take();
         self.judge(Violation::new(rule::PANIC, text.unwrap_or_else(|| "without a message".into())));
@@ -87,20 +89,20 @@ impl Context {
         }
         self.judge(Violation::new(rule, detail.to_string()));
         if again {
-            self.give_up()
+            self.abandon()
         }
         self.unwind()
     }
 
-    /// Unwinds the code that runs now, without a sound.
+    /// Unwinds the running code without calling the panic hook.
     pub(super) fn unwind(&self) -> ! {
         std::panic::resume_unwind(Box::new(Stop))
     }
 
-    /// The code that runs now can neither go on nor unwind: its stack is left as it is.
-    pub(super) fn give_up(&self) -> ! {
+    /// Abandons the stack of code that can neither go on nor unwind.
+    pub(super) fn abandon(&self) -> ! {
         if self.turns.on_host() {
-            // The host's stack cannot be left behind.
+            // The host's stack cannot be abandoned.
             self.unwind()
         }
         self.judge_panic();
@@ -108,14 +110,15 @@ impl Context {
         self.leave_for_ever()
     }
 
-    /// The panic hook's report. From here on the thread's operations act directly, until the
-    /// panic has been caught.
+    /// Records a panic that the hook reports. From here on the thread's operations act directly,
+    /// until the panic has been caught.
     pub(super) fn note_panic(&self, text: String) {
         self.panic.replace(Some(text));
         self.panicking.set(true);
         self.stop.set(self.steps.get());
     }
 
+    /// Whether the noted panic has been caught meanwhile; if so, operations are steps again.
     pub(super) fn panic_caught(&self) -> bool {
         let caught = !self.tainted.get() && !std::thread::panicking();
         if caught {

@@ -1,14 +1,14 @@
-//! What a schedule can be found guilty of.
+//! Violations that a schedule ends with.
 
 use std::fmt;
 
-/// A broken rule. The rule is a fixed string, so that "the same violation" can be compared while
-/// a counterexample shrinks; the detail is for people.
+/// A broken rule. The rule is a fixed string, so that shrinking can tell whether a smaller
+/// counterexample has the same violation. The detail is for the reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which rule: one of [`rule`], or the core's own first argument of `broken`.
+    /// The rule: one of [`rule`], or the core's own first argument of `broken`.
     pub rule: &'static str,
-    /// What was found.
+    /// The state that broke it.
     pub detail: String,
 }
 
@@ -27,25 +27,25 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// The rules that the explorer itself watches.
+/// The rules that the explorer itself checks.
 pub mod rule {
-    /// Threads wait for each other.
+    /// All remaining threads wait, and none of them can go on.
     pub const DEADLOCK: &str = "deadlock";
-    /// A thread sleeps although what it waited for has happened, and nobody will wake it.
+    /// A thread sleeps although the event it waited for has happened, and no thread will wake it.
     pub const LOST_WAKEUP: &str = "lost wake-up";
     /// The schedule did not end within the bound on steps: a livelock, or a bound too small.
     pub const STEP_BOUND: &str = "step bound";
     /// Two accesses to protocol-protected data, one of them a write, that nothing orders.
     pub const DATA_RACE: &str = "data race";
-    /// A lock was waited for out of the documented order.
+    /// A thread waited for a lock out of the documented order.
     pub const LOCK_ORDER: &str = "lock order";
-    /// Something was done without the lock that it needs.
+    /// A thread did something without the lock that it needs.
     pub const NOT_HELD: &str = "lock not held";
-    /// A thread went to sleep with a lock under which nobody may sleep.
+    /// A thread went to sleep while it held a lock under which sleeping is forbidden.
     pub const SLEEP: &str = "sleeping under a spinning lock";
-    /// A panic that nobody caught.
+    /// A panic that was not caught.
     pub const PANIC: &str = "panic";
-    /// Code that runs on the host's stack, where nothing can be switched, had to wait.
+    /// Code on the host's stack, where no switch is possible, had to wait.
     pub const HOST_BLOCKED: &str = "blocked on the host's stack";
     /// A schedule touched more words than the journal has room for.
     pub const JOURNAL_FULL: &str = "journal full";

@@ -1,16 +1,16 @@
 //! Atomics, plain data and statistics of the explored build.
 //!
-//! The values live in `std` atomics so that the types may be shared as the core's types must be;
-//! within an exploration, which is confined to one OS thread, they are read and written with
-//! relaxed accesses, and a read-modify-write is a read and a write. Outside, they act as usual.
+//! The values live in `std` atomics, because the core shares its types between threads. An
+//! exploration is confined to one OS thread; there they are accessed with Relaxed, and a
+//! read-modify-write is a read and a write. Outside of an exploration they act as usual.
 
-use super::super::Ordering;
 use super::context::{Context, context};
 use super::journal::{Home, Stamp};
 use super::step::Kind;
+use std::sync::atomic::Ordering;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A fence: a step that orders what its thread knows.
+/// A fence: a step that orders its thread's knowledge.
 #[track_caller]
 pub fn fence(order: Ordering) {
     match context() {
@@ -54,7 +54,7 @@ macro_rules! atomic {
                 (Home::$home(&self.value), old.into())
             }
 
-            /// The read-modify-write of an exploration.
+            /// The read-modify-write within an exploration.
             #[inline]
             #[track_caller]
             fn modify(
@@ -192,7 +192,7 @@ atomic!(AtomicU64, u64, AtomicU64, U64);
 atomic!(AtomicU32, u32, AtomicU32, U32);
 
 impl AtomicU64 {
-    /// Another value, by nobody: no step, orders nothing; put back after a schedule.
+    /// Changes the value without a step and without ordering anything; undone after a schedule.
     pub(crate) fn overwrite(&self, value: u64) {
         if let Some(context) = context() {
             context.entry(&self.stamp, || self.home(self.value.load(Relaxed)));
@@ -239,7 +239,7 @@ macro_rules! plain {
             }
 
             /// Reads under the protocol's protection: no step, but a race with a write is a
-            /// finding.
+            /// violation.
             #[inline]
             pub fn get(&self) -> $int {
                 if let Some(context) = context() {
@@ -248,7 +248,7 @@ macro_rules! plain {
                 self.value.load(Relaxed)
             }
 
-            /// Writes under the protocol's protection: no step, but a race is a finding.
+            /// Writes under the protocol's protection: no step, but a race is a violation.
             #[inline]
             pub fn set(&self, value: $int) {
                 if let Some(context) = context() {
@@ -258,8 +258,8 @@ macro_rules! plain {
                 self.value.store(value, Relaxed)
             }
 
-            /// Reads without protection: a step, as what it finds depends on the schedule; never
-            /// a finding.
+            /// Reads without protection: a step, as the value depends on the schedule. Never a
+            /// violation.
             #[inline]
             #[track_caller]
             pub fn peek(&self) -> $int {
@@ -297,7 +297,7 @@ plain!(
     U64
 );
 
-/// A statistic: no step, no synchronisation; put back after a schedule like everything else.
+/// A statistic: no step, and orders nothing; undone after a schedule like everything else.
 #[derive(Default)]
 pub struct Stat {
     value: std::sync::atomic::AtomicI64,
@@ -327,7 +327,7 @@ impl Stat {
         self.value.fetch_add(n, Relaxed);
     }
 
-    /// The value; exact when nobody is adding.
+    /// The value; exact while no thread adds.
     #[inline]
     pub fn get(&self) -> i64 {
         self.value.load(Relaxed)

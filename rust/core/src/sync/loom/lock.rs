@@ -1,11 +1,11 @@
-//! Locks of the weak-memory build: loom's own. Their orderings are `parking_lot`'s affair and are
-//! never weakened.
+//! Locks of the weak-memory build are loom's own. Their orderings belong to `parking_lot`, so the
+//! models never weaken them.
 
-use super::super::LockClass;
+use crate::sync::class::LockClass;
 
 pub use ::loom::sync::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard};
 
-/// Why a lock can always be had: a failed model ends at once, so nobody meets its poison.
+/// Why a lock is never poisoned here: a failed model ends at once.
 const ALIVE: &str = "no thread of a model goes on after another one panicked";
 
 /// A mutual-exclusion lock.
@@ -18,7 +18,7 @@ impl<T> Lock<T> {
         Lock(::loom::sync::Mutex::new(value))
     }
 
-    /// A lock of `class` around plain values; only the explored build makes a difference.
+    /// A lock of `class` around plain values. Only the explored build treats them differently.
     pub fn plain(class: LockClass, value: T) -> Self {
         Lock::new(class, value)
     }
@@ -28,7 +28,7 @@ impl<T> Lock<T> {
         self.0.lock().expect(ALIVE)
     }
 
-    /// Takes the lock if nobody holds it.
+    /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         self.0.try_lock().ok()
     }

@@ -1,27 +1,28 @@
 //! Running a model through all its executions.
 
-use super::super::MAX_THREADS;
 use super::park;
+use crate::sync::limits::MAX_THREADS;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Branches of one execution, at most: more than any model has that makes progress.
+/// The most branches of one execution. A model that makes progress has fewer.
 const BRANCHES: usize = 5_000;
 
 /// A small concurrent program, to be run in every way that the memory model allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Model {
-    /// What it shows.
+    /// The property that the model shows.
     pub name: &'static str,
-    /// Preemptions of one execution, at most; `None` for all.
+    /// The most preemptions of one execution; `None` for no limit.
     pub preemptions: Option<usize>,
-    /// The program. It starts threads of [`thread`](super::thread), and panics if something is wrong.
+    /// The program. It starts threads of [`thread`](super::thread), and panics if something is
+    /// wrong.
     pub program: fn(),
 }
 
-/// What became of a model.
+/// The result of running a model.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Executions run.
@@ -31,7 +32,7 @@ pub struct Outcome {
 }
 
 thread_local! {
-    /// Threads of the execution that have a slot.
+    /// How many threads of the execution have a slot.
     static SLOTS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -46,12 +47,12 @@ pub fn thread_slot() -> usize {
     slot
 }
 
-/// A model has no more threads than slots.
+/// Whether the thread has a slot; it has one, as `thread_slot` checks the number.
 pub fn claim_thread_slot() -> bool {
     thread_slot() < MAX_THREADS
 }
 
-/// A thread's slot, reserved before it begins: here there is nothing to reserve.
+/// A thread's slot. Slots need no reservation in a model.
 #[derive(Debug)]
 pub struct ThreadSlot;
 
@@ -61,14 +62,14 @@ impl ThreadSlot {
         Some(ThreadSlot)
     }
 
-    /// Nothing to do.
+    /// Does nothing, and always succeeds.
     pub fn adopt(self) -> bool {
         true
     }
 }
 
 impl Model {
-    /// Runs the program in every way, up to the first failure.
+    /// Runs the program in every order that the memory model allows, up to the first failure.
     pub fn run(&self) -> Outcome {
         let mut builder = ::loom::model::Builder::new();
         builder.max_branches = BRANCHES;

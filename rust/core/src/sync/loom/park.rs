@@ -1,5 +1,6 @@
-//! Sleeping on a word: one queue for all words, under one mutex. `parking_lot` has many queues, with
-//! the same promise: `validate` and `before_wake` run under the lock of the word's queue.
+//! Sleeping on a word. One queue under one mutex serves all words. `parking_lot` has many queues,
+//! but gives the same guarantee: `validate` and `before_wake` run under the lock of the word's
+//! queue.
 
 use super::words::AtomicU64;
 use ::loom::sync::{Condvar, Mutex};
@@ -24,7 +25,7 @@ thread_local! {
     static QUEUE: RefCell<Option<Arc<Queue>>> = const { RefCell::new(None) };
 }
 
-/// A new execution begins: nobody sleeps.
+/// Empties the queue for a new execution.
 pub(super) fn reset() {
     let queue = Queue { sleepers: Mutex::new(Sleepers::default()), woken: Condvar::new() };
     QUEUE.with(|slot| *slot.borrow_mut() = Some(Arc::new(queue)));
@@ -34,15 +35,16 @@ fn queue() -> Arc<Queue> {
     QUEUE.with(|slot| slot.borrow().clone()).expect("set at the beginning of each execution")
 }
 
-/// Sleeps on `word` until unparked, if `validate` still holds once queued. Never wakes for no reason,
-/// so that a lost wake-up is a deadlock, which loom reports.
+/// Sleeps on `word` until unparked, if `validate` still holds once queued. It never wakes up
+/// without an unpark, so a lost wake-up becomes a deadlock, which loom reports.
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let queue = queue();
     let key = std::ptr::from_ref(word).addr();
     let mut sleepers = queue.sleepers.lock().expect("no panic under the queue's lock");
     if !validate() {
         drop(sleepers);
-        // The caller looks again. Without this it could be shown the same old values for ever.
+        // The caller reads the word again. Without the yield, loom could show it the same old value
+        // for ever.
         return ::loom::thread::yield_now();
     }
     sleepers.tickets += 1;
@@ -58,13 +60,13 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     let queue = queue();
     let key = std::ptr::from_ref(word).addr();
     let mut sleepers = queue.sleepers.lock().expect("no panic under the queue's lock");
-    let first = sleepers.asleep.iter().position(|&(on, _)| on == key);
+    let first = sleepers.asleep.iter().position(|&(word, _)| word == key);
     if let Some(first) = first {
         sleepers.asleep.remove(first);
     }
-    let more = sleepers.asleep.iter().any(|&(on, _)| on == key);
+    let more = sleepers.asleep.iter().any(|&(word, _)| word == key);
     before_wake(first.is_some(), more);
-    // All of them look; the one whose ticket is gone goes on.
+    // All sleepers wake up and look for their tickets; the one whose ticket was removed returns.
     queue.woken.notify_all();
 }
 
@@ -73,7 +75,7 @@ pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     let queue = queue();
     let key = std::ptr::from_ref(word).addr();
     let mut sleepers = queue.sleepers.lock().expect("no panic under the queue's lock");
-    sleepers.asleep.retain(|&(on, _)| on != key);
+    sleepers.asleep.retain(|&(word, _)| word != key);
     before_wake();
     queue.woken.notify_all();
 }

@@ -1,24 +1,26 @@
-//! One ordering made weaker.
+//! Weakening one ordering at a time.
 //!
-//! A model that holds shows little as long as it is not known whether it *can* fail. So every ordering
-//! stronger than Relaxed that a model executes is a [`Site`], and the same model can be run with that
-//! site weakened: an ordering that is needed makes some model fail, one that is not needed is found.
+//! A model that passes shows little unless it *can* fail. So every ordering stronger than Relaxed
+//! that a model executes is a [`Site`], and the same model can be run with that site weakened. A
+//! needed ordering makes some model fail; an ordering that can be weakened without a failure is not
+//! needed.
 
-use super::super::Ordering;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::panic::Location;
+use std::sync::atomic::Ordering;
 
 /// The half of an ordering that is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Half {
-    /// What was released is not seen.
+    /// The operation no longer acquires: values published by the matching release may be missed.
     Acquire,
-    /// What came before is not released.
+    /// The operation no longer releases: writes before it are not published.
     Release,
-    /// The place in the single order of sequentially consistent fences; acquire and release stay.
+    /// The fence leaves the single order of sequentially consistent fences; it still acquires and
+    /// releases.
     SeqCst,
-    /// All of a fence.
+    /// The fence is left out.
     Fence,
 }
 
@@ -35,15 +37,15 @@ pub struct Site {
     pub operation: &'static str,
     /// The ordering, as written in the source.
     pub ordering: &'static str,
-    /// What is weakened.
+    /// The half that is weakened.
     pub half: Half,
 }
 
 thread_local! {
-    /// What the models of this OS thread weaken.
+    /// The site that the models of this OS thread weaken.
     static WEAK: Cell<Option<Site>> = const { Cell::new(None) };
-    /// The sites met, while they are looked for.
-    static MET: RefCell<Option<BTreeSet<Site>>> = const { RefCell::new(None) };
+    /// The executed sites, while `sites_of` collects them.
+    static COLLECTED: RefCell<Option<BTreeSet<Site>>> = const { RefCell::new(None) };
 }
 
 /// Runs `f` with `site` weakened in every model that it runs on this OS thread.
@@ -56,9 +58,9 @@ pub fn weakened<T>(site: Site, f: impl FnOnce() -> T) -> T {
 
 /// The sites that the models run by `f` execute.
 pub fn sites_of(f: impl FnOnce()) -> BTreeSet<Site> {
-    MET.with(|met| *met.borrow_mut() = Some(BTreeSet::new()));
+    COLLECTED.with(|sites| *sites.borrow_mut() = Some(BTreeSet::new()));
     f();
-    MET.with(|met| met.borrow_mut().take()).unwrap_or_default()
+    COLLECTED.with(|sites| sites.borrow_mut().take()).unwrap_or_default()
 }
 
 const fn name(order: Ordering) -> &'static str {
@@ -71,7 +73,8 @@ const fn name(order: Ordering) -> &'static str {
     }
 }
 
-/// The ordering to use where `asked` is written at `at`. `None` for a fence that is taken away.
+/// The ordering to use where the source at `at` asks for `asked`; `None` for a fence that is left
+/// out.
 #[inline]
 pub(super) fn order(
     asked: Ordering,
@@ -96,9 +99,9 @@ pub(super) fn order(
         (_, Ordering::Release) => &[Half::Release],
         _ => &[Half::Acquire, Half::Release],
     };
-    MET.with(|met| {
-        if let Some(met) = met.borrow_mut().as_mut() {
-            met.extend(halves.iter().map(|&half| site(half)));
+    COLLECTED.with(|sites| {
+        if let Some(sites) = sites.borrow_mut().as_mut() {
+            sites.extend(halves.iter().map(|&half| site(half)));
         }
     });
     let Some(weak) = WEAK.get() else { return Some(asked) };

@@ -1,13 +1,13 @@
 //! Atomics, plain data and statistics of the weak-memory build.
 //!
-//! A model that fails unwinds one of its threads, and drops on the way must not go on modelling: a
-//! further failure there would end the process. So every operation does nothing then.
+//! A failed model unwinds one of its threads, and destructors run on the way. A second failure in
+//! them would abort the process, so every operation does nothing while a thread unwinds.
 
-use super::super::Ordering;
 use super::weak;
 use ::loom::cell::UnsafeCell;
 use std::panic::Location;
 use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
 use std::thread::panicking;
 
 macro_rules! atomic {
@@ -117,7 +117,7 @@ macro_rules! atomic {
 atomic!(AtomicU64, u64);
 atomic!(AtomicU32, u32);
 
-/// The ordering to use; `None` while a failed model unwinds.
+/// The ordering to use; `None` while a thread of a failed model unwinds.
 #[inline]
 fn live(asked: Ordering, operation: &'static str, at: &'static Location<'static>) -> Option<Ordering> {
     if panicking() { None } else { weak::order(asked, operation, at) }
@@ -131,8 +131,8 @@ pub fn fence(order: Ordering) {
     }
 }
 
-/// Waits until `cond(word)` holds, letting the others run in between, and returns the value that
-/// satisfied it, loaded with Acquire.
+/// Waits until `cond(word)` holds, yields to the other threads in between, and returns the value
+/// that satisfied it, loaded with Acquire.
 #[track_caller]
 pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     let at = Location::caller();
@@ -151,13 +151,13 @@ macro_rules! plain {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name {
-            /// Two accesses that nothing orders, one of them a write, fail the model.
+            /// Makes loom fail the model on two unordered accesses of which one is a write.
             watch: UnsafeCell<()>,
-            /// Relaxed throughout: the model's threads share one OS thread.
+            /// Accessed with Relaxed: the model's threads share one OS thread.
             value: $atomic,
         }
 
-        // SAFETY: the cell holds nothing. It is there to be asked, and loom's bookkeeping behind it is
+        // SAFETY: the cell holds no data. It only drives loom's access checks, whose bookkeeping is
         // confined to the one OS thread that runs all threads of a model.
         unsafe impl Sync for $name {}
 
@@ -189,7 +189,7 @@ macro_rules! plain {
                 self.value.store(value, Ordering::Relaxed)
             }
 
-            /// Reads without protection; the caller re-checks.
+            /// Reads without protection; the caller must check again.
             pub fn peek(&self) -> $int {
                 self.value.load(Ordering::Relaxed)
             }
@@ -210,7 +210,7 @@ plain!(
     std::sync::atomic::AtomicU64
 );
 
-/// A statistic: no part of any model.
+/// A statistic. It takes no part in the model.
 #[derive(Debug, Default)]
 pub struct Stat(AtomicI64);
 

@@ -1,4 +1,5 @@
-//! Large pages by kernel: how they migrate, what makes them wait to be split, what becomes of their zeroes.
+//! Large pages in each kernel: how they migrate, when they are queued to be split, how a split
+//! treats parts of zeroes, and how a hard failure treats a page that cannot be split.
 
 use super::*;
 use crate::map::Policy;
@@ -6,7 +7,7 @@ use crate::migrate::MbindFlags;
 use crate::page::HUGE_ORDER;
 use crate::profile::MigrationOrder;
 
-/// A machine of a kernel, with a large page.
+/// Makes a machine with the profile of a kernel, and writes one large page of `order` on it.
 fn written_on(kernel: &str, order: u8) -> (M, Space, Arc<Area>) {
     let (frames, pages) = (64.max(4 << order), 1 << order);
     let config = Config { profile: Profile::preset(kernel).unwrap(), ..Config::new(2, frames) };
@@ -19,7 +20,7 @@ fn written_on(kernel: &str, order: u8) -> (M, Space, Arc<Area>) {
 }
 
 #[test]
-fn large_pages_are_split_before_they_migrate_or_move_whole_in_either_order() {
+fn large_pages_are_split_before_they_migrate_or_move_whole() {
     use MigrationOrder::{Batched, OneByOne};
     for (kernel, migration, after) in
         [("4.8", OneByOne, 0), ("6.1", OneByOne, ORDER), ("6.12", Batched, ORDER)]
@@ -36,7 +37,7 @@ fn large_pages_are_split_before_they_migrate_or_move_whole_in_either_order() {
 }
 
 #[test]
-fn where_large_pages_cannot_move_whoever_names_a_part_splits_the_page_and_moves_that_part() {
+fn where_large_pages_cannot_move_a_call_splits_the_page_and_moves_the_named_part() {
     let (machine, space, area) = written_on("4.8", ORDER);
     let held = machine.pin(&area, 1, PinKind::Get, true).unwrap();
     let move_third = || machine.move_pages(&space, &[area.address(2)], &[1], MoveFlags::default());
@@ -54,7 +55,7 @@ fn where_large_pages_cannot_move_whoever_names_a_part_splits_the_page_and_moves_
 }
 
 #[test]
-fn one_by_one_too_the_parts_move_where_there_is_no_room_for_the_whole() {
+fn parts_move_one_by_one_too_where_there_is_no_room_for_the_large_page() {
     for (room, failed, left) in [(4, 0, 0), (3, 1, 1), (0, 1, 4)] {
         let (machine, space, area) = written_on("6.1", ORDER);
         let head = folio(&machine, &area, 0).head;
@@ -85,7 +86,7 @@ fn a_page_that_was_unmapped_entry_by_entry_is_split_by_the_next_migration() {
 }
 
 #[test]
-fn a_failed_migration_too_leaves_the_page_to_be_split_by_the_next() {
+fn a_failed_migration_also_queues_the_page_to_be_split_by_the_next() {
     let (machine, space, area) = written(PAGES);
     let held = machine.pin(&area, 2, PinKind::Get, true).unwrap();
     assert_eq!(migrate(&machine, folio(&machine, &area, 0).head, Reason::Syscall).0.failed, 1);
@@ -103,15 +104,34 @@ fn a_page_of_the_size_of_a_huge_entry_moves_whole_again_and_again() {
         let moved = machine.move_pages(&space, &[area.address(7)], &[to], MoveFlags::default());
         assert_eq!((moved.ret, order(&machine, &area, 0)), (Ok(0), HUGE_ORDER));
     }
-    // Until a part of it is mapped by itself.
+    // The page moves whole until one of its parts is unmapped.
+    let counted = |event| machine.stats().events(event);
+    assert_eq!([Event::ThpFaultAlloc, Event::ThpDeferredSplitPage].map(counted), [1, 0]);
     machine.munmap(&space, &area, 0..1).unwrap();
+    machine.munmap(&space, &area, 1..2).unwrap();
+    assert_eq!(counted(Event::ThpDeferredSplitPage), 1, "it waits already");
     machine.move_pages(&space, &[area.address(7)], &[0], MoveFlags::default());
     assert_eq!((order(&machine, &area, 7), node(&machine, &area, 7)), (0, 0));
     end(&machine, &[&space]);
 }
 
 #[test]
-fn of_two_base_pages_one_has_no_place_to_wait_for_a_split() {
+fn a_fault_without_a_free_huge_page_counts_a_fallback_and_takes_a_base_page() {
+    let (frames, pages) = (1 << HUGE_ORDER, 1 << HUGE_ORDER);
+    let machine: M = Machine::new(&Config::new(1, frames)).unwrap();
+    let space = machine.address_space().unwrap();
+    let taken = machine.alloc_pages(0, 0).unwrap();
+    let area = machine.mmap_large(&space, pages, HUGE_ORDER).unwrap();
+    machine.write_word(&area, 0, 0, 1).unwrap();
+    let counted = |event| machine.stats().events(event);
+    assert_eq!([Event::ThpFaultAlloc, Event::ThpFaultFallback].map(counted), [0, 1]);
+    assert_eq!(order(&machine, &area, 0), 0);
+    machine.put(taken);
+    end(&machine, &[&space]);
+}
+
+#[test]
+fn a_page_of_order_1_is_never_queued_to_be_split() {
     let (machine, space, area) = written_on("6.12", 1);
     for to in [1, 0] {
         machine.move_pages(&space, &[area.address(0)], &[to], MoveFlags::default());
@@ -121,7 +141,7 @@ fn of_two_base_pages_one_has_no_place_to_wait_for_a_split() {
 }
 
 #[test]
-fn parts_of_zeroes_become_the_zero_page_at_a_split_and_their_frames_are_free() {
+fn a_split_replaces_parts_of_zeroes_by_the_zero_page_and_frees_their_frames() {
     for (kernel, zero) in [("6.1", false), ("6.12", true)] {
         let config = Config { profile: Profile::preset(kernel).unwrap(), ..Config::new(2, 64) };
         let machine: M = Machine::new(&config).unwrap();
@@ -138,7 +158,8 @@ fn parts_of_zeroes_become_the_zero_page_at_a_split_and_their_frames_are_free() {
         let theirs = child.find(area.address(0)).unwrap().0;
         for area in [&area, &theirs] {
             let unused = |page: u32| matches!(area.look(page).entry(), Entry::Present { zero: true, .. });
-            // What is written stays, and what is locked into memory, be it by another process.
+            // Parts that were written keep their frames. So do mlocked parts, in the child too,
+            // although the parent alone has locked them.
             assert_eq!((0..PAGES).map(unused).collect::<Vec<_>>(), [zero, false, zero, zero], "{kernel}");
             assert!((PAGES..2 * PAGES).all(|page| !unused(page)));
         }
@@ -154,7 +175,7 @@ fn parts_of_zeroes_become_the_zero_page_at_a_split_and_their_frames_are_free() {
 }
 
 #[test]
-fn a_part_of_zeroes_that_is_asked_for_is_let_go_of_by_whoever_asked() {
+fn the_caller_of_a_split_frees_the_part_of_zeroes_that_it_asked_for() {
     let config = Config { profile: Profile::preset("6.12").unwrap(), ..Config::new(2, 64) };
     let machine: M = Machine::new(&config).unwrap();
     let space = machine.address_space().unwrap();
@@ -170,7 +191,7 @@ fn a_part_of_zeroes_that_is_asked_for_is_let_go_of_by_whoever_asked() {
 }
 
 #[test]
-fn a_hard_failure_of_a_page_that_is_not_split_is_told_kept_silent_or_forgotten() {
+fn a_hard_failure_of_an_unsplit_page_signals_is_silent_or_is_forgotten_by_kernel() {
     for (kernel, errno, counted, told) in
         [("4.8", Errno::EBUSY, 0, 0), ("6.1", Errno::EBUSY, 1, 0), ("6.12", Errno::EHWPOISON, 1, 1)]
     {
@@ -182,7 +203,7 @@ fn a_hard_failure_of_a_page_that_is_not_split_is_told_kept_silent_or_forgotten()
         assert_eq!((machine.num_poisoned_pages(), handled.signals.len()), (counted, told), "{kernel}");
         assert_eq!(machine.frames()[bad].flags().contains(Flags::HWPOISON), counted > 0);
         assert_eq!(machine.frames()[pinned].flags().contains(Flags::HAS_HWPOISONED), counted > 0);
-        // A second time.
+        // The same frame fails a second time.
         let again = machine.memory_failure(bad, Some(&space));
         let tells = counted > 0;
         assert_eq!(

@@ -1,0 +1,141 @@
+"""The command line: parses arguments, calls the library and prints the result.
+
+Each verb has a file, imported only when the verb is called. To add a verb, write
+`mmcore/_cli/VERB.py` with a function `VERB` that returns an exit code, and add the verb to a group
+in `GROUPS`. All verbs share the exit codes: 0 clean, 1 a finding, 2 wrong usage or input (one line
+on stderr says why), 3 inconclusive, 130 and 143 ended by SIGINT and SIGTERM.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmcore import __version__
+from mmcore._extras import need
+from mmcore.errors import FindingError, InputError, KernelError, MissingExtraError, MisuseError
+
+need("cyclopts", "the command line")
+need("rich", "the command line")
+
+# After `need`: without the extra the import would fail with an error that does not name it.
+from cyclopts import App, CycloptsError, Group  # noqa: E402 - see above
+
+from mmcore._cli import inputs, output, signals  # noqa: E402 - see above
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["GROUPS", "VERBS", "app", "run"]
+
+#: The groups of `mmcore --help`, with the help line of each verb. The lines repeat the first lines
+#: of the verbs' docstrings: reading those would import every verb for each command.
+GROUPS = {
+    "One program": {
+        "run": "Run a program on real threads, once or again and again, and audit the machine.",
+        "explore": "Search the interleavings of a program for one that breaks a rule.",
+        "replay": "Run one schedule of a program and show what happens.",
+        "diff": "Run a program under two profiles and show where they differ.",
+        "map": "Run a program and show what each frame of a node is.",
+    },
+    "Many programs": {
+        "standard": "Explore the standard set, all pairs of operations, in every release design.",
+        "soak": "Explore long programs drawn at random.",
+        "hunt": "Put real defects into the core, and see whether the explorer finds them.",
+    },
+    "Traces of real programs": {
+        "compare": "Compare designs of the release path under migration load.",
+        "policies": "Replay a trace under list policies and count the misses.",
+    },
+    "Kernels": {
+        "profiles": "List the fields of a profile, or those in which two presets differ.",
+        "conformance": "Replay recordings of real kernels and compare every step.",
+    },
+    "This installation": {
+        "env": "Show version, build, interpreter and machine, for a bug report.",
+    },
+}
+
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+
+
+def app() -> App:
+    """Builds the parser of the command line."""
+    made = App(
+        name="mmcore",
+        help="The life of a Linux memory page, as a library.",
+        version=f"mmcore {__version__}",
+        version_flags=["--version"],
+        help_format="markdown",
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        # Suppressed, cyclopts would end the process itself, with one exit code for both signals.
+        suppress_keyboard_interrupt=False,
+        console=output.console(),
+    )
+    for number, (name, verbs) in enumerate(GROUPS.items()):
+        group = Group(name, sort_key=number)
+        for place, (verb, text) in enumerate(verbs.items()):
+            made.command(
+                f"mmcore._cli.{verb}:{verb}", name=verb, group=group, sort_key=place, help=text
+            )
+    made.register_install_completion_command(
+        group=group, sort_key=len(verbs), help="Install completion for your shell."
+    )
+    return made
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one command and returns its exit code; errors become one line on stderr."""
+    output.begin()
+    with signals.heard() as caught:
+        try:
+            result = app()([inputs.STDIN if word == "-" else word for word in argv])
+            return output.code(result if isinstance(result, int) else 0)
+        except KeyboardInterrupt:
+            output.complain("interrupted")
+            return caught.code
+        except SystemExit as ended:
+            # `--install-completion` ends the process itself, after one line on stderr, if it cannot
+            # detect the shell. Its exit code 1 would mean a finding here.
+            return output.UNUSABLE if ended.code else 0
+        except Exception as error:
+            code = _explained(error)
+            if code is None:
+                raise
+            return code
+
+
+def _explained(error: Exception) -> int | None:
+    """Prints an error as one line, and returns the exit code; None for a defect of mmcore."""
+    whole = False
+    match error:
+        case BrokenPipeError():
+            # The reader of the output has closed the pipe, as `head` does: no error.
+            output.leave()
+            return 0
+        case CycloptsError() | InputError() | MissingExtraError() | MisuseError():
+            message, code = str(error), output.UNUSABLE
+        case FindingError():
+            message, code, whole = str(error), output.FOUND, True
+        case KernelError():
+            message, code = str(error), output.FOUND
+        case OSError():
+            # A file that cannot be read or written.
+            message, code = _of_a_file(error), output.UNUSABLE
+        case MemoryError():
+            message, code = "there is not enough memory", output.UNUSABLE
+        case UnicodeEncodeError():
+            message, code = (
+                f"{error.object[:60]!r} cannot be encoded: it has an unpaired surrogate",
+                output.UNUSABLE,
+            )
+        case _:
+            return None
+    output.complain(message, whole=whole)
+    return code
+
+
+def _of_a_file(error: OSError) -> str:
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why

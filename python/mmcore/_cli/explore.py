@@ -1,0 +1,78 @@
+"""`mmcore explore`: searches the interleavings of a program."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import mmcore
+from mmcore._cli import inputs, showing
+from mmcore.errors import InputError
+from mmcore.typing import Search  # noqa: TC001 - the command line reads the annotations
+
+
+def explore(
+    program: str,
+    /,
+    *,
+    search: Search | None = None,
+    schedules: int | None = None,
+    seed: int = 0,
+    exhaustive: Annotated[bool, Parameter(negative=())] = False,
+    preemptions: inputs.Preemptions | None = None,
+    seconds: float | None = None,
+    jobs: int | None = None,
+    shrink: int = 2_500,
+    max_steps: int | None = None,
+    mutation: str | None = None,
+    machine: inputs.MachineWords | None = None,
+    view: showing.RaceView | None = None,
+) -> int:
+    """Search the interleavings of a program for one that breaks a rule.
+
+    Exit code 0: no rule breaks; 1: one does; 3: an exhaustive search stopped before its end.
+
+    Args:
+        program: a program file, or - for the standard input.
+        search: portfolio (random walks and PCT in turn), random, pct or exhaustive; portfolio if
+            left out.
+        schedules: how many schedules to run, 20000 if left out; the limit of an exhaustive search.
+        seed: seed of the random choice of schedules.
+        exhaustive: the same as --search exhaustive.
+        preemptions: the bound of an exhaustive search, 2 if left out; all for every interleaving.
+        seconds: end the search after this many seconds.
+        jobs: OS threads of the search; their number does not change the result.
+        shrink: the most schedules run to make a counterexample smaller.
+        max_steps: a schedule of more steps counts as endless.
+        mutation: put this defect into the core, to see whether the program finds it;
+            `mmcore hunt --list` lists all defects.
+        machine: the profile of the machine.
+        view: how the result is printed and saved.
+    """
+    view, words = view or showing.RaceView(), machine or inputs.MachineWords()
+    if exhaustive and search not in (None, "exhaustive"):
+        raise InputError(
+            f"--exhaustive and --search {search} contradict each other: leave one of them out"
+        )
+    if exhaustive or (preemptions is not None and search is None):
+        search = "exhaustive"
+    view.check()
+    what, options = inputs.program(program), words.options
+    return showing.report(
+        "exploring",
+        lambda _: mmcore.explore(
+            what,
+            search=search or "portfolio",
+            schedules=schedules,
+            seed=seed,
+            preemptions=inputs.bound(2 if preemptions is None else preemptions),
+            seconds=seconds,
+            jobs=jobs,
+            shrink=shrink,
+            max_steps=max_steps,
+            mutation=mutation,
+            **options,
+        ),
+        view,
+    )

@@ -1,0 +1,104 @@
+"""The inputs that several verbs share: program files, traces, and FIELD=VALUE words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from cyclopts import Parameter
+
+from mmcore import _waiting
+from mmcore._trace import Trace
+from mmcore.errors import InputError
+from mmcore.program import Program
+from mmcore.typing import Kernel, Release  # noqa: TC001 - the command line reads the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mmcore._cli.progress import Bar
+
+__all__ = ["STDIN", "Fields", "MachineWords", "Preemptions", "bound", "fields", "program", "trace"]
+
+#: Fields of a profile, each given by one `--set FIELD=VALUE`.
+Fields: TypeAlias = Annotated[
+    tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)
+]
+
+#: The bound of an exhaustive search.
+Preemptions: TypeAlias = int | Literal["all"]
+
+#: Replaces `-` before the parser runs, which would take `-` for an option.
+STDIN = "/dev/stdin"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class MachineWords:
+    """The machine that a program runs on.
+
+    Attributes:
+        kernel: the preset of the profile, instead of the program's.
+        release: the release design, instead of the program's.
+        set_: FIELD=VALUE: a further field of the profile.
+    """
+
+    kernel: Kernel | None = None
+    release: Release | None = None
+    set_: Fields = ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same values as keyword arguments of the searches of the library."""
+        return {
+            "kernel": self.kernel,
+            "release": self.release,
+            "profile": fields(self.set_),
+        }
+
+
+def bound(preemptions: Preemptions) -> int | None:
+    """Converts a bound for the library: "all" becomes None, every interleaving."""
+    return None if preemptions == "all" else preemptions
+
+
+def _source(word: str) -> str:
+    """Converts a file name for the library: `STDIN` becomes `-` again."""
+    return "-" if word == STDIN else word
+
+
+def program(path: str) -> Program:
+    """Reads a program from a file, or from the standard input for `-`."""
+    return Program.load(_source(path))
+
+
+def trace(path: str, max_accesses: int | None, bar: Bar) -> Trace:
+    """Reads a trace from a file, or from the standard input for `-`, with a progress bar.
+
+    Raises:
+        InputError: if the file cannot be read or is no trace.
+    """
+
+    def progress(done: int, total: int | None) -> None:
+        bar.update(done=done, of=total, note=path)
+
+    limit = {} if max_accesses is None else {"max_accesses": max_accesses}
+    name = _source(path)
+    try:
+        # Sorting a long trace is one NumPy call: `heard` lets SIGINT end it.
+        return _waiting.heard(Trace.load, name, progress=progress, **limit)
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from None
+
+
+def fields(words: Iterable[str]) -> dict[str, str]:
+    """Splits the words of `--set FIELD=VALUE` into names and values."""
+    said = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set takes FIELD=VALUE, such as pagevec=15, not {word!r}")
+        if name in said:
+            raise InputError(f"--set gives {name} twice: leave one of them out")
+        said[name] = value
+    return said

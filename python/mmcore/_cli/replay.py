@@ -1,0 +1,49 @@
+"""`mmcore replay`: runs one schedule of a program and shows what happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mmcore
+from mmcore._cli import inputs, showing
+from mmcore._exploration.result import Replay
+from mmcore.errors import InputError
+
+
+def replay(
+    what: str,
+    schedule: str | None = None,
+    /,
+    *,
+    mutation: str | None = None,
+    max_steps: int | None = None,
+    machine: inputs.MachineWords | None = None,
+    view: showing.RaceView | None = None,
+) -> int:
+    """Run one schedule of a program and show what happens.
+
+    Exit code 0: no rule breaks; 1: one does.
+
+    Args:
+        what: a file written by --save, 'PROGRAM @ SCHEDULE' as a counterexample prints it, or a
+            program file (- for the standard input) followed by a schedule.
+        schedule: the schedule for a program file, such as 0x93,1; an empty one runs each thread to
+            its end.
+        mutation: put this defect into the core.
+        max_steps: a schedule of more steps counts as endless.
+        machine: the profile of the machine.
+        view: how the result is printed and saved.
+    """
+    view, words = view or showing.RaceView(), machine or inputs.MachineWords()
+    if not what.strip():
+        raise InputError("name a file that --save wrote, or give 'PROGRAM @ SCHEDULE'")
+    options = {**words.options, "mutation": mutation, "max_steps": max_steps}
+    return showing.report("replaying", lambda _: _played(what, schedule, options), view)
+
+
+def _played(what: str, schedule: str | None, options: dict[str, Any]) -> Replay:
+    if schedule is not None:
+        return mmcore.replay(inputs.program(what), schedule, **options)
+    if "@" in what:
+        return Replay.of_line(what, **options)
+    return Replay.load(what, **options)

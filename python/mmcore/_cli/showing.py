@@ -1,0 +1,143 @@
+"""Prints a result, writes its files and returns its exit code, in one way for all verbs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - the command line reads the annotations
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from cyclopts import Parameter
+
+from mmcore import _output
+from mmcore._cli import output, signals
+from mmcore._cli.progress import Bar
+from mmcore._exploration.result import Counterexample
+from mmcore._map import check_plot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mmcore.reporting import Result
+
+__all__ = ["CODES", "MapView", "RaceView", "View", "finish", "report"]
+
+#: The result that a verb shows.
+Shown = TypeVar("Shown", bound="Result")
+
+#: The exit code of each status.
+CODES = {"clean": 0, "finding": 1, "unusable": 2, "inconclusive": 3}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class View:
+    """How a result is printed and saved.
+
+    Attributes:
+        as_json: print one JSON document (docs/json.md) instead of text.
+        html: write the result as a web page to this file.
+    """
+
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
+    html: Path | None = None
+
+    def check(self) -> None:
+        """Refuses files that could not be written: before the work, not after it."""
+        _output.check(self.html)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RaceView(View):
+    """How a result that may have a counterexample is printed and saved.
+
+    Attributes:
+        as_json: print one JSON document (docs/json.md) instead of text.
+        html: write the result as a web page to this file, with the timeline of the counterexample.
+        save: write the program and schedule of the counterexample to this file, for
+            `mmcore replay`.
+    """
+
+    save: Path | None = None
+
+    def check(self) -> None:
+        """Refuses files that could not be written: before the work, not after it."""
+        _output.check(self.save, self.html)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class MapView(View):
+    """How a map is printed and saved.
+
+    Attributes:
+        as_json: print one JSON document (docs/json.md) instead of text.
+        html: write the map as a web page to this file.
+        plot: write the pictures as an image to this .svg, .pdf or .png file.
+        steps: with --before-after compact: write a web page to this file with which one steps
+            through the moves.
+    """
+
+    plot: Path | None = None
+    steps: Path | None = None
+
+    def check(self) -> None:
+        """Refuses files that could not be written: before the work, not after it."""
+        _output.check(self.html, self.steps)
+        if self.plot is not None:
+            check_plot(self.plot)
+
+
+def finish(result: Result, view: View) -> int:
+    """Prints a result, writes the files of its view, and returns the exit code."""
+    if view.as_json:
+        output.show(result.to_json())
+    else:
+        for part in result.parts():
+            output.display(part)
+    if isinstance(view, RaceView) and (found := _counterexample(result)) is not None:
+        output.save(view.save, found.save)
+    output.save(view.html, result.to_html)
+    return CODES[result.status]
+
+
+def _counterexample(result: Result) -> Counterexample | None:
+    """The counterexample to save: the result itself, or the one that it holds; None without one."""
+    found = getattr(result, "counterexample", result)
+    return found if isinstance(found, Counterexample) else None
+
+
+def report(
+    what: str,
+    work: Callable[[Bar], Shown],
+    view: View,
+    also: Callable[[Shown], None] | None = None,
+) -> int:
+    """Does the work with a progress bar and shows its result; a signal shows the partial one.
+
+    Args:
+        what: the name of the task in the progress bar.
+        work: calls the library; a KeyboardInterrupt from it has the partial result.
+        view: how the result is printed and saved.
+        also: called with the result afterwards, to write further files.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InputError: before the work, if a file of the view cannot be written.
+        KeyboardInterrupt: by a signal, after the partial result was shown.
+    """
+    view.check()
+
+    def with_bar() -> Shown:
+        with Bar(what) as bar:
+            return work(bar)
+
+    def show(result: Shown) -> int:
+        code = finish(result, view)
+        if also is not None:
+            also(result)
+        return code
+
+    return signals.report(with_bar, show)

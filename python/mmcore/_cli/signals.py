@@ -1,0 +1,89 @@
+"""SIGINT and SIGTERM: a command shows its partial result and ends with the code of the signal."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from mmcore._cli import output
+from mmcore._interrupted import partial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+__all__ = ["Caught", "heard", "report"]
+
+_T = TypeVar("_T")
+
+#: The signals handled, with their usual handlers. Another handler stays: `nohup` and background
+#: jobs of a shell ignore some signals, and a command must not end by one that is ignored.
+_HANDLED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
+
+class Caught:
+    """A signal handler that keeps the first signal.
+
+    Attributes:
+        number: the number of the first signal; None before it.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Keeps the number of the first signal, and raises KeyboardInterrupt."""
+        if self.number is None:
+            self.number = number
+        raise KeyboardInterrupt
+
+    @property
+    def code(self) -> int:
+        """The exit code: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + (signal.SIGINT if self.number is None else self.number)
+
+
+@contextmanager
+def heard() -> Iterator[Caught]:
+    """A block in which both signals raise `KeyboardInterrupt` in the main thread."""
+    caught = Caught()
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {
+        number: signal.signal(number, caught)
+        for number, usual in _HANDLED.items()
+        if signal.getsignal(number) == usual
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def report(work: Callable[[], _T], show: Callable[[_T], int]) -> int:
+    """Does the work and shows its result; a signal shows the partial result.
+
+    Args:
+        work: calls the library; a KeyboardInterrupt from it has the partial result.
+        show: prints and writes a result, and returns the exit code. A partial result says in its
+            text that it is incomplete.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        KeyboardInterrupt: by a signal, after the partial result was shown.
+    """
+    try:
+        result = work()
+    except KeyboardInterrupt as stopped:
+        found = partial(stopped)
+        if found is not None:
+            show(found)
+            output.complain("the result above is incomplete: the command was interrupted")
+        raise
+    return show(result)

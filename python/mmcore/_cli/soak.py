@@ -1,0 +1,49 @@
+"""`mmcore soak`: explores long programs drawn at random."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmcore._cli import inputs, output, showing
+from mmcore._exploration import many
+from mmcore._exploration.soak import SCHEDULES
+
+if TYPE_CHECKING:
+    from mmcore._exploration.soak import Soaked
+
+
+def soak(
+    *,
+    schedules: int = SCHEDULES,
+    seed: int = 0,
+    seconds: float | None = None,
+    jobs: int | None = None,
+    machine: inputs.MachineWords | None = None,
+    view: showing.RaceView | None = None,
+) -> int:
+    """Explore long programs drawn at random, each by thousands of schedules.
+
+    Prints one line per program with the seed that draws it. Exit code 0: no rule breaks; 1: one
+    does.
+
+    Args:
+        schedules: how many schedules to run in all.
+        seed: seed of the first program; the next programs take the seeds after it.
+        seconds: end the soak after this many seconds.
+        jobs: OS threads of the search; their number does not change the result.
+        machine: the profile of the machine; with --release, only this design is explored.
+        view: how the result is printed and saved.
+    """
+    view, words = view or showing.RaceView(), (machine or inputs.MachineWords()).options
+
+    def tell(each: Soaked) -> bool:
+        line = f"seed {each.seed} {each.design}: {each.exploration.schedules:,} schedules"
+        return not output.gone() if view.as_json else output.show(line)
+
+    return showing.report(
+        "soaking",
+        lambda _: many.soak(
+            schedules, seed=seed, seconds=seconds, jobs=jobs, progress=tell, **words
+        ),
+        view,
+    )

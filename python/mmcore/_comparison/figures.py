@@ -1,0 +1,193 @@
+"""The figures of a comparison: rates, ratios and quantiles of the measured rounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmcore._comparison import stats
+from mmcore._comparison.histogram import Histogram
+from mmcore._units import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mmcore._comparison.protocol import RoundReport
+    from mmcore._comparison.runner import Measurement
+
+__all__ = ["Figures"]
+
+QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p99.9_ns": 0.999}
+
+
+class Figures:
+    """The rates, ratios and quantiles of a measurement."""
+
+    def __init__(self, measurement: Measurement) -> None:
+        self._measurement = measurement
+        self._table: list[dict[str, Any]] | None = None
+
+    @property
+    def measurement(self) -> Measurement:
+        """The report of each turn, as measured."""
+        return self._measurement
+
+    @property
+    def plan(self) -> Any:
+        """The plan that was measured."""
+        return self.measurement.plan
+
+    @property
+    def labels(self) -> list[str]:
+        """The variants' names, the baseline first."""
+        return [variant.label for variant in self.plan.variants]
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One row per variant, as plain data.
+
+        `variant` is the label. `pages_per_s` and `pages_per_cpu_s` are medians of the rounds;
+        `accesses_per_modelled_s` is over all rounds, None without accesses. `primary` names the
+        measure of `ratio`. `ratio` and `ratio_wall` (wall time; None for policies) are intervals
+        relative to the baseline, with the keys `ratio`, `low`, `high`, `blocks` and `resolved`;
+        None for the baseline. `latency` has quantiles of the nanoseconds per page, one value per
+        batch. `migrated`, `retries` and `failed` are sums of pages. `per_page` has the operations
+        per migrated page in the counting build. `share_of_memcpy` is the rate relative to a bare
+        `memcpy` of cold pages, in the rounds that timed one. `modelled_ns_per_access` is in
+        nanoseconds. `fast_share` is the share of accesses whose page was on the first node.
+
+        In loads that ask for blocks, `requests` has their number, how many were `served`, quantiles
+        of their time in nanoseconds, and the `pages_per_block` that moved for one that was served;
+        `users` has the accesses per processor second of the other threads (median), the interval
+        of their ratio to the baseline, and the operations `per_access` in the counting build.
+        `stored` has the means of the rounds for a zram device: bytes of content per compressed byte
+        and per byte of the pool, the shares of pages of one word and of pages that did not
+        compress, and pages read from the device and written to it per second.
+        """
+        # Computed once, because the text, the page and the document read it, and it is not cheap.
+        if self._table is None:
+            self._table = [self._row(index) for index in range(len(self.plan.variants))]
+        return self._table
+
+    def _row(self, index: int) -> dict[str, Any]:
+        taken = self.measurement
+        reports = [sample.report for sample in taken.samples if sample.variant == index]
+        latency = Histogram(report.latency_ns for report in reports)
+        accesses = sum(report.accesses for report in reports)
+        modelled = sum(report.modelled_ns for report in reports)
+        # In a storm pages move at random, and no node counts as the fast one.
+        tiers = self.plan.options.load == "tiering" and accesses and reports[0].accesses_by_node
+        fast = sum(report.accesses_by_node[0] for report in reports) if tiers else 0
+        return {
+            "variant": self.labels[index],
+            "pages_per_s": _median(taken.values(index, "pages_per_s")),
+            "pages_per_cpu_s": _median(taken.values(index, "pages_per_cpu_s")),
+            "accesses_per_modelled_s": 1e9 * accesses / modelled if modelled else None,
+            "primary": self.plan.primary,
+            "ratio": self._interval(index, self.plan.primary),
+            # A policy may move no page at all, and a ratio to 0 pages a second is undefined.
+            "ratio_wall": None if self.plan.has_policies else self._interval(index, "pages_per_s"),
+            "latency": {name: latency.quantile(q) for name, q in QUANTILES.items()},
+            "migrated": sum(report.migrated for report in reports),
+            "retries": sum(report.retries for report in reports),
+            "failed": sum(report.failed for report in reports),
+            "per_page": taken.operations[index].per_page,
+            "share_of_memcpy": self._share_of_memcpy(index),
+            "modelled_ns_per_access": modelled / accesses if accesses else None,
+            "fast_share": fast / accesses if tiers else None,
+            "requests": self._requests(reports),
+            "users": self._users(index),
+            "stored": _stored(reports),
+        }
+
+    def _requests(self, reports: list[RoundReport]) -> dict[str, Any] | None:
+        if not self.plan.options.asks_for_blocks:
+            return None
+        times = Histogram(report.request_ns for report in reports)
+        served = sum(report.served for report in reports)
+        migrated = sum(report.migrated for report in reports)
+        return {
+            "requests": sum(report.requests for report in reports),
+            "served": served,
+            "latency": {name: times.quantile(q) for name, q in QUANTILES.items()},
+            "pages_per_block": migrated / served if served else None,
+        }
+
+    def _users(self, index: int) -> dict[str, Any] | None:
+        if not self.plan.options.asks_for_blocks or self.plan.options.alone:
+            return None
+        name = "accesses_per_user_cpu_s"
+        return {
+            "accesses_per_cpu_s": _median(self.measurement.values(index, name)),
+            "ratio": self._interval(index, name),
+            "per_access": self.measurement.operations[index].per_access,
+        }
+
+    def _share_of_memcpy(self, index: int) -> float | None:
+        copied = self.measurement.values(index, "memcpy_pages_per_s")
+        speed = self.measurement.values(index, "pages_per_cpu_s")
+        return _median(speed[copied > 0] / copied[copied > 0])
+
+    def _interval(self, index: int, attribute: str) -> dict[str, Any] | None:
+        return None if index == 0 else self.interval(index, attribute).as_dict()
+
+    def interval(self, index: int, attribute: str | None = None) -> stats.Interval:
+        """The ratio of variant `index` to the baseline; of the primary measure if none is named."""
+        return stats.ratio_interval(
+            self.block_log_ratios(index, attribute),
+            comparisons=len(self.plan.variants) - 1,
+            seed=self.plan.options.seed,
+        )
+
+    def block_log_ratios(self, index: int, attribute: str | None = None) -> NDArray[np.float64]:
+        """The mean log-ratio to the baseline of each block, from which the interval is computed."""
+        taken, attribute = self.measurement, attribute or self.plan.primary
+        values, baseline = taken.values(index, attribute), taken.values(0, attribute)
+        return stats.blocks(values, baseline, taken.trials).means
+
+    @property
+    def samples(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """For each variant and measure, an array with one value per round."""
+        names = ["pages_per_s", "pages_per_cpu_s", "migrated", "retries", "failed"]
+        names.append("memcpy_pages_per_s")
+        if self.plan.has_policies:
+            names.append(self.plan.primary)
+        return {
+            label: {name: self.measurement.values(index, name) for name in names}
+            for index, label in enumerate(self.labels)
+        }
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether there were enough rounds for intervals."""
+        return len(self.block_log_ratios(1)) >= stats.MIN_BLOCKS
+
+
+def _stored(reports: list[RoundReport]) -> dict[str, Any] | None:
+    stored = [report.stored for report in reports if report.stored is not None]
+    if not stored:
+        return None
+    pages = sum(each.content_bytes for each in stored) / PAGE_SIZE
+    content = sum(each.content_bytes for each in stored)
+    wall = sum(report.wall_s for report in reports)
+
+    def swapped(name: str) -> float:
+        return float(sum(report.more.get("did", {}).get(name, 0) for report in reports) / wall)
+
+    return {
+        "content_per_compressed": _share(content, sum(each.compressed_bytes for each in stored)),
+        "content_per_pool": _share(content, sum(each.pool_bytes for each in stored)),
+        "same_share": _share(sum(each.same_pages for each in stored), pages),
+        "huge_share": _share(sum(each.huge_pages for each in stored), pages),
+        "swapped_in_per_s": swapped("swapped_in"),
+        "swapped_out_per_s": swapped("swapped_out"),
+    }
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _median(values: NDArray[np.float64]) -> float | None:
+    return float(np.median(values)) if len(values) else None

@@ -1,0 +1,47 @@
+"""Merges histograms, given as (value, count) pairs, and reads quantiles from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+__all__ = ["Histogram"]
+
+
+class Histogram:
+    """The sum of several histograms.
+
+    Attributes:
+        values: the distinct values, ascending.
+        counts: the number of observations of each value.
+    """
+
+    values: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    def __init__(self, parts: Iterable[Iterable[tuple[float, int]]]) -> None:
+        sums: dict[float, int] = {}
+        for part in parts:
+            for value, count in part:
+                sums[value] = sums.get(value, 0) + count
+        ordered = sorted((value, count) for value, count in sums.items() if count > 0)
+        self.values = np.array([value for value, _ in ordered], np.float64)
+        self.counts = np.array([count for _, count in ordered], np.int64)
+
+    def quantile(self, q: float) -> float | None:
+        """The smallest value v such that a share `q` of all observations is <= v; None if empty."""
+        if not len(self.values):
+            return None
+        cumulated = np.cumsum(self.counts)
+        return float(self.values[np.searchsorted(cumulated, q * cumulated[-1], side="left")])
+
+    def exceeding(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The values, and for each the share of observations that are at least as large."""
+        remaining = np.cumsum(self.counts[::-1])[::-1]
+        return self.values, remaining / max(1, int(self.counts.sum()))

@@ -1,0 +1,105 @@
+"""The options of a comparison; the library and the command line share defaults and limits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import get_args
+
+from mmcore._arguments import number, time_limit
+from mmcore._mmcore import MAX_LOAD_THREADS
+from mmcore.errors import InputError
+from mmcore.typing import Kernel, Load
+
+__all__ = ["MOST_SECONDS", "MOST_THREADS", "Options"]
+
+#: The most migrating threads: a storm adds two writing threads for each of them.
+MOST_THREADS = MAX_LOAD_THREADS // 2
+
+#: The most seconds of a comparison: one day.
+MOST_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a comparison.
+
+    Raises `InputError` if an option is out of its limits; the message says what to change.
+
+    Attributes:
+        load: tiering (replays the trace over a fast and a slow node), storm (random migrations
+            against threads that use the pages), compaction (requests for blocks of a node in
+            pieces) or zram (the same, while pages are swapped to a compressed device).
+        kernel: the preset of all other fields.
+        threads: the number of migrating threads.
+        alone: in a storm or under compaction, migrate pages that no other thread uses, for the
+            least noise.
+        seconds: seconds of measuring; building, counting and verifying take time of their own.
+        nodes: sizes with optional latencies, such as 64MiB,256MiB:250ns.
+        copy: copy the contents of the pages; if not, the protocol alone is timed.
+        seed: seed of the loads and of the order of the variants.
+        precision: half width of the intervals, as a fraction, at which measuring may stop early.
+        poison_rate: share (0 to 1) of migration calls before which a frame fails.
+    """
+
+    load: Load = "tiering"
+    kernel: Kernel = "6.12"
+    threads: int = 2
+    alone: bool = False
+    seconds: float = 30.0
+    nodes: str | None = None
+    copy: bool = True
+    seed: int = 1
+    precision: float = 0.005
+    poison_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.load not in get_args(Load):
+            raise InputError(f"load {self.load!r} is not one of {', '.join(get_args(Load))}")
+        if self.alone and self.load in ("tiering", "zram"):
+            raise InputError(
+                "alone needs load storm or compaction:"
+                f" in {self.load} the accesses cause the migrations"
+            )
+        if self.load == "zram" and not self.copy:
+            raise InputError("load zram needs contents to compress: copy them")
+        if self.asks_for_blocks and self.poison_rate:
+            raise InputError("a poison rate needs load storm or tiering")
+        seconds = time_limit("seconds", self.seconds)
+        if seconds > MOST_SECONDS:
+            raise InputError(
+                f"seconds must be more than 0 and at most {MOST_SECONDS}, not {seconds:g}"
+            )
+        precision = _fraction("precision", self.precision)
+        if precision in (0, 1):
+            raise InputError(f"precision must be a fraction between 0 and 1, not {precision:g}")
+        self._set(
+            threads=number("threads", self.threads, 1, MOST_THREADS),
+            alone=bool(self.alone),
+            seconds=seconds,
+            copy=bool(self.copy),
+            seed=number("seed", self.seed),
+            precision=precision,
+            poison_rate=_fraction("poison_rate", self.poison_rate),
+        )
+
+    @property
+    def asks_for_blocks(self) -> bool:
+        """Whether the load asks for blocks of one node; the others migrate between nodes."""
+        return self.load in ("compaction", "zram")
+
+    def _set(self, **checked: object) -> None:
+        """Replaces the options by their checked values, although the class is frozen."""
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+
+def _fraction(name: str, value: float) -> float:
+    try:
+        # `float` also parses text; adding 0 makes text a TypeError.
+        part = float(value + 0)
+    except (TypeError, ValueError, OverflowError):
+        part = math.nan
+    if not 0 <= part <= 1:
+        raise InputError(f"{name} must be from 0 to 1, not {str(value)[:40]}")
+    return part

@@ -1,0 +1,118 @@
+"""The plots of a comparison, with matplotlib."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmcore import _output
+from mmcore._comparison.histogram import Histogram
+from mmcore._comparison.protocol import COUNTED
+from mmcore._extras import need
+from mmcore._plotting import check_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mmcore._comparison.figures import Figures
+
+__all__ = ["as_svg", "check_path", "save"]
+
+
+def save(comparison: Figures, path: Path) -> None:
+    """Writes the plots as an image file; the ending of `path` selects the format."""
+    check_path(path)
+    suffix = path.suffix.lower()
+    figure = _figure(comparison)
+    with _output.replacing(path) as file:
+        figure.savefig(file, format=suffix[1:], metadata=_metadata(suffix))
+
+
+def as_svg(comparison: Figures) -> str:
+    """The plots as an SVG element for a page."""
+    buffer = io.StringIO()
+    _figure(comparison).savefig(buffer, format="svg", metadata=_metadata(".svg"))
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _metadata(suffix: str) -> dict[str, None]:
+    # Without a date the same result gives the same bytes.
+    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
+
+
+def _figure(comparison: Figures) -> Any:
+    figure_module = need("matplotlib.figure", "plotting")
+    matplotlib = need("matplotlib", "plotting")
+    # Text stays text in an SVG, and ids are hashes of the content: random ids would make each file
+    # differ.
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    matplotlib.rcParams["svg.hashsalt"] = "mmcore"
+    variants = len(comparison.labels)
+    height = 2.6 + 0.35 * variants
+    figure = figure_module.Figure(figsize=(9, 3 * height), layout="constrained")
+    ratios, latencies, operations = figure.subplots(3, 1)
+    colors = [matplotlib.colormaps["tab10"](index % 10) for index in range(variants)]
+    _plot_ratios(ratios, comparison, colors)
+    _plot_latencies(latencies, comparison, colors)
+    _plot_operations(operations, comparison, colors)
+    return figure
+
+
+def _plot_ratios(axes: Any, comparison: Figures, colors: list[Any]) -> None:
+    """Plots the ratio of each block as a dot and the confidence interval as a bar."""
+    labels = comparison.labels
+    scatter = np.random.default_rng(0)
+    for index in range(1, len(labels)):
+        blocks = 100 * np.expm1(comparison.block_log_ratios(index))
+        height = index + scatter.uniform(-0.25, 0.25, len(blocks))
+        axes.plot(blocks, height, ".", color=colors[index], alpha=0.4, markersize=5)
+        interval = comparison.interval(index)
+        if interval.known:
+            low, middle, high = (
+                100 * (value - 1) for value in (interval.low, interval.ratio, interval.high)
+            )
+            axes.plot([low, high], [index, index], color="black", linewidth=2)
+            axes.plot(middle, index, "|", color="black", markersize=14, markeredgewidth=2)
+    axes.axvline(0, color="gray", linewidth=1)
+    axes.set_yticks(range(1, len(labels)), labels[1:])
+    axes.set_ylim(len(labels) - 0.4, 0.4)
+    axes.set_xlabel(f"{comparison.plan.primary_text}, % more than {labels[0]}")
+    what = "Accesses" if comparison.plan.has_policies else "Throughput"
+    axes.set_title(f"{what}: each block of rounds, and the 95 % interval", loc="left")
+
+
+def _plot_latencies(axes: Any, comparison: Figures, colors: list[Any]) -> None:
+    """Plots the share of batches above each time per page, both axes logarithmic."""
+    drawn = False
+    for index, label in enumerate(comparison.labels):
+        samples = comparison.measurement.samples
+        histogram = Histogram(s.report.latency_ns for s in samples if s.variant == index)
+        values, share = histogram.exceeding()
+        if len(values):
+            axes.step(values / 1e3, share, where="post", label=label, color=colors[index])
+            drawn = True
+    if drawn:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.legend(frameon=False)
+    axes.set_xlabel("µs a page, batch by batch")
+    axes.set_ylabel("share of batches that take longer")
+    axes.set_title("Latency", loc="left")
+
+
+def _plot_operations(axes: Any, comparison: Figures, colors: list[Any]) -> None:
+    """Plots the operations per migrated page, as the counting build counted them."""
+    names = [name for name in COUNTED if any(name in row["per_page"] for row in comparison.table)]
+    width = 0.8 / len(comparison.labels)
+    for index, row in enumerate(comparison.table):
+        place = np.arange(len(names)) + (index - (len(comparison.labels) - 1) / 2) * width
+        values = [row["per_page"].get(name, 0.0) for name in names]
+        axes.bar(place, values, width, label=row["variant"], color=colors[index])
+    axes.set_xticks(range(len(names)), [COUNTED[name].partition(" (")[0] for name in names])
+    axes.set_ylabel("per migrated page")
+    axes.set_title("Operations", loc="left")
+    if names:
+        axes.legend(frameon=False)

@@ -1,0 +1,184 @@
+"""The text of a comparison: its first lines, its table and its verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mmcore._comparison.protocol import COUNTED
+from mmcore.reporting import Grid
+from mmcore.reporting.parts import columns
+
+if TYPE_CHECKING:
+    from mmcore._comparison.figures import Figures
+    from mmcore._comparison.stats import Interval
+
+__all__ = ["UNRESOLVED", "grid", "preface", "sentence"]
+
+#: What each load without a trace does.
+WORK = {
+    "storm": "random pages move while other threads use them",
+    "compaction": "blocks of a node in pieces are asked for while other threads use its pages",
+    "zram": "blocks are asked for while pages are swapped to a compressed device",
+}
+
+UNRESOLVED = "no difference resolved"
+
+
+def preface(comparison: Figures) -> list[str]:
+    """The load, the options and the number of rounds, in two or three lines."""
+    plan, taken = comparison.plan, comparison.measurement
+    rounds = len(taken.samples) // len(plan.variants)
+    if plan.trace is not None:
+        what = f"{plan.trace.source}: {len(plan.trace):,} accesses, {plan.trace.footprint:,} pages"
+    else:
+        what = WORK[plan.options.load]
+        if plan.options.alone:
+            what = what.partition(" while ")[0]
+    options = plan.options
+    over = "".join(f" {name}={value}" for name, value in plan.fields.items())
+    threads = f"{options.threads} {'asking' if options.asks_for_blocks else 'migrating'} threads"
+    node = "node" if options.asks_for_blocks else "nodes"
+    how = f"kernel {options.kernel}{over}, {threads}, {node} {plan.nodes_text}"
+    done = f"{rounds} rounds in {taken.elapsed:.0f} s (stopped by {taken.stopped})"
+    lines = [
+        f"{options.load}: {what}",
+        f"{how}{'' if options.copy else ', no copy'}; {done}, seed {options.seed}",
+    ]
+    if options.load == "tiering":
+        lines.append(
+            "Both nodes are this machine's DRAM; modelled time counts each access with its"
+            " node's latency."
+        )
+    return lines
+
+
+def _rows(comparison: Figures) -> list[tuple[str, list[str]]]:
+    """The rows of the table: a measure, and one cell per variant."""
+    table = comparison.table
+    shown: list[tuple[str, list[str]]] = [
+        ("pages migrated / s", [_number(row["pages_per_s"]) for row in table]),
+        ("pages / migrator CPU-second", [_number(row["pages_per_cpu_s"]) for row in table]),
+    ]
+    ratio = [
+        ("  ratio to the baseline", [_ratio(row["ratio"]) for row in table]),
+        ("  95 % interval", [_ends(row["ratio"]) for row in table]),
+    ]
+    if comparison.plan.has_policies:
+        speeds = [_number(row["accesses_per_modelled_s"]) for row in table]
+        shown[:0] = [("accesses / modelled second", speeds), *ratio]
+    else:
+        shown += [
+            *ratio,
+            ("  ratio in wall time", [_ratio(row["ratio_wall"]) for row in table]),
+            ("  95 % interval", [_ends(row["ratio_wall"]) for row in table]),
+        ]
+    for name, title in (("p50_ns", "µs a page, p50"), ("p99_ns", "  p99"), ("p99.9_ns", "  p99.9")):
+        shown.append((title, [_number(row["latency"][name], ".2f", 1e-3) for row in table]))
+    if comparison.plan.options.asks_for_blocks:
+        shown += _block_rows(table)
+    else:
+        # Compaction does not tell the repeated passes of its migrations.
+        shown.append(("retries", [_number(row["retries"]) for row in table]))
+    shown.append(("failures", [_number(row["failed"]) for row in table]))
+    shown += _counted("per migrated page:", [row["per_page"] for row in table])
+    if any(row["users"] is not None for row in table):
+        shown += _counted("per access:", [row["users"]["per_access"] for row in table])
+    cells = [_number(row["share_of_memcpy"], ".2f") for row in table]
+    shown.append(("speed / bare memcpy", cells))
+    several = not comparison.plan.options.asks_for_blocks
+    if several and any(row["modelled_ns_per_access"] is not None for row in table):
+        cells = [_number(row["modelled_ns_per_access"], ".1f") for row in table]
+        shown.append(("modelled ns / access", cells))
+    if any(row["fast_share"] is not None for row in table):
+        cells = [_number(row["fast_share"], ".3f") for row in table]
+        shown.append(("hits on the fast node", cells))
+    return shown
+
+
+def _counted(title: str, counts: list[dict[str, float]]) -> list[tuple[str, list[str]]]:
+    """The operations of the counting build; no rows without any."""
+    names = [name for name in COUNTED if any(name in each for each in counts)]
+    rows = [(f"  {COUNTED[name]}", [_number(e.get(name), ".2f") for e in counts]) for name in names]
+    return [(title, [""] * len(counts)), *rows] if rows else []
+
+
+def _block_rows(table: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The rows of loads that ask for blocks: requests, other threads, and a zram device."""
+    asked = [row["requests"] for row in table]
+    rows = [
+        ("requests for a block", [_number(each["requests"]) for each in asked]),
+        ("  served", [_percentage(each["served"], each["requests"]) for each in asked]),
+    ]
+    for name, title in (
+        ("p50_ns", "  µs a request, p50"),
+        ("p99_ns", "  p99"),
+        ("p99.9_ns", "  p99.9"),
+    ):
+        rows.append((title, [_number(each["latency"][name], ",.0f", 1e-3) for each in asked]))
+    rows.append(("  pages moved a block", [_number(e["pages_per_block"], ".0f") for e in asked]))
+    if all(row["users"] is not None for row in table):
+        users = [row["users"] for row in table]
+        rows += [
+            ("accesses / user CPU-second", [_number(each["accesses_per_cpu_s"]) for each in users]),
+            ("  ratio to the baseline", [_ratio(each["ratio"]) for each in users]),
+            ("  95 % interval", [_ends(each["ratio"]) for each in users]),
+        ]
+    if all(row["stored"] is not None for row in table):
+        stored = [row["stored"] for row in table]
+        rows += [
+            ("content / compressed", [_number(e["content_per_compressed"], ".2f") for e in stored]),
+            (
+                "content / pages of zsmalloc",
+                [_number(e["content_per_pool"], ".2f") for e in stored],
+            ),
+            ("pages of one word", [_percentage(e["same_share"], 1) for e in stored]),
+            ("pages that do not compress", [_percentage(e["huge_share"], 1) for e in stored]),
+            ("pages swapped in / s", [_number(each["swapped_in_per_s"]) for each in stored]),
+            ("pages swapped out / s", [_number(each["swapped_out_per_s"]) for each in stored]),
+        ]
+    return rows
+
+
+def sentence(label: str, baseline: str, interval: Interval, measure: str) -> str:
+    """The verdict about one variant, as a sentence without a full stop."""
+    low, high = _percent(interval.low), _percent(interval.high)
+    if not interval.known:
+        return f"{label}: {UNRESOLVED}; the rounds differ too much for an interval"
+    if not interval.resolved:
+        return f"{label}: {UNRESOLVED} from {baseline} ({low} to {high})"
+    word = "faster" if interval.ratio > 1 else "slower"
+    return (
+        f"{label}: {word} than {baseline}, {_percent(interval.ratio)} {measure} ({low} to {high})"
+    )
+
+
+def grid(comparison: Figures) -> Grid:
+    """The table, with one row per measure and one column per variant."""
+    titles = columns("", *(f">{label}" for label in comparison.labels))
+    return Grid(titles, tuple((name, *cells) for name, cells in _rows(comparison)))
+
+
+def _number(value: float | None, form: str = ",.0f", factor: float = 1.0) -> str:
+    return "-" if value is None else format(value * factor, form)
+
+
+def _percentage(part: float | None, whole: float) -> str:
+    return "-" if part is None or not whole else f"{100 * part / whole:.1f} %"
+
+
+def _ratio(interval: dict[str, Any] | None) -> str:
+    if interval is None:
+        return "baseline"
+    if interval["low"] is None:
+        return "too few rounds"
+    return f"{interval['ratio']:.3f}" if interval["resolved"] else UNRESOLVED
+
+
+def _ends(interval: dict[str, Any] | None) -> str:
+    if interval is None or interval["low"] is None:
+        return ""
+    return f"{interval['low']:.3f}-{interval['high']:.3f}"
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.1f} %"

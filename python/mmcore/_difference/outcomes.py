@@ -1,0 +1,332 @@
+"""Programs with threads under two profiles: the outcomes that only one profile reaches."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from mmcore import _mmcore
+from mmcore import _refusals as refusals
+from mmcore._difference.sides import PerSide, TwoSides
+from mmcore._difference.states import flattened
+from mmcore._interrupted import keeping, partial
+from mmcore._waiting import keep
+from mmcore.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mmcore._difference.sides import Side, Sides
+    from mmcore._refusals import Refused
+    from mmcore.program import Program
+    from mmcore.reporting import Part
+    from mmcore.typing import Coverage
+
+__all__ = ["NearestValues", "Outcome", "OutcomeDiff", "Reached", "diff_outcomes"]
+
+#: The limit of the outcomes printed, and of the differences printed for each.
+_SHOWN = 8
+
+
+class NearestValues(NamedTuple):
+    """A result in which an outcome differs from the most similar outcome of the other side.
+
+    Attributes:
+        own: the value in the outcome itself; None if it has no such result.
+        nearest: the value in the most similar outcome of the other side; None if it has none.
+    """
+
+    own: Any
+    nearest: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An outcome of a program that only one side reaches.
+
+    Attributes:
+        side: the name of the side that reaches the outcome.
+        proven: whether the search of the other side was exhaustive, so that the other side cannot
+            reach the outcome within the bound on preemptions.
+        rule: the broken rule; None if no rule broke.
+        detail: the evidence for the broken rule; None if no rule broke.
+        schedule: the first schedule with this outcome, for `mmcore replay`.
+        times: the number of the side's schedules with this outcome.
+        nearest: the differences from the most similar outcome of the other side: names of results
+            of operations (`A#0 move r0 node=1.status`), of pages (`r0:0.node`) and of counters,
+            each with both values.
+    """
+
+    side: str
+    proven: bool
+    rule: str | None
+    detail: str | None
+    schedule: str
+    times: int
+    nearest: Mapping[str, NearestValues]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The search of one side.
+
+    Attributes:
+        label: the name of the side.
+        outcomes: the number of different outcomes.
+        schedules: the number of schedules run.
+        coverage: `complete`, `bounded` or `incomplete`.
+        covered: the coverage in words.
+        refused: the operations that were refused in every schedule of the side.
+    """
+
+    label: str
+    outcomes: int
+    schedules: int
+    coverage: Coverage
+    covered: str
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def is_exhaustive(self) -> bool:
+        """Whether the search ran every schedule within its bound on preemptions."""
+        return self.coverage in {"complete", "bounded"}
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeDiff(TwoSides):
+    """The difference of a program with threads under two profiles; `print` shows it.
+
+    Attributes:
+        labels: the names of the two sides.
+        fields: the fields in which the profiles differ, with both values.
+        command: the command line that repeats the comparison, for the program in a file.
+        program: the text of the program.
+        reached: the search of each side.
+        outcomes: the outcomes that only one side reaches.
+        common: the number of outcomes that both sides reach.
+    """
+
+    kind: ClassVar[str] = "outcome-diff"
+
+    reached: PerSide[Reached]
+    outcomes: tuple[Outcome, ...]
+    common: int
+
+    @property
+    def verdict(self) -> str:
+        """`differs` if only one side is proven to reach an outcome; else `same` or `inconclusive`.
+
+        Without such an outcome a search that stopped early makes the comparison inconclusive.
+        """
+        if any(outcome.proven for outcome in self.outcomes):
+            return "differs"
+        return "same" if all(side.is_exhaustive for side in self.reached) else "inconclusive"
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each outcome, with the attributes of `Outcome`."""
+        return [
+            {
+                "side": outcome.side,
+                "proven": outcome.proven,
+                "rule": outcome.rule,
+                "detail": outcome.detail,
+                "schedule": outcome.schedule,
+                "times": outcome.times,
+                "nearest": outcome.nearest,
+            }
+            for outcome in self.outcomes
+        ]
+
+    def content(self) -> dict[str, Any]:
+        """The program, both searches, and the outcomes that only one side reaches."""
+        reached = [
+            {
+                "side": side.label,
+                "outcomes": side.outcomes,
+                "schedules": side.schedules,
+                "coverage": side.coverage,
+                "covered": side.covered,
+                "refused": refusals.plain(side.refused),
+            }
+            for side in self.reached
+        ]
+        return {
+            **TwoSides.content(self),
+            "reached": reached,
+            "common": self.common,
+            "outcomes": self.table,
+        }
+
+    def parts(self) -> Iterator[Part]:
+        """Both searches, the first outcomes that only one side reaches, and the notes."""
+        for side in self.reached:
+            yield (
+                f"{side.label}: {side.outcomes:,} outcomes"
+                f" in {side.schedules:,} schedules ({side.covered})"
+            )
+        yield f"both: {self.common:,}; one alone: {len(self.outcomes):,}; {self.verdict}"
+        for outcome in self.outcomes[:_SHOWN]:
+            yield "\n".join(_lines(outcome, self.labels))
+        if len(self.outcomes) > _SHOWN:
+            yield f"and {len(self.outcomes) - _SHOWN} more"
+        yield from self.notes
+
+    @property
+    def notes(self) -> list[str]:
+        """One line for each operation that was refused in every schedule of a side."""
+        sides = (
+            refusals.notes(side.refused, f"in all {side.schedules:,} schedules of {side.label}")
+            for side in self.reached
+        )
+        return [note for notes in sides for note in notes]
+
+
+def _lines(outcome: Outcome, labels: PerSide[str]) -> list[str]:
+    other = labels[outcome.side == labels[0]]
+    known = "" if outcome.proven else f", not yet under {other}"
+    first = outcome.schedule or "(empty)"
+    head = f"only {outcome.side}{known}, {outcome.times:,} schedules, first {first}"
+    if outcome.rule is not None:
+        return [head, f"    breaks a rule: {outcome.rule}: {outcome.detail}"]
+    lines = [head]
+    for name, values in list(outcome.nearest.items())[:_SHOWN]:
+        lines.append(f"    {name}: {values.own!r}, the nearest under {other} {values.nearest!r}")
+    if len(outcome.nearest) > _SHOWN:
+        lines.append(f"    and {len(outcome.nearest) - _SHOWN} more")
+    return lines
+
+
+def diff_outcomes(
+    program: Program,
+    sides: Sides,
+    preemptions: int | None,
+    schedules: int,
+    seconds: float | None,
+) -> OutcomeDiff:
+    """Gathers the outcomes on both sides and compares the two sets."""
+    request = {"search": "exhaustive", "preemptions": preemptions, "schedules": schedules}
+    options = [f"--preemptions={'all' if preemptions is None else preemptions}"]
+    options.append(f"--schedules={schedules}")
+
+    def compared(first: dict[str, Any], second: dict[str, Any]) -> OutcomeDiff:
+        return _compared(program, sides, sides.command(*options), (first, second))
+
+    with keeping(lambda part: compared(part, _NOTHING)):
+        one = _gather(program, sides.first, request, seconds)
+    try:
+        with keeping(lambda part: compared(one, part)):
+            other = _gather(program, sides.second, request, seconds)
+    except KeyboardInterrupt as interruption:
+        if partial(interruption) is None:
+            keep(interruption, compared(one, _NOTHING))
+        raise
+    return compared(one, other)
+
+
+#: The report of a side that the interrupted comparison did not reach.
+_NOTHING: dict[str, Any] = {
+    "outcomes": [],
+    "schedules": 0,
+    "coverage": "incomplete",
+    "covered": "not begun",
+    "refused": [],
+}
+
+
+def _compared(
+    program: Program,
+    sides: Sides,
+    command: str,
+    found: tuple[dict[str, Any], dict[str, Any]],
+) -> OutcomeDiff:
+    names = tuple(thread.name for thread in program.threads)
+    lines = tuple(tuple(op.text for op in thread.ops) for thread in program.threads)
+    lines += (tuple(op.text for op in program.finally_),)
+    states = [
+        {
+            _key(outcome): flattened(outcome["state"], (*names, "finally"), lines)
+            for outcome in side["outcomes"]
+        }
+        for side in found
+    ]
+    reached = [
+        Reached(
+            label,
+            len(side["outcomes"]),
+            side["schedules"],
+            side["coverage"],
+            side["covered"],
+            refusals.read(side["refused"]),
+        )
+        for label, side in zip(sides.labels, found, strict=True)
+    ]
+    alone = [
+        _alone(outcome, label, states[1 - number], reached[1 - number], states[number])
+        for number, (label, side) in enumerate(zip(sides.labels, found, strict=True))
+        for outcome in side["outcomes"]
+        if _key(outcome) not in states[1 - number]
+    ]
+    return OutcomeDiff(
+        labels=sides.labels,
+        fields=sides.fields(program),
+        command=command,
+        program=program.text,
+        reached=PerSide(*reached),
+        outcomes=tuple(alone),
+        common=len(states[0].keys() & states[1].keys()),
+    )
+
+
+def _gather(
+    program: Program, side: Side, request: Mapping[str, Any], seconds: float | None
+) -> dict[str, Any]:
+    machine = {"kernel": side.kernel, "profile": dict(side.fields)}
+    try:
+        answer = _mmcore.outcomes(
+            program.to_json(), json.dumps({**request, "machine": machine}), seconds
+        )
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{side.label}: {' '.join(str(error).split())}") from None
+    gathered: dict[str, Any] = json.loads(answer)
+    return gathered
+
+
+def _key(outcome: Mapping[str, Any]) -> str:
+    """Returns a key for an outcome; all schedules that break one rule have the same outcome."""
+    return json.dumps(outcome["rule"] or outcome["state"], sort_keys=True)
+
+
+def _alone(
+    outcome: Mapping[str, Any],
+    label: str,
+    others: Mapping[str, Mapping[str, Any]],
+    other: Reached,
+    mine: Mapping[str, Mapping[str, Any]],
+) -> Outcome:
+    nearest: Mapping[str, NearestValues] = {}
+    state = mine[_key(outcome)]
+    for candidate in others.values():
+        if not state or not candidate:
+            continue
+        parts = _parts(state, candidate)
+        if not nearest or len(parts) < len(nearest):
+            nearest = parts
+    return Outcome(
+        side=label,
+        proven=other.is_exhaustive,
+        rule=outcome["rule"],
+        detail=outcome["detail"],
+        schedule=outcome["schedule"],
+        times=outcome["times"],
+        nearest=nearest,
+    )
+
+
+def _parts(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, NearestValues]:
+    return {
+        name: NearestValues(one.get(name), other.get(name))
+        for name in sorted(one.keys() | other.keys())
+        if one.get(name) != other.get(name)
+    }

@@ -1,0 +1,199 @@
+"""The standard set: programs of all pairs of threads on one page and on two, and named triples.
+
+After the threads a program audits the machine, uses all memory that is left, audits again, gives
+the memory back, and is audited at its end.
+
+`generate` makes set-up and threads from the tables in `kinds`. `data/standard.txt` is the
+checked-in copy, in which a review sees each change of the set; `make standard` writes it. `load`
+reads the copy and adds the `finally` sections, and `run` explores the programs exhaustively in each
+release design.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import combinations, combinations_with_replacement, product
+from typing import TYPE_CHECKING
+
+from mmcore import _arguments as arguments
+from mmcore._exploration.kinds import KINDS, TOGETHER, TRIPLES
+from mmcore.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from mmcore._chosen import Chosen
+    from mmcore._exploration.result import Exploration
+    from mmcore.typing import Kernel, Release
+
+__all__ = ["DESIGNS", "Explored", "generate", "load", "run"]
+
+#: The release designs that are explored.
+DESIGNS: tuple[Release, ...] = ("putback", "split", "hook", "hook_late", "packed")
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """One program of the set with the result of its search.
+
+    Attributes:
+        name: the program's name.
+        design: the release design.
+        exploration: the result of the search.
+    """
+
+    name: str
+    design: Release
+    exploration: Exploration
+
+    @property
+    def label(self) -> str:
+        """Program and release design, `mapped 1: read, move (hook)`."""
+        return f"{self.name} ({self.design})"
+
+
+def generate() -> dict[str, str]:
+    """Makes set-up and threads of each program of the set; returns the texts by name."""
+    programs = {}
+    for kind, (operations, *settings) in KINDS.items():
+        for number, (setup, *selections) in enumerate(settings, start=1):
+            for pair in combinations_with_replacement(operations, 2):
+                threads = [operations[name] for name in pair]
+                program = _program(setup, threads, selections)
+                programs[f"{kind} {number}: {', '.join(pair)}"] = program
+    for one, other in combinations(TOGETHER, 2):
+        (first, (setup, page, _), _), (second, (more, another, _), _) = KINDS[one], KINDS[other]
+        for pair in product(first, second):
+            threads = [first[pair[0]], second[pair[1]]]
+            program = _program(f"{setup}\n{more}", threads, [page, another])
+            programs[f"{one} and {other}: {', '.join(pair)}"] = program
+    for name, (kind, *names) in TRIPLES.items():
+        operations, (setup, page, _), _ = KINDS[kind]
+        lines = [operations[each] for each in names]
+        programs[name] = _program(setup, lines, [page] * 3)
+    return programs
+
+
+def _program(setup: str, threads: list[str], selections: list[str]) -> str:
+    text = setup
+    for number, (lines, pages) in enumerate(zip(threads, selections, strict=False)):
+        # Each thread has its own number in the names that it makes: no two threads make one name.
+        free = "\n".join(f"free {page}" for page in pages.split("+"))
+        body = lines.format(x=pages, t=number + 2, free=free)
+        text += f"\nthread {'ABC'[number]}\n{body}"
+    return text
+
+
+def _afterwards(text: str) -> str:
+    """Makes the `finally` section, which uses all memory that the threads left and gives it back.
+
+    Some damage, such as a wrong page-table entry, breaks a rule only when the page is used.
+    """
+    made = [line.split() for line in text.splitlines()]
+    regions = {words[1]: words[2] for words in made if words[0] == "map"}
+    names = {
+        kind: sorted({words[1] for words in made if words[0] == kind})
+        for kind in ("fork", "pin", "movable")
+    }
+    failed = any({"soft_offline", "hwpoison", "soft", "hard"} & set(words) for words in made)
+    unpoison = [f"unpoison {name}" for name in regions if failed]
+    use = [f"munlock {name}" for name in regions]
+    use += ["drain", *(f"madv {name} pageout" for name in regions)]
+    use += ["reclaim 4 node=0", "reclaim 4 node=1"]
+    for name, kind in regions.items():
+        use += [f"read {name}", f"write {name}"]
+        use += [f"fread {name}", f"msync {name}"] * (kind in ("file", "tmpfs"))
+    use += ["zs_check 0-1", "zs_stat"] * ("zs_open" in text)
+    use += [f"cread {child} {name}" for child in names["fork"] for name in regions]
+    end = [*(f"exit {child}" for child in names["fork"]), *(f"unpin {pin}" for pin in names["pin"])]
+    end += ["deflate 9"] * any(words[0] == "inflate" for words in made)
+    end += [f"unmap {name}" for name in regions] + [f"release {pool}" for pool in names["movable"]]
+    # A device that a thread has closed is closed again, which does nothing.
+    end += ["zs_free_empty", "zs_close"] * ("zs_open" in text)
+    return "\n".join(["audit", *use, "audit", *unpoison, *end, "drain", *unpoison])
+
+
+def write(programs: dict[str, str]) -> str:
+    """Returns the text of `data/standard.txt`: one line for each program, its name first."""
+    lines = (f"{name} = {' ; '.join(text.splitlines())}\n" for name, text in programs.items())
+    return "".join(lines)
+
+
+@functools.cache
+def load() -> dict[str, Program]:
+    """Reads the checked-in set and adds the `finally` sections; returns the programs by name."""
+    text = files("mmcore").joinpath("data", "standard.txt").read_text(encoding="utf-8")
+    named = (line.split(" = ", 1) for line in text.splitlines())
+    texts = {name: program.replace(" ; ", "\n") for name, program in named}
+    return {
+        name: Program.parse(f"{text}\nfinally\n{_afterwards(text)}") for name, text in texts.items()
+    }
+
+
+def run(
+    *,
+    designs: tuple[Release, ...] = DESIGNS,
+    preemptions: int | None = 2,
+    limit: int = 0,
+    matching: str = "",
+    jobs: int | None = None,
+    kernel: Kernel | None = None,
+    profile: Chosen | None = None,
+) -> Generator[Explored, None, None]:
+    """Explores several programs of the set at a time; yields them in the order of the set.
+
+    Closing the iterator, or an interruption inside it, ends the searches that are still running.
+
+    Args:
+        designs: the release designs.
+        preemptions: the bound on preemptions of a schedule; None for every interleaving.
+        limit: the limit of the schedules of one program; a search that reaches it is incomplete. 0
+            for no limit.
+        matching: text in the names of the programs to explore; empty for all programs.
+        jobs: programs explored at the same time; left out: one for each processor.
+        kernel: the preset of the profile.
+        profile: a whole `Profile`, or fields of it by name.
+
+    Yields:
+        Each program with its exploration.
+    """
+    from mmcore import _mmcore
+    from mmcore._exploration import searching
+
+    jobs = arguments.number("jobs", jobs, most=_mmcore.MAX_JOBS)
+    stop = _mmcore.Stop()
+
+    def one(name: str, program: Program, design: Release) -> Explored:
+        # Only the main thread receives signals; `stop` ends the search in this thread.
+        searching.STOP.set(stop)
+        found = searching.explore(
+            program,
+            search="exhaustive",
+            preemptions=preemptions,
+            schedules=limit,
+            kernel=kernel,
+            release=design,
+            profile=profile,
+            jobs=1,
+        )
+        return Explored(name, design, found)
+
+    todo = ((n, p, d) for n, p in load().items() if matching in n for d in designs)
+    workers = jobs or len(os.sched_getaffinity(0))
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Explored]] = deque()
+    try:
+        for each in todo:
+            waiting.append(pool.submit(one, *each))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)

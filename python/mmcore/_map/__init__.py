@@ -1,0 +1,22 @@
+"""Maps: what each frame of a node is, and pictures of it.
+
+| file | idea |
+|---|---|
+| `node` | the map of one node: letters, totals, free blocks |
+| `cells` | the picture of a node as rows of letters, and the colour of each letter |
+| `shown` | the parts that all of these results show |
+| `result` | the results: the maps of a machine, and two of them side by side |
+| `steps` | the moves of a compaction run over a map, and a page to step through them |
+| `running` | the maps of the machine that a program has used |
+| `plots` | the same pictures as image files, with matplotlib |
+"""
+
+from __future__ import annotations
+
+from mmcore._map.node import NodeMap
+from mmcore._map.plots import check_path as check_plot
+from mmcore._map.result import MapChange, NodeMaps
+from mmcore._map.running import of_program
+from mmcore._map.steps import MapSteps
+
+__all__ = ["MapChange", "MapSteps", "NodeMap", "NodeMaps", "check_plot", "of_program"]

@@ -1,0 +1,522 @@
+"""Compares one recording with its replay, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from mmcore._recordings.layouts import AS_RECORDED, expanded
+from mmcore._recordings.placement import Placement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = [
+    "FIELDS",
+    "Comparison",
+    "Difference",
+    "compare",
+    "each_of",
+    "first_differences",
+    "moves",
+]
+
+#: The fields compared, in the order in which differences are reported: results of calls, then the
+#: state of the pages, counters, and events.
+FIELDS = (
+    "ret",
+    "errno",
+    "status",
+    "calls_ret",
+    "acc",
+    "async_sigbus",
+    "ar_sigbus",
+    "isolated",
+    "nonlru",
+    "state",
+    "valid_zones",
+    "got",
+    "extfrag_index",
+    "unusable_index",
+    "pages",
+    "big",
+    "child",
+    "frames",
+    "mm_stat",
+    "nr_zspages",
+    "zspages",
+    "used_after",
+    "checked",
+    "hwc_kb",
+    "vm",
+    "n0",
+    "n1",
+    "n2",
+    "kinds",
+    "layout",
+    "buddy",
+    "moves",
+    "fails",
+    "calls",
+    "ev",
+    "final",
+)
+
+#: The most pages of a region that a recording lists page by page.
+_SHOWN_PAGES = 64
+#: The fields compared of the balance at the end of a recording.
+_FINAL = ("hwc_kb", "isolated", "pgmigrate_success", "pgmigrate_fail")
+#: The fields left out for operations that also touch pages of the file system: a recording does not
+#: tell its counts apart from the script's.
+_COUNTED = frozenset({"vm", "n0", "n1", "n2", "calls", "ev"})
+_UNCOUNTED_OPERATIONS = frozenset(
+    {
+        "swapon",
+        "swapoff",
+        "fillnode",
+        "unfill",
+        "balloon",
+        "drop",
+        "sync",
+        "take",
+        "zs_open",
+        "zs_put",
+        "zs_close",
+    }
+)
+#: Operations whose status is not compared: debugfs's split_huge_pages returns the same whether the
+#: page was split or not. The state of the pages shows the difference.
+_UNANSWERED_OPERATIONS = frozenset({"split"})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One value that differs between a recording and its replay.
+
+    Attributes:
+        step: the number of the step, from 0; the number of steps for the balance at the end.
+        op: the operation of the step; empty for the balance.
+        field: the field and the place within it, such as `pages.r0.3.flags`.
+        recorded: the value of the kernel.
+        replayed: the value of the machine.
+    """
+
+    step: int
+    op: str
+    field: str
+    recorded: Any
+    replayed: Any
+
+    @property
+    def name(self) -> str:
+        """The field without the place, such as `pages.flags` for `pages.r0.3.flags`."""
+        first, _, rest = self.field.partition(".")
+        last = rest.rpartition(".")[2]
+        return f"{first}.{last}" if first == "pages" and last in _PAGE_FIELDS else first
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The outcome of comparing one recording with its replay.
+
+    Attributes:
+        verdict: `match`, `differs`, or `unsupported`: all steps match before an operation that the
+            machine cannot do.
+        steps: the number of steps that match.
+        differences: all differences of the first step that differs.
+        unsupported: the operation that the machine cannot do; None without one.
+        reason: the reason why the machine cannot do it; None without one.
+        findings: broken rules of the machine.
+    """
+
+    verdict: str
+    steps: int
+    differences: tuple[Difference, ...] = ()
+    unsupported: str | None = None
+    reason: str | None = None
+    findings: tuple[Mapping[str, Any], ...] = ()
+
+
+def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparison:
+    """Compares the steps up to the first that differs or that the machine cannot do."""
+    nondet = tuple(recording.get("nondet", ()))
+    recorded, replayed = recording["steps"], replay["steps"]
+    findings = tuple(replay.get("findings", ()))
+    placement = Placement(frames=bool(replay.get("counts_frames", True)))
+    found = first_differences(recorded, replayed, nondet, placement=placement)
+    if found:
+        return Comparison("differs", found[0].step, found, findings=findings)
+    done = len(replayed)
+    if done < len(recorded):
+        op = recorded[done]["op"]
+        if replay.get("unsupported") is not None:
+            reason = replay["unsupported"]
+            return Comparison("unsupported", done, (), op, reason, findings)
+        stopped = Difference(done, op, "stopped", None, findings[-1:] or None)
+        return Comparison("differs", done, (stopped,), findings=findings)
+    final, balance = recording["final"], replay["final"] or {}
+    ends = [
+        (key, final[key], balance.get(key))
+        for key in _FINAL
+        if key in final and not (placement.moved_others and key.startswith("pgmigrate_"))
+    ]
+    found = tuple(
+        Difference(done, "", f"final.{key}", theirs, ours)
+        for key, theirs, ours in ends
+        if theirs != ours and not any(path.startswith("final") for path in nondet)
+    )
+    if findings and not found:
+        found = (Difference(done, "", "findings", None, findings),)
+    return Comparison("differs" if found else "match", done, found, findings=findings)
+
+
+def first_differences(
+    recorded: Sequence[Mapping[str, Any]],
+    replayed: Sequence[Mapping[str, Any]],
+    nondet: Sequence[str] = (),
+    *,
+    everything: bool = False,
+    placement: Placement | None = None,
+) -> tuple[Difference, ...]:
+    """Finds the first step that differs and returns its differences; empty without one.
+
+    Args:
+        recorded: the steps of one side.
+        replayed: the steps of the other side; the rest of the longer list is not compared.
+        nondet: paths that are not compared, because runs of the recording disagree there.
+        everything: compare all fields. For two replays: neither lacks the fields that a recording
+            leaves out.
+        placement: takes note of the nodes whose pages lie in other frames; a fresh one by default.
+    """
+    before, now = _State(), _State()
+    kinds: dict[str, str] = {}
+    unknown, placement = _Unknown(nondet), placement or Placement()
+    for i, (theirs, ours) in enumerate(zip(recorded, replayed, strict=False)):
+        op = theirs["op"]
+        before.apply(theirs)
+        now.apply(ours)
+        unknown.apply(i, theirs)
+        skipped = set()
+        if not everything:
+            placement.apply(theirs, ours)
+            skipped = _skipped(theirs, ours, op.split(), kinds) | placement.skipped(theirs)
+        found = tuple(
+            Difference(i, op, *difference)
+            for field in FIELDS
+            if field not in skipped
+            for difference in _differences(field, theirs, ours, before, now)
+            if not unknown.covers(difference[0])
+            and (everything or not placement.covers(theirs, *difference))
+        )
+        if found:
+            return found
+        placement.after(theirs)
+    return ()
+
+
+#: The fields that a step lists only where they have changed.
+_STATES = ("pages", "big", "child", "frames")
+_PAGE_FIELDS = ("pte", "node", "moved", "flags", "ref", "map", "data")
+
+
+class _State:
+    """The state of the pages after a step; a region that the step does not list is unchanged."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, dict[int, dict[str, Any]]] = {}
+        self.big: dict[str, Any] = {}
+        self.child: dict[tuple[str, str], str] = {}
+        self.frames: dict[str, Any] = {}
+
+    def apply(self, step: Mapping[str, Any]) -> None:
+        for pages in self.pages.values():
+            for page in pages.values():
+                if "moved" in page:
+                    page["moved"] = 0
+        for region, runs in step.get("pages", {}).items():
+            pages = self.pages[region] = {}
+            for run in runs:
+                first, _, last = run["p"].partition("-")
+                for number in range(int(first), int(last or first) + 1):
+                    pages[number] = {key: run[key] for key in _PAGE_FIELDS if key in run}
+                    if "flags" in run:
+                        pages[number]["flags"] = "|".join(sorted(run["flags"].split("|")))
+        self.big.update(step.get("big", {}))
+        for child, views in step.get("child", {}).items():
+            for region, view in views.items():
+                self.child[child, region] = view
+        self.frames.update(step.get("frames", {}))
+        # A region that is unmapped whole has no pages left to compare.
+        words = step["op"].split()
+        if words[0] == "unmap" and ":" not in words[1]:
+            self.pages.pop(words[1], None)
+            self.big.pop(words[1], None)
+
+
+class _Unknown:
+    """The values on which the runs of a recording disagree; they are not compared.
+
+    A state, such as the pages of a region, stays unknown until a later step lists it again. Any
+    other field is unknown in its own step only.
+    """
+
+    def __init__(self, nondet: Sequence[str]) -> None:
+        self._nondet = nondet
+        self._of_step: tuple[str, ...] = ()
+        self._of_state: set[str] = set()
+        self._told: set[str] = set()
+
+    def apply(self, step: int, theirs: Mapping[str, Any]) -> None:
+        told = {f"{field}.{key}" for field in _STATES for key in theirs.get(field, {})}
+        self._of_state -= {path for path in self._of_state if ".".join(path.split(".")[:2]) in told}
+        self._told |= told
+        prefix = f"steps[{step}]."
+        paths = [path.removeprefix(prefix) for path in self._nondet if path.startswith(prefix)]
+        self._of_step = tuple(paths)
+        states = {path for path in paths if path.split(".")[0] in _STATES}
+        # The runs disagree on what `info` has of one of them.
+        info = theirs.get("info", {})
+        states |= {f"{field}.{key}" for field in _STATES for key in info.get(field, {})}
+        self._of_state |= states
+        # An unknown whole field covers each of its keys until a later step lists the key.
+        if any("." not in path for path in states):
+            self._told.clear()
+
+    def covers(self, field: str) -> bool:
+        if any(_within(field, known) for known in self._of_step):
+            return True
+        told = ".".join(field.split(".")[:2]) in self._told
+        return any(_within(field, known) for known in self._of_state if "." in known or not told)
+
+
+def _within(field: str, known: str) -> bool:
+    return field == known or field.startswith(known + ".")
+
+
+def _skipped(
+    theirs: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    words: Sequence[str],
+    kinds: dict[str, str],
+) -> set[str]:
+    """The fields that are not compared in a step."""
+    # `info` has the counts of which the runs disagree: for a node all are skipped, for `vm` only
+    # those listed.
+    skipped = {field for field in theirs.get("info", ()) if field != "vm"}
+    operation = words[0]
+    if operation == "map":
+        kinds[words[1]] = words[2]
+    if operation in {"map", "take"}:
+        # The recording program reads a page of each page table first, so that the tables exist.
+        skipped.add("big")
+    # A step without `ret` recorded no result of a call.
+    if "ret" not in theirs:
+        skipped |= {"ret", "errno"}
+    if operation in _UNANSWERED_OPERATIONS:
+        skipped.add("status")
+    # Recordings list accesses one by one only up to `_SHOWN_PAGES`.
+    if operation in {"read", "write"} and sum(n for n, _ in ours.get("acc", ())) > _SHOWN_PAGES:
+        skipped.add("acc")
+    # The lab's own work at this operation drains the batches before it reads the counters.
+    if operation == "trace":
+        skipped |= _COUNTED
+    of_a_file = operation in {"map", "unmap"} and kinds.get(words[1], "").startswith("file")
+    if of_a_file or operation in _UNCOUNTED_OPERATIONS or operation.startswith("zram_"):
+        skipped |= _COUNTED
+    return skipped
+
+
+def _differences(
+    field: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], before: _State, now: _State
+) -> Iterator[tuple[str, Any, Any]]:
+    if field == "pages":
+        yield from _page_differences(before.pages, now.pages)
+    elif field == "big":
+        for region in sorted(before.big.keys() | now.big.keys()):
+            totals = (side.big.get(region) or {} for side in (before, now))
+            yield from _keyed(f"big.{region}", *totals)
+    elif field in {"child", "frames"}:
+        yield from _keyed(field, getattr(before, field), getattr(now, field))
+    elif field == "mm_stat":
+        yield from _keyed(field, theirs.get(field, {}), ours.get(field, {}))
+    elif field == "zspages":
+        # The recording program does not look at a plugged module. Then its list lacks pages.
+        told = sum(pages * times for _, _, pages, times in theirs.get(field, ()))
+        if told == theirs.get("nr_zspages", told) and theirs.get(field) != ours.get(field):
+            yield field, theirs.get(field), ours.get(field)
+    elif field in {"moves", "fails"}:
+        yield from _move_differences(field, theirs, ours)
+    elif field in {"extfrag_index", "unusable_index"}:
+        yield from _extfrag_differences(field, theirs, ours)
+    elif field in {"kinds", "layout", "buddy"}:
+        yield from _node_differences(field, theirs, ours)
+    elif field in {"vm", "n0", "n1", "n2", "calls"}:
+        chance = {**theirs.get("info", {}).get(field, {})}
+        if field == "calls" and theirs["op"].startswith("memblk "):
+            # The 6.12 kernel frees a page of its own when the state of a block is read.
+            chance["folio_put_final"] = 0
+        one, other = (
+            {name: count for name, count in side.get(field, {}).items() if name not in chance}
+            for side in (theirs, ours)
+        )
+        yield from _keyed(field, one, other, nothing=0)
+    elif field == "ev":
+        lists = theirs.get(field, []), ours.get(field, [])
+        for number, (one, other) in enumerate(zip(*lists, strict=False)):
+            if one != other:
+                yield f"ev.{number}", one, other
+                return
+        if len(lists[0]) != len(lists[1]):
+            yield "ev.length", len(lists[0]), len(lists[1])
+    elif field == "nonlru":
+        # A recording lacks the counts on which its runs disagree.
+        told, mine = theirs.get(field, {}), ours.get(field, {})
+        yield from _keyed(field, told, {name: mine.get(name) for name in told})
+    elif field == "calls_ret" and "@" in theirs["op"]:
+        # One call for each run of neighbouring pages. Which page of the region is in which frame is
+        # decided by the node's free lists when the region was written, which are not recorded.
+        told, mine = ([value for _, value in _runs(side.get(field, []))] for side in (theirs, ours))
+        if field in theirs and told != mine:
+            yield field, theirs[field], ours.get(field)
+    elif field in {"calls_ret", "acc"} and not theirs.get(field) and not ours.get(field):
+        # A list without a call is written by some recordings and left out by others.
+        return
+    elif field != "final" and _runs(theirs.get(field)) != _runs(ours.get(field)):
+        yield field, theirs.get(field), ours.get(field)
+
+
+def _node_differences(
+    field: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """The differences of the layout of a node; of fields that the recording lacks, none."""
+    if theirs.get("kinds", {}).get("c") and field != "layout":
+        # How many free frames a CPU's list keeps for itself is chance.
+        if field == "buddy":
+            return
+        told = dict(theirs["kinds"])
+        told["."] = told.get(".", 0) + told.pop("c")
+        theirs = {**theirs, "kinds": told}
+    if field == "kinds" and field in theirs:
+        other: dict[str, int] = {}
+        for letter, frames in ours.get(field, {}).items():
+            name = letter.translate(AS_RECORDED)
+            other[name] = other.get(name, 0) + frames
+        # A recording ends with the last frame that is online; it shows no memory only if all of the
+        # node is offline.
+        beyond = sum(other.values()) - sum(theirs[field].values())
+        if 0 < beyond <= other.get("x", 0):
+            other["x"] -= beyond
+        yield from _keyed(field, theirs[field], other, nothing=0)
+    elif field == "layout" and field in theirs:
+        one, other_letters = (expanded(side.get(field, ())) for side in (theirs, ours))
+        other_letters = other_letters.translate(AS_RECORDED)
+        if not other_letters[len(one) :].strip("x"):
+            other_letters = other_letters[: len(one)]
+        for number, pair in enumerate(zip(one, other_letters, strict=False)):
+            if pair[0] != pair[1]:
+                yield f"layout.{number}", *pair
+                return
+        if len(one) != len(other_letters):
+            yield "layout.length", len(one), len(other_letters)
+    elif field == "buddy":
+        # A node of one zone: mmcore's nodes have no more.
+        zones = [name for name in theirs if name.startswith("buddy_")]
+        if len(zones) == 1:
+            # Orders in which the runs differ have an object in place of the number.
+            orders = zip(theirs[zones[0]], ours.get(field, []), strict=False)
+            for order, (blocks, mine) in enumerate(orders):
+                if isinstance(blocks, int) and blocks != mine:
+                    yield f"{zones[0]}.{order}", blocks, mine
+
+
+def _extfrag_differences(
+    field: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """The orders in which an index of debugfs differs; recorded as a text with three decimals."""
+    zones = [name for name in theirs if name.startswith(f"{field}_")]
+    if len(zones) == 1:
+        # A node of one zone: mmcore's nodes have no more.
+        told = [round(1000 * float(index)) for index in theirs[zones[0]].split()]
+        for order, pair in enumerate(zip_longest(told, ours.get(field, []))):
+            if pair[0] != pair[1]:
+                yield f"{zones[0]}.{order}", *pair
+
+
+def _move_differences(
+    field: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """The first move that differs, or the first attempt that failed and differs.
+
+    None if the recording has no such list of this step. A list of failures may be cut.
+    """
+    if field not in theirs:
+        return
+    runs = theirs[field]
+    cut = bool(runs) and runs[-1] == "..."
+    recorded = list(each_of(runs[:-1] if cut else runs))
+    replayed = [tuple(pair) for pair in ours.get(field, ())]
+    if cut:
+        del replayed[len(recorded) :]
+    for number, pair in enumerate(zip_longest(recorded, replayed)):
+        if pair[0] != pair[1]:
+            yield f"{field}.{number}", *pair
+            return
+
+
+def each_of(runs: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
+    """The moves or failed attempts of runs, in order: source, and target or errno."""
+    for source, target, *rest in runs:
+        count, *steps = rest or (1, 0, 0)
+        for i in range(count):
+            first, second = source, target
+            if isinstance(source, int):
+                first = source + i * steps[0]
+            if isinstance(target, int):
+                second = target + i * steps[1]
+            yield first, second
+
+
+def moves(runs: Sequence[Sequence[Any]]) -> Iterator[tuple[int, int]]:
+    """The recorded moves within a node, in order; those to and from other nodes are left out."""
+    for source, target, *rest in runs:
+        count, source_step, target_step = rest or (1, 0, 0)
+        if isinstance(source, int) and isinstance(target, int):
+            for i in range(count):
+                yield source + i * source_step, target + i * target_step
+
+
+def _runs(value: Any) -> Any:
+    """Merges adjacent runs of equal values: a recording may split one run into two."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], list):
+        return value
+    merged: list[list[Any]] = []
+    for count, what in value:
+        if merged and merged[-1][1] == what:
+            merged[-1][0] += count
+        else:
+            merged.append([count, what])
+    return merged
+
+
+def _page_differences(
+    theirs: Mapping[str, Mapping[int, Mapping[str, Any]]],
+    ours: Mapping[str, Mapping[int, Mapping[str, Any]]],
+) -> Iterator[tuple[str, Any, Any]]:
+    for region in sorted(theirs.keys() | ours.keys()):
+        one, other = theirs.get(region, {}), ours.get(region, {})
+        for number in sorted(one.keys() | other.keys()):
+            page, mine = one.get(number, {}), other.get(number, {})
+            for key in _PAGE_FIELDS:
+                if page.get(key) != mine.get(key):
+                    yield f"pages.{region}.{number}.{key}", page.get(key), mine.get(key)
+
+
+def _keyed(
+    field: str, theirs: Mapping[Any, Any], ours: Mapping[Any, Any], nothing: Any = None
+) -> Iterator[tuple[str, Any, Any]]:
+    for key in sorted(theirs.keys() | ours.keys()):
+        one, other = theirs.get(key, nothing), ours.get(key, nothing)
+        if one != other:
+            place = ".".join(key) if isinstance(key, tuple) else key
+            yield f"{field}.{place}", one, other

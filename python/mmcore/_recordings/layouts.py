@@ -1,0 +1,48 @@
+"""The layouts of a recording: what each frame of a node was, as one text of letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["AS_RECORDED", "KERNELS", "expanded", "letters_of", "scanned", "told"]
+
+#: The letters of recordings for kinds of frames that only mmcore tells apart.
+AS_RECORDED = str.maketrans({"q": "k", "i": "v"})
+
+#: Letters of frames that may be parts of one allocation of several frames. Kernels before 6.4 count
+#: such an allocation as one scanned frame, and a layout does not tell where one begins.
+_COMPOUND = "Skh"
+
+#: Letters of frames that the kernel itself uses, or keeps on the list of a CPU.
+KERNELS = frozenset("RSTkcx")
+
+
+def told(step: Mapping[str, Any], name: str) -> Any:
+    """A field of a step, or that of one run if the runs of the recording differ there."""
+    return step.get(name, step.get("info", {}).get(name))
+
+
+def expanded(runs: Sequence[Sequence[Any]]) -> str:
+    """The text of runs: each has a number of times and a pattern."""
+    return "".join(pattern * times for times, pattern in runs)
+
+
+def letters_of(step: Mapping[str, Any]) -> str:
+    """The letters of the layout that a step shows; empty if it shows none, or only the totals."""
+    return expanded(told(step, "layout") or ())
+
+
+def scanned(recorded: int, machine: int, letters: str, *, frames: bool) -> bool:
+    """Whether a number of scanned frames is the recorded one, as far as a layout tells.
+
+    Args:
+        recorded: the number of the kernel.
+        machine: the number of the machine, which counts each frame.
+        letters: the layout of the node that was scanned.
+        frames: whether the kernel counts each frame of an allocation of several frames.
+    """
+    parts = 0 if frames else sum(map(letters.count, _COMPOUND))
+    return recorded <= machine <= recorded + parts

@@ -1,0 +1,121 @@
+"""What a comparison leaves out because the pages of a node lie in other frames than the kernel's.
+
+A balloon and zsmalloc take their frames from the node's free lists, and so does everything on the
+first node, where the kernel itself and the recording's other processes live. The order of these
+lists when the script began is not recorded: it comes from the boot. So the machine's pages can lie
+in other frames than the recorded ones, and then a compaction of the node moves others.
+
+Nothing is lost by leaving that out here. Where a layout was recorded before a compaction, `passes`
+repeats it on a node that is arranged by this layout, and compares every move, the counters, the
+free blocks and the layout afterwards. Where the machine's layout is the recorded one, everything is
+compared in the script, too. Without a recorded layout nothing tells what a compaction has to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mmcore._recordings.layouts import AS_RECORDED, KERNELS, letters_of, scanned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Placement"]
+
+#: Letters of pages whose frames come from the free lists that a boot has left.
+_FROM_LISTS = frozenset("bz")
+#: The node on which the kernel itself and the other processes of the recording's guest live.
+_HOME = 0
+#: The nodes whose counters a recording has.
+_NODES = frozenset({0, 1, 2})
+#: The kinds of frames that only a script makes: those that the home node is compared by.
+_OF_THE_SCRIPT = frozenset("bzH")
+#: What a compaction counts and moves.
+_OF_A_COMPACTION = frozenset({"vm", "n0", "n1", "n2", "calls", "moves", "fails"})
+#: The counters of a node's lists. A page that has moved waits in a batch and is in none of them.
+_OF_LISTS = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
+
+
+class Placement:
+    """The nodes whose pages lie in other frames than in the recording, step by step."""
+
+    def __init__(self, *, frames: bool = True) -> None:
+        """Begins a comparison; `frames` as in `layouts.scanned`."""
+        self._frames = frames
+        self._letters: dict[int | None, str] = {}
+        self._apart: set[int] = set()
+        # Nodes of which pages may wait in batches since a compaction that moved other pages.
+        self._batched: set[int] = set()
+        self._left = False
+        #: Whether a compaction of the script so far can have moved other pages than recorded.
+        self.moved_others = False
+
+    def apply(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+        """Takes note of a step before it is compared."""
+        words = theirs["op"].split()
+        node = _node(words)
+        if words[0] == "layout" and node is not None and (recorded := letters_of(theirs)):
+            self._letters[node] = recorded
+            machine = letters_of(ours).translate(AS_RECORDED)
+            listed = node == _HOME or not _FROM_LISTS.isdisjoint(recorded)
+            self._apart.discard(node)
+            if listed and not _alike(recorded, machine):
+                self._apart.add(node)
+        elif words[0] == "compact" and self._moves_others(node):
+            self._batched |= _NODES if node is None else {node}
+            self._left = self.moved_others = True
+
+    def after(self, theirs: Mapping[str, Any]) -> None:
+        """Takes note of a step after it was compared."""
+        word = theirs["op"].split()[0]
+        if word == "drain":
+            self._batched.clear()
+        elif word == "nonlru":
+            self._left = False
+
+    def _moves_others(self, node: int | None) -> bool:
+        """Whether a compaction of a node (of all, if None) can move other pages than recorded.
+
+        So it is, too, if no layout of the node was recorded.
+        """
+        return node in self._apart or node not in self._letters
+
+    def skipped(self, theirs: Mapping[str, Any]) -> set[str]:
+        """The fields of a step that depend on the frames."""
+        words = theirs["op"].split()
+        if words[0] == "compact" and self._moves_others(_node(words)):
+            return set(_OF_A_COMPACTION)
+        if words[0] == "layout" and _node(words) in self._apart:
+            return {"layout", "buddy"}
+        return set()
+
+    def covers(self, theirs: Mapping[str, Any], field: str, recorded: Any, machine: Any) -> bool:
+        """Whether the frames explain that one value of a step differs."""
+        words = theirs["op"].split()
+        if field == "vm.compact_migrate_scanned":
+            node = _node(words)
+            known = self._letters.values() if node is None else [self._letters.get(node, "")]
+            letters = "".join(known)
+            return scanned(recorded, machine, letters, frames=self._frames)
+        first, _, rest = field.partition(".")
+        place = rest.rpartition(".")[2]
+        if words[0] == "layout" and first == "kinds" and _node(words) == _HOME:
+            return rest not in _OF_THE_SCRIPT
+        if words[0] == "compact" and place == "moved":
+            return self._moves_others(_node(words))
+        if first == "nonlru":
+            return rest == "left_frames" and self._left
+        return any(first == f"n{node}" for node in self._batched) and rest in _OF_LISTS
+
+
+def _node(words: list[str]) -> int | None:
+    """The node that an operation names."""
+    named = [word[5:] for word in words[1:] if word.startswith("node=")]
+    return int(named[0]) if named and named[0].isdecimal() else None
+
+
+def _alike(recorded: str, machine: str) -> bool:
+    """Whether two layouts are the same but for frames that are free or the kernel's in both."""
+    free = KERNELS | {"."}
+    pairs = zip(recorded, machine, strict=False)
+    return len(recorded) == len(machine) and all(a == b or {a, b} <= free for a, b in pairs)

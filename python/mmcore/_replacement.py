@@ -1,0 +1,333 @@
+"""List policies on a trace: the misses of a program in a memory that is too small for it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mmcore import _mmcore
+from mmcore._arguments import number
+from mmcore._chosen import chosen, set_options
+from mmcore._trace import Trace
+from mmcore._waiting import heard, keep
+from mmcore.errors import FindingError, InputError
+from mmcore.reporting import Grid, Result
+from mmcore.reporting.parts import columns
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mmcore._chosen import Chosen
+    from mmcore.reporting import Part, Status
+    from mmcore.typing import Kernel
+
+__all__ = ["Policies", "PolicyOutcome", "known", "policies"]
+
+#: Requests between two reports of the progress.
+_STRETCH = 1 << 18
+
+#: The fields of the profile that a replay takes from elsewhere: `Policies` has attributes for them.
+_ELSEWHERE = frozenset({"lru_policy", "pagevec", "release"})
+
+#: Sizes of the memory when none is given, as shares of the trace's footprint.
+_SHARES = (16, 4, 2)
+
+
+def known() -> tuple[str, ...]:
+    """The list policies of this build, the default first."""
+    return tuple(_mmcore.Profile.accepts("lru_policy").split(", "))
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOutcome:
+    """One policy in a memory of one size.
+
+    Attributes:
+        policy: the profile field `lru_policy`.
+        size: pages that the memory holds.
+        requests: requests counted, after the warm-up.
+        misses: those whose page was not there.
+        requests_per_s: how fast the machine answered, reclaim included.
+        activated: pages that moved to the active list, or to the front.
+        deactivated: pages that moved to the inactive list.
+        scanned: pages that reclaim looked at.
+        refaulted: pages that came back after their eviction.
+        reactivated: those that were active at once: back soon enough.
+        active: active pages at the end.
+    """
+
+    policy: str
+    size: int
+    requests: int
+    misses: int
+    requests_per_s: float
+    activated: int
+    deactivated: int
+    scanned: int
+    refaulted: int
+    reactivated: int
+    active: int
+
+    @property
+    def miss_ratio(self) -> float:
+        """Misses divided by requests."""
+        return self.misses / self.requests
+
+
+class Policies(Result):
+    """The result of `mmcore.policies`: `print` it, or take its parts.
+
+    Attributes:
+        trace: the trace.
+        outcomes: one for each size and policy.
+        kernel: the preset of all other fields.
+        pagevec: pages that a batch holds.
+        warm_up: requests that were not counted.
+        left: how many sizes and policies an interruption has left out.
+        fields: fields of the profile over the preset.
+    """
+
+    kind: ClassVar[str] = "policies"
+
+    def __init__(
+        self,
+        trace: Trace,
+        outcomes: tuple[PolicyOutcome, ...],
+        *,
+        kernel: str,
+        pagevec: int,
+        warm_up: int,
+        left: int = 0,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self.trace = trace
+        self.outcomes = outcomes
+        self.kernel = kernel
+        self.pagevec = pagevec
+        self.warm_up = warm_up
+        self.left = left
+        self.fields = dict(fields or {})
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each size and policy, as plain numbers: `PolicyOutcome` and `miss_ratio`."""
+        return [{**asdict(each), "miss_ratio": each.miss_ratio} for each in self.outcomes]
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats the replays."""
+        names = ",".join(dict.fromkeys(each.policy for each in self.outcomes))
+        sizes = ",".join(str(size) for size in dict.fromkeys(each.size for each in self.outcomes))
+        words = ["mmcore", "policies", *([] if self.trace.is_sample else [self.trace.source])]
+        words += ["--policy", names, "--size", sizes, "--kernel", self.kernel]
+        words += set_options(self.fields)
+        return shlex.join([*words, "--pagevec", str(self.pagevec), "--warm-up", str(self.warm_up)])
+
+    @property
+    def verdict(self) -> str:
+        """For each size the policy with the fewest misses, and the number of replays left out."""
+        best: dict[int, PolicyOutcome] = {}
+        for each in self.outcomes:
+            if each.size not in best or each.misses < best[each.size].misses:
+                best[each.size] = each
+        lines = [
+            f"{size:,} pages: {each.policy} has the fewest misses, {each.miss_ratio:.4f}"
+            for size, each in best.items()
+        ]
+        if self.left:
+            lines.append(f"incomplete: interrupted, {self.left} of the replays are left out")
+        return "\n".join(lines)
+
+    @property
+    def status(self) -> Status:
+        """`inconclusive` if replays were left out."""
+        return "inconclusive" if self.left else "clean"
+
+    def parts(self) -> Iterator[Part]:
+        """The trace, the table, the verdict."""
+        trace = self.trace
+        what = f"{trace.source}: {len(trace):,} requests to {trace.footprint:,} pages"
+        over = "".join(f" {name}={value}" for name, value in self.fields.items())
+        how = f"kernel {self.kernel}{over}, batches of {self.pagevec}, warm-up {self.warm_up:,}"
+        yield f"{what}; {how}"
+        yield ""
+        titles = (">size", "policy", ">miss ratio", ">Mrequests/s")
+        events = (">activated", ">refaulted", ">scanned")
+        yield Grid(columns(*titles, *events), tuple(self._rows()))
+        yield ""
+        yield self.verdict
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        size = None
+        for each in self.outcomes:
+            yield (
+                # Once for all policies in it.
+                f"{each.size:,}" if each.size != size else "",
+                each.policy,
+                f"{each.miss_ratio:.4f}",
+                f"{each.requests_per_s / 1e6:.2f}",
+                *(f"{count:,}" for count in (each.activated, each.refaulted, each.scanned)),
+            )
+            size = each.size
+
+    def content(self) -> dict[str, Any]:
+        """The trace, the machine, the table."""
+        return {
+            "trace": self.trace.facts(),
+            "kernel": self.kernel,
+            "profile": self.fields,
+            "pagevec": self.pagevec,
+            "warm_up": self.warm_up,
+            "complete": not self.left,
+            "table": self.table,
+        }
+
+
+def policies(
+    trace: Trace | str | os.PathLike[str] | None = None,
+    *,
+    policy: str | Iterable[str] | None = None,
+    size: int | Iterable[int] | None = None,
+    kernel: Kernel | None = None,
+    profile: Chosen | None = None,
+    pagevec: int | None = None,
+    warm_up: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+) -> Policies:
+    """Replays a trace over memories of some sizes under list policies, and counts misses.
+
+    The pages are those of one file that is read through the page cache of a real machine, without
+    bytes: a request whose page is there marks it accessed; another one reclaims a page if the
+    memory is full, by the code that `Machine.reclaim` runs, and reads its page in. With `pagevec=1`
+    the policies `fifo`, `lru` and `clock` are the textbook's.
+
+    Args:
+        trace: the accesses of a real program: a `Trace` or a file that `Trace.load` reads. Left
+            out: the trace that mmcore ships.
+        policy: one or more values of the profile field `lru_policy`; left out: all.
+        size: pages that the memory holds, one number or several. Left out: a 16th, a quarter and a
+            half of the trace's footprint.
+        kernel: the preset of all other fields; left out: 6.12.
+        profile: a whole `Profile` instead of a preset, or fields of it by name.
+        pagevec: pages that a batch holds; left out: as the preset says.
+        warm_up: requests at the beginning that are not counted.
+        progress: called now and then with the share that is done, and what is being done.
+
+    Raises:
+        InputError: if an option or the trace does not fit; the message says what to change.
+        FindingError: if a machine broke a rule.
+        KeyboardInterrupt: by a signal; its `partial` has the replays that had ended by then.
+    """
+    if trace is None:
+        trace = Trace.sample()
+    elif not isinstance(trace, Trace):
+        trace = Trace.load(trace)
+    names = _names(policy)
+    sizes = _sizes(size, trace)
+    warm_up = number("warm_up", warm_up)
+    if warm_up >= len(trace):
+        raise InputError(
+            f"warm_up must be less than the {len(trace)} requests of the trace, not {warm_up}"
+        )
+    if pagevec is not None:
+        pagevec = number("pagevec", pagevec, 1, (1 << 16) - 1)
+    preset, fields = chosen(kernel, profile)
+    preset = preset or "6.12"
+    if not isinstance(profile, _mmcore.Profile):
+        _refuse_given_elsewhere(fields, pagevec)
+    # Every replay has the pages of a batch, and its policy, from the arguments of the same names.
+    over = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
+    base = _mmcore.Profile(kernel=preset, **fields)
+    runs = [(pages, name) for pages in sizes for name in names]
+    outcomes: list[PolicyOutcome] = []
+    capacity = 0
+
+    def result() -> Policies:
+        left = len(runs) - len(outcomes)
+        return Policies(
+            trace,
+            tuple(outcomes),
+            kernel=preset,
+            pagevec=capacity,
+            warm_up=warm_up,
+            left=left,
+            fields=over,
+        )
+
+    for done, (pages, name) in enumerate(runs):
+        own = {"lru_policy": name} | ({} if pagevec is None else {"pagevec": pagevec})
+        machine = base.replace(release="split", **own)
+        capacity = int(machine["pagevec"])
+
+        def report(share: float, done: int = done, what: str = f"{name}, {pages} pages") -> None:
+            if progress is not None:
+                progress((done + share) / len(runs), what)
+
+        try:
+            outcomes.append(_outcome(trace, name, pages, machine, warm_up, report))
+        except KeyboardInterrupt as stopped:
+            keep(stopped, result() if outcomes else None)
+            raise
+    return result()
+
+
+def _refuse_given_elsewhere(fields: Mapping[str, str], pagevec: int | None) -> None:
+    """Refuses fields that would do nothing: an argument of `policies` decides them."""
+    if "lru_policy" in fields:
+        raise InputError("the field lru_policy cannot be set: name the policies with --policy")
+    if "release" in fields:
+        raise InputError("the field release cannot be set: these replays always use split")
+    if pagevec is not None and "pagevec" in fields:
+        raise InputError("the field pagevec is given twice: leave out --pagevec, or its --set")
+
+
+def _outcome(
+    trace: Trace,
+    name: str,
+    pages: int,
+    profile: _mmcore.Profile,
+    warm_up: int,
+    report: Callable[[float], None],
+) -> PolicyOutcome:
+    report(0.0)
+    try:
+        # A memory of many pages takes seconds to build, and to audit.
+        replay = heard(_mmcore.PolicyReplay, profile, trace.ids, trace.footprint, pages, warm_up)
+        done = 0
+        while done < len(trace):
+            done = replay.step(_STRETCH)
+            report(done / len(trace))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    try:
+        found = json.loads(heard(replay.finish))
+    except RuntimeError as error:
+        raise FindingError(f"{name}, {pages} pages: {error}") from None
+    del found["seconds"]
+    return PolicyOutcome(policy=name, size=pages, **found)
+
+
+def _names(policy: str | Iterable[str] | None) -> tuple[str, ...]:
+    if policy is None:
+        return known()
+    names = policy.split(",") if isinstance(policy, str) else list(policy)
+    for name in names:
+        if name not in known():
+            raise InputError(f"no list policy {name!r}: choose from {', '.join(known())}")
+    if not names:
+        raise InputError(f"policy is empty: name one or more of {', '.join(known())}")
+    return tuple(dict.fromkeys(names))
+
+
+def _sizes(size: int | Iterable[int] | None, trace: Trace) -> tuple[int, ...]:
+    if size is None:
+        return tuple(dict.fromkeys(max(1, trace.footprint // share) for share in _SHARES))
+    sizes = list(size) if isinstance(size, Iterable) else [size]
+    sizes = [number("size", pages, 1, _mmcore.MAX_FRAMES - 1) for pages in sizes]
+    if not sizes:
+        raise InputError("size is empty: give one or more numbers of pages")
+    return tuple(dict.fromkeys(sizes))

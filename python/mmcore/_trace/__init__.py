@@ -1,0 +1,227 @@
+"""Memory traces of real programs: the page, the kind (read or write) and thread of each access."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from mmcore import _output
+from mmcore._arguments import number
+from mmcore._trace.arrays import TraceArrays, flags, integers, numbered
+from mmcore._trace.reading import MOST_ACCESSES, NO_MEMORY, open_trace
+from mmcore.errors import InputError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Trace"]
+
+#: The last page number: addresses have 64 bits and pages 4096 bytes.
+LAST_PAGE = 2**52 - 1
+
+#: The limit of `max_accesses`: more accesses than any memory holds.
+_MOST_INDEX = 1 << 48
+
+#: The program whose trace is `Trace.sample()`; `benches/record_sample.py` records it again.
+SAMPLE_PROGRAM = "sqlite3"
+
+
+class Trace:
+    """A sequence of page accesses, immutable.
+
+    Args:
+        pages: the page number of each access (address // 4096).
+        writes: whether each access wrote.
+        threads: the thread of each access; all 0 when left out.
+        source: the origin of the trace, for reports.
+
+    Raises:
+        InputError: if there is no access, the arrays differ in length, or a value is out of range.
+
+    Attributes:
+        ids: the page id of each access (uint32); ids are 0, 1, 2, ... by first access.
+        writes: whether each access wrote (bool).
+        threads: the thread of each access (uint16).
+        page_numbers: the page number of each id (uint64).
+        source: the origin of the trace: a path, or words.
+        is_sample: whether it is the trace that mmcore ships.
+    """
+
+    ids: NDArray[np.uint32]
+    writes: NDArray[np.bool_]
+    threads: NDArray[np.uint16]
+    page_numbers: NDArray[np.uint64]
+    source: str
+    is_sample: bool = False
+    _digest: str | None = None
+
+    def __init__(
+        self,
+        pages: ArrayLike,
+        writes: ArrayLike,
+        threads: ArrayLike | None = None,
+        *,
+        source: str = "arrays",
+    ) -> None:
+        ids, numbers = numbered(integers("pages", pages, np.uint64, LAST_PAGE))
+        self._fill(ids, writes, threads, numbers, source)
+
+    def _fill(
+        self,
+        ids: NDArray[np.uint32],
+        writes: ArrayLike,
+        threads: ArrayLike | None,
+        page_numbers: NDArray[np.uint64],
+        source: str,
+    ) -> None:
+        if len(ids) == 0:
+            raise InputError(f"{source}: the trace is empty")
+        self.ids = ids
+        self.writes = flags("writes", writes)
+        if threads is None:
+            self.threads = np.zeros(len(ids), np.uint16)
+        else:
+            self.threads = integers("threads", threads, np.uint16, 0xFFFF)
+        self.page_numbers = page_numbers
+        self.source = source
+        for name, length in (("writes", len(self.writes)), ("threads", len(self.threads))):
+            if length != len(ids):
+                raise InputError(
+                    f"{source}: {len(ids)} pages but {length} {name}: give one of each per access"
+                )
+        for array in (self.ids, self.writes, self.threads, self.page_numbers):
+            array.flags.writeable = False
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        max_accesses: int = MOST_ACCESSES,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Self:
+        """Reads a trace from a file, or from the standard input for `-`.
+
+        The format is recognised by the content, not by the name: an `.npz` archive with the arrays
+        `pages`, `writes` and optionally `threads`, or the text that `valgrind --tool=lackey
+        --trace-mem=yes` prints, plain or compressed with gzip or zstd. From the text, data accesses
+        are taken, an access across a page boundary as two; instruction fetches are left out.
+
+        Args:
+            path: the file.
+            max_accesses: refuse a trace of more accesses, and a text of more than 256 bytes for
+                each access allowed. Reading needs about 16 bytes of memory per access and 40 per
+                page.
+            progress: called from time to time with the bytes read, and their total or None.
+
+        Raises:
+            InputError: if the content is no trace, or a trace of too many accesses; the message
+                names the file, and the line of a text.
+            MissingExtraError: if the text is compressed with zstd and `zstandard` is missing.
+            OSError: if the file cannot be read.
+        """
+        most = number("max_accesses", max_accesses, 1, _MOST_INDEX)
+        found = open_trace(path, most, progress)
+        if found.ids is None:
+            try:
+                return cls(found.pages, found.writes, found.threads, source=found.source)
+            except InputError as error:
+                told = str(error).removeprefix(f"{found.source}: ")
+                raise InputError(f"{found.source}: {told}") from None
+            except MemoryError:
+                raise InputError(f"{found.source}: {NO_MEMORY}") from None
+        trace = cls.__new__(cls)
+        trace._fill(found.ids, found.writes, found.threads, found.pages, found.source)
+        return trace
+
+    @classmethod
+    def sample(cls) -> Self:
+        """The small real trace that mmcore ships, recorded from sqlite3 under valgrind."""
+        with resources.as_file(resources.files("mmcore._trace") / "sample.npz") as path:
+            trace = cls.load(path)
+        trace.source = f"the shipped trace of {SAMPLE_PROGRAM}"
+        trace.is_sample = True
+        return trace
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the trace as a compressed `.npz` archive, which `load` reads.
+
+        Raises:
+            OSError: if the file cannot be written; an earlier file at `path` keeps its content.
+        """
+        ids = self.ids.astype(np.uint16) if self.footprint <= 1 << 16 else self.ids
+        arrays: dict[str, Any] = {
+            "pages": ids,
+            "page_numbers": self.page_numbers,
+            "writes": self.writes,
+        }
+        if self.threads.any():
+            arrays["threads"] = self.threads
+        # Like np.savez_compressed, but at the highest level: a trace compresses well, and is read
+        # more often than written.
+        with (
+            _output.replacing(path) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+        ):
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+    @property
+    def pages(self) -> NDArray[np.uint64]:
+        """The page number of each access (uint64)."""
+        return self.page_numbers[self.ids]
+
+    @property
+    def footprint(self) -> int:
+        """The number of distinct pages."""
+        return len(self.page_numbers)
+
+    def arrays(self) -> TraceArrays:
+        """The page ids, writes and threads of the accesses, as the core replays them."""
+        return TraceArrays(self.ids, self.writes.view(np.uint8), self.threads)
+
+    @property
+    def digest(self) -> str:
+        """A hash of the content, by which reports identify the trace: 16 hexadecimal digits."""
+        # Computed once, as equality and hash use it often; the arrays are read-only.
+        if self._digest is None:
+            digest = hashlib.sha256()
+            for array in (self.ids, self.writes, self.threads, self.page_numbers):
+                digest.update(array.tobytes())
+            self._digest = digest.hexdigest()[:16]
+        return self._digest
+
+    def facts(self) -> dict[str, Any]:
+        """The source, sizes and digest of the trace, as plain data for JSON."""
+        return {
+            "source": self.source,
+            "accesses": len(self),
+            "pages": self.footprint,
+            "digest": self.digest,
+        }
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Trace):
+            return NotImplemented
+        return self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        writes = int(self.writes.sum())
+        return (
+            f"<Trace of {len(self)} accesses ({writes} writes) to {self.footprint} pages,"
+            f" from {self.source}>"
+        )

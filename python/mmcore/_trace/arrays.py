@@ -1,0 +1,100 @@
+"""Converts arrays of the user into the arrays of a trace, with checks of type and range."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mmcore.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["TraceArrays", "flags", "integers", "numbered"]
+
+#: Accesses sorted at a time: sorting needs several times the memory of the sorted array.
+_STRETCH = 1 << 22
+
+
+class TraceArrays(NamedTuple):
+    """The accesses of a trace, one entry per access in each array.
+
+    Attributes:
+        ids: the page id.
+        writes: 1 for a write, 0 for a read.
+        threads: the thread.
+    """
+
+    ids: NDArray[np.uint32]
+    writes: NDArray[np.uint8]
+    threads: NDArray[np.uint16]
+
+
+def integers(
+    name: str, values: ArrayLike, dtype: type[np.unsignedinteger], limit: int
+) -> NDArray[Any]:
+    """Converts values to a new one-dimensional array of `dtype`.
+
+    Raises:
+        InputError: if the values are not integers from 0 to `limit` in one dimension.
+    """
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{name}: not an array of integers: {error}") from None
+    if array.ndim != 1:
+        raise InputError(f"{name}: one dimension is needed, not {array.ndim}")
+    if array.size == 0:
+        return np.empty(0, dtype)
+    if array.dtype.kind not in "ui":
+        raise InputError(f"{name}: integers are needed, not {array.dtype}")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > limit:
+        raise InputError(f"{name}: {low if low < 0 else high} is not between 0 and {limit}")
+    return array.astype(dtype)
+
+
+def flags(name: str, values: ArrayLike) -> NDArray[np.bool_]:
+    """Converts values to a new one-dimensional array of booleans.
+
+    Raises:
+        InputError: if the values are not booleans, or integers 0 and 1, in one dimension.
+    """
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{name}: not an array of booleans: {error}") from None
+    if array.dtype != np.bool_:
+        array = integers(name, values, np.uint8, 1)
+    elif array.ndim != 1:
+        raise InputError(f"{name}: one dimension is needed, not {array.ndim}")
+    return array.astype(np.bool_)
+
+
+def numbered(pages: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """Numbers the distinct pages 0, 1, 2, ... by their first access.
+
+    Returns:
+        The number of the page of each access (uint32), and the page of each number (uint64).
+    """
+    ids = np.empty(len(pages), np.uint32)
+    # The pages known so far, sorted, and their numbers.
+    known, ranks = np.empty(0, np.uint64), np.empty(0, np.uint32)
+    in_order = [known]
+    for begin in range(0, len(pages), _STRETCH):
+        stretch = pages[begin : begin + _STRETCH]
+        distinct, first, inverse = np.unique(stretch, return_index=True, return_inverse=True)
+        place = np.searchsorted(known, distinct)
+        there = place < len(known)
+        there[there] = known[place[there]] == distinct[there]
+        new = np.flatnonzero(~there)
+        by_first_access = new[np.argsort(first[new])]
+        number = np.empty(len(distinct), np.uint32)
+        number[there] = ranks[place[there]]
+        number[by_first_access] = np.arange(len(known), len(known) + len(new), dtype=np.uint32)
+        ids[begin : begin + len(stretch)] = number[inverse]
+        in_order.append(distinct[by_first_access])
+        known = np.insert(known, place[new], distinct[new])
+        ranks = np.insert(ranks, place[new], number[new])
+    return ids, np.concatenate(in_order)

@@ -1,0 +1,3 @@
+machine nodes=1 deflate_on_oom=true
+thread A
+  inflate 9

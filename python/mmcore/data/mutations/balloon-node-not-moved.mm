@@ -1,0 +1,4 @@
+inflate 1
+thread A
+  isolate b0
+  migrate b0 node=1

@@ -1,0 +1,8 @@
+machine zs_locking=class zspage_groups=quarters
+zs_open 1
+zs_put 0 size=24
+isolate z0:0
+thread A
+  putback z0:0
+thread B
+  zs_close

@@ -1,0 +1,116 @@
+"""The base class of all results."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from mmcore import _output
+from mmcore.reporting.document import as_json, head
+from mmcore.reporting.page import fragment, page
+from mmcore.reporting.parts import as_text
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from mmcore.reporting.parts import Part
+
+__all__ = ["Result", "Status"]
+
+#: The status of a result; the exit codes of the command line are 0, 1, 2 and 3 in this order.
+Status: TypeAlias = Literal["clean", "finding", "unusable", "inconclusive"]
+
+
+class Result(ABC):
+    """The result of a library call: `print` shows it as text, a notebook as a page.
+
+    A subclass defines `kind`, `command`, `table`, `verdict`, `status`, `content` and `parts`; the
+    text, the page and the JSON document are made from these.
+
+    Attributes:
+        kind: the kind of the JSON document; names its schema.
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+
+    if TYPE_CHECKING:
+        # Only for type checkers: at run time this property would become the default value of the
+        # field `command` of a dataclass.
+        @property
+        def command(self) -> str:
+            """The command line or Python call that makes the result again."""
+
+    @property
+    @abstractmethod
+    def table(self) -> list[dict[str, Any]]:
+        """The rows of the result, as plain data: one dict per row."""
+
+    @property
+    @abstractmethod
+    def verdict(self) -> str:
+        """The conclusion as text, of one line or several."""
+
+    @property
+    @abstractmethod
+    def status(self) -> Status:
+        """The conclusion in one of four words that all results share.
+
+        `clean`: no finding. `finding`: a rule broke, or two sides differ. `unusable`: some of the
+        input could not be used. `inconclusive`: the work ended too early for a conclusion.
+        """
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of all random choices; None if there were none."""
+        return None
+
+    @property
+    def title(self) -> str:
+        """The heading of the web page."""
+        return f"mmcore {self.kind}: {self.status}"
+
+    @abstractmethod
+    def content(self) -> dict[str, Any]:
+        """The keys of the JSON document beside head, status and verdict, as plain data."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[Part]:
+        """The parts that the text, the page and the command line show, in order."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document as plain data (docs/json.md)."""
+        told = {"status": self.status, "verdict": self.verdict}
+        return {**head(self.kind, self.command, self.seed), **told, **self.content()}
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Formats the JSON document (docs/json.md), and writes it to `path` if one is given.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        text = as_json(self.to_dict())
+        if path is not None:
+            _output.write(path, f"{text}\n")
+        return text
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Builds a self-contained HTML page, and writes it to `path` if one is given.
+
+        Raises:
+            MissingExtraError: if the result has plots and matplotlib is not installed.
+            OSError: if the file cannot be written.
+        """
+        text = page(self.title, self.parts(), self.to_dict())
+        if path is not None:
+            _output.write(path, text)
+        return text
+
+    def __str__(self) -> str:
+        return as_text(self.parts())
+
+    def _repr_html_(self) -> str:
+        """The HTML that a notebook shows: the page without its drawings."""
+        return fragment(self.parts(), drawings=False)

@@ -1,0 +1,154 @@
+//! Single free frames: flushes the per-CPU arrays or keeps them empty, takes a frame out of the
+//! buddy lists, and gives it back.
+
+use super::pcp::Pcp;
+use super::zone::Zone;
+use crate::calls::Call;
+use crate::machine::Machine;
+use crate::page::{Flags, Pfn, TAKEN_OFF_BUDDY};
+use crate::release::Release;
+use crate::stat::Event;
+use crate::sync::{Mutation, mutated};
+
+impl<R: Release> Machine<R> {
+    /// Flushes every CPU's free frames of `node` to the buddy lists (`drain_all_pages`). Ignores a
+    /// node that the machine does not have.
+    pub fn drain_pcp(&self, node: usize) {
+        if node >= self.nodes.len() {
+            return;
+        }
+        for cpu in &self.cpus {
+            // The array's count is read under its lock: an unlocked read can miss frames that a
+            // refill is adding at that moment (kernel 66eca1021a42).
+            self.flush_pcp(node, &mut cpu.pcp[node].lock());
+        }
+    }
+
+    /// Gives all frames of an array to the buddy lists.
+    fn flush_pcp(&self, node: usize, pcp: &mut Pcp) {
+        pcp.flush(|batch| {
+            let mut zone = self.nodes[node].zone.lock();
+            for pfn in batch {
+                self.give(&mut zone, node, pfn, 0);
+            }
+        });
+    }
+
+    /// Gives a block to the buddy lists, or to the compaction on this CPU that waits for the block which
+    /// this one completes.
+    #[inline]
+    pub(super) fn give(&self, zone: &mut Zone, node: usize, pfn: Pfn, order: u8) {
+        zone.give(&self.frames, pfn, order);
+        if zone.captures() > 0 {
+            self.capture(zone, node, pfn);
+        }
+    }
+
+    #[cold]
+    fn capture(&self, zone: &mut Zone, node: usize, pfn: Pfn) {
+        let slot = &self.cpus[self.cpu()].capture;
+        if let Some(order) = slot.order_for(node)
+            && let Some(block) = zone.take_exactly(&self.frames, pfn, order)
+            && !slot.fill(node, order, block)
+        {
+            zone.give(&self.frames, block, order);
+        }
+    }
+
+    /// Empties the per-CPU arrays of a node and keeps them empty (`zone_pcp_disable`), so that
+    /// every free frame is on a buddy list. Calls nest; each needs a [`Machine::pcp_enable`].
+    pub(crate) fn pcp_disable(&self, node: usize) {
+        for cpu in &self.cpus {
+            let trusted = mutated(Mutation::PcpCountUnlocked) && cpu.pcp[node].lock().is_empty();
+            // The array is disabled under its lock: a thread that frees a frame and takes the lock
+            // later finds the array disabled.
+            let mut pcp = cpu.pcp[node].lock();
+            pcp.disable();
+            if !trusted {
+                self.flush_pcp(node, &mut pcp);
+            }
+        }
+    }
+
+    /// Ends one [`Machine::pcp_disable`].
+    pub(crate) fn pcp_enable(&self, node: usize) {
+        for cpu in &self.cpus {
+            cpu.pcp[node].lock().enable();
+        }
+    }
+
+    /// Returns true if the frame is on a buddy list (`is_free_buddy_page`).
+    pub(crate) fn is_free_buddy(&self, pfn: Pfn) -> bool {
+        self.nodes[self.node_of(pfn)].zone.lock().holds(&self.frames, pfn)
+    }
+
+    /// Takes a free frame out of the allocator (`take_page_off_buddy`). Returns false if the frame
+    /// is not on a buddy list. A frame that was taken out belongs to the caller, and its record is
+    /// marked `TAKEN_OFF_BUDDY`.
+    pub(crate) fn take_page_off_buddy(&self, pfn: Pfn) -> bool {
+        self.traced(Call::TakePageOffBuddy, pfn, || {
+            let mut zone = self.nodes[self.node_of(pfn)].zone.lock();
+            let taken = zone.take_frame(&self.frames, pfn);
+            if taken {
+                self.frames[pfn].set_extra(0, TAKEN_OFF_BUDDY);
+            }
+            taken
+        })
+    }
+
+    /// Makes a free frame the one that this CPU's next allocation of a base page on its node gets.
+    /// Returns false if the frame is not on a buddy list, or this CPU's array takes no frame.
+    pub(crate) fn stage_frame(&self, pfn: Pfn) -> bool {
+        let node = self.node_of(pfn);
+        let mut pcp = self.cpus[self.cpu()].pcp[node].lock();
+        let mut zone = self.nodes[node].zone.lock();
+        if !zone.take_frame(&self.frames, pfn) {
+            return false;
+        }
+        let staged = pcp.stage(pfn);
+        if !staged {
+            zone.give(&self.frames, pfn, 0);
+        }
+        staged
+    }
+
+    /// Clears the poison of a frame that was taken out, and gives the frame back to the buddy lists
+    /// with the caller's reference (`put_page_back_buddy`). Returns false, with nothing changed, if
+    /// another thread holds a reference too.
+    pub(crate) fn put_page_back_buddy(&self, pfn: Pfn) -> bool {
+        let page = &self.frames[pfn];
+        let mut zone = self.nodes[self.node_of(pfn)].zone.lock();
+        // The frame is frozen only if the caller's reference is the only one. From then on no
+        // thread can take a reference by the frame's number, and there is no other way to this
+        // frame.
+        if page.freeze(1).is_err() {
+            return false;
+        }
+        page.set_extra(0, 0);
+        // The poison is cleared before the frame is on a list, where an allocation could still
+        // refuse the frame for it.
+        page.unpoison();
+        zone.give(&self.frames, pfn, 0);
+        true
+    }
+
+    /// Gives a frame to the buddy lists that was refused for its poison, when it was freed or
+    /// allocated. Its count is zero, and the poison is cleared.
+    pub(crate) fn give_refused(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        page.set_owner(0, 0);
+        page.set_extra(0, 0);
+        page.clear(!(Flags::HWPOISON | Flags::WAITERS));
+        self.stats.event(Event::Pgfree, 1);
+        self.nodes[self.node_of(pfn)].zone.lock().give(&self.frames, pfn, 0);
+    }
+
+    /// Free frames of a node: those on the buddy lists (`nr_free_pages`), and those in the per-CPU
+    /// arrays. `(0, 0)` for a node that the machine does not have.
+    pub fn free_frames(&self, node: usize) -> (u32, u32) {
+        let Some(found) = self.nodes.get(node) else { return (0, 0) };
+        let buddy = found.zone.lock().free();
+        let arrays = self.cpus.iter().map(|cpu| cpu.pcp[node].lock().len() as u32).sum();
+        (buddy, arrays)
+    }
+}

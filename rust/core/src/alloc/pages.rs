@@ -1,0 +1,345 @@
+//! Allocates base pages and large pages, and takes them back.
+
+use super::pageblock::MigrateType;
+use super::watermark::Floor;
+use crate::calls::Call;
+use crate::error::{Errno, Error, Result, Why};
+use crate::inject::{Kind, no_memory};
+use crate::machine::Machine;
+use crate::owner::OwnerId;
+use crate::page::{Flags, MAX_ORDER, OF_A_TAIL, Pfn};
+use crate::pressure::state::Want;
+use crate::release::Release;
+use crate::stat::{Event, NodeItem};
+use crate::sync::{Mutation, Ordering, mutated};
+
+/// The name of an allocation here in the error of an injected fault.
+const FRAME: &str = "frame";
+
+impl<R: Release> Machine<R> {
+    /// Allocates a block of 2^`order` movable pages on `node`, never on another one, with one
+    /// reference; a large page if `order` > 0.
+    ///
+    /// `ENOMEM` if the node has no such block, even after the per-CPU arrays were flushed; `EINVAL`
+    /// for a node or an order that does not exist.
+    pub fn alloc_pages(&self, node: usize, order: u8) -> Result<Pfn> {
+        if self.strikes(Kind::NoMemory, FRAME, None) {
+            return Err(no_memory(FRAME));
+        }
+        match self.alloc_on(node, order) {
+            Err(error) => self.insist(error, false, true),
+            found => found,
+        }
+    }
+
+    /// Like [`Machine::alloc_pages`], but never waits (`GFP_NOWAIT`): under memory pressure it fails
+    /// where `alloc_pages` reclaims.
+    pub fn alloc_pages_nowait(&self, node: usize, order: u8) -> Result<Pfn> {
+        self.may_allocate(FRAME)?;
+        match self.alloc_on(node, order) {
+            Err(error) if error.errno == Errno::ENOMEM && self.pressure.is_on() => {
+                self.wake_kswapds(Want {
+                    node,
+                    order,
+                    kind: MigrateType::Movable,
+                    near: false,
+                    retries: false,
+                });
+                self.take_on(node, order, MigrateType::Movable, Floor::Min).ok_or(error)
+            }
+            done => done,
+        }
+    }
+
+    /// Goes on with an allocation of movable pages that found no frame, on a machine with memory
+    /// pressure.
+    #[cold]
+    fn insist(&self, error: Error, near: bool, retries: bool) -> Result<Pfn> {
+        match error.why {
+            Why::NoFrame { node, order } if self.pressure.is_on() => {
+                let node = usize::from(node);
+                self.alloc_under_pressure(Want { node, order, kind: MigrateType::Movable, near, retries })
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Like [`Machine::alloc_pages`], for pages of a migratetype. Only movable pages come from the
+    /// per-CPU arrays.
+    ///
+    /// `EINVAL` for a type of which no page can be allocated (high-atomic, isolated).
+    pub fn alloc_pages_of(&self, node: usize, order: u8, kind: MigrateType) -> Result<Pfn> {
+        self.may_allocate(FRAME)?;
+        match kind {
+            MigrateType::Movable => return self.alloc_on(node, order),
+            MigrateType::Unmovable | MigrateType::Reclaimable => {}
+            MigrateType::HighAtomic | MigrateType::Isolated => {
+                return Err(Error::new(
+                    Errno::EINVAL,
+                    format!(
+                        "no page is allocated as {}: choose movable, unmovable or reclaimable",
+                        kind.name()
+                    ),
+                ));
+            }
+        }
+        if node >= self.nodes.len() || order > MAX_ORDER {
+            return Err(Error::new(Errno::EINVAL, format!("no node {node} or order {order}")));
+        }
+        let pfn = self.alloc_block(node, order, kind, Floor::Low);
+        self.refresh_arrays(node);
+        match pfn {
+            Some(pfn) => Ok(pfn),
+            None if self.pressure.is_on() => {
+                self.alloc_under_pressure(Want { node, order, kind, near: false, retries: true })
+            }
+            None => Err(no_frame(node, order)),
+        }
+    }
+
+    // Inlined, so that both kinds of allocation check once for an injected fault and need no
+    // further call.
+    #[inline(always)]
+    fn alloc_on(&self, node: usize, order: u8) -> Result<Pfn> {
+        if node >= self.nodes.len() || order > MAX_ORDER {
+            return Err(Error::new(Errno::EINVAL, format!("no node {node} or order {order}")));
+        }
+        let pfn = match order {
+            0 => self.alloc_base(node, Floor::Low),
+            _ => self.alloc_block(node, order, MigrateType::Movable, Floor::Low),
+        };
+        pfn.ok_or_else(|| no_frame(node, order))
+    }
+
+    /// Takes a block of a node above a watermark.
+    fn take_on(&self, node: usize, order: u8, kind: MigrateType, floor: Floor) -> Option<Pfn> {
+        match (order, kind) {
+            (0, MigrateType::Movable) => self.alloc_base(node, floor),
+            _ => {
+                let pfn = self.alloc_block(node, order, kind, floor);
+                if kind != MigrateType::Movable {
+                    self.refresh_arrays(node);
+                }
+                pfn
+            }
+        }
+    }
+
+    /// Takes a block for an allocation from the first of its nodes that has one above a watermark
+    /// (`get_page_from_freelist`).
+    pub(crate) fn take_for(&self, want: Want, floor: Floor) -> Option<Pfn> {
+        let Want { node, order, kind, near, .. } = want;
+        if let Some(pfn) = self.take_on(node, order, kind, floor) {
+            return Some(pfn);
+        }
+        for other in (0..self.nodes.len()).filter(|&other| near && other != node) {
+            if let Some(pfn) = self.take_on(other, order, kind, floor) {
+                self.count_miss(node, other);
+                return Some(pfn);
+            }
+        }
+        None
+    }
+
+    /// Counts an allocation that another node served than the one that was asked.
+    fn count_miss(&self, asked: usize, other: usize) {
+        self.stats.node(other, NodeItem::NumaMiss, 1);
+        self.stats.node(asked, NodeItem::NumaForeign, 1);
+    }
+
+    /// Like [`Machine::alloc_pages`], but falls back to the other nodes, in the order of their
+    /// numbers.
+    pub fn alloc_pages_near(&self, node: usize, order: u8) -> Result<Pfn> {
+        loop {
+            match self.alloc_on_any(node, order) {
+                Err(error) if self.pressure.is_on() => return self.insist(error, true, true),
+                Err(error) if error.errno == Errno::ENOMEM && self.ask_balloon(order) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Like [`Machine::alloc_pages_near`], but fails instead of asking owners to give pages back
+    /// (`__GFP_NORETRY`).
+    pub fn alloc_pages_unforced(&self, node: usize, order: u8) -> Result<Pfn> {
+        match self.alloc_on_any(node, order) {
+            Err(error) => self.insist(error, true, false),
+            found => found,
+        }
+    }
+
+    /// Allocates a block on a node or, if it has none, on another one.
+    fn alloc_on_any(&self, node: usize, order: u8) -> Result<Pfn> {
+        self.may_allocate(FRAME)?;
+        let first = self.alloc_on(node, order);
+        if first.is_ok() || node >= self.nodes.len() {
+            return first;
+        }
+        for other in (0..self.nodes.len()).filter(|&other| other != node) {
+            if let Ok(pfn) = self.alloc_on(other, order) {
+                self.count_miss(node, other);
+                return Ok(pfn);
+            }
+        }
+        first
+    }
+
+    /// Asks the balloon for pages, for an allocation that has found no frame on any node
+    /// (`out_of_memory`). Returns true if it has freed some, so that another attempt is worthwhile.
+    /// Large pages of more than 8 frames are no reason to ask: frames one by one hardly help them.
+    #[cold]
+    pub(crate) fn ask_balloon(&self, order: u8) -> bool {
+        const COSTLY: u8 = 3;
+        const PAGES: u32 = 256;
+        if order > COSTLY {
+            return false;
+        }
+        // Acquire pairs with the Release of `Balloon::new`, which stores the id after the owner is
+        // in its slot.
+        let owner = OwnerId(self.balloon.load(Ordering::Acquire));
+        let balloon = (owner != OwnerId::NOBODY).then(|| self.owners.movable(owner)).flatten();
+        balloon.is_some_and(|balloon| balloon.out_of_memory(self, PAGES) > 0)
+    }
+
+    #[inline]
+    fn alloc_base(&self, node: usize, floor: Floor) -> Option<Pfn> {
+        let mut flushed = false;
+        loop {
+            let taken = {
+                let mut pcp = self.cpus[self.cpu()].pcp[node].lock();
+                let taken = pcp.take(|want, batch| {
+                    let mut zone = self.nodes[node].zone.lock();
+                    let spare = zone.spare(floor) as usize;
+                    for _ in 0..want.min(spare) {
+                        match zone.take(&self.frames, 0, MigrateType::Movable) {
+                            Some(pfn) => batch.push(pfn),
+                            None => break,
+                        }
+                    }
+                });
+                // The record of the frame after the next is prefetched: it has been cold since that
+                // frame was freed.
+                if let Some(&soon) = pcp.frames().iter().nth_back(1) {
+                    self.frames.prefetch(soon);
+                }
+                taken
+            };
+            match taken {
+                Some(pfn) => {
+                    if self.frames[pfn].hand_out(pfn, Flags::empty()).is_some() {
+                        self.stats.allocated(node, 1);
+                        self.calls_on(Call::MmPageAlloc, pfn);
+                        return Some(pfn);
+                    }
+                    // The frame was poisoned while it was free. It is not handed out, and the next
+                    // frame is tried. The frame has left the allocator, so it is counted as
+                    // allocated; it is counted as freed again if it is unpoisoned.
+                    self.stats.event(Event::Pgalloc, 1);
+                }
+                // Under memory pressure reclaim comes first, and then flushes the arrays.
+                None if flushed || self.pressure.is_on() => return None,
+                None => {
+                    self.drain_pcp(node);
+                    flushed = true;
+                }
+            }
+        }
+    }
+
+    /// Allocates a block past the per-CPU arrays.
+    fn alloc_block(&self, node: usize, order: u8, kind: MigrateType, floor: Floor) -> Option<Pfn> {
+        let take = || {
+            let mut zone = self.nodes[node].zone.lock();
+            match zone.spare(floor) >= 1 << order {
+                true => zone.take(&self.frames, order, kind),
+                false => None,
+            }
+        };
+        loop {
+            let head = take().or_else(|| {
+                if self.pressure.is_on() {
+                    return None;
+                }
+                self.drain_pcp(node);
+                take()
+            })?;
+            // The loop ends, because each round takes at least one bad frame out of the allocator.
+            if let Some(head) = self.hand_out_block(node, head, order) {
+                return Some(head);
+            }
+        }
+    }
+
+    /// Gives a block that was taken off the lists its first reference. Returns `None` if a frame of it is
+    /// poisoned; its good frames are free again.
+    pub(crate) fn hand_out_block(&self, node: usize, head: Pfn, order: u8) -> Option<Pfn> {
+        let mut poisoned = false;
+        for offset in 1..1u32 << order {
+            let tail = &self.frames[head.plus(offset)];
+            tail.set_owner(head.0, 0);
+            poisoned |= tail.set(Flags::TAIL).has(Flags::HWPOISON);
+        }
+        if order > 0 {
+            self.frames[head].set_extra(order, 0);
+            self.frames[head].set(Flags::HEAD);
+        }
+        if !poisoned && self.frames[head].hand_out_good(head, Flags::empty()) {
+            self.stats.allocated(node, 1 << order);
+            self.calls_on(Call::MmPageAlloc, head);
+            return Some(head);
+        }
+        self.frames[head].clear(Flags::HEAD);
+        if !mutated(Mutation::PoisonDropsBlock) {
+            let refused = self.give_good(head, order);
+            self.stats.event(Event::Pgalloc, i64::from(refused));
+        }
+        None
+    }
+
+    /// Gives the good frames of a block back to the buddy lists one by one, when poisoned frames in
+    /// it forbid to use the block as a whole. Returns the number of poisoned frames, which are
+    /// refused.
+    pub(crate) fn give_good(&self, block: Pfn, order: u8) -> u32 {
+        let node = self.node_of(block);
+        let mut refused = 0;
+        for pfn in (0..1u32 << order).map(|offset| block.plus(offset)) {
+            let page = &self.frames[pfn];
+            page.clear(OF_A_TAIL | Flags::ANON_EXCLUSIVE);
+            page.set_owner(0, 0);
+            page.set_extra(0, 0);
+            // The frame is refused in the last step: from then on another thread may unpoison the
+            // frame, and it belongs to that thread.
+            match page.refuse() {
+                true => refused += 1,
+                false => self.nodes[node].zone.lock().give(&self.frames, pfn, 0),
+            }
+        }
+        refused
+    }
+
+    /// Gives a block back to the allocator. Its count is zero, and its flags and fields are reset.
+    /// A block of order 0 goes into this CPU's array.
+    #[inline]
+    pub(crate) fn free_to_allocator(&self, pfn: Pfn, order: u8) {
+        self.stats.event(Event::Pgfree, 1 << order);
+        self.calls_on(Call::MmPageFree, pfn);
+        let node = self.node_of(pfn);
+        if order > 0 {
+            self.give(&mut self.nodes[node].zone.lock(), node, pfn, order);
+            return;
+        }
+        let is_movable = || self.pageblock_of(node, pfn) == MigrateType::Movable;
+        self.cpus[self.cpu()].pcp[node].lock().give(pfn, is_movable, |batch| {
+            let mut zone = self.nodes[node].zone.lock();
+            for pfn in batch {
+                self.give(&mut zone, node, pfn, 0);
+            }
+        });
+    }
+}
+
+/// The error of an allocation that found no block.
+#[cold]
+fn no_frame(node: usize, order: u8) -> Error {
+    Error { errno: Errno::ENOMEM, pfn: None, why: Why::NoFrame { node: node as u8, order } }
+}

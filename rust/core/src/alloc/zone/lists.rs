@@ -1,0 +1,70 @@
+//! The free lists of one migratetype.
+
+use crate::page::{Flags, Frames, List, MAX_ORDER, Pfn};
+use std::ops::Index;
+
+/// A list of free blocks for each order. A block's record says that it is free and of which order.
+///
+/// The frames are counted by the zone, which adds them once for a block that is merged or cut several
+/// times on its way.
+#[derive(Clone, Debug)]
+pub(super) struct FreeLists([List; MAX_ORDER as usize + 1]);
+
+impl FreeLists {
+    pub(super) const EMPTY: FreeLists = FreeLists([List::EMPTY; MAX_ORDER as usize + 1]);
+
+    /// The lists with their orders, from order 0 on.
+    pub(super) fn each(&self) -> impl Iterator<Item = (u8, &List)> {
+        self.0.iter().enumerate().map(|(order, list)| (order as u8, list))
+    }
+
+    /// The smallest order, from `order` on, of which a block is free.
+    #[inline]
+    pub(super) fn smallest(&self, order: u8) -> Option<u8> {
+        (order..=MAX_ORDER).find(|&o| !self[o].is_empty())
+    }
+
+    /// Puts a block at the head of its list, where it is taken first.
+    #[inline]
+    pub(super) fn push_head(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
+        mark(frames, pfn, order);
+        self.0[order as usize].push_head(frames, pfn);
+    }
+
+    /// Puts a block at the tail of its list, where it is taken last.
+    #[inline]
+    pub(super) fn push_tail(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
+        mark(frames, pfn, order);
+        self.0[order as usize].push_tail(frames, pfn);
+    }
+
+    /// Takes a block off its list.
+    #[inline]
+    pub(super) fn remove(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
+        self.0[order as usize].remove(frames, pfn);
+        frames[pfn].clear(Flags::BUDDY);
+        frames[pfn].set_extra(0, 0);
+    }
+}
+
+impl Index<u8> for FreeLists {
+    type Output = List;
+
+    #[inline]
+    fn index(&self, order: u8) -> &List {
+        &self.0[order as usize]
+    }
+}
+
+/// Returns true if this frame is the first one of a free block of this order.
+#[inline]
+pub(super) fn is_free_block(frames: &Frames, pfn: Pfn, order: u8) -> bool {
+    let page = &frames[pfn];
+    page.word().has(Flags::BUDDY) && page.order() == order
+}
+
+#[inline]
+fn mark(frames: &Frames, pfn: Pfn, order: u8) {
+    frames[pfn].set_extra(order, 0);
+    frames[pfn].set(Flags::BUDDY);
+}

@@ -1,0 +1,440 @@
+//! One run of compaction: its loop, its end, its counters (`compact_zone`).
+
+use super::result::{CompactEvent, CompactStatus, Compacted};
+use super::source::Isolation;
+use super::targets::Targets;
+use crate::alloc::pageblock::MigrateType;
+use crate::error::Errno;
+use crate::lru::LruList;
+use crate::machine::Machine;
+use crate::migrate::{Mode, Reason};
+use crate::page::Pfn;
+use crate::release::Release;
+use crate::stat::{Event, NodeItem};
+use crate::sync::wait_briefly;
+
+/// Base pages that are isolated before they migrate (`COMPACT_CLUSTER_MAX`).
+pub(crate) const CLUSTER: u32 = 32;
+
+/// The largest order that an allocation is expected to find without much work
+/// (`PAGE_ALLOC_COSTLY_ORDER`).
+pub(crate) const COSTLY_ORDER: u8 = 3;
+
+/// Compaction is left out if the fragmentation index is not above this (`extfrag_threshold`).
+const EXTFRAG_THRESHOLD: i32 = 500;
+
+/// What a run is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    /// The order of the block that is wanted; `None` to compact the whole node.
+    pub order: Option<u8>,
+    pub mode: Mode,
+    /// Whether the scanners begin at the borders of the node.
+    pub whole_zone: bool,
+    pub ignore_skip_hint: bool,
+    /// Whether an allocation waits for the run.
+    pub direct: bool,
+    /// Whether targets may come from any pageblock.
+    pub any_target: bool,
+    /// The score to which the run lowers the node's fragmentation; `None` for other runs.
+    pub until_score: Option<u32>,
+    /// Whether the run catches the block that it makes.
+    pub captures: bool,
+    /// Whether moves and scans are listed.
+    pub trace: bool,
+}
+
+impl Request {
+    /// The run of a write to the node's `compact` file.
+    pub fn whole_node(trace: bool) -> Request {
+        Request {
+            order: None,
+            mode: Mode::Sync,
+            whole_zone: true,
+            ignore_skip_hint: true,
+            direct: false,
+            any_target: false,
+            until_score: None,
+            captures: false,
+            trace,
+        }
+    }
+}
+
+/// The lists that a result has if asked for.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    pub moves: Vec<(Pfn, Pfn)>,
+    pub events: Vec<CompactEvent>,
+}
+
+/// A run in progress (`struct compact_control`). Frames are numbers within the node.
+pub(super) struct Control<'a, R: Release> {
+    pub machine: &'a Machine<R>,
+    pub node: usize,
+    /// The node's first frame, and the number of its frames.
+    pub base: Pfn,
+    pub frames: u32,
+    pub block_order: u8,
+    pub order: Option<u8>,
+    pub mode: Mode,
+    whole_zone: bool,
+    pub ignore_skip_hint: bool,
+    pub direct: bool,
+    until_score: Option<u32>,
+    /// Whether pages of the unevictable list are taken.
+    pub unevictable: bool,
+    /// Whether targets may come from any pageblock.
+    pub any_target: bool,
+    /// Where the migrate scanner is.
+    pub migrate: u32,
+    /// Where the free scanner is.
+    pub free: u32,
+    /// Whether the migrate scanner takes all pages of its pageblock at once, because it has been
+    /// there before.
+    pub finish_pageblock: bool,
+    /// The isolated pages, in the order in which they migrate.
+    pub list: Vec<Pfn>,
+    /// Base pages of the batch.
+    pub batch: u32,
+    /// Base pages of the batch that have no target yet.
+    pub lacking: u32,
+    pub targets: Targets,
+    /// The CPU whose slot catches the block that the run makes.
+    slot: Option<usize>,
+    migrated: u32,
+    pub migrate_scanned: u64,
+    pub free_scanned: u64,
+    pub isolated: u64,
+    pub trace: Option<Trace>,
+}
+
+impl<'a, R: Release> Control<'a, R> {
+    pub fn new(machine: &'a Machine<R>, node: usize, request: Request) -> Control<'a, R> {
+        let Request { order, mode, whole_zone, ignore_skip_hint, direct, any_target, until_score, .. } =
+            request;
+        let slot = request.order.filter(|_| request.captures).and_then(|order| {
+            let cpu = machine.cpu();
+            let offered = machine.cpus[cpu].capture.offer(node, order);
+            if offered {
+                machine.nodes[node].zone.lock().count_captures(1);
+            }
+            offered.then_some(cpu)
+        });
+        let found = &machine.nodes[node];
+        let mut control = Control {
+            machine,
+            node,
+            base: found.base,
+            frames: found.frames,
+            block_order: machine.profile.pageblock_order,
+            order,
+            mode,
+            whole_zone,
+            ignore_skip_hint,
+            direct,
+            until_score,
+            unevictable: machine.compact_settings.unevictable_allowed(),
+            any_target,
+            migrate: 0,
+            free: 0,
+            finish_pageblock: false,
+            list: Vec::new(),
+            batch: 0,
+            lacking: 0,
+            targets: Targets::default(),
+            slot,
+            migrated: 0,
+            migrate_scanned: 0,
+            free_scanned: 0,
+            isolated: 0,
+            trace: request.trace.then(Trace::default),
+        };
+        control.free = control.block_start(found.frames - 1);
+        control
+    }
+
+    /// The first frame of the pageblock that holds a frame.
+    #[inline]
+    pub fn block_start(&self, number: u32) -> u32 {
+        number >> self.block_order << self.block_order
+    }
+
+    /// Adds an event to the trace, if there is one.
+    pub fn tell(&mut self, event: CompactEvent) {
+        if let Some(trace) = &mut self.trace {
+            trace.events.push(event);
+        }
+    }
+
+    /// Runs until the scanners meet, or the run stops early.
+    pub fn run(self) -> Compacted {
+        self.run_and_capture().0
+    }
+
+    /// Like [`Control::run`], and returns the block that the run has caught. It is off the lists, and its
+    /// count is zero.
+    pub fn run_and_capture(mut self) -> (Compacted, Option<Pfn>) {
+        let free_blocks =
+            |control: &Self| i64::from(control.machine.nodes[control.node].zone.lock().free_pageblocks());
+        let before = free_blocks(&self);
+        let status = match self.not_worth_a_start() {
+            Some(status) => status,
+            None => {
+                self.place_scanners();
+                self.machine.lru_drain_local();
+                let status = self.rounds();
+                self.release_targets();
+                status
+            }
+        };
+        let block = self.slot.and_then(|cpu| {
+            let block = self.machine.cpus[cpu].capture.take_away();
+            self.machine.nodes[self.node].zone.lock().count_captures(-1);
+            block
+        });
+        let status = if block.is_some() { CompactStatus::Success } else { status };
+        let stats = &self.machine.stats;
+        stats.event(Event::CompactMigrateScanned, self.migrate_scanned as i64);
+        stats.event(Event::CompactFreeScanned, self.free_scanned as i64);
+        stats.event(Event::CompactIsolated, self.isolated as i64);
+        let blocks_gained = free_blocks(&self) - before;
+        let Trace { moves, events } = self.trace.unwrap_or_default();
+        let run = Compacted {
+            status,
+            migrated: self.migrated,
+            migrate_scanned: self.migrate_scanned,
+            free_scanned: self.free_scanned,
+            isolated: self.isolated,
+            blocks_gained,
+            moves,
+            events,
+        };
+        (run, block)
+    }
+
+    /// Puts the scanners where the last run stopped, or for a whole node at its borders.
+    fn place_scanners(&mut self) {
+        let mut zone = self.machine.nodes[self.node].zone.lock();
+        let restarting = self.order.is_some_and(|order| zone.compaction().is_restarting(order));
+        if restarting {
+            zone.reset_skip_hints();
+        }
+        if self.whole_zone {
+            return;
+        }
+        let compaction = zone.compaction();
+        self.migrate = compaction.migrate[usize::from(self.mode != Mode::Async)];
+        self.free = compaction.free;
+        if compaction.cleared && self.migrate == 0 {
+            self.whole_zone = true;
+        }
+    }
+
+    fn rounds(&mut self) -> CompactStatus {
+        // The pageblock from which pages migrated last, and whether it was left since.
+        let mut last_migrated = None;
+        // Until a pageblock with pages to migrate is found, an asynchronous run also moves the start
+        // of the other runs: there is nothing for them either.
+        let mut both_starts = self.mode == Mode::Async && {
+            let zone = self.machine.nodes[self.node].zone.lock();
+            let [asynchronous, other] = zone.compaction().migrate;
+            asynchronous == other
+        };
+        // The loop ends: each round moves one of the scanners, or the next one finishes the
+        // pageblock.
+        loop {
+            if let Some(status) = self.finished() {
+                return status;
+            }
+            // A pageblock that is entered again is finished in one go, so that it is not scanned
+            // over and over for pages that cannot move.
+            self.finish_pageblock = last_migrated == Some(self.block_start(self.migrate));
+            loop {
+                match self.isolate_migratepages() {
+                    Isolation::Abort => {
+                        self.put_back_all();
+                        return CompactStatus::Contended;
+                    }
+                    Isolation::Nothing => {
+                        if both_starts {
+                            let mut zone = self.machine.nodes[self.node].zone.lock();
+                            let start = zone.compaction().migrate[0];
+                            zone.compaction_mut().migrate[1] = start;
+                        }
+                        break;
+                    }
+                    Isolation::Pages => {
+                        both_starts = false;
+                        last_migrated = Some(self.block_start(self.migrate - 1));
+                    }
+                }
+                let (failed, errno) = self.migrate_batch();
+                if errno == Some(Errno::ENOMEM) && !self.scanners_met() {
+                    return CompactStatus::Contended;
+                }
+                // Where a page could not move, the rest of the pageblock is scanned at once, and the
+                // pageblock gets its hint; otherwise the next run would meet the same page again.
+                let rest = failed
+                    && self.migrate != self.block_start(self.migrate)
+                    && !self.ignore_skip_hint
+                    && !self.finish_pageblock
+                    && self.mode != Mode::Sync;
+                if !rest {
+                    break;
+                }
+                self.finish_pageblock = true;
+            }
+            self.drain_behind(&mut last_migrated);
+            if self.slot.is_some_and(|cpu| self.machine.cpus[cpu].capture.is_filled()) {
+                return CompactStatus::Success;
+            }
+        }
+    }
+
+    /// Flushes the frames that the run has freed once the migrate scanner has left the block that is
+    /// wanted: in the batches and arrays they could not merge.
+    fn drain_behind(&self, last_migrated: &mut Option<u32>) {
+        let (Some(order), Some(last)) = (self.order, *last_migrated) else { return };
+        if order > 0 && last < self.migrate >> order << order {
+            self.machine.lru_drain_local();
+            self.machine.drain_pcp(self.node);
+            *last_migrated = None;
+        }
+    }
+
+    /// How the run ends, if it does (`compact_finished`).
+    fn finished(&mut self) -> Option<CompactStatus> {
+        let met = self.scanners_met();
+        let mut zone = self.machine.nodes[self.node].zone.lock();
+        if met {
+            let frames = self.frames;
+            zone.compaction_mut().reset_positions(frames, self.block_order);
+            if self.direct {
+                zone.compaction_mut().flush = true;
+            }
+            return Some(match self.whole_zone {
+                true => CompactStatus::Complete,
+                false => CompactStatus::PartialSkipped,
+            });
+        }
+        if let Some(score) = self.until_score
+            && zone.fragmentation_score(self.machine.profile.pageblock_order) <= score
+        {
+            return Some(CompactStatus::Success);
+        }
+        // A pageblock is always finished, so that later allocations need no pageblock of another type.
+        if let Some(order) = self.order
+            && self.migrate == self.block_start(self.migrate)
+            && zone.would_serve(order, MigrateType::Movable)
+        {
+            return Some(CompactStatus::Success);
+        }
+        None
+    }
+
+    /// The status of a run for a block that need not start (`compaction_suitable`): a block is free
+    /// already, or there is too little free memory, or not enough of it is in pieces.
+    fn not_worth_a_start(&self) -> Option<CompactStatus> {
+        let order = self.order?;
+        let zone = self.machine.nodes[self.node].zone.lock();
+        if zone.would_serve(order, MigrateType::Movable) {
+            return Some(CompactStatus::Success);
+        }
+        // The targets need as much memory as the block, for a while twice.
+        let marks = zone.watermarks();
+        let mark = if order > COSTLY_ORDER { marks.low } else { marks.min };
+        let enough = zone.free() > mark + (2 << order);
+        let index = zone.fragmentation_index(order);
+        let whole = order > COSTLY_ORDER && (0..=EXTFRAG_THRESHOLD).contains(&index);
+        (!enough || whole).then_some(CompactStatus::Skipped)
+    }
+
+    /// Puts every isolated page back.
+    pub fn put_back_all(&mut self) {
+        if !self.list.is_empty() {
+            let mut list = std::mem::take(&mut self.list);
+            self.machine.putback_movable_pages(&mut list);
+            self.list = list;
+        }
+        self.batch = 0;
+    }
+
+    /// Migrates the isolated pages, and puts those back that did not move. Returns whether there were
+    /// such pages, and the errno that ended the migration early.
+    fn migrate_batch(&mut self) -> (bool, Option<Errno>) {
+        let mut list = std::mem::take(&mut self.list);
+        let pages = self.batch;
+        self.lacking = pages;
+        let machine = self.machine;
+        let mode = self.mode;
+        let result = machine.migrate_pages(&mut list, self, mode, Reason::Compaction);
+        self.migrated += result.succeeded;
+        self.tell(CompactEvent::Migratepages {
+            migrated: result.succeeded,
+            failed: pages.saturating_sub(result.succeeded),
+        });
+        let failed = !list.is_empty();
+        if failed {
+            machine.putback_movable_pages(&mut list);
+        }
+        // The buffer is used again for the next batch.
+        self.list = list;
+        self.batch = 0;
+        self.lacking = 0;
+        (failed, result.errno)
+    }
+
+    /// Returns true if the free scanner has reached the migrate scanner's pageblock
+    /// (`compact_scanners_met`).
+    pub fn scanners_met(&self) -> bool {
+        self.free >> self.block_order <= self.migrate >> self.block_order
+    }
+
+    /// Gives the targets that are left to the allocator. The next free scanner begins where it can
+    /// find them again.
+    fn release_targets(&mut self) {
+        let mut zone = self.machine.nodes[self.node].zone.lock();
+        let mut highest = None;
+        for (pfn, order) in self.targets.drain() {
+            zone.give(&self.machine.frames, pfn, order);
+            highest = highest.max(Some(zone.number(pfn)));
+        }
+        if let Some(highest) = highest {
+            let start = highest >> self.block_order << self.block_order;
+            let compaction = zone.compaction_mut();
+            compaction.free = compaction.free.max(start);
+        }
+    }
+
+    /// Returns true if so many of the node's pages are isolated that the run should not isolate
+    /// more: threads that need a listed page would find none (`too_many_isolated`).
+    pub fn too_many_isolated(&self) -> bool {
+        let stats = &self.machine.stats;
+        let isolated = stats.on_node(self.node, NodeItem::IsolatedAnon)
+            + stats.on_node(self.node, NodeItem::IsolatedFile);
+        if isolated <= 0 {
+            return false;
+        }
+        let lruvec = self.machine.nodes[self.node].lruvec.lock();
+        let evictable = LruList::ALL.into_iter().filter(|&list| list != LruList::Unevictable);
+        let listed: u32 = evictable.map(|list| lruvec.pages(list)).sum();
+        isolated > i64::from(listed / u32::from(self.machine.profile.compact_isolated_share))
+    }
+
+    /// Waits until fewer pages are isolated, up to 100 ms. Returns true if there are too many even
+    /// then: their holders may wait for this run. The kernel waits until a signal kills the thread.
+    pub fn still_too_many_isolated(&self) -> bool {
+        (0..5).all(|_| wait_briefly(&|| !self.too_many_isolated()))
+    }
+
+    /// Notes that the free scanner has reached the end of a pageblock: the pageblock is not worth
+    /// another scan (`update_pageblock_skip`).
+    pub fn note_free_scanned(&mut self, block: u32) {
+        let mut zone = self.machine.nodes[self.node].zone.lock();
+        zone.set_skip(block);
+        let next = block.saturating_sub(1 << self.block_order);
+        let compaction = zone.compaction_mut();
+        compaction.free = compaction.free.min(next);
+    }
+}

@@ -1,0 +1,90 @@
+//! Compaction by an allocation that found no block (`try_to_compact_pages`).
+//!
+//! A direct run is short where it can be: it begins where the last one stopped, passes over pageblocks
+//! with a skip hint, and ends as soon as a block is free. After a run that failed the next ones are left
+//! out, twice as many each time. The kernel also searches the free lists for pageblocks to begin with
+//! (`fast_isolate_freepages`, `fast_find_migrateblock`); here the scanners go frame by frame.
+
+use super::control::{Control, Request};
+use super::result::{CompactStatus, Compacted};
+use crate::error::Result;
+use crate::machine::Machine;
+use crate::migrate::Mode;
+use crate::page::Pfn;
+use crate::pressure::state::context;
+use crate::release::Release;
+
+/// How hard a direct run tries (`enum compact_priority`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CompactPriority {
+    /// The run passes over what it would have to wait for, and over pageblocks of other types.
+    Async,
+    /// The run tries all pages. It waits for no page lock either: the allocation may hold it.
+    SyncLight,
+    /// The run scans the whole node, whatever the skip hints say, and takes targets from any pageblock.
+    SyncFull,
+}
+
+impl CompactPriority {
+    /// The names that programs and reports use.
+    pub const NAMES: &'static [(&'static str, CompactPriority)] = &[
+        ("async", CompactPriority::Async),
+        ("sync_light", CompactPriority::SyncLight),
+        ("sync_full", CompactPriority::SyncFull),
+    ];
+}
+
+impl<R: Release> Machine<R> {
+    /// Compacts a node until a block of 2^`order` frames is free, unless recent runs have failed.
+    ///
+    /// `EINVAL` for a node or an order that does not exist.
+    pub fn compact_for(
+        &self,
+        node: usize,
+        order: u8,
+        priority: CompactPriority,
+        trace: bool,
+    ) -> Result<Compacted> {
+        Ok(self.compact_and_capture(node, order, priority, (trace, false))?.0)
+    }
+
+    /// Like [`Machine::compact_for`], with a list of the moves or without one, and catching the block or
+    /// leaving it on the lists. A block that was caught has its first reference.
+    pub(crate) fn compact_and_capture(
+        &self,
+        node: usize,
+        order: u8,
+        priority: CompactPriority,
+        (trace, captures): (bool, bool),
+    ) -> Result<(Compacted, Option<Pfn>)> {
+        self.may_compact(node, order)?;
+        let full = priority == CompactPriority::SyncFull;
+        if !full && self.nodes[node].zone.lock().compaction_mut().is_deferred(order) {
+            return Ok((Compacted::not_run(CompactStatus::Deferred), None));
+        }
+        let mode = if priority == CompactPriority::Async { Mode::Async } else { Mode::SyncLight };
+        let request = Request {
+            order: Some(order),
+            mode,
+            whole_zone: full,
+            ignore_skip_hint: full,
+            direct: true,
+            any_target: full,
+            captures,
+            ..Request::whole_node(trace)
+        };
+        let _compacts = self.pressure.enter(context::RECLAIMS | context::ALLOCATES);
+        let (run, block) = Control::new(self, node, request).run_and_capture();
+        let mut zone = self.nodes[node].zone.lock();
+        match run.status {
+            CompactStatus::Success => zone.compaction_mut().succeed(order, false),
+            CompactStatus::Complete | CompactStatus::PartialSkipped if mode != Mode::Async => {
+                zone.compaction_mut().defer(order);
+            }
+            _ => {}
+        }
+        drop(zone);
+        let block = block.and_then(|block| self.hand_out_block(node, block, order));
+        Ok((run, block))
+    }
+}

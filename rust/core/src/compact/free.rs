@@ -1,0 +1,133 @@
+//! The free scanner: takes free frames out of the allocator, from the node's end downwards
+//! (`isolate_freepages`).
+
+use super::control::{CLUSTER, Control};
+use super::result::CompactEvent;
+use crate::alloc::pageblock::MigrateType;
+use crate::migrate::Mode;
+use crate::page::Pfn;
+use crate::release::Release;
+use std::ops::Range;
+
+/// What the free scanner found in a part of a pageblock.
+struct Scan {
+    /// The frame at which the scan ended.
+    end: u32,
+    scanned: u32,
+    taken: u32,
+}
+
+impl<R: Release> Control<'_, R> {
+    /// Goes down from where the scanner stopped, until there are enough targets or the migrate
+    /// scanner's pageblock is reached.
+    pub(super) fn isolate_freepages(&mut self) {
+        let size = 1 << self.block_order;
+        let mut at = self.free;
+        let mut block = self.block_start(at);
+        let mut end = self.frames.min(block + size);
+        // The border is the end of the pageblock in which the migrate scanner is. It is at least one
+        // pageblock, so that no number below falls under zero.
+        let low = self.block_start(self.migrate) + size;
+        let mut stride = if self.mode == Mode::Async { CLUSTER } else { 1 };
+        let mut taken = Vec::new();
+        while block >= low {
+            if let Some(scan) = self.isolate_freepages_block(block, at..end, stride, &mut taken) {
+                at = scan.end;
+                if at == end {
+                    self.note_free_scanned(block);
+                }
+                if self.have(&taken) >= self.wanted() {
+                    if at == end {
+                        // The next search begins in the pageblock below.
+                        at = block - size;
+                    }
+                    break;
+                }
+                if at < end {
+                    // The watermark forbids to take more.
+                    break;
+                }
+                // A pageblock that gave nothing suggests that its neighbours are full, too.
+                stride = if scan.taken > 0 { 1 } else { CLUSTER.min(stride * 2) };
+            }
+            end = block;
+            block -= size;
+            at = block;
+        }
+        self.free = at;
+        self.targets.add(self.machine.profile.compact_targets, taken);
+    }
+
+    /// Free frames in the pool, with those just taken.
+    fn have(&self, taken: &[(Pfn, u8)]) -> u32 {
+        self.targets.frames() + taken.iter().map(|&(_, order)| 1u32 << order).sum::<u32>()
+    }
+
+    /// The number of targets that the scanner looks for: one for each page of the batch, or for each
+    /// page of it that still lacks one.
+    fn wanted(&self) -> u32 {
+        match self.machine.profile.compact_refills_batch {
+            true => self.batch,
+            false => self.lacking,
+        }
+    }
+
+    /// Scans a range of a pageblock, each `stride`-th frame. `None` if the pageblock is no place for
+    /// targets.
+    fn isolate_freepages_block(
+        &mut self,
+        block: u32,
+        range: Range<u32>,
+        stride: u32,
+        taken: &mut Vec<(Pfn, u8)>,
+    ) -> Option<Scan> {
+        let (have, wanted) = (self.have(taken), self.wanted());
+        let machine = self.machine;
+        let mut zone = machine.nodes[self.node].zone.lock();
+        // A pageblock that is one free block is what compaction wants to make, so it is left alone.
+        if zone.free_block_at(&machine.frames, block).is_some_and(|order| order >= self.block_order) {
+            return None;
+        }
+        // A page that can move does harm in a pageblock that is meant for other pages.
+        if !self.any_target && zone.pageblocks().kind_of(block) != MigrateType::Movable {
+            return None;
+        }
+        if !self.ignore_skip_hint && zone.pageblocks().skips(block) {
+            return None;
+        }
+        let mut scan = Scan { end: range.start, scanned: 0, taken: 0 };
+        while scan.end < range.end {
+            scan.scanned += 1;
+            let Some(order) = zone.free_block_at(&machine.frames, scan.end) else {
+                let size = match scan.end < zone.frontier() {
+                    true => self.large_page_at(scan.end),
+                    false => 1,
+                };
+                if machine.profile.compact_counts_frames {
+                    scan.scanned += size - 1;
+                }
+                scan.end += size - 1 + stride;
+                continue;
+            };
+            if !zone.isolate_free_block(&machine.frames, scan.end, order) {
+                break;
+            }
+            let size = 1 << order;
+            scan.scanned += size - 1;
+            scan.taken += size;
+            taken.push((self.base.plus(scan.end), order));
+            if have + scan.taken >= wanted {
+                scan.end += size;
+                break;
+            }
+            scan.end += size - 1 + stride;
+        }
+        drop(zone);
+        scan.end = scan.end.min(range.end);
+        let Scan { end, scanned, taken } = scan;
+        self.free_scanned += u64::from(scanned);
+        self.isolated += u64::from(taken);
+        self.tell(CompactEvent::IsolateFreepages { start: range.start, end, scanned, taken });
+        Some(scan)
+    }
+}

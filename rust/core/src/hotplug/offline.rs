@@ -1,0 +1,212 @@
+//! Takes a memory block offline (`offline_pages`).
+
+use super::blocks::BlockState;
+use crate::alloc::pageblock::MigrateType;
+use crate::error::{Errno, Error, Result, Why};
+use crate::machine::Machine;
+use crate::migrate::{Mode, Reason};
+use crate::page::{Flags, Pfn};
+use crate::profile::OfflineOrder;
+use crate::release::Release;
+use crate::stat::Event;
+use crate::sync::{Mutation, mutated, stop_point};
+use std::ops::Range;
+
+impl<R: Release> Machine<R> {
+    /// Takes a memory block offline: its pages move to other nodes, and its frames leave the
+    /// machine. Poisoned frames do not hinder it. The pages are scanned and moved up to `rounds`
+    /// times; then a signal ends the operation.
+    ///
+    /// `EINVAL` if there is no such block or it is offline already. `EBUSY`, with nothing changed,
+    /// for a page that cannot move, for a pageblock that another thread has isolated, and for the
+    /// last memory of the machine. `EINTR` after the last round: pages that have moved stay where
+    /// they are, and the block is online as before, except that all its pageblocks are movable: kernels
+    /// before 6.17 do not remember the types (`undo_isolate_page_range`).
+    pub fn offline_block(&self, node: usize, block: u32, rounds: u32) -> Result<()> {
+        let range = self.memory_block(node, block)?;
+        let mut bad = self.hotplug.serial.lock();
+        if self.nodes[node].blocks.state(block) == Some(BlockState::Offline) {
+            let what = format!("memory block {block} of node {node} is offline already");
+            return Err(Error::new(Errno::EINVAL, what));
+        }
+        if self.online_elsewhere(node, block).next().is_none() {
+            let what = format!("memory block {block} of node {node} is the machine's last memory");
+            return Err(Error::new(Errno::EBUSY, what));
+        }
+        self.pcp_disable(node);
+        self.lru_cache_disable();
+        let gone = self.offline_range(node, block, &range, rounds);
+        if gone.is_ok() || !mutated(Mutation::OfflineKeepsBatchesOff) {
+            self.lru_cache_enable();
+        }
+        self.pcp_enable(node);
+        let gone = gone?;
+        if gone > 0 {
+            bad.insert((node, block), gone);
+        }
+        if self.nodes[node].blocks.states().all(|state| state == BlockState::Offline) {
+            // The node's background threads end with its memory, and are woken for it.
+            self.stats.event(Event::CompactDaemonWake, 1);
+        }
+        Ok(())
+    }
+
+    /// The nodes that have memory besides this block.
+    fn online_elsewhere(&self, node: usize, block: u32) -> impl Iterator<Item = usize> + '_ {
+        (0..self.nodes.len()).filter(move |&other| {
+            let blocks = &self.nodes[other].blocks;
+            let online =
+                |at: u32| (other, at) != (node, block) && blocks.state(at) != Some(BlockState::Offline);
+            blocks.has_rest() || (0..blocks.count()).any(online)
+        })
+    }
+
+    /// Steps 2 to 6, with arrays and batches switched off. Returns the number of poisoned frames
+    /// that went with the block.
+    fn offline_range(&self, node: usize, block: u32, range: &Range<Pfn>, rounds: u32) -> Result<u32> {
+        // 2. A page that cannot move is found before anything changes.
+        if let Some(pfn) = self.first_unmovable(range.clone(), true) {
+            let what = format!("the page cannot move: {}", self.frames[pfn].word());
+            return Err(Error::at(Errno::EBUSY, pfn, Why::State(what)));
+        }
+        // 3.
+        self.isolate_pageblocks(range.clone())?;
+        for _ in 0..rounds {
+            stop_point();
+            // 4.
+            if let Some(first) = self.first_movable(range) {
+                self.migrate_off(node, first..range.end);
+                continue;
+            }
+            // 5.
+            self.dissolve_free_huge_pages(range);
+            // 6.
+            if let Some(gone) = self.remove_block(node, block, range) {
+                return Ok(gone);
+            }
+        }
+        // Cannot fail: the isolation has checked the range.
+        let _ = self.undo_isolate_pageblocks(range.clone(), MigrateType::Movable);
+        let used = self.first_in_use(range.clone()).ok().flatten();
+        let what = match used {
+            Some(pfn) => {
+                format!("a signal came after {rounds} rounds; still in use: {}", self.frames[pfn].word())
+            }
+            None => format!("a signal came after {rounds} rounds"),
+        };
+        Err(Error { pfn: used, ..Error::new(Errno::EINTR, what) })
+    }
+
+    /// The first frame of a range with a page that is on a list or has an owner that can move it
+    /// (`scan_movable_pages`).
+    fn first_movable(&self, range: &Range<Pfn>) -> Option<Pfn> {
+        let mut at = range.start;
+        while at < range.end {
+            let head = self.frames.head(at);
+            if self.frames[head].word().any(Flags::LRU | Flags::MOVABLE) {
+                return Some(at);
+            }
+            at = self.after(at, head);
+        }
+        None
+    }
+
+    /// The frame after a page or a free block that holds a frame. The page may change meanwhile, so
+    /// the result is a hint; it is always beyond the frame.
+    fn after(&self, at: Pfn, head: Pfn) -> Pfn {
+        let page = &self.frames[head];
+        let large = page.word().any(Flags::HEAD | Flags::BUDDY);
+        let end = head.plus(if large { 1 << page.order() } else { 1 });
+        if end > at { end } else { at.plus(1) }
+    }
+
+    /// Moves the pages of a range to other nodes, as far as they can be isolated
+    /// (`do_migrate_range`). Pages that do not move are put back.
+    fn migrate_off(&self, node: usize, range: Range<Pfn>) {
+        let mut list = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let pfn = at;
+            at = self.after(at, self.frames.head(at));
+            let Some(head) = self.try_get_page(pfn) else { continue };
+            let listed = self.frames[head].word().has(Flags::LRU);
+            let taken = match (self.frames[pfn].word().has(Flags::HWPOISON), listed) {
+                // A page with a bad frame is not read. Its frame cannot go while it is on a list.
+                (true, true) if head == pfn => {
+                    self.delete_from_lru(head);
+                    false
+                }
+                (true, _) => false,
+                (false, true) => self.isolate(head).is_ok(),
+                (false, false) => self.isolate_movable_page(head),
+            };
+            if taken {
+                list.push(head);
+            }
+            self.put(head);
+        }
+        if list.is_empty() {
+            return;
+        }
+        if self.profile.offline_order == OfflineOrder::Descending {
+            list.reverse();
+        }
+        let mut targets: Vec<usize> =
+            self.online_elsewhere(node, u32::MAX).filter(|&other| other != node).collect();
+        if targets.is_empty() {
+            targets.push(node);
+        }
+        let mut target = |src: Pfn| {
+            let order = self.frames[src].order();
+            targets.iter().find_map(|&other| self.alloc_pages(other, order).ok())
+        };
+        self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::MemoryHotplug);
+        if !list.is_empty() {
+            self.putback_movable_pages(&mut list);
+        }
+    }
+
+    /// Takes the frames of a block out of the machine, if all are free or poisoned
+    /// (`test_pages_isolated`, `__offline_isolated_pages`). Returns the number of poisoned frames;
+    /// `None`, with nothing changed, if a frame is still in use.
+    fn remove_block(&self, node: usize, block: u32, range: &Range<Pfn>) -> Option<u32> {
+        // No failure is being handled meanwhile, so each poisoned frame is contained or is not.
+        let _serial = self.failure.serial();
+        let mut zone = self.nodes[node].zone.lock();
+        let numbers = zone.number(range.start)..zone.number(range.start) + (range.end.0 - range.start.0);
+        let mut bad = Vec::new();
+        let mut at = numbers.start;
+        while let Some(used) = zone.first_in_use(&self.frames, at..numbers.end) {
+            let pfn = self.nodes[node].base.plus(used);
+            if mutated(Mutation::OfflineWithoutTest) {
+                at = used + 1;
+                continue;
+            }
+            // The reference by which poison holds a frame is taken back, if it is the only one.
+            let word = self.frames[pfn].word();
+            let refused = word.has(Flags::HWPOISON | Flags::REFUSED) && word.count() == 0;
+            let held = word.has(Flags::HWPOISON) && !word.has(Flags::LRU) && self.is_held_by_poison(pfn);
+            if !refused && (!held || self.frames[pfn].freeze(1).is_err()) {
+                bad.into_iter().for_each(|pfn| self.frames[pfn].unfreeze(pfn, 1));
+                return None;
+            }
+            if !refused {
+                bad.push(pfn);
+            }
+            at = used + 1;
+        }
+        zone.remove_range(&self.frames, numbers);
+        self.nodes[node].blocks.set(block, BlockState::Offline);
+        let mut gone = 0;
+        for pfn in (range.start.0..range.end.0).map(Pfn) {
+            let page = &self.frames[pfn];
+            gone += u32::from(page.word().has(Flags::HWPOISON));
+            page.set_owner(0, 0);
+            page.set_extra(0, 0);
+            // `WAITERS` belongs to the wait queue, as in a freed frame.
+            page.clear(!Flags::WAITERS);
+        }
+        self.failure.forget(range.clone(), gone);
+        Some(gone)
+    }
+}

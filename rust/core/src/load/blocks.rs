@@ -1,0 +1,177 @@
+//! A thread that asks for large blocks, and breaks up what it was given.
+//!
+//! ```text
+//!   request --- a block, by compaction if none is free ---> held, with a mark in each page
+//!      ^                                                              |
+//!      |  frames of it are used again by single pages,                |  the oldest is
+//!      +--------- while others elsewhere go <------ freed <-----------+  given up
+//! ```
+//!
+//! A block is a pageblock, the size of a huge page. Without the last step a block that was freed
+//! would serve the next request as it is, because the allocator splits its smallest blocks first:
+//! the load would compact once and never again. So single pages are put into most of the frames of a
+//! block that was given up, as other programs would after a while. The load says which pages.
+//!
+//! A request that is refused is followed by a compaction of the whole node, as a program does that
+//! writes to the node's `compact` file. Otherwise the allocator would refuse more and more requests
+//! unseen, because it defers compaction after a failure, and the load would move no page.
+//!
+//! Requests and compactions of the whole node are measured, nothing else is.
+
+use super::content::{Violation, Wrong};
+use super::fault::Finding;
+use super::gauge::{Gauge, Tally};
+use crate::error::Errno;
+use crate::machine::Machine;
+use crate::page::Pfn;
+use crate::release::Release;
+use crate::rng::Rng;
+use crate::stat::Event;
+use std::collections::VecDeque;
+
+/// Of each 8 frames of a block that is given up, so many are used again.
+const USED_AGAIN: u32 = 5;
+
+/// A block that is held, with the mark of its first page.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    head: Pfn,
+    mark: u64,
+}
+
+/// The blocks of one thread.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    order: u8,
+    /// Blocks that are held at most.
+    most: usize,
+    held: VecDeque<Block>,
+    /// Whether the last request was refused.
+    refused: bool,
+    /// Distinguishes the marks of blocks in the same frames.
+    next_mark: u64,
+    backed: bool,
+}
+
+impl Blocks {
+    /// The thread `me` holds up to `most` blocks of 2^`order` frames.
+    pub fn new(order: u8, most: usize, me: usize, backed: bool) -> Blocks {
+        Blocks {
+            order,
+            most,
+            held: VecDeque::new(),
+            refused: false,
+            next_mark: (me as u64 + 1) << 48,
+            backed,
+        }
+    }
+
+    /// Asks for a block of node 0. The oldest block is given up if there are too many, or if the
+    /// request failed; its frames are returned.
+    pub fn request<R: Release>(
+        &mut self,
+        machine: &Machine<R>,
+        gauge: &mut Gauge,
+    ) -> Result<Option<Pfn>, Finding> {
+        let order = self.order;
+        if std::mem::take(&mut self.refused) {
+            let mut run = Ok(());
+            gauge.measure(|| {
+                let (tally, done) = counted(machine, || machine.compact(0, false));
+                run = done.map(drop);
+                tally
+            });
+            run.map_err(Finding::refused("a compaction of the node"))?;
+            gauge.did("whole_runs");
+        }
+        let found = gauge.request(|| counted(machine, || machine.alloc_pages(0, order)));
+        match found {
+            Ok(head) => {
+                let block = Block { head, mark: self.next_mark };
+                self.next_mark += 1 << order;
+                self.held.push_back(block);
+                gauge.aside(|| self.mark(machine, block));
+                if self.held.len() <= self.most {
+                    return Ok(None);
+                }
+            }
+            Err(error) if error.errno == Errno::ENOMEM => self.refused = true,
+            Err(error) => return Err(Finding::refused("a request for a block")(error)),
+        }
+        gauge.aside(|| self.give_up(machine))
+    }
+
+    fn frames(&self, block: Block) -> impl Iterator<Item = (Pfn, u64)> + use<> {
+        (0..1u32 << self.order).map(move |at| (block.head.plus(at), block.mark + u64::from(at)))
+    }
+
+    fn mark<R: Release>(&self, machine: &Machine<R>, block: Block) {
+        if self.backed {
+            self.frames(block).for_each(|(pfn, mark)| machine.memory().store(pfn, 0, mark));
+        }
+    }
+
+    /// Checks that each page of a block still has its mark; returns the number of pages.
+    fn check<R: Release>(&self, machine: &Machine<R>, block: Block) -> Result<u64, Finding> {
+        for (pfn, expected) in self.frames(block).take_while(|_| self.backed) {
+            let value = machine.memory().load(pfn, 0);
+            if value != expected {
+                return Err(
+                    Violation { page: pfn.0, word: 0, value, wrong: Wrong::NotKept { expected } }.into()
+                );
+            }
+        }
+        Ok(1 << self.order)
+    }
+
+    /// Gives the oldest block up; returns its first frame.
+    fn give_up<R: Release>(&mut self, machine: &Machine<R>) -> Result<Option<Pfn>, Finding> {
+        let Some(block) = self.held.pop_front() else { return Ok(None) };
+        self.check(machine, block)?;
+        machine.put(block.head);
+        Ok(Some(block.head))
+    }
+
+    /// Puts single pages into most of the frames of a block that was given up. `place` makes one page;
+    /// it gets the frame, unless another thread was faster.
+    pub fn break_up<R: Release>(
+        &self,
+        machine: &Machine<R>,
+        head: Pfn,
+        rng: &mut Rng,
+        mut place: impl FnMut(&mut Rng) -> Result<(), Finding>,
+    ) -> Result<(), Finding> {
+        for at in 0..1u32 << self.order {
+            if rng.below(8) < USED_AGAIN && machine.stage_frame(head.plus(at)) {
+                place(rng)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the marks of all blocks; returns the number of pages.
+    pub fn verify<R: Release>(&self, machine: &Machine<R>) -> Result<u64, Finding> {
+        self.held.iter().try_fold(0, |pages, &block| Ok(pages + self.check(machine, block)?))
+    }
+
+    /// The first frames of the blocks that are held.
+    pub fn held(&self) -> impl Iterator<Item = Pfn> + '_ {
+        self.held.iter().map(|block| block.head)
+    }
+
+    /// Gives all blocks up.
+    pub fn leave<R: Release>(&mut self, machine: &Machine<R>) {
+        self.held.drain(..).for_each(|block| machine.put(block.head));
+    }
+}
+
+/// Runs `work`, and counts the pages that the calling thread moves meanwhile.
+fn counted<R: Release, T>(machine: &Machine<R>, work: impl FnOnce() -> T) -> (Tally, T) {
+    let moves =
+        || [Event::PgmigrateSuccess, Event::PgmigrateFail].map(|event| machine.stats.own_events(event));
+    let before = moves();
+    let done = work();
+    let now = moves();
+    let [migrated, failed] = [0, 1].map(|at| (now[at] - before[at]) as u64);
+    (Tally { migrated, failed, ..Tally::default() }, done)
+}

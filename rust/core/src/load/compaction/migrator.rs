@@ -1,0 +1,60 @@
+//! A migrator asks for blocks, and breaks up the oldest of those that it holds.
+
+use crate::load::blocks::Blocks;
+use crate::load::churn::{Churn, Kind};
+use crate::load::config::LoadConfig;
+use crate::load::fault::Finding;
+use crate::load::gauge::Gauge;
+use crate::load::planted::LostCopies;
+use crate::load::rig::Member;
+use crate::machine::Machine;
+use crate::map::Area;
+use crate::release::Release;
+use crate::rng::Rng;
+use std::sync::Arc;
+
+/// One migrator.
+#[derive(Debug)]
+pub(in crate::load) struct Migrator {
+    pub gauge: Gauge,
+    pub(super) churn: Churn,
+    pub(super) blocks: Blocks,
+    /// Pages that the mutators read, for a planted fault.
+    commons: Arc<Area>,
+    rng: Rng,
+    planted: LostCopies,
+}
+
+impl Member for Migrator {
+    fn reseed(&mut self, rng: Rng) {
+        self.rng = rng;
+    }
+}
+
+impl Migrator {
+    pub(super) fn new(
+        churn: Churn,
+        commons: &Arc<Area>,
+        gauge: Gauge,
+        (order, most, me): (u8, usize, usize),
+        config: &LoadConfig,
+    ) -> Migrator {
+        let blocks = Blocks::new(order, most, me, config.copy);
+        let planted = LostCopies::new(config.planted.lost_copy);
+        Migrator { gauge, churn, blocks, commons: Arc::clone(commons), rng: Rng::new(0, 0), planted }
+    }
+
+    /// Asks for a block. Two of three pages that go where a block was are anonymous, one is a pool's.
+    pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
+        let Migrator { gauge, churn, blocks, commons, rng, planted } = self;
+        let Some(head) = blocks.request(machine, gauge)? else { return Ok(()) };
+        gauge.did("blocks_broken_up");
+        gauge.aside(|| {
+            planted.lose_one(machine, || (&**commons, rng.below(commons.pages())));
+            blocks.break_up(machine, head, rng, |rng| {
+                let kind = if rng.below(3) == 0 { Kind::Movable } else { Kind::Anon };
+                churn.replace(machine, kind, rng)
+            })
+        })
+    }
+}

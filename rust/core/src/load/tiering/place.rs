@@ -1,0 +1,16 @@
+//! What all members of a tiering load know.
+
+use super::policy::Director;
+use crate::map::Area;
+use crate::sync::Lock;
+use std::sync::Arc;
+
+/// The state that all migrators and mutators share.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub area: Arc<Area>,
+    /// Hot pages of slow nodes, one mailbox for each migrator.
+    pub mailboxes: Vec<Lock<Vec<u32>>>,
+    /// The user's policy, if there is one.
+    pub director: Option<Director>,
+}

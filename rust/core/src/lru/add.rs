@@ -1,0 +1,62 @@
+//! Puts pages on the LRU lists. A page waits in the add batch first; a drain links it.
+
+use super::lruvec::Evictability;
+use super::watch;
+use crate::calls::Call;
+use crate::machine::Machine;
+use crate::page::Pfn;
+use crate::release::Release;
+use crate::stat::Event;
+use crate::sync::{Mutation, Ordering, mutated};
+
+impl<R: Release> Machine<R> {
+    /// Queues a page that is on no list for its LRU list (`lru_cache_add`). The caller holds a
+    /// reference; the batch takes one of its own.
+    #[inline]
+    pub fn lru_add(&self, pfn: Pfn) {
+        let page = &self.frames[pfn];
+        if !mutated(Mutation::BatchWithoutReference) {
+            page.get(pfn);
+        }
+        let cpu = self.cpu();
+        let mut batches = self.cpus[cpu].batches.lock();
+        let at_once = (page.order() > 0 && !self.profile.large_batched)
+            // The counter is read under the batch lock. If it were read before, `lru_cache_disable`
+            // could drain between the read and the push, and the page would stay in the batch.
+            // Relaxed, because the lock orders the two threads: a page that is queued before the
+            // drain takes the lock is drained, and a thread that takes the lock after the drain
+            // sees the counter.
+            || self.lru_disabled.load(Ordering::Relaxed) > 0;
+        let full = batches.push(pfn, self.profile.pagevec as usize);
+        watch::queued(cpu, pfn, watch::For::Add);
+        if full || at_once {
+            let pages = batches.take_all();
+            self.lru_insert(cpu, &pages);
+            drop(batches);
+            self.put_all(&pages);
+        }
+    }
+
+    /// Puts the pages of a CPU's add batch on their lists. The caller holds the batch lock all the
+    /// while. Otherwise a second drain could find the batch empty, and end while the pages are
+    /// still on no list.
+    pub(super) fn lru_insert(&self, cpu: usize, pages: &[Pfn]) {
+        for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
+            let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
+            for &pfn in run {
+                let evictability = lruvec.add(&self.frames, pfn);
+                self.calls_on(Call::MmLruInsertion, pfn);
+                watch::settled(cpu, pfn, watch::For::Add);
+                if mutated(Mutation::PutUnderLruvecLock) {
+                    self.put(pfn);
+                }
+                let event = match evictability {
+                    Evictability::Kept => continue,
+                    Evictability::Rescued => Event::UnevictableRescued,
+                    Evictability::Culled => Event::UnevictableCulled,
+                };
+                self.stats.event(event, 1 << self.frames[pfn].order());
+            }
+        }
+    }
+}

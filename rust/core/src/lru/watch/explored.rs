@@ -1,0 +1,96 @@
+//! The watch of the explored build: it records when each page was queued, and reports a page that
+//! waits too long.
+
+use super::For;
+use crate::lru::batch::LruMove;
+use crate::machine::{MAX_CPUS, Machine};
+use crate::page::Pfn;
+use crate::release::Release;
+use crate::sync::broken;
+use crate::sync::explored::{
+    after_first_step, begin_pending, end_pending, mark_pending, pending_before, pending_since,
+};
+
+impl For {
+    /// Keys reserved for one page on one CPU; there is one key for each batch.
+    const ALL: usize = 8;
+
+    /// The key of a page that waits in this batch of a CPU.
+    fn key(self, cpu: usize, pfn: Pfn) -> usize {
+        let which = match self {
+            For::Add => 0,
+            For::Move(which) => 1 + which as usize,
+            For::Mlock => 1 + LruMove::ALL.len(),
+        };
+        (pfn.index() * MAX_CPUS + cpu) * For::ALL + which
+    }
+
+    /// The page to which a key belongs.
+    fn page(key: usize) -> Pfn {
+        Pfn((key / For::ALL / MAX_CPUS) as u32)
+    }
+}
+
+/// Records that a page was queued in a batch of a CPU. The caller holds the batch lock.
+pub(in crate::lru) fn queued(cpu: usize, pfn: Pfn, what: For) {
+    begin_pending(what.key(cpu, pfn));
+}
+
+/// Records that a drain has taken care of a queued page. The caller holds the batch lock.
+pub(in crate::lru) fn settled(cpu: usize, pfn: Pfn, what: For) {
+    end_pending(what.key(cpu, pfn));
+}
+
+/// The number of the next step; `None` outside of a schedule, where steps have no number.
+pub(in crate::lru) fn now() -> Option<u32> {
+    mark_pending()
+}
+
+impl<R: Release> Machine<R> {
+    /// Reports a page that waits in a batch while the batches are off.
+    pub(in crate::lru) fn expect_no_batches(&self) {
+        // The result depends on what other threads queue and drain. The mark tells the explorer so;
+        // it must try the check in each order with their steps.
+        mark_pending();
+        for (number, cpu) in self.cpus.iter().enumerate() {
+            if cpu.batches.glance(|batches| !batches.is_empty()) == Some(true) {
+                broken(
+                    "nothing waits while batches are off",
+                    format_args!("the batch of CPU {number} has pages"),
+                );
+            }
+        }
+    }
+
+    /// Returns true if the page, or the large page of which it is a part, waits in a batch since
+    /// before the first step that the calling thread took after `moment`.
+    pub(crate) fn waits_since(&self, pfn: Pfn, moment: u32) -> bool {
+        let head = self.frames.head(pfn);
+        let Some(began) = after_first_step(moment) else { return false };
+        mark_pending();
+        self.cpus.iter().enumerate().any(|(number, cpu)| {
+            let old = |(queued, what): (Pfn, For)| {
+                queued == head && pending_since(what.key(number, head)).is_none_or(|begun| begun < began)
+            };
+            cpu.batches.glance(|batches| batches.queued().any(old)) == Some(true)
+        })
+    }
+
+    /// Reports a page that was queued before `began` and still waits in a batch, now that the drain
+    /// that began then has ended.
+    pub(in crate::lru) fn expect_drained(&self, began: Option<u32>) {
+        let Some(began) = began else { return };
+        // A page that the scenario's set-up queued has no recorded moment. It was queued before any
+        // drain of the schedule.
+        let queued = || {
+            self.cpus.iter().enumerate().find_map(|(number, cpu)| {
+                let old = |&(pfn, what): &(Pfn, For)| pending_since(what.key(number, pfn)).is_none();
+                cpu.batches.glance(|batches| batches.queued().find(old)).flatten().map(|(pfn, _)| pfn)
+            })
+        };
+        if let Some(pfn) = pending_before(began).map(For::page).or_else(queued) {
+            let word = self.frames[pfn].word();
+            broken("a drain leaves nothing behind", format_args!("page {pfn} ({word}) was queued before it"));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The content of slots, in host memory or on a zram device.
+
+use super::store::{FreesContent, Swap};
+use crate::error::Result;
+use crate::machine::Machine;
+use crate::memory::WORDS;
+use crate::page::Pfn;
+use crate::release::Release;
+use crate::zram::{BLOCK_WORDS, Words, Zram};
+
+/// The node near which a compressed page is stored.
+const NODE: usize = 0;
+
+impl<R: Release> FreesContent for Machine<R> {
+    /// The device frees the block at once (`swap_slot_free_notify`). It takes locks that come after
+    /// the swap lock, and never sleeps.
+    fn free_content(&self, zram: &Zram, slot: u32) {
+        if let Err(error) = zram.discard(self, slot) {
+            crate::sync::broken("a slot of swap is a block of its device", format_args!("{error}"));
+        }
+    }
+}
+
+impl<R: Release> Machine<R> {
+    /// Writes a page's content to a slot. False if the content is all zeroes. `ENOMEM` if the device
+    /// has no room.
+    pub(super) fn write_content(&self, swap: &Swap, slot: u32, pfn: Pfn) -> Result<bool> {
+        let Some(zram) = swap.zram() else { return Ok(swap.write(slot, &self.memory, pfn)) };
+        let mut words: Words = [0; BLOCK_WORDS];
+        self.memory.load_words(pfn, 0, &mut words[..WORDS]);
+        zram.write(self, slot, &words, NODE)?;
+        Ok(words.iter().any(|word| *word != 0))
+    }
+
+    /// Frees the empty zspages of the device that has the swap space, if one has. Threads that free
+    /// slots leave those with a locked page behind, and reclaim is there to free frames. No page lock
+    /// is waited for, because a thread that reclaims may hold others.
+    pub(in crate::map) fn free_empty_zspages(&self) {
+        if self.may_swap()
+            && let Some(swap) = self.swap_space()
+            && let Some(zram) = swap.zram()
+        {
+            zram.pool().try_free_empty(self);
+        }
+    }
+
+    /// Reads a slot's content into a page. False if the content is all zeroes.
+    pub(super) fn read_content(&self, swap: &Swap, slot: u32, pfn: Pfn) -> Result<bool> {
+        let Some(zram) = swap.zram() else { return Ok(swap.read(slot, &self.memory, pfn)) };
+        let mut words: Words = [0; BLOCK_WORDS];
+        zram.read(self, slot, &mut words)?;
+        self.memory.store_words(pfn, 0, &words[..WORDS]);
+        Ok(words.iter().any(|word| *word != 0))
+    }
+
+    /// One word of a slot's content, for checks at a quiet moment.
+    pub(super) fn content_word(&self, swap: &Swap, slot: u32, word: usize) -> u64 {
+        let Some(zram) = swap.zram() else { return swap.peek_word(slot, word) };
+        let mut words: Words = [0; BLOCK_WORDS];
+        match zram.read(self, slot, &mut words) {
+            Ok(()) => words.get(word).copied().unwrap_or(0),
+            Err(_) => 0,
+        }
+    }
+}

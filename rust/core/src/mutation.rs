@@ -1,0 +1,187 @@
+//! The table of mutations: real defects that the explored build can put back at the place where the
+//! kernel, or a rejected design, had them. A row holds the defect, its name and its origin.
+//! [`mutated`](crate::sync::mutated) tells whether a defect is in force.
+
+macro_rules! mutations {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $origin:literal;)*) => {
+        /// One defect.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Mutation { $($(#[doc = $doc])* $variant,)* }
+
+        impl Mutation {
+            /// All of them.
+            pub const ALL: &'static [Mutation] = &[$(Mutation::$variant,)*];
+
+            /// The name on the command line.
+            pub const fn name(self) -> &'static str {
+                match self { $(Mutation::$variant => $name,)* }
+            }
+
+            /// The origin of the defect: a kernel commit, with its number in `docs/kernel-bugs.md`; or a
+            /// design, or a room.
+            pub const fn origin(self) -> &'static str {
+                match self { $(Mutation::$variant => $origin,)* }
+            }
+
+            /// What is wrong, in one sentence.
+            pub const fn defect(self) -> &'static str {
+                match self { $(Mutation::$variant => concat!($($doc,)*).trim_ascii(),)* }
+            }
+
+            /// The mutation of that name.
+            pub fn from_name(name: &str) -> Option<Mutation> {
+                Mutation::ALL.iter().copied().find(|mutation| mutation.name() == name)
+            }
+        }
+    };
+}
+
+mutations! {
+    /// The put of `hook` reads the movable mark before the drop, without the lock that keeps the
+    /// mark from changing in between.
+    HookWithoutLock = "hook-without-lock", "release design `hook`";
+    /// A migrated movable page is subtracted from `nr_isolated_*`, to which it was never added.
+    MovableInIsolated = "movable-in-nr-isolated", "6afcf8ef0ca0, bug 7";
+    /// A demoted page is subtracted from `nr_isolated_*` by the migration and by reclaim.
+    DemotionCountedTwice = "demotion-counted-twice", "35e41024c4c2, bug 9";
+    /// Putback asks whether a movable page *can be* isolated instead of whether it *was*, and puts it
+    /// on the LRU.
+    MovablePutOnLru = "movable-put-on-lru", "117aad1e9e4d, bug 11";
+    /// The mark of an isolation is cleared by a load and a store, although others change the same
+    /// word.
+    IsolatedClearedPlainly = "isolated-cleared-plainly", "356ea3865687";
+    /// The free path leaves the mark of a movable page, so that the next page in its frame looks
+    /// movable.
+    MarkOutlivesPage = "mark-outlives-page", "8b8817630ae8 (its idea), bug 13";
+    /// The managed pages are not moved to another node with a page of the balloon.
+    BalloonNodeNotMoved = "balloon-node-not-moved", "63341ab03706, bug 51";
+    /// Inflating the balloon allocates under the lock that deflating it on out-of-memory takes.
+    BalloonAllocatesLocked = "balloon-allocates-locked", "c7cdff0e8647";
+    /// The balloon leaves an isolated page on its list, so that deflating takes the page too.
+    BalloonKeepsIsolated = "balloon-keeps-isolated", "d6d86c0a7f8d";
+    /// A lookup in the page cache takes a reference and does not read the slot again.
+    CacheNotRechecked = "cache-not-rechecked", "lifecycle 3.2, `filemap_get_folio`";
+    /// An unmap marks a file's page dirty for its dirty entry before the flush instead of after it.
+    DirtyBeforeFlush = "dirty-before-flush", "5df397dec7c4";
+    /// The lock bit is cleared by a load and a store, although others change the same word.
+    LockClearedPlainly = "lock-cleared-plainly", "a978d6f52106, bug 15";
+    /// An unlock does not wake the sleepers of the page lock.
+    UnlockWithoutWaking = "unlock-without-waking", "page lock";
+    /// A sleeper on the page lock does not check the lock again once it is queued.
+    SleepWithoutLook = "sleep-without-look", "afe8605ca454 (its idea), bug 55";
+    /// The merged unlock-and-put of `packed` does not check for sleepers.
+    PackedIgnoresWaiters = "packed-ignores-waiters", "release design `packed`";
+    /// A reference is taken in two steps: a load that checks for zero, then an add.
+    TryGetInTwoSteps = "try-get-in-two-steps", "page count";
+    /// A put loads the count again to find out whether its drop was the last.
+    LastPutByLook = "last-put-by-look", "page count";
+    /// A freeze compares the count first and stores zero in a second step.
+    FreezeInTwoSteps = "freeze-in-two-steps", "page count";
+    /// A walker takes its reference without checking whether the page is free.
+    WalkerGetsFreePage = "walker-gets-free-page", "pfn walker";
+    /// The owner of a movable page takes its put for the last one and frees the page.
+    OwnerAssumesLastPut = "owner-assumes-last-put", "25182f05ffed, bug 45";
+    /// The owner releases its lock between the check that the page can be replaced and its
+    /// replacement.
+    LookAndSwitchApart = "look-and-switch-apart", "ebdf4de5642f, bug 35";
+    /// A batch takes no reference on the pages that wait in it.
+    BatchWithoutReference = "batch-without-reference", "LRU batches";
+    /// A drain drops the batch's references before the pages are on their lists.
+    DrainPutsFirst = "drain-puts-first", "LRU batches";
+    /// A drain drops the batch's references under the lruvec lock.
+    PutUnderLruvecLock = "put-under-lruvec-lock", "LRU batches";
+    /// A drain of all CPUs is counted after its last batch instead of before its first, so that
+    /// another caller skips its own drain although this one has passed the caller's batch already.
+    DrainCountedLate = "drain-counted-late", "6446a5131e24, bug 17";
+    /// A lasting pin takes the flag `LRU` for a sign that no batch holds the page, and does not drain.
+    LruDecidesDrain = "lru-decides-drain", "98c6d259319e, bug 19";
+    /// A flush decides whether a CPU has free frames by their number from before it took the lock.
+    PcpCountUnlocked = "pcp-count-unlocked", "66eca1021a42, bug 25";
+    /// An isolator does not check whether it was the one that cleared the `LRU` flag.
+    ClaimNotChecked = "claim-not-checked", "isolation";
+    /// A scan of a list claims a page before it has a reference to it.
+    ScanClaimsFirst = "scan-claims-first", "reclaim";
+    /// Reclaim drops the isolation's reference before the page is on its list again.
+    PutbackDropsFirst = "putback-drops-first", "reclaim";
+    /// The isolation of a page takes no reference.
+    IsolationWithoutReference = "isolation-without-reference", "isolation";
+    /// A page that is put back is subtracted from `nr_isolated_*` only after its reference was
+    /// dropped, when it may be freed already.
+    IsolatedCountedLate = "isolated-counted-late", "isolation";
+    /// Of a list that failed to migrate only the first page is put back.
+    FirstPutBackOnly = "first-put-back-only", "6e49019db5f7, bug 31";
+    /// Compaction compares the count of a large page with the mappings of its first part alone, and takes
+    /// the page for a pinned one.
+    PinnedByPartMapcount = "pinned-by-part-mapcount", "829ae0f81ce0, bug 29";
+    /// A compaction looks for the block in its slot before it takes the slot away, in two steps.
+    CaptureReadEarly = "capture-read-early", "b9e20f0da1f5, bug 27";
+    /// A new page is queued for the LRU before the flags that choose its list are set.
+    FlagsAfterLruAdd = "flags-after-lru-add", "page fault";
+    /// The bytes are copied before the flush: users still write to the old page.
+    CopyBeforeFlush = "copy-before-flush", "migration";
+    /// The new page is mapped before the bytes are copied to it.
+    CopyAfterRestore = "copy-after-restore", "migration";
+    /// A migration does not compare the page's count with what it expects.
+    CountNotCompared = "count-not-compared", "migration";
+    /// A migration that gives up leaves its migration entries behind.
+    UndoForgetsMappings = "undo-forgets-mappings", "migration";
+    /// Unmapped pages are put before the flush.
+    UnmapWithoutFlush = "unmap-without-flush", "munmap";
+    /// Pages are unmapped while faults go on.
+    UnmapWithoutFaultLock = "unmap-without-fault-lock", "munmap";
+    /// Fork leaves the parent's entries writable.
+    ForkKeepsWritable = "fork-keeps-writable", "fork";
+    /// Fork leaves a migration entry writable, in parent and child.
+    ForkKeepsMigrationWritable = "fork-keeps-migration-writable", "fork";
+    /// Fork does not flush after it has taken the permission to write.
+    ForkWithoutFlush = "fork-without-flush", "fork";
+    /// Fork shares a pinned page instead of copying it.
+    ForkSharesPinned = "fork-shares-pinned", "fork";
+    /// Fork copies a swap entry without counting it.
+    ForkForgetsSwapCount = "fork-forgets-swap-count", "fork";
+    /// A page that comes back from swap alone is read without a mark on its slot.
+    SwapinUnmarked = "swapin-unmarked", "13ddaf26be32";
+    /// A page is written to swap before the flush: users still write to it.
+    SwapoutBeforeFlush = "swapout-before-flush", "reclaim";
+    /// A write reuses a shared page instead of copying it, without checking the count.
+    ReuseNotChecked = "reuse-not-checked", "copy on write";
+    /// A soft offline whose migration failed for good poisons the page all the same.
+    PoisonOnFailure = "poison-on-failure", "d7e69488bd04, bug 1";
+    /// A page is poisoned after its last put instead of before it.
+    PoisonAfterPut = "poison-after-put", "d4ae9916ea29, bug 3";
+    /// The free path ignores the poison flag: the frame goes back to the free lists.
+    PoisonedPageFreed = "poisoned-page-freed", "79f5f8fab482, bug 49";
+    /// The free path takes the poison flag for one that must not be set.
+    PoisonCheckedAtFree = "poison-checked-at-free", "f4c18e6f7b5b, bug 5";
+    /// Poisoning is not serialised, and a thread that finds a page poisoned assumes that the
+    /// failure has been handled.
+    PoisonWithoutMutex = "poison-without-mutex", "171936ddaf97, bug 41";
+    /// A frame that could not be taken off the free lists is held as if it had been.
+    TakeOffNotChecked = "take-off-not-checked", "8cf360b9d6a8, bug 43";
+    /// One poisoned frame makes the allocator drop the whole block that it was going to hand out.
+    PoisonDropsBlock = "poison-drops-block", "the discussion of c6c919eb90e0, bug 53";
+    /// A split hands a tail out before it clears the tail's link to the head.
+    TailBeforeLink = "tail-before-link", "605ca5ede764, bug 21";
+    /// After a split the reference of memory failure stays on the head, and is not moved to the bad part.
+    PinStaysOnHead = "pin-stays-on-head", "a3e0f9e47d5e, bug 47";
+    /// A split does not freeze the page: it gives each part one reference, even if another thread
+    /// holds one.
+    SplitWithoutFreeze = "split-without-freeze", "split";
+    /// A split does not restore the mappings of its parts, and leaves migration entries behind.
+    SplitForgetsMappings = "split-forgets-mappings", "split";
+    /// The undo of a contiguous allocation gives only the first of its pageblocks back.
+    UndoForgetsPageblock = "undo-forgets-pageblock", "contiguous ranges";
+    /// An offlining does not test whether all frames of its block are free.
+    OfflineWithoutTest = "offline-without-test", "offlining";
+    /// An offlining that is refused leaves the LRU batches switched off.
+    OfflineKeepsBatchesOff = "offline-keeps-batches-off", "offlining";
+    /// The old page of a copy on write is put before the flush.
+    CopyOnWriteWithoutFlush = "copy-on-write-without-flush", "copy on write";
+    /// A migration that empties the last isolated page of a zspage without an object does not have
+    /// the zspage freed.
+    EmptyZspageForgotten = "empty-zspage-forgotten", "1a87aa03597e, bug 37";
+    /// A thread that frees a zspage locks its pages by the links that it has read before it waits.
+    ChainLockedByOldLinks = "chain-locked-by-old-links", "2505a981114d, bug 39";
+    /// A putback decides whether to wake the thread that closes the pool before it counts down.
+    ClosingReadEarly = "closing-read-early", "afe8605ca454, bug 55";
+}

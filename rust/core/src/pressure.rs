@@ -1,0 +1,54 @@
+//! Memory pressure: what an allocation does that finds too few free frames
+//! (`__alloc_pages_slowpath`).
+//!
+//! A machine has memory pressure if it was asked for ([`Config::pressure`](crate::machine::Config)).
+//! Without it an allocation that finds no frame fails at once.
+//!
+//! ```text
+//!   free frames of a node
+//!     |          allocations take frames
+//!   high  . . .  kswapd stops here
+//!   low   . . .  below: allocations wake kswapd
+//!   min   . . .  below: allocations reclaim and compact by themselves, before they take a frame
+//!     0          threads that reclaim take the last frames
+//! ```
+//!
+//! An allocation under pressure goes round: take a frame above `min`; reclaim; for a block compact;
+//! again, as long as that leads somewhere. In the end the owners of pages that can be given up are
+//! asked (the balloon). If none gives any, the allocation fails: out of memory. The kernel would kill
+//! a process at this point; mmcore has no processes to choose from and tells the caller.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `state` | the setting, the marks of threads that reclaim, the words of the daemons |
+//! | `slow` | the rounds of an allocation |
+//! | `retry` | whether another round leads somewhere |
+//! | `kswapd` | reclaim in the background, until `high` is reached |
+//! | `daemons` | the threads that reclaim and compact in the background |
+//! | `settings` | watermarks, and `min_free_kbytes` |
+//!
+//! # What can go wrong
+//!
+//! * Reclaim allocates: a page that goes to zram needs frames for the compressed bytes. If that allocation
+//!   reclaimed, it would come back to zram without end. So a thread that reclaims is marked, and its
+//!   allocations only take the frames below `min`, which exist for this.
+//! * A write to zram that no reclaim has asked for allocates, too. Its reclaim must not write to swap, which
+//!   may be on the same device (`GFP_NOIO`).
+//! * The caller of an allocation holds a page lock, and reclaim meets that page. Reclaim only tries page
+//!   locks, and so does compaction for an allocation, in every mode.
+//! * The caller holds a lock under which no thread sleeps. The explored build checks this at the begin of
+//!   every slow allocation.
+//! * Two allocations fail at the same time, and one of them gets the pages that the balloon gives up. So the
+//!   last attempt is made under a lock, and looks for a frame once more before the balloon is asked.
+//! * The frames lie in the arrays of other CPUs. They are flushed before an allocation fails.
+
+#[cfg(not(any(loom, feature = "explored")))]
+mod daemons;
+mod kswapd;
+mod retry;
+mod settings;
+mod slow;
+pub(crate) mod state;
+
+#[cfg(not(any(loom, feature = "explored")))]
+pub use daemons::{Daemons, Surroundings};

@@ -1,0 +1,155 @@
+//! The threads that reclaim and compact in the background: `kswapd` and `kcompactd`, one of each for
+//! each node.
+
+use super::state::Wanted;
+use crate::error::Result;
+use crate::machine::{Machine, reserve_threads, too_many_threads};
+use crate::release::Release;
+use crate::sync::{AtomicU64, Ordering, ThreadSlot, park_patiently, patiently, unpark_all};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// How often the compacting daemon looks at the fragmentation score
+/// (`HPAGE_FRAG_CHECK_INTERVAL_MSEC`).
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Looks that are left out after a proactive run that did not lower the score
+/// (`1 << COMPACT_MAX_DEFER_SHIFT`).
+const DEFERRED: u32 = 64;
+
+/// Runs a piece of a daemon's work, with what the caller needs around it.
+pub type Surroundings = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+
+/// The daemons of a machine. Dropping them stops the threads and waits for their ends.
+pub struct Daemons<R: Release> {
+    machine: Arc<Machine<R>>,
+    quit: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Which daemon a thread is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Daemon {
+    Kswapd,
+    Kcompactd,
+}
+
+impl<R: Release> Daemons<R> {
+    /// Starts the daemons of all nodes. Each piece of their work runs inside of `around`.
+    ///
+    /// `EAGAIN` if the process cannot have as many threads more.
+    pub fn start(machine: &Arc<Machine<R>>, around: &Surroundings) -> Result<Daemons<R>> {
+        let nodes = machine.nodes().len();
+        let mut slots = reserve_threads(2 * nodes)?.into_iter();
+        let quit = Arc::new(AtomicBool::new(false));
+        let mut daemons = Daemons { machine: Arc::clone(machine), quit, threads: Vec::new() };
+        for node in 0..nodes {
+            for daemon in [Daemon::Kswapd, Daemon::Kcompactd] {
+                let slot = slots.next().ok_or_else(|| too_many_threads(1))?;
+                // An error drops the threads that have begun, which stops them.
+                daemons.threads.push(daemons.spawn(daemon, node, slot, around)?);
+            }
+        }
+        Ok(daemons)
+    }
+
+    fn spawn(
+        &self,
+        daemon: Daemon,
+        node: usize,
+        slot: ThreadSlot,
+        around: &Surroundings,
+    ) -> Result<JoinHandle<()>> {
+        let (machine, quit, around) = (Arc::clone(&self.machine), Arc::clone(&self.quit), Arc::clone(around));
+        let name = match daemon {
+            Daemon::Kswapd => format!("kswapd{node}"),
+            Daemon::Kcompactd => format!("kcompactd{node}"),
+        };
+        let work = move || {
+            if slot.adopt() {
+                match daemon {
+                    Daemon::Kswapd => reclaim(&machine, node, &quit, &around),
+                    Daemon::Kcompactd => compact(&machine, node, &quit, &around),
+                }
+            }
+        };
+        Builder::new().name(name).spawn(work).map_err(|_| too_many_threads(1))
+    }
+
+    /// Stops the threads and waits for their ends.
+    pub fn stop(self) {}
+}
+
+impl<R: Release> Drop for Daemons<R> {
+    fn drop(&mut self) {
+        // Relaxed: the flag publishes nothing, and the join below waits for the daemon's last access.
+        self.quit.store(true, Ordering::Relaxed);
+        for node in self.machine.nodes() {
+            unpark_all(&node.wanted.kswapd, || {});
+            unpark_all(&node.wanted.kcompactd, || {});
+        }
+        let me = std::thread::current().id();
+        // A daemon that drops the last reference to its machine cannot wait for itself.
+        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != me) {
+            // A daemon that has panicked has reported it; there is nothing to do here.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<R: Release> std::fmt::Debug for Daemons<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemons").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+/// Sleeps until the word is not 0, or the daemons are to stop, or the time is over. Returns true if
+/// they are to stop.
+fn sleep(word: &AtomicU64, quit: &AtomicBool, longest: Duration) -> bool {
+    // Relaxed: the flag publishes nothing.
+    let is_over = || quit.load(Ordering::Relaxed);
+    patiently(longest, || {
+        // Relaxed: the word publishes nothing.
+        while !is_over() && word.load(Ordering::Relaxed) == 0 {
+            if !park_patiently(word, || word.load(Ordering::Relaxed) == 0 && !is_over()) {
+                break;
+            }
+        }
+    });
+    is_over()
+}
+
+fn reclaim<R: Release>(machine: &Machine<R>, node: usize, quit: &AtomicBool, around: &Surroundings) {
+    let word = &machine.nodes()[node].wanted.kswapd;
+    while !sleep(word, quit, INTERVAL) {
+        if let Some(order) = Wanted::take(word) {
+            // The node and the order exist, so the run cannot be refused.
+            around(&mut || _ = machine.kswapd(node, order));
+        }
+    }
+}
+
+fn compact<R: Release>(machine: &Machine<R>, node: usize, quit: &AtomicBool, around: &Surroundings) {
+    let word = &machine.nodes()[node].wanted.kcompactd;
+    let mut deferred = 0u32;
+    while !sleep(word, quit, INTERVAL) {
+        if let Some(order) = Wanted::take(word) {
+            around(&mut || _ = machine.kcompactd(node, order));
+            continue;
+        }
+        if deferred > 0 {
+            deferred -= 1;
+            continue;
+        }
+        around(&mut || {
+            let before = machine.fragmentation_score(node).unwrap_or_default();
+            let run = machine.compact_proactively(node).ok().flatten();
+            let lowered = machine.fragmentation_score(node).unwrap_or_default() < before;
+            if run.is_some() && !lowered {
+                deferred = DEFERRED;
+            }
+        });
+    }
+}

@@ -1,0 +1,122 @@
+//! Reclaim in the background (`kswapd`), one run at each call.
+
+use super::state::{Want, Wanted, context};
+use crate::alloc::pageblock::MigrateType;
+use crate::error::Result;
+use crate::lru::{LruList, SWAP_CLUSTER_MAX};
+use crate::machine::Machine;
+use crate::map::Reclaimer;
+use crate::page::MAX_ORDER;
+use crate::release::Release;
+use crate::stat::{Event, NodeItem};
+use crate::sync::{Ordering, stop_point, unpark_all};
+
+/// Runs in a row without a freed page after which the daemon is not woken any more
+/// (`MAX_RECLAIM_RETRIES`).
+const HOPELESS: u32 = 16;
+
+impl<R: Release> Machine<R> {
+    /// One run of a node's reclaiming daemon for blocks of 2^`order` frames (`balance_pgdat`): frees
+    /// pages that were not used lately until the node's free frames reach the high watermark. Returns
+    /// the number of pages freed. Wakes the compacting daemon if a block was wanted.
+    ///
+    /// `EINVAL` for a node or an order that does not exist.
+    pub fn kswapd(&self, node: usize, order: u8) -> Result<u32> {
+        self.may_compact(node, order)?;
+        let wanted = &self.nodes[node].wanted;
+        let _reclaims = self.pressure.enter(context::RECLAIMS);
+        self.stats.event(Event::Pageoutrun, 1);
+        let (mut freed, mut goal) = (0, order);
+        // The loop ends: each round frees a page or is the last.
+        loop {
+            stop_point();
+            // Frames in the arrays of the CPUs are not counted as free.
+            self.drain_pcp(node);
+            let Some(missing) = self.missing(node, goal) else { break };
+            let now = self.reclaim_by(node, missing.max(SWAP_CLUSTER_MAX), Reclaimer::Kswapd)?;
+            freed += now;
+            if now == 0 {
+                break;
+            }
+            if freed >= 2 << order {
+                // There are frames enough; the block is the work of compaction.
+                goal = 0;
+            }
+        }
+        // Relaxed: the number of failures is a hint, which orders nothing.
+        match freed {
+            0 if self.missing(node, 0).is_some() => _ = wanted.failures.fetch_add(1, Ordering::Relaxed),
+            _ => wanted.failures.store(0, Ordering::Relaxed),
+        }
+        // Before the daemon sleeps, direct runs of compaction may begin anew.
+        self.nodes[node].zone.lock().reset_skip_hints();
+        if order > 0 {
+            self.wake_kcompactd(node, order);
+        }
+        Ok(freed)
+    }
+
+    /// The number of frames that a node lacks to its high watermark, or 1 if it has them but no block
+    /// of the order; `None` if nothing is missing (`pgdat_balanced`).
+    fn missing(&self, node: usize, order: u8) -> Option<u32> {
+        let zone = self.nodes[node].zone.lock();
+        let goal = zone.watermarks().high.saturating_add(1 << order).min(zone.frames());
+        match goal.saturating_sub(zone.free()) {
+            0 => (order > 0 && !zone.would_serve(order, MigrateType::Movable)).then_some(1),
+            missing => Some(missing),
+        }
+    }
+
+    /// Wakes the reclaiming daemons of the nodes that may serve an allocation (`wake_all_kswapds`).
+    pub(crate) fn wake_kswapds(&self, want: Want) {
+        for node in self.nodes_for(want) {
+            let wanted = &self.nodes[node].wanted;
+            // Relaxed: as in `kswapd`.
+            if wanted.failures.load(Ordering::Relaxed) < HOPELESS && Wanted::raise(&wanted.kswapd, want.order)
+            {
+                unpark_all(&wanted.kswapd, || {});
+            }
+        }
+    }
+
+    /// Wakes the compacting daemon of a node (`wakeup_kcompactd`).
+    fn wake_kcompactd(&self, node: usize, order: u8) {
+        let word = &self.nodes[node].wanted.kcompactd;
+        if Wanted::raise(word, order) {
+            unpark_all(word, || {});
+        }
+    }
+
+    /// The order that is wanted from a node's reclaiming daemon; wanted no more after the call.
+    pub fn take_wanted_kswapd(&self, node: usize) -> Option<u8> {
+        Wanted::take(&self.nodes.get(node)?.wanted.kswapd).map(|order| order.min(MAX_ORDER))
+    }
+
+    /// The order that is wanted from a node's compacting daemon; wanted no more after the call.
+    pub fn take_wanted_kcompactd(&self, node: usize) -> Option<u8> {
+        Wanted::take(&self.nodes.get(node)?.wanted.kcompactd).map(|order| order.min(MAX_ORDER))
+    }
+
+    /// Notes that an allocation has freed pages of a node: the daemon may do so, too.
+    pub(super) fn note_progress(&self, node: usize) {
+        // Relaxed: as in `kswapd`.
+        let failures = &self.nodes[node].wanted.failures;
+        if failures.load(Ordering::Relaxed) > 0 {
+            failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns true if more than an eighth as many of a node's pages are isolated as are inactive:
+    /// an allocation that reclaims now would take pages that others have in hand (`too_many_isolated`).
+    pub(super) fn are_too_many_isolated(&self, node: usize) -> bool {
+        let isolated =
+            [NodeItem::IsolatedAnon, NodeItem::IsolatedFile].map(|item| self.stats.on_node(node, item));
+        if isolated.iter().sum::<i64>() <= 0 {
+            return false;
+        }
+        let lruvec = self.nodes[node].lruvec.lock();
+        [false, true].into_iter().zip(isolated).any(|(file, isolated)| {
+            isolated > i64::from(lruvec.pages(LruList::inactive(file)) >> 3) && isolated > 0
+        })
+    }
+}

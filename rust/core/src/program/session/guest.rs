@@ -1,0 +1,35 @@
+//! What the kernel lab does besides the script on its machines with a third node.
+
+use super::Session;
+use super::actor::Actor;
+use crate::program::{Backing, Op};
+use crate::release::Release;
+
+/// Pages of a region whose page tables are made by touching the region itself.
+const LARGE: u32 = 511;
+
+/// The pages that one page table maps.
+const TABLE: usize = 512;
+
+impl<R: Release> Session<R> {
+    /// Makes the page tables of a region that prefers another node than the first, so that no table
+    /// lies on that node: a large region is read once in each table, beside a small one a page is
+    /// written that the script does not know of. Fails if there is no memory for that page.
+    pub fn make_page_tables(&self, actor: &Actor, op: &Op) -> crate::error::Result<()> {
+        let &Op::Map { region, backing, pages, node: Some(1..), .. } = op else { return Ok(()) };
+        let Ok(mapped) = self.region(actor, region) else { return Ok(()) };
+        if pages >= LARGE {
+            for page in (0..pages).step_by(TABLE) {
+                // A page that cannot be read has no table either; the script will find out.
+                let _ = self.machine.read_word(&mapped.area, page, 0);
+            }
+        } else {
+            let beside = self.machine.mmap(&self.space, 1)?;
+            self.machine.write_word(&beside, 0, 0, 1)?;
+        }
+        if matches!(backing, Backing::File | Backing::Filepriv) {
+            self.machine.lru_drain_all();
+        }
+        Ok(())
+    }
+}

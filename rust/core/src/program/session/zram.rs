@@ -1,0 +1,425 @@
+//! A zram device, with blocks of a chosen compressed size.
+//!
+//! The contents are those of the lab's agent: `size=A` writes A bytes of a generator, which no
+//! compressor makes shorter, and zeroes after them. The generator starts from the number of the
+//! block and the number of the write. `zram_fill` writes words of a generator, which starts from the
+//! number of the block, and then the word that it started from.
+
+use super::Session;
+use super::actor::Actor;
+use super::check::CONTENT;
+use super::process::Outcome;
+use super::step::{Problem, Step, run_lengths};
+use crate::audit::Finding;
+use crate::error::Errno;
+use crate::program::{BlockSize, Blocks, Bytes, PutOption, Sizes, Token};
+use crate::release::Release;
+use crate::stat::NodeItem;
+use crate::sync::stop_point;
+use crate::zram::{BLOCK_WORDS, Compressor, MmStat, Words, Zram};
+use crate::zsmalloc::ZspageCount;
+use serde::ser::SerializeMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The use of a zram device, as a recording shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZramShown {
+    /// The counters of `mm_stat`; none in the answer of a check.
+    pub mm_stat: Option<MmStat>,
+    /// Pages of zspages of the whole machine.
+    pub nr_zspages: i64,
+    /// Zspages by class, where the operation asks for them.
+    pub zspages: Option<Vec<ZspageCount>>,
+    /// The pool's pages after each store.
+    pub used_after: Vec<u64>,
+    /// The number of blocks that were compared.
+    pub checked: Option<u32>,
+}
+
+/// What an actor has written to a block last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Written {
+    /// The number of the write; the generator starts from it.
+    version: u32,
+    what: Filling,
+}
+
+/// What was written to a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Filling {
+    /// Nothing, or it was discarded.
+    #[default]
+    Nothing,
+    /// A block of `zs_put`.
+    Sized(BlockSize),
+    /// A block of `zram_fill`.
+    Partly,
+}
+
+/// What is known of blocks, by block.
+pub(super) type Known = BTreeMap<u32, Written>;
+
+/// The content of a block.
+fn content(block: u32, Written { version, what }: Written) -> Words {
+    let mut words = [0; BLOCK_WORDS];
+    match what {
+        Filling::Nothing => {}
+        Filling::Sized(BlockSize::Same) => words.fill(0x1111_1111_1111_1111 * u64::from(1 + block % 3)),
+        Filling::Sized(BlockSize::Random(bytes)) => {
+            let seed = u64::from(block) + 1 + 70_001 * u64::from(version);
+            let mut x = START.wrapping_mul(seed);
+            for at in 0..usize::from(bytes).min(BLOCK_WORDS * 8) {
+                x = next(x);
+                words[at / 8] |= u64::from((x >> 24) as u8) << (at % 8 * 8);
+            }
+        }
+        Filling::Partly => {
+            let start = START.wrapping_mul(u64::from(block) + 1);
+            words.fill(start);
+            let random = 200 + block as usize % 5 * 40;
+            words.iter_mut().take(random).fold(start, |x, word| {
+                *word = next(x);
+                *word
+            });
+        }
+    }
+    words
+}
+
+/// The number from which the generator of a block starts is a multiple of this.
+const START: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The next number of the generator.
+fn next(mut x: u64) -> u64 {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^ x << 17
+}
+
+impl<R: Release> Session<R> {
+    pub(super) fn device<'a>(&'a self, actor: &'a Actor) -> Outcome<&'a Arc<Zram>> {
+        let device = actor.names.device.as_ref().or(self.names.device.as_ref());
+        device.ok_or_else(|| Problem::misuse("there is no zram device: write `zs_open 8` before it"))
+    }
+
+    pub(super) fn zs_open(
+        &self,
+        actor: &mut Actor,
+        pages: u32,
+        algo: Option<&Token>,
+        limit: Option<Bytes>,
+    ) -> Outcome {
+        actor.no_page_lock()?;
+        if self.device(actor).is_ok() {
+            return Err(Problem::misuse("there is a zram device already: write `zs_close` before it"));
+        }
+        let compressor = algo.map_or(Ok(Compressor::Lz4), |algo| Compressor::from_name(algo.as_str()))?;
+        let device = Zram::new(&self.machine, pages, compressor)?;
+        device.set_limit(limit.map_or(0, |limit| limit.0));
+        actor.names.device = Some(device);
+        Ok(())
+    }
+
+    pub(super) fn zs_put(
+        &self,
+        actor: &mut Actor,
+        blocks: &Blocks,
+        sizes: &Sizes,
+        node: Option<u32>,
+        options: &[PutOption],
+    ) -> Step {
+        let found = actor
+            .no_page_lock()
+            .and_then(|()| Ok((Arc::clone(self.device(actor)?), self.node(node.unwrap_or(0))?)));
+        let (device, node) = match found {
+            Ok(found) => found,
+            Err(problem) => return Step::refused(problem),
+        };
+        let each = options.contains(&PutOption::Each);
+        let mut step = Step::default();
+        let mut shown = ZramShown::default();
+        for (block, size) in blocks.indices(device.blocks()).zip(sizes.0.iter().cycle()) {
+            stop_point();
+            self.put_block(actor, &device, (block, Filling::Sized(*size)), node, &mut step);
+            if each {
+                shown.used_after.push(device.pool().pages());
+            }
+        }
+        device.pool().free_empty(&self.machine);
+        if step.ret == 0 && step.errno == Some(Errno::EIO) && step.problem.is_none() {
+            step.problem = Some(Problem::misuse("no block was stored: the device has no room"));
+        }
+        self.show_alone(actor, step, &device, shown)
+    }
+
+    /// Writes a block. The step counts the blocks that were written, and has the errno of the others.
+    fn put_block(
+        &self,
+        actor: &mut Actor,
+        device: &Zram,
+        (block, what): (u32, Filling),
+        node: usize,
+        step: &mut Step,
+    ) {
+        let before = self.known(actor, block);
+        let fresh = u32::from(actor.number) << 16;
+        let written = Written { version: before.version.max(fresh) + 1, what };
+        match device.write(&self.machine, block, &content(block, written), node) {
+            Ok(()) => {
+                actor.blocks.insert(block, written);
+                step.ret += 1;
+            }
+            // The block layer has one error for all that can go wrong.
+            Err(error) if error.errno == Errno::ENOMEM => step.errno = Some(Errno::EIO),
+            Err(error) => {
+                step.errno = Some(error.errno);
+                step.problem.get_or_insert_with(|| error.into());
+            }
+        }
+    }
+
+    /// Makes a device and fills it.
+    pub(super) fn zram_fill(&self, actor: &mut Actor, pages: u32, node: Option<u32>) -> Step {
+        let made = self.node(node.unwrap_or(0)).and_then(|node| {
+            self.zs_open(actor, pages, None, None)?;
+            Ok((node, Arc::clone(self.device(actor)?)))
+        });
+        let (node, device) = match made {
+            Ok(made) => made,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for block in 0..pages {
+            stop_point();
+            self.put_block(actor, &device, (block, Filling::Partly), node, &mut step);
+        }
+        device.pool().free_empty(&self.machine);
+        step
+    }
+
+    /// Discards all but the first `keep` of each `of` blocks.
+    pub(super) fn zram_punch(&self, actor: &mut Actor, (keep, of): (u32, u32)) -> Step {
+        let discarded = |block: u32| block.checked_rem(of).is_some_and(|at| at >= keep);
+        let step = self.discard_blocks(actor, |len| (0..len).filter(|&block| discarded(block)).collect());
+        Step { zram: None, ..step }
+    }
+
+    /// Reads the first `keep` of each `of` blocks; the result is the number of those that are not as
+    /// `zram_fill` wrote them.
+    pub(super) fn zram_check(&self, actor: &Actor, (keep, of): (u32, u32)) -> Step {
+        let read = |block: u32| block.checked_rem(of).is_some_and(|at| at < keep);
+        self.check_read(actor, |len| (0..len).filter(|&block| read(block)).collect(), true)
+    }
+
+    /// What the actor knows of a block: its own last write, or that of the set-up.
+    fn known(&self, actor: &Actor, block: u32) -> Written {
+        let known = actor.blocks.get(&block).or_else(|| self.blocks.get(&block));
+        known.copied().unwrap_or_default()
+    }
+
+    /// The last writes to a block, of which its content must be one: the actor's own, those of the
+    /// threads that it has joined, or that of the set-up.
+    fn allowed(&self, actor: &Actor, block: u32) -> Vec<Written> {
+        let others = actor.others.iter().filter(|(of, _)| *of == block).map(|(_, written)| *written);
+        match (actor.blocks.get(&block), others.collect::<Vec<_>>()) {
+            (Some(own), _) => vec![*own],
+            (None, others) if others.is_empty() => vec![self.known(actor, block)],
+            (None, others) => others,
+        }
+    }
+
+    fn is_right(&self, actor: &Actor, block: u32, words: &Words) -> bool {
+        self.allowed(actor, block).iter().any(|written| content(block, *written) == *words)
+    }
+
+    /// Adds the counters of the device to the result of an operation.
+    fn show(&self, mut step: Step, device: &Zram, mut shown: ZramShown) -> Step {
+        shown.mm_stat = Some(device.mm_stat());
+        let nodes = 0..self.machine.nodes().len();
+        shown.nr_zspages = nodes.map(|node| self.machine.stats().on_node(node, NodeItem::Zspages)).sum();
+        step.zram = Some(Box::new(shown));
+        step
+    }
+
+    /// The same, unless other threads run, who change the counters meanwhile.
+    fn show_alone(&self, actor: &Actor, step: Step, device: &Zram, shown: ZramShown) -> Step {
+        if actor.concurrent { step } else { self.show(step, device, shown) }
+    }
+
+    pub(super) fn zs_del(&self, actor: &mut Actor, blocks: &Blocks) -> Step {
+        self.discard_blocks(actor, |len| blocks.indices(len).collect())
+    }
+
+    /// Discards the blocks that `which` chooses for a device of that many blocks.
+    fn discard_blocks(&self, actor: &mut Actor, which: impl FnOnce(u32) -> Vec<u32>) -> Step {
+        let found = actor.no_page_lock().and_then(|()| self.device(actor).map(Arc::clone));
+        let device = match found {
+            Ok(device) => device,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        for block in which(device.blocks()) {
+            stop_point();
+            match device.discard(&self.machine, block) {
+                Ok(()) => {
+                    let version = self.known(actor, block).version;
+                    actor.blocks.insert(block, Written { version, what: Filling::Nothing });
+                    step.ret += 1;
+                }
+                Err(error) => step.fails(error.into()),
+            }
+        }
+        device.pool().free_empty(&self.machine);
+        self.show_alone(actor, step, &device, ZramShown::default())
+    }
+
+    /// Reads blocks and compares them with what was written last. While other threads run, a block
+    /// may have another content than this thread knows; then only the read itself is checked.
+    pub(super) fn zs_check(&self, actor: &Actor, blocks: &Blocks) -> Step {
+        self.check_read(actor, |len| blocks.indices(len).collect(), false)
+    }
+
+    /// Reads and compares the blocks that `which` chooses for a device of that many blocks. The result
+    /// is the number of blocks that are damaged; with `filled` of those that are not as `zram_fill`
+    /// wrote them, so that blocks which were discarded or written anew count, too.
+    fn check_read(&self, actor: &Actor, which: impl FnOnce(u32) -> Vec<u32>, filled: bool) -> Step {
+        let device = match self.device(actor) {
+            Ok(device) => device,
+            Err(problem) => return Step::refused(problem),
+        };
+        let mut step = Step::default();
+        let mut checked = 0;
+        let known = !actor.concurrent && !device.pool().is_closed() && !self.is_lent(device);
+        let fill = |block| content(block, Written { version: 1, what: Filling::Partly });
+        for block in which(device.blocks()) {
+            stop_point();
+            checked += 1;
+            match self.read_block(device, block) {
+                Err(error) => step.findings.push(damaged(block, &error.to_string())),
+                Ok(words) => {
+                    let right = !known || self.is_right(actor, block, &words);
+                    if !right {
+                        step.findings.push(damaged(block, "is not what was written last"));
+                    }
+                    step.ret += i64::from(if filled { words != fill(block) } else { !right });
+                }
+            }
+        }
+        step.zram = Some(Box::new(ZramShown { checked: Some(checked), ..ZramShown::default() }));
+        step
+    }
+
+    fn read_block(&self, device: &Zram, block: u32) -> crate::error::Result<Words> {
+        let mut words = [0; BLOCK_WORDS];
+        device.read(&self.machine, block, &mut words).map(|()| words)
+    }
+
+    pub(super) fn zs_stat(&self, actor: &Actor) -> Step {
+        match self.device(actor) {
+            Ok(device) => {
+                let zspages = Some(device.pool().zspages());
+                self.show(Step::default(), device, ZramShown { zspages, ..ZramShown::default() })
+            }
+            Err(problem) => Step::refused(problem),
+        }
+    }
+
+    pub(super) fn zs_compact(&self, actor: &Actor) -> Step {
+        let device = match actor.no_page_lock().and_then(|()| self.device(actor)) {
+            Ok(device) => device,
+            Err(problem) => return Step::refused(problem),
+        };
+        device.pool().compact(&self.machine);
+        device.pool().free_empty(&self.machine);
+        self.zs_stat(actor)
+    }
+
+    /// Frees the empty zspages that wait for it.
+    pub(super) fn zs_free_empty(&self, actor: &Actor) -> Outcome {
+        actor.no_page_lock()?;
+        self.device(actor)?.pool().free_empty(&self.machine);
+        Ok(())
+    }
+
+    pub(super) fn zs_close(&self, actor: &mut Actor) -> Outcome {
+        actor.no_page_lock()?;
+        let device = self.device(actor)?;
+        let reset = match self.machine.begin_zram_reset(device)? {
+            true => device.finish_reset(&self.machine),
+            false => Ok(()),
+        };
+        // The blocks are discarded, even if another thread uses the device, which then stays open.
+        let nothing = |block| (block, Written { what: Filling::Nothing, ..self.known(actor, block) });
+        let discarded: Known = (0..device.blocks()).map(nothing).collect();
+        actor.blocks.extend(discarded);
+        reset?;
+        actor.names.device = None;
+        Ok(())
+    }
+
+    /// Whether the device is the swap space, or was it.
+    fn is_lent(&self, device: &Zram) -> bool {
+        *self.lent.lock() == Some(device.pool().id)
+    }
+
+    /// Compares the content of each block with what a thread has written to it last: any of the
+    /// threads if several have, the set-up if none has.
+    pub(super) fn check_blocks(&self, program: &Actor, findings: &mut Vec<Finding>) {
+        let Ok(device) = self.device(program) else { return };
+        if device.pool().is_closed() || self.is_lent(device) {
+            return;
+        }
+        let touched: std::collections::BTreeSet<u32> = self
+            .blocks
+            .keys()
+            .chain(program.blocks.keys())
+            .chain(program.others.iter().map(|(b, _)| b))
+            .copied()
+            .collect();
+        for block in touched {
+            match self.read_block(device, block) {
+                Ok(words) if self.is_right(program, block, &words) => {}
+                Ok(_) => findings.push(damaged(block, "is not what was written last")),
+                Err(error) => findings.push(damaged(block, &error.to_string())),
+            }
+        }
+    }
+}
+
+fn damaged(block: u32, what: &str) -> Finding {
+    Finding { rule: CONTENT, pfn: None, detail: format!("block {block} of the zram device {what}") }
+}
+
+impl ZramShown {
+    /// Adds the fields to a step, under the names and in the units of recordings.
+    pub(super) fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        if let Some(stat) = &self.mm_stat {
+            let MmStat { orig, compr, used, used_max, same, compacted, huge, .. } = *stat;
+            let shown: BTreeMap<&str, u64> = [
+                ("orig", orig),
+                ("compr", compr),
+                ("used", used),
+                ("used_max", used_max),
+                ("same", same),
+                ("compacted", compacted),
+                ("huge", huge),
+            ]
+            .into();
+            map.serialize_entry("mm_stat", &shown)?;
+            map.serialize_entry("nr_zspages", &self.nr_zspages)?;
+        }
+        if let Some(zspages) = &self.zspages {
+            let all = zspages.iter();
+            let shown: Vec<_> = all.map(|z| (z.class, z.objects, z.pages, z.count)).collect();
+            map.serialize_entry("zspages", &shown)?;
+        }
+        if !self.used_after.is_empty() {
+            map.serialize_entry("used_after", &run_lengths(&self.used_after))?;
+        }
+        if let Some(checked) = self.checked {
+            map.serialize_entry("checked", &checked)?;
+        }
+        Ok(())
+    }
+}

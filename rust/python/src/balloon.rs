@@ -1,0 +1,112 @@
+//! `Balloon`: memory that a machine gives back to its host.
+
+use crate::home::MachineRef;
+use crate::machine::Machine;
+use crate::page::Page;
+use crate::shared::Waits;
+use mmcore::balloon::Balloon as Core;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
+use std::sync::Arc;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Balloon>()
+}
+
+/// The balloon of a machine, from `Machine.balloon`: pages that the machine has given back to its host, as
+/// virtio-balloon does. They are movable pages outside of the LRU: a migration gives the host another page.
+///
+/// The profile's field ``deflate_on_oom`` decides whether an allocation that finds no frame on any node takes
+/// pages out of the balloon.
+#[pyclass(frozen, module = "mmcore.handles")]
+pub(crate) struct Balloon {
+    shared: MachineRef,
+    balloon: Arc<Core>,
+}
+
+impl Balloon {
+    /// The balloon of a machine; the first call makes it.
+    pub fn of(py: Python<'_>, shared: &MachineRef) -> PyResult<Balloon> {
+        let balloon = shared.call(py, Waits::Never, |shared| {
+            let mut made = shared.balloon.lock();
+            if made.is_none() {
+                *made = Some(Core::new(&shared.machine)?);
+            }
+            Ok(made.clone())
+        })?;
+        let balloon = balloon.ok_or_else(|| crate::errors::misuse("this machine has no balloon"))?;
+        Ok(Balloon { shared: shared.share(py), balloon })
+    }
+}
+
+#[pymethods]
+impl Balloon {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
+    /// Puts up to ``pages`` pages into the balloon: of ``node`` as long as it has free frames, then of the
+    /// other nodes. Returns the number of pages, which is smaller if the machine has no more free frames.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
+    #[pyo3(signature = (pages, *, node=0))]
+    fn inflate(&self, py: Python<'_>, pages: u32, node: usize) -> PyResult<u32> {
+        self.shared.call(py, Waits::Never, |shared| Ok(self.balloon.inflate(&shared.machine, pages, node)?))
+    }
+
+    /// Takes up to ``pages`` pages out of the balloon and frees them, the last one that came in first.
+    /// Returns the number of pages, which is smaller if the balloon has fewer, or a page is isolated or
+    /// locked.
+    fn deflate(&self, py: Python<'_>, pages: u32) -> PyResult<u32> {
+        self.shared.call(py, Waits::Never, |shared| Ok(self.balloon.deflate(&shared.machine, pages)))
+    }
+
+    /// Inflates or deflates the balloon towards ``pages`` pages. Returns its size afterwards.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
+    #[pyo3(signature = (pages, *, node=0))]
+    fn resize(&self, py: Python<'_>, pages: u32, node: usize) -> PyResult<u32> {
+        self.shared.call(py, Waits::Never, |shared| Ok(self.balloon.resize(&shared.machine, pages, node)?))
+    }
+
+    /// The number of pages in the balloon, those isolated for a migration included.
+    #[getter]
+    fn size(&self, py: Python<'_>) -> PyResult<u32> {
+        self.shared.call(py, Waits::Never, |_| Ok(self.balloon.size()))
+    }
+
+    /// The number of pages that are isolated for a migration.
+    #[getter]
+    fn isolated(&self, py: Python<'_>) -> PyResult<u32> {
+        self.shared.call(py, Waits::Never, |_| Ok(self.balloon.isolated()))
+    }
+
+    /// The pages in the balloon that are not isolated, as `Page` objects, in the order in which `deflate`
+    /// takes them.
+    fn pages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let pages = self.shared.call(py, Waits::Never, |_| Ok(self.balloon.listed()))?;
+        let pages = pages.into_iter().map(|pfn| Bound::new(py, Page::new(py, &self.shared, pfn)));
+        PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn __repr__(&self) -> String {
+        match self.shared.is_closed() {
+            true => "<Balloon closed>".into(),
+            false => format!("<Balloon pages={}>", self.balloon.size()),
+        }
+    }
+}
+
+#[pymethods]
+impl Machine {
+    /// Returns the balloon of the machine. The first call makes it; a machine has at most one.
+    ///
+    /// Raises:
+    ///     KernelError: ENOMEM if the machine has as many pools, files and mappings as it can have.
+    fn balloon(&self, py: Python<'_>) -> PyResult<Balloon> {
+        Balloon::of(py, &self.0)
+    }
+}

@@ -1,0 +1,193 @@
+//! Compaction: its results, and the types of pageblocks.
+
+use crate::machine::Machine;
+use crate::names;
+use crate::shared::Waits;
+use crate::state;
+use mmcore::compact::Compacted;
+use mmcore::page::Pfn;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+/// The result of a run as `mmcore.results.Compacted`.
+pub(crate) fn compacted<'py>(py: Python<'py>, run: Compacted) -> PyResult<Bound<'py, PyAny>> {
+    let moves = run.moves.iter().map(|(source, target)| state::named(py, "Move", (source.0, target.0)));
+    let moves = PyTuple::new(py, moves.collect::<PyResult<Vec<_>>>()?)?;
+    let status = run.status.name();
+    let counts = (run.migrate_scanned, run.free_scanned, run.isolated);
+    let values = (status, run.migrated, counts.0, counts.1, counts.2, run.blocks_gained, moves);
+    state::named(py, "Compacted", values)
+}
+
+#[pymethods]
+impl Machine {
+    /// Compacts a node (a write to its ``compact`` file): moves every page that can move towards the
+    /// node's end, so that large free blocks form at its start. Pages outside of the LRU move with
+    /// their owners' help. Returns a `Compacted`; with ``moves`` it lists each page that moved.
+    ///
+    /// The call ends early, as ``contended``, if no frame is left to move to, or if many pages of the
+    /// node are isolated already.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
+    #[pyo3(signature = (node=0, *, moves=false))]
+    fn compact<'py>(&self, py: Python<'py>, node: usize, moves: bool) -> PyResult<Bound<'py, PyAny>> {
+        let run =
+            self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.compact(node, moves)?))?;
+        compacted(py, run)
+    }
+
+    /// Compacts a node for one block of 2**``order`` frames, as an allocation does that found none
+    /// (try_to_compact_pages). The run begins where the last one stopped, passes over pageblocks with a skip
+    /// hint, and ends as soon as such a block is free. Returns a `Compacted`.
+    ///
+    /// After a run that failed, the next requests are left out, twice as many after each failure:
+    /// their status is ``deferred``. With too little free memory the status is ``skipped``.
+    ///
+    /// Args:
+    ///     order: the order of the block that is wanted.
+    ///     node: the node.
+    ///     priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty pages,
+    ///         and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
+    ///         ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
+    ///         to pageblocks of any type. No run waits for a page lock: the allocation may hold it.
+    ///     moves: whether the result lists each page that moved.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node or order.
+    ///     ValueError: if there is no such priority.
+    #[pyo3(signature = (order, *, node=0, priority="sync_light", moves=false))]
+    fn compact_for<'py>(
+        &self,
+        py: Python<'py>,
+        order: u8,
+        node: usize,
+        priority: &str,
+        moves: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let priority = names::compact_priority(priority)?;
+        let run = self.0.call(py, Waits::ForPageLocks, |shared| {
+            Ok(shared.machine.compact_for(node, order, priority, moves)?)
+        })?;
+        compacted(py, run)
+    }
+
+    /// Makes one run of a node's compaction daemon for a block of 2**``order`` frames (kcompactd_do_work).
+    /// Like `compact_for` with ``"sync_light"``, but no allocation waits for it: the skip hints stay until a
+    /// direct run clears them, and ``compact_daemon_*`` of `vmstat` count it. Returns a `Compacted`.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node or order.
+    #[pyo3(signature = (order, *, node=0))]
+    fn kcompactd<'py>(&self, py: Python<'py>, order: u8, node: usize) -> PyResult<Bound<'py, PyAny>> {
+        let run =
+            self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.kcompactd(node, order)?))?;
+        compacted(py, run)
+    }
+
+    /// Compacts a node in the background (proactive_compact_node) if its `fragmentation_score` is too high
+    /// for the `compaction_proactiveness`, until it is low enough. Returns a `Compacted`, or ``None`` if
+    /// there was nothing to do.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
+    #[pyo3(signature = (node=0))]
+    fn compact_proactively<'py>(&self, py: Python<'py>, node: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let run =
+            self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.compact_proactively(node)?))?;
+        run.map(|run| compacted(py, run)).transpose()
+    }
+
+    /// The share of a node's free memory that lies in blocks smaller than a pageblock, in percent
+    /// (fragmentation_score_zone).
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
+    #[pyo3(signature = (node=0))]
+    fn fragmentation_score(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
+        self.0.call(py, Waits::Never, |shared| Ok(shared.machine.fragmentation_score(node)?))
+    }
+
+    /// Why an allocation of 2**``order`` frames of a node would fail, in thousandths (``extfrag_index`` of
+    /// debugfs): towards 0 for lack of memory, towards 1000 because free memory is in pieces; -1000 if it
+    /// would not fail.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node or order.
+    #[pyo3(signature = (order, *, node=0))]
+    fn fragmentation_index(&self, py: Python<'_>, order: u8, node: usize) -> PyResult<i32> {
+        self.0.call(py, Waits::Never, |shared| Ok(shared.machine.fragmentation_index(node, order)?))
+    }
+
+    /// What a node remembers between two runs of compaction, as a `CompactionState`: where the scanners
+    /// begin, the skip hints of the pageblocks, and how many requests are left out.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
+    #[pyo3(signature = (node=0))]
+    fn compaction_state<'py>(&self, py: Python<'py>, node: usize) -> PyResult<Bound<'py, PyAny>> {
+        let (kept, hints) = self.0.call(py, Waits::Never, |shared| {
+            Ok((shared.machine.compaction_state(node)?, shared.machine.skip_hints(node)?))
+        })?;
+        let [asynchronous, other] = kept.migrate;
+        let hints = PyTuple::new(py, hints)?;
+        let deferral = (kept.considered(), kept.defer_limit(), kept.order_failed());
+        let values = (asynchronous, other, kept.free, hints, deferral.0, deferral.1, deferral.2);
+        state::named(py, "CompactionState", values)
+    }
+
+    /// How eagerly background compaction lowers the fragmentation (``vm.compaction_proactiveness``): 0, not
+    /// at all, to 100. 20 at first.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL for more than 100.
+    #[getter]
+    fn compaction_proactiveness(&self) -> u32 {
+        self.0.machine.compaction_proactiveness()
+    }
+
+    #[setter]
+    fn set_compaction_proactiveness(&self, py: Python<'_>, proactiveness: u32) -> PyResult<()> {
+        self.0.call(py, Waits::Never, |shared| {
+            shared.machine.set_compaction_proactiveness(proactiveness)?;
+            Ok(())
+        })
+    }
+
+    /// Whether compaction moves pages of the unevictable list, as mlocked ones are
+    /// (``vm.compact_unevictable_allowed``). True at first.
+    #[getter]
+    fn compact_unevictable_allowed(&self) -> bool {
+        self.0.machine.compact_unevictable_allowed()
+    }
+
+    #[setter]
+    fn set_compact_unevictable_allowed(&self, allowed: bool) {
+        self.0.machine.set_compact_unevictable_allowed(allowed);
+    }
+
+    /// The types of a node's pageblocks, from its first frame on. A pageblock has
+    /// 2**``pageblock_order`` frames (a field of the profile), 512 by default.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such node.
+    #[pyo3(signature = (node=0))]
+    fn pageblock_types<'py>(&self, py: Python<'py>, node: usize) -> PyResult<Bound<'py, PyTuple>> {
+        let types = self.0.call(py, Waits::Never, |shared| Ok(shared.machine.pageblock_types(node)?))?;
+        PyTuple::new(py, types.into_iter().map(|kind| PyString::intern(py, kind.name())))
+    }
+
+    /// Sets the type of the pageblock that holds a frame. Its free frames serve pages of that type from
+    /// then on.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such frame.
+    ///     ValueError: if there is no such type.
+    fn set_pageblock_type(&self, py: Python<'_>, pfn: u32, kind: &str) -> PyResult<()> {
+        let kind = names::migrate_type(kind)?;
+        self.0.call(py, Waits::Never, |shared| {
+            shared.machine.set_pageblock_type(Pfn(pfn), kind)?;
+            Ok(())
+        })
+    }
+}

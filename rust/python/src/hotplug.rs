@@ -1,0 +1,221 @@
+//! Memory that comes and goes: memory blocks that are taken offline and put online, and ranges of frames
+//! that are emptied for the caller (`FrameRange`).
+
+use crate::errors::{Refusal, input, misuse};
+use crate::home::MachineRef;
+use crate::machine::Machine;
+use crate::names;
+use crate::shared::{Waits, look_up};
+use crate::space::Size;
+use mmcore::error::Errno;
+use mmcore::hotplug::{BLOCK_FRAMES, BlockState};
+use mmcore::page::Pfn;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<FrameRange>()
+}
+
+/// The rounds of an offlining between two looks for signals.
+const ROUNDS: u32 = 16;
+
+/// The frames of a memory block, from the keyword of `Machine`.
+pub(crate) fn block_frames(size: Option<&Size>) -> PyResult<u32> {
+    size.map_or(Ok(BLOCK_FRAMES), |size| size.pages().map_err(|error| input(error.why)))
+}
+
+/// Takes a memory block offline, and handles signals meanwhile.
+pub(crate) fn offline(
+    py: Python<'_>,
+    shared: &MachineRef,
+    node: usize,
+    block: u32,
+    rounds: u32,
+) -> PyResult<()> {
+    let began = Instant::now();
+    let mut left = rounds;
+    loop {
+        let now = left.min(ROUNDS);
+        left -= now;
+        let done = shared.call(py, Waits::ForPageLocks, |shared| {
+            match shared.machine.offline_block(node, block, now) {
+                Err(error) if error.errno == Errno::EINTR && left > 0 => Ok(false),
+                done => done.map(|()| true).map_err(Refusal::from),
+            }
+        })?;
+        if done {
+            return Ok(());
+        }
+        look_up(py, began)?;
+    }
+}
+
+pub(crate) fn online(
+    py: Python<'_>,
+    shared: &MachineRef,
+    node: usize,
+    block: u32,
+    zone: Option<&str>,
+) -> PyResult<()> {
+    let zone = zone.map(names::zone).transpose()?;
+    shared.call(py, Waits::Never, |shared| Ok(shared.machine.online_block(node, block, zone)?))
+}
+
+/// The states of a node's memory blocks, in their order.
+pub(crate) fn blocks<'py>(
+    py: Python<'py>,
+    shared: &MachineRef,
+    node: usize,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let states = shared.call(py, Waits::Never, |shared| {
+        Ok(shared.machine.nodes()[node].blocks.states().collect::<Vec<_>>())
+    })?;
+    let name = |state: BlockState| match state {
+        BlockState::Offline => "offline",
+        BlockState::Online(zone) => names::of_zone(zone),
+    };
+    PyTuple::new(py, states.into_iter().map(name))
+}
+
+/// The frames of a contiguous range, from `Machine.alloc_range`. Each frame is a page that nobody else uses.
+/// As a context manager the range is freed at the end of the block.
+#[pyclass(frozen, module = "mmcore.handles")]
+pub(crate) struct FrameRange {
+    shared: MachineRef,
+    range: Range<Pfn>,
+    freed: AtomicBool,
+}
+
+impl FrameRange {
+    pub fn create(py: Python<'_>, shared: &MachineRef, first: u32, count: u32) -> PyResult<FrameRange> {
+        let end = first.saturating_add(count);
+        let range = Pfn(first)..Pfn(end);
+        shared.call(py, Waits::ForPageLocks, |shared| {
+            Ok(shared.machine.hold_range(&shared.ledger, range.clone())?)
+        })?;
+        Ok(FrameRange { shared: shared.share(py), range, freed: AtomicBool::new(false) })
+    }
+
+    /// Marks the range as freed. True for one caller only.
+    fn spend(&self) -> bool {
+        // Relaxed: only one caller may free the range; the core orders its accesses to the frames.
+        !self.freed.swap(true, Ordering::Relaxed)
+    }
+}
+
+#[pymethods]
+impl FrameRange {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
+    /// The number of the first frame.
+    #[getter]
+    fn first(&self) -> u32 {
+        self.range.start.0
+    }
+
+    /// The number of frames.
+    #[getter]
+    fn count(&self) -> u32 {
+        self.range.end.0 - self.range.start.0
+    }
+
+    /// Whether the range was freed.
+    #[getter]
+    fn freed(&self) -> bool {
+        // Relaxed: a hint.
+        self.freed.load(Ordering::Relaxed)
+    }
+
+    /// Gives all frames back.
+    ///
+    /// Raises:
+    ///     MisuseError: if the range was freed already.
+    fn free(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.alive()?;
+        self.shared.call(py, Waits::Never, |shared| match self.spend() {
+            true => {
+                shared.machine.let_go_range(&shared.ledger, self.range.clone());
+                Ok(())
+            }
+            false => {
+                Err(Refusal::Misuse(format!("the frames from {} on were freed already", self.range.start)))
+            }
+        })
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().shared.alive()?;
+        match slf.get().freed() {
+            true => Err(misuse(format!("the frames from {} on were freed already", slf.get().range.start))),
+            false => Ok(slf),
+        }
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        match self.freed() || self.shared.is_closed() {
+            true => Ok(()),
+            false => self.free(py),
+        }
+    }
+
+    fn __len__(&self) -> usize {
+        self.count() as usize
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.freed() { " freed" } else { "" };
+        format!("<FrameRange first={} count={}{state}>", self.range.start, self.count())
+    }
+}
+
+impl Drop for FrameRange {
+    fn drop(&mut self) {
+        if self.spend() {
+            self.shared.abandon_range(self.range.clone());
+        }
+    }
+}
+
+#[pymethods]
+impl Machine {
+    /// Empties ``count`` frames from ``first`` on and allocates them (alloc_contig_range): their pages move
+    /// to other frames or are dropped. The range lies in one node.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY if a page cannot move or does not move in time; ENOMEM without a frame to move
+    ///         to; EINVAL for an empty range, or one that is not in one node or not online.
+    fn alloc_range(&self, py: Python<'_>, first: u32, count: u32) -> PyResult<FrameRange> {
+        FrameRange::create(py, &self.0, first, count)
+    }
+
+    /// Takes a memory block of a node offline: its pages move to other nodes, and its frames leave the
+    /// machine. Poisoned frames do not hinder it. Pages that do not move are tried again up to ``rounds``
+    /// times.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY for a page that cannot move; EINTR after the last round, with the block online
+    ///         as before; EINVAL if there is no such block or it is offline.
+    #[pyo3(signature = (block, *, node, rounds=1000))]
+    fn offline(&self, py: Python<'_>, block: u32, node: usize, rounds: u32) -> PyResult<()> {
+        offline(py, &self.0, node, block, rounds)
+    }
+
+    /// Puts a memory block of a node online, for any page (``zone="kernel"``) or for movable pages only
+    /// (``zone="movable"``). Without a zone the kernel's rule chooses one.
+    ///
+    /// Raises:
+    ///     KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;
+    ///         EINVAL if there is no such block or it is online.
+    #[pyo3(signature = (block, *, node, zone=None))]
+    fn online(&self, py: Python<'_>, block: u32, node: usize, zone: Option<&str>) -> PyResult<()> {
+        online(py, &self.0, node, block, zone)
+    }
+}

@@ -1,0 +1,54 @@
+//! The limits of the core and the words that it accepts, in one list for Python.
+
+use mmcore::alloc::MigrateType;
+use mmcore::compact::{CompactPriority, CompactStatus};
+use mmcore::hotplug::ZoneKind;
+use mmcore::inject::Kind;
+use mmcore::load;
+use mmcore::machine::{MAX_CPUS, MAX_FRAMES, MAX_NODES};
+use mmcore::map::{Advice, FileKind};
+use mmcore::migrate::{Mode, Reason};
+use mmcore::page::PAGE_SIZE;
+use mmcore::profile::{Design, PRESETS};
+use mmcore_explored::explore::{MAX_JOBS, MAX_STEPS, Request, THREADS};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("PAGE_SIZE", PAGE_SIZE)?;
+    module.add("MAX_NODES", MAX_NODES)?;
+    module.add("MAX_CPUS", MAX_CPUS)?;
+    module.add("MAX_FRAMES", MAX_FRAMES)?;
+    module.add("MAX_LOAD_THREADS", load::MAX_THREADS)?;
+    module.add("MAX_EXPLORED_THREADS", THREADS)?;
+    module.add("MAX_STEPS", MAX_STEPS)?;
+    module.add("MAX_JOBS", MAX_JOBS)?;
+    module.add("CHOICES", choices(module.py())?)
+}
+
+/// The words of each choice, in the order of the documentation. `mmcore.typing` repeats them for type
+/// checkers.
+fn choices(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    fn first<T>(names: &[(&'static str, T)]) -> Vec<&'static str> {
+        names.iter().map(|(name, _)| *name).collect()
+    }
+    let choices = PyDict::new(py);
+    for (choice, words) in [
+        ("Advice", first(Advice::NAMES)),
+        ("CompactPriority", first(CompactPriority::NAMES)),
+        ("CompactStatus", first(CompactStatus::NAMES)),
+        ("FaultKind", first(Kind::NAMES)),
+        ("FileKind", first(FileKind::NAMES)),
+        ("Kernel", PRESETS.to_vec()),
+        ("Load", load::Load::NAMES.to_vec()),
+        ("MigrateType", first(MigrateType::NAMES)),
+        ("Mode", first(Mode::NAMES)),
+        ("Reason", first(Reason::NAMES)),
+        ("Release", Design::ALL.iter().map(|design| design.name()).collect()),
+        ("Search", Request::SEARCHES.to_vec()),
+        ("Zone", first(ZoneKind::NAMES)),
+    ] {
+        choices.set_item(choice, PyTuple::new(py, words)?)?;
+    }
+    Ok(choices)
+}

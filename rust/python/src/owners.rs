@@ -1,0 +1,297 @@
+//! Owners of movable pages in explored programs that are written in Python.
+//!
+//! The explorer runs each callback on the host's stack, as part of one step. The callback sees its pages as
+//! they are at that step; what it writes to them is carried over when it returns.
+
+use crate::errors::misuse;
+use crate::pool::{accounted, refusal};
+use mmcore_explored::error::Errno as ExploredErrno;
+use mmcore_explored::explore::{Answer, Callbacks, Owners, Question, bring_owners};
+use mmcore_explored::memory::WORDS;
+use mmcore_explored::migrate::Mode;
+use mmcore_explored::movable::PageView;
+use mmcore_explored::page::Pfn;
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyIndexError, PyOSError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<ExploredPage>()
+}
+
+/// A page of an explored program, as an owner's callback sees it. It holds no reference. The state is that of
+/// the callback's step. After the callback the page can only be compared, and printed.
+#[pyclass(frozen, module = "mmcore.handles")]
+pub(crate) struct ExploredPage {
+    pfn: Pfn,
+    node: usize,
+    refcount: u32,
+    flags: Vec<String>,
+    words: Mutex<Vec<u64>>,
+    written: Mutex<Vec<(usize, u64)>>,
+    puts: AtomicU32,
+    over: AtomicBool,
+}
+
+impl ExploredPage {
+    fn of(view: &dyn PageView, pfn: Pfn) -> ExploredPage {
+        let word = view.page_word(pfn);
+        ExploredPage {
+            pfn,
+            node: view.node_of(pfn),
+            refcount: word.count(),
+            flags: word.flags().iter_names().map(|(name, _)| name.to_ascii_lowercase()).collect(),
+            words: Mutex::new((0..WORDS).map(|word| view.load(pfn, word)).collect()),
+            written: Mutex::default(),
+            puts: AtomicU32::new(0),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends the callback: carries the writes over, and returns the references to put.
+    fn end(&self, view: &dyn PageView) -> u32 {
+        // Relaxed (both): the interpreter's lock orders the accesses.
+        self.over.store(true, Ordering::Relaxed);
+        self.written.lock().drain(..).for_each(|(word, value)| view.store(self.pfn, word, value));
+        self.puts.load(Ordering::Relaxed)
+    }
+
+    /// Refuses a word that a page does not have, and a page whose callback has ended.
+    fn may(&self, word: usize) -> PyResult<()> {
+        // Relaxed: as in `end`.
+        if self.over.load(Ordering::Relaxed) {
+            return Err(misuse("a page of an explored program can be used only inside of the callback"));
+        }
+        match word < WORDS {
+            true => Ok(()),
+            false => Err(PyIndexError::new_err(format!("no word {word}: a page has {WORDS}"))),
+        }
+    }
+}
+
+#[pymethods]
+impl ExploredPage {
+    /// The number of the frame.
+    #[getter]
+    fn pfn(&self) -> u32 {
+        self.pfn.0
+    }
+
+    /// The node that the frame belongs to.
+    #[getter]
+    fn node(&self) -> usize {
+        self.node
+    }
+
+    /// The reference count.
+    #[getter]
+    fn refcount(&self) -> u32 {
+        self.refcount
+    }
+
+    /// The names of the flags that are set.
+    #[getter]
+    fn flags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.flags)
+    }
+
+    /// Reads one word of the content.
+    ///
+    /// Raises:
+    ///     IndexError: if a page has no such word.
+    ///     MisuseError: after the callback.
+    #[pyo3(signature = (word=0))]
+    fn read(&self, word: usize) -> PyResult<u64> {
+        self.may(word)?;
+        Ok(self.words.lock()[word])
+    }
+
+    /// Writes one word of the content.
+    ///
+    /// Raises:
+    ///     IndexError: if a page has no such word.
+    ///     MisuseError: after the callback.
+    fn write(&self, word: usize, value: u64) -> PyResult<()> {
+        self.may(word)?;
+        self.words.lock()[word] = value;
+        self.written.lock().push((word, value));
+        Ok(())
+    }
+
+    /// Copies the content of another page.
+    ///
+    /// Raises:
+    ///     MisuseError: after the callback.
+    fn copy_from(&self, source: &ExploredPage) -> PyResult<()> {
+        (0..WORDS).try_for_each(|word| self.write(word, source.read(word)?))
+    }
+
+    /// Puts a reference of the owner as soon as the callback returns.
+    ///
+    /// Raises:
+    ///     MisuseError: after the callback.
+    fn put(&self) -> PyResult<()> {
+        self.may(0)?;
+        // Relaxed: as in `end`.
+        self.puts.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn __index__(&self) -> u32 {
+        self.pfn.0
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<ExploredPage>().is_ok_and(|other| other.get().pfn == self.pfn)
+    }
+
+    fn __hash__(&self) -> u64 {
+        u64::from(self.pfn.0)
+    }
+
+    fn __repr__(&self) -> String {
+        let flags = self.flags.join(" ");
+        format!("<ExploredPage pfn={} node={} count={} [{flags}]>", self.pfn.0, self.node, self.refcount)
+    }
+}
+
+/// The owners that a call of the explorer was given, by the names of the program.
+pub(crate) struct PythonOwners(Vec<(String, Py<PyAny>)>);
+
+impl PythonOwners {
+    /// Brings the owners to the calling thread, which explores alone.
+    pub fn bring(owners: Option<&Bound<'_, PyDict>>) -> PyResult<Brought> {
+        let Some(owners) = owners.filter(|owners| !owners.is_empty()) else { return Ok(Brought(None)) };
+        let owners = owners.iter().map(|(name, owner)| Ok((name.extract::<String>()?, owner.unbind())));
+        Ok(Brought(Some(Arc::new(PythonOwners(owners.collect::<PyResult<_>>()?)))))
+    }
+}
+
+/// Owners on their way to the thread that explores.
+pub(crate) struct Brought(Option<Arc<PythonOwners>>);
+
+impl Brought {
+    pub fn arrive(self) {
+        bring_owners(self.0.map(|owners| owners as Arc<dyn Owners>));
+    }
+}
+
+impl Owners for PythonOwners {
+    fn owner(&self, name: &str) -> Result<Option<Box<dyn Callbacks>>, String> {
+        let Some((_, owner)) = self.0.iter().find(|(known, _)| known == name) else { return Ok(None) };
+        let copied =
+            attached(|py| copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| told(py, &raised)));
+        let live = copied.map_err(|why| format!("the owner of {name} cannot be copied: {why}"))?;
+        Ok(Some(Box::new(PythonCallbacks { live: Mutex::new(Some(live)), settled: Mutex::new(None) })))
+    }
+}
+
+/// Runs `f` attached to the interpreter. An error if the interpreter has ended.
+fn attached<T>(f: impl FnOnce(Python<'_>) -> Result<T, String>) -> Result<T, String> {
+    Python::try_attach(f).unwrap_or_else(|| Err("the interpreter has ended".into()))
+}
+
+/// A deep copy of an owner: each schedule gets one, in the state that the set-up left.
+fn copy<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    owner.py().import("copy")?.call_method1("deepcopy", (owner,))
+}
+
+/// An exception as one line.
+fn told(py: Python<'_>, raised: &PyErr) -> String {
+    let class = raised.get_type(py).name().map_or_else(|_| "exception".into(), |name| name.to_string());
+    let text = raised.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() { class } else { format!("{class}: {line}") }
+}
+
+/// An owner in one world of the explorer.
+struct PythonCallbacks {
+    /// The owner of the present schedule; `None` if it could not be copied.
+    live: Mutex<Option<Py<PyAny>>>,
+    /// The owner as the set-up left it.
+    settled: Mutex<Option<Py<PyAny>>>,
+}
+
+impl PythonCallbacks {
+    fn answer(
+        &self,
+        question: Question,
+        view: &dyn PageView,
+        py: Python<'_>,
+    ) -> PyResult<(Answer, Vec<Pfn>)> {
+        let owner = self.live.lock().as_ref().map(|owner| owner.clone_ref(py));
+        let Some(owner) = owner else { return Err(misuse("the owner cannot be copied for a schedule")) };
+        let (method, frames, mode) = match question {
+            Question::Isolate(pfn) => ("isolate", vec![pfn], None),
+            Question::Migrate(from, to, mode) => ("migrate", vec![from, to], Some(mode)),
+            Question::Putback(pfn) => ("putback", vec![pfn], None),
+            Question::Released(pfn) => ("released", vec![pfn], None),
+            Question::Held => ("held", Vec::new(), None),
+        };
+        if question == Question::Held && !owner.bind(py).hasattr("held")? {
+            return Ok((Answer::Pages(None), Vec::new()));
+        }
+        let pages = frames.iter().map(|&pfn| Bound::new(py, ExploredPage::of(view, pfn)));
+        let pages = pages.collect::<PyResult<Vec<_>>>()?;
+        let mut arguments: Vec<Bound<'_, PyAny>> = pages.iter().map(|page| page.clone().into_any()).collect();
+        if let Some(mode) = mode {
+            let word = Mode::NAMES.iter().find(|(_, known)| *known == mode).map_or("sync", |(name, _)| *name);
+            arguments.push(word.into_pyobject(py)?.into_any());
+        }
+        let returned = owner.bind(py).call_method1(method, PyTuple::new(py, arguments)?);
+        let mut puts = Vec::new();
+        for page in &pages {
+            let page = page.get();
+            puts.extend(std::iter::repeat_n(page.pfn, page.end(view) as usize));
+        }
+        let answer = match (question, returned) {
+            (Question::Isolate(_) | Question::Migrate(..), Err(raised))
+                if raised.is_instance_of::<PyOSError>(py) =>
+            {
+                Answer::No(ExploredErrno(refusal(py, &raised).0))
+            }
+            (_, Err(raised)) => return Err(raised),
+            (Question::Isolate(_), Ok(answer)) => match answer.is_truthy()? {
+                true => Answer::Yes,
+                false => Answer::No(ExploredErrno::EBUSY),
+            },
+            (Question::Migrate(..), Ok(copied)) if copied.is_truthy()? => Answer::Copied,
+            (Question::Held, Ok(pages)) => {
+                let pages = accounted(&pages)?;
+                Answer::Pages(pages.map(|pages| pages.into_iter().map(|pfn| Pfn(pfn.0)).collect()))
+            }
+            (_, Ok(_)) => Answer::Yes,
+        };
+        Ok((answer, puts))
+    }
+
+    fn copied(from: &Mutex<Option<Py<PyAny>>>) -> Option<Py<PyAny>> {
+        let copied = attached(|py| {
+            let owner = from.lock().as_ref().map(|owner| owner.clone_ref(py));
+            let owner = owner.ok_or_else(String::new)?;
+            copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| told(py, &raised))
+        });
+        copied.ok()
+    }
+}
+
+impl Callbacks for PythonCallbacks {
+    fn ask(&self, question: Question, view: &dyn PageView) -> (Answer, Vec<Pfn>) {
+        let answered = attached(|py| self.answer(question, view, py).map_err(|raised| told(py, &raised)));
+        answered.unwrap_or_else(|why| (Answer::Raised(why), Vec::new()))
+    }
+
+    fn settle(&self) {
+        let settled = PythonCallbacks::copied(&self.live);
+        // The old object is dropped without the lock, because dropping it can run Python code.
+        let _old = std::mem::replace(&mut *self.settled.lock(), settled);
+    }
+
+    fn begin(&self) {
+        let live = PythonCallbacks::copied(&self.settled);
+        let _old = std::mem::replace(&mut *self.live.lock(), live);
+    }
+}

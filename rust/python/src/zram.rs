@@ -1,0 +1,354 @@
+//! `ZsPool` and `Zram`: compressed content in frames of the machine.
+
+use crate::home::MachineRef;
+use crate::machine::Machine;
+use crate::page::Page;
+use crate::shared::{Shared, Waits};
+use crate::space::Size;
+use crate::state;
+use mmcore::page::Pfn;
+use mmcore::zram::{BLOCK, BLOCK_WORDS, Compressor, Words, Zram as Device};
+use mmcore::zsmalloc::{Handle, ZsPool as Pool};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3::{PyTraverseError, PyVisit};
+use std::sync::Arc;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<ZsPool>()?;
+    module.add_class::<Zram>()
+}
+
+/// Frees empty zspages that a migration kept from being freed. The objects are gone in any case, so a thread
+/// that must not wait for page locks leaves the rest to a later call.
+fn free_empty(py: Python<'_>, shared: &MachineRef, pool: &Pool) {
+    if pool.has_work() {
+        let _ = shared.call(py, Waits::ForPageLocks, |shared| {
+            pool.free_empty(&shared.machine);
+            Ok(())
+        });
+    }
+}
+
+fn compact(py: Python<'_>, shared: &MachineRef, pool: &Pool) -> PyResult<u64> {
+    let freed = shared.call(py, Waits::Never, |shared| Ok(pool.compact(&shared.machine)))?;
+    free_empty(py, shared, pool);
+    Ok(freed)
+}
+
+fn pages(py: Python<'_>, shared: &MachineRef, pool: &Pool) -> PyResult<Vec<Page>> {
+    let all: Vec<Pfn> = shared.call(py, Waits::Never, |_| Ok(pool.all_pages()))?;
+    Ok(all.into_iter().map(|pfn| Page::new(py, shared, pfn)).collect())
+}
+
+fn zspages<'py>(py: Python<'py>, shared: &Shared, pool: &Pool) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let all = shared.call(py, Waits::Never, |_| Ok(pool.zspages()))?;
+    let one = |zspage: mmcore::zsmalloc::ZspageCount| {
+        state::named(py, "ZspageCount", (zspage.class, zspage.objects, zspage.pages, zspage.count))
+    };
+    all.into_iter().map(one).collect()
+}
+
+/// A pool of zsmalloc, from `Machine.zsmalloc`: objects smaller than a page, packed into chains of pages that
+/// can move. An object is named by a handle, a number that stays the same while the object moves. The handle
+/// of a freed object is never valid again.
+///
+/// All methods can be called from any thread.
+#[pyclass(frozen, module = "mmcore.handles")]
+pub(crate) struct ZsPool {
+    shared: MachineRef,
+    pool: Arc<Pool>,
+}
+
+impl ZsPool {
+    pub fn create(py: Python<'_>, shared: &MachineRef) -> PyResult<ZsPool> {
+        let pool = shared.call(py, Waits::Never, |shared| Ok(Pool::new(&shared.machine)?))?;
+        Ok(ZsPool { shared: shared.share(py), pool })
+    }
+}
+
+#[pymethods]
+impl ZsPool {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
+    /// Stores 1 to 4096 bytes, with frames of ``node`` or near it, and returns the handle of the object.
+    ///
+    /// Raises:
+    ///     KernelError: ENOMEM if no frame is free; EINVAL for no bytes or too many, or a closed pool.
+    #[pyo3(signature = (content, *, node=0))]
+    fn put(&self, py: Python<'_>, content: &[u8], node: usize) -> PyResult<u64> {
+        self.shared.call(py, Waits::Never, |shared| Ok(self.pool.put(&shared.machine, content, node)?.0))
+    }
+
+    /// Returns the bytes of an object.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the handle names no object.
+    fn get<'py>(&self, py: Python<'py>, handle: u64) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = self
+            .shared
+            .call(py, Waits::Never, |shared| Ok(self.pool.get(&shared.machine, Handle(handle))?))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Frees an object.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the handle names no object.
+    fn free(&self, py: Python<'_>, handle: u64) -> PyResult<()> {
+        self.shared
+            .call(py, Waits::Never, |shared| Ok(self.pool.free(&shared.machine, Handle(handle))?))?;
+        free_empty(py, &self.shared, &self.pool);
+        Ok(())
+    }
+
+    /// Moves objects out of the emptiest zspages of each class into the fullest (zs_compact), and returns the
+    /// number of pages of the zspages that became empty; 0 if another thread is compacting the pool.
+    fn compact(&self, py: Python<'_>) -> PyResult<u64> {
+        compact(py, &self.shared, &self.pool)
+    }
+
+    /// The use of the pool, as a `ZsUse`.
+    #[getter]
+    fn usage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let stats = self.shared.call(py, Waits::Never, |_| Ok(self.pool.stats()))?;
+        state::named(py, "ZsUse", (stats.pages, stats.objects, stats.compacted))
+    }
+
+    /// The zspages: a `ZspageCount` for each class and number of objects.
+    fn zspages<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        zspages(py, &self.shared, &self.pool)
+    }
+
+    /// The pages of all zspages at the time of the call. They can be isolated and migrated.
+    fn pages(&self, py: Python<'_>) -> PyResult<Vec<Page>> {
+        pages(py, &self.shared, &self.pool)
+    }
+
+    /// Closes the pool, which must have no object. It makes room for another pool or file. On kernels up to
+    /// 5.16 the call waits until no page of the pool is isolated.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY if there are objects, or another thread uses the pool.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.call_again(py, Waits::ForPageLocks, |shared| Ok(self.pool.close(&shared.machine)?))
+    }
+
+    /// The number of objects.
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.shared.call(py, Waits::Never, |_| Ok(self.pool.stats().objects as usize))
+    }
+
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __repr__(&self) -> String {
+        match self.shared.is_closed() {
+            true => "<ZsPool closed>".into(),
+            false => format!("<ZsPool objects={} pages={}>", self.pool.stats().objects, self.pool.pages()),
+        }
+    }
+}
+
+/// A compressed block device, from `Machine.zram`. A block is a page of 4096 bytes. It is compressed and kept
+/// in frames of the machine; a page of one repeated word takes no frame. The device can be the machine's swap
+/// space: `Machine.swapon`.
+///
+/// All methods can be called from any thread.
+#[pyclass(frozen, module = "mmcore.handles")]
+pub(crate) struct Zram {
+    shared: MachineRef,
+    device: Arc<Device>,
+}
+
+impl Zram {
+    pub fn create(
+        py: Python<'_>,
+        shared: &MachineRef,
+        size: &Size,
+        compressor: &str,
+        limit: Option<Size>,
+    ) -> PyResult<Zram> {
+        let device = shared.call(py, Waits::Never, |shared| {
+            let limit = limit.as_ref().map_or(Ok(0), Size::pages)?;
+            let device = Device::new(&shared.machine, size.pages()?, Compressor::from_name(compressor)?)?;
+            device.set_limit(u64::from(limit) * BLOCK as u64);
+            Ok(device)
+        })?;
+        Ok(Zram { shared: shared.share(py), device })
+    }
+
+    /// The device, for swapon. Fails if it belongs to another machine.
+    pub fn of(&self, shared: &MachineRef) -> PyResult<Arc<Device>> {
+        match self.shared.is(shared) {
+            true => Ok(Arc::clone(&self.device)),
+            false => {
+                Err(PyValueError::new_err("the zram device belongs to another machine: make one of this"))
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Zram {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
+    }
+
+    /// Writes a block: 4096 bytes, compressed into frames of ``node`` or near it. After an error the block
+    /// has its old content.
+    ///
+    /// Raises:
+    ///     KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
+    ///         has no such block, or was reset.
+    ///     ValueError: if there are not 4096 bytes.
+    #[pyo3(signature = (block, content, *, node=0))]
+    fn write(&self, py: Python<'_>, block: u32, content: &[u8], node: usize) -> PyResult<()> {
+        if content.len() != BLOCK {
+            let why = format!("a block has {BLOCK} bytes, not {}: write whole blocks", content.len());
+            return Err(PyValueError::new_err(why));
+        }
+        let mut words: Words = [0; BLOCK_WORDS];
+        for (word, bytes) in words.iter_mut().zip(content.chunks_exact(size_of::<u64>())) {
+            *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        }
+        self.shared.call(py, Waits::Never, |shared| {
+            Ok(self.device.write(&shared.machine, block, &words, node)?)
+        })?;
+        free_empty(py, &self.shared, self.device.pool());
+        Ok(())
+    }
+
+    /// Returns the 4096 bytes of a block: zeroes if it was never written, or was discarded.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the device has no such block.
+    fn read<'py>(&self, py: Python<'py>, block: u32) -> PyResult<Bound<'py, PyBytes>> {
+        let words = self.shared.call(py, Waits::Never, |shared| {
+            let mut words: Words = [0; BLOCK_WORDS];
+            self.device.read(&shared.machine, block, &mut words)?;
+            Ok(words)
+        })?;
+        PyBytes::new_with(py, BLOCK, |bytes| {
+            bytes.chunks_exact_mut(size_of::<u64>()).zip(words).for_each(|(to, word)| {
+                to.copy_from_slice(&word.to_le_bytes());
+            });
+            Ok(())
+        })
+    }
+
+    /// Discards the content of a block.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the device has no such block.
+    fn discard(&self, py: Python<'_>, block: u32) -> PyResult<()> {
+        self.shared.call(py, Waits::Never, |shared| Ok(self.device.discard(&shared.machine, block)?))?;
+        free_empty(py, &self.shared, self.device.pool());
+        Ok(())
+    }
+
+    /// Compacts the pool of the device, as `ZsPool.compact` does, and returns the same number.
+    fn compact(&self, py: Python<'_>) -> PyResult<u64> {
+        compact(py, &self.shared, self.device.pool())
+    }
+
+    /// The counters of the file mm_stat, as a `ZramUse`.
+    #[getter]
+    fn mm_stat<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let stat = self.shared.call(py, Waits::Never, |_| Ok(self.device.mm_stat()))?;
+        let sizes = (stat.orig, stat.compr, stat.used, stat.limit, stat.used_max);
+        let (orig, compr, used, limit, used_max) = sizes;
+        let counts = (orig, compr, used, limit, used_max, stat.same, stat.compacted, stat.huge);
+        state::named(py, "ZramUse", counts)
+    }
+
+    /// The zspages of the device's pool: a `ZspageCount` for each class and number of objects.
+    fn zspages<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        zspages(py, &self.shared, self.device.pool())
+    }
+
+    /// The pages of all zspages at the time of the call. They can be isolated and migrated.
+    fn pages(&self, py: Python<'_>) -> PyResult<Vec<Page>> {
+        pages(py, &self.shared, self.device.pool())
+    }
+
+    /// Discards all blocks and closes the device. It must not be the swap space. Waits as `ZsPool.close`
+    /// does.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY if the device is the swap space, or another thread uses it.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.call_again(py, Waits::ForPageLocks, |shared| Ok(self.device.reset(&shared.machine)?))
+    }
+
+    /// The number of blocks.
+    fn __len__(&self) -> usize {
+        self.device.blocks() as usize
+    }
+
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __repr__(&self) -> String {
+        match self.shared.is_closed() {
+            true => "<Zram closed>".into(),
+            false => format!("<Zram blocks={} pages={}>", self.device.blocks(), self.device.pool().pages()),
+        }
+    }
+}
+
+#[derive(FromPyObject)]
+enum SwapSpace<'py> {
+    Zram(Bound<'py, Zram>),
+    Size(Size),
+}
+
+#[pymethods]
+impl Machine {
+    /// Creates a pool of zsmalloc: objects smaller than a page, in chains of pages that can move.
+    ///
+    /// Raises:
+    ///     KernelError: ENOMEM if the machine has no room for another pool, file or mapping.
+    fn zsmalloc(&self, py: Python<'_>) -> PyResult<ZsPool> {
+        ZsPool::create(py, &self.0)
+    }
+
+    /// Creates a compressed block device of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), whose
+    /// pool may have ``limit`` bytes of the machine's frames. ``compressor`` is ``"lz4"``, by which each page
+    /// takes as many bytes as in the kernel, or ``"lz4_flex"``.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL for a size of 0, an unknown compressor, or a machine that is not backed;
+    ///         ENOMEM if the machine has no room for another pool.
+    #[pyo3(signature = (size, *, compressor="lz4", limit=None))]
+    fn zram(&self, py: Python<'_>, size: Size, compressor: &str, limit: Option<Size>) -> PyResult<Zram> {
+        Zram::create(py, &self.0, &size, compressor, limit)
+    }
+
+    /// Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), or of a `Zram` device.
+    /// Reclaim writes anonymous pages and pages of memory files to it; faults read them back. A device
+    /// compresses the pages into frames of the machine itself.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY if there is a swap space already, EINVAL for a size of 0 or a device that
+    ///         was reset.
+    ///     ValueError: if the device belongs to another machine.
+    fn swapon(&self, py: Python<'_>, size: SwapSpace<'_>) -> PyResult<()> {
+        let size = match size {
+            SwapSpace::Size(size) => size,
+            SwapSpace::Zram(zram) => {
+                let device = zram.get().of(&self.0)?;
+                return self.0.call(py, Waits::Never, |shared| Ok(shared.machine.swapon_zram(&device)?));
+            }
+        };
+        self.0.call(py, Waits::Never, |shared| {
+            let pages = size.pages()?;
+            Ok(shared.machine.swapon(pages)?)
+        })
+    }
+}

@@ -1,0 +1,109 @@
+"""Reads which modules of a Rust crate each of its files names, without compiling it.
+
+A file names a module by `use crate::a::{b, c::d}`, by a path in code (`crate::a::f()`), or by
+`super::` and `self::`. Code that exists for tests alone does not count.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+Module: TypeAlias = tuple[str, ...]
+
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_STRING = re.compile(r'b?"(?:\\.|[^"\\])*"', re.DOTALL)
+_TESTS = re.compile(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*(?:pub(?:\([^)]*\))?\s+)?mod \w+ \{")
+_TEST_FILE = re.compile(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*mod (\w+);")
+_USE = re.compile(r"\buse\s+((?:crate|super|self)::[^;]+);")
+_VISIBILITY = re.compile(r"\bpub\(in [^)]*\)")
+_PATH = re.compile(r"\b(?:crate|super|self)(?:::\w+)+")
+
+
+def modules(source: Path) -> dict[Module, Path]:
+    """All modules of a crate but those for its tests. The crate itself is the empty path."""
+    found: dict[Module, Path] = {}
+    for file in source.rglob("*.rs"):
+        parts = file.relative_to(source).with_suffix("").parts
+        found[() if parts == ("lib",) else parts] = file
+    tests = {
+        (*module, name)
+        for module, file in found.items()
+        for name in _TEST_FILE.findall(file.read_text())
+    }
+    return {
+        module: file
+        for module, file in sorted(found.items())
+        if not any(module[: len(test)] == test for test in tests)
+    }
+
+
+def imports(module: Module, text: str) -> set[Module]:
+    """The paths, from the crate's root, that the text of `module` names."""
+    code = _VISIBILITY.sub("pub", _code(text))
+    paths: set[Module] = set()
+    for use in _USE.findall(code):
+        paths.update(_absolute(module, path) for path in _expanded("".join(use.split())))
+    for path in _PATH.findall(_USE.sub("", code)):
+        paths.add(_absolute(module, path))
+    return paths
+
+
+def resolved(path: Module, known: dict[Module, Path]) -> Module:
+    """The module that holds a path: its longest beginning that is a module."""
+    while path not in known:
+        path = path[:-1]
+    return path
+
+
+def _code(text: str) -> str:
+    """The text without its comments, strings and test modules."""
+    code = _STRING.sub('""', _COMMENT.sub("", text))
+    while found := _TESTS.search(code):
+        code = code[: found.start()] + code[_end_of_block(code, found.end()) :]
+    return code
+
+
+def _end_of_block(code: str, at: int) -> int:
+    """Where the block ends whose opening brace stands before `at`."""
+    depth = 1
+    while depth:
+        depth += {"{": 1, "}": -1}.get(code[at], 0)
+        at += 1
+    return at
+
+
+def _expanded(use: str) -> Iterator[str]:
+    """The single paths of a use tree without blanks: `a::{b,c::{d}}` is `a::b` and `a::c::d`."""
+    head, brace, rest = use.partition("{")
+    if not brace:
+        yield use.partition("as")[0] if re.search(r"\bas\b", use) else use
+        return
+    for part in _parts(rest[: rest.rindex("}")]):
+        yield from (head + tail for tail in _expanded(part))
+
+
+def _parts(tree: str) -> Iterator[str]:
+    """Splits a tree at the commas that stand in no inner braces."""
+    depth, start = 0, 0
+    for at, sign in enumerate(tree):
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if sign == "," and not depth:
+            yield tree[start:at]
+            start = at + 1
+    if tree[start:]:
+        yield tree[start:]
+
+
+def _absolute(module: Module, path: str) -> Module:
+    first, *rest = path.split("::")
+    match first:
+        case "crate":
+            base: Module = ()
+        case "self":
+            base = module
+        case _:
+            base = module[:-1]
+    while rest and rest[0] == "super":
+        base, rest = base[:-1], rest[1:]
+    return (*base, *(name for name in rest if name not in ("*", "self")))

@@ -1,0 +1,272 @@
+"""The house of `docs/design.md` and the habits of `CONTRIBUTING.md`, enforced.
+
+Each check takes texts and returns what breaks its rule. It runs over the repository, and over a
+planted text that breaks the rule: a check that sees nothing fails there.
+"""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import mmcore
+from rust_imports import Module, imports, modules, resolved
+
+ROOT = Path(__file__).parents[1]
+CORE = ROOT / "rust" / "core" / "src"
+PACKAGE = ROOT / "python" / "mmcore"
+#: Lines of a file: one idea rarely needs more.
+LINES = 600
+#: Columns of a line of Rust, comments too. Ruff holds Python to its own limit.
+COLUMNS = 110
+
+Name = TypeVar("Name")
+
+
+def design() -> str:
+    return (ROOT / "docs" / "design.md").read_text()
+
+
+# --- The drawing ----------------------------------------------------------------------------------
+
+
+def floors(text: str) -> dict[Module, int]:
+    """The floor of each name in the drawing of the rooms; the lowest is 0."""
+    section = text.split("## Rooms, and arrows that point down")[1]
+    lines = [re.sub(r"\(.*", "", line) for line in section.split("```")[1].strip().splitlines()]
+    return {
+        tuple(name.split("/")): floor
+        for floor, line in enumerate(reversed(lines))
+        for name in line.split()
+    }
+
+
+def floor_of(module: Module, drawn: dict[Module, int]) -> int | None:
+    """The floor of a module: that of the longest drawn name which it begins with."""
+    while module:
+        if module in drawn:
+            return drawn[module]
+        module = module[:-1]
+    return None
+
+
+def undrawn(rooms: Iterable[Module], drawn: dict[Module, int]) -> list[str]:
+    return sorted("/".join(room) for room in rooms if floor_of(room, drawn) is None)
+
+
+def arrows(files: dict[Module, str]) -> dict[Module, set[Module]]:
+    """Which modules each module names."""
+    known = {module: Path() for module in (*files, ())}
+    return {
+        module: {resolved(path, known) for path in imports(module, text)} - {module, ()}
+        for module, text in files.items()
+    }
+
+
+def upward(files: dict[Module, str], drawn: dict[Module, int]) -> list[str]:
+    """Imports of a room on a higher floor."""
+    found = []
+    for module, others in arrows(files).items():
+        own = floor_of(module, drawn)
+        for other in others:
+            floor = floor_of(other, drawn)
+            if own is not None and floor is not None and floor > own:
+                found.append(f"{'/'.join(module)} names {'/'.join(other)}")
+    return sorted(found)
+
+
+def circle(graph: dict[Name, set[Name]]) -> list[Name]:
+    """One circle of a graph, with its first node again at the end; empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def states(files: dict[Module, str], drawn: dict[Module, int]) -> dict[Module, set[Module]]:
+    """The arrows between the files on the machine's floor and below: state, no verbs.
+
+    A file and the files of its folder are one idea in parts: `pub use` in the file, `super` in the
+    parts. The test compares what stands in different folders.
+    """
+    machine = drawn["machine",]
+    low = {m for m in files if (floor := floor_of(m, drawn)) is not None and floor <= machine}
+    return {
+        module: {
+            other
+            for other in others
+            if other in low and other[: len(module)] != module and module[: len(other)] != other
+        }
+        for module, others in arrows(files).items()
+        if module in low
+    }
+
+
+def core() -> dict[Module, str]:
+    """The texts of the core's modules; `lib.rs` names them all, and stands for none."""
+    return {m: file.read_text() for m, file in modules(CORE).items() if m}
+
+
+def test_arrows_point_down():
+    found = upward(core(), floors(design()))
+    assert not found, "\n".join(found)
+
+
+def test_an_arrow_that_points_up_is_found():
+    drawn = {("map",): 1, ("map", "area"): 0, ("page",): 0}
+    assert upward({("page",): "use crate::{map::Area};", ("map",): ""}, drawn) == ["page names map"]
+    files = {("map", "area"): "fn f() { super::verb(); }", ("map",): "use self::area::Area;"}
+    assert upward(files, drawn) == ["map/area names map"]
+    tests = "#[cfg(test)]\nmod tests { use crate::map::{self}; }\n// crate::map"
+    assert upward({("page",): tests, ("map",): ""}, drawn) == []
+
+
+def test_every_room_is_drawn_and_every_drawn_room_is_there():
+    drawn, known = floors(design()), modules(CORE)
+    assert not undrawn([module for module in known if module], drawn)
+    assert not [name for name in drawn if name not in known]
+    assert undrawn([("page",), ("attic",)], {("page",): 0}) == ["attic"]
+
+
+def test_states_form_no_circle():
+    drawn = floors(design())
+    found = circle(states(core(), drawn))
+    assert not found, " - ".join(map("/".join, found))
+    knot = {
+        ("a",): "use crate::b::B;",
+        ("b",): "use crate::machine;",
+        ("machine",): "crate::a::f()",
+    }
+    assert circle(states(knot, dict.fromkeys(knot, 0)))
+
+
+# --- Python ---------------------------------------------------------------------------------------
+
+
+def python_arrows(files: dict[str, str]) -> dict[str, set[str]]:
+    """Which modules of the package each imports when it is loaded, or for its types.
+
+    Imports inside of functions do not count: they break a circle on purpose.
+    """
+    return {
+        name: {
+            module
+            for imported in _imported(ast.parse(text))
+            if (module := _known(imported, files)) not in (None, name)
+        }
+        for name, text in files.items()
+    }
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    nodes: list[ast.stmt] = list(tree.body)
+    while nodes:
+        match nodes.pop():
+            case ast.ImportFrom(module=module, names=names):
+                yield from (f"{module}.{name.name}" for name in names)
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.If(body=body, orelse=other):
+                nodes += body + other
+
+
+def _known(name: str, files: dict[str, str]) -> str | None:
+    while name and name not in files:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def package() -> dict[str, str]:
+    found = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = file.read_text()
+    # The package itself names all that is public, for its users alone. An exception carries the
+    # result that raises it, so the exceptions name results, for type checkers alone.
+    del found["mmcore"]
+    found["mmcore.errors"] = ""
+    return found
+
+
+def test_modules_of_python_form_no_circle():
+    found = circle(python_arrows(package()))
+    assert not found, " - ".join(found)
+    assert circle(python_arrows({"a.b": "from a.c import C", "a.c": "import a.b"}))
+    assert not circle(python_arrows({"a": "import b", "b": "def f():\n    import a"}))
+
+
+# --- Habits ---------------------------------------------------------------------------------------
+
+
+def written() -> list[Path]:
+    """All sources in Rust and Python, tests too. Documents are as long as what they tell."""
+    folders = [ROOT / "rust", PACKAGE, ROOT / "tests", ROOT / "benches"]
+    return [p for folder in folders for kind in ("*.rs", "*.py") for p in folder.rglob(kind)]
+
+
+#: Rows of tables in comments cannot be broken, and strings need not be.
+UNBROKEN = re.compile(r'^\s*//[/!]? \|.*|"(?:\\.|[^"\\])*(?:"|\\?$)')
+
+
+def too_wide(text: str) -> list[int]:
+    lines = enumerate(text.splitlines(), 1)
+    return [n for n, line in lines if len(UNBROKEN.sub("", line)) > COLUMNS]
+
+
+def test_lines_are_short():
+    found = [
+        f"{path.relative_to(ROOT)}:{n}" for path in written() for n in too_wide(path.read_text())
+    ]
+    assert not found, f"{len(found)} lines of more than {COLUMNS} columns"
+    assert too_wide("x" * COLUMNS + "\n" + "// " + "x" * COLUMNS) == [2]
+
+
+def test_files_hold_one_idea():
+    long = [path for path in written() if len(path.read_text().splitlines()) > LINES]
+    assert not long, f"more than {LINES} lines: {[str(p.relative_to(ROOT)) for p in long]}"
+
+
+def dependencies() -> set[str]:
+    """All that Cargo.toml and pyproject.toml ask for, mmcore's own crates left out."""
+    cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    for group in (project["project"]["optional-dependencies"], project["dependency-groups"]):
+        asked += [one for several in group.values() for one in several]
+    names = {re.split(r"[<>=!~\[; ]", one)[0] for one in asked}
+    return names | {name for name in cargo if not name.startswith("mmcore")}
+
+
+def without_a_reason(names: Iterable[str], text: str) -> list[str]:
+    words = set(re.findall(r"[\w-]+", text.lower()))
+    aliases = {"myst-parser": "myst"}
+    return sorted(name for name in names if aliases.get(name, name).lower() not in words)
+
+
+def test_each_dependency_has_its_reason():
+    text = (ROOT / "docs" / "dependencies.md").read_text()
+    found = without_a_reason(dependencies(), text)
+    assert not found, ", ".join(found)
+    assert without_a_reason(["numpy", "leftpad"], "NumPy: batches") == ["leftpad"]
+
+
+def undocumented(names: Iterable[str], text: str) -> list[str]:
+    entries = set(re.findall(r"auto\w+:: mmcore\.(?:\w+\.)*(\w+)", text))
+    entries |= set(re.findall(r"^#+ `?mmcore\.(\w+)", text, re.MULTILINE))
+    return sorted(name for name in names if name not in entries)
+
+
+def test_each_public_name_is_in_the_documents():
+    text = (ROOT / "docs" / "api.md").read_text()
+    public = [name for name in mmcore.__all__ if not name.startswith("__")]
+    found = undocumented(public, text)
+    assert not found, ", ".join(found)
+    assert undocumented(["Page", "Attic"], ".. autoclass:: mmcore.Page") == ["Attic"]
+    with pytest.raises(AttributeError):
+        _ = mmcore.Attic

@@ -1,0 +1,237 @@
+"""Maps: each frame has its letter, the pictures show it, and recorded layouts can be arranged."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mmcore
+from mmcore._cli import run
+from mmcore._cli.output import display
+from mmcore._map.cells import COLORS, cell_letters, frames_per_cell
+from mmcore._recordings.reading import expand, read
+from mmcore.results import FRAME_KINDS, MapSteps
+
+SHIPPED = Path(__file__).parent / "recordings"
+#: Letters of kinds that can be arranged in any number.
+LETTERS = sorted(set(FRAME_KINDS) - set("Awvq"))
+
+
+def layouts(kernel, names="*"):
+    """Every recorded layout, with its types, or with none where they were not recorded."""
+    for path in expand([SHIPPED / kernel]):
+        if not path.match(names):
+            continue
+        for number, step in enumerate(read(path)["steps"]):
+            told = {**step.get("info", {}), **step}
+            if step["op"].startswith("layout") and "layout" in told:
+                letters, types = (
+                    "".join(pattern * times for times, pattern in told.get(field, []))
+                    for field in ("layout", "types")
+                )
+                yield f"{path.stem}/{number}", letters, types
+
+
+def arranged(letters, types, kernel):
+    """The letters and types that a node reads after it was arranged."""
+    with mmcore.Machine(nodes=[4096 * len(letters)], backed=False, kernel=kernel) as machine:
+        machine.arrange(letters, types=types or None)
+        node = machine.map().nodes[0]
+        machine.audit().raise_for_findings()
+        return node.text, node.types
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12"])
+def test_a_recorded_layout_reads_as_it_was_recorded(kernel):
+    """The layouts of a few scripts; those of all take a minute."""
+    seen = 0
+    for name, letters, types in layouts(kernel, "c0[1-5]*"):
+        text, kinds = arranged(letters, types, kernel)
+        assert text == letters, name
+        assert kinds == (types or "M" * len(kinds)), name
+        seen += 1
+    assert seen > 10
+
+
+@pytest.fixture
+def machine():
+    with mmcore.Machine(nodes=["4MiB", "1MiB"]) as machine:
+        yield machine
+
+
+def test_a_fresh_machine_is_free(machine):
+    first, second = machine.map().nodes
+    assert (first.node, second.node) == (0, 1)
+    assert first.totals == {".": 1024}
+    assert first.free_blocks == (0,) * 10 + (1,)
+    assert (first.free, first.free_pageblocks, first.types) == (1024, 2, "MM")
+    assert second.free_blocks[8] == 1
+    assert machine.map(1).nodes[0].text == second.text
+    with pytest.raises(mmcore.errors.KernelError, match="no node 2"):
+        machine.map(2)
+
+
+def test_each_page_has_the_letter_of_what_it_is(machine):
+    space = machine.address_space()
+    region = space.mmap("16KiB")
+    region[:] = bytes(4 * 4096)
+    assert machine.map(0).nodes[0].totals["v"] == 4
+    machine.drain()
+    pages = [region.page(index) for index in range(4)]
+    letters = machine.map(0).nodes[0].letters
+    assert [chr(letters[page.pfn]) for page in pages] == ["a"] * 4
+    region.mlock(0, 1)
+    machine.drain()
+    with pages[1].get(), pages[2].isolate():
+        letters = machine.map(0).nodes[0].letters
+        assert "".join(chr(letters[page.pfn]) for page in pages) == "Upia"
+    pool = machine.page_pool()
+    movable = pool.page(pool.add())
+    node = machine.map(0).nodes[0]
+    assert node.totals["m"] == 1
+    assert list(node.pages_by_owner.values()) == [1]
+    assert chr(node.letters[movable.pfn]) == "m"
+    with machine.alloc(node=1, order=2):
+        assert machine.map(1).nodes[0].totals["k"] == 4
+    machine.soft_offline_page(pages[3])
+    assert chr(machine.map(0).nodes[0].letters[pages[3].pfn]) == "H"
+
+
+@given(st.text(LETTERS, min_size=1, max_size=64), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_node_can_be_arranged_and_cleared(letters, backed):
+    with mmcore.Machine(nodes=[len(letters) * 4096], backed=backed) as machine:
+        with machine.arrange(letters) as arrangement:
+            assert machine.map().nodes[0].text == letters
+            assert arrangement.damaged() is None
+            machine.audit().raise_for_findings()
+        assert machine.nodes[0].free == len(letters)
+        machine.audit().raise_for_findings()
+
+
+def test_what_cannot_be_arranged_says_why(machine):
+    letters = np.full(1024, ord("."), dtype=np.uint8)
+    with machine.arrange(letters, types="UM") as arrangement:
+        assert machine.map(0).nodes[0].types == "UM"
+        assert repr(arrangement) == "<Arrangement node=0>"
+        assert arrangement.node == 0
+    assert machine.map(0).nodes[0].types == "MM"
+    with pytest.raises(mmcore.errors.MisuseError, match="closed"):
+        arrangement.damaged()
+    for wrong, why in (
+        ({"letters": "a"}, "a letter for each frame"),
+        ({"letters": "!" * 1024}, "frame 0: ! is no letter"),
+        ({"letters": "A" * 1024}, "cannot be arranged"),
+        ({"letters": letters, "types": "M"}, "a type for each pageblock"),
+        ({"letters": letters, "types": "MX"}, "X is no letter of a migratetype"),
+        ({"letters": letters, "node": 7}, "no node 7"),
+    ):
+        with pytest.raises(mmcore.errors.KernelError, match=re.escape(why)):
+            machine.arrange(**wrong)
+    with pytest.raises(TypeError, match="letters are"):
+        machine.arrange(7)
+    with machine.alloc(), pytest.raises(mmcore.errors.KernelError, match="in use"):
+        machine.arrange("a" * 1024)
+
+
+def test_a_picture_shows_single_pages_of_a_large_node(machine):
+    assert frames_per_cell(64) == 1
+    assert frames_per_cell(65536) == 32
+    machine.arrange("." * 1000 + "a" + "." * 23)
+    node = machine.map(0).nodes[0]
+    assert cell_letters(node, 8) == "." * 125 + "a" + ".."
+    text = str(machine.map(0))
+    assert text.count("\n") < 40
+    assert "node 0: 1,023 of 1,024 frames are free" in text
+    assert set(COLORS) == set(FRAME_KINDS)
+
+
+def test_two_maps_stand_side_by_side(machine, tmp_path):
+    before = machine.map()
+    machine.arrange("a." * 512)
+    change = before.beside(machine.map())
+    assert change.verdict.splitlines()[0] == "node 0: 512 frames changed, 2 to 0 free pageblocks"
+    assert {"node": 0, "letter": "a", "meaning": FRAME_KINDS["a"], "before": 0, "after": 512} in (
+        change.table
+    )
+    row = next(line for line in str(change).splitlines() if line.lstrip().startswith("0  "))
+    assert row.split() == ["0", "." * 64, "a." * 32]
+    with pytest.raises(mmcore.errors.InputError, match="same nodes"):
+        before.beside(machine.map(0))
+    for result in (before, change):
+        result.plot(tmp_path / "map.svg")
+        svg = (tmp_path / "map.svg").read_text(encoding="utf-8")
+        assert "free, in the buddy lists" in svg
+        result.plot(tmp_path / "map.png")
+        assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+        with pytest.raises(mmcore.errors.InputError, match="the name of a plot must end in one of"):
+            result.plot(tmp_path / "map.txt")
+    assert 'style="background:#2563eb">a</span>' in change.to_html()
+
+
+def test_the_moves_of_a_run_make_the_map_after_it(machine, tmp_path):
+    machine.arrange("aa" + "." * 1022)
+    before = machine.map(0).nodes[0]
+    steps = MapSteps.of(before, [(1, 1023), (0, 1022)])
+    assert steps.after.text == "." * 1022 + "aa"
+    assert steps.table[0] == {"move": 0, "source": 1, "target": 1023, "letter": "a"}
+    assert steps.verdict == "2 moves, 1 to 1 free pageblocks"
+    page = steps.to_html(tmp_path / "steps.html")
+    assert "<script>" in page
+    assert not re.search(r"\b(src|href)=", page)
+    assert MapSteps.of(before, [(0, 1030)]).moves == ()
+    for moves, why in ([(0, 1)], "move 0, 0 to 1"), ([(5, 6)], "to a free one"):
+        with pytest.raises(mmcore.errors.InputError, match=why):
+            MapSteps.of(before, moves)
+
+
+PROGRAM = "map r0 anon 3 node=1\nwrite r0\ndrain\nunmap r0:1\n"
+
+
+def test_the_command_maps_a_program(tmp_path, capsys):
+    program = tmp_path / "program.mm"
+    program.write_text(PROGRAM)
+    words = ["map", str(program), "--set", "pages=64"]
+    assert run([*words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [node["node"] for node in document["nodes"]] == [0, 1]
+    assert document["nodes"][1]["kinds"] == {".": 62, "a": 2}
+    assert run([*words, "--node", "1", "--before-after", "drain", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["before"][0]["kinds"]["v"] == 3
+    assert document["changed"] == {"1": 3}
+    plot, html = tmp_path / "map.svg", tmp_path / "map.html"
+    assert run([*words, "--plot", str(plot), "--html", str(html)]) == 0
+    assert "node 1: 62 of 64 frames are free" in capsys.readouterr().out
+    assert plot.exists()
+    assert html.exists()
+    assert run([*words, "--before-after", "compact"]) == 2
+    assert "the program has no operation compact" in capsys.readouterr().err
+    assert run([*words, "--node", "5"]) == 2
+    assert "no node 5" in capsys.readouterr().err
+    assert run([*words, "--plot", str(tmp_path / "map.txt")]) == 2
+
+
+def test_a_program_with_threads_is_mapped_when_they_have_ended(tmp_path, capsys):
+    program = tmp_path / "program.mm"
+    program.write_text(
+        "machine pages=64\nmap r0 anon 2\nwrite r0\ndrain\nthread A\n  move r0 node=1\n"
+    )
+    assert run(["map", str(program), "--before-after", "move", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["before"][0]["kinds"]["a"] == 2
+    assert document["after"][0]["kinds"] == {".": 64}
+
+
+def test_a_picture_has_colours_on_a_terminal_alone(machine, capsys, monkeypatch):
+    part = next(part for part in machine.map(1).parts() if not isinstance(part, str))
+    display(part)
+    assert "\x1b" not in capsys.readouterr().out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    display(part)
+    assert "\x1b[" in capsys.readouterr().out

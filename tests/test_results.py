@@ -1,0 +1,215 @@
+"""Results all alike: rows, verdict, JSON that its schema describes, a page, a text."""
+
+import json
+import re
+import shlex
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+import every_result
+from mmcore._cli import app, run
+from mmcore._cli.showing import CODES
+from mmcore.errors import InputError
+from mmcore.reporting import KINDS, Drawing, Grid, Result, head, schema
+
+SCHEMAS = {kind: schema(kind) for kind in (*KINDS, "head")}
+REGISTRY = Registry().with_resources(
+    (each["$id"], Resource.from_contents(each)) for each in SCHEMAS.values()
+)
+
+
+def errors(document):
+    """What its schema finds wrong with a document, each with its place."""
+    validator = Draft202012Validator(SCHEMAS[document["kind"]], registry=REGISTRY)
+    return [
+        f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(params=every_result.RESULTS)
+def result(request, folder):
+    return every_result.result(request.param, folder)
+
+
+def subclasses(of):
+    for each in of.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+def test_every_class_of_results_is_among_them(folder):
+    made = {type(every_result.result(name, folder)) for name in every_result.RESULTS}
+    # Dataclasses with slots leave their first form behind.
+    assert {each.__name__ for each in subclasses(Result) if hasattr(each, "kind")} == {
+        each.__name__ for each in made
+    }
+    kinds = {kind for kind, _ in every_result.RESULTS.values()}
+    assert kinds | {"environment"} == set(KINDS)
+
+
+def test_a_result_has_rows_a_verdict_and_a_status(result):
+    assert isinstance(result.table, list)
+    assert all(isinstance(row, dict) for row in result.table)
+    assert result.verdict
+    assert result.status in CODES
+    assert result.command.startswith("mmcore")
+    assert result.seed is None or isinstance(result.seed, int)
+
+
+def test_its_json_is_what_its_schema_says(result, tmp_path):
+    text = result.to_json(tmp_path / "result.json")
+    assert (tmp_path / "result.json").read_text(encoding="utf-8") == f"{text}\n"
+    document = json.loads(text)
+    assert errors(document) == []
+    assert document["kind"] == result.kind
+    assert (document["status"], document["verdict"]) == (result.status, result.verdict)
+    assert list(document)[:6] == list(head("run", ""))
+
+
+def test_its_schema_would_see_what_is_missing_more_or_of_another_type(result):
+    document = json.loads(result.to_json())
+    # A few of many samples: they are alike, and each is looked at for every key.
+    document |= {key: rows[:2] for key, rows in document.items() if isinstance(rows, list)}
+    for key in document:
+        without = {name: value for name, value in document.items() if name != key}
+        if key != "kind":
+            assert errors(without), f"{key} may be missing"
+            assert errors({**document, key: object()}), f"{key} may be anything"
+    assert errors({**document, "more": 1})
+
+
+class Outline(HTMLParser):
+    """What is opened and closed, and what would be fetched."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.fetched, self.seen = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        self.fetched += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_its_page_is_whole_and_needs_no_other_file(result, tmp_path):
+    page = result.to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
+    # What matplotlib draws refers to itself alone.
+    outline = Outline(re.sub(r"<figure>.*?</figure>", "", page, flags=re.DOTALL))
+    assert (outline.open, outline.fetched) == ([], [])
+    assert outline.seen.count("h1") == 1
+    drawn = any(isinstance(part, Drawing) for part in result.parts())
+    assert ("<svg" in page) == drawn
+    assert re.search(r"<(link|iframe)", page) is None
+    # A page to step through has a script of its own, and fetches none.
+    assert ("<script" in page) == (result.kind == "map-steps")
+
+
+def test_a_notebook_shows_its_tables_and_no_drawing(result):
+    shown = result._repr_html_()
+    assert "<svg" not in shown
+    grids = sum(isinstance(part, Grid) for part in result.parts())
+    assert Outline(shown).seen.count("table") == grids
+
+
+def test_its_text_has_what_its_page_has(result):
+    text, page = str(result), result._repr_html_()
+    for part in result.parts():
+        if isinstance(part, Grid):
+            for row in part.rows:
+                assert all(cell in text for cell in row)
+            assert page.count("<tr>") >= len(part.rows)
+        elif isinstance(part, str):
+            assert part in text
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "code"),
+    [
+        (["run", "PROGRAM"], "run of threads", 0),
+        (["explore", "PROGRAM", "--mutation", every_result.RACE], "exploration with a race", 1),
+        (["replay", "PROGRAM", "0x3", "--max-steps", "5000"], "replay", 0),
+        (["diff", "PROGRAM", "--kernel", "6.1,6.12", "--preemptions", "0"], "outcome diff", 1),
+        (["profiles", "6.1", "6.12"], "profiles of two", 0),
+        (["hunt", "--list"], "mutations", 0),
+        (["hunt", every_result.RACE], "hunt of one", 0),
+        (["soak", "--schedules", "300", "--seed", "5"], "soak", 0),
+        (["conformance", str(every_result.RECORDING)], "conformance", 0),
+    ],
+)
+def test_the_command_shows_the_same_and_its_json_is_valid(words, name, code, folder, capsys):
+    program = folder / "program.mm"
+    program.write_text(every_result.PROGRAM)
+    words = [str(program) if word == "PROGRAM" else word for word in words]
+    assert run(words) == code
+    shown = capsys.readouterr().out
+    seconds = r"\d+\.\d s"
+    told = re.sub(seconds, "s", str(every_result.result(name, folder)))
+    assert re.sub(seconds, "s", shown).endswith(f"{told}\n")
+    assert run([*words, "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert errors(document) == []
+    assert CODES[document["status"]] == code
+
+
+def test_the_json_of_other_commands_is_valid(folder, capsys):
+    program = folder / "program.mm"
+    program.write_text(every_result.MOVE)
+    trace = folder / "trace.npz"
+    every_result.trace().save(trace)
+    for words in (
+        ["env"],
+        ["run", str(program), "--stress", "0.05"],
+        ["diff", str(program), "--vary", "pagevec=15,31"],
+        ["policies", str(trace), "--policy", "lru", "--size", "16"],
+        ["standard", "--matching", "movable 1: release", "--release", "split"],
+        ["compare", "--load", "storm", "--nodes", "8MiB,8MiB", "--seconds", "0.1"],
+    ):
+        run([*words, "--json"])
+        assert errors(json.loads(capsys.readouterr().out)) == []
+
+
+def test_the_command_of_a_result_can_be_typed(result):
+    if result.command.startswith("mmcore."):
+        return  # a call: what is compared are Python's callables
+    words = shlex.split(result.command)
+    assert words[0] == "mmcore"
+    app().parse_args(words[1:], exit_on_error=False, print_error=False)
+
+
+def test_each_kind_has_a_schema_of_its_name_and_each_schema_a_kind():
+    shipped = {path.name for path in files("mmcore").joinpath("data", "schemas").iterdir()}
+    assert shipped == {f"{kind}.json" for kind in (*KINDS, "head")}
+    for kind, each in SCHEMAS.items():
+        Draft202012Validator.check_schema(each)
+        assert each["$id"] == f"urn:mmcore:{kind}:1"
+        assert each["title"]
+    with pytest.raises(InputError, match="choose one of comparison"):
+        schema("nothing")
+
+
+def test_numbers_that_json_has_not_are_refused():
+    from mmcore.reporting.document import as_json
+
+    with pytest.raises(ValueError, match="JSON compliant"):
+        as_json({"ratio": float("nan")})
+
+
+def test_a_page_that_cannot_be_written_names_the_file(folder):
+    for write in ("to_json", "to_html"):
+        with pytest.raises(OSError, match="No such file"):
+            getattr(every_result.result("run", folder), write)("no/such/folder")

@@ -62,14 +62,22 @@ CHOICES: Final[dict[str, tuple[str, ...]]]
 # --- program ---
 
 def parse_program(text: str) -> str:
-    """Parses a program's text. ValueError(message, line, column) for malformed text."""
+    """Parses the text of a program and returns the program as JSON.
+
+    Raises:
+        MemoryError: if the host has no memory for a program of this length.
+        ValueError: with ``(message, line, column)`` as its arguments, if the text is malformed."""
 
 def print_program(json: str) -> str:
-    """Writes a program, given as JSON, in the canonical text form. ValueError(message) if the JSON is no
-    program."""
+    """Writes a program, given as JSON, in the canonical text form.
+
+    Raises:
+        MemoryError: if the host has no memory for a program of this length.
+        ValueError: if the JSON is no program."""
 
 def program_operations() -> str:
-    """The operations of the language, as JSON."""
+    """The operations of the language, as a JSON list: name, first word, usage, arguments and description of
+    each."""
 
 def replay_program(
     program: str, machine: str, kernel: Sequence[tuple[int, int, bytes]] = ...
@@ -126,23 +134,33 @@ FRAME_KINDS: Final[dict[str, str]]
 UNWRITTEN: Final[int]
 
 def pattern_runs(letters: bytes) -> list[tuple[int, str]]:
-    """The runs of a layout: how often in a row each pattern of letters comes."""
+    """The runs of a layout, in order: for each run a pattern of letters, and before it how often the pattern
+    comes in a row. ``b".a.a.aSS"`` gives ``[(3, ".a"), (2, "S")]``, as in the field ``layout`` of
+    recordings."""
 
 @final
 class Arrangement:
-    """Pages that fill a node by a layout, made by `Machine.arrange`. They stay when this object is dropped;
-    `close`, or the end of a ``with`` block, frees them."""
+    """Pages that fill a node by a layout, made by `Machine.arrange`. `close`, or the end of a ``with``
+    block, frees them. If this object is dropped, the pages stay as long as the machine lives."""
     @property
     def node(self) -> int:
         """The number of the node."""
     def damaged(self) -> int | None:
-        """The frame of the first page whose content is no longer what the arrangement wrote to it; ``None`` if
-        all pages are intact, or the machine is unbacked.
+        """Looks for a page whose content is no longer what the arrangement gave it, and returns the frame into
+        which that page was put, not the one that it is in now. ``None`` if all pages are intact, or the
+        machine is unbacked. Only the first eight bytes of a page are compared, and no pages of the kernel's
+        own.
 
         Raises:
-            MisuseError: if the arrangement is closed."""
+            MisuseError: if the arrangement or the machine is closed."""
     def close(self) -> None:
-        """Frees every page of the arrangement, wherever it is by now. A second call does nothing."""
+        """Frees every page of the arrangement, in whatever frame it is now, unpoisons the frames that the
+        arrangement poisoned, and gives pageblocks their earlier migratetypes back. A second call does
+        nothing.
+
+        Raises:
+            MisuseError: if the machine is closed; if this thread holds a page lock or has begun a write to
+                disk, or is inside of a callback."""
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
 
@@ -601,10 +619,12 @@ class Machine:
     def num_poisoned_pages(self) -> int:
         """The number of poisoned frames (HardwareCorrupted in /proc/meminfo, there in kB)."""
     def map(self, node: int | None = None) -> NodeMaps:
-        """What each frame is, of all nodes or of one: an `mmcore.results.NodeMaps`, which prints as a picture.
+        """Maps all nodes, or one: returns an `mmcore.results.NodeMaps`, which holds a letter for each frame and
+        prints as a picture. Free frames are read at one moment, all others one by one without a lock.
 
         Raises:
-            KernelError: EINVAL if there is no such node."""
+            KernelError: EINVAL if there is no such node.
+            MemoryError: if the host has no memory for the letters."""
     def arrange(
         self,
         letters: str | bytes | NDArray[np.uint8],
@@ -612,12 +632,24 @@ class Machine:
         types: str | bytes | NDArray[np.uint8] | None = None,
         node: int = 0,
     ) -> Arrangement:
-        """Fills a fresh node so that each frame is what its letter says (`mmcore.results.FRAME_KINDS`), and
-        returns the `Arrangement` that keeps the pages. ``letters`` is a text, bytes or array of uint8, a
-        letter for each frame; ``types`` the same for each pageblock's migratetype (docs/maps.md).
+        """Fills a fresh node, one whose frames are all free, so that each frame is what its letter says. Returns
+        the `Arrangement` that keeps the pages. No other thread may use the machine meanwhile.
+
+        Args:
+            letters: a letter of `mmcore.results.FRAME_KINDS` for each frame of the node, as a text, bytes or
+                an array of uint8 of shape (frames,).
+            types: a letter for each pageblock's migratetype (docs/maps.md), in the same forms; left out, the
+                migratetypes stay as they are.
+            node: the number of the node.
 
         Raises:
-            KernelError: EINVAL for letters that no node can have, EBUSY for a frame in use; nothing changes."""
+            KernelError: EINVAL if there is no such node, for a wrong number of letters, an unknown letter, or
+                a kind that cannot be arranged; EBUSY for a frame in use. After an error the node is as it
+                was.
+            MemoryError: if the host has no memory for the pages of the layout.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback.
+            TypeError: if letters or types are of another type."""
     def drain(self, *, cpu: int | None = None) -> None:
         """Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu)."""
     def vmstat(self, *, node: int | None = None) -> dict[str, int]:
@@ -736,8 +768,9 @@ class CpuBinding:
 
 @final
 class Page:
-    """A frame, named by its number as ``struct page *`` names it. It holds no reference, and can be read while
-    the frame is free, too. Other threads may change the page between two reads."""
+    """A frame, named by its number, as a ``struct page *`` names one in the kernel. A `Page` holds no
+    reference. It can be read while the frame is free, too, and other threads may change the page between
+    two reads."""
     @property
     def pfn(self) -> int:
         """The frame's number."""
@@ -752,57 +785,80 @@ class Page:
         """The number of page-table entries that map the page."""
     @property
     def flags(self) -> tuple[str, ...]:
-        """The names of the flags that are set, as the kernel's tools print them."""
+        """The names of the flags that are set, in lower case as the kernel's tools print them: ``uptodate``."""
     @property
     def order(self) -> int:
-        """log2 of the number of base pages; more than 0 for the head of a large page or of a free block."""
+        """log2 of the number of base pages in the large page, or in the free block, that begins at this frame. 0
+        for a base page."""
     @property
     def head(self) -> Page:
-        """The head of the large page that this page is part of, which has its count, flags and lock; a page that
-        is no part of one is its own head."""
+        """The head of the large page that this page is part of. The head has the count, the flags and the lock
+        of the whole large page. A base page is its own head."""
     def holders(self) -> tuple[Holder, ...]:
-        """The holders of references on the page; of the whole, for a part of a large page."""
+        """The holders of references on the page, as `mmcore.results.Holder` objects. A part of a large page has
+        the holders of the whole."""
     def state(self) -> PageState:
-        """All of the above in one read, as a `PageState`."""
+        """Reads number, node, order, count, mapcount, flags and holders in one call, as a `PageState`. Count and
+        flags are those of one moment; the other values may be of another if threads change the page
+        meanwhile."""
     def get(self) -> PageRef:
-        """Takes a counted reference.
+        """Takes a counted reference (``folio_try_get``). A reference on a part of a large page keeps the whole.
 
         Raises:
-            KernelError: EBUSY if the page is free or frozen."""
+            KernelError: EBUSY if the page is free or frozen, ENOMEM if its count is at the limit."""
     def pin(self) -> Pin:
-        """Takes a pin, as a device does: 1024 references. The page cannot move until the pin is given back. A
-        buffer over the pin shows the page's bytes. Waits while the page is migrating.
+        """Takes a pin, as a device does: 1024 references, or 1 in kernels without counted pins (profile field
+        ``pins``). The page cannot move until the pin is given back. A buffer over the pin,
+        ``memoryview(pin)``, shows the page's bytes. Waits while the page is migrating.
 
         Raises:
-            KernelError: EBUSY if the frame is free, or if the page moved or was freed during the call.
-            MisuseError: for a locked page, inside of a callback, which must not wait for page locks."""
+            KernelError: EBUSY if the frame is free or frozen, or if the page moved or was freed during the
+                call; ENOMEM if the count is at its limit.
+            MisuseError: if the page is locked and the call is made inside of a callback. A callback runs
+                under page locks; a wait for one more could be a wait for its own."""
     def isolate(self) -> Isolated:
-        """Isolates the page: takes it off its LRU list, or from its owner if it is movable.
+        """Isolates the page: takes it off its LRU list (``folio_isolate_lru``), or from its owner if it is
+        movable (``isolate_movable_page``). A part of a large page is isolated with the whole.
 
         Raises:
-            KernelError: EBUSY if the page is neither on a list nor movable: in a batch, isolated, or free."""
+            KernelError: EBUSY if the page is on no list because it waits in a batch, is isolated or is free,
+                or if the owner of a movable page refuses."""
     def split(self) -> None:
         """Splits the large page that this page is part of into base pages (``split_folio``). Base pages that are
         mapped nowhere are freed. A base page is left as it is. Use `PageRef.split` for a page that the script
-        has allocated.
+        has allocated. Waits for the page lock.
 
         Raises:
-            KernelError: EAGAIN if the page has references beside its mappings, as those of handles, pins or
-                batches; EBUSY if it is free or cannot be split."""
+            KernelError: EAGAIN if the page has references beside its mappings, such as those of handles, pins
+                or batches; EBUSY if it is free, frozen or of a kind that cannot be split.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def trylock(self) -> PageLock | None:
-        """Takes the page lock, with a reference that keeps the page; ``None`` if another thread has the lock."""
+        """Takes the page lock, with a reference that keeps the page. Never waits: returns ``None`` if the lock
+        is taken, be it by this thread.
+
+        Raises:
+            KernelError: EBUSY if the page is free or frozen, ENOMEM if its count is at the limit."""
     def lock(self, *, timeout: float | None = None) -> PageLock:
         """Takes the page lock, with a reference that keeps the page. Waits while another thread has the lock.
 
-        Raises:
-            MisuseError: if this thread has the lock already, or is inside of an owner's callback: the call
-                that made the callback holds page locks, and waiting could deadlock.
-            TimeoutError: if the lock was not free within ``timeout`` seconds."""
-    def peek(self) -> bytes:
-        """Copies the 4,096 bytes of the frame, whether or not the frame is in use.
+        Args:
+            timeout: the longest wait in seconds; left out, the wait has no end.
 
         Raises:
-            KernelError: ENODATA on an unbacked machine."""
+            KernelError: EBUSY if the page is free or frozen, ENOMEM if its count is at the limit.
+            MisuseError: if this thread has the lock already, or if the lock is taken and this thread is
+                inside of an owner's callback: the call that made the callback holds page locks, and waiting
+                could deadlock.
+            TimeoutError: if the lock was not free within ``timeout`` seconds.
+            ValueError: if ``timeout`` is negative, not a number, or too large."""
+    def peek(self) -> bytes:
+        """Copies the 4,096 bytes of the page that is in the frame, word by word. Writes of other threads may
+        come in between, as on real hardware.
+
+        Raises:
+            KernelError: EBUSY if the frame is free or frozen; ENODATA if the page has no content yet, because
+                it is being filled or was only allocated; ENODEV on an unbacked machine."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...

@@ -1,19 +1,20 @@
 //! `Kept`: a table of Python objects.
 //!
 //! Any operation on a Python object may run Python code: dropping the last reference runs
-//! finalisers, and finalisers call the machine. An object is therefore taken out of the table, and
-//! the table's lock released, before the object is used or dropped. Otherwise a finaliser could
-//! wait for the lock that its own thread holds. The table has no other operations. The collector
-//! cannot run while the lock is held either: no code under the lock can start a collection, or, in
-//! a free-threaded interpreter, wait for the collection of another thread.
+//! finalisers, and finalisers call the machine. Each operation of the table therefore takes an
+//! object, or a new reference on it, out of the table and releases the table's lock before the
+//! object is used or dropped. Otherwise a finaliser could wait for the lock that its own thread
+//! holds. The garbage collector cannot run while the lock is held either: no code under the lock
+//! allocates a Python object, which could start a collection, or waits for another thread's
+//! collection, as a free-threaded interpreter may.
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 use std::collections::HashMap;
 
-/// Python objects by number. Each operation needs an attached thread, so that objects are dropped at once and
-/// not later, by the next thread that attaches.
+/// Python objects by number. Each operation asks for an attached thread (`py`): without one PyO3 would put
+/// off the drop of an object until some thread attaches.
 #[derive(Default)]
 pub(crate) struct Kept(Mutex<HashMap<u64, Py<PyAny>>>);
 
@@ -48,7 +49,8 @@ impl Kept {
         drop(all);
     }
 
-    /// Shows the objects to the collector, which has stopped all other threads of the interpreter.
+    /// Shows the objects to the garbage collector. The collector has stopped all other threads of the
+    /// interpreter, none of them while it held the lock.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.0.lock().values().try_for_each(|object| visit.call(object))
     }

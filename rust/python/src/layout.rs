@@ -1,4 +1,5 @@
-//! The layout of a node: what its frames are, and `Arrangement`, a node filled by a layout.
+//! The layout of a node, a letter for each frame: `Machine.map` reads it, and `Machine.arrange` fills a node
+//! by one and returns an `Arrangement`.
 
 use crate::array;
 use crate::errors::type_error;
@@ -21,14 +22,16 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Arrangement>()
 }
 
-/// The runs of a layout: how often in a row each pattern of letters comes.
+/// The runs of a layout, in order: for each run a pattern of letters, and before it how often the pattern
+/// comes in a row. ``b".a.a.aSS"`` gives ``[(3, ".a"), (2, "S")]``, as in the field ``layout`` of
+/// recordings.
 #[pyfunction]
 fn pattern_runs(letters: &[u8]) -> Vec<(usize, String)> {
     let run = |(times, pattern): (usize, &[u8])| (times, String::from_utf8_lossy(pattern).into_owned());
     runs(letters).map(run).collect()
 }
 
-/// The layout of some nodes, or of all, as an `mmcore.results.NodeMaps`.
+/// The layout of one node, or of all nodes without `node`, as an `mmcore.results.NodeMaps`.
 pub(crate) fn map<'py>(
     py: Python<'py>,
     shared: &MachineRef,
@@ -54,7 +57,7 @@ pub(crate) fn map<'py>(
     module.getattr("NodeMaps")?.call1((PyTuple::new(py, maps)?,))
 }
 
-/// Fills a node and returns the arrangement.
+/// Fills a node with pages by its letters. Waits for page locks, because it migrates and drains pages.
 pub(crate) fn arrange(
     py: Python<'_>,
     shared: &MachineRef,
@@ -71,7 +74,8 @@ pub(crate) fn arrange(
     Ok(Arrangement { shared: shared.share(py), node, number })
 }
 
-/// The bytes of a text, of bytes, or of an array of uint8.
+/// Copies the letters that a user gave as a text, as bytes or as an array. The bytes of an array are taken as
+/// letters whatever its type is: the core refuses an array of wider integers for having too many letters.
 fn bytes_of(letters: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let of_array;
     let bytes = match (letters.cast::<PyString>(), letters.cast::<PyBytes>()) {
@@ -88,8 +92,8 @@ fn bytes_of(letters: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     Ok(copy)
 }
 
-/// Pages that fill a node by a layout, made by `Machine.arrange`. They stay when this object is dropped;
-/// `close`, or the end of a ``with`` block, frees them.
+/// Pages that fill a node by a layout, made by `Machine.arrange`. `close`, or the end of a ``with``
+/// block, frees them. If this object is dropped, the pages stay as long as the machine lives.
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct Arrangement {
     shared: MachineRef,
@@ -109,11 +113,13 @@ impl Arrangement {
         self.node
     }
 
-    /// The frame of the first page whose content is no longer what the arrangement wrote to it; ``None`` if
-    /// all pages are intact, or the machine is unbacked.
+    /// Looks for a page whose content is no longer what the arrangement gave it, and returns the frame into
+    /// which that page was put, not the one that it is in now. ``None`` if all pages are intact, or the
+    /// machine is unbacked. Only the first eight bytes of a page are compared, and no pages of the kernel's
+    /// own.
     ///
     /// Raises:
-    ///     MisuseError: if the arrangement is closed.
+    ///     MisuseError: if the arrangement or the machine is closed.
     fn damaged(&self, py: Python<'_>) -> PyResult<Option<u32>> {
         let found: Option<Pfn> = self.shared.call(py, Waits::ForPageLocks, |shared| {
             shared.with_arranged(self.number, |arranged| shared.machine.damaged(arranged))
@@ -121,7 +127,13 @@ impl Arrangement {
         Ok(found.map(|pfn| pfn.0))
     }
 
-    /// Frees every page of the arrangement, wherever it is by now. A second call does nothing.
+    /// Frees every page of the arrangement, in whatever frame it is now, unpoisons the frames that the
+    /// arrangement poisoned, and gives pageblocks their earlier migratetypes back. A second call does
+    /// nothing.
+    ///
+    /// Raises:
+    ///     MisuseError: if the machine is closed; if this thread holds a page lock or has begun a write to
+    ///         disk, or is inside of a callback.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.call(py, Waits::ForPageLocks, |shared| {
             shared.clear_arranged(self.number);
@@ -135,7 +147,7 @@ impl Arrangement {
 
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        // A closed machine has freed everything already.
+        // A closed machine refuses every call, and frees all pages itself.
         if self.shared.is_closed() { Ok(()) } else { self.close(py) }
     }
 
@@ -146,21 +158,35 @@ impl Arrangement {
 
 #[pymethods]
 impl Machine {
-    /// What each frame is, of all nodes or of one: an `mmcore.results.NodeMaps`, which prints as a picture.
+    /// Maps all nodes, or one: returns an `mmcore.results.NodeMaps`, which holds a letter for each frame and
+    /// prints as a picture. Free frames are read at one moment, all others one by one without a lock.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node.
+    ///     MemoryError: if the host has no memory for the letters.
     #[pyo3(signature = (node=None))]
     fn map<'py>(&self, py: Python<'py>, node: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
         map(py, &self.0, node)
     }
 
-    /// Fills a fresh node so that each frame is what its letter says (`mmcore.results.FRAME_KINDS`), and
-    /// returns the `Arrangement` that keeps the pages. ``letters`` is a text, bytes or array of uint8, a
-    /// letter for each frame; ``types`` the same for each pageblock's migratetype (docs/maps.md).
+    /// Fills a fresh node, one whose frames are all free, so that each frame is what its letter says. Returns
+    /// the `Arrangement` that keeps the pages. No other thread may use the machine meanwhile.
+    ///
+    /// Args:
+    ///     letters: a letter of `mmcore.results.FRAME_KINDS` for each frame of the node, as a text, bytes or
+    ///         an array of uint8 of shape (frames,).
+    ///     types: a letter for each pageblock's migratetype (docs/maps.md), in the same forms; left out, the
+    ///         migratetypes stay as they are.
+    ///     node: the number of the node.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for letters that no node can have, EBUSY for a frame in use; nothing changes.
+    ///     KernelError: EINVAL if there is no such node, for a wrong number of letters, an unknown letter, or
+    ///         a kind that cannot be arranged; EBUSY for a frame in use. After an error the node is as it
+    ///         was.
+    ///     MemoryError: if the host has no memory for the pages of the layout.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
+    ///     TypeError: if letters or types are of another type.
     #[pyo3(signature = (letters, *, types=None, node=0))]
     fn arrange(
         &self,

@@ -1,4 +1,4 @@
-//! `Page`: the name of a frame.
+//! `Page`: a frame, named by its number.
 
 use crate::errors::misuse;
 use crate::handles::{Isolated, PageLock, PageRef, Pin};
@@ -22,8 +22,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Page>()
 }
 
-/// A frame, named by its number as ``struct page *`` names it. It holds no reference, and can be read while
-/// the frame is free, too. Other threads may change the page between two reads.
+/// A frame, named by its number, as a ``struct page *`` names one in the kernel. A `Page` holds no
+/// reference. It can be read while the frame is free, too, and other threads may change the page between
+/// two reads.
 #[pyclass(frozen, module = "mmcore")]
 pub(crate) struct Page {
     pub shared: MachineRef,
@@ -40,7 +41,7 @@ impl Page {
         self.shared.look(py, |shared| look(&shared.machine.frames()[pfn]))
     }
 
-    /// The deadline of a wait of `seconds`; `None` if the wait has no end.
+    /// The deadline of a wait of `timeout` seconds; `None` if the wait has no end.
     fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
         let Some(seconds) = timeout else { return Ok(None) };
         let wait = Duration::try_from_secs_f64(seconds)
@@ -79,54 +80,61 @@ impl Page {
         self.look(py, Record::mapcount)
     }
 
-    /// The names of the flags that are set, as the kernel's tools print them.
+    /// The names of the flags that are set, in lower case as the kernel's tools print them: ``uptodate``.
     #[getter]
     fn flags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         state::flag_tuple(py, self.look(py, Record::flags)?)
     }
 
-    /// log2 of the number of base pages; more than 0 for the head of a large page or of a free block.
+    /// log2 of the number of base pages in the large page, or in the free block, that begins at this frame. 0
+    /// for a base page.
     #[getter]
     fn order(&self, py: Python<'_>) -> PyResult<u8> {
         self.look(py, Record::order)
     }
 
-    /// The head of the large page that this page is part of, which has its count, flags and lock; a page that
-    /// is no part of one is its own head.
+    /// The head of the large page that this page is part of. The head has the count, the flags and the lock
+    /// of the whole large page. A base page is its own head.
     #[getter]
     fn head(&self, py: Python<'_>) -> PyResult<Page> {
         let head = self.shared.look(py, |shared| shared.head(self.number))?;
         Ok(Page::new(py, &self.shared, head))
     }
 
-    /// The holders of references on the page; of the whole, for a part of a large page.
+    /// The holders of references on the page, as `mmcore.results.Holder` objects. A part of a large page has
+    /// the holders of the whole.
     fn holders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let held = self.shared.call(py, Waits::Never, |shared| Ok(state::holders_of(shared, self.number)))?;
         state::holders(py, &held)
     }
 
-    /// All of the above in one read, as a `PageState`.
+    /// Reads number, node, order, count, mapcount, flags and holders in one call, as a `PageState`. Count and
+    /// flags are those of one moment; the other values may be of another if threads change the page
+    /// meanwhile.
     fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.shared.call(py, Waits::Never, |_| Ok(()))?;
         Ok(state::found(py, &self.shared, self.number)?.state)
     }
 
-    /// Takes a counted reference.
+    /// Takes a counted reference (``folio_try_get``). A reference on a part of a large page keeps the whole.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if the page is free or frozen.
+    ///     KernelError: EBUSY if the page is free or frozen, ENOMEM if its count is at the limit.
     fn get(&self, py: Python<'_>) -> PyResult<PageRef> {
         let pfn = self.number;
         self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.hold(&shared.ledger, pfn)?))?;
         Ok(PageRef::holding(py, &self.shared, pfn, Handle::Ref))
     }
 
-    /// Takes a pin, as a device does: 1024 references. The page cannot move until the pin is given back. A
-    /// buffer over the pin shows the page's bytes. Waits while the page is migrating.
+    /// Takes a pin, as a device does: 1024 references, or 1 in kernels without counted pins (profile field
+    /// ``pins``). The page cannot move until the pin is given back. A buffer over the pin,
+    /// ``memoryview(pin)``, shows the page's bytes. Waits while the page is migrating.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if the frame is free, or if the page moved or was freed during the call.
-    ///     MisuseError: for a locked page, inside of a callback, which must not wait for page locks.
+    ///     KernelError: EBUSY if the frame is free or frozen, or if the page moved or was freed during the
+    ///         call; ENOMEM if the count is at its limit.
+    ///     MisuseError: if the page is locked and the call is made inside of a callback. A callback runs
+    ///         under page locks; a wait for one more could be a wait for its own.
     fn pin(&self, py: Python<'_>) -> PyResult<Pin> {
         let (pfn, began) = (self.number, Instant::now());
         loop {
@@ -143,10 +151,12 @@ impl Page {
         }
     }
 
-    /// Isolates the page: takes it off its LRU list, or from its owner if it is movable.
+    /// Isolates the page: takes it off its LRU list (``folio_isolate_lru``), or from its owner if it is
+    /// movable (``isolate_movable_page``). A part of a large page is isolated with the whole.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if the page is neither on a list nor movable: in a batch, isolated, or free.
+    ///     KernelError: EBUSY if the page is on no list because it waits in a batch, is isolated or is free,
+    ///         or if the owner of a movable page refuses.
     fn isolate(&self, py: Python<'_>) -> PyResult<Isolated> {
         let pfn = self.number;
         let handle = self
@@ -157,17 +167,23 @@ impl Page {
 
     /// Splits the large page that this page is part of into base pages (``split_folio``). Base pages that are
     /// mapped nowhere are freed. A base page is left as it is. Use `PageRef.split` for a page that the script
-    /// has allocated.
+    /// has allocated. Waits for the page lock.
     ///
     /// Raises:
-    ///     KernelError: EAGAIN if the page has references beside its mappings, as those of handles, pins or
-    ///         batches; EBUSY if it is free or cannot be split.
+    ///     KernelError: EAGAIN if the page has references beside its mappings, such as those of handles, pins
+    ///         or batches; EBUSY if it is free, frozen or of a kind that cannot be split.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     fn split(&self, py: Python<'_>) -> PyResult<()> {
         let pfn = self.number;
         self.shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.split_huge_page(pfn)?))
     }
 
-    /// Takes the page lock, with a reference that keeps the page; ``None`` if another thread has the lock.
+    /// Takes the page lock, with a reference that keeps the page. Never waits: returns ``None`` if the lock
+    /// is taken, be it by this thread.
+    ///
+    /// Raises:
+    ///     KernelError: EBUSY if the page is free or frozen, ENOMEM if its count is at the limit.
     fn trylock(&self, py: Python<'_>) -> PyResult<Option<PageLock>> {
         let locked = self.shared.try_lock_page(py, self.number)?;
         Ok(locked.then(|| PageLock::holding(py, &self.shared, self.number, Handle::Lock)))
@@ -175,10 +191,16 @@ impl Page {
 
     /// Takes the page lock, with a reference that keeps the page. Waits while another thread has the lock.
     ///
+    /// Args:
+    ///     timeout: the longest wait in seconds; left out, the wait has no end.
+    ///
     /// Raises:
-    ///     MisuseError: if this thread has the lock already, or is inside of an owner's callback: the call
-    ///         that made the callback holds page locks, and waiting could deadlock.
+    ///     KernelError: EBUSY if the page is free or frozen, ENOMEM if its count is at the limit.
+    ///     MisuseError: if this thread has the lock already, or if the lock is taken and this thread is
+    ///         inside of an owner's callback: the call that made the callback holds page locks, and waiting
+    ///         could deadlock.
     ///     TimeoutError: if the lock was not free within ``timeout`` seconds.
+    ///     ValueError: if ``timeout`` is negative, not a number, or too large.
     #[pyo3(signature = (*, timeout=None))]
     fn lock(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<PageLock> {
         let (deadline, began) = (Page::deadline(timeout)?, Instant::now());
@@ -199,10 +221,12 @@ impl Page {
         }
     }
 
-    /// Copies the 4,096 bytes of the frame, whether or not the frame is in use.
+    /// Copies the 4,096 bytes of the page that is in the frame, word by word. Writes of other threads may
+    /// come in between, as on real hardware.
     ///
     /// Raises:
-    ///     KernelError: ENODATA on an unbacked machine.
+    ///     KernelError: EBUSY if the frame is free or frozen; ENODATA if the page has no content yet, because
+    ///         it is being filled or was only allocated; ENODEV on an unbacked machine.
     fn peek<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let pfn = self.number;
         let bytes = self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.frame_bytes(pfn)?))?;

@@ -1,4 +1,5 @@
-//! The text language of programs as JSON, from which the Python classes are made.
+//! Programs as JSON: the text of a program becomes JSON and JSON becomes text. `mmcore.program` makes its
+//! classes from the JSON.
 
 use crate::run::room;
 use mmcore::program::{Program, operations, parse};
@@ -11,11 +12,15 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(program_operations, module)?)
 }
 
-/// The most memory that reading and exporting takes for a byte of text, in bytes; the shortest operation is
-/// `sync`.
+/// The most bytes of memory that parsing and printing take for each byte of a program's text. A text of
+/// `sync` alone, the shortest operation, takes the most: it has the most operations for its length.
 const PARSED: usize = 128;
 
-/// Parses a program's text. ValueError(message, line, column) for malformed text.
+/// Parses the text of a program and returns the program as JSON.
+///
+/// Raises:
+///     MemoryError: if the host has no memory for a program of this length.
+///     ValueError: with ``(message, line, column)`` as its arguments, if the text is malformed.
 #[pyfunction]
 fn parse_program(py: Python<'_>, text: &str) -> PyResult<String> {
     room(text.len().saturating_mul(PARSED))?;
@@ -24,8 +29,11 @@ fn parse_program(py: Python<'_>, text: &str) -> PyResult<String> {
     Ok(program.to_json())
 }
 
-/// Writes a program, given as JSON, in the canonical text form. ValueError(message) if the JSON is no
-/// program.
+/// Writes a program, given as JSON, in the canonical text form.
+///
+/// Raises:
+///     MemoryError: if the host has no memory for a program of this length.
+///     ValueError: if the JSON is no program.
 #[pyfunction]
 fn print_program(py: Python<'_>, json: &str) -> PyResult<String> {
     room(json.len().saturating_mul(PARSED))?;
@@ -33,7 +41,8 @@ fn print_program(py: Python<'_>, json: &str) -> PyResult<String> {
     Ok(program.map_err(|e| PyValueError::new_err(e.to_string()))?.to_string())
 }
 
-/// The operations of the language, as JSON.
+/// The operations of the language, as a JSON list: name, first word, usage, arguments and description of
+/// each.
 #[pyfunction]
 fn program_operations() -> PyResult<String> {
     serde_json::to_string(operations()).map_err(|e| PyValueError::new_err(e.to_string()))

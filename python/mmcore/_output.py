@@ -1,4 +1,4 @@
-"""Writes result files: each path is checked before the work, and replaced whole after it."""
+"""Writes result files: `check` tests a path before the work, `write` replaces the file after it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "replacing", "write"]
 
-#: The beginnings of paths that name an open file of a process, whatever they link to. They are
-#: written to, not replaced: a new file in the place of `/dev/stdout` would cut the output off.
+#: The beginnings of paths that name an open file of a process, whatever they link to. Such a file
+#: is written to and not replaced: a new file in the place of `/dev/stdout` would not be the file
+#: that the reader of the standard output has open.
 _OPEN_ALREADY = ("/dev/std", "/dev/fd/", "/proc/")
 
 
@@ -63,8 +64,8 @@ def _check(name: str) -> tuple[str, bool]:
         if _is_special(name, status):
             return real, False
     try:
-        # Permission bits do not show a full or read-only file system, or one such as /proc, where
-        # no file can be made: only making a file does.
+        # Permission bits do not show that a file system is full, is read-only, or allows no new
+        # files, as /proc. So a file is made beside the target, and removed again.
         descriptor, trial = _beside(Path(real).parent)
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None
@@ -74,7 +75,7 @@ def _check(name: str) -> tuple[str, bool]:
 
 
 def write(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes a file whole: on an error the file keeps its earlier content.
+    """Replaces the content of a file. If the new content cannot be written, the old one stays.
 
     Args:
         path: the file. A pipe, a device or /dev/stdout is written to, not replaced.
@@ -85,8 +86,8 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
         InputError: if the path has a null character.
     """
     if isinstance(content, str):
-        # A path that is not UTF-8 brings half of a surrogate pair into the text: written as an
-        # escape, or the error would lose the whole result.
+        # The text may name a path that is not UTF-8; Python decodes such a path with unpaired
+        # surrogates. They are written as escapes: an encoding error would lose the whole result.
         content = content.encode("utf-8", "backslashreplace")
     with replacing(path) as file:
         file.write(content)
@@ -94,10 +95,11 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Opens a file whose content replaces that of `path` when the block ends.
+    """Opens a binary file; what the block writes to it replaces the content of `path` at its end.
 
-    If the block raises, `path` keeps its earlier content, and nothing is written to a pipe. The new
-    content is first a file of its own in the same folder.
+    The block writes to a new file in the folder of `path`, which takes the name of `path` when the
+    block ends. If the block raises, `path` keeps its earlier content. A pipe or device gets the
+    content at the end of the block, and nothing if the block raises.
 
     Raises:
         OSError: if the file cannot be written, or its folder allows no new file; the error has the
@@ -112,7 +114,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
                 if temporary is not None:
                     yield file
                 else:
-                    # Archives seek, and a pipe cannot: the content is collected, then written.
+                    # The writer of an archive seeks, and a pipe cannot seek: the block writes to
+                    # memory first.
                     content = io.BytesIO()
                     yield content
                     file.write(content.getbuffer())
@@ -131,12 +134,12 @@ def _open(name: str) -> tuple[int, Path | None, Path]:
     """Opens a new file in the folder of the target, or the target if it is a pipe or a device.
 
     Returns:
-        The descriptor; the path of the new file, None if the target itself is open; the target.
+        The descriptor; the path of the new file, or None if the target itself is open; the target.
 
     Raises:
-        OSError: if neither can be opened.
+        OSError: if the new file cannot be made, or the pipe or device cannot be opened.
     """
-    # A symbolic link stays a link: the file that it points to is replaced.
+    # If the path is a symbolic link, the file at its end is replaced and the link stays.
     target = Path(os.path.realpath(name))
     try:
         status = Path(name).stat()
@@ -144,7 +147,8 @@ def _open(name: str) -> tuple[int, Path | None, Path]:
         status = None
     if status is not None and _is_special(name, status):
         if sys.stdout is not None:
-            # Output printed earlier must come first if both go to the same place.
+            # The path may be where stdout goes. Without the flush, text printed earlier would come
+            # after the content.
             with suppress(OSError):
                 sys.stdout.flush()
         return os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC), None, target
@@ -159,7 +163,7 @@ def _is_special(name: str, status: os.stat_result) -> bool:
     """Whether a path is a device, a pipe, or the file that stdout or stderr is redirected to."""
     if not stat.S_ISREG(status.st_mode):
         return True
-    # The links are not resolved: /dev/stdout would become the name of a terminal or file.
+    # `abspath` does not follow links: /dev/stdout would become the name of a terminal or file.
     if os.path.abspath(name).startswith(_OPEN_ALREADY):  # noqa: PTH100 - see above
         return True
     for descriptor in (1, 2):
@@ -173,8 +177,8 @@ def _beside(folder: Path) -> tuple[int, Path]:
     """Makes a new file in a folder, with the permissions that the umask leaves.
 
     Raises:
-        OSError: if the folder allows no new file; the reason says so, because a file in it may well
-            be writable.
+        OSError: if the folder allows no new file. The reason names the directory: the file to
+            replace may be writable, and "permission denied" alone would mislead.
     """
     path = folder / f".mmcore-{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -42,9 +42,10 @@ def explore(
         exhaustive: the same as --search exhaustive.
         preemptions: the bound of an exhaustive search, 2 if left out; all for every interleaving.
         seconds: end the search after this many seconds.
-        jobs: OS threads of the search; their number does not change the result.
-        shrink: the most schedules run to make a counterexample smaller.
-        max_steps: a schedule of more steps counts as endless.
+        jobs: OS threads of the search, one for each processor if left out; their number does not
+            change the result.
+        shrink: the most schedules run to make a counterexample smaller; 0 leaves it as found.
+        max_steps: the most steps of a schedule; a longer one counts as endless, a broken rule.
         mutation: put this defect into the core, to see whether the program finds it;
             `mmcore hunt --list` lists all defects.
         machine: the profile of the machine.

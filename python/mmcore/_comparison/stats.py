@@ -22,7 +22,7 @@ symmetric bootstrap-t interval, whose coverage holds for heavy tails and few blo
 hold jointly for all variants (Bonferroni). The tests measure false alarms, coverage and power on
 simulated machines, early stop included.
 
-NumPy alone, because `compare` belongs to the base installation.
+The module uses NumPy and no SciPy: `compare` belongs to the base installation.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ class Blocks:
     """The two numbers of each block, as the module's docstring defines them.
 
     Attributes:
-        means: the mean log-ratio of the two trials of each block.
-        half_differences: half the difference of their log-ratios.
+        means: for each block the mean of the log-ratios of its two trials. Shape (blocks,).
+        half_differences: for each block half the difference of the two log-ratios. Shape (blocks,).
     """
 
     means: NDArray[np.float64]
@@ -115,19 +115,23 @@ class Blocks:
 def blocks(
     values: NDArray[np.float64], baseline: NDArray[np.float64], trials: NDArray[np.int64]
 ) -> Blocks:
-    """Computes blocks of log-ratios; a trial without its partner is left out.
+    """Computes the blocks of log-ratios; a last trial without its partner is left out.
 
     Args:
-        values: one measured value per round, positive.
-        baseline: the values of the baseline in the same rounds.
-        trials: the trial of each round. A trial has whole pairs of rounds; trials 2k and 2k + 1
-            are a block.
+        values: one measured value per round, positive, in any unit. Shape (rounds,), with an even
+            number of rounds: two in a row are a pair.
+        baseline: the values of the baseline in the same rounds, in the same unit. Shape (rounds,).
+        trials: the number of the trial of each round. Shape (rounds,). Both rounds of a pair have
+            the same number; trials 2k and 2k + 1 are a block.
+
+    Raises:
+        ValueError: if the number of rounds is odd, or the shapes differ.
     """
     pairs = np.log(values / baseline).reshape(-1, 2).mean(axis=1)
     of_trials = trials.reshape(-1, 2)[:, 0]
     # The mean within a trial is trimmed too, so that a few preempted rounds cannot move it.
-    # np.unique is avoided: without indices, NumPy 2.3 and later takes the GIL in a C++ function
-    # that cannot be unwound, which aborts the process if Python before 3.14 exits meanwhile.
+    # Not np.unique: without indices, NumPy 2.3 and later takes the GIL in a C++ function that
+    # cannot be unwound. A Python before 3.14 that exits at this moment would abort the process.
     centers = {
         trial: float(_trimmed_mean(pairs[np.newaxis, of_trials == trial])[0][0])
         for trial in sorted(set(of_trials.tolist()))
@@ -140,9 +144,18 @@ def blocks(
 def predicted_half_width(
     half_differences: NDArray[np.float64], *, comparisons: int = 1, confidence: float = 0.95
 ) -> float:
-    """Predicts the half width of the interval, as a fraction of the ratio, from differences alone.
+    """Predicts the half width of the interval, as a fraction of the ratio: 0.01 for one percent.
 
-    The prediction decides when measuring stops; it is infinite for fewer than `MIN_BLOCKS` blocks.
+    The prediction decides when measuring stops. It uses the differences alone and not the means,
+    as the module's docstring explains.
+
+    Args:
+        half_differences: half the difference of log-ratios of each block. Shape (blocks,).
+        comparisons: the number of intervals that hold jointly.
+        confidence: the probability that all of them hold.
+
+    Returns:
+        The half width; infinite for fewer than `MIN_BLOCKS` blocks.
     """
     if len(half_differences) < MIN_BLOCKS:
         return math.inf
@@ -157,10 +170,14 @@ def ratio_interval(
     """Computes the ratio and its confidence interval by a symmetric bootstrap-t.
 
     Args:
-        means: the mean log-ratio of each block.
+        means: the mean log-ratio of each block. Shape (blocks,).
         comparisons: the number of intervals that hold jointly.
         confidence: the probability that all of them hold.
         seed: the seed of the resampling; the same means and seed give the same interval.
+
+    Returns:
+        The interval. Its ends are 0 and infinity for fewer than `MIN_BLOCKS` blocks, and if they
+        would be wider than `MAX_REACH`.
     """
     n = len(means)
     if n == 0:
@@ -185,7 +202,10 @@ def ratio_interval(
 def _trimmed_mean(
     rows: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The trimmed mean of each row and its standard error (from the winsorized variance)."""
+    """Returns the trimmed mean of each row, and its standard error from the winsorized variance.
+
+    `rows` has the shape (rows, blocks), each result the shape (rows,).
+    """
     n = rows.shape[1]
     cut = int(TRIM * n)
     ordered = np.sort(rows, axis=1)

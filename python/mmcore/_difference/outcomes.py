@@ -1,4 +1,4 @@
-"""Programs with threads under two profiles: the outcomes that only one profile reaches."""
+"""Compares a program with threads under two profiles: outcomes that only one of them reaches."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 
 __all__ = ["NearestValues", "Outcome", "OutcomeDiff", "Reached", "diff_outcomes"]
 
-#: The limit of the outcomes printed, and of the differences printed for each.
+#: The most outcomes that the text shows, and the most differences that it shows of each.
 _SHOWN = 8
 
 
 class NearestValues(NamedTuple):
-    """A result in which an outcome differs from the most similar outcome of the other side.
+    """One result in which an outcome and the nearest outcome of the other side differ.
+
+    The nearest outcome is the one that differs in the fewest results.
 
     Attributes:
-        own: the value in the outcome itself; None if it has no such result.
-        nearest: the value in the most similar outcome of the other side; None if it has none.
+        own: the value in the outcome; None if the outcome has no such result.
+        nearest: the value in the nearest outcome; None if that outcome has no such result.
     """
 
     own: Any
@@ -53,9 +55,9 @@ class Outcome:
         detail: the evidence for the broken rule; None if no rule broke.
         schedule: the first schedule with this outcome, for `mmcore replay`.
         times: the number of the side's schedules with this outcome.
-        nearest: the differences from the most similar outcome of the other side: names of results
-            of operations (`A#0 move r0 node=1.status`), of pages (`r0:0.node`) and of counters,
-            each with both values.
+        nearest: the differences from the nearest outcome of the other side: names of results of
+            operations (`A#0 move r0 node=1.status`), of pages (`r0:0.node`) and of counters, each
+            with both values. Empty if a rule broke, or the other side has no outcome to compare.
     """
 
     side: str
@@ -75,7 +77,8 @@ class Reached:
         label: the name of the side.
         outcomes: the number of different outcomes.
         schedules: the number of schedules run.
-        coverage: `complete`, `bounded` or `incomplete`.
+        coverage: `complete` for all schedules, `bounded` for all within the bound on preemptions,
+            `incomplete` for a search that stopped early.
         covered: the coverage in words.
         refused: the operations that were refused in every schedule of the side.
     """
@@ -115,9 +118,11 @@ class OutcomeDiff(TwoSides):
 
     @property
     def verdict(self) -> str:
-        """`differs` if only one side is proven to reach an outcome; else `same` or `inconclusive`.
+        """`differs`, `same` or `inconclusive`.
 
-        Without such an outcome a search that stopped early makes the comparison inconclusive.
+        `differs`: one side reaches an outcome that the other side is proven not to reach. `same`:
+        no such outcome, and both searches ran to their end. `inconclusive`: no such outcome, and a
+        search stopped early.
         """
         if any(outcome.proven for outcome in self.outcomes):
             return "differs"
@@ -205,7 +210,19 @@ def diff_outcomes(
     schedules: int,
     seconds: float | None,
 ) -> OutcomeDiff:
-    """Gathers the outcomes on both sides and compares the two sets."""
+    """Gathers the outcomes of each side by an exhaustive search and compares the two sets.
+
+    Args:
+        program: the program, with threads.
+        sides: the two sides.
+        preemptions: the bound on preemptions; None for every interleaving.
+        schedules: the limit of schedules for each side; 0 for no limit.
+        seconds: the time after which the search of each side stops early; None for no limit.
+
+    Raises:
+        InputError: if a side cannot run the program.
+        KeyboardInterrupt: on a signal; its `partial` has the outcomes gathered so far.
+    """
     request = {"search": "exhaustive", "preemptions": preemptions, "schedules": schedules}
     options = [f"--preemptions={'all' if preemptions is None else preemptions}"]
     options.append(f"--schedules={schedules}")
@@ -294,7 +311,10 @@ def _gather(
 
 
 def _key(outcome: Mapping[str, Any]) -> str:
-    """Returns a key for an outcome; all schedules that break one rule have the same outcome."""
+    """Returns a text that is equal for equal outcomes: the broken rule, or else the end state.
+
+    A broken rule alone is the key: schedules that break one rule are one outcome.
+    """
     return json.dumps(outcome["rule"] or outcome["state"], sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: their profiles, from the arguments of `mmcore.diff`, and names."""
+"""The two sides of `mmcore.diff`: the names and profiles that its arguments ask for."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class PerSide(NamedTuple, Generic[_T]):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: changes to the machine that the program asks for.
+    """One side of a comparison: what it changes in the `machine` line of the program.
 
     Attributes:
-        label: the name of the side in the report.
-        kernel: the preset instead of the program's; None to keep the program's.
+        label: the name of the side in the report: `6.12`, or `pagevec=15`.
+        kernel: the preset that replaces the program's; None to keep the program's.
         fields: fields of the profile that override preset and program, sorted by name.
     """
 
@@ -61,7 +61,11 @@ class Side:
         return Program(machine=spec).text
 
     def profile(self, program: Program) -> dict[str, str]:
-        """Returns every field of the profile under which this side runs the program."""
+        """Returns the profile under which this side runs the program: every field, values as text.
+
+        Raises:
+            InputError: if the program names a preset, field or value that no profile has.
+        """
         spec = program.machine or MachineSpec()
         fields: dict[str, str | int | bool] = {**dict(spec.profile), **dict(self.fields)}
         profile = Profile(kernel=self.kernel or cast("Kernel | None", spec.kernel), **fields)
@@ -78,9 +82,9 @@ class Sides:
     """Both sides of a comparison, and the options that name them.
 
     Attributes:
-        first: the side in the place of the recording in a conformance report.
-        second: the side in the place of the replay.
-        words: the options of `mmcore diff` for these sides.
+        first: the first side. A `Difference` between steps has its value as `recorded`.
+        second: the second side. A `Difference` has its value as `replayed`.
+        words: the options of `mmcore diff` that name these sides.
     """
 
     first: Side
@@ -93,13 +97,17 @@ class Sides:
         return PerSide(self.first.label, self.second.label)
 
     def fields(self, program: Program) -> dict[str, PerSide[str]]:
-        """Returns the fields in which the profiles of a program differ, with both values."""
+        """Returns the fields in which the profiles of the two sides differ, with both values.
+
+        Args:
+            program: the program, whose `machine` line sets fields of both sides.
+        """
         first, second = self.first.profile(program), self.second.profile(program)
         both = {name: PerSide(first[name], second[name]) for name in first}
         return {name: values for name, values in both.items() if values.first != values.second}
 
     def command(self, *options: str) -> str:
-        """Returns the command line that repeats the comparison, for the program in a file."""
+        """Returns the command line that repeats the comparison of a program in `PROGRAM.mm`."""
         return shlex.join(["mmcore", "diff", "PROGRAM.mm", *self.words, *options])
 
 
@@ -139,10 +147,17 @@ def make_sides(
     profile: Chosen | None,
     program: Program,
 ) -> Sides:
-    """Makes the two sides from arguments of `mmcore.diff`.
+    """Makes the two sides from the arguments of `mmcore.diff`.
+
+    Args:
+        kernel: two presets as a tuple or as "6.1,6.12"; with `vary` one preset or None.
+        vary: "FIELD=a,b", the field that differs and its two values; None to compare two presets.
+        profile: fields of both sides; with `vary` also a whole `Profile` in place of a preset.
+        program: the program, whose `machine` line a whole profile overrides.
 
     Raises:
-        InputError: if the arguments do not name two different profiles.
+        InputError: if the arguments name no two different profiles; the message names the option
+            to change.
     """
     named = kernel.split(",") if isinstance(kernel, str) else list(kernel or ())
     # An unknown kernel is refused below, where `Profile` is made of it.

@@ -1,7 +1,7 @@
-"""The standard set: programs of all pairs of threads on one page and on two, and named triples.
+"""The standard set: a program for each pair of threads, on one page and on two; and named triples.
 
-After the threads a program audits the machine, uses all memory that is left, audits again, gives
-the memory back, and is audited at its end.
+In the `finally` section of each program the machine is audited, all memory that the threads left is
+used, the machine is audited again, and the memory is given back. The explorer audits the end.
 
 `generate` makes set-up and threads from the tables in `kinds`. `data/standard.txt` is the
 checked-in copy, in which a review sees each change of the set; `make standard` writes it. `load`
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DESIGNS", "Explored", "generate", "load", "run"]
 
-#: The release designs that are explored.
+#: The release designs in which `run` explores each program, unless it is given others.
 DESIGNS: tuple[Release, ...] = ("putback", "split", "hook", "hook_late", "packed")
 
 
@@ -82,7 +82,7 @@ def generate() -> dict[str, str]:
 def _program(setup: str, threads: list[str], selections: list[str]) -> str:
     text = setup
     for number, (lines, pages) in enumerate(zip(threads, selections, strict=False)):
-        # Each thread has its own number in the names that it makes: no two threads make one name.
+        # `{t}` is another number in each thread, so that no two threads make objects of one name.
         free = "\n".join(f"free {page}" for page in pages.split("+"))
         body = lines.format(x=pages, t=number + 2, free=free)
         text += f"\nthread {'ABC'[number]}\n{body}"
@@ -92,7 +92,7 @@ def _program(setup: str, threads: list[str], selections: list[str]) -> str:
 def _afterwards(text: str) -> str:
     """Makes the `finally` section, which uses all memory that the threads left and gives it back.
 
-    Some damage, such as a wrong page-table entry, breaks a rule only when the page is used.
+    Some damage, such as a wrong page-table entry, breaks a rule only when its page is used again.
     """
     made = [line.split() for line in text.splitlines()]
     regions = {words[1]: words[2] for words in made if words[0] == "map"}
@@ -113,7 +113,7 @@ def _afterwards(text: str) -> str:
     end = [*(f"exit {child}" for child in names["fork"]), *(f"unpin {pin}" for pin in names["pin"])]
     end += ["deflate 9"] * any(words[0] == "inflate" for words in made)
     end += [f"unmap {name}" for name in regions] + [f"release {pool}" for pool in names["movable"]]
-    # A device that a thread has closed is closed again, which does nothing.
+    # If a thread has closed the zsmalloc pool already, these two operations do nothing.
     end += ["zs_free_empty", "zs_close"] * ("zs_open" in text)
     return "\n".join(["audit", *use, "audit", *unpoison, *end, "drain", *unpoison])
 
@@ -155,12 +155,15 @@ def run(
         limit: the limit of the schedules of one program; a search that reaches it is incomplete. 0
             for no limit.
         matching: text in the names of the programs to explore; empty for all programs.
-        jobs: programs explored at the same time; left out: one for each processor.
+        jobs: the number of programs explored at the same time; left out: one for each processor.
         kernel: the preset of the profile.
         profile: a whole `Profile`, or fields of it by name.
 
     Yields:
-        Each program with its exploration.
+        Each program with its exploration, once for each design.
+
+    Raises:
+        InputError: if `jobs`, a bound, the preset or a field is out of range or unknown.
     """
     from mmcore import _mmcore
     from mmcore._exploration import searching

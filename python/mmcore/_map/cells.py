@@ -1,4 +1,4 @@
-"""The picture of a node: rows of cells, each the letter of some frames in a row."""
+"""The picture of a node: rows of cells, each with one letter for one or several adjacent frames."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["COLORS", "COLUMNS", "cell_letters", "frames_per_cell"]
 
-#: Cells of a row.
+#: The number of cells in a row.
 COLUMNS: Final = 64
 
-#: The most rows of a picture: a larger node has more frames in a cell.
+#: The most rows of a picture. A node that would need more rows gets more frames in each cell.
 _ROWS: Final = 40
 
-#: The colour of each letter. Kinds that a compaction moves are blue, green or orange, those that
-#: stay in place are grey, poison is red.
+#: The colour of each letter (`mmcore.results.FRAME_KINDS`). Anonymous pages are blue, pages of
+#: files green, other movable pages orange. Frames of the kernel are dark grey, free and absent ones
+#: light grey, poisoned ones red. Pages under writeback and huge pages are brown, isolated pages
+#: purple.
 COLORS: Final[dict[str, str]] = {
     ".": "#e5e7eb",
     "a": "#2563eb",
@@ -53,7 +55,11 @@ COLORS: Final[dict[str, str]] = {
 
 
 def frames_per_cell(frames: int) -> int:
-    """The frames of a cell: the smallest power of two with which a node needs few rows."""
+    """Returns the frames of a cell: the smallest power of two with at most `_ROWS` rows.
+
+    Args:
+        frames: the number of frames of the node.
+    """
     cell = 1
     while frames > COLUMNS * _ROWS * cell:
         cell *= 2
@@ -61,10 +67,14 @@ def frames_per_cell(frames: int) -> int:
 
 
 def cell_letters(node: NodeMap, cell: int) -> str:
-    """One letter for each `cell` frames of a node, in the order of the frames.
+    """Returns one letter for each cell of a node, in the order of the frames.
 
-    A cell is free only if all of its frames are; else it has the kind of most of the others, so
-    that a single page in a free range stays visible.
+    A cell whose frames are all free is free. Any other cell has the letter of the most frequent
+    kind among its frames that are not free, so that a single page in a free range stays visible.
+
+    Args:
+        node: the map of the node.
+        cell: the number of frames in a cell; the last cell may have fewer.
     """
     if cell == 1:
         return node.text
@@ -72,7 +82,7 @@ def cell_letters(node: NodeMap, cell: int) -> str:
     counts: NDArray[np.int64] = np.zeros((count, 128), dtype=np.int64)
     places = np.arange(len(node.letters)) // cell
     np.add.at(counts, (places, node.letters), 1)
-    # Free counts less than one frame of any other kind.
+    # With a count of 0, the letter for free loses to any other kind that the cell has.
     counts[:, ord(FREE)] = 0
     largest = counts.argmax(axis=1)
     return "".join(chr(c) if counts[i, c] else FREE for i, c in enumerate(map(int, largest)))

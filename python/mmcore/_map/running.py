@@ -1,4 +1,4 @@
-"""Maps of a program's machine: the program runs, with `layout` operations added to it."""
+"""Runs a program with `layout` operations added to it, and makes maps of its machine from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["of_program"]
 
-#: The number of nodes of a machine whose program does not say.
+#: The number of nodes of a machine if neither the program nor `fields` gives it.
 _NODES = 2
 
 
@@ -35,12 +35,15 @@ def of_program(
     """Runs a program and maps its machine at the end, or around one of its operations.
 
     Args:
-        program: the program; its threads run before the map is taken.
+        program: the program. A map at the end is taken after its threads and its `finally` section.
         node: the node to map; None for all.
-        around: the word of an operation, such as `compact`. Given, the nodes are mapped before the
-            first and after the last of these operations, and the two maps are returned side by
-            side.
-        fields: words of the `machine` line that replace those of the program.
+        around: the word of an operation, such as `compact`. If it is given, the nodes are mapped
+            before the first and after the last of these operations. If threads have the operation,
+            the nodes are mapped before and after all threads.
+        fields: words of the `machine` line, such as `pages`, that replace those of the program.
+
+    Returns:
+        The maps of the nodes; with `around` the maps before and after, side by side.
 
     Raises:
         InputError: if the program cannot be run, or has no such operation.
@@ -76,7 +79,7 @@ def of_program(
 
 
 def _nodes(program: Program, fields: Mapping[str, Any]) -> int:
-    """The number of nodes of the machine of a program."""
+    """Returns the number of nodes that `fields` or the program's `machine` line asks for."""
     spec = program.machine
     pages = str(fields["pages"]).split(",") if "pages" in fields else spec.pages if spec else ()
     said = fields.get("nodes", spec.nodes if spec else None)
@@ -92,10 +95,11 @@ def _at_the_end(program: Program, added: Sequence[Op]) -> Program:
 
 
 def _around(program: Program, added: Sequence[Op], word: str) -> Program:
-    """The program with maps before the first and after the last operation with this word."""
+    """Returns the program with maps before the first and after the last operation of this word."""
     places = [number for number, op in enumerate(program.setup) if op.name == word]
     if any(op.name == word for thread in program.threads for op in thread.ops):
-        # The threads run at the same time: the map before is that of the set-up.
+        # Threads run at the same time, so no moment lies before the operation of one thread alone:
+        # the nodes are mapped after the set-up and after the threads.
         before = dataclasses.replace(program, setup=(*program.setup, *added))
         return dataclasses.replace(before, finally_=(*added, *program.finally_))
     if not places:
@@ -112,7 +116,7 @@ def _around(program: Program, added: Sequence[Op], word: str) -> Program:
 
 
 def _map(step: Mapping[str, Any]) -> NodeMap:
-    """The map of a step of `layout`."""
+    """Makes the map of a node from the step of a `layout` operation."""
     letters = "".join(pattern * times for times, pattern in step["layout"])
     owners: Iterable[Any] = step.get("owners") or [(len(letters), 0)]
     counts, numbers = zip(*owners, strict=True)

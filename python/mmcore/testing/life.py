@@ -1,4 +1,4 @@
-"""A stateful Hypothesis test of one machine: rules for the life of its pages."""
+"""`PageLife`: a stateful Hypothesis test whose rules act on the pages of one machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Written:
 
     Attributes:
         region: the region.
-        bytes: the first byte of each page, as it was last written; 0 for a new page.
+        bytes: for each page of the region the value of its first byte, as it was last written; 0
+            for a page that was never written.
     """
 
     region: Region
@@ -44,10 +45,11 @@ class Written:
 class PageLife(RuleBasedStateMachine):
     """A stateful test that maps, writes, forks, pins, locks, isolates, migrates, drains and unmaps.
 
-    The machine is audited after every rule, and every read is compared with the last write. A
-    subclass adds its own rules. `machine_options` are the options of the machine; the bundles
-    `mapped`, `references`, `pins` and `isolated` hold the `Written`, `PageRef`, `Pin` and
-    `Isolated` objects that the rules have made::
+    The machine is audited after every rule; a finding fails the test with a `FindingError`. Each
+    read is compared with the last write. A subclass adds its own rules. `machine_options` are the
+    options of the machine, which has at least two nodes because the rules use nodes 0 and 1. The
+    bundle `mapped` holds the regions in use as `Written` objects; `references`, `pins` and
+    `isolated` hold the `PageRef`, `Pin` and `Isolated` objects that are not given back yet::
 
         class MyLife(PageLife):
             machine_options = {"release": "packed"}
@@ -109,7 +111,7 @@ class PageLife(RuleBasedStateMachine):
 
     @rule()
     def drain(self) -> None:
-        """Drains the batches."""
+        """Drains the LRU batches of all CPUs, so that their pages go to their lists."""
         self.machine.drain()
 
     # --- references, pins and locks ---
@@ -136,7 +138,10 @@ class PageLife(RuleBasedStateMachine):
 
     @rule(written=mapped, page=st.integers(0, 3))
     def lock(self, written: Written, page: int) -> None:
-        """Locks a page and unlocks it again; with the lock held most other calls raise an error."""
+        """Locks a page and unlocks it in the same rule.
+
+        If the lock stayed until a later rule, most rules in between would raise `MisuseError`.
+        """
         if self._present(written, page):
             with self._page(written, page).lock():
                 pass
@@ -160,14 +165,18 @@ class PageLife(RuleBasedStateMachine):
 
     @rule(written=mapped, node=st.integers(0, 1))
     def move_pages(self, written: Written, node: int) -> None:
-        """Moves a whole region in one call."""
+        """Moves all pages of a region to a node by one call of `move_pages`."""
         self._held(lambda: self.space.move_pages(written.region.addresses(), nodes=node))
 
     # --- invariants ---
 
     @invariant()
     def audited(self) -> None:
-        """Audits the machine; a finding fails the test."""
+        """Audits the machine.
+
+        Raises:
+            FindingError: if the audit has a finding.
+        """
         if hasattr(self, "machine"):
             self.machine.audit().raise_for_findings()
 
@@ -185,7 +194,10 @@ class PageLife(RuleBasedStateMachine):
         return self.space.page_at(address) is not None
 
     def _held(self, take: Any) -> Any:
-        """Calls `take`; if the machine refuses the call, nothing is added to the bundle."""
+        """Returns what `take` returns, for the bundle of the rule.
+
+        If the machine refuses the call, `multiple()` without values adds nothing to the bundle.
+        """
         try:
             return take()
         except (mmcore.errors.KernelError, mmcore.errors.MisuseError):

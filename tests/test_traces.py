@@ -28,7 +28,8 @@ def test_each_step_names_what_it_touches(traces):
         for step in trace
         if step.kind != "fence"
         and (not step.object or "unnamed" in step.object)
-        # The areas of a child that a thread forks end with the schedule and cannot be named.
+        # A child that a thread forks is gone after the schedule, and with it the names of its
+        # areas: traces with a fork are left out.
         and not any(each.op.startswith("fork") for each in trace)
     }
     assert not unnamed

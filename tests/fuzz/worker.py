@@ -1,7 +1,8 @@
-"""A process that runs cases in turn, with limits and a watchdog. The driver starts it.
+"""The worker process: runs cases in turn, under limits of memory and time. The driver starts it.
 
-It prints JSON objects, one a line: the beginning of each case, its results, and its failures. A
-case that ends the process is known from the message of its beginning."""
+The worker prints JSON objects, one a line: the beginning of each case, its results, and its
+failures. If a case ends the process, the driver blames the last case whose beginning it has read.
+"""
 
 import contextlib
 import faulthandler
@@ -19,10 +20,11 @@ from fuzz import calls, files, growth
 
 KINDS = {"calls": calls.Case, "files": files.Case}
 
-#: One case in `REPEATED` is run `TIMES` times, so that a leak adds up.
+#: One case in `REPEATED` is run `TIMES` times more: the leak of one run is too small to be seen.
 REPEATED, TIMES = 12, 6
 
-#: Number of the case after which the size for the whole batch is first taken.
+#: The first size of the process is taken after the case of this number: the cases before it import
+#: modules and fill caches, which would look like a leak.
 WARM = 5
 
 
@@ -88,7 +90,7 @@ class Batch:
         )
 
     def repeat(self, case):
-        """Runs the same case again and again, so that a leak adds up."""
+        """Runs a case `TIMES` times, so that a leak adds up, and compares the sizes in between."""
         sizes = []
         for _ in range(TIMES):
             faulthandler.dump_traceback_later(self.job["hang"], exit=True)
@@ -102,7 +104,7 @@ class Batch:
             self.fail(seed, failure)
 
     def exit(self):
-        """Ends the interpreter while threads are in calls."""
+        """Starts threads that call the library for ever, and returns: the interpreter then ends."""
         seed = self.job["seeds"][-1]
         self.say(begin=seed, exits=True)
         runner = calls.Runner(calls.World(seed, self.folder), forks=False)

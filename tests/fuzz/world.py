@@ -1,4 +1,4 @@
-"""The objects that calls are made on, and the checks after they are dropped."""
+"""The objects of a case, on which the calls are made, and the checks after they are dropped."""
 
 import contextlib
 import gc
@@ -16,11 +16,12 @@ from fuzz.providers import provided
 from fuzz.surface import classes
 from fuzz.values import FAULTS, LISTS, RELEASES
 
-#: Number of objects of one class that are kept. Older ones are dropped, and give their handles
-#: back.
+#: The most objects of one class that a world keeps. Beyond it one is dropped at random; a dropped
+#: handle gives its page back.
 KEPT = 24
 
-#: Kernels of the machines. Older kernels account for poison in ways that an audit reports.
+#: The kernels of the machines. No kernel before 6.1 is among them: their ways of counting poisoned
+#: frames break rules of the audit.
 KERNELS = ("6.12", "6.12", "6.12", "6.1", "6.19")
 
 
@@ -32,10 +33,14 @@ class World:
         self.folder = folder
         self.pool = defaultdict(list)
         self.machines = []
-        #: What ends each range of frames and each arrangement: dropped, they keep their frames.
+        #: The methods `free` of frame ranges and `close` of arrangements, called at the end of the
+        #: case: an object of these classes keeps its frames when it is dropped.
         self.ends = []
+        #: For each thread the depth of nested calls, and the exception that is leaving them.
         self.local = Depth()
+        #: For each thread the page locks and writes to disk that it holds.
         self.held = threading.local()
+        #: Whether the case ends by dropping all objects at once, without a check of the machines.
         self.dropped = self.random.random() < 0.2
         self.failures = []
         self.reported = []
@@ -58,7 +63,7 @@ class World:
         return provided(name)
 
     def add(self, value):
-        """Keeps the result of a call."""
+        """Keeps the result of a call if its class is public, so that later calls are made on it."""
         if isinstance(value, (list, tuple)) and type(value).__name__ not in classes():
             for each in value[:8]:
                 self.add(each)
@@ -92,7 +97,10 @@ class World:
         return self.held.objects
 
     def give_back(self):
-        """Gives these locks and writes back. A thread must do so itself before it ends."""
+        """Gives the page locks and writes to disk of this thread back.
+
+        Each thread does this before it ends; another thread may not unlock for it.
+        """
         for held in self.mine():
             with contextlib.suppress(*DOCUMENTED):
                 held.unlock() if isinstance(held, mmcore.handles.PageLock) else held.end()
@@ -191,10 +199,11 @@ class World:
             with contextlib.suppress(*DOCUMENTED):
                 machine.stop_daemons()
         if self.dropped:
-            # In some cases all objects become garbage at once, in cycles with callables that refer
-            # to this world. Repeating the case shows whether they were collected.
+            # All objects become garbage at once, in cycles with callables that refer to this world.
+            # If the collector missed one, the process would grow when the case is repeated.
             return
-        # From here on finalisers call the library only while a machine is closed.
+        # Callables must not add objects to the pool while it is emptied. They may call the library
+        # again only during `close` below.
         again, self.again = self.again, None
         self.pool.clear()
         for end in self.ends:
@@ -220,13 +229,14 @@ class World:
         gc.collect()
 
     def _check(self, machine):
-        # The next call ends a write to disk whose handle was dropped.
+        # A write to disk whose handle was dropped ends in the next call: here is one.
         machine.vmstat()
         for space in machine.address_spaces:
             space.exit()
         for file in machine.files:
             file.remove()
-        # A page that was locked when its last entry was dropped is still in the swap cache.
+        # A page that was locked when its last entry was dropped is still in the swap cache, until
+        # swapoff.
         if machine.swap[0]:
             machine.swapoff()
         machine.drain()
@@ -246,11 +256,12 @@ class World:
         pfns = np.concatenate([np.arange(node.base, node.base + node.frames) for node in nodes])
         states = machine.page_states(pfns)
         flags = states["flags"]
-        # Only pages of pools and poisoned frames may be in use.
+        # Only pages of pools (`movable`) and poisoned frames may still be in use.
         stays = np.uint64(mmcore.results.FLAGS["movable"] | mmcore.results.FLAGS["hwpoison"])
         free = np.uint64(mmcore.results.FLAGS["buddy"])
         stay = np.count_nonzero(flags & stays)
-        # A frame that goes bad while it is free stays on its list until the allocator meets it.
+        # A frame that was poisoned while it was free may still be on its free list, with count 0:
+        # so `used` is a lower bound of the frames that are not free, and `stay` an upper one.
         used = np.count_nonzero((flags & stays != 0) & (states["refcount"] > 0))
         if not used <= leaked <= stay:
             held = [
@@ -265,7 +276,10 @@ class World:
 
 @contextlib.contextmanager
 def reporting(world):
-    """Collects exceptions in callbacks and finalisers, which Python can only report."""
+    """Collects exceptions that callbacks and finalisers raise and no caller gets.
+
+    Python hands them to `sys.unraisablehook`; without this hook it would print them.
+    """
     before = sys.unraisablehook
 
     def hear(unraisable):

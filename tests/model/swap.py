@@ -7,16 +7,16 @@ from .parts import PIN, Frame
 
 @dataclass(eq=False)
 class Slot:
-    """A slot of the swap space, written or still to be written."""
+    """A slot of the swap space. Its content may still be in the swap cache alone."""
 
     content: int = 0
     #: The page of the slot in the swap cache, if there is one.
     cached: Frame | None = None
     #: The entries of mappings, and the pages of files, that name the slot.
     names: list = field(default_factory=list)
-    #: Whether the page was exclusive when it was unmapped, without a fork since.
+    #: True if the page was exclusive when it was unmapped, and no fork has copied the entry since.
     exclusive: bool = False
-    #: The time and the node of the page's eviction.
+    #: The age and the number of the node at the page's eviction; None if it was read back since.
     shadow: tuple | None = None
 
 
@@ -53,14 +53,17 @@ class Swap:
         return slot
 
     def drop_name(self, holder, index):
-        """Drops a swap entry, and the page in the swap cache if it has no other user."""
+        """Drops a swap entry; a page in the swap cache that has no other user is freed too."""
         frame = self.unname(holder, index).cached
         if frame is not None:
             self.free_swap_unmapped(frame)
             self.let_go(frame)
 
     def free_swap(self, frame):
-        """Frees a slot without names. The page becomes dirty: it has the only copy now."""
+        """Frees the slot of a page if no entry names it; the page is then dirty.
+
+        The page has the only copy of the content: a clean page would be dropped and lost.
+        """
         if frame.slot is not None and not frame.slot.names:
             frame.slot.cached = frame.slot = None
             frame.flags |= {"DIRTY"}
@@ -70,7 +73,10 @@ class Swap:
             self.free_swap(frame)
 
     def swapped_out(self, frame):
-        """Unmaps an isolated page and writes it; True if it has no other user and is freed."""
+        """Unmaps an isolated page and writes it to swap.
+
+        Returns True if the page has no other user and is freed; False if it stays in memory.
+        """
         pinned, exclusive = frame.count >= PIN, "EXCLUSIVE" in frame.flags
         if pinned and frame.slot is None:
             return False
@@ -103,7 +109,10 @@ class Swap:
         self.age[frame.node] += 1
 
     def take(self, slot, node, *, alone):
-        """Returns the cached page or reads one, which with `alone` stays out of the cache."""
+        """Returns the page of a slot with a reference: from the swap cache, or read anew.
+
+        With `alone` a page that is read anew does not enter the swap cache.
+        """
         if slot.cached is not None:
             slot.cached.held += 1
             return slot.cached

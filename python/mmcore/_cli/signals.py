@@ -18,16 +18,17 @@ __all__ = ["Caught", "heard", "report"]
 
 _T = TypeVar("_T")
 
-#: The signals handled, with their usual handlers. Another handler stays: `nohup` and background
-#: jobs of a shell ignore some signals, and a command must not end by one that is ignored.
+#: The signals handled, each with its usual handler. A signal with another handler is left alone:
+#: `nohup` and the background jobs of a shell make commands ignore some signals, and an ignored
+#: signal must not end the command.
 _HANDLED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 class Caught:
-    """A signal handler that keeps the first signal.
+    """A signal handler that remembers the number of the first signal.
 
     Attributes:
-        number: the number of the first signal; None before it.
+        number: the number of the first signal; None if none has come.
     """
 
     def __init__(self) -> None:
@@ -41,13 +42,18 @@ class Caught:
 
     @property
     def code(self) -> int:
-        """The exit code: 130 for SIGINT, 143 for SIGTERM."""
+        """The exit code of the command: 130 for SIGINT, 143 for SIGTERM, 130 if no signal came."""
         return 128 + (signal.SIGINT if self.number is None else self.number)
 
 
 @contextmanager
 def heard() -> Iterator[Caught]:
-    """A block in which both signals raise `KeyboardInterrupt` in the main thread."""
+    """Makes SIGINT and SIGTERM raise `KeyboardInterrupt` in the main thread until the block ends.
+
+    Yields:
+        The handler, which knows the first signal. In another thread no handler can be installed,
+        and the signals keep the ones that they have.
+    """
     caught = Caught()
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -68,9 +74,9 @@ def report(work: Callable[[], _T], show: Callable[[_T], int]) -> int:
     """Does the work and shows its result; a signal shows the partial result.
 
     Args:
-        work: calls the library; a KeyboardInterrupt from it has the partial result.
-        show: prints and writes a result, and returns the exit code. A partial result says in its
-            text that it is incomplete.
+        work: calls the library. If a signal ends the call, its KeyboardInterrupt carries the
+            partial result.
+        show: prints and writes a result, and returns the exit code.
 
     Returns:
         The exit code.

@@ -29,9 +29,11 @@ def standard(
     Args:
         matching: explore only programs whose name contains this text.
         preemptions: the bound of the search; all for every interleaving.
-        schedules: the most schedules run for one program; a program with more is incomplete.
+        schedules: the most schedules run for one program, no limit if left out; a program with more
+            schedules counts as not explored to its end.
         seconds: end the exploration after this many seconds.
-        jobs: programs explored at a time; their number does not change the result.
+        jobs: programs explored at the same time, one for each processor if left out; their number
+            does not change the result.
         machine: the profile of the machine; with --release, only this design is explored.
         view: how the result is printed and saved.
     """

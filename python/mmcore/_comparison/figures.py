@@ -22,7 +22,11 @@ QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p99.9_ns": 0.999}
 
 
 class Figures:
-    """The rates, ratios and quantiles of a measurement."""
+    """The rates, ratios and quantiles of a measurement; variant 0 is the baseline.
+
+    Args:
+        measurement: the reports of all rounds, by variant.
+    """
 
     def __init__(self, measurement: Measurement) -> None:
         self._measurement = measurement
@@ -30,12 +34,12 @@ class Figures:
 
     @property
     def measurement(self) -> Measurement:
-        """The report of each turn, as measured."""
+        """The reports of all rounds, as measured."""
         return self._measurement
 
     @property
     def plan(self) -> Any:
-        """The plan that was measured."""
+        """The variants, the load and the options that were measured."""
         return self.measurement.plan
 
     @property
@@ -47,25 +51,29 @@ class Figures:
     def table(self) -> list[dict[str, Any]]:
         """One row per variant, as plain data.
 
-        `variant` is the label. `pages_per_s` and `pages_per_cpu_s` are medians of the rounds;
+        `variant` is the label. `pages_per_s` (migrated pages per second of wall time) and
+        `pages_per_cpu_s` (per second of processor time) are medians of the rounds;
         `accesses_per_modelled_s` is over all rounds, None without accesses. `primary` names the
         measure of `ratio`. `ratio` and `ratio_wall` (wall time; None for policies) are intervals
         relative to the baseline, with the keys `ratio`, `low`, `high`, `blocks` and `resolved`;
-        None for the baseline. `latency` has quantiles of the nanoseconds per page, one value per
-        batch. `migrated`, `retries` and `failed` are sums of pages. `per_page` has the operations
+        None for the baseline. `latency` has quantiles over the batches of the nanoseconds per page.
+        `migrated`, `retries` and `failed` are sums of pages. `per_page` has the operations
         per migrated page in the counting build. `share_of_memcpy` is the rate relative to a bare
-        `memcpy` of cold pages, in the rounds that timed one. `modelled_ns_per_access` is in
-        nanoseconds. `fast_share` is the share of accesses whose page was on the first node.
+        `memcpy` of cold pages, the median of the rounds that timed one. `modelled_ns_per_access` is
+        the mean time of an access by the modelled latencies of the nodes. `fast_share` is the share
+        of accesses whose page was on the first node, in the load `tiering`.
 
-        In loads that ask for blocks, `requests` has their number, how many were `served`, quantiles
-        of their time in nanoseconds, and the `pages_per_block` that moved for one that was served;
-        `users` has the accesses per processor second of the other threads (median), the interval
-        of their ratio to the baseline, and the operations `per_access` in the counting build.
-        `stored` has the means of the rounds for a zram device: bytes of content per compressed byte
-        and per byte of the pool, the shares of pages of one word and of pages that did not
-        compress, and pages read from the device and written to it per second.
+        In the loads `compaction` and `zram`, which ask for blocks, `requests` has the number of
+        requests, how many were `served`, quantiles of their time in nanoseconds, and
+        `pages_per_block`, the pages moved for each request that was served. `users` has the
+        accesses per processor second of the other threads (median), the interval of their ratio to
+        the baseline, and the operations `per_access` in the counting build. `stored` has the values
+        of a zram device over all rounds: bytes of content per compressed byte and per byte of the
+        pool, the shares of pages of one word and of pages that did not compress, and the pages read
+        from the device and written to it per second of wall time. In the other loads these three
+        are None.
         """
-        # Computed once, because the text, the page and the document read it, and it is not cheap.
+        # The bootstrap of the intervals takes a while, and text, page and document read the table.
         if self._table is None:
             self._table = [self._row(index) for index in range(len(self.plan.variants))]
         return self._table
@@ -86,7 +94,7 @@ class Figures:
             "accesses_per_modelled_s": 1e9 * accesses / modelled if modelled else None,
             "primary": self.plan.primary,
             "ratio": self._interval(index, self.plan.primary),
-            # A policy may move no page at all, and a ratio to 0 pages a second is undefined.
+            # A policy may move no page, and a ratio to 0 pages a second is undefined.
             "ratio_wall": None if self.plan.has_policies else self._interval(index, "pages_per_s"),
             "latency": {name: latency.quantile(q) for name, q in QUANTILES.items()},
             "migrated": sum(report.migrated for report in reports),
@@ -133,7 +141,12 @@ class Figures:
         return None if index == 0 else self.interval(index, attribute).as_dict()
 
     def interval(self, index: int, attribute: str | None = None) -> stats.Interval:
-        """The ratio of variant `index` to the baseline; of the primary measure if none is named."""
+        """Computes the ratio of a variant to the baseline, with its confidence interval.
+
+        Args:
+            index: the number of the variant; 0 is the baseline.
+            attribute: the measure, a field of the reports; None for the primary measure.
+        """
         return stats.ratio_interval(
             self.block_log_ratios(index, attribute),
             comparisons=len(self.plan.variants) - 1,
@@ -141,14 +154,19 @@ class Figures:
         )
 
     def block_log_ratios(self, index: int, attribute: str | None = None) -> NDArray[np.float64]:
-        """The mean log-ratio to the baseline of each block, from which the interval is computed."""
+        """Computes for each block the mean log-ratio of a variant to the baseline. Shape (blocks,).
+
+        Args:
+            index: the number of the variant; 0 is the baseline.
+            attribute: the measure, a field of the reports; None for the primary measure.
+        """
         taken, attribute = self.measurement, attribute or self.plan.primary
         values, baseline = taken.values(index, attribute), taken.values(0, attribute)
         return stats.blocks(values, baseline, taken.trials).means
 
     @property
     def samples(self) -> dict[str, dict[str, NDArray[np.float64]]]:
-        """For each variant and measure, an array with one value per round."""
+        """For each variant, by label, and each measure, by name, its values. Shape (rounds,)."""
         names = ["pages_per_s", "pages_per_cpu_s", "migrated", "retries", "failed"]
         names.append("memcpy_pages_per_s")
         if self.plan.has_policies:
@@ -160,7 +178,7 @@ class Figures:
 
     @property
     def conclusive(self) -> bool:
-        """Whether there were enough rounds for intervals."""
+        """Whether there were enough blocks of rounds for intervals (`stats.MIN_BLOCKS`)."""
         return len(self.block_log_ratios(1)) >= stats.MIN_BLOCKS
 
 

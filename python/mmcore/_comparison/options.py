@@ -1,4 +1,4 @@
-"""The options of a comparison; the library and the command line share defaults and limits."""
+"""The options of a comparison, with the defaults and limits of library and command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from mmcore.typing import Kernel, Load
 
 __all__ = ["MOST_SECONDS", "MOST_THREADS", "Options"]
 
-#: The most migrating threads: a storm adds two writing threads for each of them.
+#: The most migrating threads. A storm has two writing threads for each of them, and the core takes
+#: at most `MAX_LOAD_THREADS` writing threads.
 MOST_THREADS = MAX_LOAD_THREADS // 2
 
 #: The most seconds of a comparison: one day.
@@ -28,18 +29,22 @@ class Options:
 
     Attributes:
         load: tiering (replays the trace over a fast and a slow node), storm (random migrations
-            against threads that use the pages), compaction (requests for blocks of a node in
-            pieces) or zram (the same, while pages are swapped to a compressed device).
-        kernel: the preset of all other fields.
+            against threads that use the pages), compaction (requests for free blocks of a
+            fragmented node) or zram (the same requests, while other threads swap pages to a
+            compressed device).
+        kernel: the preset of the profile, for all fields that no variant sets.
         threads: the number of migrating threads.
         alone: in a storm or under compaction, migrate pages that no other thread uses, for the
             least noise.
-        seconds: seconds of measuring; building, counting and verifying take time of their own.
-        nodes: sizes with optional latencies, such as 64MiB,256MiB:250ns.
-        copy: copy the contents of the pages; if not, the protocol alone is timed.
+        seconds: the seconds of measuring, one day at most. Building machines, counting operations
+            and verifying contents take more time.
+        nodes: the size of each node, with the latency of an access if it is not the default, such
+            as 64MiB,256MiB:250ns; None for the sizes of the load.
+        copy: whether the contents of pages are copied; False times the protocol alone.
         seed: seed of the loads and of the order of the variants.
-        precision: half width of the intervals, as a fraction, at which measuring may stop early.
-        poison_rate: share (0 to 1) of migration calls before which a frame fails.
+        precision: the half width of the intervals, as a fraction of the ratio, at which measuring
+            may stop early: 0.005 for half a percent.
+        poison_rate: the share (0 to 1) of migration calls before which a frame fails.
     """
 
     load: Load = "tiering"
@@ -85,11 +90,11 @@ class Options:
 
     @property
     def asks_for_blocks(self) -> bool:
-        """Whether the load asks for blocks of one node; the others migrate between nodes."""
+        """Whether the load makes free blocks in one node; other loads migrate between nodes."""
         return self.load in ("compaction", "zram")
 
     def _set(self, **checked: object) -> None:
-        """Replaces the options by their checked values, although the class is frozen."""
+        """Replaces options by their checked values; a frozen class takes no assignment."""
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 

@@ -22,7 +22,13 @@ __all__ = ["as_svg", "check_path", "save"]
 
 
 def save(comparison: Figures, path: Path) -> None:
-    """Writes the plots as an image file; the ending of `path` selects the format."""
+    """Writes the plots as an image file; the ending of `path` selects .svg, .pdf or .png.
+
+    Raises:
+        InputError: if the name has another ending.
+        MissingExtraError: if matplotlib is not installed.
+        OSError: if the file cannot be written.
+    """
     check_path(path)
     suffix = path.suffix.lower()
     figure = _figure(comparison)
@@ -31,7 +37,11 @@ def save(comparison: Figures, path: Path) -> None:
 
 
 def as_svg(comparison: Figures) -> str:
-    """The plots as an SVG element for a page."""
+    """Draws the plots and returns them as one `<svg>` element, to stand in an HTML page.
+
+    Raises:
+        MissingExtraError: if matplotlib is not installed.
+    """
     buffer = io.StringIO()
     _figure(comparison).savefig(buffer, format="svg", metadata=_metadata(".svg"))
     text = buffer.getvalue()
@@ -39,15 +49,15 @@ def as_svg(comparison: Figures) -> str:
 
 
 def _metadata(suffix: str) -> dict[str, None]:
-    # Without a date the same result gives the same bytes.
+    # Without these entries matplotlib writes the date: two files of one result would differ.
     return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
 
 
 def _figure(comparison: Figures) -> Any:
     figure_module = need("matplotlib.figure", "plotting")
     matplotlib = need("matplotlib", "plotting")
-    # Text stays text in an SVG, and ids are hashes of the content: random ids would make each file
-    # differ.
+    # "none" keeps text as text in an SVG. With a salt the ids of an SVG are hashes of the content;
+    # without one they are random, and two files of one result would differ.
     matplotlib.rcParams["svg.fonttype"] = "none"
     matplotlib.rcParams["svg.hashsalt"] = "mmcore"
     variants = len(comparison.labels)
@@ -62,7 +72,7 @@ def _figure(comparison: Figures) -> Any:
 
 
 def _plot_ratios(axes: Any, comparison: Figures, colors: list[Any]) -> None:
-    """Plots the ratio of each block as a dot and the confidence interval as a bar."""
+    """Plots the ratio of each block as a dot, in percent, and the confidence interval as a bar."""
     labels = comparison.labels
     scatter = np.random.default_rng(0)
     for index in range(1, len(labels)):
@@ -85,7 +95,7 @@ def _plot_ratios(axes: Any, comparison: Figures, colors: list[Any]) -> None:
 
 
 def _plot_latencies(axes: Any, comparison: Figures, colors: list[Any]) -> None:
-    """Plots the share of batches above each time per page, both axes logarithmic."""
+    """Plots for each time per page the share of batches that took at least as long."""
     drawn = False
     for index, label in enumerate(comparison.labels):
         samples = comparison.measurement.samples

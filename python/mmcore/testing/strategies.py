@@ -38,7 +38,7 @@ def programs(
     Args:
         threads: the number of threads, 1 to 8.
         ops: the operations to draw from: names (`"move"` stands for all its forms) or whole
-            operations (`"move r0 node=1"`); left out: every operation that the core supports.
+            operations (`"move r0 node=1"`); left out: every operation on pages that threads share.
         length: the limit of operations of a thread, at least 1.
         pages: the number of pages of each region and owner in the set-up, 1 to 64.
         setup: a program whose set-up and machine are used; left out: a set-up that makes the

@@ -1,4 +1,4 @@
-"""The exceptions and results that a call may have; every other one is a failure."""
+"""Judges calls: the exceptions and results that a call may have. Any other one is a failure."""
 
 import traceback
 from dataclasses import dataclass
@@ -22,29 +22,30 @@ DOCUMENTED = (
     NotImplementedError,  # the bytes of a region cannot be deleted
 )
 
-#: Errors of mmcore, whose text must be one line that is not empty.
+#: Exceptions of mmcore whose text must be one line, and not an empty one.
 OURS = (mmcore.errors.KernelError, mmcore.errors.MisuseError, mmcore.errors.InputError)
 
-#: Calls that raise a finding which an earlier call has returned.
+#: Calls that raise the finding of their object. The call that made the object was judged for it.
 TELL = ("Audit.raise_for_findings", "Exploration.check")
 
-#: Plain data classes that users construct: their types are checked at the construction, their
-#: values when they are printed.
+#: Plain data classes that users construct. Their constructors check types alone; wrong values raise
+#: when the object is printed.
 USERS = ("Boot", "MachineSpec", "Op", "Program", "Schedule", "Selection", "Thread", "Trace")
 
-#: Parameters that name a file: such a call may raise an error of the system.
+#: Parameters that name a file: a call with one may raise an OSError of the system.
 PATHS = {"path", "trace", "recordings", "what"}
 
-#: The rule that a runner reports of a program that made no progress for `patience` seconds.
+#: The rule that `run` reports as broken if a program makes no progress for `patience` seconds.
 PATIENCE = "no thread waits for ever"
 
-#: Operations that take a lock or handle, for which other operations of the program may wait.
+#: Operations that take a lock or a handle. Other operations of the program may wait for it for
+#: ever, so a deadlock of such a program is no finding.
 HOLDING = {"lock", "begin_writeback", "freeze", "isolate"}
 
-#: Most operations of a program that ends within the default number of steps.
+#: A program of more operations may need more than the default number of steps of a schedule.
 LONG = 40
 
-#: Longest text of an exception: much longer than any line of mmcore's.
+#: The longest text of an exception that is taken for one line; mmcore's own lines are much shorter.
 LONGEST = 4000
 
 
@@ -74,7 +75,7 @@ def raised(entry, error, *, setting=False):
     if isinstance(error, (DeliberateError, Alarm, *LOUD)):
         return None
     if isinstance(error, (mmcore.errors.FindingError, mmcore.errors.RaceError)):
-        # The finding was judged in the call that returned it, unless that call had a defect.
+        # `TELL`: the call that returned the object was judged for the finding, or had a mutation.
         return None if entry.key in TELL else Failure("finding", entry.key, told(error))
     allowed = DOCUMENTED
     if setting or not entry.compiled:
@@ -95,7 +96,7 @@ def raised(entry, error, *, setting=False):
 def returned(entry, result, way="call"):
     """Judges the result of a call; returns a failure or None.
 
-    A result that was not made by a call is only checked for its class.
+    An object that came another way (`way`), such as out of a container, is named by its class.
     """
     if entry.makes and entry.name not in USERS:
         # Plain data with arbitrary fields holds no findings, and may fail to print.

@@ -57,7 +57,7 @@ pub(crate) fn map<'py>(
     module.getattr("NodeMaps")?.call1((PyTuple::new(py, maps)?,))
 }
 
-/// Fills a node with pages by its letters. Waits for page locks, because it migrates and drains pages.
+/// Fills a node with pages by its letters. May wait for page locks: faults, mlock and soft offline do.
 pub(crate) fn arrange(
     py: Python<'_>,
     shared: &MachineRef,

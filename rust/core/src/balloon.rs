@@ -53,7 +53,7 @@ use std::sync::Arc;
 /// What the host knows of a balloon.
 #[derive(Clone, Copy, Debug, Default, Hash)]
 struct Host {
-    /// The number of pages that the host has: told in less told back.
+    /// The number of pages that the host has: those given to it, less those taken back.
     pages: u32,
 }
 
@@ -103,7 +103,7 @@ impl Balloon {
         self.pages.lock().page(number)
     }
 
-    /// The number of numbers: those of all pages are smaller.
+    /// One more than the largest number that a page of the balloon can have.
     pub fn numbers(&self) -> u32 {
         self.pages.lock().numbers()
     }

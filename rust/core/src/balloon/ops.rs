@@ -1,4 +1,4 @@
-//! The balloon as an owner of movable pages: its side of the contract with the core, and its audit.
+//! The balloon as an owner of movable pages: its callbacks for migration, and its audit.
 
 use super::inflate::BATCH;
 use super::{Balloon, Host};
@@ -27,8 +27,10 @@ impl<R: Release> MovableOps<R> for Balloon {
         pages.isolate(page.index(), pfn)
     }
 
-    /// Gives the host another page (`balloon_page_migrate`). `EAGAIN` while another thread talks to
-    /// the host: this thread holds two page locks, and must not wait.
+    /// Gives the host the page `to` and takes `from` back (`balloon_page_migrate`).
+    ///
+    /// `EAGAIN` while another thread talks to the host: this thread holds two page locks and must not
+    /// wait for that thread. `EBUSY` if the balloon does not have `from` as isolated.
     fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, _mode: Mode) -> Result<(), Errno> {
         machine.traced(Call::BalloonMigrate, (from, to), || {
             machine.traced(Call::VirtballoonMigrate, (from, to), || self.exchange(machine, from, to))
@@ -74,18 +76,18 @@ impl<R: Release> MovableOps<R> for Balloon {
         let (held, isolated) = (MovableOps::<R>::held(self), self.pages.lock().isolated());
         let size = held.len();
         if told as usize != size {
-            let what = format!("it was told of {told}, and the balloon has {size}");
+            let what = format!("the host was told of {told} pages, but the balloon has {size}");
             report("the host has the pages of the balloon", None, what);
         }
         let marked = held.iter().filter(|&&pfn| machine.frames[pfn].word().has(Flags::ISOLATED)).count();
         if isolated as usize != marked {
-            let what = format!("the counter is {isolated}, but {marked} are isolated");
+            let what = format!("the counter is {isolated}, but {marked} pages are isolated");
             report("a balloon counts its isolated pages", None, what);
         }
         let events = |event| machine.stats.events(event);
         let counted = events(Event::BalloonInflate) - events(Event::BalloonDeflate);
         if counted != size as i64 {
-            let what = format!("the counters' difference is {counted}, and the balloon has {size}");
+            let what = format!("the counters' difference is {counted}, but the balloon has {size} pages");
             report("balloon_inflate minus balloon_deflate is the size of the balloon", None, what);
         }
         for (number, node) in machine.nodes.iter().enumerate() {
@@ -93,12 +95,12 @@ impl<R: Release> MovableOps<R> for Balloon {
             let managed = machine.managed_pages(number).unwrap_or_default();
             let taken = if machine.profile.deflate_on_oom { 0 } else { here };
             if i64::from(node.frames) - taken != managed {
-                let what = format!("node {number}: {managed} are managed, with {here} in the balloon");
+                let what = format!("node {number}: {managed} pages are managed, with {here} in the balloon");
                 report("managed pages are those that the balloon has not taken", None, what);
             }
             let shown = machine.stats.on_node(number, NodeItem::BalloonPages);
             if machine.profile.balloon_counted && shown != here {
-                let what = format!("node {number}: the counter is {shown}, but there are {here}");
+                let what = format!("node {number}: the counter is {shown}, but the balloon has {here} pages");
                 report("nr_balloon_pages is the number of pages in the balloon", None, what);
             }
         }
@@ -123,7 +125,7 @@ impl Balloon {
         }
         // The host gets the new page before it gives the old one back.
         host.pages = host.pages.wrapping_add(1);
-        // Counted on another node, the page changes the managed pages of both.
+        // Where the new page lies on another node, the counters of both nodes change.
         if !mutated(Mutation::BalloonNodeNotMoved) && machine.node_of(from) != machine.node_of(to) {
             machine.count_balloon(from, -1);
             machine.count_balloon(to, 1);

@@ -170,7 +170,7 @@ impl Pages {
         self.held -= 1;
     }
 
-    /// The listed pages with the numbers of their entries, the last one that came first.
+    /// The listed pages with the numbers of their entries. The page that came last is the first.
     pub fn listed(&self) -> impl Iterator<Item = (u32, Pfn)> + '_ {
         let entry = |number: u32| self.entries.get(number as usize).map(|entry| (number, *entry));
         std::iter::successors(entry(self.head), move |(_, now)| entry(now.next))
@@ -222,7 +222,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, the list agrees with a plain vector.
+        /// After any series of operations the list agrees with a plain vector.
         #[test]
         fn the_list_is_a_vector(steps in prop::collection::vec((0u8..5, 0usize..8), 0..60)) {
             let mut pages = Pages::default();

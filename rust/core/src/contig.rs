@@ -1,5 +1,5 @@
-//! Contiguous ranges of frames, emptied of their pages on demand (`alloc_contig_range`; lifecycle 9),
-//! the pools of huge pages that use them, and the pages of the kernel that no range may hold.
+//! Contiguous ranges of frames, emptied of their pages on demand (`alloc_contig_range`), the pools of
+//! huge pages that use them, and the pages of the kernel that no range may hold.
 //!
 //! The buddy allocator hands out blocks of 2^10 frames at most, and only those that happen to be
 //! free. A contiguous allocation makes its own room: it names a range, and the pages there have to

@@ -1,5 +1,5 @@
-//! The pools of huge pages: grown from the buddy allocator, or by contiguous ranges if the pages are
-//! larger than its blocks (`alloc_pool_huge_folio`, `alloc_contig_pages`).
+//! The pools of huge pages. A pool takes free blocks of the buddy allocator, or contiguous ranges if its
+//! pages are larger than those blocks (`alloc_pool_huge_folio`, `alloc_contig_pages`).
 
 use super::pool::HugePage;
 use crate::error::{Errno, Error, Result};
@@ -11,16 +11,17 @@ use crate::stat::Event;
 use crate::sync::stop_point;
 use std::ops::Range;
 
-/// The letter that marks the frames of a pool, see `layout`.
+/// The letter that marks the frames of a pool for `layout`.
 const MARK: u32 = b'h' as u32;
 
 impl<R: Release> Machine<R> {
     /// Grows or shrinks a node's pool of huge pages of 2^`order` frames to `count` pages, as far as
-    /// there is memory, and returns its size then (a write to `nr_hugepages`).
+    /// there is memory, and returns the pool's new size (a write to `nr_hugepages`).
     ///
-    /// Up to the largest order of the buddy allocator the pages are free blocks. A larger page is the
-    /// first aligned range of the node that can be emptied; its pages move to other frames of the
-    /// node, and to other nodes if it is full. One call looks at each range once.
+    /// A page that is no larger than a block of the buddy allocator comes from its free lists. A
+    /// larger page is the first aligned range of the node that can be emptied: the pages in the range
+    /// move to other frames of the node, or to other nodes if the node is full. One call tries each
+    /// range once.
     ///
     /// `EINVAL` for a node that does not exist or an order of 0 or above 24.
     pub fn set_huge_pages(&self, node: usize, order: u8, count: u32) -> Result<u32> {
@@ -59,15 +60,15 @@ impl<R: Release> Machine<R> {
         self.huge.pages.lock().iter().filter(|&&page| self.is_of(page, node, order)).count() as u32
     }
 
-    /// Takes the newest page that fits out of its pool.
+    /// Takes a page out of its pool: of those that fit, the one that came last.
     fn take_from_pool(&self, fits: impl Fn(&HugePage) -> bool) -> Option<HugePage> {
         let mut pages = self.huge.pages.lock();
         let place = pages.iter().rposition(fits)?;
         Some(pages.remove(place))
     }
 
-    /// A huge page for the pool, or `None` without memory. One that is larger than the buddy allocator's
-    /// blocks is looked for from `from` on.
+    /// A huge page for the pool, or `None` if there is no memory for it. Ranges for a page larger than
+    /// the buddy allocator's blocks are tried from `from` on.
     fn fresh_huge_page(&self, node: usize, order: u8, from: Pfn) -> Option<HugePage> {
         if order > MAX_ORDER {
             return self.gigantic_page(node, order, from);
@@ -82,11 +83,11 @@ impl<R: Release> Machine<R> {
 
     /// The first aligned range of the node, from `from` on, that can be emptied (`alloc_contig_pages`).
     fn gigantic_page(&self, node: usize, order: u8, from: Pfn) -> Option<HugePage> {
-        let found = &self.nodes[node];
+        let whole = &self.nodes[node];
         let size = 1u32 << order;
         // A range is aligned within its node, as a block of the buddy allocator is.
         let mut first = from;
-        while first.0 + size <= found.base.0 + found.frames {
+        while first.0 + size <= whole.base.0 + whole.frames {
             let range = first..first.plus(size);
             if self.may_be_contiguous(&range) && self.alloc_contig_range(range.clone()).is_ok() {
                 (range.start.0..range.end.0).for_each(|pfn| self.frames[Pfn(pfn)].set_extra(0, MARK));
@@ -101,11 +102,11 @@ impl<R: Release> Machine<R> {
     /// (`pfn_range_valid_contig`).
     fn may_be_contiguous(&self, range: &Range<Pfn>) -> bool {
         let node = &self.nodes[self.node_of(range.start)];
-        let zone = |pfn: Pfn| node.blocks.state_at(pfn.0 - node.base.0);
-        let of = zone(range.start);
+        let state = |pfn: Pfn| node.blocks.state_at(pfn.0 - node.base.0);
+        let first = state(range.start);
         let taken = self.huge.pages.lock().iter().any(|page| page.overlaps(range));
-        let fits = |pfn: Pfn| zone(pfn) == of && !self.frames[pfn].word().has(Flags::RESERVED);
-        of != BlockState::Offline && !taken && (range.start.0..range.end.0).map(Pfn).all(fits)
+        let fits = |pfn: Pfn| state(pfn) == first && !self.frames[pfn].word().has(Flags::RESERVED);
+        first != BlockState::Offline && !taken && (range.start.0..range.end.0).map(Pfn).all(fits)
     }
 
     fn free_huge_page(&self, page: HugePage) {
@@ -121,15 +122,19 @@ impl<R: Release> Machine<R> {
         self.frames[head].private() == MARK && self.huge.pages.lock().iter().any(holds)
     }
 
-    /// Gives the pool's pages of a range back to the allocator (`dissolve_free_hugetlb_folios`).
+    /// Gives the pool's pages that lie in a range back to the allocator
+    /// (`dissolve_free_hugetlb_folios`).
     pub(crate) fn dissolve_free_huge_pages(&self, range: &Range<Pfn>) {
         while let Some(page) = self.take_from_pool(|page| page.overlaps(range)) {
             self.free_huge_page(page);
         }
     }
 
-    /// Exchanges the pool's pages of a range for others of the node, so that the range can be
-    /// emptied (`isolate_or_dissolve_huge_page`). `EBUSY` if there is no other.
+    /// Replaces the pool's pages that lie in a range by other huge pages of the node, so that the
+    /// range can be emptied (`isolate_or_dissolve_huge_page`).
+    ///
+    /// `EBUSY` if there is no other huge page. A page larger than the buddy allocator's blocks is never
+    /// replaced.
     pub(super) fn replace_huge_pages(&self, range: Range<Pfn>) -> Result<()> {
         while let Some(page) = self.take_from_pool(|page| page.overlaps(&range)) {
             let node = self.node_of(page.first);
@@ -141,7 +146,7 @@ impl<R: Release> Machine<R> {
             let busy = other.is_none();
             self.huge.pages.lock().push(other.unwrap_or(page));
             if busy {
-                let what = "a huge page of the pool is in the range, and there is no other for the pool";
+                let what = "a huge page of a pool is in the range, and no other page can replace it";
                 return Err(Error { pfn: Some(page.first), ..Error::new(Errno::EBUSY, what.to_owned()) });
             }
             self.free_huge_page(page);

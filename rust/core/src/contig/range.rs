@@ -23,8 +23,9 @@ impl<R: Release> Machine<R> {
     /// pageblocks; `ENOMEM` if there is no frame to move a page to. After an error pages that have
     /// moved stay where they are.
     ///
-    /// A call that isolated the pageblocks of the range leaves them movable, whatever their types were:
-    /// kernels before 6.17 do not remember the types (`undo_isolate_page_range`).
+    /// A call that isolated the pageblocks of the range leaves them movable, whatever their types were
+    /// (`undo_isolate_page_range`). Kernels since 6.17 restore the types; mmcore does so under no
+    /// profile.
     pub fn alloc_contig_range(&self, range: Range<Pfn>) -> Result<()> {
         // 1. The range lies in one node, is online, and every page of it can move.
         self.first_in_use(range.clone())?;

@@ -16,8 +16,8 @@ const WRITER: u64 = 1 << 63;
 #[derive(Debug, Default)]
 pub(super) struct Chain {
     lock: AtomicU64,
-    /// Frame numbers. They change under this lock held exclusively *and* the class lock, so either
-    /// is enough to read them.
+    /// Frame numbers. A thread that changes them holds `lock` exclusively *and* the class lock, so
+    /// either of the two locks is enough to read them.
     pages: [PlainU32; MAX_CHAIN],
 }
 
@@ -29,7 +29,7 @@ impl Chain {
         }
     }
 
-    /// A page of the chain.
+    /// The page at a position of the chain.
     pub fn page(&self, number: usize) -> Pfn {
         Pfn(self.pages[number].get())
     }
@@ -44,7 +44,7 @@ impl Chain {
         self.pages[..usize::from(class.pages)].iter().map(|cell| Pfn(cell.peek()))
     }
 
-    /// Puts a page in the place of another one.
+    /// Puts a page into the chain at the position of another one.
     pub fn replace(&self, number: usize, pfn: Pfn) {
         self.pages[number].set(pfn.0);
     }
@@ -60,13 +60,13 @@ impl Chain {
         if self.key() == address { Some("zspage lock") } else { page }
     }
 
-    /// Takes the lock shared (`migrate_read_lock`), waiting for a writer. `class` is its place in
-    /// the order of locks.
+    /// Takes the lock shared (`migrate_read_lock`), waiting for a writer. `class` is the lock's place
+    /// in the order of locks, which depends on the profile.
     pub fn read_lock(&self, class: LockClass) {
         loop {
             let seen = spin_until(&self.lock, |word| word & WRITER == 0);
             // Acquire pairs with the Release of `write_unlock`: the user of an object sees the
-            // chain and the bytes that the writer has left.
+            // chain that the writer has changed, and the bytes that it has copied.
             if self.lock.compare_exchange(seen, seen + 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 return acquired(class, self.key(), false);
             }
@@ -110,26 +110,26 @@ impl Chain {
         self.lock.store(0, Ordering::Release);
     }
 
-    /// Loads words of an object, from its beginning. The caller holds the zspage lock.
+    /// Loads the first words of an object. The caller holds the zspage lock.
     pub fn load(&self, class: &SizeClass, object: u16, memory: &Memory, mut into: &mut [u64]) {
         let mut at = usize::from(object) * class.words();
         while !into.is_empty() {
             let (page, word) = (at / WORDS, at % WORDS);
-            let (now, rest) = into.split_at_mut((WORDS - word).min(into.len()));
-            memory.load_words(self.page(page), word, now);
-            at += now.len();
+            let (here, rest) = into.split_at_mut((WORDS - word).min(into.len()));
+            memory.load_words(self.page(page), word, here);
+            at += here.len();
             into = rest;
         }
     }
 
-    /// Stores words to an object, from its beginning. The caller holds the zspage lock.
+    /// Stores the first words of an object. The caller holds the zspage lock.
     pub fn store(&self, class: &SizeClass, object: u16, memory: &Memory, mut from: &[u64]) {
         let mut at = usize::from(object) * class.words();
         while !from.is_empty() {
             let (page, word) = (at / WORDS, at % WORDS);
-            let (now, rest) = from.split_at((WORDS - word).min(from.len()));
-            memory.store_words(self.page(page), word, now);
-            at += now.len();
+            let (here, rest) = from.split_at((WORDS - word).min(from.len()));
+            memory.store_words(self.page(page), word, here);
+            at += here.len();
             from = rest;
         }
     }

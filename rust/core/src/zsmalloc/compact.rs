@@ -47,8 +47,8 @@ impl ZsPool {
         (migrate, room.books.lock())
     }
 
-    /// Lets other threads at the class for a moment, and puts the freed pages, which must not
-    /// happen under the locks.
+    /// Releases the locks for a moment, so that other threads can use the class, and puts the freed
+    /// pages, which must not be put under the locks.
     fn relax<'a, R: Release>(
         &'a self,
         machine: &Machine<R>,
@@ -132,7 +132,7 @@ impl ZsPool {
         if let Some(into) = target
             && held.1.insert(into)
         {
-            // Its last objects were freed while it was off its list.
+            // The target's last objects were freed while it was off its list.
             let freed = self.try_free_zspage(machine, room, &mut held.1, into);
             drop(held);
             freed.iter().for_each(|&pfn| machine.put(pfn));
@@ -140,8 +140,9 @@ impl ZsPool {
         pages
     }
 
-    /// Keeps the users of a source's objects out, where it is the zspage's lock that does. False if
-    /// an object is in use and the kernel gives up.
+    /// Takes the zspage's lock of a source, so that no thread uses an object of it. Under
+    /// `ZsLocking::Class` the pin of each object serves instead, and nothing is locked here. Returns
+    /// false if an object is in use and kernels of the profile do not wait for its user.
     fn lock_source(&self, room: &ClassRoom, number: u32) -> bool {
         let chain = room.chain(number);
         match (self.locking, self.writer_waits) {

@@ -1,4 +1,4 @@
-//! Zspages without an object are freed, and the pool is closed.
+//! Frees zspages that have no object, and closes pools.
 
 use super::books::Books;
 use super::chain::Chain;
@@ -15,10 +15,10 @@ use crate::sync::{Mutation, Ordering, mutated, park_patiently};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 
-/// Pages of a freed zspage, which the caller puts once it holds no lock.
+/// Pages of a freed zspage. The caller puts them after it has released its locks.
 pub(super) type Freed = ArrayVec<Pfn, MAX_CHAIN>;
 
-/// The values of `Counts::closing`: a pool in use, one that a thread is closing, and a closed one.
+/// The values of `Counts::closing`: the pool is in use, a thread is closing it, or it is closed.
 const OPEN: u64 = 0;
 const CLOSING: u64 = 1;
 const CLOSED: u64 = 2;
@@ -34,9 +34,10 @@ impl ZsPool {
     }
 
     /// Frees an empty zspage that is on its list, if all its page locks are free (`free_zspage`).
-    /// Otherwise it waits for [`ZsPool::free_empty`]. The class lock is held.
+    /// Otherwise the zspage waits for [`ZsPool::free_empty`]. The caller holds the class lock.
     ///
-    /// The locks are only tried, because the caller may hold a page lock, and holds the class lock.
+    /// The page locks are only tried: a thread that holds a class lock must not sleep, and the caller
+    /// may hold a page lock already.
     pub(super) fn try_free_zspage<R: Release>(
         &self,
         machine: &Machine<R>,
@@ -46,8 +47,8 @@ impl ZsPool {
     ) -> Freed {
         let chain = room.chain(number);
         let mut locked = Freed::new();
-        // A thread may still use an object that another one has freed, so the zspage's lock must be
-        // free too. It was free a moment ago, and the class lock keeps compactions away.
+        // A thread may still use an object that another thread has freed, so the zspage's lock must
+        // be free, too. No compaction takes that lock meanwhile: it would need the class lock first.
         let all = chain.try_write(self.zspage_lock()) && {
             let all = chain.pages(&room.class).all(|pfn| {
                 let taken = machine.frames[pfn].trylock();
@@ -68,7 +69,8 @@ impl ZsPool {
         self.end_zspage(machine, room, books, number, locked)
     }
 
-    /// Ends a zspage whose pages are locked (`__free_zspage`). The class lock is held.
+    /// Ends a zspage whose pages are locked (`__free_zspage`), and unlocks them. The caller holds the
+    /// class lock.
     fn end_zspage<R: Release>(
         &self,
         machine: &Machine<R>,
@@ -89,15 +91,18 @@ impl ZsPool {
         pages
     }
 
-    /// Frees the empty zspages that could not be freed at once (`async_free_zspage`). The kernel
-    /// does it in a worker; here a thread does it that holds no lock and may sleep. Past its deadline
-    /// ([`patiently`](crate::sync::patiently)) the rest waits for the next call.
+    /// Frees the empty zspages that could not be freed at once (`async_free_zspage`). In the kernel a
+    /// worker frees them. Here the calling thread does; it holds no lock, because it may sleep.
+    ///
+    /// If the deadline of the thread ([`patiently`](crate::sync::patiently)) passes, the remaining
+    /// zspages wait for the next call.
     pub fn free_empty<R: Release>(&self, machine: &Machine<R>) {
         let _in_time = self.free_empty_in_time(machine);
     }
 
-    /// Frees the empty zspages whose page locks are free, for a thread that may hold page locks and
-    /// must not wait for others. The rest waits for the next call.
+    /// Frees empty zspages as [`ZsPool::free_empty`] does, but never waits: the calling thread may
+    /// hold page locks. The first zspage of a class that cannot be freed ends the work on the class:
+    /// this zspage and those behind it wait for the next call.
     pub(crate) fn try_free_empty<R: Release>(&self, machine: &Machine<R>) {
         // Acquire: see `free_empty_in_time`.
         if self.counts.work.swap(0, Ordering::Acquire) == 0 {
@@ -117,10 +122,10 @@ impl ZsPool {
         }
     }
 
-    /// [`ZsPool::free_empty`]; false if the deadline of the calling thread has passed.
+    /// Does the work of [`ZsPool::free_empty`]. Returns false if the deadline of the thread has passed.
     fn free_empty_in_time<R: Release>(&self, machine: &Machine<R>) -> bool {
-        // Acquire pairs with the Release in `schedule`. Cleared first: a zspage that becomes empty
-        // after its class was looked at sets the mark again.
+        // Acquire pairs with the Release in `schedule`. The mark is cleared before the classes are
+        // searched: a zspage that becomes empty after its class was searched sets the mark again.
         if self.counts.work.swap(0, Ordering::Acquire) == 0 {
             return true;
         }
@@ -129,7 +134,7 @@ impl ZsPool {
                 let taken = room.books.lock().take_empty();
                 let Some(number) = taken else { break };
                 let Some(pages) = self.lock_zspage(machine, room, number) else {
-                    // A thread keeps a page locked. The zspage waits for the next call.
+                    // Another thread keeps a page locked. The zspage waits for the next call.
                     room.books.lock().insert(number);
                     self.schedule();
                     return false;
@@ -146,9 +151,9 @@ impl ZsPool {
 
     /// Locks all pages of a zspage that is on no list, in the order of the chain (`lock_zspage`).
     ///
-    /// A migration may replace a page whose lock this thread waits for. So each page is chosen, and
-    /// its lock tried, under the zspage's lock. The wait itself is without it, with a reference on
-    /// the page, and then the chain is read again.
+    /// A migration may replace a page while this thread waits for the page's lock. So the thread
+    /// reads the chain and tries the page locks under the zspage's lock. To wait it releases the
+    /// zspage's lock and holds a reference on the page; then it reads the chain again.
     ///
     /// `None`, with no page locked, if the deadline of the calling thread has passed.
     fn lock_zspage<R: Release>(&self, machine: &Machine<R>, room: &ClassRoom, number: u32) -> Option<Freed> {
@@ -179,7 +184,8 @@ impl ZsPool {
         Some(locked)
     }
 
-    /// Tries the locks of the next pages. Returns the first that is taken, with a reference.
+    /// Locks the next pages without waiting. Returns the first page that another thread has locked,
+    /// with a reference for the caller, or `None` if all are locked now.
     fn lock_on<R: Release>(
         &self,
         machine: &Machine<R>,
@@ -198,17 +204,20 @@ impl ZsPool {
         None
     }
 
-    /// Closes a pool without an object: frees its last zspages, and gives its owner slot back. A
-    /// closed pool stays as it is. Waits for page locks and, where the profile's locking counts
-    /// isolated pages, until none is isolated: the caller must hold neither itself.
+    /// Closes a pool without an object: frees its last zspages, and gives its owner slot back. For a
+    /// closed pool the call does nothing.
+    ///
+    /// The call waits for page locks, and under `ZsLocking::Class` until no page of the pool is
+    /// isolated. A caller that holds such a lock or such a page would wait for itself.
     ///
     /// `EBUSY` if an object is left, or another thread uses, frees or closes the pool; `EINTR` if the
     /// deadline of the calling thread ([`patiently`](crate::sync::patiently)) has passed. The pool is
     /// open after an error.
     pub fn close<R: Release>(&self, machine: &Machine<R>) -> Result<()> {
         let closing = &self.counts.closing;
-        // SeqCst: this store comes before the load in `wait_for_isolated`, and the count in
-        // `not_isolated` before the load of this mark. So one of the two threads sees the other.
+        // SeqCst: this thread sets the mark before it loads the count in `wait_for_isolated`, and a
+        // thread in `not_isolated` lowers the count before it loads the mark. So this thread finds the
+        // lower count, or the other thread finds the mark and wakes this one.
         match closing.compare_exchange(OPEN, CLOSING, Ordering::SeqCst, Ordering::Acquire) {
             Ok(_) => {}
             Err(CLOSED) => return Ok(()),
@@ -220,7 +229,7 @@ impl ZsPool {
             false => self.rooms.iter().for_each(|room| room.books.lock().reopen()),
         }
         // Release pairs with the Acquire in `is_closed` and above: a thread that finds the pool
-        // closed, or open again, finds its classes so.
+        // closed, or open again, finds all its classes closed, or open.
         closing.store(if closed.is_ok() { CLOSED } else { OPEN }, Ordering::Release);
         closed
     }
@@ -254,8 +263,8 @@ impl ZsPool {
         // Acquire: see `end_zspage`.
         match self.counts.pages.load(Ordering::Acquire) {
             0 => Ok(()),
-            // A thread in `free_empty` has taken a zspage off its list before this one looked there.
-            // It still needs the pool's owner slot.
+            // Another thread in `free_empty` took a zspage off its list before this thread searched
+            // the list. That thread still needs the pool's owner slot.
             left => {
                 let why =
                     format!("another thread is freeing the last {left} pages of the pool: close it again");

@@ -1,25 +1,25 @@
 //! The LZ4 block format, compressed with the match search of the kernel's `lz4`, so that a page takes as
-//! many bytes as it takes there (recordings z01 to z13).
+//! many bytes as in the kernel (recordings z01 to z13).
 //!
 //! A block is a series of *sequences*: literals, then a match, which is a distance back and a length.
-//! The search looks at one position after the other, and finds by a hash of four bytes the last
-//! position that had the same hash. After 64 positions without a match it skips every second one,
-//! after 64 more it skips two of three, and so on. Where a match begins, and so how many bytes a
-//! page takes, depends on these skips.
+//! The search goes from position to position. A table holds the last position for each hash of four
+//! bytes, and each position is compared with this one earlier position only. After 64 positions
+//! without a match the search skips every second position, after 64 more two of three, and so on.
+//! Where a match begins, and so how many bytes a page takes, depends on these skips.
 
 /// The least length of a match.
 const MIN_MATCH: usize = 4;
 /// The bytes at the end of a block that are always literals.
 const LAST_LITERALS: usize = 5;
-/// No match begins in so many bytes at the end of a block.
+/// The bytes at the end of a block in which no match begins.
 const MATCH_LIMIT: usize = 12;
-/// The search skips one position more after 2^6 positions without a match.
+/// The search skips one position more after each 2^6 positions without a match.
 const SKIP_TRIGGER: u32 = 6;
 const HASH_BITS: u32 = 13;
-/// Lengths of 15 and more go on in further bytes.
+/// The largest number in each half of a token. It says that further bytes hold the rest of the length.
 const RUN: usize = 15;
 
-/// The most bytes that `len` bytes can take.
+/// The most bytes that `len` bytes can take after compression.
 #[cfg(test)]
 const fn bound(len: usize) -> usize {
     len + len / 255 + 16
@@ -48,7 +48,7 @@ impl Output<'_> {
         self.len += 1;
     }
 
-    /// The part of a length that the token has no room for.
+    /// Writes the part of a length for which the token has no room.
     fn length(&mut self, length: usize) {
         if let Some(rest) = length.checked_sub(RUN) {
             for _ in 0..rest / 255 {
@@ -58,7 +58,8 @@ impl Output<'_> {
         }
     }
 
-    /// Literals, with a match of `matched` bytes more than the least, or none.
+    /// Writes literals, and after them a match if there is one: its distance, and by how much its
+    /// length exceeds [`MIN_MATCH`].
     fn sequence(&mut self, literals: &[u8], matched: Option<(usize, usize)>) {
         let short = |length: usize| length.min(RUN);
         let code = matched.map_or(0, |(_, length)| length);
@@ -132,7 +133,7 @@ fn matches(input: &[u8], out: &mut Output<'_>) -> usize {
             at -= 1;
             behind -= 1;
         }
-        // One match may follow the other without a literal between them.
+        // A match may follow the last one without a literal between the two.
         loop {
             let length = equal(input, at + MIN_MATCH, behind + MIN_MATCH, last_end);
             out.sequence(&input[anchor..at], Some((at - behind, length)));
@@ -164,7 +165,7 @@ mod tests {
         output
     }
 
-    /// The page that the lab's agent stores: `random` bytes of a generator, then zeroes.
+    /// The page that the recordings store: `random` bytes of a generator, then zeroes.
     fn recorded(page: u64, random: usize) -> Vec<u8> {
         let mut x = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(page + 1 + 70001);
         let mut bytes = vec![0; 4096];

@@ -1,9 +1,9 @@
 //! A zram device, with blocks of a chosen compressed size.
 //!
-//! The contents are those of the lab's agent: `size=A` writes A bytes of a generator, which no
-//! compressor makes shorter, and zeroes after them. The generator starts from the number of the
-//! block and the number of the write. `zram_fill` writes words of a generator, which starts from the
-//! number of the block, and then the word that it started from.
+//! The contents are those of the recordings. `size=A` writes A bytes of a generator, which no
+//! compressor makes shorter, and zeroes after them; the generator starts from the number of the block
+//! and the number of the write. `zram_fill` writes words of a generator that starts from the number of
+//! the block, and fills the rest of the block with the generator's first word.
 
 use super::Session;
 use super::actor::Actor;
@@ -22,14 +22,14 @@ use serde::ser::SerializeMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The use of a zram device, as a recording shows it.
+/// The counters of a zram device after an operation, as a recording shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZramShown {
-    /// The counters of `mm_stat`; none in the answer of a check.
+    /// The counters of `mm_stat`; `None` after a check.
     pub mm_stat: Option<MmStat>,
-    /// Pages of zspages of the whole machine.
+    /// The pages of all zspages of the machine.
     pub nr_zspages: i64,
-    /// Zspages by class, where the operation asks for them.
+    /// Zspages by class, if the operation asks for them.
     pub zspages: Option<Vec<ZspageCount>>,
     /// The pool's pages after each store.
     pub used_after: Vec<u64>,
@@ -37,7 +37,7 @@ pub struct ZramShown {
     pub checked: Option<u32>,
 }
 
-/// What an actor has written to a block last.
+/// The last write of an actor to a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Written {
     /// The number of the write; the generator starts from it.
@@ -48,16 +48,16 @@ pub(super) struct Written {
 /// What was written to a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Filling {
-    /// Nothing, or it was discarded.
+    /// The block was never written, or was discarded.
     #[default]
     Nothing,
-    /// A block of `zs_put`.
+    /// The content of a block of `zs_put`.
     Sized(BlockSize),
-    /// A block of `zram_fill`.
+    /// The content of a block of `zram_fill`.
     Partly,
 }
 
-/// What is known of blocks, by block.
+/// The last known write to each block.
 pub(super) type Known = BTreeMap<u32, Written>;
 
 /// The content of a block.
@@ -153,7 +153,8 @@ impl<R: Release> Session<R> {
         self.show_alone(actor, step, &device, shown)
     }
 
-    /// Writes a block. The step counts the blocks that were written, and has the errno of the others.
+    /// Writes a block. The step counts the blocks that were written. If a write fails, the step has its
+    /// errno.
     fn put_block(
         &self,
         actor: &mut Actor,
@@ -163,6 +164,8 @@ impl<R: Release> Session<R> {
         step: &mut Step,
     ) {
         let before = self.known(actor, block);
+        // Each thread numbers its writes from a start of its own. So two threads that write a block of
+        // the same size write different bytes, and a check tells a lost write from a right one.
         let fresh = u32::from(actor.number) << 16;
         let written = Written { version: before.version.max(fresh) + 1, what };
         match device.write(&self.machine, block, &content(block, written), node) {
@@ -170,7 +173,7 @@ impl<R: Release> Session<R> {
                 actor.blocks.insert(block, written);
                 step.ret += 1;
             }
-            // The block layer has one error for all that can go wrong.
+            // The kernel's block layer reports a write without memory as `EIO`.
             Err(error) if error.errno == Errno::ENOMEM => step.errno = Some(Errno::EIO),
             Err(error) => {
                 step.errno = Some(error.errno);
@@ -198,28 +201,28 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Discards all but the first `keep` of each `of` blocks.
+    /// Discards all but the first `keep` blocks of each group of `of` blocks.
     pub(super) fn zram_punch(&self, actor: &mut Actor, (keep, of): (u32, u32)) -> Step {
         let discarded = |block: u32| block.checked_rem(of).is_some_and(|at| at >= keep);
         let step = self.discard_blocks(actor, |len| (0..len).filter(|&block| discarded(block)).collect());
         Step { zram: None, ..step }
     }
 
-    /// Reads the first `keep` of each `of` blocks; the result is the number of those that are not as
-    /// `zram_fill` wrote them.
+    /// Reads the first `keep` blocks of each group of `of` blocks. The result is the number of blocks
+    /// that differ from the content that `zram_fill` wrote.
     pub(super) fn zram_check(&self, actor: &Actor, (keep, of): (u32, u32)) -> Step {
         let read = |block: u32| block.checked_rem(of).is_some_and(|at| at < keep);
         self.check_read(actor, |len| (0..len).filter(|&block| read(block)).collect(), true)
     }
 
-    /// What the actor knows of a block: its own last write, or that of the set-up.
+    /// The last write to a block that the actor knows: its own, or that of the set-up.
     fn known(&self, actor: &Actor, block: u32) -> Written {
         let known = actor.blocks.get(&block).or_else(|| self.blocks.get(&block));
         known.copied().unwrap_or_default()
     }
 
-    /// The last writes to a block, of which its content must be one: the actor's own, those of the
-    /// threads that it has joined, or that of the set-up.
+    /// The writes of which one must be the content of a block: the actor's own last write; else the
+    /// last writes of the threads that it has joined; else that of the set-up.
     fn allowed(&self, actor: &Actor, block: u32) -> Vec<Written> {
         let others = actor.others.iter().filter(|(of, _)| *of == block).map(|(_, written)| *written);
         match (actor.blocks.get(&block), others.collect::<Vec<_>>()) {
@@ -242,7 +245,8 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// The same, unless other threads run, who change the counters meanwhile.
+    /// Adds the counters of the device, unless other threads run: their changes would be in the
+    /// counters, too.
     fn show_alone(&self, actor: &Actor, step: Step, device: &Zram, shown: ZramShown) -> Step {
         if actor.concurrent { step } else { self.show(step, device, shown) }
     }
@@ -251,7 +255,7 @@ impl<R: Release> Session<R> {
         self.discard_blocks(actor, |len| blocks.indices(len).collect())
     }
 
-    /// Discards the blocks that `which` chooses for a device of that many blocks.
+    /// Discards blocks. `which` gets the number of blocks of the device, and returns those to discard.
     fn discard_blocks(&self, actor: &mut Actor, which: impl FnOnce(u32) -> Vec<u32>) -> Step {
         let found = actor.no_page_lock().and_then(|()| self.device(actor).map(Arc::clone));
         let device = match found {
@@ -274,15 +278,15 @@ impl<R: Release> Session<R> {
         self.show_alone(actor, step, &device, ZramShown::default())
     }
 
-    /// Reads blocks and compares them with what was written last. While other threads run, a block
-    /// may have another content than this thread knows; then only the read itself is checked.
+    /// Reads blocks and compares them with their last writes. While other threads run, this thread does
+    /// not know the last write of a block; then a block counts as damaged only if the read fails.
     pub(super) fn zs_check(&self, actor: &Actor, blocks: &Blocks) -> Step {
         self.check_read(actor, |len| blocks.indices(len).collect(), false)
     }
 
-    /// Reads and compares the blocks that `which` chooses for a device of that many blocks. The result
-    /// is the number of blocks that are damaged; with `filled` of those that are not as `zram_fill`
-    /// wrote them, so that blocks which were discarded or written anew count, too.
+    /// Reads and compares blocks. `which` gets the number of blocks of the device, and returns those to
+    /// read. The result is the number of damaged blocks. With `filled` it is the number of blocks that
+    /// differ from the content that `zram_fill` wrote: discarded and rewritten blocks count, too.
     fn check_read(&self, actor: &Actor, which: impl FnOnce(u32) -> Vec<u32>, filled: bool) -> Step {
         let device = match self.device(actor) {
             Ok(device) => device,
@@ -335,7 +339,7 @@ impl<R: Release> Session<R> {
         self.zs_stat(actor)
     }
 
-    /// Frees the empty zspages that wait for it.
+    /// Frees the empty zspages that could not be freed at once.
     pub(super) fn zs_free_empty(&self, actor: &Actor) -> Outcome {
         actor.no_page_lock()?;
         self.device(actor)?.pool().free_empty(&self.machine);
@@ -349,7 +353,8 @@ impl<R: Release> Session<R> {
             true => device.finish_reset(&self.machine),
             false => Ok(()),
         };
-        // The blocks are discarded, even if another thread uses the device, which then stays open.
+        // A reset that fails has discarded the blocks, too. It fails if another thread uses the device,
+        // which then stays open.
         let nothing = |block| (block, Written { what: Filling::Nothing, ..self.known(actor, block) });
         let discarded: Known = (0..device.blocks()).map(nothing).collect();
         actor.blocks.extend(discarded);
@@ -358,13 +363,13 @@ impl<R: Release> Session<R> {
         Ok(())
     }
 
-    /// Whether the device is the swap space, or was it.
+    /// Whether the device is the swap space, or was the swap space before.
     fn is_lent(&self, device: &Zram) -> bool {
         *self.lent.lock() == Some(device.pool().id)
     }
 
-    /// Compares the content of each block with what a thread has written to it last: any of the
-    /// threads if several have, the set-up if none has.
+    /// Compares the content of each block with the last write to it. If several threads have written the
+    /// block, the last write of any of them is right; if none has, that of the set-up.
     pub(super) fn check_blocks(&self, program: &Actor, findings: &mut Vec<Finding>) {
         let Ok(device) = self.device(program) else { return };
         if device.pool().is_closed() || self.is_lent(device) {

@@ -1,5 +1,5 @@
 //! Memory blocks that are taken offline and put online while the machine runs
-//! (`mm/memory_hotplug.c`; lifecycle 9).
+//! (`mm/memory_hotplug.c`).
 //!
 //! A node is divided into memory blocks, of 128 MiB if the machine is built with no other size. A
 //! block that is online belongs to a zone: the kernel's, where any page may be, or that of movable

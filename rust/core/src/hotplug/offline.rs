@@ -14,14 +14,15 @@ use std::ops::Range;
 
 impl<R: Release> Machine<R> {
     /// Takes a memory block offline: its pages move to other nodes, and its frames leave the
-    /// machine. Poisoned frames do not hinder it. The pages are scanned and moved up to `rounds`
-    /// times; then a signal ends the operation.
+    /// machine. A block with poisoned frames can go offline, too. The pages are scanned and moved up
+    /// to `rounds` times; then the operation ends as if a signal had arrived.
     ///
     /// `EINVAL` if there is no such block or it is offline already. `EBUSY`, with nothing changed,
     /// for a page that cannot move, for a pageblock that another thread has isolated, and for the
-    /// last memory of the machine. `EINTR` after the last round: pages that have moved stay where
-    /// they are, and the block is online as before, except that all its pageblocks are movable: kernels
-    /// before 6.17 do not remember the types (`undo_isolate_page_range`).
+    /// last memory of the machine. `EINTR` after the last round: pages that have moved stay at their
+    /// new places, and the block is online as before, but all its pageblocks are movable now
+    /// (`undo_isolate_page_range`). Kernels since 6.17 restore the types; mmcore does so under no
+    /// profile.
     pub fn offline_block(&self, node: usize, block: u32, rounds: u32) -> Result<()> {
         let range = self.memory_block(node, block)?;
         let mut bad = self.hotplug.serial.lock();
@@ -35,17 +36,17 @@ impl<R: Release> Machine<R> {
         }
         self.pcp_disable(node);
         self.lru_cache_disable();
-        let gone = self.offline_range(node, block, &range, rounds);
-        if gone.is_ok() || !mutated(Mutation::OfflineKeepsBatchesOff) {
+        let left = self.offline_range(node, block, &range, rounds);
+        if left.is_ok() || !mutated(Mutation::OfflineKeepsBatchesOff) {
             self.lru_cache_enable();
         }
         self.pcp_enable(node);
-        let gone = gone?;
-        if gone > 0 {
-            bad.insert((node, block), gone);
+        let poisoned = left?;
+        if poisoned > 0 {
+            bad.insert((node, block), poisoned);
         }
         if self.nodes[node].blocks.states().all(|state| state == BlockState::Offline) {
-            // The node's background threads end with its memory, and are woken for it.
+            // A node without memory has no daemons: they end, and are woken to do so.
             self.stats.event(Event::CompactDaemonWake, 1);
         }
         Ok(())
@@ -61,31 +62,31 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Steps 2 to 6, with arrays and batches switched off. Returns the number of poisoned frames
-    /// that went with the block.
+    /// Makes the steps 2 to 6 of `hotplug`. The caller has switched the arrays and batches off. Returns
+    /// the number of poisoned frames that left the machine with the block.
     fn offline_range(&self, node: usize, block: u32, range: &Range<Pfn>, rounds: u32) -> Result<u32> {
         // 2. A page that cannot move is found before anything changes.
         if let Some(pfn) = self.first_unmovable(range.clone(), true) {
             let what = format!("the page cannot move: {}", self.frames[pfn].word());
             return Err(Error::at(Errno::EBUSY, pfn, Why::State(what)));
         }
-        // 3.
+        // 3. Frames that become free from here on stay free.
         self.isolate_pageblocks(range.clone())?;
         for _ in 0..rounds {
             stop_point();
-            // 4.
+            // 4. Pages move until a scan finds none that can.
             if let Some(first) = self.first_movable(range) {
                 self.migrate_off(node, first..range.end);
                 continue;
             }
-            // 5.
+            // 5. Free huge pages go back to the allocator.
             self.dissolve_free_huge_pages(range);
-            // 6.
-            if let Some(gone) = self.remove_block(node, block, range) {
-                return Ok(gone);
+            // 6. If all frames are free or poisoned, the block leaves the machine.
+            if let Some(poisoned) = self.remove_block(node, block, range) {
+                return Ok(poisoned);
             }
         }
-        // Cannot fail: the isolation has checked the range.
+        // The undo cannot fail: the isolation has checked the range.
         let _ = self.undo_isolate_pageblocks(range.clone(), MigrateType::Movable);
         let used = self.first_in_use(range.clone()).ok().flatten();
         let what = match used {
@@ -97,8 +98,8 @@ impl<R: Release> Machine<R> {
         Err(Error { pfn: used, ..Error::new(Errno::EINTR, what) })
     }
 
-    /// The first frame of a range with a page that is on a list or has an owner that can move it
-    /// (`scan_movable_pages`).
+    /// The first frame of a range that belongs to a page on an LRU list, or to a page whose owner can
+    /// move it (`scan_movable_pages`).
     fn first_movable(&self, range: &Range<Pfn>) -> Option<Pfn> {
         let mut at = range.start;
         while at < range.end {
@@ -111,8 +112,8 @@ impl<R: Release> Machine<R> {
         None
     }
 
-    /// The frame after a page or a free block that holds a frame. The page may change meanwhile, so
-    /// the result is a hint; it is always beyond the frame.
+    /// The frame at which a scan goes on after `at`: the first one behind the page or free block that
+    /// holds `at`. The page may change meanwhile, so the result is a hint, but it is always above `at`.
     fn after(&self, at: Pfn, head: Pfn) -> Pfn {
         let page = &self.frames[head];
         let large = page.word().any(Flags::HEAD | Flags::BUDDY);
@@ -131,7 +132,8 @@ impl<R: Release> Machine<R> {
             let Some(head) = self.try_get_page(pfn) else { continue };
             let listed = self.frames[head].word().has(Flags::LRU);
             let taken = match (self.frames[pfn].word().has(Flags::HWPOISON), listed) {
-                // A page with a bad frame is not read. Its frame cannot go while it is on a list.
+                // The content of a poisoned frame must not be copied. The page leaves its list, because a
+                // frame of a listed page cannot leave the machine.
                 (true, true) if head == pfn => {
                     self.delete_from_lru(head);
                     false
@@ -170,7 +172,8 @@ impl<R: Release> Machine<R> {
     /// (`test_pages_isolated`, `__offline_isolated_pages`). Returns the number of poisoned frames;
     /// `None`, with nothing changed, if a frame is still in use.
     fn remove_block(&self, node: usize, block: u32, range: &Range<Pfn>) -> Option<u32> {
-        // No failure is being handled meanwhile, so each poisoned frame is contained or is not.
+        // The mutex of memory failure keeps the handling of a failure away. No poisoned frame is
+        // therefore halfway between in use and contained.
         let _serial = self.failure.serial();
         let mut zone = self.nodes[node].zone.lock();
         let numbers = zone.number(range.start)..zone.number(range.start) + (range.end.0 - range.start.0);
@@ -182,7 +185,8 @@ impl<R: Release> Machine<R> {
                 at = used + 1;
                 continue;
             }
-            // The reference by which poison holds a frame is taken back, if it is the only one.
+            // A contained frame has one reference, which memory failure holds. The freeze takes this
+            // reference away, and fails if another thread holds one, too.
             let word = self.frames[pfn].word();
             let refused = word.has(Flags::HWPOISON | Flags::REFUSED) && word.count() == 0;
             let held = word.has(Flags::HWPOISON) && !word.has(Flags::LRU) && self.is_held_by_poison(pfn);
@@ -197,16 +201,16 @@ impl<R: Release> Machine<R> {
         }
         zone.remove_range(&self.frames, numbers);
         self.nodes[node].blocks.set(block, BlockState::Offline);
-        let mut gone = 0;
+        let mut poisoned = 0;
         for pfn in (range.start.0..range.end.0).map(Pfn) {
             let page = &self.frames[pfn];
-            gone += u32::from(page.word().has(Flags::HWPOISON));
+            poisoned += u32::from(page.word().has(Flags::HWPOISON));
             page.set_owner(0, 0);
             page.set_extra(0, 0);
             // `WAITERS` belongs to the wait queue, as in a freed frame.
             page.clear(!Flags::WAITERS);
         }
-        self.failure.forget(range.clone(), gone);
-        Some(gone)
+        self.failure.forget(range.clone(), poisoned);
+        Some(poisoned)
     }
 }

@@ -1,5 +1,5 @@
-//! The threads that reclaim and compact in the background: `kswapd` and `kcompactd`, one of each for
-//! each node.
+//! The threads that reclaim and compact in the background. Each node has two: `kswapd` and
+//! `kcompactd`.
 
 use super::state::Wanted;
 use crate::error::Result;
@@ -11,15 +11,16 @@ use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// How often the compacting daemon looks at the fragmentation score
-/// (`HPAGE_FRAG_CHECK_INTERVAL_MSEC`).
+/// The longest sleep of a daemon. After such a sleep the compacting daemon checks the node's
+/// fragmentation score (`HPAGE_FRAG_CHECK_INTERVAL_MSEC`).
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Looks that are left out after a proactive run that did not lower the score
+/// The number of checks that are left out after a proactive run that did not lower the score
 /// (`1 << COMPACT_MAX_DEFER_SHIFT`).
 const DEFERRED: u32 = 64;
 
-/// Runs a piece of a daemon's work, with what the caller needs around it.
+/// A function that runs one piece of a daemon's work, and does before and after it what the user of the
+/// library needs: a binding counts the piece as one of its calls.
 pub type Surroundings = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
 /// The daemons of a machine. Dropping them stops the threads and waits for their ends.
@@ -29,7 +30,7 @@ pub struct Daemons<R: Release> {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Which daemon a thread is.
+/// The two kinds of daemons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Daemon {
     Kswapd,
@@ -37,9 +38,9 @@ enum Daemon {
 }
 
 impl<R: Release> Daemons<R> {
-    /// Starts the daemons of all nodes. Each piece of their work runs inside of `around`.
+    /// Starts the daemons of all nodes. `around` runs each piece of their work.
     ///
-    /// `EAGAIN` if the process cannot have as many threads more.
+    /// `EAGAIN` if the process cannot have so many threads more; no daemon runs then.
     pub fn start(machine: &Arc<Machine<R>>, around: &Surroundings) -> Result<Daemons<R>> {
         let nodes = machine.nodes().len();
         let mut slots = reserve_threads(2 * nodes)?.into_iter();
@@ -48,7 +49,7 @@ impl<R: Release> Daemons<R> {
         for node in 0..nodes {
             for daemon in [Daemon::Kswapd, Daemon::Kcompactd] {
                 let slot = slots.next().ok_or_else(|| too_many_threads(1))?;
-                // An error drops the threads that have begun, which stops them.
+                // An error drops `daemons`, which stops the threads that have begun.
                 daemons.threads.push(daemons.spawn(daemon, node, slot, around)?);
             }
         }
@@ -91,9 +92,10 @@ impl<R: Release> Drop for Daemons<R> {
             unpark_all(&node.wanted.kcompactd, || {});
         }
         let me = std::thread::current().id();
-        // A daemon that drops the last reference to its machine cannot wait for itself.
+        // A daemon runs this drop itself if its work releases the last reference to the object that
+        // holds the daemons. It cannot wait for its own end.
         for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != me) {
-            // A daemon that has panicked has reported it; there is nothing to do here.
+            // An error means that the daemon has panicked. The panic was reported when it happened.
             let _ = thread.join();
         }
     }
@@ -105,20 +107,20 @@ impl<R: Release> std::fmt::Debug for Daemons<R> {
     }
 }
 
-/// Sleeps until the word is not 0, or the daemons are to stop, or the time is over. Returns true if
-/// they are to stop.
+/// Sleeps until the word is not 0, the daemons are to stop, or the time `longest` is over. Returns true
+/// if the daemons are to stop.
 fn sleep(word: &AtomicU64, quit: &AtomicBool, longest: Duration) -> bool {
     // Relaxed: the flag publishes nothing.
-    let is_over = || quit.load(Ordering::Relaxed);
+    let must_stop = || quit.load(Ordering::Relaxed);
     patiently(longest, || {
         // Relaxed: the word publishes nothing.
-        while !is_over() && word.load(Ordering::Relaxed) == 0 {
-            if !park_patiently(word, || word.load(Ordering::Relaxed) == 0 && !is_over()) {
+        while !must_stop() && word.load(Ordering::Relaxed) == 0 {
+            if !park_patiently(word, || word.load(Ordering::Relaxed) == 0 && !must_stop()) {
                 break;
             }
         }
     });
-    is_over()
+    must_stop()
 }
 
 fn reclaim<R: Release>(machine: &Machine<R>, node: usize, quit: &AtomicBool, around: &Surroundings) {

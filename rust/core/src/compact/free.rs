@@ -18,15 +18,15 @@ struct Scan {
 }
 
 impl<R: Release> Control<'_, R> {
-    /// Goes down from where the scanner stopped, until there are enough targets or the migrate
-    /// scanner's pageblock is reached.
+    /// Goes down from the place at which the last scan stopped, until there are enough targets or the
+    /// migrate scanner's pageblock is reached.
     pub(super) fn isolate_freepages(&mut self) {
         let size = 1 << self.block_order;
         let mut at = self.free;
         let mut block = self.block_start(at);
         let mut end = self.frames.min(block + size);
-        // The border is the end of the pageblock in which the migrate scanner is. It is at least one
-        // pageblock, so that no number below falls under zero.
+        // The scan ends above the pageblock of the migrate scanner. `low` is at least one pageblock, so
+        // that no subtraction below underflows.
         let low = self.block_start(self.migrate) + size;
         let mut stride = if self.mode == Mode::Async { CLUSTER } else { 1 };
         let mut taken = Vec::new();
@@ -44,10 +44,11 @@ impl<R: Release> Control<'_, R> {
                     break;
                 }
                 if at < end {
-                    // The watermark forbids to take more.
+                    // The scan ended early because the zone's watermark forbids taking more frames.
                     break;
                 }
-                // A pageblock that gave nothing suggests that its neighbours are full, too.
+                // A pageblock without a free frame suggests that its neighbours are full, too, so the
+                // scan then looks at fewer frames.
                 stride = if scan.taken > 0 { 1 } else { CLUSTER.min(stride * 2) };
             }
             end = block;
@@ -58,13 +59,13 @@ impl<R: Release> Control<'_, R> {
         self.targets.add(self.machine.profile.compact_targets, taken);
     }
 
-    /// Free frames in the pool, with those just taken.
+    /// The number of frames of the run's targets and of the blocks in `taken`.
     fn have(&self, taken: &[(Pfn, u8)]) -> u32 {
         self.targets.frames() + taken.iter().map(|&(_, order)| 1u32 << order).sum::<u32>()
     }
 
-    /// The number of targets that the scanner looks for: one for each page of the batch, or for each
-    /// page of it that still lacks one.
+    /// The number of targets that the scanner is to find. Some kernels want one for each page of the
+    /// batch, others one for each page of the batch that has no target yet.
     fn wanted(&self) -> u32 {
         match self.machine.profile.compact_refills_batch {
             true => self.batch,
@@ -72,8 +73,8 @@ impl<R: Release> Control<'_, R> {
         }
     }
 
-    /// Scans a range of a pageblock, each `stride`-th frame. `None` if the pageblock is no place for
-    /// targets.
+    /// Scans a range of a pageblock, each `stride`-th frame, and takes the free blocks. `None` if the
+    /// pageblock is not used for targets.
     fn isolate_freepages_block(
         &mut self,
         block: u32,
@@ -84,11 +85,11 @@ impl<R: Release> Control<'_, R> {
         let (have, wanted) = (self.have(taken), self.wanted());
         let machine = self.machine;
         let mut zone = machine.nodes[self.node].zone.lock();
-        // A pageblock that is one free block is what compaction wants to make, so it is left alone.
+        // Compaction wants to make free blocks of this size, so it must not break one up.
         if zone.free_block_at(&machine.frames, block).is_some_and(|order| order >= self.block_order) {
             return None;
         }
-        // A page that can move does harm in a pageblock that is meant for other pages.
+        // A page that can move would take room in a pageblock that is meant for pages that cannot.
         if !self.any_target && zone.pageblocks().kind_of(block) != MigrateType::Movable {
             return None;
         }

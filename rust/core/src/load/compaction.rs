@@ -1,4 +1,4 @@
-//! Compaction: requests for blocks of a node in pieces, under the traffic of other threads.
+//! Compaction: requests for blocks of a fragmented node, while other threads use its memory.
 //!
 //! # The node
 //!
@@ -11,11 +11,12 @@
 //! | blocks | up to an eighth | the migrator that asked for them |
 //!
 //! The set-up fills the node with twice the pages that come and go, in random order, and removes every
-//! second one, so that the free frames lie in pieces. A migrator asks for blocks the size of a pageblock,
-//! and breaks up the oldest one that it holds (`blocks`). The mutators meanwhile use all kinds of
-//! pages and replace some. With `alone` they only set the node up.
+//! second one, so that the free frames lie in pieces. A migrator asks for blocks of the size of a
+//! pageblock, and breaks up the oldest block that it holds (`blocks`). The mutators meanwhile use all
+//! kinds of pages and replace some. With `alone` the mutators only take part in the set-up.
 //!
-//! Every word that is read is checked, as in a storm; a block must keep the marks of its holder.
+//! Every word that is read is checked, as in a storm. A block must keep the marks that its holder has
+//! written to it.
 
 mod migrator;
 mod mutator;
@@ -37,10 +38,10 @@ use migrator::Migrator;
 use mutator::Mutator;
 use std::sync::Arc;
 
-/// Fewest pageblocks of the node for each migrator: with fewer there is no room for its blocks.
+/// The fewest pageblocks of the node for each migrator. A smaller node has no room for its blocks.
 const MIN_BLOCKS: u32 = 8;
 
-/// Writes that each common page gets from each mutator before the first round.
+/// The number of writes of each mutator to each common page before the first round.
 const FIRST_WRITES: u32 = 4;
 
 /// The load.
@@ -82,7 +83,7 @@ impl Sizes {
 }
 
 impl Compaction {
-    /// Builds the machine, with its node in pieces.
+    /// Builds the machine and fragments its node.
     pub fn set_up<R: Release>(config: &LoadConfig) -> Result<(Machine<R>, Compaction), LoadError> {
         let shape = config.machine(&[config.page_count()])?;
         let order = shape.profile.pageblock_order;
@@ -99,7 +100,8 @@ impl Compaction {
         let space = machine.address_space()?;
         let pool = PagePool::new(&machine)?;
         let commons = machine.mmap(&space, sizes.commons)?;
-        // Each migrator and mutator has a writer's number of its own, the mutators' first.
+        // Each mutator and migrator has a number of its own as a writer. The mutators have the lower
+        // numbers.
         let mutators = config.mutator_count() as u32;
         let layout = Layout::new(mutators + config.migrators as u32);
         let terms = |me: u32| Terms { layout, me, backed: config.copy };
@@ -130,21 +132,22 @@ impl Compaction {
         Ok((machine, load))
     }
 
-    /// Fills the node with pages of all kinds in random order, then thins out those that come and go.
+    /// Fills the node with pages of all kinds in random order, then removes half of the pages that come
+    /// and go.
     fn populate<R: Release>(&mut self, machine: &Machine<R>, commons: u32, seed: u64) -> Result<(), Finding> {
         let mut rng = Rng::new(seed, u64::from(u32::MAX));
         let churns = self.mutators.iter().map(|mutator| &mutator.churn);
         let churns = churns.chain(self.migrators.iter().map(|migrator| &migrator.churn));
         let mut pages: Vec<(Option<usize>, Kind)> = (0..commons).map(|_| (None, Kind::Anon)).collect();
-        for (who, churn) in churns.enumerate() {
-            pages.extend(churn.first_pages().map(|kind| (Some(who), kind)));
+        for (number, churn) in churns.enumerate() {
+            pages.extend(churn.first_pages().map(|kind| (Some(number), kind)));
         }
         for at in (1..pages.len()).rev() {
             pages.swap(at, rng.below(at as u32 + 1) as usize);
         }
         let mut common = 0;
-        for (who, kind) in pages {
-            match who.and_then(|who| self.churns().nth(who)) {
+        for (owner, kind) in pages {
+            match owner.and_then(|number| self.churns().nth(number)) {
                 Some(churn) => churn.add(machine, kind, &mut rng)?,
                 None => {
                     for mutator in &mut self.mutators {

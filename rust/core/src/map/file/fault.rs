@@ -1,7 +1,8 @@
 //! Faults of file mappings (`do_read_fault`, `do_shared_fault`, `do_cow_fault`, `wp_page_shared`).
 //!
-//! The file's page is locked from the check that it is the file's until the entry is filled. A
-//! truncation that comes in between waits for the lock, and then finds the entry.
+//! The page is locked from the check that it still belongs to the file until the entry is filled. A
+//! truncation that arrives in between waits for the page lock; afterwards it finds the entry and
+//! clears it. Without the lock it would miss the entry, and a removed page would stay mapped.
 
 use super::fill::{Cached, Fill};
 use crate::error::{Error, Result};
@@ -13,9 +14,9 @@ use crate::release::Release;
 use crate::stat::Event;
 
 impl<R: Release> Machine<R> {
-    /// Makes the file's page for an empty entry ready, and reads it in as needed. The caller holds
-    /// no lock but `faults`, shared. With `retry`, a fault that reads from a disk begins again, as
-    /// in the kernel.
+    /// Makes the file's page ready for an empty entry, and reads the page in if necessary. The caller
+    /// holds no lock but `faults`, shared. With `retry`, a fault that has read from a disk begins
+    /// again, as in the kernel.
     pub(in crate::map) fn ready_file_page(
         &self,
         area: &Area,
@@ -39,8 +40,8 @@ impl<R: Release> Machine<R> {
         Ok(Fresh::File { pfn, writable: want == Want::Writable })
     }
 
-    /// Makes a copy of the file's page (`do_cow_fault`). The copy's frame is allocated first. It is
-    /// freed each time at which the kernel's fault ends and begins again.
+    /// Makes a copy of the file's page (`do_cow_fault`). The frame of the copy is allocated first. Each
+    /// time the kernel's fault would begin again, the frame is freed.
     fn ready_file_copy(&self, area: &Area, index: u32, map: &FileMap, retry: bool) -> Result<Fresh> {
         let mut read = None;
         loop {
@@ -55,7 +56,7 @@ impl<R: Release> Machine<R> {
                 Some(pfn) => Ok(Some((pfn, false))),
                 None => self
                     .sound_file_page(area, index, map)
-                    .map(|cached| cached.map(|it| (it.pfn, it.new && map.file.is_written_back()))),
+                    .map(|cached| cached.map(|page| (page.pfn, page.new && map.file.is_written_back()))),
             };
             match found {
                 Ok(Some((pfn, from_disk))) if !(retry && from_disk) => {
@@ -67,7 +68,7 @@ impl<R: Release> Machine<R> {
                     self.copy_shared(pfn, copy);
                     return Ok(Fresh::FileCopy { pfn: copy, of: pfn });
                 }
-                // The kernel's fault drops its locks while a disk is read, and begins again.
+                // The kernel's fault releases its locks while the disk is read, and then begins again.
                 Ok(Some((pfn, _))) => read = Some(pfn),
                 Ok(None) => {}
                 Err(error) => {
@@ -79,8 +80,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Returns the file's page, locked and with a reference. `None` if its frame was bad and the
-    /// page was dropped: the fault begins again.
+    /// Returns the file's page, locked and with a reference. `None` if the page's frame was poisoned
+    /// and the page was dropped from the file: the fault then begins again.
     fn sound_file_page(&self, area: &Area, index: u32, map: &FileMap) -> Result<Option<Cached>> {
         let cached = self.file_page(&map.file, map.first + index, area.preferred(), Fill::Content)?;
         if cached.poisoned {
@@ -93,8 +94,8 @@ impl<R: Release> Machine<R> {
         Ok(Some(cached))
     }
 
-    /// Makes a page ready for a store that a shared mapping maps read-only. Spends the caller's
-    /// reference unless the page is returned. `None` if the page has left the file or moved
+    /// Makes a page of a shared mapping ready for a store through a read-only entry. The caller's
+    /// reference is put unless the page is returned. `None` if the page has left the file or moved
     /// meanwhile: the entry must be read again.
     pub(in crate::map) fn ready_mapped_page(
         &self,
@@ -123,8 +124,8 @@ impl<R: Release> Machine<R> {
         self.set_page_dirty(pfn);
     }
 
-    /// Maps the page that was made ready for an empty entry of a file's mapping, or says which page
-    /// it needs.
+    /// Fills an empty entry of a file's mapping with the page in `fresh`. If `fresh` is not the page
+    /// that the fault needs, returns which one it needs.
     pub(in crate::map) fn map_file_page(
         &self,
         area: &Area,
@@ -139,8 +140,8 @@ impl<R: Release> Machine<R> {
             (Some(Fresh::File { pfn, writable }), Want::Page | Want::Writable)
                 if writable == (want == Want::Writable) =>
             {
-                // Without a disk no store has to be noticed, so a shared mapping is writable at
-                // once.
+                // Only a file with a disk must notice the first store to a page, to write the page
+                // back. A shared mapping of another file is writable at once.
                 let unnoticed = shared && area.file().is_some_and(|map| !map.file.is_written_back());
                 let bits = match (writable, unnoticed) {
                     (true, _) => Pte::YOUNG | Pte::DIRTY | Pte::WRITE,
@@ -148,7 +149,7 @@ impl<R: Release> Machine<R> {
                     (false, false) => Pte::YOUNG,
                 };
                 *fresh = None;
-                // The page's reference becomes the entry's.
+                // The entry takes over the reference that `fresh` held.
                 if self.frames[pfn].add_mapping() == 0 {
                     self.count_mapped(pfn, 1);
                 }
@@ -187,7 +188,7 @@ impl<R: Release> Machine<R> {
                 Outcome::Done
             }
             _ => {
-                // The entry is locked, so the mapping's reference keeps the page.
+                // The entry is locked and maps the page, so its reference keeps the page.
                 self.frames[pfn].get(pfn);
                 Outcome::NeedWritable(pfn)
             }

@@ -1,7 +1,7 @@
-//! Reading and writing through the file (`pread`, `pwrite`): the same bytes that mappings see.
+//! Reading and writing through the file (`pread`, `pwrite`): the same bytes that mappings show.
 //!
-//! A read holds a reference and no lock, so a migration that meets it has to try again. A write
-//! holds the page lock.
+//! A read holds a reference on the page and no lock, so a migration that meets the reference has to
+//! try again. A write holds the page lock.
 
 use super::failure::poisoned;
 use super::fill::{Cached, Fill, beyond};
@@ -16,9 +16,8 @@ use crate::release::Release;
 use crate::sync::Ordering;
 
 impl<R: Release> Machine<R> {
-    /// Reads bytes from `offset` on, page by page. Pages that are not cached are read in, into
-    /// frames of `node` if it has any. If a page fails, the earlier part of `into` is filled
-    /// already.
+    /// Reads bytes from `offset` on, page by page. Pages that are not cached are read into frames of
+    /// `node` if it has free frames. If a page fails, the part of `into` before it is filled already.
     ///
     /// `EFAULT` for a range beyond the end, `ENOMEM` without a free frame, `EBADF` for a removed
     /// file, `EIO` for a page of a memory file system whose frame is bad.
@@ -48,9 +47,9 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Marks a page that was read through its file as accessed. Reading on in the same page of a
-    /// disk's file marks nothing new (`filemap_read`). A page of a memory file system is marked
-    /// each time (`shmem_file_read_iter`).
+    /// Marks a page that was read through its file as accessed. In a file with a disk, reads that
+    /// follow in the same page do not mark it again (`filemap_read`). A page of a memory file system
+    /// is marked at each read (`shmem_file_read_iter`).
     fn mark_read(&self, file: &File, index: u32, pfn: Pfn) {
         // Relaxed: only a hint, as in the kernel; readers that race may mark a page once more or
         // once less.
@@ -60,7 +59,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Reads a page through its file if the page is cached: marks it accessed. Returns false if it
+    /// Does what a read of a cached page does to the page: marks it accessed. Returns false if the page
     /// is not cached.
     #[cfg(not(any(loom, feature = "explored")))]
     pub(crate) fn read_cached(&self, file: &File, index: u32) -> bool {
@@ -70,7 +69,7 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// Reads a page in that is not cached, as its first read through the file does.
+    /// Reads a page into the cache, as the first read through the file does.
     #[cfg(not(any(loom, feature = "explored")))]
     pub(crate) fn read_uncached(&self, file: &File, index: u32, node: usize) -> Result<()> {
         let Cached { pfn, .. } = self.file_page(file, index, node, Fill::Content)?;
@@ -81,7 +80,7 @@ impl<R: Release> Machine<R> {
     /// Writes bytes from `offset` on, page by page. If a page fails, the bytes of earlier pages are
     /// written already.
     ///
-    /// Errors as [`Machine::file_read`].
+    /// The errors are those of [`Machine::file_read`].
     pub fn file_write(&self, file: &File, offset: u64, from: &[u8], node: usize) -> Result<()> {
         let _inside = self.enter_file(file)?;
         for piece in pieces(file.pages(), offset, from.len())? {
@@ -89,7 +88,7 @@ impl<R: Release> Machine<R> {
             let whole = piece.start == 0 && piece.len == PAGE_BYTES;
             let fill = if whole { Fill::Overwritten } else { Fill::Content };
             let Cached { pfn, new, poisoned: bad, .. } = self.file_page(file, piece.index, node, fill)?;
-            // A page that is found counts as accessed, even if the write then fails
+            // A page that was cached before counts as accessed, even if the write then fails
             // (`shmem_get_folio`; recording g83137/10).
             if !new && !file.is_written_back() {
                 self.mark_page_accessed(pfn);
@@ -168,7 +167,7 @@ impl<R: Release> Machine<R> {
             );
             return Err(Error::new(Errno::EINVAL, why));
         }
-        // The lock is held alone, so that no thread makes the page and reads the disk meanwhile.
+        // The lock is held exclusively, so that no thread adds the page and reads the disk meanwhile.
         let _alone = file.invalidate.write();
         if let Some(pfn) = file.slot(index).page() {
             return Err(Error::at(Errno::EBUSY, pfn, Why::State("the page is cached".into())));
@@ -180,8 +179,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Returns one word of a file as a read would find it now, without reading anything in: for
-    /// checks at a quiet moment. 0 if there is no such word.
+    /// Returns one word of a file as a read would find it now, without reading a page in. For checks
+    /// while no other thread uses the file. 0 if there is no such word.
     pub fn file_word(&self, file: &File, index: u32, word: usize) -> u64 {
         match file.slot(index) {
             _ if word >= WORDS => 0,

@@ -7,7 +7,7 @@
 //!
 //! The search is depth-first and stateless: it replays a prefix of choices, then lets the current
 //! thread go on for as long as it can. With `reduce` it tries only the alternatives that
-//! [`super::reduce`] requires; without, all alternatives.
+//! [`super::reduce`] requires, otherwise all alternatives.
 
 use super::explorer::Explorer;
 use super::node::Node;
@@ -24,7 +24,7 @@ pub struct Exhaustive {
     pub preemptions: Option<u32>,
     /// Leave out schedules that only reorder independent steps.
     pub reduce: bool,
-    /// The number of schedules after which the search stops, incomplete.
+    /// The number of schedules after which the search stops and reports itself incomplete.
     pub limit: u64,
 }
 
@@ -34,10 +34,10 @@ impl Default for Exhaustive {
     }
 }
 
-/// A schedule, as a visitor sees it.
+/// One schedule that was run, for a visitor.
 #[derive(Debug)]
 pub struct Seen<'a> {
-    /// Its outcome and length.
+    /// The schedule's outcome and its number of steps.
     pub run: &'a Run,
     /// The thread that executed each step.
     pub threads: &'a [u8],
@@ -75,10 +75,10 @@ impl Exhaustive {
         report
     }
 
-    /// Calls `visitor` with every schedule within the bound, and with the number of schedules
-    /// before it. The visitor may end the search.
+    /// Calls `visitor` with each schedule within the bound, and with the number of schedules that ran
+    /// before. The visitor may end the search.
     ///
-    /// A schedule may be visited again when the bound is raised.
+    /// When the bound is raised, the search begins anew. So it visits some schedules more than once.
     pub fn visit<W: World>(
         &self,
         explorer: &mut Explorer<W>,
@@ -113,9 +113,11 @@ impl Exhaustive {
 enum End {
     /// All schedules were tried: the bound excluded none.
     Everything,
-    /// All schedules within the bound were tried.
+    /// All schedules within the bound were tried, and the bound excluded others.
     Bound,
+    /// The visitor ended the search.
     Stopped,
+    /// The number of schedules reached its limit.
     Limit,
 }
 
@@ -153,8 +155,8 @@ impl<W: World> Search<'_, W> {
                     let Search { explorer, path, reduction, .. } = self;
                     reduction.analyse(&explorer.runtime, path, prefix.saturating_sub(1));
                 } else {
-                    // The violation cut the schedule short, so the later steps of its threads, and
-                    // their conflicts, are unknown. Try all alternatives.
+                    // The violation cut the schedule short: the later steps of its threads are unknown,
+                    // and with them the conflicts that the reduction needs. All alternatives are tried.
                     self.path.iter_mut().for_each(|node| node.todo = node.runnable);
                 }
             }
@@ -164,7 +166,7 @@ impl<W: World> Search<'_, W> {
         }
     }
 
-    /// Runs the path, and extends it to the end of the schedule.
+    /// Runs a schedule that begins with the path, and extends the path to the schedule's end.
     fn execute(&mut self) -> Run {
         let Search { explorer, path, reduce, .. } = self;
         let prefix = path.len();
@@ -172,7 +174,7 @@ impl<W: World> Search<'_, W> {
         explorer.runtime.analysis(|runnable, _| {
             for (step, executed) in explorer.runtime.log().enumerate().skip(prefix) {
                 let me = 1 << executed.thread;
-                // The set is empty or missing where only one thread was left.
+                // Where only one thread was left to run, the set of runnable threads is empty or missing.
                 let runnable = runnable.get(step).copied().filter(|set| *set != 0).unwrap_or(me);
                 let spent = match path.as_slice() {
                     [] => 0,
@@ -191,7 +193,8 @@ impl<W: World> Search<'_, W> {
         run
     }
 
-    /// Cuts the path back to the last step with an alternative within the bound, and chooses that.
+    /// Cuts the path back to the last step with an alternative within the bound, and chooses the
+    /// alternative. Returns false if there is none. Sets `left_out` if the bound excludes one.
     fn back_up(&mut self, bound: u32, left_out: &mut bool) -> bool {
         while let Some(mut node) = self.path.pop() {
             let before = self.path.last().map(|last| last.chosen);

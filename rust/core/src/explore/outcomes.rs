@@ -1,8 +1,8 @@
 //! All outcomes of a program: the distinct results of its schedules.
 //!
-//! [`explore_program`](super::explore_program) ends at the first broken rule. This search goes on,
-//! and a broken rule is one of the outcomes. With an exhaustive search the list is complete within
-//! the bound: the reduction omits only schedules that end like one of those that are run.
+//! [`explore_program`](super::explore_program) ends at the first broken rule. This search goes on and
+//! counts a broken rule as one of the outcomes. With an exhaustive search the list is complete within
+//! the bound: each schedule that the reduction omits has the outcome of a schedule that is run.
 
 use super::program::{ProgramOptions, Search, describe_coverage, on_separate_thread, refused, with_machine};
 use super::program_world::{EndStates, ProgramWorld, WorldError};
@@ -40,19 +40,19 @@ pub struct Outcomes {
     pub outcomes: Vec<Outcome>,
 }
 
-/// One outcome, and the first schedule that leads there.
+/// One outcome, and the first schedule that leads to it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     /// The results of the operations (`ops`, by thread) and the visible end state (`end`); `None`
     /// if a rule broke.
     pub state: Option<Value>,
-    /// The rule that broke.
+    /// The rule that broke; `None` if none did.
     pub rule: Option<String>,
-    /// The state that broke it.
+    /// How the first schedule with this outcome broke the rule.
     pub detail: Option<String>,
     /// The first schedule with this outcome: the thread that executes each step.
     pub schedule: String,
-    /// How many of the executed schedules have this outcome.
+    /// The number of executed schedules with this outcome.
     pub times: u64,
 }
 
@@ -125,7 +125,8 @@ fn gather(case: &Case, options: &ProgramOptions, stop: &AtomicBool) -> Result<Ou
 /// Collects the distinct outcomes.
 struct Collector {
     end_states: EndStates,
-    /// The index of each outcome in the list: by fingerprint, or by the rule that broke.
+    /// The index of each outcome in the list, by the fingerprint of the end state or by the rule that
+    /// broke.
     places: HashMap<Result<u64, &'static str>, usize>,
     outcomes: Vec<Outcome>,
 }

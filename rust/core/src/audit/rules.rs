@@ -14,8 +14,8 @@ use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use std::collections::BTreeSet;
 
-/// Flags that a free page may have: poison outlives the page, and a sleeper may not have returned
-/// yet.
+/// Flags that a free page may have. A poisoned frame keeps its mark, `BUDDY` marks the head of a free
+/// block, and a thread that has slept on the page lock may not have cleared `WAITERS` yet.
 const FREE_MAY_SHOW: Flags = Flags::HWPOISON.union(Flags::BUDDY).union(Flags::WAITERS);
 
 /// Flags that a part of a large page has for itself.
@@ -24,7 +24,8 @@ const OF_A_PART: Flags = Flags::TAIL.union(Flags::HWPOISON).union(Flags::ANON_EX
 /// Checks every frame and every counter.
 pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Finding> {
     let mut report = Report { census, findings: Vec::new() };
-    // Frames beyond a node's frontier were never touched. To read them would commit their records.
+    // Frames beyond a node's frontier were never used. A read of their records would make the host commit
+    // memory for them.
     for node in &machine.nodes {
         let used = node.zone.lock().frontier();
         for offset in 0..used {
@@ -120,7 +121,8 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     if seen.slots > 0 {
         check_clean(machine, seen, pfn, report);
     }
-    // Rule 7: no operation is in progress at an audit, so no page may look as if one were.
+    // Rule 7: no operation is in progress at an audit, so only a handle that the census found may
+    // hold the page's lock.
     if word.has(Flags::LOCKED) != seen.locked {
         report.page("no page stays locked", pfn, format!("flags {}", word.flags()));
     }
@@ -143,7 +145,8 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     if word.has(Flags::ISOLATED) != seen.isolated {
         report.page("an isolated movable page has a token", pfn, format!("flags {}", word.flags()));
     }
-    // No thread sleeps at rest. In the native build a sleeper may not have cleared the flag yet.
+    // No thread sleeps on a page of a machine at rest. In the native build a thread that was woken may
+    // not have cleared the flag yet.
     if cfg!(feature = "explored") && word.has(Flags::WAITERS) {
         report.page("no page at rest has the WAITERS flag", pfn, format!("flags {}", word.flags()));
     }
@@ -225,9 +228,9 @@ fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report:
     }
 }
 
-/// Rule 6 for files: a clean page has the content of its store, as that content is all that remains
-/// once the page is dropped. Pages with handles are skipped: their holder may have stored to the
-/// page without an entry, and marks it dirty only at the release.
+/// Rule 6 for files: a clean page has the content of its store, because a reclaim drops the page and
+/// leaves only the store. Pages with handles are skipped: the holder of a handle may have stored to
+/// the page without an entry, and marks the page dirty only when it releases the handle.
 fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
     let page = &machine.frames[pfn];
     let word = page.word();
@@ -237,7 +240,7 @@ fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: 
     }
     let Some(file) = machine.owners.file(OwnerId(page.owner())) else { return };
     if file.lost_page(page.index()) {
-        // A write of the page to its store has failed, so the two may differ.
+        // A write-back of the page has failed, so the page and its store may differ.
         return;
     }
     let differs = |word: &usize| {
@@ -258,6 +261,7 @@ fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
     for &(pfn, entry) in &census.at_unmapped {
         report.page("nothing is mapped where pages were unmapped", pfn, entry.to_string());
     }
+    // `MADV_FREE` clears `SWAPBACKED` of mapped pages, so the flag is not checked once it was used.
     let lazyfree = machine.stats.events(Event::Pglazyfree) > 0;
     for mapping in &census.mappings {
         let (pfn, part) = (mapping.pfn, &machine.frames[mapping.pfn]);
@@ -290,7 +294,7 @@ fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
                 report.page("a writable entry is the only one of its page", pfn, what);
             }
             AnonReuse::Mapcount if exclusive => {
-                let what = format!("flags {}, where no page is marked", word.flags());
+                let what = format!("flags {}, but this kernel marks no page exclusive", word.flags());
                 report.page("a writable entry is the only one of its page", pfn, what);
             }
             _ => {}
@@ -309,8 +313,8 @@ fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
     }
 }
 
-/// Rule 2 for swap slots: the entries that name a slot are its count, a slot in use has an entry or
-/// a page, and no slot is being read.
+/// Rule 2 for swap slots: the count of a slot is the number of entries that name it, a slot in use has
+/// an entry or a page, and no slot is being read.
 fn check_swap<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     for &(pfn, slot) in &census.swap_misfiled {
         let what = format!("found in slot {slot}, names slot {}", machine.frames[pfn].private());
@@ -347,7 +351,8 @@ fn check_swap<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Re
     }
 }
 
-/// Rule 4: allocated minus freed frames are in use. A bad frame may count either way.
+/// Rule 4: the frames in use are those allocated minus those freed. The events of a poisoned frame do
+/// not show whether it is in use, so the difference may be off by the number of poisoned frames.
 fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     let (mut used, mut bad) = (0i64, 0i64);
     for node in &machine.nodes {
@@ -358,7 +363,7 @@ fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
             bad += i64::from(machine.frames[pfn].word().has(Flags::HWPOISON));
         }
     }
-    // A bad frame that went offline was not freed before.
+    // A poisoned frame that went offline was not freed before.
     bad += machine.poison_books().gone;
     let counted = machine.stats.events(Event::Pgalloc) - machine.stats.events(Event::Pgfree);
     if (used - counted).abs() > bad {
@@ -449,8 +454,8 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
                 );
             }
             let free = places.iter().any(|place| matches!(place, Place::Buddy | Place::Pcp));
-            // A reference that another thread took while the page was dropped from its file keeps
-            // the page on its list, as in the kernel. Such a page has no owner and cannot be found.
+            // If another thread takes a reference while the page is dropped from its file, the page stays
+            // on its list, as in the kernel. Such a page has no owner, and no lookup finds it.
             let orphaned = machine.frames[pfn].owner() == 0
                 && places.iter().all(|place| matches!(place, Place::Batch | Place::Lru(_) | Place::Isolated));
             let used = *mappings > 0 || *slots > 0 || !(places.is_empty() || free || orphaned);
@@ -468,7 +473,8 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
             }
         }
     }
-    // A frame beyond the frontier is free but on no list yet. The flag alone does not move it.
+    // The loop above ends at the frontiers. A frame beyond a frontier is free but on no list, and stays
+    // there when it is poisoned.
     let unused = |pfn: &&Pfn| {
         let node = &machine.nodes[machine.node_of(**pfn)];
         pfn.0 - node.base.0 >= node.zone.lock().frontier()
@@ -520,7 +526,7 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
                 .map(|(pfn, n)| i64::from(*n) << machine.frames[*pfn].order())
                 .sum()
         };
-        // Old kernels take isolated movable pages for pages of files.
+        // Old kernels count isolated movable pages as pages of files.
         let movable = match machine.profile.isolated_counts_movable {
             true => super::owners::isolated(machine, number),
             false => 0,
@@ -543,8 +549,8 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
             // A part has the flags of its head, but its own mappings.
             let mapped = machine.frames[pfn].mapcount() > 0;
             let word = machine.frames[machine.frames.head(pfn)].word();
-            for ((_, of), (_, count)) in COUNTED.iter().zip(&mut counts) {
-                *count += i64::from(of(word, mapped));
+            for ((_, includes), (_, count)) in COUNTED.iter().zip(&mut counts) {
+                *count += i64::from(includes(word, mapped));
             }
         }
         for (item, pages) in counts {
@@ -559,7 +565,7 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
     }
 }
 
-/// Whether a counter includes a page, by its word and whether it is mapped.
+/// Returns true if a counter includes a page, given the page's word and whether the page is mapped.
 type Counted = fn(Word, bool) -> bool;
 
 /// The counters that the number of certain pages must equal.

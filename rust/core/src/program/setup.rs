@@ -1,4 +1,4 @@
-//! From the `machine` line to a machine.
+//! Turns the `machine` line of a program into the configuration of a machine.
 
 use super::{MachineSpec, Program, Switch};
 use crate::hotplug::BLOCK_FRAMES;
@@ -66,7 +66,7 @@ impl MachineSpec {
         }
     }
 
-    /// The machine that this asks for.
+    /// The configuration of the machine that the line asks for.
     pub fn config(&self, defaults: &Defaults) -> Result<Config, SetupError> {
         let profile = self.profile()?;
         let from_pages = if self.pages.len() > 1 { self.pages.len() as u32 } else { defaults.nodes };
@@ -112,8 +112,8 @@ impl MachineSpec {
 }
 
 impl Program {
-    /// The machine that the program asks for, changed by `overrides`; and the CPU of each thread. A
-    /// thread that names no CPU gets the next one in turn.
+    /// The configuration of the machine that the program asks for, changed by `overrides`, and the CPU of
+    /// each thread. A thread without `cpu=` gets the CPU of its own number, modulo the number of CPUs.
     pub fn configured(
         &self,
         overrides: &MachineSpec,

@@ -1,9 +1,9 @@
-//! End states that were checked before.
+//! Remembers the end states that have passed the check.
 //!
 //! Most schedules of a program end in one of a few states, and the result of a check depends only
-//! on the state. So a state that passed once is not checked again: every end state is checked in
-//! effect, and most cost only a digest. A digest has 128 bits (see [`Digest`]). A state that breaks
-//! a rule is never remembered.
+//! on the state. So a state that passed once is not checked again: most schedules then cost only a
+//! digest of their end state. A digest has 128 bits (see [`Digest`]). A state that breaks a rule is
+//! never remembered.
 
 use super::world::World;
 use crate::sync::explored::{Digest, Ending, Violation};
@@ -17,7 +17,8 @@ const MAX_STATES: usize = 1 << 17;
 #[derive(Debug, Default)]
 pub(super) struct Endings {
     passed: HashMap<Key, u64, BuildHasherDefault<IdentityHasher>>,
-    /// Schedules that ended without a violation, and how many of their states had to be checked.
+    /// The number of schedules whose threads ended without a violation, and of those the number whose end
+    /// state was checked.
     pub ended: u64,
     pub checked: u64,
 }
@@ -31,7 +32,7 @@ impl Hash for Key {
     }
 }
 
-/// Returns the digest itself, which is as good as random already.
+/// Uses a digest as its own hash: its bits are as good as random already.
 #[derive(Debug, Default)]
 struct IdentityHasher(u64);
 
@@ -55,7 +56,7 @@ impl Endings {
     }
 }
 
-/// The end of a schedule of a world.
+/// The end of one schedule.
 pub(super) struct End<'a, W> {
     pub world: &'a W,
     pub endings: &'a mut Endings,

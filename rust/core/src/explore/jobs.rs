@@ -1,11 +1,11 @@
 //! Random schedules on several OS threads, with a result that does not depend on their number.
 //!
-//! Schedule number `i` is the same on every job, and the counterexample with the lowest number
-//! wins: after one is found, the jobs still finish all schedules below it. So the report does
-//! not depend on the number of jobs or on their speed. Each job builds its own world.
+//! Schedule number `i` is the same on every job, and the report has the counterexample with the lowest
+//! number: after a job has found one, the jobs still finish all schedules with lower numbers. So the
+//! report does not depend on the number of jobs or on their speed. Each job builds its own world.
 //!
-//! Jobs always run on OS threads of their own, even if there is only one. A schedule that abandons
-//! an unwinding stack leaves its OS thread "panicking" for ever, and that must not be the caller's.
+//! Jobs always run on OS threads of their own, even if there is only one job. A schedule that abandons
+//! an unwinding stack leaves its OS thread "panicking" for ever, so it must not run on the caller's.
 
 use super::explorer::Explorer;
 use super::sample::{Sampler, Sampling, length};
@@ -84,8 +84,7 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
                 done.push(result);
             }
         };
-        // If the host has too few threads, fewer jobs run; the result does not depend on their
-        // number.
+        // If the host has too few threads, fewer jobs run, with the same result.
         let spawn = |_| Builder::new().spawn_scoped(scope, job).ok();
         let handles: Vec<_> = (0..jobs).map_while(spawn).collect();
         assert!(!handles.is_empty(), "no memory for a thread of the explorer");
@@ -98,7 +97,8 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
             .collect()
     });
     done.sort_unstable_by_key(|chunk| chunk.chunk);
-    // How far jobs ran beyond the winning counterexample depends on their speed: not counted.
+    // Schedules beyond the reported counterexample are not counted: how many ran depends on the speed of
+    // the jobs.
     let kept = done.iter().position(|chunk| chunk.found.is_some()).map_or(done.len(), |place| place + 1);
     done.truncate(kept);
     let schedules = done.iter().map(|chunk| chunk.schedules).sum();

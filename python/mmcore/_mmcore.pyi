@@ -418,7 +418,7 @@ class Machine:
     def kcompactd(self, order: int, *, node: int = 0) -> Compacted:
         """Makes one run of a node's compaction daemon for a block of 2**``order`` frames (kcompactd_do_work).
         Like `compact_for` with ``"sync_light"``, but no allocation waits for it: the skip hints stay until a
-        direct run clears them, and ``compact_daemon_*`` of `vmstat` count it. Returns a `Compacted`.
+        direct run clears them, and ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
 
         Raises:
             KernelError: EINVAL if there is no such node or order."""

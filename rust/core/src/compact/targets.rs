@@ -39,8 +39,8 @@ impl Targets {
         }
     }
 
-    /// Takes a block of 2^`order` frames: the first of the smallest blocks that are large enough, of
-    /// which the upper halves stay.
+    /// Takes a block of 2^`order` frames: the first of the smallest blocks that are large enough. A
+    /// larger block is split, and its upper halves stay here.
     fn take(&mut self, order: u8) -> Option<Pfn> {
         let found = (order..=MAX_ORDER).find(|&found| !self.blocks[found as usize].is_empty())?;
         let pfn = self.blocks[found as usize].pop_front()?;
@@ -51,7 +51,7 @@ impl Targets {
         Some(pfn)
     }
 
-    /// Puts a block back that was not used.
+    /// Puts back a block that no migration has used.
     fn put_back(&mut self, pfn: Pfn, order: u8) {
         self.blocks[order as usize].push_front(pfn);
         self.frames += 1 << order;
@@ -105,7 +105,7 @@ impl<R: Release> NewPage for Control<'_, R> {
             return;
         };
         if word.any(!Flags::WAITERS) {
-            // The frame was poisoned meanwhile, so it is freed as every page is.
+            // The frame was poisoned meanwhile, so it is freed like any page. It cannot be a target.
             return self.machine.free_last(dst, word);
         }
         self.machine.memory.retire(dst);

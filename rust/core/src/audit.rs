@@ -29,8 +29,8 @@ use crate::release::Release;
 pub struct Auditor(census::Census);
 
 impl Auditor {
-    /// Checks every invariant; the list is empty if none is broken. `handles` are those that
-    /// callers hold.
+    /// Checks every invariant; the list is empty if none is broken. `handles` are the handles that the
+    /// users of the machine hold.
     pub fn audit<R: Release>(
         &mut self,
         machine: &Machine<R>,
@@ -54,8 +54,8 @@ impl Auditor {
 }
 
 impl<R: Release> Machine<R> {
-    /// Checks every invariant; the list is empty if none is broken. `ledger` has the caller's
-    /// handles.
+    /// Checks every invariant; the list is empty if none is broken. `ledger` has the handles that the
+    /// users of the machine hold.
     pub fn audit(&self, ledger: &Ledger) -> Vec<Finding> {
         Auditor::default().audit(self, ledger.handles())
     }

@@ -99,8 +99,8 @@ impl LockClass {
         }
     }
 
-    /// Whether a thread that holds this lock may sleep (on a page lock, on writeback). It must not
-    /// under the kernel's spinning locks.
+    /// Returns true if a thread that holds this lock may sleep, as on a page lock or on writeback. Under
+    /// a spinning lock of the kernel no thread may sleep.
     pub const fn may_sleep_under(self) -> bool {
         (self as u8) <= LockClass::Page as u8
     }

@@ -13,16 +13,17 @@
 //!     0          threads that reclaim take the last frames
 //! ```
 //!
-//! An allocation under pressure goes round: take a frame above `min`; reclaim; for a block compact;
-//! again, as long as that leads somewhere. In the end the owners of pages that can be given up are
-//! asked (the balloon). If none gives any, the allocation fails: out of memory. The kernel would kill
-//! a process at this point; mmcore has no processes to choose from and tells the caller.
+//! An allocation under pressure goes through rounds: it tries to take a frame above `min`, reclaims,
+//! and for a block compacts. It makes another round as long as the last one made progress or the next
+//! one may. At last it asks the balloon for pages. If the balloon gives none, the allocation fails: out
+//! of memory. The kernel would kill a process at this point; mmcore has no processes and returns the
+//! error to the caller.
 //!
 //! | file | idea |
 //! |---|---|
 //! | `state` | the setting, the marks of threads that reclaim, the words of the daemons |
 //! | `slow` | the rounds of an allocation |
-//! | `retry` | whether another round leads somewhere |
+//! | `retry` | whether an allocation makes another round |
 //! | `kswapd` | reclaim in the background, until `high` is reached |
 //! | `daemons` | the threads that reclaim and compact in the background |
 //! | `settings` | watermarks, and `min_free_kbytes` |
@@ -40,7 +41,7 @@
 //!   every slow allocation.
 //! * Two allocations fail at the same time, and one of them gets the pages that the balloon gives up. So the
 //!   last attempt is made under a lock, and looks for a frame once more before the balloon is asked.
-//! * The frames lie in the arrays of other CPUs. They are flushed before an allocation fails.
+//! * The free frames lie in the arrays of other CPUs. The arrays are flushed before an allocation fails.
 
 #[cfg(not(any(loom, feature = "explored")))]
 mod daemons;

@@ -39,7 +39,7 @@ impl<R: Release> Machine<R> {
                 break;
             }
             if freed >= 2 << order {
-                // There are frames enough; the block is the work of compaction.
+                // Enough frames are free. To make a block of them is the work of compaction.
                 goal = 0;
             }
         }
@@ -48,7 +48,8 @@ impl<R: Release> Machine<R> {
             0 if self.missing(node, 0).is_some() => _ = wanted.failures.fetch_add(1, Ordering::Relaxed),
             _ => wanted.failures.store(0, Ordering::Relaxed),
         }
-        // Before the daemon sleeps, direct runs of compaction may begin anew.
+        // If a direct run of compaction has scanned the node to its end, the hints are cleared before the
+        // daemon sleeps, and the next run scans the whole node again.
         self.nodes[node].zone.lock().reset_skip_hints();
         if order > 0 {
             self.wake_kcompactd(node, order);
@@ -87,17 +88,17 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The order that is wanted from a node's reclaiming daemon; wanted no more after the call.
+    /// Takes the order that waits for a node's reclaiming daemon. None waits after the call.
     pub fn take_wanted_kswapd(&self, node: usize) -> Option<u8> {
         Wanted::take(&self.nodes.get(node)?.wanted.kswapd).map(|order| order.min(MAX_ORDER))
     }
 
-    /// The order that is wanted from a node's compacting daemon; wanted no more after the call.
+    /// Takes the order that waits for a node's compacting daemon. None waits after the call.
     pub fn take_wanted_kcompactd(&self, node: usize) -> Option<u8> {
         Wanted::take(&self.nodes.get(node)?.wanted.kcompactd).map(|order| order.min(MAX_ORDER))
     }
 
-    /// Notes that an allocation has freed pages of a node: the daemon may do so, too.
+    /// Notes that an allocation has freed pages of a node: the daemon is worth waking again.
     pub(super) fn note_progress(&self, node: usize) {
         // Relaxed: as in `kswapd`.
         let failures = &self.nodes[node].wanted.failures;
@@ -106,8 +107,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Returns true if more than an eighth as many of a node's pages are isolated as are inactive:
-    /// an allocation that reclaims now would take pages that others have in hand (`too_many_isolated`).
+    /// Returns true if the isolated pages of a node are more than an eighth of its inactive ones. An
+    /// allocation should then wait before it reclaims: other threads have isolated the pages that could
+    /// be freed (`too_many_isolated`).
     pub(super) fn are_too_many_isolated(&self, node: usize) -> bool {
         let isolated =
             [NodeItem::IsolatedAnon, NodeItem::IsolatedFile].map(|item| self.stats.on_node(node, item));

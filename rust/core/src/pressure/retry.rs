@@ -27,13 +27,13 @@ impl Tries {
         Tries { order, fruitless: 0, robbed: 0, priority: CompactPriority::SyncLight }
     }
 
-    /// Notes that pages came from elsewhere, so that the rounds are counted anew.
+    /// Notes that the balloon has given up pages: the rounds are counted from 0 again.
     pub fn relieved(&mut self) {
         self.fruitless = 0;
     }
 
-    /// Returns true if another round of reclaim may be worthwhile. `suffices`: whether the
-    /// allocation would find a frame if all that can be reclaimed were free.
+    /// Returns true if another round of reclaim may be worthwhile. `suffices` tells whether the
+    /// allocation would find a frame if all reclaimable pages were free.
     pub fn reclaim_again(&mut self, progress: bool, suffices: impl FnOnce() -> bool) -> bool {
         // Progress says little about large blocks: free memory may be in pieces.
         match progress && self.order <= COSTLY_ORDER {
@@ -44,7 +44,7 @@ impl Tries {
     }
 
     /// Returns true if another run of compaction may be worthwhile, perhaps one that tries harder.
-    /// `suffices`: whether compaction could begin if all that can be reclaimed were free.
+    /// `suffices` tells whether compaction could begin if all reclaimable pages were free.
     pub fn compact_again(&mut self, status: CompactStatus, suffices: impl FnOnce() -> bool) -> bool {
         if self.order == 0 {
             return false;

@@ -17,7 +17,7 @@ impl<R: Release> Machine<R> {
     /// Allocates a block after the first attempt has failed. The caller may hold page locks, but no
     /// lock under which a thread must not sleep.
     ///
-    /// `ENOMEM` if no frame can be had.
+    /// `ENOMEM` if no frame can be freed for it.
     #[cold]
     pub(crate) fn alloc_under_pressure(&self, want: Want) -> Result<Pfn> {
         self.wake_kswapds(want);
@@ -30,7 +30,8 @@ impl<R: Release> Machine<R> {
         expect_may_sleep();
         let costly = want.order > COSTLY_ORDER;
         if costly || (want.order > 0 && want.kind != MigrateType::Movable) {
-            // A large block is rather missing because memory is in pieces than because it is full.
+            // A large block is more often missing because free memory is fragmented than because there is
+            // too little, so compaction comes before reclaim.
             let (pfn, status) = self.compact_directly(want, CompactPriority::Async);
             let hopeless = matches!(status, CompactStatus::Skipped | CompactStatus::Deferred);
             match pfn {
@@ -40,8 +41,8 @@ impl<R: Release> Machine<R> {
             }
         }
         let mut tries = Tries::new(want.order);
-        // The loop ends: `tries` allows a limited number of rounds that free nothing, and what is
-        // freed was in use.
+        // The loop ends: `tries` limits the rounds that free nothing, and a round that frees pages leaves
+        // fewer pages to free for the next one.
         loop {
             stop_point();
             self.wake_kswapds(want);
@@ -83,8 +84,8 @@ impl<R: Release> Machine<R> {
         std::iter::once(want.node).chain(others)
     }
 
-    /// Reclaims pages for an allocation (`__alloc_pages_direct_reclaim`). Returns the number of
-    /// frames that it freed, and a frame if one can be had now.
+    /// Reclaims pages for an allocation (`__alloc_pages_direct_reclaim`). Returns the number of frames
+    /// that were freed, and the block for the allocation if one is free afterwards.
     fn reclaim_directly(&self, want: Want) -> (u32, Option<Pfn>) {
         self.stats.event(Event::Allocstall, 1);
         let goal = SWAP_CLUSTER_MAX.max(1 << want.order);
@@ -104,8 +105,8 @@ impl<R: Release> Machine<R> {
         (freed, self.take_last(want, Floor::Min))
     }
 
-    /// Compacts the nodes until one has a block (`__alloc_pages_direct_compact`). Returns a block if
-    /// one can be had now, and how the runs ended.
+    /// Compacts one node after the other until a run succeeds (`__alloc_pages_direct_compact`). Returns
+    /// the block for the allocation if one is free afterwards, and the best status of the runs.
     fn compact_directly(&self, want: Want, priority: CompactPriority) -> (Option<Pfn>, CompactStatus) {
         let mut best = CompactStatus::Skipped;
         // Moving pages may write to swap.
@@ -113,7 +114,7 @@ impl<R: Release> Machine<R> {
             return (None, best);
         }
         let mut captured = None;
-        // A block that is caught is one for movable pages.
+        // Runs catch only blocks for movable pages.
         let captures = want.kind == MigrateType::Movable;
         for node in self.nodes_for(want) {
             let Ok((run, block)) = self.compact_and_capture(node, want.order, priority, (false, captures))
@@ -144,7 +145,7 @@ impl<R: Release> Machine<R> {
         (found, best)
     }
 
-    /// Takes a frame, if need be after the arrays of all CPUs were flushed.
+    /// Takes a block. If there is none, flushes the arrays of all CPUs and tries once more.
     fn take_last(&self, want: Want, floor: Floor) -> Option<Pfn> {
         self.take_for(want, floor).or_else(|| {
             self.nodes_for(want).for_each(|node| self.drain_pcp(node));
@@ -152,9 +153,9 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Returns true if some node would have the frames, and `more`, if all that can be reclaimed
-    /// were free. For a block there must be one already, unless compaction is to make it (`more` is
-    /// then not 0).
+    /// Returns true if reclaim could free enough of some node: the frames of the block, and `more`,
+    /// above the lowest watermark. With `more` 0 a block must be free already. Otherwise compaction is
+    /// to make the block, and `more` is the memory that the compaction needs.
     fn would_suffice(&self, want: Want, more: u32) -> bool {
         let io = !self.pressure.is_in(context::NO_IO) && self.swap.free_slots() > 0;
         self.nodes_for(want).any(|node| {
@@ -174,15 +175,16 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// The last attempt of an allocation (`__alloc_pages_may_oom`): a frame, or `None` if others have
-    /// given up pages and the allocation should go round again.
+    /// The last attempt of an allocation (`__alloc_pages_may_oom`). Returns a block, or `None` if the
+    /// balloon has given up pages and the allocation should make another round.
     fn last_attempt(&self, want: Want) -> Result<Option<Pfn>> {
         let _alone = self.pressure.oom.lock();
         if let Some(pfn) = self.take_last(want, Floor::Min) {
             return Ok(Some(pfn));
         }
-        // An allocation that accepts one node alone says nothing about the machine, and one that must
-        // not write cannot tell what could be written.
+        // Other nodes may have memory that an allocation from one node alone cannot use, and writing to
+        // swap may free memory that an allocation without I/O cannot get. Neither proves that the machine
+        // is out of memory.
         if !want.near || self.pressure.is_in(context::NO_IO) {
             return Err(want.failed());
         }
@@ -194,7 +196,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Waits a little if so many of a node's pages are isolated that reclaim would find none
-    /// (`too_many_isolated` of reclaim). Returns true if they still are.
+    /// (`too_many_isolated` of reclaim). Returns true if there are too many even after the wait.
     fn throttle_isolated(&self, node: usize) -> bool {
         self.are_too_many_isolated(node) && wait_briefly(&|| !self.are_too_many_isolated(node))
     }

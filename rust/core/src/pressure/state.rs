@@ -1,11 +1,11 @@
-//! What a machine keeps for allocations that find too little memory: its setting, the marks of
-//! threads that reclaim, and the words on which the daemons sleep.
+//! The state of memory pressure of a machine: whether it is on, the marks of threads that reclaim, and
+//! the words on which the daemons sleep.
 
 use crate::alloc::pageblock::MigrateType;
 use crate::error::{Errno, Error, Why};
 use crate::sync::{AtomicU32, AtomicU64, Lock, LockClass, MAX_THREADS, Ordering, PlainU32, thread_slot};
 
-/// What a thread is doing, as far as its allocations must know: a set of bits.
+/// The contexts of a thread, as bits. They say what the thread's allocations may do.
 pub mod context {
     /// The thread reclaims or compacts (`PF_MEMALLOC`): its allocations take the last frames, and
     /// reclaim nothing themselves.
@@ -13,12 +13,12 @@ pub mod context {
     /// The thread writes to a device that swap may be on (`GFP_NOIO`): its allocations write
     /// nothing to swap.
     pub const NO_IO: u32 = 2;
-    /// The thread reclaims for an allocation, whose caller may hold locks: it waits for none that a
-    /// caller may hold.
+    /// The thread reclaims for an allocation. The allocation's caller may hold locks, so the thread
+    /// waits for no lock that a caller may hold.
     pub const ALLOCATES: u32 = 4;
 }
 
-/// What an allocation asks for.
+/// The request of an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Want {
     /// The node that is asked first.
@@ -27,7 +27,7 @@ pub(crate) struct Want {
     pub kind: MigrateType,
     /// Whether other nodes may serve, too. Only such an allocation can be out of memory.
     pub near: bool,
-    /// Whether the allocation goes round more than once (no `__GFP_NORETRY`).
+    /// Whether the allocation makes more than one round (no `__GFP_NORETRY`).
     pub retries: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct Pressure {
 }
 
 impl Pressure {
-    /// The state of a machine whose allocations wait under pressure, or do not.
+    /// The state at the start. With `on`, allocations that find no frame reclaim.
     pub fn new(on: bool, min_free_kbytes: u32) -> Pressure {
         Pressure {
             on,
@@ -76,7 +76,7 @@ impl Pressure {
         self.contexts[thread_slot()].get() & bits != 0
     }
 
-    /// The calling thread is in these contexts too, until the guard is dropped.
+    /// Puts the calling thread into these contexts, too, until the guard is dropped.
     pub(crate) fn enter(&self, bits: u32) -> InContext<'_> {
         let entry = &self.contexts[thread_slot()];
         let before = entry.get();
@@ -94,7 +94,7 @@ impl Pressure {
     }
 }
 
-/// The calling thread is in a context.
+/// A guard: while it lives, the calling thread is in some contexts.
 pub(crate) struct InContext<'a> {
     entry: &'a PlainU32,
     before: u32,
@@ -106,15 +106,15 @@ impl Drop for InContext<'_> {
     }
 }
 
-/// What is wanted from the daemons of a node. A daemon sleeps on its word while the word is 0;
-/// otherwise the word is the largest order that is wanted, plus 1.
+/// The work that waits for the daemons of a node. Each daemon has a word: 0 while nothing waits, and the
+/// daemon sleeps on it; otherwise the largest order that an allocation has asked for, plus 1.
 #[derive(Debug)]
 pub struct Wanted {
-    /// From the thread that reclaims (`kswapd_order`).
+    /// The word of `kswapd` (`kswapd_order`).
     pub(crate) kswapd: AtomicU64,
-    /// From the thread that compacts (`kcompactd_max_order`).
+    /// The word of `kcompactd` (`kcompactd_max_order`).
     pub(crate) kcompactd: AtomicU64,
-    /// The runs of the reclaiming daemon in a row that freed nothing (`kswapd_failures`).
+    /// How many runs of `kswapd` in a row have freed nothing (`kswapd_failures`).
     pub(crate) failures: AtomicU32,
 }
 
@@ -125,12 +125,12 @@ impl Default for Wanted {
 }
 
 impl Wanted {
-    /// Raises a daemon's word to an order. Returns true if the word was 0, so that the daemon may
-    /// sleep.
+    /// Raises a daemon's word to an order. Returns true if the word was 0: the daemon may sleep, and must
+    /// be woken.
     pub(crate) fn raise(word: &AtomicU64, order: u8) -> bool {
         let new = u64::from(order) + 1;
-        // Relaxed: the word says how much is wanted and publishes nothing. The daemon reads the
-        // state of the node under the node's locks.
+        // Relaxed: the word is an order and publishes nothing. The daemon reads the state of the node
+        // under the node's locks.
         let mut now = word.load(Ordering::Relaxed);
         while now < new {
             match word.compare_exchange_weak(now, new, Ordering::Relaxed, Ordering::Relaxed) {
@@ -141,7 +141,7 @@ impl Wanted {
         false
     }
 
-    /// Takes what is wanted: an order, or `None`.
+    /// Sets a daemon's word to 0 and returns the order that waited, if one did.
     pub(crate) fn take(word: &AtomicU64) -> Option<u8> {
         // Relaxed: as above.
         u8::try_from(word.swap(0, Ordering::Relaxed)).ok()?.checked_sub(1)

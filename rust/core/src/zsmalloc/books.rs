@@ -46,7 +46,7 @@ pub(super) struct Books {
     /// Numbers that no zspage has.
     unused: Vec<u32>,
     heads: [u32; GROUPS],
-    /// Objects that the zspages have room for, and objects in use.
+    /// The number of objects for which the zspages have room, and the number in use.
     room: u64,
     used: u64,
     /// Whether the pool takes no object any more.
@@ -201,14 +201,14 @@ impl Books {
     }
 
     /// The zspage for the next object: the first of the fullest group that has room
-    /// (`find_get_zspage`). An empty one that waits to be freed is used again.
+    /// (`find_get_zspage`). An empty zspage that waits to be freed can be used again.
     pub fn fullest(&self) -> Option<u32> {
         let groups = usize::from(self.full());
         self.heads[..groups].iter().rev().copied().find(|&head| head != NONE)
     }
 
-    /// Takes the next zspage of a compaction off its list: the emptiest to take objects from, or
-    /// the fullest that has room, to put them into.
+    /// Takes a zspage for a compaction off its list: the emptiest one, out of which objects move, or
+    /// the fullest one with room, into which they move.
     pub fn isolate(&mut self, emptiest: bool) -> Option<u32> {
         let groups = &self.heads[1..usize::from(self.full())];
         let found = |head: &u32| *head != NONE;
@@ -278,8 +278,8 @@ impl Books {
         self.at_mut(number).isolated += 1;
     }
 
-    /// Counts a page that is isolated no more. After the last one the zspage is on a list again.
-    /// Returns whether it is empty then.
+    /// Counts a page whose isolation has ended. With the last one the zspage returns to a list. Returns
+    /// true if the zspage has returned and is empty.
     pub fn remove_isolated(&mut self, number: u32) -> bool {
         self.at_mut(number).isolated -= 1;
         self.at(number).isolated == 0 && self.insert(number)
@@ -298,21 +298,21 @@ impl Books {
         Some(number)
     }
 
-    /// The zspages whose chains can be read: not those without an object and off all lists, which a
-    /// thread is just making or freeing without the class lock.
+    /// The zspages whose chains can be read under the class lock. Left out are those without an object
+    /// that are on no list: a thread is making or freeing them and does not hold the class lock.
     pub fn linked(&self) -> impl Iterator<Item = u32> {
         self.zspages()
             .map(|(number, _)| number)
             .filter(|&number| self.is_listed(number) || !self.is_empty(number) || self.isolated(number) > 0)
     }
 
-    /// All zspages: number, objects in use.
+    /// The number of each zspage, with its objects in use.
     pub fn zspages(&self) -> impl Iterator<Item = (u32, u16)> {
         let all = (0u32..).zip(&self.zspages);
         all.filter(|(_, zspage)| zspage.group != UNUSED).map(|(number, zspage)| (number, zspage.used))
     }
 
-    /// What is wrong with the books of a class at rest.
+    /// Reports the contradictions in the books of a class of a machine at rest.
     pub fn check(&self, report: &mut dyn FnMut(String)) {
         let mut listed = vec![false; self.zspages.len()];
         for (group, &head) in self.heads.iter().enumerate() {

@@ -144,7 +144,7 @@ impl Handles {
         Ok(number)
     }
 
-    /// Gives a number back that no object has.
+    /// Gives back a number that was reserved and is not in use.
     pub fn give_back(&self, number: u32) {
         self.numbers.lock().free.push(number);
     }
@@ -172,15 +172,15 @@ impl Handles {
     pub fn record(&self, number: u32, pfn: Pfn, object: u16) -> Handle {
         let place = self.place_of(number).at(pfn, object);
         // Release pairs with the Acquire of `place` and `pin`. A store and no read-modify-write,
-        // because no other thread changes the word meanwhile: of a fresh object nobody knows the
-        // handle yet, and an object that moves is kept by its pin, or by the pool's lock held
+        // because no other thread changes the word meanwhile: the handle of a fresh object is known to
+        // no other thread yet, and an object that moves is pinned, or the pool's lock is held
         // exclusively.
         self.cell(number).word.store(place.0, Ordering::Release);
         Handle::new(number, place)
     }
 
-    /// Ends a handle whose object was freed. A pin ends with it. A number whose generations are used
-    /// up is not given out again: its next handle would be one that was freed before.
+    /// Ends a handle whose object was freed, and with `pinned` its pin. A number whose generations are
+    /// used up is not given out again: its next handle would equal one that was freed before.
     pub fn end(&self, number: u32, pinned: bool) {
         let cell = self.cell(number);
         let next = (self.place_of(number).generation() + 1) & LAST_GENERATION;

@@ -1,4 +1,4 @@
-//! Pages of a zspage move: the contract with the core.
+//! Migrates pages of zspages: the pool's callbacks as an owner of movable pages.
 
 use super::books::Books;
 use super::chain::Chain;
@@ -19,8 +19,8 @@ impl<R: Release> MovableOps<R> for ZsPool {
     fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool {
         machine.frames[pfn].expect_locked();
         machine.traced(Call::ZsIsolate, pfn, || match self.locking {
-            // A page that is marked and locked belongs to a zspage until it is unlocked. That is
-            // all, because the zspage stays on its list (`zs_page_isolate`).
+            // A page that is marked and locked belongs to a zspage until it is unlocked. Nothing else is
+            // to be done: the zspage stays on its list (`zs_page_isolate`).
             ZsLocking::Pool => true,
             ZsLocking::Class => self.isolate_counted(machine, pfn),
         })
@@ -94,13 +94,14 @@ impl ZsPool {
         true
     }
 
-    /// Counts a page that is isolated no more, and wakes the thread that closes the pool
-    /// (`zs_pool_dec_isolated`).
+    /// Counts a page whose isolation has ended. After the last one it wakes the thread that closes the
+    /// pool (`zs_pool_dec_isolated`).
     fn not_isolated(&self) {
         let Counter { closing, isolated } = Counter::of(self);
         let early = mutated(Mutation::ClosingReadEarly) && closing.load(Ordering::SeqCst) == 0;
-        // SeqCst: the count goes down before the mark is read. The closing thread sets the mark
-        // before it reads the count, so it either finds no isolated page or is found here.
+        // SeqCst: this thread lowers the count before it loads the mark, and the closing thread sets the
+        // mark before it loads the count. So the closing thread finds the lower count, or this thread
+        // finds the mark.
         let last = isolated.fetch_sub(1, Ordering::SeqCst) == 1;
         if last && !early && closing.load(Ordering::SeqCst) != 0 {
             unpark_all(isolated, || ());
@@ -113,7 +114,7 @@ impl ZsPool {
             let _migrate = self.migrate.write();
             let (_, room, chain) = self.parts(machine, from);
             let books = room.books.lock();
-            // The users of objects are kept out.
+            // No thread may use an object of the zspage while its page is copied.
             match self.writer_waits {
                 true => chain.write_lock(self.zspage_lock()),
                 false if chain.try_write(self.zspage_lock()) => {}
@@ -198,7 +199,7 @@ impl ZsPool {
         machine.set_movable(to, self.id, id.raw());
     }
 
-    /// The old page is the pool's no more.
+    /// Ends the pool's hold on the old page of a migration.
     fn leave<R: Release>(&self, machine: &Machine<R>, from: Pfn, to: Pfn) {
         machine.stats.node(machine.node_of(from), NodeItem::Zspages, -1);
         machine.stats.node(machine.node_of(to), NodeItem::Zspages, 1);
@@ -207,7 +208,7 @@ impl ZsPool {
         machine.put(from);
     }
 
-    /// What is wrong with a pool at rest.
+    /// The contradictions in a pool of a machine at rest.
     fn faults<R: Release>(&self, machine: &Machine<R>) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut pages = 0;
@@ -216,7 +217,7 @@ impl ZsPool {
             books.check(&mut |what| wrong.push(format!("class {}: {what}", room.class.index)));
             for (number, used) in books.zspages() {
                 pages += u64::from(room.class.pages);
-                // The thread that ends the isolation of its pages has an isolated zspage freed.
+                // A zspage with isolated pages is freed after the last isolation has ended.
                 if used == 0 && !self.has_work() && books.isolated(number) == 0 {
                     let what = "is empty, and nothing will free it";
                     wrong.push(format!("zspage {number} of class {} {what}", room.class.index));
@@ -248,7 +249,7 @@ impl ZsPool {
     }
 }
 
-/// The two words of a close that waits for isolated pages.
+/// The two words through which a close waits for isolated pages.
 struct Counter<'a> {
     closing: &'a crate::sync::AtomicU64,
     isolated: &'a crate::sync::AtomicU64,

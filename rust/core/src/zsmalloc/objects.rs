@@ -1,4 +1,4 @@
-//! Objects: allocate, use, free.
+//! Allocates, maps and frees objects.
 
 use super::books::Books;
 use super::chain::Chain;
@@ -34,18 +34,18 @@ impl Mapping<'_> {
         self.pool.handles.len(self.handle.number()) as usize
     }
 
-    /// False: an object has a content.
+    /// Returns false: no object has 0 bytes.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// Loads the first words of the content; at most those that the object has.
+    /// Loads the first words of the content. `into` gets no more words than the object has.
     pub fn load(&self, memory: &Memory, into: &mut [u64]) {
         let words = into.len().min(self.class.words());
         self.chain.load(self.class, self.object, memory, &mut into[..words]);
     }
 
-    /// Stores the first words of the content; at most those that the object has.
+    /// Stores the first words of the content. Words beyond the end of the object are left out.
     pub fn store(&self, memory: &Memory, from: &[u64]) {
         let words = from.len().min(self.class.words());
         self.chain.store(self.class, self.object, memory, &from[..words]);
@@ -114,8 +114,8 @@ impl ZsPool {
     /// Makes a zspage, which is on no list yet (`alloc_zspage`).
     ///
     /// Each page is marked as movable before the zspage is on a list. A page may therefore move
-    /// while its neighbours are not marked yet. A zspage that is on no list is not freed and not
-    /// compacted, so the pages that are still to be marked stay what they are.
+    /// while its neighbours are not marked yet. A zspage on no list is neither freed nor compacted, so
+    /// the pages that are not marked yet stay pages of this zspage.
     fn make_zspage<R: Release>(&self, machine: &Machine<R>, class: usize, node: usize) -> Result<u32> {
         let room = &*self.rooms[class];
         let number = room.books.lock().begin()?;
@@ -145,11 +145,12 @@ impl ZsPool {
 
     /// A fresh page with its lock held, on `node` or near it.
     ///
-    /// A walk that takes the fresh page for another one may hold the lock for a moment. The caller
-    /// may hold a page lock and must not wait for this one, so another page is taken then. The walk
-    /// has a reference of its own, so the next allocation does not find the same page.
+    /// A thread that walks over frame numbers may lock the fresh page for a moment. The caller may hold
+    /// a page lock and must not wait for another, so it then takes another page. The walking thread has
+    /// a reference, so the next allocation does not find the same page.
     fn locked_page<R: Release>(&self, machine: &Machine<R>, node: usize) -> Result<Pfn> {
-        // The pages of the pool may be swap space themselves.
+        // The pool may be the memory of the swap space. If its allocation wrote to swap, the write would
+        // allocate from the pool again.
         let _no_io = machine.pressure.enter(context::NO_IO);
         loop {
             let pfn = machine.alloc_pages_near(node, 0)?;
@@ -180,8 +181,8 @@ impl ZsPool {
                 Ok(Mapping { pool: self, class, chain, handle, object })
             }
             ZsLocking::Pool => {
-                // Nothing moves while the pool's lock is held shared, so it is held until the
-                // zspage's lock is.
+                // No object moves while the pool's lock is held shared. So it is held until the zspage's
+                // lock is held, too.
                 let _still = self.migrate.read();
                 let place = self.handles.place(handle)?;
                 let (class, chain, object) = found(place).ok_or_else(|| Handles::stale(handle))?;
@@ -200,8 +201,8 @@ impl ZsPool {
     /// Frees an object (`zs_free`), and its zspage with the last one. `EINVAL` if the handle is
     /// stale.
     ///
-    /// The caller may hold a page lock. The zspage cannot be freed here while another thread has
-    /// one of its pages locked; then it waits for [`ZsPool::free_empty`], and [`ZsPool::has_work`].
+    /// The caller may hold a page lock. If another thread has a page of the empty zspage locked, the
+    /// zspage is not freed here: it waits for [`ZsPool::free_empty`], and [`ZsPool::has_work`] is true.
     pub fn free<R: Release>(&self, machine: &Machine<R>, handle: Handle) -> Result<()> {
         match self.locking {
             ZsLocking::Class => self.free_pinned(machine, handle),
@@ -220,7 +221,7 @@ impl ZsPool {
         let mut books = room.books.lock();
         books.give(id.number, place.object());
         let empty = books.regroup(id.number);
-        // The thread that puts the isolated page back, or migrates it, frees the zspage then.
+        // A zspage with isolated pages is freed after the last of them was put back or has migrated.
         let isolated = books.isolated(id.number) > 0 || !books.is_listed(id.number);
         chain.read_unlock(self.zspage_lock());
         let freed = match empty && !isolated {
@@ -280,8 +281,8 @@ impl ZsPool {
             mapping.load(machine.memory(), &mut words[..len.div_ceil(WORD)]);
             len
         };
-        // Another thread may have freed the object while its bytes were loaded, and a third one may
-        // have used its place again.
+        // Another thread may have freed the object while its bytes were loaded, and a new object may have
+        // been stored in its place.
         self.handles.place(handle)?;
         let mut bytes = Vec::with_capacity(len);
         bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()).take(len));

@@ -23,7 +23,7 @@ pub struct ZsPool {
     pub(super) classes: Classes,
     pub(super) rooms: Box<[CachePadded<ClassRoom>]>,
     pub(super) handles: Handles,
-    /// Shared: the place of an object is looked up. Exclusive: objects or pages move. Used where the
+    /// Held shared to look up the place of an object, exclusively to move objects or pages. Used if the
     /// profile's locking is `pool`.
     pub(super) migrate: RwLock<()>,
     pub(super) counts: Counts,
@@ -56,7 +56,7 @@ pub(super) struct Counts {
     pub closing: AtomicU64,
 }
 
-/// A zspage of a pool: its class, by position, and its number there.
+/// The name of a zspage of a pool: the position of its class, and its number in the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ZspageId {
     pub class: u8,
@@ -87,7 +87,7 @@ pub struct ZsStats {
     pub objects: u64,
 }
 
-/// Zspages that are alike.
+/// The number of zspages of one class with the same number of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ZspageCount {
     /// The number of the class: it holds objects of 32 + 16·`class` bytes.
@@ -176,8 +176,8 @@ impl ZsPool {
         Some((room, room.chains.get(zspage.number as usize)?))
     }
 
-    /// The pages of all zspages at this moment, without those that a thread is just making or freeing:
-    /// class by class, the smallest objects last.
+    /// The pages of all zspages at this moment, except zspages that a thread is making or freeing. The
+    /// classes of the largest objects come first.
     pub fn all_pages(&self) -> Vec<Pfn> {
         let mut pages = Vec::new();
         for room in &self.rooms {
@@ -188,7 +188,7 @@ impl ZsPool {
         pages
     }
 
-    /// One of the pool's pages at this moment: class by class, the smallest objects last.
+    /// One of the pool's pages at this moment, by its position in [`ZsPool::all_pages`].
     pub fn page(&self, index: usize) -> Option<Pfn> {
         self.all_pages().get(index).copied()
     }

@@ -1,4 +1,4 @@
-//! A device: its blocks, and its counters.
+//! A zram device: its blocks, and its counters.
 
 use crate::error::{Errno, Error, Result};
 use crate::memory::Table;
@@ -20,7 +20,7 @@ pub const MAX_BLOCKS: u32 = 1 << 28;
 /// The compressor of a device. Both write the LZ4 block format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compressor {
-    /// The match search of the kernel's `lz4`: each page takes as many bytes as there.
+    /// The match search of the kernel's `lz4`: each page takes as many bytes as in the kernel.
     #[default]
     Lz4,
     /// The search of the crate `lz4_flex`.
@@ -45,11 +45,11 @@ impl Compressor {
 /// What a block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Nothing was written, or it was discarded: zeroes are read.
+    /// The block was never written, or was discarded: a read finds zeroes.
     Nothing,
-    /// One word, again and again.
+    /// All words of the block are this one.
     Same(u64),
-    /// An object of the pool with that many bytes; all bytes of the block if they do not compress.
+    /// An object of the pool with `len` bytes. A block that does not compress is stored whole.
     Stored { handle: u64, len: u32 },
 }
 
@@ -74,7 +74,7 @@ pub struct Zram {
     words: Table<AtomicU64>,
     /// The word of a same-filled block, or the handle of a stored one.
     values: Table<PlainU64>,
-    /// Not 0 from the beginning of a reset on, unless the reset fails.
+    /// Not 0 during a reset, and after a reset that succeeded.
     pub(super) resetting: AtomicU64,
     pub(super) counts: Counts,
 }

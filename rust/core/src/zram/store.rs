@@ -1,4 +1,4 @@
-//! Blocks are written, read and discarded.
+//! Writes, reads and discards blocks.
 
 use super::device::{BLOCK, BLOCK_WORDS, Compressor, Content, Zram};
 use crate::error::{Errno, Error, Result};
@@ -50,8 +50,8 @@ impl Zram {
             true => Content::Same(words[0]),
             false => self.store(machine, words, node)?,
         };
-        // A reset discards each block under its lock, after it has set its mark. So it either discards
-        // this content, too, or is noticed here.
+        // A reset sets its mark and then discards each block under the block's lock. So either the reset
+        // discards this content, too, or this thread finds the mark.
         let (written, old) = {
             let mut guard = self.lock(block);
             match self.expect_in_use() {
@@ -68,7 +68,7 @@ impl Zram {
         let mut packed: Packed = [0; BLOCK_WORDS + 8];
         let mut len = self.compress(words, &mut packed);
         if len >= self.pool.classes().huge_size() {
-            // It would save nothing: the block is stored as it is.
+            // Compression saves nothing here: the block is stored as it is.
             packed[..BLOCK_WORDS].copy_from_slice(words);
             len = BLOCK;
         }
@@ -132,13 +132,13 @@ impl Zram {
         }
     }
 
-    /// Discards all blocks and closes the pool (`reset`). The device takes no content afterwards. A
-    /// device that was reset stays as it is. Waits as [`ZsPool::close`] does.
+    /// Discards all blocks and closes the pool (`reset`). The device takes no content afterwards. For a
+    /// device that was reset the call does nothing. It waits as [`ZsPool::close`] does.
     ///
     /// `EBUSY` if the device is the swap space, whose content the reset would lose, or another thread
     /// uses it; `EINTR` if the deadline of the calling thread
-    /// ([`patiently`](crate::sync::patiently)) has passed. The device can be used after an error;
-    /// unless it is the swap space, or another thread resets it, its blocks are discarded.
+    /// ([`patiently`](crate::sync::patiently)) has passed. The device can be used after an error. Its
+    /// blocks are then discarded, unless it is the swap space or another thread is resetting it.
     pub fn reset<R: Release>(&self, machine: &Machine<R>) -> Result<()> {
         match machine.begin_zram_reset(self)? {
             true => self.finish_reset(machine),
@@ -163,7 +163,7 @@ impl Zram {
     fn compress(&self, words: &Words, packed: &mut Packed) -> usize {
         let mut bytes = [0; BLOCK];
         bytes.chunks_exact_mut(8).zip(words).for_each(|(to, from)| to.copy_from_slice(&from.to_le_bytes()));
-        // Both compressors want more room than the worst case needs.
+        // Both compressors ask for more room than a block of any content takes.
         let mut output = [0; 2 * BLOCK];
         let len = match self.compressor {
             Compressor::Lz4 => super::lz4::compress(&bytes, &mut output),
@@ -176,7 +176,7 @@ impl Zram {
         len
     }
 
-    /// Compresses a block of the explored build: it loses the zeroes at its end.
+    /// Compresses a block of the explored build: leaves out the zeroes at its end.
     #[cfg(any(feature = "explored", loom))]
     fn compress(&self, words: &Words, packed: &mut Packed) -> usize {
         packed[..BLOCK_WORDS].copy_from_slice(words);

@@ -9,7 +9,7 @@ use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, Ordering, mutated, stop_point};
 use arrayvec::ArrayVec;
 
-/// The number of pages for which the host is told at once (`VIRTIO_BALLOON_ARRAY_PFNS_MAX`).
+/// The most pages in one message to the host (`VIRTIO_BALLOON_ARRAY_PFNS_MAX`).
 pub(super) const BATCH: usize = 256;
 
 /// Pages on their way into the balloon, or out of it.
@@ -17,10 +17,10 @@ type Batch = ArrayVec<Pfn, BATCH>;
 
 impl Balloon {
     /// Allocates up to `pages` pages for the balloon, on `node` as long as it has free frames, then
-    /// on the others. Returns the number of pages that it got: the balloon takes no frames that
-    /// other work would have to give up.
+    /// on the others. Returns the number of pages that the balloon got. It may be smaller, because the
+    /// allocations do not take pages away from other work.
     ///
-    /// `EINVAL` for a node that does not exist. `ENOMEM` if the host has no memory for the list of
+    /// `EINVAL` for a node that does not exist. `ENOMEM` if the process gets no memory for the list of
     /// pages; the pages of earlier batches stay in the balloon.
     pub fn inflate<R: Release>(&self, machine: &Machine<R>, pages: u32, node: usize) -> Result<u32> {
         if node >= machine.nodes.len() {
@@ -38,8 +38,8 @@ impl Balloon {
         Ok(done)
     }
 
-    /// Inflates the balloon by one batch. Returns the number of pages that it got, and whether there was a
-    /// frame for every page of the batch.
+    /// Inflates the balloon by one batch. Returns the number of pages that the balloon got, and whether
+    /// there was a frame for every page of the batch.
     fn inflate_batch<R: Release>(&self, machine: &Machine<R>, most: u32, node: usize) -> Result<(u32, bool)> {
         let want = most.min(BATCH as u32);
         self.pages.lock().reserve(want as usize)?;
@@ -67,15 +67,15 @@ impl Balloon {
                 host.pages += 1;
                 got += 1;
             } else {
-                // Another thread looks at the fresh page by its frame number. The page is put, so
-                // that it is free when that thread is done.
+                // If a thread that walks over frame numbers has locked the fresh page, the page is free
+                // once that thread has put it, too.
                 machine.put(pfn);
             }
         }
         Ok((got, full))
     }
 
-    /// Allocates a page without asking others to give theirs up (`__GFP_NORETRY`).
+    /// Allocates a page, and gives up early if memory is short (`__GFP_NORETRY`).
     fn allocate<R: Release>(&self, machine: &Machine<R>, node: usize) -> Option<Pfn> {
         match mutated(Mutation::BalloonAllocatesLocked) {
             true => machine.alloc_pages_near(node, 0).ok(),
@@ -83,9 +83,11 @@ impl Balloon {
         }
     }
 
-    /// Puts a page into the balloon (`balloon_page_enqueue`). Returns false if its lock is held.
+    /// Puts a page into the balloon (`balloon_page_enqueue`). Returns false if another thread has locked
+    /// the page, or the process gets no memory for the list.
     fn enqueue<R: Release>(&self, machine: &Machine<R>, pfn: Pfn) -> bool {
-        // The page is marked under its lock, before another thread can take it for a movable page.
+        // The page lock is held while the page is marked, so that no thread isolates the page before it is
+        // on the list.
         let Some(_locked) = machine.frames[pfn].try_locked(pfn) else { return false };
         let mut pages = self.pages.lock();
         // Another inflation may have used the room that was reserved.
@@ -117,7 +119,7 @@ impl Balloon {
     fn deflate_batch<R: Release>(&self, machine: &Machine<R>, want: usize) -> u32 {
         let mut host = self.host.lock();
         let batch = self.dequeue(machine, want);
-        // The host takes note before the pages are free: from then on the guest uses their memory.
+        // The host is told before the pages are freed: a freed page is used by the guest again.
         host.pages = host.pages.wrapping_sub(batch.len() as u32);
         batch.iter().for_each(|&pfn| machine.put(pfn));
         batch.len() as u32
@@ -133,8 +135,8 @@ impl Balloon {
             && let Some((entry, pfn)) = next
         {
             next = pages.after(Some(entry));
-            // The page lock comes before the lock of the list, so it is only tried. A page whose
-            // lock is held is about to be isolated, and is left.
+            // The page lock comes before the lock of the list in the order of locks, so it is only tried.
+            // A locked page may be about to be isolated, and stays in the balloon.
             let Some(_locked) = machine.frames[pfn].try_locked(pfn) else { continue };
             pages.remove(entry);
             machine.clear_movable(pfn);
@@ -167,7 +169,7 @@ impl<R: Release> Machine<R> {
         if self.profile.balloon_counted {
             self.stats.node(node, NodeItem::BalloonPages, sign);
         }
-        // A balloon that deflates for an allocation in need leaves the machine its size.
+        // A balloon that deflates when memory runs out does not change the number of managed pages.
         if !self.profile.deflate_on_oom {
             // Relaxed: a counter that orders no other access.
             self.nodes[node].unmanaged.fetch_add(sign as u32, Ordering::Relaxed);

@@ -67,7 +67,7 @@ impl Pages {
         (entry.state != State::Free).then_some(entry.pfn)
     }
 
-    /// Reserves memory for `more` pages. `ENOMEM` if the host has none.
+    /// Reserves memory for `more` pages. `ENOMEM` if the process gets none.
     pub fn reserve(&mut self, more: usize) -> Result<()> {
         let unused = self.entries.len() - self.held as usize;
         if self.entries.len() + more >= END as usize {

@@ -234,8 +234,8 @@ impl<'a, R: Release> Control<'a, R> {
     fn rounds(&mut self) -> CompactStatus {
         // The pageblock from which pages migrated last, and whether it was left since.
         let mut last_migrated = None;
-        // Until a pageblock with pages to migrate is found, an asynchronous run also moves the start
-        // of the other runs: there is nothing for them either.
+        // Until an asynchronous run finds a pageblock with pages to migrate, it also moves the start of
+        // the other runs: they would find nothing there, either.
         let mut both_starts = self.mode == Mode::Async && {
             let zone = self.machine.nodes[self.node].zone.lock();
             let [asynchronous, other] = zone.compaction().migrate;
@@ -292,8 +292,8 @@ impl<'a, R: Release> Control<'a, R> {
         }
     }
 
-    /// Flushes the frames that the run has freed once the migrate scanner has left the block that is
-    /// wanted: in the batches and arrays they could not merge.
+    /// Drains the CPU's batches and arrays once the migrate scanner has left a block of the wanted order.
+    /// The frames that the run has freed there lie in them and could not merge to the block.
     fn drain_behind(&self, last_migrated: &mut Option<u32>) {
         let (Some(order), Some(last)) = (self.order, *last_migrated) else { return };
         if order > 0 && last < self.migrate >> order << order {
@@ -303,7 +303,7 @@ impl<'a, R: Release> Control<'a, R> {
         }
     }
 
-    /// How the run ends, if it does (`compact_finished`).
+    /// The status with which the run ends now; `None` if it goes on (`compact_finished`).
     fn finished(&mut self) -> Option<CompactStatus> {
         let met = self.scanners_met();
         let mut zone = self.machine.nodes[self.node].zone.lock();
@@ -333,15 +333,16 @@ impl<'a, R: Release> Control<'a, R> {
         None
     }
 
-    /// The status of a run for a block that need not start (`compaction_suitable`): a block is free
-    /// already, or there is too little free memory, or not enough of it is in pieces.
+    /// The status of a run that need not start; `None` if it should (`compaction_suitable`). A run for a
+    /// block need not start if such a block is free already, if too little memory is free, or if the
+    /// free memory is not fragmented enough.
     fn not_worth_a_start(&self) -> Option<CompactStatus> {
         let order = self.order?;
         let zone = self.machine.nodes[self.node].zone.lock();
         if zone.would_serve(order, MigrateType::Movable) {
             return Some(CompactStatus::Success);
         }
-        // The targets need as much memory as the block, for a while twice.
+        // The targets take as much memory as the block, and while pages are copied both are in use.
         let marks = zone.watermarks();
         let mark = if order > COSTLY_ORDER { marks.low } else { marks.min };
         let enough = zone.free() > mark + (2 << order);
@@ -391,8 +392,8 @@ impl<'a, R: Release> Control<'a, R> {
         self.free >> self.block_order <= self.migrate >> self.block_order
     }
 
-    /// Gives the targets that are left to the allocator. The next free scanner begins where it can
-    /// find them again.
+    /// Gives the targets that are left to the allocator. The free scanner of the next run begins no lower
+    /// than the highest of them, so that it finds them again.
     fn release_targets(&mut self) {
         let mut zone = self.machine.nodes[self.node].zone.lock();
         let mut highest = None;
@@ -408,7 +409,7 @@ impl<'a, R: Release> Control<'a, R> {
     }
 
     /// Returns true if so many of the node's pages are isolated that the run should not isolate
-    /// more: threads that need a listed page would find none (`too_many_isolated`).
+    /// more: reclaim would find too few pages on the lists (`too_many_isolated`).
     pub fn too_many_isolated(&self) -> bool {
         let stats = &self.machine.stats;
         let isolated = stats.on_node(self.node, NodeItem::IsolatedAnon)
@@ -422,8 +423,9 @@ impl<'a, R: Release> Control<'a, R> {
         isolated > i64::from(listed / u32::from(self.machine.profile.compact_isolated_share))
     }
 
-    /// Waits until fewer pages are isolated, up to 100 ms. Returns true if there are too many even
-    /// then: their holders may wait for this run. The kernel waits until a signal kills the thread.
+    /// Waits up to 100 ms until fewer pages are isolated. Returns true if too many are isolated even
+    /// then. The wait has a bound because the threads that hold them may wait for this run. The kernel
+    /// waits until a signal kills the thread.
     pub fn still_too_many_isolated(&self) -> bool {
         (0..5).all(|_| wait_briefly(&|| !self.too_many_isolated()))
     }

@@ -1,4 +1,4 @@
-//! A thread that asks for large blocks, and breaks up what it was given.
+//! The blocks of a thread that asks for large blocks and breaks up old ones.
 //!
 //! ```text
 //!   request --- a block, by compaction if none is free ---> held, with a mark in each page
@@ -7,14 +7,14 @@
 //!      +--------- while others elsewhere go <------ freed <-----------+  given up
 //! ```
 //!
-//! A block is a pageblock, the size of a huge page. Without the last step a block that was freed
-//! would serve the next request as it is, because the allocator splits its smallest blocks first:
-//! the load would compact once and never again. So single pages are put into most of the frames of a
-//! block that was given up, as other programs would after a while. The load says which pages.
+//! A block is a pageblock, the size of a huge page. If freed blocks stayed whole, they would serve the
+//! next requests, because the allocator splits its smallest blocks first: the load would compact once
+//! and never again. So single pages are put into most frames of a block that was given up, as other
+//! programs would do after a while. Each load chooses its own pages for this.
 //!
-//! A request that is refused is followed by a compaction of the whole node, as a program does that
-//! writes to the node's `compact` file. Otherwise the allocator would refuse more and more requests
-//! unseen, because it defers compaction after a failure, and the load would move no page.
+//! After a refused request the thread compacts the whole node, as a write to the node's `compact` file
+//! does. Otherwise the load would soon move no page: the allocator defers compaction after a failure
+//! and would refuse the next requests without a run.
 //!
 //! Requests and compactions of the whole node are measured, nothing else is.
 
@@ -29,7 +29,7 @@ use crate::rng::Rng;
 use crate::stat::Event;
 use std::collections::VecDeque;
 
-/// Of each 8 frames of a block that is given up, so many are used again.
+/// How many of 8 frames of a block that is given up are used again, on average.
 const USED_AGAIN: u32 = 5;
 
 /// A block that is held, with the mark of its first page.
@@ -43,18 +43,18 @@ struct Block {
 #[derive(Debug)]
 pub(super) struct Blocks {
     order: u8,
-    /// Blocks that are held at most.
+    /// The most blocks that the thread holds.
     most: usize,
     held: VecDeque<Block>,
     /// Whether the last request was refused.
     refused: bool,
-    /// Distinguishes the marks of blocks in the same frames.
+    /// The mark of the next block. No two blocks have the same marks, even in the same frames.
     next_mark: u64,
     backed: bool,
 }
 
 impl Blocks {
-    /// The thread `me` holds up to `most` blocks of 2^`order` frames.
+    /// The blocks of thread `me`, which holds up to `most` blocks of 2^`order` frames.
     pub fn new(order: u8, most: usize, me: usize, backed: bool) -> Blocks {
         Blocks {
             order,
@@ -66,8 +66,8 @@ impl Blocks {
         }
     }
 
-    /// Asks for a block of node 0. The oldest block is given up if there are too many, or if the
-    /// request failed; its frames are returned.
+    /// Asks for a block of node 0. If the thread then holds too many, or the request failed, the oldest
+    /// block is given up and its first frame returned.
     pub fn request<R: Release>(
         &mut self,
         machine: &Machine<R>,
@@ -132,8 +132,8 @@ impl Blocks {
         Ok(Some(block.head))
     }
 
-    /// Puts single pages into most of the frames of a block that was given up. `place` makes one page;
-    /// it gets the frame, unless another thread was faster.
+    /// Puts single pages into most of the frames of a block that was given up. Each call of `place` makes
+    /// one page, which gets the frame unless another thread takes the frame first.
     pub fn break_up<R: Release>(
         &self,
         machine: &Machine<R>,

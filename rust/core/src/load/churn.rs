@@ -1,8 +1,8 @@
 //! Pages of one thread that come and go one by one, so that the free frames of a node stay in pieces:
 //! anonymous pages, pages of a pool of movable pages, and pages that cannot move.
 //!
-//! The numbers of pages do not change after the set-up: a new page comes before an old one goes, and
-//! which one goes is random.
+//! The number of pages of each kind does not change after the set-up: a thread adds a page and then
+//! removes a random one.
 
 use super::content::MAX_SEQUENCE;
 use super::fault::{Finding, unless_short};
@@ -17,7 +17,7 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// A page of the pool, with its number for stamps and its writes.
+/// A page of the pool, with the page number in its stamps and the number of writes to it.
 #[derive(Clone, Copy, Debug)]
 struct Movable {
     which: PoolPage,
@@ -25,7 +25,7 @@ struct Movable {
     written: u32,
 }
 
-/// Numbers of pages of one thread.
+/// How many pages of each kind a thread has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shares {
     pub anon: u32,
@@ -34,7 +34,8 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Page numbers that a thread needs: twice its pages, for those that come before others go.
+    /// How many page numbers a thread needs: twice its pages, because the set-up begins with twice as
+    /// many.
     pub fn numbers(self) -> u32 {
         2 * (self.anon + self.movable)
     }
@@ -48,7 +49,8 @@ pub(super) enum Kind {
     Unmovable,
 }
 
-/// The pages of one thread. The pages of the area have the first numbers, the pool's the next.
+/// The pages of one thread. The pages of its area have the lower page numbers, those of the pool the
+/// higher ones.
 #[derive(Debug)]
 pub(super) struct Churn {
     terms: Terms,
@@ -59,14 +61,14 @@ pub(super) struct Churn {
     present: Vec<u32>,
     absent: Vec<u32>,
     movable: Vec<Movable>,
-    /// Page numbers without a page of the pool.
+    /// The page numbers that no page of the pool has now.
     numbers: Vec<u32>,
     unmovable: Vec<Pfn>,
     shares: Shares,
 }
 
 impl Churn {
-    /// The thread has page numbers from `first` on, and no page yet.
+    /// A thread without pages. Its page numbers begin at `first`.
     pub fn new<R: Release>(
         machine: &Machine<R>,
         pool: &Arc<PagePool>,
@@ -99,7 +101,7 @@ impl Churn {
         kinds.into_iter().flat_map(|(kind, pages)| (0..2 * pages).map(move |_| kind))
     }
 
-    /// Adds a page; without a free frame nothing happens.
+    /// Adds a page. If no frame is free, nothing happens.
     pub fn add<R: Release>(
         &mut self,
         machine: &Machine<R>,
@@ -137,9 +139,9 @@ impl Churn {
                 self.ground.forget(machine, &self.space, index)
             }
             Kind::Movable => {
-                let Some(gone) = draw(&mut self.movable, rng) else { return Ok(()) };
-                self.numbers.push(gone.number);
-                self.pool.release(machine, gone.which).map_err(Finding::refused("a pool's release"))
+                let Some(page) = draw(&mut self.movable, rng) else { return Ok(()) };
+                self.numbers.push(page.number);
+                self.pool.release(machine, page.which).map_err(Finding::refused("a pool's release"))
             }
             Kind::Unmovable => {
                 draw(&mut self.unmovable, rng).into_iter().for_each(|pfn| machine.put(pfn));
@@ -148,7 +150,7 @@ impl Churn {
         }
     }
 
-    /// Removes random pages until as many are left as the thread is to have.
+    /// Removes random pages until each kind has its share.
     pub fn thin_out<R: Release>(&mut self, machine: &Machine<R>, rng: &mut Rng) -> Result<(), Finding> {
         for kind in [Kind::Anon, Kind::Movable, Kind::Unmovable] {
             while self.has(kind) > self.wanted(kind) {
@@ -174,7 +176,7 @@ impl Churn {
         }) as usize
     }
 
-    /// A page comes, and a random one goes.
+    /// Adds a page, then removes a random page of its kind.
     pub fn replace<R: Release>(
         &mut self,
         machine: &Machine<R>,
@@ -236,7 +238,7 @@ impl Churn {
         Ok(self.terms.check_private(page.number, word, value, page.written)?)
     }
 
-    /// Checks every word of every page that can be written; returns the number of words.
+    /// Checks every word of the anonymous pages and of the pool's pages; returns the number of words.
     pub fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding> {
         for &index in &self.present {
             for word in 0..WORDS as u32 {
@@ -267,12 +269,12 @@ impl Churn {
     }
 }
 
-/// Takes a random one of a list out.
+/// Takes a random element out of a list.
 fn draw<T>(from: &mut Vec<T>, rng: &mut Rng) -> Option<T> {
     (!from.is_empty()).then(|| from.swap_remove(rng.below(from.len() as u32) as usize))
 }
 
-/// A random one of a list.
+/// A random element of a list.
 fn pick<'a, T>(from: &'a [T], rng: &mut Rng) -> Option<&'a T> {
     (!from.is_empty()).then(|| &from[rng.below(from.len() as u32) as usize])
 }

@@ -32,14 +32,15 @@ const WRITER_SHIFT: u32 = 30;
 const SEQUENCE_SHIFT: u32 = 6;
 const CHECK: u64 = (1 << SEQUENCE_SHIFT) - 1;
 
-/// Writers that a word can name.
+/// The number of writers that a word can tell apart.
 pub const MAX_THREADS: usize = 31;
-/// Pages that a word can name.
+/// The number of pages that a word can tell apart.
 pub(super) const MAX_PAGES: u32 = 1 << 20;
 const _: () = assert!(MAX_PAGES == 1 << (64 - PAGE_SHIFT) && WORDS == 1 << (PAGE_SHIFT - WORD_SHIFT));
 const _: () = assert!(MAX_THREADS < 1 << (WORD_SHIFT - WRITER_SHIFT));
 
-/// Most writes of a writer to one page. After them it stops, so that sequences never wrap.
+/// The most writes of a writer to one page. The writer then leaves the page alone, so that sequences
+/// never wrap.
 pub const MAX_SEQUENCE: u32 = (1 << (WRITER_SHIFT - SEQUENCE_SHIFT)) - 1;
 
 /// The decoded content of a word.
@@ -51,12 +52,12 @@ pub struct Stamp {
     pub word: u32,
     /// The writer.
     pub writer: u32,
-    /// The writer's how-manieth write to the page, from 1.
+    /// The number of this write among the writer's writes to the page, from 1.
     pub sequence: u32,
 }
 
 impl Stamp {
-    /// Encodes it as a word. The word is never zero, because zero is the content of a fresh page.
+    /// Encodes the stamp as a word. The word is never zero: zero is the content of a fresh page.
     pub const fn encode(self) -> u64 {
         let bits = (self.page as u64) << PAGE_SHIFT
             | (self.word as u64) << WORD_SHIFT
@@ -92,7 +93,8 @@ pub struct Layout {
     writers: u32,
     /// Words of each writer.
     slots: u32,
-    /// From one word of a writer to its next, in its own words; coprime to `slots`.
+    /// The distance from the word of one write to the word of the next, counted in the writer's own
+    /// words; coprime to `slots`.
     stride: u32,
     /// The inverse of `stride` modulo `slots`.
     inverse: u32,
@@ -102,9 +104,8 @@ impl Layout {
     /// For `writers` writers, numbered from 0.
     pub fn new(writers: u32) -> Layout {
         let slots = WORDS as u32 / writers;
-        // The stride is large, so that two writes reach both halves of a page: the greatest number
-        // below the golden section of `slots` that has an inverse. The search ends, because 1 has
-        // one.
+        // The stride is the greatest number up to 5/8 of `slots` that has an inverse. It is large, so
+        // that two writes reach both halves of a page. The search ends, because 1 has an inverse.
         let stride = (1..=(slots * 5 / 8).max(1)).rev().find(|&stride| gcd(stride, slots) == 1).unwrap_or(1);
         let inverse = (0..slots).find(|inverse| inverse * stride % slots == 1 % slots).unwrap_or(0);
         Layout { writers, slots, stride, inverse }
@@ -115,7 +116,7 @@ impl Layout {
         self.writers
     }
 
-    /// The writer of a word; `None` for the words that are left over.
+    /// The writer of a word; `None` for the last words of a page, which no writer gets.
     pub fn writer_of(self, word: u32) -> Option<u32> {
         (word < self.slots * self.writers).then(|| word % self.writers)
     }
@@ -131,8 +132,8 @@ impl Layout {
     /// word that was not written yet.
     #[inline]
     pub fn expected(self, word: u32, writes: u32) -> u32 {
-        // Counted from 0, the first write to this word has this number. Every `slots`-th write
-        // after it goes to the same word.
+        // `first` is the number, from 0, of the first write to this word. Every `slots`-th write after
+        // this one goes to the same word.
         let first = word / self.writers * self.inverse % self.slots;
         if writes <= first { 0 } else { writes - (writes - 1 - first) % self.slots }
     }
@@ -160,10 +161,10 @@ pub struct Violation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
     /// A wrong checksum: no writer stores such a word.
-    #[error("nobody writes that (its check is wrong)")]
+    #[error("no writer stores this value: its checksum is wrong")]
     Garbage,
     /// The content of another place.
-    #[error("it was written to word {word} of page {page} by writer {writer}")]
+    #[error("writer {writer} wrote this value to word {word} of page {page}")]
     Elsewhere {
         /// The page that it names.
         page: u32,
@@ -181,7 +182,7 @@ pub enum Wrong {
         expected: u32,
     },
     /// An older write than the lowest that the word may have.
-    #[error("writer {writer} went back: its write {found} is there, where {expected} was done already")]
+    #[error("this is the older write {found} of writer {writer}, which has made write {expected} already")]
     Old {
         /// The writer.
         writer: u32,
@@ -191,7 +192,7 @@ pub enum Wrong {
         expected: u32,
     },
     /// A write that its writer has not made yet.
-    #[error("write {found} of writer {writer} has not been done")]
+    #[error("writer {writer} has not made write {found} yet")]
     Future {
         /// The writer.
         writer: u32,
@@ -199,19 +200,19 @@ pub enum Wrong {
         found: u32,
     },
     /// A word of a forked child that changed although the child did not write to it.
-    #[error("a forked child had {before:#018x} there a moment ago")]
+    #[error("a forked child read {before:#018x} before, and has not written to the word")]
     Changed {
         /// The value that the child read first.
         before: u64,
     },
     /// Another value than the one that was written once and never changed.
-    #[error("{expected:#018x} was written there, and nothing else")]
+    #[error("{expected:#018x} was written once and must stay")]
     NotKept {
         /// The value that was written.
         expected: u64,
     },
     /// A value other than the one that the replay stores.
-    #[error("a plain replay leaves {expected:#018x} there")]
+    #[error("a replay of the trace on a plain array ends with {expected:#018x}")]
     NotReplay {
         /// The value that the replay stores.
         expected: u64,

@@ -1,5 +1,5 @@
-//! A range of pages as one thread knows it: the number of its own writes, and the writes of other
-//! mutators that it has seen.
+//! A range of pages with what one thread knows about the pages: the number of its own writes, and the
+//! writes of other mutators that it has seen.
 
 use super::content::{Layout, MAX_SEQUENCE, Seen, Stamp, Violation, check_exact};
 use super::fault::Finding;
@@ -16,7 +16,7 @@ pub(super) struct Terms {
     pub layout: Layout,
     /// The writer.
     pub me: u32,
-    /// Whether the machine has bytes, so that content can be checked.
+    /// Whether the machine keeps the bytes of pages, so that contents can be checked.
     pub backed: bool,
 }
 
@@ -37,12 +37,12 @@ impl Terms {
     }
 }
 
-/// The range.
+/// A range of pages.
 #[derive(Debug)]
 pub(super) struct Ground {
     pub area: Arc<Area>,
     terms: Terms,
-    /// Number of its first page among all pages of the load.
+    /// The number of the range's first page among all pages of the load.
     first: u32,
     /// The mutator's own writes, by page.
     written: Vec<u32>,
@@ -73,8 +73,8 @@ impl Ground {
         self.written[index as usize]
     }
 
-    /// Makes the mutator's next write to a page; returns the place and the content, or `None` if
-    /// its writes are used up.
+    /// Makes the mutator's next write to a page. Returns the word and its content, or `None` if the
+    /// mutator has made its last write to the page.
     #[inline]
     pub fn write<R: Release>(
         &mut self,
@@ -111,7 +111,7 @@ impl Ground {
         }
     }
 
-    /// Drops a page of a private range: its content is zero from now on.
+    /// Drops a page of a private range. Its content is zero afterwards.
     pub fn forget<R: Release>(
         &mut self,
         machine: &Machine<R>,

@@ -1,4 +1,4 @@
-//! A load on a machine of any release design, run round after round.
+//! Runs a load on a machine of any release design, in rounds.
 
 use super::config::LoadConfig;
 use super::crew::{self, Done, Ended, Job, Signal};
@@ -29,7 +29,7 @@ pub trait Rig: Send {
     /// is free.
     ///
     /// # Errors
-    /// As [`Rig::run`].
+    /// The same as those of [`Rig::run`].
     fn finish(&mut self) -> Result<Finished, LoadError>;
 }
 
@@ -38,7 +38,7 @@ pub trait Rig: Send {
 pub(super) trait Workload: Sized + Send + 'static {
     /// Moves pages.
     type Migrator: Member;
-    /// Uses them.
+    /// Uses the pages.
     type User: Member + Uses;
 
     /// Prepares the load before its first round.
@@ -135,8 +135,8 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         Ok(rig)
     }
 
-    /// Turns a finding into an error with the data that repeats it. From now on every call of the
-    /// rig fails.
+    /// Turns a finding into an error with the seed and the command that repeat it. From then on every
+    /// call of the rig fails.
     pub fn fail(&mut self, seed: u64, finding: Finding) -> LoadError {
         let failed = Failed {
             finding,
@@ -170,8 +170,8 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         }
         enter_thread()?;
         let (migrators, users) = self.load.members();
-        // Before the members are taken out: if too many threads run now, a later round may still
-        // succeed.
+        // The threads are reserved before the members are taken out. If too many threads run now, the
+        // members stay, and a later round may succeed.
         let slots = reserve_threads(migrators.len() + users.len())?;
         let (migrators, users) = (std::mem::take(migrators), std::mem::take(users));
         let jobs = migrators
@@ -312,8 +312,8 @@ pub(super) fn ledger_of<W: Workload>(load: &W) -> Ledger {
     ledger
 }
 
-/// A migrator's round. The CPU time of steps that found no page to move is measured apart;
-/// otherwise a load that migrates little would measure the cost of these steps.
+/// A migrator's round. The CPU time of steps that found no page to move is measured separately;
+/// otherwise the cost of these steps would count as the cost of migration.
 fn migrate_until<R: Release, W: Workload>(
     machine: &Machine<R>,
     migrator: &mut W::Migrator,
@@ -344,17 +344,17 @@ fn migrate_until<R: Release, W: Workload>(
     Ok(())
 }
 
-/// Steps without work after which a migrator sleeps. It does not sleep earlier, so that users that
-/// wait for it do not wait for a timer.
+/// Steps without work after which a migrator sleeps. It does not sleep earlier: users that wait for a
+/// migrator would wait for its timer.
 const EAGER: u32 = 64;
-/// Time that a migrator without work sleeps then.
+/// How long a migrator without work sleeps after these steps.
 const IDLE: Duration = Duration::from_micros(50);
 
 /// Bounds of the number of bare copies in one round.
 const FEWEST_COPIES: u64 = 128;
 const MOST_COPIES: u64 = 512;
 
-/// Longest round: a day. A longer one is most likely a wrong unit.
+/// The longest round: a day. A longer time is most likely given in a wrong unit.
 const LONGEST_S: f64 = 86_400.0;
 
 impl<R: Release, W: Workload> Rig for Mounted<R, W> {

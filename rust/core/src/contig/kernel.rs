@@ -1,4 +1,4 @@
-//! Pages of the kernel's own, which cannot move and keep their pageblock in use.
+//! Allocates pages for the kernel itself. They cannot move, and keep their pageblock in use.
 
 use crate::alloc::MigrateType;
 use crate::error::{Errno, Error, Result, Why};
@@ -10,8 +10,8 @@ use crate::release::Release;
 use crate::sync::stop_point;
 
 impl<R: Release> Machine<R> {
-    /// Allocates up to `count` pages of the kernel's own on a node, as many as it has memory for,
-    /// each with one reference of the caller. They never lie in the zone of movable pages.
+    /// Allocates up to `count` pages for the kernel itself on a node, as many as the node has memory
+    /// for. The caller gets one reference on each. No such page lies in the zone of movable pages.
     ///
     /// `EINVAL` for a node that does not exist.
     pub fn alloc_kernel_pages(&self, node: usize, count: u32) -> Result<Vec<Pfn>> {
@@ -35,8 +35,9 @@ impl<R: Release> Machine<R> {
         if !found.has_movable_zone() {
             return self.alloc_pages_of(node, 0, MigrateType::Unmovable);
         }
-        // A node with memory in both zones has one set of free lists here, so the frame is looked for
-        // block by block. Frames of isolated pageblocks stay free: another thread is emptying these.
+        // In mmcore the two zones of a node share one set of free lists, so the memory blocks of the
+        // kernel's zone are searched for a free frame. Frames of isolated pageblocks are passed over:
+        // another thread is emptying these pageblocks.
         let kernel = |block: &u32| found.blocks.state(*block) == Some(BlockState::Online(ZoneKind::Kernel));
         for range in (0..found.blocks.count()).filter(kernel).filter_map(|block| found.blocks.range(block)) {
             for pfn in range.map(|number| found.base.plus(number)) {

@@ -1,4 +1,4 @@
-//! Finds the pages of a range that can move, and those that cannot.
+//! Finds the first page of a range that cannot move, and isolates those that can.
 
 use crate::compact::CLUSTER;
 use crate::machine::Machine;
@@ -9,10 +9,10 @@ use std::ops::Range;
 
 impl<R: Release> Machine<R> {
     /// The first page of a range that cannot move, or `None` (`has_unmovable_pages`). In the zone of
-    /// movable pages only reserved frames cannot. With `offline` a poisoned frame does not count:
-    /// an offlining leaves it where it is.
+    /// movable pages this is the first reserved frame. With `offline` poisoned frames are passed over:
+    /// they leave the machine with the block and need not move.
     ///
-    /// The pages are looked at without references, so the answer may be out of date at once.
+    /// The scan takes no references, so the result may be out of date at once.
     pub(crate) fn first_unmovable(&self, range: Range<Pfn>, offline: bool) -> Option<Pfn> {
         let mut at = range.start;
         while at < range.end {
@@ -67,8 +67,8 @@ impl<R: Release> Machine<R> {
         list
     }
 
-    /// Whether an anonymous page that is in no cache has more references than mappings, so that its
-    /// migration would fail. A look without a reference, as in the kernel: it saves the isolation.
+    /// Returns true if an anonymous page in no cache has more references than mappings: its migration
+    /// would fail, so it is not isolated. The page is read without a reference, as in the kernel.
     fn is_pinned(&self, head: Pfn) -> bool {
         let word = self.frames[head].word();
         let anon = word.has(Flags::ANON | Flags::LRU) && !word.has(Flags::SWAPCACHE);

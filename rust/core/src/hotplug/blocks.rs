@@ -1,4 +1,4 @@
-//! The memory blocks of a node: the parts that are put online and taken offline as a whole.
+//! The memory blocks of a node. Each is put online and taken offline as a whole.
 
 use crate::sync::{AtomicU32, Lock, LockClass, Ordering};
 use std::collections::BTreeMap;
@@ -11,7 +11,8 @@ pub const BLOCK_FRAMES: u32 = 1 << 15;
 /// hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ZoneKind {
-    /// Any page, the kernel's own too. One such page keeps the block from going offline.
+    /// Any page, also pages of the kernel itself. One page of the kernel keeps the block from going
+    /// offline.
     Kernel,
     /// Pages that can move, and no lasting pins.
     Movable,
@@ -131,12 +132,13 @@ impl Blocks {
         (0..self.count()).filter_map(|block| self.state(block))
     }
 
-    /// Whether some frames fill no whole block. They are online for good.
+    /// Returns true if some frames fill no whole block. A machine is not built with such frames offline,
+    /// so they are online for good.
     pub fn has_rest(&self) -> bool {
         self.rest.is_some()
     }
 
-    /// Whether a block, or the frames that fill no whole block, are in a state.
+    /// Returns true if some block is in a state, or the frames that fill no whole block are.
     pub fn any(&self, state: BlockState) -> bool {
         (self.rest.is_some_and(|rest| rest == state)) || self.states().any(|found| found == state)
     }

@@ -12,12 +12,12 @@
 //! complete when the scanners meet in one pageblock. Movable pages outside of the LRU are isolated from
 //! their owners and move like pages of the LRU.
 //!
-//! A run over a whole node is a function of the node's layout alone: which frames are free, in use and
-//! movable, and the types of the pageblocks. Recordings of two kernels show it move by move.
+//! A run over a whole node depends on the node's layout alone: on which frames are free, in use and
+//! movable, and on the types of the pageblocks. Recordings of two kernels show each move of such runs.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `state` | what a node remembers between two runs |
+//! | `state` | the state that a node keeps between two runs |
 //! | `result` | how a run ended, and what it did |
 //! | `control` | one run: its loop, its end, its counters |
 //! | `source` | the migrate scanner |
@@ -85,7 +85,7 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// What a node remembers between two runs of compaction: the positions of the scanners and the
+    /// The state that a node keeps between two runs of compaction: the positions of the scanners and the
     /// deferral.
     ///
     /// `EINVAL` for a node that does not exist.

@@ -53,8 +53,8 @@ struct Scan {
 }
 
 impl<R: Release> Control<'_, R> {
-    /// Goes up from where the scanner stopped to the first pageblock that is worth a scan, and scans
-    /// it.
+    /// Goes up from the place at which the last scan stopped to the first pageblock that is worth a scan,
+    /// and scans this pageblock.
     pub(super) fn isolate_migratepages(&mut self) -> Isolation {
         let size = 1u32 << self.block_order;
         let mut low = self.migrate;
@@ -66,7 +66,8 @@ impl<R: Release> Control<'_, R> {
                 let zone = self.machine.nodes[self.node].zone.lock();
                 zone.pageblocks().skips(low)
             };
-            // A pageblock that is scanned in several goes is checked at its first frame only.
+            // The hint counts only if the scan begins at the pageblock's first frame. A scan that goes on
+            // in the middle of a pageblock has passed the hint already.
             let skipped = low.is_multiple_of(size) && !self.ignore_skip_hint && hint;
             if !skipped && self.may_be_source(low) {
                 if self.too_many_isolated() && (self.mode == Mode::Async || self.still_too_many_isolated()) {
@@ -85,8 +86,8 @@ impl<R: Release> Control<'_, R> {
         if self.list.is_empty() { Isolation::Nothing } else { Isolation::Pages }
     }
 
-    /// Returns false for a pageblock that is one large page, as it cannot gain by compaction. An
-    /// asynchronous run for an allocation only visits pageblocks of the allocation's type.
+    /// Returns false for a pageblock that is one large page: moving it would free no larger block. For an
+    /// asynchronous run of an allocation, also returns false for a pageblock that is not movable.
     fn may_be_source(&self, number: u32) -> bool {
         let zone = self.machine.nodes[self.node].zone.lock();
         let large = number < zone.frontier() && {
@@ -152,7 +153,7 @@ impl<R: Release> Control<'_, R> {
         self.tell(CompactEvent::IsolateMigratepages { start, end, scanned, taken });
     }
 
-    /// Looks at one frame, and goes on behind the block or page that begins there.
+    /// Scans the free block or page that begins at a frame, and moves the scan behind it.
     fn scan_one(&mut self, scan: &mut Scan, frontier: u32) -> Found {
         let counts = self.machine.profile.compact_counts_frames;
         scan.scanned += 1;
@@ -190,9 +191,8 @@ impl<R: Release> Control<'_, R> {
         }
     }
 
-    /// The order of the free block that begins at a frame, read without the zone lock. The order may
-    /// be stale, so that the scanner passes over pages that it could have taken; it never leaves its
-    /// range by it.
+    /// The order of the free block that begins at a frame, read without the zone lock. With a stale
+    /// order the scanner may pass over pages that it could have taken, but it never leaves its range.
     fn free_order(&self, number: u32, frontier: u32) -> Option<u8> {
         if number >= frontier {
             let zone = self.machine.nodes[self.node].zone.lock();
@@ -226,7 +226,7 @@ impl<R: Release> Control<'_, R> {
         let pfn = self.base.plus(number);
         let word = machine.frames[pfn].word();
         if !word.has(Flags::LRU) {
-            // The owner of a movable page is asked; other pages cannot move.
+            // The owner of a movable page decides whether it can move. Other pages off the LRU cannot.
             let movable = word.has(Flags::MOVABLE) && !word.has(Flags::ISOLATED);
             if !movable || !machine.isolate_movable_page(pfn) {
                 return Found::Stays;
@@ -259,8 +259,8 @@ impl<R: Release> Control<'_, R> {
         let page = &machine.frames[pfn];
         let word = page.word();
         let folio = Folio { head: pfn, large: word.has(Flags::HEAD) };
-        // A migration would fail for a page with other references than its mappings. Pages in a
-        // cache are not judged, because the cache's references belong to them.
+        // The migration of a page with references beside its mappings would fail. Pages in a cache are
+        // not compared, because the cache has references, too.
         let anon = !word.any(Flags::FILE | Flags::SWAPCACHE);
         let mappings = machine.frames.folio_mapcount(folio);
         let compared = match mutated(Mutation::PinnedByPartMapcount) {
@@ -282,8 +282,8 @@ impl<R: Release> Control<'_, R> {
         if self.mode != Mode::Sync && word.has(Flags::WRITEBACK) {
             return Found::Stays;
         }
-        // Only the holder of the page lock knows the file of a dirty page, and so whether it can
-        // move without a write. Every file here can; a page whose lock is held is left alone.
+        // Only the holder of the page lock may ask the file of a dirty page whether the page can move
+        // without a write. The pages of every file of mmcore can; a page that is locked is left alone.
         if self.mode != Mode::Sync && word.has(Flags::DIRTY) {
             if !page.trylock() {
                 return Found::Stays;

@@ -1,17 +1,18 @@
-//! What compaction remembers between its runs, and its settings.
+//! The state of compaction that a node keeps between two runs, and the settings of compaction.
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// Compaction is left out at most 64 times in a row (`COMPACT_MAX_DEFER_SHIFT`).
+/// However often runs fail, of 64 requests in a row one runs (`COMPACT_MAX_DEFER_SHIFT`).
 const MAX_DEFER_SHIFT: u8 = 6;
 
-/// What a node remembers between two runs (`compact_*` of `struct zone`), protected by the zone
+/// The state that a node keeps between two runs (`compact_*` of `struct zone`), protected by the zone
 /// lock. Frames are numbers within the node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Remembered {
-    /// Where the next migrate scanner begins, of an asynchronous run and of another one.
+    /// The frame at which the next migrate scanner begins: that of an asynchronous run, and that of any
+    /// other run.
     pub migrate: [u32; 2],
-    /// Where the next free scanner begins.
+    /// The frame at which the next free scanner begins.
     pub free: u32,
     /// Whether the skip hints were ever cleared. A run that begins at the node's start after that scans
     /// the whole node.
@@ -75,8 +76,8 @@ impl Remembered {
         }
     }
 
-    /// Returns true if a run for a block of `order` is tried again after as many were left out as
-    /// ever are (`compaction_restarting`).
+    /// Returns true if a run for a block of `order` is made again after the largest number of requests
+    /// was left out (`compaction_restarting`).
     pub fn is_restarting(&self, order: u8) -> bool {
         order >= self.order_failed
             && self.defer_shift == MAX_DEFER_SHIFT

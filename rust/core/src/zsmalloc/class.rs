@@ -16,13 +16,13 @@ pub const MAX_CHAIN: usize = 16;
 /// Bytes of a word, the unit in which objects are copied.
 pub const WORD: usize = 8;
 
-/// Bytes that an object takes beside its content. The kernel keeps the object's handle there; mmcore
-/// keeps it with the zspage, but takes the room, so that each size falls into the kernel's class.
-/// Frames of the explored build have two words, and no room for it.
+/// Bytes that an object takes beside its content. The kernel stores the object's handle there. mmcore
+/// stores the handle with the zspage and leaves the room unused, so that each size falls into the class
+/// of the kernel. In the explored build frames have two words, and no room is left.
 const HANDLE: usize = if SMALL { 0 } else { 8 };
 
-/// Whether frames have two words only. Classes of three words then have the zspages that matter:
-/// several pages, and objects that straddle them.
+/// Whether frames have two words only. The class of three words then has zspages of several pages, and
+/// objects that straddle two pages: these are the zspages that the explorer needs.
 const SMALL: bool = cfg!(any(feature = "explored", loom));
 
 /// The smallest object, the step from class to class, and the largest object, in bytes.
@@ -35,7 +35,7 @@ pub const MAX_SIZE: usize = if SMALL { 3 * WORD } else { PAGE_SIZE };
 /// The number of sizes, before classes of the same geometry are merged.
 const SIZES: usize = (MAX_SIZE - MIN) / STEP + 1;
 
-/// Bytes of a page, as objects see it.
+/// The bytes of a page that objects can use.
 const PAGE: usize = WORDS * WORD;
 
 /// A size class.
@@ -90,8 +90,8 @@ impl Classes {
             let pages = chain(size, usize::from(profile.zspage_pages), profile.zspage_fit);
             let objects = pages * PAGE / size;
             if pages != 1 && objects != 1 && huge == 0 {
-                // The handle is added to an object's size before its class is looked up, so an
-                // object that is smaller by nearly a handle may fall into the huge class already.
+                // The room for the handle is added to an object's size before its class is looked up. So
+                // an object up to 7 bytes smaller than those of this class falls into the huge class.
                 huge = size - HANDLE.saturating_sub(1);
             }
             let class = SizeClass {
@@ -131,14 +131,14 @@ impl Classes {
     }
 }
 
-/// The number of pages of a zspage for objects of `size` bytes: the first of the best choices, by
-/// the share of the zspage that is used or by the bytes that are not.
+/// The number of pages of a zspage for objects of `size` bytes. The best choice has the largest used
+/// share of the zspage, or the fewest unused bytes; of several best ones the smallest is taken.
 fn chain(size: usize, most: usize, fit: ZspageFit) -> usize {
     let waste = |pages: usize| (pages * PAGE) % size;
     let holds = |pages: &usize| pages * PAGE >= size;
     let choices = (1..=most.max(size.div_ceil(PAGE))).filter(holds);
     let best = match fit {
-        // `max_by_key` prefers the last of several: the choices are looked at backwards.
+        // `max_by_key` returns the last of several best choices, so the choices are reversed.
         ZspageFit::Share => choices.rev().max_by_key(|&pages| {
             let bytes = pages * PAGE;
             (bytes - waste(pages)) * 100 / bytes

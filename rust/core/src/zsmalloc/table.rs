@@ -8,8 +8,8 @@ use crate::sync::OnceBox;
 const FIRST: usize = if cfg!(any(feature = "explored", loom)) { 4 } else { 64 };
 const CHUNKS: usize = 19;
 
-/// A table whose values never move, so that a thread can use one while the table grows. A value that
-/// was made stays until the table is dropped.
+/// A table whose values never move, so that a thread can use a value while the table grows. Each value
+/// stays until the table is dropped.
 #[derive(Debug)]
 pub(crate) struct Growing<T> {
     chunks: [OnceBox<Box<[T]>>; CHUNKS],
@@ -45,7 +45,7 @@ impl<T: Default> Growing<T> {
             let len = if chunk == 0 { FIRST } else { start };
             let mut values = room(self.what, len)?;
             values.resize_with(len, T::default);
-            // Another thread may have set the chunk first; its values are used then.
+            // If another thread has set the chunk first, the values of that thread are used.
             let _ = self.chunks[chunk].set(Box::new(values.into_boxed_slice()));
         }
         Ok(())

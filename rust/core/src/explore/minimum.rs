@@ -1,8 +1,9 @@
 //! The smallest race, found by search and not by shrinking.
 //!
-//! The search covers every program made of some of a program's operations, those with the fewest
-//! operations first. For the first that breaks the rule it tries every schedule with no switch,
-//! then with one, and so on. Tests compare the results of shrinking with this minimum.
+//! The search takes every part of a program, that is, every program made of some of its operations, the
+//! parts with the fewest operations first. For the first part that breaks the rule it tries every
+//! schedule without a switch, then with one switch, and so on. Tests compare the results of shrinking
+//! with this minimum.
 
 use super::program::{Found, ProgramOptions, describe, on_separate_thread, with_machine};
 use super::schedule::Replay;
@@ -25,7 +26,7 @@ pub struct Minimum {
     pub threads: usize,
     /// The number of its threads' operations.
     pub operations: usize,
-    /// How many smaller programs were searched before.
+    /// The number of smaller programs that come before this one in the search.
     pub programs: usize,
     /// Schedules run.
     pub schedules: u64,
@@ -47,7 +48,8 @@ pub fn minimum(
     stop: &AtomicBool,
 ) -> Result<Option<Minimum>, SetupError> {
     let program = with_machine(program, &options.machine);
-    // This reports a program that cannot be set up; its parts that cannot be are skipped below.
+    // An error here means that the whole program cannot be set up. A part that cannot be set up is
+    // skipped below.
     Case::new(&program)?;
     on_separate_thread(options.mutation, || {
         let mut schedules = 0;
@@ -72,7 +74,7 @@ fn operations(program: &Program) -> usize {
     program.threads.iter().map(|thread| thread.ops.len()).sum()
 }
 
-/// The programs made of some of the operations, those with the fewest in their threads first.
+/// The parts of a program, those with the fewest operations of threads first.
 fn parts(program: &Program) -> Vec<Program> {
     let counts: Vec<usize> = [program.setup.len(), program.finally.len()]
         .into_iter()
@@ -163,7 +165,8 @@ fn breaks(run: &Run, rule: &str) -> bool {
     run.outcome.as_ref().is_err_and(|violation| violation.rule == rule)
 }
 
-/// Searches all schedules with a number of switches, including forced ones, without reduction.
+/// Searches all schedules with up to a number of switches, without reduction. A forced switch, away from
+/// a thread that waits or has ended, counts, too.
 struct BySwitches<'a, W> {
     explorer: &'a mut Explorer<W>,
     rule: &'a str,

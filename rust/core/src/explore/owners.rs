@@ -1,12 +1,12 @@
 //! Owners of movable pages that a caller brings along, such as objects of Python, in explored programs.
 //!
 //! An owner's callback runs on the host's stack: a coroutine's stack is too small for an interpreter,
-//! and unknown to it. The callback belongs to the step before it, so no other thread runs meanwhile.
-//! That step changes a word of the owner, so that the search knows that the order of any two
-//! callbacks of one owner matters.
+//! and the interpreter does not know it. The callback belongs to the step before it, so no other thread
+//! runs meanwhile. That step changes a word of the owner, so that the search knows that the order of
+//! any two callbacks of one owner matters.
 //!
-//! The state of an owner is no part of the journal that undoes a schedule. So the owner itself is
-//! put back, before each schedule, to the state in which the set-up left it ([`Callbacks::begin`]).
+//! The journal that undoes a schedule does not hold the state of an owner. So before each schedule the
+//! owner itself goes back to its state after the set-up ([`Callbacks::begin`]).
 //!
 //! Replays need owners that answer alike in equal schedules. The answers of a schedule are kept, and
 //! compared when a schedule is run twice ([`differing`]).
@@ -25,7 +25,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The rule that a callback does not raise an exception that is no refusal.
+/// The rule that a callback raises no exception, except one that refuses.
 pub const RAISES: &str = "an owner's callback does not raise";
 
 /// The question that a callback answers.
@@ -46,7 +46,7 @@ pub enum Question {
 /// The answer of a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Yes; or nothing was asked.
+    /// Yes. Also the answer to a notice, such as a putback.
     Yes,
     /// Yes, and the owner has copied the content itself.
     Copied,
@@ -64,7 +64,7 @@ pub trait Callbacks: Send + Sync {
     /// puts a reference.
     fn ask(&self, question: Question, view: &dyn PageView) -> (Answer, Vec<Pfn>);
 
-    /// Keeps the present state, as that in which each schedule begins.
+    /// Keeps the present state. Each schedule begins in this state.
     fn settle(&self);
 
     /// Goes back to the kept state.
@@ -81,8 +81,7 @@ thread_local! {
     static IN_FORCE: RefCell<Option<Arc<dyn Owners>>> = const { RefCell::new(None) };
 }
 
-/// From here on this OS thread, which is there for one exploration alone, builds worlds with these
-/// owners.
+/// Makes this OS thread build its worlds with these owners. The thread must serve one exploration only.
 pub fn bring_owners(owners: Option<Arc<dyn Owners>>) {
     IN_FORCE.set(owners);
 }
@@ -108,8 +107,8 @@ pub(super) struct Brought {
     callbacks: Box<dyn Callbacks>,
     /// Changed before each callback.
     asked: AtomicU64,
-    /// Questions and answers of the present schedule. A lock of the standard library, whose use
-    /// takes no step.
+    /// Questions and answers of the present schedule, under a lock of the standard library: its use is no
+    /// step of the schedule.
     answers: Mutex<Vec<(Question, Answer)>>,
 }
 
@@ -208,7 +207,7 @@ impl PoolOwner for Brought {
     }
 }
 
-/// Runs a schedule twice, and tells the first question to which an owner gave two answers.
+/// Runs a schedule twice, and describes the first question to which an owner gave two answers.
 pub(super) fn differing(explorer: &mut Explorer<ProgramWorld>, schedule: &Schedule) -> Option<String> {
     let mut run = || {
         explorer.replay(schedule);

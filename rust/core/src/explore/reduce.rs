@@ -25,7 +25,7 @@
 use super::node::Node;
 use crate::sync::explored::{Kind, Runtime, THREADS, Threads};
 
-/// Whether the order of the two steps matters, and either could be next in one and the same state.
+/// Returns true if the order of the two steps matters, and there is a state in which either could be next.
 fn dependent(earlier: Kind, later: Kind) -> bool {
     use Kind::{Lock, ReadLock, ReadUnlock, Unlock};
     match (earlier, later) {
@@ -148,9 +148,9 @@ impl Reduction {
                 continue;
             }
             self.try_before(path, earlier, thread);
-            // This step came while `k` was announced already. An earlier step of the same thread is
-            // the last dependent one as seen from a state before this step, so the walk goes on. It
-            // ends with the first step found before `u`'s own previous step.
+            // The step at `earlier` was taken while `k` was announced already. In the states before it
+            // an earlier step of the same thread is the last dependent one, so the walk goes on. The walk
+            // ends with the first step that lies before `u`'s own previous step.
             if previous.is_none_or(|previous| earlier > previous) {
                 continue;
             }

@@ -23,14 +23,14 @@ pub enum Method {
         /// Stickiness.
         stay: u8,
     },
-    /// Random priorities, and `depth - 1` random points at which the running thread gets the
-    /// lowest.
+    /// Random priorities, and `depth - 1` random steps at which the running thread gets the lowest
+    /// priority.
     Pct {
-        /// The depth of the bugs that it aims at.
+        /// The depth of the bugs to be found: the number of ordered steps that a bug needs.
         depth: u8,
     },
-    /// The methods in turn: uniform and sticky walks, PCT of depth 2 to 4. No single one is the
-    /// best.
+    /// The methods in turn: uniform and sticky walks, PCT of depth 2 to 4. No single method finds every
+    /// bug early.
     Portfolio,
 }
 
@@ -63,7 +63,7 @@ pub struct Sampling {
     pub method: Method,
     /// The number of schedules.
     pub schedules: u64,
-    /// Schedule `i` depends only on the seed and `i`.
+    /// The seed. Schedule `i` depends only on the seed and on `i`.
     pub seed: u64,
 }
 
@@ -113,7 +113,8 @@ impl Walk {
         let bits = self.rng.bits();
         let thread = nth(view.runnable, ((u64::from(count) * (bits >> 32)) >> 32) as u32);
         let steps = match (count, self.stay) {
-            // Two threads and a fair coin: the low bits of the draw already are the coins.
+            // With two threads each draw is a fair coin. The low bits of this draw are used as the next
+            // coins.
             (2, 0) => 1 + (bits as u32).trailing_ones(),
             _ => self.stretch(count),
         };

@@ -28,8 +28,8 @@ pub struct Shrunk {
     pub steps: u32,
     /// How many schedules the shrinking ran.
     pub runs: u32,
-    /// True if no edit simplifies it further; false if the budget was used up before that was
-    /// known.
+    /// True if no edit simplifies the schedule further; false if the budget was used up before all edits
+    /// were tried.
     pub minimal: bool,
 }
 
@@ -52,7 +52,7 @@ impl From<u32> for Budget<'_> {
 }
 
 impl Budget<'_> {
-    /// The runs left after `runs` of them; none if the shrinking is to stop.
+    /// How many runs are left after `runs` runs; 0 if the shrinking is to stop.
     fn left(&self, runs: u32) -> u32 {
         // Relaxed: the flag only asks to stop; it publishes no data.
         match self.stop.load(Ordering::Relaxed) {
@@ -78,7 +78,7 @@ impl Candidate {
         for (step, pair) in self.threads.windows(2).enumerate() {
             if pair[0] != pair[1] {
                 switches += 1;
-                // The set is empty where only one thread was left.
+                // Where only one thread was left to run, the set is empty.
                 preemptions += u32::from(self.runnable[step + 1] & 1 << pair[0] != 0);
             }
         }

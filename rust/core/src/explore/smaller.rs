@@ -28,7 +28,7 @@ impl Case {
         Ok(Case { program: program.clone(), config, cpus })
     }
 
-    /// The program, set up; `None` if it cannot be.
+    /// The world of the program after its set-up; `None` if the program cannot be set up.
     pub fn world(&self) -> Option<ProgramWorld> {
         ProgramWorld::new(&self.program, &self.config, &self.cpus).ok()
     }
@@ -88,9 +88,9 @@ fn without_thread(program: &Program, thread: usize) -> (Program, Adapt) {
     (smaller, Box::new(adapt))
 }
 
-/// The programs that each lack `size` neighbouring operations. A section with no more operations
-/// than that is removed as a whole, provided that no section is longer: otherwise a larger size has
-/// tried it.
+/// The programs that each lack `size` neighbouring operations. A section of at most `size` operations is
+/// removed as a whole, but only if no section is longer than `size`: otherwise an earlier call with a
+/// larger size has removed it.
 fn without(program: &Program, size: usize, longest: usize) -> Vec<(Program, Adapt)> {
     let mut all: Vec<(Program, Adapt)> = Vec::new();
     for at in 0..sections(program) {
@@ -220,7 +220,8 @@ fn simpler_values(name: &str, value: &Value) -> Vec<Value> {
             Some(pages) if pages > 1 => vec![1.into(), (pages - 1).into()],
             _ => Vec::new(),
         },
-        // An optional order. A node, a mode or a reason is kept, as it decides what happens.
+        // An optional order is removed. A node, a mode or a reason is kept: without it the operation
+        // would be another one.
         Value::Number(_) if name == "order" => vec![Value::Null],
         // A sum of selections, or a list of options: without one item, or with one item simplified.
         Value::Array(items) if items.iter().all(|item| !item.is_array()) => {

@@ -31,7 +31,7 @@ pub enum Place {
     Movable,
     /// In a memory block that is offline.
     Offline,
-    /// None of these: allocated, and its owner may use it.
+    /// In no other place: the frame is allocated, and its owner may use it.
     Allocated,
 }
 
@@ -74,9 +74,9 @@ pub enum Holder {
     Fault,
     /// A handle of the machine's user.
     Handle {
-        /// Its kind.
+        /// The kind of the handle.
         handle: Handle,
-        /// How many.
+        /// The number of such handles.
         count: u32,
     },
 }
@@ -147,7 +147,8 @@ impl fmt::Display for Holder {
 /// The data that the census gathers about one frame.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    /// The places that claim the frame, at most two. None means `Allocated`; two are a finding.
+    /// The places that claim the frame, at most two. A frame without a place is `Allocated`; a frame with
+    /// two is a finding.
     pub places: ArrayVec<Place, 2>,
     pub references: u32,
     pub mappings: u32,
@@ -292,7 +293,7 @@ impl Census {
         self.holders.iter().filter(|(held, _)| *held == pfn).map(|(_, holder)| *holder).collect()
     }
 
-    /// The census data of `pfn`, which must be a frame that was used once.
+    /// The census data of `pfn`, which must be below its node's frontier.
     pub fn seen(&self, pfn: Pfn) -> &Seen {
         let node = self.node_of(pfn);
         &self.frames[node][pfn.index() - self.bases[node].index()]

@@ -1,4 +1,5 @@
-//! Rule 8: the owners of movable pages, their isolated pages, and what they find wrong themselves.
+//! Rule 8: the owners of movable pages, their isolated pages, and the faults that the owners find in
+//! their own state.
 
 use super::census::Census;
 use super::report::Report;
@@ -22,7 +23,7 @@ pub(super) fn isolated<R: Release>(machine: &Machine<R>, node: usize) -> i64 {
     (0..used).filter(isolated).count() as i64
 }
 
-/// Rule 8: what the owners of movable pages find wrong with their own state.
+/// Rule 8: reports the faults that the owners of movable pages find in their own state.
 fn check_states<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     let mut drivers = Vec::new();
     machine.owners.for_each(|_, owner| {
@@ -30,7 +31,7 @@ fn check_states<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
             drivers.push(Arc::clone(ops));
         }
     });
-    // Without the locks of the owners' slots.
+    // The checks run without the locks of the owners' slots, because an owner takes locks of its own.
     for ops in drivers {
         ops.check(machine, &mut |rule, pfn, what| match pfn {
             Some(pfn) => report.page(rule, pfn, what),
@@ -39,7 +40,8 @@ fn check_states<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     }
 }
 
-/// Rule 8: an owner is told of the release of a page that it gave up while the page had its mark.
+/// Rule 8: a page that its owner has isolated has a token, and an owner that put a page with its mark is
+/// told of the page's release.
 fn check_releases<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     machine.owners.for_each(|_, owner| {
         let Owner::Movable(ops) = owner else { return };

@@ -1,4 +1,4 @@
-//! Memory blocks that go offline and come online, and contiguous ranges (lifecycle 9).
+//! Memory blocks that go offline and come online, and contiguous ranges.
 
 use mmcore::alloc::MigrateType;
 use mmcore::audit::Ledger;

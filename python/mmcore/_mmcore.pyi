@@ -216,7 +216,7 @@ class Machine:
 
     Args:
         nodes: the size of each node, fastest first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or
-            a number of bytes.
+            a number of bytes. Left out: two nodes of 64 MiB.
         movable: numbers of the nodes that hold movable pages only, like memory that will be unplugged. A
             long-term pin first moves its page off such a node.
         offline: numbers of the nodes whose memory blocks all begin offline, like a plugged memory module.
@@ -301,8 +301,9 @@ class Machine:
         times.
 
         Raises:
-            KernelError: EBUSY for a page that cannot move; EINTR after the last round, with the block online
-                as before; EINVAL if there is no such block or it is offline."""
+            KernelError: EBUSY for a page that cannot move, or for the last memory of the machine; EINTR after
+                the last round, with the block online as before; EINVAL if there is no such block or it is
+                offline."""
     def online(self, block: int, *, node: int, zone: Zone | None = None) -> None:
         """Puts a memory block of a node online, for any page (``zone="kernel"``) or for movable pages only
         (``zone="movable"``). Without a zone the kernel's rule chooses one.

@@ -201,8 +201,9 @@ impl Machine {
     /// times.
     ///
     /// Raises:
-    ///     KernelError: EBUSY for a page that cannot move; EINTR after the last round, with the block online
-    ///         as before; EINVAL if there is no such block or it is offline.
+    ///     KernelError: EBUSY for a page that cannot move, or for the last memory of the machine; EINTR after
+    ///         the last round, with the block online as before; EINVAL if there is no such block or it is
+    ///         offline.
     #[pyo3(signature = (block, *, node, rounds=1000))]
     fn offline(&self, py: Python<'_>, block: u32, node: usize, rounds: u32) -> PyResult<()> {
         offline(py, &self.0, node, block, rounds)

@@ -39,7 +39,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 ///
 /// Args:
 ///     nodes: the size of each node, fastest first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or
-///         a number of bytes.
+///         a number of bytes. Left out: two nodes of 64 MiB.
 ///     movable: numbers of the nodes that hold movable pages only, like memory that will be unplugged. A
 ///         long-term pin first moves its page off such a node.
 ///     offline: numbers of the nodes whose memory blocks all begin offline, like a plugged memory module.

@@ -66,7 +66,7 @@ storm: $(STAMP)/built $(STAMP)/dev ## storm each design for SECONDS=60, with ver
 	STORM_SECONDS=$(SECONDS) $(BIN)/pytest tests/test_movable_storm.py -p no:cacheprovider
 
 # The sanitizers are not in stable Rust; the variable lets the stable compiler have them.
-tsan: $(STAMP)/cargo ## the same under ThreadSanitizer (ten times slower)
+tsan: $(STAMP)/cargo ## the same loads and calls under ThreadSanitizer, without Python (ten times slower)
 	STORM_SECONDS=$(SECONDS) RUSTC_BOOTSTRAP=1 \
 	RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
 	TSAN_OPTIONS="suppressions=$(CURDIR)/rust/core/tests/tsan.supp" \

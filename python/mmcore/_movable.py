@@ -21,15 +21,16 @@ class MovableOps:
     The methods here agree to every request. The page lock is held in every method but `released`
     and `held`. On a machine, a call that waits for pages could wait forever: such calls raise
     `MisuseError`. A method refuses by raising `OSError`; any other exception refuses too, and is
-    reported through `sys.unraisablehook`. One that is no `Exception`, such as `KeyboardInterrupt`,
-    refuses and is raised by the call that led to the callback (the first of several).
+    reported through `sys.unraisablehook`. An exception that is no `Exception`, such as
+    `KeyboardInterrupt`, refuses and is raised by the call that led to the callback; of several such
+    exceptions the first is raised.
 
     On a machine the pages are `Page` objects. In an explored program they are `ExploredPage`
     objects, each schedule gets a deep copy (`copy.deepcopy`) of the owner as the set-up left it,
-    and a callback is part of one step, so no other thread runs meanwhile. There an exception
-    that is no `OSError` ends the search with the
-    schedule that led to it. An owner may depend only on its own state and its arguments: if it
-    answers differently when a schedule runs again, `InputError` tells the call.
+    and a callback is part of one step, so no other thread runs meanwhile. An exception that is no
+    `OSError` breaks a rule there ("an owner's callback does not raise"), and the search reports the
+    schedule that led to it. The answers of an owner may depend only on its own state and its
+    arguments: if they differ when a schedule runs again, `InputError` names the call.
     """
 
     def isolate(self, page: Any) -> bool:  # noqa: ARG002 - overridden by owners

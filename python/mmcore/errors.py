@@ -13,7 +13,10 @@ meaning, so that code for built-in exceptions handles them.
 | `MisuseError` | a call broke a rule of the interface; nothing was changed | 2 |
 | `FindingError` | a rule of the machine is broken, as an audit or a search found | 1 |
 | `RaceError` | a schedule breaks a rule: a `FindingError` with the counterexample | 1 |
-| `KeyboardInterrupt` | a signal ended a long call; `partial` is the result so far | 130 |
+| `KeyboardInterrupt` | a signal ended a long call; `partial` is the result so far | 130 or 143 |
+
+The exit code is 130 after SIGINT and 143 after SIGTERM. An `OSError` for a file that cannot be read
+or written, and a `MemoryError`, have the exit code 2.
 """
 
 from __future__ import annotations
@@ -41,8 +44,10 @@ __all__ = [
 class MmcoreError(Exception):
     """The base class of all exceptions of mmcore.
 
-    Two built-in exceptions are raised as they are: `TypeError` for an argument of the wrong type,
-    `MemoryError` for a host without memory.
+    Some built-in exceptions are raised as they are: `TypeError` for an argument of the wrong type,
+    `ValueError` for a word that a parameter does not take, `IndexError` and `KeyError` for an index
+    or a name that does not exist, `BufferError` for a buffer that is in use, `OSError` for a file
+    that cannot be read or written, `MemoryError` for a host without memory.
     """
 
 
@@ -102,7 +107,7 @@ class FindingError(MmcoreError):
 
 
 class RaceError(FindingError):
-    """A schedule breaks a rule. The message is the table of its steps.
+    """A schedule breaks a rule. The message is the report: rule, program, schedule, steps, command.
 
     Attributes:
         counterexample: the program, the schedule and its steps.
@@ -113,7 +118,7 @@ class RaceError(FindingError):
         self.counterexample = counterexample
 
     def __str__(self) -> str:
-        """The counterexample as text, with the table of its steps."""
+        """The report of the counterexample, with the table of its steps."""
         return str(self.counterexample)
 
 
@@ -136,7 +141,8 @@ class SigbusError(KernelError):
 
     Attributes:
         address: the virtual address of the page.
-        code: ``BUS_MCEERR_AR``: the access needs the lost data and cannot continue.
+        code: the signal's `si_code` by name; ``BUS_MCEERR_AR`` means that the access needs the lost
+            data and cannot continue.
     """
 
     def __init__(

@@ -7,15 +7,15 @@
 | `PagePool` | `Machine.page_pool` | an owner of movable pages outside of the LRU |
 | `ZsPool` | `Machine.zsmalloc` | objects smaller than a page, in chains of pages that can move |
 | `Zram` | `Machine.zram` | a compressed block device in frames of the machine |
-| `MovableOps` | a subclass of yours | the callbacks of such an owner for migrations |
-| `ExploredPage` | an explored program | a page in such a callback, in the explorer |
+| `MovableOps` | a subclass of yours | the callbacks of an owner of movable pages, for migrations |
+| `ExploredPage` | an explored program | a page that the explorer passes to a callback of an owner |
 | `Balloon` | `Machine.balloon` | memory that the machine has given back to its host |
 | `Node` | `Machine.nodes` | a NUMA node |
 | `FrameRange` | `Machine.alloc_range` | a range of frames that was emptied for the caller |
 | `PageRef` | `Page.get`, `Machine.alloc` | one reference on a page |
 | `PageLock` | `Page.lock`, `Page.trylock` | the held lock of a page |
 | `Isolated` | `Page.isolate` | a page isolated from its LRU list or its owner |
-| `Writeback` | `File.begin_writeback` | a write-back of file pages that has begun |
+| `Writeback` | `File.begin_writeback` | the write of one file page to disk that has begun |
 | `CpuBinding` | `Machine.cpu` | a `with` block in which the thread runs on one CPU |
 | `Tracing` | `Machine.trace` | a `with` block whose steps are recorded |
 | `Arrangement` | `Machine.arrange` | the pages that fill a node by a layout |

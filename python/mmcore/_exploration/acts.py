@@ -50,7 +50,7 @@ __all__ = [
 
 #: Threads that several tables have: the keys are names of threads, the values their program lines.
 #: {x} stands for the pages, {t} for the thread's number. A thread gives back the references, locks
-#: and pages that it takes, so that the audit at the end finds none of them held.
+#: and pages that it takes; otherwise the audit at the end would count them as lost.
 _USUAL = {
     "read": "read {x}",
     "write": "write {x}",
@@ -317,7 +317,7 @@ ALLOCATED = (
     _usual("lru_add") | {"free": "{free}", "freeze": "freeze {x} refs=1\nunfreeze {x} refs=1"} | ANY
 )
 
-#: Threads for the pages of a zspage: two objects of a zram device, the second one straddles all.
+#: Threads for the pages of a zspage, in which the objects of two blocks of a zram device lie.
 COMPRESSED = {
     "put": "zs_put 1 size=24",
     "overwrite": "zs_put 0 size=24",
@@ -355,7 +355,7 @@ WANTED = {
     "take": "allocate p{t} node=0 order=2\nfree p{t}",
 } | {name: MAPPED[name] for name in ("write", "unmap", "isolate")}
 
-#: The same for movable pages, with which the scanner meets a driver.
+#: Threads that compact the node, and threads that use movable pages: the scanner asks their owner.
 GATHERED = {"compact": "compact node=0"} | {
     name: MOVABLE[name] for name in ("release", "try_get", "lock", "isolate", "migrate")
 }

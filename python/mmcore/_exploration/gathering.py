@@ -24,7 +24,7 @@ def gather(
     seconds: float | None = None,
     tell: Callable[[_T], bool],
 ) -> _R:
-    """Runs searches and makes a result of them.
+    """Runs searches and returns the result that `make` makes of them.
 
     Args:
         searches: yields each search when it has ended; it is closed, which ends those that still

@@ -64,8 +64,8 @@ class Minimum:
         operations: the number of operations in all threads.
         switches: the number of switches from one thread to another.
         preemptions: the number of switches away from a thread that could have continued.
-        proven: whether everything smaller was searched: every program with a part of the
-            operations to two preemptions, and every schedule with fewer switches.
+        proven: whether everything smaller was searched without a race: each part of the program
+            with fewer operations, to two preemptions, and each schedule with fewer switches.
     """
 
     program: Program
@@ -110,7 +110,8 @@ class Defect:
 
     Attributes:
         name: the name on the command line.
-        origin: the kernel commit that fixed the defect, or its place in the protocol.
+        origin: the kernel commit that fixed the defect, with its number in
+            `docs/kernel-bugs.md`; or the part of the core that the defect is in.
         text: a description of the defect.
         program: a program that finds the mutation.
         rule: the rule that the mutation breaks; other schedules can break another rule.
@@ -139,7 +140,7 @@ class Hunt:
 
     @property
     def found(self) -> bool:
-        """Whether the mutation broke a rule; without it the same program breaks none."""
+        """Whether the mutation broke a rule. The program breaks none without the mutation."""
         return self.exploration.counterexample is not None
 
     @property
@@ -219,7 +220,22 @@ def hunt(
     release: Release | None = None,
     shrink: int = 2_500,
 ) -> Generator[Hunt, None, None]:
-    """Searches for the named mutations, or for all, each with the program that is kept for it."""
+    """Searches for the named mutations, or for all, each with the program that is kept for it.
+
+    Args:
+        names: the mutations; all if none is named.
+        schedules: the limit of each search.
+        seed: the seed of the drawn schedules.
+        jobs: OS threads of each search.
+        release: the release design, instead of the program's.
+        shrink: the limit of the schedules run to shrink a race.
+
+    Yields:
+        Each mutation with its search, in the order of the names.
+
+    Raises:
+        InputError: if no mutation has a name that was given, or an option is out of range.
+    """
     for which in (defect(name) for name in names) if names else defects():
         yield Hunt(
             which,
@@ -270,7 +286,11 @@ def minimum(
 
 
 def minima() -> str:
-    """Computes the text of `data/mutations.json` by searching for every minimum."""
+    """Computes the text of `data/mutations.json` by searching for every minimum.
+
+    Raises:
+        InputError: if a mutation is not found by its program.
+    """
     kept = {}
     for name, program in _programs().items():
         found = searching.explore(program, mutation=name, schedules=BUDGET, jobs=1).counterexample

@@ -36,7 +36,7 @@ class _Many(Result, Generic[_Search]):
 
     Attributes:
         searches: each program with its exploration.
-        wanted: the number of searches or schedules planned.
+        wanted: the number of searches planned (standard set), or of schedules (soak).
         options: the options of the searches, by their names on the command line.
         elapsed: the duration in seconds.
     """
@@ -147,8 +147,8 @@ class StandardResult(_Many["Explored"]):
     def notes(self) -> list[str]:
         """Operations of threads that were refused in every schedule, one line for each kind.
 
-        Refused operations of the `finally` section are left out: it uses and gives back all that a
-        program can have left, and in most programs a part of that is already gone.
+        Refused operations of the `finally` section are left out. The section uses and gives back
+        all pages that a program can have left, and in most programs some of them are gone already.
         """
         return refusals.together(
             (each.label, [no for no in each.exploration.refused if no.section != "finally"])

@@ -45,7 +45,7 @@ class Replay(Result):
         rule: the broken rule; None if no rule broke.
         detail: the evidence for the broken rule; empty if no rule broke.
         trace: the steps. The last step breaks the rule, unless `at_end`.
-        at_end: whether the audit found the broken rule after all threads had ended.
+        at_end: whether all threads had ended before the audit found the broken rule.
         max_steps: the bound on steps beyond which a schedule counts as endless; None for the
             default.
         hash: a hash of the steps and their values, equal on every machine; None if a search ran
@@ -173,7 +173,8 @@ class Replay(Result):
             **options: options of `mmcore.replay`; they replace the values in the file.
 
         Raises:
-            InputError: if the file cannot be read or has no schedule.
+            InputError: if the file cannot be read, has no schedule, or an option is out of range.
+            ProgramError: if the text is no program.
         """
         from mmcore._exploration.searching import replay
 
@@ -201,7 +202,9 @@ class Replay(Result):
             **options: options of `mmcore.replay`.
 
         Raises:
-            InputError: if the line is no program and schedule.
+            InputError: if the line has no `@`, the schedule is malformed, or an option is out of
+                range.
+            ProgramError: if the part before the last `@` is no program.
         """
         from mmcore._exploration.searching import replay
 
@@ -269,10 +272,12 @@ class Exploration(Result):
         program: the program, with the machine that it was explored on.
         schedules: the number of schedules run.
         steps: the number of steps executed in all schedules.
-        coverage: `complete`, `bounded`, `sampled` or `incomplete`.
+        coverage: `complete` (every schedule), `bounded` (every schedule within the bound on
+            preemptions), `sampled` (drawn schedules) or `incomplete` (the search stopped early).
         covered: the coverage in words, with the reason if the search stopped early.
         counterexample: the first schedule that breaks a rule, shrunk; None if none was found.
-        options: the options of the search.
+        options: the options of the search, by the names of the parameters of `explore`, without
+            `jobs` and the choices of the machine.
         refused: the operations that were refused in every schedule: the search tested none of
             their effects.
     """

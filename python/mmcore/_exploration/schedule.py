@@ -31,16 +31,16 @@ class Schedule:
     """A schedule: for each step the number of the thread that executes it.
 
     Threads have the numbers 0, 1, ... in the order of the program. Every list of numbers is a
-    schedule of every program: if the thread named for a step is blocked or has ended, the thread of
-    the previous step continues; if that one is blocked too, the lowest thread that can run does.
-    The same rule chooses the steps after the end of the list. The text of a schedule is a list of
-    runs: `0x12,1x3,0`.
+    schedule of every program. If the thread named for a step is blocked or has ended, the thread of
+    the previous step takes the step. If this thread cannot go on either, the thread with the lowest
+    number among those that can go on takes it. The same rule chooses the steps after the end of the
+    list. The text of a schedule is a list of runs: `0x12,1x3,0`.
 
     Attributes:
         threads: one thread number for each step.
 
     Raises:
-        InputError: if the list is too long or has something other than thread numbers.
+        InputError: if the list has more than 2**24 steps, or an entry that is no thread number.
     """
 
     threads: tuple[int, ...] = ()

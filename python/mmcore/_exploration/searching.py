@@ -39,8 +39,8 @@ _ENDLESS = 1 << 48
 #: The largest count of preemptions and of runs that the core takes, a 32-bit number.
 _MOST = (1 << 32) - 1
 
-#: The flag that ends the searches of this thread early; None if nothing does. `standard` sets it
-#: in its worker threads, which receive no signals.
+#: The flag that ends the searches of this thread early; None if no other thread can end them.
+#: `standard` sets it in its worker threads, which receive no signals.
 STOP: ContextVar[_mmcore.Stop | None] = ContextVar("mmcore_stop", default=None)
 
 
@@ -64,11 +64,11 @@ def explore(
     """Searches the schedules of a program for one that breaks a rule.
 
     Operations that were refused in every schedule are listed in `Exploration.refused`. A signal
-    ends the search within a second: the exception of its handler (KeyboardInterrupt) carries the
-    result so far as its attribute `partial`.
+    ends the search within a second: the exception that the signal's handler raises
+    (KeyboardInterrupt) has the result so far as its attribute `partial`.
 
-    The outcome depends on the arguments, but not on `jobs`, the clock or the host. The exception is
-    `seconds`: a slower host runs fewer schedules, and the coverage is `incomplete`.
+    The outcome depends on the arguments, but not on `jobs`, the clock or the host, unless `seconds`
+    ends the search: a slower host then runs fewer schedules, and the coverage is `incomplete`.
 
     Args:
         program: the program, or its text.
@@ -161,7 +161,7 @@ def replay(
         owners: owners of movable pages, as for `explore`.
 
     Raises:
-        InputError: if the program or the schedule is not valid, or an option is out of range; if an
+        InputError: if the program or the schedule is not valid, an option is out of range, or an
             owner answers differently when the schedule runs again.
     """
     program = Program.parse(program) if isinstance(program, str) else program

@@ -56,7 +56,11 @@ class Soaked:
 
 
 def drawn(seed: int) -> Program:
-    """Draws a program: two to four threads of three to six operations on one or two pages."""
+    """Draws a program: two to four threads of three to six operations on one or two pages.
+
+    Args:
+        seed: the seed, which determines the program.
+    """
     random = Random(seed)  # noqa: S311 - reproducible on purpose
     pages = random.choice((1, 2))
     names = offered()
@@ -92,10 +96,13 @@ def soak(
         jobs: OS threads; left out: one for each processor.
         kernel: the preset of the profile.
         release: one release design instead of all in turn.
-        profile: a whole `Profile`, or fields of it by name.
+        profile: a whole `Profile`, or fields by name that override the preset.
 
     Yields:
         Each program with its exploration; the last one has the counterexample, if there is one.
+
+    Raises:
+        InputError: if a number is out of range, or the preset or a field is unknown.
     """
     from mmcore._exploration import searching
 

@@ -152,12 +152,12 @@ def run(
     Args:
         designs: the release designs.
         preemptions: the bound on preemptions of a schedule; None for every interleaving.
-        limit: the limit of the schedules of one program; a search that reaches it is incomplete. 0
-            for no limit.
+        limit: the limit of the schedules of one program, 0 for none; a search that reaches the
+            limit is incomplete.
         matching: text in the names of the programs to explore; empty for all programs.
         jobs: the number of programs explored at the same time; left out: one for each processor.
         kernel: the preset of the profile.
-        profile: a whole `Profile`, or fields of it by name.
+        profile: a whole `Profile`, or fields by name that override the preset.
 
     Yields:
         Each program with its exploration, once for each design.

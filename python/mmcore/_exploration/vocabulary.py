@@ -23,7 +23,7 @@ __all__ = ["assemble", "offered", "variants"]
 _MAKES = frozenset({"map", "fork", "pin", "movable", "allocate", "alloc_range"})
 
 #: Operations left out of threads: they share nothing with other threads, wait in real time, take a
-#: whole node, need a machine on which no other thread runs, or do what another one does (`zram_*`).
+#: whole node, need a machine on which no other thread runs, or repeat other operations (`zram_*`).
 _ALONE = frozenset(
     {"map", "movable", "audit", "sleep", "isolated", "trace", "set", "zs_open"}
     | {"layout", "extfrag", "take", "wmark", "kpages"}
@@ -68,8 +68,8 @@ def variants(name: str, *, thread: int, pages: int) -> tuple[Op, ...]:
 
     Args:
         name: the name of an operation of the language.
-        thread: the number of the thread, from 0; the names that thread 0 makes are `c1`, `g1`,
-            `p1`, those of thread 1 `c2`, and so on.
+        thread: the number of the thread, from 0. Thread 0 makes the names `c1`, `g1`, `p1`, thread
+            1 makes `c2`, `g2`, `p2`, and so on.
         pages: the number of pages of each region and owner in the set-up.
 
     Raises:
@@ -159,6 +159,9 @@ def assemble(
         setup: a program whose set-up, machine and `finally` section are used; lines for
             children, pins and pages that it does not make are added to its set-up.
         choose: selects one of several lines or words; the first is the simplest.
+
+    Raises:
+        ProgramError: if the set-up is not valid.
     """
     threads = tuple(threads)
     bodies = tuple(Thread(chr(ord("A") + at), tuple(ops)) for at, ops in enumerate(threads))

@@ -49,9 +49,10 @@ def conformance(
 ) -> Conformance:
     """Replays recordings of real kernels and compares every step.
 
-    Each script runs on a machine like that of the recordings: two nodes of 256 MiB, two CPUs, and
-    the profile of the kernel that the recording names. Each compaction of a node whose layout was
-    recorded runs once more, on a machine that has this layout, and is compared move by move.
+    Each script runs on a machine like the recorded guest: two nodes of 256 MiB, on some guests a
+    third node, two CPUs, and the profile of the kernel that the recording names. Each compaction of
+    a node whose layout was recorded runs once more, on a machine that has this layout, and is
+    compared move by move.
 
     Args:
         recordings: files, or folders of which every recording is taken.
@@ -59,14 +60,15 @@ def conformance(
             recording's kernel.
         until_unsupported: count a recording as matching if all steps match before the first
             operation that the machine cannot do.
-        skip_unread: continue after a file that cannot be compared; `Conformance.unread` has one
-            line for each.
+        skip_unread: continue after a file that cannot be read, is no recording, or whose kernel has
+            no profile; `Conformance.unread` has one line for each such file.
         progress: called before each recording, with the number done and the number in all.
 
     Raises:
         InputError: if the profile is not valid, a file cannot be read or is no recording, or its
             kernel has no profile.
-        KeyboardInterrupt: by a signal; its `partial` has the recordings compared before it.
+        KeyboardInterrupt: on a signal; its `partial` is the result for the recordings compared
+            before the signal, or None if there is none.
     """
     paths = [recordings] if isinstance(recordings, (str, Path)) else list(recordings)
     if not isinstance(profile, Profile) and "kernel" in (profile or {}):

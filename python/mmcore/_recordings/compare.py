@@ -67,8 +67,8 @@ FIELDS = (
 _SHOWN_PAGES = 64
 #: The fields compared of the balance at the end of a recording.
 _FINAL = ("hwc_kb", "isolated", "pgmigrate_success", "pgmigrate_fail")
-#: The fields left out for operations that also touch pages of the file system: a recording does not
-#: tell its counts apart from the script's.
+#: The fields left out for operations during which a file system, a device or the recording program
+#: itself uses pages too: a recording does not tell their counts apart from the script's.
 _COUNTED = frozenset({"vm", "n0", "n1", "n2", "calls", "ev"})
 _UNCOUNTED_OPERATIONS = frozenset(
     {
@@ -124,10 +124,10 @@ class Comparison:
         verdict: `match`, `differs`, or `unsupported`: all steps match before an operation that the
             machine cannot do.
         steps: the number of steps that match.
-        differences: all differences of the first step that differs.
-        unsupported: the operation that the machine cannot do; None without one.
-        reason: the reason why the machine cannot do it; None without one.
-        findings: broken rules of the machine.
+        differences: all differences of the first step that differs; empty unless `differs`.
+        unsupported: the operation that the machine cannot do; None if there is none.
+        reason: the reason why the machine cannot do the operation; None if there is none.
+        findings: the rules that the machine broke, as plain data.
     """
 
     verdict: str
@@ -139,7 +139,12 @@ class Comparison:
 
 
 def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparison:
-    """Compares the steps up to the first that differs or that the machine cannot do."""
+    """Compares the steps up to the first that differs or that the machine cannot do.
+
+    Args:
+        recording: a recording that `shape` has validated.
+        replay: its replay, from `replaying.replay`.
+    """
     nondet = tuple(recording.get("nondet", ()))
     recorded, replayed = recording["steps"], replay["steps"]
     findings = tuple(replay.get("findings", ()))
@@ -185,9 +190,9 @@ def first_differences(
         recorded: the steps of one side.
         replayed: the steps of the other side; the rest of the longer list is not compared.
         nondet: paths that are not compared, because runs of the recording disagree there.
-        everything: compare all fields. For two replays: neither lacks the fields that a recording
-            leaves out.
-        placement: takes note of the nodes whose pages lie in other frames; a fresh one by default.
+        everything: compare all fields, also those that recordings leave out. For two replays.
+        placement: the nodes whose pages lie in other frames than recorded, updated at each step; a
+            new object by default.
     """
     before, now = _State(), _State()
     kinds: dict[str, str] = {}
@@ -275,7 +280,7 @@ class _Unknown:
         paths = [path.removeprefix(prefix) for path in self._nondet if path.startswith(prefix)]
         self._of_step = tuple(paths)
         states = {path for path in paths if path.split(".")[0] in _STATES}
-        # The runs disagree on what `info` has of one of them.
+        # `info` has the value of one run where the runs disagree.
         info = theirs.get("info", {})
         states |= {f"{field}.{key}" for field in _STATES for key in info.get(field, {})}
         self._of_state |= states
@@ -389,7 +394,7 @@ def _differences(
 def _node_differences(
     field: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """The differences of the layout of a node; of fields that the recording lacks, none."""
+    """Yields the differences of a node's layout; none for a field that the recording lacks."""
     if theirs.get("kinds", {}).get("c") and field != "layout":
         # How many free frames a CPU's list keeps for itself is chance.
         if field == "buddy":
@@ -433,7 +438,11 @@ def _node_differences(
 def _extfrag_differences(
     field: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """The orders in which an index of debugfs differs; recorded as a text with three decimals."""
+    """Yields the orders in which an index of debugfs differs.
+
+    The recording has the index of each order as a number with three decimals, the replay has it in
+    thousandths.
+    """
     zones = [name for name in theirs if name.startswith(f"{field}_")]
     if len(zones) == 1:
         # A node of one zone: mmcore's nodes have no more.
@@ -446,9 +455,9 @@ def _extfrag_differences(
 def _move_differences(
     field: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """The first move that differs, or the first attempt that failed and differs.
+    """Yields the first move that differs, or the first failed attempt that differs.
 
-    None if the recording has no such list of this step. A list of failures may be cut.
+    Yields none if the recording has no list of this field. A list of failures may be cut.
     """
     if field not in theirs:
         return
@@ -465,7 +474,12 @@ def _move_differences(
 
 
 def each_of(runs: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
-    """The moves or failed attempts of runs, in order: source, and target or errno."""
+    """Yields the moves or failed attempts of runs, in order: source, and target or errno.
+
+    Args:
+        runs: `[source, target]` or `[source, target, count, source step, target step]`; of failed
+            attempts `[frame, errno]` or `[frame, errno, count, step]`.
+    """
     for source, target, *rest in runs:
         count, *steps = rest or (1, 0, 0)
         for i in range(count):
@@ -478,7 +492,13 @@ def each_of(runs: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
 
 
 def moves(runs: Sequence[Sequence[Any]]) -> Iterator[tuple[int, int]]:
-    """The recorded moves within a node, in order; those to and from other nodes are left out."""
+    """Yields the recorded moves within a node, in order, as numbers of frames within the node.
+
+    Moves to and from other nodes have a text as source or target, and are left out.
+
+    Args:
+        runs: as in `each_of`.
+    """
     for source, target, *rest in runs:
         count, source_step, target_step = rest or (1, 0, 0)
         if isinstance(source, int) and isinstance(target, int):

@@ -31,15 +31,20 @@ _RANGE = re.compile(r"(\d+)(?:-(\d+))?(?:/(\d+):(\d+))?")
 def kernel_pages(
     recording: Mapping[str, Any], node: int, frames: int
 ) -> list[tuple[int, int, bytes]]:
-    """The frames of a node that the kernel uses from the beginning on, and from each layout on.
+    """Finds the frames of a node that hold pages of the kernel, from step to step.
 
-    A layout is recorded after its step, but nothing moves in a step that only looks. So the pages
-    of a layout are there before its step.
+    A layout is recorded after its step, but no page moves in a `layout` step. So the pages that a
+    layout shows are in their frames before its step.
+
+    Args:
+        recording: a recording that `shape` has validated.
+        node: the number of the node.
+        frames: the number of frames of the node.
 
     Returns:
-        The number of a step, the node, and the letters of its frames, `.` where the kernel has no
-        page; empty if the recording shows no layout of this node, or none with a page of the
-        kernel's.
+        Triples: the number of a step, the node, and one letter for each frame from this step on,
+        `.` where the kernel has no page. Empty if the recording shows no layout of this node, or if
+        its first layout has no page of the kernel's.
     """
     kernels = KERNELS
     found: list[tuple[int, int, bytes]] = []
@@ -69,7 +74,10 @@ def kernel_pages(
 def _until_first(
     steps: Sequence[Mapping[str, Any]], node: int, letters: str, first: str
 ) -> Iterator[tuple[int, bytes]]:
-    """The kernel's frames before the first layout, each with the step from which on they are so.
+    """Finds the kernel's frames in the steps before the first layout.
+
+    Yields:
+        The number of a step, and the letters of the kernel's frames from this step on.
 
     Args:
         steps: the steps before the first layout.
@@ -111,12 +119,12 @@ def _until_first(
 
 
 def _keeps(op: str) -> bool:
-    """Whether an operation frees no frame but those that `_frames_freed` knows."""
+    """Whether an operation frees no frame, or only frames that `_frames_freed` yields."""
     return op.split()[0] in _KEEPING or _FREED.fullmatch(op) is not None
 
 
 def _frames_freed(op: str, frames: int) -> Iterator[int]:
-    """The frames whose pages an operation discards, of a node with so many frames."""
+    """Yields the frames whose pages an operation discards, of a node with `frames` frames."""
     if found := _FREED.match(op):
         for first, last, some, of in _RANGE.findall(found[1]):
             # The parser of scripts has refused a list in which `of` is 0.

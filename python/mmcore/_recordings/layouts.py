@@ -21,22 +21,32 @@ KERNELS = frozenset("RSTkcx")
 
 
 def told(step: Mapping[str, Any], name: str) -> Any:
-    """A field of a step, or that of one run if the runs of the recording differ there."""
+    """Returns a field of a step, or its value in one run (`info`) if the runs differ in it.
+
+    None if the step has neither.
+    """
     return step.get(name, step.get("info", {}).get(name))
 
 
 def expanded(runs: Sequence[Sequence[Any]]) -> str:
-    """The text of runs: each has a number of times and a pattern."""
+    """Returns the letters of a layout, one for each frame.
+
+    Args:
+        runs: pairs of a number and a pattern of letters, which is repeated so many times.
+    """
     return "".join(pattern * times for times, pattern in runs)
 
 
 def letters_of(step: Mapping[str, Any]) -> str:
-    """The letters of the layout that a step shows; empty if it shows none, or only the totals."""
+    """Returns the letters of the layout that a step shows, one for each frame.
+
+    Empty if the step shows no layout, or only the number of frames of each letter.
+    """
     return expanded(told(step, "layout") or ())
 
 
 def scanned(recorded: int, machine: int, letters: str, *, frames: bool) -> bool:
-    """Whether a number of scanned frames is the recorded one, as far as a layout tells.
+    """Returns whether two numbers of scanned frames agree, as far as a layout can tell.
 
     Args:
         recorded: the number of the kernel.

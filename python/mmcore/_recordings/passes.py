@@ -1,15 +1,15 @@
 """Compaction passes of a recording: each on a machine arranged by the layout recorded before it.
 
-A compaction through the node's `compact` file depends on nothing but the layout of the node. So a
-pass is compared move by move even where the layouts of two boots differ by chance. Its layout has
-letters for the recording's own questions to the kernel, and leaves three things open, which the
-pass itself tells:
+A compaction through the node's `compact` file depends on the layout of the node alone. So a pass is
+compared move by move even where the layouts of two boots differ by chance. The letters of a layout
+leave three things open; the recorded pass answers them:
 
-* A page of a file whose every attempt to move failed has a reference that no letter shows.
-* A page of a file that waits in a batch has the letter of the kernel's pages (`k`). If it moved, it
-  was one.
-* A CPU's list of free frames (`c`) is given back to the node by a timer. If a page moved to such a
-  frame, that was before the pass.
+* A page of a file can have a reference that no letter shows. It has one if every attempt to move it
+  failed.
+* A page of a file that waits in a batch has the letter of the kernel's own pages (`k`). A page with
+  this letter that moved was a page of a file, because the kernel's own pages do not move.
+* A timer gives the free frames on a CPU's list (`c`) back to the node. If a page moved to such a
+  frame, the frames had been given back before the pass.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class CompactionPass:
         op: the operation of the step.
         moves: the number of moves that the kernel made.
         matching: the number of moves, from the first on, that the machine made too.
-        differences: the first move that differs, and the counters that differ; empty if the pass
-            matches.
+        differences: the first move that differs; the counters, the free blocks and the contents
+            that differ; the first frame that differs after the pass. One difference `layout` if no
+            node can have the recorded layout. Empty if the pass matches.
     """
 
     step: int
@@ -76,7 +77,7 @@ class CompactionPass:
 
     @property
     def matches(self) -> bool:
-        """Whether every move and every compared counter is the kernel's."""
+        """Whether moves, counters, free blocks, contents and the layout after the pass agree."""
         return not self.differences
 
 
@@ -122,7 +123,11 @@ def replay_passes(
     Args:
         recording: a recording that `shape` has validated.
         release: the preset of the profile.
-        fields: fields of the profile that are set over the preset.
+        fields: fields of the profile that override the preset, by name.
+
+    Returns:
+        The passes in the order of the recording; empty if it has no pass whose layout and moves
+        were recorded.
     """
     return tuple(_pass(each, release, dict(fields or {})) for each in _passes(recording))
 
@@ -164,7 +169,11 @@ def _passes(recording: Mapping[str, Any]) -> Iterator[_Recorded]:
 
 
 def _as_it_was(letters: str, moves: Sequence[tuple[int, int]]) -> str:
-    """The letters of a layout, with what the moves that follow tell of them."""
+    """Returns the letters of a layout, corrected by what the recorded moves show.
+
+    If a page moved to a frame `c`, all frames `c` were free. A frame `k` from which a page moved
+    held a page of a file in a batch (`q`).
+    """
     if any(letters[target : target + 1] == "c" for _, target in moves):
         letters = letters.replace("c", ".")
     waited = {source for source, _ in moves if letters[source : source + 1] == "k"}
@@ -172,7 +181,7 @@ def _as_it_was(letters: str, moves: Sequence[tuple[int, int]]) -> str:
 
 
 def _referenced(step: Mapping[str, Any], moves: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The frames of the pages that a pass tried in vain to move."""
+    """Returns the frames of the pages for which every attempt to move failed with EAGAIN."""
     # A list of failures may be cut; its last entry is then a text.
     runs = [run for run in told(step, "fails") or [] if isinstance(run, list)]
     failed = {source for source, errno in each_of(runs) if errno == "-EAGAIN"}
@@ -188,7 +197,10 @@ def _blocks(step: Mapping[str, Any]) -> tuple[int | None, ...]:
 
 
 def _counters(step: Mapping[str, Any]) -> dict[str, int]:
-    """The counters of one run: those of `info` are of the run whose layout and moves are there."""
+    """Returns the counters of the run whose layout and moves are used.
+
+    Where the runs of a recording differ, `info` has layout, moves and counters of the same run.
+    """
     told = {**step.get("vm", {}), **step.get("info", {}).get("vm", {})}
     return {name: told[name] for name in _COUNTERS if name in told}
 

@@ -5,10 +5,11 @@ first node, where the kernel itself and the recording's other processes live. Th
 lists when the script began is not recorded: it comes from the boot. So the machine's pages can lie
 in other frames than the recorded ones, and then a compaction of the node moves others.
 
-Nothing is lost by leaving that out here. Where a layout was recorded before a compaction, `passes`
-repeats it on a node that is arranged by this layout, and compares every move, the counters, the
-free blocks and the layout afterwards. Where the machine's layout is the recorded one, everything is
-compared in the script, too. Without a recorded layout nothing tells what a compaction has to do.
+What the script's comparison leaves out, `passes` compares. Where a layout was recorded before a
+compaction, `passes` repeats the compaction on a node that is arranged by this layout, and compares
+every move, the counters, the free blocks and the layout afterwards. Where the machine's layout is
+the recorded one, the script's comparison leaves nothing out either. Only a compaction without a
+recorded layout stays unchecked, because nothing tells which pages it has to move.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Placement:
         self._apart: set[int] = set()
         # Nodes of which pages may wait in batches since a compaction that moved other pages.
         self._batched: set[int] = set()
+        # Whether a compaction can have moved other pages since the last `nonlru`, which counts the
+        # pages that have left their frames.
         self._left = False
         #: Whether a compaction of the script so far can have moved other pages than recorded.
         self.moved_others = False
@@ -76,12 +79,12 @@ class Placement:
     def _moves_others(self, node: int | None) -> bool:
         """Whether a compaction of a node (of all, if None) can move other pages than recorded.
 
-        So it is, too, if no layout of the node was recorded.
+        It can if the layouts differ, or if no layout of the node was recorded.
         """
         return node in self._apart or node not in self._letters
 
     def skipped(self, theirs: Mapping[str, Any]) -> set[str]:
-        """The fields of a step that depend on the frames."""
+        """Returns the fields of a step that depend on the frames, and are not compared."""
         words = theirs["op"].split()
         if words[0] == "compact" and self._moves_others(_node(words)):
             return set(_OF_A_COMPACTION)
@@ -90,7 +93,14 @@ class Placement:
         return set()
 
     def covers(self, theirs: Mapping[str, Any], field: str, recorded: Any, machine: Any) -> bool:
-        """Whether the frames explain that one value of a step differs."""
+        """Whether the frames explain that one value of a step differs.
+
+        Args:
+            theirs: the recorded step.
+            field: the field and the place within it, such as `n2.nr_inactive_anon`.
+            recorded: the value of the kernel.
+            machine: the value of the machine.
+        """
         words = theirs["op"].split()
         if field == "vm.compact_migrate_scanned":
             node = _node(words)

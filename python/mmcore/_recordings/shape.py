@@ -138,7 +138,7 @@ def _objects(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _patterns(value: Any) -> bool:
-    """Whether a value is a layout: patterns of letters, each with how often it comes in a row."""
+    """Whether a value is a layout: pairs of a number and the pattern that it repeats."""
 
     def is_run(each: list[Any]) -> bool:
         return len(each) == 2 and type(each[0]) is int and each[0] > 0 and _letters(each[1])
@@ -152,7 +152,11 @@ def _letters(value: Any) -> bool:
 
 
 def _moves(value: Any) -> bool:
-    """Whether a value is a list of moves: source, target, and for a run its length and steps."""
+    """Whether a value is a list of moves.
+
+    A move has a source and a target; a run of moves also a length, and the steps from one source
+    and one target to the next.
+    """
 
     def is_run(each: list[Any]) -> bool:
         ends = len(each) in (2, 5) and all(map(_scalar, each[:2]))
@@ -163,9 +167,10 @@ def _moves(value: Any) -> bool:
 
 
 def _fails(value: Any) -> bool:
-    """Whether a value is a list of failed attempts: frame, errno, and for a run length and step.
+    """Whether a value is a list of failed attempts.
 
-    A list that was cut ends with `...`.
+    An attempt has a frame and an errno; a run of attempts also a length, and the step from one
+    frame to the next. A list that was cut ends with `...`.
     """
 
     def is_run(each: Any) -> bool:

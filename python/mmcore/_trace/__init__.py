@@ -37,19 +37,22 @@ class Trace:
     """A sequence of page accesses, immutable.
 
     Args:
-        pages: the page number of each access (address // 4096).
-        writes: whether each access wrote.
-        threads: the thread of each access; all 0 when left out.
+        pages: the page number of each access (address // 4096): integers from 0 to 2**52 - 1, in
+            one dimension.
+        writes: whether each access wrote: booleans, or 0 and 1; as many as pages.
+        threads: the thread of each access: integers from 0 to 65,535, as many as pages; all 0 when
+            left out.
         source: the origin of the trace, for reports.
 
     Raises:
-        InputError: if there is no access, the arrays differ in length, or a value is out of range.
+        InputError: if there is no access, an array has no or several dimensions, the arrays differ
+            in length, or a value is out of range.
 
     Attributes:
         ids: the page id of each access (uint32); ids are 0, 1, 2, ... by first access.
         writes: whether each access wrote (bool).
         threads: the thread of each access (uint16).
-        page_numbers: the page number of each id (uint64).
+        page_numbers: the page number of each id (uint64), one for each distinct page.
         source: the origin of the trace: a path, or words.
         is_sample: whether it is the trace that mmcore ships.
     """
@@ -110,20 +113,22 @@ class Trace:
         """Reads a trace from a file, or from the standard input for `-`.
 
         The format is recognised by the content, not by the name: an `.npz` archive with the arrays
-        `pages`, `writes` and optionally `threads`, or the text that `valgrind --tool=lackey
-        --trace-mem=yes` prints, plain or compressed with gzip or zstd. From the text, data accesses
-        are taken, an access across a page boundary as two; instruction fetches are left out.
+        `pages`, `writes` and optionally `threads` and `page_numbers` (see `save`), or the text that
+        `valgrind --tool=lackey --trace-mem=yes` prints, plain or compressed with gzip or zstd. Of
+        the text only data accesses are read, not instruction fetches; an access across a page
+        boundary counts as two.
 
         Args:
             path: the file.
-            max_accesses: refuse a trace of more accesses, and a text of more than 256 bytes for
-                each access allowed. Reading needs about 16 bytes of memory per access and 40 per
-                page.
-            progress: called from time to time with the bytes read, and their total or None.
+            max_accesses: the limit of accesses; a text may also have at most 256 bytes for each
+                access allowed. Reading needs about 16 bytes of memory per access and 40 per page.
+            progress: called from time to time with the bytes of a text read, and their total or
+                None; not called for an archive.
 
         Raises:
             InputError: if the content is no trace, or a trace of too many accesses; the message
-                names the file, and the line of a text.
+                names the file, and in a text the line. Also if the host has no memory for the
+                trace.
             MissingExtraError: if the text is compressed with zstd and `zstandard` is missing.
             OSError: if the file cannot be read.
         """

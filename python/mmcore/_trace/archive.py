@@ -68,8 +68,12 @@ def read_archive(file: IO[bytes], source: str, most: int) -> dict[str, NDArray[A
         source: the name of the file, for errors.
         most: the most entries of an array.
 
+    Returns:
+        The arrays of `ARRAYS` that the archive has, each of one dimension and of the type stored.
+
     Raises:
-        InputError: if the archive is damaged, lacks an array, or has one of too many entries.
+        InputError: if the archive is damaged, lacks `pages` or `writes`, has an array that is no
+            list of integers or has too many entries, or does not fit into memory.
     """
     careful = _Careful(file if file.seekable() else _whole(file, source))
     try:
@@ -96,7 +100,7 @@ def read_archive(file: IO[bytes], source: str, most: int) -> dict[str, NDArray[A
 
 
 def pages_of(arrays: dict[str, NDArray[Any]], source: str) -> NDArray[Any]:
-    """Computes the page number of each access from the arrays of an archive.
+    """Returns the page number of each access, from the arrays of an archive.
 
     `Trace.save` writes the array `page_numbers`, and `pages` as indices into it from 0. A negative
     index is refused: NumPy would count it from the end.

@@ -18,7 +18,7 @@ _STRETCH = 1 << 22
 
 
 class TraceArrays(NamedTuple):
-    """The accesses of a trace, one entry per access in each array.
+    """The accesses of a trace: three arrays of one dimension, one entry for each access.
 
     Attributes:
         ids: the page id.
@@ -35,6 +35,12 @@ def integers(
     name: str, values: ArrayLike, dtype: type[np.unsignedinteger], limit: int
 ) -> NDArray[Any]:
     """Converts values to a new one-dimensional array of `dtype`.
+
+    Args:
+        name: the name of the values, for errors.
+        values: an array, or a sequence of integers.
+        dtype: the unsigned type of the result.
+        limit: the largest value allowed.
 
     Raises:
         InputError: if the values are not integers from 0 to `limit` in one dimension.

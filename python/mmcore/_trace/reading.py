@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 #: Bytes passed to the parser at a time: large enough that the cost of the calls vanishes.
 CHUNK = 1 << 20
 
-#: The most accesses of a trace by default. An access takes 5 bytes while reading, and three times
-#: as many at its end.
+#: The most accesses of a trace by default. Reading takes 5 bytes for each access, and about 16 when
+#: the arrays are made at the end.
 MOST_ACCESSES = 1 << 28
 
 #: The error text for a trace that does not fit into memory.
@@ -49,12 +49,14 @@ ZIP, GZIP, ZSTD = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 class Found:
     """The arrays of a trace file.
 
+    All arrays have one dimension; those of an archive have the types that the file gives them.
+
     Attributes:
         source: the name of the file.
         pages: the page number of each access; if there are `ids`, the page number of each id.
-        writes: whether each access wrote.
+        writes: whether each access wrote; bool, or 0 and 1.
         threads: the thread of each access; None if the file has none.
-        ids: the page id of each access; None for an archive.
+        ids: the page id of each access, numbered by first access; None for an archive.
     """
 
     source: str
@@ -71,8 +73,16 @@ def open_trace(
 ) -> Found:
     """Reads the trace at `path`, or from the standard input for `-`.
 
+    Args:
+        path: the file.
+        most: the limit of accesses.
+        progress: called from time to time with the bytes of a text file read, and their total or
+            None; not called for an archive.
+
     Raises:
-        InputError: if the content is no trace, or has more than `most` accesses.
+        InputError: if the content is no trace, has more than `most` accesses, or does not fit into
+            the memory of the host.
+        MissingExtraError: if the text is compressed with zstd and `zstandard` is missing.
         OSError: if the file cannot be opened.
     """
     name = path_text(path)

@@ -18,8 +18,8 @@
 
 `FRAME_KINDS` maps the letter of each kind of frame to its meaning.
 `PAGE_STATE` is the dtype of the array of `Machine.page_states`; `FLAGS` maps each page flag to its
-bit in the field ``flags`` of that array. `UNWRITTEN` is the status of a page that
-`AddressSpace.move_pages` or `Machine.migrate_pages` did not try to move.
+bit in the field ``flags`` of that array. `UNWRITTEN` is the status of a page for which the kernel's
+`move_pages` writes none, or that `Machine.migrate_pages` did not try to move.
 """
 
 from __future__ import annotations

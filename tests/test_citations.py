@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from mmcore._recordings import rules
 from mmcore._recordings.compare import Difference
 from mmcore._recordings.rules import rule_of
 
@@ -431,17 +432,26 @@ def test_what_holds_a_rule_is_there(rule, held):
         ), name
 
 
-OPERATIONS = """
-    move mbind migrate query fork exit cwrite cread pin unpin mlock munlock fread fwrite msync
-    swapon swapoff drain frame phys unpoison earlykill unmap map read write other
-"""
+#: Every operation of the recordings.
+OPERATIONS = sorted(
+    {
+        line.split()[0]
+        for line in (ROOT / "rust/core/tests/data/recorded_ops.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+)
 ADVICE = ("cold", "pageout", "free", "dontneed", "soft_offline", "hwpoison", "other")
 
 
 @pytest.mark.parametrize("field", ["calls", "ret", "status", "pages.r0.3.ref", "n0", "vm"])
-@pytest.mark.parametrize("op", [*OPERATIONS.split(), *(f"madv r0 {advice}" for advice in ADVICE)])
+@pytest.mark.parametrize("op", [*OPERATIONS, *(f"madv r0 {advice}" for advice in ADVICE)])
 def test_a_difference_leads_to_a_rule(op, field):
     assert rule_of(Difference(0, op, field, 1, 2)) in anchors("docs/semantics.md")
+
+
+def test_the_rule_of_each_recorded_operation_is_written_down():
+    words = rules._BY_OPERATION.keys() | rules._MIGRATION | {"madv"}
+    assert words >= set(OPERATIONS)
 
 
 def test_every_page_is_in_the_table_of_contents():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["rule_of"]
 
 _MIGRATION = frozenset({"move", "mbind", "migrate"})
-#: The rule of each operation, whatever the field that differs.
+#: The rule of each other recorded operation, whatever the field that differs.
 _BY_OPERATION = {
     "fork": "fork",
     "exit": "fork",
@@ -41,8 +41,27 @@ _BY_OPERATION = {
     "unmap": "unmapping",
     "compact": "compaction",
     "layout": "compaction",
-    "take": "faults",
+    "extfrag": "compaction",
+    "fillnode": "compaction",
+    "unfill": "compaction",
+    "punch": "compaction",
+    "isolated": "compaction",
+    "set": "compaction",
+    "trace": "compaction",
+    "kpages": "allocator",
+    "take": "allocator",
+    "wmark": "memory-pressure",
+    "balloon": "balloon",
+    "nonlru": "movable",
+    "memblk": "memory-blocks",
+    "huge": "memory-blocks",
+    "zram_fill": "zram",
+    "zram_punch": "zram",
+    "zram_check": "zram",
+    "zram_free": "zram",
     "map": "mapping",
+    "read": "faults",
+    "write": "faults",
 }
 _BY_ADVICE = {
     "cold": "madvise-cold",

@@ -20,6 +20,24 @@ def test_every_field_is_listed_with_every_presets_choice_its_source_and_meaning(
             assert mmcore.Profile(kernel=preset)[field.name] == value
 
 
+def refused(name, value):
+    """The message with which a profile refuses the value; None if the profile has it."""
+    try:
+        assert mmcore.Profile(**{name: value})[name] == value
+    except mmcore.InputError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("value", [0, 16, 32, 101, 255, 256, -1])
+def test_a_number_out_of_range_is_refused_under_its_own_name(value):
+    profile = mmcore.Profile()
+    numbers = [name for name in profile if type(profile[name]) is int]
+    assert {"passes", "sync_passes"} <= set(numbers)
+    for name in numbers:
+        message = refused(name, value)
+        assert message is None or message.startswith(f'{name} cannot be "{value}": it accepts')
+
+
 def test_two_presets_differ_exactly_where_their_profiles_do():
     one, other = mmcore.Profile(kernel="6.1"), mmcore.Profile(kernel="6.12")
     compared = mmcore.profiles("6.1", "6.12")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcore._recordings.layouts import AS_RECORDED, expanded
 from mmcore._recordings.placement import Placement
+from mmcore._recordings.shape import SHOWN_PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,8 +64,6 @@ FIELDS = (
     "final",
 )
 
-#: The most pages of a region that a recording lists page by page.
-_SHOWN_PAGES = 64
 #: The fields compared of the balance at the end of a recording.
 _FINAL = ("hwc_kb", "isolated", "pgmigrate_success", "pgmigrate_fail")
 #: The fields left out for operations during which a file system, a device or the recording program
@@ -320,8 +319,8 @@ def _skipped(
         skipped |= {"ret", "errno"}
     if operation in _UNANSWERED_OPERATIONS:
         skipped.add("status")
-    # Recordings list accesses one by one only up to `_SHOWN_PAGES`.
-    if operation in {"read", "write"} and sum(n for n, _ in ours.get("acc", ())) > _SHOWN_PAGES:
+    # Recordings list accesses one by one only up to `SHOWN_PAGES`.
+    if operation in {"read", "write"} and sum(n for n, _ in ours.get("acc", ())) > SHOWN_PAGES:
         skipped.add("acc")
     # The lab's own work at this operation drains the batches before it reads the counters.
     if operation == "trace":

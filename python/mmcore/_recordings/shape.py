@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["wrong"]
+__all__ = ["SHOWN_PAGES", "wrong"]
 
 #: A run of pages: `3`, or `3-7` with both ends included.
 _RUN = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
@@ -17,7 +17,7 @@ _RUN = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
 _DECIMAL = re.compile(r"-?\d\.\d{3}", re.ASCII)
 
 #: The most pages of a region that a recording lists page by page.
-_SHOWN_PAGES = 64
+SHOWN_PAGES = 64
 
 #: The most steps and regions of a recording: over ten times those of the longest known. A larger
 #: file could fill the memory, as the comparison keeps every page of every region.
@@ -203,7 +203,7 @@ def _ascending(runs: list[dict[str, Any]]) -> bool:
         if found is None:
             return False
         first, end = int(found[1]), int(found[2] or found[1])
-        if not last < first <= end < _SHOWN_PAGES:
+        if not last < first <= end < SHOWN_PAGES:
             return False
         last = end
         texts = (run.get(key, "") for key in ("pte", "flags", "data"))

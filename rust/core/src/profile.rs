@@ -378,41 +378,22 @@ profile! {
 
 impl Profile {
     fn check(&self) -> Result<(), ProfileError> {
-        let most = PAGEVEC_MAX as u8;
-        if !(1..=most).contains(&self.pagevec) {
-            return Err(ProfileError::Value {
-                field: "pagevec",
-                value: self.pagevec.to_string(),
-                accepts: format!("a number from 1 to {most}"),
-            });
-        }
-        if self.compact_isolated_share == 0 {
-            return Err(ProfileError::Value {
-                field: "compact_isolated_share",
-                value: "0".into(),
-                accepts: "a number from 1 to 255".into(),
-            });
-        }
-        if !(1..=MAX_ORDER).contains(&self.pageblock_order) {
-            return Err(ProfileError::Value {
-                field: "pageblock_order",
-                value: self.pageblock_order.to_string(),
-                accepts: format!("a number from 1 to {MAX_ORDER}"),
-            });
-        }
-        if !(1..=16).contains(&self.zspage_pages) {
-            return Err(ProfileError::Value {
-                field: "zspage_pages",
-                value: self.zspage_pages.to_string(),
-                accepts: "a number from 1 to 16".into(),
-            });
-        }
-        if !(1..=100).contains(&self.passes) || self.sync_passes > 100 {
-            return Err(ProfileError::Value {
-                field: "passes",
-                value: self.passes.to_string(),
-                accepts: "a number from 1 to 100".into(),
-            });
+        let numbers = [
+            ("pagevec", self.pagevec, 1..=PAGEVEC_MAX as u8),
+            ("compact_isolated_share", self.compact_isolated_share, 1..=u8::MAX),
+            ("pageblock_order", self.pageblock_order, 1..=MAX_ORDER),
+            ("zspage_pages", self.zspage_pages, 1..=16),
+            ("passes", self.passes, 1..=100),
+            ("sync_passes", self.sync_passes, 0..=100),
+        ];
+        for (field, value, range) in numbers {
+            if !range.contains(&value) {
+                return Err(ProfileError::Value {
+                    field,
+                    value: value.to_string(),
+                    accepts: format!("a number from {} to {}", range.start(), range.end()),
+                });
+            }
         }
         Ok(())
     }

@@ -19,11 +19,11 @@
 //!
 //! * A frame is freed while a thread still writes to it, because that thread read the entry before the unmap.
 //!   Every put of a mapping's reference therefore comes after a flush ([`Tlb::flush`]).
-//! * A thread writes through an old, writable entry after another thread of the same process has copied the
-//!   page away, and the write is lost to the process. Faults are therefore held off until the fork's flush is
-//!   done.
-//! * A child sees a later write of its parent without an earlier one. The rule above prevents this too:
-//!   faults wait until the fork's flush is done.
+//! * A fork is under way. A thread writes through an old, writable entry after another thread of the same
+//!   process has replaced the shared page by a copy, and the write is lost to the process. Faults are
+//!   therefore held off until the fork's flush is done.
+//! * A child sees a later write of its parent but not an earlier one. Holding faults off until the fork's
+//!   flush prevents this too.
 //! * A fork shares a page that a device writes to. The parent's next write then moves the parent to a copy,
 //!   while the device goes on writing to the old page. Therefore a pin needs an exclusive page, and fork
 //!   copies pages that may be pinned at once (kernel 70e806e4e645).

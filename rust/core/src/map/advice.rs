@@ -170,8 +170,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Makes the large page `head` cold, whose parts the entries from `index` on map. The page is
-    /// left alone if one of them maps another page by now, or if other entries map the page too.
+    /// Makes a large page cold. The entries from `index` on map its parts. The page is left alone
+    /// if one of these entries maps another page by now, or if further entries map the page.
     fn cold_large(&self, area: &Area, index: u32, head: Pfn, list: Option<&mut Vec<Pfn>>) {
         match self.get_page_at(area, index) {
             Some(now) if now == head => {}
@@ -196,9 +196,9 @@ impl<R: Release> Machine<R> {
         self.put(head);
     }
 
-    /// Splits each large page of which the range covers only some parts, because the advice is not
-    /// about the other parts. With `all` splits every large page of the range. A large page that
-    /// cannot be split, or whose lock is taken, is left alone.
+    /// Splits each large page of which the range covers only some parts, because the advice does
+    /// not concern the other parts. With `all`, splits every large page of the range. A large page
+    /// that cannot be split, or whose lock is taken, is left alone.
     fn split_advised(&self, area: &Area, pages: Range<u32>, all: bool) {
         if area.order() == 0 {
             return;
@@ -218,8 +218,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Empties a swap entry whose content may be dropped, and takes it off its slot. A later fault
-    /// then makes a new page, which is cheaper than reading the content back.
+    /// Empties a swap entry whose content may be dropped; the swap slot then counts one entry less.
+    /// A later fault makes a new page, which is cheaper than reading the content back.
     fn forget_swap_entry(&self, area: &Area, index: u32) {
         if !self.may_swap() {
             return;
@@ -239,8 +239,8 @@ impl<R: Release> Machine<R> {
             return self.forget_swap_entry(area, index);
         };
         if poisoned(guard.pte()) {
-            // The entry is emptied: the content behind a poisoned entry is lost, so the process
-            // loses nothing with it.
+            // A poisoned entry is emptied too. Its content is lost already, so the process loses
+            // nothing more.
             guard.finish(Pte::NONE);
             return;
         }

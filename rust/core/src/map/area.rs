@@ -74,9 +74,9 @@ pub struct Area {
     /// [`Areas`](super::Areas). Both change under the owner's lock.
     places: [PlainU32; 2],
     /// Not 0 if any page was ever locked or ever had a policy. Only then do faults and migrations
-    /// read the pages' attributes. It is set with `faults` held alone. It is read with `faults`
-    /// held shared, or under the lock of an entry that the setting thread visits afterwards: so no
-    /// reader misses it.
+    /// read the pages' attributes. A thread sets this word with `faults` held alone. Readers hold
+    /// `faults` shared, or the lock of an entry that the setting thread visits afterwards; so no
+    /// reader misses the change.
     special: PlainU32,
     attributes: Table<AtomicU32>,
     entries: Table<AtomicU64>,
@@ -179,7 +179,7 @@ impl Area {
     pub fn attributes(&self, index: u32) -> Attributes {
         let Some(attributes) = self.attributes.get(index as usize) else { return Attributes::UNMAPPED };
         // Relaxed: the marks that no fault may miss are set with `faults` held alone and read with
-        // `faults` held shared. That lock orders the two.
+        // `faults` held shared. This lock orders the two.
         Attributes::from_bits_retain(attributes.load(Ordering::Relaxed))
     }
 
@@ -249,8 +249,8 @@ impl Area {
         }
     }
 
-    /// Records that page `index` is anonymous. From now on a fork copies the entries of the page's
-    /// stretch, the pages around it with the same attributes, just as a VMA gets its `anon_vma`.
+    /// Records that page `index` is anonymous, as a VMA gets its `anon_vma`. From now on a fork
+    /// copies the entries of the page's stretch: of the pages around it with the same attributes.
     /// `faults` is held shared.
     #[inline]
     pub(super) fn note_anon(&self, index: u32) {
@@ -264,8 +264,8 @@ impl Area {
         if kind.contains(Attributes::HAD_ANON) {
             return;
         }
-        // The marks of another fault may end this search early. That other fault had begun its own
-        // search before it set them, so it marks the rest.
+        // The marks of another fault may end this search early. The other fault began its search
+        // before it set its marks, so it marks the rest of the stretch.
         let same = |&at: &u32| self.attributes(at) == kind;
         let before = (0..index).rev().take_while(same).last().unwrap_or(index);
         let behind = (index..self.pages()).take_while(same).last().unwrap_or(index);
@@ -426,7 +426,7 @@ impl Area {
     }
 
     /// Locks the entry if its value is `wanted`: the value is checked before the lock and again
-    /// under it. `None` if it is not, or beyond the area's end.
+    /// under it. `None` if the entry has another value, or lies beyond the area's end.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock_if_maps(&self, index: u32, wanted: impl Fn(Pte) -> bool) -> Option<EntryGuard<'_>> {

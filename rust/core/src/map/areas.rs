@@ -6,10 +6,10 @@
 //!
 //! # The limit
 //!
-//! Each area maps a page at most once, or names it in one migration or swap entry; it does so at
-//! most once for each part of a large page. The number of areas therefore bounds the references and
-//! the mappings of every page, even while its entries change. An area beyond the limit is refused
-//! before anything has changed.
+//! Each area has at most one entry for a base page, and at most one for each part of a large page:
+//! a mapping, a migration entry or a swap entry. The number of areas therefore bounds the
+//! references and the mappings of every page, even while its entries change. An area beyond the
+//! limit is refused before anything has changed.
 
 use super::area::{Area, Of};
 use crate::error::{Errno, Error, Result};
@@ -55,11 +55,11 @@ impl Areas {
         if self.len() >= most as usize {
             let why = match self.of {
                 Of::Lineage => format!(
-                    "{most} address spaces share this memory by fork, which is as many as a page can be mapped by: \
+                    "{most} address spaces share this memory by fork, the most that can map one page: \
                      end some of them"
                 ),
                 Of::File => {
-                    format!("{most} areas map this file, which is as many as can: unmap some of them")
+                    format!("{most} areas map this file, the most that can map one page: unmap some of them")
                 }
             };
             return Err(Error::new(Errno::ENOMEM, why));

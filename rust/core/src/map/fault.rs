@@ -215,8 +215,8 @@ impl<R: Release> Machine<R> {
         Ok(())
     }
 
-    /// Reads the entry and handles the fault as far as one look allows. It holds the entry's lock,
-    /// except for an empty entry of a file's mapping.
+    /// Reads the entry and handles the fault as far as one look allows. The look holds the entry's
+    /// lock, except at an empty entry of a file's mapping.
     fn fault_round(
         &self,
         area: &Area,
@@ -228,9 +228,9 @@ impl<R: Release> Machine<R> {
             return Err(no_page(area, index));
         }
         // An empty entry of a file's mapping leads to the file's page, even if another thread holds
-        // the entry's lock. It does so too in the moment in which a migration has cleared the
-        // entry: this fault then waits for the page lock with a reference, and the migration fails
-        // because of that reference.
+        // the entry's lock. A migration clears the entry for a moment too. A fault in this moment
+        // waits for the page lock with a reference, and the migration fails because of the
+        // reference.
         if fresh.is_none() && area.file().is_some() && area.look(index).entry() == Entry::None {
             return Ok(Outcome::NeedFile(Want::of(cause, area.is_shared())));
         }
@@ -368,7 +368,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Returns true if no other holder has a reference of any kind (`wp_can_reuse_anon_folio`). The
-    /// entry is locked. A doubt that cannot be resolved at once counts as another holder.
+    /// entry is locked. A reference that cannot be explained at once counts as another holder's.
     fn can_reuse_anon(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         // The references of the mapping, an LRU batch and the swap cache.
@@ -398,9 +398,10 @@ impl<R: Release> Machine<R> {
         alone
     }
 
-    /// Returns true if only one entry leads to the page, be it of a page table or of swap
-    /// (`reuse_swap_page`). For a large page: if at most one entry leads to each part. The page is
-    /// locked, and an entry that maps it. A swap slot that no entry names any more is freed.
+    /// Returns true if only one entry leads to the page, in a page table or from swap
+    /// (`reuse_swap_page`). For a large page, returns true if at most one entry leads to each part.
+    /// The caller holds the page lock and the lock of an entry that maps the page. A swap slot that
+    /// no entry names any more is freed.
     fn is_mapped_alone(&self, folio: Folio) -> bool {
         if folio.large {
             return self.frames.parts(folio.head).all(|part| self.frames[part].mapcount() <= 1);
@@ -416,8 +417,8 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// Returns the flag of a page that belongs to one process alone: none in kernels that look at
-    /// its mappings instead.
+    /// Returns the flag of a page that belongs to one process alone. Kernels that count the page's
+    /// mappings instead have no such flag.
     #[inline]
     pub(super) fn exclusive_mark(&self) -> Flags {
         match self.profile.anon_reuse {

@@ -74,7 +74,8 @@ impl<R: Release> Machine<R> {
         Ok(child)
     }
 
-    /// Performs step 2 for one area. `None` if all its pages are unmapped.
+    /// Makes the child's area for an area of the parent (step 2). `None` if all its pages are
+    /// unmapped.
     fn fork_area(&self, space: u32, faults: &Arc<RwLock<()>>, parent: &Area) -> Result<Option<Arc<Area>>> {
         let pages = parent.pages();
         self.may_allocate("page table")?;
@@ -104,10 +105,10 @@ impl<R: Release> Machine<R> {
         Ok(Some(area))
     }
 
-    /// Performs step 3 for one area.
+    /// Copies the entries of one area to the child (step 3).
     fn copy_entries(&self, parent: &Area, child: &Area, protected: &mut bool) -> Result<()> {
-        // The page for a copy is allocated without the lock of an entry, because an allocation may wait.
-        // The entry is then read again: it may have changed.
+        // The page for a copy is allocated without the lock of an entry, because an allocation may wait. The
+        // entry is then read again, because another thread may have changed it.
         let mut spare = None;
         let mut indices = (0..parent.pages()).filter(|&index| parent.fork_copies(index));
         let copied = indices.try_for_each(|index| {
@@ -128,7 +129,7 @@ impl<R: Release> Machine<R> {
         copied
     }
 
-    /// Performs step 3 for one entry (`copy_present_ptes`, `copy_nonpresent_pte`).
+    /// Copies one entry to the child (step 3; `copy_present_ptes`, `copy_nonpresent_pte`).
     ///
     /// Takes the page in `spare` for the copy of a page that may be pinned.
     fn copy_entry(&self, parent: &Area, child: &Area, index: u32, spare: &mut Option<Pfn>) -> Result<Copied> {
@@ -164,7 +165,7 @@ impl<R: Release> Machine<R> {
                 if old.has(Pte::WRITE) { Copied::Protected } else { Copied::Done }
             }
             Entry::Migration { .. } => {
-                // The migration restores both entries later: as shared and read-only ones.
+                // The migration later restores both entries as shared and read-only.
                 let shared = match mutated(Mutation::ForkKeepsMigrationWritable) {
                     true => Pte(pte.0 & !Pte::EXCLUSIVE),
                     false => Pte(pte.0 & !(Pte::WRITE | Pte::EXCLUSIVE)),

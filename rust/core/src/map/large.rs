@@ -14,8 +14,8 @@ use crate::stat::Event;
 use std::ops::Range;
 
 impl<R: Release> Machine<R> {
-    /// Makes a zeroed large page for the entries around `index`. `None` if none fits or none is to
-    /// be had; the fault then takes a base page.
+    /// Makes a zeroed large page for the entries around `index`. `None` if a large page does not
+    /// fit, or no block is free; the fault then takes a base page.
     pub(super) fn zeroed_large(&self, area: &Area, index: u32) -> Option<Pfn> {
         let block = block(area, index)?;
         if !block.clone().all(|index| area.look(index).unlocked() == Pte::NONE) {
@@ -82,7 +82,7 @@ impl<R: Release> Machine<R> {
         if !area.locked(index) {
             return self.lru_add(head);
         }
-        // One lock is counted for each entry, because each entry's unlock takes one off.
+        // Each entry counts one lock, because the unlock of each entry subtracts one.
         self.mlock_new_page(head);
         (1..pages).for_each(|_| self.mlock_page(head));
     }

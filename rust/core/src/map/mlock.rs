@@ -41,8 +41,8 @@ impl<R: Release> Machine<R> {
         self.change_lock(space, area, pages, false)
     }
 
-    /// Performs steps 1 and 2, up to the first hole. The lock on the space's areas is held alone,
-    /// so that no other thread changes their attributes.
+    /// Marks the pages and merges the stretches (steps 1 and 2), up to the first hole. The lock on
+    /// the space's areas is held alone, so that no other thread changes their attributes.
     fn change_lock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>, lock: bool) -> Result<()> {
         space.covers(area, &pages)?;
         self.may_go_on("mlock")?;
@@ -87,15 +87,16 @@ impl<R: Release> Machine<R> {
     }
 
     /// Locks a page that reclaim has isolated and of which it has met a locked mapping
-    /// (`try_to_unmap_one`). A page that is marked `MLOCKED` already has been counted, or will be.
+    /// (`try_to_unmap_one`). A page that has `MLOCKED` already is counted by the thread that set
+    /// the flag.
     pub(super) fn note_missed_lock(&self, pfn: Pfn) {
         if !self.frames[pfn].word().has(Flags::MLOCKED) {
             self.mlock_page(pfn);
         }
     }
 
-    /// Performs step 3 for one page (`populate_vma_page_range`). A private page becomes this
-    /// process's own. A shared page is only read, so that it does not become dirty.
+    /// Faults one page in and marks it accessed (step 3; `populate_vma_page_range`). A private page
+    /// becomes this process's own. A shared page is only read, so that it does not become dirty.
     fn populate(&self, area: &Area, index: u32) -> Result<()> {
         let write = !area.is_shared();
         // Another round follows only after a fault, as in an access.

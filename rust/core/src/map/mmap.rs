@@ -104,8 +104,8 @@ impl<R: Release> Machine<R> {
         self.mmap_kind(space, pages, AreaKind::Anon { order: 0 })
     }
 
-    /// Maps `pages` pages of anonymous memory in which faults make large pages. Where a whole page
-    /// of 2^`order` base pages fits and is to be had, a fault makes one. The area begins at a
+    /// Maps `pages` pages of anonymous memory in which faults make large pages. A fault makes a
+    /// page of 2^`order` base pages where one fits and a block is free. The area begins at a
     /// multiple of that size.
     ///
     /// Errors as [`Machine::mmap`]; `EINVAL` also for an order above the largest.
@@ -169,11 +169,11 @@ impl<R: Release> Machine<R> {
     }
 
     /// Adds an area to the reverse maps of its lineage and of its file, after all other areas. A
-    /// walk then meets a parent before its children. Of an entry that a fork copies during the
-    /// walk, the walk meets either the parent's, before the copy, or later the child's.
+    /// walk then meets a parent before its children. If a fork copies an entry during the walk, the
+    /// walk meets the parent's entry before the copy, or it meets the child's entry later.
     ///
-    /// `ENOMEM` if one of them has as many areas as a page's count can hold. Then the area is in
-    /// neither.
+    /// `ENOMEM` if one of the two reverse maps has as many areas as a page's count can hold. The
+    /// area then joins neither.
     pub(super) fn join_owners(&self, area: &Arc<Area>) -> Result<()> {
         if let Some(map) = area.file() {
             self.join_file(map.file.owner, area)?;

@@ -44,9 +44,9 @@ impl<R: Release> Machine<R> {
         self.frames.may_be_pinned(folio) && self.profile.pins == PinCounting::Counted
     }
 
-    /// Takes a reference or a pin on the page behind an address, and faults the page in as needed;
-    /// `write` if the holder will write. A hole or the zero page is no frame of the machine, and
-    /// becomes a page first.
+    /// Takes a reference or a pin on the page behind an address, and faults the page in as needed.
+    /// `write` says that the holder will write. Neither a hole nor the zero page is a frame of the
+    /// machine, so a fault first puts a page there.
     ///
     /// Errors as [`Machine::fault`]; `ENOMEM` also if the page's count is at its limit; `EFAULT` or
     /// `EOPNOTSUPP`, as the profile says, for a pin for writing of a shared mapping of a disk's
@@ -55,8 +55,8 @@ impl<R: Release> Machine<R> {
         self.pin_found(area, index, kind, write, |_| false)
     }
 
-    /// [`Machine::pin`]; `slowly` tells whether a page that is mapped already is found under the locks
-    /// of the page tables all the same.
+    /// Pins like [`Machine::pin`]. If `slowly` returns true for a page that is mapped already, the page
+    /// counts as found under the page-table locks, where the kernel marks it accessed.
     pub(crate) fn pin_found(
         &self,
         area: &Area,
@@ -115,9 +115,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Marks a held page as used, because the holder's accesses do not mark its entry. A page that
-    /// was mapped already is found without locks (`gup_fast`), and is not activated. A page that is
-    /// found under the locks, as one that had to be faulted in, counts as accessed.
+    /// Marks a held page as used, because the holder's accesses do not mark its entry. The lockless
+    /// walk (`gup_fast`) finds a page that is mapped already, and does not activate it. The walk
+    /// under the locks finds a page that had to be faulted in, and such a page counts as accessed.
     fn mark_held(&self, pfn: Pfn, slowly: bool) {
         match slowly {
             true => self.mark_page_accessed(pfn),

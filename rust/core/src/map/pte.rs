@@ -86,8 +86,8 @@ impl Pte {
         Pte(Self::PRESENT | bits | Self::payload(pfn.0))
     }
 
-    /// Makes a migration entry for `pfn`. It remembers those of `WRITE`, `YOUNG`, `DIRTY` and
-    /// `EXCLUSIVE` that are in `bits`.
+    /// Makes a migration entry for `pfn`. The entry keeps `bits`, which are some of `WRITE`,
+    /// `YOUNG`, `DIRTY` and `EXCLUSIVE`.
     #[inline]
     pub const fn migration(pfn: Pfn, bits: u64) -> Pte {
         Pte(1 << Self::KIND_SHIFT | bits | Self::payload(pfn.0))

@@ -30,7 +30,7 @@ use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
 
-/// Whether the recent use of a page decides if it is reclaimed.
+/// How reclaim treats the recent use of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum References {
     /// Recent use keeps a page.
@@ -51,8 +51,8 @@ enum Fate {
 }
 
 impl<R: Release> Machine<R> {
-    /// Reclaims isolated pages and ignores their recent use (`reclaim_pages`). Returns how many
-    /// were freed. The others are put back.
+    /// Reclaims isolated pages and ignores their recent use (`reclaim_pages`). Returns the number
+    /// of pages that were freed. The other pages are put back.
     pub(crate) fn reclaim_pages(&self, list: Vec<Pfn>) -> u32 {
         let _reclaims = self.pressure.enter(context::RECLAIMS);
         let mut freed = 0;
@@ -119,7 +119,8 @@ impl<R: Release> Machine<R> {
         parts
     }
 
-    /// Reclaims one isolated page. Returns true if the page was freed, and so is isolated no more.
+    /// Reclaims one isolated page. Returns true if the page was freed; it is then no longer
+    /// isolated.
     fn reclaim_page(&self, pfn: Pfn, references: References) -> bool {
         let page = &self.frames[pfn];
         let Some(locked) = page.try_locked(pfn) else { return false };
@@ -128,7 +129,8 @@ impl<R: Release> Machine<R> {
                 self.count_isolated(pfn, -1);
                 page.clear(Flags::ACTIVE | Flags::UNEVICTABLE);
                 drop(locked);
-                // Put as a batch of one, as the kernel frees reclaimed pages in batches.
+                // The page is put as a batch of one, because the kernel frees reclaimed pages in
+                // batches.
                 self.put_all(&[pfn]);
                 return true;
             }
@@ -154,7 +156,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Performs steps 1 to 5 for a locked page.
+    /// Reclaims a locked page (steps 1 to 5).
     fn shrink_page(&self, pfn: Pfn, references: References) -> Fate {
         self.step("reclaim of a page", pfn);
         let page = &self.frames[pfn];
@@ -182,7 +184,7 @@ impl<R: Release> Machine<R> {
         if word.has(Flags::SWAPBACKED) && self.pressure.is_in(context::NO_IO) {
             return Fate::Keep;
         }
-        // Step 2.
+        // Step 2: a swap slot for an anonymous page.
         if word.has(Flags::ANON | Flags::SWAPBACKED) && !word.has(Flags::SWAPCACHE) {
             if word.count() >= PIN && self.pin_references() == PIN {
                 return Fate::Keep;
@@ -191,17 +193,17 @@ impl<R: Release> Machine<R> {
                 return Fate::Activate;
             }
         }
-        // Step 3.
+        // Step 3: the mappings.
         let file = word.has(Flags::FILE).then(|| self.owners.file(OwnerId(page.owner()))).flatten();
         if page.mapcount() > 0 && !self.unmap_for_reclaim(file.as_deref(), pfn) {
             return Fate::Activate;
         }
         if page.count() >= PIN && self.pin_references() == PIN {
-            // The pin's user may write to the page at any time. No new pin can come, because
-            // nothing maps the page.
+            // The user of a pin may write to the page at any time, so the page stays. No new pin
+            // can be taken, because nothing maps the page.
             return Fate::Activate;
         }
-        // Step 4.
+        // Step 4: the write of a dirty page.
         self.step("reclaimed page unmapped", pfn);
         if page.word().has(Flags::DIRTY) {
             match self.page_out(file.as_deref(), pfn) {
@@ -209,7 +211,7 @@ impl<R: Release> Machine<R> {
                 stays => return stays,
             }
         }
-        // Step 5.
+        // Step 5: the page leaves its cache.
         let word = page.word();
         let evicted = match &file {
             Some(file) if word.has(Flags::FILE) => self.evict_isolated(file, pfn),
@@ -243,7 +245,7 @@ impl<R: Release> Machine<R> {
         self.unmap_poisoned(pfn, lost);
     }
 
-    /// Performs step 3. Returns true if nothing maps the page any more.
+    /// Unmaps the page and flushes (step 3). Returns true if nothing maps the page any more.
     fn unmap_for_reclaim(&self, file: Option<&File>, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         self.calls_on(Call::TryToUnmap, pfn);
@@ -258,8 +260,8 @@ impl<R: Release> Machine<R> {
         unmapped
     }
 
-    /// Performs step 3 for a page of a file. The entries become empty, because the file's slot
-    /// keeps the page.
+    /// Unmaps a page of a file (step 3). The entries become empty, because the file's slot keeps
+    /// the page.
     fn unmap_cached(&self, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         self.rmap_walk(page, |area, index| {
@@ -276,7 +278,8 @@ impl<R: Release> Machine<R> {
         page.mapcount() == 0
     }
 
-    /// Performs step 4 (`pageout`). [`Fate::Gone`] means that the page is clean now.
+    /// Writes a dirty page to swap (step 4; `pageout`). [`Fate::Gone`] means that the page is clean
+    /// now.
     fn page_out(&self, file: Option<&File>, pfn: Pfn) -> Fate {
         // The references of the isolation and of the cache.
         const FREEABLE: u32 = 2;
@@ -291,8 +294,8 @@ impl<R: Release> Machine<R> {
         }
         let written = match file {
             Some(file) => self.file_page_to_swap(file, pfn),
-            // No entry named the slot any more. The page has left the swap cache with it, and the
-            // isolation's reference is the last one.
+            // No entry names the slot any more. The slot is freed and the page has left the swap
+            // cache, so only the isolation's reference is left.
             None if self.free_swap(pfn) => return Fate::Keep,
             None => match self.swap_space() {
                 Some(swap) => {

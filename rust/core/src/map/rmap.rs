@@ -1,5 +1,6 @@
-//! The reverse map: leads from a page to the entries that map it. It turns them into migration
-//! entries and back (lifecycle 6.3 steps 6 and 10, 6.8).
+//! The reverse map leads from a page to the entries that map it. A migration walks it twice: to
+//! replace the entries by migration entries, and to restore them (lifecycle 6.3 steps 6 and 10,
+//! 6.8).
 
 use super::{Area, Pte};
 use crate::machine::Machine;
@@ -39,7 +40,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Visits every entry that could map a part of a page, with its area, its index and the part.
-    /// Otherwise as [`Machine::rmap_walk`].
+    /// The locks are those of [`Machine::rmap_walk`].
     fn rmap_entries(&self, head: Pfn, mut visit: impl FnMut(&Arc<Area>, u32, Pfn) -> bool) {
         let page = &self.frames[head];
         let parts = 1u32 << page.order();
@@ -75,8 +76,8 @@ impl<R: Release> Machine<R> {
             // The lock mark is read under the entry's lock, so that each mapping is counted once:
             // see `map/mlock.rs`.
             let locked = area.locked(index);
-            // The entry is empty for a moment, then it becomes the migration entry. As in the
-            // kernel, the dirty bit is final only once the old entry is gone. A fault that reads
+            // The entry is empty for a moment before the migration entry replaces it, as in the
+            // kernel: the dirty bit is final only once the old entry is gone. A fault that reads
             // the empty entry goes to the page in its file (see `Machine::fault_round`).
             let old = guard.replace(Pte::NONE);
             guard.fill(Pte::migration(pfn, old.bits(REMEMBERED) | mark));
@@ -234,14 +235,14 @@ impl<R: Release> Machine<R> {
     }
 
     /// Marks a page newer than its backing store (`folio_mark_dirty`). The caller holds a reference
-    /// that keeps the page in its place. The page lock is not needed; only the begin of a
+    /// that keeps the page in its place. The page lock is not needed; only the beginning of a
     /// write-back takes it.
     #[inline]
     pub(crate) fn set_page_dirty(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.word();
-        // The page was written to again, so the end of the write-back is no reason any more to
-        // reclaim it first (recording m0239/9).
+        // The page was written to again. Reclaim must not prefer it when its write-back ends
+        // (recording m0239/9).
         if word.has(Flags::RECLAIM) && word.any(Flags::FILE | Flags::SWAPCACHE) {
             page.clear(Flags::RECLAIM);
         }
@@ -257,9 +258,9 @@ impl<R: Release> Machine<R> {
         if page.word().has(Flags::DIRTY) {
             return;
         }
-        // One step decides whether the mark is new and whether the page belongs to a file at that
-        // moment. A removal from the file clears both marks in one step too, so each `+1` has its
-        // `-1`.
+        // One atomic operation sets `DIRTY` and returns the word before. The word tells whether the
+        // mark is new, and whether the page belongs to a file at this moment. A removal from the
+        // file clears both flags in one operation too, so each `+1` has its `-1`.
         let old = page.set(Flags::DIRTY);
         if !old.has(Flags::DIRTY) {
             self.count_dirty(pfn, old, 1);

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-/// The memory of one process. It ends with [`Machine::exit`](crate::machine::Machine::exit). A
-/// handle that is only dropped leaves pages that no living space maps, and the audit reports them.
+/// The memory of one process, until [`Machine::exit`](crate::machine::Machine::exit). If the handle
+/// is only dropped, its pages stay although no living space maps them, and the audit reports them.
 #[derive(Debug)]
 pub struct AddressSpace {
     /// The number of the space, unique within the machine and never used again.

@@ -3,8 +3,8 @@
 //! # Steps
 //!
 //! 1. The caller holds the page lock and one reference. If there are more references than this one and those
-//!    of the mappings, the page stays whole (`EAGAIN`): a further reference is on the head, and does not say
-//!    which part its holder uses.
+//!    of the mappings, the page stays whole (`EAGAIN`): a further reference is counted on the head, so
+//!    nothing tells which part its holder uses.
 //! 2. Every entry that maps a part becomes a migration entry: faults on it wait for the page lock.
 //! 3. Freeze the count, from one reference to none. A thread that tries to get the page by its number now
 //!    fails.
@@ -18,8 +18,8 @@
 //!
 //! # What can go wrong
 //!
-//! * A reference that is not counted in, such as a batch's or a pin's, would be left on the head although its
-//!   holder uses another part. Steps 1 and 3 refuse the split.
+//! * A batch or a pin holds a reference, and the split leaves it on the head although the holder uses another
+//!   part. Steps 1 and 3 therefore refuse the split of a page with further references.
 //! * A thread gets a part before it is a page of its own, with flags and owner: see
 //!   [`page::large`](crate::page).
 //! * The caller's reference is left on the head, although the caller asked for another part. The head then
@@ -73,7 +73,7 @@ impl<R: Release> Machine<R> {
     }
 
     fn split(&self, keep: Pfn, list: Option<&mut Vec<Pfn>>) -> Result<()> {
-        // Step 1.
+        // Step 1: the locked large page.
         let folio = self.frames.folio(keep);
         let head = folio.head;
         let page = &self.frames[head];
@@ -108,15 +108,15 @@ impl<R: Release> Machine<R> {
         if count != expected && !mutated(Mutation::SplitWithoutFreeze) {
             return Err(Error::at(Errno::EAGAIN, head, Why::Count { count, expected }));
         }
-        // Step 2. The frames do not change, so a store that is under way goes to the right page.
-        // After the flush it has ended.
+        // Step 2: the migration entries. The frames do not change, so a store that is under way
+        // goes to the right page. After the flush no such store is left.
         let mapped = mappings > 0;
         let unmapped = !mapped || self.unmap_to_migration(head);
         if mapped {
             self.tlb.flush();
         }
         self.step("large page unmapped", head);
-        // Step 3.
+        // Step 3: the freeze.
         let frozen = match unmapped {
             true => self.freeze(head, 1),
             false => Err(page.count()),
@@ -129,14 +129,14 @@ impl<R: Release> Machine<R> {
             }
             return Err(Error::at(Errno::EAGAIN, head, Why::Count { count, expected: 1 }));
         }
-        // Step 4.
+        // Step 4: the parts.
         let parts: Vec<Pfn> = self.frames.parts(head).collect();
         self.separate(&parts, frozen.is_ok());
-        // Step 5.
+        // Step 5: the entries map their parts again.
         if mapped && !mutated(Mutation::SplitForgetsMappings) {
             parts.iter().for_each(|&part| self.restore_part(part, self.is_unused(part)));
         }
-        // Step 6.
+        // Step 6: the references.
         let keep = if mutated(Mutation::PinStaysOnHead) { head } else { keep };
         let others = parts.into_iter().filter(|&part| part != keep);
         match list {
@@ -159,8 +159,8 @@ impl<R: Release> Machine<R> {
             && self.memory.is_zero(part)
     }
 
-    /// Performs step 4 for a frozen page, whose first part is its head. A holder of the lruvec lock
-    /// finds the page either whole or in parts.
+    /// Makes the parts of a frozen page base pages (step 4); the first part is the head. A holder
+    /// of the lruvec lock finds the page either whole or in parts.
     fn separate(&self, parts: &[Pfn], frozen: bool) {
         let head = parts[0];
         let page = &self.frames[head];

@@ -14,10 +14,10 @@
 //!    +------------------------------ the only entry becomes present ------------- reading
 //! ```
 //!
-//! An *entry* names the slot. It is either a page-table entry, or a slot of a memory file's page
-//! cache. The swap slot counts its entries. A fault is *alone* if only one entry names the slot,
-//! and *shared* otherwise. A page in the swap cache is found by its slot, and names the slot in its
-//! field `private`.
+//! An *entry* of a slot is a page-table entry, or a slot of a memory file's page cache, that names
+//! the swap slot. The swap slot counts its entries. A fault is *alone* if only one entry names the
+//! slot, and *shared* otherwise. A page in the swap cache is found by its slot, and names the slot
+//! in its field `private`.
 //!
 //! Every change of a slot happens under the swap lock. A page enters and leaves the swap cache with
 //! its page lock held. Lookups take no lock, like those of a page cache. A slot counts an entry

@@ -13,8 +13,8 @@
 //! both, each side may miss the other's store (the Dekker pattern), and a page would be copied
 //! while a thread still writes to it. The price is one full fence for each section, some 20 cycles.
 //! The alternative is an asymmetric fence, with `membarrier(2)` in the flush and a compiler fence
-//! here. It would cost each flush a few microseconds and an interrupt on every CPU that runs the
-//! process, which pays only if flushes are rare.
+//! here. Each flush would then cost a few microseconds and an interrupt on every CPU that runs the
+//! process. This pays only if flushes are rare.
 
 use crate::sync::{AtomicU32, AtomicU64, MAX_THREADS, Ordering, fence, spin_until, thread_slot};
 use crossbeam_utils::CachePadded;
@@ -23,7 +23,7 @@ use crossbeam_utils::CachePadded;
 #[derive(Debug)]
 pub struct Tlb {
     sections: Box<[CachePadded<AtomicU64>]>,
-    /// One more than the highest thread slot that has ever entered.
+    /// The highest thread slot that has ever entered, plus one: a flush looks at no slot beyond.
     high: AtomicU32,
 }
 
@@ -89,7 +89,7 @@ impl Tlb {
     }
 
     /// Waits until every section that began before this call has ended. Then no thread uses an
-    /// entry that was replaced before the call. One call serves any number of entries.
+    /// entry that was replaced before the call, however many entries were replaced.
     pub fn flush(&self) {
         // Pairs with the fence in `enter`: a thread that this flush does not see inside sees the
         // new entries.

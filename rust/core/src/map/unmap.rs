@@ -5,8 +5,8 @@
 //! 1. Mark the pages, with faults held off: no fault fills their entries from now on.
 //! 2. Under each entry's lock, clear the entry and take the mapping off the page.
 //! 3. Flush once: afterwards no thread is inside an access through an old entry.
-//! 4. Put the pages. The last reference frees its page; before the flush that would free a page under a
-//!    store.
+//! 4. Put the pages. The last reference frees its page. A put before the flush could free a page while a
+//!    thread still stores to it.
 //!
 //! A migration entry is cleared without any count, because it holds no reference. The migration
 //! does not find it when it restores the mappings.
@@ -85,7 +85,8 @@ impl<R: Release> Machine<R> {
         last
     }
 
-    /// Performs steps 2 to 4 for marked pages, batch by batch.
+    /// Clears the entries of marked pages, flushes, and puts the pages (steps 2 to 4), batch by
+    /// batch.
     fn zap(&self, area: &Area, pages: Range<u32>) {
         let mut gather = Gather::default();
         for index in pages {
@@ -118,19 +119,19 @@ impl<R: Release> Machine<R> {
     fn maps_copy(&self, pte: Pte) -> bool {
         match pte.entry() {
             Entry::Present { pfn, .. } | Entry::Migration { pfn } => self.frames[pfn].word().has(Flags::ANON),
-            // The page behind a poisoned entry is not known any more. Such an entry is treated as a
-            // copy's.
+            // A poisoned entry does not tell whether the lost page was a copy, so it counts as a
+            // copy's entry.
             Entry::Swap { .. } | Entry::Hwpoison { .. } => true,
             Entry::None => false,
         }
     }
 
-    /// Performs step 2 for one entry, and notes the page for its put in step 4.
+    /// Clears one entry (step 2), and notes the page for its put after the flush.
     pub(super) fn zap_entry(&self, area: &Area, index: u32, gather: &mut Gather) {
         self.zap_entry_if(area, index, gather, |_| true);
     }
 
-    /// Performs step 2 for one entry if it is `wanted`. The check is made under the entry's lock,
+    /// Clears one entry (step 2) if `wanted` accepts it. The check is made under the entry's lock,
     /// because a store may replace the page by a copy until then.
     fn zap_entry_if(&self, area: &Area, index: u32, gather: &mut Gather, wanted: impl Fn(Pte) -> bool) {
         // An empty entry is skipped. The entry of a marked page is never filled again: see `Area`.
@@ -148,7 +149,7 @@ impl<R: Release> Machine<R> {
             return self.free_swap_entry(slot);
         }
         let Entry::Present { pfn, zero: false } = old.entry() else { return };
-        // The mapping's reference keeps the page as it is, and is put in step 4.
+        // The mapping's reference keeps the page as it is, and is put after the flush.
         let folio = self.frames.folio(pfn);
         let head = folio.head;
         // The accessed and dirty bits of an anonymous page mean nothing once the page is unmapped.
@@ -176,7 +177,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Performs steps 3 and 4.
+    /// Flushes and puts the noted pages (steps 3 and 4).
     pub(super) fn flush_and_put(&self, gather: &mut Gather) {
         if gather.pages.is_empty() {
             return;
@@ -218,7 +219,7 @@ pub(super) struct Gather {
 
 const _: () = assert!(BATCH <= u32::BITS as usize);
 
-/// Performs step 1: marks the pages, and returns how many were not marked before.
+/// Marks the pages (step 1), and returns how many were not marked before.
 fn mark_unmapped(area: &Area, pages: Range<u32>) -> u32 {
     let _no_faults = (!mutated(Mutation::UnmapWithoutFaultLock)).then(|| area.faults.write());
     let fresh = |&index: &u32| !area.mark(index, Attributes::UNMAPPED).contains(Attributes::UNMAPPED);

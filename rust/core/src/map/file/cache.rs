@@ -9,7 +9,8 @@ use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::{Mutation, Ordering, broken, mutated};
 
-/// Flags that a page has from its file. They are cleared together when the page leaves the file.
+/// The flags that a page has from its file, which are cleared together when the page leaves the
+/// file.
 const OF_FILE: Flags = Flags::FILE.union(Flags::DIRTY);
 
 impl<R: Release> Machine<R> {

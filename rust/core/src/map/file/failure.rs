@@ -60,9 +60,9 @@ impl<R: Release> Machine<R> {
             return 1;
         }
         if page.mapcount() > 0 {
-            // Unmapping has missed the page, because it was off its list then, and is back on it
-            // (`truncate_cleanup_folio`). A mapping of a page without a file would be faulted on
-            // for ever.
+            // Memory failure did not unmap the page, which was off its list at that time
+            // (`truncate_cleanup_folio`). If the mapping stayed, a process would fault for ever on
+            // a page that has no file.
             self.unmap_poisoned(pfn, false);
         }
         if page.word().has(Flags::DIRTY) {

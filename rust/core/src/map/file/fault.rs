@@ -124,8 +124,8 @@ impl<R: Release> Machine<R> {
         self.set_page_dirty(pfn);
     }
 
-    /// Fills an empty entry of a file's mapping with the page in `fresh`. If `fresh` is not the page
-    /// that the fault needs, returns which one it needs.
+    /// Fills an empty entry of a file's mapping with the page in `fresh`. If the fault needs another page,
+    /// returns the kind of page that it needs.
     pub(in crate::map) fn map_file_page(
         &self,
         area: &Area,
@@ -188,7 +188,7 @@ impl<R: Release> Machine<R> {
                 Outcome::Done
             }
             _ => {
-                // The entry is locked and maps the page, so its reference keeps the page.
+                // The locked entry maps the page, so the mapping's reference keeps the page.
                 self.frames[pfn].get(pfn);
                 Outcome::NeedWritable(pfn)
             }

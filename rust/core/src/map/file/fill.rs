@@ -34,9 +34,9 @@ pub(in crate::map) enum Fill {
 }
 
 impl<R: Release> Machine<R> {
-    /// Returns page `index` of a file, locked, with a reference. It is up to date, unless it is new
-    /// and will be overwritten. A page that is not cached is made and read in. It comes from `node`
-    /// if the file has no policy and the node has room.
+    /// Returns page `index` of a file, locked, with a reference. A page that is not cached is made,
+    /// in a frame of `node` if the file has no policy and the node has room. The page is up to
+    /// date, except a new page that the caller will overwrite (`fill`).
     ///
     /// `EFAULT` beyond the file's end (the kernel's SIGBUS), `ENOMEM` without a free frame, `EIO`
     /// if the disk fails.

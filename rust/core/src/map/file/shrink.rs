@@ -119,8 +119,7 @@ impl<R: Release> Machine<R> {
             }
         }
         if result != Evicted::default() {
-            // The kernel gives the batch of pages that it has looked up back through a local drain,
-            // as after a write.
+            // The kernel looks pages up in batches, and puts each batch through a local drain.
             self.lru_drain_local();
         }
         result
@@ -153,8 +152,8 @@ impl<R: Release> Machine<R> {
         evicted
     }
 
-    /// Takes a locked page out of the cache if it is clean and unused. The caller keeps the lock
-    /// and its reference.
+    /// Takes a locked page out of the cache if it is clean and unused. The caller keeps the page
+    /// lock and its own reference.
     pub(super) fn evict_locked(&self, file: &File, index: u32, pfn: Pfn) -> bool {
         let page = &self.frames[pfn];
         let word = page.word();

@@ -37,7 +37,7 @@ impl FileKind {
 /// The largest number of pages of a file: 64 GiB.
 pub const MAX_FILE_PAGES: u32 = 1 << 24;
 
-/// A file. It lives until it is removed and no area maps it any more.
+/// A file, which lives until it is removed and no area maps it any more.
 #[derive(Debug)]
 pub struct File {
     /// The store behind the file.
@@ -47,14 +47,14 @@ pub struct File {
     /// The number of pages that the file has now. Truncation lowers it, with `invalidate` held
     /// alone.
     pub(super) size: AtomicU32,
-    /// One link each for the name (until it is removed), for each area that maps the file, and for
-    /// each call that uses it. The thread that drops the last link ends the file, and no new link
-    /// is taken from zero.
+    /// The number of links: one for the name until the file is removed, one for each area that maps
+    /// the file, and one for each call that uses the file. The thread that drops the last link ends
+    /// the file, and no link is taken once the number is 0.
     pub(super) links: AtomicU32,
     /// Not 0 once the file has lost its name.
     pub(super) removed: AtomicU32,
-    /// The first slot beyond all that were ever filled, at which scans of all pages stop. It is
-    /// raised under the tree lock.
+    /// The first slot beyond all that were ever filled, at which scans of all pages stop.
+    /// Insertions raise the number under the tree lock.
     pub(super) top: AtomicU32,
     /// The truncation lock (`invalidate_lock`): held shared while a page is made, alone by
     /// truncation.

@@ -8,9 +8,9 @@
 //! 5. End the write. A page that reclaim met meanwhile goes to the tail of its list, where reclaim takes it
 //!    next. The writeback mark is cleared, and sleepers wake.
 //!
-//! The begin (steps 1 to 3) and the end (4 and 5) are two calls, so that everything else can happen
-//! in between. The device reads at the last moment before the end. If a page moved or was freed in
-//! between, the disk would get another page's bytes, and the mistake would show.
+//! The beginning (steps 1 to 3) and the end (4 and 5) are two calls, so that a test can do anything
+//! in between. The device reads the page at the last moment before the end. If the page had moved
+//! or been freed in between, the disk would get another page's bytes, and the test would see them.
 
 use super::File;
 use crate::error::{Errno, Error, Result};
@@ -54,7 +54,7 @@ impl<R: Release> Machine<R> {
         Ok(begun)
     }
 
-    /// Performs steps 4 and 5 of a write that [`Machine::begin_writeback`] has begun.
+    /// Ends a write that [`Machine::begin_writeback`] has begun (steps 4 and 5).
     pub fn end_writeback(&self, file: &File, write: Writeback) {
         self.write_ends(file, write);
         self.unlink_file(file);
@@ -63,8 +63,8 @@ impl<R: Release> Machine<R> {
     fn write_ends(&self, file: &File, write: Writeback) {
         let Writeback { pfn, index } = write;
         self.write_out(file, index, pfn);
-        // The page is moved before the write ends: only until then does it surely stay in its file,
-        // whose reference keeps it.
+        // The page goes to the tail of its list before the write ends. Until then the page stays in
+        // its file, and the slot's reference keeps it from being freed.
         let page = &self.frames[pfn];
         if page.word().has(Flags::RECLAIM) {
             page.clear(Flags::RECLAIM);
@@ -150,7 +150,8 @@ impl<R: Release> Machine<R> {
         written
     }
 
-    /// Performs steps 1 to 3. `None` without a page, `Some(None)` if the page was clean.
+    /// Begins the write of a page (steps 1 to 3). `None` if no page is cached, `Some(None)` if the
+    /// page was clean.
     fn write_begins(&self, file: &File, index: u32) -> Option<Option<Writeback>> {
         // Another round follows only if another thread has migrated the page.
         let pfn = loop {
@@ -176,8 +177,8 @@ impl<R: Release> Machine<R> {
     }
 
     /// Clears the write permission and the dirty bit of every mapping of a locked page, and marks
-    /// the page dirty if any mapping was (`folio_mkclean`). Afterwards no thread is inside a store
-    /// through an old entry.
+    /// the page dirty if an entry was dirty (`folio_mkclean`). Afterwards no thread is inside a
+    /// store through an old entry.
     pub(super) fn write_protect_mappings(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         if page.mapcount() == 0 {

@@ -12,7 +12,7 @@ use crate::stat::NodeItem;
 impl<R: Release> Machine<R> {
     /// Isolates the cold anonymous pages among a cluster from the tail of a node's inactive list,
     /// and puts the others back. The isolated pages stay counted until [`Machine::demoted`].
-    /// Returns them, and the number of pages that were examined.
+    /// Returns the isolated pages, and the number of pages that were examined.
     pub(crate) fn demotion_candidates(&self, node: usize) -> (Vec<Pfn>, usize) {
         let taken = self.isolate_inactive(node, false, SWAP_CLUSTER_MAX, Reclaimer::Kswapd);
         let looked_at = taken.len();

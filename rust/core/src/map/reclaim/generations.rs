@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
     /// Frees up to `wanted` pages of a node, oldest generation first. Each round scans the class
-    /// with the older oldest generation, and files if both are equal. Every page is scanned at most
-    /// twice, and the generations age at most as often as there can be generations.
+    /// whose oldest generation is older, and file pages if the two are equally old. Every page is
+    /// scanned at most twice, and the generations age at most as often as there can be generations.
     pub(super) fn shrink_generations(&self, node: usize, wanted: u32, by: Reclaimer) -> u32 {
         let mut freed = 0;
         let mut agings = 0;
@@ -72,8 +72,8 @@ impl<R: Release> Machine<R> {
     /// generation, and a new generation begins. Returns how many entries were used.
     pub(super) fn age_generations(&self, node: usize) -> u32 {
         let mut used = 0;
-        // The caller of an allocation may hold the lock of a space; the use of its pages is seen when
-        // reclaim comes to them.
+        // An allocation may run under the lock of a space, so its reclaim walks no space. It then sees the
+        // use of a page only when it comes to the page itself.
         let spaces = if self.pressure.is_in(context::ALLOCATES) { Vec::new() } else { self.spaces() };
         for space in spaces {
             let areas: Vec<Arc<Area>> = space.areas.read().clone();

@@ -36,9 +36,9 @@ impl Reclaimer {
 
 impl<R: Release> Machine<R> {
     /// Returns true if a class has too few inactive pages for its active ones (`inactive_is_low`).
-    /// Up to a gigabyte of pages there should be one inactive page for each active one. Above,
-    /// fewer are enough: the inactive list must only be long enough for a page in use to be used
-    /// again while it is there.
+    /// Up to a gigabyte of pages there should be one inactive page for each active one. Above a
+    /// gigabyte fewer are enough: the inactive list must only be so long that a page in use is used
+    /// again before it reaches the tail.
     pub(crate) fn inactive_is_low(&self, node: usize, file: bool) -> bool {
         let (inactive, active) = {
             let lruvec = self.nodes[node].lruvec.lock();
@@ -50,7 +50,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Moves up to `most` pages from the tail of an active list to the head of the inactive one.
-    /// Their recent use is dropped, and does not count: a page has to show its use on the inactive
+    /// Their accessed bits are cleared and ignored: a page has to be used again on the inactive
     /// list. The kernel keeps file pages active that are mapped executable, but mmcore has no such
     /// mapping. Returns how many base pages moved.
     pub(crate) fn shrink_active_list(&self, node: usize, file: bool, most: u32) -> u32 {

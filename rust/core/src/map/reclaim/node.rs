@@ -17,7 +17,7 @@ const SWAPPINESS: u64 = 60;
 /// The number of pages to scan in one round: `[anonymous, file]`, each `[inactive, active]`.
 type ScanCount = [[u32; 2]; 2];
 
-/// Whether a round may scan file pages alone.
+/// The part of file pages in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
     /// File pages are scanned alone while they have enough inactive pages.
@@ -36,7 +36,7 @@ impl<R: Release> Machine<R> {
         self.reclaim_by(node, pages, Reclaimer::Direct)
     }
 
-    /// [`Machine::reclaim`], by this reclaimer.
+    /// Frees pages like [`Machine::reclaim`], and counts them for `by`.
     pub(crate) fn reclaim_by(&self, node: usize, pages: u32, by: Reclaimer) -> Result<u32> {
         self.expect_node(node)?;
         let _reclaims = self.pressure.enter(context::RECLAIMS);
@@ -70,9 +70,10 @@ impl<R: Release> Machine<R> {
     }
 
     /// Ages the pages of a node (`kswapd_age_node`). In each class with too few inactive pages, a
-    /// cluster of active ones becomes inactive. Returns how many base pages did. Under the policy
-    /// `mglru`, pages that entries have used become the youngest generation, and a new generation
-    /// begins. Returns how many entries were used.
+    /// cluster of active ones becomes inactive. Returns the number of base pages that were
+    /// deactivated. Under the policy `mglru`, pages that entries have used become the youngest
+    /// generation, and a new generation begins; the result is then the number of entries that were
+    /// used.
     ///
     /// `EINVAL` for a node that the machine does not have.
     pub fn age_node(&self, node: usize) -> Result<u32> {

@@ -7,8 +7,8 @@ use crate::profile::LruPolicy;
 use crate::release::Release;
 
 impl<R: Release> Machine<R> {
-    /// Decides, by the recent use of a locked page, whether reclaim keeps it. `None` if the page is
-    /// a candidate for reclaim.
+    /// Decides by the recent use of a locked page whether reclaim keeps the page. `None` if the
+    /// page is a candidate for reclaim.
     ///
     /// | used entries | `REFERENCED` before | the page |
     /// |---|---|---|

@@ -135,8 +135,9 @@ impl<R: Release> Machine<R> {
         page.unlock(pfn);
     }
 
-    /// Takes a cleared entry off its slot; the entry's lock is held (`free_swap_and_cache`). A page
-    /// that only the cache holds gives its slot up at once, if its lock is free.
+    /// Subtracts a cleared entry from the count of its slot; the entry's lock is held
+    /// (`free_swap_and_cache`). A page that only the cache holds gives its slot up at once, if its
+    /// lock is free.
     pub(in crate::map) fn free_swap_entry(&self, slot: u32) {
         let Some(swap) = self.swap_space() else {
             broken("a swap entry has a swap space", format_args!("slot {slot}"))

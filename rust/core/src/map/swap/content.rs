@@ -12,8 +12,8 @@ use crate::zram::{BLOCK_WORDS, Words, Zram};
 const NODE: usize = 0;
 
 impl<R: Release> FreesContent for Machine<R> {
-    /// The device frees the block at once (`swap_slot_free_notify`). It takes locks that come after
-    /// the swap lock, and never sleeps.
+    /// Frees the block of the device at once (`swap_slot_free_notify`). The device takes only locks
+    /// that come after the swap lock, and never sleeps.
     fn free_content(&self, zram: &Zram, slot: u32) {
         if let Err(error) = zram.discard(self, slot) {
             crate::sync::broken("a slot of swap is a block of its device", format_args!("{error}"));
@@ -22,7 +22,7 @@ impl<R: Release> FreesContent for Machine<R> {
 }
 
 impl<R: Release> Machine<R> {
-    /// Writes a page's content to a slot. False if the content is all zeroes. `ENOMEM` if the device
+    /// Writes a page's content to a slot. Returns false if the content is all zeroes. `ENOMEM` if the device
     /// has no room.
     pub(super) fn write_content(&self, swap: &Swap, slot: u32, pfn: Pfn) -> Result<bool> {
         let Some(zram) = swap.zram() else { return Ok(swap.write(slot, &self.memory, pfn)) };
@@ -32,9 +32,9 @@ impl<R: Release> Machine<R> {
         Ok(words.iter().any(|word| *word != 0))
     }
 
-    /// Frees the empty zspages of the device that has the swap space, if one has. Threads that free
-    /// slots leave those with a locked page behind, and reclaim is there to free frames. No page lock
-    /// is waited for, because a thread that reclaims may hold others.
+    /// Frees the empty zspages of the zram device behind the swap space, if there is one. A thread that frees
+    /// a slot leaves an empty zspage behind if one of its pages is locked. Reclaim frees it here, but waits
+    /// for no page lock, because a reclaiming thread may hold other page locks.
     pub(in crate::map) fn free_empty_zspages(&self) {
         if self.may_swap()
             && let Some(swap) = self.swap_space()
@@ -44,7 +44,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Reads a slot's content into a page. False if the content is all zeroes.
+    /// Reads a slot's content into a page. Returns false if the content is all zeroes.
     pub(super) fn read_content(&self, swap: &Swap, slot: u32, pfn: Pfn) -> Result<bool> {
         let Some(zram) = swap.zram() else { return Ok(swap.read(slot, &self.memory, pfn)) };
         let mut words: Words = [0; BLOCK_WORDS];
@@ -53,7 +53,7 @@ impl<R: Release> Machine<R> {
         Ok(words.iter().any(|word| *word != 0))
     }
 
-    /// One word of a slot's content, for checks at a quiet moment.
+    /// Returns one word of a slot's content, for checks at a quiet moment.
     pub(super) fn content_word(&self, swap: &Swap, slot: u32, word: usize) -> u64 {
         let Some(zram) = swap.zram() else { return swap.peek_word(slot, word) };
         let mut words: Words = [0; BLOCK_WORDS];

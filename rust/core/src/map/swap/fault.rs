@@ -1,11 +1,11 @@
 //! Faults on swap entries (`do_swap_page`).
 //!
 //! 1. Find the page in the swap cache, or make a page and read the content. If the entry is the only one, the
-//!    read goes past the cache, and the slot is marked as being read meanwhile. Otherwise it goes into the
-//!    cache, for all entries.
+//!    page is read past the cache, and the slot is marked as being read meanwhile. Otherwise the page is read
+//!    into the cache, where all entries find it.
 //! 2. With the page locked, lock the entry and read it again.
-//! 3. Take the entry off the slot. Take the page out of the cache if slots are short, or if the page then
-//!    probably belongs to this process alone.
+//! 3. Subtract the entry from the slot's count. Take the page out of the cache if slots are short, or if the
+//!    page probably belongs to this process alone.
 //! 4. Map the page: writable if it belongs to this process alone.
 
 use super::store::Swap;
@@ -21,7 +21,7 @@ use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated};
 
-/// Whether a page may be read past the swap cache.
+/// The permission to read a page past the swap cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bypass {
     /// The page may be read past the cache if only one entry names the slot, because the page is
@@ -32,8 +32,8 @@ pub(super) enum Bypass {
 }
 
 impl<R: Release> Machine<R> {
-    /// Performs step 1 for a fault. `None` if the entry must be read again. The caller holds no
-    /// lock but `faults`, shared.
+    /// Finds or reads the page of a fault (step 1). `None` if the entry must be read again. The
+    /// caller holds no lock but `faults`, shared.
     pub(in crate::map) fn ready_swapped_page(
         &self,
         area: &Area,
@@ -50,8 +50,8 @@ impl<R: Release> Machine<R> {
             self.stats.event(Event::Pgmajfault, 1);
         }
         if page.word().has(Flags::HWPOISON) {
-            // The mark on the slot is taken off too. Otherwise other threads would wait for the
-            // read for ever.
+            // The mark of the read on the slot is cleared too. Otherwise other threads would wait
+            // for ever.
             self.discard_swapped(swapped);
             return Err(Error::at(Errno::EHWPOISON, swapped.pfn, Why::State("the frame is bad".into())));
         }
@@ -150,7 +150,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Performs steps 2 to 4 for a locked swap entry.
+    /// Maps the page of a locked swap entry (steps 2 to 4).
     pub(in crate::map) fn map_swapped_page(
         &self,
         area: &Area,
@@ -203,7 +203,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Performs step 3 for an entry that is about to be replaced; its lock is held.
+    /// Subtracts an entry that is about to be replaced from the slot's count (step 3). The entry's
+    /// lock is held.
     fn settle_swapped(&self, Swapped { slot, cached, .. }: Swapped) {
         let Some(swap) = self.swap_space() else { return };
         let mut changing = swap.change(self);

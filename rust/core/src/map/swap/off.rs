@@ -1,12 +1,13 @@
 //! swapoff: removes the swap space, after all its content has come back into memory
 //! (`try_to_unuse`).
 //!
-//! A pass visits every entry, then every page that is cached without an entry. It meets the areas
-//! in the order of their reverse map, a parent before its children, and holds the fault lock shared
-//! at each entry, against forks. Of an entry that a fork copies meanwhile it meets either the
-//! parent's, or later the child's. A pass that met nothing although slots are in use waits for a
-//! thread that is just changing a slot. No change is missed: an entry is counted and published in
-//! one change, and the removal of an entry changes the count last.
+//! A pass visits every entry, then every page that is cached without an entry. The pass meets the
+//! areas in the order of their reverse map, a parent before its children, and holds the fault lock
+//! shared at each entry, against forks. If a fork copies an entry meanwhile, the pass meets the
+//! parent's entry before the copy, or it meets the child's entry later. If a pass met nothing
+//! although slots are in use, another thread is just changing a slot, and swapoff waits for this
+//! change. No change is missed: an entry is counted and published in one change, and the removal of
+//! an entry changes the count last.
 
 use super::fault::Bypass;
 use super::store::{Swap, SwapUse};
@@ -36,7 +37,7 @@ impl<R: Release> Machine<R> {
         }
         *self.swap.now.write() = None;
         if let Some(zram) = swap.zram() {
-            // Empty zspages that were locked when their last slot was freed.
+            // Frees empty zspages whose pages were locked when their last slot was freed.
             zram.pool().free_empty(self);
         }
         // The kernel drains all batches when it closes the device.
@@ -60,7 +61,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Runs one pass. Returns true if it brought anything back, or waited for another thread.
+    /// Runs one pass. Returns true if the pass brought a page back, or waited for another thread.
     fn bring_back_pass(&self, swap: &Swap) -> Result<bool> {
         let (mut areas, mut files): (Vec<Arc<Area>>, Vec<Arc<File>>) = Default::default();
         self.owners.for_each(|_, owner| match owner {

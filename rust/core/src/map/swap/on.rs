@@ -38,8 +38,8 @@ impl<R: Release> Machine<R> {
         self.use_swap(Swap::on(slots, Store::Zram(Arc::clone(zram)))?)
     }
 
-    /// Marks a device as being reset, so that it cannot become the swap space. Returns false if it was
-    /// reset before; `EBUSY` if it is the swap space, or another thread is resetting it.
+    /// Marks a device as being reset, so that it cannot become the swap space. Returns false if the device
+    /// was reset before; `EBUSY` if it is the swap space, or if another thread is resetting it.
     pub(crate) fn begin_zram_reset(&self, zram: &Zram) -> Result<bool> {
         // The lock is held until the mark is set: swapon looks at the mark under it.
         let swap = self.swap.now.read();

@@ -38,9 +38,9 @@ impl<R: Release> Machine<R> {
                 page.clear(Flags::ANON_EXCLUSIVE);
             }
             let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
-            // The entry is counted before it is published, so that no thread finds an entry that
-            // its slot does not count. Both are one change, so that a thread that waits for a
-            // change finds the entry.
+            // The slot counts the entry before it is published; otherwise a thread could find an
+            // entry that its slot does not count. Count and publication are one change, so that a
+            // thread that waits for a change finds the entry.
             let mut changing = swap.change(self);
             changing.add_entry(slot);
             let old = guard.finish_with(|_| Pte::swap(slot, mark));

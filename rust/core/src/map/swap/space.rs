@@ -12,8 +12,8 @@ pub const MAX_SWAP_SLOTS: u32 = (1 << 28) - 1;
 #[derive(Debug)]
 pub(crate) struct SwapSpace {
     pub(super) now: RwLock<Option<Arc<Swap>>>,
-    /// Not 0 if there was ever a swap space. Only then can a page be in the swap cache. It is set
-    /// before the first page can enter the cache.
+    /// Not 0 if there was ever a swap space. Only then can a page be in the swap cache. swapon sets
+    /// the word before the first page can enter the cache.
     pub(super) ever: PlainU32,
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Swap {
     slots: u32,
     /// The entry counts of all slots. The lock is held for every change of a slot.
     map: Lock<SwapMap>,
-    /// The swap cache, by slot. It changes under `map`, and is read without it.
+    /// The swap cache, by slot. Changes hold the lock `map`; lookups hold no lock.
     cache: Table<AtomicU64>,
     /// A counter of changes of slots, for threads that wait for a change.
     changes: AtomicU64,
@@ -59,10 +59,10 @@ pub(super) struct SwapMap {
     closed: bool,
 }
 
-/// The state of a slot after an entry is taken off.
+/// The state of a slot after the removal of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// Other entries still name the slot, or it is free, or being read.
+    /// Other entries still name the slot, or the slot is free, or its content is being read.
     Settled,
     /// Only this page in the swap cache still keeps the slot.
     Cached(Pfn),
@@ -157,7 +157,7 @@ impl Swap {
         Changing { swap: self, machine, map: self.map.lock(), changed: false }
     }
 
-    /// The zram device that has the content, if one has.
+    /// Returns the zram device that has the content; `None` for content in host memory.
     pub fn zram(&self) -> Option<&Arc<Zram>> {
         match &self.content {
             Store::Zram(zram) => Some(zram),
@@ -234,8 +234,8 @@ impl<M: FreesContent> Changing<'_, M> {
         let slot = match self.map.free.pop() {
             Some(slot) => slot,
             None if (self.map.entries.len() as u32) < self.swap.slots => {
-                // A first use of the slot needs host memory for its count, and for its later place
-                // in the list of free slots. Without it there is no slot.
+                // The first use of a slot needs host memory for its count, and for its later place
+                // in the list of free slots. If the host has none, no slot is given out.
                 let used = self.map.entries.len() + 1;
                 self.map.entries.try_reserve(1).ok()?;
                 self.map.free.try_reserve(used).ok()?;
@@ -254,7 +254,7 @@ impl<M: FreesContent> Changing<'_, M> {
         self.map.entries[slot as usize] += 1;
     }
 
-    /// Takes one entry off the slot (`swap_free`).
+    /// Counts one entry less of the slot (`swap_free`).
     pub fn remove_entry(&mut self, slot: u32) -> Left {
         let Some(entries) = self.map.entries.get_mut(slot as usize).filter(|entries| **entries > 0) else {
             broken("a swap entry is counted", format_args!("slot {slot} counts no entry"))

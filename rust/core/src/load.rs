@@ -12,14 +12,14 @@
 //! | `planted` | planted faults, which test that a comparison finds a slowdown or a lost copy |
 //! | `open` | the switch over the loads and the designs |
 //! | `rig` | a load on a machine of any release design, run round after round |
-//! | `ground` | a range of pages as one thread knows it |
-//! | `blocks` | a thread that asks for large blocks, and breaks up what it was given |
+//! | `ground` | a range of pages, with the knowledge that one thread has of it |
+//! | `blocks` | a thread that asks for large blocks, and breaks up old ones |
 //! | `churn` | pages of one thread that come and go one by one |
 //! | `storm` | the load `storm`: migrators against mutators, every word checked |
 //! | `replacement` | list policies on the accesses of a program that needs more memory than there is |
 //! | `tiering` | the load `tiering`: a real program's accesses over a fast and a slow node |
-//! | `compaction` | the load `compaction`: requests for blocks of a node in pieces |
-//! | `zram` | the load `zram`: the same, while pages are swapped to a zram device |
+//! | `compaction` | the load `compaction`: requests for blocks of a fragmented node |
+//! | `zram` | the load `zram`: requests for blocks, while pages are swapped to a zram device |
 //! | `count` | the loads on one thread, one operation after the other, for the counting build |
 //! | `trace` | memory traces of real programs |
 //!

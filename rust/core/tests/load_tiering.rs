@@ -102,9 +102,9 @@ fn a_trace_that_makes_no_sense_is_one_line() {
     };
     says(None, "needs a trace");
     says(Some(Trace::default()), "empty");
-    says(Some(Trace { ids: vec![1, 2], writes: vec![0] }), "2 pages but 1 writes");
+    says(Some(Trace { ids: vec![1, 2], writes: vec![0] }), "2 accesses, but 1 write marks");
     says(Some(Trace { ids: vec![1 << 31], writes: vec![0] }), "more than");
-    says(Some(wandering(40, 1000)), "uses 40 pages, and 10 of them are too small a fast node");
+    says(Some(wandering(40, 1000)), "uses 40 pages, and a fast node of 10 pages is too small");
     let nodes = vec![NodeSpec { bytes: 1 << 20, latency_ns: 100.0 }; 2];
     let config = LoadConfig { nodes, ..tiering("split") };
     let error = open(&config, Some(wandering(4096, 9000))).err().unwrap();

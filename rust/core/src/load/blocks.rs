@@ -7,16 +7,16 @@
 //!      +--------- while others elsewhere go <------ freed <-----------+  given up
 //! ```
 //!
-//! A block is a pageblock, the size of a huge page. If freed blocks stayed whole, they would serve the
-//! next requests, because the allocator splits its smallest blocks first: the load would compact once
-//! and never again. So single pages are put into most frames of a block that was given up, as other
-//! programs would do after a while. Each load chooses its own pages for this.
+//! A block is a pageblock, the size of a huge page. The allocator splits its smallest blocks first, so a
+//! freed block would stay whole and serve the next request: the load would compact once and never again.
+//! After a block is freed, single pages are therefore put into most of its frames, as other programs would do
+//! after a while. Each load chooses its own pages for this.
 //!
-//! After a refused request the thread compacts the whole node, as a write to the node's `compact` file
-//! does. Otherwise the load would soon move no page: the allocator defers compaction after a failure
-//! and would refuse the next requests without a run.
+//! After a refused request the thread compacts the whole node, as a write to the node's `compact` file does.
+//! Otherwise the load would soon move no page, because the allocator defers compaction after a failure, and
+//! would refuse the next requests without a run.
 //!
-//! Requests and compactions of the whole node are measured, nothing else is.
+//! Only requests and compactions of the whole node are measured.
 
 use super::content::{Violation, Wrong};
 use super::fault::Finding;
@@ -29,7 +29,8 @@ use crate::rng::Rng;
 use crate::stat::Event;
 use std::collections::VecDeque;
 
-/// How many of 8 frames of a block that is given up are used again, on average.
+/// The average number of frames, of each 8 of a block that is given up, that single pages use
+/// again.
 const USED_AGAIN: u32 = 5;
 
 /// A block that is held, with the mark of its first page.
@@ -54,7 +55,8 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// The blocks of thread `me`, which holds up to `most` blocks of 2^`order` frames.
+    /// Makes an empty set of blocks for thread `me`, which may hold `most` blocks of 2^`order`
+    /// frames.
     pub fn new(order: u8, most: usize, me: usize, backed: bool) -> Blocks {
         Blocks {
             order,
@@ -154,7 +156,7 @@ impl Blocks {
         self.held.iter().try_fold(0, |pages, &block| Ok(pages + self.check(machine, block)?))
     }
 
-    /// The first frames of the blocks that are held.
+    /// Returns the first frames of the blocks that are held.
     pub fn held(&self) -> impl Iterator<Item = Pfn> + '_ {
         self.held.iter().map(|block| block.head)
     }

@@ -25,7 +25,7 @@ struct Movable {
     written: u32,
 }
 
-/// How many pages of each kind a thread has.
+/// The number of pages of each kind that a thread has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shares {
     pub anon: u32,
@@ -34,8 +34,8 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// How many page numbers a thread needs: twice its pages, because the set-up begins with twice as
-    /// many.
+    /// Returns the number of page numbers that a thread needs: twice its pages, because the set-up begins
+    /// with twice as many.
     pub fn numbers(self) -> u32 {
         2 * (self.anon + self.movable)
     }
@@ -68,7 +68,7 @@ pub(super) struct Churn {
 }
 
 impl Churn {
-    /// A thread without pages. Its page numbers begin at `first`.
+    /// Makes a thread without pages. Its page numbers begin at `first`.
     pub fn new<R: Release>(
         machine: &Machine<R>,
         pool: &Arc<PagePool>,
@@ -94,7 +94,7 @@ impl Churn {
         })
     }
 
-    /// The pages to add at the set-up: twice as many as stay.
+    /// Returns the pages to add at the set-up: twice as many as stay.
     pub fn first_pages(&self) -> impl Iterator<Item = Kind> + use<> {
         let Shares { anon, movable, unmovable } = self.shares;
         let kinds = [(Kind::Anon, anon), (Kind::Movable, movable), (Kind::Unmovable, unmovable)];
@@ -253,7 +253,7 @@ impl Churn {
         Ok((self.present.len() + self.movable.len()) as u64 * WORDS as u64)
     }
 
-    /// The pages that cannot move.
+    /// Returns the pages that cannot move.
     pub fn holds(&self) -> impl Iterator<Item = Pfn> + '_ {
         self.unmovable.iter().copied()
     }
@@ -274,7 +274,7 @@ fn draw<T>(from: &mut Vec<T>, rng: &mut Rng) -> Option<T> {
     (!from.is_empty()).then(|| from.swap_remove(rng.below(from.len() as u32) as usize))
 }
 
-/// A random element of a list.
+/// Returns a random element of a list.
 fn pick<'a, T>(from: &'a [T], rng: &mut Rng) -> Option<&'a T> {
     (!from.is_empty()).then(|| &from[rng.below(from.len() as u32) as usize])
 }

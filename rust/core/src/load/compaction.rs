@@ -2,7 +2,7 @@
 //!
 //! # The node
 //!
-//! | pages | share of the frames | who uses them |
+//! | pages | share of the frames | users |
 //! |---|---|---|
 //! | commons | 24 % | every mutator reads all of them and writes its own words; some are pinned for a while |
 //! | anonymous pages that come and go | 22 % | one thread each |
@@ -38,13 +38,14 @@ use migrator::Migrator;
 use mutator::Mutator;
 use std::sync::Arc;
 
-/// The fewest pageblocks of the node for each migrator. A smaller node has no room for its blocks.
+/// The fewest pageblocks of the node for each migrator. A smaller node has no room for the blocks
+/// that the migrators hold.
 const MIN_BLOCKS: u32 = 8;
 
 /// The number of writes of each mutator to each common page before the first round.
 const FIRST_WRITES: u32 = 4;
 
-/// The load.
+/// The load `compaction`.
 #[derive(Debug)]
 pub(super) struct Compaction {
     space: Arc<AddressSpace>,

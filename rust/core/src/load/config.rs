@@ -13,22 +13,23 @@ use serde_json::{Map, Value};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
-    /// Migrators against mutators.
+    /// Migrators move pages while mutators use them.
     #[default]
     Storm,
-    /// A trace over a fast and a slow node.
+    /// The accesses of a trace, over a fast and a slow node.
     Tiering,
-    /// Requests for blocks of a node in pieces.
+    /// Requests for blocks of a fragmented node.
     Compaction,
-    /// The same, while pages are swapped to a zram device.
+    /// Requests for blocks, while pages are swapped to a zram device.
     Zram,
 }
 
 impl Load {
-    /// The words of the configuration, the one that `compare` takes by itself first.
+    /// The words of the configuration. The first is the load that `compare` takes unless told
+    /// otherwise.
     pub const NAMES: &'static [&'static str] = &["tiering", "storm", "compaction", "zram"];
 
-    /// The word of the configuration.
+    /// Returns the word of the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Load::Storm => "storm",
@@ -38,7 +39,7 @@ impl Load {
         }
     }
 
-    /// Whether the load asks for blocks of one node. The others migrate between nodes.
+    /// Returns true if the load asks for blocks of one node. The others migrate between nodes.
     pub(super) fn asks_for_blocks(self) -> bool {
         matches!(self, Load::Compaction | Load::Zram)
     }
@@ -73,7 +74,7 @@ pub struct Planted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoadConfig {
-    /// The kinds of loads.
+    /// The kind of the load.
     pub load: Load,
     /// Preset of the profile.
     pub kernel: String,
@@ -85,10 +86,11 @@ pub struct LoadConfig {
     pub cpus: usize,
     /// Threads that migrate memory.
     pub migrators: usize,
-    /// Threads that use it; 0: twice the migrators in a storm, as many in the other loads.
+    /// Threads that use memory; 0: twice the migrators in a storm, as many as the migrators in the
+    /// other loads.
     pub mutators: usize,
-    /// In a storm or under compaction: no thread but the migrators uses the memory. This measures the
-    /// protocol with the least noise.
+    /// In a storm or under compaction: only the migrators use the memory, so that the protocol is measured
+    /// with the least noise.
     pub alone: bool,
     /// Pages migrated by one call.
     pub batch: usize,
@@ -99,9 +101,9 @@ pub struct LoadConfig {
     pub pages: u32,
     /// Share of a trace's footprint that the fast node holds, if `nodes` is empty.
     pub fast_share: f64,
-    /// Share of the migrators' calls before which a frame is made to fail.
+    /// The share of the migrators' calls that are preceded by the failure of a frame.
     pub poison_rate: f64,
-    /// Whether each round also measures a bare `memcpy` of cold pages.
+    /// True: each round also measures a bare `memcpy` of cold pages.
     pub memcpy: bool,
     /// Seed of all random choices of the set-up.
     pub seed: u64,
@@ -144,7 +146,7 @@ impl LoadConfig {
     /// Reads a configuration from JSON.
     ///
     /// # Errors
-    /// The first mistake in it, in one line.
+    /// The first mistake in the text, in one line.
     pub fn from_json(json: &str) -> Result<LoadConfig, LoadError> {
         let wrong = |error: serde_json::Error| LoadError::Config(error.to_string());
         // Only an object is accepted: serde would also read the structure from a list.
@@ -218,7 +220,7 @@ impl LoadConfig {
         self.choices().map(|_| ())
     }
 
-    /// The profile: the preset with the fields that were set over it.
+    /// Returns the profile: the preset with the fields that were set over it.
     pub(super) fn choices(&self) -> Result<Profile, LoadError> {
         let wrong = |error: crate::profile::ProfileError| LoadError::Config(error.to_string());
         let mut profile = Profile::preset(&self.kernel).map_err(wrong)?;
@@ -232,7 +234,7 @@ impl LoadConfig {
         Ok(profile)
     }
 
-    /// Threads that use memory.
+    /// Returns the number of threads that use memory.
     pub(super) fn mutator_count(&self) -> usize {
         match (self.mutators, self.load) {
             (0, Load::Storm) => 2 * self.migrators,
@@ -241,9 +243,9 @@ impl LoadConfig {
         }
     }
 
-    /// Pages of the working set. If nodes are given a storm has nearly half of their frames, so that a
-    /// migration always finds a free frame; zram has a third more than there are frames, and under
-    /// compaction the number is that of the frames.
+    /// Returns the number of pages of the working set. If nodes are given, a storm has three eighths of their
+    /// frames, so that a migration always finds a free frame; zram has a third more pages than there are
+    /// frames; and compaction has as many pages as frames.
     pub(super) fn page_count(&self) -> u32 {
         if self.pages != 0 || self.load == Load::Tiering {
             return if self.pages == 0 { DEFAULT_PAGES } else { self.pages };
@@ -257,7 +259,7 @@ impl LoadConfig {
         }
     }
 
-    /// CPUs of the machine.
+    /// Returns the number of CPUs of the machine.
     pub(super) fn cpu_count(&self) -> usize {
         match self.cpus {
             0 => (self.mutator_count() + self.migrators).min(MAX_CPUS),
@@ -265,7 +267,8 @@ impl LoadConfig {
         }
     }
 
-    /// The machine, with the nodes given or else those of `derived` (frames).
+    /// Returns the configuration of the machine. Its nodes are those of the load's configuration,
+    /// or else have the frames in `derived`.
     pub(super) fn machine(&self, derived: &[u32]) -> Result<Config, LoadError> {
         // Latencies of local DRAM and of memory behind a link such as CXL.
         let latency = |at: usize| if at == 0 { 100 } else { 250 };
@@ -302,7 +305,7 @@ impl LoadConfig {
         })
     }
 
-    /// The command or call that repeats the load.
+    /// Returns the command or call that repeats the load.
     pub(super) fn repeat(&self) -> String {
         match &self.command {
             Some(command) => command.clone(),

@@ -1,9 +1,9 @@
 //! The words of a page, and how a reader judges them.
 //!
 //! Every word that a storm writes encodes its page, its place in the page, its writer, and the
-//! number of this writer's write to the page; six bits are a checksum of the others. From these a
-//! reader recognises the content of another page, a word that was never written, and a word that is
-//! too old.
+//! number of this writer's write to the page; six bits are a checksum of the other bits. From these
+//! a reader recognises the content of another page, a word that was never written, and a word that
+//! is too old.
 //!
 //! ```text
 //!  63      44 43    35 34    30 29                   6 5      0
@@ -13,16 +13,17 @@
 //! # How a reader knows the content of a word without storing it
 //!
 //! Each word of a page belongs to one writer. A writer's writes visit its words in a fixed cyclic
-//! order. One number for each page, the count of this writer's writes to it, therefore determines
-//! the content of *each* of its words:
+//! order. The number of the writer's writes to a page therefore determines the content of *each* of
+//! the writer's words there:
 //!
 //! * The writer knows its number exactly, and so the exact content of its words ([`Layout::expected`]).
-//! * Another reader knows a lower bound: the highest sequence that it has seen ([`Seen`]). A word with a
-//!   lower sequence than this bound implies shows that a write was lost, or that a writer's writes have gone
-//!   backwards.
+//! * Another reader knows a lower bound: the highest sequence that it has seen ([`Seen`]). The bound implies
+//!   a lowest sequence for each word. A word below it shows that a write was lost, or was replaced by an
+//!   older one.
 //!
-//! The bound holds across words because each access is a TLB section of its own, which begins with
-//! a full fence (`map::tlb`): a reader that has seen a write also sees all earlier ones.
+//! The bound holds across words, because each access is a TLB section of its own, which begins with
+//! a full fence (`map::tlb`). A reader that has seen a write therefore also sees all earlier
+//! writes.
 
 use crate::memory::WORDS;
 
@@ -81,7 +82,8 @@ impl Stamp {
     }
 }
 
-/// The top bits of a product with an odd constant depend on each bit of the word.
+/// Returns the checksum: the top bits of a product with an odd constant, which depend on each bit
+/// of the word.
 const fn check(bits: u64) -> u64 {
     (bits ^ bits >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SEQUENCE_SHIFT)
 }
@@ -91,7 +93,7 @@ const fn check(bits: u64) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     writers: u32,
-    /// Words of each writer.
+    /// The number of words of each writer.
     slots: u32,
     /// The distance from the word of one write to the word of the next, counted in the writer's own
     /// words; coprime to `slots`.
@@ -101,7 +103,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// For `writers` writers, numbered from 0.
+    /// Makes the layout for `writers` writers, numbered from 0.
     pub fn new(writers: u32) -> Layout {
         let slots = WORDS as u32 / writers;
         // The stride is the greatest number up to 5/8 of `slots` that has an inverse. It is large, so
@@ -111,25 +113,25 @@ impl Layout {
         Layout { writers, slots, stride, inverse }
     }
 
-    /// The number of writers.
+    /// Returns the number of writers.
     pub fn writers(self) -> u32 {
         self.writers
     }
 
-    /// The writer of a word; `None` for the last words of a page, which no writer gets.
+    /// Returns the writer of a word; `None` for the last words of a page, which no writer gets.
     pub fn writer_of(self, word: u32) -> Option<u32> {
         (word < self.slots * self.writers).then(|| word % self.writers)
     }
 
-    /// The word of a writer's write number `sequence`, from 1.
+    /// Returns the word of a writer's write number `sequence`, from 1.
     #[inline]
     pub fn word(self, writer: u32, sequence: u32) -> u32 {
         let slot = u64::from(sequence - 1) * u64::from(self.stride) % u64::from(self.slots);
         slot as u32 * self.writers + writer
     }
 
-    /// The content of a writer's word after `writes` writes to the page: the sequence, or 0 for a
-    /// word that was not written yet.
+    /// Returns the sequence that a word must have after its writer's first `writes` writes to the
+    /// page; 0 for a word that was not written yet.
     #[inline]
     pub fn expected(self, word: u32, writes: u32) -> u32 {
         // `first` is the number, from 0, of the first write to this word. Every `slots`-th write after
@@ -153,7 +155,7 @@ pub struct Violation {
     pub word: u32,
     /// The content of the word.
     pub value: u64,
-    /// The mistake in it.
+    /// The mistake of the content.
     pub wrong: Wrong,
 }
 
@@ -166,11 +168,11 @@ pub enum Wrong {
     /// The content of another place.
     #[error("writer {writer} wrote this value to word {word} of page {page}")]
     Elsewhere {
-        /// The page that it names.
+        /// The page that the content names.
         page: u32,
-        /// The word that it names.
+        /// The word that the content names.
         word: u32,
-        /// The writer that it names.
+        /// The writer that the content names.
         writer: u32,
     },
     /// A zero, although the word was written.
@@ -205,7 +207,7 @@ pub enum Wrong {
         /// The value that the child read first.
         before: u64,
     },
-    /// Another value than the one that was written once and never changed.
+    /// A changed value, where one value was written and must stay.
     #[error("{expected:#018x} was written once and must stay")]
     NotKept {
         /// The value that was written.
@@ -271,7 +273,7 @@ pub fn check_exact(layout: Layout, page: u32, word: u32, value: u64, writes: u32
     }
 }
 
-/// A word without a writer must be zero.
+/// Checks a word without a writer, which must be zero.
 fn nothing(page: u32, word: u32, value: u64) -> Result<(), Violation> {
     match value {
         0 => Ok(()),
@@ -279,7 +281,7 @@ fn nothing(page: u32, word: u32, value: u64) -> Result<(), Violation> {
     }
 }
 
-/// The sequence of a word, or 0 if the word is zero, after place, writer and order were checked.
+/// Checks a word's place, writer and order, and returns its sequence, or 0 if the word is zero.
 #[inline]
 fn sequence(layout: Layout, page: u32, word: u32, value: u64) -> Result<u32, Violation> {
     if value == 0 {

@@ -23,9 +23,9 @@ use crate::rng::Rng;
 use crate::sync::ops::{Ops, current};
 use serde::Serialize;
 
-/// Pages migrated before the count ends.
+/// The number of migrated pages at which the count ends.
 const PAGES: u64 = 10_000;
-/// Calls after which a load that hardly migrates is given up.
+/// The number of calls after which the count ends even if few pages have migrated.
 const MOST_CALLS: u64 = 40_000;
 /// Number of puts of each of the two kinds.
 const PUTS: u32 = 1000;
@@ -33,15 +33,16 @@ const PUTS: u32 = 1000;
 /// Operations of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PageOps {
-    /// Pages that arrived on another node.
+    /// Pages that arrived in another frame.
     pub migrated: u64,
-    /// The migrator's operations for them. Failed attempts and drains are included, the choice of
-    /// pages by age is not.
+    /// The migrator's operations for these pages. Failed attempts and drains are included; the
+    /// choice of pages by age is not.
     #[serde(flatten)]
     pub ops: Ops,
     /// Loads and stores of the users.
     pub accesses: u64,
-    /// The users' operations for them: faults, reclaim, frees and whatever else the load's users do.
+    /// The users' operations besides the accesses themselves: faults, reclaim, frees, and all else that the
+    /// load's users do.
     pub used: Ops,
 }
 
@@ -70,8 +71,8 @@ impl PutOps {
     }
 }
 
-/// Counts the operations of a load under one configuration. There is one migrator, whatever number
-/// the configuration has.
+/// Counts the operations of a load under one configuration, with one migrator, whatever number the
+/// configuration has.
 ///
 /// # Errors
 /// The errors of opening and of running the load.

@@ -1,9 +1,9 @@
-//! Threads that start together and stop together; a thread that never ends does not hang the
+//! Threads that start together and stop together. A thread that never ends does not hang the
 //! caller.
 //!
-//! Each thread owns its part of the load and returns it at the end. A thread that never ends
-//! (because of a lost wake-up, or a lock that a stopped thread still holds) is reported and left
-//! behind, not waited for.
+//! Each thread owns its part of the load and returns it at the end. A thread may never end, because
+//! of a lost wake-up or of a lock that a stopped thread still holds. The caller reports such a
+//! thread and leaves it behind.
 
 use super::fault::Finding;
 use super::host::thread_cpu_time;
@@ -21,8 +21,8 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// The signals for start and stop of a round.
 ///
-/// Threads sleep until the start. If they waited with `sched_yield`, a kernel that charges for each
-/// yield (6.18) would let them start the round far behind the threads that did not have to wait.
+/// Threads sleep until the start. If a thread waited with `sched_yield`, a kernel that charges for
+/// each yield (6.18) would let it start the round far behind the threads that did not have to wait.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     arrived: AtomicU64,
@@ -31,7 +31,7 @@ pub(super) struct Signal {
 }
 
 impl Signal {
-    /// Whether the round is over.
+    /// Returns true if the round is over.
     #[inline]
     pub fn stopped(&self) -> bool {
         // Relaxed: a hint to stop. Joining the thread orders the data that it returns.
@@ -121,7 +121,7 @@ pub(super) fn run<T: Send + 'static>(
         match spawned {
             Ok(handle) => handles.push((name, handle)),
             Err(error) => {
-                // The threads that were created already find the stop signal and end.
+                // The threads created so far see the stop signal and end.
                 signal.stop();
                 signal.start_all(0);
                 let ended = collect(handles);
@@ -154,8 +154,8 @@ fn perform<T>(job: Job<T>, signal: &Signal) -> Result<Done<T>, Finding> {
 
 /// Runs `work` and turns the panic of a broken rule into a finding.
 pub(super) fn guarded<T>(who: &str, work: impl FnOnce() -> Result<T, Finding>) -> Result<T, Finding> {
-    // A panic loses the values that the work owned. That is safe, because the machine is not used
-    // after a finding.
+    // A panic loses the values that the work owned. The loss is harmless, because the machine is
+    // not used after a finding.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<String>()

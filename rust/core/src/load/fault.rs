@@ -81,18 +81,18 @@ pub enum Finding {
     #[error("the policy failed: {0}")]
     Policy(String),
     /// Threads that did not end in time: their names, and the seconds that they had.
-    #[error("{0} did not end within {1} s after it was asked to")]
+    #[error("{0} did not end within {1} s after the stop signal")]
     Stuck(String, u64),
 }
 
 impl Finding {
-    /// An operation that must succeed did not.
+    /// Returns a function that turns the error of an operation that must succeed into a finding.
     pub(super) fn refused(operation: &'static str) -> impl Fn(Error) -> Finding {
         move |error| Finding::Refused { operation, error }
     }
 }
 
-/// Turns ENOMEM into `None`: memory may be short for a moment, and the operation is then skipped.
+/// Turns ENOMEM into `None`. Memory may be short for a moment; the load then skips the operation.
 pub(super) fn unless_short<T>(
     operation: &'static str,
     result: Result<T, Error>,

@@ -16,9 +16,8 @@ pub(super) struct Tally {
     pub failed: u64,
     /// Attempts that ended with "try again".
     pub retries: u64,
-    /// Operations beside the migration: choosing pages by age, or preparing the next request. They are
-    /// kept apart because they depend on the list policy and on chance, not on the designs that are
-    /// compared.
+    /// Operations beside the migration: choosing pages by age, or preparing the next request. Their number
+    /// depends on the list policy and on chance, not on the designs that are compared, so it is kept apart.
     pub aside: Ops,
 }
 
@@ -49,7 +48,7 @@ pub(super) struct Gauge {
 const LONGEST_NS: u64 = 60_000_000_000;
 
 impl Gauge {
-    /// An empty gauge with this slowdown.
+    /// Makes an empty gauge with this slowdown.
     pub fn new(slowdown: f64) -> Gauge {
         Gauge::with(Slowdown::new(slowdown))
     }
@@ -102,7 +101,8 @@ impl Gauge {
         (tally, result, took)
     }
 
-    /// Runs work beside the migration: its CPU time and its operations count for no page.
+    /// Runs work beside the migration. The CPU time and the operations of this work count for no
+    /// page.
     pub fn aside<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let (cpu, ops) = (thread_cpu_time(), current());
         let done = work();

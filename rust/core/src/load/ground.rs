@@ -14,14 +14,14 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub layout: Layout,
-    /// The writer.
+    /// The mutator's number as a writer.
     pub me: u32,
     /// Whether the machine keeps the bytes of pages, so that contents can be checked.
     pub backed: bool,
 }
 
 impl Terms {
-    /// The place and the content of the mutator's write number `sequence` to a page.
+    /// Returns the place and the content of the mutator's write number `sequence` to a page.
     pub fn stamp(self, page: u32, sequence: u32) -> (u32, u64) {
         let word = self.layout.word(self.me, sequence);
         (word, Stamp { page, word, writer: self.me, sequence }.encode())
@@ -51,24 +51,24 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// Pages that all mutators write to.
+    /// Makes a range of pages that all mutators write to.
     pub fn shared(terms: Terms, area: &Arc<Area>, first: u32) -> Ground {
         let seen = Seen::new(terms.layout, first, area.pages());
         Ground { seen: Some(seen), ..Ground::private(terms, Arc::clone(area), first) }
     }
 
-    /// Pages of one mutator alone.
+    /// Makes a range of pages that only one mutator uses.
     pub fn private(terms: Terms, area: Arc<Area>, first: u32) -> Ground {
         let written = vec![0; area.pages() as usize];
         Ground { area, terms, first, written, seen: None }
     }
 
-    /// The page's number among all pages of the load.
+    /// Returns the number of a page among all pages of the load.
     pub fn page(&self, index: u32) -> u32 {
         self.first + index
     }
 
-    /// The mutator's own writes to a page.
+    /// Returns the number of the mutator's own writes to a page.
     pub fn written(&self, index: u32) -> u32 {
         self.written[index as usize]
     }
@@ -134,7 +134,7 @@ impl Ground {
         Ok(u64::from(self.area.pages()) * WORDS as u64)
     }
 
-    /// The frame of a page, if the page is mapped now.
+    /// Returns the frame of a page, if the page is mapped now.
     #[inline]
     pub fn frame<R: Release>(&self, machine: &Machine<R>, index: u32) -> Option<Pfn> {
         machine.page_at(&self.area, index)

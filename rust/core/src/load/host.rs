@@ -7,8 +7,8 @@ use crate::page::{PAGE_SIZE, Pfn};
 use crate::rng::Rng;
 use std::time::Duration;
 
-/// The CPU time that the calling thread has used. Unlike wall time it does not advance while
-/// another thread has the processor.
+/// Returns the CPU time that the calling thread has used. Unlike wall time it does not advance
+/// while another thread has the processor.
 pub(super) fn thread_cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live `timespec` of this frame; the call writes nothing else.
@@ -17,8 +17,8 @@ pub(super) fn thread_cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Copies pages by libc's `memcpy` alone, from random to random places. The memory is as large as
-/// that of the load, so that its pages are as cold as those of a migration.
+/// Copies pages by libc's `memcpy` alone, from random to random places, in a memory as large as the
+/// load's. The copied pages are then as cold as those of a migration.
 #[derive(Debug)]
 pub(super) struct ColdCopies {
     /// Sources are the even frames, destinations the odd ones.

@@ -1,4 +1,5 @@
-//! Which load, on a machine of which design.
+//! The switch over the loads and the release designs: builds the load and the machine that a
+//! configuration asks for.
 
 use super::compaction::Compaction;
 use super::config::{Load, LoadConfig};
@@ -47,7 +48,7 @@ pub fn open_with(
     })
 }
 
-/// The trace, or the error of a load that needs one.
+/// Returns the trace, or the error of a load that needs one.
 pub(super) fn needed(trace: Option<Trace>) -> Result<Trace, LoadError> {
     trace.ok_or_else(|| LoadError::Config("the tiering load needs a trace".into()))
 }

@@ -1,5 +1,5 @@
-//! Planted faults, which test that a comparison finds them. They act from outside of the protocol,
-//! which therefore has no branch for them.
+//! Planted faults, with which tests show that a comparison finds a slowdown or a lost copy. The
+//! faults act from outside, so the protocol has no branch for them.
 
 use crate::machine::Machine;
 use crate::map::Area;
@@ -23,8 +23,8 @@ impl Slowdown {
     }
 
     /// Spins for the share of the time of a call that began at `start` and handled `pages` pages. A
-    /// page counts for at most three times the ordinary time, because longer calls were preempted,
-    /// and that time does not belong to the protocol.
+    /// page counts for at most three times the ordinary time. A longer call was preempted, and the
+    /// time of the preemption does not belong to the protocol.
     #[inline]
     pub fn prolong(&mut self, start: Instant, pages: u64) {
         if self.share == 0.0 || pages == 0 {
@@ -46,7 +46,8 @@ impl Slowdown {
 
 /// One page in this many loses its copy.
 const ONE_IN: u64 = 64;
-/// Draws after which no page loses its content: nearly all are swapped out.
+/// The number of draws after which no page loses its content, because nearly all pages are swapped
+/// out.
 const DRAWS: u32 = 16;
 
 /// Lost copies. A migration that forgets its copy leaves the former content in the new frame. To
@@ -60,7 +61,7 @@ pub(super) struct LostCopies {
 }
 
 impl LostCopies {
-    /// An inactive one loses no copies.
+    /// Makes a fault that loses copies if it is `active`.
     pub fn new(active: bool) -> LostCopies {
         LostCopies { active, ..LostCopies::default() }
     }
@@ -78,8 +79,8 @@ impl LostCopies {
         }
     }
 
-    /// Takes the content of a mapped page away, as a migration does that forgets its copy: for loads
-    /// whose targets the compaction chooses. `draw` names a page, which may be swapped out.
+    /// Clears the content of a mapped page, as a migration does that forgets its copy. For loads whose
+    /// targets the compaction chooses. `draw` names a page, which may be swapped out.
     pub fn lose_one<'a, R: Release>(
         &mut self,
         machine: &Machine<R>,

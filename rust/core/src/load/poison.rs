@@ -13,10 +13,10 @@ use crate::page::Pfn;
 use crate::release::Release;
 use crate::rng::Rng;
 
-/// Number of poisoned frames from which on a strike first unpoisons one.
+/// From this number of poisoned frames on, a strike first unpoisons one of them.
 const KEPT: usize = 64;
 
-/// Poisons at a rate.
+/// Makes frames fail, before a given share of the migration calls.
 #[derive(Clone, Debug)]
 pub(super) struct Poison {
     /// Probability of a strike before a call, times 2^32.
@@ -25,12 +25,12 @@ pub(super) struct Poison {
 }
 
 impl Poison {
-    /// Strikes before this share of the calls.
+    /// Makes a poison that strikes before this share of the calls.
     pub fn new(rate: f64) -> Poison {
         Poison { rate: (rate * (1u64 << 32) as f64) as u64, rng: Rng::new(0, 1) }
     }
 
-    /// Derives the generator from `rng`; later strikes follow from it.
+    /// Derives the generator of all later strikes from `rng`.
     pub fn reseed(&mut self, rng: &mut Rng) {
         self.rng = Rng::new(rng.bits(), 1);
     }

@@ -1,11 +1,11 @@
 //! List policies on a trace: the share of a program's accesses that find their page in a memory
 //! with fewer pages than the program uses.
 //!
-//! All pages are of one file, read through the page cache of a machine of records alone. A request
-//! for a cached page marks the page accessed. A request for another page first makes room by
-//! [`Machine::reclaim`], if the memory is full, and then reads the page in: the page is allocated,
-//! inserted into the cache, and added to the LRU through the CPU's batch. The measured code is
-//! therefore the machine's ordinary reclaim, and the time includes all of it.
+//! All pages belong to one file, which is read through the page cache of a machine without bytes. A
+//! request for a cached page marks the page accessed. A request for another page first makes room
+//! by [`Machine::reclaim`], if the memory is full, and then reads the page in: the page is
+//! allocated, inserted into the cache, and added to the LRU through the CPU's batch. The measured
+//! code is therefore the machine's ordinary reclaim, and the time includes all of it.
 //!
 //! With batches of one page the policies `fifo`, `lru` and `clock` evict in the textbook's order.
 
@@ -23,15 +23,15 @@ use std::time::{Duration, Instant};
 
 /// Additional frames for per-CPU arrays and batches.
 const SPARE: u32 = 1024;
-/// Rounds of reclaim without a freed page after which it is given up. The first may only deactivate
-/// pages.
+/// The number of reclaims in a row that free no page before the run gives up. The first reclaims
+/// may only deactivate pages.
 const PATIENCE: u32 = 8;
 
 /// The run of a policy over a trace.
 pub struct Replacement {
     machine: Machine<Split>,
     file: Arc<File>,
-    /// Pages that the memory may hold, and pages that it holds now.
+    /// The most pages that the memory holds, and the pages that it holds now.
     size: u32,
     resident: u32,
     /// Requests of the warm-up that are still to come; they are not counted.
@@ -62,7 +62,7 @@ pub struct Outcome {
     /// Requests and misses.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Seconds that all requests took, with those of the warm-up.
+    /// Seconds that all requests took, the warm-up included.
     pub seconds: f64,
     /// Requests a second.
     pub requests_per_s: f64,
@@ -81,7 +81,7 @@ pub struct Outcome {
 }
 
 impl Replacement {
-    /// An empty memory of `size` pages for a program of `footprint` pages.
+    /// Makes an empty memory of `size` pages for a program of `footprint` pages.
     pub fn new(profile: Profile, footprint: u32, size: u32, warm_up: u64) -> Result<Replacement, LoadError> {
         if size == 0 || footprint == 0 {
             return Err(LoadError::Config("the memory and the trace need at least one page each".into()));
@@ -138,14 +138,14 @@ impl Replacement {
         Ok(())
     }
 
-    /// The counts so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
     /// Audits the machine and ends it.
     pub fn finish(self) -> Result<Outcome, Finding> {
-        enter_thread().map_err(Finding::refused("to end it"))?;
+        enter_thread().map_err(Finding::refused("the end of the run"))?;
         let machine = &self.machine;
         machine.lru_drain_all();
         let findings = machine.audit(&Ledger::default());
@@ -183,7 +183,7 @@ mod tests {
     use crate::rng::Rng;
     use std::collections::VecDeque;
 
-    /// A trace with hot pages, scans and noise.
+    /// Returns a trace with hot pages, scans and noise.
     fn trace() -> Vec<u32> {
         let mut rng = Rng::new(11, 0);
         (0..20_000u32)
@@ -206,7 +206,7 @@ mod tests {
         outcome.counts.misses
     }
 
-    /// The textbook's algorithm over a queue with the front first.
+    /// Runs the textbook's algorithm over a queue with the front first, and returns the misses.
     fn textbook(policy: &str, size: usize) -> u64 {
         let mut queue: VecDeque<(u32, bool)> = VecDeque::new();
         let mut misses = 0;

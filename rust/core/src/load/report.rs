@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 /// The measurements of one round.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Round {
-    /// Its seed.
+    /// The seed of the round.
     pub seed: u64,
     /// Wall time from the common start to the stop signal.
     pub wall_s: f64,
-    /// CPU time of all migrators while they had something to do.
+    /// CPU time of all migrators while they had pages to move.
     pub migrator_cpu_s: f64,
     /// CPU time of all threads that use memory.
     pub user_cpu_s: f64,
     /// Time inside migration calls, with isolation and putback, summed over the migrators.
     pub migrating_s: f64,
-    /// Pages that arrived on another node.
+    /// Pages that arrived in another frame.
     pub migrated: u64,
     /// Pages that were tried and stayed.
     pub failed: u64,
@@ -33,7 +33,7 @@ pub struct Round {
     pub latency_ns: Vec<(u64, u64)>,
     /// Requests for a block, in the loads that ask for blocks.
     pub requests: u64,
-    /// Of the requests, the ones that got their block.
+    /// The requests that got their block.
     pub served: u64,
     /// Nanoseconds of each request, as (value, requests): a histogram as above.
     pub request_ns: Vec<(u64, u64)>,
@@ -55,14 +55,14 @@ pub struct Round {
     pub did: BTreeMap<&'static str, u64>,
 }
 
-/// What a zram device holds, in bytes or pages.
+/// The use of a zram device, in bytes or pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stored {
     /// Bytes of the content.
     pub content_bytes: u64,
     /// Bytes of the compressed content.
     pub compressed_bytes: u64,
-    /// Bytes of the pages of zsmalloc that hold it.
+    /// Bytes of the pages of zsmalloc that hold the compressed content.
     pub pool_bytes: u64,
     /// Pages of which all words are the same.
     pub same_pages: u64,
@@ -89,7 +89,7 @@ impl Round {
         serde_json::to_string(self).expect("plain data")
     }
 
-    /// Pages migrated a second of wall time.
+    /// Returns the number of pages migrated in a second of wall time.
     pub fn pages_per_second(&self) -> f64 {
         self.migrated as f64 / self.wall_s
     }
@@ -102,7 +102,7 @@ impl Finished {
     }
 }
 
-/// The buckets of a histogram that hold something.
+/// Returns the buckets of a histogram that are not empty.
 pub(super) fn buckets(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
 }

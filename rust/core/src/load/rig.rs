@@ -36,9 +36,9 @@ pub trait Rig: Send {
 /// The parts of a load. Their steps are small, so that a round can stop between two of them and the
 /// counting build can run them one by one.
 pub(super) trait Workload: Sized + Send + 'static {
-    /// Moves pages.
+    /// The member that moves pages.
     type Migrator: Member;
-    /// Uses the pages.
+    /// The member that uses the pages.
     type User: Member + Uses;
 
     /// Prepares the load before its first round.
@@ -46,10 +46,11 @@ pub(super) trait Workload: Sized + Send + 'static {
         Ok(())
     }
 
-    /// All migrators and users. A round takes them out and puts them back at its end.
+    /// Returns all migrators and users. A round takes the members out, and puts them back at its
+    /// end.
     fn members(&mut self) -> (&mut Vec<Self::Migrator>, &mut Vec<Self::User>);
 
-    /// The measurements of a migrator.
+    /// Returns the measurements of a migrator.
     fn gauge(migrator: &mut Self::Migrator) -> &mut Gauge;
 
     /// Makes one migration call; false if there was no page to move.
@@ -63,10 +64,11 @@ pub(super) trait Workload: Sized + Send + 'static {
         Ok(())
     }
 
-    /// Adds what only this load measures to the report of a round.
+    /// Adds the measurements that only this load has to the report of a round.
     fn describe<R: Release>(&mut self, _machine: &Machine<R>, _round: &mut Round) {}
 
-    /// Pages outside of the allocator on which the load itself holds a reference between two rounds.
+    /// Returns the pages outside of the allocator on which the load itself holds a reference between two
+    /// rounds.
     fn holds(&self) -> Vec<Pfn> {
         Vec::new()
     }
@@ -149,7 +151,7 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         error
     }
 
-    /// One round of all threads, followed by the bare copies that it is compared with.
+    /// Runs one round of all threads, and then the bare copies with which the round is compared.
     fn round(&mut self, seed: u64, time: Duration) -> Result<Round, LoadError> {
         let mut round = self.round_without_copies(seed, time)?;
         self.migrated += round.migrated;
@@ -163,7 +165,7 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         Ok(round)
     }
 
-    /// One round of all threads.
+    /// Runs one round of all threads.
     pub fn round_without_copies(&mut self, seed: u64, time: Duration) -> Result<Round, LoadError> {
         if let Some(error) = &self.spoiled {
             return Err(error.clone());
@@ -305,15 +307,15 @@ impl<R: Release, W: Workload> Mounted<R, W> {
     }
 }
 
-/// The references that a load holds, as handles for the audit.
+/// Returns the references that a load holds, as handles for the audit.
 pub(super) fn ledger_of<W: Workload>(load: &W) -> Ledger {
     let ledger = Ledger::default();
     load.holds().into_iter().for_each(|pfn| ledger.add(pfn, Handle::Ref));
     ledger
 }
 
-/// A migrator's round. The CPU time of steps that found no page to move is measured separately;
-/// otherwise the cost of these steps would count as the cost of migration.
+/// Runs a migrator until the round ends. The CPU time of steps that found no page to move is
+/// measured separately; otherwise the cost of these steps would count as the cost of migration.
 fn migrate_until<R: Release, W: Workload>(
     machine: &Machine<R>,
     migrator: &mut W::Migrator,
@@ -344,17 +346,17 @@ fn migrate_until<R: Release, W: Workload>(
     Ok(())
 }
 
-/// Steps without work after which a migrator sleeps. It does not sleep earlier: users that wait for a
-/// migrator would wait for its timer.
+/// The number of steps without work after which a migrator sleeps. A migrator that slept earlier would make
+/// its waiting users wait for its timer.
 const EAGER: u32 = 64;
-/// How long a migrator without work sleeps after these steps.
+/// The time that a migrator sleeps after each further step without work.
 const IDLE: Duration = Duration::from_micros(50);
 
 /// Bounds of the number of bare copies in one round.
 const FEWEST_COPIES: u64 = 128;
 const MOST_COPIES: u64 = 512;
 
-/// The longest round: a day. A longer time is most likely given in a wrong unit.
+/// The longest round: a day. A longer time is most likely a number in a wrong unit.
 const LONGEST_S: f64 = 86_400.0;
 
 impl<R: Release, W: Workload> Rig for Mounted<R, W> {

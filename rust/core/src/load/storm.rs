@@ -3,7 +3,7 @@
 //!
 //! # The ground
 //!
-//! | ground | pages of the working set | who uses it |
+//! | ground | pages of the working set | users |
 //! |---|---|---|
 //! | commons | half | every mutator reads all of it and writes its own words |
 //! | family | 256 | the same, in a space that is forked again and again |
@@ -14,12 +14,12 @@
 //! More than half of all accesses go to commons and family. The module [`content`](super::content)
 //! defines the words and how a reader judges them.
 //!
-//! With a poison rate, migrators also take frames out of use. They soft-offline any frame, which no
-//! mutator may notice. They let only frames of rooms fail hard; the room's mutator gets a bus error
-//! on its next access there and replaces the room.
+//! With a poison rate, migrators also take frames out of use. A soft offline may hit any frame, and
+//! no mutator may notice it. A hard failure hits only a frame of a room; the room's mutator gets a
+//! bus error on its next access to the page and replaces the room.
 //!
-//! Half of the migration calls are `move_pages` on addresses. The others walk frame numbers from a
-//! random one on and take the pages that they find, as compaction does.
+//! Half of the migration calls are `move_pages` on addresses. The other calls walk frame numbers
+//! from a random one on and take the pages that they find, as compaction does.
 
 mod migrator;
 mod mutator;
@@ -40,7 +40,7 @@ use mutator::Mutator;
 use place::{FAMILY_PAGES, Place, Sizes};
 use std::sync::Arc;
 
-/// The load.
+/// The load `storm`.
 #[derive(Debug)]
 pub(super) struct Storm {
     place: Arc<Place>,
@@ -94,7 +94,7 @@ fn fits(shape: &Config, needed: u32) -> Result<(), LoadError> {
         return Ok(());
     }
     Err(LoadError::Config(format!(
-        "the nodes have {total} pages together, the storm needs {needed}: larger nodes, or fewer pages"
+        "the nodes have {total} pages together, the storm needs {needed}: give larger nodes, or fewer pages"
     )))
 }
 

@@ -1,6 +1,6 @@
 //! Tiering: the accesses of a real program over a fast and a slow node.
 //!
-//! # Who does what
+//! # The threads
 //!
 //! ```text
 //!   user thread: replays its part of the trace ----- "this slow page is hot" ---> mailbox
@@ -13,19 +13,20 @@
 //! the order of the trace, however the threads run. A thread that has reached the end of its part
 //! begins again.
 //!
-//! Migrations run on threads of their own, not inline in the access that finds a slow page. Their
-//! cost is then the CPU time of a thread, and pages move while other threads use them; the designs
-//! are to be compared under this condition. The kernel does both: its reclaim thread demotes, its
-//! NUMA faults promote inline.
+//! Migrations run on threads of their own, not inline in the access that finds a slow page. The
+//! cost of migrations is then the CPU time of these threads, and pages move while other threads use
+//! them, which is the condition under which the designs are compared. In the kernel the reclaim
+//! thread demotes, and NUMA faults promote inline.
 //!
 //! With a [`Policy`] of the user, the policy alone decides which pages move: see `policy`.
 //!
 //! # What is checked
 //!
-//! A store writes a function of its position in the trace and its place in memory; a load accepts
-//! no other value. At the end every byte must equal that of a plain array after the same stores.
+//! The value of a store follows from its position in the trace and its place in memory, and a load
+//! accepts only a value that some store writes to this place. At the end every byte must equal the
+//! byte of a plain array after the same stores.
 //!
-//! Both nodes are this host's DRAM: the time of the accesses is modelled, accesses × latency.
+//! Both nodes are DRAM of this host, so the time of the accesses is modelled: accesses × latency.
 
 mod migrator;
 mod place;
@@ -54,18 +55,18 @@ use user::User;
 
 /// Fewest migrations from which a difference of designs can be measured.
 const NEEDED: u64 = 1000;
-/// Time in which a trace must cause them; it gets at least one pass.
+/// The time in which a trace must cause these migrations. Every trace gets at least one pass.
 const PROBE: Duration = Duration::from_secs(1);
-/// One slice of the probe.
+/// The time of one round of the probe.
 const SLICE: Duration = Duration::from_millis(50);
-/// Factor by which this time is longer for a trace that has moved some pages already: the host may
-/// give its threads little time.
+/// The factor by which the probe is longer for a trace that has moved some pages already, because
+/// the host may give its threads little time.
 const PATIENCE: u32 = 8;
 /// Fewest frames of a fast node. The free frames of a smaller node could all be in the per-CPU
 /// arrays, which hold two frames a CPU.
 const SMALLEST_FAST: u32 = 16;
 
-/// The load.
+/// The load `tiering`.
 #[derive(Debug)]
 pub(super) struct Tiering {
     space: Arc<AddressSpace>,
@@ -108,7 +109,7 @@ impl Tiering {
         Ok((machine, Tiering { space, place, migrators, users, accesses: trace.ids.len() }))
     }
 
-    /// Passes that the slowest user has completed over its part.
+    /// Returns the number of passes that the slowest user has completed over its part.
     fn passes(&self) -> u64 {
         self.users.iter().map(User::passes).min().unwrap_or(0)
     }
@@ -119,15 +120,16 @@ fn fits(shape: &Config, footprint: u32) -> Result<(), LoadError> {
     let fast = shape.nodes[0].frames;
     if fast < SMALLEST_FAST {
         return Err(LoadError::Config(format!(
-            "the trace uses {footprint} pages, and {fast} of them are too small a fast node: {SMALLEST_FAST} is the \
-             least; trace a program that uses more memory, or give the fast node more"
+            "the trace uses {footprint} pages, and a fast node of {fast} pages is too small: \
+             {SMALLEST_FAST} is the least; trace a program that uses more memory, or give the fast \
+             node more"
         )));
     }
     let total: u64 = shape.nodes.iter().map(|node| u64::from(node.frames)).sum();
     let needed = u64::from(footprint) + u64::from(footprint / 16) + 512;
     if total < needed {
         return Err(LoadError::Config(format!(
-            "the nodes have {total} pages together, the trace's {footprint} need {needed}: larger nodes"
+            "the nodes have {total} pages together, the trace's {footprint} need {needed}: give larger nodes"
         )));
     }
     Ok(())

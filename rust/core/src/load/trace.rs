@@ -13,8 +13,8 @@
 //! memory.
 //!
 //! Three things can go wrong. The traced program may write to the stream of lackey; the error names
-//! the line, and `--log-file` is the remedy. The text arrives in chunks and may be cut within a
-//! line. An access may touch two pages.
+//! the line, and the option `--log-file` of valgrind avoids it. The text arrives in chunks and may
+//! be cut within a line. An access may touch two pages.
 
 use std::collections::HashMap;
 
@@ -120,8 +120,8 @@ impl Lackey {
         Ok(self.accesses)
     }
 
-    /// Longest record. A file without line ends is refused after so many bytes instead of being
-    /// collected.
+    /// Refuses a line that is longer than any record. A file without line ends would otherwise be
+    /// collected in memory.
     fn check_carry(&self) -> Result<(), TraceError> {
         const LONGEST: usize = 1 << 16;
         if self.carry.len() > LONGEST { Err(self.bad(&self.carry, "endless line")) } else { Ok(()) }
@@ -174,7 +174,7 @@ impl Lackey {
         Ok(end + 1)
     }
 
-    /// Skips a line that valgrind printed about itself, or an empty one; returns its length.
+    /// Skips a line that valgrind printed about itself, or an empty line; returns its length.
     #[cold]
     fn remark(&self, text: &[u8]) -> Result<usize, TraceError> {
         let line = first_line(text);
@@ -240,8 +240,8 @@ fn first_line(text: &[u8]) -> &[u8] {
     text.split(|&byte| byte == b'\n').next().unwrap_or(text)
 }
 
-/// The number that `text` begins with and how many digits it has. Wraps past 64 bits; the caller
-/// limits the digits.
+/// Returns the number at the beginning of `text`, and its number of digits. The value wraps past 64
+/// bits; the caller limits the digits.
 #[inline]
 fn number(text: &[u8], radix: u64) -> (u64, usize) {
     let mut value = 0u64;

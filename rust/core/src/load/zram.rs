@@ -1,5 +1,5 @@
-//! Zram: pages are swapped to a compressed device in the machine's own memory, while blocks are asked
-//! for as under `compaction`.
+//! Zram: users swap pages to a compressed device in the machine's own memory, while migrators ask for blocks
+//! as in the load `compaction`.
 //!
 //! ```text
 //!   user: accesses to a third more pages than there are frames
@@ -18,9 +18,9 @@
 //! | 1/16 | nearly all words are random | does not compress |
 //! | the rest | 32 to 192 random words | 300 to 1,700 bytes |
 //!
-//! Each page has one user that writes to it, and only to one word in sixteen, so that the device never
-//! outgrows the node. All users read all pages and check what they read; at the end every word is
-//! compared with its exact content.
+//! One user writes to each page, and only to one word in sixteen, so that the device never outgrows the node.
+//! All users read all pages and check each word that they read. At the end every word is compared with its
+//! exact content.
 
 mod migrator;
 mod pages;
@@ -45,7 +45,7 @@ use user::User;
 /// Fewest pageblocks of the node for each migrator.
 const MIN_BLOCKS: u32 = 8;
 
-/// The load.
+/// The load `zram`.
 #[derive(Debug)]
 pub(super) struct ZramStorm {
     space: Arc<AddressSpace>,

@@ -1,4 +1,4 @@
-//! A migrator asks for blocks, and breaks up the oldest of those that it holds.
+//! A migrator asks for blocks, and breaks up the oldest block that it holds.
 
 use crate::load::blocks::Blocks;
 use crate::load::churn::{Churn, Kind};
@@ -13,7 +13,7 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// One migrator.
+/// A migrator of the load `compaction`.
 #[derive(Debug)]
 pub(in crate::load) struct Migrator {
     pub gauge: Gauge,
@@ -44,7 +44,8 @@ impl Migrator {
         Migrator { gauge, churn, blocks, commons: Arc::clone(commons), rng: Rng::new(0, 0), planted }
     }
 
-    /// Asks for a block. Two of three pages that go where a block was are anonymous, one is a pool's.
+    /// Asks for a block, and breaks up the oldest one. Of three pages that go into its frames, two are
+    /// anonymous and one is a pool's.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let Migrator { gauge, churn, blocks, commons, rng, planted } = self;
         let Some(head) = blocks.request(machine, gauge)? else { return Ok(()) };

@@ -11,10 +11,10 @@ use crate::page::Pfn;
 use crate::release::Release;
 use crate::rng::Rng;
 
-/// Operations of one step. A stop is noticed between two steps.
+/// Operations of one step. The thread notices a stop only between two steps.
 const OPERATIONS: u32 = 64;
 
-/// One mutator.
+/// A mutator of the load `compaction`.
 #[derive(Debug)]
 pub(in crate::load) struct Mutator {
     pub(super) churn: Churn,

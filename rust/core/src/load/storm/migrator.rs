@@ -14,11 +14,11 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// Frames that a walk visits for each page that it wants. The limit ends a walk through an empty
-/// region.
+/// The number of frames that a walk visits for each wanted page. The limit ends a walk through
+/// frames without pages.
 const REACH: u32 = 16;
 
-/// Moves random pages.
+/// A migrator of the load `storm`, which moves random pages.
 #[derive(Debug)]
 pub(in crate::load) struct Migrator {
     pub gauge: Gauge,
@@ -72,7 +72,7 @@ impl Migrator {
         }
     }
 
-    /// `move_pages` on some pages of one area.
+    /// Calls `move_pages` for random pages of one area.
     fn by_address<R: Release>(&mut self, machine: &Machine<R>) {
         let place = Arc::clone(&self.place);
         let Some((space, area)) = self.some_area(&place) else { return };
@@ -80,7 +80,8 @@ impl Migrator {
         let mut indices: Vec<u32> = (0..self.batch).map(|_| self.rng.below(area.pages())).collect();
         indices.sort_unstable();
         indices.dedup();
-        // Only pages on another node. A page may move between this check and the call.
+        // Pages that are on the node already are left out. A page may still move between this check
+        // and the call.
         let elsewhere = |&index: &u32| {
             machine.page_at(&area, index).is_some_and(|pfn| machine.node_of(pfn) != node as usize)
         };
@@ -94,7 +95,7 @@ impl Migrator {
         });
     }
 
-    /// An area of some space, chosen by size: a random page decides.
+    /// Returns the area of a random page, so that large areas are chosen more often.
     fn some_area<'a>(&mut self, place: &'a Place) -> Option<(&'a AddressSpace, Arc<Area>)> {
         let pages = |space: &AddressSpace| -> u32 { space.areas.read().iter().map(|a| a.pages()).sum() };
         let total: u32 = place.spaces().map(|space| pages(space)).sum();

@@ -15,7 +15,7 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// Operations of one step. A stop is noticed between two steps.
+/// Operations of one step. The thread notices a stop only between two steps.
 const OPERATIONS: u32 = 64;
 /// Number of nursery pages that a mutator checks in each forked child.
 const CHILD_LOOKS: u32 = 8;
@@ -27,15 +27,15 @@ struct Movable {
     written: u32,
 }
 
-/// A pin that is held for a while, with the page that it is on.
+/// A pin that is held for a while, and the pinned page.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     index: u32,
     pfn: Pfn,
 }
 
-/// One mutator. Its own pages have consecutive numbers: first the nursery's, then the rooms', then
-/// the pool's.
+/// A mutator of the load `storm`. Its own pages have consecutive numbers: first the nursery's, then
+/// the rooms', then the pool's.
 #[derive(Debug)]
 pub(in crate::load) struct Mutator {
     terms: Terms,
@@ -190,7 +190,7 @@ impl Mutator {
         }
     }
 
-    /// Whether a page of the room has a poisoned entry.
+    /// Returns true if a page of the room has a poisoned entry.
     fn is_lost(&self, room: usize) -> bool {
         let area = &self.rooms[room].area;
         let lost = |index| matches!(area.look(index).unlocked().entry(), Entry::Hwpoison { .. });
@@ -203,7 +203,7 @@ impl Mutator {
         lost.into_iter().try_for_each(|room| self.rebuild(machine, room))
     }
 
-    /// A random slot of the pool and its page number.
+    /// Returns a random slot of the pool and its page number.
     fn pool_slot(&mut self) -> (usize, u32) {
         let slot = self.rng.below(self.pool.len() as u32);
         (slot as usize, self.pool_first + slot)
@@ -293,8 +293,8 @@ impl Mutator {
         Ok(())
     }
 
-    /// Forks the space of the family. The child must see the content of the moment of the fork,
-    /// although threads of the parent go on writing, and the parent must not see the child's
+    /// Forks the space of the family. The child must see the content that the parent had at the
+    /// fork, although threads of the parent go on writing. The parent must not see the child's
     /// writes.
     fn fork<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let Some(child) = unless_short("fork", machine.fork(&self.place.family))? else { return Ok(()) };
@@ -344,8 +344,8 @@ impl Mutator {
         Ok(())
     }
 
-    /// Checks every word of the mutator's own pages exactly, and those of shared pages against the
-    /// writes that it has seen.
+    /// Checks the words of the mutator's own pages exactly, and the words of shared pages against
+    /// the writes that the mutator has seen.
     pub fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding> {
         let mut words = 0;
         let grounds = [&mut self.commons, &mut self.family, &mut self.nursery];
@@ -376,7 +376,7 @@ impl Mutator {
     }
 }
 
-/// The child's area of the same addresses.
+/// Returns the child's area at the same addresses as a range of the parent.
 fn twin(child: &AddressSpace, ground: &Ground) -> Option<Arc<Area>> {
     child.areas.read().iter().find(|area| area.first == ground.area.first).cloned()
 }

@@ -1,4 +1,4 @@
-//! The ground of a storm: which spaces there are, and how many pages of each kind.
+//! The ground of a storm: its address spaces, and the number of pages of each kind.
 
 use crate::load::config::LoadConfig;
 use crate::map::AddressSpace;
@@ -19,7 +19,7 @@ pub(super) const FIRST_WRITES: u32 = 16;
 pub(super) struct Place {
     /// The space of the commons: never forked, never unmapped.
     pub commons: Arc<AddressSpace>,
-    /// Forked.
+    /// The space of the family, which is forked again and again.
     pub family: Arc<AddressSpace>,
     /// The spaces of the rooms, one for each mutator.
     pub homes: Vec<Arc<AddressSpace>>,
@@ -36,9 +36,9 @@ impl Place {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     pub commons: u32,
-    /// Of each mutator.
+    /// The number of rooms of each mutator.
     pub rooms: u32,
-    /// Of each mutator.
+    /// The number of pages that each mutator has in the pool.
     pub pool: u32,
 }
 

@@ -1,5 +1,5 @@
-//! A migrator keeps frames of the fast node free by demotion, and promotes the pages that users ask
-//! for.
+//! A migrator demotes pages so that the fast node has free frames, and promotes the pages that
+//! users ask for.
 
 use super::place::Place;
 use super::policy::{Director, FAST, Order, SLOW};
@@ -18,7 +18,7 @@ use crate::stat::NodeItem;
 use crate::sync::ops::current;
 use std::sync::Arc;
 
-/// One migrator.
+/// A migrator of the load `tiering`.
 #[derive(Debug)]
 pub(in crate::load) struct Migrator {
     pub gauge: Gauge,
@@ -30,7 +30,8 @@ pub(in crate::load) struct Migrator {
 }
 
 impl Member for Migrator {
-    /// Only the strikes of poison are random; the users decide which pages move.
+    /// Seeds the strikes of poison. No other choice of this migrator is random: the users decide
+    /// which pages move.
     fn reseed(&mut self, mut rng: Rng) {
         self.poison.reseed(&mut rng);
     }
@@ -43,10 +44,10 @@ impl Migrator {
         Migrator { gauge, place: Arc::clone(place), mailbox: me, batch: config.batch, planted, poison }
     }
 
-    /// Demotes pages if the fast node is short of free frames, then promotes pages. False if
-    /// neither was needed.
+    /// Demotes pages if the fast node is short of free frames, then promotes pages. Returns false
+    /// if neither was needed.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> bool {
-        // A soft offline, which no user may notice.
+        // The strike is a soft offline, because no user of this load may notice it.
         if self.poison.strikes() {
             self.poison.offline(machine, &mut self.gauge);
         }
@@ -67,7 +68,7 @@ impl Migrator {
     }
 
     /// Carries out an order of the policy; the first migrator also asks the policy for new ones.
-    /// False if there was no order.
+    /// Returns false if there was no order.
     fn follow<R: Release>(&mut self, machine: &Machine<R>, director: &Director) -> bool {
         let decided = self.mailbox == 0 && director.decide(machine, &self.place.area, self.batch);
         let order = director.next();
@@ -79,8 +80,8 @@ impl Migrator {
         decided || order.is_some()
     }
 
-    /// Free frames that the migrator keeps on the fast node: two batches, or an eighth of a small
-    /// node.
+    /// Returns the number of free frames that the migrator keeps on the fast node: two batches, or
+    /// an eighth of a small node.
     fn reserve<R: Release>(&self, machine: &Machine<R>) -> u32 {
         (2 * self.batch as u32).min(machine.nodes()[FAST].frames / 8)
     }
@@ -145,7 +146,7 @@ impl Migrator {
     }
 }
 
-/// Isolates those of the pages that are on a wrong node.
+/// Isolates the pages that are on a wrong node.
 fn isolate<R: Release>(
     machine: &Machine<R>,
     area: &Area,

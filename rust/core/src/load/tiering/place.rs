@@ -1,4 +1,4 @@
-//! What all members of a tiering load know.
+//! The state that all members of a tiering load share.
 
 use super::policy::Director;
 use crate::map::Area;

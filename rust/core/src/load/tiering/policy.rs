@@ -1,4 +1,4 @@
-//! A policy of the user, which chooses the pages to promote and to demote after each epoch.
+//! The user's own policy, which chooses the pages to promote and to demote after each epoch.
 //!
 //! ```text
 //!   user threads: count hits ----> epoch over: the first migrator asks the policy
@@ -7,8 +7,8 @@
 //!                  demotions first, batch by batch
 //! ```
 //!
-//! With a policy no page moves for another reason: a page that the policy leaves on the fast node
-//! stays there.
+//! With a policy no page moves for another reason: a page stays on the fast node until the policy
+//! demotes it.
 
 use super::super::fault::Finding;
 use crate::machine::Machine;
@@ -63,8 +63,8 @@ pub(super) struct Order {
 pub(super) struct Director {
     policy: Arc<dyn Policy>,
     hits: Box<[AtomicU32]>,
-    /// `made` counts all accesses, `told` those that the policy was given. An epoch is over when
-    /// the difference is large enough.
+    /// `made` counts all accesses, `told` the accesses that the policy was given. An epoch is over
+    /// when the difference is large enough.
     made: AtomicU64,
     told: AtomicU64,
     epoch: u64,
@@ -112,14 +112,14 @@ impl Director {
         }
     }
 
-    /// Whether a decision is overdue. The users then wait; otherwise the host's scheduler would
-    /// decide how long an epoch is.
+    /// Returns true if a decision is overdue. The users then wait; otherwise the host's scheduler
+    /// would set the length of an epoch.
     pub fn overdue(&self) -> bool {
         self.waiting() >= 2 * self.epoch && self.failed.lock().is_none()
     }
 
-    /// Accesses that the policy was not given yet. Hits of a step that is still running may have
-    /// been given already.
+    /// Returns the number of accesses that the policy was not given yet. The policy may have been
+    /// given hits of a step that is still running.
     fn waiting(&self) -> u64 {
         // Relaxed for `told`: only one thread writes it, and the users that wait for it read it
         // again. Acquire: see `made`.
@@ -127,7 +127,8 @@ impl Director {
         self.made.load(Ordering::Acquire).saturating_sub(told)
     }
 
-    /// Asks the policy if the epoch is over and its last orders are taken; false if not.
+    /// Asks the policy if the epoch is over and the last orders are taken. Returns false if it did
+    /// not ask.
     pub fn decide<R: Release>(&self, machine: &Machine<R>, area: &Area, batch: usize) -> bool {
         if self.waiting() < self.epoch || !self.orders.lock().is_empty() || self.failed.lock().is_some() {
             return false;

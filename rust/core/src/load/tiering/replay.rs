@@ -1,5 +1,5 @@
 //! The trace's accesses by thread, the values that stores write, and the plain array with which the
-//! end is compared.
+//! memory is compared at the end.
 
 use crate::load::content::{Violation, Wrong};
 use crate::load::fault::{Finding, LoadError};
@@ -10,7 +10,7 @@ use crate::page::PAGE_SIZE;
 use crate::release::Release;
 use std::sync::Arc;
 
-/// Pages that an access can name.
+/// The number of pages that an access can name.
 const MAX_PAGES: u32 = 1 << 31;
 
 /// A trace: access `i` touches page `ids[i]`, numbered densely, and writes if `writes[i]` is not 0.
@@ -23,7 +23,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Distinct pages.
+    /// Returns the number of distinct pages.
     pub(super) fn footprint(&self) -> u32 {
         self.ids.iter().max().map_or(0, |&last| last + 1)
     }
@@ -31,7 +31,11 @@ impl Trace {
     pub(super) fn check(&self) -> Result<(), LoadError> {
         let wrong = |why: String| Err(LoadError::Config(why));
         if self.ids.len() != self.writes.len() {
-            return wrong(format!("a trace of {} pages but {} writes", self.ids.len(), self.writes.len()));
+            return wrong(format!(
+                "a trace of {} accesses, but {} write marks",
+                self.ids.len(),
+                self.writes.len()
+            ));
         }
         if self.ids.is_empty() {
             return wrong("the trace is empty".into());
@@ -45,15 +49,15 @@ impl Trace {
         }
     }
 }
-/// Accesses that a trace can have.
+/// The most accesses of a trace.
 pub(super) const MAX_ACCESSES: usize = u32::MAX as usize;
 
-/// One access of the trace.
+/// An access of the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Access {
-    /// Page, and the store bit on top.
+    /// The page's number, and the store bit on top.
     what: u32,
-    /// Position in the trace.
+    /// The position in the trace.
     position: u32,
 }
 
@@ -74,8 +78,8 @@ impl Access {
         self.what & Self::STORE != 0
     }
 
-    /// The word of the page. A trace does not tell it, so the position in the trace chooses one,
-    /// the same in every pass.
+    /// Returns the word of the page. A trace names only the page, so the position in the trace
+    /// chooses a word, the same in every pass.
     #[inline]
     pub fn word(self) -> u32 {
         (mix(u64::from(self.position)) >> 32) as u32 % WORDS as u32
@@ -90,8 +94,8 @@ fn mix(value: u64) -> u64 {
 /// Bits of a stored word that hold the checksum.
 const CHECK: u64 = (1 << 24) - 1;
 
-/// The value that a store writes: its running number in 40 bits (from 1, so never zero), and a
-/// checksum of number and place.
+/// Returns the value that a store writes: the running number of the store in 40 bits (from 1, so
+/// never zero), and a checksum of number and place.
 #[inline]
 pub(super) fn value(number: u64, page: u32, word: u32) -> u64 {
     let number = number + 1;
@@ -136,13 +140,13 @@ impl Part {
             .collect()
     }
 
-    /// Passes over the part that were completed. A part without accesses counts as completed at any
-    /// time.
+    /// Returns the number of completed passes over the part. A part without accesses counts as
+    /// completed at any time.
     pub fn passes(&self) -> u64 {
         if self.accesses.is_empty() { u64::MAX } else { self.passes }
     }
 
-    /// The next access with its running number. `None` if the part is empty.
+    /// Returns the next access with its running number. `None` if the part is empty.
     #[inline]
     pub fn next(&mut self) -> Option<(Access, u64)> {
         let access = *self.accesses.get(self.next)?;

@@ -9,20 +9,20 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// Accesses of one step. A stop is noticed between two steps.
+/// Accesses of one step. The thread notices a stop only between two steps.
 const ACCESSES: u32 = 256;
 /// Touches after which a slow page is hot, counted from its last request. A touch is a run of
 /// accesses to one page, so that a loop over the page counts once.
 const HOT: u8 = 2;
-/// Letters that a mailbox holds. A letter to a full one is dropped, as the kernel limits the rate
-/// of its promotions.
+/// The most letters of a mailbox. A letter to a full mailbox is dropped, as the kernel limits the
+/// rate of its promotions.
 const MAILBOX: usize = 1024;
-/// Letters from which on the migrators are behind. The users then wait, as a thread waits in a
-/// fault that promotes a page. Otherwise the host's scheduler would decide how many pages a trace
-/// moves.
+/// The number of letters above which the migrators count as behind. The users then wait, as a
+/// thread waits in a fault that promotes a page. Otherwise the host's scheduler would decide how
+/// many pages a trace moves.
 const BEHIND: usize = MAILBOX / 32;
 
-/// One user thread.
+/// A user thread of the load `tiering`.
 #[derive(Debug)]
 pub(in crate::load) struct User {
     place: Arc<Place>,
@@ -36,7 +36,7 @@ pub(in crate::load) struct User {
 }
 
 impl Member for User {
-    /// No choice of a user is random: the trace determines its accesses.
+    /// Does nothing, because no choice of a user is random: the trace determines its accesses.
     fn reseed(&mut self, _rng: Rng) {}
 }
 
@@ -59,12 +59,12 @@ impl User {
         }
     }
 
-    /// Passes over the part that were completed.
+    /// Returns the number of completed passes over the part.
     pub fn passes(&self) -> u64 {
         self.part.passes()
     }
 
-    /// The part, with its position.
+    /// Returns the part, with its position.
     pub(super) fn part(&self) -> &Part {
         &self.part
     }
@@ -101,8 +101,8 @@ impl User {
                     replay::check(page, word, found)?;
                 }
             }
-            // A page that moves, and the zero page, count for node 0; the next touch finds where a
-            // moving page has arrived.
+            // A moving page and the zero page count for node 0. The next touch finds the node at
+            // which the moving page has arrived.
             let node = machine.page_at(area, page).map_or(0, |pfn| machine.node_of(pfn));
             self.counts.accesses[node] += 1;
             made += 1;

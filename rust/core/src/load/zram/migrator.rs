@@ -1,5 +1,5 @@
-//! A migrator asks for blocks; where a block was, pages are swapped in. From time to time it compacts
-//! the objects of zsmalloc.
+//! A migrator asks for blocks, and swaps pages in to fill the frames of a block that it gives up. From time
+//! to time the migrator compacts the objects of zsmalloc.
 
 use super::pages::Place;
 use crate::load::blocks::Blocks;
@@ -14,12 +14,12 @@ use crate::release::Release;
 use crate::rng::Rng;
 use std::sync::Arc;
 
-/// Draws after which no page is swapped in: nearly all are in memory.
+/// The number of draws after which no page is swapped in, because nearly all pages are in memory.
 const DRAWS: u32 = 16;
-/// One request in this many is followed by a compaction of zsmalloc's objects.
+/// One step in this many begins with a compaction of zsmalloc's objects.
 const OBJECTS_EVERY: u32 = 16;
 
-/// One migrator.
+/// A migrator of the load `zram`.
 #[derive(Debug)]
 pub(in crate::load) struct Migrator {
     pub gauge: Gauge,
@@ -41,7 +41,7 @@ impl Migrator {
         Migrator { gauge, blocks, place: Arc::clone(place), rng: Rng::new(0, 0), planted }
     }
 
-    /// Asks for a block.
+    /// Asks for a block, and breaks up the oldest one.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let Migrator { gauge, blocks, place, rng, planted } = self;
         // The users reclaim; the migrator only helps if they fall behind.

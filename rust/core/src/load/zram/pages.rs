@@ -1,4 +1,5 @@
-//! The pages that are swapped, as one user knows them, and the reclaim that makes room for them.
+//! The pages that are swapped, with the knowledge that one user has of them, and the reclaim that
+//! makes room.
 
 use crate::error::Errno;
 use crate::load::content::{Layout, MAX_SEQUENCE, Seen, Stamp, Violation, Wrong, check_exact};
@@ -11,27 +12,28 @@ use crate::rng::Rng;
 use crate::zram::{Compressor, Zram};
 use std::sync::Arc;
 
-/// One word in this many belongs to the page's user. The others are filled before the first round, or
+/// One word in this many belongs to the page's user. The other words are filled before the first round, or
 /// stay zero.
 const SHARES: u32 = 16;
 /// The user as the writer of its words.
 const USER: u32 = 0;
 
-/// Areas in which the pages lie.
+/// The number of areas in which the pages lie.
 const AREAS: u32 = 4;
 
-/// Pages that one reclaim looks for.
+/// The number of pages that one reclaim is to free.
 const RECLAIMED: u32 = 64;
-/// Reclaims after which an access that finds no frame is given up.
+/// The number of reclaims after which an access that finds no frame fails.
 const MOST_RECLAIMS: u32 = 1000;
 
 /// The state that all users and migrators share.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// The pages, in turn. One area cannot have more pages than there are frames.
+    /// The areas, to which the pages belong in turn. There are several, because one area cannot
+    /// have more pages than there are frames.
     areas: Vec<Arc<Area>>,
     pub zram: Arc<Zram>,
-    /// Users of the pages, to which the pages belong in turn.
+    /// The number of users, to which the pages belong in turn.
     pub users: u32,
     /// Free frames of the node below which the users reclaim old pages.
     pub low: u32,
@@ -51,12 +53,12 @@ impl Place {
         Ok(Place { areas, zram, users, low })
     }
 
-    /// The number of pages.
+    /// Returns the number of pages.
     pub fn pages(&self) -> u32 {
         self.areas.iter().map(|area| area.pages()).sum()
     }
 
-    /// The area of a page, and its index there.
+    /// Returns the area of a page, and its index there.
     pub fn at(&self, page: u32) -> (&Area, u32) {
         (&self.areas[(page % AREAS) as usize], page / AREAS)
     }
@@ -75,7 +77,8 @@ impl Place {
         }
     }
 
-    /// Makes an access. If it finds no free frame, old pages are reclaimed, and it is made again.
+    /// Makes an access. If the access finds no free frame, old pages are reclaimed, and the access
+    /// is made again.
     pub fn access<R: Release, T>(
         &self,
         machine: &Machine<R>,
@@ -96,8 +99,8 @@ impl Place {
     }
 }
 
-/// Of each [`SHARES`] words of a page, so many are filled before the first round: 0 for a page of
-/// zeroes, to which nobody writes.
+/// Returns the number of words, of each [`SHARES`] words of a page, that are filled before the
+/// first round: 0 for a page of zeroes, to which no user writes.
 fn filled(page: u32) -> u32 {
     let bits = page.wrapping_mul(0x9e37_79b1) >> 16;
     match bits % 16 {
@@ -111,12 +114,12 @@ fn is_filled(page: u32, word: u32) -> bool {
     (1..=filled(page)).contains(&(word % SHARES))
 }
 
-/// The word that fills a place. It does not compress.
+/// Returns the random value that fills a word; random values do not compress.
 fn filler(page: u32, word: u32) -> u64 {
     Rng::new(u64::from(page), u64::from(word)).bits()
 }
 
-/// All pages, as one user knows them.
+/// The knowledge that one user has of all pages.
 #[derive(Debug)]
 pub(super) struct Pages {
     pub place: Arc<Place>,
@@ -135,17 +138,17 @@ impl Pages {
         Pages { place: Arc::clone(place), me, layout, written, seen: Seen::new(layout, 0, pages) }
     }
 
-    /// The number of pages.
+    /// Returns the number of pages.
     pub fn count(&self) -> u32 {
         self.place.pages()
     }
 
-    /// The user's own pages.
+    /// Returns the user's own pages.
     fn own(&self) -> impl Iterator<Item = u32> + use<> {
         (self.me..self.count()).step_by(self.place.users as usize)
     }
 
-    /// The user's own page next to a page.
+    /// Returns the user's own page in the group of pages around `page`.
     pub fn own_near(&self, page: u32) -> u32 {
         let own = page / self.place.users * self.place.users + self.me;
         if own < self.count() { own } else { self.me }
@@ -155,7 +158,7 @@ impl Pages {
     pub fn populate<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         for page in self.own() {
             self.place.relieve(machine, self.place.low)?;
-            // Also a page of zeroes is written to, so that it has a frame.
+            // A page of zeroes is written to as well, so that it has a frame.
             self.store(machine, page, 0, 0)?;
             for word in (0..WORDS as u32).filter(|word| is_filled(page, *word)) {
                 self.store(machine, page, word, filler(page, word))?;

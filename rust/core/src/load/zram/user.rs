@@ -9,12 +9,12 @@ use crate::memory::WORDS;
 use crate::release::Release;
 use crate::rng::Rng;
 
-/// Accesses of one step. A stop is noticed between two steps.
+/// Accesses of one step. The thread notices a stop only between two steps.
 const ACCESSES: u32 = 64;
-/// The window has this share of the pages.
+/// The window has one page in this many.
 const WINDOW_SHARE: u32 = 8;
 
-/// One user.
+/// A user of the load `zram`.
 #[derive(Debug)]
 pub(in crate::load) struct User {
     pub(super) pages: Pages,
@@ -41,7 +41,7 @@ impl User {
         User { pages, rng: Rng::new(0, 0), counts: Counts::default(), window: 0 }
     }
 
-    /// Makes some accesses: one in eight anywhere, the others in the window; a third of them writes.
+    /// Makes some accesses: one in eight anywhere, the others in the window. One in three is a write.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let User { pages, rng, .. } = self;
         let count = pages.count();

@@ -22,14 +22,14 @@
 //! | `op` | the table of operations, and the type [`Op`] that is made from the table |
 //! | `word`, `select`, `blocks`, `move_option` | the words that a line may have at each place |
 //! | `line` | a line split into words, and errors that point at one of the words |
-//! | `parse` | sections, the machine line |
+//! | `parse` | the sections of a text, and its `machine` line |
 //! | `spec` | the table as data |
 //! | `json` | the export |
 //! | `session` | a machine set up for a program, and the effect of each operation on it |
 //! | `setup` | from the `machine` line to a machine |
 //! | `names` | the check that each name is defined before its use |
 //! | `refused` | operations that never had an effect |
-//! | `run`, `crew`, `watch` | programs on real threads, and the thread that stops them if need be |
+//! | `run`, `crew`, `watch` | programs on real threads, and the watch that stops threads without progress |
 //! | `report` | the options and the results of a run on real threads |
 //! | `replay` | a script, step by step, with all observables of a recording of a real kernel |
 //! | `ballast` | file pages that fill a part of each node during a replay |
@@ -91,7 +91,7 @@ pub use word::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
-    /// `# own-boot` in the first line: under a real kernel the program asks for a boot of its own.
+    /// The boot that the program asks for under a real kernel: `# own-boot` in the first line.
     #[serde(default)]
     pub boot: Option<Boot>,
     /// The machine that the program asks for.
@@ -117,7 +117,7 @@ pub struct Boot {
     pub ballast: bool,
 }
 
-/// One thread.
+/// A thread of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thread {
@@ -164,14 +164,14 @@ pub struct MachineSpec {
 }
 
 impl Program {
-    /// Every operation, in the order of the text.
+    /// Returns every operation, in the order of the text.
     pub fn ops(&self) -> impl Iterator<Item = &Op> {
         let threads = self.threads.iter().flat_map(|thread| &thread.ops);
         self.setup.iter().chain(threads).chain(&self.finally)
     }
 
-    /// Whether a real kernel can run the program: it is one sequence of system calls, without a
-    /// `machine` line, threads and `finally`.
+    /// Returns true if a real kernel can run the program: it is one sequence of system calls,
+    /// without a `machine` line, threads and `finally`.
     pub fn is_script(&self) -> bool {
         let sections = !self.threads.is_empty() || !self.finally.is_empty() || self.machine.is_some();
         !sections && self.setup.iter().all(Op::is_system_call)
@@ -222,7 +222,7 @@ impl Display for MachineSpec {
     }
 }
 
-/// The error for a text that is no program: the place, and what to write instead, on one line.
+/// The error for a text that is no program: the place, the mistake and its remedy, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
 pub struct ParseError {
@@ -230,6 +230,6 @@ pub struct ParseError {
     pub line: usize,
     /// The place in the line, in characters, from 1.
     pub column: usize,
-    /// The mistake, and what to write instead.
+    /// The mistake and its remedy.
     pub message: String,
 }

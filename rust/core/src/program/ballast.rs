@@ -1,6 +1,6 @@
 //! The ballast: 2 MiB of a disk's file on each node, which another process keeps mapped beside the
-//! script in the kernel lab. Whether a page that is read back becomes active at once depends on how
-//! much memory competes with it; with this much, it always does.
+//! script in the kernel lab. A page that is read back becomes active at once if enough memory
+//! competes with it, and the ballast is enough.
 
 use crate::error::Result;
 use crate::machine::Machine;
@@ -36,9 +36,10 @@ impl Ballast {
             for page in 0..PAGES {
                 machine.fault(&area, page, false)?;
                 // Node 0 also has files that the lab's system uses repeatedly. Their pages compete
-                // with a refaulted page: the active list's with a file's page, the inactive list's
-                // with an anonymous one. Without them, a page evicted from the other node would
-                // come back active, and it does not (recordings m71025/47, m71096/26).
+                // with a refaulted page: those on the active list with a file's page, those on the
+                // inactive list with an anonymous page. Without them, a page that was evicted from
+                // the other node would come back active, unlike in the recordings m71025/47 and
+                // m71096/26.
                 if number == 0
                     && let Some(pfn) = machine.get_page_at(&area, page)
                 {

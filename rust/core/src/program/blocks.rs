@@ -5,16 +5,17 @@ use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-/// Blocks `first` to `last`; of each `of` of them the first `keep`. `A`, `A-B`, `A-B/K:M`.
+/// The blocks `first` to `last`, or the first `keep` blocks of each group of `of`. Written `A`,
+/// `A-B` or `A-B/K:M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockRange {
     /// The first block.
     pub first: u32,
     /// The last block.
     pub last: u32,
-    /// How many blocks of each `of` are meant.
+    /// The number of blocks that are meant in each group.
     pub keep: u32,
-    /// The length of the pattern.
+    /// The number of blocks in a group.
     pub of: u32,
 }
 
@@ -23,7 +24,7 @@ pub struct BlockRange {
 pub struct Blocks(pub Vec<BlockRange>);
 
 impl Blocks {
-    /// The blocks of the list that a device of `len` blocks has.
+    /// Returns the blocks of the list that a device of `len` blocks has.
     pub fn indices(&self, len: u32) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().flat_map(move |range| {
             let all = range.first..=range.last.min(len.saturating_sub(1));
@@ -93,9 +94,9 @@ impl Display for Blocks {
 /// The content of a block that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockSize {
-    /// One word, again and again: `same`.
+    /// The same value in every word: `same`.
     Same,
-    /// So many random bytes, then zeroes.
+    /// This number of random bytes, then zeroes.
     Random(u16),
 }
 

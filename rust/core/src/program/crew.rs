@@ -1,8 +1,8 @@
 //! The real threads of a program, and one round of it on a fresh machine.
 //!
 //! The threads are started once and perform round after round. They begin a round together: each
-//! waits, spinning, until all are ready. Once the core has panicked on one of them, or they were
-//! asked to stop, the crew cannot be used any more; its threads still end.
+//! waits, spinning, until all are ready. After the core has panicked on a thread, or after a stop
+//! request, the crew cannot be used any more; its threads still end.
 
 use super::Program;
 use super::caught::guarded;
@@ -21,26 +21,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// One round, as each thread gets it.
+/// A round, as each thread receives it.
 struct Round<R: Release> {
     session: Arc<Session<R>>,
     /// The number of threads that are not ready yet.
     missing: Arc<AtomicUsize>,
-    /// How many turns the thread spins at the start, so that rounds differ.
+    /// The number of turns that the thread spins at the start, so that rounds differ.
     delay: u32,
 }
 
 /// A message of a thread.
 enum News {
-    /// It has started; false if it has no thread slot and cannot use machines.
+    /// The thread has started. False: there was no thread slot, so the thread cannot use machines.
     Started(bool),
     /// An operation has ended.
     Step(Box<Step>),
     /// All operations of the thread have ended.
     Ended(Box<Actor>),
-    /// The core panicked on it.
+    /// The core panicked on the thread.
     Broken(Finding),
-    /// It stopped on request.
+    /// The thread stopped on request.
     Stopped,
 }
 
@@ -83,8 +83,8 @@ impl<R: Release> Crew<R> {
                         round.wait();
                         perform(&round.session, number, &program.threads[number].ops, &sender)
                     });
-                    // The machine may be large. The thread that waits for the result drops it, not
-                    // this one: this thread's drop could still be running when the waiting thread
+                    // A large machine takes long to drop. The thread that waits for the result must
+                    // drop it: a drop on this thread could still be running when the waiting thread
                     // goes on.
                     drop(round);
                     match performed {
@@ -125,7 +125,7 @@ impl<R: Release> Crew<R> {
         for (thread, start) in self.starts.iter().enumerate() {
             let delay = mix(number, thread as u64) as u32 % MAX_DELAY;
             let round = Round { session: Arc::clone(&session), missing: Arc::clone(&missing), delay };
-            // A thread that has ended does not receive this; `collect` notices that it makes no
+            // A thread that has ended receives no round; `collect` notices that the thread makes no
             // progress.
             let _ = start.send(round);
         }
@@ -169,7 +169,7 @@ impl<R: Release> Crew<R> {
                     if !stopping {
                         broken[n] = true;
                         report.findings.push(finding);
-                        // A thread that waits for the panicked one waits in vain.
+                        // A thread that waits for the panicked thread will never go on.
                         self.watch.start_timing(options.patience.min(PATIENCE_AFTER_PANIC));
                     }
                 }
@@ -200,8 +200,8 @@ impl<R: Release> Crew<R> {
         if ended { actors.into_iter().collect() } else { None }
     }
 
-    /// Performs the operations of a section that runs alone. Returns false if it did not get to its
-    /// end.
+    /// Performs the operations of a section that runs alone. Returns false if the section did not
+    /// reach its end.
     fn section(
         &self,
         report: &mut RunReport,
@@ -272,10 +272,11 @@ impl<R: Release> Round<R> {
 /// The most turns that a thread spins at the start: a few microseconds.
 const MAX_DELAY: u32 = 256;
 
-/// How long the other threads may make no progress after the core has panicked on one.
+/// The time without progress after which the other threads are stopped, once the core has panicked
+/// on one of them.
 const PATIENCE_AFTER_PANIC: Duration = Duration::from_millis(500);
 
-/// A number that depends on both arguments.
+/// Returns a number that depends on both arguments.
 fn mix(a: u64, b: u64) -> u64 {
     // The finaliser of SplitMix64.
     let z = (a << 8 ^ b).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Program, parse};
 
-/// The version of the export. It changes only when readers of the old one would misread the new
-/// one.
+/// The version of the export, which changes only when a reader of the old version would misread the
+/// new one.
 pub const SCHEMA: u64 = 1;
 
 /// The error for JSON that is no program; the message is one line.
@@ -22,7 +22,7 @@ struct Document<'a> {
 }
 
 impl Program {
-    /// The program as one JSON object with `"schema": 1`.
+    /// Returns the program as one JSON object with `"schema": 1`.
     pub fn to_json(&self) -> String {
         // Serialising can fail only for maps without string keys and for failing writers: there are
         // none.
@@ -39,7 +39,7 @@ impl Program {
             return Err(JsonError(format!("not a program in JSON: \"schema\" must be {SCHEMA}")));
         }
         let program: Program = serde_json::from_value(value).map_err(wrong)?;
-        // One rule for both notations: JSON must not express what the parser would refuse.
+        // JSON must not express a program that the parser would refuse.
         match parse(&program.to_string()) {
             Ok(read) if read == program => Ok(program),
             Ok(_) => {

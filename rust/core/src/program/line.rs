@@ -1,4 +1,5 @@
-//! One line: its words with their columns, and how an operation takes them.
+//! A line of a program: its words with their columns, and the order in which an operation takes the
+//! words.
 //!
 //! An operation takes its positional words in order, then its `key=value` words, then the remaining
 //! options; the last two may stand in any order. A word that is left over is an error.
@@ -30,7 +31,7 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// The words before the comment; `None` if there are none.
+    /// Splits the text before the comment into words; `None` if there is no word.
     pub(super) fn split(number: usize, text: &'a str) -> Option<Self> {
         let code = text.split('#').next().unwrap_or_default();
         let mut words: Vec<Piece<'a>> = Vec::new();
@@ -52,12 +53,12 @@ impl<'a> Line<'a> {
         Some(Line { number, head, rest: words, end, operation: None })
     }
 
-    /// Whether a `key=` is among the words.
+    /// Returns true if a `key=` is among the words.
     pub(super) fn has_key(&self, key: &str) -> bool {
         self.rest.iter().any(|piece| key_value(piece.text, key).is_some())
     }
 
-    /// An error at a word of this line.
+    /// Makes the error for a mistake at a word of this line.
     pub(super) fn error(&self, column: usize, message: impl fmt::Display) -> ParseError {
         let usage = self.operation.map_or_else(String::new, |spec| format!("; usage: {}", spec.usage()));
         ParseError { line: self.number, column, message: format!("{message}{usage}") }
@@ -77,7 +78,7 @@ impl<'a> Line<'a> {
         piece.text.parse().map_err(|_| self.wrong(piece, &W::SYNTAX))
     }
 
-    /// The next positional word.
+    /// Takes the next positional word.
     pub(super) fn positional<S: Slot>(&mut self, field: &str) -> Result<S, ParseError> {
         // A word that may be missing is not `key=value`.
         let missing = |piece: &Piece<'_>| !S::REQUIRED && piece.text.contains('=');
@@ -89,7 +90,7 @@ impl<'a> Line<'a> {
         S::fill(word).ok_or_else(|| self.missing(&<S::Word as Word>::SYNTAX.placeholder(field)))
     }
 
-    /// The word `key=...`, wherever it stands.
+    /// Takes the word `key=...`, wherever it stands in the line.
     pub(super) fn key<S: Slot>(&mut self, key: &str) -> Result<S, ParseError> {
         let found = self.rest.iter().position(|piece| key_value(piece.text, key).is_some());
         let piece = found.map(|at| self.rest.remove(at));
@@ -141,14 +142,14 @@ fn key_value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 pub(super) trait Slot: Sized {
     /// The word.
     type Word: Word;
-    /// Whether the word is required.
+    /// True if the word is required.
     const REQUIRED: bool;
 
-    /// The field from the word of the line; `None` if a required word is missing.
+    /// Makes the field from the word of the line; `None` if a required word is missing.
     fn fill(word: Option<Self::Word>) -> Option<Self>;
-    /// The word to print, if there is one.
+    /// Returns the word to print, if there is one.
     fn word(&self) -> Option<&Self::Word>;
-    /// The word to change, if there is one.
+    /// Returns the word to change, if there is one.
     fn word_mut(&mut self) -> Option<&mut Self::Word>;
 }
 
@@ -202,12 +203,12 @@ pub(super) fn print_options<W: Word>(options: &[W], f: &mut fmt::Formatter<'_>) 
     options.iter().try_for_each(|option| write!(f, " {option}"))
 }
 
-/// The description of a field that is one word.
+/// Returns the description of a field that is one word.
 pub(super) const fn describe<S: Slot>(name: &'static str, place: Place) -> ArgSpec {
     ArgSpec { name, place, required: S::REQUIRED, syntax: <S::Word as Word>::SYNTAX }
 }
 
-/// The description of a field of options.
+/// Returns the description of a field of options.
 pub(super) const fn describe_options<W: Word>(name: &'static str) -> ArgSpec {
     ArgSpec { name, place: Place::Options, required: false, syntax: W::SYNTAX }
 }

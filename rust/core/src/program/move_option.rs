@@ -15,7 +15,7 @@ pub enum MoveOption {
     All,
     /// Every second page goes to the other node.
     Alt,
-    /// These flags instead of those that the other options imply.
+    /// The flags of the call, in place of the flags that the other options imply.
     Flags(u32),
     /// The pages of this child.
     Pid(Child),

@@ -1,8 +1,8 @@
-//! Checks that a program makes each thing before it names it: in the set-up, or earlier in the same
-//! section.
+//! Checks that a program makes each thing before it names the thing: in the set-up, or earlier in
+//! the same section.
 //!
-//! Otherwise an operation on a region that is never mapped would fail in every schedule. A search
-//! would find no broken rule, and look like a pass of an operation that can never succeed.
+//! Without this check, an operation on a region that is never mapped would fail in every schedule.
+//! A search would find no broken rule and count as a pass, although the operation was never tested.
 
 use super::word::Thing;
 use super::{Op, Program, SetupError};
@@ -51,7 +51,7 @@ impl Program {
                 let why = match elsewhere.get(&thing) {
                     Some(&other) if other == section => format!("{thing} is made after it: {how} before"),
                     Some(other) => {
-                        format!("{thing} is thread {other}'s own until all have ended: {how} in the set-up")
+                        format!("{thing} is thread {other}'s own until all threads end: {how} in the set-up")
                     }
                     None => format!("there is no {thing}: {how} before it"),
                 };
@@ -63,7 +63,7 @@ impl Program {
     }
 }
 
-/// The operation that makes such a thing.
+/// Returns the advice to write the operation that makes a thing.
 fn how(thing: Thing) -> String {
     match thing.letter {
         'r' => format!("write `map {thing} anon 1`"),
@@ -104,7 +104,7 @@ mod tests {
             ("thread A\n  unpin g3", "A: `unpin g3`: there is no g3: write `pin g3 r0 longterm` before it"),
             (
                 "thread A\n  map r1 anon 1\nthread B\n  read r1",
-                "B: `read r1`: r1 is thread A's own until all have ended: write `map r1 anon 1` in the set-up",
+                "B: `read r1`: r1 is thread A's own until all threads end: write `map r1 anon 1` in the set-up",
             ),
             (
                 "thread A\n  free p0\n  allocate p0",

@@ -3,9 +3,9 @@
 //!
 //! A row reads: kind (`System` or `Step`), variant, first word, `{ positional fields }`, `[
 //! key=value fields ]` and `(options)`, the words that may follow. `with "key"` distinguishes two
-//! meanings of one first word: the row applies if the key is in the line. Such a row must come
-//! before the other. The variant in snake case is the operation's name in JSON. It differs from the
-//! first word only where `with` distinguishes rows.
+//! meanings of one first word: the row applies if the key is in the line, and must come before the
+//! row without `with`. The variant in snake case is the operation's name in JSON. This name differs
+//! from the first word only where `with` distinguishes rows.
 //!
 //! To add an operation, add a row here and its effect to `session`.
 
@@ -30,7 +30,7 @@ macro_rules! operations {
         $kind:ident $variant:ident = $word:literal $(with $present:literal)?
         { $($pos:ident: $pos_ty:ty),* } [ $($key:ident: $key_ty:ty),* ] $( ($opt:ident: $opt_ty:ty) )?;
     )+) => {
-        /// One operation: a line of a program.
+        /// An operation: a line of a program.
         #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
         #[allow(missing_docs, reason = "the row's text says what its fields mean")]
@@ -94,7 +94,7 @@ macro_rules! operations {
                 }
             }
 
-            /// The selection of pages of a region, if the operation has one.
+            /// Returns the selection of pages of a region, if the operation has one.
             fn of_regions(&self) -> Option<&Sel<Region>> {
                 let mut found = None;
                 match self {
@@ -105,7 +105,7 @@ macro_rules! operations {
                 found
             }
 
-            /// [`Op::of_regions`], to change the selection.
+            /// Returns the selection of [`Op::of_regions`], to change it.
             fn of_regions_mut(&mut self) -> Option<&mut Sel<Region>> {
                 let mut found = None;
                 match self {
@@ -121,7 +121,7 @@ macro_rules! operations {
             }
         }
 
-        /// Canonical text.
+        /// Prints the canonical text of an operation.
         impl Display for Op {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
@@ -146,9 +146,9 @@ operations! {
     System Write = "write" { pages: Sel<Region> } [];
     /// Touches each page and checks its content.
     System Read = "read" { pages: Sel<Region> } [];
-    /// A child writes.
+    /// Lets a child write to its pages.
     System Cwrite = "cwrite" { child: Child, pages: Sel<Region> } [];
-    /// A child reads.
+    /// Lets a child read its pages and check their content.
     System Cread = "cread" { child: Child, pages: Sel<Region> } [];
     /// Reads whole pages of the file behind the region, past the mapping.
     System Fread = "fread" { pages: Sel<Region> } [];
@@ -156,7 +156,7 @@ operations! {
     System Fwrite = "fwrite" { pages: Sel<Region> } [];
     /// Forks a child that shares the regions or copies them on write.
     System Fork = "fork" { child: Child } [];
-    /// The child ends.
+    /// Ends a child.
     System Exit = "exit" { child: Child } [];
     /// Pins pages: `pipe` takes one plain reference a page, `longterm` pins (+1024 a page).
     System Pin = "pin" { pin: PinName, pages: Sel<Region>, kind: PinKind } [];
@@ -200,7 +200,7 @@ operations! {
     System Drop = "drop" { what: u32 } [];
     /// sync(2).
     System Sync = "sync" {} [];
-    /// Waits.
+    /// Waits for `ms` milliseconds.
     System Sleep = "sleep" { ms: u32 } [];
     /// Writes a sysctl of vm. This machine has `compact_unevictable_allowed`, `compaction_proactiveness` and,
     /// with `pressure=on`, `min_free_kbytes`.
@@ -209,7 +209,7 @@ operations! {
     System Punch = "punch" { region: Region } [keep: u32, of: u32];
     /// Takes the free memory of a node away.
     System Fillnode = "fillnode" { node: u32 } [];
-    /// Ends `fillnode`.
+    /// Gives the memory back that `fillnode` took.
     System Unfill = "unfill" {} [];
     /// Makes swap space; with `zram` on the device z0, or on a fresh one of that size.
     System Swapon = "swapon" { mb: u32 } [] (options: SwapOption);
@@ -220,7 +220,8 @@ operations! {
     System ZramFill = "zram_fill" { pages: u32 } [node: Option<u32>];
     /// Discards all but the first `keep` of each `of` pages of the device.
     System ZramPunch = "zram_punch" {} [keep: u32, of: u32];
-    /// Reads the first `keep` of each `of` pages and compares them with what `zram_fill` wrote.
+    /// Reads the first `keep` of each `of` pages and compares them with the content that
+    /// `zram_fill` wrote.
     System ZramCheck = "zram_check" {} [keep: u32, of: u32];
     /// Discards all pages of the device, and takes it away.
     System ZramFree = "zram_free" {} [];
@@ -230,7 +231,7 @@ operations! {
     System ZsPut = "zs_put" { blocks: Blocks } [size: Sizes, node: Option<u32>] (options: PutOption);
     /// Discards pages of the device.
     System ZsDel = "zs_del" { blocks: Blocks } [];
-    /// Reads pages of the device and compares them with what was written last.
+    /// Reads pages of the device and compares them with the content that was written last.
     System ZsCheck = "zs_check" { blocks: Blocks } [];
     /// Reports the counters of the device and its zspages.
     System ZsStat = "zs_stat" {} [];
@@ -255,8 +256,8 @@ operations! {
     /// Records the ordered list of internal calls from here on, or with `moves` the pages that
     /// move; `off` ends it.
     System Trace = "trace" { switch: Option<Tracing> } [node: Option<u32>];
-    /// Shows what each frame of a node is, one letter a frame, or with `sum` the totals alone. The
-    /// frames below `from` are shown as unknown.
+    /// Shows the kind of each frame of a node, one letter a frame, or with `sum` the totals alone.
+    /// The frames below `from` are shown as unknown.
     System Layout = "layout" {} [node: u32, from: Option<u32>] (options: LayoutOption);
     /// Shows how fragmented the free memory of a node is, for a request of each order: debugfs's
     /// `extfrag_index` and `unusable_index`, in thousandths.
@@ -287,15 +288,15 @@ operations! {
     /// Puts the reference that `allocate` gave.
     Step Free = "free" { page: Allocated } [];
     /// Compacts a node for one block of 2^`order` frames, as an allocation does that found none:
-    /// try_to_compact_pages(). It returns the number of pages that moved.
+    /// try_to_compact_pages(). Returns the number of pages that moved.
     Step CompactFor = "compact_for" {} [order: u32, node: Option<u32>, priority: Option<Priority>];
-    /// Makes one run of a node's compaction daemon for a block of 2^`order` frames: kcompactd_do_work(). It
-    /// returns the number of pages that moved.
+    /// Makes one run of a node's compaction daemon for a block of 2^`order` frames: kcompactd_do_work().
+    /// Returns the number of pages that moved.
     Step Kcompactd = "kcompactd" {} [order: u32, node: Option<u32>];
     /// Makes an owner with that many movable pages, on `node` if given; it holds one reference to
     /// each.
     Step Movable = "movable" { owner: Movable, pages: u32 } [node: Option<u32>];
-    /// The owner puts its references.
+    /// Lets the owner put its references.
     Step Release = "release" { pages: Sel<Movable> } [];
     /// Puts up to that many pages into the balloon, from `node` first.
     Step Inflate = "inflate" { pages: u32 } [node: Option<u32>];
@@ -309,14 +310,14 @@ operations! {
     Step Put = "put" { pages: Sum<Owner> } [];
     /// Adds each page to its LRU list, through the pagevec: folio_add_lru().
     Step LruAdd = "lru_add" { pages: Sum<Owner> } [];
-    /// folio_mark_accessed().
+    /// Marks each page as accessed: folio_mark_accessed().
     Step MarkAccessed = "mark_accessed" { pages: Sum<Owner> } [];
     /// Frees up to that many pages of a node that were not used lately: shrink_node().
     Step Reclaim = "reclaim" { pages: u32 } [node: Option<u32>];
-    /// Makes one run of a node's reclaiming daemon, for a block of 2^`order` frames if given: pages are
-    /// freed until the node has as many free frames as its high watermark. It returns their number.
+    /// Makes one run of a node's reclaiming daemon, for a block of 2^`order` frames if given: pages are freed
+    /// until the node has as many free frames as its high watermark. Returns the number of freed pages.
     Step Kswapd = "kswapd" {} [node: Option<u32>, order: Option<u32>];
-    /// Moves active pages of a node to the inactive list where that is short: kswapd_age_node().
+    /// Moves active pages of a node to the inactive list if that list is short: kswapd_age_node().
     Step Age = "age" {} [node: Option<u32>];
     /// Takes each page off its LRU list, or from the owner of a movable page, and keeps the token.
     Step Isolate = "isolate" { pages: Sum<Owner> } [];
@@ -350,19 +351,19 @@ operations! {
 }
 
 impl Op {
-    /// Whether a process can perform this, so that it belongs to the script format that also runs
-    /// under a real kernel. Other operations are single steps that only code inside the kernel can
-    /// perform.
+    /// Returns true if a process can perform the operation. Such operations make up the script
+    /// format, which also runs under a real kernel. All other operations are single steps that only
+    /// code inside the kernel can perform.
     pub fn is_system_call(&self) -> bool {
         self.kind() == Kind::System
     }
 
-    /// Whether the operation selects pages by the frames that they are in.
+    /// Returns true if the operation selects pages by the frames that they are in.
     pub(super) fn selects_frames(&self) -> bool {
         self.of_regions().is_some_and(|sel| sel.frames.is_some())
     }
 
-    /// The same operation with pages in place of frames; `pages_of` looks the pages up.
+    /// Returns the same operation with pages in place of frames; `pages_of` looks the pages up.
     pub(super) fn with_pages(&self, pages_of: impl FnOnce(&Sel<Region>) -> Vec<super::PageRange>) -> Op {
         let mut op = self.clone();
         if let Some(sel) = op.of_regions_mut() {
@@ -372,7 +373,7 @@ impl Op {
         op
     }
 
-    /// The thing that the operation makes and names.
+    /// Returns the named thing that the operation makes.
     pub(super) fn makes(&self) -> Option<Thing> {
         match *self {
             Op::Map { region, .. } => Some(region.into()),
@@ -402,7 +403,7 @@ impl std::str::FromStr for Op {
     }
 }
 
-/// The operations of the language, in the order of the table.
+/// Returns the operations of the language, in the order of the table.
 pub fn operations() -> &'static [OpSpec] {
     TABLE
 }

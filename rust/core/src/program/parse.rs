@@ -62,8 +62,8 @@ enum Section {
     Finally,
 }
 
-/// Reads `# own-boot [no-ballast]`, optionally with a remark after a colon. Any other comment is
-/// `None`.
+/// Reads `# own-boot [no-ballast]`, optionally with a remark after a colon. Returns `None` for any
+/// other comment.
 fn boot(first: &str) -> Result<Option<Boot>, ParseError> {
     let Some(comment) = first.trim_start().strip_prefix('#') else { return Ok(None) };
     let flags = comment.split(':').next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Operations that failed at each attempt. A run without a broken rule has not tested them, so
-//! every report lists them.
+//! Operations that failed at each attempt. A run without a broken rule has not tested such an
+//! operation, so every report lists it.
 
 use super::Op;
 use super::session::Step;
@@ -12,18 +12,18 @@ use std::collections::BTreeSet;
 pub struct Refused {
     /// `setup`, the thread's name, or `finally`.
     pub section: String,
-    /// Its number within the section, from 0.
+    /// The number of the operation within the section, from 0.
     pub i: usize,
     /// The operation's line.
     pub op: String,
-    /// The errnos with which it failed, each once.
+    /// The errnos of the failures, each once.
     pub errnos: Vec<&'static str>,
     /// The reason of the first failure.
     pub why: String,
 }
 
 impl Refused {
-    /// An operation that failed with these errnos.
+    /// Makes the entry of an operation that failed with these errnos.
     pub(crate) fn new(
         (section, i, op): (&str, usize, &Op),
         errnos: impl IntoIterator<Item = Errno>,
@@ -37,8 +37,8 @@ impl Refused {
 }
 
 impl Step {
-    /// Whether the operation had an effect. It may fail on some pages and succeed on others. A
-    /// query always has one, whatever its answer.
+    /// Returns true if the operation had an effect. An operation that failed on some pages and
+    /// succeeded on others had an effect. A query always has an effect, whatever its answer.
     pub fn did_anything(&self, op: &Op) -> bool {
         if matches!(op, Op::Query { .. }) {
             return true;
@@ -55,13 +55,13 @@ impl Step {
         }
     }
 
-    /// The errnos with which it failed.
+    /// Returns the errnos of the failures.
     pub(crate) fn errnos(&self) -> impl Iterator<Item = Errno> {
         let statuses = self.status.iter().flatten().filter(|status| **status < 0);
         self.errno.into_iter().chain(statuses.map(|status| Errno(-status)))
     }
 
-    /// The reason of the failure, in words.
+    /// Returns the reason of the failure, in words.
     pub(crate) fn why(&self) -> String {
         match (&self.problem, self.errnos().next()) {
             (Some(problem), _) => problem.to_string(),

@@ -14,14 +14,15 @@ use crate::stat::{Event, NodeItem};
 use crate::sync::{Stopped, stop_point, stoppable};
 use serde::Serialize;
 
-/// One operation: its result, and the changes that could be observed afterwards.
+/// A step of a replay: the result of an operation, and the changes that could be observed
+/// afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReplayStep {
-    /// Its number, from 0.
+    /// The number of the step, from 0.
     pub i: usize,
     /// The operation's line.
     pub op: String,
-    /// Its result.
+    /// The result of the operation.
     #[serde(flatten)]
     pub step: Step,
     /// The observed changes.
@@ -59,8 +60,8 @@ pub struct Replay {
     pub balance: Option<Balance>,
 }
 
-/// The frames of a node that the kernel itself uses from a step of the script on: the letter of its
-/// [`Kind`](crate::layout::Kind) for each, and `.` for all others.
+/// The frames of a node that the kernel itself uses from a step of the script on. Each such frame
+/// has the letter of its [`Kind`](crate::layout::Kind); all other frames have `.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelPages {
     /// The number of the step, from 0.
@@ -71,12 +72,12 @@ pub struct KernelPages {
     pub letters: Vec<u8>,
 }
 
-/// Replays a script on the lab's machine (two nodes of 256 MiB, two CPUs, the script on the first),
-/// changed by `overrides`. Before the steps that `kernel` names, the kernel allocates and frees pages of
-/// its own, so that they are in their frames. Calls `ask` regularly to learn whether to go on.
+/// Replays a script on the lab's machine (two nodes of 256 MiB, two CPUs, the script on the first), changed
+/// by `overrides`. Before each step that `kernel` names, the kernel allocates and frees pages of its own, so
+/// that exactly the named frames hold such pages. Calls `ask` regularly to learn whether to go on.
 ///
 /// # Errors
-/// If the program has threads, or the machine cannot be made; if the caller stopped it.
+/// If the program has threads, if the machine cannot be made, or if the caller stopped the replay.
 pub fn replay(
     program: &Program,
     overrides: &MachineSpec,
@@ -131,13 +132,13 @@ fn steps(
         let done = guarded(|| {
             observer.before(session, &actor);
             let mut step = session.step(&mut actor, op);
-            // The lab's machines with a third node are those on which layouts are recorded.
+            // Layouts are recorded on the lab's machines with a third node.
             if session.machine().nodes().len() > 2 && step.problem.is_none() {
                 step.findings.extend(session.make_page_tables(&actor, op).err().map(out_of_memory));
             }
             expected_zeroes(op, &mut step);
             let observed = observer.after(session, &actor, op, &step);
-            // The observer tells the moves, where the script asks for them.
+            // The observer reports the moves if the script asks for them.
             step.moves.clear();
             ReplayStep { i, op: op.to_string(), step, observed }
         });
@@ -167,13 +168,13 @@ fn steps(
     Ok(replay)
 }
 
-/// The finding for a page of the recording program itself that could not be made.
+/// Makes the finding for a page of the recording program itself that could not be allocated.
 fn out_of_memory(error: crate::error::Error) -> Finding {
     Finding { rule: "the replay has memory for its own pages", pfn: None, detail: error.to_string() }
 }
 
-/// Replaces expected zeroes by `ok`: a recording has `zero` only where something else was expected.
-/// For a child, it only has whether the read succeeded.
+/// Replaces expected zeroes by `ok`, because a recording has `zero` only where other content was
+/// expected. For a child, a recording tells only whether the read succeeded.
 fn expected_zeroes(op: &Op, step: &mut Step) {
     if step.findings.is_empty() {
         let child = matches!(op, Op::Cread { .. });

@@ -1,4 +1,4 @@
-//! How a program is run on real threads, and what was seen of it.
+//! The options and the results of a run on real threads.
 
 use super::Refused;
 use super::session::Step;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The options of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunOptions {
-    /// How long no operation may end before the remaining threads are stopped.
+    /// The time without the end of an operation after which the remaining threads are stopped.
     pub patience: Duration,
     /// The most rounds of a stress run.
     pub rounds: u64,
@@ -22,16 +22,16 @@ impl Default for RunOptions {
     }
 }
 
-/// One operation and its result.
+/// An operation and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// `setup`, the thread's name, or `finally`.
     pub section: String,
-    /// Its number within the section, from 0.
+    /// The number of the operation within the section, from 0.
     pub i: usize,
     /// The operation's line.
     pub op: String,
-    /// Its result.
+    /// The result of the operation.
     #[serde(flatten)]
     pub step: Step,
 }
@@ -45,25 +45,25 @@ pub struct RunReport {
     pub findings: Vec<Finding>,
     /// The handles that the program still holds at the end.
     pub held: Vec<String>,
-    /// Whether the caller stopped it before its end.
+    /// True if the caller stopped the round before its end.
     pub interrupted: bool,
     /// Operations that had no effect.
     pub refused: Vec<Refused>,
 }
 
 impl RunReport {
-    /// Whether no rule is broken.
+    /// Returns true if no rule is broken.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
     }
 }
 
-/// How often one operation had each outcome.
+/// The outcomes of one operation, each with its number of times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outcomes {
     /// `setup`, the thread's name, or `finally`.
     pub section: String,
-    /// Its number within the section, from 0.
+    /// The number of the operation within the section, from 0.
     pub i: usize,
     /// The operation's line.
     pub op: String,
@@ -80,7 +80,7 @@ pub struct StressReport {
     pub outcomes: Vec<Outcomes>,
     /// The number of the round that broke a rule, from 0, and its report.
     pub broken: Option<(u64, RunReport)>,
-    /// Whether the caller stopped it; the round that was stopped is not counted.
+    /// True if the caller stopped the run. The stopped round is not counted.
     pub interrupted: bool,
     /// Operations that had no effect in any round.
     pub refused: Vec<Refused>,

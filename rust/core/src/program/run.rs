@@ -1,8 +1,8 @@
 //! Programs on real threads: one round, or round after round until a rule breaks.
 //!
 //! A round is the set-up in order, then all threads at the same time, then `finally`, then the
-//! audit. If the core finds a broken rule, the run ends: the state of the machine is meaningless
-//! afterwards.
+//! audit. If the core finds a broken rule, the run ends, because the state of the machine is
+//! meaningless afterwards.
 
 use super::crew::Crew;
 use super::session::{Session, Step};
@@ -43,8 +43,8 @@ pub fn run(
 }
 
 /// Runs a program repeatedly, each time on a fresh machine, until a rule is broken, the rounds are
-/// done, or the caller ends it through `ask`, which is called regularly. There is at least one
-/// round.
+/// done, or the caller ends the run through `ask`, which is called regularly. At least one round is
+/// run.
 ///
 /// # Errors
 /// As [`run`].
@@ -88,13 +88,13 @@ fn session(config: &Config, program: &Program) -> Result<Session<Chosen>, SetupE
 struct Seen {
     ops: Vec<Op>,
     outcomes: Vec<Outcomes>,
-    /// For an operation that never had an effect: its errnos, and the reason of its first failure.
+    /// The errnos of each operation that never had an effect, and the reason of its first failure.
     failed: Vec<Option<(BTreeSet<Errno>, String)>>,
     had_effect: Vec<bool>,
 }
 
 impl Seen {
-    /// A row for each operation, without outcomes.
+    /// Makes the rows of a program's operations, without outcomes.
     fn new(program: &Program) -> Seen {
         let threads = program.threads.iter().map(|thread| (thread.name.as_str(), &thread.ops));
         let sections = [("setup", &program.setup)].into_iter().chain(threads);
@@ -135,7 +135,7 @@ impl Seen {
         }
     }
 
-    /// The operations that were tried and never had an effect.
+    /// Returns the operations that were tried and never had an effect.
     fn refused(&self) -> Vec<Refused> {
         let all = self.outcomes.iter().zip(&self.ops).zip(self.failed.iter().zip(&self.had_effect));
         let never = all.filter_map(|((seen, op), (failed, had_effect))| {
@@ -146,7 +146,7 @@ impl Seen {
     }
 }
 
-/// The outcome of a step, in one word.
+/// Returns the outcome of a step, in one word.
 fn outcome(step: &Step) -> &'static str {
     match &step.problem {
         None => "ok",

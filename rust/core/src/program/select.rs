@@ -68,7 +68,7 @@ names! {
     Allocated = 'p';
     /// The pages of the zram device's pool: `z0`.
     Store = 'z';
-    /// The balloon of the machine: `b0`. No operation makes it, and there is no other.
+    /// The balloon of the machine: `b0`. No operation makes a balloon, and a machine has no other.
     BalloonName = 'b';
 }
 
@@ -76,21 +76,23 @@ names! {
 pub trait Selectable: Copy + FromStr<Err = NotThis> + Display {
     /// The letters of names that take a list of pages.
     const LISTED: &'static [char];
-    /// Names that mean one page; a single letter takes a number.
+    /// Names that mean one page. A single letter in this list takes a number.
     const SINGLE: &'static [&'static str] = &[];
 
-    /// Whether this name takes a list of pages.
+    /// Returns true if this name takes a list of pages.
     fn is_listed(self) -> bool;
 
-    /// The thing made under this name; `None` if it always exists.
+    /// Returns the thing that a program makes under this name; `None` for a name that always
+    /// exists.
     fn thing(self) -> Option<Thing>;
 
-    /// The selection, if it is of regions: those select pages by their frames too.
+    /// Returns the selection if it is of a region, whose pages can also be selected by their
+    /// frames.
     fn of_regions(_sel: &Sel<Self>) -> Option<&Sel<Region>> {
         None
     }
 
-    /// [`Selectable::of_regions`], to change the selection.
+    /// Returns the selection of [`Selectable::of_regions`], to change it.
     fn of_regions_mut(_sel: &mut Sel<Self>) -> Option<&mut Sel<Region>> {
         None
     }
@@ -217,7 +219,7 @@ impl FromStr for Owner {
     }
 }
 
-// Not through `serde_by_text`, which needs a syntax for its messages: these have none.
+// `serde_by_text` is not used here, because its messages need a syntax, which these types lack.
 macro_rules! serde_by_name {
     ($($name:ty),+) => { $(
         impl Serialize for $name {
@@ -278,7 +280,7 @@ impl FromStr for PageRange {
     }
 }
 
-/// Frames of a node by their numbers, from 0: `512-2047`, or `512-2047/1:2` for the first one of
+/// Frames of a node by their numbers, from 0: `512-2047`, or `512-2047/1:2` for the first frame of
 /// each two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameRange {
@@ -291,7 +293,7 @@ pub struct FrameRange {
 }
 
 impl FrameRange {
-    /// The numbers of the frames, ascending.
+    /// Returns the numbers of the frames, ascending.
     pub fn numbers(self) -> impl Iterator<Item = u32> {
         let PageRange { first, last } = self.frames;
         (first..=last).filter(move |number| (number - first) % self.of < self.keep)
@@ -322,8 +324,8 @@ impl FromStr for FrameRange {
     }
 }
 
-/// All pages of something, or a list of them: `r0`, `r0:0-3,7`; of a region also by the frames that
-/// the pages are in: `r0@512-2047/1:2`.
+/// A selection: all pages of a thing (`r0`), a list of its pages (`r0:0-3,7`), or the pages of a
+/// region that are in certain frames (`r0@512-2047/1:2`).
 ///
 /// The list keeps its order and its repetitions, because `move_pages(2)` sees both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -340,9 +342,9 @@ pub struct Sel<N> {
 }
 
 impl<N> Sel<N> {
-    /// The selected page numbers, in order, of a thing that has `len` pages. Numbers beyond `len`
-    /// are included: each operation defines what they mean. A selection by frames has none before
-    /// the session has looked its pages up.
+    /// Returns the selected page numbers, in order, of a thing that has `len` pages. Numbers beyond
+    /// `len` are included, because each operation gives them a meaning of its own. A selection by
+    /// frames has no page numbers before the session has looked its pages up.
     pub fn indices(&self, len: u32) -> impl Iterator<Item = u32> + '_ {
         let whole = match (&self.pages, &self.frames) {
             (None, None) => 0..len,

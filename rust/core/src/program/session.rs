@@ -7,10 +7,11 @@
 //! | `content` | the written versions, and which of them may be read |
 //! | `process` | system calls on memory |
 //! | `file` | files: mapping, reading and writing through the file, write-back, truncation |
-//! | `layout` | what the frames of a node are, and all memory of a node in one region |
+//! | `layout` | the kinds of a node's frames, and all memory of a node in one region |
+//! | `compact` | compaction and its settings |
 //! | `memory` | memory policy: mlock, madvise, mbind, migrate_pages |
 //! | `failure` | memory failure: soft offline, poison, unpoison |
-//! | `guest` | what the kernel lab does besides a script |
+//! | `guest` | the work of the kernel lab beside a script |
 //! | `hotplug` | memory blocks, huge pages, contiguous ranges |
 //! | `pages` | single steps on pages |
 //! | `movable` | owners of movable pages |
@@ -19,9 +20,10 @@
 //! | `observe` | the changes between two operations |
 //! | `end` | the visible state after all threads have ended |
 //! | `state` | names of words and a fingerprint, for the explorer |
-//! | `snapshot` | the contents that a fork may have copied |
+//! | `history`, `snapshot` | the writes and forks of threads, and the contents that a fork may have copied |
 //! | `zram` | a zram device with blocks of a chosen size |
 //! | `check` | the audit with all handles, and the check of contents |
+//! | `refusal` | the check that no call fails because of a batch that it should have drained |
 //!
 //! The program itself is an [`Actor`], and so is each of its threads. The program's actor performs
 //! the set-up and [publishes](Session::publish) the things that it made. Then the threads share
@@ -29,9 +31,9 @@
 //!
 //! No operation can break the core: a request that a thread must not make, given its handles, is
 //! refused as a misuse. So every rule that the core finds broken is a fault of the core and not of
-//! the program. Each operation looks its page up again, and safely: it takes a reference under the
-//! lock of the entry, the owner or the table of handles that names the page. Only `try_get` and the
-//! isolation of a movable page use the bare frame number, as the kernel's own walkers do.
+//! the program. Each operation looks its page up again, and takes a reference under the lock of the
+//! entry, the owner or the table of handles that names the page. Only `try_get` and the isolation
+//! of a movable page use the bare frame number, as the kernel's own walkers do.
 
 mod actor;
 mod balloon;
@@ -98,26 +100,26 @@ pub struct Session<R: Release> {
     content: Content,
     /// The content of the zram device when the threads started.
     blocks: zram::Known,
-    /// Whether the set-up has pinned pages for long.
+    /// True if the set-up has pinned pages for long.
     pinned: bool,
-    /// The handles of the set-up; the first thread that takes one has it.
+    /// The handles of the set-up. Each goes to the first thread that takes it.
     shared: Lock<Handles>,
     /// The machine's balloon, if the program uses it.
     balloon: Option<Arc<Balloon>>,
-    /// The owners that the caller brought along, for the movable pages of these names.
+    /// The owners that the caller brought along, each for the movable pages of one name.
     brought: BTreeMap<Movable, Arc<dyn PoolOwner>>,
     /// The frames of the last `nonlru`.
     nonlru: Lock<Option<BTreeSet<Pfn>>>,
     /// Pages that the program itself has discarded (MADV_DONTNEED, MADV_FREE), by owner and index.
     /// A pin on such a page need not be on the page that is mapped now.
     discarded: Lock<BTreeMap<(u32, u32), Discarded>>,
-    /// The pool of the zram device that was made the swap space last. From then on its blocks have the
-    /// content of pages that reclaim chose, and no longer what the program wrote to them.
+    /// The pool of the zram device that was last made the swap space. From then on the blocks have the
+    /// content of pages that reclaim chose, and no longer the content that the program wrote.
     lent: Lock<Option<OwnerId>>,
 }
 
 impl<R: Release> Session<R> {
-    /// A machine with one process that has no mappings.
+    /// Makes a machine with one process that has no mappings.
     pub fn new(config: &Config) -> Result<Session<R>> {
         let machine = Machine::new(config)?;
         let space = machine.address_space()?;
@@ -137,7 +139,7 @@ impl<R: Release> Session<R> {
         })
     }
 
-    /// A session for a program: its machine has a balloon if the program uses one.
+    /// Makes a session for a program: its machine has a balloon if the program uses one.
     pub fn for_program(config: &Config, program: &Program) -> Result<Session<R>> {
         let mut session = Session::new(config)?;
         if program.ops().any(Op::uses_balloon) {
@@ -146,12 +148,12 @@ impl<R: Release> Session<R> {
         Ok(session)
     }
 
-    /// The movable pages of this name get this owner, which is asked before they move.
+    /// Sets the owner of the movable pages of a name. The owner is asked before the pages move.
     pub fn bring_owner(&mut self, name: Movable, owner: Arc<dyn PoolOwner>) {
         self.brought.insert(name, owner);
     }
 
-    /// The machine.
+    /// Returns the machine.
     pub fn machine(&self) -> &Machine<R> {
         &self.machine
     }
@@ -184,7 +186,7 @@ impl<R: Release> Session<R> {
         program.join(threads, &self.content);
     }
 
-    /// The handles that are still held: by the program, or left over from the set-up.
+    /// Describes the handles that the program still holds, and those left over from the set-up.
     pub fn held(&self, program: &Actor) -> Vec<String> {
         let shared = self.shared.lock();
         let all = program.handles.iter().chain(shared.iter());

@@ -6,7 +6,7 @@ use crate::machine::{Config, MAX_FRAMES, MAX_NODES, NodeConfig};
 use crate::profile::Profile;
 use crate::program::session::MAX_THREADS;
 
-/// Defaults for what a `machine` line leaves out.
+/// Defaults for the fields that a `machine` line leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// The number of nodes.
@@ -22,15 +22,16 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    /// For real threads: two nodes of 256 MiB, as the kernel lab has them. Unused frames take no
-    /// host memory.
+    /// The defaults for real threads: two nodes of 256 MiB, as the kernel lab has them. Unused
+    /// frames take no host memory.
     pub const RUN: Defaults =
         Defaults { nodes: 2, pages: 1 << 16, cpus: 2, owners: 1 << 16, threads: MAX_THREADS };
-    /// For the explorer, which audits the machine after each of millions of schedules.
+    /// The defaults for the explorer: a small machine, because each of millions of schedules ends
+    /// with an audit.
     pub const EXPLORE: Defaults = Defaults { nodes: 2, pages: 8, cpus: 2, owners: 8, threads: 8 };
 }
 
-/// The error for a program that cannot be run: the reason, and what to change, on one line.
+/// The error for a program that cannot be run: the reason and the remedy, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(pub String);
@@ -40,7 +41,7 @@ fn refuse<T>(why: impl Into<String>) -> Result<T, SetupError> {
 }
 
 impl MachineSpec {
-    /// This specification, changed by `overrides`.
+    /// Returns this specification with the fields of `overrides` in place of its own.
     #[must_use]
     pub fn overridden(&self, overrides: &MachineSpec) -> MachineSpec {
         let mut profile = self.profile.clone();
@@ -66,7 +67,7 @@ impl MachineSpec {
         }
     }
 
-    /// The configuration of the machine that the line asks for.
+    /// Returns the configuration of the machine that the line asks for.
     pub fn config(&self, defaults: &Defaults) -> Result<Config, SetupError> {
         let profile = self.profile()?;
         let from_pages = if self.pages.len() > 1 { self.pages.len() as u32 } else { defaults.nodes };
@@ -112,8 +113,8 @@ impl MachineSpec {
 }
 
 impl Program {
-    /// The configuration of the machine that the program asks for, changed by `overrides`, and the CPU of
-    /// each thread. A thread without `cpu=` gets the CPU of its own number, modulo the number of CPUs.
+    /// Returns the configuration of the machine that the program asks for, changed by `overrides`, and the
+    /// CPU of each thread. A thread without `cpu=` gets the CPU of its own number, modulo the number of CPUs.
     pub fn configured(
         &self,
         overrides: &MachineSpec,

@@ -9,7 +9,7 @@ use super::word::Syntax;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// After the name, in the order of the arguments.
+    /// After the first word, in the order of the arguments.
     Positional,
     /// As `name=value`, anywhere after the positional words.
     Key,
@@ -17,16 +17,16 @@ pub enum Place {
     Options,
 }
 
-/// One argument of an operation.
+/// An argument of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ArgSpec {
     /// The field of the [`Op`](super::Op) and of its JSON.
     pub name: &'static str,
-    /// Its place in the line.
+    /// The place of the argument in the line.
     pub place: Place,
-    /// Whether it is required.
+    /// True if the argument is required.
     pub required: bool,
-    /// Its syntax.
+    /// The syntax of the argument.
     pub syntax: Syntax,
 }
 
@@ -43,7 +43,7 @@ impl ArgSpec {
     }
 }
 
-/// One operation of the language.
+/// An operation of the language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpSpec {
     /// The variant of [`Op`](super::Op).
@@ -59,14 +59,15 @@ pub struct OpSpec {
 /// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A process can perform it, so it also runs under a real kernel.
+    /// A process can perform the operation, so a real kernel can run it too.
     System,
-    /// Only code inside the kernel can perform it.
+    /// Only code inside the kernel can perform the operation.
     Step,
 }
 
 impl OpSpec {
-    /// `"op"` in JSON: the first word, except for words that have two meanings.
+    /// Returns the value of `"op"` in JSON: the first word, except for words that have two
+    /// meanings.
     pub fn name(&self) -> String {
         let mut name = String::new();
         for c in self.variant.chars() {
@@ -78,17 +79,18 @@ impl OpSpec {
         name
     }
 
-    /// The usage line.
+    /// Returns the usage line.
     pub fn usage(&self) -> String {
         std::iter::once(self.word.to_owned()).chain(self.args.iter().map(ArgSpec::usage)).collect()
     }
 
-    /// See [`Op::is_system_call`](super::Op::is_system_call).
+    /// Returns true if a process can perform the operation: see
+    /// [`Op::is_system_call`](super::Op::is_system_call).
     pub fn is_system_call(&self) -> bool {
         self.kind == Kind::System
     }
 
-    /// The description.
+    /// Returns the description.
     pub fn doc(&self) -> String {
         self.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
     }

@@ -2,8 +2,8 @@
 //!
 //! A program runs on threads that the runner starts, including the set-up and `finally`. The
 //! calling thread asks its caller regularly whether to go on, and checks that operations end. If
-//! the program must not go on, its threads are asked to stop, and are joined wherever they wait. So
-//! a program that waits for ever leaves no thread behind.
+//! the program must not go on, its threads are asked to stop, and are joined even if they wait. A
+//! program that waits for ever therefore leaves no thread behind.
 
 use super::setup::SetupError;
 use crate::machine::too_many_threads;
@@ -25,11 +25,11 @@ pub enum Go {
     Stop,
 }
 
-/// How often the calling thread asks and checks.
+/// The interval at which the calling thread asks and checks.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a thread may take to stop. A thread that takes longer is in a loop that checks for no
-/// stop.
+/// The time that a thread may take to stop. A thread that takes longer is in a loop without a check
+/// for a stop.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// The state shared by the calling thread and the program's threads.
@@ -37,7 +37,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Watch {
     /// Asks the threads that perform operations to stop.
     pub stop: Stop,
-    /// Whether the caller asked for the stop. Otherwise it was requested for lack of progress.
+    /// True if the caller asked for the stop. Otherwise the stop was requested for lack of
+    /// progress.
     interrupted: AtomicBool,
     finish: AtomicBool,
     /// The number of operations that have ended, and of changes of the patience.
@@ -66,12 +67,12 @@ impl Watch {
         self.events.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether no further round is wanted.
+    /// Returns true if no further round is wanted.
     pub fn should_finish(&self) -> bool {
         self.finish.load(Ordering::Relaxed) || self.stop.is_requested()
     }
 
-    /// Whether the caller stopped the program.
+    /// Returns true if the caller stopped the program.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
@@ -105,7 +106,8 @@ pub(super) fn watched<T: Send + 'static>(
             Err(RecvTimeoutError::Timeout) => {}
         }
         match stop_requested_at {
-            // The thread itself waits for the crew at most twice: for messages, and for the ends.
+            // The thread itself waits for the crew at most twice: for its messages, and for the
+            // ends of its threads.
             Some(when) if when.elapsed() > 4 * GRACE => {
                 return Err(SetupError("the program does not stop: its threads still run".into()));
             }
@@ -138,7 +140,7 @@ pub(super) fn spawn(body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
     spawned.map_err(|error| SetupError(format!("the host has no more threads: {error}")))
 }
 
-/// The error for too few free thread slots.
+/// Returns the error for too few free thread slots.
 pub(super) fn no_slot(threads: usize) -> SetupError {
     SetupError(too_many_threads(threads).why.to_string())
 }

@@ -1,4 +1,4 @@
-//! The words of the language: what a line may have at each place.
+//! The words that a line of the language may have at each place.
 //!
 //! Each word type reads itself (`FromStr`), prints itself (`Display`) and describes itself
 //! ([`Word::SYNTAX`]). From these the table of operations derives the parser, the printer, the
@@ -19,12 +19,12 @@ pub trait Word: FromStr + Display {
     /// Calls `visit` with each thing that the word names.
     fn names(&self, _visit: &mut dyn FnMut(Thing)) {}
 
-    /// The word as a selection of pages of a region, if it is one.
+    /// Returns the word as a selection of pages of a region, if it is one.
     fn of_regions(&self) -> Option<&Sel<Region>> {
         None
     }
 
-    /// [`Word::of_regions`], to change the selection.
+    /// Returns the selection of [`Word::of_regions`], to change it.
     fn of_regions_mut(&mut self) -> Option<&mut Sel<Region>> {
         None
     }
@@ -64,11 +64,12 @@ pub enum Syntax {
     Name(char),
     /// Pages of things with these letters, as in `r0:0-3,7`.
     Selection {
-        /// The letters of things that have pages; they are named as a whole or with a list.
+        /// The letters of things that have pages. Such a thing is named as a whole or with a list
+        /// of pages.
         listed: &'static [char],
         /// Names that mean one page and take no list; a single letter among them takes a number.
         single: &'static [&'static str],
-        /// Whether several selections may be joined by `+`.
+        /// True if several selections may be joined by `+`.
         sum: bool,
     },
     /// Printable ASCII without blanks, `#` and `=`.
@@ -82,7 +83,7 @@ pub enum Syntax {
 }
 
 impl Syntax {
-    /// Completes the sentence "write ...".
+    /// Completes the message "`word` should be ...".
     pub(super) fn expected(&self) -> String {
         match self {
             Syntax::Number { min, max } => format!("a number from {min} to {max}"),
@@ -106,7 +107,7 @@ impl Syntax {
         }
     }
 
-    /// The placeholder for the word in a usage line; `field` names a number or a token.
+    /// Returns the placeholder for the word in a usage line; `field` names a number or a token.
     pub(super) fn placeholder(&self, field: &str) -> String {
         match self {
             Syntax::Number { .. } | Syntax::Token | Syntax::Bytes => field.to_uppercase(),
@@ -230,7 +231,7 @@ choices! {
         Filepriv = "filepriv",
     }
 
-    /// How a pin holds its pages.
+    /// The way in which a pin holds its pages.
     pub enum PinKind {
         /// One plain reference a page, as `vmsplice(2)` into a pipe takes it.
         Pipe = "pipe",
@@ -256,17 +257,17 @@ choices! {
         Hwpoison = "hwpoison",
     }
 
-    /// What is done to a memory block.
+    /// The action of `memblk` on a memory block.
     pub enum BlockAction {
-        /// Takes it offline.
+        /// Takes the block offline.
         Offline = "offline",
-        /// Puts it online, in the zone that the kernel prefers.
+        /// Puts the block online, in the zone that the kernel prefers.
         Online = "online",
-        /// Puts it online for movable pages.
+        /// Puts the block online for movable pages.
         OnlineMovable = "online_movable",
-        /// Puts it online for any page.
+        /// Puts the block online for any page.
         OnlineKernel = "online_kernel",
-        /// Only asks for its state.
+        /// Only asks for the state of the block.
         State = "state",
     }
 
@@ -320,7 +321,7 @@ choices! {
         Off = "off",
     }
 
-    /// What `trace` records.
+    /// The events that `trace` records.
     pub enum Tracing {
         /// The calls in order.
         On = "on",
@@ -330,11 +331,12 @@ choices! {
         Moves = "moves",
     }
 
-    /// How low the free memory of a node may fall before an allocation waits for reclaim.
+    /// The level to which the free memory of a node may fall before an allocation waits for
+    /// reclaim.
     pub enum Watermarks {
-        /// To its last pages.
+        /// No reserve: allocations use the node's last pages.
         Low = "low",
-        /// As the kernel has them.
+        /// The kernel's default watermarks.
         Normal = "normal",
     }
 
@@ -392,7 +394,7 @@ choices! {
 pub struct Token(String);
 
 impl Token {
-    /// The word.
+    /// Returns the word.
     pub fn as_str(&self) -> &str {
         &self.0
     }

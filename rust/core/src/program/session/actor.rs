@@ -1,8 +1,8 @@
 //! The state of one thread of a program: its names, its handles, its knowledge of pages' content.
 //!
-//! This state is private to the thread, so using it takes no step of a schedule. The things of the
-//! set-up are shared by all threads: its names never change while they run, and its handles
-//! lie in one table (under a lock), where the first thread that takes one has it.
+//! This state is private to the thread, so using it takes no step of a schedule. All threads share
+//! the things of the set-up. The names of the set-up never change while threads run. Its handles
+//! lie in one table under a lock, and each goes to the first thread that takes it.
 
 use super::content::{Content, FILES, MAX_THREADS, Version};
 use super::history::History;
@@ -45,12 +45,12 @@ impl fmt::Display for Held {
 /// page stays; otherwise the order of discards and writes is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Discarded {
-    /// Only the set-up.
+    /// Only the set-up discarded the page.
     #[default]
     Before,
-    /// Only this thread.
+    /// Only this thread discarded the page.
     By(u8),
-    /// Several threads, or an advice that failed on the way.
+    /// Several threads discarded the page, or an advice that failed on the way.
     Somehow,
 }
 
@@ -82,17 +82,17 @@ pub(super) enum Hold {
     Frozen(u32),
     /// One of the references or pins of a pin.
     Pin(PinKind),
-    /// A write to disk that has begun, of a page of this file.
+    /// A write to disk that has begun, of a page of a file.
     Writeback {
         /// The file, which lives as long as the write.
         file: OwnerId,
-        /// Its page.
+        /// The page of the file.
         index: u32,
     },
 }
 
 impl Hold {
-    /// The references that it accounts for.
+    /// Returns the number of references that the handle accounts for.
     pub fn references(self) -> u32 {
         match self {
             Hold::OffLists | Hold::Frozen(_) | Hold::Writeback { .. } => 0,
@@ -101,7 +101,7 @@ impl Hold {
         }
     }
 
-    /// The handles that the audit counts.
+    /// Returns the handles under which the audit counts this one.
     fn handles(self) -> &'static [Handle] {
         match self {
             Hold::OffLists => &[],
@@ -116,7 +116,7 @@ impl Hold {
     }
 }
 
-/// One handle: its name, frame and kind.
+/// A handle: its name, frame and kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Held {
     pub name: Name,
@@ -133,7 +133,7 @@ impl Handles {
         self.0.push(Held { name, pfn, hold });
     }
 
-    /// The newest handle that fits.
+    /// Returns the newest handle that fits.
     pub fn find(&self, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         self.0.iter().rev().find(|held| fits(held)).copied()
     }
@@ -165,7 +165,7 @@ impl Handles {
         self.0.iter()
     }
 
-    /// The handles as the audit takes them.
+    /// Returns the handles as the audit takes them.
     pub fn for_audit(&self) -> impl Iterator<Item = (Pfn, Handle, u32)> + '_ {
         self.0.iter().flat_map(|held| held.hold.handles().iter().map(|&handle| (held.pfn, handle, 1)))
     }
@@ -185,18 +185,18 @@ pub(super) struct Mapped {
     /// See [`Place::region`](super::content::Place::region).
     pub number: u32,
     pub area: Arc<Area>,
-    /// Its file, which belongs to this region alone and is removed with it.
+    /// The region's file, which belongs to this region alone and is removed with it.
     pub file: Option<Arc<File>>,
 }
 
 impl Mapped {
-    /// The address space under which the knowledge of its content is kept. All spaces see the same
-    /// content of a shared mapping.
+    /// Returns the address space under which the content of the region is known. All spaces see the
+    /// same content of a shared mapping.
     pub fn content_of(&self, space: u32) -> u32 {
         if self.area.is_shared() { FILES } else { space }
     }
 
-    /// Whether this is a private mapping of a file, whose pages are the file's until they are copied.
+    /// Returns true for a private mapping of a file. Its pages are the file's until they are copied.
     pub fn is_private_file(&self) -> bool {
         self.file.is_some() && !self.area.is_shared()
     }
@@ -206,7 +206,7 @@ impl Mapped {
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub space: Arc<AddressSpace>,
-    /// Its areas, by the names of the regions of which they are or were copied.
+    /// The areas of the process, by the names of the program's regions. A child's areas are copies.
     pub regions: Table<Region, Mapped>,
 }
 
@@ -219,7 +219,7 @@ pub(super) struct Pool {
     pub pages: Arc<[PoolPage]>,
 }
 
-/// A few names and their values; so few that a search tree would not pay.
+/// A few names and their values. A list suffices, because there are so few.
 #[derive(Clone, Debug)]
 pub(super) struct Table<K, V>(Vec<(K, V)>);
 
@@ -266,7 +266,8 @@ pub(super) struct Names {
     pub children: Table<Child, Option<Arc<Process>>>,
     pub pools: Table<Movable, Pool>,
     pub allocated: Table<Allocated, Pfn>,
-    /// The frames last failed or named behind pages; they keep their names after an unmap.
+    /// The frames that were last failed or named behind pages. A frame keeps its name after an
+    /// unmap.
     pub frames: Table<(Region, u32), Pfn>,
     /// The zram device.
     pub device: Option<Arc<Zram>>,
@@ -282,7 +283,7 @@ impl Names {
         self.device = None;
     }
 
-    /// Whether there are only names of pages and frames.
+    /// Returns true if there are only names of pages and frames.
     #[cfg(feature = "explored")]
     fn is_plain(&self) -> bool {
         self.regions.is_empty() && self.children.is_empty() && self.pools.is_empty() && self.device.is_none()
@@ -304,9 +305,9 @@ impl Names {
 /// The pipe of a pin, which a forked child inherits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pipe {
-    /// The name of its handles: that of the pin, until the program has closed it.
+    /// The name of the pipe's handles: the name of the pin, until the program has closed the pipe.
     pub name: Name,
-    /// The children that have it open.
+    /// The children that have the pipe open.
     pub children: Vec<Child>,
 }
 
@@ -318,15 +319,15 @@ pub struct Actor {
     pub(super) names: Names,
     pub(super) handles: Handles,
     pub(super) content: Content,
-    /// Its writes and forks while other threads ran.
+    /// The actor's writes and forks while other threads ran.
     pub(super) history: History,
-    /// What it has written last to blocks of the zram device.
+    /// The actor's last writes to blocks of the zram device.
     pub(super) blocks: Known,
-    /// What the threads that it has joined have written last to blocks.
+    /// The last writes to blocks by the threads that this actor has joined.
     pub(super) others: Vec<(u32, Written)>,
-    /// The number of its writes.
+    /// The number of the actor's writes.
     pub(super) writes: u32,
-    /// The number of regions and owners that it made.
+    /// The number of regions and owners that the actor made.
     pub(super) made: u32,
     /// The pipes of pins. The pin ends when the program and all children have closed its pipe.
     pub(super) pipes: Vec<Pipe>,
@@ -335,12 +336,12 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// The program itself.
+    /// Makes the actor of the program itself.
     pub fn program() -> Actor {
         Actor::new(0, false)
     }
 
-    /// Thread `number` of the program, from 0.
+    /// Makes the actor of thread `number` of the program, from 0.
     ///
     /// # Panics
     /// If there are more threads than writers that can be distinguished.
@@ -366,7 +367,7 @@ impl Actor {
         }
     }
 
-    /// Resets it to the beginning, but keeps its memory for reuse.
+    /// Resets the actor to its beginning, but keeps its memory for reuse.
     pub fn reset(&mut self) {
         self.names.clear();
         self.handles.clear();
@@ -379,12 +380,13 @@ impl Actor {
         self.pipes.clear();
     }
 
-    /// Adds its state to the digest. Returns false if it has made objects that only it knows, which
-    /// cannot be digested.
+    /// Adds the actor's state to the digest. Returns false if the actor has made objects that only
+    /// it knows, which cannot be digested.
     #[cfg(feature = "explored")]
     pub fn digest_into(&self, digest: &mut crate::sync::explored::Digest) -> bool {
-        // No object of the machine has such an address. The history is left out: it matters only to
-        // an actor that has forked, which has made a child, so its state is not digested.
+        // No object of the machine has such an address. The history is left out, because it matters
+        // only to an actor that has forked. Such an actor has made a child, and its state is not
+        // digested at all.
         let place = usize::from(self.number);
         digest
             .add_hash(place, &(&self.handles, &self.content, &self.names.allocated.0, &self.names.frames.0));
@@ -403,7 +405,7 @@ impl Actor {
         }
     }
 
-    /// The version of its next write.
+    /// Returns the version of the actor's next write.
     pub(super) fn new_version(&mut self) -> Result<Version, Problem> {
         self.writes += 1;
         Version::new(self.number, self.writes).ok_or_else(|| {
@@ -411,7 +413,7 @@ impl Actor {
         })
     }
 
-    /// The actor as the one that discards pages.
+    /// Returns the value under which this actor's discards are recorded.
     pub(super) fn discarder(&self) -> Discarded {
         match self.concurrent {
             true => Discarded::By(self.number),
@@ -419,14 +421,15 @@ impl Actor {
         }
     }
 
-    /// A number that no other region or owner of the program has.
+    /// Returns a number that no other region or owner of the program has.
     pub(super) fn new_number(&mut self) -> u32 {
         self.made += 1;
         u32::from(self.number) << 16 | self.made
     }
 
-    /// Refuses an operation that may wait for a page lock or for a write to disk, while the thread
-    /// holds one: the thread could wait for itself, or for a thread that waits for it.
+    /// Refuses an operation that may wait for a page lock or for a write to disk while the thread
+    /// holds a page lock or a write. Otherwise the thread could wait for itself, or two threads for
+    /// each other.
     pub(super) fn no_page_lock(&self) -> Result<(), Problem> {
         for held in self.handles.iter() {
             let first = match held.hold {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 const MIB: u32 = (1 << 20) / PAGE_SIZE as u32;
 
 impl Op {
-    /// Whether the operation needs a balloon.
+    /// Returns true if the operation needs a balloon.
     pub(super) fn uses_balloon(&self) -> bool {
         matches!(self, Op::Balloon { .. } | Op::Inflate { .. } | Op::Deflate { .. })
     }
@@ -38,20 +38,21 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The frame of a page of the balloon, by its number in it.
+    /// Returns the frame of a page of the balloon, by the page's number in the balloon.
     pub(super) fn in_balloon(&self, name: BalloonName, number: u32) -> Outcome<Option<Pfn>> {
         Ok(self.balloon(name)?.page(number))
     }
 
-    /// The number of pages that the balloon has numbers for.
+    /// Returns one more than the largest number that a page of the balloon can have.
     pub(super) fn balloon_length(&self, name: BalloonName) -> Outcome<u32> {
         Ok(self.balloon(name)?.numbers())
     }
 
-    /// Shrinks or grows the machine to so many MiB. Returns the size of the balloon afterwards.
+    /// Shrinks or grows the machine to `mb` MiB. Returns the size of the balloon afterwards.
     pub(super) fn resize_balloon(&self, mb: u32) -> Step {
         let frames: u32 = self.machine.nodes().iter().map(|node| node.frames).sum();
-        // The size of a guest is a number of MiB, of which its kernel's node may lack a few frames.
+        // A guest's size is a number of MiB. The node that its kernel shows may have a few frames
+        // less.
         let pages = frames.div_ceil(MIB).saturating_sub(mb).saturating_mul(MIB);
         let resized = self.the_balloon().and_then(|balloon| Ok(balloon.resize(&self.machine, pages, 0)?));
         match resized {
@@ -60,7 +61,7 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Returns the number of pages that came into the balloon.
+    /// Inflates the balloon, and returns the number of pages that came into it.
     pub(super) fn inflate(&self, pages: u32, node: Option<u32>) -> Step {
         let inflated = self.the_balloon().and_then(|balloon| {
             let node = self.node(node.unwrap_or(0))?;
@@ -70,7 +71,7 @@ impl<R: Release> Session<R> {
         counted(inflated, pages, nothing)
     }
 
-    /// Returns the number of pages that left the balloon.
+    /// Deflates the balloon, and returns the number of pages that left it.
     pub(super) fn deflate(&self, pages: u32) -> Step {
         let deflated = self.the_balloon().map(|balloon| balloon.deflate(&self.machine, pages));
         let nothing = || Error::new(Errno::EBUSY, "the balloon is empty, or each of its pages is in use");
@@ -109,7 +110,7 @@ impl<R: Release> Session<R> {
         Step { nonlru: Some(counts), ..Step::default() }
     }
 
-    /// Takes the frame of a page offline, whatever page is in it by then.
+    /// Takes the frame of a page offline, even if another page is in the frame by then.
     pub(super) fn soft_offline(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
         actor.no_page_lock()?;
         let pfn = self.look(actor, owner, index)?;
@@ -117,7 +118,8 @@ impl<R: Release> Session<R> {
         Ok(0)
     }
 
-    /// Handles the frame of a page as one whose content is lost, whatever page is in it by then.
+    /// Handles the frame of a page as one whose content is lost, even if another page is in the
+    /// frame by then.
     pub(super) fn memory_failure(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
         actor.no_page_lock()?;
         let pfn = self.look(actor, owner, index)?;
@@ -126,8 +128,8 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// The step that reports a number of pages. To have done nothing is a failure, unless nothing was
-/// asked for.
+/// Makes the step that reports a number of pages. If pages were wanted and none was handled, the
+/// step is a failure.
 fn counted(done: Outcome<u32>, wanted: u32, nothing: impl FnOnce() -> Error) -> Step {
     match done {
         Ok(0) if wanted > 0 => Step::refused(nothing().into()),

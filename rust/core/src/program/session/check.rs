@@ -14,7 +14,8 @@ use crate::program::Region;
 use crate::release::Release;
 use crate::stat::Event;
 
-/// The rule that a read finds the content last written: before, during and after a migration.
+/// The rule that a read finds the content that was last written, before, during and after a
+/// migration.
 pub const CONTENT: &str = "content is what was last written";
 
 /// The rule that a pin and its mapping are on the same page, which only one process maps.
@@ -40,9 +41,9 @@ impl<R: Release> Session<R> {
         findings
     }
 
-    /// Checks that the address spaces that were made and have not ended are those that exist.
+    /// Checks that as many address spaces exist as were made and have not ended.
     fn check_spaces(&self, program: &Actor, findings: &mut Vec<Finding>) {
-        // The program's entry for a child replaces that of the set-up.
+        // The program's entry for a child replaces the set-up's entry.
         let before =
             self.names.children.iter().filter(|(child, _)| program.names.children.get(*child).is_none());
         let children = before.chain(program.names.children.iter()).filter(|(_, process)| process.is_some());
@@ -64,7 +65,8 @@ impl<R: Release> Session<R> {
         Step { ret, findings, ..Step::default() }
     }
 
-    /// Checks every mapped page with known content, without touching it: no fault, no accessed bit.
+    /// Checks every mapped page with known content. The check causes no fault and sets no accessed
+    /// bit.
     fn check_content(&self, program: &Actor, findings: &mut Vec<Finding>) {
         for names in [&self.names, &program.names] {
             self.check_regions(program, self.space.id, &names.regions, findings);
@@ -126,9 +128,10 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Written anonymous memory exists nowhere else, so the page or the entry must be dirty. There
-    /// are three exceptions: its owner discarded it, its swap slot has it, or it was read back from
-    /// swap (then the next swap-out marks it).
+    /// Reports a clean page with written anonymous content. The content exists nowhere else, so the
+    /// page or the entry must be dirty. A page in the swap cache may be clean. A page that was
+    /// freed lazily or read back from swap may be clean too, but does not show it; so nothing is
+    /// reported once any page of the machine was.
     fn clean_although_written(&self, pte: Pte, pfn: Pfn, words: &[u64; WORDS]) -> Option<Finding> {
         let word = self.machine.frames()[self.machine.frames().head(pfn)].word();
         let dirty = pte.has(Pte::DIRTY) || word.any(Flags::DIRTY | Flags::SWAPCACHE);
@@ -140,8 +143,8 @@ impl<R: Release> Session<R> {
         Some(Finding { rule: "a written page is dirty", pfn: Some(pfn), detail: word.to_string() })
     }
 
-    /// A pinned page stays where it was pinned, and no other process maps it. So the holder of the
-    /// pin and the mapping see the same content.
+    /// Checks that every pinned page is still mapped where it was pinned, and that no other process
+    /// maps it. Otherwise the holder of the pin and the mapping would see different contents.
     fn check_pins(&self, program: &Actor, findings: &mut Vec<Finding>) {
         let shared = self.shared.lock();
         let pins = program.handles.iter().chain(shared.iter());
@@ -154,8 +157,9 @@ impl<R: Release> Session<R> {
     }
 
     /// Checks that no held page was migrated. Only for programs without forks, because a copy on
-    /// write maps another page while the old one is held. References of threads are left out: a
-    /// thread may have taken one by a frame number (`try_get`) that was another page's by then.
+    /// write maps another page while the old page is held. References of threads are left out,
+    /// because a thread may have taken a reference by a frame number (`try_get`) after another page
+    /// had got the frame.
     pub fn check_held(&self, program: &Actor, findings: &mut Vec<Finding>) {
         let plain = |hold: Hold, set_up: bool| match hold {
             Hold::Pin(PinKind::Pin) => false,
@@ -173,15 +177,16 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The finding for a pin, if it is wrong.
+    /// Returns the finding if a pinned page is not mapped where it was pinned, or is shared.
     pub(super) fn wrong_pin(&self, actor: &Actor, pfn: Pfn) -> Option<Finding> {
-        // Kernels that look at mappings alone copy a page under its holder's hands.
+        // Kernels that look at mappings alone may replace a pinned page by a copy, so nothing is
+        // checked there.
         let kept = self.machine.profile().anon_reuse == AnonReuse::Exclusive;
         kept.then(|| self.wrong_page(actor, pfn, PINNED)).flatten()
     }
 
-    /// A held anonymous page must be the one that its region maps, unless the program discarded it
-    /// there.
+    /// Returns the finding if a region maps another page than the anonymous page that is held,
+    /// unless the program discarded the page.
     fn wrong_page(&self, actor: &Actor, pfn: Pfn, rule: &'static str) -> Option<Finding> {
         let frames = self.machine.frames();
         let page = &frames[pfn];
@@ -200,7 +205,8 @@ impl<R: Release> Session<R> {
                 }
                 _ => continue,
             };
-            // Checked last: another thread may discard the page meanwhile, and records that first.
+            // The record of discards is read last, because another thread may discard the page
+            // meanwhile, and records the discard before it begins.
             if self.discarded.lock().contains_key(&(owner, index)) {
                 return None;
             }
@@ -210,7 +216,8 @@ impl<R: Release> Session<R> {
         None
     }
 
-    /// A movable page has the content that its owner wrote, in whatever frame it is.
+    /// Checks that every movable page has the content that its owner wrote, in whatever frame the
+    /// page is.
     fn check_pools(&self, program: &Actor, findings: &mut Vec<Finding>) {
         for names in [&self.names, &program.names] {
             for (name, Pool { number, pool, pages }) in names.pools.iter() {

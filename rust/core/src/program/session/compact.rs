@@ -58,7 +58,7 @@ impl<R: Release> Session<R> {
         node: Option<u32>,
         run: impl Fn(&Machine<R>, usize, u8) -> crate::error::Result<Compacted>,
     ) -> Step {
-        // Migrations wait for page locks. An order that does not exist is refused by the core.
+        // Migrations wait for page locks. The core refuses an order that does not exist.
         let node = actor.no_page_lock().and_then(|()| self.node(node.unwrap_or(0)));
         let order = u8::try_from(order).unwrap_or(u8::MAX);
         match node.and_then(|node| Ok(run(&self.machine, node, order)?)) {
@@ -67,8 +67,8 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Lets allocations use a node to its last pages, or ends that. On a machine without memory pressure
-    /// they always do.
+    /// Lets allocations use a node to its last pages, or restores the watermarks. On a machine without memory
+    /// pressure allocations always use the last pages.
     pub(super) fn watermarks(&self, level: Watermarks) -> Outcome {
         if self.machine.has_pressure() {
             let frames = u64::from(self.machine.frames().len());
@@ -98,7 +98,7 @@ impl<R: Release> Session<R> {
                 Ok(())
             }
             "compaction_proactiveness" => {
-                // A value that is no number is refused as one that is too large.
+                // A value that is no number is refused like a number that is too large.
                 let proactiveness = value.parse().unwrap_or(u32::MAX);
                 self.machine.set_compaction_proactiveness(proactiveness)?;
                 // The write wakes the compaction daemons of all nodes.

@@ -1,20 +1,21 @@
-//! The versions that a program has written, and those that it may therefore read.
+//! The versions that a program has written, and the versions that it may therefore read.
 //!
 //! Each `write` of a page stores a *version* in every word of it: the writer, and the number of the
-//! writer's write, together with a hash of the place. So a read word shows whether it belongs
-//! to this place at all, and whether it is the last version, an earlier one, or another writer's.
+//! writer's write, together with a hash of the place. A word that is read therefore shows whether
+//! it was written to this place at all, and whether it has the last version, an earlier version, or
+//! another writer's version.
 //!
-//! While one thread runs, the content of each page is known exactly. While several run, each knows
-//! its own writes and the content before the threads. Another thread's version may appear at any
-//! time. But once every word of a page was seen with versions of one writer, the page must never
-//! show an older version than the oldest of them. After all threads have ended, each word has the
-//! last version of one of its writers.
+//! While one thread runs, the content of each page is known exactly. While several threads run,
+//! each knows its own writes and the content before the threads. Another thread's version may
+//! appear at any time. But once a read has found a version of the same writer in every word of a
+//! page, the page must never show an older version of this writer than the oldest found. After all
+//! threads have ended, each word has the last version of one of its writers.
 
 use super::step::Access;
 use crate::memory::WORDS;
 use std::collections::BTreeMap;
 
-/// A writer and the number of its write. Zero: not written.
+/// A writer and the number of its write; zero for content that was never written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Version(u32);
 
@@ -26,26 +27,26 @@ const VERSION_BITS: u32 = 28;
 /// The most threads of a program.
 pub const MAX_THREADS: usize = WRITERS - 2;
 
-/// The number of the program's first write after its threads, above that of any write of the
-/// set-up.
+/// The number of the program's first write after its threads, which is larger than the number of
+/// any write of the set-up.
 pub(super) const AFTER_THREADS: u32 = 1 << 16;
 
 impl Version {
-    /// Never written: zeroes.
+    /// The version of zeroes that were never overwritten.
     pub const NONE: Version = Version(0);
 
-    /// Write number `sequence`, from 1, of `writer`; `None` if the number is too large for a
-    /// version.
+    /// Makes the version of write number `sequence`, from 1, of `writer`; `None` if the number is
+    /// too large for a version.
     pub fn new(writer: u8, sequence: u32) -> Option<Version> {
         (sequence < 1 << SEQUENCE_BITS).then(|| Version(u32::from(writer) << SEQUENCE_BITS | sequence))
     }
 
-    /// The writer.
+    /// Returns the writer.
     pub fn writer(self) -> u8 {
         (self.0 >> SEQUENCE_BITS) as u8
     }
 
-    /// Whether it was written before the threads started.
+    /// Returns true for a version that was written before the threads started.
     pub fn is_initial(self) -> bool {
         self.0 < AFTER_THREADS
     }
@@ -55,7 +56,7 @@ impl Version {
 /// content. No real space has this number.
 pub(super) const FILES: u32 = u32::MAX;
 
-/// A page of a region, in whatever frame and address space it is.
+/// A page of a region, independent of the frame and the address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     /// The region's number, which no other region of the program ever had.
@@ -64,7 +65,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The value of a word of this page after the write of `version`.
+    /// Returns the value of a word of this page after the write of `version`.
     pub fn word(self, word: usize, version: Version) -> u64 {
         if version == Version::NONE {
             return 0;
@@ -77,14 +78,14 @@ impl Place {
         (z ^ z >> 31) << VERSION_BITS | u64::from(version.0)
     }
 
-    /// The version in a word; `None` if the value was never written to this place.
+    /// Returns the version in a word; `None` if the value was never written to this place.
     pub fn version(self, word: usize, value: u64) -> Option<Version> {
         let version = Version((value & ((1 << VERSION_BITS) - 1)) as u32);
         (self.word(word, version) == value).then_some(version)
     }
 }
 
-/// The constant content of a word of a movable page.
+/// Returns the constant content of a word of a movable page.
 pub(super) fn pool_word(number: u32, page: u32, word: usize) -> u64 {
     let version = Version::new(0, 1).expect("the first of many");
     Place { region: number, page }.word(word, version)
@@ -93,21 +94,25 @@ pub(super) fn pool_word(number: u32, page: u32, word: usize) -> u64 {
 /// The knowledge about a page's content.
 #[derive(Clone, Debug, Default, Hash)]
 struct Known {
-    /// Versions that each word may have; empty for zeroes.
+    /// The versions that each word may have; empty if the words must be zero.
     last: Vec<Version>,
-    /// The oldest version that each other writer may still show: the page has shown this one.
+    /// For each other writer, the oldest version that the page may still show, because the page has
+    /// shown this version.
     floors: Vec<Version>,
-    /// Every word was seen with another thread's version, so earlier content is gone.
+    /// True if every word was seen with another thread's version, so that earlier content is gone.
     replaced: bool,
-    /// Written by this thread.
+    /// True if this thread has written to the page.
     wrote: bool,
-    /// A copy made while other threads may have written: it may have their versions.
+    /// True if the page is a copy that was made while other threads may have written, and so may
+    /// have their versions.
     open: bool,
-    /// In an address space that only this thread knows, so no other thread writes to it.
+    /// True if the page is in an address space that only this thread knows, so that no other thread
+    /// writes to it.
     private: bool,
-    /// The content may be discarded at any time: the page has it, or zeroes.
+    /// True if the content may be discarded at any time. A read then finds the content or zeroes.
     free: bool,
-    /// Discarded while threads ran: content from before the threads, and of this thread, is gone.
+    /// True if this thread discarded the page while threads ran. Content from before the threads,
+    /// and of this thread, is then gone.
     dropped: bool,
 }
 
@@ -123,7 +128,7 @@ pub(super) struct Content {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     pub number: u8,
-    /// Whether other threads may be writing.
+    /// True if other threads may be writing.
     pub concurrent: bool,
     /// The knowledge when the threads started.
     pub before: &'a Content,
@@ -138,7 +143,7 @@ impl Content {
         })
     }
 
-    /// Records that `version` was written to a page; `whole` if to all of it.
+    /// Records that `version` was written to a page; `whole` says that every word was written.
     pub fn written(&mut self, space: u32, place: Place, version: Version, whole: bool, reader: Reader<'_>) {
         let known = self.known((space, place), reader);
         known.free = false;
@@ -153,14 +158,14 @@ impl Content {
         known.wrote = true;
     }
 
-    /// Records that a private page was discarded: it then has zeroes (`anon`), or its file's
-    /// content.
+    /// Records that a private page was discarded. The page then has zeroes (`anon`), or the content
+    /// of its file.
     pub fn dropped(&mut self, space: u32, place: Place, anon: bool, reader: Reader<'_>) {
         let key = (space, place);
         self.pages.remove(&key);
         if reader.before.pages.contains_key(&key) || reader.concurrent {
-            // Other knowledge of the page remains, so only the next write makes its content
-            // certain.
+            // Knowledge from before the threads, or other threads' writes, may still apply. Only
+            // the next write makes the content certain.
             let known = self.known(key, reader);
             known.free = true;
             known.dropped = reader.concurrent && anon;
@@ -172,8 +177,9 @@ impl Content {
         self.known((space, place), reader).free = true;
     }
 
-    /// Records that a page of a private mapping is a copy of its file's page that nobody has written to:
-    /// it keeps the content that the file's page has now. What is known of the page already stays.
+    /// Records that a page of a private mapping is a copy of its file's page, and that no thread has written
+    /// to the copy. The copy keeps the content that the file's page has now. Earlier knowledge of the page is
+    /// kept.
     pub fn copied(&mut self, space: u32, place: Place, reader: Reader<'_>) {
         let of = |space| self.pages.get(&(space, place)).or_else(|| reader.before.pages.get(&(space, place)));
         if of(space).is_none() {
@@ -182,8 +188,8 @@ impl Content {
         }
     }
 
-    /// Records that a page of a private mapping may be a copy of its file's page from any moment since
-    /// the threads started. What is known of the page already stays.
+    /// Records that a page of a private mapping may be a copy of its file's page from any moment since the
+    /// threads started. Earlier knowledge of the page is kept.
     pub fn copied_sometime(&mut self, space: u32, place: Place, reader: Reader<'_>) {
         let key = (space, place);
         if !self.pages.contains_key(&key) && !reader.before.pages.contains_key(&key) {
@@ -191,8 +197,8 @@ impl Content {
         }
     }
 
-    /// Judges the words of a page: returns the outcome, and whether it is allowed. Learns from
-    /// them.
+    /// Judges the words of a page, and learns from them. Returns the outcome, and whether it is
+    /// allowed.
     pub fn judge(
         &mut self,
         space: u32,
@@ -201,8 +207,8 @@ impl Content {
         reader: Reader<'_>,
     ) -> (Access, bool) {
         if self.is_files(space, place, reader) {
-            // A private mapping whose page may still be the file's. Its content teaches nothing
-            // about the file's other versions, and the file's content nothing about the mapping's.
+            // The page of the private mapping may still be the file's page, or already a copy. So
+            // nothing is learnt from its content: neither about the file nor about the mapping.
             return self.check(space, place, words, reader);
         }
         let known = self.known((space, place), reader);
@@ -222,7 +228,7 @@ impl Content {
             oldest = Some(oldest.map_or(version, |oldest| oldest.min(version)));
         }
         if known.open && known.private {
-            // The copy is known only to this thread, so once seen it must stay as it is.
+            // Only this thread knows the copy, so a content that was seen once must stay as it is.
             known.last = (0..WORDS).filter_map(|word| place.version(word, words[word])).collect();
             (known.open, known.replaced) = (false, false);
             known.floors.clear();
@@ -277,13 +283,14 @@ impl Content {
         found
     }
 
-    /// Whether the content of a page may be discarded at any time.
+    /// Returns true if the content of a page may be discarded at any time.
     pub fn is_freed(&self, space: u32, place: Place, reader: Reader<'_>) -> bool {
         let key = (space, place);
         self.pages.get(&key).or_else(|| reader.before.pages.get(&key)).is_some_and(|known| known.free)
     }
 
-    /// Whether nothing is known of this page in this space, but something of the file that it maps.
+    /// Returns true if only the content of the mapped file's page is known, and not that of the
+    /// page in this space.
     fn is_files(&self, space: u32, place: Place, reader: Reader<'_>) -> bool {
         let known = |space| {
             self.pages.contains_key(&(space, place)) || reader.before.pages.contains_key(&(space, place))
@@ -291,7 +298,7 @@ impl Content {
         space != FILES && !known(space) && known(FILES)
     }
 
-    /// Records a fork: the pages of `child` have the content of `parent`'s.
+    /// Records a fork: the pages of `child` have the content of the pages of `parent`.
     pub fn forked(&mut self, parent: u32, child: u32, reader: Reader<'_>) {
         let of = |content: &Content| -> Vec<(Place, Known)> {
             let all = content.pages.range((parent, Place { region: 0, page: 0 })..);
@@ -322,7 +329,7 @@ impl Content {
                     Some(known) => Known { wrote: false, ..known.clone() },
                     None => Known { open: known.open, ..Known::default() },
                 });
-                // Whether this came before or after the other threads' writes is unknown.
+                // The discard may have come before or after the other threads' writes.
                 joined.free |= known.free;
                 joined.dropped |= known.dropped;
                 if known.wrote || (first && !before.pages.contains_key(key)) {
@@ -350,7 +357,7 @@ impl Content {
 }
 
 impl Known {
-    /// Whether `version` is one that was written last, as far as is known.
+    /// Returns true if `version` is a last version of the page, as far as is known.
     fn expects(&self, version: Version) -> bool {
         match self.last.is_empty() {
             true => version == Version::NONE,
@@ -378,8 +385,8 @@ impl Known {
             let right = floor.is_none_or(|floor| version >= *floor);
             return (if right { Access::Ok } else { Access::Old }, right);
         }
-        // A version of this thread or of the set-up that is not the last, or of another known
-        // writer.
+        // The version is a write of this thread or of the set-up, but not the last one, or a write
+        // of another known writer.
         let newest = self.last.iter().filter(|last| last.writer() == version.writer()).max();
         let old = newest.is_none_or(|newest| version < *newest);
         (if old { Access::Old } else { Access::Bad }, false)

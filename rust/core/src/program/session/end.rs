@@ -8,7 +8,7 @@ use crate::release::Release;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The content of a page that no process maps: it is not compared.
+/// The mark for the content of a page that no process maps, which is not compared.
 const NOT_READ: &str = "-";
 
 /// The pages and counters that a program leaves.
@@ -24,7 +24,7 @@ pub struct EndState {
 }
 
 impl<R: Release> Session<R> {
-    /// The end state, once the threads are [joined](Session::join) into `program`.
+    /// Returns the end state, once the threads are [joined](Session::join) into `program`.
     pub fn end_state(&self, program: &Actor) -> EndState {
         let mut pages = BTreeMap::new();
         for names in [&self.names, &program.names] {

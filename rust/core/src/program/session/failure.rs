@@ -1,7 +1,7 @@
 //! Operations on memory failure: advice, frames by their numbers, unpoison, early kill.
 //!
-//! A frame that was failed, or named by `frame`, is remembered behind its page. So an operation can
-//! name it when nothing maps it any more.
+//! A frame that was failed, or named by `frame`, is remembered under the name of its page. An
+//! operation can therefore name the frame when no entry maps it any more.
 
 use super::Session;
 use super::actor::{Actor, Mapped};
@@ -16,8 +16,8 @@ use crate::release::Release;
 use std::ops::Range;
 
 impl<R: Release> Session<R> {
-    /// `madvise` with MADV_SOFT_OFFLINE or MADV_HWPOISON, one call for each run of pages or each
-    /// page.
+    /// Calls `madvise` with MADV_SOFT_OFFLINE or MADV_HWPOISON, once for each run of pages or for
+    /// each page.
     pub(super) fn inject(
         &self,
         actor: &mut Actor,
@@ -54,7 +54,7 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Remembers the frames behind pages. Returns the number of pages that have one.
+    /// Remembers the frames behind pages. Returns the number of pages that have a remembered frame.
     pub(super) fn frame_op(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {
         let mapped = match self.named(actor, pages) {
             Ok(mapped) => mapped,
@@ -70,7 +70,7 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Fails the remembered frames, or else those behind the pages, by their numbers.
+    /// Fails frames by their numbers: the remembered frames, or else the frames behind the pages.
     pub(super) fn phys(&self, actor: &mut Actor, action: PhysAction, pages: &Sel<Region>) -> Step {
         let mapped = match self.named(actor, pages) {
             Ok(mapped) => mapped,
@@ -119,20 +119,21 @@ impl<R: Release> Session<R> {
         Step::default()
     }
 
-    /// The region of an operation on frames, which may wait for page locks.
+    /// Returns the region of an operation on frames. Refuses the operation if the thread holds a
+    /// page lock, because the operation may wait for one.
     fn named(&self, actor: &Actor, pages: &Sel<Region>) -> Outcome<Mapped> {
         check_page_count(pages.pages.iter().flatten())?;
         actor.no_page_lock()?;
         self.region(actor, pages.of).cloned()
     }
 
-    /// The remembered frame of a page.
+    /// Returns the remembered frame of a page.
     fn failed_frame(&self, actor: &Actor, region: Region, page: u32) -> Option<Pfn> {
         let key = (region, page);
         actor.names.frames.get(key).or_else(|| self.names.frames.get(key)).copied()
     }
 
-    /// All remembered frames with the names of their pages, in order.
+    /// Returns all remembered frames with the names of their pages, in order.
     #[cfg(not(feature = "explored"))]
     pub(super) fn failed_frames(&self, actor: &Actor) -> Vec<((Region, u32), Pfn)> {
         let mut frames: Vec<_> = self.names.frames.iter().chain(actor.names.frames.iter()).copied().collect();
@@ -141,7 +142,7 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// Whether a run of anonymous memory has a page without a frame of its own.
+/// Returns true if a run of anonymous memory has a page without a frame of its own.
 fn has_nothing(area: &Area, mut pages: Range<u32>) -> bool {
     area.file().is_none()
         && pages.any(|page| {

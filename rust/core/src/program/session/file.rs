@@ -1,4 +1,4 @@
-//! Files of a program: each belongs to one region, and is removed with it.
+//! Files of a program. Each belongs to one region, and is removed with the region.
 
 use super::Session;
 use super::actor::{Actor, Held, Hold, Mapped, Name};
@@ -45,8 +45,9 @@ impl<R: Release> Session<R> {
             }
         };
         let on_disk = kind == FileKind::Disk;
-        // A file in memory begins with holes. They are recorded as its content, so that holes in a
-        // private mapping count as the file's and not as the mapping's own.
+        // A file in memory begins with holes. Their zeroes are recorded as the file's content, so
+        // that a hole in a private mapping counts as the file's content and not as the mapping's
+        // own.
         let version = if on_disk { actor.new_version()? } else { Version::NONE };
         for page in 0..pages {
             stop_point();
@@ -64,7 +65,7 @@ impl<R: Release> Session<R> {
         Ok((area, file))
     }
 
-    /// The file behind a region.
+    /// Returns the file behind a region.
     fn file<'a>(&'a self, actor: &'a Actor, region: Region) -> Outcome<(&'a Mapped, &'a Arc<File>)> {
         let mapped = self.region(actor, region)?;
         let file = mapped.file.as_ref().ok_or_else(|| Problem::misuse(format!("{region} maps no file")))?;
@@ -137,7 +138,7 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// One msync(2) with MS_SYNC for each run of pages.
+    /// Makes one msync(2) with MS_SYNC for each run of pages.
     pub(super) fn msync(&self, actor: &Actor, pages: &Sel<Region>) -> Step {
         let msync = |mapped: &Mapped, run| self.machine.msync(&mapped.area, run).map(|_| ());
         self.each_run(actor, pages, false, Beyond::Inside(Errno::ENOMEM), msync)
@@ -149,8 +150,8 @@ impl<R: Release> Session<R> {
         Ok(())
     }
 
-    /// Bit 1 drops the page cache. Bit 2 would drop the file systems' own objects, which a machine
-    /// lacks.
+    /// Drops the page cache for 1 and 3. The kernel drops the file systems' own objects for 2 and
+    /// 3, which a machine lacks.
     pub(super) fn drop_caches(&self, actor: &Actor, what: u32) -> Outcome {
         if !(1..=3).contains(&what) {
             return Err(Error::new(Errno::EINVAL, format!("1, 2 or 3 can be dropped, not {what}")).into());

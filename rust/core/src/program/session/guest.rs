@@ -1,4 +1,4 @@
-//! What the kernel lab does besides the script on its machines with a third node.
+//! The work of the kernel lab beside the script, on its machines with a third node.
 
 use super::Session;
 use super::actor::Actor;
@@ -13,14 +13,15 @@ const TABLE: usize = 512;
 
 impl<R: Release> Session<R> {
     /// Makes the page tables of a region that prefers another node than the first, so that no table
-    /// lies on that node: a large region is read once in each table, beside a small one a page is
-    /// written that the script does not know of. Fails if there is no memory for that page.
+    /// lies on that node. Each table of a large region is made by a read of one page. For a small
+    /// region, the lab writes a page beside the region that the script does not know of. Fails if
+    /// there is no memory for this page.
     pub fn make_page_tables(&self, actor: &Actor, op: &Op) -> crate::error::Result<()> {
         let &Op::Map { region, backing, pages, node: Some(1..), .. } = op else { return Ok(()) };
         let Ok(mapped) = self.region(actor, region) else { return Ok(()) };
         if pages >= LARGE {
             for page in (0..pages).step_by(TABLE) {
-                // A page that cannot be read has no table either; the script will find out.
+                // A read that fails makes no table. The script meets the same error later.
                 let _ = self.machine.read_word(&mapped.area, page, 0);
             }
         } else {

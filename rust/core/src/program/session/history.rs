@@ -1,4 +1,5 @@
-//! What was written and forked, in order, with the steps from which and to which it lasted; see `snapshot`.
+//! The writes and forks of threads in order, each with the first and the last step of its duration; see
+//! `snapshot`.
 
 use super::content::{Place, Version};
 #[cfg(feature = "explored")]
@@ -54,19 +55,20 @@ pub(super) struct History {
     pinned: bool,
 }
 
-/// The number of the next step as the start of a write; `None` where steps have no numbers. The
-/// look tells the search that the order against the ends of forks matters.
+/// Returns the number of the next step as the start of a write; `None` where steps have no numbers.
+/// By this look the search knows that the order against the ends of forks matters.
 pub(super) fn write_begins() -> Option<u32> {
     look_at(Topic::Forks)
 }
 
-/// The same for the start of a fork, against the ends of writes.
+/// Returns the number of the next step as the start of a fork; `None` where steps have no numbers.
+/// By this look the search knows that the order against the ends of writes matters.
 pub(super) fn fork_begins() -> Option<u32> {
     look_at(Topic::Writes)
 }
 
 impl Span {
-    /// Whether it had ended when the other began.
+    /// Returns true if this span had ended when the other began.
     fn before(self, other: Span) -> bool {
         self.end < other.begin
     }
@@ -96,7 +98,7 @@ impl History {
         self.pinned = true;
     }
 
-    /// Whether pages may ever have been pinned.
+    /// Returns true if pages may ever have been pinned.
     pub fn pinned(&self) -> bool {
         self.pinned
     }
@@ -107,12 +109,12 @@ impl History {
         self.pinned = false;
     }
 
-    /// The write of a version at a place; `None` if the version is from before all writes.
+    /// Returns the write of a version at a place; `None` if the version is from before all writes.
     fn find(&self, version: Version, place: Place) -> Option<usize> {
         self.writes.iter().position(|write| write.version == version && write.place == place)
     }
 
-    /// Whether `new` overwrote `old` in every order of events that fits the spans.
+    /// Returns true if `new` overwrote `old` in every order of events that fits the spans.
     fn overwritten(&self, old: Option<usize>, new: usize) -> bool {
         let Some(old) = old else { return true };
         let (before, after) = (&self.writes[old], &self.writes[new]);
@@ -122,7 +124,8 @@ impl History {
         }
     }
 
-    /// The first mistake in a child's copy, if any. `held` are its versions by place.
+    /// Returns the first mistake in a child's copy, if any. `held` has the versions in the copy, by
+    /// place.
     pub fn wrong(&self, fork: &Forked, held: &[(Place, Version)]) -> Option<(Place, &'static str)> {
         // Writes of the child's own process, and of the program after the threads, are no copies.
         let copied = |place: Place, version: Version| {

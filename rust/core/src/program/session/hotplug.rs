@@ -10,8 +10,8 @@ use crate::page::{PAGE_SIZE, Pfn};
 use crate::program::{Allocated, BlockAction, Owner};
 use crate::release::Release;
 
-/// The rounds of an offlining before the signal that ends it. The signal of a recording comes after
-/// three seconds, in which the kernel makes some hundred rounds.
+/// The rounds of an offlining before a signal ends it. In a recording the signal comes after three
+/// seconds, in which the kernel makes some hundred rounds.
 const ROUNDS: u32 = if cfg!(feature = "explored") { 3 } else { 100 };
 
 /// The size of a huge page in KiB, if an operation does not give it.
@@ -21,7 +21,7 @@ const HUGE_KIB: u32 = 2048;
 const MOST: u32 = 1 << 16;
 
 impl<R: Release> Session<R> {
-    /// The node of an operation; the last one if it names none.
+    /// Returns the node of an operation; the last node if the operation names none.
     fn node_or_last(&self, node: Option<u32>) -> Outcome<usize> {
         self.node(node.unwrap_or(self.machine.nodes().len() as u32 - 1))
     }
@@ -84,8 +84,10 @@ impl<R: Release> Session<R> {
         let inside =
             first.checked_add(count).is_some_and(|end| end <= node.frames) && (1..=MOST).contains(&count);
         if !inside {
-            let what =
-                format!("frames {first} and {count} on are no range of a node of {} frames", node.frames);
+            let what = format!(
+                "{count} frames from frame {first} on: a node of {} frames gives 1 to {MOST}",
+                node.frames
+            );
             return Err(Error::new(Errno::EINVAL, what).into());
         }
         let range = node.base.plus(first)..node.base.plus(first + count);

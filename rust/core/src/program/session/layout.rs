@@ -1,4 +1,4 @@
-//! What the frames of a node are, pages by the frames that they are in, and a region that holds all
+//! The kinds of a node's frames, the pages of a region by their frames, and a region that holds all
 //! memory of a node.
 
 use super::Session;
@@ -34,7 +34,7 @@ pub struct LayoutShown {
     layout: Layout,
     /// The number of the node's first frame.
     base: u32,
-    /// Whether only the totals are shown.
+    /// True if only the totals are shown.
     sum: bool,
 }
 
@@ -97,8 +97,9 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The pages of a region that are in these frames of the node that the region prefers, in the
-    /// order of the list. A frame that holds no page of the region is skipped.
+    /// Returns the pages of a region that are in the selected frames of the node that the region
+    /// prefers, in the order of the list of frames. A frame that holds no page of the region is
+    /// skipped.
     pub(super) fn pages_in_frames(&self, actor: &Actor, sel: &Sel<Region>) -> Vec<PageRange> {
         let Ok(mapped) = self.region(actor, sel.of) else { return Vec::new() };
         let node = mapped.area.preferred();
@@ -132,9 +133,9 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Puts pages of the kernel's own into the free frames of a node whose letters are not `.`, and holds
-    /// them until another call with `.` there, or the machine's end. A frame that is in use stays as it
-    /// is.
+    /// Puts pages of the kernel's own into the free frames of a node whose letters are not `.`. The pages
+    /// stay until another call has `.` for their frames, or until the machine's end. A frame that is in use
+    /// stays as it is.
     ///
     /// `EINVAL` for a node that does not exist, a wrong number of letters, or a letter that is no kind.
     #[cfg(not(feature = "explored"))]

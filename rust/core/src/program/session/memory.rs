@@ -51,7 +51,7 @@ impl<R: Release> Session<R> {
     }
 
     /// Records which pages of private mappings are copies of their files' pages, while one thread runs.
-    /// Called before the content of a file changes, which the copies keep.
+    /// Called before the content of a file changes, because the copies keep the old content.
     pub(super) fn note_copies(&self, actor: &mut Actor) {
         let mut copies = Vec::new();
         let mut find = |space: u32, regions: &Table<Region, Mapped>| {
@@ -74,7 +74,7 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Whether a page of a private mapping of a file is the mapping's own.
+    /// Returns true if a page of a private mapping of a file is a copy that belongs to the mapping.
     fn is_copy(&self, area: &Area, page: u32) -> bool {
         match area.look(page).entry() {
             Entry::Present { pfn, zero: false } => {
@@ -86,8 +86,8 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Runs `work` without the preference for a node, which applies only to the program's own
-    /// accesses to pages.
+    /// Runs `work` without the region's preference for a node. The preference applies only to the
+    /// program's own accesses to pages.
     pub(super) fn unpreferred<T>(&self, actor: &Actor, mapped: &Mapped, work: impl FnOnce() -> T) -> T {
         let node = mapped.area.preferred();
         // Other threads may use the region at the same time, so its preference must not change.
@@ -101,7 +101,8 @@ impl<R: Release> Session<R> {
         result
     }
 
-    /// Like [`Session::unpreferred`], for all regions of the program.
+    /// Runs `work` without the preferences of all regions, as [`Session::unpreferred`] does for
+    /// one.
     pub(super) fn unpreferred_anywhere<T>(&self, actor: &Actor, work: impl FnOnce() -> T) -> T {
         if actor.concurrent {
             return work();
@@ -110,7 +111,7 @@ impl<R: Release> Session<R> {
         let preferred: Vec<_> = regions.map(|(_, mapped)| (&mapped.area, mapped.area.preferred())).collect();
         let prefer = |to: &dyn Fn(usize) -> usize| {
             for (area, node) in preferred.iter().filter(|(_, node)| *node != 0) {
-                // Cannot fail: the node was preferred before, so it exists.
+                // The call cannot fail, because a node that was preferred before exists.
                 let _ = self.machine.prefer(area, to(*node));
             }
         };
@@ -238,8 +239,8 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Records pages that are about to be discarded. It runs before the discard, because another
-    /// thread may read them meanwhile.
+    /// Records pages that are about to be discarded. The record comes before the discard, because
+    /// another thread may read a discarded page at once.
     fn record_discard(&self, by: Discarded, mapped: &Mapped, pages: &Range<u32>) {
         let mut discarded = self.discarded.lock();
         for page in pages.clone() {
@@ -252,9 +253,9 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Whether the content that `reader` expects may have been discarded while other threads ran. A
-    /// thread knows its own discards. The program (number 0) knows those of a page that only one
-    /// thread discarded.
+    /// Returns true if the content that `reader` expects may have been discarded while other
+    /// threads ran. A thread knows its own discards. The program (number 0) knows those of a page
+    /// that only one thread discarded.
     pub(super) fn is_discarded(&self, space: u32, area: &Area, page: u32, reader: u8) -> bool {
         match self.discarded.lock().get(&(area.anon.0, page)) {
             None | Some(Discarded::Before) => false,
@@ -263,7 +264,7 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Whether any thread has discarded a page.
+    /// Returns true if any thread has discarded a page.
     pub(super) fn discarded_by_a_thread(&self, area: &Area, page: u32) -> bool {
         let discarded = self.discarded.lock().get(&(area.anon.0, page)).copied();
         !matches!(discarded, None | Some(Discarded::Before))
@@ -336,7 +337,7 @@ impl<R: Release> Session<R> {
             return Err(Problem::misuse("a node is filled already: unfill first"));
         }
         let mut number = 0;
-        // Free memory is taken, and none that would have to be reclaimed.
+        // Only free memory is taken: in this context an allocation reclaims nothing.
         let _last_frames = self.machine.pressure.enter(context::RECLAIMS);
         while let Ok(pfn) = self.machine.alloc_pages(node, 0) {
             stop_point();
@@ -361,7 +362,8 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// The page up to which failed advice was followed: a hole ends nothing, a locked page does.
+/// Returns the page up to which failed advice was followed. The kernel goes on after a hole, but
+/// ends at a locked page.
 fn followed_until(mapped: &Mapped, pages: &Range<u32>, advice: map::Advice, errno: Errno) -> u32 {
     let has = |page: u32, attribute| mapped.area.attributes(page).contains(attribute);
     let locked = |&page: &u32| has(page, Attributes::LOCKED) && !has(page, Attributes::UNMAPPED);

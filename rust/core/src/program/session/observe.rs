@@ -1,8 +1,8 @@
 //! The changes between two operations: the state of every page of every region, the children's
 //! views, counters and calls, as recordings of real kernels have them.
 //!
-//! An observer changes nothing: it causes no fault, takes no reference, sets no accessed bit. It
-//! shows the changes since its last look.
+//! An observer changes nothing: it causes no fault, takes no reference, and sets no accessed bit.
+//! Each look shows the changes since the look before.
 
 use super::Session;
 use super::actor::{Actor, Mapped};
@@ -27,10 +27,10 @@ const KIB: i64 = (PAGE_SIZE / 1024) as i64;
 /// The most lines of an ordered list of calls.
 const LINES: usize = 160;
 
-/// The most attempts that failed.
+/// The most failed attempts of a list.
 const FAILS: usize = 4096;
 
-/// The calls that are counted while moves are traced: those of owners of movable pages, and of the
+/// The calls that are counted while moves are traced: the calls of owners of movable pages, and the
 /// move itself.
 const COUNTED_WITH_MOVES: &[&str] = &[
     "move_to_new_folio",
@@ -46,10 +46,10 @@ const COUNTED_WITH_MOVES: &[&str] = &[
     "virtballoon_migratepage",
 ];
 
-/// What the program records of the calls.
+/// The part of the calls that the program records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Tracing {
-    /// Only their numbers.
+    /// Only the number of each call.
     #[default]
     Off,
     /// The calls in order.
@@ -71,9 +71,9 @@ impl From<crate::program::Tracing> for Tracing {
 /// A frame as a recording of moves names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By its number within the node whose moves are recorded.
+    /// A frame of the node whose moves are recorded, by its number within the node.
     Frame(u32),
-    /// By its node, if that is another.
+    /// A frame of another node, by the node.
     Node(usize),
 }
 
@@ -86,8 +86,9 @@ impl Serialize for End {
     }
 }
 
-/// The attempts to move a page: old frame, new frame and result of each, in order. Where the kernel
-/// has `move_to_new_folio` inlined for movable pages, the owner's call stands for the attempt.
+/// Returns the attempts to move a page, in order: old frame, new frame and result of each. For
+/// movable pages the kernel has `move_to_new_folio` inlined, so there the owner's call stands for
+/// the attempt.
 fn attempts(calls: &[Recorded]) -> impl Iterator<Item = (Pfn, Pfn, i32)> {
     let mut begun: Option<(Call, Pfn, Pfn)> = None;
     let moves = |call| matches!(call, Call::MoveToNew | Call::ZsMigrate | Call::BalloonMigrate);
@@ -135,7 +136,7 @@ pub struct Observed {
     /// Counters of node 2, of a machine that has it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub n2: Counters,
-    /// How often each call was made, with each return value.
+    /// The number of entries into each call, and of its returns with each value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub calls: BTreeMap<String, u32>,
     /// The calls in order, if the program traces them.
@@ -170,7 +171,7 @@ pub enum FrameShown {
     Poisoned(KpageFlags, u32),
     /// Not poisoned, and still mapped by its region.
     Mapped,
-    /// Neither: freed, or in other use.
+    /// Neither poisoned nor mapped by its region: the frame is free, or in other use.
     Released,
 }
 
@@ -196,7 +197,7 @@ pub struct Totals {
     present: u32,
     node0: u32,
     node1: u32,
-    /// Only of a machine that has this node.
+    /// `None` for a machine without this node.
     #[serde(skip_serializing_if = "Option::is_none")]
     node2: Option<u32>,
     swap: u32,
@@ -224,7 +225,7 @@ pub struct Observer {
     poisoned: i64,
     frames: HashMap<Pfn, FrameShown>,
     tracing: Tracing,
-    /// The node whose frames the moves are told by.
+    /// The node whose frame numbers name the moves.
     traced_node: usize,
 }
 
@@ -242,14 +243,15 @@ impl Observer {
                 }
             }
         }
-        // Then the remembered frames, which may be behind no region any more.
+        // The remembered frames are named after the mapped ones, because no region may map them any
+        // more.
         for ((region, page), pfn) in session.failed_frames(actor) {
             self.names.entry(pfn).or_insert_with(|| format!("{region}:{page}"));
         }
         session.machine.take_calls();
     }
 
-    /// The changes after the operation.
+    /// Returns the changes since the operation began.
     pub fn after<R: Release>(
         &mut self,
         session: &Session<R>,
@@ -439,7 +441,8 @@ fn totals(pages: &[Seen], nodes: usize) -> Totals {
                 totals.node1 += u32::from(page.node == 1);
                 totals.node2 = totals.node2.map(|pages| pages + u32::from(page.node == 2));
                 totals.moved += u32::from(page.moved);
-                // The recording program reads one page of 16, and each that follows one that moved.
+                // The recording program reads one page of 16, and every page after the first one
+                // that moved.
                 let read = number % 16 == 0 || totals.moved > 0;
                 totals.bad += u32::from(read && page.data != "ok");
             }
@@ -450,7 +453,7 @@ fn totals(pages: &[Seen], nodes: usize) -> Totals {
     totals
 }
 
-/// The machine's events and each node's counters.
+/// Returns the machine's events and each node's counters.
 fn counters<R: Release>(session: &Session<R>) -> [Counters; 4] {
     let node = |number| session.counted(Some(number), NODE);
     [session.counted(None, EVENTS), node(0), node(1), node(2)]
@@ -462,7 +465,7 @@ fn differences(before: &Counters, after: &Counters) -> Counters {
 }
 
 impl<R: Release> Session<R> {
-    /// A region of the program's process, even if it is unmapped by now.
+    /// Returns a region of the program's process, even if it is unmapped by now.
     fn mapped<'a>(&'a self, actor: &'a Actor, region: Region) -> Option<&'a Mapped> {
         actor.names.regions.get(region).or_else(|| self.names.regions.get(region))
     }

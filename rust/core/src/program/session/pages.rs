@@ -15,7 +15,7 @@ use crate::stat::NodeItem;
 use crate::sync::stop_point;
 
 impl<R: Release> Session<R> {
-    /// Does `verb` to each selected page; a failure on one page does not stop it.
+    /// Performs `verb` on each selected page. After a failure on one page, the next page follows.
     pub(super) fn each(
         &self,
         actor: &mut Actor,
@@ -42,7 +42,7 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// The number of pages of a name.
+    /// Returns the number of pages behind a name.
     fn length(&self, actor: &Actor, owner: Owner) -> Outcome<u32> {
         match owner {
             Owner::Region(region) => self.region(actor, region).map(|mapped| mapped.area.pages()),
@@ -67,18 +67,18 @@ impl<R: Release> Session<R> {
         &self.machine.frames()[pfn]
     }
 
-    /// Takes a handle: the newest of the actor's own that fits, else one of the set-up's.
+    /// Takes the newest handle that fits, of the actor's own handles or else of the set-up's.
     pub(super) fn take(&self, actor: &mut Actor, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         actor.handles.take(&fits).or_else(|| self.shared.lock().take(&fits))
     }
 
-    /// Like [`Session::take`], but takes the oldest: references of one pin are put in the order in
-    /// which they were taken.
+    /// Takes the oldest handle that fits, unlike [`Session::take`]: references of one pin are put
+    /// in the order in which they were taken.
     pub(super) fn take_oldest(&self, actor: &mut Actor, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         actor.handles.take_oldest(&fits).or_else(|| self.shared.lock().take_oldest(&fits))
     }
 
-    /// The frame behind a name at this moment, without a reference.
+    /// Returns the frame behind a name at this moment, without a reference.
     pub(super) fn look(&self, actor: &Actor, owner: Owner, index: u32) -> Outcome<Pfn> {
         match owner {
             Owner::Region(region) => {
@@ -99,7 +99,7 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The frame behind a name at this moment, with a reference.
+    /// Returns the frame behind a name at this moment, with a reference.
     fn hold(&self, actor: &Actor, owner: Owner, index: u32) -> Outcome<Pfn> {
         match owner {
             Owner::Region(region) => {
@@ -109,8 +109,8 @@ impl<R: Release> Session<R> {
             Owner::Movable(_) | Owner::Store(_) | Owner::Balloon(_) => loop {
                 let pfn = self.look(actor, owner, index)?;
                 let got = self.page(pfn).try_get();
-                // The reference counts only if the name still means the same frame. A further round
-                // is needed only if another thread has moved the page.
+                // The reference is on the right page only if the name still means the same frame. A
+                // further round is needed only if another thread has moved the page.
                 match self.look(actor, owner, index) {
                     Ok(now) if now == pfn && got => return Ok(pfn),
                     again => {
@@ -151,7 +151,7 @@ impl<R: Release> Session<R> {
         if self.machine.try_get_page(pfn).is_none() {
             return Err(Error::at(Errno::EAGAIN, pfn, Why::NoReference).into());
         }
-        // The handle has this frame number. The reference keeps the page that the frame is part of.
+        // The handle names this frame. The reference keeps the page to which the frame belongs.
         actor.handles.push(Name::Page(owner, index), pfn, Hold::Ref);
         Ok(0)
     }
@@ -218,7 +218,7 @@ impl<R: Release> Session<R> {
         Ok(())
     }
 
-    /// Returns the number of freed pages.
+    /// Frees pages of a node, and returns the number of freed pages.
     pub(super) fn reclaim(&self, actor: &Actor, pages: u32, node: Option<u32>) -> Step {
         self.on_node(actor, node, |machine, node| machine.reclaim(node, pages))
     }
@@ -231,7 +231,8 @@ impl<R: Release> Session<R> {
         })
     }
 
-    /// Returns the number of moved pages.
+    /// Ages the pages of a node. Returns the number of deactivated pages or, under `mglru`, of used
+    /// entries.
     pub(super) fn age(&self, actor: &Actor, node: Option<u32>) -> Step {
         self.on_node(actor, node, |machine, node| machine.age_node(node))
     }
@@ -257,7 +258,7 @@ impl<R: Release> Session<R> {
     pub(super) fn isolate(&self, actor: &mut Actor, owner: Owner, index: u32) -> Outcome<i32> {
         let name = Name::Page(owner, index);
         if let Owner::Movable(_) | Owner::Store(_) | Owner::Balloon(_) = owner {
-            // By the bare frame number, as a scanner finds it.
+            // The page is isolated by its bare frame number, as a scanner finds it.
             let pfn = self.look(actor, owner, index)?;
             if !self.machine.isolate_movable_page(pfn) {
                 let why = "the page is locked, isolated, or its owner said no";
@@ -311,9 +312,9 @@ impl<R: Release> Session<R> {
         let mut list: Vec<Pfn> = tokens.iter().map(|token| token.pfn).collect();
         let frames = self.machine.frames();
         let mut target = |from: Pfn| self.machine.alloc_pages(node, frames[from].order()).ok();
-        // The caller of a demotion counts its isolated pages itself, as reclaim does: the pages
-        // that it isolated as one batch. After the migration a large page may be on the list in
-        // parts.
+        // The caller of a demotion counts the pages that it has isolated, as reclaim does. They are
+        // subtracted before the migration and added again after it, because a large page may then
+        // be on the list in parts.
         let demoted = |pages: &[Pfn], sign| {
             let lru = |pfn: &&Pfn| !frames[**pfn].flags().contains(Flags::ISOLATED);
             pages.iter().filter(lru).for_each(|&pfn| self.machine.count_isolated(pfn, sign));
@@ -333,8 +334,8 @@ impl<R: Release> Session<R> {
             }
         }
         if reason == migrate::Reason::MemoryFailure {
-            // After this reason, the caller has to put the isolation's reference of a page that
-            // moved.
+            // After a migration for this reason, the caller has to put the isolation's reference of
+            // a page that moved.
             for token in tokens.iter().filter(|token| !kept(token)) {
                 actor.handles.push(token.name, token.pfn, Hold::Ref);
             }
@@ -376,8 +377,8 @@ impl<R: Release> Session<R> {
         Ok(0)
     }
 
-    /// Splits an allocated page, whose only reference is the program's. It then has one on each
-    /// part.
+    /// Splits an allocated page, whose only reference is the program's. The program then has a
+    /// reference on each part.
     fn split_allocated(&self, actor: &mut Actor, owner: Owner) -> Outcome<i32> {
         let held = self.take_page(actor, owner, 0, "no allocation", |hold| hold == Hold::Allocated)?;
         let mut parts = Vec::new();
@@ -413,8 +414,8 @@ impl<R: Release> Session<R> {
         let pfn = match actor.handles.find(|held| held.name == name) {
             Some(held) => held.pfn,
             None => {
-                // Takes all handles of the set-up on the page, so that no other thread can put them
-                // meanwhile.
+                // The thread takes all handles of the set-up on the page, so that no other thread
+                // can put a reference meanwhile.
                 let mut shared = self.shared.lock();
                 let held = shared.find(|held| held.name == name);
                 let held = held.ok_or_else(|| not_all(owner, index, 0, refs))?;

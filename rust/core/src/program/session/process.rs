@@ -22,18 +22,18 @@ use std::sync::Arc;
 pub(super) type Outcome<T = ()> = Result<T, Problem>;
 
 impl<R: Release> Session<R> {
-    /// The actor as a reader of content.
+    /// Returns the actor as a reader of content.
     pub(super) fn reader<'a>(&'a self, actor: &Actor) -> Reader<'a> {
         Reader { number: actor.number, concurrent: actor.concurrent, before: &self.content }
     }
 
-    /// A region of the program's own process.
+    /// Returns a region of the program's own process.
     pub(super) fn region<'a>(&'a self, actor: &'a Actor, region: Region) -> Outcome<&'a Mapped> {
         let mapped = actor.names.regions.get(region).or_else(|| self.names.regions.get(region));
         mapped.ok_or_else(|| Problem::misuse(format!("{region} is not mapped")))
     }
 
-    /// A child that has not exited.
+    /// Returns a child that has not exited.
     pub(super) fn child<'a>(&'a self, actor: &'a Actor, child: Child) -> Outcome<&'a Arc<Process>> {
         let known = actor.names.children.get(child).or_else(|| self.names.children.get(child));
         match known {
@@ -67,7 +67,7 @@ impl<R: Release> Session<R> {
             let number = actor.new_number();
             let (area, file) = match backing {
                 Backing::Anon => {
-                    // An order that does not fit is refused as one that is too large.
+                    // An order that does not fit into a byte is refused like one that is too large.
                     let order = u8::try_from(order.unwrap_or(0)).unwrap_or(u8::MAX);
                     (self.machine.mmap_large(&self.space, pages, order)?, None)
                 }
@@ -87,7 +87,7 @@ impl<R: Release> Session<R> {
         map().into()
     }
 
-    /// `EINVAL` if there is no such node.
+    /// Checks the number of a node: `EINVAL` if the machine has no such node.
     pub(super) fn node(&self, node: u32) -> Outcome<usize> {
         let nodes = self.machine.nodes().len();
         match (node as usize) < nodes {
@@ -285,7 +285,8 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// The region of a system call that may sleep on its pages.
+    /// Returns the region of a system call. Refuses the call if the thread holds a page lock,
+    /// because the call may wait for one.
     pub(super) fn region_of(&self, actor: &Actor, pages: &Sel<Region>) -> Result<Mapped, Problem> {
         check_page_count(pages.pages.iter().flatten())?;
         actor.no_page_lock()?;
@@ -293,7 +294,7 @@ impl<R: Release> Session<R> {
     }
 
     /// Makes one system call for each run of pages, or for each page if `each` is set. `call` gets
-    /// only pages of the region: `beyond` defines the effect on other pages.
+    /// only pages of the region; `beyond` defines the effect on other pages.
     pub(super) fn each_run(
         &self,
         actor: &Actor,
@@ -355,8 +356,8 @@ impl<R: Release> Session<R> {
         if kind == PinKind::Pin {
             self.copies(actor, pages);
         }
-        // Each page is a buffer of its own. Its mapping is checked last, so the first page of a
-        // disk's file refuses the whole call.
+        // Each page is a buffer of its own. The kernel checks the mapping of a buffer after the
+        // pin, so the first page of a disk's file ends the whole call.
         let of_disk = mapped.file.as_ref().is_some_and(|file| file.is_written_back());
         let looks = kind == PinKind::Pin && of_disk && self.machine.profile().file_pin == FilePin::Refused;
         let mut taken = Vec::new();
@@ -373,7 +374,7 @@ impl<R: Release> Session<R> {
                     continue;
                 }
                 Ok(false) => {}
-                // A splice that took any page ends here without an error.
+                // A splice that has taken a page already ends here without an error.
                 Err(_) if kind == PinKind::Get && taken.len() as i64 + nothing > 0 => break,
                 Err(error) => {
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
@@ -395,7 +396,7 @@ impl<R: Release> Session<R> {
                 Err(error) => {
                     // A registered buffer takes all pages or none.
                     taken.into_iter().for_each(|pfn| self.machine.unpin(pfn, kind));
-                    // Only a lasting pin drains the batches.
+                    // Only a lasting pin has drained the batches, so only its refusal is checked.
                     let refused = error.pfn.filter(|_| kind == PinKind::Pin);
                     let findings = self.refused_for_a_batch(start, refused).into_iter().collect();
                     return Step { findings, ..Step::refused(error.into()) };
@@ -412,8 +413,8 @@ impl<R: Release> Session<R> {
         Step { ret, ..Step::default() }
     }
 
-    /// Whether a read of the page finds the zero page, whose references are not counted. Faults it
-    /// in if the entry is empty.
+    /// Returns true if a read of the page finds the zero page, whose references are not counted. An
+    /// empty entry is faulted in first.
     fn maps_zero_page(&self, area: &Area, page: u32, write: bool) -> Result<bool, Error> {
         if write || area.file().is_some() || page >= area.pages() {
             return Ok(false);
@@ -428,7 +429,7 @@ impl<R: Release> Session<R> {
         let inherited = actor.pipes.iter().position(|pipe| pipe.name == Name::Pin(pin));
         if let Some(at) = inherited {
             if !actor.pipes[at].children.is_empty() {
-                // Closed here; the pages are put when the last child closes the pipe too.
+                // The program closes the pipe here. The last child that closes it puts the pages.
                 let name = Name::Pipe(actor.new_number());
                 let mut held = Handles::default();
                 actor.handles.take_all(|held| held.name == Name::Pin(pin), &mut held);
@@ -457,7 +458,7 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The addresses of a sum of selections, in order.
+    /// Returns the addresses of a sum of selections, in order.
     fn addresses(&self, actor: &Actor, pages: &Sum<Address>) -> Outcome<Vec<u64>> {
         check_page_count(pages.0.iter().flat_map(|sel| sel.pages.iter().flatten()))?;
         let mut addresses = Vec::new();
@@ -466,8 +467,8 @@ impl<R: Release> Session<R> {
                 Address::Zero => addresses.push(0),
                 Address::Region(region) => {
                     let area = &self.region(actor, region)?.area;
-                    // Another region may begin behind the end of this one, which the program did
-                    // not mean to name. Nothing is mapped at address 0.
+                    // A page behind the end of this region may lie in another region, which the
+                    // program did not mean. Address 0, where nothing is mapped, takes its place.
                     let address = |page| if page < area.pages() { area.address(page) } else { 0 };
                     addresses.extend(sel.indices(area.pages()).map(address));
                 }
@@ -509,7 +510,7 @@ impl<R: Release> Session<R> {
             let status = vec![None; addresses.len()];
             return Step { status, ..Step::refused(Error::new(Errno::EINVAL, why).into()) };
         }
-        // A negative number becomes one above any machine's nodes, and is refused as such.
+        // A negative number becomes a number above any machine's nodes, and the call refuses it.
         let other = if node == 0 { 1 } else { 0 };
         let node_of = |at: usize| if alternate && at % 2 == 1 { other } else { node as u32 };
         let nodes: Vec<u32> = (0..addresses.len()).map(node_of).collect();
@@ -549,8 +550,8 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// The most pages that one operation may name: enough for a region of 4 GiB. More would seem to
-/// hang.
+/// The most pages that one operation may name: enough for a region of 4 GiB. An operation on more
+/// pages would seem to hang.
 pub(super) const MAX_PAGES: u64 = 1 << 20;
 
 /// Refuses a list of pages that is too long for one operation.
@@ -568,27 +569,28 @@ const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
 /// The effect of a system call on pages beyond the end of a region, where nothing is mapped.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Beyond {
-    /// It fails with this error and does nothing.
+    /// The call fails with this error and does nothing.
     Nothing(Errno),
-    /// It does its work on the pages inside of the region first, then fails with this error.
+    /// The call works on the pages inside of the region first, then fails with this error.
     Inside(Errno),
 }
 
-/// Neighbouring pages `first` to `last`, both included: a page number after the largest would
+/// Neighbouring pages `first` to `last`, both included. An end behind the largest page number would
 /// overflow.
 struct Run {
     first: u32,
     last: u32,
 }
 
-/// The selected pages of an area as runs of neighbours, or page by page: one system call for each.
+/// Returns the selected pages of an area as runs of neighbours, or page by page: one system call
+/// for each.
 fn runs(pages: &Sel<Region>, area: &Area, each: bool) -> Vec<Run> {
     let indices: Vec<u32> = pages.indices(area.pages()).collect();
     let runs = indices.chunk_by(|&a, &b| !each && a.checked_add(1) == Some(b));
     runs.map(|run| Run { first: run[0], last: run[run.len() - 1] }).collect()
 }
 
-/// The words of a page.
+/// Returns the words of a page.
 pub(super) fn words(bytes: &[u8]) -> [u64; WORDS] {
     let mut words = [0; WORDS];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {

@@ -1,9 +1,9 @@
-//! A call that drains the batches before it gives up must not fail because of a batch.
+//! The rule that a call which drains the batches does not fail because of a batch.
 //!
 //! A page in a batch has a reference of the batch, which keeps it from being migrated although no
-//! user holds it. So move_pages and a lasting pin drain first. If one of them fails on a page that
-//! has been in a batch since before the call, no user stood in its way: without other threads, a
-//! second call would succeed.
+//! user holds it. So move_pages and a lasting pin drain first. If such a call fails on a page that
+//! has been in a batch since before the call, the drain has missed the page, and no user was in the
+//! way: without other threads, a second call would succeed.
 //!
 //! Only the explored build knows when a page was queued.
 
@@ -14,11 +14,11 @@ use crate::page::Flags;
 use crate::page::Pfn;
 use crate::release::Release;
 
-/// The rule.
+/// The name of the rule.
 #[cfg(feature = "explored")]
 const REFUSED: &str = "a call that drains does not fail because of a batch";
 
-/// The number of the next step as the start of a call; `None` where steps have no numbers.
+/// Returns the number of the next step as the start of a call; `None` where steps have no numbers.
 pub(super) fn call_start() -> Option<u32> {
     #[cfg(feature = "explored")]
     return crate::sync::explored::next_step();
@@ -27,7 +27,7 @@ pub(super) fn call_start() -> Option<u32> {
 }
 
 impl<R: Release> Session<R> {
-    /// The finding, if any, for a call that began at `start` and failed on these pages.
+    /// Returns the finding, if any, for a call that began at `start` and failed on these pages.
     pub(super) fn refused_for_a_batch(
         &self,
         start: Option<u32>,

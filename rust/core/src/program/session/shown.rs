@@ -1,6 +1,7 @@
 //! Pages and counters of a session under the names that recordings of real kernels use.
 //!
-//! Showing them changes nothing: no fault, no reference, no accessed bit.
+//! To show a page changes nothing: no page is faulted in, no reference is taken, and no accessed
+//! bit is set.
 
 use super::Session;
 use super::actor::{Actor, Mapped, Process};
@@ -86,20 +87,20 @@ pub struct PageRun {
 /// A present page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PageShown {
-    /// Its node; -1 for the zero page.
+    /// The page's node; -1 for the zero page.
     pub node: i32,
-    /// 1 if it was in another frame at the last look.
+    /// 1 if the page was in another frame at the last look.
     pub moved: u8,
-    /// Its flags, by the names of /proc/kpageflags.
+    /// The page's flags, by the names of /proc/kpageflags.
     #[serde(serialize_with = "flag_names")]
     pub flags: KpageFlags,
-    /// Its references.
+    /// The page's references.
     #[serde(rename = "ref")]
     pub count: u32,
-    /// Its mappings.
+    /// The page's mappings.
     #[serde(rename = "map")]
     pub mapcount: u32,
-    /// Its content, compared with what was written.
+    /// The result of comparing the content with the last write.
     pub data: &'static str,
 }
 
@@ -108,7 +109,7 @@ fn flag_names<S: Serializer>(flags: &KpageFlags, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(&flags.names().join("|"))
 }
 
-/// One page of a region as it was seen.
+/// A page of a region as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub pte: char,
@@ -127,7 +128,7 @@ pub(super) fn runs(pages: &[Seen]) -> Vec<PageRun> {
     pages.chunk_by(PartialEq::eq).map(run).collect()
 }
 
-/// The letter of an entry.
+/// Returns the letter of an entry.
 pub(super) fn kind(pte: Pte) -> char {
     match pte.unlocked().entry() {
         Entry::None => '-',
@@ -139,7 +140,7 @@ pub(super) fn kind(pte: Pte) -> char {
 }
 
 impl<R: Release> Session<R> {
-    /// The children that have not exited.
+    /// Returns the children that have not exited.
     pub(super) fn children<'a>(
         &'a self,
         actor: &'a Actor,
@@ -148,7 +149,8 @@ impl<R: Release> Session<R> {
         all.filter_map(|(child, process)| process.as_deref().map(|process| (*child, process)))
     }
 
-    /// One page of a process with this address space; sets `frame` for the next look.
+    /// Returns the state of a page of a process with this address space, and sets `frame` for the
+    /// next look.
     pub(super) fn seen(
         &self,
         actor: &Actor,
@@ -181,7 +183,8 @@ impl<R: Release> Session<R> {
             _ => "bad",
         };
         if zero {
-            // For the next look it is a frame like any other.
+            // The zero page is remembered like any other frame, so that the next look notices a
+            // move.
             *frame = Some(ZERO_PAGE);
             // All users share the zero page, so its count and mappings say nothing about this page.
             let flags = KpageFlags::of_zero_page(self.machine.zero_page_is_poisoned());
@@ -193,7 +196,7 @@ impl<R: Release> Session<R> {
         Seen { pte: 'P', page: Some(self.frame_shown(pfn, moved, data)) }
     }
 
-    /// A frame, whatever it is used for.
+    /// Returns the state of the page in a frame, whatever the frame is used for.
     pub(super) fn frame_shown(&self, pfn: Pfn, moved: bool, data: &'static str) -> PageShown {
         let frames = self.machine.frames();
         let (record, head) = (&frames[pfn], &frames[frames.head(pfn)]);
@@ -207,7 +210,8 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The counters of a node (or for `None` the machine's events) that have one of these names.
+    /// Returns the counters of a node (or for `None` the machine's events) that have one of these
+    /// names.
     pub(super) fn counted(&self, node: Option<usize>, names: &[&str]) -> Counters {
         let all = self.machine.vmstat(node).unwrap_or_default();
         all.into_iter().filter(|(name, _)| names.contains(name)).collect()

@@ -4,11 +4,11 @@
 //! Each write of a thread and each fork has a span, from one step of the schedule to another. The
 //! copy of the child must fit a moment within the fork's span:
 //!
-//! * it has no write that began after the fork had ended;
-//! * it lacks no write that had ended before the fork began;
-//! * it has no later write of a thread without the thread's earlier ones, unless pages may be pinned. A fork
-//!   copies a pinned page itself, one page after the other, and does not write-protect the parent's entries
-//!   meanwhile (`copy_present_page`).
+//! * the copy has no write that began after the fork had ended;
+//! * the copy lacks no write that had ended before the fork began;
+//! * the copy has no later write of a thread without the thread's earlier writes, unless pages may be pinned.
+//!   A fork copies a pinned page itself, one page after the other, and does not write-protect the parent's
+//!   entries meanwhile (`copy_present_page`).
 //!
 //! Only the explored build numbers steps. Other builds record nothing.
 
@@ -20,7 +20,7 @@ use crate::map::{AreaKind, Attributes, Entry};
 use crate::memory::WORDS;
 use crate::release::Release;
 
-/// The rule.
+/// The name of the rule.
 pub const SNAPSHOT: &str = "a fork copies its parent's memory at one moment";
 
 impl<R: Release> Session<R> {
@@ -41,8 +41,8 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// The versions in the words of a child's pages that are still mapped in the child and its
-    /// parent, and were not discarded.
+    /// Returns the versions in the words of a child's pages that are still mapped in the child and
+    /// its parent, and were not discarded.
     fn held_by(&self, program: &Actor, child: &Process) -> Vec<(Place, Version)> {
         let mut held = Vec::new();
         // Only anonymous memory is checked: a file has content before the first write.

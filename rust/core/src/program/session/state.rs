@@ -7,7 +7,7 @@ use crate::release::Release;
 use std::hash::{Hash, Hasher};
 
 impl<R: Release> Session<R> {
-    /// The name of the word at `address`. `actors` have the names that the threads defined.
+    /// Returns the name of the word at `address`. `actors` have the names that the threads defined.
     pub fn label<'a>(&self, address: usize, actors: impl IntoIterator<Item = &'a Actor>) -> Option<String> {
         let actors: Vec<&Actor> = actors.into_iter().collect();
         let names = || std::iter::once(&self.names).chain(actors.iter().map(|actor| &actor.names));
@@ -18,7 +18,7 @@ impl<R: Release> Session<R> {
         of_frame.or_else(of_region).or_else(of_device).or_else(|| self.machine.field_at(address))
     }
 
-    /// A field of a page's record, or a word of its content.
+    /// Returns a field of a page's record, or a word of its content.
     fn word_of_frame(&self, address: usize) -> Option<String> {
         let frames = self.machine.frames();
         (0..frames.len()).map(Pfn).find_map(|pfn| {
@@ -44,7 +44,7 @@ impl<R: Release> Session<R> {
     }
 }
 
-/// The regions of the program and of its children, with their names.
+/// Returns the regions of the program and of its children, with their names.
 fn regions(names: &Names) -> impl Iterator<Item = (String, &Mapped)> {
     let own = names.regions.iter().map(|(name, mapped)| (name.to_string(), mapped));
     let children = names.children.iter().filter_map(|(child, process)| Some((child, process.as_ref()?)));
@@ -54,7 +54,8 @@ fn regions(names: &Names) -> impl Iterator<Item = (String, &Mapped)> {
     own.chain(theirs)
 }
 
-/// The name of an entry of a region, of a word of the area, or of a word of the mapped file.
+/// Returns the name of an entry of a region, of a word of the area, or of a word of the mapped
+/// file.
 fn word_of_region(name: &str, mapped: &Mapped, address: usize) -> Option<String> {
     let area = &mapped.area;
     if let Some(page) = (0..area.pages()).find(|&page| area.entry_key(page) == address) {

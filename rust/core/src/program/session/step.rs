@@ -16,8 +16,8 @@ use std::fmt;
 /// the same names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// The system call's return value: -1 if it failed. For a single step on pages 0, or -1 if it
-    /// failed on one of them; for one on a node, the number of pages that it freed or moved.
+    /// The return value of a system call; -1 if it failed. A single step on pages has 0, or -1 if
+    /// it failed on a page. A single step on a node has the number of pages that it freed or moved.
     pub ret: i64,
     /// The errno of the failure; of the first failure if several pages failed.
     pub errno: Option<Errno>,
@@ -31,7 +31,7 @@ pub struct Step {
     pub acc: Vec<Access>,
     /// The number of signals for pages that the process did not touch: BUS_MCEERR_AO.
     pub async_sigbus: u32,
-    /// The number of signals BUS_MCEERR_AR, which a process gets that poisons its own memory.
+    /// The number of signals BUS_MCEERR_AR, which a process gets when it poisons its own memory.
     pub ar_sigbus: u32,
     /// `nr_isolated_anon` and `nr_isolated_file`.
     pub isolated: Option<[i64; 2]>,
@@ -41,21 +41,22 @@ pub struct Step {
     pub nonlru: Option<BTreeMap<String, i64>>,
     /// The pages that a compaction moved, each with its old and its new frame, in order.
     pub moves: Vec<(Pfn, Pfn)>,
-    /// What the frames of a node are.
+    /// The kinds of a node's frames.
     pub layout: Option<Box<LayoutShown>>,
-    /// How fragmented the free memory of a node is.
+    /// The fragmentation of a node's free memory.
     pub extfrag: Option<Box<Extfrag>>,
     /// The number of huge pages in a pool.
     pub got: Option<u32>,
     /// The state of a memory block, and the zones that it may have.
     pub block: Option<(&'static str, String)>,
-    /// The reason why it was not done, or not on all pages; the first one if there are several.
+    /// The reason why the operation was not done, or not on all pages; the first reason if there
+    /// are several.
     pub problem: Option<Problem>,
     /// Broken rules.
     pub findings: Vec<Finding>,
 }
 
-/// How fragmented the free memory of a node is, in thousandths: an entry for each order.
+/// The fragmentation of a node's free memory, in thousandths: an entry for each order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extfrag {
     /// `extfrag_index`: why a request would fail.
@@ -104,14 +105,15 @@ impl fmt::Display for Access {
 /// The reason why an operation was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// It failed as it fails in the kernel.
+    /// The operation failed as in the kernel.
     #[error("{0}")]
     Failed(Error),
-    /// The program must not ask for this with the handles that it holds; nothing was changed.
+    /// The program must not ask for this operation with the handles that it holds. Nothing was
+    /// changed.
     #[error("{0}")]
     Misuse(Cow<'static, str>),
-    /// A misuse: the program has no such handle. Stored in parts, because explored programs meet it
-    /// all the time and seldom print it.
+    /// A misuse: the program has no such handle. The message is kept in parts, because explored
+    /// programs meet this misuse all the time and seldom print it.
     #[error("there is {what} on {} to give back", Shown(.owner, .index))]
     Lacks {
         /// The missing handle.
@@ -129,14 +131,14 @@ pub enum Problem {
         /// The page's number there.
         index: u32,
     },
-    /// This machine does not support it.
+    /// This machine does not support the operation.
     #[error("{0}")]
     Unsupported(&'static str),
 }
 
 impl Problem {
-    /// The errno of the problem. A misuse and an unsupported operation have none in the kernel, so
-    /// they get EPERM and ENOSYS.
+    /// Returns the errno of the problem. A misuse and an unsupported operation have none in the
+    /// kernel, so they get EPERM and ENOSYS.
     pub fn errno(&self) -> Errno {
         match self {
             Problem::Failed(error) => error.errno,
@@ -146,7 +148,7 @@ impl Problem {
         }
     }
 
-    /// One word for the kind of problem.
+    /// Returns one word for the kind of problem.
     pub fn kind(&self) -> &'static str {
         match self {
             Problem::Failed(_) | Problem::Absent { .. } => "failed",
@@ -179,7 +181,7 @@ impl From<Error> for Problem {
 }
 
 impl Step {
-    /// The result of an operation that was not done.
+    /// Makes the step of an operation that was not done.
     pub(super) fn refused(problem: Problem) -> Step {
         let mut step = Step::default();
         step.fails(problem);
@@ -206,17 +208,17 @@ impl Step {
         }
     }
 
-    /// Whether no rule is broken. A failure is an allowed outcome.
+    /// Returns true if no rule is broken. A failure is an allowed outcome.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// Whether it was not tried, because this machine does not support it.
+    /// Returns true if the operation was not tried, because this machine does not support it.
     pub fn is_unsupported(&self) -> bool {
         matches!(self.problem, Some(Problem::Unsupported(_)))
     }
 
-    /// Whether it was refused as a misuse.
+    /// Returns true if the operation was refused as a misuse.
     pub fn is_misuse(&self) -> bool {
         matches!(self.problem, Some(Problem::Misuse(_) | Problem::Lacks { .. }))
     }
@@ -231,7 +233,7 @@ impl From<Result<(), Problem>> for Step {
     }
 }
 
-/// The runs of equal neighbours, as recordings write them.
+/// Returns the runs of equal neighbours, as recordings write them.
 pub fn run_lengths<T: PartialEq + Copy>(values: &[T]) -> Vec<(usize, T)> {
     values.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0])).collect()
 }
@@ -249,7 +251,7 @@ impl Serialize for Status {
     }
 }
 
-/// Fields without content are left out; `status` and `acc` are run-length coded.
+/// Serialises the fields that have content; `status` and `acc` are run-length coded.
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

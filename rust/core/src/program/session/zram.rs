@@ -45,22 +45,22 @@ pub(super) struct Written {
     what: Filling,
 }
 
-/// What was written to a block.
+/// The content that was written to a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Filling {
     /// The block was never written, or was discarded.
     #[default]
     Nothing,
-    /// The content of a block of `zs_put`.
+    /// `zs_put` has written the block.
     Sized(BlockSize),
-    /// The content of a block of `zram_fill`.
+    /// `zram_fill` has written the block.
     Partly,
 }
 
 /// The last known write to each block.
 pub(super) type Known = BTreeMap<u32, Written>;
 
-/// The content of a block.
+/// Returns the content of a block.
 fn content(block: u32, Written { version, what }: Written) -> Words {
     let mut words = [0; BLOCK_WORDS];
     match what {
@@ -90,7 +90,7 @@ fn content(block: u32, Written { version, what }: Written) -> Words {
 /// The number from which the generator of a block starts is a multiple of this.
 const START: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The next number of the generator.
+/// Returns the next number of the generator.
 fn next(mut x: u64) -> u64 {
     x ^= x << 13;
     x ^= x >> 7;
@@ -153,8 +153,8 @@ impl<R: Release> Session<R> {
         self.show_alone(actor, step, &device, shown)
     }
 
-    /// Writes a block. The step counts the blocks that were written. If a write fails, the step has its
-    /// errno.
+    /// Writes a block. The step counts the written blocks. If a write fails, the step has the errno of the
+    /// failure.
     fn put_block(
         &self,
         actor: &mut Actor,
@@ -164,8 +164,8 @@ impl<R: Release> Session<R> {
         step: &mut Step,
     ) {
         let before = self.known(actor, block);
-        // Each thread numbers its writes from a start of its own. So two threads that write a block of
-        // the same size write different bytes, and a check tells a lost write from a right one.
+        // Each thread numbers its writes from a start of its own. Two threads that write the same size to a
+        // block therefore write different bytes, and a check notices a lost write.
         let fresh = u32::from(actor.number) << 16;
         let written = Written { version: before.version.max(fresh) + 1, what };
         match device.write(&self.machine, block, &content(block, written), node) {
@@ -215,14 +215,14 @@ impl<R: Release> Session<R> {
         self.check_read(actor, |len| (0..len).filter(|&block| read(block)).collect(), true)
     }
 
-    /// The last write to a block that the actor knows: its own, or that of the set-up.
+    /// Returns the last write to a block that the actor knows: the actor's own, or the set-up's.
     fn known(&self, actor: &Actor, block: u32) -> Written {
         let known = actor.blocks.get(&block).or_else(|| self.blocks.get(&block));
         known.copied().unwrap_or_default()
     }
 
-    /// The writes of which one must be the content of a block: the actor's own last write; else the
-    /// last writes of the threads that it has joined; else that of the set-up.
+    /// Returns the writes of which one must be the content of a block: the actor's own last write,
+    /// else the last writes of the threads that the actor has joined, else the set-up's last write.
     fn allowed(&self, actor: &Actor, block: u32) -> Vec<Written> {
         let others = actor.others.iter().filter(|(of, _)| *of == block).map(|(_, written)| *written);
         match (actor.blocks.get(&block), others.collect::<Vec<_>>()) {
@@ -245,8 +245,8 @@ impl<R: Release> Session<R> {
         step
     }
 
-    /// Adds the counters of the device, unless other threads run: their changes would be in the
-    /// counters, too.
+    /// Adds the counters of the device, unless other threads run, whose changes would be in the
+    /// counters too.
     fn show_alone(&self, actor: &Actor, step: Step, device: &Zram, shown: ZramShown) -> Step {
         if actor.concurrent { step } else { self.show(step, device, shown) }
     }
@@ -304,7 +304,7 @@ impl<R: Release> Session<R> {
                 Ok(words) => {
                     let right = !known || self.is_right(actor, block, &words);
                     if !right {
-                        step.findings.push(damaged(block, "is not what was written last"));
+                        step.findings.push(damaged(block, "does not have the content that was written last"));
                     }
                     step.ret += i64::from(if filled { words != fill(block) } else { !right });
                 }
@@ -353,8 +353,8 @@ impl<R: Release> Session<R> {
             true => device.finish_reset(&self.machine),
             false => Ok(()),
         };
-        // A reset that fails has discarded the blocks, too. It fails if another thread uses the device,
-        // which then stays open.
+        // A reset that fails because another thread uses the device has discarded the blocks too. The device
+        // then stays open.
         let nothing = |block| (block, Written { what: Filling::Nothing, ..self.known(actor, block) });
         let discarded: Known = (0..device.blocks()).map(nothing).collect();
         actor.blocks.extend(discarded);
@@ -363,13 +363,13 @@ impl<R: Release> Session<R> {
         Ok(())
     }
 
-    /// Whether the device is the swap space, or was the swap space before.
+    /// Returns true if the device is the swap space, or was the swap space before.
     fn is_lent(&self, device: &Zram) -> bool {
         *self.lent.lock() == Some(device.pool().id)
     }
 
     /// Compares the content of each block with the last write to it. If several threads have written the
-    /// block, the last write of any of them is right; if none has, that of the set-up.
+    /// block, the last write of any of them is right. If no thread has, the set-up's last write is right.
     pub(super) fn check_blocks(&self, program: &Actor, findings: &mut Vec<Finding>) {
         let Ok(device) = self.device(program) else { return };
         if device.pool().is_closed() || self.is_lent(device) {
@@ -385,7 +385,7 @@ impl<R: Release> Session<R> {
         for block in touched {
             match self.read_block(device, block) {
                 Ok(words) if self.is_right(program, block, &words) => {}
-                Ok(_) => findings.push(damaged(block, "is not what was written last")),
+                Ok(_) => findings.push(damaged(block, "does not have the content that was written last")),
                 Err(error) => findings.push(damaged(block, &error.to_string())),
             }
         }

@@ -14,14 +14,14 @@ use arrayvec::ArrayVec;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The one place where a frame is (lifecycle 2.1).
+/// The place of a frame (lifecycle 2.1). A frame has exactly one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the buddy lists, or inside a block that is.
+    /// In the buddy lists: the head of a free block, or a later frame of the block.
     Buddy,
     /// In a CPU's array of free frames.
     Pcp,
-    /// Waiting in a CPU's batch to be put on a list.
+    /// In a CPU's batch, until a drain puts the page on a list.
     Batch,
     /// On an LRU list.
     Lru(LruList),
@@ -50,7 +50,7 @@ pub enum Holder {
         /// The CPU.
         cpu: usize,
     },
-    /// The driver of a movable page.
+    /// The owner of a movable page (its driver).
     Driver,
     /// A slot of a file's page cache.
     Cache {
@@ -82,7 +82,7 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// The holder's kind in one word.
+    /// Returns the holder's kind in one word.
     pub fn kind(&self) -> &'static str {
         match self {
             Holder::Entry { .. } => "entry",
@@ -105,7 +105,7 @@ impl Holder {
         }
     }
 
-    /// The number of references that the holder accounts for.
+    /// Returns the number of references that the holder accounts for.
     pub fn references(&self) -> u32 {
         match self {
             Holder::Handle { handle: Handle::Pin, count } => count * PIN,
@@ -156,25 +156,25 @@ pub(super) struct Seen {
     pub folio_mappings: u32,
     /// Pins by handles.
     pub pins: u32,
-    /// Whether the frame begins a block of the buddy lists.
+    /// True if the frame begins a block of the buddy lists.
     pub block: bool,
-    /// Whether a handle holds the page lock.
+    /// True if a handle holds the page lock.
     pub locked: bool,
-    /// Whether a handle has frozen the page.
+    /// True if a handle has frozen the page.
     pub frozen: bool,
-    /// Whether a write of the page to its backing store has begun and not ended.
+    /// True if a write of the page to its backing store has begun and not ended.
     pub under_writeback: bool,
     /// Slots of page caches that hold the page.
     pub slots: u32,
     /// Slots of the swap cache that hold the page.
     pub swap_slots: u32,
-    /// Whether a dirty entry maps the page, so that the page's own dirty flag may still be clear.
+    /// True if a dirty entry maps the page, so that the page's own dirty flag may still be clear.
     pub dirty_entry: bool,
-    /// Whether a token has isolated the page from its driver.
+    /// True if a token has isolated the page from its driver.
     pub isolated: bool,
-    /// For a head: whether an entry that is locked into memory maps a part.
+    /// For a head: true if an entry that is locked into memory maps a part.
     pub mlocked: bool,
-    /// Whether the page waits in a CPU's batch.
+    /// True if the page waits in a CPU's batch.
     pub in_batch: bool,
 }
 
@@ -188,10 +188,10 @@ pub(super) struct Mapping {
     pub index: u32,
 }
 
-/// All used frames of a machine.
+/// The census of a machine: the data of all frames that were ever used.
 #[derive(Debug, Default)]
 pub(super) struct Census {
-    /// By node, for the frames that were ever used.
+    /// The data of each frame that was ever used, by node.
     frames: Vec<Vec<Seen>>,
     bases: Vec<Pfn>,
     pub holders: Vec<(Pfn, Holder)>,
@@ -213,15 +213,15 @@ pub(super) struct Census {
     /// Pages on a list other than the one that their words name: page, list, generation of the
     /// list.
     pub misplaced: Vec<(Pfn, LruList, Option<u8>)>,
-    /// Whether the host's memory ran out.
+    /// True if the host's memory ran out.
     out_of_memory: bool,
 }
 
-/// The purpose of the memory, for an error.
+/// The text by which an `ENOMEM` error names the memory.
 const CENSUS: &str = "a census of the machine";
 
 impl Census {
-    /// Takes a new census, in the memory that the last one used.
+    /// Takes a new census, in the memory of the last census.
     pub fn take<R: Release>(
         &mut self,
         machine: &Machine<R>,
@@ -288,12 +288,12 @@ impl Census {
         }
     }
 
-    /// The holders of `pfn`.
+    /// Returns the holders of `pfn`.
     pub fn holders(&self, pfn: Pfn) -> Vec<Holder> {
         self.holders.iter().filter(|(held, _)| *held == pfn).map(|(_, holder)| *holder).collect()
     }
 
-    /// The census data of `pfn`, which must be below its node's frontier.
+    /// Returns the census data of `pfn`, which must be below its node's frontier.
     pub fn seen(&self, pfn: Pfn) -> &Seen {
         let node = self.node_of(pfn);
         &self.frames[node][pfn.index() - self.bases[node].index()]
@@ -309,7 +309,7 @@ impl Census {
     }
 
     fn at(&mut self, pfn: Pfn, place: Place) {
-        // A third place adds nothing to the finding.
+        // Two places already break the rule, so a third place is not recorded.
         let _ = self.seen_mut(pfn).places.try_push(place);
     }
 
@@ -481,7 +481,7 @@ impl Census {
         });
     }
 
-    /// The place of the frame: `Allocated` if no place claims it.
+    /// Returns the place of the frame: `Allocated` if no place claims it.
     pub fn place<R: Release>(&self, machine: &Machine<R>, pfn: Pfn) -> Place {
         let places = &self.seen(pfn).places;
         match places.first() {

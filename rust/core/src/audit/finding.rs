@@ -1,15 +1,16 @@
-//! What an audit says of a broken rule.
+//! A finding: one rule that an audit found broken, with the frame and the state that break the
+//! rule.
 
 use crate::page::Pfn;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// One broken rule.
+/// A broken rule that an audit found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The rule, in a few words; the same text for every instance.
+    /// The rule, in a few words. All findings of a rule have the same text.
     pub rule: &'static str,
-    /// The frame concerned, if any.
+    /// The frame that breaks the rule; `None` if the rule is not about a frame.
     #[serde(serialize_with = "frame_number")]
     pub pfn: Option<Pfn>,
     /// The state that breaks the rule, holders included.

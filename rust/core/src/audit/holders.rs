@@ -1,4 +1,5 @@
-//! The holders of one page, found without a census: only the places where one can be are searched.
+//! The holders of one page, found without a census: the search covers only the places that can hold
+//! a reference on the page.
 
 use super::{Handle, Holder, Ledger};
 use crate::machine::Machine;
@@ -7,7 +8,7 @@ use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 
-/// The entries of an area that map the page, or parts of it.
+/// Returns the entries of an area that map the page, or parts of it.
 fn entries(area: &Area, index: u32, parts: impl Iterator<Item = Pfn>) -> impl Iterator<Item = Holder> {
     let maps = |(index, part): &(u32, Pfn)| *index < area.pages() && area.look(*index).unlocked().maps(*part);
     (index..)
@@ -17,8 +18,8 @@ fn entries(area: &Area, index: u32, parts: impl Iterator<Item = Pfn>) -> impl It
 }
 
 impl<R: Release> Machine<R> {
-    /// What a handle counts as on this machine: where the kernel does not count pins, a pin is a
-    /// plain reference.
+    /// Returns the kind as which this machine counts a handle: where the kernel does not count
+    /// pins, a pin is a plain reference.
     pub(super) fn counted_as(&self, handle: Handle) -> Handle {
         match handle {
             Handle::Pin if self.pin_references() == 1 => Handle::Ref,
@@ -26,8 +27,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// The holders of references on a page. Exact at rest; at other times a holder may be missed or
-    /// listed after it has gone.
+    /// Returns the holders of references on a page. The list is exact on a machine at rest; at
+    /// other times it may lack a holder, or have a holder that is gone.
     ///
     /// The search covers the CPUs' batches, the owner's areas and the ledger, and not the whole
     /// machine, because errors call it.

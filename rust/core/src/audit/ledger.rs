@@ -1,4 +1,4 @@
-//! What callers of the core hold on pages for longer than one call.
+//! A ledger of the holds on pages that callers of the core keep for longer than one call.
 
 use crate::page::Pfn;
 use crate::sync::{Lock, LockClass};
@@ -17,14 +17,15 @@ pub enum Handle {
     IsolatedMovable,
     /// The page lock, with a reference.
     Lock,
-    /// The page is frozen: its count is zero, whatever the other handles say.
+    /// A freeze of the page: the count is zero, whatever references the other handles hold.
     Frozen,
-    /// A write of the page to its backing store, begun and not ended. No reference.
+    /// A write of the page to its backing store, begun and not ended. The write holds no reference.
     Writeback,
 }
 
-/// The handles that callers hold, which the audit cannot find in the machine itself. A caller that
-/// keeps references across calls (an interpreter, a binding) keeps a ledger beside the machine.
+/// The handles that callers hold. The audit cannot find these handles in the machine itself. A
+/// caller that keeps references across calls (an interpreter, a binding) keeps a ledger beside the
+/// machine.
 #[derive(Debug)]
 pub struct Ledger(Lock<BTreeMap<(Pfn, Handle), u32>>);
 
@@ -40,7 +41,7 @@ impl Ledger {
         *self.0.lock().entry((pfn, handle)).or_default() += 1;
     }
 
-    /// Records that a handle was given back. Returns false if the ledger has none.
+    /// Records that a handle was given back. Returns false if the ledger has no such handle.
     pub fn remove(&self, pfn: Pfn, handle: Handle) -> bool {
         let mut entries = self.0.lock();
         match entries.get_mut(&(pfn, handle)) {
@@ -53,7 +54,7 @@ impl Ledger {
         }
     }
 
-    /// The handles on one frame, with their counts.
+    /// Returns the handles on one frame, with their counts.
     pub fn of(&self, pfn: Pfn) -> Vec<(Handle, u32)> {
         let entries = self.0.lock();
         entries
@@ -62,7 +63,7 @@ impl Ledger {
             .collect()
     }
 
-    /// All handles with their counts, by frame.
+    /// Returns all handles with their counts, by frame.
     pub fn handles(&self) -> Vec<(Pfn, Handle, u32)> {
         self.0.lock().iter().map(|(&(pfn, handle), &n)| (pfn, handle, n)).collect()
     }

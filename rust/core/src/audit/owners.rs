@@ -15,7 +15,7 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census, report: &
     check_states(machine, report);
 }
 
-/// The number of a node's movable pages that are isolated from their owners.
+/// Returns the number of a node's movable pages that are isolated from their owners.
 pub(super) fn isolated<R: Release>(machine: &Machine<R>, node: usize) -> i64 {
     let node = &machine.nodes[node];
     let used = node.zone.lock().frontier();
@@ -40,8 +40,8 @@ fn check_states<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
     }
 }
 
-/// Rule 8: a page that its owner has isolated has a token, and an owner that put a page with its mark is
-/// told of the page's release.
+/// Rule 8: a page that its owner has isolated has a token, and `released` is called for a page that its owner
+/// put with the mark.
 fn check_releases<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     machine.owners.for_each(|_, owner| {
         let Owner::Movable(ops) = owner else { return };

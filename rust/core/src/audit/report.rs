@@ -1,4 +1,4 @@
-//! What the rules have found so far, with the holders of each page.
+//! The findings of the rules so far, each with the holders of its page.
 
 use super::census::Census;
 use super::finding::Finding;

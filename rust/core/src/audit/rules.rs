@@ -165,8 +165,8 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
     }
 }
 
-/// Rule 2 for a part of a large page: it has its own mappings and flags. The head has everything
-/// else.
+/// Rule 2 for a part of a large page: it has its own mappings and flags. All other state is in the
+/// head.
 fn check_part<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
     let page = &machine.frames[pfn];
     let word = page.word();
@@ -342,7 +342,10 @@ fn check_swap<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Re
         used += u32::from(count > 0 || cached.page().is_some());
     }
     if let Some(slot) = census.swap_entries.keys().find(|slot| **slot as usize >= counts.len()) {
-        report.machine("a swap slot counts its entries", format!("slot {slot} was never used, but is named"));
+        report.machine(
+            "a swap slot counts its entries",
+            format!("an entry names slot {slot}, which was never used"),
+        );
     }
     let crate::map::SwapUse { total, free } = swap.in_use();
     if total - free != used {
@@ -363,7 +366,8 @@ fn check_events<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
             bad += i64::from(machine.frames[pfn].word().has(Flags::HWPOISON));
         }
     }
-    // A poisoned frame that went offline was not freed before.
+    // A poisoned frame that goes offline leaves the frames in use without an event of a free, so
+    // `gone` adds to the tolerance.
     bad += machine.poison_books().gone;
     let counted = machine.stats.events(Event::Pgalloc) - machine.stats.events(Event::Pgfree);
     if (used - counted).abs() > bad {
@@ -474,7 +478,7 @@ fn check_poison<R: Release>(machine: &Machine<R>, census: &Census, report: &mut 
         }
     }
     // The loop above ends at the frontiers. A frame beyond a frontier is free but on no list, and stays
-    // there when it is poisoned.
+    // beyond the frontier when it is poisoned.
     let unused = |pfn: &&Pfn| {
         let node = &machine.nodes[machine.node_of(**pfn)];
         pfn.0 - node.base.0 >= node.zone.lock().frontier()
@@ -515,7 +519,8 @@ fn check_counters<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
             format!("found in slot {index} of file {file:#x}"),
         );
     }
-    // Rule 4: isolation tokens, mapped pages, pages with certain flags.
+    // Rule 4: isolation tokens, mapped pages and pages with certain flags are as many as their
+    // counters say.
     for number in 0..machine.nodes.len() {
         let tokens = |swapbacked: bool| -> i64 {
             census

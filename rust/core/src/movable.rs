@@ -10,12 +10,13 @@
 //! reference: the thread that brings the count to zero calls [`MovableOps::released`], exactly
 //! once.
 //!
-//! In kernels since 6.17 the mark is *sticky* (`movable_mark`): it stays on the page until the page
-//! is freed. What the owner clears is its own field of the record, here the number of the owner
-//! ([`Machine::clear_movable`] does either). Of a page with a mark and no owner the core knows that
-//! it was released, and asks no driver about it: the driver's callbacks would look at the same field
-//! and answer that there is nothing to isolate, to move or to take back. A put that looks needs a
-//! mark that ends, so under the designs that look the mark is always cleared.
+//! In kernels since 6.17 the mark is *sticky* (`movable_mark`): it stays on the page until the page is freed.
+//! The owner ends its ownership by clearing its own field of the record, which is here the number of the
+//! owner. [`Machine::clear_movable`] clears the mark or the field, whichever the profile asks for. A page
+//! with a mark and no owner was released, and the core asks no driver about such a page. In the kernel the
+//! driver's callbacks are called, find the field cleared, and do nothing. A design whose put looks for the
+//! mark would call [`MovableOps::released`] for a page that its owner has given up, so under these designs
+//! the mark is always cleared.
 
 pub(crate) mod ops;
 mod pool;
@@ -106,8 +107,8 @@ impl<R: Release> Machine<R> {
         self.putback_locked(pfn);
     }
 
-    /// [`Machine::putback_movable_page`] for a caller that holds the page lock; the lock is
-    /// released.
+    /// Performs [`Machine::putback_movable_page`] for a caller that holds the page lock, and
+    /// releases the lock.
     pub(crate) fn putback_locked(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         // The owner may have freed the page during the isolation. Then there is no owner to give it

@@ -13,59 +13,60 @@ use std::sync::Arc;
 /// `released`.
 pub trait MovableOps<R: Designed>: Send + Sync {
     /// Detaches a page from the owner's structures, so that the owner neither frees nor uses it
-    /// until the migration ends. False: the owner refuses for now.
+    /// until the migration ends. Returns false if the owner refuses for now.
     fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool;
 
     /// Moves the content and the ownership from `from` to `to`; both are locked. On success `to` is
     /// marked movable and holds the owner's reference, and `from` is unmarked and has lost it.
-    /// `EAGAIN`: the core tries again later; any other error: the core calls
+    /// After `EAGAIN` the core tries again later; after any other error the core calls
     /// [`MovableOps::putback`].
     fn migrate(&self, machine: &Machine<R>, from: Pfn, to: Pfn, mode: Mode) -> Result<(), Errno>;
 
     /// Takes an isolated page back; the core puts its own reference afterwards.
     fn putback(&self, machine: &Machine<R>, pfn: Pfn);
 
-    /// Called when the last reference of a page was put while the page was still marked. The count
-    /// is zero, no other thread can reach the page, and no lock is held. The core frees the page
-    /// afterwards.
+    /// Lets the owner give up a page whose last reference was put while the page was still marked.
+    /// The count is zero, no other thread can reach the page, and no lock is held. The core frees
+    /// the page afterwards.
     fn released(&self, machine: &Machine<R>, pfn: Pfn);
 
-    /// The kind of the owner's pages (the kernel's page type), by which layouts and counts tell them from
-    /// those of other owners.
+    /// Returns the kind of the owner's pages (the kernel's page type), by which layouts and counts tell them
+    /// from those of other owners.
     fn kind(&self) -> Kind {
         Kind::Movable
     }
 
-    /// The pages on which the owner holds a reference; for audits.
+    /// Returns the pages on which the owner holds a reference; for audits.
     fn held(&self) -> Vec<Pfn>;
 
-    /// Those of the held pages that are isolated for a migration; for audits.
+    /// Returns the held pages that are isolated for a migration; for audits.
     fn isolated(&self) -> Vec<Pfn> {
         Vec::new()
     }
 
-    /// The pages whose reference the owner has put without clearing the mark, and for which
+    /// Returns the pages whose reference the owner has put without clearing the mark, and for which
     /// `released` was not called yet; for audits.
     fn unreleased(&self) -> Vec<Pfn> {
         Vec::new()
     }
 
-    /// Called for an allocation that has found no frame on any node: frees up to `pages` pages of
-    /// the owner, and returns their number. The caller may hold page locks.
+    /// Frees up to `pages` pages of the owner for an allocation that has found no frame on any
+    /// node, and returns the number of freed pages. The caller may hold page locks.
     fn out_of_memory(&self, machine: &Machine<R>, pages: u32) -> u32 {
         let _ = (machine, pages);
         0
     }
 
-    /// Reports what is wrong with the owner's own state on a machine at rest, by the name of the
-    /// broken rule, its page, and the details; for audits.
+    /// Checks the owner's own state on a machine at rest, and reports each broken rule by its name,
+    /// its page, and the details; for audits.
     fn check(&self, machine: &Machine<R>, report: &mut dyn FnMut(&'static str, Option<Pfn>, String)) {
         let _ = (machine, report);
     }
 }
 
 impl<R: Designed> Machine<R> {
-    /// The driver that answers for a page. `None` if the page was released, or its owner is gone.
+    /// Returns the driver that answers for a page. `None` if the page was released, or its owner is
+    /// gone.
     pub(crate) fn driver(&self, pfn: Pfn) -> Option<Arc<R::Driver>> {
         self.owners.movable(OwnerId(self.frames[pfn].owner()))
     }

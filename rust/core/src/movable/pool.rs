@@ -63,7 +63,7 @@ impl Pages {
         Ok(index)
     }
 
-    /// A page is gone. Was it the last one of a closed pool?
+    /// Removes a page that is gone, and returns true if it was the last page of a closed pool.
     #[must_use]
     fn vacate(&mut self, index: u32) -> bool {
         self.slots[index as usize] = None;
@@ -72,32 +72,34 @@ impl Pages {
         self.is_over()
     }
 
-    /// Has the pool been closed, and has no page any more?
+    /// Returns true if the pool was closed and has no page any more.
     fn is_over(&self) -> bool {
         self.closed && self.free.len() == self.slots.len()
     }
 }
 
-/// The owner of a pool, which is asked about its pages and told what happens to them. The page lock
-/// is held in every call but `released` and `held`; no lock of the pool is held.
+/// The owner of a pool. The pool asks the owner before a page is isolated or moved, and tells it
+/// when a page was put back or released. The page lock is held in every call but `released` and
+/// `held`; no lock of the pool is held.
 pub trait PoolOwner: std::fmt::Debug + Send + Sync {
     /// Returns true if the page may be isolated for a migration.
     fn isolate(&self, view: &dyn PageView, pfn: Pfn) -> bool;
 
-    /// Allows or refuses the move of a page. The pool copies the content afterwards, unless the
-    /// page was freed meanwhile; then either `released` follows or nothing. True: the owner has
-    /// copied the content itself. `EAGAIN`: not yet; any other error: `putback` follows.
+    /// Allows or refuses the move of a page. Returns true if the owner has copied the content
+    /// itself; after false the pool copies the content. After `EAGAIN` the migration tries again;
+    /// after any other error `putback` follows. If the page was freed meanwhile, no copy is made,
+    /// and either `released` follows or no further call.
     fn migrate(&self, view: &dyn PageView, from: Pfn, to: Pfn, mode: Mode) -> Result<bool, Errno>;
 
-    /// Called when an isolated page is back in the pool.
+    /// Tells the owner that an isolated page is back in the pool.
     fn putback(&self, view: &dyn PageView, pfn: Pfn);
 
-    /// Called when the last reference of a freed page is gone, under release designs whose put
-    /// looks for movable pages.
+    /// Tells the owner that the last reference of a freed page is gone. Only release designs whose
+    /// put looks for movable pages make this call.
     fn released(&self, view: &dyn PageView, pfn: Pfn);
 
-    /// The pages that the owner knows to be in the pool and not isolated, for audits; `None` if it
-    /// keeps no account of them.
+    /// Returns the pages that the owner knows to be in the pool and not isolated, for audits;
+    /// `None` if the owner keeps no account of its pages.
     fn held(&self, view: &dyn PageView) -> Option<Vec<Pfn>> {
         let _ = view;
         None
@@ -115,17 +117,17 @@ pub struct PagePool {
 }
 
 impl PagePool {
-    /// A pool of `machine` whose pages may move at any time.
+    /// Makes a pool of `machine` whose pages may move at any time.
     pub fn new<R: Release>(machine: &Machine<R>) -> Result<Arc<PagePool>> {
         PagePool::build(machine, None, Kind::Movable)
     }
 
-    /// A pool whose pages stand for those of another owner in a layout, such as zsmalloc's.
+    /// Makes a pool whose pages stand for those of another owner in a layout, such as zsmalloc's.
     pub(crate) fn standing_for<R: Release>(machine: &Machine<R>, kind: Kind) -> Result<Arc<PagePool>> {
         PagePool::build(machine, None, kind)
     }
 
-    /// A pool of `machine` whose owner is asked before its pages move.
+    /// Makes a pool of `machine` whose owner is asked before its pages move.
     pub fn with_owner<R: Release>(machine: &Machine<R>, owner: Arc<dyn PoolOwner>) -> Result<Arc<PagePool>> {
         PagePool::build(machine, Some(owner), Kind::Movable)
     }
@@ -143,8 +145,8 @@ impl PagePool {
         })
     }
 
-    /// The pool takes no further pages, and its owner slot is free again as soon as the last of its pages is
-    /// gone. Until then they are its own: they move, and can be let go.
+    /// Closes the pool: no page can be added any more, and the owner slot is free again as soon as the last
+    /// page is gone. Until then the pages stay in the pool: they can be moved and freed.
     pub fn close<R: Release>(&self, machine: &Machine<R>) {
         let over = {
             let mut pages = self.pages.lock();
@@ -154,7 +156,8 @@ impl PagePool {
         self.end_if(machine, over);
     }
 
-    /// Gives the owner slot back if the pool is over. Without the pool's lock, which is below the slot's.
+    /// Gives the owner slot back if the pool is over. The caller does not hold the pool's lock, because the
+    /// slot's lock comes before it in the lock order.
     fn end_if<R: Release>(&self, machine: &Machine<R>, over: bool) {
         if over {
             machine.owners.remove(self.id);
@@ -240,7 +243,7 @@ impl PagePool {
         }
     }
 
-    /// The frame of a page.
+    /// Returns the frame of a page.
     pub fn pfn(&self, which: PoolPage) -> Result<Pfn> {
         self.live(&mut self.pages.lock(), which).map(|(pfn, _)| pfn)
     }
@@ -268,7 +271,7 @@ impl PagePool {
         Ok(())
     }
 
-    /// Number of pages in use, and of pages freed so far.
+    /// Returns the number of pages in use, and of pages freed so far.
     pub fn census(&self) -> (usize, u64) {
         let pages = self.pages.lock();
         let live = pages.slots.iter().flatten().filter(|(_, state)| *state != State::Dying).count();
@@ -335,7 +338,7 @@ impl<R: Release> MovableOps<R> for PagePool {
             machine.clear_movable(from);
             pages.slots[index as usize] = Some((to, State::Live));
         }
-        // This is not the last put: the isolation still holds `from`.
+        // The isolation still holds a reference on `from`, so this put does not free the page.
         machine.put(from);
         Ok(())
     }
@@ -382,8 +385,8 @@ impl<R: Release> MovableOps<R> for PagePool {
         self.pages(|state| state == State::Dying)
     }
 
-    /// An owner that keeps an account of its pages has the same pages as the pool: those that are
-    /// in use and not isolated.
+    /// Checks that an owner with an account of its pages has the same pages as the pool: the pages
+    /// that are in use and not isolated.
     fn check(&self, machine: &Machine<R>, report: &mut dyn FnMut(&'static str, Option<Pfn>, String)) {
         let Some(theirs) = self.owner.as_ref().and_then(|owner| owner.held(machine)) else { return };
         let ours = self.pages(|state| state == State::Live);

@@ -1,4 +1,5 @@
-//! What the owner of a pool can read and write of the machine, in whatever machine the pool is.
+//! The frames that the owner of a pool can read and write. The owner is written once for all
+//! machines, so it reaches the machine of its pool through this view.
 
 use crate::machine::Machine;
 use crate::memory::WORDS;
@@ -7,16 +8,16 @@ use crate::release::Release;
 
 /// The frames of a machine, as the owner of a pool sees them.
 pub trait PageView {
-    /// Whether there is such a frame.
+    /// Returns true if the machine has a frame of this number.
     fn has(&self, pfn: Pfn) -> bool;
 
-    /// The node of a frame.
+    /// Returns the node of a frame.
     fn node_of(&self, pfn: Pfn) -> usize;
 
-    /// The word of a frame's record: the count and the flags.
+    /// Returns the word of a frame's record: the count and the flags.
     fn page_word(&self, pfn: Pfn) -> Word;
 
-    /// A word of a frame's content. `word` counts modulo the number of words.
+    /// Returns a word of a frame's content. `word` counts modulo the number of words.
     fn load(&self, pfn: Pfn, word: usize) -> u64;
 
     /// Writes a word of a frame's content.

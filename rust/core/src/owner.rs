@@ -27,7 +27,7 @@ use crate::memory::room;
 use crate::sync::{Lock, LockClass, OnceBox, RwLock};
 use std::sync::Arc;
 
-/// The content of a slot. `D` is the type under which the machine keeps the owner of movable pages.
+/// The content of a slot. `D` is the type by which the machine calls an owner of movable pages.
 pub enum Owner<D: ?Sized> {
     /// No owner.
     Free,
@@ -88,8 +88,8 @@ pub struct Owners<D: ?Sized> {
 }
 
 impl<D: ?Sized> Owners<D> {
-    /// A table for at most `most` owners at a time; the slots are allocated when they are needed.
-    /// `EINVAL` if a machine cannot have so many.
+    /// Makes a table for at most `most` owners at a time; the slots are allocated when they are
+    /// needed. `EINVAL` if a machine cannot have so many.
     #[inline]
     pub fn new(most: usize) -> Result<Owners<D>> {
         if most > FIRST << (CHUNKS - 1) {
@@ -120,7 +120,8 @@ impl<D: ?Sized> Owners<D> {
             slots.resize_with(len, || {
                 RwLock::new(LockClass::Rmap, Slot { generation: 0, owner: Owner::Free })
             });
-            // Another thread may have set the chunk first; its slots are used then.
+            // If another thread has set the chunk first, `set` fails, and that thread's slots are
+            // used.
             let _ = self.chunks[chunk].set(Box::new(slots.into_boxed_slice()));
         }
         let slots = self.chunks[chunk].get().expect("set just now, by us or somebody else");
@@ -181,7 +182,8 @@ impl<D: ?Sized> Owners<D> {
                 return;
             }
             entry.generation = entry.generation.wrapping_add(1);
-            // Dropped without the lock: what an owner leads to may be of any size, or not ours.
+            // The owner is dropped after the lock is released. The drop may free many areas, or run
+            // code of a driver, which may take locks.
             std::mem::replace(&mut entry.owner, Owner::Free)
         };
         self.free.lock().free.push(slot as u32);
@@ -204,7 +206,7 @@ impl<D: ?Sized> Owners<D> {
         Some(change(&mut entry.owner))
     }
 
-    /// The driver that an id names.
+    /// Returns the driver that an id names.
     pub fn movable(&self, id: OwnerId) -> Option<Arc<D>> {
         self.with(id, |owner| match owner {
             Owner::Movable(ops) => Some(Arc::clone(ops)),
@@ -213,7 +215,7 @@ impl<D: ?Sized> Owners<D> {
         .flatten()
     }
 
-    /// The file that an id names.
+    /// Returns the file that an id names.
     pub fn file(&self, id: OwnerId) -> Option<Arc<File>> {
         self.with(id, |owner| match owner {
             Owner::File { file, .. } => Some(Arc::clone(file)),

@@ -1,16 +1,17 @@
 //! Records the protocol's steps one by one, as the kernel's probes would show them.
 //!
 //! A machine made with [`Config::calls`](crate::machine::Config::calls), or a machine that is
-//! [traced](crate::machine::Machine::begin_trace), keeps every call of [`Call`], in order. It keeps
-//! the page of the call, with its reference count and its mapcount on entry. The calls are
-//! [taken](crate::machine::Machine::take_calls) when they are wanted. A machine that was never
-//! traced has no recorder, and a call site costs one test of a word that never changes.
+//! [traced](crate::machine::Machine::begin_trace), keeps every call of [`Call`] in order, each with
+//! its page and with the reference count and the mapcount of the page on entry.
+//! [`Machine::take_calls`](crate::machine::Machine::take_calls) takes the recorded calls. A machine
+//! that was never traced has no recorder, and a call site costs one test of a word that never
+//! changes.
 //!
 //! The last variants of [`Call`] are tracepoints of the kernel under their own names; no probe of
 //! the lab shows them.
 //!
-//! Each step of the core has one name. The profile's `call_names` tells the step's name in a
-//! kernel, and whether a probe can see it there.
+//! Each step of the core has one name. The profile's `call_names` says under which name a kernel
+//! performs the step, and whether a probe can see the step in that kernel.
 
 mod about;
 pub(crate) mod call;

@@ -31,7 +31,7 @@ impl From<(Pfn, Pfn)> for About {
 
 /// A result that can be recorded as the return value of the kernel's function.
 pub(crate) trait Returned {
-    /// 0 or 1, a number of pages, or an errno below zero.
+    /// Returns 0 or 1, a number of pages, or an errno below zero.
     fn ret(&self) -> i32;
 }
 

@@ -109,8 +109,8 @@ pub enum Call {
     UnpoisonMemory,
     /// The last reference of a page is dropped.
     PutFinal,
-    /// References on several pages are put together. The kernel frees the pages among them whose
-    /// last reference was put without recording `PutFinal` for each.
+    /// References on several pages are put together. The kernel frees the pages whose last
+    /// reference was put, and records no `PutFinal` for them.
     ReleasePages,
     /// Tracepoint `mm_page_alloc`.
     MmPageAlloc,
@@ -138,17 +138,17 @@ pub enum Call {
 pub struct Found {
     /// The frame.
     pub pfn: Pfn,
-    /// Its references.
+    /// The number of references.
     pub count: u32,
-    /// Its mappings.
+    /// The number of mappings.
     pub mapcount: u32,
-    /// Its word, which holds the flags and, again, the references.
+    /// The page's word, which holds the flags and, again, the number of references.
     pub word: Word,
-    /// Its order.
+    /// The page's order.
     pub order: u8,
 }
 
-/// One entry into a call, or the return from one.
+/// A record of the entry into a call, of a return from a call, or of a tracepoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// The step.

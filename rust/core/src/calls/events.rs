@@ -8,7 +8,7 @@ use crate::migrate::mode::{Mode, Reason};
 use crate::page::Pfn;
 use crate::profile::CallNames;
 
-/// One entry into a call, the return from one, or a tracepoint.
+/// An event: the entry into a call, the return from a call, or a tracepoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The kernel's name for the event.
@@ -29,7 +29,7 @@ pub struct Event {
     pub arguments: String,
 }
 
-/// The events that a kernel with these names shows for a list of calls.
+/// Returns the events that a kernel with these names shows for a list of calls.
 pub fn events(calls: &[Recorded], names: CallNames) -> Vec<Event> {
     seen(calls).flat_map(|call| of(call, names)).collect()
 }
@@ -55,7 +55,7 @@ fn of(call: &Recorded, names: CallNames) -> Vec<Event> {
     call.call.entries(names).iter().map(|probe| event(probe.0, arguments())).collect()
 }
 
-/// The name and the fields of a tracepoint.
+/// Returns the name and the fields of a tracepoint.
 fn tracepoint(call: &Recorded) -> Option<(&'static str, String)> {
     let order = call.page.map_or(0, |page| page.order);
     let list = || call.page.map_or("", |page| LruList::of(page.word).name());

@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// A recorded call as a kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// The key under which it is counted: its name, for a return with the value.
+    /// The key under which the call is counted: the name, and for a return also the value.
     pub key: String,
     /// The call's line in an ordered list.
     pub line: String,
@@ -20,7 +20,7 @@ pub(super) struct Probe(pub(super) &'static str, Shows);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shows {
-    /// Nothing: the probe sees only the return.
+    /// No value: the probe sees only the return.
     Return,
     Name,
     Count,
@@ -28,8 +28,8 @@ pub(super) enum Shows {
 }
 
 impl Call {
-    /// The probes on the entry of the call, in the order in which they are hit. None if the kernel
-    /// has no such function, or has inlined it.
+    /// Returns the probes on the entry of the call, in the order in which they are hit. The list is
+    /// empty if the kernel has no such function, or has inlined it.
     pub(super) fn entries(self, names: CallNames) -> &'static [Probe] {
         use CallNames::{Folios, Pages};
         use Shows::{Count, CountAndMappings, Name, Return};
@@ -103,7 +103,8 @@ impl Call {
         }
     }
 
-    /// The step's name in a recent kernel; in an older one, if only that has the function.
+    /// Returns the step's name in a recent kernel, or in an older kernel if no recent kernel has
+    /// the function.
     pub(crate) fn name(self) -> &'static str {
         let probed = |names| self.entries(names).first().map(|Probe(name, _)| *name);
         probed(CallNames::Folios).or_else(|| probed(CallNames::Pages)).unwrap_or(match self {
@@ -117,8 +118,8 @@ impl Call {
         })
     }
 
-    /// The return value of the kernel's function. The isolation of 6.1 returns an errno, that of
-    /// later kernels whether it succeeded.
+    /// Returns the return value of the kernel's function. In 6.1 an isolation returns 0 or an
+    /// errno; in later kernels it returns 1 or 0.
     pub(super) fn returned(self, ret: i32, names: CallNames) -> i32 {
         match (self, names) {
             (Call::IsolateLru | Call::IsolateMovable, CallNames::Pages) if ret == 0 => Errno::EBUSY.status(),
@@ -127,7 +128,7 @@ impl Call {
         }
     }
 
-    /// The arguments of the call that the probe shows.
+    /// Returns the arguments of the call that the probe shows.
     pub(super) fn arguments(self, names: CallNames) -> String {
         match (self, names) {
             (Call::MigratePagesBatch { mode, passes }, _) => format!(" mode={mode} passes={passes}"),
@@ -145,8 +146,8 @@ impl Call {
 }
 
 impl Recorded {
-    /// The lines of one recorded call: more than one if the kernel's function calls another probed
-    /// one, none if no probe sees the call.
+    /// Returns the lines of one recorded call: two or more if the kernel's function calls another
+    /// probed function, none if no probe sees the call.
     fn shown(&self, names: CallNames, frame: &mut impl FnMut(Pfn) -> String) -> Vec<Shown> {
         let probes = self.call.entries(names).iter();
         if let Some(ret) = self.ret {
@@ -179,13 +180,14 @@ impl Recorded {
     }
 }
 
-/// The lines that a kernel with these names shows for a list of calls. `frame` names frames.
+/// Returns the lines that a kernel with these names shows for a list of calls. `frame` names
+/// frames.
 pub fn shown(calls: &[Recorded], names: CallNames, mut frame: impl FnMut(Pfn) -> String) -> Vec<Shown> {
     seen(calls).flat_map(|call| call.shown(names, &mut frame)).collect()
 }
 
-/// The calls that a kernel makes. A thread that releases several pages together makes no `PutFinal`
-/// call for each of them.
+/// Returns the calls that a kernel makes. A thread that releases several pages together makes no
+/// `PutFinal` call for each of them.
 pub(super) fn seen(calls: &[Recorded]) -> impl Iterator<Item = &Recorded> {
     let mut releasing: Vec<usize> = Vec::new();
     calls.iter().filter(move |call| match (call.call, call.ret) {

@@ -11,8 +11,8 @@ use crate::release::design::Designed;
 use crate::sync::{Ordering, nanoseconds, thread_slot};
 
 impl<R: Designed> Machine<R> {
-    /// Begins to record calls. Returns false if they are recorded already: then the caller that
-    /// began first takes them.
+    /// Begins to record calls. Returns false if calls are recorded already: then only the caller
+    /// that began first takes them.
     pub fn begin_trace(&self) -> bool {
         let recorder = self.recorder.get_or_init(|| Recorder::new(false));
         // Relaxed: a call that another thread makes at this moment may or may not be recorded. The
@@ -34,13 +34,14 @@ impl<R: Designed> Machine<R> {
         }
     }
 
-    /// Takes the calls recorded since the last time, in order; none if the machine records no
-    /// calls.
+    /// Takes the calls that were recorded since the last call of this function, in order. The list
+    /// is empty if the machine records no calls.
     pub fn take_calls(&self) -> Vec<Recorded> {
         self.recorder.get().map_or_else(Vec::new, |recorder| std::mem::take(&mut *recorder.calls.lock()))
     }
 
-    /// Calls since the beginning that were not recorded, because the host had no memory for them.
+    /// Returns the number of calls that were lost since the beginning, because the host had no
+    /// memory for them.
     pub fn lost_calls(&self) -> u64 {
         self.recorder.get().map_or(0, |recorder| recorder.lost.get() as u64)
     }

@@ -1,10 +1,11 @@
-//! The recorder of a machine: the recorded calls, and the faults that strike at them.
+//! The recorder of a machine: the recorded calls, and the faults that strike when a call is
+//! entered.
 
 use super::call::Recorded;
 use crate::inject::plan::Plans;
 use crate::sync::{AtomicU32, Lock, LockClass, OnceBox, Stat};
 
-/// A machine's recorded calls, and the faults that strike at recorded calls.
+/// A machine's recorded calls, and the plans of the faults that strike when a call is entered.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     /// Not 0 while calls are recorded.
@@ -35,7 +36,8 @@ impl Recorder {
         std::ptr::from_ref(&self.recording).addr() == address
     }
 
-    /// The recorder of a new machine, which records its calls from the beginning if `recording`.
+    /// Makes the recorder of a new machine, which records calls from the beginning if `recording`
+    /// is true.
     pub(crate) fn of(recording: bool) -> Recording {
         match recording {
             true => Recording::with_value(Recorder::new(true)),

@@ -1,13 +1,13 @@
-//! Injects faults: at one numbered step of the machine's work, an operation fails that seldom
-//! fails.
+//! Injects faults: at one numbered place of the machine's work, a rare event happens: an allocation
+//! fails, a driver refuses, a frame turns bad.
 //!
 //! A *plan* names a [`Kind`] of fault and the number of a *site*. The sites of a kind are the
-//! places where it can strike. They are numbered from 0 in the order in which the machine's threads
-//! pass them while the plan is armed. A test arms site 0, does its work, checks the state, arms
-//! site 1, and goes on until no site is left ([`Plan::fired`] is 0). By then each operation of the
-//! work has failed once.
+//! places where a fault of this kind can strike. They are numbered from 0 in the order in which the
+//! machine's threads pass them while the plan is armed. A test arms site 0, does its work, checks
+//! the state, arms site 1, and goes on until no site is left ([`Plan::fired`] is 0). By then each
+//! operation of the work has failed once.
 //!
-//! | kind | a site is | what happens there |
+//! | kind | a site is | effect of the fault |
 //! |---|---|---|
 //! | `no_memory` | an allocation: of frames, of a swap slot, of an owner's slot, of a table | the allocation fails |
 //! | `copy_failure` | a copy that survives a machine check | the copy ends with `EHWPOISON` |
@@ -18,8 +18,8 @@
 //! | `spurious_wakeup` | a step that handles a page | the threads that sleep on the page wake up |
 //!
 //! A *step* is the entry into a recorded call ([`crate::calls`]), or a moment between two of them
-//! that `Machine::step` names. A fault at a step does only what another thread could do there, and
-//! it never waits.
+//! that `Machine::step` names. A fault at a step does only things that another thread could do at
+//! that moment, and never waits.
 //!
 //! References and bad frames stay until the plan ends. [`Machine::disarm`] returns those that are
 //! left, and [`Machine::settle`] puts the references and handles the failures.
@@ -50,8 +50,8 @@ impl<R: Designed> Machine<R> {
         plan
     }
 
-    /// Ends a plan, which does not strike any more. The caller [settles](Machine::settle) the
-    /// references and bad frames that the plan left; a second call returns none.
+    /// Ends a plan: its faults strike no more. Returns the references and bad frames that the plan
+    /// left, which the caller [settles](Machine::settle). A second call returns none.
     pub fn disarm(&self, plan: &Arc<Plan>) -> Left {
         match self.recorder.get() {
             Some(recorder) if recorder.plans.remove(plan) => plan.take_left(),
@@ -59,13 +59,14 @@ impl<R: Designed> Machine<R> {
         }
     }
 
-    /// The pages on which armed plans hold references, one entry for each reference; for the audit.
+    /// Returns the pages on which armed plans hold references, one entry for each reference; for
+    /// the audit.
     pub(crate) fn injected_references(&self) -> Vec<Pfn> {
         self.recorder.get().map_or_else(Vec::new, |recorder| recorder.plans.references())
     }
 
-    /// Returns true if a fault of this kind strikes at this site. Not for faults that strike at
-    /// steps. Hot paths use this function, because it makes no error value.
+    /// Passes a site of a kind whose faults do not strike at steps; returns true if a fault
+    /// strikes. Hot paths use this function, because it makes no error value.
     #[inline]
     pub(crate) fn strikes(&self, kind: Kind, site: &'static str, pfn: Option<Pfn>) -> bool {
         match self.recorder.get() {
@@ -95,8 +96,8 @@ impl<R: Designed> Machine<R> {
         Ok(())
     }
 
-    /// Passes the site of a request to an owner or a device. `EIO` if the answer is to be an error;
-    /// the request is not made then.
+    /// Passes the site of a request to an owner or a device. `EIO` if the fault strikes: the caller
+    /// then does not make the request.
     #[inline]
     pub(crate) fn may_ask(&self, site: &'static str, pfn: Pfn) -> Result<()> {
         if self.strikes(Kind::DriverError, site, Some(pfn)) {
@@ -107,7 +108,7 @@ impl<R: Designed> Machine<R> {
     }
 
     /// Passes a place where the kernel checks for a fatal signal of the calling thread. `EINTR` if
-    /// there is one.
+    /// the thread has a fatal signal.
     #[inline]
     pub(crate) fn may_go_on(&self, site: &'static str) -> Result<()> {
         if self.recorder.get().is_some_and(|recorder| recorder.plans.is_killed(site)) {
@@ -118,7 +119,7 @@ impl<R: Designed> Machine<R> {
     }
 }
 
-/// The error of an allocation that an injected fault makes fail.
+/// Returns the error of an allocation that an injected fault makes fail.
 #[cold]
 pub(crate) fn no_memory(site: &'static str) -> Error {
     Error::new(Errno::ENOMEM, format!("no memory for a {site}: the fault is an injected one"))

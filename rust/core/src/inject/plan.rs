@@ -36,7 +36,7 @@ impl Kind {
         ("spurious_wakeup", Kind::SpuriousWakeup),
     ];
 
-    /// The name that Python uses.
+    /// Returns the name that Python uses.
     pub fn name(self) -> &'static str {
         Kind::NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
@@ -76,7 +76,9 @@ struct Seen {
     killed: BTreeSet<usize>,
 }
 
-/// References and bad frames that a plan has left and that must still be dealt with.
+/// References and bad frames that a plan has left.
+/// [`Machine::settle`](crate::machine::Machine::settle) puts the references and handles the bad
+/// frames.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Left {
     /// Heads of pages, one for each reference that the plan holds.
@@ -90,18 +92,18 @@ impl Plan {
         Plan { kind, at, times, seen: Lock::new(LockClass::Leaf, Seen::default()) }
     }
 
-    /// Sites passed so far.
+    /// Returns the number of sites passed so far.
     pub fn passed(&self) -> u64 {
         self.seen.lock().passed
     }
 
-    /// Number of sites at which a fault struck. A site at which the fault came too late, because
-    /// another thread was faster, is only counted as passed.
+    /// Returns the number of sites at which a fault struck. If another thread prevented the fault
+    /// at a site, the site counts only as passed.
     pub fn fired(&self) -> u64 {
         self.seen.lock().fired
     }
 
-    /// The sites at which a fault struck, in order: the first 1,024.
+    /// Returns the sites at which a fault struck, in order: the first 1,024.
     pub fn hits(&self) -> Vec<Hit> {
         self.seen.lock().hits.clone()
     }
@@ -178,7 +180,7 @@ impl Plans {
         self.armed.load(Ordering::Relaxed) > 0
     }
 
-    /// A copy of the list, so that plans are asked without its lock.
+    /// Returns a copy of the list, so that plans are asked without its lock.
     pub(super) fn all(&self) -> Vec<Arc<Plan>> {
         if self.any() { self.list.lock().clone() } else { Vec::new() }
     }

@@ -1,5 +1,5 @@
-//! Faults that strike at a step: each does what another thread could do while the calling thread is
-//! there.
+//! Faults that strike at a step. Each fault changes the machine as another thread could while the
+//! calling thread is at the step.
 
 use super::plan::{Hit, Kind, Plan, Plans};
 use crate::machine::Machine;
@@ -16,7 +16,8 @@ impl<R: Designed> Machine<R> {
         }
     }
 
-    /// [`Machine::step`] of an operation that moves one page to another.
+    /// Passes a moment, as [`Machine::step`] does, of an operation that moves the content of one
+    /// page to another.
     #[inline]
     pub(crate) fn step_from_to(&self, site: &'static str, src: Pfn, dst: Pfn) {
         if let Some(recorder) = self.recorder.get() {

@@ -1,5 +1,5 @@
-//! The machine: nodes, CPUs, page records, counters. Other rooms add their operations as methods of
-//! [`Machine`].
+//! The machine: nodes, CPUs, page records, counters. The other modules of the crate add their
+//! operations as methods of [`Machine`].
 
 pub(crate) mod config;
 mod size;
@@ -50,33 +50,33 @@ pub struct Node {
     pub blocks: Blocks,
     pub(crate) zone: CachePadded<Lock<Zone>>,
     pub(crate) lruvec: CachePadded<Lock<Lruvec>>,
-    /// The refault clock: it advances with each page that is evicted or activated, and is the
-    /// measure of refault distances.
+    /// The refault clock. The clock advances with each page that is evicted or activated, and
+    /// measures refault distances.
     pub(crate) nonresident_age: AtomicU32,
     /// The frames that a balloon has taken from the managed pages. Wraps below zero if the books of
     /// the balloon are wrong.
     pub(crate) unmanaged: AtomicU32,
-    /// What is wanted from the node's daemons.
+    /// The requests for the node's daemons, kcompactd and kswapd.
     pub(crate) wanted: Wanted,
 }
 
 impl Node {
-    /// The state of the memory block that holds one of the node's frames.
+    /// Returns the state of the memory block that holds one of the node's frames.
     fn block_state(&self, pfn: Pfn) -> BlockState {
         self.blocks.state_at(pfn.0 - self.base.0)
     }
 
-    /// Whether any memory of the node is online.
+    /// Returns true if any memory of the node is online.
     pub fn has_memory(&self) -> bool {
         self.blocks.has_rest() || self.blocks.states().any(|state| state != BlockState::Offline)
     }
 
-    /// Whether the node has memory in the zone of movable pages.
+    /// Returns true if the node has memory in the zone of movable pages.
     pub fn has_movable_zone(&self) -> bool {
         self.blocks.any(BlockState::Online(ZoneKind::Movable))
     }
 
-    /// Whether all memory of the node is in the kernel's zone, so that every page of it may be pinned
+    /// Returns true if all memory of the node is in the kernel's zone, so that every page of it may be pinned
     /// for long.
     pub fn allows_lasting_pins(&self) -> bool {
         !self.has_movable_zone() && self.blocks.any(BlockState::Online(ZoneKind::Kernel))
@@ -126,8 +126,8 @@ pub struct Machine<R: Designed> {
     pub(crate) lru_disabled: CachePadded<AtomicU32>,
     /// The lock under which one thread at a time drains the batches of all CPUs.
     pub(crate) lru_drain: CachePadded<Lock<()>>,
-    /// The number of drains of all CPUs. A thread that waited for another thread's drain sees by it
-    /// that it need not drain again.
+    /// The number of drains of all CPUs. A thread that waited for another thread's drain compares
+    /// the number, and drains no second time if the number has grown.
     pub(crate) lru_drains: CachePadded<AtomicU32>,
     /// The CPU + 1 of each thread slot; 0 for a thread without a CPU.
     bindings: Box<[PlainU32; MAX_THREADS]>,
@@ -140,8 +140,8 @@ pub struct Machine<R: Designed> {
 }
 
 impl<R: Designed> Machine<R> {
-    /// The name of the machine's own word at `address`, for traces. `None` for any other address;
-    /// pages, areas and files name their own words.
+    /// Returns the name of the machine's own word at `address`, for traces. `None` for any other
+    /// address; pages, areas and files name their own words.
     pub fn field_at(&self, address: usize) -> Option<String> {
         let fields = [
             (&*self.lru_disabled, "callers that keep the LRU batches disabled"),
@@ -198,8 +198,8 @@ impl<R: Designed> Machine<R> {
             .or_else(|| self.swap.field_at(address))
     }
 
-    /// Builds a machine. It takes up address space; a frame takes up memory of the host from its
-    /// first use on.
+    /// Builds a machine. The whole machine takes up address space at once; a frame takes up memory
+    /// of the host only from its first use on.
     ///
     /// `EINVAL`, with the reason, if the configuration is impossible; `ENOMEM` if the host refuses
     /// the memory.
@@ -316,44 +316,44 @@ impl<R: Designed> Machine<R> {
         })
     }
 
-    /// The machine's profile.
+    /// Returns the machine's profile.
     pub fn profile(&self) -> &Profile {
         &self.profile
     }
 
-    /// The machine's nodes.
+    /// Returns the machine's nodes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// The number of CPUs.
+    /// Returns the number of CPUs.
     pub fn cpu_count(&self) -> usize {
         self.cpus.len()
     }
 
-    /// The machine's striped counters.
+    /// Returns the machine's striped counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// The records of all frames.
+    /// Returns the records of all frames.
     pub fn frames(&self) -> &Frames {
         &self.frames
     }
 
-    /// The bytes of all frames.
+    /// Returns the bytes of all frames.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// The record of a frame. `EINVAL` for a number outside the machine.
+    /// Returns the record of a frame. `EINVAL` for a number outside the machine.
     pub fn page(&self, pfn: Pfn) -> Result<&Page> {
         self.frames.get(pfn).ok_or_else(|| Error::new(Errno::EINVAL, format!("no frame {pfn}")))
     }
 
-    /// The managed pages of a node: its frames less those that a balloon has taken from it
-    /// (`managed` in /proc/zoneinfo). Negative if the books of the balloon are wrong. `EINVAL` for a
-    /// node that does not exist.
+    /// Returns the managed pages of a node: its frames less those that a balloon has taken from it (`managed`
+    /// in /proc/zoneinfo). Negative if the books of the balloon are wrong. `EINVAL` for a node that does not
+    /// exist.
     pub fn managed_pages(&self, node: usize) -> Result<i64> {
         let found =
             self.nodes.get(node).ok_or_else(|| Error::new(Errno::EINVAL, format!("no node {node}")))?;
@@ -361,7 +361,7 @@ impl<R: Designed> Machine<R> {
         Ok(i64::from(found.frames) - i64::from(found.unmanaged.load(Ordering::Relaxed) as i32))
     }
 
-    /// The node of a frame.
+    /// Returns the node of a frame.
     #[inline]
     pub fn node_of(&self, pfn: Pfn) -> usize {
         // The sum has no branch and compiles to one vector comparison. The node of a random page
@@ -369,19 +369,19 @@ impl<R: Designed> Machine<R> {
         self.bases.iter().map(|&base| usize::from(base <= pfn.0)).sum::<usize>() - 1
     }
 
-    /// Whether a frame lies in memory that is online.
+    /// Returns true if a frame lies in memory that is online.
     pub fn is_online(&self, pfn: Pfn) -> bool {
         self.nodes[self.node_of(pfn)].block_state(pfn) != BlockState::Offline
     }
 
-    /// Whether a frame lies in the zone of movable pages, where no page stays that is pinned for
-    /// long.
+    /// Returns true if a frame lies in the zone of movable pages. A page that is pinned for long
+    /// does not stay in this zone.
     pub fn is_for_movable(&self, pfn: Pfn) -> bool {
         self.nodes[self.node_of(pfn)].block_state(pfn) == BlockState::Online(ZoneKind::Movable)
     }
 
-    /// The CPU of the calling thread. A thread that is bound to none gets the next CPU in the order
-    /// of arrival.
+    /// Returns the CPU of the calling thread. A thread that is bound to no CPU gets the next CPU in
+    /// the order of arrival.
     #[inline]
     pub fn cpu(&self) -> usize {
         // The entry is a plain field, because only the thread that holds the slot reads or writes

@@ -17,7 +17,7 @@ pub struct NodeConfig {
     /// The number of frames.
     pub frames: u32,
     /// The modelled access time in nanoseconds. All nodes are memory of this host and equally fast,
-    /// so reports multiply the accesses to a node by its number.
+    /// so reports multiply the number of accesses to a node by this time.
     pub latency_ns: u32,
 }
 
@@ -51,8 +51,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration of equal nodes with `frames` frames each, backed, with two CPUs and the
-    /// default profile.
+    /// Makes a configuration of equal nodes with `frames` frames each, backed, with two CPUs and
+    /// the default profile.
     pub fn new(nodes: usize, frames: u32) -> Config {
         Config {
             nodes: vec![NodeConfig { frames, latency_ns: NodeConfig::LATENCY_NS }; nodes],
@@ -68,8 +68,8 @@ impl Config {
         }
     }
 
-    /// `EINVAL` if the memory blocks are not whole pageblocks, or a node that begins offline does not
-    /// exist or is the only one.
+    /// Checks the memory blocks: `EINVAL` if they are not whole pageblocks, if a node that begins offline
+    /// does not exist or has no whole number of blocks, or if all nodes begin offline.
     pub(super) fn check_blocks(&self) -> Result<()> {
         let invalid = |why: String| Err(Error::new(Errno::EINVAL, why));
         let pageblock = 1u32 << self.profile.pageblock_order;
@@ -90,7 +90,7 @@ impl Config {
             ));
         }
         if (0..self.nodes.len()).all(|node| self.offline.contains(&node)) {
-            return invalid("not all nodes can begin offline: pages need a node".into());
+            return invalid("not all nodes can begin offline: allocations need memory that is online".into());
         }
         Ok(())
     }

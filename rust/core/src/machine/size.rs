@@ -15,10 +15,10 @@ const UNITS: [(&str, u64); 6] = [
     ("B", 1),
 ];
 
-/// The number of bytes of a size, which is a number with one of `B`, `KiB`, `MiB`, `GiB`, `TiB`,
-/// `pages`.
+/// Returns the number of bytes of a size, which is a number with one of `B`, `KiB`, `MiB`, `GiB`,
+/// `TiB`, `pages`.
 ///
-/// `EINVAL`, with an example of a valid size.
+/// `EINVAL`, with an example of a valid size, if the text is not such a size.
 pub fn parse_size(text: &str) -> Result<u64> {
     let bytes = UNITS.iter().find_map(|(unit, factor)| {
         let number = text.trim().strip_suffix(unit)?.trim_end();
@@ -37,7 +37,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
     })
 }
 
-/// The number of frames of a node of `bytes` bytes.
+/// Returns the number of frames of a node of `bytes` bytes.
 ///
 /// `EINVAL`, with the reason, if the bytes are not whole pages, or are more than frame numbers can
 /// name.
@@ -54,7 +54,7 @@ impl NodeConfig {
     /// The modelled latency of a node without a latency of its own, in nanoseconds.
     pub const LATENCY_NS: u32 = 100;
 
-    /// A node of `bytes` bytes with the default latency.
+    /// Makes a node of `bytes` bytes with the default latency.
     pub fn of_bytes(bytes: u64) -> Result<NodeConfig> {
         Ok(NodeConfig { frames: node_frames(bytes)?, latency_ns: NodeConfig::LATENCY_NS })
     }

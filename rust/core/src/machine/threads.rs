@@ -1,8 +1,8 @@
 //! Slots for the threads that use machines: each thread has one, of
 //! [`MAX_THREADS`](crate::sync::MAX_THREADS) in the process.
 //!
-//! Native code that starts threads first reserves slots for all of them or for none. A thread that
-//! got no slot would otherwise stop the work half-way. A thread that comes from outside takes its
+//! Native code that starts threads first reserves slots for all of them, or starts none. Otherwise
+//! a thread without a slot would stop the work half-way. A thread that comes from outside takes its
 //! slot before its first call.
 
 use crate::error::{Errno, Error, Result};
@@ -16,7 +16,7 @@ pub fn enter_thread() -> Result<()> {
     if claim_thread_slot() { Ok(()) } else { Err(too_many_threads(1)) }
 }
 
-/// Reserves slots for `threads` threads that are still to begin. Each thread adopts one of them
+/// Reserves slots for `threads` threads that are still to begin. Each thread adopts one slot
 /// ([`ThreadSlot::adopt`]).
 ///
 /// `EAGAIN`, with nothing reserved, if fewer slots are free.
@@ -31,7 +31,7 @@ pub fn reserve_threads(threads: usize) -> Result<Vec<ThreadSlot>> {
     Ok(slots)
 }
 
-/// The error for `wanted` more threads that find no free slot.
+/// Returns the error for `wanted` more threads that find no free slot.
 #[cold]
 pub fn too_many_threads(wanted: usize) -> Error {
     let more = if wanted == 1 { "one more thread".into() } else { format!("{wanted} more threads") };

@@ -1,7 +1,7 @@
 //! The one door to atomics, locks, cells, parking and threads.
 //!
-//! Code in other rooms says `use crate::sync::...` and never names a runtime. The same source
-//! is compiled several times, and this file decides what the names mean:
+//! Code in other rooms says `use crate::sync::...` and never names a runtime. The same source is
+//! compiled several times, and this file chooses the door that provides the names in each build:
 //!
 //! | crate | hands out | for |
 //! |---|---|---|
@@ -17,32 +17,33 @@
 //! * [`PlainU64`], [`PlainU32`]: data that a *protocol* protects (list links under a lruvec lock, a record's
 //!   fields while the count is frozen). In the native build an access is a relaxed load or store, which costs
 //!   as much as a plain one. In the explored build it is no step, but a vector-clock race detector watches it
-//!   and reports two unordered accesses of which one is a write. `peek` is the exception: it reads without
-//!   protection, and the caller checks again.
-//! * [`Lock`], [`RwLock`]: a [`LockClass`] says where the lock stands in the documented order; the explored
-//!   build checks it at every acquisition, the counting build counts per class. The contents of a lock are
-//!   `Clone`, because the explored build restores them after each schedule.
+//!   and reports two unordered accesses of which one is a write. `peek` alone reads without protection, and
+//!   the caller checks the value again.
+//! * [`Lock`], [`RwLock`]: each has a [`LockClass`], its place in the documented order. The explored build
+//!   checks the order at every acquisition, the counting build counts the acquisitions of each class. The
+//!   contents of a lock are `Clone`, because the explored build restores them after each schedule.
 //! * [`park`], [`unpark_one`], [`unpark_all`]: sleeping on a word, hashed by address as the kernel hashes its
 //!   wait queues.
 //! * [`park_patiently`]: a sleep with a deadline, for callers that must return regularly ([`patiently`]).
-//! * [`spin_until`]: a bounded-by-protocol wait on one word (a bit lock, a thread's section). The explorer
-//!   treats it as blocking, so that waiting costs no steps.
+//! * [`spin_until`]: a wait on one word that the protocol bounds (a bit lock, a thread's section). The
+//!   explorer treats the wait as blocking, so that it costs no steps.
 //! * [`acquired`], [`released`]: report locks that are bits of a word (the page lock, a page-table entry's
-//!   lock) to the explorer, so that one lock order covers them too. No-ops in other builds.
+//!   lock) to the explorer, so that one lock order covers them too. In other builds they do nothing.
 //! * [`expect_held`]: states that the caller holds a bit lock; the explored build checks it.
 //! * [`expect_may_sleep`]: states that the caller holds no lock under which a thread must not sleep; the
 //!   explored build checks it.
-//! * [`Stat`]: a statistic. Never a step, never a synchronisation.
-//! * [`OnceBox`]: a value that the first user makes and that stays. Never a step. Not `std::sync::OnceLock`,
-//!   whose release is in the standard library, where ThreadSanitizer does not see it.
+//! * [`Stat`]: a statistic. Its accesses are no steps and synchronise nothing.
+//! * [`OnceBox`]: a value that the first user makes and that stays. Its accesses are no steps.
+//!   `std::sync::OnceLock` would not do: its release is in the standard library, where ThreadSanitizer does
+//!   not see it.
 //! * [`Tallied`]: wraps a structure whose mutations the counting build counts.
 //! * [`mutated`], `in_order`: known defects of the table in `mutation.rs`, present in the explored build
 //!   only.
-//! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: one reserved for a thread
-//!   that has not started yet.
-//! * [`nanoseconds`]: a clock, where there is one.
-//! * `stoppable`, `stop_point`: threads that can be told to stop while they wait. Not in the explored build,
-//!   where waiting takes no time.
+//! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: such a number, reserved for
+//!   a thread that has not started yet.
+//! * [`nanoseconds`]: a clock; always 0 in the explored build and in models.
+//! * `stoppable`, `stop_point`: threads that can be told to stop while they wait. The explored build has
+//!   neither, because waiting takes no time there.
 
 pub(crate) mod class;
 mod limits;
@@ -105,7 +106,8 @@ pub use std::sync::atomic::Ordering;
 #[cfg(not(feature = "explored"))]
 pub use stop::{Stop, Stopped, is_stop, stoppable};
 
-/// [`park`] with the deadline that [`patiently`] set; returns false once the deadline has passed.
+/// Sleeps like [`park`], but not beyond the deadline that [`patiently`] has set; returns false once
+/// the deadline has passed.
 pub fn park_patiently(word: &AtomicU64, validate: impl Fn() -> bool) -> bool {
     #[cfg(not(any(feature = "explored", loom)))]
     if let Some(until) = patience::until() {
@@ -123,8 +125,9 @@ pub fn stop_point() {
     stop::check_stop();
 }
 
-/// Waits up to 20 ms until the condition holds (`reclaim_throttle`). Returns true if it does not hold
-/// even then. In the explored build and in models waiting takes no time.
+/// Waits up to 20 ms until the condition holds (`reclaim_throttle`); returns true if the time is over and the
+/// condition never held. In the explored build and in models the time is over at once: the function returns
+/// true without a look at the condition.
 pub fn wait_briefly(condition: &dyn Fn() -> bool) -> bool {
     #[cfg(not(any(feature = "explored", loom)))]
     for _ in 0..20 {
@@ -138,8 +141,8 @@ pub fn wait_briefly(condition: &dyn Fn() -> bool) -> bool {
     true
 }
 
-/// Nanoseconds since the first call. Always 0 in the explored build and in models: nothing there
-/// may depend on a clock.
+/// Returns the nanoseconds since the first call; always 0 in the explored build and in models,
+/// where no result may depend on a clock.
 pub fn nanoseconds() -> u64 {
     static BEGIN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
     if cfg!(any(feature = "explored", loom)) { 0 } else { BEGIN.elapsed().as_nanos() as u64 }

@@ -1,4 +1,5 @@
-//! A broken rule where threads are real: a panic. The rule is kept for the code that catches the panic.
+//! Where threads are real, a broken rule of the protocol is a panic. The rule is kept for the code that
+//! catches the panic.
 
 /// Panics because a rule of the protocol is broken. To go on would spread the damage.
 #[cold]

@@ -8,7 +8,7 @@
 #[repr(u8)]
 pub enum LockClass {
     /// Serialises onlining and offlining of memory blocks (`device_hotplug_lock`). Its holder
-    /// migrates pages, and takes the lock of memory failure at the end.
+    /// migrates pages, and takes the lock of memory failure after the migrations.
     Hotplug,
     /// Serialises memory failure, soft offline and unpoison (`mf_mutex`).
     Failure,
@@ -31,8 +31,8 @@ pub enum LockClass {
     Swap,
     /// A file's page index (`i_pages`).
     Tree,
-    /// Serialises drains of all CPUs' batches (`lru_add_drain_all`). It comes after the page lock,
-    /// because memory failure drains with the page locked; a drain itself waits for no page lock.
+    /// Serialises drains of all CPUs' batches (`lru_add_drain_all`). The class comes after the page
+    /// lock, because memory failure drains with the page locked. A drain waits for no page lock.
     BatchControl,
     /// A block of a zram device (a bit of its word).
     ZramBlock,
@@ -68,7 +68,7 @@ impl LockClass {
     /// Number of classes.
     pub const COUNT: usize = LockClass::Leaf as usize + 1;
 
-    /// The name of the class in traces.
+    /// Returns the name of the class in traces.
     pub const fn name(self) -> &'static str {
         match self {
             LockClass::Hotplug => "memory hotplug lock",
@@ -99,8 +99,9 @@ impl LockClass {
         }
     }
 
-    /// Returns true if a thread that holds this lock may sleep, as on a page lock or on writeback. Under
-    /// a spinning lock of the kernel no thread may sleep.
+    /// Returns true if a thread that holds this lock may sleep on a page lock or on writeback. Under a
+    /// spinning lock of the kernel no thread may sleep. The mutexes and semaphores that come after the page
+    /// lock would allow it, but their holders never do, so the explored build forbids it for them too.
     pub const fn may_sleep_under(self) -> bool {
         (self as u8) <= LockClass::Page as u8
     }

@@ -135,12 +135,13 @@ atomic!(AtomicU32, u32, std::sync::atomic::AtomicU32);
 pub struct Lock<T>(LockClass, native::Lock<T>);
 
 impl<T> Lock<T> {
-    /// A lock of `class` around `value`.
+    /// Makes a lock of `class` around `value`.
     pub const fn new(class: LockClass, value: T) -> Self {
         Lock(class, native::Lock::new(class, value))
     }
 
-    /// A lock of `class` around plain values. Only the explored build treats them differently.
+    /// Makes a lock of `class` around plain values. Only the explored build treats them
+    /// differently.
     pub const fn plain(class: LockClass, value: T) -> Self {
         Lock(class, native::Lock::plain(class, value))
     }
@@ -173,7 +174,7 @@ impl<T> Lock<T> {
 pub struct RwLock<T>(LockClass, native::RwLock<T>);
 
 impl<T> RwLock<T> {
-    /// A lock of `class` around `value`.
+    /// Makes a lock of `class` around `value`.
     pub const fn new(class: LockClass, value: T) -> Self {
         RwLock(class, native::RwLock::new(class, value))
     }

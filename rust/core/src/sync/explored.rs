@@ -15,10 +15,10 @@
 //! | `pending` | events that must be over before another event is |
 //! | `words`, `lock`, `park` | the vocabulary itself |
 //!
-//! Outside of an exploration (no thread of a schedule runs on this OS thread) the operations act
-//! directly: a machine is set up and audited as in any other build. An exploration is confined to
-//! the OS thread that runs it, and so is everything that its threads reach; words that several
-//! explorations share (statics) must not be changed by their threads.
+//! Outside of an exploration, while no thread of a schedule runs on this OS thread, the operations
+//! act directly. So a machine is set up and audited as in any other build. An exploration is
+//! confined to the OS thread that runs it, and so is everything that its threads reach; words that
+//! several explorations share (statics) must not be changed by their threads.
 
 mod clock;
 mod context;
@@ -61,7 +61,7 @@ pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence};
 
 use context::context;
 
-/// The number of the running thread of the schedule; zero outside of a schedule.
+/// Returns the number of the running thread of the schedule; zero outside of a schedule.
 #[inline]
 pub fn thread_slot() -> usize {
     context().map_or(0, |context| context.current.get())
@@ -77,7 +77,7 @@ pub fn claim_thread_slot() -> bool {
 pub struct ThreadSlot;
 
 impl ThreadSlot {
-    /// Always.
+    /// Always returns a slot.
     pub fn reserve() -> Option<ThreadSlot> {
         Some(ThreadSlot)
     }

@@ -1,7 +1,7 @@
 //! The weak-memory door: loom's types, for models of single primitives under the C11 memory model.
 //!
-//! Chosen by `--cfg loom`. The models are in `tests/loom/`; what they show, and what loom cannot
-//! show, is in `docs/weak-memory.md`.
+//! The flag `--cfg loom` chooses this door. The models are in `tests/loom/`; `docs/weak-memory.md`
+//! says which properties they show, and which loom cannot show.
 //!
 //! | file | idea |
 //! |---|---|
@@ -30,21 +30,21 @@ pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence, spin_unti
 
 use super::class::LockClass;
 
-/// A no-op: loom sees a bit lock as the atomic that it is.
+/// Does nothing: loom sees a bit lock as an atomic word.
 #[inline(always)]
 pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
 
-/// See [`acquired`].
+/// Does nothing, as [`acquired`].
 #[inline(always)]
 pub fn released(_class: LockClass, _key: usize) {}
 
-/// A no-op: only the explored build checks it.
+/// Does nothing: only the explored build checks the statement.
 pub fn expect_held(_class: LockClass, _key: usize) {}
 
-/// A no-op: only the explored build checks it.
+/// Does nothing: only the explored build checks the statement.
 pub fn expect_may_sleep() {}
 
-/// Panics because a rule of the protocol is broken: the model fails.
+/// Panics because a rule of the protocol is broken. The panic makes the model fail.
 #[cold]
 #[inline(never)]
 pub fn broken(rule: &'static str, detail: std::fmt::Arguments<'_>) -> ! {

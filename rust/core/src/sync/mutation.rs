@@ -1,4 +1,5 @@
-//! The switch of the mutations: is a defect of the table (`crate::mutation`) in force?
+//! The switch of the mutations: it says whether a defect of the table (`crate::mutation`) is in
+//! force.
 //!
 //! Defects exist only in the explored crate: everywhere else [`mutated`] is the constant `false` and
 //! the defect is not in the machine code. In the explored crate the mutation in force belongs to the OS
@@ -6,14 +7,14 @@
 
 use crate::mutation::Mutation;
 
-/// Is this defect in force? A constant in every build but the explored one.
+/// Returns true if this defect is in force. A constant false in every build but the explored one.
 #[cfg(not(feature = "explored"))]
 #[inline(always)]
 pub const fn mutated(_mutation: Mutation) -> bool {
     false
 }
 
-/// Does `first`, then `then`; the other way round with the defect in force.
+/// Runs `first`, then `then`; in the opposite order if the defect is in force.
 #[inline(always)]
 pub(crate) fn in_order(swapped: Mutation, first: impl FnOnce(), then: impl FnOnce()) {
     if mutated(swapped) {
@@ -37,13 +38,14 @@ mod explored {
         static IN_FORCE: Cell<Option<Mutation>> = const { Cell::new(None) };
     }
 
-    /// Is this defect in force on the exploring thread?
+    /// Returns true if this defect is in force on the exploring thread.
     #[inline]
     pub fn mutated(mutation: Mutation) -> bool {
         IN_FORCE.get() == Some(mutation)
     }
 
-    /// From here on this OS thread, which is there for one exploration alone, has the defect.
+    /// Puts the defect in force on this OS thread for good. The thread must serve one exploration
+    /// alone.
     pub fn enforce(mutation: Option<Mutation>) {
         IN_FORCE.set(mutation);
     }

@@ -19,12 +19,13 @@ pub use std::sync::atomic::fence;
 pub struct Lock<T>(parking_lot::Mutex<T>);
 
 impl<T> Lock<T> {
-    /// A lock of `class` around `value`.
+    /// Makes a lock of `class` around `value`.
     pub const fn new(_class: LockClass, value: T) -> Self {
         Lock(parking_lot::Mutex::new(value))
     }
 
-    /// A lock of `class` around plain values. Only the explored build treats them differently.
+    /// Makes a lock of `class` around plain values. Only the explored build treats them
+    /// differently.
     pub const fn plain(class: LockClass, value: T) -> Self {
         Lock::new(class, value)
     }
@@ -41,7 +42,7 @@ impl<T> Lock<T> {
         self.0.try_lock()
     }
 
-    /// Access without locking, proved by the exclusive borrow.
+    /// Gives access without taking the lock: the exclusive borrow proves that no thread holds it.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut()
     }
@@ -52,7 +53,7 @@ impl<T> Lock<T> {
 pub struct RwLock<T>(parking_lot::RwLock<T>);
 
 impl<T> RwLock<T> {
-    /// A lock of `class` around `value`.
+    /// Makes a lock of `class` around `value`.
     pub const fn new(_class: LockClass, value: T) -> Self {
         RwLock(parking_lot::RwLock::new(value))
     }
@@ -69,7 +70,7 @@ impl<T> RwLock<T> {
         self.0.write()
     }
 
-    /// Access without locking, proved by the exclusive borrow.
+    /// Gives access without taking the lock: the exclusive borrow proves that no thread holds it.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut()
     }
@@ -86,7 +87,7 @@ macro_rules! plain {
         // the accesses. A relaxed access compiles to the plain instruction, and it keeps a `peek`
         // that races with a writer from being undefined behaviour.
         impl $name {
-            /// A cell holding `value`.
+            /// Makes a cell holding `value`.
             pub const fn new(value: $int) -> Self {
                 $name(<$atomic>::new(value))
             }
@@ -125,8 +126,8 @@ plain!(
     AtomicU64
 );
 
-/// A statistic with one writer at a time (a thread's stripe). It orders nothing and costs an
-/// ordinary addition.
+/// A statistic with one writer at a time (a thread's stripe). An addition orders nothing, and costs
+/// as much as a plain addition.
 #[derive(Debug, Default)]
 pub struct Stat(AtomicI64);
 
@@ -139,12 +140,12 @@ impl Stat {
     /// Adds `n`, which may be negative.
     #[inline]
     pub fn add(&self, n: i64) {
-        // Relaxed, and no read-modify-write: only the stripe's own thread writes it. Exact sums are
-        // read only while no other thread uses the machine.
+        // A relaxed load and a relaxed store suffice: only the stripe's own thread writes to it.
+        // Exact sums are read only while no other thread uses the machine.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// The value; exact while no thread adds.
+    /// Returns the value; exact while no thread adds.
     #[inline]
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
@@ -152,8 +153,8 @@ impl Stat {
 }
 
 /// Sleeps on `word` until unparked, provided that `validate` still holds once the thread is queued.
-/// It may wake up without an unpark, so the caller must check again. `validate` must have no side
-/// effects: the explorer calls it again to tell a justified sleep from a lost wake-up.
+/// The thread may wake up without an unpark, so the caller must check again. `validate` must have
+/// no side effects: the explorer calls it again to tell a justified sleep from a lost wake-up.
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let key = std::ptr::from_ref(word).addr();
     // A stoppable thread wakes up regularly; the caller parks again, and the check here sees the
@@ -203,9 +204,9 @@ pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     }
 }
 
-/// Spins until `cond(word)` holds and returns the value that satisfied it (loaded with
-/// Acquire). For waits that another running thread ends within nanoseconds. After some rounds it
-/// yields the processor, because the other thread may have been preempted.
+/// Spins until `cond(word)` holds and returns the value that satisfied it (loaded with Acquire).
+/// Meant for waits that another running thread ends within nanoseconds. After some rounds the
+/// thread yields the processor, because the other thread may have been preempted.
 #[inline]
 pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     let backoff = crossbeam_utils::Backoff::new();
@@ -233,11 +234,11 @@ pub fn acquired(_class: LockClass, _key: usize, _tried: bool) {}
 pub fn released(_class: LockClass, _key: usize) {}
 
 /// States that the calling thread holds the bit lock `key` of `class`. Only the explored build
-/// checks it.
+/// checks the statement.
 #[inline(always)]
 pub fn expect_held(_class: LockClass, _key: usize) {}
 
 /// States that the calling thread holds no lock under which it must not sleep. Only the explored
-/// build checks it.
+/// build checks the statement.
 #[inline(always)]
 pub fn expect_may_sleep() {}

@@ -1,4 +1,4 @@
-//! Operation counts: what the counting build records, per thread, as plain data.
+//! Operation counts: the numbers that the counting build records for each thread, as plain data.
 //!
 //! The type exists in every build so that reports have one shape; only the counting door
 //! ever changes the numbers.
@@ -7,7 +7,7 @@ pub(crate) mod counts;
 
 pub use counts::{Kind, ListOps, Ops, PagevecInserts};
 
-/// The calling thread's counts so far. All zero except in `mmcore-counted`.
+/// Returns the calling thread's counts so far. All counts are zero except in `mmcore-counted`.
 pub fn current() -> Ops {
     #[cfg(all(feature = "counted", not(feature = "explored")))]
     {

@@ -8,9 +8,9 @@ thread_local! {
     static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Runs `work`, in which waits for migrations and for the page locks of faults last at most
-/// `patience`. After that the operation fails with `EINTR`, has changed nothing, and can be called
-/// again. Under the explorer and in models such waits have no deadline.
+/// Runs `work`, and lets waits for migrations and for the page locks of faults last at most
+/// `patience`. An operation that would wait longer fails with `EINTR`, has changed nothing, and can
+/// be called again. Under the explorer and in models such waits have no deadline.
 pub fn patiently<T>(patience: Duration, work: impl FnOnce() -> T) -> T {
     struct Restore(Option<Instant>);
     impl Drop for Restore {
@@ -22,7 +22,7 @@ pub fn patiently<T>(patience: Duration, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// The calling thread's deadline for waits; `None` if it has no deadline.
+/// Returns the calling thread's deadline for waits; `None` if it has no deadline.
 #[cfg(not(any(feature = "explored", loom)))]
 pub(super) fn until() -> Option<Instant> {
     UNTIL.get()

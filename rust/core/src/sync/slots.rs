@@ -1,9 +1,9 @@
-//! Thread slots: a small dense number for each thread that uses machines. It indexes per-thread
-//! tables.
+//! Thread slots: small dense numbers of the threads that use machines. The number of a thread is
+//! its index in per-thread tables.
 //!
-//! There are [`MAX_THREADS`] of them. A thread takes one at its first use of a machine and gives it
-//! back when it ends. Code that starts threads reserves their slots first
-//! ([`ThreadSlot::reserve`]), and gets `None` if there are not enough. A thread that is started
+//! A process has [`MAX_THREADS`] slots. A thread takes a slot at its first use of a machine and
+//! gives it back when the thread ends. Code that starts threads reserves their slots first
+//! ([`ThreadSlot::reserve`]), and gets `None` if no slot is free. A thread that is started
 //! elsewhere claims its own slot ([`claim_thread_slot`]). A thread that does neither stops with a
 //! broken rule if no slot is free.
 
@@ -12,7 +12,8 @@ use super::limits::MAX_THREADS;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The calling thread's slot, below [`MAX_THREADS`]; given back when the thread ends.
+/// Returns the calling thread's slot, below [`MAX_THREADS`]. The slot is given back when the thread
+/// ends.
 ///
 /// # Panics
 /// If more than [`MAX_THREADS`] threads use machines at once; see [`claim_thread_slot`].
@@ -32,15 +33,15 @@ fn first_slot() -> usize {
     KNOWN.get() - 1
 }
 
-/// Makes sure that the calling thread has a slot; false if all are taken. For callers whose threads
-/// are started elsewhere, and which report an error instead of panicking.
+/// Makes sure that the calling thread has a slot; returns false if all slots are taken. Callers
+/// whose threads are started elsewhere use this function to report an error instead of a panic.
 pub fn claim_thread_slot() -> bool {
     KNOWN.get() > 0 || ThreadSlot::reserve().is_some_and(ThreadSlot::adopt)
 }
 
 thread_local! {
-    /// The slot + 1, or 0 while none is known. A plain variable, because every counted event reads
-    /// it.
+    /// The slot + 1, or 0 while the thread has no slot. A plain variable, because every counted
+    /// event reads it.
     static KNOWN: Cell<usize> = const { Cell::new(0) };
     /// Owns the slot, and gives it back when the thread ends.
     static MINE: Cell<Option<ThreadSlot>> = const { Cell::new(None) };
@@ -55,11 +56,11 @@ static SLOTS: [AtomicUsize; MAX_THREADS / usize::BITS as usize] =
 pub struct ThreadSlot(usize);
 
 impl ThreadSlot {
-    /// A free slot, or `None`.
+    /// Returns a free slot, or `None`.
     pub fn reserve() -> Option<ThreadSlot> {
         for (index, word) in SLOTS.iter().enumerate() {
-            // Acquire pairs with the release in `drop`: what the former holder of the slot wrote to
-            // slot-indexed tables happened before.
+            // Acquire pairs with the release in `drop`: the writes of the former holder of the slot
+            // to slot-indexed tables happened before.
             let mut bits = word.load(Ordering::Relaxed);
             while bits != usize::MAX {
                 let free = (!bits).trailing_zeros();
@@ -73,9 +74,9 @@ impl ThreadSlot {
         None
     }
 
-    /// Gives the slot to the calling thread until it ends. A thread that has a slot already keeps
-    /// that one, and this one is given back. Returns false if the thread is ending and can own no
-    /// slot.
+    /// Gives the slot to the calling thread until it ends. If the thread has a slot already, the
+    /// thread keeps it, and the reserved slot is given back. Returns false if the thread is ending
+    /// and can own no slot.
     pub fn adopt(self) -> bool {
         if KNOWN.get() > 0 {
             return true;
@@ -111,7 +112,7 @@ mod tests {
         let seen = std::thread::spawn(move || {
             assert!(slot.adopt());
             let mine = thread_slot();
-            // A thread has one slot: another one goes back at once.
+            // A thread has one slot: a second slot goes back at once.
             assert!(ThreadSlot::reserve().unwrap().adopt());
             (mine, thread_slot())
         });

@@ -13,18 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A request that the threads which work under it stop.
+/// A stop, which can be requested of the threads that work under it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 /// The panic payload that unwinds a stopping thread's stack.
 struct Unwinding;
 
-/// The thread has stopped because it was asked to.
+/// An error: the thread has stopped because its stop was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-/// How often a waiting thread checks for a requested stop.
+/// The longest time for which a waiting thread sleeps between two checks for a requested stop.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 thread_local! {
@@ -35,11 +35,12 @@ thread_local! {
 impl Stop {
     /// Asks the threads to stop.
     pub fn request(&self) {
-        // Relaxed: the flag publishes no data. A thread that misses it sees it at its next check.
+        // Relaxed: the flag publishes no data. A thread that misses the flag sees it at its next
+        // check.
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the threads were asked to stop.
+    /// Returns true if the threads were asked to stop.
     pub fn is_requested(&self) -> bool {
         // Relaxed: the flag publishes no data, as in `request`.
         self.0.load(Ordering::Relaxed)
@@ -49,7 +50,7 @@ impl Stop {
 /// Runs `f`, which ends early if the thread is asked to stop meanwhile.
 ///
 /// # Errors
-/// [`Stopped`] if the stop unwound `f`, at whatever point it had reached.
+/// [`Stopped`] if the stop unwound `f`, which may have done any part of its work.
 pub fn stoppable<T>(stop: &Stop, f: impl FnOnce() -> T) -> Result<T, Stopped> {
     let before = CURRENT_STOP.replace(Some(stop.clone()));
     let result = catch_unwind(AssertUnwindSafe(f));
@@ -60,8 +61,8 @@ pub fn stoppable<T>(stop: &Stop, f: impl FnOnce() -> T) -> Result<T, Stopped> {
     })
 }
 
-/// Whether a caught payload is that of a stopping thread, and not of a panic. Code that catches
-/// such a payload must resume the unwinding, or the thread does not stop.
+/// Returns true if a caught payload comes from a stopping thread, and not from a panic. Code that
+/// catches such a payload must resume the unwinding, or the thread does not stop.
 pub fn is_stop(payload: &(dyn Any + Send)) -> bool {
     payload.is::<Unwinding>()
 }

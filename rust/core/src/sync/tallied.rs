@@ -3,7 +3,8 @@
 use super::ops::counts::Kind;
 use std::marker::PhantomData;
 
-/// A structure whose mutations the counting build counts; here it is the structure itself.
+/// A structure whose mutations the counting build counts. In this build the wrapper adds nothing to
+/// the structure.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Tallied<T, K>(T, PhantomData<K>);
@@ -14,13 +15,13 @@ impl<T, K: Kind> Tallied<T, K> {
         Tallied(value, PhantomData)
     }
 
-    /// One counted mutation.
+    /// Gives access for a mutation, which the counting build counts.
     #[inline]
     pub fn op(&mut self) -> &mut T {
         &mut self.0
     }
 
-    /// Read access, not counted.
+    /// Gives access for reading, which is not counted.
     #[inline]
     pub fn look(&self) -> &T {
         &self.0

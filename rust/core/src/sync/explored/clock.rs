@@ -2,16 +2,17 @@
 
 use super::step::THREADS;
 
-/// How much is known of each thread's past. Component `t` of thread `t`'s own clock grows
-/// at each of its releases. So another thread knows an access stamped with it only if it acquired a
-/// release *after* the access.
+/// A vector clock: for each thread, the part of its past that the clock's owner knows. Component
+/// `t` of thread `t`'s own clock grows at each release of the thread. So another thread knows an
+/// access stamped with this component only if that thread acquired a release that came *after* the
+/// access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock(pub [u32; THREADS]);
 
 impl Clock {
     pub const ZERO: Clock = Clock([0; THREADS]);
 
-    /// The component-wise maximum.
+    /// Returns the component-wise maximum.
     #[inline]
     #[must_use]
     pub fn join(self, other: Clock) -> Clock {
@@ -22,7 +23,7 @@ impl Clock {
         out
     }
 
-    /// This clock with component `thread` set to `value`.
+    /// Returns this clock with component `thread` set to `value`.
     #[inline]
     #[must_use]
     pub fn with(mut self, thread: usize, value: u32) -> Clock {
@@ -30,7 +31,7 @@ impl Clock {
         self
     }
 
-    /// The lowest thread, if any, of which `self` has seen more than `other`.
+    /// Returns the lowest thread, if any, of which `self` has seen more than `other`.
     #[inline]
     pub fn first_beyond(self, other: Clock) -> Option<usize> {
         (0..THREADS).find(|&t| self.0[t] > other.0[t])

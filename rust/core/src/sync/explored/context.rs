@@ -1,8 +1,8 @@
 //! The running schedule.
 //!
-//! A thread of a schedule is always suspended *before* an operation that it has announced. To
-//! choose the thread is to let it execute that operation and all code up to its next one. So a
-//! schedule is one thread number for each operation, and no other choice affects the run.
+//! A thread of a schedule is always suspended *before* an operation that it has announced. A chosen
+//! thread executes this operation and all code up to its next operation. So a schedule is one
+//! thread number for each operation, and no other choice affects the run.
 //!
 //! This file holds the state. `hook` handles an operation, `turns` passes turns from stack to
 //! stack, and `verdict` ends a schedule on a violation.
@@ -47,13 +47,13 @@ pub(super) enum When {
     Woken(usize),
 }
 
-/// Value of a lock word that a writer holds.
+/// The value of a lock's word while a writer holds the lock.
 pub(super) const WRITER: u64 = 1 << 63;
 
 /// A thread of the schedule.
 #[derive(Debug)]
 pub(super) struct Thread {
-    /// The operation that it has announced.
+    /// The operation that the thread has announced.
     pub kind: Cell<Kind>,
     pub address: Cell<usize>,
     pub when: Cell<When>,
@@ -64,7 +64,7 @@ pub(super) struct Thread {
     pub clock: Cell<Clock>,
     /// The clocks published in the values of its relaxed loads, for a later acquire fence.
     pub seen: Cell<Clock>,
-    /// Its clock at its last release fence.
+    /// The thread's clock at its last release fence.
     pub fenced: Cell<Clock>,
     pub held: RefCell<Vec<Held>>,
 }
@@ -95,11 +95,12 @@ impl Thread {
     }
 }
 
-/// How many operations a thread may still execute while it unwinds, before it is abandoned.
+/// The number of operations that a thread may execute while it unwinds. A thread that needs more is
+/// abandoned.
 const UNWIND_BUDGET: u32 = 100_000;
 
 pub(super) struct Context {
-    /// Steps executed.
+    /// The number of executed steps.
     pub steps: Cell<u32>,
     /// The step at which the hook takes the slow path.
     pub stop: Cell<u32>,
@@ -107,7 +108,7 @@ pub(super) struct Context {
     pub mode: Cell<Mode>,
     pub limit: Cell<u32>,
     pub options: Cell<Options>,
-    /// Weak compare-exchanges so far.
+    /// The number of weak compare-exchanges so far.
     pub weak: Cell<u32>,
 
     /// The running thread.
@@ -143,18 +144,18 @@ thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(std::ptr::null()) };
 }
 
-/// Makes `context` the one that this OS thread's operations use.
+/// Makes this OS thread's operations use `context`.
 pub(super) fn enter(context: *const Context) {
     assert!(CURRENT.get().is_null(), "an exploration within an exploration");
     CURRENT.set(context);
 }
 
-/// Makes operations act directly again.
+/// Makes this OS thread's operations act directly again.
 pub(super) fn leave() {
     CURRENT.set(std::ptr::null());
 }
 
-/// The exploration that runs on this OS thread, if any.
+/// Returns the exploration that runs on this OS thread, if any.
 #[inline(always)]
 pub(super) fn context<'a>() -> Option<&'a Context> {
     // SAFETY: `Runtime::run` sets the pointer for as long as it borrows the context, and the
@@ -216,7 +217,7 @@ impl Context {
         self.mode.set(Mode::Starting);
     }
 
-    /// Ends the threads' phase, whether they ended or unwound: from here on operations act
+    /// Ends the phase of the threads, after they have ended or unwound. From now on operations act
     /// directly.
     pub fn after_threads(&self) {
         self.strategy.set(None);
@@ -238,7 +239,7 @@ impl Context {
         &self.threads[self.current.get() & (THREADS - 1)]
     }
 
-    /// Whether threads can race here. False while a world is set up, checked or unwound.
+    /// Returns true if threads can race now, and false while a world is set up, checked or unwound.
     #[inline]
     pub fn is_concurrent(&self) -> bool {
         !matches!(self.mode.get(), Mode::Check | Mode::Unwinding)

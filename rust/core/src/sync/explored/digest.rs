@@ -11,14 +11,14 @@
 
 use std::hash::{Hash, Hasher};
 
-/// An end state, as a number.
+/// The digest of an end state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest(u64, u64);
 
-/// Two independent multipliers; odd, of random bits.
+/// Two independent multipliers: odd numbers of random bits.
 const KEYS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 
-/// The two halves of a 128-bit product, folded (wyhash's mixing step).
+/// Returns the two halves of a 128-bit product, folded (wyhash's mixing step).
 #[inline(always)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
@@ -47,14 +47,15 @@ impl Digest {
         self.1 = self.1.wrapping_add(mixed(KEYS[1], place as u64, parts.0[1]));
     }
 
-    /// One half of the digest, as an index for tables; it is as good as random.
+    /// Returns one half of the digest, as an index for tables. The bits of the half are as good as
+    /// random.
     #[inline]
     pub(crate) fn short(self) -> u64 {
         self.0
     }
 }
 
-/// The parts of one value, in order.
+/// A hasher of the parts of one value, in their order.
 struct Parts([u64; 2]);
 
 impl Hasher for Parts {

@@ -6,26 +6,27 @@
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-/// Enough for the core and for formatting a panic's message. The system backs only the pages used.
+/// The size of a stack in bytes, enough for the core and for formatting a panic's message. The
+/// system backs only the pages that are used.
 const STACK: usize = 256 << 10;
 
 /// The state that a resumed fiber reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// It waits for its next turn.
+    /// The fiber waits for its next turn.
     Suspended,
-    /// It has run its body to the end, or unwound it.
+    /// The fiber has run its body to the end, or unwound it.
     Done,
-    /// Its stack was abandoned: it must not be resumed again.
+    /// The stack of the fiber was abandoned, so the fiber must not be resumed again.
     Abandoned,
 }
 
 /// The purpose for which a fiber is resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
-    /// Run the body; go on.
+    /// To run the body, or to go on with it.
     Go,
-    /// Return, because the runtime is dropped.
+    /// To return, because the runtime is dropped.
     Quit,
 }
 
@@ -36,7 +37,8 @@ pub(super) type Exit = Yielder<Call, Event>;
 pub(super) struct Fiber(Coroutine<Call, Event, (), DefaultStack>);
 
 impl Fiber {
-    /// A fiber that runs `body` when it is resumed for the first time, until it is asked to quit.
+    /// Makes a fiber that runs `body` when it is resumed for the first time, until it is asked to
+    /// quit.
     pub fn new(body: impl FnOnce(&Exit, Call) + 'static) -> std::io::Result<Fiber> {
         Ok(Fiber(Coroutine::with_stack(DefaultStack::new(STACK)?, body)))
     }

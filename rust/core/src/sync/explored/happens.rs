@@ -2,14 +2,15 @@
 //!
 //! Threads learn of each other's past through releases and acquires, by the rules of the C++20
 //! memory model. An acquire load of a value that a release wrote (or that a chain of
-//! read-modify-writes passed on) learns the releasing thread's clock. Fences do the same for the
-//! relaxed accesses around them. A lock passes on the clock of its last holder, and a wake-up the
-//! clock of the waking thread. Sequential consistency adds an order but no knowledge, as in the
-//! model.
+//! read-modify-writes passed on) adds the releasing thread's clock to the loading thread's clock.
+//! Fences do so for the relaxed accesses around them. A lock passes on the clock of its last
+//! holder, and a wake-up the clock of the waking thread. Sequential consistency orders steps, but
+//! passes no clock on, as in the memory model.
 //!
-//! Two accesses to plain data, one of them a write, must be ordered by that knowledge. The verdict
+//! Two accesses to plain data, one of them a write, must be ordered by the clocks. The verdict
 //! depends only on the order of the *synchronisation* in a schedule, and not on which access came
-//! first. So a race is found in any schedule that has the synchronisation it needs.
+//! first. So a race is found in each schedule with the same synchronisation, in whatever order the
+//! two accesses come.
 
 use super::clock::Clock;
 use super::context::Context;
@@ -38,8 +39,8 @@ impl Context {
         }
     }
 
-    /// The clock that a write with `order` publishes. A release also begins a new chapter of the
-    /// thread.
+    /// Returns the clock that a write with `order` publishes. A release also raises the thread's
+    /// own component, so that later accesses are told apart from earlier ones.
     #[inline]
     fn publish(&self, order: Ordering) -> Clock {
         let thread = self.thread();
@@ -60,14 +61,15 @@ impl Context {
         }
     }
 
-    /// Handles a store: it replaces the clocks that earlier releases published in the word.
+    /// Handles a store. The store replaces the clocks that earlier releases published in the word.
     #[inline]
     pub(super) fn stored(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64), order: Ordering) {
         let entry = self.entry(stamp, old);
         entry.clock.set(self.publish(order));
     }
 
-    /// Handles a read-modify-write: it learns the published clock, and passes it on with its own.
+    /// Handles a read-modify-write. The word keeps the clock that was published in it, joined with
+    /// the clock that this thread publishes.
     #[inline]
     pub(super) fn modified(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64), order: Ordering) {
         let entry = self.entry(stamp, old);
@@ -86,14 +88,14 @@ impl Context {
         }
     }
 
-    /// Passes the current thread's clock to `sleeper`, which it wakes.
+    /// Passes the current thread's clock to `sleeper`, which the thread wakes.
     pub(super) fn wakes(&self, sleeper: usize) {
         let clock = self.publish(Ordering::Release);
         let thread = &self.threads[sleeper];
         thread.clock.set(thread.clock.get().join(clock));
     }
 
-    /// The journal's entry of an object that is about to change.
+    /// Returns the journal's entry of an object that is about to change.
     #[inline]
     pub(super) fn entry(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64)) -> &Entry {
         match self.journal.touch(stamp, old) {

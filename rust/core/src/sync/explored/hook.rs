@@ -10,7 +10,8 @@ use super::violation::rule;
 
 impl Context {
     /// Announces an operation, lets the schedule decide, and returns when the operation may
-    /// execute. Returns false if the operation belongs to another step and is none itself.
+    /// execute. Returns false if the operation is no step of its own, because it belongs to another
+    /// step.
     #[inline(always)]
     pub(super) fn step(&self, kind: Kind, address: usize) -> bool {
         if self.steps.get() == self.stop.get() && !self.decide_slowly(kind, address, When::Always) {
@@ -105,7 +106,8 @@ impl Context {
         }
     }
 
-    /// Executes an operation that is no step. If it would have to wait, the schedule fails.
+    /// Executes an operation that is no step. The schedule fails if the operation would have to
+    /// wait.
     pub(super) fn act_directly(&self, kind: Kind, address: usize, when: When) -> bool {
         if self.mode.get() == Mode::Unwinding || self.panicking.get() {
             let left = self.unwind_budget.get();
@@ -177,7 +179,7 @@ impl Context {
         Some(thread)
     }
 
-    /// Whether this weak compare-exchange is the one that fails spuriously.
+    /// Returns true if this weak compare-exchange is the one that fails spuriously.
     #[inline]
     pub(super) fn fails_spuriously(&self) -> bool {
         let which = self.options.get().spurious_failure;

@@ -8,7 +8,8 @@
 //!
 //! Objects may be created and dropped within a schedule: a dropped object invalidates its entry,
 //! and the stamp moves with an object that moves. But an object that outlives the schedule must
-//! *not* move while it runs; safe Rust cannot move one, as the world is borrowed while it runs.
+//! *not* move while it runs; safe Rust cannot move such an object, because the world is borrowed
+//! while the schedule runs.
 
 use super::clock::Clock;
 use super::digest::Digest;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 const CAPACITY: usize = 1 << PLACE_BITS;
 const PLACE_BITS: u32 = 18;
 
-/// Epoch and place of an entry; zero is "never touched".
+/// The epoch and the place of an entry; zero for an object that was never touched.
 #[derive(Debug, Default)]
 pub(super) struct Stamp(AtomicU64);
 
@@ -28,7 +29,7 @@ impl Stamp {
         Stamp(AtomicU64::new(0))
     }
 
-    /// The place, if the stamp is of `epoch`.
+    /// Returns the place, if the stamp is of `epoch`.
     #[inline]
     pub fn place(&self, epoch: u64) -> Option<usize> {
         // Relaxed: one OS thread uses a world. The type is atomic only because the core shares its
@@ -61,15 +62,16 @@ pub(super) enum Home {
     I64(*const AtomicI64),
 }
 
-/// One touched object.
+/// The entry of an object that the schedule has touched.
 #[derive(Debug)]
 pub(super) struct Entry {
     home: Cell<Home>,
     old: Cell<u64>,
-    /// Atomic or lock: the clock that its last release published. Plain data: when each thread read
-    /// it.
+    /// For an atomic word or a lock: the clock that the last release published. For plain data: the
+    /// time of the last read of each thread.
     pub clock: Cell<Clock>,
-    /// Plain data: the thread that wrote last, and when; `when == 0` if none did.
+    /// For plain data: the thread of the last write; `when` is the time of the write, 0 if no
+    /// thread has written.
     pub writer: Cell<u32>,
     pub when: Cell<u32>,
 }
@@ -111,7 +113,7 @@ impl Journal {
     /// Opens the next epoch, which makes all stamps old.
     pub fn begin(&self) {
         if self.epochs_left.get() == 0 {
-            // Relaxed: the counter must only hand out each number once; it orders nothing.
+            // Relaxed: the counter must hand out each number only once, and orders no other access.
             self.epoch.set(NEXT_EPOCH.fetch_add(EPOCH_BLOCK, Relaxed));
             self.epochs_left.set(EPOCH_BLOCK - 1);
         } else {
@@ -121,7 +123,7 @@ impl Journal {
         self.len.set(0);
     }
 
-    /// The entry of a touched object.
+    /// Returns the entry of a touched object.
     #[inline]
     pub fn find(&self, stamp: &Stamp) -> Option<&Entry> {
         let place = stamp.place(self.epoch.get())?;
@@ -129,7 +131,7 @@ impl Journal {
         Some(self.entry(place))
     }
 
-    /// The entry at `place`, which `open` has made.
+    /// Returns the entry at `place`, which `open` has made.
     #[inline]
     fn entry(&self, place: usize) -> &Entry {
         // SAFETY: places are below the capacity, as stamps and `len` come from `open`.
@@ -139,8 +141,8 @@ impl Journal {
         unsafe { &*entry }
     }
 
-    /// The entry of an object that is about to change. The first touch makes it; `None` if the
-    /// journal is full.
+    /// Returns the entry of an object that is about to change. The first touch makes the entry.
+    /// `None` if the journal is full.
     #[inline]
     pub fn touch(&self, stamp: &Stamp, old: impl FnOnce() -> (Home, u64)) -> Option<&Entry> {
         match self.find(stamp) {
@@ -202,7 +204,7 @@ impl Journal {
         unsafe { &mut *self.contents.get() }.retain(|contents| contents.lock != lock);
     }
 
-    /// Whether the contents of any lock changed.
+    /// Returns true if the contents of any lock changed.
     #[inline]
     pub fn has_contents(&self) -> bool {
         // SAFETY: as in `keep_contents`.
@@ -210,8 +212,8 @@ impl Journal {
     }
 
     /// Restores the next lock's contents, newest first; returns false if none is left. Dropping the
-    /// changed contents may touch more objects and even take locks. So this restores one lock at a
-    /// time, and runs before [`Journal::undo_words`].
+    /// changed contents may touch more objects and even take locks. So one call restores one lock,
+    /// and all calls come before [`Journal::undo_words`].
     pub fn undo_contents(&self) -> bool {
         // SAFETY: as in `keep_contents`; the borrow ends before user code runs.
         let popped = unsafe { &mut *self.contents.get() }.pop();

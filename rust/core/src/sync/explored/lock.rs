@@ -1,10 +1,10 @@
 //! Locks of the explored build. Taking and releasing a lock are steps; waiting costs no steps.
 //!
 //! The contents of a lock are restored after each schedule. A clone is kept from the first time
-//! that a schedule borrows the contents mutably. It stays valid for later schedules, as each of
-//! them starts from the same contents. This has two consequences for the core: the contents of a
-//! lock are `Clone`, and an `Arc` that a schedule takes out of a lock is not dropped before the
-//! schedule ends (the kept clone still holds it), so no code may rely on that drop.
+//! that a schedule borrows the contents mutably. The clone stays valid for later schedules, because
+//! each schedule starts from the same contents. This has two consequences for the core: the
+//! contents of a lock are `Clone`, and an `Arc` that a schedule takes out of a lock is not dropped
+//! before the schedule ends (the kept clone still holds it), so no code may rely on that drop.
 
 use super::context::{Context, WRITER, When, context};
 use super::digest::Digest;
@@ -23,7 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// State, contents and the clone of the contents that schedules start from.
 struct Inner<T> {
     class: LockClass,
-    /// Zero: free. [`WRITER`]: held exclusively. Else the number of readers.
+    /// Zero if the lock is free, [`WRITER`] if a thread holds it exclusively, else the number of
+    /// readers.
     state: AtomicU64,
     stamp: Stamp,
     value: UnsafeCell<T>,
@@ -48,7 +49,8 @@ unsafe impl<T: Send> Send for Inner<T> {}
 // SAFETY: as above; readers share `&T`.
 unsafe impl<T: Send + Sync> Sync for Inner<T> {}
 
-/// How often an operation outside of any exploration yields before it reports a deadlock.
+/// The number of times that an operation outside of any exploration yields before it reports a
+/// deadlock.
 const HOST_PATIENCE: u32 = 1 << 22;
 
 impl<T> Inner<T> {
@@ -250,7 +252,7 @@ impl<T: std::fmt::Debug> std::fmt::Debug for Inner<T> {
 pub struct Lock<T>(Inner<T>);
 
 impl<T> Lock<T> {
-    /// A lock of `class` around `value`.
+    /// Makes a lock of `class` around `value`.
     pub const fn new(class: LockClass, value: T) -> Self
     where
         T: Clone,
@@ -258,8 +260,8 @@ impl<T> Lock<T> {
         Lock(Inner::new(class, value, None))
     }
 
-    /// A lock of `class` around plain values, which lead to no other objects of this module. So
-    /// their hash tells two contents apart, and dropping them takes no lock.
+    /// Makes a lock of `class` around plain values, which lead to no other objects of this module.
+    /// So their hash tells two contents apart, and dropping them takes no lock.
     pub const fn plain(class: LockClass, value: T) -> Self
     where
         T: Clone + Hash,
@@ -281,8 +283,8 @@ impl<T> Lock<T> {
         self.0.try_take(place).then(|| Guard::new(&self.0, place))
     }
 
-    /// Reads the contents for a check: no step, and orders nothing. `None` while the lock is held,
-    /// or outside of a schedule.
+    /// Reads the contents for a check. The read is no step and orders nothing. `None` while the
+    /// lock is held, or outside of a schedule.
     pub fn glance<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
         context()?;
         // Relaxed: one OS thread.
@@ -295,7 +297,7 @@ impl<T> Lock<T> {
         Some(look(unsafe { &*self.0.value.get() }))
     }
 
-    /// Access without locking, proved by the exclusive borrow.
+    /// Gives access without taking the lock: the exclusive borrow proves that no thread holds it.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut()
     }
@@ -306,7 +308,7 @@ impl<T> Lock<T> {
 pub struct RwLock<T>(Inner<T>);
 
 impl<T> RwLock<T> {
-    /// A lock of `class` around `value`.
+    /// Makes a lock of `class` around `value`.
     pub const fn new(class: LockClass, value: T) -> Self
     where
         T: Clone,
@@ -328,7 +330,7 @@ impl<T> RwLock<T> {
         Guard::new(&self.0, Location::caller())
     }
 
-    /// Access without locking, proved by the exclusive borrow.
+    /// Gives access without taking the lock: the exclusive borrow proves that no thread holds it.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut()
     }
@@ -338,7 +340,7 @@ impl<T> RwLock<T> {
 #[must_use]
 pub struct Guard<'a, T> {
     lock: &'a Inner<T>,
-    /// Where the lock was taken.
+    /// The source line that took the lock.
     place: Place,
     not_send: PhantomData<*const ()>,
 }
@@ -387,7 +389,7 @@ impl<T: std::fmt::Debug> std::fmt::Debug for Guard<'_, T> {
 #[must_use]
 pub struct ReadGuard<'a, T> {
     lock: &'a Inner<T>,
-    /// Where the lock was taken.
+    /// The source line that took the lock.
     place: Place,
     not_send: PhantomData<*const ()>,
 }

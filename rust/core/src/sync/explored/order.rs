@@ -1,8 +1,8 @@
 //! The lock order, checked at every acquisition that may wait.
 //!
 //! A thread that holds a lock may wait only for a lock of a later class. A second lock of the same
-//! class would need an order within the class. Only the page lock has a rule for that: the second
-//! one is taken by trylock. An attempt that does not wait cannot deadlock and is exempt.
+//! class would need an order within the class. Only the page lock has such a rule: a second page
+//! lock is taken by trylock. An attempt that does not wait cannot deadlock and is exempt.
 
 use super::context::{Context, Mode, context};
 use super::held::Held;
@@ -54,7 +54,7 @@ impl Context {
                 return;
             }
         }
-        // No thread of the schedule took it: it was taken before the schedule began.
+        // No thread of the schedule took the lock, so it was taken before the schedule began.
     }
 
     /// Checks that the current thread may sleep.

@@ -11,13 +11,13 @@ use std::sync::Once;
 static INSTALL: Once = Once::new();
 
 thread_local! {
-    /// Whether `caught` runs on this OS thread, outside of any schedule.
+    /// True while `caught` runs on this OS thread, outside of any schedule.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Installs a panic hook in front of the process's own. Within an exploration it keeps the panic's
-/// text for the verdict. Under [`caught`] it prints nothing. All other panics go to the former
-/// hook.
+/// Installs a panic hook in front of the process's own. Within an exploration the hook keeps the
+/// panic's text for the verdict. Under [`caught`] the hook prints nothing. All other panics go to
+/// the former hook.
 pub(super) fn quieten() {
     INSTALL.call_once(|| {
         let former = std::panic::take_hook();

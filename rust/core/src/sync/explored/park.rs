@@ -14,7 +14,8 @@ fn erase<'a>(closure: *const (dyn Fn() -> bool + 'a)) -> *const (dyn Fn() -> boo
 }
 
 /// Sleeps on `word` until unparked, if `validate` still holds once queued. Two steps: falling
-/// asleep (`validate` and queueing are one step) and waking. It never wakes up without an unpark.
+/// asleep (`validate` and queueing are one step) and waking. The thread never wakes up without an
+/// unpark.
 #[track_caller]
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let Some(context) = context() else {
@@ -37,7 +38,7 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
         context.sleepers.borrow_mut().push((address, me));
         thread.reason.set(Some(erase(&validate)));
     }
-    // If no other thread can run, this reports the violation.
+    // If no other thread can run, this step reports the violation.
     context.step_when(Kind::Wake, address, When::Woken(me));
     context.values(0, 0);
     thread.reason.set(None);
@@ -81,8 +82,8 @@ pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     context.within(before_wake);
 }
 
-/// Waits until `cond(word)` holds and returns the value that satisfied it, loaded with Acquire. One
-/// step, however long the wait.
+/// Waits until `cond(word)` holds and returns the value that satisfied it, loaded with Acquire. The
+/// wait is one step, however long it takes.
 #[track_caller]
 pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     let Some(context) = context() else {

@@ -1,9 +1,9 @@
-//! Events that must be over before another event is. They are recorded, and are never steps.
+//! Events that must be over before another event is over. The records of these events are no steps.
 //!
 //! A drain promises that every page that was queued before it has left its batch *and* is on its
-//! list. No single word shows that. So the code that queues a page records the beginning of an
-//! event, the code that finishes with the page records its end, and the drain asks for the events
-//! still under way.
+//! list. No single word of the machine shows both. So the code that queues a page records the
+//! beginning of an event, the code that finishes with the page records its end, and the drain asks
+//! for the events still under way.
 //!
 //! The answer depends on the order of these records, so a search must try their orders. Each record
 //! belongs to the step that its thread has just executed, and a look ([`mark_pending`],
@@ -26,7 +26,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// An address that no other object has.
+    /// Returns an address that no other object has.
     fn address(self, context: &Context) -> usize {
         std::ptr::from_ref(&context.pending).addr() + self as usize
     }
@@ -65,21 +65,22 @@ pub fn end_pending(event: usize) {
     }
 }
 
-/// The number of the next step while a schedule runs, to ask [`pending_before`] later. It counts as
-/// a look at the events under way.
+/// Returns the number of the next step while a schedule runs, to ask [`pending_before`] later. The
+/// call counts as a look at the events under way.
 pub fn mark_pending() -> Option<u32> {
     record(Kind::Peek, Topic::Pending)
 }
 
-/// The number of the next step while a schedule runs. Unlike [`mark_pending`] it is no look, so the
-/// search does not reorder it against other threads' records: see [`after_first_step`].
+/// Returns the number of the next step while a schedule runs. Unlike [`mark_pending`] the call is
+/// no look, so the search does not reorder it against other threads' records: see
+/// [`after_first_step`].
 pub fn next_step() -> Option<u32> {
     context().filter(|context| context.is_concurrent()).map(|context| context.steps.get())
 }
 
-/// The number of the step after the calling thread's first step from `start` on, to ask for the
-/// events that were under way then. An operation begins with its first step: the code before that
-/// step executes as part of the thread's previous step, long before the thread's next turn.
+/// Returns the number of the step after the calling thread's first step from `start` on, to ask for
+/// the events that were under way then. An operation begins with its first step: the code before
+/// that step executes as part of the thread's previous step, long before the thread's next turn.
 pub fn after_first_step(start: u32) -> Option<u32> {
     let context = context()?;
     let mine = context.log().iter().skip(start as usize);
@@ -89,14 +90,14 @@ pub fn after_first_step(start: u32) -> Option<u32> {
     Some(after)
 }
 
-/// The step before which an event under way began. `None` if it began before the schedule, or is
-/// not under way.
+/// Returns the step before which an event under way began. `None` if it began before the schedule,
+/// or is not under way.
 pub fn pending_since(event: usize) -> Option<u32> {
     let pending = context()?.pending.borrow();
     pending.iter().rfind(|(other, _)| *other == event).map(|&(_, start)| start)
 }
 
-/// An event that began before `step` and is still under way.
+/// Returns an event that began before `step` and is still under way.
 pub fn pending_before(step: u32) -> Option<usize> {
     let context = context()?;
     context.record(Kind::Peek, Topic::Pending);

@@ -8,7 +8,8 @@ use std::panic::Location;
 /// The options of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A schedule that needs more steps violates [`rule::STEP_BOUND`].
+    /// The bound on the steps of a schedule. A schedule that needs more steps violates
+    /// [`rule::STEP_BOUND`].
     pub max_steps: u32,
     /// The number of the weak compare-exchange that fails spuriously, from 1; 0 for none.
     pub spurious_failure: u32,
@@ -30,7 +31,7 @@ pub struct Values {
     pub operation: u32,
     /// The word before the step.
     pub before: u64,
-    /// The word after it.
+    /// The word after the step.
     pub after: u64,
     /// The line that took the step; for an unlock, the line that took the lock.
     pub place: Option<Place>,
@@ -45,7 +46,7 @@ pub enum Record {
     Values,
     /// Runnable sets from step `from` on, and the accesses that are no steps.
     Analysis {
-        /// First step whose runnable set is wanted.
+        /// The first step whose runnable set is wanted.
         from: u32,
     },
 }
@@ -64,11 +65,12 @@ pub struct Recorded {
 /// The data recorded of the running schedule.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
-    /// Whether values before and after are recorded.
+    /// True if the word before and after each step is recorded.
     pub tracing: Cell<bool>,
-    /// Whether runnable sets and accesses are recorded.
+    /// True if runnable sets and accesses are recorded.
     pub analysing: Cell<bool>,
-    /// From this step on each step is decided on, so that the runnable sets are complete.
+    /// From this step on the strategy is asked before each step, so that the runnable sets are
+    /// complete.
     pub analyse_from: Cell<u32>,
     pub runnable: RefCell<Vec<Threads>>,
     pub accesses: RefCell<Vec<Access>>,

@@ -1,4 +1,4 @@
-//! Recording: what a step does to its word, and the accesses that are no steps.
+//! Records the word of each step before and after the step, and the accesses that are no steps.
 
 use super::context::{Context, Mode};
 use super::record::{Place, Recorded, Values};
@@ -55,7 +55,7 @@ impl Context {
         }
     }
 
-    /// Records an access that belongs to an earlier step: the one with `after` steps up to its end.
+    /// Records an access that belongs to an earlier step: step number `after`, counted from 1.
     pub(super) fn attach_at(&self, after: u32, kind: Kind, address: usize) {
         if self.recording.analysing.get() {
             let mut accesses = self.recording.accesses.borrow_mut();
@@ -65,7 +65,7 @@ impl Context {
         }
     }
 
-    /// The data recorded of the last schedule.
+    /// Returns the data recorded of the last schedule.
     pub(super) fn recorded(&self) -> Recorded {
         let mut values = self.recording.values.borrow().clone();
         let steps: Vec<Step> = self.log().iter().map(Cell::get).collect();
@@ -85,7 +85,7 @@ impl Context {
         Recorded { steps, values, locks: self.recording.locks.borrow().clone() }
     }
 
-    /// The steps executed so far.
+    /// Returns the steps executed so far.
     pub(super) fn log(&self) -> &[Cell<Step>] {
         &self.log[..self.steps.get() as usize]
     }

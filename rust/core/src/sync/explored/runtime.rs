@@ -17,11 +17,11 @@ pub struct Runtime {
 /// The check of the end state, once all threads of a schedule have ended without a violation.
 pub trait Ending {
     /// Adds the state that is kept outside of the door's words and locks to the digest. Returns
-    /// false if it cannot be digested; then the state is always checked. Executes no operation of
-    /// the door.
+    /// false if this state cannot be digested; the end state is then always checked. Must execute
+    /// no operation of the door.
     fn digest_into(&mut self, digest: &mut Digest) -> bool;
 
-    /// Whether this state has passed the check before.
+    /// Returns true if this state has passed the check before.
     fn is_known(&mut self, digest: Digest) -> bool;
 
     /// Checks the end state.
@@ -47,7 +47,7 @@ impl Drop for Entered {
 }
 
 impl Runtime {
-    /// A runtime for schedules run with `options`.
+    /// Makes a runtime for schedules run with `options`.
     pub fn new(options: Options) -> Runtime {
         quieten();
         Runtime { context: Box::new(Context::new(options)) }
@@ -133,30 +133,31 @@ impl Runtime {
                     while context.journal.undo_contents() {}
                     done.set(true);
                 });
-                // Drop code may have found a violation. It is the verdict unless the schedule has
-                // one.
+                // Drop code may have found a violation. That violation becomes the verdict if the
+                // schedule has none yet.
                 self.context.after_threads();
             }
         }
         self.context.journal.undo_words();
     }
 
-    /// The number of steps of the last schedule.
+    /// Returns the number of steps of the last schedule.
     pub fn steps(&self) -> u32 {
         self.context.steps.get()
     }
 
-    /// The steps of the last schedule.
+    /// Returns the steps of the last schedule.
     pub fn log(&self) -> impl ExactSizeIterator<Item = Step> + '_ {
         self.context.log().iter().map(Cell::get)
     }
 
-    /// Steps and values of the last schedule, if recorded.
+    /// Returns the steps of the last schedule, and their values if these were recorded.
     pub fn recorded(&self) -> Recorded {
         self.context.recorded()
     }
 
-    /// Runnable sets (zero: only one thread was left) and accesses that are no steps, if recorded.
+    /// Calls `f` with the runnable set of each step and with the accesses that are no steps, if
+    /// they were recorded. A set is zero if no decision was made before the step.
     pub fn analysis<R>(&self, f: impl FnOnce(&[Threads], &[Access]) -> R) -> R {
         let recording = &self.context.recording;
         f(&recording.runnable.borrow(), &recording.accesses.borrow())

@@ -1,4 +1,4 @@
-//! Stacks of threads, and whose turn it is.
+//! The stacks of the threads, and the thread whose turn it is.
 
 use super::fiber::{Exit, Fiber};
 use super::step::{THREADS, Threads};
@@ -39,7 +39,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Whether the host runs a thread's callback.
+    /// Returns true if the host runs a thread's callback.
     pub fn on_host(&self) -> bool {
         self.calling.get()
     }

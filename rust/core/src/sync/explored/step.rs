@@ -26,7 +26,7 @@ pub enum Kind {
     /// A note that an event began or ended ([`begin_pending`](super::begin_pending)). No step of
     /// its own. Two notes commute: a later look sees both, in whatever order they came.
     Note,
-    /// Taking a lock, or a readers-writer lock for writing; waits for it.
+    /// Taking a lock, or a readers-writer lock for writing; the step waits until the lock is free.
     Lock,
     /// Releasing a lock.
     Unlock,
@@ -47,19 +47,19 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether the step leaves all shared state as it was.
+    /// Returns true if the step leaves all shared state as it was.
     #[inline]
     pub fn reads_only(self) -> bool {
         matches!(self, Kind::Load | Kind::Peek | Kind::Wait)
     }
 
-    /// Whether the step touches no shared object at all.
+    /// Returns true if the step touches no shared object at all.
     #[inline]
     pub fn is_local(self) -> bool {
         matches!(self, Kind::Fence | Kind::Wake)
     }
 
-    /// The name in traces.
+    /// Returns the name in traces.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Load => "load",
@@ -91,7 +91,7 @@ impl Kind {
 pub struct Step {
     /// Address of the object, zero for a fence.
     pub address: usize,
-    /// The thread that executed it.
+    /// The thread that executed the step.
     pub thread: u8,
     /// The kind of the step.
     pub kind: Kind,
@@ -101,9 +101,10 @@ pub struct Step {
 /// parking queue's lock.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// How many steps were executed before it: it belongs to the last of them, if any.
+    /// The number of steps that were executed before the access. The access belongs to the last of
+    /// these steps, if any.
     pub after: u32,
-    /// The thread that executed it.
+    /// The thread that executed the access.
     pub thread: u8,
     /// The kind of the access.
     pub kind: Kind,
@@ -166,7 +167,7 @@ pub struct Choice {
 
 /// Chooses the thread for the next step.
 pub trait Strategy {
-    /// Called before step `view.step`, unless an earlier choice still holds or only one thread is
-    /// left.
+    /// Chooses the thread for step `view.step`. No call is made while an earlier choice still holds
+    /// or only one thread is left.
     fn choose(&mut self, view: View) -> Choice;
 }

@@ -1,9 +1,9 @@
 //! Passing turns from stack to stack.
 //!
-//! A thread whose turn ends resumes the next thread directly, without going back to the host.
-//! If the next thread is the one that resumed it, it suspends instead. So the stacks form a
-//! *chain* from the host to the running thread, and a turn between two threads costs one switch.
-//! A thread that gets control back although it is not its turn passes the turn on: it resumes a
+//! A thread whose turn ends resumes the next thread directly, without going back to the host. If
+//! the next thread is the thread that resumed it, the thread suspends instead. So the stacks form a
+//! *chain* from the host to the running thread, and a turn between two threads costs one switch. A
+//! thread that gets control back although it is not its turn passes the turn on: it resumes a
 //! thread outside of the chain, or suspends towards a thread in the chain or towards the host.
 
 use super::context::{Context, Mode};
@@ -34,7 +34,7 @@ impl Context {
         self.turns.body.set(Some(body));
     }
 
-    /// Makes a fiber for each of the first `threads` threads that has none.
+    /// Makes a fiber for each of the first `threads` threads that has no fiber yet.
     ///
     /// # Panics
     /// If the system has no memory for a stack.
@@ -132,7 +132,7 @@ impl Context {
         }
     }
 
-    /// Called by the host: lets each thread run to its first operation.
+    /// Lets each thread run to its first operation. Only the host calls this function.
     pub(super) fn start(&self, threads: usize) {
         for thread in 0..threads {
             self.resume_from_host(thread);
@@ -143,8 +143,8 @@ impl Context {
         self.mode.set(Mode::Running);
     }
 
-    /// Called by the host: runs the threads until all have ended or a verdict is in; then unwinds
-    /// them.
+    /// Runs the threads until all have ended or a verdict is in, then unwinds the rest. Only the
+    /// host calls this function.
     pub(super) fn run_to_the_end(&self) {
         while self.mode.get() == Mode::Running && self.alive.get() != 0 {
             let Some(mut next) = self.decide() else { break };
@@ -160,8 +160,8 @@ impl Context {
         }
     }
 
-    /// Called by the host: resumes `thread`, and runs each closure that a thread passes to the
-    /// host, until the resumed thread suspends or ends without one.
+    /// Resumes `thread`, and runs each closure that a thread passes to the host, until the resumed
+    /// thread suspends or ends without a closure. Only the host calls this function.
     pub(super) fn resume_from_host(&self, thread: usize) -> Event {
         let turns = &self.turns;
         let mut thread = thread;

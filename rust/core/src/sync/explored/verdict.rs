@@ -1,8 +1,8 @@
-//! Ending a schedule on a violation.
+//! Ends a schedule on a violation.
 //!
 //! The first violation is the verdict. Then every thread unwinds: its destructors run, and their
 //! operations act directly and are no steps. A thread that cannot unwind, because a destructor
-//! finds another violation or waits for something that will not happen, is abandoned: its stack
+//! finds another violation or waits for an event that will not happen, is abandoned: its stack
 //! stays as it is. Nothing is printed, and the process does not abort.
 
 use super::context::{Context, Mode};
@@ -118,7 +118,8 @@ impl Context {
         self.stop.set(self.steps.get());
     }
 
-    /// Whether the noted panic has been caught meanwhile; if so, operations are steps again.
+    /// Returns true if the noted panic has been caught meanwhile; if so, operations are steps
+    /// again.
     pub(super) fn panic_caught(&self) -> bool {
         let caught = !self.tainted.get() && !std::thread::panicking();
         if caught {

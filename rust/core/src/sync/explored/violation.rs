@@ -1,4 +1,4 @@
-//! Violations that a schedule ends with.
+//! The violations with which a schedule can end.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use std::fmt;
 pub struct Violation {
     /// The rule: one of [`rule`], or the core's own first argument of `broken`.
     pub rule: &'static str,
-    /// The state that broke it.
+    /// The state that broke the rule.
     pub detail: String,
 }
 
 impl Violation {
-    /// A violation of `rule`.
+    /// Makes a violation of `rule`.
     pub fn new(rule: &'static str, detail: impl Into<String>) -> Self {
         Violation { rule, detail: detail.into() }
     }
@@ -39,7 +39,7 @@ pub mod rule {
     pub const DATA_RACE: &str = "data race";
     /// A thread waited for a lock out of the documented order.
     pub const LOCK_ORDER: &str = "lock order";
-    /// A thread did something without the lock that it needs.
+    /// A thread acted without the lock that the action needs.
     pub const NOT_HELD: &str = "lock not held";
     /// A thread went to sleep while it held a lock under which sleeping is forbidden.
     pub const SLEEP: &str = "sleeping under a spinning lock";

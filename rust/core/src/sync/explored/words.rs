@@ -2,7 +2,7 @@
 //!
 //! The values live in `std` atomics, because the core shares its types between threads. An
 //! exploration is confined to one OS thread; there they are accessed with Relaxed, and a
-//! read-modify-write is a read and a write. Outside of an exploration they act as usual.
+//! read-modify-write is a read and a write. Outside of an exploration the operations act as usual.
 
 use super::context::{Context, context};
 use super::journal::{Home, Stamp};
@@ -10,7 +10,7 @@ use super::step::Kind;
 use std::sync::atomic::Ordering;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A fence: a step that orders its thread's knowledge.
+/// A fence: a step that only changes the clocks of its thread.
 #[track_caller]
 pub fn fence(order: Ordering) {
     match context() {
@@ -54,7 +54,7 @@ macro_rules! atomic {
                 (Home::$home(&self.value), old.into())
             }
 
-            /// The read-modify-write within an exploration.
+            /// Performs a read-modify-write within an exploration.
             #[inline]
             #[track_caller]
             fn modify(
@@ -200,7 +200,7 @@ impl AtomicU64 {
         self.value.store(value, Relaxed);
     }
 
-    /// The word, for conditions that the scheduler evaluates.
+    /// Returns the word, for conditions that the scheduler evaluates.
     #[inline]
     pub(super) fn word(&self) -> &std::sync::atomic::AtomicU64 {
         &self.value
@@ -228,7 +228,7 @@ macro_rules! plain {
         }
 
         impl $name {
-            /// A cell holding `value`.
+            /// Makes a cell holding `value`.
             pub const fn new(value: $int) -> Self {
                 $name { value: std::sync::atomic::$atomic::new(value), stamp: Stamp::new() }
             }
@@ -258,8 +258,8 @@ macro_rules! plain {
                 self.value.store(value, Relaxed)
             }
 
-            /// Reads without protection: a step, as the value depends on the schedule. Never a
-            /// violation.
+            /// Reads without protection. The read is a step, because the value depends on the
+            /// schedule, and never a violation.
             #[inline]
             #[track_caller]
             pub fn peek(&self) -> $int {
@@ -297,7 +297,8 @@ plain!(
     U64
 );
 
-/// A statistic: no step, and orders nothing; undone after a schedule like everything else.
+/// A statistic. An access is no step and orders nothing; a change is undone after the schedule like
+/// all other changes.
 #[derive(Default)]
 pub struct Stat {
     value: std::sync::atomic::AtomicI64,
@@ -327,7 +328,7 @@ impl Stat {
         self.value.fetch_add(n, Relaxed);
     }
 
-    /// The value; exact while no thread adds.
+    /// Returns the value; exact while no thread adds.
     #[inline]
     pub fn get(&self) -> i64 {
         self.value.load(Relaxed)

@@ -5,7 +5,7 @@ use crate::sync::class::LockClass;
 
 pub use ::loom::sync::{MutexGuard as Guard, RwLockReadGuard as ReadGuard, RwLockWriteGuard as WriteGuard};
 
-/// Why a lock is never poisoned here: a failed model ends at once.
+/// The text of a panic on a poisoned lock, which cannot happen: a failed model ends at once.
 const ALIVE: &str = "no thread of a model goes on after another one panicked";
 
 /// A mutual-exclusion lock.
@@ -13,12 +13,13 @@ const ALIVE: &str = "no thread of a model goes on after another one panicked";
 pub struct Lock<T>(::loom::sync::Mutex<T>);
 
 impl<T> Lock<T> {
-    /// A lock of `class` around `value`.
+    /// Makes a lock of `class` around `value`.
     pub fn new(_class: LockClass, value: T) -> Self {
         Lock(::loom::sync::Mutex::new(value))
     }
 
-    /// A lock of `class` around plain values. Only the explored build treats them differently.
+    /// Makes a lock of `class` around plain values. Only the explored build treats them
+    /// differently.
     pub fn plain(class: LockClass, value: T) -> Self {
         Lock::new(class, value)
     }
@@ -33,7 +34,7 @@ impl<T> Lock<T> {
         self.0.try_lock().ok()
     }
 
-    /// Access without locking, proved by the exclusive borrow.
+    /// Gives access without taking the lock: the exclusive borrow proves that no thread holds it.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().expect(ALIVE)
     }
@@ -44,7 +45,7 @@ impl<T> Lock<T> {
 pub struct RwLock<T>(::loom::sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    /// A lock of `class` around `value`.
+    /// Makes a lock of `class` around `value`.
     pub fn new(_class: LockClass, value: T) -> Self {
         RwLock(::loom::sync::RwLock::new(value))
     }
@@ -59,7 +60,7 @@ impl<T> RwLock<T> {
         self.0.write().expect(ALIVE)
     }
 
-    /// Access without locking, proved by the exclusive borrow.
+    /// Gives access without taking the lock: the exclusive borrow proves that no thread holds it.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().expect(ALIVE)
     }

@@ -1,4 +1,4 @@
-//! Running a model through all its executions.
+//! Runs a model through all its executions.
 
 use super::park;
 use crate::sync::limits::MAX_THREADS;
@@ -17,8 +17,8 @@ pub struct Model {
     pub name: &'static str,
     /// The most preemptions of one execution; `None` for no limit.
     pub preemptions: Option<usize>,
-    /// The program. It starts threads of [`thread`](super::thread), and panics if something is
-    /// wrong.
+    /// The program. The program starts threads of [`thread`](super::thread), and panics if the
+    /// property does not hold.
     pub program: fn(),
 }
 
@@ -27,12 +27,12 @@ pub struct Model {
 pub struct Outcome {
     /// Executions run.
     pub executions: u64,
-    /// What went wrong in the last of them.
+    /// The text of the panic that ended the last execution; `None` if all executions passed.
     pub failure: Option<String>,
 }
 
 thread_local! {
-    /// How many threads of the execution have a slot.
+    /// The number of threads of the execution that have a slot.
     static SLOTS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -40,14 +40,15 @@ thread_local! {
     static SLOT: usize = SLOTS.replace(SLOTS.get() + 1);
 }
 
-/// The number of the model's calling thread, in the order of first use.
+/// Returns the number of the model's calling thread, in the order of first use.
 pub fn thread_slot() -> usize {
     let slot = SLOT.with(|slot| *slot);
     assert!(slot < MAX_THREADS, "a model has at most {MAX_THREADS} threads");
     slot
 }
 
-/// Whether the thread has a slot; it has one, as `thread_slot` checks the number.
+/// Always returns true: `thread_slot` gives each thread of a model a slot, or panics if there are
+/// too many threads.
 pub fn claim_thread_slot() -> bool {
     thread_slot() < MAX_THREADS
 }
@@ -57,7 +58,7 @@ pub fn claim_thread_slot() -> bool {
 pub struct ThreadSlot;
 
 impl ThreadSlot {
-    /// Always.
+    /// Always returns a slot.
     pub fn reserve() -> Option<ThreadSlot> {
         Some(ThreadSlot)
     }

@@ -1,6 +1,6 @@
-//! Sleeping on a word. One queue under one mutex serves all words. `parking_lot` has many queues,
-//! but gives the same guarantee: `validate` and `before_wake` run under the lock of the word's
-//! queue.
+//! Sleeping on a word. A single queue under a single mutex serves all words. `parking_lot` has many
+//! queues, but gives the same guarantee: `validate` and `before_wake` run under the lock of the
+//! word's queue.
 
 use super::words::AtomicU64;
 use ::loom::sync::{Condvar, Mutex};
@@ -35,16 +35,16 @@ fn queue() -> Arc<Queue> {
     QUEUE.with(|slot| slot.borrow().clone()).expect("set at the beginning of each execution")
 }
 
-/// Sleeps on `word` until unparked, if `validate` still holds once queued. It never wakes up
-/// without an unpark, so a lost wake-up becomes a deadlock, which loom reports.
+/// Sleeps on `word` until unparked, if `validate` still holds once queued. The thread never wakes
+/// up without an unpark, so a lost wake-up becomes a deadlock, which loom reports.
 pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let queue = queue();
     let key = std::ptr::from_ref(word).addr();
     let mut sleepers = queue.sleepers.lock().expect("no panic under the queue's lock");
     if !validate() {
         drop(sleepers);
-        // The caller reads the word again. Without the yield, loom could show it the same old value
-        // for ever.
+        // The caller reads the word again. Without the yield, loom could show the caller the same
+        // old value for ever.
         return ::loom::thread::yield_now();
     }
     sleepers.tickets += 1;
@@ -66,7 +66,8 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     }
     let more = sleepers.asleep.iter().any(|&(word, _)| word == key);
     before_wake(first.is_some(), more);
-    // All sleepers wake up and look for their tickets; the one whose ticket was removed returns.
+    // All sleepers wake up and look for their tickets; the sleeper whose ticket was removed
+    // returns.
     queue.woken.notify_all();
 }
 

@@ -1,4 +1,4 @@
-//! Weakening one ordering at a time.
+//! Weakens one ordering of the source at a time, to see which model needs the ordering.
 //!
 //! A model that passes shows little unless it *can* fail. So every ordering stronger than Relaxed
 //! that a model executes is a [`Site`], and the same model can be run with that site weakened. A
@@ -56,7 +56,7 @@ pub fn weakened<T>(site: Site, f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The sites that the models run by `f` execute.
+/// Returns the sites that the models run by `f` execute.
 pub fn sites_of(f: impl FnOnce()) -> BTreeSet<Site> {
     COLLECTED.with(|sites| *sites.borrow_mut() = Some(BTreeSet::new()));
     f();
@@ -73,8 +73,8 @@ const fn name(order: Ordering) -> &'static str {
     }
 }
 
-/// The ordering to use where the source at `at` asks for `asked`; `None` for a fence that is left
-/// out.
+/// Returns the ordering to use where the source at `at` asks for `asked`; `None` for a fence that
+/// is left out.
 #[inline]
 pub(super) fn order(
     asked: Ordering,

@@ -117,13 +117,13 @@ macro_rules! atomic {
 atomic!(AtomicU64, u64);
 atomic!(AtomicU32, u32);
 
-/// The ordering to use; `None` while a thread of a failed model unwinds.
+/// Returns the ordering to use; `None` while a thread of a failed model unwinds.
 #[inline]
 fn live(asked: Ordering, operation: &'static str, at: &'static Location<'static>) -> Option<Ordering> {
     if panicking() { None } else { weak::order(asked, operation, at) }
 }
 
-/// A fence.
+/// A fence, which a site may weaken or leave out.
 #[track_caller]
 pub fn fence(order: Ordering) {
     if let Some(order) = live(order, "fence", Location::caller()) {
@@ -168,7 +168,7 @@ macro_rules! plain {
         }
 
         impl $name {
-            /// A cell holding `value`.
+            /// Makes a cell holding `value`.
             pub fn new(value: $int) -> Self {
                 $name { watch: UnsafeCell::new(()), value: <$atomic>::new(value) }
             }
@@ -210,7 +210,7 @@ plain!(
     std::sync::atomic::AtomicU64
 );
 
-/// A statistic. It takes no part in the model.
+/// A statistic. Its accesses take no part in the model.
 #[derive(Debug, Default)]
 pub struct Stat(AtomicI64);
 
@@ -226,7 +226,7 @@ impl Stat {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn get(&self) -> i64 {
         // Relaxed: as above.
         self.0.load(Ordering::Relaxed)

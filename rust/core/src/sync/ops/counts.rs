@@ -1,4 +1,4 @@
-//! The counts of operations, and what raises them.
+//! The counts of operations at the door, and the counters that the mutations of a structure raise.
 
 use serde::Serialize;
 
@@ -11,8 +11,8 @@ pub struct Ops {
     pub fences: u64,
     /// Acquisitions of a node's LRU lock.
     pub lruvec_locks: u64,
-    /// Acquisitions of a batch lock. The kernel disables preemption instead, so these are
-    /// counted apart.
+    /// Acquisitions of a batch lock. The kernel disables preemption instead of taking a lock, so
+    /// these acquisitions are counted apart.
     pub batch_locks: u64,
     /// Acquisitions of all other locks.
     pub other_locks: u64,
@@ -23,13 +23,13 @@ pub struct Ops {
 }
 
 impl Ops {
-    /// Field-wise sum.
+    /// Returns the field-wise sum.
     #[must_use]
     pub fn plus(self, other: Ops) -> Ops {
         self.zip(other, u64::wrapping_add)
     }
 
-    /// Field-wise difference: what happened since `earlier`.
+    /// Returns the field-wise difference: the operations since `earlier` was taken.
     #[must_use]
     pub fn since(self, earlier: Ops) -> Ops {
         self.zip(earlier, u64::wrapping_sub)

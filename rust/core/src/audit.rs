@@ -2,8 +2,8 @@
 //! machine.
 //!
 //! A machine is at rest while no operation is in progress on any thread. The audit takes one lock
-//! at a time and changes nothing. It adds up, for each frame, the references of all holders (the
-//! ledger of lifecycle 2.3), and compares the sums with the page records and the counters.
+//! at a time and changes nothing. For each frame the audit adds up the references of all holders
+//! (the ledger of lifecycle 2.3), and compares the sums with the page records and the counters.
 
 mod allocator;
 mod census;

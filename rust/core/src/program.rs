@@ -112,8 +112,8 @@ pub struct Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boot {
-    /// Whether each node also holds mapped file pages that do not belong to the program, as it
-    /// does by default; false for `no-ballast`.
+    /// True if each node also holds mapped file pages that do not belong to the program, as it does
+    /// by default; false for `no-ballast`.
     pub ballast: bool,
 }
 
@@ -152,7 +152,7 @@ pub struct MachineSpec {
     /// The frames of a memory block.
     #[serde(default)]
     pub block: Option<u32>,
-    /// Whether allocations that find no frame reclaim and compact.
+    /// On if allocations that find no frame reclaim and compact.
     #[serde(default)]
     pub pressure: Option<Switch>,
     /// The kernel whose profile the machine has.

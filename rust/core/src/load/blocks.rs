@@ -47,7 +47,7 @@ pub(super) struct Blocks {
     /// The most blocks that the thread holds.
     most: usize,
     held: VecDeque<Block>,
-    /// Whether the last request was refused.
+    /// True if the last request was refused.
     refused: bool,
     /// The mark of the next block. No two blocks have the same marks, even in the same frames.
     next_mark: u64,

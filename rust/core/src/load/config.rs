@@ -94,7 +94,8 @@ pub struct LoadConfig {
     pub alone: bool,
     /// Pages migrated by one call.
     pub batch: usize,
-    /// True: the machine has bytes, which are copied and checked. False: it has page records only.
+    /// True if the machine has bytes, which are copied and checked; false if it has page records
+    /// only.
     pub copy: bool,
     /// Pages of a storm's or of zram's working set, or of the node that is compacted; 0: a size that
     /// fits the nodes, or 64 MiB if no nodes are given.
@@ -103,7 +104,7 @@ pub struct LoadConfig {
     pub fast_share: f64,
     /// The share of the migrators' calls that are preceded by the failure of a frame.
     pub poison_rate: f64,
-    /// True: each round also measures a bare `memcpy` of cold pages.
+    /// True if each round also measures a bare `memcpy` of cold pages.
     pub memcpy: bool,
     /// Seed of all random choices of the set-up.
     pub seed: u64,

@@ -106,8 +106,8 @@ impl Layout {
     /// Makes the layout for `writers` writers, numbered from 0.
     pub fn new(writers: u32) -> Layout {
         let slots = WORDS as u32 / writers;
-        // The stride is the greatest number up to 5/8 of `slots` that has an inverse. It is large, so
-        // that two writes reach both halves of a page. The search ends, because 1 has an inverse.
+        // The stride is the greatest number up to 5/8 of `slots` that has an inverse. A large stride lets two
+        // writes reach both halves of a page. The search ends, because 1 has an inverse.
         let stride = (1..=(slots * 5 / 8).max(1)).rev().find(|&stride| gcd(stride, slots) == 1).unwrap_or(1);
         let inverse = (0..slots).find(|inverse| inverse * stride % slots == 1 % slots).unwrap_or(0);
         Layout { writers, slots, stride, inverse }

@@ -16,7 +16,7 @@ pub(super) struct Terms {
     pub layout: Layout,
     /// The mutator's number as a writer.
     pub me: u32,
-    /// Whether the machine keeps the bytes of pages, so that contents can be checked.
+    /// True if the machine keeps the bytes of pages, so that contents can be checked.
     pub backed: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Loads and stores through a mapping: the hottest path of the loads. An access takes no lock and
-//! no reference, and changes no counter. It costs one fence for the TLB section, and one atomic
-//! operation when it makes an entry young or dirty.
+//! no reference, and changes no counter. The cost of an access is one fence for the TLB section,
+//! and one atomic operation if the access makes an entry young or dirty.
 //!
 //! # Racing users
 //!

@@ -61,7 +61,7 @@ fn forks_of_a_large_page_are_limited_by_its_count() {
         // The fork had shared the other area before it failed: that is undone.
         assert_eq!(state(&machine, &[&area, &other]), before);
     }
-    // There is room for a pin all the same, and for the core's own references.
+    // The count still has room for a pin and for the core's own references.
     let pfn = machine.pin(&other, 0, PinKind::Get, false).unwrap();
     machine.unpin(pfn, PinKind::Get);
     machine.write_word(&area, 0, 0, 2).unwrap();

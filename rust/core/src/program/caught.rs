@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether `caught` runs on this thread and handles its panics.
+    /// True while `caught` runs on this thread and handles its panics.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -1,7 +1,7 @@
 //! The real threads of a program, and one round of it on a fresh machine.
 //!
-//! The threads are started once and perform round after round. They begin a round together: each
-//! waits, spinning, until all are ready. After the core has panicked on a thread, or after a stop
+//! The threads are started once and perform round after round. All threads begin a round together:
+//! each thread spins until all are ready. After the core has panicked on a thread, or after a stop
 //! request, the crew cannot be used any more; its threads still end.
 
 use super::Program;

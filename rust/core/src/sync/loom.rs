@@ -56,7 +56,7 @@ thread_local! {
     static BROKEN: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
 }
 
-/// See the native door.
+/// Takes the rule that the calling thread last broke, as the native door does.
 pub fn broken_rule() -> Option<&'static str> {
     BROKEN.take()
 }

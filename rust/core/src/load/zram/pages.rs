@@ -29,8 +29,8 @@ const MOST_RECLAIMS: u32 = 1000;
 /// The state that all users and migrators share.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// The areas, to which the pages belong in turn. There are several, because one area cannot
-    /// have more pages than there are frames.
+    /// The areas, to which the pages belong in turn. One area would not do, because an area cannot
+    /// have more pages than the machine has frames.
     areas: Vec<Arc<Area>>,
     pub zram: Arc<Zram>,
     /// The number of users, to which the pages belong in turn.

@@ -72,8 +72,8 @@ impl<R: Release> Machine<R> {
     /// generation, and a new generation begins. Returns how many entries were used.
     pub(super) fn age_generations(&self, node: usize) -> u32 {
         let mut used = 0;
-        // An allocation may run under the lock of a space, so its reclaim walks no space. It then sees the
-        // use of a page only when it comes to the page itself.
+        // An allocation may run under the lock of a space, so its reclaim walks no space. Such a reclaim sees
+        // the use of a page only when it comes to the page itself.
         let spaces = if self.pressure.is_in(context::ALLOCATES) { Vec::new() } else { self.spaces() };
         for space in spaces {
             let areas: Vec<Arc<Area>> = space.areas.read().clone();

@@ -50,8 +50,9 @@ impl<R: Release> Session<R> {
         }
     }
 
-    /// Records which pages of private mappings are copies of their files' pages, while one thread runs.
-    /// Called before the content of a file changes, because the copies keep the old content.
+    /// Records which pages of private mappings are copies of their files' pages, while one thread runs. A
+    /// caller that changes the content of a file calls this function before the change, because the copies
+    /// keep the old content.
     pub(super) fn note_copies(&self, actor: &mut Actor) {
         let mut copies = Vec::new();
         let mut find = |space: u32, regions: &Table<Region, Mapped>| {

@@ -312,9 +312,9 @@ impl<R: Release> Session<R> {
         let mut list: Vec<Pfn> = tokens.iter().map(|token| token.pfn).collect();
         let frames = self.machine.frames();
         let mut target = |from: Pfn| self.machine.alloc_pages(node, frames[from].order()).ok();
-        // The caller of a demotion counts the pages that it has isolated, as reclaim does. They are
-        // subtracted before the migration and added again after it, because a large page may then
-        // be on the list in parts.
+        // The caller of a demotion counts the pages that it has isolated, as reclaim does. The
+        // counts are subtracted before the migration and added again after it, because the
+        // migration may leave a large page on the list in parts.
         let demoted = |pages: &[Pfn], sign| {
             let lru = |pfn: &&Pfn| !frames[**pfn].flags().contains(Flags::ISOLATED);
             pages.iter().filter(lru).for_each(|&pfn| self.machine.count_isolated(pfn, sign));

@@ -5,9 +5,10 @@
 //! opened for writing. Two schedules with the same digest left the same machine behind, up to a
 //! chance of about one in 2^100, so a check of one end state holds for the other.
 //!
-//! Objects that a schedule creates have no old value in a journal. They all hang on an object that
-//! existed before: a lock's contents that lead to other objects. Such contents cannot be digested,
-//! and a schedule that changes them has no digest (see [`Lock::plain`](super::Lock::plain)).
+//! Objects that a schedule creates have no old value in a journal. Each of them hangs on an object
+//! that existed before: a lock's contents that lead to other objects. Such contents cannot be
+//! digested, and a schedule that changes them has no digest (see
+//! [`Lock::plain`](super::Lock::plain)).
 
 use std::hash::{Hash, Hasher};
 

@@ -157,8 +157,8 @@ macro_rules! plain {
             value: $atomic,
         }
 
-        // SAFETY: the cell holds no data. It only drives loom's access checks, whose bookkeeping is
-        // confined to the one OS thread that runs all threads of a model.
+        // SAFETY: the cell holds no data. The cell only drives loom's access checks, whose
+        // bookkeeping is confined to the one OS thread that runs all threads of a model.
         unsafe impl Sync for $name {}
 
         impl Default for $name {

@@ -23,7 +23,7 @@ pub(crate) const COSTLY_ORDER: u8 = 3;
 /// Compaction is left out if the fragmentation index is not above this (`extfrag_threshold`).
 const EXTFRAG_THRESHOLD: i32 = 500;
 
-/// What a run is asked for.
+/// The request that a run serves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
     /// The order of the block that is wanted; `None` to compact the whole node.
@@ -172,8 +172,8 @@ impl<'a, R: Release> Control<'a, R> {
         self.run_and_capture().0
     }
 
-    /// Like [`Control::run`], and returns the block that the run has caught. It is off the lists, and its
-    /// count is zero.
+    /// Runs like [`Control::run`], and also returns the block that the run has caught. The block is off the
+    /// lists, and its count is zero.
     pub fn run_and_capture(mut self) -> (Compacted, Option<Pfn>) {
         let free_blocks =
             |control: &Self| i64::from(control.machine.nodes[control.node].zone.lock().free_pageblocks());

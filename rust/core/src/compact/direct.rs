@@ -17,9 +17,11 @@ use crate::release::Release;
 /// How hard a direct run tries (`enum compact_priority`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CompactPriority {
-    /// The run passes over what it would have to wait for, and over pageblocks of other types.
+    /// The run passes over pages for which it would have to wait, and over pageblocks of other
+    /// types.
     Async,
-    /// The run tries all pages. It waits for no page lock either: the allocation may hold it.
+    /// The run tries all pages. This run waits for no page lock either, because the allocation may
+    /// hold the lock.
     SyncLight,
     /// The run scans the whole node, whatever the skip hints say, and takes targets from any pageblock.
     SyncFull,

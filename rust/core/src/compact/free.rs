@@ -9,7 +9,7 @@ use crate::page::Pfn;
 use crate::release::Release;
 use std::ops::Range;
 
-/// What the free scanner found in a part of a pageblock.
+/// The result of a free scan of a part of a pageblock.
 struct Scan {
     /// The frame at which the scan ended.
     end: u32,

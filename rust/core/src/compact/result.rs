@@ -88,7 +88,7 @@ impl Compacted {
     }
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compacted {
     /// How the run ended.

@@ -21,7 +21,7 @@ pub(super) enum Isolation {
     Pages,
 }
 
-/// What the scanner has done with one frame.
+/// The result of a scan of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     /// A free frame.
@@ -34,7 +34,7 @@ enum Found {
     Abandon,
 }
 
-/// What a scan does with the skip hint of its pageblock.
+/// The change that a scan makes to the skip hint of its pageblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hint {
     /// The scan began within the pageblock and leaves the hint alone.

@@ -13,11 +13,11 @@
 //!     0          threads that reclaim take the last frames
 //! ```
 //!
-//! An allocation under pressure goes through rounds: it tries to take a frame above `min`, reclaims,
-//! and for a block compacts. It makes another round as long as the last one made progress or the next
-//! one may. At last it asks the balloon for pages. If the balloon gives none, the allocation fails: out
-//! of memory. The kernel would kill a process at this point; mmcore has no processes and returns the
-//! error to the caller.
+//! An allocation under pressure goes through rounds: it tries to take a frame above `min`, reclaims, and for
+//! a block compacts. Another round follows as long as the last round made progress or the next round may make
+//! some. At last it asks the balloon for pages. If the balloon gives none, the allocation fails: out of
+//! memory. The kernel would kill a process at this point; mmcore has no processes and returns the error to
+//! the caller.
 //!
 //! | file | idea |
 //! |---|---|

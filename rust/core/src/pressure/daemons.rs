@@ -93,7 +93,7 @@ impl<R: Release> Drop for Daemons<R> {
         }
         let me = std::thread::current().id();
         // A daemon runs this drop itself if its work releases the last reference to the object that
-        // holds the daemons. It cannot wait for its own end.
+        // holds the daemons. A daemon that waited for its own end would never return.
         for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != me) {
             // An error means that the daemon has panicked. The panic was reported when it happened.
             let _ = thread.join();

@@ -10,7 +10,7 @@ const RECLAIM_RETRIES: u32 = if cfg!(feature = "explored") { 1 } else { 16 };
 /// Rounds after a successful compaction whose block another thread took (`MAX_COMPACT_RETRIES`).
 const COMPACT_RETRIES: u32 = if cfg!(feature = "explored") { 1 } else { 16 };
 
-/// What an allocation has tried.
+/// The attempts of an allocation so far. They decide whether another round is worth its time.
 #[derive(Debug)]
 pub(super) struct Tries {
     order: u8,

@@ -5,8 +5,9 @@
 //! compressed; if that saves nothing (`Classes::huge_size`), it is stored as it is. The new content
 //! is stored before the old one is freed, so a store that fails leaves the block as it was.
 //!
-//! The lock of a block is a bit of its word. It is held while the object of the block is used, so
-//! no other thread frees the object meanwhile. It is taken before every lock of the pool.
+//! The lock of a block is a bit of its word. A thread holds the lock while it uses the object of
+//! the block, so no other thread frees the object meanwhile. The lock is taken before every lock of
+//! the pool.
 
 pub(crate) mod device;
 #[cfg(not(any(feature = "explored", loom)))]

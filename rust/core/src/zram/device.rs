@@ -42,7 +42,7 @@ impl Compressor {
     }
 }
 
-/// What a block holds.
+/// The content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// The block was never written, or was discarded: a read finds zeroes.

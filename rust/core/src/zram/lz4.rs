@@ -16,7 +16,8 @@ const MATCH_LIMIT: usize = 12;
 /// The search skips one position more after each 2^6 positions without a match.
 const SKIP_TRIGGER: u32 = 6;
 const HASH_BITS: u32 = 13;
-/// The largest number in each half of a token. It says that further bytes hold the rest of the length.
+/// The largest number in each half of a token. A half with this number says that further bytes hold the rest
+/// of the length.
 const RUN: usize = 15;
 
 /// The most bytes that `len` bytes can take after compression.

@@ -133,7 +133,7 @@ impl Zram {
     }
 
     /// Discards all blocks and closes the pool (`reset`). The device takes no content afterwards. For a
-    /// device that was reset the call does nothing. It waits as [`ZsPool::close`] does.
+    /// device that was reset the call does nothing. The call waits as [`ZsPool::close`] does.
     ///
     /// `EBUSY` if the device is the swap space, whose content the reset would lose, or another thread
     /// uses it; `EINTR` if the deadline of the calling thread

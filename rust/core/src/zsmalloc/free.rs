@@ -264,7 +264,7 @@ impl ZsPool {
         match self.counts.pages.load(Ordering::Acquire) {
             0 => Ok(()),
             // Another thread in `free_empty` took a zspage off its list before this thread searched
-            // the list. That thread still needs the pool's owner slot.
+            // the list. The other thread still needs the pool's owner slot.
             left => {
                 let why =
                     format!("another thread is freeing the last {left} pages of the pool: close it again");

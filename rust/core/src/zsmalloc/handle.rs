@@ -7,7 +7,8 @@ use crate::memory::more_room;
 use crate::page::Pfn;
 use crate::sync::{AtomicU64, Lock, LockClass, Ordering, PlainU32, acquired, broken, released, spin_until};
 
-/// The name of an object of a pool. It is valid until the object is freed; afterwards every use of it fails.
+/// The name of an object of a pool. A handle is valid until its object is freed; afterwards every use of the
+/// handle fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle(pub u64);
 

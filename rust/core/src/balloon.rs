@@ -50,7 +50,7 @@ use crate::sync::{Lock, LockClass, Ordering};
 use pages::Pages;
 use std::sync::Arc;
 
-/// What the host knows of a balloon.
+/// The host's knowledge of a balloon.
 #[derive(Clone, Copy, Debug, Default, Hash)]
 struct Host {
     /// The number of pages that the host has: those given to it, less those taken back.

@@ -20,8 +20,8 @@
 //! # What can go wrong
 //!
 //! * The undo forgets a pageblock. Its free frames are never handed out again, and no error tells why.
-//! * A page waits in an LRU batch when the range is scanned. It cannot be isolated, and the range stays busy.
-//!   The batches are therefore switched off before the scan.
+//! * A page waits in an LRU batch when the range is scanned. The page cannot be isolated, and the range stays
+//!   busy. The batches are therefore switched off before the scan.
 
 mod huge;
 mod kernel;

@@ -16,9 +16,9 @@ pub(super) const BATCH: usize = 256;
 type Batch = ArrayVec<Pfn, BATCH>;
 
 impl Balloon {
-    /// Allocates up to `pages` pages for the balloon, on `node` as long as it has free frames, then
-    /// on the others. Returns the number of pages that the balloon got. It may be smaller, because the
-    /// allocations do not take pages away from other work.
+    /// Allocates up to `pages` pages for the balloon, on `node` as long as it has free frames, then on the
+    /// others. Returns the number of pages that the balloon got. The number may be smaller than `pages`,
+    /// because the allocations take no pages away from other work.
     ///
     /// `EINVAL` for a node that does not exist. `ENOMEM` if the process gets no memory for the list of
     /// pages; the pages of earlier batches stay in the balloon.

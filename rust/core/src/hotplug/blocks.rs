@@ -7,7 +7,7 @@ use std::ops::Range;
 /// The frames of a memory block if the configuration does not say otherwise: 128 MiB, as on x86-64.
 pub const BLOCK_FRAMES: u32 = 1 << 15;
 
-/// The zone to which a memory block belongs while it is online. It decides which pages the block may
+/// The zone to which a memory block belongs while it is online. The zone decides which pages the block may
 /// hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ZoneKind {

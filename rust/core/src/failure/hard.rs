@@ -123,7 +123,8 @@ impl<R: Release> Machine<R> {
     }
 
     fn fail_serially(&self, pfn: Pfn, found: Found, current: Option<&AddressSpace>) -> Handled {
-        // 1. A frame that is offline holds no page. It stays so while this thread holds the mutex.
+        // 1. A frame that is offline holds no page. The frame stays offline while this thread holds
+        //    the mutex.
         if !self.is_online(pfn) {
             let result = Err(state(pfn, Errno::ENXIO, "the frame is offline".into()));
             return Handled { verdict: Verdict::Ignored, result, signals: Vec::new() };

@@ -37,8 +37,8 @@ impl<R: Release> Machine<R> {
     }
 
     fn soft_offline_serially(&self, pfn: Pfn, mut counted: bool) -> Result<()> {
-        // 1. A frame that is offline holds no page (`pfn_to_online_page`). It stays so while this
-        // thread holds the mutex.
+        // 1. A frame that is offline holds no page (`pfn_to_online_page`). The frame stays offline
+        //    while this thread holds the mutex.
         if !self.is_online(pfn) {
             return Err(state(pfn, Errno::EIO, "the frame is offline".into()));
         }

@@ -1,5 +1,6 @@
-//! The zero page under memory failure. It cannot be taken out of use, moved or unmapped. It is
-//! counted all the same, stays poisoned for good, and all processes go on reading zeroes from it.
+//! The zero page under memory failure. Memory failure can neither take the page out of use nor move
+//! or unmap it. The page is counted as poisoned all the same and stays poisoned for good, and all
+//! processes go on reading zeroes from it.
 
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};

@@ -32,7 +32,7 @@ struct Mapped {
 /// The pages of a pool, each with the frame that it was put into.
 type Placed = Vec<(PoolPage, Pfn)>;
 
-/// What an arrangement has put into a node, until it is cleared.
+/// An arrangement: the mappings, pages and pools that it has put into a node, until it is cleared.
 #[derive(Debug)]
 pub struct Arranged {
     space: Arc<AddressSpace>,
@@ -369,8 +369,8 @@ fn pattern(frame: Pfn) -> u64 {
     0x6d6d_0000_0000_0000 | u64::from(frame.0)
 }
 
-/// Reserves room for handles of an arrangement. It is reserved before the first page is held: a page that
-/// is held and cannot be recorded would never be given back.
+/// Reserves room for handles of an arrangement, before the first page is held. A page that was held and could
+/// not be recorded would never be given back.
 fn room_to_hold(arranged: &mut Arranged, pages: usize) -> Result<()> {
     more_room(&mut arranged.held, "the pages of a layout", pages)
 }

@@ -3,8 +3,8 @@
 /// Defines the kinds: name, letter, meaning.
 macro_rules! kinds {
     ($( $name:ident = $letter:literal, $meaning:literal; )+) => {
-        /// What a frame is. The letters are those of recorded layouts; the last three are mmcore's own,
-        /// for states that a recording does not tell apart.
+        /// The kind of a frame. The letters are the letters of recorded layouts; the last three kinds are
+        /// mmcore's own, for states that a recording does not tell apart.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
             $( #[doc = $meaning] $name, )+

@@ -9,7 +9,7 @@ use crate::page::{Flags, MAX_ORDER, Pfn};
 use crate::release::Release;
 use std::collections::HashSet;
 
-/// What each frame of a node is.
+/// The layout of a node: the kind of each frame, as a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The letter of each frame, in the order of the frames.

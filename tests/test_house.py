@@ -89,22 +89,19 @@ def circle(graph: dict[Name, set[Name]]) -> list[Name]:
     return []
 
 
-def states(files: dict[Module, str], drawn: dict[Module, int]) -> dict[Module, set[Module]]:
-    """The arrows between the files on the machine's floor and below: state, no verbs.
+def between_folders(files: dict[Module, str]) -> dict[Module, set[Module]]:
+    """The arrows between files, verbs too.
 
     A file and the files of its folder are one idea in parts: `pub use` in the file, `super` in the
-    parts. The test compares what stands in different folders.
+    parts. Their arrows are left out.
     """
-    machine = drawn["machine",]
-    low = {m for m in files if (floor := floor_of(m, drawn)) is not None and floor <= machine}
     return {
         module: {
             other
             for other in others
-            if other in low and other[: len(module)] != module and module[: len(other)] != other
+            if other[: len(module)] != module and module[: len(other)] != other
         }
         for module, others in arrows(files).items()
-        if module in low
     }
 
 
@@ -134,16 +131,17 @@ def test_every_room_is_drawn_and_every_drawn_room_is_there():
     assert undrawn([("page",), ("attic",)], {("page",): 0}) == ["attic"]
 
 
-def test_states_form_no_circle():
-    drawn = floors(design())
-    found = circle(states(core(), drawn))
+def test_files_of_the_core_form_no_circle():
+    found = circle(between_folders(core()))
     assert not found, " - ".join(map("/".join, found))
     knot = {
         ("a",): "use crate::b::B;",
         ("b",): "use crate::machine;",
         ("machine",): "crate::a::f()",
     }
-    assert circle(states(knot, dict.fromkeys(knot, 0)))
+    assert circle(between_folders(knot))
+    parts = {("a",): "pub use self::b::B;", ("a", "b"): "use super::C;"}
+    assert not circle(between_folders(parts))
 
 
 # --- Python ---------------------------------------------------------------------------------------

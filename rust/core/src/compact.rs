@@ -21,7 +21,7 @@
 //! | `result` | how a run ended, and what it did |
 //! | `control` | one run: its loop, its end, its counters |
 //! | `source` | the migrate scanner |
-//! | `free` | the free scanner |
+//! | `free` | the free scanner, and the targets that it gives to migrations |
 //! | `direct` | runs for an allocation that found no block: hints, deferral, priorities |
 //! | `daemon` | runs in the background: for a wanted order, or until a score is reached |
 //! | `targets` | the frames that the free scanner has taken, until they are handed out |

@@ -1,7 +1,6 @@
 //! One run of compaction: its loop, its end, its counters (`compact_zone`).
 
 use super::result::{CompactEvent, CompactStatus, Compacted};
-use super::source::Isolation;
 use super::targets::Targets;
 use crate::alloc::pageblock::MigrateType;
 use crate::error::Errno;
@@ -59,6 +58,17 @@ impl Request {
             trace,
         }
     }
+}
+
+/// The result of a search for pages to migrate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// The run ends now.
+    Abort,
+    /// No page was isolated; the run goes on.
+    Nothing,
+    /// Pages wait for their migration.
+    Pages,
 }
 
 /// The lists that a result has if asked for.

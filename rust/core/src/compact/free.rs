@@ -1,12 +1,13 @@
 //! The free scanner: takes free frames out of the allocator, from the node's end downwards
-//! (`isolate_freepages`).
+//! (`isolate_freepages`), and gives them to migrations.
 
 use super::control::{CLUSTER, Control};
 use super::result::CompactEvent;
 use crate::alloc::pageblock::MigrateType;
-use crate::migrate::Mode;
-use crate::page::Pfn;
+use crate::migrate::{Mode, NewPage, Outcome};
+use crate::page::{Dropped, Flags, Pfn};
 use crate::release::Release;
+use crate::stat::Event;
 use std::ops::Range;
 
 /// The result of a free scan of a part of a pageblock.
@@ -130,5 +131,84 @@ impl<R: Release> Control<'_, R> {
         self.isolated += u64::from(taken);
         self.tell(CompactEvent::IsolateFreepages { start: range.start, end, scanned, taken });
         Some(scan)
+    }
+}
+
+/// The source of targets for the migrations of a run (`compaction_alloc`, `compaction_free`).
+impl<R: Release> NewPage for Control<'_, R> {
+    fn get_new_page(&mut self, src: Pfn) -> Option<Pfn> {
+        let order = self.machine.frames[src].order();
+        let mut scanned = false;
+        loop {
+            let Some(pfn) = self.targets.take(order) else {
+                if std::mem::replace(&mut scanned, true) {
+                    return None;
+                }
+                self.isolate_freepages();
+                continue;
+            };
+            self.lacking = self.lacking.saturating_sub(1 << order);
+            if self.hand_out(pfn, order) {
+                return Some(pfn);
+            }
+        }
+    }
+
+    fn takes_back(&self) -> bool {
+        true
+    }
+
+    fn take_back(&mut self, dst: Pfn) {
+        let page = &self.machine.frames[dst];
+        let order = page.order();
+        self.lacking += 1 << order;
+        if order > 0 {
+            // A large target goes back to the allocator, where its parts merge again.
+            return self.machine.put(dst);
+        }
+        let Dropped::Last(word) = page.drop_refs(dst, 1) else {
+            // Another thread holds a reference for a moment. Its put gives the frame to the
+            // allocator.
+            return;
+        };
+        if word.any(!Flags::WAITERS) {
+            // The frame was poisoned meanwhile, so it is freed as every page is.
+            return self.machine.free_last(dst, word);
+        }
+        self.machine.memory.retire(dst);
+        self.machine.stats.event(Event::Pgfree, 1);
+        self.targets.put_back(dst, 0);
+    }
+
+    fn ended(&mut self, src: Pfn, outcome: Outcome) {
+        if let (Some(trace), Outcome::Moved(dst)) = (&mut self.trace, outcome) {
+            trace.moves.push((src, dst));
+        }
+    }
+}
+
+impl<R: Release> Control<'_, R> {
+    /// Gives a target its first reference. Returns false if a frame of it is poisoned: its good
+    /// frames then go back to the allocator.
+    fn hand_out(&mut self, pfn: Pfn, order: u8) -> bool {
+        let frames = &self.machine.frames;
+        let mut poisoned = false;
+        for offset in 1..1u32 << order {
+            let tail = &frames[pfn.plus(offset)];
+            tail.set_owner(pfn.0, 0);
+            poisoned |= tail.set(Flags::TAIL).has(Flags::HWPOISON);
+        }
+        if order > 0 {
+            frames[pfn].set_extra(order, 0);
+            frames[pfn].set(Flags::HEAD);
+        }
+        if !poisoned && frames[pfn].hand_out_good(pfn, Flags::empty()) {
+            self.machine.stats.event(Event::Pgalloc, 1 << order);
+            return true;
+        }
+        frames[pfn].clear(Flags::HEAD);
+        let refused = self.machine.give_good(pfn, order);
+        self.machine.stats.event(Event::Pgalloc, i64::from(refused));
+        false
     }
 }

@@ -1,7 +1,7 @@
 //! The migrate scanner: isolates pages that can move, from the node's start upwards
 //! (`isolate_migratepages`).
 
-use super::control::{CLUSTER, Control};
+use super::control::{CLUSTER, Control, Isolation};
 use super::result::CompactEvent;
 use crate::alloc::pageblock::MigrateType;
 use crate::migrate::Mode;
@@ -10,18 +10,7 @@ use crate::release::Release;
 use crate::sync::{Mutation, broken, mutated, stop_point};
 use std::ops::Range;
 
-/// The result of a search for pages to migrate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Isolation {
-    /// The run ends now.
-    Abort,
-    /// No page was isolated; the run goes on.
-    Nothing,
-    /// Pages wait for their migration.
-    Pages,
-}
-
-/// The result of a scan of one frame.
+/// What the scanner has done with one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     /// A free frame.

@@ -11,9 +11,6 @@
 //! Replays need owners that answer alike in equal schedules. The answers of a schedule are kept, and
 //! compared when a schedule is run twice ([`differing`]).
 
-use super::explorer::Explorer;
-use super::program_world::ProgramWorld;
-use super::schedule::Schedule;
 use crate::error::Errno;
 use crate::migrate::Mode;
 use crate::movable::{PageView, PoolOwner};
@@ -101,6 +98,9 @@ pub(super) fn fresh(name: Movable) -> Result<Option<Arc<Brought>>, String> {
     }))
 }
 
+/// The name of an owner, and the questions that it was asked in one schedule, with its answers.
+pub(super) type Answers = (Movable, Vec<(Question, Answer)>);
+
 /// An owner that a caller brought along, in one world.
 pub(super) struct Brought {
     name: Movable,
@@ -133,6 +133,11 @@ impl Brought {
     /// The owner's name in traces, if `address` is that of its word.
     pub fn label(&self, address: usize) -> Option<String> {
         (std::ptr::from_ref(&self.asked).addr() == address).then(|| format!("callbacks of {}", self.name))
+    }
+
+    /// The owner's name, with the questions and answers of the last schedule.
+    pub fn answers(&self) -> Answers {
+        (self.name, self.log().clone())
     }
 
     fn log(&self) -> std::sync::MutexGuard<'_, Vec<(Question, Answer)>> {
@@ -207,15 +212,10 @@ impl PoolOwner for Brought {
     }
 }
 
-/// Runs a schedule twice, and describes the first question to which an owner gave two answers.
-pub(super) fn differing(explorer: &mut Explorer<ProgramWorld>, schedule: &Schedule) -> Option<String> {
-    let mut run = || {
-        explorer.replay(schedule);
-        let owners = explorer.world().owners();
-        owners.iter().map(|owner| (owner.name, owner.log().clone())).collect::<Vec<_>>()
-    };
-    let (first, second) = (run(), run());
-    for ((name, before), (_, after)) in first.iter().zip(&second) {
+/// Compares the answers of all owners in two runs of one schedule: tells the first question that got two
+/// answers.
+pub(super) fn differing(first: &[Answers], second: &[Answers]) -> Option<String> {
+    for ((name, before), (_, after)) in first.iter().zip(second) {
         let at = (0..before.len().max(after.len())).find(|&at| before.get(at) != after.get(at));
         let Some(at) = at else { continue };
         let shown = |answers: &[(Question, Answer)]| match answers.get(at) {

@@ -434,7 +434,13 @@ pub(super) fn describe(
 /// again: then no schedule could be replayed.
 fn check_owners(case: &Case, schedule: &Schedule, options: Options) -> Result<(), SetupError> {
     let Some(world) = case.world().filter(|world| !world.owners().is_empty()) else { return Ok(()) };
-    match differing(&mut Explorer::with_options(world, options), schedule) {
+    let mut explorer = Explorer::with_options(world, options);
+    let mut answers = || {
+        explorer.replay(schedule);
+        explorer.world().owners().iter().map(|owner| owner.answers()).collect::<Vec<_>>()
+    };
+    let (first, second) = (answers(), answers());
+    match differing(&first, &second) {
         Some(why) => Err(SetupError(why)),
         None => Ok(()),
     }

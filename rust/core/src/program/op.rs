@@ -9,6 +9,7 @@
 //!
 //! To add an operation, add a row here and its effect to `session`.
 
+use std::any::Any;
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,7 @@ macro_rules! operations {
                 let mut found = None;
                 match self {
                     $( Op::$variant { $($pos,)* .. } => {
-                        $(found = found.or(line::Slot::word($pos).and_then(Word::of_regions));)*
+                        $(found = found.or(line::Slot::word($pos).and_then(as_regions));)*
                     } )+
                 }
                 found
@@ -110,7 +111,7 @@ macro_rules! operations {
                 let mut found = None;
                 match self {
                     $( Op::$variant { $($pos,)* .. } => {
-                        $(found = found.or(line::Slot::word_mut($pos).and_then(Word::of_regions_mut));)*
+                        $(found = found.or(line::Slot::word_mut($pos).and_then(as_regions_mut));)*
                     } )+
                 }
                 found
@@ -403,7 +404,17 @@ impl std::str::FromStr for Op {
     }
 }
 
-/// Returns the operations of the language, in the order of the table.
+/// The word as a selection of pages of a region, if it is one.
+fn as_regions<W: Word>(word: &W) -> Option<&Sel<Region>> {
+    (word as &dyn Any).downcast_ref()
+}
+
+/// [`as_regions`], to change the selection.
+fn as_regions_mut<W: Word>(word: &mut W) -> Option<&mut Sel<Region>> {
+    (word as &mut dyn Any).downcast_mut()
+}
+
+/// The operations of the language, in the order of the table.
 pub fn operations() -> &'static [OpSpec] {
     TABLE
 }

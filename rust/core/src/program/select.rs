@@ -73,11 +73,13 @@ names! {
 }
 
 /// A name whose pages can be selected.
-pub trait Selectable: Copy + FromStr<Err = NotThis> + Display {
+pub trait Selectable: 'static + Copy + FromStr<Err = NotThis> + Display {
     /// The letters of names that take a list of pages.
     const LISTED: &'static [char];
     /// Names that mean one page. A single letter in this list takes a number.
     const SINGLE: &'static [&'static str] = &[];
+    /// Whether pages can also be selected by the frames that they are in.
+    const BY_FRAMES: bool = false;
 
     /// Returns true if this name takes a list of pages.
     fn is_listed(self) -> bool;
@@ -85,17 +87,6 @@ pub trait Selectable: Copy + FromStr<Err = NotThis> + Display {
     /// Returns the thing that a program makes under this name; `None` for a name that always
     /// exists.
     fn thing(self) -> Option<Thing>;
-
-    /// Returns the selection if it is of a region, whose pages can also be selected by their
-    /// frames.
-    fn of_regions(_sel: &Sel<Self>) -> Option<&Sel<Region>> {
-        None
-    }
-
-    /// Returns the selection of [`Selectable::of_regions`], to change it.
-    fn of_regions_mut(_sel: &mut Sel<Self>) -> Option<&mut Sel<Region>> {
-        None
-    }
 }
 
 /// The target of an address of `move_pages(2)`.
@@ -124,17 +115,12 @@ pub enum Owner {
 
 impl Selectable for Region {
     const LISTED: &'static [char] = &['r'];
+    const BY_FRAMES: bool = true;
     fn is_listed(self) -> bool {
         true
     }
     fn thing(self) -> Option<Thing> {
         Some(self.into())
-    }
-    fn of_regions(sel: &Sel<Region>) -> Option<&Sel<Region>> {
-        Some(sel)
-    }
-    fn of_regions_mut(sel: &mut Sel<Region>) -> Option<&mut Sel<Region>> {
-        Some(sel)
     }
 }
 
@@ -360,14 +346,6 @@ impl<N: Selectable> Word for Sel<N> {
     fn names(&self, visit: &mut dyn FnMut(Thing)) {
         self.of.thing().into_iter().for_each(visit);
     }
-
-    fn of_regions(&self) -> Option<&Sel<Region>> {
-        N::of_regions(self)
-    }
-
-    fn of_regions_mut(&mut self) -> Option<&mut Sel<Region>> {
-        N::of_regions_mut(self)
-    }
 }
 
 impl<N: Display> Display for Sel<N> {
@@ -386,10 +364,9 @@ impl<N: Display> Display for Sel<N> {
 impl<N: Selectable> FromStr for Sel<N> {
     type Err = NotThis;
     fn from_str(text: &str) -> Result<Self, NotThis> {
-        if let Some((name, list)) = text.split_once('@') {
+        if let Some((name, list)) = text.split_once('@').filter(|_| N::BY_FRAMES) {
             let frames = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
-            let sel = Sel { of: name.parse()?, pages: None, frames: Some(frames) };
-            return if N::of_regions(&sel).is_some() { Ok(sel) } else { Err(NotThis) };
+            return Ok(Sel { of: name.parse()?, pages: None, frames: Some(frames) });
         }
         match text.split_once(':') {
             None => Ok(Sel { of: text.parse()?, pages: None, frames: None }),

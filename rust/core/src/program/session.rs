@@ -22,6 +22,7 @@
 //! | `state` | names of words and a fingerprint, for the explorer |
 //! | `history`, `snapshot` | the writes and forks of threads, and the contents that a fork may have copied |
 //! | `zram` | a zram device with blocks of a chosen size |
+//! | `block_content` | the contents that are written to blocks of the zram device |
 //! | `check` | the audit with all handles, and the check of contents |
 //! | `refusal` | the check that no call fails because of a batch that it should have drained |
 //!
@@ -37,6 +38,7 @@
 
 mod actor;
 mod balloon;
+mod block_content;
 mod check;
 mod compact;
 mod content;
@@ -66,12 +68,10 @@ mod zram;
 pub use actor::Actor;
 #[cfg(feature = "explored")]
 pub use end::EndState;
-pub use layout::LayoutShown;
 #[cfg(not(feature = "explored"))]
 pub use observe::{Observed, Observer, Totals};
 pub use shown::{PageRun, PageShown};
-pub use step::{Access, Extfrag, Problem, Step, run_lengths};
-pub use zram::ZramShown;
+pub use step::{Access, Extfrag, LayoutShown, Problem, Step, ZramShown, run_lengths};
 
 use super::{Movable, Op, Program, Tracing};
 use crate::audit::{Auditor, Finding};
@@ -99,8 +99,8 @@ pub struct Session<R: Release> {
     /// The content of the pages when the threads started.
     content: Content,
     /// The content of the zram device when the threads started.
-    blocks: zram::Known,
-    /// True if the set-up has pinned pages for long.
+    blocks: block_content::Known,
+    /// Whether the set-up has pinned pages for long.
     pinned: bool,
     /// The handles of the set-up. Each goes to the first thread that takes it.
     shared: Lock<Handles>,
@@ -128,7 +128,7 @@ impl<R: Release> Session<R> {
             space,
             names: Names::default(),
             content: Content::default(),
-            blocks: zram::Known::new(),
+            blocks: block_content::Known::new(),
             pinned: false,
             balloon: None,
             brought: BTreeMap::new(),

@@ -9,25 +9,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::select::{Region, Sel};
-
 /// A type that is written as one word of a line.
-pub trait Word: FromStr + Display {
+pub trait Word: FromStr + Display + 'static {
     /// The syntax of the word.
     const SYNTAX: Syntax;
 
     /// Calls `visit` with each thing that the word names.
     fn names(&self, _visit: &mut dyn FnMut(Thing)) {}
-
-    /// Returns the word as a selection of pages of a region, if it is one.
-    fn of_regions(&self) -> Option<&Sel<Region>> {
-        None
-    }
-
-    /// Returns the selection of [`Word::of_regions`], to change it.
-    fn of_regions_mut(&mut self) -> Option<&mut Sel<Region>> {
-        None
-    }
 }
 
 /// A thing that a program makes and names: a letter and a number.

@@ -4,10 +4,10 @@
 //! the things of the set-up. The names of the set-up never change while threads run. Its handles
 //! lie in one table under a lock, and each goes to the first thread that takes it.
 
+use super::block_content::{Known, Written};
 use super::content::{Content, FILES, MAX_THREADS, Version};
 use super::history::History;
 use super::step::Problem;
-use super::zram::{Known, Written};
 use crate::audit::Handle;
 use crate::map::{AddressSpace, Area, File, PinKind};
 use crate::movable::{PagePool, PoolPage};

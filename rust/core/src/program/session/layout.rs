@@ -5,11 +5,11 @@ use super::Session;
 #[cfg(not(feature = "explored"))]
 use super::actor::Held;
 use super::actor::{Actor, Hold, Name, Pipe};
-use super::step::{Extfrag, Step, run_lengths};
+use super::step::{Extfrag, LayoutShown, Step};
 use crate::error::Result;
 #[cfg(not(feature = "explored"))]
 use crate::error::{Errno, Error};
-use crate::layout::{Kind, Layout, runs};
+use crate::layout::Kind;
 use crate::map::PinKind;
 use crate::page::MAX_ORDER;
 #[cfg(not(feature = "explored"))]
@@ -18,8 +18,7 @@ use crate::program::{Advice, LayoutOption, MadvOption, PageRange, PinName, Regio
 #[cfg(not(feature = "explored"))]
 use crate::program::{Allocated, Owner};
 use crate::release::Release;
-use serde::ser::SerializeMap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// The name of the handles of [`Session::hold_kernel_pages`]. No program can write it.
 #[cfg(not(feature = "explored"))]
@@ -27,39 +26,6 @@ const KERNEL: Owner = Owner::Allocated(Allocated(u16::MAX - 1));
 
 /// The most frames of a node that are shown, as in a recording.
 const SHOWN: usize = 1 << 18;
-
-/// The layout of a node as an operation shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LayoutShown {
-    layout: Layout,
-    /// The number of the node's first frame.
-    base: u32,
-    /// True if only the totals are shown.
-    sum: bool,
-}
-
-impl LayoutShown {
-    /// Writes the fields of a recording: `layout`, `kinds` and `buddy`; and the owners of movable
-    /// pages in runs, if there are any.
-    pub(super) fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let Layout { letters, owners, free_blocks, types, pageblock_order } = &self.layout;
-        if !self.sum {
-            let shown = runs(letters).map(|(times, pattern)| (times, String::from_utf8_lossy(pattern)));
-            map.serialize_entry("layout", &shown.collect::<Vec<_>>())?;
-            if owners.iter().any(|&owner| owner != 0) {
-                map.serialize_entry("owners", &run_lengths(owners))?;
-            }
-        }
-        let mut kinds = BTreeMap::<char, u32>::new();
-        letters.iter().for_each(|&letter| *kinds.entry(char::from(letter)).or_default() += 1);
-        map.serialize_entry("kinds", &kinds)?;
-        let shown = runs(types).map(|(times, pattern)| (times, String::from_utf8_lossy(pattern)));
-        map.serialize_entry("types", &shown.collect::<Vec<_>>())?;
-        map.serialize_entry("pageblock", &(1u32 << pageblock_order))?;
-        map.serialize_entry("base", &self.base)?;
-        map.serialize_entry("buddy", free_blocks)
-    }
-}
 
 impl<R: Release> Session<R> {
     /// Shows the layout of a node. The arrays of free frames are emptied first, as for a recording.

@@ -1,11 +1,12 @@
 //! The result of an operation, as plain data.
 
-use super::layout::LayoutShown;
-use super::zram::ZramShown;
 use crate::audit::Finding;
 use crate::error::{Errno, Error};
+use crate::layout::{Layout, runs};
 use crate::page::Pfn;
 use crate::program::Owner;
+use crate::zram::MmStat;
+use crate::zsmalloc::ZspageCount;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -63,6 +64,31 @@ pub struct Extfrag {
     pub index: Vec<i32>,
     /// `unusable_index`: the share of the free memory that a request cannot use.
     pub unusable: Vec<u32>,
+}
+
+/// The use of a zram device, as a recording shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZramShown {
+    /// The counters of `mm_stat`; none in the answer of a check.
+    pub mm_stat: Option<MmStat>,
+    /// Pages of zspages of the whole machine.
+    pub nr_zspages: i64,
+    /// Zspages by class, where the operation asks for them.
+    pub zspages: Option<Vec<ZspageCount>>,
+    /// The pool's pages after each store.
+    pub used_after: Vec<u64>,
+    /// The number of blocks that were compared.
+    pub checked: Option<u32>,
+}
+
+/// The layout of a node as an operation shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayoutShown {
+    pub(super) layout: Layout,
+    /// The number of the node's first frame.
+    pub(super) base: u32,
+    /// Whether only the totals are shown.
+    pub(super) sum: bool,
 }
 
 /// The outcome of an access to a page.
@@ -251,7 +277,63 @@ impl Serialize for Status {
     }
 }
 
-/// Serialises the fields that have content; `status` and `acc` are run-length coded.
+impl ZramShown {
+    /// Adds the fields to a step, under the names and in the units of recordings.
+    fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        if let Some(stat) = &self.mm_stat {
+            let MmStat { orig, compr, used, used_max, same, compacted, huge, .. } = *stat;
+            let shown: BTreeMap<&str, u64> = [
+                ("orig", orig),
+                ("compr", compr),
+                ("used", used),
+                ("used_max", used_max),
+                ("same", same),
+                ("compacted", compacted),
+                ("huge", huge),
+            ]
+            .into();
+            map.serialize_entry("mm_stat", &shown)?;
+            map.serialize_entry("nr_zspages", &self.nr_zspages)?;
+        }
+        if let Some(zspages) = &self.zspages {
+            let all = zspages.iter();
+            let shown: Vec<_> = all.map(|z| (z.class, z.objects, z.pages, z.count)).collect();
+            map.serialize_entry("zspages", &shown)?;
+        }
+        if !self.used_after.is_empty() {
+            map.serialize_entry("used_after", &run_lengths(&self.used_after))?;
+        }
+        if let Some(checked) = self.checked {
+            map.serialize_entry("checked", &checked)?;
+        }
+        Ok(())
+    }
+}
+
+impl LayoutShown {
+    /// Writes the fields of a recording: `layout`, `kinds` and `buddy`; and the owners of movable
+    /// pages in runs, if there are any.
+    fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let Layout { letters, owners, free_blocks, types, pageblock_order } = &self.layout;
+        if !self.sum {
+            let shown = runs(letters).map(|(times, pattern)| (times, String::from_utf8_lossy(pattern)));
+            map.serialize_entry("layout", &shown.collect::<Vec<_>>())?;
+            if owners.iter().any(|&owner| owner != 0) {
+                map.serialize_entry("owners", &run_lengths(owners))?;
+            }
+        }
+        let mut kinds = BTreeMap::<char, u32>::new();
+        letters.iter().for_each(|&letter| *kinds.entry(char::from(letter)).or_default() += 1);
+        map.serialize_entry("kinds", &kinds)?;
+        let shown = runs(types).map(|(times, pattern)| (times, String::from_utf8_lossy(pattern)));
+        map.serialize_entry("types", &shown.collect::<Vec<_>>())?;
+        map.serialize_entry("pageblock", &(1u32 << pageblock_order))?;
+        map.serialize_entry("base", &self.base)?;
+        map.serialize_entry("buddy", free_blocks)
+    }
+}
+
+/// Fields without content are left out; `status` and `acc` are run-length coded.
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

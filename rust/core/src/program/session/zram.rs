@@ -1,101 +1,19 @@
 //! A zram device, with blocks of a chosen compressed size.
-//!
-//! The contents are those of the recordings. `size=A` writes A bytes of a generator, which no
-//! compressor makes shorter, and zeroes after them; the generator starts from the number of the block
-//! and the number of the write. `zram_fill` writes words of a generator that starts from the number of
-//! the block, and fills the rest of the block with the generator's first word.
 
 use super::Session;
 use super::actor::Actor;
+use super::block_content::{Filling, Known, Written, content};
 use super::check::CONTENT;
 use super::process::Outcome;
-use super::step::{Problem, Step, run_lengths};
+use super::step::{Problem, Step, ZramShown};
 use crate::audit::Finding;
 use crate::error::Errno;
-use crate::program::{BlockSize, Blocks, Bytes, PutOption, Sizes, Token};
+use crate::program::{Blocks, Bytes, PutOption, Sizes, Token};
 use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::stop_point;
-use crate::zram::{BLOCK_WORDS, Compressor, MmStat, Words, Zram};
-use crate::zsmalloc::ZspageCount;
-use serde::ser::SerializeMap;
-use std::collections::BTreeMap;
+use crate::zram::{BLOCK_WORDS, Compressor, Words, Zram};
 use std::sync::Arc;
-
-/// The counters of a zram device after an operation, as a recording shows them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ZramShown {
-    /// The counters of `mm_stat`; `None` after a check.
-    pub mm_stat: Option<MmStat>,
-    /// The pages of all zspages of the machine.
-    pub nr_zspages: i64,
-    /// Zspages by class, if the operation asks for them.
-    pub zspages: Option<Vec<ZspageCount>>,
-    /// The pool's pages after each store.
-    pub used_after: Vec<u64>,
-    /// The number of blocks that were compared.
-    pub checked: Option<u32>,
-}
-
-/// The last write of an actor to a block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Written {
-    /// The number of the write; the generator starts from it.
-    version: u32,
-    what: Filling,
-}
-
-/// The content that was written to a block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Filling {
-    /// The block was never written, or was discarded.
-    #[default]
-    Nothing,
-    /// `zs_put` has written the block.
-    Sized(BlockSize),
-    /// `zram_fill` has written the block.
-    Partly,
-}
-
-/// The last known write to each block.
-pub(super) type Known = BTreeMap<u32, Written>;
-
-/// Returns the content of a block.
-fn content(block: u32, Written { version, what }: Written) -> Words {
-    let mut words = [0; BLOCK_WORDS];
-    match what {
-        Filling::Nothing => {}
-        Filling::Sized(BlockSize::Same) => words.fill(0x1111_1111_1111_1111 * u64::from(1 + block % 3)),
-        Filling::Sized(BlockSize::Random(bytes)) => {
-            let seed = u64::from(block) + 1 + 70_001 * u64::from(version);
-            let mut x = START.wrapping_mul(seed);
-            for at in 0..usize::from(bytes).min(BLOCK_WORDS * 8) {
-                x = next(x);
-                words[at / 8] |= u64::from((x >> 24) as u8) << (at % 8 * 8);
-            }
-        }
-        Filling::Partly => {
-            let start = START.wrapping_mul(u64::from(block) + 1);
-            words.fill(start);
-            let random = 200 + block as usize % 5 * 40;
-            words.iter_mut().take(random).fold(start, |x, word| {
-                *word = next(x);
-                *word
-            });
-        }
-    }
-    words
-}
-
-/// The number from which the generator of a block starts is a multiple of this.
-const START: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Returns the next number of the generator.
-fn next(mut x: u64) -> u64 {
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^ x << 17
-}
 
 impl<R: Release> Session<R> {
     pub(super) fn device<'a>(&'a self, actor: &'a Actor) -> Outcome<&'a Arc<Zram>> {
@@ -394,37 +312,4 @@ impl<R: Release> Session<R> {
 
 fn damaged(block: u32, what: &str) -> Finding {
     Finding { rule: CONTENT, pfn: None, detail: format!("block {block} of the zram device {what}") }
-}
-
-impl ZramShown {
-    /// Adds the fields to a step, under the names and in the units of recordings.
-    pub(super) fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        if let Some(stat) = &self.mm_stat {
-            let MmStat { orig, compr, used, used_max, same, compacted, huge, .. } = *stat;
-            let shown: BTreeMap<&str, u64> = [
-                ("orig", orig),
-                ("compr", compr),
-                ("used", used),
-                ("used_max", used_max),
-                ("same", same),
-                ("compacted", compacted),
-                ("huge", huge),
-            ]
-            .into();
-            map.serialize_entry("mm_stat", &shown)?;
-            map.serialize_entry("nr_zspages", &self.nr_zspages)?;
-        }
-        if let Some(zspages) = &self.zspages {
-            let all = zspages.iter();
-            let shown: Vec<_> = all.map(|z| (z.class, z.objects, z.pages, z.count)).collect();
-            map.serialize_entry("zspages", &shown)?;
-        }
-        if !self.used_after.is_empty() {
-            map.serialize_entry("used_after", &run_lengths(&self.used_after))?;
-        }
-        if let Some(checked) = self.checked {
-            map.serialize_entry("checked", &checked)?;
-        }
-        Ok(())
-    }
 }

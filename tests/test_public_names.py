@@ -19,7 +19,7 @@ PUBLIC = (
     "mmcore.results",
     "mmcore.typing",
 )
-LAZY = ("mmcore", "mmcore.results")
+LAZY = ("mmcore", "mmcore.errors", "mmcore.results")
 
 
 def loaded_by(statement):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from mmcore.errors import MissingExtraError
+from mmcore._errors import MissingExtraError
 
 #: The exit codes of a command that a signal has ended.
 _SIGNALLED = (130, 143)

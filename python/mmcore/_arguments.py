@@ -6,7 +6,7 @@ import math
 import operator
 from typing import Any, overload
 
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 __all__ = ["number", "shown", "time_limit"]
 

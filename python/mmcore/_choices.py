@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmcore._mmcore import Profile
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mmcore._choices import as_text
 from mmcore._mmcore import Profile
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from mmcore.errors import MissingExtraError
+from mmcore._errors import MissingExtraError
 
 #: The extra of the distribution that installs each optional top-level module.
 EXTRAS = {

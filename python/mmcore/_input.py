@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mmcore._units import format_size
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 __all__ = ["STANDARD_INPUT", "TEXT_LIMIT", "parse_json", "path_text", "read_text"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mmcore._input import path_text
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

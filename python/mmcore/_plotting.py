@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmcore._extras import need
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from mmcore._arguments import number
 from mmcore._chosen import chosen, set_options
 from mmcore._trace import Trace
 from mmcore._waiting import heard, keep
-from mmcore.errors import FindingError, InputError
+from mmcore._errors import FindingError, InputError
 from mmcore.reporting import Grid, Result
 from mmcore.reporting.parts import columns
 

@@ -13,7 +13,7 @@ from mmcore._arguments import time_limit
 from mmcore._choices import as_text
 from mmcore._chosen import chosen
 from mmcore._interrupted import keeping
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.program import Program
 from mmcore.reporting import Grid, Result
 from mmcore.reporting.parts import columns

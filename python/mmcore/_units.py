@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from mmcore._mmcore import PAGE_SIZE
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 __all__ = ["PAGE_SIZE", "NodeSize", "format_size", "parse_nodes", "parse_size"]
 

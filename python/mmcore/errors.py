@@ -23,9 +23,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmcore._errors import (
+    FindingError,
+    InputError,
+    KernelError,
+    MissingExtraError,
+    MisuseError,
+    MmcoreError,
+    ProgramError,
+    RefusedWarning,
+    SigbusError,
+)
+from mmcore._lazy import lazily
+
 if TYPE_CHECKING:
-    from mmcore._exploration.result import Counterexample
-    from mmcore._state import PageState
+    from mmcore._exploration.result import RaceError
+else:
+    __getattr__, __dir__ = lazily(__name__, {"mmcore._exploration.result": ("RaceError",)})
 
 __all__ = [
     "FindingError",
@@ -39,135 +53,3 @@ __all__ = [
     "RefusedWarning",
     "SigbusError",
 ]
-
-
-class MmcoreError(Exception):
-    """The base class of all exceptions of mmcore.
-
-    Some built-in exceptions are raised as they are: `TypeError` for an argument of the wrong type,
-    `ValueError` for a word that a parameter does not take, `IndexError` and `KeyError` for an index
-    or a name that does not exist, `BufferError` for a buffer that is in use, `OSError` for a file
-    that cannot be read or written, `MemoryError` for a host without memory.
-    """
-
-
-class InputError(MmcoreError, ValueError):
-    """An argument, option or file is not valid. The message says on one line what to change."""
-
-
-class ProgramError(InputError):
-    """A text is not a valid program, or the values of a `Program` are not.
-
-    Attributes:
-        message: the mistake and what to write instead, on one line.
-        line: the line of the text, from 1; None if there is no text.
-        column: the character in that line, from 1; None if there is no text.
-        file: the file that the text was read from; None if it came from elsewhere.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        line: int | None = None,
-        column: int | None = None,
-        file: str | None = None,
-    ) -> None:
-        # All values go to the base class: `pickle` calls the class with `args`.
-        super().__init__(message, line, column, file)
-        self.message = message
-        self.line = line
-        self.column = column
-        self.file = file
-
-    def __str__(self) -> str:
-        """The message after its place, if one is known: `race.mm:3:5: ...` for a file."""
-        if self.line is None:
-            return self.message if self.file is None else f"{self.file}: {self.message}"
-        if self.file is None:
-            return f"line {self.line}, column {self.column}: {self.message}"
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
-
-
-class MissingExtraError(MmcoreError, ImportError):
-    """An optional dependency is not installed. The message has the command that installs it.
-
-    Attributes:
-        feature: the feature that needs the dependency.
-        extra: the extra of the package that installs it.
-    """
-
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs: pip install 'mmcore-linux[{extra}]'")
-        self.feature = feature
-        self.extra = extra
-
-
-class FindingError(MmcoreError):
-    """A machine broke a rule: an audit has findings, or a page or its content was lost."""
-
-
-class RaceError(FindingError):
-    """A schedule breaks a rule. The message is the report: rule, program, schedule, steps, command.
-
-    Attributes:
-        counterexample: the program, the schedule and its steps.
-    """
-
-    def __init__(self, counterexample: Counterexample) -> None:
-        super().__init__(counterexample)
-        self.counterexample = counterexample
-
-    def __str__(self) -> str:
-        """The report of the counterexample, with the table of its steps."""
-        return str(self.counterexample)
-
-
-class KernelError(MmcoreError, OSError):
-    """An operation failed with the error that a kernel returns in the same state.
-
-    Attributes:
-        errno: the error number that the system call returns.
-        strerror: the reason in words, with the holders of the page.
-        state: the state of the page at the failure; None if the error is about no single page.
-    """
-
-    def __init__(self, errno: int, message: str, state: PageState | None = None) -> None:
-        super().__init__(errno, message)
-        self.state = state
-
-
-class SigbusError(KernelError):
-    """An access touched a bad frame, for which a process receives SIGBUS.
-
-    Attributes:
-        address: the virtual address of the page.
-        code: the signal's `si_code` by name; ``BUS_MCEERR_AR`` means that the access needs the lost
-            data and cannot continue.
-    """
-
-    def __init__(
-        self,
-        errno: int,
-        message: str,
-        state: PageState | None = None,
-        address: int = 0,
-        code: str = "BUS_MCEERR_AR",
-    ) -> None:
-        super().__init__(errno, message, state)
-        self.address = address
-        self.code = code
-
-
-class MisuseError(MmcoreError, RuntimeError):
-    """A call broke a rule of the interface; nothing was changed.
-
-    Examples: a handle that was already given back, a closed machine, a machine of the parent
-    process used after `os.fork`, a page of another machine, a wait that could never end.
-    """
-
-
-class RefusedWarning(UserWarning):
-    """A search in a test ran a program of which an operation was refused in every schedule.
-
-    The search tested nothing of this operation.
-    """

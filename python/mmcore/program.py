@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from mmcore import _mmcore
 from mmcore._arguments import shown
 from mmcore._input import STANDARD_INPUT, read_text
-from mmcore.errors import ProgramError
+from mmcore._errors import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

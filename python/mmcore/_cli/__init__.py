@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmcore import __version__
 from mmcore._extras import need
-from mmcore.errors import FindingError, InputError, KernelError, MissingExtraError, MisuseError
+from mmcore._errors import FindingError, InputError, KernelError, MissingExtraError, MisuseError
 
 need("cyclopts", "the command line")
 need("rich", "the command line")

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import mmcore
 from mmcore._cli import inputs, output, showing, signals
 from mmcore._cli.progress import Bar
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 
 def conformance(

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 import mmcore
 from mmcore._cli import inputs, showing
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.typing import Search  # noqa: TC001 - the command line reads the annotations
 
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from mmcore import _waiting
 from mmcore._trace import Trace
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.program import Program
 from mmcore.typing import Kernel, Release  # noqa: TC001 - the command line reads the annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmcore
 from mmcore._cli import inputs, showing
 from mmcore._cli.progress import Bar
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.typing import Kernel  # noqa: TC001 - the command line reads the annotations
 
 

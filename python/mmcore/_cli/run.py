@@ -6,7 +6,7 @@ from typing import Any
 
 import mmcore
 from mmcore._cli import inputs, showing
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 
 def run(

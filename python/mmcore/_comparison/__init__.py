@@ -19,7 +19,7 @@ from mmcore._interrupted import partial
 from mmcore._mmcore import Profile
 from mmcore._trace import Trace
 from mmcore._waiting import keep
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     import os

@@ -13,7 +13,7 @@ import numpy as np
 from mmcore._comparison import stats
 from mmcore._comparison.protocol import Backend, Operations, Rig, RoundReport
 from mmcore._waiting import heard, keep
-from mmcore.errors import FindingError, InputError
+from mmcore._errors import FindingError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

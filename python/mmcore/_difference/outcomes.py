@@ -12,7 +12,7 @@ from mmcore._difference.sides import PerSide, TwoSides
 from mmcore._difference.states import flattened
 from mmcore._interrupted import keeping, partial
 from mmcore._waiting import keep
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

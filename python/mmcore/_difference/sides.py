@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from mmcore._choices import as_text
 from mmcore._chosen import chosen, set_options
 from mmcore._mmcore import Profile
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.program import FieldSetting, MachineSpec, Program
 from mmcore.reporting import Result
 

@@ -17,7 +17,7 @@ from mmcore import _mmcore
 from mmcore._arguments import number
 from mmcore._exploration import searching
 from mmcore._exploration.schedule import Schedule
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.program import Program
 
 if TYPE_CHECKING:

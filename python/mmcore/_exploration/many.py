@@ -12,7 +12,7 @@ from mmcore._chosen import set_options
 from mmcore._exploration import soak as soaking
 from mmcore._exploration import standard as standard_set
 from mmcore._exploration.gathering import gather
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mmcore import _mmcore
 from mmcore._arguments import shown
 from mmcore._mmcore import MAX_EXPLORED_THREADS, MAX_STEPS
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 __all__ = ["Run", "Schedule"]
 

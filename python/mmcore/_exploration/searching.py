@@ -1,4 +1,4 @@
-"""The searches, replays and shrinks of the explorer, which call the core."""
+"""The searches and shrinks of the explorer, which call the core."""
 
 from __future__ import annotations
 
@@ -10,27 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
 from mmcore._arguments import number, time_limit
-from mmcore._chosen import chosen
-from mmcore._exploration.result import Counterexample, Exploration, Replay
-from mmcore._exploration.schedule import Schedule
+from mmcore._errors import MisuseError
+from mmcore._exploration.calling import call, machine_options, owners_of, schedule_text
+from mmcore._exploration.result import Counterexample, Exploration
 from mmcore._interrupted import keeping
-from mmcore._mmcore import MAX_JOBS, MAX_STEPS
-from mmcore.errors import InputError, MisuseError
+from mmcore._mmcore import MAX_JOBS
 from mmcore.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import TypeAlias
+    from collections.abc import Sequence
 
     from mmcore._chosen import Chosen
-    from mmcore._movable import MovableOps
+    from mmcore._exploration.calling import Owners
+    from mmcore._exploration.schedule import Schedule
     from mmcore.typing import Kernel, Release, Search
 
-if TYPE_CHECKING:
-    #: Owners of movable pages, by the names of a program.
-    Owners: TypeAlias = Mapping[str, MovableOps]
-
-__all__ = ["STOP", "explore", "replay", "shrink"]
+__all__ = ["STOP", "explore", "shrink"]
 
 
 #: The limit of schedules of a search that only `seconds` ends: it is never reached.
@@ -112,7 +107,7 @@ def explore(
     if schedules is None:
         # If only `seconds` is given, the number of schedules must not end the search first.
         schedules = 0 if search == "exhaustive" else 20_000 if seconds is None else _ENDLESS
-    options = _options(program, kernel, release, profile, mutation, max_steps) | {
+    options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
         "schedules": schedules,
         "seed": seed,
         "search": search,
@@ -125,50 +120,15 @@ def explore(
     if schedules == _ENDLESS:
         told["schedules"] = None
     with keeping(lambda report: Exploration.from_report(report, told)):
-        report = _call(
+        report = call(
             _mmcore.explore,
             program.to_json(),
             json.dumps(options),
             seconds,
             STOP.get(),
-            _owners(program, owners),
+            owners_of(program, owners),
         )
     return Exploration.from_report(report, told)
-
-
-def replay(
-    program: Program | str,
-    schedule: Schedule | Sequence[int] | str,
-    *,
-    kernel: Kernel | None = None,
-    release: Release | None = None,
-    profile: Chosen | None = None,
-    mutation: str | None = None,
-    max_steps: int | None = None,
-    owners: Owners | None = None,
-) -> Replay:
-    """Runs one schedule of a program and returns its steps; `rule` is None if no rule broke.
-
-    Args:
-        program: the program, or its text.
-        schedule: the thread that executes each step: a `Schedule`, thread numbers, or a text.
-        kernel: the preset of the profile, instead of the program's.
-        release: the release design, instead of the program's.
-        profile: a whole `Profile` instead of a preset, or fields of it by name.
-        mutation: the name of a known defect to switch on.
-        max_steps: the bound on the steps of a schedule, beyond which it counts as endless; 2**24 at
-            most.
-        owners: owners of movable pages, as for `explore`.
-
-    Raises:
-        InputError: if the program or the schedule is not valid, an option is out of range, or an
-            owner answers differently when the schedule runs again.
-    """
-    program = Program.parse(program) if isinstance(program, str) else program
-    options = _options(program, kernel, release, profile, mutation, max_steps)
-    brought = _owners(program, owners)
-    played = _call(_mmcore.replay, program.to_json(), _text(schedule), json.dumps(options), brought)
-    return Replay.from_report(played, options)
 
 
 def shrink(
@@ -204,65 +164,20 @@ def shrink(
     """
     program = Program.parse(program) if isinstance(program, str) else program
     budget = number("budget", budget, most=_MOST)
-    options = _options(program, kernel, release, profile, mutation, max_steps) | {"shrink": budget}
+    options = machine_options(program, kernel, release, profile, mutation, max_steps) | {"shrink": budget}
 
     def result(found: Any) -> Counterexample | None:
         return Counterexample.from_report(found, options) if found else None
 
     with keeping(result):
-        found = _call(
+        found = call(
             _mmcore.shrink,
             program.to_json(),
-            _text(schedule),
+            schedule_text(schedule),
             json.dumps(options),
-            _owners(program, owners),
+            owners_of(program, owners),
         )
     return result(found)
-
-
-def _options(
-    program: Program,
-    kernel: Kernel | None,
-    release: Release | None,
-    profile: Chosen | None,
-    mutation: str | None,
-    max_steps: int | None,
-) -> dict[str, Any]:
-    max_steps = number("max_steps", max_steps, 1, MAX_STEPS)
-    preset, fields = chosen(kernel, profile, program)
-    if release:
-        fields["release"] = release
-    options: dict[str, Any] = {"machine": {"kernel": preset, "profile": fields}}
-    if mutation is not None:
-        options["mutation"] = mutation
-    if max_steps is not None:
-        options["max_steps"] = max_steps
-    return options
-
-
-def _owners(program: Program, owners: Owners | None) -> dict[str, Any] | None:
-    """The owners as a dict; InputError for one whose pages the program does not make."""
-    if not owners:
-        return None
-    sections = (program.setup, *(thread.ops for thread in program.threads), program.finally_)
-    made = {op["owner"] for ops in sections for op in ops if op.name == "movable"}
-    for name in owners:
-        if name not in made:
-            raise InputError(f"no pages belong to the owner {name}: write `movable {name} 1`")
-    return dict(owners)
-
-
-def _text(schedule: Schedule | Sequence[int] | str) -> str:
-    if isinstance(schedule, str):
-        return schedule
-    return str(schedule if isinstance(schedule, Schedule) else Schedule(tuple(schedule)))
-
-
-def _call(function: Any, *arguments: Any) -> Any:
-    try:
-        return json.loads(function(*arguments))
-    except (ValueError, OverflowError) as error:
-        raise InputError(" ".join(str(error).split())) from None
 
 
 def _in_hypothesis() -> bool:

@@ -11,7 +11,7 @@ import re
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.program import Arg, Op, Operation, PageRange, Program, Selection, Thread, operations
 
 if TYPE_CHECKING:

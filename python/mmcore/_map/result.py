@@ -13,7 +13,7 @@ from mmcore._map.plots import save
 from mmcore._map.shown import blocks, kinds, picture
 from mmcore._map.steps import MapSteps
 from mmcore._mmcore import FRAME_KINDS
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:

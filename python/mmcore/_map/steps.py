@@ -16,7 +16,7 @@ from mmcore._map.cells import COLORS
 from mmcore._map.node import FREE
 from mmcore._map.shown import kinds, picture
 from mmcore._mmcore import FRAME_KINDS
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.reporting import Grid, Result
 from mmcore.reporting.page import page
 from mmcore.reporting.parts import columns

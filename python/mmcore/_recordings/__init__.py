@@ -27,7 +27,7 @@ from mmcore._recordings.reading import expand, read, release_of
 from mmcore._recordings.replaying import replay
 from mmcore._recordings.result import Conformance, Replayed
 from mmcore._waiting import heard, keep
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 from mmcore.program import FieldSetting
 
 if TYPE_CHECKING:

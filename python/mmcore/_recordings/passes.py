@@ -28,7 +28,7 @@ from mmcore._recordings.layouts import (
     scanned,
     told,
 )
-from mmcore.errors import KernelError
+from mmcore._errors import KernelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mmcore._input import parse_json, read_text
 from mmcore._mmcore import Profile
 from mmcore._recordings.shape import wrong
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmcore._trace.arrays import integers
 from mmcore._units import format_size
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

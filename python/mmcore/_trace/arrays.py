@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

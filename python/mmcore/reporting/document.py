@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mmcore._environment import build, environment
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 __all__ = ["KINDS", "VERSION", "as_json", "head", "schema"]
 

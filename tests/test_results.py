@@ -5,6 +5,7 @@ import re
 import shlex
 from html.parser import HTMLParser
 from importlib.resources import files
+from xml.etree import ElementTree as ET
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -15,6 +16,7 @@ from mmcore._cli import app, run
 from mmcore._cli.showing import CODES
 from mmcore.errors import InputError
 from mmcore.reporting import KINDS, Drawing, Grid, Result, head, schema
+from mmcore.reporting.image import save
 
 SCHEMAS = {kind: schema(kind) for kind in (*KINDS, "head")}
 REGISTRY = Registry().with_resources(
@@ -117,6 +119,44 @@ def test_its_page_is_whole_and_needs_no_other_file(result, tmp_path):
     assert re.search(r"<(link|iframe)", page) is None
     # A page to step through has a script of its own, and fetches none.
     assert ("<script" in page) == (result.kind == "map-steps")
+
+
+def test_it_is_plotted_or_says_that_it_has_no_drawing(result, tmp_path):
+    path = tmp_path / "drawing.svg"
+    # Maps have coloured cells in their page, and a drawing for files alone.
+    assert {type(part) for part in result.drawings()} <= {Drawing}
+    if not result.drawings():
+        with pytest.raises(InputError, match="the result has no drawing"):
+            result.plot(path)
+        return
+    result.plot(path)
+    image = ET.parse(path).getroot()
+    assert image.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(list(image.iter())) > 5
+    result.plot(tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_bytes() == path.read_bytes()
+    with pytest.raises(InputError, match=r"the name .*must end in .*\.svg"):
+        result.plot(tmp_path / "drawing.gif")
+
+
+def test_the_results_with_drawings_are_those_with_plots_maps_or_steps(folder):
+    kinds = {"comparison", "map", "map-change", "map-steps", "replay", "counterexample"}
+    drawn = {kind for name, (kind, _) in every_result.RESULTS.items() if _draws(name, folder)}
+    # An exploration and a hunt draw the race that they found.
+    assert drawn == kinds | {"exploration", "hunt"}
+
+
+def _draws(name, folder):
+    return bool(every_result.result(name, folder).drawings())
+
+
+def test_several_drawings_stand_one_below_the_other(tmp_path):
+    image = '<svg width="{}" height="30" xmlns="http://www.w3.org/2000/svg"><rect/></svg>'
+    drawings = [Drawing(lambda: image.format(10)), Drawing(lambda: image.format(20))]
+    save(drawings, tmp_path / "both.svg")
+    root = ET.parse(tmp_path / "both.svg").getroot()
+    assert (root.get("width"), root.get("height")) == ("20", "60")
+    assert [each.get("y") for each in root] == ["0", "30"]
 
 
 def test_a_notebook_shows_its_tables_and_no_drawing(result):

@@ -2,64 +2,30 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmcore import _output
 from mmcore._comparison.histogram import Histogram
 from mmcore._comparison.protocol import COUNTED
 from mmcore._extras import need
-from mmcore._plotting import check_path
+from mmcore._plotting import check_path, drawing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mmcore._comparison.figures import Figures
+    from mmcore.reporting import Drawing
 
-__all__ = ["as_svg", "check_path", "save"]
-
-
-def save(comparison: Figures, path: Path) -> None:
-    """Writes the plots as an image file; the ending of `path` selects .svg, .pdf or .png.
-
-    Raises:
-        InputError: if the name has another ending.
-        MissingExtraError: if matplotlib is not installed.
-        OSError: if the file cannot be written.
-    """
-    check_path(path)
-    suffix = path.suffix.lower()
-    figure = _figure(comparison)
-    with _output.replacing(path) as file:
-        figure.savefig(file, format=suffix[1:], metadata=_metadata(suffix))
+__all__ = ["check_path", "plots"]
 
 
-def as_svg(comparison: Figures) -> str:
-    """Draws the plots and returns them as one `<svg>` element, to stand in an HTML page.
-
-    Raises:
-        MissingExtraError: if matplotlib is not installed.
-    """
-    buffer = io.StringIO()
-    _figure(comparison).savefig(buffer, format="svg", metadata=_metadata(".svg"))
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _metadata(suffix: str) -> dict[str, None]:
-    # Without these entries matplotlib writes the date: two files of one result would differ.
-    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
+def plots(comparison: Figures) -> Drawing:
+    """The plots of a comparison as one drawing."""
+    return drawing(lambda: _figure(comparison))
 
 
 def _figure(comparison: Figures) -> Any:
     figure_module = need("matplotlib.figure", "plotting")
     matplotlib = need("matplotlib", "plotting")
-    # "none" keeps text as text in an SVG. With a salt the ids of an SVG are hashes of the content;
-    # without one they are random, and two files of one result would differ.
-    matplotlib.rcParams["svg.fonttype"] = "none"
-    matplotlib.rcParams["svg.hashsalt"] = "mmcore"
     variants = len(comparison.labels)
     height = 2.6 + 0.35 * variants
     figure = figure_module.Figure(figsize=(9, 3 * height), layout="constrained")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmcore._comparison import stats
 from mmcore._comparison.figures import Figures
-from mmcore._comparison.plots import as_svg, save
+from mmcore._comparison.plots import plots
 from mmcore._comparison.text import grid, preface, sentence
-from mmcore.reporting import Drawing, Result
+from mmcore.reporting import Result
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from mmcore.reporting import Part, Status
@@ -91,14 +89,4 @@ class Comparison(Figures, Result):
         yield grid(self)
         yield ""
         yield self.verdict
-        yield Drawing(lambda: as_svg(self))
-
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Writes the plots as an image file; the ending selects .svg, .pdf or .png.
-
-        Raises:
-            InputError: if the name has another ending.
-            MissingExtraError: if matplotlib is not installed.
-            OSError: if the file cannot be written.
-        """
-        save(self, Path(path))
+        yield plots(self)

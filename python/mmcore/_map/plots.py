@@ -6,36 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmcore import _output
 from mmcore._extras import need
 from mmcore._map.cells import COLORS, COLUMNS, cell_letters, frames_per_cell
 from mmcore._mmcore import FRAME_KINDS
-from mmcore._plotting import check_path
+from mmcore._plotting import check_path, drawing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-
     from mmcore._map.node import NodeMap
+    from mmcore.reporting import Drawing
 
-__all__ = ["check_path", "save"]
+__all__ = ["check_path", "pictures"]
 
 
-def save(shown: Sequence[tuple[str, NodeMap]], path: Path, *, side_by_side: int) -> None:
-    """Writes maps as an image file; the ending of `path` selects the format.
+def pictures(shown: Sequence[tuple[str, NodeMap]], *, side_by_side: int) -> Drawing:
+    """Maps as one drawing.
 
     Args:
         shown: the title and the map of each picture.
-        path: the file.
         side_by_side: the number of pictures in a row.
     """
-    check_path(path)
-    suffix = path.suffix.lower()
-    # Without a date the same maps give the same bytes.
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
-    figure = _figure(shown, side_by_side)
-    with _output.replacing(path) as file:
-        figure.savefig(file, format=suffix[1:], metadata=metadata)
+    return drawing(lambda: _figure(shown, side_by_side))
 
 
 def _figure(shown: Sequence[tuple[str, NodeMap]], side_by_side: int) -> Any:
@@ -43,8 +34,6 @@ def _figure(shown: Sequence[tuple[str, NodeMap]], side_by_side: int) -> Any:
     figure_module = need("matplotlib.figure", "plotting")
     colors_module = need("matplotlib.colors", "plotting")
     patches = need("matplotlib.patches", "plotting")
-    matplotlib.rcParams["svg.fonttype"] = "none"
-    matplotlib.rcParams["svg.hashsalt"] = "mmcore"
     letters = list(COLORS)
     places = np.full(128, len(letters))
     places[[ord(letter) for letter in letters]] = range(len(letters))

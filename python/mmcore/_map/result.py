@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mmcore._map.plots import save
+from mmcore._map.plots import pictures
 from mmcore._map.shown import blocks, kinds, picture
 from mmcore._map.steps import MapSteps
 from mmcore._mmcore import FRAME_KINDS
@@ -17,11 +16,10 @@ from mmcore._errors import InputError
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
     from mmcore._map.node import NodeMap
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Drawing, Part, Status
 
 __all__ = ["MapChange", "NodeMaps"]
 
@@ -92,15 +90,9 @@ class NodeMaps(Result):
         told = tuple((int(source), int(target)) for source, target in moves)
         return MapChange(self, after, told, self.command)
 
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Writes the pictures as an image file; the ending selects .svg, .pdf or .png.
-
-        Raises:
-            InputError: if the name has another ending.
-            MissingExtraError: if matplotlib is not installed.
-            OSError: if the file cannot be written.
-        """
-        save([(f"node {node.node}", node) for node in self.nodes], Path(path), side_by_side=1)
+    def drawings(self) -> list[Drawing]:
+        """One drawing of all nodes, one below the other."""
+        return [pictures([(f"node {node.node}", node) for node in self.nodes], side_by_side=1)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,20 +188,14 @@ class MapChange(Result):
             else f"the maps have no node {node}"
         )
 
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Writes the pictures as an image file; the ending selects .svg, .pdf or .png.
-
-        Raises:
-            InputError: if the name has another ending.
-            MissingExtraError: if matplotlib is not installed.
-            OSError: if the file cannot be written.
-        """
+    def drawings(self) -> list[Drawing]:
+        """One drawing of all nodes, each before and after."""
         shown = [
             (f"node {node.node}, {when}", node)
             for pair in self.pairs
             for when, node in zip(("before", "after"), pair, strict=True)
         ]
-        save(shown, Path(path), side_by_side=2)
+        return [pictures(shown, side_by_side=2)]
 
 
 def _sentence(node: NodeMap) -> str:

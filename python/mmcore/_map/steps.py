@@ -14,6 +14,7 @@ import numpy as np
 from mmcore import _output
 from mmcore._map.cells import COLORS
 from mmcore._map.node import FREE
+from mmcore._map.plots import pictures
 from mmcore._map.shown import kinds, picture
 from mmcore._mmcore import FRAME_KINDS
 from mmcore._errors import InputError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mmcore._map.node import NodeMap
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Drawing, Part, Status
 
 __all__ = ["MapSteps"]
 
@@ -136,6 +137,12 @@ class MapSteps(Result):
             yield f"and {len(self.moves) - _SHOWN:,} more"
         yield ""
         yield self.verdict
+
+    def drawings(self) -> list[Drawing]:
+        """One drawing of the node, before the first move and after the last."""
+        node = f"node {self.before.node}"
+        shown = [(f"{node}, before", self.before), (f"{node}, after", self.after)]
+        return [pictures(shown, side_by_side=2)]
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """Builds a self-contained page with which one steps through the moves.

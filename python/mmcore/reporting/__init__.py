@@ -5,6 +5,7 @@
 | `result` | the base class of all results |
 | `parts` | lines, tables, code and drawings that a result is shown as, and the plain text of them |
 | `page` | the parts as one self-contained web page |
+| `image` | the drawings as one image file |
 | `document` | the head of every JSON document, and the published schemas |
 """
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 __all__ = ["Cells", "Code", "Column", "Drawing", "Grid", "Part", "as_text", "columns"]
 
@@ -91,14 +92,17 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """An image that only a web page shows.
+    """An image, for a web page and for `Result.plot`.
 
     Attributes:
-        svg: draws the image and returns an SVG element. Called only for a page, so that text and
-            JSON need no drawing library.
+        svg: draws the image and returns an SVG element. Called only for a page or an image file, so
+            that text and JSON need no drawing library.
+        save: draws the image and writes it to a file; the ending selects the format. None for an
+            image that is SVG alone.
     """
 
     svg: Callable[[], str]
+    save: Callable[[Path], None] | None = None
 
 
 #: One part of a shown result. A str is one or more lines; an empty str is a blank line.

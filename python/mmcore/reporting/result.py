@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from mmcore import _output
 from mmcore.reporting.document import as_json, head
+from mmcore.reporting.image import save
 from mmcore.reporting.page import fragment, page
-from mmcore.reporting.parts import as_text
+from mmcore.reporting.parts import Drawing, as_text
 
 if TYPE_CHECKING:
     import os
@@ -80,6 +82,10 @@ class Result(ABC):
     def parts(self) -> Iterator[Part]:
         """The parts that the text, the page and the command line show, in order."""
 
+    def drawings(self) -> list[Drawing]:
+        """The images that `plot` writes; none for a result that is text and tables alone."""
+        return [part for part in self.parts() if isinstance(part, Drawing)]
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON document as plain data (docs/json.md)."""
         told = {"status": self.status, "verdict": self.verdict}
@@ -107,6 +113,20 @@ class Result(ABC):
         if path is not None:
             _output.write(path, text)
         return text
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Writes the drawings of the result as an image file.
+
+        Args:
+            path: the file; its ending selects the format: .svg, .pdf or .png for a comparison or a
+                map, .svg for the steps of a schedule.
+
+        Raises:
+            InputError: if the result has no drawing, or the name has another ending.
+            MissingExtraError: if the drawings need matplotlib, and it is not installed.
+            OSError: if the file cannot be written.
+        """
+        save(self.drawings(), Path(path))
 
     def __str__(self) -> str:
         return as_text(self.parts())

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 Module: TypeAlias = tuple[str, ...]
 
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_STRING = re.compile(r'b?"(?:\\.|[^"\\])*"', re.DOTALL)
+#: What is no code: comments, strings, and characters that look like the begin of one.
+_NO_CODE = re.compile(r'''//[^\n]*|/\*.*?\*/|'\\?["'/]'|b?"(?:\\.|[^"\\])*"''', re.DOTALL)
 _TESTS = re.compile(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*(?:pub(?:\([^)]*\))?\s+)?mod \w+ \{")
 _TEST_FILE = re.compile(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*mod (\w+);")
 _USE = re.compile(r"\buse\s+((?:crate|super|self)::[^;]+);")
@@ -40,13 +40,22 @@ def modules(source: Path) -> dict[Module, Path]:
 
 def imports(module: Module, text: str) -> set[Module]:
     """The paths, from the crate's root, that the text of `module` names."""
-    code = _VISIBILITY.sub("pub", _code(text))
+    code = _VISIBILITY.sub("pub", code_of(text))
     paths: set[Module] = set()
     for use in _USE.findall(code):
         paths.update(_absolute(module, path) for path in _expanded("".join(use.split())))
     for path in _PATH.findall(_USE.sub("", code)):
         paths.add(_absolute(module, path))
     return paths
+
+
+def code_of(text: str) -> str:
+    """The text with blanks in place of comments, strings and test modules; lines stay."""
+    code = _NO_CODE.sub(_blank, text)
+    while found := _TESTS.search(code):
+        end = _end_of_block(code, found.end())
+        code = code[: found.start()] + _blank(code[found.start() : end]) + code[end:]
+    return code
 
 
 def resolved(path: Module, known: dict[Module, Path]) -> Module:
@@ -56,12 +65,8 @@ def resolved(path: Module, known: dict[Module, Path]) -> Module:
     return path
 
 
-def _code(text: str) -> str:
-    """The text without its comments, strings and test modules."""
-    code = _STRING.sub('""', _COMMENT.sub("", text))
-    while found := _TESTS.search(code):
-        code = code[: found.start()] + code[_end_of_block(code, found.end()) :]
-    return code
+def _blank(text: str | re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", text if isinstance(text, str) else text[0])
 
 
 def _end_of_block(code: str, at: int) -> int:

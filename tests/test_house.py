@@ -16,7 +16,7 @@ from typing import TypeVar
 import pytest
 
 import mmcore
-from rust_imports import Module, imports, modules, resolved
+from rust_imports import Module, code_of, imports, modules, resolved
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "rust" / "core" / "src"
@@ -149,7 +149,7 @@ def test_files_of_the_core_form_no_circle():
 
 
 def python_arrows(files: dict[str, str]) -> dict[str, set[str]]:
-    """Which modules of the package each imports: when it is loaded, in a function, or for its types."""
+    """Which modules of the package each imports: at its start, in a function, for types."""
     return {
         name: {
             module
@@ -222,6 +222,47 @@ def test_lines_are_short():
 def test_files_hold_one_idea():
     long = [path for path in written() if len(path.read_text().splitlines()) > LINES]
     assert not long, f"more than {LINES} lines: {[str(p.relative_to(ROOT)) for p in long]}"
+
+
+#: An atomic operation up to its ordering; for one that can fail, the ordering of a success. Or the
+#: import of an ordering, which the whole file then uses by its bare name.
+ATOMIC = re.compile(
+    r"\b(?:use\b[^;]*?\bOrdering::(?=\w+[;}])|"
+    r"(?:load|store|swap|fetch_\w+|compare_exchange(?:_weak)?|fence)\((?:[^;{}]|\{\})*?\bOrdering::)"
+    r"(Relaxed|Acquire|Release|AcqRel|SeqCst)\b"
+)
+#: How many lines above an atomic operation its reason may stand.
+ABOVE = 8
+
+
+def orderings_without_a_reason(text: str) -> list[int]:
+    """The lines with an ordering that no comment in the lines above names."""
+    comment = re.compile(r"//.*")
+    lines, code = text.splitlines(), code_of(text)
+    found = []
+    for operation in ATOMIC.finditer(code):
+        at = code.count("\n", 0, operation.start())
+        near = " ".join(
+            " ".join(comment.findall(line)) for line in lines[max(0, at - ABOVE) : at + 1]
+        )
+        if not re.search(rf"\b{operation[1]}\b", near):
+            found.append(at + 1)
+    return found
+
+
+def test_each_ordering_has_its_reason():
+    sources = [path for path in (ROOT / "rust").glob("*/src/**/*.rs") if path.stem != "tests"]
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sources
+        for line in orderings_without_a_reason(path.read_text())
+    ]
+    assert not found, "\n".join(found)
+    bare = "fn f() {\n    word.store(\n        1,\n        Ordering::Release,\n    );\n}"
+    assert orderings_without_a_reason(bare) == [2]
+    assert orderings_without_a_reason(bare.replace("1,", "1, // Relaxed: a count.")) == [2]
+    assert not orderings_without_a_reason(f"// Release pairs with the Acquire of `g`.\n{bare}")
+    assert not orderings_without_a_reason(f"#[cfg(test)]\nmod tests {{ {bare} }}")
 
 
 def dependencies() -> set[str]:

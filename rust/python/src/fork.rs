@@ -23,6 +23,7 @@ impl Process {
 
 #[pyfunction]
 fn _forked() {
+    // Relaxed: as in `current`.
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 

@@ -205,6 +205,7 @@ impl Shared {
     }
 
     pub fn is_closed(&self) -> bool {
+        // Acquire pairs with the Release in `close`.
         self.closed.load(Ordering::Acquire) || !self.process.is_current()
     }
 

@@ -36,13 +36,14 @@ impl Capture {
 
     /// Offers the slot to frees on this CPU. Returns false if another compaction has offered it.
     pub(crate) fn offer(&self, node: usize, order: u8) -> bool {
-        // Relaxed (all of them): the record of the block is changed under the zone lock, which both
-        // sides take, before the block is in the slot and after it was taken out.
+        // Relaxed: the word says all that there is to know of the request. The freeing thread that reads
+        // it fills the slot by an exchange, which fails if the request is gone.
         self.0.compare_exchange(0, wanted(node, order), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The order that a compaction of this node wants, if it has no block yet.
     pub(super) fn order_for(&self, node: usize) -> Option<u8> {
+        // Relaxed: a free that misses a new request lists its block as before. `fill` checks the word again.
         let word = self.0.load(Ordering::Relaxed);
         (word != 0 && word & FILLED == 0 && (word >> 8 & 0xff) as usize == node)
             .then(|| (word as u8).wrapping_sub(1))
@@ -52,11 +53,14 @@ impl Capture {
     pub(super) fn fill(&self, node: usize, order: u8, block: Pfn) -> bool {
         let now = wanted(node, order);
         let filled = now | FILLED | u64::from(block.0) << 32;
+        // Relaxed: the caller holds the zone lock, under which it has changed the record of the block. The
+        // compaction takes the zone lock before it uses the block.
         self.0.compare_exchange(now, filled, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Whether there is a block in the slot.
     pub(crate) fn is_filled(&self) -> bool {
+        // Relaxed: a compaction that misses the block scans on; `take_away` finds the block.
         self.0.load(Ordering::Relaxed) & FILLED != 0
     }
 
@@ -64,10 +68,12 @@ impl Capture {
     pub(crate) fn take_away(&self) -> Option<Pfn> {
         let word = match mutated(Mutation::CaptureReadEarly) {
             true => {
+                // Relaxed, twice: as in the swap below. A free between the two steps is the defect.
                 let seen = self.0.load(Ordering::Relaxed);
                 self.0.store(0, Ordering::Relaxed);
                 seen
             }
+            // Relaxed: as in `fill`. One step, so that no free fills a slot that was read as empty.
             false => self.0.swap(0, Ordering::Relaxed),
         };
         (word & FILLED != 0).then_some(Pfn((word >> 32) as u32))

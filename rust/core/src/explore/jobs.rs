@@ -68,6 +68,7 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
                 let last = (first + CHUNK).min(sampling.schedules);
                 let mut result = Done { chunk, schedules: 0, steps: 0, found: None };
                 for index in first..last {
+                    // Relaxed: as above. A job that misses the request runs one schedule more.
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
@@ -75,6 +76,7 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
                     result.schedules += 1;
                     result.steps += u64::from(run.steps);
                     if let Err(violation) = run.outcome {
+                        // Relaxed: as above. A job that misses the number runs a chunk that is dropped.
                         best.fetch_min(index, Ordering::Relaxed);
                         let schedule = explorer.executed();
                         result.found = Some(Counterexample { violation, schedule, index });

@@ -39,15 +39,15 @@ impl Tally {
 
     /// Adds the result of operation `i` of a section. The sections are the threads in order, then
     /// `finally`.
-    // Relaxed (all): each word is independent of the others, and is read after the jobs were
-    // joined.
     #[inline]
     pub fn add(&self, section: usize, i: usize, op: &Op, step: &Step) {
         let tally = &self.sections[section][i];
+        // Relaxed: a job that misses the effect which another job has just noted tallies once more.
         if tally.had_effect.load(Ordering::Relaxed) {
             return;
         }
         match step.did_anything(op) {
+            // Relaxed: the words of a tally are independent, and are read after the jobs were joined.
             true => tally.had_effect.store(true, Ordering::Relaxed),
             false => self.failed(tally, step),
         }
@@ -57,6 +57,7 @@ impl Tally {
         for Errno(number) in step.errnos() {
             let (word, bit) = (number as usize / 64, 1 << (number as usize % 64));
             if let Some(word) = tally.errnos.get(word)
+                // Relaxed, here and in the next step: as in `add`. A bit that is missed is set again.
                 && word.load(Ordering::Relaxed) & bit == 0
             {
                 word.fetch_or(bit, Ordering::Relaxed);
@@ -77,6 +78,7 @@ impl Tally {
             for (i, op) in ops.iter().enumerate() {
                 let tally = &self.sections[at][i];
                 let errnos = tally.errnos();
+                // Relaxed: joining the jobs has ordered their stores before this load.
                 if errnos.is_empty() || tally.had_effect.load(Ordering::Relaxed) {
                     continue;
                 }
@@ -89,6 +91,7 @@ impl Tally {
 
     /// Whether an operation was tried and never had an effect.
     pub fn has_refused(&self) -> bool {
+        // Relaxed: as in `refused`.
         let never = |tally: &OpTally| !tally.had_effect.load(Ordering::Relaxed) && !tally.errnos().is_empty();
         self.sections.iter().flatten().any(never)
     }
@@ -96,6 +99,7 @@ impl Tally {
 
 impl OpTally {
     fn errnos(&self) -> Vec<Errno> {
+        // Relaxed: as in `refused`.
         let words: Vec<u64> = self.errnos.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let set = |number: &i32| words[*number as usize / 64] >> (number % 64) & 1 == 1;
         (0..64 * words.len() as i32).filter(set).map(Errno).collect()

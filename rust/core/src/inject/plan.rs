@@ -170,6 +170,7 @@ impl Plans {
         let mut list = self.list.lock();
         let Some(place) = list.iter().position(|other| Arc::ptr_eq(other, plan)) else { return false };
         list.remove(place);
+        // Relaxed: as in `add`. A thread that still sees the plan counted finds it missing under the lock.
         self.armed.fetch_sub(1, Ordering::Relaxed);
         true
     }
@@ -177,6 +178,7 @@ impl Plans {
     /// Returns true if a plan is armed.
     #[inline]
     pub(crate) fn any(&self) -> bool {
+        // Relaxed: as in `add`.
         self.armed.load(Ordering::Relaxed) > 0
     }
 

@@ -57,6 +57,7 @@ impl Signal {
     /// Starts all threads once `crew` of them have arrived.
     fn start_all(&self, crew: u32) {
         sleep_until(&self.arrived, |arrived| arrived >= crew.into());
+        // Release: see `wait_for_start`.
         self.open.store(1, Ordering::Release);
         unpark_all(&self.open, || {});
     }

@@ -79,11 +79,13 @@ impl<R: Release> Machine<R> {
             // A changed number means that a drain began after `seen` was read. That drain has
             // ended, because this thread holds its lock, and it has emptied every batch of the
             // pages that were queued before it began.
+            // Relaxed: as above; the lock that is held here orders earlier drains.
             if force || self.lru_drains.load(Ordering::Relaxed) == seen {
                 // A drain is counted before it takes its first batch. If it were counted after its
                 // last one, another thread could queue a page in a batch that this drain has
                 // passed, and then read the old number. That thread would take this drain for one
                 // that began later, and its page would stay in the batch (kernel 6446a5131e24).
+                // Relaxed: as above. The batch locks that the drain takes next publish the number.
                 let count = || _ = self.lru_drains.fetch_add(1, Ordering::Relaxed);
                 let drain = || (0..self.cpus.len()).for_each(|cpu| self.lru_drain_cpu(cpu));
                 in_order(Mutation::DrainCountedLate, count, drain);

@@ -396,6 +396,7 @@ impl Area {
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock(&self, index: u32) -> EntryGuard<'_> {
         let entry = &self.entries[index as usize];
+        // Relaxed: only the value is needed, and the exchange checks it.
         let mut seen = entry.load(Ordering::Relaxed);
         loop {
             if seen & Pte::LOCK != 0 {
@@ -517,6 +518,7 @@ impl EntryGuard<'_> {
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn finish_with(self, new: impl Fn(Pte) -> Pte) -> Pte {
         released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
+        // Relaxed: only the value is needed, and the exchange checks it.
         let mut seen = self.entry.load(Ordering::Relaxed);
         loop {
             let old = Pte(seen).unlocked();

@@ -70,7 +70,7 @@ impl Tlb {
         // this thread may see only that the next section has begun, and must still come after the
         // accesses of the earlier one.
         word.store(inside, Ordering::Release);
-        // Pairs with the fence in `flush`: either the flush sees this thread inside, or this thread
+        // SeqCst, paired with the fence in `flush`: either the flush sees this thread inside, or this thread
         // sees the new entry.
         fence(Ordering::SeqCst);
         Section { word, inside }
@@ -78,6 +78,7 @@ impl Tlb {
 
     #[cold]
     fn announce(&self, wanted: u32) {
+        // Relaxed: only the number is needed, and the exchange checks it.
         let mut high = self.high.load(Ordering::Relaxed);
         while high < wanted {
             // Relaxed: the fence in `enter` orders this store before the flush's load.
@@ -91,7 +92,7 @@ impl Tlb {
     /// Waits until every section that began before this call has ended. Then no thread uses an
     /// entry that was replaced before the call, however many entries were replaced.
     pub fn flush(&self) {
-        // Pairs with the fence in `enter`: a thread that this flush does not see inside sees the
+        // SeqCst, paired with the fence in `enter`: a thread that this flush does not see inside sees the
         // new entries.
         fence(Ordering::SeqCst);
         // Relaxed: after the fence, every thread that can still use an old entry has announced

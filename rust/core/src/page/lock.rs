@@ -158,6 +158,7 @@ impl Page {
                 self.word.store(old.without(Flags::LOCKED).0, Ordering::Release);
                 old
             }
+            // Release: as above.
             false => Word(self.word.fetch_and(!Flags::LOCKED.bits(), Ordering::Release)),
         };
         if !old.has(Flags::LOCKED) {

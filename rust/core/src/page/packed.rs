@@ -12,6 +12,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn claim_lru(&self, pfn: Pfn) -> bool {
+        // Relaxed: only the value is needed, and the exchange checks it. A page without `LRU` is left alone.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if !old.has(Flags::LRU) {
@@ -34,6 +35,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn freeze_locked(&self, expected: u32) -> Result<(), u32> {
+        // Relaxed: only the value is needed, and the exchange checks it. A refusal reads nothing of the page.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if old.count() != expected || !old.has(Flags::LOCKED) {
@@ -58,6 +60,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn unlock_and_drop(&self, pfn: Pfn) -> Dropped {
+        // Relaxed: only the value is needed, and the exchange checks it.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if !old.has(Flags::LOCKED) || old.count() == 0 {

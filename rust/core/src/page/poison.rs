@@ -25,6 +25,7 @@ impl Page {
     /// is responsible for it, and it must reach neither a list nor a user.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn refuse(&self) -> bool {
+        // Relaxed: poison that this load misses is set at the same moment, and counts as set after the call.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if !old.has(Flags::HWPOISON) {
@@ -49,6 +50,7 @@ impl Page {
     /// refused it in between.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn hold_poisoned(&self) {
+        // Relaxed: only the value is needed, and the exchange checks it.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             let new = old.with_count(old.count() + 1).without(Flags::REFUSED);

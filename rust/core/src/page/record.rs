@@ -95,6 +95,7 @@ impl Page {
     /// for a defect that the explored build puts back.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn clear_plainly(&self, flags: Flags) {
+        // Relaxed, twice: as in `clear`. The changes of other threads between the two steps are lost.
         let old = self.word.load(Ordering::Relaxed);
         self.word.store(old & !flags.bits(), Ordering::Relaxed);
     }
@@ -103,6 +104,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn change(&self, set: Flags, clear: Flags) -> Word {
+        // Relaxed: only the value is needed, and the exchange checks it.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             // Relaxed: as in `set`.
@@ -122,6 +124,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     fn update(&self, new: impl Fn(Word) -> Word) {
+        // Relaxed: only the value is needed, and the exchange checks it.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             let next = new(old);
@@ -185,6 +188,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn hand_out_good(&self, pfn: Pfn, clear: Flags) -> bool {
+        // Relaxed: only the value is needed, and the exchange checks it. The caller keeps a poisoned frame.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if old.count() != 0 {
@@ -211,6 +215,8 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn mapcount(&self) -> u32 {
+        // Relaxed: the lock of an entry orders the changes of one mapping. Another reader races with
+        // them: for it the number is a hint, and a freeze of the page decides.
         self.mapcount.load(Ordering::Relaxed)
     }
 
@@ -219,6 +225,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn add_mapping(&self) -> u32 {
+        // Relaxed: as in `mapcount`.
         self.mapcount.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -226,6 +233,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn remove_mapping(&self, pfn: Pfn) -> u32 {
+        // Relaxed, here and in the repair before the broken rule: as in `mapcount`.
         let old = self.mapcount.fetch_sub(1, Ordering::Relaxed);
         if old == 0 {
             self.mapcount.store(0, Ordering::Relaxed);
@@ -238,6 +246,8 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn owner(&self) -> u32 {
+        // Relaxed: a reader without the page lock races with the free of the frame and its next use. It
+        // may look up the owner that it read, and reads the field again under the page lock.
         self.owner.load(Ordering::Relaxed)
     }
 
@@ -245,6 +255,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn index(&self) -> u32 {
+        // Relaxed: as in `owner`.
         self.index.load(Ordering::Relaxed)
     }
 
@@ -253,6 +264,8 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn set_owner(&self, owner: u32, index: u32) {
+        // Relaxed, twice: the thread that may write here publishes both fields by a later Release, of the
+        // hand-out, of the page lock or of `unfreeze`.
         self.owner.store(owner, Ordering::Relaxed);
         self.index.store(index, Ordering::Relaxed);
     }
@@ -261,6 +274,8 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn order(&self) -> u8 {
+        // Relaxed: a reader that knows only a frame number races with the allocator, and may read the
+        // order of another use of the frame. It checks again with a reference or the zone lock.
         (self.extra.load(Ordering::Relaxed) & 0xf) as u8
     }
 
@@ -270,6 +285,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn private(&self) -> u32 {
+        // Relaxed: as in `order`.
         self.extra.load(Ordering::Relaxed) >> Self::PRIVATE_SHIFT
     }
 
@@ -279,6 +295,7 @@ impl Page {
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn set_extra(&self, order: u8, private: u32) {
         debug_assert!(order <= MAX_ORDER && private < 1 << 28);
+        // Relaxed: as in `set_owner`.
         self.extra.store(u32::from(order) | private << Self::PRIVATE_SHIFT, Ordering::Relaxed);
     }
 

@@ -82,12 +82,14 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn try_get(&self) -> bool {
+        // Relaxed: only the value is needed, and the exchange checks it. A refusal reads nothing of the page.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - 1 {
                 return false;
             }
             if mutated(Mutation::TryGetInTwoSteps) {
+                // Acquire: as below. The count may be zero by now, which is the defect.
                 self.word.fetch_add(Word::ONE, Ordering::Acquire);
                 return true;
             }
@@ -146,12 +148,14 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn freeze(&self, expected: u32) -> Result<(), u32> {
+        // Relaxed: only the value is needed, and the exchange checks it. A refusal reads nothing of the page.
         let mut old = Word(self.word.load(Ordering::Relaxed));
         loop {
             if old.count() != expected {
                 return Err(old.count());
             }
             if mutated(Mutation::FreezeInTwoSteps) {
+                // Release: as below. A reference taken since the load is overwritten, which is the defect.
                 self.word.store(old.with_count(0).0, Ordering::Release);
                 return Ok(());
             }

@@ -48,32 +48,37 @@ pub(super) struct Watch {
     patience: AtomicU64,
 }
 
-// Relaxed (all): flags and counters that publish no data.
 impl Watch {
     /// Starts to check for progress: from here on operations run.
     pub fn start_timing(&self, patience: Duration) {
         let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
+        // Relaxed: a watch that sees the number late begins to measure one interval later.
         self.patience.store(millis, Ordering::Relaxed);
         self.progress();
     }
 
     /// Stops checking for progress, until the next [`Watch::start_timing`].
     pub fn pause_timing(&self) {
+        // Relaxed: a watch that misses the pause measures one interval more, by the old patience.
         self.patience.store(0, Ordering::Relaxed);
     }
 
     /// Records that an operation has ended.
     pub fn progress(&self) {
+        // Relaxed: the watch only compares the number with an earlier one.
         self.events.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns true if no further round is wanted.
     pub fn should_finish(&self) -> bool {
+        // Relaxed: a thread that misses the request begins one round more.
         self.finish.load(Ordering::Relaxed) || self.stop.is_requested()
     }
 
     /// Returns true if the caller stopped the program.
     pub fn is_interrupted(&self) -> bool {
+        // Relaxed: the request to stop, which is stored later, is what the threads act on; the reader is the
+        // thread that joins them, or reports why they stopped.
         self.interrupted.load(Ordering::Relaxed)
     }
 }
@@ -116,13 +121,16 @@ pub(super) fn watched<T: Send + 'static>(
         }
         match ask() {
             Go::On => {}
+            // Relaxed: see `should_finish`.
             Go::Finish => watch.finish.store(true, Ordering::Relaxed),
             Go::Stop => {
+                // Relaxed: see `is_interrupted`.
                 watch.interrupted.store(true, Ordering::Relaxed);
                 watch.stop.request();
                 stop_requested_at = Some(Instant::now());
             }
         }
+        // Relaxed, twice: an old number delays a stop by one interval.
         let events = watch.events.load(Ordering::Relaxed);
         let patience = watch.patience.load(Ordering::Relaxed);
         if events != seen || patience == 0 {

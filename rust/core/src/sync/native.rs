@@ -95,18 +95,21 @@ macro_rules! plain {
             /// Reads under the protocol's protection.
             #[inline]
             pub fn get(&self) -> $int {
+                // Relaxed: the comment above this `impl` gives the reason.
                 self.0.load(Ordering::Relaxed)
             }
 
             /// Writes under the protocol's protection.
             #[inline]
             pub fn set(&self, value: $int) {
+                // Relaxed: as in `get`.
                 self.0.store(value, Ordering::Relaxed)
             }
 
             /// Reads without protection; the caller must check again.
             #[inline]
             pub fn peek(&self) -> $int {
+                // Relaxed: the value may be of any moment, which the caller checks.
                 self.0.load(Ordering::Relaxed)
             }
         }

@@ -83,6 +83,7 @@ impl Zram {
                 Err(now) => seen = now,
             }
         }
+        // Relaxed: a store that races with a new limit may still go by the old one.
         let limit = self.counts.limit.load(Ordering::Relaxed);
         if limit > 0 && pages > limit {
             self.pool.free(machine, handle)?;

@@ -25,7 +25,7 @@ impl ZsPool {
     /// empty; 0 if another thread is compacting the pool. A zspage with a page that another thread
     /// has locked is counted, too: it waits for [`ZsPool::free_empty`].
     pub fn compact<R: Release>(&self, machine: &Machine<R>) -> u64 {
-        // Acquire and Release: a thread that begins sees all that the last one has done.
+        // Acquire pairs with the Release below.
         if self.counts.compacting.swap(1, Ordering::Acquire) != 0 {
             return 0;
         }
@@ -38,6 +38,7 @@ impl ZsPool {
         }
         // Relaxed: a count, which orders nothing.
         self.counts.compacted.fetch_add(pages, Ordering::Relaxed);
+        // Release pairs with the Acquire above: the next compaction sees all that this one has done.
         self.counts.compacting.store(0, Ordering::Release);
         pages
     }

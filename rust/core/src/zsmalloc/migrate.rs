@@ -98,6 +98,7 @@ impl ZsPool {
     /// pool (`zs_pool_dec_isolated`).
     fn not_isolated(&self) {
         let Counter { closing, isolated } = Counter::of(self);
+        // SeqCst: as below. Read before the count, the mark may be missed, which is the defect.
         let early = mutated(Mutation::ClosingReadEarly) && closing.load(Ordering::SeqCst) == 0;
         // SeqCst: this thread lowers the count before it loads the mark, and the closing thread sets the
         // mark before it loads the count. So the closing thread finds the lower count, or this thread

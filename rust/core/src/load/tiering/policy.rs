@@ -133,6 +133,8 @@ impl Director {
         if self.waiting() < self.epoch || !self.orders.lock().is_empty() || self.failed.lock().is_some() {
             return false;
         }
+        // Relaxed, twice: the Acquire in `waiting` orders the hits of all finished steps before these
+        // swaps. A hit of a step that still runs counts in this epoch or in the next.
         let hits: Vec<u32> = self.hits.iter().map(|hits| hits.swap(0, Ordering::Relaxed)).collect();
         self.told.fetch_add(hits.iter().map(|&hits| u64::from(hits)).sum(), Ordering::Relaxed);
         let node: Vec<i8> = (0..area.pages())

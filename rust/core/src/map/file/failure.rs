@@ -91,6 +91,7 @@ impl<R: Release> Machine<R> {
     /// Returns `EIO` if dirty data was lost since the last call, to one caller only
     /// (`file_check_and_advance_wb_err`).
     pub(super) fn take_lost(&self, file: &File) -> Result<()> {
+        // Relaxed: a caller that misses a loss at the same moment reports it at its next call.
         if file.lost.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }

@@ -123,6 +123,7 @@ impl<R: Release> Machine<R> {
 
     /// Takes a link on a file. `EBADF` after the file's end.
     pub(crate) fn link_file(&self, file: &File) -> Result<()> {
+        // Relaxed: only the number is needed, and the exchange checks it. Zero is final.
         let mut links = file.links.load(Ordering::Relaxed);
         loop {
             if links == 0 {

@@ -44,9 +44,10 @@ impl Context {
 
     #[inline]
     pub(super) fn holds(&self, when: When) -> bool {
+        // Relaxed: one OS thread.
         use std::sync::atomic::Ordering::Relaxed;
         // The operation that announced `when` borrows the words and the condition, and has not
-        // returned: it waits on its thread's stack. Relaxed: one OS thread.
+        // returned: it waits on its thread's stack.
         match when {
             When::Always => true,
             // SAFETY: see the comment above the match.

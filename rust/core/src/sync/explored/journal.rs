@@ -14,6 +14,7 @@
 use super::clock::Clock;
 use super::digest::Digest;
 use std::cell::{Cell, UnsafeCell};
+// Relaxed, in this whole file: one OS thread runs all threads of an exploration.
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The most entries of one schedule. Untouched entries cost only address space.

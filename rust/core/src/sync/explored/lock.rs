@@ -89,6 +89,7 @@ impl<T> Inner<T> {
             false => (Kind::ReadLock, When::NoWriter(&self.state)),
         };
         context.step_when(kind, self.address(), when);
+        // Relaxed: one OS thread.
         let old = self.state.load(Ordering::Relaxed);
         self.set_state(context, old, if exclusive { WRITER } else { old + 1 }, Ordering::Acquire, place);
         context.hold(self.class, self.address());
@@ -100,6 +101,7 @@ impl<T> Inner<T> {
             return self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok();
         };
         context.step(Kind::TryLock, self.address());
+        // Relaxed: one OS thread.
         let old = self.state.load(Ordering::Relaxed);
         if old == 0 {
             self.set_state(context, 0, WRITER, Ordering::Acquire, place);
@@ -112,6 +114,7 @@ impl<T> Inner<T> {
 
     fn take_on_host(&self, exclusive: bool) {
         for _ in 0..HOST_PATIENCE {
+            // Relaxed: only the value is needed, and the exchange checks it.
             let old = self.state.load(Ordering::Relaxed);
             let (free, new) = match exclusive {
                 true => (old == 0, WRITER),
@@ -131,12 +134,13 @@ impl<T> Inner<T> {
 
     fn give_back(&self, exclusive: bool, place: Place) {
         let Some(context) = context() else {
-            // Release pairs with the acquire of the next holder.
+            // Release pairs with the Acquire of the next holder.
             self.state.fetch_sub(if exclusive { WRITER } else { 1 }, Ordering::Release);
             return;
         };
         context.step(if exclusive { Kind::Unlock } else { Kind::ReadUnlock }, self.address());
         context.let_go(self.class, self.address());
+        // Relaxed: one OS thread.
         let old = self.state.load(Ordering::Relaxed);
         self.set_state(context, old, if exclusive { 0 } else { old - 1 }, Ordering::Release, place);
     }
@@ -243,6 +247,7 @@ impl<T> Drop for Inner<T> {
 
 impl<T: std::fmt::Debug> std::fmt::Debug for Inner<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Relaxed: the text may show an old state.
         write!(f, "{:?} lock, state {:#x}", self.class, self.state.load(Ordering::Relaxed))
     }
 }

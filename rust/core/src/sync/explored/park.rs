@@ -97,6 +97,7 @@ pub fn spin_until(word: &AtomicU64, cond: impl Fn(u64) -> bool) -> u64 {
     // SAFETY: same layout; the scheduler evaluates the condition only while this call waits.
     let condition: *const (dyn Fn(u64) -> bool + 'static) = unsafe { std::mem::transmute(condition) };
     context.step_when(Kind::Wait, std::ptr::from_ref(word).addr(), When::Holds(word.word(), condition));
+    // Relaxed: one OS thread.
     let value = word.word().load(Ordering::Relaxed);
     context.loaded(word.stamp(), Ordering::Acquire);
     context.values(value, value);

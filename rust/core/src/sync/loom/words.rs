@@ -178,6 +178,7 @@ macro_rules! plain {
                 if !panicking() {
                     self.watch.with(|_| ());
                 }
+                // Relaxed: loom watches the cell above, and finds an access that the protocol does not order.
                 self.value.load(Ordering::Relaxed)
             }
 
@@ -186,11 +187,13 @@ macro_rules! plain {
                 if !panicking() {
                     self.watch.with_mut(|_| ());
                 }
+                // Relaxed: as in `get`.
                 self.value.store(value, Ordering::Relaxed)
             }
 
             /// Reads without protection; the caller must check again.
             pub fn peek(&self) -> $int {
+                // Relaxed: an unordered read is what a `peek` is.
                 self.value.load(Ordering::Relaxed)
             }
         }

@@ -1,10 +1,14 @@
 """The end of the interpreter and of its forks: the exit code is right, whatever is still alive."""
 
 import os
+import re
+import struct
 import textwrap
+from pathlib import Path
 
 import pytest
 
+from mmcore import _mmcore
 from subprocesses import run, runs_clean
 
 #: Runs of each script. Without the protection 18 of 20 runs aborted.
@@ -100,6 +104,22 @@ CALLS = {
         for _ in range(4):
             forever(lambda: blocks(values, baseline, trials))
         time.sleep(0.3)
+    """,
+    "collections": """
+        class Cycle:
+            def __init__(self):
+                self.me = self
+            def __del__(self):
+                time.sleep(0.001)
+        # Before Python 3.12 the collector runs where an object is made, in Rust as well.
+        gc.set_threshold(20)
+        def loop():
+            rubbish = [Cycle(), Cycle()]
+            rubbish = None
+            keep = [page.flags for _ in range(40)]
+        page = region.page(0)
+        for _ in range(8):
+            forever(loop)
     """,
     "finalisers": """
         class Late:
@@ -252,3 +272,86 @@ def test_a_fork_with_threads_inside_of_calls_leaves_a_child_that_ends():
     """)
     )
     runs_clean(WORLD + script, times=2)
+
+
+#: Functions of the interpreter that run no Python code, with the reason. Rust calls them directly.
+HARMLESS = {
+    "they compare classes": ("PyErr_ExceptionMatches", "PyErr_GivenExceptionMatches"),
+    "they hand out a reference, or count one": (
+        "PyErr_Fetch",
+        "PyErr_Occurred",
+        "PyException_GetCause",
+        "PyException_GetTraceback",
+        "PyModule_GetNameObject",
+        "PyTuple_GetItem",
+        "PyType_GetName",
+        "PyType_GetQualName",
+        "PyWeakref_GetObject",
+        "Py_NewRef",
+        "_Py_IncRef",
+    ),
+    "they read a field, or compute": (
+        "PyByteArray_AsString",
+        "PyByteArray_Size",
+        "PyBytes_AsString",
+        "PyBytes_Size",
+        "PyCallable_Check",
+        "PyDict_Next",
+        "PyDict_Size",
+        "PySequence_Check",
+        "PySlice_AdjustIndices",
+        "PyTuple_Size",
+        "PyType_GetFlags",
+        "PyType_GetSlot",
+        "PyType_IsSubtype",
+        "Py_IsInitialized",
+    ),
+    "they make an object that the cycle collector does not know": (
+        "PyBytes_FromStringAndSize",
+        "PyLong_FromLong",
+        "PyLong_FromSsize_t",
+        "PyLong_FromUnsignedLongLong",
+        "PyUnicode_FromStringAndSize",
+        "PyUnicode_InternInPlace",
+    ),
+    "they put an object into a fresh one": ("PyList_Append", "PyList_SetItem", "PyTuple_SetItem"),
+    "they copy bytes, or fill a struct": (
+        "PyBuffer_FillInfo",
+        "PyBuffer_FromContiguous",
+        "PyBuffer_ToContiguous",
+        "PyModuleDef_Init",
+        "PyObject_GC_UnTrack",
+    ),
+    "the interpreter calls them, not Rust": ("PyObject_GenericGetDict", "PyObject_GenericSetDict"),
+    "PyO3 hangs a thread that may not attach": ("PyEval_RestoreThread", "PyGILState_Ensure"),
+    "it only detaches": ("PyEval_SaveThread",),
+}
+#: Names of data: types, exceptions and single objects.
+DATA = re.compile(r"PyExc_\w+|_?Py\w+_?Type|_Py_\w+Struct")
+
+
+def undefined(path):
+    """The names that an ELF file of 64 bits imports."""
+    image = path.read_bytes()
+    assert image[:5] == b"\x7fELF\x02"
+    (table,) = struct.unpack_from("<Q", image, 40)
+    entry, count = struct.unpack_from("<HH", image, 58)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", image, table + n * entry) for n in range(count)]
+    (symbols,) = [section for section in sections if section[1] == 11]
+    names = sections[symbols[6]][4]
+    for at in range(symbols[4], symbols[4] + symbols[5], 24):
+        name, _, _, section = struct.unpack_from("<IBBH", image, at)
+        if section == 0 and name:
+            yield image[names + name : image.index(b"\0", names + name)].decode()
+
+
+def test_every_function_that_may_run_python_code_has_a_wrapper():
+    imported = {name for name in undefined(Path(_mmcore.__file__)) if re.match("_?Py", name)}
+    wrappers = Path(__file__).parents[1] / "rust" / "python" / "src" / "ending.rs"
+    wrapped = set(re.findall(r"\b__wrap_(\w+)", wrappers.read_text()))
+    harmless = {name for names in HARMLESS.values() for name in names}
+    assert "PyObject_Call" in wrapped & imported
+    assert not wrapped & harmless
+    assert {n for n in imported - wrapped - harmless if not DATA.fullmatch(n)} == set()
+    # A reason for a function that is no longer imported would hide its return.
+    assert harmless <= imported

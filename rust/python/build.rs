@@ -1,59 +1,26 @@
 //! Records how the extension was built, for bug reports and for every JSON result, and has the linker call
 //! the interpreter through `src/ending.rs`.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Functions of the interpreter that `src/ending.rs` stands in front of.
-const WRAPPED: &[&str] = &[
-    "PyBuffer_Release",
-    "PyDict_SetItem",
-    "PyErr_CheckSignals",
-    "PyErr_NormalizeException",
-    "PyErr_PrintEx",
-    "PyErr_Restore",
-    "PyErr_SetObject",
-    "PyErr_SetString",
-    "PyErr_WarnEx",
-    "PyErr_WriteUnraisable",
-    "PyException_SetCause",
-    "PyException_SetTraceback",
-    "PyFloat_AsDouble",
-    "PyImport_Import",
-    "PyIter_Next",
-    "PyLong_AsLong",
-    "PyLong_AsUnsignedLongLong",
-    "PyNumber_Index",
-    "PyObject_Call",
-    "PyObject_CallMethodObjArgs",
-    "PyObject_CallNoArgs",
-    "PyObject_DelItem",
-    "PyObject_GetAttr",
-    "PyObject_GetBuffer",
-    "PyObject_GetItem",
-    "PyObject_GetIter",
-    "PyObject_IsTrue",
-    "PyObject_Repr",
-    "PyObject_RichCompare",
-    "PyObject_SetAttr",
-    "PyObject_SetAttrString",
-    "PyObject_SetItem",
-    "PyObject_Size",
-    "PyObject_Str",
-    "PySlice_Unpack",
-    "PyTraceBack_Print",
-    "PyUnicode_AsEncodedString",
-    "_Py_DecRef",
-];
+/// The functions of the interpreter for which `src/ending.rs` has a wrapper.
+fn wrapped() -> BTreeSet<String> {
+    let source = std::fs::read_to_string("src/ending.rs").expect("src/ending.rs can be read");
+    let words = source.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+    words.filter_map(|word| word.strip_prefix("__wrap_")).map(str::to_owned).collect()
+}
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/ending.rs");
     let var = |name: &str| std::env::var(name).unwrap_or_default();
     let rustc = Command::new(var("RUSTC"))
         .arg("--version")
         .output()
         .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned())
         .unwrap_or_default();
-    for name in WRAPPED {
+    for name in wrapped() {
         println!("cargo::rustc-cdylib-link-arg=-Wl,--wrap={name}");
     }
     println!("cargo::rustc-env=MMCORE_RUSTC={rustc}");

@@ -12,7 +12,7 @@
 
 #![allow(unsafe_code, reason = "functions of the interpreter are called as they are declared there")]
 
-use pyo3::ffi::{Py_buffer, Py_ssize_t, PyObject};
+use pyo3::ffi::{Py_buffer, Py_ssize_t, PyGILState_STATE, PyMethodDef, PyObject, PyType_Spec, PyTypeObject};
 use pyo3::prelude::*;
 use std::ffi::{c_char, c_double, c_int, c_long, c_ulonglong};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,11 +73,23 @@ macro_rules! wrapped {
 }
 
 // The functions that may run Python code: calls, attributes, conversions, iteration, creating and
-// reporting exceptions, codecs, signal handlers, and deallocation. `build.rs` has the same names.
+// reporting exceptions, codecs, signal handlers, and deallocation. Also those that make an object of
+// the cycle collector, which may run finalizers then (before Python 3.12). `build.rs` reads the names
+// from here, and `tests/test_interpreter_end.py` compares them with the functions that are imported.
 wrapped! {
     __wrap_PyBuffer_Release, __real_PyBuffer_Release(view: *mut Py_buffer);
+    __wrap_PyCMethod_New,
+        __real_PyCMethod_New(
+            method: *mut PyMethodDef, of: Object, module: Object, class: *mut PyTypeObject
+        ) -> Object;
+    __wrap_PyDict_New, __real_PyDict_New() -> Object;
     __wrap_PyDict_SetItem, __real_PyDict_SetItem(dict: Object, key: Object, value: Object) -> c_int;
     __wrap_PyErr_CheckSignals, __real_PyErr_CheckSignals() -> c_int;
+    __wrap_PyErr_Clear, __real_PyErr_Clear();
+    __wrap_PyErr_NewExceptionWithDoc,
+        __real_PyErr_NewExceptionWithDoc(
+            name: *const c_char, text: *const c_char, base: Object, dict: Object
+        ) -> Object;
     __wrap_PyErr_NormalizeException,
         __real_PyErr_NormalizeException(a: *mut Object, b: *mut Object, c: *mut Object);
     __wrap_PyErr_PrintEx, __real_PyErr_PrintEx(set: c_int);
@@ -91,13 +103,16 @@ wrapped! {
     __wrap_PyException_SetTraceback,
         __real_PyException_SetTraceback(object: Object, traceback: Object) -> c_int;
     __wrap_PyFloat_AsDouble, __real_PyFloat_AsDouble(object: Object) -> c_double;
+    __wrap_PyGILState_Release, __real_PyGILState_Release(state: PyGILState_STATE);
     __wrap_PyImport_Import, __real_PyImport_Import(name: Object) -> Object;
     __wrap_PyIter_Next, __real_PyIter_Next(iterator: Object) -> Object;
+    __wrap_PyList_New, __real_PyList_New(len: Py_ssize_t) -> Object;
     __wrap_PyLong_AsLong, __real_PyLong_AsLong(object: Object) -> c_long;
     __wrap_PyLong_AsUnsignedLongLong, __real_PyLong_AsUnsignedLongLong(object: Object) -> c_ulonglong;
     __wrap_PyNumber_Index, __real_PyNumber_Index(object: Object) -> Object;
     __wrap_PyObject_Call, __real_PyObject_Call(callable: Object, arguments: Object, named: Object) -> Object;
     __wrap_PyObject_CallNoArgs, __real_PyObject_CallNoArgs(callable: Object) -> Object;
+    __wrap_PyObject_ClearWeakRefs, __real_PyObject_ClearWeakRefs(object: Object);
     __wrap_PyObject_DelItem, __real_PyObject_DelItem(object: Object, key: Object) -> c_int;
     __wrap_PyObject_GetAttr, __real_PyObject_GetAttr(object: Object, name: Object) -> Object;
     __wrap_PyObject_GetBuffer,
@@ -118,10 +133,15 @@ wrapped! {
             slice: Object, a: *mut Py_ssize_t, b: *mut Py_ssize_t, c: *mut Py_ssize_t
         ) -> c_int;
     __wrap_PyTraceBack_Print, __real_PyTraceBack_Print(traceback: Object, file: Object) -> c_int;
+    __wrap_PyTuple_New, __real_PyTuple_New(len: Py_ssize_t) -> Object;
+    __wrap_PyType_FromSpec, __real_PyType_FromSpec(spec: *mut PyType_Spec) -> Object;
     __wrap_PyUnicode_AsEncodedString,
         __real_PyUnicode_AsEncodedString(
             text: Object, encoding: *const c_char, errors: *const c_char
         ) -> Object;
+    __wrap_PyUnicode_AsUTF8AndSize,
+        __real_PyUnicode_AsUTF8AndSize(text: Object, size: *mut Py_ssize_t) -> *const c_char;
+    __wrap_PyWeakref_NewRef, __real_PyWeakref_NewRef(object: Object, callback: Object) -> Object;
     __wrap__Py_DecRef, __real__Py_DecRef(object: Object);
 }
 

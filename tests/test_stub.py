@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,80 @@ def test_docstrings_name_what_is_raised(key):
     if inspect.isfunction(thing) and not thing.__name__.startswith("_"):
         for name in raised_in(thing):
             assert f"{name}:" in section, f"{key}: {name}"
+
+
+#: A function of the binding: what stands above it, its name, what it returns, its body.
+FUNCTION = re.compile(
+    r"((?: {4}///[^\n]*\n| {4}#\[[^\n]*\n(?: {8}[^\n]*\n| {4}\)\]\n)*)*)"
+    r" {4}(?:pub(?:\(\w+\))? )?fn (\w+)[^{;]*?->\s*([^{]*?)\s*\{\n(.*?)\n {4}\}\n",
+    re.DOTALL,
+)
+#: A call of the core in the binding, up to its arguments.
+CORE_CALL = re.compile(r"\.(?:call|call_again|call_alone)\(")
+
+
+def refuses(body, helpers):
+    """Whether a call of the core in this body can fail: its closure passes an error on with `?`."""
+    for call in CORE_CALL.finditer(body):
+        depth, end = 1, call.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(body[end], 0)
+            end += 1
+        if "?" in body[call.end() : end]:
+            return True
+    return any(re.search(rf"\b(?:self\.|Self::){name}\(", body) for name in helpers)
+
+
+def silent_about_errors(source):
+    """The methods of Python classes that pass errors of the core on, and have no `Raises:`.
+
+    A special method is described by its class, a setter by its property.
+    """
+    functions = [found.groups() for found in FUNCTION.finditer(source)]
+    helpers = set()
+    for _ in range(3):
+        helpers |= {name for above, name, _, body in functions if refuses(body, helpers)}
+    public = "".join(re.findall(r"^#\[pymethods\]\n.*?^\}$", source, re.DOTALL | re.MULTILINE))
+    for above, name, returned, body in (found.groups() for found in FUNCTION.finditer(public)):
+        described = "///" in above and not re.search(r"#\[(getter|setter)", above)
+        called = described and not name.startswith("__") and "PyResult" in returned
+        if called and refuses(body, helpers) and "Raises:" not in above:
+            yield name
+
+
+SOURCES = sorted((Path(__file__).parents[1] / "rust" / "python" / "src").glob("*.rs"))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_methods_that_pass_on_errors_of_the_core_say_so(source):
+    assert list(silent_about_errors(source.read_text())) == []
+
+
+def test_a_method_that_is_silent_about_its_errors_is_found():
+    method = """
+#[pymethods]
+impl PagePool {
+    /// Adds a page.
+    fn add(&self, py: Python<'_>) -> PyResult<u32> {
+        self.shared.call(py, Waits::Never, |shared| Ok(self.pool.add(&shared.machine)?.0))
+    }
+}
+"""
+    assert list(silent_about_errors(method)) == ["add"]
+    told = method.replace("a page.\n", "a page.\n    ///\n    /// Raises:\n")
+    assert list(silent_about_errors(told)) == []
+    assert list(silent_about_errors(method.replace("?.0", ""))) == []
+    by_helper = """
+    fn pfn(&self, py: Python<'_>) -> PyResult<Pfn> {
+        self.shared.call(py, Waits::Never, |_| Ok(self.pool.pfn()?))
+    }
+
+#[pymethods]
+impl PagePool {
+    /// The page.
+    fn page(&self, py: Python<'_>) -> PyResult<Page> {
+        Ok(Page::new(self.pfn(py)?))
+    }
+}
+"""
+    assert list(silent_about_errors(by_helper)) == ["page"]

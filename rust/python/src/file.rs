@@ -151,7 +151,11 @@ impl File {
         })
     }
 
-    /// Writes bytes at byte ``offset``, as ``pwrite(2)``. Raises the errors of `read`.
+    /// Writes bytes at byte ``offset``, as ``pwrite(2)``.
+    ///
+    /// Raises:
+    ///     KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
+    ///         frame, EBADF for a removed file.
     #[pyo3(signature = (data, *, offset=0, node=0))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, offset: u64, node: usize) -> PyResult<()> {
         let data = array::copied(py, &PyBuffer::<u8>::get(data)?)?;
@@ -162,6 +166,11 @@ impl File {
 
     /// Writes the dirty pages from ``start`` up to ``stop`` to disk (fsync), all by default. Returns the
     /// number of pages written.
+    ///
+    /// Raises:
+    ///     KernelError: EBADF for a removed file; EIO, once, if dirty data was lost with a bad frame or a
+    ///         failed write: the other pages are written all the same.
+    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
     #[pyo3(signature = (start=0, stop=None))]
     fn sync(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<u32> {
         let pages = self.range(start, stop);
@@ -171,6 +180,10 @@ impl File {
     /// Begins to write a page to disk; returns ``None`` if the page is clean. The device reads the frame
     /// until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the page,
     /// after waiting for the write.
+    ///
+    /// Raises:
+    ///     IndexError: if the file has no such page.
+    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
     #[pyo3(signature = (number=0))]
     fn begin_writeback(&self, py: Python<'_>, number: i64) -> PyResult<Option<Writeback>> {
         let index = self.index(number)?;
@@ -183,6 +196,10 @@ impl File {
 
     /// Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of
     /// pages evicted and kept.
+    ///
+    /// Raises:
+    ///     KernelError: EBADF for a removed file.
+    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
     #[pyo3(signature = (start=0, stop=None))]
     fn evict<'py>(&self, py: Python<'py>, start: u32, stop: Option<u32>) -> PyResult<Bound<'py, PyAny>> {
         let pages = self.range(start, stop);
@@ -194,6 +211,10 @@ impl File {
 
     /// Shortens the file to ``pages`` pages. Pages beyond the new end, and private copies of them, are
     /// unmapped from all processes.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL for more pages than the file has, EBADF for a removed file.
+    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
     fn truncate(&self, py: Python<'_>, pages: u32) -> PyResult<()> {
         self.shared
             .call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.truncate_file(&self.file, pages)?))

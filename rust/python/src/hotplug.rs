@@ -83,7 +83,8 @@ pub(crate) fn blocks<'py>(
 }
 
 /// The frames of a contiguous range, from `Machine.alloc_range`. Each frame is a page that nobody else uses.
-/// As a context manager the range is freed at the end of the block.
+/// As a context manager the range is freed at the end of the block; a block over a range that was freed
+/// before raises `MisuseError`.
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct FrameRange {
     shared: MachineRef,

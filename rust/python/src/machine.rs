@@ -244,6 +244,10 @@ impl Machine {
     /// pages demoted and freed. The list holds `Isolated` tokens, which are spent, or pages (`Page` or
     /// frame number) that the call isolates itself. With ``demote_to`` pages are first demoted to that
     /// node, where it has frames. Pages that were neither demoted nor freed are put back.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL for a node that does not exist.
+    ///     MisuseError: if a token was spent, or a page is movable: its content belongs to its owner.
     #[pyo3(signature = (pages, *, demote_to=None))]
     fn reclaim_pages<'py>(
         &self,
@@ -255,12 +259,18 @@ impl Machine {
     }
 
     /// Creates an empty address space.
+    ///
+    /// Raises:
+    ///     KernelError: EAGAIN if all numbers of address spaces are used up.
     fn address_space(&self, py: Python<'_>) -> PyResult<AddressSpace> {
         AddressSpace::create(py, &self.0)
     }
 
     /// Creates a pool of movable pages. ``ops`` is the pages' owner: an object with the methods of
     /// `MovableOps`, which a migration calls to isolate a page, move it and put it back.
+    ///
+    /// Raises:
+    ///     KernelError: ENOMEM if the machine has as many pools, files and mappings as it can have.
     #[pyo3(signature = (*, ops=None))]
     fn page_pool(&self, py: Python<'_>, ops: Option<Py<PyAny>>) -> PyResult<PagePool> {
         PagePool::create(py, &self.0, ops)
@@ -474,6 +484,9 @@ impl Machine {
     }
 
     /// The counters of the machine, or of one node, under the kernel's names.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL for a node that does not exist.
     #[pyo3(signature = (*, node=None))]
     fn vmstat<'py>(&self, py: Python<'py>, node: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
         let counters = self.0.call(py, Waits::Never, |shared| Ok(shared.machine.vmstat(node)?))?;

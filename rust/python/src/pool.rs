@@ -207,6 +207,9 @@ impl PagePool {
     }
 
     /// Allocates a zeroed page of ``node`` and returns its number in the pool.
+    ///
+    /// Raises:
+    ///     KernelError: ENOMEM without a free page, EINVAL for a node that does not exist.
     #[pyo3(signature = (*, node=0))]
     fn add(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
         self.shared.call(py, Waits::Never, |shared| Ok(self.pool.add(&shared.machine, node)?.0))
@@ -216,6 +219,10 @@ impl PagePool {
     /// the pool drops its reference, and the thread that drops the last reference calls ``released``. Under
     /// the other designs the pool first clears the page's movable mark under the page lock, and ``released``
     /// is not called.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the pool has no page of that number.
+    ///     MisuseError: if this thread holds the page's lock, for which the call would wait.
     fn release(&self, py: Python<'_>, number: u32) -> PyResult<()> {
         let pfn = self.pfn(py, number)?;
         let looks = self.shared.machine.put_looks();
@@ -224,11 +231,18 @@ impl PagePool {
     }
 
     /// Returns the page's frame at the time of the call; a migration may move the page afterwards.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the pool has no page of that number.
     fn page(&self, py: Python<'_>, number: u32) -> PyResult<Page> {
         Ok(Page::new(py, &self.shared, self.pfn(py, number)?))
     }
 
     /// Reads one word of a page.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the pool has no page of that number.
+    ///     IndexError: if a page has no such word.
     #[pyo3(signature = (number, word=0))]
     fn read(&self, py: Python<'_>, number: u32, word: usize) -> PyResult<u64> {
         let word = word_in_page(word)?;
@@ -237,6 +251,10 @@ impl PagePool {
     }
 
     /// Writes one word of a page.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if the pool has no page of that number.
+    ///     IndexError: if a page has no such word.
     fn write(&self, py: Python<'_>, number: u32, word: usize, value: u64) -> PyResult<()> {
         let word = word_in_page(word)?;
         self.shared.call(py, Waits::Never, |shared| {

@@ -179,6 +179,11 @@ impl Region {
     }
 
     /// Handles one page fault of a load, or of a store.
+    ///
+    /// Raises:
+    ///     KernelError: EFAULT if nothing is mapped there, ENOMEM without a free frame.
+    ///     SigbusError: EHWPOISON for a bad frame.
+    ///     IndexError: if the region has no such page.
     #[pyo3(signature = (number=0, *, write=true))]
     fn fault(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<()> {
         let index = self.index(number)?;
@@ -262,6 +267,9 @@ impl Region {
 
     /// Unlocks the pages from ``start`` up to ``stop`` (munlock), all by default, so that reclaim can take
     /// them.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL for a range beyond the region, ENOMEM if part of the range is not mapped.
     #[pyo3(signature = (start=0, stop=None))]
     fn munlock(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);
@@ -305,6 +313,9 @@ impl Region {
 
     /// Unmaps the pages from ``start`` up to ``stop`` (munmap), all by default. Pages that are not mapped are
     /// skipped.
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL for a range beyond the region.
     #[pyo3(signature = (start=0, stop=None))]
     fn unmap(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);

@@ -159,6 +159,10 @@ impl AddressSpace {
 
     /// Forks the process: the child shares this space's pages until one of the two writes to them (copy on
     /// write).
+    ///
+    /// Raises:
+    ///     KernelError: ENOMEM if a page that may be pinned cannot be copied, or has as many references as it
+    ///         can have; EAGAIN if all numbers of address spaces are used up; ESRCH after `exit`.
     fn fork(&self, py: Python<'_>) -> PyResult<AddressSpace> {
         let child =
             self.shared.call(py, Waits::ForMigrations, |shared| Ok(shared.machine.fork(&self.space)?))?;
@@ -233,6 +237,9 @@ impl AddressSpace {
 
     /// Returns the node of the page at each of ``addresses``, or a negative errno, as ``move_pages(2)``
     /// without nodes does.
+    ///
+    /// Raises:
+    ///     MemoryError: if the host has no memory for the statuses.
     fn query_pages<'py>(
         &self,
         py: Python<'py>,

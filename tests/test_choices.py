@@ -12,6 +12,7 @@ import mmcore
 import mmcore.typing
 from mmcore import _mmcore
 from mmcore._chosen import chosen
+from mmcore._cli.showing import CODES
 from mmcore._comparison import Options
 from mmcore._comparison.plan import make_plan
 from mmcore.errors import InputError
@@ -40,6 +41,14 @@ def test_coverage_and_codes_are_words_of_results():
     assert seen == set(typing.get_args(mmcore.typing.Coverage))
 
 
+def test_statuses_and_places_are_words_of_results():
+    assert set(typing.get_args(mmcore.typing.Status)) == CODES.keys()
+    arguments = [each for op in mmcore.program.operations() for each in op.args]
+    places = {each.place for each in arguments}
+    assert places == set(typing.get_args(mmcore.typing.ArgumentPlace))
+    assert tuple(mmcore.results.FLAGS) == _mmcore.CHOICES["PageFlag"]
+
+
 def test_every_word_is_taken_by_the_call_that_it_is_for():
     program = "map r0 anon 1\nthread A\n  write r0\n"
     for search in _mmcore.CHOICES["Search"]:
@@ -55,6 +64,8 @@ def test_every_word_is_taken_by_the_call_that_it_is_for():
                 region.madvise(advice)
             for kind in _mmcore.CHOICES["FileKind"]:
                 assert machine.file("4KiB", kind=kind).kind == kind
+            for compressor in _mmcore.CHOICES["Compressor"]:
+                machine.zram("64KiB", compressor=compressor)
             for kind in _mmcore.CHOICES["FaultKind"]:
                 assert machine.inject(kind).kind == kind
             for mode in _mmcore.CHOICES["Mode"]:

@@ -7,14 +7,15 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmcore._mmcore import Profile
 from mmcore._errors import InputError
+from mmcore._mmcore import Profile
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
     from mmcore.typing import FieldValue, Kernel
 
 __all__ = ["ProfileField", "Profiles", "as_text", "profiles"]

@@ -32,12 +32,14 @@ from mmcore._state import (
 from mmcore.typing import (
     Advice,
     CompactPriority,
+    Compressor,
     FaultKind,
     FieldValue,
     FileKind,
     Kernel,
     MigrateType,
     Mode,
+    PageFlag,
     Reason,
     Zone,
 )
@@ -129,7 +131,7 @@ class PolicyReplay:
 
 # --- machine ---
 
-FLAGS: Final[dict[str, int]]
+FLAGS: Final[dict[PageFlag, int]]
 FRAME_KINDS: Final[dict[str, str]]
 UNWRITTEN: Final[int]
 
@@ -483,7 +485,7 @@ class Machine:
         Raises:
             KernelError: ENOMEM if the machine has no room for another pool, file or mapping."""
     def zram(
-        self, size: str | int, *, compressor: str = "lz4", limit: str | int | None = None
+        self, size: str | int, *, compressor: Compressor = "lz4", limit: str | int | None = None
     ) -> Zram:
         """Creates a compressed block device of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), whose
         pool may have ``limit`` bytes of the machine's frames. ``compressor`` is ``"lz4"``, by which each page
@@ -785,8 +787,8 @@ class Page:
     def mapcount(self) -> int:
         """The number of page-table entries that map the page."""
     @property
-    def flags(self) -> tuple[str, ...]:
-        """The names of the flags that are set, in lower case as the kernel's tools print them: ``uptodate``."""
+    def flags(self) -> tuple[PageFlag, ...]:
+        """The names of the flags that are set, as the kernel's tools print them."""
     @property
     def order(self) -> int:
         """log2 of the number of base pages in the large page, or in the free block, that begins at this frame. 0
@@ -1215,7 +1217,7 @@ class ExploredPage:
     def refcount(self) -> int:
         """The reference count."""
     @property
-    def flags(self) -> tuple[str, ...]:
+    def flags(self) -> tuple[PageFlag, ...]:
         """The names of the flags that are set."""
     def read(self, word: int = 0) -> int:
         """Reads one word of the content.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmcore.typing import HolderKind, PageFlag
 
 __all__ = ["Holder", "PageState"]
 
@@ -13,12 +17,13 @@ class Holder:
 
     Attributes:
         kind: ``entry``, ``batch``, ``driver``, ``cache``, ``private``, ``swap``, ``poison``,
-            ``fault``, ``reference``, ``pin``, ``isolation``, ``lock``, ``freeze`` or ``writeback``.
+            ``huge_pool``, ``fault``, ``reference``, ``pin``, ``isolation``, ``lock``, ``freeze`` or
+            ``writeback``.
         references: the number of references that it holds.
         text: the holder in words.
     """
 
-    kind: str
+    kind: HolderKind
     references: int
     text: str
 
@@ -46,5 +51,5 @@ class PageState:
     order: int
     refcount: int
     mapcount: int
-    flags: tuple[str, ...]
+    flags: tuple[PageFlag, ...]
     holders: tuple[Holder, ...]

@@ -6,14 +6,14 @@ import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mmcore import _mmcore
 from mmcore._arguments import number
 from mmcore._chosen import chosen, set_options
+from mmcore._errors import FindingError, InputError
 from mmcore._trace import Trace
 from mmcore._waiting import heard, keep
-from mmcore._errors import FindingError, InputError
 from mmcore.reporting import Grid, Result
 from mmcore.reporting.parts import columns
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mmcore._chosen import Chosen
-    from mmcore.reporting import Part, Status
-    from mmcore.typing import Kernel
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
+    from mmcore.typing import Kernel, Policy
 
 __all__ = ["Policies", "PolicyOutcome", "known", "policies"]
 
@@ -37,9 +38,9 @@ _ELSEWHERE = frozenset({"lru_policy", "pagevec", "release"})
 _SHARES = (16, 4, 2)
 
 
-def known() -> tuple[str, ...]:
+def known() -> tuple[Policy, ...]:
     """The list policies of this build, the default first."""
-    return tuple(_mmcore.Profile.accepts("lru_policy").split(", "))
+    return cast("tuple[Policy, ...]", _mmcore.CHOICES["Policy"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class PolicyOutcome:
         active: active pages at the end.
     """
 
-    policy: str
+    policy: Policy
     size: int
     requests: int
     misses: int
@@ -190,7 +191,7 @@ class Policies(Result):
 def policies(
     trace: Trace | str | os.PathLike[str] | None = None,
     *,
-    policy: str | Iterable[str] | None = None,
+    policy: str | Iterable[Policy] | None = None,
     size: int | Iterable[int] | None = None,
     kernel: Kernel | None = None,
     profile: Chosen | None = None,
@@ -287,7 +288,7 @@ def _refuse_given_elsewhere(fields: Mapping[str, str], pagevec: int | None) -> N
 
 def _outcome(
     trace: Trace,
-    name: str,
+    name: Policy,
     pages: int,
     profile: _mmcore.Profile,
     warm_up: int,
@@ -311,7 +312,7 @@ def _outcome(
     return PolicyOutcome(policy=name, size=pages, **found)
 
 
-def _names(policy: str | Iterable[str] | None) -> tuple[str, ...]:
+def _names(policy: str | Iterable[Policy] | None) -> tuple[Policy, ...]:
     if policy is None:
         return known()
     names = policy.split(",") if isinstance(policy, str) else list(policy)
@@ -320,7 +321,7 @@ def _names(policy: str | Iterable[str] | None) -> tuple[str, ...]:
             raise InputError(f"no list policy {name!r}: choose from {', '.join(known())}")
     if not names:
         raise InputError(f"policy is empty: name one or more of {', '.join(known())}")
-    return tuple(dict.fromkeys(names))
+    return cast("tuple[Policy, ...]", tuple(dict.fromkeys(names)))
 
 
 def _sizes(size: int | Iterable[int] | None, trace: Trace) -> tuple[int, ...]:

@@ -12,8 +12,8 @@ from mmcore import _refusals as refusals
 from mmcore._arguments import time_limit
 from mmcore._choices import as_text
 from mmcore._chosen import chosen
-from mmcore._interrupted import keeping
 from mmcore._errors import InputError
+from mmcore._interrupted import keeping
 from mmcore.program import Program
 from mmcore.reporting import Grid, Result
 from mmcore.reporting.parts import columns
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from mmcore._chosen import Chosen
     from mmcore._refusals import Refused
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
     from mmcore.typing import FieldValue, Kernel
 
 __all__ = ["RunResult", "StressResult", "run", "stress"]

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from mmcore import _mmcore
 from mmcore._arguments import shown
-from mmcore._input import STANDARD_INPUT, read_text
 from mmcore._errors import ProgramError
+from mmcore._input import STANDARD_INPUT, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from mmcore.typing import ArgumentPlace
 
 __all__ = [
     "Arg",
@@ -446,7 +448,7 @@ class Argument:
     """
 
     name: str
-    place: str
+    place: ArgumentPlace
     required: bool
     syntax: Any
 

@@ -9,25 +9,35 @@ from typing import Literal, TypeAlias
 
 __all__ = [
     "Advice",
+    "ArgumentPlace",
     "CompactPriority",
     "CompactStatus",
+    "Compressor",
     "Coverage",
     "FaultKind",
     "FieldValue",
     "FileKind",
+    "HolderKind",
     "Kernel",
     "Load",
     "MigrateType",
     "Mode",
+    "PageFlag",
+    "Policy",
     "Reason",
     "Release",
     "Search",
     "SignalCode",
+    "Status",
+    "StepKind",
     "Zone",
 ]
 
 #: The advice of `Region.madvise`.
 Advice: TypeAlias = Literal["cold", "pageout", "dontneed", "free", "willneed"]
+
+#: Where an argument of an operation stands in its line, of `mmcore.program.Argument`.
+ArgumentPlace: TypeAlias = Literal["positional", "key", "options"]
 
 #: How hard `Machine.compact_for` tries: easy pages alone, all pages, or all pageblocks too.
 CompactPriority: TypeAlias = Literal["async", "sync_light", "sync_full"]
@@ -42,6 +52,9 @@ CompactStatus: TypeAlias = Literal[
     "contended",
     "success",
 ]
+
+#: The compressor of `Machine.zram`: the match search of the kernel's, or that of a crate.
+Compressor: TypeAlias = Literal["lz4", "lz4_flex"]
 
 #: `Exploration.coverage`: every schedule, every schedule within the bound on preemptions, a sample,
 #: or less than that because the search stopped early.
@@ -64,6 +77,25 @@ FieldValue: TypeAlias = str | int | bool
 #: The kind of file of `Machine.file`: on disk, in tmpfs, or shared anonymous memory.
 FileKind: TypeAlias = Literal["disk", "tmpfs", "shm"]
 
+#: The kind of a holder of references on a page, of `mmcore.results.Holder`.
+HolderKind: TypeAlias = Literal[
+    "entry",
+    "batch",
+    "driver",
+    "cache",
+    "private",
+    "swap",
+    "poison",
+    "huge_pool",
+    "fault",
+    "reference",
+    "pin",
+    "isolation",
+    "lock",
+    "freeze",
+    "writeback",
+]
+
 #: Kernels with a preset of the profile, oldest first.
 Kernel: TypeAlias = Literal["4.5", "4.8", "6.1", "6.12", "6.19"]
 
@@ -75,6 +107,45 @@ MigrateType: TypeAlias = Literal["movable", "unmovable", "reclaimable", "high_at
 
 #: The mode of a migration: it never waits, waits for page locks only, or for write-back too.
 Mode: TypeAlias = Literal["async", "sync_light", "sync"]
+
+#: The flags of a page, of `Page.flags` and `mmcore.results.FLAGS`.
+PageFlag: TypeAlias = Literal[
+    "locked",
+    "waiters",
+    "lru",
+    "active",
+    "referenced",
+    "workingset",
+    "unevictable",
+    "mlocked",
+    "dirty",
+    "writeback",
+    "uptodate",
+    "private",
+    "swapbacked",
+    "swapcache",
+    "reclaim",
+    "isolated",
+    "movable",
+    "reserved",
+    "hwpoison",
+    "error",
+    "anon",
+    "anon_exclusive",
+    "head",
+    "tail",
+    "buddy",
+    "mappedtodisk",
+    "owner_private",
+    "has_hwpoisoned",
+    "idle",
+    "young",
+    "file",
+    "refused",
+]
+
+#: The list policies, of `mmcore.policies` and the field `lru_policy` of a profile.
+Policy: TypeAlias = Literal["two_list", "mglru", "fifo", "lru", "clock"]
 
 #: The reason of a migration, as the tracepoint `mm_migrate_pages` shows it. `Isolated.migrate`
 #: refuses `memory_failure` and `demotion`: in a kernel their callers do more than migrate.
@@ -99,6 +170,32 @@ Search: TypeAlias = Literal["portfolio", "random", "pct", "exhaustive"]
 #: The code of a SIGBUS: action required (the process touched the lost page), or action optional
 #: (the process can act before it touches the page).
 SignalCode: TypeAlias = Literal["BUS_MCEERR_AR", "BUS_MCEERR_AO"]
+
+#: The status of a result; the exit codes of the command line are 0, 1, 2 and 3 in this order.
+Status: TypeAlias = Literal["clean", "finding", "unusable", "inconclusive"]
+
+#: The kind of a step of a schedule, of `mmcore.results.TraceStep`.
+StepKind: TypeAlias = Literal[
+    "load",
+    "store",
+    "swap",
+    "cas",
+    "add",
+    "bits",
+    "fence",
+    "peek",
+    "write",
+    "note",
+    "lock",
+    "unlock",
+    "try-lock",
+    "read-lock",
+    "read-unlock",
+    "park",
+    "wake",
+    "unpark",
+    "wait",
+]
 
 #: The zone of a memory block: for any page, or for pages that can move.
 Zone: TypeAlias = Literal["kernel", "movable"]

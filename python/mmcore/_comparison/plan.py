@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmcore._chosen import python_text, set_options
 from mmcore._comparison.options import Options
+from mmcore._errors import InputError
 from mmcore._mmcore import MAX_FRAMES, MAX_NODES
 from mmcore._units import PAGE_SIZE, NodeSize, format_size, parse_nodes
-from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

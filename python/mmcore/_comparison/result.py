@@ -13,7 +13,8 @@ from mmcore.reporting import Result
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
 
 __all__ = ["Comparison"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from mmcore._choices import as_text
 from mmcore._chosen import chosen, set_options
-from mmcore._mmcore import Profile
 from mmcore._errors import InputError
+from mmcore._mmcore import Profile
 from mmcore.program import FieldSetting, MachineSpec, Program
 from mmcore.reporting import Result
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mmcore._chosen import Chosen
-    from mmcore.reporting import Status
+    from mmcore.typing import Status
     from mmcore.typing import Kernel
 
 __all__ = ["PerSide", "Side", "Sides", "TwoSides", "make_sides"]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from mmcore._exploration.hunting import Defect, Hunt
     from mmcore._exploration.result import Counterexample
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
 
 __all__ = ["HuntResult", "Mutations", "hunt_all"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from mmcore import _refusals as refusals
 from mmcore._arguments import number, time_limit
 from mmcore._chosen import set_options
+from mmcore._errors import InputError
 from mmcore._exploration import soak as soaking
 from mmcore._exploration import standard as standard_set
 from mmcore._exploration.gathering import gather
-from mmcore._errors import InputError
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mmcore._exploration.result import Counterexample
     from mmcore._exploration.soak import Soaked
     from mmcore._exploration.standard import Explored
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
     from mmcore.typing import Kernel, Release
 
 __all__ = ["SoakResult", "StandardResult", "soak", "standard"]

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from mmcore._chosen import Chosen
     from mmcore._exploration.calling import Owners
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
     from mmcore.typing import Kernel, Release
 
 __all__ = ["Replay", "replay"]

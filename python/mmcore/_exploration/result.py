@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mmcore._refusals import Refused
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
     from mmcore.typing import Coverage
 
 __all__ = ["Counterexample", "Exploration", "RaceError"]

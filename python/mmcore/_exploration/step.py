@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmcore.typing import StepKind
 
 __all__ = ["TraceStep"]
 
@@ -29,7 +33,7 @@ class TraceStep:
     name: str
     i: int
     op: str
-    kind: str
+    kind: StepKind
     object: str
     before: str
     after: str

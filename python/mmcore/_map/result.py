@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from mmcore._errors import InputError
 from mmcore._map.plots import pictures
 from mmcore._map.shown import blocks, kinds, picture
 from mmcore._map.steps import MapSteps
 from mmcore._mmcore import FRAME_KINDS
-from mmcore._errors import InputError
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mmcore._map.node import NodeMap
-    from mmcore.reporting import Drawing, Part, Status
+    from mmcore.reporting import Drawing, Part
+    from mmcore.typing import Status
 
 __all__ = ["MapChange", "NodeMaps"]
 

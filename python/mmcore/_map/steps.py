@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from mmcore import _output
+from mmcore._errors import InputError
 from mmcore._map.cells import COLORS
 from mmcore._map.node import FREE
 from mmcore._map.plots import pictures
 from mmcore._map.shown import kinds, picture
 from mmcore._mmcore import FRAME_KINDS
-from mmcore._errors import InputError
 from mmcore.reporting import Grid, Result
 from mmcore.reporting.page import page
 from mmcore.reporting.parts import columns
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mmcore._map.node import NodeMap
-    from mmcore.reporting import Drawing, Part, Status
+    from mmcore.reporting import Drawing, Part
+    from mmcore.typing import Status
 
 __all__ = ["MapSteps"]
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mmcore._recordings.compare import Comparison
     from mmcore._recordings.passes import CompactionPass
     from mmcore.program import FieldSetting
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
 
 __all__ = ["Conformance", "Replayed"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmcore import _output
 from mmcore.reporting.document import as_json, head
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mmcore.reporting.parts import Part
+    from mmcore.typing import Status
 
-__all__ = ["Result", "Status"]
-
-#: The status of a result; the exit codes of the command line are 0, 1, 2 and 3 in this order.
-Status: TypeAlias = Literal["clean", "finding", "unusable", "inconclusive"]
+__all__ = ["Result"]
 
 
 class Result(ABC):

@@ -1,6 +1,8 @@
 //! The limits of the core and the words that it accepts, in one list for Python.
 
+use crate::state::flag_names;
 use mmcore::alloc::MigrateType;
+use mmcore::audit::Holder;
 use mmcore::compact::{CompactPriority, CompactStatus};
 use mmcore::hotplug::ZoneKind;
 use mmcore::inject::Kind;
@@ -8,9 +10,10 @@ use mmcore::load;
 use mmcore::machine::{MAX_CPUS, MAX_FRAMES, MAX_NODES};
 use mmcore::map::{Advice, FileKind};
 use mmcore::migrate::{Mode, Reason};
-use mmcore::page::PAGE_SIZE;
-use mmcore::profile::{Design, PRESETS};
-use mmcore_explored::explore::{MAX_JOBS, MAX_STEPS, Request, THREADS};
+use mmcore::page::{Flags, PAGE_SIZE};
+use mmcore::profile::{Design, LruPolicy, PRESETS};
+use mmcore::zram::Compressor;
+use mmcore_explored::explore::{Kind as StepKind, MAX_JOBS, MAX_STEPS, Request, THREADS};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -37,18 +40,23 @@ fn choices(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("Advice", first(Advice::NAMES)),
         ("CompactPriority", first(CompactPriority::NAMES)),
         ("CompactStatus", first(CompactStatus::NAMES)),
+        ("Compressor", Compressor::ALL.map(|(_, name)| name).to_vec()),
         ("FaultKind", first(Kind::NAMES)),
         ("FileKind", first(FileKind::NAMES)),
+        ("HolderKind", Holder::KINDS.to_vec()),
         ("Kernel", PRESETS.to_vec()),
         ("Load", load::Load::NAMES.to_vec()),
         ("MigrateType", first(MigrateType::NAMES)),
         ("Mode", first(Mode::NAMES)),
+        ("Policy", LruPolicy::ALL.iter().map(|policy| policy.name()).collect()),
         ("Reason", first(Reason::NAMES)),
         ("Release", Design::ALL.iter().map(|design| design.name()).collect()),
         ("Search", Request::SEARCHES.to_vec()),
+        ("StepKind", StepKind::ALL.iter().map(|kind| kind.name()).collect()),
         ("Zone", first(ZoneKind::NAMES)),
     ] {
         choices.set_item(choice, PyTuple::new(py, words)?)?;
     }
+    choices.set_item("PageFlag", PyTuple::new(py, flag_names(Flags::all()))?)?;
     Ok(choices)
 }

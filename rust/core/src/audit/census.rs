@@ -82,9 +82,28 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// Returns the holder's kind in one word.
+    /// The kinds of holders, in the order of the documentation.
+    pub const KINDS: &'static [&'static str] = &[
+        "entry",
+        "batch",
+        "driver",
+        "cache",
+        "private",
+        "swap",
+        "poison",
+        "huge_pool",
+        "fault",
+        "reference",
+        "pin",
+        "isolation",
+        "lock",
+        "freeze",
+        "writeback",
+    ];
+
+    /// The holder's kind in one word, one of [`Holder::KINDS`].
     pub fn kind(&self) -> &'static str {
-        match self {
+        let kind = match self {
             Holder::Entry { .. } => "entry",
             Holder::Batch { .. } => "batch",
             Holder::Driver => "driver",
@@ -102,7 +121,9 @@ impl Holder {
                 Handle::Frozen => "freeze",
                 Handle::Writeback => "writeback",
             },
-        }
+        };
+        debug_assert!(Self::KINDS.contains(&kind), "{kind} is missing in the list of kinds");
+        kind
     }
 
     /// Returns the number of references that the holder accounts for.

@@ -47,7 +47,30 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Returns true if the step leaves all shared state as it was.
+    /// Every kind, in the order of the documentation.
+    pub const ALL: &'static [Kind] = &[
+        Kind::Load,
+        Kind::Store,
+        Kind::Swap,
+        Kind::Cas,
+        Kind::Add,
+        Kind::Bits,
+        Kind::Fence,
+        Kind::Peek,
+        Kind::PlainWrite,
+        Kind::Note,
+        Kind::Lock,
+        Kind::Unlock,
+        Kind::TryLock,
+        Kind::ReadLock,
+        Kind::ReadUnlock,
+        Kind::Park,
+        Kind::Wake,
+        Kind::Unpark,
+        Kind::Wait,
+    ];
+
+    /// Whether the step leaves all shared state as it was.
     #[inline]
     pub fn reads_only(self) -> bool {
         matches!(self, Kind::Load | Kind::Peek | Kind::Wait)
@@ -84,6 +107,8 @@ impl Kind {
         }
     }
 }
+
+const _: () = assert!(Kind::ALL.len() == Kind::Wait as usize + 1, "a kind is missing in the list");
 
 /// A step in the running schedule's log.
 #[derive(Clone, Copy, Debug)]

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mmcore.reporting import Part
-    from mmcore.typing import Status
-    from mmcore.typing import FieldValue, Kernel
+    from mmcore.typing import FieldValue, Kernel, Status
 
 __all__ = ["ProfileField", "Profiles", "as_text", "profiles"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from mmcore._choices import as_text
-from mmcore._mmcore import Profile
 from mmcore._errors import InputError
+from mmcore._mmcore import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

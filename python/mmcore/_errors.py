@@ -1,7 +1,7 @@
 """The exceptions of `mmcore.errors` that know no result.
 
-The modules of the package import them from here: `mmcore.errors` also has `RaceError`, which carries
-a result, and the modules of results raise exceptions themselves.
+The modules of the package import them from here: `mmcore.errors` also has `RaceError`, which
+carries a result, and the modules of results raise exceptions themselves.
 """
 
 from __future__ import annotations

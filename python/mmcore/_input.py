@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from mmcore._units import format_size
 from mmcore._errors import InputError
+from mmcore._units import format_size
 
 __all__ = ["STANDARD_INPUT", "TEXT_LIMIT", "parse_json", "path_text", "read_text"]
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from mmcore._input import path_text
 from mmcore._errors import InputError
+from mmcore._input import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

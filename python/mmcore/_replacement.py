@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from mmcore._chosen import Chosen
     from mmcore.reporting import Part
-    from mmcore.typing import Status
-    from mmcore.typing import Kernel, Policy
+    from mmcore.typing import Kernel, Policy, Status
 
 __all__ = ["Policies", "PolicyOutcome", "known", "policies"]
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from mmcore._chosen import Chosen
     from mmcore._refusals import Refused
     from mmcore.reporting import Part
-    from mmcore.typing import Status
-    from mmcore.typing import FieldValue, Kernel
+    from mmcore.typing import FieldValue, Kernel, Status
 
 __all__ = ["RunResult", "StressResult", "run", "stress"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mmcore._mmcore import PAGE_SIZE
 from mmcore._errors import InputError
+from mmcore._mmcore import PAGE_SIZE
 
 __all__ = ["PAGE_SIZE", "NodeSize", "format_size", "parse_nodes", "parse_size"]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmcore import __version__
-from mmcore._extras import need
 from mmcore._errors import FindingError, InputError, KernelError, MissingExtraError, MisuseError
+from mmcore._extras import need
 
 need("cyclopts", "the command line")
 need("rich", "the command line")

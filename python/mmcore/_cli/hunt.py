@@ -7,9 +7,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mmcore._cli import showing
+from mmcore._errors import InputError
 from mmcore._exploration.hunted import Mutations, hunt_all
 from mmcore._exploration.hunting import defects
-from mmcore._errors import InputError
 
 
 def hunt(

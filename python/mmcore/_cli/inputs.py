@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Parameter
 
 from mmcore import _waiting
-from mmcore._trace import Trace
 from mmcore._errors import InputError
+from mmcore._trace import Trace
 from mmcore.program import Program
 from mmcore.typing import Kernel, Release  # noqa: TC001 - the command line reads the annotations
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mmcore import _map
 from mmcore._cli import inputs, output, showing
-from mmcore._map import MapChange
 from mmcore._errors import InputError
+from mmcore._map import MapChange
 
 if TYPE_CHECKING:
     from mmcore.results import NodeMaps

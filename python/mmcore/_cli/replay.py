@@ -6,8 +6,8 @@ from typing import Any
 
 import mmcore
 from mmcore._cli import inputs, showing
-from mmcore._exploration.replaying import Replay
 from mmcore._errors import InputError
+from mmcore._exploration.replaying import Replay
 
 
 def replay(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from mmcore._arguments import number, time_limit
-from mmcore._mmcore import MAX_LOAD_THREADS
 from mmcore._errors import InputError
+from mmcore._mmcore import MAX_LOAD_THREADS
 from mmcore.typing import Kernel, Load
 
 __all__ = ["MOST_SECONDS", "MOST_THREADS", "Options"]

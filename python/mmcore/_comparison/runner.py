@@ -12,8 +12,8 @@ import numpy as np
 
 from mmcore._comparison import stats
 from mmcore._comparison.protocol import Backend, Operations, Rig, RoundReport
-from mmcore._waiting import heard, keep
 from mmcore._errors import FindingError, InputError
+from mmcore._waiting import heard, keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

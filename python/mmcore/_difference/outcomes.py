@@ -10,9 +10,9 @@ from mmcore import _mmcore
 from mmcore import _refusals as refusals
 from mmcore._difference.sides import PerSide, TwoSides
 from mmcore._difference.states import flattened
+from mmcore._errors import InputError
 from mmcore._interrupted import keeping, partial
 from mmcore._waiting import keep
-from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

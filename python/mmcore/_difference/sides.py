@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mmcore._chosen import Chosen
-    from mmcore.typing import Status
-    from mmcore.typing import Kernel
+    from mmcore.typing import Kernel, Status
 
 __all__ = ["PerSide", "Side", "Sides", "TwoSides", "make_sides"]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmcore import _mmcore
 from mmcore._arguments import number
+from mmcore._errors import InputError
 from mmcore._exploration import searching
 from mmcore._exploration.schedule import Schedule
-from mmcore._errors import InputError
 from mmcore.program import Program
 
 if TYPE_CHECKING:

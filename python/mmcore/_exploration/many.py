@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from mmcore._exploration.soak import Soaked
     from mmcore._exploration.standard import Explored
     from mmcore.reporting import Part
-    from mmcore.typing import Status
-    from mmcore.typing import Kernel, Release
+    from mmcore.typing import Kernel, Release, Status
 
 __all__ = ["SoakResult", "StandardResult", "soak", "standard"]
 

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from mmcore._chosen import Chosen
     from mmcore._exploration.calling import Owners
     from mmcore.reporting import Part
-    from mmcore.typing import Status
-    from mmcore.typing import Kernel, Release
+    from mmcore.typing import Kernel, Release, Status
 
 __all__ = ["Replay", "replay"]
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from mmcore._refusals import Refused
     from mmcore.reporting import Part
-    from mmcore.typing import Status
-    from mmcore.typing import Coverage
+    from mmcore.typing import Coverage, Status
 
 __all__ = ["Counterexample", "Exploration", "RaceError"]
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from mmcore import _mmcore
 from mmcore._arguments import shown
-from mmcore._mmcore import MAX_EXPLORED_THREADS, MAX_STEPS
 from mmcore._errors import InputError
+from mmcore._mmcore import MAX_EXPLORED_THREADS, MAX_STEPS
 
 __all__ = ["Run", "Schedule"]
 

@@ -164,7 +164,9 @@ def shrink(
     """
     program = Program.parse(program) if isinstance(program, str) else program
     budget = number("budget", budget, most=_MOST)
-    options = machine_options(program, kernel, release, profile, mutation, max_steps) | {"shrink": budget}
+    options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
+        "shrink": budget
+    }
 
     def result(found: Any) -> Counterexample | None:
         return Counterexample.from_report(found, options) if found else None

@@ -13,6 +13,7 @@ from mmcore._plotting import check_path, drawing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from mmcore._map.node import NodeMap
     from mmcore.reporting import Drawing
 
@@ -30,7 +31,6 @@ def pictures(shown: Sequence[tuple[str, NodeMap]], *, side_by_side: int) -> Draw
 
 
 def _figure(shown: Sequence[tuple[str, NodeMap]], side_by_side: int) -> Any:
-    matplotlib = need("matplotlib", "plotting")
     figure_module = need("matplotlib.figure", "plotting")
     colors_module = need("matplotlib.colors", "plotting")
     patches = need("matplotlib.patches", "plotting")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcore._errors import FindingError, InputError
 from mmcore._map.node import NodeMap
 from mmcore._map.result import MapChange, NodeMaps
 from mmcore._running import run
-from mmcore._errors import FindingError, InputError
 from mmcore.program import Op
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmcore._chosen import chosen
+from mmcore._errors import InputError
 from mmcore._mmcore import Profile
 from mmcore._recordings.compare import Comparison, Difference, compare
 from mmcore._recordings.passes import CompactionPass, replay_passes
@@ -27,7 +28,6 @@ from mmcore._recordings.reading import expand, read, release_of
 from mmcore._recordings.replaying import replay
 from mmcore._recordings.result import Conformance, Replayed
 from mmcore._waiting import heard, keep
-from mmcore._errors import InputError
 from mmcore.program import FieldSetting
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmcore._core import Machine, Profile
+from mmcore._errors import KernelError
 from mmcore._recordings.compare import Difference, each_of
 from mmcore._recordings.compare import moves as told_moves
 from mmcore._recordings.layouts import (
@@ -28,7 +29,6 @@ from mmcore._recordings.layouts import (
     scanned,
     told,
 )
-from mmcore._errors import KernelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmcore._errors import InputError
 from mmcore._input import parse_json, read_text
 from mmcore._mmcore import Profile
 from mmcore._recordings.shape import wrong
-from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

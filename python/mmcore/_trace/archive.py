@@ -8,9 +8,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcore._errors import InputError
 from mmcore._trace.arrays import integers
 from mmcore._units import format_size
-from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,11 +13,11 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from mmcore import _mmcore
+from mmcore._errors import InputError
 from mmcore._extras import need
 from mmcore._input import STANDARD_INPUT, path_text
 from mmcore._trace.archive import pages_of, read_archive, too_many
 from mmcore._units import format_size
-from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

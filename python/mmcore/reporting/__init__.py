@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from mmcore.reporting.document import KINDS, head, schema
 from mmcore.reporting.parts import Cells, Code, Column, Drawing, Grid, Part
-from mmcore.reporting.result import Result, Status
+from mmcore.reporting.result import Result
 
 __all__ = [
     "KINDS",
@@ -24,7 +24,6 @@ __all__ = [
     "Grid",
     "Part",
     "Result",
-    "Status",
     "head",
     "schema",
 ]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import currently_in_test_context, event
 
 import mmcore
+from mmcore._errors import RefusedWarning
 from mmcore._exploration.replaying import Replay
 from mmcore._exploration.result import Exploration
-from mmcore._errors import RefusedWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

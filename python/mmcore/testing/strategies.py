@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from mmcore._arguments import number
+from mmcore._errors import InputError
 from mmcore._exploration.schedule import Schedule
 from mmcore._exploration.vocabulary import assemble, offered, variants
 from mmcore._mmcore import MAX_EXPLORED_THREADS, MAX_STEPS
-from mmcore._errors import InputError
 from mmcore.program import Op, Program
 
 if TYPE_CHECKING:

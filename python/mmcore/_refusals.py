@@ -39,10 +39,10 @@ class Refused:
         Args:
             where: the runs that refused the operation, "in all 200 schedules".
         """
-        told = " ".join(filter(None, [f"{self.section}: `{self.op}` was refused", where]))
+        refusal = " ".join(filter(None, [f"{self.section}: `{self.op}` was refused", where]))
         # A reason that begins with the name of an error already names it.
         ways = [errno for errno in self.errnos if not self.why.startswith(errno)]
-        return ": ".join(filter(None, [told, ", ".join(ways), self.why]))
+        return ": ".join(filter(None, [refusal, ", ".join(ways), self.why]))
 
 
 def read(rows: Iterable[Mapping[str, Any]]) -> tuple[Refused, ...]:
@@ -78,6 +78,6 @@ def together(programs: Iterable[tuple[str, Iterable[Refused]]]) -> list[str]:
         count = len({name for name, _ in cases})
         where = f"of {program}" if count == 1 else f"of {count:,} programs, first of {program}"
         ways = [] if first.why.startswith(errnos) else [", ".join(errnos)]
-        told = f"note: {kind} was refused in all schedules {where}: `{first.op}`"
-        lines.append(": ".join([told, *ways, first.why]))
+        note = f"note: {kind} was refused in all schedules {where}: `{first.op}`"
+        lines.append(": ".join([note, *ways, first.why]))
     return lines

@@ -151,8 +151,8 @@ class Policies(Result):
         """The trace, the table, the verdict."""
         trace = self.trace
         what = f"{trace.source}: {len(trace):,} requests to {trace.footprint:,} pages"
-        over = "".join(f" {name}={value}" for name, value in self.fields.items())
-        how = f"kernel {self.kernel}{over}, batches of {self.pagevec}, warm-up {self.warm_up:,}"
+        settings = "".join(f" {name}={value}" for name, value in self.fields.items())
+        how = f"kernel {self.kernel}{settings}, batches of {self.pagevec}, warm-up {self.warm_up:,}"
         yield f"{what}; {how}"
         yield ""
         titles = (">size", "policy", ">miss ratio", ">Mrequests/s")
@@ -240,7 +240,7 @@ def policies(
     if not isinstance(profile, _mmcore.Profile):
         _refuse_given_elsewhere(fields, pagevec)
     # Every replay has the pages of a batch, and its policy, from the arguments of the same names.
-    over = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
+    other_fields = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
     base = _mmcore.Profile(kernel=preset, **fields)
     runs = [(pages, name) for pages in sizes for name in names]
     outcomes: list[PolicyOutcome] = []
@@ -255,7 +255,7 @@ def policies(
             pagevec=capacity,
             warm_up=warm_up,
             left=left,
-            fields=over,
+            fields=other_fields,
         )
 
     for done, (pages, name) in enumerate(runs):

@@ -297,8 +297,8 @@ def _read(
 ) -> tuple[str, list[str]]:
     """The program's text, and the words of the `machine` line that change its machine."""
     program = Program.parse(program) if isinstance(program, str) else program
-    preset, over = chosen(kernel, profile, program)
-    named = over | {name: as_text(value) for name, value in fields.items()}
+    preset, settings = chosen(kernel, profile, program)
+    named = settings | {name: as_text(value) for name, value in fields.items()}
     words = [] if preset is None else [f"kernel={preset}"]
     words += [f"{name}={value}" for name, value in named.items()]
     for word in words:

@@ -176,18 +176,18 @@ def _parting(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Diffe
     found = first_differences(first["steps"], second["steps"], everything=True)
     if found:
         return found
-    ends = len(first["steps"]), len(second["steps"])
-    if ends[0] != ends[1]:
+    lengths = len(first["steps"]), len(second["steps"])
+    if lengths[0] != lengths[1]:
         # A rule broke on one side, and its replay ended there.
-        longer = first if ends[0] > ends[1] else second
-        step = min(ends)
+        longer = first if lengths[0] > lengths[1] else second
+        step = min(lengths)
         broken = [side["findings"][-1:] or None for side in (first, second)]
         return (Difference(step, longer["steps"][step]["op"], "findings", broken[0], broken[1]),)
     one, other = (
         (side["final"] or {}) | {"findings": side["findings"]} for side in (first, second)
     )
     return tuple(
-        Difference(ends[0], "", f"final.{key}", one.get(key), other.get(key))
+        Difference(lengths[0], "", f"final.{key}", one.get(key), other.get(key))
         for key in sorted(one.keys() | other.keys())
         if one.get(key) != other.get(key)
     )

@@ -125,8 +125,8 @@ class HuntResult(Result):
     @property
     def verdict(self) -> str:
         """The numbers of mutations found, searched for and not reached."""
-        told = f"{len(self.hunts) - len(self.missed)} of {len(self.hunts)} found"
-        return f"{told}; incomplete: {self.left} were not looked for" if self.left else told
+        found = f"{len(self.hunts) - len(self.missed)} of {len(self.hunts)} found"
+        return f"{found}; incomplete: {self.left} were not looked for" if self.left else found
 
     @property
     def status(self) -> Status:

@@ -117,7 +117,9 @@ class Exploration(Result):
         found = report["counterexample"]
         # The outcome does not depend on `jobs`, and the program names its machine: explorations
         # with the same outcome must have the same options.
-        told = {key: value for key, value in options.items() if key not in {"jobs", "machine"}}
+        search_options = {
+            key: value for key, value in options.items() if key not in {"jobs", "machine"}
+        }
         return cls(
             program=Program.parse(report["program"]),
             schedules=report["schedules"],
@@ -125,7 +127,7 @@ class Exploration(Result):
             coverage=report["coverage"],
             covered=report["covered"],
             counterexample=found and Counterexample.from_report(found, options),
-            options=told,
+            options=search_options,
             refused=refusals.read(report["refused"]),
         )
 
@@ -231,5 +233,5 @@ class Exploration(Result):
         """Verdict, schedules, steps and coverage on one line."""
         found = self.verdict if self.counterexample is None else "a violation"
         searched = f"{self.schedules:,} schedules, {self.steps:,} steps ({self.covered})"
-        told = self.is_exhaustive or "not exhaustive" in self.covered
-        return f"{found} in {searched}{'' if told else '; not exhaustive'}"
+        says_its_extent = self.is_exhaustive or "not exhaustive" in self.covered
+        return f"{found} in {searched}{'' if says_its_extent else '; not exhaustive'}"

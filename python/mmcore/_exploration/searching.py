@@ -116,10 +116,10 @@ def explore(
         "shrink": shrink,
     }
     # The options that repeat the search; `_ENDLESS` is not among them, the caller gave no limit.
-    told = {**options, "seconds": seconds}
+    search_options = {**options, "seconds": seconds}
     if schedules == _ENDLESS:
-        told["schedules"] = None
-    with keeping(lambda report: Exploration.from_report(report, told)):
+        search_options["schedules"] = None
+    with keeping(lambda report: Exploration.from_report(report, search_options)):
         report = call(
             _mmcore.explore,
             program.to_json(),
@@ -128,7 +128,7 @@ def explore(
             STOP.get(),
             owners_of(program, owners),
         )
-    return Exploration.from_report(report, told)
+    return Exploration.from_report(report, search_options)
 
 
 def shrink(

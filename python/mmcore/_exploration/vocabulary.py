@@ -198,9 +198,9 @@ def assemble(
         made += [f"zs_open {pages}", choose(("zs_put 0 size=24", ""))]
     if "p0" in named:
         made += [f"allocate p0{order}", "lru_add p0"]
-    begun = Program.parse("\n".join(filter(None, made)))
-    own = _own(threads, begun.setup)
-    return Program(setup=(*begun.setup, *own), threads=bodies, machine=begun.machine)
+    prelude = Program.parse("\n".join(filter(None, made)))
+    own = _own(threads, prelude.setup)
+    return Program(setup=(*prelude.setup, *own), threads=bodies, machine=prelude.machine)
 
 
 def _own(threads: Sequence[Sequence[Op]], setup: Sequence[Op]) -> list[Op]:

@@ -88,8 +88,8 @@ class NodeMaps(Result):
         shapes = [[(node.node, len(node.letters)) for node in each.nodes] for each in (self, after)]
         if shapes[0] != shapes[1]:
             raise InputError("two maps are compared node by node: take both of the same nodes")
-        told = tuple((int(source), int(target)) for source, target in moves)
-        return MapChange(self, after, told, self.command)
+        moved = tuple((int(source), int(target)) for source, target in moves)
+        return MapChange(self, after, moved, self.command)
 
     def drawings(self) -> list[Drawing]:
         """One drawing of all nodes, one below the other."""
@@ -202,8 +202,9 @@ class MapChange(Result):
 def _sentence(node: NodeMap) -> str:
     frames, free = len(node.letters), node.free
     whole = frames // node.pageblock
-    told = f"{node.free_pageblocks} of {whole} whole pageblocks are free"
-    return f"node {node.node}: {free:,} of {frames:,} frames are free ({free / frames:.0%}), {told}"
+    whole_blocks = f"{node.free_pageblocks} of {whole} whole pageblocks are free"
+    share = f"{free:,} of {frames:,} frames are free ({free / frames:.0%})"
+    return f"node {node.node}: {share}, {whole_blocks}"
 
 
 def _changed(before: NodeMap, after: NodeMap) -> int:

@@ -163,10 +163,10 @@ class MapSteps(Result):
         }
         script = files("mmcore").joinpath("data", "steps.js").read_text(encoding="utf-8")
         # In a script element only "</" could end the data early, and text of JSON may escape it.
-        told = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+        embedded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
         shown = (
             '<div id="run"></div>\n'
-            f'<script type="application/json" id="data">{told}</script>\n'
+            f'<script type="application/json" id="data">{embedded}</script>\n'
             f"<script>{script}</script>\n<noscript>{escape(self.verdict)}</noscript>"
         )
         text = page(self.title, self.parts(), self.to_dict())

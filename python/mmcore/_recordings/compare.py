@@ -160,14 +160,14 @@ def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparis
         stopped = Difference(done, op, "stopped", None, findings[-1:] or None)
         return Comparison("differs", done, (stopped,), findings=findings)
     final, balance = recording["final"], replay["final"] or {}
-    ends = [
+    checks = [
         (key, final[key], balance.get(key))
         for key in _FINAL
         if key in final and not (placement.moved_others and key.startswith("pgmigrate_"))
     ]
     found = tuple(
         Difference(done, "", f"final.{key}", theirs, ours)
-        for key, theirs, ours in ends
+        for key, theirs, ours in checks
         if theirs != ours and not any(path.startswith("final") for path in nondet)
     )
     if findings and not found:
@@ -272,9 +272,11 @@ class _Unknown:
         self._told: set[str] = set()
 
     def apply(self, step: int, theirs: Mapping[str, Any]) -> None:
-        told = {f"{field}.{key}" for field in _STATES for key in theirs.get(field, {})}
-        self._of_state -= {path for path in self._of_state if ".".join(path.split(".")[:2]) in told}
-        self._told |= told
+        recorded = {f"{field}.{key}" for field in _STATES for key in theirs.get(field, {})}
+        self._of_state -= {
+            path for path in self._of_state if ".".join(path.split(".")[:2]) in recorded
+        }
+        self._told |= recorded
         prefix = f"steps[{step}]."
         paths = [path.removeprefix(prefix) for path in self._nondet if path.startswith(prefix)]
         self._of_step = tuple(paths)
@@ -290,8 +292,10 @@ class _Unknown:
     def covers(self, field: str) -> bool:
         if any(_within(field, known) for known in self._of_step):
             return True
-        told = ".".join(field.split(".")[:2]) in self._told
-        return any(_within(field, known) for known in self._of_state if "." in known or not told)
+        is_recorded = ".".join(field.split(".")[:2]) in self._told
+        return any(
+            _within(field, known) for known in self._of_state if "." in known or not is_recorded
+        )
 
 
 def _within(field: str, known: str) -> bool:
@@ -346,8 +350,10 @@ def _differences(
         yield from _keyed(field, theirs.get(field, {}), ours.get(field, {}))
     elif field == "zspages":
         # The recording program does not look at a plugged module. Then its list lacks pages.
-        told = sum(pages * times for _, _, pages, times in theirs.get(field, ()))
-        if told == theirs.get("nr_zspages", told) and theirs.get(field) != ours.get(field):
+        pages_recorded = sum(pages * times for _, _, pages, times in theirs.get(field, ()))
+        if pages_recorded == theirs.get("nr_zspages", pages_recorded) and theirs.get(
+            field
+        ) != ours.get(field):
             yield field, theirs.get(field), ours.get(field)
     elif field in {"moves", "fails"}:
         yield from _move_differences(field, theirs, ours)
@@ -375,13 +381,15 @@ def _differences(
             yield "ev.length", len(lists[0]), len(lists[1])
     elif field == "nonlru":
         # A recording lacks the counts on which its runs disagree.
-        told, mine = theirs.get(field, {}), ours.get(field, {})
-        yield from _keyed(field, told, {name: mine.get(name) for name in told})
+        recorded, mine = theirs.get(field, {}), ours.get(field, {})
+        yield from _keyed(field, recorded, {name: mine.get(name) for name in recorded})
     elif field == "calls_ret" and "@" in theirs["op"]:
         # One call for each run of neighbouring pages. Which page of the region is in which frame is
         # decided by the node's free lists when the region was written, which are not recorded.
-        told, mine = ([value for _, value in _runs(side.get(field, []))] for side in (theirs, ours))
-        if field in theirs and told != mine:
+        recorded, mine = (
+            [value for _, value in _runs(side.get(field, []))] for side in (theirs, ours)
+        )
+        if field in theirs and recorded != mine:
             yield field, theirs[field], ours.get(field)
     elif field in {"calls_ret", "acc"} and not theirs.get(field) and not ours.get(field):
         # A list without a call is written by some recordings and left out by others.
@@ -398,9 +406,9 @@ def _node_differences(
         # How many free frames a CPU's list keeps for itself is chance.
         if field == "buddy":
             return
-        told = dict(theirs["kinds"])
-        told["."] = told.get(".", 0) + told.pop("c")
-        theirs = {**theirs, "kinds": told}
+        kinds = dict(theirs["kinds"])
+        kinds["."] = kinds.get(".", 0) + kinds.pop("c")
+        theirs = {**theirs, "kinds": kinds}
     if field == "kinds" and field in theirs:
         other: dict[str, int] = {}
         for letter, frames in ours.get(field, {}).items():
@@ -445,8 +453,8 @@ def _extfrag_differences(
     zones = [name for name in theirs if name.startswith(f"{field}_")]
     if len(zones) == 1:
         # A node of one zone: mmcore's nodes have no more.
-        told = [round(1000 * float(index)) for index in theirs[zones[0]].split()]
-        for order, pair in enumerate(zip_longest(told, ours.get(field, []))):
+        recorded = [round(1000 * float(index)) for index in theirs[zones[0]].split()]
+        for order, pair in enumerate(zip_longest(recorded, ours.get(field, []))):
             if pair[0] != pair[1]:
                 yield f"{zones[0]}.{order}", *pair
 

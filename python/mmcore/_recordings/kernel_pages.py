@@ -53,13 +53,13 @@ def kernel_pages(
         if words[0] == "kpages":
             # The script itself has the kernel allocate these pages.
             kernels -= {"k"}
-        if words[0] != "layout" or f"node={node}" not in words or not (told := letters_of(step)):
+        if words[0] != "layout" or f"node={node}" not in words or not (shown := letters_of(step)):
             continue
-        if len(told) != frames:
+        if len(shown) != frames:
             return []
         # The frames that are not recorded are the node's first pageblock: the totals of layouts
         # without `from=` show that all of it is reserved.
-        letters = told.replace("?", "R")
+        letters = shown.replace("?", "R")
         if not found:
             first = "".join(letter if letter in kernels else "." for letter in letters)
             if not first.strip("."):

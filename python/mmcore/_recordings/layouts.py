@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["AS_RECORDED", "KERNELS", "expanded", "letters_of", "scanned", "told"]
+__all__ = ["AS_RECORDED", "KERNELS", "expanded", "field_of", "letters_of", "scanned"]
 
 #: The letters of recordings for kinds of frames that only mmcore tells apart.
 AS_RECORDED = str.maketrans({"q": "k", "i": "v"})
@@ -20,11 +20,8 @@ _COMPOUND = "Skh"
 KERNELS = frozenset("RSTkcx")
 
 
-def told(step: Mapping[str, Any], name: str) -> Any:
-    """Returns a field of a step, or its value in one run (`info`) if the runs differ in it.
-
-    None if the step has neither.
-    """
+def field_of(step: Mapping[str, Any], name: str) -> Any:
+    """A field of a step, or that of one run if the runs of the recording differ there."""
     return step.get(name, step.get("info", {}).get(name))
 
 
@@ -38,11 +35,8 @@ def expanded(runs: Sequence[Sequence[Any]]) -> str:
 
 
 def letters_of(step: Mapping[str, Any]) -> str:
-    """Returns the letters of the layout that a step shows, one for each frame.
-
-    Empty if the step shows no layout, or only the number of frames of each letter.
-    """
-    return expanded(told(step, "layout") or ())
+    """The letters of the layout that a step shows; empty if it shows none, or only the totals."""
+    return expanded(field_of(step, "layout") or ())
 
 
 def scanned(recorded: int, machine: int, letters: str, *, frames: bool) -> bool:

@@ -25,9 +25,9 @@ from mmcore._recordings.layouts import (
     AS_RECORDED,
     KERNELS,
     expanded,
+    field_of,
     letters_of,
     scanned,
-    told,
 )
 
 if TYPE_CHECKING:
@@ -144,11 +144,15 @@ def _passes(recording: Mapping[str, Any]) -> Iterator[_Recorded]:
         if words[:2] == ["set", "compact_unevictable_allowed"]:
             unevictable = words[2] != "0"
         elif words[0] == "layout" and (found := letters_of(step)):
-            node, letters, types = int(named["node"]), found, expanded(told(step, "types") or [])
+            node, letters, types = (
+                int(named["node"]),
+                found,
+                expanded(field_of(step, "types") or []),
+            )
             blocks = _blocks(step)
-        elif words[0] == "compact" and letters and told(step, "cev") is not None:
+        elif words[0] == "compact" and letters and field_of(step, "cev") is not None:
             if int(named.get("node", node)) == node:
-                moves = tuple(told_moves(told(step, "moves") or []))
+                moves = tuple(told_moves(field_of(step, "moves") or []))
                 following = steps[number + 1] if number + 1 < len(steps) else {"op": ""}
                 same = following["op"].split()[:2] == ["layout", f"node={node}"]
                 yield _Recorded(
@@ -183,7 +187,7 @@ def _as_it_was(letters: str, moves: Sequence[tuple[int, int]]) -> str:
 def _referenced(step: Mapping[str, Any], moves: Sequence[tuple[int, int]]) -> tuple[int, ...]:
     """Returns the frames of the pages for which every attempt to move failed with EAGAIN."""
     # A list of failures may be cut; its last entry is then a text.
-    runs = [run for run in told(step, "fails") or [] if isinstance(run, list)]
+    runs = [run for run in field_of(step, "fails") or [] if isinstance(run, list)]
     failed = {source for source, errno in each_of(runs) if errno == "-EAGAIN"}
     failed -= {source for source, _ in moves}
     return tuple(sorted(frame for frame in failed if isinstance(frame, int)))
@@ -197,12 +201,9 @@ def _blocks(step: Mapping[str, Any]) -> tuple[int | None, ...]:
 
 
 def _counters(step: Mapping[str, Any]) -> dict[str, int]:
-    """Returns the counters of the run whose layout and moves are used.
-
-    Where the runs of a recording differ, `info` has layout, moves and counters of the same run.
-    """
-    told = {**step.get("vm", {}), **step.get("info", {}).get("vm", {})}
-    return {name: told[name] for name in _COUNTERS if name in told}
+    """The counters of one run: those of `info` are of the run whose layout and moves are there."""
+    counters = {**step.get("vm", {}), **step.get("info", {}).get("vm", {})}
+    return {name: counters[name] for name in _COUNTERS if name in counters}
 
 
 def _pass(recorded: _Recorded, release: str, fields: Mapping[str, str]) -> CompactionPass:

@@ -159,8 +159,8 @@ def _moves(value: Any) -> bool:
     """
 
     def is_run(each: list[Any]) -> bool:
-        ends = len(each) in (2, 5) and all(map(_scalar, each[:2]))
-        return ends and all(map(_integer, each[2:])) and (len(each) == 2 or each[2] > 0)
+        has_shape = len(each) in (2, 5) and all(map(_scalar, each[:2]))
+        return has_shape and all(map(_integer, each[2:])) and (len(each) == 2 or each[2] > 0)
 
     runs = _list_of(value, list) and all(map(is_run, value))
     return runs and sum(run[2] if len(run) == 5 else 1 for run in value) <= _MOST_FRAMES

@@ -138,8 +138,8 @@ class Trace:
             try:
                 return cls(found.pages, found.writes, found.threads, source=found.source)
             except InputError as error:
-                told = str(error).removeprefix(f"{found.source}: ")
-                raise InputError(f"{found.source}: {told}") from None
+                reason = str(error).removeprefix(f"{found.source}: ")
+                raise InputError(f"{found.source}: {reason}") from None
             except MemoryError:
                 raise InputError(f"{found.source}: {NO_MEMORY}") from None
         trace = cls.__new__(cls)

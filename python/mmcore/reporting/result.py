@@ -86,8 +86,8 @@ class Result(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document as plain data (docs/json.md)."""
-        told = {"status": self.status, "verdict": self.verdict}
-        return {**head(self.kind, self.command, self.seed), **told, **self.content()}
+        outcome = {"status": self.status, "verdict": self.verdict}
+        return {**head(self.kind, self.command, self.seed), **outcome, **self.content()}
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Formats the JSON document (docs/json.md), and writes it to `path` if one is given.

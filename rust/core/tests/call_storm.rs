@@ -375,8 +375,8 @@ fn storm<R: Release>(time: Duration) -> u64 {
             scope.spawn(move || caller.run())
         };
         let callers: Vec<_> = (0..THREADS).map(spawn).collect();
-        let begun = Instant::now();
-        while begun.elapsed() < time {
+        let start = Instant::now();
+        while start.elapsed() < time {
             thread::sleep(Duration::from_millis(10));
         }
         world.over.store(true, Ordering::Relaxed);

@@ -197,16 +197,16 @@ fn what_is_poisoned_a_second_time_is_told_to_whoever_has_touched_it_in_kernels_t
         let stranger = bench.machine.address_space().unwrap();
         let pfn = bench.pfn(&area, 0);
         bench.machine.memory_failure(pfn, None).result.unwrap();
-        let told = |current: Option<&AddressSpace>| {
+        let fail_again = |current: Option<&AddressSpace>| {
             let again = bench.machine.memory_failure(pfn, current);
             let addresses: Vec<u64> = again.signals.iter().map(|signal| signal.address).collect();
             (again.result.err().map(|error| error.errno), addresses)
         };
-        assert_eq!(told(None), (errno, vec![]), "{kernel}");
+        assert_eq!(fail_again(None), (errno, vec![]), "{kernel}");
         let has = if errno.is_some() { vec![area.address(0)] } else { vec![] };
-        assert_eq!(told(Some(&bench.space)), (errno, has), "{kernel}");
+        assert_eq!(fail_again(Some(&bench.space)), (errno, has), "{kernel}");
         // A process that does not map the page any more can try its access again.
-        assert_eq!(told(Some(&stranger)), (None, vec![]), "{kernel}");
+        assert_eq!(fail_again(Some(&stranger)), (None, vec![]), "{kernel}");
         let soft = bench.machine.soft_offline_page(pfn).err().map(|error| error.errno);
         assert_eq!(soft, (kernel == "4.8").then_some(Errno::EBUSY), "{kernel}");
         bench.machine.unpoison_memory(pfn).unwrap();

@@ -132,7 +132,7 @@ fn migrate<R: Release>(pages: u32, pagevec: u8, drain: bool) -> Ops {
     if drain {
         machine.lru_drain_all();
     }
-    let counted = current().since(before);
+    let counted = current().minus(before);
 
     assert_eq!((result.succeeded, result.failed, result.retries), (pages, 0, 0));
     machine.lru_drain_all();

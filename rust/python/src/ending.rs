@@ -28,14 +28,14 @@ pub(crate) fn has_begun() -> bool {
 }
 
 #[pyfunction]
-fn _ends() {
+fn _interpreter_ends() {
     BEGUN.store(true, Ordering::Relaxed);
 }
 
 /// Registers an `atexit` function that sets the flag.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let ends = wrap_pyfunction!(_ends, module)?;
-    module.py().import("atexit")?.call_method1("register", (ends,))?;
+    let set_flag = wrap_pyfunction!(_interpreter_ends, module)?;
+    module.py().import("atexit")?.call_method1("register", (set_flag,))?;
     Ok(())
 }
 

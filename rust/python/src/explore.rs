@@ -215,10 +215,10 @@ fn waited_for(
     // A time beyond the range of the clock is no limit.
     let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let begin = Instant::now();
-    let told = &AtomicBool::new(false);
+    let ends_early = &AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (done, mut waiting) = channel();
-        let body = move || done.send(catch_unwind(AssertUnwindSafe(|| work(told))).map_err(broken));
+        let body = move || done.send(catch_unwind(AssertUnwindSafe(|| work(ends_early))).map_err(broken));
         let spawned = Builder::new().spawn_scoped(scope, body);
         spawned.map_err(|error| PyMemoryError::new_err(format!("the host has no more threads: {error}")))?;
         let mut raised: Option<PyErr> = None;
@@ -237,7 +237,7 @@ fn waited_for(
             // Relaxed (both): the flags order no other memory.
             let asked = stop.is_some_and(|stop| stop.0.load(Ordering::Relaxed));
             if asked || raised.is_some() || limit.is_some_and(|limit| begin.elapsed() >= limit) {
-                told.store(true, Ordering::Relaxed);
+                ends_early.store(true, Ordering::Relaxed);
             }
         }
     })

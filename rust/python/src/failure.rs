@@ -49,15 +49,15 @@ pub(crate) fn tell<'py>(
     let sent = |signal: &Signal| class.call1((signal.space, signal.address, signal.code.name()));
     let sent = signals.iter().map(sent).collect::<PyResult<Vec<_>>>()?;
     let mut raised = None;
-    for (signal, told) in signals.iter().zip(&sent) {
+    for (signal, shown) in signals.iter().zip(&sent) {
         // The table's lock is not held during the call, because a handler may change the table.
         let Some(handler) = shared.handlers.get(py, signal.space.into()) else { continue };
-        if let Err(error) = handler.call1((told,)) {
+        if let Err(error) = handler.call1((shown,)) {
             // All handlers are called. An exception that ends a program (`KeyboardInterrupt`) is
             // raised in preference to an error of another handler.
-            let ends = |error: &PyErr| !error.is_instance_of::<PyException>(py);
+            let ends_the_program = |error: &PyErr| !error.is_instance_of::<PyException>(py);
             raised = Some(match raised {
-                Some(first) if ends(&first) || !ends(&error) => first,
+                Some(first) if ends_the_program(&first) || !ends_the_program(&error) => first,
                 _ => error,
             });
         }

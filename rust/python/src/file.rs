@@ -187,11 +187,11 @@ impl File {
     #[pyo3(signature = (number=0))]
     fn begin_writeback(&self, py: Python<'_>, number: i64) -> PyResult<Option<Writeback>> {
         let index = self.index(number)?;
-        let begun = self.shared.call(py, Waits::ForPageLocks, |shared| {
+        let write_page = self.shared.call(py, Waits::ForPageLocks, |shared| {
             let write = shared.machine.begin_writeback(&self.file, index)?;
             Ok(write.map(|write| shared.begun(Begun::new(&self.file, write))))
         })?;
-        Ok(begun.map(|pfn| Writeback::holding(py, &self.shared, pfn, mmcore::audit::Handle::Writeback)))
+        Ok(write_page.map(|pfn| Writeback::holding(py, &self.shared, pfn, mmcore::audit::Handle::Writeback)))
     }
 
     /// Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of

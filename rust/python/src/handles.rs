@@ -45,7 +45,7 @@ pub(crate) struct Held {
 const SPENT: u32 = u32::MAX;
 
 /// The reason why a handle cannot be spent.
-enum Kept {
+enum NotSpendable {
     Spent,
     Buffers(u32),
 }
@@ -69,12 +69,14 @@ impl Held {
         self.try_spend().is_ok()
     }
 
-    fn try_spend(&self) -> Result<(), Kept> {
+    fn try_spend(&self) -> Result<(), NotSpendable> {
         // Acquire pairs with the Release of `buffer_released`: the last access through a buffer
         // happens before the frame can be freed and used by another owner. The check for buffers
         // and the spending are one compare-exchange, so that no buffer is exported between them.
         let spent = self.state.compare_exchange(0, SPENT, Ordering::Acquire, Ordering::Relaxed);
-        spent.map(drop).map_err(|state| if state == SPENT { Kept::Spent } else { Kept::Buffers(state) })
+        spent
+            .map(drop)
+            .map_err(|state| if state == SPENT { NotSpendable::Spent } else { NotSpendable::Buffers(state) })
     }
 
     /// Makes the handle valid again, after the operation that spent it has failed without a change.
@@ -112,10 +114,10 @@ impl Held {
         self.enter()?;
         self.shared.call(py, waits, |shared| match self.try_spend() {
             Ok(()) => end(shared),
-            Err(Kept::Buffers(n)) => {
+            Err(NotSpendable::Buffers(n)) => {
                 Err(Refusal::Buffers(format!("{n} buffers over page {} exist: release them first", self.pfn)))
             }
-            Err(Kept::Spent) => {
+            Err(NotSpendable::Spent) => {
                 Err(Refusal::Misuse(format!("this {} of page {} was just given back", self.what, self.pfn)))
             }
         })

@@ -182,8 +182,9 @@ impl Brought {
 impl Owners for PythonOwners {
     fn owner(&self, name: &str) -> Result<Option<Box<dyn Callbacks>>, String> {
         let Some((_, owner)) = self.0.iter().find(|(known, _)| known == name) else { return Ok(None) };
-        let copied =
-            attached(|py| copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| told(py, &raised)));
+        let copied = attached(|py| {
+            copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| exception_line(py, &raised))
+        });
         let live = copied.map_err(|why| format!("the owner of {name} cannot be copied: {why}"))?;
         Ok(Some(Box::new(PythonCallbacks { live: Mutex::new(Some(live)), settled: Mutex::new(None) })))
     }
@@ -200,7 +201,7 @@ fn copy<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// An exception as one line.
-fn told(py: Python<'_>, raised: &PyErr) -> String {
+fn exception_line(py: Python<'_>, raised: &PyErr) -> String {
     let class = raised.get_type(py).name().map_or_else(|_| "exception".into(), |name| name.to_string());
     let text = raised.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -272,7 +273,7 @@ impl PythonCallbacks {
         let copied = attached(|py| {
             let owner = from.lock().as_ref().map(|owner| owner.clone_ref(py));
             let owner = owner.ok_or_else(String::new)?;
-            copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| told(py, &raised))
+            copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| exception_line(py, &raised))
         });
         copied.ok()
     }
@@ -280,7 +281,8 @@ impl PythonCallbacks {
 
 impl Callbacks for PythonCallbacks {
     fn ask(&self, question: Question, view: &dyn PageView) -> (Answer, Vec<Pfn>) {
-        let answered = attached(|py| self.answer(question, view, py).map_err(|raised| told(py, &raised)));
+        let answered =
+            attached(|py| self.answer(question, view, py).map_err(|raised| exception_line(py, &raised)));
         answered.unwrap_or_else(|why| (Answer::Raised(why), Vec::new()))
     }
 

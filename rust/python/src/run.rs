@@ -18,8 +18,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// without a check, and a failure there would abort the process.
 pub(crate) fn room(bytes: usize) -> PyResult<()> {
     let mut probe: Vec<u8> = Vec::new();
-    let told = |_| PyMemoryError::new_err(format!("there is no memory for {bytes} bytes"));
-    probe.try_reserve_exact(bytes).map_err(told)
+    let no_memory = |_| PyMemoryError::new_err(format!("there is no memory for {bytes} bytes"));
+    probe.try_reserve_exact(bytes).map_err(no_memory)
 }
 
 /// Attaches the result so far to an exception that ends a call early. `mmcore._interrupted` takes it off
@@ -51,7 +51,7 @@ fn ask(raised: &mut Option<PyErr>) -> Go {
 }
 
 /// The report, or the exception that a signal handler raised, which then carries the report so far.
-fn told<T: Serialize>(
+fn report_or_raise<T: Serialize>(
     py: Python<'_>,
     raised: Option<PyErr>,
     report: Result<T, SetupError>,
@@ -73,7 +73,7 @@ fn run_program(py: Python<'_>, program: &str, machine: &str, patience: f64) -> P
     let options = options(patience)?;
     let mut raised = None;
     let report = py.detach(|| run(&program, &by, &options, &mut || ask(&mut raised)));
-    told(py, raised, report)
+    report_or_raise(py, raised, report)
 }
 
 /// Runs a program again and again for `seconds`.
@@ -96,7 +96,7 @@ fn stress_program(
             go => go,
         })
     });
-    told(py, raised, report)
+    report_or_raise(py, raised, report)
 }
 
 /// Runs a script as a recording of a real kernel was made: returns every step with the state that was visible
@@ -110,5 +110,5 @@ pub(crate) fn replayed(
     let (program, by) = read(program, machine)?;
     let mut raised = None;
     let report = py.detach(|| replay(&program, &by, kernel, &mut || ask(&mut raised)));
-    told(py, raised, report)
+    report_or_raise(py, raised, report)
 }

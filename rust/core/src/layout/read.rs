@@ -136,8 +136,8 @@ impl<R: Release> Machine<R> {
                 isolated(if word.has(Flags::DIRTY) { Kind::FileDirty } else { Kind::FileClean })
             }
         } else {
-            let told = u8::try_from(page.private()).ok().and_then(Kind::from_letter);
-            match told {
+            let holder_kind = u8::try_from(page.private()).ok().and_then(Kind::from_letter);
+            match holder_kind {
                 Some(kind) if kind.is_told_by_holder() => kind,
                 _ => Kind::Kernel,
             }

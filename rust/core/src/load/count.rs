@@ -138,18 +138,18 @@ fn count_pages<R: Release, W: Workload>(
         }
         // The users' batches are drained first, so that the migrator does not pay for them.
         machine.lru_drain_local();
-        used = used.plus(current().since(before));
+        used = used.plus(current().minus(before));
         machine.bind_cpu(Some(MIGRATOR));
         let before = current();
         W::migrate(machine, migrator)?;
-        ops = ops.plus(current().since(before));
+        ops = ops.plus(current().minus(before));
         if W::gauge(migrator).total.migrated >= PAGES {
             break;
         }
     }
     let before = current();
     machine.lru_drain_local();
-    ops = ops.plus(current().since(before));
+    ops = ops.plus(current().minus(before));
     let total = W::gauge(migrator).total;
     let mut accesses = 0;
     for user in users.iter_mut() {
@@ -161,7 +161,7 @@ fn count_pages<R: Release, W: Workload>(
     if !findings.is_empty() {
         return Err(Finding::Audit(findings.iter().map(ToString::to_string).collect()));
     }
-    Ok(PageOps { migrated: total.migrated, ops: ops.since(total.aside), accesses, used })
+    Ok(PageOps { migrated: total.migrated, ops: ops.minus(total.aside), accesses, used })
 }
 
 /// Counts the operations of a put under a release design: of a put that leaves other references,
@@ -183,7 +183,7 @@ fn count_puts_of<R: Release>(machine: &Machine<R>) -> Result<PutOps, Error> {
         for &page in &pages {
             machine.put(page);
         }
-        current().since(before)
+        current().minus(before)
     };
     for &page in &pages {
         machine.frames[page].get(page);

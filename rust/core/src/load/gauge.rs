@@ -107,7 +107,7 @@ impl Gauge {
         let (cpu, ops) = (thread_cpu_time(), current());
         let done = work();
         self.idle_cpu += thread_cpu_time().saturating_sub(cpu);
-        self.total.aside = self.total.aside.plus(current().since(ops));
+        self.total.aside = self.total.aside.plus(current().minus(ops));
         done
     }
 

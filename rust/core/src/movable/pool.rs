@@ -69,11 +69,11 @@ impl Pages {
         self.slots[index as usize] = None;
         self.free.push(index);
         self.released += 1;
-        self.is_over()
+        self.has_ended()
     }
 
-    /// Returns true if the pool was closed and has no page any more.
-    fn is_over(&self) -> bool {
+    /// Has the pool been closed, and has no page any more?
+    fn has_ended(&self) -> bool {
         self.closed && self.free.len() == self.slots.len()
     }
 }
@@ -148,18 +148,17 @@ impl PagePool {
     /// Closes the pool: no page can be added any more, and the owner slot is free again as soon as the last
     /// page is gone. Until then the pages stay in the pool: they can be moved and freed.
     pub fn close<R: Release>(&self, machine: &Machine<R>) {
-        let over = {
+        let ended = {
             let mut pages = self.pages.lock();
             pages.closed = true;
-            pages.is_over()
+            pages.has_ended()
         };
-        self.end_if(machine, over);
+        self.end_if(machine, ended);
     }
 
-    /// Gives the owner slot back if the pool is over. The caller does not hold the pool's lock, because the
-    /// slot's lock comes before it in the lock order.
-    fn end_if<R: Release>(&self, machine: &Machine<R>, over: bool) {
-        if over {
+    /// Gives the owner slot back if the pool has ended. Without the pool's lock, which is below the slot's.
+    fn end_if<R: Release>(&self, machine: &Machine<R>, ended: bool) {
+        if ended {
             machine.owners.remove(self.id);
         }
     }
@@ -208,17 +207,17 @@ impl PagePool {
             };
             let page = machine.page(pfn)?;
             page.lock();
-            let (ours, over) = {
+            let (ours, ended) = {
                 let mut pages = self.pages.lock();
                 let ours = pages.at(which.0, pfn).is_some();
-                let over = ours && {
+                let ended = ours && {
                     machine.clear_movable(pfn);
                     pages.vacate(which.0)
                 };
-                (ours, over)
+                (ours, ended)
             };
             page.unlock(pfn);
-            self.end_if(machine, over);
+            self.end_if(machine, ended);
             if ours {
                 machine.put(pfn);
             }
@@ -353,7 +352,7 @@ impl<R: Release> MovableOps<R> for PagePool {
 
     fn released(&self, machine: &Machine<R>, pfn: Pfn) {
         let index = machine.frames[pfn].index();
-        let over = {
+        let ended = {
             let mut pages = self.pages.lock();
             match pages.at(index, pfn) {
                 Some(State::Dying) => pages.vacate(index),
@@ -363,7 +362,7 @@ impl<R: Release> MovableOps<R> for PagePool {
                 }
             }
         };
-        self.end_if(machine, over);
+        self.end_if(machine, ended);
         if let Some(owner) = &self.owner {
             owner.released(machine, pfn);
         }

@@ -188,8 +188,8 @@ mod tests {
             for class in classes(kernel).all() {
                 let end = usize::from(class.objects) * class.words();
                 assert!(end <= usize::from(class.pages) * WORDS, "{class:?}");
-                let begun = (0..usize::from(class.pages)).flat_map(|page| class.beginning_in(page));
-                assert!(begun.eq(0..class.objects), "{class:?}");
+                let beginning = (0..usize::from(class.pages)).flat_map(|page| class.beginning_in(page));
+                assert!(beginning.eq(0..class.objects), "{class:?}");
                 for object in 0..class.objects {
                     assert!(class.beginning_in(class.page_of(object)).contains(&object), "{class:?}");
                 }

@@ -54,11 +54,11 @@ fn users_of_migrated_pages_see_nothing_of_wake_ups_for_no_reason<R: Release>() {
     let area = machine.mmap(&space, 2).unwrap();
     (0..2).for_each(|index| machine.write_word(&area, index, 1, u64::from(index)).unwrap());
     let plan = machine.arm(Kind::SpuriousWakeup, 0, u64::MAX);
-    let over = AtomicBool::new(false);
+    let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while !over.load(Ordering::Acquire) {
+                while !ended.load(Ordering::Acquire) {
                     (0..2).for_each(|index| {
                         assert_eq!(machine.read_word(&area, index, 1), Ok(u64::from(index)));
                         machine.write_word(&area, index, 1, u64::from(index)).unwrap();
@@ -74,7 +74,7 @@ fn users_of_migrated_pages_see_nothing_of_wake_ups_for_no_reason<R: Release>() {
             machine.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::Syscall);
             machine.putback_movable_pages(&mut list);
         }
-        over.store(true, Ordering::Release);
+        ended.store(true, Ordering::Release);
     });
     assert!(plan.fired() > 0);
     machine.disarm(&plan);

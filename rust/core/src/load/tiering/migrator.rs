@@ -109,7 +109,7 @@ impl Migrator {
                 machine.lru_drain_all();
                 list = machine.demotion_candidates(FAST).0;
             }
-            let aside = current().since(before);
+            let aside = current().minus(before);
             let candidates = list.len();
             let tally = migrate(machine, &mut list, SLOW, Reason::Demotion, planted);
             machine.demoted(FAST, candidates, &list);

@@ -63,10 +63,10 @@ pub(super) struct Order {
 pub(super) struct Director {
     policy: Arc<dyn Policy>,
     hits: Box<[AtomicU32]>,
-    /// `made` counts all accesses, `told` the accesses that the policy was given. An epoch is over
-    /// when the difference is large enough.
+    /// `made` counts all accesses, `given` those that the policy was given. An epoch is over when
+    /// the difference is large enough.
     made: AtomicU64,
-    told: AtomicU64,
+    given: AtomicU64,
     epoch: u64,
     ages: Lock<Vec<u32>>,
     orders: Lock<VecDeque<Order>>,
@@ -85,7 +85,7 @@ impl Director {
             policy,
             hits: (0..pages).map(|_| AtomicU32::new(0)).collect(),
             made: AtomicU64::new(0),
-            told: AtomicU64::new(0),
+            given: AtomicU64::new(0),
             epoch: ACCESSES_PER_PAGE * u64::from(pages),
             ages: Lock::plain(LockClass::Leaf, vec![0; pages as usize]),
             orders: Lock::plain(LockClass::Leaf, VecDeque::new()),
@@ -121,10 +121,10 @@ impl Director {
     /// Returns the number of accesses that the policy was not given yet. The policy may have been
     /// given hits of a step that is still running.
     fn waiting(&self) -> u64 {
-        // Relaxed for `told`: only one thread writes it, and the users that wait for it read it
+        // Relaxed for `given`: only one thread writes it, and the users that wait for it read it
         // again. Acquire: see `made`.
-        let told = self.told.load(Ordering::Relaxed);
-        self.made.load(Ordering::Acquire).saturating_sub(told)
+        let given = self.given.load(Ordering::Relaxed);
+        self.made.load(Ordering::Acquire).saturating_sub(given)
     }
 
     /// Asks the policy if the epoch is over and the last orders are taken. Returns false if it did
@@ -136,7 +136,7 @@ impl Director {
         // Relaxed, twice: the Acquire in `waiting` orders the hits of all finished steps before these
         // swaps. A hit of a step that still runs counts in this epoch or in the next.
         let hits: Vec<u32> = self.hits.iter().map(|hits| hits.swap(0, Ordering::Relaxed)).collect();
-        self.told.fetch_add(hits.iter().map(|&hits| u64::from(hits)).sum(), Ordering::Relaxed);
+        self.given.fetch_add(hits.iter().map(|&hits| u64::from(hits)).sum(), Ordering::Relaxed);
         let node: Vec<i8> = (0..area.pages())
             .map(|page| machine.page_at(area, page).map_or(-1, |pfn| machine.node_of(pfn) as i8))
             .collect();

@@ -167,13 +167,13 @@ impl Part {
     /// Applies the stores of the part to an array. Each pass repeats every access at the same word,
     /// so the last completed pass and the one that has begun determine the content.
     fn replay(&self, array: &mut [u64]) {
-        let begun = self.accesses[..self.next].iter().map(|&access| (access, self.passes));
+        let running = self.accesses[..self.next].iter().map(|&access| (access, self.passes));
         let finished = match self.passes {
             0 => &[][..],
             _ => &self.accesses[self.next..],
         };
         let finished = finished.iter().map(|&access| (access, self.passes - 1));
-        for (access, pass) in finished.chain(begun).filter(|(access, _)| access.is_store()) {
+        for (access, pass) in finished.chain(running).filter(|(access, _)| access.is_store()) {
             let (page, word) = (access.page(), access.word());
             array[page as usize * WORDS + word as usize] = value(self.number(access, pass), page, word);
         }

@@ -45,22 +45,22 @@ impl<R: Release> Machine<R> {
             return Ok(None);
         }
         let inside = self.enter_file(file)?;
-        let begun = self.write_begins(file, index).flatten();
-        if begun.is_some() {
+        let write = self.start_write(file, index).flatten();
+        if write.is_some() {
             // The write keeps the link on the file, because its page keeps the file from ending.
             // `end_writeback` drops the link.
             std::mem::forget(inside);
         }
-        Ok(begun)
+        Ok(write)
     }
 
     /// Ends a write that [`Machine::begin_writeback`] has begun (steps 4 and 5).
     pub fn end_writeback(&self, file: &File, write: Writeback) {
-        self.write_ends(file, write);
+        self.finish_write(file, write);
         self.unlink_file(file);
     }
 
-    fn write_ends(&self, file: &File, write: Writeback) {
+    fn finish_write(&self, file: &File, write: Writeback) {
         let Writeback { pfn, index } = write;
         self.write_out(file, index, pfn);
         // The page goes to the tail of its list before the write ends. Until then the page stays in
@@ -123,8 +123,8 @@ impl<R: Release> Machine<R> {
         let mut batch = Vec::with_capacity(usize::from(self.profile.pagevec));
         let mut indices = pages.start..pages.end.min(file.used());
         loop {
-            let begun = indices.by_ref().filter_map(|index| self.write_begins(file, index).flatten());
-            batch.extend(begun.take(usize::from(self.profile.pagevec)));
+            let started = indices.by_ref().filter_map(|index| self.start_write(file, index).flatten());
+            batch.extend(started.take(usize::from(self.profile.pagevec)));
             if batch.is_empty() {
                 return written;
             }
@@ -133,7 +133,7 @@ impl<R: Release> Machine<R> {
             // write ends (g61135/10). The wait for the writes drains once more.
             self.lru_drain_local();
             written += batch.len() as u32;
-            batch.drain(..).for_each(|write| self.write_ends(file, write));
+            batch.drain(..).for_each(|write| self.finish_write(file, write));
             self.lru_drain_local();
         }
     }
@@ -150,9 +150,8 @@ impl<R: Release> Machine<R> {
         written
     }
 
-    /// Begins the write of a page (steps 1 to 3). `None` if no page is cached, `Some(None)` if the
-    /// page was clean.
-    fn write_begins(&self, file: &File, index: u32) -> Option<Option<Writeback>> {
+    /// Performs steps 1 to 3. `None` without a page, `Some(None)` if the page was clean.
+    fn start_write(&self, file: &File, index: u32) -> Option<Option<Writeback>> {
         // Another round follows only if another thread has migrated the page.
         let pfn = loop {
             let pfn = self.cache_get(file, index)?;
@@ -165,7 +164,7 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         page.wait_writeback();
         self.write_protect_mappings(pfn);
-        let begun = page.word().has(Flags::DIRTY).then(|| {
+        let write = page.word().has(Flags::DIRTY).then(|| {
             let old = page.change(Flags::WRITEBACK, Flags::DIRTY);
             self.count_dirty(pfn, old, -1);
             self.stats.node(self.node_of(pfn), NodeItem::Writeback, 1);
@@ -173,7 +172,7 @@ impl<R: Release> Machine<R> {
         });
         // A page under writeback stays in its slot, whose reference keeps it.
         self.unlock_and_put(pfn);
-        Some(begun)
+        Some(write)
     }
 
     /// Clears the write permission and the dirty bit of every mapping of a locked page, and marks

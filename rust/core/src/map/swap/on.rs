@@ -35,7 +35,7 @@ impl<R: Release> Machine<R> {
             return Err(Error::new(Errno::EINVAL, why));
         }
         self.may_allocate("table of swap slots")?;
-        self.use_swap(Swap::on(slots, Store::Zram(Arc::clone(zram)))?)
+        self.use_swap(Swap::with_content(slots, Store::Zram(Arc::clone(zram)))?)
     }
 
     /// Marks a device as being reset, so that it cannot become the swap space. Returns false if the device

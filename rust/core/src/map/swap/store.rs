@@ -83,11 +83,11 @@ impl Swap {
             true => Store::Words(Table::zeroed(slots as usize * WORDS)?),
             false => Store::Nothing,
         };
-        Swap::on(slots, content)
+        Swap::with_content(slots, content)
     }
 
     /// Makes a swap space of `slots` free slots whose content is in `content`.
-    pub fn on(slots: u32, content: Store) -> Result<Swap> {
+    pub fn with_content(slots: u32, content: Store) -> Result<Swap> {
         Ok(Swap {
             slots,
             map: Lock::plain(LockClass::Swap, SwapMap::default()),

@@ -210,9 +210,9 @@ impl<R: Release> Session<R> {
         let mut step = Step::default();
         for index in pages.indices(len) {
             let name = Name::Page(Owner::Region(pages.of), index);
-            let begun =
+            let write =
                 self.take(actor, |held| held.name == name && matches!(held.hold, Hold::Writeback { .. }));
-            step.page(match begun {
+            step.page(match write {
                 Some(held) => {
                     self.written(held);
                     Ok(0)

@@ -31,7 +31,7 @@ impl Ops {
 
     /// Returns the field-wise difference: the operations since `earlier` was taken.
     #[must_use]
-    pub fn since(self, earlier: Ops) -> Ops {
+    pub fn minus(self, earlier: Ops) -> Ops {
         self.zip(earlier, u64::wrapping_sub)
     }
 

@@ -37,6 +37,14 @@ def build():
             machine.close()
 
 
+@pytest.fixture
+def unraisable(monkeypatch):
+    """The exceptions that Python could only report as unraisable."""
+    caught = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda info: caught.append(info.exc_type))
+    return caught
+
+
 @pytest.fixture(params=DESIGNS)
 def machine(request, build):
     """A small machine of each release design."""

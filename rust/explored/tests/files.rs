@@ -2,20 +2,17 @@
 //! last written, through every mapping and through the file, and nothing is lost, leaked or used
 //! after free.
 
-use mmcore_explored::explore::{Exhaustive, ProgramOptions, ProgramReport, Search, explore_program};
-use mmcore_explored::program::{MachineSpec, Program, parse};
-use mmcore_explored::sync::Mutation;
-use std::sync::atomic::AtomicBool;
+mod texts;
 
-fn program(text: &str) -> Program {
-    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
+use mmcore_explored::explore::{Exhaustive, ProgramOptions, ProgramReport, Search};
+use mmcore_explored::program::MachineSpec;
+use mmcore_explored::sync::Mutation;
+use texts::program;
 
 fn explored(text: &str, machine: &str, mutation: Option<Mutation>, search: Search) -> ProgramReport {
     let machine: MachineSpec = program(machine).machine.unwrap_or_default();
     let options = ProgramOptions { machine, search, mutation, ..ProgramOptions::default() };
-    let report = explore_program(&program(text), &options, &AtomicBool::new(false));
-    report.unwrap_or_else(|error| panic!("{error}\n{text}"))
+    texts::explored(text, &options)
 }
 
 fn two_preemptions() -> Search {

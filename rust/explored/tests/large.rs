@@ -3,11 +3,9 @@
 //! these; here are the cases that it lacks: faults that fill a block, pages mapped in part, and a
 //! node without a block for the whole page.
 
-use mmcore_explored::explore::{
-    Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program,
-};
-use mmcore_explored::program::{Program, parse};
-use std::sync::atomic::AtomicBool;
+mod texts;
+
+use mmcore_explored::explore::{Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search};
 
 /// A region that faults will fill with large pages.
 const EMPTY: &str = "machine nodes=2 pages=8 cpus=1\nmap r0 anon 2 order=1\n";
@@ -17,10 +15,6 @@ const PARTLY: &str = "machine nodes=2 pages=8 cpus=1\nmap r0 anon 4 order=2\nwri
 const NO_ROOM: &str = "machine nodes=2 pages=4 cpus=1\nmap r0 anon 2 order=1\nwrite r0\ndrain\n\
     allocate p0 node=1\nallocate p1 node=1\nallocate p2 node=1\nallocate p3 node=1\nfree p0\nfree p2\n";
 
-fn program(text: &str) -> Program {
-    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
 fn text(setup: &str, threads: &[&str]) -> String {
     let threads = threads.iter().zip(["A", "B", "C"]).map(|(ops, name)| format!("thread {name}\n  {ops}\n"));
     format!("{setup}{}finally\n  read r0\n", threads.collect::<String>())
@@ -28,8 +22,7 @@ fn text(setup: &str, threads: &[&str]) -> String {
 
 fn explored(text: &str, search: Search) -> ProgramReport {
     let options = ProgramOptions { search, ..ProgramOptions::default() };
-    let report = explore_program(&program(text), &options, &AtomicBool::new(false));
-    report.unwrap_or_else(|error| panic!("{error}\n{text}"))
+    texts::explored(text, &options)
 }
 
 /// No schedule with up to two preemptions breaks a rule.

@@ -2,35 +2,13 @@
 //! attempt race with the users of the pages. No schedule breaks a rule, and the bug of the captured block
 //! is found.
 
-use mmcore_explored::explore::{Exhaustive, ProgramOptions, ProgramReport, Search, explore_program};
-use mmcore_explored::program::{Program, parse};
+mod texts;
+
 use mmcore_explored::sync::Mutation;
-use std::sync::atomic::AtomicBool;
+use texts::{exhausted, limit, race};
 
-fn program(text: &str) -> Program {
-    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
-fn explored(text: &str, mutation: Option<Mutation>, limit: u64) -> ProgramReport {
-    let search = Search::Exhaustive(Exhaustive { limit, ..Exhaustive::default() });
-    let options = ProgramOptions { search, mutation, ..ProgramOptions::default() };
-    let report = explore_program(&program(text), &options, &AtomicBool::new(false));
-    report.unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
-fn shown(report: &ProgramReport) -> Option<String> {
-    let found = report.counterexample.as_ref()?;
-    let rows = found
-        .trace
-        .iter()
-        .map(|r| format!("{} | {} | {} {} {} -> {}\n", r.name, r.op, r.kind, r.object, r.before, r.after));
-    Some(format!("{}: {}\n{}{}", found.rule, found.detail, found.program, rows.collect::<String>()))
-}
-
-/// The most schedules of a pair; `MMCORE_SCHEDULES` sets another limit.
-fn limit() -> u64 {
-    std::env::var("MMCORE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(3_000)
-}
+/// The most schedules of a pair.
+const USUAL: u64 = 3_000;
 
 /// Explores each pair of threads after a set-up, with an end that uses and frees all memory.
 fn pairs_hold(setup: &str, threads: &[&str], end: &str) {
@@ -40,8 +18,8 @@ fn pairs_hold(setup: &str, threads: &[&str], end: &str) {
             let line = |text: &str, name: &str| text.replace("{t}", name).replace('\n', "\n  ");
             let (one, other) = (line(one, "1"), line(other, "2"));
             let text = format!("{setup}\nthread A\n  {one}\nthread B\n  {other}\nfinally\n  audit\n{end}\n");
-            let report = explored(&text, None, limit());
-            assert_eq!(shown(&report), None, "{one} / {other}");
+            let report = exhausted(&text, None, limit(USUAL));
+            assert_eq!(race(&report), None, "{one} / {other}");
             all += report.schedules;
         }
     }
@@ -117,8 +95,8 @@ fn allocations_that_compact_hold() {
 #[test]
 fn a_block_that_is_captured_too_late_is_lost() {
     let text = include_str!("../../../python/mmcore/data/mutations/capture-read-early.mm");
-    let report = explored(text, Some(Mutation::CaptureReadEarly), 2_000_000);
+    let report = exhausted(text, Some(Mutation::CaptureReadEarly), 2_000_000);
     let found = report.counterexample.expect("the defect is found");
     assert_eq!(found.rule, "no page is lost");
-    assert_eq!(shown(&explored(text, None, 20_000)), None);
+    assert_eq!(race(&exhausted(text, None, 20_000)), None);
 }

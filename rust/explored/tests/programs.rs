@@ -1,23 +1,22 @@
 //! Programs under the explorer: no operation breaks a rule in any schedule, and a planted defect
 //! is found, shrunk and replayed.
 
+mod texts;
+
 use mmcore_explored::explore::{
     Exhaustive, Explorer, Method, Options, ProgramOptions, ProgramReport, ProgramWorld, Sampling, Schedule,
     Search, explore_program, replay_program,
 };
-use mmcore_explored::program::{MachineSpec, Program, parse};
+use mmcore_explored::program::MachineSpec;
 use mmcore_explored::sync::Mutation;
 use std::sync::atomic::AtomicBool;
+use texts::program;
 
 const DESIGNS: [&str; 5] = ["putback", "split", "hook", "hook_late", "packed"];
 
 /// The number of schedules for each method; set `MMCORE_SCHEDULES` for more.
 fn schedules() -> u64 {
-    std::env::var("MMCORE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(500)
-}
-
-fn program(text: &str) -> Program {
-    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    texts::limit(500)
 }
 
 fn machine(text: &str) -> MachineSpec {
@@ -26,8 +25,7 @@ fn machine(text: &str) -> MachineSpec {
 
 fn explored(text: &str, by: &str, search: Search) -> ProgramReport {
     let options = ProgramOptions { machine: machine(by), search, ..ProgramOptions::default() };
-    let report = explore_program(&program(text), &options, &AtomicBool::new(false));
-    report.unwrap_or_else(|error| panic!("{error}\n{text}"))
+    texts::explored(text, &options)
 }
 
 /// No schedule of any design breaks a rule.

@@ -2,15 +2,14 @@
 //! race; afterwards every slot's count is the number of its entries, and a read finds the content
 //! last written.
 
-use mmcore_explored::explore::{
-    Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program,
-};
-use mmcore_explored::program::{Program, parse};
-use std::sync::atomic::AtomicBool;
+mod texts;
+
+use mmcore_explored::explore::{Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search};
+use texts::program;
 
 /// The number of schedules of a sample; set `MMCORE_SCHEDULES` for more.
 fn schedules() -> u64 {
-    std::env::var("MMCORE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+    texts::limit(300)
 }
 
 /// A page that is mapped, and one that is swapped out.
@@ -23,10 +22,6 @@ const SHARED: &str =
 /// A page of a memory file.
 const FILE: &str = "machine nodes=2 pages=6 cpus=1\nswapon 1\nmap r0 tmpfs 1\nwrite r0\ndrain\n";
 
-fn program(text: &str) -> Program {
-    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
 fn text(setup: &str, threads: &[&str]) -> String {
     let threads = threads.iter().zip(["A", "B", "C"]).map(|(ops, name)| format!("thread {name}\n  {ops}\n"));
     format!("{setup}{}finally\n  read r0\n", threads.collect::<String>())
@@ -35,8 +30,7 @@ fn text(setup: &str, threads: &[&str]) -> String {
 fn explored(text: &str, release: &str, search: Search) -> ProgramReport {
     let by = program(&format!("machine release={release}")).machine.unwrap_or_default();
     let options = ProgramOptions { machine: by, search, ..ProgramOptions::default() };
-    let report = explore_program(&program(text), &options, &AtomicBool::new(false));
-    report.unwrap_or_else(|error| panic!("{error}\n{text}"))
+    texts::explored(text, &options)
 }
 
 #[track_caller]

@@ -2,10 +2,10 @@
 //! zspage race, with today's locks and with those of 4.8. No schedule breaks a rule, and the three bugs
 //! of its history are found.
 
-use mmcore_explored::explore::{Exhaustive, ProgramOptions, ProgramReport, Search, explore_program};
-use mmcore_explored::program::{Program, parse};
+mod texts;
+
 use mmcore_explored::sync::Mutation;
-use std::sync::atomic::AtomicBool;
+use texts::{exhausted, limit, race};
 
 /// One zspage of three pages with room for two objects, one of which is stored.
 const SETUP: &str = "zs_open 2\nzs_put 0 size=24\n";
@@ -28,38 +28,16 @@ const THREADS: [&str; 11] = [
     "zs_close",
 ];
 
-fn program(text: &str) -> Program {
-    parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
-fn explored(text: &str, mutation: Option<Mutation>, limit: u64) -> ProgramReport {
-    let search = Search::Exhaustive(Exhaustive { limit, ..Exhaustive::default() });
-    let options = ProgramOptions { search, mutation, ..ProgramOptions::default() };
-    let report = explore_program(&program(text), &options, &AtomicBool::new(false));
-    report.unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
-fn shown(report: &ProgramReport) -> Option<String> {
-    let found = report.counterexample.as_ref()?;
-    let rows = found
-        .trace
-        .iter()
-        .map(|r| format!("{} | {} | {} {} {} -> {}\n", r.name, r.op, r.kind, r.object, r.before, r.after));
-    Some(format!("{}: {}\n{}{}", found.rule, found.detail, found.program, rows.collect::<String>()))
-}
-
-/// The most schedules of a pair; `MMCORE_SCHEDULES` sets another limit.
-fn limit() -> u64 {
-    std::env::var("MMCORE_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
-}
+/// The most schedules of a pair.
+const USUAL: u64 = 400;
 
 fn pairs_hold(machine: &str) {
     let mut all = 0;
     for (number, one) in THREADS.iter().enumerate() {
         for other in &THREADS[number..] {
             let text = format!("{machine}{SETUP}thread A\n  {one}\nthread B\n  {other}\nfinally\n  {END}\n");
-            let report = explored(&text, None, limit());
-            if let Some(found) = shown(&report) {
+            let report = exhausted(&text, None, limit(USUAL));
+            if let Some(found) = race(&report) {
                 panic!("{text}\n{found}");
             }
             all += report.schedules;
@@ -84,9 +62,9 @@ fn pairs_hold_where_a_migration_gives_up_on_a_zspage_in_use() {
 }
 
 fn found(mutation: Mutation, text: &str) {
-    assert_eq!(shown(&explored(text, None, limit())), None);
-    let report = explored(text, Some(mutation), u64::MAX);
-    assert!(shown(&report).is_some(), "{} is not found", mutation.name());
+    assert_eq!(race(&exhausted(text, None, limit(USUAL))), None);
+    let report = exhausted(text, Some(mutation), u64::MAX);
+    assert!(race(&report).is_some(), "{} is not found", mutation.name());
 }
 
 #[test]
@@ -116,8 +94,8 @@ fn pages_are_swapped_to_a_device_and_back() {
         "thread A\n  madv r0 pageout\nthread B\n  unmap r0\n",
     ] {
         let text = format!("{setup}{threads}finally\n  audit\n");
-        let report = explored(&text, None, limit());
-        if let Some(found) = shown(&report) {
+        let report = exhausted(&text, None, limit(USUAL));
+        if let Some(found) = race(&report) {
             panic!("{text}\n{found}");
         }
     }
@@ -128,8 +106,8 @@ fn a_device_is_reset_or_becomes_the_swap_space() {
     let setup = "machine pages=8\nzs_open 2\nmap r0 anon 1\nwrite r0\ndrain\n";
     let threads = "thread A\n  zs_close\nthread B\n  swapon 1 zram\n  madv r0 pageout\n  read r0\n";
     let text = format!("{setup}{threads}finally\n  audit\n");
-    let report = explored(&text, None, 20 * limit());
-    if let Some(found) = shown(&report) {
+    let report = exhausted(&text, None, 20 * limit(USUAL));
+    if let Some(found) = race(&report) {
         panic!("{text}\n{found}");
     }
 }
@@ -139,8 +117,8 @@ fn a_pool_is_closed_after_another_thread_has_freed_its_last_zspage() {
     let setup = "isolate z0:0\nzs_del 0\nputback z0:0\n";
     let threads = "thread A\n  zs_free_empty\nthread B\n  zs_close\n";
     let text = format!("{CLASS}{SETUP}{setup}{threads}finally\n  {END}\n");
-    let report = explored(&text, None, 20 * limit());
-    if let Some(found) = shown(&report) {
+    let report = exhausted(&text, None, 20 * limit(USUAL));
+    if let Some(found) = race(&report) {
         panic!("{text}\n{found}");
     }
 }

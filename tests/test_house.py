@@ -304,14 +304,27 @@ def test_each_dependency_has_its_reason():
     assert without_a_reason(["numpy", "leftpad"], "NumPy: batches") == ["leftpad"]
 
 
+#: The modules that users import.
+PUBLIC = ("errors", "handles", "program", "reporting", "results", "testing", "typing")
+#: pytest loads it by its name; it has hooks and fixtures, which nobody imports.
+PLUGIN = "pytest_plugin"
+
+
+def unmarked(modules: Iterable[str]) -> list[str]:
+    """The modules that look public: no part of their name begins with an underscore."""
+    return sorted(name for name in modules if "._" not in name)
+
+
+def test_modules_that_are_not_public_have_an_underscore():
+    assert unmarked(package()) == sorted(f"mmcore.{name}" for name in (*PUBLIC, PLUGIN))
+    assert unmarked(["mmcore._a.b", "mmcore.reporting.page"]) == ["mmcore.reporting.page"]
+
+
 def public() -> list[str]:
     """The full public names. A thing that several modules have counts under the first of them."""
-    files = [path for path in sorted(PACKAGE.iterdir()) if not path.name.startswith("_")]
-    names = [p.stem for p in files if p.suffix == ".py" or (p / "__init__.py").exists()]
     homes: dict[tuple[str, int], str] = {}
-    for module in map(importlib.import_module, ["mmcore", *(f"mmcore.{name}" for name in names)]):
-        # The plugin of pytest has hooks and fixtures, which nobody imports.
-        for name in getattr(module, "__all__", ()):
+    for module in map(importlib.import_module, ["mmcore", *(f"mmcore.{name}" for name in PUBLIC)]):
+        for name in module.__all__:
             homes.setdefault((name, id(getattr(module, name))), f"{module.__name__}.{name}")
     return list(homes.values())
 

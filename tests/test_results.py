@@ -16,7 +16,7 @@ from mmcore._cli import app, run
 from mmcore._cli.showing import CODES
 from mmcore.errors import InputError
 from mmcore.reporting import KINDS, Drawing, Grid, Result, head, schema
-from mmcore.reporting.image import save
+from mmcore.reporting._image import save
 
 SCHEMAS = {kind: schema(kind) for kind in (*KINDS, "head")}
 REGISTRY = Registry().with_resources(
@@ -243,7 +243,7 @@ def test_each_kind_has_a_schema_of_its_name_and_each_schema_a_kind():
 
 
 def test_numbers_that_json_has_not_are_refused():
-    from mmcore.reporting.document import as_json
+    from mmcore.reporting._document import as_json
 
     with pytest.raises(ValueError, match="JSON compliant"):
         as_json({"ratio": float("nan")})

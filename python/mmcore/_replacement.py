@@ -15,7 +15,7 @@ from mmcore._errors import FindingError, InputError
 from mmcore._trace import Trace
 from mmcore._waiting import heard, keep
 from mmcore.reporting import Grid, Result
-from mmcore.reporting.parts import columns
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     import os

@@ -16,7 +16,7 @@ from mmcore._errors import InputError
 from mmcore._interrupted import keeping
 from mmcore.program import Program
 from mmcore.reporting import Grid, Result
-from mmcore.reporting.parts import columns
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

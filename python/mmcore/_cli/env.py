@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from mmcore._cli import output
 from mmcore._environment import build, environment
 from mmcore.reporting import Grid, head
-from mmcore.reporting.document import as_json as to_json
-from mmcore.reporting.parts import columns
+from mmcore.reporting._document import as_json as to_json
+from mmcore.reporting._parts import columns
 
 
 def env(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcore._comparison.protocol import COUNTED
 from mmcore.reporting import Grid
-from mmcore.reporting.parts import columns
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from mmcore._comparison.figures import Figures

@@ -10,7 +10,7 @@ from mmcore._arguments import number
 from mmcore._exploration.gathering import gather
 from mmcore._exploration.hunting import BUDGET, defect, defects, hunt
 from mmcore.reporting import Grid, Result
-from mmcore.reporting.parts import columns
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

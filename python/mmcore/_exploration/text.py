@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from mmcore.reporting import Grid
-from mmcore.reporting.parts import columns
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from mmcore._exploration.step import TraceStep

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mmcore._map.cells import COLORS, COLUMNS, cell_letters, frames_per_cell
 from mmcore._mmcore import FRAME_KINDS
 from mmcore.reporting import Cells, Grid
-from mmcore.reporting.parts import columns
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from mmcore._map.plots import pictures
 from mmcore._map.shown import kinds, picture
 from mmcore._mmcore import FRAME_KINDS
 from mmcore.reporting import Grid, Result
-from mmcore.reporting.page import page
-from mmcore.reporting.parts import columns
+from mmcore.reporting._page import page
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     import os

@@ -2,18 +2,18 @@
 
 | file | idea |
 |---|---|
-| `result` | the base class of all results |
-| `parts` | lines, tables, code and drawings that a result is shown as, and the plain text of them |
-| `page` | the parts as one self-contained web page |
-| `image` | the drawings as one image file |
-| `document` | the head of every JSON document, and the published schemas |
+| `_result` | the base class of all results |
+| `_parts` | lines, tables, code and drawings that a result is shown as, and their plain text |
+| `_page` | the parts as one self-contained web page |
+| `_image` | the drawings as one image file |
+| `_document` | the head of every JSON document, and the published schemas |
 """
 
 from __future__ import annotations
 
-from mmcore.reporting.document import KINDS, head, schema
-from mmcore.reporting.parts import Cells, Code, Column, Drawing, Grid, Part
-from mmcore.reporting.result import Result
+from mmcore.reporting._document import KINDS, head, schema
+from mmcore.reporting._parts import Cells, Code, Column, Drawing, Grid, Part
+from mmcore.reporting._result import Result
 
 __all__ = [
     "KINDS",

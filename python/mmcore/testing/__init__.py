@@ -14,8 +14,8 @@ from mmcore._extras import need
 need("hypothesis", "mmcore.testing")
 
 # After `need`: without Hypothesis these imports would fail with an error that names no extra.
-from mmcore.testing.life import PageLife  # noqa: E402 - see above
-from mmcore.testing.search import explore, replaying  # noqa: E402 - see above
-from mmcore.testing.strategies import programs, schedules  # noqa: E402 - see above
+from mmcore.testing._life import PageLife  # noqa: E402 - see above
+from mmcore.testing._search import explore, replaying  # noqa: E402 - see above
+from mmcore.testing._strategies import programs, schedules  # noqa: E402 - see above
 
 __all__ = ["PageLife", "explore", "programs", "replaying", "schedules"]

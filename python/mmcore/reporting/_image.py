@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mmcore.reporting.parts import Drawing
+    from mmcore.reporting._parts import Drawing
 
 __all__ = ["save"]
 

@@ -7,12 +7,12 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mmcore.reporting.parts import Cells, Code, Drawing, Grid
+from mmcore.reporting._parts import Cells, Code, Drawing, Grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mmcore.reporting.parts import Part
+    from mmcore.reporting._parts import Part
 
 __all__ = ["fragment", "page"]
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmcore import _output
-from mmcore.reporting.document import as_json, head
-from mmcore.reporting.image import save
-from mmcore.reporting.page import fragment, page
-from mmcore.reporting.parts import Drawing, as_text
+from mmcore.reporting._document import as_json, head
+from mmcore.reporting._image import save
+from mmcore.reporting._page import fragment, page
+from mmcore.reporting._parts import Drawing, as_text
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from mmcore.reporting.parts import Part
+    from mmcore.reporting._parts import Part
     from mmcore.typing import Status
 
 __all__ = ["Result"]

@@ -1,6 +1,6 @@
 """The parts of a shown result: lines, tables, code and drawings.
 
-A result lists its parts once. The plain text (here), the web page (`page`) and the tables of the
+A result lists its parts once. The plain text (here), the web page (`_page`) and the tables of the
 command line are made from the same list: with lists of their own, one view could lack a line that
 another has.
 """

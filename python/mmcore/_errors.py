@@ -27,8 +27,10 @@ __all__ = [
 class MmcoreError(Exception):
     """The base class of all exceptions of mmcore.
 
-    Two built-in exceptions are raised as they are: `TypeError` for an argument of the wrong type,
-    `MemoryError` for a host without memory.
+    Some built-in exceptions are raised as they are: `TypeError` for an argument of the wrong type,
+    `ValueError` for a word that a parameter does not take, `IndexError` and `KeyError` for an index
+    or a name that does not exist, `BufferError` for a buffer that is in use, `OSError` for a file
+    that cannot be read or written, `MemoryError` for a host without memory.
     """
 
 
@@ -106,7 +108,8 @@ class SigbusError(KernelError):
 
     Attributes:
         address: the virtual address of the page.
-        code: ``BUS_MCEERR_AR``: the access needs the lost data and cannot continue.
+        code: the signal's `si_code` by name; ``BUS_MCEERR_AR`` means that the access needs the lost
+            data and cannot continue.
     """
 
     def __init__(

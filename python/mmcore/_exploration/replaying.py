@@ -47,7 +47,7 @@ class Replay(Result):
         rule: the broken rule; None if no rule broke.
         detail: the evidence for the broken rule; empty if no rule broke.
         trace: the steps. The last step breaks the rule, unless `at_end`.
-        at_end: whether the audit found the broken rule after all threads had ended.
+        at_end: whether all threads had ended before the audit found the broken rule.
         max_steps: the bound on steps beyond which a schedule counts as endless; None for the
             default.
         hash: a hash of the steps and their values, equal on every machine; None if a search ran
@@ -175,7 +175,8 @@ class Replay(Result):
             **options: options of `mmcore.replay`; they replace the values in the file.
 
         Raises:
-            InputError: if the file cannot be read or has no schedule.
+            InputError: if the file cannot be read, has no schedule, or an option is out of range.
+            ProgramError: if the text is no program.
         """
         name, text = os.fspath(path), read_text(path)
         said = {
@@ -201,7 +202,9 @@ class Replay(Result):
             **options: options of `mmcore.replay`.
 
         Raises:
-            InputError: if the line is no program and schedule.
+            InputError: if the line has no `@`, the schedule is malformed, or an option is out of
+                range.
+            ProgramError: if the part before the last `@` is no program.
         """
         program, at, schedule = line.rpartition("@")
         if not at:
@@ -237,7 +240,7 @@ def replay(
         owners: owners of movable pages, as for `explore`.
 
     Raises:
-        InputError: if the program or the schedule is not valid, or an option is out of range; if an
+        InputError: if the program or the schedule is not valid, an option is out of range, or an
             owner answers differently when the schedule runs again.
     """
     program = Program.parse(program) if isinstance(program, str) else program

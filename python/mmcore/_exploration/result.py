@@ -64,7 +64,7 @@ class Counterexample(Replay):
 
 
 class RaceError(FindingError):
-    """A schedule breaks a rule. The message is the table of its steps.
+    """A schedule breaks a rule. The message is the report: rule, program, schedule, steps, command.
 
     Attributes:
         counterexample: the program, the schedule and its steps.
@@ -78,7 +78,7 @@ class RaceError(FindingError):
         self.counterexample = counterexample
 
     def __str__(self) -> str:
-        """The counterexample as text, with the table of its steps."""
+        """The report of the counterexample, with the table of its steps."""
         return str(self.counterexample)
 
 

@@ -66,7 +66,8 @@ def replay(
         line.replace(f" machine={guest}", "") if _GUEST.match(line) else line for line in lines
     ]
     known, missing = _known(lines)
-    # On another thread (`heard`): a long script is one call, which no signal could interrupt.
+    # A script runs as one call of the core, which no signal interrupts. `heard` makes the call on
+    # another thread, so that Ctrl-C ends the wait.
     settings = "".join(f" {name}={value}" for name, value in (fields or {}).items())
     sizes = f" pages={','.join(map(str, _GUESTS[guest]))}" if guest else ""
     sizes += f" offline={len(_GUESTS[guest]) - 1}" if guest in _PLUGGED else ""
@@ -77,7 +78,7 @@ def replay(
         _kernel_pages(recording, guest),
     )
     done: dict[str, Any] = json.loads(report)
-    # The fields come from the user as texts; the core has checked their names and values.
+    # `Profile` takes texts for all fields. The replay above has refused wrong names and values.
     profile = Profile(kernel=release, **dict(fields or {}))  # type: ignore[arg-type]
     done["counts_frames"] = bool(profile["compact_counts_frames"])
     if missing is not None and done.get("unsupported") is None and not done["findings"]:

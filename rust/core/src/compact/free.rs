@@ -172,7 +172,7 @@ impl<R: Release> NewPage for Control<'_, R> {
             return;
         };
         if word.any(!Flags::WAITERS) {
-            // The frame was poisoned meanwhile, so it is freed as every page is.
+            // The frame was poisoned meanwhile, so it cannot be a target and is freed like any page.
             return self.machine.free_last(dst, word);
         }
         self.machine.memory.retire(dst);

@@ -10,7 +10,7 @@ use crate::release::Release;
 use crate::sync::{Mutation, broken, mutated, stop_point};
 use std::ops::Range;
 
-/// What the scanner has done with one frame.
+/// The result of a scan of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     /// A free frame.

@@ -35,8 +35,8 @@ impl Targets {
         }
     }
 
-    /// Takes a block of 2^`order` frames: the first of the smallest blocks that are large enough, of
-    /// which the upper halves stay.
+    /// Takes a block of 2^`order` frames: the first of the smallest blocks that are large enough. A
+    /// larger block is split, and its upper halves stay here.
     pub fn take(&mut self, order: u8) -> Option<Pfn> {
         let found = (order..=MAX_ORDER).find(|&found| !self.blocks[found as usize].is_empty())?;
         let pfn = self.blocks[found as usize].pop_front()?;
@@ -47,7 +47,7 @@ impl Targets {
         Some(pfn)
     }
 
-    /// Puts a block back that was not used.
+    /// Puts back a block that no migration has used.
     pub fn put_back(&mut self, pfn: Pfn, order: u8) {
         self.blocks[order as usize].push_front(pfn);
         self.frames += 1 << order;

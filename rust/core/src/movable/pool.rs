@@ -72,7 +72,7 @@ impl Pages {
         self.has_ended()
     }
 
-    /// Has the pool been closed, and has no page any more?
+    /// Returns true if the pool was closed and has no page any more.
     fn has_ended(&self) -> bool {
         self.closed && self.free.len() == self.slots.len()
     }

@@ -414,7 +414,7 @@ fn as_regions_mut<W: Word>(word: &mut W) -> Option<&mut Sel<Region>> {
     (word as &mut dyn Any).downcast_mut()
 }
 
-/// The operations of the language, in the order of the table.
+/// Returns the operations of the language, in the order of the table.
 pub fn operations() -> &'static [OpSpec] {
     TABLE
 }

@@ -100,7 +100,7 @@ pub struct Session<R: Release> {
     content: Content,
     /// The content of the zram device when the threads started.
     blocks: block_content::Known,
-    /// Whether the set-up has pinned pages for long.
+    /// True if the set-up has pinned pages for long.
     pinned: bool,
     /// The handles of the set-up. Each goes to the first thread that takes it.
     shared: Lock<Handles>,

@@ -215,8 +215,9 @@ impl ZsPool {
     /// open after an error.
     pub fn close<R: Release>(&self, machine: &Machine<R>) -> Result<()> {
         let closing = &self.counts.closing;
-        // SeqCst: this store comes before the load in `wait_for_isolated`, and the count in
-        // `not_isolated` before the load of this mark. So one of the two threads sees the other.
+        // SeqCst: this thread sets the mark before it loads the count in `wait_for_isolated`, and a
+        // thread in `not_isolated` lowers the count before it loads the mark. So this thread finds the
+        // lower count, or the other thread finds the mark and wakes this one.
         // Acquire, if the pool is closed already: see the store below.
         match closing.compare_exchange(OPEN, CLOSING, Ordering::SeqCst, Ordering::Acquire) {
             Ok(_) => {}

@@ -150,7 +150,8 @@ impl<R: Release> Machine<R> {
         written
     }
 
-    /// Performs steps 1 to 3. `None` without a page, `Some(None)` if the page was clean.
+    /// Begins the write of a page (steps 1 to 3). `None` if no page is cached, `Some(None)` if the
+    /// page was clean.
     fn start_write(&self, file: &File, index: u32) -> Option<Option<Writeback>> {
         // Another round follows only if another thread has migrated the page.
         let pfn = loop {

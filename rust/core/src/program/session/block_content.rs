@@ -1,9 +1,9 @@
 //! The contents that a program writes to the blocks of its zram device.
 //!
-//! The contents are those of the lab's agent: `size=A` writes A bytes of a generator, which no
-//! compressor makes shorter, and zeroes after them. The generator starts from the number of the
-//! block and the number of the write. `zram_fill` writes words of a generator, which starts from the
-//! number of the block, and then the word that it started from.
+//! The contents are those of the recordings. `size=A` writes A bytes of a generator, which no
+//! compressor makes shorter, and zeroes after them; the generator starts from the number of the block
+//! and the number of the write. `zram_fill` writes words of a generator that starts from the number of
+//! the block, and fills the rest of the block with the generator's first word.
 
 use crate::program::BlockSize;
 use crate::zram::{BLOCK_WORDS, Words};
@@ -23,16 +23,16 @@ pub(super) enum Filling {
     /// The block was never written, or it was discarded.
     #[default]
     Nothing,
-    /// A block of `zs_put`.
+    /// `zs_put` has written the block.
     Sized(BlockSize),
-    /// A block of `zram_fill`.
+    /// `zram_fill` has written the block.
     Partly,
 }
 
 /// The last write to each block, by the number of the block.
 pub(super) type Known = BTreeMap<u32, Written>;
 
-/// The content of a block.
+/// Returns the content of a block.
 pub(super) fn content(block: u32, Written { version, what }: Written) -> Words {
     let mut words = [0; BLOCK_WORDS];
     match what {
@@ -62,7 +62,7 @@ pub(super) fn content(block: u32, Written { version, what }: Written) -> Words {
 /// The number from which the generator of a block starts is a multiple of this.
 const START: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The next number of the generator.
+/// Returns the next number of the generator.
 fn next(mut x: u64) -> u64 {
     x ^= x << 13;
     x ^= x >> 7;

@@ -66,14 +66,14 @@ pub struct Extfrag {
     pub unusable: Vec<u32>,
 }
 
-/// The use of a zram device, as a recording shows it.
+/// The counters of a zram device after an operation, as a recording shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZramShown {
-    /// The counters of `mm_stat`; none in the answer of a check.
+    /// The counters of `mm_stat`; `None` after a check.
     pub mm_stat: Option<MmStat>,
-    /// Pages of zspages of the whole machine.
+    /// The pages of all zspages of the machine.
     pub nr_zspages: i64,
-    /// Zspages by class, where the operation asks for them.
+    /// Zspages by class, if the operation asks for them.
     pub zspages: Option<Vec<ZspageCount>>,
     /// The pool's pages after each store.
     pub used_after: Vec<u64>,
@@ -333,7 +333,7 @@ impl LayoutShown {
     }
 }
 
-/// Fields without content are left out; `status` and `acc` are run-length coded.
+/// Serialises the fields that have content; `status` and `acc` are run-length coded.
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

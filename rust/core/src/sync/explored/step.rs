@@ -70,7 +70,7 @@ impl Kind {
         Kind::Wait,
     ];
 
-    /// Whether the step leaves all shared state as it was.
+    /// Returns true if the step leaves all shared state as it was.
     #[inline]
     pub fn reads_only(self) -> bool {
         matches!(self, Kind::Load | Kind::Peek | Kind::Wait)

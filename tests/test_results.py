@@ -9,27 +9,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
 
 import every_result
 from mmcore._cli import app, run
 from mmcore._cli.showing import CODES
 from mmcore.errors import InputError
 from mmcore.reporting import KINDS, Drawing, Grid, Result, head, schema
-from mmcore.reporting._image import save
-
-SCHEMAS = {kind: schema(kind) for kind in (*KINDS, "head")}
-REGISTRY = Registry().with_resources(
-    (each["$id"], Resource.from_contents(each)) for each in SCHEMAS.values()
-)
-
-
-def errors(document):
-    """What its schema finds wrong with a document, each with its place."""
-    validator = Draft202012Validator(SCHEMAS[document["kind"]], registry=REGISTRY)
-    return [
-        f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)
-    ]
+from schema_errors import SCHEMAS, errors
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """mmcore.testing: strategies, searches inside Hypothesis, the page's life, the pytest plugin."""
 
+import json
+import shlex
 import subprocess
 import sys
 from typing import ClassVar
@@ -11,9 +13,12 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 import mmcore
 from mmcore import Program, Schedule
+from mmcore._cli import run
 from mmcore._exploration.vocabulary import offered
 from mmcore.errors import InputError, MisuseError
+from mmcore.handles import MovableOps
 from mmcore.testing import PageLife, explore, programs, replaying, schedules
+from schema_errors import errors
 
 QUICK = settings(max_examples=25, deadline=None)
 
@@ -165,6 +170,11 @@ def test_the_life_of_pages_holds():
     run_state_machine_as_test(PageLife, settings=settings(max_examples=15, stateful_step_count=25))
 
 
+class MovesWithoutCopying(MovableOps):
+    def migrate(self, *_):
+        return True
+
+
 class Packed(PageLife):
     machine_options: ClassVar = {"release": "packed", "pagevec": 3}
 
@@ -191,6 +201,36 @@ def test_a_replay_instead_of_a_search(tmp_path):
         sound = explore("thread A\n  drain")
         assert sound.check() is sound
         assert not sound.is_exhaustive
+
+
+@pytest.mark.parametrize("mutation", ["copy-after-restore", None])
+def test_a_replay_is_a_result_as_any_other(mutation):
+    program = "map r0 anon 1\nwrite r0\nthread A\n  move r0 node=1\nthread B\n  read r0\n"
+    found = explore(program, mutation="copy-after-restore").counterexample
+    with replaying(found.line):
+        again = explore("thread A\n  drain", seed=7, mutation=mutation, max_steps=5_000)
+    assert again.status == ("finding" if mutation else "clean")
+    assert again.seed is None, "nothing was drawn"
+    document = json.loads(again.to_json())
+    assert errors(document) == []
+    assert document["options"]["replay"] == found.line
+    assert again.title in again.to_html()
+    # The command is one that can be typed, and shows the same schedule.
+    words = shlex.split(again.command)
+    assert words[:2] == ["mmcore", "replay"]
+    assert run(words[1:]) == (1 if mutation else 0)
+
+
+def test_a_replay_has_the_owners_of_its_program():
+    program = "movable m0 1\nmovable m1 1\nthread A\n  isolate m0\n  migrate m0 node=1\n"
+    owners = {"m0": MovesWithoutCopying(), "m1": MovableOps()}
+    found = explore(program, owners=owners, schedules=100).counterexample
+    assert found.rule == "content is what was last written"
+    assert "m1" not in found.program.text, "the owner of other pages has been removed"
+    with replaying(found.line):
+        again = explore(program, owners=owners)
+    assert again.counterexample is not None
+    assert again.counterexample.rule == found.rule
 
 
 USER = """

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import currently_in_test_context, event
 
 import mmcore
-from mmcore._errors import RefusedWarning
-from mmcore._exploration.replaying import Replay
-from mmcore._exploration.result import Exploration
+from mmcore._exploration.result import Exploration, recorded
+from mmcore._exploration.searching import owners_made
+from mmcore.errors import RefusedWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,19 +70,23 @@ def explore(
         found = mmcore.explore(program, schedules=schedules, seed=seed, **{"jobs": 1, **options})
         _tell(found)
         return found
+    return _replayed(what, seed, options)
+
+
+def _replayed(what: str, seed: int, options: dict[str, Any]) -> Exploration:
+    """Runs one schedule, and returns the result in the form of a search of one schedule."""
+    program, schedule, kept = recorded(what)
     known = ("kernel", "release", "profile", "mutation", "max_steps")
-    given = {key: value for key, value in options.items() if key in known}
-    played = Replay.of_line(what, **given) if "@" in what else Replay.load(what, **given)
-    # The result has the form of a search of one schedule; a budget of 0 does not shrink it.
+    given = {key: options[key] for key in known if options.get(key) is not None}
+    # Shrinking may have removed all pages of an owner, and `replay` refuses an owner without pages.
+    made = owners_made(program)
+    owners = {name: each for name, each in (options.get("owners") or {}).items() if name in made}
+    played = mmcore.replay(program, schedule, owners=owners, **{**kept, **given})
+    told: dict[str, Any] = {"mutation": played.mutation, "max_steps": played.max_steps}
     race = None
     if played.rule is not None:
-        race = mmcore.shrink(
-            played.program,
-            played.schedule,
-            mutation=played.mutation,
-            max_steps=played.max_steps,
-            budget=0,
-        )
+        # A budget of 0 does not shrink the race.
+        race = mmcore.shrink(played.program, played.schedule, owners=owners, budget=0, **told)
     return Exploration(
         program=played.program,
         schedules=1,
@@ -90,7 +94,16 @@ def explore(
         coverage="incomplete",
         covered="one schedule, replayed",
         counterexample=race,
-        options={"replay": what},
+        options={
+            "schedules": 1,
+            "seed": seed,
+            "search": "replay",
+            "replay": played.line,
+            "preemptions": None,
+            "shrink": 0,
+            "seconds": None,
+            **{name: value for name, value in told.items() if value is not None},
+        },
     )
 
 

@@ -1,18 +1,23 @@
 """Results are shown and kept with every output: files, pipes, full disks, closed outputs."""
 
 import errno
+import importlib
+import inspect
+import itertools
 import os
 import resource
 import signal
 import subprocess
 import sys
 import threading
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import mmcore
-from mmcore import Trace, _output
+from mmcore import Trace, _cli, _output
 from mmcore._cli import run
 from mmcore.errors import InputError
 
@@ -20,10 +25,43 @@ PROGRAM = "map r0 anon 1\nwrite r0\nthread A\n  move r0 node=1\nthread B\n  read
 RACE = ["explore", "PROGRAM", "--mutation", "copy-after-restore"]
 
 
+RECORDINGS = Path(__file__).parent / "recordings" / "6.1"
+
+#: Commands with their exit codes.
+VERBS = {
+    "run": (0, ["run", "PROGRAM"]),
+    "stress": (0, ["run", "PROGRAM", "--stress", "0.1", "--json"]),
+    "explore": (0, ["explore", "PROGRAM", "--schedules", "5"]),
+    "race": (1, RACE),
+    "soak": (0, ["soak", "--schedules", "100"]),
+    "standard": (0, ["standard", "--matching", "aging 1"]),
+    "hunt": (0, ["hunt", "hook-without-lock"]),
+    "replay": (0, ["replay", "PROGRAM", "0x3"]),
+    "diff": (1, ["diff", "PROGRAM", "--kernel", "6.1,6.12"]),
+    "map": (0, ["map", "PROGRAM", "--before-after", "move"]),
+    "policies": (0, ["policies", "TRACE", "--policy", "lru", "--size", "16"]),
+    "conformance": (0, ["conformance", str(RECORDINGS / "h01-migrate-anon.json")]),
+    "profiles": (0, ["profiles"]),
+    "env": (0, ["env"]),
+    "help": (0, ["explore", "--help"]),
+}
+
+#: The words of each verb that has a result; the measuring of `compare` never begins here.
+WORDS = {words[0]: words for name, (_, words) in VERBS.items() if name != "help"}
+WORDS["compare"] = ["compare"]
+
+
 @pytest.fixture
 def program(tmp_path):
     path = tmp_path / "program.mm"
     path.write_text(PROGRAM)
+    return str(path)
+
+
+@pytest.fixture
+def trace(tmp_path):
+    path = tmp_path / "trace.txt"
+    path.write_text("".join(f" S {page}000,8\n" for page in range(100, 400)))
     return str(path)
 
 
@@ -163,6 +201,39 @@ def test_outputs_are_checked_before_the_search(
     assert complaint.count("\n") == 1
 
 
+def file_options(verb):
+    """The options of a verb that name a file to write."""
+    # Within a test: the import would put the module `run` in the place of the function `run`, for
+    # test files that are read afterwards.
+    function = getattr(importlib.import_module(f"mmcore._cli.{verb}"), verb)
+    view = inspect.signature(function, eval_str=True).parameters["view"]
+    shown = next(each for each in get_args(view.annotation) if is_dataclass(each))
+    return [f"--{each.name}" for each in fields(shown) if "Path" in str(each.type)]
+
+
+def test_the_options_that_name_a_file_are_found():
+    assert file_options("map") == ["--html", "--plot", "--steps"]
+    assert file_options("hunt") == ["--html", "--save"]
+
+
+@pytest.mark.parametrize("verb", sorted({*_cli.VERBS} - {"env"}))
+def test_each_file_is_checked_before_the_work(verb, program, trace, tmp_path, capsys):
+    words = [{"PROGRAM": program, "TRACE": trace}.get(word, word) for word in WORDS[verb]]
+    nowhere, path = str(tmp_path / "nowhere" / "x.svg"), str(tmp_path / "x.svg")
+    options = file_options(verb)
+    assert "--html" in options
+    for option in options:
+        assert run([*words, option, nowhere]) == 2
+        shown = capsys.readouterr()
+        # What the work finds is printed before its files are written.
+        assert shown.out == ""
+        assert shown.err.startswith(f"mmcore: {nowhere}: no file can be made")
+    for one, other in itertools.combinations(options, 2):
+        assert run([*words, one, path, other, path]) == 2
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err) == ("", f"mmcore: {path} and {path} are one file: name two\n")
+
+
 def test_two_outputs_are_two_files(race, tmp_path, capsys):
     path = str(tmp_path / "x")
     assert run([*race, "--save", path, "--html", path]) == 2
@@ -202,33 +273,11 @@ def test_the_standard_output_can_be_named_as_a_file(race, tmp_path):
 
 # --- The standard output -------------------------------------------------------------------------
 
-RECORDINGS = Path(__file__).parent / "recordings" / "6.1"
-
-#: Commands with their exit codes.
-VERBS = {
-    "run": (0, ["run", "PROGRAM"]),
-    "stress": (0, ["run", "PROGRAM", "--stress", "0.1", "--json"]),
-    "explore": (0, ["explore", "PROGRAM", "--schedules", "5"]),
-    "race": (1, RACE),
-    "soak": (0, ["soak", "--schedules", "100"]),
-    "standard": (0, ["standard", "--matching", "aging 1"]),
-    "hunt": (0, ["hunt", "hook-without-lock"]),
-    "replay": (0, ["replay", "PROGRAM", "0x3"]),
-    "diff": (1, ["diff", "PROGRAM", "--kernel", "6.1,6.12"]),
-    "policies": (0, ["policies", "TRACE", "--policy", "lru", "--size", "16"]),
-    "conformance": (0, ["conformance", str(RECORDINGS / "h01-migrate-anon.json")]),
-    "profiles": (0, ["profiles"]),
-    "env": (0, ["env"]),
-    "help": (0, ["explore", "--help"]),
-}
-
 
 @pytest.fixture
-def verb(request, program, tmp_path):
+def verb(request, program, trace):
     """A command and its exit code."""
-    trace = tmp_path / "trace.txt"
-    trace.write_text("".join(f" S {page}000,8\n" for page in range(100, 400)))
-    names = {"PROGRAM": program, "TRACE": str(trace)}
+    names = {"PROGRAM": program, "TRACE": trace}
     code, words = VERBS[request.param]
     return code, [names.get(word, word) for word in words]
 

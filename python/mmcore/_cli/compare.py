@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 import mmcore
-from mmcore import _output
 from mmcore._cli import inputs, output, showing, signals
 from mmcore._cli.progress import Bar
 from mmcore._comparison.options import Options
@@ -33,10 +32,10 @@ class PlotView(showing.View):
     plot: Path | None = None
 
     def check(self) -> None:
-        """Checks that the files can be written, before a minute of measuring would be lost."""
+        """Refuses files that could not be written, and formats that matplotlib lacks."""
+        super().check()
         if self.html is not None or self.plot is not None:
             check_path(self.plot if self.plot is not None else Path("page.svg"))
-        _output.check(self.html, self.plot)
 
 
 def compare(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - the command line reads the annotations
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import Parameter
@@ -42,8 +42,12 @@ class View:
     html: Path | None = None
 
     def check(self) -> None:
-        """Refuses files that could not be written: before the work, not after it."""
-        _output.check(self.html)
+        """Refuses files that could not be written, and two options with the same file.
+
+        Called before the work: afterwards the result would be lost.
+        """
+        paths = (getattr(self, each.name) for each in fields(self))
+        _output.check(*(path for path in paths if isinstance(path, Path)))
 
 
 @Parameter(name="*")
@@ -59,10 +63,6 @@ class RaceView(View):
     """
 
     save: Path | None = None
-
-    def check(self) -> None:
-        """Refuses files that could not be written: before the work, not after it."""
-        _output.check(self.save, self.html)
 
 
 @Parameter(name="*")
@@ -82,8 +82,8 @@ class MapView(View):
     steps: Path | None = None
 
     def check(self) -> None:
-        """Refuses files that could not be written: before the work, not after it."""
-        _output.check(self.html, self.steps)
+        """Refuses files that could not be written, and formats that matplotlib lacks."""
+        super().check()
         if self.plot is not None:
             check_plot(self.plot)
 

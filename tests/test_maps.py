@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import mmcore
 from mmcore._cli import run
 from mmcore._cli.output import display
+from mmcore._map import of_program
 from mmcore._map.cells import COLORS, cell_letters, frames_per_cell
 from mmcore._recordings.reading import expand, read
 from mmcore.results import FRAME_KINDS, MapSteps
@@ -225,6 +226,65 @@ def test_a_program_with_threads_is_mapped_when_they_have_ended(tmp_path, capsys)
     document = json.loads(capsys.readouterr().out)
     assert document["before"][0]["kinds"]["a"] == 2
     assert document["after"][0]["kinds"] == {".": 64}
+
+
+def change(text, word):
+    """The kinds of frames of node 0 before and after an operation."""
+    program = mmcore.Program.parse(f"machine pages=64\n{text}")
+    found = of_program(program, node=0, around=word)
+    before, after = found.pairs[0]
+    return before.totals, after.totals
+
+
+def test_layouts_of_the_program_are_not_taken_for_the_maps_around_an_operation():
+    own = "layout node=0\n"
+    text = f"map r0 anon 2\n{own}write r0\ndrain\nunmap r0\n{own}"
+    for begin, end in ("", ""), (own, own):
+        before, after = change(f"{begin}{text}{end}", "drain")
+        assert (before["v"], after["a"]) == (2, 2)
+    maps = of_program(mmcore.Program.parse(f"machine pages=64\nlayout node=9\n{text}"))
+    assert [node.totals for node in maps.nodes] == [{".": 64}] * 2
+
+
+@pytest.mark.parametrize("threads", ["", "thread A\n  read r0\nthread B\n  read r0\n"])
+def test_an_operation_in_finally_has_a_map_before_and_after(threads):
+    text = f"map r0 anon 2\nwrite r0\n{threads}finally\n  drain\n  unmap r0\n"
+    before, after = change(text, "drain")
+    assert (before["v"], after["a"]) == (2, 2)
+    before, after = change(text, "unmap")
+    assert (before["a"], after) == (2, {".": 64})
+    before, after = change(text, "write")
+    assert (before, after["v"]) == ({".": 64}, 2)
+
+
+SPARSE = "map r0 anon 32\nwrite r0\ndrain\n" + "".join(
+    f"unmap r0:{page}\n" for page in range(0, 32, 2)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{SPARSE}compact node=0\nthread A\n  compact node=0\n",
+        f"{SPARSE}thread A\n  compact node=0\nfinally\n  compact node=0\n",
+        f"{SPARSE}compact node=0\nfinally\n  compact node=0\n",
+    ],
+)
+def test_the_moves_between_two_maps_begin_at_the_first(text):
+    program = mmcore.Program.parse(f"machine pages=64 pageblock_order=3\n{text}")
+    found = of_program(program, node=0, around="compact")
+    before, after = found.pairs[0]
+    assert before.text == ".a" * 16 + "." * 32
+    assert found.moves
+    # A moved page reads as one that waits in a batch, so that only its place can be compared.
+    moved = found.steps(0).after.text.replace("a", "v")
+    assert moved == after.text.replace("a", "v")
+
+
+def test_an_operation_is_named_by_its_first_word():
+    text = "map r0 anon 1\nwrite r0\nmigrate from=0 to=1\n"
+    before, after = change(text, "migrate")
+    assert (before["v"], after) == (1, {".": 64})
 
 
 def test_a_picture_has_colours_on_a_terminal_alone(machine, capsys, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,9 +38,9 @@ def of_program(
     Args:
         program: the program. A map at the end is taken after its threads and its `finally` section.
         node: the node to map; None for all.
-        around: the word of an operation, such as `compact`. If it is given, the nodes are mapped
-            before the first and after the last of these operations. If threads have the operation,
-            the nodes are mapped before and after all threads.
+        around: the first word of operations, such as `compact`. If it is given, the nodes are
+            mapped before the first and after the last of these operations. An operation of a thread
+            counts as lasting from the start of all threads to the end of all.
         fields: words of the `machine` line, such as `pages`, that replace those of the program.
 
     Returns:
@@ -52,30 +53,29 @@ def of_program(
     fields = dict(fields or {})
     nodes = range(_nodes(program, fields)) if node is None else (node,)
     added = [Op.parse(f"layout node={number}") for number in nodes]
-    changed = _at_the_end(program, added) if around is None else _around(program, added, around)
+    changed, places = _with_maps(program, added, _span(program, around))
     result = run(changed, **fields)
     if result.findings:
         broken = (f"{found['rule']}: {found['detail']}" for found in result.findings)
         raise FindingError("\n".join(broken))
-    lines = {op.text for op in added}
-    steps = [step for step in result.steps if step["op"] in lines]
-    refused = [step["why"] for step in steps if "layout" not in step]
+    # Without a finding every operation has ended, so that the steps stand where the operations do.
+    refused = [result.steps[at]["why"] for at in chain(*places) if "layout" not in result.steps[at]]
     if refused:
         raise InputError(refused[0])
     words = ["mmcore", "map", "PROGRAM.mm", *([] if node is None else ["--node", str(node)])]
     words += [] if around is None else ["--before-after", around]
     command = shlex.join([*words, *(f"--set={name}={value}" for name, value in fields.items())])
-    maps = [_map(step) for step in steps]
-    last = NodeMaps(tuple(maps[-len(added) :]), command)
+    maps = [NodeMaps(tuple(_map(result.steps[at]) for at in each), command) for each in places]
     if around is None:
-        return last
+        return maps[0]
+    before, after = places
     moves = [
         move
-        for step in result.steps
+        for step in result.steps[before.stop : after.start]
         if step["op"].split()[0] == around
         for move in step.get("moves", ())
     ]
-    return NodeMaps(tuple(maps[: len(added)]), command).beside(last, moves)
+    return maps[0].beside(maps[1], moves)
 
 
 def _nodes(program: Program, fields: Mapping[str, Any]) -> int:
@@ -88,31 +88,53 @@ def _nodes(program: Program, fields: Mapping[str, Any]) -> int:
     return len(pages) if len(pages) > 1 else _NODES
 
 
-def _at_the_end(program: Program, added: Sequence[Op]) -> Program:
-    if program.threads or program.finally_:
-        return dataclasses.replace(program, finally_=(*program.finally_, *added))
-    return dataclasses.replace(program, setup=(*program.setup, *added))
+def _span(program: Program, word: str | None) -> tuple[int, ...]:
+    """Returns the places of the maps among the operations of set-up, threads and `finally`.
 
-
-def _around(program: Program, added: Sequence[Op], word: str) -> Program:
-    """Returns the program with maps before the first and after the last operation of this word."""
-    places = [number for number, op in enumerate(program.setup) if op.name == word]
-    if any(op.name == word for thread in program.threads for op in thread.ops):
-        # Threads run at the same time, so no moment lies before the operation of one thread alone:
-        # the nodes are mapped after the set-up and after the threads.
-        before = dataclasses.replace(program, setup=(*program.setup, *added))
-        return dataclasses.replace(before, finally_=(*added, *program.finally_))
-    if not places:
+    Args:
+        program: the program.
+        word: the first word of the operations to map around; None for one map at the end.
+    """
+    setup, ops = len(program.setup), _operations(program)
+    threads = len(ops) - len(program.finally_)
+    if word is None:
+        return (len(ops),)
+    found = [place for place, op in enumerate(ops) if op.text.split()[0] == word]
+    if not found:
         raise InputError(f"--before-after: the program has no operation {word}")
-    first, last = places[0], places[-1]
-    setup = (
-        *program.setup[:first],
-        *added,
-        *program.setup[first : last + 1],
-        *added,
-        *program.setup[last + 1 :],
+    first, last = found[0], found[-1]
+    # Threads run at the same time, so no moment lies before or after the operation of one thread
+    # alone: the span begins before all threads and ends after all of them.
+    return (
+        setup if setup <= first < threads else first,
+        threads if setup <= last < threads else last + 1,
     )
-    return dataclasses.replace(program, setup=setup)
+
+
+def _with_maps(
+    program: Program, added: Sequence[Op], places: Sequence[int]
+) -> tuple[Program, list[range]]:
+    """Inserts operations into a program at one place or several.
+
+    Returns:
+        The program, and for each place where the inserted operations are in the new program.
+    """
+    setup, finally_ = list(program.setup), list(program.finally_)
+    before_finally = len(_operations(program)) - len(finally_)
+    # The last place first: an insertion shifts the places after it.
+    for place in reversed(places):
+        section, at = setup, place
+        if place > len(program.setup):
+            section, at = finally_, place - before_finally
+        section[at:at] = added
+    changed = dataclasses.replace(program, setup=tuple(setup), finally_=tuple(finally_))
+    began = (place + number * len(added) for number, place in enumerate(places))
+    return changed, [range(begin, begin + len(added)) for begin in began]
+
+
+def _operations(program: Program) -> list[Op]:
+    """Returns the operations of all sections, in the order in which `run` reports them."""
+    return [*program.setup, *chain(*(each.ops for each in program.threads)), *program.finally_]
 
 
 def _map(step: Mapping[str, Any]) -> NodeMap:

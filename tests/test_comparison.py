@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.cbook import STEP_LOOKUP_MAP
 
 import mmcore
 from mmcore import Trace
-from mmcore._comparison import Comparison, Options
+from mmcore._comparison import Comparison, Options, plots
 from mmcore._comparison.histogram import Histogram
 from mmcore._comparison.plan import DESIGNS, make_plan, parse_vary
 from mmcore._comparison.runner import measure
@@ -131,6 +132,21 @@ def test_plots_are_written_in_each_format(result, tmp_path, name, magic):
 def test_a_plot_of_an_unknown_kind_is_refused(result, tmp_path):
     with pytest.raises(InputError, match="must end in one of"):
         result.plot(tmp_path / "p.xyz")
+
+
+def test_the_latency_plot_shows_the_share_of_batches_that_took_at_least_as_long(result):
+    axes = plots._figure(result).axes[1]
+    assert axes.get_ylabel() == "share of batches that take at least as long"
+    line = axes.lines[0]
+    # The drawn line, with the corners of its steps.
+    times, shares = STEP_LOOKUP_MAP[line.get_drawstyle()](line.get_xdata(), line.get_ydata())
+    samples = (each for each in result.measurement.samples if each.variant == 0)
+    taken = Histogram(each.report.latency_ns for each in samples)
+    for time in (1.0, 1.5, 4.9, 5.0, 5.1, 19.9, 20.0):
+        # Where the line falls at this time, its upper end: a batch may take exactly so long.
+        drawn = shares[np.flatnonzero(times >= time)[0]]
+        long = taken.counts[taken.values >= time * 1e3].sum() / taken.counts.sum()
+        assert drawn == pytest.approx(long), f"{time} µs"
 
 
 def test_samples_are_arrays_by_round(result):

@@ -68,14 +68,16 @@ def _plot_latencies(axes: Any, comparison: Figures, colors: list[Any]) -> None:
         histogram = Histogram(s.report.latency_ns for s in samples if s.variant == index)
         values, share = histogram.exceeding()
         if len(values):
-            axes.step(values / 1e3, share, where="post", label=label, color=colors[index])
+            # "pre" draws a value's share from the next smaller value up to it: a time between two
+            # values has the batches that took the larger value or longer.
+            axes.step(values / 1e3, share, where="pre", label=label, color=colors[index])
             drawn = True
     if drawn:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.legend(frameon=False)
     axes.set_xlabel("µs a page, batch by batch")
-    axes.set_ylabel("share of batches that take longer")
+    axes.set_ylabel("share of batches that take at least as long")
     axes.set_title("Latency", loc="left")
 
 

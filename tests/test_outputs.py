@@ -141,6 +141,21 @@ def test_a_disk_that_is_full_leaves_what_was_there(tmp_path):
     assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
 
 
+@pytest.mark.parametrize("target", ["file", "/dev/null"])
+def test_an_error_about_another_file_keeps_the_name_of_that_file(target, tmp_path):
+    other = tmp_path / "other"
+
+    def fail(error):
+        with _output.replacing(tmp_path / target):
+            raise error
+
+    for error in FileNotFoundError(errno.ENOENT, "no such font", str(other)), TimeoutError("slow"):
+        with pytest.raises(OSError, match=r"no such font|slow") as caught:
+            fail(error)
+        assert caught.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_stays_and_what_it_points_to_is_written(tmp_path):
     link, real = tmp_path / "link", tmp_path / "real"
     link.symlink_to("real")

@@ -9,7 +9,7 @@ import stat
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from mmcore._errors import InputError
 from mmcore._input import path_text
@@ -103,29 +103,58 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
     Raises:
         OSError: if the file cannot be written, or its folder allows no new file; the error has the
-            name of `path`.
+            name of `path`. An exception of the block is raised unchanged.
         InputError: if the path has a null character.
     """
     name = path_text(path)
-    try:
+    with _named(name):
         descriptor, temporary, target = _open(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                if temporary is not None:
-                    yield file
-                else:
-                    # The writer of an archive seeks, and a pipe cannot seek: the block writes to
-                    # memory first.
-                    content = io.BytesIO()
-                    yield content
-                    file.write(content.getbuffer())
+    try:
+        with io.BufferedWriter(_File(descriptor, name)) as file:
             if temporary is not None:
+                yield file
+            else:
+                # The writer of an archive seeks, and a pipe cannot seek: the block writes to memory
+                # first.
+                content = io.BytesIO()
+                yield content
+                file.write(content.getbuffer())
+        if temporary is not None:
+            with _named(name):
                 temporary.replace(target)
-                temporary = None
-        finally:
-            if temporary is not None:
-                with suppress(OSError):
-                    temporary.unlink()
+            temporary = None
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+class _File(io.FileIO):
+    """An open file whose errors have the name of the path that it is written for.
+
+    The file is open under another name, or by its descriptor alone. An error that the block of
+    `replacing` raises about a file of its own must keep the name of that file, so the errors are
+    named here and not around the block.
+    """
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        super().__init__(descriptor, "wb")
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        with _named(self._path):
+            return super().write(data)
+
+    def close(self) -> None:
+        with _named(self._path):
+            super().close()
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Gives an OSError of the block the name of a file."""
+    try:
+        yield
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), name) from None
 

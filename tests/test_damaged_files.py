@@ -22,6 +22,7 @@ from mmcore._exploration import Replay, Schedule
 from mmcore._input import TEXT_LIMIT
 from mmcore.errors import InputError
 from mutated import mutated
+from trace_samples import SAMPLES
 
 RECORDING = Path(__file__).parent / "recordings" / "6.12" / "h01-migrate-anon.json"
 LACKEY = b"==12== Lackey\nI  0401f0c0,3\n L 1ffefff9c8,8\n S 1ffefff9c0,8\n M 0421e1a8,4\n" * 40
@@ -69,6 +70,7 @@ FORMATS = {
     "zstd": (zstandard.compress(LACKEY), Trace.load),
     "arrays": (archive(pages=np.arange(50), writes=np.zeros(50, bool)), Trace.load),
     "saved trace": (saved(), Trace.load),
+    **{name: (content, Trace.load) for name, content in SAMPLES.items()},
     "recording": (RECORDING.read_bytes(), mmcore.conformance),
     "program": (PROGRAM.encode(), mmcore.Program.load),
     "saved race": (race(), replayed),

@@ -97,7 +97,7 @@ def test_an_npz_of_plain_arrays_is_read(tmp_path):
         (b"I  0401f0c0,3\n", "has no data access"),
         (LACKEY.encode() + b"hello world\n", 'line 8: not a lackey record: "hello world"'),
         (b" L 10000,8\n L zz,8\n", 'line 2: bad address: " L zz,8"'),
-        (b"\x00\x01\x02\xff" * 50, "line 1: not a lackey record"),
+        (b"\x00\x01\x02\xff" * 50, "not a trace: expected an .npz archive"),
         (gzip.compress(LACKEY.encode(), mtime=0)[:-9], "ends too early"),
         (gzip.compress(LACKEY.encode(), mtime=0)[:10] + b"\xff" * 40, "damaged gzip data"),
         (zstandard.compress(LACKEY.encode())[:-1], "ends too early"),

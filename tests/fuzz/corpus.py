@@ -13,6 +13,7 @@ import numpy as np
 import mmcore
 from mmcore._exploration.soak import drawn
 from mmcore.program import operations
+from trace_samples import SAMPLES
 
 DATA = Path(mmcore.__file__).parent / "data"
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -30,7 +31,8 @@ class Item:
     """An intact file.
 
     Attributes:
-        format: `program`, `recording`, `replay`, `line`, `lackey`, `gzip`, `zstd`, `npz`.
+        format: `program`, `recording`, `replay`, `line`, `lackey`, `gzip`, `zstd`, `npz`, or one of
+            the other formats of traces: `lines`, `damon`, `oracle`.
         data: its content.
     """
 
@@ -66,7 +68,10 @@ def program(random):
 
 def trace(random):
     text = (LACKEY * random.randrange(1, 40)).encode()
-    match random.randrange(5):
+    match random.randrange(8):
+        case 3 | 4 | 5:
+            name, data = random.choice(list(SAMPLES.items()))
+            return Item({"damon": "damon", "oracleGeneral": "oracle"}.get(name, "lines"), data)
         case 0:
             return Item("lackey", text)
         case 1:

@@ -118,7 +118,7 @@ class Case:
         if isinstance(trace, mmcore.Trace) and len(trace) < 1 << 20:
             _call(used, "policies", mmcore.policies, trace, policy="lru", size=8)
 
-    _lackey = _gzip = _zstd = _npz = _trace
+    _lackey = _gzip = _zstd = _npz = _lines = _damon = _oracle = _trace
 
     # --- the command line ---
 

@@ -33,13 +33,13 @@ class Mutation:
     def apply(self, format_, data):
         random = Random(self.seed)
         if random.random() < KNOWING:
-            if format_ == "recording":
+            if format_ in ("recording", "damon"):
                 return _json(random, data)
             if format_ == "npz":
                 return _npz(random, data)
             if format_ in ("gzip", "zstd") and random.random() < 0.05:
                 return corpus.bomb(format_)
-            if format_ in ("program", "replay", "line", "lackey"):
+            if format_ in ("program", "replay", "line", "lackey", "lines"):
                 return _words(random, data, b" ; " if format_ == "line" else b"\n")
         return _bytes(random, data)
 

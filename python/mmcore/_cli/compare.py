@@ -51,9 +51,9 @@ def compare(
     """Compare designs of the release path under migration load.
 
     Args:
-        trace: what `valgrind --tool=lackey --trace-mem=yes PROGRAM` prints (plain, .gz, .zst, or -
-            for the standard input), or an .npz with the arrays pages and writes. Left out: a small
-            trace of sqlite3 that mmcore ships.
+        trace: a trace of a program, as valgrind's lackey, drmemtrace, perf and others print it
+            (docs/traces.md; plain, .gz, .zst, or - for the standard input). Left out: a small trace
+            of sqlite3 that mmcore ships.
         vary: FIELD=a,b,...: a field of the profile and its values, the baseline first. Left out:
             all release designs against split.
         set_: FIELD=VALUE: a field of the profile, set in all variants.

@@ -25,9 +25,9 @@ def policies(
     """Replay a trace under list policies and count the misses.
 
     Args:
-        trace: what `valgrind --tool=lackey --trace-mem=yes PROGRAM` prints (plain, .gz, .zst, or -
-            for the standard input), or an .npz with the arrays pages and writes. Left out: a small
-            trace of sqlite3 that mmcore ships.
+        trace: a trace of a program, as valgrind's lackey, drmemtrace, perf and others print it
+            (docs/traces.md; plain, .gz, .zst, or - for the standard input). Left out: a small trace
+            of sqlite3 that mmcore ships.
         policy: NAME,NAME,...: values of the profile field lru_policy. Left out: all.
         size: N,N,...: memory sizes in pages. Left out: a 16th, a quarter and a half of the pages
             that the trace touches.

@@ -113,23 +113,21 @@ class Trace:
         """Reads a trace from a file, or from the standard input for `-`.
 
         The format is recognised by the content, not by the name: an `.npz` archive with the arrays
-        `pages`, `writes` and optionally `threads` and `page_numbers` (see `save`), or the text that
-        `valgrind --tool=lackey --trace-mem=yes` prints, plain or compressed with gzip or zstd. Of
-        the text only data accesses are read, not instruction fetches; an access across a page
-        boundary counts as two.
+        `pages`, `writes` and optionally `threads`, or what valgrind's lackey, drmemtrace's view,
+        `perf script`, pinatrace, damo (JSON) or libCacheSim (oracleGeneral, CSV) print, plain or
+        compressed with gzip or zstd. docs/traces.md says what each of them becomes. Data accesses
+        are taken, one of several pages as one of each; instruction fetches are left out.
 
         Args:
             path: the file.
-            max_accesses: the limit of accesses; a text may also have at most 256 bytes for each
+            max_accesses: refuse a trace of more accesses, and data of more than 256 bytes for each
                 access allowed. Reading needs about 16 bytes of memory per access and 40 per page.
-            progress: called from time to time with the bytes of a text read, and their total or
-                None; not called for an archive.
+            progress: called from time to time with the bytes read, and their total or None.
 
         Raises:
             InputError: if the content is no trace, or a trace of too many accesses; the message
-                names the file, and in a text the line. Also if the host has no memory for the
-                trace.
-            MissingExtraError: if the text is compressed with zstd and `zstandard` is missing.
+                names the file, and the line of a text.
+            MissingExtraError: if the data is compressed with zstd and `zstandard` is missing.
             OSError: if the file cannot be read.
         """
         most = number("max_accesses", max_accesses, 1, _MOST_INDEX)

@@ -11,7 +11,7 @@ from mmcore._errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["TraceArrays", "flags", "integers", "numbered"]
+__all__ = ["Numbering", "TraceArrays", "flags", "integers", "numbered"]
 
 #: Accesses sorted at a time: sorting needs several times the memory of the sorted array.
 _STRETCH = 1 << 22
@@ -78,6 +78,45 @@ def flags(name: str, values: ArrayLike) -> NDArray[np.bool_]:
     return array.astype(np.bool_)
 
 
+class Numbering:
+    """Numbers the distinct values of a long array 0, 1, 2, ... by their first occurrence.
+
+    The array comes in stretches. Each call of `add` takes time in proportion to the values known so
+    far, so that short stretches are slow.
+    """
+
+    def __init__(self) -> None:
+        # The values known so far, sorted, and their numbers.
+        self._known, self._ranks = np.empty(0, np.uint64), np.empty(0, np.uint32)
+        self._in_order = [self._known]
+
+    def __len__(self) -> int:
+        """The number of distinct values so far."""
+        return len(self._known)
+
+    def add(self, stretch: NDArray[np.uint64]) -> NDArray[np.uint32]:
+        """Returns the number of each value of the next stretch."""
+        distinct, first, inverse = np.unique(stretch, return_index=True, return_inverse=True)
+        place = np.searchsorted(self._known, distinct)
+        there = place < len(self._known)
+        there[there] = self._known[place[there]] == distinct[there]
+        new = np.flatnonzero(~there)
+        by_first_access = new[np.argsort(first[new])]
+        number = np.empty(len(distinct), np.uint32)
+        number[there] = self._ranks[place[there]]
+        begin = len(self._known)
+        number[by_first_access] = np.arange(begin, begin + len(new), dtype=np.uint32)
+        self._in_order.append(distinct[by_first_access])
+        self._known = np.insert(self._known, place[new], distinct[new])
+        self._ranks = np.insert(self._ranks, place[new], number[new])
+        return number[inverse]
+
+    @property
+    def values(self) -> NDArray[np.uint64]:
+        """The value of each number."""
+        return np.concatenate(self._in_order)
+
+
 def numbered(pages: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """Numbers the distinct pages 0, 1, 2, ... by their first access.
 
@@ -85,22 +124,7 @@ def numbered(pages: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.
         The number of the page of each access (uint32), and the page of each number (uint64).
     """
     ids = np.empty(len(pages), np.uint32)
-    # The pages known so far, sorted, and their numbers.
-    known, ranks = np.empty(0, np.uint64), np.empty(0, np.uint32)
-    in_order = [known]
+    numbering = Numbering()
     for begin in range(0, len(pages), _STRETCH):
-        stretch = pages[begin : begin + _STRETCH]
-        distinct, first, inverse = np.unique(stretch, return_index=True, return_inverse=True)
-        place = np.searchsorted(known, distinct)
-        there = place < len(known)
-        there[there] = known[place[there]] == distinct[there]
-        new = np.flatnonzero(~there)
-        by_first_access = new[np.argsort(first[new])]
-        number = np.empty(len(distinct), np.uint32)
-        number[there] = ranks[place[there]]
-        number[by_first_access] = np.arange(len(known), len(known) + len(new), dtype=np.uint32)
-        ids[begin : begin + len(stretch)] = number[inverse]
-        in_order.append(distinct[by_first_access])
-        known = np.insert(known, place[new], distinct[new])
-        ranks = np.insert(ranks, place[new], number[new])
-    return ids, np.concatenate(in_order)
+        ids[begin : begin + _STRETCH] = numbering.add(pages[begin : begin + _STRETCH])
+    return ids, numbering.values

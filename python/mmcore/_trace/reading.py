@@ -5,30 +5,27 @@ from __future__ import annotations
 import io
 import os
 import sys
-import zlib
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-import numpy as np
-
-from mmcore import _mmcore
-from mmcore._errors import InputError
-from mmcore._extras import need
 from mmcore._input import STANDARD_INPUT, path_text
-from mmcore._trace.archive import pages_of, read_archive, too_many
+from mmcore._trace.archive import pages_of, read_archive
+from mmcore._trace.damon import read_damon
+from mmcore._trace.gathering import Found
+from mmcore._trace.lackey import is_lackey, read_lackey
+from mmcore._trace.lines import format_of, quoted, read_lines
+from mmcore._trace.objects import columns_of, looks_like_oracle, read_csv, read_oracle
+from mmcore._trace.unpacking import CHUNK, DamagedError, unpacked
 from mmcore._units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
+__all__ = ["MOST_ACCESSES", "NO_MEMORY", "open_trace"]
 
-#: Bytes passed to the parser at a time: large enough that the cost of the calls vanishes.
-CHUNK = 1 << 20
-
-#: The most accesses of a trace by default. Reading takes 5 bytes for each access, and about 16 when
-#: the arrays are made at the end.
+#: The most accesses of a trace by default. An access takes 5 to 9 bytes while reading, and three
+#: times as many at its end.
 MOST_ACCESSES = 1 << 28
 
 #: The error text for a trace that does not fit into memory.
@@ -38,32 +35,16 @@ NO_MEMORY = "there is not enough memory for the trace"
 #: longer lines and several times as many.
 TEXT_PER_ACCESS = 256
 
-#: Bytes of zstd data decompressed at a time. The library returns their whole expansion at once, and
-#: 4 bytes can expand to 128 KiB.
-ZSTD_CHUNK = 1 << 10
+#: Bytes from which the format is recognised.
+_HEAD = 1 << 16
 
-ZIP, GZIP, ZSTD = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+ZIP = b"PK\x03\x04"
 
-
-@dataclass
-class Found:
-    """The arrays of a trace file.
-
-    All arrays have one dimension; those of an archive have the types that the file gives them.
-
-    Attributes:
-        source: the name of the file.
-        pages: the page number of each access; if there are `ids`, the page number of each id.
-        writes: whether each access wrote; bool, or 0 and 1.
-        threads: the thread of each access; None if the file has none.
-        ids: the page id of each access, numbered by first access; None for an archive.
-    """
-
-    source: str
-    pages: NDArray[np.uint64]
-    writes: NDArray[Any]
-    threads: NDArray[Any] | None = None
-    ids: NDArray[np.uint32] | None = None
+#: The formats, for the error about a file that is of none.
+_KNOWN = (
+    "an .npz archive, or what is printed by valgrind's lackey, drmemtrace's view, perf script,"
+    " pinatrace, damo (JSON) or libCacheSim (oracleGeneral, CSV)"
+)
 
 
 def open_trace(
@@ -118,46 +99,53 @@ def _read(
             arrays = read_archive(file, source, most)
             pages = pages_of(arrays, source)
             return Found(source, pages, arrays["writes"], arrays.get("threads"))
-        return _read_text(file, magic, source, total, most, progress)
+        chunks = unpacked(magic, _chunks(file, total, progress))
+        return _read_unpacked(_limited(chunks, source, most), source, most)
+    except DamagedError as error:
+        raise InputError(f"{source}: {error}") from None
     except MemoryError:
         raise InputError(f"{source}: {NO_MEMORY}") from None
 
 
-def _read_text(
-    file: io.BufferedReader,
-    magic: bytes,
-    source: str,
-    total: int | None,
-    most: int,
-    progress: Callable[[int, int | None], None] | None,
-) -> Found:
-    chunks = _chunks(file, total, progress)
-    try:
-        if magic[:2] == GZIP:
-            chunks = _gunzip(chunks)
-        elif magic == ZSTD:
-            chunks = _unzstd(chunks)
-        return _read_lackey(_limited(chunks, source, most), source, most)
-    except _DamagedError as error:
-        raise InputError(f"{source}: {error}") from None
+def _read_unpacked(chunks: Iterator[bytes], source: str, most: int) -> Found:
+    """Reads a trace in a format without a magic number."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= _HEAD:
+            break
+    whole = chain([head], chunks)
+    begin = head[:_HEAD]
+    if b"\0" in begin:
+        if looks_like_oracle(begin):
+            return read_oracle(whole, source, most)
+        raise InputError(f"{source}: not a trace: expected {_KNOWN}")
+    if begin.lstrip()[:1] in (b"{", b"["):
+        return read_damon(whole, source, most)
+    first, *others = begin.split(b"\n")
+    columns = columns_of(first.rstrip(b"\r"))
+    if columns is not None:
+        return read_csv(columns, whole, source, most)
+    for line in (first, *others):
+        if is_lackey(line):
+            return read_lackey(whole, source, most)
+        form = format_of(line)
+        if form is not None:
+            return read_lines(form, whole, source, most)
+    raise InputError(f"{source}: line 1: no line of a trace: {quoted(first)} (expected {_KNOWN})")
 
 
 def _limited(chunks: Iterator[bytes], source: str, most: int) -> Iterator[bytes]:
-    """Passes chunks on, and refuses a text of too many accesses or too many bytes.
+    """Passes chunks on, and refuses data of too many bytes.
 
-    Without the check, an endless text would fill the memory before it is refused. The lines of data
-    accesses begin with a space, those of instruction fetches and remarks do not. One line may be an
-    access to two pages: up to twice the limit passes here, and is refused at the end of reading.
+    Without the check, an endless text without accesses would never be refused.
 
     Raises:
-        InputError: at the chunk that exceeds a limit.
+        InputError: at the chunk that exceeds the limit.
     """
-    accesses = size = 0
+    size = 0
     for chunk in chunks:
         size += len(chunk)
-        accesses += chunk.count(b"\n ")
-        if accesses > most:
-            raise InputError(f"{source}: {too_many(most)}")
         if size > most * TEXT_PER_ACCESS:
             limit = format_size(most * TEXT_PER_ACCESS)
             raise InputError(
@@ -165,10 +153,6 @@ def _limited(chunks: Iterator[bytes], source: str, most: int) -> Iterator[bytes]
                 " or raise the limit with max_accesses (--max-accesses)"
             )
         yield chunk
-
-
-class _DamagedError(Exception):
-    """Compressed data that cannot be decompressed."""
 
 
 def _chunks(
@@ -180,78 +164,3 @@ def _chunks(
         done += len(chunk)
         if progress is not None:
             progress(done, total)
-
-
-def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    def decompress(stream: Any, data: bytes) -> Iterator[bytes]:
-        while data:
-            yield stream.decompress(data, CHUNK)
-            data = stream.unconsumed_tail
-
-    try:
-        yield from _inflate(chunks, lambda: zlib.decompressobj(wbits=31), decompress)
-    except zlib.error as error:
-        raise _DamagedError(f"damaged gzip data: {error}") from None
-
-
-def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    zstandard = need("zstandard", "reading a .zst trace")
-
-    def decompress(stream: Any, data: bytes) -> Iterator[bytes]:
-        yield stream.decompress(data)
-
-    pieces = (
-        chunk[at : at + ZSTD_CHUNK] for chunk in chunks for at in range(0, len(chunk), ZSTD_CHUNK)
-    )
-    try:
-        yield from _inflate(
-            pieces, lambda: zstandard.ZstdDecompressor().decompressobj(), decompress
-        )
-    except zstandard.ZstdError as error:
-        raise _DamagedError(f"damaged zstd data: {error}") from None
-
-
-def _inflate(
-    chunks: Iterator[bytes],
-    new_stream: Callable[[], Any],
-    decompress: Callable[[Any, bytes], Iterator[bytes]],
-) -> Iterator[bytes]:
-    """Decompresses one stream or several in sequence, which gzip and zstd allow in one file.
-
-    The readers of the libraries end without an error where zstd data is cut off: the beginning of a
-    trace would pass for the whole trace.
-    """
-    stream = new_stream()
-    for chunk in chunks:
-        data = chunk
-        while data:
-            if stream.eof:
-                stream = new_stream()
-            yield from decompress(stream, data)
-            data = stream.unused_data
-    if not stream.eof:
-        raise _DamagedError("damaged: the compressed data ends too early")
-
-
-def _read_lackey(chunks: Iterator[bytes], source: str, most: int) -> Found:
-    parser = _mmcore.LackeyParser()
-    try:
-        for chunk in chunks:
-            parser.feed(chunk)
-        accesses, footprint = parser.finish()
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(
-            f"{source}: {error} (expected what valgrind --tool=lackey --trace-mem=yes prints;"
-            " record with --log-file=FILE to keep the program's own output out of it)"
-        ) from None
-    if accesses == 0:
-        raise InputError(f"{source}: the trace has no data access; record with --trace-mem=yes")
-    if accesses > most:
-        raise InputError(f"{source}: {too_many(most)}")
-    ids = np.empty(accesses, np.uint32)
-    writes = np.empty(accesses, np.uint8)
-    pages = np.empty(footprint, np.uint64)
-    parser.take(ids, writes, pages)
-    return Found(source, pages, writes.view(np.bool_), ids=ids)

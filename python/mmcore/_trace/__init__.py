@@ -11,7 +11,7 @@ import numpy as np
 
 from mmcore import _output
 from mmcore._arguments import number
-from mmcore._errors import InputError
+from mmcore._trace import made
 from mmcore._trace.arrays import TraceArrays, flags, integers, numbered
 from mmcore._trace.reading import MOST_ACCESSES, NO_MEMORY, open_trace
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
+
+    from mmcore._trace.gathering import Found
 
 __all__ = ["Trace"]
 
@@ -140,6 +142,111 @@ class Trace:
                 raise InputError(f"{found.source}: {reason}") from None
             except MemoryError:
                 raise InputError(f"{found.source}: {NO_MEMORY}") from None
+        return cls._of(found)
+
+    @classmethod
+    def sequential(
+        cls, pages: int, accesses: int, *, writes: float = 0.3, threads: int = 1, seed: int = 0
+    ) -> Self:
+        """Makes a trace that passes over all pages in order, again and again.
+
+        The same arguments make the same trace, with every version of NumPy.
+
+        Args:
+            pages: the number of pages; 2**28 at most.
+            accesses: the number of accesses; 2**28 at most.
+            writes: the share of accesses that write.
+            threads: the number of threads; each access is of a drawn one.
+            seed: the seed of all that is drawn.
+
+        Raises:
+            InputError: if a value is out of range.
+        """
+        common = {"writes": writes, "threads": threads, "seed": seed}
+        return cls._of(made.sequential(pages, accesses, **common))
+
+    @classmethod
+    def uniform(
+        cls, pages: int, accesses: int, *, writes: float = 0.3, threads: int = 1, seed: int = 0
+    ) -> Self:
+        """Makes a trace that accesses each page with the same probability.
+
+        Args:
+            pages: the number of pages to draw from; 2**28 at most.
+            accesses: the number of accesses; 2**28 at most.
+            writes: the share of accesses that write.
+            threads: the number of threads; each access is of a drawn one.
+            seed: the seed of all that is drawn, as for `sequential`.
+
+        Raises:
+            InputError: if a value is out of range.
+        """
+        common = {"writes": writes, "threads": threads, "seed": seed}
+        return cls._of(made.uniform(pages, accesses, **common))
+
+    @classmethod
+    def zipf(
+        cls,
+        pages: int,
+        accesses: int,
+        *,
+        exponent: float = 1.0,
+        writes: float = 0.3,
+        threads: int = 1,
+        seed: int = 0,
+    ) -> Self:
+        """Makes a trace with few hot pages and many cold ones, by Zipf's law.
+
+        Args:
+            pages: the number of pages to draw from; 2**28 at most.
+            accesses: the number of accesses; 2**28 at most.
+            exponent: the page of rank `k` is accessed with a probability in proportion to
+                `1 / k**exponent`; 0 is uniform, 16 the most. Ranks are drawn, so that hot pages are
+                no neighbours.
+            writes: the share of accesses that write.
+            threads: the number of threads; each access is of a drawn one.
+            seed: the seed of all that is drawn, as for `sequential`.
+
+        Raises:
+            InputError: if a value is out of range.
+        """
+        common = {"writes": writes, "threads": threads, "seed": seed}
+        return cls._of(made.zipf(pages, accesses, exponent=exponent, **common))
+
+    @classmethod
+    def phases(
+        cls,
+        pages: int,
+        accesses: int,
+        *,
+        phases: int = 4,
+        share: float = 0.25,
+        writes: float = 0.3,
+        threads: int = 1,
+        seed: int = 0,
+    ) -> Self:
+        """Makes a trace whose working set changes: one set of pages, then another, and so on.
+
+        Args:
+            pages: the number of pages to draw from; 2**28 at most.
+            accesses: the number of accesses; 2**28 at most.
+            phases: the number of phases, which have equally many accesses.
+            share: the share of the pages that a phase uses. The pages of each phase are drawn, and
+                all of them are accessed with the same probability.
+            writes: the share of accesses that write.
+            threads: the number of threads; each access is of a drawn one.
+            seed: the seed of all that is drawn, as for `sequential`.
+
+        Raises:
+            InputError: if a value is out of range.
+        """
+        common = {"writes": writes, "threads": threads, "seed": seed}
+        return cls._of(made.phases(pages, accesses, phases=phases, share=share, **common))
+
+    @classmethod
+    def _of(cls, found: Found) -> Self:
+        """Makes a trace of arrays whose pages are numbered."""
+        assert found.ids is not None
         trace = cls.__new__(cls)
         trace._fill(found.ids, found.writes, found.threads, found.pages, found.source)
         return trace

@@ -17,9 +17,9 @@ __all__ = ["Draws"]
 
 
 class Draws:
-    """Numbers drawn from a seed."""
+    """Numbers drawn from a seed, one number or several."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | tuple[int, ...]) -> None:
         self._bits = np.random.PCG64(seed)
 
     def shares(self, count: int) -> NDArray[np.float64]:

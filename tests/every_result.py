@@ -152,6 +152,11 @@ RESULTS = {
     ),
     "step diff": ("step-diff", lambda _: mmcore.diff(MOVE, kernel="6.1,6.12")),
     "step diff of the same": ("step-diff", lambda _: mmcore.diff(MOVE, vary="pagevec=15,31")),
+    "trace": ("trace", lambda _: trace().summary()),
+    "trace of threads": (
+        "trace",
+        lambda _: mmcore.Trace.zipf(50, 2_000, threads=30).summary(),
+    ),
     "stress": ("stress", lambda _: mmcore.stress(PROGRAM, seconds=0.05)),
     "stress that is stuck": ("stress", lambda _: mmcore.stress(STUCK, seconds=1, patience=0.05)),
 }

@@ -53,11 +53,18 @@ def test_help_says_of_each_verb_in_groups_what_it_does():
             assert re.search(rf"{verb} +{re.escape(text)}", done.stdout), verb
 
 
+#: The commands of verbs that have some.
+COMMANDS = {"trace": ("convert", "show")}
+
+
 def test_each_verb_says_the_same_of_itself():
     for verb, text in ((v, t) for verbs in GROUPS.values() for v, t in verbs.items()):
         told = mmcore_command(verb, "--help").stdout
         assert " ".join(text.removesuffix(".").split()[:4]) in told
-        assert "--json" in told, "every verb has JSON"
+        commands = COMMANDS.get(verb, ())
+        assert all(command in told for command in commands)
+        for words in [(verb, command) for command in commands] or [(verb,)]:
+            assert "--json" in mmcore_command(*words, "--help").stdout, "every verb has JSON"
 
 
 def test_completion_knows_verbs_options_and_choices():

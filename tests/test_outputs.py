@@ -40,6 +40,7 @@ VERBS = {
     "diff": (1, ["diff", "PROGRAM", "--kernel", "6.1,6.12"]),
     "map": (0, ["map", "PROGRAM", "--before-after", "move"]),
     "policies": (0, ["policies", "TRACE", "--policy", "lru", "--size", "16"]),
+    "trace": (0, ["trace", "show", "TRACE"]),
     "conformance": (0, ["conformance", str(RECORDINGS / "h01-migrate-anon.json")]),
     "profiles": (0, ["profiles"]),
     "env": (0, ["env"]),
@@ -220,7 +221,8 @@ def file_options(verb):
     """The options of a verb that name a file to write."""
     # Within a test: the import would put the module `run` in the place of the function `run`, for
     # test files that are read afterwards.
-    function = getattr(importlib.import_module(f"mmcore._cli.{verb}"), verb)
+    module = importlib.import_module(f"mmcore._cli.{verb}")
+    function = module.show if verb == "trace" else getattr(module, verb)
     view = inspect.signature(function, eval_str=True).parameters["view"]
     shown = next(each for each in get_args(view.annotation) if is_dataclass(each))
     return [f"--{each.name}" for each in fields(shown) if "Path" in str(each.type)]

@@ -14,6 +14,7 @@
 | parts of these | `PerSide`, one value for each side; `NearestValues`, of `Outcome.nearest` |
 | `mmcore.conformance` | `Conformance`, `Replayed`, `CompactionPass` |
 | `mmcore.policies` | `Policies`, `PolicyOutcome` |
+| `Trace.summary` | `TraceSummary` with `Reuse` and `TraceThread` |
 | `mmcore.profiles` | `Profiles`, `ProfileField`, `FieldText` |
 
 `FRAME_KINDS` maps the letter of each kind of frame to its meaning.
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         ZspageCount,
         ZsUse,
     )
+    from mmcore._trace import Reuse, TraceSummary, TraceThread
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -111,6 +113,7 @@ else:
                 "ZsUse",
                 "ZspageCount",
             ),
+            "mmcore._trace": ("Reuse", "TraceSummary", "TraceThread"),
         },
     )
 
@@ -150,6 +153,7 @@ __all__ = [
     "Reclaimed",
     "Refused",
     "Replayed",
+    "Reuse",
     "Run",
     "RunResult",
     "Signal",
@@ -157,6 +161,8 @@ __all__ = [
     "StressResult",
     "SwapUse",
     "TraceStep",
+    "TraceSummary",
+    "TraceThread",
     "Watermarks",
     "ZramUse",
     "ZsUse",

@@ -179,6 +179,7 @@ DATA = (
     *("requests_per_s", "ret", "rounds", "rows", "rule", "scanned", "section", "setup"),
     *("shrink_runs", "state", "status", "steps", "succeeded", "switches", "thread", "unread"),
     *("unsupported", "values", "why"),
+    *("digest", "least", "most", "reuse", "written"),
 )
 
 #: Parameters that keep a call short. They are always passed, and an odd value never makes the call

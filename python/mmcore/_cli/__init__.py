@@ -1,9 +1,10 @@
 """The command line: parses arguments, calls the library and prints the result.
 
 Each verb has a file, imported only when the verb is called. To add a verb, write
-`mmcore/_cli/VERB.py` with a function `VERB` that returns an exit code, and add the verb to a group
-in `GROUPS`. All verbs share the exit codes: 0 clean, 1 a finding, 2 wrong usage or input (one line
-on stderr says why), 3 inconclusive, 130 and 143 ended by SIGINT and SIGTERM.
+`mmcore/_cli/VERB.py` with a function `VERB` that returns an exit code, or an `App` of this name
+with commands of its own, and add the verb to a group in `GROUPS`. All verbs share the exit codes: 0
+clean, 1 a finding, 2 wrong usage or input (one line on stderr says why), 3 inconclusive, 130 and
+143 ended by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ GROUPS = {
     "Traces of real programs": {
         "compare": "Compare designs of the release path under migration load.",
         "policies": "Replay a trace under list policies and count the misses.",
+        "trace": "Show what is in a trace, or convert it to an archive that is read faster.",
     },
     "Kernels": {
         "profiles": "List the fields of a profile, or those in which two presets differ.",

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from mmcore._cli.progress import Bar
 
-__all__ = ["STDIN", "Fields", "MachineWords", "Preemptions", "bound", "fields", "program", "trace"]
+__all__ = [
+    "STDIN",
+    "Fields",
+    "MachineWords",
+    "Preemptions",
+    "bound",
+    "fields",
+    "program",
+    "source",
+    "trace",
+]
 
 #: Fields of a profile, each given by one `--set FIELD=VALUE`.
 Fields: TypeAlias = Annotated[
@@ -62,14 +72,14 @@ def bound(preemptions: Preemptions) -> int | None:
     return None if preemptions == "all" else preemptions
 
 
-def _source(word: str) -> str:
+def source(word: str) -> str:
     """Converts a file name for the library: `STDIN` becomes `-` again."""
     return "-" if word == STDIN else word
 
 
 def program(path: str) -> Program:
     """Reads a program from a file, or from the standard input for `-`."""
-    return Program.load(_source(path))
+    return Program.load(source(path))
 
 
 def trace(path: str, max_accesses: int | None, bar: Bar) -> Trace:
@@ -83,7 +93,7 @@ def trace(path: str, max_accesses: int | None, bar: Bar) -> Trace:
         bar.update(done=done, of=total, note=path)
 
     limit = {} if max_accesses is None else {"max_accesses": max_accesses}
-    name = _source(path)
+    name = source(path)
     try:
         # Sorting a long trace is one NumPy call: `heard` lets SIGINT end it.
         return _waiting.heard(Trace.load, name, progress=progress, **limit)

@@ -14,6 +14,8 @@ from mmcore._arguments import number
 from mmcore._trace import made
 from mmcore._trace.arrays import TraceArrays, flags, integers, numbered
 from mmcore._trace.reading import MOST_ACCESSES, NO_MEMORY, open_trace
+from mmcore._trace.summary import Reuse, TraceSummary, TraceThread, summary_of
+from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from mmcore._trace.gathering import Found
 
-__all__ = ["Trace"]
+__all__ = ["Reuse", "Trace", "TraceSummary", "TraceThread"]
 
 #: The last page number: addresses have 64 bits and pages 4096 bytes.
 LAST_PAGE = 2**52 - 1
@@ -308,6 +310,10 @@ class Trace:
                 digest.update(array.tobytes())
             self._digest = digest.hexdigest()[:16]
         return self._digest
+
+    def summary(self) -> TraceSummary:
+        """Looks through the trace: writes, distances between accesses to a page, threads."""
+        return summary_of(self.facts(), self.arrays())
 
     def facts(self) -> dict[str, Any]:
         """The source, sizes and digest of the trace, as plain data for JSON."""

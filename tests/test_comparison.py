@@ -192,9 +192,29 @@ def test_what_the_core_refuses_is_bad_input():
         run(backend)
 
 
-def test_a_trace_that_moves_too_little_is_refused_with_advice():
-    with pytest.raises(InputError, match=r"only 999 migrations.*make the fast node smaller"):
-        run(SimulatedBackend(fail={"migrations": 999}))
+def test_a_trace_that_moves_too_little_is_refused_with_advice_that_can_be_followed():
+    nodes, tried = None, []
+    while True:
+        options = {} if nodes is None else {"nodes": nodes}
+        with pytest.raises(InputError, match="only 999 migrations, fewer than 1000") as refused:
+            run(SimulatedBackend(fail={"migrations": 999}), **options)
+        advice = str(refused.value)
+        if "--nodes" not in advice:
+            break
+        nodes = re.search(r"such as --nodes (\S+), or record", advice)[1]
+        tried.append(nodes)
+    # Half as large each time, down to 16 pages; the trace has 500 pages.
+    assert tried == ["248KiB,5MiB", "124KiB,5MiB"]
+    assert advice.endswith("record a program that uses more memory")
+
+
+def test_a_fast_node_has_16_pages_at_least():
+    smallest = make_plan(TRACE, Options(nodes="64KiB,5MiB"))
+    assert smallest.nodes[0].bytes == 16 * 4096
+    with pytest.raises(InputError, match="a node of 60KiB is too small: at least 64KiB"):
+        make_plan(TRACE, Options(nodes="60KiB,5MiB"))
+    with pytest.raises(InputError, match="a node of 64KiB is too small: at least 256KiB"):
+        make_plan(None, Options(load="storm", nodes="64KiB,5MiB"))
 
 
 def test_a_turn_without_a_migration_is_refused():

@@ -174,6 +174,22 @@ class Plan:
         return shlex.join([*words, "--seed", str(how.seed)])
 
     @property
+    def smaller_nodes(self) -> str | None:
+        """Nodes whose fast one is half as large, in the form of `--nodes`; None for the smallest.
+
+        On a smaller fast node a trace causes more migrations.
+        """
+        if self.trace is None:
+            return None
+        pages = self.trace.footprint
+        fast = (self.nodes[0].bytes // PAGE_SIZE if self.nodes else pages // 4) // 2
+        if fast < MIN_TIER_PAGES:
+            return None
+        # As many pages as the load needs, in whole MiB.
+        slow = -(-(pages + pages // 16 + 512) * PAGE_SIZE // (1 << 20))
+        return f"{format_size(fast * PAGE_SIZE)},{slow}MiB"
+
+    @property
     def nodes_text(self) -> str:
         """The nodes in the form of `--nodes`; without any, words on their choice."""
         if not self.nodes:
@@ -279,6 +295,10 @@ def variants_of(vary: Mapping[str, Sequence[object]]) -> list[Variant]:
 #: The fewest pages of a node: room for a few batches in flight.
 MIN_NODE_PAGES = 64
 
+#: The fewest pages of a node under the load tiering, whose fast node is small on purpose. The free
+#: frames of a smaller one could all be in the per-CPU arrays.
+MIN_TIER_PAGES = 16
+
 
 def _check_nodes(nodes: tuple[NodeSize, ...], trace: Trace | None, options: Options) -> None:
     if options.asks_for_blocks and len(nodes) != 1:
@@ -287,11 +307,12 @@ def _check_nodes(nodes: tuple[NodeSize, ...], trace: Trace | None, options: Opti
         )
     if not options.asks_for_blocks and not 2 <= len(nodes) <= MAX_NODES:
         raise InputError(f"--nodes needs the sizes of 2 to {MAX_NODES} nodes, not {len(nodes)}")
+    least = (MIN_NODE_PAGES if trace is None else MIN_TIER_PAGES) * PAGE_SIZE
     for node in nodes:
-        if node.bytes < MIN_NODE_PAGES * PAGE_SIZE:
+        if node.bytes < least:
             raise InputError(
                 f"a node of {format_size(node.bytes)} is too small: at least"
-                f" {format_size(MIN_NODE_PAGES * PAGE_SIZE)} are needed"
+                f" {format_size(least)} are needed"
             )
     total = sum(node.bytes for node in nodes)
     if total > MAX_FRAMES * PAGE_SIZE:

@@ -181,10 +181,13 @@ def _count(
                 counts = json.loads(heard(backend.count_ops, config, arrays))
             migrated = counts.pop("migrated")
             if arrays is not None and migrated < MIN_MIGRATIONS:
+                nodes = plan.smaller_nodes
+                advice = "record a program that uses more memory"
+                if nodes is not None:
+                    advice = f"make the fast node smaller, such as --nodes {nodes}, or {advice}"
                 raise InputError(
-                    f"the trace causes only {migrated} migrations, fewer than {MIN_MIGRATIONS}:"
-                    f" make the fast node smaller (--nodes, now {plan.nodes_text})"
-                    " or record a longer run"
+                    f"the trace causes only {migrated} migrations, fewer than {MIN_MIGRATIONS},"
+                    f" with nodes {plan.nodes_text}: {advice}"
                 )
             accesses, used = counts.pop("accesses", 0), counts.pop("used", {})
             known[config] = Operations(_each(counts, migrated), _each(used, accesses))

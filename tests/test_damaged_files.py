@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import stat
+import struct
 import subprocess
 import sys
 import zipfile
@@ -22,7 +23,7 @@ from mmcore._exploration import Replay, Schedule
 from mmcore._input import TEXT_LIMIT
 from mmcore.errors import InputError
 from mutated import mutated
-from trace_samples import SAMPLES
+from trace_samples import PINATRACE, SAMPLES, damon
 
 RECORDING = Path(__file__).parent / "recordings" / "6.12" / "h01-migrate-anon.json"
 LACKEY = b"==12== Lackey\nI  0401f0c0,3\n L 1ffefff9c8,8\n S 1ffefff9c0,8\n M 0421e1a8,4\n" * 40
@@ -147,6 +148,14 @@ def gzip_of_lines(size):
     return gzip.compress(line * (size // len(line)), 1)
 
 
+#: Records of `oracleGeneral` of one object, as long as a piece of a file: all at one time.
+ENDLESS = struct.pack("<IQIq", 9, 1, 512, 2**63 - 1) * 4096
+
+
+def gzip_of(piece, size):
+    return gzip.compress(piece * (size // len(piece)), 1)
+
+
 def npz_of_zeros(count):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as writer:
@@ -167,8 +176,17 @@ def npz_of_zeros(count):
         (lambda: zstd_of_zeros(4 << 30), "more than 256MiB of text"),
         (lambda: gzip_of_lines(100 << 20), "more than 1,048,576 accesses"),
         (lambda: npz_of_zeros(1 << 28), "more than 1,048,576 accesses"),
+        (lambda: gzip_of(PINATRACE, 100 << 20), "more than 1,048,576 accesses"),
+        (lambda: gzip_of(b"#\n" * 4096, 300 << 20), "no line of a trace"),
+        (lambda: gzip_of(ENDLESS, 100 << 20), "more than 1,048,576 accesses"),
+        (lambda: gzip_of(b"[1,", 100 << 20), "larger than 64MiB"),
+        (lambda: b"time,id,size\n1,2,100000000000000\n", "more than 1,048,576 accesses"),
+        (lambda: json.dumps(damon([(0, 2**64, 1)])).encode(), "more than 1,048,576 accesses"),
     ],
-    ids=["zstd", "gzip", "npz"],
+    ids=[
+        *("zstd", "gzip", "npz", "pinatrace", "remarks", "oracle", "damon"),
+        *("csv", "region"),
+    ],
 )
 def test_what_expands_beyond_the_limit_is_refused_in_little_memory(bomb, says, tmp_path):
     path = tmp_path / "bomb"

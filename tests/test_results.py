@@ -15,6 +15,7 @@ from mmcore._cli import app, run
 from mmcore._cli.showing import CODES
 from mmcore.errors import InputError
 from mmcore.reporting import KINDS, Drawing, Grid, Result, head, schema
+from mmcore.reporting._image import save
 from schema_errors import SCHEMAS, errors
 
 

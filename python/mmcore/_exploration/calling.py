@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     #: Owners of movable pages, by the names of a program.
     Owners: TypeAlias = Mapping[str, MovableOps]
 
-__all__ = ["call", "machine_options", "owners_of", "schedule_text"]
+__all__ = ["call", "machine_options", "owners_made", "owners_of", "schedule_text"]
 
 
 def machine_options(
@@ -51,12 +51,17 @@ def owners_of(program: Program, owners: Owners | None) -> dict[str, Any] | None:
     """The owners as a dict; InputError for one whose pages the program does not make."""
     if not owners:
         return None
-    sections = (program.setup, *(thread.ops for thread in program.threads), program.finally_)
-    made = {op["owner"] for ops in sections for op in ops if op.name == "movable"}
+    made = owners_made(program)
     for name in owners:
         if name not in made:
             raise InputError(f"no pages belong to the owner {name}: write `movable {name} 1`")
     return dict(owners)
+
+
+def owners_made(program: Program) -> set[str]:
+    """Returns the names of the owners whose pages the program makes."""
+    sections = (program.setup, *(thread.ops for thread in program.threads), program.finally_)
+    return {str(op["owner"]) for ops in sections for op in ops if op.name == "movable"}
 
 
 def schedule_text(schedule: Schedule | Sequence[int] | str) -> str:

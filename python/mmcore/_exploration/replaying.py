@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mmcore.reporting import Part
     from mmcore.typing import Kernel, Release, Status
 
-__all__ = ["Replay", "replay"]
+__all__ = ["Replay", "recorded", "replay", "replay_command"]
 
 #: The comment lines at the head of a saved counterexample. The schedule is the last of them; other
 #: readers of programs skip all three.
@@ -104,10 +104,7 @@ class Replay(Result):
     @property
     def command(self) -> str:
         """The command line that replays the schedule."""
-        words = ["mmcore", "replay"]
-        words += ["--mutation", self.mutation] if self.mutation else []
-        words += ["--max-steps", str(self.max_steps)] if self.max_steps else []
-        return shlex.join([*words, self.line])
+        return replay_command(self.line, self.mutation, self.max_steps)
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -178,20 +175,9 @@ class Replay(Result):
             InputError: if the file cannot be read, has no schedule, or an option is out of range.
             ProgramError: if the text is no program.
         """
-        name, text = os.fspath(path), read_text(path)
-        said = {
-            key: line.removeprefix(key).strip()
-            for line in text.splitlines()
-            for key in (_SCHEDULE, _MUTATION, _MAX_STEPS)
-            if line.startswith(key.rstrip())
-        }
-        if _SCHEDULE not in said:
-            raise InputError(f"{name} has no schedule: a line '{_SCHEDULE}0x3,1' is missing")
-        kept: dict[str, Any] = {"mutation": said.get(_MUTATION)}
-        if _MAX_STEPS in said:
-            kept["max_steps"] = _steps(name, said[_MAX_STEPS])
+        program, schedule, kept = _saved(path)
         given = {key: value for key, value in options.items() if value is not None}
-        return replay(Program.parse(text, name), said[_SCHEDULE], **{**kept, **given})
+        return replay(program, schedule, **{**kept, **given})
 
     @staticmethod
     def of_line(line: str, **options: Any) -> Replay:
@@ -206,13 +192,8 @@ class Replay(Result):
                 range.
             ProgramError: if the part before the last `@` is no program.
         """
-        program, at, schedule = line.rpartition("@")
-        if not at:
-            raise InputError(
-                "a replay line is PROGRAM @ SCHEDULE, the lines of the program joined by ' ; '"
-            )
-        text = "\n".join(part.strip() for part in program.split(";"))
-        return replay(text, schedule.strip(), **options)
+        program, schedule = _on_one_line(line)
+        return replay(program, schedule, **options)
 
 
 def replay(
@@ -249,6 +230,58 @@ def replay(
     text = schedule_text(schedule)
     played = call(_mmcore.replay, program.to_json(), text, json.dumps(options), brought)
     return Replay.from_report(played, options)
+
+
+def recorded(what: str) -> tuple[Program, str, dict[str, Any]]:
+    """Reads a schedule and its program without running it.
+
+    Args:
+        what: `PROGRAM @ SCHEDULE`, as a counterexample prints it, or a file that `Replay.save`
+            wrote.
+
+    Returns:
+        The program, the schedule, and the options `mutation` and `max_steps` that a file names.
+
+    Raises:
+        InputError: if the file cannot be read, or what was read is no program and schedule.
+    """
+    return (*_on_one_line(what), {}) if "@" in what else _saved(what)
+
+
+def _saved(path: str | os.PathLike[str]) -> tuple[Program, str, dict[str, Any]]:
+    """Reads the program, the schedule and the options of a file that `Replay.save` wrote."""
+    name, text = os.fspath(path), read_text(path)
+    said = {
+        key: line.removeprefix(key).strip()
+        for line in text.splitlines()
+        for key in (_SCHEDULE, _MUTATION, _MAX_STEPS)
+        if line.startswith(key.rstrip())
+    }
+    if _SCHEDULE not in said:
+        raise InputError(f"{name} has no schedule: a line '{_SCHEDULE}0x3,1' is missing")
+    kept: dict[str, Any] = {"mutation": said.get(_MUTATION)}
+    if _MAX_STEPS in said:
+        kept["max_steps"] = _steps(name, said[_MAX_STEPS])
+    return Program.parse(text, name), said[_SCHEDULE], kept
+
+
+def _on_one_line(line: str) -> tuple[Program, str]:
+    """Reads the program and the schedule of a line `PROGRAM @ SCHEDULE`."""
+    program, at, schedule = line.rpartition("@")
+    if not at:
+        raise InputError(
+            "a replay line is PROGRAM @ SCHEDULE, the lines of the program joined by ' ; '"
+        )
+    text = "\n".join(part.strip() for part in program.split(";"))
+    return Program.parse(text), schedule.strip()
+
+
+def replay_command(line: str, mutation: str | None, max_steps: int | None) -> str:
+    """The command line that replays a schedule, given as `PROGRAM @ SCHEDULE`."""
+    words = ["mmcore", "replay"]
+    words += ["--mutation", mutation] if mutation else []
+    words += ["--max-steps", str(max_steps)] if max_steps else []
+    return shlex.join([*words, line])
 
 
 def _steps(name: str, text: str) -> int:

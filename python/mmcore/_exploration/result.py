@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmcore import _refusals as refusals
 from mmcore._errors import FindingError, InputError
-from mmcore._exploration.replaying import Replay
+from mmcore._exploration.replaying import Replay, replay_command
 from mmcore.program import Program
 from mmcore.reporting import Result
 
@@ -20,174 +20,7 @@ if TYPE_CHECKING:
     from mmcore.reporting import Part
     from mmcore.typing import Coverage, Status
 
-__all__ = ["Counterexample", "Exploration", "Replay", "recorded"]
-
-#: The comment lines at the head of a saved counterexample. The schedule is the last of them; other
-#: readers of programs skip all three.
-_SCHEDULE = "# schedule: "
-_MUTATION = "# mutation: "
-_MAX_STEPS = "# max steps: "
-
-
-@dataclass(frozen=True, slots=True)
-class Replay(Result):
-    """One schedule of a program and its steps; `str` is the table of the steps.
-
-    Attributes:
-        program: the program, with the machine that it runs on.
-        schedule: the thread that executes each step.
-        mutation: the mutation that was switched on; None for the sound core.
-        rule: the broken rule; None if no rule broke.
-        detail: the evidence for the broken rule; empty if no rule broke.
-        trace: the steps. The last step breaks the rule, unless `at_end`.
-        at_end: whether the audit found the broken rule after all threads had ended.
-        max_steps: the bound on steps beyond which a schedule counts as endless; None for the
-            default.
-        hash: a hash of the steps and their values, equal on every machine; None if a search ran
-            the schedule.
-    """
-
-    kind: ClassVar[str] = "replay"
-
-    program: Program
-    schedule: Schedule
-    mutation: str | None
-    rule: str | None
-    detail: str
-    trace: tuple[TraceStep, ...]
-    at_end: bool
-    max_steps: int | None = None
-    hash: int | None = None
-
-    @classmethod
-    def from_report(cls, report: dict[str, Any], options: Mapping[str, Any]) -> Self:
-        """Makes a replay from the core's report and the options of the run.
-
-        Args:
-            report: the report, decoded from JSON.
-            options: `mutation` and `max_steps` of the run; other keys are ignored.
-        """
-        more = {name: report[name] for name in cls._numbers if name in report}
-        return cls(
-            program=Program.parse(report["program"]),
-            schedule=Schedule.parse(report["schedule"]),
-            mutation=options.get("mutation"),
-            max_steps=options.get("max_steps"),
-            rule=report["rule"],
-            detail=report["detail"] or "",
-            trace=tuple(TraceStep(**row) for row in report["trace"]),
-            at_end=report["at_end"],
-            **more,
-        )
-
-    #: Attributes that the core reports for this class and not for its base class.
-    _numbers: ClassVar[tuple[str, ...]] = ("hash",)
-
-    @property
-    def limit(self) -> str | None:
-        """A remark about the size of the counterexample; None for a replay."""
-        return None
-
-    @property
-    def line(self) -> str:
-        """Program and schedule on one line, `PROGRAM @ SCHEDULE`, for `mmcore replay`."""
-        lines = (line.strip() for line in self.program.text.splitlines())
-        return f"{' ; '.join(lines)} @ {self.schedule}"
-
-    @property
-    def command(self) -> str:
-        """The command line that replays the schedule."""
-        return _replay_command(self.line, self.mutation, self.max_steps)
-
-    @property
-    def table(self) -> list[dict[str, Any]]:
-        """One row for each step, with the attributes of `TraceStep`."""
-        return [asdict(step) for step in self.trace]
-
-    @property
-    def verdict(self) -> str:
-        """The broken rule, or `no rule broke`."""
-        return self.rule or "no rule broke"
-
-    @property
-    def status(self) -> Status:
-        """`finding` if a rule broke, else `clean`."""
-        return "finding" if self.rule else "clean"
-
-    @property
-    def title(self) -> str:
-        """The verdict."""
-        return self.verdict
-
-    def content(self) -> dict[str, Any]:
-        """All attributes as plain data."""
-        plain = {"program": self.program.text, "schedule": str(self.schedule), "trace": self.table}
-        return {each.name: getattr(self, each.name) for each in fields(self)} | plain
-
-    def parts(self) -> Iterator[Part]:
-        """Rule, program, schedule, steps with the breaking one marked, and the command line."""
-        yield f"{self.rule}: {self.detail}" if self.rule else self.verdict
-        yield ""
-        yield Code(self.program.text)
-        yield ""
-        yield f"schedule {self.schedule}"
-        yield ""
-        yield steps(self.trace, breaks=self.rule is not None and not self.at_end)
-        if self.rule and self.at_end:
-            yield f">>> all threads have ended: {self.rule}"
-        yield Drawing(lambda: timeline(self.program, self.trace, self.rule, at_end=self.at_end))
-        yield ""
-        if self.limit is not None:
-            yield self.limit
-        yield f"replay: {self.command}"
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a program file with the schedule in its head, for `load` and `mmcore replay`.
-
-        Raises:
-            OSError: if the file cannot be written.
-        """
-        said = (
-            ("# breaks: ", self.rule),
-            (_MUTATION, self.mutation),
-            (_MAX_STEPS, self.max_steps),
-            (_SCHEDULE, str(self.schedule)),
-        )
-        head = "".join(f"{key}{value}\n" for key, value in said if value is not None)
-        _output.write(path, head + self.program.text)
-
-    @staticmethod
-    def load(path: str | os.PathLike[str], **options: Any) -> Replay:
-        """Reads a file that `save` wrote, and replays its schedule.
-
-        Args:
-            path: the file.
-            **options: options of `mmcore.replay`; they replace the values in the file.
-
-        Raises:
-            InputError: if the file cannot be read or has no schedule.
-        """
-        from mmcore._exploration.searching import replay
-
-        program, schedule, kept = _saved(path)
-        given = {key: value for key, value in options.items() if value is not None}
-        return replay(program, schedule, **{**kept, **given})
-
-    @staticmethod
-    def of_line(line: str, **options: Any) -> Replay:
-        """Replays a program and a schedule that stand on one line.
-
-        Args:
-            line: `PROGRAM @ SCHEDULE`, the lines of the program joined by ` ; `.
-            **options: options of `mmcore.replay`.
-
-        Raises:
-            InputError: if the line is no program and schedule.
-        """
-        from mmcore._exploration.searching import replay
-
-        program, schedule = _on_one_line(line)
-        return replay(program, schedule, **options)
+__all__ = ["Counterexample", "Exploration", "RaceError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,62 +63,23 @@ class Counterexample(Replay):
         return f"shrinking stopped after {self.shrink_runs:,} runs; `--shrink {more}` goes on"
 
 
-def recorded(what: str) -> tuple[Program, str, dict[str, Any]]:
-    """Reads a schedule and its program without running it.
+class RaceError(FindingError):
+    """A schedule breaks a rule. The message is the report: rule, program, schedule, steps, command.
 
-    Args:
-        what: `PROGRAM @ SCHEDULE`, as a counterexample prints it, or a file that `Replay.save`
-            wrote.
-
-    Returns:
-        The program, the schedule, and the options `mutation` and `max_steps` that a file names.
-
-    Raises:
-        InputError: if the file cannot be read, or what was read is no program and schedule.
+    Attributes:
+        counterexample: the program, the schedule and its steps.
     """
-    return (*_on_one_line(what), {}) if "@" in what else _saved(what)
 
+    # As the other exceptions: tracebacks and pickles name the public module.
+    __module__ = "mmcore.errors"
 
-def _saved(path: str | os.PathLike[str]) -> tuple[Program, str, dict[str, Any]]:
-    """Reads the program, the schedule and the options of a file that `Replay.save` wrote."""
-    name, text = os.fspath(path), read_text(path)
-    said = {
-        key: line.removeprefix(key).strip()
-        for line in text.splitlines()
-        for key in (_SCHEDULE, _MUTATION, _MAX_STEPS)
-        if line.startswith(key.rstrip())
-    }
-    if _SCHEDULE not in said:
-        raise InputError(f"{name} has no schedule: a line '{_SCHEDULE}0x3,1' is missing")
-    kept: dict[str, Any] = {"mutation": said.get(_MUTATION)}
-    if _MAX_STEPS in said:
-        kept["max_steps"] = _steps(name, said[_MAX_STEPS])
-    return Program.parse(text, name), said[_SCHEDULE], kept
+    def __init__(self, counterexample: Counterexample) -> None:
+        super().__init__(counterexample)
+        self.counterexample = counterexample
 
-
-def _on_one_line(line: str) -> tuple[Program, str]:
-    """Reads the program and the schedule of a line `PROGRAM @ SCHEDULE`."""
-    program, at, schedule = line.rpartition("@")
-    if not at:
-        raise InputError(
-            "a replay line is PROGRAM @ SCHEDULE, the lines of the program joined by ' ; '"
-        )
-    text = "\n".join(part.strip() for part in program.split(";"))
-    return Program.parse(text), schedule.strip()
-
-
-def _replay_command(line: str, mutation: str | None, max_steps: int | None) -> str:
-    words = ["mmcore", "replay"]
-    words += ["--mutation", mutation] if mutation else []
-    words += ["--max-steps", str(max_steps)] if max_steps else []
-    return shlex.join([*words, line])
-
-
-def _steps(name: str, text: str) -> int:
-    """Reads the bound on steps in a saved file; anything but a decimal number is an InputError."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise InputError(f"{name}: {_MAX_STEPS.strip()} takes a number of steps, not {text[:40]!r}")
-    return int(text)
+    def __str__(self) -> str:
+        """The report of the counterexample, with the table of its steps."""
+        return str(self.counterexample)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +94,10 @@ class Exploration(Result):
             preemptions), `sampled` (drawn schedules) or `incomplete` (the search stopped early).
         covered: the coverage in words, with the reason if the search stopped early.
         counterexample: the first schedule that breaks a rule, shrunk; None if none was found.
-        options: the options of the search. If `mmcore.testing.explore` replayed a schedule instead
-            of searching, `search` is `replay`, and `replay` has the program and the schedule.
+        options: the options of the search, by the names of the parameters of `explore`, without
+            `jobs` and the choices of the machine. If `mmcore.testing.explore` replayed a schedule
+            instead of searching, `search` is `replay`, and `replay` has the program and the
+            schedule.
         refused: the operations that were refused in every schedule: the search tested none of
             their effects.
     """
@@ -368,7 +164,7 @@ class Exploration(Result):
         """
         if self.options["search"] == "replay":
             mutation, max_steps = (self.options.get(name) for name in ("mutation", "max_steps"))
-            return _replay_command(self.options["replay"], mutation, max_steps)
+            return replay_command(self.options["replay"], mutation, max_steps)
         words = ["mmcore", "explore", "PROGRAM.mm"]
         for name, value in self.options.items():
             if name == "preemptions" and self.options["search"] != "exhaustive":

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from mmcore._exploration.schedule import Schedule
     from mmcore.typing import Kernel, Release, Search
 
-if TYPE_CHECKING:
-    #: Owners of movable pages, by the names of a program.
-    Owners: TypeAlias = Mapping[str, MovableOps]
-
-__all__ = ["STOP", "explore", "owners_made", "replay", "shrink"]
+__all__ = ["STOP", "explore", "shrink"]
 
 
 #: The limit of schedules of a search that only `seconds` ends: it is never reached.
@@ -184,56 +180,6 @@ def shrink(
             owners_of(program, owners),
         )
     return result(found)
-
-
-def _options(
-    program: Program,
-    kernel: Kernel | None,
-    release: Release | None,
-    profile: Chosen | None,
-    mutation: str | None,
-    max_steps: int | None,
-) -> dict[str, Any]:
-    max_steps = number("max_steps", max_steps, 1, MAX_STEPS)
-    preset, fields = chosen(kernel, profile, program)
-    if release:
-        fields["release"] = release
-    options: dict[str, Any] = {"machine": {"kernel": preset, "profile": fields}}
-    if mutation is not None:
-        options["mutation"] = mutation
-    if max_steps is not None:
-        options["max_steps"] = max_steps
-    return options
-
-
-def _owners(program: Program, owners: Owners | None) -> dict[str, Any] | None:
-    """The owners as a dict; InputError for one whose pages the program does not make."""
-    if not owners:
-        return None
-    made = owners_made(program)
-    for name in owners:
-        if name not in made:
-            raise InputError(f"no pages belong to the owner {name}: write `movable {name} 1`")
-    return dict(owners)
-
-
-def owners_made(program: Program) -> set[str]:
-    """Returns the names of the owners whose pages the program makes."""
-    sections = (program.setup, *(thread.ops for thread in program.threads), program.finally_)
-    return {str(op["owner"]) for ops in sections for op in ops if op.name == "movable"}
-
-
-def _text(schedule: Schedule | Sequence[int] | str) -> str:
-    if isinstance(schedule, str):
-        return schedule
-    return str(schedule if isinstance(schedule, Schedule) else Schedule(tuple(schedule)))
-
-
-def _call(function: Any, *arguments: Any) -> Any:
-    try:
-        return json.loads(function(*arguments))
-    except (ValueError, OverflowError) as error:
-        raise InputError(" ".join(str(error).split())) from None
 
 
 def _in_hypothesis() -> bool:

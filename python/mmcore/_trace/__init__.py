@@ -11,11 +11,11 @@ import numpy as np
 
 from mmcore import _output
 from mmcore._arguments import number
+from mmcore._errors import InputError
 from mmcore._trace import made
 from mmcore._trace.arrays import TraceArrays, flags, integers, numbered
 from mmcore._trace.reading import MOST_ACCESSES, NO_MEMORY, open_trace
 from mmcore._trace.summary import Reuse, TraceSummary, TraceThread, summary_of
-from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     import os

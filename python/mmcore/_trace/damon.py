@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcore._errors import InputError
 from mmcore._input import parse_json
 from mmcore._trace.gathering import PAGE_SHIFT, Found, Pieces
 from mmcore._trace.random import Draws
 from mmcore._units import format_size, parse_size
-from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcore._errors import InputError
 from mmcore._trace.archive import too_many
 from mmcore._trace.arrays import Numbering
-from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmcore import _mmcore
+from mmcore._errors import InputError
 from mmcore._trace.archive import too_many
 from mmcore._trace.gathering import Found
-from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

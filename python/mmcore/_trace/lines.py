@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmcore._errors import InputError
 from mmcore._trace.gathering import Found, Gathering
-from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

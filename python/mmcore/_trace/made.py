@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmcore._arguments import number, shown
+from mmcore._errors import InputError
 from mmcore._trace.gathering import Found, Pieces
 from mmcore._trace.random import Draws
-from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

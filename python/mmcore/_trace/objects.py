@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmcore._errors import InputError
 from mmcore._trace.arrays import Numbering
 from mmcore._trace.gathering import PAGE_SHIFT, Found, Pieces
 from mmcore._trace.lines import lines, quoted
-from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from mmcore._errors import InputError
 from mmcore._input import STANDARD_INPUT, path_text
 from mmcore._trace.archive import pages_of, read_archive
 from mmcore._trace.damon import read_damon

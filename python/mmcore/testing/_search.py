@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import currently_in_test_context, event
 
 import mmcore
-from mmcore._exploration.result import Exploration, recorded
-from mmcore._exploration.searching import owners_made
-from mmcore.errors import RefusedWarning
+from mmcore._errors import RefusedWarning
+from mmcore._exploration.calling import owners_made
+from mmcore._exploration.replaying import recorded
+from mmcore._exploration.result import Exploration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -194,10 +194,6 @@ class World:
         """Drops all objects, and checks that every machine is clean and all its frames are free."""
         self.give_back()
         self.local.loud = None
-        # Daemons keep a machine alive that is in a cycle with an owner (docs/python.md).
-        for machine in self.machines:
-            with contextlib.suppress(*DOCUMENTED):
-                machine.stop_daemons()
         if self.dropped:
             # All objects become garbage at once, in cycles with callables that refer to this world.
             # If the collector missed one, the process would grow when the case is repeated.

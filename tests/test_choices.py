@@ -71,6 +71,8 @@ def test_every_word_is_taken_by_the_call_that_it_is_for():
             for mode in _mmcore.CHOICES["Mode"]:
                 for reason in _mmcore.CHOICES["Reason"]:
                     assert machine.migrate_pages([], node=0, mode=mode, reason=reason).ret == 0
+            for compressor in _mmcore.CHOICES["Compressor"]:
+                machine.zram("4KiB", compressor=compressor)
     for load in _mmcore.CHOICES["Load"]:
         trace = mmcore.Trace([0], [True]) if load == "tiering" else None
         assert make_plan(trace, Options(load=load, seconds=1)).options.load == load

@@ -492,8 +492,9 @@ class Machine:
         takes as many bytes as in the kernel, or ``"lz4_flex"``.
 
         Raises:
-            KernelError: EINVAL for a size of 0, an unknown compressor, or a machine that is not backed;
-                ENOMEM if the machine has no room for another pool."""
+            KernelError: EINVAL for a size of 0, or a machine that is not backed; ENOMEM if the machine has no
+                room for another pool.
+            ValueError: if there is no such compressor."""
     def swapon(self, size: str | int | Zram) -> None:
         """Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), or of a `Zram` device.
         Reclaim writes anonymous pages and pages of memory files to it; faults read them back. A device

@@ -53,7 +53,7 @@ CompactStatus: TypeAlias = Literal[
     "success",
 ]
 
-#: The compressor of `Machine.zram`: the match search of the kernel's, or that of a crate.
+#: The compressor of `Machine.zram`.
 Compressor: TypeAlias = Literal["lz4", "lz4_flex"]
 
 #: `Exploration.coverage`: every schedule, every schedule within the bound on preemptions, a sample,

@@ -37,10 +37,8 @@ pub(crate) fn map<'py>(
     shared: &MachineRef,
     node: Option<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let numbers = match node {
-        Some(number) => number..number + 1,
-        None => 0..shared.machine.nodes().len(),
-    };
+    let all = 0..shared.machine.nodes().len();
+    let numbers = node.map_or_else(|| all.collect(), |number| vec![number]);
     let mut maps = Vec::new();
     let module = py.import("mmcore._map")?;
     for number in numbers {

@@ -5,6 +5,7 @@ use mmcore::compact::CompactPriority;
 use mmcore::hotplug::ZoneKind;
 use mmcore::map::{Advice, FileKind};
 use mmcore::migrate::{Mode, Reason};
+use mmcore::zram::Compressor;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -35,6 +36,10 @@ pub(crate) fn migrate_type(name: &str) -> PyResult<MigrateType> {
 
 pub(crate) fn compact_priority(name: &str) -> PyResult<CompactPriority> {
     choose("priority", name, CompactPriority::NAMES)
+}
+
+pub(crate) fn compressor(name: &str) -> PyResult<Compressor> {
+    choose("compressor", name, Compressor::NAMES)
 }
 
 pub(crate) fn advice(name: &str) -> PyResult<Advice> {

@@ -2,12 +2,13 @@
 
 use crate::home::MachineRef;
 use crate::machine::Machine;
+use crate::names;
 use crate::page::Page;
 use crate::shared::{Shared, Waits};
 use crate::space::Size;
 use crate::state;
 use mmcore::page::Pfn;
-use mmcore::zram::{BLOCK, BLOCK_WORDS, Compressor, Words, Zram as Device};
+use mmcore::zram::{BLOCK, BLOCK_WORDS, Words, Zram as Device};
 use mmcore::zsmalloc::{Handle, ZsPool as Pool};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -173,9 +174,10 @@ impl Zram {
         compressor: &str,
         limit: Option<Size>,
     ) -> PyResult<Zram> {
+        let compressor = names::compressor(compressor)?;
         let device = shared.call(py, Waits::Never, |shared| {
             let limit = limit.as_ref().map_or(Ok(0), Size::pages)?;
-            let device = Device::new(&shared.machine, size.pages()?, Compressor::from_name(compressor)?)?;
+            let device = Device::new(&shared.machine, size.pages()?, compressor)?;
             device.set_limit(u64::from(limit) * BLOCK as u64);
             Ok(device)
         })?;
@@ -323,8 +325,9 @@ impl Machine {
     /// takes as many bytes as in the kernel, or ``"lz4_flex"``.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for a size of 0, an unknown compressor, or a machine that is not backed;
-    ///         ENOMEM if the machine has no room for another pool.
+    ///     KernelError: EINVAL for a size of 0, or a machine that is not backed; ENOMEM if the machine has no
+    ///         room for another pool.
+    ///     ValueError: if there is no such compressor.
     #[pyo3(signature = (size, *, compressor="lz4", limit=None))]
     fn zram(&self, py: Python<'_>, size: Size, compressor: &str, limit: Option<Size>) -> PyResult<Zram> {
         Zram::create(py, &self.0, &size, compressor, limit)

@@ -29,14 +29,14 @@ pub enum Compressor {
 
 impl Compressor {
     /// All compressors, with their names.
-    pub const ALL: [(Compressor, &'static str); 2] =
-        [(Compressor::Lz4, "lz4"), (Compressor::Lz4Flex, "lz4_flex")];
+    pub const NAMES: &'static [(&'static str, Compressor)] =
+        &[("lz4", Compressor::Lz4), ("lz4_flex", Compressor::Lz4Flex)];
 
     /// The compressor of that name. `EINVAL`, with the names, if there is none.
     pub fn from_name(name: &str) -> Result<Compressor> {
-        let found = Self::ALL.iter().find(|(_, known)| *known == name);
-        found.map(|(compressor, _)| *compressor).ok_or_else(|| {
-            let names = Self::ALL.map(|(_, name)| name).join(", ");
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, compressor)| *compressor).ok_or_else(|| {
+            let names = Self::NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
             Error::new(Errno::EINVAL, format!("there is no compressor {name:?}: choose one of {names}"))
         })
     }

@@ -186,6 +186,18 @@ def handles(machine, holder):
     region.space.on_sigbus(holder.method)
 
 
+def background(machine, holder):
+    machine.start_daemons()
+    machine.page_pool(ops=holder).add()
+
+
+def compressed(machine, holder):
+    zram = machine.zram("64KiB")
+    machine.swapon(zram)
+    holder.handles = [machine.zsmalloc(), zram]
+    machine.page_pool(ops=holder).add()
+
+
 def token(machine, holder):
     holder.ref = machine.alloc()
     holder.ref.put()
@@ -198,7 +210,9 @@ class Holder(mmcore.handles.MovableOps):
 
 
 @pytest.mark.parametrize("close", [False, True])
-@pytest.mark.parametrize("make", [handler, bound_region, owner, handles, token])
+@pytest.mark.parametrize(
+    "make", [handler, bound_region, owner, handles, token, background, compressed]
+)
 def test_a_cycle_through_a_machine_is_collected(make, close):
     gc.collect()
     holder = Holder()

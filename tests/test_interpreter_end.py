@@ -96,6 +96,26 @@ CALLS = {
             forever(lambda: machine.migrate_pages(Pages(), node=1))
             forever(lambda: region[Slow() : 100])
     """,
+    "daemons": """
+        machine.compaction_proactiveness = 100
+        machine.start_daemons()
+        file = machine.file("3584KiB")
+        def churn():
+            file.read(3584 << 10)
+            for page in range(1, 896, 2):
+                file.evict(page, page + 1)
+        forever(churn)
+        forever(lambda: machine.compact(0))
+        time.sleep(0.6)
+    """,
+    "compression": """
+        zs = machine.zsmalloc()
+        machine.swapon(machine.zram("64KiB"))
+        forever(lambda: zs.free(zs.put(b"x" * 100)))
+        forever(lambda: region.madvise("pageout"))
+        forever(lambda: region[:])
+        forever(machine.zsmalloc)
+    """,
     "statistics": """
         import numpy as np
         from mmcore._comparison.stats import blocks

@@ -5,14 +5,13 @@ import gc
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 import mmcore
-from mmcore.errors import KernelError
+from mmcore.errors import KernelError, MisuseError
 from mmcore.results import Watermarks
-from moody import RAISED, Moody
+from test_daemon_ends import daemons
 
 PAGE = 4096
 
@@ -96,12 +95,6 @@ def test_one_run_of_kswapd_reaches_the_high_watermark():
             machine.kswapd(node=1)
 
 
-def daemons():
-    """The names of this process's native threads that are daemons of a machine."""
-    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
-    return sorted(name for name in names if name.startswith(("kswapd", "kcompactd")))
-
-
 def test_daemons_work_and_stop_with_their_machine():
     assert daemons() == []
     with mmcore.Machine(nodes=["4MiB"], pressure=True) as machine:
@@ -128,6 +121,16 @@ def test_daemons_work_and_stop_with_their_machine():
     del machine
     gc.collect()
     assert daemons() == []
+
+
+def test_settings_of_a_closed_machine_are_neither_read_nor_written():
+    machine = mmcore.Machine(nodes=["1MiB"], pressure=True)
+    machine.close()
+    for name in ("min_free_kbytes", "compaction_proactiveness", "compact_unevictable_allowed"):
+        with pytest.raises(MisuseError, match="closed"):
+            getattr(machine, name)
+        with pytest.raises(MisuseError, match="closed"):
+            setattr(machine, name, 1)
 
 
 #: Seconds of load; a longer storm is in the core's tests (`a_minute_of_storm`).

@@ -203,3 +203,52 @@ def test_both_compressors_give_the_content_back(compressor):
             zram.write(block, page)
             assert zram.read(block) == page
         assert zram.mm_stat.compr < 4096
+
+
+def test_a_deleted_pool_without_objects_makes_room_for_another_one():
+    with small() as machine:
+        # As many pools, files and mappings as a machine can have, and some more.
+        for _ in range(66_000):
+            machine.zsmalloc()
+        pool = machine.zsmalloc()
+        handle = pool.put(b"x" * 100)
+        pool.free(handle)
+        del pool
+        machine.audit().raise_for_findings()
+        assert machine.vmstat()["nr_zspages"] == 0
+
+
+def test_a_deleted_pool_with_objects_warns_and_stays():
+    with small() as machine:
+        pool = machine.zsmalloc()
+        pool.put(b"x" * 100)
+        with pytest.warns(ResourceWarning, match="1 objects"):
+            del pool
+        assert machine.vmstat()["nr_zspages"] > 0
+        machine.audit().raise_for_findings()
+
+
+def test_a_deleted_device_gives_its_frames_back():
+    with small() as machine:
+        zram = machine.zram("64KiB")
+        for block in range(16):
+            zram.write(block, bytes(range(256)) * 16)
+        assert machine.vmstat()["nr_zspages"] > 0
+        del zram
+        assert machine.vmstat()["nr_zspages"] == 0
+        machine.audit().raise_for_findings()
+
+
+def test_a_deleted_device_stays_as_long_as_it_is_the_swap_space():
+    with small() as machine:
+        machine.swapon(machine.zram("64KiB"))
+        region = machine.address_space().mmap("16KiB")
+        region[:] = bytes(range(256)) * 64
+        region.madvise("pageout")
+        assert machine.vmstat()["nr_zspages"] > 0
+        assert region[:] == bytes(range(256)) * 64
+        region.madvise("pageout")
+        machine.swapoff()
+        assert region[:] == bytes(range(256)) * 64
+        assert machine.vmstat()["nr_zspages"] == 0
+        machine.audit().raise_for_findings()

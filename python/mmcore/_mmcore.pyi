@@ -271,7 +271,8 @@ class Machine:
     def address_spaces(self) -> tuple[AddressSpace, ...]:
         """The address spaces that have not exited."""
     def close(self) -> None:
-        """Stops the daemons, and refuses further calls. Memory is freed when the last buffer over it is gone.
+        """Refuses further calls, gives back the page locks that handles hold, and stops the daemons. Inside of a
+        callback the call does not wait for their ends. Memory is freed when the last buffer over it is gone.
         Closing again is no error."""
     def cpu(self, number: int) -> CpuBinding:
         """Binds the calling thread to a CPU for a ``with`` block. Unbound threads are given CPUs in the order of
@@ -377,7 +378,11 @@ class Machine:
         Raises:
             KernelError: EAGAIN if the process cannot have as many threads more."""
     def stop_daemons(self) -> None:
-        """Stops the daemons and waits for their ends. Does nothing if they do not run."""
+        """Stops the daemons and waits for their ends. Does nothing if they do not run. A daemon may wait for a
+        page lock, so the call waits for those that other threads hold.
+
+        Raises:
+            MisuseError: if this thread holds a page lock, or is inside of a callback."""
     def drop_caches(self) -> Evicted:
         """Evicts the clean, unused pages of all files from the page cache (drop_caches). Returns the numbers of
         pages evicted and kept."""
@@ -1066,6 +1071,9 @@ class ZsPool:
     can move. An object is named by a handle, a number that stays the same while the object moves. The handle
     of a freed object is never valid again.
 
+    A pool that is deleted without objects is closed. A pool with objects stays until the machine is closed,
+    with a `ResourceWarning`.
+
     All methods can be called from any thread."""
     @property
     def usage(self) -> ZsUse:
@@ -1105,7 +1113,7 @@ class ZsPool:
 class Zram:
     """A compressed block device, from `Machine.zram`. A block is a page of 4096 bytes. It is compressed and kept
     in frames of the machine; a page of one repeated word takes no frame. The device can be the machine's swap
-    space: `Machine.swapon`.
+    space: `Machine.swapon`. A device that is deleted is reset, as soon as it is not the swap space.
 
     All methods can be called from any thread."""
     @property

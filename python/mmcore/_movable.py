@@ -21,9 +21,9 @@ class MovableOps:
     The methods here agree to every request. The page lock is held in every method but `released`
     and `held`. On a machine, a call that waits for pages could wait forever: such calls raise
     `MisuseError`. A method refuses by raising `OSError`; any other exception refuses too, and is
-    reported through `sys.unraisablehook`. An exception that is no `Exception`, such as
-    `KeyboardInterrupt`, refuses and is raised by the call that led to the callback; of several such
-    exceptions the first is raised.
+    reported through `sys.unraisablehook`. One that is no `Exception`, such as `KeyboardInterrupt`,
+    refuses and is raised by the call that led to the callback (the first of several). That call
+    asks for no other page.
 
     On a machine the pages are `Page` objects. In an explored program they are `ExploredPage`
     objects, each schedule gets a deep copy (`copy.deepcopy`) of the owner as the set-up left it,
@@ -71,6 +71,7 @@ class MovableOps:
         """Returns the pages (or their frame numbers) that are not isolated, or None.
 
         An audit compares them with the pages of the pool: the rule is "an owner accounts for its
-        pages". None, the default, means that the owner keeps no account.
+        pages". None, the default, means that the owner keeps no account. The audit has the machine
+        alone: a call of the machine raises `MisuseError` here.
         """
         return None

@@ -27,6 +27,9 @@ DEEPEST = 2
 #: Share of callables with a finaliser.
 FINALISED = 0.15
 
+#: The methods of an owner.
+METHODS = ("isolate", "migrate", "putback", "released", "held")
+
 KINDS = (
     "value",
     "value",
@@ -102,7 +105,7 @@ class Owned:
 
     @classmethod
     def draw(cls, random):
-        return cls(tuple(Callback.draw(random) for _ in range(4)))
+        return cls(tuple(Callback.draw(random) for _ in METHODS))
 
     def resolve(self, world):
         return Owner(world, self.methods)
@@ -111,9 +114,7 @@ class Owned:
 class Owner(mmcore.handles.MovableOps):
     def __init__(self, world, methods):
         self.world = world
-        self.methods = dict(
-            zip(("isolate", "migrate", "putback", "released"), methods, strict=True)
-        )
+        self.methods = dict(zip(METHODS, methods, strict=True))
 
     def isolate(self, page):
         assert page.refcount >= 0
@@ -130,6 +131,12 @@ class Owner(mmcore.handles.MovableOps):
 
     def released(self, page):
         self.methods["released"].call(self.world, (page,))
+
+    def held(self):
+        # An exception would end the audit at the end of the case.
+        if self.world.again is not None:
+            self.methods["held"].call(self.world, ())
+        # Any account but None would be wrong, and a finding.
 
 
 class Depth(threading.local):

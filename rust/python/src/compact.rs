@@ -142,8 +142,8 @@ impl Machine {
     /// Raises:
     ///     KernelError: EINVAL for more than 100.
     #[getter]
-    fn compaction_proactiveness(&self) -> u32 {
-        self.0.machine.compaction_proactiveness()
+    fn compaction_proactiveness(&self, py: Python<'_>) -> PyResult<u32> {
+        self.0.look(py, |shared| shared.machine.compaction_proactiveness())
     }
 
     #[setter]
@@ -157,13 +157,16 @@ impl Machine {
     /// Whether compaction moves pages of the unevictable list, as mlocked ones are
     /// (``vm.compact_unevictable_allowed``). True at first.
     #[getter]
-    fn compact_unevictable_allowed(&self) -> bool {
-        self.0.machine.compact_unevictable_allowed()
+    fn compact_unevictable_allowed(&self, py: Python<'_>) -> PyResult<bool> {
+        self.0.look(py, |shared| shared.machine.compact_unevictable_allowed())
     }
 
     #[setter]
-    fn set_compact_unevictable_allowed(&self, allowed: bool) {
-        self.0.machine.set_compact_unevictable_allowed(allowed);
+    fn set_compact_unevictable_allowed(&self, py: Python<'_>, allowed: bool) -> PyResult<()> {
+        self.0.call(py, Waits::Never, |shared| {
+            shared.machine.set_compact_unevictable_allowed(allowed);
+            Ok(())
+        })
     }
 
     /// The types of a node's pageblocks, from its first frame on. A pageblock has

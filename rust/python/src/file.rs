@@ -10,6 +10,7 @@ use crate::page::Page;
 use crate::shared::{Begun, Shared, Waits};
 use crate::space::Size;
 use crate::state;
+use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error};
 use mmcore::map::{Evicted, File as CoreFile};
 use mmcore::page::PAGE_SIZE;
@@ -187,11 +188,16 @@ impl File {
     #[pyo3(signature = (number=0))]
     fn begin_writeback(&self, py: Python<'_>, number: i64) -> PyResult<Option<Writeback>> {
         let index = self.index(number)?;
-        let write_page = self.shared.call(py, Waits::ForPageLocks, |shared| {
+        let begin = |shared: &Shared| {
             let write = shared.machine.begin_writeback(&self.file, index)?;
-            Ok(write.map(|write| shared.begun(Begun::new(&self.file, write))))
+            write.map(|write| shared.begun(Begun::new(&self.file, write))).transpose()
+        };
+        let begun = self.shared.take(py, Waits::ForPageLocks, begin, |shared, begun| {
+            if let Some(pfn) = begun {
+                shared.give_back(pfn, Handle::Writeback);
+            }
         })?;
-        Ok(write_page.map(|pfn| Writeback::holding(py, &self.shared, pfn, mmcore::audit::Handle::Writeback)))
+        Ok(begun.map(|pfn| Writeback::holding(py, &self.shared, pfn, Handle::Writeback)))
     }
 
     /// Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of

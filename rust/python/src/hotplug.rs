@@ -96,9 +96,12 @@ impl FrameRange {
     pub fn create(py: Python<'_>, shared: &MachineRef, first: u32, count: u32) -> PyResult<FrameRange> {
         let end = first.saturating_add(count);
         let range = Pfn(first)..Pfn(end);
-        shared.call(py, Waits::ForPageLocks, |shared| {
-            Ok(shared.machine.hold_range(&shared.ledger, range.clone())?)
-        })?;
+        shared.take(
+            py,
+            Waits::ForPageLocks,
+            |shared| Ok(shared.machine.hold_range(&shared.ledger, range.clone())?),
+            |shared, ()| shared.machine.let_go_range(&shared.ledger, range.clone()),
+        )?;
         Ok(FrameRange { shared: shared.share(py), range, freed: AtomicBool::new(false) })
     }
 

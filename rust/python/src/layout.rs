@@ -5,7 +5,7 @@ use crate::array;
 use crate::errors::type_error;
 use crate::home::MachineRef;
 use crate::machine::Machine;
-use crate::shared::Waits;
+use crate::shared::{Shared, Waits};
 use mmcore::layout::{Kind, runs};
 use mmcore::page::Pfn;
 use pyo3::prelude::*;
@@ -65,10 +65,11 @@ pub(crate) fn arrange(
 ) -> PyResult<Arrangement> {
     let letters = bytes_of(letters)?;
     let types = types.map(bytes_of).transpose()?.unwrap_or_default();
-    let number = shared.call(py, Waits::ForPageLocks, |shared| {
+    let arrange = |shared: &Shared| {
         let arranged = shared.machine.arrange(&shared.ledger, node, &letters, &types)?;
         Ok(shared.keep_arranged(arranged))
-    })?;
+    };
+    let number = shared.take(py, Waits::ForPageLocks, arrange, Shared::clear_arranged)?;
     Ok(Arrangement { shared: shared.share(py), node, number })
 }
 

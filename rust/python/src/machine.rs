@@ -2,7 +2,7 @@
 
 use crate::array;
 use crate::cpu::CpuBinding;
-use crate::errors::{Refusal, input, misuse, not_built, type_error};
+use crate::errors::{input, misuse, not_built, type_error};
 use crate::events::Tracing;
 use crate::failure;
 use crate::file::File;
@@ -106,10 +106,11 @@ impl Machine {
         self.0.visit(&visit)
     }
 
-    /// Stops the daemons, and refuses further calls. Memory is freed when the last buffer over it is gone.
+    /// Refuses further calls, gives back the page locks that handles hold, and stops the daemons. Inside of a
+    /// callback the call does not wait for their ends. Memory is freed when the last buffer over it is gone.
     /// Closing again is no error.
-    fn close(&self, py: Python<'_>) {
-        self.0.close(py);
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.close(py)
     }
 
     /// Whether the machine is closed.
@@ -124,8 +125,8 @@ impl Machine {
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
-        self.0.close(py);
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.0.close(py)
     }
 
     /// The profile that the machine was built with.
@@ -186,17 +187,13 @@ impl Machine {
     ///     KernelError: ENOMEM if the node has no such free block, EINVAL if there is no such node or order.
     #[pyo3(signature = (*, node=0, order=0))]
     fn alloc(&self, py: Python<'_>, node: usize, order: u8) -> PyResult<PageRef> {
-        let mut taken = None;
-        let done = self.0.call(py, Waits::Never, |shared| {
-            taken = Some(shared.machine.hold_new(&shared.ledger, node, order)?);
-            Ok(())
-        });
-        if let (Err(_), Some(pfn)) = (&done, taken) {
-            // An owner in Python that was asked to move a page was interrupted: the call fails, although
-            // it has found a frame.
-            self.0.machine.let_go(&self.0.ledger, pfn, Handle::Ref);
-        }
-        done.map(|()| PageRef::holding(py, &self.0, taken.expect("the call has not failed"), Handle::Ref))
+        let pfn = self.0.take(
+            py,
+            Waits::Never,
+            |shared| Ok(shared.machine.hold_new(&shared.ledger, node, order)?),
+            |shared, pfn| shared.give_back(pfn, Handle::Ref),
+        )?;
+        Ok(PageRef::holding(py, &self.0, pfn, Handle::Ref))
     }
 
     /// Migrates a list of pages (migrate_pages() in the kernel) and returns a `Migrated`. The list holds
@@ -336,7 +333,11 @@ impl Machine {
     ///     KernelError: EINVAL if there is no swap space; ENOMEM if memory has no room for its pages, and
     ///         nothing has changed.
     fn swapoff(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.swapoff()?))
+        self.0.call(py, Waits::ForPageLocks, |shared| {
+            shared.machine.swapoff()?;
+            shared.swap_is_off();
+            Ok(())
+        })
     }
 
     /// The swap space, as a `SwapUse`: its pages, and how many of them are in use. Both are 0 without swap
@@ -510,8 +511,7 @@ impl Machine {
     /// Raises:
     ///     KernelError: EBUSY if other threads' calls do not end in time.
     fn audit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let findings = self.0.call_alone(py, |shared| shared.machine.try_audit(&shared.ledger))?;
-        let findings = findings.map_err(|error| Refusal::from(error).raise(py, &self.0))?;
+        let findings = self.0.call_alone(py, |shared| Ok(shared.machine.try_audit(&shared.ledger)?))?;
         let values = py.import("mmcore._state")?;
         let class = values.getattr("Finding")?;
         let finding = |found: &mmcore::audit::Finding| {

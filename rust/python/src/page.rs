@@ -3,7 +3,7 @@
 use crate::errors::misuse;
 use crate::handles::{Isolated, PageLock, PageRef, Pin};
 use crate::home::MachineRef;
-use crate::shared::{Waits, look_up};
+use crate::shared::{Shared, Waits, look_up};
 use crate::state;
 use mmcore::audit::Handle;
 use mmcore::error::Errno;
@@ -122,7 +122,12 @@ impl Page {
     ///     KernelError: EBUSY if the page is free or frozen, ENOMEM if its count is at the limit.
     fn get(&self, py: Python<'_>) -> PyResult<PageRef> {
         let pfn = self.number;
-        self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.hold(&shared.ledger, pfn)?))?;
+        self.shared.take(
+            py,
+            Waits::Never,
+            |shared| Ok(shared.machine.hold(&shared.ledger, pfn)?),
+            |shared, ()| shared.give_back(pfn, Handle::Ref),
+        )?;
         Ok(PageRef::holding(py, &self.shared, pfn, Handle::Ref))
     }
 
@@ -137,12 +142,17 @@ impl Page {
     ///         under page locks; a wait for one more could be a wait for its own.
     fn pin(&self, py: Python<'_>) -> PyResult<Pin> {
         let (pfn, began) = (self.number, Instant::now());
-        loop {
-            let pinned = self.shared.call(py, Waits::Never, |shared| match shared.try_pin(pfn) {
-                Err(error) if error.errno == Errno::EAGAIN => Ok(false),
-                pinned => Ok(pinned.map(|()| true)?),
-            })?;
+        let try_it = |shared: &Shared| match shared.try_pin(pfn) {
+            Err(error) if error.errno == Errno::EAGAIN => Ok(false),
+            pinned => Ok(pinned.map(|()| true)?),
+        };
+        let undo = |shared: &Shared, pinned| {
             if pinned {
+                shared.give_back(pfn, Handle::Pin);
+            }
+        };
+        loop {
+            if self.shared.take(py, Waits::Never, try_it, undo)? {
                 return Ok(Pin::holding(py, &self.shared, pfn, Handle::Pin));
             }
             self.shared.may_sleep()?;
@@ -159,9 +169,12 @@ impl Page {
     ///         or if the owner of a movable page refuses.
     fn isolate(&self, py: Python<'_>) -> PyResult<Isolated> {
         let pfn = self.number;
-        let handle = self
-            .shared
-            .call(py, Waits::Never, |shared| Ok(shared.machine.hold_isolated(&shared.ledger, pfn)?))?;
+        let handle = self.shared.take(
+            py,
+            Waits::Never,
+            |shared| Ok(shared.machine.hold_isolated(&shared.ledger, pfn)?),
+            |shared, handle| shared.give_back(pfn, handle),
+        )?;
         Ok(Isolated::holding(py, &self.shared, pfn, handle))
     }
 

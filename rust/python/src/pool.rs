@@ -4,7 +4,7 @@ use crate::home::{MachineRef, WeakMachine};
 use crate::names;
 use crate::page::Page;
 use crate::shared::{Outbox, Waits, in_callback};
-use crate::waits::report;
+use crate::waits::{is_interrupted, report};
 use mmcore::error::Errno;
 use mmcore::memory::WORDS;
 use mmcore::migrate::Mode;
@@ -26,7 +26,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// During a callback the thread attaches while it holds page locks only. Threads that wait for page locks are
 /// detached, so neither waits for the other. An exception of a callback is a refusal. If it is no `OSError`
 /// it is also reported through `sys.unraisablehook`; if it is no `Exception` (`KeyboardInterrupt`), the call
-/// that led to the callback raises it.
+/// that led to the callback raises it, and the owner is asked about no other page. It is still told of the
+/// pages that it gets back.
 pub(crate) struct PythonOwner {
     machine: WeakMachine,
     /// The owner's number in the machine's table of owners.
@@ -87,6 +88,9 @@ impl PythonOwner {
 
 impl PoolOwner for PythonOwner {
     fn isolate(&self, _view: &dyn PageView, pfn: Pfn) -> bool {
+        if is_interrupted() {
+            return false;
+        }
         let answer = self.ask("isolate", &[pfn], None, |returned, methods| {
             returned.and_then(|answer| answer.is_truthy()).unwrap_or_else(|raised| {
                 if !raised.is_instance_of::<PyOSError>(methods.py()) {
@@ -99,6 +103,9 @@ impl PoolOwner for PythonOwner {
     }
 
     fn migrate(&self, _view: &dyn PageView, from: Pfn, to: Pfn, mode: Mode) -> Result<bool, Errno> {
+        if is_interrupted() {
+            return Err(Errno::EIO);
+        }
         let answer = self.ask("migrate", &[from, to], Some(names::of_mode(mode)), |returned, methods| {
             let raised = match returned.and_then(|answer| answer.is_truthy()) {
                 Ok(copied) => return Ok(copied),
@@ -123,6 +130,9 @@ impl PoolOwner for PythonOwner {
     }
 
     fn held(&self, _view: &dyn PageView) -> Option<Vec<Pfn>> {
+        if is_interrupted() {
+            return None;
+        }
         let answer = self.ask("held", &[], None, |returned, methods| {
             returned.and_then(|pages| accounted(&pages)).unwrap_or_else(|raised| {
                 // An owner may be any object with the methods of the contract, and `held` is none of
@@ -212,7 +222,13 @@ impl PagePool {
     ///     KernelError: ENOMEM without a free page, EINVAL for a node that does not exist.
     #[pyo3(signature = (*, node=0))]
     fn add(&self, py: Python<'_>, node: usize) -> PyResult<u32> {
-        self.shared.call(py, Waits::Never, |shared| Ok(self.pool.add(&shared.machine, node)?.0))
+        let page = self.shared.take(
+            py,
+            Waits::Never,
+            |shared| Ok(self.pool.add(&shared.machine, node)?),
+            |shared, page| shared.release(&self.pool, page),
+        )?;
+        Ok(page.0)
     }
 
     /// Releases a page. The pool's profile decides how. Under release designs whose puts look for an owner,

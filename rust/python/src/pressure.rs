@@ -1,56 +1,84 @@
 //! Memory pressure: watermarks, runs of `kswapd`, and the daemons of a machine.
 
 use crate::ending;
+use crate::errors::Refusal;
 use crate::machine::Machine;
-use crate::shared::{Shared, Waits};
+use crate::shared::{Waits, look_up};
 use crate::state;
-use crate::waits::take_raised;
+use crate::waits::{LOOK_AGAIN, is_in_callback, with_callbacks};
 use mmcore::machine;
 use mmcore::pressure::{Daemons, Surroundings};
 use mmcore::release::Chosen;
 use parking_lot::{Mutex, RwLock};
 use pyo3::prelude::*;
 use std::sync::Arc;
+use std::time::Instant;
 
-/// The daemons of a machine, if they run.
+/// The daemons of a machine, if they run or are about to end.
 #[derive(Default)]
 pub(crate) struct Background(Mutex<Option<Daemons<Chosen>>>);
 
 impl Background {
-    /// Starts the daemons, unless they run.
+    /// Starts the daemons, unless they run. `may` is asked under the lock under which daemons are stopped:
+    /// daemons that were started after their machine was closed would never be stopped.
     fn start(
         &self,
         machine: &Arc<machine::Machine<Chosen>>,
         gate: &Arc<RwLock<()>>,
-    ) -> mmcore::error::Result<()> {
+        may: impl FnOnce() -> bool,
+    ) -> Result<(), Refusal> {
         let gate = Arc::clone(gate);
         // An audit has the gate alone, so each piece of work is a call of its own.
         let around: Surroundings = Arc::new(move |work| {
-            {
+            let done = {
                 let _inside = gate.read_recursive();
-                work();
-            }
-            if let Some(raised) = take_raised() {
+                let piece = || {
+                    work();
+                    Ok::<(), Refusal>(())
+                };
+                with_callbacks(piece, drop)
+            };
+            if let Err(raised) = done {
                 // No call could raise it.
                 Python::try_attach(|py| raised.write_unraisable(py, None));
             }
         });
-        let mut running = self.0.lock();
-        if running.is_none() {
-            *running = Some(Daemons::start(machine, &around)?);
+        let mut daemons = self.0.lock();
+        if !may() {
+            return Err(Refusal::misuse("this machine is closed"));
+        }
+        // Daemons that were told to end do so by themselves, beside the new ones.
+        if let Some(ending) = daemons.take_if(|daemons| daemons.are_ending()) {
+            ending.leave();
+        }
+        if daemons.is_none() {
+            *daemons = Some(Daemons::start(machine, &around)?);
         }
         Ok(())
     }
 
-    /// Stops the daemons and waits for their ends. They may have to attach for it: an owner of movable
-    /// pages may be written in Python.
-    pub fn stop(&self, py: Python<'_>) {
-        let running = self.0.lock().take();
-        py.detach(|| drop(running));
+    /// Tells the daemons to end.
+    pub fn tell_to_end(&self) {
+        if let Some(daemons) = &*self.0.lock() {
+            daemons.tell_to_end();
+        }
     }
 
-    fn is_running(&self) -> bool {
-        self.0.lock().is_some()
+    /// Stops the daemons and waits for their ends. They may have to attach for it: an owner of movable
+    /// pages may be written in Python. An exception of a signal handler ends the wait; the daemons end
+    /// all the same.
+    pub fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        let began = Instant::now();
+        self.tell_to_end();
+        // Two threads may stop the daemons, and both wait. A third one may start new ones meanwhile.
+        let end = |daemons: &Daemons<Chosen>| daemons.are_ending() && !daemons.have_ended();
+        // At the end of the interpreter a daemon that attaches hangs, and must not be waited for.
+        while !ending::has_begun() && self.0.lock().as_ref().is_some_and(end) {
+            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            look_up(py, began)?;
+        }
+        drop(self.0.lock().take_if(|daemons| daemons.are_ending() && daemons.have_ended()));
+        Ok(())
     }
 
     /// Leaves threads alone that are not there, in a child process.
@@ -62,20 +90,13 @@ impl Background {
 /// Dropped with the machine's home, by a thread that is attached.
 impl Drop for Background {
     fn drop(&mut self) {
-        if !self.is_running() {
-            return;
+        let Some(daemons) = self.0.get_mut().take() else { return };
+        // The end of the interpreter: as in `stop`. A callback must not wait either, because a daemon may
+        // wait for a page lock of the callback's call: a daemon's callback can drop the machine.
+        match ending::has_begun() || is_in_callback() {
+            true => daemons.leave(),
+            false => Python::attach(|py| py.detach(|| drop(daemons))),
         }
-        // At the end of the interpreter a daemon that attaches hangs, and must not be waited for.
-        match ending::has_begun() {
-            true => self.forget(),
-            false => Python::attach(|py| self.stop(py)),
-        }
-    }
-}
-
-impl Shared {
-    fn start_daemons(&self) -> mmcore::error::Result<()> {
-        self.background.start(&self.machine, &self.gate)
     }
 }
 
@@ -94,8 +115,8 @@ impl Machine {
     /// Raises:
     ///     KernelError: EINVAL if the machine has no memory pressure.
     #[getter]
-    fn min_free_kbytes(&self) -> u32 {
-        self.0.machine.min_free_kbytes()
+    fn min_free_kbytes(&self, py: Python<'_>) -> PyResult<u32> {
+        self.0.look(py, |shared| shared.machine.min_free_kbytes())
     }
 
     #[setter]
@@ -139,15 +160,20 @@ impl Machine {
     ///     KernelError: EAGAIN if the process cannot have as many threads more.
     fn start_daemons(&self, py: Python<'_>) -> PyResult<()> {
         self.0.call(py, Waits::Never, |shared| {
-            shared.start_daemons()?;
-            Ok(())
+            shared.background.start(&shared.machine, &shared.gate, || !shared.is_closed())
         })
     }
 
-    /// Stops the daemons and waits for their ends. Does nothing if they do not run.
+    /// Stops the daemons and waits for their ends. Does nothing if they do not run. A daemon may wait for a
+    /// page lock, so the call waits for those that other threads hold.
+    ///
+    /// Raises:
+    ///     MisuseError: if this thread holds a page lock, or is inside of a callback.
     fn stop_daemons(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.alive()?;
-        self.0.background.stop(py);
-        Ok(())
+        self.0.call(py, Waits::ForPageLocks, |shared| {
+            shared.background.tell_to_end();
+            Ok(())
+        })?;
+        self.0.background.stop(py)
     }
 }

@@ -204,11 +204,13 @@ impl Region {
         let index = self.index(number)?;
         let moves = self.shared.machine.nodes().iter().any(|node| node.has_movable_zone());
         let waits = if moves { Waits::ForPageLocks } else { self.waits() };
-        let pfn = self.shared.call_again(py, waits, |shared| {
+        let pin = |shared: &Shared| {
             let pfn = shared.machine.pin_longterm(&self.area, index, write)?;
             shared.ledger.add(pfn, Handle::Pin);
             Ok(pfn)
-        })?;
+        };
+        let undo = |shared: &Shared, pfn| shared.give_back(pfn, Handle::Pin);
+        let pfn = self.shared.take_again(py, waits, pin, undo)?;
         Ok(Pin::holding(py, &self.shared, pfn, Handle::Pin))
     }
 

@@ -26,26 +26,30 @@
 //! # Dropped handles and pools
 //!
 //! A finaliser sends the dropped handle to a list. The next call gives it back, before it checks
-//! whether it may wait, so that a dropped page lock does not block the thread that dropped it. A
-//! dropped pool is closed in the same way.
+//! whether it may wait, so that a dropped page lock does not block the thread that dropped it.
+//! Dropped pools and devices are closed in the same way.
 
-use crate::ending;
+mod enter;
+
 use crate::errors::{Refusal, misuse};
 use crate::fork;
 use crate::kept::Kept;
 use crate::pressure::Background;
-use crate::waits::{LOOK_AGAIN, PATIENCE, is_in_callback, take_raised};
+use crate::waits::is_in_callback;
 pub(crate) use crate::waits::{Waits, in_callback};
+pub(crate) use enter::look_up;
 use mmcore::audit::{Handle, Ledger};
 use mmcore::balloon::Balloon;
 use mmcore::error::Error;
 use mmcore::layout::Arranged;
 use mmcore::machine::Machine;
 use mmcore::map::{AddressSpace, File, Writeback};
-use mmcore::movable::PagePool;
+use mmcore::movable::{PagePool, PoolPage};
 use mmcore::page::{Flags, Pfn};
 use mmcore::release::Chosen;
-use mmcore::sync::{claim_thread_slot, patiently};
+use mmcore::sync::patiently;
+use mmcore::zram::Zram;
+use mmcore::zsmalloc::ZsPool;
 use parking_lot::{Mutex, RwLock};
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::prelude::*;
@@ -56,10 +60,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::ThreadId;
-use std::time::{Duration, Instant};
-
-/// The longest time that an audit waits for other calls to end.
-const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
+use std::time::Duration;
 
 /// A write to disk that has begun.
 pub(crate) struct Begun {
@@ -84,6 +85,12 @@ enum Dropped {
     Range(Range<Pfn>),
     /// A pool without a Python object.
     Pool(Arc<PagePool>),
+    /// A page of a pool whose number nobody knows.
+    PoolPage(Arc<PagePool>, PoolPage),
+    /// A pool of zsmalloc without a Python object.
+    ZsPool(Arc<ZsPool>),
+    /// A zram device without a Python object.
+    Zram(Arc<Zram>),
     /// The number of an owner in Python whose pool has ended.
     Owner(u64),
 }
@@ -126,6 +133,8 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     process: fork::Process,
     pub gate: Arc<RwLock<()>>,
+    /// The thread whose audit has the gate.
+    auditor: Mutex<Option<ThreadId>>,
     /// The daemons.
     pub background: Background,
     /// The page locks that handles hold, and the threads that took them; `None` if the handle was dropped.
@@ -134,6 +143,8 @@ pub(crate) struct Shared {
     writes: Mutex<HashMap<Pfn, Begun>>,
     /// The pages that fill nodes by a layout, by number; the numbers are never used again.
     arranged: Mutex<(u64, HashMap<u64, Arranged>)>,
+    /// Zram devices without a Python object that are the swap space.
+    swapped_to: Mutex<Vec<Arc<Zram>>>,
     pub outbox: Arc<Outbox>,
     returned: Mutex<Receiver<Dropped>>,
 }
@@ -152,10 +163,12 @@ impl Shared {
             closed: AtomicBool::new(false),
             process: fork::Process::current(),
             gate: Arc::default(),
+            auditor: Mutex::default(),
             background: Background::default(),
             locks: Mutex::default(),
             writes: Mutex::default(),
             arranged: Mutex::default(),
+            swapped_to: Mutex::default(),
             outbox: Arc::new(Outbox { dropped, waiting: AtomicUsize::new(0) }),
             returned: Mutex::new(returned),
         }
@@ -187,15 +200,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Refuses further calls. The memory is freed when the last buffer over it is gone.
-    pub fn close(&self, py: Python<'_>) {
+    /// Refuses further calls, and waits for the ends of the daemons, except inside of a callback, whose
+    /// page locks the daemons may wait for. The memory is freed when the last buffer over it is gone.
+    pub fn close(&self, py: Python<'_>) -> PyResult<()> {
         // Release pairs with the Acquire in `alive`.
         self.closed.store(true, Ordering::Release);
-        if self.process.is_current() {
-            self.background.stop(py);
-            // Handlers and owners often refer to their machine. Dropping them here ends most cycles
-            // without the collector.
-            self.objects().into_iter().for_each(|kept| kept.clear(py));
+        if !self.process.is_current() {
+            return Ok(());
+        }
+        self.background.tell_to_end();
+        // Handlers and owners often refer to their machine. Dropping them here ends most cycles without
+        // the collector.
+        self.objects().into_iter().for_each(|kept| kept.clear(py));
+        let unlock = |shared: &Shared| {
+            shared.let_go_locks();
+            Ok(())
+        };
+        // A callback of an audit cannot enter. The locks are then given back when the machine is dropped.
+        let unlocked = match self.is_within_audit() {
+            true => Ok(()),
+            false => self.enter(py, unlock, |_, ()| {}).map(drop),
+        };
+        match is_in_callback() {
+            true => unlocked,
+            false => self.background.stop(py).and(unlocked),
         }
     }
 
@@ -209,163 +237,20 @@ impl Shared {
         self.closed.load(Ordering::Acquire) || !self.process.is_current()
     }
 
-    /// Runs a read that takes no lock and never waits.
-    pub fn look<T>(&self, py: Python<'_>, look: impl FnOnce(&Shared) -> T) -> PyResult<T> {
-        self.alive()?;
-        self.give_back_dropped(py)?;
-        Ok(look(self))
-    }
-
-    /// Runs a call: checks, detaches, enters the gate, runs `work`.
-    pub fn call<T: Send>(
-        &self,
-        py: Python<'_>,
-        waits: Waits,
-        work: impl FnOnce(&Shared) -> Result<T, Refusal> + Send,
-    ) -> PyResult<T> {
-        self.may_enter(py, waits)?;
-        self.enter(py, work)?.map_err(|refusal| refusal.raise(py, self))
-    }
-
-    /// Runs a call that can be interrupted and continued. While it waits for a migration or a page lock, it
-    /// leaves the core from time to time to check for signals, and then calls `work` again. `work` remembers
-    /// its own progress.
-    pub fn call_again<T: Send>(
-        &self,
-        py: Python<'_>,
-        waits: Waits,
-        mut work: impl FnMut(&Shared) -> Result<T, Refusal> + Send,
-    ) -> PyResult<T> {
-        let began = Instant::now();
-        loop {
-            self.may_enter(py, waits)?;
-            match self.enter(py, |shared| patiently(PATIENCE, || work(shared)))? {
-                Err(Refusal::Kernel(error)) if error.is_wait_interrupted() => look_up(py, began)?,
-                done => return done.map_err(|refusal| refusal.raise(py, self)),
-            }
-        }
-    }
-
-    /// Runs `work` while no other call is inside. `EBUSY` if other calls do not end in time, or if page locks
-    /// are not given back.
-    pub fn call_alone<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&Shared) -> T + Send) -> PyResult<T> {
-        let deadline = Instant::now() + AUDIT_PATIENCE;
-        self.alive()?;
-        self.give_back_dropped(py)?;
-        self.may_wait(py, Waits::ForPageLocks, Some(deadline))?;
-        let mut work = Some(work);
-        loop {
-            let done = py.detach(|| {
-                let _alone = self.gate.try_write_for(PATIENCE)?;
-                let work = work.take()?;
-                Some(work(self))
-            });
-            if let Some(done) = done {
-                return Ok(done);
-            }
-            py.check_signals()?;
-            if Instant::now() >= deadline {
-                return Err(Refusal::not_quiet().raise(py, self));
-            }
-        }
-    }
-
-    /// Makes the checks before a call.
-    fn may_enter(&self, py: Python<'_>, waits: Waits) -> PyResult<()> {
-        self.alive()?;
-        self.give_back_dropped(py)?;
-        self.may_wait(py, waits, None)
-    }
-
-    /// Detaches, enters the gate and runs `work`. While an audit has the gate, signals are checked.
-    fn enter<T: Send>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(&Shared) -> Result<T, Refusal> + Send,
-    ) -> PyResult<Result<T, Refusal>> {
-        let mut work = Some(work);
-        loop {
-            let done = py.detach(|| {
-                if !claim_thread_slot() {
-                    return Some(Err(Refusal::too_many_threads()));
-                }
-                let _inside = self.gate.try_read_recursive_for(PATIENCE)?;
-                let work = work.take()?;
-                Some(work(self))
-            });
-            match done {
-                // If a callback was interrupted, its exception is raised here, and the call's
-                // result is dropped. No handle is lost: calls that return a handle make no callback
-                // after they have taken it.
-                Some(done) => return take_raised().map_or(Ok(done), Err),
-                None => py.check_signals()?,
-            }
-        }
-    }
-
-    /// Refuses to wait for page locks inside of a callback, which runs under page locks: the thread could
-    /// wait for its own lock.
-    pub fn may_sleep(&self) -> PyResult<()> {
-        if is_in_callback() {
-            return Err(misuse("a callback holds page locks: it must not make calls that wait for pages"));
-        }
-        Ok(())
-    }
-
-    /// Refuses a call that could wait for this thread's own handle. Waits for page locks that other threads'
-    /// handles hold; `EBUSY` if there is a deadline and it passes.
-    fn may_wait(&self, py: Python<'_>, waits: Waits, deadline: Option<Instant>) -> PyResult<()> {
-        if waits == Waits::Never {
-            return Ok(());
-        }
-        self.may_sleep()?;
-        let began = Instant::now();
-        while self.in_the_way(waits).map_err(misuse)? {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Refusal::not_quiet().raise(py, self));
-            }
-            py.detach(|| std::thread::sleep(LOOK_AGAIN));
-            look_up(py, began)?;
-            self.alive()?;
-            self.give_back_dropped(py)?;
-        }
-        Ok(())
-    }
-
-    /// Whether another thread's handle holds a lock that such a call may wait for. The error is the reason
-    /// for a refusal, if this thread's own handle does.
-    fn in_the_way(&self, waits: Waits) -> Result<bool, String> {
-        let me = Some(std::thread::current().id());
-        let of_interest = |pfn: &Pfn| match waits {
-            Waits::ForPageLock(only) => self.head(only) == *pfn,
-            waits => waits == Waits::ForPageLocks,
-        };
-        let locks = self.locks.lock();
-        if let Some((pfn, _)) = locks.iter().find(|(pfn, thread)| **thread == me && of_interest(pfn)) {
-            return Err(format!(
-                "this thread holds the page lock of {pfn}: give it back before a call that may wait for it"
-            ));
-        }
-        let writes = self.writes.lock();
-        // A thread that waits for a page lock may wait for a thread that waits for the end of a
-        // write.
-        let any = waits == Waits::ForPageLocks;
-        if let Some((pfn, _)) = writes.iter().find(|(_, begun)| any && begun.thread == me) {
-            return Err(format!(
-                "this thread has begun a write of page {pfn} to disk: end it before a call that may wait for it"
-            ));
-        }
-        Ok(locks.keys().any(of_interest) || (any && !writes.is_empty()))
-    }
-
     /// Tries to take the page lock for a handle. False if the lock is held.
     pub fn try_lock_page(&self, py: Python<'_>, pfn: Pfn) -> PyResult<bool> {
-        self.call(py, Waits::Never, |shared| {
+        let try_it = |shared: &Shared| {
             let locked = shared.machine.hold_lock(&shared.ledger, pfn)?;
             if locked {
                 shared.locks.lock().insert(shared.head(pfn), Some(std::thread::current().id()));
+                shared.still_open()?;
             }
             Ok(locked)
+        };
+        self.take(py, Waits::Never, try_it, |shared, locked| {
+            if locked {
+                shared.give_back(pfn, Handle::Lock);
+            }
         })
     }
 
@@ -393,11 +278,31 @@ impl Shared {
     }
 
     /// Records a write to disk that has begun, and returns its page.
-    pub fn begun(&self, begun: Begun) -> Pfn {
+    pub fn begun(&self, begun: Begun) -> Result<Pfn, Refusal> {
         let pfn = begun.write.pfn;
         self.ledger.add(pfn, Handle::Writeback);
         self.writes.lock().insert(pfn, begun);
-        pfn
+        self.still_open()?;
+        Ok(pfn)
+    }
+
+    /// Ends a call that has taken a page lock, or begun a write, on a machine that was closed meanwhile.
+    /// Either this look finds the machine closed, or `close` finds the lock in its table.
+    fn still_open(&self) -> Result<(), Refusal> {
+        if self.is_closed() {
+            self.let_go_locks();
+            return Err(Refusal::misuse("this machine is closed"));
+        }
+        Ok(())
+    }
+
+    /// Gives back the page locks, and ends the writes to disk, that handles hold on a machine that takes no
+    /// more calls. The daemons, and calls that began earlier, may wait for them.
+    fn let_go_locks(&self) {
+        let locked: Vec<Pfn> = self.locks.lock().keys().copied().collect();
+        locked.into_iter().for_each(|pfn| self.let_go(pfn, Handle::Lock));
+        let written: Vec<Pfn> = self.writes.lock().keys().copied().collect();
+        written.into_iter().for_each(|pfn| self.let_go(pfn, Handle::Writeback));
     }
 
     /// Whether a write of a page of this file has begun and not ended.
@@ -439,8 +344,9 @@ impl Shared {
             }
             return;
         }
-        if handle == Handle::Lock {
-            self.locks.lock().remove(&self.head(pfn));
+        // `close` may have given the lock back already.
+        if handle == Handle::Lock && self.locks.lock().remove(&self.head(pfn)).is_none() {
+            return;
         }
         self.machine.let_go(&self.ledger, pfn, handle);
     }
@@ -448,6 +354,30 @@ impl Shared {
     /// Gives a movable page back to its owner and ends the token. False if the page lock is held.
     pub fn try_put_back(&self, pfn: Pfn) -> bool {
         self.machine.try_let_go_movable(&self.ledger, pfn)
+    }
+
+    /// Gives back a handle that has no Python object. A movable page goes back to its owner under the page
+    /// lock. If any thread holds the lock, this one included, a later call tries again.
+    pub fn give_back(&self, pfn: Pfn, handle: Handle) {
+        if handle != Handle::IsolatedMovable {
+            self.let_go(pfn, handle);
+        } else if is_in_callback() || !self.try_put_back(pfn) {
+            self.outbox.send(Dropped::Handle(pfn, handle));
+        }
+    }
+
+    /// Releases a page of a pool whose number nobody knows. The pool may wait for the page lock. Inside of
+    /// a callback, and while a handle holds the lock, the page is left to a later call.
+    pub fn release(&self, pool: &Arc<PagePool>, page: PoolPage) {
+        // A page that was released already has no frame, and a pool does not release it again.
+        let Ok(pfn) = pool.pfn(page) else { return };
+        let locked = self.locks.lock().contains_key(&self.head(pfn));
+        if !self.machine.put_looks() && (is_in_callback() || locked) {
+            self.outbox.send(Dropped::PoolPage(Arc::clone(pool), page));
+        } else {
+            // The page may be released meanwhile by a thread that tries all numbers.
+            let _ = pool.release(&self.machine, page);
+        }
     }
 
     /// Reports a handle that was dropped before it was given back: warns, and sends it to the next call.
@@ -484,18 +414,64 @@ impl Shared {
         }
     }
 
+    /// Sends a pool of zsmalloc without a Python object to the next call, which closes it. Objects in it
+    /// keep it, and their handles may be lost: warns.
+    pub fn abandon_zs_pool(&self, pool: &Arc<ZsPool>) {
+        if self.is_closed() || pool.is_closed() {
+            return;
+        }
+        match pool.stats().objects {
+            0 => _ = self.outbox.send(Dropped::ZsPool(Arc::clone(pool))),
+            objects => warn_of(&format!("a pool of zsmalloc was dropped with {objects} objects, which stay")),
+        }
+    }
+
+    /// Sends a zram device without a Python object to the next call, which resets it.
+    pub fn abandon_zram(&self, device: &Arc<Zram>) {
+        if !self.is_closed() {
+            self.outbox.send(Dropped::Zram(Arc::clone(device)));
+        }
+    }
+
+    /// Closes a pool, unless it has objects. While the pages of an empty zspage are locked or isolated, the
+    /// pool is left to a later call.
+    fn end_zs_pool(&self, pool: Arc<ZsPool>) {
+        if let Err(error) = patiently(Duration::ZERO, || pool.close(&self.machine))
+            && error.is_wait_interrupted()
+        {
+            self.outbox.send(Dropped::ZsPool(pool));
+        }
+    }
+
+    /// Resets a device. It is left to a later call as in `end_zs_pool`, and if it is the swap space, to the
+    /// end of that.
+    fn end_zram(&self, device: Arc<Zram>) {
+        match patiently(Duration::ZERO, || device.reset(&self.machine)) {
+            Ok(()) => {}
+            Err(error) if error.is_wait_interrupted() => _ = self.outbox.send(Dropped::Zram(device)),
+            Err(_) => self.swapped_to.lock().push(device),
+        }
+    }
+
+    /// Sends the device without a Python object that was the swap space to the next call.
+    pub fn swap_is_off(&self) {
+        let devices = std::mem::take(&mut *self.swapped_to.lock());
+        devices.into_iter().for_each(|device| _ = self.outbox.send(Dropped::Zram(device)));
+    }
+
     /// Gives back the dropped handles and closes the dropped pools.
     fn give_back_dropped(&self, py: Python<'_>) -> PyResult<()> {
         // Relaxed: a thread sees the handles that it dropped itself; those of other threads can
         // wait.
-        if self.outbox.waiting.load(Ordering::Relaxed) == 0 {
+        if self.outbox.waiting.load(Ordering::Relaxed) == 0 || self.is_within_audit() {
             return Ok(());
         }
         let mut owners = Vec::new();
-        let entered = self.enter(py, |shared| {
+        let receive = |shared: &Shared| {
             owners = shared.receive_dropped();
             Ok(())
-        });
+        };
+        let entered = self.enter(py, receive, |_, ()| {});
         // Done even if a callback was interrupted, because the owners would never be dropped
         // otherwise.
         owners.into_iter().for_each(|number| self.owners.set(py, number, None));
@@ -511,16 +487,12 @@ impl Shared {
         let mut owners = Vec::new();
         for dropped in returned {
             match dropped {
-                // A movable page goes back to its owner under the page lock. If any thread holds
-                // the lock, this one included, a later call tries again.
-                Dropped::Handle(pfn, Handle::IsolatedMovable) => {
-                    if is_in_callback() || !self.try_put_back(pfn) {
-                        self.outbox.send(dropped);
-                    }
-                }
-                Dropped::Handle(pfn, handle) => self.let_go(pfn, handle),
+                Dropped::Handle(pfn, handle) => self.give_back(pfn, handle),
                 Dropped::Range(range) => self.machine.let_go_range(&self.ledger, range),
                 Dropped::Pool(pool) => pool.close(&self.machine),
+                Dropped::PoolPage(pool, page) => self.release(&pool, page),
+                Dropped::ZsPool(pool) => self.end_zs_pool(pool),
+                Dropped::Zram(device) => self.end_zram(device),
                 Dropped::Owner(number) => owners.push(number),
             }
         }
@@ -534,21 +506,13 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if !self.process.is_current() {
+        match self.process.is_current() {
+            // The daemons may wait for the lock of a handle that was dropped.
+            true => self.let_go_locks(),
             // A child process has the machine, but not its threads.
-            self.background.forget();
+            false => self.background.forget(),
         }
     }
-}
-
-/// Runs between two checks of a waiting thread: handles signals, and gives up when the interpreter ends,
-/// because the thread that is waited for may be stopped for ever.
-pub(crate) fn look_up(py: Python<'_>, began: Instant) -> PyResult<()> {
-    py.check_signals()?;
-    if ending::has_begun() && began.elapsed() >= AUDIT_PATIENCE {
-        return Err(misuse("the interpreter ends: the thread that this call waits for is stopped"));
-    }
-    Ok(())
 }
 
 /// Warns of a handle that was not given back.

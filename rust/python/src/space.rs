@@ -61,6 +61,7 @@ impl AddressSpace {
     }
 
     pub fn create(py: Python<'_>, shared: &MachineRef) -> PyResult<AddressSpace> {
+        // Makes no callback: an empty space has no frames.
         let space = shared.call(py, Waits::Never, |shared| Ok(shared.machine.address_space()?))?;
         Ok(AddressSpace::adopt(py, shared, space))
     }
@@ -164,8 +165,12 @@ impl AddressSpace {
     ///     KernelError: ENOMEM if a page that may be pinned cannot be copied, or has as many references as it
     ///         can have; EAGAIN if all numbers of address spaces are used up; ESRCH after `exit`.
     fn fork(&self, py: Python<'_>) -> PyResult<AddressSpace> {
-        let child =
-            self.shared.call(py, Waits::ForMigrations, |shared| Ok(shared.machine.fork(&self.space)?))?;
+        let child = self.shared.take(
+            py,
+            Waits::ForMigrations,
+            |shared| Ok(shared.machine.fork(&self.space)?),
+            |shared, child| shared.machine.exit(&child),
+        )?;
         Ok(AddressSpace::adopt(py, &self.shared, child))
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Waits {
 thread_local! {
     /// The number of nested callbacks into Python on this thread.
     static CALLBACKS: Cell<u32> = const { Cell::new(0) };
-    /// The exception that this thread's call raises when it leaves the core.
+    /// The exception that ends this thread's call. If calls are nested, it is that of the innermost one.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
@@ -63,11 +63,39 @@ pub(crate) fn report(raised: PyErr, object: &Bound<'_, PyAny>) {
     }
     // The first exception is kept, because later ones follow from it. The cell is not borrowed
     // while the later exception is dropped: that may run Python code, which may come here again.
-    let first = RAISED.with(|cell| cell.borrow_mut().take()).unwrap_or(raised);
-    RAISED.with(|cell| *cell.borrow_mut() = Some(first));
+    let first = RAISED.take().unwrap_or(raised);
+    RAISED.set(Some(first));
 }
 
-/// Takes the exception that ends the call, if there is one.
-pub(crate) fn take_raised() -> Option<PyErr> {
-    RAISED.with(|cell| cell.borrow_mut().take())
+/// Whether a callback of this thread's call was interrupted. The call ends as soon as the core's
+/// operation does, and asks no owner anything more.
+pub(crate) fn is_interrupted() -> bool {
+    RAISED.with(|cell| cell.borrow().is_some())
+}
+
+/// Runs `work`, which may make callbacks. If a callback was interrupted, the exception is the result, and
+/// `undo` gets what `work` has taken.
+///
+/// The caller may be a callback itself, of another call that was interrupted before. The exception of
+/// that call is put aside meanwhile: if it ended this one, the callback could suppress it.
+pub(crate) fn with_callbacks<T, E>(
+    work: impl FnOnce() -> Result<T, E>,
+    undo: impl FnOnce(T),
+) -> PyResult<Result<T, E>> {
+    struct Outer(Option<PyErr>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            RAISED.set(self.0.take());
+        }
+    }
+    let _outer = Outer(RAISED.take());
+    let done = work();
+    if !is_interrupted() {
+        return Ok(done);
+    }
+    if let Ok(taken) = done {
+        undo(taken);
+    }
+    // If a callback of `undo` was interrupted, too, `report` has kept the first exception.
+    Err(RAISED.take().expect("an interrupted call has an exception"))
 }

@@ -1,5 +1,6 @@
 //! `ZsPool` and `Zram`: compressed content in frames of the machine.
 
+use crate::errors::MisuseError;
 use crate::home::MachineRef;
 use crate::machine::Machine;
 use crate::names;
@@ -22,19 +23,21 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// Frees empty zspages that a migration kept from being freed. The objects are gone in any case, so a thread
-/// that must not wait for page locks leaves the rest to a later call.
-fn free_empty(py: Python<'_>, shared: &MachineRef, pool: &Pool) {
-    if pool.has_work() {
-        let _ = shared.call(py, Waits::ForPageLocks, |shared| {
-            pool.free_empty(&shared.machine);
-            Ok(())
-        });
+/// that must not wait for page locks leaves the rest to a later call. Ctrl-C during a wait comes out.
+fn free_empty(py: Python<'_>, shared: &MachineRef, pool: &Pool) -> PyResult<()> {
+    if !pool.has_work() {
+        return Ok(());
     }
+    let freed = shared.call(py, Waits::ForPageLocks, |shared| {
+        pool.free_empty(&shared.machine);
+        Ok(())
+    });
+    freed.or_else(|raised| if raised.is_instance_of::<MisuseError>(py) { Ok(()) } else { Err(raised) })
 }
 
 fn compact(py: Python<'_>, shared: &MachineRef, pool: &Pool) -> PyResult<u64> {
     let freed = shared.call(py, Waits::Never, |shared| Ok(pool.compact(&shared.machine)))?;
-    free_empty(py, shared, pool);
+    free_empty(py, shared, pool)?;
     Ok(freed)
 }
 
@@ -55,6 +58,9 @@ fn zspages<'py>(py: Python<'py>, shared: &Shared, pool: &Pool) -> PyResult<Vec<B
 /// can move. An object is named by a handle, a number that stays the same while the object moves. The handle
 /// of a freed object is never valid again.
 ///
+/// A pool that is deleted without objects is closed. A pool with objects stays until the machine is closed,
+/// with a `ResourceWarning`.
+///
 /// All methods can be called from any thread.
 #[pyclass(frozen, module = "mmcore.handles")]
 pub(crate) struct ZsPool {
@@ -66,6 +72,12 @@ impl ZsPool {
     pub fn create(py: Python<'_>, shared: &MachineRef) -> PyResult<ZsPool> {
         let pool = shared.call(py, Waits::Never, |shared| Ok(Pool::new(&shared.machine)?))?;
         Ok(ZsPool { shared: shared.share(py), pool })
+    }
+}
+
+impl Drop for ZsPool {
+    fn drop(&mut self) {
+        self.shared.abandon_zs_pool(&self.pool);
     }
 }
 
@@ -81,7 +93,14 @@ impl ZsPool {
     ///     KernelError: ENOMEM if no frame is free; EINVAL for no bytes or too many, or a closed pool.
     #[pyo3(signature = (content, *, node=0))]
     fn put(&self, py: Python<'_>, content: &[u8], node: usize) -> PyResult<u64> {
-        self.shared.call(py, Waits::Never, |shared| Ok(self.pool.put(&shared.machine, content, node)?.0))
+        let handle = self.shared.take(
+            py,
+            Waits::Never,
+            |shared| Ok(self.pool.put(&shared.machine, content, node)?),
+            // The object of a closed pool is gone already.
+            |shared, handle| _ = self.pool.free(&shared.machine, handle),
+        )?;
+        Ok(handle.0)
     }
 
     /// Returns the bytes of an object.
@@ -102,8 +121,7 @@ impl ZsPool {
     fn free(&self, py: Python<'_>, handle: u64) -> PyResult<()> {
         self.shared
             .call(py, Waits::Never, |shared| Ok(self.pool.free(&shared.machine, Handle(handle))?))?;
-        free_empty(py, &self.shared, &self.pool);
-        Ok(())
+        free_empty(py, &self.shared, &self.pool)
     }
 
     /// Moves objects out of the emptiest zspages of each class into the fullest (zs_compact), and returns the
@@ -157,7 +175,7 @@ impl ZsPool {
 
 /// A compressed block device, from `Machine.zram`. A block is a page of 4096 bytes. It is compressed and kept
 /// in frames of the machine; a page of one repeated word takes no frame. The device can be the machine's swap
-/// space: `Machine.swapon`.
+/// space: `Machine.swapon`. A device that is deleted is reset, as soon as it is not the swap space.
 ///
 /// All methods can be called from any thread.
 #[pyclass(frozen, module = "mmcore.handles")]
@@ -195,6 +213,12 @@ impl Zram {
     }
 }
 
+impl Drop for Zram {
+    fn drop(&mut self) {
+        self.shared.abandon_zram(&self.device);
+    }
+}
+
 #[pymethods]
 impl Zram {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -221,8 +245,7 @@ impl Zram {
         self.shared.call(py, Waits::Never, |shared| {
             Ok(self.device.write(&shared.machine, block, &words, node)?)
         })?;
-        free_empty(py, &self.shared, self.device.pool());
-        Ok(())
+        free_empty(py, &self.shared, self.device.pool())
     }
 
     /// Returns the 4096 bytes of a block: zeroes if it was never written, or was discarded.
@@ -249,8 +272,7 @@ impl Zram {
     ///     KernelError: EINVAL if the device has no such block.
     fn discard(&self, py: Python<'_>, block: u32) -> PyResult<()> {
         self.shared.call(py, Waits::Never, |shared| Ok(self.device.discard(&shared.machine, block)?))?;
-        free_empty(py, &self.shared, self.device.pool());
-        Ok(())
+        free_empty(py, &self.shared, self.device.pool())
     }
 
     /// Compacts the pool of the device, as `ZsPool.compact` does, and returns the same number.

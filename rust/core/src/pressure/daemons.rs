@@ -81,16 +81,38 @@ impl<R: Release> Daemons<R> {
 
     /// Stops the threads and waits for their ends.
     pub fn stop(self) {}
-}
 
-impl<R: Release> Drop for Daemons<R> {
-    fn drop(&mut self) {
-        // Relaxed: the flag publishes nothing, and the join below waits for the daemon's last access.
+    /// Tells the threads to end after their present piece of work.
+    pub fn tell_to_end(&self) {
+        // Relaxed: the flag publishes nothing.
         self.quit.store(true, Ordering::Relaxed);
         for node in self.machine.nodes() {
             unpark_all(&node.wanted.kswapd, || {});
             unpark_all(&node.wanted.kcompactd, || {});
         }
+    }
+
+    /// Whether the threads were told to end.
+    pub fn are_ending(&self) -> bool {
+        // Relaxed: as in `tell_to_end`.
+        self.quit.load(Ordering::Relaxed)
+    }
+
+    /// Whether all threads have ended.
+    pub fn have_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Stops the threads and does not wait for their ends. They keep the machine until then.
+    pub fn leave(mut self) {
+        self.tell_to_end();
+        self.threads.clear();
+    }
+}
+
+impl<R: Release> Drop for Daemons<R> {
+    fn drop(&mut self) {
+        self.tell_to_end();
         let me = std::thread::current().id();
         // A daemon runs this drop itself if its work releases the last reference to the object that
         // holds the daemons. A daemon that waited for its own end would never return.

@@ -137,10 +137,11 @@ def test_a_callback_does_not_wait_for_daemons():
         machine.close()
         raised.append(machine.closed)
 
-    owner.migrate = migrate
     machine.start_daemons()
     with page.lock():
         waited_for(page)
+        # Set now: the daemon may have moved the pool's page before.
+        owner.migrate = migrate
         ends(lambda: pool.page(number).isolate().migrate(node=0))
     assert raised == [True]
     until(lambda: daemons() == [])

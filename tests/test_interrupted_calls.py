@@ -24,12 +24,9 @@ def in_use(machine):
     return sum(node.frames - node.free for node in machine.nodes)
 
 
-def pool_of(machine, owner):
-    """Pages at the beginning of a machine, which compaction moves to its end."""
+def pages_of(machine, owner):
     pool = machine.page_pool(ops=owner)
-    for _ in range(20):
-        pool.add()
-    return pool
+    return [pool.page(pool.add()) for _ in range(20)]
 
 
 def in_pieces(machine, owner):
@@ -90,9 +87,9 @@ def test_a_range_that_an_interrupted_call_has_emptied_is_free_again(build):
 
 
 def test_an_owner_is_asked_nothing_more_after_an_interruption(build):
-    machine = build(pageblock_order=4)
+    machine = build()
     owner = Owner()
-    pool_of(machine, owner)
+    pages = pages_of(machine, owner)
     asked, told = [], []
 
     def migrate(source, *_):
@@ -101,20 +98,20 @@ def test_an_owner_is_asked_nothing_more_after_an_interruption(build):
 
     owner.migrate, owner.putback = migrate, told.append
     with pytest.raises(KeyboardInterrupt):
-        machine.compact(0)
+        machine.migrate_pages(pages, node=1)
     assert len(asked) == 1
     assert asked[0] in told, "the owner has got its page back"
 
 
 def test_a_nested_call_does_not_end_by_the_exception_of_its_outer_call(build):
-    machine = build(pageblock_order=4)
+    machine = build()
     owner = Owner()
-    pool_of(machine, owner)
+    pages = pages_of(machine, owner)
     taken = []
     owner.migrate = interrupts
     owner.putback = lambda _: taken.append(machine.alloc())
     with pytest.raises(KeyboardInterrupt):
-        machine.compact(0)
+        machine.migrate_pages(pages, node=1)
     assert taken
     for reference in taken:
         reference.put()
@@ -122,9 +119,9 @@ def test_a_nested_call_does_not_end_by_the_exception_of_its_outer_call(build):
 
 
 def test_a_nested_call_that_suppresses_exceptions_does_not_swallow_the_outer_one(build):
-    machine = build(pageblock_order=4)
+    machine = build()
     owner = Owner()
-    pool_of(machine, owner)
+    pages = pages_of(machine, owner)
     owner.migrate = interrupts
 
     def putback(_):
@@ -133,7 +130,7 @@ def test_a_nested_call_that_suppresses_exceptions_does_not_swallow_the_outer_one
 
     owner.putback = putback
     with pytest.raises(KeyboardInterrupt):
-        machine.compact(0)
+        machine.migrate_pages(pages, node=1)
 
 
 def test_an_interruption_in_an_audit_comes_out_of_the_audit(build):

@@ -11,6 +11,7 @@ import pytest
 import mmcore
 from mmcore.errors import KernelError, MisuseError
 from mmcore.results import Watermarks
+from moody import RAISED, Moody
 from test_daemon_ends import daemons
 
 PAGE = 4096

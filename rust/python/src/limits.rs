@@ -10,10 +10,10 @@ use mmcore::load;
 use mmcore::machine::{MAX_CPUS, MAX_FRAMES, MAX_NODES};
 use mmcore::map::{Advice, FileKind};
 use mmcore::migrate::{Mode, Reason};
-use mmcore::page::PAGE_SIZE;
-use mmcore::profile::{Design, PRESETS};
+use mmcore::page::{Flags, PAGE_SIZE};
+use mmcore::profile::{Design, LruPolicy, PRESETS};
 use mmcore::zram::Compressor;
-use mmcore_explored::explore::{MAX_JOBS, MAX_STEPS, Request, THREADS};
+use mmcore_explored::explore::{Kind as StepKind, MAX_JOBS, MAX_STEPS, Request, THREADS};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

@@ -364,9 +364,16 @@ impl<R: Designed> Machine<R> {
     /// Returns the node of a frame.
     #[inline]
     pub fn node_of(&self, pfn: Pfn) -> usize {
-        // The sum has no branch and compiles to one vector comparison. The node of a random page
-        // cannot be predicted, so a branch would often be mispredicted.
-        self.bases.iter().map(|&base| usize::from(base <= pfn.0)).sum::<usize>() - 1
+        // No branch depends on the frame: the node of a random page cannot be predicted, so such a
+        // branch would often be mispredicted. The branch on the number of nodes always goes the same
+        // way, and spares a machine of one or two nodes the comparisons with nodes that do not exist.
+        let after = |base: u32| usize::from(base <= pfn.0);
+        let [_, second, others @ ..] = self.bases;
+        let node = after(second);
+        if self.nodes.len() <= 2 {
+            return node;
+        }
+        node + others.into_iter().map(after).sum::<usize>()
     }
 
     /// Returns true if a frame lies in memory that is online.

@@ -110,6 +110,7 @@ pub trait Release: Designed<Driver = dyn MovableOps<Self>> {
 }
 
 /// The mark of a movable page, if the defect is in force that leaves it on free pages.
+#[inline]
 fn mark_that_stays() -> Flags {
     match mutated(Mutation::MarkOutlivesPage) {
         true => Flags::MOVABLE,

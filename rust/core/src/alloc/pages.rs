@@ -210,12 +210,8 @@ impl<R: Release> Machine<R> {
                 let taken = pcp.take(|want, batch| {
                     let mut zone = self.nodes[node].zone.lock();
                     let spare = zone.spare(floor) as usize;
-                    for _ in 0..want.min(spare) {
-                        match zone.take(&self.frames, 0, MigrateType::Movable) {
-                            Some(pfn) => batch.push(pfn),
-                            None => break,
-                        }
-                    }
+                    let count = want.min(spare);
+                    zone.take_singles(&self.frames, count, MigrateType::Movable, |pfn| batch.push(pfn));
                 });
                 // The record of the frame after the next is prefetched: it has been cold since that
                 // frame was freed.

@@ -1,5 +1,6 @@
 //! The buddy allocator of one node.
 
+mod bulk;
 mod fallback;
 mod lists;
 mod online;

@@ -155,6 +155,7 @@ impl Frames {
     /// Whether only huge entries map the page, so that every address space that maps it maps the
     /// whole of it. The kernel has one huge entry where an area of mmcore has an entry for each
     /// part.
+    #[inline]
     pub(crate) fn is_huge_mapping(&self, folio: Folio) -> bool {
         folio.large
             && self[folio.head].order() == HUGE_ORDER

@@ -1,0 +1,85 @@
+//! Takes many single frames at once, for the array of a CPU (`rmqueue_bulk`).
+
+use super::{MigrateType, Zone};
+use crate::page::{Frames, Pfn};
+
+impl Zone {
+    /// Takes up to `count` single frames for pages of a migratetype, and hands each to `taken`. Fewer
+    /// are taken if the zone has no more.
+    ///
+    /// The frames are those that [`Zone::take`] would give one by one, in the same order. A block that is
+    /// wanted as a whole leaves its list at once. One by one, each of its halves would be put on a list
+    /// only to be the next block that is cut, because it would be the smallest one.
+    pub fn take_singles(
+        &mut self,
+        frames: &Frames,
+        count: usize,
+        kind: MigrateType,
+        mut taken: impl FnMut(Pfn),
+    ) {
+        let mut left = count;
+        while left > 0 {
+            let (first, order) = match self.smallest(kind, 0) {
+                Some(found) => {
+                    let order = found.min(left.ilog2() as u8);
+                    (self.cut(frames, kind, found, order), order)
+                }
+                None => match self.take(frames, 0, kind) {
+                    Some(pfn) => (pfn, 0),
+                    None => return,
+                },
+            };
+            (0..1 << order).for_each(|frame| taken(first.plus(frame)));
+            left -= 1 << order;
+        }
+    }
+}
+
+#[cfg(all(test, not(feature = "explored")))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The free blocks of a zone, in the order of their lists.
+    fn blocks(zone: &Zone, frames: &Frames) -> Vec<(Pfn, u8, MigrateType)> {
+        zone.blocks(frames).collect()
+    }
+
+    proptest! {
+        /// Frames taken together are those taken one by one, and leave the same free blocks.
+        #[test]
+        fn frames_taken_together_are_those_taken_one_by_one(
+            size in 1u32..600,
+            pageblock in 1u8..6,
+            steps in prop::collection::vec((0usize..40, any::<bool>(), any::<u32>()), 1..60)
+        ) {
+            let (together, single) = (Frames::new(size).unwrap(), Frames::new(size).unwrap());
+            let zone = || Zone::new(Pfn(0), size, pageblock).unwrap();
+            let (mut bulk, mut one) = (zone(), zone());
+            // Some pageblocks are of another type, so that a migratetype can run out of frames.
+            for number in (0..size).step_by(3 << pageblock) {
+                bulk.set_kind(&together, number, MigrateType::Unmovable);
+                one.set_kind(&single, number, MigrateType::Unmovable);
+            }
+            let mut held: Vec<Pfn> = Vec::new();
+            for (count, gives, at) in steps {
+                if gives && !held.is_empty() {
+                    for _ in 0..count.min(held.len()) {
+                        let pfn = held.swap_remove(at as usize % held.len());
+                        bulk.give(&together, pfn, 0);
+                        one.give(&single, pfn, 0);
+                    }
+                } else {
+                    let mut taken = Vec::new();
+                    bulk.take_singles(&together, count, MigrateType::Movable, |pfn| taken.push(pfn));
+                    let take = || one.take(&single, 0, MigrateType::Movable);
+                    let expected: Vec<Pfn> = std::iter::repeat_with(take).take(count).flatten().collect();
+                    prop_assert_eq!(&taken, &expected);
+                    held.extend(taken);
+                }
+                prop_assert_eq!(blocks(&bulk, &together), blocks(&one, &single));
+                prop_assert_eq!((bulk.free(), bulk.listed()), (one.free(), one.listed()));
+            }
+        }
+    }
+}

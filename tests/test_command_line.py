@@ -15,6 +15,7 @@ import mmcore
 from mmcore import _comparison as comparison
 from mmcore._cli import GROUPS, VERBS, app, run
 from mmcore._comparison.runner import measure
+from mmcore._environment import environment
 from simulated_rig import SimulatedBackend
 
 
@@ -42,6 +43,14 @@ def test_env_as_json_names_build_and_machine():
     facts = json.loads(mmcore_command("env", "--json").stdout)
     assert facts["build"] == mmcore.build_info()
     assert facts["environment"]["cpus"] >= 1
+    assert facts["environment"]["page_copy"] in ("avx512", "avx2", "sse2", "plain")
+
+
+def test_env_names_the_last_level_cache_and_the_copy_of_pages():
+    table = mmcore_command("env").stdout
+    facts = environment()
+    assert re.search(rf"last_level_cache_kib +{facts['last_level_cache_kib']}", table)
+    assert re.search(rf"page_copy +{facts['page_copy']}", table)
 
 
 def test_help_says_of_each_verb_in_groups_what_it_does():

@@ -24,7 +24,8 @@ def build() -> dict[str, str]:
 def environment() -> dict[str, Any]:
     """The versions installed and the hardware of this machine, as plain data for JSON.
 
-    `memory_kib` is in KiB, `page_size` in bytes; `cpus` counts those that this process may use.
+    `memory_kib` and `last_level_cache_kib` are in KiB, `page_size` in bytes; `cpus` counts those
+    that this process may use. `page_copy` names the instructions by which machines copy pages.
     """
     return {
         "mmcore": _mmcore.__version__,
@@ -34,6 +35,8 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "processor": _first_match("/proc/cpuinfo", r"model name\s*:\s*(.+)"),
+        "last_level_cache_kib": _last_level_cache(),
+        "page_copy": _mmcore.page_copy(),
         "cpus": len(os.sched_getaffinity(0)),
         "memory_kib": int(_first_match("/proc/meminfo", r"MemTotal:\s*(\d+)") or 0),
         "page_size": os.sysconf("SC_PAGE_SIZE"),
@@ -48,6 +51,13 @@ def _version(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
+
+
+def _last_level_cache() -> int | None:
+    # The caches of a processor are numbered from the nearest one on, and the largest is the last.
+    caches = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+    sizes = (_first_match(str(cache), r"(\d+)K") for cache in caches)
+    return max((int(size) for size in sizes if size), default=None)
 
 
 def _first_match(path: str, pattern: str) -> str | None:

@@ -49,6 +49,9 @@ __version__: Final[str]
 def build_info() -> dict[str, str]:
     """Facts about this build: version, profile ("release" or "debug"), optimisation level, compiler, target."""
 
+def page_copy() -> str:
+    """How machines copy pages on this processor: "avx512", "avx2", "sse2" or "plain"."""
+
 # --- limits, and the words of choices ---
 
 PAGE_SIZE: Final[int]

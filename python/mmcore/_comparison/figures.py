@@ -59,9 +59,9 @@ class Figures:
         None for the baseline. `latency` has quantiles over the batches of the nanoseconds per page.
         `migrated`, `retries` and `failed` are sums of pages. `per_page` has the operations
         per migrated page in the counting build. `share_of_memcpy` is the rate relative to a bare
-        `memcpy` of cold pages, the median of the rounds that timed one. `modelled_ns_per_access` is
-        the mean time of an access by the modelled latencies of the nodes. `fast_share` is the share
-        of accesses whose page was on the first node, in the load `tiering`.
+        `memcpy` in memory of the load's size, in the rounds that timed one.
+        `modelled_ns_per_access` is in nanoseconds. `fast_share` is the share of accesses whose
+        page was on the first node.
 
         In the loads `compaction` and `zram`, which ask for blocks, `requests` has the number of
         requests, how many were `served`, quantiles of their time in nanoseconds, and

@@ -130,8 +130,8 @@ class RoundReport:
         migrated: pages migrated.
         failed: pages whose migration failed for good.
         retries: migration passes repeated for a page.
-        memcpy_pages_per_s: cold pages that a bare libc `memcpy` copied per second on one thread,
-            measured within this round; 0 in rounds without such copies.
+        memcpy_pages_per_s: pages that a bare libc `memcpy` copied per second on one thread, in
+            memory of the load's size and within this round; 0 in rounds without such copies.
         latency_ns: histogram of the time per page, by batches.
         accesses: accesses of the trace that were replayed.
         modelled_ns: nanoseconds of these accesses at the latencies of their nodes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mmcore._comparison.protocol import COUNTED
+from mmcore._environment import environment
 from mmcore.reporting import Grid
 from mmcore.reporting._parts import columns
 
@@ -25,7 +26,7 @@ UNRESOLVED = "no difference resolved"
 
 
 def preface(comparison: Figures) -> list[str]:
-    """The load, the options and the number of rounds, in two or three lines."""
+    """The load, the options, the number of rounds and the processor, in three or four lines."""
     plan, taken = comparison.plan, comparison.measurement
     rounds = len(taken.samples) // len(plan.variants)
     if plan.trace is not None:
@@ -43,6 +44,7 @@ def preface(comparison: Figures) -> list[str]:
     lines = [
         f"{options.load}: {what}",
         f"{how}{'' if options.copy else ', no copy'}; {done}, seed {options.seed}",
+        f"measured on {_processor()}",
     ]
     if options.load == "tiering":
         lines.append(
@@ -50,6 +52,14 @@ def preface(comparison: Figures) -> list[str]:
             " node's latency."
         )
     return lines
+
+
+def _processor() -> str:
+    facts = environment()
+    cache = facts["last_level_cache_kib"]
+    size = "unknown size" if cache is None else f"{cache // 1024} MiB"
+    name = facts["processor"] or facts["machine"]
+    return f"{name}, last-level cache of {size}, pages copied by {facts['page_copy']}"
 
 
 def _rows(comparison: Figures) -> list[tuple[str, list[str]]]:

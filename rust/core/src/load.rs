@@ -6,7 +6,7 @@
 //! | `report` | the results of a round and of a whole run, written as JSON |
 //! | `fault` | the errors of a load, with the seed and the command that repeats the failure |
 //! | `content` | the encoding of the words of a page, by which a reader recognises a lost copy |
-//! | `host` | measurements of the host: a thread's CPU time, a bare `memcpy` of cold pages |
+//! | `host` | measurements of the host: a thread's CPU time, a bare `memcpy` in memory of the load's size |
 //! | `crew` | threads that start together and stop together; a thread that never ends does not hang the caller |
 //! | `gauge` | the measurements of one migrator's calls |
 //! | `planted` | planted faults, which test that a comparison finds a slowdown or a lost copy |

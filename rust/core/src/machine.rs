@@ -25,6 +25,7 @@ use crate::map::space::Spaces;
 use crate::map::swap::space::SwapSpace;
 use crate::map::tlb::Tlb;
 use crate::memory::Memory;
+use crate::memory::copy::CopyKind;
 use crate::owner::Owners;
 use crate::page::{Frames, PAGE_SIZE, Page, Pfn};
 use crate::pressure::state::{Pressure, Wanted};
@@ -285,7 +286,7 @@ impl<R: Designed> Machine<R> {
             *base = node.base.0;
         }
         let memory = match config.backed {
-            true => Memory::backed(total as u32)?,
+            true => Memory::backed(total as u32, config.copy.unwrap_or_else(CopyKind::best))?,
             false => Memory::unbacked(),
         };
         Ok(Machine {

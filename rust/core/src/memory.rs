@@ -7,15 +7,15 @@
 //!
 //! * A user's load or store through a mapping ([`Memory::load`], [`Memory::store`]) is a relaxed atomic
 //!   access to one word, because users race with each other as on real hardware.
-//! * The copy inside a migration ([`Memory::copy_page`]) is plain and fast. Its caller has unmapped the
-//!   source, has completed the flush, so that no thread is inside an access that began before, and holds both
-//!   pages locked. The destination is not published yet. Streaming stores are fenced before the copy returns,
-//!   so that a later Release store publishes them.
+//! * The copy inside a migration ([`Memory::copy_pages`]) is plain and fast. Its caller has unmapped the
+//!   sources, has completed the flush, so that no thread is inside an access that began before, and holds
+//!   all pages locked. The destinations are not published yet. Streaming stores are fenced before the
+//!   function returns, so that a later Release store publishes them. One fence serves any number of pages:
+//!   it waits for all streaming stores of the thread, and no destination is published before it.
 
 #[cfg(not(any(feature = "explored", loom)))]
 mod arena;
-#[cfg(not(any(feature = "explored", loom)))]
-mod copy;
+pub(crate) mod copy;
 #[cfg(any(feature = "explored", loom))]
 mod modelled;
 mod room;
@@ -23,6 +23,7 @@ pub(crate) mod table;
 
 #[cfg(not(any(feature = "explored", loom)))]
 pub use arena::Memory;
+pub use copy::CopyKind;
 #[cfg(any(feature = "explored", loom))]
 pub use modelled::Memory;
 pub use room::{filled, more_room, room};

@@ -33,8 +33,9 @@
 //! | 11 | `dst` is unlocked; its allocation's reference is put | `folio_unlock`, `folio_put` | after 10: the mappings hold `dst` now | `Machine::unlock_and_put` |
 //! | 12 | `src` is unlocked; its isolation's reference is put | `migrate_folio_done` | last: until then no other thread can free the frame | `Machine::finish_migration` in `release.rs` |
 //!
-//! A batch runs 1 to 6 for each page, 7 once, and 8 to 12 for each page. Without batches each page
-//! runs all twelve before the next page begins. A movable page outside of the LRU skips 6, 9 and
+//! A batch runs 1 to 6 for each page, 7 once, and 8 to 12 for each page; the bytes of up to 64 pages are
+//! copied back to back before the first of them runs step 8 (`Machine::copy_ahead`). Without batches
+//! each page runs all twelve before the next page begins. A movable page outside of the LRU skips 6, 9 and
 //! 10. An attempt that fails after 5 is undone by `Machine::migrate_undo`: the mappings of `src`
 //! are restored as in 10, then both pages are unlocked and `dst` is put.
 //!

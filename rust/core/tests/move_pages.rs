@@ -6,6 +6,7 @@ use common::{assert_clean, machine, used};
 use mmcore::error::Errno;
 use mmcore::machine::{Config, Machine};
 use mmcore::map::{Area, PinKind};
+use mmcore::memory::{CopyKind, WORDS};
 use mmcore::migrate::MoveFlags;
 use mmcore::page::Flags;
 use mmcore::profile::{PRESETS, Profile};
@@ -161,4 +162,56 @@ fn every_kernel_moves_and_counts_alike() {
         assert_clean(&machine);
         machine.exit(&space);
     }
+}
+
+/// 150 pages are more than two windows of pages that are copied back to back.
+#[test]
+fn each_way_to_copy_moves_every_word() {
+    for kind in CopyKind::ALL.into_iter().filter(|kind| kind.is_available()) {
+        let config = Config { copy: Some(kind), ..Config::new(2, 512) };
+        let machine = Machine::<Split>::new(&config).unwrap();
+        let space = machine.address_space().unwrap();
+        let area = machine.mmap(&space, 150).unwrap();
+        let word_of = |index: u32, word: usize| u64::from(index) << 32 | word as u64;
+        for (index, word) in (0..150).flat_map(|index| (0..WORDS).map(move |word| (index, word))) {
+            machine.write_word(&area, index, word, word_of(index, word)).unwrap();
+        }
+        for node in [1, 0] {
+            let moved = machine.move_pages(&space, &addresses(&area), &[node; 150], MoveFlags::default());
+            assert_eq!(moved.ret, Ok(0), "{kind:?}");
+            for (index, word) in (0..150).flat_map(|index| (0..WORDS).map(move |word| (index, word))) {
+                assert_eq!(machine.read_word(&area, index, word), Ok(word_of(index, word)), "{kind:?}");
+            }
+        }
+        assert_clean(&machine);
+    }
+}
+
+#[test]
+fn a_way_to_copy_that_the_processor_lacks_is_refused() {
+    for kind in CopyKind::ALL {
+        let machine = Machine::<Split>::new(&Config { copy: Some(kind), ..Config::new(2, 64) });
+        assert_eq!(machine.err().map(|error| error.errno), (!kind.is_available()).then_some(Errno::EINVAL));
+    }
+}
+
+/// One page of the window cannot be switched, because another thread holds it for a moment: it is copied
+/// anew at the next attempt, and the others are not held up.
+#[test]
+fn a_held_page_among_pages_copied_back_to_back_stays_with_its_content() {
+    let machine = machine::<Split>(2, 512);
+    let space = machine.address_space().unwrap();
+    let area = machine.mmap(&space, 100).unwrap();
+    fill(&machine, &area);
+    let held = machine.page_at(&area, 50).unwrap();
+    assert!(machine.frames()[held].try_get());
+    let moved = machine.move_pages(&space, &addresses(&area), &[1; 100], MoveFlags::default());
+    assert_eq!(moved.ret, Ok(1));
+    expect_filled(&machine, &area);
+    assert_eq!(machine.page_at(&area, 50), Some(held));
+    machine.put(held);
+    let moved = machine.move_pages(&space, &[area.address(50)], &[1], MoveFlags::default());
+    assert_eq!(moved.ret, Ok(0));
+    expect_filled(&machine, &area);
+    assert_clean(&machine);
 }

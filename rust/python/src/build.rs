@@ -1,11 +1,13 @@
-//! How this extension was built.
+//! How this extension was built, and what it found in the processor.
 
+use mmcore::memory::CopyKind;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_function(wrap_pyfunction!(build_info, module)?)
+    module.add_function(wrap_pyfunction!(build_info, module)?)?;
+    module.add_function(wrap_pyfunction!(page_copy, module)?)
 }
 
 /// Facts about this build: version, profile ("release" or "debug"), optimisation level, compiler, target.
@@ -18,4 +20,10 @@ fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     info.set_item("rustc", env!("MMCORE_RUSTC"))?;
     info.set_item("target", env!("MMCORE_TARGET"))?;
     Ok(info)
+}
+
+/// How machines copy pages on this processor: "avx512", "avx2", "sse2" or "plain".
+#[pyfunction]
+fn page_copy() -> &'static str {
+    CopyKind::best().name()
 }

@@ -104,7 +104,7 @@ pub struct LoadConfig {
     pub fast_share: f64,
     /// The share of the migrators' calls that are preceded by the failure of a frame.
     pub poison_rate: f64,
-    /// True if each round also measures a bare `memcpy` of cold pages.
+    /// Whether each round also measures a bare `memcpy` in memory of the load's size.
     pub memcpy: bool,
     /// Seed of all random choices of the set-up.
     pub seed: u64,
@@ -140,7 +140,7 @@ impl Default for LoadConfig {
 
 /// Fewest pages of a storm.
 const MIN_PAGES: u32 = 256;
-/// 64 MiB: twice the last-level cache of an ordinary server, so that pages are cold.
+/// 64 MiB. Pages are cold only on a processor whose last-level cache is smaller; reports name its size.
 const DEFAULT_PAGES: u32 = 1 << 14;
 
 impl LoadConfig {

@@ -1,8 +1,8 @@
-//! Two measurements of the host: the CPU time of a thread, and a bare `memcpy` of cold pages, with
-//! which migrations are compared.
+//! Two measurements of the host: the CPU time of a thread, and a bare `memcpy` of pages in memory of the
+//! load's size, with which migrations are compared.
 
 use crate::error::Result;
-use crate::memory::{Memory, WORDS};
+use crate::memory::{CopyKind, Memory, WORDS};
 use crate::page::{PAGE_SIZE, Pfn};
 use crate::rng::Rng;
 use std::time::Duration;
@@ -17,10 +17,12 @@ pub(super) fn thread_cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Copies pages by libc's `memcpy` alone, from random to random places, in a memory as large as the
-/// load's. The copied pages are then as cold as those of a migration.
+/// Copies pages by libc's `memcpy` alone, from random to random places. The memory is as large as
+/// that of the load. If the load fits into a cache of the processor, so do these copies; only
+/// those of a load that is larger than the last-level cache are copies of cold pages. No other
+/// thread of the load runs meanwhile.
 #[derive(Debug)]
-pub(super) struct ColdCopies {
+pub(super) struct BareCopies {
     /// Sources are the even frames, destinations the odd ones.
     memory: Memory,
     order: Vec<u32>,
@@ -28,10 +30,10 @@ pub(super) struct ColdCopies {
     next: usize,
 }
 
-impl ColdCopies {
+impl BareCopies {
     /// Allocates `pages` sources and as many destinations, and touches all of them.
-    pub fn new(pages: u32, seed: u64) -> Result<ColdCopies> {
-        let memory = Memory::backed(2 * pages)?;
+    pub fn new(pages: u32, seed: u64) -> Result<BareCopies> {
+        let memory = Memory::backed(2 * pages, CopyKind::Plain)?;
         for frame in 0..2 * pages {
             for word in 0..WORDS {
                 memory.store(Pfn(frame), word, u64::from(frame));
@@ -42,7 +44,7 @@ impl ColdCopies {
         for at in (1..order.len()).rev() {
             order.swap(at, rng.below(at as u32 + 1) as usize);
         }
-        Ok(ColdCopies { memory, order, next: 0 })
+        Ok(BareCopies { memory, order, next: 0 })
     }
 
     /// Copies `pages` pages on the calling thread and returns its CPU time.
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn every_destination_gets_its_source_in_one_round() {
-        let mut copies = ColdCopies::new(64, 3).unwrap();
+        let mut copies = BareCopies::new(64, 3).unwrap();
         assert!(copies.run(64) > Duration::ZERO);
         let order = copies.order.clone();
         for at in 0..64 {

@@ -40,8 +40,8 @@ pub struct Round {
     /// The zram device at the end of the round; `None` in loads without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stored: Option<Stored>,
-    /// Cold pages that libc's `memcpy` copied in a second of CPU time on one thread, in the same
-    /// round; 0 if this was not measured.
+    /// Pages that libc's `memcpy` copied in a second of CPU time on one thread, in memory of the load's
+    /// size and in the same round; 0 if this was not measured.
     pub memcpy_pages_per_s: f64,
     /// Number of pages that `memcpy` copied: the pages migrated in the round, within fixed bounds.
     pub memcpy_pages: u64,

@@ -4,7 +4,7 @@ use super::config::LoadConfig;
 use super::crew::{self, Done, Ended, Job, Signal};
 use super::fault::{Failed, Finding, LoadError};
 use super::gauge::Gauge;
-use super::host::{ColdCopies, thread_cpu_time};
+use super::host::{BareCopies, thread_cpu_time};
 use super::report::{Finished, Round, buckets};
 use crate::audit::{Handle, Ledger};
 use crate::machine::{MAX_NODES, Machine, enter_thread, reserve_threads};
@@ -106,7 +106,7 @@ pub(super) struct Mounted<R: Release, W: Workload> {
     pub machine: Arc<Machine<R>>,
     pub load: W,
     pub config: LoadConfig,
-    copies: Option<ColdCopies>,
+    copies: Option<BareCopies>,
     rounds: u64,
     migrated: u64,
     spoiled: Option<LoadError>,
@@ -121,7 +121,7 @@ enum Part<W: Workload> {
 impl<R: Release, W: Workload> Mounted<R, W> {
     pub fn new(config: &LoadConfig, (machine, load): (Machine<R>, W)) -> Result<Self, LoadError> {
         let copies = match config.memcpy {
-            true => Some(ColdCopies::new(config.page_count(), config.seed)?),
+            true => Some(BareCopies::new(config.page_count(), config.seed)?),
             false => None,
         };
         let mut rig = Mounted {

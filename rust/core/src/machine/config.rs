@@ -2,6 +2,7 @@
 
 use crate::error::{Errno, Error, Result};
 use crate::hotplug::blocks::BLOCK_FRAMES;
+use crate::memory::copy::CopyKind;
 use crate::profile::Profile;
 
 /// The largest number of nodes.
@@ -30,6 +31,8 @@ pub struct Config {
     pub cpus: usize,
     /// True for frames with bytes, false for page records only.
     pub backed: bool,
+    /// The way to copy pages; `None` for the fastest one that the processor has.
+    pub copy: Option<CopyKind>,
     /// The numbers of the nodes that are only for movable pages (online_movable). A lasting pin
     /// moves its page off such a node.
     pub movable: Vec<usize>,
@@ -58,6 +61,7 @@ impl Config {
             nodes: vec![NodeConfig { frames, latency_ns: NodeConfig::LATENCY_NS }; nodes],
             cpus: 2,
             backed: true,
+            copy: None,
             movable: Vec::new(),
             offline: Vec::new(),
             block: BLOCK_FRAMES,

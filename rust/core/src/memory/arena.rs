@@ -1,7 +1,8 @@
 //! The bytes of frames, in reserved, lazily committed address space.
 
+use super::copy::{Copier, CopyKind};
 use super::table::{Table, Zeroable};
-use crate::error::Result;
+use crate::error::{Errno, Error, Result};
 use crate::page::pfn::Pfn;
 use crate::page::record::Page;
 use crate::page::size::WORDS;
@@ -12,32 +13,45 @@ unsafe impl Zeroable for Page {}
 
 /// The bytes of every frame of a backed machine, or nothing for an unbacked one.
 #[derive(Debug)]
-pub struct Memory(Option<Table<AtomicU64>>);
+pub struct Memory {
+    words: Option<Table<AtomicU64>>,
+    copier: Copier,
+}
 
 const FRAME_WORDS: usize = WORDS;
 
+/// The words of a frame.
+#[inline]
+fn words_of(words: &Table<AtomicU64>, pfn: Pfn) -> &[AtomicU64] {
+    let start = pfn.index() * FRAME_WORDS;
+    &words[start..start + FRAME_WORDS]
+}
+
 impl Memory {
-    /// Bytes for `frames` frames.
-    pub fn backed(frames: u32) -> Result<Memory> {
-        Ok(Memory(Some(Table::zeroed(frames as usize * FRAME_WORDS)?)))
+    /// Bytes for `frames` frames, which are copied in the way `kind`. `EINVAL` if the processor cannot
+    /// copy in this way.
+    pub fn backed(frames: u32, kind: CopyKind) -> Result<Memory> {
+        let copier = Copier::new(kind).ok_or_else(|| {
+            Error::new(Errno::EINVAL, format!("this processor cannot copy pages with {}", kind.name()))
+        })?;
+        Ok(Memory { words: Some(Table::zeroed(frames as usize * FRAME_WORDS)?), copier })
     }
 
     /// Memory without bytes, for a machine that has page records only.
     pub fn unbacked() -> Memory {
-        Memory(None)
+        Memory { words: None, copier: Copier::PLAIN }
     }
 
     /// True if the frames have bytes.
     #[inline]
     pub fn is_backed(&self) -> bool {
-        self.0.is_some()
+        self.words.is_some()
     }
 
     /// The words of a frame; `None` on an unbacked machine.
     #[inline]
     pub fn frame(&self, pfn: Pfn) -> Option<&[AtomicU64]> {
-        let start = pfn.index() * FRAME_WORDS;
-        self.0.as_ref().map(|words| &words[start..start + FRAME_WORDS])
+        self.words.as_ref().map(|words| words_of(words, pfn))
     }
 
     /// Loads one word for a user. Zero on an unbacked machine.
@@ -104,9 +118,20 @@ impl Memory {
     /// Copies a whole frame. The module's documentation lists what the caller has made sure of.
     #[inline]
     pub fn copy_page(&self, from: Pfn, to: Pfn) {
-        if let (Some(from), Some(to)) = (self.frame(from), self.frame(to)) {
-            super::copy::copy(from, to);
+        self.copy_pages(std::iter::once((from, to)));
+    }
+
+    /// Copies whole frames, each `(from, to)`, one right after the other. The module's documentation
+    /// lists what the caller has made sure of.
+    #[inline]
+    pub fn copy_pages(&self, pages: impl Iterator<Item = (Pfn, Pfn)>) {
+        let Some(words) = &self.words else { return };
+        let mut pages = pages.peekable();
+        while let Some((from, to)) = pages.next() {
+            let next = pages.peek().map_or(from, |&(next, _)| next);
+            self.copier.copy(words_of(words, from), words_of(words, to), words_of(words, next));
         }
+        self.copier.fence();
     }
 
     /// Copies a whole frame of a file's page. Other threads may read the source meanwhile, but no
@@ -114,13 +139,5 @@ impl Memory {
     #[inline]
     pub fn copy_cached_page(&self, from: Pfn, to: Pfn) {
         self.copy_page(from, to);
-    }
-
-    /// Starts loading a frame into the cache that will be copied next.
-    #[inline]
-    pub fn prefetch_page(&self, pfn: Pfn) {
-        if let Some(frame) = self.frame(pfn) {
-            super::copy::prefetch_frame(frame);
-        }
     }
 }

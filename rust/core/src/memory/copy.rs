@@ -1,94 +1,69 @@
-//! Copies pages with streaming stores. Ordinary stores would bring the destination into the cache,
-//! and push the source of the next page out of it. `benches/migrate.rs` compares the speed with
-//! that of libc's `memcpy`.
+//! The ways to copy a page. A machine takes the fastest one that the processor has, unless its
+//! configuration names another ([`Config::copy`](crate::machine::Config)).
+//!
+//! | way | loads and stores | where |
+//! |---|---|---|
+//! | `avx512` | 64 bytes, streaming | x86-64 with AVX-512F |
+//! | `avx2` | 32 bytes, streaming | x86-64 with AVX2 |
+//! | `sse2` | 16 bytes, streaming | every x86-64 |
+//! | `plain` | the compiler's `memcpy` | everywhere |
+//!
+//! A streaming store does not bring the destination into the cache, where it would push out the
+//! source of the next page.
 
-use crate::page::size::PAGE_SIZE;
-use crate::sync::AtomicU64;
+#[cfg(not(any(feature = "explored", loom)))]
+mod frame;
+#[cfg(not(any(feature = "explored", loom)))]
+mod prefetch;
+#[cfg(all(target_arch = "x86_64", not(any(feature = "explored", loom))))]
+mod stream;
 
-/// Starts loading the cache line at `address`.
-#[inline]
-pub(super) fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch is a hint and never faults, whatever the address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
+#[cfg(not(any(feature = "explored", loom)))]
+pub(super) use frame::{Copier, zero};
+#[cfg(not(any(feature = "explored", loom)))]
+pub(super) use prefetch::prefetch;
+
+/// A way to copy a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CopyKind {
+    /// Streaming stores of 64 bytes.
+    Avx512,
+    /// Streaming stores of 32 bytes.
+    Avx2,
+    /// Streaming stores of 16 bytes.
+    Sse2,
+    /// The compiler's `memcpy`.
+    Plain,
 }
 
-/// Starts loading every cache line of a frame.
-#[inline]
-pub(super) fn prefetch_frame(frame: &[AtomicU64]) {
-    const LINE: usize = 64;
-    let base: *const u8 = frame.as_ptr().cast();
-    for line in 0..PAGE_SIZE / LINE {
-        prefetch(base.wrapping_add(line * LINE));
-    }
-}
+impl CopyKind {
+    /// All ways, the fastest first.
+    pub const ALL: [CopyKind; 4] = [CopyKind::Avx512, CopyKind::Avx2, CopyKind::Sse2, CopyKind::Plain];
 
-/// Copies one frame onto another. No other thread uses either frame meanwhile (module `memory`).
-#[inline]
-pub(super) fn copy(from: &[AtomicU64], to: &[AtomicU64]) {
-    assert!(from.len() * 8 == PAGE_SIZE && to.len() * 8 == PAGE_SIZE);
-    let source: *const u8 = from.as_ptr().cast();
-    let target: *mut u8 = to.as_ptr().cast_mut().cast();
-    // SAFETY: both ranges are PAGE_SIZE bytes of live, page-aligned memory (asserted, frames are
-    // aligned), distinct frames never overlap, and the callers of `Memory::copy_page` guarantee
-    // that no other thread accesses either during the call. The memory is inside atomics, which
-    // allow writes through shared references.
-    unsafe { stream(source, target) }
-}
-
-/// Fills one frame with zeroes. No other thread uses the frame meanwhile.
-#[inline]
-pub(super) fn zero(frame: &[AtomicU64]) {
-    let target: *mut u8 = frame.as_ptr().cast_mut().cast();
-    // SAFETY: the range is the frame's own live memory, and no other thread can reach a frame that
-    // was just allocated; see `copy` for writing through a shared reference.
-    unsafe { std::ptr::write_bytes(target, 0, size_of_val(frame)) }
-}
-
-/// Copies PAGE_SIZE bytes with streaming stores.
-///
-/// # Safety
-/// Both pointers are aligned to 64 bytes and valid for PAGE_SIZE bytes, the ranges do not overlap,
-/// and no other thread accesses them during the call.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-unsafe fn stream(source: *const u8, target: *mut u8) {
-    use std::arch::x86_64::{__m128i, _mm_load_si128, _mm_sfence, _mm_stream_si128};
-    const STEP: usize = 64;
-    for offset in (0..PAGE_SIZE).step_by(STEP) {
-        // SAFETY: `offset + 64` stays within PAGE_SIZE; alignment and validity are the caller's
-        // promise. SSE2 is part of x86-64.
-        #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one cache line, one proof")]
-        unsafe {
-            let from = source.add(offset).cast::<__m128i>();
-            let to = target.add(offset).cast::<__m128i>();
-            let (a, b) = (_mm_load_si128(from), _mm_load_si128(from.add(1)));
-            let (c, d) = (_mm_load_si128(from.add(2)), _mm_load_si128(from.add(3)));
-            _mm_stream_si128(to, a);
-            _mm_stream_si128(to.add(1), b);
-            _mm_stream_si128(to.add(2), c);
-            _mm_stream_si128(to.add(3), d);
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CopyKind::Avx512 => "avx512",
+            CopyKind::Avx2 => "avx2",
+            CopyKind::Sse2 => "sse2",
+            CopyKind::Plain => "plain",
         }
     }
-    // Streaming stores are not ordered by a later Release store. Without this fence, a thread that
-    // sees the published page could still read the old content.
-    //
-    // SAFETY: SSE is part of x86-64.
-    unsafe { _mm_sfence() }
-}
 
-/// Copies PAGE_SIZE bytes.
-///
-/// # Safety
-/// Both pointers are valid for PAGE_SIZE bytes, the ranges do not overlap, and no other thread
-/// accesses them during the call.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline]
-unsafe fn stream(source: *const u8, target: *mut u8) {
-    // SAFETY: the caller promises what `copy_nonoverlapping` requires.
-    unsafe { std::ptr::copy_nonoverlapping(source, target, PAGE_SIZE) }
+    /// Returns true if this processor can copy in this way.
+    pub fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return match self {
+            CopyKind::Avx512 => std::arch::is_x86_feature_detected!("avx512f"),
+            CopyKind::Avx2 => std::arch::is_x86_feature_detected!("avx2"),
+            CopyKind::Sse2 | CopyKind::Plain => true,
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        return self == CopyKind::Plain;
+    }
+
+    /// The fastest way that this processor has.
+    pub fn best() -> CopyKind {
+        CopyKind::ALL.into_iter().find(|kind| kind.is_available()).unwrap_or(CopyKind::Plain)
+    }
 }

@@ -2,6 +2,7 @@
 //! user is an atomic. The copy of a migration is a pair of watched, non-atomic accesses, with which
 //! no other access may overlap.
 
+use super::copy::CopyKind;
 use crate::error::Result;
 use crate::page::pfn::Pfn;
 use crate::page::size::WORDS;
@@ -25,8 +26,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Words for `frames` frames.
-    pub fn backed(frames: u32) -> Result<Memory> {
+    /// Words for `frames` frames. They are copied word by word, whatever the way `_kind`.
+    pub fn backed(frames: u32, _kind: CopyKind) -> Result<Memory> {
         let count = frames as usize * WORDS;
         Ok(Memory {
             words: (0..count).map(|_| AtomicU64::new(STALE)).collect(),
@@ -134,6 +135,11 @@ impl Memory {
         }
     }
 
+    /// Copies frames, each `(from, to)`, one after the other.
+    pub fn copy_pages(&self, pages: impl Iterator<Item = (Pfn, Pfn)>) {
+        pages.for_each(|(from, to)| self.copy_page(from, to));
+    }
+
     /// Copies a frame of a file's page word by word. A concurrent store to either frame is a data
     /// race, and so is a concurrent load of the target.
     pub fn copy_cached_page(&self, from: Pfn, to: Pfn) {
@@ -147,7 +153,4 @@ impl Memory {
             self.watch[target].set(0);
         }
     }
-
-    /// Does nothing: modelled memory has no cache.
-    pub fn prefetch_page(&self, _pfn: Pfn) {}
 }

@@ -16,6 +16,10 @@ use crate::sync::{Mutation, broken, mutated};
 /// (`NR_MAX_BATCHED_MIGRATION`).
 const BATCH: usize = 512;
 
+/// Pages whose bytes are copied back to back before the first of them is switched. Their records stay in
+/// the cache meanwhile, and one fence serves them all.
+const WINDOW: usize = 64;
+
 /// Passes of an asynchronous batched migration (`NR_MAX_MIGRATE_PAGES_RETRY`).
 const ASYNC_PASSES: u8 = 10;
 
@@ -289,23 +293,25 @@ impl<R: Release> Machine<R> {
             }
             for _ in 0..passes {
                 let mut again = Vec::new();
-                for (at, &pair) in pairs.iter().enumerate() {
-                    if let Some(next) = pairs.get(at + 1) {
-                        self.memory.prefetch_page(next.src);
+                for window in pairs.chunks_mut(WINDOW) {
+                    if self.memory.is_backed() {
+                        self.copy_ahead(window);
                     }
-                    // The order is read before the move: once the page has moved, its users may
-                    // free it.
-                    let order = self.frames[pair.dst].order();
-                    // Steps 8 to 12.
-                    let moved = self.migrate_move(pair, mode, reason);
-                    target.ended(pair.src, moved.unwrap_or_else(Stop::outcome));
-                    match moved {
-                        Ok(_) => self.note_moved(order, &mut result),
-                        Err(Stop::Again) => again.push(pair),
-                        Err(_) => {
-                            result.refused += 1;
-                            self.migrate_undo(pair, target);
-                            failed.push(pair.src);
+                    for &pair in &*window {
+                        // The order is read before the move: once the page has moved, its users may
+                        // free it.
+                        let order = self.frames[pair.dst].order();
+                        // Steps 8 to 12.
+                        let moved = self.migrate_move(pair, mode, reason);
+                        target.ended(pair.src, moved.unwrap_or_else(Stop::outcome));
+                        match moved {
+                            Ok(_) => self.note_moved(order, &mut result),
+                            Err(Stop::Again) => again.push(pair),
+                            Err(_) => {
+                                result.refused += 1;
+                                self.migrate_undo(pair, target);
+                                failed.push(pair.src);
+                            }
                         }
                     }
                 }

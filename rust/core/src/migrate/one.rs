@@ -59,6 +59,10 @@ pub(super) struct Pair {
     /// The source was mlocked, so the destination must be on a list when its entries mlock it.
     was_mlocked: bool,
     movable: bool,
+    /// The source was in a cache when its migration began. It may have left the cache since.
+    cached: bool,
+    /// The destination has the bytes already ([`Machine::copy_ahead`]).
+    copied: bool,
 }
 
 /// The reason why an attempt failed.
@@ -169,7 +173,9 @@ impl<R: Release> Machine<R> {
             return Err(stop);
         }
         let movable = page.word().has(Flags::ISOLATED);
-        let mut pair = Pair { src, dst, was_mapped: false, was_mlocked: word.has(Flags::MLOCKED), movable };
+        let was_mlocked = word.has(Flags::MLOCKED);
+        let cached = word.any(Flags::FILE | Flags::SWAPCACHE);
+        let mut pair = Pair { src, dst, was_mapped: false, was_mlocked, movable, cached, copied: false };
         // 6. Every mapping becomes a migration entry.
         if !movable && self.frames.folio_mapcount(folio) > 0 {
             pair.was_mapped = true;
@@ -240,12 +246,12 @@ impl<R: Release> Machine<R> {
     }
 
     fn migrate_move_steps(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
-        let Pair { src, dst, was_mapped, movable, .. } = pair;
+        let Pair { src, dst, was_mapped, movable, copied, .. } = pair;
         if movable {
             return self.migrate_movable(pair, mode, reason);
         }
         // 8. The page is copied and switched: the commit point.
-        self.traced(Call::MoveToNew, (src, dst), || self.commit(src, dst))?;
+        self.traced(Call::MoveToNew, (src, dst), || self.commit(src, dst, copied))?;
         self.step_from_to("switched", src, dst);
         // 9. The destination is queued for a list before it is mapped, so that mapping it into a
         // locked area finds it there.
@@ -280,14 +286,14 @@ impl<R: Release> Machine<R> {
 
     /// Step 8, the commit point: from now on each lookup of the page finds the destination
     /// (lifecycle 6.4).
-    fn commit(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
+    fn commit(&self, src: Pfn, dst: Pfn, copied: bool) -> Result<(), Stop> {
         self.frames[src].expect_locked();
         self.frames[dst].expect_locked();
         let word = self.frames[src].word();
         match word {
             _ if word.has(Flags::FILE) => self.commit_file(src, dst),
             _ if word.has(Flags::SWAPCACHE) => self.commit_swapped(src, dst),
-            _ => self.commit_anon(src, dst),
+            _ => self.commit_anon(src, dst, copied),
         }?;
         // Another thread may mark the page accessed, before its count is compared or after it can
         // be found again, so these flags may differ.
@@ -308,8 +314,8 @@ impl<R: Release> Machine<R> {
 
     /// Commits a page that is in no cache. A thread can find the source only by its frame number,
     /// and takes a reference then. So comparing the count is enough, and the page need not be
-    /// frozen.
-    fn commit_anon(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
+    /// frozen. The bytes may have been `copied` before.
+    fn commit_anon(&self, src: Pfn, dst: Pfn, copied: bool) -> Result<(), Stop> {
         let (from, to) = (&self.frames[src], &self.frames[dst]);
         // The isolation's reference.
         const EXPECTED: u32 = 1;
@@ -318,12 +324,12 @@ impl<R: Release> Machine<R> {
             false => Err(Stop::Again),
         };
         let copying = self.copying();
-        if self.profile.copy == CopyOrder::BeforeCommit {
+        if self.profile.copy == CopyOrder::BeforeCommit && !copied {
             // The count is compared before the copy too, so that a page that cannot be switched is
             // not copied in vain.
             compare(from.count())?;
         }
-        if copying == Copying::BeforeCommit {
+        if copying == Copying::BeforeCommit && !copied {
             self.copy_traced(src, dst, || self.copy_parts(src, dst))?;
         }
         let switch = Call::MigrateMapping { expected: EXPECTED, extra: 0 };
@@ -342,11 +348,32 @@ impl<R: Release> Machine<R> {
     }
 
     /// Copies the bytes of a page, part by part.
+    #[inline]
     fn copy_parts(&self, src: Pfn, dst: Pfn) {
-        self.frames
-            .parts(src)
-            .zip(self.frames.parts(dst))
-            .for_each(|(from, to)| self.memory.copy_page(from, to));
+        if !self.memory.is_backed() {
+            return;
+        }
+        self.memory.copy_pages(self.frames.parts(src).zip(self.frames.parts(dst)));
+    }
+
+    /// Copies the bytes of pages that step 8 will switch next, back to back, and notes in each pair
+    /// whether its bytes were copied. An atomic operation between two copies would wait for the
+    /// streaming stores of the first one, so copies that alternate with commits are slower.
+    ///
+    /// The condition is that of the copy in [`Machine::commit_anon`]: only the isolation holds the page,
+    /// which is locked, unmapped and flushed, so no thread stores to it. A cache would hold a reference
+    /// of its own. The switch compares the count again; a thread that has taken a reference meanwhile
+    /// makes the switch fail, and the next attempt copies the page anew. A machine that records its
+    /// calls copies each page within its commit, because the recorded kernels do.
+    pub(super) fn copy_ahead(&self, pairs: &mut [Pair]) {
+        let ahead = self.copying() == Copying::BeforeCommit && self.recorder.get().is_none();
+        for pair in &mut *pairs {
+            let alone = || self.frames[pair.src].count() == 1;
+            pair.copied = ahead && !pair.movable && !pair.cached && alone();
+        }
+        let copied = pairs.iter().filter(|pair| pair.copied);
+        self.memory
+            .copy_pages(copied.flat_map(|pair| self.frames.parts(pair.src).zip(self.frames.parts(pair.dst))));
     }
 
     /// The moment at which the bytes of a page that is in no cache are copied: as the profile says,

@@ -88,6 +88,7 @@ impl MachineSpec {
         Ok(Config {
             nodes: pages.iter().map(|&frames| NodeConfig { frames, latency_ns: 100 }).collect(),
             cpus: self.cpus.unwrap_or(defaults.cpus) as usize,
+            copy: None,
             backed: true,
             profile,
             owners: defaults.owners,

@@ -51,7 +51,7 @@ mod zram;
 
 pub use config::{Load, LoadConfig, NodeSpec, Planted};
 pub use content::{Layout, MAX_THREADS, Seen, Stamp, Violation};
-pub use count::{PageOps, PutOps, count_ops, count_puts};
+pub use count::{Hits, PageOps, PutOps, count_hits, count_ops, count_puts};
 pub use fault::{Failed, Finding, LoadError};
 pub use open::{open, open_with};
 pub use replacement::{Counts, Outcome, Replacement};

@@ -2,7 +2,7 @@
 //! The counting build must count exactly these operations.
 
 use mmcore_counted::audit::Ledger;
-use mmcore_counted::load::{Load, LoadConfig, PageOps, Trace, count_ops, count_puts};
+use mmcore_counted::load::{Load, LoadConfig, PageOps, Trace, count_hits, count_ops, count_puts};
 use mmcore_counted::machine::{Config, Machine};
 use mmcore_counted::migrate::{Mode, Reason};
 use mmcore_counted::page::Pfn;
@@ -225,6 +225,36 @@ fn the_same_run_counts_the_same() {
         count_ops(&config, trace).unwrap()
     };
     assert_eq!(count(), count());
+}
+
+#[test]
+fn a_planted_atomic_costs_each_page_one_more_and_nothing_else() {
+    let plain = count_ops(&storm("split"), None).unwrap();
+    let mut config = storm("split");
+    config.planted.atomics = 1;
+    let planted = count_ops(&config, None).unwrap();
+    let more = Ops { rmw: planted.migrated, ..Ops::default() };
+    assert_eq!((planted.migrated, planted.ops), (plain.migrated, plain.ops.plus(more)));
+}
+
+#[test]
+fn a_migration_of_a_list_flushes_the_tlb_once_for_all_its_pages() {
+    let counted = count_ops(&storm("split"), None).unwrap();
+    let batch = storm("split").batch as u64;
+    assert!(counted.ops.tlb_flushes >= counted.migrated / batch, "{counted:?}");
+    assert!(counted.ops.tlb_flushes < counted.migrated / 4, "{counted:?}");
+}
+
+#[test]
+fn the_nodes_that_accesses_find_are_the_same_in_every_run() {
+    let hits = || {
+        let (config, trace) = tiering("split");
+        count_hits(&config, trace, None).unwrap()
+    };
+    let first = hits();
+    assert!(first.migrated >= 1000, "{first:?}");
+    assert!(first.accesses_by_node.iter().all(|&accesses| accesses > 0), "{first:?}");
+    assert_eq!(first, hits());
 }
 
 #[test]

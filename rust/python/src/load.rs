@@ -4,7 +4,7 @@ use crate::array;
 use crate::errors::{misuse, type_error};
 use crate::fork;
 use crate::kept::Kept;
-use mmcore::load::{Decision, Epoch, LoadConfig, LoadError, Policy, Rig, Trace, open_with};
+use mmcore::load::{Decision, Epoch, LoadConfig, LoadError, Policy, Rig, Trace, count_hits, open_with};
 use mmcore_counted::load as counted;
 use parking_lot::Mutex;
 use pyo3::buffer::PyBuffer;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<LoadRig>()?;
     module.add_function(wrap_pyfunction!(count_ops, module)?)?;
+    module.add_function(wrap_pyfunction!(hits, module)?)?;
     module.add_function(wrap_pyfunction!(count_puts, module)?)
 }
 
@@ -40,6 +41,12 @@ const CALLABLE: u64 = 0;
 const RAISED: u64 = 1;
 
 impl PythonPolicy {
+    fn new(py: Python<'_>, callable: Py<PyAny>) -> Arc<PythonPolicy> {
+        let kept = Kept::default();
+        kept.set(py, CALLABLE, Some(callable));
+        Arc::new(PythonPolicy(kept))
+    }
+
     fn ask(&self, py: Python<'_>, epoch: Epoch<'_>) -> PyResult<Decision> {
         let hits = array::filled(py, "uint32", epoch.hits)?;
         let node = array::filled(py, "int8", epoch.node)?;
@@ -112,11 +119,7 @@ impl LoadRig {
         policy: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let trace = copied(py, trace)?.map(|(ids, writes)| Trace { ids, writes });
-        let policy = policy.map(|callable| {
-            let kept = Kept::default();
-            kept.set(py, CALLABLE, Some(callable));
-            Arc::new(PythonPolicy(kept))
-        });
+        let policy = policy.map(|callable| PythonPolicy::new(py, callable));
         let asked = policy.clone().map(|policy| policy as Arc<dyn Policy>);
         let rig = py.detach(|| open_with(&LoadConfig::from_json(config_json)?, trace, asked));
         let rig = rig.map_err(raised).map_err(|error| match &policy {
@@ -189,6 +192,28 @@ fn count_ops(py: Python<'_>, config_json: &str, trace: Option<Arrays>) -> PyResu
     py.detach(|| counted::count_ops(&counted::LoadConfig::from_json(config_json)?, trace))
         .map(|ops| ops.to_json())
         .map_err(|error| exception(matches!(error, counted::LoadError::Failed(_)), &error))
+}
+
+/// Counts on which nodes a fixed number of a trace's accesses find their pages, as JSON. A policy may choose
+/// the pages that move.
+#[pyfunction]
+#[pyo3(name = "count_hits", signature = (config_json, trace=None, policy=None, /))]
+fn hits(
+    py: Python<'_>,
+    config_json: &str,
+    trace: Option<Arrays>,
+    policy: Option<Py<PyAny>>,
+) -> PyResult<String> {
+    let trace = copied(py, trace)?.map(|(ids, writes)| Trace { ids, writes });
+    let policy = policy.map(|callable| PythonPolicy::new(py, callable));
+    let asked = policy.clone().map(|policy| policy as Arc<dyn Policy>);
+    py.detach(|| count_hits(&LoadConfig::from_json(config_json)?, trace, asked))
+        .map(|hits| hits.to_json())
+        .map_err(raised)
+        .map_err(|error| match &policy {
+            Some(policy) => policy.instead(py, error),
+            None => error,
+        })
 }
 
 /// Counts the operations that each put costs under a release design, in the counting build, as JSON.

@@ -68,6 +68,8 @@ pub struct Planted {
     pub lost_copy: bool,
     /// Every migration is prolonged by this share of its time.
     pub slowdown: f64,
+    /// In the counting build: read-modify-writes that each migrated page costs in addition.
+    pub atomics: u32,
 }
 
 /// A load and its machine.

@@ -1,5 +1,5 @@
-//! The operations that a migrated page costs. The loads run on one thread, one operation after the
-//! other, so that every run counts the same numbers.
+//! The operations that a migrated page costs, and the nodes that the accesses of a trace find. The loads
+//! run on one thread, one operation after the other, so that every run counts the same numbers.
 //!
 //! Only the counting build (`mmcore-counted`) counts operations; the other builds run the load and
 //! report zeros. Migrator and users are on CPUs of their own, as in a round. Pages that a design
@@ -11,9 +11,10 @@ use super::config::{Load, LoadConfig};
 use super::crew::guarded;
 use super::fault::{Failed, Finding, LoadError};
 use super::open::needed;
+use super::planted::atomics;
 use super::rig::{Member, Uses, Workload, ledger_of};
 use super::storm::Storm;
-use super::tiering::{Tiering, Trace};
+use super::tiering::{Policy, Tiering, Trace};
 use super::zram::ZramStorm;
 use crate::error::Error;
 use crate::machine::{Config, Machine, enter_thread};
@@ -22,6 +23,7 @@ use crate::release::{Chosen, Release};
 use crate::rng::Rng;
 use crate::sync::ops::{Ops, current};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The number of migrated pages at which the count ends.
 const PAGES: u64 = 10_000;
@@ -29,6 +31,9 @@ const PAGES: u64 = 10_000;
 const MOST_CALLS: u64 = 40_000;
 /// Number of puts of each of the two kinds.
 const PUTS: u32 = 1000;
+/// Accesses of which the nodes are counted: the whole trace, within these bounds. A shorter trace is
+/// repeated. A part of a trace would only tell how its program starts.
+const ACCESSES: (u64, u64) = (1 << 21, 1 << 25);
 
 /// Operations of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,6 +51,17 @@ pub struct PageOps {
     pub used: Ops,
 }
 
+/// The nodes that the accesses of a trace find.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Hits {
+    /// Pages that arrived on another node meanwhile.
+    pub migrated: u64,
+    /// Loads and stores by the node of the page.
+    pub accesses_by_node: Vec<u64>,
+    /// The modelled latency of each node, in nanoseconds.
+    pub latency_ns: Vec<u32>,
+}
+
 /// The average cost of a put under a release design.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PutOps {
@@ -58,6 +74,13 @@ pub struct PutOps {
 }
 
 impl PageOps {
+    /// Serialises the numbers as JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("plain data")
+    }
+}
+
+impl Hits {
     /// Serialises the numbers as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain data")
@@ -100,6 +123,53 @@ pub fn count_ops(config: &LoadConfig, trace: Option<Trace>) -> Result<PageOps, L
     }
 }
 
+/// Counts on which nodes a fixed number of accesses of a trace find their pages, under the kernel's own
+/// choice of the pages that move or under a policy. In a round on real threads this depends on how far
+/// the threads come. Here it does not, so the number describes the policy and not the host.
+///
+/// # Errors
+/// The errors of opening and of running the load.
+pub fn count_hits(
+    config: &LoadConfig,
+    trace: Option<Trace>,
+    policy: Option<Arc<dyn Policy>>,
+) -> Result<Hits, LoadError> {
+    let config =
+        LoadConfig { load: Load::Tiering, migrators: 1, mutators: 1, memcpy: false, ..config.clone() };
+    config.check()?;
+    enter_thread()?;
+    let trace = needed(trace)?;
+    let accesses = (trace.ids.len() as u64).clamp(ACCESSES.0, ACCESSES.1);
+    let (machine, mut load) = Tiering::set_up::<Chosen>(&config, trace, policy)?;
+    on_one_thread(&config, &machine, || hits(accesses, config.seed, &machine, &mut load))
+}
+
+fn hits<R: Release>(
+    accesses: u64,
+    seed: u64,
+    machine: &Machine<R>,
+    load: &mut Tiering,
+) -> Result<Hits, Finding> {
+    let (migrators, users) = load.members();
+    let (migrator, user) = (&mut migrators[0], &mut users[0]);
+    migrator.reseed(Rng::new(seed, 0));
+    let mut by_node = vec![0; machine.nodes().len()];
+    while by_node.iter().sum::<u64>() < accesses {
+        machine.bind_cpu(Some(USER));
+        Tiering::use_memory(machine, user)?;
+        machine.lru_drain_local();
+        for (sum, more) in by_node.iter_mut().zip(user.take_counts().accesses) {
+            *sum += more;
+        }
+        machine.bind_cpu(Some(MIGRATOR));
+        Tiering::migrate(machine, migrator)?;
+    }
+    let migrated = Tiering::gauge(migrator).total.migrated;
+    audited(machine, load)?;
+    let latency_ns = machine.nodes().iter().map(|node| node.latency_ns).collect();
+    Ok(Hits { migrated, accesses_by_node: by_node, latency_ns })
+}
+
 /// The CPUs of the migrator and of the users.
 const MIGRATOR: usize = 0;
 const USER: usize = 1;
@@ -109,8 +179,17 @@ fn count<R: Release, W: Workload>(
     machine: &Machine<R>,
     mut load: W,
 ) -> Result<PageOps, LoadError> {
+    on_one_thread(config, machine, || count_pages(config, machine, &mut load))
+}
+
+/// Runs a count on the calling thread; a finding becomes an error with the data that repeats it.
+fn on_one_thread<R: Release, T>(
+    config: &LoadConfig,
+    machine: &Machine<R>,
+    count: impl FnOnce() -> Result<T, Finding>,
+) -> Result<T, LoadError> {
     let bound = machine.bind_cpu(None);
-    let counted = guarded("the count", || count_pages(config.seed, machine, &mut load));
+    let counted = guarded("the count", count);
     machine.bind_cpu(bound);
     counted.map_err(|finding| {
         let (design, seed, command) = (machine.profile().release.name(), config.seed, config.repeat());
@@ -119,10 +198,11 @@ fn count<R: Release, W: Workload>(
 }
 
 fn count_pages<R: Release, W: Workload>(
-    seed: u64,
+    config: &LoadConfig,
     machine: &Machine<R>,
     load: &mut W,
 ) -> Result<PageOps, Finding> {
+    let seed = config.seed;
     let (migrators, users) = load.members();
     let migrator = &mut migrators[0];
     migrator.reseed(Rng::new(seed, 0));
@@ -141,8 +221,10 @@ fn count_pages<R: Release, W: Workload>(
         used = used.plus(current().minus(before));
         machine.bind_cpu(Some(MIGRATOR));
         let before = current();
+        let moved = W::gauge(migrator).total.migrated;
         W::migrate(machine, migrator)?;
-        ops = ops.plus(current().minus(before));
+        atomics(config.planted.atomics, W::gauge(migrator).total.migrated - moved);
+        ops = ops.plus(current().since(before));
         if W::gauge(migrator).total.migrated >= PAGES {
             break;
         }
@@ -156,12 +238,18 @@ fn count_pages<R: Release, W: Workload>(
         W::pause(machine, user)?;
         accesses += user.take_counts().accesses.iter().sum::<u64>();
     }
+    audited(machine, load)?;
+    Ok(PageOps { migrated: total.migrated, ops: ops.since(total.aside), accesses, used })
+}
+
+/// Drains all batches and audits the machine.
+fn audited<R: Release, W: Workload>(machine: &Machine<R>, load: &W) -> Result<(), Finding> {
     machine.lru_drain_all();
     let findings = machine.audit(&ledger_of(load));
-    if !findings.is_empty() {
-        return Err(Finding::Audit(findings.iter().map(ToString::to_string).collect()));
+    match findings.is_empty() {
+        true => Ok(()),
+        false => Err(Finding::Audit(findings.iter().map(ToString::to_string).collect())),
     }
-    Ok(PageOps { migrated: total.migrated, ops: ops.minus(total.aside), accesses, used })
 }
 
 /// Counts the operations of a put under a release design: of a put that leaves other references,

@@ -6,6 +6,7 @@ use crate::map::Area;
 use crate::memory::WORDS;
 use crate::page::Pfn;
 use crate::release::Release;
+use crate::sync::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Prolongs each call, as a slower protocol would.
@@ -41,6 +42,16 @@ impl Slowdown {
         while (start.elapsed().as_nanos() as f64) < end {
             std::hint::spin_loop();
         }
+    }
+}
+
+/// Does `each` read-modify-writes for each of `pages` pages, which the counting build counts as it would
+/// those of a costlier protocol.
+pub(super) fn atomics(each: u32, pages: u64) {
+    let word = AtomicU64::new(0);
+    for _ in 0..u64::from(each) * pages {
+        // Relaxed: the word belongs to this function alone.
+        word.fetch_add(1, Ordering::Relaxed);
     }
 }
 

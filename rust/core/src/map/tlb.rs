@@ -16,7 +16,7 @@
 //! here. Each flush would then cost a few microseconds and an interrupt on every CPU that runs the
 //! process. This pays only if flushes are rare.
 
-use crate::sync::{AtomicU32, AtomicU64, MAX_THREADS, Ordering, fence, spin_until, thread_slot};
+use crate::sync::{AtomicU32, AtomicU64, MAX_THREADS, Ordering, fence, ops, spin_until, thread_slot};
 use crossbeam_utils::CachePadded;
 
 /// The section words of all threads: odd while the thread is inside a section, even outside.
@@ -92,7 +92,8 @@ impl Tlb {
     /// Waits until every section that began before this call has ended. Then no thread uses an
     /// entry that was replaced before the call, however many entries were replaced.
     pub fn flush(&self) {
-        // SeqCst, paired with the fence in `enter`: a thread that this flush does not see inside sees the
+        ops::tlb_flush();
+        // Pairs with the fence in `enter`: a thread that this flush does not see inside sees the
         // new entries.
         fence(Ordering::SeqCst);
         // Relaxed: after the fence, every thread that can still use an old entry has announced

@@ -20,6 +20,7 @@ pub use native::{
 thread_local! {
     static OPS: Cell<Ops> = const { Cell::new(Ops {
         rmw: 0, fences: 0, lruvec_locks: 0, batch_locks: 0, other_locks: 0, pagevec_inserts: 0, list_ops: 0,
+        tlb_flushes: 0,
     }) };
 }
 
@@ -34,6 +35,11 @@ fn count(bump: impl FnOnce(&mut Ops)) {
         bump(&mut ops);
         cell.set(ops);
     });
+}
+
+/// A flush of the TLB, which is counted.
+pub(super) fn tlb_flush() {
+    count(|ops| ops.tlb_flushes += 1);
 }
 
 #[inline]

@@ -18,3 +18,10 @@ pub fn current() -> Ops {
         Ops::default()
     }
 }
+
+/// Counts a flush of the TLB in `mmcore-counted`; does nothing in the other builds.
+#[inline]
+pub(crate) fn tlb_flush() {
+    #[cfg(all(feature = "counted", not(feature = "explored")))]
+    super::counted::tlb_flush();
+}

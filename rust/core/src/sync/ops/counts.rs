@@ -20,6 +20,8 @@ pub struct Ops {
     pub pagevec_inserts: u64,
     /// Links into and unlinks from an intrusive list.
     pub list_ops: u64,
+    /// Flushes of the TLB, each of any number of entries.
+    pub tlb_flushes: u64,
 }
 
 impl Ops {
@@ -44,6 +46,7 @@ impl Ops {
             other_locks: f(self.other_locks, other.other_locks),
             pagevec_inserts: f(self.pagevec_inserts, other.pagevec_inserts),
             list_ops: f(self.list_ops, other.list_ops),
+            tlb_flushes: f(self.tlb_flushes, other.tlb_flushes),
         }
     }
 }

@@ -8,8 +8,8 @@ import json
 import numpy as np
 
 #: Operations a page that the simulated counting build reports.
-NAMES = ("rmw", "lruvec_locks", "pagevec_inserts", "list_ops", "batch_locks")
-OPERATIONS = {"putback": (14, 0.5, 2, 6, 2), "split": (11, 0.25, 1, 5, 1)}
+NAMES = ("rmw", "lruvec_locks", "pagevec_inserts", "list_ops", "batch_locks", "tlb_flushes")
+OPERATIONS = {"putback": (14, 0.5, 2, 6, 2, 0.25), "split": (11, 0.25, 1, 5, 1, 0.25)}
 
 
 class Weather:
@@ -71,7 +71,13 @@ class SimulatedBackend:
         release = config["profile"].get("release", "split")
         migrated = self.fail.get("migrations", 5000)
         counts = [count * migrated for count in OPERATIONS.get(release, OPERATIONS["split"])]
+        counts[0] += config.get("planted", {}).get("atomics", 0) * migrated
         return json.dumps({"migrated": migrated, **dict(zip(NAMES, counts, strict=True))})
+
+    def count_hits(self, config_json, trace, policy=None):  # noqa: ARG002 - as the protocol has it
+        return json.dumps(
+            {"migrated": 100, "accesses_by_node": [2000, 1000], "latency_ns": [100, 250]}
+        )
 
 
 class SimulatedRig:

@@ -41,7 +41,10 @@ def result():
 
 
 def test_the_verdict_names_what_is_faster_slower_and_unresolved(result):
-    lines = dict(line.split(": ", 1) for line in result.verdict.splitlines())
+    lines = dict(line.split(": ", 1) for line in result.time)
+    assert result.verdict == "\n".join(
+        [f"work: {line}" for line in result.work] + [f"time: {line}" for line in result.time]
+    )
     assert lines["packed"].startswith("faster than split, +2")
     assert lines["hook"].startswith("slower than split, -")
     assert lines["putback"].startswith("no difference resolved from split")
@@ -89,10 +92,11 @@ def test_a_narrow_interval_stops_early_and_the_time_stops_otherwise():
 def test_too_few_rounds_are_inconclusive():
     short, _, _ = run(seconds=0.3)
     assert not short.conclusive
-    assert short.verdict.startswith("inconclusive")
+    assert short.time[0].startswith("inconclusive")
+    assert short.status == "inconclusive"
     json.loads(short.to_json())
     none, _, _ = run(seconds=0.01)
-    assert none.verdict.startswith("inconclusive: 0 trials")
+    assert none.time[0].startswith("inconclusive: 0 trials")
     assert "inconclusive" in str(none)
     json.loads(none.to_json())
 

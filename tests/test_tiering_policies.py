@@ -10,7 +10,7 @@ import mmcore
 from mmcore import Trace
 from mmcore._comparison import Options
 from mmcore._comparison.plan import make_plan
-from mmcore._mmcore import LoadRig
+from mmcore._mmcore import LoadRig, count_hits
 from mmcore.errors import InputError
 
 PAGES = 400
@@ -157,6 +157,31 @@ def test_policies_are_compared_by_where_the_accesses_go():
     assert data["command"].startswith("mmcore.compare(")
     assert "{'policy': [stay, hottest, None]}" in data["command"]
     assert "hits on the fast node" in result.to_html()
+
+
+def test_what_describes_a_policy_is_the_same_for_any_time():
+    def described(seconds, threads=2):
+        result = mmcore.compare(
+            wandering(), vary={"policy": [stay, hottest, None]}, seconds=seconds, threads=threads
+        )
+        names = ("fast_share", "modelled_ns_per_access", "accesses_per_modelled_s")
+        return [[row[name] for name in names] for row in result.table], result.work
+
+    first = described(0.3)
+    assert first == described(1.0) == described(0.3, threads=1)
+    shares = [row[0] for row in first[0]]
+    assert shares[1] > shares[0] + 0.1
+    assert first[1][0].startswith(f"hottest serves {shares[1]:.1%} of the accesses from the fast")
+
+
+def test_what_a_policy_raises_ends_the_count():
+    def breaks(hits, node, age):  # noqa: ARG001 - as policies are called
+        raise RuntimeError("as it is")
+
+    trace = wandering()
+    arrays = (trace.ids, trace.writes.astype(np.uint8), trace.threads)
+    with pytest.raises(RuntimeError, match=r"^as it is$"):
+        count_hits(json.dumps({"load": "tiering"}), arrays, breaks)
 
 
 def test_what_a_policy_raises_ends_the_comparison():

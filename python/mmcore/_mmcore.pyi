@@ -1464,6 +1464,15 @@ def count_ops(
 ) -> str:
     """Counts the operations of a load in the counting build, as JSON."""
 
+def count_hits(
+    config_json: str,
+    trace: tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint16]] | None = None,
+    policy: Callable[..., object] | None = None,
+    /,
+) -> str:
+    """Counts on which nodes a fixed number of a trace's accesses find their pages, as JSON. A policy may choose
+    the pages that move."""
+
 def count_puts(config_json: str, /) -> str:
     """Counts the operations that each put costs under a release design, in the counting build, as JSON."""
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 import mmcore
 from mmcore._cli import inputs, output, showing, signals
 from mmcore._cli.progress import Bar
+from mmcore._comparison.gates import Gate  # noqa: TC001 - the command line reads the annotations
 from mmcore._comparison.options import Options
 from mmcore._comparison.plots import check_path
+from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     from mmcore._comparison import Progress
@@ -27,15 +30,52 @@ class PlotView(showing.View):
         as_json: print one JSON document (docs/json.md), samples included, instead of text.
         html: write a page with plots that needs no other file.
         plot: write the plots to this file (.svg, .pdf, .png).
+        markdown: write the verdicts and the table as Markdown to this file, and append them to the
+            file that GITHUB_STEP_SUMMARY names, if it is set.
     """
 
     plot: Path | None = None
+    markdown: Path | None = None
 
     def check(self) -> None:
         """Refuses files that could not be written, and formats that matplotlib lacks."""
         super().check()
         if self.html is not None or self.plot is not None:
             check_path(self.plot if self.plot is not None else Path("page.svg"))
+        _output.check(self.html, self.plot, self.markdown)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class GateWords:
+    """What is judged: the exit code is then 0 (fine), 1 (worse) or 3 (inconclusive).
+
+    Attributes:
+        gate: work (counts, which are the same in every run; alone, nothing is timed) or time (the
+            interval); may be given twice.
+        at_most: the slowdown that the gate time allows, such as 3%.
+        allow: COUNT=+N: how many more of a count the gate work allows for each page, such as
+            atomics=+0.5.
+        work: a file of counts, to which the gate work holds the variants instead of the baseline.
+        update: write the file of counts anew, and judge nothing.
+    """
+
+    gate: Annotated[tuple[Gate, ...], Parameter(negative=(), show_default=False)] = ()
+    at_most: str = "3%"
+    allow: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    work: Path | None = None
+    update: Annotated[bool, Parameter(negative=())] = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same values as keyword arguments of `mmcore.compare`."""
+        return {
+            "gate": self.gate,
+            "at_most": _fraction(self.at_most),
+            "allow": dict(map(_allowed, self.allow)),
+            "work": self.work,
+            "update": self.update,
+        }
 
 
 def compare(
@@ -45,6 +85,8 @@ def compare(
     vary: str | None = None,
     set_: inputs.Fields = (),
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008 - it is frozen
+    against: Path | None = None,
+    gates: GateWords | None = None,
     max_accesses: int | None = None,
     view: PlotView | None = None,
 ) -> int:
@@ -58,12 +100,16 @@ def compare(
             all release designs against split.
         set_: FIELD=VALUE: a field of the profile, set in all variants.
         options: the load, its threads and the time for measuring.
+        against: the Python of another environment: compare each variant with the same one of the
+            mmcore that is installed there.
+        gates: what is judged.
         max_accesses: refuse a trace of more accesses; 2**28 if left out.
         view: how the result is printed and saved.
     """
     view = view or PlotView()
     view.check()
     fields = inputs.fields(set_)
+    judged = (gates or GateWords()).options
     wanted = None if trace is None else _read(trace, max_accesses)
 
     def work() -> mmcore.Comparison:
@@ -73,13 +119,23 @@ def compare(
                 bar.update(progress.stage, done=progress.fraction, of=1.0, note=progress.note)
 
             return mmcore.compare(
-                wanted, vary=vary, profile=fields, **asdict(options), progress=tell
+                wanted,
+                vary=vary,
+                profile=fields,
+                **asdict(options),
+                against=against,
+                **judged,
+                progress=tell,
             )
 
     def show(result: mmcore.Comparison) -> int:
         code = showing.finish(result, view)
         output.save(view.plot, result.plot)
-        return code
+        if view.markdown is not None:
+            output.save(view.markdown, result.to_markdown)
+            summary = os.environ.get("GITHUB_STEP_SUMMARY")
+            output.save(Path(summary) if summary else None, lambda to: _append(to, result))
+        return 0 if judged["update"] else code
 
     return signals.report(work, show)
 
@@ -87,3 +143,24 @@ def compare(
 def _read(trace: str, max_accesses: int | None) -> mmcore.Trace:
     with Bar("reading") as bar:
         return inputs.trace(trace, max_accesses, bar)
+
+
+def _append(summary: Path, result: mmcore.Comparison) -> None:
+    with summary.open("a", encoding="utf-8") as file:
+        file.write(result.to_markdown())
+
+
+def _fraction(text: str) -> float:
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise InputError(f"--at-most takes a slowdown such as 3%, not {text!r}") from None
+    return number / 100 if text.endswith("%") else number
+
+
+def _allowed(word: str) -> tuple[str, float]:
+    name, _, number = word.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise InputError(f"--allow takes COUNT=+N, such as atomics=+0.5, not {word!r}") from None

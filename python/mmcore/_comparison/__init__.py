@@ -1,31 +1,40 @@
 """Compares designs of the release path under migration load.
 
-`plan` lists the variants, `options` has the load and its limits, `runner` measures the variants
-round by round, `stats` computes confidence intervals, `figures` the numbers of the table, `result`
-is the public result, `text` and `plots` show it. `protocol` describes the calls of the core.
+`plan` lists the variants, `options` has the load and its limits, `runner` counts the variants and
+measures them round by round, `stats` computes confidence intervals, `figures` the numbers of the
+table, `work` compares counts, `gates` judges, `result` is the public result, `text`, `markdown` and
+`plots` show it. `protocol` describes the calls of the core, `against` makes those of another build
+through its `worker`, and `busy` tells what other programs do to the host.
 """
 
 from __future__ import annotations
 
+import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from mmcore import _mmcore
+from mmcore import _mmcore, _output
 from mmcore._chosen import chosen
+from mmcore._comparison import against as other_build
+from mmcore._comparison import work as counts
+from mmcore._comparison.busy import observe
+from mmcore._comparison.gates import AT_MOST, Gates, make_gates
 from mmcore._comparison.options import Options
 from mmcore._comparison.plan import make_plan
 from mmcore._comparison.result import Comparison
-from mmcore._comparison.runner import Progress, measure
-from mmcore._errors import InputError
+from mmcore._comparison.runner import Measurement, Progress, measure
 from mmcore._interrupted import partial
 from mmcore._mmcore import Profile
 from mmcore._trace import Trace
 from mmcore._waiting import keep
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from mmcore._chosen import Chosen
+    from mmcore._comparison.gates import Gate
+    from mmcore._comparison.plan import Plan
     from mmcore._comparison.protocol import Backend
     from mmcore.typing import Kernel, Load
 
@@ -45,8 +54,14 @@ def compare(
     nodes: str | None = Options.nodes,
     copy: bool = Options.copy,
     seed: int = Options.seed,
-    precision: float = Options.precision,
+    precision: float | None = Options.precision,
     poison_rate: float = Options.poison_rate,
+    against: str | os.PathLike[str] | None = None,
+    gate: Gate | Sequence[Gate] | None = None,
+    at_most: float = AT_MOST,
+    allow: Mapping[str, float] | None = None,
+    work: str | os.PathLike[str] | None = None,
+    update: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
     """Measures variants of a machine under one load, and tells real differences from noise.
@@ -80,14 +95,25 @@ def compare(
             one. Left out: for a trace, a fast node of a quarter of its footprint.
         copy: whether the contents of pages are copied; if not, the protocol alone is timed.
         seed: the seed of the loads and of the order of the variants.
-        precision: the half width of the intervals, as a fraction of the ratio, at which measuring
-            may stop before the time is up.
+        precision: the half width of the intervals, as a fraction of the ratio, that is asked for:
+            measuring may stop there, and a result that misses it is inconclusive. Left out: it may
+            stop at 0.005.
         poison_rate: the share (0 to 1) of migration calls before which a frame fails: with a soft
             error, in a storm half of them with a hard error.
+        against: the interpreter of another environment: each variant is compared with the same one
+            of the build that is installed there, which runs in a process of its own.
+        gate: "work", "time" or both: `Comparison.status` is then "finding" if a variant is worse
+            than allowed. With "work" alone, the variants are counted and not timed.
+        at_most: the slowdown that the gate "time" allows, as a fraction. It judges the interval.
+        allow: for counts such as "atomics", how many more for each page the gate "work" allows.
+        work: a file of counts, to which the gate "work" holds the variants instead of the
+            baseline; the gate itself if `gate` is left out.
+        update: write the counts into the file of `work`, and judge nothing.
         progress: called from time to time with the current stage and its share done.
 
     Raises:
-        InputError: if an option or the trace does not fit; the message says what to change.
+        InputError: if an option, the trace, the file of `work` or the other build does not fit;
+            the message says what to change.
         FindingError: if a machine broke a rule: lost content, or an audit that is not clean.
         KeyboardInterrupt: by a signal; its `partial` has the rounds of the trials that had ended.
     """
@@ -108,15 +134,95 @@ def compare(
         trace = Trace.sample()
     elif trace is not None and not isinstance(trace, Trace):
         trace = Trace.load(trace)
-    plan = make_plan(trace, options, vary=vary, fields=fields)
+    gates = _gates(gate, at_most, allow, work=work, update=update, against=against)
+    timed = not update and (not gates.names or "time" in gates.names)
+    plan = make_plan(
+        trace,
+        options,
+        vary=vary,
+        fields=fields,
+        against=None if against is None else os.fspath(against),
+        timed=timed,
+        asked=_asked(gates, work, update=update),
+    )
+    if plan.has_policies and "work" in gates.names:
+        raise InputError("the gate work compares designs: policies have the work of one design")
+    if "work" in gates.names and work is None and not plan.compared:
+        raise InputError("the gate work needs two variants, --against or --work")
+    if work is not None and not update:
+        gates = replace(gates, expected=counts.Expected.read(work, plan))
     if not isinstance(profile, Profile):
         for name in plan.varied & fields.keys():
             raise InputError(
                 f"the field {name} is varied and set: leave it out of --vary, or out of --set"
             )
     try:
-        return Comparison(measure(plan, cast("Backend", _mmcore), progress))
+        result = Comparison(_measured(plan, progress), gates)
     except KeyboardInterrupt as stopped:
         taken = partial(stopped)
-        keep(stopped, None if taken is None else Comparison(taken))
+        keep(stopped, None if taken is None else Comparison(taken, gates))
         raise
+    if update and work is not None:
+        result.save_work(work)
+    return result
+
+
+def _gates(
+    gate: Gate | Sequence[Gate] | None,
+    at_most: float,
+    allow: Mapping[str, float] | None,
+    *,
+    work: str | os.PathLike[str] | None,
+    update: bool,
+    against: str | os.PathLike[str] | None,
+) -> Gates:
+    """The gates, of which all parts fit together; the file of counts is not read yet."""
+    if update and work is None:
+        raise InputError("--update needs the file to write: --work FILE")
+    if work is not None and against is not None:
+        raise InputError("the gate work has one measure: give --work or --against")
+    if update and gate:
+        raise InputError("--update writes the counts and judges nothing: leave --gate out")
+    if update:
+        _output.check(work)
+    if work is not None and not update:
+        names = (gate,) if isinstance(gate, str) else tuple(gate or ("work",))
+        if "work" not in names:
+            raise InputError("--work is the measure of the gate work: give --gate work")
+        gate = names
+    made = make_gates(gate, at_most, allow)
+    for option, given, name in (
+        ("allow", bool(made.allow), "work"),
+        ("at_most", at_most != AT_MOST, "time"),
+    ):
+        if given and name not in made.names:
+            raise InputError(f"{option} is for the gate {name}: give --gate {name}")
+    return made
+
+
+def _asked(gates: Gates, work: str | os.PathLike[str] | None, *, update: bool) -> list[str]:
+    """The words of the command line that choose what is judged."""
+    words = [word for name in gates.names for word in ("--gate", name)]
+    if gates.at_most != AT_MOST:
+        words += ["--at-most", f"{100 * gates.at_most:g}%"]
+    words += [word for name, n in gates.allow.items() for word in ("--allow", f"{name}=+{n:g}")]
+    if work is not None:
+        words += ["--work", os.fspath(work)]
+    return [*words, "--update"] if update else words
+
+
+def _measured(plan: Plan, progress: Callable[[Progress], None] | None) -> Measurement:
+    """Counts and measures a plan with this build, and with the other one if it has one."""
+    own = cast("Backend", _mmcore)
+    if plan.against is None:
+        return measure(plan, own, progress, busy=observe)
+    with other_build.running(plan.against) as base:
+        builds = (base.build, other_build.here())
+
+        def used() -> float:
+            return time.process_time() + base.processor_seconds()
+
+        # The other process counts as this comparison, not as another program.
+        return measure(
+            replace(plan, builds=builds), own, progress, base=base, busy=lambda: observe(used)
+        )

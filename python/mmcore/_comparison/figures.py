@@ -51,17 +51,16 @@ class Figures:
     def table(self) -> list[dict[str, Any]]:
         """One row per variant, as plain data.
 
-        `variant` is the label. `pages_per_s` (migrated pages per second of wall time) and
-        `pages_per_cpu_s` (per second of processor time) are medians of the rounds;
-        `accesses_per_modelled_s` is over all rounds, None without accesses. `primary` names the
+        `variant` is the label. `pages_per_s` and `pages_per_cpu_s` are medians of the rounds,
+        None if nothing was timed. `accesses_per_modelled_s`, `modelled_ns_per_access` and
+        `fast_share`, the share of accesses whose page was on the first node, are over a fixed
+        number of the trace's accesses on one thread; None without a trace. `primary` names the
         measure of `ratio`. `ratio` and `ratio_wall` (wall time; None for policies) are intervals
         relative to the baseline, with the keys `ratio`, `low`, `high`, `blocks` and `resolved`;
         None for the baseline. `latency` has quantiles over the batches of the nanoseconds per page.
         `migrated`, `retries` and `failed` are sums of pages. `per_page` has the operations
         per migrated page in the counting build. `share_of_memcpy` is the rate relative to a bare
-        `memcpy` in memory of the load's size, in the rounds that timed one.
-        `modelled_ns_per_access` is in nanoseconds. `fast_share` is the share of accesses whose
-        page was on the first node.
+        `memcpy` of cold pages, in the rounds that timed one.
 
         In the loads `compaction` and `zram`, which ask for blocks, `requests` has the number of
         requests, how many were `served`, quantiles of their time in nanoseconds, and
@@ -82,16 +81,13 @@ class Figures:
         taken = self.measurement
         reports = [sample.report for sample in taken.samples if sample.variant == index]
         latency = Histogram(report.latency_ns for report in reports)
-        accesses = sum(report.accesses for report in reports)
-        modelled = sum(report.modelled_ns for report in reports)
-        # In a storm pages move at random, and no node counts as the fast one.
-        tiers = self.plan.options.load == "tiering" and accesses and reports[0].accesses_by_node
-        fast = sum(report.accesses_by_node[0] for report in reports) if tiers else 0
+        # The rounds are not asked: how far they come in a trace depends on the host and the time.
+        hits = taken.operations[index].hits
         return {
             "variant": self.labels[index],
             "pages_per_s": _median(taken.values(index, "pages_per_s")),
             "pages_per_cpu_s": _median(taken.values(index, "pages_per_cpu_s")),
-            "accesses_per_modelled_s": 1e9 * accesses / modelled if modelled else None,
+            "accesses_per_modelled_s": None if hits is None else 1e9 / hits.ns_per_access,
             "primary": self.plan.primary,
             "ratio": self._interval(index, self.plan.primary),
             # A policy may move no page, and a ratio to 0 pages a second is undefined.
@@ -102,8 +98,8 @@ class Figures:
             "failed": sum(report.failed for report in reports),
             "per_page": taken.operations[index].per_page,
             "share_of_memcpy": self._share_of_memcpy(index),
-            "modelled_ns_per_access": modelled / accesses if accesses else None,
-            "fast_share": fast / accesses if tiers else None,
+            "modelled_ns_per_access": None if hits is None else hits.ns_per_access,
+            "fast_share": None if hits is None else hits.fast_share,
             "requests": self._requests(reports),
             "users": self._users(index),
             "stored": _stored(reports),
@@ -138,7 +134,9 @@ class Figures:
         return _median(speed[copied > 0] / copied[copied > 0])
 
     def _interval(self, index: int, attribute: str) -> dict[str, Any] | None:
-        return None if index == 0 else self.interval(index, attribute).as_dict()
+        if index not in self.plan.compared:
+            return None
+        return self.interval(index, attribute).as_dict()
 
     def interval(self, index: int, attribute: str | None = None) -> stats.Interval:
         """Computes the ratio of a variant to the baseline, with its confidence interval.
@@ -149,8 +147,7 @@ class Figures:
         """
         return stats.ratio_interval(
             self.block_log_ratios(index, attribute),
-            comparisons=len(self.plan.variants) - 1,
-            seed=self.plan.options.seed,
+            comparisons=len(self.plan.compared),
         )
 
     def block_log_ratios(self, index: int, attribute: str | None = None) -> NDArray[np.float64]:
@@ -161,7 +158,8 @@ class Figures:
             attribute: the measure, a field of the reports; None for the primary measure.
         """
         taken, attribute = self.measurement, attribute or self.plan.primary
-        values, baseline = taken.values(index, attribute), taken.values(0, attribute)
+        values = taken.values(index, attribute)
+        baseline = taken.values(self.plan.baseline(index), attribute)
         return stats.blocks(values, baseline, taken.trials).means
 
     @property
@@ -178,8 +176,25 @@ class Figures:
 
     @property
     def conclusive(self) -> bool:
-        """Whether there were enough blocks of rounds for intervals (`stats.MIN_BLOCKS`)."""
-        return len(self.block_log_ratios(1)) >= stats.MIN_BLOCKS
+        """Whether each interval is narrow enough to say something, and as narrow as asked for.
+
+        A comparison that times nothing has counts alone, and they are always conclusive.
+        """
+        return not self.plan.timed or (
+            all(self.interval(index).usable for index in self.plan.compared) and not self.missed
+        )
+
+    @property
+    def missed(self) -> list[str]:
+        """The labels of the variants whose intervals are wider than the precision asked for."""
+        wanted = self.plan.options.precision
+        if wanted is None or not self.plan.timed:
+            return []
+        return [
+            self.labels[index]
+            for index in self.plan.compared
+            if not self.interval(index).half_width <= wanted
+        ]
 
 
 def _stored(reports: list[RoundReport]) -> dict[str, Any] | None:

@@ -17,6 +17,9 @@ __all__ = ["MOST_SECONDS", "MOST_THREADS", "Options"]
 #: at most `MAX_LOAD_THREADS` writing threads.
 MOST_THREADS = MAX_LOAD_THREADS // 2
 
+#: The half width, as a fraction, at which a comparison stops for which no precision was asked.
+STOPS_AT = 0.005
+
 #: The most seconds of a comparison: one day.
 MOST_SECONDS = 86_400
 
@@ -42,9 +45,10 @@ class Options:
             as 64MiB,256MiB:250ns; None for the sizes of the load.
         copy: whether the contents of pages are copied; False times the protocol alone.
         seed: seed of the loads and of the order of the variants.
-        precision: the half width of the intervals, as a fraction of the ratio, at which measuring
-            may stop early: 0.005 for half a percent.
-        poison_rate: the share (0 to 1) of migration calls before which a frame fails.
+        precision: half width of the intervals, as a fraction, that is asked for: measuring may stop
+            there, and a comparison that misses it is inconclusive. Left out: measuring may stop at
+            0.005, and nothing is asked for.
+        poison_rate: share (0 to 1) of migration calls before which a frame fails.
     """
 
     load: Load = "tiering"
@@ -55,7 +59,7 @@ class Options:
     nodes: str | None = None
     copy: bool = True
     seed: int = 1
-    precision: float = 0.005
+    precision: float | None = None
     poison_rate: float = 0.0
 
     def __post_init__(self) -> None:
@@ -75,7 +79,7 @@ class Options:
             raise InputError(
                 f"seconds must be more than 0 and at most {MOST_SECONDS}, not {seconds:g}"
             )
-        precision = _fraction("precision", self.precision)
+        precision = None if self.precision is None else _fraction("precision", self.precision)
         if precision in (0, 1):
             raise InputError(f"precision must be a fraction between 0 and 1, not {precision:g}")
         self._set(
@@ -87,6 +91,11 @@ class Options:
             precision=precision,
             poison_rate=_fraction("poison_rate", self.poison_rate),
         )
+
+    @property
+    def stops_at(self) -> float:
+        """The half width of the intervals at which measuring may stop."""
+        return STOPS_AT if self.precision is None else self.precision
 
     @property
     def asks_for_blocks(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mmcore._chosen import python_text, set_options
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from mmcore._comparison.against import Build
     from mmcore._trace import Trace
 
     #: Maps the hits, node and age of each page to the pages to promote and the pages to demote.
@@ -67,12 +68,14 @@ class Variant:
         planted: slowdowns that tests of the verdict add, such as `{"slowdown": 0.03}`.
         policy: the callable that chooses the pages to move in tiering; None for the kernel's own
             choice.
+        base: whether the other build runs it, with which this build is compared.
     """
 
     label: str
     profile: Mapping[str, str]
     planted: Mapping[str, float] = field(default_factory=dict)
     policy: Watched | None = None
+    base: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,18 @@ class Plan:
     """A comparison that is ready to run.
 
     Attributes:
-        variants: the variants; the first is the baseline.
+        variants: the variants; the first is the baseline. Of two builds, each variant of this
+            build comes after the same one of the other build, which is its baseline.
         options: the options of the comparison.
         nodes: the sizes and latencies of the nodes. If empty, the load derives them: for a trace,
             a fast node that holds a quarter of its pages.
         trace: the accesses that load tiering replays.
         vary: the variants in the form of `--vary`.
         fields: fields of the profile that are set over the preset in all variants.
+        against: the interpreter of the other build; None if only this build is measured.
+        timed: whether the variants are timed; if not, they are only counted.
+        builds: the facts of the other build and of this one; empty if only this one is measured.
+        asked: further words of the command line, which choose what is judged.
     """
 
     variants: tuple[Variant, ...]
@@ -95,6 +103,19 @@ class Plan:
     trace: Trace | None
     vary: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    against: str | None = None
+    timed: bool = True
+    asked: tuple[str, ...] = ()
+    builds: tuple[Build, ...] = ()
+
+    def baseline(self, index: int) -> int:
+        """The index of the variant that a variant is compared with; its own for a baseline."""
+        return index - index % 2 if self.against is not None else 0
+
+    @property
+    def compared(self) -> tuple[int, ...]:
+        """The indices of the variants that are compared with a baseline."""
+        return tuple(index for index in range(len(self.variants)) if self.baseline(index) != index)
 
     def config(self, variant: Variant) -> dict[str, Any]:
         """The configuration of one variant for the core, as `protocol` describes it."""
@@ -164,14 +185,17 @@ class Plan:
         if how.alone:
             words.append("--alone")
         words += ["--threads", str(how.threads), "--seconds", f"{how.seconds:g}"]
-        words += ["--precision", f"{how.precision:g}"]
+        if how.precision is not None:
+            words += ["--precision", f"{how.precision:g}"]
         if self.nodes:
             words += ["--nodes", self.nodes_text]
         if not how.copy:
             words.append("--no-copy")
         if how.poison_rate:
             words += ["--poison-rate", f"{how.poison_rate:g}"]
-        return shlex.join([*words, "--seed", str(how.seed)])
+        if self.against is not None:
+            words += ["--against", self.against]
+        return shlex.join([*words, "--seed", str(how.seed), *self.asked])
 
     @property
     def smaller_nodes(self) -> str | None:
@@ -205,6 +229,9 @@ def make_plan(
     vary: str | Mapping[str, Sequence[object]] | None = None,
     fields: Mapping[str, str] | None = None,
     variants: Sequence[Variant] | None = None,
+    against: str | None = None,
+    timed: bool = True,
+    asked: Sequence[str] = (),
 ) -> Plan:
     """Checks the parts of a comparison against each other, and makes a plan of them.
 
@@ -214,6 +241,9 @@ def make_plan(
         vary: the field and its values, as for `mmcore.compare`.
         fields: fields of the profile that are set over the preset in all variants.
         variants: variants to take instead of those that `vary` names.
+        against: the interpreter of another build, with which each variant is compared.
+        timed: whether the variants are timed, and not only counted.
+        asked: words of the command line that choose what is judged.
 
     Raises:
         InputError: if the parts do not fit; the message says what to change.
@@ -234,12 +264,25 @@ def make_plan(
         )
     if not isinstance(vary, str):
         vary = f"{next(iter(vary))}={','.join(variant.label for variant in chosen)}"
-    if not 2 <= len(chosen) <= MAX_VARIANTS:
-        raise InputError(f"a comparison needs 2 to {MAX_VARIANTS} variants, not {len(chosen)}")
+    if against is not None and any(variant.policy is not None for variant in chosen):
+        raise InputError("a policy of this interpreter cannot run in that of --against")
+    # A variant that is compared with another build, or with a file of counts, needs no second one.
+    fewest = 2 if timed and against is None else 1
+    most = MAX_VARIANTS if against is None else MAX_VARIANTS // 2
+    if not fewest <= len(chosen) <= most:
+        raise InputError(f"a comparison needs {fewest} to {most} variants, not {len(chosen)}")
+    if against is not None:
+        chosen = tuple(
+            each
+            for variant in chosen
+            for each in (replace(variant, label=f"{variant.label}, base", base=True), variant)
+        )
     sizes = () if options.nodes is None else parse_nodes(options.nodes, latencies=LATENCIES_NS)
     if options.nodes is not None:
         _check_nodes(sizes, trace, options)
-    return Plan(chosen, options, sizes, trace, vary, dict(fields or {}))
+    return Plan(
+        chosen, options, sizes, trace, vary, dict(fields or {}), against, timed, tuple(asked)
+    )
 
 
 MAX_VARIANTS = 16

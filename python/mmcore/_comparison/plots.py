@@ -38,10 +38,10 @@ def _figure(comparison: Figures) -> Any:
 
 
 def _plot_ratios(axes: Any, comparison: Figures, colors: list[Any]) -> None:
-    """Plots the ratio of each block as a dot, in percent, and the confidence interval as a bar."""
-    labels = comparison.labels
+    """Plots the ratio of each block as a dot and the confidence interval as a bar."""
+    labels, compared = comparison.labels, comparison.plan.compared
     scatter = np.random.default_rng(0)
-    for index in range(1, len(labels)):
+    for index in compared:
         blocks = 100 * np.expm1(comparison.block_log_ratios(index))
         height = index + scatter.uniform(-0.25, 0.25, len(blocks))
         axes.plot(blocks, height, ".", color=colors[index], alpha=0.4, markersize=5)
@@ -53,9 +53,10 @@ def _plot_ratios(axes: Any, comparison: Figures, colors: list[Any]) -> None:
             axes.plot([low, high], [index, index], color="black", linewidth=2)
             axes.plot(middle, index, "|", color="black", markersize=14, markeredgewidth=2)
     axes.axvline(0, color="gray", linewidth=1)
-    axes.set_yticks(range(1, len(labels)), labels[1:])
+    axes.set_yticks(compared, [labels[index] for index in compared])
     axes.set_ylim(len(labels) - 0.4, 0.4)
-    axes.set_xlabel(f"{comparison.plan.primary_text}, % more than {labels[0]}")
+    baseline = labels[0] if comparison.plan.against is None else "the base"
+    axes.set_xlabel(f"{comparison.plan.primary_text}, % more than {baseline}")
     what = "Accesses" if comparison.plan.has_policies else "Throughput"
     axes.set_title(f"{what}: each block of rounds, and the 95 % interval", loc="left")
 

@@ -13,7 +13,8 @@ The configuration of a variant, as JSON::
      "copy": true,                           whether contents are copied (and checked)
      "seed": 1,
      "command": "mmcore compare ...",        the command that repeats it, for messages
-     "planted": {"slowdown": 0.03}}          only in tests of the verdict: time wasted on each page
+     "planted": {"slowdown": 0.03,           only in tests of the verdict: time wasted on each page,
+                 "atomics": 1}}              and operations that the counting build does for each
 
 A refused configuration raises a `ValueError` of one line. Any other exception is a finding: lost
 content, or an audit with broken rules.
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
     from mmcore._comparison.plan import Policy
     from mmcore._trace.arrays import TraceArrays
 
-__all__ = ["COUNTED", "Backend", "LatencyCount", "Operations", "Rig", "RoundReport", "Stored"]
+__all__ = [
+    "COUNTED",
+    "NOUNS",
+    "Backend",
+    "Hits",
+    "LatencyCount",
+    "Operations",
+    "Rig",
+    "RoundReport",
+    "Stored",
+]
 
 #: The operations that `count_ops` counts for migrated pages, and under "used" for accesses, with
 #: their names in reports.
@@ -40,6 +51,18 @@ COUNTED = {
     "list_ops": "list links + unlinks",
     "batch_locks": "batch locks (kernel: none)",
     "other_locks": "other lock acquisitions",
+    "tlb_flushes": "TLB flushes",
+}
+
+#: The same operations in sentences.
+NOUNS = {
+    "rmw": "atomics",
+    "lruvec_locks": "lruvec locks",
+    "pagevec_inserts": "pagevec insertions",
+    "list_ops": "list operations",
+    "batch_locks": "batch locks",
+    "other_locks": "other locks",
+    "tlb_flushes": "TLB flushes",
 }
 
 
@@ -76,6 +99,12 @@ class Backend(Protocol):
         """
         ...
 
+    def count_hits(
+        self, config_json: str, trace: TraceArrays | None, policy: Policy | None = None, /
+    ) -> str:
+        """Replays a fixed number of accesses of a trace on one thread; returns `Hits` as JSON."""
+        ...
+
 
 class Operations(NamedTuple):
     """What a variant does in the counting build.
@@ -83,10 +112,44 @@ class Operations(NamedTuple):
     Attributes:
         per_page: operations of the migrator per migrated page.
         per_access: operations of the other threads per access.
+        hits: where the accesses of a trace find their pages; None in loads without a trace.
     """
 
     per_page: dict[str, float]
     per_access: dict[str, float]
+    hits: Hits | None = None
+
+
+class Hits(NamedTuple):
+    """Where a fixed number of accesses of a trace found their pages: the same in every run.
+
+    Attributes:
+        migrated: the pages that moved meanwhile.
+        accesses_by_node: the number of accesses to pages on each node.
+        latency_ns: the modelled latency of each node.
+    """
+
+    migrated: int
+    accesses_by_node: tuple[int, ...]
+    latency_ns: tuple[float, ...]
+
+    @classmethod
+    def from_json(cls, text: str) -> Hits:
+        """Parses the report of `count_hits`."""
+        data = json.loads(text)
+        by_node, latencies = data["accesses_by_node"], data["latency_ns"]
+        return cls(data["migrated"], tuple(by_node), tuple(latencies))
+
+    @property
+    def fast_share(self) -> float:
+        """The share of the accesses whose page was on the first node."""
+        return self.accesses_by_node[0] / sum(self.accesses_by_node)
+
+    @property
+    def ns_per_access(self) -> float:
+        """The modelled latency of an access, on average."""
+        pairs = zip(self.accesses_by_node, self.latency_ns, strict=True)
+        return sum(count * ns for count, ns in pairs) / sum(self.accesses_by_node)
 
 
 class LatencyCount(NamedTuple):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mmcore._comparison import stats
+from mmcore import _output
+from mmcore._comparison import work
 from mmcore._comparison.figures import Figures
-from mmcore._comparison.plots import plots
-from mmcore._comparison.text import grid, preface, sentence
-from mmcore.reporting import Result
+from mmcore._comparison.gates import Gates
+from mmcore._comparison.plots import as_svg, save
+from mmcore._comparison.text import grid, preface, time_verdict, work_verdict
+from mmcore.reporting import Drawing, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mmcore.reporting import Part
-    from mmcore.typing import Status
+    from mmcore._comparison.gates import Outcome
+    from mmcore._comparison.runner import Measurement
+    from mmcore.reporting import Part, Status
 
 __all__ = ["Comparison"]
 
@@ -24,24 +27,43 @@ class Comparison(Figures, Result):
 
     kind: ClassVar[str] = "comparison"
 
+    def __init__(self, measurement: Measurement, gates: Gates | None = None) -> None:
+        super().__init__(measurement)
+        self._gates = gates or Gates()
+
+    @property
+    def work(self) -> list[str]:
+        """The verdict about work, one line per variant: the same in every run on every machine."""
+        return work_verdict(self)
+
+    @property
+    def time(self) -> list[str]:
+        """The verdict about time on this machine: faster, slower, not resolved, or inconclusive."""
+        return time_verdict(self)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What each gate says of each variant; empty without gates."""
+        return self._gates.judge(self)
+
     @property
     def verdict(self) -> str:
-        """One line per variant: faster, slower, or no difference resolved."""
-        if not self.conclusive:
-            return (
-                f"inconclusive: {2 * len(self.block_log_ratios(1))} trials are fewer"
-                f" than {2 * stats.MIN_BLOCKS}; give more --seconds"
-            )
-        return "\n".join(
-            sentence(label, self.labels[0], self.interval(index), self.plan.primary_text)
-            for index, label in enumerate(self.labels)
-            if index > 0
-        )
+        """The lines of `work`, `time` and `outcomes`; each begins with its kind."""
+        lines = [f"work: {line}" for line in self.work]
+        lines += [f"time: {line}" for line in self.time]
+        return "\n".join([*lines, *map(str, self.outcomes)])
 
     @property
     def status(self) -> Status:
-        """`clean` if there are enough rounds for intervals, whatever they show."""
-        return "clean" if self.conclusive else "inconclusive"
+        """`finding` if a gate is closed, `inconclusive` if a gate or the precision is not decided.
+
+        Without gates: `clean` if the time verdict says something about each variant.
+        """
+        results = {outcome.result for outcome in self.outcomes}
+        if "worse" in results:
+            return "finding"
+        decided = not self.missed if self._gates.names else self.conclusive
+        return "clean" if decided and "inconclusive" not in results else "inconclusive"
 
     @property
     def command(self) -> str:
@@ -66,8 +88,13 @@ class Comparison(Figures, Result):
             "trace": None if plan.trace is None else plan.trace.facts(),
             "configurations": [plan.config(variant) for variant in plan.variants],
             "confidence": 0.95,
+            "work": self.work,
+            "time": self.time,
+            "gates": [outcome.as_dict() for outcome in self.outcomes],
+            "builds": [build.as_dict() for build in plan.builds],
             "stopped": taken.stopped,
             "elapsed_s": taken.elapsed,
+            "others_cpus": taken.others,
             "dropped_rounds": taken.dropped,
             "table": self.table,
             "verified": taken.verified,
@@ -84,10 +111,43 @@ class Comparison(Figures, Result):
         }
 
     def parts(self) -> Iterator[Part]:
-        """The load in words, the table, the verdict and the plots."""
+        """The load in words, the table, the verdicts and the plots."""
         yield from preface(self)
         yield ""
         yield grid(self)
         yield ""
         yield self.verdict
-        yield plots(self)
+        if self.plan.timed:
+            yield Drawing(lambda: as_svg(self))
+
+    def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Formats the verdict and the table for a pull request; writes `path` if one is given.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        # At its use: the module names this class.
+        from mmcore._comparison.markdown import as_markdown
+
+        text = as_markdown(self)
+        if path is not None:
+            _output.write(path, text)
+        return text
+
+    def save_work(self, path: str | os.PathLike[str]) -> None:
+        """Writes the counts to a file that a later comparison is held to.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        work.write(path, self.plan, self.measurement.operations)
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Writes the plots as an image file; the ending selects .svg, .pdf or .png.
+
+        Raises:
+            InputError: if the name has another ending.
+            MissingExtraError: if matplotlib is not installed.
+            OSError: if the file cannot be written.
+        """
+        save(self, Path(path))

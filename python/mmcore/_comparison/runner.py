@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmcore._comparison import stats
-from mmcore._comparison.protocol import Backend, Operations, Rig, RoundReport
-from mmcore._errors import FindingError, InputError
+from mmcore._comparison.protocol import Backend, Hits, Operations, Rig, RoundReport
 from mmcore._waiting import heard, keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,8 +28,10 @@ __all__ = ["Measurement", "Progress", "Sample", "measure"]
 #: The fewest migrations of a trace: with fewer, the rates would be those of the start-up.
 MIN_MIGRATIONS = 1000
 
-#: The number of trials that the time is divided into: two blocks more than intervals need.
-TRIALS_WANTED = 2 * (stats.MIN_BLOCKS + 2)
+#: The number of trials that the time is divided into. Of 14 blocks, four are cut off before the
+#: mean is taken; more blocks make the interval a little narrower, but each trial builds, warms up
+#: and verifies machines for as long as it measures.
+TRIALS_WANTED = 2 * 14
 
 #: The most seconds of measuring in one trial; a longer comparison has more trials.
 LONGEST_TRIAL = 2.0
@@ -87,9 +89,11 @@ class Measurement:
         samples: the turns, in the order of time.
         operations: for each variant, the operations in the counting build.
         verified: for each variant, the checks at the end of each trial.
-        stopped: the reason for the end: "precision", "time" or "interruption".
+        stopped: the reason for the end: "precision", "time" or "interruption"; "counted" if
+            nothing was timed.
         elapsed: seconds of measuring.
         dropped: pairs of rounds left out because a variant's turn was too short to migrate a page.
+        others: the processors that other programs used meanwhile, on average; None if unknown.
     """
 
     plan: Plan
@@ -99,6 +103,7 @@ class Measurement:
     stopped: str
     elapsed: float
     dropped: int
+    others: float | None = None
 
     def values(self, variant: int, attribute: str) -> NDArray[np.float64]:
         """An array of one attribute of a variant's reports, such as "pages_per_cpu_s", by round."""
@@ -122,6 +127,8 @@ def measure(
     progress: Callable[[Progress], None] | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
+    base: Backend | None = None,
+    busy: Callable[[], Callable[[], float | None]] = lambda: lambda: None,
 ) -> Measurement:
     """Counts, measures and verifies the variants of a plan.
 
@@ -130,6 +137,9 @@ def measure(
         backend: the core, or a simulation of it.
         progress: called from time to time.
         clock: seconds of a monotonic clock; tests pass their own.
+        base: the other build, for the variants that it runs.
+        busy: begins to observe the host; what it returns tells the processors that other programs
+            have used since, on average.
 
     Raises:
         InputError: if a configuration is refused, or a variant migrates too few pages.
@@ -138,8 +148,10 @@ def measure(
     """
     tell = progress if progress is not None else lambda _: None
     arrays = None if plan.trace is None else plan.trace.arrays()
-    operations = tuple(_count(plan, backend, arrays, tell))
-    trials = _Trials(plan, backend, arrays, clock, tell)
+    backends = tuple(base if each.base and base else backend for each in plan.variants)
+    operations = tuple(_count(plan, backends, arrays, tell))
+    trials = _Trials(plan, backends, arrays, clock, tell)
+    others = busy()
 
     def taken(stopped: str) -> Measurement:
         return Measurement(
@@ -150,10 +162,12 @@ def measure(
             stopped,
             trials.elapsed,
             trials.dropped,
+            # After an interruption the other build may be in the middle of a turn.
+            others() if stopped in ("time", "precision") else None,
         )
 
     try:
-        return taken(trials.measure())
+        return taken(trials.measure() if plan.timed else "counted")
     except KeyboardInterrupt as interruption:
         # The machines of an unfinished trial are not verified: its rounds may have lost content.
         trials.forget_unverified()
@@ -163,20 +177,20 @@ def measure(
 
 def _count(
     plan: Plan,
-    backend: Backend,
+    backends: Sequence[Backend],
     arrays: TraceArrays | None,
     tell: Callable[[Progress], None],
 ) -> Iterator[Operations]:
     """Yields the operations of each variant, from the counting build."""
-    known: dict[str, Operations] = {}
-    for index, variant in enumerate(plan.variants):
+    known: dict[tuple[str, bool], Operations] = {}
+    for index, (variant, backend) in enumerate(zip(plan.variants, backends, strict=True)):
+        tell(Progress("count", index / len(plan.variants), variant.label))
+        config = json.dumps(plan.config(variant), sort_keys=True)
         if plan.has_policies:
             # Variants with policies share one design: their operation counts say nothing.
-            yield Operations({}, {})
+            yield Operations({}, {}, _hits(plan, variant, backend, config, arrays))
             continue
-        tell(Progress("count", index / len(plan.variants), variant.label))
-        config = json.dumps({**plan.config(variant), "planted": {}}, sort_keys=True)
-        if config not in known:
+        if (config, variant.base) not in known:
             with _findings(plan, variant):
                 counts = json.loads(heard(backend.count_ops, config, arrays))
             migrated = counts.pop("migrated")
@@ -190,8 +204,22 @@ def _count(
                     f" with nodes {plan.nodes_text}: {advice}"
                 )
             accesses, used = counts.pop("accesses", 0), counts.pop("used", {})
-            known[config] = Operations(_each(counts, migrated), _each(used, accesses))
-        yield known[config]
+            known[config, variant.base] = Operations(
+                _each(counts, migrated),
+                _each(used, accesses),
+                None if arrays is None else _hits(plan, variant, backend, config, arrays),
+            )
+        yield known[config, variant.base]
+
+
+def _hits(
+    plan: Plan, variant: Variant, backend: Backend, config: str, arrays: TraceArrays | None
+) -> Hits | None:
+    """Where the accesses of a trace find their pages; None of a build that does not count it."""
+    policy = () if variant.policy is None else (variant.policy,)
+    with _findings(plan, variant):
+        text = heard(backend.count_hits, config, arrays, *policy)
+    return None if text == "null" else Hits.from_json(text)
 
 
 def _each(counts: dict[str, int], of: int) -> dict[str, float]:
@@ -205,13 +233,13 @@ class _Trials:
     def __init__(
         self,
         plan: Plan,
-        backend: Backend,
+        backends: Sequence[Backend],
         arrays: TraceArrays | None,
         clock: Callable[[], float],
         tell: Callable[[Progress], None],
     ) -> None:
         self.plan = plan
-        self.backend = backend
+        self.backends = backends
         self.arrays = arrays
         self.clock = clock
         self.tell = tell
@@ -234,7 +262,7 @@ class _Trials:
             self._finish(rigs)
             if self.elapsed >= self.plan.options.seconds:
                 return "time"
-            if trial % 2 and self._expected_half_width() <= self.plan.options.precision:
+            if trial % 2 and self._expected_half_width() <= self.plan.options.stops_at:
                 return "precision"
         raise AssertionError("the loop above ends by returning")
 
@@ -261,16 +289,20 @@ class _Trials:
                 text = json.dumps(config, sort_keys=True)
                 # The argument is left out without a policy: simulated rigs do not take it.
                 policy = () if variant.policy is None else (variant.policy,)
-                rigs[index] = heard(self.backend.LoadRig, text, self.arrays, *policy)
+                rigs[index] = heard(self.backends[index].LoadRig, text, self.arrays, *policy)
             self._tell("warm up", variant.label)
             seed = _round_seed(self.plan.options.seed, 0)
             _take_turn(self.plan, index, rigs[index], seed, self.turn)
         return [rigs[index] for index in range(len(variants))]
 
     def _measure(self, trial: int, rigs: list[Rig], end: float) -> None:
-        """Measures pairs of rounds until `end`; an unfinished pair is left out."""
+        """Measures pairs of rounds until `end`; an unfinished pair is left out.
+
+        The first pair is always finished: on a busy host it may take longer than the trial should,
+        and a trial without a pair would be lost.
+        """
         for pair in itertools.count():
-            samples = self._pair(trial, pair, rigs, end)
+            samples = self._pair(trial, pair, rigs, end if pair else math.inf)
             if samples is not None:
                 self.samples += samples
             self._tell("measure")
@@ -328,12 +360,16 @@ class _Trials:
         columns: list[list[float]] = [[] for _ in self.plan.variants]
         for sample in sorted(self.samples, key=lambda sample: sample.round):
             columns[sample.variant].append(getattr(sample.report, self.plan.primary))
-        baseline, *others = (np.array(column) for column in columns)
+        values = [np.array(column) for column in columns]
+        compared = self.plan.compared
         return max(
             stats.predicted_half_width(
-                stats.blocks(other, baseline, trials).half_differences, comparisons=len(others)
+                stats.blocks(
+                    values[index], values[self.plan.baseline(index)], trials
+                ).half_differences,
+                comparisons=len(compared),
             )
-            for other in others
+            for index in compared
         )
 
     def _tell(self, stage: str, note: str = "") -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from mmcore._comparison import stats, work
 from mmcore._comparison.protocol import COUNTED
 from mmcore._environment import environment
 from mmcore.reporting import Grid
@@ -11,9 +13,8 @@ from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from mmcore._comparison.figures import Figures
-    from mmcore._comparison.stats import Interval
 
-__all__ = ["UNRESOLVED", "grid", "preface", "sentence"]
+__all__ = ["UNRESOLVED", "grid", "preface", "time_verdict", "work_verdict"]
 
 #: What each load without a trace does.
 WORK = {
@@ -41,12 +42,17 @@ def preface(comparison: Figures) -> list[str]:
     node = "node" if options.asks_for_blocks else "nodes"
     how = f"kernel {options.kernel}{over}, {threads}, {node} {plan.nodes_text}"
     done = f"{rounds} rounds in {taken.elapsed:.0f} s (stopped by {taken.stopped})"
+    if not plan.timed:
+        done = "counted, not timed"
     lines = [
         f"{options.load}: {what}",
         f"{how}{'' if options.copy else ', no copy'}; {done}, seed {options.seed}",
         f"measured on {_processor()}",
     ]
-    if options.load == "tiering":
+    lines += [
+        f"{name}: {build}" for name, build in zip(("base", "here"), plan.builds, strict=False)
+    ]
+    if options.load == "tiering" and plan.timed:
         lines.append(
             "Both nodes are this machine's DRAM; modelled time counts each access with its"
             " node's latency."
@@ -65,6 +71,8 @@ def _processor() -> str:
 def _rows(comparison: Figures) -> list[tuple[str, list[str]]]:
     """The rows of the table: a measure, and one cell per variant."""
     table = comparison.table
+    if not comparison.plan.timed:
+        return _counts(table)
     shown: list[tuple[str, list[str]]] = [
         ("pages migrated / s", [_number(row["pages_per_s"]) for row in table]),
         ("pages / migrator CPU-second", [_number(row["pages_per_cpu_s"]) for row in table]),
@@ -90,16 +98,19 @@ def _rows(comparison: Figures) -> list[tuple[str, list[str]]]:
         # Compaction does not tell the repeated passes of its migrations.
         shown.append(("retries", [_number(row["retries"]) for row in table]))
     shown.append(("failures", [_number(row["failed"]) for row in table]))
-    shown += _counted("per migrated page:", [row["per_page"] for row in table])
-    if any(row["users"] is not None for row in table):
-        shown += _counted("per access:", [row["users"]["per_access"] for row in table])
     cells = [_number(row["share_of_memcpy"], ".2f") for row in table]
     shown.append(("speed / bare memcpy", cells))
-    several = not comparison.plan.options.asks_for_blocks
-    if several and any(row["modelled_ns_per_access"] is not None for row in table):
+    return [*shown, *_counts(table)]
+
+
+def _counts(table: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The rows that are the same in every run: operations, and where accesses find their pages."""
+    shown = _counted("per migrated page:", [row["per_page"] for row in table])
+    if any(row["users"] is not None for row in table):
+        shown += _counted("per access:", [row["users"]["per_access"] for row in table])
+    if any(row["fast_share"] is not None for row in table):
         cells = [_number(row["modelled_ns_per_access"], ".1f") for row in table]
         shown.append(("modelled ns / access", cells))
-    if any(row["fast_share"] is not None for row in table):
         cells = [_number(row["fast_share"], ".3f") for row in table]
         shown.append(("hits on the fast node", cells))
     return shown
@@ -149,17 +160,64 @@ def _block_rows(table: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def sentence(label: str, baseline: str, interval: Interval, measure: str) -> str:
-    """The verdict about one variant, as a sentence without a full stop."""
-    low, high = _percent(interval.low), _percent(interval.high)
-    if not interval.known:
-        return f"{label}: {UNRESOLVED}; the rounds differ too much for an interval"
-    if not interval.resolved:
-        return f"{label}: {UNRESOLVED} from {baseline} ({low} to {high})"
-    word = "faster" if interval.ratio > 1 else "slower"
-    return (
-        f"{label}: {word} than {baseline}, {_percent(interval.ratio)} {measure} ({low} to {high})"
-    )
+def work_verdict(comparison: Figures) -> list[str]:
+    """What each variant does more or less often than its baseline, in one line for each."""
+    plan, done, labels = comparison.plan, comparison.measurement.operations, comparison.labels
+    lines = []
+    for index in plan.compared:
+        at = plan.baseline(index)
+        if plan.has_policies:
+            here, there = (done[each].hits.fast_share for each in (index, at))
+            lines.append(
+                f"{labels[index]} serves {here:.1%} of the accesses from the fast node,"
+                f" {labels[at]} {there:.1%}; on every machine"
+            )
+        else:
+            lines.append(work.sentence(labels[index], labels[at], done[index], done[at]))
+    return lines
+
+
+def time_verdict(comparison: Figures) -> list[str]:
+    """What the intervals say about each variant, in one line for each."""
+    plan = comparison.plan
+    if not plan.timed or not plan.compared:
+        return []
+    blocks = len(comparison.block_log_ratios(plan.compared[0]))
+    if blocks < stats.MIN_BLOCKS:
+        few = f"{2 * blocks} trials are fewer than {2 * stats.MIN_BLOCKS}"
+        return [f"inconclusive: {few}; give more --seconds"]
+    lines = [_sentence(comparison, index) for index in plan.compared]
+    if any(not comparison.interval(index).usable for index in plan.compared):
+        lines.append(_advice(comparison))
+    if comparison.missed:
+        wanted = f"±{100 * plan.options.precision:g} %"
+        names = ", ".join(comparison.missed)
+        lines.append(f"inconclusive: wider than {wanted}, which --precision asks for: {names}")
+    return lines
+
+
+def _sentence(comparison: Figures, index: int) -> str:
+    plan, interval = comparison.plan, comparison.interval(index)
+    label, baseline = comparison.labels[index], comparison.labels[plan.baseline(index)]
+    ends = f"({_percent(interval.low)} to {_percent(interval.high)})"
+    if not interval.usable:
+        allows = f"which allows {ends}" if interval.known else "which have no interval"
+        return f"{label}: inconclusive: this machine was too busy for its rounds, {allows}"
+    if interval.resolved:
+        word = "faster" if interval.ratio > 1 else "slower"
+        much = f"{_percent(interval.ratio)} {plan.primary_text}"
+        return f"{label}: {word} than {baseline}, {much} {ends}"
+    within = f"none above {100 * interval.largest:.1f} % in {comparison.measurement.elapsed:.0f} s"
+    return f"{label}: {UNRESOLVED} from {baseline}: {within} {ends}"
+
+
+def _advice(comparison: Figures) -> str:
+    """What to do about intervals that are too wide to use."""
+    options, others = comparison.plan.options, comparison.measurement.others
+    cpus = len(os.sched_getaffinity(0))
+    used = "" if others is None else f"other programs used {others:.1f} of {cpus} processors; "
+    load = "" if options.alone else " or --load storm --alone, which is disturbed least,"
+    return f"{used}stop them, give more --seconds,{load} or rely on the work"
 
 
 def grid(comparison: Figures) -> Grid:

@@ -1,0 +1,50 @@
+"""A comparison as Markdown, for the summary of a CI run or a comment on a pull request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmcore._comparison.text import grid, preface
+from mmcore.reporting.parts import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mmcore._comparison.result import Comparison
+
+__all__ = ["as_markdown"]
+
+#: The heading of each status.
+_HEADINGS = {
+    "clean": "fine",
+    "finding": "worse than allowed",
+    "unusable": "unusable",
+    "inconclusive": "inconclusive",
+}
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The gates and verdicts as lists, and the table, folded away, as it is printed."""
+    labels = [comparison.labels[index] for index in comparison.plan.compared]
+    lines = [f"### mmcore compare: {_HEADINGS[comparison.status]}", ""]
+    lines += _listed("Gates", map(str, comparison.outcomes))
+    lines += _listed("Work, the same on every machine", comparison.work)
+    lines += _listed("Time, on this machine", comparison.time)
+    told = as_text([*preface(comparison), "", grid(comparison)])
+    # A longer fence: a label could have backquotes.
+    lines += ["<details>", f"<summary>The table: {_escaped(', '.join(labels))}</summary>", ""]
+    lines += ["````text", told, "````", "", "</details>", ""]
+    lines += ["Repeat with:", "", "````console", f"$ {comparison.command}", "````", ""]
+    return "\n".join(lines)
+
+
+def _listed(title: str, items: Iterable[str]) -> list[str]:
+    rows = [f"* {_escaped(item)}" for item in items]
+    return [f"**{title}**", "", *rows, ""] if rows else []
+
+
+def _escaped(text: str) -> str:
+    """The text as Markdown shows it as it is: labels have underscores."""
+    for special in "\\`*_<>|":
+        text = text.replace(special, f"\\{special}")
+    return text

@@ -1,0 +1,122 @@
+"""Two builds in one comparison: the other one runs in a process of another interpreter."""
+
+import json
+import os
+import stat
+import sys
+
+import pytest
+
+import mmcore
+from mmcore._comparison import against
+from mmcore.errors import InputError
+
+LOAD = {"load": "storm", "copy": False, "nodes": "8MiB,8MiB", "vary": "release=split,putback"}
+
+
+def interpreter(tmp_path, script):
+    """A program in the place of an interpreter, which gets the source of the worker."""
+    path = tmp_path / "python"
+    path.write_text(f"#!{sys.executable}\nimport json, os, sys, time, signal\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def answering(changes="", then=""):
+    """A worker that says hello as this build does, with changes, and then does something else."""
+    facts = json.dumps(against.here().as_dict())
+    return f"""
+sys.stdin.readline()
+facts = json.loads({facts!r})
+{changes}
+print(json.dumps({{"value": facts}}), flush=True)
+{then}
+"""
+
+
+def test_the_same_build_twice_does_the_same_work_and_both_are_named():
+    result = mmcore.compare(**LOAD, against=sys.executable, gate="work")
+    assert result.labels == ["split, base", "split", "putback, base", "putback"]
+    assert result.plan.compared == (1, 3)
+    assert result.status == "clean"
+    assert len(result.work) == 2
+    assert all("operation for operation" in line for line in result.work)
+    text = str(result)
+    assert f"base: mmcore {mmcore.__version__}, " in text
+    assert f"here: mmcore {mmcore.__version__}, " in text
+    assert result.command.endswith(f"--against {sys.executable} --seed 1 --gate work")
+    base, here = json.loads(result.to_json())["builds"]
+    assert base == here
+
+
+def test_the_same_build_twice_is_measured_in_paired_rounds():
+    result = mmcore.compare(
+        **{**LOAD, "vary": "release=split"}, against=sys.executable, seconds=2.0, alone=True
+    )
+    assert result.labels == ["split, base", "split"]
+    order = [sample.variant for sample in result.measurement.samples]
+    assert order.count(0) == order.count(1) > 0
+    assert result.interval(1).known
+    # Two processes of one build: a difference of a third would be a fault of the comparison.
+    assert 0.67 < result.interval(1).ratio < 1.5
+    assert all(end["rounds"] > 0 for ends in result.measurement.verified for end in ends)
+
+
+def test_the_trace_goes_to_the_other_build():
+    result = mmcore.compare(
+        vary="release=split,packed", nodes="512KiB,8MiB", against=sys.executable, gate="work"
+    )
+    base, here, *_ = result.table
+    assert base["per_page"] == here["per_page"] != {}
+    assert base["fast_share"] == here["fast_share"]
+
+
+def test_what_the_other_build_refuses_is_told_with_its_variant():
+    with pytest.raises(InputError, match="nosuchfield"):
+        mmcore.compare(**{**LOAD, "vary": "nosuchfield=1"}, against=sys.executable, gate="work")
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (answering("facts['version'] = '9.0.0'"), "its version is 9, here it is"),
+        (answering("facts['build']['profile'] = 'debug2'"), "its build profile is debug2"),
+        (answering(then="sys.exit(7)"), "its process has ended with code 7: without a word"),
+        (answering(then="os.kill(os.getpid(), 9)"), "its process has ended by signal 9"),
+        ("sys.exit('ModuleNotFoundError: no mmcore')", "ended with code 1: ModuleNotFoundError"),
+    ],
+)
+def test_a_build_that_cannot_be_compared_is_refused_in_one_line(script, message, tmp_path):
+    with pytest.raises(InputError) as refused:
+        mmcore.compare(**LOAD, against=interpreter(tmp_path, script), gate="work")
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_worker_that_hangs_is_ended(tmp_path, monkeypatch):
+    pid = tmp_path / "pid"
+    script = f"open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
+    greeted = against.Worker.check
+
+    def then_impatient(self, mine):
+        # The interpreter itself may take long to start.
+        greeted(self, mine)
+        monkeypatch.setattr(against, "PATIENCE", 0.3)
+
+    monkeypatch.setattr(against.Worker, "check", then_impatient)
+    path = interpreter(tmp_path, script + answering(then="time.sleep(600)"))
+    with pytest.raises(InputError, match="has not answered to count_ops for 0 s and was ended"):
+        mmcore.compare(**LOAD, against=path, gate="work")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+@pytest.mark.parametrize("path", ["no/such/python", ".", "nul\0l"])
+def test_an_interpreter_that_cannot_start_is_one_line(path):
+    with pytest.raises(InputError, match="--against"):
+        mmcore.compare(**LOAD, against=path, gate="work")
+
+
+def test_a_policy_has_no_other_build():
+    with pytest.raises(InputError, match="cannot run in that of --against"):
+        mmcore.compare(vary={"policy": [None, print]}, against=sys.executable)

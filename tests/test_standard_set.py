@@ -132,3 +132,28 @@ def test_the_notes_of_many_programs_name_what_no_schedule_could_do():
     assert note.startswith(f"note: {where}: EBUSY")
     (note,) = many.SoakResult((soak.Soaked(7, "split", exploration),), 20, {}, 0.1).notes
     assert "of seed 7 (split)" in note
+
+
+def test_races_are_grouped_by_rule_and_the_smallest_is_shown():
+    def race(text, name):
+        found = mmcore.explore(text, mutation="copy-after-restore")
+        return standard.Explored(name, "split", found)
+
+    small = "map r0 anon 1\nwrite r0\nthread A\n  move r0 node=1\nthread B\n  read r0\n"
+    large = small.replace("  read r0\n", "  write r0\n  read r0\n  read r0\n")
+    searches = tuple(race(text, name) for text, name in ((large, "large"), (small, "small")))
+    result = many.StandardResult(searches, 2, {"preemptions": 2}, 0.1)
+    groups = result.by_rule
+    sizes = {
+        rule: [len(e.exploration.counterexample.trace) for e in g] for rule, g in groups.items()
+    }
+    assert sum(map(len, sizes.values())) == 2
+    assert all(sorted(each) == each for each in sizes.values())
+    firsts = [each[0] for each in sizes.values()]
+    assert sorted(firsts) == firsts
+    assert len(result.counterexample.trace) == firsts[0]
+    text = str(result)
+    for rule, (smallest, *others) in groups.items():
+        assert f"{rule}: {len(others) + 1} programs break it; the smallest race is" in text
+        assert smallest.label in text
+        assert all(f"  also {other.label}" in text for other in others)

@@ -159,11 +159,32 @@ class StandardResult(_Many["Explored"]):
         """The sums, one row for each program, the counterexamples, and the incomplete searches."""
         return {**_Many.content(self), "incomplete": self.incomplete}
 
+    @property
+    def by_rule(self) -> dict[str, list[Explored]]:
+        """The searches that found a race, by the broken rule; the smallest race first.
+
+        The rule with the smallest race comes first, too. A race is smaller if it has fewer steps,
+        or as many and fewer switches.
+        """
+        groups: dict[str, list[Explored]] = {}
+        for each in sorted(self.found, key=_size):
+            race = each.exploration.counterexample
+            groups.setdefault("" if race is None else race.rule, []).append(each)
+        return groups
+
+    @property
+    def counterexample(self) -> Counterexample | None:
+        """The smallest race, which `save` writes; None if no program breaks a rule."""
+        found = min(self.found, key=_size, default=None)
+        return None if found is None else found.exploration.counterexample
+
     def parts(self) -> Iterator[Part]:
-        """The counterexamples, the sums, the notes, and the incomplete searches."""
-        for each in self.found:
-            yield each.label
-            yield from each.exploration.parts()
+        """For each rule its smallest race, then the sums, notes, and incomplete searches."""
+        for rule, (smallest, *others) in self.by_rule.items():
+            yield f"{rule}: {len(others) + 1} programs break it; the smallest race is"
+            yield smallest.label
+            yield from smallest.exploration.parts()
+            yield from (f"  also {each.label}" for each in others)
             yield ""
         yield (
             f"{len(self.searches):,} programs, {self.schedules:,} schedules, {self.steps:,} steps,"
@@ -172,6 +193,12 @@ class StandardResult(_Many["Explored"]):
         yield from self.notes
         for line in self.incomplete:
             yield f"incomplete: {line}"
+
+
+def _size(each: Explored) -> tuple[int, int]:
+    """The steps and the switches of the race that a search found."""
+    race = each.exploration.counterexample
+    return (0, 0) if race is None else (len(race.trace), race.switches)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture `machine`, audited at teardown, and `--mmcore-replay`.
+"""The pytest plugin: the fixtures `machine` and `paired`, and the option `--mmcore-replay`.
 
 The entry point of the package registers the plugin. Only `--mmcore-replay` needs Hypothesis.
 """
@@ -13,7 +13,9 @@ import pytest
 import mmcore
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
+
+    from mmcore._paired import PairedTimes
 
 __all__: list[str] = []
 
@@ -56,6 +58,17 @@ def machine(request: pytest.FixtureRequest) -> Iterator[mmcore.Machine]:
             made.audit().raise_for_findings()
         finally:
             made.close()
+
+
+@pytest.fixture
+def paired() -> Callable[..., PairedTimes]:
+    """`paired(candidate, baseline, seconds=2)` times two callables in turns.
+
+    The result has the interval of the ratio of their times, and `assert_at_most(0.03)`.
+    """
+    from mmcore._paired import paired
+
+    return paired
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,8 @@ STORMS := --test load_storm --test load_blocks --test call_storm -- --ignored --
 
 # What `make compare` and `make try` hand on: make compare ARGS="--load storm --seconds 20"
 ARGS   ?=
+# The commit that `make compare` builds and compares this one with.
+BASE   ?=
 DESIGN ?= mine
 # How long each storm of `make storm` and `make tsan` lasts.
 SECONDS ?= 60
@@ -31,14 +33,32 @@ FUZZ_SECONDS ?=
 HOST   = $$(rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help compare explore minima standard test test-rust test-python weak bench lint format docs try stubs stubs-write storm tsan asan fuzz wheel sdist clean
+.PHONY: help compare base counts explore minima standard test test-rust test-python weak bench lint format docs try stubs stubs-write storm tsan asan fuzz wheel sdist clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-compare: $(STAMP)/built ## compare the release designs on a real trace (ARGS="--load storm ...")
+ifeq ($(BASE),)
+compare: $(STAMP)/built ## compare the designs, or this build with BASE=origin/main (ARGS="--load storm ...")
 	@$(BIN)/mmcore compare $(ARGS)
+else
+compare: $(STAMP)/built base
+	@$(BIN)/mmcore compare --against .make/base/.venv/bin/python $(ARGS)
+endif
+
+# The other build is made by its own Makefile, in a work tree of the commit. A commit that was built before is
+# built again only if it has moved. MAKEFLAGS would hand this make's variables on.
+base: $(STAMP)/cargo
+	@git rev-parse --quiet --verify '$(BASE)^{commit}' >/dev/null || { echo "make: BASE=$(BASE) names no commit" >&2; exit 2; }
+	@git worktree prune
+	@[ -e $(STAMP)/base ] || git worktree add --quiet --force --detach $(STAMP)/base '$(BASE)'
+	@git -C $(STAMP)/base checkout --quiet --detach "$$(git rev-parse '$(BASE)^{commit}')"
+	@MAKEFLAGS= $(MAKE) -C $(STAMP)/base BASE= $(STAMP)/built
+
+# The load of the file is the storm without copies: it takes a second, and no trace has to be read.
+counts: $(STAMP)/built ## write the counts anew to which CI holds every change (benches/counts.json)
+	$(BIN)/mmcore compare --load storm --no-copy --work benches/counts.json --update
 
 explore: $(STAMP)/built ## explore long random programs (SCHEDULES=100000000 SEED=0)
 	$(BIN)/mmcore soak --schedules $(SCHEDULES) --seed $(SEED) $(ARGS)
@@ -53,7 +73,7 @@ minima: $(STAMP)/built ## find the smallest race of each mutation anew
 
 test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak memory, type stubs, pytest
 
-bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks
+bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks of the Python face (ARGS="--benchmark-autosave")
 	$(BIN)/pytest benches -p no:cacheprovider $(ARGS)
 
 fuzz: $(STAMP)/built ## draw calls and mutate files, in processes with limits (CALLS=100000 FILES=10000 SEED=0)
@@ -92,9 +112,12 @@ docs: $(STAMP)/built $(STAMP)/docs ## build the site into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
-try: $(STAMP)/built ## build, test, explore and race your own release design (DESIGN=mine)
-	$(CARGO) test -q -p mmcore release::
+try: $(STAMP)/built $(STAMP)/dev ## build, test, explore and race your own release design (DESIGN=mine)
+	@echo "1 of 3: the tests of the machine in $(DESIGN)"
+	$(BIN)/pytest -q -n auto -k '$(DESIGN)' tests
+	@echo "2 of 3: every interleaving of the standard set to two preemptions"
 	$(BIN)/mmcore standard --release $(DESIGN)
+	@echo "3 of 3: against split"
 	$(BIN)/mmcore compare --vary release=split,$(DESIGN) $(ARGS)
 
 format: $(STAMP)/dev ## rewrite the sources in the project's format

@@ -16,7 +16,7 @@ import numpy as np
 
 from mmcore._arguments import time_limit
 from mmcore._comparison import stats
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from mmcore._cli.progress import Bar
 from mmcore._comparison.gates import Gate  # noqa: TC001 - the command line reads the annotations
 from mmcore._comparison.options import Options
 from mmcore._comparison.plots import check_path
-from mmcore.errors import InputError
+from mmcore._errors import InputError
 
 if TYPE_CHECKING:
     from mmcore._comparison import Progress
@@ -42,7 +42,6 @@ class PlotView(showing.View):
         super().check()
         if self.html is not None or self.plot is not None:
             check_path(self.plot if self.plot is not None else Path("page.svg"))
-        _output.check(self.html, self.plot, self.markdown)
 
 
 @Parameter(name="*")

@@ -24,6 +24,7 @@ from mmcore._comparison.options import Options
 from mmcore._comparison.plan import make_plan
 from mmcore._comparison.result import Comparison
 from mmcore._comparison.runner import Measurement, Progress, measure
+from mmcore._errors import InputError
 from mmcore._interrupted import partial
 from mmcore._mmcore import Profile
 from mmcore._trace import Trace

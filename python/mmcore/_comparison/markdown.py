@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmcore._comparison.text import grid, preface
-from mmcore.reporting.parts import as_text
+from mmcore.reporting._parts import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,16 +8,18 @@ from mmcore import _output
 from mmcore._comparison import work
 from mmcore._comparison.figures import Figures
 from mmcore._comparison.gates import Gates
-from mmcore._comparison.plots import as_svg, save
+from mmcore._comparison.plots import plots
 from mmcore._comparison.text import grid, preface, time_verdict, work_verdict
-from mmcore.reporting import Drawing, Result
+from mmcore.reporting import Result
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from mmcore._comparison.gates import Outcome
     from mmcore._comparison.runner import Measurement
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
 
 __all__ = ["Comparison"]
 
@@ -118,7 +120,7 @@ class Comparison(Figures, Result):
         yield ""
         yield self.verdict
         if self.plan.timed:
-            yield Drawing(lambda: as_svg(self))
+            yield plots(self)
 
     def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
         """Formats the verdict and the table for a pull request; writes `path` if one is given.
@@ -141,13 +143,3 @@ class Comparison(Figures, Result):
             OSError: if the file cannot be written.
         """
         work.write(path, self.plan, self.measurement.operations)
-
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Writes the plots as an image file; the ending selects .svg, .pdf or .png.
-
-        Raises:
-            InputError: if the name has another ending.
-            MissingExtraError: if matplotlib is not installed.
-            OSError: if the file cannot be written.
-        """
-        save(self, Path(path))

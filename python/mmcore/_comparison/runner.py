@@ -13,6 +13,7 @@ import numpy as np
 
 from mmcore._comparison import stats
 from mmcore._comparison.protocol import Backend, Hits, Operations, Rig, RoundReport
+from mmcore._errors import FindingError, InputError
 from mmcore._waiting import heard, keep
 
 if TYPE_CHECKING:

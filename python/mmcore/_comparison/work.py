@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmcore import _output
 from mmcore._comparison.protocol import NOUNS
+from mmcore._errors import InputError
 from mmcore._input import path_text
-from mmcore.errors import InputError
 
 if TYPE_CHECKING:
     import os

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmcore._units import PAGE_SIZE, format_size
 from mmcore.reporting import Grid, Result
-from mmcore.reporting.parts import columns
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmcore._trace.arrays import TraceArrays
-    from mmcore.reporting import Part, Status
+    from mmcore.reporting import Part
+    from mmcore.typing import Status
 
 __all__ = ["Reuse", "TraceSummary", "TraceThread", "summary_of"]
 

@@ -224,7 +224,7 @@ fn count_pages<R: Release, W: Workload>(
         let moved = W::gauge(migrator).total.migrated;
         W::migrate(machine, migrator)?;
         atomics(config.planted.atomics, W::gauge(migrator).total.migrated - moved);
-        ops = ops.plus(current().since(before));
+        ops = ops.plus(current().minus(before));
         if W::gauge(migrator).total.migrated >= PAGES {
             break;
         }
@@ -239,7 +239,7 @@ fn count_pages<R: Release, W: Workload>(
         accesses += user.take_counts().accesses.iter().sum::<u64>();
     }
     audited(machine, load)?;
-    Ok(PageOps { migrated: total.migrated, ops: ops.since(total.aside), accesses, used })
+    Ok(PageOps { migrated: total.migrated, ops: ops.minus(total.aside), accesses, used })
 }
 
 /// Drains all batches and audits the machine.

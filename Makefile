@@ -14,7 +14,7 @@ RUST_SOURCES := $(shell find rust -name '*.rs' -not -path '*/target/*' 2>/dev/nu
                 $(shell find rust -name Cargo.toml) Cargo.toml Cargo.lock
 CORE_CRATES  := -p mmcore -p mmcore-explored -p mmcore-counted
 # The long tests of the loads and of the call storm.
-STORMS := --test load_storm --test load_blocks --test call_storm -- --ignored --nocapture --test-threads 1
+STORMS := --test suite -- load_storm load_blocks call_storm --ignored --nocapture --test-threads 1
 
 # What `make compare` and `make try` hand on: make compare ARGS="--load storm --seconds 20"
 ARGS   ?=

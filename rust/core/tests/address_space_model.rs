@@ -2,9 +2,7 @@
 //! word must read as the map says, a pinned page must be on the frame on which it was pinned, and
 //! the audit must account for every reference.
 
-mod common;
-
-use common::{assert_clean, assert_clean_with, machine, used};
+use crate::common::{assert_clean, assert_clean_with, machine, used};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::error::Errno;
 use mmcore::machine::Machine;

@@ -6,9 +6,7 @@
 //! writer. Pinned pages are the exception, because fork copies them at some moment while their
 //! writers go on.
 
-mod common;
-
-use common::{assert_clean, machine, used};
+use crate::common::{assert_clean, machine, used};
 use mmcore::error::Errno;
 use mmcore::machine::Machine;
 use mmcore::map::{AddressSpace, Area, PinKind};

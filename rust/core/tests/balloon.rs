@@ -1,8 +1,6 @@
 //! The balloon under every release design: how pages come in, leave, move, and are given back.
 
-mod common;
-
-use common::{assert_clean, assert_clean_with, machine, used};
+use crate::common::{assert_clean, assert_clean_with, machine, used};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::balloon::Balloon;
 use mmcore::error::Errno;

@@ -5,9 +5,7 @@
 //! their calls from all that a script can make; calls of other threads have often just made them
 //! impossible.
 
-mod common;
-
-use common::{assert_clean, machine, used};
+use crate::common::{assert_clean, machine, used};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::failure::Injection;
 use mmcore::machine::Machine;

@@ -2,9 +2,7 @@
 //! (docs/recordings.md, "What holds on both kernels", and rules 26 to 28 of docs/kernel-differences.md)
 //! and shares no code with the core.
 
-mod common;
-
-use common::{assert_clean, assert_clean_with, used};
+use crate::common::{assert_clean, assert_clean_with, used};
 use mmcore::alloc::MigrateType;
 use mmcore::audit::{Handle, Ledger};
 use mmcore::compact::{CompactPriority, CompactStatus};

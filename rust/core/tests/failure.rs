@@ -1,8 +1,6 @@
 //! Memory failure, rule by rule: the result for each kind of page, the references that are left,
 //! and unpoison.
 
-mod common;
-
 use mmcore::audit::Ledger;
 use mmcore::error::Errno;
 use mmcore::failure::{Code, Injection, Signal, Verdict};

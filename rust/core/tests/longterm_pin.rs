@@ -1,8 +1,6 @@
 //! Lasting pins of pages on nodes that are only for movable pages, under every release design.
 
-mod common;
-
-use common::{assert_clean_with, used};
+use crate::common::{assert_clean_with, used};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::calls::Call;
 use mmcore::error::Errno;

@@ -1,9 +1,7 @@
 //! A failed migration leaves the page as it was: each obstacle is tested in each order and mode,
 //! under every release design. Three pages are migrated, of which the middle one cannot move.
 
-mod common;
-
-use common::{assert_clean_with, used};
+use crate::common::{assert_clean_with, used};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::error::Errno;
 use mmcore::machine::{Config, Machine};

@@ -1,9 +1,7 @@
 //! The modes of a migration: the locks and writes for which each mode waits, and the number of its
 //! attempts, in both orders.
 
-mod common;
-
-use common::{assert_clean, assert_clean_with};
+use crate::common::{assert_clean, assert_clean_with};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::calls::Call;
 use mmcore::machine::{Config, Machine};

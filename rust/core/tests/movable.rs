@@ -1,8 +1,6 @@
 //! The contract of movable pages, under every release design.
 
-mod common;
-
-use common::{assert_clean, machine, used};
+use crate::common::{assert_clean, machine, used};
 use mmcore::migrate::{Mode, Reason};
 use mmcore::movable::PagePool;
 use mmcore::release::Release;

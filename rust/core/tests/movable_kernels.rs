@@ -1,9 +1,7 @@
 //! The contract of movable pages in different kernels: each test shows the effect of one field of
 //! the profile (lifecycle 7.2, 7.6).
 
-mod common;
-
-use common::{assert_clean_with, used};
+use crate::common::{assert_clean_with, used};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::error::Errno;
 use mmcore::machine::{Config, Machine};

@@ -1,8 +1,6 @@
 //! `move_pages` and the migration of mapped anonymous pages, under every release design.
 
-mod common;
-
-use common::{assert_clean, machine, used};
+use crate::common::{assert_clean, machine, used};
 use mmcore::error::Errno;
 use mmcore::machine::{Config, Machine};
 use mmcore::map::{Area, PinKind};

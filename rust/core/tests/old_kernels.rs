@@ -2,9 +2,7 @@
 //! field of the profile for which the presets before 6.1 choose another value. The sources of the
 //! values are in the profile's table.
 
-mod common;
-
-use common::{assert_clean_with, used};
+use crate::common::{assert_clean_with, used};
 use mmcore::audit::{Handle, Ledger};
 use mmcore::calls::Call;
 use mmcore::error::Errno;

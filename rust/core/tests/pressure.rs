@@ -1,8 +1,6 @@
 //! Memory pressure: watermarks, reclaim and compaction by allocations, daemons, out of memory.
 
-mod common;
-
-use common::assert_clean;
+use crate::common::assert_clean;
 use mmcore::balloon::Balloon;
 use mmcore::error::{Errno, Why};
 use mmcore::machine::{Config, Machine};
@@ -355,7 +353,7 @@ fn a_storm_at_full_use_with_compressed_swap_loses_nothing() {
     storm(3, false);
 }
 
-/// By hand: `cargo test -p mmcore --release --test pressure -- --ignored`.
+/// By hand: `cargo test -p mmcore --release --test suite -- pressure --ignored`.
 #[test]
 #[ignore = "takes two minutes"]
 fn a_minute_of_storm() {

@@ -1,8 +1,6 @@
 //! Aging and reclaim of a node's lists (lifecycle 5.8), under every release design.
 
-mod common;
-
-use common::{assert_clean, machine};
+use crate::common::{assert_clean, machine, used};
 use mmcore::lru::SWAP_CLUSTER_MAX;
 use mmcore::machine::{Config, Machine};
 use mmcore::map::{AddressSpace, Advice, Area, File, FileKind};
@@ -204,7 +202,7 @@ fn every_policy_keeps_its_books<R: Release>() {
         machine.remove_file(&file);
         machine.lru_drain_all();
         assert_clean(&machine);
-        assert_eq!(common::used(&machine), 0, "{policy}");
+        assert_eq!(used(&machine), 0, "{policy}");
     }
 }
 

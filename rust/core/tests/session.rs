@@ -1,7 +1,5 @@
 //! The effect of each operation of a program, and its failures.
 
-mod common;
-
 use mmcore::error::Errno;
 use mmcore::machine::Config;
 use mmcore::program::session::{Access, Actor, Session, Step};

@@ -1,8 +1,7 @@
 //! On programs drawn at random, the reduced exhaustive search reaches the same end states and
 //! violations as plain enumeration, within each bound.
 
-mod small;
-
+use crate::small;
 use mmcore_explored::explore::{Coverage, Exhaustive, Explorer, Options, Rng, Violation, World, rule};
 use mmcore_explored::sync::{
     AtomicU64, Lock, LockClass, Ordering::*, PlainU64, RwLock, park, spin_until, unpark_all, unpark_one,

@@ -1,7 +1,6 @@
 //! Every search finds each kind of bug as a result, and the result replays.
 
-mod small;
-
+use crate::small;
 use mmcore_explored::explore::{
     Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Schedule, World, explore, rule,
 };

@@ -1,7 +1,6 @@
 //! Counterexamples shrink to their minimum.
 
-mod small;
-
+use crate::small;
 use mmcore_explored::explore::{
     Adapt, Executed, Exhaustive, Explorer, Method, Options, Sampling, Schedule, Shrinkable, Violation, World,
     explore, same_steps, shrink_program,

@@ -1,7 +1,7 @@
 //! Schedules that end on a violation print nothing, and leave the world as it was.
 
-mod small;
-
+use crate::small;
+use crate::small::Small;
 use mmcore_explored::explore::{
     Exhaustive, Explorer, Method, Options, Sampling, Schedule, Violation, World, explore, on_host, rule,
 };
@@ -9,7 +9,6 @@ use mmcore_explored::sync::{
     AtomicU32, AtomicU64, Lock, LockClass, Ordering::*, PlainU32, PlainU64, RwLock, Stat, acquired, broken,
     fence, park, released, spin_until, thread_slot, unpark_one,
 };
-use small::Small;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;

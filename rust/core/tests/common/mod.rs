@@ -1,5 +1,4 @@
 //! Helpers of the integration tests.
-#![allow(dead_code, reason = "each test file uses some of it")]
 
 use mmcore::audit::Ledger;
 use mmcore::machine::{Config, Machine};
@@ -36,7 +35,6 @@ pub fn used<R: Release>(machine: &Machine<R>) -> u32 {
 }
 
 /// Makes a test of a generic function for every release design.
-#[macro_export]
 macro_rules! for_each_design {
     ($($name:ident),* $(,)?) => {
         mod putback { $(#[test] fn $name() { super::$name::<mmcore::release::Putback>() })* }

@@ -1,9 +1,8 @@
 //! All operations but migrations, each over the kinds of pages that it knows. An operation either
 //! succeeds, or fails with an error and keeps the content.
 
-use crate::for_each_design;
-use crate::scene::{Of, PAGES, Scene, map};
-use crate::walk::walk;
+use super::scene::{Of, PAGES, Scene, map};
+use super::walk::walk;
 use mmcore::error::{Errno, Error, Result};
 use mmcore::inject::{Kind, Plan};
 use mmcore::map::{Advice, Area, PinKind, Policy};

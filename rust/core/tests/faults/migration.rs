@@ -1,9 +1,8 @@
 //! Migrations of each kind of page, in each order, mode, copy and release design. Each page moves,
 //! or stays as it was.
 
-use crate::for_each_design;
-use crate::scene::{Of, PAGES, Scene, Seen};
-use crate::walk::walk;
+use super::scene::{Of, PAGES, Scene, Seen};
+use super::walk::walk;
 use mmcore::error::{Error, Result};
 use mmcore::inject::{Kind, Plan};
 use mmcore::migrate::{Mode, Reason};

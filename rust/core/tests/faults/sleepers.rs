@@ -2,7 +2,6 @@
 //! again.
 
 use crate::common::{assert_clean, machine, used};
-use crate::for_each_design;
 use mmcore::audit::{Handle, Ledger};
 use mmcore::inject::Kind;
 use mmcore::migrate::{Mode, Reason};

@@ -1,7 +1,7 @@
 //! Runs an operation with a fault at its first site, then at its second, and so on, until it passes
 //! no further site.
 
-use crate::scene::{Of, Scene};
+use super::scene::{Of, Scene};
 use mmcore::error::{Errno, Error};
 use mmcore::inject::{Kind, Plan};
 use mmcore::release::Release;

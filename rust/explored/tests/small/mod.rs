@@ -1,5 +1,4 @@
 //! Small worlds, each with one known property.
-#![allow(dead_code, reason = "each test file uses some of the worlds")]
 
 use mmcore_explored::explore::{Violation, World};
 use mmcore_explored::sync::{AtomicU64, Lock, LockClass, Ordering::*, PlainU64};

@@ -10,9 +10,6 @@
 //! | `plan` | the counts of a plan, and the references and flags that it leaves |
 //! | `sleepers` | spurious wake-ups of threads that sleep on a page |
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod calls;
 mod migration;
 mod plan;

@@ -1,0 +1,17 @@
+//! The integration tests of the explored core, as one program (`rust/core/tests/suite.rs` says why).
+
+mod address_space;
+mod endings;
+mod equal;
+mod files;
+mod large;
+mod mutations;
+mod outcomes;
+mod pressure;
+mod programs;
+mod results;
+mod shrinking;
+mod small;
+mod swap;
+mod verdicts;
+mod zsmalloc;

@@ -84,8 +84,17 @@ const FLUSH: Line = ("flush the TLB",                   [0, 1, 0, 0, 0, 0, 0]);
 fn add(sum: &mut Ops, (_, line): &Line, times: u64) {
     let [rmw, fences, lruvec_locks, batch_locks, other_locks, pagevec_inserts, list_ops] =
         line.map(|n| n * times);
-    let more = Ops { rmw, fences, lruvec_locks, batch_locks, other_locks, pagevec_inserts, list_ops };
-    *sum = sum.plus(more);
+    let counted = Ops {
+        rmw,
+        fences,
+        lruvec_locks,
+        batch_locks,
+        other_locks,
+        pagevec_inserts,
+        list_ops,
+        tlb_flushes: 0,
+    };
+    *sum = sum.plus(counted);
 }
 
 /// The ledger of `pages` pages under a design whose last steps are `end`. `drain` has the locks and
@@ -96,6 +105,7 @@ fn ledger(pages: u64, end: &[Line], drain: [u64; 7]) -> Ops {
         add(&mut sum, line, pages);
     }
     add(&mut sum, &FLUSH, 1);
+    sum.tlb_flushes += 1;
     add(&mut sum, &("the drain's locks", drain), 1);
     sum
 }

@@ -2,17 +2,15 @@
 //! last written, through every mapping and through the file, and nothing is lost, leaked or used
 //! after free.
 
-mod texts;
-
+use crate::texts::program;
 use mmcore_explored::explore::{Exhaustive, ProgramOptions, ProgramReport, Search};
 use mmcore_explored::program::MachineSpec;
 use mmcore_explored::sync::Mutation;
-use texts::program;
 
 fn explored(text: &str, machine: &str, mutation: Option<Mutation>, search: Search) -> ProgramReport {
     let machine: MachineSpec = program(machine).machine.unwrap_or_default();
     let options = ProgramOptions { machine, search, mutation, ..ProgramOptions::default() };
-    texts::explored(text, &options)
+    crate::texts::explored(text, &options)
 }
 
 fn two_preemptions() -> Search {

@@ -3,8 +3,6 @@
 //! these; here are the cases that it lacks: faults that fill a block, pages mapped in part, and a
 //! node without a block for the whole page.
 
-mod texts;
-
 use mmcore_explored::explore::{Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search};
 
 /// A region that faults will fill with large pages.
@@ -22,7 +20,7 @@ fn text(setup: &str, threads: &[&str]) -> String {
 
 fn explored(text: &str, search: Search) -> ProgramReport {
     let options = ProgramOptions { search, ..ProgramOptions::default() };
-    texts::explored(text, &options)
+    crate::texts::explored(text, &options)
 }
 
 /// No schedule with up to two preemptions breaks a rule.

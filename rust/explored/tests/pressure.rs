@@ -2,10 +2,8 @@
 //! attempt race with the users of the pages. No schedule breaks a rule, and the bug of the captured block
 //! is found.
 
-mod texts;
-
+use crate::texts::{exhausted, limit, race};
 use mmcore_explored::sync::Mutation;
-use texts::{exhausted, limit, race};
 
 /// The most schedules of a pair.
 const USUAL: u64 = 3_000;

@@ -1,8 +1,7 @@
 //! Programs under the explorer: no operation breaks a rule in any schedule, and a planted defect
 //! is found, shrunk and replayed.
 
-mod texts;
-
+use crate::texts::program;
 use mmcore_explored::explore::{
     Exhaustive, Explorer, Method, Options, ProgramOptions, ProgramReport, ProgramWorld, Sampling, Schedule,
     Search, explore_program, replay_program,
@@ -10,13 +9,12 @@ use mmcore_explored::explore::{
 use mmcore_explored::program::MachineSpec;
 use mmcore_explored::sync::Mutation;
 use std::sync::atomic::AtomicBool;
-use texts::program;
 
 const DESIGNS: [&str; 5] = ["putback", "split", "hook", "hook_late", "packed"];
 
 /// The number of schedules for each method; set `MMCORE_SCHEDULES` for more.
 fn schedules() -> u64 {
-    texts::limit(500)
+    crate::texts::limit(500)
 }
 
 fn machine(text: &str) -> MachineSpec {
@@ -25,7 +23,7 @@ fn machine(text: &str) -> MachineSpec {
 
 fn explored(text: &str, by: &str, search: Search) -> ProgramReport {
     let options = ProgramOptions { machine: machine(by), search, ..ProgramOptions::default() };
-    texts::explored(text, &options)
+    crate::texts::explored(text, &options)
 }
 
 /// No schedule of any design breaks a rule.

@@ -13,5 +13,6 @@ mod results;
 mod shrinking;
 mod small;
 mod swap;
+mod texts;
 mod verdicts;
 mod zsmalloc;

@@ -2,14 +2,12 @@
 //! race; afterwards every slot's count is the number of its entries, and a read finds the content
 //! last written.
 
-mod texts;
-
+use crate::texts::program;
 use mmcore_explored::explore::{Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search};
-use texts::program;
 
 /// The number of schedules of a sample; set `MMCORE_SCHEDULES` for more.
 fn schedules() -> u64 {
-    texts::limit(300)
+    crate::texts::limit(300)
 }
 
 /// A page that is mapped, and one that is swapped out.
@@ -30,7 +28,7 @@ fn text(setup: &str, threads: &[&str]) -> String {
 fn explored(text: &str, release: &str, search: Search) -> ProgramReport {
     let by = program(&format!("machine release={release}")).machine.unwrap_or_default();
     let options = ProgramOptions { machine: by, search, ..ProgramOptions::default() };
-    texts::explored(text, &options)
+    crate::texts::explored(text, &options)
 }
 
 #[track_caller]

@@ -2,10 +2,8 @@
 //! zspage race, with today's locks and with those of 4.8. No schedule breaks a rule, and the three bugs
 //! of its history are found.
 
-mod texts;
-
+use crate::texts::{exhausted, limit, race};
 use mmcore_explored::sync::Mutation;
-use texts::{exhausted, limit, race};
 
 /// One zspage of three pages with room for two objects, one of which is stored.
 const SETUP: &str = "zs_open 2\nzs_put 0 size=24\n";

@@ -1,5 +1,4 @@
 //! Programs as texts: explored with some options, and the race that was found as text.
-#![allow(dead_code, reason = "each test file uses some of the functions")]
 
 use mmcore_explored::explore::{Exhaustive, ProgramOptions, ProgramReport, Search, explore_program};
 use mmcore_explored::program::{Program, parse};

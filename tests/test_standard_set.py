@@ -99,7 +99,7 @@ def test_the_pairs_hold_to_two_preemptions():
 
 
 def test_a_bounded_run_in_the_other_designs_holds():
-    for result in standard.run(designs=("packed", "putback", "hook", "hook_late"), limit=100):
+    for result in standard.run(designs=("packed", "putback", "hook", "hook_late"), limit=50):
         result.exploration.check()
 
 

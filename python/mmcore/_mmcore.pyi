@@ -318,7 +318,10 @@ class Machine:
             KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;
                 EINVAL if there is no such block or it is online."""
     def address_space(self) -> AddressSpace:
-        """Creates an empty address space."""
+        """Creates an empty address space.
+
+        Raises:
+            KernelError: EAGAIN if all numbers of address spaces are used up."""
     def file(self, size: str | int, *, kind: FileKind = "disk") -> File:
         """Creates a file of ``size`` (``"64KiB"`` or bytes, rounded up to whole pages), filled with zeroes, with
         no page cached. ``kind`` is its backing: ``"disk"``, ``"tmpfs"`` or ``"shm"`` (shared anonymous
@@ -524,7 +527,10 @@ class Machine:
         space."""
     def page_pool(self, *, ops: MovableOps | None = None) -> PagePool:
         """Creates a pool of movable pages. ``ops`` is the pages' owner: an object with the methods of
-        `MovableOps`, which a migration calls to isolate a page, move it and put it back."""
+        `MovableOps`, which a migration calls to isolate a page, move it and put it back.
+
+        Raises:
+            KernelError: ENOMEM if the machine has as many pools, files and mappings as it can have."""
     def balloon(self) -> Balloon:
         """Returns the balloon of the machine. The first call makes it; a machine has at most one.
 
@@ -566,7 +572,11 @@ class Machine:
         """Reclaims a list of isolated pages (shrink_folio_list) and returns a `Reclaimed`: the numbers of
         pages demoted and freed. The list holds `Isolated` tokens, which are spent, or pages (`Page` or
         frame number) that the call isolates itself. With ``demote_to`` pages are first demoted to that
-        node, where it has frames. Pages that were neither demoted nor freed are put back."""
+        node, where it has frames. Pages that were neither demoted nor freed are put back.
+
+        Raises:
+            KernelError: EINVAL for a node that does not exist.
+            MisuseError: if a token was spent, or a page is movable: its content belongs to its owner."""
     def page_states(self, pfns: ArrayLike) -> NDArray[np.void]:
         """The states of many pages: an array of ``PAGE_STATE``, one record for each frame number. Each page is
         read on its own, so the array is no snapshot of the machine.
@@ -665,7 +675,10 @@ class Machine:
     def drain(self, *, cpu: int | None = None) -> None:
         """Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu)."""
     def vmstat(self, *, node: int | None = None) -> dict[str, int]:
-        """The counters of the machine, or of one node, under the kernel's names."""
+        """The counters of the machine, or of one node, under the kernel's names.
+
+        Raises:
+            KernelError: EINVAL for a node that does not exist."""
     def trace(self) -> Tracing:
         """Records the machine's events while a ``with`` block lasts: steps of the page protocol and the kernel's
         tracepoints."""
@@ -797,7 +810,7 @@ class Page:
         """The number of page-table entries that map the page."""
     @property
     def flags(self) -> tuple[PageFlag, ...]:
-        """The names of the flags that are set, as the kernel's tools print them."""
+        """The names of the flags that are set, in lower case as the kernel's tools print them: ``uptodate``."""
     @property
     def order(self) -> int:
         """log2 of the number of base pages in the large page, or in the free block, that begins at this frame. 0
@@ -879,7 +892,8 @@ class Page:
 @final
 class FrameRange:
     """The frames of a contiguous range, from `Machine.alloc_range`. Each frame is a page that nobody else uses.
-    As a context manager the range is freed at the end of the block."""
+    As a context manager the range is freed at the end of the block; a block over a range that was freed
+    before raises `MisuseError`."""
     @property
     def first(self) -> int:
         """The number of the first frame."""
@@ -984,20 +998,41 @@ class File:
             KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
                 frame, EBADF for a removed file."""
     def write(self, data: Buffer, *, offset: int = 0, node: int = 0) -> None:
-        """Writes bytes at byte ``offset``, as ``pwrite(2)``. Raises the errors of `read`."""
+        """Writes bytes at byte ``offset``, as ``pwrite(2)``.
+
+        Raises:
+            KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
+                frame, EBADF for a removed file."""
     def sync(self, start: int = 0, stop: int | None = None) -> int:
         """Writes the dirty pages from ``start`` up to ``stop`` to disk (fsync), all by default. Returns the
-        number of pages written."""
+        number of pages written.
+
+        Raises:
+            KernelError: EBADF for a removed file; EIO, once, if dirty data was lost with a bad frame or a
+                failed write: the other pages are written all the same.
+            MisuseError: if this thread holds a page lock, for which the call could wait."""
     def begin_writeback(self, number: int = 0) -> Writeback | None:
         """Begins to write a page to disk; returns ``None`` if the page is clean. The device reads the frame
         until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the page,
-        after waiting for the write."""
+        after waiting for the write.
+
+        Raises:
+            IndexError: if the file has no such page.
+            MisuseError: if this thread holds a page lock, for which the call could wait."""
     def evict(self, start: int = 0, stop: int | None = None) -> Evicted:
         """Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of
-        pages evicted and kept."""
+        pages evicted and kept.
+
+        Raises:
+            KernelError: EBADF for a removed file.
+            MisuseError: if this thread holds a page lock, for which the call could wait."""
     def truncate(self, pages: int) -> None:
         """Shortens the file to ``pages`` pages. Pages beyond the new end, and private copies of them, are
-        unmapped from all processes."""
+        unmapped from all processes.
+
+        Raises:
+            KernelError: EINVAL for more pages than the file has, EBADF for a removed file.
+            MisuseError: if this thread holds a page lock, for which the call could wait."""
     def remove(self) -> None:
         """Removes the file. It ends, with all its pages, when no region maps it any more. Removing it again is
         no error.
@@ -1168,18 +1203,36 @@ class PagePool:
     def released(self) -> int:
         """The number of pages that were released and freed."""
     def add(self, *, node: int = 0) -> int:
-        """Allocates a zeroed page of ``node`` and returns its number in the pool."""
+        """Allocates a zeroed page of ``node`` and returns its number in the pool.
+
+        Raises:
+            KernelError: ENOMEM without a free page, EINVAL for a node that does not exist."""
     def release(self, number: int) -> None:
         """Releases a page. The pool's profile decides how. Under release designs whose puts look for an owner,
         the pool drops its reference, and the thread that drops the last reference calls ``released``. Under
         the other designs the pool first clears the page's movable mark under the page lock, and ``released``
-        is not called."""
+        is not called.
+
+        Raises:
+            KernelError: EINVAL if the pool has no page of that number.
+            MisuseError: if this thread holds the page's lock, for which the call would wait."""
     def page(self, number: int) -> Page:
-        """Returns the page's frame at the time of the call; a migration may move the page afterwards."""
+        """Returns the page's frame at the time of the call; a migration may move the page afterwards.
+
+        Raises:
+            KernelError: EINVAL if the pool has no page of that number."""
     def read(self, number: int, word: int = 0) -> int:
-        """Reads one word of a page."""
+        """Reads one word of a page.
+
+        Raises:
+            KernelError: EINVAL if the pool has no page of that number.
+            IndexError: if a page has no such word."""
     def write(self, number: int, word: int, value: int) -> None:
-        """Writes one word of a page."""
+        """Writes one word of a page.
+
+        Raises:
+            KernelError: EINVAL if the pool has no page of that number.
+            IndexError: if a page has no such word."""
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
 
@@ -1296,7 +1349,11 @@ class AddressSpace:
                 or for anonymous memory without a size."""
     def fork(self) -> AddressSpace:
         """Forks the process: the child shares this space's pages until one of the two writes to them (copy on
-        write)."""
+        write).
+
+        Raises:
+            KernelError: ENOMEM if a page that may be pinned cannot be copied, or has as many references as it
+                can have; EAGAIN if all numbers of address spaces are used up; ESRCH after `exit`."""
     def exit(self) -> None:
         """Unmaps everything and ends the address space; nothing can be mapped afterwards. Ending it again is no
         error."""
@@ -1337,7 +1394,10 @@ class AddressSpace:
                 moved."""
     def query_pages(self, addresses: ArrayLike) -> NDArray[np.int32]:
         """Returns the node of the page at each of ``addresses``, or a negative errno, as ``move_pages(2)``
-        without nodes does."""
+        without nodes does.
+
+        Raises:
+            MemoryError: if the host has no memory for the statuses."""
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -1366,7 +1426,12 @@ class Region:
         Raises:
             KernelError: ENOENT if no frame is mapped there; the first write maps one."""
     def fault(self, number: int = 0, *, write: bool = True) -> None:
-        """Handles one page fault of a load, or of a store."""
+        """Handles one page fault of a load, or of a store.
+
+        Raises:
+            KernelError: EFAULT if nothing is mapped there, ENOMEM without a free frame.
+            SigbusError: EHWPOISON for a bad frame.
+            IndexError: if the region has no such page."""
     def pin(self, number: int = 0, *, write: bool = True) -> Pin:
         """Pins a page as ``pin_user_pages`` does with FOLL_LONGTERM. The page is faulted in first; set ``write``
         if the holder will write. A page on a node for movable pages first moves to another node.
@@ -1402,7 +1467,10 @@ class Region:
             KernelError: ENOMEM if part of the range is not mapped, or there is no free frame."""
     def munlock(self, start: int = 0, stop: int | None = None) -> None:
         """Unlocks the pages from ``start`` up to ``stop`` (munlock), all by default, so that reclaim can take
-        them."""
+        them.
+
+        Raises:
+            KernelError: EINVAL for a range beyond the region, ENOMEM if part of the range is not mapped."""
     def mbind(
         self,
         node: int,
@@ -1427,7 +1495,10 @@ class Region:
                 does not exist, EFAULT if part of the range is not mapped."""
     def unmap(self, start: int = 0, stop: int | None = None) -> None:
         """Unmaps the pages from ``start`` up to ``stop`` (munmap), all by default. Pages that are not mapped are
-        skipped."""
+        skipped.
+
+        Raises:
+            KernelError: EINVAL for a range beyond the region."""
     def __len__(self) -> int: ...
     @overload
     def __getitem__(self, key: int, /) -> int: ...

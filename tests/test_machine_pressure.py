@@ -127,11 +127,16 @@ def test_daemons_work_and_stop_with_their_machine():
 def test_settings_of_a_closed_machine_are_neither_read_nor_written():
     machine = mmcore.Machine(nodes=["1MiB"], pressure=True)
     machine.close()
-    for name in ("min_free_kbytes", "compaction_proactiveness", "compact_unevictable_allowed"):
+    settings = {
+        "min_free_kbytes": 1,
+        "compaction_proactiveness": 1,
+        "compact_unevictable_allowed": True,
+    }
+    for name, value in settings.items():
         with pytest.raises(MisuseError, match="closed"):
             getattr(machine, name)
         with pytest.raises(MisuseError, match="closed"):
-            setattr(machine, name, 1)
+            setattr(machine, name, value)
 
 
 #: Seconds of load; a longer storm is in the core's tests (`a_minute_of_storm`).

@@ -6,6 +6,7 @@ import pytest
 
 import mmcore
 from mmcore._cli import run
+from mmcore.errors import InputError
 
 
 def test_every_field_is_listed_with_every_presets_choice_its_source_and_meaning():
@@ -24,7 +25,7 @@ def refused(name, value):
     """The message with which a profile refuses the value; None if the profile has it."""
     try:
         assert mmcore.Profile(**{name: value})[name] == value
-    except mmcore.InputError as error:
+    except InputError as error:
         return str(error)
 
 

@@ -10,7 +10,9 @@ from mmcore.reporting._parts import as_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mmcore._comparison.result import Comparison
+    from mmcore._comparison.figures import Figures
+    from mmcore._comparison.gates import Outcome
+    from mmcore.typing import Status
 
 __all__ = ["as_markdown"]
 
@@ -23,18 +25,25 @@ _HEADINGS = {
 }
 
 
-def as_markdown(comparison: Comparison) -> str:
+def as_markdown(
+    comparison: Figures,
+    *,
+    status: Status,
+    outcomes: Iterable[Outcome],
+    work: Iterable[str],
+    time: Iterable[str],
+) -> str:
     """The gates and verdicts as lists, and the table, folded away, as it is printed."""
     labels = [comparison.labels[index] for index in comparison.plan.compared]
-    lines = [f"### mmcore compare: {_HEADINGS[comparison.status]}", ""]
-    lines += _listed("Gates", map(str, comparison.outcomes))
-    lines += _listed("Work, the same on every machine", comparison.work)
-    lines += _listed("Time, on this machine", comparison.time)
+    lines = [f"### mmcore compare: {_HEADINGS[status]}", ""]
+    lines += _listed("Gates", map(str, outcomes))
+    lines += _listed("Work, the same on every machine", work)
+    lines += _listed("Time, on this machine", time)
     told = as_text([*preface(comparison), "", grid(comparison)])
     # A longer fence: a label could have backquotes.
     lines += ["<details>", f"<summary>The table: {_escaped(', '.join(labels))}</summary>", ""]
     lines += ["````text", told, "````", "", "</details>", ""]
-    lines += ["Repeat with:", "", "````console", f"$ {comparison.command}", "````", ""]
+    lines += ["Repeat with:", "", "````console", f"$ {comparison.plan.command}", "````", ""]
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from mmcore import _output
 from mmcore._comparison import work
 from mmcore._comparison.figures import Figures
 from mmcore._comparison.gates import Gates
+from mmcore._comparison.markdown import as_markdown
 from mmcore._comparison.plots import plots
 from mmcore._comparison.text import grid, preface, time_verdict, work_verdict
 from mmcore.reporting import Result
@@ -128,10 +129,9 @@ class Comparison(Figures, Result):
         Raises:
             OSError: if the file cannot be written.
         """
-        # At its use: the module names this class.
-        from mmcore._comparison.markdown import as_markdown
-
-        text = as_markdown(self)
+        text = as_markdown(
+            self, status=self.status, outcomes=self.outcomes, work=self.work, time=self.time
+        )
         if path is not None:
             _output.write(path, text)
         return text

@@ -1,5 +1,5 @@
-//! The integration tests of the core, as one program: a program for each file would compile the core's generic
-//! code once for each of them. A file whose tests look at the whole process is a program of its own.
+//! The integration tests of the core, as one program: a program for each file would compile the core's
+//! generic code once for each of them. A file whose tests look at the whole process is a program of its own.
 
 #[macro_use]
 mod common;

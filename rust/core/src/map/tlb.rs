@@ -93,7 +93,7 @@ impl Tlb {
     /// entry that was replaced before the call, however many entries were replaced.
     pub fn flush(&self) {
         ops::tlb_flush();
-        // Pairs with the fence in `enter`: a thread that this flush does not see inside sees the
+        // SeqCst pairs with the fence in `enter`: a thread that this flush does not see inside sees the
         // new entries.
         fence(Ordering::SeqCst);
         // Relaxed: after the fence, every thread that can still use an old entry has announced

@@ -88,8 +88,8 @@ impl Page {
             if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - 1 {
                 return false;
             }
+            // Acquire: as below. The count may be zero by now, which is the defect.
             if mutated(Mutation::TryGetInTwoSteps) {
-                // Acquire: as below. The count may be zero by now, which is the defect.
                 self.word.fetch_add(Word::ONE, Ordering::Acquire);
                 return true;
             }
@@ -154,8 +154,8 @@ impl Page {
             if old.count() != expected {
                 return Err(old.count());
             }
+            // Release: as below. A reference taken since the load is overwritten, which is the defect.
             if mutated(Mutation::FreezeInTwoSteps) {
-                // Release: as below. A reference taken since the load is overwritten, which is the defect.
                 self.word.store(old.with_count(0).0, Ordering::Release);
                 return Ok(());
             }

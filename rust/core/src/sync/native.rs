@@ -143,7 +143,7 @@ impl Stat {
     /// Adds `n`, which may be negative.
     #[inline]
     pub fn add(&self, n: i64) {
-        // A relaxed load and a relaxed store suffice: only the stripe's own thread writes to it.
+        // Relaxed (both): only the stripe's own thread writes to it.
         // Exact sums are read only while no other thread uses the machine.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
@@ -151,6 +151,7 @@ impl Stat {
     /// Returns the value; exact while no thread adds.
     #[inline]
     pub fn get(&self) -> i64 {
+        // Relaxed: the value is exact only while no thread adds, and then nothing races.
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -41,21 +41,28 @@ impl Copier {
         let next: *const u8 = next.as_ptr().cast();
         #[cfg(not(target_arch = "x86_64"))]
         let _ = next;
-        // SAFETY: both ranges are PAGE_SIZE bytes of live, page-aligned memory (asserted, frames are
-        // aligned), distinct frames never overlap, and the callers of `Memory::copy_page` guarantee
-        // that no other thread accesses either during the call. The memory is inside atomics, which
-        // allow writes through shared references. `Copier::new` has found the instructions of this
-        // way in the processor.
-        unsafe {
-            match self.0 {
-                #[cfg(target_arch = "x86_64")]
-                CopyKind::Avx512 => super::stream::avx512(source, target, next),
-                #[cfg(target_arch = "x86_64")]
-                CopyKind::Avx2 => super::stream::avx2(source, target, next),
-                #[cfg(target_arch = "x86_64")]
-                CopyKind::Sse2 => super::stream::sse2(source, target, next),
-                _ => std::ptr::copy_nonoverlapping(source, target, PAGE_SIZE),
+        // The common part of the proofs below: both ranges are PAGE_SIZE bytes of live, page-aligned
+        // memory (asserted, frames are aligned), distinct frames never overlap, and the callers of
+        // `Memory::copy_page` guarantee that no other thread accesses either during the call. The memory
+        // is inside atomics, which allow writes through shared references.
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            CopyKind::Avx512 => {
+                // SAFETY: the ranges are as above, and `Copier::new` has found AVX-512 in the processor.
+                unsafe { super::stream::avx512(source, target, next) }
             }
+            #[cfg(target_arch = "x86_64")]
+            CopyKind::Avx2 => {
+                // SAFETY: the ranges are as above, and `Copier::new` has found AVX2 in the processor.
+                unsafe { super::stream::avx2(source, target, next) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            CopyKind::Sse2 => {
+                // SAFETY: the ranges are as above, and SSE2 is part of x86-64.
+                unsafe { super::stream::sse2(source, target, next) }
+            }
+            // SAFETY: the ranges are as above.
+            _ => unsafe { std::ptr::copy_nonoverlapping(source, target, PAGE_SIZE) },
         }
     }
 

@@ -31,7 +31,7 @@ def test_every_choice_of_the_core_is_public():
 
 
 def test_coverage_and_codes_are_words_of_results():
-    program = "map r0 anon 1\nthread A\n  write r0\nthread B\n  read r0\n"
+    program = "thread A\n  drain\nthread B\n  drain\n"
     seen = {
         mmcore.explore(program, search="exhaustive", preemptions=None).coverage,
         mmcore.explore(program, search="exhaustive", preemptions=0).coverage,

@@ -30,13 +30,13 @@ def compare(weather, seed, *, planted=0.0, variants=2, seconds=6.0):
 
 @pytest.mark.parametrize("weather", ["heavy", "preempted", "correlated", "neighbour"])
 def test_a_against_a_is_a_false_alarm_in_at_most_5_percent(weather):
-    runs = 60
+    runs = 40
     alarms = sum(compare(weather, seed).interval(1).resolved for seed in range(runs))
     assert alarms / runs <= 0.10
 
 
 def test_the_rate_holds_for_all_variants_together():
-    runs = 40
+    runs = 24
     alarms = 0
     for seed in range(runs):
         result = compare("calm", seed, variants=5, seconds=12.0)
@@ -46,7 +46,7 @@ def test_the_rate_holds_for_all_variants_together():
 
 @pytest.mark.parametrize("weather", ["calm", "heavy", "neighbour"])
 def test_a_planted_slowdown_of_3_percent_is_found_in_at_least_90_percent(weather):
-    runs = 50
+    runs = 40
     found = 0
     for seed in range(runs):
         interval = compare(weather, seed, planted=0.03).interval(1)
@@ -55,7 +55,7 @@ def test_a_planted_slowdown_of_3_percent_is_found_in_at_least_90_percent(weather
 
 
 def test_intervals_cover_the_truth():
-    runs = 100
+    runs = 60
     covered = 0
     for seed in range(runs):
         interval = compare("heavy", seed, planted=0.05).interval(1)

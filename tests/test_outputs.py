@@ -34,7 +34,7 @@ VERBS = {
     "explore": (0, ["explore", "PROGRAM", "--schedules", "5"]),
     "race": (1, RACE),
     "soak": (0, ["soak", "--schedules", "100"]),
-    "standard": (0, ["standard", "--matching", "mapped 1: read, read"]),
+    "standard": (0, ["standard", "--matching", "freed 1: drain, drain"]),
     "hunt": (0, ["hunt", "hook-without-lock"]),
     "replay": (0, ["replay", "PROGRAM", "0x3"]),
     "diff": (1, ["diff", "PROGRAM", "--kernel", "6.1,6.12"]),

@@ -41,7 +41,8 @@ help: ## list the targets
 
 ifeq ($(BASE),)
 compare: $(STAMP)/built ## compare the designs, or this build with BASE=origin/main (ARGS="--load storm ...")
-	@$(BIN)/mmcore compare $(ARGS)
+	@$(BIN)/mmcore compare $(ARGS) || { code=$$?; [ $$code = 3 ] && [ -z "$(strip $(ARGS))" ] || exit $$code; \
+	  echo "make: time is not judged on this machine now (docs/compare.md, exit code 3); the work verdict holds"; }
 else
 compare: $(STAMP)/built base
 	@$(BIN)/mmcore compare --against .make/base/.venv/bin/python $(ARGS)

@@ -217,7 +217,7 @@ def _advice(comparison: Figures) -> str:
     cpus = len(os.sched_getaffinity(0))
     used = "" if others is None else f"other programs used {others:.1f} of {cpus} processors; "
     load = "" if options.alone else " or --load storm --alone, which is disturbed least,"
-    return f"{used}stop them, give more --seconds,{load} or rely on the work"
+    return f"{used}stop other programs, give more --seconds,{load} or rely on the work verdict"
 
 
 def grid(comparison: Figures) -> Grid:

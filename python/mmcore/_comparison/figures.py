@@ -72,7 +72,7 @@ class Figures:
         from the device and written to it per second of wall time. In the other loads these three
         are None.
         """
-        # The bootstrap of the intervals takes a while, and text, page and document read the table.
+        # The rows are kept: text, page and document all read them, and each row computes intervals.
         if self._table is None:
             self._table = [self._row(index) for index in range(len(self.plan.variants))]
         return self._table
@@ -81,7 +81,8 @@ class Figures:
         taken = self.measurement
         reports = [sample.report for sample in taken.samples if sample.variant == index]
         latency = Histogram(report.latency_ns for report in reports)
-        # The rounds are not asked: how far they come in a trace depends on the host and the time.
+        # The hits come from the count, not from the rounds: how much of a trace the rounds reach
+        # depends on the host and on the time for measuring.
         hits = taken.operations[index].hits
         return {
             "variant": self.labels[index],

@@ -36,17 +36,17 @@ impl<R: Release> Machine<R> {
             let what = format!("the page cannot move: {}", self.frames[pfn].word());
             return Err(Error::at(Errno::EBUSY, pfn, Why::State(what)));
         }
-        // 2.
+        // 2. The pageblocks are isolated, so that no thread allocates a frame of the range meanwhile.
         let blocks = self.pageblocks_of(&range);
         self.isolate_pageblocks(blocks.clone())?;
-        // 3. and 4.
+        // 3. The pages move away. 4. The frames, free by then, are taken off the free lists.
         let node = self.node_of(range.start);
         let taken = match self.migrate_range(node, &range) {
             Err(error) if error.errno != Errno::EBUSY => Err(error),
             // The frames tell better than the migration whether the range is busy.
             _ => self.take_free_frames(range.clone()),
         };
-        // 5.
+        // 5. The isolation ends, also after a failure. Otherwise nobody could allocate these frames again.
         let first = blocks.start.plus(1 << self.profile.pageblock_order);
         let end = if mutated(Mutation::UndoForgetsPageblock) { first } else { blocks.end };
         self.undo_isolate_pageblocks(blocks.start..end, MigrateType::Movable)?;

@@ -3,11 +3,12 @@
 //! | file | idea |
 //! |---|---|
 //! | `world` | the thing that is explored, and one schedule of it |
+//! | `explorer` | runs schedules of one world |
 //! | `endings` | end states that were checked before |
 //! | `schedule` | an interleaving as a list of thread numbers, and its text |
 //! | `crate::rng` | the generator that decides schedules |
 //! | `sample` | random walks and PCT |
-//! | `exhaust`, `reduce` | all schedules within a bound on preemptions; the reduction |
+//! | `exhaust`, `node`, `reduce` | all schedules within a bound on preemptions; a step of the path; the reduction |
 //! | `jobs` | samples on several OS threads, with a result that does not depend on their number |
 //! | `shrink` | smaller schedules and smaller programs with the same violation |
 //! | `minimum` | the smallest race, by exhaustive search |

@@ -1,11 +1,11 @@
-//! Injects faults: at one numbered place of the machine's work, a rare event happens: an allocation
-//! fails, a driver refuses, a frame turns bad.
+//! Injects faults: makes a rare event happen at one numbered place of the machine's work. An allocation
+//! fails, a driver refuses, or a frame turns bad.
 //!
 //! A *plan* names a [`Kind`] of fault and the number of a *site*. The sites of a kind are the
 //! places where a fault of this kind can strike. They are numbered from 0 in the order in which the
 //! machine's threads pass them while the plan is armed. A test arms site 0, does its work, checks
-//! the state, arms site 1, and goes on until no site is left ([`Plan::fired`] is 0). By then each
-//! operation of the work has failed once.
+//! the state, arms site 1, and goes on until no site is left ([`Plan::fired`] is 0). By then a fault has
+//! struck once at every site.
 //!
 //! | kind | a site is | effect of the fault |
 //! |---|---|---|

@@ -7,17 +7,19 @@
 //!
 //! # One source, three uses
 //!
-//! The crate is compiled three times, each time with other types behind [`sync`]:
-//!
 //! - *Scripted*: [`program`] runs the lines of a text, one operation after another or in threads.
-//! - *Proved*: in the crate `mmcore-explored` each atomic operation is a step of a scheduler, and its module
-//!   `explore` searches the schedules for one that breaks a rule.
 //! - *Raced*: the module `load` runs workloads on real threads with real memory and measures them.
+//! - *Proved*: each atomic operation is a step of a scheduler, and the module `explore` searches the schedules
+//!   for one that breaks a rule.
+//!
+//! The source is compiled as three crates, each with other types behind [`sync`]. `mmcore` scripts and races.
+//! `mmcore-explored` proves; the module `explore` exists in it alone. `mmcore-counted` runs the loads and counts
+//! their atomic operations and locks.
 //!
 //! # A page moves
 //!
-//! The verbs are methods of [`machine::Machine`], under the names that the kernel's functions have. A
-//! machine is compiled for one release design ([`release`]), which decides how a migration ends.
+//! The verbs are methods of [`machine::Machine`], named after the kernel's functions where there are such. The
+//! type of a machine names its release design ([`release`]), which decides how a migration ends.
 //!
 //! ```
 //! use mmcore::audit::Ledger;
@@ -53,7 +55,8 @@
 //!
 //! # A program
 //!
-//! The same as text. The module [`program`] lists the operations; `docs/programs.md` describes the language.
+//! The same migration as a text. The module [`program`] lists the operations; `docs/programs.md` describes the
+//! language.
 //!
 //! ```
 //! use mmcore::program::run::{Go, RunOptions, run};
@@ -89,8 +92,8 @@ pub mod handle;
 pub mod hotplug;
 pub mod inject;
 pub mod layout;
-// Loads run on real threads: neither the explorer nor the weak-memory models have any. Each build leaves out
-// what it never runs, because everything here is compiled once for each release design.
+// Loads need real threads, which neither the explorer nor the weak-memory models have. A build leaves out what
+// it never runs, because the native build compiles the loads once for each release design.
 #[cfg(not(any(loom, feature = "explored")))]
 pub mod load;
 pub mod lru;
@@ -105,7 +108,7 @@ pub mod owner;
 pub mod page;
 pub mod pressure;
 pub mod profile;
-// Operations are counted under loads.
+// The counting build runs loads alone, so it needs no programs.
 #[cfg(not(feature = "counted"))]
 pub mod program;
 pub mod release;

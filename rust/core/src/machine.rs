@@ -44,8 +44,8 @@ pub struct Node {
     pub frames: u32,
     /// The modelled access time, in nanoseconds.
     pub latency_ns: u32,
-    /// True if the node is only for movable pages while all its memory blocks are as the machine
-    /// was built with them.
+    /// True if the machine was built with this node only for movable pages. A memory block that was
+    /// put online since may be in another zone.
     pub movable: bool,
     /// The states of the node's memory blocks.
     pub blocks: Blocks,
@@ -95,7 +95,8 @@ pub struct Cpu {
     pub(crate) capture: Capture,
 }
 
-/// A whole machine. `R` is its release design, the one choice that is made at compile time.
+/// A whole machine. `R` is its release design, or [`Chosen`](crate::release::Chosen) for the design that the
+/// profile names.
 pub struct Machine<R: Designed> {
     pub(crate) profile: Profile,
     pub(crate) frames: Frames,

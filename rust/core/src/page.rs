@@ -17,7 +17,7 @@
 //! | allocated, private | ≥ 1 | 0 | 0 or driver | driver's | driver's | order | driver's; in an arranged node the letter of its [`Kind`](crate::layout::Kind) |
 //! | mapped anon / file | ≥ 1 | entries | anon or file slot | offset | LRU list, or none | order | swap slot (`SWAPCACHE`) |
 //! | in the swap cache, never mapped | ≥ 1, `SWAPCACHE` | 0 | 0 | 0 | LRU list, or none | order | swap slot |
-//! | unevictable | ≥ 1 | entries | owner slot | offset | list, or none | order | as above |
+//! | unevictable | ≥ 1 | entries | owner slot | offset | no links; `prev` counts the mappings that lock the page | order | as above |
 //! | isolated | ≥ 1 | entries | owner slot | offset | none (isolator keeps a vector) | order | as above |
 //! | migration destination | ≥ 1 | 0 | 0 until commit | 0 until commit | none | order | 0 |
 //! | movable | ≥ 1 | 0 | driver slot | driver's | driver's | order | driver's |

@@ -2,17 +2,17 @@
 //!
 //! mmcore began with one patch (lifecycle 6.7): a successful migration ends with `put_page` instead
 //! of `putback_lru_page`. The discussion of the patch rejected a hook in `put_page` that would look
-//! for movable pages. Such a hook costs the hot path, and the flag that it reads must not change
-//! against a concurrent put. Here the choices stand side by side behind one trait; all other code
-//! is shared. The cost of each, and when to use it: `docs/design.md`, "The release designs".
+//! for movable pages. Such a hook makes every put slower, and needs a lock so that the flag does not
+//! change between the look and the drop. Here the choices stand side by side behind one trait; all other
+//! code is shared. `docs/design.md`, "The release designs", tells the cost of each and when to use it.
 //!
 //! | design | ends a migration | `put` |
 //! |---|---|---|
-//! | [`Putback`] | success and failure: put back; a page without users is freed when its batch drains | plain |
+//! | [`Putback`] | success and failure: put back; the old page is freed when its batch drains | plain |
 //! | [`Split`] | success: put; failure: put back | plain |
-//! | [`Hook`] | one release for LRU and movable pages | looks before the drop, under a lock |
-//! | [`HookLate`] | as `Hook` | looks after the count is zero |
-//! | [`Packed`] | as `Hook` | looks at the value that the drop returns |
+//! | [`Hook`] | as `Split` | looks for the movable mark before the drop, under a lock |
+//! | [`HookLate`] | as `Split` | looks for the mark once the count is zero |
+//! | [`Packed`] | as `Split`, with unlock and put in one step | looks for the mark in the value that the drop returns |
 //! | [`Mine`] | yours | yours |
 //!
 //! Measured machines are compiled for one design, so that no put pays for the choice. All other

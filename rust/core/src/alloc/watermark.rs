@@ -51,8 +51,8 @@ impl Watermarks {
 const KIB: u32 = (PAGE_SIZE / 1024) as u32;
 
 /// The reserve of a machine of so many frames, in KiB (`calculate_min_free_kbytes`): four times the
-/// root of its size, from 128 KiB to 256 MiB. A machine of less than 4 MiB, which no kernel runs on,
-/// keeps at most the 32nd part of its frames.
+/// root of its size, from 128 KiB to 256 MiB. A machine of less than 16 MiB, on which hardly any kernel
+/// runs, keeps the 32nd part of its frames instead, so that a tiny machine is not all reserve.
 pub fn default_min_free_kbytes(frames: u64) -> u32 {
     let size = frames * u64::from(KIB);
     let root = (size * 16).isqrt() as u32;

@@ -32,9 +32,9 @@ pub(crate) struct Books {
     pub counted: i64,
     /// Frames on which poison holds a reference, each with its failure.
     pub held: BTreeMap<Pfn, Cause>,
-    /// Poisoned frames on which poison holds no reference, each with its failure. Such a frame has
-    /// failed hard and is still in use or being handled, or it was soft-offlined and left on its
-    /// free list.
+    /// Poisoned frames on which poison holds no reference, each with its failure. The page of such a
+    /// frame is in use or being handled, or the frame has no page: its last put was refused, or it was
+    /// left on its free list, where the allocator refuses it.
     pub unheld: BTreeMap<Pfn, Cause>,
     /// The number of poisoned frames that went offline with their memory block. They stay counted,
     /// as in the kernel, although their flag is gone.

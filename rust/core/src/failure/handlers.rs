@@ -2,12 +2,12 @@
 //!
 //! | state | action | verdict |
 //! |---|---|---|
-//! | on a list, mlocked or unevictable; dirty | the loss is noted for the next sync; then as clean | |
-//! | the same, anonymous | taken off its list | recovered, or failed if it is still mapped |
-//! | in the swap cache, clean | taken out of the swap cache and off its list | recovered, or failed if another thread holds it |
-//! | in the swap cache, dirty | taken off its list; a thread that swaps it in finds it bad | delayed, or failed as above |
-//! | the same, of a file | taken off its list and out of its file | recovered, or failed if another thread holds it |
-//! | anything else | nothing | ignored |
+//! | neither on a list, nor mlocked, nor unevictable | nothing | ignored |
+//! | in the swap cache, unmapped, clean | taken out of the swap cache and off its list | recovered, or failed if another thread holds it |
+//! | in the swap cache, unmapped, dirty | taken off its list; a thread that swaps it in finds it bad | delayed, or failed if another thread holds it |
+//! | any other anonymous page | taken off its list | recovered, or failed if it is still mapped |
+//! | of a file, clean | taken off its list, and out of its file unless the file keeps bad pages | recovered, or failed if another thread holds it |
+//! | of a file, dirty | the loss is noted for the next sync; then as a clean one | as a clean one |
 
 use super::hard::Verdict;
 use crate::machine::Machine;

@@ -53,10 +53,14 @@ impl fmt::Display for Verdict {
 pub struct Handled {
     /// The verdict on the page.
     pub verdict: Verdict,
-    /// The return value of the kernel: 0 for recovered and delayed. For a frame that was poisoned
-    /// before: `EHWPOISON`, or 0 in kernels where that is no error, and for a process whose access
-    /// failed but that has lost the mapping already. Else `EBUSY`, or `EHWPOISON` for a large page
-    /// that could not be split, in kernels that signal then.
+    /// The return value of the kernel:
+    ///
+    /// * 0 for recovered and delayed;
+    /// * `EHWPOISON` for a frame that was poisoned before; 0 in kernels in which that is no error, and for a
+    ///   process whose access failed but which does not map the page any more;
+    /// * `EHWPOISON` for a large page that could not be split, in kernels that signal then;
+    /// * `ENXIO` for a frame that is offline, or that the machine does not have;
+    /// * else `EBUSY`.
     pub result: Result<()>,
     /// The signals that were sent, in order.
     pub signals: Vec<Signal>,
@@ -91,8 +95,8 @@ impl<R: Release> Machine<R> {
     /// page was dirty. Other processes are signalled now if they want to be
     /// ([`Machine::set_early_kill`]), and else when they touch the page.
     ///
-    /// The frame is flagged and counted whatever the verdict. `ENXIO` for a number outside of the
-    /// machine.
+    /// The frame is flagged and counted whatever the verdict, except in old kernels for a part of a large
+    /// page that cannot be split. `ENXIO` for a frame that is offline, or that the machine does not have.
     pub fn memory_failure(&self, pfn: Pfn, current: Option<&AddressSpace>) -> Handled {
         if self.frames.get(pfn).is_none() {
             let result = Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));

@@ -8,15 +8,16 @@
 //! ```text
 //!   min_seq (one a class)                          max_seq
 //!   oldest          ...          second youngest   youngest
-//!     |  evicted from the tail         ^              ^
-//!     |                                | new          | used through an entry, since the last walk
-//!     +-- accessed through files: one generation younger
+//!     ^                                ^              ^
+//!     | new pages of files             | new          | used through an entry, since the last walk
+//!     |                                | anonymous pages
+//!     +-- evicted from the tail; a page that the scan spares goes one generation up
 //! ```
 //!
 //! *Tiers* divide the pages of one generation by their accesses through files. Pages of tier 1 were
 //! accessed twice, those of tier 2 three or four times, and those of tier 3 came back after an
-//! eviction. A scan spares the tiers whose evicted pages come back more than twice as often as the
-//! pages of tier 0 do.
+//! eviction. A scan spares the lowest tier whose evicted pages come back more than twice as often as
+//! those of tier 0, and all tiers above it.
 
 use crate::page::{Flags, Frames, List, Pfn, Word};
 use crate::sync::Tallied;
@@ -164,8 +165,8 @@ impl Generations {
         self.lists[class][Self::slot(self.min_seq[class])].look().tail()
     }
 
-    /// Moves a spared page of the oldest generation to the next younger one. The accesses for which
-    /// the page was spared are forgotten; it must earn the next reprieve.
+    /// Moves a spared page of the oldest generation to the next younger one, and forgets its accesses.
+    /// Otherwise the same accesses would spare the page in every later scan.
     pub(super) fn spare(&mut self, frames: &Frames, pfn: Pfn) {
         let class = class(frames[pfn].word());
         self.remove(frames, pfn);

@@ -70,8 +70,8 @@ impl<R: Release> Machine<R> {
                             && !word.has(Flags::SWAPCACHE) =>
                     {
                         lruvec.remove(&self.frames, pfn);
-                        // Without `SWAPBACKED` the page counts as a file page and goes to that
-                        // class's list.
+                        // Without `SWAPBACKED` the page counts as a file page and goes to the
+                        // inactive list of files.
                         page.clear(Flags::ACTIVE | Flags::REFERENCED | Flags::SWAPBACKED);
                         lruvec.relink(&self.frames, pfn);
                         self.stats.event(Event::Pglazyfree, pages);
@@ -172,9 +172,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Queues a page for the tail of the inactive list, where reclaim takes it next. Called when
-    /// the writeback has ended that reclaim had begun and did not wait for
-    /// (`folio_rotate_reclaimable`). The caller holds a reference.
+    /// Queues a page for the tail of the inactive list, where reclaim takes it next. Called at the end
+    /// of a writeback that reclaim began and did not wait for (`folio_rotate_reclaimable`). The caller
+    /// holds a reference.
     pub(crate) fn rotate_reclaimable(&self, pfn: Pfn) {
         let word = self.frames[pfn].word();
         // A page that is locked or dirty again is in use, and keeps its place.
@@ -183,8 +183,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Returns true if a listed page may be active. Under `mglru` a listed page's word does not
-    /// tell, so every page may be.
+    /// Returns true if a listed page may be active. Under `mglru` the word of a listed page does not
+    /// show its age, so the answer is always true.
     fn is_young(&self, word: Word) -> bool {
         word.has(Flags::ACTIVE) || self.profile.lru_policy == LruPolicy::Mglru
     }

@@ -7,7 +7,7 @@
 //!   if `LRU` is set. If the scan cleared `LRU` before it had a reference, that thread would free the page
 //!   while it is still linked. The scan therefore takes a reference first, and skips a page whose count is
 //!   zero.
-//! * Another thread isolates the page and lets go of it again while the scan holds its reference. The scan's
+//! * Another thread isolates the page, and puts its references, while the scan holds one. The scan's
 //!   reference may then be the last one. The scan puts it after it has released the lruvec lock, which the
 //!   last put takes.
 

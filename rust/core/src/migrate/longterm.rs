@@ -1,8 +1,8 @@
-//! Long-term pins: a page on a node that is only for movable pages must not be pinned for a long
-//! time (`check_and_migrate_movable_pages`).
+//! Long-term pins: a page in the zone of movable pages must not be pinned for a long time
+//! (`check_and_migrate_movable_pages`).
 //!
-//! A pinned page cannot move and would keep such a node from being emptied. The page is moved to
-//! another node before it is pinned for good.
+//! A pinned page cannot move, and would keep its memory block from going offline. The page is
+//! therefore moved to a node without such a zone before it is pinned for good.
 
 use super::{Mode, Reason};
 use crate::calls::Call;
@@ -24,8 +24,9 @@ impl<R: Release> Machine<R> {
     pub fn pin_longterm(&self, area: &Area, index: u32, write: bool) -> Result<Pfn> {
         let must_move = |pfn| self.profile.longterm_moves && self.is_for_movable(pfn);
         for attempt in 0..ATTEMPTS {
-            // A page that must move is not pinned without locks, and neither is the moved page. So a
-            // page that moves is accessed twice, and becomes active (recording o03-pinned-longterm).
+            // The kernel pins a page that must move under the page-table locks, and the moved page too;
+            // each of these pins marks the page accessed. A page that moves is therefore accessed twice,
+            // and becomes active (recording o03-pinned-longterm).
             let slowly = |pfn| attempt > 0 || must_move(pfn);
             let pfn = self.pin_found(area, index, PinKind::Pin, write, slowly)?;
             if !must_move(pfn) {
@@ -49,8 +50,8 @@ impl<R: Release> Machine<R> {
     /// because that reference may be a batch's. `LRU` does not tell: a page in a move batch is
     /// still on its list, with `LRU` set (kernel 98c6d259319e).
     ///
-    /// The kernel expects one reference of the pin's. Where a pin counts as 1024, its references
-    /// never add up, and it always drains.
+    /// The kernel counts the pin as one reference. Where a pin takes 1024, the sum is never equal to
+    /// the count, and the kernel always drains.
     fn drain_for_pin(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let accounted = || {
@@ -71,7 +72,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Moves one isolated page to the first node that allows long-term pins and has room.
+    /// Moves one isolated page to the first node that has all its memory in the kernel's zone, and room.
     fn move_off(&self, pfn: Pfn) -> Result<()> {
         let mut target = |src: Pfn| {
             let lasting = (0..self.nodes.len()).filter(|&node| self.nodes[node].allows_lasting_pins());

@@ -140,8 +140,9 @@ impl Word {
     pub const COUNT_SHIFT: u32 = 37;
     /// One reference.
     pub const ONE: u64 = 1 << Self::COUNT_SHIFT;
-    /// The limit of a count: no operation raises a count to this value or beyond. It is half of
-    /// what the bits can hold, so that every thread may exceed it once before it steps back.
+    /// The limit of a count. An operation that would raise a count to this value fails or breaks a rule.
+    /// `Page::get` adds before it checks, so each thread may exceed the limit once before it takes its
+    /// reference back. The limit is therefore half of what the bits can hold.
     pub const COUNT_LIMIT: u32 = 1 << 26;
     /// The limit for references from outside the core (pins, handles), compared with the whole
     /// count. The other half is for references of the core (entries, batches, isolations), so that

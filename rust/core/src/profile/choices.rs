@@ -59,8 +59,8 @@ macro_rules! choice {
 }
 
 choice! {
-    /// The release design: the end of a migration and the work of a put (`crate::release`). It is
-    /// the one choice that is made at compile time.
+    /// The release design: the end of a migration and the work of a put (`crate::release`). A machine
+    /// that is timed is compiled for its design; every other one reads this field.
     Design {
         /// A migrated page is put back to the LRU even on success; the drain of its batch frees it.
         Putback = "putback",

@@ -12,8 +12,8 @@ use crate::profile::Design;
 #[derive(Debug)]
 pub struct Chosen;
 
-/// Makes everything that has one part for each design, from the only list of the designs. `$d` is a
-/// dollar sign, for the macro that this macro defines.
+/// Generates from one list of the designs the states, and each function that chooses among the designs, so
+/// that a new design is one line of the list. `$d` is a dollar sign, for the macro that this macro defines.
 macro_rules! designs {
     ($d:tt $($design:ident $state:ident,)*) => {
         /// The states of all designs, for a machine that may be of any.

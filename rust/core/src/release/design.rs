@@ -3,7 +3,8 @@
 
 use crate::profile::Design;
 
-/// A type that stands for a release design: the one compile-time choice of a machine.
+/// A type that stands for a release design, or for the choice of one at run time
+/// ([`Chosen`](super::Chosen)): the one compile-time parameter of a machine.
 pub trait Designed: Sized + Send + Sync + 'static {
     /// The design's name in profiles.
     const DESIGN: Design;

@@ -55,7 +55,7 @@ pub enum LockClass {
     Batch,
     /// The LRU lists of one node.
     Lruvec,
-    /// A CPU's free lists.
+    /// A CPU's array of free frames of one node.
     Pcp,
     /// A node's buddy lists.
     Zone,

@@ -5,14 +5,14 @@
 //! | `step` | the kinds of steps, and the strategy that chooses the thread for the next one |
 //! | `context`, `hook` | the running schedule; the hook that every operation calls |
 //! | `fiber`, `stacks`, `turns` | a stack for each thread; passing turns from stack to stack |
-//! | `verdict`, `panics` | ending a schedule on a violation or a panic, without output |
+//! | `violation`, `verdict`, `panics` | ending a schedule on a violation or a panic, without output |
 //! | `runtime` | running a schedule, checking, undoing |
 //! | `record`, `recording` | the recording of a schedule |
 //! | `journal` | old values, so that a world is built once and run thousands of times |
 //! | `digest` | a 128-bit number for each end state |
 //! | `clock`, `happens` | the race detector |
 //! | `held`, `order` | the lock order |
-//! | `pending` | events that must be over before another event is |
+//! | `pending` | events under way, which must end before another event ends |
 //! | `words`, `lock`, `park` | the vocabulary itself |
 //!
 //! Outside of an exploration, while no thread of a schedule runs on this OS thread, the operations

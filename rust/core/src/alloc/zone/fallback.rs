@@ -5,7 +5,8 @@
 //! keep the whole pageblock from ever being free again. Therefore an allocation of unmovable pages
 //! takes the *largest* block that another type has, and the pageblock changes its type if at least
 //! half of it suits the new one: further allocations of the type then come here and do not mix up
-//! another pageblock. Movable pages harm no other type, so they take the smallest block that fits.
+//! another pageblock. Movable pages harm no other type, so they take the smallest block that fits, unless
+//! the largest one is large enough that its pageblock may change its type.
 //!
 //! As in kernels since 6.10, a block that is given lies on the list of its pageblock's type, also
 //! when the pageblock keeps its type. In older kernels the rest of such a block goes to the lists of

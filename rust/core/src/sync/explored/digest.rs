@@ -5,10 +5,9 @@
 //! opened for writing. Two schedules with the same digest left the same machine behind, up to a
 //! chance of about one in 2^100, so a check of one end state holds for the other.
 //!
-//! Objects that a schedule creates have no old value in a journal. Each of them hangs on an object
-//! that existed before: a lock's contents that lead to other objects. Such contents cannot be
-//! digested, and a schedule that changes them has no digest (see
-//! [`Lock::plain`](super::Lock::plain)).
+//! An object that a schedule creates has no old value in the journal. Only the contents of a lock lead to
+//! it. Contents that lead to other objects cannot be digested, so a schedule that changes such contents
+//! has no digest (see [`Lock::plain`](super::Lock::plain)).
 
 use std::hash::{Hash, Hasher};
 
@@ -19,7 +18,7 @@ pub struct Digest(u64, u64);
 /// Two independent multipliers: odd numbers of random bits.
 const KEYS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 
-/// Returns the two halves of a 128-bit product, folded (wyhash's mixing step).
+/// Multiplies, and returns the exclusive or of the product's two halves (wyhash's mixing step).
 #[inline(always)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);

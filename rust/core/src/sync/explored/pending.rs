@@ -1,4 +1,4 @@
-//! Events that must be over before another event is over. The records of these events are no steps.
+//! Events under way, which must end before another event ends. The records of these events are no steps.
 //!
 //! A drain promises that every page that was queued before it has left its batch *and* is on its
 //! list. No single word of the machine shows both. So the code that queues a page records the

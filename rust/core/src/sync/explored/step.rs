@@ -122,8 +122,8 @@ pub struct Step {
     pub kind: Kind,
 }
 
-/// An access that belongs to a step without being one: a plain write, or an access under a
-/// parking queue's lock.
+/// An access that belongs to a step without being one: a plain write, a note or a look at notes, or an
+/// access under a parking queue's lock.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     /// The number of steps that were executed before the access. The access belongs to the last of

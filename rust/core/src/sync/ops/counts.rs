@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Ops {
     /// Atomic read-modify-writes: swap, compare-exchange (successful or not), fetch-and-op.
     pub rmw: u64,
-    /// Full fences.
+    /// Fences, of any ordering.
     pub fences: u64,
     /// Acquisitions of a node's LRU lock.
     pub lruvec_locks: u64,

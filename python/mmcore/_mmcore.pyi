@@ -289,8 +289,8 @@ class Machine:
         Raises:
             KernelError: EINVAL if the machine has no such frame."""
     def alloc(self, *, node: int = 0, order: int = 0) -> PageRef:
-        """Allocates 2**order contiguous pages and returns the first reference to them. Under memory pressure
-        pages are reclaimed and compacted for them.
+        """Allocates 2**order contiguous pages and returns the first reference to them. On a machine with memory
+        pressure, reclaim and compaction may make room for them first.
 
         Raises:
             KernelError: ENOMEM if the node has no such free block, EINVAL if there is no such node or order."""
@@ -357,10 +357,10 @@ class Machine:
     @property
     def min_free_kbytes(self) -> int:
         """The reserve of the whole machine in KiB (``vm.min_free_kbytes``), from which the watermarks follow. 0
-        on a machine without memory pressure, which refuses another value.
+        on a machine without memory pressure, where it cannot be set.
 
         Raises:
-            KernelError: EINVAL if the machine has no memory pressure."""
+            KernelError: EINVAL if it is set on a machine without memory pressure."""
     @min_free_kbytes.setter
     def min_free_kbytes(self, kbytes: int) -> None: ...
     def watermarks(self, node: int = 0) -> Watermarks:
@@ -382,7 +382,7 @@ class Machine:
         they run.
 
         Raises:
-            KernelError: EAGAIN if the process cannot have as many threads more."""
+            KernelError: EAGAIN if the process cannot start as many threads."""
     def stop_daemons(self) -> None:
         """Stops the daemons and waits for their ends. Does nothing if they do not run. A daemon may wait for a
         page lock, so the call waits for those that other threads hold.
@@ -410,7 +410,7 @@ class Machine:
         priority: CompactPriority = "sync_light",
         moves: bool = False,
     ) -> Compacted:
-        """Compacts a node for one block of 2**``order`` frames, as an allocation does that found none
+        """Compacts a node for one block of 2**``order`` frames, as an allocation does if none is free
         (try_to_compact_pages). The run begins where the last one stopped, passes over pageblocks with a skip
         hint, and ends as soon as such a block is free. Returns a `Compacted`.
 
@@ -423,7 +423,8 @@ class Machine:
             priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty pages,
                 and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
                 ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
-                to pageblocks of any type. No run waits for a page lock: the allocation may hold it.
+                to pageblocks of any type. No run waits for a page lock, because the thread that allocates
+                may hold that lock.
             moves: whether the result lists each page that moved.
 
         Raises:
@@ -431,8 +432,8 @@ class Machine:
             ValueError: if there is no such priority."""
     def kcompactd(self, order: int, *, node: int = 0) -> Compacted:
         """Makes one run of a node's compaction daemon for a block of 2**``order`` frames (kcompactd_do_work).
-        Like `compact_for` with ``"sync_light"``, but no allocation waits for it: the skip hints stay until a
-        direct run clears them, and ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
+        Scans like `compact_for` with ``"sync_light"``, but works for no allocation: the skip hints stay until
+        a direct run clears them, and ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
 
         Raises:
             KernelError: EINVAL if there is no such node or order."""
@@ -600,13 +601,16 @@ class Machine:
         with ``early_kill``: see `AddressSpace.on_sigbus`.
 
         Raises:
-            KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before."""
+            KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before, ENXIO if it
+                is offline. Profile fields change two answers: ``failure_again_tells`` that of a second
+                failure, ``unsplit_failure`` that of a large page that cannot be split."""
     def unpoison(self, page: Page | int) -> None:
         """Removes the poison from a frame and gives it back to the allocator (unpoison_memory). Poisoned
         page-table entries stay poisoned.
 
         Raises:
-            KernelError: EBUSY if the frame is not poisoned, or is still in use."""
+            KernelError: EBUSY if the frame is not poisoned, or is still in use (under profiles without
+                ``unpoison_refusal_told`` the call then does nothing); EIO if it is offline."""
     def inject(self, kind: FaultKind, *, at: int = 0, times: int | None = 1) -> Fault:
         """Makes one step of the machine's work fail on purpose: returns a `Fault`, which can strike while its
         ``with`` block lasts.
@@ -1046,7 +1050,7 @@ class File:
 
 @final
 class Pin:
-    """A pin: 1024 references, as a device takes them. A buffer over the pin (`memoryview(pin)`) shows the
+    """A pin, from `Page.pin` or `Region.pin`. A buffer over the pin (`memoryview(pin)`) shows the
     page's bytes. The pin cannot be given back while the buffer exists, so the buffer never shows another
     page's bytes."""
     @property

@@ -37,7 +37,7 @@ impl Machine {
         compacted(py, run)
     }
 
-    /// Compacts a node for one block of 2**``order`` frames, as an allocation does that found none
+    /// Compacts a node for one block of 2**``order`` frames, as an allocation does if none is free
     /// (try_to_compact_pages). The run begins where the last one stopped, passes over pageblocks with a skip
     /// hint, and ends as soon as such a block is free. Returns a `Compacted`.
     ///
@@ -50,7 +50,8 @@ impl Machine {
     ///     priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty pages,
     ///         and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
     ///         ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
-    ///         to pageblocks of any type. No run waits for a page lock: the allocation may hold it.
+    ///         to pageblocks of any type. No run waits for a page lock, because the thread that allocates
+    ///         may hold that lock.
     ///     moves: whether the result lists each page that moved.
     ///
     /// Raises:
@@ -73,8 +74,8 @@ impl Machine {
     }
 
     /// Makes one run of a node's compaction daemon for a block of 2**``order`` frames (kcompactd_do_work).
-    /// Like `compact_for` with ``"sync_light"``, but no allocation waits for it: the skip hints stay until a
-    /// direct run clears them, and ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
+    /// Scans like `compact_for` with ``"sync_light"``, but works for no allocation: the skip hints stay until
+    /// a direct run clears them, and ``compact_daemon_*`` of `vmstat` count the run. Returns a `Compacted`.
     ///
     /// Raises:
     ///     KernelError: EINVAL if there is no such node or order.

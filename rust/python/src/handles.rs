@@ -8,7 +8,7 @@ use crate::home::MachineRef;
 use crate::names;
 use crate::page::Page;
 use crate::shared::{Shared, Waits, look_up};
-use crate::waits::LOOK_AGAIN;
+use crate::waits::CALL_POLL;
 use mmcore::audit::Handle;
 use mmcore::migrate::Mode;
 use mmcore::page::{PAGE_SIZE, Pfn};
@@ -140,7 +140,7 @@ impl Held {
             Ok(given_back)
         };
         while !self.end(py, Waits::ForPageLock(self.pfn), try_it)? {
-            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            py.detach(|| std::thread::sleep(CALL_POLL));
             look_up(py, began)?;
         }
         Ok(())
@@ -193,7 +193,7 @@ macro_rules! handle {
                 $class(Held::new(py, shared, pfn, handle, $what))
             }
 
-            #[allow(dead_code, reason = "of the classes that calls take as arguments")]
+            #[allow(dead_code, reason = "calls take only some of the classes as arguments")]
             pub fn held(&self) -> &Held {
                 &self.0
             }
@@ -288,7 +288,7 @@ handle! {
 }
 
 handle! {
-    /// A pin: 1024 references, as a device takes them. A buffer over the pin (`memoryview(pin)`) shows the
+    /// A pin, from `Page.pin` or `Region.pin`. A buffer over the pin (`memoryview(pin)`) shows the
     /// page's bytes. The pin cannot be given back while the buffer exists, so the buffer never shows another
     /// page's bytes.
     Pin in "mmcore", "pin",

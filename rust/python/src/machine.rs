@@ -180,8 +180,8 @@ impl Machine {
         Ok(Page::new(py, &self.0, Pfn(pfn)))
     }
 
-    /// Allocates 2**order contiguous pages and returns the first reference to them. Under memory pressure
-    /// pages are reclaimed and compacted for them.
+    /// Allocates 2**order contiguous pages and returns the first reference to them. On a machine with memory
+    /// pressure, reclaim and compaction may make room for them first.
     ///
     /// Raises:
     ///     KernelError: ENOMEM if the node has no such free block, EINVAL if there is no such node or order.
@@ -367,7 +367,9 @@ impl Machine {
     /// with ``early_kill``: see `AddressSpace.on_sigbus`.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before.
+    ///     KernelError: EBUSY if the frame is still in use, EHWPOISON if it was poisoned before, ENXIO if it
+    ///         is offline. Profile fields change two answers: ``failure_again_tells`` that of a second
+    ///         failure, ``unsplit_failure`` that of a large page that cannot be split.
     #[pyo3(signature = (page, *, current=None))]
     fn memory_failure<'py>(
         &self,
@@ -386,7 +388,8 @@ impl Machine {
     /// page-table entries stay poisoned.
     ///
     /// Raises:
-    ///     KernelError: EBUSY if the frame is not poisoned, or is still in use.
+    ///     KernelError: EBUSY if the frame is not poisoned, or is still in use (under profiles without
+    ///         ``unpoison_refusal_told`` the call then does nothing); EIO if it is offline.
     fn unpoison(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
         let pfn = failure::frame(&self.0, page)?;
         self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.unpoison_memory(pfn)?))

@@ -15,8 +15,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// The time between two attempts to take a page lock that another thread holds.
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
+/// How long `Page.lock` and `Page.pin` sleep between two attempts, while the page is locked.
+const LOCK_POLL: Duration = Duration::from_micros(200);
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Page>()
@@ -156,7 +156,7 @@ impl Page {
                 return Ok(Pin::holding(py, &self.shared, pfn, Handle::Pin));
             }
             self.shared.may_sleep()?;
-            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            py.detach(|| std::thread::sleep(LOCK_POLL));
             look_up(py, began)?;
         }
     }
@@ -229,7 +229,7 @@ impl Page {
                 let why = format!("the page lock of {} was not released in time", self.number);
                 return Err(pyo3::exceptions::PyTimeoutError::new_err(why));
             }
-            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            py.detach(|| std::thread::sleep(LOCK_POLL));
             look_up(py, began)?;
         }
     }

@@ -5,7 +5,7 @@ use crate::errors::Refusal;
 use crate::machine::Machine;
 use crate::shared::{Waits, look_up};
 use crate::state;
-use crate::waits::{LOOK_AGAIN, is_in_callback, with_callbacks};
+use crate::waits::{CALL_POLL, is_in_callback, with_callbacks};
 use mmcore::machine;
 use mmcore::pressure::{Daemons, Surroundings};
 use mmcore::release::Chosen;
@@ -64,9 +64,9 @@ impl Background {
         }
     }
 
-    /// Stops the daemons and waits for their ends. They may have to attach for it: an owner of movable
-    /// pages may be written in Python. An exception of a signal handler ends the wait; the daemons end
-    /// all the same.
+    /// Stops the daemons and waits, detached, until they have ended. A daemon may have to attach before it
+    /// can end, because its last piece of work may call an owner of movable pages in Python. An exception of
+    /// a signal handler ends the wait; the daemons end all the same.
     pub fn stop(&self, py: Python<'_>) -> PyResult<()> {
         let began = Instant::now();
         self.tell_to_end();
@@ -74,14 +74,14 @@ impl Background {
         let end = |daemons: &Daemons<Chosen>| daemons.are_ending() && !daemons.have_ended();
         // At the end of the interpreter a daemon that attaches hangs, and must not be waited for.
         while !ending::has_begun() && self.0.lock().as_ref().is_some_and(end) {
-            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            py.detach(|| std::thread::sleep(CALL_POLL));
             look_up(py, began)?;
         }
         drop(self.0.lock().take_if(|daemons| daemons.are_ending() && daemons.have_ended()));
         Ok(())
     }
 
-    /// Leaves threads alone that are not there, in a child process.
+    /// Forgets the daemons, in a child process: their threads are the parent's.
     pub fn forget(&self) {
         std::mem::forget(self.0.lock().take());
     }
@@ -91,8 +91,8 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         let Some(daemons) = self.0.get_mut().take() else { return };
-        // The end of the interpreter: as in `stop`. A callback must not wait either, because a daemon may
-        // wait for a page lock of the callback's call: a daemon's callback can drop the machine.
+        // At the end of the interpreter nothing waits for daemons, as in `stop`. A callback must not wait
+        // for them either: it may drop the machine while its call holds a page lock that a daemon wants.
         match ending::has_begun() || is_in_callback() {
             true => daemons.leave(),
             false => Python::attach(|py| py.detach(|| drop(daemons))),
@@ -110,10 +110,10 @@ impl Machine {
     }
 
     /// The reserve of the whole machine in KiB (``vm.min_free_kbytes``), from which the watermarks follow. 0
-    /// on a machine without memory pressure, which refuses another value.
+    /// on a machine without memory pressure, where it cannot be set.
     ///
     /// Raises:
-    ///     KernelError: EINVAL if the machine has no memory pressure.
+    ///     KernelError: EINVAL if it is set on a machine without memory pressure.
     #[getter]
     fn min_free_kbytes(&self, py: Python<'_>) -> PyResult<u32> {
         self.0.look(py, |shared| shared.machine.min_free_kbytes())
@@ -157,7 +157,7 @@ impl Machine {
     /// they run.
     ///
     /// Raises:
-    ///     KernelError: EAGAIN if the process cannot have as many threads more.
+    ///     KernelError: EAGAIN if the process cannot start as many threads.
     fn start_daemons(&self, py: Python<'_>) -> PyResult<()> {
         self.0.call(py, Waits::Never, |shared| {
             shared.background.start(&shared.machine, &shared.gate, || !shared.is_closed())

@@ -12,9 +12,10 @@
 //!
 //! No Python code runs while a lock of this crate is held: it could call the machine, and wait for
 //! a lock that its own thread holds. Python objects are therefore taken out of their table before
-//! they are used or dropped ([`Kept`]), and the other tables have none. Only the gate is held,
-//! shared, while the core makes callbacks. Page locks are held then, too, so calls that could wait
-//! for them are refused inside of callbacks ([`Waits`]).
+//! they are used or dropped ([`Kept`]), and the other tables have none. Only the gate is held while
+//! the core makes callbacks: shared by a call, alone by an audit, whose callbacks may therefore not
+//! call the machine. The core holds page locks during a callback, too, so calls that could wait for
+//! them are refused inside of callbacks ([`Waits`]).
 //!
 //! # No deadlocks
 //!
@@ -200,8 +201,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Refuses further calls, and waits for the ends of the daemons, except inside of a callback, whose
-    /// page locks the daemons may wait for. The memory is freed when the last buffer over it is gone.
+    /// Refuses further calls and waits until the daemons have ended. Inside of a callback it does not wait,
+    /// because the daemons may wait for the page locks of the callback's call. The memory is freed when the
+    /// last buffer over it is gone.
     pub fn close(&self, py: Python<'_>) -> PyResult<()> {
         // Release pairs with the Acquire in `alive`.
         self.closed.store(true, Ordering::Release);

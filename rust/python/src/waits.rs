@@ -6,11 +6,11 @@ use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-/// How long a thread that waits for another thread's handle sleeps before it checks for signals,
-/// and whether its wait has ended.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// How long a call sleeps between two looks at what keeps it waiting: page locks and writes of other
+/// threads' handles, or daemons that have not ended. After each sleep it also checks for signals.
+pub(crate) const CALL_POLL: Duration = Duration::from_millis(1);
 
-/// How long a thread waits before it checks for signals, if the end of its wait wakes it anyway.
+/// How long a thread sleeps before it checks for signals, in a wait whose end wakes it at once.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The locks that a call may wait for inside of the core.
@@ -33,9 +33,9 @@ thread_local! {
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
-/// Runs a callback that the core makes under page locks. Python code in it must not wait for pages,
-/// because it could wait for a lock of its own thread. This holds for the callback itself, for a
-/// hook that reports its exception, and for a finaliser of its result.
+/// Runs a callback that the core makes under page locks. Until it returns, Python code of this thread
+/// must not wait for pages: the thread could wait for a lock that it holds itself. This is true of the
+/// callback, of a hook that reports its exception, and of a finaliser of its result.
 pub(crate) fn in_callback<T>(callback: impl FnOnce() -> T) -> T {
     struct Leave;
     impl Drop for Leave {
@@ -53,9 +53,9 @@ pub(crate) fn is_in_callback() -> bool {
     CALLBACKS.get() > 0
 }
 
-/// Handles an exception that a callback raised, other than one by which it answers (an `OSError`
-/// refuses). `KeyboardInterrupt`, `SystemExit` and other exceptions that are no `Exception` end the
-/// call; all others are reported through `sys.unraisablehook`.
+/// Handles an exception of a callback that is no answer. (An `OSError` is an answer, a refusal, in the
+/// callbacks that ask for one.) `KeyboardInterrupt`, `SystemExit` and other exceptions that are no
+/// `Exception` end the call; all others are reported through `sys.unraisablehook`.
 pub(crate) fn report(raised: PyErr, object: &Bound<'_, PyAny>) {
     let py = object.py();
     if raised.is_instance_of::<PyException>(py) {
@@ -76,8 +76,9 @@ pub(crate) fn is_interrupted() -> bool {
 /// Runs `work`, which may make callbacks. If a callback was interrupted, the exception is the result, and
 /// `undo` gets what `work` has taken.
 ///
-/// The caller may be a callback itself, of another call that was interrupted before. The exception of
-/// that call is put aside meanwhile: if it ended this one, the callback could suppress it.
+/// The caller can be a callback of an outer call in which an earlier callback was interrupted. The outer
+/// call's exception is put aside while `work` runs. Otherwise it would be raised here, inside of the
+/// callback, which could suppress it.
 pub(crate) fn with_callbacks<T, E>(
     work: impl FnOnce() -> Result<T, E>,
     undo: impl FnOnce(T),

@@ -11,9 +11,9 @@ impl<R: Release> Machine<R> {
     /// Takes the poison off a frame and gives the frame back to the allocator. Entries that were
     /// poisoned stay poisoned.
     ///
-    /// `EIO` for a frame that is offline; `EBUSY` if the frame is not poisoned, or if anything but
-    /// poison itself still uses it: a reference, a mapping, a file. `ENXIO` for a number outside of
-    /// the machine.
+    /// `EIO` for a frame that is offline; `ENXIO` for a number outside of the machine. A frame that is
+    /// not poisoned, or that anything but poison still uses (a reference, a mapping, a file), stays as
+    /// it is: `EBUSY`, or in profiles that do not tell of the refusal success.
     pub fn unpoison_memory(&self, pfn: Pfn) -> Result<()> {
         if self.frames.get(pfn).is_none() {
             return Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));

@@ -8,13 +8,14 @@
 use super::Shared;
 use crate::ending;
 use crate::errors::{Refusal, misuse};
-use crate::waits::{LOOK_AGAIN, PATIENCE, Waits, is_in_callback, with_callbacks};
+use crate::waits::{CALL_POLL, PATIENCE, Waits, is_in_callback, with_callbacks};
 use mmcore::page::Pfn;
 use mmcore::sync::{claim_thread_slot, patiently};
 use pyo3::prelude::*;
 use std::time::{Duration, Instant};
 
-/// The longest time that an audit waits for other calls to end.
+/// The longest time that an audit waits for other calls to end, and that any call waits once the interpreter
+/// has begun to end.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The time in which a thread has the machine alone.
@@ -193,7 +194,7 @@ impl Shared {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Refusal::not_quiet().raise(py, self));
             }
-            py.detach(|| std::thread::sleep(LOOK_AGAIN));
+            py.detach(|| std::thread::sleep(CALL_POLL));
             look_up(py, began)?;
             self.alive()?;
             self.give_back_dropped(py)?;
@@ -216,8 +217,8 @@ impl Shared {
             ));
         }
         let writes = self.writes.lock();
-        // A thread that waits for a page lock may wait for a thread that waits for the end of a
-        // write.
+        // The holder of a page lock may itself wait for the end of a write, so a call that waits for
+        // page locks may wait for any write.
         let any = waits == Waits::ForPageLocks;
         if let Some((pfn, _)) = writes.iter().find(|(_, begun)| any && begun.thread == me) {
             return Err(format!(

@@ -187,10 +187,10 @@ def test_a_whole_profile_decides_every_field_of_an_exploration():
     found = mmcore.explore(PROGRAM, schedules=2, profile=OTHER)
     assert machine_of(found.program) == OTHER
     assert machine_of(mmcore.replay(PROGRAM, "0", profile=OTHER).program) == OTHER
-    # What is said by name goes before the profile.
+    # A field that is given by name overrides the profile's.
     split = mmcore.explore(PROGRAM, schedules=2, profile=OTHER, release="split")
     assert machine_of(split.program) == OTHER.replace(release="split")
-    # The program sets what the profile's preset has too.
+    # A profile that is a plain preset overrides the fields of the program's machine line, too.
     plain = mmcore.Profile(kernel="6.12")
     assert machine_of(mmcore.replay(PROGRAM, "0", profile=plain).program) == plain
 

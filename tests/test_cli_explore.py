@@ -167,7 +167,7 @@ def test_a_soak_logs_its_seeds(capsys):
 def test_what_was_refused_in_all_schedules_is_told_of_many_programs_too(capsys):
     assert command("soak", "--schedules", 100_000, "--seed", 5, "--json") == 0
     notes = json.loads(capsys.readouterr().out)["notes"]
-    # The programs are drawn from all operations, so other ones are refused when some are added.
+    # Programs are drawn from all operations, so a new operation changes which ones are refused.
     told = (
         r"note: (\w+) was refused in all schedules of \d programs, "
         r"first of seed \d+ \(\w+\): `\1\b.*`: E\w+.*: .+"

@@ -147,7 +147,7 @@ def test_the_latency_plot_shows_the_share_of_batches_that_took_at_least_as_long(
     samples = (each for each in result.measurement.samples if each.variant == 0)
     taken = Histogram(each.report.latency_ns for each in samples)
     for time in (1.0, 1.5, 4.9, 5.0, 5.1, 19.9, 20.0):
-        # Where the line falls at this time, its upper end: a batch may take exactly so long.
+        # If the line falls at this time, its upper end counts: "at least" includes the time itself.
         drawn = shares[np.flatnonzero(times >= time)[0]]
         long = taken.counts[taken.values >= time * 1e3].sum() / taken.counts.sum()
         assert drawn == pytest.approx(long), f"{time} µs"

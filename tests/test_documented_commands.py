@@ -13,7 +13,7 @@ from mmcore.reporting import KINDS
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-#: What stands for something of the reader's, and what that may be.
+#: The words in documented commands that the reader replaces, each with an example of its own.
 STANDS_FOR = {"RECORDING...": ["RECORDING"], "'...'": ["PROGRAM @ SCHEDULE"]}
 
 

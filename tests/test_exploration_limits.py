@@ -82,7 +82,8 @@ def test_of_a_long_program_little_is_left_within_the_default_budget(seed):
         LONG, mutation="isolated-counted-late", schedules=2000, seed=seed, jobs=1
     ).counterexample
     operations = sum(len(thread.ops) for thread in found.program.threads)
-    # Of 55 operations. No single one can be removed any more, and few races need more than eight.
+    # The threads of LONG have 53 operations. None of those left can be removed, but how many are
+    # left depends on the race that the seed finds.
     assert found.minimal
     assert operations <= 11, str(found)
     assert found.program.finally_ == ()

@@ -18,7 +18,7 @@ ANEW = 20
 FILES = 120
 
 
-#: A world that is collected drops handles that its objects hold, which warns.
+#: The collection of a world drops the handles that its objects hold, and each of them warns.
 UNTIDY = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )

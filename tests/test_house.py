@@ -197,12 +197,12 @@ def test_modules_of_python_form_no_circle():
 
 
 def written() -> list[Path]:
-    """All sources in Rust and Python, tests too. Documents are as long as what they tell."""
+    """All sources in Rust and Python, tests too. Documents have no limit of lines."""
     folders = [ROOT / "rust", PACKAGE, ROOT / "tests", ROOT / "benches"]
     return [p for folder in folders for kind in ("*.rs", "*.py") for p in folder.rglob(kind)]
 
 
-#: Rows of tables in comments and words for tools cannot be broken, and strings need not be.
+#: What does not count for the width: rows of tables in comments, words for tools, and strings.
 UNBROKEN = re.compile(r'^\s*//[/!]? \|.*|"(?:\\.|[^"\\])*(?:"|\\?$)|  # (?:type:|noqa).*')
 
 

@@ -88,7 +88,7 @@ def test_scattered_movable_pages_leave_all_whole_pageblocks_but_two(
         machine.drain()
         # Frames that a CPU keeps for its next allocations are free, too.
         after = bytes(machine.map(0).nodes[0].letters).decode().replace("c", ".")
-        # No page cannot move, so each scanner leaves one pageblock in pieces at most.
+        # Every page can move, so each scanner leaves at most one pageblock in pieces.
         whole = sum(after[at : at + size] == "." * size for at in range(0, len(after), size))
         assert run.status == "complete"
         assert whole >= letters.count(".") // size - 2

@@ -145,7 +145,7 @@ def test_a_pool_of_huge_pages_grows_and_shrinks():
         # 8 MiB are more than a block of the buddy allocator: the first range is emptied.
         assert node.set_huge_pages(2, size="8MiB") == 2
         assert m.vmstat()["pgmigrate_success"] > 0
-        # The last range takes the region's pages away from the node.
+        # For the last range the region's pages move to the other node.
         assert node.set_huge_pages(9, size="8MiB") == 4
         m.audit().raise_for_findings()
         assert node.set_huge_pages(0, size="8MiB") == 0

@@ -337,7 +337,7 @@ def test_the_owner_of_a_deleted_pool_goes_with_its_last_page(release):
             machine.drain()
         return seen() is None
 
-    # Where the last put looks, the owner is there to be told of it.
+    # In designs whose last put looks for an owner, the owner stays: that put calls `released`.
     assert is_gone() == (release not in LOOKING)
     holds.put()
     assert is_gone()

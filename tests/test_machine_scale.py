@@ -1,4 +1,4 @@
-"""A machine costs what it uses."""
+"""A machine takes memory for the frames that are used, and hardly any for the others."""
 
 import subprocess
 import sys

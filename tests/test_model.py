@@ -232,9 +232,9 @@ def check(lines, fields):
             assert shown == views, f"{child} at {where}"
 
 
-#: What the model says of 4.8 as of later kernels: it knows no anonymous page without a mark of
-#: who owns it, no pin of one reference, and no fresh page that is active.
-#: `rust/core/tests/old_kernels.rs` holds what 4.8 chooses for these.
+#: Fields in which 4.8 is compared with the values of later kernels, because the model has only
+#: these: marks of who owns an anonymous page, pins of many references, fresh pages that are not
+#: active, and so on. `rust/core/tests/old_kernels.rs` tests the values of 4.8.
 LATER = {
     "pins": "counted",
     "anon_reuse": "exclusive",

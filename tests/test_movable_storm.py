@@ -219,7 +219,8 @@ def compacted(release="split", kernel="6.12"):
 def test_a_sound_owner_under_full_compaction_loses_nothing(release):
     with compacted(release) as machine:
         owner = Sound()
-        # A page that is released while it is isolated comes back to nobody, so none is.
+        # No page is replaced: a page that is released while it is isolated never comes back to the
+        # owner, and the last assertion on the owner's account would fail.
         node = Compacted(machine, owner, replaced=0)
         raised = together(node.compact, node.compact, node.scatter, node.check)
         assert raised == []

@@ -43,7 +43,7 @@ def test_a_textbooks_policy_misses_what_libcachesim_misses(policy, source, reque
         theirs = {
             "fifo": lambda size: libcachesim.FIFO(size),
             "lru": lambda size: libcachesim.LRU(size),
-            # One bit, and a new page unmarked.
+            # The textbook's clock: one bit for each page, not set for a new page.
             "clock": lambda size: libcachesim.Clock(size, init_freq=0, n_bit_counter=1),
         }[policy](row["size"])
         asked = libcachesim.Request()

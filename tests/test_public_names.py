@@ -104,6 +104,6 @@ def test_classes_say_the_module_that_users_find_them_in(name):
     module = importlib.import_module(name)
     for each in module.__all__:
         thing = getattr(module, each)
-        # Those of the core; the others say where they are written.
+        # Only classes of the compiled core: a class in Python names the file that it is written in.
         if inspect.isclass(thing) and getattr(mmcore._mmcore, each, None) is thing:
             assert thing.__module__ == name

@@ -58,7 +58,7 @@ def setting(step, *path, to):
         # A region that holds all of a node lies in the same frames after each boot.
         ("c01-every-second", setting(4, "buddy_DMA32", 2, to=1), "buddy_DMA32.2"),
         ("c01-every-second", setting(6, "vm", "pgmigrate_success", to=40), "vm.pgmigrate_success"),
-        # Only the number of calls follows from which page is in which frame.
+        # The placement of pages decides how many calls there are, but not what they return.
         ("c13-file-dirty", setting(2, "calls_ret", to=[[3, 0]]), None),
         ("c13-file-dirty", setting(2, "calls_ret", to=[[3, "-EINVAL"]]), "calls_ret"),
         # debugfs's indexes.

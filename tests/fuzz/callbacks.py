@@ -136,7 +136,7 @@ class Owner(mmcore.handles.MovableOps):
         # An exception would end the audit at the end of the case.
         if self.world.again is not None:
             self.methods["held"].call(self.world, ())
-        # Any account but None would be wrong, and a finding.
+        # None: the drawn owner keeps no account. The audit would report a wrong one.
 
 
 class Depth(threading.local):

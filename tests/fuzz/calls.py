@@ -359,7 +359,7 @@ def _resolve(value, world):
 
 def _comes_from(error, loud):
     if isinstance(error, LOUD):
-        # Several callables of one call raised. Python ends by the one that came out.
+        # If several callables of one call raise, any of their loud exceptions may leave the call.
         return True
     seen = 0
     while error is not None and seen < 20:

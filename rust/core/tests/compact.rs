@@ -319,7 +319,8 @@ proptest! {
         // during the run: its frames would merge with those of other pageblocks, which the model
         // does not follow.
         let mut frames = frames;
-        // The last free block of a node is never taken, so one frame is free where no target is.
+        // A node's last free block is never taken for a target. Frame 0 stays free and is that block:
+        // it lies where the free scanner never comes.
         frames[0] = Frame::Free;
         for (number, block) in frames.chunks_mut(1 << order).enumerate() {
             if block.iter().any(|&frame| frame != Frame::Free) {
@@ -380,7 +381,7 @@ fn a_direct_run_ends_at_the_first_block_of_its_order() {
 
 #[test]
 fn a_node_with_little_free_memory_is_not_compacted_for_a_block() {
-    // 40 free frames are not twice a block of 32, and one block for the targets (c30, c35).
+    // A run needs more than twice the wanted block free, here 64 frames. The node has 40 (c30, c35).
     let frames: Vec<Frame> =
         (0..512).map(|frame| if frame % 13 == 0 { Frame::Free } else { Frame::Page }).collect();
     let scene = Scene::new(&frames, &[true; 32], 4, "6.12");

@@ -122,7 +122,7 @@ fn the_first_violation_counts_and_a_second_one_while_unwinding_is_survived() {
     // violation while it unwinds is reported as the panic.
     let world = Small::new(AtomicU64::new(0)).thread(|_| drop(Fussy));
     assert_eq!(plain_run(world).map_err(|violation| violation.rule), Err("fussy"));
-    // In a job: an abandoned unwinding leaves its OS thread panicking.
+    // On a thread of its own, because an abandoned unwinding leaves its OS thread panicking.
     let run = || {
         std::thread::spawn(|| {
             plain_run(Small::new(AtomicU64::new(0)).thread(|_| {

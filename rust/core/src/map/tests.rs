@@ -39,7 +39,7 @@ fn clean(machine: &Machine<Split>, ledger: &Ledger) {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
-/// Exits the spaces and checks that every frame and counter is free and zero afterwards.
+/// Exits the spaces and checks that afterwards every frame is free and every counter zero.
 #[track_caller]
 fn end(machine: &Machine<Split>, spaces: &[&Space]) {
     clean(machine, &Ledger::default());

@@ -61,7 +61,7 @@ impl Source {
             .find_map(|line| {
                 let line = line.trim_start();
                 let (before, after) = line.split_once("fn ")?;
-                // `for pfn in` holds the same letters.
+                // `for pfn in` contains `fn `, too, but declares no function.
                 let is_word = before.is_empty() || before.ends_with(' ');
                 let declares =
                     !line.starts_with("//") && !before.contains(['(', '=']) || before.starts_with("pub(");

@@ -110,7 +110,7 @@ pub enum Why {
     /// The count is zero: the page is free or frozen.
     #[error("the page has no references: it is free or frozen")]
     NoReference,
-    /// One more reference would reach the guard.
+    /// One more reference would take the count beyond its limit.
     #[error("the reference count is at its limit ({count})")]
     CountLimit {
         /// References found.

@@ -5,8 +5,9 @@
 //! frame number, returns an error instead of panicking, and records the handle in the [`Ledger`]
 //! that the audit adds up.
 //!
-//! A handle is given back by exactly one of [`Machine::let_go`], [`Machine::put_isolated`],
-//! [`Machine::migrate_isolated`] and [`Machine::migrate_held`]. The caller must make sure of that.
+//! A handle is given back once, by one of [`Machine::let_go`], [`Machine::let_go_range`],
+//! [`Machine::try_let_go_movable`], [`Machine::put_isolated`], [`Machine::migrate_isolated`] and
+//! [`Machine::migrate_held`]. The caller must make sure of that.
 
 use crate::audit::{Handle, Ledger};
 use crate::error::{Errno, Error, Result, Why};
@@ -154,8 +155,8 @@ impl<R: Release> Machine<R> {
         !anon && self.frames.parts(head).any(|part| ledger.of(part).iter().any(keeps))
     }
 
-    /// Takes the page lock, and a reference that keeps the page. Returns false if the lock is held;
-    /// other errors as [`Machine::hold`].
+    /// Takes the page lock, and a reference that keeps the page. Returns false if the lock is held.
+    /// Errors as [`Machine::hold`].
     pub fn hold_lock(&self, ledger: &Ledger, pfn: Pfn) -> Result<bool> {
         let head = self.add_refs(pfn, 1)?;
         if !self.frames[head].trylock() {

@@ -67,8 +67,8 @@ impl Balloon {
                 host.pages += 1;
                 got += 1;
             } else {
-                // If a thread that walks over frame numbers has locked the fresh page, the page is free
-                // once that thread has put it, too.
+                // The page is freed here, or by a walker over frame numbers that has got a reference
+                // on the fresh page: the last of the two puts frees it.
                 machine.put(pfn);
             }
         }

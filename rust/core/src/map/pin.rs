@@ -13,9 +13,9 @@ use crate::release::Release;
 pub enum PinKind {
     /// One reference (`FOLL_GET`), as vmsplice takes it. A fork shares such a page.
     Get,
-    /// A pin (`FOLL_PIN`) of 1024 references, for a device that reads or writes. The pinned page
-    /// belongs to this process alone, and stays so: a fork copies it at once. In kernels that do
-    /// not count pins, a pin is one reference (`pins`).
+    /// A pin (`FOLL_PIN`) of 1024 references, for a device that reads or writes. A pinned anonymous
+    /// page belongs to this process alone, and stays so: a fork copies it at once. In kernels that
+    /// do not count pins, a pin is one reference (`pins`).
     Pin,
 }
 

@@ -156,7 +156,8 @@ impl PagePool {
         self.end_if(machine, ended);
     }
 
-    /// Gives the owner slot back if the pool has ended. Without the pool's lock, which is below the slot's.
+    /// Gives the owner slot back if the pool has ended. The caller does not hold the pool's lock, because
+    /// the slot's lock, which is taken here, comes first in the order of locks.
     fn end_if<R: Release>(&self, machine: &Machine<R>, ended: bool) {
         if ended {
             machine.owners.remove(self.id);

@@ -8,8 +8,8 @@
 //! | unlock and put | clear `LOCKED`, drop | one compare-exchange |
 //! | freeze | compare-exchange of the count | compare-exchange of count and lock |
 //!
-//! Other threads may change flags right after a drop. A put therefore decides by the value that its
-//! drop returned only about flags that no thread changes without a reference to the page.
+//! Other threads may change flags right after a drop. A put therefore trusts the word that its drop
+//! returned only for flags that nobody changes without a reference to the page.
 //! `HWPOISON` is set without a reference, so the free path and the allocation check it again. An
 //! unlock with sleepers takes the slow path: the lock bit must be cleared before the wake-up, and
 //! the caller's reference must keep the page until the wake-up is done.

@@ -51,8 +51,9 @@ impl Zone {
         Some(self.cut(frames, giver, found, order))
     }
 
-    /// Returns true if an allocation may take the whole pageblock of a block (`can_steal_fallback`).
-    /// Pages that cannot move always try to, so that they gather in few pageblocks.
+    /// Returns true if an allocation may try to take the whole pageblock of a block
+    /// (`can_steal_fallback`). An allocation of pages that cannot move always tries, so that such pages
+    /// gather in few pageblocks.
     fn steals(&self, order: u8, kind: MigrateType) -> bool {
         order >= self.blocks.order() / 2 || kind != MigrateType::Movable
     }

@@ -24,8 +24,9 @@ impl<R: Release> Machine<R> {
     /// stays, and goes to the front of its list.
     ///
     /// The kernel also activates a file's page at its first use if it is mapped executable, but
-    /// mmcore has no such mapping. The kernel reclaims a file's page that is `REFERENCED` but not
-    /// mapped only if it is clean, and here reclaim never writes a dirty page of a file.
+    /// mmcore has no such mapping. A file's page that is `REFERENCED` and that no entry has used is
+    /// reclaimed by the kernel if it is clean (`FOLIOREF_RECLAIM_CLEAN`). This rule needs no code
+    /// here, because reclaim never writes a dirty page of a disk's file.
     pub(super) fn check_references(&self, pfn: Pfn) -> Option<Fate> {
         let page = &self.frames[pfn];
         if self.profile.lru_policy == LruPolicy::Fifo {

@@ -8,7 +8,7 @@ use crate::home::MachineRef;
 use crate::names;
 use crate::page::Page;
 use crate::shared::{Shared, Waits, look_up};
-use crate::waits::CALL_POLL;
+use crate::waits::LOOK_AGAIN;
 use mmcore::audit::Handle;
 use mmcore::migrate::Mode;
 use mmcore::page::{PAGE_SIZE, Pfn};
@@ -140,7 +140,7 @@ impl Held {
             Ok(given_back)
         };
         while !self.end(py, Waits::ForPageLock(self.pfn), try_it)? {
-            py.detach(|| std::thread::sleep(CALL_POLL));
+            py.detach(|| std::thread::sleep(LOOK_AGAIN));
             look_up(py, began)?;
         }
         Ok(())

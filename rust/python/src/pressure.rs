@@ -5,7 +5,7 @@ use crate::errors::Refusal;
 use crate::machine::Machine;
 use crate::shared::{Waits, look_up};
 use crate::state;
-use crate::waits::{CALL_POLL, is_in_callback, with_callbacks};
+use crate::waits::{LOOK_AGAIN, is_in_callback, with_callbacks};
 use mmcore::machine;
 use mmcore::pressure::{Daemons, Surroundings};
 use mmcore::release::Chosen;
@@ -74,7 +74,7 @@ impl Background {
         let end = |daemons: &Daemons<Chosen>| daemons.are_ending() && !daemons.have_ended();
         // At the end of the interpreter a daemon that attaches hangs, and must not be waited for.
         while !ending::has_begun() && self.0.lock().as_ref().is_some_and(end) {
-            py.detach(|| std::thread::sleep(CALL_POLL));
+            py.detach(|| std::thread::sleep(LOOK_AGAIN));
             look_up(py, began)?;
         }
         drop(self.0.lock().take_if(|daemons| daemons.are_ending() && daemons.have_ended()));

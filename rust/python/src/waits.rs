@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How long a call sleeps between two looks at what keeps it waiting: page locks and writes of other
 /// threads' handles, or daemons that have not ended. After each sleep it also checks for signals.
-pub(crate) const CALL_POLL: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How long a thread sleeps before it checks for signals, in a wait whose end wakes it at once.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(50);

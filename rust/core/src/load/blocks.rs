@@ -3,8 +3,8 @@
 //! ```text
 //!   request --- a block, by compaction if none is free ---> held, with a mark in each page
 //!      ^                                                              |
-//!      |  frames of it are used again by single pages,                |  the oldest is
-//!      +--------- while others elsewhere go <------ freed <-----------+  given up
+//!      |  most of its frames get single pages,                        |  the oldest is
+//!      +--------- and pages elsewhere are freed <-- freed <-----------+  given up
 //! ```
 //!
 //! A block is a pageblock, the size of a huge page. The allocator splits its smallest blocks first, so a
@@ -29,8 +29,7 @@ use crate::rng::Rng;
 use crate::stat::Event;
 use std::collections::VecDeque;
 
-/// The average number of frames, of each 8 of a block that is given up, that single pages use
-/// again.
+/// Of each 8 frames of a block that is given up, single pages use this many again on average.
 const USED_AGAIN: u32 = 5;
 
 /// A block that is held, with the mark of its first page.

@@ -8,7 +8,7 @@
 use super::Shared;
 use crate::ending;
 use crate::errors::{Refusal, misuse};
-use crate::waits::{CALL_POLL, PATIENCE, Waits, is_in_callback, with_callbacks};
+use crate::waits::{LOOK_AGAIN, PATIENCE, Waits, is_in_callback, with_callbacks};
 use mmcore::page::Pfn;
 use mmcore::sync::{claim_thread_slot, patiently};
 use pyo3::prelude::*;
@@ -194,7 +194,7 @@ impl Shared {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(Refusal::not_quiet().raise(py, self));
             }
-            py.detach(|| std::thread::sleep(CALL_POLL));
+            py.detach(|| std::thread::sleep(LOOK_AGAIN));
             look_up(py, began)?;
             self.alive()?;
             self.give_back_dropped(py)?;

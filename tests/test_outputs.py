@@ -219,8 +219,8 @@ def test_outputs_are_checked_before_the_search(
 
 def file_options(verb):
     """The options of a verb that name a file to write."""
-    # Imported within a test: at the top of this file the import would make `run` of `mmcore._cli`
-    # the module instead of the function, also for the test files that are read afterwards.
+    # Within a test: the import would put the module `run` in the place of the function `run`, for
+    # test files that are read afterwards.
     module = importlib.import_module(f"mmcore._cli.{verb}")
     function = module.show if verb == "trace" else getattr(module, verb)
     view = inspect.signature(function, eval_str=True).parameters["view"]

@@ -42,8 +42,8 @@
 //! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: such a number, reserved for
 //!   a thread that has not started yet.
 //! * [`nanoseconds`]: a clock; always 0 in the explored build and in models.
-//! * `stoppable`, `stop_point`: threads that can be told to stop while they wait. In the explored build waiting
-//!   takes no time: `stop_point` does nothing there, and `stoppable` does not exist.
+//! * `stoppable`, `stop_point`: threads that can be told to stop while they wait. The explored build has
+//!   no `stoppable`, and its `stop_point` does nothing, because waiting takes no time there.
 
 pub(crate) mod class;
 mod limits;

@@ -12,7 +12,7 @@
 //! | `digest` | a 128-bit number for each end state |
 //! | `clock`, `happens` | the race detector |
 //! | `held`, `order` | the lock order |
-//! | `pending` | events under way, which must end before another event ends |
+//! | `pending` | events that must be over before another event is |
 //! | `words`, `lock`, `park` | the vocabulary itself |
 //!
 //! Outside of an exploration, while no thread of a schedule runs on this OS thread, the operations

@@ -16,8 +16,7 @@
 //! An allocation under pressure goes through rounds: it tries to take a frame above `min`, reclaims, and for
 //! a block compacts. Another round follows as long as the last round made progress or the next round may make
 //! some. At last it asks the balloon for pages. If the balloon gives none, the allocation fails: out of
-//! memory. The kernel would kill a process at this point; mmcore has no processes and returns the error to
-//! the caller.
+//! memory. The kernel would kill a process at this point; mmcore returns the error to the caller.
 //!
 //! | file | idea |
 //! |---|---|
@@ -37,7 +36,7 @@
 //!   may be on the same device (`GFP_NOIO`).
 //! * The caller of an allocation holds a page lock, and reclaim meets that page. Reclaim only tries page
 //!   locks, and so does compaction for an allocation, in every mode.
-//! * The caller holds a lock under which no thread sleeps. The explored build checks this at the begin of
+//! * The caller holds a lock under which no thread sleeps. The explored build checks for it at the start of
 //!   every slow allocation.
 //! * Two allocations fail at the same time, and one of them gets the pages that the balloon gives up. So the
 //!   last attempt is made under a lock, and looks for a frame once more before the balloon is asked.

@@ -6,7 +6,8 @@ use crate::page::Pfn;
 /// counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CompactStatus {
-    /// The run was not worth a start: there is too little free memory, or a block is free already.
+    /// The run was not worth a start: too little memory is free, or the free memory is hardly in
+    /// pieces.
     Skipped,
     /// Recent runs failed, so this one was left out.
     Deferred,

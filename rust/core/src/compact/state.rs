@@ -2,7 +2,7 @@
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// However often runs fail, of 64 requests in a row one runs (`COMPACT_MAX_DEFER_SHIFT`).
+/// However often runs fail, at least one of 64 requests in a row runs (`COMPACT_MAX_DEFER_SHIFT`).
 const MAX_DEFER_SHIFT: u8 = 6;
 
 /// The state that a node keeps between two runs (`compact_*` of `struct zone`), protected by the zone

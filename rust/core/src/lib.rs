@@ -9,17 +9,17 @@
 //!
 //! - *Scripted*: [`program`] runs the lines of a text, one operation after another or in threads.
 //! - *Raced*: the module `load` runs workloads on real threads with real memory and measures them.
-//! - *Proved*: each atomic operation is a step of a scheduler, and the module `explore` searches the schedules
-//!   for one that breaks a rule.
+//! - *Proved*: each atomic operation is a step of a scheduler, and the module `explore` searches the
+//!   schedules for one that breaks a rule.
 //!
 //! The source is compiled as three crates, each with other types behind [`sync`]. `mmcore` scripts and races.
-//! `mmcore-explored` proves; the module `explore` exists in it alone. `mmcore-counted` runs the loads and counts
-//! their atomic operations and locks.
+//! `mmcore-explored` proves; the module `explore` exists in it alone. `mmcore-counted` runs the loads and
+//! counts their atomic operations and locks.
 //!
 //! # A page moves
 //!
-//! The verbs are methods of [`machine::Machine`], named after the kernel's functions where there are such. The
-//! type of a machine names its release design ([`release`]), which decides how a migration ends.
+//! The verbs are methods of [`machine::Machine`], named after the kernel's functions where there are such.
+//! The type of a machine names its release design ([`release`]), which decides how a migration ends.
 //!
 //! ```
 //! use mmcore::audit::Ledger;
@@ -55,8 +55,8 @@
 //!
 //! # A program
 //!
-//! The same migration as a text. The module [`program`] lists the operations; `docs/programs.md` describes the
-//! language.
+//! The same migration as a text. The module [`program`] lists the operations; `docs/programs.md` describes
+//! the language.
 //!
 //! ```
 //! use mmcore::program::run::{Go, RunOptions, run};
@@ -92,8 +92,8 @@ pub mod handle;
 pub mod hotplug;
 pub mod inject;
 pub mod layout;
-// Loads need real threads, which neither the explorer nor the weak-memory models have. A build leaves out what
-// it never runs, because the native build compiles the loads once for each release design.
+// Loads need real threads, which neither the explorer nor the weak-memory models have. These builds leave the
+// loads out, because each release design would cost one more compilation of them.
 #[cfg(not(any(loom, feature = "explored")))]
 pub mod load;
 pub mod lru;

@@ -326,7 +326,7 @@ def _skipped(
     # Recordings list accesses one by one only up to `SHOWN_PAGES`.
     if operation in {"read", "write"} and sum(n for n, _ in ours.get("acc", ())) > SHOWN_PAGES:
         skipped.add("acc")
-    # The lab's own work at this operation drains the batches before it reads the counters.
+    # The guest's own work at this operation drains the batches before it reads the counters.
     if operation == "trace":
         skipped |= _COUNTED
     of_a_file = operation in {"map", "unmap"} and kinds.get(words[1], "").startswith("file")

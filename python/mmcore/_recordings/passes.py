@@ -37,7 +37,7 @@ __all__ = ["CompactionPass", "replay_passes"]
 
 #: Frames of the kernel's first zone (ZONE_DMA), which is scanned apart from the rest of node 0.
 _DMA = 4096
-#: The nodes of the kernel lab whose layout has two zones.
+#: The nodes of the recorded guest whose layout has two zones.
 _TWO_ZONES = frozenset({0})
 #: The counters of a pass that are compared, if the recording has them.
 _COUNTERS = (

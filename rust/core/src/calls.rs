@@ -8,7 +8,7 @@
 //! changes.
 //!
 //! The last variants of [`Call`] are tracepoints of the kernel under their own names; no probe of
-//! the lab shows them.
+//! the recordings shows them.
 //!
 //! Each step of the core has one name. The profile's `call_names` says under which name a kernel
 //! performs the step, and whether a probe can see the step in that kernel.

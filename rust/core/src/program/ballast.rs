@@ -1,5 +1,5 @@
 //! The ballast: 2 MiB of a disk's file on each node, which another process keeps mapped beside the
-//! script in the kernel lab. A page that is read back becomes active at once if enough memory
+//! script in the recorded guest. A page that is read back becomes active at once if enough memory
 //! competes with it, and the ballast is enough.
 
 use crate::error::Result;
@@ -35,7 +35,7 @@ impl Ballast {
             machine.prefer(&area, number)?;
             for page in 0..PAGES {
                 machine.fault(&area, page, false)?;
-                // Node 0 also has files that the lab's system uses repeatedly. Their pages compete
+                // Node 0 also has files that the guest's system uses repeatedly. Their pages compete
                 // with a refaulted page: those on the active list with a file's page, those on the
                 // inactive list with an anonymous page. Without them, a page that was evicted from
                 // the other node would come back active, unlike in the recordings m71025/47 and

@@ -1,4 +1,4 @@
-//! Replays a script as the kernel lab runs it: one process, step by step, with all observables of a
+//! Replays a script as the recorded guest runs it: one process, step by step, with all observables of a
 //! recording of a real kernel.
 
 use super::ballast::Ballast;
@@ -72,7 +72,7 @@ pub struct KernelPages {
     pub letters: Vec<u8>,
 }
 
-/// Replays a script on the lab's machine (two nodes of 256 MiB, two CPUs, the script on the first), changed
+/// Replays a script on the guest's machine (two nodes of 256 MiB, two CPUs, the script on the first), changed
 /// by `overrides`. Before each step that `kernel` names, the kernel allocates and frees pages of its own, so
 /// that exactly the named frames hold such pages. Calls `ask` regularly to learn whether to go on.
 ///
@@ -132,7 +132,7 @@ fn steps(
         let done = guarded(|| {
             observer.before(session, &actor);
             let mut step = session.step(&mut actor, op);
-            // Layouts are recorded on the lab's machines with a third node.
+            // Layouts are recorded on guests with a third node.
             if session.machine().nodes().len() > 2 && step.problem.is_none() {
                 step.findings.extend(session.make_page_tables(&actor, op).err().map(out_of_memory));
             }

@@ -11,7 +11,7 @@
 //! | `compact` | compaction and its settings |
 //! | `memory` | memory policy: mlock, madvise, mbind, migrate_pages |
 //! | `failure` | memory failure: soft offline, poison, unpoison |
-//! | `guest` | the work of the kernel lab beside a script |
+//! | `guest` | the work that the recorded guest does beside a script |
 //! | `hotplug` | memory blocks, huge pages, contiguous ranges |
 //! | `pages` | single steps on pages |
 //! | `movable` | owners of movable pages |
@@ -260,7 +260,7 @@ impl<R: Release> Session<R> {
             Op::Drain {} => self.drain(None).into(),
             // No operation here depends on time, and the observer reads the calls.
             Op::Trace { switch: Some(Tracing::Moves), .. } => {
-                // The kernel lab's own work at this operation drains the batches.
+                // The guest's own work at this operation drains the batches.
                 self.machine.lru_drain_all();
                 Step::default()
             }

@@ -22,7 +22,7 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    /// The defaults for real threads: two nodes of 256 MiB, as the kernel lab has them. Unused
+    /// The defaults for real threads: two nodes of 256 MiB, as the recorded guest has. Unused
     /// frames take no host memory.
     pub const RUN: Defaults =
         Defaults { nodes: 2, pages: 1 << 16, cpus: 2, owners: 1 << 16, threads: MAX_THREADS };

@@ -1,4 +1,4 @@
-//! The work of the kernel lab beside the script, on its machines with a third node.
+//! The work that the recorded guest does beside the script, in guests with a third node.
 
 use super::Session;
 use super::actor::Actor;
@@ -14,7 +14,7 @@ const TABLE: usize = 512;
 impl<R: Release> Session<R> {
     /// Makes the page tables of a region that prefers another node than the first, so that no table
     /// lies on that node. Each table of a large region is made by a read of one page. For a small
-    /// region, the lab writes a page beside the region that the script does not know of. Fails if
+    /// region, the guest writes a page beside the region that the script does not know of. Fails if
     /// there is no memory for this page.
     pub fn make_page_tables(&self, actor: &Actor, op: &Op) -> crate::error::Result<()> {
         let &Op::Map { region, backing, pages, node: Some(1..), .. } = op else { return Ok(()) };

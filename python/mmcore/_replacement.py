@@ -56,7 +56,7 @@ class PolicyOutcome:
         deactivated: pages that moved to the inactive list.
         scanned: pages that reclaim looked at.
         refaulted: pages that came back after their eviction.
-        reactivated: those that were active at once: back soon enough.
+        reactivated: those of them that became active at once, because they came back soon.
         active: active pages at the end.
     """
 

@@ -116,9 +116,9 @@ class Compacted(NamedTuple):
         status: how the run ended. ``complete``: the whole node was scanned. ``partial_skipped``:
             the scanners met, but had begun within the node. ``success``: a block of the wanted
             order is free, or the fragmentation is low enough. ``contended``: the run stopped early,
-            because no frame was left to move to, or many pages were isolated. ``skipped``: there
-            was too little free memory for a run. ``deferred``: recent runs failed, so this one was
-            left out.
+            because no frame was left to move to, or many pages were isolated. ``skipped``: too
+            little memory was free for a run, or the free memory was hardly in pieces.
+            ``deferred``: recent runs failed, so this one was left out.
         migrated: the number of pages that moved, in base pages.
         migrate_scanned: the number of frames at which the migrate scanner looked.
         free_scanned: the number of frames at which the free scanner looked.
@@ -145,7 +145,7 @@ class CompactionState(NamedTuple):
         free: the frame where the next free scanner begins.
         skip_hints: for each pageblock whether the scanners pass over it.
         considered: the number of requests left out since the last failure.
-        defer_limit: the number of requests up to the one that runs again, after the last failure.
+        defer_limit: after a failure, the number of requests up to and with the one that runs again.
         order_failed: the smallest order for which requests are left out.
     """
 

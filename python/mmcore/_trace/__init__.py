@@ -120,7 +120,8 @@ class Trace:
         `pages`, `writes` and optionally `threads`, or what valgrind's lackey, drmemtrace's view,
         `perf script`, pinatrace, damo (JSON) or libCacheSim (oracleGeneral, CSV) print, plain or
         compressed with gzip or zstd. docs/traces.md says what each of them becomes. Data accesses
-        are taken, one of several pages as one of each; instruction fetches are left out.
+        are taken; an access that touches several pages counts as one access to each of them.
+        Instruction fetches are left out.
 
         Args:
             path: the file.

@@ -107,7 +107,7 @@ class Gathering:
         self._pages, self._writes, self._threads = array("Q"), bytearray(), array("H")
 
     def add(self, address: int, size: int, write: bool, thread: bytes | None) -> None:
-        """Takes an access; one of several pages becomes one of each.
+        """Takes an access; if it touches several pages, as one access to each of them.
 
         Raises:
             InputError: if it reaches beyond the address space, or is one access or thread too many.

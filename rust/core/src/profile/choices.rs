@@ -300,7 +300,7 @@ choice! {
 }
 
 choice! {
-    /// The number of pages of a zspage: the best one of several.
+    /// The measure that chooses how many pages the zspages of a size class have.
     ZspageFit {
         /// The largest share of the zspage is used, in whole percent.
         Share = "share",

@@ -272,7 +272,7 @@ def whole(world, draw):
 
 
 def drops(world, draw):
-    """Drops handles, which the next call gives back."""
+    """Drops handles: the next call of the machine gives back what they held."""
     page = world.page(draw)
     keep = [page.get(), page.pin()]
     with contextlib.suppress(mmcore.errors.KernelError):

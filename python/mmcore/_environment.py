@@ -44,7 +44,7 @@ def environment() -> dict[str, Any]:
 
 
 def _version(distribution: str) -> str | None:
-    # At its use: the module loads those of e-mail, and only documents need it.
+    # Imported here and not above: it loads the e-mail modules, and only documents need versions.
     from importlib.metadata import PackageNotFoundError, version
 
     try:

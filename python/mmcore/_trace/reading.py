@@ -32,8 +32,8 @@ MOST_ACCESSES = 1 << 28
 #: The error text for a trace that does not fit into memory.
 NO_MEMORY = "there is not enough memory for the trace"
 
-#: Bytes of text allowed for each access allowed: a text also has the instruction fetches, which are
-#: longer lines and several times as many.
+#: The bytes of text that may be read for each access of the limit. They are many, because a text
+#: also has a line for each instruction fetch: longer lines, and several times as many.
 TEXT_PER_ACCESS = 256
 
 #: Bytes from which the format is recognised.

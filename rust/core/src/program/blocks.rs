@@ -119,7 +119,8 @@ impl Display for BlockSize {
     }
 }
 
-/// The contents of blocks that are written, one after the other and again from the first.
+/// The contents of the blocks that are written: each block takes the next one of the list, and after
+/// the last one the first again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sizes(pub Vec<BlockSize>);
 

@@ -148,7 +148,7 @@ def test_a_layout_that_no_node_can_have_is_a_difference():
     (found,) = replay_passes(changed, "6.12")
     assert found.differences[0].field == "layout"
     assert "batches" in found.differences[0].replayed
-    # A page that failed, but is not there in the layout, has no reference.
+    # Failed attempts at a free frame, or at a frame beyond the node, give no page a reference.
     changed = copy.deepcopy(recording)
     changed["steps"][5]["fails"] = [[letters.index("."), "-EAGAIN"], [1 << 20, "-EAGAIN"], "..."]
     assert replay_passes(changed, "6.12")[0].matches

@@ -18,7 +18,7 @@ from fuzz.surface import Entry, entries
 from fuzz.values import Late, odd
 from fuzz.world import World, reporting
 
-#: Steps of one case, and steps among them for entries whose turn it is in this case.
+#: The steps of a case, and how many of them are for the entries whose turn comes in this case.
 LENGTH, TURN = 50, 15
 
 #: Calls that take long. They are made only in their turn.

@@ -201,7 +201,7 @@ def _blocks(step: Mapping[str, Any]) -> tuple[int | None, ...]:
 
 
 def _counters(step: Mapping[str, Any]) -> dict[str, int]:
-    """The counters of one run: those of `info` are of the run whose layout and moves are there."""
+    """The counters of a pass; `info` comes first, which has those of the run that it describes."""
     counters = {**step.get("vm", {}), **step.get("info", {}).get("vm", {})}
     return {name: counters[name] for name in _COUNTERS if name in counters}
 

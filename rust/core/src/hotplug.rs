@@ -77,8 +77,8 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// The zone of a block that comes online without a wish: the zone that spans it, if that is one
-    /// zone only, and else the kernel's (`default_zone_for_pfn`).
+    /// The zone of a block that comes online when the caller names none: the zone that spans it, if
+    /// that is one zone only, and else the kernel's (`default_zone_for_pfn`).
     fn default_zone(&self, node: usize, block: u32) -> ZoneKind {
         let blocks = &self.nodes[node].blocks;
         let spans = |zone| blocks.span(zone).is_some_and(|(first, last)| (first..=last).contains(&block));

@@ -13,7 +13,7 @@ use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, Ordering, mutated};
 
-/// The name of an allocation here in the error of an injected fault.
+/// What an allocation of frames takes, in the words of an injected fault's error.
 const FRAME: &str = "frame";
 
 impl<R: Release> Machine<R> {

@@ -89,7 +89,7 @@ class Files:
         frame.file = None
 
     def fault_file(self, region, index, node, cause):
-        """Handles a fault of a mapped file; False if it is to be handled as one of anonymous memory."""
+        """Handles a fault of a mapped file; False if it is handled as one of anonymous memory."""
         entry = region.entries.get(index)
         if entry is not None:
             if not (region.shared and cause == "write"):

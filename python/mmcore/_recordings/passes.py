@@ -201,7 +201,7 @@ def _blocks(step: Mapping[str, Any]) -> tuple[int | None, ...]:
 
 
 def _counters(step: Mapping[str, Any]) -> dict[str, int]:
-    """The counters of a pass: `info` replaces `vm`, because it has those of the run that is kept."""
+    """The counters of a pass: `info` replaces `vm`, since it has those of the run that is kept."""
     counters = {**step.get("vm", {}), **step.get("info", {}).get("vm", {})}
     return {name: counters[name] for name in _COUNTERS if name in counters}
 

@@ -73,6 +73,16 @@ def stepped():
         return before.beside(machine.map(), run.moves).steps()
 
 
+def swept(*more):
+    return mmcore.sweep(
+        {"nodes": ["4MiB,4MiB", *more]},
+        load="storm",
+        vary="release=split,packed",
+        gate="work",
+        alone=True,
+    )
+
+
 #: Name, the kind of its document, and what makes it from a folder to write to.
 RESULTS = {
     "comparison": ("comparison", lambda _: compared(3)),
@@ -152,6 +162,8 @@ RESULTS = {
     ),
     "step diff": ("step-diff", lambda _: mmcore.diff(MOVE, kernel="6.1,6.12")),
     "step diff of the same": ("step-diff", lambda _: mmcore.diff(MOVE, vary="pagevec=15,31")),
+    "sweep": ("sweep", lambda _: swept()),
+    "sweep with a point that does not fit": ("sweep", lambda _: swept("nonsense")),
     "trace": ("trace", lambda _: trace().summary()),
     "trace of threads": (
         "trace",

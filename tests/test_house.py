@@ -305,7 +305,10 @@ def test_each_dependency_has_its_reason():
 
 
 #: The modules that users import.
-PUBLIC = ("errors", "handles", "program", "reporting", "results", "testing", "typing")
+PUBLIC = (
+    *("errors", "handles", "program", "reporting", "results", "searches", "testing"),
+    "typing",
+)
 #: pytest loads it by its name; it has hooks and fixtures, which nobody imports.
 PLUGIN = "pytest_plugin"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import mmcore
-from mmcore._exploration import soak, standard
+from mmcore._exploration import many, standard
+from mmcore._spread import workers_of
 
 MOVE = """\
 map r0 anon 2
@@ -87,14 +88,20 @@ def test_a_comparison_keeps_the_side_that_it_has():
 
 
 def test_the_standard_set_ends_with_the_searches_that_go_on():
-    interrupted(lambda: list(standard.run(preemptions=None)))
+    workers = workers_of(None)
+    interrupted(lambda: list(standard.run(preemptions=None, workers=workers)))
     running = [each.name for each in threading.enumerate() if "ThreadPool" in each.name]
     assert running == []
 
 
-def test_a_soak_keeps_the_program_that_it_is_at():
-    part = interrupted(lambda: list(soak.soak(NO_END, jobs=1))).partial
-    assert part.schedules > 0
+def test_a_soak_keeps_the_programs_that_are_done():
+    def fire(_each):
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        many.soak(NO_END, jobs=1, progress=fire)
+    assert raised.value.partial.schedules > 0
 
 
 def threads():

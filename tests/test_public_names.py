@@ -17,6 +17,7 @@ PUBLIC = (
     "mmcore.handles",
     "mmcore.program",
     "mmcore.results",
+    "mmcore.searches",
     "mmcore.typing",
 )
 LAZY = ("mmcore", "mmcore.errors", "mmcore.results")

@@ -2,7 +2,8 @@
 
 This module has the names that most users need. The parts of programs are in `mmcore.program`, the
 other handles of a machine in `mmcore.handles`, classes of results in `mmcore.results`, exceptions
-in `mmcore.errors`, tools for tests in `mmcore.testing`.
+in `mmcore.errors`, searches of many programs in `mmcore.searches`, tools for tests in
+`mmcore.testing`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mmcore import handles as handles
     from mmcore import program as program
     from mmcore import results as results
+    from mmcore import searches as searches
     from mmcore import typing as typing
     from mmcore._choices import profiles
     from mmcore._comparison import Comparison, compare
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from mmcore._recordings import conformance
     from mmcore._replacement import policies
     from mmcore._running import run, stress
+    from mmcore._sweep import sweep
     from mmcore._trace import Trace
     from mmcore.errors import MmcoreError
     from mmcore.program import Program
@@ -66,9 +69,10 @@ else:
             "mmcore._recordings": ("conformance",),
             "mmcore._replacement": ("policies",),
             "mmcore._running": ("run", "stress"),
+            "mmcore._sweep": ("sweep",),
             "mmcore._trace": ("Trace",),
         },
-        modules=("errors", "handles", "program", "results", "typing"),
+        modules=("errors", "handles", "program", "results", "searches", "typing"),
     )
 
 __all__ = [
@@ -97,4 +101,5 @@ __all__ = [
     "run",
     "shrink",
     "stress",
+    "sweep",
 ]

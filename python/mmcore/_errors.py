@@ -21,6 +21,7 @@ __all__ = [
     "ProgramError",
     "RefusedWarning",
     "SigbusError",
+    "WorkersLostError",
 ]
 
 
@@ -131,6 +132,34 @@ class MisuseError(MmcoreError, RuntimeError):
     Examples: a handle that was already given back, a closed machine, a machine of the parent
     process used after `os.fork`, a page of another machine, a wait that could never end.
     """
+
+
+class WorkersLostError(MmcoreError, RuntimeError):
+    """An executor lost workers, and with them parts of a call; `partial` is the result of the rest.
+
+    An executor that mmcore makes itself is made anew, and the parts are done again: this error then
+    means that a part was lost with three workers, or that no new worker could be had.
+
+    Attributes:
+        parts: the names of the parts that were begun and not done.
+        reason: what the executor said.
+    """
+
+    def __init__(self, parts: tuple[str, ...], reason: str) -> None:
+        # All values go to the base class: `pickle` calls the class with `args`.
+        super().__init__(parts, reason)
+        self.parts = parts
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """The number and the names of the parts, the reason, and what to change."""
+        names = ", ".join(self.parts[:5]) + (", ..." if len(self.parts) > 5 else "")
+        count = f"{len(self.parts)} parts" if len(self.parts) != 1 else "1 part"
+        return (
+            f"the executor lost its workers ({' '.join(self.reason.split())}): {count} begun and"
+            f" not done: {names}; give a function that makes the executor, and lost parts are done"
+            " again on a new one; checkpoint=FILE keeps the parts that are done"
+        )
 
 
 class RefusedWarning(UserWarning):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mmcore import _mmcore
 from mmcore._arguments import number
+from mmcore._choices import as_text
 from mmcore._chosen import chosen, set_options
-from mmcore._errors import FindingError, InputError
+from mmcore._errors import FindingError, InputError, WorkersLostError
+from mmcore._spread import Checkpoint, Part, spread, workers_of
 from mmcore._trace import Trace
 from mmcore._waiting import heard, keep
 from mmcore.reporting import Grid, Result
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
 
+    from mmcore import reporting
     from mmcore._chosen import Chosen
-    from mmcore.reporting import Part
+    from mmcore._spread import ExecutorChoice
     from mmcore.typing import Kernel, Policy, Status
 
 __all__ = ["Policies", "PolicyOutcome", "known", "policies"]
@@ -147,7 +151,7 @@ class Policies(Result):
         """`inconclusive` if replays were left out."""
         return "inconclusive" if self.left else "clean"
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[reporting.Part]:
         """The trace, the table, the verdict."""
         trace = self.trace
         what = f"{trace.source}: {len(trace):,} requests to {trace.footprint:,} pages"
@@ -196,6 +200,8 @@ def policies(
     profile: Chosen | None = None,
     pagevec: int | None = None,
     warm_up: int = 0,
+    executor: ExecutorChoice | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> Policies:
     """Replays a trace over memories of some sizes under list policies, and counts misses.
@@ -215,13 +221,18 @@ def policies(
         profile: a whole `Profile` instead of a preset, or fields of it by name.
         pagevec: pages that a batch holds; left out: as the preset says.
         warm_up: requests at the beginning that are not counted.
+        executor: the workers that share the replays: an executor of `concurrent.futures`, or a
+            function that makes one (docs/clusters.md). Left out: one after another.
+        checkpoint: a file of finished replays, from which a later call goes on.
         progress: called now and then with the share that is done, and what is being done.
 
     Raises:
         InputError: if an option or the trace does not fit; the message says what to change.
         FindingError: if a machine broke a rule.
         KeyboardInterrupt: by a signal; its `partial` has the replays that had ended by then.
+        WorkersLostError: if the executor lost replays; likewise.
     """
+    workers = workers_of(executor, alone=True)
     if trace is None:
         trace = Trace.sample()
     elif not isinstance(trace, Trace):
@@ -258,21 +269,49 @@ def policies(
             fields=other_fields,
         )
 
-    for done, (pages, name) in enumerate(runs):
+    def tell(share: float, what: str) -> None:
+        if progress is not None:
+            progress((len(outcomes) + share) / len(runs), what)
+
+    def alone(task: dict[str, Any]) -> dict[str, Any]:
+        return _replayed(task, lambda share: tell(share, _label(task)))
+
+    tasks = []
+    for pages, name in runs:
         own = {"lru_policy": name} | ({} if pagevec is None else {"pagevec": pagevec})
-        machine = base.replace(release="split", **own)
-        capacity = int(machine["pagevec"])
-
-        def report(share: float, done: int = done, what: str = f"{name}, {pages} pages") -> None:
-            if progress is not None:
-                progress((done + share) / len(runs), what)
-
+        capacity = int(base.replace(release="split", **own)["pagevec"])
+        given = {**fields, "release": "split", **{key: as_text(own[key]) for key in own}}
+        task = {"kernel": preset, "fields": given, "policy": name, "size": pages}
+        tasks.append(task | {"warm_up": warm_up})
+    what = {"trace": trace.digest, "replays": tasks}
+    parts = (Part(_label(task), {**task, "trace": trace}) for task in tasks)
+    with Checkpoint(checkpoint, "policies", what) as kept:
+        work = alone if workers is None else _replayed
+        done = spread(work, parts, workers=workers, checkpoint=kept)
         try:
-            outcomes.append(_outcome(trace, name, pages, machine, warm_up, report))
-        except KeyboardInterrupt as stopped:
+            with closing(done):
+                for place, found in done:
+                    outcomes.append(PolicyOutcome(**found))
+                    tell(0.0, _label(tasks[place]))
+        except (KeyboardInterrupt, WorkersLostError) as stopped:
             keep(stopped, result() if outcomes else None)
             raise
     return result()
+
+
+def _label(task: Mapping[str, Any]) -> str:
+    return f"{task['policy']}, {task['size']} pages"
+
+
+def _replayed(
+    task: Mapping[str, Any], report: Callable[[float], None] = lambda _: None
+) -> dict[str, Any]:
+    """Does one replay, in any process: its outcome as plain data."""
+    profile = _mmcore.Profile(kernel=task["kernel"], **task["fields"])
+    outcome = _outcome(
+        task["trace"], task["policy"], task["size"], profile, task["warm_up"], report
+    )
+    return asdict(outcome)
 
 
 def _refuse_given_elsewhere(fields: Mapping[str, str], pagevec: int | None) -> None:

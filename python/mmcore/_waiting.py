@@ -36,6 +36,6 @@ def heard(call: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) 
     return outcome.result()
 
 
-def keep(interruption: KeyboardInterrupt, partial: Any) -> None:
-    """Stores the result so far in an interruption, as `partial`; None if there is no result."""
-    interruption.partial = partial  # type: ignore[attr-defined]
+def keep(stopped: BaseException, partial: Any) -> None:
+    """Stores the result so far, or None, as `partial` in the exception that ends a call."""
+    stopped.partial = partial  # type: ignore[attr-defined]

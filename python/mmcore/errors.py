@@ -12,6 +12,7 @@ meaning, so that code for built-in exceptions handles them.
 | `SigbusError` | an access touched a bad frame: a `KernelError` with address and code | 1 |
 | `MisuseError` | a call broke a rule of the interface; nothing was changed | 2 |
 | `FindingError` | a rule of the machine is broken, as an audit or a search found | 1 |
+| `WorkersLostError` | an executor lost parts of a call; `partial` is the result so far | 2 |
 | `RaceError` | a schedule breaks a rule: a `FindingError` with the counterexample | 1 |
 | `KeyboardInterrupt` | a signal ended a long call; `partial` is the result so far | 130 or 143 |
 
@@ -33,6 +34,7 @@ from mmcore._errors import (
     ProgramError,
     RefusedWarning,
     SigbusError,
+    WorkersLostError,
 )
 from mmcore._lazy import lazily
 
@@ -52,4 +54,5 @@ __all__ = [
     "RaceError",
     "RefusedWarning",
     "SigbusError",
+    "WorkersLostError",
 ]

@@ -15,6 +15,7 @@
 | `mmcore.conformance` | `Conformance`, `Replayed`, `CompactionPass` |
 | `mmcore.policies` | `Policies`, `PolicyOutcome` |
 | `Trace.summary` | `TraceSummary` with `Reuse` and `TraceThread` |
+| `mmcore.sweep` | `Sweep` of `SweepPoint` |
 | `mmcore.profiles` | `Profiles`, `ProfileField`, `FieldText` |
 
 `FRAME_KINDS` maps the letter of each kind of frame to its meaning.
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         ZspageCount,
         ZsUse,
     )
+    from mmcore._sweep import Sweep, SweepPoint
     from mmcore._trace import Reuse, TraceSummary, TraceThread
 else:
     __getattr__, __dir__ = lazily(
@@ -113,6 +115,7 @@ else:
                 "ZsUse",
                 "ZspageCount",
             ),
+            "mmcore._sweep": ("Sweep", "SweepPoint"),
             "mmcore._trace": ("Reuse", "TraceSummary", "TraceThread"),
         },
     )
@@ -160,6 +163,8 @@ __all__ = [
     "StepDiff",
     "StressResult",
     "SwapUse",
+    "Sweep",
+    "SweepPoint",
     "TraceStep",
     "TraceSummary",
     "TraceThread",

@@ -20,6 +20,7 @@ FITS = {
     "budget": v.number(0, 1, 20),
     "buffer": v.either(lambda _: bytearray(64), lambda _: bytearray(v.PAGE), v.content),
     "compressor": v.number("lz4", "lz4", "lz4_flex", "zstd"),
+    "checkpoint": v.either(v.number(None, None, None), v.path),
     "content": v.either(v.content, v.number(bytes(v.PAGE), b"w" * v.PAGE, b"object" * 40)),
     "against": v.number(None),
     "allow": v.number(None, {"atomics": 0.5}, {"puts": 1}),
@@ -32,6 +33,7 @@ FITS = {
     "current": v.of("AddressSpace"),
     "data": v.content,
     "demote_to": v.number(None, 0, 1, 1),
+    "executor": v.number(None),
     "exponent": v.number(0, 1.0, 1, 16),
     "field": v.either(v.number("release", "pagevec", "lru_policy"), v.text),
     "file": v.either(v.of("File"), v.number(None)),
@@ -186,6 +188,7 @@ DATA = (
     *("requests_per_s", "ret", "rounds", "rows", "rule", "scanned", "section", "setup"),
     *("shrink_runs", "state", "status", "steps", "succeeded", "switches", "thread", "unread"),
     *("unsupported", "values", "why"),
+    *("choices", "grid", "parts", "points", "problem", "wanted"),
     *("digest", "least", "most", "reuse", "written"),
 )
 

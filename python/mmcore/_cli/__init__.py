@@ -12,7 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmcore import __version__
-from mmcore._errors import FindingError, InputError, KernelError, MissingExtraError, MisuseError
+from mmcore._errors import (
+    FindingError,
+    InputError,
+    KernelError,
+    MissingExtraError,
+    MisuseError,
+    WorkersLostError,
+)
 from mmcore._extras import need
 
 need("cyclopts", "the command line")
@@ -116,7 +123,13 @@ def _explained(error: Exception) -> int | None:
             # The reader of the output has closed the pipe, as `head` does: no error.
             output.leave()
             return 0
-        case CycloptsError() | InputError() | MissingExtraError() | MisuseError():
+        case (
+            CycloptsError()
+            | InputError()
+            | MissingExtraError()
+            | MisuseError()
+            | WorkersLostError()
+        ):
             message, code = str(error), output.UNUSABLE
         case FindingError():
             message, code, whole = str(error), output.FOUND, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -26,6 +27,7 @@ def explore(
     shrink: int = 2_500,
     max_steps: int | None = None,
     mutation: str | None = None,
+    checkpoint: Path | None = None,
     machine: inputs.MachineWords | None = None,
     view: showing.RaceView | None = None,
 ) -> int:
@@ -48,6 +50,8 @@ def explore(
         max_steps: the most steps of a schedule; a longer one counts as endless, a broken rule.
         mutation: put this defect into the core, to see whether the program finds it;
             `mmcore hunt --list` lists all defects.
+        checkpoint: keep each finished block of 65,536 schedules in this file; the same command with
+            this file goes on.
         machine: the profile of the machine.
         view: how the result is printed and saved.
     """
@@ -62,7 +66,7 @@ def explore(
     what, options = inputs.program(program), words.options
     return showing.report(
         "exploring",
-        lambda _: mmcore.explore(
+        lambda bar: mmcore.explore(
             what,
             search=search or "portfolio",
             schedules=schedules,
@@ -73,6 +77,8 @@ def explore(
             shrink=shrink,
             max_steps=max_steps,
             mutation=mutation,
+            checkpoint=checkpoint,
+            progress=lambda done, of: bar.update(done=done, of=of, note=f"{done:,} schedules"),
             **options,
         ),
         view,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -19,6 +20,7 @@ def hunt(
     seed: int = 0,
     jobs: int | None = None,
     shrink: int = 2_500,
+    checkpoint: Path | None = None,
     view: showing.RaceView | None = None,
 ) -> int:
     """Put real defects into the core, and see whether the explorer finds them.
@@ -30,8 +32,9 @@ def hunt(
         list_: list all defects instead of searching.
         schedules: the most schedules run to find one defect, 50000 if left out.
         seed: seed of the random choice of schedules.
-        jobs: OS threads of a search.
+        jobs: defects looked for at the same time; one if left out.
         shrink: the most schedules run to make a race smaller.
+        checkpoint: keep each finished search in this file; the same command with this file goes on.
         view: how the result is printed and saved.
     """
     view = view or showing.RaceView()
@@ -49,6 +52,7 @@ def hunt(
             seed=seed,
             jobs=jobs,
             shrink=shrink,
+            checkpoint=checkpoint,
             progress=lambda each, total: bar.update(
                 done=next(done), of=total, note=each.defect.name
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import TYPE_CHECKING
 
 from mmcore._cli import inputs, output, showing
@@ -18,6 +19,7 @@ def soak(
     seed: int = 0,
     seconds: float | None = None,
     jobs: int | None = None,
+    checkpoint: Path | None = None,
     machine: inputs.MachineWords | None = None,
     view: showing.RaceView | None = None,
 ) -> int:
@@ -30,7 +32,10 @@ def soak(
         schedules: how many schedules to run in all.
         seed: seed of the first program; the next programs take the seeds after it.
         seconds: end the soak after this many seconds.
-        jobs: OS threads of the search; their number does not change the result.
+        jobs: programs explored at the same time, one for each processor if left out; their number
+            does not change the result.
+        checkpoint: keep each finished program in this file; the same command with this file goes
+            on.
         machine: the profile of the machine; with --release, only this design is explored.
         view: how the result is printed and saved.
     """
@@ -43,7 +48,13 @@ def soak(
     return showing.report(
         "soaking",
         lambda _: many.soak(
-            schedules, seed=seed, seconds=seconds, jobs=jobs, progress=tell, **words
+            schedules,
+            seed=seed,
+            seconds=seconds,
+            jobs=jobs,
+            checkpoint=checkpoint,
+            progress=tell,
+            **words,
         ),
         view,
     )

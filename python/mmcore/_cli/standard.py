@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import TYPE_CHECKING
 
 from mmcore._cli import inputs, showing
@@ -19,6 +20,7 @@ def standard(
     schedules: int | None = None,
     seconds: float | None = None,
     jobs: int | None = None,
+    checkpoint: Path | None = None,
     machine: inputs.MachineWords | None = None,
     view: showing.RaceView | None = None,
 ) -> int:
@@ -34,6 +36,8 @@ def standard(
         seconds: end the exploration after this many seconds.
         jobs: programs explored at the same time, one for each processor if left out; their number
             does not change the result.
+        checkpoint: keep each finished program in this file; the same command with this file goes
+            on.
         machine: the profile of the machine; with --release, only this design is explored.
         view: how the result is printed and saved.
     """
@@ -53,6 +57,7 @@ def standard(
             schedules=schedules,
             seconds=seconds,
             jobs=jobs,
+            checkpoint=checkpoint,
             progress=tell,
             **words,
         )

@@ -1,40 +1,83 @@
-"""Runs searches one after another and keeps the finished ones if a signal ends the rest."""
+"""Does the searches of many programs, and keeps the finished ones if something ends the rest."""
 
 from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from mmcore._errors import WorkersLostError
+from mmcore._exploration.searching import result_of
+from mmcore._spread import Part, spread
 from mmcore._waiting import keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
-__all__ = ["gather"]
+    from mmcore._exploration.planned import Planned
+    from mmcore._exploration.result import Exploration
+    from mmcore._spread import Checkpoint, Workers
 
+__all__ = ["gather", "searches"]
+
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def gather(
-    searches: Generator[_T, None, None],
-    make: Callable[[tuple[_T, ...], float], _R],
+def searches(
+    planned: Iterable[tuple[_K, str, Planned]],
     *,
-    seconds: float | None = None,
-    tell: Callable[[_T], bool],
-) -> _R:
-    """Runs searches and returns the result that `make` makes of them.
+    workers: Workers | None,
+    checkpoint: Checkpoint,
+    until: float | None = None,
+) -> Generator[tuple[_K, Exploration], None, None]:
+    """Does searches of programs; each is the part of a worker.
 
     Args:
-        searches: yields each search when it has ended; it is closed, which ends those that still
-            run.
+        planned: for each search a key, its name in errors, and the search.
+        workers: the executor; None for this thread.
+        checkpoint: the reports of an earlier call.
+        until: the time of `time.monotonic` at which searches that are not finished are given up.
+
+    Yields:
+        The key and the result of each search, in the order of `planned`.
+    """
+    begun: dict[int, tuple[_K, Planned]] = {}
+
+    def parts() -> Iterator[Part]:
+        for number, (key, label, search) in enumerate(planned):
+            begun[number] = key, search
+            yield Part(label, search)
+
+    done = spread(_report, parts(), workers=workers, checkpoint=checkpoint, until=until)
+    with closing(done):
+        for number, report in done:
+            key, search = begun.pop(number)
+            yield key, result_of(search, report)
+
+
+def _report(planned: Planned) -> dict[str, Any]:
+    return planned.report()
+
+
+def gather(
+    searched: Generator[_T, None, None],
+    make: Callable[[tuple[_T, ...], float], _R],
+    *,
+    tell: Callable[[_T], bool],
+) -> _R:
+    """Collects searches and returns the result that `make` makes of them.
+
+    Args:
+        searched: yields each search when it has ended; it is closed, which ends those that still
+            run in this process.
         make: makes the result of the finished searches and the seconds that they took.
-        seconds: the time after which no further search begins; None for no limit.
         tell: called after each search; no further search begins if it returns False.
 
     Raises:
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished searches.
+        WorkersLostError: if workers were lost; likewise.
     """
     begin, done = time.monotonic(), list[_T]()
 
@@ -42,12 +85,12 @@ def gather(
         return time.monotonic() - begin
 
     try:
-        with closing(searches):
-            for each in searches:
+        with closing(searched):
+            for each in searched:
                 done.append(each)
-                if not tell(each) or (seconds is not None and elapsed() > seconds):
+                if not tell(each):
                     break
-    except KeyboardInterrupt as stopped:
+    except (KeyboardInterrupt, WorkersLostError) as stopped:
         keep(stopped, make(tuple(done), elapsed()))
         raise
     return make(tuple(done), elapsed())

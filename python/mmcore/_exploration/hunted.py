@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mmcore._arguments import number
 from mmcore._exploration.gathering import gather
 from mmcore._exploration.hunting import BUDGET, defect, defects, hunt
+from mmcore._spread import workers_of
 from mmcore.reporting import Grid, Result
 from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping
 
     from mmcore._exploration.hunting import Defect, Hunt
     from mmcore._exploration.result import Counterexample
+    from mmcore._spread import ExecutorChoice
     from mmcore.reporting import Part
     from mmcore.typing import Status
 
@@ -172,6 +175,8 @@ def hunt_all(
     seed: int = 0,
     jobs: int | None = None,
     shrink: int = 2_500,
+    executor: ExecutorChoice | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Hunt, int], None] | None = None,
 ) -> HuntResult:
     """Searches for mutations, each with the program that is kept for it.
@@ -180,13 +185,17 @@ def hunt_all(
         names: the mutations; all if none is named.
         schedules: the limit of each search; 50,000 if left out.
         seed: the seed of the drawn schedules.
-        jobs: OS threads of each search; one if left out.
+        jobs: threads of this process, each with one mutation at a time; one if left out.
         shrink: the limit of the schedules run to shrink a race.
+        executor: the workers that share the mutations: an executor of `concurrent.futures`, or a
+            function that makes one (docs/clusters.md). Not together with `jobs`.
+        checkpoint: a file of finished searches, from which a later call goes on.
         progress: called after each search with the `Hunt` and the number of hunts.
 
     Raises:
         InputError: if no mutation has a name that was given, or an option is out of range.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished searches.
+        WorkersLostError: if the executor lost searches; likewise.
     """
     schedules = number("schedules", schedules, 1)
     wanted = len([defect(name) for name in names]) if names else len(defects())
@@ -198,7 +207,14 @@ def hunt_all(
         return True
 
     return gather(
-        hunt(*names, schedules=schedules or BUDGET, seed=seed, jobs=jobs or 1, shrink=shrink),
+        hunt(
+            *names,
+            schedules=schedules or BUDGET,
+            seed=seed,
+            shrink=shrink,
+            workers=workers_of(executor, jobs, alone=True),
+            checkpoint=checkpoint,
+        ),
         lambda hunts, elapsed: HuntResult(hunts, names, wanted, options, elapsed),
         tell=tell,
     )

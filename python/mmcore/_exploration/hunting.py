@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,14 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mmcore import _mmcore
 from mmcore._arguments import number
 from mmcore._errors import InputError
-from mmcore._exploration import searching
+from mmcore._exploration import gathering, searching
 from mmcore._exploration.schedule import Schedule
+from mmcore._spread import Checkpoint
 from mmcore.program import Program
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Generator
 
     from mmcore._exploration.result import Exploration
+    from mmcore._spread import Workers
     from mmcore.typing import Release
 
 __all__ = ["Defect", "Hunt", "Minimum", "RaceSize", "defect", "defects", "hunt", "minimum"]
@@ -216,9 +220,10 @@ def hunt(
     *names: str,
     schedules: int = BUDGET,
     seed: int = 0,
-    jobs: int = 1,
     release: Release | None = None,
     shrink: int = 2_500,
+    workers: Workers | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Generator[Hunt, None, None]:
     """Searches for the named mutations, or for all, each with the program that is kept for it.
 
@@ -226,9 +231,10 @@ def hunt(
         names: the mutations; all if none is named.
         schedules: the limit of each search.
         seed: the seed of the drawn schedules.
-        jobs: OS threads of each search.
         release: the release design, instead of the program's.
         shrink: the limit of the schedules run to shrink a race.
+        workers: those that share the mutations; None for this thread alone.
+        checkpoint: a file of finished searches, from which a later call goes on.
 
     Yields:
         Each mutation with its search, in the order of the names.
@@ -236,19 +242,29 @@ def hunt(
     Raises:
         InputError: if no mutation has a name that was given, or an option is out of range.
     """
-    for which in (defect(name) for name in names) if names else defects():
-        yield Hunt(
+    wanted = [defect(name) for name in names] if names else list(defects())
+    planned = (
+        (
             which,
-            searching.explore(
+            which.name,
+            searching.plan(
                 which.program,
                 mutation=which.name,
                 schedules=schedules,
                 seed=seed,
-                jobs=jobs,
+                jobs=1,
                 release=release,
                 shrink=shrink,
             ),
         )
+        for which in wanted
+    )
+    what = {"mutations": [which.name for which in wanted], "schedules": schedules, "seed": seed}
+    with Checkpoint(checkpoint, "hunt", {**what, "release": release, "shrink": shrink}) as kept:
+        done = gathering.searches(planned, workers=workers, checkpoint=kept)
+        with closing(done):
+            for which, found in done:
+                yield Hunt(which, found)
 
 
 def minimum(

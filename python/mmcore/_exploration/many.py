@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -13,14 +14,17 @@ from mmcore._errors import InputError
 from mmcore._exploration import soak as soaking
 from mmcore._exploration import standard as standard_set
 from mmcore._exploration.gathering import gather
+from mmcore._spread import workers_of
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping
 
     from mmcore._exploration.result import Counterexample
     from mmcore._exploration.soak import Soaked
     from mmcore._exploration.standard import Explored
+    from mmcore._spread import ExecutorChoice
     from mmcore.reporting import Part
     from mmcore.typing import Kernel, Release, Status
 
@@ -263,6 +267,8 @@ def standard(
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Mapping[str, str] | None = None,
+    executor: ExecutorChoice | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Explored, int], None] | None = None,
 ) -> StandardResult:
     """Explores the standard set exhaustively, in every release design.
@@ -272,16 +278,21 @@ def standard(
         schedules: the limit of the schedules of one program; a search that reaches it is
             incomplete. Left out: no limit.
         matching: text in the names of the programs to explore; empty for all programs.
-        jobs: programs explored at the same time; left out: one for each processor.
+        jobs: threads of this process, each with one program at a time; left out: one for each
+            processor.
         seconds: the time after which the exploration stops early.
         kernel: the preset of the profile.
         release: one release design instead of every design of the set.
         profile: fields of the profile over the preset.
+        executor: the workers that share the programs: an executor of `concurrent.futures`, or a
+            function that makes one (docs/clusters.md). Not together with `jobs`.
+        checkpoint: a file of finished programs, from which a later call goes on.
         progress: called after each search with its program and the number of all searches.
 
     Raises:
         InputError: if an option is out of range, or no program matches.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished searches.
+        WorkersLostError: if the executor lost searches; likewise.
     """
     seconds = time_limit("seconds", seconds)
     limit = number("schedules", schedules)
@@ -302,9 +313,11 @@ def standard(
         preemptions=preemptions,
         limit=limit or 0,
         matching=matching,
-        jobs=jobs,
         kernel=kernel,
         profile=profile,
+        workers=workers_of(executor, jobs),
+        checkpoint=checkpoint,
+        until=None if seconds is None else time.monotonic() + seconds,
     )
 
     def tell(each: Explored) -> bool:
@@ -315,7 +328,6 @@ def standard(
     return gather(
         searches,
         lambda done, elapsed: StandardResult(done, wanted, options, elapsed),
-        seconds=seconds,
         tell=tell,
     )
 
@@ -329,6 +341,8 @@ def soak(
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Mapping[str, str] | None = None,
+    executor: ExecutorChoice | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Soaked], bool] | None = None,
 ) -> SoakResult:
     """Explores long programs drawn at random, until `schedules` were run or a rule breaks.
@@ -336,16 +350,21 @@ def soak(
     Args:
         schedules: the number of schedules, of all programs together.
         seed: the seed of the first program; each next program has the next number.
-        jobs: OS threads; left out: one for each processor.
+        jobs: threads of this process, each with one program at a time; left out: one for each
+            processor.
         seconds: the time after which the soak stops early.
         kernel: the preset of the profile.
         release: one release design instead of all in turn.
         profile: fields of the profile over the preset.
+        executor: the workers that share the programs: an executor of `concurrent.futures`, or a
+            function that makes one (docs/clusters.md). Not together with `jobs`.
+        checkpoint: a file of finished programs, from which a later call goes on.
         progress: called after each program with its search; the soak stops if it returns False.
 
     Raises:
         InputError: if an option is out of range.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished programs.
+        WorkersLostError: if the executor lost programs; likewise.
     """
     seconds = time_limit("seconds", seconds)
     wanted = number("schedules", schedules, 1)
@@ -357,8 +376,16 @@ def soak(
         "set": dict(profile or {}),
     }
     return gather(
-        soaking.soak(wanted, seed=seed, jobs=jobs, kernel=kernel, release=release, profile=profile),
+        soaking.soak(
+            wanted,
+            seed=seed,
+            kernel=kernel,
+            release=release,
+            profile=profile,
+            workers=workers_of(executor, jobs),
+            checkpoint=checkpoint,
+            until=None if seconds is None else time.monotonic() + seconds,
+        ),
         lambda done, elapsed: SoakResult(done, wanted, options, elapsed),
-        seconds=seconds,
         tell=progress or (lambda _: True),
     )

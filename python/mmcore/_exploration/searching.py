@@ -5,38 +5,40 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextvars import ContextVar
+import time
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _mmcore
 from mmcore._arguments import number, time_limit
-from mmcore._errors import MisuseError
+from mmcore._errors import InputError, MisuseError, WorkersLostError
 from mmcore._exploration.calling import call, machine_options, owners_of, schedule_text
+from mmcore._exploration.planned import ENDLESS, Planned, explored
 from mmcore._exploration.result import Counterexample, Exploration
-from mmcore._interrupted import keeping
+from mmcore._interrupted import keeping, partial
 from mmcore._mmcore import MAX_JOBS
+from mmcore._spread import Checkpoint, spread, workers_of
+from mmcore._waiting import keep
 from mmcore.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mmcore._chosen import Chosen
     from mmcore._exploration.calling import Owners
     from mmcore._exploration.schedule import Schedule
+    from mmcore._spread import ExecutorChoice, Workers
     from mmcore.typing import Kernel, Release, Search
 
-__all__ = ["STOP", "explore", "shrink"]
+__all__ = ["explore", "plan", "result_of", "shrink"]
 
-
-#: The limit of schedules of a search that only `seconds` ends: it is never reached.
-_ENDLESS = 1 << 48
 
 #: The largest count of preemptions and of runs that the core takes, a 32-bit number.
 _MOST = (1 << 32) - 1
 
-#: The flag that ends the searches of this thread early; None if no other thread can end them.
-#: `standard` sets it in its worker threads, which receive no signals.
-STOP: ContextVar[_mmcore.Stop | None] = ContextVar("mmcore_stop", default=None)
+#: Seconds for which a search waits for the last parts of its workers when its time is up.
+_PATIENCE = 5.0
 
 
 def explore(
@@ -55,6 +57,9 @@ def explore(
     shrink: int = 2_500,
     max_steps: int | None = None,
     owners: Owners | None = None,
+    executor: ExecutorChoice | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Exploration:
     """Searches the schedules of a program for one that breaks a rule.
 
@@ -62,8 +67,9 @@ def explore(
     ends the search within a second: the exception that the signal's handler raises
     (KeyboardInterrupt) has the result so far as its attribute `partial`.
 
-    The outcome depends on the arguments, but not on `jobs`, the clock or the host, unless `seconds`
-    ends the search: a slower host then runs fewer schedules, and the coverage is `incomplete`.
+    The outcome depends on the arguments, but not on `jobs`, `executor`, the clock or the host,
+    unless `seconds` ends the search: a slower host then runs fewer schedules, and the coverage is
+    `incomplete`.
 
     Args:
         program: the program, or its text.
@@ -76,7 +82,8 @@ def explore(
         release: the release design, instead of the program's.
         profile: a whole `Profile` instead of a preset, or fields of it by name.
         mutation: the name of a known defect to switch on; `mmcore hunt --list` lists the names.
-        jobs: OS threads that share a sample, 1,024 at most; left out: one for each processor.
+        jobs: OS threads of this process that share a sample, 1,024 at most; left out: one for each
+            processor. Not together with `executor`.
         seconds: the time after which the search stops early.
         shrink: the limit of the schedules run to shrink a counterexample; 0 leaves it as found.
         max_steps: the bound on the steps of a schedule, beyond which it counts as endless; 2**24 at
@@ -84,8 +91,14 @@ def explore(
         owners: owners of movable pages, by the names that the program gives them: `{"m0": owner}`
             for `movable m0 2`. See `mmcore.handles.MovableOps`. Pages without an owner here move
             at any time.
+        executor: the workers that share a sample in blocks of 65,536 schedules: an executor of
+            `concurrent.futures`, or a function that makes one (docs/clusters.md).
+        checkpoint: a file of finished blocks, from which a later call goes on.
+        progress: called after each block with the schedules run, and their number in all or None.
 
     Raises:
+        WorkersLostError: if the executor lost parts of the search; its `partial` is the result of
+            the others.
         InputError: if the program is not valid, an operation names a region, pin or page that no
             earlier operation makes, or an option is out of range. The message says what to change.
         MemoryError: if the host has no memory for this number of jobs or steps.
@@ -96,6 +109,53 @@ def explore(
         raise MisuseError(
             "a Hypothesis test must not depend on the clock: give schedules= instead of seconds="
         )
+    program = Program.parse(program) if isinstance(program, str) else program
+    planned = plan(
+        program,
+        schedules=schedules,
+        seed=seed,
+        search=search,
+        preemptions=preemptions,
+        kernel=kernel,
+        release=release,
+        profile=profile,
+        mutation=mutation,
+        jobs=jobs,
+        seconds=seconds,
+        shrink=shrink,
+        max_steps=max_steps,
+        owners=owners,
+    )
+    workers = None if executor is None else workers_of(executor, jobs)
+    if checkpoint is not None and owners:
+        raise InputError("a checkpoint cannot tell owners apart: leave out owners or checkpoint")
+    what = {"program": planned.program, **planned.options, "jobs": None}
+    with Checkpoint(checkpoint, "explore", what) as kept:
+        return _spread(planned, workers, kept, progress)
+
+
+def plan(
+    program: Program,
+    *,
+    schedules: int | None = None,
+    seed: int = 0,
+    search: Search = "portfolio",
+    preemptions: int | None = 2,
+    kernel: Kernel | None = None,
+    release: Release | None = None,
+    profile: Chosen | None = None,
+    mutation: str | None = None,
+    jobs: int | None = None,
+    seconds: float | None = None,
+    shrink: int = 2_500,
+    max_steps: int | None = None,
+    owners: Owners | None = None,
+) -> Planned:
+    """Checks the arguments of `explore`, and returns the search as plain data.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
     # A sample has at least one schedule; an exhaustive search takes 0 for no limit.
     schedules = number("schedules", schedules, 0 if search == "exhaustive" else 1)
     seed = number("seed", seed)
@@ -103,10 +163,9 @@ def explore(
     shrink = number("shrink", shrink, most=_MOST)
     preemptions = number("preemptions", preemptions, most=_MOST)
     seconds = time_limit("seconds", seconds)
-    program = Program.parse(program) if isinstance(program, str) else program
     if schedules is None:
         # If only `seconds` is given, the number of schedules must not end the search first.
-        schedules = 0 if search == "exhaustive" else 20_000 if seconds is None else _ENDLESS
+        schedules = 0 if search == "exhaustive" else 20_000 if seconds is None else ENDLESS
     options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
         "schedules": schedules,
         "seed": seed,
@@ -115,20 +174,64 @@ def explore(
         "jobs": jobs or len(os.sched_getaffinity(0)),
         "shrink": shrink,
     }
-    # The options that repeat the search; `_ENDLESS` is not among them, the caller gave no limit.
-    search_options = {**options, "seconds": seconds}
-    if schedules == _ENDLESS:
-        search_options["schedules"] = None
-    with keeping(lambda report: Exploration.from_report(report, search_options)):
-        report = call(
-            _mmcore.explore,
-            program.to_json(),
-            json.dumps(options),
-            seconds,
-            STOP.get(),
-            owners_of(program, owners),
-        )
-    return Exploration.from_report(report, search_options)
+    return Planned(program.to_json(), options, owners_of(program, owners), seconds)
+
+
+def result_of(planned: Planned, report: dict[str, Any]) -> Exploration:
+    """The result of a planned search, from its report."""
+    # The options that repeat the search; `ENDLESS` is not among them, the caller gave no limit.
+    options = {**planned.options, "seconds": planned.seconds}
+    if planned.wanted == ENDLESS:
+        options["schedules"] = None
+    return Exploration.from_report(report, options)
+
+
+def _spread(
+    planned: Planned,
+    workers: Workers | None,
+    kept: Checkpoint,
+    progress: Callable[[int, int | None], None] | None,
+) -> Exploration:
+    """Does the parts of a search up to the first counterexample."""
+    reports: list[dict[str, Any]] = []
+    total = planned.wanted if 0 < planned.wanted < ENDLESS else None
+    deadline = until = None
+    if planned.seconds is not None:
+        deadline, until = time.time() + planned.seconds, time.monotonic() + planned.seconds
+    if workers is not None:
+        # Each part is one worker's.
+        planned = replace(planned, options={**planned.options, "jobs": 1})
+
+    def result(last: dict[str, Any] | None = None) -> Exploration | None:
+        every = reports if last is None else [*reports, last]
+        return result_of(planned, planned.together(every)) if every else None
+
+    parts = spread(
+        explored,
+        planned.parts(deadline),
+        workers=workers,
+        checkpoint=kept,
+        until=until,
+        patience=_PATIENCE,
+        whole=planned.is_whole,
+    )
+    done = 0
+    try:
+        with keeping(result), closing(parts):
+            for _, report in parts:
+                if report is None:
+                    continue
+                reports.append(report)
+                done += report["schedules"]
+                if progress is not None:
+                    progress(done, total)
+                if report["counterexample"] is not None:
+                    break
+    except (KeyboardInterrupt, WorkersLostError) as stopped:
+        if partial(stopped) is None:
+            keep(stopped, result())
+        raise
+    return result() or result_of(planned, planned.nothing())
 
 
 def shrink(

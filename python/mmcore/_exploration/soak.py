@@ -6,20 +6,25 @@ seed alone reproduces a violation.
 
 from __future__ import annotations
 
-import os
+from contextlib import closing
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
 from mmcore._arguments import number
+from mmcore._chosen import chosen
 from mmcore._exploration.standard import DESIGNS
 from mmcore._exploration.vocabulary import assemble, offered, variants
+from mmcore._spread import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    import os
+    from collections.abc import Generator, Iterator, Sequence
 
     from mmcore._chosen import Chosen
+    from mmcore._exploration.planned import Planned
     from mmcore._exploration.result import Exploration
+    from mmcore._spread import Workers
     from mmcore.program import Program
     from mmcore.typing import Kernel, Release
 
@@ -83,20 +88,24 @@ def soak(
     schedules: int = SCHEDULES,
     *,
     seed: int = 0,
-    jobs: int | None = None,
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Chosen | None = None,
+    workers: Workers | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    until: float | None = None,
 ) -> Generator[Soaked, None, None]:
     """Explores program after program until `schedules` were run or a rule breaks.
 
     Args:
         schedules: the number of schedules, of all programs together.
         seed: the seed of the first program; each next program has the next number.
-        jobs: OS threads; left out: one for each processor.
         kernel: the preset of the profile.
         release: one release design instead of all in turn.
         profile: a whole `Profile`, or fields by name that override the preset.
+        workers: those that share the programs; None for this thread alone.
+        checkpoint: a file of finished programs, from which a later call goes on.
+        until: the time of `time.monotonic` at which programs that are not finished are given up.
 
     Yields:
         Each program with its exploration; the last one has the counterexample, if there is one.
@@ -104,22 +113,32 @@ def soak(
     Raises:
         InputError: if a number is out of range, or the preset or a field is unknown.
     """
-    from mmcore._exploration import searching
+    from mmcore._exploration.gathering import searches
+    from mmcore._exploration.searching import plan
 
-    schedules, seed = number("schedules", schedules, 1), number("seed", seed)
-    while schedules > 0:
-        design = release or DESIGNS[seed % len(DESIGNS)]
-        found = searching.explore(
-            drawn(seed),
-            schedules=min(schedules, _EACH),
-            seed=seed,
-            kernel=kernel,
-            release=design,
-            profile=profile,
-            jobs=jobs or len(os.sched_getaffinity(0)),
-        )
-        yield Soaked(seed, design, found)
-        if found.counterexample is not None:
-            return
-        schedules -= found.schedules
-        seed += 1
+    schedules, first = number("schedules", schedules, 1), number("seed", seed)
+    preset, fields = chosen(kernel, profile)
+    what = {"schedules": schedules, "seed": first, "kernel": preset, "release": release}
+
+    def planned() -> Iterator[tuple[tuple[int, Release], str, Planned]]:
+        for count, begun in enumerate(range(0, schedules, _EACH)):
+            own = first + count
+            design = release or DESIGNS[own % len(DESIGNS)]
+            search = plan(
+                drawn(own),
+                schedules=min(schedules - begun, _EACH),
+                seed=own,
+                kernel=kernel,
+                release=design,
+                profile=profile,
+                jobs=1,
+            )
+            yield (own, design), f"seed {own} ({design})", search
+
+    with Checkpoint(checkpoint, "soak", {**what, "profile": fields}) as kept:
+        done = searches(planned(), workers=workers, checkpoint=kept, until=until)
+        with closing(done):
+            for (own, design), found in done:
+                yield Soaked(own, design, found)
+                if found.counterexample is not None:
+                    return

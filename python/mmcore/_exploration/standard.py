@@ -12,23 +12,26 @@ release design.
 from __future__ import annotations
 
 import functools
-import os
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from hashlib import blake2b
 from importlib.resources import files
 from itertools import combinations, combinations_with_replacement, product
 from typing import TYPE_CHECKING
 
-from mmcore import _arguments as arguments
+from mmcore._chosen import chosen
 from mmcore._exploration.kinds import KINDS, TOGETHER, TRIPLES
+from mmcore._spread import Checkpoint
 from mmcore.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    import os
+    from collections.abc import Generator, Iterator
 
     from mmcore._chosen import Chosen
+    from mmcore._exploration.planned import Planned
     from mmcore._exploration.result import Exploration
+    from mmcore._spread import Workers
     from mmcore.typing import Kernel, Release
 
 __all__ = ["DESIGNS", "Explored", "generate", "load", "run"]
@@ -124,11 +127,14 @@ def write(programs: dict[str, str]) -> str:
     return "".join(lines)
 
 
+def _text() -> str:
+    return files("mmcore").joinpath("data", "standard.txt").read_text(encoding="utf-8")
+
+
 @functools.cache
 def load() -> dict[str, Program]:
     """Reads the checked-in set and adds the `finally` sections; returns the programs by name."""
-    text = files("mmcore").joinpath("data", "standard.txt").read_text(encoding="utf-8")
-    named = (line.split(" = ", 1) for line in text.splitlines())
+    named = (line.split(" = ", 1) for line in _text().splitlines())
     texts = {name: program.replace(" ; ", "\n") for name, program in named}
     return {
         name: Program.parse(f"{text}\nfinally\n{_afterwards(text)}") for name, text in texts.items()
@@ -141,13 +147,16 @@ def run(
     preemptions: int | None = 2,
     limit: int = 0,
     matching: str = "",
-    jobs: int | None = None,
     kernel: Kernel | None = None,
     profile: Chosen | None = None,
+    workers: Workers | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    until: float | None = None,
 ) -> Generator[Explored, None, None]:
-    """Explores several programs of the set at a time; yields them in the order of the set.
+    """Explores the programs of the set; yields them in the order of the set.
 
-    Closing the iterator, or an interruption inside it, ends the searches that are still running.
+    Closing the iterator, or an interruption inside it, ends the searches that still run in this
+    process.
 
     Args:
         designs: the release designs.
@@ -155,48 +164,53 @@ def run(
         limit: the limit of the schedules of one program, 0 for none; a search that reaches the
             limit is incomplete.
         matching: text in the names of the programs to explore; empty for all programs.
-        jobs: the number of programs explored at the same time; left out: one for each processor.
         kernel: the preset of the profile.
         profile: a whole `Profile`, or fields by name that override the preset.
+        workers: those that share the programs; None for this thread alone.
+        checkpoint: a file of finished programs, from which a later call goes on.
+        until: the time of `time.monotonic` at which programs that are not finished are given up.
 
     Yields:
         Each program with its exploration, once for each design.
 
     Raises:
-        InputError: if `jobs`, a bound, the preset or a field is out of range or unknown.
+        InputError: if a bound, the preset or a field is out of range or unknown.
     """
-    from mmcore import _mmcore
-    from mmcore._exploration import searching
+    from mmcore._exploration.gathering import searches
+    from mmcore._exploration.searching import plan
 
-    jobs = arguments.number("jobs", jobs, most=_mmcore.MAX_JOBS)
-    stop = _mmcore.Stop()
+    preset, fields = chosen(kernel, profile)
+    what = {
+        "designs": designs,
+        "preemptions": preemptions,
+        "schedules": limit,
+        "matching": matching,
+        "kernel": preset,
+        "profile": fields,
+    }
+    # The text of the set: a checkpoint of another set has other programs under the same numbers.
+    what["programs"] = blake2b(_text().encode(), digest_size=8).hexdigest()
 
-    def one(name: str, program: Program, design: Release) -> Explored:
-        # Only the main thread receives signals; `stop` ends the search in this thread.
-        searching.STOP.set(stop)
-        found = searching.explore(
-            program,
-            search="exhaustive",
-            preemptions=preemptions,
-            schedules=limit,
-            kernel=kernel,
-            release=design,
-            profile=profile,
-            jobs=1,
-        )
-        return Explored(name, design, found)
+    def planned() -> Iterator[tuple[tuple[str, Release], str, Planned]]:
+        for (name, program), design in product(load().items(), designs):
+            if matching in name:
+                yield (
+                    (name, design),
+                    f"{name} ({design})",
+                    plan(
+                        program,
+                        search="exhaustive",
+                        preemptions=preemptions,
+                        schedules=limit,
+                        kernel=kernel,
+                        release=design,
+                        profile=profile,
+                        jobs=1,
+                    ),
+                )
 
-    todo = ((n, p, d) for n, p in load().items() if matching in n for d in designs)
-    workers = jobs or len(os.sched_getaffinity(0))
-    pool = ThreadPoolExecutor(workers)
-    waiting: deque[Future[Explored]] = deque()
-    try:
-        for each in todo:
-            waiting.append(pool.submit(one, *each))
-            if len(waiting) > 4 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+    with Checkpoint(checkpoint, "standard", what) as kept:
+        done = searches(planned(), workers=workers, checkpoint=kept, until=until)
+        with closing(done):
+            for (name, design), found in done:
+                yield Explored(name, design, found)

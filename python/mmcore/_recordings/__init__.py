@@ -16,24 +16,28 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmcore._chosen import chosen
-from mmcore._errors import InputError
+from mmcore._errors import InputError, WorkersLostError
 from mmcore._mmcore import Profile
 from mmcore._recordings.compare import Comparison, Difference, compare
 from mmcore._recordings.passes import CompactionPass, replay_passes
 from mmcore._recordings.reading import expand, read, release_of
 from mmcore._recordings.replaying import replay
 from mmcore._recordings.result import Conformance, Replayed
+from mmcore._spread import Checkpoint, Part, spread, workers_of
 from mmcore._waiting import heard, keep
 from mmcore.program import FieldSetting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mmcore._chosen import Chosen
+    from mmcore._spread import ExecutorChoice
     from mmcore.typing import Kernel
 
 __all__ = ["CompactionPass", "Comparison", "Conformance", "Difference", "Replayed", "conformance"]
@@ -45,6 +49,8 @@ def conformance(
     profile: Chosen | None = None,
     until_unsupported: bool = False,
     skip_unread: bool = False,
+    executor: ExecutorChoice | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Conformance:
     """Replays recordings of real kernels and compares every step.
@@ -62,14 +68,20 @@ def conformance(
             operation that the machine cannot do.
         skip_unread: continue after a file that cannot be read, is no recording, or whose kernel has
             no profile; `Conformance.unread` has one line for each such file.
-        progress: called before each recording, with the number done and the number in all.
+        executor: the workers that share the recordings: an executor of `concurrent.futures`, or a
+            function that makes one (docs/clusters.md). Left out: one after another.
+        checkpoint: a file of finished recordings, from which a later call goes on.
+        progress: called before the first recording and after each, with the number done and the
+            number in all.
 
     Raises:
         InputError: if the profile is not valid, a file cannot be read or is no recording, or its
             kernel has no profile.
         KeyboardInterrupt: on a signal; its `partial` is the result for the recordings compared
             before the signal, or None if there is none.
+        WorkersLostError: if the executor lost recordings; likewise.
     """
+    workers = workers_of(executor, alone=True)
     paths = [recordings] if isinstance(recordings, (str, Path)) else list(recordings)
     if not isinstance(profile, Profile) and "kernel" in (profile or {}):
         raise InputError(
@@ -91,35 +103,66 @@ def conformance(
             kernel=preset,
         )
 
+    found: list[Path] = []
+
+    def parts() -> Iterator[Part]:
+        for path in found:
+            yield Part(str(path), _task(path, preset, fields, until_unsupported=until_unsupported))
+
     try:
-        found = list(expand(paths))
-        for done, path in enumerate(found):
-            if progress is not None:
-                progress(done, len(found))
-            try:
-                rows.append(_replayed(path, preset, fields, until_unsupported=until_unsupported))
-            except InputError as error:
-                if not skip_unread:
-                    raise
-                unread.append(str(error))
-    except KeyboardInterrupt as stopped:
+        found += expand(paths)
+        if progress is not None:
+            progress(0, len(found))
+        what = {
+            "recordings": list(map(str, found)),
+            "kernel": preset,
+            "profile": fields,
+            "until_unsupported": bool(until_unsupported),
+        }
+        with Checkpoint(checkpoint, "conformance", what) as kept:
+            done = spread(_replayed, parts(), workers=workers, checkpoint=kept)
+            with closing(done):
+                for number, outcome in done:
+                    if "unread" not in outcome:
+                        rows.append(Replayed.from_plain(outcome))
+                    elif skip_unread:
+                        unread.append(outcome["unread"])
+                    else:
+                        raise InputError(outcome["unread"])
+                    if progress is not None:
+                        progress(number + 1, len(found))
+    except (KeyboardInterrupt, WorkersLostError) as stopped:
         keep(stopped, result(complete=False) if rows or unread else None)
         raise
     return result(complete=True)
 
 
-def _replayed(
+def _task(
     path: Path, preset: Kernel | None, fields: Mapping[str, str], *, until_unsupported: bool
-) -> Replayed:
-    recording = read(path)
-    release = preset or release_of(recording)
+) -> dict[str, Any]:
+    """One recording as the task of a worker, which need not have the file."""
+    common = {"path": str(path), "fields": dict(fields), "until_unsupported": until_unsupported}
+    try:
+        recording = read(path)
+        release = preset or release_of(recording)
+    except InputError as error:
+        return {**common, "unread": str(error)}
+    return {**common, "recording": recording, "release": release}
+
+
+def _replayed(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Compares one recording, in any process: a `Replayed` as plain data, or why there is none."""
+    if "unread" in task:
+        return {"unread": task["unread"]}
+    recording, release, fields = task["recording"], task["release"], task["fields"]
     try:
         replayed = replay(recording, release, fields)
         passes = heard(replay_passes, recording, release, fields)
     except ValueError as error:
-        raise InputError(f"{path}: the script of the recording: {error}") from None
+        return {"unread": f"{task['path']}: the script of the recording: {error}"}
     outcome = compare(recording, replayed)
-    fine = {"match", "unsupported"} if until_unsupported else {"match"}
+    fine = {"match", "unsupported"} if task["until_unsupported"] else {"match"}
     matches = outcome.verdict in fine and not outcome.findings
     matches = matches and all(each.matches for each in passes)
-    return Replayed(recording["name"], release, outcome, len(recording["steps"]), matches, passes)
+    name, total = recording["name"], len(recording["steps"])
+    return Replayed(name, release, outcome, total, matches, passes).to_plain()

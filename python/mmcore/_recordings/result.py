@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmcore._chosen import profile_text, set_options
+from mmcore._recordings.compare import Comparison, Difference
+from mmcore._recordings.passes import CompactionPass
 from mmcore._recordings.rules import rule_of
 from mmcore.reporting import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from mmcore._recordings.compare import Comparison
-    from mmcore._recordings.passes import CompactionPass
     from mmcore.program import FieldSetting
     from mmcore.reporting import Part
     from mmcore.typing import Status
@@ -49,6 +50,36 @@ class Replayed:
     total: int
     matches: bool
     passes: tuple[CompactionPass, ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """The attributes as plain data, as JSON has them."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Replayed:
+        """The row from the data of `to_plain`."""
+        outcome = plain["comparison"]
+        return cls(
+            **{
+                **plain,
+                "comparison": Comparison(
+                    **{
+                        **outcome,
+                        "differences": _differences(outcome),
+                        "findings": tuple(outcome["findings"]),
+                    }
+                ),
+                "passes": tuple(
+                    CompactionPass(**{**each, "differences": _differences(each)})
+                    for each in plain["passes"]
+                ),
+            }
+        )
+
+
+def _differences(plain: Mapping[str, Any]) -> tuple[Difference, ...]:
+    return tuple(Difference(**each) for each in plain["differences"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,14 @@ class Trace:
         for array in (self.ids, self.writes, self.threads, self.page_numbers):
             array.flags.writeable = False
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes the arrays of a pickle, aligned: Dask hands over parts of its messages."""
+        for name, value in state.items():
+            if isinstance(value, np.ndarray):
+                value = np.require(value, requirements=["C", "ALIGNED"])
+                value.flags.writeable = False
+            setattr(self, name, value)
+
     @classmethod
     def load(
         cls,

@@ -34,6 +34,7 @@ KINDS = (
     "standard",
     "step-diff",
     "stress",
+    "sweep",
     "trace",
 )
 

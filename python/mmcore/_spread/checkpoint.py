@@ -1,0 +1,155 @@
+"""The file of results from which a later call continues.
+
+The file has a line of JSON for each part, in the order in which the parts ended, after a first line
+that describes the call. Each line is written as soon as its part has ended. If the process is
+killed while it writes a line, the next call drops this line and does the part again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+from mmcore._environment import build
+from mmcore._errors import InputError
+from mmcore._input import path_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+__all__ = ["Checkpoint"]
+
+#: The version of the file's format.
+_VERSION = 1
+
+
+class Checkpoint:
+    """The results of a call's parts, kept in a file while the call runs.
+
+    Args:
+        path: the file; None keeps nothing.
+        kind: the name of the call, such as "soak".
+        what: the arguments on which the results depend, as plain data. A file of other arguments,
+            or of another build of mmcore, is refused: its results would be mixed with other ones.
+
+    Raises:
+        InputError: if the file belongs to another call, is no checkpoint, or is in use.
+        OSError: if the file cannot be read or written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None, kind: str, what: Mapping[str, Any]
+    ) -> None:
+        self.done: dict[int, Any] = {}
+        self._file = None
+        if path is None:
+            return
+        self._name = path_text(path)
+        call = {"kind": kind, "build": build(), "arguments": dict(what)}
+        # As the file will return it: a tuple has become a list.
+        head = json.loads(json.dumps({"checkpoint": _VERSION, **call}))
+        # Opened for both, and made if it is missing; "a+" would move each write to the end.
+        descriptor = os.open(self._name, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = os.fdopen(descriptor, "r+b")
+        try:
+            self._read(head)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, head: dict[str, Any]) -> None:
+        """Locks the file, takes its results, and cuts off a line that is not whole."""
+        # At its use: most calls have no file.
+        import fcntl
+
+        file = self._file
+        if file is None:
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{self._name} is in use by another call: give each its own") from None
+        end = 0
+        for number, line in enumerate(file):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if number == 0:
+                self._same(row, head)
+            elif isinstance(row, list) and len(row) == 2 and isinstance(row[0], int):
+                self.done[row[0]] = row[1]
+            else:
+                raise InputError(f"{self._name}:{number + 1} is no line of a checkpoint")
+            end += len(line)
+        if end == 0 and os.fstat(file.fileno()).st_size and not self._torn():
+            raise InputError(f"{self._name} is no checkpoint of mmcore: name another file")
+        file.seek(end)
+        file.truncate()
+        if end == 0:
+            self._write(head)
+
+    def _torn(self) -> bool:
+        """Whether the file is the beginning of a first line."""
+        if self._file is None:
+            return False
+        self._file.seek(0)
+        start = self._file.read(len(_FIRST))
+        return _FIRST.startswith(start)
+
+    def _same(self, row: Any, head: dict[str, Any]) -> None:
+        """Refuses the file of another call; the message names the first difference."""
+        if not isinstance(row, dict) or row.get("checkpoint") != _VERSION:
+            raise InputError(f"{self._name} is no checkpoint of mmcore: name another file")
+        for name in ("kind", "build", "arguments"):
+            if row.get(name) == head[name]:
+                continue
+            there, here = row.get(name), head[name]
+            if isinstance(there, dict) and isinstance(here, dict):
+                name = next(key for key in here | there if there.get(key) != here.get(key))
+                there, here = there.get(name), here.get(name)
+            raise InputError(
+                f"{self._name} is the checkpoint of another call: {name} is {_brief(there)} there"
+                f" and {_brief(here)} here; name another file, or remove this one"
+            )
+
+    def add(self, number: int, result: Any) -> None:
+        """Writes the result of a part."""
+        if self._file is not None and number not in self.done:
+            self._write([number, result])
+
+    def _write(self, row: Any) -> None:
+        if self._file is not None:
+            # One write for each line: what a killed process leaves is a whole line, or its start.
+            self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file, which another call may then continue."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+#: The beginning of each checkpoint.
+_FIRST = f'{{"checkpoint":{_VERSION},'.encode()
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,0 +1,35 @@
+"""Searches of many programs: the standard set, long programs drawn at random, and known defects.
+
+| function | explores |
+|---|---|
+| `standard` | all pairs of operations, exhaustively, in every release design |
+| `soak` | long programs drawn at random |
+| `hunt` | for each known defect the program that finds it, with the defect switched on |
+
+They take an `executor` and a `checkpoint` (docs/clusters.md); the commands `mmcore standard`,
+`mmcore soak` and `mmcore hunt` call them.
+"""
+
+from __future__ import annotations
+
+from mmcore._exploration.hunted import HuntResult
+from mmcore._exploration.hunted import hunt_all as hunt
+from mmcore._exploration.hunting import Defect, Hunt, Minimum, RaceSize
+from mmcore._exploration.many import SoakResult, StandardResult, soak, standard
+from mmcore._exploration.soak import Soaked
+from mmcore._exploration.standard import Explored
+
+__all__ = [
+    "Defect",
+    "Explored",
+    "Hunt",
+    "HuntResult",
+    "Minimum",
+    "RaceSize",
+    "SoakResult",
+    "Soaked",
+    "StandardResult",
+    "hunt",
+    "soak",
+    "standard",
+]

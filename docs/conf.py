@@ -6,10 +6,14 @@ project = "mmcore"
 author = "the mmcore authors"
 release = version = _version("mmcore-linux")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# myst_nb reads all pages, as myst_parser does, and runs those that are notebooks.
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
 html_theme = "furo"
 html_title = "mmcore"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
 # Headings can be linked to as on GitHub, where these files are read as well.
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"

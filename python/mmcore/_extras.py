@@ -15,6 +15,7 @@ EXTRAS = {
     "zstandard": "report",
     "hypothesis": "testing",
     "distributed": "dask",
+    "nanoarrow": "arrow",
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from mmcore import _notebook as notebook
 from mmcore._errors import FindingError
 from mmcore._page_state import Holder, PageState
 
@@ -325,3 +326,11 @@ class Audit(tuple[Finding, ...]):
         if not self:
             return "<Audit clean>"
         return "\n".join([f"<Audit {len(self)} findings>", *map(str, self)])
+
+
+# What notebooks show: of each class the same table of its attributes.
+for _name in __all__:
+    _class = globals()[_name]
+    if isinstance(_class, type) and _class is not Audit:
+        setattr(_class, "_repr_html_", notebook.of_value)  # noqa: B010 - no class declares it
+Audit._repr_html_ = notebook.of_findings  # type: ignore[attr-defined]

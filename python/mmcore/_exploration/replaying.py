@@ -184,8 +184,8 @@ class Replay(Result):
         """Replays a program and a schedule that stand on one line.
 
         Args:
-            line: `PROGRAM @ SCHEDULE`, the lines of the program joined by ` ; `.
-            **options: options of `mmcore.replay`.
+            line: `PROGRAM @ SCHEDULE`, the lines of the program joined by semicolons.
+            options: options of `mmcore.replay`.
 
         Raises:
             InputError: if the line has no `@`, the schedule is malformed, or an option is out of

@@ -6,6 +6,7 @@
 | `_parts` | lines, tables, code and drawings that a result is shown as, and their plain text |
 | `_page` | the parts as one self-contained web page |
 | `_image` | the drawings as one image file |
+| `_arrow` | the rows as a table for polars, pandas, DuckDB and pyarrow |
 | `_document` | the head of every JSON document, and the published schemas |
 """
 

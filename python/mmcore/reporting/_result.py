@@ -129,6 +129,17 @@ class Result(ABC):
     def __str__(self) -> str:
         return as_text(self.parts())
 
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The rows of `table` as an Arrow stream, which polars, pandas, DuckDB and pyarrow take.
+
+        Raises:
+            MissingExtraError: if nanoarrow is not installed.
+        """
+        # At its use: only tables that leave mmcore need it.
+        from mmcore.reporting._arrow import stream
+
+        return stream(self.table, requested_schema)
+
     def _repr_html_(self) -> str:
         """The HTML that a notebook shows: the page without its drawings."""
         return fragment(self.parts(), drawings=False)

@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as _version
 
+from mmcore._cli import app as _commands
+
 project = "mmcore"
 author = "the mmcore authors"
 release = version = _version("mmcore-linux")
@@ -21,3 +23,16 @@ autodoc_typehints = "signature"
 # Attributes stand in the class's own description; their annotations are not repeated.
 napoleon_use_ivar = True
 napoleon_attr_annotations = False
+
+
+def _with_commands(_sphinx, page, source):
+    """Adds the help of every command to the page of the command line."""
+    if page == "command-line":
+        text = _commands().generate_docs(output_format="markdown", heading_level=1)
+        # The table of contents of the site lists the commands already.
+        first = text.index("## mmcore ")
+        source[0] += "\n" + text[first:]
+
+
+def setup(sphinx):
+    sphinx.connect("source-read", _with_commands)

@@ -33,11 +33,11 @@ FUZZ_SECONDS ?=
 HOST   = $$(rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help compare base counts explore minima standard test test-rust test-python weak bench lint format docs try stubs stubs-write storm tsan asan fuzz wheel sdist clean
+.PHONY: help compare base counts explore minima standard test test-rust test-python weak bench lint format docs try stubs stubs-write storm tsan asan fuzz wheel wheels sdist release-check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 ifeq ($(BASE),)
 compare: $(STAMP)/built ## compare the designs, or this build with BASE=origin/main (ARGS="--load storm ...")
@@ -132,8 +132,18 @@ wheel: $(STAMP)/venv ## build the wheel into dist/
 sdist: $(STAMP)/venv ## build the source distribution into dist/
 	$(BIN)/maturin sdist --out dist
 
+# With the licence texts of all crates, and nothing in dist/ but what is to be released.
+wheels: $(STAMP)/venv ## build wheel and source distribution of a release (ARGS="--zig ...")
+	rm -rf dist
+	$(BIN)/python .ci/third_party_licences.py $(HOST) LICENSE-THIRD-PARTY
+	$(BIN)/maturin build --release --out dist $(ARGS)
+	$(BIN)/maturin sdist --out dist
+
+release-check: $(STAMP)/venv ## install what make wheels has built into fresh environments, and try it
+	$(BIN)/python .ci/release_check.py dist
+
 clean: ## remove what make built (not the compiled Rust crates: cargo clean)
-	rm -rf $(VENV) $(STAMP) dist docs/_build python/mmcore/*.so
+	rm -rf $(VENV) $(STAMP) dist docs/_build docs/jupyter_execute python/mmcore/*.so
 
 test-rust: $(STAMP)/cargo
 	$(CARGO) test --quiet $(CORE_CRATES)

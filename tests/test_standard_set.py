@@ -7,6 +7,7 @@ from importlib.resources import files
 import mmcore
 from mmcore._exploration import many, soak, standard
 from mmcore._exploration.vocabulary import offered
+from mmcore._spread import workers_of
 
 #: Schedules of a program in a bounded run. Programs on two pages or with three threads need more to
 #: be covered.
@@ -88,7 +89,7 @@ def test_pairs_are_complete_and_triples_few():
 
 def test_the_pairs_hold_to_two_preemptions():
     """Runs the whole set bounded, and the pairs on one page of each kind exhaustively."""
-    for result in standard.run(designs=("split",), limit=BOUND):
+    for result in standard.run(designs=("split",), limit=BOUND, workers=workers_of(None)):
         result.exploration.check()
         pair = len(result.exploration.program.threads) == 2
         if pair and " 2: " not in result.name and result.name != LONG:
@@ -101,7 +102,7 @@ def test_the_pairs_hold_to_two_preemptions():
 def test_a_bounded_run_in_the_other_designs_holds():
     """Runs the pairs on one page; the pairs on two pages run in the design split alone."""
     others = ("packed", "putback", "hook", "hook_late")
-    for result in standard.run(designs=others, matching=" 1: ", limit=50):
+    for result in standard.run(designs=others, matching=" 1: ", limit=50, workers=workers_of(None)):
         result.exploration.check()
 
 

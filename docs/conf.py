@@ -1,8 +1,11 @@
 """The site: Markdown through MyST, built by `make docs`."""
 
+import re
 from importlib.metadata import version as _version
+from pathlib import Path
 
-from mmcore._cli import app as _commands
+import mmcore
+from mmcore._cli import app as _application
 
 project = "mmcore"
 author = "the mmcore authors"
@@ -25,14 +28,43 @@ napoleon_use_ivar = True
 napoleon_attr_annotations = False
 
 
-def _with_commands(_sphinx, page, source):
-    """Adds the help of every command to the page of the command line."""
-    if page == "command-line":
-        text = _commands().generate_docs(output_format="markdown", heading_level=1)
-        # The table of contents of the site lists the commands already.
-        first = text.index("## mmcore ")
-        source[0] += "\n" + text[first:]
+def _commands():
+    """The help of every command."""
+    text = _application().generate_docs(output_format="markdown", heading_level=1)
+    # The table of contents of the site lists the commands already.
+    return text[text.index("## mmcore ") :]
+
+
+def _counters():
+    """Each counter with its meaning, as the core's source has it."""
+    source = (Path(__file__).parent.parent / "rust/core/src/stat.rs").read_text(encoding="utf-8")
+    rows = re.findall(r"^ +/// (.*)\n +\w+ = \"(\w+)\",$", source, re.MULTILINE)
+    return _table(("counter", "counts"), ((f"`{name}`", meaning) for meaning, name in rows))
+
+
+def _fields():
+    """Each field of a profile: meaning, values, presets and source."""
+    rows = []
+    for row in mmcore.profiles().table:
+        values = ", ".join(f"{kernel}: {value}" for kernel, value in row["values"].items())
+        meaning = row["meaning"].replace("|", "\\|")
+        rows.append((f"`{row['field']}`", meaning, row["accepts"], values, row["source"]))
+    return _table(("field", "meaning", "values", "presets", "source"), rows)
+
+
+def _table(titles, rows):
+    lines = ["| " + " | ".join(cells) + " |" for cells in (titles, ["---"] * len(titles), *rows)]
+    return "\n".join(lines)
+
+
+#: Pages that the build completes, each with what it adds.
+_GENERATED = {"command-line": _commands, "counters": _counters, "profile-fields": _fields}
+
+
+def _complete(_sphinx, page, source):
+    if page in _GENERATED:
+        source[0] += f"\n{_GENERATED[page]()}\n"
 
 
 def setup(sphinx):
-    sphinx.connect("source-read", _with_commands)
+    sphinx.connect("source-read", _complete)

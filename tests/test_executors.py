@@ -385,6 +385,16 @@ def test_the_checkpoint_of_another_call_is_refused(options, said, tmp_path):
         begun(tmp_path / "kept", **options)
 
 
+def test_a_recording_that_has_changed_is_another_one(tmp_path):
+    copy = tmp_path / "recording.json"
+    copy.write_bytes(RECORDINGS[0].read_bytes())
+    kept = tmp_path / "kept"
+    assert mmcore.conformance(copy, checkpoint=kept).status == "clean"
+    copy.write_bytes(RECORDINGS[1].read_bytes())
+    with pytest.raises(InputError, match="recordings is"):
+        mmcore.conformance(copy, checkpoint=kept)
+
+
 def test_the_number_of_workers_is_no_other_call(tmp_path):
     begun(tmp_path / "kept", jobs=1)
     counted = Moody()

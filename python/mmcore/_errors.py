@@ -155,10 +155,11 @@ class WorkersLostError(MmcoreError, RuntimeError):
         """The number and the names of the parts, the reason, and what to change."""
         names = ", ".join(self.parts[:5]) + (", ..." if len(self.parts) > 5 else "")
         count = f"{len(self.parts)} parts" if len(self.parts) != 1 else "1 part"
+        reason = " ".join(str(self.reason).split())
         return (
-            f"the executor lost its workers ({' '.join(self.reason.split())}): {count} begun and"
-            f" not done: {names}; give a function that makes the executor, and lost parts are done"
-            " again on a new one; checkpoint=FILE keeps the parts that are done"
+            f"the executor lost its workers ({reason}): {count} begun and not done: {names}; give"
+            " a function that makes the executor, and lost parts are done again on a new one;"
+            " checkpoint=FILE keeps the parts that are done"
         )
 
 

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from mmcore._recordings.compare import Comparison, Difference, compare
 from mmcore._recordings.passes import CompactionPass, replay_passes
 from mmcore._recordings.reading import expand, read, release_of
 from mmcore._recordings.replaying import replay
-from mmcore._recordings.result import Conformance, Replayed
+from mmcore._recordings.result import Conformance, Replayed, from_plain, plain
 from mmcore._spread import Checkpoint, Part, spread, workers_of
 from mmcore._waiting import heard, keep
 from mmcore.program import FieldSetting
@@ -114,7 +115,9 @@ def conformance(
         if progress is not None:
             progress(0, len(found))
         what = {
-            "recordings": list(map(str, found)),
+            "recordings": []
+            if checkpoint is None
+            else [[str(path), _digest(path)] for path in found],
             "kernel": preset,
             "profile": fields,
             "until_unsupported": bool(until_unsupported),
@@ -124,7 +127,7 @@ def conformance(
             with closing(done):
                 for number, outcome in done:
                     if "unread" not in outcome:
-                        rows.append(Replayed.from_plain(outcome))
+                        rows.append(from_plain(outcome))
                     elif skip_unread:
                         unread.append(outcome["unread"])
                     else:
@@ -135,6 +138,14 @@ def conformance(
         keep(stopped, result(complete=False) if rows or unread else None)
         raise
     return result(complete=True)
+
+
+def _digest(path: Path) -> str | None:
+    """A hash of a file's content, by which a checkpoint knows it; None if it cannot be read."""
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    except OSError:
+        return None
 
 
 def _task(
@@ -165,4 +176,4 @@ def _replayed(task: Mapping[str, Any]) -> dict[str, Any]:
     matches = outcome.verdict in fine and not outcome.findings
     matches = matches and all(each.matches for each in passes)
     name, total = recording["name"], len(recording["steps"])
-    return Replayed(name, release, outcome, total, matches, passes).to_plain()
+    return plain(Replayed(name, release, outcome, total, matches, passes))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmcore.reporting import Part
     from mmcore.typing import Status
 
-__all__ = ["Conformance", "Replayed"]
+__all__ = ["Conformance", "Replayed", "from_plain", "plain"]
 
 _STATUS: dict[str, Status] = {
     "match": "clean",
@@ -51,35 +51,33 @@ class Replayed:
     matches: bool
     passes: tuple[CompactionPass, ...] = ()
 
-    def to_plain(self) -> dict[str, Any]:
-        """The attributes as plain data, as JSON has them."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
 
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Replayed:
-        """The row from the data of `to_plain`."""
-        outcome = plain["comparison"]
-        return cls(
-            **{
-                **plain,
-                "comparison": Comparison(
-                    **{
-                        **outcome,
-                        "differences": _differences(outcome),
-                        "findings": tuple(outcome["findings"]),
-                    }
-                ),
-                "passes": tuple(
-                    CompactionPass(**{**each, "differences": _differences(each)})
-                    for each in plain["passes"]
-                ),
-            }
-        )
+def plain(row: Replayed) -> dict[str, Any]:
+    """The attributes of a row as plain data, as JSON has them."""
+    data: dict[str, Any] = json.loads(json.dumps(asdict(row)))
+    return data
 
 
-def _differences(plain: Mapping[str, Any]) -> tuple[Difference, ...]:
-    return tuple(Difference(**each) for each in plain["differences"])
+def from_plain(data: Mapping[str, Any]) -> Replayed:
+    """The row from the data of `plain`."""
+    outcome = data["comparison"]
+    comparison = {
+        **outcome,
+        "differences": _differences(outcome),
+        "findings": tuple(outcome["findings"]),
+    }
+    passes = ({**each, "differences": _differences(each)} for each in data["passes"])
+    return Replayed(
+        **{
+            **data,
+            "comparison": Comparison(**comparison),
+            "passes": tuple(CompactionPass(**each) for each in passes),
+        }
+    )
+
+
+def _differences(data: Mapping[str, Any]) -> tuple[Difference, ...]:
+    return tuple(Difference(**each) for each in data["differences"])
 
 
 @dataclass(frozen=True, slots=True)

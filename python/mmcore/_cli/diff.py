@@ -47,4 +47,6 @@ def diff(
             seconds=seconds,
         ),
         view or showing.View(),
+        # Of each side.
+        seconds=None if seconds is None else 2 * seconds,
     )

@@ -82,4 +82,6 @@ def explore(
             **options,
         ),
         view,
+        seconds=seconds,
+        note=f"at most {schedules:,} schedules" if schedules else "",
     )

@@ -43,5 +43,8 @@ def run(
     if stress is None:
         return showing.report("running", lambda _: mmcore.run(what, **fields), view)
     return showing.report(
-        "stressing", lambda _: mmcore.stress(what, seconds=stress, **fields), view
+        "stressing",
+        lambda _: mmcore.stress(what, seconds=stress, **fields),
+        view,
+        seconds=stress,
     )

@@ -131,7 +131,7 @@ def report(
     view.check()
 
     def with_bar() -> Shown:
-        with Bar(what) as bar:
+        with Bar(what, seconds=seconds, note=note) as bar:
             return work(bar)
 
     def show(result: Shown) -> int:
@@ -141,3 +141,8 @@ def report(
         return code
 
     return signals.report(with_bar, show)
+    *,
+    seconds: float | None = None,
+    note: str = "",
+        seconds: the time after which the work ends early; None for no limit.
+        note: one line of detail beside the bar.

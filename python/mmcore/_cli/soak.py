@@ -10,6 +10,7 @@ from mmcore._exploration import many
 from mmcore._exploration.soak import SCHEDULES
 
 if TYPE_CHECKING:
+    from mmcore._cli.progress import Bar
     from mmcore._exploration.soak import Soaked
 
 
@@ -41,13 +42,17 @@ def soak(
     """
     view, words = view or showing.RaceView(), (machine or inputs.MachineWords()).options
 
-    def tell(each: Soaked) -> bool:
-        line = f"seed {each.seed} {each.design}: {each.exploration.schedules:,} schedules"
-        return not output.gone() if view.as_json else output.show(line)
+    def work(bar: Bar) -> many.SoakResult:
+        done = 0
 
-    return showing.report(
-        "soaking",
-        lambda _: many.soak(
+        def tell(each: Soaked) -> bool:
+            nonlocal done
+            done += each.exploration.schedules
+            bar.update(done=done, of=schedules, note=f"{done:,} of {schedules:,} schedules")
+            line = f"seed {each.seed} {each.design}: {each.exploration.schedules:,} schedules"
+            return not output.gone() if view.as_json else output.show(line)
+
+        return many.soak(
             schedules,
             seed=seed,
             seconds=seconds,
@@ -55,6 +60,6 @@ def soak(
             checkpoint=checkpoint,
             progress=tell,
             **words,
-        ),
-        view,
-    )
+        )
+
+    return showing.report("soaking", work, view, seconds=seconds)

@@ -62,4 +62,4 @@ def standard(
             **words,
         )
 
-    return showing.report("standard set", work, view or showing.RaceView())
+    return showing.report("standard set", work, view or showing.RaceView(), seconds=seconds)

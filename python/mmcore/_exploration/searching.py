@@ -183,6 +183,9 @@ def result_of(planned: Planned, report: dict[str, Any]) -> Exploration:
     options = {**planned.options, "seconds": planned.seconds}
     if planned.wanted == ENDLESS:
         options["schedules"] = None
+        # Nobody gave the limit that the core has stopped short of.
+        covered = report["covered"].replace(f" of {ENDLESS} schedules", " schedules")
+        report = {**report, "covered": covered}
     return Exploration.from_report(report, options)
 
 

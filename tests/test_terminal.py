@@ -1,0 +1,76 @@
+"""What a terminal shows: tables as wide as it is, and how far the work has come."""
+
+import io
+import re
+import time
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+import every_result
+from mmcore._cli.progress import share
+from terminal import on_terminal
+
+#: Commands with wide tables. Their other lines are wrapped by the terminal.
+TABLES = {
+    "hunt --list": 60,
+    "explore PROGRAM --mutation copy-after-restore": 15,
+    "policies --policy lru,clock --size 64,128": 5,
+}
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "race.mm"
+    path.write_text(every_result.PROGRAM)
+    return path
+
+
+@pytest.mark.parametrize("width", [60, 100])
+@pytest.mark.parametrize("command", TABLES)
+def test_a_table_is_as_wide_as_the_terminal_at_most(command, width, program):
+    words = [str(program) if word == "PROGRAM" else word for word in command.split()]
+    shown, _, code = on_terminal(*words, width=width)
+    assert code in (0, 1)
+    lines = [line for line in shown.replace("\r", "\n").splitlines() if "━" not in line]
+    # A program, a note or a verdict is a line of its own length, a cell of a table is not.
+    rows = [line for line in lines if re.search(r"\S {2,}\S", line)]
+    assert len(rows) >= TABLES[command]
+    assert max(map(len, rows)) <= width
+
+
+def test_lines_of_a_soak_go_to_the_pipe_and_its_bar_to_the_terminal():
+    shown, piped, code = on_terminal("soak", "--schedules", 3_000, "--seed", 5, pipe=True)
+    assert code == 0
+    assert "seed 5 putback: 3,000 schedules" in piped
+    assert "seed 5" not in shown
+    assert "soaking" in shown
+
+
+@pytest.mark.parametrize("verb", ["explore", "run"])
+def test_the_bar_of_a_time_limit_shows_its_share(verb, program):
+    limit = {"explore": ["--seconds", 1], "run": ["--stress", 1]}[verb]
+    shown, _, code = on_terminal(verb, program, *limit)
+    assert code == 0
+    shares = [int(each) for each in re.findall(r"(\d+)%", shown)]
+    assert shares == sorted(shares)
+    assert shares[0] < 50 <= shares[-1] <= 100
+
+
+def test_a_bar_shows_the_larger_share_of_work_and_time():
+    bar = Progress(console=Console(file=io.StringIO()))
+
+    def of(seconds, **work):
+        number = bar.add_task("", seconds=seconds, **work)
+        task = bar.tasks[number]
+        task.start_time = time.monotonic()
+        task.stop_time = task.start_time + 1
+        return share(task)
+
+    assert of(None, total=None) is None
+    assert of(None, total=4, completed=1) == 0.25
+    assert of(2, total=None) == 0.5
+    assert of(2, total=4, completed=3) == 0.75
+    assert of(2, total=4, completed=1) == 0.5
+    assert of(0.5, total=4, completed=1) == 1

@@ -74,11 +74,18 @@ def test_a_race_is_1_and_its_last_line_replays_it(program, capsys):
 def test_a_race_is_saved_drawn_and_replayed(program, capsys, tmp_path):
     saved, page = tmp_path / "race.mm", tmp_path / "race.html"
     # The defect breaks several rules; with this seed the search finds the data race first.
-    assert explore(program, *DEFECT, "--seed", 1, "--save", saved, "--html", page) == 1
+    drawn, viewed = tmp_path / "race.svg", tmp_path / "race.json"
+    files = ["--save", saved, "--html", page, "--plot", drawn, "--chrome", viewed]
+    assert explore(program, *DEFECT, "--seed", 1, *files) == 1
     shown = capsys.readouterr().out
     assert "<svg" in page.read_text(encoding="utf-8")
-    assert replay(saved) == 1
+    again = tmp_path / "again.svg"
+    assert replay(saved, "--plot", again) == 1
     assert capsys.readouterr().out == shown
+    assert again.read_text(encoding="utf-8") == drawn.read_text(encoding="utf-8")
+    assert "traceEvents" in json.loads(viewed.read_text(encoding="utf-8"))
+    assert explore(program, *DEFECT, "--plot", tmp_path / "race.png") == 2
+    assert "must end in .svg" in capsys.readouterr().err
     schedule = saved.read_text().split("# schedule: ")[1].splitlines()[0]
     assert replay(saved, schedule, *DEFECT, "--json") == 1
     assert json.loads(capsys.readouterr().out)["rule"] == "data race"

@@ -153,6 +153,19 @@ def test_the_latency_plot_shows_the_share_of_batches_that_took_at_least_as_long(
         assert drawn == pytest.approx(long), f"{time} µs"
 
 
+def test_a_drawn_curve_leaves_out_only_what_no_eye_sees():
+    values = np.arange(1.0, 5_001.0)
+    share = np.geomspace(1, 1e-4, 5_000)
+    kept, shares = plots.thinned(values, share)
+    assert (kept[0], kept[-1], shares[0]) == (1, 5_000, 1)
+    assert len(kept) < 200
+    assert (shares[1:] / shares[:-1] > 0.92).all()
+    few = np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.5, 0.1])
+    assert [list(each) for each in plots.thinned(*few)] == [list(each) for each in few]
+    nothing = np.array([])
+    assert len(plots.thinned(nothing, nothing)[0]) == 0
+
+
 def test_samples_are_arrays_by_round(result):
     speeds = result.samples["packed"]["pages_per_cpu_s"]
     assert len(speeds) * 5 == len(result.measurement.samples)

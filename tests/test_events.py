@@ -139,3 +139,36 @@ def test_a_viewers_trace_has_spans_for_what_returned_and_moments_for_the_rest(
     assert inner["ts"] + inner["dur"] <= outer["ts"] + outer["dur"]
     assert rows["mm_page_alloc"]["ph"] == "i"
     assert rows["try_to_migrate"]["args"]["mapcount"] == 1
+    assert rows["thread_name"]["args"]["name"] == "thread 0"
+
+
+def counted(tracing, name):
+    rows = json.loads(tracing.to_chrome())["traceEvents"]
+    return [row["args"]["value"] for row in rows if row["ph"] == "C" and row["name"] == name]
+
+
+def test_a_viewers_trace_has_counters(plain):
+    region = plain.address_space().mmap("16KiB")
+    with plain.trace() as tracing:
+        region[:] = bytes(16 << 10)
+        plain.drain()
+        region.page(0).isolate().migrate(node=1)
+        held = region.page(1).get()
+        with pytest.raises(mmcore.errors.KernelError):
+            region.page(1).isolate().migrate(node=1)
+        held.put()
+    # Four pages of the region; the target of a migration, and the page that has moved.
+    assert counted(tracing, "pages allocated")[:6] == [1, 2, 3, 4, 5, 4]
+    assert counted(tracing, "insertions into LRU lists")[:4] == [1, 2, 3, 4]
+    assert counted(tracing, "pages migrated") == [1, 1]
+    assert counted(tracing, "pages not migrated") == [0, 1]
+    first = next(event for event in tracing if event.pfn is not None)
+    assert counted(tracing, f"references of page {first.pfn:#x}")[0] == first.refcount
+
+
+def test_references_of_many_pages_are_no_counters(plain):
+    region = plain.address_space().mmap("128KiB")
+    with plain.trace() as tracing:
+        region[:] = bytes(128 << 10)
+    assert counted(tracing, "pages allocated")[-1] == 32
+    assert "references of page" not in tracing.to_chrome()

@@ -1,9 +1,11 @@
 """mmcore.explore: searches, races, replays, files, pages."""
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 import mmcore
 from mmcore import Program, Replay, Schedule
-from mmcore._exploration.timeline import racing
+from mmcore._exploration.races import folded, racing, stops
 from mmcore.errors import InputError, MisuseError, RaceError
 
 PROGRAM = """\
@@ -175,19 +177,92 @@ class Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_is_self_contained_and_joins_what_races(race, tmp_path):
-    html = race.counterexample.to_html(tmp_path / "race.html")
+def test_the_page_is_self_contained_and_knows_what_races(race, tmp_path):
+    found = race.counterexample
+    html = found.to_html(tmp_path / "race.html")
     assert (tmp_path / "race.html").read_text(encoding="utf-8") == html
     tags = Tags()
     tags.feed(html)
     assert not [tag for tag, attrs in tags.tags if {"src", "href"} & attrs.keys()]
-    assert "script" not in {tag for tag, _ in tags.tags}
-    joins = [attrs for tag, attrs in tags.tags if attrs.get("class") == "join"]
-    pairs = racing(race.counterexample.trace)
-    assert len(joins) == len(pairs) > 0
-    assert [attrs for tag, attrs in tags.tags if attrs.get("class") == "breaks"]
+    steps = [attrs for tag, attrs in tags.tags if "data-step" in attrs]
+    assert [int(step["data-step"]) for step in steps] == list(range(len(found.trace)))
+    pairs = racing(found.trace)
+    racers = {number for pair in pairs for number in pair}
+    last = len(found.trace) - 1
+    styles = {int(step["data-step"]): step["class"] for step in steps}
+    assert {n for n, style in styles.items() if style == "racing"} == racers - {last}
+    assert styles[last] == "breaks"
+    assert f'"pairs":{json.dumps(pairs, separators=(",", ":"))}' in html
     clean = mmcore.explore(PROGRAM, schedules=10).to_html()
     assert "no violation" in clean
+
+
+def test_the_drawing_has_an_arrow_for_each_race_and_fits_a_screen(race, tmp_path):
+    found = race.counterexample
+    found.plot(tmp_path / "race.svg")
+    image = ET.parse(tmp_path / "race.svg").getroot()
+    shown = [each.get("class") for each in image.iter()]
+    assert shown.count("join") == len(racing(found.trace)) > 0
+    assert shown.count("breaks") == 1
+    assert shown.count("fold") == sum(isinstance(at, range) for at in folded(found.trace)) > 0
+    assert int(image.get("width")) < 900
+    assert int(image.get("height")) < 1200
+
+
+def test_a_fold_hides_steps_of_one_operation_and_no_race(race):
+    trace = race.counterexample.trace
+    at = 0
+    for each in folded(trace):
+        numbers = [each] if isinstance(each, int) else [*each]
+        assert numbers[0] == at
+        at = numbers[-1] + 1
+        assert len({(trace[number].thread, trace[number].i) for number in numbers}) == 1
+        if isinstance(each, range):
+            assert len(each) >= 3
+            assert not {number for pair in racing(trace) for number in pair} & {*each}
+            assert not {*stops(trace)} & {*each}
+    assert at == len(trace)
+
+
+def test_a_fold_of_a_schedule_without_an_end_does_not_fill_the_page():
+    played = mmcore.replay(PROGRAM, "", max_steps=5_000)
+    steps = tuple(dataclasses.replace(played.trace[0]) for _ in range(5_000))
+    html = dataclasses.replace(played, trace=steps).to_html()
+    assert html.count("data-step=") < 500
+    assert "4,996 more steps of A; 4,596 of them only in the JSON document" in html
+
+
+def test_the_schedule_for_a_trace_viewer(race, tmp_path):
+    found = race.counterexample
+    text = found.to_chrome(tmp_path / "race.json")
+    assert (tmp_path / "race.json").read_text(encoding="utf-8") == text
+    rows = json.loads(text)["traceEvents"]
+    names = [row["args"]["name"] for row in rows if row["name"] == "thread_name"]
+    assert names == ["thread A", "thread B"]
+    bars = [row for row in rows if row["ph"] == "X"]
+    steps = {row["args"]["step"]: row for row in bars if "step" in row["args"]}
+    assert len(steps) == len(found.trace)
+    for number, step in enumerate(found.trace):
+        assert (steps[number]["tid"], steps[number]["ts"]) == (step.thread + 1, number)
+        # Its operation is around it, on the same track.
+        around = [
+            bar
+            for bar in bars
+            if bar["name"] == step.op
+            and bar["tid"] == step.thread + 1
+            and "steps" in bar["args"]
+            and bar["ts"] <= number
+            and number + steps[number]["dur"] <= bar["ts"] + bar["dur"] + 1e-9
+        ]
+        assert len(around) == 1
+    flows = {
+        phase: {row["id"]: int(row["ts"]) for row in rows if row["ph"] == phase} for phase in "sf"
+    }
+    joined = [(flows["s"][each], flows["f"][each]) for each in flows["s"]]
+    assert joined == racing(found.trace)
+    assert [row["name"] for row in rows if row["ph"] == "i"] == [found.rule]
+    counts = [row["args"]["value"] for row in rows if row["name"] == "references of page 0x0"]
+    assert {1, 2} <= {*counts}
 
 
 def test_the_machine_can_be_changed():

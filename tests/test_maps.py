@@ -172,7 +172,7 @@ def test_two_maps_stand_side_by_side(machine, tmp_path):
         assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
         with pytest.raises(mmcore.errors.InputError, match="the name of a plot must end in one of"):
             result.plot(tmp_path / "map.txt")
-    assert 'style="background:#2563eb">a</span>' in change.to_html()
+    assert 'style="background:#2563eb;color:#fff">a</span>' in change.to_html()
 
 
 def test_the_moves_of_a_run_make_the_map_after_it(machine, tmp_path):
@@ -184,6 +184,7 @@ def test_the_moves_of_a_run_make_the_map_after_it(machine, tmp_path):
     assert steps.verdict == "2 moves, 1 to 1 free pageblocks"
     page = steps.to_html(tmp_path / "steps.html")
     assert "<script>" in page
+    assert '"moves":[1,1023,0,1022]' in page
     assert not re.search(r"\b(src|href)=", page)
     assert MapSteps.of(before, [(0, 1030)]).moves == ()
     for moves, why in ([(0, 1)], "move 0, 0 to 1"), ([(5, 6)], "to a free one"):

@@ -205,7 +205,7 @@ def test_every_writer_of_the_library_names_the_file(write, path):
         ("/proc/x.svg", "no file can be made in the directory"),
     ],
 )
-@pytest.mark.parametrize("option", ["--save", "--html"])
+@pytest.mark.parametrize("option", ["--save", "--html", "--plot", "--chrome"])
 def test_outputs_are_checked_before_the_search(
     option, path, says, program, race, monkeypatch, capsys
 ):
@@ -230,7 +230,7 @@ def file_options(verb):
 
 def test_the_options_that_name_a_file_are_found():
     assert file_options("map") == ["--html", "--plot", "--steps"]
-    assert file_options("hunt") == ["--html", "--save"]
+    assert file_options("hunt") == ["--html", "--save", "--plot", "--chrome"]
 
 
 @pytest.mark.parametrize("verb", sorted({*_cli.VERBS} - {"env"}))

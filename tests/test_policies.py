@@ -7,6 +7,7 @@ import pytest
 
 import mmcore
 from mmcore._cli import run
+from mmcore._curves import curves
 from mmcore._replacement import known
 
 TEXTBOOKS = ("fifo", "lru", "clock")
@@ -179,3 +180,35 @@ def test_content_survives_reclaim_under_every_policy(policy):
             machine.drain()
             machine.audit().raise_for_findings()
         assert freed > 0
+
+
+def test_a_curve_has_a_point_for_each_size(trace, tmp_path):
+    found = mmcore.policies(trace, policy="lru,fifo", size=[400, 100, 200])
+    assert set(found.curves) == {"lru", "fifo"}
+    for policy, points in found.curves.items():
+        assert [size for size, _ in points] == [100, 200, 400]
+        ratios = {row["size"]: row["miss_ratio"] for row in found.table if row["policy"] == policy}
+        assert dict(points) == ratios
+    found.plot(tmp_path / "curves.svg")
+    image = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    for each in ("miss ratio", "pages of memory", "lru", "fifo", ">100<", ">200<", ">400<"):
+        assert each in image
+    found.plot(tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_misses_that_lie_far_apart_are_drawn_on_a_logarithmic_axis():
+    near = curves({"lru": [(16, 0.5), (32, 0.25)]}).axes[0]
+    far = curves({"lru": [(16, 0.5), (32, 0.001), (64, 0.0)]}).axes[0]
+    assert (near.get_yscale(), far.get_yscale()) == ("linear", "log")
+    assert near.get_ylim()[0] == 0
+
+
+def test_the_command_draws_the_curves(tmp_path, capsys):
+    image, page = tmp_path / "curves.svg", tmp_path / "curves.html"
+    files = ["--plot", str(image), "--html", str(page)]
+    assert run(["policies", "--policy", "lru", "--size", "64,128", *files]) == 0
+    assert "miss ratio" in image.read_text(encoding="utf-8")
+    assert "<svg" in page.read_text(encoding="utf-8")
+    assert run(["policies", "--plot", str(tmp_path / "curves.txt")]) == 2
+    assert "must end in one of" in capsys.readouterr().err

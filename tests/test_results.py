@@ -86,7 +86,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.seen.append(tag)
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "input"):
             self.open.append(tag)
         self.fetched += [value for name, value in attrs if name in ("src", "href")]
 
@@ -98,14 +98,25 @@ def test_its_page_is_whole_and_needs_no_other_file(result, tmp_path):
     page = result.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
     # What matplotlib draws refers to itself alone.
-    outline = Outline(re.sub(r"<figure>.*?</figure>", "", page, flags=re.DOTALL))
+    drawn = '<svg class="drawn".*?</svg>'
+    outline = Outline(re.sub(drawn, "", page, flags=re.DOTALL))
     assert (outline.open, outline.fetched) == ([], [])
     assert outline.seen.count("h1") == 1
-    drawn = any(isinstance(part, Drawing) for part in result.parts())
-    assert ("<svg" in page) == drawn
+    parts = [part for part in result.parts() if isinstance(part, Drawing)]
+    assert outline.seen.count("figure") == len(parts)
     assert re.search(r"<(link|iframe)", page) is None
     # A page to step through has a script of its own, and fetches none.
-    assert ("<script" in page) == (result.kind == "map-steps")
+    live = [part for part in parts if part.live is not None]
+    assert outline.seen.count("script") == 2 * len(live)
+    assert len(re.findall(drawn, page, re.DOTALL)) == len(parts) - len(live)
+
+
+def test_under_every_picture_of_its_page_is_a_table(result):
+    page = result.to_html()
+    for after in page.split("</figure>")[1:]:
+        # The letters of a map are the map, and its kinds are counted in a table.
+        rest = re.sub(r"<p.*?</p>|<div[^>]*><pre.*?</pre></div>", "", after, flags=re.DOTALL)
+        assert re.match(r'\s*<div class="scroll"[^>]*><table>', rest)
 
 
 def test_it_is_plotted_or_says_that_it_has_no_drawing(result, tmp_path):
@@ -127,7 +138,7 @@ def test_it_is_plotted_or_says_that_it_has_no_drawing(result, tmp_path):
 
 
 def test_the_results_with_drawings_are_those_with_plots_maps_or_steps(folder):
-    kinds = {"comparison", "map", "map-change", "map-steps", "replay", "counterexample"}
+    kinds = {"comparison", "map", "map-change", "map-steps", "replay", "counterexample", "policies"}
     drawn = {kind for name, (kind, _) in every_result.RESULTS.items() if _draws(name, folder)}
     # An exploration and a hunt draw the race that they found.
     assert drawn == kinds | {"exploration", "hunt"}

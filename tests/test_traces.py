@@ -88,4 +88,4 @@ def test_the_table_has_the_functions():
     minimum = MINIMA["dirty-before-flush"]
     found = mmcore.replay(minimum.program, minimum.schedule, mutation="dirty-before-flush")
     assert "Tlb::flush" in str(found)
-    assert "<title>Tlb::flush (map/tlb.rs:" in found.to_html()
+    assert "Tlb::flush (map/tlb.rs:" in found.to_html()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mmcore import _output
+from mmcore._chrome import counter, document, instant, named
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["Event", "chrome"]
+
+#: The most pages whose references are counters: among more tracks none would be found.
+_PAGES = 16
 
 
 class Event(NamedTuple):
@@ -47,6 +50,8 @@ def chrome(events: Iterable[Event], path: str | os.PathLike[str] | None = None) 
     """Converts events to the Trace Event Format, which Perfetto and chrome://tracing open.
 
     A step that returned is a span on the track of its thread; every other event is an instant.
+    Counters have tracks of their own: pages allocated, migrated and not migrated since the trace
+    began, insertions into LRU lists, and the references of each page if the events name few pages.
 
     Args:
         events: the events, in the order of the trace.
@@ -57,10 +62,10 @@ def chrome(events: Iterable[Event], path: str | os.PathLike[str] | None = None) 
     """
     rows: list[dict[str, Any]] = []
     entered: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    events = tuple(events)
     for event in events:
         if event.ret is None:
-            row = {"name": event.name, "ph": "i", "s": "t", "ts": event.ns / 1000, "pid": 1}
-            row |= {"tid": event.thread, "args": _arguments(event)}
+            row = instant(event.name, event.thread, event.ns / 1000, _arguments(event))
             rows.append(row)
             entered.setdefault((event.thread, event.name), []).append(row)
             continue
@@ -70,10 +75,40 @@ def chrome(events: Iterable[Event], path: str | os.PathLike[str] | None = None) 
             del begin["s"]
             begin |= {"ph": "X", "dur": event.ns / 1000 - begin["ts"]}
             begin["args"]["ret"] = event.ret
-    text = json.dumps({"displayTimeUnit": "ns", "traceEvents": rows})
-    if path is not None:
-        _output.write(path, text)
-    return text
+    threads = {event.thread: f"thread {event.thread}" for event in events}
+    return document([*named(threads, "mmcore"), *rows, *_counters(events)], path)
+
+
+def _counters(events: Sequence[Event]) -> Iterator[dict[str, Any]]:
+    """The rows of the counters."""
+    sums: Counter[str] = Counter()
+    pages = {event.pfn for event in events if event.pfn is not None}
+    for event in events:
+        changed = _changes(event)
+        for name, change in changed.items():
+            sums[name] += change
+            yield counter(name, event.ns / 1000, sums[name])
+        if event.pfn is not None and event.refcount is not None and len(pages) <= _PAGES:
+            yield counter(f"references of page {event.pfn:#x}", event.ns / 1000, event.refcount)
+
+
+def _changes(event: Event) -> dict[str, int]:
+    """The counters that an event changes, and by how much."""
+    match event.name:
+        case "mm_page_alloc":
+            return {"pages allocated": 1 << int(event.args["order"])}
+        case "mm_page_free":
+            return {"pages allocated": -1 << int(event.args["order"])}
+        case "mm_lru_insertion":
+            return {"insertions into LRU lists": 1}
+        case "mm_migrate_pages":
+            args = event.args
+            return {
+                "pages migrated": int(args["nr_succeeded"]),
+                "pages not migrated": int(args["nr_failed"]),
+            }
+        case _:
+            return {}
 
 
 def _arguments(event: Event) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from mmcore import _mmcore
 from mmcore._arguments import number
 from mmcore._choices import as_text
 from mmcore._chosen import chosen, set_options
+from mmcore._curves import curves
 from mmcore._errors import FindingError, InputError, WorkersLostError
+from mmcore._plotting import drawing
 from mmcore._spread import Checkpoint, Part, spread, workers_of
 from mmcore._trace import Trace
 from mmcore._waiting import heard, keep
@@ -122,6 +124,14 @@ class Policies(Result):
         return [{**asdict(each), "miss_ratio": each.miss_ratio} for each in self.outcomes]
 
     @property
+    def curves(self) -> dict[Policy, list[tuple[int, float]]]:
+        """The miss-ratio curve of each policy: pairs of a size in pages and a miss ratio."""
+        found: dict[Policy, list[tuple[int, float]]] = {}
+        for each in sorted(self.outcomes, key=lambda each: each.size):
+            found.setdefault(each.policy, []).append((each.size, each.miss_ratio))
+        return found
+
+    @property
     def command(self) -> str:
         """The command line that repeats the replays."""
         names = ",".join(dict.fromkeys(each.policy for each in self.outcomes))
@@ -152,13 +162,14 @@ class Policies(Result):
         return "inconclusive" if self.left else "clean"
 
     def parts(self) -> Iterator[reporting.Part]:
-        """The trace, the table, the verdict."""
+        """The trace, the curves, the table, the verdict."""
         trace = self.trace
         what = f"{trace.source}: {len(trace):,} requests to {trace.footprint:,} pages"
         settings = "".join(f" {name}={value}" for name, value in self.fields.items())
         how = f"kernel {self.kernel}{settings}, batches of {self.pagevec}, warm-up {self.warm_up:,}"
         yield f"{what}; {how}"
         yield ""
+        yield drawing(lambda: curves(self.curves), "The miss ratio over the size of the memory")
         titles = (">size", "policy", ">miss ratio", ">Mrequests/s")
         events = (">activated", ">refaulted", ">scanned")
         yield Grid(columns(*titles, *events), tuple(self._rows()))

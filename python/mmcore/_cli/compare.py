@@ -14,7 +14,6 @@ from mmcore._cli import inputs, output, showing, signals
 from mmcore._cli.progress import Bar
 from mmcore._comparison.gates import Gate  # noqa: TC001 - the command line reads the annotations
 from mmcore._comparison.options import Options
-from mmcore._comparison.plots import check_path
 from mmcore._errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class PlotView(showing.View):
+class CompareView(showing.PlotView):
     """How a comparison is printed and saved.
 
     Attributes:
@@ -34,14 +33,7 @@ class PlotView(showing.View):
             file that GITHUB_STEP_SUMMARY names, if it is set.
     """
 
-    plot: Path | None = None
     markdown: Path | None = None
-
-    def check(self) -> None:
-        """Refuses files that could not be written, and formats that matplotlib lacks."""
-        super().check()
-        if self.html is not None or self.plot is not None:
-            check_path(self.plot if self.plot is not None else Path("page.svg"))
 
 
 @Parameter(name="*")
@@ -87,7 +79,7 @@ def compare(
     against: Path | None = None,
     gates: GateWords | None = None,
     max_accesses: int | None = None,
-    view: PlotView | None = None,
+    view: CompareView | None = None,
 ) -> int:
     """Compare designs of the release path under migration load.
 
@@ -105,7 +97,7 @@ def compare(
         max_accesses: refuse a trace of more accesses; 2**28 if left out.
         view: how the result is printed and saved.
     """
-    view = view or PlotView()
+    view = view or CompareView()
     view.check()
     fields = inputs.fields(set_)
     judged = (gates or GateWords()).options
@@ -129,7 +121,6 @@ def compare(
 
     def show(result: mmcore.Comparison) -> int:
         code = showing.finish(result, view)
-        output.save(view.plot, result.plot)
         if view.markdown is not None:
             output.save(view.markdown, result.to_markdown)
             summary = os.environ.get("GITHUB_STEP_SUMMARY")

@@ -20,7 +20,7 @@ def policies(
     pagevec: int | None = None,
     warm_up: int = 0,
     max_accesses: int | None = None,
-    view: showing.View | None = None,
+    view: showing.PlotView | None = None,
 ) -> int:
     """Replay a trace under list policies and count the misses.
 
@@ -38,7 +38,7 @@ def policies(
         max_accesses: refuse a trace of more accesses; 2**28 if left out.
         view: how the result is printed and saved.
     """
-    view = view or showing.View()
+    view = view or showing.PlotView()
     view.check()
     fields = inputs.fields(set_)
     sizes = None if size is None else [_number(word) for word in size.split(",")]

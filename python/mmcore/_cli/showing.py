@@ -11,15 +11,16 @@ from cyclopts import Parameter
 from mmcore import _output
 from mmcore._cli import output, signals
 from mmcore._cli.progress import Bar
-from mmcore._exploration.result import Counterexample
-from mmcore._map import check_plot
+from mmcore._errors import InputError
+from mmcore._exploration.replaying import Replay
+from mmcore._plotting import check_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mmcore.reporting import Result
 
-__all__ = ["CODES", "MapView", "RaceView", "View", "finish", "report"]
+__all__ = ["CODES", "MapView", "PlotView", "RaceView", "View", "finish", "report"]
 
 #: The result that a verb shows.
 Shown = TypeVar("Shown", bound="Result")
@@ -57,12 +58,42 @@ class RaceView(View):
 
     Attributes:
         as_json: print one JSON document (docs/json.md) instead of text.
-        html: write the result as a web page to this file, with the timeline of the counterexample.
-        save: write the program and schedule of the counterexample to this file, for
-            `mmcore replay`.
+        html: write the result as a web page to this file, with the timeline of the race.
+        save: write the program and the schedule of the race to this file, for `mmcore replay`.
+        plot: write the timeline of the race as an image to this .svg file.
+        chrome: write the steps of the race to this file, for the trace viewers Perfetto
+            (ui.perfetto.dev) and chrome://tracing.
     """
 
     save: Path | None = None
+    plot: Path | None = None
+    chrome: Path | None = None
+
+    def check(self) -> None:
+        """Refuses files that could not be written, and images that are not SVG."""
+        super().check()
+        if self.plot is not None and self.plot.suffix.lower() != ".svg":
+            raise InputError(f"{self.plot}: the name of a timeline must end in .svg")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PlotView(View):
+    """How a result with plots is printed and saved.
+
+    Attributes:
+        as_json: print one JSON document (docs/json.md) instead of text.
+        html: write a page with plots that needs no other file.
+        plot: write the plots to this file (.svg, .pdf, .png).
+    """
+
+    plot: Path | None = None
+
+    def check(self) -> None:
+        """Refuses files that could not be written, and formats that matplotlib lacks."""
+        super().check()
+        if self.html is not None or self.plot is not None:
+            check_path(self.plot if self.plot is not None else Path("page.svg"))
 
 
 @Parameter(name="*")
@@ -85,7 +116,7 @@ class MapView(View):
         """Refuses files that could not be written, and formats that matplotlib lacks."""
         super().check()
         if self.plot is not None:
-            check_plot(self.plot)
+            check_path(self.plot)
 
 
 def finish(result: Result, view: View) -> int:
@@ -95,16 +126,20 @@ def finish(result: Result, view: View) -> int:
     else:
         for part in result.parts():
             output.display(part)
-    if isinstance(view, RaceView) and (found := _counterexample(result)) is not None:
+    if isinstance(view, RaceView) and (found := _race(result)) is not None:
         output.save(view.save, found.save)
+        output.save(view.plot, found.plot)
+        output.save(view.chrome, found.to_chrome)
+    if isinstance(view, PlotView):
+        output.save(view.plot, result.plot)
     output.save(view.html, result.to_html)
     return CODES[result.status]
 
 
-def _counterexample(result: Result) -> Counterexample | None:
-    """The counterexample to save: the result itself, or the one that it holds; None without one."""
+def _race(result: Result) -> Replay | None:
+    """The steps to save: the result itself, or the counterexample that it holds; None without."""
     found = getattr(result, "counterexample", result)
-    return found if isinstance(found, Counterexample) else None
+    return found if isinstance(found, Replay) else None
 
 
 def report(
@@ -112,6 +147,9 @@ def report(
     work: Callable[[Bar], Shown],
     view: View,
     also: Callable[[Shown], None] | None = None,
+    *,
+    seconds: float | None = None,
+    note: str = "",
 ) -> int:
     """Does the work with a progress bar and shows its result; a signal shows the partial one.
 
@@ -120,6 +158,8 @@ def report(
         work: calls the library; a KeyboardInterrupt from it has the partial result.
         view: how the result is printed and saved.
         also: called with the result afterwards, to write further files.
+        seconds: the time after which the work ends early; None for no limit.
+        note: one line of detail beside the bar.
 
     Returns:
         The exit code.
@@ -141,8 +181,3 @@ def report(
         return code
 
     return signals.report(with_bar, show)
-    *,
-    seconds: float | None = None,
-    note: str = "",
-        seconds: the time after which the work ends early; None for no limit.
-        note: one line of detail beside the bar.

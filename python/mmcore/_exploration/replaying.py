@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from mmcore import _mmcore, _output
 from mmcore._errors import InputError
 from mmcore._exploration.calling import call, machine_options, owners_of, schedule_text
+from mmcore._exploration.chrome import chrome
+from mmcore._exploration.lanes import lanes
 from mmcore._exploration.schedule import Schedule
 from mmcore._exploration.step import TraceStep
 from mmcore._exploration.text import steps
@@ -135,18 +137,39 @@ class Replay(Result):
         """Rule, program, schedule, steps with the breaking one marked, and the command line."""
         yield f"{self.rule}: {self.detail}" if self.rule else self.verdict
         yield ""
-        yield Code(self.program.text)
+        yield Code(self.program.text, "the program")
         yield ""
         yield f"schedule {self.schedule}"
         yield ""
+        yield Drawing(
+            lambda: timeline(self.program, self.trace, self.rule, at_end=self.at_end),
+            title="The steps, from the top down; a line joins the steps that race",
+            live=lambda: lanes(self.program, self.trace, self.rule, at_end=self.at_end),
+        )
         yield steps(self.trace, breaks=self.rule is not None and not self.at_end)
         if self.rule and self.at_end:
             yield f">>> all threads have ended: {self.rule}"
-        yield Drawing(lambda: timeline(self.program, self.trace, self.rule, at_end=self.at_end))
         yield ""
         if self.limit is not None:
             yield self.limit
         yield f"replay: {self.command}"
+
+    def to_chrome(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The steps in the format that Perfetto (ui.perfetto.dev) and chrome://tracing open.
+
+        A step lasts a microsecond. Each thread is a track with its operations and their steps; an
+        arrow joins two steps that race; the references of each page are a counter.
+
+        Args:
+            path: the file to write; None to write none.
+
+        Returns:
+            The steps as JSON.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        return chrome(self.program, self.trace, self.rule, path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a program file with the schedule in its head, for `load` and `mmcore replay`.

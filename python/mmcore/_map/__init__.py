@@ -14,9 +14,8 @@
 from __future__ import annotations
 
 from mmcore._map.node import NodeMap
-from mmcore._map.plots import check_path as check_plot
 from mmcore._map.result import MapChange, NodeMaps
 from mmcore._map.running import of_program
 from mmcore._map.steps import MapSteps
 
-__all__ = ["MapChange", "MapSteps", "NodeMap", "NodeMaps", "check_plot", "of_program"]
+__all__ = ["MapChange", "MapSteps", "NodeMap", "NodeMaps", "of_program"]

@@ -9,7 +9,7 @@ import numpy as np
 from mmcore._extras import need
 from mmcore._map.cells import COLORS, COLUMNS, cell_letters, frames_per_cell
 from mmcore._mmcore import FRAME_KINDS
-from mmcore._plotting import check_path, drawing
+from mmcore._plotting import drawing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmcore._map.node import NodeMap
     from mmcore.reporting import Drawing
 
-__all__ = ["check_path", "pictures"]
+__all__ = ["pictures"]
 
 
 def pictures(shown: Sequence[tuple[str, NodeMap]], *, side_by_side: int) -> Drawing:
@@ -27,7 +27,7 @@ def pictures(shown: Sequence[tuple[str, NodeMap]], *, side_by_side: int) -> Draw
         shown: the title and the map of each picture.
         side_by_side: the number of pictures in a row.
     """
-    return drawing(lambda: _figure(shown, side_by_side))
+    return drawing(lambda: _figure(shown, side_by_side), "The frames as coloured squares")
 
 
 def _figure(shown: Sequence[tuple[str, NodeMap]], side_by_side: int) -> Any:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mmcore import _output
 from mmcore._errors import InputError
 from mmcore._map.cells import COLORS
 from mmcore._map.node import FREE
 from mmcore._map.plots import pictures
 from mmcore._map.shown import kinds, picture
 from mmcore._mmcore import FRAME_KINDS
-from mmcore.reporting import Grid, Result
-from mmcore.reporting._page import page
+from mmcore.reporting import Grid, Live, Result
 from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
     from mmcore._map.node import NodeMap
@@ -40,7 +34,8 @@ _SHOWN = 20
 class MapSteps(Result):
     """The moves of a compaction run over the map of its node, made by `NodeMap.steps`.
 
-    `to_html` writes a page with which one steps through the moves; it needs no other file.
+    `to_html` writes a page with which one steps through the moves: it has a square for each frame,
+    a slider over the moves, and buttons and keys to go one move forward and back.
 
     Attributes:
         before: the map of the node before the first move.
@@ -124,8 +119,13 @@ class MapSteps(Result):
         }
 
     def parts(self) -> Iterator[Part]:
-        """The pictures before and after side by side, and the first moves."""
+        """The moves on a page; the pictures before and after side by side, and the first moves."""
         pair = (self.before, self.after)
+        yield dataclasses.replace(
+            self.drawings()[0],
+            title="The frames of the node, move by move",
+            live=self._live,
+        )
         yield from picture(pair)
         yield kinds(pair, "before", "after")
         rows = [
@@ -145,15 +145,8 @@ class MapSteps(Result):
         shown = [(f"{node}, before", self.before), (f"{node}, after", self.after)]
         return [pictures(shown, side_by_side=2)]
 
-    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Builds a self-contained page with which one steps through the moves.
-
-        The page has one square for each frame, a slider over the moves, and buttons and keys to go
-        one move forward and back. The page is written to `path` if one is given.
-
-        Raises:
-            OSError: if the file cannot be written.
-        """
+    def _live(self) -> Live:
+        """The squares of the node, with a slider over the moves, and buttons and keys."""
         data = {
             "letters": self.before.text,
             "moves": [number for move in self.moves for number in move],
@@ -161,19 +154,7 @@ class MapSteps(Result):
             "kinds": FRAME_KINDS,
             "pageblock": self.before.pageblock,
         }
-        script = files("mmcore").joinpath("data", "steps.js").read_text(encoding="utf-8")
-        # In a script element only "</" could end the data early, and text of JSON may escape it.
-        embedded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-        shown = (
-            '<div id="run"></div>\n'
-            f'<script type="application/json" id="data">{embedded}</script>\n'
-            f"<script>{script}</script>\n<noscript>{escape(self.verdict)}</noscript>"
-        )
-        text = page(self.title, self.parts(), self.to_dict())
-        text = text.replace("</h1>\n", f"</h1>\n{shown}\n", 1)
-        if path is not None:
-            _output.write(path, text)
-        return text
+        return Live('<div id="run"></div>', "steps.js", data)
 
     def _lettered(self) -> Iterator[tuple[int, int, str]]:
         letters = np.array(self.before.letters)

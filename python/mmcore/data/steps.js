@@ -11,19 +11,18 @@
   let timer = null;
 
   const add = (tag, parent, fields) => parent.appendChild(Object.assign(document.createElement(tag), fields));
-  const bar = add("p", run, {});
-  const first = add("button", bar, { textContent: "⏮", title: "before the first move" });
-  const back = add("button", bar, { textContent: "◀", title: "one move back (left arrow)" });
-  const play = add("button", bar, { textContent: "play", title: "play or pause (space)" });
-  const next = add("button", bar, { textContent: "▶", title: "one move on (right arrow)" });
-  const last = add("button", bar, { textContent: "⏭", title: "after the last move" });
-  const slider = add("input", bar, { type: "range", min: 0, max: count, value: 0 });
-  slider.style.width = "min(40rem, 60%)";
-  const told = add("p", run, {});
-  const canvas = add("canvas", run, { width: columns * side, height: rows * side });
-  canvas.style.maxWidth = "100%";
-  canvas.style.border = "1px solid #ddd";
-  const legend = add("p", run, {});
+  const bar = add("p", run, { className: "bar" });
+  const button = (textContent, title) => add("button", bar, { type: "button", textContent, title });
+  const first = button("first", "before the first move");
+  const back = button("back", "one move back (left arrow)");
+  const play = button("play", "play or pause (space)");
+  const next = button("next", "one move on (right arrow)");
+  const last = button("last", "after the last move");
+  const slider = add("input", bar, { type: "range", min: 0, max: count, value: 0, ariaLabel: "moves done" });
+  const said = add("p", run, { role: "status" });
+  const canvas = add("canvas", run, { width: columns * side, height: rows * side, role: "img" });
+  canvas.ariaLabel = "the frames of the node as coloured squares";
+  const legend = add("ul", run, { className: "legend" });
   const paint = canvas.getContext("2d");
 
   const place = (frame) => [(frame % columns) * side, Math.floor(frame / columns) * side];
@@ -73,7 +72,7 @@
       const what = data.kinds[letters[target]];
       text = `move ${done} of ${count}: frame ${source} (red) to frame ${target} (black), ${what}`;
     }
-    told.textContent = `${text}; ${free()} whole pageblocks are free`;
+    said.textContent = `${text}; ${free()} whole pageblocks are free`;
   };
   const stop = () => {
     clearInterval(timer);
@@ -105,8 +104,8 @@
     }
   };
   for (const letter of new Set(letters)) {
-    const item = add("span", legend, { textContent: `${letter} ${data.kinds[letter]}` });
-    item.style.cssText = `border-left: 1em solid ${data.colors[letter]}; padding: 0 1em 0 .3em`;
+    const item = add("li", legend, { textContent: `${letter} ${data.kinds[letter]}` });
+    item.style.borderLeftColor = data.colors[letter];
   }
   for (let frame = 0; frame < letters.length; frame += 1) square(frame);
   show(0);

@@ -8,13 +8,13 @@ another has.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Cells", "Code", "Column", "Drawing", "Grid", "Part", "as_text", "columns"]
+__all__ = ["Cells", "Code", "Column", "Drawing", "Grid", "Live", "Part", "as_text", "columns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,12 @@ class Grid:
     Attributes:
         columns: the columns, from left to right.
         rows: the rows; each has one cell per column.
+        title: what the table shows; a web page has it above the table.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+    title: str = ""
 
     def lines(self) -> list[str]:
         """Formats the table as text lines, the titles first; columns are two spaces apart."""
@@ -59,9 +61,11 @@ class Code:
 
     Attributes:
         text: the lines.
+        title: what the lines are, such as "the program"; a web page names the box by it.
     """
 
     text: str
+    title: str = "code"
 
     def lines(self) -> list[str]:
         """Splits the text into lines, each indented by four spaces."""
@@ -91,6 +95,21 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """HTML elements that a web page shows instead of a drawing, with a script that moves them.
+
+    Attributes:
+        html: the elements. Without the script they must still show everything.
+        script: the name of the script in the folder `data` of the package.
+        data: what the script reads, as plain data for JSON, from the element with the id `data`.
+    """
+
+    html: str
+    script: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """An image, for a web page and for `Result.plot`.
 
@@ -99,10 +118,17 @@ class Drawing:
             that text and JSON need no drawing library.
         save: draws the image and writes it to a file; the ending selects the format. None for an
             image that is SVG alone.
+        title: what the image shows; a web page has it under the image.
+        tables: makes tables with the values of the image, which a web page shows under it; None if
+            the part after the drawing is such a table.
+        live: makes the elements that a web page shows instead of the image; None for the image.
     """
 
     svg: Callable[[], str]
     save: Callable[[Path], None] | None = None
+    title: str = "picture"
+    tables: Callable[[], Sequence[Grid]] | None = None
+    live: Callable[[], Live] | None = None
 
 
 #: One part of a shown result. A str is one or more lines; an empty str is a blank line.

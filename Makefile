@@ -30,10 +30,12 @@ SEED      ?= 0
 CALLS ?= 100000
 FILES ?= 10000
 FUZZ_SECONDS ?=
+# The tests of the HTML pages need Chromium and tools of 170 MB: without the one the others are not installed.
+PAGES := $(if $(shell command -v chromium || command -v chromium-browser || command -v google-chrome),$(STAMP)/pages)
 HOST   = $$(rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help compare base counts explore minima standard test test-rust test-python weak bench lint format docs try stubs stubs-write storm tsan asan fuzz wheel wheels sdist release-check clean
+.PHONY: help compare base counts explore minima standard pages pictures test test-rust test-python weak bench lint format docs try stubs stubs-write storm tsan asan fuzz wheel wheels sdist release-check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -71,6 +73,14 @@ standard: $(STAMP)/built ## write the standard set anew from its tables
 minima: $(STAMP)/built ## find the smallest race of each mutation anew
 	$(BIN)/python -c 'from mmcore._exploration.hunting import minima; print(minima(), end="")' > $(STAMP)/minima
 	mv $(STAMP)/minima python/mmcore/data/mutations.json
+
+# The picture of the comparison shows this machine: take a quiet one.
+pictures: $(STAMP)/built ## draw the pictures of the README anew
+	$(BIN)/mmcore explore docs/pictures/race.mm --mutation copy-after-restore --plot docs/pictures/race.svg || [ $$? = 1 ]
+	$(BIN)/mmcore compare --load storm --vary release=split,putback,packed --seconds 20 --plot docs/pictures/comparison.svg || [ $$? = 3 ]
+
+pages: $(STAMP)/built $(STAMP)/dev $(STAMP)/pages ## look at all HTML pages in Chromium, which must be installed
+	$(BIN)/pytest tests/test_pages.py -p no:cacheprovider $(ARGS)
 
 test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak memory, type stubs, pytest
 
@@ -156,7 +166,7 @@ stubs-write: $(STAMP)/built $(STAMP)/dev ## write the docstrings of the built mo
 	$(BIN)/ruff format -q python/mmcore/_mmcore.pyi
 
 # One process a core; each takes a test from the others when it has none left.
-test-python: $(STAMP)/built $(STAMP)/dev
+test-python: $(STAMP)/built $(STAMP)/dev $(PAGES)
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 # --- Stamps: each is rebuilt only when what it was made from has changed -------------------------
@@ -182,6 +192,10 @@ $(STAMP)/venv: pyproject.toml
 
 $(STAMP)/dev: $(STAMP)/venv
 	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(STAMP)/pages: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --group pages
 	@touch $@
 
 $(STAMP)/docs: $(STAMP)/venv

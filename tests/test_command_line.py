@@ -1,17 +1,20 @@
 """The command line: verbs, exit codes, one line for an error."""
 
 import functools
+import importlib
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cyclopts.completion.detect import ShellDetectionError
 
 import mmcore
+from mmcore import _cli
 from mmcore import _comparison as comparison
 from mmcore._cli import GROUPS, VERBS, app, run
 from mmcore._comparison.runner import measure
@@ -60,6 +63,16 @@ def test_help_says_of_each_verb_in_groups_what_it_does():
         assert group in done.stdout
         for verb, text in verbs.items():
             assert re.search(rf"{verb} +{re.escape(text)}", done.stdout), verb
+
+
+def test_no_file_replaces_a_function_of_the_command_line():
+    # The import of a file of a package replaces what the package has under its name.
+    files = {path.stem for path in Path(_cli.__file__).parent.glob("*.py")}
+    assert not files & {*_cli.__all__}
+    assert {*VERBS} <= {path.stem for path in Path(_cli.__file__).parent.glob("verbs/*.py")}
+    for verb in VERBS:
+        importlib.import_module(f"mmcore._cli.verbs.{verb}")
+    assert callable(_cli.run)
 
 
 #: The commands of verbs that have some.

@@ -219,9 +219,7 @@ def test_outputs_are_checked_before_the_search(
 
 def file_options(verb):
     """The options of a verb that name a file to write."""
-    # Within a test: the import would put the module `run` in the place of the function `run`, for
-    # test files that are read afterwards.
-    module = importlib.import_module(f"mmcore._cli.{verb}")
+    module = importlib.import_module(f"mmcore._cli.verbs.{verb}")
     function = module.show if verb == "trace" else getattr(module, verb)
     view = inspect.signature(function, eval_str=True).parameters["view"]
     shown = next(each for each in get_args(view.annotation) if is_dataclass(each))

@@ -1,10 +1,11 @@
 """The command line: parses arguments, calls the library and prints the result.
 
 Each verb has a file, imported only when the verb is called. To add a verb, write
-`mmcore/_cli/VERB.py` with a function `VERB` that returns an exit code, or an `App` of this name
-with commands of its own, and add the verb to a group in `GROUPS`. All verbs share the exit codes: 0
-clean, 1 a finding, 2 wrong usage or input (one line on stderr says why), 3 inconclusive, 130 and
-143 ended by SIGINT and SIGTERM.
+`mmcore/_cli/verbs/VERB.py` with a function `VERB` that returns an exit code, or an `App` of this
+name with commands of its own, and add the verb to a group in `GROUPS`. The files have a folder of
+their own: here, the import of the verb `run` would replace the function `run`. All verbs share the
+exit codes: 0 clean, 1 a finding, 2 wrong usage or input (one line on stderr says why), 3
+inconclusive, 130 and 143 ended by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -86,7 +87,11 @@ def app() -> App:
         group = Group(name, sort_key=number)
         for place, (verb, text) in enumerate(verbs.items()):
             made.command(
-                f"mmcore._cli.{verb}:{verb}", name=verb, group=group, sort_key=place, help=text
+                f"mmcore._cli.verbs.{verb}:{verb}",
+                name=verb,
+                group=group,
+                sort_key=place,
+                help=text,
             )
     made.register_install_completion_command(
         group=group, sort_key=len(verbs), help="Install completion for your shell."

@@ -85,8 +85,8 @@ def compare(
 
     Args:
         trace: a trace of a program, as valgrind's lackey, drmemtrace, perf and others print it
-            (docs/traces.md; plain, .gz, .zst, or - for the standard input). Left out: a small trace
-            of sqlite3 that mmcore ships.
+            (docs/traces.md; plain, .gz, .zst, or - for the standard input). Left out: 64 processes
+            of sqlite3, from a trace that mmcore ships.
         vary: FIELD=a,b,...: a field of the profile and its values, the baseline first. Left out:
             all release designs against split.
         set_: FIELD=VALUE: a field of the profile, set in all variants.

@@ -4,14 +4,19 @@ import json
 import os
 import stat
 import sys
+import venv
 
 import pytest
 
 import mmcore
+from mmcore._cli import run as command
 from mmcore._comparison import against
 from mmcore.errors import InputError
 
 LOAD = {"load": "storm", "copy": False, "nodes": "8MiB,8MiB", "vary": "release=split,putback"}
+
+WORDS = ["compare", "--load", "storm", "--no-copy", "--nodes", "8MiB,8MiB"]
+WORDS += ["--vary", "release=split"]
 
 
 def interpreter(tmp_path, script):
@@ -20,6 +25,21 @@ def interpreter(tmp_path, script):
     path.write_text(f"#!{sys.executable}\nimport json, os, sys, time, signal\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)
+
+
+def saying(answer):
+    """The line with which a worker answers whatever it is asked next."""
+    return f"sys.stdin.readline(); print({answer!r}, flush=True); sys.stdin.readline()"
+
+
+def counting(answer):
+    """A worker's answer to what it counts."""
+    return saying(json.dumps({"value": answer}))
+
+
+def worker(changes):
+    """The worker of this build, with changes."""
+    return f"from mmcore import _mmcore\n{changes}\nexec(sys.argv[-1])"
 
 
 def answering(changes="", then=""):
@@ -51,7 +71,7 @@ def test_the_same_build_twice_does_the_same_work_and_both_are_named():
 
 def test_the_same_build_twice_is_measured_in_paired_rounds():
     result = mmcore.compare(
-        **{**LOAD, "vary": "release=split"}, against=sys.executable, seconds=2.0, alone=True
+        **{**LOAD, "vary": "release=split"}, against=sys.executable, seconds=6.0, alone=True
     )
     assert result.labels == ["split, base", "split"]
     order = [sample.variant for sample in result.measurement.samples]
@@ -63,9 +83,7 @@ def test_the_same_build_twice_is_measured_in_paired_rounds():
 
 
 def test_the_trace_goes_to_the_other_build():
-    result = mmcore.compare(
-        vary="release=split,packed", nodes="512KiB,8MiB", against=sys.executable, gate="work"
-    )
+    result = mmcore.compare(vary="release=split,packed", against=sys.executable, gate="work")
     base, here, *_ = result.table
     assert base["per_page"] == here["per_page"] != {}
     assert base["fast_share"] == here["fast_share"]
@@ -81,16 +99,90 @@ def test_what_the_other_build_refuses_is_told_with_its_variant():
     [
         (answering("facts['version'] = '9.0.0'"), "its version is 9, here it is"),
         (answering("facts['build']['profile'] = 'debug2'"), "its build profile is debug2"),
+        (answering("del facts['commit']"), "tells no build of mmcore"),
+        (answering("facts['version'] = 9"), "tells a build in another form"),
+        (answering("facts = [1]"), "tells no build of mmcore"),
         (answering(then="sys.exit(7)"), "its process has ended with code 7: without a word"),
         (answering(then="os.kill(os.getpid(), 9)"), "its process has ended by signal 9"),
+        (answering(then=saying("lost")), "answered to count_ops with b'lost'"),
+        (answering(then=saying("{}")), "answered to count_ops with b'{}'"),
+        (answering(then=saying("[" * 99999)), "answered to count_ops with b'[[["),
+        (answering(then=counting("1")), "split, base: the build of --against answers in another"),
+        (answering(then=counting('{"rmw": 1}')), "answers in another form: 'migrated'"),
         ("sys.exit('ModuleNotFoundError: no mmcore')", "ended with code 1: ModuleNotFoundError"),
+        (worker("del _mmcore.count_ops"), "cannot do count_ops: "),
+        (
+            worker('_mmcore.count_ops = lambda *_: \'{"migrated": 9, "waits": 9}\''),
+            "counts none of what this one counts, but waits",
+        ),
     ],
 )
-def test_a_build_that_cannot_be_compared_is_refused_in_one_line(script, message, tmp_path):
-    with pytest.raises(InputError) as refused:
-        mmcore.compare(**LOAD, against=interpreter(tmp_path, script), gate="work")
-    assert message in str(refused.value)
-    assert "\n" not in str(refused.value)
+def test_a_build_that_cannot_be_compared_is_refused_in_one_line(script, message, tmp_path, capsys):
+    path = interpreter(tmp_path, script)
+    assert command([*WORDS, "--against", path, "--gate", "work"]) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_an_environment_without_mmcore_is_refused_in_one_line(tmp_path, capsys):
+    venv.create(tmp_path / "bare", with_pip=False)
+    path = str(tmp_path / "bare" / "bin" / "python")
+    assert command([*WORDS, "--against", path, "--gate", "work"]) == 2
+    complaint = capsys.readouterr().err
+    assert "cannot do hello: No module named 'mmcore'" in complaint
+    assert complaint.count("\n") == 1
+
+
+#: A rig that ends its process in the fifth turn of all, while a comparison is measured.
+DYING = """
+class Dying:
+    turns, real = 0, _mmcore.LoadRig
+    def __init__(self, *arguments):
+        self.rig = Dying.real(*arguments)
+    def run(self, *arguments):
+        Dying.turns += 1
+        if Dying.turns == 5:
+            {ends}
+        return self.rig.run(*arguments)
+    def finish(self):
+        return self.rig.finish()
+_mmcore.LoadRig = Dying
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "message"),
+    [
+        ("os.kill(os.getpid(), 9)", "its process has ended by signal 9"),
+        ("os._exit(3)", "its process has ended with code 3"),
+        ("raise KeyError('lost')", "cannot do run: 'lost'"),
+        ("return 'no report'", "the build of --against answers in another form"),
+        ("return '{}'", "the build of --against answers in another form"),
+        ("raise MemoryError", "split, base: MemoryError"),
+    ],
+)
+def test_a_worker_that_fails_in_a_turn_ends_the_comparison_in_one_line(
+    ends, message, tmp_path, capsys
+):
+    path = interpreter(tmp_path, worker(DYING.format(ends=ends)))
+    assert command([*WORDS, "--against", path, "--seconds", "5"]) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_a_finding_of_the_other_build_is_a_finding(tmp_path, capsys):
+    path = interpreter(tmp_path, worker(DYING.format(ends="raise RuntimeError('a lost page')")))
+    assert command([*WORDS, "--against", path, "--seconds", "5"]) == 1
+    assert "split, base: a lost page" in capsys.readouterr().err
+
+
+def test_an_interpreter_that_hangs_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(against, "START", 0.3)
+    path = interpreter(tmp_path, "time.sleep(600)")
+    with pytest.raises(InputError, match="has not answered to hello for 0 s and was ended"):
+        mmcore.compare(**LOAD, against=path, gate="work")
 
 
 def test_a_worker_that_hangs_is_ended(tmp_path, monkeypatch):

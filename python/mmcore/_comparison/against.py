@@ -33,6 +33,12 @@ __all__ = ["Build", "Worker", "here", "running"]
 #: count of a long trace takes the longest.
 PATIENCE = 300.0
 
+#: Seconds after which an interpreter that has not said hello counts as hanging.
+START = 60.0
+
+#: The most bytes of an answer: a histogram of a turn has some thousand.
+LONGEST = 1 << 26
+
 
 @dataclass(frozen=True)
 class Build:
@@ -61,6 +67,25 @@ class Build:
             f"mmcore {self.version}, {commit}, {profile} build, CPython {self.python}"
             f" ({self.executable})"
         )
+
+    @classmethod
+    def of(cls, facts: object) -> Build:
+        """Makes a build of the facts that a worker tells.
+
+        Raises:
+            ValueError: if they are not the facts of a build.
+        """
+        names = cls.__dataclass_fields__
+        if not isinstance(facts, dict) or facts.keys() != names.keys():
+            raise ValueError("no build of mmcore")
+        texts = [facts[name] for name in names if name not in ("commit", "build")]
+        build = facts["build"]
+        if isinstance(build, dict):
+            texts += build.values()
+        known = facts["commit"] is None or isinstance(facts["commit"], str)
+        if not known or not isinstance(build, dict) or not all(isinstance(t, str) for t in texts):
+            raise ValueError("a build in another form")
+        return cls(**facts)
 
     def as_dict(self) -> dict[str, Any]:
         """The build as plain data for JSON."""
@@ -119,10 +144,25 @@ class Worker:
             why = getattr(error, "strerror", None) or error
             raise InputError(f"--against {python}: {why}") from None
         try:
-            self.build = Build(**self.ask("hello"))
+            self.build = self._hello()
         except BaseException:
             self.end()
             raise
+
+    def _hello(self) -> Build:
+        """The facts of the other build.
+
+        Raises:
+            InputError: if the interpreter has no mmcore, or tells something else.
+        """
+        try:
+            facts = self.ask("hello", patience=START)
+        except RuntimeError as error:
+            raise self._refused(f"cannot use its mmcore: {error}") from None
+        try:
+            return Build.of(facts)
+        except ValueError as error:
+            raise self._refused(f"tells {error}") from None
 
     def check(self, mine: Build) -> None:
         """Refuses a build that cannot be compared with this one.
@@ -136,10 +176,7 @@ class Worker:
             ("optimisation", mine.build.get("opt_level"), self.build.build.get("opt_level")),
         ):
             if own != other:
-                raise InputError(
-                    f"--against {self._python}: its {what} is {other}, here it is {own}:"
-                    " they cannot be compared"
-                )
+                raise self._refused(f"cannot be compared: its {what} is {other}, here it is {own}")
 
     def LoadRig(  # noqa: N802 - as the binding has it
         self, config_json: str, trace: TraceArrays | None, policy: object = None, /
@@ -189,11 +226,16 @@ class Worker:
             self._traced = trace
         return trace is not None
 
-    def ask(self, word: str, **arguments: Any) -> Any:
+    def ask(self, word: str, *, patience: float | None = None, **arguments: Any) -> Any:
         """Asks and waits for the answer.
 
+        Args:
+            word: what is asked, a method of the worker.
+            patience: the seconds to wait; left out: `PATIENCE`, and the seconds of a turn.
+            arguments: the arguments of the method.
+
         Raises:
-            InputError: if the process has died or does not answer.
+            InputError: if the process has died, does not answer, or lacks what is asked for.
             ValueError: if the other build refuses the configuration.
             RuntimeError: if a machine of the other build broke a rule.
         """
@@ -205,11 +247,19 @@ class Worker:
             stdin.flush()
         except (OSError, ValueError):
             raise self._gone() from None
-        answer = json.loads(self._line(arguments.get("seconds", 0.0) + PATIENCE, word))
-        if "value" in answer:
-            return answer["value"]
-        kind = ValueError if answer["refused"] else RuntimeError
-        raise kind(answer["error"])
+        if patience is None:
+            patience = arguments.get("seconds", 0.0) + PATIENCE
+        line = self._line(patience, word)
+        try:
+            answer = json.loads(line)
+            if "value" in answer:
+                return answer["value"]
+            error, kind = str(answer["error"]), answer["kind"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise self._refused(f"answered to {word} with {line[:60]!r}") from None
+        if kind == "unable":
+            raise self._refused(f"cannot do {word}: {error}")
+        raise RuntimeError(error) if kind == "finding" else ValueError(error)
 
     def _line(self, patience: float, word: str) -> bytes:
         stdout = self._process.stdout
@@ -219,27 +269,32 @@ class Worker:
             selector.register(stdout, selectors.EVENT_READ)
             while b"\n" not in self._rest:
                 if not selector.select(max(0.0, end - time.monotonic())):
-                    raise InputError(
-                        f"--against {self._python}: its process has not answered to {word} for"
-                        f" {patience:.0f} s and was ended"
+                    raise self._refused(
+                        f"has not answered to {word} for {patience:.0f} s and was ended"
                     )
                 read = os.read(stdout.fileno(), 1 << 20)
                 if not read:
                     raise self._gone()
                 self._rest += read
+                if len(self._rest) > LONGEST:
+                    raise self._refused(f"answered to {word} without an end")
         line, _, self._rest = self._rest.partition(b"\n")
         return line
+
+    def _refused(self, why: str) -> InputError:
+        """The error of a process with which no comparison is possible, in one line."""
+        return InputError(f"--against {self._python}: its process {' '.join(why.split())}"[:500])
 
     def _gone(self) -> InputError:
         """The error of a process that has ended: its last words, or its signal."""
         try:
             code = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            return InputError(f"--against {self._python}: its process has closed its pipes")
+            return self._refused("has closed its pipes")
         words = self._complaints.read_text(encoding="utf-8", errors="replace").strip()
         last = words.splitlines()[-1][:200] if words else "without a word"
         how = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        return InputError(f"--against {self._python}: its process has {how}: {last}")
+        return self._refused(f"has {how}: {last}")
 
 
 class _Rig:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmcore._comparison import stats
-from mmcore._comparison.protocol import Backend, Hits, Operations, Rig, RoundReport
+from mmcore._comparison.protocol import (
+    COUNTED,
+    Backend,
+    Hits,
+    Operations,
+    Rig,
+    RoundReport,
+)
 from mmcore._errors import FindingError, InputError
 from mmcore._waiting import heard, keep
 
@@ -42,6 +49,9 @@ LONGEST_TRIAL = 2.0
 #: Shorter ones would mostly start and stop threads. (One design against itself, one migrator, 6 s:
 #: half widths of 1.0 to 1.2 % with this, 1.5 to 3 % with 8 ms, 1.8 to 2.4 % with 0.5 ms.)
 TURN = 0.002
+
+#: What the report of another build raises if it has another form.
+_MALFORMED = (AttributeError, KeyError, TypeError, json.JSONDecodeError)
 
 #: The most seconds of a turn: a turn is doubled up to this while a variant migrates no page in it.
 LONGEST_TURN = 1.0
@@ -151,6 +161,7 @@ def measure(
     arrays = None if plan.trace is None else plan.trace.arrays()
     backends = tuple(base if each.base and base else backend for each in plan.variants)
     operations = tuple(_count(plan, backends, arrays, tell))
+    _check_alike(plan, operations)
     trials = _Trials(plan, backends, arrays, clock, tell)
     others = busy()
 
@@ -194,7 +205,7 @@ def _count(
         if (config, variant.base) not in known:
             with _findings(plan, variant):
                 counts = json.loads(heard(backend.count_ops, config, arrays))
-            migrated = counts.pop("migrated")
+                migrated = counts.pop("migrated")
             if arrays is not None and migrated < MIN_MIGRATIONS:
                 nodes = plan.smaller_nodes
                 advice = "record a program that uses more memory"
@@ -213,6 +224,24 @@ def _count(
         yield known[config, variant.base]
 
 
+def _check_alike(plan: Plan, operations: Sequence[Operations]) -> None:
+    """Refuses another build whose counts are of another kind.
+
+    Counts that only one of two builds knows are left out of the comparison. If they have none in
+    common, the verdict about work would say that they do the same.
+
+    Raises:
+        InputError: if two variants that are compared have counts, and share none.
+    """
+    for index in plan.compared:
+        here, there = (operations[each].per_page.keys() for each in (index, plan.baseline(index)))
+        if here and there and not here & there & COUNTED.keys():
+            raise InputError(
+                f"{plan.variants[index].label}: the build of --against counts none of what this"
+                f" one counts, but {', '.join(sorted(there))}"[:300]
+            )
+
+
 def _hits(
     plan: Plan, variant: Variant, backend: Backend, config: str, arrays: TraceArrays | None
 ) -> Hits | None:
@@ -220,7 +249,7 @@ def _hits(
     policy = () if variant.policy is None else (variant.policy,)
     with _findings(plan, variant):
         text = heard(backend.count_hits, config, arrays, *policy)
-    return None if text == "null" else Hits.from_json(text)
+        return None if text == "null" else Hits.from_json(text)
 
 
 def _each(counts: dict[str, int], of: int) -> dict[str, float]:
@@ -419,6 +448,11 @@ class _findings:  # noqa: N801 - reads as a keyword
             return
         if self.variant.policy is not None and error is self.variant.policy.raised:
             return
+        if self.variant.base and isinstance(error, _MALFORMED):
+            raise InputError(
+                f"{self.variant.label}: the build of --against answers in another form:"
+                f" {' '.join(str(error).split())}"[:300]
+            ) from None
         if isinstance(error, ValueError | OverflowError | MemoryError):
             raise InputError(f"{self.variant.label}: {error}") from None
         text = f"{self.variant.label}: {error}"

@@ -110,6 +110,17 @@ class _Builder:
         return time.process_time()
 
 
+def _kind(error: Exception) -> str:
+    """What an error means to the process that asked.
+
+    Bad input and findings are mapped there as those of its own build. All else is a build that
+    lacks what it is asked for, such as one without mmcore.
+    """
+    if isinstance(error, ValueError | OverflowError | MemoryError):
+        return "refused"
+    return "finding" if isinstance(error, RuntimeError) else "unable"
+
+
 def _serve(asked: IO[str], answers: IO[str]) -> None:
     builder = _Builder()
     for line in asked:
@@ -118,9 +129,7 @@ def _serve(asked: IO[str], answers: IO[str]) -> None:
         try:
             answer = {"value": getattr(builder, words.pop("ask"))(**words)}
         except Exception as error:  # noqa: BLE001 - raised again by the process that asked
-            # Bad input or a finding: the one who asked maps them as it does its own.
-            refused = isinstance(error, ValueError | OverflowError | MemoryError)
-            answer = {"error": f"{error}", "refused": refused}
+            answer = {"error": str(error) or type(error).__name__, "kind": _kind(error)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

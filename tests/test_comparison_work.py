@@ -34,10 +34,10 @@ def operations(**more):
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "phrase"),
     [
         ({}, "packed does the work of split, operation for operation, on every machine"),
-        ({"rmw": 20.1}, "packed does the work of split, within 1%, on every machine"),
+        ({"rmw": 20.1}, "the work of split, within 1% or 0.01 operations, on"),
         ({"rmw": 25.0}, "25% more atomics (25.00, not 20.00); on every machine"),
         ({"rmw": 17.0}, "15% fewer atomics (17.00, not 20.00)"),
         ({"lruvec_locks": 3.05}, "6.1 times the lruvec locks (3.05, not 0.50)"),
@@ -46,11 +46,12 @@ def operations(**more):
         ({"list_ops": 0.0}, "no list operations (0.00, not 4.00)"),
         ({"batch_locks": 2.0}, "twice the batch locks (2.00, not 1.00)"),
         ({"fences": 9.0}, "operation for operation"),
+        ({"lruvec_locks": 0.508}, "within 1% or 0.01 operations"),
     ],
 )
-def test_work_is_told_in_words_of_the_kernel(found, told):
+def test_work_is_told_in_words_of_the_kernel(found, phrase):
     said = work.sentence("packed", "split", operations(**found), operations())
-    assert told in said
+    assert phrase in said
 
 
 def test_the_largest_difference_comes_first_and_batch_locks_only_alone():
@@ -227,9 +228,9 @@ def test_another_file_of_counts_is_refused(change, message, tmp_path, capsys):
     file.write_text(json.dumps(data))
     capsys.readouterr()
     assert command(options) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    complaint = capsys.readouterr().err
+    assert message in complaint
+    assert complaint.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"variants": {"split": 1}}'])
@@ -281,9 +282,9 @@ def test_the_command_repeats_what_was_judged():
 )
 def test_a_wrong_word_is_one_line(words, message, capsys):
     assert command([*QUICK, *words]) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    complaint = capsys.readouterr().err
+    assert message in complaint
+    assert complaint.count("\n") == 1
 
 
 def test_a_planted_atomic_is_found_on_the_machine_itself():

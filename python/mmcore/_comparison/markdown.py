@@ -39,10 +39,10 @@ def as_markdown(
     lines += _listed("Gates", map(str, outcomes))
     lines += _listed("Work, the same on every machine", work)
     lines += _listed("Time, on this machine", time)
-    told = as_text([*preface(comparison), "", grid(comparison)])
+    table = as_text([*preface(comparison), "", grid(comparison)])
     # A longer fence: a label could have backquotes.
     lines += ["<details>", f"<summary>The table: {_escaped(', '.join(labels))}</summary>", ""]
-    lines += ["````text", told, "````", "", "</details>", ""]
+    lines += ["````text", table, "````", "", "</details>", ""]
     lines += ["Repeat with:", "", "````console", f"$ {comparison.plan.command}", "````", ""]
     return "\n".join(lines)
 

@@ -25,9 +25,12 @@ WORK = {
 
 UNRESOLVED = "no difference resolved"
 
+#: The processors that other programs use at least on a machine that is called busy.
+BUSY = 0.1
+
 
 def preface(comparison: Figures) -> list[str]:
-    """The load, the options, the number of rounds and the processor, in three or four lines."""
+    """The load, the options, the number of rounds and the processor, in a few lines."""
     plan, taken = comparison.plan, comparison.measurement
     rounds = len(taken.samples) // len(plan.variants)
     if plan.trace is not None:
@@ -37,10 +40,10 @@ def preface(comparison: Figures) -> list[str]:
         if plan.options.alone:
             what = what.partition(" while ")[0]
     options = plan.options
-    over = "".join(f" {name}={value}" for name, value in plan.fields.items())
+    fields = "".join(f" {name}={value}" for name, value in plan.fields.items())
     threads = f"{options.threads} {'asking' if options.asks_for_blocks else 'migrating'} threads"
     node = "node" if options.asks_for_blocks else "nodes"
-    how = f"kernel {options.kernel}{over}, {threads}, {node} {plan.nodes_text}"
+    how = f"kernel {options.kernel}{fields}, {threads}, {node} {plan.nodes_text}"
     done = f"{rounds} rounds in {taken.elapsed:.0f} s (stopped by {taken.stopped})"
     if not plan.timed:
         done = "counted, not timed"
@@ -49,6 +52,8 @@ def preface(comparison: Figures) -> list[str]:
         f"{how}{'' if options.copy else ', no copy'}; {done}, seed {options.seed}",
         f"measured on {_processor()}",
     ]
+    if taken.others is not None:
+        lines.append(f"{_others(taken.others)} meanwhile")
     lines += [
         f"{name}: {build}" for name, build in zip(("base", "here"), plan.builds, strict=False)
     ]
@@ -201,8 +206,12 @@ def _sentence(comparison: Figures, index: int) -> str:
     label, baseline = comparison.labels[index], comparison.labels[plan.baseline(index)]
     ends = f"({_percent(interval.low)} to {_percent(interval.high)})"
     if not interval.usable:
+        others = comparison.measurement.others
+        wide = "its rounds differ too much"
+        if others is None or others >= BUSY:
+            wide = "this machine was too busy for its rounds"
         allows = f"which allows {ends}" if interval.known else "which have no interval"
-        return f"{label}: inconclusive: this machine was too busy for its rounds, {allows}"
+        return f"{label}: inconclusive: {wide}, {allows}"
     if interval.resolved:
         word = "faster" if interval.ratio > 1 else "slower"
         much = f"{_percent(interval.ratio)} {plan.primary_text}"
@@ -214,10 +223,14 @@ def _sentence(comparison: Figures, index: int) -> str:
 def _advice(comparison: Figures) -> str:
     """What to do about intervals that are too wide to use."""
     options, others = comparison.plan.options, comparison.measurement.others
-    cpus = len(os.sched_getaffinity(0))
-    used = "" if others is None else f"other programs used {others:.1f} of {cpus} processors; "
+    used = "" if others is None else f"{_others(others)}; "
     load = "" if options.alone else " or --load storm --alone, which is disturbed least,"
     return f"{used}stop other programs, give more --seconds,{load} or rely on the work verdict"
+
+
+def _others(used: float) -> str:
+    """How busy other programs kept the machine."""
+    return f"other programs used {used:.1f} of {len(os.sched_getaffinity(0))} processors"
 
 
 def grid(comparison: Figures) -> Grid:

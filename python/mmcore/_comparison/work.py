@@ -28,8 +28,9 @@ __all__ = ["NAMES", "Expected", "More", "counts", "more", "sentence", "write"]
 #: Decimals to which counts are compared and written: one operation in ten thousand pages.
 PLACES = 4
 
-#: The share from which a difference is worth a word: two designs do not move the very same pages.
-TOLD = 0.01
+#: The share, and the number for each page, from which a difference is worth a word: two designs do
+#: not move the very same pages.
+NAMED_FROM = 0.01
 
 #: The names of counts: operations per migrated page, and those of the other threads per access.
 NAMES = (*NOUNS.values(), *(f"{noun} per access" for noun in NOUNS.values()))
@@ -93,13 +94,19 @@ def sentence(label: str, baseline: str, found: Operations, base: Operations) -> 
     if all(here[name] == there[name] for name in both):
         return f"{label} does the work of {baseline}, operation for operation, on every machine"
     # The kernel has no batch locks: they are named only if nothing else differs.
-    names = [name for name in both if _share(here[name], there[name]) >= TOLD]
+    names = [
+        name
+        for name in both
+        if _share(here[name], there[name]) >= NAMED_FROM
+        and abs(here[name] - there[name]) >= NAMED_FROM
+    ]
     names = [name for name in names if not name.startswith("batch locks")] or names
     if not names:
-        return f"{label} does the work of {baseline}, within {TOLD:.0%}, on every machine"
+        within = f"within {NAMED_FROM:.0%} or {NAMED_FROM} operations"
+        return f"{label} does the work of {baseline}, {within}, on every machine"
     names.sort(key=lambda name: -_share(here[name], there[name]))
-    told = ", ".join(_phrase(name, here[name], there[name]) for name in names)
-    return f"{label} takes, beside {baseline} and for each migrated page, {told}; on every machine"
+    more = ", ".join(_phrase(name, here[name], there[name]) for name in names)
+    return f"{label} takes, beside {baseline} and for each migrated page, {more}; on every machine"
 
 
 def _share(found: float, base: float) -> float:

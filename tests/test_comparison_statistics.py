@@ -149,9 +149,9 @@ def test_few_blocks_give_an_interval_nearly_as_narrow_as_students(blocks, compar
         widths.append(np.log(interval.high))
         deviation = means.std(ddof=1) / np.sqrt(blocks)
         best.append(means.mean() + stats.t_quantile(tail, blocks - 1) * deviation)
-    # With 10 blocks 93.7 % of the intervals hold (docs/compare.md); the rest is chance.
-    assert held / runs >= 1 - 2 * tail - 0.025
-    assert np.median(widths) <= 1.4 * np.median(best)
+    # At least 94.7 % of the intervals hold (docs/compare.md); the rest is chance.
+    assert held / runs >= 1 - 2 * tail - 0.012
+    assert np.median(widths) <= 1.45 * np.median(best)
     assert np.quantile(widths, 0.95) <= 1.6 * np.quantile(best, 0.95)
 
 

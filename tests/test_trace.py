@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mmcore import Trace, _mmcore
+from mmcore._trace import crowd
 from mmcore.errors import InputError
 
 LACKEY = """==12== Lackey, an example Valgrind tool
@@ -164,3 +165,43 @@ def test_the_shipped_trace_is_real_and_small():
     assert len(trace) > 1_000_000
     assert 0.1 < trace.writes.mean() < 0.9
     assert "sqlite3" in trace.source
+
+
+def test_processes_of_the_shipped_trace_run_it_with_pages_of_their_own():
+    program, many = Trace.sample(), Trace.sample(processes=64)
+    assert many.footprint > 10_000
+    assert 200_000 < len(many) <= 250_000
+    assert many == Trace.sample(64)
+    assert (many.sample_of, program.sample_of) == (64, 1)
+    assert "64 processes of the shipped trace of sqlite3" in many.source
+    # Each process has its own pages, and takes turns of sixteen accesses.
+    assert (many.pages // program.footprint == many.threads).all()
+    turns = many.threads.reshape(-1, 16)
+    assert (turns == turns[:, :1]).all()
+    assert np.bincount(many.threads).tolist() == [len(many) // 64] * 64
+
+
+def test_a_process_makes_of_a_window_the_first_access_to_each_page():
+    ids = np.array([3, 3, 1, 3, 1, 2, 0, 0], np.uint32)
+    writes = np.array([0, 0, 0, 1, 0, 0, 1, 0], bool)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(crowd, "WINDOW", 4)
+        found, wrote = crowd._sampled(ids, writes)
+    assert found.tolist() == [3, 1, 1, 2, 0]
+    assert wrote.tolist() == [True, False, False, False, True]
+
+
+def test_processes_begin_at_different_places_of_the_program():
+    many = Trace.sample(processes=4)
+    begins = [
+        (many.pages[many.threads == each] - each * Trace.sample().footprint)[:200].tolist()
+        for each in range(4)
+    ]
+    assert len(set(map(tuple, begins))) == 4
+    assert len(many) == 4 * (250_000 // 4 // 16 * 16)
+
+
+@pytest.mark.parametrize("processes", [0, -1, 5000])
+def test_a_number_of_processes_out_of_range_is_refused(processes):
+    with pytest.raises(InputError, match="processes"):
+        Trace.sample(processes)

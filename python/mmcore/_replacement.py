@@ -136,7 +136,7 @@ class Policies(Result):
         """The command line that repeats the replays."""
         names = ",".join(dict.fromkeys(each.policy for each in self.outcomes))
         sizes = ",".join(str(size) for size in dict.fromkeys(each.size for each in self.outcomes))
-        words = ["mmcore", "policies", *([] if self.trace.is_sample else [self.trace.source])]
+        words = ["mmcore", "policies", *([] if self.trace.sample_of == 1 else [self.trace.source])]
         words += ["--policy", names, "--size", sizes, "--kernel", self.kernel]
         words += set_options(self.fields)
         return shlex.join([*words, "--pagevec", str(self.pagevec), "--warm-up", str(self.warm_up)])

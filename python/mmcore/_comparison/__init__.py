@@ -21,7 +21,7 @@ from mmcore._comparison import work as counts
 from mmcore._comparison.busy import observe
 from mmcore._comparison.gates import AT_MOST, Gates, make_gates
 from mmcore._comparison.options import Options
-from mmcore._comparison.plan import make_plan
+from mmcore._comparison.plan import PROCESSES, make_plan
 from mmcore._comparison.result import Comparison
 from mmcore._comparison.runner import Measurement, Progress, measure
 from mmcore._errors import InputError
@@ -73,7 +73,7 @@ def compare(
 
     Args:
         trace: for `load="tiering"`, the accesses of a real program: a `Trace` or a file that
-            `Trace.load` reads. Left out: a small trace of sqlite3 that mmcore ships.
+            `Trace.load` reads. Left out: `Trace.sample(64)`, 64 processes of sqlite3.
         load: "tiering" replays the trace over a small fast node and a large slow one; "storm"
             moves random pages between nodes while other threads read, write, pin and free them;
             "compaction" asks for blocks of a node in pieces, while other threads use and replace
@@ -132,7 +132,7 @@ def compare(
         poison_rate=poison_rate,
     )
     if trace is None and load == "tiering":
-        trace = Trace.sample()
+        trace = Trace.sample(PROCESSES)
     elif trace is not None and not isinstance(trace, Trace):
         trace = Trace.load(trace)
     gates = _gates(gate, at_most, allow, work=work, update=update, against=against)

@@ -55,7 +55,7 @@ class Options:
     kernel: Kernel = "6.12"
     threads: int = 2
     alone: bool = False
-    seconds: float = 30.0
+    seconds: float = 20.0
     nodes: str | None = None
     copy: bool = True
     seed: int = 1

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     #: Maps the hits, node and age of each page to the pages to promote and the pages to demote.
     Policy = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], tuple[ArrayLike, ArrayLike]]
 
-__all__ = ["DESIGNS", "Plan", "Variant", "make_plan", "parse_vary", "variants_of"]
+__all__ = ["DESIGNS", "PROCESSES", "Plan", "Variant", "make_plan", "parse_vary", "variants_of"]
 
 #: The release designs, the baseline first: the variants of a comparison without `vary`.
 DESIGNS = ("split", "putback", "hook", "hook_late", "packed")
+
+#: The processes of the shipped trace that run if no trace is given. With one of them a round meets
+#: one phase of the program, and rounds differ by tens of percent.
+PROCESSES = 64
 
 #: The default latencies of the first node and of the others: local DRAM, and memory behind a link.
 LATENCIES_NS = (100.0, 250.0)
@@ -170,7 +174,7 @@ class Plan:
         fields = {name: value for name, value in self.fields.items() if name not in self.varied}
         if self.has_policies:
             names = ", ".join("None" if v.policy is None else v.label for v in self.variants)
-            trace = "" if self.trace is None or self.trace.is_sample else f"{self.trace.source!r}, "
+            trace = "" if self._named_trace is None else f"{self._named_trace.source!r}, "
             nodes = f", nodes={self.nodes_text!r}" if self.nodes else ""
             return (
                 f"mmcore.compare({trace}vary={{'policy': [{names}]}},"
@@ -178,8 +182,8 @@ class Plan:
                 f" threads={how.threads}, seconds={how.seconds:g}{nodes}, seed={how.seed})"
             )
         words = ["mmcore", "compare"]
-        if self.trace is not None and not self.trace.is_sample:
-            words.append(self.trace.source)
+        if self._named_trace is not None:
+            words.append(self._named_trace.source)
         words += ["--load", how.load, "--vary", self.vary, "--kernel", how.kernel]
         words += set_options(fields)
         if how.alone:
@@ -196,6 +200,11 @@ class Plan:
         if self.against is not None:
             words += ["--against", self.against]
         return shlex.join([*words, "--seed", str(how.seed), *self.asked])
+
+    @property
+    def _named_trace(self) -> Trace | None:
+        """The trace that the command names; None if it is the one that is taken without a name."""
+        return self.trace if self.trace is None or self.trace.sample_of != PROCESSES else None
 
     @property
     def smaller_nodes(self) -> str | None:

@@ -14,6 +14,7 @@ from mmcore._arguments import number
 from mmcore._errors import InputError
 from mmcore._trace import made
 from mmcore._trace.arrays import TraceArrays, flags, integers, numbered
+from mmcore._trace.crowd import MOST_PROCESSES, interleaved
 from mmcore._trace.reading import MOST_ACCESSES, NO_MEMORY, open_trace
 from mmcore._trace.summary import Reuse, TraceSummary, TraceThread, summary_of
 
@@ -58,7 +59,7 @@ class Trace:
         threads: the thread of each access (uint16).
         page_numbers: the page number of each id (uint64), one for each distinct page.
         source: the origin of the trace: a path, or words.
-        is_sample: whether it is the trace that mmcore ships.
+        sample_of: the number of processes, if it is the trace that mmcore ships; else 0.
     """
 
     ids: NDArray[np.uint32]
@@ -66,7 +67,7 @@ class Trace:
     threads: NDArray[np.uint16]
     page_numbers: NDArray[np.uint64]
     source: str
-    is_sample: bool = False
+    sample_of: int = 0
     _digest: str | None = None
 
     def __init__(
@@ -263,12 +264,25 @@ class Trace:
         return trace
 
     @classmethod
-    def sample(cls) -> Self:
-        """The small real trace that mmcore ships, recorded from sqlite3 under valgrind."""
+    def sample(cls, processes: int = 1) -> Self:
+        """The small real trace that mmcore ships, recorded from sqlite3 under valgrind.
+
+        Args:
+            processes: with more than one, so many processes that run the program at the same time,
+                each with pages of its own and from another place on. Of 10,000 accesses in a row a
+                process makes the first one to each page, as a write if one of them writes.
+
+        Raises:
+            InputError: if the number of processes is out of range.
+        """
+        processes = number("processes", processes, 1, MOST_PROCESSES)
         with resources.as_file(resources.files("mmcore._trace") / "sample.npz") as path:
             trace = cls.load(path)
         trace.source = f"the shipped trace of {SAMPLE_PROGRAM}"
-        trace.is_sample = True
+        if processes > 1:
+            source = f"{processes} processes of {trace.source}"
+            trace = cls(*interleaved(trace.arrays(), trace.footprint, processes), source=source)
+        trace.sample_of = processes
         return trace
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -19,6 +19,33 @@ settings.load_profile("mmcore")
 DESIGNS = ["putback", "split", "hook", "hook_late", "packed", "mine"]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--design", help="run only the tests whose machine has this release design")
+
+
+def pytest_configure(config):
+    design = config.getoption("--design")
+    if design not in (None, *DESIGNS):
+        raise pytest.UsageError(f"--design {design}: no such design; there are {DESIGNS}")
+
+
+def pytest_collection_modifyitems(config, items):
+    design = config.getoption("--design")
+    if design is None:
+        return
+    # A word for `-k` would also take tests that have it in another word of their name.
+    chosen = [item for item in items if design in parameters(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
+def parameters(item):
+    """The texts with which a parametrised test is called; none of another test."""
+    called = getattr(item, "callspec", None)
+    values = [] if called is None else called.params.values()
+    return [value for value in values if isinstance(value, str)]
+
+
 @pytest.fixture
 def build():
     """Builds machines, and audits every one that is still open at the end."""

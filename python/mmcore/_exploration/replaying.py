@@ -208,7 +208,7 @@ class Replay(Result):
 
         Args:
             line: `PROGRAM @ SCHEDULE`, the lines of the program joined by semicolons.
-            options: options of `mmcore.replay`.
+            **options: options of `mmcore.replay`.
 
         Raises:
             InputError: if the line has no `@`, the schedule is malformed, or an option is out of

@@ -35,7 +35,7 @@ PAGES := $(if $(shell command -v chromium || command -v chromium-browser || comm
 HOST   = $$(rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: help compare base counts explore minima standard pages pictures test test-rust test-python weak bench lint format docs try stubs stubs-write storm tsan asan fuzz wheel wheels sdist release-check clean
+.PHONY: help compare base counts explore minima standard pages pictures test test-rust test-python weak bench lint workflows format docs try stubs stubs-write storm tsan asan fuzz wheel wheels sdist release-check clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -119,13 +119,17 @@ lint: $(STAMP)/built $(STAMP)/dev ## rustfmt, clippy, rustdoc, ruff and mypy --s
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+workflows: $(STAMP)/workflows ## check .github/workflows with actionlint and zizmor
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --quiet .github/workflows
+
 docs: $(STAMP)/built $(STAMP)/docs ## build the site into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
 try: $(STAMP)/built $(STAMP)/dev ## build, test, explore and race your own release design (DESIGN=mine)
 	@echo "1 of 3: the tests of the machine in $(DESIGN)"
-	$(BIN)/pytest -q -n auto -k '$(DESIGN)' tests
+	$(BIN)/pytest -q -n auto --design '$(DESIGN)' tests
 	@echo "2 of 3: every interleaving of the standard set to two preemptions"
 	$(BIN)/mmcore standard --release $(DESIGN)
 	@echo "3 of 3: against split"
@@ -156,7 +160,7 @@ clean: ## remove what make built (not the compiled Rust crates: cargo clean)
 	rm -rf $(VENV) $(STAMP) dist docs/_build docs/jupyter_execute python/mmcore/*.so
 
 test-rust: $(STAMP)/cargo
-	$(CARGO) test --quiet $(CORE_CRATES)
+	$(CARGO) test $(CORE_CRATES) -- --quiet
 
 stubs: $(STAMP)/built $(STAMP)/dev
 	@MYPYPATH=python $(BIN)/stubtest mmcore._mmcore --allowlist tests/stubtest.txt --ignore-unused-allowlist
@@ -175,7 +179,7 @@ test-python: $(STAMP)/built $(STAMP)/dev $(PAGES)
 weak: $(STAMP)/weak ## weak-memory models of the primitives (loom)
 
 $(STAMP)/weak: $(RUST_SOURCES) docs/weak-memory.md | $(STAMP)/cargo
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom $(CARGO) test --quiet -p mmcore --test loom
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom $(CARGO) test -p mmcore --test loom -- --quiet
 	@touch $@
 
 $(STAMP)/cargo:
@@ -198,10 +202,15 @@ $(STAMP)/pages: $(STAMP)/venv
 	@$(BIN)/python -m pip install --quiet --group pages
 	@touch $@
 
+$(STAMP)/workflows: $(STAMP)/venv
+	@$(BIN)/python -m pip install --quiet --group workflows
+	@touch $@
+
 $(STAMP)/docs: $(STAMP)/venv
 	@$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
 $(STAMP)/built: $(RUST_SOURCES) $(STAMP)/venv | $(STAMP)/cargo
-	@$(BIN)/maturin develop --release --quiet --extras cli,report,testing
+	@echo "make: compiling the core three times, to run, to explore and to count: minutes if all of it is new"
+	@$(BIN)/maturin develop --release --extras cli,report,testing
 	@touch $@

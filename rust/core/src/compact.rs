@@ -24,6 +24,7 @@
 //! | `free` | the free scanner, and the targets that it gives to migrations |
 //! | `direct` | runs for an allocation that found no block: hints, deferral, priorities |
 //! | `daemon` | runs in the background: for a wanted order, or until a score is reached |
+//! | `suitable` | whether a node has enough free memory to compact |
 //! | `targets` | the frames that the free scanner has taken, until they are handed out |
 //!
 //! # What can go wrong
@@ -47,12 +48,14 @@ mod free;
 mod result;
 mod source;
 pub(crate) mod state;
+mod suitable;
 mod targets;
 
-pub(crate) use control::{CLUSTER, COSTLY_ORDER};
+pub(crate) use control::CLUSTER;
 pub use direct::CompactPriority;
 pub use result::{CompactEvent, CompactStatus, Compacted};
 pub use state::Remembered;
+pub(crate) use suitable::{COSTLY_ORDER, free_to_compact, is_compaction_suitable};
 
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};

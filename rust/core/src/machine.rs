@@ -11,7 +11,6 @@ pub use threads::{enter_thread, reserve_threads, too_many_threads};
 
 use crate::alloc::capture::Capture;
 use crate::alloc::pcp::Pcp;
-use crate::alloc::watermark::{Watermarks, default_min_free_kbytes, share_of_node};
 use crate::alloc::zone::Zone;
 use crate::calls::recorder::{Recorder, Recording};
 use crate::compact::state::CompactSettings;
@@ -26,7 +25,7 @@ use crate::map::swap::space::SwapSpace;
 use crate::map::tlb::Tlb;
 use crate::memory::Memory;
 use crate::memory::copy::CopyKind;
-use crate::owner::Owners;
+use crate::owner::{OwnerId, Owners};
 use crate::page::{Frames, PAGE_SIZE, Page, Pfn};
 use crate::pressure::state::{Pressure, Wanted};
 use crate::profile::Profile;
@@ -119,6 +118,8 @@ pub struct Machine<R: Designed> {
     pub(crate) pressure: Pressure,
     /// The owner id of the balloon; 0 without one.
     pub(crate) balloon: AtomicU32,
+    /// The owners that reclaim asks for memory that they do not need.
+    pub(crate) shrinkers: Lock<Vec<OwnerId>>,
     /// The state of offlining and onlining.
     pub(crate) hotplug: Hotplug,
     /// The pools of huge pages.
@@ -240,15 +241,10 @@ impl<R: Designed> Machine<R> {
             );
         }
         config.check_blocks()?;
-        let reserve = if config.pressure { default_min_free_kbytes(total) } else { 0 };
         let nodes = config.nodes.iter().enumerate().map(|(number, node)| {
             let first = base;
             base = base.plus(node.frames);
             let mut zone = Zone::new(first, node.frames, config.profile.pageblock_order)?;
-            if config.pressure {
-                let min = share_of_node(reserve, node.frames, total);
-                zone.set_watermarks(Watermarks::new(min, node.frames));
-            }
             let state = match (config.offline.contains(&number), config.movable.contains(&number)) {
                 (true, _) => BlockState::Offline,
                 (false, true) => BlockState::Online(ZoneKind::Movable),
@@ -290,7 +286,7 @@ impl<R: Designed> Machine<R> {
             true => Memory::backed(total as u32, config.copy.unwrap_or_else(CopyKind::best))?,
             false => Memory::unbacked(),
         };
-        Ok(Machine {
+        let machine = Machine {
             profile: config.profile.clone(),
             frames: Frames::new(total as u32)?,
             memory,
@@ -301,8 +297,9 @@ impl<R: Designed> Machine<R> {
             swap: SwapSpace::new(),
             failure: Failure::new(),
             compact_settings: CompactSettings::default(),
-            pressure: Pressure::new(config.pressure, reserve),
+            pressure: Pressure::new(config.pressure),
             balloon: AtomicU32::new(0),
+            shrinkers: Lock::plain(LockClass::Leaf, Vec::new()),
             hotplug: Hotplug::new(),
             huge: HugePages::new(),
             stats: Stats::new(nodes.len()),
@@ -315,7 +312,9 @@ impl<R: Designed> Machine<R> {
             arrivals: AtomicU32::new(0),
             recorder: Recorder::of(config.calls),
             design: R::State::default(),
-        })
+        };
+        machine.adapt_watermarks();
+        Ok(machine)
     }
 
     /// Returns the machine's profile.
@@ -353,14 +352,14 @@ impl<R: Designed> Machine<R> {
         self.frames.get(pfn).ok_or_else(|| Error::new(Errno::EINVAL, format!("no frame {pfn}")))
     }
 
-    /// Returns the managed pages of a node: its frames less those that a balloon has taken from it (`managed`
-    /// in /proc/zoneinfo). Negative if the books of the balloon are wrong. `EINVAL` for a node that does not
-    /// exist.
+    /// Returns the managed pages of a node: its frames that are online, less those that a balloon has taken from
+    /// it (`managed` in /proc/zoneinfo). Negative if the books of the balloon are wrong. `EINVAL` for a node
+    /// that does not exist.
     pub fn managed_pages(&self, node: usize) -> Result<i64> {
         let found =
             self.nodes.get(node).ok_or_else(|| Error::new(Errno::EINVAL, format!("no node {node}")))?;
         // Relaxed: a counter that orders no other access.
-        Ok(i64::from(found.frames) - i64::from(found.unmanaged.load(Ordering::Relaxed) as i32))
+        Ok(i64::from(found.blocks.online()) - i64::from(found.unmanaged.load(Ordering::Relaxed) as i32))
     }
 
     /// Returns the node of a frame.

@@ -320,6 +320,9 @@ profile! {
     /// it fails with `EINVAL`.
     zspage_writer_waits: bool = [true, true, true, true, false],
         "kernel e27af3f9360e, 6.15; 6.1 and 6.12: not recorded";
+    /// If true, an object larger than a page is refused with `ENOSPC`. If false, with `EINVAL`.
+    zs_large_enospc: bool = [false, false, false, true, true],
+        "kernel 6.8 (zs_malloc); 6.1 and 6.12: not recorded";
     /// The status of an address with nothing mapped in a valid area.
     hole_status: HoleStatus = [Efault, Efault, Efault, Enoent, Enoent],
         "6.1 and 6.12: h05/5";
@@ -343,6 +346,19 @@ profile! {
     /// compact_daemon_free_scanned.
     compact_daemon_counts_proactive: bool = [false, false, false, true, true],
         "6.1 and 6.12: c36/6 (vm)";
+    /// If true, a run of compaction whose free scanner has reached the end of a pageblock lets the next run
+    /// begin in the pageblock below. If false, in the same pageblock.
+    compact_free_below: bool = [false, false, false, true, true],
+        "kernel 6.6 (update_pageblock_skip); 6.1 and 6.12: not recorded";
+    /// If true, a run of compaction that does not wait scans the rest of a pageblock in which a page could not
+    /// move, and marks the pageblock as not worth a scan. If false, an asynchronous run for an allocation leaves
+    /// out the rest of the block that is wanted.
+    compact_finishes_failed: bool = [false, false, false, true, true],
+        "kernel cfccd2e63e7e, 6.3; 6.1 and 6.12: not recorded";
+    /// If true, compaction passes over a locked page of a cache that is on the unevictable list. If false,
+    /// it isolates the page, and a synchronous run waits for the page lock.
+    compact_tries_unevictable: bool = [false, false, false, true, true],
+        "kernel 0003e2a41468, 6.8; 6.1 and 6.12: not recorded";
     /// Compaction waits while more than one in this number of a node's listed pages is isolated.
     compact_isolated_share: u8 = [2, 2, 2, 16, 16],
         "kernel 6.5 (the limit of reclaim); 6.1 and 6.12: not recorded";
@@ -369,6 +385,10 @@ profile! {
     /// If true, a node's pages in the balloon count in nr_balloon_pages.
     balloon_counted: bool = [false, false, false, false, true],
         "lifecycle 11, kernel 6.16; 6.1 and 6.12: not recorded";
+    /// If true, the pages of a message to the host are collected in a list, of which the page that came last is
+    /// the first to go on: into the balloon, or back to the allocator. If false, they go on in their order.
+    balloon_collects: bool = [false, false, true, true, true],
+        "kernel c7cdff0e8647, 4.15; 6.1 and 6.12: not recorded";
     /// If true, the balloon gives pages back to an allocation that finds no frame
     /// (VIRTIO_BALLOON_F_DEFLATE_ON_OOM), and its pages stay managed pages of their nodes. The host
     /// decides it, not the kernel.

@@ -6,6 +6,7 @@ use mmcore::balloon::Balloon;
 use mmcore::error::Errno;
 use mmcore::machine::{Config, Machine};
 use mmcore::migrate::{Mode, Reason};
+use mmcore::movable::MovableOps;
 use mmcore::page::{Flags, Pfn};
 use mmcore::profile::Profile;
 use mmcore::release::{Chosen, Release};
@@ -191,4 +192,24 @@ fn soft_offline_replaces_a_page_of_the_balloon() {
         assert_eq!(balloon.deflate(&machine, 2), 2, "{kernel}");
         assert_clean(&machine);
     }
+}
+
+#[test]
+fn the_pages_of_a_message_go_in_from_the_last_one_on_since_4_15() {
+    let order = |kernel: &str| {
+        let mut config = Config::new(1, 64);
+        config.profile = Profile::preset(kernel).unwrap();
+        let machine: Machine<mmcore::release::Split> = Machine::new(&config).unwrap();
+        let balloon = Balloon::new(&machine).unwrap();
+        balloon.inflate(&machine, 10, 0).unwrap();
+        let held = MovableOps::<mmcore::release::Split>::held(&*balloon);
+        balloon.deflate(&machine, 10);
+        let again: Vec<Pfn> = (0..10).map(|_| machine.alloc_pages(0, 0).unwrap()).collect();
+        (held, again)
+    };
+    let ((old, freed), (new, freed_too)) = (order("4.8"), order("6.1"));
+    assert_eq!(new, old.iter().rev().copied().collect::<Vec<_>>());
+    // The pages leave from the head of the list. They are freed in this order, or from the last one on.
+    assert_eq!(freed, old.iter().rev().copied().collect::<Vec<_>>());
+    assert_eq!(freed_too, new);
 }

@@ -461,3 +461,55 @@ fn an_allocation_finds_frames_of_its_own_type_that_were_never_used() {
     machine.put(pfn);
     assert_clean(&machine);
 }
+
+#[test]
+fn the_next_free_scan_begins_where_the_kernel_lets_it_begin() {
+    // The last two pageblocks are full, so the run looks at each fourth frame of the third from the end. It
+    // scans these three to their ends, and finds its last targets in the fourth.
+    let frames: Vec<Frame> =
+        (0..512).map(|frame| if frame < 480 && frame % 2 == 0 { Frame::Free } else { Frame::Page }).collect();
+    for (kernel, free) in [("6.1", 464), ("6.12", 448)] {
+        let scene = Scene::new(&frames, &[true; 32], 4, kernel);
+        let run = scene.machine.compact_for(0, 2, CompactPriority::SyncLight, true).unwrap();
+        assert_eq!(run.status, CompactStatus::Success);
+        assert_eq!(scene.machine.compaction_state(0).unwrap().free, free, "{kernel}");
+        scene.check_and_end();
+    }
+}
+
+#[test]
+fn a_block_with_a_page_that_does_not_move_is_left_or_finished() {
+    for (kernel, finished) in [("6.1", false), ("6.12", true)] {
+        let mut config = Config::new(1, 1024);
+        config.profile = Profile::preset(kernel).unwrap();
+        config.profile.pageblock_order = 6;
+        let machine: Machine<Split> = Machine::new(&config).unwrap();
+        let space = machine.address_space().unwrap();
+        let area = machine.mmap(&space, 1023).unwrap();
+        let file = machine.file(mmcore::map::FileKind::Disk, 1).unwrap();
+        // A page of a file that a further reference keeps from moving. The scanner does not see that.
+        machine.file_read(&file, 0, &mut [0; 8], 0).unwrap();
+        for page in 0..area.pages() {
+            machine.write_word(&area, page, 0, 1).unwrap();
+        }
+        machine.lru_drain_all();
+        let stays = file.cached_page(0).unwrap();
+        machine.frames()[stays].get(stays);
+        for page in 0..area.pages() {
+            let frame = machine.page_at(&area, page).unwrap().0;
+            // The first pageblock keeps 48 pages, more than a batch, and the others each second page.
+            if if frame < 64 { frame % 4 == 1 } else { frame % 2 == 0 } {
+                machine.madvise(&space, &area, page..page + 1, Advice::Dontneed).unwrap();
+            }
+        }
+        machine.drain_pcp(0);
+        assert!(stays.0 < 32);
+        let run = machine.compact_for(0, 6, CompactPriority::Async, true).unwrap();
+        let rest = run.moves.iter().filter(|(from, _)| (48..64).contains(&from.0)).count();
+        assert_eq!((rest > 0, run.migrated > 32), (finished, true), "{kernel}: {run:?}");
+        machine.put(stays);
+        machine.exit(&space);
+        machine.drop_caches();
+        assert_clean(&machine);
+    }
+}

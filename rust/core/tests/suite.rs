@@ -27,4 +27,5 @@ mod pressure;
 mod program_text;
 mod reclaim;
 mod session;
+mod slow_path;
 mod zsmalloc;

@@ -314,3 +314,25 @@ fn empty_zspages_of_the_swap_device_are_freed_by_reclaim_and_swapoff() {
         assert_eq!(machine.audit(&Ledger::default()), vec![], "{end}");
     }
 }
+
+#[test]
+fn the_error_for_an_object_larger_than_a_page_depends_on_the_kernel() {
+    for (kernel, errno) in [("4.8", Errno::EINVAL), ("6.1", Errno::EINVAL), ("6.12", Errno::ENOSPC)] {
+        let machine = machine(kernel, 64);
+        let pool = ZsPool::new(&machine).unwrap();
+        assert_eq!(pool.alloc(&machine, 4097, 0).unwrap_err().errno, errno, "{kernel}");
+        assert_eq!(pool.alloc(&machine, 0, 0).unwrap_err().errno, Errno::EINVAL, "{kernel}");
+    }
+}
+
+#[test]
+fn a_reset_forgets_the_limit_and_the_figures_of_a_device() {
+    let machine = machine("6.12", 64);
+    let device = Zram::new(&machine, 8, Compressor::default()).unwrap();
+    device.set_limit(1 << 20);
+    let words: Words = std::array::from_fn(|word| word as u64);
+    device.write(&machine, 0, &words, 0).unwrap();
+    assert!(device.mm_stat().used_max > 0);
+    device.reset(&machine).unwrap();
+    assert_eq!(device.mm_stat(), mmcore::zram::MmStat::default());
+}

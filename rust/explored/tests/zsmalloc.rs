@@ -3,7 +3,15 @@
 //! of its history are found.
 
 use crate::texts::{exhausted, limit, race};
+use mmcore_explored::audit::Ledger;
+use mmcore_explored::explore::{Exhaustive, Explorer, Options, Violation, World};
+use mmcore_explored::machine::{Config, Machine};
+use mmcore_explored::page::Pfn;
+use mmcore_explored::profile::Profile;
+use mmcore_explored::release::Split;
 use mmcore_explored::sync::Mutation;
+use mmcore_explored::zsmalloc::{Handle, ZsPool};
+use std::sync::Arc;
 
 /// One zspage of three pages with room for two objects, one of which is stored.
 const SETUP: &str = "zs_open 2\nzs_put 0 size=24\n";
@@ -119,4 +127,122 @@ fn a_pool_is_closed_after_another_thread_has_freed_its_last_zspage() {
     if let Some(found) = race(&report) {
         panic!("{text}\n{found}");
     }
+}
+
+/// One thread uses the only object of a pool, and the others end it.
+struct Use {
+    machine: Machine<Split>,
+    pool: Arc<ZsPool>,
+    handle: Handle,
+    roles: &'static [fn(&Use)],
+}
+
+const CONTENT: [u64; 3] = [5, 6, 7];
+
+impl Use {
+    fn new(kernel: &str, roles: &'static [fn(&Use)]) -> Use {
+        let mut config = Config { cpus: 1, ..Config::new(1, 4) };
+        config.profile = Profile::preset(kernel).unwrap();
+        let machine = Machine::new(&config).unwrap();
+        let pool = ZsPool::new(&machine).unwrap();
+        let handle = pool.alloc(&machine, 24, 0).unwrap();
+        pool.map(&machine, handle).unwrap().store(machine.memory(), &CONTENT);
+        Use { machine, pool, handle, roles }
+    }
+
+    /// Maps the object. If it is still there, its content must stay until the mapping ends.
+    fn load(&self) {
+        let Ok(mapping) = self.pool.map(&self.machine, self.handle) else { return };
+        let mut words = [0; 3];
+        mapping.load(self.machine.memory(), &mut words);
+        assert_eq!(words, CONTENT, "the mapped object's frames have another user");
+    }
+
+    /// Frees the object, and writes to all frames that are free then.
+    fn free(&self) {
+        self.pool.free(&self.machine, self.handle).unwrap();
+        self.reuse();
+    }
+
+    /// Frees the zspages that wait for it, and writes to all free frames.
+    fn free_empty(&self) {
+        self.pool.free_empty(&self.machine);
+        self.reuse();
+    }
+
+    fn reuse(&self) {
+        let taken: Vec<Pfn> = std::iter::from_fn(|| self.machine.alloc_pages(0, 0).ok()).collect();
+        for &pfn in &taken {
+            self.machine.memory().store(pfn, 0, 9);
+            self.machine.memory().store(pfn, 1, 9);
+        }
+        taken.into_iter().for_each(|pfn| self.machine.put(pfn));
+    }
+}
+
+impl World for Use {
+    fn threads(&self) -> usize {
+        self.roles.len()
+    }
+
+    fn run(&self, thread: usize) {
+        self.roles[thread](self);
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        self.pool.free_empty(&self.machine);
+        match self.machine.audit(&Ledger::default()).first() {
+            Some(finding) => Err(Violation::new(finding.rule, finding.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn the_frames_of_a_mapped_object_have_no_other_user() {
+    const TWO: &[fn(&Use)] = &[Use::load, Use::free];
+    const THREE: &[fn(&Use)] = &[Use::load, Use::free, Use::free_empty];
+    for kernel in ["4.8", "6.1", "6.12"] {
+        for roles in [TWO, THREE] {
+            let world = || Use::new(kernel, roles);
+            let options = Options { max_steps: 20_000, spurious_failure: 0 };
+            let search = Exhaustive { limit: limit(20_000), ..Exhaustive::default() };
+            let report = search.search(&mut Explorer::with_options(world(), options));
+            if let Some(found) = report.counterexample {
+                let trace = Explorer::with_options(world(), options).trace(&found.schedule);
+                panic!("{kernel}: {}\n{trace}", found.violation);
+            }
+        }
+    }
+}
+
+/// One thread stores an object, another one tries to close the pool, which has an object.
+struct Refused {
+    machine: Machine<Split>,
+    pool: Arc<ZsPool>,
+}
+
+impl World for Refused {
+    fn threads(&self) -> usize {
+        2
+    }
+
+    fn run(&self, thread: usize) {
+        match thread {
+            0 => assert!(self.pool.close(&self.machine).is_err(), "the pool has an object"),
+            _ => assert!(self.pool.alloc(&self.machine, 24, 0).is_ok(), "the pool is in use"),
+        }
+    }
+}
+
+#[test]
+fn a_close_that_is_refused_refuses_no_object() {
+    let machine = Machine::new(&Config { cpus: 1, ..Config::new(1, 8) }).unwrap();
+    let pool = ZsPool::new(&machine).unwrap();
+    // The class of the smallest objects is the last one that a close looks at.
+    pool.alloc(&machine, 8, 0).unwrap();
+    let options = Options { max_steps: 20_000, spurious_failure: 0 };
+    let mut explorer = Explorer::with_options(Refused { machine, pool }, options);
+    let report = Exhaustive { limit: limit(20_000), ..Exhaustive::default() }.search(&mut explorer);
+    assert!(report.counterexample.is_none(), "{report:?}");
 }

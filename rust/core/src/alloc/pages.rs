@@ -8,7 +8,7 @@ use crate::inject::{Kind, no_memory};
 use crate::machine::Machine;
 use crate::owner::OwnerId;
 use crate::page::{Flags, MAX_ORDER, OF_A_TAIL, Pfn};
-use crate::pressure::state::Want;
+use crate::pressure::state::{Effort, Reach, Want};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, Ordering, mutated};
@@ -27,7 +27,7 @@ impl<R: Release> Machine<R> {
             return Err(no_memory(FRAME));
         }
         match self.alloc_on(node, order) {
-            Err(error) => self.insist(error, false, true),
+            Err(error) => self.insist(error, Reach::Node, Effort::Usual),
             found => found,
         }
     }
@@ -38,13 +38,8 @@ impl<R: Release> Machine<R> {
         self.may_allocate(FRAME)?;
         match self.alloc_on(node, order) {
             Err(error) if error.errno == Errno::ENOMEM && self.pressure.is_on() => {
-                self.wake_kswapds(Want {
-                    node,
-                    order,
-                    kind: MigrateType::Movable,
-                    near: false,
-                    retries: false,
-                });
+                let (reach, effort) = (Reach::Node, Effort::NoWait);
+                self.wake_kswapds(Want { node, order, kind: MigrateType::Movable, reach, effort });
                 self.take_on(node, order, MigrateType::Movable, Floor::Min).ok_or(error)
             }
             done => done,
@@ -54,11 +49,11 @@ impl<R: Release> Machine<R> {
     /// Goes on with an allocation of movable pages that found no frame, on a machine with memory
     /// pressure.
     #[cold]
-    fn insist(&self, error: Error, near: bool, retries: bool) -> Result<Pfn> {
+    fn insist(&self, error: Error, reach: Reach, effort: Effort) -> Result<Pfn> {
         match error.why {
             Why::NoFrame { node, order } if self.pressure.is_on() => {
                 let node = usize::from(node);
-                self.alloc_under_pressure(Want { node, order, kind: MigrateType::Movable, near, retries })
+                self.alloc_under_pressure(Want { node, order, kind: MigrateType::Movable, reach, effort })
             }
             _ => Err(error),
         }
@@ -91,7 +86,8 @@ impl<R: Release> Machine<R> {
         match pfn {
             Some(pfn) => Ok(pfn),
             None if self.pressure.is_on() => {
-                self.alloc_under_pressure(Want { node, order, kind, near: false, retries: true })
+                let (reach, effort) = (Reach::Node, Effort::Usual);
+                self.alloc_under_pressure(Want { node, order, kind, reach, effort })
             }
             None => Err(no_frame(node, order)),
         }
@@ -128,17 +124,39 @@ impl<R: Release> Machine<R> {
     /// Takes a block for an allocation from the first of its nodes that has one above a watermark
     /// (`get_page_from_freelist`).
     pub(crate) fn take_for(&self, want: Want, floor: Floor) -> Option<Pfn> {
-        let Want { node, order, kind, near, .. } = want;
-        if let Some(pfn) = self.take_on(node, order, kind, floor) {
-            return Some(pfn);
+        self.first_of(want, |node| self.take_on(node, want.order, want.kind, floor))
+    }
+
+    /// The block that the first node of an allocation gives that gives one.
+    #[inline]
+    fn first_of(&self, want: Want, take: impl Fn(usize) -> Option<Pfn>) -> Option<Pfn> {
+        let mut nodes = want.nodes(self.nodes.len());
+        let first = nodes.next()?;
+        take(first).or_else(|| {
+            nodes.find_map(|other| {
+                let pfn = take(other)?;
+                self.count_miss(first, other);
+                Some(pfn)
+            })
+        })
+    }
+
+    /// Allocates the target of a migration (`alloc_migration_target` with `__GFP_RETRY_MAYFAIL`). The page
+    /// can stay where it is, so no owner gives memory up for the target.
+    pub(crate) fn alloc_target(&self, node: usize, order: u8, reach: Reach) -> Result<Pfn> {
+        let (kind, effort) = (MigrateType::Movable, Effort::MayFail);
+        self.alloc_wanted(Want { node, order, kind, reach, effort })
+    }
+
+    /// Allocates movable pages: takes a block of the first node that has one, and under memory pressure
+    /// reclaims only if none has.
+    pub(crate) fn alloc_wanted(&self, want: Want) -> Result<Pfn> {
+        self.may_allocate(FRAME)?;
+        match self.first_of(want, |node| self.alloc_on(node, want.order).ok()) {
+            Some(pfn) => Ok(pfn),
+            None if self.pressure.is_on() => self.alloc_under_pressure(want),
+            None => Err(want.failed()),
         }
-        for other in (0..self.nodes.len()).filter(|&other| near && other != node) {
-            if let Some(pfn) = self.take_on(other, order, kind, floor) {
-                self.count_miss(node, other);
-                return Some(pfn);
-            }
-        }
-        None
     }
 
     /// Counts an allocation that another node served than the one that was asked.
@@ -152,7 +170,7 @@ impl<R: Release> Machine<R> {
     pub fn alloc_pages_near(&self, node: usize, order: u8) -> Result<Pfn> {
         loop {
             match self.alloc_on_any(node, order) {
-                Err(error) if self.pressure.is_on() => return self.insist(error, true, true),
+                Err(error) if self.pressure.is_on() => return self.insist(error, Reach::Near, Effort::Usual),
                 Err(error) if error.errno == Errno::ENOMEM && self.ask_balloon(order) => {}
                 done => return done,
             }
@@ -163,7 +181,7 @@ impl<R: Release> Machine<R> {
     /// (`__GFP_NORETRY`).
     pub fn alloc_pages_unforced(&self, node: usize, order: u8) -> Result<Pfn> {
         match self.alloc_on_any(node, order) {
-            Err(error) => self.insist(error, true, false),
+            Err(error) => self.insist(error, Reach::Near, Effort::Once),
             found => found,
         }
     }

@@ -62,6 +62,9 @@ impl Balloon {
         }
         let full = batch.len() == want as usize;
         let mut got = 0;
+        if machine.profile.balloon_collects {
+            batch.reverse();
+        }
         for pfn in batch {
             if self.enqueue(machine, pfn) {
                 host.pages += 1;
@@ -118,7 +121,10 @@ impl Balloon {
 
     fn deflate_batch<R: Release>(&self, machine: &Machine<R>, want: usize) -> u32 {
         let mut host = self.host.lock();
-        let batch = self.dequeue(machine, want);
+        let mut batch = self.dequeue(machine, want);
+        if machine.profile.balloon_collects {
+            batch.reverse();
+        }
         // The host is told before the pages are freed: a freed page is used by the guest again.
         host.pages = host.pages.wrapping_sub(batch.len() as u32);
         batch.iter().for_each(|&pfn| machine.put(pfn));

@@ -94,7 +94,7 @@ impl<R: Release> MovableOps<R> for Balloon {
             let here = held.iter().filter(|&&pfn| machine.node_of(pfn) == number).count() as i64;
             let managed = machine.managed_pages(number).unwrap_or_default();
             let taken = if machine.profile.deflate_on_oom { 0 } else { here };
-            if i64::from(node.frames) - taken != managed {
+            if i64::from(node.blocks.online()) - taken != managed {
                 let what = format!("node {number}: {managed} pages are managed, with {here} in the balloon");
                 report("managed pages are those that the balloon has not taken", None, what);
             }

@@ -1,9 +1,11 @@
 //! One run of compaction: its loop, its end, its counters (`compact_zone`).
 
 use super::result::{CompactEvent, CompactStatus, Compacted};
+use super::suitable::is_compaction_suitable;
 use super::targets::Targets;
 use crate::alloc::pageblock::MigrateType;
 use crate::error::Errno;
+use crate::hotplug::BlockState;
 use crate::lru::LruList;
 use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
@@ -14,13 +16,6 @@ use crate::sync::wait_briefly;
 
 /// Base pages that are isolated before they migrate (`COMPACT_CLUSTER_MAX`).
 pub(crate) const CLUSTER: u32 = 32;
-
-/// The largest order that an allocation is expected to find without much work
-/// (`PAGE_ALLOC_COSTLY_ORDER`).
-pub(crate) const COSTLY_ORDER: u8 = 3;
-
-/// Compaction is left out if the fragmentation index is not above this (`extfrag_threshold`).
-const EXTFRAG_THRESHOLD: i32 = 500;
 
 /// The request that a run serves.
 #[derive(Clone, Copy, Debug)]
@@ -283,6 +278,10 @@ impl<'a, R: Release> Control<'a, R> {
                 if errno == Some(Errno::ENOMEM) && !self.scanners_met() {
                     return CompactStatus::Contended;
                 }
+                if failed && !self.machine.profile.compact_finishes_failed {
+                    self.leave_failed_block(&mut last_migrated);
+                    break;
+                }
                 // Where a page could not move, the rest of the pageblock is scanned at once, and the
                 // pageblock gets its hint; otherwise the next run would meet the same page again.
                 let rest = failed
@@ -294,11 +293,24 @@ impl<'a, R: Release> Control<'a, R> {
                     break;
                 }
                 self.finish_pageblock = true;
+                if self.order == Some(self.block_order) {
+                    // The pageblock will not become free, so a drain would be for nothing.
+                    last_migrated = None;
+                }
             }
             self.drain_behind(&mut last_migrated);
             if self.slot.is_some_and(|cpu| self.machine.cpus[cpu].capture.is_filled()) {
                 return CompactStatus::Success;
             }
+        }
+    }
+
+    /// Moves an asynchronous run for an allocation behind the block of the wanted order in which a page could
+    /// not move: the block will not become free.
+    fn leave_failed_block(&mut self, last_migrated: &mut Option<u32>) {
+        if let Some(order) = self.order.filter(|_| self.direct && self.mode == Mode::Async) {
+            self.migrate = self.migrate.next_multiple_of(1 << order).min(self.frames);
+            *last_migrated = None;
         }
     }
 
@@ -343,22 +355,16 @@ impl<'a, R: Release> Control<'a, R> {
         None
     }
 
-    /// The status of a run that need not start; `None` if it should (`compaction_suitable`). A run for a
-    /// block need not start if such a block is free already, if too little memory is free, or if the
-    /// free memory is not fragmented enough.
-    fn not_worth_a_start(&self) -> Option<CompactStatus> {
+    /// The status of a run that need not start; `None` if it should (`compaction_suit_allocation_order`). A
+    /// run for a block need not start if an allocation would find such a block above the lowest
+    /// watermark, if too little memory is free, or if the free memory is not fragmented enough.
+    pub fn not_worth_a_start(&self) -> Option<CompactStatus> {
         let order = self.order?;
         let zone = self.machine.nodes[self.node].zone.lock();
-        if zone.would_serve(order, MigrateType::Movable) {
-            return Some(CompactStatus::Success);
+        match zone.has_block(order, MigrateType::Movable) {
+            true => Some(CompactStatus::Success),
+            false => (!is_compaction_suitable(&zone, order)).then_some(CompactStatus::Skipped),
         }
-        // The targets take as much memory as the block, and while pages are copied both are in use.
-        let marks = zone.watermarks();
-        let mark = if order > COSTLY_ORDER { marks.low } else { marks.min };
-        let enough = zone.free() > mark + (2 << order);
-        let index = zone.fragmentation_index(order);
-        let whole = order > COSTLY_ORDER && (0..=EXTFRAG_THRESHOLD).contains(&index);
-        (!enough || whole).then_some(CompactStatus::Skipped)
     }
 
     /// Puts every isolated page back.
@@ -394,6 +400,12 @@ impl<'a, R: Release> Control<'a, R> {
         self.batch = 0;
         self.lacking = 0;
         (failed, result.errno)
+    }
+
+    /// Returns true if a pageblock is in an offline memory block, so that no scanner enters it
+    /// (`pageblock_pfn_to_page`).
+    pub fn is_offline(&self, number: u32) -> bool {
+        self.machine.nodes[self.node].blocks.state_at(number) == BlockState::Offline
     }
 
     /// Returns true if the free scanner has reached the migrate scanner's pageblock
@@ -445,7 +457,10 @@ impl<'a, R: Release> Control<'a, R> {
     pub fn note_free_scanned(&mut self, block: u32) {
         let mut zone = self.machine.nodes[self.node].zone.lock();
         zone.set_skip(block);
-        let next = block.saturating_sub(1 << self.block_order);
+        let next = match self.machine.profile.compact_free_below {
+            true => block.saturating_sub(1 << self.block_order),
+            false => block,
+        };
         let compaction = zone.compaction_mut();
         compaction.free = compaction.free.min(next);
     }

@@ -5,8 +5,10 @@ use super::result::{CompactStatus, Compacted};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::migrate::Mode;
+use crate::pressure::state::Wanted;
 use crate::release::Release;
 use crate::stat::Event;
+use crate::sync::unpark_all;
 
 impl<R: Release> Machine<R> {
     /// One run of the node's compaction daemon for a block of 2^`order` frames (`kcompactd_do_work`).
@@ -25,7 +27,12 @@ impl<R: Release> Machine<R> {
             ignore_skip_hint: false,
             ..Request::whole_node(false)
         };
-        let run = Control::new(self, node, request).run();
+        let control = Control::new(self, node, request);
+        if let Some(status) = control.not_worth_a_start() {
+            // A block that was free already says nothing about the chances of a run.
+            return Ok(Compacted::not_run(status));
+        }
+        let run = control.run();
         match run.status {
             CompactStatus::Success => {
                 self.nodes[node].zone.lock().compaction_mut().succeed(order, false);
@@ -99,13 +106,19 @@ impl<R: Release> Machine<R> {
         self.compact_settings.proactiveness()
     }
 
-    /// Sets `compaction_proactiveness`. `EINVAL` for more than 100.
+    /// Sets `compaction_proactiveness`, and wakes the compacting daemons for a check of their nodes unless it
+    /// is 0. `EINVAL` for more than 100.
     pub fn set_compaction_proactiveness(&self, proactiveness: u32) -> Result<()> {
         if proactiveness > 100 {
             let why = format!("compaction_proactiveness is 0 to 100, not {proactiveness}");
             return Err(Error::new(Errno::EINVAL, why));
         }
         self.compact_settings.set_proactiveness(proactiveness);
+        for node in self.nodes.iter().filter(|_| proactiveness > 0) {
+            // The daemons check at once, however long they were to wait for their next check.
+            Wanted::ask_for_check(&node.wanted.kcompactd);
+            unpark_all(&node.wanted.kcompactd, || {});
+        }
         Ok(())
     }
 }

@@ -32,7 +32,9 @@ impl<R: Release> Control<'_, R> {
         let mut stride = if self.mode == Mode::Async { CLUSTER } else { 1 };
         let mut taken = Vec::new();
         while block >= low {
-            if let Some(scan) = self.isolate_freepages_block(block, at..end, stride, &mut taken) {
+            if !self.is_offline(block)
+                && let Some(scan) = self.isolate_freepages_block(block, at..end, stride, &mut taken)
+            {
                 at = scan.end;
                 if at == end {
                     self.note_free_scanned(block);
@@ -147,10 +149,12 @@ impl<R: Release> NewPage for Control<'_, R> {
                 self.isolate_freepages();
                 continue;
             };
-            self.lacking = self.lacking.saturating_sub(1 << order);
             if self.hand_out(pfn, order) {
+                self.lacking = self.lacking.saturating_sub(1 << order);
                 return Some(pfn);
             }
+            // A frame was poisoned while it waited, so the page still lacks a target.
+            scanned = false;
         }
     }
 
@@ -210,5 +214,35 @@ impl<R: Release> Control<'_, R> {
         let refused = self.machine.give_good(pfn, order);
         self.machine.stats.event(Event::Pgalloc, i64::from(refused));
         false
+    }
+}
+
+#[cfg(all(test, not(feature = "explored")))]
+mod tests {
+    use super::super::control::Request;
+    use super::*;
+    use crate::machine::{Config, Machine};
+    use crate::release::Split;
+
+    #[test]
+    fn a_target_that_is_refused_leaves_the_page_without_a_target() {
+        let mut config = Config::new(1, 256);
+        config.profile.pageblock_order = 4;
+        config.profile.failure_takes_free = false;
+        let machine = Machine::<Split>::new(&config).unwrap();
+        // Two pageblocks at the end have one free frame each, and the upper one is poisoned.
+        let used: Vec<Pfn> = (0..256).map(|_| machine.alloc_pages(0, 0).unwrap()).collect();
+        for pfn in [Pfn(229), Pfn(245), Pfn(3)] {
+            machine.put(pfn);
+        }
+        machine.drain_pcp(0);
+        assert!(machine.memory_failure(Pfn(245), None).result.is_ok());
+        let mut control = Control::new(&machine, 0, Request::whole_node(false));
+        (control.batch, control.lacking) = (1, 1);
+        assert_eq!(control.get_new_page(used[0]), Some(Pfn(229)));
+        assert_eq!(control.lacking, 0);
+        (control.batch, control.lacking) = (2, 2);
+        assert_eq!(control.get_new_page(used[0]), None);
+        assert_eq!(control.lacking, 2);
     }
 }

@@ -51,6 +51,12 @@ impl<R: Release> Control<'_, R> {
         // The scanner does not enter the free scanner's pageblock.
         while end <= self.free {
             stop_point();
+            if self.is_offline(low) {
+                low = end;
+                self.migrate = end;
+                end += size;
+                continue;
+            }
             let hint = {
                 let zone = self.machine.nodes[self.node].zone.lock();
                 zone.pageblocks().skips(low)
@@ -271,9 +277,11 @@ impl<R: Release> Control<'_, R> {
         if self.mode != Mode::Sync && word.has(Flags::WRITEBACK) {
             return Found::Stays;
         }
-        // Only the holder of the page lock may ask the file of a dirty page whether the page can move
-        // without a write. The pages of every file of mmcore can; a page that is locked is left alone.
-        if self.mode != Mode::Sync && word.has(Flags::DIRTY) {
+        // Only the holder of the page lock may ask the file of a page whether the page can move at all, or
+        // without a write if it is dirty. The pages of every file of mmcore can; a page that is locked is
+        // left alone.
+        let asked = machine.profile.compact_tries_unevictable && !anon && word.has(Flags::UNEVICTABLE);
+        if asked || (self.mode != Mode::Sync && word.has(Flags::DIRTY)) {
             if !page.trylock() {
                 return Found::Stays;
             }

@@ -6,6 +6,7 @@ use crate::error::{Errno, Error, Result};
 use crate::hotplug::BlockState;
 use crate::machine::Machine;
 use crate::page::{Flags, MAX_ORDER, Pfn};
+use crate::pressure::state::Reach;
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::stop_point;
@@ -73,7 +74,8 @@ impl<R: Release> Machine<R> {
         if order > MAX_ORDER {
             return self.gigantic_page(node, order, from);
         }
-        let first = self.alloc_pages(node, order).ok();
+        // The kernel tries hard for each page of a pool (`__GFP_RETRY_MAYFAIL`).
+        let first = self.alloc_target(node, order, Reach::Node).ok();
         let event = if first.is_some() { Event::HtlbBuddyAllocSuccess } else { Event::HtlbBuddyAllocFail };
         self.stats.event(event, 1);
         let first = first?;
@@ -133,7 +135,7 @@ impl<R: Release> Machine<R> {
     /// Replaces the pool's pages that lie in a range by other huge pages of the node, so that the
     /// range can be emptied (`isolate_or_dissolve_huge_page`).
     ///
-    /// `EBUSY` if there is no other huge page. A page larger than the buddy allocator's blocks is never
+    /// `ENOMEM` if there is no other huge page. A page larger than the buddy allocator's blocks is never
     /// replaced.
     pub(super) fn replace_huge_pages(&self, range: Range<Pfn>) -> Result<()> {
         while let Some(page) = self.take_from_pool(|page| page.overlaps(&range)) {
@@ -143,11 +145,11 @@ impl<R: Release> Machine<R> {
             } else {
                 self.fresh_huge_page(node, page.order, page.first)
             };
-            let busy = other.is_none();
+            let missing = other.is_none();
             self.huge.pages.lock().push(other.unwrap_or(page));
-            if busy {
+            if missing {
                 let what = "a huge page of a pool is in the range, and no other page can replace it";
-                return Err(Error { pfn: Some(page.first), ..Error::new(Errno::EBUSY, what.to_owned()) });
+                return Err(Error { pfn: Some(page.first), ..Error::new(Errno::ENOMEM, what.to_owned()) });
             }
             self.free_huge_page(page);
         }

@@ -5,6 +5,7 @@ use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
 use crate::page::Pfn;
+use crate::pressure::state::Reach;
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, mutated, stop_point};
@@ -20,7 +21,8 @@ impl<R: Release> Machine<R> {
     ///
     /// `EINVAL` for a range that is empty, does not lie in one node, or is not online; `EBUSY` if a
     /// page of it cannot move or does not move in time, or if another thread has isolated one of its
-    /// pageblocks; `ENOMEM` if there is no frame to move a page to. After an error pages that have
+    /// pageblocks; `ENOMEM` if there is no frame to move a page to, or a huge page of a pool is in the
+    /// range and cannot be replaced. After an error pages that have
     /// moved stay where they are.
     ///
     /// A call that isolated the pageblocks of the range leaves them movable, whatever their types were
@@ -83,7 +85,7 @@ impl<R: Release> Machine<R> {
     }
 
     fn migrate_clusters(&self, node: usize, range: &Range<Pfn>) -> Result<()> {
-        let mut target = |src: Pfn| self.alloc_pages_near(node, self.frames[src].order()).ok();
+        let mut target = |src: Pfn| self.alloc_target(node, self.frames[src].order(), Reach::Near).ok();
         let mut at = range.start;
         while at < range.end {
             stop_point();

@@ -6,6 +6,7 @@ use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
 use crate::page::{Flags, Pfn};
+use crate::pressure::state::Reach;
 use crate::profile::{PoisonAccounting, UnmovedStatus};
 use crate::release::Release;
 use crate::sync::{Mutation, mutated};
@@ -111,7 +112,7 @@ impl<R: Release> Machine<R> {
         }
         // 10. On success the migration leaves the isolation's reference to this thread.
         let mut list = vec![pfn];
-        let mut target = |src| self.alloc_pages_near(self.node_of(src), 0).ok();
+        let mut target = |src| self.alloc_target(self.node_of(src), 0, Reach::Near).ok();
         let migrated = self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::MemoryFailure);
         if list.is_empty() {
             // 11. The frame is poisoned only now: before, its page was still in use.

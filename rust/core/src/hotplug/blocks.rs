@@ -74,6 +74,7 @@ impl BlockState {
 /// the state that they began with.
 #[derive(Debug)]
 pub struct Blocks {
+    frames: u32,
     size: u32,
     /// The state of the frames that fill no whole block, if there are any.
     rest: Option<BlockState>,
@@ -84,7 +85,7 @@ impl Blocks {
     /// The blocks of `size` frames of a node of `frames` frames, all in one state.
     pub fn new(frames: u32, size: u32, state: BlockState) -> Blocks {
         let states = (0..frames / size).map(|_| AtomicU32::new(state.code())).collect();
-        Blocks { size, rest: (!frames.is_multiple_of(size)).then_some(state), states }
+        Blocks { frames, size, rest: (!frames.is_multiple_of(size)).then_some(state), states }
     }
 
     /// The name of the word at `address`, for traces. `None` for any other address.
@@ -130,6 +131,13 @@ impl Blocks {
     /// The states of all blocks, in their order.
     pub fn states(&self) -> impl DoubleEndedIterator<Item = BlockState> + '_ {
         (0..self.count()).filter_map(|block| self.state(block))
+    }
+
+    /// The number of frames that are online.
+    pub fn online(&self) -> u32 {
+        let blocks = self.states().filter(|&state| state != BlockState::Offline).count() as u32;
+        let rest = self.rest.is_some_and(|rest| rest != BlockState::Offline);
+        blocks * self.size + if rest { self.frames - self.count() * self.size } else { 0 }
     }
 
     /// Returns true if some frames fill no whole block. A machine is not built with such frames offline,

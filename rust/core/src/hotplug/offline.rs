@@ -6,6 +6,7 @@ use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
 use crate::page::{Flags, Pfn};
+use crate::pressure::state::Reach;
 use crate::profile::OfflineOrder;
 use crate::release::Release;
 use crate::stat::Event;
@@ -45,6 +46,7 @@ impl<R: Release> Machine<R> {
         if poisoned > 0 {
             bad.insert((node, block), poisoned);
         }
+        self.adapt_watermarks();
         if self.nodes[node].blocks.states().all(|state| state == BlockState::Offline) {
             // A node without memory has no daemons: they end, and are woken to do so.
             self.stats.event(Event::CompactDaemonWake, 1);
@@ -153,15 +155,11 @@ impl<R: Release> Machine<R> {
         if self.profile.offline_order == OfflineOrder::Descending {
             list.reverse();
         }
-        let mut targets: Vec<usize> =
-            self.online_elsewhere(node, u32::MAX).filter(|&other| other != node).collect();
-        if targets.is_empty() {
-            targets.push(node);
-        }
-        let mut target = |src: Pfn| {
-            let order = self.frames[src].order();
-            targets.iter().find_map(|&other| self.alloc_pages(other, order).ok())
+        let reach = match Reach::among(self.online_elsewhere(node, u32::MAX).filter(|&other| other != node)) {
+            Reach::Among(0) => Reach::Node,
+            others => others,
         };
+        let mut target = |src: Pfn| self.alloc_target(node, self.frames[src].order(), reach).ok();
         self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::MemoryHotplug);
         if !list.is_empty() {
             self.putback_movable_pages(&mut list);

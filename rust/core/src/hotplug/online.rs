@@ -36,6 +36,7 @@ impl<R: Release> Machine<R> {
             free.add_range(&self.frames, numbers);
         }
         self.refresh_arrays(node);
+        self.adapt_watermarks();
         bad.remove(&(node, block));
         Ok(())
     }

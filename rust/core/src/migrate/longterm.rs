@@ -5,11 +5,13 @@
 //! therefore moved to a node without such a zone before it is pinned for good.
 
 use super::{Mode, Reason};
+use crate::alloc::MigrateType;
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::map::{Area, PinKind};
 use crate::page::{Flags, Pfn};
+use crate::pressure::state::{Effort, Reach, Want};
 use crate::release::Release;
 use crate::sync::{Mutation, mutated};
 
@@ -74,9 +76,11 @@ impl<R: Release> Machine<R> {
 
     /// Moves one isolated page to the first node that has all its memory in the kernel's zone, and room.
     fn move_off(&self, pfn: Pfn) -> Result<()> {
+        let lasting = (0..self.nodes.len()).filter(|&node| self.nodes[node].allows_lasting_pins());
+        let (reach, node) = (Reach::among(lasting), self.node_of(pfn));
         let mut target = |src: Pfn| {
-            let lasting = (0..self.nodes.len()).filter(|&node| self.nodes[node].allows_lasting_pins());
-            lasting.filter_map(|node| self.alloc_pages(node, self.frames[src].order()).ok()).next()
+            let (order, kind, effort) = (self.frames[src].order(), MigrateType::Movable, Effort::Usual);
+            self.alloc_wanted(Want { node, order, kind, reach, effort }).ok()
         };
         let mut list = vec![pfn];
         self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::LongtermPin);

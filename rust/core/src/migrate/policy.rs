@@ -6,6 +6,7 @@ use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Attributes, Entry, Policy};
 use crate::page::Pfn;
+use crate::pressure::state::Reach;
 use crate::release::Release;
 use std::ops::Range;
 
@@ -74,10 +75,11 @@ impl<R: Release> Machine<R> {
         }
         let mut failed = queue.failed;
         if !queue.list.is_empty() {
-            let mut target = |src: Pfn| match (policy, self.frames[src].order()) {
-                (Policy::Bind(node), order) => self.alloc_pages(node, order).ok(),
-                (Policy::Preferred(node), order) => self.alloc_pages_near(node, order).ok(),
+            let reach = match policy {
+                Policy::Bind(_) => Reach::Node,
+                Policy::Preferred(_) => Reach::Near,
             };
+            let mut target = |src: Pfn| self.alloc_target(node, self.frames[src].order(), reach).ok();
             let moved = self.migrate_pages(&mut queue.list, &mut target, Mode::Sync, Reason::MempolicyMbind);
             failed += moved.failed;
             self.give_back(&mut queue.list);

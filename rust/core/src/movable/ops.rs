@@ -57,6 +57,13 @@ pub trait MovableOps<R: Designed>: Send + Sync {
         0
     }
 
+    /// Gives memory back that the owner has but does not need, in a round of reclaim at a priority from 12 on
+    /// down to 0, the hardest (`shrink_slab`). The caller may hold page locks, and has registered no reclaim of
+    /// its own. Only owners in [`Machine::shrinkers`] are asked.
+    fn shrink(&self, machine: &Machine<R>, priority: u32) {
+        let _ = (machine, priority);
+    }
+
     /// Checks the owner's own state on a machine at rest, and reports each broken rule by its name,
     /// its page, and the details; for audits.
     fn check(&self, machine: &Machine<R>, report: &mut dyn FnMut(&'static str, Option<Pfn>, String)) {

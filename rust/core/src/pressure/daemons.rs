@@ -15,9 +15,9 @@ use std::time::Duration;
 /// fragmentation score (`HPAGE_FRAG_CHECK_INTERVAL_MSEC`).
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The number of checks that are left out after a proactive run that did not lower the score
-/// (`1 << COMPACT_MAX_DEFER_SHIFT`).
-const DEFERRED: u32 = 64;
+/// The number of checks that are left out after a proactive run that did not lower the score: the next
+/// check is the 64th (`COMPACT_MAX_DEFER_SHIFT`).
+const DEFERRED: u32 = 63;
 
 /// A function that runs one piece of a daemon's work, and does before and after it what the user of the
 /// library needs: a binding counts the piece as one of its calls.
@@ -159,14 +159,18 @@ fn compact<R: Release>(machine: &Machine<R>, node: usize, quit: &AtomicBool, aro
     let word = &machine.nodes()[node].wanted.kcompactd;
     let mut deferred = 0u32;
     while !sleep(word, quit, INTERVAL) {
-        if let Some(order) = Wanted::take(word) {
+        // A new setting asks for a check at once.
+        let asked = Wanted::take_check(word);
+        if !asked && let Some(order) = Wanted::take(word) {
             around(&mut || _ = machine.kcompactd(node, order));
+            deferred = 0;
             continue;
         }
-        if deferred > 0 {
+        if !asked && deferred > 0 {
             deferred -= 1;
             continue;
         }
+        deferred = 0;
         around(&mut || {
             let before = machine.fragmentation_score(node).unwrap_or_default();
             let run = machine.compact_proactively(node).ok().flatten();

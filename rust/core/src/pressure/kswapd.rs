@@ -1,14 +1,14 @@
 //! Reclaim in the background (`kswapd`), one run at each call.
 
-use super::state::{Want, Wanted, context};
+use super::state::{Effort, Want, Wanted, context};
 use crate::alloc::pageblock::MigrateType;
 use crate::error::Result;
-use crate::lru::{LruList, SWAP_CLUSTER_MAX};
+use crate::lru::SWAP_CLUSTER_MAX;
 use crate::machine::Machine;
 use crate::map::Reclaimer;
 use crate::page::MAX_ORDER;
 use crate::release::Release;
-use crate::stat::{Event, NodeItem};
+use crate::stat::Event;
 use crate::sync::{Ordering, stop_point, unpark_all};
 
 /// Runs in a row without a freed page after which the daemon is not woken any more
@@ -18,7 +18,8 @@ const HOPELESS: u32 = 16;
 impl<R: Release> Machine<R> {
     /// One run of a node's reclaiming daemon for blocks of 2^`order` frames (`balance_pgdat`): frees
     /// pages that were not used lately until the node's free frames reach the high watermark. Returns
-    /// the number of pages freed. Wakes the compacting daemon if a block was wanted.
+    /// the number of pages freed. Wakes the compacting daemon if a block was wanted, and the run has freed
+    /// enough frames for it that lie in pieces.
     ///
     /// `EINVAL` for a node or an order that does not exist.
     pub fn kswapd(&self, node: usize, order: u8) -> Result<u32> {
@@ -43,38 +44,53 @@ impl<R: Release> Machine<R> {
                 goal = 0;
             }
         }
+        let balanced = self.missing(node, goal).is_none();
         // Relaxed: the number of failures is a hint, which orders nothing.
         match freed {
-            0 if self.missing(node, 0).is_some() => _ = wanted.failures.fetch_add(1, Ordering::Relaxed),
+            0 if !balanced => _ = wanted.failures.fetch_add(1, Ordering::Relaxed),
             _ => wanted.failures.store(0, Ordering::Relaxed),
         }
-        // If a direct run of compaction has scanned the node to its end, the hints are cleared before the
-        // daemon sleeps, and the next run scans the whole node again.
-        self.nodes[node].zone.lock().reset_skip_hints();
-        if order > 0 {
-            self.wake_kcompactd(node, order);
+        if balanced || self.is_hopeless(node) {
+            // If a direct run of compaction has scanned the node to its end, the hints are cleared before
+            // the daemon sleeps, and the next run scans the whole node again.
+            self.nodes[node].zone.lock().reset_skip_hints();
+            if goal < order {
+                // The memory for a block is free, and lies in pieces.
+                self.wake_kcompactd(node, order);
+            }
         }
         Ok(freed)
+    }
+
+    /// Returns true if so many runs in a row have freed nothing that the daemon is not woken any more.
+    fn is_hopeless(&self, node: usize) -> bool {
+        // Relaxed: as in `kswapd`.
+        self.nodes[node].wanted.failures.load(Ordering::Relaxed) >= HOPELESS
     }
 
     /// The number of frames that a node lacks to its high watermark, or 1 if it has them but no block
     /// of the order; `None` if nothing is missing (`pgdat_balanced`).
     fn missing(&self, node: usize, order: u8) -> Option<u32> {
-        let zone = self.nodes[node].zone.lock();
-        let goal = zone.watermarks().high.saturating_add(1 << order).min(zone.frames());
+        let found = &self.nodes[node];
+        let zone = found.zone.lock();
+        let goal = zone.watermarks().high.saturating_add(1 << order).min(found.blocks.online());
         match goal.saturating_sub(zone.free()) {
             0 => (order > 0 && !zone.would_serve(order, MigrateType::Movable)).then_some(1),
             missing => Some(missing),
         }
     }
 
-    /// Wakes the reclaiming daemons of the nodes that may serve an allocation (`wake_all_kswapds`).
+    /// Wakes the reclaiming daemons of the nodes that may serve an allocation (`wake_all_kswapds`). A node
+    /// without memory has no daemon. Where reclaim helps no more, an allocation that does not reclaim itself
+    /// has the node compacted instead.
     pub(crate) fn wake_kswapds(&self, want: Want) {
-        for node in self.nodes_for(want) {
+        for node in self.nodes_for(want).filter(|&node| self.nodes[node].blocks.online() > 0) {
             let wanted = &self.nodes[node].wanted;
-            // Relaxed: as in `kswapd`.
-            if wanted.failures.load(Ordering::Relaxed) < HOPELESS && Wanted::raise(&wanted.kswapd, want.order)
-            {
+            if self.is_hopeless(node) || self.missing(node, want.order).is_none() {
+                if want.effort == Effort::NoWait && want.order > 0 {
+                    self.wake_kcompactd(node, want.order);
+                }
+            } else if Wanted::raise(&wanted.kswapd, want.order) {
                 unpark_all(&wanted.kswapd, || {});
             }
         }
@@ -105,20 +121,5 @@ impl<R: Release> Machine<R> {
         if failures.load(Ordering::Relaxed) > 0 {
             failures.store(0, Ordering::Relaxed);
         }
-    }
-
-    /// Returns true if the isolated pages of a node are more than an eighth of its inactive ones. An
-    /// allocation should then wait before it reclaims: other threads have isolated the pages that could
-    /// be freed (`too_many_isolated`).
-    pub(super) fn are_too_many_isolated(&self, node: usize) -> bool {
-        let isolated =
-            [NodeItem::IsolatedAnon, NodeItem::IsolatedFile].map(|item| self.stats.on_node(node, item));
-        if isolated.iter().sum::<i64>() <= 0 {
-            return false;
-        }
-        let lruvec = self.nodes[node].lruvec.lock();
-        [false, true].into_iter().zip(isolated).any(|(file, isolated)| {
-            isolated > i64::from(lruvec.pages(LruList::inactive(file)) >> 3) && isolated > 0
-        })
     }
 }

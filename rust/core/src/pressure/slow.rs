@@ -1,17 +1,17 @@
 //! The rounds of an allocation that found too few free frames (`__alloc_pages_slowpath`).
 
 use super::retry::Tries;
-use super::state::{Want, context};
+use super::state::{Effort, Reach, Want, context};
 use crate::alloc::pageblock::MigrateType;
 use crate::alloc::watermark::Floor;
-use crate::compact::{COSTLY_ORDER, CompactPriority, CompactStatus};
+use crate::compact::{COSTLY_ORDER, CompactPriority, CompactStatus, free_to_compact, is_compaction_suitable};
 use crate::error::{Errno, Error, Result, Why};
 use crate::lru::{LruList, SWAP_CLUSTER_MAX};
 use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{expect_may_sleep, stop_point, wait_briefly};
+use crate::sync::{expect_may_sleep, stop_point};
 
 impl<R: Release> Machine<R> {
     /// Allocates a block after the first attempt has failed. The caller may hold page locks, but no
@@ -28,7 +28,8 @@ impl<R: Release> Machine<R> {
             return self.take_last(want, Floor::None).ok_or_else(|| want.failed());
         }
         expect_may_sleep();
-        let costly = want.order > COSTLY_ORDER;
+        let (costly, once) = (want.order > COSTLY_ORDER, want.effort == Effort::Once);
+        let can_compact = want.order > 0 && self.may_move_pages();
         if costly || (want.order > 0 && want.kind != MigrateType::Movable) {
             // A large block is more often missing because free memory is fragmented than because there is
             // too little, so compaction comes before reclaim.
@@ -36,11 +37,14 @@ impl<R: Release> Machine<R> {
             let hopeless = matches!(status, CompactStatus::Skipped | CompactStatus::Deferred);
             match pfn {
                 Some(pfn) => return Ok(pfn),
-                None if costly && !want.retries && hopeless => return Err(want.failed()),
+                None if costly && once && hopeless => return Err(want.failed()),
                 None => {}
             }
         }
         let mut tries = Tries::new(want.order);
+        if costly && once {
+            tries.priority = CompactPriority::Async;
+        }
         // The loop ends: `tries` limits the rounds that free nothing, and a round that frees pages leaves
         // fewer pages to free for the next one.
         loop {
@@ -61,13 +65,14 @@ impl<R: Release> Machine<R> {
                 }
                 status = now;
             }
-            if !want.retries || costly {
+            if once || (costly && !(can_compact && want.effort == Effort::MayFail)) {
                 return Err(want.failed());
             }
-            if tries.reclaim_again(freed > 0, || self.would_suffice(want, 0)) {
+            if tries.reclaim_again(freed > 0, || self.would_suffice(want)) {
                 continue;
             }
-            if freed > 0 && tries.compact_again(status, || self.would_suffice(want, 2 << want.order)) {
+            if freed > 0 && can_compact && tries.compact_again(status, || self.would_suffice_to_compact(want))
+            {
                 continue;
             }
             match self.last_attempt(want) {
@@ -80,37 +85,59 @@ impl<R: Release> Machine<R> {
 
     /// The nodes that may serve an allocation, in their order.
     pub(super) fn nodes_for(&self, want: Want) -> impl Iterator<Item = usize> {
-        let others = (0..self.nodes.len()).filter(move |&node| want.near && node != want.node);
-        std::iter::once(want.node).chain(others)
+        want.nodes(self.nodes.len())
+    }
+
+    /// Returns true if the thread's allocations may compact. Moving pages may write to swap
+    /// (`gfp_compaction_allowed`).
+    fn may_move_pages(&self) -> bool {
+        !self.pressure.is_in(context::NO_IO)
     }
 
     /// Reclaims pages for an allocation (`__alloc_pages_direct_reclaim`). Returns the number of frames
-    /// that were freed, and the block for the allocation if one is free afterwards.
+    /// that were freed, and the block for the allocation if one is free afterwards. A node that has
+    /// enough free memory to compact for a large block is left as it is, and counts as one frame.
     fn reclaim_directly(&self, want: Want) -> (u32, Option<Pfn>) {
         self.stats.event(Event::Allocstall, 1);
         let goal = SWAP_CLUSTER_MAX.max(1 << want.order);
-        let mut freed = 0;
+        let (mut freed, mut ready) = (0, false);
         {
             let _reclaims = self.pressure.enter(context::RECLAIMS | context::ALLOCATES);
             for node in self.nodes_for(want) {
-                if freed < goal && !self.throttle_isolated(node) {
-                    freed += self.reclaim(node, goal - freed).unwrap_or_default();
+                if freed >= goal {
+                    break;
+                }
+                match self.is_ready_to_compact(want, node) {
+                    true => ready = true,
+                    false => freed += self.reclaim(node, goal - freed).unwrap_or_default(),
                 }
             }
         }
-        if freed == 0 {
+        if freed > 0 {
+            self.nodes_for(want).for_each(|node| self.note_progress(node));
+        } else if !ready {
             return (0, None);
         }
-        self.nodes_for(want).for_each(|node| self.note_progress(node));
-        (freed, self.take_last(want, Floor::Min))
+        (freed.max(1), self.take_last(want, Floor::Min))
+    }
+
+    /// Returns true if a large block would not become free sooner by further reclaim of a node, because
+    /// compaction has all the memory that it needs (`compaction_ready`).
+    fn is_ready_to_compact(&self, want: Want, node: usize) -> bool {
+        if want.order <= COSTLY_ORDER || !self.may_move_pages() {
+            return false;
+        }
+        let zone = self.nodes[node].zone.lock();
+        let buffer = zone.watermarks().high.saturating_add(2 << want.order);
+        zone.has_block(want.order, want.kind)
+            || (is_compaction_suitable(&zone, want.order) && zone.free() > buffer)
     }
 
     /// Compacts one node after the other until a run succeeds (`__alloc_pages_direct_compact`). Returns
     /// the block for the allocation if one is free afterwards, and the best status of the runs.
     fn compact_directly(&self, want: Want, priority: CompactPriority) -> (Option<Pfn>, CompactStatus) {
         let mut best = CompactStatus::Skipped;
-        // Moving pages may write to swap.
-        if self.pressure.is_in(context::NO_IO) {
+        if !self.may_move_pages() {
             return (None, best);
         }
         let mut captured = None;
@@ -153,26 +180,35 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Returns true if reclaim could free enough of some node: the frames of the block, and `more`,
-    /// above the lowest watermark. With `more` 0 a block must be free already. Otherwise compaction is
-    /// to make the block, and `more` is the memory that the compaction needs.
-    fn would_suffice(&self, want: Want, more: u32) -> bool {
-        let io = !self.pressure.is_in(context::NO_IO) && self.swap.free_slots() > 0;
+    /// Returns true if an allocation would find its block on some node if all pages there were reclaimed
+    /// that can be. Reclaim makes no block, so one must be free already.
+    fn would_suffice(&self, want: Want) -> bool {
         self.nodes_for(want).any(|node| {
-            let reclaimable: u32 = {
-                let lruvec = self.nodes[node].lruvec.lock();
-                let lists = LruList::ALL.into_iter().filter(|&list| list != LruList::Unevictable);
-                lists.filter(|list| list.is_file() || io).map(|list| lruvec.pages(list)).sum()
-            };
+            let reclaimable = self.reclaimable(node);
             let zone = self.nodes[node].zone.lock();
-            let needed = zone.watermarks().min + (1 << want.order) + more;
-            if more > 0 {
-                // Reclaim frees pages here and there, few of which help a large block.
-                return reclaimable / u32::from(want.order.max(1)) + zone.free() >= needed;
-            }
+            let needed = zone.watermarks().min + (1 << want.order);
             let block = want.order == 0 || zone.would_serve(want.order, want.kind);
             reclaimable + zone.free() >= needed && block
         })
+    }
+
+    /// Returns true if compaction could begin on some node after reclaim (`compaction_zonelist_suitable`).
+    /// Reclaim frees pages here and there, few of which help a large block, so only a part of what can be
+    /// reclaimed counts.
+    fn would_suffice_to_compact(&self, want: Want) -> bool {
+        self.nodes_for(want).any(|node| {
+            let part = self.reclaimable(node) / u32::from(want.order.max(1));
+            let zone = self.nodes[node].zone.lock();
+            part + zone.free() > free_to_compact(&zone, want.order)
+        })
+    }
+
+    /// The pages of a node that reclaim can free at best (`zone_reclaimable_pages`).
+    fn reclaimable(&self, node: usize) -> u32 {
+        let io = !self.pressure.is_in(context::NO_IO) && self.swap.free_slots() > 0;
+        let lruvec = self.nodes[node].lruvec.lock();
+        let lists = LruList::ALL.into_iter().filter(|&list| list != LruList::Unevictable);
+        lists.filter(|list| list.is_file() || io).map(|list| lruvec.pages(list)).sum()
     }
 
     /// The last attempt of an allocation (`__alloc_pages_may_oom`). Returns a block, or `None` if the
@@ -182,22 +218,20 @@ impl<R: Release> Machine<R> {
         if let Some(pfn) = self.take_last(want, Floor::Min) {
             return Ok(Some(pfn));
         }
-        // Other nodes may have memory that an allocation from one node alone cannot use, and writing to
-        // swap may free memory that an allocation without I/O cannot get. Neither proves that the machine
-        // is out of memory.
-        if !want.near || self.pressure.is_in(context::NO_IO) {
+        // Other nodes may have memory that an allocation from one node alone cannot use, and an allocation
+        // that may fail is not worth the memory of others.
+        if want.reach == Reach::Node || want.effort == Effort::MayFail {
             return Err(want.failed());
         }
         if self.ask_balloon(want.order) {
             return Ok(None);
         }
+        // Writing to swap may free memory that an allocation without I/O cannot get, so it is no proof that
+        // the machine is out of memory. The kernel tries such an allocation again for ever.
+        if self.pressure.is_in(context::NO_IO) {
+            return Err(want.failed());
+        }
         self.stats.event(Event::OomKill, 1);
         Err(Error { errno: Errno::ENOMEM, pfn: None, why: Why::OutOfMemory { order: want.order } })
-    }
-
-    /// Waits a little if so many of a node's pages are isolated that reclaim would find none
-    /// (`too_many_isolated` of reclaim). Returns true if there are too many even after the wait.
-    fn throttle_isolated(&self, node: usize) -> bool {
-        self.are_too_many_isolated(node) && wait_briefly(&|| !self.are_too_many_isolated(node))
     }
 }

@@ -18,6 +18,48 @@ pub mod context {
     pub const ALLOCATES: u32 = 4;
 }
 
+/// The nodes that may serve an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The node that is asked, and no other (`__GFP_THISNODE`).
+    Node,
+    /// The node that is asked, then all others in the order of their numbers.
+    Near,
+    /// The nodes whose bits are set (`nodemask_t`): the node that is asked first if it is one of
+    /// them, then the others in the order of their numbers.
+    Among(u32),
+}
+
+impl Reach {
+    /// The mask of some nodes.
+    pub fn among(nodes: impl Iterator<Item = usize>) -> Reach {
+        Reach::Among(nodes.fold(0, |mask, node| mask | 1 << node))
+    }
+
+    fn allows(self, asked: usize, node: usize) -> bool {
+        match self {
+            Reach::Node => node == asked,
+            Reach::Near => true,
+            Reach::Among(mask) => mask & 1 << node != 0,
+        }
+    }
+}
+
+/// The work that an allocation does before it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// None: the daemons are woken, and the reserve is not left (`GFP_NOWAIT`).
+    NoWait,
+    /// One round of reclaim (`__GFP_NORETRY`).
+    Once,
+    /// All rounds that may help, for blocks of up to 8 frames. If they do not help, the machine is out
+    /// of memory.
+    Usual,
+    /// All rounds that may help, for blocks of any size. If they do not help, the allocation fails, and
+    /// nobody is asked to give memory up for it (`__GFP_RETRY_MAYFAIL`).
+    MayFail,
+}
+
 /// The request of an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Want {
@@ -25,13 +67,18 @@ pub(crate) struct Want {
     pub node: usize,
     pub order: u8,
     pub kind: MigrateType,
-    /// Whether other nodes may serve, too. Only such an allocation can be out of memory.
-    pub near: bool,
-    /// Whether the allocation makes more than one round (no `__GFP_NORETRY`).
-    pub retries: bool,
+    pub reach: Reach,
+    pub effort: Effort,
 }
 
 impl Want {
+    /// The nodes that may serve the allocation on a machine of `count` nodes, in their order.
+    pub fn nodes(self, count: usize) -> impl Iterator<Item = usize> {
+        let Want { node: asked, reach, .. } = self;
+        let others = (0..count).filter(move |&node| node != asked);
+        std::iter::once(asked).chain(others).filter(move |&node| reach.allows(asked, node))
+    }
+
     /// The error of the allocation.
     pub fn failed(self) -> Error {
         let why = Why::NoFrame { node: self.node as u8, order: self.order };
@@ -45,6 +92,10 @@ pub struct Pressure {
     on: bool,
     /// `min_free_kbytes`: the reserve of the whole machine.
     pub(crate) min_free_kbytes: AtomicU32,
+    /// The reserve that was set; 0 if none was (`user_min_free_kbytes`).
+    pub(crate) user_min_free_kbytes: AtomicU32,
+    /// How often the reserve or the memory that is online has changed.
+    pub(crate) changes: AtomicU32,
     /// The context of each thread slot.
     contexts: Box<[PlainU32; MAX_THREADS]>,
     /// The lock of the last attempt before an allocation fails (`oom_lock`).
@@ -53,10 +104,12 @@ pub struct Pressure {
 
 impl Pressure {
     /// The state at the start. With `on`, allocations that find no frame reclaim.
-    pub fn new(on: bool, min_free_kbytes: u32) -> Pressure {
+    pub fn new(on: bool) -> Pressure {
         Pressure {
             on,
-            min_free_kbytes: AtomicU32::new(min_free_kbytes),
+            min_free_kbytes: AtomicU32::new(0),
+            user_min_free_kbytes: AtomicU32::new(0),
+            changes: AtomicU32::new(0),
             contexts: Box::new(std::array::from_fn(|_| PlainU32::new(0))),
             oom: Lock::plain(LockClass::OutOfMemory, ()),
         }
@@ -86,8 +139,13 @@ impl Pressure {
 
     /// The name of the word at `address`, for traces. `None` for any other address.
     pub fn field_at(&self, address: usize) -> Option<String> {
-        if std::ptr::from_ref(&self.min_free_kbytes).addr() == address {
-            return Some("min_free_kbytes".to_owned());
+        let words = [
+            (&self.min_free_kbytes, "min_free_kbytes"),
+            (&self.user_min_free_kbytes, "min_free_kbytes that was set"),
+            (&self.changes, "changes of the watermarks"),
+        ];
+        if let Some((_, name)) = words.iter().find(|(word, _)| std::ptr::from_ref(*word).addr() == address) {
+            return Some((*name).to_owned());
         }
         let slot = self.contexts.iter().position(|word| std::ptr::from_ref(word).addr() == address)?;
         Some(format!("context of thread {slot}"))
@@ -107,7 +165,8 @@ impl Drop for InContext<'_> {
 }
 
 /// The work that waits for the daemons of a node. Each daemon has a word: 0 while nothing waits, and the
-/// daemon sleeps on it; otherwise the largest order that an allocation has asked for, plus 1.
+/// daemon sleeps on it; otherwise the largest order that an allocation has asked for, plus 1. The word of
+/// `kcompactd` also has the bit [`Wanted::CHECK`].
 #[derive(Debug)]
 pub struct Wanted {
     /// The word of `kswapd` (`kswapd_order`).
@@ -125,6 +184,22 @@ impl Default for Wanted {
 }
 
 impl Wanted {
+    /// The node's fragmentation is to be checked now (`proactive_compact_trigger`).
+    const CHECK: u64 = 1 << 8;
+
+    /// Asks for a check of the node's fragmentation.
+    pub(crate) fn ask_for_check(word: &AtomicU64) {
+        // Relaxed: as in `raise`.
+        word.fetch_or(Self::CHECK, Ordering::Relaxed);
+    }
+
+    /// Returns whether a check was asked for, and forgets it.
+    #[cfg(not(any(loom, feature = "explored")))]
+    pub(crate) fn take_check(word: &AtomicU64) -> bool {
+        // Relaxed: as in `raise`.
+        word.fetch_and(!Self::CHECK, Ordering::Relaxed) & Self::CHECK != 0
+    }
+
     /// Raises a daemon's word to an order. Returns true if the word was 0: the daemon may sleep, and must
     /// be woken.
     pub(crate) fn raise(word: &AtomicU64, order: u8) -> bool {
@@ -132,19 +207,21 @@ impl Wanted {
         // Relaxed: the word is an order and publishes nothing. The daemon reads the state of the node
         // under the node's locks.
         let mut now = word.load(Ordering::Relaxed);
-        while now < new {
-            match word.compare_exchange_weak(now, new, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return now == 0,
+        while now & !Self::CHECK < new {
+            let next = now & Self::CHECK | new;
+            match word.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return now & !Self::CHECK == 0,
                 Err(other) => now = other,
             }
         }
         false
     }
 
-    /// Sets a daemon's word to 0 and returns the order that waited, if one did.
+    /// Returns the order that waits in a daemon's word, if one does, and forgets it.
     pub(crate) fn take(word: &AtomicU64) -> Option<u8> {
         // Relaxed: as above.
-        u8::try_from(word.swap(0, Ordering::Relaxed)).ok()?.checked_sub(1)
+        let before = word.fetch_and(Self::CHECK, Ordering::Relaxed) & !Self::CHECK;
+        u8::try_from(before).ok()?.checked_sub(1)
     }
 
     /// The name of the word at `address`, for traces. `None` for any other address.

@@ -133,8 +133,8 @@ impl Zram {
         }
     }
 
-    /// Discards all blocks and closes the pool (`reset`). The device takes no content afterwards. For a
-    /// device that was reset the call does nothing. The call waits as [`ZsPool::close`] does.
+    /// Discards all blocks and closes the pool (`reset`). The device takes no content afterwards, and has no
+    /// limit. For a device that was reset the call does nothing. The call waits as [`ZsPool::close`] does.
     ///
     /// `EBUSY` if the device is the swap space, whose content the reset would lose, or another thread
     /// uses it; `EINTR` if the deadline of the calling thread
@@ -152,9 +152,14 @@ impl Zram {
     pub(crate) fn finish_reset<R: Release>(&self, machine: &Machine<R>) -> Result<()> {
         let discarded = (0..self.blocks()).try_for_each(|block| self.discard(machine, block));
         let reset = discarded.and_then(|()| self.pool.close(machine));
-        if reset.is_err() {
+        match reset.is_ok() {
+            // Relaxed: counts, which order nothing.
+            true => {
+                self.counts.limit.store(0, Ordering::Relaxed);
+                self.counts.most_pages.store(0, Ordering::Relaxed);
+            }
             // Relaxed: a write that still finds the mark fails, as if the reset had taken longer.
-            self.resetting.store(0, Ordering::Relaxed);
+            false => self.resetting.store(0, Ordering::Relaxed),
         }
         reset
     }

@@ -80,12 +80,9 @@ impl Books {
         self.closed = false;
     }
 
-    /// Fails if the pool takes no object any more.
-    pub fn check_open(&self) -> Result<()> {
-        match self.closed {
-            true => Err(Error::new(Errno::EINVAL, "the pool is closed: it takes no further objects")),
-            false => Ok(()),
-        }
+    /// Whether the class takes no object.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     fn at(&self, number: u32) -> &Zspage {
@@ -100,10 +97,9 @@ impl Books {
         &mut self.slots[number as usize * usize::from(self.objects) + usize::from(object)]
     }
 
-    /// Begins a zspage, which is on no list yet. `EINVAL` if the pool is closed; `ENOMEM` if the host
-    /// has no memory, or the class has no number left.
+    /// Begins a zspage, which is on no list yet. `ENOMEM` if the host has no memory, or the class has no
+    /// number left.
     pub fn begin(&mut self) -> Result<u32> {
-        self.check_open()?;
         let number = match self.unused.pop() {
             Some(number) => number,
             None if (self.zspages.len() as u32) < MAX_ZSPAGES => {

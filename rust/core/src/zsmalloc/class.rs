@@ -77,6 +77,8 @@ pub struct Classes {
     /// The class of each size, as an index of `list`.
     of_size: Vec<u8>,
     huge: usize,
+    /// The error for an object larger than a page.
+    too_large: Errno,
 }
 
 impl Classes {
@@ -105,7 +107,8 @@ impl Classes {
             }
             of_size[index] = (list.len() - 1) as u8;
         }
-        Classes { list, of_size, huge }
+        let too_large = if profile.zs_large_enospc { Errno::ENOSPC } else { Errno::EINVAL };
+        Classes { list, of_size, huge, too_large }
     }
 
     /// The classes, largest objects first.
@@ -114,11 +117,12 @@ impl Classes {
     }
 
     /// The position in [`Classes::all`] of the class for objects of `size` bytes. `EINVAL` for no
-    /// bytes, or more than a page has.
+    /// bytes; `ENOSPC` for more than a page has, in old kernels `EINVAL`.
     pub fn of_size(&self, size: usize) -> Result<usize> {
         if size == 0 || size > MAX_SIZE {
             let why = format!("an object has 1 to {MAX_SIZE} bytes, not {size}");
-            return Err(Error::new(Errno::EINVAL, why));
+            let errno = if size == 0 { Errno::EINVAL } else { self.too_large };
+            return Err(Error::new(errno, why));
         }
         let size = (size + HANDLE).clamp(MIN, MAX_SIZE);
         Ok(usize::from(self.of_size[(size - MIN).div_ceil(STEP)]))

@@ -6,31 +6,44 @@ use super::class::MAX_CHAIN;
 use super::pool::{ClassRoom, ZsPool};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
+use crate::memory::more_room;
 use crate::owner::Owner;
 use crate::page::Pfn;
 use crate::profile::ZsLocking;
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::{Mutation, Ordering, mutated, park_patiently};
+use crate::sync::{Guard, Mutation, Ordering, mutated, park_patiently, spin_until};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 
 /// Pages of a freed zspage. The caller puts them after it has released its locks.
 pub(super) type Freed = ArrayVec<Pfn, MAX_CHAIN>;
 
-/// The values of `Counts::closing`: the pool is in use, a thread is closing it, or it is closed.
-const OPEN: u64 = 0;
-const CLOSING: u64 = 1;
-const CLOSED: u64 = 2;
+/// The values of `Counts::closing`: the pool is in use, a thread looks whether it has an object left, the
+/// thread frees the last zspages, or the pool is closed. A thread that is to store an object meanwhile waits
+/// for the end of the look.
+pub(super) const OPEN: u64 = 0;
+pub(super) const DECIDING: u64 = 1;
+pub(super) const CLOSING: u64 = 2;
+pub(super) const CLOSED: u64 = 3;
 
 impl ZsPool {
     /// A pool of `machine` without an object. `ENOMEM` if all owner slots are in use.
     pub fn new<R: Release>(machine: &Machine<R>) -> Result<Arc<ZsPool>> {
         machine.may_allocate("owner slot")?;
-        machine.owners.insert_with(|id| {
+        let pool = machine.owners.insert_with(|id| {
             let pool = Arc::new(ZsPool::with_id(id, &machine.profile));
             Ok((Owner::Movable(pool.clone()), pool))
-        })
+        })?;
+        let mut shrinkers = machine.shrinkers.lock();
+        if let Err(error) = more_room(&mut shrinkers, "the pools that reclaim compacts", 1) {
+            drop(shrinkers);
+            machine.owners.remove(pool.id);
+            return Err(error);
+        }
+        shrinkers.push(pool.id);
+        drop(shrinkers);
+        Ok(pool)
     }
 
     /// Frees an empty zspage that is on its list, if all its page locks are free (`free_zspage`).
@@ -139,6 +152,13 @@ impl ZsPool {
                     self.schedule();
                     return false;
                 };
+                if self.locking == ZsLocking::Pool {
+                    // A thread may still use an object that another thread has freed. No further thread
+                    // begins to: the handles of all objects have ended.
+                    let chain = room.chain(number);
+                    chain.write_lock(self.zspage_lock());
+                    chain.write_unlock(self.zspage_lock());
+                }
                 let freed = {
                     let mut books = room.books.lock();
                     self.end_zspage(machine, room, &mut books, number, pages)
@@ -219,15 +239,24 @@ impl ZsPool {
         // thread in `not_isolated` lowers the count before it loads the mark. So this thread finds the
         // lower count, or the other thread finds the mark and wakes this one.
         // Acquire, if the pool is closed already: see the store below.
-        match closing.compare_exchange(OPEN, CLOSING, Ordering::SeqCst, Ordering::Acquire) {
+        match closing.compare_exchange(OPEN, DECIDING, Ordering::SeqCst, Ordering::Acquire) {
             Ok(_) => {}
             Err(CLOSED) => return Ok(()),
             Err(_) => return Err(Error::new(Errno::EBUSY, "another thread is closing the pool")),
         }
-        let closed = self.close_rooms().and_then(|()| self.end_zspages(machine));
+        let closed = self.close_rooms().and_then(|()| {
+            // Release: a thread that finds the mark finds all classes closed.
+            closing.store(CLOSING, Ordering::Release);
+            self.end_zspages(machine)
+        });
         match closed.is_ok() {
-            true => machine.owners.remove(self.id),
-            false => self.rooms.iter().for_each(|room| room.books.lock().reopen()),
+            true => {
+                machine.shrinkers.lock().retain(|&id| id != self.id);
+                machine.owners.remove(self.id);
+                // Relaxed: a count, which orders nothing.
+                self.counts.compacted.store(0, Ordering::Relaxed);
+            }
+            false => self.reopen_rooms(),
         }
         // Release pairs with the Acquire in `is_closed` and above: a thread that finds the pool
         // closed, or open again, finds all its classes closed, or open.
@@ -241,6 +270,7 @@ impl ZsPool {
         self.counts.closing.load(Ordering::Acquire) == CLOSED
     }
 
+    /// Closes all classes, if none has an object.
     fn close_rooms(&self) -> Result<()> {
         match self.rooms.iter().all(|room| room.books.lock().close()) {
             true => Ok(()),
@@ -248,6 +278,30 @@ impl ZsPool {
                 let left = self.stats().objects;
                 let why = format!("the pool has {left} objects, or another thread uses it: free them first");
                 Err(Error::new(Errno::EBUSY, why))
+            }
+        }
+    }
+
+    fn reopen_rooms(&self) {
+        self.rooms.iter().for_each(|room| room.books.lock().reopen());
+    }
+
+    /// The books of a class that takes objects. While another thread looks whether the pool can be closed, this
+    /// thread waits: the look may find an object, and the pool stays open then.
+    pub(super) fn open_books<'a>(&self, room: &'a ClassRoom) -> Result<Guard<'a, Books>> {
+        loop {
+            let books = room.books.lock();
+            if !books.is_closed() {
+                return Ok(books);
+            }
+            drop(books);
+            match spin_until(&self.counts.closing, |state| state != DECIDING) {
+                OPEN => {}
+                CLOSED => {
+                    let why = "the pool is closed: it takes no further objects";
+                    return Err(Error::new(Errno::EINVAL, why));
+                }
+                _ => return Err(Error::new(Errno::EBUSY, "another thread is closing the pool")),
             }
         }
     }

@@ -15,6 +15,9 @@ use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::{Mutation, Ordering, broken, mutated, unpark_all};
 
+/// As many pages are worth a compaction of the pool in any round of reclaim (`SHRINK_BATCH`).
+const SHRINK_BATCH: u64 = 128;
+
 impl<R: Release> MovableOps<R> for ZsPool {
     fn isolate(&self, machine: &Machine<R>, pfn: Pfn) -> bool {
         machine.frames[pfn].expect_locked();
@@ -60,6 +63,16 @@ impl<R: Release> MovableOps<R> for ZsPool {
 
     fn held(&self) -> Vec<Pfn> {
         self.all_pages()
+    }
+
+    /// Compacts the pool, if the round is to free as many pages as a compaction would, or many
+    /// (`zs_shrinker_scan`, `do_shrink_slab`).
+    fn shrink(&self, machine: &Machine<R>, priority: u32) {
+        let freeable = self.compactable_pages();
+        let wanted = 2 * (freeable >> priority);
+        if freeable > 0 && wanted >= freeable.min(SHRINK_BATCH) {
+            self.compact(machine);
+        }
     }
 
     fn check(&self, machine: &Machine<R>, report: &mut dyn FnMut(&'static str, Option<Pfn>, String)) {

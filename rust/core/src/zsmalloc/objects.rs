@@ -75,8 +75,9 @@ impl ZsPool {
 
     /// Allocates an object for `len` bytes on `node`, or near it (`zs_malloc`).
     ///
-    /// `EINVAL` for no bytes, or more than a page; `ENOMEM` if no frame is free, or the host has no
-    /// memory.
+    /// `EINVAL` for no bytes, or a pool that is closed; `ENOSPC` for more bytes than a page has, in old
+    /// kernels `EINVAL`; `EBUSY` while another thread closes the pool; `ENOMEM` if no frame is free, or the
+    /// host has no memory.
     pub fn alloc<R: Release>(&self, machine: &Machine<R>, len: usize, node: usize) -> Result<Handle> {
         let class = self.classes.of_size(len)?;
         let room = &*self.rooms[class];
@@ -96,8 +97,7 @@ impl ZsPool {
     }
 
     fn put_in_fullest(&self, room: &ClassRoom, handle: u32) -> Result<Option<Handle>> {
-        let mut books = room.books.lock();
-        books.check_open()?;
+        let mut books = self.open_books(room)?;
         let Some(zspage) = books.fullest() else { return Ok(None) };
         let entered = self.enter(room, &mut books, zspage, handle);
         books.regroup(zspage);
@@ -118,7 +118,7 @@ impl ZsPool {
     /// the pages that are not marked yet stay pages of this zspage.
     fn make_zspage<R: Release>(&self, machine: &Machine<R>, class: usize, node: usize) -> Result<u32> {
         let room = &*self.rooms[class];
-        let number = room.books.lock().begin()?;
+        let number = self.open_books(room)?.begin()?;
         let mut pages = ArrayVec::<Pfn, MAX_CHAIN>::new();
         let gathered = room.chains.make(number as usize).and_then(|()| {
             (0..room.class.pages).try_for_each(|_| {
@@ -247,11 +247,13 @@ impl ZsPool {
         }
         drop(still);
         books.give(id.number, place.object());
+        // The handle ends before the zspage may be freed. `map` takes the zspage's lock and then looks at
+        // the handle again: it finds the end of the handle, or its lock keeps the zspage.
+        self.handles.end(handle.number(), false);
         let freed = match books.regroup(id.number) && books.is_listed(id.number) {
             true => self.try_free_zspage(machine, room, &mut books, id.number),
             false => ArrayVec::new(),
         };
-        self.handles.end(handle.number(), false);
         drop(books);
         freed.iter().for_each(|&pfn| machine.put(pfn));
         Ok(())

@@ -160,6 +160,13 @@ impl ZsPool {
         all.into_iter().map(count).collect()
     }
 
+    /// The pages of the zspages that a compaction could free (`zs_shrinker_count`).
+    pub(super) fn compactable_pages(&self) -> u64 {
+        let pages =
+            |room: &CachePadded<ClassRoom>| room.books.lock().compactable() * u64::from(room.class.pages);
+        self.rooms.iter().map(pages).sum()
+    }
+
     /// Whether a zspage waits to be freed by a thread that may sleep.
     pub fn has_work(&self) -> bool {
         // Acquire pairs with the Release in `schedule`.

@@ -122,7 +122,8 @@ impl Zone {
 
     /// Takes a whole free block out of the lists for compaction (`__isolate_free_page`). Its frames
     /// belong to the caller, with the count zero. Returns false if the node's free memory would fall
-    /// to its lowest watermark.
+    /// to its lowest watermark. A pageblock of which at least half is taken becomes movable, because most of
+    /// its pages will be.
     pub(crate) fn isolate_free_block(&mut self, frames: &Frames, number: u32, order: u8) -> bool {
         if self.free() <= self.watermarks.min + (1 << order) {
             return false;
@@ -130,6 +131,14 @@ impl Zone {
         self.grow_past(frames, number);
         let kind = self.blocks.kind_of(number);
         self.unlist(frames, self.base.plus(number), order, kind);
+        if order + 1 >= self.blocks.order() {
+            let size = 1usize << self.blocks.order();
+            for block in (number..number + (1 << order)).step_by(size) {
+                if matches!(kind, MigrateType::Unmovable | MigrateType::Reclaimable) {
+                    self.set_kind(frames, block, MigrateType::Movable);
+                }
+            }
+        }
         true
     }
 

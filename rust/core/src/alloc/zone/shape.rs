@@ -61,11 +61,6 @@ impl Zone {
         self.captures = self.captures.wrapping_add_signed(sign);
     }
 
-    /// The number of the node's frames, free or not.
-    pub(crate) fn frames(&self) -> u32 {
-        self.frames
-    }
-
     /// Returns true if an allocation of 2^`order` frames for this migratetype would find a block, of
     /// its own type or of another one that it may claim whole.
     pub(crate) fn would_serve(&self, order: u8, kind: MigrateType) -> bool {
@@ -73,6 +68,12 @@ impl Zone {
         let serves = |of: MigrateType| of == kind || (claims && kind.fallbacks().contains(&of));
         MigrateType::ALL.into_iter().any(|of| serves(of) && self.smallest(of, order).is_some())
             || self.blocks_ahead().any(|(ahead, of)| ahead >= order && serves(of))
+    }
+
+    /// Returns true if an allocation of 2^`order` frames would find a block and leave the lowest watermark
+    /// (`zone_watermark_ok`).
+    pub(crate) fn has_block(&self, order: u8, kind: MigrateType) -> bool {
+        self.free() >= self.watermarks.min + (1 << order) && self.would_serve(order, kind)
     }
 
     /// The free blocks by order.

@@ -5,9 +5,11 @@ use super::References;
 use crate::lru::LruList;
 use crate::machine::Machine;
 use crate::page::{Flags, PAGE_SIZE, Pfn};
+use crate::pressure::state::context;
 use crate::profile::LruPolicy;
 use crate::release::Release;
-use crate::stat::Event;
+use crate::stat::{Event, NodeItem};
+use crate::sync::wait_briefly;
 
 /// The thread that reclaims; the counters distinguish the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,15 @@ impl<R: Release> Machine<R> {
 
     /// Scans up to `most` pages from the tail of an inactive list, and frees those that are not in
     /// use. Returns how many base pages were freed.
+    ///
+    /// An allocation waits a moment before it isolates pages of a class of which other threads have isolated
+    /// too many already, and leaves the class alone if they still have them then.
     pub(super) fn shrink_inactive_list(&self, node: usize, file: bool, most: u32, by: Reclaimer) -> u32 {
+        let too_many = || self.are_too_many_isolated(node, file);
+        let direct = by == Reclaimer::Direct && self.pressure.is_in(context::ALLOCATES);
+        if direct && too_many() && wait_briefly(&|| !too_many()) {
+            return 0;
+        }
         let taken = self.isolate_inactive(node, file, most, by);
         let mut freed = 0;
         let mut kept = Vec::new();
@@ -92,6 +102,20 @@ impl<R: Release> Machine<R> {
             self.nodes[node].lruvec.lock().note_cost(file, rotated);
         }
         freed
+    }
+
+    /// Returns true if the isolated pages of a class are more than an eighth of its inactive ones. An
+    /// allocation without I/O may isolate as many as there are, so that it does not wait for one
+    /// that waits for it (`too_many_isolated`).
+    fn are_too_many_isolated(&self, node: usize, file: bool) -> bool {
+        let item = if file { NodeItem::IsolatedFile } else { NodeItem::IsolatedAnon };
+        let isolated = self.stats.on_node(node, item);
+        if isolated <= 0 {
+            return false;
+        }
+        let inactive = self.nodes[node].lruvec.lock().pages(LruList::inactive(file));
+        let share = if self.pressure.is_in(context::NO_IO) { 0 } else { 3 };
+        isolated > i64::from(inactive >> share)
     }
 
     /// Isolates up to `most` pages from the tail of an inactive list, after a drain of this CPU's

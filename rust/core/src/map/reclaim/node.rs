@@ -5,6 +5,7 @@ use super::list::Reclaimer;
 use crate::error::{Errno, Error, Result};
 use crate::lru::{LruList, SWAP_CLUSTER_MAX};
 use crate::machine::Machine;
+use crate::owner::OwnerId;
 use crate::pressure::state::context;
 use crate::profile::LruPolicy;
 use crate::release::Release;
@@ -43,7 +44,12 @@ impl<R: Release> Machine<R> {
         // Pages in a batch are on no list, and reclaim would miss them.
         self.lru_drain_local();
         let freed = match self.profile.lru_policy {
-            LruPolicy::Mglru => self.shrink_generations(node, pages, by),
+            LruPolicy::Mglru => {
+                let freed = self.shrink_generations(node, pages, by);
+                // The generations have no rounds: a reclaim that has freed too little counts as the last.
+                self.shrink_owners(if freed < pages { 0 } else { DEF_PRIORITY });
+                freed
+            }
             _ => match self.shrink_node(node, pages, Files::First, by) {
                 // File pages alone gave nothing.
                 (0, true) => self.shrink_node(node, pages, Files::Too, by).0,
@@ -65,8 +71,19 @@ impl<R: Release> Machine<R> {
             let (count, trims) = self.scan_count(node, priority, files);
             alone |= trims;
             freed += self.shrink_lruvec(node, count, pages - freed, by);
+            self.shrink_owners(priority);
         }
         (freed, alone)
+    }
+
+    /// Has owners free memory that they do not need (`shrink_slab`). What they free is no page of a list, and
+    /// does not count as reclaimed.
+    fn shrink_owners(&self, priority: u32) {
+        // No lock is held while an owner works.
+        let asked: Vec<OwnerId> = self.shrinkers.lock().clone();
+        for owner in asked.into_iter().filter_map(|id| self.owners.movable(id)) {
+            owner.shrink(self, priority);
+        }
     }
 
     /// Ages the pages of a node (`kswapd_age_node`). In each class with too few inactive pages, a

@@ -1,0 +1,27 @@
+//! Whether a node has enough free memory to compact, and whether its free memory is in pieces
+//! (`compaction_suitable`).
+
+use crate::alloc::zone::Zone;
+
+/// The largest order that an allocation is expected to find without much work
+/// (`PAGE_ALLOC_COSTLY_ORDER`).
+pub(crate) const COSTLY_ORDER: u8 = 3;
+
+/// Compaction is left out if the fragmentation index is not above this (`extfrag_threshold`).
+const EXTFRAG_THRESHOLD: i32 = 500;
+
+/// The free frames that compaction for a block needs, and of which it leaves one: the targets take as much
+/// memory as the block, and while pages are copied both are in use (`compact_gap`).
+pub(crate) fn free_to_compact(zone: &Zone, order: u8) -> u32 {
+    let marks = zone.watermarks();
+    let mark = if order > COSTLY_ORDER { marks.low } else { marks.min };
+    mark.saturating_add(2 << order)
+}
+
+/// Returns true if compaction can make a block: enough memory is free, and for a large block the free memory
+/// is in pieces rather than too little.
+pub(crate) fn is_compaction_suitable(zone: &Zone, order: u8) -> bool {
+    let scarce =
+        || order > COSTLY_ORDER && (0..=EXTFRAG_THRESHOLD).contains(&zone.fragmentation_index(order));
+    zone.free() > free_to_compact(zone, order) && !scarce()
+}

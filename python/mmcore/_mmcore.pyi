@@ -1124,8 +1124,8 @@ class ZsPool:
         """Stores 1 to 4096 bytes, with frames of ``node`` or near it, and returns the handle of the object.
 
         Raises:
-            KernelError: ENOMEM if no frame is free; EINVAL for no bytes, or a closed pool; ENOSPC for too many
-                bytes, before 6.8 EINVAL; EBUSY while another thread closes the pool."""
+            KernelError: ENOMEM if no frame is free; EINVAL for no bytes, or a closed pool; ENOSPC for too
+                many bytes, before 6.8 EINVAL; EBUSY while another thread closes the pool."""
     def get(self, handle: int) -> bytes:
         """Returns the bytes of an object.
 

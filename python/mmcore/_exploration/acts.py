@@ -359,3 +359,38 @@ WANTED = {
 GATHERED = {"compact": "compact node=0"} | {
     name: MOVABLE[name] for name in ("release", "try_get", "lock", "isolate", "migrate")
 }
+
+#: Threads that want the frames of a memory block as a whole, or compact its node.
+_WHOLE = {name: BLOCKWISE[name] for name in ("offline", "range", "huge")} | {
+    "compact": "compact node=1",
+}
+
+#: Threads that want a memory block which has pages of the balloon.
+LODGED = (
+    _WHOLE
+    | {name: BALLOON[name] for name in ("inflate", "deflate", "isolate")}
+    | {
+        "migrate": "isolate {x}\nmigrate {x} node=0",
+    }
+)
+
+#: Threads that want a memory block which has pages of a zspage.
+STOWED = (
+    _WHOLE
+    | {name: COMPRESSED[name] for name in ("put", "check", "del", "isolate")}
+    | {
+        "migrate": "isolate {x}\nmigrate {x} node=0",
+        "squeeze": "zs_compact",
+    }
+)
+
+#: Threads that want a block of two pages on a machine with memory pressure, the daemons of the
+#: node, and threads that use and free its pages.
+STRAINED = {
+    "take": "allocate p{t} order=1\nfree p{t}",
+    "kswapd": "kswapd order=1",
+    "kcompactd": "kcompactd order=1",
+    "write": "write r1",
+    "isolate": "isolate {x}\nputback {x}",
+    "unmap": "unmap {x}",
+}

@@ -64,6 +64,9 @@ _BLOCKS = "machine pages=8 pageblock_order=2 block=4"
 #: | blockwise | anonymous | a file's |
 #: | hungry | pages that go to swap, one frame in reserve | pages of a file, no reserve, one CPU |
 #: | wanted | the block has an anonymous page | it has a movable page |
+#: | lodged | one page in the block | two pages, the mark sticks |
+#: | stowed | today's locks of zsmalloc | the locks of 4.8 |
+#: | strained | a balloon that deflates | two nodes, swap on zram |
 #: | preempted | in the batch for new pages | on its list, referenced |
 KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
     "mapped": (
@@ -228,6 +231,37 @@ KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
         acts.BLOCKWISE,
         (f"{_BLOCKS}\nmap r0 anon 1 node=1\nwrite r0\ndrain\nframe r0", "r0", "r0"),
         (f"{_BLOCKS}\nmap r0 file 1 node=1\nwrite r0\ndrain\nframe r0", "r0", "r0"),
+    ),
+    "lodged": (
+        acts.LODGED,
+        (f"{_BLOCKS}\ninflate 1 node=1", "b0:0", "b0:0"),
+        (f"{_BLOCKS} movable_mark=sticky\ninflate 2 node=1", "b0:0,1", "b0:1,0"),
+    ),
+    "stowed": (
+        acts.STOWED,
+        (f"{_BLOCKS}\nzs_open 2\nzs_put 0 size=24 node=1", "z0:0", "z0:1"),
+        (
+            (
+                f"{_BLOCKS} zs_locking=class zspage_groups=quarters\nzs_open 2\n"
+                "zs_put 0 size=24 node=1"
+            ),
+            "z0:2",
+            "z0:0",
+        ),
+    ),
+    "strained": (
+        acts.STRAINED,
+        _same(
+            "machine nodes=1 pages=8 pageblock_order=2 cpus=1 pressure=on deflate_on_oom=true\n"
+            "set min_free_kbytes 0\nswapon 1\nmap r0 anon 4\nwrite r0\nmap r1 anon 1\ninflate 3\n"
+            "madv r0:0,2 dontneed\ndrain",
+            "r0:1",
+        ),
+        _same(
+            "machine nodes=2 pages=8 pageblock_order=2 cpus=1 pressure=on\nset min_free_kbytes 16\n"
+            "swapon 1 zram\nmap r0 anon 12\nwrite r0\nmap r1 anon 1\ndrain",
+            "r0:1",
+        ),
     ),
     "preempted": (
         acts.PREEMPTED,

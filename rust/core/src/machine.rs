@@ -352,9 +352,9 @@ impl<R: Designed> Machine<R> {
         self.frames.get(pfn).ok_or_else(|| Error::new(Errno::EINVAL, format!("no frame {pfn}")))
     }
 
-    /// Returns the managed pages of a node: its frames that are online, less those that a balloon has taken from
-    /// it (`managed` in /proc/zoneinfo). Negative if the books of the balloon are wrong. `EINVAL` for a node
-    /// that does not exist.
+    /// Returns the managed pages of a node: its frames that are online, less those that a balloon has taken
+    /// from it (`managed` in /proc/zoneinfo). Negative if the books of the balloon are wrong. `EINVAL` for a
+    /// node that does not exist.
     pub fn managed_pages(&self, node: usize) -> Result<i64> {
         let found =
             self.nodes.get(node).ok_or_else(|| Error::new(Errno::EINVAL, format!("no node {node}")))?;

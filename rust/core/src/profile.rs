@@ -350,9 +350,9 @@ profile! {
     /// begin in the pageblock below. If false, in the same pageblock.
     compact_free_below: bool = [false, false, false, true, true],
         "kernel 6.6 (update_pageblock_skip); 6.1 and 6.12: not recorded";
-    /// If true, a run of compaction that does not wait scans the rest of a pageblock in which a page could not
-    /// move, and marks the pageblock as not worth a scan. If false, an asynchronous run for an allocation leaves
-    /// out the rest of the block that is wanted.
+    /// If true, a run of compaction that does not wait scans the rest of a pageblock in which a page could
+    /// not move, and marks the pageblock as not worth a scan. If false, an asynchronous run for an
+    /// allocation leaves out the rest of the block that is wanted.
     compact_finishes_failed: bool = [false, false, false, true, true],
         "kernel cfccd2e63e7e, 6.3; 6.1 and 6.12: not recorded";
     /// If true, compaction passes over a locked page of a cache that is on the unevictable list. If false,
@@ -385,8 +385,9 @@ profile! {
     /// If true, a node's pages in the balloon count in nr_balloon_pages.
     balloon_counted: bool = [false, false, false, false, true],
         "lifecycle 11, kernel 6.16; 6.1 and 6.12: not recorded";
-    /// If true, the pages of a message to the host are collected in a list, of which the page that came last is
-    /// the first to go on: into the balloon, or back to the allocator. If false, they go on in their order.
+    /// If true, the pages of a message to the host are collected in a list, of which the page that came last
+    /// is the first to go on: into the balloon, or back to the allocator. If false, they go on in their
+    /// order.
     balloon_collects: bool = [false, false, true, true, true],
         "kernel c7cdff0e8647, 4.15; 6.1 and 6.12: not recorded";
     /// If true, the balloon gives pages back to an allocation that finds no frame

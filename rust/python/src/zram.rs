@@ -90,8 +90,8 @@ impl ZsPool {
     /// Stores 1 to 4096 bytes, with frames of ``node`` or near it, and returns the handle of the object.
     ///
     /// Raises:
-    ///     KernelError: ENOMEM if no frame is free; EINVAL for no bytes, or a closed pool; ENOSPC for too many
-    ///         bytes, before 6.8 EINVAL; EBUSY while another thread closes the pool.
+    ///     KernelError: ENOMEM if no frame is free; EINVAL for no bytes, or a closed pool; ENOSPC for too
+    ///         many bytes, before 6.8 EINVAL; EBUSY while another thread closes the pool.
     #[pyo3(signature = (content, *, node=0))]
     fn put(&self, py: Python<'_>, content: &[u8], node: usize) -> PyResult<u64> {
         let handle = self.shared.take(

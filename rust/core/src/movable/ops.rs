@@ -57,9 +57,9 @@ pub trait MovableOps<R: Designed>: Send + Sync {
         0
     }
 
-    /// Gives memory back that the owner has but does not need, in a round of reclaim at a priority from 12 on
-    /// down to 0, the hardest (`shrink_slab`). The caller may hold page locks, and has registered no reclaim of
-    /// its own. Only owners in [`Machine::shrinkers`] are asked.
+    /// Gives memory back that the owner has but does not need, in a round of reclaim at a priority from 12
+    /// down to 0, the hardest (`shrink_slab`). The caller may hold page locks. Only owners in
+    /// `Machine::shrinkers` are asked.
     fn shrink(&self, machine: &Machine<R>, priority: u32) {
         let _ = (machine, priority);
     }

@@ -286,8 +286,8 @@ impl ZsPool {
         self.rooms.iter().for_each(|room| room.books.lock().reopen());
     }
 
-    /// The books of a class that takes objects. While another thread looks whether the pool can be closed, this
-    /// thread waits: the look may find an object, and the pool stays open then.
+    /// The books of a class that takes objects. While another thread looks whether the pool can be closed,
+    /// this thread waits: the look may find an object, and the pool stays open then.
     pub(super) fn open_books<'a>(&self, room: &'a ClassRoom) -> Result<Guard<'a, Books>> {
         loop {
             let books = room.books.lock();

@@ -5,7 +5,6 @@ use super::suitable::is_compaction_suitable;
 use super::targets::Targets;
 use crate::alloc::pageblock::MigrateType;
 use crate::error::Errno;
-use crate::hotplug::BlockState;
 use crate::lru::LruList;
 use crate::machine::Machine;
 use crate::migrate::{Mode, Reason};
@@ -405,7 +404,7 @@ impl<'a, R: Release> Control<'a, R> {
     /// Returns true if a pageblock is in an offline memory block, so that no scanner enters it
     /// (`pageblock_pfn_to_page`).
     pub fn is_offline(&self, number: u32) -> bool {
-        self.machine.nodes[self.node].blocks.state_at(number) == BlockState::Offline
+        self.machine.nodes[self.node].blocks.is_offline(number)
     }
 
     /// Returns true if the free scanner has reached the migrate scanner's pageblock

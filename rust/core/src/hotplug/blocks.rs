@@ -122,6 +122,11 @@ impl Blocks {
         self.state(number / self.size).or(self.rest).unwrap_or(BlockState::Offline)
     }
 
+    /// Whether the block that holds a frame is offline, by the frame's number within the node.
+    pub fn is_offline(&self, number: u32) -> bool {
+        self.state_at(number) == BlockState::Offline
+    }
+
     /// Changes the state of a block. The caller holds the zone lock.
     pub(crate) fn set(&self, block: u32, state: BlockState) {
         // Release pairs with the Acquire of `state`.

@@ -60,6 +60,33 @@ def test_a_pass_runs_threads_and_audits_every_design():
         assert {step["section"] for step in result.steps} >= {"A", "B"}
 
 
+FORKS = """
+map r0 anon 1
+write r0
+thread A
+  fork c2
+  cread c2 r0
+thread B
+  fork c2
+  cwrite c2 r0
+thread C
+  fork c2
+  exit c2
+finally
+  audit
+  cread c2 r0
+"""
+
+
+def test_children_of_one_name_in_several_threads_all_end():
+    for _ in range(20):
+        result = mmcore.run(FORKS)
+        assert result.clean, str(result)
+    assert mmcore.stress(FORKS, seconds=0.1).found is None
+    found = mmcore.explore(FORKS, schedules=300, jobs=1).counterexample
+    assert found is None, str(found)
+
+
 def test_what_a_program_still_holds_is_named():
     result = mmcore.run("machine nodes=2 pages=16\nallocate p0\nget p0\n")
     assert result.clean

@@ -196,10 +196,8 @@ impl<R: Release> Session<R> {
     /// Ends everything: children, pins, the program's own process. Returns the findings of a final
     /// audit.
     pub fn end(&self, actor: &mut Actor) -> Vec<Finding> {
-        for process in [&self.names, &actor.names].into_iter().flat_map(|names| names.children.iter()) {
-            if let (_, Some(process)) = process {
-                self.machine.exit(&process.space);
-            }
+        for names in [&self.names, &actor.names] {
+            names.living().for_each(|process| self.machine.exit(&process.space));
         }
         while let Some(held) = self.take(actor, |held| matches!(held.hold, Hold::Pin(_))) {
             if let Hold::Pin(kind) = held.hold {

@@ -264,6 +264,8 @@ impl<K: PartialEq + Copy, V> Table<K, V> {
 pub(super) struct Names {
     pub regions: Table<Region, Mapped>,
     pub children: Table<Child, Option<Arc<Process>>>,
+    /// Children whose names other threads have given to children of their own. They live until the end.
+    pub nameless: Vec<Arc<Process>>,
     pub pools: Table<Movable, Pool>,
     pub allocated: Table<Allocated, Pfn>,
     /// The frames that were last failed or named behind pages. A frame keeps its name after an
@@ -274,9 +276,15 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Returns the children that have not exited.
+    pub fn living(&self) -> impl Iterator<Item = &Arc<Process>> {
+        self.children.iter().filter_map(|(_, process)| process.as_ref()).chain(&self.nameless)
+    }
+
     fn clear(&mut self) {
         self.regions.clear();
         self.children.clear();
+        self.nameless.clear();
         self.pools.clear();
         self.allocated.clear();
         self.frames.clear();
@@ -293,6 +301,10 @@ impl Names {
         fn all<K: PartialEq + Copy, V>(into: &mut Table<K, V>, from: &mut Table<K, V>) {
             from.0.drain(..).for_each(|(key, value)| into.set(key, value));
         }
+        // A child that only lost its name would go without an exit.
+        let displaced = other.children.iter().filter_map(|(name, _)| self.children.get(*name)?.clone());
+        self.nameless.extend(displaced);
+        self.nameless.append(&mut other.nameless);
         all(&mut self.regions, &mut other.regions);
         all(&mut self.children, &mut other.children);
         all(&mut self.pools, &mut other.pools);

@@ -46,8 +46,8 @@ impl<R: Release> Session<R> {
         // The program's entry for a child replaces the set-up's entry.
         let before =
             self.names.children.iter().filter(|(child, _)| program.names.children.get(*child).is_none());
-        let children = before.chain(program.names.children.iter()).filter(|(_, process)| process.is_some());
-        let (spaces, due) = (self.machine.spaces().len(), 1 + children.count());
+        let before = before.filter(|(_, process)| process.is_some()).count();
+        let (spaces, due) = (self.machine.spaces().len(), 1 + before + program.names.living().count());
         if spaces != due {
             let detail = format!("{spaces} exist, but {due} have not ended");
             findings.push(Finding { rule: "an address space that ended is gone", pfn: None, detail });
@@ -70,10 +70,8 @@ impl<R: Release> Session<R> {
     fn check_content(&self, program: &Actor, findings: &mut Vec<Finding>) {
         for names in [&self.names, &program.names] {
             self.check_regions(program, self.space.id, &names.regions, findings);
-            for (_, child) in names.children.iter() {
-                if let Some(process) = child {
-                    self.check_regions(program, process.space.id, &process.regions, findings);
-                }
+            for process in names.living() {
+                self.check_regions(program, process.space.id, &process.regions, findings);
             }
         }
     }

@@ -63,11 +63,7 @@ impl<R: Release> Session<R> {
         };
         for names in [&self.names, &actor.names] {
             find(self.space.id, &names.regions);
-            for (_, child) in names.children.iter() {
-                if let Some(process) = child {
-                    find(process.space.id, &process.regions);
-                }
-            }
+            names.living().for_each(|process| find(process.space.id, &process.regions));
         }
         let reader = self.reader(actor);
         for (space, place) in copies {

@@ -27,8 +27,7 @@ impl<R: Release> Session<R> {
     /// Checks every child that a thread has forked and that still lives.
     pub(super) fn check_snapshots(&self, program: &Actor, findings: &mut Vec<Finding>) {
         for fork in &program.history.forks {
-            let children = program.names.children.iter().filter_map(|(_, process)| process.as_ref());
-            for child in children.filter(|process| process.space.id == fork.child) {
+            for child in program.names.living().filter(|process| process.space.id == fork.child) {
                 let held = self.held_by(program, child);
                 if let Some((place, wrong)) = program.history.wrong(fork, &held) {
                     let detail = format!(

@@ -193,3 +193,29 @@ def test_a_page_is_usable_in_its_callback_only():
             use()
     assert "pfn=" in repr(kept[0])
     assert len({*kept}) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("call", ["explore", "replay", "parallel"])
+def test_what_ends_a_program_comes_out_of_the_search(error, call):
+    class Ends(MovableOps):
+        def isolate(self, _):
+            raise error("the owner has had enough")
+
+    program = "movable m0 1\nthread A\n  isolate m0\nthread B\n  isolate m0"
+    calls = {
+        "explore": lambda: explored(Ends(), program),
+        "parallel": lambda: explored(Ends(), program, jobs=4, schedules=100_000),
+        "replay": lambda: mmcore.replay(program, "", owners={"m0": Ends()}),
+    }
+    with pytest.raises(error, match="the owner has had enough"):
+        calls[call]()
+
+
+def test_what_ends_a_program_comes_out_of_a_copy_of_an_owner():
+    class Ends(MovableOps):
+        def __deepcopy__(self, _):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        explored(Ends())

@@ -29,8 +29,9 @@ class MovableOps:
     objects, each schedule gets a deep copy (`copy.deepcopy`) of the owner as the set-up left it,
     and a callback is part of one step, so no other thread runs meanwhile. An exception that is no
     `OSError` breaks a rule there ("an owner's callback does not raise"), and the search reports the
-    schedule that led to it. The answers of an owner may depend only on its own state and its
-    arguments: if they differ when a schedule runs again, `InputError` names the call.
+    schedule that led to it; one that is no `Exception` ends the search, which raises it. The
+    answers of an owner may depend only on its own state and its arguments: if they differ when a
+    schedule runs again, `InputError` names the call.
     """
 
     def isolate(self, page: Any) -> bool:  # noqa: ARG002 - overridden by owners

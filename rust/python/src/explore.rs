@@ -4,7 +4,7 @@
 //! signals and for the end of the allowed time.
 
 use crate::errors::input;
-use crate::owners::PythonOwners;
+use crate::owners::{Ended, PythonOwners};
 use crate::run::{room, with_partial};
 use mmcore_explored::explore::{
     ProgramOptions, Request, Schedule, ScheduleError, explore_program, minimum as least, outcomes_of,
@@ -73,11 +73,12 @@ fn explore(
     let program = read(program)?;
     let options = with_room(request(options)?)?;
     let owners = PythonOwners::bring(owners)?;
+    let ended = owners.ended();
     let work = |stop: &AtomicBool| {
         owners.arrive();
         json(explore_program(&program, &options, stop).map_err(|error| error.to_string()))
     };
-    waited_for(py, seconds, stop, work)
+    waited_for(py, seconds, stop, &ended, work)
 }
 
 /// Runs one schedule of a program and returns the outcome as JSON.
@@ -94,12 +95,13 @@ fn replay(
     let mutation = request.mutation().map_err(PyValueError::new_err)?;
     with_room(request.clone())?;
     let owners = PythonOwners::bring(owners)?;
+    let ended = owners.ended();
     let work = |_: &AtomicBool| {
         owners.arrive();
         let replayed = replay_program(&program, &request.machine, &schedule, request.options(), mutation);
         json(replayed.map_err(|error| error.to_string()))
     };
-    waited_for(py, None, None, work)
+    waited_for(py, None, None, &ended, work)
 }
 
 /// Shrinks a program and a schedule that break a rule. Returns the counterexample as JSON, or `null` if no
@@ -116,12 +118,13 @@ fn shrink(
     let (program, schedule) = (read(program)?, steps(schedule)?);
     let options = with_room(request(options)?)?;
     let owners = PythonOwners::bring(owners)?;
+    let ended = owners.ended();
     let work = |stop: &AtomicBool| {
         owners.arrive();
         let shrunk = shrink_counterexample(&program, &schedule, &options, stop);
         json(shrunk.map_err(|error| error.to_string()))
     };
-    waited_for(py, None, None, work)
+    waited_for(py, None, None, &ended, work)
 }
 
 /// Finds the smallest race by which a program, or a part of the program, breaks `rule`. Returns the race as
@@ -133,7 +136,7 @@ fn minimum(py: Python<'_>, program: &str, rule: &str, options: &str, limit: u64)
     let work = |stop: &AtomicBool| {
         json(least(&program, rule, &options, limit, stop).map_err(|error| error.to_string()))
     };
-    waited_for(py, None, None, work)
+    waited_for(py, None, None, &Ended::default(), work)
 }
 
 /// Collects all outcomes of a program's schedules, as JSON. The search ends early after `seconds`. An
@@ -145,7 +148,7 @@ fn outcomes(py: Python<'_>, program: &str, options: &str, seconds: Option<f64>) 
     let options = with_room(request(options)?)?;
     let work =
         |stop: &AtomicBool| json(outcomes_of(&program, &options, stop).map_err(|error| error.to_string()));
-    waited_for(py, seconds, None, work)
+    waited_for(py, seconds, None, &Ended::default(), work)
 }
 
 /// Parses a schedule's text into one byte for each step: the number of its thread. InputError for malformed
@@ -205,11 +208,13 @@ fn with_room(request: Request) -> PyResult<ProgramOptions> {
 }
 
 /// Runs `work` on a thread of its own until `work` ends, the time is over, `stop` is set, or a signal handler
-/// raises. In the last case the exception carries the result so far.
+/// raises. In the last case the exception carries the result so far. If an owner has ended the call by an
+/// exception, the exception is raised alone: what the search saw since then is no result.
 fn waited_for(
     py: Python<'_>,
     seconds: Option<f64>,
     stop: Option<&Stop>,
+    owners: &Ended,
     work: impl FnOnce(&AtomicBool) -> Result<String, String> + Send,
 ) -> PyResult<String> {
     // A time beyond the range of the clock is no limit.
@@ -222,10 +227,13 @@ fn waited_for(
         let spawned = Builder::new().spawn_scoped(scope, body);
         spawned.map_err(|error| PyMemoryError::new_err(format!("the host has no more threads: {error}")))?;
         let mut raised: Option<PyErr> = None;
+        let mut by_owner: Option<PyErr> = None;
         loop {
             let waiting = &mut waiting;
-            match py.detach(move || waiting.recv_timeout(LOOK)) {
-                Ok(result) => return ended(py, raised, result),
+            let received = py.detach(move || waiting.recv_timeout(LOOK));
+            by_owner = by_owner.or_else(|| owners.take());
+            match received {
+                Ok(result) => return by_owner.map_or_else(|| ended(py, raised, result), Err),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(PyValueError::new_err("the explorer stopped without a result"));
                 }
@@ -236,7 +244,11 @@ fn waited_for(
             }
             // Relaxed (both): the flags order no other memory.
             let asked = stop.is_some_and(|stop| stop.0.load(Ordering::Relaxed));
-            if asked || raised.is_some() || limit.is_some_and(|limit| begin.elapsed() >= limit) {
+            if asked
+                || raised.is_some()
+                || by_owner.is_some()
+                || limit.is_some_and(|limit| begin.elapsed() >= limit)
+            {
                 ends_early.store(true, Ordering::Relaxed);
             }
         }

@@ -12,7 +12,7 @@ use mmcore_explored::migrate::Mode;
 use mmcore_explored::movable::PageView;
 use mmcore_explored::page::Pfn;
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyIndexError, PyOSError};
+use pyo3::exceptions::{PyException, PyIndexError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::Arc;
@@ -158,15 +158,47 @@ impl ExploredPage {
     }
 }
 
+/// The exception by which an owner has ended the call: `KeyboardInterrupt`, `SystemExit` or another one that
+/// is no `Exception`. Any other exception is a bug of the owner, which the search reports.
+#[derive(Default)]
+pub(crate) struct Ended(Mutex<Option<PyErr>>);
+
+impl Ended {
+    /// Takes the exception, for the thread that waits for the explorer.
+    pub fn take(&self) -> Option<PyErr> {
+        self.0.lock().take()
+    }
+
+    /// An exception of an owner as one line. The first one that ends the call is kept.
+    fn line(&self, py: Python<'_>, raised: PyErr) -> String {
+        let line = exception_line(py, &raised);
+        if !raised.is_instance_of::<PyException>(py) {
+            // No exception is dropped under the lock, because dropping it can run Python code.
+            let mut kept = self.0.lock();
+            let late = match kept.is_some() {
+                true => Some(raised),
+                false => kept.replace(raised),
+            };
+            drop(kept);
+            drop(late);
+        }
+        line
+    }
+}
+
 /// The owners that a call of the explorer was given, by the names of the program.
-pub(crate) struct PythonOwners(Vec<(String, Py<PyAny>)>);
+pub(crate) struct PythonOwners {
+    owners: Vec<(String, Py<PyAny>)>,
+    ended: Arc<Ended>,
+}
 
 impl PythonOwners {
     /// Brings the owners to the calling thread, which explores alone.
     pub fn bring(owners: Option<&Bound<'_, PyDict>>) -> PyResult<Brought> {
         let Some(owners) = owners.filter(|owners| !owners.is_empty()) else { return Ok(Brought(None)) };
         let owners = owners.iter().map(|(name, owner)| Ok((name.extract::<String>()?, owner.unbind())));
-        Ok(Brought(Some(Arc::new(PythonOwners(owners.collect::<PyResult<_>>()?)))))
+        let owners = owners.collect::<PyResult<_>>()?;
+        Ok(Brought(Some(Arc::new(PythonOwners { owners, ended: Arc::default() }))))
     }
 }
 
@@ -174,6 +206,11 @@ impl PythonOwners {
 pub(crate) struct Brought(Option<Arc<PythonOwners>>);
 
 impl Brought {
+    /// The place of the exception by which an owner ends the call.
+    pub fn ended(&self) -> Arc<Ended> {
+        self.0.as_ref().map_or_else(Arc::default, |owners| Arc::clone(&owners.ended))
+    }
+
     pub fn arrive(self) {
         bring_owners(self.0.map(|owners| owners as Arc<dyn Owners>));
     }
@@ -181,12 +218,13 @@ impl Brought {
 
 impl Owners for PythonOwners {
     fn owner(&self, name: &str) -> Result<Option<Box<dyn Callbacks>>, String> {
-        let Some((_, owner)) = self.0.iter().find(|(known, _)| known == name) else { return Ok(None) };
+        let Some((_, owner)) = self.owners.iter().find(|(known, _)| known == name) else { return Ok(None) };
         let copied = attached(|py| {
-            copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| exception_line(py, &raised))
+            copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| self.ended.line(py, raised))
         });
         let live = copied.map_err(|why| format!("the owner of {name} cannot be copied: {why}"))?;
-        Ok(Some(Box::new(PythonCallbacks { live: Mutex::new(Some(live)), settled: Mutex::new(None) })))
+        let ended = Arc::clone(&self.ended);
+        Ok(Some(Box::new(PythonCallbacks { live: Mutex::new(Some(live)), settled: Mutex::new(None), ended })))
     }
 }
 
@@ -214,6 +252,7 @@ struct PythonCallbacks {
     live: Mutex<Option<Py<PyAny>>>,
     /// The owner as the set-up left it.
     settled: Mutex<Option<Py<PyAny>>>,
+    ended: Arc<Ended>,
 }
 
 impl PythonCallbacks {
@@ -269,11 +308,11 @@ impl PythonCallbacks {
         Ok((answer, puts))
     }
 
-    fn copied(from: &Mutex<Option<Py<PyAny>>>) -> Option<Py<PyAny>> {
+    fn copied(&self, from: &Mutex<Option<Py<PyAny>>>) -> Option<Py<PyAny>> {
         let copied = attached(|py| {
             let owner = from.lock().as_ref().map(|owner| owner.clone_ref(py));
             let owner = owner.ok_or_else(String::new)?;
-            copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| exception_line(py, &raised))
+            copy(owner.bind(py)).map(Bound::unbind).map_err(|raised| self.ended.line(py, raised))
         });
         copied.ok()
     }
@@ -282,18 +321,18 @@ impl PythonCallbacks {
 impl Callbacks for PythonCallbacks {
     fn ask(&self, question: Question, view: &dyn PageView) -> (Answer, Vec<Pfn>) {
         let answered =
-            attached(|py| self.answer(question, view, py).map_err(|raised| exception_line(py, &raised)));
+            attached(|py| self.answer(question, view, py).map_err(|raised| self.ended.line(py, raised)));
         answered.unwrap_or_else(|why| (Answer::Raised(why), Vec::new()))
     }
 
     fn settle(&self) {
-        let settled = PythonCallbacks::copied(&self.live);
+        let settled = self.copied(&self.live);
         // The old object is dropped without the lock, because dropping it can run Python code.
         let _old = std::mem::replace(&mut *self.settled.lock(), settled);
     }
 
     fn begin(&self) {
-        let live = PythonCallbacks::copied(&self.settled);
+        let live = self.copied(&self.settled);
         let _old = std::mem::replace(&mut *self.live.lock(), live);
     }
 }

@@ -3,7 +3,7 @@
 A new parameter name must be added here; a test fails until it is."""
 
 from fuzz import values as v
-from fuzz.callbacks import Owned
+from fuzz.callbacks import Explored, Owned
 
 #: Makers of fitting arguments, by parameter name, or by `Class.method.name` for one entry.
 FITS = {
@@ -103,7 +103,7 @@ FITS = {
     "Balloon.inflate.pages": v.number(0, 1, 8, 600),
     "Balloon.deflate.pages": v.number(0, 1, 8, 600),
     "Balloon.resize.pages": v.number(0, 1, 8, 600),
-    "owners": v.number(None),
+    "owners": v.either(Explored.draw, v.number(None)),
     "pagevec": v.number(None, 1, 15),
     "path": v.path,
     "patience": v.number(0.2, 2.0),

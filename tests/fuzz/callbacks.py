@@ -139,8 +139,83 @@ class Owner(mmcore.handles.MovableOps):
         # None: the drawn owner keeps no account. The audit would report a wrong one.
 
 
+#: The behaviours of the methods of owners in explored programs; the last two end the call.
+EXPLORED = ("agree",) * 12 + ("refuse",) * 4 + ("copy",) * 4 + ("raise", "interrupt", "exit")
+
+
+@dataclass(frozen=True)
+class Explored:
+    """The drawn owners of a program. Some are for pages that the program does not make."""
+
+    names: tuple
+    methods: tuple
+    every: int
+
+    @classmethod
+    def draw(cls, random):
+        names = random.choice((("m0",), ("m0",), ("m0",), ("m0", "m1"), ()))
+        return cls(names, tuple(random.choice(EXPLORED) for _ in METHODS), random.randrange(1, 4))
+
+    def resolve(self, world):
+        return {name: ExploredOwner(self, world.local.told) for name in self.names}
+
+
+class ExploredOwner(mmcore.handles.MovableOps):
+    """An owner whose answers depend on its own count of questions. The explorer copies it."""
+
+    def __init__(self, drawn, told):
+        self.drawn, self.asked = drawn, 0
+        #: The loud exceptions raised, shared by all copies.
+        self.told = told
+
+    def __deepcopy__(self, _):
+        copy = ExploredOwner(self.drawn, self.told)
+        copy.asked = self.asked
+        return copy
+
+    def ask(self, method, pages=()):
+        """Behaves as drawn at each `every`-th question. Returns whether the content was copied."""
+        self.asked += 1
+        behaviour = self.drawn.methods[METHODS.index(method)]
+        if self.asked % self.drawn.every:
+            return False
+        match behaviour:
+            case "refuse" if method in ("isolate", "migrate"):
+                raise BlockingIOError
+            case "copy" if len(pages) > 1:
+                pages[1].copy_from(pages[0])
+                return True
+            case "raise":
+                raise DeliberateError
+            case "interrupt" | "exit":
+                loud = DeliberateInterrupt() if behaviour == "interrupt" else DeliberateExit(3)
+                self.told.append(loud)
+                raise loud
+        return False
+
+    def isolate(self, _):
+        self.ask("isolate")
+        return True
+
+    def migrate(self, source, target, _):
+        return self.ask("migrate", (source, target))
+
+    def putback(self, _):
+        self.ask("putback")
+
+    def released(self, _):
+        self.ask("released")
+
+    def held(self):
+        self.ask("held")
+
+
 class Depth(threading.local):
     """The depth of this thread's nested calls, and the loud exception that is leaving them."""
 
     calls = 0
     loud = None
+
+    def __init__(self):
+        #: The loud exceptions of owners in threads of the explorer that work for this thread.
+        self.told = []

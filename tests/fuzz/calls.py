@@ -1,5 +1,6 @@
 """A case of calls: the steps are drawn from a seed, then made by one thread or several."""
 
+import contextlib
 import copy
 import operator
 import os
@@ -26,6 +27,9 @@ SLOW = {"compare", "conformance", "diff", "policies", "stress", "Trace.sample", 
 #: Calls that close a machine, after which most steps of a case fail.
 CLOSE = {"Machine.close", "Machine.__exit__"}
 
+#: Calls that are made while the thread holds a page lock of the machine: they must not wait for it.
+LOCKED = ("Machine.start_daemons", "Machine.stop_daemons", "Machine.close")
+
 #: Steps on an object other than calls.
 WAYS = ("copy", "deepcopy", "pickle", "memoryview", "length", "iter", "hash", "dir")
 
@@ -39,7 +43,7 @@ class Step:
     """One step of a case.
 
     Attributes:
-        way: `call`, `set`, `drop`, `fork`, `buffer`, or one of WAYS.
+        way: `call`, `set`, `drop`, `fork`, `buffer`, `locked`, or one of WAYS.
         entry: the entry of the interface.
         index: the number of the object in its class.
         given: arguments by position.
@@ -131,7 +135,10 @@ def _draw_step(random, entry=None):
             return Step("fork", _of_class("Machine"), random.randrange(1 << 30))
         if way < 0.05:
             return Step("buffer", _of_class("Pin"), random.randrange(64), (random.randrange(4),))
-        if way < 0.08:
+        if way < 0.06:
+            key = random.choices(LOCKED, (4, 4, 1))[0]
+            return Step("locked", entries()[key], random.randrange(64))
+        if way < 0.09:
             return Step(random.choice(WAYS), random.choice(_free()), random.randrange(64))
         entry = random.choice(_free())
     if entry.kind == "attribute":
@@ -178,6 +185,10 @@ class _alarms:  # noqa: N801 - used as a function
 
     def hear(self, *_):
         self.arm()
+        if self.random.random() < 0.1:
+            # Refused if the handler runs inside of a call.
+            with contextlib.suppress(*judge.DOCUMENTED):
+                self.world.machines[-1].vmstat()
         if self.world.depth:
             raise self.world.loud(Alarm())
 
@@ -234,6 +245,7 @@ class Runner:
             target = world.pick(step.entry.owner.__name__, step.index)
             if target is None:
                 return
+        outer_told, local.told = local.told, []
         given = [_resolve(value, world) for value in step.given]
         named = {name: _resolve(value, world) for name, value in step.named}
         error = None
@@ -249,6 +261,9 @@ class Runner:
             local.calls = before
         self.calls += 1
         self.called.add(step.entry.key)
+        # The explorer asks owners in threads of its own.
+        local.loud = next(iter(local.told), local.loud)
+        local.told = outer_told
         found = self._judge(step, error)
         local.loud = local.loud or outer
         if error is None:
@@ -280,6 +295,8 @@ class Runner:
         if step.way == "set":
             setattr(target, entry.name, given[0])
             return getattr(target, entry.name)
+        if step.way == "locked":
+            self._lock(target)
         if step.way == "buffer":
             return self._buffer(step.index, given[0])
         if step.way in WAYS:
@@ -291,6 +308,15 @@ class Runner:
             return providers.compare(**named)
         package, _, name = entry.name.rpartition(".")
         return getattr(mmcore.testing if package else mmcore, name)(*given, **named)
+
+    def _lock(self, machine):
+        """Takes the lock of some page of the machine, which the call then finds held."""
+        for number in range(32):
+            with contextlib.suppress(*judge.DOCUMENTED):
+                lock = machine.page(number).trylock()
+                self.world.add(lock)
+                if lock is not None:
+                    return
 
     def _buffer(self, index, what):
         view = self.world.pick("memoryview", index)

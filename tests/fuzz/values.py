@@ -14,6 +14,8 @@ PAGE = 4096
 
 PROGRAM = "map r0 anon 1\nwrite r0\ndrain\nthread A\n  move r0 node=1\nthread B\n  write r0\n"
 STEPS = "map r0 anon 1\nwrite r0\nmove r0 node=1\n"
+MOVABLE = "movable m0 2\nthread A\n  isolate m0\n  migrate m0:0 node=1\n  putback m0:1\n"
+MOVABLE += "thread B\n  isolate m0:1\n  putback m0:1\n  release m0:1\n"
 VIEW = memoryview(b"view")
 
 RELEASES = ("putback", "split", "hook", "hook_late", "packed", "mine")
@@ -203,7 +205,7 @@ small = number(0, 0, 0, 1, 1, 2, 3)
 flag = number(True, False)
 size = number("4KiB", "8KiB", "16KiB", "64KiB", PAGE, 4 * PAGE, "1MiB", "2MiB")
 kernel = number(None, "6.12", "6.1", "6.19", *mmcore.Profile.PRESETS)
-programs = either(number(PROGRAM, STEPS), of("Program"))
+programs = either(number(PROGRAM, STEPS, MOVABLE, MOVABLE), of("Program"))
 path = either(lambda random: Path(random.choice(("out.json", "out.html", "old", "no/such", "."))))
 word = number("A", "r0", "c0", "write", "a", "0", "6.12")
 text = either(number(*WORDS), number(PROGRAM, STEPS, "write r0", "0x3,1"), word)

@@ -1,7 +1,9 @@
 //! Every mutation is found by its program and breaks its rule; without the mutation the program
 //! breaks no rule.
 
-use mmcore_explored::explore::{Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program};
+use mmcore_explored::explore::{
+    Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program, minimum,
+};
 use mmcore_explored::program::{Program, parse};
 use mmcore_explored::sync::Mutation;
 use std::path::Path;
@@ -50,4 +52,25 @@ fn the_programs_of_the_mutations_hold_in_the_sound_core() {
         let report = explored(mutation.name(), None, 2_000, 0);
         assert_eq!(report.counterexample, None, "{}", mutation.name());
     }
+}
+
+#[test]
+fn the_minimum_of_a_long_program_is_in_any_of_its_operations() {
+    let drains = "  drain\n".repeat(24);
+    let program = format!("movable m0 1\nthread A\n{drains}  isolate m0\n  putback m0\n");
+    let program = parse(&program).unwrap();
+    let mutation = Some(Mutation::MovablePutOnLru);
+    let options = ProgramOptions { mutation, ..ProgramOptions::default() };
+    let found = minimum(&program, "a page is in one place", &options, 1_000, &AtomicBool::new(false));
+    let found = found.unwrap().expect("the last two operations break the rule");
+    assert_eq!((found.threads, found.operations, found.proven), (1, 2, true));
+    // Before this part came the parts with one operation, and those with two that are earlier in the order.
+    assert!(found.programs > 26 && found.programs < 2 * (26 + 26 * 25 / 2), "{}", found.programs);
+}
+
+#[test]
+fn a_program_with_too_many_parts_is_refused() {
+    let program = parse(&format!("thread A\n{}", "  drain\n".repeat(65))).unwrap();
+    let refused = minimum(&program, "deadlock", &ProgramOptions::default(), 1_000, &AtomicBool::new(false));
+    assert!(refused.unwrap_err().0.contains("64 operations of threads at most"));
 }

@@ -5,6 +5,7 @@ use mmcore_explored::explore::{
     Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Schedule, World, explore, rule,
 };
 use mmcore_explored::sync::Ordering::{Relaxed, Release};
+use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 const OPTIONS: Options = Options { max_steps: 2_000, spurious_failure: 0 };
@@ -92,6 +93,16 @@ fn a_limit_reached_is_no_pass() {
     let report = search.search(&mut Explorer::new(small::get_put(2, 2)));
     assert_eq!(report.schedules, 10);
     assert!(matches!(report.coverage, Coverage::Incomplete(_)));
+    // A visitor that ends the search for a reason of its own has seen no violation.
+    let mut explorer = Explorer::new(small::get_put(2, 2));
+    let stopped = Exhaustive::default().visit(&mut explorer, |_, index| match index {
+        2 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert_eq!(stopped.coverage, Coverage::Incomplete("stopped after 3 schedules".into()));
+    let stopped = Exhaustive::default().search_until(&mut explorer, || true);
+    assert_eq!(stopped.coverage, Coverage::Incomplete("stopped after 1 schedules".into()));
+    assert_eq!(exhaust(small::lost_update()).coverage, Coverage::Incomplete("stopped at a violation".into()));
     let bounded = exhaust(small::get_put(2, 2));
     assert_eq!(bounded.coverage, Coverage::Bounded { preemptions: 2 });
     assert_eq!(sample(|| small::get_put(2, 2), Method::Portfolio).coverage, Coverage::Sampled);

@@ -62,8 +62,15 @@ impl Strategy for Prefix<'_> {
 impl Exhaustive {
     /// Searches until a rule is broken or all schedules within the bound are covered.
     pub fn search<W: World>(&self, explorer: &mut Explorer<W>) -> Report {
+        self.search_until(explorer, || false)
+    }
+
+    /// Like [`Exhaustive::search`], but also ends after a schedule, and reports itself incomplete, when
+    /// `stopped` is true.
+    pub fn search_until<W: World>(&self, explorer: &mut Explorer<W>, stopped: impl Fn() -> bool) -> Report {
         let mut found = None;
         let mut report = self.visit(explorer, |seen, index| match &seen.run.outcome {
+            Ok(_) if stopped() => ControlFlow::Break(()),
             Ok(_) => ControlFlow::Continue(()),
             Err(violation) => {
                 let schedule = super::Schedule::new(seen.threads.iter().copied());
@@ -71,12 +78,16 @@ impl Exhaustive {
                 ControlFlow::Break(())
             }
         });
+        if found.is_some() {
+            report.coverage = Coverage::Incomplete("stopped at a violation".into());
+        }
         report.counterexample = found;
         report
     }
 
     /// Calls `visitor` with each schedule within the bound, and with the number of schedules that ran
-    /// before. The visitor may end the search.
+    /// before. The visitor may end the search, which then reports itself incomplete: only the visitor knows
+    /// whether a violation was the reason.
     ///
     /// When the bound is raised, the search begins anew. So it visits some schedules more than once.
     pub fn visit<W: World>(
@@ -96,8 +107,9 @@ impl Exhaustive {
         let mut bound = if self.preemptions.is_some() { 0 } else { u32::MAX };
         let coverage = loop {
             match search.within(bound, &mut visitor) {
-                End::Stopped => break Coverage::Incomplete("stopped at a violation".into()),
-                End::Limit => break Coverage::Incomplete(format!("stopped after {} schedules", self.limit)),
+                End::Stopped | End::Limit => {
+                    break Coverage::Incomplete(format!("stopped after {} schedules", search.schedules));
+                }
                 End::Everything => break Coverage::Complete,
                 End::Bound if Some(bound) == self.preemptions => {
                     break Coverage::Bounded { preemptions: bound };

@@ -39,7 +39,8 @@ pub struct Minimum {
 /// with at most two preemptions. At most `limit` schedules of each program are searched.
 ///
 /// # Errors
-/// If the program cannot be set up, or `stop` was set.
+/// If the program cannot be set up or has more operations than the search takes parts of, or if `stop` was
+/// set.
 pub fn minimum(
     program: &Program,
     rule: &str,
@@ -51,12 +52,22 @@ pub fn minimum(
     // An error here means that the whole program cannot be set up. A part that cannot be set up is
     // skipped below.
     Case::new(&program)?;
+    let (others, ops) = sections(&program);
+    if others > MOST || ops > MOST {
+        return Err(SetupError(format!(
+            "the search for the minimum takes {MOST} operations of threads at most and {MOST} others, not {ops} \
+             and {others}: shrink the program first"
+        )));
+    }
     on_separate_thread(options.mutation, || {
         let mut schedules = 0;
         let mut proven = true;
-        for (programs, part) in parts(&program).into_iter().enumerate() {
+        let bounds = Bounds { limit, stop };
+        for (programs, part) in parts(&program).enumerate() {
+            if bounds.stopped() {
+                return Err(SetupError("the search for the minimum was stopped".into()));
+            }
             let Ok(case) = Case::new(&part) else { continue };
-            let bounds = Bounds { limit, stop };
             let schedule = fewest_switches(&case, rule, options, &bounds, &mut schedules, &mut proven);
             if bounds.stopped() {
                 return Err(SetupError("the search for the minimum was stopped".into()));
@@ -74,35 +85,73 @@ fn operations(program: &Program) -> usize {
     program.threads.iter().map(|thread| thread.ops.len()).sum()
 }
 
-/// The parts of a program, those with the fewest operations of threads first.
-fn parts(program: &Program) -> Vec<Program> {
-    let counts: Vec<usize> = [program.setup.len(), program.finally.len()]
-        .into_iter()
-        .chain(program.threads.iter().map(|thread| thread.ops.len()))
-        .collect();
-    let total: usize = counts.iter().sum();
-    let mut parts: Vec<Program> = (0..1u64 << total.min(20))
-        .map(|chosen| {
-            let mut place = 0;
-            let mut part = |ops: &[crate::program::Op]| {
-                let kept = ops.iter().enumerate().filter(|(at, _)| chosen & 1 << (place + at) != 0);
-                let kept = kept.map(|(_, op)| op.clone()).collect::<Vec<_>>();
-                place += ops.len();
-                kept
-            };
-            let setup = part(&program.setup);
-            let finally = part(&program.finally);
-            let threads = program.threads.iter().map(|thread| {
-                let ops = part(&thread.ops);
-                crate::program::Thread { ops, ..thread.clone() }
-            });
-            let threads = threads.collect::<Vec<_>>().into_iter().filter(|thread| !thread.ops.is_empty());
-            Program { setup, finally, threads: threads.collect(), ..program.clone() }
-        })
-        .filter(|part| !part.threads.is_empty())
-        .collect();
-    parts.sort_by_key(|part| (operations(part), part.threads.len(), part.setup.len() + part.finally.len()));
-    parts
+/// The most operations of a program's threads, and the most of its set-up and `finally`, of which the
+/// search takes parts.
+const MOST: usize = 64;
+
+/// The number of operations of a program's set-up and `finally`, and the number of its threads'.
+fn sections(program: &Program) -> (usize, usize) {
+    (program.setup.len() + program.finally.len(), operations(program))
+}
+
+/// The sets of `size` numbers below `of`, each as a mask, in ascending order.
+fn subsets(of: usize, size: usize) -> impl Iterator<Item = u128> {
+    let mut next = (size <= of).then(|| (1u128 << size) - 1);
+    std::iter::from_fn(move || {
+        let mask = next?;
+        // The next larger number with as many bits: the lowest block of bits gives its highest bit to the
+        // next place, and the others fall to the bottom.
+        let low = mask & mask.wrapping_neg();
+        let carried = mask + low;
+        let larger = if mask == 0 { 0 } else { (((carried ^ mask) >> 2) / low) | carried };
+        next = (mask != 0 && larger >> of == 0).then_some(larger);
+        Some(mask)
+    })
+}
+
+/// The parts of a program, those with the fewest operations of threads first; of these, those with the
+/// fewest threads, and then those with the fewest other operations. The parts are made one by one: a
+/// program of 55 operations has more than any memory holds.
+fn parts(program: &Program) -> impl Iterator<Item = Program> + '_ {
+    let (others, ops) = sections(program);
+    let sizes = (1..=ops).flat_map(|size| (1..=program.threads.len()).map(move |threads| (size, threads)));
+    let sizes = sizes.flat_map(move |(size, threads)| (0..=others).map(move |rest| (size, threads, rest)));
+    sizes.flat_map(move |(size, threads, rest)| {
+        let spans = move |chosen: &u128| threads_of(program, *chosen) == threads;
+        let chosen = subsets(ops, size).filter(spans);
+        chosen.flat_map(move |chosen| subsets(others, rest).map(move |others| part(program, others, chosen)))
+    })
+}
+
+/// The number of threads that have an operation in a set.
+fn threads_of(program: &Program, chosen: u128) -> usize {
+    let mut place = 0;
+    let has = |thread: &&crate::program::Thread| {
+        let own = (1u128 << thread.ops.len()) - 1;
+        let chosen = chosen >> place & own;
+        place += thread.ops.len();
+        chosen != 0
+    };
+    program.threads.iter().filter(has).count()
+}
+
+/// The part of a program with some operations of the set-up and `finally`, and some of the threads'.
+fn part(program: &Program, others: u128, chosen: u128) -> Program {
+    fn kept(ops: &[crate::program::Op], chosen: &mut u128) -> Vec<crate::program::Op> {
+        let own = *chosen;
+        *chosen >>= ops.len();
+        let kept = ops.iter().enumerate().filter(|(at, _)| own >> at & 1 != 0);
+        kept.map(|(_, op)| op.clone()).collect()
+    }
+    let (mut others, mut chosen) = (others, chosen);
+    let setup = kept(&program.setup, &mut others);
+    let finally = kept(&program.finally, &mut others);
+    let threads = program.threads.iter().map(|thread| {
+        let ops = kept(&thread.ops, &mut chosen);
+        crate::program::Thread { ops, ..thread.clone() }
+    });
+    let threads = threads.filter(|thread| !thread.ops.is_empty()).collect();
+    Program { setup, finally, threads, ..program.clone() }
 }
 
 /// The limits of a search.

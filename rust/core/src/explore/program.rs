@@ -318,34 +318,11 @@ fn search(
         }
         Search::Exhaustive(exhaustive) => {
             let world = world.with_tally(tally);
-            exhaust(&exhaustive, &mut Explorer::with_options(world, options.options), stop)
+            let mut explorer = Explorer::with_options(world, options.options);
+            // Relaxed: the flag only asks to stop; it publishes no data.
+            exhaustive.search_until(&mut explorer, || stop.load(Ordering::Relaxed))
         }
     }))
-}
-
-/// Like [`Exhaustive::search`], but ends when `stop` is set.
-fn exhaust<W: super::World>(search: &Exhaustive, explorer: &mut Explorer<W>, stop: &AtomicBool) -> Report {
-    use std::ops::ControlFlow::{Break, Continue};
-    let mut found = None;
-    let mut stopped = false;
-    let mut report = search.visit(explorer, |seen, index| match &seen.run.outcome {
-        Err(violation) => {
-            let schedule = Schedule::new(seen.threads.iter().copied());
-            found = Some(Counterexample { violation: violation.clone(), schedule, index });
-            Break(())
-        }
-        // Relaxed: the flag only asks to stop; it publishes no data.
-        Ok(_) if stop.load(Ordering::Relaxed) => {
-            stopped = true;
-            Break(())
-        }
-        Ok(_) => Continue(()),
-    });
-    report.counterexample = found;
-    if stopped {
-        report.coverage = Coverage::Incomplete(format!("stopped after {} schedules", report.schedules));
-    }
-    report
 }
 
 /// The coverage as a word, and as a phrase.

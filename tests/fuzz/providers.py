@@ -116,12 +116,15 @@ MAKERS = {
     "StepDiff": lambda: mmcore.diff(STEPS, kernel="6.1,6.12"),
     "StressResult": lambda: mmcore.stress(STEPS, seconds=0.01),
     "SwapUse": lambda: mmcore.results.SwapUse(16, 1),
+    "Sweep": lambda: sweep(),
+    "SweepPoint": lambda: sweep().points[0],
     "Thread": lambda: mmcore.program.Thread("A", (mmcore.program.Op.parse("write r0"),)),
     "Trace": lambda: trace(),
     "TraceStep": lambda: mmcore.replay(PROGRAM, "0x3,1").trace[0],
     "TraceSummary": lambda: trace().summary(),
     "TraceThread": lambda: trace().summary().threads[0],
     "Watermarks": lambda: mmcore.Machine(nodes=["1MiB"], pressure=True).watermarks(),
+    "WorkersLostError": lambda: mmcore.errors.WorkersLostError(("seed 1",), "killed"),
     "ZramUse": lambda: mmcore.Machine(nodes=["1MiB"]).zram("16KiB").mm_stat,
     "ZsUse": lambda: store().usage,
     "ZspageCount": lambda: store().zspages()[0],
@@ -133,6 +136,12 @@ def store():
     pool = mmcore.Machine(nodes=["1MiB"]).zsmalloc()
     pool.put(b"object" * 20)
     return pool
+
+
+def sweep():
+    """A sweep of one point, at which nothing is timed."""
+    options = {"vary": "release=split,packed", "gate": "work", "alone": True}
+    return mmcore.sweep({"load": ["storm"]}, nodes="4MiB,4MiB", **options)
 
 
 def maps():

@@ -80,6 +80,11 @@ CALLS = {
         wide = huge.address_space().mmap("8GiB")
         attempt(lambda: wide.madvise("pageout"))
     """,
+    "compact": """
+        machine = mmcore.Machine(nodes=["2GiB"], backed=False)
+        machine.arrange("a." * (machine.nodes[0].frames // 2))
+        attempt(lambda: machine.compact(0, moves=True))
+    """,
     "audit": """
         for number in range(len(region) // PAGE):
             region.fault(number)

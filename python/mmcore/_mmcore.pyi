@@ -316,7 +316,9 @@ class Machine:
 
         Raises:
             KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;
-                EINVAL if there is no such block or it is online."""
+                EINVAL if there is no such block or it is online.
+            MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+                callback."""
     def address_space(self) -> AddressSpace:
         """Creates an empty address space.
 
@@ -1361,7 +1363,11 @@ class AddressSpace:
                 can have; EAGAIN if all numbers of address spaces are used up; ESRCH after `exit`."""
     def exit(self) -> None:
         """Unmaps everything and ends the address space; nothing can be mapped afterwards. Ending it again is no
-        error."""
+        error. If a signal handler ends the call, another call unmaps the rest.
+
+        Raises:
+            MisuseError: if the call may wait for a page lock, and this thread holds one or is inside of a
+                callback."""
     def migrate_pages(self, source: int, target: int) -> int:
         """Moves all pages of the process from node ``source`` to node ``target`` (migrate_pages(2)), also those
         that other processes map. Returns the number of pages that could not be moved.

@@ -42,14 +42,15 @@ impl Auditor {
         })
     }
 
-    /// Like [`Auditor::audit`], but fails with `ENOMEM` if the host has no memory for the census.
+    /// Like [`Auditor::audit`], but fails with `ENOMEM` if the host has no memory for the census, and with
+    /// `EINTR` if it was interrupted.
     pub fn try_audit<R: Release>(
         &mut self,
         machine: &Machine<R>,
         handles: impl IntoIterator<Item = (Pfn, Handle, u32)>,
     ) -> Result<Vec<Finding>> {
         self.0.take(machine, handles)?;
-        Ok(rules::check(machine, &self.0))
+        rules::check(machine, &self.0)
     }
 }
 
@@ -60,7 +61,8 @@ impl<R: Release> Machine<R> {
         Auditor::default().audit(self, ledger.handles())
     }
 
-    /// Like [`Machine::audit`], but fails with `ENOMEM` if the host has no memory for the census.
+    /// Like [`Machine::audit`], but fails with `ENOMEM` if the host has no memory for the census, and with
+    /// `EINTR` if it was interrupted.
     pub fn try_audit(&self, ledger: &Ledger) -> Result<Vec<Finding>> {
         Auditor::default().try_audit(self, ledger.handles())
     }

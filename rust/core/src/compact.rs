@@ -69,12 +69,12 @@ impl<R: Release> Machine<R> {
     /// that can move towards the node's end, synchronously, over the whole node, whatever the skip
     /// hints say. With `trace` the result lists the moves and the scans.
     ///
-    /// `EINVAL` for a node that does not exist.
+    /// `EINVAL` for a node that does not exist; `ENOMEM` of the host if it has no memory for the lists.
     pub fn compact(&self, node: usize, trace: bool) -> Result<Compacted> {
         self.may_compact(node, 0)?;
         self.calls(Call::LruAddDrainAll);
         self.lru_drain_all();
-        Ok(Control::new(self, node, Request::whole_node(trace)).run())
+        Control::new(self, node, Request::whole_node(trace)).run()
     }
 
     /// `EINVAL` for a node or an order that does not exist.

@@ -2,6 +2,7 @@
 
 use crate::page::pfn::Pfn;
 use crate::page::word::Flags;
+use crate::sync::interrupted;
 use std::fmt;
 
 /// An errno as the kernel returns it (positive here; statuses are negative).
@@ -147,6 +148,9 @@ pub enum Why {
     /// The deadline of a wait has passed ([`patiently`](crate::sync::patiently)).
     #[error("the wait was interrupted: nothing has changed, and the call can be made again")]
     WaitInterrupted,
+    /// The caller has ended the operation ([`interruptible`](crate::sync::interruptible)).
+    #[error("a signal ended the operation: the part that was done stays")]
+    Interrupted,
     /// Any other state, in words.
     #[error("{0}")]
     State(String),
@@ -179,6 +183,16 @@ impl Error {
     #[cold]
     pub fn interrupted() -> Error {
         Error { errno: Errno::EINTR, pfn: None, why: Why::WaitInterrupted }
+    }
+
+    /// Passes a place between two pages of a long operation. `EINTR` if the caller ends the operation
+    /// ([`interruptible`](crate::sync::interruptible)).
+    #[inline]
+    pub(crate) fn unless_interrupted() -> Result<()> {
+        match interrupted() {
+            true => Err(Error { errno: Errno::EINTR, pfn: None, why: Why::Interrupted }),
+            false => Ok(()),
+        }
     }
 
     /// Whether the call can be made again because only its wait was interrupted. The `EINTR` of a killed

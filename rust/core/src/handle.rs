@@ -35,7 +35,14 @@ impl<R: Release> Machine<R> {
     /// Errors as [`Machine::alloc_contig_range`].
     pub fn hold_range(&self, ledger: &Ledger, range: Range<Pfn>) -> Result<()> {
         self.alloc_contig_range(range.clone())?;
-        (range.start.0..range.end.0).for_each(|pfn| ledger.add(Pfn(pfn), Handle::Ref));
+        for pfn in (range.start.0..range.end.0).map(Pfn) {
+            if let Err(error) = Error::unless_interrupted() {
+                (range.start.0..pfn.0).for_each(|pfn| _ = ledger.remove(Pfn(pfn), Handle::Ref));
+                self.free_contig_range(range);
+                return Err(error);
+            }
+            ledger.add(pfn, Handle::Ref);
+        }
         Ok(())
     }
 
@@ -352,7 +359,8 @@ impl<R: Release> Machine<R> {
         // A large page may have been split, so the list may hold several of its parts.
         self.putback_movable_pages(&mut list);
         Err(match result.errno {
-            Some(errno) => Error::at(errno, pfn, Why::NoFrame { node: node as u8, order }),
+            Some(Errno::ENOMEM) => Error::at(Errno::ENOMEM, pfn, Why::NoFrame { node: node as u8, order }),
+            Some(errno) => Error::at(errno, pfn, Why::State(errno.text().into())),
             None => Error::at(
                 Errno::EBUSY,
                 pfn,

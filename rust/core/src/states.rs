@@ -1,6 +1,6 @@
 //! The states of many pages in one call, as a packed table.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::memory::room;
 use crate::page::Pfn;
@@ -12,10 +12,11 @@ pub const ROW: usize = 24;
 
 impl<R: Release> Machine<R> {
     /// The states of pages, one row of [`ROW`] bytes for each. `EINVAL` for a frame that does not
-    /// exist; `ENOMEM` if the host has no memory for the table.
+    /// exist; `ENOMEM` if the host has no memory for the table; `EINTR` if the call was interrupted.
     pub fn page_states(&self, pfns: &[Pfn]) -> Result<Vec<u8>> {
         let mut rows = room("the states of pages", pfns.len().saturating_mul(ROW))?;
         for &pfn in pfns {
+            Error::unless_interrupted()?;
             let page = self.page(pfn)?;
             let word = page.word();
             rows.extend_from_slice(&word.flags().bits().to_ne_bytes());

@@ -42,10 +42,12 @@
 //! * [`thread_slot`]: a small dense number of the calling thread; [`ThreadSlot`]: such a number, reserved for
 //!   a thread that has not started yet.
 //! * [`nanoseconds`]: a clock; always 0 in the explored build and in models.
+//! * [`interruptible`], [`interrupted`]: long operations that can be ended between two pages.
 //! * `stoppable`, `stop_point`: threads that can be told to stop while they wait. The explored build has
 //!   no `stoppable`, and its `stop_point` does nothing, because waiting takes no time there.
 
 pub(crate) mod class;
+mod interrupt;
 mod limits;
 mod mutation;
 pub mod ops;
@@ -93,6 +95,7 @@ pub use door::{
     WriteGuard, acquired, broken, claim_thread_slot, expect_held, expect_may_sleep, fence, park, released,
     spin_until, thread_slot, unpark_all, unpark_one,
 };
+pub use interrupt::{interrupted, interruptible};
 pub use limits::MAX_THREADS;
 pub(crate) use mutation::in_order;
 pub use mutation::mutated;

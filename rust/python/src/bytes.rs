@@ -3,6 +3,7 @@
 use crate::errors::Refusal;
 use crate::shared::{Shared, Waits};
 use mmcore::page::PAGE_SIZE;
+use mmcore::sync::interrupted;
 use pyo3::prelude::*;
 use std::ops::Range;
 
@@ -29,7 +30,7 @@ pub(crate) fn transfer(
             };
             work(shared, offset.saturating_add(done as u64), done..end)?;
             done = end;
-            if done == len {
+            if done == len || interrupted() {
                 return Ok(());
             }
         }

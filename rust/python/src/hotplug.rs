@@ -5,9 +5,8 @@ use crate::errors::{Refusal, input, misuse};
 use crate::home::MachineRef;
 use crate::machine::Machine;
 use crate::names;
-use crate::shared::{Waits, look_up};
+use crate::shared::Waits;
 use crate::space::Size;
-use mmcore::error::Errno;
 use mmcore::hotplug::{BLOCK_FRAMES, BlockState};
 use mmcore::page::Pfn;
 use pyo3::prelude::*;
@@ -15,21 +14,17 @@ use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FrameRange>()
 }
-
-/// The rounds of an offlining between two looks for signals.
-const ROUNDS: u32 = 16;
 
 /// The frames of a memory block, from the keyword of `Machine`.
 pub(crate) fn block_frames(size: Option<&Size>) -> PyResult<u32> {
     size.map_or(Ok(BLOCK_FRAMES), |size| size.pages().map_err(|error| input(error.why)))
 }
 
-/// Takes a memory block offline, and handles signals meanwhile.
+/// Takes a memory block offline.
 pub(crate) fn offline(
     py: Python<'_>,
     shared: &MachineRef,
@@ -37,22 +32,7 @@ pub(crate) fn offline(
     block: u32,
     rounds: u32,
 ) -> PyResult<()> {
-    let began = Instant::now();
-    let mut left = rounds;
-    loop {
-        let now = left.min(ROUNDS);
-        left -= now;
-        let done = shared.call(py, Waits::ForPageLocks, |shared| {
-            match shared.machine.offline_block(node, block, now) {
-                Err(error) if error.errno == Errno::EINTR && left > 0 => Ok(false),
-                done => done.map(|()| true).map_err(Refusal::from),
-            }
-        })?;
-        if done {
-            return Ok(());
-        }
-        look_up(py, began)?;
-    }
+    shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.offline_block(node, block, rounds)?))
 }
 
 pub(crate) fn online(
@@ -63,7 +43,8 @@ pub(crate) fn online(
     zone: Option<&str>,
 ) -> PyResult<()> {
     let zone = zone.map(names::zone).transpose()?;
-    shared.call(py, Waits::Never, |shared| Ok(shared.machine.online_block(node, block, zone)?))
+    // The call waits for an offlining of another thread, which waits for page locks.
+    shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.online_block(node, block, zone)?))
 }
 
 /// The states of a node's memory blocks, in their order.
@@ -219,6 +200,8 @@ impl Machine {
     /// Raises:
     ///     KernelError: EHWPOISON for a block that went offline with a poisoned frame, in kernels since 6.2;
     ///         EINVAL if there is no such block or it is online.
+    ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
+    ///         callback.
     #[pyo3(signature = (block, *, node, zone=None))]
     fn online(&self, py: Python<'_>, block: u32, node: usize, zone: Option<&str>) -> PyResult<()> {
         online(py, &self.0, node, block, zone)

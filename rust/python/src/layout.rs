@@ -2,12 +2,11 @@
 //! by one and returns an `Arrangement`.
 
 use crate::array;
-use crate::errors::type_error;
+use crate::errors::{misuse, type_error};
 use crate::home::MachineRef;
 use crate::machine::Machine;
-use crate::shared::{Shared, Waits};
+use crate::shared::{Lent, Shared, Waits};
 use mmcore::layout::{Kind, runs};
-use mmcore::page::Pfn;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -65,11 +64,10 @@ pub(crate) fn arrange(
 ) -> PyResult<Arrangement> {
     let letters = bytes_of(letters)?;
     let types = types.map(bytes_of).transpose()?.unwrap_or_default();
-    let arrange = |shared: &Shared| {
-        let arranged = shared.machine.arrange(&shared.ledger, node, &letters, &types)?;
-        Ok(shared.keep_arranged(arranged))
-    };
-    let number = shared.take(py, Waits::ForPageLocks, arrange, Shared::clear_arranged)?;
+    let arrange = |shared: &Shared| Ok(shared.machine.arrange(&shared.ledger, node, &letters, &types)?);
+    let undo = |shared: &Shared, arranged| shared.machine.clear_arranged(&shared.ledger, arranged);
+    let arranged = shared.take(py, Waits::ForPageLocks, arrange, undo)?;
+    let number = shared.keep_arranged(arranged);
     Ok(Arrangement { shared: shared.share(py), node, number })
 }
 
@@ -100,6 +98,13 @@ pub(crate) struct Arrangement {
     number: u64,
 }
 
+impl Arrangement {
+    /// Takes the arrangement for a call; `None` if it is closed.
+    fn lent(&self, py: Python<'_>) -> PyResult<Option<Lent<'_>>> {
+        self.shared.call_again(py, Waits::ForPageLocks, |_| self.shared.lend_arranged(self.number))
+    }
+}
+
 #[pymethods]
 impl Arrangement {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -120,9 +125,8 @@ impl Arrangement {
     /// Raises:
     ///     MisuseError: if the arrangement or the machine is closed.
     fn damaged(&self, py: Python<'_>) -> PyResult<Option<u32>> {
-        let found: Option<Pfn> = self.shared.call(py, Waits::ForPageLocks, |shared| {
-            shared.with_arranged(self.number, |arranged| shared.machine.damaged(arranged))
-        })?;
+        let arranged = self.lent(py)?.ok_or_else(|| misuse("this arrangement is closed"))?;
+        let found = self.shared.call(py, Waits::ForPageLocks, |_| Ok(arranged.damaged()))?;
         Ok(found.map(|pfn| pfn.0))
     }
 
@@ -134,8 +138,9 @@ impl Arrangement {
     ///     MisuseError: if the machine is closed; if this thread holds a page lock or has begun a write to
     ///         disk, or is inside of a callback.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.call(py, Waits::ForPageLocks, |shared| {
-            shared.clear_arranged(self.number);
+        let mut arranged = self.lent(py)?;
+        self.shared.call(py, Waits::ForPageLocks, |_| {
+            arranged.take().map(Lent::clear);
             Ok(())
         })
     }

@@ -16,8 +16,12 @@ use mmcore::audit::Handle;
 use mmcore::error::{Errno, Error};
 use mmcore::migrate::{Mode, NewPage, Outcome, Reason, Reclaimed};
 use mmcore::page::{Flags, Pfn};
+use mmcore::sync::interrupted;
 use pyo3::prelude::*;
 use std::collections::HashSet;
+
+/// The number of items of a list of which one is followed by a check for signals.
+const SIGNALS_EACH: usize = 1 << 12;
 
 /// The target of the pages.
 pub(crate) enum To {
@@ -154,7 +158,11 @@ fn items(py: Python<'_>, shared: &MachineRef, pages: &Bound<'_, PyAny>) -> PyRes
     let mut items = Vec::new();
     let mut tokens = HashSet::new();
     let foreign = || misuse("the page belongs to another machine");
-    for page in pages.try_iter()? {
+    for (number, page) in pages.try_iter()?.enumerate() {
+        // A list runs no Python code between two items, where signals would be handled.
+        if number % SIGNALS_EACH == 0 {
+            py.check_signals()?;
+        }
         let page = page?;
         let item = if let Ok(token) = page.cast::<Isolated>() {
             let held = token.get().held();
@@ -222,6 +230,7 @@ pub(crate) fn migrate_pages<'py>(
                 .iter()
                 .map(|item| match item {
                     Item::Token(_) => Some((item.pfn(), item.kind()?)),
+                    Item::Page(_) if interrupted() => None,
                     Item::Page(pfn) => Some((*pfn, inside.machine.hold_isolated(&inside.ledger, *pfn).ok()?)),
                 })
                 .collect();
@@ -287,6 +296,7 @@ pub(crate) fn reclaim_pages<'py>(
                         // The token of a part is one of the whole page, which it keeps as it is.
                         Some(inside.machine.frames().head(pfn))
                     }
+                    Item::Page(_) if interrupted() => None,
                     Item::Page(_) => inside.machine.isolate_for_reclaim(pfn),
                 }
             });

@@ -30,6 +30,7 @@
 //! whether it may wait, so that a dropped page lock does not block the thread that dropped it.
 //! Dropped pools and devices are closed in the same way.
 
+mod arranged;
 mod enter;
 
 use crate::errors::{Refusal, misuse};
@@ -38,10 +39,11 @@ use crate::kept::Kept;
 use crate::pressure::Background;
 use crate::waits::is_in_callback;
 pub(crate) use crate::waits::{Waits, in_callback};
+pub(crate) use arranged::Lent;
 pub(crate) use enter::look_up;
 use mmcore::audit::{Handle, Ledger};
 use mmcore::balloon::Balloon;
-use mmcore::error::Error;
+use mmcore::error::{Errno, Error};
 use mmcore::layout::Arranged;
 use mmcore::machine::Machine;
 use mmcore::map::{AddressSpace, File, Writeback};
@@ -142,8 +144,9 @@ pub(crate) struct Shared {
     locks: Mutex<HashMap<Pfn, Option<ThreadId>>>,
     /// Writes to disk that have begun.
     writes: Mutex<HashMap<Pfn, Begun>>,
-    /// The pages that fill nodes by a layout, by number; the numbers are never used again.
-    arranged: Mutex<(u64, HashMap<u64, Arranged>)>,
+    /// The pages that fill nodes by a layout, by number; the numbers are never used again. `None` while a
+    /// call uses them ([`Lent`]).
+    arranged: Mutex<(u64, HashMap<u64, Option<Arranged>>)>,
     /// Zram devices without a Python object that are the swap space.
     swapped_to: Mutex<Vec<Arc<Zram>>>,
     pub outbox: Arc<Outbox>,
@@ -312,30 +315,6 @@ impl Shared {
         self.writes.lock().values().any(|begun| Arc::ptr_eq(&begun.file, file))
     }
 
-    /// Keeps the pages of an arrangement, and returns its number.
-    pub fn keep_arranged(&self, arranged: Arranged) -> u64 {
-        let mut kept = self.arranged.lock();
-        kept.0 += 1;
-        let number = kept.0;
-        kept.1.insert(number, arranged);
-        number
-    }
-
-    /// Runs `look` on an arrangement that is not closed.
-    pub fn with_arranged<T>(&self, number: u64, look: impl FnOnce(&Arranged) -> T) -> Result<T, Refusal> {
-        let kept = self.arranged.lock();
-        kept.1.get(&number).map(look).ok_or_else(|| Refusal::misuse("this arrangement is closed"))
-    }
-
-    /// Frees the pages of an arrangement, if it is not closed.
-    pub fn clear_arranged(&self, number: u64) {
-        // Taken out first, because the pages may belong to owners in Python.
-        let taken = self.arranged.lock().1.remove(&number);
-        if let Some(arranged) = taken {
-            self.machine.clear_arranged(&self.ledger, arranged);
-        }
-    }
-
     /// Gives a handle back.
     pub fn let_go(&self, pfn: Pfn, handle: Handle) {
         if handle == Handle::Writeback {
@@ -439,7 +418,7 @@ impl Shared {
     /// pool is left to a later call.
     fn end_zs_pool(&self, pool: Arc<ZsPool>) {
         if let Err(error) = patiently(Duration::ZERO, || pool.close(&self.machine))
-            && error.is_wait_interrupted()
+            && error.errno == Errno::EINTR
         {
             self.outbox.send(Dropped::ZsPool(pool));
         }
@@ -450,7 +429,7 @@ impl Shared {
     fn end_zram(&self, device: Arc<Zram>) {
         match patiently(Duration::ZERO, || device.reset(&self.machine)) {
             Ok(()) => {}
-            Err(error) if error.is_wait_interrupted() => _ = self.outbox.send(Dropped::Zram(device)),
+            Err(error) if error.errno == Errno::EINTR => _ = self.outbox.send(Dropped::Zram(device)),
             Err(_) => self.swapped_to.lock().push(device),
         }
     }

@@ -175,12 +175,18 @@ impl AddressSpace {
     }
 
     /// Unmaps everything and ends the address space; nothing can be mapped afterwards. Ending it again is no
-    /// error.
+    /// error. If a signal handler ends the call, another call unmaps the rest.
+    ///
+    /// Raises:
+    ///     MisuseError: if the call may wait for a page lock, and this thread holds one or is inside of a
+    ///         callback.
     fn exit(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.alive()?;
-        let maps_files = self.space.areas.read().iter().any(|area| area.file().is_some());
+        // The lock of the areas is not waited for while this thread is attached: its holder may wait to
+        // attach.
+        let maps_files = py.detach(|| self.space.areas.read().iter().any(|area| area.file().is_some()));
         self.shared.call(py, waits(&self.shared, maps_files), |shared| {
-            shared.machine.exit(&self.space);
+            shared.machine.exit_unless_interrupted(&self.space)?;
             shared.spaces.lock().remove(&self.space.id);
             Ok(())
         })?;

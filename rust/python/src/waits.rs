@@ -27,6 +27,8 @@ pub(crate) enum Waits {
 }
 
 thread_local! {
+    /// Whether this thread runs signal handlers inside of a call.
+    static HANDLES_SIGNALS: Cell<bool> = const { Cell::new(false) };
     /// The number of nested callbacks into Python on this thread.
     static CALLBACKS: Cell<u32> = const { Cell::new(0) };
     /// The exception that ends this thread's call. If calls are nested, it is that of the innermost one.
@@ -61,8 +63,41 @@ pub(crate) fn report(raised: PyErr, object: &Bound<'_, PyAny>) {
     if raised.is_instance_of::<PyException>(py) {
         return raised.write_unraisable(py, Some(object));
     }
-    // The first exception is kept, because later ones follow from it. The cell is not borrowed
-    // while the later exception is dropped: that may run Python code, which may come here again.
+    keep(raised);
+}
+
+/// Runs the handlers of the signals that have arrived, on the main thread. The core calls this function
+/// between two pages of a long call ([`interruptible`](mmcore::sync::interruptible)). Returns true if a
+/// handler has raised an exception, which ends the call. After any other handler the call goes on.
+pub(crate) fn hear_signals() -> bool {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            HANDLES_SIGNALS.set(self.0);
+        }
+    }
+    // The core may hold locks here, and isolated pages, as when it calls an owner.
+    let heard = in_callback(|| {
+        Python::try_attach(|py| {
+            let _before = Before(HANDLES_SIGNALS.replace(true));
+            py.check_signals()
+        })
+    });
+    let Some(Err(raised)) = heard else { return false };
+    keep(raised);
+    true
+}
+
+/// Whether this thread is inside of a signal handler that runs within a call.
+pub(crate) fn is_in_handler() -> bool {
+    HANDLES_SIGNALS.get()
+}
+
+/// Keeps the exception that ends this thread's call. The first one is kept, because later ones follow from
+/// it.
+fn keep(raised: PyErr) {
+    // The cell is not borrowed while the later exception is dropped: that may run Python code, which may come
+    // here again.
     let first = RAISED.take().unwrap_or(raised);
     RAISED.set(Some(first));
 }
@@ -73,8 +108,8 @@ pub(crate) fn is_interrupted() -> bool {
     RAISED.with(|cell| cell.borrow().is_some())
 }
 
-/// Runs `work`, which may make callbacks. If a callback was interrupted, the exception is the result, and
-/// `undo` gets what `work` has taken.
+/// Runs `work`, which may make callbacks and takes long at times. If a callback was interrupted, or a signal
+/// handler has raised an exception, this exception is the result, and `undo` gets what `work` has taken.
 ///
 /// The caller can be a callback of an outer call in which an earlier callback was interrupted. The outer
 /// call's exception is put aside while `work` runs. Otherwise it would be raised here, inside of the

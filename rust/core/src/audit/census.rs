@@ -267,13 +267,20 @@ impl Census {
         self.broken_lists.clear();
         self.at_unmapped.clear();
         self.misplaced.clear();
-        self.allocator(machine);
-        self.lists(machine);
-        self.batches(machine);
-        self.mappings(machine);
-        self.caches(machine);
-        self.swap_cache(machine);
-        self.drivers(machine);
+        // An interruption is heard between two parts, because a part holds locks.
+        let parts: [fn(&mut Census, &Machine<R>); 7] = [
+            Census::allocator,
+            Census::lists,
+            Census::batches,
+            Census::mappings,
+            Census::caches,
+            Census::swap_cache,
+            Census::drivers,
+        ];
+        for part in parts {
+            Error::unless_interrupted()?;
+            part(self, machine);
+        }
         for (pfn, _) in machine.poison_books().held {
             self.hold(pfn, Holder::Poison);
         }

@@ -3,6 +3,7 @@
 use super::census::{Census, Holder, Place, Seen};
 use super::finding::Finding;
 use super::report::Report;
+use crate::error::{Error, Result};
 use crate::failure::Cause;
 use crate::machine::Machine;
 use crate::map::{Pte, Slot};
@@ -21,28 +22,33 @@ const FREE_MAY_SHOW: Flags = Flags::HWPOISON.union(Flags::BUDDY).union(Flags::WA
 /// Flags that a part of a large page has for itself.
 const OF_A_PART: Flags = Flags::TAIL.union(Flags::HWPOISON).union(Flags::ANON_EXCLUSIVE);
 
-/// Checks every frame and every counter.
-pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Vec<Finding> {
+/// Checks every frame and every counter. `EINTR` if the audit was interrupted.
+pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census) -> Result<Vec<Finding>> {
     let mut report = Report { census, findings: Vec::new() };
     // Frames beyond a node's frontier were never used. A read of their records would make the host commit
     // memory for them.
     for node in &machine.nodes {
         let used = node.zone.lock().frontier();
         for offset in 0..used {
+            Error::unless_interrupted()?;
             check_page(machine, census, node.base.plus(offset), &mut report);
         }
     }
     super::allocator::check(machine, &mut report);
+    Error::unless_interrupted()?;
     check_mappings(machine, census, &mut report);
+    Error::unless_interrupted()?;
     check_counters(machine, census, &mut report);
     check_swap(machine, census, &mut report);
+    Error::unless_interrupted()?;
     check_events(machine, census, &mut report);
     check_pairs(machine, &mut report);
     check_spaces(machine, &mut report);
     check_ends(machine, &mut report);
     super::owners::check(machine, census, &mut report);
+    Error::unless_interrupted()?;
     check_poison(machine, census, &mut report);
-    report.findings
+    Ok(report.findings)
 }
 
 fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, report: &mut Report<'_>) {

@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
-use crate::sync::{Mutation, Ordering, mutated, stop_point};
+use crate::sync::{Mutation, Ordering, interrupted, mutated, stop_point};
 use arrayvec::ArrayVec;
 
 /// The most pages in one message to the host (`VIRTIO_BALLOON_ARRAY_PFNS_MAX`).
@@ -27,7 +27,7 @@ impl Balloon {
             return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
         }
         let mut done = 0;
-        while done < pages {
+        while done < pages && !interrupted() {
             stop_point();
             let (got, full) = self.inflate_batch(machine, pages - done, node)?;
             done += got;
@@ -107,7 +107,7 @@ impl Balloon {
     /// smaller if the balloon has fewer, or a page is isolated or locked.
     pub fn deflate<R: Release>(&self, machine: &Machine<R>, pages: u32) -> u32 {
         let mut done = 0;
-        while done < pages {
+        while done < pages && !interrupted() {
             stop_point();
             let want = (pages - done).min(BATCH as u32);
             let got = self.deflate_batch(machine, want as usize);

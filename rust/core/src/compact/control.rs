@@ -4,14 +4,15 @@ use super::result::{CompactEvent, CompactStatus, Compacted};
 use super::suitable::is_compaction_suitable;
 use super::targets::Targets;
 use crate::alloc::pageblock::MigrateType;
-use crate::error::Errno;
+use crate::error::{Errno, Error, Result};
 use crate::lru::LruList;
 use crate::machine::Machine;
+use crate::memory::more_room;
 use crate::migrate::{Mode, Reason};
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
-use crate::sync::wait_briefly;
+use crate::sync::{interrupted, wait_briefly};
 
 /// Base pages that are isolated before they migrate (`COMPACT_CLUSTER_MAX`).
 pub(crate) const CLUSTER: u32 = 32;
@@ -70,6 +71,19 @@ pub(super) enum Isolation {
 pub(super) struct Trace {
     pub moves: Vec<(Pfn, Pfn)>,
     pub events: Vec<CompactEvent>,
+    /// Set if the host had no memory for the lists, which ends the run.
+    lost: Option<Error>,
+}
+
+impl Trace {
+    /// Makes room for the moves of a batch, before the first page of it moves: a move that could not be
+    /// listed would be missing in the result. Returns false if the host has no memory.
+    fn make_room(&mut self, pages: usize) -> bool {
+        if let Err(error) = more_room(&mut self.moves, "the moves of a compaction", pages) {
+            self.lost = Some(error);
+        }
+        self.lost.is_none()
+    }
 }
 
 /// A run in progress (`struct compact_control`). Frames are numbers within the node.
@@ -166,19 +180,24 @@ impl<'a, R: Release> Control<'a, R> {
 
     /// Adds an event to the trace, if there is one.
     pub fn tell(&mut self, event: CompactEvent) {
-        if let Some(trace) = &mut self.trace {
-            trace.events.push(event);
+        let Some(trace) = &mut self.trace else { return };
+        match more_room(&mut trace.events, "the scans of a compaction", 1) {
+            Ok(()) => trace.events.push(event),
+            Err(error) => trace.lost = Some(error),
         }
     }
 
     /// Runs until the scanners meet, or the run stops early.
-    pub fn run(self) -> Compacted {
+    ///
+    /// `ENOMEM` of the host if it has no memory for the lists of the result. The pages that have moved by
+    /// then stay where they are.
+    pub fn run(self) -> Result<Compacted> {
         self.run_and_capture().0
     }
 
     /// Runs like [`Control::run`], and also returns the block that the run has caught. The block is off the
     /// lists, and its count is zero.
-    pub fn run_and_capture(mut self) -> (Compacted, Option<Pfn>) {
+    pub fn run_and_capture(mut self) -> (Result<Compacted>, Option<Pfn>) {
         let free_blocks =
             |control: &Self| i64::from(control.machine.nodes[control.node].zone.lock().free_pageblocks());
         let before = free_blocks(&self);
@@ -203,7 +222,10 @@ impl<'a, R: Release> Control<'a, R> {
         stats.event(Event::CompactFreeScanned, self.free_scanned as i64);
         stats.event(Event::CompactIsolated, self.isolated as i64);
         let blocks_gained = free_blocks(&self) - before;
-        let Trace { moves, events } = self.trace.unwrap_or_default();
+        let Trace { moves, events, lost } = self.trace.unwrap_or_default();
+        if let Some(error) = lost {
+            return (Err(error), block);
+        }
         let run = Compacted {
             status,
             migrated: self.migrated,
@@ -214,7 +236,7 @@ impl<'a, R: Release> Control<'a, R> {
             moves,
             events,
         };
-        (run, block)
+        (Ok(run), block)
     }
 
     /// Puts the scanners where the last run stopped, or for a whole node at its borders.
@@ -250,6 +272,9 @@ impl<'a, R: Release> Control<'a, R> {
         loop {
             if let Some(status) = self.finished() {
                 return status;
+            }
+            if interrupted() || self.trace.as_ref().is_some_and(|trace| trace.lost.is_some()) {
+                return CompactStatus::Contended;
             }
             // A pageblock that is entered again is finished in one go, so that it is not scanned
             // over and over for pages that cannot move.
@@ -379,6 +404,10 @@ impl<'a, R: Release> Control<'a, R> {
     /// Migrates the isolated pages, and puts those back that did not move. Returns whether there were
     /// such pages, and the errno that ended the migration early.
     fn migrate_batch(&mut self) -> (bool, Option<Errno>) {
+        if !self.trace.as_mut().is_none_or(|trace| trace.make_room(self.batch as usize)) {
+            self.put_back_all();
+            return (false, None);
+        }
         let mut list = std::mem::take(&mut self.list);
         let pages = self.batch;
         self.lacking = pages;

@@ -32,7 +32,7 @@ impl<R: Release> Machine<R> {
             // A block that was free already says nothing about the chances of a run.
             return Ok(Compacted::not_run(status));
         }
-        let run = control.run();
+        let run = control.run()?;
         match run.status {
             CompactStatus::Success => {
                 self.nodes[node].zone.lock().compaction_mut().succeed(order, false);
@@ -60,7 +60,7 @@ impl<R: Release> Machine<R> {
             return Ok(None);
         }
         let request = Request { mode: Mode::SyncLight, until_score: Some(low), ..Request::whole_node(false) };
-        let run = Control::new(self, node, request).run();
+        let run = Control::new(self, node, request).run()?;
         if self.profile.compact_daemon_counts_proactive {
             self.count_daemon(&run);
         }

@@ -39,7 +39,8 @@ impl CompactPriority {
 impl<R: Release> Machine<R> {
     /// Compacts a node until a block of 2^`order` frames is free, unless recent runs have failed.
     ///
-    /// `EINVAL` for a node or an order that does not exist.
+    /// `EINVAL` for a node or an order that does not exist; `ENOMEM` of the host if it has no memory for
+    /// the list of moves.
     pub fn compact_for(
         &self,
         node: usize,
@@ -77,6 +78,9 @@ impl<R: Release> Machine<R> {
         };
         let _compacts = self.pressure.enter(context::RECLAIMS | context::ALLOCATES);
         let (run, block) = Control::new(self, node, request).run_and_capture();
+        let caught = |block| self.hand_out_block(node, block, order);
+        let run =
+            run.inspect_err(|_| block.and_then(caught).into_iter().for_each(|block| self.put(block)))?;
         let mut zone = self.nodes[node].zone.lock();
         match run.status {
             CompactStatus::Success => zone.compaction_mut().succeed(order, false),
@@ -85,8 +89,6 @@ impl<R: Release> Machine<R> {
             }
             _ => {}
         }
-        drop(zone);
-        let block = block.and_then(|block| self.hand_out_block(node, block, order));
-        Ok((run, block))
+        Ok((run, block.and_then(caught)))
     }
 }

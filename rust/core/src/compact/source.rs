@@ -7,7 +7,7 @@ use crate::alloc::pageblock::MigrateType;
 use crate::migrate::Mode;
 use crate::page::{Flags, Folio, MAX_ORDER, Pfn};
 use crate::release::Release;
-use crate::sync::{Mutation, broken, mutated, stop_point};
+use crate::sync::{Mutation, broken, interrupted, mutated, stop_point};
 use std::ops::Range;
 
 /// The result of a scan of one frame.
@@ -51,6 +51,9 @@ impl<R: Release> Control<'_, R> {
         // The scanner does not enter the free scanner's pageblock.
         while end <= self.free {
             stop_point();
+            if interrupted() {
+                return Isolation::Abort;
+            }
             if self.is_offline(low) {
                 low = end;
                 self.migrate = end;

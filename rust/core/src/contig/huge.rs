@@ -9,7 +9,7 @@ use crate::page::{Flags, MAX_ORDER, Pfn};
 use crate::pressure::state::Reach;
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::stop_point;
+use crate::sync::{interrupted, stop_point};
 use std::ops::Range;
 
 /// The letter that marks the frames of a pool for `layout`.
@@ -32,14 +32,14 @@ impl<R: Release> Machine<R> {
         }
         let mut size = self.pool_size(node, order);
         let mut from = self.nodes[node].base;
-        while size < count {
+        while size < count && !interrupted() {
             stop_point();
             let Some(page) = self.fresh_huge_page(node, order, from) else { break };
             from = page.first.plus(1 << order);
             self.huge.pages.lock().push(page);
             size += 1;
         }
-        while size > count {
+        while size > count && !interrupted() {
             stop_point();
             let Some(page) = self.take_from_pool(|page| self.is_of(*page, node, order)) else { break };
             self.free_huge_page(page);
@@ -89,7 +89,7 @@ impl<R: Release> Machine<R> {
         let size = 1u32 << order;
         // A range is aligned within its node, as a block of the buddy allocator is.
         let mut first = from;
-        while first.0 + size <= whole.base.0 + whole.frames {
+        while first.0 + size <= whole.base.0 + whole.frames && !interrupted() {
             let range = first..first.plus(size);
             if self.may_be_contiguous(&range) && self.alloc_contig_range(range.clone()).is_ok() {
                 (range.start.0..range.end.0).for_each(|pfn| self.frames[Pfn(pfn)].set_extra(0, MARK));

@@ -22,7 +22,7 @@ impl<R: Release> Machine<R> {
     /// `EINVAL` for a range that is empty, does not lie in one node, or is not online; `EBUSY` if a
     /// page of it cannot move or does not move in time, or if another thread has isolated one of its
     /// pageblocks; `ENOMEM` if there is no frame to move a page to, or a huge page of a pool is in the
-    /// range and cannot be replaced. After an error pages that have
+    /// range and cannot be replaced; `EINTR` if it was interrupted. After an error pages that have
     /// moved stay where they are.
     ///
     /// A call that isolated the pageblocks of the range leaves them movable, whatever their types were
@@ -89,6 +89,7 @@ impl<R: Release> Machine<R> {
         let mut at = range.start;
         while at < range.end {
             stop_point();
+            Error::unless_interrupted()?;
             self.replace_huge_pages(at..range.end)?;
             let mut list = self.isolate_cluster(&mut at, range.end);
             for _ in 0..TRIES {
@@ -100,8 +101,11 @@ impl<R: Release> Machine<R> {
                 if moved.errno.is_some() {
                     let left = list.first().copied();
                     self.putback_movable_pages(&mut list);
-                    let what = "there is no frame to move the page to".to_owned();
-                    return Err(Error { pfn: left, ..Error::new(Errno::ENOMEM, what) });
+                    let (errno, what) = match moved.errno {
+                        Some(Errno::EINTR) => (Errno::EINTR, Errno::EINTR.text()),
+                        _ => (Errno::ENOMEM, "there is no frame to move the page to"),
+                    };
+                    return Err(Error { pfn: left, ..Error::new(errno, what) });
                 }
             }
             if let Some(&left) = list.first() {

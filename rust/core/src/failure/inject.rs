@@ -1,12 +1,13 @@
 //! Failures that a process asks for: `madvise` with MADV_SOFT_OFFLINE and MADV_HWPOISON.
 
 use super::kill::Signal;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Entry, PinKind};
 use crate::page::{Flags, Pfn, ZERO_PAGE};
 use crate::release::Release;
 use crate::rng::Rng;
+use crate::sync::interrupted;
 use std::ops::Range;
 
 /// The kind of a failure.
@@ -40,12 +41,12 @@ pub struct Struck {
 
 impl<R: Release> Machine<R> {
     /// Strikes each frame of the machine with the probability `rate`, whether it is in use or not.
-    /// `seed` decides which frames are struck.
+    /// `seed` decides which frames are struck. After an interruption no further frame is.
     pub fn strike(&self, rate: f64, seed: u64, what: Injection) -> Struck {
         let mut rng = Rng::new(seed, 0);
         let threshold = (rate.clamp(0.0, 1.0) * (1u64 << 32) as f64) as u64;
         let mut struck = Struck::default();
-        for pfn in (0..self.frames.len()).map(Pfn) {
+        for pfn in (0..self.frames.len()).map(Pfn).take_while(|_| !interrupted()) {
             if rng.bits() >> 32 >= threshold
                 || !self.is_online(pfn)
                 || self.frames[pfn].word().has(Flags::HWPOISON)
@@ -81,7 +82,10 @@ impl<R: Release> Machine<R> {
     ) -> Injected {
         let mut signals = Vec::new();
         let result = space.covers(area, &pages).and_then(|()| {
-            pages.into_iter().try_for_each(|index| self.inject_at(space, area, index, what, &mut signals))
+            pages.into_iter().try_for_each(|index| {
+                Error::unless_interrupted()?;
+                self.inject_at(space, area, index, what, &mut signals)
+            })
         });
         Injected { result, signals }
     }

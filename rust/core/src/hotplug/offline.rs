@@ -10,13 +10,14 @@ use crate::pressure::state::Reach;
 use crate::profile::OfflineOrder;
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{Mutation, mutated, stop_point};
+use crate::sync::{Mutation, interrupted, mutated, stop_point};
 use std::ops::Range;
 
 impl<R: Release> Machine<R> {
     /// Takes a memory block offline: its pages move to other nodes, and its frames leave the
     /// machine. A block with poisoned frames can go offline, too. The pages are scanned and moved up
-    /// to `rounds` times; then the operation ends as if a signal had arrived.
+    /// to `rounds` times; then the operation ends as if a signal had arrived, and so it does if it is
+    /// interrupted.
     ///
     /// `EINVAL` if there is no such block or it is offline already. `EBUSY`, with nothing changed,
     /// for a page that cannot move, for a pageblock that another thread has isolated, and for the
@@ -74,8 +75,10 @@ impl<R: Release> Machine<R> {
         }
         // 3. Frames that become free from here on stay free.
         self.isolate_pageblocks(range.clone())?;
-        for _ in 0..rounds {
+        let mut made = 0;
+        while made < rounds && !interrupted() {
             stop_point();
+            made += 1;
             // 4. Pages move until a scan finds none that can.
             if let Some(first) = self.first_movable(range) {
                 self.migrate_off(node, first..range.end);
@@ -93,9 +96,9 @@ impl<R: Release> Machine<R> {
         let used = self.first_in_use(range.clone()).ok().flatten();
         let what = match used {
             Some(pfn) => {
-                format!("a signal came after {rounds} rounds; still in use: {}", self.frames[pfn].word())
+                format!("a signal came after {made} rounds; still in use: {}", self.frames[pfn].word())
             }
-            None => format!("a signal came after {rounds} rounds"),
+            None => format!("a signal came after {made} rounds"),
         };
         Err(Error { pfn: used, ..Error::new(Errno::EINTR, what) })
     }
@@ -128,7 +131,7 @@ impl<R: Release> Machine<R> {
     fn migrate_off(&self, node: usize, range: Range<Pfn>) {
         let mut list = Vec::new();
         let mut at = range.start;
-        while at < range.end {
+        while at < range.end && !interrupted() {
             let pfn = at;
             at = self.after(at, self.frames.head(at));
             let Some(head) = self.try_get_page(pfn) else { continue };

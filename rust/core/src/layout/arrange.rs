@@ -19,6 +19,7 @@ use crate::memory::{more_room, room};
 use crate::movable::{PagePool, PoolPage};
 use crate::page::Pfn;
 use crate::release::Release;
+use crate::sync::interrupted;
 use std::sync::Arc;
 
 /// The pages of one mapping, with the frames that they were put into.
@@ -53,8 +54,8 @@ impl<R: Release> Machine<R> {
     /// until [`Machine::clear_arranged`] gives everything back.
     ///
     /// The machine is to be at rest. `EINVAL` for a wrong number of letters, a letter that is no
-    /// kind, or a kind that cannot be arranged; `EBUSY` for a frame that is in use. After an error
-    /// the node is as it was.
+    /// kind, or a kind that cannot be arranged; `EBUSY` for a frame that is in use; `EINTR` if it was
+    /// interrupted. After an error the node is as it was.
     pub fn arrange(&self, ledger: &Ledger, node: usize, letters: &[u8], types: &[u8]) -> Result<Arranged> {
         let invalid = |why: String| Error::new(Errno::EINVAL, why);
         let Some(found) = self.nodes.get(node) else {
@@ -185,6 +186,7 @@ impl<R: Release> Machine<R> {
                 let area = self.map_in(arranged, node, None, true, frames)?;
                 room_to_hold(arranged, area.pages() as usize)?;
                 (0..area.pages()).try_for_each(|page| {
+                    Error::unless_interrupted()?;
                     let pfn = self.pin(&area, page, PinKind::Get, true)?;
                     hold(arranged, ledger, pfn, Handle::Ref);
                     Ok(())
@@ -195,6 +197,7 @@ impl<R: Release> Machine<R> {
                 self.lru_drain_all();
                 room_to_hold(arranged, area.pages() as usize)?;
                 (0..area.pages()).try_for_each(|page| {
+                    Error::unless_interrupted()?;
                     let Some(pfn) = self.page_at(&area, page) else { return Ok(()) };
                     self.isolate(pfn)?;
                     hold(arranged, ledger, pfn, Handle::Isolated);
@@ -216,6 +219,7 @@ impl<R: Release> Machine<R> {
                 arranged.pools.push((Arc::clone(&pool), pages));
                 let last = arranged.pools.len() - 1;
                 frames.into_iter().try_for_each(|frame| {
+                    Error::unless_interrupted()?;
                     self.stage(frame)?;
                     let page = pool.add(self, node)?;
                     arranged.pools[last].1.push((page, frame));
@@ -226,6 +230,7 @@ impl<R: Release> Machine<R> {
             Kind::Poisoned => {
                 more_room(&mut arranged.poisoned, "the frames of a layout", frames.len())?;
                 frames.into_iter().try_for_each(|frame| {
+                    Error::unless_interrupted()?;
                     self.soft_offline_page(frame)?;
                     arranged.poisoned.push(frame);
                     Ok(())
@@ -247,6 +252,7 @@ impl<R: Release> Machine<R> {
             | Kind::Unknown => {
                 room_to_hold(arranged, frames.len())?;
                 frames.into_iter().try_for_each(|frame| {
+                    Error::unless_interrupted()?;
                     let pfn = self.allocate_frame(frame, kind)?.ok_or_else(|| in_use(frame))?;
                     hold(arranged, ledger, pfn, Handle::Ref);
                     Ok(())
@@ -296,6 +302,7 @@ impl<R: Release> Machine<R> {
         };
         self.prefer(&area, node)?;
         for (page, &frame) in (0..).zip(&frames) {
+            Error::unless_interrupted()?;
             self.stage(frame)?;
             self.fault(&area, page, write)?;
             if write && self.memory.is_backed() {
@@ -345,7 +352,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// The first page of an arrangement whose content is not what was written to it, as the frame
-    /// that it was put into. `None` if all are intact, or the machine is unbacked.
+    /// that it was put into. `None` if all are intact, or the machine is unbacked, and after an interruption.
     pub fn damaged(&self, arranged: &Arranged) -> Option<Pfn> {
         if !self.memory.is_backed() {
             return None;
@@ -355,10 +362,14 @@ impl<R: Release> Machine<R> {
             (0..).zip(&mapped.frames).map(move |(page, &frame)| (mapped, page, frame, wanted(frame)))
         });
         let lost = mapped
+            .take_while(|_| !interrupted())
             .filter(|(mapped, page, _, wanted)| self.read_word(&mapped.area, *page, 0).ok() != Some(*wanted))
             .map(|(_, _, frame, _)| frame);
         let pools = arranged.pools.iter().flat_map(|(pool, pages)| {
-            pages.iter().filter(|(page, frame)| pool.read(self, *page, 0).ok() != Some(pattern(*frame)))
+            pages
+                .iter()
+                .take_while(|_| !interrupted())
+                .filter(|(page, frame)| pool.read(self, *page, 0).ok() != Some(pattern(*frame)))
         });
         lost.chain(pools.map(|&(_, frame)| frame)).next()
     }

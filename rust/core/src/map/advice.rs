@@ -12,6 +12,7 @@ use crate::machine::Machine;
 use crate::memory::room;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
+use crate::sync::interrupted;
 use std::ops::Range;
 
 /// A process's advice about pages: one value for each `MADV_` constant that mmcore knows.
@@ -45,8 +46,8 @@ impl<R: Release> Machine<R> {
     ///
     /// `EINVAL` for a range that does not lie in the area, for locked pages (except for
     /// [`Advice::Willneed`]), and for [`Advice::Free`] of a file's mapping; `ENOMEM` if the range
-    /// has a hole, or if the host has no memory for the list of pages to reclaim. Stretches before
-    /// the error have been treated; with a hole, all other stretches.
+    /// has a hole, or if the host has no memory for the list of pages to reclaim; `EINTR` if it was
+    /// interrupted. Stretches before the error have been treated; with a hole, all other stretches.
     pub fn madvise(
         &self,
         space: &AddressSpace,
@@ -60,6 +61,7 @@ impl<R: Release> Machine<R> {
         // Old kernels free the pages at once if no swap slot is free (`get_nr_swap_pages`).
         let at_once = advice == Advice::Free && self.profile.free_needs_swap && self.swap.free_slots() == 0;
         for (range, kind) in area.stretches(pages.clone()) {
+            Error::unless_interrupted()?;
             if kind.contains(Attributes::UNMAPPED) {
                 holes = true;
                 continue;
@@ -68,7 +70,8 @@ impl<R: Release> Machine<R> {
                 // An error ends the reading ahead and is not returned: the fault on a page that was
                 // not read ahead reads it.
                 let swapped = |&index: &u32| matches!(area.look(index).entry(), Entry::Swap { .. });
-                if range.filter(swapped).try_for_each(|index| self.read_ahead(area, index)).is_ok() {
+                let mut all = range.filter(swapped).take_while(|_| !interrupted());
+                if all.try_for_each(|index| self.read_ahead(area, index)).is_ok() {
                     self.lru_drain_local();
                 }
                 continue;
@@ -89,10 +92,11 @@ impl<R: Release> Machine<R> {
             if matches!(advice, Advice::Cold | Advice::Pageout | Advice::Free) {
                 self.split_advised(area, range.clone(), advice == Advice::Free);
             }
+            let range = range.take_while(|_| !interrupted());
             match advice {
                 Advice::Cold => range.for_each(|index| self.cold(area, index, None)),
                 Advice::Pageout => {
-                    let mut list = room("a list of pages to reclaim", range.len())?;
+                    let mut list = room("a list of pages to reclaim", range.size_hint().1.unwrap_or(0))?;
                     range.for_each(|index| self.cold(area, index, Some(&mut list)));
                     self.reclaim_pages(list);
                 }
@@ -110,6 +114,7 @@ impl<R: Release> Machine<R> {
                 Advice::Willneed => {}
             }
         }
+        Error::unless_interrupted()?;
         match holes {
             true => Err(Error::new(Errno::ENOMEM, format!("not all of pages {pages:?} are mapped"))),
             false => Ok(()),
@@ -203,7 +208,7 @@ impl<R: Release> Machine<R> {
         if area.order() == 0 {
             return;
         }
-        for index in pages.clone() {
+        for index in pages.clone().take_while(|_| !interrupted()) {
             let Some(head) = self.get_page_at(area, index) else { continue };
             let page = &self.frames[head];
             let in_range = |(at, part): (u32, Pfn)| at < pages.end && area.look(at).unlocked().maps(part);

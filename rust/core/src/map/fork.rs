@@ -21,7 +21,7 @@
 //! the child's. Without the lock it could pass both, and the child would map a page beyond the file's end.
 
 use super::{AddressSpace, Area, Attributes, Entry, Pte};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
@@ -41,9 +41,9 @@ enum Copied {
 impl<R: Release> Machine<R> {
     /// Makes a child of a space, with the same areas at the same addresses, which share the pages.
     ///
-    /// `ENOMEM` if a page that may be pinned cannot be copied, if one more space would take a
-    /// page's count beyond its limit, or if the host's memory runs out; `EAGAIN` if all numbers of
-    /// spaces are used up; `ESRCH` after the exit. After an error the parent is as before, except
+    /// `ENOMEM` if a page that may be pinned cannot be copied, if one more space would take a page's count
+    /// beyond its limit, or if the host's memory runs out; `EAGAIN` if all numbers of spaces are used up;
+    /// `ESRCH` after the exit; `EINTR` if it was interrupted. After an error the parent is as before, except
     /// that its next writes may fault.
     pub fn fork(&self, space: &AddressSpace) -> Result<Arc<AddressSpace>> {
         self.may_go_on("fork")?;
@@ -112,6 +112,7 @@ impl<R: Release> Machine<R> {
         let mut spare = None;
         let mut indices = (0..parent.pages()).filter(|&index| parent.fork_copies(index));
         let copied = indices.try_for_each(|index| {
+            Error::unless_interrupted()?;
             loop {
                 match self.copy_entry(parent, child, index, &mut spare)? {
                     Copied::Done => return Ok(()),

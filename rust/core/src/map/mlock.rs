@@ -23,7 +23,7 @@ impl<R: Release> Machine<R> {
     ///
     /// `EINVAL` for a range that does not lie in the area. `ENOMEM` for a range with a hole: the
     /// pages before the hole are locked, but not faulted in. `ENOMEM` also if there is no free
-    /// frame.
+    /// frame. `EINTR` if it was interrupted: all pages are locked, but not all were faulted in.
     pub fn mlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         if self.profile.mlock_drains_all {
             self.calls(Call::LruAddDrainAll);
@@ -31,7 +31,10 @@ impl<R: Release> Machine<R> {
         }
         self.change_lock(space, area, pages.clone(), true)?;
         area.stretches(pages).try_for_each(|(mut stretch, _)| {
-            let populated = stretch.try_for_each(|index| self.populate(area, index));
+            let populated = stretch.try_for_each(|index| {
+                Error::unless_interrupted()?;
+                self.populate(area, index)
+            });
             self.lru_drain_local();
             if mutated(Mutation::MlockForgetsFault) { Ok(()) } else { populated }
         })

@@ -28,7 +28,7 @@ use crate::page::{Flags, PIN, Pfn};
 use crate::pressure::state::context;
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{Mutation, mutated};
+use crate::sync::{Mutation, interrupted, mutated};
 
 /// How reclaim treats the recent use of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ enum Fate {
 
 impl<R: Release> Machine<R> {
     /// Reclaims isolated pages and ignores their recent use (`reclaim_pages`). Returns the number
-    /// of pages that were freed. The other pages are put back.
+    /// of pages that were freed. The other pages are put back; after an interruption all that are left.
     pub(crate) fn reclaim_pages(&self, list: Vec<Pfn>) -> u32 {
         let _reclaims = self.pressure.enter(context::RECLAIMS);
         let mut freed = 0;
@@ -60,6 +60,9 @@ impl<R: Release> Machine<R> {
             .in_parts(list, References::Ignored, &mut Vec::new())
             .into_iter()
             .filter(|&pfn| {
+                if interrupted() {
+                    return true;
+                }
                 // A page that stays goes back inactive, even if it was active: it has to show new
                 // use to become active again.
                 self.frames[pfn].clear(Flags::ACTIVE);

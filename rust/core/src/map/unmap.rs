@@ -12,7 +12,7 @@
 //! does not find it when it restores the mappings.
 
 use super::{AddressSpace, Area, Attributes, Entry, File, Pte};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::owner::Owner;
 use crate::page::{Flags, Pfn};
@@ -24,26 +24,34 @@ use std::ops::Range;
 /// The number of pages that one flush serves.
 const BATCH: usize = 32;
 
+/// The number of pages that are unmapped before an interruption is heard. The pages of one step are marked
+/// at one moment.
+const STEP: u32 = 1 << 12;
+
 impl<R: Release> Machine<R> {
     /// Unmaps pages of an area (`munmap`). Pages that are unmapped already are no error. In kernels
     /// that drain on an unmap, this CPU's LRU batches are drained first.
     ///
-    /// `EINVAL` for a range that does not lie in the area, or for an area of another space.
+    /// `EINVAL` for a range that does not lie in the area, or for an area of another space; `EINTR` if it
+    /// was interrupted: the pages up to some place are unmapped then.
     pub fn munmap(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         space.covers(area, &pages)?;
         self.may_go_on("munmap")?;
         self.drain_for_unmap();
-        // Held against a fork, which must not copy an area whose pages are marked in part.
-        let areas = space.areas.write();
-        let marked = mark_unmapped(area, pages.clone());
-        drop(areas);
-        self.zap(area, pages);
-        if self.account_unmapped(area, marked) {
-            let mut areas = space.areas.write();
-            let place = areas.partition_point(|other| other.first < area.first);
-            if areas.get(place).is_some_and(|other| std::ptr::eq(&**other, area)) {
-                areas.remove(place);
+        for pages in steps(pages) {
+            // Held against a fork, which must not copy an area whose pages are marked in part.
+            let areas = space.areas.write();
+            let marked = mark_unmapped(area, pages.clone());
+            drop(areas);
+            self.zap(area, pages);
+            if self.account_unmapped(area, marked) {
+                let mut areas = space.areas.write();
+                let place = areas.partition_point(|other| other.first < area.first);
+                if areas.get(place).is_some_and(|other| std::ptr::eq(&**other, area)) {
+                    areas.remove(place);
+                }
             }
+            Error::unless_interrupted()?;
         }
         Ok(())
     }
@@ -51,19 +59,37 @@ impl<R: Release> Machine<R> {
     /// Ends a space: all areas are unmapped, and nothing can be mapped any more. A second call does
     /// nothing.
     pub fn exit(&self, space: &AddressSpace) {
+        // Cannot fail: there is no question.
+        let _ = self.exit_in_steps(space, || Ok(()));
+    }
+
+    /// Like [`Machine::exit`], but can be interrupted. `EINTR` then: nothing can be mapped any more, the
+    /// pages up to some place are unmapped, and another call unmaps the rest.
+    pub fn exit_unless_interrupted(&self, space: &AddressSpace) -> Result<()> {
+        self.exit_in_steps(space, Error::unless_interrupted)
+    }
+
+    fn exit_in_steps(&self, space: &AddressSpace, goes_on: impl Fn() -> Result<()>) -> Result<()> {
         self.drain_for_unmap();
-        let areas = {
+        let mut areas = {
             let mut areas = space.areas.write();
             *space.next.lock() = None;
             std::mem::take(&mut *areas)
         };
-        for area in &areas {
-            let all = 0..area.pages();
-            let marked = mark_unmapped(area, all.clone());
-            self.zap(area, all);
-            self.account_unmapped(area, marked);
+        for (ended, area) in areas.iter().enumerate() {
+            for pages in steps(0..area.pages()) {
+                let marked = mark_unmapped(area, pages.clone());
+                self.zap(area, pages);
+                self.account_unmapped(area, marked);
+                if let Err(error) = goes_on() {
+                    // Another call begins with this area again, and finds what is left of it.
+                    *space.areas.write() = areas.split_off(ended);
+                    return Err(error);
+                }
+            }
         }
         self.unregister(space);
+        Ok(())
     }
 
     /// Drains this CPU's LRU batches in kernels that do so before an unmap: a page in a batch would
@@ -218,6 +244,12 @@ pub(super) struct Gather {
 }
 
 const _: () = assert!(BATCH <= u32::BITS as usize);
+
+/// Cuts a range of pages into those that are unmapped at a time.
+fn steps(pages: Range<u32>) -> impl Iterator<Item = Range<u32>> {
+    let end = pages.end;
+    pages.step_by(STEP as usize).map(move |start| start..end.min(start.saturating_add(STEP)))
+}
 
 /// Marks the pages (step 1), and returns how many were not marked before.
 fn mark_unmapped(area: &Area, pages: Range<u32>) -> u32 {

@@ -10,7 +10,7 @@ use crate::pressure::state::context;
 use crate::profile::{LargeMigration, MigrationOrder};
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::{Mutation, broken, mutated};
+use crate::sync::{Mutation, broken, interrupted, mutated};
 
 /// Most pages, large or not, that are unmapped before the first of them moves
 /// (`NR_MAX_BATCHED_MIGRATION`).
@@ -39,7 +39,8 @@ pub struct Migrated {
     pub refused: u32,
     /// Attempts that ended with `EAGAIN`.
     pub retries: u32,
-    /// `ENOMEM` if the migration stopped early because there was no frame to move to.
+    /// `ENOMEM` if the migration stopped early because there was no frame to move to, `EINTR` if it was
+    /// interrupted.
     pub errno: Option<Errno>,
 }
 
@@ -92,9 +93,13 @@ impl<R: Release> Machine<R> {
         match self.profile.migration {
             MigrationOrder::OneByOne => total.add(self.migrate_one_by_one(list, target, mode, reason)),
             MigrationOrder::Batched => {
-                let mut rest = std::mem::take(list);
-                while !rest.is_empty() && total.errno.is_none() {
-                    let mut batch: Vec<Pfn> = rest.drain(..rest.len().min(BATCH)).collect();
+                let mut rest = std::mem::take(list).into_iter();
+                while !rest.as_slice().is_empty() && total.errno.is_none() {
+                    if interrupted() {
+                        total.errno = Some(Errno::EINTR);
+                        break;
+                    }
+                    let mut batch: Vec<Pfn> = rest.by_ref().take(BATCH).collect();
                     let mut parts = Vec::new();
                     total.add(match mode {
                         Mode::Async => {
@@ -114,7 +119,7 @@ impl<R: Release> Machine<R> {
                     }
                     list.append(&mut parts);
                 }
-                list.append(&mut rest);
+                list.extend(rest);
             }
         }
         if list.is_empty() {
@@ -377,6 +382,12 @@ impl<R: Release> Machine<R> {
             let mut again = Vec::new();
             let mut pages = std::mem::take(list).into_iter();
             while let Some(src) = pages.next() {
+                if interrupted() {
+                    result.errno = Some(Errno::EINTR);
+                    untried.push(src);
+                    untried.extend(pages);
+                    break;
+                }
                 let mut order = self.frames[src].order();
                 // Steps 1 to 6. From the fourth pass on the attempt may wait (`force`).
                 let attempt = match self.migrate_unmap(src, target, mode, pass > 2, reason) {

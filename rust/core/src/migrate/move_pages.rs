@@ -49,7 +49,7 @@ impl<R: Release> Machine<R> {
     ///
     /// # Errors
     /// In [`Moved::ret`]: `EINVAL` if the lengths differ, `ENODEV` for a node that does not exist or
-    /// has no memory online; what was queued before is still moved.
+    /// has no memory online; what was queued before is still moved. `EINTR` if the call was interrupted.
     pub fn move_pages(
         &self,
         space: &AddressSpace,
@@ -110,6 +110,10 @@ impl<R: Release> Machine<R> {
         let mut run: Option<(usize, u32)> = None;
         let mut area_hint: Option<Arc<Area>> = None;
         for at in 0..total {
+            if Error::unless_interrupted().is_err() {
+                self.putback_movable_pages(list);
+                return Err(Errno::EINTR);
+            }
             let fresh = run.is_none_or(|(_, node)| node != nodes[at]);
             let missing = |node: usize| self.nodes.get(node).is_none_or(|node| !node.has_memory());
             if fresh && missing(nodes[at] as usize) {
@@ -285,7 +289,7 @@ impl<R: Release> Machine<R> {
     /// nodes. `ENOMEM` of the host if it has no memory for the statuses.
     pub fn query_pages(&self, space: &AddressSpace, addresses: &[u64]) -> Result<Vec<i32>> {
         let mut statuses = room(STATUSES, addresses.len())?;
-        let status = |&address: &u64| {
+        let status = |address: u64| {
             let Some((area, index)) = space.find(address) else { return Errno::EFAULT.status() };
             let entry = match mutated(Mutation::QueryIgnoresLock) {
                 true => area.look(index).entry(),
@@ -300,7 +304,10 @@ impl<R: Release> Machine<R> {
                 _ => Errno::ENOENT.status(),
             }
         };
-        statuses.extend(addresses.iter().map(status));
+        for &address in addresses {
+            Error::unless_interrupted()?;
+            statuses.push(status(address));
+        }
         Ok(statuses)
     }
 

@@ -83,6 +83,9 @@ impl<R: Release> Machine<R> {
             let moved = self.migrate_pages(&mut queue.list, &mut target, Mode::Sync, Reason::MempolicyMbind);
             failed += moved.failed;
             self.give_back(&mut queue.list);
+            if moved.errno == Some(Errno::EINTR) {
+                return Err(Error::new(Errno::EINTR, Errno::EINTR.text()));
+            }
         }
         match flags.strict && failed > 0 {
             true => Err(Error::new(Errno::EIO, format!("{failed} pages are not on node {node}"))),
@@ -103,6 +106,7 @@ impl<R: Release> Machine<R> {
         // The lock of the areas keeps other threads from changing the area during the walk.
         let _areas = space.areas.write();
         for index in pages.clone() {
+            Error::unless_interrupted()?;
             if area.attributes(index).contains(Attributes::UNMAPPED) {
                 return Err(Error::new(Errno::EFAULT, format!("page {index} of the area is not mapped")));
             }
@@ -142,15 +146,20 @@ impl<R: Release> Machine<R> {
                 return Ok(0);
             }
             let mut queue = Queue::default();
-            {
-                let areas = space.areas.read();
-                for area in areas.iter() {
-                    for index in 0..area.pages() {
-                        if !area.attributes(index).contains(Attributes::UNMAPPED) {
-                            self.queue_page(area, index, |node| node == from, true, &mut queue);
-                        }
+            let areas = space.areas.read();
+            let queued = areas.iter().try_for_each(|area| {
+                (0..area.pages()).try_for_each(|index| {
+                    Error::unless_interrupted()?;
+                    if !area.attributes(index).contains(Attributes::UNMAPPED) {
+                        self.queue_page(area, index, |node| node == from, true, &mut queue);
                     }
-                }
+                    Ok(())
+                })
+            });
+            drop(areas);
+            if let Err(error) = queued {
+                self.give_back(&mut queue.list);
+                return Err(error);
             }
             if queue.list.is_empty() {
                 return Ok(0);
@@ -159,7 +168,8 @@ impl<R: Release> Machine<R> {
             let moved = self.migrate_pages(&mut queue.list, &mut target, Mode::Sync, Reason::Syscall);
             self.give_back(&mut queue.list);
             match moved.errno {
-                Some(errno) => Err(Error::new(errno, "no frame to move to")),
+                Some(Errno::ENOMEM) => Err(Error::new(Errno::ENOMEM, "no frame to move to")),
+                Some(errno) => Err(Error::new(errno, errno.text())),
                 None => Ok(moved.failed),
             }
         })

@@ -17,7 +17,7 @@ impl<R: Release> Machine<R> {
     /// Allocates a block after the first attempt has failed. The caller may hold page locks, but no
     /// lock under which a thread must not sleep.
     ///
-    /// `ENOMEM` if no frame can be freed for it.
+    /// `ENOMEM` if no frame can be freed for it; `EINTR` if the operation was interrupted.
     #[cold]
     pub(crate) fn alloc_under_pressure(&self, want: Want) -> Result<Pfn> {
         self.wake_kswapds(want);
@@ -49,6 +49,7 @@ impl<R: Release> Machine<R> {
         // fewer pages to free for the next one.
         loop {
             stop_point();
+            Error::unless_interrupted()?;
             self.wake_kswapds(want);
             if let Some(pfn) = self.take_for(want, Floor::Min) {
                 return Ok(pfn);

@@ -26,7 +26,8 @@ impl Zram {
             return Err(Error::new(Errno::EINVAL, why));
         }
         let pool = ZsPool::new(machine)?;
-        let made = Zram::with_pool(Arc::clone(&pool), blocks, compressor).map(Arc::new);
+        let table = machine.may_allocate("table of a device's blocks");
+        let made = table.and_then(|()| Zram::with_pool(Arc::clone(&pool), blocks, compressor)).map(Arc::new);
         if made.is_err() {
             // A fresh pool has no object and can be closed.
             let _ = pool.close(machine);
@@ -136,10 +137,10 @@ impl Zram {
     /// Discards all blocks and closes the pool (`reset`). The device takes no content afterwards, and has no
     /// limit. For a device that was reset the call does nothing. The call waits as [`ZsPool::close`] does.
     ///
-    /// `EBUSY` if the device is the swap space, whose content the reset would lose, or another thread
-    /// uses it; `EINTR` if the deadline of the calling thread
-    /// ([`patiently`](crate::sync::patiently)) has passed. The device can be used after an error. Its
-    /// blocks are then discarded, unless it is the swap space or another thread is resetting it.
+    /// `EBUSY` if the device is the swap space, whose content the reset would lose, or another thread uses
+    /// it; `EINTR` if the deadline of the calling thread ([`patiently`](crate::sync::patiently)) has passed,
+    /// or if the call was interrupted. The device can be used after an error. Its blocks, or some of them,
+    /// are then discarded, unless it is the swap space or another thread is resetting it.
     pub fn reset<R: Release>(&self, machine: &Machine<R>) -> Result<()> {
         match machine.begin_zram_reset(self)? {
             true => self.finish_reset(machine),
@@ -150,7 +151,10 @@ impl Zram {
     /// Discards all blocks of a device that is marked as being reset, and closes its pool. After an
     /// error the device is in use again.
     pub(crate) fn finish_reset<R: Release>(&self, machine: &Machine<R>) -> Result<()> {
-        let discarded = (0..self.blocks()).try_for_each(|block| self.discard(machine, block));
+        let discarded = (0..self.blocks()).try_for_each(|block| {
+            Error::unless_interrupted()?;
+            self.discard(machine, block)
+        });
         let reset = discarded.and_then(|()| self.pool.close(machine));
         match reset.is_ok() {
             // Relaxed: counts, which order nothing.

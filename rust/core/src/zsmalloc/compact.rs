@@ -8,7 +8,7 @@ use super::pool::{ClassRoom, ZsPool};
 use crate::machine::Machine;
 use crate::profile::{FullnessGroups, ZsLocking};
 use crate::release::Release;
-use crate::sync::{Guard, Ordering, WriteGuard};
+use crate::sync::{Guard, Ordering, WriteGuard, interrupted};
 
 /// The place in a source zspage from which a compaction goes on.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl ZsPool {
             return 0;
         }
         let mut pages = 0;
-        for room in &self.rooms {
+        for room in self.rooms.iter().take_while(|_| !interrupted()) {
             pages += match self.groups {
                 FullnessGroups::Quarters => self.compact_by_source(machine, room),
                 FullnessGroups::Tenths => self.compact_by_target(machine, room),
@@ -49,17 +49,19 @@ impl ZsPool {
     }
 
     /// Releases the locks for a moment, so that other threads can use the class, and puts the freed
-    /// pages, which must not be put under the locks.
+    /// pages, which must not be put under the locks. Returns false as well if the compaction is to end
+    /// now.
     fn relax<'a, R: Release>(
         &'a self,
         machine: &Machine<R>,
         room: &'a ClassRoom,
         held: Held<'a>,
         freed: Freed,
-    ) -> Held<'a> {
+    ) -> (Held<'a>, bool) {
         drop(held);
         freed.iter().for_each(|&pfn| machine.put(pfn));
-        self.held(room)
+        let goes_on = !interrupted();
+        (self.held(room), goes_on)
     }
 
     /// The order of Linux before 6.4: an emptiest zspage is emptied into as many others as it
@@ -95,7 +97,11 @@ impl ZsPool {
                 freed.iter().for_each(|&pfn| machine.put(pfn));
                 break;
             }
-            held = self.relax(machine, room, held, freed);
+            let goes_on;
+            (held, goes_on) = self.relax(machine, room, held, freed);
+            if !goes_on {
+                break;
+            }
         }
         pages
     }
@@ -121,13 +127,18 @@ impl ZsPool {
                 freed = self.try_free_zspage(machine, room, books, number);
                 pages += u64::from(room.class.pages);
             }
-            if books.is_full(into) {
+            // A target that is not full stays off its list, so no other thread fills or frees it.
+            let is_full = books.is_full(into);
+            if is_full {
                 books.insert(into);
                 target = None;
-                held = self.relax(machine, room, held, freed);
-            } else if !freed.is_empty() {
-                // The target stays off its list, so no other thread fills or frees it.
-                held = self.relax(machine, room, held, freed);
+            }
+            if is_full || !freed.is_empty() {
+                let goes_on;
+                (held, goes_on) = self.relax(machine, room, held, freed);
+                if !goes_on {
+                    break;
+                }
             }
         }
         if let Some(into) = target

@@ -81,6 +81,7 @@ impl ZsPool {
     pub fn alloc<R: Release>(&self, machine: &Machine<R>, len: usize, node: usize) -> Result<Handle> {
         let class = self.classes.of_size(len)?;
         let room = &*self.rooms[class];
+        machine.may_allocate("zsmalloc handle")?;
         let number = self.handles.reserve(len as u32)?;
         let fullest = self.put_in_fullest(room, number).inspect_err(|_| self.handles.give_back(number))?;
         if let Some(handle) = fullest {
@@ -118,6 +119,7 @@ impl ZsPool {
     /// the pages that are not marked yet stay pages of this zspage.
     fn make_zspage<R: Release>(&self, machine: &Machine<R>, class: usize, node: usize) -> Result<u32> {
         let room = &*self.rooms[class];
+        machine.may_allocate("zspage")?;
         let number = self.open_books(room)?.begin()?;
         let mut pages = ArrayVec::<Pfn, MAX_CHAIN>::new();
         let gathered = room.chains.make(number as usize).and_then(|()| {

@@ -1,16 +1,19 @@
 //! Entering the machine: what a call checks, what it waits for, and how it ends.
 //!
 //! A callback can raise an exception that ends its call, such as `KeyboardInterrupt`. The core knows
-//! nothing of it and completes the operation. The call then raises the exception and has no result.
+//! nothing of it and completes the operation. A signal handler can raise one, too: it runs between two pages
+//! of a long operation, which then ends early. The call raises the exception and has no result.
 //! A handle in the result would have no Python object, so nobody could give it back. Therefore a
 //! call that takes something for its caller says how to undo it ([`Shared::take`]).
 
 use super::Shared;
 use crate::ending;
 use crate::errors::{Refusal, misuse};
-use crate::waits::{LOOK_AGAIN, PATIENCE, Waits, is_in_callback, with_callbacks};
+use crate::waits::{
+    LOOK_AGAIN, PATIENCE, Waits, hear_signals, is_in_callback, is_in_handler, with_callbacks,
+};
 use mmcore::page::Pfn;
-use mmcore::sync::{claim_thread_slot, patiently};
+use mmcore::sync::{claim_thread_slot, interruptible, patiently};
 use pyo3::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -106,6 +109,7 @@ impl Shared {
     ) -> PyResult<T> {
         let deadline = Instant::now() + AUDIT_PATIENCE;
         self.alive()?;
+        not_in_handler()?;
         self.give_back_dropped(py)?;
         self.may_wait(py, Waits::ForPageLocks, Some(deadline))?;
         let mut work = Some(work);
@@ -114,7 +118,7 @@ impl Shared {
                 let _alone = self.gate.try_write_for(PATIENCE)?;
                 let work = work.take()?;
                 let _auditor = Auditor::is_me(self);
-                Some(with_callbacks(|| work(self), drop))
+                Some(with_callbacks(|| interruptible(hear_signals, || work(self)), drop))
             });
             if let Some(done) = done {
                 return done?.map_err(|refusal| refusal.raise(py, self));
@@ -130,6 +134,7 @@ impl Shared {
     /// Makes the checks before a call.
     fn may_enter(&self, py: Python<'_>, waits: Waits) -> PyResult<()> {
         self.alive()?;
+        not_in_handler()?;
         self.give_back_dropped(py)?;
         self.may_wait(py, waits, None)
     }
@@ -150,7 +155,8 @@ impl Shared {
                 }
                 let _inside = self.gate.try_read_recursive_for(PATIENCE)?;
                 let (work, undo) = call.take()?;
-                Some(with_callbacks(|| work(self), |taken| undo(self, taken)))
+                let work = || interruptible(hear_signals, || work(self));
+                Some(with_callbacks(work, |taken| undo(self, taken)))
             });
             if let Some(done) = done {
                 return done;
@@ -226,6 +232,14 @@ impl Shared {
             ));
         }
         Ok(locks.keys().any(of_interest) || (any && !writes.is_empty()))
+    }
+}
+
+/// Refuses calls of a signal handler that runs within a call: that call may hold the locks that they take.
+fn not_in_handler() -> PyResult<()> {
+    match is_in_handler() {
+        true => Err(misuse("a signal handler runs within a call of a machine: it must not call a machine")),
+        false => Ok(()),
     }
 }
 

@@ -8,8 +8,11 @@ use crate::machine::Machine;
 use crate::map::slot::Slot;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, interrupted};
 use std::ops::Range;
+
+/// The number of pages by which a truncation shortens a file before an interruption is heard.
+const STEP: u32 = 1 << 12;
 
 /// The result of an eviction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,15 +27,24 @@ impl<R: Release> Machine<R> {
     /// Shortens a file to `pages` pages. The other pages are unmapped in all areas, private copies
     /// included. Waits for page locks and write-backs.
     ///
-    /// `EINVAL` for more pages than the file has, `EBADF` for a removed file.
+    /// `EINVAL` for more pages than the file has, `EBADF` for a removed file; `EINTR` if it was interrupted:
+    /// the file is shorter than before, but not as short as wanted.
     pub fn truncate_file(&self, file: &File, pages: u32) -> Result<()> {
         let _inside = self.enter_file(file)?;
-        if pages > file.pages() {
-            let why = format!("a file of {} pages cannot be shortened to {pages}", file.pages());
+        let mut size = file.pages();
+        if pages > size {
+            let why = format!("a file of {size} pages cannot be shortened to {pages}");
             return Err(Error::new(Errno::EINVAL, why));
         }
-        self.truncate_pages(file, pages);
-        Ok(())
+        // From the end on, some pages at a time.
+        loop {
+            size = pages.max(size.saturating_sub(STEP));
+            self.truncate_pages(file, size);
+            if size == pages {
+                return Ok(());
+            }
+            Error::unless_interrupted()?;
+        }
     }
 
     /// Performs the steps of a truncation (`truncate_pagecache`).
@@ -98,10 +110,10 @@ impl<R: Release> Machine<R> {
     pub fn drop_caches(&self) -> Evicted {
         self.lru_drain_all();
         let mut all = Evicted::default();
-        for file in self.files() {
-            if self.link_file(&file).is_ok() {
-                let Evicted { evicted, kept } = self.evict_pages(&file, 0..file.used());
-                self.unlink_file(&file);
+        for file in self.files().iter().take_while(|_| !interrupted()) {
+            if self.link_file(file).is_ok() {
+                let Evicted { evicted, kept } = self.evict_pages(file, 0..file.used());
+                self.unlink_file(file);
                 all.evicted += evicted;
                 all.kept += kept;
             }
@@ -111,7 +123,7 @@ impl<R: Release> Machine<R> {
 
     fn evict_pages(&self, file: &File, pages: Range<u32>) -> Evicted {
         let mut result = Evicted::default();
-        for index in pages.start..pages.end.min(file.used()) {
+        for index in (pages.start..pages.end.min(file.used())).take_while(|_| !interrupted()) {
             let Some(pfn) = self.cache_get(file, index) else { continue };
             match self.evict_page(file, index, pfn) {
                 true => result.evicted += 1,

@@ -19,7 +19,7 @@ use crate::map::{Area, Attributes, Pte};
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::{Mutation, mutated};
+use crate::sync::{Mutation, interrupted, mutated};
 use std::ops::Range;
 
 /// A write to disk that has begun; only [`Machine::end_writeback`] ends it.
@@ -80,10 +80,11 @@ impl<R: Release> Machine<R> {
     /// disk needs no write.
     ///
     /// `EBADF` for a removed file; `EIO`, once, if dirty data was lost with a bad frame or a failed
-    /// write. The other pages are written all the same.
+    /// write. The other pages are written all the same. `EINTR` if it was interrupted.
     pub fn sync_file(&self, file: &File, pages: Range<u32>) -> Result<u32> {
         let _inside = self.enter_file(file)?;
         let written = self.sync_pages(file, pages);
+        Error::unless_interrupted()?;
         if file.is_written_back() {
             self.take_lost(file)?;
         }
@@ -124,6 +125,9 @@ impl<R: Release> Machine<R> {
         let mut batch = Vec::with_capacity(usize::from(self.profile.pagevec));
         let mut indices = pages.start..pages.end.min(file.used());
         loop {
+            if interrupted() {
+                return written;
+            }
             let started = indices.by_ref().filter_map(|index| self.start_write(file, index).flatten());
             batch.extend(started.take(usize::from(self.profile.pagevec)));
             if batch.is_empty() {
@@ -142,10 +146,10 @@ impl<R: Release> Machine<R> {
     /// Writes every dirty page of every file to disk (`sync`). Returns how many pages were written.
     pub fn sync_all(&self) -> u32 {
         let mut written = 0;
-        for file in self.files() {
-            if self.link_file(&file).is_ok() {
-                written += self.sync_pages(&file, 0..file.used());
-                self.unlink_file(&file);
+        for file in self.files().iter().take_while(|_| !interrupted()) {
+            if self.link_file(file).is_ok() {
+                written += self.sync_pages(file, 0..file.used());
+                self.unlink_file(file);
             }
         }
         written

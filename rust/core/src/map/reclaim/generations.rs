@@ -9,6 +9,7 @@ use crate::map::{Area, Entry, Pte};
 use crate::page::Pfn;
 use crate::pressure::state::context;
 use crate::release::Release;
+use crate::sync::interrupted;
 use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
@@ -22,7 +23,7 @@ impl<R: Release> Machine<R> {
             let lruvec = self.nodes[node].lruvec.lock();
             2 * LruList::ALL.iter().take(4).map(|&list| lruvec.pages(list)).sum::<u32>()
         };
-        while freed < wanted && budget > 0 {
+        while freed < wanted && budget > 0 && !interrupted() {
             let file = self.class_to_scan(node);
             let most = SWAP_CLUSTER_MAX.min(wanted - freed);
             let Some(scan) = self.isolate_oldest(node, file, most) else {
@@ -97,7 +98,7 @@ impl<R: Release> Machine<R> {
                 batch.clear();
             }
         };
-        for index in 0..area.pages() {
+        for index in (0..area.pages()).take_while(|_| !interrupted()) {
             let ours = |pfn| self.node_of(pfn) == node;
             let young = |pte: Pte| pte.has(Pte::YOUNG) && mapped(pte).is_some_and(ours);
             let Some(guard) = area.lock_if_maps(index, young) else { continue };

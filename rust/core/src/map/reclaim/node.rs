@@ -9,6 +9,7 @@ use crate::owner::OwnerId;
 use crate::pressure::state::context;
 use crate::profile::LruPolicy;
 use crate::release::Release;
+use crate::sync::interrupted;
 
 /// The first round scans 2^-12 of each list (`DEF_PRIORITY`).
 const DEF_PRIORITY: u32 = 12;
@@ -65,7 +66,7 @@ impl<R: Release> Machine<R> {
     fn shrink_node(&self, node: usize, pages: u32, files: Files, by: Reclaimer) -> (u32, bool) {
         let (mut freed, mut alone) = (0, false);
         for priority in (0..=self.first_priority(node)).rev() {
-            if freed >= pages {
+            if freed >= pages || interrupted() {
                 break;
             }
             let (count, trims) = self.scan_count(node, priority, files);
@@ -131,7 +132,7 @@ impl<R: Release> Machine<R> {
     /// base pages were freed.
     fn shrink_lruvec(&self, node: usize, mut left: ScanCount, wanted: u32, by: Reclaimer) -> u32 {
         let mut freed = 0;
-        while freed < wanted && left.iter().flatten().any(|&pages| pages > 0) {
+        while freed < wanted && left.iter().flatten().any(|&pages| pages > 0) && !interrupted() {
             for (file, [inactive, active]) in [false, true].into_iter().zip(&mut left) {
                 if *inactive > 0 {
                     // No more pages are scanned than are still wanted; the others stay on the list

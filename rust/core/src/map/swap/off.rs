@@ -24,7 +24,8 @@ impl<R: Release> Machine<R> {
     /// Removes the swap space, after it has brought all content back. Waits for page locks.
     ///
     /// `EINVAL` if there is no swap space, `EBUSY` if another thread is removing it, `ENOMEM` if
-    /// memory has no room for its content, `EIO` if its device fails, `EINTR` for a killed thread.
+    /// memory has no room for its content, `EIO` if its device fails, `EINTR` for a killed thread or if it
+    /// was interrupted.
     /// After an error the swap space is in use as before.
     pub fn swapoff(&self) -> Result<()> {
         let swap = self.swap_space().ok_or_else(|| Error::new(Errno::EINVAL, "there is no swap space"))?;
@@ -72,6 +73,7 @@ impl<R: Release> Machine<R> {
         let mut met = false;
         for area in &areas {
             for index in 0..area.pages() {
+                Error::unless_interrupted()?;
                 met |= self.unuse_entry(swap, area, index)?;
             }
         }
@@ -80,6 +82,7 @@ impl<R: Release> Machine<R> {
                 continue;
             }
             let brought = (0..file.used()).try_fold(false, |met, index| {
+                Error::unless_interrupted()?;
                 Ok(match file.slot(index) {
                     Slot::Swap(slot) => {
                         if let Some((pfn, _)) = self.file_page_from_swap(file, index, slot, 0)? {
@@ -94,6 +97,7 @@ impl<R: Release> Machine<R> {
             met |= brought?;
         }
         for slot in 0..swap.entries().len() as u32 {
+            Error::unless_interrupted()?;
             let Some(pfn) = self.swap_cache_get(swap, slot) else { continue };
             let page = &self.frames[pfn];
             if !page.trylock() {

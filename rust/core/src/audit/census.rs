@@ -179,6 +179,8 @@ pub(super) struct Seen {
     pub pins: u32,
     /// True if the frame begins a block of the buddy lists.
     pub block: bool,
+    /// True if a handle holds the page.
+    pub held: bool,
     /// True if a handle holds the page lock.
     pub locked: bool,
     /// True if a handle has frozen the page.
@@ -297,6 +299,7 @@ impl Census {
             let pfn = machine.frames.head(pfn);
             let handle = machine.counted_as(handle);
             self.hold(pfn, Holder::Handle { handle, count });
+            self.seen_mut(pfn).held = true;
             match handle {
                 Handle::Isolated => {
                     self.at(pfn, Place::Isolated);

@@ -1,6 +1,6 @@
 //! The rules, checked against a census. The numbers are those of `docs/design.md`, "Invariants".
 
-use super::census::{Census, Holder, Place, Seen};
+use super::census::{Census, Place, Seen};
 use super::finding::Finding;
 use super::report::Report;
 use crate::error::{Error, Result};
@@ -244,8 +244,7 @@ fn check_cached<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report:
 fn check_clean<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &mut Report<'_>) {
     let page = &machine.frames[pfn];
     let word = page.word();
-    let held = report.census.holders(pfn).iter().any(|holder| matches!(holder, Holder::Handle { .. }));
-    if seen.dirty_entry || held || word.any(Flags::DIRTY | Flags::WRITEBACK | Flags::HWPOISON) {
+    if seen.dirty_entry || seen.held || word.any(Flags::DIRTY | Flags::WRITEBACK | Flags::HWPOISON) {
         return;
     }
     let Some(file) = machine.owners.file(OwnerId(page.owner())) else { return };

@@ -305,12 +305,12 @@ strike.options = {"nodes": [BYTES]}
 
 
 def store(machine):
-    region, content = machine.address_space().mmap(BYTES // 8), bytes(BYTES // 8)
+    region, content = machine.address_space().mmap(BYTES // 2), bytes(BYTES // 2)
     return lambda: region.__setitem__(slice(None), content), lambda: last(region) is None
 
 
 def write(machine):
-    file, content = machine.file(BYTES // 8, kind="tmpfs"), bytes(BYTES // 8)
+    file, content = machine.file(BYTES // 2, kind="tmpfs"), bytes(BYTES // 2)
     return lambda: file.write(content), lambda: file.cached < file.pages
 
 

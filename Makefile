@@ -77,7 +77,7 @@ minima: $(STAMP)/built ## find the smallest race of each mutation anew
 # The picture of the comparison shows this machine: take a quiet one.
 pictures: $(STAMP)/built ## draw the pictures of the README anew
 	$(BIN)/mmcore explore docs/pictures/race.mm --mutation copy-after-restore --plot docs/pictures/race.svg || [ $$? = 1 ]
-	$(BIN)/mmcore compare --load storm --vary release=split,putback,packed --seconds 20 --plot docs/pictures/comparison.svg || [ $$? = 3 ]
+	$(BIN)/mmcore compare --load storm --vary release=split,putback,packed --seconds 25 --plot docs/pictures/comparison.svg || [ $$? = 3 ]
 
 pages: $(STAMP)/built $(STAMP)/dev $(STAMP)/pages ## look at all HTML pages in Chromium, which must be installed
 	$(BIN)/pytest tests/test_pages.py -p no:cacheprovider $(ARGS)

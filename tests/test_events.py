@@ -139,7 +139,9 @@ def test_a_viewers_trace_has_spans_for_what_returned_and_moments_for_the_rest(
     assert inner["ts"] + inner["dur"] <= outer["ts"] + outer["dur"]
     assert rows["mm_page_alloc"]["ph"] == "i"
     assert rows["try_to_migrate"]["args"]["mapcount"] == 1
-    assert rows["thread_name"]["args"]["name"] == "thread 0"
+    number = tracing.events[0].thread
+    assert rows["thread_name"]["args"]["name"] == f"thread {number}"
+    assert rows["thread_name"]["tid"] == inner["tid"]
 
 
 def counted(tracing, name):

@@ -41,7 +41,7 @@ pub(crate) mod capture;
 mod frames;
 mod isolate;
 pub(crate) mod pageblock;
-mod pages;
+pub(crate) mod pages;
 pub(crate) mod pcp;
 pub(crate) mod watermark;
 pub(crate) mod zone;

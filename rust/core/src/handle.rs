@@ -444,6 +444,10 @@ impl NewPage for OutcomeRecorder<'_> {
         self.target.get_new_page(src)
     }
 
+    fn expect(&mut self, pages: usize) {
+        self.target.expect(pages);
+    }
+
     fn takes_back(&self) -> bool {
         self.target.takes_back()
     }

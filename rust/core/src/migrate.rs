@@ -20,22 +20,23 @@
 //!
 //! | step | what happens | kernel function | why at this place | function here |
 //! |---|---|---|---|---|
-//! | 1 | a page without users is freed, and its migration ends | `migrate_folio_unmap` | before any work: such a page has nothing to move | `Machine::migrate_unmap` in `one` |
+//! | 1 | a page without users is freed, and its migration ends | `migrate_folio_unmap` | before any work: such a page has nothing to move | `Machine::migrate_lock` in `one` |
 //! | 2 | `dst` is allocated | `get_new_folio`, the caller's | after 1, which needs no `dst`; before 3, because an allocation may reclaim, and reclaim locks pages | `NewPage::get_new_page`, the caller's |
 //! | 3 | `src` is locked | `folio_trylock`, `folio_lock` | held until 12: threads that truncate the file, fault, or unmap the page for another reason wait for this lock | `Machine::lock_pair` |
 //! | 4 | the thread waits until writeback of `src` has ended | `folio_wait_writeback` | under the lock of 3, so that no writeback begins afterwards; before 6: the disk still reads `src` | `Machine::lock_pair` |
 //! | 5 | `dst` is locked, by trylock | `folio_trylock` | held until 11: no thread may use `dst` before it is mapped. By trylock, because a thread that holds one page lock never waits for another | `Machine::lock_pair` |
-//! | 6 | page table entries of `src` become migration entries | `try_to_migrate` | before 8: the entries' references are dropped, so that 8 can compare the count | `Machine::unmap_to_migration` in `map/rmap.rs` |
+//! | 6 | page table entries of `src` become migration entries | `try_to_migrate` | before 8: the entries' references are dropped, so that 8 can compare the count | `Machine::migrate_unmap` in `window` |
 //! | 7 | TLBs are flushed, once for a batch | `try_to_unmap_flush` | between the last 6 and the first 8: until the flush, a CPU may still write to `src` through a stale TLB entry | `Machine::migrate_batch`, `Machine::migrate_singly` in `list` |
 //! | 8 | bytes, flags and owner go to `dst`: the commit point | `move_to_new_folio` | after 7, when no CPU writes to `src` any more; before 10, after which CPUs write to `dst` | `Machine::commit`, `Machine::migrate_movable` in `one` |
-//! | 9 | `dst` goes to the LRU | `folio_add_lru` | before 10: an entry in a locked area mlocks `dst`, which must be in a batch or on a list by then | `Machine::migrate_move_steps` |
-//! | 10 | migration entries become mappings of `dst` | `remove_migration_ptes` | before 12: a thread that faulted on a migration entry sleeps on the lock of `src`; when it wakes, the entry must be gone | `Machine::restore_mappings` in `map/rmap.rs` |
+//! | 9 | `dst` goes to the LRU | `folio_add_lru` | before 10: an entry in a locked area mlocks `dst`, which must be in a batch or on a list by then | `Machine::migrate_move` in `window` |
+//! | 10 | migration entries become mappings of `dst` | `remove_migration_ptes` | before 12: a thread that faulted on a migration entry sleeps on the lock of `src`; when it wakes, the entry must be gone | `Machine::restore_all_mappings` in `map/rmap.rs` |
 //! | 11 | `dst` is unlocked; its allocation's reference is put | `folio_unlock`, `folio_put` | after 10: the mappings hold `dst` now | `Machine::unlock_and_put` |
-//! | 12 | `src` is unlocked; its isolation's reference is put | `migrate_folio_done` | last: until then no other thread can free the frame | `Machine::finish_migration` in `release.rs` |
+//! | 12 | `src` is unlocked; its isolation's reference is put | `migrate_folio_done` | last: until then no other thread can free the frame | `Machine::finish_migrations` in `release.rs` |
 //!
-//! A batch runs 1 to 6 for each page, 7 once, and 8 to 12 for each page; the bytes of up to 64 pages are
-//! copied back to back before the first of them runs step 8 (`Machine::copy_ahead`). Without batches
-//! each page runs all twelve before the next page begins. A movable page outside of the LRU skips 6, 9 and
+//! A batch runs 1 to 5 for each page, 6 for up to 64 locked pages at once, and 7 once. Then windows of up to
+//! 64 pages run each of 8 to 12 for all their pages before the next; the bytes of a window are copied back to
+//! back before its step 8 (`Machine::copy_ahead`). Without batches each page runs all twelve before the next
+//! page begins. A movable page outside of the LRU skips 6, 9 and
 //! 10. An attempt that fails after 5 is undone by `Machine::migrate_undo`: the mappings of `src`
 //! are restored as in 10, then both pages are unlocked and `dst` is put.
 //!
@@ -57,8 +58,12 @@ mod longterm;
 mod misplaced;
 pub(crate) mod mode;
 mod move_pages;
+mod on_node;
 mod one;
 mod policy;
+#[cfg(all(test, not(feature = "explored")))]
+mod tests;
+mod window;
 
 pub(crate) use demote::Isolation;
 pub use demote::Reclaimed;
@@ -95,6 +100,11 @@ pub trait NewPage {
     /// The migration may hold page locks of earlier sources and destinations, so an implementation
     /// must not wait for a page; it could deadlock.
     fn get_new_page(&mut self, src: Pfn) -> Option<Pfn>;
+
+    /// Called before the migration asks for the destinations of this many base pages, one after the other,
+    /// if nothing can be seen that keeps one of them from moving. The source of destinations may allocate
+    /// them together. If another thread interferes, fewer are asked for.
+    fn expect(&mut self, _pages: usize) {}
 
     /// Whether pages that the migration could not use go back to the source
     /// ([`NewPage::take_back`]). Otherwise the migration puts them.

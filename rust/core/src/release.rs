@@ -21,6 +21,7 @@
 
 mod chosen;
 pub(crate) mod design;
+mod freed;
 mod hook;
 mod hook_late;
 mod mine;
@@ -46,6 +47,31 @@ use crate::page::{Dropped, Flags, OF_A_TAIL, Pfn, Word};
 use crate::profile::Design;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, broken, mutated};
+use freed::Freed;
+
+/// The state in which a design's put leaves a page, and with it the work that is left to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Left {
+    /// The page has other references.
+    Live,
+    /// The count is zero: the caller frees the page. Holds the word that the drop found.
+    Dead(Word),
+    /// The count is zero, and the put has found the movable mark: the caller tells the page's owner, then
+    /// frees the page.
+    DeadMovable(Word),
+}
+
+impl From<Dropped> for Left {
+    /// What is left after a drop by a put that looks for no mark.
+    #[inline]
+    fn from(dropped: Dropped) -> Left {
+        match dropped {
+            Dropped::Live => Left::Live,
+            Dropped::Last(word) => Left::Dead(word),
+        }
+    }
+}
 
 /// A release design. The provided methods are the kernel's sequence, with one read-modify-write a
 /// step; a design overrides those that it does otherwise.
@@ -57,8 +83,8 @@ pub trait Release: Designed<Driver = dyn MovableOps<Self>> {
     /// clearing the mark.
     const LOOKS: bool;
 
-    /// Drops one reference; frees the page if it was the last.
-    fn put<M: Release>(machine: &Machine<M>, state: &Self::State, pfn: Pfn);
+    /// Drops one reference. The machine frees the page, alone or with others, if the answer says so.
+    fn put<M: Release>(machine: &Machine<M>, state: &Self::State, pfn: Pfn) -> Left;
 
     /// Claims a listed page for isolation and takes the isolation's reference; the caller holds
     /// another one. Returns false, with nothing changed, if the page is not on a list.
@@ -81,14 +107,14 @@ pub trait Release: Designed<Driver = dyn MovableOps<Self>> {
 
     /// Releases the page lock, then puts a reference.
     #[inline]
-    fn unlock_and_put<M: Release>(machine: &Machine<M>, state: &Self::State, pfn: Pfn) {
+    fn unlock_and_put<M: Release>(machine: &Machine<M>, state: &Self::State, pfn: Pfn) -> Left {
         machine.frames[pfn].unlock(pfn);
-        Self::put(machine, state, pfn);
+        Self::put(machine, state, pfn)
     }
 
     /// Ends a successful migration of the LRU page `from`: unlocks it and releases the isolation's
     /// reference.
-    fn finish<M: Release>(machine: &Machine<M>, state: &Self::State, from: Pfn);
+    fn finish<M: Release>(machine: &Machine<M>, state: &Self::State, from: Pfn) -> Left;
 
     /// Sets or clears the movable mark, under the page lock.
     #[inline]
@@ -123,20 +149,30 @@ impl<R: Release> Machine<R> {
     /// be called under a lruvec lock, because the last put takes it.
     #[inline]
     pub fn put(&self, pfn: Pfn) {
-        R::put(self, &self.design, pfn);
+        self.end(pfn, R::put(self, &self.design, pfn));
     }
 
     /// Releases the page lock, then puts a reference of the caller.
     #[inline]
     pub fn unlock_and_put(&self, pfn: Pfn) {
-        R::unlock_and_put(self, &self.design, pfn);
+        self.end(pfn, R::unlock_and_put(self, &self.design, pfn));
     }
 
-    /// Ends a successful migration of the LRU page `from`: unlocks it and releases the isolation's
-    /// reference.
+    /// Does the work that a put has left.
     #[inline]
-    pub fn finish_migration(&self, from: Pfn) {
-        R::finish(self, &self.design, from);
+    fn end(&self, pfn: Pfn, left: Left) {
+        match left {
+            Left::Live => {}
+            Left::Dead(word) => self.free_last(pfn, word),
+            Left::DeadMovable(word) => self.free_movable(pfn, word),
+        }
+    }
+
+    /// Ends successful migrations of LRU pages: unlocks each page and releases the isolation's reference.
+    #[inline]
+    pub fn finish_migrations(&self, pages: impl Iterator<Item = Pfn>) {
+        let mut freed = Freed::new(self);
+        pages.for_each(|from| freed.add(from, R::finish(self, &self.design, from)));
     }
 
     /// Takes the count of a locked page from `expected` to zero. If the count is another, nothing
@@ -188,20 +224,23 @@ impl<R: Release> Machine<R> {
     /// Drops one reference on each page (`release_pages`).
     #[inline(always)]
     pub fn put_all(&self, pages: &[Pfn]) {
-        self.traced(Call::ReleasePages, (), || pages.iter().for_each(|&pfn| self.put(pfn)));
-    }
-
-    /// Drops one reference and reads nothing but the count.
-    #[inline]
-    pub(crate) fn put_plain(&self, pfn: Pfn) {
-        if let Dropped::Last(word) = self.frames[pfn].drop_refs(pfn, 1) {
-            self.free_last(pfn, word);
-        }
+        self.traced(Call::ReleasePages, (), || {
+            let mut freed = Freed::new(self);
+            pages.iter().for_each(|&pfn| freed.add(pfn, R::put(self, &self.design, pfn)));
+        });
     }
 
     /// Frees a page whose count is zero: takes it off its list and gives it to the allocator
     /// (lifecycle 3.3). No other thread can reach the page.
     pub(crate) fn free_last(&self, pfn: Pfn, word: Word) {
+        if let Some(order) = self.retire(pfn, word) {
+            self.free_to_allocator(pfn, order);
+        }
+    }
+
+    /// Takes a page whose count is zero off its list and resets its record. Returns its order if the caller
+    /// is to give its frames to the allocator, `None` if poison forbids it.
+    fn retire(&self, pfn: Pfn, word: Word) -> Option<u8> {
         self.calls_on(Call::PutFinal, pfn);
         self.lru_unlink_dead(pfn, word);
         let page = &self.frames[pfn];
@@ -220,7 +259,7 @@ impl<R: Release> Machine<R> {
         if order == 0 && word.has(Flags::HWPOISON) && !mutated(Mutation::PoisonedPageFreed) && page.refuse() {
             // A poisoned frame is not given to the allocator, so it is never handed out again. The
             // record keeps the state of the page's last use.
-            return;
+            return None;
         }
         if word.any(Flags::CHECK_AT_FREE) || page.mapcount() != 0 {
             broken("bad page at free", format_args!("page {pfn} mapped {} times ({word})", page.mapcount()));
@@ -256,9 +295,10 @@ impl<R: Release> Machine<R> {
         }
         if poisoned {
             let refused = self.give_good(pfn, order);
-            return self.stats.event(Event::Pgfree, (1 << order) - i64::from(refused));
+            self.stats.event(Event::Pgfree, (1 << order) - i64::from(refused));
+            return None;
         }
-        self.free_to_allocator(pfn, order);
+        Some(order)
     }
 
     /// Frees a page whose last put found the movable mark: tells its owner first.

@@ -280,6 +280,12 @@ impl Stats {
         }
     }
 
+    /// Counts `n` allocations of one base page each from a node.
+    #[inline]
+    pub fn allocated_singly(&self, node: usize, n: i64) {
+        self.node(node, NodeItem::NumaHit, n);
+    }
+
     /// The total of an event.
     pub fn events(&self, event: Event) -> i64 {
         let counted = self.all().map(|stripe| stripe.events[event as usize].get()).sum::<i64>();

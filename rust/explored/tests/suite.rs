@@ -16,4 +16,5 @@ mod small;
 mod swap;
 mod texts;
 mod verdicts;
+mod windows;
 mod zsmalloc;

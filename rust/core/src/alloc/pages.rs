@@ -12,6 +12,10 @@ use crate::pressure::state::{Effort, Reach, Want};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, Ordering, mutated};
+use arrayvec::ArrayVec;
+
+/// Most base pages that are allocated together.
+pub(crate) const TOGETHER: usize = 64;
 
 /// What an allocation of frames takes, in the words of an injected fault's error.
 const FRAME: &str = "frame";
@@ -223,33 +227,15 @@ impl<R: Release> Machine<R> {
     fn alloc_base(&self, node: usize, floor: Floor) -> Option<Pfn> {
         let mut flushed = false;
         loop {
-            let taken = {
-                let mut pcp = self.cpus[self.cpu()].pcp[node].lock();
-                let taken = pcp.take(|want, batch| {
-                    let mut zone = self.nodes[node].zone.lock();
-                    let spare = zone.spare(floor) as usize;
-                    let count = want.min(spare);
-                    zone.take_singles(&self.frames, count, MigrateType::Movable, |pfn| batch.push(pfn));
-                });
-                // The record of the frame after the next is prefetched: it has been cold since that
-                // frame was freed.
-                if let Some(&soon) = pcp.frames().iter().nth_back(1) {
-                    self.frames.prefetch(soon);
-                }
-                taken
-            };
+            let mut taken = None;
+            self.take_from_array(node, 1, floor, |pfn| taken = Some(pfn));
             match taken {
-                Some(pfn) => {
-                    if self.frames[pfn].hand_out(pfn, Flags::empty()).is_some() {
-                        self.stats.allocated(node, 1);
-                        self.calls_on(Call::MmPageAlloc, pfn);
-                        return Some(pfn);
-                    }
-                    // The frame was poisoned while it was free. It is not handed out, and the next
-                    // frame is tried. The frame has left the allocator, so it is counted as
-                    // allocated; it is counted as freed again if it is unpoisoned.
-                    self.stats.event(Event::Pgalloc, 1);
+                Some(pfn) if self.hand_out_frame(pfn) => {
+                    self.stats.allocated(node, 1);
+                    return Some(pfn);
                 }
+                // The frame was poisoned while it was free, and the next frame is tried.
+                Some(_) => {}
                 // Under memory pressure reclaim comes first, and then flushes the arrays.
                 None if flushed || self.pressure.is_on() => return None,
                 None => {
@@ -258,6 +244,56 @@ impl<R: Release> Machine<R> {
                 }
             }
         }
+    }
+
+    /// Allocates up to `count` movable base pages of a node, as many calls of [`Machine::alloc_pages`] would
+    /// one after the other; the array of this CPU is locked once. Fewer if the node has not so many at hand,
+    /// and none under memory pressure: only [`Machine::alloc_pages`] flushes arrays and reclaims.
+    #[inline]
+    pub(crate) fn alloc_together(&self, node: usize, count: usize) -> ArrayVec<Pfn, TOGETHER> {
+        let mut pages = ArrayVec::new();
+        if node < self.nodes.len() && !self.pressure.is_on() {
+            self.take_from_array(node, count.min(TOGETHER), Floor::Low, |pfn| pages.push(pfn));
+            pages.retain(|pfn| self.hand_out_frame(*pfn));
+            self.stats.allocated_singly(node, pages.len() as i64);
+        }
+        pages
+    }
+
+    /// Takes up to `count` frames of a node from this CPU's array, which is refilled from the buddy lists.
+    #[inline]
+    fn take_from_array(&self, node: usize, count: usize, floor: Floor, mut taken: impl FnMut(Pfn)) {
+        let mut pcp = self.cpus[self.cpu()].pcp[node].lock();
+        for _ in 0..count {
+            let frame = pcp.take(|want, batch| {
+                let mut zone = self.nodes[node].zone.lock();
+                let spare = zone.spare(floor) as usize;
+                let count = want.min(spare);
+                zone.take_singles(&self.frames, count, MigrateType::Movable, |pfn| batch.push(pfn));
+            });
+            match frame {
+                Some(pfn) => taken(pfn),
+                None => return,
+            }
+        }
+        // The record of the frame after the next is prefetched: it has been cold since that
+        // frame was freed.
+        if let Some(&soon) = pcp.frames().iter().nth_back(1) {
+            self.frames.prefetch(soon);
+        }
+    }
+
+    /// Gives a frame that was taken from an array its first reference. Returns false if the frame was
+    /// poisoned while it was free: it is not handed out. It has left the allocator, so it is counted as
+    /// allocated; it is counted as freed again if it is unpoisoned.
+    #[inline]
+    fn hand_out_frame(&self, pfn: Pfn) -> bool {
+        let good = self.frames[pfn].hand_out(pfn, Flags::empty()).is_some();
+        match good {
+            true => self.calls_on(Call::MmPageAlloc, pfn),
+            false => self.stats.event(Event::Pgalloc, 1),
+        }
+        good
     }
 
     /// Allocates a block past the per-CPU arrays.
@@ -335,20 +371,31 @@ impl<R: Release> Machine<R> {
     /// A block of order 0 goes into this CPU's array.
     #[inline]
     pub(crate) fn free_to_allocator(&self, pfn: Pfn, order: u8) {
+        let node = self.node_of(pfn);
+        if order == 0 {
+            return self.free_frames_to_allocator(node, &[pfn]);
+        }
         self.stats.event(Event::Pgfree, 1 << order);
         self.calls_on(Call::MmPageFree, pfn);
-        let node = self.node_of(pfn);
-        if order > 0 {
-            self.give(&mut self.nodes[node].zone.lock(), node, pfn, order);
-            return;
+        self.give(&mut self.nodes[node].zone.lock(), node, pfn, order);
+    }
+
+    /// Gives single frames of a node back to the allocator: they go into this CPU's array, one after the
+    /// other, under one lock.
+    #[inline]
+    pub(crate) fn free_frames_to_allocator(&self, node: usize, frames: &[Pfn]) {
+        self.stats.event(Event::Pgfree, frames.len() as i64);
+        frames.iter().for_each(|&pfn| self.calls_on(Call::MmPageFree, pfn));
+        let mut pcp = self.cpus[self.cpu()].pcp[node].lock();
+        for &pfn in frames {
+            let is_movable = || self.pageblock_of(node, pfn) == MigrateType::Movable;
+            pcp.give(pfn, is_movable, |batch| {
+                let mut zone = self.nodes[node].zone.lock();
+                for pfn in batch {
+                    self.give(&mut zone, node, pfn, 0);
+                }
+            });
         }
-        let is_movable = || self.pageblock_of(node, pfn) == MigrateType::Movable;
-        self.cpus[self.cpu()].pcp[node].lock().give(pfn, is_movable, |batch| {
-            let mut zone = self.nodes[node].zone.lock();
-            for pfn in batch {
-                self.give(&mut zone, node, pfn, 0);
-            }
-        });
     }
 }
 

@@ -117,6 +117,13 @@ impl<R: Designed> Machine<R> {
         result
     }
 
+    /// Returns true if the machine has a recorder. Then the steps of each page end before those of the next
+    /// page begin, as in the recorded kernels; otherwise steps run for many pages at once.
+    #[inline]
+    pub(crate) fn records_calls(&self) -> bool {
+        self.recorder.get().is_some()
+    }
+
     /// Returns true if an injected fault makes the copy of a migration meet a machine check.
     #[inline]
     pub(crate) fn copy_strikes(&self, src: Pfn) -> bool {

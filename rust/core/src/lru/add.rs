@@ -14,26 +14,37 @@ impl<R: Release> Machine<R> {
     /// reference; the batch takes one of its own.
     #[inline]
     pub fn lru_add(&self, pfn: Pfn) {
-        let page = &self.frames[pfn];
+        self.lru_add_all(&[pfn]);
+    }
+
+    /// Queues pages as [`Machine::lru_add`] does, one after the other. The lock of the batch is taken once
+    /// for as many pages as the batch has room for.
+    #[inline]
+    pub(crate) fn lru_add_all(&self, pages: &[Pfn]) {
         if !mutated(Mutation::BatchWithoutReference) {
-            page.get(pfn);
+            pages.iter().for_each(|&pfn| self.frames[pfn].get(pfn));
         }
         let cpu = self.cpu();
-        let mut batches = self.cpus[cpu].batches.lock();
-        let at_once = (page.order() > 0 && !self.profile.large_batched)
+        let mut left = pages.iter();
+        while !left.as_slice().is_empty() {
+            let mut batches = self.cpus[cpu].batches.lock();
             // The counter is read under the batch lock. If it were read before, `lru_cache_disable`
             // could drain between the read and the push, and the page would stay in the batch.
             // Relaxed, because the lock orders the two threads: a page that is queued before the
             // drain takes the lock is drained, and a thread that takes the lock after the drain
             // sees the counter.
-            || self.lru_disabled.load(Ordering::Relaxed) > 0;
-        let full = batches.push(pfn, self.profile.pagevec as usize);
-        watch::queued(cpu, pfn, watch::For::Add);
-        if full || at_once {
-            let pages = batches.take_all();
-            self.lru_insert(cpu, &pages);
-            drop(batches);
-            self.put_all(&pages);
+            let disabled = self.lru_disabled.load(Ordering::Relaxed) > 0;
+            let full = left.by_ref().any(|&pfn| {
+                let full = batches.push(pfn, self.profile.pagevec as usize);
+                watch::queued(cpu, pfn, watch::For::Add);
+                full || (!self.profile.large_batched && self.frames[pfn].order() > 0)
+            });
+            if full || disabled {
+                let listed = batches.take_all();
+                self.lru_insert(cpu, &listed);
+                drop(batches);
+                self.put_all(&listed);
+            }
         }
     }
 

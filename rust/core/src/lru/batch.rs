@@ -98,9 +98,7 @@ impl Batches {
     /// batch; reading and emptying it are not counted.
     #[inline]
     pub(crate) fn take_all(&mut self) -> Pagevec {
-        let pages = self.add.look().clone();
-        self.add = Tallied::new(Pagevec::new_const());
-        pages
+        self.add.replace(Pagevec::new_const())
     }
 
     /// Queues a page for a move. Returns true if that batch must be drained.

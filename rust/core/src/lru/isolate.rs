@@ -9,20 +9,40 @@ use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::{Mutation, in_order, mutated};
 
+/// Most pages that are claimed before they are unlinked under one lock.
+const CLAIMED: usize = 64;
+
 impl<R: Release> Machine<R> {
     /// Takes a page off its list (`folio_isolate_lru`). The caller holds a reference; on success
     /// the isolation holds another one. Does not touch `nr_isolated_*`: see [`Machine::isolate`].
     #[inline]
     pub fn isolate_lru_page(&self, pfn: Pfn) -> bool {
-        if !R::claim(self, pfn) && !mutated(Mutation::ClaimNotChecked) {
-            return false;
+        let claimed = self.claim_lru_page(pfn);
+        if claimed {
+            self.unlink_claimed(&[pfn]);
         }
-        let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
-        lruvec.remove(&self.frames, pfn);
-        if mutated(Mutation::IsolationWithoutReference) {
-            self.frames[pfn].drop_refs(pfn, 1);
+        claimed
+    }
+
+    /// The first half of an isolation: claims the page, which stays linked. Returns false if the page is not
+    /// on a list, or another thread has claimed it.
+    #[inline]
+    fn claim_lru_page(&self, pfn: Pfn) -> bool {
+        R::claim(self, pfn) || mutated(Mutation::ClaimNotChecked)
+    }
+
+    /// The second half: unlinks claimed pages. One lruvec lock serves neighbours of one node.
+    #[inline]
+    fn unlink_claimed(&self, pages: &[Pfn]) {
+        for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
+            let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
+            for &pfn in run {
+                lruvec.remove(&self.frames, pfn);
+                if mutated(Mutation::IsolationWithoutReference) {
+                    self.frames[pfn].drop_refs(pfn, 1);
+                }
+            }
         }
-        true
     }
 
     /// Takes a page off its list for good, as memory failure does (`delete_from_lru_cache`). The
@@ -44,12 +64,42 @@ impl<R: Release> Machine<R> {
 
     /// Like [`Machine::isolate`]; the isolation is recorded as `call`.
     pub(crate) fn isolate_by(&self, pfn: Pfn, call: Call) -> Result<()> {
-        if !self.traced(call, pfn, || self.isolate_lru_page(pfn)) {
-            let flags = self.frames[pfn].flags();
-            return Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(flags)));
-        }
-        self.count_isolated(pfn, 1);
+        self.claim_by(pfn, call)?;
+        self.end_claims(&[pfn]);
         Ok(())
+    }
+
+    fn claim_by(&self, pfn: Pfn, call: Call) -> Result<()> {
+        match self.traced(call, pfn, || self.claim_lru_page(pfn)) {
+            true => Ok(()),
+            false => Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(self.frames[pfn].flags()))),
+        }
+    }
+
+    /// Unlinks claimed pages and counts them in `nr_isolated_*`.
+    #[inline]
+    fn end_claims(&self, pages: &[Pfn]) {
+        self.unlink_claimed(pages);
+        self.count_isolated_all(pages.iter().copied(), 1);
+    }
+
+    /// Isolates a page as [`Machine::isolate_by`] does, and appends it to a list that only this function has
+    /// filled. The page is claimed at once, but unlinked and counted together with others, at the latest by
+    /// [`Machine::end_isolations`]: one lruvec lock serves them all. A thread that meets a claimed page on
+    /// its list leaves it alone, as it does between the two halves of any isolation.
+    #[inline]
+    pub(crate) fn isolate_to(&self, list: &mut Vec<Pfn>, pfn: Pfn, call: Call) -> Result<()> {
+        self.claim_by(pfn, call)?;
+        list.push(pfn);
+        if list.len().is_multiple_of(CLAIMED) {
+            self.end_claims(&list[list.len() - CLAIMED..]);
+        }
+        Ok(())
+    }
+
+    /// Ends the isolations of a list that [`Machine::isolate_to`] has filled.
+    pub(crate) fn end_isolations(&self, list: &[Pfn]) {
+        self.end_claims(&list[list.len() - list.len() % CLAIMED..]);
     }
 
     /// Adds `sign` × the page's size to its node's `nr_isolated_*`. The page's `SWAPBACKED` selects
@@ -60,6 +110,22 @@ impl<R: Release> Machine<R> {
     pub(crate) fn count_isolated(&self, pfn: Pfn, sign: i64) {
         let pages = sign << self.frames[pfn].order();
         self.stats.node(self.node_of(pfn), self.isolated_as(pfn), pages);
+    }
+
+    /// Counts pages as [`Machine::count_isolated`] does each. Neighbours that belong to one counter are added
+    /// at once.
+    #[inline]
+    pub(crate) fn count_isolated_all(&self, pages: impl Iterator<Item = Pfn>, sign: i64) {
+        let mut sum = (0, NodeItem::IsolatedAnon, 0);
+        for pfn in pages {
+            let (node, item) = (self.node_of(pfn), self.isolated_as(pfn));
+            if (node, item) != (sum.0, sum.1) {
+                self.stats.node(sum.0, sum.1, sum.2);
+                sum = (node, item, 0);
+            }
+            sum.2 += sign << self.frames[pfn].order();
+        }
+        self.stats.node(sum.0, sum.1, sum.2);
     }
 
     /// The counter that includes an isolated page.

@@ -13,52 +13,101 @@ use std::sync::Arc;
 /// The bits of a mapping that a migration entry keeps.
 const REMEMBERED: u64 = Pte::WRITE | Pte::YOUNG | Pte::DIRTY;
 
+/// Visits every area of an owner that could map its page `index`, with the page's index there, until `visit`
+/// returns false.
+#[inline]
+fn visit_areas<D: ?Sized>(owner: &Owner<D>, index: u32, mut visit: impl FnMut(&Arc<Area>, u32) -> bool) {
+    match owner {
+        Owner::Anon(areas) => {
+            for area in areas {
+                if !visit(area, index) {
+                    break;
+                }
+            }
+        }
+        Owner::File { areas, .. } => {
+            for area in areas {
+                if let Some(at) = area.of_file(index)
+                    && !visit(area, at)
+                {
+                    break;
+                }
+            }
+        }
+        Owner::Free | Owner::Movable(_) => {}
+    }
+}
+
 impl<R: Release> Machine<R> {
     /// Visits every area that could map a page, with the page's index there, under the owner's
     /// lock, until `visit` returns false. The page is locked, so its owner cannot change.
-    pub(super) fn rmap_walk(&self, page: &Page, mut visit: impl FnMut(&Arc<Area>, u32) -> bool) {
+    pub(super) fn rmap_walk(&self, page: &Page, visit: impl FnMut(&Arc<Area>, u32) -> bool) {
         let index = page.index();
-        self.owners.with(OwnerId(page.owner()), |owner| match owner {
-            Owner::Anon(areas) => {
-                for area in areas {
-                    if !visit(area, index) {
-                        break;
-                    }
-                }
-            }
-            Owner::File { areas, .. } => {
-                for area in areas {
-                    if let Some(at) = area.of_file(index)
-                        && !visit(area, at)
-                    {
-                        break;
-                    }
-                }
-            }
-            Owner::Free | Owner::Movable(_) => {}
-        });
+        self.owners.with(OwnerId(page.owner()), |owner| visit_areas(owner, index, visit));
     }
 
-    /// Visits every entry that could map a part of a page, with its area, its index and the part.
-    /// The locks are those of [`Machine::rmap_walk`].
-    fn rmap_entries(&self, head: Pfn, mut visit: impl FnMut(&Arc<Area>, u32, Pfn) -> bool) {
+    /// Visits pages, each with its owner and under the owner's lock. Neighbours that have one owner share one
+    /// acquisition of its lock. `page` is the page of an item; the pages are locked, so their owners cannot
+    /// change. A page without an owner is not visited.
+    #[inline]
+    fn with_owners<T: Copy>(
+        &self,
+        items: impl Iterator<Item = T>,
+        page: impl Fn(T) -> Pfn,
+        mut visit: impl FnMut(&Owner<R::Driver>, T),
+    ) {
+        let mut items = items.peekable();
+        while let Some(first) = items.next() {
+            let id = self.frames[page(first)].owner();
+            self.owners.with(OwnerId(id), |owner| {
+                visit(owner, first);
+                while let Some(next) = items.next_if(|&next| self.frames[page(next)].owner() == id) {
+                    visit(owner, next);
+                }
+            });
+        }
+    }
+
+    /// Visits every entry that could map a part of a page, with its area, its index and the part, until
+    /// `visit` returns false. The caller holds the owner's lock.
+    #[inline]
+    fn visit_entries(
+        &self,
+        owner: &Owner<R::Driver>,
+        head: Pfn,
+        mut visit: impl FnMut(&Arc<Area>, u32, Pfn) -> bool,
+    ) {
         let page = &self.frames[head];
         let parts = 1u32 << page.order();
-        self.rmap_walk(page, |area, index| (0..parts).all(|part| visit(area, index + part, head.plus(part))));
+        visit_areas(owner, page.index(), |area, index| {
+            (0..parts).all(|part| visit(area, index + part, head.plus(part)))
+        });
     }
 
     /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`). Each entry
     /// is cleared and then marked, under its lock. The caller flushes before it copies any byte.
     /// Returns true if nothing maps the page any more.
-    ///
-    /// The walk stops at the mapping of an exclusive page that may be pinned, because the pin's
-    /// user would go on with the old frame.
     pub(crate) fn unmap_to_migration(&self, head: Pfn) -> bool {
+        self.unmap_all_to_migration(std::iter::once(head));
+        let folio = Folio { head, large: self.frames[head].order() > 0 };
+        self.frames.folio_mapcount(folio) == 0
+    }
+
+    /// Replaces the mappings of pages as [`Machine::unmap_to_migration`] does, page after page.
+    #[inline]
+    pub(crate) fn unmap_all_to_migration(&self, heads: impl Iterator<Item = Pfn>) {
+        self.with_owners(heads, |head| head, |owner, head| self.unmap_entries(owner, head));
+    }
+
+    /// Replaces the mappings of one page; the caller holds the owner's lock. The walk stops at the
+    /// mapping of an exclusive page that may be pinned, because the pin's user would go on with the
+    /// old frame.
+    fn unmap_entries(&self, owner: &Owner<R::Driver>, head: Pfn) {
         let page = &self.frames[head];
         page.expect_locked();
         let folio = Folio { head, large: page.order() > 0 };
         let huge = self.frames.is_huge_mapping(folio);
-        self.rmap_entries(head, |area, index, pfn| {
+        self.visit_entries(owner, head, |area, index, pfn| {
             let Some(mut guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
             let part = &self.frames[pfn];
             let exclusive = part.word().has(Flags::ANON_EXCLUSIVE);
@@ -81,37 +130,53 @@ impl<R: Release> Machine<R> {
             // the empty entry goes to the page in its file (see `Machine::fault_round`).
             let old = guard.replace(Pte::NONE);
             guard.fill(Pte::migration(pfn, old.bits(REMEMBERED) | mark));
-            self.unmapped_part(folio, pfn, old, locked);
-            if folio.large && !huge {
-                self.note_partial(folio, pfn);
+            let last = self.unmapped_part(folio, pfn, old, locked);
+            if folio.large {
+                if !huge {
+                    self.note_partial(folio, pfn);
+                }
+                return true;
             }
-            true
+            // No further area maps a base page whose last mapping has ended (`folio_not_mapped`).
+            !last
         });
-        self.frames.folio_mapcount(folio) == 0
     }
 
     /// Replaces every migration entry of `from` by a mapping of `to` (`remove_migration_ptes`),
     /// part by part if the page is large. Each restored entry takes a reference and a mapping. With
     /// `to == from` the mappings become as they were before the migration.
     pub(crate) fn restore_mappings(&self, from: Pfn, to: Pfn) {
-        self.restore_entries(from, to, false);
+        self.restore_all_mappings(std::iter::once((from, to)));
+    }
+
+    /// Replaces migration entries as [`Machine::restore_mappings`] does, for pairs of pages one after
+    /// the other.
+    #[inline]
+    pub(crate) fn restore_all_mappings(&self, pairs: impl Iterator<Item = (Pfn, Pfn)>) {
+        self.with_owners(
+            pairs,
+            |(_, to)| to,
+            |owner, (from, to)| self.restore_entries(owner, from, to, false),
+        );
     }
 
     /// Restores the mappings of a part of a page that was split. An `unused` part, which holds
     /// nothing but zeroes, is replaced by the zero page, unless it is locked into memory
     /// (`try_to_map_unused_to_zeropage`).
     pub(super) fn restore_part(&self, part: Pfn, unused: bool) {
-        self.restore_entries(part, part, unused);
+        let part = std::iter::once(part);
+        self.with_owners(part, |part| part, |owner, part| self.restore_entries(owner, part, part, unused));
     }
 
-    fn restore_entries(&self, from: Pfn, to: Pfn, unused: bool) {
+    /// Restores the mappings of one page; the caller holds the owner's lock.
+    fn restore_entries(&self, owner: &Owner<R::Driver>, from: Pfn, to: Pfn, unused: bool) {
         let page = &self.frames[to];
         // Both pages are locked. Faults on the migration entry sleep on the source's lock, and a
         // thread that finds the destination must not migrate it before all entries are restored.
         self.frames[from].expect_locked();
         page.expect_locked();
         let folio = Folio { head: to, large: page.order() > 0 };
-        self.rmap_entries(to, |area, index, pfn| {
+        self.visit_entries(owner, to, |area, index, pfn| {
             let source = from.plus(pfn.0 - to.0);
             let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(source)) else { return true };
             if unused && !area.locked(index) && !page.word().has(Flags::MLOCKED) {
@@ -156,7 +221,7 @@ impl<R: Release> Machine<R> {
     /// flush is needed: an access that is under way has set its accessed bit already.
     pub(super) fn page_referenced(&self, pfn: Pfn) -> Option<u32> {
         let mut used = Some(0);
-        self.rmap_entries(pfn, |area, index, pfn| {
+        let mut visit = |area: &Arc<Area>, index: u32, pfn: Pfn| {
             let locked = index < area.pages() && area.locked(index);
             let counts = |pte: Pte| pte.maps(pfn) && (locked || pte.has(Pte::YOUNG));
             let Some(guard) = area.lock_if_maps(index, counts) else { return true };
@@ -167,7 +232,12 @@ impl<R: Release> Machine<R> {
             guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
             used = used.map(|used| used + 1);
             true
-        });
+        };
+        self.with_owners(
+            std::iter::once(pfn),
+            |pfn| pfn,
+            |owner, pfn| self.visit_entries(owner, pfn, &mut visit),
+        );
         used
     }
 
@@ -189,25 +259,30 @@ impl<R: Release> Machine<R> {
         self.unmapped_part(Folio::base(pfn), pfn, old, locked);
     }
 
-    /// Accounts for one entry less of a part of a page, and drops its reference.
+    /// Accounts for one entry less of a part of a page, and drops its reference. Returns true if it was the
+    /// last entry of this part.
     #[inline]
-    fn unmapped_part(&self, folio: Folio, pfn: Pfn, old: Pte, locked: bool) {
+    fn unmapped_part(&self, folio: Folio, pfn: Pfn, old: Pte, locked: bool) -> bool {
         let head = folio.head;
         self.note_dirty(head, old);
-        self.remove_mapping_of(folio, pfn);
+        let last = self.remove_mapping_of(folio, pfn);
         if locked {
             self.munlock_page(head);
             self.mlock_drain_local();
         }
         self.put(head);
+        last
     }
 
-    /// Accounts for one entry less. The caller still has to put the entry's reference.
+    /// Accounts for one entry less, and returns true if it was the last one of this part. The caller
+    /// still has to put the entry's reference.
     #[inline]
-    pub(super) fn remove_mapping_of(&self, folio: Folio, pfn: Pfn) {
-        if self.frames.remove_mapping(folio, pfn) {
+    pub(super) fn remove_mapping_of(&self, folio: Folio, pfn: Pfn) -> bool {
+        let last = self.frames.remove_mapping(folio, pfn);
+        if last {
             self.count_mapped(folio.head, -1);
         }
+        last
     }
 
     /// Queues a large page to be split if the part `pfn` is no longer mapped while other parts are.

@@ -1,6 +1,6 @@
 //! Migrates a list of pages: passes, retries, batches (lifecycle 6.2, 6.9).
 
-use super::one::{Pair, Stop, Unmapped};
+use super::one::{Begun, Pair, Stop};
 use super::{Mode, Outcome, Reason, Target};
 use crate::calls::{Call, Returned};
 use crate::error::Errno;
@@ -11,14 +11,11 @@ use crate::profile::{LargeMigration, MigrationOrder};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, broken, interrupted, mutated};
+use std::slice;
 
 /// Most pages, large or not, that are unmapped before the first of them moves
 /// (`NR_MAX_BATCHED_MIGRATION`).
 const BATCH: usize = 512;
-
-/// Pages whose bytes are copied back to back before the first of them is switched. Their records stay in
-/// the cache meanwhile, and one fence serves them all.
-const WINDOW: usize = 64;
 
 /// Passes of an asynchronous batched migration (`NR_MAX_MIGRATE_PAGES_RETRY`).
 const ASYNC_PASSES: u8 = 10;
@@ -249,13 +246,25 @@ impl<R: Release> Machine<R> {
         let mut untried = Vec::new();
         for pass in 0..passes {
             let mut again = Vec::new();
+            // Pages from here on are locked and not unmapped yet.
+            let mut mapped = pairs.len();
             let mut pages = std::mem::take(list).into_iter();
-            while let Some(src) = pages.next() {
-                self.prefetch_next(pages.as_slice());
-                // Steps 1 to 6.
-                match self.migrate_unmap(src, target, mode, true, reason) {
-                    Ok(Unmapped::Ready(pair)) => pairs.push(pair),
-                    Ok(Unmapped::WasFreed(pages)) => {
+            let mut expected = 0;
+            loop {
+                if expected == 0 {
+                    expected = self.expect_window(pages.as_slice(), target);
+                }
+                expected -= 1;
+                let Some(src) = pages.next() else { break };
+                // Steps 1 to 5.
+                match self.migrate_lock(src, target, mode, true, reason) {
+                    Ok(Begun::Locked(pair)) => {
+                        pairs.push(pair);
+                        if self.ends_window(&pairs[mapped..]) {
+                            mapped = self.unmap_from(mapped, &mut pairs, target, &mut again);
+                        }
+                    }
+                    Ok(Begun::WasFreed(pages)) => {
                         result.succeeded += pages;
                         target.ended(src, Outcome::Freed);
                     }
@@ -283,6 +292,7 @@ impl<R: Release> Machine<R> {
                     }
                 }
             }
+            self.unmap_from(mapped, &mut pairs, target, &mut again);
             *list = again;
             result.retries += list.len() as u32;
             if list.is_empty() || result.errno.is_some() || pass + 1 == passes {
@@ -298,19 +308,16 @@ impl<R: Release> Machine<R> {
             }
             for _ in 0..passes {
                 let mut again = Vec::new();
-                for window in pairs.chunks_mut(WINDOW) {
+                for window in self.windows(&mut pairs) {
                     if self.memory.is_backed() {
                         self.copy_ahead(window);
                     }
+                    // Steps 8 to 12.
+                    self.migrate_move(window, mode, reason);
                     for &pair in &*window {
-                        // The order is read before the move: once the page has moved, its users may
-                        // free it.
-                        let order = self.frames[pair.dst].order();
-                        // Steps 8 to 12.
-                        let moved = self.migrate_move(pair, mode, reason);
-                        target.ended(pair.src, moved.unwrap_or_else(Stop::outcome));
-                        match moved {
-                            Ok(_) => self.note_moved(order, &mut result),
+                        target.ended(pair.src, pair.moved.unwrap_or_else(Stop::outcome));
+                        match pair.moved {
+                            Ok(_) => self.note_moved(pair.order, &mut result),
                             Err(Stop::Again) => again.push(pair),
                             Err(_) => {
                                 result.refused += 1;
@@ -338,6 +345,24 @@ impl<R: Release> Machine<R> {
         failed.append(&mut untried);
         *list = failed;
         result
+    }
+
+    /// Step 6 for the pairs from `first` on. A page that stays mapped is undone and goes to `again`. Returns
+    /// the number of pairs.
+    fn unmap_from(
+        &self,
+        first: usize,
+        pairs: &mut Vec<Pair>,
+        target: Target<'_>,
+        again: &mut Vec<Pfn>,
+    ) -> usize {
+        self.migrate_unmap(&mut pairs[first..]);
+        for pair in pairs.extract_if(first.., |pair| self.stayed_mapped(pair)) {
+            self.migrate_undo(pair, target);
+            target.ended(pair.src, Outcome::Again);
+            again.push(pair.src);
+        }
+        pairs.len()
     }
 
     /// Migrates each page through all steps before the next page begins; then, in the same way, the
@@ -388,22 +413,24 @@ impl<R: Release> Machine<R> {
                     untried.extend(pages);
                     break;
                 }
-                let mut order = self.frames[src].order();
+                let order = self.frames[src].order();
                 // Steps 1 to 6. From the fourth pass on the attempt may wait (`force`).
-                let attempt = match self.migrate_unmap(src, target, mode, pass > 2, reason) {
-                    Ok(Unmapped::WasFreed(pages)) => {
+                let attempt = match self.migrate_lock(src, target, mode, pass > 2, reason) {
+                    Ok(Begun::WasFreed(pages)) => {
                         result.succeeded += pages;
                         target.ended(src, Outcome::Freed);
                         continue;
                     }
-                    Ok(Unmapped::Ready(pair)) => {
-                        // The order is read before the move: once the page has moved, its users may
-                        // free it.
-                        order = self.frames[pair.dst].order();
-                        // Step 7.
-                        self.tlb.flush();
-                        // Steps 8 to 12.
-                        self.migrate_move(pair, mode, reason).inspect_err(|_| self.migrate_undo(pair, target))
+                    Ok(Begun::Locked(mut pair)) => {
+                        let window = slice::from_mut(&mut pair);
+                        self.migrate_unmap(window);
+                        if !self.stayed_mapped(&window[0]) {
+                            // Step 7.
+                            self.tlb.flush();
+                            // Steps 8 to 12.
+                            self.migrate_move(window, mode, reason);
+                        }
+                        pair.moved.inspect_err(|_| self.migrate_undo(pair, target))
                     }
                     Err(Stop::InParts | Stop::NoMemory)
                         if self.may_split(src, reason) && self.try_split(src, mode, parts) =>
@@ -471,13 +498,6 @@ impl<R: Release> Machine<R> {
             } else {
                 self.putback(pfn);
             }
-        }
-    }
-
-    #[inline]
-    fn prefetch_next(&self, rest: &[Pfn]) {
-        if let Some(&next) = rest.get(1) {
-            self.frames.prefetch(next);
         }
     }
 }

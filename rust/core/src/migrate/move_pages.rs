@@ -2,6 +2,7 @@
 //! (lifecycle 6.10).
 
 use super::{Mode, Reason};
+use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Attributes, Entry};
@@ -186,8 +187,8 @@ impl<R: Release> Machine<R> {
         status: &mut [Option<i32>],
     ) -> Result<u32, Errno> {
         let Some((start, node)) = run.filter(|_| !list.is_empty()) else { return Ok(0) };
-        let mut target = |src| self.alloc_pages(node as usize, self.frames[src].order()).ok();
-        let result = self.migrate_pages(list, &mut target, Mode::Sync, Reason::Syscall);
+        self.end_isolations(list);
+        let result = self.migrate_pages(list, &mut self.on_node(node as usize), Mode::Sync, Reason::Syscall);
         if result.failed > 0 || result.errno.is_some() {
             self.putback_movable_pages(list);
         }
@@ -203,7 +204,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Finds the page at an address and isolates it (`add_folio_for_migration`).
+    /// Finds the page at an address and isolates it to the list (`add_folio_for_migration`).
     fn queue_for_move(
         &self,
         space: &AddressSpace,
@@ -250,22 +251,19 @@ impl<R: Release> Machine<R> {
             return Lookup::Status(Errno::EACCES);
         }
         let isolated = match self.profile.isolation_reference {
-            false => self.isolate(pfn),
+            false => self.isolate_to(list, pfn, Call::IsolateLru),
             true => {
                 // These kernels take a reference under the entry's lock, and isolate the page after
                 // they have released it.
                 self.frames[pfn].get(pfn);
                 drop(guard);
-                let isolated = self.isolate(pfn);
+                let isolated = self.isolate_to(list, pfn, Call::IsolateLru);
                 self.put(pfn);
                 isolated
             }
         };
         match isolated {
-            Ok(()) => {
-                list.push(pfn);
-                Lookup::Queued
-            }
+            Ok(()) => Lookup::Queued,
             Err(_) => Lookup::Status(Errno::EBUSY),
         }
     }

@@ -50,19 +50,32 @@ const STAY: Flags = Flags::LOCKED
     .union(Flags::HAS_HWPOISONED)
     .union(Flags::REFUSED);
 
-/// A source and its destination. Both are locked, and the source is unmapped.
+/// A source and its destination. Both are locked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair {
     pub src: Pfn,
     pub dst: Pfn,
-    was_mapped: bool,
+    /// The order of both pages.
+    pub order: u8,
+    /// Entries mapped the source before step 6.
+    pub was_mapped: bool,
     /// The source was mlocked, so the destination must be on a list when its entries mlock it.
-    was_mlocked: bool,
-    movable: bool,
+    pub was_mlocked: bool,
+    pub movable: bool,
     /// The source was in a cache when its migration began. It may have left the cache since.
     cached: bool,
     /// The destination has the bytes already ([`Machine::copy_ahead`]).
     copied: bool,
+    /// The result of the last attempt at steps 8 to 12; `Again` before the first.
+    pub moved: Result<Outcome, Stop>,
+}
+
+impl Pair {
+    /// The source as a whole page.
+    #[inline]
+    pub fn source(&self) -> Folio {
+        Folio { head: self.src, large: self.order > 0 }
+    }
 }
 
 /// The reason why an attempt failed.
@@ -91,7 +104,7 @@ impl<T> Returned for Result<T, Stop> {
 
 /// The moment at which the bytes of a page are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Copying {
+pub(super) enum Copying {
     /// Before the mapping is switched.
     BeforeCommit,
     /// After the mapping is switched.
@@ -111,26 +124,26 @@ impl Stop {
     }
 }
 
-/// The result of steps 1 to 6 for a page.
+/// The result of steps 1 to 5 for a page.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Unmapped {
-    /// The page is unmapped and ready to move.
-    Ready(Pair),
+pub(super) enum Begun {
+    /// The page and its destination are locked.
+    Locked(Pair),
     /// The page had no users any more and is freed. Holds the number of its base pages.
     WasFreed(u32),
 }
 
 impl<R: Release> Machine<R> {
-    /// Steps 1 to 6, everything before the flush. Waits only with `force`, and only for events that
-    /// `mode` allows.
-    pub(super) fn migrate_unmap(
+    /// Steps 1 to 5: the page and its destination are locked. Waits only with `force`, and only for events
+    /// that `mode` allows.
+    pub(super) fn migrate_lock(
         &self,
         src: Pfn,
         target: Target<'_>,
         mode: Mode,
         force: bool,
         reason: Reason,
-    ) -> Result<Unmapped, Stop> {
+    ) -> Result<Begun, Stop> {
         let page = &self.frames[src];
         let word = page.word();
         // 1. Only the isolation holds the page, so its users have freed it.
@@ -146,7 +159,7 @@ impl<R: Release> Machine<R> {
             if reason != Reason::MemoryFailure {
                 self.put(src);
             }
-            return Ok(Unmapped::WasFreed(pages));
+            return Ok(Begun::WasFreed(pages));
         }
         // A part of the large page is bad, and its bytes must not be read.
         if word.has(Flags::HAS_HWPOISONED) {
@@ -175,17 +188,17 @@ impl<R: Release> Machine<R> {
         let movable = page.word().has(Flags::ISOLATED);
         let was_mlocked = word.has(Flags::MLOCKED);
         let cached = word.any(Flags::FILE | Flags::SWAPCACHE);
-        let mut pair = Pair { src, dst, was_mapped: false, was_mlocked, movable, cached, copied: false };
-        // 6. Every mapping becomes a migration entry.
-        if !movable && self.frames.folio_mapcount(folio) > 0 {
-            pair.was_mapped = true;
-            self.calls_on(Call::TryToMigrate, src);
-            if !self.unmap_to_migration(src) {
-                self.migrate_undo(pair, target);
-                return Err(Stop::Again);
-            }
-        }
-        Ok(Unmapped::Ready(pair))
+        Ok(Begun::Locked(Pair {
+            src,
+            dst,
+            order: page.order(),
+            was_mapped: false,
+            was_mlocked,
+            movable,
+            cached,
+            copied: false,
+            moved: Err(Stop::Again),
+        }))
     }
 
     /// Steps 3 to 5: takes the locks of both pages and leaves them to the caller. On an error
@@ -238,55 +251,9 @@ impl<R: Release> Machine<R> {
             && !page.word().has(Flags::ISOLATED)
     }
 
-    /// Steps 8 to 12. The flush of step 7 is done, so no CPU writes to the source.
-    pub(super) fn migrate_move(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
-        self.traced(Call::MigrateFolioMove, (pair.src, pair.dst), || {
-            self.migrate_move_steps(pair, mode, reason)
-        })
-    }
-
-    fn migrate_move_steps(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
-        let Pair { src, dst, was_mapped, movable, copied, .. } = pair;
-        if movable {
-            return self.migrate_movable(pair, mode, reason);
-        }
-        // 8. The page is copied and switched: the commit point.
-        self.traced(Call::MoveToNew, (src, dst), || self.commit(src, dst, copied))?;
-        self.step_from_to("switched", src, dst);
-        // 9. The destination is queued for a list before it is mapped, so that mapping it into a
-        // locked area finds it there.
-        self.lru_add(dst);
-        if was_mapped && (self.profile.drain_after_move || pair.was_mlocked) {
-            self.lru_drain_local();
-        }
-        // 10. The migration entries become mappings of the destination.
-        if was_mapped {
-            self.restore_mappings(src, dst);
-        }
-        let folio = Folio { head: src, large: self.frames[src].word().has(Flags::HEAD) };
-        if self.frames.waits_for_split(folio) {
-            self.queue_split(Folio { head: dst, large: true });
-        }
-        if self.copying() == Copying::AfterRestore {
-            self.copy_parts(src, dst);
-        }
-        // 11. The destination's mappings hold it now, so the allocation's reference is put.
-        self.unlock_and_put(dst);
-        // 12. The isolation's reference is the source's last one, and is put.
-        self.count_isolated_for(src, reason);
-        self.stats.has_moved(1 << self.frames[src].order());
-        self.calls_on(Call::MigrateDone, src);
-        if reason == Reason::MemoryFailure {
-            self.frames[src].unlock(src);
-        } else {
-            self.finish_migration(src);
-        }
-        Ok(Outcome::Moved(dst))
-    }
-
     /// Step 8, the commit point: from now on each lookup of the page finds the destination
     /// (lifecycle 6.4).
-    fn commit(&self, src: Pfn, dst: Pfn, copied: bool) -> Result<(), Stop> {
+    pub(super) fn commit(&self, Pair { src, dst, copied, .. }: Pair) -> Result<(), Stop> {
         self.frames[src].expect_locked();
         self.frames[dst].expect_locked();
         let word = self.frames[src].word();
@@ -349,7 +316,7 @@ impl<R: Release> Machine<R> {
 
     /// Copies the bytes of a page, part by part.
     #[inline]
-    fn copy_parts(&self, src: Pfn, dst: Pfn) {
+    pub(super) fn copy_parts(&self, src: Pfn, dst: Pfn) {
         if !self.memory.is_backed() {
             return;
         }
@@ -366,7 +333,7 @@ impl<R: Release> Machine<R> {
     /// makes the switch fail, and the next attempt copies the page anew. A machine that records its
     /// calls copies each page within its commit, because the recorded kernels do.
     pub(super) fn copy_ahead(&self, pairs: &mut [Pair]) {
-        let ahead = self.copying() == Copying::BeforeCommit && self.recorder.get().is_none();
+        let ahead = self.copying() == Copying::BeforeCommit && !self.records_calls();
         for pair in &mut *pairs {
             let alone = || self.frames[pair.src].count() == 1;
             pair.copied = ahead && !pair.movable && !pair.cached && alone();
@@ -378,7 +345,7 @@ impl<R: Release> Machine<R> {
 
     /// The moment at which the bytes of a page that is in no cache are copied: as the profile says,
     /// or late under the defect.
-    fn copying(&self) -> Copying {
+    pub(super) fn copying(&self) -> Copying {
         match self.profile.copy {
             _ if mutated(Mutation::CopyAfterRestore) => Copying::AfterRestore,
             CopyOrder::BeforeCommit => Copying::BeforeCommit,
@@ -483,8 +450,12 @@ impl<R: Release> Machine<R> {
 
     /// Step 8 of a movable page outside of the LRU: the owner copies and switches it. Then steps 11
     /// and 12.
-    fn migrate_movable(&self, pair: Pair, mode: Mode, reason: Reason) -> Result<Outcome, Stop> {
-        let Pair { src, dst, .. } = pair;
+    pub(super) fn migrate_movable(
+        &self,
+        Pair { src, dst, .. }: Pair,
+        mode: Mode,
+        reason: Reason,
+    ) -> Result<Outcome, Stop> {
         let page = &self.frames[src];
         // The owner may have freed the page while it was isolated. Then there is nothing to move,
         // and the destination is untouched. The owner has cleared the movable mark, or, where a put
@@ -571,10 +542,15 @@ impl<R: Release> Machine<R> {
 
     /// Uncounts a source from `nr_isolated_*`, unless its caller does so itself.
     fn count_isolated_for(&self, src: Pfn, reason: Reason) {
-        // Reclaim subtracts its isolated pages itself, all at once; subtracting them here too would
-        // count them twice (kernel 35e41024c4c2).
-        if reason != Reason::Demotion || mutated(Mutation::DemotionCountedTwice) {
+        if uncounts_isolated(reason) {
             self.count_isolated(src, -1);
         }
     }
+}
+
+/// Returns true if the migration uncounts its sources from `nr_isolated_*`. Reclaim subtracts its isolated
+/// pages itself, all at once; subtracting them here too would count them twice (kernel 35e41024c4c2).
+#[inline]
+pub(super) fn uncounts_isolated(reason: Reason) -> bool {
+    reason != Reason::Demotion || mutated(Mutation::DemotionCountedTwice)
 }

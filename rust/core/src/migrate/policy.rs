@@ -69,7 +69,9 @@ impl<R: Release> Machine<R> {
             return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
         }
         let mut queue = Queue::default();
-        if let Err(error) = self.apply_policy(space, area, pages, policy, flags, &mut queue) {
+        let applied = self.apply_policy(space, area, pages, policy, flags, &mut queue);
+        self.end_isolations(&queue.list);
+        if let Err(error) = applied {
             self.give_back(&mut queue.list);
             return Err(error);
         }
@@ -161,11 +163,12 @@ impl<R: Release> Machine<R> {
                 self.give_back(&mut queue.list);
                 return Err(error);
             }
+            self.end_isolations(&queue.list);
             if queue.list.is_empty() {
                 return Ok(0);
             }
-            let mut target = |src: Pfn| self.alloc_pages(to, self.frames[src].order()).ok();
-            let moved = self.migrate_pages(&mut queue.list, &mut target, Mode::Sync, Reason::Syscall);
+            let moved =
+                self.migrate_pages(&mut queue.list, &mut self.on_node(to), Mode::Sync, Reason::Syscall);
             self.give_back(&mut queue.list);
             match moved.errno {
                 Some(Errno::ENOMEM) => Err(Error::new(Errno::ENOMEM, "no frame to move to")),
@@ -213,9 +216,8 @@ impl<R: Release> Machine<R> {
             queue.failed += 1;
             return;
         }
-        match self.isolate_by(pfn, Call::IsolateLruInWalk) {
-            Ok(()) => queue.list.push(pfn),
-            Err(_) => queue.failed += 1,
+        if self.isolate_to(&mut queue.list, pfn, Call::IsolateLruInWalk).is_err() {
+            queue.failed += 1;
         }
     }
 

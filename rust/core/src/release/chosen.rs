@@ -2,7 +2,7 @@
 //! code is compiled only once. It serves machines that are scripted, explored or counted, where a
 //! branch does not matter. Machines that are timed are compiled for their design.
 
-use super::{Designed, Hook, HookLate, Mine, Packed, Putback, Release, Split};
+use super::{Designed, Hook, HookLate, Left, Mine, Packed, Putback, Release, Split};
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
 use crate::page::Pfn;
@@ -44,7 +44,7 @@ macro_rules! designs {
             }
 
             #[inline]
-            fn put<M: Release>(machine: &Machine<M>, states: &States, pfn: Pfn) {
+            fn put<M: Release>(machine: &Machine<M>, states: &States, pfn: Pfn) -> Left {
                 match machine.profile.release {
                     $(Design::$design => $design::put(machine, &states.$state, pfn),)*
                 }
@@ -65,14 +65,14 @@ macro_rules! designs {
             }
 
             #[inline]
-            fn unlock_and_put<M: Release>(machine: &Machine<M>, states: &States, pfn: Pfn) {
+            fn unlock_and_put<M: Release>(machine: &Machine<M>, states: &States, pfn: Pfn) -> Left {
                 match machine.profile.release {
                     $(Design::$design => $design::unlock_and_put(machine, &states.$state, pfn),)*
                 }
             }
 
             #[inline]
-            fn finish<M: Release>(machine: &Machine<M>, states: &States, from: Pfn) {
+            fn finish<M: Release>(machine: &Machine<M>, states: &States, from: Pfn) -> Left {
                 match machine.profile.release {
                     $(Design::$design => $design::finish(machine, &states.$state, from),)*
                 }

@@ -5,7 +5,7 @@
 //! looks and drops under a lock, which [`Hook::mark`](Release::mark) takes too. That lock is the
 //! design's cost: every put in the system pays for it.
 
-use super::{Designed, Release};
+use super::{Designed, Left, Release};
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, Pfn};
@@ -46,22 +46,21 @@ impl Release for Hook {
     const LOOKS: bool = true;
 
     #[inline]
-    fn put<M: Release>(machine: &Machine<M>, stripes: &Stripes, pfn: Pfn) {
+    fn put<M: Release>(machine: &Machine<M>, stripes: &Stripes, pfn: Pfn) -> Left {
         let page = &machine.frames[pfn];
         let (movable, dropped) = {
             let _stable = (!mutated(Mutation::HookWithoutLock)).then(|| stripes.of(pfn).lock());
             (page.word().has(Flags::MOVABLE), page.drop_refs(pfn, 1))
         };
         match dropped {
-            Dropped::Live => {}
-            Dropped::Last(word) if movable => machine.free_movable(pfn, word),
-            Dropped::Last(word) => machine.free_last(pfn, word),
+            Dropped::Last(word) if movable => Left::DeadMovable(word),
+            other => other.into(),
         }
     }
 
     #[inline]
-    fn finish<M: Release>(machine: &Machine<M>, stripes: &Stripes, from: Pfn) {
-        Self::unlock_and_put(machine, stripes, from);
+    fn finish<M: Release>(machine: &Machine<M>, stripes: &Stripes, from: Pfn) -> Left {
+        Self::unlock_and_put(machine, stripes, from)
     }
 
     fn mark<M: Release>(machine: &Machine<M>, stripes: &Stripes, pfn: Pfn, movable: bool) {

@@ -4,7 +4,7 @@
 //! Once the count is zero, no thread can take a reference, and only holders of a reference change
 //! the mark. So the look needs no lock, and a put that is not the last pays nothing.
 
-use super::{Designed, Release};
+use super::{Designed, Left, Release};
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, Pfn};
@@ -24,19 +24,16 @@ impl Release for HookLate {
     const LOOKS: bool = true;
 
     #[inline]
-    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) -> Left {
         let page = &machine.frames[pfn];
-        if let Dropped::Last(word) = page.drop_refs(pfn, 1) {
-            if page.word().has(Flags::MOVABLE) {
-                machine.free_movable(pfn, word);
-            } else {
-                machine.free_last(pfn, word);
-            }
+        match page.drop_refs(pfn, 1) {
+            Dropped::Last(word) if page.word().has(Flags::MOVABLE) => Left::DeadMovable(word),
+            other => other.into(),
         }
     }
 
     #[inline]
-    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
-        Self::unlock_and_put(machine, state, from);
+    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) -> Left {
+        Self::unlock_and_put(machine, state, from)
     }
 }

@@ -9,10 +9,10 @@
 //! * If `LOOKS`, the owner's `released` runs exactly once for a page whose last reference is put while its
 //!   mark is set.
 
-use super::{Designed, Release};
+use super::{Designed, Left, Release};
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
-use crate::page::{Dropped, Pfn};
+use crate::page::Pfn;
 use crate::profile::Design;
 
 /// Your design.
@@ -34,20 +34,18 @@ impl Release for Mine {
     // Set this if your put looks for movable pages: owners then put without clearing their mark.
     const LOOKS: bool = false;
 
-    // The hot path: every reference in the machine is dropped here.
+    // The hot path: every reference in the machine is dropped here. If the count is zero afterwards, the
+    // answer tells the machine so: the machine unlinks the page from the LRU, checks it, resets it, and gives
+    // it to the allocator, alone or with others.
     #[inline]
-    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
-        if let Dropped::Last(word) = machine.frames[pfn].drop_refs(pfn, 1) {
-            // The count is zero: the page is unlinked from the LRU, checked, reset, and given to
-            // the allocator.
-            machine.free_last(pfn, word);
-        }
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) -> Left {
+        machine.frames[pfn].drop_refs(pfn, 1).into()
     }
 
     // Called when a migration has succeeded: `from` is locked, unmapped and replaced, and the
     // isolation's reference is left on it.
     #[inline]
-    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
-        Self::unlock_and_put(machine, state, from);
+    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) -> Left {
+        Self::unlock_and_put(machine, state, from)
     }
 }

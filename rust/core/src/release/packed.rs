@@ -14,7 +14,7 @@
 //! unlock with sleepers takes the slow path: the lock bit must be cleared before the wake-up, and
 //! the caller's reference must keep the page until the wake-up is done.
 
-use super::{Designed, Release};
+use super::{Designed, Left, Release};
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, Pfn};
@@ -25,12 +25,12 @@ use crate::profile::Design;
 pub struct Packed;
 
 impl Packed {
+    /// Reads the mark in the word that a drop has returned.
     #[inline]
-    fn dropped<M: Release>(machine: &Machine<M>, pfn: Pfn, dropped: Dropped) {
+    fn left(dropped: Dropped) -> Left {
         match dropped {
-            Dropped::Live => {}
-            Dropped::Last(word) if word.has(Flags::MOVABLE) => machine.free_movable(pfn, word),
-            Dropped::Last(word) => machine.free_last(pfn, word),
+            Dropped::Last(word) if word.has(Flags::MOVABLE) => Left::DeadMovable(word),
+            other => other.into(),
         }
     }
 }
@@ -45,8 +45,8 @@ impl Release for Packed {
     const LOOKS: bool = true;
 
     #[inline]
-    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
-        Self::dropped(machine, pfn, machine.frames[pfn].drop_refs(pfn, 1));
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) -> Left {
+        Self::left(machine.frames[pfn].drop_refs(pfn, 1))
     }
 
     #[inline]
@@ -60,12 +60,12 @@ impl Release for Packed {
     }
 
     #[inline]
-    fn unlock_and_put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
-        Self::dropped(machine, pfn, machine.frames[pfn].unlock_and_drop(pfn));
+    fn unlock_and_put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) -> Left {
+        Self::left(machine.frames[pfn].unlock_and_drop(pfn))
     }
 
     #[inline]
-    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
-        Self::unlock_and_put(machine, state, from);
+    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) -> Left {
+        Self::unlock_and_put(machine, state, from)
     }
 }

@@ -1,6 +1,6 @@
 //! `putback`: a migration ends in the same way on success and on failure. Linux 4.5.
 
-use super::{Designed, Release};
+use super::{Designed, Left, Release};
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
 use crate::page::Pfn;
@@ -20,16 +20,17 @@ impl Release for Putback {
     const LOOKS: bool = false;
 
     #[inline]
-    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
-        machine.put_plain(pfn);
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) -> Left {
+        machine.frames[pfn].drop_refs(pfn, 1).into()
     }
 
     /// The migrated page goes through a batch once more, although it has no users. It is queued
     /// (+1), and the isolation's reference is dropped. The put of the drain frees it, right after
     /// the drain has linked it to a list.
     #[inline]
-    fn finish<M: Release>(machine: &Machine<M>, _state: &(), from: Pfn) {
+    fn finish<M: Release>(machine: &Machine<M>, _state: &(), from: Pfn) -> Left {
         machine.frames[from].unlock(from);
         machine.putback_lru_page(from);
+        Left::Live
     }
 }

@@ -1,6 +1,6 @@
 //! `split`: a migration ends with a put on success, and with a putback on failure. Linux since 4.8.
 
-use super::{Designed, Release};
+use super::{Designed, Left, Release};
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
 use crate::page::Pfn;
@@ -20,13 +20,13 @@ impl Release for Split {
     const LOOKS: bool = false;
 
     #[inline]
-    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) {
-        machine.put_plain(pfn);
+    fn put<M: Release>(machine: &Machine<M>, _state: &(), pfn: Pfn) -> Left {
+        machine.frames[pfn].drop_refs(pfn, 1).into()
     }
 
     /// The isolation's reference is the last one, so the page is freed here and enters no batch.
     #[inline]
-    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) {
-        Self::unlock_and_put(machine, state, from);
+    fn finish<M: Release>(machine: &Machine<M>, state: &(), from: Pfn) -> Left {
+        Self::unlock_and_put(machine, state, from)
     }
 }

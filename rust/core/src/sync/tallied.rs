@@ -21,6 +21,12 @@ impl<T, K: Kind> Tallied<T, K> {
         &mut self.0
     }
 
+    /// Takes the structure out and leaves `value` in its place, which is not counted.
+    #[inline]
+    pub fn replace(&mut self, value: T) -> T {
+        std::mem::replace(&mut self.0, value)
+    }
+
     /// Gives access for reading, which is not counted.
     #[inline]
     pub fn look(&self) -> &T {

@@ -188,7 +188,7 @@ fn finish_against_walker<R: Release>() {
             shared.machine.put(shared.pfn);
         }
     });
-    shared.machine.finish_migration(shared.pfn);
+    shared.machine.finish_migrations(std::iter::once(shared.pfn));
     join([walker]);
     shared.freed();
 }

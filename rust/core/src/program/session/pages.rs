@@ -311,7 +311,6 @@ impl<R: Release> Session<R> {
         let tokens = tokens.into_inner();
         let mut list: Vec<Pfn> = tokens.iter().map(|token| token.pfn).collect();
         let frames = self.machine.frames();
-        let mut target = |from: Pfn| self.machine.alloc_pages(node, frames[from].order()).ok();
         // The caller of a demotion counts the pages that it has isolated, as reclaim does. The
         // counts are subtracted before the migration and added again after it, because the
         // migration may leave a large page on the list in parts.
@@ -322,7 +321,7 @@ impl<R: Release> Session<R> {
         if reason == migrate::Reason::Demotion {
             demoted(&list, -1);
         }
-        let result = self.machine.migrate_pages(&mut list, &mut target, mode, reason);
+        let result = self.machine.migrate_pages(&mut list, &mut self.machine.on_node(node), mode, reason);
         if reason == migrate::Reason::Demotion {
             demoted(&list, 1);
         }

@@ -107,12 +107,14 @@ impl Balloon {
     /// smaller if the balloon has fewer, or a page is isolated or locked.
     pub fn deflate<R: Release>(&self, machine: &Machine<R>, pages: u32) -> u32 {
         let mut done = 0;
-        while done < pages && !interrupted() {
+        while done < pages {
             stop_point();
             let want = (pages - done).min(BATCH as u32);
             let got = self.deflate_batch(machine, want as usize);
             done += got;
-            if got < want {
+            // An allocation that ends out of memory wants one batch at most, and holds a lock under which no
+            // signal handler may run: the question comes after the first batch.
+            if got < want || (done < pages && interrupted()) {
                 break;
             }
         }

@@ -230,16 +230,17 @@ mod tests {
         config.profile.pageblock_order = 4;
         config.profile.failure_takes_free = false;
         let machine = Machine::<Split>::new(&config).unwrap();
-        // Two pageblocks at the end have one free frame each, and the upper one is poisoned.
+        // Two pageblocks at the end have one free frame each, and the upper one is poisoned. The lower frame has
+        // an even number: after a pageblock without a good frame the scan looks at every other frame.
         let used: Vec<Pfn> = (0..256).map(|_| machine.alloc_pages(0, 0).unwrap()).collect();
-        for pfn in [Pfn(229), Pfn(245), Pfn(3)] {
+        for pfn in [Pfn(230), Pfn(245), Pfn(3)] {
             machine.put(pfn);
         }
         machine.drain_pcp(0);
         assert!(machine.memory_failure(Pfn(245), None).result.is_ok());
         let mut control = Control::new(&machine, 0, Request::whole_node(false));
         (control.batch, control.lacking) = (1, 1);
-        assert_eq!(control.get_new_page(used[0]), Some(Pfn(229)));
+        assert_eq!(control.get_new_page(used[0]), Some(Pfn(230)));
         assert_eq!(control.lacking, 0);
         (control.batch, control.lacking) = (2, 2);
         assert_eq!(control.get_new_page(used[0]), None);

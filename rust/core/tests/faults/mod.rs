@@ -7,9 +7,11 @@
 //! | `walk` | runs of one operation with the fault at site 0, 1, 2 and so on |
 //! | `migration` | every kind of page, mode, order and release design |
 //! | `calls` | faults, fork, reclaim, swap, memory failure, splits, advice, policies, files |
+//! | `background` | the runs of the daemons, and allocations beside them |
 //! | `plan` | the counts of a plan, and the references and flags that it leaves |
 //! | `sleepers` | spurious wake-ups of threads that sleep on a page |
 
+mod background;
 mod calls;
 mod migration;
 mod plan;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The most pages of an operation whose states are kept. The answers of an operation on more pages are not
 /// checked.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// A page as an operation names it.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::actor::{Actor, Held, Hold, Name};
-use super::moments::Subject;
+use super::moments::{MOST, Subject};
 use crate::map::{Area, File};
 use crate::program::{Address, Advice, MoveOption, Op, Owner, Region, Sel, Sum};
 use crate::release::Release;
@@ -72,7 +72,7 @@ impl<R: Release> Session<R> {
             Op::Sync {} => {
                 let mut slots = Vec::new();
                 for file in self.files_of(actor).filter(|file| file.is_written_back()) {
-                    slots.extend((0..file.capacity()).map(|index| Subject::Slot(Arc::clone(file), index)));
+                    slots.extend(few(0..file.capacity()).map(|index| Subject::Slot(Arc::clone(file), index)));
                 }
                 slots
             }
@@ -90,7 +90,7 @@ impl<R: Release> Session<R> {
     fn indexed_places(&self, actor: &Actor, pages: &Sel<Region>) -> Vec<(u32, Subject)> {
         let Ok(mapped) = self.region(actor, pages.of) else { return Vec::new() };
         let place = |index| (index, place_in(&mapped.area, index));
-        pages.indices(mapped.area.pages()).map(place).collect()
+        few(pages.indices(mapped.area.pages())).map(place).collect()
     }
 
     fn places(&self, actor: &Actor, pages: &Sel<Region>) -> Vec<Subject> {
@@ -106,7 +106,7 @@ impl<R: Release> Session<R> {
             true => Subject::Slot(Arc::clone(file), index),
             false => Subject::Unknown,
         };
-        pages.indices(mapped.area.pages()).map(slot).collect()
+        few(pages.indices(mapped.area.pages())).map(slot).collect()
     }
 
     /// The pages of single steps. Those of owners cannot be looked up without a lock.
@@ -124,7 +124,7 @@ impl<R: Release> Session<R> {
                 }
                 Owner::Movable(movable) => {
                     let Ok(pool) = self.pool(actor, movable) else { continue };
-                    subjects.extend(sel.indices(pool.pages.len() as u32).map(|_| Subject::Unknown));
+                    subjects.extend(few(sel.indices(pool.pages.len() as u32)).map(|_| Subject::Unknown));
                 }
                 // The number of these pages is under a lock, too.
                 Owner::Store(_) | Owner::Balloon(_) => return Vec::new(),
@@ -144,7 +144,7 @@ impl<R: Release> Session<R> {
                 Owner::Store(_) | Owner::Balloon(_) => return Vec::new(),
             };
             let Ok(len) = len else { continue };
-            subjects.extend(sel.indices(len).map(|index| {
+            subjects.extend(few(sel.indices(len)).map(|index| {
                 let name = Name::Page(sel.of, index);
                 let held = actor.handles.find(|held| held.name == name && fits(held.hold));
                 held.map_or(Subject::Unknown, |held| Subject::Frame(held.pfn))
@@ -171,12 +171,17 @@ impl<R: Release> Session<R> {
                         },
                     };
                     let place = |index| area.map_or(Subject::Unknown, |area| place_in(area, index));
-                    subjects.extend(sel.indices(own.area.pages()).map(place));
+                    subjects.extend(few(sel.indices(own.area.pages())).map(place));
                 }
             }
         }
         subjects
     }
+}
+
+/// The first pages of a selection, one more than are ever looked at. A program may select billions of pages.
+fn few(pages: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
+    pages.take(MOST + 1)
 }
 
 fn place_in(area: &Arc<Area>, index: u32) -> Subject {

@@ -140,7 +140,9 @@ impl Arrangement {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let mut arranged = self.lent(py)?;
         self.shared.call(py, Waits::ForPageLocks, |_| {
-            arranged.take().map(Lent::clear);
+            if let Some(lent) = arranged.take() {
+                lent.clear();
+            }
             Ok(())
         })
     }

@@ -201,10 +201,4 @@ mutations! {
     SyncSkipsLocked = "sync-skips-locked", "write-back";
     /// sync skips a page that another thread writes, instead of waiting for the end of the write.
     SyncDoesNotWait = "sync-does-not-wait", "write-back";
-    /// The free path leaves the number of accesses of a page in its word.
-    AccessesOutlivePage = "accesses-outlive-page", "free path";
-    /// A page that leaves its file keeps the file's number.
-    OwnerOutlivesFile = "owner-outlives-file", "page cache";
-    /// A page that leaves the swap cache keeps the number of its slot.
-    SlotOutlivesCache = "slot-outlives-cache", "b653db77350c (its idea)";
 }

@@ -264,8 +264,6 @@ impl<R: Release> Machine<R> {
         if word.any(Flags::CHECK_AT_FREE) || page.mapcount() != 0 {
             broken("bad page at free", format_args!("page {pfn} mapped {} times ({word})", page.mapcount()));
         }
-        #[cfg(feature = "explored")]
-        crate::page::marks::check_at_free(pfn, &page.end(word));
         let mut poisoned = order > 0 && word.has(Flags::HWPOISON);
         for tail in 1..1u32 << order {
             let pfn = pfn.plus(tail);
@@ -287,7 +285,7 @@ impl<R: Release> Machine<R> {
         page.set_extra(0, 0);
         // `WAITERS` stays. It belongs to the wait queue, and a thread that waits for a migration to
         // end holds no reference.
-        if word.more_accesses() > 0 && !mutated(Mutation::AccessesOutlivePage) {
+        if word.more_accesses() > 0 {
             page.forget_accesses();
         }
         if word.any(!(Flags::HWPOISON | Flags::WAITERS)) {

@@ -1,5 +1,5 @@
-//! An answer of an operation is true at some moment of the operation, and a page takes no marks along into
-//! its next life. Each of the defects here is seen by one of these rules and by no other.
+//! An answer of an operation is true at some moment of the operation. Each of the defects here is seen by
+//! this rule and by no other.
 
 use mmcore_explored::explore::{
     Exhaustive, Explorer, Method, ProgramOptions, Sampling, Search, Violation, World, explore_program,
@@ -96,12 +96,4 @@ fn an_answer_that_was_never_true_is_found() {
     ] {
         seen_only_by(mutation, &["an answer is true at some moment of its operation"]);
     }
-}
-
-#[test]
-fn a_mark_that_outlives_its_page_is_found() {
-    let rules = ["a page ends without marks", "a page begins without marks"];
-    seen_only_by(Mutation::AccessesOutlivePage, &rules);
-    seen_only_by(Mutation::OwnerOutlivesFile, &rules);
-    seen_only_by(Mutation::SlotOutlivesCache, &rules);
 }

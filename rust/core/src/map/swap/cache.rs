@@ -77,9 +77,7 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         let slot = page.private();
         page.clear(Flags::SWAPCACHE);
-        if !mutated(Mutation::SlotOutlivesCache) {
-            page.set_extra(page.order(), 0);
-        }
+        page.set_extra(page.order(), 0);
         self.count_swap_cached(pfn, -1);
         slot
     }

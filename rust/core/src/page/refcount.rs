@@ -102,7 +102,6 @@ impl Page {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return true,
-                Err(_) if mutated(Mutation::TryGetGivesUp) => return false,
                 Err(now) => old = Word(now),
             }
         }

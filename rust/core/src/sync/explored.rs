@@ -13,7 +13,6 @@
 //! | `clock`, `happens` | the race detector |
 //! | `held`, `order` | the lock order |
 //! | `pending` | events that must be over before another event is |
-//! | `watched` | looks at the moments of an operation |
 //! | `words`, `lock`, `park` | the vocabulary itself |
 //!
 //! Outside of an exploration, while no thread of a schedule runs on this OS thread, the operations
@@ -42,7 +41,6 @@ mod step;
 mod turns;
 mod verdict;
 mod violation;
-mod watched;
 mod words;
 
 pub use super::tallied::Tallied;
@@ -59,7 +57,6 @@ pub use record::{Options, Place, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, Kind, Step, Strategy, THREADS, Threads, View, threads_in};
 pub use violation::{Violation, rule};
-pub use watched::{glance, watched};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence};
 
 use context::context;

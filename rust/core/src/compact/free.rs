@@ -230,8 +230,8 @@ mod tests {
         config.profile.pageblock_order = 4;
         config.profile.failure_takes_free = false;
         let machine = Machine::<Split>::new(&config).unwrap();
-        // Two pageblocks at the end have one free frame each, and the upper one is poisoned. The lower frame has
-        // an even number: after a pageblock without a good frame the scan looks at every other frame.
+        // Two pageblocks at the end have one free frame each, and the upper one is poisoned. The lower
+        // frame has an even number: after a block without a good frame the scan skips odd frames.
         let used: Vec<Pfn> = (0..256).map(|_| machine.alloc_pages(0, 0).unwrap()).collect();
         for pfn in [Pfn(230), Pfn(245), Pfn(3)] {
             machine.put(pfn);

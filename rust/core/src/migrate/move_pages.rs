@@ -111,6 +111,8 @@ impl<R: Release> Machine<R> {
         let mut area_hint: Option<Arc<Area>> = None;
         for at in 0..total {
             if Error::unless_interrupted().is_err() {
+                // A page that was claimed last is still on its LRU list.
+                self.end_isolations(list);
                 self.putback_movable_pages(list);
                 return Err(Errno::EINTR);
             }

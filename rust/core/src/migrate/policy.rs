@@ -159,11 +159,11 @@ impl<R: Release> Machine<R> {
                 })
             });
             drop(areas);
+            self.end_isolations(&queue.list);
             if let Err(error) = queued {
                 self.give_back(&mut queue.list);
                 return Err(error);
             }
-            self.end_isolations(&queue.list);
             if queue.list.is_empty() {
                 return Ok(0);
             }

@@ -34,6 +34,7 @@ FITS = {
     "data": v.content,
     "demote_to": v.number(None, 0, 1, 1),
     "executor": v.number(None),
+    "processes": v.number(1, 2, 3, 0),
     "exponent": v.number(0, 1.0, 1, 16),
     "field": v.either(v.number("release", "pagevec", "lru_policy"), v.text),
     "file": v.either(v.of("File"), v.number(None)),

@@ -54,7 +54,7 @@ def interrupted(machine, call):
             call()
         except HeardError:
             return
-    pytest.skip("the call ended before a signal came: this machine is too fast for its size here")
+    pytest.skip("the call ended before the first signal: the test needs a larger machine here")
 
 
 def frames(machine):

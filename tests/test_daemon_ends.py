@@ -137,8 +137,9 @@ def test_a_callback_does_not_wait_for_daemons():
         machine.close()
         raised.append(machine.closed)
 
-    machine.start_daemons()
+    # The lock comes first: a daemon that starts on a page without lock moves the page away.
     with page.lock():
+        machine.start_daemons()
         waited_for(page)
         # Set now: the daemon may have moved the pool's page before.
         owner.migrate = migrate

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -15,10 +17,12 @@ import pytest
 
 import mmcore
 from executors import FreesTwice, Moody, Reversed
+from fuzz.providers import MAKERS
 from mmcore import searches
 from mmcore._exploration import planned, soak
 from mmcore._exploration.hunting import defect
 from mmcore.errors import InputError, WorkersLostError
+from subprocesses import run
 
 MOVE = "map r0 anon 1\nwrite r0\nthread A\n  move r0 node=1\nthread B\n  read r0\n"
 #: Nobody drains, so that the page is on no list, and the isolation is refused.
@@ -341,6 +345,14 @@ def test_an_error_of_a_part_is_raised_as_it_is(executor):
         mmcore.explore(MOVE, schedules=200, mutation="nonsense", executor=executor)
 
 
+@pytest.mark.parametrize("name", mmcore.errors.__all__)
+def test_an_exception_comes_back_from_another_process(name):
+    error = MAKERS[name]()
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), repr(copy)) == (type(error), str(error), repr(error))
+    assert vars(copy) == vars(error)
+
+
 def test_owners_go_to_the_workers(executor):
     program = "movable m0 1\nthread A\n  isolate m0\n  putback m0\nthread B\n  drain"
     options = {"owners": {"m0": FreesTwice()}, "schedules": 200}
@@ -430,6 +442,58 @@ def test_two_calls_do_not_share_a_file(tmp_path):
             begun(path)
 
     begun(path, progress=other)
+
+
+def test_a_damaged_result_is_not_taken(tmp_path):
+    path = tmp_path / "kept"
+    whole = begun(path)
+    text = path.read_bytes()
+    told = 0
+    for at in range(0, len(text), 5):
+        damaged = bytearray(text)
+        damaged[at] ^= 1 + at % 7
+        path.write_bytes(damaged)
+        try:
+            assert begun(path) == whole, at
+        except InputError:
+            told += 1
+    assert told > len(text) // 10
+    path.write_bytes(text + b"[" * 100_000 + b"\n")
+    with pytest.raises(InputError, match="kept:7 is no line"):
+        begun(path)
+
+
+#: A call with processes that have every file of this one, which `spawn` gives them not.
+FORKED = """
+import multiprocessing, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from mmcore import searches
+
+def begun(executor, **options):
+    return searches.soak(40_000, seed=5, executor=executor, checkpoint=sys.argv[1], **options)
+
+pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))
+"""
+
+
+def test_the_processes_of_a_pool_do_not_keep_the_file(tmp_path):
+    again = "with pool:\n    assert begun(pool).searches == begun(pool).searches\n"
+    assert run(FORKED + again, arguments=[str(tmp_path / "kept")]) == (0, "")
+
+
+def test_the_processes_of_a_killed_call_do_not_keep_the_file(tmp_path):
+    waits = "begun(pool, progress=lambda _: print(flush=True) or time.sleep(600))\n"
+    words = [sys.executable, "-c", FORKED + waits, str(tmp_path / "kept")]
+    # A session of its own: its processes outlive it, and are ended with the group.
+    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as caller:
+        try:
+            assert caller.stdout.readline() == b"\n"
+            caller.kill()
+            caller.wait()
+            again = "assert len(begun(None).searches) == 2"
+            assert run(FORKED + again, arguments=[words[-1]]) == (0, "")
+        finally:
+            os.killpg(caller.pid, signal.SIGKILL)
 
 
 def test_a_search_that_the_clock_has_cut_is_not_kept_as_whole(tmp_path, monkeypatch):

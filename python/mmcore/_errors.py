@@ -81,9 +81,14 @@ class MissingExtraError(MmcoreError, ImportError):
     """
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs: pip install 'mmcore-linux[{extra}]'")
+        # Both values go to the base class: `pickle` calls the class with `args`.
+        super().__init__(feature, extra)
         self.feature = feature
         self.extra = extra
+
+    def __str__(self) -> str:
+        """What needs the dependency, and the command."""
+        return f"{self.feature} needs: pip install 'mmcore-linux[{self.extra}]'"
 
 
 class FindingError(MmcoreError):

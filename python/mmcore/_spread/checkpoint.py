@@ -2,14 +2,19 @@
 
 The file has a line of JSON for each part, in the order in which the parts ended, after a first line
 that describes the call. Each line is written as soon as its part has ended. If the process is
-killed while it writes a line, the next call drops this line and does the part again.
+killed while it writes a line, the next call drops this line and does the part again. A line has the
+number of its part, its result, and the CRC-32 of the two: a damaged result would be mixed with the
+others unnoticed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
+from io import FileIO
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 from mmcore._environment import build
 from mmcore._errors import InputError
@@ -22,7 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint"]
 
 #: The version of the file's format.
-_VERSION = 1
+_VERSION = 2
+
+#: The checkpoints of this process that have a file.
+_OPEN: WeakSet[Checkpoint] = WeakSet()
 
 
 class Checkpoint:
@@ -35,7 +43,7 @@ class Checkpoint:
             or of another build of mmcore, is refused: its results would be mixed with other ones.
 
     Raises:
-        InputError: if the file belongs to another call, is no checkpoint, or is in use.
+        InputError: if the file belongs to another call, is no checkpoint, is damaged, or is in use.
         OSError: if the file cannot be read or written.
     """
 
@@ -43,16 +51,17 @@ class Checkpoint:
         self, path: str | os.PathLike[str] | None, kind: str, what: Mapping[str, Any]
     ) -> None:
         self.done: dict[int, Any] = {}
-        self._file = None
+        self._file: FileIO | None = None
         if path is None:
             return
         self._name = path_text(path)
         call = {"kind": kind, "build": build(), "arguments": dict(what)}
         # As the file will return it: a tuple has become a list.
         head = json.loads(json.dumps({"checkpoint": _VERSION, **call}))
-        # Opened for both, and made if it is missing; "a+" would move each write to the end.
-        descriptor = os.open(self._name, os.O_RDWR | os.O_CREAT, 0o666)
-        self._file = os.fdopen(descriptor, "r+b")
+        # Opened for both, and made if it is missing; "a+" would move each write to the end. There
+        # is no buffer: a process that is forked between two writes would write it once more.
+        self._file = FileIO(self._name, "r+", opener=_opened)
+        _OPEN.add(self)
         try:
             self._read(head)
         except BaseException:
@@ -71,23 +80,22 @@ class Checkpoint:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(f"{self._name} is in use by another call: give each its own") from None
-        end = 0
-        for number, line in enumerate(file):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                row = json.loads(line)
-            except ValueError:
-                row = None
+        # The last line has no end; it is empty unless it was cut.
+        *lines, _cut = file.readall().split(b"\n")
+        for number, line in enumerate(lines):
+            row = _parsed(line)
             if number == 0:
                 self._same(row, head)
-            elif isinstance(row, list) and len(row) == 2 and isinstance(row[0], int):
+            elif isinstance(row, list) and len(row) == 3 and row[2] == _checked(*row[:2]):
                 self.done[row[0]] = row[1]
             else:
-                raise InputError(f"{self._name}:{number + 1} is no line of a checkpoint")
-            end += len(line)
-        if end == 0 and os.fstat(file.fileno()).st_size and not self._torn():
-            raise InputError(f"{self._name} is no checkpoint of mmcore: name another file")
+                raise InputError(
+                    f"{self._name}:{number + 1} is no line of a checkpoint, or it was damaged:"
+                    " remove the line"
+                )
+        if not lines and os.fstat(file.fileno()).st_size and not self._torn():
+            raise InputError(f"{self._name} is no checkpoint of this mmcore: name another file")
+        end = sum(len(line) + 1 for line in lines)
         file.seek(end)
         file.truncate()
         if end == 0:
@@ -104,13 +112,17 @@ class Checkpoint:
     def _same(self, row: Any, head: dict[str, Any]) -> None:
         """Refuses the file of another call; the message names the first difference."""
         if not isinstance(row, dict) or row.get("checkpoint") != _VERSION:
-            raise InputError(f"{self._name} is no checkpoint of mmcore: name another file")
+            raise InputError(f"{self._name} is no checkpoint of this mmcore: name another file")
         for name in ("kind", "build", "arguments"):
             if row.get(name) == head[name]:
                 continue
             there, here = row.get(name), head[name]
             if isinstance(there, dict) and isinstance(here, dict):
-                name = next(key for key in here | there if there.get(key) != here.get(key))
+                name = next(
+                    key
+                    for key in here | there
+                    if (key in there, there.get(key)) != (key in here, here.get(key))
+                )
                 there, here = there.get(name), here.get(name)
             raise InputError(
                 f"{self._name} is the checkpoint of another call: {name} is {_brief(there)} there"
@@ -120,19 +132,21 @@ class Checkpoint:
     def add(self, number: int, result: Any) -> None:
         """Writes the result of a part."""
         if self._file is not None and number not in self.done:
-            self._write([number, result])
+            self._write([number, result, _checked(number, result)])
 
     def _write(self, row: Any) -> None:
         if self._file is not None:
-            # One write for each line: what a killed process leaves is a whole line, or its start.
-            self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
-            self._file.flush()
+            # What a killed process leaves is a whole line, or its start.
+            left = memoryview(_text(row) + b"\n")
+            while left:
+                left = left[self._file.write(left) :]
 
     def close(self) -> None:
         """Closes the file, which another call may then continue."""
         if self._file is not None:
             self._file.close()
             self._file = None
+            _OPEN.discard(self)
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +159,39 @@ class Checkpoint:
     ) -> None:
         self.close()
 
+
+def _text(row: Any) -> bytes:
+    return json.dumps(row, separators=(",", ":")).encode()
+
+
+def _parsed(line: bytes) -> Any:
+    """A line as data; None if it is no JSON."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _checked(number: Any, result: Any) -> int:
+    """The checksum of a line."""
+    return zlib.crc32(_text([number, result]))
+
+
+def _opened(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_CREAT, 0o666)
+
+
+def _leave() -> None:
+    """Closes the files of the parent in a process that was forked.
+
+    The lock of a file lasts as long as any process has the file open. The processes of a pool would
+    keep it after the end of the call, or of the process that called.
+    """
+    for kept in list(_OPEN):
+        kept.close()
+
+
+os.register_at_fork(after_in_child=_leave)
 
 #: The beginning of each checkpoint.
 _FIRST = f'{{"checkpoint":{_VERSION},'.encode()

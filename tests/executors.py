@@ -63,3 +63,10 @@ class FreesTwice(mmcore.handles.MovableOps):
 
     def putback(self, page):
         page.put()
+
+
+class Exits(mmcore.handles.MovableOps):
+    """An owner that ends the program."""
+
+    def isolate(self, _page):
+        raise SystemExit(3)

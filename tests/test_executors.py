@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import mmcore
-from executors import FreesTwice, Moody, Reversed
+from executors import Exits, FreesTwice, Moody, Reversed
 from fuzz.providers import MAKERS
 from mmcore import searches
 from mmcore._exploration import planned, soak
@@ -359,6 +359,12 @@ def test_owners_go_to_the_workers(executor):
     found = mmcore.explore(program, executor=executor, **options)
     assert found == mmcore.explore(program, **options)
     assert found.counterexample.rule == "a page is in one place"
+
+
+def test_an_owner_in_a_worker_ends_the_program(executor):
+    program = "movable m0 1\nthread A\n  isolate m0\nthread B\n  isolate m0"
+    with pytest.raises(SystemExit, match="3"):
+        mmcore.explore(program, schedules=200, owners={"m0": Exits()}, executor=executor)
 
 
 # --- The file ---------------------------------------------------------------------------------

@@ -257,12 +257,17 @@ def _failure(future: Future[Any]) -> BaseException | None:
 def _do(token: str, _attempt: int, work: Callable[[Any], Any], task: Any) -> tuple[str, Any]:
     """Does one part, in a worker. An error of the part is returned: only a lost part raises.
 
+    SystemExit is an error of the part: an owner of pages can raise it. KeyboardInterrupt is a
+    signal to the worker, so another worker does the part again.
+
     The attempt is among the arguments because an executor may answer equal calls with one result.
     """
     reset = STOP.set(_STOPS.get(token))
     try:
         return "done", work(task)
-    except Exception as error:  # noqa: BLE001 - raised again where the results are yielded
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - raised again where the results are yielded
         return "error", error
     finally:
         STOP.reset(reset)

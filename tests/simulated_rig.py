@@ -48,13 +48,14 @@ WEATHERS = ("calm", "heavy", "preempted", "correlated", "drifting", "neighbour")
 
 
 class SimulatedBackend:
-    """Implements `Backend`; `clock` is the time that its rigs use up."""
+    """Implements `Backend`; `clock` is the time that its rigs use up, `making` that of each rig."""
 
-    def __init__(self, speeds=None, *, weather="calm", seed=0, sigma=0.03, fail=None):
+    def __init__(self, speeds=None, *, weather="calm", seed=0, sigma=0.03, fail=None, making=0.0):
         self.speeds = speeds or {}
         self.weather = Weather(weather, seed, sigma)
         self.now = 0.0
         self.fail = fail or {}
+        self.making = making
         self.log = []
 
     def clock(self):
@@ -64,6 +65,7 @@ class SimulatedBackend:
         config = json.loads(config_json)
         if error := self.fail.get("build"):
             raise error
+        self.now += self.making
         return SimulatedRig(self, config, trace)
 
     def count_ops(self, config_json, trace):  # noqa: ARG002 - as the protocol has it

@@ -12,7 +12,7 @@ import pytest
 
 from mmcore._cli import run
 from mmcore._interrupted import partial
-from mmcore._waiting import heard
+from mmcore._waiting import heard, heard_all
 
 RECORDINGS = Path(__file__).parent / "recordings" / "6.1"
 
@@ -164,6 +164,23 @@ def test_what_a_call_raises_and_returns_comes_through_the_waiting():
     assert heard(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         heard(divmod, 7, 0)
+
+
+def test_calls_that_run_together_return_in_their_order_and_raise_the_first_fault():
+    both = threading.Barrier(2, timeout=60)
+    together = [lambda: both.wait() >= 0, lambda: both.wait() >= 0]
+    assert heard_all(together, threads=2) == [True, True]
+    one, two = threading.Event(), threading.Event()
+    calls = [lambda: one.wait(60) and "first", lambda: one.set() or "second", lambda: two.is_set()]
+    assert heard_all(calls, threads=2) == ["first", "second", False]
+    with pytest.raises(KeyError):
+        heard_all([lambda: {}[1], lambda: 1 // 0], threads=2)
+    assert heard_all([], threads=2) == []
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    forever = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        heard_all([lambda: forever.wait(600)], threads=1)
+    forever.set()
 
 
 def test_handlers_are_as_before_when_a_command_has_ended(capsys):

@@ -101,6 +101,34 @@ def test_too_few_rounds_are_inconclusive():
     json.loads(none.to_json())
 
 
+@pytest.mark.parametrize(
+    ("making", "trials", "known"),
+    [
+        (0.0, range(28, 31), True),
+        # Of the 28 trials that the time is divided into, some do not fit.
+        (1.0, range(16, 24), True),
+        # The last trials that an interval needs are shorter than the first.
+        (1.5, range(16, 17), True),
+        (5.0, range(4, 7), False),
+    ],
+)
+def test_the_whole_ends_within_a_minute_however_long_machines_take_to_make(making, trials, known):
+    backend = SimulatedBackend(sigma=0.5, making=making)
+    ended, _, progress = run(backend, vary="release=split,packed")
+    assert backend.now <= 60
+    assert len(ended.measurement.verified[0]) in trials
+    assert ended.interval(1).known == known
+    assert ended.measurement.stopped == "time"
+    assert progress[-1].fraction <= 1
+
+
+def test_more_seconds_of_measuring_allow_more_for_the_whole():
+    backend = SimulatedBackend(sigma=0.5, making=5.0)
+    ended, _, _ = run(backend, vary="release=split,packed", seconds=80.0)
+    assert 200 < backend.now <= 240
+    assert ended.interval(1).known
+
+
 def test_json_has_everything_and_repeats_the_run(result, tmp_path):
     path = tmp_path / "c.json"
     text = result.to_json(path)

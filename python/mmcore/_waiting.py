@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["heard", "keep"]
+__all__ = ["heard", "heard_all", "keep"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -34,6 +34,37 @@ def heard(call: Callable[_P, _T], /, *arguments: _P.args, **options: _P.kwargs) 
 
     threading.Thread(target=work, name="mmcore", daemon=True).start()
     return outcome.result()
+
+
+def heard_all(calls: Sequence[Callable[[], _T]], *, threads: int) -> list[_T]:
+    """Runs long calls on other threads, some at a time, so that a signal can end the wait for them.
+
+    Args:
+        calls: the calls, which begin in this order.
+        threads: how many run at the same time, at least one.
+
+    Returns:
+        The results, in the order of the calls. If calls raise, the exception of the first of them
+        is raised, once all calls before it have ended.
+    """
+    outcomes: list[Future[_T]] = [Future() for _ in calls]
+    todo = iter(list(zip(calls, outcomes, strict=True)))
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                call, outcome = next(todo, (None, None))
+            if call is None or outcome is None:
+                return
+            try:
+                outcome.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
+                outcome.set_exception(error)
+
+    for _ in range(min(threads, len(calls))):
+        threading.Thread(target=work, name="mmcore", daemon=True).start()
+    return [outcome.result() for outcome in outcomes]
 
 
 def keep(stopped: BaseException, partial: Any) -> None:

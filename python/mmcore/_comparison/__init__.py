@@ -91,7 +91,9 @@ def compare(
         alone: for `load="storm"` and `load="compaction"`: no other thread uses the memory while it
             is migrated. This measures with the least noise, and resolves a few percent within
             seconds.
-        seconds: seconds of measuring; building, counting and verifying take time of their own.
+        seconds: seconds of measuring. With counting, building and verifying the whole takes at most
+            three times as long, or a minute if that is more: on a busy machine there is less
+            measuring.
         nodes: sizes with optional access latencies, "64MiB,256MiB:250ns"; compaction and zram take
             one. Left out: for a trace, a fast node of a quarter of its footprint.
         copy: whether the contents of pages are copied; if not, the protocol alone is timed.

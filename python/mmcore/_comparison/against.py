@@ -8,6 +8,7 @@ import os
 import selectors
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -127,6 +128,8 @@ class Worker:
         self._numbers = itertools.count()
         self._traced: object = None
         self._rest = b""
+        # Several threads verify the machines of a trial; each must get the answer to its question.
+        self._asking = threading.Lock()
         self._complaints = folder / "stderr"
         source = files("mmcore").joinpath("_comparison", "worker.py").read_text(encoding="utf-8")
         try:
@@ -239,6 +242,10 @@ class Worker:
             ValueError: if the other build refuses the configuration.
             RuntimeError: if a machine of the other build broke a rule.
         """
+        with self._asking:
+            return self._answer(word, patience, arguments)
+
+    def _answer(self, word: str, patience: float | None, arguments: dict[str, Any]) -> Any:
         asked = json.dumps({"ask": word, **arguments}).encode() + b"\n"
         stdin = self._process.stdin
         assert stdin is not None, "it is a pipe"

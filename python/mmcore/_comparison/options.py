@@ -39,8 +39,8 @@ class Options:
         threads: the number of migrating threads.
         alone: in a storm or under compaction, migrate pages that no other thread uses, for the
             least noise.
-        seconds: the seconds of measuring, one day at most. Building machines, counting operations
-            and verifying contents take more time.
+        seconds: the seconds of measuring, one day at most. The whole, with counting, building and
+            verifying, takes at most three times as long, or a minute if that is more.
         nodes: the size of each node, with the latency of an access if it is not the default, such
             as 64MiB,256MiB:250ns; None for the sizes of the load.
         copy: whether the contents of pages are copied; False times the protocol alone.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from mmcore._comparison.protocol import (
     RoundReport,
 )
 from mmcore._errors import FindingError, InputError
-from mmcore._waiting import heard, keep
+from mmcore._waiting import heard, heard_all, keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +45,14 @@ TRIALS_WANTED = 2 * 14
 
 #: The most seconds of measuring in one trial; a longer comparison has more trials.
 LONGEST_TRIAL = 2.0
+
+#: The most seconds of a whole comparison: so many times those of measuring, but at least a minute.
+#: To build, warm up and verify takes about as long as to measure on a quiet machine, but several
+#: times as long if other programs take the processors: then trials are shorter, or there are fewer.
+LIMIT, LEAST_LIMIT = 3.0, 60.0
+
+#: The least share of its length to which a trial is shortened: its machines must be worth making.
+SHORTEST_TRIAL = 0.2
 
 #: Seconds of one variant's turn. The speed of a shared host (caches, other programs) changes within
 #: some milliseconds: adjacent turns of this length run at the same speed, and the noise cancels.
@@ -159,10 +169,11 @@ def measure(
     """
     tell = progress if progress is not None else lambda _: None
     arrays = None if plan.trace is None else plan.trace.arrays()
+    deadline = clock() + max(LEAST_LIMIT, LIMIT * plan.options.seconds)
     backends = tuple(base if each.base and base else backend for each in plan.variants)
     operations = tuple(_count(plan, backends, arrays, tell))
     _check_alike(plan, operations)
-    trials = _Trials(plan, backends, arrays, clock, tell)
+    trials = _Trials(plan, backends, arrays, clock, tell, deadline)
     others = busy()
 
     def taken(stopped: str) -> Measurement:
@@ -267,12 +278,14 @@ class _Trials:
         arrays: TraceArrays | None,
         clock: Callable[[], float],
         tell: Callable[[Progress], None],
+        deadline: float,
     ) -> None:
         self.plan = plan
         self.backends = backends
         self.arrays = arrays
         self.clock = clock
         self.tell = tell
+        self.deadline = deadline
         self.trial_seconds = min(LONGEST_TRIAL, plan.options.seconds / TRIALS_WANTED)
         self.turn = TURN
         self.samples: list[Sample] = []
@@ -283,18 +296,36 @@ class _Trials:
 
     def measure(self) -> str:
         """Fills `samples` and `verified`; returns why it ended: "time" or "precision"."""
+        began = self.clock()
+        # The seconds that a trial takes beside its measuring, on average.
+        beside = 0.0
         for trial in itertools.count():
             rigs = self._build(trial)
             start = self.clock()
-            end = start + min(self.trial_seconds, self.plan.options.seconds - self.elapsed)
+            left = self.plan.options.seconds - self.elapsed
+            end = start + min(self._trial_seconds(trial, beside), left)
             self._measure(trial, rigs, end)
             self.elapsed += self.clock() - start
             self._finish(rigs)
             if self.elapsed >= self.plan.options.seconds:
                 return "time"
+            now = self.clock()
+            beside = (now - began - self.elapsed) / (trial + 1)
+            block = 2 * (self._trial_seconds(trial + 1, beside) + beside)
+            if trial % 2 and now + block > self.deadline:
+                return "time"
             if trial % 2 and self._expected_half_width() <= self.plan.options.stops_at:
                 return "precision"
         raise AssertionError("the loop above ends by returning")
+
+    def _trial_seconds(self, trial: int, beside: float) -> float:
+        """The seconds of measuring in a trial, if each takes `beside` seconds more."""
+        left = 2 * stats.MIN_BLOCKS - trial
+        if left <= 0:
+            return self.trial_seconds
+        # As long as all trials that an interval needs end before the deadline.
+        affordable = (self.deadline - self.clock()) / left - beside
+        return min(self.trial_seconds, max(SHORTEST_TRIAL * self.trial_seconds, affordable))
 
     def forget_unverified(self) -> None:
         """Drops the rounds of a trial whose machines were not verified."""
@@ -379,10 +410,19 @@ class _Trials:
         self.trial_seconds = max(self.trial_seconds, 4 * len(self.plan.variants) * self.turn)
 
     def _finish(self, rigs: list[Rig]) -> None:
-        for variant, rig, ends in zip(self.plan.variants, rigs, self.verified, strict=True):
-            self._tell("verify", variant.label)
+        """Verifies all machines, several at a time: nothing is measured any more."""
+
+        def finished(variant: Variant, rig: Rig) -> dict[str, Any]:
             with _findings(self.plan, variant):
-                ends.append(json.loads(heard(rig.finish)))
+                end: dict[str, Any] = json.loads(rig.finish())
+                return end
+
+        self._tell("verify")
+        pairs = zip(self.plan.variants, rigs, strict=True)
+        calls = [functools.partial(finished, variant, rig) for variant, rig in pairs]
+        results = heard_all(calls, threads=len(os.sched_getaffinity(0)))
+        for ends, end in zip(self.verified, results, strict=True):
+            ends.append(end)
 
     def _expected_half_width(self) -> float:
         """The half width predicted for the widest interval."""
@@ -404,7 +444,11 @@ class _Trials:
 
     def _tell(self, stage: str, note: str = "") -> None:
         rounds = f"{len(self.samples) // len(self.plan.variants)} rounds"
-        done = min(1.0, self.elapsed / self.plan.options.seconds)
+        # Of the seconds of measuring or of those until the deadline, whichever end first.
+        seconds = self.plan.options.seconds
+        limit = max(LEAST_LIMIT, LIMIT * seconds)
+        done = max(self.elapsed / seconds, 1 - (self.deadline - self.clock()) / limit)
+        done = min(1.0, max(0.0, done))
         self.tell(Progress(stage, done, f"{rounds} {note}".rstrip()))
 
 

@@ -9,6 +9,7 @@ import venv
 import pytest
 
 import mmcore
+from mmcore import _mmcore
 from mmcore._cli import run as command
 from mmcore._comparison import against
 from mmcore.errors import InputError
@@ -67,6 +68,30 @@ def test_the_same_build_twice_does_the_same_work_and_both_are_named():
     assert result.command.endswith(f"--against {sys.executable} --seed 1 --gate work")
     base, here = json.loads(result.to_json())["builds"]
     assert base == here
+
+
+class OneMoreAtomic:
+    """This build as it would be if each migrated page took an atomic more."""
+
+    LoadRig = _mmcore.LoadRig
+    count_hits = staticmethod(_mmcore.count_hits)
+
+    @staticmethod
+    def count_ops(config, trace):
+        planted = {**json.loads(config), "planted": {"atomics": 1}}
+        return _mmcore.count_ops(json.dumps(planted), trace)
+
+
+def test_an_atomic_more_than_in_the_other_build_closes_the_gate(monkeypatch):
+    monkeypatch.setattr("mmcore._comparison._mmcore", OneMoreAtomic)
+    result = mmcore.compare(**LOAD, against=sys.executable, gate="work")
+    assert result.status == "finding"
+    reasons = str(result).splitlines()
+    for design in ("split", "putback"):
+        (told,) = (line for line in reasons if line.startswith(f"gate work: {design}:"))
+        assert "1.0000 atomics a page more" in told
+    allowed = mmcore.compare(**LOAD, against=sys.executable, gate="work", allow={"atomics": 1.0})
+    assert allowed.status == "clean"
 
 
 def test_the_same_build_twice_is_measured_in_paired_rounds():

@@ -54,6 +54,29 @@ def test_a_planted_slowdown_of_3_percent_is_found_in_at_least_90_percent(weather
     assert found / runs >= 0.90
 
 
+def compare_builds(weather, seed, *, slower=0.0):
+    """Compares this build with another one on one host; this one is slower by a share."""
+    plan = make_plan(
+        None,
+        Options(load="storm", seconds=6.0, seed=seed, copy=False),
+        vary="release=split",
+        against="python",
+    )
+    here = SimulatedBackend({"split": 1 / (1 + slower)}, weather=weather, seed=seed)
+    base = SimulatedBackend(weather=weather, seed=seed)
+    base.weather = here.weather
+    return Comparison(measure(plan, here, clock=lambda: here.now + base.now, base=base))
+
+
+@pytest.mark.parametrize("weather", ["calm", "neighbour"])
+def test_a_build_that_is_3_percent_slower_is_found_and_the_same_build_is_not(weather):
+    runs = 24
+    found = sum(compare_builds(weather, s, slower=0.03).interval(1).high < 1 for s in range(runs))
+    alarms = sum(compare_builds(weather, s).interval(1).resolved for s in range(runs))
+    assert found / runs >= 0.90
+    assert alarms / runs <= 0.10
+
+
 def test_intervals_cover_the_truth():
     runs = 60
     covered = 0

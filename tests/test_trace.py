@@ -205,3 +205,14 @@ def test_processes_begin_at_different_places_of_the_program():
 def test_a_number_of_processes_out_of_range_is_refused(processes):
     with pytest.raises(InputError, match="processes"):
         Trace.sample(processes)
+
+
+def test_the_first_access_to_a_page_that_is_never_written_becomes_a_write():
+    trace = Trace([7, 8, 7, 9, 8, 9], [False, False, False, False, True, False])
+    filled = trace.arrays().filled(trace.footprint)
+    assert filled.writes.tolist() == [1, 0, 0, 1, 1, 0]
+    assert filled.writes.dtype == np.uint8
+    # The trace itself stays as it was.
+    assert trace.writes.tolist() == [False, False, False, False, True, False]
+    written = Trace([1, 2, 1], [True, True, False]).arrays()
+    assert written.filled(2) is written

@@ -168,7 +168,8 @@ def measure(
         KeyboardInterrupt: by a signal; its `partial` has the rounds of the trials that had ended.
     """
     tell = progress if progress is not None else lambda _: None
-    arrays = None if plan.trace is None else plan.trace.arrays()
+    trace = plan.trace
+    arrays = None if trace is None else trace.arrays().filled(trace.footprint)
     deadline = clock() + max(LEAST_LIMIT, LIMIT * plan.options.seconds)
     backends = tuple(base if each.base and base else backend for each in plan.variants)
     operations = tuple(_count(plan, backends, arrays, tell))

@@ -30,6 +30,27 @@ class TraceArrays(NamedTuple):
     writes: NDArray[np.uint8]
     threads: NDArray[np.uint16]
 
+    def filled(self, footprint: int) -> TraceArrays:
+        """The same accesses, with a write for the first access to each page that is never written.
+
+        A page that a program only reads has got its content before: from a file, or before the
+        trace began. Anonymous memory that is only read is the page of zeroes: it takes no frame,
+        and no migration moves it. A trace of reads alone would then have no memory.
+
+        Args:
+            footprint: the number of distinct pages; ids are 0, 1, 2, ... by first access.
+        """
+        written = np.zeros(footprint, np.bool_)
+        written[self.ids[self.writes != 0]] = True
+        if written.all():
+            return self
+        # The first access to a page has a larger id than all accesses before it.
+        highest = np.maximum.accumulate(self.ids)
+        first = np.ones(len(self.ids), np.bool_)
+        np.greater(highest[1:], highest[:-1], out=first[1:])
+        writes = self.writes | (first & ~written[self.ids])
+        return self._replace(writes=writes)
+
 
 def integers(
     name: str, values: ArrayLike, dtype: type[np.unsignedinteger], limit: int

@@ -112,7 +112,7 @@ def test_duckdb_takes_a_result(policies):
 
 def test_a_missing_nanoarrow_is_told(policies, monkeypatch):
     monkeypatch.setitem(sys.modules, "nanoarrow", None)
-    with pytest.raises(MissingExtraError, match=r"mmcore-linux\[arrow\]"):
+    with pytest.raises(MissingExtraError, match=r"the extra arrow: pip install .*nanoarrow"):
         policies.__arrow_c_stream__()
 
 

@@ -28,8 +28,11 @@ def python(*args):
 
 
 def mmcore_command(*args):
+    # pytest-xdist sets COLUMNS, and the help is as wide as that says.
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     return subprocess.run(
         [sys.executable, "-m", "mmcore", *args],
+        env=environ,
         capture_output=True,
         text=True,
         check=False,
@@ -121,14 +124,19 @@ def test_a_shell_that_cannot_be_detected_is_one_line(monkeypatch, capsys):
     assert "--shell" in told.err
 
 
-def test_a_missing_extra_is_named_in_one_line():
+def without_parser(*words):
     # None in sys.modules makes an import fail as if the package were absent.
     script = "import sys; sys.modules['cyclopts'] = None; import mmcore.__main__ as m; m.main()"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    return subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
     )
+
+
+def test_a_missing_extra_is_named_in_one_line():
+    done = without_parser("explore", "race.mm")
     assert done.returncode == 2
-    assert done.stderr == "mmcore: the command line needs: pip install 'mmcore-linux[cli]'\n"
+    assert done.stderr.startswith("mmcore: the command line needs the extra cli: pip install ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_an_unknown_verb_is_one_line_and_exit_2():
@@ -241,7 +249,7 @@ def test_a_finding_is_exit_1_with_the_command_to_repeat_it(simulated, capsys):
     [
         (["no/such/trace"], "no/such/trace: No such file or directory"),
         (["."], ".: Is a directory"),
-        (["--threads", "0"], "threads must be a number from 1 to 15, not 0"),
+        (["--threads", "0"], "--threads must be a number from 1 to 15, not 0"),
         (["--threads", "two"], "two"),
         (["--vary", "release"], "FIELD=a,b"),
         (["--load", "rain"], "rain"),
@@ -265,4 +273,29 @@ def test_a_missing_report_extra_is_named_before_measuring(simulated, monkeypatch
     simulated(fail={"build": AssertionError("measured although the plot cannot be drawn")})
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert run(["compare", "--html", "out.html"]) == 2
-    assert capsys.readouterr().err == "mmcore: plotting needs: pip install 'mmcore-linux[report]'\n"
+    told = capsys.readouterr().err
+    assert re.fullmatch("mmcore: plotting needs the extra report: pip install .*\n", told)
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+def test_the_help_of_an_installation_without_the_parser_has_all_verbs(words):
+    done = without_parser(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    for verbs in GROUPS.values():
+        for verb, text in verbs.items():
+            assert re.search(rf"^  {verb} +{re.escape(text)}$", done.stdout, re.MULTILINE)
+    assert done.stdout.splitlines()[-1].startswith("the command line needs the extra cli: pip ")
+
+
+def test_the_version_needs_no_parser():
+    assert without_parser("--version").stdout == f"mmcore {mmcore.__version__}\n"
+
+
+def test_the_packages_of_a_missing_extra_are_those_of_the_metadata(monkeypatch):
+    lines = ["numpy>=1", "a>=1,<2 ; extra == 'x'", 'b; extra == "x"', "c ; extra == 'xy'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: lines)
+    told = str(mmcore.errors.MissingExtraError("a picture", "x"))
+    assert told == "a picture needs the extra x: pip install 'a>=1,<2' b"
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: None)
+    told = str(mmcore.errors.MissingExtraError("a picture", "x"))
+    assert told == "a picture needs the extra x: pip install 'mmcore-linux[x]'"

@@ -6,6 +6,7 @@ import os
 import sys
 
 from mmcore._errors import MissingExtraError
+from mmcore._verbs import without_parser
 
 #: The exit codes of a command that a signal has ended.
 _SIGNALLED = (130, 143)
@@ -21,8 +22,12 @@ def main() -> None:
 
         code = run(sys.argv[1:])
     except MissingExtraError as error:
-        print(f"mmcore: {error}", file=sys.stderr)
-        code = 2
+        said = without_parser(sys.argv[1:], str(error))
+        if said is None:
+            print(f"mmcore: {error}", file=sys.stderr)
+        else:
+            print(said)
+        code = 2 if said is None else 0
     except KeyboardInterrupt:
         # The signal arrived before `run` had installed its handlers.
         code = _SIGNALLED[0]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from mmcore._errors import InputError
 
-__all__ = ["number", "shown", "time_limit"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["nearest", "number", "shown", "time_limit"]
 
 
 @overload
@@ -67,6 +70,15 @@ def _index(value: Any) -> int | None:
         return None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         return None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown word: `; did you mean 'x'?`, or nothing."""
+    # At its use: only errors need the module.
+    from difflib import get_close_matches
+
+    found = get_close_matches(str(word)[:200], known, n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def shown(value: object) -> str:

@@ -6,6 +6,7 @@ carries a result, and the modules of results raise exceptions themselves.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,7 +89,29 @@ class MissingExtraError(MmcoreError, ImportError):
 
     def __str__(self) -> str:
         """What needs the dependency, and the command."""
-        return f"{self.feature} needs: pip install 'mmcore-linux[{self.extra}]'"
+        return f"{self.feature} needs the extra {self.extra}: {_installation(self.extra)}"
+
+
+def _installation(extra: str) -> str:
+    """The command that installs an extra.
+
+    It names the packages of the extra: they are on the registry, also for an installation of mmcore
+    from a clone or a wheel.
+    """
+    # At its use: the module loads a dozen others, which no other error needs.
+    from importlib import metadata
+
+    try:
+        lines = metadata.requires("mmcore-linux") or []
+    except metadata.PackageNotFoundError:
+        # The package lies in a folder on the path, and was not installed.
+        lines = []
+    parts = (line.partition(";") for line in lines)
+    quoted = (f"'{extra}'", f'"{extra}"')
+    wanted = [
+        package.strip() for package, _, marker in parts if any(each in marker for each in quoted)
+    ]
+    return shlex.join(["pip", "install", *(wanted or [f"mmcore-linux[{extra}]"])])
 
 
 class FindingError(MmcoreError):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mmcore import _mmcore
-from mmcore._arguments import number
+from mmcore._arguments import nearest, number
 from mmcore._choices import as_text
 from mmcore._chosen import chosen, set_options
 from mmcore._curves import curves
@@ -367,7 +367,9 @@ def _names(policy: str | Iterable[Policy] | None) -> tuple[Policy, ...]:
     names = policy.split(",") if isinstance(policy, str) else list(policy)
     for name in names:
         if name not in known():
-            raise InputError(f"no list policy {name!r}: choose from {', '.join(known())}")
+            raise InputError(
+                f"no list policy {name!r}: choose from {', '.join(known())}{nearest(name, known())}"
+            )
     if not names:
         raise InputError(f"policy is empty: name one or more of {', '.join(known())}")
     return cast("tuple[Policy, ...]", tuple(dict.fromkeys(names)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -229,7 +231,7 @@ def run(
     """
     text, words = _read(program, kernel, profile, fields)
     patience = time_limit("patience", patience)
-    with keeping(lambda data: _result(text, _command(words), data)):
+    with keeping(lambda data: _result(text, _command(words), data)), _naming(words):
         data = json.loads(_mmcore.run_program(text, _machine(words), patience))
     return _result(text, _command(words), data)
 
@@ -274,7 +276,7 @@ def stress(
             data["interrupted"],
         )
 
-    with keeping(result):
+    with keeping(result), _naming(words):
         data = json.loads(_mmcore.stress_program(text, _machine(words), patience, seconds))
     return result(data)
 
@@ -309,6 +311,20 @@ def _read(
 
 def _machine(words: list[str]) -> str:
     return " ".join(["machine", *words]) if words else ""
+
+
+@contextmanager
+def _naming(words: list[str]) -> Iterator[None]:
+    """Names the word in errors about the line that `_machine` makes of words, not its column."""
+    try:
+        yield
+    except InputError as error:
+        # The program itself has been read before: the core refuses a word of this line.
+        found = re.match(r"line 1, column ([0-9]+): ", str(error))
+        if found is None:
+            raise
+        number = _machine(words)[: int(found[1]) - 1].count(" ") - 1
+        raise InputError(f"{words[number]}: {str(error)[found.end() :]}") from None
 
 
 def _command(words: list[str], *options: str) -> str:

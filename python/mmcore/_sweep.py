@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mmcore._arguments import nearest
 from mmcore._chosen import chosen
 from mmcore._comparison import compare
 from mmcore._errors import FindingError, InputError, WorkersLostError
@@ -264,7 +265,8 @@ def _checked(
 ) -> Mapping[str, Sequence[Any]]:
     for name in (*grid, *options):
         if name not in PARAMETERS:
-            raise InputError(f"a sweep has no {name!r}: choose from {', '.join(PARAMETERS)}")
+            words = f"choose from {', '.join(PARAMETERS)}{nearest(name, PARAMETERS)}"
+            raise InputError(f"a sweep has no {name!r}: {words}")
     for name, values in grid.items():
         if name in options:
             raise InputError(f"{name} is an axis of the grid and an option: leave one out")

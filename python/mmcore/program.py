@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from mmcore import _mmcore
-from mmcore._arguments import shown
+from mmcore._arguments import nearest, shown
 from mmcore._errors import ProgramError
 from mmcore._input import STANDARD_INPUT, read_text
 
@@ -210,8 +210,8 @@ class Op(_Data):
         """
         operation = _by_name().get(self.name)
         if operation is None:
-            message = f"there is no operation {self.name!r}; mmcore.program.operations() lists them"
-            raise ProgramError(message)
+            known = nearest(self.name, _by_name()) or "; mmcore.program.operations() lists them"
+            raise ProgramError(f"there is no operation {self.name!r}{known}")
         return operation.system_call
 
     def get(self, name: str) -> Arg | None:

@@ -29,43 +29,13 @@ need("rich", "the command line")
 # After `need`: without the extra the import would fail with an error that does not name it.
 from cyclopts import App, CycloptsError, Group  # noqa: E402 - see above
 
-from mmcore._cli import inputs, output, signals  # noqa: E402 - see above
+from mmcore._cli import inputs, output, signals, wording  # noqa: E402 - see above
+from mmcore._verbs import GROUPS, VERBS  # noqa: E402 - see above
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["GROUPS", "VERBS", "app", "run"]
-
-#: The groups of `mmcore --help`, with the help line of each verb. The lines repeat the first lines
-#: of the verbs' docstrings: reading those would import every verb for each command.
-GROUPS = {
-    "One program": {
-        "run": "Run a program on real threads, once or again and again, and audit the machine.",
-        "explore": "Search the interleavings of a program for one that breaks a rule.",
-        "replay": "Run one schedule of a program and show what happens.",
-        "diff": "Run a program under two profiles and show where they differ.",
-        "map": "Run a program and show what each frame of a node is.",
-    },
-    "Many programs": {
-        "standard": "Explore the standard set, all pairs of operations, in every release design.",
-        "soak": "Explore long programs drawn at random.",
-        "hunt": "Put real defects into the core, and see whether the explorer finds them.",
-    },
-    "Traces of real programs": {
-        "compare": "Compare designs of the release path under migration load.",
-        "policies": "Replay a trace under list policies and count the misses.",
-        "trace": "Show what is in a trace, or convert it to an archive that is read faster.",
-    },
-    "Kernels": {
-        "profiles": "List the fields of a profile, or those in which two presets differ.",
-        "conformance": "Replay recordings of real kernels and compare every step.",
-    },
-    "This installation": {
-        "env": "Show version, build, interpreter and machine, for a bug report.",
-    },
-}
-
-VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 
 
 def app() -> App:
@@ -104,7 +74,10 @@ def run(argv: Sequence[str]) -> int:
     output.begin()
     with signals.heard() as caught:
         try:
-            result = app()([inputs.STDIN if word == "-" else word for word in argv])
+            words = [inputs.STDIN if word == "-" else word for word in argv]
+            parser = app()
+            wording.refuse_fractions(parser, words)
+            result = parser(words)
             return output.code(result if isinstance(result, int) else 0)
         except KeyboardInterrupt:
             output.complain("interrupted")
@@ -114,13 +87,13 @@ def run(argv: Sequence[str]) -> int:
             # detect the shell. Its exit code 1 would mean a finding here.
             return output.UNUSABLE if ended.code else 0
         except Exception as error:
-            code = _explained(error)
+            code = _explained(error, argv)
             if code is None:
                 raise
             return code
 
 
-def _explained(error: Exception) -> int | None:
+def _explained(error: Exception, argv: Sequence[str]) -> int | None:
     """Prints an error as one line, and returns the exit code; None for a defect of mmcore."""
     whole = False
     match error:
@@ -128,13 +101,11 @@ def _explained(error: Exception) -> int | None:
             # The reader of the output has closed the pipe, as `head` does: no error.
             output.leave()
             return 0
-        case (
-            CycloptsError()
-            | InputError()
-            | MissingExtraError()
-            | MisuseError()
-            | WorkersLostError()
-        ):
+        case CycloptsError():
+            message, code = wording.of_parser(error), output.UNUSABLE
+        case InputError():
+            message, code = wording.of_library(str(error), argv), output.UNUSABLE
+        case MissingExtraError() | MisuseError() | WorkersLostError():
             message, code = str(error), output.UNUSABLE
         case FindingError():
             message, code, whole = str(error), output.FOUND, True

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Parameter
 
 from mmcore import _waiting
+from mmcore._cli.progress import Bar
 from mmcore._errors import InputError
+from mmcore._input import STANDARD_INPUT
 from mmcore._trace import Trace
 from mmcore.program import Program
 from mmcore.typing import Kernel, Release  # noqa: TC001 - the command line reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from mmcore._cli.progress import Bar
 
 __all__ = [
     "STDIN",
@@ -28,6 +28,7 @@ __all__ = [
     "program",
     "source",
     "trace",
+    "trace_or_shipped",
 ]
 
 #: Fields of a profile, each given by one `--set FIELD=VALUE`.
@@ -78,8 +79,30 @@ def source(word: str) -> str:
 
 
 def program(path: str) -> Program:
-    """Reads a program from a file, or from the standard input for `-`."""
-    return Program.load(source(path))
+    """Reads a program from a file, or from the standard input for `-`.
+
+    Raises:
+        InputError: if it has no operation: every check of such a program would pass.
+    """
+    read = Program.load(source(path))
+    if not (read.setup or read.threads or read.finally_):
+        name = STANDARD_INPUT if source(path) == "-" else path
+        raise InputError(f"{name}: the program is empty: write operations such as `map r0 anon 1`")
+    return read
+
+
+def trace_or_shipped(path: str | None, max_accesses: int | None) -> Trace | None:
+    """Reads a trace with a progress bar of its own; None for the trace that mmcore ships.
+
+    Raises:
+        InputError: if the file cannot be read or is no trace, or a limit is given without a file.
+    """
+    if path is None:
+        if max_accesses is not None:
+            raise InputError("--max-accesses limits the file of a trace: name one, or leave it out")
+        return None
+    with Bar("reading") as bar:
+        return trace(path, max_accesses, bar)
 
 
 def trace(path: str, max_accesses: int | None, bar: Bar) -> Trace:

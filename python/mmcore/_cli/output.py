@@ -97,9 +97,12 @@ def begin() -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Makes a console on stdout or stderr, as wide as the terminal; 200 characters without one."""
+    """Makes a console on stdout or stderr, as wide as the terminal or as COLUMNS says.
+
+    Without either it is 200 characters wide.
+    """
     made = _Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
+    if not made.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         made.width = _FILE_WIDTH
     return made
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from mmcore._arguments import nearest
 from mmcore._comparison import work
 from mmcore._errors import InputError
 
@@ -143,7 +144,8 @@ def make_gates(
     for said, count in dict(allow or {}).items():
         plain = str(said).replace("_", " ").replace("-", " ")
         if plain not in work.NAMES:
-            raise InputError(f"allow: no count {said!r}; counts: {', '.join(work.NAMES)}"[:600])
+            counts = f"counts: {', '.join(work.NAMES)}{nearest(plain, work.NAMES)}"
+            raise InputError(f"allow: no count {said!r}; {counts}")
         if not _is_number(count) or not 0 <= count < 1e9:
             raise InputError(f"allow: {said} must be a number from 0, not {count!r}"[:200])
         allowed[plain] = float(count)

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmcore import _mmcore
-from mmcore._arguments import number
+from mmcore._arguments import nearest, number
 from mmcore._errors import InputError
 from mmcore._exploration import gathering, searching
 from mmcore._exploration.schedule import Schedule
@@ -213,7 +213,8 @@ def defect(name: str) -> Defect:
     for known in defects():
         if known.name == name:
             return known
-    raise InputError(f"there is no mutation {name!r}; mmcore hunt --list lists them")
+    near = nearest(name, [each.name for each in defects()])
+    raise InputError(f"there is no mutation {name!r}{near or '; mmcore hunt --list lists them'}")
 
 
 def hunt(

@@ -281,7 +281,10 @@ def _saved(path: str | os.PathLike[str]) -> tuple[Program, str, dict[str, Any]]:
         if line.startswith(key.rstrip())
     }
     if _SCHEDULE not in said:
-        raise InputError(f"{name} has no schedule: a line '{_SCHEDULE}0x3,1' is missing")
+        raise InputError(
+            f"{name} has no schedule: give one after the name, such as 0x3,1, or write the line"
+            f" '{_SCHEDULE}0x3,1' into the file"
+        )
     kept: dict[str, Any] = {"mutation": said.get(_MUTATION)}
     if _MAX_STEPS in said:
         kept["max_steps"] = _steps(name, said[_MAX_STEPS])

@@ -11,6 +11,7 @@ import re
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from mmcore._arguments import nearest
 from mmcore._errors import InputError
 from mmcore.program import Arg, Op, Operation, PageRange, Program, Selection, Thread, operations
 
@@ -85,7 +86,10 @@ def _operation(name: str) -> Operation:
     for operation in operations():
         if operation.name == name:
             return operation
-    raise InputError(f"there is no operation {name!r}; mmcore.program.operations() lists them")
+    known = nearest(name, [each.name for each in operations()])
+    raise InputError(
+        f"there is no operation {name!r}{known or '; mmcore.program.operations() lists them'}"
+    )
 
 
 def _values(operation: Operation, name: str, thread: int, pages: int) -> tuple[Arg | None, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mmcore._arguments import nearest
 from mmcore._environment import build, environment
 from mmcore._errors import InputError
 
@@ -76,7 +77,8 @@ def schema(kind: str) -> dict[str, Any]:
         InputError: if the kind is unknown.
     """
     if kind not in (*KINDS, "head"):
-        raise InputError(f"no schema {kind!r}: choose one of {', '.join(KINDS)}")
+        known = f"choose one of {', '.join(KINDS)}{nearest(kind, KINDS)}"
+        raise InputError(f"no schema {kind!r}: {known}")
     # At its use: the module loads those of archives, which every result would wait for.
     from importlib.resources import files
 

@@ -101,7 +101,7 @@ def compare(
     view.check()
     fields = inputs.fields(set_)
     judged = (gates or GateWords()).options
-    wanted = None if trace is None else _read(trace, max_accesses)
+    wanted = inputs.trace_or_shipped(trace, max_accesses)
 
     def work() -> mmcore.Comparison:
         with Bar("compare") as bar:
@@ -128,11 +128,6 @@ def compare(
         return 0 if judged["update"] else code
 
     return signals.report(work, show)
-
-
-def _read(trace: str, max_accesses: int | None) -> mmcore.Trace:
-    with Bar("reading") as bar:
-        return inputs.trace(trace, max_accesses, bar)
 
 
 def _append(summary: Path, result: mmcore.Comparison) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmcore
 from mmcore._cli import inputs, showing
-from mmcore._cli.progress import Bar
 from mmcore._errors import InputError
 from mmcore.typing import Kernel  # noqa: TC001 - the command line reads the annotations
 
@@ -42,8 +41,7 @@ def policies(
     view.check()
     fields = inputs.fields(set_)
     sizes = None if size is None else [_number(word) for word in size.split(",")]
-    with Bar("reading") as bar:
-        wanted = None if trace is None else inputs.trace(trace, max_accesses, bar)
+    wanted = inputs.trace_or_shipped(trace, max_accesses)
     return showing.report(
         "replaying",
         lambda bar: mmcore.policies(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import mmcore
+from mmcore._arguments import time_limit
 from mmcore._cli import inputs, showing
 from mmcore._errors import InputError
 
@@ -30,6 +31,7 @@ def run(
         view: how the result is printed and saved.
     """
     view, words = view or showing.View(), machine or inputs.MachineWords()
+    stress = time_limit("--stress", stress)
     what = inputs.program(program)
     fields: dict[str, Any] = {**inputs.fields(words.set_)}
     for name in fields:

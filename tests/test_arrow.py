@@ -134,3 +134,79 @@ def test_a_trace_pickled_out_of_line_is_aligned():
     arrays = (again.ids, again.writes, again.threads, again.page_numbers)
     assert all(array.flags.aligned and not array.flags.writeable for array in arrays)
     assert np.array_equal(again.ids, trace.ids)
+
+
+@pytest.fixture
+def machine():
+    with mmcore.Machine(nodes=["1MiB"]) as made:
+        made.address_space().mmap("16KiB")[0:16384] = b"x" * 16384
+        yield made
+
+
+def rows_of(value):
+    return nanoarrow.Array(value).to_pylist()
+
+
+def test_counters_are_a_dict_and_a_table(machine):
+    counters = machine.vmstat()
+    assert counters["pgfault"] == 4
+    assert counters == dict(counters)
+    assert {row["counter"]: row["value"] for row in rows_of(counters)} == dict(counters)
+    assert type(machine.vmstat(node=0)) is mmcore.results.Counters
+    with pytest.raises(mmcore.errors.KernelError):
+        machine.vmstat(node=7)
+
+
+def test_states_of_pages_are_an_array_and_a_table(machine):
+    states = machine.page_states(range(6))
+    assert states.dtype == mmcore.results.PAGE_STATE
+    rows = rows_of(states)
+    for row, state in zip(rows, states, strict=True):
+        own = machine.page(int(state["pfn"])).state()
+        assert row["flags"].split() == list(own.flags)
+        assert (row["pfn"], row["refcount"], row["mapcount"], row["node"], row["order"]) == (
+            own.pfn,
+            own.refcount,
+            own.mapcount,
+            own.node,
+            own.order,
+        )
+    assert rows_of(states[states["refcount"] > 0]) == [row for row in rows if row["refcount"]]
+    # Only whole records are states of pages.
+    assert type(states["refcount"]) is np.ndarray
+    assert type(states == states) is np.ndarray
+    assert type(states[["pfn", "node"]]) is type(states)
+    assert rows_of(states[["pfn", "node"]])[2] == {"pfn": 2, "node": 0}
+    assert rows_of(machine.page_states([])) == []
+
+
+def test_a_trace_is_a_table_of_its_accesses():
+    trace = mmcore.Trace([7, 1 << 40, 7], [False, True, True], [0, 3, 65_535])
+    assert rows_of(trace) == [
+        {"page": 7, "write": False, "thread": 0},
+        {"page": 1 << 40, "write": True, "thread": 3},
+        {"page": 7, "write": True, "thread": 65_535},
+    ]
+    long = mmcore.Trace.zipf(50, 1_003)
+    assert [row["write"] for row in rows_of(long)] == long.writes.tolist()
+
+
+def test_events_findings_and_migrations_are_tables(machine):
+    with machine.trace() as traced:
+        machine.drain()
+        moved = machine.migrate_pages([], node=0)
+    events = rows_of(traced)
+    assert [row["name"] for row in events] == [event.name for event in traced]
+    assert "nr_inactive_anon" in {row.get("args.lru") for row in events}
+    assert rows_of(moved) == []
+    assert rows_of(machine.audit()) == []
+    finding = mmcore.results.Finding("a rule", None, "why")
+    audit = mmcore.results.Audit([finding])
+    assert rows_of(audit) == [{"rule": "a rule", "pfn": None, "detail": "why"}]
+    some = mmcore.results.Migrated(1, 1, np.array([0, -16], np.int32), np.array([9, -1]))
+    assert rows_of(some) == [{"status": 0, "pfn": 9}, {"status": -16, "pfn": -1}]
+
+
+def test_tables_of_a_machine_keep_the_description_of_their_method():
+    assert mmcore.Machine.vmstat.__doc__.startswith("The counters of the machine")
+    assert "PAGE_STATE" in mmcore.Machine.page_states.__doc__

@@ -77,3 +77,35 @@ def test_every_value_that_a_machine_returns_is_shown(name):
 
 def test_a_search_is_shown_as_its_page_is():
     assert "no violation" in "".join(texts(mmcore.explore("thread A\n  drain", schedules=3)))
+
+
+def test_counters_show_those_that_are_not_zero(build):
+    counters = build().vmstat()
+    shown = texts(counters)
+    assert "nr_free_pages" in shown
+    assert "pgfault" not in shown
+    zeroes = sum(not value for value in counters.values())
+    assert f"{zeroes} counters are 0" in shown
+
+
+def test_states_of_pages_show_the_first_ones(build):
+    machine = build()
+    machine.address_space().mmap("4KiB")[0:1] = b"x"
+    states = machine.page_states(range(50))
+    shown = texts(states)
+    assert "and 30 more pages" in shown
+    assert any("swapbacked" in text for text in shown)
+    assert not any("more pages" in text for text in texts(states[:20]))
+
+
+def test_a_trace_shows_its_sizes():
+    trace = mmcore.Trace.zipf(2_000, 5_000, threads=3)
+    assert {"5,000", f"{trace.footprint:,}", "3", trace.source} <= set(texts(trace))
+
+
+def test_a_traced_block_shows_its_events(build):
+    machine = build()
+    machine.address_space().mmap("4KiB")[0:1] = b"x"
+    with machine.trace() as traced:
+        machine.drain()
+    assert {"mm_lru_insertion", "lru=nr_inactive_anon"} & set(texts(traced))

@@ -29,6 +29,7 @@ from mmcore._state import (
     ZspageCount,
     ZsUse,
 )
+from mmcore._tables import Counters, PageStates
 from mmcore.typing import (
     Advice,
     CompactPriority,
@@ -580,7 +581,7 @@ class Machine:
         Raises:
             KernelError: EINVAL for a node that does not exist.
             MisuseError: if a token was spent, or a page is movable: its content belongs to its owner."""
-    def page_states(self, pfns: ArrayLike) -> NDArray[np.void]:
+    def page_states(self, pfns: ArrayLike) -> PageStates:
         """The states of many pages: an array of ``PAGE_STATE``, one record for each frame number. Each page is
         read on its own, so the array is no snapshot of the machine.
 
@@ -680,7 +681,7 @@ class Machine:
             TypeError: if letters or types are of another type."""
     def drain(self, *, cpu: int | None = None) -> None:
         """Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu)."""
-    def vmstat(self, *, node: int | None = None) -> dict[str, int]:
+    def vmstat(self, *, node: int | None = None) -> Counters:
         """The counters of the machine, or of one node, under the kernel's names.
 
         Raises:

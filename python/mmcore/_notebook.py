@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from mmcore._mmcore import Machine, Page
 
-__all__ = ["of_findings", "of_machine", "of_page", "of_value"]
+__all__ = ["of_events", "of_findings", "of_machine", "of_page", "of_trace", "of_value", "table"]
+
+#: Events that a notebook shows.
+_SHOWN = 20
 
 
 def of_machine(machine: Machine) -> str:
@@ -62,6 +65,41 @@ def of_findings(audit: Iterable[Any]) -> str:
         (each.rule, "" if each.pfn is None else f"{each.pfn:#x}", each.detail) for each in audit
     ]
     return _html([_grid(("rule", ">page", "detail"), rows) if rows else "audit: clean"])
+
+
+def of_events(recorded: Any) -> str:
+    """The first events of a `Tracing`, one a row."""
+    rows = [
+        (
+            f"{each.ns:,}",
+            str(each.thread),
+            each.name,
+            "" if each.pfn is None else f"{each.pfn:#x}",
+            "" if each.ret is None else str(each.ret),
+            " ".join(f"{name}={value}" for name, value in each.args.items()),
+        )
+        for each in recorded.events[:_SHOWN]
+    ]
+    left = len(recorded) - len(rows)
+    titles = (">ns", ">thread", "event", ">page", ">ret", "arguments")
+    return table(titles, rows, f"and {left:,} more events" if left else "")
+
+
+def of_trace(trace: Any) -> str:
+    """The source and the sizes of a trace of accesses."""
+    facts = (
+        ("accesses", f"{len(trace):,}"),
+        ("writes", f"{int(trace.writes.sum()):,}"),
+        ("pages", f"{trace.footprint:,}"),
+        ("threads", f"{len(set(trace.threads.tolist())):,}"),
+        ("source", trace.source),
+    )
+    return table(("trace", "value"), facts)
+
+
+def table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], below: str = "") -> str:
+    """A table, with a line below it; a title that begins with `>` aligns its column right."""
+    return _html([_grid(titles, rows), *([below] if below else [])])
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 | returned by | results |
 |---|---|
 | `Page`, `Machine` | `PageState`, `Holder`, `Migrated`, `Reclaimed`, `Signal`, `Audit`, `Finding` |
+| `Machine.vmstat`, `Machine.page_states` | `Counters`, `PageStates` |
 | compaction | `Compacted` with `Move`, `CompactionState` |
 | files, swap, traces, faults | `Evicted`, `SwapUse`, `Event`, `FaultHit` |
 | memory pressure | `Watermarks` |
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         ZsUse,
     )
     from mmcore._sweep import Sweep, SweepPoint
+    from mmcore._tables import Counters, PageStates
     from mmcore._trace import Reuse, TraceSummary, TraceThread
 else:
     __getattr__, __dir__ = lazily(
@@ -116,6 +118,7 @@ else:
                 "ZspageCount",
             ),
             "mmcore._sweep": ("Sweep", "SweepPoint"),
+            "mmcore._tables": ("Counters", "PageStates"),
             "mmcore._trace": ("Reuse", "TraceSummary", "TraceThread"),
         },
     )
@@ -130,6 +133,7 @@ __all__ = [
     "CompactionPass",
     "CompactionState",
     "Conformance",
+    "Counters",
     "Difference",
     "Event",
     "Evicted",
@@ -147,6 +151,7 @@ __all__ = [
     "Outcome",
     "OutcomeDiff",
     "PageState",
+    "PageStates",
     "PerSide",
     "Policies",
     "PolicyOutcome",

@@ -347,6 +347,24 @@ class Trace:
             "digest": self.digest,
         }
 
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The accesses as an Arrow stream, with the columns ``page``, ``write`` and ``thread``.
+
+        Raises:
+            MissingExtraError: if nanoarrow is not installed.
+        """
+        columns = {"page": self.pages, "write": self.writes, "thread": self.threads}
+        # At its use: only tables that leave mmcore need it.
+        from mmcore.reporting._arrow import stream_of
+
+        return stream_of(columns, requested_schema)
+
+    def _repr_html_(self) -> str:
+        """The source and the sizes, as a notebook shows them."""
+        from mmcore._notebook import of_trace
+
+        return of_trace(self)
+
     def __len__(self) -> int:
         return len(self.ids)
 

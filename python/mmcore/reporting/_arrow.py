@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mmcore._extras import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["stream"]
+    from numpy.typing import NDArray
+
+__all__ = ["stream", "stream_of"]
 
 
 def stream(rows: Sequence[Mapping[str, Any]], requested_schema: object = None) -> object:
@@ -31,16 +35,51 @@ def stream(rows: Sequence[Mapping[str, Any]], requested_schema: object = None) -
     arrow = need("nanoarrow", "a table as an Arrow stream")
     flat = [_flat(row) for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row))
-    columns = [_column(arrow, [row.get(name) for row in flat]) for name in names]
+    columns = {name: _column(arrow, [row.get(name) for row in flat]) for name in names}
+    return _batch(arrow, columns, len(flat), requested_schema)
+
+
+def stream_of(columns: Mapping[str, NDArray[Any]], requested_schema: object = None) -> object:
+    """Makes the capsule of an Arrow stream of arrays, one a column, with all rows as one batch.
+
+    Args:
+        columns: arrays of one dimension and one length: numbers, booleans, or objects that are
+            texts.
+        requested_schema: as for `stream`.
+
+    Raises:
+        MissingExtraError: if nanoarrow is not installed.
+    """
+    arrow = need("nanoarrow", "a table as an Arrow stream")
+    length = max((len(values) for values in columns.values()), default=0)
+    made = {name: _array(arrow, values) for name, values in columns.items()}
+    return _batch(arrow, made, length, requested_schema)
+
+
+def _batch(arrow: Any, columns: Mapping[str, Any], length: int, requested_schema: object) -> object:
     batch = arrow.c_array_from_buffers(
-        arrow.struct({name: column.schema for name, column in zip(names, columns, strict=True)}),
-        length=len(flat),
+        arrow.struct({name: column.schema for name, column in columns.items()}),
+        length=length,
         buffers=[None],
         null_count=0,
-        children=columns,
+        children=list(columns.values()),
     )
     source = arrow.c_array_stream(batch)
     return source.__arrow_c_stream__(requested_schema)
+
+
+def _array(arrow: Any, values: NDArray[Any]) -> Any:
+    """A column of the type of an array; Arrow keeps eight booleans in a byte."""
+    match values.dtype.kind:
+        case "O":
+            return arrow.c_array(values.tolist(), arrow.string())
+        case "b":
+            bits = np.packbits(values, bitorder="little")
+            return arrow.c_array_from_buffers(arrow.bool_(), len(values), [None, bits], 0)
+        case _:
+            kind = getattr(arrow, values.dtype.name)()
+            numbers = np.ascontiguousarray(values)
+            return arrow.c_array_from_buffers(kind, len(values), [None, numbers], 0)
 
 
 def _flat(row: Mapping[str, Any], before: str = "") -> dict[str, Any]:

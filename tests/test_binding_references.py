@@ -6,6 +6,7 @@ import gc
 import json
 import sys
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -386,33 +387,40 @@ def test_a_page_pinned_by_its_number_is_where_its_content_is():
     region[:] = bytes(4096)
     machine.drain()
     stop = threading.Event()
+    moved, pinned = 0, 0
 
     def moves():
+        nonlocal moved
         node = 0
         while not stop.is_set():
             node = 1 - node
-            region.space.move_pages([region.address], node)
+            moved += int(region.space.move_pages([region.address], node)[0] == node)
 
     thread = threading.Thread(target=moves, daemon=True)
     thread.start()
-    pinned = 0
+    end = time.monotonic() + LIMIT
     try:
-        for n in range(1, 2001):
+        # Pins are counted, not attempts: all attempts fail while the other thread has no processor
+        # in the middle of a migration.
+        while (pinned < 2000 or moved < 20) and time.monotonic() < end:
             try:
-                page = region.page(0)
-                pin = page.pin()
+                pin = region.page(0).pin()
             except mmcore.errors.KernelError as error:
-                if error.errno in (errno.EBUSY, errno.ENOENT):
-                    continue
-                raise
+                if error.errno not in (errno.EBUSY, errno.ENOENT):
+                    raise
+                time.sleep(0.0001)
+                continue
             pinned += 1
             with memoryview(pin) as view:
-                view[0] = n % 251
-            assert region[0] == n % 251
+                view[0] = pinned % 251
+            assert region[0] == pinned % 251
             pin.unpin()
+            if pinned % 16 == 0:
+                time.sleep(0)
     finally:
         stop.set()
         thread.join(LIMIT)
     assert pinned > 0
+    assert moved > 0
     machine.audit().raise_for_findings()
     machine.close()

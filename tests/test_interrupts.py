@@ -33,13 +33,38 @@ NO_END = 1 << 40
 TASKS = Path("/proc/self/task")
 
 
+def position():
+    """Where the main thread is in Python code; None while it imports a module."""
+    top = sys._current_frames()[threading.main_thread().ident]
+    frame = top
+    while frame is not None:
+        if "importlib" in frame.f_code.co_filename:
+            return None
+        frame = frame.f_back
+    return id(top), top.f_lasti
+
+
+def inside_of_a_call():
+    """Waits until the main thread has executed no Python code for a while.
+
+    A call of the library may import modules first, which takes long on a busy host: a signal then
+    would find no result so far.
+    """
+    before, since = None, time.monotonic()
+    while before is None or time.monotonic() - since < 0.3:
+        time.sleep(0.01)
+        now = position()
+        if now != before:
+            before, since = now, time.monotonic()
+
+
 def interrupted(call):
-    """The exception of a call that gets SIGINT a moment after it has begun."""
+    """The exception of a call that gets SIGINT while it works."""
     begun = threading.Event()
 
     def fire():
         begun.wait()
-        time.sleep(0.3)
+        inside_of_a_call()
         os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=fire)

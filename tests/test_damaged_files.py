@@ -301,6 +301,65 @@ def test_a_pipe_among_recordings_is_passed_over(tmp_path):
     assert len(mmcore.conformance(tmp_path).rows) == 1
 
 
+# --- Files beside the input ----------------------------------------------------------------------
+
+BESIDE = """
+import sys
+from mmcore._cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def beside(file):
+    """The commands that read a file beside their input."""
+    return {
+        "checkpoint": ["soak", "--schedules", "5", "--checkpoint", file],
+        "counts": ["compare", "--load", "storm", "--no-copy", "--work", file],
+    }
+
+
+@pytest.mark.parametrize("what", beside(""))
+@pytest.mark.parametrize("content", [b"[" * 100_000 + b"\n", b"\xff\n", b"7\n", b"x" * 100])
+def test_a_damaged_file_beside_the_input_is_one_line(what, content, tmp_path, capsys):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    code = run(beside(str(path))[what])
+    complaint = capsys.readouterr().err
+    assert code == 2
+    assert str(path) in complaint
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("what", beside(""))
+@pytest.mark.parametrize("path", ["large", "/dev/zero"])
+def test_a_file_beside_the_input_that_is_too_large_takes_no_memory(what, path, tmp_path):
+    path = tmp_path / path
+    if path.name == "large":
+        with path.open("wb") as file:
+            file.truncate(2 << 30)
+    done = limited(BESIDE, *beside(str(path))[what], memory=1 << 30)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith(f"mmcore: {path}")
+
+
+CONFORMANCE = """
+import sys, mmcore
+try:
+    mmcore.conformance(sys.argv[1], checkpoint=sys.argv[2])
+except mmcore.errors.InputError as error:
+    print(error)
+"""
+
+
+def test_a_recording_that_is_too_large_takes_no_memory_for_its_checkpoint(tmp_path):
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        file.truncate(2 << 30)
+    done = limited(CONFORMANCE, path, tmp_path / "kept", memory=1 << 30)
+    assert done.stderr == ""
+    assert "larger than 16MiB" in done.stdout
+
+
 # --- Recordings ----------------------------------------------------------------------------------
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmcore import _output
 from mmcore._comparison.protocol import NOUNS
 from mmcore._errors import InputError
-from mmcore._input import path_text
+from mmcore._input import parse_json, path_text, read_text
 
 if TYPE_CHECKING:
     import os
@@ -159,10 +158,12 @@ class Expected:
         name = path_text(path)
         again = "; --update writes it anew"
         try:
-            data = json.loads(Path(name).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{name}: {error.strerror or error}{again}") from None
-        except (ValueError, RecursionError) as error:
+            text = read_text(name)
+        except InputError as error:
+            raise InputError(f"{error}{again}") from None
+        try:
+            data = parse_json(text)
+        except InputError as error:
             raise InputError(f"{name}: no file of counts: {error}"[:300]) from None
         variants = data.pop(VARIANTS, None) if isinstance(data, dict) else None
         if not isinstance(variants, dict) or not _are_counts(variants):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmcore._chosen import chosen
 from mmcore._errors import InputError, WorkersLostError
+from mmcore._input import read_text
 from mmcore._mmcore import Profile
 from mmcore._recordings.compare import Comparison, Difference, compare
 from mmcore._recordings.passes import CompactionPass, replay_passes
@@ -141,11 +142,12 @@ def conformance(
 
 
 def _digest(path: Path) -> str | None:
-    """A hash of a file's content, by which a checkpoint knows it; None if it cannot be read."""
+    """A hash of a file's text, by which a checkpoint knows it; None if it cannot be read."""
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
-    except OSError:
+        text = read_text(path)
+    except InputError:
         return None
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _task(

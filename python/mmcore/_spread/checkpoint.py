@@ -32,6 +32,9 @@ _VERSION = 2
 #: The checkpoints of this process that have a file.
 _OPEN: WeakSet[Checkpoint] = WeakSet()
 
+#: The most bytes of a line: many times the largest report.
+_LINE = 64 << 20
+
 
 class Checkpoint:
     """The results of a call's parts, kept in a file while the call runs.
@@ -80,22 +83,26 @@ class Checkpoint:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(f"{self._name} is in use by another call: give each its own") from None
-        # The last line has no end; it is empty unless it was cut.
-        *lines, _cut = file.readall().split(b"\n")
-        for number, line in enumerate(lines):
-            row = _parsed(line)
-            if number == 0:
-                self._same(row, head)
-            elif isinstance(row, list) and len(row) == 3 and row[2] == _checked(*row[:2]):
-                self.done[row[0]] = row[1]
-            else:
-                raise InputError(
-                    f"{self._name}:{number + 1} is no line of a checkpoint, or it was damaged:"
-                    " remove the line"
-                )
-        if not lines and os.fstat(file.fileno()).st_size and not self._torn():
+        end = 0
+        # A reader with a buffer, for this loop alone; it shares the lock and the place in the file.
+        with open(os.dup(file.fileno()), "rb") as reader:
+            for number, line in enumerate(iter(lambda: reader.readline(_LINE), b"")):
+                if not line.endswith(b"\n") and len(line) < _LINE:
+                    # The last line was cut.
+                    break
+                row = _parsed(line)
+                if number == 0:
+                    self._same(row, head)
+                elif isinstance(row, list) and len(row) == 3 and row[2] == _checked(*row[:2]):
+                    self.done[row[0]] = row[1]
+                else:
+                    raise InputError(
+                        f"{self._name}:{number + 1} is no line of a checkpoint, or it was damaged:"
+                        " remove the line"
+                    )
+                end += len(line)
+        if end == 0 and os.fstat(file.fileno()).st_size and not self._torn():
             raise InputError(f"{self._name} is no checkpoint of this mmcore: name another file")
-        end = sum(len(line) + 1 for line in lines)
         file.seek(end)
         file.truncate()
         if end == 0:

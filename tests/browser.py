@@ -33,7 +33,7 @@ def browser():
     """Chromium without a window."""
     from playwright.sync_api import sync_playwright
 
-    # Its sandbox does not work for root, who runs the tests in containers.
+    # The sandbox of Chromium does not work for root, and tests in containers run as root.
     args = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=found(), args=args)

@@ -1,4 +1,4 @@
-"""Damages files: bytes are flipped, cut, doubled, moved, or replaced by texts parsers choke on."""
+"""Damages files: flips, cuts, doubles, moves bytes, or puts texts in that parsers choke on."""
 
 from random import Random
 

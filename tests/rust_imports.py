@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 Module: TypeAlias = tuple[str, ...]
 
-#: What is no code: comments, strings, and characters that look like the begin of one.
+#: Comments, strings, and characters that look like the beginning of one: they are no code.
 _NO_CODE = re.compile(r'''//[^\n]*|/\*.*?\*/|'\\?["'/]'|b?"(?:\\.|[^"\\])*"''', re.DOTALL)
 _TESTS = re.compile(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*(?:pub(?:\([^)]*\))?\s+)?mod \w+ \{")
 _TEST_FILE = re.compile(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*mod (\w+);")

@@ -1,4 +1,4 @@
-"""What its JSON Schema finds wrong with a document."""
+"""The errors that its JSON Schema finds in a document."""
 
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -12,7 +12,7 @@ REGISTRY = Registry().with_resources(
 
 
 def errors(document):
-    """What its schema finds wrong with a document, each with its place."""
+    """The errors that its schema finds in a document, each with its place."""
     validator = Draft202012Validator(SCHEMAS[document["kind"]], registry=REGISTRY)
     return [
         f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(document)

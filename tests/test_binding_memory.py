@@ -52,7 +52,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_what_there_is_no_memory_for_is_refused(call):
+def test_a_call_without_memory_for_its_result_is_refused(call):
     after = """
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert space.query_pages([region.address]).tolist() == [-2]

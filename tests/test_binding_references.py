@@ -126,7 +126,7 @@ def test_an_owner_is_told_of_a_dropped_token_with_no_lock_held():
     machine.audit().raise_for_findings()
 
 
-def test_what_a_callback_s_report_does_is_refused_like_the_callback(monkeypatch):
+def test_the_hook_that_reports_an_error_of_a_callback_may_do_no_more_than_the_callback(monkeypatch):
     machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
     refused = []
 
@@ -276,7 +276,7 @@ def test_a_load_whose_policy_knows_it_is_collected():
     assert seen() is None
 
 
-def test_what_is_in_use_is_never_collected():
+def test_handlers_and_owners_in_use_are_never_collected():
     """Other threads run the garbage collector all the time while handlers and owners are called."""
     machine = mmcore.Machine(nodes=["1MiB", "1MiB"])
     stop = threading.Event()

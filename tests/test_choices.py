@@ -130,7 +130,7 @@ def test_a_schedule_has_as_many_steps_as_the_limit_says():
 @pytest.mark.parametrize(
     "text", ["0x3,y", "9", "0x-1", "1x99999999999", "٣", "0x1_0", "0\ud800", "0\n1", "y" * 999]
 )
-def test_what_is_no_schedule_is_refused_on_one_short_line(text):
+def test_a_malformed_schedule_is_refused_on_one_short_line(text):
     with pytest.raises(InputError) as raised:
         mmcore.Schedule.parse(text)
     assert "\n" not in str(raised.value)

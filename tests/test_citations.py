@@ -409,7 +409,7 @@ def test_there_are_rules():
 
 
 @pytest.mark.parametrize(("rule", "held"), RULES, ids=[rule[:40] for rule, _ in RULES])
-def test_what_holds_a_rule_is_there(rule, held):
+def test_the_tests_that_hold_a_rule_exist(rule, held):
     plain = re.sub(r"`[^`]+`", "", held)
     assert (
         RECORDING.search(plain)

@@ -160,7 +160,7 @@ def test_a_signal_ends_the_waiting_for_a_call_that_hears_none():
     assert partial(raised.value) is None
 
 
-def test_what_a_call_raises_and_returns_comes_through_the_waiting():
+def test_results_and_errors_of_a_call_come_through_the_waiting():
     assert heard(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         heard(divmod, 7, 0)

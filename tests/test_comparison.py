@@ -16,7 +16,7 @@ import mmcore
 from mmcore import Trace
 from mmcore._comparison import Comparison, Options, plots
 from mmcore._comparison.histogram import Histogram
-from mmcore._comparison.plan import DESIGNS, make_plan, parse_vary
+from mmcore._comparison.plan import RELEASES, make_plan, parse_vary
 from mmcore._comparison.runner import measure
 from mmcore._units import NodeSize, format_size, parse_nodes, parse_size
 from mmcore.errors import FindingError, InputError
@@ -52,7 +52,7 @@ def test_the_verdict_names_what_is_faster_slower_and_unresolved(result):
 
 
 def test_the_table_has_one_row_a_variant(result):
-    assert [row["variant"] for row in result.table] == list(DESIGNS)
+    assert [row["variant"] for row in result.table] == list(RELEASES)
     baseline, putback = result.table[:2]
     assert baseline["ratio"] is None
     assert putback["per_page"]["pagevec_inserts"] == 2
@@ -149,7 +149,7 @@ def test_the_page_is_self_contained(result, tmp_path):
     page = result.to_html(tmp_path / "c.html")
     assert (tmp_path / "c.html").read_text() == page
     assert "<svg" in page
-    assert all(label in page for label in DESIGNS)
+    assert all(label in page for label in RELEASES)
     assert not re.search(r'(?:src|href)="(?!#)|url\((?!#)|@import', page), "nothing is loaded"
 
 
@@ -220,7 +220,7 @@ def test_a_value_given_twice_is_two_variants_counted_once():
 
 
 @pytest.mark.parametrize("stage", ["run", "finish"])
-def test_what_the_core_finds_is_raised_with_seed_and_command(stage):
+def test_a_finding_of_the_core_is_raised_with_seed_and_command(stage):
     backend = SimulatedBackend(fail={stage: RuntimeError("frame 7: count 2, ledger 1")})
     with pytest.raises(
         FindingError, match=r"^\w+: frame 7.*\n.*seed 5; repeat with: mmcore compare"
@@ -229,7 +229,7 @@ def test_what_the_core_finds_is_raised_with_seed_and_command(stage):
     assert isinstance(found.value.__cause__, RuntimeError)
 
 
-def test_what_the_core_refuses_is_bad_input():
+def test_a_refusal_of_the_core_is_bad_input():
     backend = SimulatedBackend(
         fail={"build": ValueError("no field 'relase'; fields: release, passes")}
     )

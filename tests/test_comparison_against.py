@@ -114,7 +114,7 @@ def test_the_trace_goes_to_the_other_build():
     assert base["fast_share"] == here["fast_share"]
 
 
-def test_what_the_other_build_refuses_is_told_with_its_variant():
+def test_a_refusal_of_the_other_build_names_its_variant():
     with pytest.raises(InputError, match="nosuchfield"):
         mmcore.compare(**{**LOAD, "vary": "nosuchfield=1"}, against=sys.executable, gate="work")
 
@@ -138,7 +138,7 @@ def test_what_the_other_build_refuses_is_told_with_its_variant():
         (worker("del _mmcore.count_ops"), "cannot do count_ops: "),
         (
             worker('_mmcore.count_ops = lambda *_: \'{"migrated": 9, "waits": 9}\''),
-            "counts none of what this one counts, but waits",
+            "has no count in common with this one: it counts waits",
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_an_environment_without_mmcore_is_refused_in_one_line(tmp_path, capsys):
     assert complaint.count("\n") == 1
 
 
-#: A rig that ends its process in the fifth turn of all, while a comparison is measured.
+#: A rig that fails in the fifth turn of all, while a comparison is measured.
 DYING = """
 class Dying:
     turns, real = 0, _mmcore.LoadRig

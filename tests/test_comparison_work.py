@@ -88,7 +88,7 @@ def test_one_planted_atomic_closes_the_gate_on_every_machine():
         assert "1.0000 atomics a page more (12.0000, not 11.0000)" in outcome.why
 
 
-def test_what_is_allowed_opens_the_gate():
+def test_an_allowed_excess_opens_the_gate():
     planted = {"atomics": 1}
     assert compared(gate="work", planted=planted, allow={"atomics": 1.0}).status == "clean"
     assert compared(gate="work", planted=planted, allow={"atomics": 0.9}).status == "finding"
@@ -161,7 +161,7 @@ def test_a_missed_precision_is_inconclusive():
         ({"work": "no-such-file.json"}, "no-such-file.json: No such file"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_in_one_line(options, message):
+def test_a_gate_that_cannot_be_judged_is_refused_in_one_line(options, message):
     with pytest.raises(InputError) as refused:
         mmcore.compare(**{"load": "storm", **options})
     assert message in str(refused.value)

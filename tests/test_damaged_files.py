@@ -148,7 +148,7 @@ def gzip_of_lines(size):
     return gzip.compress(line * (size // len(line)), 1)
 
 
-#: Records of `oracleGeneral` of one object, as long as a piece of a file: all at one time.
+#: Records of `oracleGeneral`, all of one object at one time; a file repeats them.
 ENDLESS = struct.pack("<IQIq", 9, 1, 512, 2**63 - 1) * 4096
 
 
@@ -188,10 +188,10 @@ def npz_of_zeros(count):
         *("csv", "region"),
     ],
 )
-def test_what_expands_beyond_the_limit_is_refused_in_little_memory(bomb, says, tmp_path):
+def test_a_file_that_expands_beyond_the_limit_is_refused_in_little_memory(bomb, says, tmp_path):
     path = tmp_path / "bomb"
     path.write_bytes(bomb())
-    # Neither the unpacked content fits into this memory, nor that of one piece of a megabyte.
+    # The largest content does not fit into this memory, nor does that of one megabyte of its file.
     done = limited(LOAD, path, 1 << 20, memory=1 << 30)
     assert (done.returncode, done.stderr) == (0, "")
     assert says in done.stdout
@@ -255,7 +255,7 @@ def test_texts_without_an_end_are_refused(read, tmp_path):
         read(path)
 
 
-# --- What is no file, and what is no text --------------------------------------------------------
+# --- Paths that are no files, and files that are no text -----------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_texts_without_an_end_are_refused(read, tmp_path):
     ],
 )
 @pytest.mark.parametrize("read", [mmcore.Program.load, mmcore.conformance, Replay.load])
-def test_what_cannot_be_read_is_refused_by_its_name(read, path, says, tmp_path, monkeypatch):
+def test_an_unreadable_file_is_refused_by_its_name(read, path, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=says):
         read(path)
@@ -278,7 +278,7 @@ def test_what_cannot_be_read_is_refused_by_its_name(read, path, says, tmp_path, 
 
 @pytest.mark.parametrize("verb", ["compare", "policies", "run", "explore", "conformance"])
 @pytest.mark.parametrize("content", [b"", b"\0\0\0", b"\xff\xfe", b"[" * 100_000, b"PK\x03\x04"])
-def test_every_verb_refuses_what_is_no_input_in_one_line(verb, content, tmp_path, capsys):
+def test_every_verb_refuses_damaged_input_in_one_line(verb, content, tmp_path, capsys):
     path = tmp_path / "file"
     path.write_bytes(content)
     code = run([verb, str(path)])

@@ -24,7 +24,7 @@ def test_two_kernels_part_where_a_recording_of_them_does():
     assert status["rule"] == "move-pages-statuses"
 
 
-def test_what_only_looks_different_is_a_difference_too_and_says_why():
+def test_a_difference_of_representation_counts_and_says_why():
     found = mmcore.diff(HOLE, kernel=("6.1", "6.12"))
     flags = found.differences[0]
     assert (flags.step, flags.field) == (1, "pages.r0.0.flags")
@@ -51,7 +51,7 @@ def test_the_counters_of_a_disks_files_are_compared_too():
     assert {row["field"] for row in found.table} >= {"n0.nr_inactive_file"}
 
 
-def test_what_cannot_be_done_is_inconclusive():
+def test_a_diff_with_an_unsupported_operation_is_inconclusive():
     found = mmcore.diff("map r0 anon 1\nset stat_interval 1\n", kernel="6.1,6.12")
     assert (found.verdict, found.steps) == ("inconclusive", 1)
     assert found.unsupported == "set stat_interval 1"

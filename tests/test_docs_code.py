@@ -14,7 +14,7 @@ from document_blocks import DOCS, code, files
 RECORDINGS = sorted((Path(__file__).parent / "recordings" / "6.12").glob("h0*.json"))
 
 PAGES = {page.name: found for page in sorted(DOCS.glob("*.md")) if (found := code(page.name))}
-#: Guides: code that shows something without saying what is no example.
+#: The guides. Their code asserts its results: code that only shows something is no example.
 GUIDES = (
     *("clusters.md", "memory-blocks.md", "memory-failure.md", "own-design.md", "own-policy.md"),
     *("owners.md", "reading-a-race.md", "stress-to-race.md", "tutorial.md"),

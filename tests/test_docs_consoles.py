@@ -15,7 +15,7 @@ from test_documented_commands import words
 
 #: The guides, and how many commands of mmcore each has at least.
 PAGES = {"tutorial.md": 3, "reading-a-race.md": 1, "stress-to-race.md": 3, "explorer.md": 2}
-#: Commands that are shown in these pages for what they are, and take too long here.
+#: Commands that the test leaves out: they take long, or a file of theirs is not in the page.
 LONG = re.compile(r"standard|soak|hunt$|.*#|explore my\.mm|explore no_drain")
 
 

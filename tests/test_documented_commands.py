@@ -68,7 +68,7 @@ def test_verbs_that_are_named_in_sentences_are_verbs():
     assert [(file, verb) for file, verb in named if verb not in {*VERBS, "--help", "VERB"}] == []
 
 
-def test_every_verb_is_cited_and_what_is_cited_wrongly_is_seen():
+def test_every_verb_is_cited_and_a_wrong_citation_is_seen():
     used = {words(parameter.values[0])[0] for parameter in COMMANDS}
     assert set(VERBS) <= used
     for wrong in ("explore --standard", "explore race.mm --replay x", "exploer race.mm"):

@@ -48,7 +48,7 @@ def test_a_migration_is_the_protocols_steps_in_order(plain, region):
     assert told.args["mode"] in {"async", "sync_light", "sync"}
 
 
-def test_what_a_step_returned_is_an_event_of_its_own(plain, region):
+def test_the_return_of_a_step_is_an_event_of_its_own(plain, region):
     held = region.page(0).get()
     with plain.trace() as tracing, pytest.raises(mmcore.errors.KernelError):
         region.page(0).isolate().migrate(node=1)

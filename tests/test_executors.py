@@ -335,7 +335,7 @@ def test_a_call_ends_its_parts_in_the_threads_of_the_caller():
         ({"checkpoint": "a\0b"}, "null"),
     ],
 )
-def test_what_does_not_fit_is_refused(options, said):
+def test_options_that_do_not_fit_together_are_refused(options, said):
     with pytest.raises(InputError, match=said):
         mmcore.explore(MOVE, schedules=10, **options)
 

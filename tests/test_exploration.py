@@ -81,7 +81,7 @@ def test_a_race_says_what_where_and_how_to_see_it_again(race):
     assert "\n" not in found.line
 
 
-def test_what_the_words_mean_is_shown(race):
+def test_the_meaning_of_words_is_shown(race):
     shown = {(step.object, step.before, step.after) for step in race.counterexample.trace}
     objects = {name for name, _, _ in shown}
     assert {"lruvec lock", "entry of r0:0", "page 0x0 word", "page 0x0 mapcount"} <= objects
@@ -125,7 +125,7 @@ def test_every_search_finds_a_defect(search):
     assert mmcore.explore(program, search=search).counterexample is None
 
 
-def test_it_is_saved_and_loaded(race, tmp_path):
+def test_a_race_is_saved_and_loaded(race, tmp_path):
     path = tmp_path / "race.mm"
     found = race.counterexample
     found.save(path)
@@ -146,7 +146,7 @@ def test_a_bound_on_steps_is_kept_with_the_race(tmp_path):
     assert Replay.load(tmp_path / "long.mm").rule == "step bound"
 
 
-def test_what_says_no_schedule_is_refused(tmp_path):
+def test_a_file_without_a_schedule_is_refused(tmp_path):
     path = tmp_path / "program.mm"
     path.write_text(PROGRAM)
     with pytest.raises(InputError, match="has no schedule"):
@@ -461,7 +461,7 @@ thread A
     mmcore.explore(program, search="exhaustive").check()
 
 
-def test_what_was_given_up_before_a_fork_is_not_missed_in_the_child():
+def test_memory_given_up_before_a_fork_is_not_missed_in_the_child():
     """A false alarm of the soak: the written memory was given up between the write and the fork."""
     program = """\
 machine nodes=1 pages=2
@@ -475,7 +475,7 @@ thread B
     mmcore.explore(program, search="exhaustive", preemptions=1).check()
 
 
-def test_what_is_lost_is_known_of_the_page_that_a_bad_frame_has_by_then():
+def test_the_lost_page_is_the_one_that_a_bad_frame_holds_when_it_fails():
     """A false alarm of the soak: the page left the named frame and later came back to it."""
     program = """\
 machine nodes=1 pages=4 cpus=1 release=packed
@@ -576,7 +576,7 @@ thread B
     mmcore.explore(program, search="exhaustive", preemptions=2).check()
 
 
-def test_what_the_set_up_has_pinned_is_copied_one_after_the_other():
+def test_pages_pinned_by_the_set_up_are_copied_one_after_the_other():
     """A false alarm of the soak; a schedule also saw the pins of schedules before it."""
     program = """\
 machine nodes=1 pages=4

@@ -134,7 +134,7 @@ def test_an_operation_that_no_schedule_could_do_is_told(options):
     assert json.loads(result.to_json())["refused"][0]["op"] == "isolate r0"
 
 
-def test_what_is_told_does_not_depend_on_the_jobs():
+def test_refused_operations_do_not_depend_on_the_jobs():
     one, many = (mmcore.explore(NEVER_DRAINED, schedules=9000, jobs=jobs) for jobs in (1, 4))
     assert one == many
 
@@ -149,7 +149,7 @@ def test_an_operation_that_some_schedule_could_do_is_not_told():
     assert mmcore.explore(twice, search="exhaustive").refused == ()
 
 
-def test_what_comes_after_the_threads_is_told_too():
+def test_a_refused_operation_of_finally_is_told_too():
     after = "map r0 anon 1\nwrite r0\nthread A\n  read r0\nfinally\n  put r0\n  read r0\n"
     (refused,) = mmcore.explore(after, schedules=500).refused
     assert (refused.section, refused.op) == ("finally", "put r0")
@@ -209,7 +209,7 @@ except MemoryError as error:
         'mmcore.replay("thread A\\n  drain\\n", "0", max_steps=2**24)',
     ],
 )
-def test_what_there_is_no_memory_for_is_a_memory_error(call):
+def test_a_search_without_memory_is_a_memory_error(call):
     code = SHORT_OF_MEMORY.format(call=call)
     told = subprocess.run(
         [sys.executable, "-c", code, "300"], capture_output=True, text=True, check=False

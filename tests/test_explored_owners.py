@@ -197,7 +197,7 @@ def test_a_page_is_usable_in_its_callback_only():
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("call", ["explore", "replay", "parallel"])
-def test_what_ends_a_program_comes_out_of_the_search(error, call):
+def test_an_exception_that_ends_a_program_comes_out_of_the_search(error, call):
     class Ends(MovableOps):
         def isolate(self, _):
             raise error("the owner has had enough")
@@ -212,7 +212,7 @@ def test_what_ends_a_program_comes_out_of_the_search(error, call):
         calls[call]()
 
 
-def test_what_ends_a_program_comes_out_of_a_copy_of_an_owner():
+def test_an_exception_that_ends_a_program_comes_out_of_a_copy_of_an_owner():
     class Ends(MovableOps):
         def __deepcopy__(self, _):
             raise KeyboardInterrupt

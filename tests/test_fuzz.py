@@ -115,7 +115,7 @@ BEGIN = (
         ("sys.stderr.write(\"thread 'x' panicked at a.rs:1:2:\\nboom\\n\")", "panic"),
     ],
 )
-def test_what_ends_a_process_or_panics_is_seen(code, kind, monkeypatch):
+def test_the_end_of_a_process_and_a_panic_are_seen(code, kind, monkeypatch):
     found = died(f"{BEGIN}; {code}", monkeypatch=monkeypatch)
     assert [failure.kind for failure in found] == [kind]
 
@@ -132,7 +132,7 @@ def test_what_ends_a_process_or_panics_is_seen(code, kind, monkeypatch):
         (TypeError("no"), None),
     ],
 )
-def test_what_no_call_may_raise_is_seen(error, kind):
+def test_an_exception_that_no_call_may_raise_is_seen(error, kind):
     found = judge.raised(surface.entries()["Region.pin"], error)
     assert (found and found.kind) == kind
 
@@ -161,7 +161,7 @@ def test_a_finding_in_a_result_is_seen():
     assert judge.returned(entry, broken).kind == "finding"
 
 
-def test_what_grows_with_each_repetition_is_a_leak():
+def test_growth_with_each_repetition_is_a_leak():
     mib = growth.MIB
     steady = [growth.Size(100 * mib, mib, 5)] * 6
     leaking = [growth.Size(100 * mib, mib * i, 5) for i in range(6)]
@@ -172,7 +172,7 @@ def test_what_grows_with_each_repetition_is_a_leak():
 
 
 @UNTIDY
-def test_what_a_machine_holds_at_the_end_is_a_leak(tmp_path):
+def test_a_frame_that_a_machine_holds_at_the_end_is_a_leak(tmp_path):
     world = calls.World(3, tmp_path)
     world.dropped = False
     kept = [machine.alloc(node=0) for machine in world.machines if not machine.closed]

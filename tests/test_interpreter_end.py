@@ -171,7 +171,7 @@ def test_the_exit_code_is_the_script_s():
         assert (code, printed) == (7, "")
 
 
-def test_what_is_alive_at_the_end_is_left_in_any_state():
+def test_objects_alive_at_the_end_are_left_in_any_state():
     script = """
         import warnings
         warnings.simplefilter("ignore")

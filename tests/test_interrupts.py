@@ -156,8 +156,7 @@ def test_no_call_leaves_a_thread_behind():
 def test_the_command_prints_what_it_has_and_is_130(arguments, told, tmp_path):
     (tmp_path / "move.mm").write_text(MOVE)
     (tmp_path / "stuck.mm").write_text(STUCK)
-    # The command writes to standard error when it has begun, so that the signal does not come too
-    # early.
+    # The process prints a line a second after its start, so that the signal does not come too soon.
     begin = "import sys, threading, mmcore._cli; threading.Timer(1, lambda: print(0)).start();"
     code = f"{begin} sys.exit(mmcore._cli.run(sys.argv[1:]))"
     command = [sys.executable, "-uc", code, *arguments]

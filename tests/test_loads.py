@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from conftest import DESIGNS
 from mmcore import Trace
 from mmcore._mmcore import LoadRig, count_ops, count_puts
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Arrays = tuple["NDArray[np.uint32]", "NDArray[np.uint8]", "NDArray[np.uint16]"]
-
-DESIGNS = ["putback", "split", "hook", "hook_late", "packed", "mine"]
 
 
 @pytest.fixture(scope="module")

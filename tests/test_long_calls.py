@@ -368,7 +368,7 @@ CALLS = [
 ]
 
 
-#: Calls that spend little time on a page: they get four times as many.
+#: Calls that spend little time on a page. Their machines have four times as many pages in node 0.
 QUICK = {munmap, exit_, fork, cold, dontneed, free, willneed, sync, sync_of_a_file, age_node}
 QUICK |= {drop_caches, evict, truncate, mlock, inflate, deflate, set_huge_pages}
 

@@ -290,11 +290,10 @@ def test_findings_and_states_are_plain_data(plain):
         audit.raise_for_findings()
 
 
-def test_a_machine_that_was_spoilt_is_found(build):
+def test_a_reference_that_is_dropped_is_warned_about_and_given_back(build):
     machine = build()
     ref = machine.alloc()
     state = ref.page.state()
-    # A reference without a handle, as a leak leaves it.
     with pytest.warns(ResourceWarning, match="never given back"):
         del ref
     machine.audit().raise_for_findings()

@@ -122,7 +122,7 @@ def test_a_handler_is_a_callable_of_a_machine_that_is_open(plain):
         space.on_sigbus(print)
 
 
-def test_what_cannot_say_where_to_move_spends_no_token(machine):
+def test_a_call_without_a_target_spends_no_token(machine):
     region = written(machine)
     token = region.page(0).isolate()
     with pytest.raises(TypeError, match="callable"):

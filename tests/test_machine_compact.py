@@ -228,9 +228,8 @@ def test_every_recorded_move_follows_from_the_layout(kernel, name):
             counters = info.get("vm", {}) | step.get("vm", {})
             assert counters.get("compact_free_scanned", 0) == run.free_scanned
             assert counters.get("compact_isolated", 0) == run.isolated
-            if (
-                kernel == "6.12"
-            ):  # 6.1 counts a slab of several frames as one; layouts do not show slabs
+            # 6.1 counts a slab of several frames as one, and no layout shows how many it has.
+            if kernel == "6.12":
                 assert counters.get("compact_migrate_scanned", 0) == run.migrate_scanned
             layout, runs = None, runs + 1
     assert runs or not types
@@ -288,7 +287,7 @@ def test_a_run_for_a_block_ends_when_the_block_is_free(priority):
         machine.audit().raise_for_findings()
 
 
-def test_failed_runs_leave_hints_and_are_left_out_twice_as_often():
+def test_failed_runs_leave_hints_and_are_left_out_twice_as_often_each_time():
     with mmcore.Machine(nodes=["256KiB"], pageblock_order=3) as machine:
         region, pins = blocked(machine)
         fresh = machine.compaction_state()

@@ -40,7 +40,7 @@ def test_a_page_is_offlined_without_anybody_noticing(machine, region):
     assert old.refcount == 0
 
 
-def test_what_somebody_holds_cannot_be_offlined(machine, region):
+def test_a_page_with_another_reference_cannot_be_offlined(machine, region):
     page = region.page(0)
     with page.get(), pytest.raises(mmcore.errors.KernelError) as raised:
         machine.soft_offline_page(page)
@@ -268,7 +268,7 @@ def test_put_first_leaves_the_frame_on_its_free_list(machine):
             ref.put()
 
 
-def test_a_page_that_mlock_has_off_its_list_is_not_called_handled_while_it_is_mapped():
+def test_a_page_that_mlock_has_taken_off_its_list_is_not_called_handled_while_it_is_mapped():
     program = mmcore.Program.parse(
         "machine nodes=1 pages=4\nmap r0 anon 1\nwrite r0\n"
         "thread A\n  mlock r0\nthread B\n  phys hard r0"

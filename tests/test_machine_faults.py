@@ -297,7 +297,7 @@ def test_a_frame_that_fails_at_a_step_is_handled_when_the_block_ends(plain):
     assert plain.num_poisoned_pages == 1
 
 
-def test_who_is_killed_hears_it_until_the_block_ends(plain):
+def test_a_killed_thread_gets_eintr_until_the_block_ends(plain):
     region = anonymous(plain)
     with plain.inject("killed"):
         for call in (region.space.fork, region.unmap, lambda: region.madvise("cold")):

@@ -183,7 +183,7 @@ def test_a_shared_mapping_of_a_disk_is_not_pinned_for_writing(build, kernel, num
     assert machine.vmstat()["nr_dirty"] == int(mapped)
     with shared.pin(0, write=False) as reader, private.pin(0) as own:
         assert (reader.page == file.page(0), own.page == file.page(0)) == (True, False)
-    # Registering a buffer refuses private mappings too, g0040/9.
+    # 6.1 refuses to register a buffer in a private mapping, too, g0040/9.
     text = f"machine kernel={kernel}\nmap r0 filepriv 1\npin g0 r0 longterm\nunpin g0"
     steps = mmcore.run(mmcore.Program.parse(text)).steps
     failed = [step.get("errno") for step in steps]

@@ -136,7 +136,7 @@ STEPS = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(STEPS, max_size=25), st.integers(1, 3))
-def test_whatever_is_done_to_large_pages_the_books_balance_and_no_byte_is_lost(steps, order):
+def test_operations_on_large_pages_keep_the_books_and_every_byte(steps, order):
     with mmcore.Machine(nodes=["128KiB", "128KiB"]) as machine:
         machine.swapon("1MiB")
         space = machine.address_space()

@@ -143,7 +143,7 @@ def test_a_spent_reference_is_no_new_page(plain):
         new.put()
 
 
-def test_what_waits_for_pages_is_refused_inside(two):
+def test_calls_that_wait_for_pages_are_refused_inside(two):
     region = mapped(two, 2)
     calls = {
         "read": lambda: region[0],
@@ -215,7 +215,7 @@ def test_pages_that_cannot_be_isolated_are_told_apart(plain):
     assert moved.pfns.dtype == np.int64
 
 
-def test_what_its_users_let_go_of_is_freed(two):
+def test_a_page_released_by_its_users_is_freed(two):
     region = mapped(two, 1)
     token = region.page().isolate()
     region.unmap()

@@ -67,7 +67,7 @@ def test_a_page_moves_with_its_content(machine):
     assert refused(lambda: pool.read(number)) == errno.EINVAL
 
 
-def test_an_owner_is_asked_and_told(machine):
+def test_an_owner_is_called_for_isolation_migration_and_putback(machine):
     ops = Recorder()
     pool = machine.page_pool(ops=ops)
     page = pool.page(pool.add())
@@ -121,7 +121,7 @@ def test_a_refused_migration_puts_the_page_back(machine, error, asked):
 
 
 @pytest.mark.parametrize("method", ["isolate", "migrate", "putback", "released"])
-def test_what_an_owner_raises_is_a_refusal_and_is_reported(machine, unraisable, method):
+def test_an_exception_of_an_owner_is_a_refusal_and_is_reported(machine, unraisable, method):
     ops = Recorder()
 
     def fail(*_arguments):
@@ -182,7 +182,7 @@ def test_an_owner_may_let_a_page_go_while_it_is_asked(machine):
     page = pool.page(number)
     token = page.isolate()
     if machine.profile["release"] in LOOKING:
-        # The owner refuses the first attempt; the next finds a page without other references.
+        # The first attempt fails, as the pool has the page no more; the next finds it unused.
         token.migrate(node=1)
         assert ops.names().count("released") == 1
         assert page.refcount == 0

@@ -123,7 +123,7 @@ def isolated(machine: mmcore.Machine) -> int:
 
 
 def frame(machine: mmcore.Machine, which: str, order: int) -> mmcore.Page:
-    """The frame for the call; its large page is mapped and on a list."""
+    """A frame that is or was part of a large page, which was mapped and on a list."""
     space = machine.address_space()
     region = space.mmap(PAGE << order, order=order)
     region[0:3] = b"abc"

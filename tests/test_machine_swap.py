@@ -30,7 +30,7 @@ def content(region):
     return [bytes(region[page * PAGE : page * PAGE + 4]).decode() for page in range(4)]
 
 
-def test_what_was_paged_out_reads_back(machine, region):
+def test_a_page_that_was_paged_out_reads_back(machine, region):
     assert machine.swap == (16, 0)
     region.madvise("pageout", 1, 3)
     assert machine.swap == (16, 2)

@@ -11,7 +11,7 @@ TIERS = ["256KiB:100ns", "256KiB:250ns"]
 
 @pytest.fixture(params=["6.1", "6.12"])
 def tiers(request, build):
-    """A fast node and a slow one, in each migration order."""
+    """A fast node and a slow one, in a kernel that migrates one by one and in one with batches."""
     return build(nodes=TIERS, kernel=request.param)
 
 
@@ -71,7 +71,7 @@ def test_to_the_slower_tier_is_no_promotion(tiers):
     assert tiers.vmstat(node=1)["pgpromote_success"] == 0
 
 
-def test_who_gets_no_hint(tiers):
+def test_pages_that_get_no_hint(tiers):
     """Pages shared by copy on write, pinned ones, and dirty pages of files."""
     shared, pinned = mapped(tiers), mapped(tiers)
     child = shared.space.fork()
@@ -222,7 +222,7 @@ def test_reclaim_demotes_what_it_would_have_swapped(tiers):
     assert [region[n * 4096] for n in range(4)] == [1, 2, 3, 4]
 
 
-def test_what_cannot_be_demoted_is_reclaimed(tiers):
+def test_a_page_that_cannot_be_demoted_is_reclaimed(tiers):
     tiers.swapon("64KiB")
     region = mapped(tiers, 4)
     pages = [region.page(n) for n in range(4)]
@@ -237,7 +237,7 @@ def test_what_cannot_be_demoted_is_reclaimed(tiers):
     assert [region[n * 4096] for n in range(4)] == [1, 2, 3, 4]
 
 
-def test_what_reclaim_spares_is_put_back(tiers):
+def test_a_page_that_reclaim_spares_is_put_back(tiers):
     region = mapped(tiers, 2)
     held = region.page(1).get()
     tokens = [region.page(n).isolate() for n in range(2)]

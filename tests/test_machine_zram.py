@@ -168,7 +168,7 @@ def test_swap_on_zram_compresses_into_frames_of_the_machine(kernel):
         zram.reset()
 
 
-def test_what_cannot_be_is_refused_with_the_way_out():
+def test_refusals_name_the_way_out():
     with small() as machine, small() as other:
         zram = machine.zram("64KiB")
         with pytest.raises(ValueError, match="whole blocks"):

@@ -115,7 +115,7 @@ def test_any_node_can_be_arranged_and_cleared(letters, backed):
         machine.audit().raise_for_findings()
 
 
-def test_what_cannot_be_arranged_says_why(machine):
+def test_a_layout_that_cannot_be_arranged_says_why(machine):
     letters = np.full(1024, ord("."), dtype=np.uint8)
     with machine.arrange(letters, types="UM") as arrangement:
         assert machine.map(0).nodes[0].types == "UM"

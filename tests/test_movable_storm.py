@@ -20,7 +20,7 @@ PAGES = 24
 
 
 class Sound(mmcore.handles.MovableOps):
-    """Keeps an account of its pages, which every audit compares with the pool's."""
+    """Keeps an account of its pages that are isolated, and counts the questions."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -149,7 +149,7 @@ FRAMES, REGION, POOL = 1024, 384, 160
 
 
 class Compacted:
-    """A node in pieces: a region and a pool of an owner in Python, with contents that are known."""
+    """A fragmented node: a region, and a pool of an owner in Python, with known contents."""
 
     def __init__(self, machine, owner, replaced=8):
         self.machine = machine
@@ -249,7 +249,7 @@ def test_an_interruption_at_random_reaches_the_call_that_compacts():
         pass
 
     class Stopping(Moody):
-        """Raises `Stop` at random, and counts on which threads."""
+        """Raises `Stop` at random, and notes it for the thread."""
 
         def __init__(self):
             super().__init__()

@@ -21,7 +21,7 @@ def size(found):
     return len(found.program.threads), operations, found.switches
 
 
-def test_it_is_found_and_shrinks_to_its_minimum(defect):
+def test_a_defect_is_found_and_shrinks_to_its_minimum(defect):
     # Several seeds, because the schedule that is found first must not matter.
     for seed in range(3):
         found = mmcore.explore(
@@ -34,7 +34,7 @@ def test_it_is_found_and_shrinks_to_its_minimum(defect):
             assert size(found) == defect.minimum.size, str(found)
 
 
-def test_it_shrinks_to_its_minimum_among_other_work(defect):
+def test_a_defect_shrinks_to_its_minimum_among_other_work(defect):
     """The same with unrelated operations and an unrelated thread added to the program."""
     program = defect.program
     extra = mmcore.Program.parse("allocate p7\nthread Z\n  try_get p7\n  put p7\n  free p7")
@@ -85,7 +85,7 @@ def test_shrinking_is_quick_and_leaves_nothing_to_take_away(defect):
             assert shorter.counterexample is None or shorter.counterexample.rule != small.rule
 
 
-def test_it_replays_identically(defect):
+def test_a_defect_replays_identically(defect):
     """Each defect a few times; `test_exploration` replays one a thousand times."""
     kept = defect.minimum
     replays = {

@@ -29,7 +29,7 @@ def page_of(name, folder):
     return path
 
 
-def test_what_is_wrong_with_a_page_is_seen(chromium, tmp_path):
+def test_faults_of_a_web_page_are_seen(chromium, tmp_path):
     path = tmp_path / "bad.html"
     path.write_text(
         '<html lang="en"><title>t</title><main><h1>h</h1><p style="width:2000px;color:#ddd">pale'
@@ -110,7 +110,7 @@ def test_arrow_keys_step_through_the_race(chromium, race, folder):
         assert looked.wrong == []
 
 
-def test_one_step_is_in_reach_of_the_tabulator(chromium, folder):
+def test_one_step_is_in_reach_of_the_tab_key(chromium, folder):
     with Looked(chromium, page_of("counterexample", folder)) as looked:
         assert looked.page.locator('[data-step][tabindex="0"]').count() == 1
 
@@ -138,7 +138,8 @@ def test_long_runs_fold_and_unfold(chromium, race, folder):
         assert not step.is_visible()
         looked.page.get_by_role("button", name="unfold all").click()
         assert step.is_visible()
-        assert looked.page.locator("details:not([open])").count() == 1, "where it was made"
+        # "Where it was made" stays folded.
+        assert looked.page.locator("details:not([open])").count() == 1
         # A line goes with its steps.
         first, second = racing(race.trace)[0]
         boxes = [looked.page.locator(f'[data-step="{n}"]').bounding_box() for n in (first, second)]

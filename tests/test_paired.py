@@ -54,7 +54,7 @@ def test_a_faster_callable_is_at_most_as_slow():
     found.assert_at_most(0.0)
 
 
-def test_what_is_slower_fails_and_what_is_open_skips():
+def test_a_slower_side_fails_and_an_open_question_skips():
     slow = PairedTimes(1.2, 1.1, 1.3, 1, 100)
     with pytest.raises(AssertionError, match=r"\+20\.0 % time .*3\.0% allowed"):
         slow.assert_at_most(0.03)

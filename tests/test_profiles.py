@@ -69,7 +69,7 @@ def test_the_command_prints_lines_or_json(capsys):
 
 
 @pytest.mark.parametrize("arguments", [["5.0"], ["6.1", "5.0"], ["6.1", "6.12", "4.5"]])
-def test_what_is_no_preset_is_one_line_and_2(arguments, capsys):
+def test_an_unknown_preset_is_refused_in_one_line_with_2(arguments, capsys):
     assert run(["profiles", *arguments]) == 2
     complaint = capsys.readouterr().err
     assert complaint.startswith("mmcore: ")

@@ -99,7 +99,7 @@ def test_an_operation_alone() -> None:
             Op.parse(text)
 
 
-def test_what_is_not_said_makes_no_difference() -> None:
+def test_options_left_out_make_no_difference() -> None:
     assert Op("move", node=1, pages=(), options=()) == Op("move", pages=None, node=1)
     assert Op.parse("map r0 anon 1").get("node") is None
     with pytest.raises(KeyError):

@@ -47,7 +47,7 @@ def test_there_are_three_blocks():
     assert len(BLOCKS) == 3
 
 
-def test_the_commands_print_what_is_shown(tmp_path):
+def test_the_commands_print_the_consoles_of_the_readme(tmp_path):
     commands = list(shown())
     assert len(commands) >= 5
     assert any(lines for _, lines in commands)

@@ -55,7 +55,7 @@ def test_every_other_recording_parts_for_a_known_reason(kernel):
     assert not result.unsupported
 
 
-def test_what_is_not_built_ends_a_recording_without_fault_if_asked(tmp_path):
+def test_an_unsupported_operation_ends_a_recording_without_fault_if_asked(tmp_path):
     recording = dict(read(SHIPPED / "6.12" / "h01-migrate-anon.json"))
     steps = list(recording["steps"])
     recording["steps"] = [*steps, {"i": len(steps), "op": "set stat_interval 1", "ret": 0}]
@@ -164,7 +164,7 @@ def test_the_first_step_that_differs_is_named_with_both_sides(field, value, name
     assert first.recorded != first.replayed
 
 
-def test_what_was_chance_is_not_compared():
+def test_fields_left_to_chance_are_not_compared():
     recording = read(SHIPPED / "6.12" / "h01-migrate-anon.json")
     replay = replayed(recording)
     other = changed(recording, 4, "n1", {"nr_anon_pages": 9})
@@ -303,7 +303,7 @@ def test_steps_that_are_not_the_script_s_are_refused(tmp_path, change, why):
         ("[", "not JSON: Expecting value"),
     ],
 )
-def test_what_is_no_recording_is_refused(tmp_path, data, why):
+def test_a_malformed_recording_is_refused(tmp_path, data, why):
     path = tmp_path / "recording.json"
     path.write_text(data, encoding="utf-8")
     with pytest.raises(mmcore.errors.InputError, match=why):

@@ -37,7 +37,7 @@ def subclasses(of):
 
 def test_every_class_of_results_is_among_them(folder):
     made = {type(every_result.result(name, folder)) for name in every_result.RESULTS}
-    # Dataclasses with slots leave their first form behind.
+    # By name: a dataclass with slots is made twice, and its first class remains a subclass.
     assert {each.__name__ for each in subclasses(Result) if hasattr(each, "kind")} == {
         each.__name__ for each in made
     }
@@ -64,9 +64,9 @@ def test_its_json_is_what_its_schema_says(result, tmp_path):
     assert list(document)[:6] == list(head("run", ""))
 
 
-def test_its_schema_would_see_what_is_missing_more_or_of_another_type(result):
+def test_its_schema_refuses_a_key_that_is_missing_unknown_or_of_another_type(result):
     document = json.loads(result.to_json())
-    # A few of many samples: they are alike, and each is looked at for every key.
+    # Two rows of each list will do, as the whole document is checked twice for every key.
     document |= {key: rows[:2] for key, rows in document.items() if isinstance(rows, list)}
     for key in document:
         without = {name: value for name, value in document.items() if name != key}
@@ -114,12 +114,12 @@ def test_its_page_is_whole_and_needs_no_other_file(result, tmp_path):
 def test_under_every_picture_of_its_page_is_a_table(result):
     page = result.to_html()
     for after in page.split("</figure>")[1:]:
-        # The letters of a map are the map, and its kinds are counted in a table.
+        # A caption may come between them, and a map once more in letters.
         rest = re.sub(r"<p.*?</p>|<div[^>]*><pre.*?</pre></div>", "", after, flags=re.DOTALL)
         assert re.match(r'\s*<div class="scroll"[^>]*><table>', rest)
 
 
-def test_it_is_plotted_or_says_that_it_has_no_drawing(result, tmp_path):
+def test_a_result_is_plotted_or_says_that_it_has_no_drawing(result, tmp_path):
     path = tmp_path / "drawing.svg"
     # Maps have coloured cells in their page, and a drawing for files alone.
     assert {type(part) for part in result.drawings()} <= {Drawing}

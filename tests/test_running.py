@@ -87,7 +87,7 @@ def test_children_of_one_name_in_several_threads_all_end():
     assert found is None, str(found)
 
 
-def test_what_a_program_still_holds_is_named():
+def test_handles_that_a_program_still_holds_are_named():
     result = mmcore.run("machine nodes=2 pages=16\nallocate p0\nget p0\n")
     assert result.clean
     assert any("p0" in held for held in result.held)
@@ -127,7 +127,7 @@ def test_stress_counts_what_each_operation_came_to():
         (MOVE, {"wind": 3}, "wind"),
     ],
 )
-def test_what_cannot_run_is_bad_input(text, fields, message):
+def test_a_program_that_cannot_run_is_bad_input(text, fields, message):
     with pytest.raises(mmcore.errors.InputError, match=message):
         mmcore.run(text, **fields)
     with pytest.raises(mmcore.errors.InputError, match=message):
@@ -262,7 +262,7 @@ def test_the_verb_tells_what_was_not_done(file, capsys):
         ("thread A\n  drain\nfinally\n  release m0\n", "finally: `release m0`: there is no m0"),
     ],
 )
-def test_what_nothing_makes_is_no_program(text, message, file, capsys):
+def test_a_program_that_names_a_thing_before_it_is_made_is_refused(text, message, file, capsys):
     for call in (mmcore.run, lambda text: mmcore.stress(text, seconds=1), mmcore.explore):
         with pytest.raises(mmcore.errors.InputError, match=message):
             call(text)

@@ -168,7 +168,7 @@ BEYOND = {
 
 
 @pytest.mark.parametrize(("op", "errno"), BEYOND.items())
-def test_what_is_beyond_the_end_is_refused_as_by_the_kernel(op, errno):
+def test_an_access_beyond_the_end_is_refused_as_by_the_kernel(op, errno):
     result = mmcore.run(f"{SETUP.format(kind='file', pin='longterm')}{op}\n")
     assert result.clean, result.findings
     last = result.steps[-1]

@@ -87,13 +87,13 @@ CORE_CALL = re.compile(r"\.(?:call|call_again|call_alone)\(")
 
 
 def refuses(body, helpers):
-    """Whether a call of the core in this body can fail: its closure passes an error on with `?`."""
+    """Whether a call of the core in this body can fail: its closure has a `?` or makes an `Err`."""
     for call in CORE_CALL.finditer(body):
         depth, end = 1, call.end()
         while depth:
             depth += {"(": 1, ")": -1}.get(body[end], 0)
             end += 1
-        if "?" in body[call.end() : end]:
+        if re.search(r"\?|\bErr\(", body[call.end() : end]):
             return True
     return any(re.search(rf"\b(?:self\.|Self::){name}\(", body) for name in helpers)
 

@@ -12,7 +12,7 @@ import every_result
 from mmcore._cli.progress import share
 from terminal import on_terminal
 
-#: Commands with wide tables. Their other lines are wrapped by the terminal.
+#: Commands with wide tables, and the rows that each shows at least.
 TABLES = {
     "hunt --list": 60,
     "explore PROGRAM --mutation copy-after-restore": 15,
@@ -34,7 +34,7 @@ def test_a_table_is_as_wide_as_the_terminal_at_most(command, width, program):
     shown, _, code = on_terminal(*words, width=width)
     assert code in (0, 1)
     lines = [line for line in shown.replace("\r", "\n").splitlines() if "━" not in line]
-    # A program, a note or a verdict is a line of its own length, a cell of a table is not.
+    # Only cells of a table have two spaces between them. Other lines may be longer.
     rows = [line for line in lines if re.search(r"\S {2,}\S", line)]
     assert len(rows) >= TABLES[command]
     assert max(map(len, rows)) <= width

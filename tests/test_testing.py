@@ -87,12 +87,12 @@ def test_it(program):
 
 
 @given(programs(threads=3, length=4))
-def test_what_is_drawn_names_what_there_is(program):
+def test_drawn_operations_name_existing_things(program):
     assert mmcore.explore(program, schedules=1, jobs=1).counterexample is None
 
 
 @given(programs(ops=["unpin", "exit", "free"], setup="map r7 anon 1"))
-def test_what_a_set_up_of_ones_own_lacks_is_made(program):
+def test_things_that_an_own_set_up_lacks_are_made(program):
     assert program.setup[0].text == "map r7 anon 1"
     assert mmcore.explore(program, schedules=1, jobs=1).counterexample is None
 

@@ -55,7 +55,7 @@ def test_a_policy_moves_pages_and_every_byte_is_right(release):
     assert end["vmstat"]["pgmigrate_success"] >= end["migrated"]
 
 
-def test_it_is_shown_what_happened():
+def test_a_policy_is_shown_the_accesses_of_each_epoch():
     seen = []
 
     def looks(hits, node, age):
@@ -83,14 +83,14 @@ def test_it_is_shown_what_happened():
     assert (after[hits == 0] == before[hits == 0] + 1).all()
 
 
-def test_what_stays_stays():
+def test_pages_that_a_policy_leaves_stay():
     loaded = rig(stay)
     rounds = [json.loads(loaded.run(seed, 0.05)) for seed in range(2)]
     assert [round_["migrated"] for round_ in rounds] == [0, 0]
     loaded.finish()
 
 
-def test_what_it_raises_ends_the_load():
+def test_an_exception_of_a_policy_ends_the_load():
     calls = []
 
     def breaks(hits, node, age):  # noqa: ARG001 - as policies are called
@@ -159,7 +159,7 @@ def test_policies_are_compared_by_where_the_accesses_go():
     assert "hits on the fast node" in result.to_html()
 
 
-def test_what_describes_a_policy_is_the_same_for_any_time():
+def test_the_figures_of_a_policy_are_the_same_for_any_time():
     def described(seconds, threads=2):
         result = mmcore.compare(
             wandering(), vary={"policy": [stay, hottest, None]}, seconds=seconds, threads=threads
@@ -174,7 +174,7 @@ def test_what_describes_a_policy_is_the_same_for_any_time():
     assert first[1][0].startswith(f"hottest serves {shares[1]:.1%} of the accesses from the fast")
 
 
-def test_what_a_policy_raises_ends_the_count():
+def test_an_exception_of_a_policy_ends_the_count():
     def breaks(hits, node, age):  # noqa: ARG001 - as policies are called
         raise RuntimeError("as it is")
 
@@ -184,7 +184,7 @@ def test_what_a_policy_raises_ends_the_count():
         count_hits(json.dumps({"load": "tiering"}), arrays, breaks)
 
 
-def test_what_a_policy_raises_ends_the_comparison():
+def test_an_exception_of_a_policy_ends_the_comparison():
     def breaks(hits, node, age):  # noqa: ARG001 - as policies are called
         raise RuntimeError("as it is")
 
@@ -192,7 +192,7 @@ def test_what_a_policy_raises_ends_the_comparison():
         mmcore.compare(wandering(), vary={"policy": [stay, breaks]}, seconds=2.0)
 
 
-def test_what_may_vary():
+def test_fields_and_policies_may_vary():
     plan = make_plan(wandering(), vary={"release": ["split", "packed"]})
     assert [variant.profile for variant in plan.variants] == [
         {"release": "split"},

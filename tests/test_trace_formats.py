@@ -146,7 +146,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("content", "says"), BAD)
-def test_what_is_wrong_is_refused_in_one_line(content, says, tmp_path):
+def test_a_malformed_trace_is_refused_in_one_line(content, says, tmp_path):
     with pytest.raises(InputError) as refused:
         load(tmp_path, content)
     assert says in str(refused.value)

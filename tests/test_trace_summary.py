@@ -25,7 +25,7 @@ def test_a_summary_counts_pages_reuse_writes_and_threads():
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 3)), min_size=1))
-def test_it_is_the_count_of_a_loop(accesses):
+def test_the_summary_is_the_count_of_a_loop(accesses):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mmcore._trace.summary._STRETCH", 3)
         found = Trace(*zip(*accesses, strict=True)).summary()
@@ -82,7 +82,7 @@ def test_a_trace_is_converted(tmp_path, capsys):
         (["/dev/full"], "/dev/full: No space left on device"),
     ],
 )
-def test_what_cannot_be_converted_is_one_line(words, says, tmp_path, capsys, monkeypatch):
+def test_a_refused_conversion_is_one_line(words, says, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "view.txt").write_bytes(DRMEMTRACE)
     assert run(["trace", "convert", "view.txt", *words]) == 2

@@ -271,7 +271,7 @@ class Interrupts(mmcore.handles.MovableOps):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("where", ["isolate", "migrate", "putback"])
-def test_what_ends_a_program_comes_out_of_an_owner_s_callback(plain, where, error):
+def test_an_exception_that_ends_a_program_comes_out_of_an_owner_s_callback(plain, where, error):
     pool = plain.page_pool(ops=Interrupts(where, error))
     pool.add()
 
@@ -288,7 +288,7 @@ def test_what_ends_a_program_comes_out_of_an_owner_s_callback(plain, where, erro
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_what_ends_a_program_comes_out_of_a_released_callback(build, error):
+def test_an_exception_that_ends_a_program_comes_out_of_a_released_callback(build, error):
     machine = build(release="hook")
     pool = machine.page_pool(ops=Interrupts("released", error))
     number = pool.add()
@@ -307,7 +307,7 @@ def test_other_exceptions_of_an_owner_are_reported_and_end_nothing(plain, monkey
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_what_ends_a_program_goes_before_an_error_of_another_handler(plain, error):
+def test_an_exception_that_ends_a_program_goes_before_an_error_of_another_handler(plain, error):
     region = written(plain)
     child = region.space.fork()
     raises = iter([ArithmeticError, error])

@@ -120,7 +120,7 @@ class Profiles(Result):
 
 
 def profiles(first: Kernel | None = None, second: Kernel | None = None) -> Profiles:
-    """Lists the fields of a profile with the value of each preset, or where two presets differ.
+    """Lists the fields of a profile in each preset, or those in which two presets differ.
 
     Args:
         first: a preset; left out: all presets.

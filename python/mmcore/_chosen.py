@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mmcore.program import Program
-    from mmcore.typing import FieldValue, Kernel
+    from mmcore.typing import FieldValue, Kernel, Release
 
-__all__ = ["Chosen", "chosen", "profile_text", "python_text", "set_options"]
+__all__ = ["DESIGNS", "Chosen", "chosen", "profile_text", "python_text", "set_options"]
+
+#: The release designs but `mine`, which is the user's own, and a copy of `split` until the user
+#: changes it.
+DESIGNS: tuple[Release, ...] = ("putback", "split", "hook", "hook_late", "packed")
 
 #: The argument `profile` of a call: a whole profile, or fields that override a preset.
 Chosen: TypeAlias = "Profile | Mapping[str, FieldValue]"

@@ -26,7 +26,7 @@ class Event(NamedTuple):
         ns: nanoseconds since the traced block began.
         cpu: the CPU of the thread.
         thread: a small number for the thread.
-        pfn: the frame number of the page; None on returns.
+        pfn: the frame number of the page; None on returns, and for steps on no single page.
         refcount: the reference count of the page on entry.
         mapcount: the number of page-table entries that map the page, on entry.
         dst: the frame number of the target page of a migration; None for steps on one page.

@@ -304,8 +304,8 @@ class Machine:
                 to; EINVAL for an empty range, or one that is not in one node or not online."""
     def offline(self, block: int, *, node: int, rounds: int = 1000) -> None:
         """Takes a memory block of a node offline: its pages move to other nodes, and its frames leave the
-        machine. Poisoned frames do not hinder it. Pages that do not move are tried again up to ``rounds``
-        times.
+        machine. A poisoned frame that nobody uses any more does not hinder it. Pages that do not move are
+        tried again up to ``rounds`` times.
 
         Raises:
             KernelError: EBUSY for a page that cannot move, or for the last memory of the machine; EINTR after
@@ -331,7 +331,8 @@ class Machine:
         memory).
 
         Raises:
-            KernelError: EINVAL for an empty file, ENOMEM if the machine has as many files as it can have.
+            KernelError: EINVAL for an empty file, EFBIG for a larger one than there can be, ENOMEM if the
+                machine has as many files as it can have.
             ValueError: if there is no such kind."""
     @property
     def files(self) -> tuple[File, ...]:
@@ -385,7 +386,7 @@ class Machine:
         they run.
 
         Raises:
-            KernelError: EAGAIN if the process cannot start as many threads."""
+            KernelError: EAGAIN if fewer than two threads a node can start; no daemon runs then."""
     def stop_daemons(self) -> None:
         """Stops the daemons and waits for their ends. Does nothing if they do not run. A daemon may wait for a
         page lock, so the call waits for those that other threads hold.
@@ -511,9 +512,9 @@ class Machine:
                 room for another pool.
             ValueError: if there is no such compressor."""
     def swapon(self, size: str | int | Zram) -> None:
-        """Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), or of a `Zram` device.
-        Reclaim writes anonymous pages and pages of memory files to it; faults read them back. A device
-        compresses the pages into frames of the machine itself.
+        """Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), or of a `Zram`
+        device. Reclaim writes anonymous pages and pages of memory files to it; faults read them back. A
+        device compresses the pages into frames of the machine itself.
 
         Raises:
             KernelError: EBUSY if there is a swap space already, EINVAL for a size of 0 or a device that
@@ -593,7 +594,9 @@ class Machine:
         `Page` or a frame number.
 
         Raises:
-            KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use; nothing has changed."""
+            KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use. The page keeps its content, but
+                a large page may have been split. Under profiles with ``poison=non_eagain`` (kernel 4.5), a
+                frame whose page cannot move is poisoned all the same."""
     def memory_failure(
         self, page: Page | int, *, current: AddressSpace | None = None
     ) -> tuple[Signal, ...]:
@@ -672,9 +675,9 @@ class Machine:
             node: the number of the node.
 
         Raises:
-            KernelError: EINVAL if there is no such node, for a wrong number of letters, an unknown letter, or
-                a kind that cannot be arranged; EBUSY for a frame in use. After an error the node is as it
-                was.
+            KernelError: EINVAL if there is no such node, for a wrong number of letters, an unknown letter, a
+                kind that cannot be arranged, or more pages that wait in batches than the batches hold; EBUSY
+                for a frame in use. After an error the node is as it was.
             MemoryError: if the host has no memory for the pages of the layout.
             MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
                 callback.
@@ -772,7 +775,7 @@ class Node:
         """The number of free frames, in the buddy lists and in the per-CPU arrays."""
     @property
     def managed(self) -> int:
-        """The number of managed pages: the node's frames less those that a balloon has taken from it."""
+        """The number of managed pages: the online frames of the node, less those that a balloon has taken."""
     @property
     def blocks(self) -> tuple[Literal["offline"] | Zone, ...]:
         """The state of each memory block, in their order: ``"offline"``, or the zone of an online block:
@@ -783,6 +786,7 @@ class Node:
         are emptied for the pool: their pages move to other frames.
 
         Raises:
+            InputError: if ``size`` is a text that is no size, or a number of 16 TiB or more.
             KernelError: EINVAL if the size is no power of two from 8 KiB to 64 GiB."""
     def __index__(self) -> int: ...
 
@@ -1003,13 +1007,15 @@ class File:
 
         Raises:
             KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
-                frame, EBADF for a removed file."""
+                frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
+            MisuseError: if this thread holds a page lock, for which the call could wait."""
     def write(self, data: Buffer, *, offset: int = 0, node: int = 0) -> None:
         """Writes bytes at byte ``offset``, as ``pwrite(2)``.
 
         Raises:
             KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
-                frame, EBADF for a removed file."""
+                frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
+            MisuseError: if this thread holds a page lock, for which the call could wait."""
     def sync(self, start: int = 0, stop: int | None = None) -> int:
         """Writes the dirty pages from ``start`` up to ``stop`` to disk (fsync), all by default. Returns the
         number of pages written.
@@ -1019,12 +1025,13 @@ class File:
                 failed write: the other pages are written all the same.
             MisuseError: if this thread holds a page lock, for which the call could wait."""
     def begin_writeback(self, number: int = 0) -> Writeback | None:
-        """Begins to write a page to disk; returns ``None`` if the page is clean. The device reads the frame
-        until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the page,
-        after waiting for the write.
+        """Begins to write a page to disk; returns ``None`` if no dirty page is cached. The device reads the
+        frame until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the
+        page, after waiting for the write.
 
         Raises:
             IndexError: if the file has no such page.
+            KernelError: EBADF for a removed file.
             MisuseError: if this thread holds a page lock, for which the call could wait."""
     def evict(self, start: int = 0, stop: int | None = None) -> Evicted:
         """Evicts clean, unused pages from ``start`` up to ``stop`` from the page cache. Returns the numbers of
@@ -1032,7 +1039,7 @@ class File:
 
         Raises:
             KernelError: EBADF for a removed file.
-            MisuseError: if this thread holds a page lock, for which the call could wait."""
+            MisuseError: if this thread holds a page lock."""
     def truncate(self, pages: int) -> None:
         """Shortens the file to ``pages`` pages. Pages beyond the new end, and private copies of them, are
         unmapped from all processes.
@@ -1085,8 +1092,8 @@ class Isolated:
         owner must get them back.
 
         Raises:
-            KernelError: EBUSY for a page that is mapped, in a file or in the swap cache, because reclaim
-                finds it on a list only; use `putback`. The token stays valid."""
+            KernelError: EBUSY for a page that is mapped, in a file or in the swap cache: off its list,
+                reclaim would never find it. Use `putback`; the token stays valid."""
     def putback(self) -> None:
         """Puts the page back on its LRU list, through a batch, or gives a movable page back to its owner.
 
@@ -1171,13 +1178,13 @@ class Zram:
 
         Raises:
             KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
-                has no such block, or was reset.
+                has no such block, or was reset; EBUSY while another thread resets it.
             ValueError: if there are not 4096 bytes."""
     def read(self, block: int) -> bytes:
         """Returns the 4096 bytes of a block: zeroes if it was never written, or was discarded.
 
         Raises:
-            KernelError: EINVAL if the device has no such block."""
+            KernelError: EINVAL if the device has no such block; EIO if its compressed bytes are damaged."""
     def discard(self, block: int) -> None:
         """Discards the content of a block.
 
@@ -1216,10 +1223,10 @@ class PagePool:
         Raises:
             KernelError: ENOMEM without a free page, EINVAL for a node that does not exist."""
     def release(self, number: int) -> None:
-        """Releases a page. The pool's profile decides how. Under release designs whose puts look for an owner,
-        the pool drops its reference, and the thread that drops the last reference calls ``released``. Under
-        the other designs the pool first clears the page's movable mark under the page lock, and ``released``
-        is not called.
+        """Releases a page. The machine's profile decides how. Under release designs whose puts look for an
+        owner, the pool drops its reference, and the thread that drops the last reference calls ``released``.
+        Under the other designs the pool first clears the page's movable mark under the page lock, and
+        ``released`` is not called.
 
         Raises:
             KernelError: EINVAL if the pool has no page of that number.
@@ -1351,8 +1358,11 @@ class AddressSpace:
 
         Raises:
             InputError: if ``offset`` is no multiple of 4,096.
-            KernelError: EINVAL for a node, an order or a part of the file that does not exist, ENOMEM if the
-                machine has as many regions as it can have.
+            KernelError: EINVAL for a size of 0 or a text that is no size, and for a node, an order or a part
+                of the file that does not exist; ENOMEM for more anonymous or private pages than the machine
+                has frames, or if the machine has as many regions as it can have; EBADF for a removed file;
+                ESRCH after `exit`.
+            MisuseError: if the file belongs to another machine.
             TypeError: for ``offset``, ``private`` or ``random`` without a file, for ``order`` with a file,
                 or for anonymous memory without a size."""
     def fork(self) -> AddressSpace:
@@ -1374,7 +1384,9 @@ class AddressSpace:
         that other processes map. Returns the number of pages that could not be moved.
 
         Raises:
-            KernelError: EINVAL for a node that does not exist, ENOMEM without a free frame on ``target``."""
+            KernelError: EINVAL if ``target`` does not exist, or ``source`` is a number that no node can have
+                (a node ``source`` that does not exist has no pages); ENOMEM without a free frame on
+                ``target``."""
     def numa_fault(self, address: int, node: int) -> int:
         """Handles a NUMA hint fault at an address, by a thread that runs on ``node``. If the policy allows, the
         page migrates there, without waiting. Returns the node of the page afterwards.
@@ -1402,8 +1414,11 @@ class AddressSpace:
         ``move_all`` also moves pages that several processes map (MPOL_MF_MOVE_ALL).
 
         Raises:
-            KernelError: ENODEV or ENOMEM if the call fails as a whole; pages before the failure may have
-                moved."""
+            KernelError: ENODEV for a node that does not exist or has no memory online, or ENOMEM if a node
+                has no free frame; pages before the failure may have moved.
+            TypeError: if addresses or nodes are no integers.
+            ValueError: if there are not as many nodes as addresses, or the values have more than one
+                dimension."""
     def query_pages(self, addresses: ArrayLike) -> NDArray[np.int32]:
         """Returns the node of the page at each of ``addresses``, or a negative errno, as ``move_pages(2)``
         without nodes does.
@@ -1449,7 +1464,10 @@ class Region:
         if the holder will write. A page on a node for movable pages first moves to another node.
 
         Raises:
-            KernelError: ENOMEM without a frame to fault the page in, or to move it to."""
+            KernelError: EFAULT if nothing is mapped there or the frame is bad; ENOMEM without a frame to
+                fault the page in, or to move it to; EAGAIN if other threads had the page isolated at each
+                attempt; EFAULT or EOPNOTSUPP, by the kernel's version, to write to a shared mapping of a
+                disk's file."""
     def read_into(self, buffer: Buffer, *, offset: int = 0) -> None:
         """Fills a buffer with the bytes at byte ``offset``.
 
@@ -1470,13 +1488,15 @@ class Region:
         ``"pageout"``, ``"dontneed"``, ``"free"`` or ``"willneed"``.
 
         Raises:
-            KernelError: EINVAL for locked memory, ENOMEM if part of the range is not mapped."""
+            KernelError: EINVAL for a range beyond the region, for locked memory (except ``"willneed"``), and
+                for ``"free"`` of a file's memory; ENOMEM if part of the range is not mapped."""
     def mlock(self, start: int = 0, stop: int | None = None) -> None:
         """Locks the pages from ``start`` up to ``stop`` into memory (mlock), all by default. Missing pages are
         faulted in, and reclaim leaves locked pages alone.
 
         Raises:
-            KernelError: ENOMEM if part of the range is not mapped, or there is no free frame."""
+            KernelError: EINVAL for a range beyond the region; ENOMEM if part of the range is not mapped, or
+                there is no free frame; EFAULT for a poisoned page."""
     def munlock(self, start: int = 0, stop: int | None = None) -> None:
         """Unlocks the pages from ``start`` up to ``stop`` (munlock), all by default, so that reclaim can take
         them.
@@ -1503,8 +1523,8 @@ class Region:
             strict: fail if a page stays on another node.
 
         Raises:
-            KernelError: EIO if ``strict`` is set and a page stays on another node, EINVAL for a node that
-                does not exist, EFAULT if part of the range is not mapped."""
+            KernelError: EIO if ``strict`` is set and a page stays on another node; EINVAL for a node that
+                does not exist, or a range beyond the region; EFAULT if part of the range is not mapped."""
     def unmap(self, start: int = 0, stop: int | None = None) -> None:
         """Unmaps the pages from ``start`` up to ``stop`` (munmap), all by default. Pages that are not mapped are
         skipped.
@@ -1598,7 +1618,7 @@ def shrink(
 
 def minimum(program: str, rule: str, options: str, limit: int) -> str:
     """Finds the smallest race by which a program, or a part of the program, breaks `rule`. Returns the race as
-    JSON, or `null` if there is none. `limit` is the number of schedules searched for each part."""
+    JSON, or `null` if there is none. `limit` is the most schedules of one search of a part."""
 
 def outcomes(program: str, options: str, seconds: float | None = None) -> str:
     """Collects all outcomes of a program's schedules, as JSON. The search ends early after `seconds`. An

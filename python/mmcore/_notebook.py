@@ -110,7 +110,7 @@ def _text(value: Any) -> str:
 
 
 def _grid(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Any:
-    # At its use: a script that shows nothing need not load the pages of reports.
+    # Imported here and not above: a script that shows nothing needs no pages of reports.
     from mmcore.reporting._parts import Grid, columns
 
     return Grid(columns(*titles), tuple(rows))

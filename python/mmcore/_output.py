@@ -64,8 +64,8 @@ def _check(name: str) -> tuple[str, bool]:
         if _is_special(name, status):
             return real, False
     try:
-        # Permission bits do not show that a file system is full, is read-only, or allows no new
-        # files, as /proc. So a file is made beside the target, and removed again.
+        # Permission bits do not show that a file system is full or read-only, or, like /proc,
+        # allows no new files. So a file is made beside the target, and removed again.
         descriptor, trial = _beside(Path(real).parent)
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None

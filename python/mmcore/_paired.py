@@ -79,7 +79,7 @@ class PairedTimes:
         """
         fine = self.is_at_most(slowdown)
         if fine is None:
-            # At its use: mmcore itself does not need pytest.
+            # Imported here and not above: mmcore itself does not need pytest.
             import pytest
 
             pytest.skip(f"inconclusive: {self}, {slowdown:.1%} allowed: give more seconds")

@@ -57,7 +57,7 @@ class PolicyOutcome:
         size: pages that the memory holds.
         requests: requests counted, after the warm-up.
         misses: those whose page was not there.
-        requests_per_s: how fast the machine answered, reclaim included.
+        requests_per_s: how fast the machine answered, reclaim and warm-up included.
         activated: pages that moved to the active list, or to the front.
         deactivated: pages that moved to the inactive list.
         scanned: pages that reclaim looked at.
@@ -180,7 +180,7 @@ class Policies(Result):
         size = None
         for each in self.outcomes:
             yield (
-                # Once for all policies in it.
+                # The first row of a size names it.
                 f"{each.size:,}" if each.size != size else "",
                 each.policy,
                 f"{each.miss_ratio:.4f}",
@@ -261,7 +261,7 @@ def policies(
     preset = preset or "6.12"
     if not isinstance(profile, _mmcore.Profile):
         _refuse_given_elsewhere(fields, pagevec)
-    # Every replay has the pages of a batch, and its policy, from the arguments of the same names.
+    # Each replay sets its own policy and batch size, so the result has attributes for them instead.
     other_fields = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
     base = _mmcore.Profile(kernel=preset, **fields)
     runs = [(pages, name) for pages in sizes for name in names]

@@ -117,9 +117,10 @@ class Compacted(NamedTuple):
         status: how the run ended. ``complete``: the whole node was scanned. ``partial_skipped``:
             the scanners met, but had begun within the node. ``success``: a block of the wanted
             order is free, or the fragmentation is low enough. ``contended``: the run stopped early,
-            because no frame was left to move to, or many pages were isolated. ``skipped``: too
-            little memory was free for a run, or the free memory was hardly in pieces.
-            ``deferred``: recent runs failed, so this one was left out.
+            because a signal came, no frame was left to move to, or many pages were isolated.
+            ``skipped``: too little memory was free for a run, or, for a large block, the free
+            memory was little fragmented. ``deferred``: recent runs failed, so this one was left
+            out.
         migrated: the number of pages that moved, in base pages.
         migrate_scanned: the number of frames at which the migrate scanner looked.
         free_scanned: the number of frames at which the free scanner looked.
@@ -328,7 +329,7 @@ class Audit(tuple[Finding, ...]):
         return "\n".join([f"<Audit {len(self)} findings>", *map(str, self)])
 
 
-# What notebooks show: of each class the same table of its attributes.
+# Notebooks show a value of each class as a table of its attributes.
 for _name in __all__:
     _class = globals()[_name]
     if isinstance(_class, type) and _class is not Audit:

@@ -50,8 +50,8 @@ PARAMETERS = (
     "allow",
 )
 
-#: What a point keeps of the document of its comparison: `samples` and `verified` have a row for
-#: each turn, and would make the file of a sweep hundreds of times larger.
+#: The keys that a point keeps of the document of its comparison. The keys `samples` and `verified`
+#: have a row for each turn, and would make the file of a sweep hundreds of times larger.
 _KEPT = ("status", "verdict", "command", "environment", "build", "work", "time", "gates", "table")
 
 #: The statuses, the gravest first: that of a sweep is the gravest of its points.
@@ -190,9 +190,9 @@ def sweep(
 
     Each point is one `mmcore.compare`, in which the variants take turns on one computer. Points may
     run on several computers at the same time: the differences between the variants of a point are
-    measured; differences between points are those of the computers too. Two timed points on one
-    computer disturb each other, so give each computer one worker with one thread. With
-    `gate="work"` nothing is timed.
+    measured, but a difference between two points may also come from their computers. Two timed
+    points on one computer disturb each other, so give each computer one worker with one thread.
+    With `gate="work"` nothing is timed.
 
     Args:
         grid: for each axis a parameter of `mmcore.compare` and its values:
@@ -249,7 +249,7 @@ def sweep(
 
 
 def _compared(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Compares at one point, in any process; the attributes of `SweepPoint` without the choices."""
+    """Compares at one point, in any process; returns attributes of a `SweepPoint` by name."""
     try:
         document = compare(**task["arguments"]).to_dict()
     except InputError as error:

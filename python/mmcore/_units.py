@@ -10,8 +10,8 @@ from mmcore._mmcore import PAGE_SIZE
 
 __all__ = ["PAGE_SIZE", "NodeSize", "format_size", "parse_nodes", "parse_size"]
 
-#: A decimal number of at most 20 digits on either side: `int` refuses thousands of them with an
-#: error of its own.
+#: A decimal number of at most 20 digits before the point and 20 after it. `int` refuses thousands
+#: of digits with an error of its own.
 _NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
 
 _SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -43,7 +43,7 @@ def parse_size(text: str | int) -> int:
         found = re.fullmatch(rf"\s*{_NUMBER}\s*([bkmgt]?)(?:i?b)?\s*", str(text).lower())
         if found is None:
             raise InputError(f"{str(text)[:40]!r} is not a size such as 64MiB")
-        # At its use: the module loads the one of decimal numbers, and most programs parse no size.
+        # Imported here and not above: it loads `decimal`, and most programs parse no size.
         from fractions import Fraction
 
         exact = Fraction(found[1]) * _SIZES[found[2]]

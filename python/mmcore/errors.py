@@ -1,7 +1,7 @@
 """The exceptions of mmcore, and the exit codes of the command line for them.
 
-Every class derives from `MmcoreError`, and most also from the built-in exception of the same
-meaning, so that code for built-in exceptions handles them.
+Every class but the warning `RefusedWarning` derives from `MmcoreError`, and most also from the
+built-in exception of the same meaning, so that code for built-in exceptions handles them.
 
 | raised | means | exit code |
 |---|---|---|

@@ -2,7 +2,7 @@
 
 | function | explores |
 |---|---|
-| `standard` | all pairs of operations, exhaustively, in every release design |
+| `standard` | all pairs of operations, exhaustively, in every release design but `mine` |
 | `soak` | long programs drawn at random |
 | `hunt` | for each known defect the program that finds it, with the defect switched on |
 

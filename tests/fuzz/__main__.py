@@ -54,15 +54,15 @@ def _parser():
     parser.add_argument("--calls", type=int, default=100_000, help="drawn calls, about")
     parser.add_argument("--files", type=int, default=10_000, help="mutated files")
     parser.add_argument("--seconds", type=float, help="begin no further batch after so long")
-    parser.add_argument("--seed", type=int, default=0, help="the first case's")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first case")
     parser.add_argument("--jobs", type=int, help="processes at a time")
     parser.add_argument("--known", default="(?!)", help="a pattern of failures to leave out")
-    parser.add_argument("--no-shrink", action="store_true", help="failures as they were found")
-    parser.add_argument("--no-exit", action="store_true", help="no threads in calls at the exit")
+    parser.add_argument("--no-shrink", action="store_true", help="show failures as found")
+    parser.add_argument("--no-exit", action="store_true", help="no process exits during a call")
     parser.add_argument("kind", nargs="?", choices=KINDS, help="one case again: calls or files")
     parser.add_argument("--keep", help="of one case: the numbers of the steps, N,N,...")
-    parser.add_argument("--repeat", action="store_true", help="of one case: again and again")
-    parser.add_argument("--exit", action="store_true", help="of one case: and the exit after it")
+    parser.add_argument("--repeat", action="store_true", help="of one case: run it several times")
+    parser.add_argument("--exit", action="store_true", help="of one case: then exit during calls")
     return parser
 
 

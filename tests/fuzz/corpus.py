@@ -22,7 +22,7 @@ LACKEY = (
     "==7== Lackey\nI  04000000,3\n L 1ffe0000,8\n S 1ffe0ff8,16\n M 04a01234,4\n L 00000010,1\n"
 )
 
-#: Unpacked size of a bomb: more memory than a process may have.
+#: Unpacked size of a compressed text that is a bomb: more memory than a process may have.
 BOMB = 6 << 30
 
 
@@ -101,7 +101,7 @@ def zstd(data):
 
 @functools.cache
 def bomb(format_):
-    """Makes a small file that unpacks to more memory than a process may have."""
+    """Makes a small file that unpacks to a text of `BOMB` bytes, or to arrays of 2^28 accesses."""
     if format_ == "gzip":
         # One stretch of zeroes is repeated. The stream has no end mark.
         packer = zlib.compressobj(9, zlib.DEFLATED, -15)

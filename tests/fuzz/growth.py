@@ -11,11 +11,11 @@ from fuzz.judge import Failure
 
 MIB = 1 << 20
 
-#: Most growth in each repetition of a case: bytes of address space, of memory, descriptors. A
+#: The most growth in each repetition of a case: bytes of address space, of memory, descriptors. A
 #: machine that is not freed adds 4 MiB of address space, and as much memory as was written.
 EACH = {"space": 2 * MIB, "resident": MIB // 2, "files": 1}
 
-#: Most growth in a batch of different cases, after the first ones have filled the library's own
+#: The most growth in a batch of different cases, after the first ones have filled the library's own
 #: tables. The fonts of a plot stay open.
 BATCH = {"space": 512 * MIB, "resident": 384 * MIB, "files": 32}
 

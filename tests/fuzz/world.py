@@ -225,7 +225,7 @@ class World:
         gc.collect()
 
     def _check(self, machine):
-        # A write to disk whose handle was dropped ends in the next call: here is one.
+        # A write to disk whose handle was dropped ends in the next call, which is this one.
         machine.vmstat()
         for space in machine.address_spaces:
             space.exit()

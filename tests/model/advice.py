@@ -46,7 +46,7 @@ class Advice:
                 self.queue_move(frame, "deactivate")
 
     def advice_pageout(self, region, stretch):
-        """Pages out a stretch. A page that can neither be dropped nor swapped comes back active."""
+        """Pages out a stretch. A page that is neither dropped nor swapped goes back to a list."""
         isolated = []
         for frame in self.aged(region, stretch):
             frame.flags -= {"LRU"}

@@ -31,7 +31,7 @@ class Migrate:
         return {"ret": left, "status": [[1, each] for each in status.values()]}
 
     def move_runs(self, region, selected, node, status, *, shared):
-        """Migrates isolated neighbours as a run, which a page that cannot be isolated ends."""
+        """Migrates isolated neighbours as a run. A page that cannot be isolated ends its run."""
         run = []
         for at, index in enumerate(selected):
             frame, said = self.isolate_for_move(region, index, node, shared=shared)

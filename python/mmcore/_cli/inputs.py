@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
@@ -22,6 +23,7 @@ __all__ = [
     "STDIN",
     "Fields",
     "MachineWords",
+    "ManyWords",
     "Preemptions",
     "bound",
     "fields",
@@ -66,6 +68,29 @@ class MachineWords:
             "release": self.release,
             "profile": fields(self.set_),
         }
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ManyWords:
+    """How many programs are explored at once, and for how long.
+
+    Attributes:
+        seconds: end the exploration after this many seconds.
+        jobs: programs explored at the same time, one for each processor if left out; their number
+            does not change the result.
+        checkpoint: keep each finished program in this file; the same command with this file goes
+            on.
+    """
+
+    seconds: float | None = None
+    jobs: int | None = None
+    checkpoint: Path | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same values as keyword arguments of the searches of the library."""
+        return dict(vars(self))
 
 
 def bound(preemptions: Preemptions) -> int | None:

@@ -213,7 +213,7 @@ def _fail(message: str) -> None:
 
 
 def leave() -> None:
-    """Redirects stdout to /dev/null, or Python reports the closed pipe again when it exits."""
+    """Redirects stdout to /dev/null: Python would report the closed pipe again when it exits."""
     _state.gone = True
     if sys.stdout is None:
         return

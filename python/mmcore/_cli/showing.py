@@ -105,8 +105,8 @@ class MapView(View):
         as_json: print one JSON document (docs/json.md) instead of text.
         html: write the map as a web page to this file.
         plot: write the pictures as an image to this .svg, .pdf or .png file.
-        steps: with --before-after compact: write a web page to this file with which one steps
-            through the moves.
+        steps: with --before-after compact: write a web page to this file that shows the moves one
+            by one.
     """
 
     plot: Path | None = None
@@ -137,7 +137,7 @@ def finish(result: Result, view: View) -> int:
 
 
 def _race(result: Result) -> Replay | None:
-    """The steps to save: the result itself, or the counterexample that it holds; None without."""
+    """Returns the steps to save: the result itself, or the counterexample in it, or None."""
     found = getattr(result, "counterexample", result)
     return found if isinstance(found, Replay) else None
 

@@ -76,15 +76,16 @@ def compare(
             `Trace.load` reads. Left out: `Trace.sample(64)`, 64 processes of sqlite3.
         load: "tiering" replays the trace over a small fast node and a large slow one; "storm"
             moves random pages between nodes while other threads read, write, pin and free them;
-            "compaction" asks for blocks of a node in pieces, while other threads use and replace
+            "compaction" asks a fragmented node for blocks, while other threads use and replace
             its pages; "zram" does the same while pages are swapped to a compressed device.
         vary: "FIELD=a,b,..." or {"FIELD": [a, b, ...]}: a field of the profile and its values, the
-            baseline first. Left out: the release designs against "split". Of load tiering also
-            {"policy": [None, f, ...]}: callables that choose the pages to move after each epoch;
-            None is the kernel's own choice. `f(hits, node, age)` gets three arrays with one entry
-            per page of the trace: accesses in the epoch; the node, -1 before the first access; and
-            epochs since the last access. It returns two arrays: the pages to promote and the pages
-            to demote. An exception that it raises ends the comparison.
+            baseline first. Left out: the release designs but "mine", against "split". For load
+            tiering also {"policy": [None, f, ...]}: callables that choose the pages to move after
+            each epoch; None is the kernel's own choice. `f(hits, node, age)` gets three arrays with
+            one entry per page of the trace: accesses in the epoch; the node, -1 before the first
+            access and while the page moves; and epochs since the last access. It returns two
+            arrays: the pages to promote and the pages to demote. An exception that it raises ends
+            the comparison.
         kernel: the preset of all other fields; left out: 6.12.
         profile: a whole `Profile` instead of a preset, or fields of it by name.
         threads: the number of migrating threads.
@@ -179,7 +180,7 @@ def _gates(
     update: bool,
     against: str | os.PathLike[str] | None,
 ) -> Gates:
-    """The gates, of which all parts fit together; the file of counts is not read yet."""
+    """Checks that the arguments of gates fit together; the file of counts is read later."""
     if update and work is None:
         raise InputError("--update needs the file to write: --work FILE")
     if work is not None and against is not None:

@@ -33,14 +33,14 @@ def as_markdown(
     work: Iterable[str],
     time: Iterable[str],
 ) -> str:
-    """The gates and verdicts as lists, and the table, folded away, as it is printed."""
+    """Returns the gates and verdicts as lists, and below them the printed table, folded away."""
     labels = [comparison.labels[index] for index in comparison.plan.compared]
     lines = [f"### mmcore compare: {_HEADINGS[status]}", ""]
     lines += _listed("Gates", map(str, outcomes))
     lines += _listed("Work, the same on every machine", work)
     lines += _listed("Time, on this machine", time)
     table = as_text([*preface(comparison), "", grid(comparison)])
-    # A longer fence: a label could have backquotes.
+    # The fence has four backquotes, because a label could have three.
     lines += ["<details>", f"<summary>The table: {_escaped(', '.join(labels))}</summary>", ""]
     lines += ["````text", table, "````", "", "</details>", ""]
     lines += ["Repeat with:", "", "````console", f"$ {comparison.plan.command}", "````", ""]
@@ -53,7 +53,7 @@ def _listed(title: str, items: Iterable[str]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """The text as Markdown shows it as it is: labels have underscores."""
+    """Escapes the characters that Markdown takes for markup: labels have underscores."""
     for special in "\\`*_<>|":
         text = text.replace(special, f"\\{special}")
     return text

@@ -17,7 +17,7 @@ __all__ = ["MOST_SECONDS", "MOST_THREADS", "Options"]
 #: at most `MAX_LOAD_THREADS` writing threads.
 MOST_THREADS = MAX_LOAD_THREADS // 2
 
-#: The half width, as a fraction, at which a comparison stops for which no precision was asked.
+#: The half width, as a fraction, at which a comparison stops if no precision was asked for.
 STOPS_AT = 0.005
 
 #: The most seconds of a comparison: one day.
@@ -99,7 +99,7 @@ class Options:
 
     @property
     def asks_for_blocks(self) -> bool:
-        """Whether the load makes free blocks in one node; other loads migrate between nodes."""
+        """Whether the load asks for free blocks of one node; other loads migrate between nodes."""
         return self.load in ("compaction", "zram")
 
     def _set(self, **checked: object) -> None:

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mmcore._chosen import python_text, set_options
+from mmcore._chosen import DESIGNS, python_text, set_options
 from mmcore._comparison.options import Options
 from mmcore._errors import InputError
 from mmcore._mmcore import MAX_FRAMES, MAX_NODES
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     #: Maps the hits, node and age of each page to the pages to promote and the pages to demote.
     Policy = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], tuple[ArrayLike, ArrayLike]]
 
-__all__ = ["DESIGNS", "PROCESSES", "Plan", "Variant", "make_plan", "parse_vary", "variants_of"]
+__all__ = ["PROCESSES", "RELEASES", "Plan", "Variant", "make_plan", "parse_vary", "variants_of"]
 
-#: The release designs, the baseline first: the variants of a comparison without `vary`.
-DESIGNS = ("split", "putback", "hook", "hook_late", "packed")
+#: The variants of a comparison without `vary`: release designs, the baseline first.
+RELEASES = ("split", *(design for design in DESIGNS if design != "split"))
 
 #: The processes of the shipped trace that run if no trace is given. With one of them a round meets
 #: one phase of the program, and rounds differ by tens of percent.
@@ -224,7 +224,7 @@ class Plan:
 
     @property
     def nodes_text(self) -> str:
-        """The nodes in the form of `--nodes`; without any, words on their choice."""
+        """The nodes in the form of `--nodes`; if none are given, how the load chooses them."""
         if not self.nodes:
             by_load = {"tiering": "for a quarter of the pages", "storm": "of equal size"}
             return by_load.get(self.options.load, "of the default size")
@@ -264,7 +264,7 @@ def make_plan(
             if trace is not None
             else "load tiering needs a trace: give one"
         )
-    vary = vary if vary is not None else f"release={','.join(DESIGNS)}"
+    vary = vary if vary is not None else f"release={','.join(RELEASES)}"
     named = parse_vary(vary) if isinstance(vary, str) else variants_of(vary)
     chosen = tuple(named if variants is None else variants)
     if options.load != "tiering" and any(variant.policy is not None for variant in chosen):

@@ -131,7 +131,7 @@ def _plot_latencies(axes: Any, comparison: Figures, colors: list[str]) -> None:
     if drawn:
         axes.set_xscale("log")
         axes.set_yscale("log")
-        # They would be half of an SVG image.
+        # The minor ticks would be half of an SVG image.
         axes.minorticks_off()
         axes.legend(frameon=False)
     axes.set_xlabel("µs a page, batch by batch")

@@ -8,7 +8,7 @@ The configuration of a variant, as JSON::
     {"load": "tiering" | "storm" | "compaction" | "zram",
      "kernel": "6.12",                       the preset of the profile ...
      "profile": {"release": "packed"},       ... and the fields that differ from it, all as text
-     "migrators": 2,                         migrating threads; a storm adds users of memory
+     "migrators": 2,                         migrating threads; others use the memory meanwhile
      "nodes": [{"bytes": 67108864, "latency_ns": 100.0}, ...],        none: derived by the load
      "copy": true,                           whether contents are copied (and checked)
      "seed": 1,
@@ -200,7 +200,7 @@ class RoundReport:
         modelled_ns: nanoseconds of these accesses at the latencies of their nodes.
         accesses_by_node: the number of accesses to pages on each node.
         user_cpu_s: processor seconds of the other threads, which use the memory.
-        requests: requests for a block of a node in pieces.
+        requests: requests for a block of a fragmented node.
         served: the requests that got their block.
         request_ns: histogram of the time of the requests.
         stored: the zram device at the end of the round; None in loads without one.
@@ -255,7 +255,7 @@ class RoundReport:
 
     @property
     def accesses_per_user_cpu_s(self) -> float:
-        """Accesses per processor second of the threads that use the memory; 0 without any."""
+        """Accesses per processor second of the threads that use the memory; 0 if none do."""
         return self.accesses / self.user_cpu_s if self.user_cpu_s > 0 else 0.0
 
     @property

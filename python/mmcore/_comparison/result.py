@@ -70,7 +70,7 @@ class Comparison(Figures, Result):
 
     @property
     def command(self) -> str:
-        """The command line that repeats the comparison; with policies or fields, the call."""
+        """The command line that repeats the comparison; with policies, the call in Python."""
         return str(self.plan.command)
 
     @property

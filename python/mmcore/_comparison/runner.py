@@ -38,9 +38,9 @@ __all__ = ["Measurement", "Progress", "Sample", "measure"]
 #: The fewest migrations of a trace: with fewer, the rates would be those of the start-up.
 MIN_MIGRATIONS = 1000
 
-#: The number of trials that the time is divided into. Of 14 blocks, four are cut off before the
-#: mean is taken; more blocks make the interval a little narrower, but each trial builds, warms up
-#: and verifies machines for as long as it measures.
+#: The number of trials that the time is divided into. Two trials make a block, and four of the 14
+#: blocks are cut off before the mean is taken. More blocks make the interval a little narrower, but
+#: each trial builds, warms up and verifies machines for as long as it measures.
 TRIALS_WANTED = 2 * 14
 
 #: The most seconds of measuring in one trial; a longer comparison has more trials.
@@ -60,7 +60,7 @@ SHORTEST_TRIAL = 0.2
 #: half widths of 1.0 to 1.2 % with this, 1.5 to 3 % with 8 ms, 1.8 to 2.4 % with 0.5 ms.)
 TURN = 0.002
 
-#: What the report of another build raises if it has another form.
+#: The exceptions that are raised when the report of another build has another form.
 _MALFORMED = (AttributeError, KeyError, TypeError, json.JSONDecodeError)
 
 #: The most seconds of a turn: a turn is doubled up to this while a variant migrates no page in it.
@@ -159,8 +159,8 @@ def measure(
         progress: called from time to time.
         clock: seconds of a monotonic clock; tests pass their own.
         base: the other build, for the variants that it runs.
-        busy: begins to observe the host; what it returns tells the processors that other programs
-            have used since, on average.
+        busy: begins to observe the host, and returns a function; that function returns the number
+            of processors that other programs have used since, on average.
 
     Raises:
         InputError: if a configuration is refused, or a variant migrates too few pages.
@@ -249,15 +249,15 @@ def _check_alike(plan: Plan, operations: Sequence[Operations]) -> None:
         here, there = (operations[each].per_page.keys() for each in (index, plan.baseline(index)))
         if here and there and not here & there & COUNTED.keys():
             raise InputError(
-                f"{plan.variants[index].label}: the build of --against counts none of what this"
-                f" one counts, but {', '.join(sorted(there))}"[:300]
+                f"{plan.variants[index].label}: the build of --against has no count in common with"
+                f" this one: it counts {', '.join(sorted(there))}"[:300]
             )
 
 
 def _hits(
     plan: Plan, variant: Variant, backend: Backend, config: str, arrays: TraceArrays | None
 ) -> Hits | None:
-    """Where the accesses of a trace find their pages; None of a build that does not count it."""
+    """Counts where the accesses of a trace find their pages; None if the build does not count."""
     policy = () if variant.policy is None else (variant.policy,)
     with _findings(plan, variant):
         text = heard(backend.count_hits, config, arrays, *policy)
@@ -265,7 +265,7 @@ def _hits(
 
 
 def _each(counts: dict[str, int], of: int) -> dict[str, float]:
-    """Counts per page or access; empty without any."""
+    """Divides counts by a number of pages or accesses; returns no counts if the number is 0."""
     return {name: count / of for name, count in counts.items()} if of else {}
 
 

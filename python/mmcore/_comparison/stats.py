@@ -63,7 +63,8 @@ MIN_BLOCKS = 8
 #: more than this in either direction says nothing that a user could act on.
 USABLE = 0.10
 
-#: The largest half width of an interval, as a log-ratio; the ends of a wider one would overflow.
+#: The largest half width of an interval, as a log-ratio. A wider one says nothing of the ratio, and
+#: its ends could overflow.
 MAX_REACH = 50.0
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["UNRESOLVED", "grid", "preface", "time_verdict", "work_verdict"]
 
-#: What each load without a trace does.
+#: One line on each load that replays no trace.
 WORK = {
     "storm": "random pages move while other threads use them",
-    "compaction": "blocks of a node in pieces are asked for while other threads use its pages",
-    "zram": "blocks are asked for while pages are swapped to a compressed device",
+    "compaction": "threads ask a fragmented node for blocks while other threads use its pages",
+    "zram": "threads ask for blocks while pages are swapped to a compressed device",
 }
 
 UNRESOLVED = "no difference resolved"
@@ -122,7 +122,7 @@ def _counts(table: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
 
 
 def _counted(title: str, counts: list[dict[str, float]]) -> list[tuple[str, list[str]]]:
-    """The operations of the counting build; no rows without any."""
+    """The rows with the operations of the counting build; no rows if nothing was counted."""
     names = [name for name in COUNTED if any(name in each for each in counts)]
     rows = [(f"  {COUNTED[name]}", [_number(e.get(name), ".2f") for e in counts]) for name in names]
     return [(title, [""] * len(counts)), *rows] if rows else []

@@ -87,7 +87,7 @@ def more(
 
 
 def sentence(label: str, baseline: str, found: Operations, base: Operations) -> str:
-    """What a variant does more or less often than its baseline, without a full stop."""
+    """Says which operations a variant does more or less often; the sentence has no full stop."""
     here, there = counts(found), counts(base)
     both = [name for name in here if name in there]
     if all(here[name] == there[name] for name in both):

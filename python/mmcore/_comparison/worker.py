@@ -26,7 +26,6 @@ def commit_of(package: str) -> str | None:
     """
 
     def git(*words: str) -> str:
-        # Of a folder that is no work tree, or without git, there is nothing to tell.
         command = ["git", "-C", package, *words]
         return subprocess.run(  # noqa: S603 - the words are those below
             command, capture_output=True, text=True, check=True, timeout=30
@@ -38,6 +37,7 @@ def commit_of(package: str) -> str | None:
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "--short=12", "HEAD") + (" with changes" if changed else "")
     except (OSError, subprocess.SubprocessError):
+        # Without git, or outside of a work tree, only the installer can tell.
         return _installed_from()
 
 
@@ -111,10 +111,10 @@ class _Builder:
 
 
 def _kind(error: Exception) -> str:
-    """What an error means to the process that asked.
+    """Returns the kind of an error, for the process that sent the request.
 
-    Bad input and findings are mapped there as those of its own build. All else is a build that
-    lacks what it is asked for, such as one without mmcore.
+    That process treats bad input and findings as it treats those of its own build. Any other error
+    means that this build lacks something that the request needs, such as mmcore itself.
     """
     if isinstance(error, ValueError | OverflowError | MemoryError):
         return "refused"

@@ -65,7 +65,7 @@ def diff(
         A `StepDiff` for a program without threads, an `OutcomeDiff` for one with threads.
 
     Raises:
-        InputError: if the program is not valid, or the two profiles are not valid or equal.
+        InputError: if the program or a profile is not valid, or the two profiles are equal.
         KeyboardInterrupt: on a signal; its `partial` is the result so far, if there is one.
     """
     program = Program.parse(program) if isinstance(program, str) else program

@@ -290,7 +290,7 @@ PREEMPTED = (
 #: Threads for movable pages of an owner outside the LRU.
 MOVABLE = {"release": "release {x}"} | ANY
 
-#: Threads for movable pages in kernels of other times, whose frames may fail.
+#: Threads for movable pages whose frames may fail, under profile fields of older kernels.
 RELEASED = {name: MOVABLE[name] for name in ("release", "try_get", "isolate", "migrate")} | {
     "soft_offline": "soft_offline {x}",
     "memory_failure": "memory_failure {x}",

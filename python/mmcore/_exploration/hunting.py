@@ -234,7 +234,7 @@ def hunt(
         seed: the seed of the drawn schedules.
         release: the release design, instead of the program's.
         shrink: the limit of the schedules run to shrink a race.
-        workers: those that share the mutations; None for this thread alone.
+        workers: the workers that share the mutations; None for this thread alone.
         checkpoint: a file of finished searches, from which a later call goes on.
 
     Yields:

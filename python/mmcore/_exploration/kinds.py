@@ -25,8 +25,9 @@ def _opposite(setup: str, name: str = "r0") -> _Setting:
     return setup, f"{name}:0,1", f"{name}:1,0"
 
 
-#: The pages behind those that a program moves by compaction: one page stays in the third pageblock,
-#: and the free frames beside it are the targets.
+#: Pages that lie behind the pages of a program in their node. One of them stays in the third
+#: pageblock, and the free frames beside it are the targets when a compaction moves the program's
+#: pages.
 SPARSE = "map r1 anon 8\nwrite r1\nmadv r1:0-6 dontneed\ndrain"
 
 #: A machine of small pageblocks, and pages with which its first node is full after one page of the

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from mmcore import _refusals as refusals
 from mmcore._arguments import number, time_limit
-from mmcore._chosen import set_options
+from mmcore._chosen import DESIGNS, set_options
 from mmcore._errors import InputError
 from mmcore._exploration import soak as soaking
 from mmcore._exploration import standard as standard_set
@@ -271,7 +271,7 @@ def standard(
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Explored, int], None] | None = None,
 ) -> StandardResult:
-    """Explores the standard set exhaustively, in every release design.
+    """Explores the standard set exhaustively, in every release design but `mine`.
 
     Args:
         preemptions: the bound on preemptions of a schedule; None for every interleaving.
@@ -282,7 +282,7 @@ def standard(
             processor.
         seconds: the time after which the exploration stops early.
         kernel: the preset of the profile.
-        release: one release design instead of every design of the set.
+        release: one release design instead of all.
         profile: fields of the profile over the preset.
         executor: the workers that share the programs: an executor of `concurrent.futures`, or a
             function that makes one (docs/clusters.md). Not together with `jobs`.
@@ -296,7 +296,7 @@ def standard(
     """
     seconds = time_limit("seconds", seconds)
     limit = number("schedules", schedules)
-    designs = standard_set.DESIGNS if release is None else (release,)
+    designs = DESIGNS if release is None else (release,)
     wanted = len([name for name in standard_set.load() if matching in name]) * len(designs)
     if not wanted:
         raise InputError(f"no program of the standard set has {matching!r} in its name")

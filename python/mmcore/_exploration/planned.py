@@ -182,7 +182,7 @@ def _seed(seed: int, block: int) -> int:
     """The seed of a block; the first block has the seed of the search."""
     if block == 0:
         return seed
-    # At its use: few searches have a second block.
+    # Imported here and not above: few searches have a second block.
     from hashlib import blake2b
 
     digest = blake2b(f"{seed},{block}".encode(), digest_size=8).digest()

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Replay", "recorded", "replay", "replay_command"]
 
-#: The comment lines at the head of a saved counterexample. The schedule is the last of them; other
-#: readers of programs skip all three.
+#: The comment lines at the head of a saved counterexample that `load` reads. The schedule is the
+#: last of them; other readers of programs skip them.
 _SCHEDULE = "# schedule: "
 _MUTATION = "# mutation: "
 _MAX_STEPS = "# max steps: "

@@ -12,8 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from mmcore._arguments import number
-from mmcore._chosen import chosen
-from mmcore._exploration.standard import DESIGNS
+from mmcore._chosen import DESIGNS, chosen
 from mmcore._exploration.vocabulary import assemble, offered, variants
 from mmcore._spread import Checkpoint
 
@@ -103,7 +102,7 @@ def soak(
         kernel: the preset of the profile.
         release: one release design instead of all in turn.
         profile: a whole `Profile`, or fields by name that override the preset.
-        workers: those that share the programs; None for this thread alone.
+        workers: the workers that share the programs; None for this thread alone.
         checkpoint: a file of finished programs, from which a later call goes on.
         until: the time of `time.monotonic` at which programs that are not finished are given up.
 

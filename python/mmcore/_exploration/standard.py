@@ -6,7 +6,7 @@ used, the machine is audited again, and the memory is given back. The explorer a
 `generate` makes set-up and threads from the tables in `kinds`. `data/standard.txt` is the
 checked-in copy, in which a review sees each change of the set; `make standard` writes it. `load`
 reads the copy and adds the `finally` sections, and `run` explores the programs exhaustively in each
-release design.
+release design but `mine`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from importlib.resources import files
 from itertools import combinations, combinations_with_replacement, product
 from typing import TYPE_CHECKING
 
-from mmcore._chosen import chosen
+from mmcore._chosen import DESIGNS, chosen
 from mmcore._exploration.kinds import KINDS, TOGETHER, TRIPLES
 from mmcore._spread import Checkpoint
 from mmcore.program import Program
@@ -34,10 +34,7 @@ if TYPE_CHECKING:
     from mmcore._spread import Workers
     from mmcore.typing import Kernel, Release
 
-__all__ = ["DESIGNS", "Explored", "generate", "load", "run"]
-
-#: The release designs in which `run` explores each program, unless it is given others.
-DESIGNS: tuple[Release, ...] = ("putback", "split", "hook", "hook_late", "packed")
+__all__ = ["Explored", "generate", "load", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +163,7 @@ def run(
         matching: text in the names of the programs to explore; empty for all programs.
         kernel: the preset of the profile.
         profile: a whole `Profile`, or fields by name that override the preset.
-        workers: those that share the programs; None for this thread alone.
+        workers: the workers that share the programs; None for this thread alone.
         checkpoint: a file of finished programs, from which a later call goes on.
         until: the time of `time.monotonic` at which programs that are not finished are given up.
 

@@ -6,7 +6,7 @@
 | `cells` | the picture of a node as rows of letters, and the colour of each letter |
 | `shown` | the parts that all of these results show |
 | `result` | the results: the maps of a machine, and two of them side by side |
-| `steps` | the moves of a compaction run over a map, and a page to step through them |
+| `steps` | a compaction, move by move, and a page to step through the moves |
 | `running` | the maps of the machine that a program has used |
 | `plots` | the same pictures as image files, with matplotlib |
 """

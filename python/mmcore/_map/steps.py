@@ -1,4 +1,4 @@
-"""A compaction run, move by move, and its web page with which one steps through it."""
+"""A compaction run, move by move, and a web page that shows the moves one by one."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _SHOWN = 20
 class MapSteps(Result):
     """The moves of a compaction run over the map of its node, made by `NodeMap.steps`.
 
-    `to_html` writes a page with which one steps through the moves: it has a square for each frame,
-    a slider over the moves, and buttons and keys to go one move forward and back.
+    `to_html` writes a page that shows the moves one by one: it has a square for each frame, a
+    slider over the moves, and buttons and keys to go one move forward and back.
 
     Attributes:
         before: the map of the node before the first move.
@@ -79,7 +79,7 @@ class MapSteps(Result):
 
     @property
     def after(self) -> NodeMap:
-        """The map of the node after the last move; its free blocks are those before."""
+        """The map after the last move; `free_blocks` still has those before the first one."""
         letters, owners = self.before.letters.copy(), self.before.owners.copy()
         for source, target in self.moves:
             letters[target], letters[source] = letters[source], ord(FREE)

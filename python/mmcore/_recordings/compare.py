@@ -183,7 +183,7 @@ def first_differences(
     everything: bool = False,
     placement: Placement | None = None,
 ) -> tuple[Difference, ...]:
-    """Finds the first step that differs and returns its differences; empty without one.
+    """Finds the first step that differs and returns its differences; empty if no step differs.
 
     Args:
         recorded: the steps of one side.
@@ -384,15 +384,15 @@ def _differences(
         recorded, mine = theirs.get(field, {}), ours.get(field, {})
         yield from _keyed(field, recorded, {name: mine.get(name) for name in recorded})
     elif field == "calls_ret" and "@" in theirs["op"]:
-        # One call for each run of neighbouring pages. Which page of the region is in which frame is
-        # decided by the node's free lists when the region was written, which are not recorded.
+        # The operation makes one call for each run of neighbouring frames. The frames of the pages
+        # follow from the node's free lists at the time of the write, which are not recorded.
         recorded, mine = (
             [value for _, value in _runs(side.get(field, []))] for side in (theirs, ours)
         )
         if field in theirs and recorded != mine:
             yield field, theirs[field], ours.get(field)
     elif field in {"calls_ret", "acc"} and not theirs.get(field) and not ours.get(field):
-        # A list without a call is written by some recordings and left out by others.
+        # Some recordings write an empty list of calls, and others leave it out.
         return
     elif field != "final" and _runs(theirs.get(field)) != _runs(ours.get(field)):
         yield field, theirs.get(field), ours.get(field)
@@ -403,7 +403,7 @@ def _node_differences(
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yields the differences of a node's layout; none for a field that the recording lacks."""
     if theirs.get("kinds", {}).get("c") and field != "layout":
-        # How many free frames a CPU's list keeps for itself is chance.
+        # The number of free frames on a CPU's own list is left to chance.
         if field == "buddy":
             return
         kinds = dict(theirs["kinds"])

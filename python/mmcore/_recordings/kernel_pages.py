@@ -109,7 +109,7 @@ def _until_first(
         own[frame] = "S"
     yield 0, "".join(own).encode("ascii")
     if got and other:
-        # The other region got these frames, and left as many alone that the script had freed.
+        # The other region took these frames instead of as many others that the script had freed.
         for frame in got:
             own[frame] = "."
         for frame in open_then:

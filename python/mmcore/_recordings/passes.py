@@ -103,11 +103,11 @@ class _Recorded:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What the machine did in a pass."""
+    """The moves and counters of the machine in a pass, and the damage that it found."""
 
     moves: Sequence[tuple[int, int]]
     counters: Mapping[str, int]
-    #: Frames of pages whose content is not what was written to it.
+    #: Frames of pages that have lost the content that was written to them.
     damaged: Sequence[int]
     #: The free blocks by order before the pass; empty for a node of two zones.
     blocks: Sequence[int]
@@ -201,7 +201,7 @@ def _blocks(step: Mapping[str, Any]) -> tuple[int | None, ...]:
 
 
 def _counters(step: Mapping[str, Any]) -> dict[str, int]:
-    """The counters of a pass: `info` replaces `vm`, since it has those of the run that is kept."""
+    """The counters of a pass; those in `info` come first, because they are of the kept run."""
     counters = {**step.get("vm", {}), **step.get("info", {}).get("vm", {})}
     return {name: counters[name] for name in _COUNTERS if name in counters}
 

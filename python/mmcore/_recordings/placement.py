@@ -3,7 +3,7 @@
 A balloon and zsmalloc take their frames from the node's free lists, and so does everything on the
 first node, where the kernel itself and the recording's other processes live. The order of these
 lists when the script began is not recorded: it comes from the boot. So the machine's pages can lie
-in other frames than the recorded ones, and then a compaction of the node moves others.
+in other frames than the recorded ones, and then a compaction of the node moves other pages.
 
 What the script's comparison leaves out, `passes` compares. Where a layout was recorded before a
 compaction, `passes` repeats the compaction on a node that is arranged by this layout, and compares
@@ -29,9 +29,9 @@ _FROM_LISTS = frozenset("bz")
 _HOME = 0
 #: The nodes whose counters a recording has.
 _NODES = frozenset({0, 1, 2})
-#: The kinds of frames that only a script makes: those that the home node is compared by.
+#: The kinds of frames that only a script makes. The layout of the home node is compared by them.
 _OF_THE_SCRIPT = frozenset("bzH")
-#: What a compaction counts and moves.
+#: The fields of a step that a compaction changes: its counters, moves and failures.
 _OF_A_COMPACTION = frozenset({"vm", "n0", "n1", "n2", "calls", "moves", "fails"})
 #: The counters of a node's lists. A page that has moved waits in a batch and is in none of them.
 _OF_LISTS = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
@@ -125,7 +125,7 @@ def _node(words: list[str]) -> int | None:
 
 
 def _alike(recorded: str, machine: str) -> bool:
-    """Whether two layouts are the same but for frames that are free or the kernel's in both."""
+    """Whether two layouts differ only in frames that each has free or in use by the kernel."""
     free = KERNELS | {"."}
     pairs = zip(recorded, machine, strict=False)
     return len(recorded) == len(machine) and all(a == b or {a, b} <= free for a, b in pairs)

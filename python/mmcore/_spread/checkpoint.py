@@ -73,7 +73,7 @@ class Checkpoint:
 
     def _read(self, head: dict[str, Any]) -> None:
         """Locks the file, takes its results, and cuts off a line that is not whole."""
-        # At its use: most calls have no file.
+        # Imported here and not above: most calls have no file.
         import fcntl
 
         file = self._file

@@ -26,11 +26,11 @@ __all__ = ["STOP", "Part", "spread"]
 #: part that runs in a thread of this process gets it: signals reach the main thread alone.
 STOP: ContextVar[_mmcore.Stop | None] = ContextVar("mmcore_stop", default=None)
 
-#: Parts that are with the executor at a time: enough for the workers of a large cluster, and few
-#: enough that the parts of an endless search do not fill the memory.
+#: The most parts that the executor has at a time: enough for the workers of a large cluster, and
+#: few enough that the parts of an endless search do not fill the memory.
 _WITH_WORKERS = 256
 
-#: Parts that may be done before their turn to be yielded.
+#: The most parts that are done before their turn to be yielded.
 _AHEAD = 4 * _WITH_WORKERS
 
 #: How often a part is given to workers: a part that needs more memory than its worker has would end

@@ -74,7 +74,7 @@ def workers_of(
     if executor is None:
         if alone and not jobs:
             return None
-        # At its use: a search of one program needs no pool.
+        # Imported here and not above: a search of one program needs no pool.
         from concurrent.futures import ThreadPoolExecutor
 
         threads = jobs or len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""Memory traces of real programs: the page, the kind (read or write) and thread of each access."""
+"""Memory traces: the page, the kind (read or write) and the thread of each access."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class Trace:
             pages: the number of pages; 2**28 at most.
             accesses: the number of accesses; 2**28 at most.
             writes: the share of accesses that write.
-            threads: the number of threads; each access is of a drawn one.
+            threads: the number of threads; each access is made by a drawn one.
             seed: the seed of all that is drawn.
 
         Raises:
@@ -187,7 +187,7 @@ class Trace:
             pages: the number of pages to draw from; 2**28 at most.
             accesses: the number of accesses; 2**28 at most.
             writes: the share of accesses that write.
-            threads: the number of threads; each access is of a drawn one.
+            threads: the number of threads; each access is made by a drawn one.
             seed: the seed of all that is drawn, as for `sequential`.
 
         Raises:
@@ -216,7 +216,7 @@ class Trace:
                 `1 / k**exponent`; 0 is uniform, 16 the most. Ranks are drawn, so that hot pages are
                 no neighbours.
             writes: the share of accesses that write.
-            threads: the number of threads; each access is of a drawn one.
+            threads: the number of threads; each access is made by a drawn one.
             seed: the seed of all that is drawn, as for `sequential`.
 
         Raises:
@@ -246,7 +246,7 @@ class Trace:
             share: the share of the pages that a phase uses. The pages of each phase are drawn, and
                 all of them are accessed with the same probability.
             writes: the share of accesses that write.
-            threads: the number of threads; each access is of a drawn one.
+            threads: the number of threads; each access is made by a drawn one.
             seed: the seed of all that is drawn, as for `sequential`.
 
         Raises:
@@ -268,9 +268,10 @@ class Trace:
         """The small real trace that mmcore ships, recorded from sqlite3 under valgrind.
 
         Args:
-            processes: with more than one, so many processes that run the program at the same time,
-                each with pages of its own and from another place on. Of 10,000 accesses in a row a
-                process makes the first one to each page, as a write if one of them writes.
+            processes: the number of processes that run the program at the same time, each with
+                pages of its own and from another place of the program on. With more than one, a
+                process keeps from each 10,000 accesses of the program in a row the first one to
+                each page, as a write if any of them writes to the page.
 
         Raises:
             InputError: if the number of processes is out of range.

@@ -1,8 +1,8 @@
 """Many processes of one recorded program, for loads that need more pages than it has.
 
 A trace of one process has phases: in some it moves from page to page, in others it stays. Rounds of
-a comparison that meet different phases differ by far more than designs do. Of many processes, each
-at another place of the program, all phases are there at any time.
+a comparison that meet different phases differ by far more than designs do. With many processes,
+each at another place of the program, every phase occurs at any time.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["MOST_PROCESSES", "interleaved"]
 #: The most processes.
 MOST_PROCESSES = 1 << 12
 
-#: The accesses of the program for each of which a process accesses a page once.
+#: The accesses of the program in one window. A process accesses each page of a window once.
 WINDOW = 10_000
 
 #: The accesses that a process makes before the next one's turn.
 TURN = 16
 
-#: The accesses of all processes together, about.
+#: The approximate number of accesses of all processes together.
 ACCESSES = 250_000
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_damon"]
 
-#: The most bytes of a document: it is parsed as a whole, in ten times its size.
+#: The most bytes of a document: it is parsed as a whole, which takes ten times its size in memory.
 _LIMIT = 64 << 20
 
 

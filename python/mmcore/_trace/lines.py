@@ -99,7 +99,7 @@ FORMATS = (_DRMEMTRACE, _PINATRACE, _PERF)
 
 
 def format_of(line: bytes) -> LineFormat | None:
-    """Returns the format that a line is a mark of; None if it is none."""
+    """Returns the format that a line is a mark of; None if it marks no format."""
     for form in FORMATS:
         if len(line) <= _LONGEST and form.mark.fullmatch(line.rstrip(b"\r")):
             return form

@@ -103,7 +103,7 @@ def phases(pages: int, accesses: int, *, phases: int, share: float, **common: An
 def _made(
     name: str, draw: Pages, accesses: int, *, writes: float, threads: int, seed: int
 ) -> Found:
-    """Draws the accesses; pages, writes and threads each by numbers of their own."""
+    """Draws the accesses; pages, writes and threads each from a random sequence of their own."""
     accesses = number("accesses", accesses, 1, _MOST)
     writes = _share("writes", writes, 1.0)
     threads = number("threads", threads, 1, 1 << 16)

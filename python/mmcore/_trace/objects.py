@@ -102,7 +102,7 @@ def looks_like_oracle(head: bytes) -> bool:
 
 
 def _first_bad(records: NDArray[Any], begin: int, time: int) -> int | None:
-    """Returns the index of the first record that goes back in time, or has no next request."""
+    """Returns the index of the first record that goes back in time, or whose next request does."""
     nexts, times = records["next"], records["time"]
     numbers = np.arange(begin, begin + len(records))
     bad = ((nexts != -1) & (nexts <= numbers)) | (times < np.concatenate(([time], times[:-1])))

@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_ACCESSES", "NO_MEMORY", "open_trace"]
 
-#: The most accesses of a trace by default. An access takes 5 to 9 bytes while reading, and three
-#: times as many at its end.
+#: The most accesses of a trace by default. An access takes 5 to 9 bytes while the trace is read,
+#: and three times as many when all has been read.
 MOST_ACCESSES = 1 << 28
 
 #: The error text for a trace that does not fit into memory.
 NO_MEMORY = "there is not enough memory for the trace"
 
 #: The bytes of text that may be read for each access of the limit. They are many, because a text
-#: also has a line for each instruction fetch: longer lines, and several times as many.
+#: also has a line for each instruction fetch, and a program fetches several instructions for each
+#: access.
 TEXT_PER_ACCESS = 256
 
 #: Bytes from which the format is recognised.

@@ -35,7 +35,7 @@ class Reuse:
 
     Attributes:
         least: the least distance: 1 if the accesses follow one another.
-        most: the largest distance, twice as large as `least` less one.
+        most: the largest distance: twice `least`, less one.
         accesses: the number of accesses at these distances.
     """
 

@@ -83,7 +83,7 @@ def _array(arrow: Any, values: NDArray[Any]) -> Any:
 
 
 def _flat(row: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """A row without rows inside: the value `low` of the dict `ratio` becomes `ratio.low`."""
+    """Flattens a row: the value `low` of the dict `ratio` becomes the value `ratio.low`."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict) and value:

@@ -41,7 +41,7 @@ KINDS = (
 
 
 def head(kind: str, command: str, seed: int | None = None) -> dict[str, Any]:
-    """The keys with which every JSON document begins: schema, environment, build, command, seed.
+    """The keys of every JSON document: schema, kind, environment, build, command and seed.
 
     Args:
         kind: the kind of the document, one of `KINDS`.
@@ -79,7 +79,7 @@ def schema(kind: str) -> dict[str, Any]:
     if kind not in (*KINDS, "head"):
         known = f"choose one of {', '.join(KINDS)}{nearest(kind, KINDS)}"
         raise InputError(f"no schema {kind!r}: {known}")
-    # At its use: the module loads those of archives, which every result would wait for.
+    # Imported here and not above: it loads modules of archives, which every result would wait for.
     from importlib.resources import files
 
     text = files("mmcore").joinpath("data", "schemas", f"{kind}.json").read_text(encoding="utf-8")

@@ -141,7 +141,7 @@ def _live(live: Live) -> str:
 
 
 def _shipped(name: str) -> str:
-    # At its use: the module loads those of archives, which every result would wait for.
+    # Imported here and not above: it loads modules of archives, which every result would wait for.
     from importlib.resources import files
 
     return files("mmcore").joinpath("data", name).read_text(encoding="utf-8")

@@ -116,8 +116,8 @@ class Result(ABC):
         """Writes the drawings of the result as an image file.
 
         Args:
-            path: the file; its ending selects the format: .svg, .pdf or .png for a comparison or a
-                map, .svg for the steps of a schedule.
+            path: the file; its ending selects the format: .svg for the steps of a schedule, .svg,
+                .pdf or .png for any other drawing.
 
         Raises:
             InputError: if the result has no drawing, or the name has another ending.
@@ -135,7 +135,7 @@ class Result(ABC):
         Raises:
             MissingExtraError: if nanoarrow is not installed.
         """
-        # At its use: only tables that leave mmcore need it.
+        # Imported here and not above: only tables that leave mmcore need it.
         from mmcore.reporting._arrow import stream
 
         return stream(self.table, requested_schema)

@@ -36,7 +36,7 @@ def programs(
     A failing program shrinks to fewer operations, and to operations that stand earlier in `ops`.
 
     Args:
-        threads: the number of threads, 1 to 8.
+        threads: the number of threads, 1 to 8 (the limit of `mmcore.explore`).
         ops: the operations to draw from: names (`"move"` stands for all its forms) or whole
             operations (`"move r0 node=1"`); left out: every operation on pages that threads share.
         length: the limit of operations of a thread, at least 1.
@@ -47,9 +47,10 @@ def programs(
     Raises:
         InputError: if an operation is not valid, or a number is out of range.
     """
-    if not 1 <= threads <= 8 or length < 1 or not 1 <= pages <= _PAGES:
+    most = MAX_EXPLORED_THREADS
+    if not 1 <= threads <= most or length < 1 or not 1 <= pages <= _PAGES:
         raise InputError(
-            f"programs have 1 to 8 threads, at least one operation, and 1 to {_PAGES} pages"
+            f"programs have 1 to {most} threads, at least one operation, and 1 to {_PAGES} pages"
         )
     base = Program.parse(setup) if isinstance(setup, str) else setup
     chosen = tuple(offered() if ops is None else ops)

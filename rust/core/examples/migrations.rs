@@ -27,7 +27,7 @@ fn migrations<R: Release>(rounds: u32) {
         let nodes = vec![1 - round % 2; PAGES as usize];
         let moved = machine.move_pages(&space, &addresses, &nodes, MoveFlags::default());
         assert_eq!(moved.ret, Ok(0));
-        // What the batches still hold belongs to this round.
+        // The pages that still wait in batches belong to this round.
         machine.lru_drain_all();
     }
 }

@@ -77,7 +77,7 @@ impl<R: Release> Machine<R> {
         Control::new(self, node, Request::whole_node(trace)).run()
     }
 
-    /// `EINVAL` for a node or an order that does not exist.
+    /// Checks the arguments of a compaction: `EINVAL` for a node or an order that does not exist.
     pub(crate) fn may_compact(&self, node: usize, order: u8) -> Result<()> {
         if node >= self.nodes.len() {
             return Err(Error::new(Errno::EINVAL, format!("no node {node}: there are {}", self.nodes.len())));

@@ -17,8 +17,8 @@
 //! content. The mappings become poisoned entries, on which later accesses get SIGBUS, and processes
 //! that would miss the lost content are signalled.
 //!
-//! One mutex (`mf_mutex`, the outermost of all locks) serialises soft offline, hard failure and
-//! unpoisoning. The flag itself is set without any other lock: see [`crate::page`].
+//! One mutex (`mf_mutex`, taken before all locks but that of memory hotplug) serialises soft offline,
+//! hard failure and unpoisoning. The flag itself is set without any other lock: see [`crate::page`].
 //!
 //! | file | idea |
 //! |---|---|

@@ -318,9 +318,9 @@ impl<R: Release> Machine<R> {
     /// large page. Returns `None` if all users of the page had released it.
     ///
     /// `ENOMEM` if `node` has no free frame; `EBUSY` if a holder was in the way on every attempt
-    /// (the error shows the count before the putback). `EINVAL`, with the page put back, for a node
-    /// that does not exist, and for the reasons `memory_failure` and `demotion`, which need further
-    /// work after the migration.
+    /// (the error shows the count before the putback); `EINTR` if the call was interrupted. `EINVAL`,
+    /// with the page put back, for a node that does not exist, and for the reasons `memory_failure`
+    /// and `demotion`, which need further work after the migration.
     pub fn migrate_isolated(
         &self,
         ledger: &Ledger,

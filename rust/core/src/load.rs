@@ -21,9 +21,10 @@
 //! | `compaction` | the load `compaction`: requests for blocks of a fragmented node |
 //! | `zram` | the load `zram`: requests for blocks, while pages are swapped to a zram device |
 //! | `count` | the loads on one thread, one operation after the other, for the counting build |
+//! | `poison` | frames that go bad under a load |
 //! | `trace` | memory traces of real programs |
 //!
-//! Loads run on real threads: `lib.rs` leaves this room out of the explored build and of the weak-memory
+//! Loads run on real threads: `lib.rs` leaves this module out of the explored build and of the weak-memory
 //! models.
 
 mod blocks;

@@ -26,7 +26,7 @@
 //!   flush prevents this too.
 //! * A fork shares a page that a device writes to. The parent's next write then moves the parent to a copy,
 //!   while the device goes on writing to the old page. Therefore a pin needs an exclusive page, and fork
-//!   copies pages that may be pinned at once (kernel 70e806e4e645).
+//!   copies a page at once that may be pinned (kernel 70e806e4e645).
 
 mod access;
 mod advice;

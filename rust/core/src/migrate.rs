@@ -101,9 +101,9 @@ pub trait NewPage {
     /// must not wait for a page; it could deadlock.
     fn get_new_page(&mut self, src: Pfn) -> Option<Pfn>;
 
-    /// Called before the migration asks for the destinations of this many base pages, one after the other,
-    /// if nothing can be seen that keeps one of them from moving. The source of destinations may allocate
-    /// them together. If another thread interferes, fewer are asked for.
+    /// Called before the migration asks, one after the other, for the destinations of this many base pages,
+    /// all of which look as if they could move. The source of destinations may allocate them together. If
+    /// another thread interferes, fewer are asked for.
     fn expect(&mut self, _pages: usize) {}
 
     /// Whether pages that the migration could not use go back to the source

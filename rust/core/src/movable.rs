@@ -136,7 +136,7 @@ impl<R: Release> Machine<R> {
         self.count_isolated_movable(pfn, -1);
     }
 
-    /// Counts an isolated movable page in `nr_isolated_file`, as kernels before 4.12 did: such a
+    /// Counts an isolated movable page in `nr_isolated_file`, as kernels before 4.10 did: such a
     /// page has no `SWAPBACKED`, so they took it for a page of a file.
     fn count_isolated_movable(&self, pfn: Pfn, sign: i64) {
         if self.profile.isolated_counts_movable {

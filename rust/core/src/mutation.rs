@@ -18,7 +18,7 @@ macro_rules! mutations {
             }
 
             /// The origin of the defect: a kernel commit, with its number in `docs/kernel-bugs.md`; or a
-            /// design, or a room.
+            /// release design; or else the part of the core that has it.
             pub const fn origin(self) -> &'static str {
                 match self { $(Mutation::$variant => $origin,)* }
             }

@@ -209,7 +209,8 @@ fn the_pages_of_a_message_go_in_from_the_last_one_on_since_4_15() {
     };
     let ((old, freed), (new, freed_too)) = (order("4.8"), order("6.1"));
     assert_eq!(new, old.iter().rev().copied().collect::<Vec<_>>());
-    // The pages leave from the head of the list. They are freed in this order, or from the last one on.
+    // The pages leave from the head of the list. 4.8 frees them in this order, 6.1 from the last one on, and
+    // an allocation takes the frame that was freed last.
     assert_eq!(freed, old.iter().rev().copied().collect::<Vec<_>>());
     assert_eq!(freed_too, new);
 }

@@ -1,9 +1,9 @@
-//! 32 threads make all calls of the core on one machine: no thread may stop, and at the end no page
-//! may be in use.
+//! 32 threads make calls of the core on one machine: no thread may stop, and at the end only the pool
+//! and bad frames may be in use.
 //!
 //! `load_storm.rs` runs the operations of a load and verifies each word. Here the threads draw
-//! their calls from all that a script can make; calls of other threads have often just made them
-//! impossible.
+//! their calls from nearly all that a script can make on pages, processes and files; calls of other
+//! threads have often just made them impossible.
 
 use crate::common::{assert_clean, machine, used};
 use mmcore::audit::{Handle, Ledger};

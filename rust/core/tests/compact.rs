@@ -497,7 +497,7 @@ fn a_block_with_a_page_that_does_not_move_is_left_or_finished() {
         machine.frames()[stays].get(stays);
         for page in 0..area.pages() {
             let frame = machine.page_at(&area, page).unwrap().0;
-            // The first pageblock keeps 48 pages, more than a batch, and the others each second page.
+            // The first pageblock keeps 48 pages, more than a batch, and the others every second page.
             let freed = if frame < 64 { frame % 4 == 1 } else { frame.is_multiple_of(2) };
             if freed {
                 machine.madvise(&space, &area, page..page + 1, Advice::Dontneed).unwrap();

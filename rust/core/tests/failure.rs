@@ -187,7 +187,7 @@ fn hard_failure_leaves_poisoned_entries_in_every_process() {
 }
 
 #[test]
-fn what_is_poisoned_a_second_time_is_told_to_whoever_has_touched_it_in_kernels_that_tell() {
+fn a_process_that_accesses_a_poisoned_page_again_gets_a_signal_in_later_kernels() {
     for (kernel, errno) in [("4.8", None), ("6.1", Some(Errno::EHWPOISON)), ("6.12", Some(Errno::EHWPOISON))]
     {
         let bench = Bench::new(kernel);
@@ -213,7 +213,7 @@ fn what_is_poisoned_a_second_time_is_told_to_whoever_has_touched_it_in_kernels_t
 }
 
 #[test]
-fn who_wants_to_know_early_is_told_at_once_if_data_was_lost() {
+fn a_process_with_early_kill_gets_its_signal_at_once_if_data_was_lost() {
     let bench = Bench::new("6.12");
     let area = bench.anon(2);
     let child = bench.machine.fork(&bench.space).unwrap();
@@ -302,7 +302,7 @@ fn a_memory_file_keeps_its_lost_page_for_all_to_see() {
 }
 
 #[test]
-fn a_page_that_nobody_can_be_asked_for_is_flagged_and_refused_when_it_is_freed() {
+fn a_page_without_mapping_and_file_is_flagged_and_refused_when_it_is_freed() {
     let bench = Bench::new("6.12");
     let pfn = bench.machine.alloc_pages(0, 0).unwrap();
     assert_eq!(bench.machine.soft_offline_page(pfn).unwrap_err().errno, Errno::EIO);
@@ -362,7 +362,7 @@ fn a_range_ends_at_the_first_failure() {
 }
 
 #[test]
-fn kernels_differ_in_who_is_told_of_what_he_poisons_himself() {
+fn kernels_differ_in_the_signal_for_a_page_that_a_process_poisons_itself() {
     for (kernel, told) in [("6.1", 0), ("6.12", 1)] {
         let bench = Bench::new(kernel);
         let area = bench.anon(1);

@@ -66,7 +66,7 @@ fn a_fresh_node_is_free_in_its_largest_blocks() {
 }
 
 #[test]
-fn what_cannot_be_arranged_is_refused_and_changes_nothing() {
+fn a_layout_that_cannot_be_arranged_is_refused_and_changes_nothing() {
     let machine = machine(16, "6.1");
     let ledger = Ledger::default();
     let wide = "v".repeat(16);

@@ -76,7 +76,7 @@ fn compaction_goes_alone_and_without_contents() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_the_way_out() {
+fn a_load_that_does_not_fit_is_refused_with_the_way_out() {
     let refused = |config: LoadConfig| match open(&config, None) {
         Err(LoadError::Config(why)) => why,
         other => panic!("{:?}", other.err()),

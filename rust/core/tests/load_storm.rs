@@ -124,7 +124,7 @@ macro_rules! designs {
 designs!(putback, split, hook, hook_late, packed, mine);
 
 #[test]
-fn what_makes_no_sense_is_one_line() {
+fn a_wrong_configuration_is_refused_in_one_line() {
     let config = |json| LoadConfig::from_json(json).unwrap_err().to_string();
     for (json, says) in [
         ("{\"mutators\": 32}", "mutators must be from 1 to 31, not 32"),

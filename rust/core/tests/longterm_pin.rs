@@ -14,7 +14,7 @@ use std::sync::Arc;
 for_each_design!(
     a_pinned_page_leaves_a_node_for_movable_pages,
     a_batch_of_another_cpu_is_drained_although_the_page_is_on_its_list,
-    a_page_that_somebody_holds_cannot_leave,
+    a_page_with_another_reference_cannot_leave,
     a_file_s_page_leaves_too,
     a_machine_needs_another_node,
 );
@@ -92,7 +92,7 @@ fn a_batch_of_another_cpu_is_drained_although_the_page_is_on_its_list<R: Release
     ends(&machine, &space);
 }
 
-fn a_page_that_somebody_holds_cannot_leave<R: Release>() {
+fn a_page_with_another_reference_cannot_leave<R: Release>() {
     let (machine, space, area) = machine::<R>();
     let pfn = written(&machine, &area);
     let ledger = Ledger::default();

@@ -102,7 +102,7 @@ fn anonymous(machine: &TestMachine) -> (Arc<AddressSpace>, Arc<Area>, Pfn) {
 }
 
 #[test]
-fn who_waits_for_a_page_lock() {
+fn the_modes_that_wait_for_a_page_lock() {
     for kernel in ["6.1", "6.12"] {
         for (mode, expected) in [(Mode::Async, AGAIN), (Mode::SyncLight, WAITS), (Mode::Sync, WAITS)] {
             let machine = machine(kernel, &[]);
@@ -142,7 +142,7 @@ fn a_light_migration_waits_for_the_lock_of_a_page_that_is_being_read_only_one_by
 }
 
 #[test]
-fn who_waits_for_a_write_to_disk() {
+fn the_modes_that_wait_for_a_write_to_disk() {
     for kernel in ["6.1", "6.12"] {
         for (mode, expected) in [(Mode::Async, REFUSED), (Mode::SyncLight, REFUSED), (Mode::Sync, WAITS)] {
             let machine = machine(kernel, &[]);

@@ -130,7 +130,7 @@ fn a_page_freed_while_isolated_needs_no_target_where_that_is_checked_first() {
 }
 
 #[test]
-fn the_target_of_a_released_page_went_through_a_batch_once() {
+fn the_target_of_a_released_page_waits_in_a_batch_in_old_kernels() {
     for (kernel, waits) in [("4.8", 1), ("6.1", 0), ("6.19", 0)] {
         let (machine, pool, page, pfn) = with(kernel, "", "");
         // Another reference hides from the first check that the page was freed.
@@ -146,7 +146,7 @@ fn the_target_of_a_released_page_went_through_a_batch_once() {
 }
 
 #[test]
-fn isolated_movable_pages_counted_as_pages_of_files() {
+fn isolated_movable_pages_count_as_pages_of_files_in_old_kernels() {
     for (kernel, counted) in [("4.8", 1), ("6.1", 0), ("6.12", 0)] {
         let (machine, pool, page, pfn) = with(kernel, "", "");
         let isolated = || counter(&machine, "nr_isolated_file");

@@ -193,8 +193,8 @@ fn a_way_to_copy_that_the_processor_lacks_is_refused() {
     }
 }
 
-/// One page of the window cannot be switched, because another thread holds it for a moment: it is copied
-/// anew at the next attempt, and the others are not held up.
+/// One page of the window cannot be switched, because somebody holds a reference to it. It is copied anew at
+/// each attempt, and does not hold up the others.
 #[test]
 fn a_held_page_among_pages_copied_back_to_back_stays_with_its_content() {
     let machine = machine::<Split>(2, 512);

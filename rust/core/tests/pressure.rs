@@ -243,9 +243,9 @@ fn daemons_work_in_the_background_and_stop() {
     assert_clean(&machine);
 }
 
-/// A machine at 100 % use: threads write more memory than there is, on swap that is partly
-/// compressed into the same memory, others read files, allocate blocks, compact and migrate, while the
-/// daemons run. Every word is right, nothing hangs, nothing is lost.
+/// A machine at 100 % use: threads write more memory than there is, and another one reads a file, allocates
+/// blocks and compacts, while the daemons run. Pages go to plain `swap`, or compressed into the same memory.
+/// Every word is right, nothing hangs, nothing is lost.
 fn storm(seconds: u64, swap: bool) {
     let mut config = pressed(2, 1024);
     config.profile.pageblock_order = 5;

@@ -261,7 +261,7 @@ proptest! {
 }
 
 #[test]
-fn what_the_lab_recorded_is_said_word_for_word() {
+fn recorded_operations_are_printed_word_for_word() {
     for text in recorded() {
         let op: Op = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(op.to_string(), text);

@@ -154,7 +154,7 @@ fn the_threads_of_a_program_end_with_it_whatever_they_wait_for() {
 }
 
 #[test]
-fn who_is_told_to_stop_stops_and_says_what_was_done() {
+fn a_run_that_is_told_to_stop_stops_and_reports_its_steps() {
     let patient = RunOptions { patience: Duration::MAX, ..RunOptions::default() };
     for (text, _) in WAIT {
         let mut asked = 0;
@@ -194,7 +194,7 @@ fn an_operation_that_did_nothing_is_told() {
 }
 
 #[test]
-fn what_cannot_be_run_is_refused() {
+fn a_program_that_cannot_run_is_refused() {
     let refused = |text: &str, by: &str| {
         run(&program(text), &machine(by), &RunOptions::default(), &mut go_on).unwrap_err().to_string()
     };

@@ -337,7 +337,7 @@ fn a_session_without_a_balloon_says_how_to_get_one() {
 }
 
 #[test]
-fn what_the_set_up_holds_belongs_to_the_thread_that_takes_it_first() {
+fn a_handle_of_the_set_up_belongs_to_the_thread_that_takes_it_first() {
     let mut bench = Bench::<mmcore::release::Split>::new();
     bench.does("map r0 anon 1\nwrite r0\ndrain\nget r0\nisolate r0\nallocate p0");
     bench.session.publish(std::mem::replace(&mut bench.program, Actor::program()));

@@ -1,5 +1,5 @@
 //! The rules of allocations under memory pressure, each on a machine made for it: which nodes are
-//! reclaimed, what a migration's target may cost, when compaction is left out, and who is woken.
+//! reclaimed, what a migration's target may cost, when compaction is left out, which daemons are woken.
 
 use crate::common::assert_clean;
 use mmcore::alloc::MigrateType;
@@ -52,7 +52,8 @@ fn read(machine: &Machine<Split>, pages: u32) -> Arc<File> {
     file
 }
 
-/// Takes every frame of a node for pages that neither move nor can be reclaimed, and frees each second.
+/// Takes every frame of a node for pages that neither move nor can be reclaimed, and frees every second
+/// page again.
 fn stuck(machine: &Machine<Split>) -> Vec<Pfn> {
     machine.set_min_free_kbytes(0).unwrap();
     let mut pages: Vec<Pfn> = std::iter::from_fn(|| machine.alloc_pages(0, 0).ok()).collect();
@@ -287,7 +288,7 @@ fn the_reclaiming_daemon_hands_over_to_the_compacting_one_when_it_can_sleep() {
     assert_eq!(full.kswapd(0, 3).unwrap(), 0);
     assert_eq!(full.take_wanted_kcompactd(0), None);
     full.exit(&space);
-    // It frees frames here and there, enough for a block but without one.
+    // kswapd frees frames here and there: as many as a block has, but no block.
     let machine = machine(1, 512);
     let kept = stuck(&machine);
     read(&machine, 250);

@@ -128,7 +128,7 @@ fn unmap(race: &Race) {
     assert_eq!(gone.errno, Errno::EFAULT);
 }
 
-/// Reads or writes the first page, which another thread may unmap; its frame may then get other
+/// Reads and writes the first page, which another thread may unmap; its frame may then get other
 /// content.
 fn touch_unmappable(race: &Race) {
     match race.machine.read_word(&race.area, 0, 0) {
@@ -219,7 +219,7 @@ fn forks_of_one_space_do_not_disturb_each_other() {
 
 #[test]
 fn a_copied_page_is_not_used_again() {
-    // Without the flush in the copying fault this takes four switches at the right places.
+    // Without the flush in the copying fault, a violation takes four switches at the right places.
     holds_in(50_000, Race::new, &[read_once, write_and_reuse, end_child]);
     holds(Race::new, &[write_in_turn, read_twice, end_child]);
 }

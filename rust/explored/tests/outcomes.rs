@@ -85,7 +85,8 @@ fn a_limit_reached_is_reported() {
     assert_eq!((all.schedules, all.coverage), (3, "incomplete"));
 }
 
-/// A migration of a page of shared memory that two processes map, and a reader of one of them.
+/// Migrates a page that two processes map, beside a reader in one of them. Returns each outcome's result of
+/// the migration, and the results of all operations.
 fn read_while_it_moves(kernel: &str, kind: &str) -> Vec<(Value, Value)> {
     let text = format!(
         "machine nodes=2 pages=16 cpus=2 kernel={kernel}

@@ -4,7 +4,7 @@
 use mmcore_explored::explore::{Exhaustive, ProgramOptions, Search};
 
 const TWO: &str = "machine nodes=2 pages=8 cpus=1\nmap r0 anon 2\nwrite r0\ndrain\n";
-/// The second page is mlocked, so its migration drains the batch between the two.
+/// The second page is mlocked, so its migration drains the batch in which both pages wait.
 const MLOCKED: &str = "machine nodes=2 pages=8 cpus=1\nmap r0 anon 2\nwrite r0\nmlock r0:1\ndrain\n";
 /// Node 1 has one frame, so only the first page finds a destination.
 const ONE_FRAME: &str = "machine nodes=2 pages=4 cpus=1\nmap r0 anon 2\nwrite r0\ndrain\n\

@@ -164,7 +164,7 @@ impl Use {
         self.reuse();
     }
 
-    /// Frees the zspages that wait for it, and writes to all free frames.
+    /// Frees the zspages that wait to be freed, and writes to all free frames.
     fn free_empty(&self) {
         self.pool.free_empty(&self.machine);
         self.reuse();

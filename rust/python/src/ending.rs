@@ -73,8 +73,8 @@ macro_rules! wrapped {
 }
 
 // The functions that may run Python code: calls, attributes, conversions, iteration, creating and
-// reporting exceptions, codecs, signal handlers, and deallocation. Also those that make an object of
-// the cycle collector, which may run finalizers then (before Python 3.12). `build.rs` reads the names
+// reporting exceptions, codecs, signal handlers, and deallocation. A function that makes an object with
+// cycle collection is one, too: before Python 3.12 it may run finalizers. `build.rs` reads the names
 // from here, and `tests/test_interpreter_end.py` compares them with the functions that are imported.
 wrapped! {
     __wrap_PyBuffer_Release, __real_PyBuffer_Release(view: *mut Py_buffer);

@@ -128,7 +128,7 @@ fn shrink(
 }
 
 /// Finds the smallest race by which a program, or a part of the program, breaks `rule`. Returns the race as
-/// JSON, or `null` if there is none. `limit` is the number of schedules searched for each part.
+/// JSON, or `null` if there is none. `limit` is the most schedules of one search of a part.
 #[pyfunction]
 fn minimum(py: Python<'_>, program: &str, rule: &str, options: &str, limit: u64) -> PyResult<String> {
     let program = read(program)?;
@@ -199,8 +199,8 @@ fn with_room(request: Request) -> PyResult<ProgramOptions> {
     let options = request.program_options().map_err(PyValueError::new_err)?;
     let jobs = options.working();
     let each = (options.options.max_steps as usize).saturating_mul(64).saturating_add(JOB);
-    // Two threads are added to the jobs: the thread that waits for the jobs, and the caller that
-    // waits for that thread. The C library shares arenas beyond a few for each processor.
+    // Three threads are added to the jobs: the one that waits for the jobs, the one that waits for
+    // that thread, and the caller. The C library shares arenas beyond a few for each processor.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let arenas = (jobs + 3).min(8 * processors) * ARENA;
     room(jobs.saturating_mul(each).saturating_add(arenas))?;

@@ -128,7 +128,8 @@ impl File {
     ///
     /// Raises:
     ///     KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
-    ///         frame, EBADF for a removed file.
+    ///         frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
+    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
     #[pyo3(signature = (size, *, offset=0, node=0))]
     fn read<'py>(
         &self,
@@ -156,7 +157,8 @@ impl File {
     ///
     /// Raises:
     ///     KernelError: EFAULT beyond the end, EINVAL for a node that does not exist, ENOMEM without a free
-    ///         frame, EBADF for a removed file.
+    ///         frame, EBADF for a removed file, EIO for a bad frame of a file without a disk.
+    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
     #[pyo3(signature = (data, *, offset=0, node=0))]
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, offset: u64, node: usize) -> PyResult<()> {
         let data = array::copied(py, &PyBuffer::<u8>::get(data)?)?;
@@ -178,12 +180,13 @@ impl File {
         self.shared.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.sync_file(&self.file, pages)?))
     }
 
-    /// Begins to write a page to disk; returns ``None`` if the page is clean. The device reads the frame
-    /// until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the page,
-    /// after waiting for the write.
+    /// Begins to write a page to disk; returns ``None`` if no dirty page is cached. The device reads the
+    /// frame until the returned `Writeback` is ended. Until then only a migration in ``sync`` mode moves the
+    /// page, after waiting for the write.
     ///
     /// Raises:
     ///     IndexError: if the file has no such page.
+    ///     KernelError: EBADF for a removed file.
     ///     MisuseError: if this thread holds a page lock, for which the call could wait.
     #[pyo3(signature = (number=0))]
     fn begin_writeback(&self, py: Python<'_>, number: i64) -> PyResult<Option<Writeback>> {
@@ -205,7 +208,7 @@ impl File {
     ///
     /// Raises:
     ///     KernelError: EBADF for a removed file.
-    ///     MisuseError: if this thread holds a page lock, for which the call could wait.
+    ///     MisuseError: if this thread holds a page lock.
     #[pyo3(signature = (start=0, stop=None))]
     fn evict<'py>(&self, py: Python<'py>, start: u32, stop: Option<u32>) -> PyResult<Bound<'py, PyAny>> {
         let pages = self.range(start, stop);

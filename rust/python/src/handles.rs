@@ -349,8 +349,8 @@ handle! {
         /// owner must get them back.
         ///
         /// Raises:
-        ///     KernelError: EBUSY for a page that is mapped, in a file or in the swap cache, because reclaim
-        ///         finds it on a list only; use `putback`. The token stays valid.
+        ///     KernelError: EBUSY for a page that is mapped, in a file or in the swap cache: off its list,
+        ///         reclaim would never find it. Use `putback`; the token stays valid.
         fn put(&self, py: Python<'_>) -> PyResult<()> {
             if self.0.handle == Handle::IsolatedMovable {
                 return Err(misuse("the owner of a movable page waits for an answer: use putback or migrate"));

@@ -182,8 +182,8 @@ impl Machine {
     }
 
     /// Takes a memory block of a node offline: its pages move to other nodes, and its frames leave the
-    /// machine. Poisoned frames do not hinder it. Pages that do not move are tried again up to ``rounds``
-    /// times.
+    /// machine. A poisoned frame that nobody uses any more does not hinder it. Pages that do not move are
+    /// tried again up to ``rounds`` times.
     ///
     /// Raises:
     ///     KernelError: EBUSY for a page that cannot move, or for the last memory of the machine; EINTR after

@@ -186,9 +186,9 @@ impl Machine {
     ///     node: the number of the node.
     ///
     /// Raises:
-    ///     KernelError: EINVAL if there is no such node, for a wrong number of letters, an unknown letter, or
-    ///         a kind that cannot be arranged; EBUSY for a frame in use. After an error the node is as it
-    ///         was.
+    ///     KernelError: EINVAL if there is no such node, for a wrong number of letters, an unknown letter, a
+    ///         kind that cannot be arranged, or more pages that wait in batches than the batches hold; EBUSY
+    ///         for a frame in use. After an error the node is as it was.
     ///     MemoryError: if the host has no memory for the pages of the layout.
     ///     MisuseError: if this thread holds a page lock or has begun a write to disk, or is inside of a
     ///         callback.

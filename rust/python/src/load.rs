@@ -31,7 +31,7 @@ type Arrays = (PyBuffer<u32>, PyBuffer<u8>, PyBuffer<u16>);
 /// The callback attaches while its thread holds no lock. An exception of the callable ends the load and is
 /// raised by the call that runs the load.
 ///
-/// The load shows the callable to the collector. It outlives every call of the policy.
+/// The load shows the callable to the garbage collector, and outlives every call of the policy.
 struct PythonPolicy(Kept);
 
 /// The key of the callable.

@@ -278,7 +278,8 @@ impl Machine {
     /// memory).
     ///
     /// Raises:
-    ///     KernelError: EINVAL for an empty file, ENOMEM if the machine has as many files as it can have.
+    ///     KernelError: EINVAL for an empty file, EFBIG for a larger one than there can be, ENOMEM if the
+    ///         machine has as many files as it can have.
     ///     ValueError: if there is no such kind.
     #[pyo3(signature = (size, *, kind="disk"))]
     fn file(&self, py: Python<'_>, size: Size, kind: &str) -> PyResult<File> {
@@ -354,7 +355,9 @@ impl Machine {
     /// `Page` or a frame number.
     ///
     /// Raises:
-    ///     KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use; nothing has changed.
+    ///     KernelError: EBUSY, EIO or ENOMEM if the frame must stay in use. The page keeps its content, but
+    ///         a large page may have been split. Under profiles with ``poison=non_eagain`` (kernel 4.5), a
+    ///         frame whose page cannot move is poisoned all the same.
     fn soft_offline_page(&self, py: Python<'_>, page: &Bound<'_, PyAny>) -> PyResult<()> {
         let pfn = failure::frame(&self.0, page)?;
         self.0.call(py, Waits::ForPageLocks, |shared| Ok(shared.machine.soft_offline_page(pfn)?))
@@ -475,6 +478,9 @@ impl Machine {
     }
 
     /// Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu).
+    ///
+    /// Raises:
+    ///     KernelError: EINVAL if there is no such CPU.
     #[pyo3(signature = (*, cpu=None))]
     fn drain(&self, py: Python<'_>, cpu: Option<usize>) -> PyResult<()> {
         self.0.call(py, Waits::Never, |shared| {

@@ -20,7 +20,7 @@ use mmcore::sync::interrupted;
 use pyo3::prelude::*;
 use std::collections::HashSet;
 
-/// The number of items of a list of which one is followed by a check for signals.
+/// The number of items of a list from one check for signals to the next.
 const SIGNALS_EACH: usize = 1 << 12;
 
 /// The target of the pages.
@@ -293,7 +293,7 @@ pub(crate) fn reclaim_pages<'py>(
                 match item {
                     Item::Token(_) => {
                         inside.ledger.remove(pfn, Handle::Isolated);
-                        // The token of a part is one of the whole page, which it keeps as it is.
+                        // The token of a part isolates the whole page, which stays whole meanwhile.
                         Some(inside.machine.frames().head(pfn))
                     }
                     Item::Page(_) if interrupted() => None,

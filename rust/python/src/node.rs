@@ -84,7 +84,7 @@ impl Node {
         })
     }
 
-    /// The number of managed pages: the node's frames less those that a balloon has taken from it.
+    /// The number of managed pages: the online frames of the node, less those that a balloon has taken.
     #[getter]
     fn managed(&self, py: Python<'_>) -> PyResult<i64> {
         self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.managed_pages(self.number)?))
@@ -102,6 +102,7 @@ impl Node {
     /// are emptied for the pool: their pages move to other frames.
     ///
     /// Raises:
+    ///     InputError: if ``size`` is a text that is no size, or a number of 16 TiB or more.
     ///     KernelError: EINVAL if the size is no power of two from 8 KiB to 64 GiB.
     #[pyo3(signature = (count, *, size=None))]
     fn set_huge_pages(&self, py: Python<'_>, count: u32, size: Option<Size>) -> PyResult<u32> {

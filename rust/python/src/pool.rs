@@ -231,10 +231,10 @@ impl PagePool {
         Ok(page.0)
     }
 
-    /// Releases a page. The pool's profile decides how. Under release designs whose puts look for an owner,
-    /// the pool drops its reference, and the thread that drops the last reference calls ``released``. Under
-    /// the other designs the pool first clears the page's movable mark under the page lock, and ``released``
-    /// is not called.
+    /// Releases a page. The machine's profile decides how. Under release designs whose puts look for an
+    /// owner, the pool drops its reference, and the thread that drops the last reference calls ``released``.
+    /// Under the other designs the pool first clears the page's movable mark under the page lock, and
+    /// ``released`` is not called.
     ///
     /// Raises:
     ///     KernelError: EINVAL if the pool has no page of that number.

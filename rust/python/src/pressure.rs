@@ -39,7 +39,7 @@ impl Background {
                 with_callbacks(piece, drop)
             };
             if let Err(raised) = done {
-                // No call could raise it.
+                // A daemon has no caller that could get the exception.
                 Python::try_attach(|py| raised.write_unraisable(py, None));
             }
         });
@@ -157,7 +157,7 @@ impl Machine {
     /// they run.
     ///
     /// Raises:
-    ///     KernelError: EAGAIN if the process cannot start as many threads.
+    ///     KernelError: EAGAIN if fewer than two threads a node can start; no daemon runs then.
     fn start_daemons(&self, py: Python<'_>) -> PyResult<()> {
         self.0.call(py, Waits::Never, |shared| {
             shared.background.start(&shared.machine, &shared.gate, || !shared.is_closed())

@@ -198,7 +198,10 @@ impl Region {
     /// if the holder will write. A page on a node for movable pages first moves to another node.
     ///
     /// Raises:
-    ///     KernelError: ENOMEM without a frame to fault the page in, or to move it to.
+    ///     KernelError: EFAULT if nothing is mapped there or the frame is bad; ENOMEM without a frame to
+    ///         fault the page in, or to move it to; EAGAIN if other threads had the page isolated at each
+    ///         attempt; EFAULT or EOPNOTSUPP, by the kernel's version, to write to a shared mapping of a
+    ///         disk's file.
     #[pyo3(signature = (number=0, *, write=true))]
     fn pin(&self, py: Python<'_>, number: i64, write: bool) -> PyResult<Pin> {
         let index = self.index(number)?;
@@ -245,7 +248,8 @@ impl Region {
     /// ``"pageout"``, ``"dontneed"``, ``"free"`` or ``"willneed"``.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for locked memory, ENOMEM if part of the range is not mapped.
+    ///     KernelError: EINVAL for a range beyond the region, for locked memory (except ``"willneed"``), and
+    ///         for ``"free"`` of a file's memory; ENOMEM if part of the range is not mapped.
     #[pyo3(signature = (advice, start=0, stop=None))]
     fn madvise(&self, py: Python<'_>, advice: &str, start: u32, stop: Option<u32>) -> PyResult<()> {
         let advice = names::advice(advice)?;
@@ -259,7 +263,8 @@ impl Region {
     /// faulted in, and reclaim leaves locked pages alone.
     ///
     /// Raises:
-    ///     KernelError: ENOMEM if part of the range is not mapped, or there is no free frame.
+    ///     KernelError: EINVAL for a range beyond the region; ENOMEM if part of the range is not mapped, or
+    ///         there is no free frame; EFAULT for a poisoned page.
     #[pyo3(signature = (start=0, stop=None))]
     fn mlock(&self, py: Python<'_>, start: u32, stop: Option<u32>) -> PyResult<()> {
         let pages = self.range(start, stop);
@@ -288,8 +293,8 @@ impl Region {
     ///     strict: fail if a page stays on another node.
     ///
     /// Raises:
-    ///     KernelError: EIO if ``strict`` is set and a page stays on another node, EINVAL for a node that
-    ///         does not exist, EFAULT if part of the range is not mapped.
+    ///     KernelError: EIO if ``strict`` is set and a page stays on another node; EINVAL for a node that
+    ///         does not exist, or a range beyond the region; EFAULT if part of the range is not mapped.
     #[pyo3(signature = (
         node, start=0, stop=None, *, preferred=false, r#move=false, move_all=false, strict=false
     ))]
@@ -357,7 +362,7 @@ impl Region {
         }
     }
 
-    /// Addresses and space: equal for equal ranges of the same space.
+    /// Objects are equal if they are of the same mapped range.
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Region>().is_ok_and(|other| Arc::ptr_eq(&self.area, &other.get().area))
     }

@@ -10,12 +10,12 @@
 //!
 //! # Locks
 //!
-//! No Python code runs while a lock of this crate is held: it could call the machine, and wait for
-//! a lock that its own thread holds. Python objects are therefore taken out of their table before
-//! they are used or dropped ([`Kept`]), and the other tables have none. Only the gate is held while
-//! the core makes callbacks: shared by a call, alone by an audit, whose callbacks may therefore not
-//! call the machine. The core holds page locks during a callback, too, so calls that could wait for
-//! them are refused inside of callbacks ([`Waits`]).
+//! No Python code runs while a lock of this crate is held: it could call the machine, and wait for a lock
+//! that its own thread holds. Python objects are therefore taken out of their table before they are used or
+//! dropped ([`Kept`]), and the other tables hold no Python objects. Only the gate is held while the core
+//! makes callbacks: shared by a call, alone by an audit, whose callbacks may therefore not call the machine.
+//! The core holds page locks during a callback, too, so calls that could wait for them are refused inside of
+//! callbacks ([`Waits`]).
 //!
 //! # No deadlocks
 //!
@@ -80,7 +80,7 @@ impl Begun {
     }
 }
 
-/// An object that a finaliser has found.
+/// An object that a finaliser has sent to the next call.
 enum Dropped {
     /// A handle that was not given back.
     Handle(Pfn, Handle),
@@ -88,7 +88,7 @@ enum Dropped {
     Range(Range<Pfn>),
     /// A pool without a Python object.
     Pool(Arc<PagePool>),
-    /// A page of a pool whose number nobody knows.
+    /// A page of a pool, if no Python object has the page's number.
     PoolPage(Arc<PagePool>, PoolPage),
     /// A pool of zsmalloc without a Python object.
     ZsPool(Arc<ZsPool>),
@@ -347,8 +347,8 @@ impl Shared {
         }
     }
 
-    /// Releases a page of a pool whose number nobody knows. The pool may wait for the page lock. Inside of
-    /// a callback, and while a handle holds the lock, the page is left to a later call.
+    /// Releases a page of a pool, if no Python object has the page's number. The pool may wait for the page
+    /// lock. Inside of a callback, and while a handle holds the lock, the page is left to a later call.
     pub fn release(&self, pool: &Arc<PagePool>, page: PoolPage) {
         // A page that was released already has no frame, and a pool does not release it again.
         let Ok(pfn) = pool.pfn(page) else { return };
@@ -395,8 +395,8 @@ impl Shared {
         }
     }
 
-    /// Sends a pool of zsmalloc without a Python object to the next call, which closes it. Objects in it
-    /// keep it, and their handles may be lost: warns.
+    /// Sends a pool of zsmalloc without a Python object to the next call, which closes it. A pool with
+    /// objects stays, with a warning, because the handles of its objects may be lost.
     pub fn abandon_zs_pool(&self, pool: &Arc<ZsPool>) {
         if self.is_closed() || pool.is_closed() {
             return;
@@ -424,8 +424,8 @@ impl Shared {
         }
     }
 
-    /// Resets a device. It is left to a later call as in `end_zs_pool`, and if it is the swap space, to the
-    /// end of that.
+    /// Resets a device. The device is left to a later call as in `end_zs_pool`. A device that is the swap
+    /// space, or that another thread uses, is left until the next swapoff.
     fn end_zram(&self, device: Arc<Zram>) {
         match patiently(Duration::ZERO, || device.reset(&self.machine)) {
             Ok(()) => {}

@@ -99,8 +99,11 @@ impl AddressSpace {
     ///
     /// Raises:
     ///     InputError: if ``offset`` is no multiple of 4,096.
-    ///     KernelError: EINVAL for a node, an order or a part of the file that does not exist, ENOMEM if the
-    ///         machine has as many regions as it can have.
+    ///     KernelError: EINVAL for a size of 0 or a text that is no size, and for a node, an order or a part
+    ///         of the file that does not exist; ENOMEM for more anonymous or private pages than the machine
+    ///         has frames, or if the machine has as many regions as it can have; EBADF for a removed file;
+    ///         ESRCH after `exit`.
+    ///     MisuseError: if the file belongs to another machine.
     ///     TypeError: for ``offset``, ``private`` or ``random`` without a file, for ``order`` with a file,
     ///         or for anonymous memory without a size.
     #[pyo3(signature = (size=None, *, node=0, file=None, offset=0, private=false, random=false, order=0))]
@@ -210,8 +213,11 @@ impl AddressSpace {
     /// ``move_all`` also moves pages that several processes map (MPOL_MF_MOVE_ALL).
     ///
     /// Raises:
-    ///     KernelError: ENODEV or ENOMEM if the call fails as a whole; pages before the failure may have
-    ///         moved.
+    ///     KernelError: ENODEV for a node that does not exist or has no memory online, or ENOMEM if a node
+    ///         has no free frame; pages before the failure may have moved.
+    ///     TypeError: if addresses or nodes are no integers.
+    ///     ValueError: if there are not as many nodes as addresses, or the values have more than one
+    ///         dimension.
     #[pyo3(signature = (addresses, nodes, *, move_all=false))]
     fn move_pages<'py>(
         &self,
@@ -268,7 +274,9 @@ impl AddressSpace {
     /// that other processes map. Returns the number of pages that could not be moved.
     ///
     /// Raises:
-    ///     KernelError: EINVAL for a node that does not exist, ENOMEM without a free frame on ``target``.
+    ///     KernelError: EINVAL if ``target`` does not exist, or ``source`` is a number that no node can have
+    ///         (a node ``source`` that does not exist has no pages); ENOMEM without a free frame on
+    ///         ``target``.
     fn migrate_pages(&self, py: Python<'_>, source: usize, target: usize) -> PyResult<u32> {
         self.shared.call(py, Waits::ForPageLocks, |shared| {
             Ok(shared.machine.migrate_between(&self.space, source, target)?)

@@ -38,8 +38,7 @@ pub(crate) fn flag_tuple(py: Python<'_>, flags: Flags) -> PyResult<Bound<'_, PyT
     PyTuple::new(py, flag_names(flags).iter().map(|name| PyString::intern(py, name)))
 }
 
-/// The holders of a page. Takes only locks that are held for moments and under which no other lock is taken,
-/// so the thread need not detach.
+/// The holders of a page. Waits for no page lock.
 pub(crate) fn holders_of(shared: &Shared, pfn: Pfn) -> Vec<Holder> {
     shared.machine.holders(pfn, &shared.ledger)
 }

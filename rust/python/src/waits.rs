@@ -102,8 +102,8 @@ fn keep(raised: PyErr) {
     RAISED.set(Some(first));
 }
 
-/// Whether a callback of this thread's call was interrupted. The call ends as soon as the core's
-/// operation does, and asks no owner anything more.
+/// Whether a callback or a signal handler has raised the exception that ends this thread's call. The call
+/// ends as soon as the core's operation does, and asks no owner anything more.
 pub(crate) fn is_interrupted() -> bool {
     RAISED.with(|cell| cell.borrow().is_some())
 }

@@ -231,7 +231,7 @@ impl Zram {
     ///
     /// Raises:
     ///     KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
-    ///         has no such block, or was reset.
+    ///         has no such block, or was reset; EBUSY while another thread resets it.
     ///     ValueError: if there are not 4096 bytes.
     #[pyo3(signature = (block, content, *, node=0))]
     fn write(&self, py: Python<'_>, block: u32, content: &[u8], node: usize) -> PyResult<()> {
@@ -252,7 +252,7 @@ impl Zram {
     /// Returns the 4096 bytes of a block: zeroes if it was never written, or was discarded.
     ///
     /// Raises:
-    ///     KernelError: EINVAL if the device has no such block.
+    ///     KernelError: EINVAL if the device has no such block; EIO if its compressed bytes are damaged.
     fn read<'py>(&self, py: Python<'py>, block: u32) -> PyResult<Bound<'py, PyBytes>> {
         let words = self.shared.call(py, Waits::Never, |shared| {
             let mut words: Words = [0; BLOCK_WORDS];
@@ -356,9 +356,9 @@ impl Machine {
         Zram::create(py, &self.0, &size, compressor, limit)
     }
 
-    /// Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), or of a `Zram` device.
-    /// Reclaim writes anonymous pages and pages of memory files to it; faults read them back. A device
-    /// compresses the pages into frames of the machine itself.
+    /// Makes a swap space of ``size`` (``"1MiB"`` or bytes, rounded up to whole pages), or of a `Zram`
+    /// device. Reclaim writes anonymous pages and pages of memory files to it; faults read them back. A
+    /// device compresses the pages into frames of the machine itself.
     ///
     /// Raises:
     ///     KernelError: EBUSY if there is a swap space already, EINVAL for a size of 0 or a device that

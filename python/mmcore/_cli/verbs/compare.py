@@ -42,8 +42,9 @@ class GateWords:
     """What is judged: the exit code is then 0 (fine), 1 (worse) or 3 (inconclusive).
 
     Attributes:
-        gate: work (counts, which are the same in every run; alone, nothing is timed) or time (the
-            interval); may be given twice.
+        gate: work judges the counts of operations, which are the same in every run; time judges
+            the measured interval. Give the option twice for both. With work alone nothing is
+            timed.
         at_most: the slowdown that the gate time allows, such as 3%.
         allow: COUNT=+N: how many more of a count the gate work allows for each page, such as
             atomics=+0.5.
@@ -88,7 +89,7 @@ def compare(
             (docs/traces.md; plain, .gz, .zst, or - for the standard input). Left out: 64 processes
             of sqlite3, from a trace that mmcore ships.
         vary: FIELD=a,b,...: a field of the profile and its values, the baseline first. Left out:
-            all release designs against split.
+            all release designs but mine, against split.
         set_: FIELD=VALUE: a field of the profile, set in all variants.
         options: the load, its threads and the time for measuring.
         against: the Python of another environment: compare each variant with the same one of the

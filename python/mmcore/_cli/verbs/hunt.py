@@ -40,7 +40,7 @@ def hunt(
     view = view or showing.RaceView()
     if list_:
         if names:
-            raise InputError("--list lists all mutations: leave the names out")
+            raise InputError("--list lists all defects: leave the names out")
         view.check()
         return showing.finish(Mutations(defects()), view)
     done = iter(range(1, len(defects()) + 1))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import TYPE_CHECKING
 
 from mmcore._cli import inputs, output, showing
-from mmcore._exploration import many
+from mmcore._exploration.many import soak as explored
 from mmcore._exploration.soak import SCHEDULES
 
 if TYPE_CHECKING:
     from mmcore._cli.progress import Bar
+    from mmcore._exploration.many import SoakResult
     from mmcore._exploration.soak import Soaked
 
 
@@ -18,9 +18,7 @@ def soak(
     *,
     schedules: int = SCHEDULES,
     seed: int = 0,
-    seconds: float | None = None,
-    jobs: int | None = None,
-    checkpoint: Path | None = None,
+    many: inputs.ManyWords | None = None,
     machine: inputs.MachineWords | None = None,
     view: showing.RaceView | None = None,
 ) -> int:
@@ -32,17 +30,14 @@ def soak(
     Args:
         schedules: how many schedules to run in all.
         seed: seed of the first program; the next programs take the seeds after it.
-        seconds: end the soak after this many seconds.
-        jobs: programs explored at the same time, one for each processor if left out; their number
-            does not change the result.
-        checkpoint: keep each finished program in this file; the same command with this file goes
-            on.
+        many: how many programs are explored at once, and for how long.
         machine: the profile of the machine; with --release, only this design is explored.
         view: how the result is printed and saved.
     """
-    view, words = view or showing.RaceView(), (machine or inputs.MachineWords()).options
+    view, many = view or showing.RaceView(), many or inputs.ManyWords()
+    words = {**many.options, **(machine or inputs.MachineWords()).options}
 
-    def work(bar: Bar) -> many.SoakResult:
+    def work(bar: Bar) -> SoakResult:
         done = 0
 
         def tell(each: Soaked) -> bool:
@@ -52,14 +47,6 @@ def soak(
             line = f"seed {each.seed} {each.design}: {each.exploration.schedules:,} schedules"
             return not output.gone() if view.as_json else output.show(line)
 
-        return many.soak(
-            schedules,
-            seed=seed,
-            seconds=seconds,
-            jobs=jobs,
-            checkpoint=checkpoint,
-            progress=tell,
-            **words,
-        )
+        return explored(schedules, seed=seed, progress=tell, **words)
 
-    return showing.report("soaking", work, view, seconds=seconds)
+    return showing.report("soaking", work, view, seconds=many.seconds)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - the command line reads the annotations
 from typing import TYPE_CHECKING
 
 from mmcore._cli import inputs, showing
-from mmcore._exploration import many
+from mmcore._exploration.many import standard as explored
 
 if TYPE_CHECKING:
     from mmcore._cli.progress import Bar
+    from mmcore._exploration.many import StandardResult
     from mmcore._exploration.standard import Explored
 
 
@@ -18,13 +18,11 @@ def standard(
     matching: str = "",
     preemptions: inputs.Preemptions = 2,
     schedules: int | None = None,
-    seconds: float | None = None,
-    jobs: int | None = None,
-    checkpoint: Path | None = None,
+    many: inputs.ManyWords | None = None,
     machine: inputs.MachineWords | None = None,
     view: showing.RaceView | None = None,
 ) -> int:
-    """Explore the standard set, all pairs of operations, in every release design.
+    """Explore the standard set, all pairs of operations, in every design but mine.
 
     Exit code 0: no rule breaks; 1: one does; 3: a program was not explored to its end.
 
@@ -33,17 +31,14 @@ def standard(
         preemptions: the bound of the search; all for every interleaving.
         schedules: the most schedules run for one program, no limit if left out; a program with more
             schedules counts as not explored to its end.
-        seconds: end the exploration after this many seconds.
-        jobs: programs explored at the same time, one for each processor if left out; their number
-            does not change the result.
-        checkpoint: keep each finished program in this file; the same command with this file goes
-            on.
+        many: how many programs are explored at once, and for how long.
         machine: the profile of the machine; with --release, only this design is explored.
         view: how the result is printed and saved.
     """
-    words = (machine or inputs.MachineWords()).options
+    many = many or inputs.ManyWords()
+    words = {**many.options, **(machine or inputs.MachineWords()).options}
 
-    def work(bar: Bar) -> many.StandardResult:
+    def work(bar: Bar) -> StandardResult:
         done = 0
 
         def tell(each: Explored, total: int) -> None:
@@ -51,15 +46,12 @@ def standard(
             done += 1
             bar.update(done=done, of=total, note=each.label)
 
-        return many.standard(
+        return explored(
             matching=matching,
             preemptions=inputs.bound(preemptions),
             schedules=schedules,
-            seconds=seconds,
-            jobs=jobs,
-            checkpoint=checkpoint,
             progress=tell,
             **words,
         )
 
-    return showing.report("standard set", work, view or showing.RaceView(), seconds=seconds)
+    return showing.report("standard set", work, view or showing.RaceView(), seconds=many.seconds)

@@ -14,10 +14,10 @@ use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, Ordering, mutated};
 use arrayvec::ArrayVec;
 
-/// Most base pages that are allocated together.
+/// The most base pages that are allocated together.
 pub(crate) const TOGETHER: usize = 64;
 
-/// What an allocation of frames takes, in the words of an injected fault's error.
+/// The word for a frame in the error of an injected fault.
 const FRAME: &str = "frame";
 
 impl<R: Release> Machine<R> {
@@ -131,7 +131,7 @@ impl<R: Release> Machine<R> {
         self.first_of(want, |node| self.take_on(node, want.order, want.kind, floor))
     }
 
-    /// The block that the first node of an allocation gives that gives one.
+    /// Asks the nodes of an allocation in turn; returns the block of the first node that gives one.
     #[inline]
     fn first_of(&self, want: Want, take: impl Fn(usize) -> Option<Pfn>) -> Option<Pfn> {
         let mut nodes = want.nodes(self.nodes.len());
@@ -163,7 +163,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Counts an allocation that another node served than the one that was asked.
+    /// Counts an allocation that was asked of one node and served by another.
     fn count_miss(&self, asked: usize, other: usize) {
         self.stats.node(other, NodeItem::NumaMiss, 1);
         self.stats.node(asked, NodeItem::NumaForeign, 1);

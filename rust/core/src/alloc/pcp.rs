@@ -4,7 +4,7 @@ use crate::page::Pfn;
 use crate::sync::broken;
 use arrayvec::ArrayVec;
 
-/// Most frames that an array can hold.
+/// The most frames that an array can hold.
 const CAPACITY: usize = 64;
 
 /// Free frames, last in, first out. The array holds frame numbers and is no list through the

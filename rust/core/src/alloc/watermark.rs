@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_reserve_is_that_of_a_kernel() {
-        // A machine of 4 GiB in one zone: 8 MiB, and the scale factor of 10 of 10,000.
+        // 4 GiB in one zone: a reserve of 8 MiB, and the watermarks are a thousandth of the node apart.
         let kbytes = default_min_free_kbytes(1 << 20);
         assert_eq!(kbytes, 8192);
         let min = share_of_node(kbytes, 1 << 20, 1 << 20);

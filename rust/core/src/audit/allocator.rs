@@ -26,7 +26,7 @@ pub(super) fn check<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
             );
             report.machine("nr_free_pages is the number of free frames", what);
         }
-        // A pageblock is isolated while its frames are wanted, and a block that is offline stays so.
+        // A pageblock is isolated while its frames are wanted; only that of an offline block stays isolated.
         let blocks = zone.pageblocks();
         for number in (0..blocks.len()).map(|block| block << blocks.order()) {
             let online = node.blocks.state_at(number) != BlockState::Offline;

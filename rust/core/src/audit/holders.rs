@@ -18,8 +18,8 @@ fn entries(area: &Area, index: u32, parts: impl Iterator<Item = Pfn>) -> impl It
 }
 
 impl<R: Release> Machine<R> {
-    /// Returns the kind as which this machine counts a handle: where the kernel does not count
-    /// pins, a pin is a plain reference.
+    /// Returns the kind of handle that this machine counts for `handle`: in a kernel that does not
+    /// count pins, a pin is a plain reference.
     pub(super) fn counted_as(&self, handle: Handle) -> Handle {
         match handle {
             Handle::Pin if self.pin_references() == 1 => Handle::Ref,
@@ -30,8 +30,8 @@ impl<R: Release> Machine<R> {
     /// Returns the holders of references on a page. The list is exact on a machine at rest; at
     /// other times it may lack a holder, or have a holder that is gone.
     ///
-    /// The search covers the CPUs' batches, the owner's areas and the ledger, and not the whole
-    /// machine, because errors call it.
+    /// The search does not cover the whole machine, because error messages name the holders, and so
+    /// must be cheap.
     pub fn holders(&self, pfn: Pfn, ledger: &Ledger) -> Vec<Holder> {
         if self.frames.get(pfn).is_none() {
             return Vec::new();

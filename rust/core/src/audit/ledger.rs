@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub enum Handle {
     /// A counted reference.
     Ref,
-    /// A pin of 1024.
+    /// A pin: 1024 references, or one in a kernel that does not count pins.
     Pin,
     /// An isolation token of an LRU page, counted in `nr_isolated_*`.
     Isolated,

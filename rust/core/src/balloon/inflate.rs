@@ -112,8 +112,8 @@ impl Balloon {
             let want = (pages - done).min(BATCH as u32);
             let got = self.deflate_batch(machine, want as usize);
             done += got;
-            // An allocation that ends out of memory wants one batch at most, and holds a lock under which no
-            // signal handler may run: the question comes after the first batch.
+            // An allocation that runs out of memory deflates by one batch at most, and holds a lock under
+            // which no signal handler may run. So a signal is looked for only if a second batch follows.
             if got < want || (done < pages && interrupted()) {
                 break;
             }
@@ -155,7 +155,8 @@ impl Balloon {
         batch
     }
 
-    /// Inflates or deflates the balloon towards `pages` pages. Returns its size afterwards.
+    /// Inflates or deflates the balloon towards `pages` pages. Returns its size afterwards. Errors as
+    /// [`Balloon::inflate`].
     pub fn resize<R: Release>(&self, machine: &Machine<R>, pages: u32, node: usize) -> Result<u32> {
         let size = self.size();
         match size < pages {

@@ -177,7 +177,7 @@ impl Pages {
             .map(|(number, entry)| (number, entry.pfn))
     }
 
-    /// The first listed page, and the one after a given entry.
+    /// The listed page after an entry, or the first one without an entry; with its own entry.
     pub fn after(&self, number: Option<u32>) -> Option<(u32, Pfn)> {
         let next = number.map_or(self.head, |number| self.entries[number as usize].next);
         self.entries.get(next as usize).map(|entry| (next, entry.pfn))

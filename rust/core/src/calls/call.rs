@@ -81,7 +81,8 @@ pub enum Call {
     /// As `ShakePage`, in a step of hard memory failure.
     ShakeFolio,
     /// A reference is taken for memory failure: returns 1 if it was taken, 0 if the page is free,
-    /// or an errno. Only the return is recorded, as for the other calls that cover a whole failure.
+    /// or an errno. Only the return is recorded, as for `SoftOfflinePage`, `MemoryFailure` and
+    /// `UnpoisonMemory`.
     GetHwpoisonPage,
     /// As `GetHwpoisonPage`, for unpoisoning.
     GetUnpoisonPage,

@@ -381,7 +381,7 @@ impl<'a, R: Release> Control<'a, R> {
 
     /// The status of a run that need not start; `None` if it should (`compaction_suit_allocation_order`). A
     /// run for a block need not start if an allocation would find such a block above the lowest
-    /// watermark, if too little memory is free, or if the free memory is not fragmented enough.
+    /// watermark, if too little memory is free, or for a large block if the free memory is little fragmented.
     pub fn not_worth_a_start(&self) -> Option<CompactStatus> {
         let order = self.order?;
         let zone = self.machine.nodes[self.node].zone.lock();

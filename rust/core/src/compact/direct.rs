@@ -20,8 +20,8 @@ pub enum CompactPriority {
     /// The run passes over pages for which it would have to wait, and over pageblocks of other
     /// types.
     Async,
-    /// The run tries all pages. This run waits for no page lock either, because the allocation may
-    /// hold the lock.
+    /// The run tries all pages. Like an asynchronous run it waits for no page lock, because the caller of
+    /// the allocation may hold the lock.
     SyncLight,
     /// The run scans the whole node, whatever the skip hints say, and takes targets from any pageblock.
     SyncFull,

@@ -6,8 +6,8 @@ use crate::page::Pfn;
 /// counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CompactStatus {
-    /// The run was not worth a start: too little memory is free, or the free memory is hardly in
-    /// pieces.
+    /// The run was not worth a start: too little memory is free, or, for a large block, the free memory is
+    /// little fragmented.
     Skipped,
     /// Recent runs failed, so this one was left out.
     Deferred,
@@ -15,9 +15,9 @@ pub enum CompactStatus {
     Complete,
     /// The scanners met, but they had begun within the node.
     PartialSkipped,
-    /// The run stopped early: a lock was held, too many pages were isolated, or no target was left.
+    /// The run stopped early: a signal came, too many pages were isolated, or no target was left.
     Contended,
-    /// A block of the wanted size is free.
+    /// A block of the wanted size is free, or a proactive run has lowered the fragmentation score.
     Success,
 }
 

@@ -280,9 +280,9 @@ impl<R: Release> Control<'_, R> {
         if self.mode != Mode::Sync && word.has(Flags::WRITEBACK) {
             return Found::Stays;
         }
-        // Only the holder of the page lock may ask the file of a page whether the page can move at all, or
-        // without a write if it is dirty. The pages of every file of mmcore can; a page that is locked is
-        // left alone.
+        // The kernel asks the file of such a page whether the page can move at all, and whether a dirty one
+        // can move without a write. It asks under the page lock, so a page whose lock is held stays. The
+        // pages of every file of mmcore can move, so only the lock is tried here.
         let asked = machine.profile.compact_tries_unevictable && !anon && word.has(Flags::UNEVICTABLE);
         if asked || (self.mode != Mode::Sync && word.has(Flags::DIRTY)) {
             if !page.trylock() {
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(machine.frames[head].order(), 2);
         let mut control = Control::new(&machine, 0, Request::whole_node(false));
         let mut scan = Scan { at: head.0, scanned: 0, hint: Hint::None };
-        // The scan read a single page here, before that was freed and the large page allocated.
+        // The scan read a single page here; then that page was freed, and the large page allocated.
         assert_eq!(control.isolate_at(head.0, 1, &mut scan), Found::Stays);
         assert!(control.list.is_empty() && control.batch == 0);
         assert_eq!(control.isolate_at(head.0, 4, &mut scan), Found::Taken);

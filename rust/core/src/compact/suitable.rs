@@ -7,11 +7,13 @@ use crate::alloc::zone::Zone;
 /// (`PAGE_ALLOC_COSTLY_ORDER`).
 pub(crate) const COSTLY_ORDER: u8 = 3;
 
-/// Compaction is left out if the fragmentation index is not above this (`extfrag_threshold`).
+/// Compaction for a block above `COSTLY_ORDER` is left out if the fragmentation index is 0 to this number:
+/// the allocation would fail for lack of memory, not because the memory is in pieces (`extfrag_threshold`).
 const EXTFRAG_THRESHOLD: i32 = 500;
 
-/// The free frames that compaction for a block needs, and of which it leaves one: the targets take as much
-/// memory as the block, and while pages are copied both are in use (`compact_gap`).
+/// Compaction for a block starts only if more frames than these are free: a watermark, and twice the frames
+/// of the block. The pages in the way of the block need as many targets, and while pages are copied both are
+/// in use (`compact_gap`).
 pub(crate) fn free_to_compact(zone: &Zone, order: u8) -> u32 {
     let marks = zone.watermarks();
     let mark = if order > COSTLY_ORDER { marks.low } else { marks.min };

@@ -36,7 +36,8 @@ pub struct Minimum {
 }
 
 /// The smallest race by which `program`, or a part of it, breaks `rule`. `None` if there is none
-/// with at most two preemptions. At most `limit` schedules of each program are searched.
+/// with at most two preemptions. A part is searched once with preemptions, and if it breaks the rule,
+/// again for each number of switches; each of these searches takes at most `limit` schedules.
 ///
 /// # Errors
 /// If the program cannot be set up or has more operations than the search takes parts of, or if `stop` was
@@ -156,7 +157,7 @@ fn part(program: &Program, others: u128, chosen: u128) -> Program {
 
 /// The limits of a search.
 struct Bounds<'a> {
-    /// The most schedules of each program.
+    /// The most schedules of one search of a program.
     limit: u64,
     /// Ends the search when set.
     stop: &'a AtomicBool,
@@ -169,7 +170,8 @@ impl Bounds<'_> {
     }
 }
 
-/// Finds the schedule with the fewest switches that breaks the rule.
+/// Finds the schedule with the fewest switches that breaks the rule; if that takes too many schedules,
+/// a shrunk one.
 fn fewest_switches(
     case: &Case,
     rule: &str,

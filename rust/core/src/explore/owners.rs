@@ -36,7 +36,7 @@ pub enum Question {
     Putback(Pfn),
     /// The last reference of the page is gone.
     Released(Pfn),
-    /// Which pages does the owner have?
+    /// The audit asks for the pages that the owner has.
     Held,
 }
 

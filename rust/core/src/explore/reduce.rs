@@ -14,8 +14,8 @@
 //!
 //! Thread `u` announces its step `k` when it has taken its previous step, and takes `k` later. As
 //! in the paper, `k` is paired with a step of each other thread `v` in each state in which `k` is
-//! announced: with the last step of `v` before the state that `k` depends on. Together these are
-//! all such steps of `v` after `u`'s previous step, and the last such step before it.
+//! announced: among the steps of `v` before that state, with the last one on which `k` depends. Together
+//! these are all steps of `v` after `u`'s previous step on which `k` depends, and the last one before it.
 //!
 //! An announcement names one object. Plain writes, and further accesses that a thread makes before
 //! its next step, are known only afterwards; they count as accesses of the step before them. The

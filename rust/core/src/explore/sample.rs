@@ -11,7 +11,7 @@ use super::world::World;
 use crate::rng::Rng;
 use crate::sync::explored::{Choice, Strategy, THREADS, Threads, View, threads_in};
 
-/// Steps in a row after which another thread gets its turn.
+/// Steps in a row after which PCT lets another thread run, and a walk draws a thread anew.
 const PATIENCE: u32 = 512;
 
 /// How a random schedule is drawn.

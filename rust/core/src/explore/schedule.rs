@@ -18,7 +18,9 @@ pub struct Schedule(Vec<u8>);
 /// The error for a text that is no schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{run:?} is no run of a schedule: write the thread's number (below 8), or number x steps, as in 0x12,1,0x3"
+    "{run:?} is no run of a schedule: write the thread's number (below {most}), or number x steps, as in \
+     0x12,1,0x3",
+    most = THREADS
 )]
 pub struct ScheduleError {
     run: String,
@@ -66,9 +68,8 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// The most steps of a schedule, and the highest bound on steps. A text of a few characters can
-/// describe as many steps; without the bound a text such as `0x99999999999` would exhaust the
-/// memory.
+/// The most steps of a schedule, and the highest bound on steps. Without the bound a text of a few
+/// characters, such as `0x99999999999`, would exhaust the memory.
 pub const MAX_STEPS: usize = 1 << 24;
 
 /// Characters of a wrong run that the error shows.

@@ -1,8 +1,8 @@
 //! Smaller programs: a program with one part removed or simplified.
 //!
 //! Operations are simplified as data (their JSON), so that a new operation shrinks without code
-//! here. Lists of pages lose entries, ranges get shorter, numbers of pages and orders decrease, and
-//! options and optional words are removed.
+//! here. Lists of pages lose entries, ranges get shorter, numbers of pages decrease, and orders and
+//! options are removed.
 
 use super::program_world::ProgramWorld;
 use super::{

@@ -118,7 +118,7 @@ impl<R: Release> Machine<R> {
             let mapped = || self.frames[pfn].mapcount() > 0;
             if cfg!(feature = "explored") && handled.result.is_ok() && mapped() {
                 let word = self.frames[pfn].word();
-                broken("what is handled is not mapped any more", format_args!("page {pfn} ({word})"));
+                broken("a page that was handled is not mapped any more", format_args!("page {pfn} ({word})"));
             }
             handled
         };

@@ -40,8 +40,8 @@ pub struct Struck {
 }
 
 impl<R: Release> Machine<R> {
-    /// Strikes each frame of the machine with the probability `rate`, whether it is in use or not.
-    /// `seed` decides which frames are struck. After an interruption no further frame is.
+    /// Strikes each frame that is online and not poisoned with the probability `rate`, whether it is in
+    /// use or not. `seed` decides which frames are struck. After an interruption no further frame is.
     pub fn strike(&self, rate: f64, seed: u64, what: Injection) -> Struck {
         let mut rng = Rng::new(seed, 0);
         let threshold = (rate.clamp(0.0, 1.0) * (1u64 << 32) as f64) as u64;

@@ -17,10 +17,11 @@ impl<R: Release> Machine<R> {
     /// in old kernels.
     ///
     /// `EBUSY` if the page cannot be isolated, split or moved (in old kernels `EIO` if it cannot be moved),
-    /// `EIO` for a frame that is offline, and for a page that is neither free nor of a kind that can be
-    /// handled, `ENOMEM` without a frame to move to, `ENXIO` for a number outside of the machine. After an
-    /// error nothing has changed, except that the page may have another place on its list, or have been
-    /// split. (The profile's `poison=non_eagain` also flags a page that cannot move.)
+    /// and for a frame that is allocated each time it was found free. `EIO` for a frame that is offline, and
+    /// for a page that is neither free nor of a kind that can be handled. `ENOMEM` without a frame to move
+    /// to. `ENXIO` for a number outside of the machine. After an error nothing has changed, except that the
+    /// page may have another place on its list, or have been split. (The profile's `poison=non_eagain` also
+    /// flags a page that cannot move.)
     pub fn soft_offline_page(&self, pfn: Pfn) -> Result<()> {
         if self.frames.get(pfn).is_none() {
             return Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));

@@ -12,8 +12,8 @@ impl<R: Release> Machine<R> {
     /// poisoned stay poisoned.
     ///
     /// `EIO` for a frame that is offline; `ENXIO` for a number outside of the machine. A frame that is
-    /// not poisoned, or that anything but poison still uses (a reference, a mapping, a file), stays as
-    /// it is: `EBUSY`, or in profiles that do not tell of the refusal success.
+    /// not poisoned, or that anything but poison still uses (a reference, a mapping, a file, an owner),
+    /// stays as it is: `EBUSY`, or success in profiles that do not tell of the refusal.
     pub fn unpoison_memory(&self, pfn: Pfn) -> Result<()> {
         if self.frames.get(pfn).is_none() {
             return Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));

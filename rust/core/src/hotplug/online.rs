@@ -6,8 +6,8 @@ use crate::machine::Machine;
 use crate::release::Release;
 
 impl<R: Release> Machine<R> {
-    /// Puts a memory block online, in a zone, or without a wish in the first of
-    /// [`Machine::valid_zones`]. Its frames are free, behind all others of the node.
+    /// Puts a memory block online in `zone`; `None` is the first of [`Machine::valid_zones`]. The
+    /// frames are free, and are handed out after the node's other free frames.
     ///
     /// `EINVAL` if there is no such block or it is online already. `EHWPOISON` in kernels that never
     /// take a block back that went offline with a poisoned frame; other kernels forget the poison.

@@ -53,8 +53,9 @@ impl<R: Release> Machine<R> {
     /// each pageblock's migratetype; empty, the types stay as they are. Handles go to `ledger`,
     /// until [`Machine::clear_arranged`] gives everything back.
     ///
-    /// The machine is to be at rest. `EINVAL` for a wrong number of letters, a letter that is no
-    /// kind, or a kind that cannot be arranged; `EBUSY` for a frame that is in use; `EINTR` if it was
+    /// The machine is to be at rest. `EINVAL` for a wrong number of letters, a letter that is no kind, a kind
+    /// that cannot be arranged, or more pages that wait in batches than the batches hold; `EBUSY` for a frame
+    /// that is in use; `ENOMEM` if the host has no memory, or all owner slots are in use; `EINTR` if it was
     /// interrupted. After an error the node is as it was.
     pub fn arrange(&self, ledger: &Ledger, node: usize, letters: &[u8], types: &[u8]) -> Result<Arranged> {
         let invalid = |why: String| Error::new(Errno::EINVAL, why);
@@ -137,7 +138,8 @@ impl<R: Release> Machine<R> {
             self.put_in(arranged, ledger, node, kind, frames)?;
         }
         self.lru_drain_all();
-        // Pages leave their batch only by a drain, so these are the last; a full batch is drained.
+        // A drain would take these pages out of their batches, so they are added last. A full batch is
+        // drained, so one place of each stays free.
         let fits = usize::from(self.profile.pagevec).saturating_sub(1);
         let own = self.cpu();
         let waiting = [

@@ -58,7 +58,7 @@ impl<R: Release> Machine<R> {
             types.extend((0..blocks.len()).map(|n| blocks.kind_of(n << blocks.order()).letter() as u8));
             (zone.frontier(), blocks.order())
         };
-        // Frames that were never used are on no list yet, in blocks that would be listed one by one.
+        // Frames that were never used are free, but their blocks are on no list yet.
         letters[frontier as usize..].fill(Kind::Free.letter());
         let mut waiting = Waiting::new();
         for cpu in &self.cpus {

@@ -10,10 +10,11 @@
 //! | pages that cannot move | 3 % | one mutator each |
 //! | blocks | up to an eighth | the migrator that asked for them |
 //!
-//! The set-up fills the node with twice the pages that come and go, in random order, and removes every
-//! second one, so that the free frames lie in pieces. A migrator asks for blocks of the size of a
-//! pageblock, and breaks up the oldest block that it holds (`blocks`). The mutators meanwhile use all
-//! kinds of pages and replace some. With `alone` the mutators only take part in the set-up.
+//! The set-up fills the node in random order, with twice the shares of all kinds but the commons. Then it
+//! removes random pages until the shares are as above, so that the free frames lie in pieces. A migrator
+//! asks for blocks of the size of a pageblock, and breaks up the oldest block that it holds (`blocks`).
+//! The mutators meanwhile use all kinds of pages and replace some. With `alone` the mutators only take
+//! part in the set-up.
 //!
 //! Every word that is read is checked, as in a storm. A block must keep the marks that its holder has
 //! written to it.
@@ -133,8 +134,8 @@ impl Compaction {
         Ok((machine, load))
     }
 
-    /// Fills the node with pages of all kinds in random order, then removes half of the pages that come
-    /// and go.
+    /// Fills the node with pages of all kinds in random order, then removes half of all but the common
+    /// ones.
     fn populate<R: Release>(&mut self, machine: &Machine<R>, commons: u32, seed: u64) -> Result<(), Finding> {
         let mut rng = Rng::new(seed, u64::from(u32::MAX));
         let churns = self.mutators.iter().map(|mutator| &mutator.churn);

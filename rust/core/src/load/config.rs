@@ -140,7 +140,7 @@ impl Default for LoadConfig {
     }
 }
 
-/// Fewest pages of a storm.
+/// The fewest pages of a working set.
 const MIN_PAGES: u32 = 256;
 /// 64 MiB. Pages are cold only on a processor whose last-level cache is smaller; reports name its size.
 const DEFAULT_PAGES: u32 = 1 << 14;

@@ -312,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stamp_reads_back_and_every_flipped_place_is_noticed(
+        fn a_stamp_reads_back_and_a_wrong_checksum_is_noticed(
             page in 0u32..MAX_PAGES, word in 0u32..512, writer in 0u32..31, sequence in 1u32..=MAX_SEQUENCE
         ) {
             let stamp = Stamp { page, word, writer, sequence };

@@ -15,11 +15,11 @@ pub enum LoadError {
     SetUp(#[from] Error),
     /// The trace causes too few migrations for a comparison.
     #[error(
-        "the trace causes only {migrated} migrations in {accesses} accesses to {footprint} pages, fewer than \
+        "the trace of {accesses} accesses to {footprint} pages causes only {migrated} migrations, fewer than \
          {needed}: {advice}"
     )]
     TooFewMigrations {
-        /// Migrations seen in one pass over the trace.
+        /// Migrations of the warm-up, which passes over the trace at least once.
         migrated: u64,
         /// Migrations that a comparison needs.
         needed: u64,

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 /// Additional frames for per-CPU arrays and batches.
 const SPARE: u32 = 1024;
-/// The number of reclaims in a row that free no page before the run gives up. The first reclaims
-/// may only deactivate pages.
+/// The reclaims for one request that may free no page before the run gives up. The first ones may
+/// only deactivate pages.
 const PATIENCE: u32 = 8;
 
 /// The run of a policy over a trace.
@@ -34,8 +34,10 @@ pub struct Replacement {
     /// The most pages that the memory holds, and the pages that it holds now.
     size: u32,
     resident: u32,
-    /// Requests of the warm-up that are still to come; they are not counted.
+    /// Requests of the warm-up that are still to come; they are not among the `counts`.
     warm_up: u64,
+    /// All requests so far, those of the warm-up included.
+    made: u64,
     counts: Counts,
     time: Duration,
 }
@@ -64,7 +66,7 @@ pub struct Outcome {
     pub counts: Counts,
     /// Seconds that all requests took, the warm-up included.
     pub seconds: f64,
-    /// Requests a second.
+    /// Requests a second, those of the warm-up included.
     pub requests_per_s: f64,
     /// Activations of pages.
     pub activated: i64,
@@ -94,7 +96,7 @@ impl Replacement {
         enter_thread()?;
         let file = machine.file(FileKind::Disk, footprint)?;
         let (counts, time) = (Counts::default(), Duration::ZERO);
-        Ok(Replacement { machine, file, size, resident: 0, warm_up, counts, time })
+        Ok(Replacement { machine, file, size, resident: 0, warm_up, made: 0, counts, time })
     }
 
     /// Performs requests: page numbers below the footprint.
@@ -116,6 +118,7 @@ impl Replacement {
                 _ => self.warm_up -= 1,
             }
         }
+        self.made += requests.len() as u64;
         self.time += start.elapsed();
         Ok(())
     }
@@ -159,7 +162,7 @@ impl Replacement {
         Ok(Outcome {
             counts: self.counts,
             seconds,
-            requests_per_s: self.counts.requests as f64 / seconds.max(f64::MIN_POSITIVE),
+            requests_per_s: self.made as f64 / seconds.max(f64::MIN_POSITIVE),
             activated: event(Event::Pgactivate),
             deactivated: event(Event::Pgdeactivate),
             scanned: all,
@@ -272,6 +275,16 @@ mod tests {
         assert_eq!(of("clock"), 40);
         assert_eq!(of("two_list"), 0);
     }
+
+    #[test]
+    fn the_rate_is_that_of_all_requests() {
+        let mut run = Replacement::new(Profile::default(), 400, 100, 19_990).unwrap();
+        run.run(&trace()).unwrap();
+        let outcome = run.finish().unwrap();
+        assert_eq!(outcome.counts.requests, 10);
+        assert_eq!((outcome.requests_per_s * outcome.seconds).round(), 20_000.0);
+    }
+
     #[test]
     fn generations_learn_which_tiers_to_spare() {
         let mut profile = Profile::default();

@@ -6,8 +6,8 @@
 //! | ground | pages of the working set | users |
 //! |---|---|---|
 //! | commons | half | every mutator reads all of it and writes its own words |
-//! | family | 256 | the same, in a space that is forked again and again |
-//! | nurseries | 32 each | one mutator, in the same space |
+//! | family | 256 | as commons, in a space that is forked again and again |
+//! | nurseries | 32 each | one mutator, in the space of the family |
 //! | rooms | most of the rest, 64 each | one mutator, in a space of its own; unmapped and mapped anew |
 //! | pool | a sixteenth | movable pages outside of the LRU, one mutator each |
 //!

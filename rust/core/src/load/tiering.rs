@@ -53,7 +53,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use user::User;
 
-/// Fewest migrations from which a difference of designs can be measured.
+/// The fewest migrations from which a difference of designs can be measured.
 const NEEDED: u64 = 1000;
 /// The time in which a trace must cause these migrations. Every trace gets at least one pass.
 const PROBE: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The factor by which the probe is longer for a trace that has moved some pages already, because
 /// the host may give its threads little time.
 const PATIENCE: u32 = 8;
-/// Fewest frames of a fast node. The free frames of a smaller node could all be in the per-CPU
+/// The fewest frames of a fast node. The free frames of a smaller node could all be in the per-CPU
 /// arrays, which hold two frames a CPU.
 const SMALLEST_FAST: u32 = 16;
 

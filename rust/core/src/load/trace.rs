@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Only data accesses are kept. Instruction fetches are most of a trace and fall on few pages of
-//! program text, which the kernel handles as clean file pages, while the loads move anonymous
-//! memory.
+//! program text. The kernel handles those as clean file pages, but a replay of the trace accesses
+//! anonymous memory.
 //!
 //! Three things can go wrong. The traced program may write to the stream of lackey; the error names
 //! the line, and the option `--log-file` of valgrind avoids it. The text arrives in chunks and may
@@ -38,8 +38,8 @@ pub enum TraceError {
         /// The line, shortened.
         text: String,
     },
-    /// There are more distinct pages than a machine can have frames.
-    #[error("line {line}: more than {max} distinct pages", max = u32::MAX)]
+    /// There are more distinct pages than ids of 32 bits.
+    #[error("line {line}: more than {max} distinct pages", max = 1u64 << 32)]
     TooManyPages {
         /// Counted from 1.
         line: u64,

@@ -42,7 +42,7 @@ use pages::{Pages, Place};
 use std::sync::Arc;
 use user::User;
 
-/// Fewest pageblocks of the node for each migrator.
+/// The fewest pageblocks of the node for each migrator.
 const MIN_BLOCKS: u32 = 8;
 
 /// The load `zram`.

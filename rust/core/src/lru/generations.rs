@@ -23,9 +23,9 @@ use crate::page::{Flags, Frames, List, Pfn, Word};
 use crate::sync::Tallied;
 use crate::sync::ops::ListOps;
 
-/// Most generations that a class can have: as many as the page word can number.
+/// The most generations that a class can have: as many as the page word can number.
 pub(crate) const MAX_NR_GENS: u32 = 4;
-/// Fewest generations that a class can have: the two active ones.
+/// The fewest generations that a class can have: the two active ones.
 pub(crate) const MIN_NR_GENS: u32 = 2;
 /// Number of tiers in a generation.
 pub(crate) const MAX_NR_TIERS: usize = 4;

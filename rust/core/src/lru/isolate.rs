@@ -9,7 +9,7 @@ use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::{Mutation, in_order, mutated};
 
-/// Most pages that are claimed before they are unlinked under one lock.
+/// The most pages that are claimed before they are unlinked under one lock.
 const CLAIMED: usize = 64;
 
 impl<R: Release> Machine<R> {

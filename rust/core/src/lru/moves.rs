@@ -197,7 +197,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Queues a page of a file that could not be dropped for the inactive list. Reclaim takes it
+    /// Queues for the inactive list a page of a file that could not be dropped. Reclaim takes it
     /// there once it is clean and no entry maps it (`deactivate_file_folio`).
     pub(crate) fn deactivate_file_page(&self, pfn: Pfn) {
         if !self.frames[pfn].word().has(Flags::UNEVICTABLE) {

@@ -121,8 +121,8 @@ impl<R: Release> Machine<R> {
     /// tried again, as after the kernel's handler: the page may have moved once more by then.
     ///
     /// `EFAULT` if nothing is mapped there, `ENOMEM` without a free frame, `EHWPOISON` for a bad
-    /// frame, `EINTR` for a killed thread that waits [`patiently`](crate::sync::patiently). After
-    /// an error nothing has changed.
+    /// frame, `EIO` if the disk or the swap space fails, `EINTR` for a killed thread that waits
+    /// [`patiently`](crate::sync::patiently). After an error nothing has changed.
     pub fn fault(&self, area: &Area, index: u32, write: bool) -> Result<()> {
         self.fault_for(area, index, if write { Cause::Write } else { Cause::Read })
     }

@@ -21,8 +21,9 @@ impl<R: Release> Machine<R> {
     /// Locks pages of an area into memory (`mlock`).
     ///
     /// `EINVAL` for a range that does not lie in the area. `ENOMEM` for a range with a hole: the
-    /// pages before the hole are locked, but not faulted in. `ENOMEM` also if there is no free
-    /// frame. `EINTR` if it was interrupted: all pages are locked, but not all were faulted in.
+    /// pages before the hole are locked, but not faulted in. `ENOMEM` if no frame is free, `EFAULT` for a
+    /// poisoned page, and `EINTR` if the call was interrupted: all pages are locked then, but not all were
+    /// faulted in.
     pub fn mlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         if self.profile.mlock_drains_all {
             self.calls(Call::LruAddDrainAll);
@@ -39,13 +40,16 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Unlocks pages of an area (`munlock`). Errors as [`Machine::mlock`].
+    /// Unlocks pages of an area (`munlock`).
+    ///
+    /// `EINVAL` for a range that does not lie in the area; `ENOMEM` for a range with a hole: the pages before
+    /// the hole are unlocked.
     pub fn munlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         self.change_lock(space, area, pages, false)
     }
 
     /// Marks the pages and merges the stretches (steps 1 and 2), up to the first hole. The lock on
-    /// the space's areas is held alone, so that no other thread changes their attributes.
+    /// the space's areas is held for writing, so that no other thread changes their attributes.
     fn change_lock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>, lock: bool) -> Result<()> {
         space.covers(area, &pages)?;
         self.may_go_on("mlock")?;

@@ -99,7 +99,7 @@ impl<R: Release> Machine<R> {
     ///
     /// `EINVAL` for 0 pages; `ENOMEM` for more pages than the machine has frames (the kernel's
     /// guess at obvious overcommit), or if the addresses, the owner slots or the host's memory run
-    /// out; `ESRCH` after the exit.
+    /// out; `ESRCH` after the exit; `EINTR` if the caller is killed.
     pub fn mmap(&self, space: &AddressSpace, pages: u32) -> Result<Arc<Area>> {
         self.mmap_kind(space, pages, AreaKind::Anon { order: 0 })
     }

@@ -48,9 +48,9 @@ impl<R: Release> Machine<R> {
     /// `write` says that the holder will write. Neither a hole nor the zero page is a frame of the
     /// machine, so a fault first puts a page there.
     ///
-    /// Errors as [`Machine::fault`]; `ENOMEM` also if the page's count is at its limit; `EFAULT` or
-    /// `EOPNOTSUPP`, as the profile says, for a pin for writing of a shared mapping of a disk's
-    /// file.
+    /// Errors as [`Machine::fault`], but `EFAULT` for a bad frame; `ENOMEM` also if the page's count is
+    /// at its limit; `EFAULT` or `EOPNOTSUPP`, as the profile says, for a pin for writing of a shared
+    /// mapping of a disk's file.
     pub fn pin(&self, area: &Area, index: u32, kind: PinKind, write: bool) -> Result<Pfn> {
         self.pin_found(area, index, kind, write, |_| false)
     }

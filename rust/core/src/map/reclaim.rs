@@ -4,8 +4,8 @@
 //!
 //! 0. Split a large page that is a candidate. Each of its parts is then reclaimed by itself.
 //! 1. Try the page lock. A bad frame is unmapped, and goes to no list any more. A page that is locked into
-//!    memory or under writeback stays, and becomes active. Otherwise the page's use decides (`references`),
-//!    unless reclaim was told to ignore it.
+//!    memory stays, for the unevictable list. A page under writeback stays, and becomes active. Otherwise the
+//!    page's use decides (`references`), unless reclaim was told to ignore it.
 //! 2. Give an anonymous page a swap slot, and so a place in the swap cache.
 //! 3. Unmap the page and flush: no thread is inside a store through an old entry any more.
 //! 4. Write a dirty page: to swap, at once. A dirty page of a disk's file is left to the write-back of files.
@@ -46,7 +46,8 @@ enum Fate {
     Gone,
     /// The page stays as it is.
     Keep,
-    /// The page stays and becomes active, so that reclaim does not meet it again soon.
+    /// The page stays and becomes active, so that reclaim does not meet it again soon. A page that is locked
+    /// into memory stays without becoming active.
     Activate,
 }
 

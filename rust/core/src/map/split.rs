@@ -8,8 +8,8 @@
 //! 2. Every entry that maps a part becomes a migration entry: faults on it wait for the page lock.
 //! 3. Freeze the count, from one reference to none. A thread that tries to get the page by its number now
 //!    fails.
-//! 4. Under the lruvec lock, part after part, the last first: give the part the head's flags and owner, its
-//!    lock, a place on the list in front of the head, and at last one reference. Then thaw the head itself.
+//! 4. Under the lruvec lock, part after part, the last first: take the part's lock, give it the head's flags
+//!    and owner, then one reference, and link it into the head's list. Then thaw the head itself.
 //! 5. Each entry maps its part again. A part that holds nothing but zeroes is replaced by the zero page, in
 //!    kernels that do so, and step 6 frees it.
 //! 6. The caller keeps the part that it asked for. The other parts are unlocked and put: mapped parts live on

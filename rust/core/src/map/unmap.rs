@@ -59,7 +59,7 @@ impl<R: Release> Machine<R> {
     /// Ends a space: all areas are unmapped, and nothing can be mapped any more. A second call does
     /// nothing.
     pub fn exit(&self, space: &AddressSpace) {
-        // Cannot fail: there is no question.
+        // Cannot fail: it is never interrupted.
         let _ = self.exit_in_steps(space, || Ok(()));
     }
 

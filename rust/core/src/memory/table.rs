@@ -1,4 +1,5 @@
-//! Tables that take up memory of the host only where they are touched.
+//! Tables that take up memory of the host only where they are touched; under the explorer and in models,
+//! plain arrays.
 
 #[cfg(any(feature = "explored", loom))]
 mod boxed;

@@ -13,7 +13,7 @@ use crate::stat::Event;
 use crate::sync::{Mutation, broken, interrupted, mutated};
 use std::slice;
 
-/// Most pages, large or not, that are unmapped before the first of them moves
+/// The most pages, large or not, that are unmapped before the first of them moves
 /// (`NR_MAX_BATCHED_MIGRATION`).
 const BATCH: usize = 512;
 
@@ -180,9 +180,9 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Migrates a batch without waiting first, then each page that is left over alone in the mode
-    /// that the caller wants. A page that the first round could not move is counted by the second
-    /// round only.
+    /// Migrates a batch in two rounds: first together, without waiting; then each page that is left
+    /// over alone, in the mode that the caller wants. A page that the first round could not move is
+    /// counted by the second round only.
     fn migrate_batch_then_singly(
         &self,
         list: &mut Vec<Pfn>,

@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 10;
 impl<R: Release> Machine<R> {
     /// [`Machine::pin`] for a long time (`FOLL_LONGTERM`).
     ///
-    /// Errors as there; `ENOMEM` if the page could not be moved off a node for movable pages,
+    /// Errors as [`Machine::pin`]; `ENOMEM` if the page could not be moved off a node for movable pages,
     /// `EAGAIN` if other threads had the page isolated on every attempt.
     pub fn pin_longterm(&self, area: &Area, index: u32, write: bool) -> Result<Pfn> {
         let must_move = |pfn| self.profile.longterm_moves && self.is_for_movable(pfn);

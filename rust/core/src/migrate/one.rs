@@ -27,8 +27,8 @@ const COPIED: Flags = Flags::REFERENCED
 const MOVED: Flags = Flags::ACTIVE.union(Flags::UNEVICTABLE);
 
 /// Flags that belong to a frame, a list or an entry, not to the page: they stay with the source
-/// (`RECLAIM` in some kernels only). The set is written out, apart from the flags that move, so
-/// that a check can compare the two.
+/// (`RECLAIM` in some kernels only). The set is written out and not derived from the flags that
+/// move, so that a check can compare the two.
 const STAY: Flags = Flags::LOCKED
     .union(Flags::WAITERS)
     .union(Flags::LRU)
@@ -488,8 +488,8 @@ impl<R: Release> Machine<R> {
                 CallNames::Folios => ops.migrate(self, src, dst, mode).map_err(again),
             }?;
         }
-        // What becomes of the target is decided by what was known before it is unlocked: afterwards
-        // its owner may release it (kernel e0a352fabce6).
+        // `moved` was set before the target is unlocked, and decides here. Once the target is unlocked,
+        // its owner may release it, so its flags no longer tell (kernel e0a352fabce6).
         if !moved && self.profile.unused_target_to_lru {
             self.frames[dst].unlock(dst);
             self.lru_add(dst);

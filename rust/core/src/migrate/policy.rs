@@ -37,8 +37,8 @@ struct Queue {
 impl<R: Release> Machine<R> {
     /// Sets the policy of pages of an area. With a flag to move, pages on other nodes are moved.
     ///
-    /// `EINVAL` for a node that does not exist, `EFAULT` for a range with a hole, `EIO` if strict
-    /// and a page is on another node.
+    /// `EINVAL` for a node that does not exist, or a range that does not lie in the area; `EFAULT` for a
+    /// range with a hole; `EIO` if strict and a page is on another node; `EINTR` if it was interrupted.
     pub fn mbind(
         &self,
         space: &AddressSpace,
@@ -137,7 +137,7 @@ impl<R: Release> Machine<R> {
     ///
     /// A node `from` that does not exist has no pages, so nothing moves. `EINVAL` for a node `to`
     /// that does not exist, or a number `from` that no node can have; `ENOMEM` if node `to` has no
-    /// frame left.
+    /// frame left; `EINTR` if the call was interrupted.
     pub fn migrate_between(&self, space: &AddressSpace, from: usize, to: usize) -> Result<u32> {
         if to >= self.nodes.len() || from >= MAX_NUMNODES {
             let missing = if to >= self.nodes.len() { to } else { from };

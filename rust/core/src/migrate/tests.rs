@@ -1,5 +1,5 @@
-//! Pages that migrate in windows leave what they leave one after the other. A machine that records its calls
-//! moves each page alone; an equal machine that does not must end in the same state.
+//! A migration in windows ends in the same state as a migration page by page. A machine that records its
+//! calls moves each page alone; an equal machine that records nothing moves them in windows.
 
 use super::{Migrated, Mode, MoveFlags, Reason};
 use crate::machine::{Config, Machine, NodeConfig};
@@ -219,7 +219,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn pages_of_a_window_leave_what_they_leave_one_by_one(kinds in kinds(), setting in settings()) {
+    fn a_migration_in_windows_ends_as_one_page_by_page(kinds in kinds(), setting in settings()) {
         equal::<Split>(&kinds, setting)?;
         equal::<Packed>(&kinds, setting)?;
         equal::<HookLate>(&kinds, setting)?;

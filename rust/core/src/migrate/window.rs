@@ -16,8 +16,8 @@
 //!   no step 9 and frees its source in step 8, is a window of its own.
 //! * A page that cannot be unmapped gives back its destination, which the next page then gets. A page that
 //!   looks pinned therefore ends a window of step 6.
-//! * A machine that records its calls moves each page alone: the recorded kernels do, and its probes see the
-//!   order.
+//! * A machine that records its calls moves each page alone. The recorded kernels do so, and the recorded
+//!   calls show the order.
 
 use super::one::{Copying, Pair, uncounts_isolated};
 use super::{Mode, Outcome, Reason, Target};
@@ -28,8 +28,8 @@ use crate::release::Release;
 use arrayvec::ArrayVec;
 use std::slice;
 
-/// Most pages of a window. Their records stay in the cache from step to step, and one fence serves all their
-/// copies.
+/// The most pages of a window. Their records stay in the cache from step to step, and one fence serves all
+/// their copies.
 const WINDOW: usize = 64;
 
 /// Flags of pages that may fail in steps 1 to 6, or that move to no base page.
@@ -48,7 +48,8 @@ impl<R: Release> Machine<R> {
     /// Tells the source of destinations how many of the next pages will ask for a base page and keep it,
     /// unless another thread interferes. Returns the number of pages after which to look again, at least 1.
     ///
-    /// A page that may give its destination back ends the number: the page after it gets that destination.
+    /// A page that may give its destination back is not counted, nor are the pages after it, because the next
+    /// page would get that destination.
     #[inline]
     pub(super) fn expect_window(&self, next: &[Pfn], target: Target<'_>) -> usize {
         let window = &next[..next.len().min(self.window())];

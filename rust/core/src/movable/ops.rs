@@ -9,8 +9,8 @@ use crate::page::Pfn;
 use crate::release::design::Designed;
 use std::sync::Arc;
 
-/// The callbacks of an owner of movable pages. The page lock is held in every callback but
-/// `released`.
+/// The callbacks of an owner of movable pages. The page is locked in `isolate`, `migrate` and
+/// `putback`.
 pub trait MovableOps<R: Designed>: Send + Sync {
     /// Detaches a page from the owner's structures, so that the owner neither frees nor uses it
     /// until the migration ends. Returns false if the owner refuses for now.

@@ -35,7 +35,7 @@ impl List {
         self.head.pfn()
     }
 
-    /// The last page, which reclaim takes next.
+    /// The last page; of an LRU list, the one that reclaim takes next.
     #[inline]
     pub fn tail(&self) -> Option<Pfn> {
         self.tail.pfn()

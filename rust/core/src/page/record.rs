@@ -91,8 +91,8 @@ impl Page {
         Word(self.word.fetch_and(!flags.bits(), Ordering::Relaxed))
     }
 
-    /// Clears flags by a load and a store, which lose what other threads change in between: only
-    /// for a defect that the explored build puts back.
+    /// Clears flags by a load and a store, which lose the changes of other threads in between: only for
+    /// mutations of the explored build.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn clear_plainly(&self, flags: Flags) {
         // Relaxed, twice: as in `clear`. The changes of other threads between the two steps are lost.
@@ -120,7 +120,7 @@ impl Page {
         }
     }
 
-    /// Replaces the word by `new` of it, in one step.
+    /// Replaces the word by the one that `new` computes from it, in one step.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     fn update(&self, new: impl Fn(Word) -> Word) {

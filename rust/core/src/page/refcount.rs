@@ -1,4 +1,4 @@
-//! The reference count: get, try_get, put, freeze, unfreeze, pins (lifecycle 3.1).
+//! The reference count: references taken and dropped, pins, freezes (lifecycle 3.1).
 
 use super::pfn::Pfn;
 use super::record::Page;

@@ -148,7 +148,7 @@ impl Word {
     /// count. The other half is for references of the core (entries, batches, isolations), so that
     /// no user can bring the core to its own limit.
     pub const OUTSIDE_LIMIT: u32 = Self::COUNT_LIMIT / 2;
-    /// The limit for references of entries: as many areas of base pages can share one page
+    /// The limit for references of entries: the most areas of base pages that can share one page
     /// ([`Areas`](crate::map::Areas)). Together with the references from outside it leaves 2^20 for
     /// those that the core holds for a moment.
     pub const MAPPED_LIMIT: u32 = Self::COUNT_LIMIT - Self::OUTSIDE_LIMIT - (1 << 20);
@@ -221,7 +221,7 @@ impl Word {
         }
     }
 
-    /// The same word without any access.
+    /// The word with no access counted and without `REFERENCED`.
     #[inline]
     #[must_use]
     pub const fn without_accesses(self) -> Word {

@@ -40,7 +40,8 @@ enum Daemon {
 impl<R: Release> Daemons<R> {
     /// Starts the daemons of all nodes. `around` runs each piece of their work.
     ///
-    /// `EAGAIN` if the process cannot have so many threads more; no daemon runs then.
+    /// `EAGAIN` if the process has no free slots for two threads a node, or the host starts no more threads.
+    /// Daemons that have started by then are stopped.
     pub fn start(machine: &Arc<Machine<R>>, around: &Surroundings) -> Result<Daemons<R>> {
         let nodes = machine.nodes().len();
         let mut slots = reserve_threads(2 * nodes)?.into_iter();

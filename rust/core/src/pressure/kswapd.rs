@@ -18,8 +18,8 @@ const HOPELESS: u32 = 16;
 impl<R: Release> Machine<R> {
     /// One run of a node's reclaiming daemon for blocks of 2^`order` frames (`balance_pgdat`): frees
     /// pages that were not used lately until the node's free frames reach the high watermark. Returns
-    /// the number of pages freed. Wakes the compacting daemon if a block was wanted, and the run has freed
-    /// enough frames for it that lie in pieces.
+    /// the number of pages freed. Wakes the compacting daemon if the run has freed as many frames as the
+    /// wanted block needs, but not a block.
     ///
     /// `EINVAL` for a node or an order that does not exist.
     pub fn kswapd(&self, node: usize, order: u8) -> Result<u32> {
@@ -55,7 +55,7 @@ impl<R: Release> Machine<R> {
             // the daemon sleeps, and the next run scans the whole node again.
             self.nodes[node].zone.lock().reset_skip_hints();
             if goal < order {
-                // The memory for a block is free, and lies in pieces.
+                // Enough memory for a block is free, but fragmented.
                 self.wake_kcompactd(node, order);
             }
         }
@@ -68,8 +68,8 @@ impl<R: Release> Machine<R> {
         self.nodes[node].wanted.failures.load(Ordering::Relaxed) >= HOPELESS
     }
 
-    /// The number of frames that a node lacks to its high watermark, or 1 if it has them but no block
-    /// of the order; `None` if nothing is missing (`pgdat_balanced`).
+    /// The number of frames that a node lacks to a free block of the order above its high watermark, or 1
+    /// if it has the frames but no block; `None` if nothing is missing (`pgdat_balanced`).
     fn missing(&self, node: usize, order: u8) -> Option<u32> {
         let found = &self.nodes[node];
         let zone = found.zone.lock();

@@ -3,8 +3,8 @@
 
 use crate::compact::{COSTLY_ORDER, CompactPriority, CompactStatus};
 
-/// Rounds without progress after which an allocation gives up (`MAX_RECLAIM_RETRIES`). The explorer
-/// needs fewer: each round is the same to it.
+/// The most rounds without progress (`MAX_RECLAIM_RETRIES`): an allocation gives up after one more.
+/// The explorer needs fewer: each round is the same to it.
 const RECLAIM_RETRIES: u32 = if cfg!(feature = "explored") { 1 } else { 16 };
 
 /// Rounds after a successful compaction whose block another thread took (`MAX_COMPACT_RETRIES`).

@@ -181,8 +181,8 @@ impl<R: Release> Machine<R> {
         })
     }
 
-    /// Returns true if an allocation would find its block on some node if all pages there were reclaimed
-    /// that can be. Reclaim makes no block, so one must be free already.
+    /// Returns true if an allocation would find its block on some node after reclaim has freed every page
+    /// there that it can free. Reclaim makes no large block, so one must be free already.
     fn would_suffice(&self, want: Want) -> bool {
         self.nodes_for(want).any(|node| {
             let reclaimable = self.reclaimable(node);

@@ -48,7 +48,7 @@ impl Reach {
 /// The work that an allocation does before it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// None: the daemons are woken, and the reserve is not left (`GFP_NOWAIT`).
+    /// None: the daemons are woken, and the reserve stays untouched (`GFP_NOWAIT`).
     NoWait,
     /// One round of reclaim (`__GFP_NORETRY`).
     Once,

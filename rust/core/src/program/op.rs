@@ -282,13 +282,12 @@ operations! {
     /// Allocates a page of 2^`order` frames, on `node` if given. The program holds its one
     /// reference.
     Step Allocate = "allocate" { page: Allocated } [order: Option<u32>, node: Option<u32>];
-    /// Allocates the frames from `first` on, by their numbers within a node (the first node, if none is
-    /// given), and moves their pages away before: alloc_contig_range(). The program holds one
-    /// reference to each frame; `free` puts all.
+    /// Allocates `count` frames from frame number `first` of a node on (of the first node, if none is given),
+    /// and moves their pages away before: alloc_contig_range(). The program holds one reference to each frame.
     Step AllocRange = "alloc_range" { page: Allocated, first: u32, count: u32 } [node: Option<u32>];
-    /// Puts the reference that `allocate` gave.
+    /// Puts the references that `allocate` or `alloc_range` gave, and after a split those to the parts.
     Step Free = "free" { page: Allocated } [];
-    /// Compacts a node for one block of 2^`order` frames, as an allocation does that found none:
+    /// Compacts a node for one block of 2^`order` frames, as an allocation does if no such block is free:
     /// try_to_compact_pages(). Returns the number of pages that moved.
     Step CompactFor = "compact_for" {} [order: u32, node: Option<u32>, priority: Option<Priority>];
     /// Makes one run of a node's compaction daemon for a block of 2^`order` frames: kcompactd_do_work().

@@ -46,8 +46,8 @@ pub struct Balance {
 /// The replay of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Replay {
-    /// The steps, up to the first that this machine does not support, or at which a rule was
-    /// broken.
+    /// The steps, up to the first that this machine does not support, or that a broken rule has
+    /// ended.
     pub steps: Vec<ReplayStep>,
     /// The reason why the next operation is not supported.
     pub unsupported: Option<String>,
@@ -103,7 +103,7 @@ fn on_machine(config: &Config, program: &Program, kernel: &[KernelPages]) -> Res
     let session = Session::<Chosen>::for_program(config, program).map_err(refused)?;
     session.machine().bind_cpu(Some(0));
     let mut actor = Actor::program();
-    // The pages that the kernel has from the beginning on lie below the ballast.
+    // The pages that the kernel has from the beginning on take their frames before the ballast does.
     let (first, later): (Vec<_>, Vec<_>) = kernel.iter().partition(|pages| pages.step == 0);
     for KernelPages { node, letters, .. } in first {
         session.hold_kernel_pages(&mut actor, *node, letters).map_err(refused)?;

@@ -1,7 +1,7 @@
 //! Names of the things that a program makes, and selections of their pages.
 //!
 //! A name is a letter and a number. A selection is a name alone, which means all pages, or a name
-//! with a list of pages. Types decide which names are allowed where: a child writes to a
+//! with a list of pages or of frames. Types decide which names are allowed where: a child writes to a
 //! `Sel<Region>`, `move_pages(2)` takes a `Sum<Address>`, a single step a `Sum<Owner>`.
 
 use std::fmt::{self, Display};

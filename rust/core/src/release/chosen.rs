@@ -86,8 +86,8 @@ macro_rules! designs {
             }
         }
 
-        /// Evaluates an expression once for each design, with a type alias for the design that a
-        /// value names: timed code is compiled for each.
+        /// Evaluates an expression with a type alias for the design that a value names. The expression is
+        /// compiled once for each design: timed code must not choose at run time.
         #[cfg(not(any(loom, feature = "explored", feature = "counted")))]
         macro_rules! with_design {
             ($d design:expr, $d alias:ident => $d body:expr) => {

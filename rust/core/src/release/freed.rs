@@ -5,13 +5,14 @@ use crate::machine::Machine;
 use crate::page::Pfn;
 use arrayvec::ArrayVec;
 
-/// Most pages that are freed under one lock.
+/// The most pages that are freed under one lock.
 const MOST: usize = 64;
 
 /// Base pages of one node whose records are reset, and whose frames wait to be given to the allocator. They
 /// go there in their order, at the latest when the value is dropped.
 ///
-/// Until then no other thread can use the frames, so a caller must not wait for anything meanwhile.
+/// Until then no other thread can use the frames. A caller that waited meanwhile could wait for a thread that
+/// needs one of them.
 pub(super) struct Freed<'a, R: Release> {
     machine: &'a Machine<R>,
     node: usize,

@@ -1,7 +1,7 @@
 //! The counting door: the native types, which also count every read-modify-write, every fence, every
-//! acquisition of a lock, and every change of a [`Tallied`] structure. Each thread counts into an
-//! [`Ops`] of its own. Loads and stores of atomic words are not counted, nor are sleeping, waking
-//! and spinning.
+//! acquisition of a lock, every change of a [`Tallied`] structure, and every flush of the TLB. Each
+//! thread counts into an [`Ops`] of its own. Loads and stores of atomic words are not counted, nor are
+//! sleeping, waking and spinning.
 //!
 //! The timed build is another crate, so counting costs it nothing.
 

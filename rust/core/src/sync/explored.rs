@@ -12,8 +12,8 @@
 //! | `digest` | a 128-bit number for each end state |
 //! | `clock`, `happens` | the race detector |
 //! | `held`, `order` | the lock order |
-//! | `pending` | events that must be over before another event is |
-//! | `words`, `lock`, `park` | the vocabulary itself |
+//! | `pending` | events that must end before another event ends |
+//! | `words`, `lock`, `park` | the words, locks and parked threads that the core uses |
 //!
 //! Outside of an exploration, while no thread of a schedule runs on this OS thread, the operations
 //! act directly. So a machine is set up and audited as in any other build. An exploration is

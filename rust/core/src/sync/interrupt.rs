@@ -10,7 +10,7 @@ use super::expect_may_sleep;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// The number of questions of which one reads the clock: a question costs less than a page.
+/// One of this many questions reads the clock, because a question must cost less than the work on a page.
 const STRIDE: u32 = 16;
 
 /// The time between two questions that reach the caller.
@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// An operation that can be interrupted.
 #[derive(Clone, Copy)]
 struct Operation {
-    /// Asks the caller, who returns true to end the operation.
+    /// Asks the caller whether the operation is to end.
     ask: fn() -> bool,
     /// Questions since the clock was read.
     questions: u32,
@@ -41,7 +41,7 @@ pub fn interruptible<T>(ask: fn() -> bool, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Puts the operation back that the thread was inside of before.
+/// Puts back the operation that the thread was in before.
 struct Restore(Option<Operation>);
 
 impl Drop for Restore {

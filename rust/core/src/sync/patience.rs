@@ -8,9 +8,10 @@ thread_local! {
     static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Runs `work`, and lets waits for migrations and for the page locks of faults last at most
-/// `patience`. An operation that would wait longer fails with `EINTR`, has changed nothing, and can
-/// be called again. Under the explorer and in models such waits have no deadline.
+/// Runs `work`, and lets its waits last at most `patience`: waits for migrations, for the page locks of
+/// faults and of file accesses, and for the pages of a zsmalloc pool. An operation that would wait longer
+/// fails with `EINTR`, has changed nothing, and can be called again. Under the explorer and in models such
+/// waits have no deadline.
 pub fn patiently<T>(patience: Duration, work: impl FnOnce() -> T) -> T {
     struct Restore(Option<Instant>);
     impl Drop for Restore {

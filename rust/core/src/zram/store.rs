@@ -35,10 +35,12 @@ impl Zram {
         made
     }
 
-    /// Writes a block (`zram_write_page`), with its pages on `node` or near it.
+    /// Writes a block (`zram_write_page`). The pool takes new frames from `node`, or from the nearest node
+    /// that has some.
     ///
-    /// `EINVAL` for a block that the device does not have, or a device that was reset; `ENOMEM` if no
-    /// frame is free, or the pool would exceed its limit. The block then keeps its old content.
+    /// `EINVAL` for a block that the device does not have, or a device that was reset; `EBUSY` while another
+    /// thread resets it; `ENOMEM` if no frame is free, or the pool would exceed its limit. After an error the
+    /// block keeps its old content, unless a reset discards it.
     pub fn write<R: Release>(
         &self,
         machine: &Machine<R>,
@@ -95,8 +97,9 @@ impl Zram {
         Ok(Content::Stored { handle: handle.0, len: len as u32 })
     }
 
-    /// Reads a block (`zram_read_page`): zeroes if it has no content. `EINVAL` for a block that the device
-    /// does not have.
+    /// Reads a block (`zram_read_page`): zeroes if it has no content.
+    ///
+    /// `EINVAL` for a block that the device does not have; `EIO` if the compressed bytes are damaged.
     pub fn read<R: Release>(&self, machine: &Machine<R>, block: u32, into: &mut Words) -> Result<()> {
         self.check(block)?;
         // The block is locked until its bytes are read, so that no other thread frees the object.
@@ -137,10 +140,10 @@ impl Zram {
     /// Discards all blocks and closes the pool (`reset`). The device takes no content afterwards, and has no
     /// limit. For a device that was reset the call does nothing. The call waits as [`ZsPool::close`] does.
     ///
-    /// `EBUSY` if the device is the swap space, whose content the reset would lose, or another thread uses
-    /// it; `EINTR` if the deadline of the calling thread ([`patiently`](crate::sync::patiently)) has passed,
-    /// or if the call was interrupted. The device can be used after an error. Its blocks, or some of them,
-    /// are then discarded, unless it is the swap space or another thread is resetting it.
+    /// `EBUSY` if the device is the swap space, whose content the reset would lose, or another thread resets
+    /// it; the call has then changed nothing. `EBUSY` also if another thread uses the device, and `EINTR` if
+    /// the deadline of the calling thread ([`patiently`](crate::sync::patiently)) has passed, or if the call
+    /// was interrupted: the device can then be used again, but some or all of its blocks are discarded.
     pub fn reset<R: Release>(&self, machine: &Machine<R>) -> Result<()> {
         match machine.begin_zram_reset(self)? {
             true => self.finish_reset(machine),

@@ -25,7 +25,7 @@ const HANDLE: usize = if SMALL { 0 } else { 8 };
 /// objects that straddle two pages: these are the zspages that the explorer needs.
 const SMALL: bool = cfg!(any(feature = "explored", loom));
 
-/// The smallest object, the step from class to class, and the largest object, in bytes.
+/// The smallest object, and the step from class to class, in bytes.
 const MIN: usize = if SMALL { WORD } else { 32 };
 const STEP: usize = if SMALL { WORD } else { 16 };
 

@@ -28,7 +28,8 @@ pub(super) const CLOSING: u64 = 2;
 pub(super) const CLOSED: u64 = 3;
 
 impl ZsPool {
-    /// A pool of `machine` without an object. `ENOMEM` if all owner slots are in use.
+    /// A pool of `machine` without an object. `ENOMEM` if all owner slots are in use, or the host has no
+    /// memory for the pool's place in the list of pools that reclaim compacts.
     pub fn new<R: Release>(machine: &Machine<R>) -> Result<Arc<ZsPool>> {
         machine.may_allocate("owner slot")?;
         let pool = machine.owners.insert_with(|id| {

@@ -15,7 +15,8 @@ use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::{Mutation, Ordering, broken, mutated, unpark_all};
 
-/// As many pages are worth a compaction of the pool in any round of reclaim (`SHRINK_BATCH`).
+/// A round of reclaim that is to free this many pages compacts the pool, however much the pool can free
+/// (`SHRINK_BATCH`).
 const SHRINK_BATCH: u64 = 128;
 
 impl<R: Release> MovableOps<R> for ZsPool {
@@ -65,8 +66,8 @@ impl<R: Release> MovableOps<R> for ZsPool {
         self.all_pages()
     }
 
-    /// Compacts the pool, if the round is to free as many pages as a compaction would, or many
-    /// (`zs_shrinker_scan`, `do_shrink_slab`).
+    /// Compacts the pool if the round is to free as many pages as the compaction would, or
+    /// `SHRINK_BATCH` of them (`zs_shrinker_scan`, `do_shrink_slab`).
     fn shrink(&self, machine: &Machine<R>, priority: u32) {
         let freeable = self.compactable_pages();
         let wanted = 2 * (freeable >> priority);

@@ -71,7 +71,7 @@ const FRAMES: u32 = 256;
 
 #[test]
 fn the_daemons_survive_a_failed_allocation_wherever_it_strikes() {
-    // The threads pass the sites in another order each time, so most sites are struck, but not each for sure.
+    // The threads pass the sites in another order each time, so the struck sites are not always the same.
     for at in (0..600).step_by(7) {
         let config = Config { pressure: true, ..Config::new(1, FRAMES) };
         let machine: Arc<Machine<Split>> = Arc::new(Machine::new(&config).unwrap());

@@ -195,7 +195,7 @@ fn a_private_copy_of_a_file_is_made_or_not_at_all() {
 }
 
 #[test]
-fn what_is_swapped_out_comes_back_or_stays_out() {
+fn a_page_that_is_swapped_out_comes_back_or_stays_out() {
     let read: Work<Split> =
         |scene| (0..PAGES).try_for_each(|index| scene.machine.read_word(&scene.area, index, 1).map(drop));
     all("swap in", &[Of::Swapped, Of::SwapCache], read);

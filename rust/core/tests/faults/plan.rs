@@ -98,7 +98,7 @@ fn a_frame_that_a_fault_flags_is_counted_at_once_and_handled_at_the_end() {
 }
 
 #[test]
-fn who_is_killed_stays_so_until_the_fault_ends() {
+fn a_killed_thread_stays_killed_until_the_fault_ends() {
     let machine = machine::<Split>(1, 16);
     let space = machine.address_space().unwrap();
     let area = machine.mmap(&space, 2).unwrap();

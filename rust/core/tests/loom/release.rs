@@ -137,7 +137,8 @@ fn unlock_and_put<R: Release>() {
     shared.freed();
 }
 
-/// Both holders unlock and put after stores of their own: the last one must see all stores.
+/// One holder unlocks and puts the page, the other one stores to it and puts it: the next user of the frame
+/// must see the store.
 fn unlock_and_put_against_put<R: Release>() {
     let shared = Listed::<R>::new(2);
     shared.lock();

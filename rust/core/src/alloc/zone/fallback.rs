@@ -72,7 +72,7 @@ impl Zone {
         let (free, movable) = self.count_pageblock(frames, block);
         let alike = match (kind, old) {
             (MigrateType::Movable, _) => movable,
-            // Whatever is neither free nor movable suits a type that cannot move.
+            // A frame that is neither free nor of a movable page suits a type that cannot move.
             (_, MigrateType::Movable) => (1u32 << self.blocks.order()).saturating_sub(free + movable),
             _ => 0,
         };

@@ -5,8 +5,8 @@ use std::ops::Index;
 
 /// A list of free blocks for each order. A block's record says that it is free and of which order.
 ///
-/// The frames are counted by the zone, which adds them once for a block that is merged or cut several
-/// times on its way.
+/// The lists do not count their frames. The zone does: it counts a block once, however often the block is
+/// merged or cut before it reaches its list.
 #[derive(Clone, Debug)]
 pub(super) struct FreeLists([List; MAX_ORDER as usize + 1]);
 

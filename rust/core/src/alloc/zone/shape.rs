@@ -21,7 +21,7 @@ impl Zone {
         self.blocks.set_skip(number);
     }
 
-    /// Sets the skip hint of the pageblock that holds a frame, and returns whether it was set.
+    /// Sets the skip hint of the pageblock that holds a frame, and returns whether it was set before.
     pub(crate) fn test_and_set_skip(&mut self, number: u32) -> bool {
         let skips = self.blocks.skips(number);
         self.blocks.set_skip(number);

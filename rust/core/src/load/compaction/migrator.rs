@@ -44,8 +44,8 @@ impl Migrator {
         Migrator { gauge, churn, blocks, commons: Arc::clone(commons), rng: Rng::new(0, 0), planted }
     }
 
-    /// Asks for a block, and breaks up the oldest one. Of three pages that go into its frames, two are
-    /// anonymous and one is a pool's.
+    /// Asks for a block, and breaks up the oldest one. Of the pages that go into its frames, about two thirds
+    /// are anonymous and the others a pool's.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         let Migrator { gauge, churn, blocks, commons, rng, planted } = self;
         let Some(head) = blocks.request(machine, gauge)? else { return Ok(()) };

@@ -107,7 +107,7 @@ impl Mutator {
         let (me, writers) = (self.terms.me, self.terms.layout.writers());
         let nodes = machine.nodes().len() as u32;
         let pages = self.commons.area.pages();
-        // Every mutator populates a part of the shared pages, spread over the nodes.
+        // Every mutator populates a part of the commons, spread over the nodes.
         for index in (me..pages).step_by(writers as usize) {
             let node = u64::from(index) * u64::from(nodes) / u64::from(pages);
             machine.prefer(&self.commons.area, node as usize)?;
@@ -133,7 +133,7 @@ impl Mutator {
     /// Makes some random operations.
     pub fn step<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         for _ in 0..OPERATIONS {
-            // Shares are of 4096; 2400 are accesses to pages that all mutators share.
+            // Of 4096 operations, 2400 are accesses to pages of all mutators.
             match self.rng.below(4096) {
                 0..1200 => self.access(machine, |m| &mut m.commons, false)?,
                 1200..1900 => self.access(machine, |m| &mut m.commons, true)?,
@@ -376,7 +376,7 @@ impl Mutator {
     }
 }
 
-/// Returns the child's area at the same addresses as a range of the parent.
+/// Returns the child's area at the addresses of an area of the parent.
 fn twin(child: &AddressSpace, ground: &Ground) -> Option<Arc<Area>> {
     child.areas.read().iter().find(|area| area.first == ground.area.first).cloned()
 }

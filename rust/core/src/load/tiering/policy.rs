@@ -63,9 +63,9 @@ pub(super) struct Order {
 pub(super) struct Director {
     policy: Arc<dyn Policy>,
     hits: Box<[AtomicU32]>,
-    /// `made` counts all accesses, `given` those that the policy was given. An epoch is over when
-    /// the difference is large enough.
+    /// The number of all accesses so far.
     made: AtomicU64,
+    /// The number of accesses that the policy was told of. An epoch is over when `made` is far enough ahead.
     given: AtomicU64,
     epoch: u64,
     ages: Lock<Vec<u32>>,

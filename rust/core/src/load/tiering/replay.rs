@@ -49,6 +49,7 @@ impl Trace {
         }
     }
 }
+
 /// The most accesses of a trace.
 pub(super) const MAX_ACCESSES: usize = u32::MAX as usize;
 

@@ -39,7 +39,7 @@ impl<R: Release> Machine<R> {
     /// date, except a new page that the caller will overwrite (`fill`).
     ///
     /// `EFAULT` beyond the file's end (the kernel's SIGBUS), `ENOMEM` without a free frame, `EIO`
-    /// if the disk fails.
+    /// if the disk or the swap space fails, `EINTR` if the deadline of a wait for the page lock passes.
     pub(in crate::map) fn file_page(
         &self,
         file: &File,

@@ -20,7 +20,8 @@ impl<R: Release> Machine<R> {
     /// `node` if it has free frames. If a page fails, the part of `into` before it is filled already.
     ///
     /// `EFAULT` for a range beyond the end, `ENOMEM` without a free frame, `EBADF` for a removed
-    /// file, `EIO` for a page of a memory file system whose frame is bad.
+    /// file, `EIO` for a page of a memory file system whose frame is bad or if the disk or the swap
+    /// space fails, `EINTR` if the caller is killed.
     pub fn file_read(&self, file: &File, offset: u64, into: &mut [u8], node: usize) -> Result<()> {
         let _inside = self.enter_file(file)?;
         for piece in pieces(file.pages(), offset, into.len())? {
@@ -156,7 +157,7 @@ impl<R: Release> Machine<R> {
     /// Writes a page's words to disk past the cache, as `O_DIRECT` does.
     ///
     /// `EBUSY` if the page is cached; `EINVAL` for a file without a disk, for a page that the file
-    /// does not have, or for more words than a page has.
+    /// does not have, or for more words than a page has; `EBADF` for a removed file.
     pub fn write_disk(&self, file: &File, index: u32, words: &[u64]) -> Result<()> {
         let _inside = self.enter_file(file)?;
         if !file.is_written_back() || index >= file.pages() || words.len() > WORDS {

@@ -36,7 +36,7 @@ impl<R: Release> Machine<R> {
     /// Begins to write one page to disk. `None` if the page is not cached or not dirty, or if the
     /// file has no disk. Waits for the page lock and for a write of the page that is under way.
     ///
-    /// `EINVAL` for a page beyond the file's capacity.
+    /// `EINVAL` for a page beyond the file's capacity; `EBADF` for a removed file.
     pub fn begin_writeback(&self, file: &File, index: u32) -> Result<Option<Writeback>> {
         if index >= file.capacity() {
             let why = format!("no page {index}: the file has {}", file.capacity());
@@ -48,8 +48,8 @@ impl<R: Release> Machine<R> {
         let inside = self.enter_file(file)?;
         let write = self.start_write(file, index).flatten();
         if write.is_some() {
-            // The write keeps the link on the file, because its page keeps the file from ending.
-            // `end_writeback` drops the link.
+            // The link on the file stays until `end_writeback` drops it. A file that ended in between would
+            // wait for the write when it drops its pages.
             std::mem::forget(inside);
         }
         Ok(write)
@@ -112,8 +112,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Writes the dirty pages of a range, as [`Machine::sync_file`] does, for a caller that keeps
-    /// the file.
+    /// Writes the dirty pages of a range, as [`Machine::sync_file`] does. The caller holds a link on the
+    /// file, which keeps the file from ending.
     pub(crate) fn sync_pages(&self, file: &File, pages: Range<u32>) -> u32 {
         let mut written = 0;
         if !file.is_written_back() {
@@ -143,7 +143,8 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Writes every dirty page of every file to disk (`sync`). Returns how many pages were written.
+    /// Writes every dirty page of every file that has a disk (`sync`), up to an interruption. Returns how
+    /// many pages were written.
     pub fn sync_all(&self) -> u32 {
         let mut written = 0;
         for file in self.files().iter().take_while(|_| !interrupted()) {

@@ -47,7 +47,7 @@ impl<R: Release> Machine<R> {
         let freed = match self.profile.lru_policy {
             LruPolicy::Mglru => {
                 let freed = self.shrink_generations(node, pages, by);
-                // The generations have no rounds: a reclaim that has freed too little counts as the last.
+                // The generations have no rounds: a reclaim that has freed too little counts as the last one.
                 self.shrink_owners(if freed < pages { 0 } else { DEF_PRIORITY });
                 freed
             }

@@ -12,16 +12,16 @@ impl<R: Release> Machine<R> {
     ///
     /// | used entries | `REFERENCED` before | the page |
     /// |---|---|---|
-    /// | any number, one locked into memory | any | is activated, and so put on the unevictable list |
+    /// | any number, one locked into memory | any | stays, for the unevictable list |
     /// | 0 | any | is a candidate |
     /// | 1 | no | stays, `REFERENCED` |
     /// | 1 | yes | is activated |
     /// | 2 or more | any | is activated |
     ///
-    /// The table is the policy `two_list`. In old kernels any use of an anonymous page, or of a
-    /// memory file's page, activates it (`anon_workingset`). Under `mglru` any use activates. Under
-    /// `fifo` every page is a candidate. Under `lru` and `clock` a page that an entry has used
-    /// stays, and goes to the front of its list.
+    /// The table is the policy `two_list`. With the profile field `anon_workingset` off, as in old kernels,
+    /// any use of an anonymous page, or of a memory file's page, activates it. Under `mglru` any use
+    /// activates. Under `fifo` every page is a candidate. Under `lru` and `clock` a page that an entry has
+    /// used stays, and goes to the front of its list.
     ///
     /// The kernel also activates a file's page at its first use if it is mapped executable, but
     /// mmcore has no such mapping. A file's page that is `REFERENCED` and that no entry has used is

@@ -204,10 +204,9 @@ impl<R: Release> Machine<R> {
         self.put(pfn);
     }
 
-    /// Switches a page of the swap cache in a migration. `from`, locked and unmapped, gives its
-    /// place in the swap cache, its dirty mark and its lineage to `to`, which is locked and which
-    /// no other thread can find yet. Returns false, with nothing changed, if another holder has a
-    /// reference on `from`.
+    /// Switches a page of the swap cache in a migration. `from`, locked and unmapped, gives its place in the
+    /// swap cache, its dirty mark, its owner and its offset to `to`, which is locked and which no other
+    /// thread can find yet. Returns false, with nothing changed, if another holder has a reference on `from`.
     pub(crate) fn swap_replace(&self, from: Pfn, to: Pfn) -> bool {
         const MOVED: Flags = Flags::SWAPCACHE.union(Flags::DIRTY);
         let Some(swap) = self.swap_space() else { return false };

@@ -22,8 +22,8 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else { return false };
         let slot = self.frames[pfn].private();
         {
-            // The file's slot is the entry. The swap slot counts the entry before it is published,
-            // and both happen in one change. A thread that waits for a change therefore finds both.
+            // The file's slot counts as a swap entry. It is counted before it names the swap slot, and
+            // both happen in one change. A thread that waits for a change therefore finds both.
             let mut changing = swap.change(self);
             changing.add_entry(slot);
             self.cache_to_swap(file, index, pfn, slot);

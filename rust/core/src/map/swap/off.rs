@@ -25,8 +25,7 @@ impl<R: Release> Machine<R> {
     ///
     /// `EINVAL` if there is no swap space, `EBUSY` if another thread is removing it, `ENOMEM` if
     /// memory has no room for its content, `EIO` if its device fails, `EINTR` for a killed thread or if it
-    /// was interrupted.
-    /// After an error the swap space is in use as before.
+    /// was interrupted. After an error the swap space is in use as before.
     pub fn swapoff(&self) -> Result<()> {
         let swap = self.swap_space().ok_or_else(|| Error::new(Errno::EINVAL, "there is no swap space"))?;
         if !swap.close(true) {

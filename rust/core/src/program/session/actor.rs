@@ -268,8 +268,8 @@ pub(super) struct Names {
     pub nameless: Vec<Arc<Process>>,
     pub pools: Table<Movable, Pool>,
     pub allocated: Table<Allocated, Pfn>,
-    /// The frames that were last failed or named behind pages. A frame keeps its name after an
-    /// unmap.
+    /// The frame behind each page at the last `frame` or the last failure of the page. It stays known after
+    /// an unmap.
     pub frames: Table<(Region, u32), Pfn>,
     /// The zram device.
     pub device: Option<Arc<Zram>>,
@@ -301,7 +301,7 @@ impl Names {
         fn all<K: PartialEq + Copy, V>(into: &mut Table<K, V>, from: &mut Table<K, V>) {
             from.0.drain(..).for_each(|(key, value)| into.set(key, value));
         }
-        // A child that only lost its name would go without an exit.
+        // A child whose name another child takes is kept without a name; otherwise it would never exit.
         let displaced = other.children.iter().filter_map(|(name, _)| self.children.get(*name)?.clone());
         self.nameless.extend(displaced);
         self.nameless.append(&mut other.nameless);

@@ -5,7 +5,7 @@ use super::actor::Actor;
 use crate::program::{Backing, Op};
 use crate::release::Release;
 
-/// Pages of a region whose page tables are made by touching the region itself.
+/// The fewest pages of a large region: one whose page tables are made by reads of its own pages.
 const LARGE: u32 = 511;
 
 /// The pages that one page table maps.
@@ -14,8 +14,8 @@ const TABLE: usize = 512;
 impl<R: Release> Session<R> {
     /// Makes the page tables of a region that prefers another node than the first, so that no table
     /// lies on that node. Each table of a large region is made by a read of one page. For a small
-    /// region, the guest writes a page beside the region that the script does not know of. Fails if
-    /// there is no memory for this page.
+    /// region the guest maps and writes one more page, of which the script does not know. Fails if
+    /// there is no memory for this page. After a region of a file, all batches are drained, too.
     pub fn make_page_tables(&self, actor: &Actor, op: &Op) -> crate::error::Result<()> {
         let &Op::Map { region, backing, pages, node: Some(1..), .. } = op else { return Ok(()) };
         let Ok(mapped) = self.region(actor, region) else { return Ok(()) };

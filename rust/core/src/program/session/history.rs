@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_the_fork_may_be_in_it_or_not() {
+    fn a_write_that_overlaps_the_fork_may_be_in_the_child_or_not() {
         let during = [(1, 0, 12, 15)];
         assert_eq!(wrong(&during, &[(0, 0, 0)]), None);
         assert_eq!(wrong(&during, &[(0, 1, 1)]), None);
@@ -206,10 +206,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_over_is_in_it_and_what_came_later_is_not() {
+    fn a_write_before_the_fork_is_in_the_child_and_a_later_one_is_not() {
         assert!(wrong(&[(1, 0, 5, 9)], &[(0, 0, 0)]).is_some_and(|why| why.contains("before the fork")));
         assert!(wrong(&[(1, 0, 21, 29)], &[(0, 1, 1)]).is_some_and(|why| why.contains("after the fork")));
-        // Overwritten by somebody else, who may have been the later one.
+        // Another thread has overwritten the page, and may have been the later one.
         assert_eq!(wrong(&[(1, 0, 5, 9), (2, 0, 4, 8)], &[(0, 2, 1)]), None);
         assert!(wrong(&[(2, 0, 1, 2), (1, 0, 5, 9)], &[(0, 2, 1)]).is_some());
     }

@@ -27,7 +27,7 @@ pub(super) enum Mode {
     Within,
     /// A thread's callback runs on the host's stack, where no switch to another thread is possible.
     Host,
-    /// The threads have ended; the world is checked or put back.
+    /// No thread runs; the world is set up, checked or put back.
     Check,
     /// The schedule has its verdict; threads unwind.
     Unwinding,

@@ -191,7 +191,7 @@ fn the_caller_of_a_split_frees_the_part_of_zeroes_that_it_asked_for() {
 }
 
 #[test]
-fn a_hard_failure_of_an_unsplit_page_signals_is_silent_or_is_forgotten_by_kernel() {
+fn a_hard_failure_of_a_page_that_stays_large_is_told_kept_silent_or_forgotten() {
     for (kernel, errno, counted, told) in
         [("4.8", Errno::EBUSY, 0, 0), ("6.1", Errno::EBUSY, 1, 0), ("6.12", Errno::EHWPOISON, 1, 1)]
     {

@@ -683,7 +683,10 @@ class Machine:
                 callback.
             TypeError: if letters or types are of another type."""
     def drain(self, *, cpu: int | None = None) -> None:
-        """Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu)."""
+        """Drains the LRU batches of all CPUs (lru_add_drain_all), or of one (lru_add_drain_cpu).
+
+        Raises:
+            KernelError: EINVAL if there is no such CPU."""
     def vmstat(self, *, node: int | None = None) -> Counters:
         """The counters of the machine, or of one node, under the kernel's names.
 

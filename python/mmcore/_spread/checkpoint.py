@@ -85,7 +85,7 @@ class Checkpoint:
             raise InputError(f"{self._name} is in use by another call: give each its own") from None
         end = 0
         # A reader with a buffer, for this loop alone; it shares the lock and the place in the file.
-        with open(os.dup(file.fileno()), "rb") as reader:
+        with os.fdopen(os.dup(file.fileno()), "rb") as reader:
             for number, line in enumerate(iter(lambda: reader.readline(_LINE), b"")):
                 if not line.endswith(b"\n") and len(line) < _LINE:
                     # The last line was cut.

@@ -282,8 +282,9 @@ operations! {
     /// Allocates a page of 2^`order` frames, on `node` if given. The program holds its one
     /// reference.
     Step Allocate = "allocate" { page: Allocated } [order: Option<u32>, node: Option<u32>];
-    /// Allocates `count` frames from frame number `first` of a node on (of the first node, if none is given),
-    /// and moves their pages away before: alloc_contig_range(). The program holds one reference to each frame.
+    /// Allocates `count` frames from frame number `first` of a node on (of the first node, if none is
+    /// given), and moves their pages away before: alloc_contig_range(). The program holds one reference to
+    /// each frame.
     Step AllocRange = "alloc_range" { page: Allocated, first: u32, count: u32 } [node: Option<u32>];
     /// Puts the references that `allocate` or `alloc_range` gave, and after a split those to the parts.
     Step Free = "free" { page: Allocated } [];

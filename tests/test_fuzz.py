@@ -1,12 +1,15 @@
 """Runs the fuzzer for a moment and tests the fuzzer itself; `make fuzz` runs it for long."""
 
+import contextlib
 import random
+import warnings
 
 import pytest
 
 import mmcore
 from fuzz import arguments, calls, driver, files, growth, judge, shrink, surface
 from fuzz.judge import Failure
+from fuzz.world import reporting
 
 #: The number of cases in which every entry has its turn.
 EVERY = -(-len(surface.entries()) // calls.TURN)
@@ -71,6 +74,31 @@ def test_every_public_name_is_on_the_surface_or_left_out_for_a_reason():
         public = {name for name in vars(cls) if not name.startswith("_")}
         known = {entry.name for entry in surface.entries().values() if entry.owner is cls}
         assert public <= known
+
+
+def of_machines():
+    """The classes of the core whose objects only a machine returns, by name."""
+    core = {name: cls for name, cls in surface.classes().items() if surface.is_compiled(cls)}
+    return {name: cls for name, cls in core.items() if name not in ("Machine", "Profile")}
+
+
+@UNTIDY
+def test_every_function_and_class_of_the_public_modules_is_called_with_success(tmp_path):
+    """A call that is never made with fitting arguments would test the refusals alone."""
+    runner = calls.Runner(calls.World(7, tmp_path), forks=False)
+    wanted = [entry for entry in surface.entries().values() if entry.owner is None]
+    with warnings.catch_warnings(), reporting(runner.world):
+        warnings.simplefilter("ignore")
+        for entry in wanted:
+            for number in range(60):
+                step = calls._draw_step(random.Random(f"{entry.key} {number}"), entry)
+                with contextlib.suppress(judge.Alarm, *calls.LOUD):
+                    runner.do(step)
+                if entry.key in runner.came_back:
+                    break
+        runner.world.finish()
+    assert not runner.failures
+    assert {entry.key for entry in wanted} - runner.came_back == of_machines().keys()
 
 
 def test_every_parameter_has_values_that_fit():
@@ -202,10 +230,10 @@ def test_shrinking_keeps_what_is_needed(monkeypatch):
 
 
 def test_only_machines_and_profiles_of_the_core_are_made_from_nothing():
-    for name, cls in surface.classes().items():
-        if cls.__module__ == "mmcore" and name not in ("Machine", "Profile"):
-            with pytest.raises(TypeError):
-                cls()
+    assert len(of_machines()) > 15
+    for cls in of_machines().values():
+        with pytest.raises(TypeError):
+            cls()
 
 
 def test_no_configuration_stops():

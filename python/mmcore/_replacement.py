@@ -241,6 +241,7 @@ def policies(
         InputError: if an option or the trace does not fit; the message says what to change.
         FindingError: if a machine broke a rule.
         KeyboardInterrupt: by a signal; its `partial` has the replays that had ended by then.
+        OSError: if the checkpoint cannot be read or written.
         WorkersLostError: if the executor lost replays; likewise.
     """
     workers = workers_of(executor, alone=True)

@@ -44,6 +44,7 @@ FITS = {
     "gate": v.number(None, "work", "time", ("work", "time"), "odd"),
     "gates": v.number(None),
     "get_new_page": v.callback,
+    "hunt.names": v.number("unmap-without-flush", "hook-without-lock", "no-such-defect"),
     "handler": v.either(v.callback, v.number(None)),
     "handle": v.number(0, 1, 2**32, 2**64 - 1),
     "hard": v.flag,
@@ -51,6 +52,8 @@ FITS = {
     "jobs": v.number(None, 1, 1, 2),
     "kernel": v.kernel,
     "key": v.key,
+    "head.kind": v.number("run", "comparison"),
+    "schema.kind": v.number("run", "head", "nonsense"),
     "kind": v.number("disk", "tmpfs", "shm"),
     "Machine.set_pageblock_type.kind": v.number("movable", "unmovable", "isolated", "odd"),
     "Machine.inject.kind": v.number(*v.FAULTS),
@@ -59,6 +62,8 @@ FITS = {
     "limit": v.number(None, 0, 4096, "64KiB"),
     "line": v.either(v.number(f"{v.PROGRAM.strip()} @ 0x3,1".replace("\n", " ; ")), v.text),
     "load": v.number("storm", "tiering", "compaction", "zram"),
+    "standard.matching": v.number(*v.MATCHING),
+    "standard.preemptions": v.number(0, 0, 1),
     "max_accesses": v.number(None, 10, 100_000),
     "max_steps": v.number(None, None, 1, 100, 100_000),
     "measurement": v.number(None),
@@ -191,6 +196,9 @@ DATA = (
     *("unsupported", "values", "why"),
     *("choices", "grid", "parts", "points", "problem", "wanted"),
     *("digest", "least", "most", "reuse", "written"),
+    *("colors", "columns", "title", "right", "svg", "save", "tables", "live", "html", "script"),
+    *("origin", "minimum", "design", "exploration", "defect", "hunts", "names", "elapsed"),
+    *("operations", "searches", "matching"),
 )
 
 #: Parameters that keep a call short. They are always passed, and an odd value never makes the call
@@ -199,6 +207,9 @@ BOUNDS = {
     "compare": ("seconds",),
     "diff": ("seconds", "schedules"),
     "explore": ("schedules",),
+    "hunt": ("schedules", "shrink"),
+    "soak": ("schedules",),
+    "standard": ("matching", "preemptions"),
     "testing.explore": ("schedules",),
     "run": ("patience",),
     "stress": ("seconds", "patience"),
@@ -206,6 +217,8 @@ BOUNDS = {
     "Page.lock": ("timeout",),
 }
 #: Odd bounds: each is refused, or makes no call longer than usual.
+#: Bounds that are never odd: without them a call runs for hours.
+NEEDED = ("soak.schedules", "standard.matching", "standard.preemptions")
 ODD_BOUNDS = (-1, 0, None, "x", float("nan"), -1e300, 1e-300, True, [], 2**64, -(2**63), "1")
 
 #: Probability of an odd argument, and of passing an optional one.
@@ -227,11 +240,14 @@ def draw(entry, random):
             gap = True
             continue
         value = _value(entry, parameter.name, random, odd=odd and random.random() < ODD * 2)
-        if gap or (parameter.by_name and random.random() < 0.5):
+        if gap or not parameter.by_place or (parameter.by_name and random.random() < 0.5):
             named[parameter.name] = value
             gap = True
         else:
             given.append(value)
+    rest = f"{entry.key}.{entry.rest}"
+    if rest in FITS and not gap:
+        given += [FITS[rest](random) for _ in range(random.randrange(3))]
     if entry.named:
         named |= {name: value for name, value in v.fields(random).items() if name not in named}
     if odd and random.random() < ODD / 3:
@@ -242,7 +258,7 @@ def draw(entry, random):
 
 
 def _value(entry, name, random, *, odd):
-    if odd:
+    if odd and f"{entry.key}.{name}" not in NEEDED:
         bounding = name in BOUNDS.get(entry.key, ())
         return random.choice(ODD_BOUNDS) if bounding else v.odd(random)
     for fitting in (f"{entry.key}.{name}", name):

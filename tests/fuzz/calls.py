@@ -11,11 +11,10 @@ import warnings
 from dataclasses import dataclass
 from random import Random
 
-import mmcore
 from fuzz import arguments, judge, providers
 from fuzz.callbacks import LOUD
 from fuzz.judge import USERS, Alarm, Failure
-from fuzz.surface import Entry, entries
+from fuzz.surface import Entry, entries, package_names
 from fuzz.values import Late, odd
 from fuzz.world import World, reporting
 
@@ -306,8 +305,7 @@ class Runner:
             return found if entry.kind == "attribute" else found(*given, **named)
         if entry.key == "compare":
             return providers.compare(**named)
-        package, _, name = entry.name.rpartition(".")
-        return getattr(mmcore.testing if package else mmcore, name)(*given, **named)
+        return package_names()[entry.name](*given, **named)
 
     def _lock(self, machine):
         """Takes the lock of some page of the machine, which the call then finds held."""

@@ -33,7 +33,7 @@ TELL = ("Audit.raise_for_findings", "Exploration.check")
 USERS = ("Boot", "MachineSpec", "Op", "Program", "Schedule", "Selection", "Thread", "Trace")
 
 #: Parameters that name a file: a call with one may raise an OSError of the system.
-PATHS = {"path", "trace", "recordings", "what"}
+PATHS = {"path", "trace", "recordings", "what", "checkpoint"}
 
 #: The rule that `run` reports as broken if a program makes no progress for `patience` seconds.
 PATIENCE = "no thread waits for ever"

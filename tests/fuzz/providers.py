@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import mmcore
-from fuzz.values import PROGRAM, STEPS
+from fuzz.values import MATCHING, PROGRAM, STEPS
 from mmcore import _comparison as comparison
 from simulated_rig import SimulatedBackend
 
@@ -56,23 +56,34 @@ MAKERS = {
     "CompactionPass": lambda: passes()[0],
     "CompactionState": lambda: mmcore.Machine(nodes=["1MiB"]).compaction_state(),
     "Comparison": compare,
+    "Cells": lambda: mmcore.reporting.Cells((("a", ("xy", "z")),), {"x": "#000000"}),
+    "Code": lambda: mmcore.reporting.Code(PROGRAM),
+    "Column": lambda: mmcore.reporting.Column("pages", right=True),
     "Conformance": lambda: mmcore.conformance([]),
     "Counterexample": lambda: mmcore.explore(PROGRAM, max_steps=1, jobs=1).counterexample,
+    "Defect": lambda: hunted().hunts[0].defect,
     "Difference": lambda: mmcore.results.Difference(0, "write r0", "status", 0, 1),
+    "Drawing": lambda: mmcore.reporting.Drawing(lambda: "<svg/>"),
     "Evicted": lambda: mmcore.results.Evicted(2, 1),
     "Event": lambda: machine_bound()[1],
     "Exploration": lambda: mmcore.explore(PROGRAM, schedules=5, jobs=1),
+    "Explored": lambda: explored().searches[0],
     "FaultHit": lambda: mmcore.results.FaultHit("a step", None),
     "FieldSetting": lambda: mmcore.program.FieldSetting("pagevec", "15"),
     "FieldText": lambda: mmcore.Profile.describe("release"),
     "Finding": lambda: mmcore.results.Finding("rule", 3, "detail"),
     "FindingError": lambda: mmcore.errors.FindingError("broken"),
+    "Grid": lambda: next(part for part in hunted().parts() if not isinstance(part, str)),
     "Holder": lambda: machine_bound()[2].holders[0],
+    "Hunt": lambda: hunted().hunts[0],
+    "HuntResult": lambda: hunted(),
     "InputError": lambda: mmcore.errors.InputError("wrong"),
     "KernelError": lambda: mmcore.errors.KernelError(16, "busy"),
+    "Live": lambda: mmcore.reporting.Live("<div></div>", "steps.js"),
     "MachineSpec": mmcore.program.MachineSpec,
     "MapChange": lambda: maps()[1],
     "MapSteps": lambda: maps()[1].steps(),
+    "Minimum": lambda: hunted().hunts[0].defect.minimum,
     "Migrated": lambda: machine_bound()[4],
     "MissingExtraError": lambda: mmcore.errors.MissingExtraError("a", "b"),
     "MisuseError": lambda: mmcore.errors.MisuseError("spent"),
@@ -98,6 +109,7 @@ MAKERS = {
     "Program": lambda: mmcore.Program.parse(PROGRAM),
     "ProgramError": lambda: mmcore.errors.ProgramError("wrong", 1, 2),
     "RaceError": lambda: mmcore.errors.RaceError(mmcore.replay(PROGRAM, "0")),
+    "RaceSize": lambda: hunted().hunts[0].defect.minimum.size,
     "Reached": lambda: mmcore.results.Reached("6.1", 1, 5, "sampled", "a sample"),
     "Reclaimed": lambda: mmcore.results.Reclaimed(1, 2),
     "Refused": lambda: mmcore.results.Refused(
@@ -113,6 +125,9 @@ MAKERS = {
     "Selection": lambda: mmcore.program.Selection("r0", ((0, 1),)),
     "SigbusError": lambda: mmcore.errors.SigbusError(133, "lost", None, 4096),
     "Signal": _signal,
+    "SoakResult": lambda: soaked(),
+    "Soaked": lambda: soaked().searches[0],
+    "StandardResult": lambda: explored(),
     "StepDiff": lambda: mmcore.diff(STEPS, kernel="6.1,6.12"),
     "StressResult": lambda: mmcore.stress(STEPS, seconds=0.01),
     "SwapUse": lambda: mmcore.results.SwapUse(16, 1),
@@ -129,6 +144,18 @@ MAKERS = {
     "ZsUse": lambda: store().usage,
     "ZspageCount": lambda: store().zspages()[0],
 }
+
+
+def hunted():
+    return mmcore.searches.hunt("unmap-without-flush", schedules=5, shrink=0)
+
+
+def soaked():
+    return mmcore.searches.soak(5, jobs=1)
+
+
+def explored():
+    return mmcore.searches.standard(preemptions=0, matching=MATCHING[0], release="split", jobs=1)
 
 
 def store():

@@ -1,17 +1,24 @@
 """The public interface of mmcore: every function, class, method and attribute."""
 
 import functools
+import importlib
 import inspect
+import pkgutil
 from dataclasses import dataclass, field
 
 import mmcore
 import mmcore.testing
+import mmcore.typing
 from mmcore import _mmcore
 
 #: Public names that the fuzzer does not call, with the reason.
 LEFT_OUT = {
     "testing.PageLife": "a test class: Hypothesis calls its rules, in tests/test_testing.py",
     "Arg": "a type",
+    "Part": "a type",
+    **dict.fromkeys(mmcore.typing.__all__, "a type"),
+    "Result": "an abstract class: its methods are those of every result",
+    "KINDS": "a constant",
     "ExploredPage": "the explorer makes it, for the callbacks of an owner",
     "FLAGS": "a constant",
     "FRAME_KINDS": "a constant",
@@ -43,9 +50,19 @@ SPECIAL = (
 
 @dataclass(frozen=True)
 class Parameter:
+    """A parameter.
+
+    Attributes:
+        name: its name.
+        required: whether a call must pass it.
+        by_name: whether it can be passed by name.
+        by_place: whether it can be passed by position.
+    """
+
     name: str
     required: bool
     by_name: bool
+    by_place: bool
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,8 @@ class Entry:
         kind: `call` or `attribute`.
         parameters: its parameters.
         named: whether it takes any further name (`**fields`).
+        rest: the name of the parameter that takes any number of arguments (`*names`); None if there
+            is none.
     """
 
     owner: type | None = field(repr=False)
@@ -65,6 +84,7 @@ class Entry:
     kind: str
     parameters: tuple[Parameter, ...] = field(repr=False, default=())
     named: bool = field(repr=False, default=False)
+    rest: str | None = field(repr=False, default=None)
 
     @property
     def key(self):
@@ -74,25 +94,35 @@ class Entry:
     def makes(self):
         """Whether it is a class of plain data, which accepts any values."""
         thing = None if self.owner else package_names()[self.name]
-        return isinstance(thing, type) and not _is_compiled(thing)
+        return isinstance(thing, type) and not is_compiled(thing)
 
     @property
     def compiled(self):
         """Whether it belongs to a class of the compiled core."""
-        return self.owner is not None and _is_compiled(self.owner)
+        return self.owner is not None and is_compiled(self.owner)
 
 
-def _is_compiled(cls):
+def is_compiled(cls):
     return getattr(_mmcore, cls.__name__, None) is cls
 
 
+@functools.cache
 def package_names():
-    """The public objects, by the names that the fuzzer uses."""
-    modules = (mmcore, mmcore.errors, mmcore.handles, mmcore.program, mmcore.results)
-    names = {name: getattr(module, name) for module in modules for name in module.__all__}
-    for name in mmcore.testing.__all__:
-        names[f"testing.{name}"] = getattr(mmcore.testing, name)
+    """The public objects of all public modules, by the names that the fuzzer uses."""
+    names = {name: getattr(mmcore, name) for name in mmcore.__all__}
+    for module in public_modules():
+        # The names of `mmcore.testing` are also those of functions of the package.
+        prefix = "testing." if module is mmcore.testing else ""
+        names |= {prefix + name: getattr(module, name) for name in module.__all__}
     return names
+
+
+def public_modules():
+    """The modules of the package whose names are public. The commands and the plugin have none."""
+    found = (module.name for module in pkgutil.iter_modules(mmcore.__path__, "mmcore."))
+    named = [name for name in found if not name.partition(".")[2].startswith("_")]
+    modules = map(importlib.import_module, named)
+    return [module for module in modules if getattr(module, "__all__", ())]
 
 
 @functools.cache
@@ -142,11 +172,12 @@ def _entry(owner, name, thing):
             each.name,
             each.default is each.empty,
             each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD),
+            each.kind is not each.KEYWORD_ONLY,
         )
         for each in known
         if each.name != "self" and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
     ]
-    # Keyword-only parameters come last, so that the others can be passed by position.
-    only = {each.name for each in known if each.kind is each.KEYWORD_ONLY}
-    parameters.sort(key=lambda each: each.name in only)
-    return Entry(owner, name, "call", tuple(parameters), named)
+    # Those that are passed by name alone come last, so that the others can be passed by position.
+    parameters.sort(key=lambda each: not each.by_place)
+    rest = next((each.name for each in known if each.kind is each.VAR_POSITIONAL), None)
+    return Entry(owner, name, "call", tuple(parameters), named, rest)

@@ -18,6 +18,8 @@ MOVABLE = "movable m0 2\nthread A\n  isolate m0\n  migrate m0:0 node=1\n  putbac
 MOVABLE += "thread B\n  isolate m0:1\n  putback m0:1\n  release m0:1\n"
 VIEW = memoryview(b"view")
 
+#: Parts of names of the standard set: each names one small program, or none.
+MATCHING = ("mapped 1: read, write", "mapped 1: read, unmap", "no such program")
 RELEASES = ("putback", "split", "hook", "hook_late", "packed", "mine")
 FAULTS = ("no_memory", "copy_failure", "extra_pin", "driver_error", "poison", "killed")
 FAULTS += ("spurious_wakeup",)

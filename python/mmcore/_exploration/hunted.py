@@ -195,6 +195,7 @@ def hunt_all(
     Raises:
         InputError: if no mutation has a name that was given, or an option is out of range.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished searches.
+        OSError: if the checkpoint cannot be read or written.
         WorkersLostError: if the executor lost searches; likewise.
     """
     schedules = number("schedules", schedules, 1)

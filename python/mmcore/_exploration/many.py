@@ -292,6 +292,7 @@ def standard(
     Raises:
         InputError: if an option is out of range, or no program matches.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished searches.
+        OSError: if the checkpoint cannot be read or written.
         WorkersLostError: if the executor lost searches; likewise.
     """
     seconds = time_limit("seconds", seconds)
@@ -364,6 +365,7 @@ def soak(
     Raises:
         InputError: if an option is out of range.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished programs.
+        OSError: if the checkpoint cannot be read or written.
         WorkersLostError: if the executor lost programs; likewise.
     """
     seconds = time_limit("seconds", seconds)

@@ -97,6 +97,7 @@ def explore(
         progress: called after each block with the schedules run, and their number in all or None.
 
     Raises:
+        OSError: if the checkpoint cannot be read or written.
         WorkersLostError: if the executor lost parts of the search; its `partial` is the result of
             the others.
         InputError: if the program is not valid, an operation names a region, pin or page that no

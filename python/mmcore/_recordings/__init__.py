@@ -81,6 +81,7 @@ def conformance(
             kernel has no profile.
         KeyboardInterrupt: on a signal; its `partial` is the result for the recordings compared
             before the signal, or None if there is none.
+        OSError: if the checkpoint cannot be read or written.
         WorkersLostError: if the executor lost recordings; likewise.
     """
     workers = workers_of(executor, alone=True)

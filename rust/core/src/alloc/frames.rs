@@ -132,8 +132,8 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// Gives a frame to the buddy lists that was refused for its poison, when it was freed or
-    /// allocated. Its count is zero, and the poison is cleared.
+    /// Gives a frame back to the buddy lists that the allocator had refused for its poison. Its count
+    /// is zero, and the caller has cleared the poison.
     pub(crate) fn give_refused(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         page.set_owner(0, 0);

@@ -1,7 +1,7 @@
 """Executors for tests: that end their calls in another order, lose them, or count them."""
 
 import threading
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 
 import mmcore
 
@@ -56,6 +56,13 @@ class Moody(Executor):
         else:
             future.set_result(call(*arguments))
         return future
+
+
+class Plain(ThreadPoolExecutor):
+    """Has no other arguments of `shutdown` than the oldest executors, as that of loky."""
+
+    def shutdown(self, wait=True):
+        super().shutdown(wait=wait)
 
 
 class FreesTwice(mmcore.handles.MovableOps):

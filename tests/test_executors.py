@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import mmcore
-from executors import Exits, FreesTwice, Moody, Reversed
+from executors import Exits, FreesTwice, Moody, Plain, Reversed
 from fuzz.providers import MAKERS
 from mmcore import searches
 from mmcore._exploration import planned, soak
@@ -343,6 +343,12 @@ def test_options_that_do_not_fit_together_are_refused(options, said):
 def test_an_error_of_a_part_is_raised_as_it_is(executor):
     with pytest.raises(InputError, match="no mutation 'nonsense'"):
         mmcore.explore(MOVE, schedules=200, mutation="nonsense", executor=executor)
+
+
+def test_an_executor_of_a_function_need_not_cancel_its_calls():
+    # The race is found early: the calls that follow are cancelled one by one.
+    found = CALLS["a search that finds a race"](executor=lambda: Plain(2))
+    assert found == serial("a search that finds a race")
 
 
 @pytest.mark.parametrize("name", mmcore.errors.__all__)

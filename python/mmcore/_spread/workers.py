@@ -50,9 +50,10 @@ class Workers:
         return self._executor.submit(call, *arguments)
 
     def close(self, *, wait: bool = True) -> None:
-        """Shuts down the executor if mmcore made it; parts that have not begun are dropped."""
+        """Shuts down the executor if mmcore made it; its calls were cancelled before."""
         if self._make is not None and self._executor is not None:
-            self._executor.shutdown(wait=wait, cancel_futures=True)
+            # `wait` alone: not every executor can cancel its calls.
+            self._executor.shutdown(wait=wait)
             self._executor = None
 
 

@@ -1,5 +1,6 @@
 """The README: its code runs, its commands print what it shows, its pictures are those of `plot`."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import pytest
 import mmcore
 
 ROOT = Path(__file__).parent.parent
+_spec = importlib.util.spec_from_file_location("links", ROOT / ".ci" / "absolute_links.py")
+links = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(links)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 CONSOLE = re.findall(r"^```console\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -66,10 +70,38 @@ def test_the_commands_print_the_consoles_of_the_readme(tmp_path):
     assert "miss ratio" in (tmp_path / "curves.html").read_text()
 
 
+def links_of(text):
+    return [found[3].partition("#")[0] for found in links.LINK.finditer(text)]
+
+
 def test_every_link_leads_to_a_file():
-    links = re.findall(r"\]\(([^)#]+)", README)
-    assert len(links) > 20
-    assert [link for link in links if not (ROOT / link).is_file()] == []
+    address = links.repository()
+    found = links_of(README)
+    assert len(found) > 20
+    if address is not None:
+        # The page of the package has no repository around it (docs/releasing.md).
+        assert [each for each in found if not each.startswith(f"{address}/")] == []
+        found = [each.removeprefix(f"{address}/").split("/", 2)[2] for each in found]
+    assert [each for each in found if not (ROOT / each).is_file()] == []
+
+
+def test_links_become_absolute_once():
+    text = "![a](docs/a.svg) [b](docs/b.md#c) [d](https://d.org) [e](#e)"
+    made = links.absolute(text, "https://x.org/y")
+    assert made == (
+        "![a](https://x.org/y/raw/HEAD/docs/a.svg) [b](https://x.org/y/blob/HEAD/docs/b.md#c)"
+        " [d](https://d.org) [e](#e)"
+    )
+    assert links.absolute(made, "https://x.org/y") == made
+    assert not any(each.startswith("docs") for each in links_of(links.absolute(README, "z:")))
+
+
+def test_the_front_page_leads_to_the_guides():
+    pages = {each.name for each in (ROOT / "docs").glob("*.md")}
+    # Pages that the build of the site completes, or that are about the project itself.
+    inner = {"index.md", "command-line.md", "counters.md", "profile-fields.md", "recordings.md"}
+    named = {Path(each).name for each in links_of(README)}
+    assert pages - named - inner == set()
 
 
 def classes(path):

@@ -14,7 +14,7 @@ import every_result
 from mmcore._cli import app, run
 from mmcore._cli.showing import CODES
 from mmcore.errors import InputError
-from mmcore.reporting import KINDS, Drawing, Grid, Result, head, schema
+from mmcore.reporting import KINDS, Drawing, Grid, Listed, Result, head, schema
 from mmcore.reporting._image import save
 from schema_errors import SCHEMAS, errors
 
@@ -161,6 +161,8 @@ def test_a_notebook_shows_its_tables_and_no_drawing(result):
     shown = result._repr_html_()
     assert "<svg" not in shown
     grids = sum(isinstance(part, Grid) for part in result.parts())
+    listed = [part for part in result.parts() if isinstance(part, Listed)]
+    grids += sum(bool(grid.rows) for part in listed for grid in part.tables)
     assert Outline(shown).seen.count("table") == grids
 
 
@@ -173,6 +175,29 @@ def test_its_text_has_what_its_page_has(result):
             assert page.count("<tr>") >= len(part.rows)
         elif isinstance(part, str):
             assert part in text
+        elif isinstance(part, Listed):
+            assert part.text in text
+
+
+@pytest.mark.parametrize(
+    ("name", "titles", "cells"),
+    [
+        ("conformance", ["recordings"], ["6.12 h01-migrate-anon", "match"]),
+        ("conformance that differs", ["recordings", "what differs"], ["ret", "7", "0"]),
+        ("conformance with a damaged file", ["recordings"], ["could not be compared"]),
+        ("outcome diff", ["outcomes of one side alone", "the two profiles"], ["only under"]),
+        ("step diff", ["what differs", "the two profiles"], ["kpageflags_ksm", "yes", "faults"]),
+        ("profiles of two", ["fields of a profile"], ["pagevec", "15", "31"]),
+    ],
+)
+def test_pages_of_lines_have_tables(name, titles, cells, folder):
+    page = every_result.result(name, folder).to_html()
+    captions = re.findall("<caption>(.*?)</caption>", page)
+    assert set(titles) <= set(captions)
+    for cell in cells:
+        assert f">{cell}</t" in page
+    # Each fact stands once: the lines of the text are not on the page as well.
+    assert "recorded 7, replayed 0" not in page
 
 
 @pytest.mark.parametrize(

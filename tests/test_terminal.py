@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import every_result
+import mmcore
 from mmcore._cli.progress import share
 from terminal import on_terminal
 
@@ -74,3 +75,46 @@ def test_a_bar_shows_the_larger_share_of_work_and_time():
     assert of(2, total=4, completed=3) == 0.75
     assert of(2, total=4, completed=1) == 0.5
     assert of(0.5, total=4, completed=1) == 1
+
+
+def test_a_search_of_one_part_says_what_ends_it(program):
+    limits = {"--schedules 400": "400 schedules at most", "": "--schedules or --seconds ends it"}
+    for words, limit in limits.items():
+        shown, _, code = on_terminal("explore", program, "--exhaustive", *words.split(), width=160)
+        assert code in (0, 3)
+        assert "every interleaving with at most 2 preemptions" in shown
+        assert limit in shown
+    shown, _, _ = on_terminal("explore", program, width=160)
+    assert "20,000 schedules, drawn" in shown
+    shown, _, _ = on_terminal("explore", program, "--schedules", 70_000, width=160)
+    assert re.search(r"65,536 schedules, [\d,]+ a second", shown)
+    assert "94%" in shown
+
+
+def test_a_comparison_of_profiles_shows_its_share(program, tmp_path):
+    shown, _, code = on_terminal("diff", program, "--kernel", "6.1,6.12", width=160)
+    assert code == 1
+    assert "50%" in shown
+    assert "6.12: every interleaving with at most 2 preemptions; 200,000 schedules" in shown
+    moved = tmp_path / "moved.mm"
+    moved.write_text(every_result.MOVE)
+    shares = []
+    mmcore.diff(moved.read_text(), kernel="6.1,6.12", progress=lambda *told: shares.append(told))
+    assert shares[:2] == [(0, 2, "6.1"), (1, 2, "6.12")]
+    fields = mmcore.diff(moved.read_text(), kernel="6.1,6.12").fields
+    assert [what for _, _, what in shares[2:]] == list(fields)
+    assert all(of == 2 + len(fields) for _, of, _ in shares[2:])
+
+
+def test_a_trace_that_is_written_tells_how_far_it_is(tmp_path):
+    trace = mmcore.Trace.zipf(2_000, 1_000_000, threads=2)
+    told = []
+    trace.save(tmp_path / "t.npz", progress=lambda done, of: told.append((done, of)))
+    assert mmcore.Trace.load(tmp_path / "t.npz") == trace
+    assert len(told) >= 5
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1]
+    shown, _, code = on_terminal("trace", "convert", tmp_path / "t.npz", tmp_path / "u.npz")
+    assert code == 0
+    assert "writing" in shown
+    assert "looking through it" in shown

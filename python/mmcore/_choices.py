@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmcore._errors import InputError
 from mmcore._mmcore import Profile
-from mmcore.reporting import Result
+from mmcore.reporting import Grid, Listed, Result
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,11 +100,22 @@ class Profiles(Result):
         return {"presets": list(self.presets), "compared": self.compared, "fields": self.table}
 
     def parts(self) -> Iterator[Part]:
-        """One paragraph per field."""
+        """One paragraph per field; on a page a table."""
         if not self.fields:
             yield self.verdict
-        for field in self.fields:
-            yield "\n".join(self._lines(field))
+        rows = tuple(
+            (
+                field.name,
+                *map(as_text, field.values.values()),
+                field.meaning,
+                field.accepts,
+                field.source,
+            )
+            for field in self.fields
+        )
+        titles = ("field", *dict.fromkeys(self.presets), "meaning", "values", "source")
+        lines = [line for field in self.fields for line in self._lines(field)]
+        yield Listed("\n".join(lines), (Grid(columns(*titles), rows, "fields of a profile"),))
 
     def _lines(self, field: ProfileField) -> list[str]:
         chosen = (f"{preset} {as_text(value)}" for preset, value in field.values.items())

@@ -26,6 +26,7 @@ __all__ = [
     "ManyWords",
     "Preemptions",
     "bound",
+    "extent",
     "fields",
     "program",
     "source",
@@ -96,6 +97,25 @@ class ManyWords:
 def bound(preemptions: Preemptions) -> int | None:
     """Converts a bound for the library: "all" becomes None, every interleaving."""
     return None if preemptions == "all" else preemptions
+
+
+def extent(
+    search: str | None,
+    schedules: int | None,
+    preemptions: Preemptions | None,
+    seconds: float | None,
+) -> str:
+    """What ends a search, for its progress bar: a search tells no share before its first block."""
+    if search != "exhaustive":
+        drawn = schedules or (20_000 if seconds is None else None)
+        return f"{drawn:,} schedules, drawn" if drawn else "drawn schedules"
+    within = "" if preemptions == "all" else f" with at most {preemptions or 2} preemptions"
+    if preemptions == 0:
+        within = " without a preemption"
+    limits = [f"{schedules:,} schedules at most"] if schedules else []
+    if not schedules and seconds is None:
+        limits = ["--schedules or --seconds ends it earlier"]
+    return "; ".join([f"every interleaving{within}", *limits])
 
 
 def source(word: str) -> str:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mmcore.reporting import Cells, Drawing, Grid
+from mmcore.reporting import Cells, Drawing, Grid, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,7 @@ def display(part: Part) -> None:
     match part:
         case str():
             show(part)
-        case Drawing():
+        case Drawing() | Listed(text=""):
             return
         case Grid() if console().is_terminal:
             _table(part)

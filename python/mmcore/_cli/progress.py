@@ -64,6 +64,12 @@ class Bar:
         """
         self._progress.update(self._task, description=what, completed=done, total=of, note=note)
 
+    def rate(self, done: int, unit: str) -> str:
+        """The work done and its speed in words: `131,072 schedules, 90,000 a second`."""
+        elapsed = self._progress.tasks[0].elapsed
+        speed = f", {done / elapsed:,.0f} a second" if elapsed else ""
+        return f"{done:,} {unit}{speed}"
+
     def __enter__(self) -> Self:
         self._progress.start()
         return self

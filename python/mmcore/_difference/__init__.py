@@ -20,6 +20,8 @@ from mmcore._recordings.compare import Difference
 from mmcore.program import Program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mmcore._chosen import Chosen
 
 __all__ = [
@@ -43,6 +45,7 @@ def diff(
     preemptions: int | None = 2,
     schedules: int = 200_000,
     seconds: float | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> StepDiff | OutcomeDiff:
     """Runs a program under two profiles and returns the differences.
 
@@ -60,6 +63,8 @@ def diff(
         preemptions: with threads: the bound on preemptions; None for every interleaving.
         schedules: with threads: the limit of schedules for each side; 0 for no limit.
         seconds: with threads: the time after which the search of each side stops early.
+        progress: called before each run or search with the number done, their number in all, and
+            what comes next: a side, or a field that is looked at as a cause.
 
     Returns:
         A `StepDiff` for a program without threads, an `OutcomeDiff` for one with threads.
@@ -72,6 +77,7 @@ def diff(
     preemptions = number("preemptions", preemptions, most=(1 << 32) - 1)
     schedules, seconds = number("schedules", schedules), time_limit("seconds", seconds)
     sides = make_sides(kernel, vary, profile, program)
+    tell = progress if progress is not None else lambda _done, _of, _what: None
     if program.threads:
-        return diff_outcomes(program, sides, preemptions, schedules, seconds)
-    return diff_steps(program, sides)
+        return diff_outcomes(program, sides, preemptions, schedules, seconds, tell)
+    return diff_steps(program, sides, tell)

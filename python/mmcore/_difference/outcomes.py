@@ -13,9 +13,11 @@ from mmcore._difference.states import flattened
 from mmcore._errors import InputError
 from mmcore._interrupted import keeping, partial
 from mmcore._waiting import keep
+from mmcore.reporting import Grid, Listed
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mmcore._difference.sides import Side, Sides
     from mmcore._refusals import Refused
@@ -172,10 +174,10 @@ class OutcomeDiff(TwoSides):
                 f" in {side.schedules:,} schedules ({side.covered})"
             )
         yield f"both: {self.common:,}; one alone: {len(self.outcomes):,}; {self.verdict}"
-        for outcome in self.outcomes[:_SHOWN]:
-            yield "\n".join(_lines(outcome, self.labels))
+        lines = [line for each in self.outcomes[:_SHOWN] for line in _lines(each, self.labels)]
         if len(self.outcomes) > _SHOWN:
-            yield f"and {len(self.outcomes) - _SHOWN} more"
+            lines.append(f"and {len(self.outcomes) - _SHOWN} more")
+        yield Listed("\n".join(lines), (*_tables(self.outcomes), self.profiles()))
         yield from self.notes
 
     @property
@@ -186,6 +188,29 @@ class OutcomeDiff(TwoSides):
             for side in self.reached
         )
         return [note for notes in sides for note in notes]
+
+
+def _tables(outcomes: tuple[Outcome, ...]) -> tuple[Grid, Grid]:
+    """The outcomes, and where each parts from the nearest of the other side, as tables."""
+    found, nearest = [], []
+    for number, outcome in enumerate(outcomes, 1):
+        rule = "" if outcome.rule is None else f"{outcome.rule}: {outcome.detail}"
+        known = "proven" if outcome.proven else "not yet elsewhere"
+        schedule = outcome.schedule or "(empty)"
+        found.append((str(number), outcome.side, known, f"{outcome.times:,}", schedule, rule))
+        nearest += [
+            (str(number), name, repr(values.own), repr(values.nearest))
+            for name, values in outcome.nearest.items()
+        ]
+    titles = (">outcome", "only under", "search", ">schedules", "first schedule", "broken rule")
+    return (
+        Grid(columns(*titles), tuple(found), "outcomes of one side alone"),
+        Grid(
+            columns(">outcome", "result", "here", "nearest on the other side"),
+            tuple(nearest),
+            "where an outcome parts from the nearest of the other side",
+        ),
+    )
 
 
 def _lines(outcome: Outcome, labels: PerSide[str]) -> list[str]:
@@ -209,6 +234,7 @@ def diff_outcomes(
     preemptions: int | None,
     schedules: int,
     seconds: float | None,
+    tell: Callable[[int, int, str], None],
 ) -> OutcomeDiff:
     """Gathers the outcomes of each side by an exhaustive search and compares the two sets.
 
@@ -218,6 +244,7 @@ def diff_outcomes(
         preemptions: the bound on preemptions; None for every interleaving.
         schedules: the limit of schedules for each side; 0 for no limit.
         seconds: the time after which the search of each side stops early; None for no limit.
+        tell: called before each search with those done, their number, and the name of the side.
 
     Raises:
         InputError: if a side cannot run the program.
@@ -230,9 +257,11 @@ def diff_outcomes(
     def compared(first: dict[str, Any], second: dict[str, Any]) -> OutcomeDiff:
         return _compared(program, sides, sides.command(*options), (first, second))
 
+    tell(0, 2, sides.first.label)
     with keeping(lambda part: compared(part, _NOTHING)):
         one = _gather(program, sides.first, request, seconds)
     try:
+        tell(1, 2, sides.second.label)
         with keeping(lambda part: compared(one, part)):
             other = _gather(program, sides.second, request, seconds)
     except KeyboardInterrupt as interruption:

@@ -11,10 +11,11 @@ from mmcore._chosen import chosen, set_options
 from mmcore._errors import InputError
 from mmcore._mmcore import Profile
 from mmcore.program import FieldSetting, MachineSpec, Program
-from mmcore.reporting import Result
+from mmcore.reporting import Grid, Result
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from mmcore._chosen import Chosen
     from mmcore.typing import Kernel, Status
@@ -130,6 +131,16 @@ class TwoSides(Result):
     def status(self) -> Status:
         """`clean` for `same`, `finding` for `differs`, else `inconclusive`."""
         return _STATUS[self.verdict]
+
+    def profiles(self, causes: Collection[str] = ()) -> Grid:
+        """The fields in which the profiles differ, as a table; `causes` are marked."""
+        first, second = self.labels
+        titles = ("field of the profile", first, second, *(["a cause"] if causes else []))
+        rows = tuple(
+            (name, *values, *(["yes" if name in causes else ""] if causes else []))
+            for name, values in self.fields.items()
+        )
+        return Grid(columns(*titles), rows, "the two profiles")
 
     def content(self) -> dict[str, Any]:
         """The program, the names of the sides, and the fields in which their profiles differ."""

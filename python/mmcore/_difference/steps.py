@@ -12,9 +12,11 @@ from mmcore._difference.sides import PerSide, TwoSides
 from mmcore._recordings.compare import Difference, first_differences
 from mmcore._recordings.rules import rule_of
 from mmcore._waiting import heard
+from mmcore.reporting import Grid, Listed
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mmcore._difference.sides import Side, Sides
     from mmcore._refusals import Refused
@@ -100,8 +102,28 @@ class StepDiff(TwoSides):
 
     def parts(self) -> Iterator[Part]:
         """The first step that differs, the fields that cause the difference, and the notes."""
-        yield self._told()
+        first, second = self.labels
+        head, *lines = self._told().splitlines()
+        yield head
+        found = (
+            (
+                row["op"] or "the end",
+                row["field"],
+                repr(row["first"]),
+                repr(row["second"]),
+                ", ".join(row["because"]) or "several fields together",
+                row["rule"],
+            )
+            for row in self.table
+        )
+        titles = ("operation", "field", first, second, "because of", "rule")
+        differing = Grid(columns(*titles), tuple(found), "what differs")
+        yield Listed("\n".join(lines), (differing, self.profiles(self._blamed())))
         yield from self.notes
+
+    def _blamed(self) -> set[str]:
+        """The fields that cause a difference alone."""
+        return {name for because in self.causes for name in because}
 
     def _told(self) -> str:
         first, second = self.labels
@@ -123,27 +145,36 @@ class StepDiff(TwoSides):
             lines.append(f"      because of {', '.join(because) or 'several fields together'}")
         if len(self.differences) > _SHOWN:
             lines.append(f"  and {len(self.differences) - _SHOWN} more")
-        known = {name: self.fields[name].second for because in self.causes for name in because}
+        known = {name: self.fields[name].second for name in self._blamed()}
         if known:
             words = " ".join(f"--set {name}={value}" for name, value in sorted(known.items()))
             lines.append(f"to look past it, on both sides: {words}")
         return "\n".join(lines)
 
 
-def diff_steps(program: Program, sides: Sides) -> StepDiff:
+def diff_steps(program: Program, sides: Sides, tell: Callable[[int, int, str], None]) -> StepDiff:
     """Runs the program under both profiles and compares step by step.
 
     The program runs again for each differing field, to find the fields that cause a difference.
+
+    Args:
+        program: the program, without threads.
+        sides: the two sides.
+        tell: called before each run with those done, their number, and the side or the field.
     """
     text, fields = program.text, sides.fields(program)
-    first, second = _replay(text, sides.first), _replay(text, sides.second)
+    tell(0, 2, sides.first.label)
+    first = _replay(text, sides.first)
+    tell(1, 2, sides.second.label)
+    second = _replay(text, sides.second)
     found = _parting(first, second)
     causes: list[tuple[str, ...]] = []
     if found:
-        alone = {
-            name: _parting(first, _replay(text, sides.first.with_field(name, values.second)))
-            for name, values in fields.items()
-        }
+        alone = {}
+        for done, (name, values) in enumerate(fields.items(), 2):
+            tell(done, 2 + len(fields), name)
+            side = sides.first.with_field(name, values.second)
+            alone[name] = _parting(first, _replay(text, side))
         causes = [tuple(name for name, part in alone.items() if each in part) for each in found]
     done = found[0].step if found else len(first["steps"])
     ended = not found and first["unsupported"] is not None

@@ -12,7 +12,8 @@ from mmcore._chosen import profile_text, set_options
 from mmcore._recordings.compare import Comparison, Difference
 from mmcore._recordings.passes import CompactionPass
 from mmcore._recordings.rules import rule_of
-from mmcore.reporting import Result
+from mmcore.reporting import Grid, Listed, Result
+from mmcore.reporting._parts import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -168,9 +169,10 @@ class Conformance(Result):
         }
 
     def parts(self) -> Iterator[Part]:
-        """One line per recording, with its first differences; then the sums."""
-        for row in self.rows:
-            yield from _lines(row)
+        """Each recording with its first differences, then the sums."""
+        lines = [line for row in self.rows for line in _lines(row)]
+        unread = Grid(columns("could not be compared"), tuple((each,) for each in self.unread))
+        yield Listed("\n".join(lines), (*_tables(self.rows), unread))
         matching = sum(row.matches for row in self.rows)
         yield f"{matching} of {len(self.rows)} recordings match"
         same, passes = self.passes
@@ -241,6 +243,44 @@ def _pass_lines(each: CompactionPass) -> list[str]:
             for found in each.differences
         ),
     ]
+
+
+def _tables(rows: tuple[Replayed, ...]) -> tuple[Grid, ...]:
+    """The recordings, their differences, and their compaction passes, as tables of a page."""
+    compared, parted, passed = [], [], []
+    for row in rows:
+        outcome, name = row.comparison, f"{row.kernel} {row.name}"
+        ends = ""
+        if outcome.unsupported is not None:
+            ends = f"{outcome.unsupported}: {outcome.reason}"
+        elif outcome.differences:
+            ends = outcome.differences[0].op or "the end"
+        steps = f"{outcome.steps:,} of {row.total:,}"
+        compared.append((name, outcome.verdict, steps, ends))
+        parted += [
+            (name, str(d.step), d.op or "the end", d.field, *_sides(d), rule_of(d))
+            for d in outcome.differences
+        ]
+        for each in row.passes:
+            moves = f"{each.matching} of {each.moves}"
+            passed.append((name, str(each.step), each.op, moves))
+            parted += [
+                (name, str(each.step), each.op, d.field, *_sides(d), "") for d in each.differences
+            ]
+    sides = ("recorded", "replayed")
+    return (
+        Grid(columns("recording", "verdict", ">steps", "ends at"), tuple(compared), "recordings"),
+        Grid(
+            columns("recording", ">step", "operation", "field", *sides, "rule"),
+            tuple(parted),
+            "what differs",
+        ),
+        Grid(columns("recording", ">step", "operation", ">moves"), tuple(passed), "compactions"),
+    )
+
+
+def _sides(difference: Difference) -> tuple[str, str]:
+    return repr(difference.recorded), repr(difference.replayed)
 
 
 def _script_lines(row: Replayed) -> list[str]:

@@ -16,6 +16,7 @@ from mmcore._trace import made
 from mmcore._trace.arrays import TraceArrays, flags, integers, numbered
 from mmcore._trace.crowd import MOST_PROCESSES, interleaved
 from mmcore._trace.reading import MOST_ACCESSES, NO_MEMORY, open_trace
+from mmcore._trace.saving import Told
 from mmcore._trace.summary import Reuse, TraceSummary, TraceThread, summary_of
 
 if TYPE_CHECKING:
@@ -286,8 +287,17 @@ class Trace:
         trace.sample_of = processes
         return trace
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         """Writes the trace as a compressed `.npz` archive, which `load` reads.
+
+        Args:
+            path: the file.
+            progress: called from time to time with the bytes compressed, and their number in all.
 
         Raises:
             OSError: if the file cannot be written; an earlier file at `path` keeps its content.
@@ -302,13 +312,14 @@ class Trace:
             arrays["threads"] = self.threads
         # Like np.savez_compressed, but at the highest level: a trace compresses well, and is read
         # more often than written.
+        told = Told(sum(array.nbytes for array in arrays.values()), progress)
         with (
             _output.replacing(path) as file,
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
         ):
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+                    np.lib.format.write_array(told.through(member), array, allow_pickle=False)
 
     @property
     def pages(self) -> NDArray[np.uint64]:

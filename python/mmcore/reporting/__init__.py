@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from mmcore.reporting._document import KINDS, head, schema
-from mmcore.reporting._parts import Cells, Code, Column, Drawing, Grid, Live, Part
+from mmcore.reporting._parts import Cells, Code, Column, Drawing, Grid, Listed, Live, Part
 from mmcore.reporting._result import Result
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Column",
     "Drawing",
     "Grid",
+    "Listed",
     "Live",
     "Part",
     "Result",

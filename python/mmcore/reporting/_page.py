@@ -13,7 +13,7 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mmcore.reporting._parts import Cells, Code, Drawing, Grid
+from mmcore.reporting._parts import Cells, Code, Drawing, Grid, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -85,6 +85,8 @@ def _elements(parts: Iterable[Part], *, drawings: bool) -> Iterator[str]:
                 case Code():
                     box = f"<pre>{escape(part.text)}</pre>"
                     yield _scrolled(box, part.title)
+                case Listed():
+                    yield from (_table(grid) for grid in part.tables if grid.rows)
                 case Cells():
                     yield _scrolled(_cells(part), "the frames as letters")
                 case Drawing() if drawings:

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Cells", "Code", "Column", "Drawing", "Grid", "Live", "Part", "as_text", "columns"]
+__all__ = [
+    "Cells",
+    "Code",
+    "Column",
+    "Drawing",
+    "Grid",
+    "Listed",
+    "Live",
+    "Part",
+    "as_text",
+    "columns",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,25 @@ class Code:
     def lines(self) -> list[str]:
         """Splits the text into lines, each indented by four spaces."""
         return [f"    {line}".rstrip() for line in self.text.splitlines()]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Lines in a text, and tables of the same facts on a web page.
+
+    A terminal shows a long row better as lines; a page has room for columns.
+
+    Attributes:
+        text: the lines.
+        tables: the tables; those without a row are left out.
+    """
+
+    text: str
+    tables: tuple[Grid, ...]
+
+    def lines(self) -> list[str]:
+        """The lines of the text."""
+        return self.text.splitlines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +162,7 @@ class Drawing:
 
 
 #: One part of a shown result. A str is one or more lines; an empty str is a blank line.
-Part: TypeAlias = str | Grid | Code | Cells | Drawing
+Part: TypeAlias = str | Grid | Code | Listed | Cells | Drawing
 
 
 def columns(*titles: str) -> tuple[Column, ...]:

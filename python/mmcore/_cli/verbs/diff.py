@@ -35,9 +35,10 @@ def diff(
         view: how the result is printed and saved.
     """
     read, fields = inputs.program(program), inputs.fields(set_)
+    extent = inputs.extent("exhaustive", schedules, preemptions, seconds)
     return showing.report(
         "comparing",
-        lambda _: mmcore.diff(
+        lambda bar: mmcore.diff(
             read,
             kernel=kernel,
             vary=vary,
@@ -45,6 +46,9 @@ def diff(
             preemptions=inputs.bound(preemptions),
             schedules=schedules,
             seconds=seconds,
+            progress=lambda done, of, what: bar.update(
+                done=done, of=of, note=f"{what}: {extent}" if read.threads else what
+            ),
         ),
         view or showing.View(),
         # Of each side.

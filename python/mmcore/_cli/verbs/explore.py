@@ -78,10 +78,12 @@ def explore(
             max_steps=max_steps,
             mutation=mutation,
             checkpoint=checkpoint,
-            progress=lambda done, of: bar.update(done=done, of=of, note=f"{done:,} schedules"),
+            progress=lambda done, of: bar.update(
+                done=done, of=of, note=bar.rate(done, "schedules")
+            ),
             **options,
         ),
         view,
         seconds=seconds,
-        note=f"at most {schedules:,} schedules" if schedules else "",
+        note=inputs.extent(search, schedules, preemptions, seconds),
     )

@@ -11,9 +11,9 @@ from cyclopts import App
 
 from mmcore import _output, _waiting
 from mmcore._cli import inputs, output, showing
+from mmcore._cli.progress import Bar
 
 if TYPE_CHECKING:
-    from mmcore._cli.progress import Bar
     from mmcore._trace import Trace
     from mmcore._trace.summary import TraceSummary
 
@@ -69,7 +69,12 @@ def _shown(path: str, max_accesses: int | None, view: showing.View, out: Path | 
 
     def work(bar: Bar) -> TraceSummary:
         read.append(inputs.trace(path, max_accesses, bar))
+        bar.update("looking through it", done=0, of=None, note=f"{len(read[0]):,} accesses")
         command = shlex.join(["mmcore", "trace", "show", inputs.source(path)])
         return dataclasses.replace(_waiting.heard(read[0].summary), command=command)
 
-    return showing.report("reading", work, view, also=lambda _: output.save(out, read[0].save))
+    def save(to: Path) -> None:
+        with Bar("writing") as bar:
+            read[0].save(to, progress=lambda done, of: bar.update(done=done, of=of, note=to.name))
+
+    return showing.report("reading", work, view, also=lambda _: output.save(out, save))

@@ -439,6 +439,40 @@ def test_a_handler_may_close_the_machine(large):
     assert machine.closed
 
 
+def test_a_handler_inside_of_a_call_does_not_end_the_space_that_the_call_changes(large):
+    machine = large()
+    region, seen = filled(machine), []
+
+    def hear(*_):
+        # The call holds the lock of the space's regions.
+        if not seen and is_inside(machine):
+            with pytest.raises(MisuseError, match="within a call"):
+                region.space.exit()
+            seen.append(region.space)
+
+    with signals(hear):
+        region.mbind(1, move=True)
+    assert seen
+
+
+def test_a_handler_inside_of_a_call_gives_no_handle_back(large):
+    machine = large()
+    region, held = filled(machine), [machine.alloc(node=1)]
+    page, counts = held[0].page, []
+
+    def hear(*_):
+        if held and is_inside(machine):
+            with pytest.warns(ResourceWarning, match="was never given back"):
+                held.clear()
+            counts.append(page.refcount)
+
+    with signals(hear):
+        region.space.move_pages(region.addresses(), 1)
+    assert counts == [1]
+    machine.drain()
+    assert page.refcount == 0
+
+
 def test_ctrl_c_ends_a_call_and_no_call_of_another_thread(large):
     machine, other = large(), large()
     region, beside = filled(machine), filled(other)

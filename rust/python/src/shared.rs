@@ -37,8 +37,8 @@ use crate::errors::{Refusal, misuse};
 use crate::fork;
 use crate::kept::Kept;
 use crate::pressure::Background;
-use crate::waits::is_in_callback;
 pub(crate) use crate::waits::{Waits, in_callback};
+use crate::waits::{is_in_callback, is_in_handler};
 pub(crate) use arranged::Lent;
 pub(crate) use enter::look_up;
 use mmcore::audit::{Handle, Ledger};
@@ -443,8 +443,10 @@ impl Shared {
     /// Gives back the dropped handles and closes the dropped pools.
     fn give_back_dropped(&self, py: Python<'_>) -> PyResult<()> {
         // Relaxed: a thread sees the handles that it dropped itself; those of other threads can
-        // wait.
-        if self.outbox.waiting.load(Ordering::Relaxed) == 0 || self.is_within_audit() {
+        // wait. So can all of them while a signal handler looks at a page: its own call may hold the locks
+        // that giving them back takes.
+        let waiting = self.outbox.waiting.load(Ordering::Relaxed);
+        if waiting == 0 || self.is_within_audit() || is_in_handler() {
             return Ok(());
         }
         let mut owners = Vec::new();

@@ -9,7 +9,7 @@ use crate::region::Region;
 use crate::shared::{Shared, Waits};
 use mmcore::error::{Errno, Error};
 use mmcore::machine::parse_size;
-use mmcore::map::{AddressSpace as Space, FileMap};
+use mmcore::map::{AddressSpace as Space, Area, FileMap};
 use mmcore::memory::{filled, room};
 use mmcore::migrate::MoveFlags;
 use mmcore::page::PAGE_SIZE;
@@ -184,10 +184,11 @@ impl AddressSpace {
     ///     MisuseError: if the call may wait for a page lock, and this thread holds one or is inside of a
     ///         callback.
     fn exit(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.alive()?;
-        // The lock of the areas is not waited for while this thread is attached: its holder may wait to
-        // attach.
-        let maps_files = py.detach(|| self.space.areas.read().iter().any(|area| area.file().is_some()));
+        // A call of its own: the lock of the areas is not waited for while this thread is attached, because
+        // its holder may wait to attach, nor in a signal handler, whose own call may be the holder.
+        let maps_file = |area: &Arc<Area>| area.file().is_some();
+        let maps_files =
+            self.shared.call(py, Waits::Never, |_| Ok(self.space.areas.read().iter().any(maps_file)))?;
         self.shared.call(py, waits(&self.shared, maps_files), |shared| {
             shared.machine.exit_unless_interrupted(&self.space)?;
             shared.spaces.lock().remove(&self.space.id);

@@ -16,6 +16,7 @@ for_each_design!(
     one_status_a_page,
     a_pinned_page_stays_and_is_mapped_as_before,
     a_full_node_stops_the_migration,
+    a_node_that_does_not_exist_hides_the_error_of_the_run_before_it,
     shared_pages_move_only_with_move_all,
 );
 
@@ -73,6 +74,24 @@ fn one_status_a_page<R: Release>() {
     assert_eq!(moved.status, [Some(1), Some(1), efault, Some(Errno::ENOENT.status()), Some(0), efault]);
     let bad = machine.move_pages(&space, &asked[..1], &[7], MoveFlags::default());
     assert_eq!(bad.ret, Err(Errno::ENODEV));
+    machine.exit(&space);
+    assert_clean(&machine);
+}
+
+fn a_node_that_does_not_exist_hides_the_error_of_the_run_before_it<R: Release>() {
+    let mut config = Config::new(2, 64);
+    config.nodes[1].frames = 4;
+    config.profile.release = R::DESIGN;
+    let machine = Machine::<R>::new(&config).unwrap();
+    let space = machine.address_space().unwrap();
+    let area = machine.mmap(&space, 11).unwrap();
+    fill(&machine, &area);
+    let nodes: Vec<u32> = (0..11).map(|index| if index < 10 { 1 } else { 7 }).collect();
+    let moved = machine.move_pages(&space, &addresses(&area), &nodes, MoveFlags::default());
+    assert_eq!(moved.ret, Err(Errno::ENODEV));
+    // The run has moved as far as there were frames.
+    assert_eq!(machine.query_pages(&space, &addresses(&area)).unwrap().iter().sum::<i32>(), 4);
+    expect_filled(&machine, &area);
     machine.exit(&space);
     assert_clean(&machine);
 }

@@ -119,7 +119,9 @@ impl<R: Release> Machine<R> {
             let fresh = run.is_none_or(|(_, node)| node != nodes[at]);
             let missing = |node: usize| self.nodes.get(node).is_none_or(|node| !node.has_memory());
             if fresh && missing(nodes[at] as usize) {
-                return self.move_run(list, run, at, status).and(Err(Errno::ENODEV));
+                // The run before this page still moves. Its own error is not told (`out_flush`).
+                let _ = self.move_run(list, run, at, status);
+                return Err(Errno::ENODEV);
             }
             match run {
                 Some((_, node)) if node != nodes[at] => match self.move_run(list, run, at, status)? {

@@ -10,8 +10,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 unexport CONDA_PREFIX
 
-RUST_SOURCES := $(shell find rust -name '*.rs' -not -path '*/target/*' 2>/dev/null) \
-                $(shell find rust -name Cargo.toml) Cargo.toml Cargo.lock
+RUST_SOURCES := $(shell find rust -name '*.rs' -not -path '*/target/*' -not -path 'rust/benches/*' 2>/dev/null) \
+                $(shell find rust -name Cargo.toml -not -path "rust/benches/*") Cargo.toml Cargo.lock
 CORE_CRATES  := -p mmcore -p mmcore-explored -p mmcore-counted
 # The long tests of the loads and of the call storm.
 STORMS := --test suite -- load_storm load_blocks call_storm --ignored --nocapture --test-threads 1
@@ -21,6 +21,9 @@ ARGS   ?=
 # The commit that `make compare` builds and compares this one with.
 BASE   ?=
 DESIGN ?= mine
+# The benchmarks of `rust/benches` that measure time, and which of all benchmarks `make bench` runs.
+TIMED  := migrate pages zram explorers
+FILTER ?=
 # How long each storm of `make storm` and `make tsan` lasts.
 SECONDS ?= 60
 # How much `make explore` explores, and from where; `make fuzz` begins at the same seed.
@@ -84,8 +87,16 @@ pages: $(STAMP)/built $(STAMP)/dev $(STAMP)/pages ## look at all HTML pages in C
 
 test: test-rust $(STAMP)/weak stubs test-python ## run all tests: Rust, weak memory, type stubs, pytest
 
-bench: $(STAMP)/built $(STAMP)/dev ## run the benchmarks of the Python face (ARGS="--benchmark-autosave")
-	$(BIN)/pytest benches -p no:cacheprovider $(ARGS)
+# Benchmarks of the core under Criterion and gungraun, of the Python face under pytest-benchmark; then the
+# table of all figures beside their targets. A figure of an earlier run must not stand in it.
+bench: $(STAMP)/built $(STAMP)/dev $(STAMP)/runner ## run all benchmarks: figures beside targets (FILTER=migrate for a part)
+	rm -rf target/criterion target/gungraun $(STAMP)/python.json
+	$(CARGO) bench -p mmcore-benches $(addprefix --bench ,$(TIMED)) -- $(FILTER)
+	@if command -v valgrind >/dev/null; then \
+	  GUNGRAUN_SAVE_SUMMARY=json PATH="$(CURDIR)/$(STAMP)/bin:$$PATH" $(CARGO) bench -p mmcore-benches --bench instructions; \
+	else echo "make: instructions are not counted: valgrind is missing (install your system's valgrind package)" >&2; fi
+	$(BIN)/pytest benches -p no:cacheprovider --benchmark-json=$(STAMP)/python.json $(if $(FILTER),-k '$(FILTER)') $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python benches/table.py --criterion target/criterion --gungraun target/gungraun --python $(STAMP)/python.json
 
 fuzz: $(STAMP)/built ## draw calls and mutate files, in processes with limits (CALLS=100000 FILES=10000 SEED=0)
 	PYTHONPATH=tests $(BIN)/python -m fuzz --calls $(CALLS) --files $(FILES) --seed $(SEED) \
@@ -204,6 +215,14 @@ $(STAMP)/pages: $(STAMP)/venv
 
 $(STAMP)/workflows: $(STAMP)/venv
 	@$(BIN)/python -m pip install --quiet --group workflows
+	@touch $@
+
+# The program behind gungraun, of the version that its library asks for.
+$(STAMP)/runner: Cargo.toml | $(STAMP)/cargo
+	@if command -v valgrind >/dev/null; then \
+	  version="$$(sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' Cargo.toml)"; \
+	  $(CARGO) install --quiet --locked --root $(STAMP) --target-dir target/runner gungraun-runner --version "$$version"; \
+	fi
 	@touch $@
 
 $(STAMP)/docs: $(STAMP)/venv

@@ -21,6 +21,11 @@ KERNELS = ("4.8", "6.12")
 PAGES = 1024
 
 RACE = "map r0 anon 1\nwrite r0\nthread A\n  move r0 node=1\nthread B\n  read r0\n"
+PAIRS = (
+    "map r0 anon 1\nwrite r0\n"
+    "thread A\n  get r0\n  put r0\n  get r0\n  put r0\n"
+    "thread B\n  get r0\n  put r0\n  get r0\n  put r0\n"
+)
 LONG = "map r0 anon 1\n" + "write r0\nread r0\nmove r0 node=1\nmove r0 node=0\n" * 100
 
 
@@ -157,6 +162,61 @@ def test_explore(benchmark, design):
     program = mmcore.Program.parse(RACE)
     benchmark.extra_info["schedules"] = 500
     benchmark(lambda: mmcore.explore(program, schedules=500, jobs=1, release=design).check())
+
+
+@pytest.mark.benchmark(group="explore 100,000 schedules of four pairs of a get and a put")
+def test_schedules_of_one_call(benchmark):
+    program = mmcore.Program.parse(PAIRS)
+    benchmark.extra_info["schedules"] = 100_000
+    benchmark(lambda: mmcore.explore(program, schedules=100_000, jobs=1).check())
+
+
+@pytest.fixture(scope="session")
+def requests(tmp_path_factory):
+    """Requests for pages of one size, also as a file that libCacheSim's own loop reads."""
+    pages = np.random.default_rng(7).zipf(1.1, 500_000) % 50_000
+    record = np.dtype([("at", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i8")])
+    records = np.zeros(len(pages), record)
+    records["id"], records["size"], records["next"] = pages, 1, -1
+    path = tmp_path_factory.mktemp("requests") / "requests.oracleGeneral"
+    records.tofile(path)
+    return mmcore.Trace(pages, np.zeros(len(pages), bool)), path
+
+
+#: The pages that a policy keeps of those of `requests`.
+KEPT = 5_000
+
+
+@pytest.mark.parametrize("policy", ["lru", "clock", "two_list"])
+@pytest.mark.benchmark(group="500,000 requests")
+def test_replay(benchmark, policy, requests):
+    trace, _ = requests
+    benchmark.extra_info["requests"] = len(trace)
+    options = {} if policy == "two_list" else {"pagevec": 1}
+    result = benchmark(lambda: mmcore.policies(trace, policy=policy, size=KEPT, **options))
+    benchmark.extra_info["miss_ratio"] = round(result.table[0]["miss_ratio"], 4)
+
+
+@pytest.mark.parametrize("policy", ["lru", "clock"])
+@pytest.mark.benchmark(group="500,000 requests")
+def test_libcachesim(benchmark, policy, requests):
+    libcachesim = pytest.importorskip("libcachesim", reason="libcachesim is not installed")
+    trace, path = requests
+    benchmark.extra_info["requests"] = len(trace)
+
+    def replay():
+        kind = libcachesim.TraceType.ORACLE_GENERAL_TRACE
+        reader = libcachesim.TraceReader(str(path), kind)
+        if policy == "lru":
+            cache = libcachesim.LRU(KEPT)
+        else:
+            cache = libcachesim.Clock(KEPT, init_freq=0, n_bit_counter=1)
+        return cache.process_trace(reader)[0]
+
+    theirs = round(benchmark(replay), 4)
+    benchmark.extra_info["miss_ratio"] = theirs
+    ours = mmcore.policies(trace, policy=policy, size=KEPT, pagevec=1).table[0]["miss_ratio"]
+    assert theirs == round(ours, 4)
 
 
 @pytest.mark.parametrize("policy", ["two_list", "mglru", "fifo", "lru", "clock"])

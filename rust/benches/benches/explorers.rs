@@ -1,19 +1,20 @@
 //! Explorers side by side: two threads that get and put a reference twice each.
 //!
-//! `cargo bench -p mmcore-explored --bench explorers`. One core each, the same loop of
+//! `cargo bench -p mmcore-benches --bench explorers [-- FILTER]`. One core each, the same loop of
 //! compare-exchange and subtract, uniform random schedules (loom: its exhaustive search with two
-//! preemptions). The results are medians of several rounds in one process, in processor time,
-//! because other work shares the machine. Compare results of one run only.
-#![allow(clippy::print_stdout, reason = "a report")]
+//! preemptions). The results are nanoseconds of processor time a schedule; those of `steps` a step.
+//! Compare results of one run only.
+#![allow(missing_docs, clippy::print_stdout, reason = "a bench reports")]
 
+use criterion::{Criterion, SamplingMode};
+use mmcore_benches::measures::ProcessorTime;
 use mmcore_explored::explore::{
     Exhaustive, Explorer, Method, Options, ProgramWorld, Sampling, Violation, World, explore,
 };
 use mmcore_explored::program::{Defaults, MachineSpec, parse};
 use mmcore_explored::sync::{AtomicU64, Ordering};
 use std::sync::atomic::AtomicBool;
-
-const ROUNDS: usize = 7;
+use std::time::Duration;
 
 struct GetPut(AtomicU64);
 
@@ -108,75 +109,95 @@ fn full_machine(ops: &str, times: usize) -> ProgramWorld {
     ProgramWorld::new(&program, &config, &cpus).expect("a set-up")
 }
 
+/// Processor time in nanoseconds, schedules and steps of all rounds of a search.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    took: f64,
+    schedules: f64,
+    steps: f64,
+}
+
+/// What a value is divided by.
+#[derive(Clone, Copy)]
+enum Per {
+    Schedule,
+    Step,
+}
+
+/// Measures `search`, which returns the schedules and steps that it took. The sum is that of all its rounds,
+/// none if the filter leaves it out.
+fn measure(
+    criterion: &mut Criterion<ProcessorTime>,
+    name: &str,
+    per: Per,
+    mut search: impl FnMut() -> (u64, u64),
+) -> Sum {
+    let mut sum = Sum::default();
+    let mut group = criterion.benchmark_group(match per {
+        Per::Schedule => "a schedule",
+        Per::Step => "a step",
+    });
+    group.sampling_mode(SamplingMode::Flat);
+    group.bench_function(name, |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut each = || {
+                let (mut schedules, mut steps) = (0, 0);
+                let took = ProcessorTime::of(|| (schedules, steps) = search());
+                sum.took += took;
+                sum.schedules += schedules as f64;
+                sum.steps += steps as f64;
+                match per {
+                    Per::Schedule => took / schedules as f64,
+                    Per::Step => took / steps as f64,
+                }
+            };
+            (0..rounds).map(|_| each()).sum()
+        });
+    });
+    group.finish();
+    sum
+}
+
 /// Measures programs, once and five times as long. The difference is the cost of the steps; the
 /// rest of a schedule's time is the cost of its beginning, its undoing and its audit.
-fn programs() {
+fn programs(criterion: &mut Criterion<ProcessorTime>) {
     for (name, ops) in PROGRAMS {
-        let mut points = Vec::new();
-        for times in [1, 5] {
-            let sampling = Sampling { method: Method::Portfolio, schedules: 20_000, seed: 0 };
-            let world = || full_machine(ops, times);
-            let point = measure(&format!("mmcore, full machine, {times} x {name}"), || {
+        let points = [1, 5].map(|times| {
+            let sampling = Sampling { method: Method::Portfolio, schedules: 5_000, seed: 0 };
+            let name = format!("mmcore, full machine, {times} x {name}").replace('/', " and ");
+            measure(criterion, &name, Per::Schedule, || {
+                let world = || full_machine(ops, times);
                 let report = explore(world, &sampling, Options::default(), 1, &AtomicBool::new(false));
                 assert_eq!(report.counterexample, None);
                 (report.schedules, report.steps)
-            });
-            points.extend(point);
-        }
-        if let [(schedules, steps), (schedules_long, steps_long)] = points[..] {
-            let (each, long) = (1e6 / schedules, 1e6 / schedules_long);
-            let (length, length_long) = (steps / schedules, steps_long / schedules_long);
+            })
+        });
+        if points.iter().all(|point| point.schedules > 0.0) {
+            let [(each, length), (long, length_long)] =
+                points.map(|point| (point.took / point.schedules, point.steps / point.schedules));
             let step = (long - each) / (length_long - length);
-            println!(
-                "    {length:.0} steps of {:.0} ns, and {:.2} us beside them",
-                step * 1e3,
-                each - length * step
-            );
+            let beside = (each - length * step) / 1e3;
+            println!("{name}: {length:.0} steps of {step:.0} ns, and {beside:.2} us beside them");
         }
     }
 }
 
-/// The processor time of this process so far.
-fn processor_seconds() -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the clock exists on Linux, and the pointer is to a local that outlives the call.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    assert_eq!(result, 0, "no processor clock");
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-/// Prints the median, slowest and fastest round in schedules and steps per second. Only for names
-/// that contain the first argument, if there is one. Returns both medians.
-fn measure(name: &str, mut round: impl FnMut() -> (u64, u64)) -> Option<(f64, f64)> {
-    let wanted = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
-    if wanted.is_some_and(|wanted| !name.contains(&wanted)) {
-        return None;
-    }
-    let mut rates: Vec<(f64, f64)> = (0..ROUNDS)
-        .map(|_| {
-            let start = processor_seconds();
-            let (schedules, steps) = round();
-            let seconds = processor_seconds() - start;
-            (schedules as f64 / seconds, steps as f64 / seconds)
-        })
-        .collect();
-    rates.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (schedules, steps) = rates[ROUNDS / 2];
-    println!(
-        "{name:42} {:10.0} schedules/s ({:.0} .. {:.0})  {:6.1} M steps/s",
-        schedules,
-        rates[0].0,
-        rates[ROUNDS - 1].0,
-        steps / 1e6
-    );
-    Some((schedules, steps))
+/// Samples schedules of worlds that know no wrong state.
+fn sampled<W: World>(build: impl Fn() -> W + Sync, method: Method, schedules: u64) -> (u64, u64) {
+    let sampling = Sampling { method, schedules, seed: 0 };
+    let report = explore(build, &sampling, Options::default(), 1, &AtomicBool::new(false));
+    assert_eq!(report.counterexample, None);
+    (report.schedules, report.steps)
 }
 
 fn main() {
-    if cfg!(debug_assertions) {
-        println!("a debug build measures nothing: use cargo bench");
-        return;
-    }
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .with_measurement(ProcessorTime)
+        .configure_from_args();
+    let criterion = &mut criterion;
     let build = || GetPut(AtomicU64::new(1));
     for (name, method) in [
         ("mmcore, uniform walk", Method::Walk { stay: 0 }),
@@ -184,20 +205,15 @@ fn main() {
         ("mmcore, PCT 3", Method::Pct { depth: 3 }),
         ("mmcore, portfolio", Method::Portfolio),
     ] {
-        let sampling = Sampling { method, schedules: 400_000, seed: 0 };
-        measure(name, || {
-            let report = explore(build, &sampling, Options::default(), 1, &AtomicBool::new(false));
-            assert_eq!(report.counterexample, None);
-            (report.schedules, report.steps)
-        });
+        measure(criterion, name, Per::Schedule, || sampled(build, method, 200_000));
     }
-    for reduce in [false, true] {
-        let name =
-            if reduce { "mmcore, all of 2 preemptions, reduced" } else { "mmcore, all of 2 preemptions" };
+    for (name, reduce) in
+        [("mmcore, all of 2 preemptions", false), ("mmcore, all of 2 preemptions, reduced", true)]
+    {
         let mut explorer = Explorer::new(build());
-        measure(name, || {
+        measure(criterion, name, Per::Schedule, || {
             let (mut schedules, mut steps) = (0, 0);
-            while schedules < 100_000 {
+            while schedules < 50_000 {
                 let report = Exhaustive { reduce, ..Exhaustive::default() }.search(&mut explorer);
                 assert!(report.coverage.is_exhaustive());
                 schedules += report.schedules;
@@ -208,28 +224,24 @@ fn main() {
     }
     let long = || Long(GetPut(AtomicU64::new(1)));
     for (name, method) in [
-        ("mmcore, 100 get/put, uniform walk", Method::Walk { stay: 0 }),
-        ("mmcore, 100 get/put, PCT 3", Method::Pct { depth: 3 }),
+        ("mmcore, 100 pairs, uniform walk", Method::Walk { stay: 0 }),
+        ("mmcore, 100 pairs, PCT 3", Method::Pct { depth: 3 }),
     ] {
-        let sampling = Sampling { method, schedules: 8_000, seed: 0 };
-        measure(name, || {
-            let report = explore(long, &sampling, Options::default(), 1, &AtomicBool::new(false));
-            assert_eq!(report.counterexample, None);
-            (report.schedules, report.steps)
-        });
+        measure(criterion, name, Per::Step, || sampled(long, method, 4_000));
     }
-    programs();
-    measure("shuttle, random", || {
-        let schedules = 20_000;
+    programs(criterion);
+    measure(criterion, "shuttle, random", Per::Schedule, || {
+        let schedules = 5_000;
         shuttle::check_random(|| get_put!(shuttle), schedules);
         (schedules as u64, 0)
     });
-    measure("loom, all of 2 preemptions", || {
+    measure(criterion, "loom, all of 2 preemptions", Per::Schedule, || {
         let schedules = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
         let count = schedules.clone();
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(2);
         model.check(move || {
+            // Relaxed: a count that is read when the model has ended.
             count.fetch_add(1, Ordering::Relaxed);
             get_put!(loom)
         });

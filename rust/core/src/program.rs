@@ -34,6 +34,7 @@
 //! | `replay` | a script, step by step, with all observables of a recording of a real kernel |
 //! | `ballast` | file pages that fill a part of each node during a replay |
 //! | `caught` | panics of the core, turned into results |
+//! | `interruptions` | the test that each operation can end at each of its questions |
 //!
 //! The files up to `json` are the language alone.
 
@@ -44,6 +45,8 @@ mod blocks;
 mod caught;
 #[cfg(not(feature = "explored"))]
 mod crew;
+#[cfg(all(test, not(any(feature = "explored", loom))))]
+mod interruptions;
 mod json;
 mod line;
 mod move_option;

@@ -95,6 +95,8 @@ pub use door::{
     WriteGuard, acquired, broken, claim_thread_slot, expect_held, expect_may_sleep, fence, park, released,
     spin_until, thread_slot, unpark_all, unpark_one,
 };
+#[cfg(all(test, not(any(feature = "explored", feature = "counted", loom))))]
+pub(crate) use interrupt::ended;
 pub use interrupt::{interrupted, interruptible};
 pub use limits::MAX_THREADS;
 pub(crate) use mutation::in_order;

@@ -55,6 +55,10 @@ impl Drop for Restore {
 #[inline]
 pub fn interrupted() -> bool {
     expect_may_sleep();
+    #[cfg(all(test, not(any(feature = "explored", feature = "counted", loom))))]
+    if let Some(over) = ended::question() {
+        return over;
+    }
     match CURRENT.get() {
         None => false,
         Some(operation) => operation.is_over(),
@@ -78,6 +82,35 @@ impl Operation {
         }
         CURRENT.set(Some(self));
         self.over
+    }
+}
+
+/// Operations that end at a given question, for tests: the clock would choose another one in each run.
+#[cfg(all(test, not(any(feature = "explored", feature = "counted", loom))))]
+pub(crate) mod ended {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// The questions that are answered with no, before all others are answered with yes.
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+        static ENDED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Runs `work`, which is to end at its question number `at`. Returns its result, and whether it came to
+    /// that question.
+    pub fn at<T>(at: u32, work: impl FnOnce() -> T) -> (T, bool) {
+        LEFT.set(Some(at));
+        ENDED.set(false);
+        let result = work();
+        LEFT.set(None);
+        (result, ENDED.get())
+    }
+
+    pub(super) fn question() -> Option<bool> {
+        let left = LEFT.get()?;
+        LEFT.set(Some(left.saturating_sub(1)));
+        ENDED.set(ENDED.get() || left == 0);
+        Some(left == 0)
     }
 }
 

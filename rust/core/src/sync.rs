@@ -97,7 +97,7 @@ pub use door::{
 };
 #[cfg(all(test, not(any(feature = "explored", feature = "counted", loom))))]
 pub(crate) use interrupt::ended;
-pub use interrupt::{interrupted, interruptible};
+pub use interrupt::{interrupted, interruptible, uninterrupted};
 pub use limits::MAX_THREADS;
 pub(crate) use mutation::in_order;
 pub use mutation::mutated;

@@ -4,7 +4,9 @@ use crate::array;
 use crate::errors::{misuse, type_error};
 use crate::fork;
 use crate::kept::Kept;
+use crate::waits::{hear_signals, with_callbacks};
 use mmcore::load::{Decision, Epoch, LoadConfig, LoadError, Policy, Rig, Trace, count_hits, open_with};
+use mmcore::sync::interruptible;
 use mmcore_counted::load as counted;
 use parking_lot::Mutex;
 use pyo3::buffer::PyBuffer;
@@ -33,6 +35,23 @@ type Arrays = (PyBuffer<u32>, PyBuffer<u8>, PyBuffer<u16>);
 ///
 /// The load shows the callable to the garbage collector, and outlives every call of the policy.
 struct PythonPolicy(Kept);
+
+/// Runs long work of a load. A signal handler ends it by raising an exception; what the work has taken is
+/// dropped then, and the exception raised.
+fn heard<T: Send, E: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> PyResult<Result<T, E>> {
+    py.detach(|| with_callbacks(|| interruptible(hear_signals, work), drop))
+}
+
+/// As [`heard`], for the counting build, which has interruptions of its own.
+fn heard_counting<T: Send, E: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> PyResult<Result<T, E>> {
+    py.detach(|| with_callbacks(|| mmcore_counted::sync::interruptible(hear_signals, work), drop))
+}
 
 /// The key of the callable.
 const CALLABLE: u64 = 0;
@@ -121,7 +140,7 @@ impl LoadRig {
         let trace = copied(py, trace)?.map(|(ids, writes)| Trace { ids, writes });
         let policy = policy.map(|callable| PythonPolicy::new(py, callable));
         let asked = policy.clone().map(|policy| policy as Arc<dyn Policy>);
-        let rig = py.detach(|| open_with(&LoadConfig::from_json(config_json)?, trace, asked));
+        let rig = heard(py, || open_with(&LoadConfig::from_json(config_json)?, trace, asked))?;
         let rig = rig.map_err(raised).map_err(|error| match &policy {
             Some(policy) => policy.instead(py, error),
             None => error,
@@ -139,13 +158,15 @@ impl LoadRig {
         }
     }
 
-    /// Runs one round and returns its report as JSON.
+    /// Runs one round and returns its report as JSON. An exception of a signal handler ends the round, which
+    /// has no report then; the load can be run again.
     #[pyo3(signature = (round_seed, seconds, /))]
     fn run(&self, py: Python<'_>, round_seed: u64, seconds: f64) -> PyResult<String> {
         self.with(py, |rig| rig.run(round_seed, seconds).map(|round| round.to_json()))
     }
 
-    /// Verifies the content, audits the machine, frees everything and returns the report as JSON.
+    /// Verifies the content, audits the machine, frees everything and returns the report as JSON. An
+    /// exception of a signal handler ends the verification; the load can be finished again.
     fn finish(&self, py: Python<'_>) -> PyResult<String> {
         self.with(py, |rig| rig.finish().map(|end| end.to_json()))
     }
@@ -157,13 +178,13 @@ impl LoadRig {
         py: Python<'_>,
         work: impl FnOnce(&mut dyn Rig) -> Result<T, LoadError> + Send,
     ) -> PyResult<T> {
-        let done = py.detach(|| {
+        let done = heard(py, || {
             // Never waits for the lock: a round of another thread may take long, and in a forked
             // child it never ends.
             let rig = self.rig.lock().take().ok_or_else(|| misuse("another thread runs this load"))?;
             let mut lent = Lent { place: &self.rig, rig: Some(rig) };
             work(&mut **lent.rig.as_mut().expect("it is there until the end")).map_err(raised)
-        });
+        })?;
         done.map_err(|error| match &self.policy {
             Some(policy) => policy.instead(py, error),
             None => error,
@@ -189,7 +210,7 @@ impl Drop for Lent<'_> {
 #[pyo3(signature = (config_json, trace=None, /))]
 fn count_ops(py: Python<'_>, config_json: &str, trace: Option<Arrays>) -> PyResult<String> {
     let trace = copied(py, trace)?.map(|(ids, writes)| counted::Trace { ids, writes });
-    py.detach(|| counted::count_ops(&counted::LoadConfig::from_json(config_json)?, trace))
+    heard_counting(py, || counted::count_ops(&counted::LoadConfig::from_json(config_json)?, trace))?
         .map(|ops| ops.to_json())
         .map_err(|error| exception(matches!(error, counted::LoadError::Failed(_)), &error))
 }
@@ -207,7 +228,7 @@ fn hits(
     let trace = copied(py, trace)?.map(|(ids, writes)| Trace { ids, writes });
     let policy = policy.map(|callable| PythonPolicy::new(py, callable));
     let asked = policy.clone().map(|policy| policy as Arc<dyn Policy>);
-    py.detach(|| count_hits(&LoadConfig::from_json(config_json)?, trace, asked))
+    heard(py, || count_hits(&LoadConfig::from_json(config_json)?, trace, asked))?
         .map(|hits| hits.to_json())
         .map_err(raised)
         .map_err(|error| match &policy {

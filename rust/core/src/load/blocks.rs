@@ -19,7 +19,7 @@
 //! Only requests and compactions of the whole node are measured.
 
 use super::content::{Violation, Wrong};
-use super::fault::Finding;
+use super::fault::{Finding, unless_interrupted};
 use super::gauge::{Gauge, Tally};
 use crate::error::Errno;
 use crate::machine::Machine;
@@ -152,7 +152,10 @@ impl Blocks {
 
     /// Checks the marks of all blocks; returns the number of pages.
     pub fn verify<R: Release>(&self, machine: &Machine<R>) -> Result<u64, Finding> {
-        self.held.iter().try_fold(0, |pages, &block| Ok(pages + self.check(machine, block)?))
+        self.held.iter().try_fold(0, |pages, &block| {
+            unless_interrupted()?;
+            Ok(pages + self.check(machine, block)?)
+        })
     }
 
     /// Returns the first frames of the blocks that are held.

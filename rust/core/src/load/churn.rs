@@ -5,7 +5,7 @@
 //! removes a random one.
 
 use super::content::MAX_SEQUENCE;
-use super::fault::{Finding, unless_short};
+use super::fault::{Finding, unless_interrupted, unless_short};
 use super::ground::{Ground, Terms};
 use crate::alloc::MigrateType;
 use crate::machine::Machine;
@@ -241,11 +241,13 @@ impl Churn {
     /// Checks every word of the anonymous pages and of the pool's pages; returns the number of words.
     pub fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding> {
         for &index in &self.present {
+            unless_interrupted()?;
             for word in 0..WORDS as u32 {
                 self.ground.read(machine, index, word)?;
             }
         }
         for &page in &self.movable {
+            unless_interrupted()?;
             for word in 0..WORDS as u32 {
                 self.check_movable(machine, page, word)?;
             }

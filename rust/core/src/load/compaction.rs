@@ -25,7 +25,7 @@ mod mutator;
 use super::churn::{Churn, Kind, Shares};
 use super::config::LoadConfig;
 use super::content::Layout;
-use super::fault::{Finding, LoadError};
+use super::fault::{Finding, LoadError, unless_interrupted};
 use super::gauge::Gauge;
 use super::ground::{Ground, Terms};
 use super::rig::Workload;
@@ -149,6 +149,7 @@ impl Compaction {
         }
         let mut common = 0;
         for (owner, kind) in pages {
+            unless_interrupted()?;
             match owner.and_then(|number| self.churns().nth(number)) {
                 Some(churn) => churn.add(machine, kind, &mut rng)?,
                 None => {

@@ -9,7 +9,7 @@
 use super::compaction::Compaction;
 use super::config::{Load, LoadConfig};
 use super::crew::guarded;
-use super::fault::{Failed, Finding, LoadError};
+use super::fault::{Failed, Finding, LoadError, unless_interrupted};
 use super::open::needed;
 use super::planted::atomics;
 use super::rig::{Member, Uses, Workload, ledger_of};
@@ -155,6 +155,7 @@ fn hits<R: Release>(
     migrator.reseed(Rng::new(seed, 0));
     let mut by_node = vec![0; machine.nodes().len()];
     while by_node.iter().sum::<u64>() < accesses {
+        unless_interrupted()?;
         machine.bind_cpu(Some(USER));
         Tiering::use_memory(machine, user)?;
         machine.lru_drain_local();
@@ -182,7 +183,8 @@ fn count<R: Release, W: Workload>(
     on_one_thread(config, machine, || count_pages(config, machine, &mut load))
 }
 
-/// Runs a count on the calling thread; a finding becomes an error with the data that repeats it.
+/// Runs a count on the calling thread; a finding becomes an error with the data that repeats it. The count of
+/// a caller that has ended the work is [`LoadError::Interrupted`].
 fn on_one_thread<R: Release, T>(
     config: &LoadConfig,
     machine: &Machine<R>,
@@ -193,7 +195,7 @@ fn on_one_thread<R: Release, T>(
     machine.bind_cpu(bound);
     counted.map_err(|finding| {
         let (design, seed, command) = (machine.profile().release.name(), config.seed, config.repeat());
-        LoadError::Failed(Box::new(Failed { finding, design, seed, command }))
+        LoadError::Failed(Box::new(Failed { finding, design, seed, command })).or_interrupted()
     })
 }
 
@@ -211,6 +213,7 @@ fn count_pages<R: Release, W: Workload>(
     }
     let (mut ops, mut used) = (Ops::default(), Ops::default());
     for _ in 0..MOST_CALLS {
+        unless_interrupted()?;
         machine.bind_cpu(Some(USER));
         let before = current();
         for user in users.iter_mut() {

@@ -8,7 +8,7 @@
 use super::fault::Finding;
 use super::host::thread_cpu_time;
 use crate::error::{Errno, Error};
-use crate::sync::{AtomicU32, AtomicU64, Ordering, ThreadSlot, park, unpark_all};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, ThreadSlot, interrupted, park, unpark_all};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -101,7 +101,8 @@ pub(super) enum Ended {
 }
 
 /// Runs the jobs for `time`, each on a thread of its own with one of the reserved slots. Returns
-/// the real duration and the results.
+/// the real duration and the results. The duration is shorter if the caller ends the work
+/// ([`interruptible`](crate::sync::interruptible)).
 pub(super) fn run<T: Send + 'static>(
     jobs: Vec<Job<T>>,
     slots: Vec<ThreadSlot>,
@@ -167,9 +168,9 @@ pub(super) fn guarded<T>(who: &str, work: impl FnOnce() -> Result<T, Finding>) -
     })
 }
 
-/// Waits until the time is up or a thread has failed.
+/// Waits until the time is up, a thread has failed, or the caller has ended the work.
 fn wait(signal: &Signal, start: Instant, time: Duration) {
-    while !signal.stopped() {
+    while !signal.stopped() && !interrupted() {
         match time.checked_sub(start.elapsed()) {
             Some(left) if !left.is_zero() => thread::sleep(left.min(LOOK)),
             _ => return,
@@ -208,6 +209,10 @@ fn collect<T>(handles: Vec<(String, Handle<T>)>) -> Result<Vec<Done<T>>, Finding
 mod tests {
     use super::*;
     use crate::machine::reserve_threads;
+    use crate::sync::interruptible;
+
+    /// A time that no test waits for.
+    const LONG: Duration = Duration::from_secs(60);
 
     fn job<T>(work: impl FnOnce(&Signal) -> Result<T, Finding> + Send + 'static) -> Job<T> {
         Job { name: "worker 3".into(), work: Box::new(work) }
@@ -230,6 +235,20 @@ mod tests {
     }
 
     #[test]
+    fn a_round_that_its_caller_ends_gives_the_work_of_its_threads_back() {
+        let waits = job(|signal: &Signal| {
+            while !signal.stopped() {
+                thread::yield_now();
+            }
+            Ok(7)
+        });
+        let slots = reserve_threads(1).unwrap();
+        let (wall, done) = interruptible(|| true, || run(vec![waits], slots, LONG)).unwrap();
+        assert!(wall < LONG);
+        assert_eq!(done[0].value, 7);
+    }
+
+    #[test]
     fn a_panic_ends_the_round_at_once_and_is_reported() {
         let waits = job(|signal: &Signal| {
             while !signal.stopped() {
@@ -239,8 +258,7 @@ mod tests {
         });
         let panics = job(|_: &Signal| -> Result<(), Finding> { panic!("rule {}", 7) });
         let start = Instant::now();
-        let ended =
-            run(vec![waits, panics], reserve_threads(2).unwrap(), Duration::from_secs(60)).unwrap_err();
+        let ended = run(vec![waits, panics], reserve_threads(2).unwrap(), LONG).unwrap_err();
         assert!(start.elapsed() < Duration::from_secs(20));
         let Ended::Found(finding) = ended else { panic!("{ended:?}") };
         assert_eq!(finding.to_string(), "worker 3 stopped: rule 7");

@@ -3,6 +3,7 @@
 
 use super::content::Violation;
 use crate::error::{Errno, Error};
+use crate::sync::interrupted;
 
 /// The reasons for which a load has no result.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -30,9 +31,21 @@ pub enum LoadError {
         /// A proposal for the user.
         advice: String,
     },
+    /// The caller has ended the work ([`interruptible`](crate::sync::interruptible)). A load that was set up
+    /// can be run and finished again.
+    #[error("the load was interrupted")]
+    Interrupted,
     /// The machine broke a rule.
     #[error(transparent)]
     Failed(#[from] Box<Failed>),
+}
+
+impl LoadError {
+    /// The error of work that the caller may have ended. The machine refuses the rest of such work, and these
+    /// refusals are no findings.
+    pub(super) fn or_interrupted(self) -> LoadError {
+        if interrupted() { LoadError::Interrupted } else { self }
+    }
 }
 
 /// A finding with the data that repeats it.
@@ -90,6 +103,11 @@ impl Finding {
     pub(super) fn refused(operation: &'static str) -> impl Fn(Error) -> Finding {
         move |error| Finding::Refused { operation, error }
     }
+}
+
+/// Refuses to go on if the caller has ended the work. A loop over all pages of a load asks at each page.
+pub(super) fn unless_interrupted() -> Result<(), Finding> {
+    Error::unless_interrupted().map_err(Finding::refused("a step"))
 }
 
 /// Turns ENOMEM into `None`. Memory may be short for a moment; the load then skips the operation.

@@ -2,7 +2,7 @@
 //! writes of other mutators that it has seen.
 
 use super::content::{Layout, MAX_SEQUENCE, Seen, Stamp, Violation, check_exact};
-use super::fault::Finding;
+use super::fault::{Finding, unless_interrupted};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Advice, Area};
 use crate::memory::WORDS;
@@ -127,6 +127,7 @@ impl Ground {
     /// Reads and checks every word; returns the number of words.
     pub fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding> {
         for index in 0..self.area.pages() {
+            unless_interrupted()?;
             for word in 0..WORDS as u32 {
                 self.read(machine, index, word)?;
             }

@@ -1,7 +1,7 @@
 //! Two measurements of the host: the CPU time of a thread, and a bare `memcpy` of pages in memory of the
 //! load's size, with which migrations are compared.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::{CopyKind, Memory, WORDS};
 use crate::page::{PAGE_SIZE, Pfn};
 use crate::rng::Rng;
@@ -35,6 +35,7 @@ impl BareCopies {
     pub fn new(pages: u32, seed: u64) -> Result<BareCopies> {
         let memory = Memory::backed(2 * pages, CopyKind::Plain)?;
         for frame in 0..2 * pages {
+            Error::unless_interrupted()?;
             for word in 0..WORDS {
                 memory.store(Pfn(frame), word, u64::from(frame));
             }

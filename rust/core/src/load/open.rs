@@ -16,7 +16,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// A configuration that no load can run, too little memory of the host, or a trace that does not
-/// fit.
+/// fit. [`LoadError::Interrupted`] if the caller has ended the work.
 pub fn open(config: &LoadConfig, trace: Option<Trace>) -> Result<Box<dyn Rig>, LoadError> {
     open_with(config, trace, None)
 }
@@ -37,7 +37,7 @@ pub fn open_with(
         return Err(LoadError::Config(why.into()));
     }
     let design = config.choices()?.release;
-    with_design!(design, R => match config.load {
+    let rig: Result<Box<dyn Rig>, LoadError> = with_design!(design, R => match config.load {
         Load::Storm => Ok(Box::new(Mounted::<R, Storm>::new(config, Storm::set_up(config)?)?)),
         Load::Compaction => Ok(Box::new(Mounted::<R, Compaction>::new(config, Compaction::set_up(config)?)?)),
         Load::Zram => Ok(Box::new(Mounted::<R, ZramStorm>::new(config, ZramStorm::set_up(config)?)?)),
@@ -45,7 +45,8 @@ pub fn open_with(
             let trace = needed(trace)?;
             Ok(Box::new(Mounted::<R, Tiering>::new(config, Tiering::set_up(config, trace, policy)?)?))
         }
-    })
+    });
+    rig.map_err(LoadError::or_interrupted)
 }
 
 /// Returns the trace, or the error of a load that needs one.

@@ -12,6 +12,7 @@ use crate::page::Pfn;
 use crate::release::Release;
 use crate::rng::Rng;
 use crate::stat::Event;
+use crate::sync::{interrupted, uninterrupted};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub trait Rig: Send {
     ///
     /// # Errors
     /// [`LoadError::Failed`] if the machine broke a rule; every later call returns the same error.
+    /// [`LoadError::Interrupted`] if the caller has ended the round; the load can be run again.
     fn run(&mut self, seed: u64, seconds: f64) -> Result<Round, LoadError>;
 
     /// Verifies every word, audits, gives all pages back, audits again, and checks that every frame
@@ -183,7 +185,10 @@ impl<R: Release, W: Workload> Mounted<R, W> {
             .enumerate()
             .map(|(at, part)| self.job(at, part, seed));
         match crew::run(jobs.collect(), slots, time) {
-            Ok((wall, done)) => Ok(Round { seed, ..self.sum_up(wall, done) }),
+            Ok((wall, done)) => {
+                let round = Round { seed, ..self.sum_up(wall, done) };
+                if interrupted() { Err(LoadError::Interrupted) } else { Ok(round) }
+            }
             Err(Ended::Found(finding)) => Err(self.fail(seed, finding)),
             Err(Ended::NoThread(error)) => {
                 let error = LoadError::SetUp(error);
@@ -284,12 +289,16 @@ impl<R: Release, W: Workload> Mounted<R, W> {
         }
     }
 
-    fn end(&mut self) -> Result<Finished, Finding> {
+    /// Audits, and compares every word; returns the number of words.
+    fn verify(&mut self) -> Result<u64, Finding> {
         self.check_clean()?;
-        let verified_words = match self.machine.memory().is_backed() {
-            true => self.load.verify(&self.machine)?,
-            false => 0,
-        };
+        match self.machine.memory().is_backed() {
+            true => self.load.verify(&self.machine),
+            false => Ok(0),
+        }
+    }
+
+    fn end(&mut self, verified_words: u64) -> Result<Finished, Finding> {
         self.load.tear_down(&self.machine)?;
         self.check_clean()?;
         let free = |node: usize| {
@@ -372,8 +381,13 @@ impl<R: Release, W: Workload> Rig for Mounted<R, W> {
             return Err(error.clone());
         }
         enter_thread()?;
-        let end = crew::guarded("the end", || self.end());
-        let ended = end.map_err(|finding| self.fail(self.config.seed, finding))?;
+        let verified = crew::guarded("the end", || self.verify());
+        if verified.is_err() && interrupted() {
+            return Err(LoadError::Interrupted);
+        }
+        // What was given back in part could be neither finished nor verified again.
+        let end = |words| uninterrupted(|| crew::guarded("the end", || self.end(words)));
+        let ended = verified.and_then(end).map_err(|finding| self.fail(self.config.seed, finding))?;
         // A finished load can be neither run nor finished again.
         self.spoiled = Some(LoadError::Config("this load has finished".into()));
         Ok(ended)

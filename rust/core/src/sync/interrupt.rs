@@ -41,6 +41,13 @@ pub fn interruptible<T>(ask: fn() -> bool, work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Runs `work` as outside of [`interruptible`]: its operations ask nothing, so that all of `work` is done. An
+/// operation that has begun to give its pages back would leave some of them behind otherwise.
+pub fn uninterrupted<T>(work: impl FnOnce() -> T) -> T {
+    let _before = Restore(CURRENT.take());
+    work()
+}
+
 /// Puts back the operation that the thread was in before.
 struct Restore(Option<Operation>);
 
@@ -148,6 +155,18 @@ mod tests {
         });
         assert_eq!(ASKED.get(), 2);
         assert!(!interrupted());
+    }
+
+    #[test]
+    fn the_rest_of_an_ended_operation_can_be_done_without_a_question() {
+        interruptible(
+            || true,
+            || {
+                assert!(questions(100_000) < 100_000);
+                assert_eq!(uninterrupted(|| questions(2000)), 2000);
+                assert!(interrupted());
+            },
+        );
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Mutator {
         let pages = self.commons.area.pages();
         // Every mutator populates a part of the commons, spread over the nodes.
         for index in (me..pages).step_by(writers as usize) {
+            Error::unless_interrupted()?;
             let node = u64::from(index) * u64::from(nodes) / u64::from(pages);
             machine.prefer(&self.commons.area, node as usize)?;
             for _ in 0..FIRST_WRITES {
@@ -118,6 +119,7 @@ impl Mutator {
         let own = self.rooms.iter_mut().chain([&mut self.family, &mut self.nursery]);
         for ground in own {
             for index in 0..ground.area.pages() {
+                Error::unless_interrupted()?;
                 for _ in 0..FIRST_WRITES {
                     ground.write(machine, index).map_err(refused)?;
                 }

@@ -2,7 +2,7 @@
 //! memory is compared at the end.
 
 use crate::load::content::{Violation, Wrong};
-use crate::load::fault::{Finding, LoadError};
+use crate::load::fault::{Finding, LoadError, unless_interrupted};
 use crate::machine::Machine;
 use crate::map::Area;
 use crate::memory::WORDS;
@@ -191,6 +191,7 @@ pub(super) fn verify<'a, R: Release>(
     parts.for_each(|part| part.replay(&mut array));
     let mut bytes = [0; PAGE_SIZE];
     for (page, expected) in (0..).zip(array.chunks_exact(WORDS)) {
+        unless_interrupted()?;
         let offset = u64::from(page) * PAGE_SIZE as u64;
         machine.read_bytes(area, offset, &mut bytes).map_err(Finding::refused("a load"))?;
         for (word, (&expected, found)) in (0..).zip(expected.iter().zip(bytes.chunks_exact(8))) {

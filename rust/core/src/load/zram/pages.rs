@@ -3,7 +3,7 @@
 
 use crate::error::Errno;
 use crate::load::content::{Layout, MAX_SEQUENCE, Seen, Stamp, Violation, Wrong, check_exact};
-use crate::load::fault::Finding;
+use crate::load::fault::{Finding, unless_interrupted};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area};
 use crate::memory::WORDS;
@@ -157,6 +157,7 @@ impl Pages {
     /// Writes the first content to the user's own pages.
     pub fn populate<R: Release>(&mut self, machine: &Machine<R>) -> Result<(), Finding> {
         for page in self.own() {
+            unless_interrupted()?;
             self.place.relieve(machine, self.place.low)?;
             // A page of zeroes is written to as well, so that it has a frame.
             self.store(machine, page, 0, 0)?;
@@ -224,6 +225,7 @@ impl Pages {
     pub fn verify<R: Release>(&mut self, machine: &Machine<R>) -> Result<u64, Finding> {
         let mut words = 0;
         for page in self.own() {
+            unless_interrupted()?;
             self.place.relieve(machine, self.place.low)?;
             for word in 0..WORDS as u32 {
                 self.read(machine, page, word)?;

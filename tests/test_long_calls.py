@@ -554,14 +554,15 @@ def load(kind, **changes):
     return json.dumps({"load": kind, **few, **changes})
 
 
-def accesses(count):
+def accesses(count, pages=2048):
     """The arrays of a trace whose pages do not fit into the fast node."""
-    pages = np.random.default_rng(3).zipf(1.2, count) % 2048
+    pages = np.random.default_rng(3).zipf(1.2, count) % pages
     return pages.astype(np.uint32), np.resize([0, 1], count).astype(np.uint8), np.zeros(count, "u2")
 
 
 def rig_of(kind, **changes):
-    return LoadRig(load(kind, **changes), accesses(1 << 18) if kind == "tiering" else None)
+    trace = accesses(1 << 18, changes.get("pages", 2048)) if kind == "tiering" else None
+    return LoadRig(load(kind, **changes), trace)
 
 
 @pytest.mark.parametrize("kind", LOADS)

@@ -1,5 +1,6 @@
 """Every defect is found, breaks its rule, and shrinks to the recorded minimum."""
 
+import re
 import time
 from pathlib import Path
 
@@ -162,6 +163,14 @@ def test_the_site_lists_them():
     page = (Path(__file__).parent.parent / "docs" / "explorer.md").read_text(encoding="utf-8")
     for known in defects():
         assert f"| `{known.name}` | {known.origin} | {known.text} |" in page
+
+
+def test_the_site_tells_what_each_operation_promises():
+    page = (Path(__file__).parent.parent / "docs" / "explorer.md").read_text(encoding="utf-8")
+    section = page.split("### What an answer promises")[1].split("### Marks at")[0]
+    named = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`[^`]+`", section))))
+    twice = {"drain_cpu", "migrate_pages"}
+    assert {op.name for op in mmcore.program.operations()} - named == twice
 
 
 def test_every_minimum_is_proven():

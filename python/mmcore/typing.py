@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 __all__ = [
     "Advice",
     "ArgumentPlace",
+    "Checks",
     "CompactPriority",
     "CompactStatus",
     "Compressor",
@@ -38,6 +39,10 @@ Advice: TypeAlias = Literal["cold", "pageout", "dontneed", "free", "willneed"]
 
 #: Where an argument of an operation stands in its line, of `mmcore.program.Argument`.
 ArgumentPlace: TypeAlias = Literal["positional", "key", "options"]
+
+#: What the schedules of `mmcore.explore` are checked against: the state of the machine, or also the
+#: answers of the operations and the marks of a page at both ends of its life.
+Checks: TypeAlias = Literal["state", "all"]
 
 #: How hard `Machine.compact_for` tries: easy pages alone, all pages, or all pageblocks too.
 CompactPriority: TypeAlias = Literal["async", "sync_light", "sync_full"]

@@ -21,6 +21,7 @@ FITS = {
     "buffer": v.either(lambda _: bytearray(64), lambda _: bytearray(v.PAGE), v.content),
     "compressor": v.number("lz4", "lz4", "lz4_flex", "zstd"),
     "checkpoint": v.either(v.number(None, None, None), v.path),
+    "checks": v.number("state", "state", "all"),
     "content": v.either(v.content, v.number(bytes(v.PAGE), b"w" * v.PAGE, b"object" * 40)),
     "against": v.number(None),
     "allow": v.number(None, {"atomics": 0.5}, {"puts": 1}),

@@ -251,6 +251,7 @@ def hunt(
             searching.plan(
                 which.program,
                 mutation=which.name,
+                checks="all",
                 schedules=schedules,
                 seed=seed,
                 jobs=1,
@@ -286,7 +287,7 @@ def minimum(
         The minimum, or None if no part breaks the rule.
     """
     limit = number("limit", limit, 1)
-    options = json.dumps({"mutation": name})
+    options = json.dumps({"mutation": name, "checks": "all"})
     found = json.loads(_mmcore.minimum(program.to_json(), rule, options, limit))
     if found is None:
         return None
@@ -310,7 +311,10 @@ def minima() -> str:
     """
     kept = {}
     for name, program in _programs().items():
-        found = searching.explore(program, mutation=name, schedules=BUDGET, jobs=1).counterexample
+        search = searching.explore(
+            program, mutation=name, checks="all", schedules=BUDGET, jobs=1
+        )
+        found = search.counterexample
         if found is None or found.rule is None:
             raise InputError(
                 f"the mutation {name} is not found in {BUDGET} schedules of its program"

@@ -232,6 +232,8 @@ def replay(
 ) -> Replay:
     """Runs one schedule of a program and returns its steps; `rule` is None if no rule broke.
 
+    All is checked, as by `explore(checks="all")`.
+
     Args:
         program: the program, or its text.
         schedule: the thread that executes each step: a `Schedule`, thread numbers, or a text.
@@ -248,7 +250,9 @@ def replay(
             owner answers differently when the schedule runs again.
     """
     program = Program.parse(program) if isinstance(program, str) else program
-    options = machine_options(program, kernel, release, profile, mutation, max_steps)
+    options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
+        "checks": "all"
+    }
     brought = owners_of(program, owners)
     text = schedule_text(schedule)
     played = call(_mmcore.replay, program.to_json(), text, json.dumps(options), brought)

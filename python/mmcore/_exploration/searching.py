@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mmcore._exploration.calling import Owners
     from mmcore._exploration.schedule import Schedule
     from mmcore._spread import ExecutorChoice, Workers
-    from mmcore.typing import Kernel, Release, Search
+    from mmcore.typing import Checks, Kernel, Release, Search
 
 __all__ = ["explore", "plan", "result_of", "shrink"]
 
@@ -48,6 +48,7 @@ def explore(
     seed: int = 0,
     search: Search = "portfolio",
     preemptions: int | None = 2,
+    checks: Checks = "state",
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Chosen | None = None,
@@ -78,6 +79,10 @@ def explore(
         seed: the seed of the drawn schedules.
         search: "portfolio" (random walks and PCT in turn), "random", "pct" or "exhaustive".
         preemptions: the bound on preemptions in an exhaustive search; None for every interleaving.
+        checks: "state" checks the state of the machine at each step and at the end. "all" also
+            checks the answers of the operations, and the marks of a page at both ends of its life,
+            and takes about twice the time. The standard set, `hunt`, `soak`, `mmcore.testing`,
+            `shrink` and `replay` always check all.
         kernel: the preset of the profile, instead of the program's.
         release: the release design, instead of the program's.
         profile: a whole `Profile` instead of a preset, or fields of it by name.
@@ -117,6 +122,7 @@ def explore(
         seed=seed,
         search=search,
         preemptions=preemptions,
+        checks=checks,
         kernel=kernel,
         release=release,
         profile=profile,
@@ -142,6 +148,7 @@ def plan(
     seed: int = 0,
     search: Search = "portfolio",
     preemptions: int | None = 2,
+    checks: Checks = "state",
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Chosen | None = None,
@@ -175,6 +182,8 @@ def plan(
         "jobs": jobs or len(os.sched_getaffinity(0)),
         "shrink": shrink,
     }
+    if checks != "state":
+        options["checks"] = checks
     return Planned(program.to_json(), options, owners_of(program, owners), seconds)
 
 
@@ -252,6 +261,8 @@ def shrink(
 ) -> Counterexample | None:
     """Shrinks a program and a schedule that break a rule; returns None if they break none.
 
+    All is checked, as by `explore(checks="all")`.
+
     Args:
         program: the program, or its text.
         schedule: the thread that executes each step: a `Schedule`, thread numbers, or a text.
@@ -272,7 +283,8 @@ def shrink(
     program = Program.parse(program) if isinstance(program, str) else program
     budget = number("budget", budget, most=_MOST)
     options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
-        "shrink": budget
+        "shrink": budget,
+        "checks": "all",
     }
 
     def result(found: Any) -> Counterexample | None:

@@ -127,6 +127,7 @@ def soak(
                 drawn(own),
                 schedules=min(schedules - begun, _EACH),
                 seed=own,
+                checks="all",
                 kernel=kernel,
                 release=design,
                 profile=profile,

@@ -198,6 +198,7 @@ def run(
                         program,
                         search="exhaustive",
                         preemptions=preemptions,
+                        checks="all",
                         schedules=limit,
                         kernel=kernel,
                         release=design,

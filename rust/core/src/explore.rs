@@ -48,7 +48,9 @@ mod trace;
 mod world;
 
 pub use crate::rng::Rng;
-pub use crate::sync::explored::{Digest, Kind, Options, THREADS, Violation, on_host, operation, rule};
+pub use crate::sync::explored::{
+    Checks, Digest, Kind, Options, THREADS, Violation, on_host, operation, rule,
+};
 pub use exhaust::{Exhaustive, Seen};
 pub use explorer::Explorer;
 pub use jobs::{MAX_JOBS, explore};

@@ -184,4 +184,27 @@ mutations! {
     ChainLockedByOldLinks = "chain-locked-by-old-links", "2505a981114d, bug 39";
     /// A putback decides whether to wake the thread that closes the pool before it counts down.
     ClosingReadEarly = "closing-read-early", "afe8605ca454, bug 55";
+    /// An attempt to take the page lock fails if any bit of the page word changes meanwhile.
+    TrylockGivesUp = "trylock-gives-up", "page lock";
+    /// An attempt to take a reference fails if any bit of the page word changes meanwhile.
+    TryGetGivesUp = "try-get-gives-up", "page count";
+    /// move_pages gives a page that did not move the status of one that did.
+    FailedMoveClaimed = "failed-move-claimed", "move_pages";
+    /// move_pages without nodes does not wait for the lock of an entry, and takes one that is being
+    /// changed for an empty one.
+    QueryIgnoresLock = "query-ignores-lock", "move_pages";
+    /// mlock forgets that a page could not be faulted in.
+    MlockForgetsFault = "mlock-forgets-fault", "mlock";
+    /// A soft offline of a free frame does not notice that the frame was allocated meanwhile.
+    OfflineBelievesFree = "offline-believes-free", "memory failure";
+    /// sync skips a page whose lock is taken.
+    SyncSkipsLocked = "sync-skips-locked", "write-back";
+    /// sync skips a page that another thread writes, instead of waiting for the end of the write.
+    SyncDoesNotWait = "sync-does-not-wait", "write-back";
+    /// The free path leaves the number of accesses of a page in its word.
+    AccessesOutlivePage = "accesses-outlive-page", "free path";
+    /// A page that leaves its file keeps the file's number.
+    OwnerOutlivesFile = "owner-outlives-file", "page cache";
+    /// A page that leaves the swap cache keeps the number of its slot.
+    SlotOutlivesCache = "slot-outlives-cache", "b653db77350c (its idea)";
 }

@@ -39,6 +39,8 @@ mod kpageflags;
 pub(crate) mod large;
 pub(crate) mod list;
 mod lock;
+#[cfg(feature = "explored")]
+pub(crate) mod marks;
 mod packed;
 pub(crate) mod pfn;
 mod poison;

@@ -46,6 +46,8 @@ use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, OF_A_TAIL, Pfn, Word};
 use crate::profile::Design;
 use crate::stat::{Event, NodeItem};
+#[cfg(feature = "explored")]
+use crate::sync::explored::checks_all;
 use crate::sync::{Mutation, broken, mutated};
 use freed::Freed;
 
@@ -264,6 +266,10 @@ impl<R: Release> Machine<R> {
         if word.any(Flags::CHECK_AT_FREE) || page.mapcount() != 0 {
             broken("bad page at free", format_args!("page {pfn} mapped {} times ({word})", page.mapcount()));
         }
+        #[cfg(feature = "explored")]
+        if checks_all() {
+            crate::page::marks::check_at_free(pfn, &page.end(word));
+        }
         let mut poisoned = order > 0 && word.has(Flags::HWPOISON);
         for tail in 1..1u32 << order {
             let pfn = pfn.plus(tail);
@@ -285,7 +291,7 @@ impl<R: Release> Machine<R> {
         page.set_extra(0, 0);
         // `WAITERS` stays. It belongs to the wait queue, and a thread that waits for a migration to
         // end holds no reference.
-        if word.more_accesses() > 0 {
+        if word.more_accesses() > 0 && !mutated(Mutation::AccessesOutlivePage) {
             page.forget_accesses();
         }
         if word.any(!(Flags::HWPOISON | Flags::WAITERS)) {

@@ -3,7 +3,7 @@
 //! with each end state checked.
 
 use mmcore_explored::explore::{
-    Digest, Explorer, Options, ProgramWorld, Rng, Run, Schedule, Violation, World,
+    Checks, Digest, Explorer, Options, ProgramWorld, Rng, Run, Schedule, Violation, World,
 };
 use mmcore_explored::program::{Defaults, MachineSpec, parse};
 use mmcore_explored::release::{Packed, Release, Split};
@@ -38,7 +38,8 @@ fn world<R: Release>(text: &str) -> ProgramWorld {
 
 /// The results of random schedules of two threads, and how many of them ended and were checked.
 fn judged<W: World>(world: W, seed: u64) -> (Vec<Run>, (u64, u64)) {
-    let mut explorer = Explorer::with_options(world, Options { max_steps: 2_000, spurious_failure: 0 });
+    let mut explorer =
+        Explorer::with_options(world, Options { max_steps: 2_000, spurious_failure: 0, checks: Checks::All });
     let schedules = if cfg!(debug_assertions) { 60 } else { 300 };
     let runs = (0..schedules).map(|index| {
         let mut rng = Rng::new(seed, index);
@@ -53,8 +54,8 @@ fn judged<W: World>(world: W, seed: u64) -> (Vec<Run>, (u64, u64)) {
     (runs, explorer.checked())
 }
 
-/// Pairs of threads that race on mapped, movable, allocated, large and reclaimed pages.
-const PROGRAMS: [&str; 13] = [
+/// Pairs of threads that race on mapped, movable, allocated, large, reclaimed and written pages.
+const PROGRAMS: [&str; 15] = [
     "map r0 anon 1\nwrite r0\ndrain\nthread A\n  get r0\n  put r0\nthread B\n  isolate r0\n  putback r0",
     "map r0 anon 2\nwrite r0\nthread A\n  move r0:0-1 node=1\nthread B\n  write r0:1\n  read r0\nfinally\n  read r0",
     "map r0 anon 1\nwrite r0\ndrain\nthread A\n  isolate r0\n  migrate r0 node=1\nthread B\n  unmap r0",
@@ -68,6 +69,8 @@ const PROGRAMS: [&str; 13] = [
     "inflate 1\nthread A\n  isolate b0:0\n  migrate b0:0 node=1\nthread B\n  deflate 1",
     "machine pages=8\nzs_open 2\nzs_put 0 size=24\nthread A\n  isolate z0:0\n  migrate z0:0 node=1\nthread B\n  zs_del 0",
     "allocate p0\nthread A\n  freeze p0 refs=1\n  unfreeze p0 refs=1\nthread B\n  try_get p0\n  lock p0",
+    "map r0 anon 1\nwrite r0\nthread A\n  trylock r0\n  unlock r0\n  move r0 node=1\nthread B\n  get r0\n  query r0",
+    "map r0 file 1\nwrite r0\nthread A\n  begin_writeback r0\n  end_writeback r0\nthread B\n  sync\n  truncate r0 0",
 ];
 
 /// Compares on an OS thread of its own, as a schedule may have to abandon an unwinding stack.

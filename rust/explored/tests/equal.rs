@@ -171,7 +171,7 @@ type Outcomes = BTreeSet<Result<u64, &'static str>>;
 /// All outcomes within a bound, the number of schedules, and the coverage.
 fn outcomes<W: World>(world: W, preemptions: Option<u32>, reduce: bool) -> (Outcomes, u64, Coverage) {
     let search = Exhaustive { preemptions, reduce, limit: 8_000 };
-    let mut explorer = Explorer::with_options(world, Options { max_steps: 500, spurious_failure: 0 });
+    let mut explorer = Explorer::with_options(world, Options { max_steps: 500, ..Options::default() });
     let mut outcomes = BTreeSet::new();
     let report = search.visit(&mut explorer, |seen, _| {
         outcomes.insert(

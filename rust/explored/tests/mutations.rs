@@ -2,7 +2,7 @@
 //! breaks no rule.
 
 use mmcore_explored::explore::{
-    Method, ProgramOptions, ProgramReport, Sampling, Search, explore_program, minimum,
+    Checks, Method, Options, ProgramOptions, ProgramReport, Sampling, Search, explore_program, minimum,
 };
 use mmcore_explored::program::{Program, parse};
 use mmcore_explored::sync::Mutation;
@@ -17,9 +17,12 @@ fn program(name: &str) -> Program {
     parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// The options of a schedule that is checked against all rules.
+const ALL: Options = Options { max_steps: 20_000, spurious_failure: 0, checks: Checks::All };
+
 fn explored(name: &str, mutation: Option<Mutation>, schedules: u64, seed: u64) -> ProgramReport {
     let search = Search::Sample(Sampling { method: Method::Portfolio, schedules, seed });
-    let options = ProgramOptions { search, mutation, ..ProgramOptions::default() };
+    let options = ProgramOptions { search, mutation, options: ALL, ..ProgramOptions::default() };
     explore_program(&program(name), &options, &AtomicBool::new(false))
         .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
@@ -60,7 +63,7 @@ fn the_minimum_of_a_long_program_is_in_any_of_its_operations() {
     let program = format!("movable m0 1\nthread A\n{drains}  isolate m0\n  putback m0\n");
     let program = parse(&program).unwrap();
     let mutation = Some(Mutation::MovablePutOnLru);
-    let options = ProgramOptions { mutation, ..ProgramOptions::default() };
+    let options = ProgramOptions { mutation, options: ALL, ..ProgramOptions::default() };
     let found = minimum(&program, "a page is in one place", &options, 1_000, &AtomicBool::new(false));
     let found = found.unwrap().expect("the last two operations break the rule");
     assert_eq!((found.threads, found.operations, found.proven), (1, 2, true));

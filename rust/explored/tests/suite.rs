@@ -1,6 +1,7 @@
 //! The integration tests of the explored core, as one program (`rust/core/tests/suite.rs` says why).
 
 mod address_space;
+mod answers;
 mod endings;
 mod equal;
 mod files;

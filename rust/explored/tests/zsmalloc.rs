@@ -205,7 +205,7 @@ fn the_frames_of_a_mapped_object_have_no_other_user() {
     for kernel in ["4.8", "6.1", "6.12"] {
         for roles in [TWO, THREE] {
             let world = || Use::new(kernel, roles);
-            let options = Options { max_steps: 20_000, spurious_failure: 0 };
+            let options = Options { max_steps: 20_000, ..Options::default() };
             let search = Exhaustive { limit: limit(20_000), ..Exhaustive::default() };
             let report = search.search(&mut Explorer::with_options(world(), options));
             if let Some(found) = report.counterexample {
@@ -241,7 +241,7 @@ fn a_close_that_is_refused_refuses_no_object() {
     let pool = ZsPool::new(&machine).unwrap();
     // The class of the smallest objects is the last one that a close looks at.
     pool.alloc(&machine, 8, 0).unwrap();
-    let options = Options { max_steps: 20_000, spurious_failure: 0 };
+    let options = Options { max_steps: 20_000, ..Options::default() };
     let mut explorer = Explorer::with_options(Refused { machine, pool }, options);
     let report = Exhaustive { limit: limit(20_000), ..Exhaustive::default() }.search(&mut explorer);
     assert!(report.counterexample.is_none(), "{report:?}");

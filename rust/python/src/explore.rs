@@ -93,12 +93,12 @@ fn replay(
 ) -> PyResult<String> {
     let (program, schedule, request) = (read(program)?, steps(schedule)?, request(options)?);
     let mutation = request.mutation().map_err(PyValueError::new_err)?;
-    with_room(request.clone())?;
+    let options = with_room(request.clone())?.options;
     let owners = PythonOwners::bring(owners)?;
     let ended = owners.ended();
     let work = |_: &AtomicBool| {
         owners.arrive();
-        let replayed = replay_program(&program, &request.machine, &schedule, request.options(), mutation);
+        let replayed = replay_program(&program, &request.machine, &schedule, options, mutation);
         json(replayed.map_err(|error| error.to_string()))
     };
     waited_for(py, None, None, &ended, work)

@@ -38,6 +38,7 @@ fn choices(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let choices = PyDict::new(py);
     for (choice, words) in [
         ("Advice", first(Advice::NAMES)),
+        ("Checks", Request::CHECKS.to_vec()),
         ("CompactPriority", first(CompactPriority::NAMES)),
         ("CompactStatus", first(CompactStatus::NAMES)),
         ("Compressor", first(Compressor::NAMES)),

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import mmcore
 from mmcore._cli import inputs, showing
 from mmcore._errors import InputError
-from mmcore.typing import Search  # noqa: TC001 - the command line reads the annotations
+from mmcore.typing import Checks, Search  # noqa: TC001 - the command line reads the annotations
 
 
 def explore(
@@ -22,6 +22,7 @@ def explore(
     seed: int = 0,
     exhaustive: Annotated[bool, Parameter(negative=())] = False,
     preemptions: inputs.Preemptions | None = None,
+    checks: Checks = "state",
     seconds: float | None = None,
     jobs: int | None = None,
     shrink: int = 2_500,
@@ -43,6 +44,8 @@ def explore(
         seed: seed of the random choice of schedules.
         exhaustive: the same as --search exhaustive.
         preemptions: the bound of an exhaustive search, 2 if left out; all for every interleaving.
+        checks: state checks the state of the machine; all also checks the answers of the operations
+            and the marks of a page, in about twice the time.
         seconds: end the search after this many seconds.
         jobs: OS threads of the search, one for each processor if left out; their number does not
             change the result.
@@ -72,6 +75,7 @@ def explore(
             schedules=schedules,
             seed=seed,
             preemptions=inputs.bound(2 if preemptions is None else preemptions),
+            checks=checks,
             seconds=seconds,
             jobs=jobs,
             shrink=shrink,

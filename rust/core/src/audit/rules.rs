@@ -107,6 +107,10 @@ fn check_page<R: Release>(machine: &Machine<R>, census: &Census, pfn: Pfn, repor
         let what = format!("order {}, private {:#x}", page.order(), page.private());
         report.page("free pages are clean", pfn, what);
     }
+    if free && (word.more_accesses() > 0 || word.generation().is_some()) {
+        let what = format!("{} accesses, generation {:?}", word.more_accesses(), word.generation());
+        report.page("free pages are clean", pfn, what);
+    }
     if word.has(Flags::HAS_HWPOISONED) && !word.has(Flags::HEAD) {
         report.page("only a large page has a bad part", pfn, word.to_string());
     }

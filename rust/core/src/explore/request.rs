@@ -1,6 +1,6 @@
 //! A request to explore from a caller outside of Rust, as plain data.
 
-use super::{Exhaustive, Method, Options, ProgramOptions, Sampling, Search};
+use super::{Checks, Exhaustive, Method, Options, ProgramOptions, Sampling, Search};
 use crate::program::MachineSpec;
 use crate::sync::Mutation;
 use serde::Deserialize;
@@ -29,6 +29,8 @@ pub struct Request {
     pub shrink: u32,
     /// The bound on a schedule's steps; a longer one counts as endless.
     pub max_steps: u32,
+    /// `state` or `all`: what the schedules are checked against.
+    pub checks: String,
 }
 
 impl Default for Request {
@@ -44,6 +46,7 @@ impl Default for Request {
             mutation: None,
             shrink: 2_500,
             max_steps: Options::default().max_steps,
+            checks: "state".into(),
         }
     }
 }
@@ -52,14 +55,27 @@ impl Request {
     /// The words that `search` takes.
     pub const SEARCHES: &'static [&'static str] = &["portfolio", "random", "pct", "exhaustive"];
 
+    /// The words that `checks` takes.
+    pub const CHECKS: &'static [&'static str] = &["state", "all"];
+
     /// Reads a request. An error is one line.
     pub fn from_json(json: &str) -> Result<Request, String> {
         serde_json::from_str(json).map_err(|error| error.to_string())
     }
 
     /// The options of each schedule.
-    pub fn options(&self) -> Options {
-        Options { max_steps: self.max_steps, ..Options::default() }
+    pub fn options(&self) -> Result<Options, String> {
+        let checks = match self.checks.as_str() {
+            "state" => Checks::State,
+            "all" => Checks::All,
+            other => {
+                return Err(format!(
+                    "there is no checks '{other}'; choose one of {}",
+                    Request::CHECKS.join(", ")
+                ));
+            }
+        };
+        Ok(Options { max_steps: self.max_steps, checks, ..Options::default() })
     }
 
     /// The defect, if one is named.
@@ -97,7 +113,7 @@ impl Request {
         Ok(ProgramOptions {
             machine: self.machine.clone(),
             search,
-            options: self.options(),
+            options: self.options()?,
             jobs: self.jobs.max(1),
             mutation: self.mutation()?,
             shrink: self.shrink,
@@ -124,10 +140,19 @@ mod tests {
     }
 
     #[test]
+    fn every_word_of_checks_is_one() {
+        for checks in Request::CHECKS {
+            let request = Request { checks: (*checks).into(), ..Request::default() };
+            assert!(request.program_options().is_ok(), "{checks}");
+        }
+    }
+
+    #[test]
     fn a_misspelt_request_is_an_error_of_one_line() {
         for (json, why) in [
             (r#"{"serch": "pct"}"#, "serch"),
             (r#"{"search": "dfs"}"#, "portfolio, random, pct, exhaustive"),
+            (r#"{"checks": "some"}"#, "state, all"),
             (r#"{"mutation": "hook-without-locks"}"#, "'hook-without-lock'"),
         ] {
             let error = Request::from_json(json).and_then(|r| r.program_options()).unwrap_err();

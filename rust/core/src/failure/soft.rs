@@ -61,7 +61,11 @@ impl<R: Release> Machine<R> {
         for _ in 0..2 {
             match self.get_hwpoison_page(pfn, counted, true) {
                 Ok(Got::InUse) => return self.soft_offline_in_use(pfn),
-                Ok(Got::Free) if self.handle_poison(pfn, true, false) => return Ok(()),
+                Ok(Got::Free)
+                    if self.handle_poison(pfn, true, false) || mutated(Mutation::OfflineBelievesFree) =>
+                {
+                    return Ok(());
+                }
                 Ok(Got::Free) => counted = false,
                 Err(errno) => {
                     let why = format!("neither free nor handleable ({})", page.word());

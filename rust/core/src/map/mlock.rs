@@ -15,6 +15,7 @@ use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
+use crate::sync::{Mutation, mutated};
 use std::ops::Range;
 
 impl<R: Release> Machine<R> {
@@ -36,7 +37,7 @@ impl<R: Release> Machine<R> {
                 self.populate(area, index)
             });
             self.lru_drain_local();
-            populated
+            if mutated(Mutation::MlockForgetsFault) { Ok(()) } else { populated }
         })
     }
 

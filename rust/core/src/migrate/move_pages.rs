@@ -10,6 +10,7 @@ use crate::memory::{filled, room};
 use crate::page::{Link, PAGE_SIZE, Pfn};
 use crate::profile::{HoleStatus, LargeMigration};
 use crate::release::Release;
+use crate::sync::{Mutation, mutated};
 use std::sync::Arc;
 
 /// Flags of `move_pages`.
@@ -197,7 +198,9 @@ impl<R: Release> Machine<R> {
         }
         match result.errno {
             Some(errno) => Err(errno),
-            None if result.failed > 0 => Ok(result.failed + (status.len() - end) as u32),
+            None if result.failed > 0 && !mutated(Mutation::FailedMoveClaimed) => {
+                Ok(result.failed + (status.len() - end) as u32)
+            }
             None => {
                 status[start..end].fill(Some(node as i32));
                 Ok(0)
@@ -290,7 +293,11 @@ impl<R: Release> Machine<R> {
         let mut statuses = room(STATUSES, addresses.len())?;
         let status = |address: u64| {
             let Some((area, index)) = space.find(address) else { return Errno::EFAULT.status() };
-            match area.read(index) {
+            let entry = match mutated(Mutation::QueryIgnoresLock) {
+                true => area.look(index).entry(),
+                false => area.read(index),
+            };
+            match entry {
                 Entry::Present { zero: true, .. } => Errno::EFAULT.status(),
                 Entry::Present { pfn, .. } => self.node_of(pfn) as i32,
                 Entry::None if area.file().is_none() && self.profile.hole_status == HoleStatus::Efault => {

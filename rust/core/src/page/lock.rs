@@ -59,7 +59,10 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn trylock(&self) -> bool {
-        let taken = self.take_lock();
+        let taken = match mutated(Mutation::TrylockGivesUp) {
+            true => self.take_lock_at_once(),
+            false => self.take_lock(),
+        };
         if taken {
             acquired(LockClass::Page, self.lock_key(), true);
         }
@@ -72,6 +75,19 @@ impl Page {
         // Acquire pairs with the Release of `unlock`: the next holder sees the changes that the
         // former holder made to the page.
         !Word(self.word.fetch_or(Flags::LOCKED.bits(), Ordering::Acquire)).has(Flags::LOCKED)
+    }
+
+    /// Takes the page lock if it is free and no other bit of the word changes meanwhile: the defect.
+    #[cfg_attr(feature = "explored", track_caller)]
+    fn take_lock_at_once(&self) -> bool {
+        // Relaxed: the exchange checks the value.
+        let old = Word(self.word.load(Ordering::Relaxed));
+        // Acquire: as in `take_lock`. Relaxed on failure: the lock was not taken.
+        let exchange = || {
+            let new = old.with(Flags::LOCKED);
+            self.word.compare_exchange(old.0, new.0, Ordering::Acquire, Ordering::Relaxed)
+        };
+        !old.has(Flags::LOCKED) && exchange().is_ok()
     }
 
     /// Takes the page lock, and sleeps while another thread holds it. The caller holds a reference

@@ -4,6 +4,8 @@ use super::pfn::{Link, Pfn};
 use super::size::MAX_ORDER;
 use super::word::{Flags, Word};
 use crate::memory::table::Table;
+#[cfg(feature = "explored")]
+use crate::sync::explored::checks_all;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, PlainU32, broken};
 
 /// The value of `private` in a poisoned page that was taken off the buddy lists.
@@ -197,6 +199,10 @@ impl Page {
             if old.has(Flags::HWPOISON) {
                 return false;
             }
+            #[cfg(feature = "explored")]
+            if checks_all() {
+                super::marks::check_at_allocation(pfn, &self.end(old.without(clear)));
+            }
             // Release publishes the fields that the allocator has reset. It pairs with the Acquire
             // of `try_get`.
             match self.word.compare_exchange_weak(
@@ -209,6 +215,18 @@ impl Page {
                 Err(now) => old = Word(now),
             }
         }
+    }
+
+    /// The record, with this word, at one end of the page's life; read without steps.
+    #[cfg(feature = "explored")]
+    pub(crate) fn end(&self, word: Word) -> super::marks::End {
+        crate::sync::explored::glance(|| super::marks::End {
+            word,
+            owner: self.owner(),
+            private: self.private(),
+            mapcount: self.mapcount(),
+            linked: self.next() != Link::NONE || self.prev() != Link::NONE,
+        })
     }
 
     /// The number of page-table entries that map the page.

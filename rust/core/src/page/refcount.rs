@@ -102,6 +102,7 @@ impl Page {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return true,
+                Err(_) if mutated(Mutation::TryGetGivesUp) => return false,
                 Err(now) => old = Word(now),
             }
         }

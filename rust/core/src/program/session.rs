@@ -24,6 +24,7 @@
 //! | `zram` | a zram device with blocks of a chosen size |
 //! | `block_content` | the contents that are written to blocks of the zram device |
 //! | `check` | the audit with all handles, and the check of contents |
+//! | `answers`, `moments`, `subjects` | the check that the answer of an operation was true at some moment of it |
 //! | `refusal` | the check that no call fails because of a batch that it should have drained |
 //!
 //! The program itself is an [`Actor`], and so is each of its threads. The program's actor performs
@@ -37,6 +38,8 @@
 //! of a movable page use the bare frame number, as the kernel's own walkers do.
 
 mod actor;
+#[cfg(feature = "explored")]
+mod answers;
 mod balloon;
 mod block_content;
 mod check;
@@ -52,6 +55,8 @@ mod history;
 mod hotplug;
 mod layout;
 mod memory;
+#[cfg(feature = "explored")]
+mod moments;
 mod movable;
 #[cfg(not(feature = "explored"))]
 mod observe;
@@ -63,6 +68,8 @@ mod snapshot;
 #[cfg(feature = "explored")]
 mod state;
 mod step;
+#[cfg(feature = "explored")]
+mod subjects;
 mod zram;
 
 pub use actor::Actor;
@@ -83,6 +90,8 @@ use crate::movable::PoolOwner;
 use crate::owner::id::OwnerId;
 use crate::page::Pfn;
 use crate::release::Release;
+#[cfg(feature = "explored")]
+use crate::sync::explored::checks_all;
 use crate::sync::{Lock, LockClass};
 use actor::{Discarded, Handles, Hold, Names};
 pub use content::MAX_THREADS;
@@ -216,6 +225,14 @@ impl<R: Release> Session<R> {
             let op = op.with_pages(|sel| self.pages_in_frames(actor, sel));
             return self.step(actor, &op);
         }
+        #[cfg(feature = "explored")]
+        if checks_all() {
+            return self.answered(actor, op, |actor| self.perform(actor, op));
+        }
+        self.perform(actor, op)
+    }
+
+    fn perform(&self, actor: &mut Actor, op: &Op) -> Step {
         match op {
             Op::Map { region, backing, pages, node, order } => {
                 self.map(actor, *region, *backing, *pages, (*node, *order))

@@ -13,6 +13,7 @@
 //! | `clock`, `happens` | the race detector |
 //! | `held`, `order` | the lock order |
 //! | `pending` | events that must end before another event ends |
+//! | `watch`, `watched` | looks at the moments of an operation |
 //! | `words`, `lock`, `park` | the words, locks and parked threads that the core uses |
 //!
 //! Outside of an exploration, while no thread of a schedule runs on this OS thread, the operations
@@ -41,6 +42,8 @@ mod step;
 mod turns;
 mod verdict;
 mod violation;
+mod watch;
+mod watched;
 mod words;
 
 pub use super::tallied::Tallied;
@@ -53,10 +56,11 @@ pub use pending::{
     Topic, after_first_step, begin_pending, end_pending, look_at, mark_pending, next_step, note_end,
     pending_before, pending_since,
 };
-pub use record::{Options, Place, Record, Recorded, Values};
+pub use record::{Checks, Options, Place, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, Kind, Step, Strategy, THREADS, Threads, View, threads_in};
 pub use violation::{Violation, rule};
+pub use watched::{glance, watched};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence};
 
 use context::context;
@@ -86,6 +90,13 @@ impl ThreadSlot {
     pub fn adopt(self) -> bool {
         true
     }
+}
+
+/// True if everything is checked that can be ([`Checks::All`]). Outside of a schedule it is: a set-up runs
+/// once for all schedules.
+#[inline]
+pub fn checks_all() -> bool {
+    context().is_none_or(|context| context.options.get().checks == Checks::All)
 }
 
 /// Records, for traces, the operation of its program that the calling thread begins.

@@ -224,7 +224,9 @@ impl<R: Release> Machine<R> {
     fn forget_file(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.clear(OF_FILE);
-        page.set_owner(0, 0);
+        if !mutated(Mutation::OwnerOutlivesFile) {
+            page.set_owner(0, 0);
+        }
         self.count_cached(pfn, word, -1);
         if word.has(Flags::DIRTY) {
             self.count_dirty(pfn, word, -1);

@@ -19,7 +19,7 @@ use crate::map::{Area, Attributes, Pte};
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::interrupted;
+use crate::sync::{Mutation, interrupted, mutated};
 use std::ops::Range;
 
 /// A write to disk that has begun; only [`Machine::end_writeback`] ends it.
@@ -162,13 +162,23 @@ impl<R: Release> Machine<R> {
         // Another round follows only if another thread has migrated the page.
         let pfn = loop {
             let pfn = self.cache_get(file, index)?;
-            self.frames[pfn].lock();
+            if mutated(Mutation::SyncSkipsLocked) && !self.frames[pfn].trylock() {
+                self.put(pfn);
+                return None;
+            }
+            if !mutated(Mutation::SyncSkipsLocked) {
+                self.frames[pfn].lock();
+            }
             if self.is_of_file(pfn, file, index) {
                 break pfn;
             }
             self.unlock_and_put(pfn);
         };
         let page = &self.frames[pfn];
+        if mutated(Mutation::SyncDoesNotWait) && page.word().has(Flags::WRITEBACK) {
+            self.unlock_and_put(pfn);
+            return Some(None);
+        }
         page.wait_writeback();
         self.write_protect_mappings(pfn);
         let write = page.word().has(Flags::DIRTY).then(|| {

@@ -77,7 +77,9 @@ impl<R: Release> Machine<R> {
         let page = &self.frames[pfn];
         let slot = page.private();
         page.clear(Flags::SWAPCACHE);
-        page.set_extra(page.order(), 0);
+        if !mutated(Mutation::SlotOutlivesCache) {
+            page.set_extra(page.order(), 0);
+        }
         self.count_swap_cached(pfn, -1);
         slot
     }

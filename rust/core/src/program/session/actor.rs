@@ -133,6 +133,18 @@ impl Handles {
         self.0.push(Held { name, pfn, hold });
     }
 
+    /// Returns the handles that were taken after there were `before`.
+    #[cfg(feature = "explored")]
+    pub fn since(&self, before: usize) -> &[Held] {
+        self.0.get(before..).unwrap_or_default()
+    }
+
+    /// Returns the number of handles.
+    #[cfg(feature = "explored")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns the newest handle that fits.
     pub fn find(&self, fits: impl Fn(&Held) -> bool) -> Option<Held> {
         self.0.iter().rev().find(|held| fits(held)).copied()

@@ -14,6 +14,7 @@ use super::record::{Options, Record, Recording};
 use super::stacks::Turns;
 use super::step::{Kind, Step, Strategy, THREADS, Threads};
 use super::violation::Violation;
+use super::watch::Watch;
 use std::cell::{Cell, RefCell};
 
 /// The phase in which code calls the hook.
@@ -124,6 +125,10 @@ pub(super) struct Context {
     pub sleepers: RefCell<Vec<(usize, usize)>>,
     /// Events under way: id, and the step before which each began.
     pub pending: RefCell<Vec<(usize, u32)>>,
+    /// The operations whose moments are looked at.
+    pub watches: RefCell<Vec<Watch>>,
+    /// True if there are any.
+    pub watching: Cell<bool>,
     pub strategy: Cell<Option<*mut dyn Strategy>>,
 
     pub journal: Journal,
@@ -155,6 +160,20 @@ pub(super) fn leave() {
     CURRENT.set(std::ptr::null());
 }
 
+/// Runs `f` as code outside of any exploration: its operations are no steps. `f` changes nothing and does not
+/// wait.
+#[inline]
+pub(super) fn aside<T>(f: impl FnOnce() -> T) -> T {
+    struct Back(*const Context);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _back = Back(CURRENT.replace(std::ptr::null()));
+    f()
+}
+
 /// Returns the exploration that runs on this OS thread, if any.
 #[inline(always)]
 pub(super) fn context<'a>() -> Option<&'a Context> {
@@ -182,6 +201,8 @@ impl Context {
             waiting: Cell::new(0),
             sleepers: RefCell::default(),
             pending: RefCell::default(),
+            watches: RefCell::default(),
+            watching: Cell::new(false),
             strategy: Cell::new(None),
             journal: Journal::new(),
             recording: Recording::default(),
@@ -207,6 +228,8 @@ impl Context {
         self.waiting.set(0);
         self.sleepers.borrow_mut().clear();
         self.pending.borrow_mut().clear();
+        self.watches.borrow_mut().clear();
+        self.watching.set(false);
         self.strategy.set(Some(strategy));
         self.recording.begin(record);
         self.weak.set(0);

@@ -175,6 +175,9 @@ impl Context {
             let until = if step >= self.recording.analyse_from.get() { step + 1 } else { choice.until };
             (view.fall_back(Some(choice.thread)), until)
         };
+        if self.watching.get() && current != Some(thread) {
+            self.look_between_turns(current, thread);
+        }
         self.recording.runnable(step, runnable);
         self.stop.set(until.clamp(step + 1, self.limit.get()));
         Some(thread)

@@ -5,6 +5,17 @@ use crate::sync::class::LockClass;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 
+/// What the schedules of a search are checked against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checks {
+    /// The state of the machine, at each step and at the end.
+    #[default]
+    State,
+    /// Also what the operations answer, and the marks of a page at both ends of its life. These checks take
+    /// about as long as the schedules themselves.
+    All,
+}
+
 /// The options of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -13,11 +24,13 @@ pub struct Options {
     pub max_steps: u32,
     /// The number of the weak compare-exchange that fails spuriously, from 1; 0 for none.
     pub spurious_failure: u32,
+    /// What the schedule is checked against.
+    pub checks: Checks,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { max_steps: 20_000, spurious_failure: 0 }
+        Options { max_steps: 20_000, spurious_failure: 0, checks: Checks::State }
     }
 }
 

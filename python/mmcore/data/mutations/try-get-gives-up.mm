@@ -1,0 +1,5 @@
+allocate p0
+thread A
+  try_get p0
+thread B
+  get p0

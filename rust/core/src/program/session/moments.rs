@@ -1,0 +1,297 @@
+//! The states of an operation's pages at the moments of the operation, for the rules on its answer
+//! ([`super::answers`]). Only the explored build keeps them.
+//!
+//! The states are read without steps and without locks ([`watched`](crate::sync::explored::watched)).
+
+use crate::machine::Machine;
+use crate::map::{Area, Attributes, Entry, File, Pte};
+use crate::page::{Flags, Pfn, Word};
+use crate::release::Release;
+use crate::sync::explored::glance;
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+/// The most pages of an operation whose states are kept. The answers of an operation on more pages are not
+/// checked.
+pub(super) const MOST: usize = 64;
+
+/// A page as an operation names it.
+#[derive(Clone, Debug)]
+pub(super) enum Subject {
+    /// A page of an area, whatever is mapped there.
+    Place(Arc<Area>, u32),
+    /// A page of a file, whatever frame has it.
+    Slot(Arc<File>, u32),
+    /// A frame.
+    Frame(Pfn),
+    /// A page whose state cannot be read without a lock, or that does not exist.
+    Unknown,
+}
+
+/// The state of a page at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// The entry; empty for a page that is not named by an area.
+    pub pte: Pte,
+    /// The attributes of the area's page.
+    pub attributes: Attributes,
+    /// The frame that is present, or in the file's slot.
+    pub pfn: Option<Pfn>,
+    /// The head of the page of which the frame is a part.
+    pub head: Option<Pfn>,
+    /// The head's word.
+    pub word: Word,
+    /// The frame's own word.
+    pub part: Word,
+    /// The number of entries that map the frame.
+    pub mapcount: u32,
+    /// The owner of the head.
+    pub owner: u32,
+}
+
+impl State {
+    /// The entry maps a page, and not the zero page.
+    pub fn is_present(&self) -> bool {
+        matches!(self.pte.entry(), Entry::Present { zero: false, .. })
+    }
+
+    /// The entry maps no page, and no thread holds its lock. The holder of the lock may have cleared the
+    /// entry for a moment only.
+    pub fn is_absent(&self) -> bool {
+        !self.is_present() && !self.pte.has(Pte::LOCK)
+    }
+
+    /// The frame or the page is poisoned.
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self.pte.entry(), Entry::Hwpoison { .. }) || self.part.has(Flags::HWPOISON)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pte != Pte::NONE || self.pfn.is_none() {
+            write!(f, "entry {}", self.pte)?;
+        }
+        if let Some(pfn) = self.pfn {
+            let gap = if self.pte == Pte::NONE { "" } else { ", " };
+            write!(f, "{gap}page {pfn} {}", self.word)?;
+            if self.part != self.word && self.head != self.pfn {
+                write!(f, " (part: {})", self.part.flags())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The states of all pages of an operation, in the order of the moments.
+#[derive(Debug, Default)]
+pub(super) struct Moments {
+    /// The operation's pages, and behind them the frames that were seen behind these pages.
+    subjects: Vec<Subject>,
+    kept: RefCell<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The frames seen, each with the number of the subject behind which it was seen.
+    frames: Vec<(usize, Pfn)>,
+    /// Each state that differs from the one before of the same subject or frame. The frames' numbers follow
+    /// those of the subjects.
+    states: Vec<(usize, State)>,
+}
+
+impl Moments {
+    /// Moments of these pages. None is kept if there are too many pages.
+    pub fn of(subjects: Vec<Subject>) -> Moments {
+        match subjects.len() > MOST || subjects.iter().all(|subject| matches!(subject, Subject::Unknown)) {
+            true => Moments::default(),
+            false => Moments { subjects, kept: RefCell::default() },
+        }
+    }
+
+    /// True if no page is looked at.
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty()
+    }
+
+    /// The number of pages.
+    pub fn len(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// Keeps the states at this moment, and forgets all earlier ones if `fresh`.
+    pub fn look<R: Release>(&self, machine: &Machine<R>, fresh: bool) {
+        let mut kept = self.kept.borrow_mut();
+        let Kept { frames, states } = &mut *kept;
+        if fresh {
+            frames.clear();
+            states.clear();
+        }
+        for (number, subject) in self.subjects.iter().enumerate() {
+            let state = match subject {
+                Subject::Unknown => continue,
+                Subject::Place(area, index) => {
+                    let pte = area.look(*index);
+                    let pfn = match pte.entry() {
+                        Entry::Present { pfn, zero: false } => Some(pfn),
+                        Entry::Hwpoison { pfn } | Entry::Migration { pfn } => Some(pfn),
+                        _ => None,
+                    };
+                    State { pte, attributes: area.attributes(*index), ..state_of(machine, pfn) }
+                }
+                Subject::Slot(file, index) => state_of(machine, file.cached_page(*index)),
+                Subject::Frame(pfn) => state_of(machine, Some(*pfn)),
+            };
+            if let Some(pfn) = state.pfn
+                && !matches!(subject, Subject::Frame(_))
+                && !frames.contains(&(number, pfn))
+            {
+                frames.push((number, pfn));
+            }
+            keep(states, number, state);
+        }
+        for (number, &(_, pfn)) in frames.iter().enumerate() {
+            keep(states, self.subjects.len() + number, state_of(machine, Some(pfn)));
+        }
+    }
+
+    /// True if a state of a page satisfies the condition.
+    pub fn ever(&self, page: usize, condition: impl Fn(&State) -> bool) -> bool {
+        self.kept.borrow().states.iter().any(|(of, state)| *of == page && condition(state))
+    }
+
+    /// True if a state of a page, or of a frame that was seen behind it, satisfies the condition.
+    pub fn ever_behind(&self, page: usize, condition: impl Fn(&State) -> bool) -> bool {
+        let kept = self.kept.borrow();
+        let behind = |of: usize| {
+            of == page
+                || of.checked_sub(self.subjects.len()).is_some_and(|frame| kept.frames[frame].0 == page)
+        };
+        kept.states.iter().any(|(of, state)| behind(*of) && condition(state))
+    }
+
+    /// True if a state satisfies the first condition, and the same state or a later one of the page the
+    /// second.
+    pub fn ever_then(
+        &self,
+        page: usize,
+        first: impl Fn(&State) -> bool,
+        second: impl Fn(&State) -> bool,
+    ) -> bool {
+        let kept = self.kept.borrow();
+        let mut own = kept.states.iter().filter(|(of, _)| *of == page).map(|(_, state)| state);
+        let mut later = own.by_ref().skip_while(|state| !first(state));
+        later.any(second)
+    }
+
+    /// True if the states of a page can be read.
+    pub fn knows(&self, page: usize) -> bool {
+        !matches!(self.subjects.get(page), None | Some(Subject::Unknown))
+    }
+
+    /// True for a page of an area that maps a file.
+    pub fn is_of_file(&self, page: usize) -> bool {
+        matches!(self.subjects.get(page), Some(Subject::Place(area, _)) if area.file().is_some())
+    }
+
+    /// True for a page of a file that has lost its name by now.
+    pub fn is_of_removed(&self, page: usize) -> bool {
+        matches!(self.subjects.get(page), Some(Subject::Slot(file, _)) if glance(|| file.is_removed()))
+    }
+
+    /// True if the operation names a page of an area twice.
+    pub fn is_twice(&self, page: usize) -> bool {
+        let Some(Subject::Place(area, index)) = self.subjects.get(page) else { return false };
+        let same = |subject: &&Subject| match subject {
+            Subject::Place(other, at) => Arc::ptr_eq(area, other) && at == index,
+            _ => false,
+        };
+        self.subjects.iter().filter(same).count() > 1
+    }
+
+    /// True if no frame was ever seen behind a page.
+    pub fn shows_nothing(&self, page: usize) -> bool {
+        !matches!(self.subjects.get(page), Some(Subject::Frame(_))) && self.frames_behind(page) == 0
+    }
+
+    /// True if the page was ever a part of a large one.
+    pub fn ever_large(&self, page: usize) -> bool {
+        self.ever_behind(page, |state| state.word.has(Flags::HEAD))
+    }
+
+    /// True if the frame was free, or had another owner than at the first moment.
+    pub fn ever_changes_owner(&self, page: usize) -> bool {
+        let kept = self.kept.borrow();
+        let mut own = kept.states.iter().filter(|(of, _)| *of == page).map(|(_, state)| state);
+        let first = own.next().map_or(0, |state| state.owner);
+        first == 0 || own.any(|state| state.owner != first || state.word.count() == 0)
+    }
+
+    /// The number of frames that were seen behind a page.
+    pub fn frames_behind(&self, page: usize) -> usize {
+        self.kept.borrow().frames.iter().filter(|(of, _)| *of == page).count()
+    }
+
+    /// The states of a page and of the frames that were seen behind it, in their order, as text.
+    pub fn shown(&self, page: usize) -> String {
+        let kept = self.kept.borrow();
+        let mut texts: Vec<String> = Vec::new();
+        for (of, state) in &kept.states {
+            let frame = of.checked_sub(self.subjects.len()).map(|frame| kept.frames[frame]);
+            match frame {
+                None if *of == page => texts.push(state.to_string()),
+                // What the page itself shows is not told twice.
+                Some((behind, _))
+                    if behind == page
+                        && !texts.last().is_some_and(|last| last.ends_with(&state.to_string())) =>
+                {
+                    texts.push(format!("[{state}]"));
+                }
+                _ => {}
+            }
+        }
+        texts.dedup();
+        texts.join("; ")
+    }
+}
+
+/// Keeps a state if it differs from the last one of the same number.
+fn keep(states: &mut Vec<(usize, State)>, number: usize, state: State) {
+    let last = states.iter().rev().find(|(of, _)| *of == number);
+    if last.is_none_or(|(_, last)| *last != state) {
+        states.push((number, state));
+    }
+}
+
+/// The state of a frame; of none, an empty one.
+pub(super) fn state_of<R: Release>(machine: &Machine<R>, pfn: Option<Pfn>) -> State {
+    let frames = machine.frames();
+    let found = pfn.and_then(|pfn| Some((pfn, frames.get(pfn)?)));
+    let (pte, attributes) = (Pte::NONE, Attributes::empty());
+    let Some((pfn, page)) = found else {
+        let none = Word(0);
+        return State {
+            pte,
+            attributes,
+            pfn: None,
+            head: None,
+            word: none,
+            part: none,
+            mapcount: 0,
+            owner: 0,
+        };
+    };
+    // The page may be split or freed at this moment, and its head's number out of date.
+    let head = Some(frames.head(pfn)).filter(|head| frames.get(*head).is_some()).unwrap_or(pfn);
+    State {
+        pte,
+        attributes,
+        pfn: Some(pfn),
+        head: Some(head),
+        word: frames[head].word(),
+        part: page.word(),
+        mapcount: page.mapcount(),
+        owner: frames[head].owner(),
+    }
+}

@@ -1181,7 +1181,8 @@ class Zram:
 
         Raises:
             KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
-                has no such block, or was reset; EBUSY while another thread resets it.
+                has no such block, or was reset; EBUSY while another thread resets it;
+                ETXTBSY if the device is the swap space.
             ValueError: if there are not 4096 bytes."""
     def read(self, block: int) -> bytes:
         """Returns the 4096 bytes of a block: zeroes if it was never written, or was discarded.
@@ -1192,7 +1193,7 @@ class Zram:
         """Discards the content of a block.
 
         Raises:
-            KernelError: EINVAL if the device has no such block."""
+            KernelError: EINVAL if the device has no such block; EBUSY if the device is the swap space."""
     def compact(self) -> int:
         """Compacts the pool of the device, as `ZsPool.compact` does, and returns the same number."""
     def zspages(self) -> list[ZspageCount]:

@@ -114,3 +114,46 @@ fn a_mark_that_outlives_its_page_is_found() {
     seen_only_by(Mutation::OwnerOutlivesFile, &rules);
     seen_only_by(Mutation::SlotOutlivesCache, &rules);
 }
+
+/// Asserts that no schedule with at most one preemption breaks a rule.
+fn holds(text: &str) {
+    let exhaustive = Exhaustive { preemptions: Some(1), ..Exhaustive::default() };
+    let options = ProgramOptions {
+        search: Search::Exhaustive(exhaustive),
+        options: Options { checks: Checks::All, ..Options::default() },
+        ..ProgramOptions::default()
+    };
+    let report = explore_program(&parse(text).unwrap(), &options, &AtomicBool::new(false)).unwrap();
+    assert_eq!(report.counterexample, None, "{text}");
+}
+
+#[test]
+fn a_punch_of_no_page_drops_none() {
+    holds("map r0 anon 2\nwrite r0\nthread A\n  punch r0 keep=0 of=0");
+}
+
+#[test]
+fn a_frame_that_another_page_gets_at_once_has_lost_its_own() {
+    // The frame of the first page is the new frame of the second one.
+    holds(
+        "machine pages=4 cpus=1\nmap r0 anon 2\nwrite r0\nthread A\n  move r0:0,1 node=1\n\
+         thread B\n  isolate r0:1,0\n  migrate r0:1,0 node=1",
+    );
+}
+
+#[test]
+fn old_kernels_answer_a_second_failure_without_a_look() {
+    // The first failure leaves the isolated page mapped.
+    for kernel in ["4.5", "4.8", "6.1"] {
+        holds(&format!(
+            "machine kernel={kernel}\nmap r0 anon 1\nwrite r0\ndrain\nisolate r0\n\
+             thread A\n  phys hard r0\n  phys hard r0"
+        ));
+    }
+}
+
+#[test]
+fn more_pages_than_are_looked_at_are_not_collected() {
+    // Billions of pages beyond the region's end.
+    holds("map r0 anon 1\nwrite r0\nthread A\n  query r0:0-4294967294\nthread B\n  mlock r0:0-4294967294");
+}

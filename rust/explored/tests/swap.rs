@@ -163,3 +163,22 @@ fn three_threads_and_each_design() {
     holds_sampled(SHARED, &["write r0", "cwrite c0 r0", "madv r0 pageout"]);
     holds_sampled(SHARED, &["swapoff", "write r0", "cwrite c0 r0"]);
 }
+
+#[test]
+fn a_store_gives_back_the_page_that_another_fault_has_mapped_meanwhile() {
+    for kernel in ["4.5", "4.8", "6.1"] {
+        let setup = OUT.replacen("machine", &format!("machine kernel={kernel}"), 1);
+        holds(&setup, &["read r0", "write r0"]);
+    }
+}
+
+#[test]
+fn a_process_cannot_change_the_blocks_of_the_swap_space() {
+    let setup = "machine nodes=1 pages=8 cpus=1\nswapon 1 zram\nmap r0 anon 1\nwrite r0\ndrain\n";
+    for change in ["zs_del 0", "zs_put 0 size=24"] {
+        holds(setup, &["reclaim 1", change]);
+        // The device may become the swap space while the process is at it.
+        let made = "machine nodes=1 pages=8 cpus=1\nzs_open 2\nmap r0 anon 1\nwrite r0\ndrain\n";
+        holds(made, &["swapon 1 zram\n  reclaim 1", change]);
+    }
+}

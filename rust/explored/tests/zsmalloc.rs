@@ -246,3 +246,21 @@ fn a_close_that_is_refused_refuses_no_object() {
     let report = Exhaustive { limit: limit(20_000), ..Exhaustive::default() }.search(&mut explorer);
     assert!(report.counterexample.is_none(), "{report:?}");
 }
+
+/// Kernels whose close waits for isolated pages, and one whose close does not.
+#[test]
+fn a_close_does_not_wait_for_a_thread_that_has_ended() {
+    for kernel in ["4.5", "4.8", "6.1"] {
+        let program = format!(
+            "machine kernel={kernel} nodes=1 pages=8\nzs_open 1\nzs_put 0 size=24\n\
+             thread A\n  isolate z0:0\nthread B\n  zs_close"
+        );
+        let found = exhausted(&program, None, limit(20_000)).counterexample;
+        assert_eq!(found, None, "{kernel}");
+        let own = format!(
+            "machine kernel={kernel} nodes=1 pages=8\nzs_open 1\nzs_put 0 size=24\n\
+             thread A\n  isolate z0:0\n  zs_close\n  putback z0:0"
+        );
+        assert_eq!(exhausted(&own, None, limit(20_000)).counterexample, None, "{kernel}");
+    }
+}

@@ -231,7 +231,8 @@ impl Zram {
     ///
     /// Raises:
     ///     KernelError: ENOMEM if no frame is free, or the pool would exceed the limit; EINVAL if the device
-    ///         has no such block, or was reset; EBUSY while another thread resets it.
+    ///         has no such block, or was reset; EBUSY while another thread resets it;
+    ///         ETXTBSY if the device is the swap space.
     ///     ValueError: if there are not 4096 bytes.
     #[pyo3(signature = (block, content, *, node=0))]
     fn write(&self, py: Python<'_>, block: u32, content: &[u8], node: usize) -> PyResult<()> {
@@ -270,7 +271,7 @@ impl Zram {
     /// Discards the content of a block.
     ///
     /// Raises:
-    ///     KernelError: EINVAL if the device has no such block.
+    ///     KernelError: EINVAL if the device has no such block; EBUSY if the device is the swap space.
     fn discard(&self, py: Python<'_>, block: u32) -> PyResult<()> {
         self.shared.call(py, Waits::Never, |shared| Ok(self.device.discard(&shared.machine, block)?))?;
         free_empty(py, &self.shared, self.device.pool())

@@ -300,6 +300,14 @@ impl<R: Release> Machine<R> {
         cause: Cause,
         fresh: &mut Option<Fresh>,
     ) -> Outcome {
+        if let Some(Fresh::Swapped(_) | Fresh::File { .. } | Fresh::FileCopy { .. }) = fresh {
+            // The page was made ready for an entry that another thread has filled meanwhile. It may be the
+            // mapped page itself: with this thread's lock on it the fault would wait for itself, and with
+            // this thread's reference the page would look shared (`do_swap_page`, `out_nomap`).
+            drop(guard);
+            self.discard(fresh.take());
+            return Outcome::Again;
+        }
         self.step("write fault", old);
         // The mapping's reference keeps the page as it is. A large page that was once shared does
         // not tell which process has which part, so it is always copied.

@@ -66,6 +66,13 @@ const STORED: u64 = 2 << 1;
 const KIND: u64 = 3 << 1;
 const LEN_SHIFT: u32 = 3;
 
+/// The blocks belong to whoever writes them.
+const FREE: u64 = 0;
+/// The device is being reset, or was reset.
+const RESET: u64 = 1;
+/// The device is the swap space, to which all blocks belong.
+const LENT: u64 = 2;
+
 /// A compressed block device (`zram`).
 #[derive(Debug)]
 pub struct Zram {
@@ -74,8 +81,8 @@ pub struct Zram {
     words: Table<AtomicU64>,
     /// The word of a same-filled block, or the handle of a stored one.
     values: Table<PlainU64>,
-    /// Not 0 during a reset, and after a reset that succeeded.
-    pub(super) resetting: AtomicU64,
+    /// [`FREE`], [`RESET`] or [`LENT`].
+    claim: AtomicU64,
     pub(super) counts: Counts,
 }
 
@@ -124,7 +131,7 @@ impl Zram {
             compressor,
             words: Table::zeroed(blocks as usize)?,
             values: Table::zeroed(blocks as usize)?,
-            resetting: AtomicU64::new(0),
+            claim: AtomicU64::new(FREE),
             counts: Counts::default(),
         })
     }
@@ -174,25 +181,57 @@ impl Zram {
         }
     }
 
-    /// Fails with `EINVAL` for a device that was reset, or is being reset.
-    pub(crate) fn expect_in_use(&self) -> Result<()> {
-        // Relaxed: see `mark_reset`.
-        match self.resetting.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            _ => Err(Error::new(Errno::EINVAL, "the device was reset: make another one")),
+    /// Fails with `EINVAL` for a device that was reset, or is being reset. The caller holds the lock of the
+    /// block that it changes.
+    pub(super) fn expect_in_use(&self) -> Result<()> {
+        // Relaxed: a reset sets the claim before it takes the block's lock, which is held here.
+        match self.claim.load(Ordering::Relaxed) {
+            RESET => Err(was_reset()),
+            _ => Ok(()),
         }
     }
 
+    /// Fails with `busy` if the device is the swap space. The caller holds the lock of the block that it
+    /// changes.
+    pub(super) fn expect_not_lent(&self, busy: Errno) -> Result<()> {
+        // Relaxed: swapon sets the claim before a page is written to the block under its lock, which is held
+        // here.
+        match self.claim.load(Ordering::Relaxed) {
+            LENT => Err(Error::new(busy, "the device is the swap space: swapoff first")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the device the swap space. `EINVAL` for a device that was reset, or is being reset. The caller
+    /// holds the lock of the swap space.
+    pub(crate) fn lend(&self) -> Result<()> {
+        // Relaxed: a write reads the claim under its block's lock, which the swap space takes afterwards, and
+        // a reset reads it under the lock of the swap space, which is held here.
+        let lent = self.claim.compare_exchange(FREE, LENT, Ordering::Relaxed, Ordering::Relaxed);
+        lent.map(drop).map_err(|_| was_reset())
+    }
+
+    /// Ends the use as swap space. The caller holds the lock of the swap space.
+    pub(crate) fn take_back(&self) {
+        // Relaxed: as in `lend`.
+        self.claim.store(FREE, Ordering::Relaxed);
+    }
+
     /// Marks the device as being reset. Returns false if it was reset before; `EBUSY` if another
-    /// thread is resetting it.
+    /// thread is resetting it. The caller holds the lock of the swap space, which is not the device.
     pub(crate) fn mark_reset(&self) -> Result<bool> {
-        // Relaxed: a write reads the mark under its block's lock, which the reset takes afterwards,
-        // and swapon reads it under the lock of the swap space, which is held here.
-        match self.resetting.swap(1, Ordering::Relaxed) {
-            0 => Ok(true),
+        // Relaxed: as in `lend`.
+        match self.claim.swap(RESET, Ordering::Relaxed) {
+            FREE => Ok(true),
             _ if self.pool.is_closed() => Ok(false),
             _ => Err(Error::new(Errno::EBUSY, "another thread is resetting the device")),
         }
+    }
+
+    /// Ends a reset that failed.
+    pub(super) fn end_reset(&self) {
+        // Relaxed: a write that still finds the claim fails, as if the reset had taken longer.
+        self.claim.store(FREE, Ordering::Relaxed);
     }
 
     /// Locks a block (`zram_slot_lock`).
@@ -228,7 +267,7 @@ impl Zram {
         ];
         let count = counts.iter().find(|(word, _)| std::ptr::from_ref(*word).addr() == address);
         let block = block.map(|block| format!("block {block}"));
-        if std::ptr::from_ref(&self.resetting).addr() == address {
+        if std::ptr::from_ref(&self.claim).addr() == address {
             return Some("whether the device was reset".into());
         }
         block.or_else(|| count.map(|(_, name)| (*name).to_owned())).or_else(|| self.pool.field_at(address))
@@ -272,6 +311,10 @@ impl Drop for BlockGuard<'_> {
         // Release pairs with the Acquire in `lock`.
         word.store(content, Ordering::Release);
     }
+}
+
+fn was_reset() -> Error {
+    Error::new(Errno::EINVAL, "the device was reset: make another one")
 }
 
 impl Zram {

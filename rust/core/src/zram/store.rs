@@ -39,14 +39,40 @@ impl Zram {
     /// that has some.
     ///
     /// `EINVAL` for a block that the device does not have, or a device that was reset; `EBUSY` while another
-    /// thread resets it; `ENOMEM` if no frame is free, or the pool would exceed its limit. After an error the
-    /// block keeps its old content, unless a reset discards it.
+    /// thread resets it; `ENOMEM` if no frame is free, or the pool would exceed its limit; `ETXTBSY` if the
+    /// device is the swap space, whose pages the write would lose (`IS_SWAPFILE` in `blkdev_write_iter`;
+    /// kernels before 5.3 lose them). After an error the block keeps its old content, unless a reset
+    /// discards it.
     pub fn write<R: Release>(
         &self,
         machine: &Machine<R>,
         block: u32,
         words: &Words,
         node: usize,
+    ) -> Result<()> {
+        let own = || if machine.may_swap() { self.expect_not_lent(Errno::ETXTBSY) } else { Ok(()) };
+        self.write_if(machine, block, words, node, own)
+    }
+
+    /// Writes a page of the swap space, as [`Zram::write`] does.
+    pub(crate) fn write_slot<R: Release>(
+        &self,
+        machine: &Machine<R>,
+        slot: u32,
+        words: &Words,
+        node: usize,
+    ) -> Result<()> {
+        self.write_if(machine, slot, words, node, || Ok(()))
+    }
+
+    /// Writes a block if `own` succeeds under the block's lock.
+    fn write_if<R: Release>(
+        &self,
+        machine: &Machine<R>,
+        block: u32,
+        words: &Words,
+        node: usize,
+        own: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         self.check(block)?;
         let content = match words.iter().all(|word| *word == words[0]) {
@@ -57,7 +83,7 @@ impl Zram {
         // discards this content, too, or this thread finds the mark.
         let (written, old) = {
             let mut guard = self.lock(block);
-            match self.expect_in_use() {
+            match self.expect_in_use().and_then(|()| own()) {
                 Ok(()) => (Ok(()), guard.replace(content)),
                 Err(error) => (Err(error), content),
             }
@@ -121,10 +147,25 @@ impl Zram {
     }
 
     /// Discards a block's content (`zram_free_page`). `EINVAL` for a block that the device does not
-    /// have.
+    /// have; `EBUSY` if the device is the swap space, whose pages the discard would lose (`bd_prepare_to_claim`
+    /// in `truncate_bdev_range`; kernels before 5.11 lose them).
     pub fn discard<R: Release>(&self, machine: &Machine<R>, block: u32) -> Result<()> {
         self.check(block)?;
-        let old = self.lock(block).replace(Content::Nothing);
+        let old = {
+            let mut guard = self.lock(block);
+            if machine.may_swap() {
+                self.expect_not_lent(Errno::EBUSY)?;
+            }
+            guard.replace(Content::Nothing)
+        };
+        self.free_content(machine, old);
+        Ok(())
+    }
+
+    /// Discards a page of the swap space, or a block of a device that is being reset.
+    pub(crate) fn discard_slot<R: Release>(&self, machine: &Machine<R>, slot: u32) -> Result<()> {
+        self.check(slot)?;
+        let old = self.lock(slot).replace(Content::Nothing);
         self.free_content(machine, old);
         Ok(())
     }
@@ -156,7 +197,7 @@ impl Zram {
     pub(crate) fn finish_reset<R: Release>(&self, machine: &Machine<R>) -> Result<()> {
         let discarded = (0..self.blocks()).try_for_each(|block| {
             Error::unless_interrupted()?;
-            self.discard(machine, block)
+            self.discard_slot(machine, block)
         });
         let reset = discarded.and_then(|()| self.pool.close(machine));
         match reset.is_ok() {
@@ -165,8 +206,7 @@ impl Zram {
                 self.counts.limit.store(0, Ordering::Relaxed);
                 self.counts.most_pages.store(0, Ordering::Relaxed);
             }
-            // Relaxed: a write that still finds the mark fails, as if the reset had taken longer.
-            false => self.resetting.store(0, Ordering::Relaxed),
+            false => self.end_reset(),
         }
         reset
     }

@@ -15,7 +15,7 @@ impl<R: Release> FreesContent for Machine<R> {
     /// Frees the block of the device at once (`swap_slot_free_notify`). The device takes only locks
     /// that come after the swap lock, and never sleeps.
     fn free_content(&self, zram: &Zram, slot: u32) {
-        if let Err(error) = zram.discard(self, slot) {
+        if let Err(error) = zram.discard_slot(self, slot) {
             crate::sync::broken("a slot of swap is a block of its device", format_args!("{error}"));
         }
     }
@@ -28,7 +28,7 @@ impl<R: Release> Machine<R> {
         let Some(zram) = swap.zram() else { return Ok(swap.write(slot, &self.memory, pfn)) };
         let mut words: Words = [0; BLOCK_WORDS];
         self.memory.load_words(pfn, 0, &mut words[..WORDS]);
-        zram.write(self, slot, &words, NODE)?;
+        zram.write_slot(self, slot, &words, NODE)?;
         Ok(words.iter().any(|word| *word != 0))
     }
 

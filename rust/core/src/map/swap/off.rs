@@ -35,7 +35,11 @@ impl<R: Release> Machine<R> {
             swap.close(false);
             return Err(error);
         }
-        *self.swap.now.write() = None;
+        {
+            let mut now = self.swap.now.write();
+            *now = None;
+            swap.zram().into_iter().for_each(|zram| zram.take_back());
+        }
         if let Some(zram) = swap.zram() {
             // Frees empty zspages whose pages were locked when their last slot was freed.
             zram.pool().free_empty(self);

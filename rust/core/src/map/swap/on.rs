@@ -55,7 +55,7 @@ impl<R: Release> Machine<R> {
         match *space {
             Some(_) => Err(Error::new(Errno::EBUSY, "there is a swap space already")),
             None => {
-                swap.zram().map_or(Ok(()), |zram| zram.expect_in_use())?;
+                swap.zram().map_or(Ok(()), |zram| zram.lend())?;
                 self.swap.ever.set(1);
                 *space = Some(swap);
                 Ok(())

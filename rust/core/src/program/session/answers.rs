@@ -38,7 +38,7 @@ impl<R: Release> Session<R> {
         op: &Op,
         perform: impl FnOnce(&mut Actor) -> Step,
     ) -> Step {
-        let moments = Moments::of(self.subjects(actor, op));
+        let moments = Moments::of(|pages| self.subjects(actor, op, pages));
         let before = actor.handles.len();
         let mut step = match moments.is_empty() {
             true => perform(actor),
@@ -178,7 +178,10 @@ impl<R: Release> Session<R> {
                 every(&|page| moments.ever(page, is_zapped), "dropped, but its entry was never empty")
             }
             Op::Punch { keep, of, .. } if all_done => every(
-                &|page| page as u32 % (*of).max(1) < *keep || moments.ever(page, is_zapped),
+                &|page| {
+                    let dropped = (*keep..*of).contains(&(page as u32 % (*of).max(1)));
+                    !dropped || moments.ever(page, is_zapped)
+                },
                 "dropped, but its entry was never empty",
             ),
             Op::Madv { advice: Advice::SoftOffline, .. } if all_done => every(
@@ -292,7 +295,7 @@ impl<R: Release> Session<R> {
             ),
             // Some designs leave the old frame on a list, with its owner, until its batch drains.
             Op::Migrate { .. } if done => (
-                moments.ever(page, |state| state.mapcount == 0) || moments.ever_changes_owner(page),
+                moments.ever(page, |state| state.mapcount == 0) || moments.ever_another(page),
                 "moved, but the old frame was mapped all the time",
             ),
             Op::MarkAccessed { .. } if done => (

@@ -48,6 +48,8 @@ pub(super) struct State {
     pub mapcount: u32,
     /// The owner of the head.
     pub owner: u32,
+    /// The head's offset in its owner.
+    pub index: u32,
 }
 
 impl State {
@@ -101,13 +103,51 @@ struct Kept {
     states: Vec<(usize, State)>,
 }
 
-impl Moments {
-    /// Moments of these pages. None is kept if there are too many pages.
-    pub fn of(subjects: Vec<Subject>) -> Moments {
-        match subjects.len() > MOST || subjects.iter().all(|subject| matches!(subject, Subject::Unknown)) {
-            true => Moments::default(),
-            false => Moments { subjects, kept: RefCell::default() },
+thread_local! {
+    /// The memory of operations that have ended, for the next ones: a schedule has many operations, and most
+    /// of them are short.
+    static SPARE: RefCell<Vec<(Vec<Subject>, Kept)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Drop for Moments {
+    fn drop(&mut self) {
+        self.subjects.clear();
+        let kept = self.kept.get_mut();
+        kept.clear();
+        let memory = (std::mem::take(&mut self.subjects), std::mem::take(kept));
+        // An OS thread that is ending has given the memory back already.
+        let _ = SPARE.try_with(|spare| spare.borrow_mut().push(memory));
+    }
+}
+
+impl Kept {
+    fn clear(&mut self) {
+        self.frames.clear();
+        self.states.clear();
+    }
+
+    /// The last state of a subject or a frame.
+    fn last(&self, number: usize) -> Option<&State> {
+        self.states.iter().rev().find(|(of, _)| *of == number).map(|(_, state)| state)
+    }
+
+    /// Keeps a state if it differs from the last one of the same number.
+    fn keep(&mut self, number: usize, state: State) {
+        if self.last(number) != Some(&state) {
+            self.states.push((number, state));
         }
+    }
+}
+
+impl Moments {
+    /// Moments of the pages that `name` adds. None is kept if there are too many pages.
+    pub fn of(name: impl FnOnce(&mut Vec<Subject>)) -> Moments {
+        let (mut subjects, kept) = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        name(&mut subjects);
+        if subjects.len() > MOST || subjects.iter().all(|subject| matches!(subject, Subject::Unknown)) {
+            subjects.clear();
+        }
+        Moments { subjects, kept: RefCell::new(kept) }
     }
 
     /// True if no page is looked at.
@@ -122,11 +162,9 @@ impl Moments {
 
     /// Keeps the states at this moment, and forgets all earlier ones if `fresh`.
     pub fn look<R: Release>(&self, machine: &Machine<R>, fresh: bool) {
-        let mut kept = self.kept.borrow_mut();
-        let Kept { frames, states } = &mut *kept;
+        let kept = &mut *self.kept.borrow_mut();
         if fresh {
-            frames.clear();
-            states.clear();
+            kept.clear();
         }
         for (number, subject) in self.subjects.iter().enumerate() {
             let state = match subject {
@@ -145,14 +183,18 @@ impl Moments {
             };
             if let Some(pfn) = state.pfn
                 && !matches!(subject, Subject::Frame(_))
-                && !frames.contains(&(number, pfn))
+                && !kept.frames.contains(&(number, pfn))
             {
-                frames.push((number, pfn));
+                kept.frames.push((number, pfn));
             }
-            keep(states, number, state);
+            kept.keep(number, state);
         }
-        for (number, &(_, pfn)) in frames.iter().enumerate() {
-            keep(states, self.subjects.len() + number, state_of(machine, Some(pfn)));
+        for place in 0..kept.frames.len() {
+            let (number, pfn) = kept.frames[place];
+            // What the page itself shows of the frame is not kept twice.
+            if kept.last(number).is_none_or(|state| state.pfn != Some(pfn)) {
+                kept.keep(self.subjects.len() + place, state_of(machine, Some(pfn)));
+            }
         }
     }
 
@@ -220,12 +262,12 @@ impl Moments {
         self.ever_behind(page, |state| state.word.has(Flags::HEAD))
     }
 
-    /// True if the frame was free, or had another owner than at the first moment.
-    pub fn ever_changes_owner(&self, page: usize) -> bool {
+    /// True if the frame was free, or had another page than at the first moment.
+    pub fn ever_another(&self, page: usize) -> bool {
         let kept = self.kept.borrow();
         let mut own = kept.states.iter().filter(|(of, _)| *of == page).map(|(_, state)| state);
-        let first = own.next().map_or(0, |state| state.owner);
-        first == 0 || own.any(|state| state.owner != first || state.word.count() == 0)
+        let first = own.next().map_or((0, 0), |state| (state.owner, state.index));
+        first.0 == 0 || own.any(|state| (state.owner, state.index) != first || state.word.count() == 0)
     }
 
     /// The number of frames that were seen behind a page.
@@ -241,26 +283,12 @@ impl Moments {
             let frame = of.checked_sub(self.subjects.len()).map(|frame| kept.frames[frame]);
             match frame {
                 None if *of == page => texts.push(state.to_string()),
-                // What the page itself shows is not told twice.
-                Some((behind, _))
-                    if behind == page
-                        && !texts.last().is_some_and(|last| last.ends_with(&state.to_string())) =>
-                {
-                    texts.push(format!("[{state}]"));
-                }
+                Some((behind, _)) if behind == page => texts.push(format!("[{state}]")),
                 _ => {}
             }
         }
         texts.dedup();
         texts.join("; ")
-    }
-}
-
-/// Keeps a state if it differs from the last one of the same number.
-fn keep(states: &mut Vec<(usize, State)>, number: usize, state: State) {
-    let last = states.iter().rev().find(|(of, _)| *of == number);
-    if last.is_none_or(|(_, last)| *last != state) {
-        states.push((number, state));
     }
 }
 
@@ -280,6 +308,7 @@ pub(super) fn state_of<R: Release>(machine: &Machine<R>, pfn: Option<Pfn>) -> St
             part: none,
             mapcount: 0,
             owner: 0,
+            index: 0,
         };
     };
     // The page may be split or freed at this moment, and its head's number out of date.
@@ -293,5 +322,6 @@ pub(super) fn state_of<R: Release>(machine: &Machine<R>, pfn: Option<Pfn>) -> St
         part: page.word(),
         mapcount: page.mapcount(),
         owner: frames[head].owner(),
+        index: frames[head].index(),
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Errno, Error, Why};
 use crate::machine::Machine;
 use crate::migrate;
 use crate::page::{Flags, MAX_ORDER, Page, Pfn};
-use crate::profile::LruPolicy;
+use crate::profile::{LruPolicy, ZsLocking};
 use crate::program::{Allocated, Mode, Movable, Owner, Reason, Sum};
 use crate::release::Release;
 use crate::stat::NodeItem;
@@ -439,7 +439,8 @@ impl<R: Release> Session<R> {
         Ok(0)
     }
 
-    /// Ends a thread's freezes, page locks and writes to disk, for which other threads may wait.
+    /// Ends a thread's freezes, page locks, writes to disk and isolations of zsmalloc's pages, for which other
+    /// threads may wait.
     pub fn leave(&self, actor: &mut Actor) {
         while let Some(held) = actor.handles.take(|held| matches!(held.hold, Hold::Frozen(_))) {
             if let Hold::Frozen(refs) = held.hold {
@@ -452,6 +453,19 @@ impl<R: Release> Session<R> {
         while let Some(held) = actor.handles.take(|held| matches!(held.hold, Hold::Writeback { .. })) {
             self.written(held);
         }
+        let mut isolated = Handles::default();
+        actor.handles.take_all(|held| self.delays_close(held), &mut isolated);
+        let mut pages: Vec<Pfn> = isolated.iter().map(|held| held.pfn).collect();
+        if !pages.is_empty() {
+            self.machine.putback_movable_pages(&mut pages);
+        }
+    }
+
+    /// True for the isolation of a page for which the close of its zsmalloc pool waits.
+    pub(super) fn delays_close(&self, held: &Held) -> bool {
+        self.machine.profile().zs_locking == ZsLocking::Class
+            && held.hold == Hold::IsolatedMovable
+            && matches!(held.name, Name::Page(Owner::Store(_), _))
     }
 
     pub(super) fn unfreeze(&self, actor: &mut Actor, owner: Owner, index: u32, refs: u32) -> Outcome<i32> {

@@ -266,6 +266,10 @@ impl<R: Release> Session<R> {
 
     pub(super) fn zs_close(&self, actor: &mut Actor) -> Outcome {
         actor.no_page_lock()?;
+        if let Some(held) = actor.handles.find(|held| self.delays_close(held)) {
+            let why = format!("the thread holds {held}, and the close waits until it is put back");
+            return Err(Problem::misuse(why));
+        }
         let device = self.device(actor)?;
         let reset = match self.machine.begin_zram_reset(device)? {
             true => device.finish_reset(&self.machine),

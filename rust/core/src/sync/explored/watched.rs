@@ -60,14 +60,17 @@ impl Context {
     #[cold]
     pub(super) fn look_between_turns(&self, from: Option<usize>, to: usize) {
         let steps = self.steps.get();
-        for watch in self.watches.borrow().iter() {
-            let begun = watch.begun.get() || (from == Some(watch.thread) && steps > watch.called);
-            // The code before the first step ran at the end of an earlier turn of the thread, possibly long
-            // ago. The operation begins with the step that the thread takes now.
-            let begins = !begun && watch.thread == to;
-            watch.begun.set(begun || begins);
-            // SAFETY: `watched` has not returned, so its caller's closure lives.
-            aside(|| unsafe { &*watch.look }(begins));
-        }
+        aside(|| {
+            for watch in self.watches.borrow().iter() {
+                let begun = watch.begun.get() || (from == Some(watch.thread) && steps > watch.called);
+                // The code before the first step ran at the end of an earlier turn of the thread, possibly
+                // long ago. The operation begins with the step that the thread takes now.
+                let begins = !begun && watch.thread == to;
+                watch.begun.set(begun || begins);
+                // SAFETY: `watched` has not returned, so its caller's closure lives.
+                let look = unsafe { &*watch.look };
+                look(begins);
+            }
+        });
     }
 }

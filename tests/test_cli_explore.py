@@ -190,6 +190,7 @@ def test_operations_refused_in_all_schedules_are_listed_for_many_programs_too(ca
         (["explore", "nowhere.mm"], "nowhere.mm: No such file or directory"),
         (["explore", "P", "--mutation", "nothing"], "no mutation 'nothing'"),
         (["explore", "P", "--search", "dfs"], "dfs"),
+        (["explore", "P", "--checks", "some"], "some"),
         (["explore", "P", "--release", "mislaid"], "mislaid"),
         (["explore", "P", "--kernel", "2.6"], "2.6"),
         (["explore", "P", "--preemptions", "some"], "some"),

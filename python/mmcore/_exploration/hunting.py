@@ -311,9 +311,7 @@ def minima() -> str:
     """
     kept = {}
     for name, program in _programs().items():
-        search = searching.explore(
-            program, mutation=name, checks="all", schedules=BUDGET, jobs=1
-        )
+        search = searching.explore(program, mutation=name, checks="all", schedules=BUDGET, jobs=1)
         found = search.counterexample
         if found is None or found.rule is None:
             raise InputError(

@@ -49,7 +49,7 @@ def explore(
     seed: int = 0,
     **options: Any,
 ) -> Exploration:
-    """Searches a program as `mmcore.explore` does, with one job, all checks, and reports of refused operations.
+    """Searches a program as `mmcore.explore` does, with one job and all checks.
 
     An operation that was refused in every schedule was not tested. Inside a Hypothesis test it is
     reported as an event (`--hypothesis-show-statistics`), elsewhere as a `RefusedWarning`.
@@ -68,7 +68,9 @@ def explore(
     what = _REPLAY.get()
     if what is None:
         # One job: test runners start several processes, and the result does not depend on it.
-        found = mmcore.explore(program, schedules=schedules, seed=seed, **{"jobs": 1, "checks": "all", **options})
+        found = mmcore.explore(
+            program, schedules=schedules, seed=seed, **{"jobs": 1, "checks": "all", **options}
+        )
         _tell(found)
         return found
     return _replayed(what, seed, options)

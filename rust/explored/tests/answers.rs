@@ -115,9 +115,9 @@ fn a_mark_that_outlives_its_page_is_found() {
     seen_only_by(Mutation::SlotOutlivesCache, &rules);
 }
 
-/// Asserts that no schedule with at most one preemption breaks a rule.
-fn holds(text: &str) {
-    let exhaustive = Exhaustive { preemptions: Some(1), ..Exhaustive::default() };
+/// Asserts that no schedule with so many preemptions at most breaks a rule.
+fn holds(preemptions: u32, text: &str) {
+    let exhaustive = Exhaustive { preemptions: Some(preemptions), ..Exhaustive::default() };
     let options = ProgramOptions {
         search: Search::Exhaustive(exhaustive),
         options: Options { checks: Checks::All, ..Options::default() },
@@ -129,13 +129,14 @@ fn holds(text: &str) {
 
 #[test]
 fn a_punch_of_no_page_drops_none() {
-    holds("map r0 anon 2\nwrite r0\nthread A\n  punch r0 keep=0 of=0");
+    holds(1, "map r0 anon 2\nwrite r0\nthread A\n  punch r0 keep=0 of=0");
 }
 
 #[test]
 fn a_frame_that_another_page_gets_at_once_has_lost_its_own() {
     // The frame of the first page is the new frame of the second one.
     holds(
+        1,
         "machine pages=4 cpus=1\nmap r0 anon 2\nwrite r0\nthread A\n  move r0:0,1 node=1\n\
          thread B\n  isolate r0:1,0\n  migrate r0:1,0 node=1",
     );
@@ -145,15 +146,37 @@ fn a_frame_that_another_page_gets_at_once_has_lost_its_own() {
 fn old_kernels_answer_a_second_failure_without_a_look() {
     // The first failure leaves the isolated page mapped.
     for kernel in ["4.5", "4.8", "6.1"] {
-        holds(&format!(
-            "machine kernel={kernel}\nmap r0 anon 1\nwrite r0\ndrain\nisolate r0\n\
+        holds(
+            1,
+            &format!(
+                "machine kernel={kernel}\nmap r0 anon 1\nwrite r0\ndrain\nisolate r0\n\
              thread A\n  phys hard r0\n  phys hard r0"
-        ));
+            ),
+        );
     }
 }
 
 #[test]
 fn more_pages_than_are_looked_at_are_not_collected() {
     // Billions of pages beyond the region's end.
-    holds("map r0 anon 1\nwrite r0\nthread A\n  query r0:0-4294967294\nthread B\n  mlock r0:0-4294967294");
+    holds(1, "map r0 anon 1\nwrite r0\nthread A\n  query r0:0-4294967294\nthread B\n  mlock r0:0-4294967294");
+}
+
+#[test]
+fn the_mark_of_another_part_takes_a_mark_away() {
+    // The page waits in the batch of another CPU, so that its activation shows nothing.
+    holds(
+        2,
+        "machine kernel=4.8 nodes=1 pages=2 cpus=1\nmap r0 anon 2 order=1\n\
+         thread A\n  age\nthread B\n  write r0\nthread C\n  mark_accessed r0",
+    );
+}
+
+#[test]
+fn a_large_page_moves_once_for_each_part() {
+    holds(
+        2,
+        "machine pages=2 cpus=1\nmap r0 anon 2 order=1\nwrite r0\ndrain\n\
+         thread A\n  move r0 node=1 alt\nthread B\n  read r0",
+    );
 }

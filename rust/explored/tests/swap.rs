@@ -174,11 +174,11 @@ fn a_store_gives_back_the_page_that_another_fault_has_mapped_meanwhile() {
 
 #[test]
 fn a_process_cannot_change_the_blocks_of_the_swap_space() {
-    let setup = "machine nodes=1 pages=8 cpus=1\nswapon 1 zram\nmap r0 anon 1\nwrite r0\ndrain\n";
+    let setup = "machine nodes=1 pages=4 cpus=1\nswapon 1 zram\nmap r0 anon 2\nwrite r0\n";
     for change in ["zs_del 0", "zs_put 0 size=24"] {
         holds(setup, &["reclaim 1", change]);
         // The device may become the swap space while the process is at it.
-        let made = "machine nodes=1 pages=8 cpus=1\nzs_open 2\nmap r0 anon 1\nwrite r0\ndrain\n";
+        let made = "machine nodes=1 pages=4 cpus=1\nzs_open 2\nmap r0 anon 2\nwrite r0\n";
         holds(made, &["swapon 1 zram\n  reclaim 1", change]);
     }
 }

@@ -298,7 +298,9 @@ impl<R: Release> Session<R> {
                 moments.ever(page, |state| state.mapcount == 0) || moments.ever_another(page),
                 "moved, but the old frame was mapped all the time",
             ),
-            Op::MarkAccessed { .. } if done => (
+            // The second mark of a page, or of another part of a large page, takes the first one away: the page
+            // then waits for its activation, and no mark shows that (`mark_page_accessed`).
+            Op::MarkAccessed { .. } if done && !moments.is_twice(page) && !moments.ever_large(page) => (
                 moments.ever_behind(page, |state| {
                     let marks = Flags::REFERENCED | Flags::ACTIVE | Flags::UNEVICTABLE;
                     state.word.any(marks) || state.word.generation().is_some() || state.word.count() == 0
@@ -376,7 +378,14 @@ impl<R: Release> Session<R> {
                     (moments.ever(page, on), "on that node, but the page never was")
                 }
                 0.. => {
-                    let on = self.was_on(moments, page, status as usize);
+                    // The call moves a large page once for each of its parts, and the last one decides.
+                    let moved_on = || {
+                        let others = step.status.iter().enumerate().filter(|(other, _)| *other != page);
+                        let mut further =
+                            others.filter(|(_, to)| to.is_some_and(|to| to >= 0 && to != status));
+                        further.any(|(other, _)| moments.share(page, other))
+                    };
+                    let on = self.was_on(moments, page, status as usize) || moved_on();
                     (on, "moved to that node, but the page was on another one all the time")
                 }
                 _ if matches!(op, Op::NumaFault { .. }) => return None,

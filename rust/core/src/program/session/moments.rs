@@ -242,14 +242,25 @@ impl Moments {
         matches!(self.subjects.get(page), Some(Subject::Slot(file, _)) if glance(|| file.is_removed()))
     }
 
-    /// True if the operation names a page of an area twice.
+    /// True if the operation names a page twice.
     pub fn is_twice(&self, page: usize) -> bool {
-        let Some(Subject::Place(area, index)) = self.subjects.get(page) else { return false };
-        let same = |subject: &&Subject| match subject {
-            Subject::Place(other, at) => Arc::ptr_eq(area, other) && at == index,
+        let same = |subject: &&Subject| match (subject, &self.subjects[page]) {
+            (Subject::Place(other, at), Subject::Place(area, index)) => {
+                Arc::ptr_eq(area, other) && at == index
+            }
+            (Subject::Frame(other), Subject::Frame(pfn)) => other == pfn,
             _ => false,
         };
         self.subjects.iter().filter(same).count() > 1
+    }
+
+    /// True if two of the operation's pages are the same page, or parts of one large page.
+    pub fn share(&self, page: usize, other: usize) -> bool {
+        let kept = self.kept.borrow();
+        let heads = |page: usize| {
+            kept.states.iter().filter(move |(of, _)| *of == page).filter_map(|(_, state)| state.head)
+        };
+        heads(page).any(|head| heads(other).any(|another| another == head))
     }
 
     /// True if no frame was ever seen behind a page.

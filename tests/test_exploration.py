@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import mmcore
 from mmcore import Program, Replay, Schedule
-from mmcore._exploration.hunting import defect
 from mmcore._exploration.races import folded, racing, stops
 from mmcore.errors import InputError, MisuseError, RaceError
 
@@ -90,24 +89,6 @@ def test_the_meaning_of_words_is_shown(race):
     assert any(after.startswith("migration of 0x0") for after in entries)
     assert ("lruvec lock", "free", "held") in shown
     assert ("page 0x0 mapcount", "0x1", "0x0") in shown
-
-
-def test_answers_are_checked_if_all_is(tmp_path):
-    name = "trylock-gives-up"
-    program = defect(name).program
-    options = {"mutation": name, "schedules": 5_000, "jobs": 1}
-    lenient = mmcore.explore(program, **options)
-    assert lenient.counterexample is None
-    assert "--checks" not in lenient.command
-    strict = mmcore.explore(program, checks="all", **options)
-    assert "--checks all" in strict.command
-    found = strict.counterexample
-    assert found.rule == "an answer is true at some moment of its operation"
-    # A replay always checks all, however the schedule is given.
-    found.save(tmp_path / "race.mm")
-    replays = (Replay.load(tmp_path / "race.mm"), Replay.of_line(found.line, mutation=name))
-    assert [replay.rule for replay in replays] == [found.rule] * 2
-    assert mmcore.shrink(found.program, found.schedule, mutation=name).rule == found.rule
 
 
 def test_the_outcome_depends_on_the_arguments_alone():

@@ -115,8 +115,8 @@ impl<R: Release> Machine<R> {
         let handled = {
             let _serial = self.failure.serial();
             let handled = self.fail_serially(pfn, found, current);
-            // A frame that is poisoned already is answered without a look at its entries: by 0 before 5.13, and
-            // later by 0 if the process that touched the frame does not map it any more.
+            // A frame that is poisoned already is answered without a look at its entries: by 0 before 5.13,
+            // and later by 0 if the process that touched the frame does not map it any more.
             let looked = handled.verdict != Verdict::AlreadyPoisoned
                 || (self.profile.failure_again_tells && current.is_none());
             let mapped = || self.frames[pfn].mapcount() > 0;

@@ -147,8 +147,8 @@ impl Zram {
     }
 
     /// Discards a block's content (`zram_free_page`). `EINVAL` for a block that the device does not
-    /// have; `EBUSY` if the device is the swap space, whose pages the discard would lose (`bd_prepare_to_claim`
-    /// in `truncate_bdev_range`; kernels before 5.11 lose them).
+    /// have; `EBUSY` if the device is the swap space, whose pages the discard would lose
+    /// (`bd_prepare_to_claim` in `truncate_bdev_range`; kernels before 5.11 lose them).
     pub fn discard<R: Release>(&self, machine: &Machine<R>, block: u32) -> Result<()> {
         self.check(block)?;
         let old = {

@@ -298,8 +298,8 @@ impl<R: Release> Session<R> {
                 moments.ever(page, |state| state.mapcount == 0) || moments.ever_another(page),
                 "moved, but the old frame was mapped all the time",
             ),
-            // The second mark of a page, or of another part of a large page, takes the first one away: the page
-            // then waits for its activation, and no mark shows that (`mark_page_accessed`).
+            // The second mark of a page, or of another part of a large page, takes the first one away: the
+            // page then waits for its activation, and no mark shows that (`mark_page_accessed`).
             Op::MarkAccessed { .. } if done && !moments.is_twice(page) && !moments.ever_large(page) => (
                 moments.ever_behind(page, |state| {
                     let marks = Flags::REFERENCED | Flags::ACTIVE | Flags::UNEVICTABLE;

@@ -439,8 +439,8 @@ impl<R: Release> Session<R> {
         Ok(0)
     }
 
-    /// Ends a thread's freezes, page locks, writes to disk and isolations of zsmalloc's pages, for which other
-    /// threads may wait.
+    /// Ends a thread's freezes, page locks, writes to disk and isolations of zsmalloc's pages, for which
+    /// other threads may wait.
     pub fn leave(&self, actor: &mut Actor) {
         while let Some(held) = actor.handles.take(|held| matches!(held.hold, Hold::Frozen(_))) {
             if let Hold::Frozen(refs) = held.hold {

@@ -189,7 +189,7 @@ AGING = (
 LARGE = _usual(
     "split read write unmap fork pin move get try_get isolate soft_offline phys_hard dontneed"
     " pageout drain"
-)
+) | {"activate": "mark_accessed {x}\nmark_accessed {x}\ndrain"}
 
 #: Threads for a large page that `allocate` made; no process maps it.
 BLOCK = (

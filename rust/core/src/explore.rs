@@ -36,6 +36,7 @@ mod outcomes;
 mod owners;
 mod program;
 mod program_world;
+mod reckoned;
 mod reduce;
 mod report;
 mod request;

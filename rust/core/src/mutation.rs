@@ -184,6 +184,19 @@ mutations! {
     ChainLockedByOldLinks = "chain-locked-by-old-links", "2505a981114d, bug 39";
     /// A putback decides whether to wake the thread that closes the pool before it counts down.
     ClosingReadEarly = "closing-read-early", "afe8605ca454, bug 55";
+    /// An activation counts a large page as one.
+    ActivationCountsOne = "activation-counts-one", "counters of LRU lists";
+    /// A fault counts itself again each time it reads its entry anew.
+    FaultCountedOnRetry = "fault-counted-on-retry", "counters of page faults";
+    /// A page that fails to migrate without waiting is counted as failed, and again when the attempt that
+    /// waits fails.
+    FailuresCountedTwice = "failures-counted-twice", "counters of migration";
+    /// An allocation that another node serves is counted as a miss of the node that it asked.
+    MissOnAskedNode = "miss-on-asked-node", "counters of allocation";
+    /// A page that is mlocked again counts as moved to the unevictable list, where it is already.
+    CulledAgain = "culled-again", "counters of mlock";
+    /// A fault that finds its page in the swap cache counts a read from swap.
+    CachedSwapinCounted = "cached-swapin-counted", "counters of swap";
     /// An attempt to take the page lock fails if any bit of the page word changes meanwhile.
     TrylockGivesUp = "trylock-gives-up", "page lock";
     /// An attempt to take a reference fails if any bit of the page word changes meanwhile.

@@ -44,6 +44,7 @@ pub(crate) mod marks;
 mod packed;
 pub(crate) mod pfn;
 mod poison;
+pub(crate) mod reckon;
 pub(crate) mod record;
 pub(crate) mod refcount;
 pub(crate) mod size;

@@ -16,7 +16,7 @@ use super::pageblock::MigrateType;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::memory::room;
-use crate::page::{Flags, Pfn, TAKEN_OFF_BUDDY};
+use crate::page::{Flags, Pfn, TAKEN_OFF_BUDDY, reckon};
 use crate::release::Release;
 use crate::stat::Event;
 use std::ops::Range;
@@ -226,6 +226,7 @@ impl<R: Release> Machine<R> {
                 return Err(Error { pfn: Some(pfn), ..Error::new(Errno::EBUSY, what) });
             }
             self.stats.allocated(node, 1);
+            reckon::served(node, node);
         }
         Ok(())
     }

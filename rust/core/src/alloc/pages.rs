@@ -7,7 +7,7 @@ use crate::error::{Errno, Error, Result, Why};
 use crate::inject::{Kind, no_memory};
 use crate::machine::Machine;
 use crate::owner::OwnerId;
-use crate::page::{Flags, MAX_ORDER, OF_A_TAIL, Pfn};
+use crate::page::{Flags, MAX_ORDER, OF_A_TAIL, Pfn, reckon};
 use crate::pressure::state::{Effort, Reach, Want};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
@@ -30,24 +30,30 @@ impl<R: Release> Machine<R> {
         if self.strikes(Kind::NoMemory, FRAME, None) {
             return Err(no_memory(FRAME));
         }
-        match self.alloc_on(node, order) {
-            Err(error) => self.insist(error, Reach::Node, Effort::Usual),
-            found => found,
-        }
+        self.served(
+            node,
+            match self.alloc_on(node, order) {
+                Err(error) => self.insist(error, Reach::Node, Effort::Usual),
+                found => found,
+            },
+        )
     }
 
     /// Like [`Machine::alloc_pages`], but never waits (`GFP_NOWAIT`): under memory pressure it fails
     /// where `alloc_pages` reclaims.
     pub fn alloc_pages_nowait(&self, node: usize, order: u8) -> Result<Pfn> {
         self.may_allocate(FRAME)?;
-        match self.alloc_on(node, order) {
-            Err(error) if error.errno == Errno::ENOMEM && self.pressure.is_on() => {
-                let (reach, effort) = (Reach::Node, Effort::NoWait);
-                self.wake_kswapds(Want { node, order, kind: MigrateType::Movable, reach, effort });
-                self.take_on(node, order, MigrateType::Movable, Floor::Min).ok_or(error)
-            }
-            done => done,
-        }
+        self.served(
+            node,
+            match self.alloc_on(node, order) {
+                Err(error) if error.errno == Errno::ENOMEM && self.pressure.is_on() => {
+                    let (reach, effort) = (Reach::Node, Effort::NoWait);
+                    self.wake_kswapds(Want { node, order, kind: MigrateType::Movable, reach, effort });
+                    self.take_on(node, order, MigrateType::Movable, Floor::Min).ok_or(error)
+                }
+                done => done,
+            },
+        )
     }
 
     /// Goes on with an allocation of movable pages that found no frame, on a machine with memory
@@ -70,7 +76,7 @@ impl<R: Release> Machine<R> {
     pub fn alloc_pages_of(&self, node: usize, order: u8, kind: MigrateType) -> Result<Pfn> {
         self.may_allocate(FRAME)?;
         match kind {
-            MigrateType::Movable => return self.alloc_on(node, order),
+            MigrateType::Movable => return self.served(node, self.alloc_on(node, order)),
             MigrateType::Unmovable | MigrateType::Reclaimable => {}
             MigrateType::HighAtomic | MigrateType::Isolated => {
                 return Err(Error::new(
@@ -87,14 +93,17 @@ impl<R: Release> Machine<R> {
         }
         let pfn = self.alloc_block(node, order, kind, Floor::Low);
         self.refresh_arrays(node);
-        match pfn {
-            Some(pfn) => Ok(pfn),
-            None if self.pressure.is_on() => {
-                let (reach, effort) = (Reach::Node, Effort::Usual);
-                self.alloc_under_pressure(Want { node, order, kind, reach, effort })
-            }
-            None => Err(no_frame(node, order)),
-        }
+        self.served(
+            node,
+            match pfn {
+                Some(pfn) => Ok(pfn),
+                None if self.pressure.is_on() => {
+                    let (reach, effort) = (Reach::Node, Effort::Usual);
+                    self.alloc_under_pressure(Want { node, order, kind, reach, effort })
+                }
+                None => Err(no_frame(node, order)),
+            },
+        )
     }
 
     // Inlined, so that both kinds of allocation check once for an injected fault and need no
@@ -156,38 +165,60 @@ impl<R: Release> Machine<R> {
     /// reclaims only if none has.
     pub(crate) fn alloc_wanted(&self, want: Want) -> Result<Pfn> {
         self.may_allocate(FRAME)?;
-        match self.first_of(want, |node| self.alloc_on(node, want.order).ok()) {
-            Some(pfn) => Ok(pfn),
-            None if self.pressure.is_on() => self.alloc_under_pressure(want),
-            None => Err(want.failed()),
+        let first = want.nodes(self.nodes.len()).next().unwrap_or(want.node);
+        self.served(
+            first,
+            match self.first_of(want, |node| self.alloc_on(node, want.order).ok()) {
+                Some(pfn) => Ok(pfn),
+                None if self.pressure.is_on() => self.alloc_under_pressure(want),
+                None => Err(want.failed()),
+            },
+        )
+    }
+
+    /// Tells the reckoner the result of an allocation that asked for a node.
+    #[inline(always)]
+    fn served(&self, asked: usize, result: Result<Pfn>) -> Result<Pfn> {
+        if let Ok(pfn) = result {
+            reckon::served(asked, self.node_of(pfn));
         }
+        result
     }
 
     /// Counts an allocation that was asked of one node and served by another.
     fn count_miss(&self, asked: usize, other: usize) {
-        self.stats.node(other, NodeItem::NumaMiss, 1);
+        let missed = if mutated(Mutation::MissOnAskedNode) { asked } else { other };
+        self.stats.node(missed, NodeItem::NumaMiss, 1);
         self.stats.node(asked, NodeItem::NumaForeign, 1);
     }
 
     /// Like [`Machine::alloc_pages`], but falls back to the other nodes, in the order of their
     /// numbers.
     pub fn alloc_pages_near(&self, node: usize, order: u8) -> Result<Pfn> {
-        loop {
-            match self.alloc_on_any(node, order) {
-                Err(error) if self.pressure.is_on() => return self.insist(error, Reach::Near, Effort::Usual),
-                Err(error) if error.errno == Errno::ENOMEM && self.ask_balloon(order) => {}
-                done => return done,
-            }
-        }
+        self.served(
+            node,
+            loop {
+                match self.alloc_on_any(node, order) {
+                    Err(error) if self.pressure.is_on() => {
+                        break self.insist(error, Reach::Near, Effort::Usual);
+                    }
+                    Err(error) if error.errno == Errno::ENOMEM && self.ask_balloon(order) => {}
+                    done => break done,
+                }
+            },
+        )
     }
 
     /// Like [`Machine::alloc_pages_near`], but fails instead of asking owners to give pages back
     /// (`__GFP_NORETRY`).
     pub fn alloc_pages_unforced(&self, node: usize, order: u8) -> Result<Pfn> {
-        match self.alloc_on_any(node, order) {
-            Err(error) => self.insist(error, Reach::Near, Effort::Once),
-            found => found,
-        }
+        self.served(
+            node,
+            match self.alloc_on_any(node, order) {
+                Err(error) => self.insist(error, Reach::Near, Effort::Once),
+                found => found,
+            },
+        )
     }
 
     /// Allocates a block on a node or, if it has none, on another one.
@@ -256,6 +287,7 @@ impl<R: Release> Machine<R> {
             self.take_from_array(node, count.min(TOGETHER), Floor::Low, |pfn| pages.push(pfn));
             pages.retain(|pfn| self.hand_out_frame(*pfn));
             self.stats.allocated_singly(node, pages.len() as i64);
+            pages.iter().for_each(|&pfn| reckon::served(node, self.node_of(pfn)));
         }
         pages
     }

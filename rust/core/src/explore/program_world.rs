@@ -1,11 +1,13 @@
 //! A program as a world: its set-up runs once, and its threads are explored.
 
 use super::owners::{Brought, fresh};
+use super::reckoned::Baseline;
 use super::tally::Tally;
 use super::world::World;
 use super::{Digest, Violation, operation};
 use crate::audit::{Auditor, Finding};
 use crate::machine::Config;
+use crate::page::reckon;
 use crate::program::session::{Actor, Session, Step};
 use crate::program::{Movable, Op, Program};
 use crate::release::Chosen;
@@ -37,6 +39,8 @@ pub struct ProgramWorld {
     end_states: Option<EndStates>,
     /// Records which operations had an effect, if wanted.
     tally: Option<Arc<Tally>>,
+    /// The counters after the set-up, with which the reckoner's sums begin.
+    baseline: Baseline,
     own: RefCell<ScheduleState>,
     /// Whether all threads of the last schedule had ended.
     ended: Cell<bool>,
@@ -56,6 +60,9 @@ struct ScheduleState {
 
 /// The place of the outcomes in the digest: no thread has this number, and no object this address.
 const OUTCOMES: usize = 1 << 9;
+
+/// The place of the reckoner's sums in the digest.
+const RECKONED: usize = OUTCOMES + 1;
 
 /// The reason why a program could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +85,7 @@ impl ProgramWorld {
             .map_err(|error| WorldError::Refused(error.why.to_string()))?;
         let owners = brought(program).map_err(WorldError::Refused)?;
         owners.iter().for_each(|(name, owner)| session.bring_owner(*name, owner.clone()));
+        let baseline = Baseline::of(session.machine());
         let mut world = ProgramWorld {
             session,
             threads: program.threads.iter().map(|thread| thread.ops.clone()).collect(),
@@ -88,6 +96,7 @@ impl ProgramWorld {
             fingerprints: false,
             end_states: None,
             tally: None,
+            baseline,
             own: RefCell::new(ScheduleState {
                 threads: (0..program.threads.len()).map(Actor::thread).collect(),
                 program: Actor::program(),
@@ -99,6 +108,7 @@ impl ProgramWorld {
         };
         world.set_up(&program.setup)?;
         world.owners.iter().for_each(|owner| owner.settle());
+        world.baseline = Baseline::of(world.session.machine());
         Ok(world)
     }
 
@@ -196,10 +206,12 @@ impl World for ProgramWorld {
 
     fn begin(&self) {
         self.owners.iter().for_each(|owner| owner.begin());
+        reckon::clear();
     }
 
     fn run(&self, thread: usize) {
         self.ended.set(false);
+        reckon::open();
         let mut actor = std::mem::replace(&mut self.own.borrow_mut().threads[thread], Actor::thread(thread));
         actor.reset();
         self.session.machine().bind_cpu(Some(self.cpus[thread]));
@@ -256,6 +268,7 @@ impl World for ProgramWorld {
         if !self.forks {
             self.session.check_held(program, &mut findings);
         }
+        self.baseline.check(self.session.machine(), &mut findings);
         match findings.first() {
             Some(finding) => Err(violation(finding)),
             None => Ok(()),
@@ -267,6 +280,9 @@ impl World for ProgramWorld {
         let own = self.own.borrow();
         if self.fingerprints {
             digest.add_hash(OUTCOMES, &own.outcomes);
+        }
+        if reckon::is_open() {
+            digest.add_hash(RECKONED, &reckon::sums(self.session.machine().nodes().len()));
         }
         // The state of an owner that the caller brought along is not known here.
         self.owners.is_empty() && own.threads.iter().all(|thread| thread.digest_into(digest))

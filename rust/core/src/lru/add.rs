@@ -4,7 +4,7 @@ use super::lruvec::Evictability;
 use super::watch;
 use crate::calls::Call;
 use crate::machine::Machine;
-use crate::page::Pfn;
+use crate::page::{Pfn, reckon};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, Ordering, mutated};
@@ -37,6 +37,7 @@ impl<R: Release> Machine<R> {
             let full = left.by_ref().any(|&pfn| {
                 let full = batches.push(pfn, self.profile.pagevec as usize);
                 watch::queued(cpu, pfn, watch::For::Add);
+                reckon::queued(&self.frames[pfn]);
                 full || (!self.profile.large_batched && self.frames[pfn].order() > 0)
             });
             if full || disabled {

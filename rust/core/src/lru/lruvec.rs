@@ -1,7 +1,7 @@
 //! The LRU lists of one node. The caller of each method holds the lruvec lock.
 
 use super::generations::{End, Generations};
-use crate::page::{Dropped, Flags, Frames, List, Page, Pfn, Word};
+use crate::page::{Dropped, Flags, Frames, List, Page, Pfn, Word, reckon};
 use crate::profile::LruPolicy;
 use crate::sync::ops::ListOps;
 use crate::sync::{Mutation, Tallied, mutated};
@@ -220,6 +220,8 @@ impl Lruvec {
     /// Like [`Lruvec::relink`], but at the tail of the list, where reclaim takes pages.
     pub(crate) fn relink_tail(&mut self, frames: &Frames, pfn: Pfn) {
         let word = claim_place(&frames[pfn], pfn);
+        reckon::linked(&frames[pfn], !word.has(Flags::UNEVICTABLE));
+        reckon::linked_at_tail(&frames[pfn]);
         if let Some(generations) = &mut self.generations
             && !word.has(Flags::UNEVICTABLE)
         {
@@ -268,6 +270,7 @@ impl Lruvec {
     /// under a policy with generations.
     pub(crate) fn link_part(&mut self, frames: &Frames, part: Pfn, head: Pfn) {
         let list = LruList::of(claim_place(&frames[part], part));
+        reckon::linked(&frames[part], list != LruList::Unevictable);
         match list {
             LruList::Unevictable => frames[part].set_mlock_count(0),
             _ => self.lists[list as usize].op().insert_before(frames, part, head),
@@ -276,6 +279,7 @@ impl Lruvec {
 
     #[inline]
     fn link(&mut self, frames: &Frames, pfn: Pfn, word: Word) {
+        reckon::linked(&frames[pfn], !word.has(Flags::UNEVICTABLE));
         if let Some(generations) = &mut self.generations
             && !word.has(Flags::UNEVICTABLE)
         {
@@ -299,7 +303,8 @@ impl Lruvec {
         if let Some(generations) = &mut self.generations
             && list != LruList::Unevictable
         {
-            return generations.remove(frames, pfn);
+            generations.remove(frames, pfn);
+            return reckon::unlinked(page);
         }
         match list {
             LruList::Unevictable => page.forget_mlock_count(),
@@ -308,6 +313,7 @@ impl Lruvec {
             _ => self.lists[list as usize].op().remove(frames, pfn),
         }
         self.pages[list as usize] -= 1 << page.order();
+        reckon::unlinked(page);
     }
 }
 

@@ -14,10 +14,10 @@
 use super::batch::Mlock;
 use super::watch;
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Pfn, reckon};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
-use crate::sync::Ordering;
+use crate::sync::{Mutation, Ordering, mutated};
 
 impl<R: Release> Machine<R> {
     /// Marks a page as mlocked, when it is mapped into a locked area or its area is locked
@@ -56,6 +56,9 @@ impl<R: Release> Machine<R> {
         let mut batches = self.cpus[cpu].batches.lock();
         let full = batches.push_mlock(pfn, what, self.profile.pagevec as usize);
         watch::queued(cpu, pfn, watch::For::Mlock);
+        if what == Mlock::New {
+            reckon::queued(page);
+        }
         // Relaxed: as in `lru_add`.
         if full
             || (page.order() > 0 && !self.profile.large_batched)
@@ -123,6 +126,9 @@ impl<R: Release> Machine<R> {
         } else if unevictable {
             page.set_mlock_count(page.mlock_count() + 1);
             page.set(Flags::LRU);
+            if mutated(Mutation::CulledAgain) {
+                self.stats.event(Event::UnevictableCulled, pages);
+            }
         } else {
             lruvec.remove(&self.frames, pfn);
             page.change(Flags::UNEVICTABLE, Flags::ACTIVE);

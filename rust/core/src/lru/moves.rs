@@ -13,7 +13,7 @@ use crate::page::{Flags, Pfn, Word};
 use crate::profile::LruPolicy;
 use crate::release::Release;
 use crate::stat::Event;
-use crate::sync::Ordering;
+use crate::sync::{Mutation, Ordering, mutated};
 
 impl<R: Release> Machine<R> {
     /// Queues a page that is on a list for a move. The caller holds a reference; the batch takes
@@ -56,7 +56,8 @@ impl<R: Release> Machine<R> {
                         page.set(Flags::ACTIVE);
                         lruvec.relink(&self.frames, pfn);
                         self.calls_on(Call::MmLruActivate, pfn);
-                        self.stats.event(Event::Pgactivate, pages);
+                        let one = mutated(Mutation::ActivationCountsOne);
+                        self.stats.event(Event::Pgactivate, if one { 1 } else { pages });
                     }
                     LruMove::Deactivate if evictable && self.is_young(word) => {
                         lruvec.remove(&self.frames, pfn);

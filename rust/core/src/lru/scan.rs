@@ -13,7 +13,7 @@
 
 use super::lruvec::{Evictability, LruList};
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Pfn, reckon};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, mutated};
@@ -112,6 +112,7 @@ impl<R: Release> Machine<R> {
                 match self.claim_for_reclaim(pfn) {
                     Claim::Ours => {
                         generations.remove(&self.frames, pfn);
+                        reckon::unlinked(page);
                         pages += i64::from(size);
                         scan.taken.push(pfn);
                     }

@@ -18,6 +18,7 @@ use super::{Area, Attributes, Entry, EntryGuard, File, Policy, Pte};
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::memory::WORDS;
+use crate::page::reckon::{self, Fact};
 use crate::page::{Flags, Folio, Pfn};
 use crate::profile::AnonReuse;
 use crate::release::Release;
@@ -124,6 +125,7 @@ impl<R: Release> Machine<R> {
     /// frame, `EIO` if the disk or the swap space fails, `EINTR` for a killed thread that waits
     /// [`patiently`](crate::sync::patiently). After an error nothing has changed.
     pub fn fault(&self, area: &Area, index: u32, write: bool) -> Result<()> {
+        reckon::happened(Fact::Fault, 1);
         self.fault_for(area, index, if write { Cause::Write } else { Cause::Read })
     }
 
@@ -224,6 +226,9 @@ impl<R: Release> Machine<R> {
         cause: Cause,
         fresh: &mut Option<Fresh>,
     ) -> Result<Outcome> {
+        if mutated(Mutation::FaultCountedOnRetry) && fresh.is_some() {
+            self.stats.event(Event::Pgfault, 1);
+        }
         if area.attributes(index).contains(Attributes::UNMAPPED) {
             return Err(no_page(area, index));
         }

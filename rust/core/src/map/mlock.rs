@@ -13,6 +13,7 @@ use super::{AddressSpace, Area, Attributes, Entry, Pte};
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
+use crate::page::reckon::{self, Fact};
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::sync::{Mutation, mutated};
@@ -127,6 +128,7 @@ impl<R: Release> Machine<R> {
                     _ => Cause::Read,
                 }
             };
+            reckon::happened(Fact::Fault, 1);
             self.fault_for(area, index, cause).map_err(no_hwpoison)?;
         }
     }

@@ -4,6 +4,7 @@ use super::fault::{Cause, no_hwpoison, no_page};
 use super::{Area, Entry, Pte};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
+use crate::page::reckon::{self, Fact};
 use crate::page::{Flags, Folio, PIN, Pfn};
 use crate::profile::{AnonReuse, FilePin, PinCounting};
 use crate::release::Release;
@@ -110,6 +111,7 @@ impl<R: Release> Machine<R> {
                 }
             };
             self.may_go_on("fault of a pin")?;
+            reckon::happened(Fact::Fault, 1);
             self.fault_retrying(area, index, cause, retry).map_err(no_hwpoison)?;
             faulted = true;
         }
@@ -137,6 +139,7 @@ impl<R: Release> Machine<R> {
             FilePin::Refused => {
                 // These kernels refuse only after the page was faulted in for writing.
                 if !area.look(index).has(Pte::PRESENT | Pte::WRITE) {
+                    reckon::happened(Fact::Fault, 1);
                     self.fault_for(area, index, Cause::Write).map_err(no_hwpoison)?;
                 }
                 Err(Error::new(Errno::EOPNOTSUPP, why))

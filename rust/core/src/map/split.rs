@@ -28,7 +28,7 @@
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
-use crate::page::{Flags, Folio, HUGE_ORDER, Pfn};
+use crate::page::{Flags, Folio, HUGE_ORDER, Pfn, reckon};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, broken, in_order, mutated};
@@ -194,6 +194,7 @@ impl<R: Release> Machine<R> {
             }
         }
         page.clear(Flags::HEAD | Flags::HAS_HWPOISONED);
+        reckon::split(&self.frames, parts);
         page.set_extra(0, page.private());
         if let Some(lruvec) = lruvec.as_mut().filter(|_| anew) {
             lruvec.relink(&self.frames, head);

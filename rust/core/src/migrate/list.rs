@@ -5,7 +5,7 @@ use super::{Mode, Outcome, Reason, Target};
 use crate::calls::{Call, Returned};
 use crate::error::Errno;
 use crate::machine::Machine;
-use crate::page::{Flags, HUGE_ORDER, Pfn};
+use crate::page::{Flags, HUGE_ORDER, Pfn, reckon};
 use crate::pressure::state::context;
 use crate::profile::{LargeMigration, MigrationOrder};
 use crate::release::Release;
@@ -86,6 +86,7 @@ impl<R: Release> Machine<R> {
         reason: Reason,
     ) -> Migrated {
         let pages = list.len();
+        reckon::migration_begins(&self.frames, list);
         let mut total = Migrated::default();
         match self.profile.migration {
             MigrationOrder::OneByOne => total.add(self.migrate_one_by_one(list, target, mode, reason)),
@@ -132,6 +133,7 @@ impl<R: Release> Machine<R> {
                 format_args!("{pages} pages, {} left: {total:?}", list.len()),
             );
         }
+        reckon::migration_ended(&self.frames, list, total.errno.is_none());
         self.stats.event(Event::PgmigrateSuccess, i64::from(total.succeeded));
         self.stats.event(Event::PgmigrateFail, i64::from(total.failed_pages));
         let Migrated { succeeded, failed_pages, .. } = total;
@@ -198,7 +200,9 @@ impl<R: Release> Machine<R> {
         // Large pages that were split have failed for good; they are not attempted again as a
         // whole.
         total.failed = total.split;
-        total.failed_pages = 0;
+        if !mutated(Mutation::FailuresCountedTwice) {
+            total.failed_pages = 0;
+        }
         total.refused = 0;
         let left = std::mem::take(list);
         let mut left = left.into_iter();

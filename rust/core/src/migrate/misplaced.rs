@@ -15,6 +15,7 @@ use super::{Mode, Reason};
 use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Entry};
+use crate::page::reckon::{self, Fact};
 use crate::page::{Flags, Pfn};
 use crate::profile::HintFaults;
 use crate::release::Release;
@@ -38,7 +39,9 @@ impl<R: Release> Machine<R> {
         // A large page moves as a whole.
         let pfn = self.frames.head(pfn);
         let (page, before) = (&self.frames[pfn], self.node_of(pfn));
-        if !self.gets_hint(&area, index, pfn) {
+        let hinted = self.gets_hint(&area, index, pfn);
+        reckon::happened(Fact::Hint, hinted.into());
+        if !hinted {
             return Ok(before);
         }
         self.stats.event(Event::NumaHintFaults, 1);
@@ -50,6 +53,7 @@ impl<R: Release> Machine<R> {
         if self.is_shared_huge(pfn) || !self.has_room(node) {
             return Ok(before);
         }
+        let pages = reckon::pages(page);
         let isolated = match self.profile.isolation_reference {
             false => {
                 let isolated = self.isolate(pfn);
@@ -65,7 +69,11 @@ impl<R: Release> Machine<R> {
             }
         };
         match isolated {
-            Ok(()) => Ok(self.migrate_misplaced(pfn, before, node)),
+            Ok(()) => {
+                let after = self.migrate_misplaced(pfn, before, node);
+                reckon::happened(Fact::HintMoved, if after == before { 0 } else { pages });
+                Ok(after)
+            }
             Err(_) => Ok(before),
         }
     }

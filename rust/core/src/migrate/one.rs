@@ -6,7 +6,7 @@ use crate::error::Errno;
 use crate::machine::Machine;
 use crate::map::SWAP_CACHE_REFERENCES;
 use crate::owner::OwnerId;
-use crate::page::{Flags, Folio, PIN, Pfn, Word};
+use crate::page::{Flags, Folio, PIN, Pfn, Word, reckon};
 use crate::pressure::state::context;
 use crate::profile::{CallNames, CopyOrder, MigrationOrder};
 use crate::release::Release;
@@ -144,12 +144,14 @@ impl<R: Release> Machine<R> {
         force: bool,
         reason: Reason,
     ) -> Result<Begun, Stop> {
+        reckon::tried(&self.frames, src);
         let page = &self.frames[src];
         let word = page.word();
         // 1. Only the isolation holds the page, so its users have freed it.
         if word.count() == 1 && (!word.has(Flags::ISOLATED) || self.profile.freed_movable_checked) {
             let pages = 1u32 << page.order();
             page.clear(MOVED);
+            reckon::has_left(page);
             match word.has(Flags::ISOLATED) {
                 true => self.end_isolation(src),
                 false => self.count_isolated_for(src, reason),
@@ -445,6 +447,7 @@ impl<R: Release> Machine<R> {
         self.frames[dst].publish(word.flags() & (COPIED | MOVED | mark));
         if word.any(MOVED) {
             self.frames[src].clear(MOVED);
+            reckon::has_left(&self.frames[src]);
         }
     }
 

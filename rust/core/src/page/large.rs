@@ -22,6 +22,7 @@
 //! head (kernel 605ca5ede764).
 
 use super::pfn::Pfn;
+use super::reckon;
 use super::record::{Frames, Page};
 use super::refcount::PIN;
 use super::size::HUGE_ORDER;
@@ -147,9 +148,15 @@ impl Frames {
     /// the queue's links.
     #[inline]
     pub(crate) fn queue_split(&self, folio: Folio) -> bool {
-        self[folio.head].order() > 1
-            && !self.waits_for_split(folio)
-            && !self.first_tail(folio).set(SPLIT_WAITS).has(SPLIT_WAITS)
+        self[folio.head].order() > 1 && !self.waits_for_split(folio) && self.mark_split_waits(folio)
+    }
+
+    /// Marks that the page waits to be split. Returns false if the page is marked already.
+    #[inline]
+    fn mark_split_waits(&self, folio: Folio) -> bool {
+        let marked = !self.first_tail(folio).set(SPLIT_WAITS).has(SPLIT_WAITS);
+        reckon::marked(self, folio.head, marked);
+        marked
     }
 
     /// Whether only huge entries map the page, so that every address space that maps it maps the
@@ -177,6 +184,7 @@ impl Page {
     /// `flags` and place in the owner, and loses the link to the head. The caller holds the part's
     /// lock. The part has no reference yet.
     pub(crate) fn separate(&self, flags: Flags, owner: u32, index: u32) {
+        reckon::born(self);
         self.set(flags);
         // `TAIL` is cleared before the owner field is overwritten. A thread that finds `TAIL` set
         // takes the number in this field for the head's.

@@ -1,6 +1,7 @@
 //! Changes of the page word that the `packed` release design merges into one step each.
 
 use super::pfn::Pfn;
+use super::reckon;
 use super::record::Page;
 use super::refcount::Dropped;
 use super::word::{Flags, Word};
@@ -24,7 +25,10 @@ impl Page {
             let new = old.without(Flags::LRU).with_count(old.count() + 1);
             // AcqRel: as in `test_and_clear_lru`.
             match self.word.compare_exchange_weak(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    reckon::changed(self, old, new);
+                    return true;
+                }
                 Err(now) => old = Word(now),
             }
         }

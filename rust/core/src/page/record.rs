@@ -1,6 +1,7 @@
 //! The page record, and the table of all records.
 
 use super::pfn::{Link, Pfn};
+use super::reckon;
 use super::size::MAX_ORDER;
 use super::word::{Flags, Word};
 use crate::memory::table::Table;
@@ -82,7 +83,9 @@ impl Page {
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn set(&self, flags: Flags) -> Word {
         // Relaxed: most flags publish nothing, and a flag that does (`LRU`) is set under a lock.
-        Word(self.word.fetch_or(flags.bits(), Ordering::Relaxed))
+        let old = Word(self.word.fetch_or(flags.bits(), Ordering::Relaxed));
+        reckon::changed(self, old, old.with(flags));
+        old
     }
 
     /// Clears `flags` and returns the word before.
@@ -90,7 +93,9 @@ impl Page {
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn clear(&self, flags: Flags) -> Word {
         // Relaxed: as in `set`.
-        Word(self.word.fetch_and(!flags.bits(), Ordering::Relaxed))
+        let old = Word(self.word.fetch_and(!flags.bits(), Ordering::Relaxed));
+        reckon::changed(self, old, old.without(flags));
+        old
     }
 
     /// Clears flags by a load and a store, which lose the changes of other threads in between: only for
@@ -116,7 +121,10 @@ impl Page {
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return old,
+                Ok(_) => {
+                    reckon::changed(self, old, old.without(clear).with(set));
+                    return old;
+                }
                 Err(now) => old = Word(now),
             }
         }
@@ -135,7 +143,7 @@ impl Page {
             }
             // Relaxed: as in `set`.
             match self.word.compare_exchange_weak(old.0, next.0, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
+                Ok(_) => return reckon::changed(self, old, next),
                 Err(now) => old = Word(now),
             }
         }
@@ -211,7 +219,10 @@ impl Page {
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    reckon::born(self);
+                    return true;
+                }
                 Err(now) => old = Word(now),
             }
         }

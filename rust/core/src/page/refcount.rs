@@ -1,6 +1,7 @@
 //! The reference count: references taken and dropped, pins, freezes (lifecycle 3.1).
 
 use super::pfn::Pfn;
+use super::reckon;
 use super::record::Page;
 use super::word::{Flags, Word};
 use crate::error::{Errno, Error, Result, Why};
@@ -196,6 +197,8 @@ impl Page {
         // AcqRel: Acquire pairs with the unlock of the lruvec lock under which `LRU` was set.
         // Release keeps the taking of the caller's reference before the claim (lifecycle 3.4,
         // isolation against the last put).
-        Word(self.word.fetch_and(!Flags::LRU.bits(), Ordering::AcqRel)).has(Flags::LRU)
+        let old = Word(self.word.fetch_and(!Flags::LRU.bits(), Ordering::AcqRel));
+        reckon::changed(self, old, old.without(Flags::LRU));
+        old.has(Flags::LRU)
     }
 }

@@ -10,6 +10,7 @@
 //! page.
 
 use super::pfn::Pfn;
+use super::reckon;
 use super::record::Page;
 use super::word::{Flags, Word};
 use crate::sync::{Ordering, broken, park};
@@ -22,7 +23,8 @@ impl Page {
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn publish(&self, flags: Flags) {
         // Release pairs with the Acquire of `word`: a thread that sees the flags sees the content.
-        self.word.fetch_or(flags.bits(), Ordering::Release);
+        let old = Word(self.word.fetch_or(flags.bits(), Ordering::Release));
+        reckon::changed(self, old, old.with(flags));
     }
 
     /// Ends a write to the backing store, and wakes the threads that wait for its end

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::machine::Machine;
 use crate::memory::WORDS;
 use crate::page::Pfn;
+use crate::page::reckon::{self, Fact};
 use crate::release::Release;
 use crate::zram::{BLOCK_WORDS, Words, Zram};
 
@@ -25,11 +26,17 @@ impl<R: Release> Machine<R> {
     /// Writes a page's content to a slot. Returns false if the content is all zeroes. `ENOMEM` if the device
     /// has no room.
     pub(super) fn write_content(&self, swap: &Swap, slot: u32, pfn: Pfn) -> Result<bool> {
-        let Some(zram) = swap.zram() else { return Ok(swap.write(slot, &self.memory, pfn)) };
-        let mut words: Words = [0; BLOCK_WORDS];
-        self.memory.load_words(pfn, 0, &mut words[..WORDS]);
-        zram.write_slot(self, slot, &words, NODE)?;
-        Ok(words.iter().any(|word| *word != 0))
+        let nonzero = match swap.zram() {
+            None => swap.write(slot, &self.memory, pfn),
+            Some(zram) => {
+                let mut words: Words = [0; BLOCK_WORDS];
+                self.memory.load_words(pfn, 0, &mut words[..WORDS]);
+                zram.write_slot(self, slot, &words, NODE)?;
+                words.iter().any(|word| *word != 0)
+            }
+        };
+        reckon::happened(Fact::SwappedOut, i64::from(nonzero || !self.profile.swap_notes_zeroes));
+        Ok(nonzero)
     }
 
     /// Frees the empty zspages of the zram device behind the swap space, if there is one. A thread that frees
@@ -46,11 +53,17 @@ impl<R: Release> Machine<R> {
 
     /// Reads a slot's content into a page. Returns false if the content is all zeroes.
     pub(super) fn read_content(&self, swap: &Swap, slot: u32, pfn: Pfn) -> Result<bool> {
-        let Some(zram) = swap.zram() else { return Ok(swap.read(slot, &self.memory, pfn)) };
-        let mut words: Words = [0; BLOCK_WORDS];
-        zram.read(self, slot, &mut words)?;
-        self.memory.store_words(pfn, 0, &words[..WORDS]);
-        Ok(words.iter().any(|word| *word != 0))
+        let nonzero = match swap.zram() {
+            None => swap.read(slot, &self.memory, pfn),
+            Some(zram) => {
+                let mut words: Words = [0; BLOCK_WORDS];
+                zram.read(self, slot, &mut words)?;
+                self.memory.store_words(pfn, 0, &words[..WORDS]);
+                words.iter().any(|word| *word != 0)
+            }
+        };
+        reckon::happened(Fact::SwappedIn, i64::from(nonzero || !self.profile.swap_notes_zeroes));
+        Ok(nonzero)
     }
 
     /// Returns one word of a slot's content, for checks at a quiet moment.

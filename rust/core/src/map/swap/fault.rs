@@ -82,6 +82,9 @@ impl<R: Release> Machine<R> {
                     return Err(Error::interrupted());
                 }
                 if self.is_in_swap_cache(pfn, slot) {
+                    if mutated(Mutation::CachedSwapinCounted) {
+                        self.count_swap_io(true, Event::Pswpin, Event::Pgpgin);
+                    }
                     return Ok(Some(Swapped { pfn, slot, cached: true, read: false }));
                 }
                 self.unlock_and_put(pfn);

@@ -1,0 +1,3 @@
+map r0 anon 1
+thread A
+  write r0

@@ -1,0 +1,66 @@
+//! The reckoner of the builds without an explorer: its functions do nothing.
+
+use super::Fact;
+use crate::page::{Frames, Page, Pfn, Word};
+
+/// Returns 0.
+#[inline(always)]
+pub(crate) fn pages(_page: &Page) -> i64 {
+    0
+}
+
+/// Ignores a change of a page's word.
+#[inline(always)]
+pub(crate) fn changed(_page: &Page, _old: Word, _new: Word) {}
+
+/// Ignores the beginning of a page's life.
+#[inline(always)]
+pub(crate) fn born(_page: &Page) {}
+
+/// Ignores the frame that a migrated page has left.
+#[inline(always)]
+pub(crate) fn has_left(_page: &Page) {}
+
+/// Ignores a page that is queued for its list.
+#[inline(always)]
+pub(crate) fn queued(_page: &Page) {}
+
+/// Ignores a page that is linked.
+#[inline(always)]
+pub(crate) fn linked(_page: &Page, _evictable: bool) {}
+
+/// Ignores a page that goes to the tail of its list.
+#[inline(always)]
+pub(crate) fn linked_at_tail(_page: &Page) {}
+
+/// Ignores a page that is unlinked.
+#[inline(always)]
+pub(crate) fn unlinked(_page: &Page) {}
+
+/// Ignores pages to which something happened.
+#[inline(always)]
+pub(crate) fn happened(_fact: Fact, _pages: i64) {}
+
+/// Ignores a frame that an allocation got.
+#[inline(always)]
+pub(crate) fn served(_asked: usize, _node: usize) {}
+
+/// Ignores the list of a migration that begins.
+#[inline(always)]
+pub(crate) fn migration_begins(_frames: &Frames, _list: &[Pfn]) {}
+
+/// Ignores an attempt at a page of a migration.
+#[inline(always)]
+pub(crate) fn tried(_frames: &Frames, _pfn: Pfn) {}
+
+/// Ignores a large page that is marked to be split.
+#[inline(always)]
+pub(crate) fn marked(_frames: &Frames, _head: Pfn, _marked: bool) {}
+
+/// Ignores a large page that came apart.
+#[inline(always)]
+pub(crate) fn split(_frames: &Frames, _parts: &[Pfn]) {}
+
+/// Ignores the list of a migration that has ended.
+#[inline(always)]
+pub(crate) fn migration_ended(_frames: &Frames, _list: &[Pfn], _whole: bool) {}

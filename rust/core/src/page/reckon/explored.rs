@@ -1,0 +1,345 @@
+//! The reckoner of the explored build. Its books belong to the OS thread that explores, and are opened anew
+//! for each schedule.
+
+use super::Fact;
+use crate::page::{Flags, Frames, HUGE_ORDER, Page, Pfn, Word};
+use crate::stat::{Event, NodeItem};
+use crate::sync::explored::{checks_all, glance};
+use crate::sync::thread_slot;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+/// The events that the reckoner derives.
+pub(crate) const EVENTS: [Event; 21] = [
+    Event::Pgactivate,
+    Event::Pgrotated,
+    Event::Pglazyfree,
+    Event::Pgfault,
+    Event::Pswpin,
+    Event::Pswpout,
+    Event::NumaHintFaults,
+    Event::NumaPagesMigrated,
+    Event::PgmigrateSuccess,
+    Event::PgmigrateFail,
+    Event::ThpMigrationSuccess,
+    Event::ThpMigrationFail,
+    Event::ThpMigrationSplit,
+    Event::ThpSplitPage,
+    Event::ThpDeferredSplitPage,
+    Event::UnevictableCulled,
+    Event::UnevictableRescued,
+    Event::UnevictableMlocked,
+    Event::UnevictableMunlocked,
+    Event::UnevictableStranded,
+    Event::UnevictableCleared,
+];
+
+/// The counters of a node that the reckoner derives.
+pub(crate) const ITEMS: [NodeItem; 3] = [NodeItem::NumaHit, NodeItem::NumaMiss, NodeItem::NumaForeign];
+
+/// Where a page is, as the lists tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// The page has not been on a list in this life.
+    #[default]
+    New,
+    /// In a batch, on its way to a list.
+    Queued,
+    Listed,
+    /// Taken off a list.
+    Off,
+}
+
+/// What the reckoner knows of a page.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    place: Place,
+    /// The thread that has cleared `LRU`.
+    claimer: Option<usize>,
+    /// `UNEVICTABLE` was cleared, and the page has not been linked since.
+    rescued: bool,
+}
+
+/// The list of a migration under way, with the order of each page.
+#[derive(Debug, Default)]
+struct Moving {
+    began: Vec<(Pfn, u8)>,
+    /// Pages that were tried, as pages of that order.
+    tried: Vec<(Pfn, u8)>,
+    /// Large pages that came apart.
+    split: Vec<Pfn>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    events: HashMap<usize, i64>,
+    nodes: HashMap<(usize, usize), i64>,
+    /// Events of pages that a migration which ended early has left: it may have given them up or not.
+    unsure: HashMap<usize, i64>,
+    pages: HashMap<usize, Seen>,
+    /// Migrations under way, the innermost last, by thread.
+    moving: HashMap<usize, Vec<Moving>>,
+}
+
+thread_local! {
+    static ON: Cell<bool> = const { Cell::new(false) };
+    static BOOKS: RefCell<Books> = RefCell::default();
+}
+
+/// Closes the books and empties them, before a schedule.
+pub(crate) fn clear() {
+    ON.set(false);
+    BOOKS.take();
+}
+
+/// Opens the books of a schedule that is to be checked against all rules.
+pub(crate) fn open() {
+    ON.set(checks_all());
+}
+
+/// True if the books were opened in this schedule.
+pub(crate) fn is_open() -> bool {
+    ON.get()
+}
+
+/// The sum of an event, and how much more may have been counted.
+pub(crate) fn event(event: Event) -> (i64, i64) {
+    BOOKS.with_borrow(|books| {
+        let of = |sums: &HashMap<usize, i64>| sums.get(&(event as usize)).copied().unwrap_or(0);
+        (of(&books.events), of(&books.unsure))
+    })
+}
+
+/// The sum of a counter of a node.
+pub(crate) fn on_node(node: usize, item: NodeItem) -> i64 {
+    BOOKS.with_borrow(|books| books.nodes.get(&(node, item as usize)).copied().unwrap_or(0))
+}
+
+/// Every sum, for the digest of an end state.
+pub(crate) fn sums(nodes: usize) -> Vec<i64> {
+    let events = EVENTS.iter().map(|&of| event(of)).flat_map(|(sum, more)| [sum, more]);
+    let nodes = (0..nodes).flat_map(|node| ITEMS.map(|item| on_node(node, item)));
+    events.chain(nodes).collect()
+}
+
+impl Books {
+    fn add(&mut self, event: Event, pages: i64) {
+        *self.events.entry(event as usize).or_default() += pages;
+    }
+
+    fn seen(&mut self, page: &Page, word: Word) -> &mut Seen {
+        let listed = if word.has(Flags::LRU) { Place::Listed } else { Place::New };
+        self.pages.entry(address(page)).or_insert(Seen { place: listed, ..Seen::default() })
+    }
+
+    fn changed(&mut self, page: &Page, old: Word, new: Word) {
+        let (pages, me) = (1i64 << order_of(page), thread_slot());
+        let seen = *self.seen(page, old);
+        let set = |flag| !old.has(flag) && new.has(flag);
+        let cleared = |flag| old.has(flag) && !new.has(flag);
+        let alive = new.count() > 0;
+        if set(Flags::ACTIVE) && seen.place == Place::Off {
+            self.add(Event::Pgactivate, pages);
+        }
+        if cleared(Flags::SWAPBACKED) && seen.place == Place::Off && alive {
+            self.add(Event::Pglazyfree, pages);
+        }
+        if set(Flags::MLOCKED) && alive {
+            self.add(Event::UnevictableMlocked, pages);
+        }
+        if cleared(Flags::MLOCKED) {
+            let claimed = seen.place == Place::Listed && seen.claimer == Some(me);
+            self.add(
+                match (alive, claimed || !old.has(Flags::UNEVICTABLE)) {
+                    (false, _) => Event::UnevictableCleared,
+                    (true, true) => Event::UnevictableMunlocked,
+                    (true, false) => Event::UnevictableStranded,
+                },
+                pages,
+            );
+        }
+        if set(Flags::UNEVICTABLE) && (seen.place != Place::New || new.has(Flags::LRU)) {
+            self.add(Event::UnevictableCulled, pages);
+        }
+        let seen = self.seen(page, old);
+        seen.rescued |= cleared(Flags::UNEVICTABLE);
+        if cleared(Flags::LRU) {
+            seen.claimer = Some(me);
+        } else if set(Flags::LRU) {
+            seen.claimer = None;
+        }
+    }
+}
+
+/// The order of a page, read without a step.
+fn order_of(page: &Page) -> u8 {
+    glance(|| page.order())
+}
+
+fn address(page: &Page) -> usize {
+    std::ptr::from_ref(page).addr()
+}
+
+#[inline]
+fn books(f: impl FnOnce(&mut Books)) {
+    if ON.get() {
+        BOOKS.with_borrow_mut(f);
+    }
+}
+
+/// The number of base pages of a page; 0 while the reckoner is off.
+#[inline]
+pub(crate) fn pages(page: &Page) -> i64 {
+    if ON.get() { 1 << order_of(page) } else { 0 }
+}
+
+/// Tells that a page's word has changed.
+#[inline]
+pub(crate) fn changed(page: &Page, old: Word, new: Word) {
+    books(|books| books.changed(page, old, new));
+}
+
+/// Tells that a page begins its life: it leaves the allocator, or the large page of which it was a part.
+#[inline]
+pub(crate) fn born(page: &Page) {
+    books(|books| _ = books.pages.insert(address(page), Seen::default()));
+}
+
+/// Tells that a migration has cleared the flags that go with the page to its new frame.
+#[inline]
+pub(crate) fn has_left(page: &Page) {
+    books(|books| books.seen(page, Word(0)).rescued = false);
+}
+
+/// Tells that a page waits in a batch to be put on a list.
+#[inline]
+pub(crate) fn queued(page: &Page) {
+    books(|books| books.seen(page, Word(0)).place = Place::Queued);
+}
+
+/// Tells that a page is linked, on the unevictable list or on an `evictable` one.
+#[inline]
+pub(crate) fn linked(page: &Page, evictable: bool) {
+    books(|books| {
+        let seen = books.seen(page, Word(0));
+        seen.place = Place::Listed;
+        if std::mem::take(&mut seen.rescued) && evictable {
+            books.add(Event::UnevictableRescued, 1 << order_of(page));
+        }
+    });
+}
+
+/// Tells that a page which is linked goes to the tail of its list.
+#[inline]
+pub(crate) fn linked_at_tail(page: &Page) {
+    books(|books| books.add(Event::Pgrotated, 1 << order_of(page)));
+}
+
+/// Tells that a page is unlinked.
+#[inline]
+pub(crate) fn unlinked(page: &Page) {
+    books(|books| books.seen(page, Word(0)).place = Place::Off);
+}
+
+/// Tells that something happened to this number of pages.
+#[inline]
+pub(crate) fn happened(fact: Fact, pages: i64) {
+    books(|books| {
+        let event = match fact {
+            Fact::Fault => Event::Pgfault,
+            Fact::SwappedOut => Event::Pswpout,
+            Fact::SwappedIn => Event::Pswpin,
+            Fact::Hint => Event::NumaHintFaults,
+            Fact::HintMoved => Event::NumaPagesMigrated,
+        };
+        books.add(event, pages);
+    });
+}
+
+/// Tells that an allocation which asked for a node got a frame of `node`.
+#[inline]
+pub(crate) fn served(asked: usize, node: usize) {
+    books(|books| {
+        let mut add = |node, item: NodeItem| *books.nodes.entry((node, item as usize)).or_default() += 1;
+        match asked == node {
+            true => add(node, NodeItem::NumaHit),
+            false => {
+                add(node, NodeItem::NumaMiss);
+                add(asked, NodeItem::NumaForeign);
+            }
+        }
+    });
+}
+
+fn with_orders(frames: &Frames, list: &[Pfn]) -> Vec<(Pfn, u8)> {
+    list.iter().map(|&pfn| (pfn, order_of(&frames[pfn]))).collect()
+}
+
+/// Tells that the calling thread begins to migrate a list.
+#[inline]
+pub(crate) fn migration_begins(frames: &Frames, list: &[Pfn]) {
+    books(|books| {
+        let began = with_orders(frames, list);
+        books.moving.entry(thread_slot()).or_default().push(Moving { began, ..Moving::default() });
+    });
+}
+
+/// Tells that the calling thread's migration tries a page.
+#[inline]
+pub(crate) fn tried(frames: &Frames, pfn: Pfn) {
+    books(|books| {
+        if let Some(moving) = books.moving.entry(thread_slot()).or_default().last_mut() {
+            moving.tried.push((pfn, order_of(&frames[pfn])));
+        }
+    });
+}
+
+/// Tells that a large page was looked at to be split, and whether it was marked so.
+#[inline]
+pub(crate) fn marked(frames: &Frames, head: Pfn, marked: bool) {
+    books(|books| {
+        let huge = marked && order_of(&frames[head]) == HUGE_ORDER;
+        books.add(Event::ThpDeferredSplitPage, huge.into());
+    });
+}
+
+/// Tells that a large page came apart; its head is the first part.
+#[inline]
+pub(crate) fn split(frames: &Frames, parts: &[Pfn]) {
+    books(|books| {
+        // The parts of an isolated page are isolated.
+        let head = books.seen(&frames[parts[0]], Word(0)).place;
+        for part in &parts[1..] {
+            let seen = books.seen(&frames[*part], Word(0));
+            if (head, seen.place) == (Place::Off, Place::New) {
+                seen.place = Place::Off;
+            }
+        }
+        if parts.len() == 1 << HUGE_ORDER {
+            books.add(Event::ThpSplitPage, 1);
+        }
+        for moving in books.moving.entry(thread_slot()).or_default() {
+            moving.split.push(parts[0]);
+        }
+    });
+}
+
+/// Tells that the calling thread's migration has ended with these pages left; `whole` if it tried all pages.
+#[inline]
+pub(crate) fn migration_ended(frames: &Frames, list: &[Pfn], whole: bool) {
+    books(|books| {
+        let moving = books.moving.entry(thread_slot()).or_default().pop().unwrap_or_default();
+        let base = |pages: &[(Pfn, u8)]| pages.iter().map(|(_, order)| 1i64 << order).sum::<i64>();
+        let left = with_orders(frames, list);
+        books.add(Event::PgmigrateSuccess, base(&moving.began) - base(&left));
+        let tried: Vec<(Pfn, u8)> = left.iter().copied().filter(|page| moving.tried.contains(page)).collect();
+        let huge = |pages: &[(Pfn, u8)]| pages.iter().filter(|(_, order)| *order == HUGE_ORDER).count();
+        let failed = if whole { &mut books.events } else { &mut books.unsure };
+        *failed.entry(Event::PgmigrateFail as usize).or_default() += base(&tried);
+        *failed.entry(Event::ThpMigrationFail as usize).or_default() += huge(&tried) as i64;
+        let split = |page: &&(Pfn, u8)| page.1 == HUGE_ORDER && moving.split.contains(&page.0);
+        let came_apart = moving.began.iter().filter(split).count();
+        books.add(Event::ThpMigrationSplit, came_apart as i64);
+        books.add(Event::ThpMigrationSuccess, (huge(&moving.began) - huge(&left) - came_apart) as i64);
+    });
+}

@@ -35,6 +35,7 @@ pub(crate) mod generations;
 mod isolate;
 pub(crate) mod lruvec;
 mod mlock;
+pub(crate) mod model;
 mod moves;
 mod scan;
 pub(crate) mod shadow;

@@ -197,6 +197,16 @@ mutations! {
     CulledAgain = "culled-again", "counters of mlock";
     /// A fault that finds its page in the swap cache counts a read from swap.
     CachedSwapinCounted = "cached-swapin-counted", "counters of swap";
+    /// A page that is active already goes to the head of its list when it is activated again.
+    ActivatedTwice = "activated-twice", "LRU lists";
+    /// A page whose write-back has ended goes to the head of the inactive list instead of to its tail.
+    RotatedToHead = "rotated-to-head", "LRU lists";
+    /// Reclaim takes the first pages of a list instead of the last ones.
+    ScanFromHead = "scan-from-head", "LRU lists";
+    /// A drain takes the newest page of a batch first.
+    BatchDrainedBackwards = "batch-drained-backwards", "LRU batches";
+    /// A drain of another CPU drains the batches of the calling thread's CPU.
+    DrainOfOwnCpu = "drain-of-own-cpu", "LRU batches";
     /// An attempt to take the page lock fails if any bit of the page word changes meanwhile.
     TrylockGivesUp = "trylock-gives-up", "page lock";
     /// An attempt to take a reference fails if any bit of the page word changes meanwhile.

@@ -4,6 +4,7 @@
 use super::control::{CLUSTER, Control, Isolation};
 use super::result::CompactEvent;
 use crate::alloc::pageblock::MigrateType;
+use crate::lru::model::Verb;
 use crate::migrate::Mode;
 use crate::page::{Flags, Folio, MAX_ORDER, Pfn};
 use crate::release::Release;
@@ -305,6 +306,7 @@ impl<R: Release> Control<'_, R> {
         {
             let mut lruvec = machine.nodes[self.node].lruvec.lock();
             lruvec.remove(&machine.frames, pfn);
+            lruvec.tell(&machine.frames, Verb::Removed, pfn);
         }
         machine.count_isolated(pfn, 1);
         Found::Taken

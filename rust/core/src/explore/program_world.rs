@@ -6,6 +6,7 @@ use super::tally::Tally;
 use super::world::World;
 use super::{Digest, Violation, operation};
 use crate::audit::{Auditor, Finding};
+use crate::lru::model;
 use crate::machine::Config;
 use crate::page::reckon;
 use crate::program::session::{Actor, Session, Step};
@@ -207,6 +208,7 @@ impl World for ProgramWorld {
     fn begin(&self) {
         self.owners.iter().for_each(|owner| owner.begin());
         reckon::clear();
+        model::clear();
     }
 
     fn run(&self, thread: usize) {

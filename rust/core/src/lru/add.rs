@@ -1,6 +1,7 @@
 //! Puts pages on the LRU lists. A page waits in the add batch first; a drain links it.
 
 use super::lruvec::Evictability;
+use super::model::{self, Verb};
 use super::watch;
 use crate::calls::Call;
 use crate::machine::Machine;
@@ -41,6 +42,7 @@ impl<R: Release> Machine<R> {
                 full || (!self.profile.large_batched && self.frames[pfn].order() > 0)
             });
             if full || disabled {
+                batches.drain_begins(cpu, watch::For::Add);
                 let listed = batches.take_all();
                 self.lru_insert(cpu, &listed);
                 drop(batches);
@@ -53,12 +55,22 @@ impl<R: Release> Machine<R> {
     /// while. Otherwise a second drain could find the batch empty, and end while the pages are
     /// still on no list.
     pub(super) fn lru_insert(&self, cpu: usize, pages: &[Pfn]) {
+        let backwards: Vec<Pfn>;
+        let pages = match mutated(Mutation::BatchDrainedBackwards) {
+            true => {
+                backwards = pages.iter().rev().copied().collect();
+                &backwards
+            }
+            false => pages,
+        };
         for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
                 let evictability = lruvec.add(&self.frames, pfn);
                 self.calls_on(Call::MmLruInsertion, pfn);
                 watch::settled(cpu, pfn, watch::For::Add);
+                model::drains(cpu, watch::For::Add.number(), pfn);
+                lruvec.tell(&self.frames, Verb::Added, pfn);
                 if mutated(Mutation::PutUnderLruvecLock) {
                     self.put(pfn);
                 }
@@ -70,5 +82,6 @@ impl<R: Release> Machine<R> {
                 self.stats.event(event, 1 << self.frames[pfn].order());
             }
         }
+        model::drain_ended(cpu, watch::For::Add.number());
     }
 }

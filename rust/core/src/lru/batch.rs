@@ -9,6 +9,7 @@
 //! A batch holds one reference on each of its pages. A page in a move batch is still on its list
 //! and has `LRU` set; a page in the add batch is on no list, and its `LRU` is clear.
 
+use super::model::{self, Queues};
 use crate::page::Pfn;
 use crate::profile::PAGEVEC_MAX;
 use crate::sync::Tallied;
@@ -62,6 +63,17 @@ pub(super) enum For {
     Mlock,
 }
 
+impl For {
+    /// The number of the batch among those of a CPU.
+    pub(super) fn number(self) -> usize {
+        match self {
+            For::Add => 0,
+            For::Move(which) => 1 + which as usize,
+            For::Mlock => 1 + LruMove::ALL.len(),
+        }
+    }
+}
+
 /// The batches of one CPU, protected by its batch lock. A batch holds one reference on each of its
 /// pages.
 ///
@@ -72,6 +84,8 @@ pub struct Batches {
     add: Tallied<Pagevec, PagevecInserts>,
     moves: [Vec<Pfn>; LruMove::ALL.len()],
     mlock: Vec<(Pfn, Mlock)>,
+    /// What the batches must hold.
+    model: Queues,
 }
 
 impl Default for Batches {
@@ -80,15 +94,23 @@ impl Default for Batches {
             add: Tallied::new(Pagevec::new_const()),
             moves: std::array::from_fn(|_| Vec::new()),
             mlock: Vec::new(),
+            model: Queues::default(),
         }
     }
 }
 
 impl Batches {
+    /// Tells the model that a thread begins to drain a batch of a CPU.
+    #[inline]
+    pub(super) fn drain_begins(&mut self, cpu: usize, what: For) {
+        model::drain_begins(&mut self.model, cpu, what.number());
+    }
+
     /// Queues a page in the add batch. Returns true if the batch holds `capacity` pages now and
     /// must be drained.
     #[inline]
     pub(crate) fn push(&mut self, pfn: Pfn, capacity: usize) -> bool {
+        self.model.queue(For::Add.number(), pfn);
         let add = self.add.op();
         add.push(pfn);
         add.len() >= capacity
@@ -103,6 +125,7 @@ impl Batches {
 
     /// Queues a page for a move. Returns true if that batch must be drained.
     pub(crate) fn push_move(&mut self, which: LruMove, pfn: Pfn, capacity: usize) -> bool {
+        self.model.queue(For::Move(which).number(), pfn);
         let batch = &mut self.moves[which as usize];
         batch.push(pfn);
         batch.len() >= capacity
@@ -115,6 +138,7 @@ impl Batches {
 
     /// Queues a page in the mlock batch. Returns true if the batch must be drained.
     pub(crate) fn push_mlock(&mut self, pfn: Pfn, what: Mlock, capacity: usize) -> bool {
+        self.model.queue(For::Mlock.number(), pfn);
         self.mlock.push((pfn, what));
         self.mlock.len() >= capacity
     }

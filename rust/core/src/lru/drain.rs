@@ -11,11 +11,19 @@ impl<R: Release> Machine<R> {
     /// Drains the batches of one CPU (`lru_add_drain_cpu`). Ignores a CPU that the machine does not
     /// have.
     pub fn lru_drain_cpu(&self, cpu: usize) {
+        let began = watch::drain_begins();
+        self.drain_cpu(cpu);
+        self.expect_cpu_drained(cpu, began);
+    }
+
+    fn drain_cpu(&self, cpu: usize) {
+        let cpu = if mutated(Mutation::DrainOfOwnCpu) { self.cpu() } else { cpu };
         let Some(context) = self.cpus.get(cpu) else { return };
         let mut batches = context.batches.lock();
         if batches.is_empty() {
             return;
         }
+        batches.drain_begins(cpu, watch::For::Add);
         let pages = batches.take_all();
         if mutated(Mutation::DrainPutsFirst) {
             self.put_all(&pages);
@@ -29,10 +37,12 @@ impl<R: Release> Machine<R> {
         let mut mlocked = Vec::new();
         if batches.has_moves() {
             for which in LruMove::ALL {
+                batches.drain_begins(cpu, watch::For::Move(which));
                 let pages = batches.take_moves(which);
                 self.lru_move(cpu, &pages, which);
                 moved.extend(pages);
             }
+            batches.drain_begins(cpu, watch::For::Mlock);
             mlocked = batches.take_mlock();
             self.lru_mlock(cpu, &mlocked);
         }

@@ -27,6 +27,8 @@ use crate::sync::ops::ListOps;
 pub(crate) const MAX_NR_GENS: u32 = 4;
 /// The fewest generations that a class can have: the two active ones.
 pub(crate) const MIN_NR_GENS: u32 = 2;
+/// Lists of the other policies.
+const LISTS: usize = 5;
 /// Number of tiers in a generation.
 pub(crate) const MAX_NR_TIERS: usize = 4;
 /// Refaults of a tier from which on its rate counts (`MIN_LRU_BATCH`).
@@ -79,6 +81,19 @@ impl Generations {
 
     fn slot(seq: u32) -> usize {
         (seq % MAX_NR_GENS) as usize
+    }
+
+    /// The number by which the model knows the list of a generation. The numbers come after
+    /// those of the lists of the other policies.
+    fn number(class: usize, seq: u32) -> usize {
+        LISTS + class * MAX_NR_GENS as usize + Self::slot(seq)
+    }
+
+    /// The number and the list of the generation that a page with this word is in.
+    #[cfg(feature = "explored")]
+    pub(super) fn numbered(&self, word: Word, generation: u8) -> (usize, &List) {
+        let class = class(word);
+        (Self::number(class, generation.into()), self.lists[class][usize::from(generation)].look())
     }
 
     /// Returns true if the generation is one of the youngest two.
@@ -185,7 +200,10 @@ impl Generations {
     /// Begins a new youngest generation (`inc_max_seq`). A class that has four generations already
     /// first moves the pages of its oldest one to the tail of the next, where reclaim takes them
     /// first.
-    pub(crate) fn age(&mut self, frames: &Frames) {
+    ///
+    /// Returns for each class the numbers of the list that was emptied and of the list that got its pages.
+    pub(super) fn age(&mut self, frames: &Frames) -> [Option<(usize, usize)>; 2] {
+        let mut joined = [None; 2];
         for class in 0..2 {
             if self.max_seq - self.min_seq[class] + 1 == MAX_NR_GENS {
                 let next = self.min_seq[class] + 1;
@@ -194,6 +212,7 @@ impl Generations {
                     self.enter(frames, pfn, class, next, End::Tail);
                 }
                 self.min_seq[class] = next;
+                joined[class] = Some((Self::number(class, next - 1), Self::number(class, next)));
             }
         }
         self.max_seq += 1;
@@ -202,6 +221,7 @@ impl Generations {
             rates.evicted = rates.evicted.map(|pages| pages / 2);
             rates.refaulted = rates.refaulted.map(|pages| pages / 2);
         }
+        joined
     }
 
     /// The highest tier that a scan does not spare. The scan spares the first tier whose pages come

@@ -1,6 +1,7 @@
 //! Takes pages off their lists: isolation, putback, and the unlinking of a page that is freed while
 //! it is on a list.
 
+use super::model::Verb;
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
@@ -38,6 +39,7 @@ impl<R: Release> Machine<R> {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
                 lruvec.remove(&self.frames, pfn);
+                lruvec.tell(&self.frames, Verb::Removed, pfn);
                 if mutated(Mutation::IsolationWithoutReference) {
                     self.frames[pfn].drop_refs(pfn, 1);
                 }
@@ -160,6 +162,7 @@ impl<R: Release> Machine<R> {
         if word.has(Flags::LRU) {
             let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
             lruvec.remove(&self.frames, pfn);
+            lruvec.tell(&self.frames, Verb::Removed, pfn);
             self.frames[pfn].clear(Flags::LRU | Flags::ACTIVE | Flags::UNEVICTABLE);
         }
     }

@@ -1,6 +1,7 @@
 //! The LRU lists of one node. The caller of each method holds the lruvec lock.
 
 use super::generations::{End, Generations};
+use super::model::{Lists, Scan, Verb};
 use crate::page::{Dropped, Flags, Frames, List, Page, Pfn, Word, reckon};
 use crate::profile::LruPolicy;
 use crate::sync::ops::ListOps;
@@ -91,6 +92,8 @@ pub struct Lruvec {
     /// Recent cost of reclaim, for anonymous and for file pages: pages that reclaim scanned and had
     /// to leave, and pages that came back after an eviction.
     costs: [u32; 2],
+    /// What the lists must hold.
+    model: Lists,
 }
 
 impl Lruvec {
@@ -98,7 +101,7 @@ impl Lruvec {
     pub(crate) fn new(policy: LruPolicy) -> Lruvec {
         let lists = std::array::from_fn(|_| Tallied::new(List::EMPTY));
         let generations = (policy == LruPolicy::Mglru).then(|| Box::new(Generations::new()));
-        Lruvec { policy, lists, pages: [0; 5], generations, costs: [0; 2] }
+        Lruvec { policy, lists, pages: [0; 5], generations, costs: [0; 2], model: Lists::default() }
     }
 
     /// The counter of base pages on a list. Under `mglru` the youngest two generations count as the
@@ -138,6 +141,47 @@ impl Lruvec {
     /// The generations of `mglru`.
     pub(crate) fn generations(&mut self) -> Option<&mut Generations> {
         self.generations.as_deref_mut()
+    }
+
+    /// Tells the model what an operation has done with a page; the model compares the page's list with its
+    /// own.
+    #[inline(always)]
+    pub(crate) fn tell(&mut self, frames: &Frames, verb: Verb, pfn: Pfn) {
+        #[cfg(feature = "explored")]
+        if crate::sync::explored::checks_all() {
+            self.tell_model(frames, verb, pfn);
+        }
+        #[cfg(not(feature = "explored"))]
+        let _ = (frames, verb, pfn);
+    }
+
+    #[cfg(feature = "explored")]
+    fn tell_model(&mut self, frames: &Frames, verb: Verb, pfn: Pfn) {
+        let Lruvec { lists, generations, model, .. } = self;
+        let word = crate::sync::explored::glance(|| frames[pfn].word());
+        let place = match LruList::of(word) {
+            LruList::Unevictable => None,
+            _ if generations.is_some() => {
+                let generations = generations.as_deref();
+                generations.zip(word.generation()).map(|(all, number)| all.numbered(word, number))
+            }
+            list => Some((list as usize, lists[list as usize].look())),
+        };
+        model.tell(frames, verb, pfn, place);
+    }
+
+    /// Begins a new youngest generation. Does nothing under another policy than `mglru`.
+    pub(crate) fn age(&mut self, frames: &Frames) {
+        let Some(generations) = &mut self.generations else { return };
+        for (from, into) in generations.age(frames).into_iter().flatten() {
+            self.model.join(from, into);
+        }
+    }
+
+    /// The pages that a scan of a list must meet.
+    #[inline(always)]
+    pub(crate) fn expect_scan(&self, list: LruList) -> Scan {
+        self.model.scan(list as usize)
     }
 
     /// Recent cost of reclaim, for anonymous and for file pages.

@@ -12,6 +12,7 @@
 //! page becomes evictable when it is put on a list, because linking checks `MLOCKED` again.
 
 use super::batch::Mlock;
+use super::model::{self, Verb};
 use super::watch;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn, reckon};
@@ -64,6 +65,7 @@ impl<R: Release> Machine<R> {
             || (page.order() > 0 && !self.profile.large_batched)
             || self.lru_disabled.load(Ordering::Relaxed) > 0
         {
+            batches.drain_begins(cpu, watch::For::Mlock);
             let pages = batches.take_mlock();
             self.lru_mlock(cpu, &pages);
             drop(batches);
@@ -75,6 +77,7 @@ impl<R: Release> Machine<R> {
     pub(crate) fn mlock_drain_local(&self) {
         let cpu = self.cpu();
         let mut batches = self.cpus[cpu].batches.lock();
+        batches.drain_begins(cpu, watch::For::Mlock);
         let pages = batches.take_mlock();
         self.lru_mlock(cpu, &pages);
         drop(batches);
@@ -94,12 +97,14 @@ impl<R: Release> Machine<R> {
     pub(super) fn lru_mlock(&self, cpu: usize, pages: &[(Pfn, Mlock)]) {
         for &(pfn, what) in pages {
             watch::settled(cpu, pfn, watch::For::Mlock);
+            model::drains(cpu, watch::For::Mlock.number(), pfn);
             match what {
                 Mlock::Lock => self.settle_mlocked(pfn),
                 Mlock::New => self.settle_mlocked_new(pfn),
                 Mlock::Unlock => self.settle_munlocked(pfn),
             }
         }
+        model::drain_ended(cpu, watch::For::Mlock.number());
     }
 
     fn settle_mlocked(&self, pfn: Pfn) {
@@ -120,6 +125,7 @@ impl<R: Release> Machine<R> {
             lruvec.remove(&self.frames, pfn);
             page.clear(Flags::UNEVICTABLE);
             lruvec.relink(&self.frames, pfn);
+            lruvec.tell(&self.frames, Verb::Added, pfn);
             self.stats.event(Event::UnevictableRescued, pages);
         } else if !locked {
             page.set(Flags::LRU);
@@ -133,6 +139,7 @@ impl<R: Release> Machine<R> {
             lruvec.remove(&self.frames, pfn);
             page.change(Flags::UNEVICTABLE, Flags::ACTIVE);
             lruvec.relink(&self.frames, pfn);
+            lruvec.tell(&self.frames, Verb::Removed, pfn);
             page.set_mlock_count(1);
             self.stats.event(Event::UnevictableCulled, pages);
         }
@@ -148,6 +155,7 @@ impl<R: Release> Machine<R> {
             self.stats.event(Event::UnevictableCulled, 1 << page.order());
         }
         lruvec.relink(&self.frames, pfn);
+        lruvec.tell(&self.frames, Verb::Added, pfn);
         if locked {
             page.set_mlock_count(1);
         }
@@ -187,6 +195,7 @@ impl<R: Release> Machine<R> {
             lruvec.remove(&self.frames, pfn);
             page.clear(Flags::UNEVICTABLE);
             lruvec.relink(&self.frames, pfn);
+            lruvec.tell(&self.frames, Verb::Added, pfn);
             self.stats.event(Event::UnevictableRescued, pages);
         } else {
             page.set(Flags::LRU);

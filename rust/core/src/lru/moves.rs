@@ -6,6 +6,7 @@
 //! belongs to that thread, and the drain leaves it alone.
 
 use super::batch::LruMove;
+use super::model::{self, Verb};
 use super::watch;
 use crate::calls::Call;
 use crate::machine::Machine;
@@ -30,6 +31,7 @@ impl<R: Release> Machine<R> {
             || (page.order() > 0 && !self.profile.large_batched)
             || self.lru_disabled.load(Ordering::Relaxed) > 0
         {
+            batches.drain_begins(cpu, watch::For::Move(which));
             let pages = batches.take_moves(which);
             self.lru_move(cpu, &pages, which);
             drop(batches);
@@ -43,6 +45,7 @@ impl<R: Release> Machine<R> {
             let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
             for &pfn in run {
                 watch::settled(cpu, pfn, watch::For::Move(which));
+                model::drains(cpu, watch::For::Move(which).number(), pfn);
                 let page = &self.frames[pfn];
                 if !page.test_and_clear_lru() {
                     continue;
@@ -50,20 +53,24 @@ impl<R: Release> Machine<R> {
                 let word = page.word();
                 let pages = 1i64 << page.order();
                 let evictable = !word.has(Flags::UNEVICTABLE);
-                match which {
-                    LruMove::Activate if evictable && !word.has(Flags::ACTIVE) => {
+                let moved = match which {
+                    LruMove::Activate
+                        if evictable && (!word.has(Flags::ACTIVE) || mutated(Mutation::ActivatedTwice)) =>
+                    {
                         lruvec.remove(&self.frames, pfn);
                         page.set(Flags::ACTIVE);
                         lruvec.relink(&self.frames, pfn);
                         self.calls_on(Call::MmLruActivate, pfn);
                         let one = mutated(Mutation::ActivationCountsOne);
                         self.stats.event(Event::Pgactivate, if one { 1 } else { pages });
+                        Verb::Activated(word)
                     }
                     LruMove::Deactivate if evictable && self.is_young(word) => {
                         lruvec.remove(&self.frames, pfn);
                         page.clear(Flags::ACTIVE | Flags::REFERENCED);
                         lruvec.relink(&self.frames, pfn);
                         self.stats.event(Event::Pgdeactivate, pages);
+                        Verb::Deactivated
                     }
                     LruMove::Lazyfree
                         if evictable
@@ -76,12 +83,17 @@ impl<R: Release> Machine<R> {
                         page.clear(Flags::ACTIVE | Flags::REFERENCED | Flags::SWAPBACKED);
                         lruvec.relink(&self.frames, pfn);
                         self.stats.event(Event::Pglazyfree, pages);
+                        Verb::Deactivated
                     }
                     LruMove::Rotate if evictable => {
                         lruvec.remove(&self.frames, pfn);
                         page.clear(Flags::ACTIVE);
-                        lruvec.relink_tail(&self.frames, pfn);
+                        match mutated(Mutation::RotatedToHead) {
+                            true => lruvec.relink(&self.frames, pfn),
+                            false => lruvec.relink_tail(&self.frames, pfn),
+                        }
                         self.stats.event(Event::Pgrotated, pages);
+                        Verb::Rotated
                     }
                     LruMove::DeactivateFile if evictable && page.mapcount() == 0 => {
                         lruvec.remove(&self.frames, pfn);
@@ -96,13 +108,17 @@ impl<R: Release> Machine<R> {
                         if word.has(Flags::ACTIVE) {
                             self.stats.event(Event::Pgdeactivate, pages);
                         }
+                        Verb::FileDeactivated(word)
                     }
                     _ => {
                         page.set(Flags::LRU);
+                        continue;
                     }
-                }
+                };
+                lruvec.tell(&self.frames, moved, pfn);
             }
         }
+        model::drain_ended(cpu, watch::For::Move(which).number());
     }
 
     /// Marks a page as accessed, after an access that used no page table entry, such as a read of

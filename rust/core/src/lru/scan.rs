@@ -12,6 +12,7 @@
 //!   last put takes.
 
 use super::lruvec::{Evictability, LruList};
+use super::model::Verb;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn, reckon};
 use crate::release::Release;
@@ -39,13 +40,20 @@ impl<R: Release> Machine<R> {
         let mut pages = 0;
         {
             let mut lruvec = self.nodes[node].lruvec.lock();
-            let mut at = lruvec.list(list).tail();
+            let mut expected = lruvec.expect_scan(list);
+            let mut at = match mutated(Mutation::ScanFromHead) {
+                true => lruvec.list(list).head(),
+                false => lruvec.list(list).tail(),
+            };
             while let Some(pfn) = at.filter(|_| (scan.taken.len() as u32) < most) {
                 let page = &self.frames[pfn];
+                expected.meets(pfn);
                 at = page.prev().pfn();
                 let size = 1 << page.order();
                 scan.scanned += size;
                 if lruvec.spares(&self.frames, pfn) {
+                    lruvec.tell(&self.frames, Verb::Spared, pfn);
+                    expected.spares(pfn);
                     // The clock hand goes round a list twice at most, then the scan ends. Without
                     // this limit a list whose pages are accessed as fast as the hand clears their
                     // marks would keep the scan, and with it the lruvec lock, for ever.
@@ -57,6 +65,7 @@ impl<R: Release> Machine<R> {
                 match self.claim_for_reclaim(pfn) {
                     Claim::Ours => {
                         lruvec.remove(&self.frames, pfn);
+                        lruvec.tell(&self.frames, Verb::Removed, pfn);
                         pages += i64::from(size);
                         scan.taken.push(pfn);
                     }
@@ -106,13 +115,15 @@ impl<R: Release> Machine<R> {
                     if unwritten {
                         page.set(Flags::RECLAIM);
                     }
-                    generations.spare(&self.frames, pfn);
+                    lruvec.generations()?.spare(&self.frames, pfn);
+                    lruvec.tell(&self.frames, Verb::Younger, pfn);
                     continue;
                 }
                 match self.claim_for_reclaim(pfn) {
                     Claim::Ours => {
-                        generations.remove(&self.frames, pfn);
+                        lruvec.generations()?.remove(&self.frames, pfn);
                         reckon::unlinked(page);
+                        lruvec.tell(&self.frames, Verb::Removed, pfn);
                         pages += i64::from(size);
                         scan.taken.push(pfn);
                     }
@@ -135,13 +146,18 @@ impl<R: Release> Machine<R> {
     /// list of the node. The caller holds references.
     pub(crate) fn promote_generation(&self, node: usize, pages: &[Pfn]) {
         let mut lruvec = self.nodes[node].lruvec.lock();
-        let Some(generations) = lruvec.generations() else { return };
+        if !lruvec.has_generations() {
+            return;
+        }
         for &pfn in pages {
             // `LRU` is cleared during the move, so that no other thread isolates the page
             // meanwhile.
             if self.frames[pfn].test_and_clear_lru() {
-                if self.frames[pfn].word().generation().is_some() {
+                if self.frames[pfn].word().generation().is_some()
+                    && let Some(generations) = lruvec.generations()
+                {
                     generations.promote(&self.frames, pfn);
+                    lruvec.tell(&self.frames, Verb::Promoted, pfn);
                 }
                 self.frames[pfn].set(Flags::LRU);
             }
@@ -183,7 +199,11 @@ impl<R: Release> Machine<R> {
                 // The page is uncounted before its reference is dropped: afterwards another thread
                 // may free it and allocate the frame again.
                 self.count_isolated(pfn, -1);
-                match lruvec.putback(&self.frames, pfn) {
+                let back = lruvec.putback(&self.frames, pfn);
+                if back.is_some() {
+                    lruvec.tell(&self.frames, Verb::Added, pfn);
+                }
+                match back {
                     None => dead.push(pfn),
                     Some(Evictability::Kept) => {}
                     Some(Evictability::Rescued) => self.stats.event(Event::UnevictableRescued, size),

@@ -11,6 +11,6 @@ mod explored;
 
 pub(super) use super::batch::For;
 #[cfg(not(feature = "explored"))]
-pub(super) use empty::{now, queued, settled};
+pub(super) use empty::{drain_begins, now, queued, settled};
 #[cfg(feature = "explored")]
-pub(super) use explored::{now, queued, settled};
+pub(super) use explored::{drain_begins, now, queued, settled};

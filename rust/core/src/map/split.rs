@@ -27,6 +27,7 @@
 
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
+use crate::lru::model::Verb;
 use crate::machine::Machine;
 use crate::page::{Flags, Folio, HUGE_ORDER, Pfn, reckon};
 use crate::release::Release;
@@ -172,6 +173,7 @@ impl<R: Release> Machine<R> {
         let anew = lruvec.as_ref().is_some_and(|lruvec| lruvec.has_generations());
         if let Some(lruvec) = lruvec.as_mut().filter(|_| anew) {
             lruvec.remove(&self.frames, head);
+            lruvec.tell(&self.frames, Verb::Removed, head);
             page.clear(Flags::LRU);
         }
         let flags = page.flags() & INHERITED;
@@ -188,8 +190,14 @@ impl<R: Release> Machine<R> {
             let describe = || part.separate(flags, owner, index);
             in_order(Mutation::TailBeforeLink, describe, || part.unfreeze(pfn, 1));
             match &mut lruvec {
-                Some(lruvec) if anew => lruvec.relink(&self.frames, pfn),
-                Some(lruvec) => lruvec.link_part(&self.frames, pfn, head),
+                Some(lruvec) if anew => {
+                    lruvec.relink(&self.frames, pfn);
+                    lruvec.tell(&self.frames, Verb::Added, pfn);
+                }
+                Some(lruvec) => {
+                    lruvec.link_part(&self.frames, pfn, head);
+                    lruvec.tell(&self.frames, Verb::SplitFrom(head), pfn);
+                }
                 None => {}
             }
         }
@@ -198,6 +206,7 @@ impl<R: Release> Machine<R> {
         page.set_extra(0, page.private());
         if let Some(lruvec) = lruvec.as_mut().filter(|_| anew) {
             lruvec.relink(&self.frames, head);
+            lruvec.tell(&self.frames, Verb::Added, head);
         }
         if frozen {
             page.unfreeze(head, 1);

@@ -13,6 +13,12 @@ pub(in crate::lru) fn queued(_cpu: usize, _pfn: Pfn, _what: For) {}
 #[inline(always)]
 pub(in crate::lru) fn settled(_cpu: usize, _pfn: Pfn, _what: For) {}
 
+/// Returns `None`: only the explored build checks drains.
+#[inline(always)]
+pub(in crate::lru) fn drain_begins() -> Option<u32> {
+    None
+}
+
 /// Returns `None`: only the explored build numbers its steps.
 #[inline(always)]
 pub(in crate::lru) fn now() -> Option<u32> {
@@ -23,6 +29,10 @@ impl<R: Release> Machine<R> {
     /// Checks nothing.
     #[inline(always)]
     pub(in crate::lru) fn expect_no_batches(&self) {}
+
+    /// Checks nothing.
+    #[inline(always)]
+    pub(in crate::lru) fn expect_cpu_drained(&self, _cpu: usize, _began: Option<u32>) {}
 
     /// Checks nothing.
     #[inline(always)]

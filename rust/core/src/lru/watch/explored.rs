@@ -2,13 +2,13 @@
 //! waits too long.
 
 use super::For;
-use crate::lru::batch::LruMove;
 use crate::machine::{MAX_CPUS, Machine};
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::sync::broken;
 use crate::sync::explored::{
-    after_first_step, begin_pending, end_pending, mark_pending, pending_before, pending_since,
+    after_first_step, begin_pending, checks_all, end_pending, mark_pending, next_step, pending_before,
+    pending_since,
 };
 
 impl For {
@@ -17,12 +17,7 @@ impl For {
 
     /// The key of a page that waits in this batch of a CPU.
     fn key(self, cpu: usize, pfn: Pfn) -> usize {
-        let which = match self {
-            For::Add => 0,
-            For::Move(which) => 1 + which as usize,
-            For::Mlock => 1 + LruMove::ALL.len(),
-        };
-        (pfn.index() * MAX_CPUS + cpu) * For::ALL + which
+        (pfn.index() * MAX_CPUS + cpu) * For::ALL + self.number()
     }
 
     /// The page to which a key belongs.
@@ -39,6 +34,11 @@ pub(in crate::lru) fn queued(cpu: usize, pfn: Pfn, what: For) {
 /// Records that a drain has taken care of a queued page. The caller holds the batch lock.
 pub(in crate::lru) fn settled(cpu: usize, pfn: Pfn, what: For) {
     end_pending(what.key(cpu, pfn));
+}
+
+/// The number of the next step if a drain of one CPU is checked. The call is no look at the batches.
+pub(in crate::lru) fn drain_begins() -> Option<u32> {
+    next_step().filter(|_| checks_all())
 }
 
 /// The number of the next step; `None` outside of a schedule, where steps have no number.
@@ -59,6 +59,20 @@ impl<R: Release> Machine<R> {
                     format_args!("the batch of CPU {number} has pages"),
                 );
             }
+        }
+    }
+
+    /// Reports a page that was queued on a CPU before `began` and still waits there, now that a drain of this
+    /// CPU which began then has ended. The search does not reorder steps for the sake of this check.
+    pub(in crate::lru) fn expect_cpu_drained(&self, cpu: usize, began: Option<u32>) {
+        let (Some(began), Some(context)) = (began, self.cpus.get(cpu)) else { return };
+        let old =
+            |&(pfn, what): &(Pfn, For)| pending_since(what.key(cpu, pfn)).is_none_or(|begun| begun < began);
+        if let Some(Some((pfn, _))) = context.batches.glance(|batches| batches.queued().find(old)) {
+            broken(
+                "a drain leaves nothing behind",
+                format_args!("page {pfn} waits on CPU {cpu} since before its drain"),
+            );
         }
     }
 

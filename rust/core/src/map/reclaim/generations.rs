@@ -80,9 +80,7 @@ impl<R: Release> Machine<R> {
             let areas: Vec<Arc<Area>> = space.areas.read().clone();
             used += areas.iter().map(|area| self.walk_young(node, area)).sum::<u32>();
         }
-        if let Some(generations) = self.nodes[node].lruvec.lock().generations() {
-            generations.age(&self.frames);
-        }
+        self.nodes[node].lruvec.lock().age(&self.frames);
         used
     }
 

@@ -1,0 +1,4 @@
+map r0 anon 2
+write r0
+thread A
+  drain

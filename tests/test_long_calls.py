@@ -17,8 +17,9 @@ PAGE = 4096
 #: Frames of a node: a call on all of them takes several times as long as signals are left unheard.
 FRAMES = 1 << 18
 BYTES = FRAMES * PAGE
-#: Seconds of processor time in which a call must hear a signal: 25 times the interval of the core.
-UNHEARD = 0.5
+#: Seconds of processor time in which a call must hear a signal. A store copies its bytes first,
+#: which takes half a second.
+UNHEARD = 2.0
 
 
 class HeardError(Exception):

@@ -204,7 +204,7 @@ impl Generations {
     /// Returns for each class the numbers of the list that was emptied and of the list that got its pages.
     pub(super) fn age(&mut self, frames: &Frames) -> [Option<(usize, usize)>; 2] {
         let mut joined = [None; 2];
-        for class in 0..2 {
+        for (class, joined) in joined.iter_mut().enumerate() {
             if self.max_seq - self.min_seq[class] + 1 == MAX_NR_GENS {
                 let next = self.min_seq[class] + 1;
                 while let Some(pfn) = self.lists[class][Self::slot(next - 1)].look().head() {
@@ -212,7 +212,7 @@ impl Generations {
                     self.enter(frames, pfn, class, next, End::Tail);
                 }
                 self.min_seq[class] = next;
-                joined[class] = Some((Self::number(class, next - 1), Self::number(class, next)));
+                *joined = Some((Self::number(class, next - 1), Self::number(class, next)));
             }
         }
         self.max_seq += 1;

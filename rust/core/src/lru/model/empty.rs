@@ -4,7 +4,7 @@ use crate::page::Pfn;
 
 /// No model of lists.
 #[derive(Clone, Debug, Default, Hash)]
-pub(crate) struct Lists;
+pub(crate) struct Lists {}
 
 impl Lists {
     /// Ignores a generation whose pages join another one.
@@ -34,7 +34,7 @@ impl Scan {
 
 /// No model of batches.
 #[derive(Clone, Debug, Default, Hash)]
-pub(crate) struct Queues;
+pub(crate) struct Queues {}
 
 impl Queues {
     /// Ignores a page that is queued.

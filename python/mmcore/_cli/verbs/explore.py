@@ -45,7 +45,7 @@ def explore(
         exhaustive: the same as --search exhaustive.
         preemptions: the bound of an exhaustive search, 2 if left out; all for every interleaving.
         checks: state checks the state of the machine; all also checks the answers of the operations
-            and the marks of a page, in about twice the time.
+            and the marks of a page, and takes about two thirds longer.
         seconds: end the search after this many seconds.
         jobs: OS threads of the search, one for each processor if left out; their number does not
             change the result.

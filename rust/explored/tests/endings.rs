@@ -16,6 +16,9 @@ impl<W: World> World for Always<W> {
     fn threads(&self) -> usize {
         self.0.threads()
     }
+    fn begin(&self) {
+        self.0.begin();
+    }
     fn run(&self, thread: usize) {
         self.0.run(thread);
     }

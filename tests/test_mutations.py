@@ -26,7 +26,13 @@ def test_a_defect_is_found_and_shrinks_to_its_minimum(defect):
     # Several seeds, because the schedule that is found first must not matter.
     for seed in range(3):
         found = mmcore.explore(
-            defect.program, mutation=defect.name, schedules=BUDGET, seed=seed, jobs=1, shrink=500
+            defect.program,
+            mutation=defect.name,
+            checks="all",
+            schedules=BUDGET,
+            seed=seed,
+            jobs=1,
+            shrink=500,
         ).counterexample
         assert found is not None, f"not found with seed {seed}"
         assert found.shrink_runs <= 500
@@ -52,7 +58,7 @@ def test_a_defect_shrinks_to_its_minimum_among_other_work(defect):
         machine=program.machine,
     )
     found = mmcore.explore(
-        noisy, mutation=defect.name, schedules=4 * BUDGET, jobs=1, shrink=500
+        noisy, mutation=defect.name, checks="all", schedules=4 * BUDGET, jobs=1, shrink=500
     ).counterexample
     assert found is not None
     assert found.shrink_runs <= 500
@@ -69,7 +75,7 @@ def zero():
 def test_shrinking_is_quick_and_leaves_nothing_to_take_away(defect):
     """Starts from the race as it was found; no operation and no switch of the result can go."""
     met = mmcore.explore(
-        defect.program, mutation=defect.name, schedules=BUDGET, jobs=1, shrink=0
+        defect.program, mutation=defect.name, checks="all", schedules=BUDGET, jobs=1, shrink=0
     ).counterexample
     begin = time.perf_counter()
     small = mmcore._exploration.shrink(met.program, met.schedule, mutation=defect.name, budget=500)
@@ -124,7 +130,7 @@ def without_one(program):
 def searched(program, defect):
     """Searches all schedules; None if the program names an object that is no longer made."""
     try:
-        return mmcore.explore(program, mutation=defect.name, search="exhaustive")
+        return mmcore.explore(program, mutation=defect.name, checks="all", search="exhaustive")
     except mmcore.errors.InputError:
         return None
 
@@ -146,7 +152,7 @@ def test_no_operation_and_no_switch_of_the_minimum_can_go(defect):
 
 
 def test_the_program_holds_in_the_sound_core(defect):
-    assert mmcore.explore(defect.program, search="exhaustive").check().is_exhaustive
+    assert mmcore.explore(defect.program, checks="all", search="exhaustive").check().is_exhaustive
 
 
 # The search for all minima takes a minute: `make minima`.

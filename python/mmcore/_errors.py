@@ -6,7 +6,6 @@ carries a result, and the modules of results raise exceptions themselves.
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -98,7 +97,8 @@ def _installation(extra: str) -> str:
     It names the packages of the extra: they are on the registry, also for an installation of mmcore
     from a clone or a wheel.
     """
-    # At its use: the module loads a dozen others, which no other error needs.
+    # At their use: they load a dozen other modules, which no other error needs.
+    import shlex
     from importlib import metadata
 
     try:

@@ -1560,9 +1560,11 @@ class LoadRig:
         /,
     ) -> LoadRig: ...
     def run(self, round_seed: int, seconds: float, /) -> str:
-        """Runs one round and returns its report as JSON."""
+        """Runs one round and returns its report as JSON. An exception of a signal handler ends the round, which
+        has no report then; the load can be run again."""
     def finish(self) -> str:
-        """Verifies the content, audits the machine, frees everything and returns the report as JSON."""
+        """Verifies the content, audits the machine, frees everything and returns the report as JSON. An
+        exception of a signal handler ends the verification; the load can be finished again."""
 
 def count_ops(
     config_json: str,

@@ -78,6 +78,7 @@ MAKERS = {
     "Hunt": lambda: hunted().hunts[0],
     "HuntResult": lambda: hunted(),
     "InputError": lambda: mmcore.errors.InputError("wrong"),
+    "Listed": lambda: mmcore.reporting.Listed("a page", ()),
     "KernelError": lambda: mmcore.errors.KernelError(16, "busy"),
     "Live": lambda: mmcore.reporting.Live("<div></div>", "steps.js"),
     "MachineSpec": mmcore.program.MachineSpec,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
@@ -181,6 +180,9 @@ def _parsed(line: bytes) -> Any:
 
 def _checked(number: Any, result: Any) -> int:
     """The checksum of a line."""
+    # At its use: most calls have no file.
+    import zlib
+
     return zlib.crc32(_text([number, result]))
 
 

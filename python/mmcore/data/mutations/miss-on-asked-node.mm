@@ -1,5 +1,5 @@
-machine pages=1
-map r0 anon 2
-write r0:0
+machine pages=2
+map r0 anon 3
+write r0:0-1
 thread A
-  write r0:1
+  write r0:2

@@ -1,6 +1,6 @@
 //! An operation that is interrupted leaves a machine that is whole. Each operation is ended at one of its
-//! questions after the other ([`ended`]): first the machine is checked, then the same operation runs to its end, and
-//! the machine is checked once more.
+//! questions after the other ([`ended`]): first the machine is checked, then the same operation runs to its
+//! end, and the machine is checked once more.
 
 use super::session::{Actor, Session, Step};
 use super::setup::Defaults;

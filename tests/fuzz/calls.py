@@ -19,7 +19,7 @@ from fuzz.values import Late, odd
 from fuzz.world import World, reporting
 
 #: The steps of a case, and how many of them are for the entries whose turn comes in this case.
-LENGTH, TURN = 50, 15
+LENGTH, TURN = 50, 30
 
 #: Calls that take long. They are made only in their turn.
 SLOW = {"compare", "conformance", "diff", "policies", "stress", "Trace.sample", "Comparison.plot"}

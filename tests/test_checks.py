@@ -21,3 +21,16 @@ def test_answers_are_checked_if_all_is(tmp_path):
     replays = (Replay.load(tmp_path / "race.mm"), Replay.of_line(found.line, mutation=name))
     assert [replay.rule for replay in replays] == [found.rule] * 2
     assert mmcore.shrink(found.program, found.schedule, mutation=name).rule == found.rule
+
+
+def test_a_block_that_a_compaction_captured_is_neither_a_hit_nor_a_miss():
+    # B asks for node 0, and its compaction of node 1 captures a block that A frees.
+    run = Replay.of_line(
+        "machine nodes=2 pages=8 cpus=1 pressure=on pageblock_order=2 release=split ; "
+        "set min_free_kbytes 16 ; swapon 1 zram ; map r0 anon 12 ; write r0 ; drain ; "
+        "thread A ; allocate p2 order=1 ; free p2 ; "
+        "thread B ; allocate p3 order=1 @ 0x594,1x720,0"
+    )
+    assert run.rule is None
+    functions = {step.function for step in run.trace}
+    assert "Capture::fill" in functions, "the schedule reaches no capture"

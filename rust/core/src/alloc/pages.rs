@@ -346,15 +346,16 @@ impl<R: Release> Machine<R> {
                 take()
             })?;
             // The loop ends, because each round takes at least one bad frame out of the allocator.
-            if let Some(head) = self.hand_out_block(node, head, order) {
+            if let Some(head) = self.hand_out_block(head, order) {
+                self.stats.allocated(node, 1 << order);
                 return Some(head);
             }
         }
     }
 
     /// Gives a block that was taken off the lists its first reference. Returns `None` if a frame of it is
-    /// poisoned; its good frames are free again.
-    pub(crate) fn hand_out_block(&self, node: usize, head: Pfn, order: u8) -> Option<Pfn> {
+    /// poisoned; its good frames are free again. The caller counts the allocation.
+    pub(crate) fn hand_out_block(&self, head: Pfn, order: u8) -> Option<Pfn> {
         let mut poisoned = false;
         for offset in 1..1u32 << order {
             let tail = &self.frames[head.plus(offset)];
@@ -366,7 +367,6 @@ impl<R: Release> Machine<R> {
             self.frames[head].set(Flags::HEAD);
         }
         if !poisoned && self.frames[head].hand_out_good(head, Flags::empty()) {
-            self.stats.allocated(node, 1 << order);
             self.calls_on(Call::MmPageAlloc, head);
             return Some(head);
         }

@@ -10,9 +10,10 @@ use super::result::{CompactStatus, Compacted};
 use crate::error::Result;
 use crate::machine::Machine;
 use crate::migrate::Mode;
-use crate::page::Pfn;
+use crate::page::{Pfn, reckon};
 use crate::pressure::state::context;
 use crate::release::Release;
+use crate::stat::Event;
 
 /// How hard a direct run tries (`enum compact_priority`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,7 +79,13 @@ impl<R: Release> Machine<R> {
         };
         let _compacts = self.pressure.enter(context::RECLAIMS | context::ALLOCATES);
         let (run, block) = Control::new(self, node, request).run_and_capture();
-        let caught = |block| self.hand_out_block(node, block, order);
+        // The kernel counts hits and misses where an allocation takes a block off the free lists, and a
+        // captured block does not go that way (`compaction_capture`).
+        let caught = |block| {
+            let block = self.hand_out_block(block, order);
+            self.stats.event(Event::Pgalloc, block.map_or(0, |_| 1 << order));
+            block
+        };
         let run =
             run.inspect_err(|_| block.and_then(caught).into_iter().for_each(|block| self.put(block)))?;
         let mut zone = self.nodes[node].zone.lock();
@@ -89,6 +96,10 @@ impl<R: Release> Machine<R> {
             }
             _ => {}
         }
-        Ok((run, block.and_then(caught)))
+        let block = block.and_then(caught);
+        if block.is_some() {
+            reckon::captured();
+        }
+        Ok((run, block))
     }
 }

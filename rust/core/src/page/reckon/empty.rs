@@ -41,6 +41,10 @@ pub(crate) fn unlinked(_page: &Page) {}
 #[inline(always)]
 pub(crate) fn happened(_fact: Fact, _pages: i64) {}
 
+/// Ignores a block that a compaction captured.
+#[inline(always)]
+pub(crate) fn captured() {}
+
 /// Ignores a frame that an allocation got.
 #[inline(always)]
 pub(crate) fn served(_asked: usize, _node: usize) {}

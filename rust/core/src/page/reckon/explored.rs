@@ -7,7 +7,7 @@ use crate::stat::{Event, NodeItem};
 use crate::sync::explored::{checks_all, glance};
 use crate::sync::thread_slot;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The events that the reckoner derives.
 pub(crate) const EVENTS: [Event; 21] = [
@@ -79,6 +79,8 @@ struct Books {
     pages: HashMap<usize, Seen>,
     /// Migrations under way, the innermost last, by thread.
     moving: HashMap<usize, Vec<Moving>>,
+    /// Threads whose allocation is about to be served by a block that its compaction captured.
+    captured: HashSet<usize>,
 }
 
 thread_local! {
@@ -256,10 +258,20 @@ pub(crate) fn happened(fact: Fact, pages: i64) {
     });
 }
 
+/// Tells that the calling thread's compaction captured the block for which its allocation waits. Such an
+/// allocation is neither a hit nor a miss.
+#[inline]
+pub(crate) fn captured() {
+    books(|books| _ = books.captured.insert(thread_slot()));
+}
+
 /// Tells that an allocation which asked for a node got a frame of `node`.
 #[inline]
 pub(crate) fn served(asked: usize, node: usize) {
     books(|books| {
+        if books.captured.remove(&thread_slot()) {
+            return;
+        }
         let mut add = |node, item: NodeItem| *books.nodes.entry((node, item as usize)).or_default() += 1;
         match asked == node {
             true => add(node, NodeItem::NumaHit),

@@ -56,6 +56,27 @@ def test_a_machine_takes_the_choices_of_a_kernel_and_fields_over_them(build):
         mmcore.Machine(kernel="6.1", profile=machine.profile)
 
 
+@pytest.mark.parametrize("nodes", [64, "64MiB", [1.5], [-1], [2**70], [None], {"a": 1}])
+def test_what_is_no_list_of_sizes_is_refused_in_words(nodes):
+    with pytest.raises((TypeError, mmcore.errors.InputError)) as refusal:
+        mmcore.Machine(nodes=nodes)
+    assert "64MiB" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: mmcore.explore(3), "program must be"),
+        (lambda: mmcore.run(3), "program must be"),
+        (lambda: mmcore.diff(3, kernel=("6.1", "6.12")), "program must be"),
+        (lambda: mmcore.compare(vary=3), "vary takes"),
+    ],
+)
+def test_a_program_or_a_choice_of_another_type_is_refused_in_words(call, words):
+    with pytest.raises(TypeError, match=words):
+        call()
+
+
 def test_a_profile_is_a_mapping_of_every_field():
     profile = mmcore.Profile()
     assert profile == mmcore.Profile(kernel="6.12")

@@ -298,7 +298,7 @@ def _read(
     fields: Mapping[str, FieldValue],
 ) -> tuple[str, list[str]]:
     """The program's text, and the words of the `machine` line that change its machine."""
-    program = Program.parse(program) if isinstance(program, str) else program
+    program = Program.of(program)
     preset, settings = chosen(kernel, profile, program)
     named = settings | {name: as_text(value) for name, value in fields.items()}
     words = [] if preset is None else [f"kernel={preset}"]

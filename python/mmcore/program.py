@@ -401,6 +401,20 @@ class Program(_Data):
         return cls.parse(read_text(path), STANDARD_INPUT if name == "-" else name)
 
     @classmethod
+    def of(cls, program: Program | str) -> Program:
+        """Returns a program as it is, and reads a text.
+
+        Raises:
+            ProgramError: if the text is no program; it names line, column and what to write.
+            TypeError: if the argument is neither a program nor a text.
+        """
+        if isinstance(program, cls):
+            return program
+        if isinstance(program, str):
+            return cls.parse(program)
+        raise TypeError(f"program must be an mmcore.Program or its text, not {shown(program)}")
+
+    @classmethod
     def from_json(cls, text: str) -> Program:
         """Reads a program from the JSON of `to_json`.
 

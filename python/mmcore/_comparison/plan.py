@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mmcore._arguments import shown
 from mmcore._chosen import DESIGNS, python_text, set_options
 from mmcore._comparison.options import Options
 from mmcore._errors import InputError
@@ -13,7 +15,7 @@ from mmcore._mmcore import MAX_FRAMES, MAX_NODES
 from mmcore._units import PAGE_SIZE, NodeSize, format_size, parse_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -325,7 +327,13 @@ def variants_of(vary: Mapping[str, Sequence[object]]) -> list[Variant]:
 
     Raises:
         InputError: if there is not exactly one field, or a policy is neither callable nor None.
+        TypeError: if the argument is no mapping.
     """
+    if not isinstance(vary, Mapping):
+        raise TypeError(
+            "vary takes a field and its values, such as 'release=split,hook' or "
+            f"{{'release': ['split', 'hook']}}, not {shown(vary)}"
+        )
     if len(vary) != 1:
         raise InputError(f"vary takes one field with its values, not {len(vary)} fields")
     ((name, values),) = vary.items()

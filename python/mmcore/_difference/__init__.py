@@ -73,7 +73,7 @@ def diff(
         InputError: if the program or a profile is not valid, or the two profiles are equal.
         KeyboardInterrupt: on a signal; its `partial` is the result so far, if there is one.
     """
-    program = Program.parse(program) if isinstance(program, str) else program
+    program = Program.of(program)
     preemptions = number("preemptions", preemptions, most=(1 << 32) - 1)
     schedules, seconds = number("schedules", schedules), time_limit("seconds", seconds)
     sides = make_sides(kernel, vary, profile, program)

@@ -249,7 +249,7 @@ def replay(
         InputError: if the program or the schedule is not valid, an option is out of range, or an
             owner answers differently when the schedule runs again.
     """
-    program = Program.parse(program) if isinstance(program, str) else program
+    program = Program.of(program)
     options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
         "checks": "all"
     }

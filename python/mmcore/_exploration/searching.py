@@ -115,7 +115,7 @@ def explore(
         raise MisuseError(
             "a Hypothesis test must not depend on the clock: give schedules= instead of seconds="
         )
-    program = Program.parse(program) if isinstance(program, str) else program
+    program = Program.of(program)
     planned = plan(
         program,
         schedules=schedules,
@@ -280,7 +280,7 @@ def shrink(
         InputError: if the program or the schedule is not valid, or an option is out of range.
         KeyboardInterrupt: on a signal; its `partial` is the smallest counterexample so far.
     """
-    program = Program.parse(program) if isinstance(program, str) else program
+    program = Program.of(program)
     budget = number("budget", budget, most=_MOST)
     options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
         "shrink": budget,

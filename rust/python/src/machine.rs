@@ -12,7 +12,7 @@ use crate::hotplug;
 use crate::inject::Fault;
 use crate::migrate;
 use crate::names;
-use crate::node::{Node, NodeSize};
+use crate::node::{Node, NodeSize, NodeSizes};
 use crate::page::Page;
 use crate::pool::PagePool;
 use crate::profile::Profile;
@@ -72,7 +72,7 @@ impl Machine {
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         py: Python<'_>,
-        nodes: Option<Vec<NodeSize>>,
+        nodes: Option<NodeSizes>,
         movable: Vec<usize>,
         offline: Vec<usize>,
         block: Option<Size>,
@@ -91,7 +91,7 @@ impl Machine {
         let profile = Profile::with_fields(choices, fields)?;
         let nodes = match nodes {
             Some(nodes) => {
-                nodes.iter().map(NodeSize::config).collect::<CoreResult<_>>().map_err(not_built)?
+                nodes.0.iter().map(NodeSize::config).collect::<CoreResult<_>>().map_err(not_built)?
             }
             None => vec![NodeConfig::of_bytes(64 << 20).map_err(not_built)?; 2],
         };

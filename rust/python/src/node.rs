@@ -1,6 +1,6 @@
 //! `Node`: a NUMA node of a machine.
 
-use crate::errors::input;
+use crate::errors::{input, type_error};
 use crate::home::MachineRef;
 use crate::hotplug;
 use crate::shared::Waits;
@@ -8,6 +8,7 @@ use crate::space::Size;
 use mmcore::error::Result as CoreResult;
 use mmcore::machine::NodeConfig;
 use mmcore::page::HUGE_ORDER;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
@@ -29,6 +30,34 @@ impl NodeSize {
             NodeSize::Text(text) => text.parse(),
             NodeSize::Bytes(bytes) => NodeConfig::of_bytes(*bytes),
         }
+    }
+}
+
+/// The sizes of the nodes of a machine as a user writes them.
+pub(crate) struct NodeSizes(pub Vec<NodeSize>);
+
+impl FromPyObject<'_, '_> for NodeSizes {
+    type Error = PyErr;
+
+    fn extract(sizes: Borrowed<'_, '_, PyAny>) -> PyResult<NodeSizes> {
+        // The words of PyO3 name traits of Rust and Python, not what a user has to write.
+        let py = sizes.py();
+        let list = sizes.extract().map_err(|error: PyErr| {
+            let is_wrong =
+                error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyOverflowError>(py);
+            if !is_wrong {
+                return error;
+            }
+            let given: String = match sizes.repr() {
+                Ok(text) => text.to_string_lossy().chars().take(60).collect(),
+                Err(_) => "this value".into(),
+            };
+            type_error(format!(
+                "nodes takes a list with the size of each node, a text or a number of bytes, such as \
+                 [\"64MiB\", 1 << 30], not {given}"
+            ))
+        })?;
+        Ok(NodeSizes(list))
     }
 }
 

@@ -204,8 +204,8 @@ def test_a_killed_process_loses_nothing():
             kill_a_worker(pools[0])
         return True
 
-    found = searches.soak(1_000, seed=5, executor=make, progress=tell)
-    assert found.searches == searches.soak(1_000, seed=5, jobs=2).searches
+    found = searches.soak(1_000, seed=100, executor=make, progress=tell)
+    assert found.searches == searches.soak(1_000, seed=100, jobs=2).searches
     assert len(pools) == 2
 
 
@@ -214,16 +214,16 @@ def test_a_killed_process_of_the_callers_pool_is_told(tmp_path):
     with processes() as pool:
 
         def tell(each):
-            if each.seed == 5:
+            if each.seed == 100:
                 kill_a_worker(pool)
             return True
 
         with pytest.raises(WorkersLostError, match="BrokenProcessPool") as raised:
-            searches.soak(1_000, seed=5, executor=pool, checkpoint=kept, progress=tell)
-    assert raised.value.partial.searches[0].seed == 5
+            searches.soak(1_000, seed=100, executor=pool, checkpoint=kept, progress=tell)
+    assert raised.value.partial.searches[0].seed == 100
     assert raised.value.parts
-    whole = searches.soak(1_000, seed=5, executor=processes, checkpoint=kept)
-    assert [each.seed for each in whole.searches] == list(range(5, 25))
+    whole = searches.soak(1_000, seed=100, executor=processes, checkpoint=kept)
+    assert [each.seed for each in whole.searches] == list(range(100, 120))
 
 
 def test_a_killed_worker_of_a_cluster_loses_nothing(cluster):
@@ -238,8 +238,8 @@ def test_a_killed_worker_of_a_cluster_loses_nothing(cluster):
         return True
 
     executor = cluster.get_executor()
-    found = searches.soak(1_000, seed=5, executor=executor, progress=tell)
-    assert found.searches == searches.soak(1_000, seed=5, jobs=2).searches
+    found = searches.soak(1_000, seed=100, executor=executor, progress=tell)
+    assert found.searches == searches.soak(1_000, seed=100, jobs=2).searches
 
 
 def test_a_search_with_a_race_ends_at_the_first():

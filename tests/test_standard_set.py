@@ -5,7 +5,7 @@ from collections import Counter
 from importlib.resources import files
 
 import mmcore
-from mmcore._exploration import many, soak, standard
+from mmcore._exploration import guided, many, soak, standard
 from mmcore._exploration.vocabulary import offered
 from mmcore._spread import workers_of
 
@@ -129,9 +129,9 @@ def test_long_programs_hold():
 
 
 def test_a_soak_follows_from_its_seed():
-    assert soak.drawn(3) == soak.drawn(3)
-    assert len({soak.drawn(seed).text for seed in range(20)}) == 20
-    assert {len(soak.drawn(seed).threads) for seed in range(30)} == {2, 3, 4}
+    assert guided.drawn(3) == guided.drawn(3)
+    assert len({guided.drawn(seed).program.text for seed in range(20)}) == 20
+    assert {len(guided.drawn(seed).threads) for seed in range(30)} == {2, 3, 4}
 
 
 def test_the_notes_of_many_programs_name_what_no_schedule_could_do():

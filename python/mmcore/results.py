@@ -11,6 +11,7 @@
 | `Machine.map` | `NodeMaps` of `NodeMap`; `MapChange`, of `NodeMaps.beside`; `MapSteps` |
 | `mmcore.run`, `mmcore.stress` | `RunResult`, `StressResult`, `Refused` |
 | `mmcore.explore` | `TraceStep`, of `Replay.trace`; `Run`, of `Schedule.runs`; `Refused` |
+| `mmcore.explore(pairs=True)` | `Pairs`, of `Exploration.pairs`, with `Pair` and `CoveredLine` |
 | `mmcore.diff` | `StepDiff` with `Difference`, `OutcomeDiff` with `Outcome` and `Reached` |
 | parts of these | `PerSide`, one value for each side; `NearestValues`, of `Outcome.nearest` |
 | `mmcore.conformance` | `Conformance`, `Replayed`, `CompactionPass` |
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     )
     from mmcore._events import Event
     from mmcore._exploration import Run, TraceStep
+    from mmcore._exploration.pairs import CoveredLine, Pair, Pairs
     from mmcore._map import MapChange, MapSteps, NodeMap, NodeMaps
     from mmcore._mmcore import FLAGS, FRAME_KINDS, UNWRITTEN
     from mmcore._recordings import CompactionPass, Conformance, Replayed
@@ -92,6 +94,7 @@ else:
             ),
             "mmcore._events": ("Event",),
             "mmcore._exploration": ("Run", "TraceStep"),
+            "mmcore._exploration.pairs": ("CoveredLine", "Pair", "Pairs"),
             "mmcore._recordings": ("CompactionPass", "Conformance", "Replayed"),
             "mmcore._refusals": ("Refused",),
             "mmcore._replacement": ("Policies", "PolicyOutcome"),
@@ -134,6 +137,7 @@ __all__ = [
     "CompactionState",
     "Conformance",
     "Counters",
+    "CoveredLine",
     "Difference",
     "Event",
     "Evicted",
@@ -152,6 +156,8 @@ __all__ = [
     "OutcomeDiff",
     "PageState",
     "PageStates",
+    "Pair",
+    "Pairs",
     "PerSide",
     "Policies",
     "PolicyOutcome",

@@ -22,6 +22,7 @@ FITS = {
     "compressor": v.number("lz4", "lz4", "lz4_flex", "zstd"),
     "checkpoint": v.either(v.number(None, None, None), v.path),
     "checks": v.number("state", "state", "all"),
+    "explore.pairs": v.flag,
     "content": v.either(v.content, v.number(bytes(v.PAGE), b"w" * v.PAGE, b"object" * 40)),
     "against": v.number(None),
     "allow": v.number(None, {"atomics": 0.5}, {"puts": 1}),
@@ -200,6 +201,8 @@ DATA = (
     *("colors", "columns", "title", "right", "svg", "save", "tables", "live", "html", "script"),
     *("origin", "minimum", "design", "exploration", "defect", "hunts", "names", "elapsed"),
     *("operations", "searches", "matching"),
+    *("interleaved", "first_then_second", "second_then_first", "lines", "pairs", "parent"),
+    *("new_pairs",),
 )
 
 #: Parameters that keep a call short. They are always passed, and an odd value never makes the call

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import mmcore
-from mmcore._exploration.soak import drawn
+from mmcore._exploration.guided import drawn
 from mmcore.program import operations
 from trace_samples import SAMPLES
 
@@ -60,7 +60,7 @@ def item(random):
 def program(random):
     match random.randrange(3):
         case 0:
-            return drawn(random.randrange(1 << 30)).text
+            return drawn(random.randrange(1 << 30)).program.text
         case 1:
             return random.choice(races())[0]
     return random.choice(standard())

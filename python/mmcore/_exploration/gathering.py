@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +27,7 @@ _R = TypeVar("_R")
 
 
 def searches(
-    planned: Iterable[tuple[_K, str, Planned]],
+    planned: Iterable[tuple[_K, str, Planned] | None],
     *,
     workers: Workers | None,
     checkpoint: Checkpoint,
@@ -35,7 +36,8 @@ def searches(
     """Does searches of programs; each is the part of a worker.
 
     Args:
-        planned: for each search a key, its name in errors, and the search.
+        planned: for each search a key, its name in errors, and the search; None while the next
+            search depends on results that are not yielded yet.
         workers: the executor; None for this thread.
         checkpoint: the reports of an earlier call.
         until: the time of `time.monotonic` at which searches that are not finished are given up.
@@ -45,9 +47,14 @@ def searches(
     """
     begun: dict[int, tuple[_K, Planned]] = {}
 
-    def parts() -> Iterator[Part]:
-        for number, (key, label, search) in enumerate(planned):
-            begun[number] = key, search
+    def parts() -> Iterator[Part | None]:
+        numbers = itertools.count()
+        for each in planned:
+            if each is None:
+                yield None
+                continue
+            key, label, search = each
+            begun[next(numbers)] = key, search
             yield Part(label, search)
 
     done = spread(_report, parts(), workers=workers, checkpoint=checkpoint, until=until)

@@ -225,11 +225,22 @@ class SoakResult(_Many["Soaked"]):
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row for each program: seed, release design, schedules, steps, coverage, rule."""
+        """One row for each program: seeds, release design, schedules, coverage, rule, new pairs."""
         return [
-            {"seed": each.seed, "release": each.design, **each.exploration.table[0]}
+            {
+                "seed": each.seed,
+                "parent": each.parent,
+                "release": each.design,
+                **each.exploration.table[0],
+                "new_pairs": each.new_pairs,
+            }
             for each in self.searches
         ]
+
+    @property
+    def pairs(self) -> int:
+        """The number of pairs of steps that the programs covered together."""
+        return sum(each.new_pairs for each in self.searches)
 
     @property
     def verdict(self) -> str:
@@ -244,7 +255,7 @@ class SoakResult(_Many["Soaked"]):
 
     def content(self) -> dict[str, Any]:
         """The sums, one row for each program, the counterexample, and the schedules wanted."""
-        return {**_Many.content(self), "wanted": self.wanted}
+        return {**_Many.content(self), "wanted": self.wanted, "pairs": self.pairs}
 
     def parts(self) -> Iterator[Part]:
         """The counterexample, the notes, and the sums."""
@@ -254,7 +265,8 @@ class SoakResult(_Many["Soaked"]):
             yield ""
         yield from self.notes
         explored = f"{len(self.searches):,} programs, {self.schedules:,} schedules"
-        yield f"{explored}, {self.steps:,} steps, {self.elapsed:.1f} s: {self.verdict}"
+        covered = f"{self.steps:,} steps, {self.pairs:,} pairs of steps covered"
+        yield f"{explored}, {covered}, {self.elapsed:.1f} s: {self.verdict}"
 
 
 def standard(
@@ -350,7 +362,8 @@ def soak(
 
     Args:
         schedules: the number of schedules, of all programs together.
-        seed: the seed of the first program; each next program has the next number.
+        seed: the seed of the first program; each next program has the next number. Programs that
+            cover new pairs of steps are kept, and later programs are made from them.
         jobs: threads of this process, each with one program at a time; left out: one for each
             processor.
         seconds: the time after which the soak stops early.

@@ -115,6 +115,11 @@ class Planned:
             if found is not None:
                 report = {**other, "counterexample": {**found, "index": schedules + found["index"]}}
             schedules, steps = schedules + other["schedules"], steps + other["steps"]
+        if "pairs" in report:
+            # Imported here and not above: few searches are asked for their pairs.
+            from mmcore._exploration.pairs import merged
+
+            report = {**report, "pairs": merged(each["pairs"] for each in reports)}
         report = {**report, "schedules": schedules, "steps": steps, "refused": [*refused.values()]}
         if report["counterexample"] is None:
             full = schedules == self.wanted

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    from mmcore._exploration.pairs import Pairs
     from mmcore._refusals import Refused
     from mmcore.reporting import Part
     from mmcore.typing import Coverage, Status
@@ -100,6 +101,8 @@ class Exploration(Result):
             schedule.
         refused: the operations that were refused in every schedule: the search tested none of
             their effects.
+        pairs: the pairs of steps that the search interleaved; None if `explore` was not asked for
+            them.
     """
 
     kind: ClassVar[str] = "exploration"
@@ -112,6 +115,7 @@ class Exploration(Result):
     counterexample: Counterexample | None
     options: dict[str, Any]
     refused: tuple[Refused, ...] = ()
+    pairs: Pairs | None = None
 
     @classmethod
     def from_report(cls, report: dict[str, Any], options: dict[str, Any]) -> Exploration:
@@ -122,6 +126,7 @@ class Exploration(Result):
         search_options = {
             key: value for key, value in options.items() if key not in {"jobs", "machine"}
         }
+        pairs = report.get("pairs")
         return cls(
             program=Program.parse(report["program"]),
             schedules=report["schedules"],
@@ -131,6 +136,7 @@ class Exploration(Result):
             counterexample=found and Counterexample.from_report(found, options),
             options=search_options,
             refused=refusals.read(report["refused"]),
+            pairs=pairs and _pairs(pairs, _command(search_options)),
         )
 
     @property
@@ -162,16 +168,7 @@ class Exploration(Result):
 
         If a schedule was replayed instead, the command line of this replay.
         """
-        if self.options["search"] == "replay":
-            mutation, max_steps = (self.options.get(name) for name in ("mutation", "max_steps"))
-            return replay_command(self.options["replay"], mutation, max_steps)
-        words = ["mmcore", "explore", "PROGRAM.mm"]
-        for name, value in self.options.items():
-            if name == "preemptions" and self.options["search"] != "exhaustive":
-                continue
-            said = "all" if name == "preemptions" and value is None else value
-            words += [] if said is None else [f"--{name.replace('_', '-')}", str(said)]
-        return shlex.join(words)
+        return _command(self.options)
 
     @property
     def seed(self) -> int | None:
@@ -215,6 +212,7 @@ class Exploration(Result):
             "covered": self.covered,
             "refused": refusals.plain(self.refused),
             "counterexample": found and found.content(),
+            "pairs": self.pairs and self.pairs.content(),
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -229,12 +227,15 @@ class Exploration(Result):
         self.counterexample.save(path)
 
     def parts(self) -> Iterator[Part]:
-        """The summary and the notes; instead of them the counterexample, if there is one."""
+        """The summary and the notes, or the counterexample if there is one; then the pairs."""
         if self.counterexample is not None:
             yield from self.counterexample.parts()
-            return
-        yield self.summary
-        yield from self.notes
+        else:
+            yield self.summary
+            yield from self.notes
+        if self.pairs is not None:
+            yield ""
+            yield from self.pairs.parts()
 
     @property
     def summary(self) -> str:
@@ -243,3 +244,27 @@ class Exploration(Result):
         searched = f"{self.schedules:,} schedules, {self.steps:,} steps ({self.covered})"
         says_its_extent = self.is_exhaustive or "not exhaustive" in self.covered
         return f"{found} in {searched}{'' if says_its_extent else '; not exhaustive'}"
+
+
+def _pairs(report: dict[str, Any], command: str) -> Pairs:
+    # Imported here and not above: few searches are asked for their pairs.
+    from mmcore._exploration.pairs import Pairs
+
+    return Pairs.from_report(report, command)
+
+
+def _command(options: dict[str, Any]) -> str:
+    """The command line of a search or a replay with these options."""
+    if options["search"] == "replay":
+        mutation, max_steps = (options.get(name) for name in ("mutation", "max_steps"))
+        return replay_command(options["replay"], mutation, max_steps)
+    words = ["mmcore", "explore", "PROGRAM.mm"]
+    for name, value in options.items():
+        if name == "preemptions" and options["search"] != "exhaustive":
+            continue
+        if name == "pairs":
+            words.append("--coverage")
+            continue
+        said = "all" if name == "preemptions" and value is None else value
+        words += [] if said is None else [f"--{name.replace('_', '-')}", str(said)]
+    return shlex.join(words)

@@ -57,6 +57,7 @@ def explore(
     seconds: float | None = None,
     shrink: int = 2_500,
     max_steps: int | None = None,
+    pairs: bool = False,
     owners: Owners | None = None,
     executor: ExecutorChoice | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -93,6 +94,8 @@ def explore(
         shrink: the limit of the schedules run to shrink a counterexample; 0 leaves it as found.
         max_steps: the bound on the steps of a schedule, beyond which it counts as endless; 2**24 at
             most.
+        pairs: gather the pairs of steps of different threads that the search interleaved
+            (`Exploration.pairs`), which takes about twice the time.
         owners: owners of movable pages, by the names that the program gives them: `{"m0": owner}`
             for `movable m0 2`. See `mmcore.handles.MovableOps`. Pages without an owner here move
             at any time.
@@ -131,6 +134,7 @@ def explore(
         seconds=seconds,
         shrink=shrink,
         max_steps=max_steps,
+        pairs=pairs,
         owners=owners,
     )
     workers = None if executor is None else workers_of(executor, jobs)
@@ -157,6 +161,7 @@ def plan(
     seconds: float | None = None,
     shrink: int = 2_500,
     max_steps: int | None = None,
+    pairs: bool = False,
     owners: Owners | None = None,
 ) -> Planned:
     """Checks the arguments of `explore`, and returns the search as plain data.
@@ -184,6 +189,8 @@ def plan(
     }
     if checks != "state":
         options["checks"] = checks
+    if pairs:
+        options["pairs"] = True
     return Planned(program.to_json(), options, owners_of(program, owners), seconds)
 
 

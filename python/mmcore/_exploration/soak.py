@@ -1,39 +1,38 @@
 """The soak explores long random programs under random schedules.
 
-The seed of a program determines its operations, its release design and its schedules, so that the
-seed alone reproduces a violation.
+Programs that cover new pairs of steps are kept, and later programs are made from them (`guided`).
+All follows from the seed of the first program and the number of schedules.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
-from random import Random
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mmcore._arguments import number
 from mmcore._chosen import DESIGNS, chosen
-from mmcore._exploration.vocabulary import assemble, offered, variants
+from mmcore._exploration.guided import Guide
 from mmcore._spread import Checkpoint
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator
 
     from mmcore._chosen import Chosen
+    from mmcore._exploration.guided import Draft
     from mmcore._exploration.planned import Planned
     from mmcore._exploration.result import Exploration
     from mmcore._spread import Workers
-    from mmcore.program import Program
     from mmcore.typing import Kernel, Release
 
-__all__ = ["SCHEDULES", "Soaked", "drawn", "soak"]
+    #: The program, the seed of the program it was made from, and the release design.
+    _Key = tuple[Draft, int | None, Release]
+
+__all__ = ["SCHEDULES", "Soaked", "soak"]
 
 #: The default number of schedules of a soak, of all programs together.
 SCHEDULES = 1_000_000
-
-#: The probability of the simplest of several lines of a set-up.
-_SIMPLE = 0.6
 
 #: The limit of schedules of one program.
 _EACH = 20_000
@@ -47,40 +46,24 @@ class Soaked:
         seed: the seed of program and schedules.
         design: the release design.
         exploration: the result of the search.
+        parent: the seed of the kept program from which this one was made; None for a program that
+            was drawn anew, which its own seed determines.
+        new_pairs: the number of pairs of steps that no earlier program of the soak covered.
+        pairs: the number of pairs of steps that the soak has covered so far.
     """
 
     seed: int
     design: str
     exploration: Exploration
+    parent: int | None = None
+    new_pairs: int = 0
+    pairs: int = 0
 
     @property
     def label(self) -> str:
-        """Seed and release design, `seed 7 (hook)`."""
-        return f"seed {self.seed} ({self.design})"
-
-
-def drawn(seed: int) -> Program:
-    """Draws a program: two to four threads of three to six operations on one or two pages.
-
-    Args:
-        seed: the seed, which determines the program.
-    """
-    random = Random(seed)  # noqa: S311 - reproducible on purpose
-    pages = random.choice((1, 2))
-    names = offered()
-    threads = []
-    for thread in range(random.choice((2, 2, 3, 3, 4))):
-        # First the name, then the form: otherwise operations with many options are drawn most.
-        chosen = [random.choice(names) for _ in range(random.randint(3, 6))]
-        threads.append(
-            [random.choice(variants(name, thread=thread, pages=pages)) for name in chosen]
-        )
-
-    def choose(choices: Sequence[str]) -> str:
-        # Mostly the simplest, so that a rare line is combined with common ones.
-        return choices[0] if random.random() < _SIMPLE else random.choice(choices)
-
-    return assemble(threads, pages=pages, choose=choose)
+        """Seed and release design, `seed 7 (hook)` or `seed 9 from seed 7 (hook)`."""
+        made = "" if self.parent is None else f" from seed {self.parent}"
+        return f"seed {self.seed}{made} ({self.design})"
 
 
 def soak(
@@ -119,12 +102,17 @@ def soak(
     preset, fields = chosen(kernel, profile)
     what = {"schedules": schedules, "seed": first, "kernel": preset, "release": release}
 
-    def planned() -> Iterator[tuple[tuple[int, Release], str, Planned]]:
+    guide = Guide()
+
+    def planned() -> Iterator[tuple[_Key, str, Planned] | None]:
         for count, begun in enumerate(range(0, schedules, _EACH)):
             own = first + count
+            while not guide.is_ready(count):
+                yield None
+            draft, parent = guide.draw(count, own)
             design = release or DESIGNS[own % len(DESIGNS)]
             search = plan(
-                drawn(own),
+                draft.program,
                 schedules=min(schedules - begun, _EACH),
                 seed=own,
                 checks="all",
@@ -132,13 +120,18 @@ def soak(
                 release=design,
                 profile=profile,
                 jobs=1,
+                pairs=True,
             )
-            yield (own, design), f"seed {own} ({design})", search
+            yield (draft, parent, design), f"seed {own} ({design})", search
 
     with Checkpoint(checkpoint, "soak", {**what, "profile": fields}) as kept:
         done = searches(planned(), workers=workers, checkpoint=kept, until=until)
         with closing(done):
-            for (own, design), found in done:
-                yield Soaked(own, design, found)
+            for (draft, parent, design), found in done:
+                new = guide.learn(draft, parent, found.pairs)
+                # The pairs of thousands of programs would fill the memory.
+                options = {name: value for name, value in found.options.items() if name != "pairs"}
+                alone = replace(found, pairs=None, options=options)
+                yield Soaked(draft.seed, design, alone, parent, new, len(guide.covered))
                 if found.counterexample is not None:
                     return

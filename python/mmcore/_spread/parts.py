@@ -58,7 +58,7 @@ class Part(NamedTuple):
 
 def spread(
     work: Callable[[Any], Any],
-    parts: Iterable[Part],
+    parts: Iterable[Part | None],
     *,
     workers: Workers | None,
     checkpoint: Checkpoint,
@@ -73,7 +73,9 @@ def spread(
 
     Args:
         work: does one part; a function of a module, so that another process can import it.
-        parts: the parts; asked for as late as they are needed, and may be endless.
+        parts: the parts; asked for as late as they are needed, and may be endless. None in their
+            place means that the next part depends on results that are not yielded yet; it is asked
+            for again later.
         workers: the executor; None does each part in this thread.
         checkpoint: the results of an earlier call, to which those of this one are added.
         until: the time of `time.monotonic` at which no more parts begin, and the results that are
@@ -84,21 +86,21 @@ def spread(
     Raises:
         WorkersLostError: if the executor is broken, or a part was lost with each of its workers.
     """
-    numbered = enumerate(parts)
     if workers is None:
-        yield from _alone(work, numbered, checkpoint, until, whole)
+        yield from _alone(work, iter(parts), checkpoint, until, whole)
     else:
-        yield from _Spread(work, numbered, workers, checkpoint, whole).results(until, patience)
+        yield from _Spread(work, iter(parts), workers, checkpoint, whole).results(until, patience)
 
 
 def _alone(
     work: Callable[[Any], Any],
-    numbered: Iterator[tuple[int, Part]],
+    parts: Iterator[Part | None],
     checkpoint: Checkpoint,
     until: float | None,
     whole: Callable[[Any], bool],
 ) -> Generator[tuple[int, Any], None, None]:
-    for number, part in numbered:
+    # All earlier results are yielded here whenever a part is asked for, so that each is there.
+    for number, part in enumerate(filter(None, parts)):
         if number in checkpoint.done:
             yield number, checkpoint.done[number]
             continue
@@ -116,13 +118,13 @@ class _Spread:
     def __init__(
         self,
         work: Callable[[Any], Any],
-        numbered: Iterator[tuple[int, Part]],
+        parts: Iterator[Part | None],
         workers: Workers,
         checkpoint: Checkpoint,
         whole: Callable[[Any], bool],
     ) -> None:
         self.work = work
-        self.numbered = numbered
+        self.parts = parts
         self.workers = workers
         self.checkpoint = checkpoint
         self.whole = whole
@@ -153,6 +155,9 @@ class _Spread:
                 try:
                     if late is None or late < 0:
                         self._submit()
+                    if self.turn in self.ready:
+                        # Results of the checkpoint; parts may wait for them.
+                        continue
                     if not self.with_workers or (late is not None and late >= patience):
                         break
                     self._collect(None if late is None else -late if late < 0 else patience - late)
@@ -199,12 +204,14 @@ class _Spread:
         if self.again:
             return self.again.popleft()
         while not self.all_taken and self.taken < self.turn + _AHEAD:
-            taken = next(self.numbered, None)
-            if taken is None:
+            try:
+                part = next(self.parts)
+            except StopIteration:
                 self.all_taken = True
                 break
-            number, part = taken
-            self.taken = number + 1
+            if part is None:
+                break
+            number, self.taken = self.taken, self.taken + 1
             if number not in self.checkpoint.done:
                 return number, part
             self.ready[number] = "done", self.checkpoint.done[number]

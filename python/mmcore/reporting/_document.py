@@ -27,6 +27,7 @@ KINDS = (
     "map-steps",
     "mutations",
     "outcome-diff",
+    "pairs",
     "policies",
     "profiles",
     "replay",

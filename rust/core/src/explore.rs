@@ -19,21 +19,25 @@
 //! | `request` | a request from a caller outside of Rust |
 //! | `smaller` | the programs that are smaller than a program by one change |
 //! | `owners` | owners of movable pages that a caller brings along |
+//! | `pairs`, `kind`, `address` | which pairs of steps and which lines a search has interleaved; the kinds of words; tables by address |
 //! | `tally` | the operations that had no effect in any schedule |
 //!
 //! From the bottom up: an [`Explorer`] runs a [`World`] under a
 //! [`Strategy`](crate::sync::explored::Strategy); the searches are strategies and loops around
 //! them.
 
+mod address;
 mod endings;
 mod exhaust;
 mod explorer;
 mod functions;
 mod jobs;
+mod kind;
 mod minimum;
 mod node;
 mod outcomes;
 mod owners;
+mod pairs;
 mod program;
 mod program_world;
 mod reckoned;
@@ -58,6 +62,7 @@ pub use jobs::{MAX_JOBS, explore};
 pub use minimum::{Minimum, minimum};
 pub use outcomes::{Outcome, Outcomes, outcomes_of};
 pub use owners::{Answer, Callbacks, Owners, Question, RAISES, bring_owners};
+pub use pairs::{Line, Pair, Pairs};
 pub use program::{
     Found, ProgramOptions, ProgramReport, Replayed, Search, TraceRow, explore_program, replay_program,
     shrink_counterexample,

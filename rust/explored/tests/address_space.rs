@@ -4,7 +4,7 @@
 use mmcore_explored::audit::{Handle, Ledger};
 use mmcore_explored::error::Errno;
 use mmcore_explored::explore::{
-    Checks, Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Violation, World, explore,
+    Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Violation, World, explore,
 };
 use mmcore_explored::machine::{Config, Machine};
 use mmcore_explored::map::{AddressSpace, Area, PinKind};
@@ -14,7 +14,7 @@ use mmcore_explored::release::{Designed, Split};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-const OPTIONS: Options = Options { max_steps: 20_000, spurious_failure: 0, checks: Checks::State };
+const OPTIONS: Options = Options::DEFAULT;
 
 type Role = fn(&Race);
 

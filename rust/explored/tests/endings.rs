@@ -42,7 +42,7 @@ fn world<R: Release>(text: &str) -> ProgramWorld {
 /// The results of random schedules of two threads, and how many of them ended and were checked.
 fn judged<W: World>(world: W, seed: u64) -> (Vec<Run>, (u64, u64)) {
     let mut explorer =
-        Explorer::with_options(world, Options { max_steps: 2_000, spurious_failure: 0, checks: Checks::All });
+        Explorer::with_options(world, Options { max_steps: 2_000, checks: Checks::All, ..Options::DEFAULT });
     let schedules = if cfg!(debug_assertions) { 60 } else { 300 };
     let runs = (0..schedules).map(|index| {
         let mut rng = Rng::new(seed, index);

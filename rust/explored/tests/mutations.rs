@@ -18,7 +18,7 @@ fn program(name: &str) -> Program {
 }
 
 /// The options of a schedule that is checked against all rules.
-const ALL: Options = Options { max_steps: 20_000, spurious_failure: 0, checks: Checks::All };
+const ALL: Options = Options { checks: Checks::All, ..Options::DEFAULT };
 
 fn explored(name: &str, mutation: Option<Mutation>, schedules: u64, seed: u64) -> ProgramReport {
     let search = Search::Sample(Sampling { method: Method::Portfolio, schedules, seed });

@@ -2,13 +2,13 @@
 
 use crate::small;
 use mmcore_explored::explore::{
-    Checks, Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Schedule, World, explore, rule,
+    Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Schedule, World, explore, rule,
 };
 use mmcore_explored::sync::Ordering::{Relaxed, Release};
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
-const OPTIONS: Options = Options { max_steps: 2_000, spurious_failure: 0, checks: Checks::State };
+const OPTIONS: Options = Options { max_steps: 2_000, ..Options::DEFAULT };
 
 fn exhaust<W: World>(world: W) -> Report {
     Exhaustive::default().search(&mut Explorer::with_options(world, OPTIONS))

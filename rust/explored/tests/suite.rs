@@ -8,6 +8,7 @@ mod files;
 mod large;
 mod mutations;
 mod outcomes;
+mod pairs;
 mod pressure;
 mod programs;
 mod results;

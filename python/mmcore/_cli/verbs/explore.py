@@ -28,6 +28,7 @@ def explore(
     shrink: int = 2_500,
     max_steps: int | None = None,
     mutation: str | None = None,
+    coverage: Annotated[bool, Parameter(negative=())] = False,
     checkpoint: Path | None = None,
     machine: inputs.MachineWords | None = None,
     view: showing.RaceView | None = None,
@@ -54,6 +55,8 @@ def explore(
         max_steps: the most steps of a schedule; a longer one counts as endless, a broken rule.
         mutation: put this defect into the core, to see whether the program finds it;
             `mmcore hunt --list` lists all defects.
+        coverage: print which lines of the core and which pairs of steps of two threads the search
+            has interleaved; it then takes about twice the time.
         checkpoint: keep each finished block of 65,536 schedules in this file; the same command with
             this file goes on.
         machine: the profile of the machine.
@@ -82,6 +85,7 @@ def explore(
             shrink=shrink,
             max_steps=max_steps,
             mutation=mutation,
+            pairs=coverage,
             checkpoint=checkpoint,
             progress=lambda done, of: bar.update(
                 done=done, of=of, note=bar.rate(done, "schedules")

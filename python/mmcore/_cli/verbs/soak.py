@@ -24,7 +24,9 @@ def soak(
 ) -> int:
     """Explore long programs drawn at random, each by thousands of schedules.
 
-    Prints one line per program with the seed that draws it. Exit code 0: no rule breaks; 1: one
+    A program that covers a new pair of steps of two threads is kept, and later programs are made
+    from it by a few changes. Prints one line per program with its seed, that of the program from
+    which it was made, and the number of pairs covered so far. Exit code 0: no rule breaks; 1: one
     does.
 
     Args:
@@ -44,7 +46,8 @@ def soak(
             nonlocal done
             done += each.exploration.schedules
             bar.update(done=done, of=schedules, note=f"{done:,} of {schedules:,} schedules")
-            line = f"seed {each.seed} {each.design}: {each.exploration.schedules:,} schedules"
+            run = f"{each.exploration.schedules:,} schedules"
+            line = f"{each.label}: {run}, {each.pairs:,} pairs covered ({each.new_pairs:,} new)"
             return not output.gone() if view.as_json else output.show(line)
 
         return explored(schedules, seed=seed, progress=tell, **words)

@@ -117,7 +117,8 @@ impl Exhaustive {
                 End::Bound => bound += 1,
             }
         };
-        Report { schedules: search.schedules, steps: search.steps, coverage, counterexample: None }
+        let (schedules, steps) = (search.schedules, search.steps);
+        Report { schedules, steps, coverage, counterexample: None, pairs: explorer.take_pairs() }
     }
 }
 

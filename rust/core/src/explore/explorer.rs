@@ -1,6 +1,7 @@
 //! Runs the schedules of a world, one after another.
 
 use super::endings::{End, Endings};
+use super::pairs::{Collector, Pairs};
 use super::schedule::{Replay, Schedule};
 use super::trace::Trace;
 use super::world::{Run, World};
@@ -12,6 +13,8 @@ pub struct Explorer<W> {
     world: W,
     pub(super) runtime: Runtime,
     endings: Endings,
+    /// Gathers the pairs of steps, if wanted.
+    pairs: Option<Collector>,
 }
 
 impl<W: World> Explorer<W> {
@@ -22,7 +25,8 @@ impl<W: World> Explorer<W> {
 
     /// An explorer of `world`.
     pub fn with_options(world: W, options: Options) -> Self {
-        Explorer { world, runtime: Runtime::new(options), endings: Endings::default() }
+        let pairs = options.pairs.then(Collector::default);
+        Explorer { world, runtime: Runtime::new(options), endings: Endings::default(), pairs }
     }
 
     /// The world, as it was set up.
@@ -39,11 +43,20 @@ impl<W: World> Explorer<W> {
     }
 
     pub(super) fn record(&mut self, strategy: &mut dyn Strategy, record: Record) -> Run {
-        let Explorer { world, runtime, endings } = self;
+        let Explorer { world, runtime, endings, pairs } = self;
         world.begin();
         let mut end = End { world: &*world, endings, fingerprint: 0 };
         let outcome = runtime.run(world.threads(), &|thread| world.run(thread), strategy, record, &mut end);
-        Run { outcome: outcome.map(|()| end.fingerprint), steps: runtime.steps() }
+        let fingerprint = end.fingerprint;
+        if let Some(pairs) = pairs {
+            pairs.add(&*world, runtime);
+        }
+        Run { outcome: outcome.map(|()| fingerprint), steps: runtime.steps() }
+    }
+
+    /// The pairs of steps in the schedules that ran since the last call; `None` if they are not gathered.
+    pub fn take_pairs(&mut self) -> Option<Pairs> {
+        self.pairs.as_mut().map(Collector::take)
     }
 
     /// The number of schedules whose threads ended without a violation, and in how many of them the

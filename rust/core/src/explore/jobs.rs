@@ -8,6 +8,7 @@
 //! an unwinding stack leaves its OS thread "panicking" for ever, so it must not run on the caller's.
 
 use super::explorer::Explorer;
+use super::pairs::Pairs;
 use super::sample::{Sampler, Sampling, length};
 use super::world::World;
 use super::{Counterexample, Coverage, Report};
@@ -33,6 +34,7 @@ struct Done {
     schedules: u64,
     steps: u64,
     found: Option<Counterexample>,
+    pairs: Option<Pairs>,
 }
 
 /// Runs the schedules of `sampling` on worlds made by `build`, `jobs` at a time, until one breaks
@@ -55,6 +57,8 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
         let job = || {
             let mut explorer = Explorer::with_options(build(), options);
             let length = length(&mut explorer);
+            // How often the default schedule runs depends on the number of jobs.
+            explorer.take_pairs();
             let mut done = Vec::new();
             loop {
                 // Relaxed (all): counters and flags that publish no data; joining the jobs
@@ -66,7 +70,7 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
                     return done;
                 }
                 let last = (first + CHUNK).min(sampling.schedules);
-                let mut result = Done { chunk, schedules: 0, steps: 0, found: None };
+                let mut result = Done { chunk, schedules: 0, steps: 0, found: None, pairs: None };
                 for index in first..last {
                     // Relaxed: as above. A job that misses the request runs one schedule more.
                     if stop.load(Ordering::Relaxed) {
@@ -83,6 +87,7 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
                         break;
                     }
                 }
+                result.pairs = explorer.take_pairs();
                 done.push(result);
             }
         };
@@ -104,11 +109,15 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
     let kept = done.iter().position(|chunk| chunk.found.is_some()).map_or(done.len(), |place| place + 1);
     done.truncate(kept);
     let schedules = done.iter().map(|chunk| chunk.schedules).sum();
+    let mut pairs = options.pairs.then(Pairs::default);
+    if let Some(pairs) = &mut pairs {
+        done.iter_mut().filter_map(|chunk| chunk.pairs.take()).for_each(|more| pairs.add(more));
+    }
     let counterexample = done.last_mut().and_then(|chunk| chunk.found.take());
     let coverage = if counterexample.is_none() && schedules < sampling.schedules {
         Coverage::Incomplete(format!("stopped after {schedules} of {} schedules", sampling.schedules))
     } else {
         Coverage::Sampled
     };
-    Report { schedules, steps: done.iter().map(|chunk| chunk.steps).sum(), coverage, counterexample }
+    Report { schedules, steps: done.iter().map(|chunk| chunk.steps).sum(), coverage, counterexample, pairs }
 }

@@ -7,7 +7,7 @@ use super::program_world::{ProgramWorld, WorldError};
 use super::smaller::Case;
 use super::tally::Tally;
 use super::{
-    Budget, Counterexample, Coverage, Exhaustive, Explorer, Kind, Method, Options, Report, Sampling,
+    Budget, Counterexample, Coverage, Exhaustive, Explorer, Kind, Method, Options, Pairs, Report, Sampling,
     Schedule, Shrunk, Trace, Violation, explore,
 };
 use crate::map::Pte;
@@ -59,6 +59,11 @@ impl Default for ProgramOptions {
 }
 
 impl ProgramOptions {
+    /// The options of a schedule that is run for itself and not as part of the search: no pairs are gathered.
+    fn alone(&self) -> Options {
+        Options { pairs: false, ..self.options }
+    }
+
     /// The number of OS threads that have schedules to run.
     pub fn working(&self) -> usize {
         match self.search {
@@ -88,6 +93,9 @@ pub struct ProgramReport {
     pub refused: Vec<Refused>,
     /// The first schedule that breaks a rule, if any.
     pub counterexample: Option<Found>,
+    /// The pairs of steps that the search interleaved, if they were gathered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<Pairs>,
 }
 
 /// A program and a schedule that break a rule.
@@ -161,10 +169,10 @@ pub fn explore_program(
         };
         let (coverage, covered) = describe_coverage(&report.coverage);
         if report.counterexample.is_none() {
-            check_owners(&case, &Schedule::default(), options.options)?;
+            check_owners(&case, &Schedule::default(), options.alone())?;
         }
         let refused = match report.counterexample {
-            None => refused(&case, options.options, &tally),
+            None => refused(&case, options.alone(), &tally),
             Some(_) => Vec::new(),
         };
         let counterexample = match report.counterexample {
@@ -180,6 +188,7 @@ pub fn explore_program(
             covered,
             refused,
             counterexample,
+            pairs: report.pairs,
         })
     })
 }
@@ -360,6 +369,7 @@ fn set_up_report(program: &Program, violation: Violation) -> ProgramReport {
             trace: Vec::new(),
             at_end: true,
         }),
+        pairs: None,
     }
 }
 
@@ -371,16 +381,17 @@ fn counterexample(
     stop: &AtomicBool,
 ) -> Result<Found, SetupError> {
     let unshrunk = case.clone();
+    let each = options.alone();
     let shrunk = match options.shrink {
-        0 => case.measured(&found.schedule, options.options).map(|shrunk| (case, shrunk)),
-        runs => case.shrunk(&found.schedule, options.options, Budget { runs, stop }),
+        0 => case.measured(&found.schedule, each).map(|shrunk| (case, shrunk)),
+        runs => case.shrunk(&found.schedule, each, Budget { runs, stop }),
     };
     let Some((case, shrunk)) = shrunk else {
-        check_owners(&unshrunk, &found.schedule, options.options)?;
+        check_owners(&unshrunk, &found.schedule, each)?;
         let wrong = "the same schedule breaks no rule a second time: something is not deterministic";
         return Err(SetupError(format!("{}: {wrong}", found.violation)));
     };
-    describe(&case, shrunk, found.index, options.options)
+    describe(&case, shrunk, found.index, each)
 }
 
 /// Describes a counterexample with its trace.

@@ -1,5 +1,6 @@
 //! A program as a world: its set-up runs once, and its threads are explored.
 
+use super::kind::kind_of;
 use super::owners::{Brought, fresh};
 use super::reckoned::Baseline;
 use super::tally::Tally;
@@ -311,5 +312,12 @@ impl World for ProgramWorld {
         let own = self.own.borrow();
         let of_owner = || self.owners.iter().find_map(|owner| owner.label(address));
         self.session.label(address, own.threads.iter().chain([&own.program])).or_else(of_owner)
+    }
+
+    fn kind(&self, address: usize) -> Option<(String, bool)> {
+        // Threads may name the words of what they have made in the schedule that ended.
+        let lasts = self.session.label(address, []);
+        let is_made = lasts.is_none();
+        Some((kind_of(&lasts.or_else(|| self.label(address))?), !is_made))
     }
 }

@@ -22,6 +22,7 @@
 //! same holds where the core records that an event has begun or ended, or looks at these records:
 //! an invariant about a span of time depends on the order of records and looks.
 
+use super::address::ByAddress;
 use super::node::Node;
 use crate::sync::explored::{Kind, Runtime, THREADS, Threads};
 
@@ -57,25 +58,9 @@ pub(super) struct Reduction {
 /// Accesses by object.
 #[derive(Debug, Default)]
 struct Objects {
-    places: std::collections::HashMap<usize, u32, std::hash::BuildHasherDefault<AddressHasher>>,
+    places: ByAddress<u32>,
     lists: Vec<Accesses>,
     used: usize,
-}
-
-/// Hashes an address by one multiplication, which spreads addresses well enough.
-#[derive(Debug, Default)]
-struct AddressHasher(u64);
-
-impl std::hash::Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_usize(byte.into()));
-    }
-    fn write_usize(&mut self, n: usize) {
-        self.0 = (self.0 ^ n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
 }
 
 impl Objects {

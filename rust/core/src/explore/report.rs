@@ -1,6 +1,6 @@
 //! The result of a search, and its coverage.
 
-use super::Schedule;
+use super::{Pairs, Schedule};
 use crate::sync::explored::Violation;
 
 /// How much of a program's behaviour a search has covered. A search that stops at a limit does not
@@ -49,4 +49,6 @@ pub struct Report {
     pub coverage: Coverage,
     /// The first schedule that breaks a rule, if any. The search ended there.
     pub counterexample: Option<Counterexample>,
+    /// The pairs of steps of those schedules, if they were gathered.
+    pub pairs: Option<Pairs>,
 }

@@ -31,6 +31,8 @@ pub struct Request {
     pub max_steps: u32,
     /// `state` or `all`: what the schedules are checked against.
     pub checks: String,
+    /// Gather the pairs of steps that the search interleaves.
+    pub pairs: bool,
 }
 
 impl Default for Request {
@@ -47,6 +49,7 @@ impl Default for Request {
             shrink: 2_500,
             max_steps: Options::default().max_steps,
             checks: "state".into(),
+            pairs: false,
         }
     }
 }
@@ -75,7 +78,7 @@ impl Request {
                 ));
             }
         };
-        Ok(Options { max_steps: self.max_steps, checks, ..Options::default() })
+        Ok(Options { max_steps: self.max_steps, checks, pairs: self.pairs, ..Options::default() })
     }
 
     /// The defect, if one is named.

@@ -1,5 +1,6 @@
 //! The world that is explored, and the result of one schedule of it.
 
+use super::kind::kind_of;
 use crate::sync::explored::{Digest, Violation};
 
 /// A set-up and the threads that run on it.
@@ -40,6 +41,12 @@ pub trait World {
         let _ = address;
         None
     }
+
+    /// The kind of the word at `address`, for the coverage of pairs, and whether the word was there before
+    /// the schedule.
+    fn kind(&self, address: usize) -> Option<(String, bool)> {
+        Some((kind_of(&self.label(address)?), true))
+    }
 }
 
 impl<W: World + ?Sized> World for Box<W> {
@@ -63,6 +70,9 @@ impl<W: World + ?Sized> World for Box<W> {
     }
     fn label(&self, address: usize) -> Option<String> {
         (**self).label(address)
+    }
+    fn kind(&self, address: usize) -> Option<(String, bool)> {
+        (**self).kind(address)
     }
 }
 

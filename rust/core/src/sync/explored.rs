@@ -56,7 +56,7 @@ pub use pending::{
     Topic, after_first_step, begin_pending, end_pending, look_at, mark_pending, next_step, note_end,
     pending_before, pending_since,
 };
-pub use record::{Checks, Options, Place, Record, Recorded, Values};
+pub use record::{Between, Checks, Options, Place, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, Kind, Step, Strategy, THREADS, Threads, View, threads_in};
 pub use violation::{Violation, rule};

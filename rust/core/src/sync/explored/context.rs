@@ -231,7 +231,7 @@ impl Context {
         self.watches.borrow_mut().clear();
         self.watching.set(false);
         self.strategy.set(Some(strategy));
-        self.recording.begin(record);
+        self.recording.begin(record, self.options.get().pairs);
         self.weak.set(0);
         self.verdict.replace(None);
         self.panic.replace(None);

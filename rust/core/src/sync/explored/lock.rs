@@ -237,7 +237,7 @@ impl<T> Inner<T> {
 impl<T> Drop for Inner<T> {
     fn drop(&mut self) {
         if let Some(context) = context() {
-            context.journal.forget(&self.stamp);
+            context.dropped(&self.stamp, self.address());
             if context.journal.find(&self.value_stamp).is_some() {
                 context.journal.forget_contents(std::ptr::from_ref(self).cast());
             }

@@ -26,11 +26,19 @@ pub struct Options {
     pub spurious_failure: u32,
     /// What the schedule is checked against.
     pub checks: Checks,
+    /// Record the line and the word of each step in all schedules, for the coverage of pairs.
+    pub pairs: bool,
+}
+
+impl Options {
+    /// The default options, for constants.
+    pub const DEFAULT: Options =
+        Options { max_steps: 20_000, spurious_failure: 0, checks: Checks::State, pairs: false };
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { max_steps: 20_000, spurious_failure: 0, checks: Checks::State }
+        Options::DEFAULT
     }
 }
 
@@ -64,6 +72,17 @@ pub enum Record {
     },
 }
 
+/// An event between two steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Between {
+    /// The number of steps that were executed before.
+    pub after: u32,
+    /// The address of the object.
+    pub address: usize,
+    /// The thread and the line of a write of plain data; `None` if the object was dropped.
+    pub write: Option<(u8, Place)>,
+}
+
 /// A replayed schedule.
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -91,11 +110,14 @@ pub(super) struct Recording {
     /// The begun operations: the steps executed before, the thread, the operation's number.
     pub operations: RefCell<Vec<(u32, u8, u32)>>,
     pub locks: RefCell<Vec<(usize, LockClass)>>,
+    /// Plain writes and drops, in order.
+    pub between: RefCell<Vec<Between>>,
 }
 
 impl Recording {
-    pub fn begin(&self, record: Record) {
-        self.tracing.set(record == Record::Values);
+    /// Begins to record a schedule; with `pairs` the words and lines of its steps in any case.
+    pub fn begin(&self, record: Record, pairs: bool) {
+        self.tracing.set(pairs || record == Record::Values);
         let from = if let Record::Analysis { from } = record { Some(from) } else { None };
         self.analysing.set(from.is_some());
         self.analyse_from.set(from.unwrap_or(u32::MAX));
@@ -104,6 +126,7 @@ impl Recording {
         self.values.borrow_mut().clear();
         self.operations.borrow_mut().clear();
         self.locks.borrow_mut().clear();
+        self.between.borrow_mut().clear();
     }
 
     /// Records that the word at `address` is a lock of this class.

@@ -1,7 +1,8 @@
 //! Records the word of each step before and after the step, and the accesses that are no steps.
 
 use super::context::{Context, Mode};
-use super::record::{Place, Recorded, Values};
+use super::journal::Stamp;
+use super::record::{Between, Place, Recorded, Values};
 use super::step::{Access, Kind, Step, THREADS};
 use std::cell::Cell;
 use std::panic::Location;
@@ -62,6 +63,34 @@ impl Context {
             let place = accesses.partition_point(|access| access.after <= after);
             let thread = self.current.get() as u8;
             accesses.insert(place, Access { after, thread, kind, address });
+        }
+    }
+
+    /// Records a write of plain data, for the caller's line.
+    #[inline(always)]
+    #[track_caller]
+    pub(super) fn wrote(&self, address: usize) {
+        if self.recording.tracing.get() {
+            self.record_between(address, Some(Location::caller()));
+        }
+    }
+
+    /// Handles the drop of an object: the journal must not write to it, and the next object at its address
+    /// is another one.
+    #[inline]
+    pub(super) fn dropped(&self, stamp: &Stamp, address: usize) {
+        self.journal.forget(stamp);
+        if self.recording.tracing.get() {
+            self.record_between(address, None);
+        }
+    }
+
+    #[cold]
+    fn record_between(&self, address: usize, place: Option<Place>) {
+        if self.is_concurrent() {
+            let write = place.map(|place| (self.current.get() as u8, place));
+            let between = Between { after: self.steps.get(), address, write };
+            self.recording.between.borrow_mut().push(between);
         }
     }
 

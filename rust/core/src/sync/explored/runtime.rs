@@ -3,9 +3,10 @@
 use super::context::{Context, enter, leave};
 use super::digest::Digest;
 use super::panics::quieten;
-use super::record::{Options, Record, Recorded};
+use super::record::{Between, Options, Record, Recorded, Values};
 use super::step::{Access, Step, Strategy, THREADS, Threads};
 use super::violation::Violation;
+use crate::sync::class::LockClass;
 use std::cell::Cell;
 
 /// The stacks, the log and the journal of schedules, confined to the OS thread that made them.
@@ -154,6 +155,18 @@ impl Runtime {
     /// Returns the steps of the last schedule, and their values if these were recorded.
     pub fn recorded(&self) -> Recorded {
         self.context.recorded()
+    }
+
+    /// Calls `f` with the steps of the last schedule, the values of a prefix of them, the locks, and the
+    /// events between the steps, if they were recorded.
+    pub fn traced(&self, f: impl FnOnce(&[Cell<Step>], &[Values], &[(usize, LockClass)], &[Between])) {
+        let recording = &self.context.recording;
+        f(
+            self.context.log(),
+            &recording.values.borrow(),
+            &recording.locks.borrow(),
+            &recording.between.borrow(),
+        );
     }
 
     /// Calls `f` with the runnable set of each step and with the accesses that are no steps, if

@@ -181,7 +181,7 @@ macro_rules! atomic {
             #[inline]
             fn drop(&mut self) {
                 if let Some(context) = context() {
-                    context.journal.forget(&self.stamp);
+                    context.dropped(&self.stamp, std::ptr::from_ref(self).addr());
                 }
             }
         }
@@ -250,10 +250,12 @@ macro_rules! plain {
 
             /// Writes under the protocol's protection: no step, but a race is a violation.
             #[inline]
+            #[track_caller]
             pub fn set(&self, value: $int) {
                 if let Some(context) = context() {
                     context.plain_write(&self.stamp, || self.home());
                     context.attach(Kind::PlainWrite, std::ptr::from_ref(self).addr());
+                    context.wrote(std::ptr::from_ref(self).addr());
                 }
                 self.value.store(value, Relaxed)
             }
@@ -275,7 +277,7 @@ macro_rules! plain {
             #[inline]
             fn drop(&mut self) {
                 if let Some(context) = context() {
-                    context.journal.forget(&self.stamp);
+                    context.dropped(&self.stamp, std::ptr::from_ref(self).addr());
                 }
             }
         }

@@ -32,6 +32,7 @@ KINDS = (
     "tiered",
     "failing",
     "free",
+    "walked",
     "losing",
     "dropping",
     "swapped",

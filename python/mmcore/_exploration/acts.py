@@ -45,6 +45,7 @@ __all__ = [
     "SWAPPED",
     "TIERED",
     "UNFILLED",
+    "WALKED",
     "WANTED",
 ]
 
@@ -95,6 +96,12 @@ _USUAL = {
     "phys_soft": "phys soft {x}",
     "phys_hard": "phys hard {x}",
     "unpoison": "unpoison {x}",
+    "look_cache": "look cache {x}",
+    "look_swap": "look swap {x}",
+    "look_entry": "look entry {x}",
+    "look_frame": "look frame {x}",
+    "looks": "look entry {x}\nlook rmap {x}",
+    "look_caches": "look cache {x}\nlook swap {x}",
 }
 
 
@@ -107,13 +114,13 @@ def _usual(names: str) -> dict[str, str]:
 ANY = _usual("get try_get lock trylock isolate migrate drain drain_cpu")
 
 #: Threads for pages that a process maps.
-MAPPED = _usual("read write unmap fork pin move query allocate") | ANY
+MAPPED = _usual("read write unmap fork pin move query allocate looks") | ANY
 
 #: Threads for pages that parent and child share after a fork; the child is `c0`.
 FORKED = _usual("read write unmap fork exit cread cwrite pin get") | {"move": "move {x} node=1 all"}
 
 #: Threads for mapped memory without pages: the first access allocates them.
-FRESH = _usual("read write unmap fork pin move query mlock fillnode drain")
+FRESH = _usual("read write unmap fork pin move query mlock fillnode drain look_entry")
 
 #: Threads for pages that the set-up has pinned with `g0`; the thread `unpin` gives the pin back.
 PINNED = _usual("read write unmap fork pin move isolate migrate drain") | {"unpin": "unpin g0"}
@@ -123,13 +130,14 @@ FILE = (
     _usual("read write unmap fork fread fwrite msync writeback")
     | {"sync": "sync"}
     | _usual("truncate drop pageout move get lock isolate migrate drain")
+    | {"look": "look cache {x}\nlook rmap {x}"}
 )
 
 #: Threads for a file's pages that no process has touched through its mapping.
-CACHED = _usual("read write fread fwrite writeback truncate drop get isolate migrate")
+CACHED = _usual("read write fread fwrite writeback truncate drop get isolate migrate look_cache")
 
 #: Threads for the pages of a private file mapping, which a write copies.
-PRIVATE = _usual("read write unmap fork fwrite truncate drop move")
+PRIVATE = _usual("read write unmap fork fwrite truncate drop move look_entry")
 
 #: Threads that set policies and give advice: mlock, madvise, mbind, migration to another node.
 KEPT = (
@@ -153,7 +161,7 @@ FAILING = (
     | {"hwpoison": "madv {x} hwpoison"}
     | _usual("phys_soft phys_hard unpoison")
     | {"earlykill": "earlykill on"}
-    | _usual("move read write get isolate unmap fork allocate drain")
+    | _usual("move read write get isolate unmap fork allocate drain look_frame")
 )
 
 #: Threads that report a free frame as failed, and threads that allocate meanwhile.
@@ -162,6 +170,19 @@ FREE = (
     | {"write": "write r1"}
     | _usual("allocate")
     | {"large": "allocate p{t} order=1\nfree p{t}"}
+    | _usual("look_frame")
+)
+
+#: Threads that use a free frame of node 1, which the region `r1` had: migrations to it,
+#: allocations, and looks at it by its number.
+WALKED = (
+    _usual("look_frame")
+    | {"look": "look frame r1"}
+    | _usual("move migrate demote unmap split")
+    | {
+        "taken": "allocate p{t} node=1\nfree p{t}",
+        "large": "allocate p{t} node=1 order=1\nfree p{t}",
+    }
 )
 
 #: Threads that report the frame of a file's page as failed, and threads that use the file.
@@ -176,6 +197,7 @@ SWAPPED = (
     | {"again": "read {x}\ndrain\nmadv {x} pageout"}
     | _usual("willneed move swapoff")
     | {"swapon": "swapon 1"}
+    | _usual("look_swap")
 )
 
 #: Threads that age and reclaim pages, for pages of the inactive and of the active lists.
@@ -188,7 +210,7 @@ AGING = (
 #: Threads for a large page of two base pages: {x} is the page, or one of its base pages.
 LARGE = _usual(
     "split read write unmap fork pin move get try_get isolate soft_offline phys_hard dontneed"
-    " pageout drain"
+    " pageout drain look_frame"
 ) | {"activate": "mark_accessed {x}\nmark_accessed {x}\ndrain"}
 
 #: Threads for a large page that `allocate` made; no process maps it.
@@ -197,7 +219,7 @@ BLOCK = (
     | {"free": "{free}", "lru_add": "lru_add {x}"}
     | _usual("get try_get trylock isolate")
     | {"allocate": "allocate p{t} order=1\nfree p{t}"}
-    | _usual("drain")
+    | _usual("drain look_frame")
 )
 
 #: Threads for memory that a fault can fill with a large page or with base pages.
@@ -217,6 +239,7 @@ HOLLOW = _usual("read write unmap fork fread fwrite dontneed drop truncate move"
 #: Threads for pages of a tmpfs file on a machine with swap space.
 MEMORY = _usual(
     "read write fread fwrite pageout truncate unmap fork drop move isolate migrate swapoff willneed"
+    " look_caches"
 )
 
 #: Threads for pages in the swap space, which parent and child share after a fork.
@@ -225,7 +248,7 @@ LENT = (
     | {"rewrite": "read {x}\nwrite {x}"}
     | _usual("willneed pageout")
     | {"move": "move {x} node=1 all"}
-    | _usual("swapoff")
+    | _usual("swapoff look_swap")
 )
 
 #: Threads that drop memory with madvise and use it again; `held` leaves its page isolated.
@@ -253,7 +276,7 @@ FREED = (
         "movable": "movable m{t} 1\nrelease m{t}",
         "moved": "movable m{t} 1\nisolate m{t}\nmigrate m{t} node=1",
     }
-    | _usual("drain")
+    | _usual("drain look_frame")
 )
 
 #: Threads for pages of a node for movable pages only: a long-term pin first moves them off it.

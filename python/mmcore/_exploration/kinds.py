@@ -51,6 +51,7 @@ _BLOCKS = "machine pages=8 pageblock_order=2 block=4"
 #: | aging, generations | anonymous, inactive | a file's, active |
 #: | folded | inactive | locked by mlock |
 #: | unfilled | never touched | one base page dropped by madvise |
+#: | walked | base pages | large pages |
 #: | large | mapped by one process | mapped by two |
 #: | block, freed | on no LRU list | on an LRU list (of freed: before it was freed) |
 #: | lent | swapped out | swapped out, read again by the parent |
@@ -144,6 +145,14 @@ KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
         acts.FREE,
         _same("map r0 anon 1\nmap r1 anon 1\nwrite r0\ndrain\nframe r0\nunmap r0"),
         _opposite("map r0 anon 2\nmap r1 anon 1\nwrite r0\ndrain\nframe r0\nunmap r0"),
+    ),
+    "walked": (
+        acts.WALKED,
+        _same("map r0 anon 1\nmap r1 anon 1 node=1\nwrite r0\nwrite r1\ndrain\nframe r1\nunmap r1"),
+        _same(
+            "map r0 anon 2 order=1\nmap r1 anon 2 node=1 order=1\nwrite r0\nwrite r1\ndrain\n"
+            "frame r1\nunmap r1"
+        ),
     ),
     "losing": (
         acts.LOSING,

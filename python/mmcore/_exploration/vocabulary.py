@@ -39,6 +39,9 @@ _FILES = frozenset(
     {"fread", "fwrite", "msync", "truncate", "begin_writeback", "end_writeback"},
 )
 
+#: The regions whose pages `look` can find at a place; the pages of all things have frames.
+_LOOKED_AT = {"cache": ("r1",), "swap": ("r0", "r1"), "entry": ("r0", "r1")}
+
 #: The kinds of file that region `r1` can map.
 _FILE_KINDS = ("file", "tmpfs", "filepriv", "tmpfspriv", "shm")
 
@@ -79,7 +82,14 @@ def variants(name: str, *, thread: int, pages: int) -> tuple[Op, ...]:
     operation = _operation(name)
     values = [_values(operation, argument.name, thread, pages) for argument in operation.args]
     names = [argument.name for argument in operation.args]
-    return tuple(Op(name, **dict(zip(names, each, strict=True))) for each in product(*values))
+    forms = (Op(name, **dict(zip(names, each, strict=True))) for each in product(*values))
+    return tuple(form for form in forms if _is_there(form))
+
+
+def _is_there(op: Op) -> bool:
+    """Whether a look is for a page that can be at that place: only a file has a page cache."""
+    among = _LOOKED_AT.get(str(op.get("at")))
+    return among is None or all(name in among for name in _names(op))
 
 
 def _operation(name: str) -> Operation:

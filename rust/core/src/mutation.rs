@@ -228,6 +228,20 @@ mutations! {
     AccessesOutlivePage = "accesses-outlive-page", "free path";
     /// A page that leaves its file keeps the file's number.
     OwnerOutlivesFile = "owner-outlives-file", "page cache";
+    /// A page of a file can be found in its slot before it names the file.
+    CacheSlotFirst = "cache-slot-first", "page cache";
+    /// A migration puts the new page into the slot of its file before the page names the file.
+    ReplacementSlotFirst = "replacement-slot-first", "migration";
+    /// A page can be found in the swap cache before it names its slot.
+    SwapSlotFirst = "swap-slot-first", "swap cache";
+    /// A fault fills the entry before the new page names its owner.
+    EntryFirst = "entry-first", "page fault";
+    /// The head of a large page gets its reference before its order.
+    ReferenceBeforeOrder = "reference-before-order", "large pages";
+    /// A split gives the head its reference back before the head is a base page.
+    ThawBeforeSplit = "thaw-before-split", "split";
+    /// A migration marks the new page as anonymous before the page names its owner.
+    AnonBeforeOwner = "anon-before-owner", "migration";
     /// A page that leaves the swap cache keeps the number of its slot.
     SlotOutlivesCache = "slot-outlives-cache", "b653db77350c (its idea)";
 }

@@ -86,8 +86,8 @@ pub use select::{
 pub use setup::{Defaults, SetupError};
 pub use spec::{ArgSpec, OpSpec, Place};
 pub use word::{
-    Advice, Backing, BlockAction, LayoutOption, MadvOption, MbindOption, Mode, NotThis, PhysAction, PinKind,
-    Priority, PutOption, Reason, SwapOption, Switch, Syntax, Token, Tracing, Watermarks, Word,
+    Advice, Backing, BlockAction, LayoutOption, LookAt, MadvOption, MbindOption, Mode, NotThis, PhysAction,
+    PinKind, Priority, PutOption, Reason, SwapOption, Switch, Syntax, Token, Tracing, Watermarks, Word,
 };
 
 /// A program: the set-up, the threads, and the operations after them.

@@ -166,6 +166,26 @@ fn references_are_counted_and_given_back_where_they_were_taken<R: Release>() {
     bench.refuses("get p0", "p0 is free");
 }
 
+fn a_look_finds_a_page_without_a_lock<R: Release>() {
+    let mut bench = Bench::<R>::new();
+    bench.does("swapon 1\nmap r0 anon 2\nmap r1 file 1\nmap r2 tmpfs 1");
+    for line in ["look cache r1", "look swap r0", "look entry r0", "look frame r0:1", "look rmap r0:7"] {
+        bench.fails(line, Errno::ENOENT);
+    }
+    bench.does("write r0\nwrite r1\nread r2\ndrain\nframe r0:0");
+    let alone = bench.count("r0:1");
+    bench.does("look cache r1+r2\nlook entry r0+r1\nlook frame r0\nlook rmap r0+r2");
+    assert_eq!(bench.count("r0:1"), alone);
+    bench.does("madv r0:1 pageout\nmadv r0:1 willneed\nlook swap r0:1");
+    // The frame of the first page is remembered, but it is free.
+    bench.does("unmap r0:0");
+    bench.fails("look entry r0:0", Errno::ENOENT);
+    bench.fails("look frame r0:0", Errno::EAGAIN);
+    bench.refuses("look cache r0", "maps no file");
+    bench.does("allocate p0 order=1\nlook frame p0");
+    bench.refuses("look entry p0", "only the pages of a region");
+}
+
 fn tokens_are_spent_once<R: Release>() {
     let mut bench = Bench::<R>::new();
     bench.does("map r0 anon 3\nwrite r0");
@@ -294,6 +314,7 @@ for_each_design!(
     pins_hold_their_pages,
     move_pages_answers_page_by_page,
     references_are_counted_and_given_back_where_they_were_taken,
+    a_look_finds_a_page_without_a_lock,
     tokens_are_spent_once,
     a_page_migrated_for_its_failure_is_left_to_the_caller,
     page_locks_keep_migration_away,
@@ -395,7 +416,8 @@ fn content_that_is_not_what_was_written_is_a_finding() {
 #[test]
 fn every_operation_answers() {
     const STEPS: &str = "drain cpu=1\nallocate p0 order=1\nmovable m0 2\nget r0+p0+m0\ntry_get m0\nput m0\n\
-        lru_add p0\nmark_accessed r0\nisolate r0+m0+p0\nputback r0:0\nmigrate r0+m0 node=1\ntrylock p0\n\
+        look frame r0\nlru_add p0\nmark_accessed r0\nisolate r0+m0+p0\nputback r0:0\n\
+        migrate r0+m0 node=1\ntrylock p0\n\
         lock r0\nunlock p0\nfreeze p0 refs=2\nunfreeze p0 refs=2\nrelease m0\nfree p0\naudit\nsleep 3\n\
         isolated\nnonlru\ndrop 3\nsync\ntrace off\nfork c0\nexit c0\nquery r0\nmap r9 file 1\nwrite r9\n\
         begin_writeback r9\nend_writeback r9\ntruncate r9 0\nage\nreclaim 1\nmap r8 anon 2 order=1\n\

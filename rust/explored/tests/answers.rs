@@ -1,5 +1,6 @@
-//! An answer of an operation is true at some moment of the operation, and a page takes no marks along into
-//! its next life. Each of the defects here is seen by one of these rules and by no other.
+//! An answer of an operation is true at some moment of the operation, a page that can be found is ready,
+//! and a page takes no marks along into its next life. Each of the defects here is seen by one of these
+//! rules and by no other.
 
 use mmcore_explored::explore::{
     Checks, Exhaustive, Explorer, Method, Options, ProgramOptions, Sampling, Search, Violation, World,
@@ -113,6 +114,21 @@ fn a_mark_that_outlives_its_page_is_found() {
     seen_only_by(Mutation::AccessesOutlivePage, &rules);
     seen_only_by(Mutation::OwnerOutlivesFile, &rules);
     seen_only_by(Mutation::SlotOutlivesCache, &rules);
+}
+
+#[test]
+fn a_page_that_is_found_before_it_is_ready_is_seen_by_a_look() {
+    for mutation in [
+        Mutation::CacheSlotFirst,
+        Mutation::ReplacementSlotFirst,
+        Mutation::SwapSlotFirst,
+        Mutation::EntryFirst,
+        Mutation::ReferenceBeforeOrder,
+        Mutation::ThawBeforeSplit,
+        Mutation::AnonBeforeOwner,
+    ] {
+        seen_only_by(mutation, &["a page that can be found is ready"]);
+    }
 }
 
 /// Asserts that no schedule with so many preemptions at most breaks a rule.

@@ -362,11 +362,20 @@ impl<R: Release> Machine<R> {
             tail.set_owner(head.0, 0);
             poisoned |= tail.set(Flags::TAIL).has(Flags::HWPOISON);
         }
-        if order > 0 {
-            self.frames[head].set_extra(order, 0);
-            self.frames[head].set(Flags::HEAD);
+        let describe = || {
+            if order > 0 {
+                self.frames[head].set_extra(order, 0);
+                self.frames[head].set(Flags::HEAD);
+            }
+        };
+        let late = mutated(Mutation::ReferenceBeforeOrder);
+        if !late {
+            describe();
         }
         if !poisoned && self.frames[head].hand_out_good(head, Flags::empty()) {
+            if late {
+                describe();
+            }
             self.calls_on(Call::MmPageAlloc, head);
             return Some(head);
         }

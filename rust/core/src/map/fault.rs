@@ -239,7 +239,7 @@ impl<R: Release> Machine<R> {
         if fresh.is_none() && area.file().is_some() && area.look(index).entry() == Entry::None {
             return Ok(Outcome::NeedFile(Want::of(cause, area.is_shared())));
         }
-        let guard = area.lock(index);
+        let mut guard = area.lock(index);
         let pte = guard.pte();
         match (pte.entry(), cause) {
             (Entry::None, _) if area.file().is_some() => {
@@ -255,10 +255,14 @@ impl<R: Release> Machine<R> {
                     return Ok(self.map_large(area, index, pfn, fresh));
                 }
                 *fresh = None;
+                let new = Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | Pte::WRITE);
+                if mutated(Mutation::EntryFirst) {
+                    guard.replace(new);
+                }
                 self.add_new_anon(area, index, pfn);
                 // No flush is needed: a thread that still reads through the zero page's entry reads
                 // the zeroes of the time before this fault.
-                guard.finish(Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));
+                guard.finish(new);
             }
             (Entry::Present { pfn, zero: false }, Cause::Write)
                 if !pte.has(Pte::WRITE) && area.is_shared() =>

@@ -43,7 +43,13 @@ impl<R: Release> Machine<R> {
     /// lock, until `visit` returns false. The page is locked, so its owner cannot change.
     pub(super) fn rmap_walk(&self, page: &Page, visit: impl FnMut(&Arc<Area>, u32) -> bool) {
         let index = page.index();
-        self.owners.with(OwnerId(page.owner()), |owner| visit_areas(owner, index, visit));
+        self.walk_areas(OwnerId(page.owner()), index, visit);
+    }
+
+    /// Visits every area of an owner that could map its page `index`, with the page's index there, under the
+    /// owner's lock, until `visit` returns false.
+    pub(crate) fn walk_areas(&self, owner: OwnerId, index: u32, visit: impl FnMut(&Arc<Area>, u32) -> bool) {
+        self.owners.with(owner, |owner| visit_areas(owner, index, visit));
     }
 
     /// Visits pages, each with its owner and under the owner's lock. Neighbours that have one owner share one

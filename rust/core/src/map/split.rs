@@ -201,15 +201,24 @@ impl<R: Release> Machine<R> {
                 None => {}
             }
         }
-        page.clear(Flags::HEAD | Flags::HAS_HWPOISONED);
-        reckon::split(&self.frames, parts);
-        page.set_extra(0, page.private());
+        let end = || {
+            page.clear(Flags::HEAD | Flags::HAS_HWPOISONED);
+            reckon::split(&self.frames, parts);
+            page.set_extra(0, page.private());
+        };
+        let late = mutated(Mutation::ThawBeforeSplit);
+        if !late {
+            end();
+        }
         if let Some(lruvec) = lruvec.as_mut().filter(|_| anew) {
             lruvec.relink(&self.frames, head);
             lruvec.tell(&self.frames, Verb::Added, head);
         }
         if frozen {
             page.unfreeze(head, 1);
+        }
+        if late {
+            end();
         }
     }
 }

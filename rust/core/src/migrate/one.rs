@@ -10,7 +10,7 @@ use crate::page::{Flags, Folio, PIN, Pfn, Word, reckon};
 use crate::pressure::state::context;
 use crate::profile::{CallNames, CopyOrder, MigrationOrder};
 use crate::release::Release;
-use crate::sync::{Mutation, broken, mutated};
+use crate::sync::{Mutation, broken, in_order, mutated};
 
 /// Flags that are copied from the source to the destination.
 const COPIED: Flags = Flags::REFERENCED
@@ -309,8 +309,8 @@ impl<R: Release> Machine<R> {
         if copying == Copying::AfterCommit {
             self.copy_parts(src, dst);
         }
-        to.set_owner(from.owner(), from.index());
-        self.move_flags(word, src, dst);
+        let name = || to.set_owner(from.owner(), from.index());
+        in_order(Mutation::AnonBeforeOwner, name, || self.move_flags(word, src, dst));
         // Only the isolation holds a reference, so no other thread changes a flag any more.
         self.expect_flags(word, Flags::empty(), dst);
         Ok(())

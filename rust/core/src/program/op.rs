@@ -21,8 +21,8 @@ use super::move_option::MoveOption;
 use super::select::{Address, Allocated, Child, Movable, Owner, PinName, Region, Sel, Store, Sum};
 use super::spec::{Kind, OpSpec, Place};
 use super::word::{
-    Advice, Backing, BlockAction, LayoutOption, MadvOption, MbindOption, Mode, PhysAction, PinKind, Priority,
-    PutOption, Reason, SwapOption, Switch, Thing, Token, Tracing, Watermarks, Word, quote,
+    Advice, Backing, BlockAction, LayoutOption, LookAt, MadvOption, MbindOption, Mode, PhysAction, PinKind,
+    Priority, PutOption, Reason, SwapOption, Switch, Thing, Token, Tracing, Watermarks, Word, quote,
 };
 
 macro_rules! operations {
@@ -309,6 +309,10 @@ operations! {
     Step TryGet = "try_get" { pages: Sum<Owner> } [];
     /// Puts the references that `get` or `try_get` took: folio_put().
     Step Put = "put" { pages: Sum<Owner> } [];
+    /// Looks at each page without a lock, as readers of the kernel do: finds it in the page `cache`, in the
+    /// `swap` cache, behind its `entry`, by the number of its `frame`, or so and along its reverse map
+    /// (`rmap`); takes a reference unless its count is zero, reads its record, and puts the reference.
+    Step Look = "look" { at: LookAt, pages: Sum<Owner> } [];
     /// Adds each page to its LRU list, through the pagevec: folio_add_lru().
     Step LruAdd = "lru_add" { pages: Sum<Owner> } [];
     /// Marks each page as accessed: folio_mark_accessed().

@@ -14,6 +14,7 @@
 //! | `guest` | the work that the recorded guest does beside a script |
 //! | `hotplug` | memory blocks, huge pages, contiguous ranges |
 //! | `pages` | single steps on pages |
+//! | `lookers` | looks without locks, and what they must not see |
 //! | `movable` | owners of movable pages |
 //! | `balloon` | the balloon, and the count of pages outside the LRU |
 //! | `shown` | pages and counters under the names that recordings use |
@@ -34,7 +35,7 @@
 //! No operation can break the core: a request that a thread must not make, given its handles, is
 //! refused as a misuse. So every rule that the core finds broken is a fault of the core and not of
 //! the program. Each operation looks its page up again, and takes a reference under the lock of the
-//! entry, the owner or the table of handles that names the page. Only `try_get` and the isolation
+//! entry, the owner or the table of handles that names the page. Only `try_get`, `look` and the isolation
 //! of a movable page use the bare frame number, as the kernel's own walkers do.
 
 mod actor;
@@ -54,6 +55,7 @@ mod guest;
 mod history;
 mod hotplug;
 mod layout;
+mod lookers;
 mod memory;
 #[cfg(feature = "explored")]
 mod moments;
@@ -305,6 +307,7 @@ impl<R: Release> Session<R> {
             Op::MemoryFailure { pages } => self.each(actor, pages, Self::memory_failure),
             Op::Get { pages } => self.each(actor, pages, Self::get),
             Op::TryGet { pages } => self.each(actor, pages, Self::try_get),
+            Op::Look { at, pages } => self.look_at(actor, *at, pages),
             Op::Put { pages } => self.each(actor, pages, Self::put),
             Op::LruAdd { pages } => self.each(actor, pages, Self::lru_add),
             Op::Reclaim { pages, node } => self.reclaim(actor, *pages, *node),

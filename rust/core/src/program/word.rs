@@ -334,6 +334,20 @@ choices! {
         Sum = "sum",
     }
 
+    /// The place at which `look` finds a page.
+    pub enum LookAt {
+        /// A slot of the page cache.
+        Cache = "cache",
+        /// A slot of the swap cache.
+        Swap = "swap",
+        /// A page-table entry.
+        Entry = "entry",
+        /// The number of a frame.
+        Frame = "frame",
+        /// The number of a frame, and from there the areas of its owner.
+        Rmap = "rmap",
+    }
+
     /// `enum migrate_mode`.
     pub enum Mode {
         /// `MIGRATE_ASYNC`: never blocks.

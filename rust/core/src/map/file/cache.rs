@@ -7,7 +7,7 @@ use crate::map::slot::Slot;
 use crate::page::{Flags, Pfn, Word};
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::{Mutation, Ordering, broken, mutated};
+use crate::sync::{Mutation, Ordering, broken, in_order, mutated};
 
 /// The flags that a page has from its file, which are cleared together when the page leaves the
 /// file.
@@ -59,9 +59,15 @@ impl<R: Release> Machine<R> {
     /// thread has filled the slot first.
     pub(super) fn cache_insert(&self, file: &File, index: u32, pfn: Pfn) -> Option<Option<Shadow>> {
         let page = &self.frames[pfn];
+        let describe = || {
+            page.set_owner(file.owner.0, index);
+            page.set(file.kind.flags());
+        };
         // Owner and flags are set before another thread can find the page.
-        page.set_owner(file.owner.0, index);
-        page.set(file.kind.flags());
+        let late = mutated(Mutation::CacheSlotFirst);
+        if !late {
+            describe();
+        }
         let tree = file.tree.lock();
         let found = file.slot(index);
         if !matches!(found, Slot::Empty | Slot::Shadow(_)) {
@@ -73,6 +79,9 @@ impl<R: Release> Machine<R> {
         // The slot's reference.
         page.get(pfn);
         file.set_slot(index, Slot::Page(pfn));
+        if late {
+            describe();
+        }
         if file.used() <= index {
             // Release pairs with the Acquire in `used`: a scan that sees the new bound sees the
             // filled slot.
@@ -191,13 +200,15 @@ impl<R: Release> Machine<R> {
         // The source is frozen: no thread can get a reference on it, and none can find the
         // destination yet.
         let word = src.word();
-        dst.set_owner(src.owner(), index);
-        dst.set(word.flags() & (OF_FILE | Flags::SWAPBACKED | Flags::PRIVATE));
-        for _ in 1..expected {
-            // The references of the slot and of the private data.
-            dst.get(to);
-        }
-        file.set_slot(index, Slot::Page(to));
+        let describe = || {
+            dst.set_owner(src.owner(), index);
+            dst.set(word.flags() & (OF_FILE | Flags::SWAPBACKED | Flags::PRIVATE));
+            for _ in 1..expected {
+                // The references of the slot and of the private data.
+                dst.get(to);
+            }
+        };
+        in_order(Mutation::ReplacementSlotFirst, describe, || file.set_slot(index, Slot::Page(to)));
         src.set_owner(0, 0);
         src.clear(OF_FILE | Flags::PRIVATE);
         src.unfreeze(from, 1);

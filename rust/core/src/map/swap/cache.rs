@@ -1,13 +1,12 @@
 //! The swap cache: pages enter it, leave it and move in it.
 
-use super::store::Left;
-use super::store::Swap;
+use super::store::{Changing, Left, Swap};
 use crate::machine::Machine;
 use crate::map::slot::Slot;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::NodeItem;
-use crate::sync::{Mutation, broken, mutated};
+use crate::sync::{Mutation, broken, in_order, mutated};
 
 /// The number of references on an unmapped page in the swap cache that eviction and migration
 /// expect: the isolation's and the cache's.
@@ -52,8 +51,8 @@ impl<R: Release> Machine<R> {
         }
         {
             let mut changing = swap.change(self);
-            let Some(slot) = changing.allocate(pfn) else { return false };
-            self.enter_swap_cache(pfn, slot);
+            let Some(slot) = changing.allocate() else { return false };
+            self.enter_swap_cache(&mut changing, pfn, slot);
         }
         // A page that came back from swap and has given up its slot is clean, but its content is
         // nowhere else.
@@ -61,27 +60,31 @@ impl<R: Release> Machine<R> {
         true
     }
 
-    /// Puts a page into the swap cache for a slot. The swap lock is held.
-    pub(super) fn enter_swap_cache(&self, pfn: Pfn, slot: u32) {
+    /// Puts a page into the swap cache for a slot.
+    pub(super) fn enter_swap_cache(&self, changing: &mut Changing<'_, Machine<R>>, pfn: Pfn, slot: u32) {
         let page = &self.frames[pfn];
         // The cache's reference.
         page.get(pfn);
-        page.set_extra(page.order(), slot);
-        page.set(Flags::SWAPCACHE);
+        let describe = || {
+            page.set_extra(page.order(), slot);
+            page.set(Flags::SWAPCACHE);
+        };
+        // The page names its slot before another thread can find it there.
+        in_order(Mutation::SwapSlotFirst, describe, || changing.set(slot, Slot::Page(pfn)));
         self.count_swap_cached(pfn, 1);
     }
 
-    /// Takes a page out of the swap cache and returns its slot. The swap lock is held. The caller
-    /// puts the cache's reference, and frees the slot or leaves it to its entries.
-    fn leave_swap_cache(&self, pfn: Pfn) -> u32 {
+    /// Takes a page out of its slot of the swap cache, whose value becomes `to`; a slot that no entry names
+    /// is freed. The caller puts the cache's reference.
+    fn leave_swap_cache(&self, changing: &mut Changing<'_, Machine<R>>, pfn: Pfn, to: Slot) {
         let page = &self.frames[pfn];
-        let slot = page.private();
+        // No thread can find the page any more when it forgets the slot.
+        changing.uncache(page.private(), to);
         page.clear(Flags::SWAPCACHE);
         if !mutated(Mutation::SlotOutlivesCache) {
             page.set_extra(page.order(), 0);
         }
         self.count_swap_cached(pfn, -1);
-        slot
     }
 
     fn count_swap_cached(&self, pfn: Pfn, sign: i64) {
@@ -102,12 +105,10 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else { return false };
         {
             let mut changing = swap.change(self);
-            let slot = page.private();
-            if changing.entries(slot) > 0 {
+            if changing.entries(page.private()) > 0 {
                 return false;
             }
-            self.leave_swap_cache(pfn);
-            changing.uncache(slot, Slot::Empty);
+            self.leave_swap_cache(&mut changing, pfn, Slot::Empty);
         }
         self.set_page_dirty(pfn);
         // The cache's reference.
@@ -186,8 +187,7 @@ impl<R: Release> Machine<R> {
             true => Slot::Shadow(self.workingset_eviction(pfn)),
             false => Slot::Empty,
         };
-        let slot = self.leave_swap_cache(pfn);
-        changing.uncache(slot, shadow);
+        self.leave_swap_cache(&mut changing, pfn, shadow);
         page.unfreeze(pfn, 1);
         true
     }
@@ -197,11 +197,7 @@ impl<R: Release> Machine<R> {
     /// The caller holds a reference besides the cache's.
     pub(crate) fn lose_swapped(&self, pfn: Pfn) {
         let Some(swap) = self.swap_space() else { return };
-        {
-            let mut changing = swap.change(self);
-            let slot = self.leave_swap_cache(pfn);
-            changing.uncache(slot, Slot::Empty);
-        }
+        self.leave_swap_cache(&mut swap.change(self), pfn, Slot::Empty);
         // The cache's reference.
         self.put(pfn);
     }

@@ -113,8 +113,7 @@ impl<R: Release> Machine<R> {
                         Ok((false, found.shadow()))
                     }
                     _ => {
-                        changing.set(slot, Slot::Page(pfn));
-                        self.enter_swap_cache(pfn, slot);
+                        self.enter_swap_cache(&mut changing, pfn, slot);
                         Ok((true, found.shadow()))
                     }
                 }

@@ -225,14 +225,14 @@ impl<M: FreesContent> Changing<'_, M> {
         self.map.entries.get(slot as usize).copied().unwrap_or(0)
     }
 
-    /// Takes a free slot, without an entry, and caches the page for it. `None` if no slot is free,
-    /// or during a swapoff.
-    pub fn allocate(&mut self, pfn: Pfn) -> Option<u32> {
+    /// Takes a free slot, without an entry, for a page that the caller puts into it. `None` if no slot is
+    /// free, or during a swapoff.
+    pub fn allocate(&mut self) -> Option<u32> {
         if self.map.closed {
             return None;
         }
-        let slot = match self.map.free.pop() {
-            Some(slot) => slot,
+        match self.map.free.pop() {
+            Some(slot) => Some(slot),
             None if (self.map.entries.len() as u32) < self.swap.slots => {
                 // The first use of a slot needs host memory for its count, and for its later place
                 // in the list of free slots. If the host has none, no slot is given out.
@@ -240,12 +240,10 @@ impl<M: FreesContent> Changing<'_, M> {
                 self.map.entries.try_reserve(1).ok()?;
                 self.map.free.try_reserve(used).ok()?;
                 self.map.entries.push(0);
-                self.map.entries.len() as u32 - 1
+                Some(self.map.entries.len() as u32 - 1)
             }
-            None => return None,
-        };
-        self.set(slot, Slot::Page(pfn));
-        Some(slot)
+            None => None,
+        }
     }
 
     /// Counts one more entry of the slot (`swap_duplicate`).

@@ -128,7 +128,7 @@ impl<R: Release> Session<R> {
     }
 
     /// Returns the remembered frame of a page.
-    fn failed_frame(&self, actor: &Actor, region: Region, page: u32) -> Option<Pfn> {
+    pub(super) fn failed_frame(&self, actor: &Actor, region: Region, page: u32) -> Option<Pfn> {
         let key = (region, page);
         actor.names.frames.get(key).or_else(|| self.names.frames.get(key)).copied()
     }

@@ -1,0 +1,5 @@
+map r0 file 1
+thread A
+  fread r0
+thread B
+  look cache r0

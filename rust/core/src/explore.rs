@@ -16,6 +16,7 @@
 //! | `report` | the result and the coverage of a search |
 //! | `program`, `program_world` | exploring programs: from a text to a result |
 //! | `outcomes` | all outcomes of a program's schedules |
+//! | `serial` | the order of operations that explains a schedule's answers and end |
 //! | `request` | a request from a caller outside of Rust |
 //! | `smaller` | the programs that are smaller than a program by one change |
 //! | `owners` | owners of movable pages that a caller brings along |
@@ -46,6 +47,7 @@ mod report;
 mod request;
 mod sample;
 mod schedule;
+mod serial;
 mod shrink;
 mod smaller;
 mod tally;

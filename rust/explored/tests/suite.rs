@@ -12,6 +12,7 @@ mod pairs;
 mod pressure;
 mod programs;
 mod results;
+mod serial;
 mod shrinking;
 mod small;
 mod swap;

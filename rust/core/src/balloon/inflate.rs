@@ -110,7 +110,9 @@ impl Balloon {
         while done < pages {
             stop_point();
             let want = (pages - done).min(BATCH as u32);
+            let listed = mutated(Mutation::DeflateCountsEarly).then(|| self.size().min(want));
             let got = self.deflate_batch(machine, want as usize);
+            let got = listed.unwrap_or(got);
             done += got;
             // An allocation that runs out of memory deflates by one batch at most, and holds a lock under
             // which no signal handler may run. So a signal is looked for only if a second batch follows.

@@ -24,7 +24,8 @@ impl<W: World> Explorer<W> {
     }
 
     /// An explorer of `world`.
-    pub fn with_options(world: W, options: Options) -> Self {
+    pub fn with_options(mut world: W, options: Options) -> Self {
+        world.check_as(options.checks);
         let pairs = options.pairs.then(Collector::default);
         Explorer { world, runtime: Runtime::new(options), endings: Endings::default(), pairs }
     }
@@ -51,7 +52,8 @@ impl<W: World> Explorer<W> {
         if let Some(pairs) = pairs {
             pairs.add(&*world, runtime);
         }
-        Run { outcome: outcome.map(|()| fingerprint), steps: runtime.steps() }
+        let outcome = outcome.and_then(|()| world.judge(fingerprint)).map(|()| fingerprint);
+        Run { outcome, steps: runtime.steps() }
     }
 
     /// The pairs of steps in the schedules that ran since the last call; `None` if they are not gathered.

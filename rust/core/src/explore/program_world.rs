@@ -3,18 +3,19 @@
 use super::kind::kind_of;
 use super::owners::{Brought, fresh};
 use super::reckoned::Baseline;
+use super::serial::{Answer, InTurns, Oracle, Outcome, Serial, Turns, stands_for};
 use super::tally::Tally;
 use super::world::World;
-use super::{Digest, Violation, operation};
+use super::{Checks, Digest, Explorer, Options, Violation, operation};
 use crate::audit::{Auditor, Finding};
 use crate::lru::model;
 use crate::machine::Config;
 use crate::page::reckon;
-use crate::program::session::{Actor, Session, Step};
+use crate::program::session::{Actor, Session, Step, Visible};
 use crate::program::{Movable, Op, Program};
 use crate::release::Chosen;
-use crate::sync::broken;
 use crate::sync::explored::caught;
+use crate::sync::{Ordering, broken, fence};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -43,6 +44,12 @@ pub struct ProgramWorld {
     tally: Option<Arc<Tally>>,
     /// The counters after the set-up, with which the reckoner's sums begin.
     baseline: Baseline,
+    /// The program and its machine, of which an oracle is made.
+    origin: Rc<(Program, Config, Vec<usize>)>,
+    /// The check of serial answers, if wanted.
+    serial: Option<RefCell<SerialCheck>>,
+    /// The order that the threads follow, if the world is the oracle of such a check.
+    turns: Option<Rc<Turns>>,
     own: RefCell<ScheduleState>,
     /// Whether all threads of the last schedule had ended.
     ended: Cell<bool>,
@@ -58,6 +65,30 @@ struct ScheduleState {
     outcomes: Vec<u64>,
     /// The results as data, those of `finally` last; only if end states are collected.
     steps: Vec<Vec<Value>>,
+    /// The answers of each thread's operations, and the state that the threads left; only for the check of
+    /// serial answers.
+    outcome: Outcome,
+}
+
+/// The check of serial answers, and the program that its oracle is made of.
+struct SerialCheck {
+    serial: Serial,
+    oracle: Option<Box<ProgramOracle>>,
+}
+
+/// A second world of the program, whose threads take turns.
+struct ProgramOracle {
+    explorer: Explorer<ProgramWorld>,
+    turns: Rc<Turns>,
+}
+
+impl Oracle for ProgramOracle {
+    fn perform(&mut self) -> Option<Visible> {
+        self.turns.clear();
+        let run = self.explorer.run(&mut InTurns(&self.turns));
+        let world = self.explorer.world();
+        run.outcome.is_ok().then(|| std::mem::take(&mut world.own.borrow_mut().outcome.end))
+    }
 }
 
 /// The place of the outcomes in the digest: no thread has this number, and no object this address.
@@ -65,6 +96,9 @@ const OUTCOMES: usize = 1 << 9;
 
 /// The place of the reckoner's sums in the digest.
 const RECKONED: usize = OUTCOMES + 1;
+
+/// The place of the compared answers in the digest.
+const ANSWERS: usize = RECKONED + 1;
 
 /// The reason why a program could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,12 +133,16 @@ impl ProgramWorld {
             end_states: None,
             tally: None,
             baseline,
+            origin: Rc::new((program.clone(), config.clone(), cpus.to_vec())),
+            serial: None,
+            turns: None,
             own: RefCell::new(ScheduleState {
                 threads: (0..program.threads.len()).map(Actor::thread).collect(),
                 program: Actor::program(),
                 auditor: Auditor::default(),
                 outcomes: Vec::new(),
                 steps: vec![Vec::new(); program.threads.len() + 1],
+                outcome: Outcome { answers: vec![Vec::new(); program.threads.len()], ..Outcome::default() },
             }),
             ended: Cell::new(false),
         };
@@ -166,6 +204,36 @@ impl ProgramWorld {
         self
     }
 
+    /// Runs thread `thread` of an oracle.
+    fn run_in_turns(&self, thread: usize, actor: &mut Actor, turns: &Turns) {
+        for (number, unit) in turns.units()[thread].iter().enumerate() {
+            // A step, at which the thread waits for its turn. SeqCst: the kind of the step has no meaning.
+            fence(Ordering::SeqCst);
+            if !turns.is_performed() {
+                if let Some(op) = unit.does.as_ref().and_then(stands_for) {
+                    self.session.step(actor, &op);
+                }
+                turns.took(thread, number, None);
+                continue;
+            }
+            let answer = match &unit.does {
+                Some(op) => {
+                    let step = self.session.step(actor, op);
+                    if !step.findings.is_empty() {
+                        turns.block();
+                    }
+                    Answer::of(&step)
+                }
+                None => {
+                    self.session.leave(actor);
+                    Answer::default()
+                }
+            };
+            turns.took(thread, number, Some(answer));
+        }
+        self.session.leave(actor);
+    }
+
     /// The visible end state, as data.
     fn state(&self, own: &ScheduleState) -> Value {
         json!({ "ops": own.steps, "end": self.session.end_state(&own.program) })
@@ -218,6 +286,12 @@ impl World for ProgramWorld {
         let mut actor = std::mem::replace(&mut self.own.borrow_mut().threads[thread], Actor::thread(thread));
         actor.reset();
         self.session.machine().bind_cpu(Some(self.cpus[thread]));
+        if let Some(turns) = &self.turns {
+            self.run_in_turns(thread, &mut actor, turns);
+            self.own.borrow_mut().threads[thread] = actor;
+            return;
+        }
+        let mut answers = Vec::new();
         let mut outcomes = DefaultHasher::new();
         let mut steps = Vec::new();
         for (number, op) in self.threads[thread].iter().enumerate() {
@@ -237,6 +311,9 @@ impl World for ProgramWorld {
             if self.end_states.is_some() {
                 steps.push(result_of(&step));
             }
+            if self.serial.is_some() {
+                answers.push(Answer::of(&step));
+            }
         }
         self.session.leave(&mut actor);
         let mut own = self.own.borrow_mut();
@@ -246,12 +323,21 @@ impl World for ProgramWorld {
             own.outcomes[thread] = outcomes.finish();
             own.steps[thread] = steps;
         }
+        if self.serial.is_some() {
+            own.outcome.answers[thread] = answers;
+        }
     }
 
     fn check(&self) -> Result<(), Violation> {
         self.ended.set(true);
-        let ScheduleState { threads, program, auditor, steps, .. } = &mut *self.own.borrow_mut();
+        let ScheduleState { threads, program, auditor, steps, outcome, .. } = &mut *self.own.borrow_mut();
         self.session.join_into(program, threads);
+        if self.serial.is_some() || self.turns.is_some() {
+            outcome.end = self.session.visible(program);
+        }
+        if self.turns.is_some() {
+            return Ok(());
+        }
         self.session.machine().bind_cpu(Some(0));
         let after = &mut steps[self.threads.len()];
         after.clear();
@@ -284,18 +370,26 @@ impl World for ProgramWorld {
         if self.fingerprints {
             digest.add_hash(OUTCOMES, &own.outcomes);
         }
+        if self.serial.is_some() {
+            digest.add_hash(ANSWERS, &own.outcome.answers);
+        }
         if reckon::is_open() {
             digest.add_hash(RECKONED, &reckon::sums(self.session.machine().nodes().len()));
         }
         // The state of an owner that the caller brought along is not known here.
-        self.owners.is_empty() && own.threads.iter().all(|thread| thread.digest_into(digest))
+        self.owners.is_empty()
+            && self.turns.is_none()
+            && own.threads.iter().all(|thread| thread.digest_into(digest))
     }
 
     fn fingerprint(&self) -> u64 {
-        if !self.fingerprints {
-            return 0;
-        }
         let mut hash = DefaultHasher::new();
+        if self.serial.is_some() {
+            self.own.borrow().outcome.hash(&mut hash);
+        }
+        if !self.fingerprints {
+            return if self.serial.is_some() { hash.finish() } else { 0 };
+        }
         if let Some(end_states) = &self.end_states {
             let state = self.state(&self.own.borrow());
             state.to_string().hash(&mut hash);
@@ -306,6 +400,36 @@ impl World for ProgramWorld {
         self.own.borrow().outcomes.hash(&mut hash);
         self.session.fingerprint(&mut hash);
         hash.finish()
+    }
+
+    fn check_as(&mut self, checks: Checks) {
+        let serial =
+            || Serial::new(&self.origin.0, &self.origin.1).map(|serial| SerialCheck { serial, oracle: None });
+        let wanted = checks == Checks::All && self.owners.is_empty() && self.end_states.is_none();
+        self.serial = wanted.then(serial).flatten().map(RefCell::new);
+    }
+
+    fn judge(&self, fingerprint: u64) -> Result<(), Violation> {
+        let Some(check) = &self.serial else { return Ok(()) };
+        let check = &mut *check.borrow_mut();
+        let (program, config, cpus) = &*self.origin;
+        let verdict = match check.serial.known(fingerprint) {
+            Some(verdict) => verdict.clone(),
+            None => {
+                let oracle = check.oracle.get_or_insert_with(|| {
+                    let turns = Rc::new(Turns::new(Serial::units(program)));
+                    let world = ProgramWorld::new(program, config, cpus);
+                    let world = world.expect("the same set-up has succeeded before");
+                    let world = ProgramWorld { turns: Some(Rc::clone(&turns)), ..world };
+                    let options = Options { checks: Checks::State, ..Options::default() };
+                    Box::new(ProgramOracle { explorer: Explorer::with_options(world, options), turns })
+                });
+                let turns = Rc::clone(&oracle.turns);
+                let own = self.own.borrow();
+                check.serial.judge(fingerprint, program, &own.outcome, &turns, oracle.as_mut())
+            }
+        };
+        verdict.map_or(Ok(()), Err)
     }
 
     fn label(&self, address: usize) -> Option<String> {

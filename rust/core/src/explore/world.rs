@@ -1,7 +1,7 @@
 //! The world that is explored, and the result of one schedule of it.
 
 use super::kind::kind_of;
-use crate::sync::explored::{Digest, Violation};
+use crate::sync::explored::{Checks, Digest, Violation};
 
 /// A set-up and the threads that run on it.
 ///
@@ -36,6 +36,17 @@ pub trait World {
         0
     }
 
+    /// Told once what the schedules are checked against, before the first one.
+    fn check_as(&mut self, checks: Checks) {
+        let _ = checks;
+    }
+
+    /// Judges the outcome of a schedule whose check has passed. Called after the schedule, outside of it.
+    fn judge(&self, fingerprint: u64) -> Result<(), Violation> {
+        let _ = fingerprint;
+        Ok(())
+    }
+
     /// The name of the word at `address` in traces.
     fn label(&self, address: usize) -> Option<String> {
         let _ = address;
@@ -67,6 +78,12 @@ impl<W: World + ?Sized> World for Box<W> {
     }
     fn fingerprint(&self) -> u64 {
         (**self).fingerprint()
+    }
+    fn check_as(&mut self, checks: Checks) {
+        (**self).check_as(checks)
+    }
+    fn judge(&self, fingerprint: u64) -> Result<(), Violation> {
+        (**self).judge(fingerprint)
     }
     fn label(&self, address: usize) -> Option<String> {
         (**self).label(address)

@@ -245,6 +245,11 @@ impl PagePool {
 
     /// Returns the frame of a page.
     pub fn pfn(&self, which: PoolPage) -> Result<Pfn> {
+        if mutated(Mutation::LookupGivesUp) {
+            let absent = || Error::new(Errno::ENOENT, "another thread uses the pool");
+            let mut pages = self.pages.try_lock().ok_or_else(absent)?;
+            return self.live(&mut pages, which).map(|(pfn, _)| pfn);
+        }
         self.live(&mut self.pages.lock(), which).map(|(pfn, _)| pfn)
     }
 

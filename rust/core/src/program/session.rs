@@ -20,6 +20,7 @@
 //! | `shown` | pages and counters under the names that recordings use |
 //! | `observe` | the changes between two operations |
 //! | `end` | the visible state after all threads have ended |
+//! | `visible` | the state that users see at the end, for the check of serial answers |
 //! | `state` | names of words and a fingerprint, for the explorer |
 //! | `history`, `snapshot` | the writes and forks of threads, and the contents that a fork may have copied |
 //! | `zram` | a zram device with blocks of a chosen size |
@@ -72,6 +73,8 @@ mod state;
 mod step;
 #[cfg(feature = "explored")]
 mod subjects;
+#[cfg(feature = "explored")]
+mod visible;
 mod zram;
 
 pub use actor::Actor;
@@ -81,6 +84,8 @@ pub use end::EndState;
 pub use observe::{Observed, Observer, Totals};
 pub use shown::{PageRun, PageShown};
 pub use step::{Access, Extfrag, LayoutShown, Problem, Step, ZramShown, run_lengths};
+#[cfg(feature = "explored")]
+pub use visible::{BALLOON, POISONED, Visible, VisiblePage};
 
 use super::{Movable, Op, Program, Tracing};
 use crate::audit::{Auditor, Finding};

@@ -8,7 +8,7 @@ use crate::machine::Machine;
 use crate::map::slot::Slot;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
-use crate::sync::{Ordering, interrupted};
+use crate::sync::{Mutation, Ordering, interrupted, mutated};
 use std::ops::Range;
 
 /// The number of pages by which a truncation shortens a file before an interruption is heard.
@@ -50,8 +50,9 @@ impl<R: Release> Machine<R> {
     /// Performs the steps of a truncation (`truncate_pagecache`).
     pub(super) fn truncate_pages(&self, file: &File, pages: u32) {
         // 1. Keep other threads from making pages of the file.
+        let early = mutated(Mutation::TruncationRegrows).then(|| file.pages());
         let _alone = file.invalidate.write();
-        let before = file.pages();
+        let before = early.unwrap_or_else(|| file.pages());
         if pages >= before {
             return;
         }

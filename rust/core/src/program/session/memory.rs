@@ -18,7 +18,7 @@ use crate::sync::stop_point;
 use std::ops::Range;
 
 /// The name of the handles of [`Session::fill_node`]. No program can write it.
-const HOG: Owner = Owner::Allocated(Allocated(u16::MAX));
+pub(super) const HOG: Owner = Owner::Allocated(Allocated(u16::MAX));
 
 impl<R: Release> Session<R> {
     pub(super) fn mlock(&self, actor: &mut Actor, pages: &Sel<Region>) -> Step {

@@ -1,0 +1,168 @@
+//! The answer of an operation, as far as it is compared.
+
+use super::Outcome;
+use super::tolerances;
+use super::turns::{Turn, Unit};
+use crate::error::Errno;
+use crate::program::session::{Access, Step};
+use crate::program::{Op, Program};
+use std::fmt;
+
+/// The answer of an operation: what it says of its pages, and the error of the whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Answer {
+    pub ret: i64,
+    pub errno: Option<Errno>,
+    pub status: Vec<Option<i32>>,
+    pub calls: Vec<i32>,
+    pub acc: Vec<Access>,
+    pub signals: (u32, u32),
+    pub got: Option<u32>,
+}
+
+impl Answer {
+    pub fn of(step: &Step) -> Answer {
+        // A process does not see whether the content is the last one: the content rules look at that.
+        let seen = |access: &Access| match access {
+            Access::Sigbus | Access::Failed(_) => *access,
+            _ => Access::Ok,
+        };
+        Answer {
+            // The number of pages that were done before an error is told by no call.
+            ret: if step.errno.is_some() { -1 } else { step.ret },
+            errno: step.errno,
+            status: step.status.clone(),
+            calls: step.calls_ret.clone(),
+            acc: step.acc.iter().map(seen).collect(),
+            signals: (step.async_sigbus, step.ar_sigbus),
+            got: step.got,
+        }
+    }
+
+    /// The number of pages that are answered for; 0 if the operation has one answer only.
+    fn pages(&self) -> usize {
+        self.status.len().max(self.calls.len()).max(self.acc.len())
+    }
+
+    /// The answer for one part of `all` parts; `None` if the answer is not by parts.
+    pub fn part(&self, part: usize, all: usize) -> Option<Answer> {
+        if all == 1 {
+            return Some(self.clone());
+        }
+        (self.pages() == all).then(|| {
+            let status: Vec<_> = self.status.get(part).copied().into_iter().collect();
+            let calls: Vec<_> = self.calls.get(part).copied().into_iter().collect();
+            let acc: Vec<_> = self.acc.get(part).copied().into_iter().collect();
+            Answer { status, calls, acc, ..Answer::default() }
+        })
+    }
+
+    /// The answer of a part, whether it is told of the page or of the whole.
+    fn of_part(&self) -> (Option<i32>, Option<Access>) {
+        let told = self.status.first().copied().flatten().or(self.calls.first().copied());
+        let error = self.errno.map(|errno| -errno.0);
+        (told.or(error).filter(|_| self.acc.is_empty()), self.acc.first().copied())
+    }
+
+    /// The errors that the answer tells.
+    pub fn errnos(&self) -> impl Iterator<Item = Errno> + '_ {
+        let negative = |ret: &i32| (*ret < 0).then(|| Errno(-ret));
+        let accesses = self.acc.iter().filter_map(|access| match access {
+            Access::Failed(errno) => Some(*errno),
+            _ => None,
+        });
+        let statuses = self.status.iter().flatten().filter_map(negative);
+        self.errno.into_iter().chain(statuses).chain(self.calls.iter().filter_map(negative)).chain(accesses)
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let named = |ret: i32| Errno(-ret).name().map_or_else(|| ret.to_string(), |name| format!("-{name}"));
+        match self.errno {
+            Some(errno) => parts.push(errno.name().unwrap_or("E?").to_owned()),
+            None if self.pages() == 0 => {
+                parts.push(if self.ret == 0 { "done".into() } else { self.ret.to_string() })
+            }
+            None => {}
+        }
+        parts.extend(self.status.iter().map(|status| status.map_or("unset".into(), named)));
+        parts.extend(self.calls.iter().map(|&ret| named(ret)));
+        parts.extend(self.acc.iter().map(Access::to_string));
+        if self.signals != (0, 0) {
+            parts.push(format!("signals {:?}", self.signals));
+        }
+        parts.extend(self.got.map(|got| format!("got {got}")));
+        write!(f, "-> {}", parts.join(" "))
+    }
+}
+
+/// Compares the answers of an order's units with those of a schedule.
+pub struct Merging<'a> {
+    units: &'a [Vec<Unit>],
+    /// The first error of the performed parts of each thread's operation, and whether a part was left out.
+    parts: Vec<(Option<Errno>, bool)>,
+}
+
+impl<'a> Merging<'a> {
+    pub fn new(units: &'a [Vec<Unit>]) -> Self {
+        Merging { units, parts: vec![(None, false); units.len()] }
+    }
+
+    /// Adds the answer of the next unit. An error says what differs.
+    pub fn add(
+        &mut self,
+        turn: Turn,
+        given: &Option<Answer>,
+        outcome: &Outcome,
+        program: &Program,
+    ) -> Result<(), String> {
+        let thread = usize::from(turn.thread);
+        let unit = &self.units[thread][turn.unit as usize];
+        let Some(op) = &unit.does else { return Ok(()) };
+        if unit.is_prelude() {
+            return Ok(());
+        }
+        let (part, all) = unit.part;
+        if part == 0 {
+            self.parts[thread] = (None, false);
+        }
+        let own = &mut self.parts[thread];
+        let whole = &outcome.answers[thread][unit.op];
+        let Some(given) = given else {
+            own.1 = true;
+            return Ok(());
+        };
+        own.0 = own.0.or(given.errno);
+        let differs = |due: &Answer| format!("`{op}` {given} and not {due}");
+        // The parts of a punch are single calls of advice, and a punch tells only their number.
+        let punch = matches!(program.threads[thread].ops[unit.op], Op::Punch { .. });
+        match whole.part(part, all).filter(|_| !punch) {
+            Some(due) => {
+                let same = match all {
+                    1 => *given == due,
+                    _ => given.of_part() == due.of_part(),
+                };
+                let tolerated = || tolerances::is_tolerated(program, thread, op, &due, given);
+                if !same && !tolerated() {
+                    return Err(differs(&due));
+                }
+            }
+            // One answer for all parts: the first error.
+            None if part + 1 == all
+                && !own.1
+                && own.0 != whole.errno
+                && !refused(program, thread, op, whole) =>
+            {
+                return Err(differs(whole));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+fn refused(program: &Program, thread: usize, op: &Op, answer: &Answer) -> bool {
+    tolerances::is_tolerated(program, thread, op, answer, answer)
+}

@@ -311,7 +311,7 @@ PREEMPTED = (
 )
 
 #: Threads for movable pages of an owner outside the LRU.
-MOVABLE = {"release": "release {x}"} | ANY
+MOVABLE = {"release": "release {x}"} | ANY | _usual("look_frame")
 
 #: Threads for movable pages whose frames may fail, under profile fields of older kernels.
 RELEASED = {name: MOVABLE[name] for name in ("release", "try_get", "isolate", "migrate")} | {

@@ -230,12 +230,14 @@ mutations! {
     OwnerOutlivesFile = "owner-outlives-file", "page cache";
     /// A page of a file can be found in its slot before it names the file.
     CacheSlotFirst = "cache-slot-first", "page cache";
-    /// A migration puts the new page into the slot of its file before the page names the file.
+    /// A migration puts the new page into the slot of its cache before the page names its place there.
     ReplacementSlotFirst = "replacement-slot-first", "migration";
     /// A page can be found in the swap cache before it names its slot.
     SwapSlotFirst = "swap-slot-first", "swap cache";
     /// A fault fills the entry before the new page names its owner.
     EntryFirst = "entry-first", "page fault";
+    /// Fork fills the entry of the child before it counts the mapping.
+    ForkEntryFirst = "fork-entry-first", "fork";
     /// The head of a large page gets its reference before its order.
     ReferenceBeforeOrder = "reference-before-order", "large pages";
     /// A split gives the head its reference back before the head is a base page.

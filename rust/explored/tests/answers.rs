@@ -123,6 +123,7 @@ fn a_page_that_is_found_before_it_is_ready_is_seen_by_a_look() {
         Mutation::ReplacementSlotFirst,
         Mutation::SwapSlotFirst,
         Mutation::EntryFirst,
+        Mutation::ForkEntryFirst,
         Mutation::ReferenceBeforeOrder,
         Mutation::ThawBeforeSplit,
         Mutation::AnonBeforeOwner,

@@ -156,13 +156,22 @@ impl<R: Release> Machine<R> {
                     }
                     page.clear(Flags::ANON_EXCLUSIVE);
                 }
-                self.frames[head].get(head);
-                self.frames.add_mapping(folio, pfn);
+                let count = || {
+                    self.frames[head].get(head);
+                    self.frames.add_mapping(folio, pfn);
+                };
+                let late = mutated(Mutation::ForkEntryFirst);
+                if !late {
+                    count();
+                }
                 let old = match mutated(Mutation::ForkKeepsWritable) {
                     true => pte,
                     false => guard.wrprotect(),
                 };
                 child.publish(index, Pte(old.0 & !(Pte::WRITE | Pte::YOUNG)));
+                if late {
+                    count();
+                }
                 if old.has(Pte::WRITE) { Copied::Protected } else { Copied::Done }
             }
             Entry::Migration { .. } => {

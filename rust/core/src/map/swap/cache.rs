@@ -214,12 +214,14 @@ impl<R: Release> Machine<R> {
             return false;
         }
         let (word, slot) = (src.word(), src.private());
-        dst.set_owner(src.owner(), src.index());
-        dst.set_extra(dst.order(), slot);
-        dst.set(word.flags() & (MOVED | Flags::SWAPBACKED));
-        // The cache's reference.
-        dst.get(to);
-        changing.set(slot, Slot::Page(to));
+        let describe = || {
+            dst.set_owner(src.owner(), src.index());
+            dst.set_extra(dst.order(), slot);
+            dst.set(word.flags() & (MOVED | Flags::SWAPBACKED));
+            // The cache's reference.
+            dst.get(to);
+        };
+        in_order(Mutation::ReplacementSlotFirst, describe, || changing.set(slot, Slot::Page(to)));
         src.set_extra(src.order(), 0);
         src.clear(MOVED);
         src.unfreeze(from, 1);

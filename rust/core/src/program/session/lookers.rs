@@ -130,6 +130,10 @@ impl<R: Release> Session<R> {
         let Mapped { area, file, .. } = self.place_of(actor, owner)?;
         let slot = match look_in(area, index).entry() {
             Entry::Swap { slot } => Some(slot),
+            Entry::Present { pfn, zero: false } => {
+                let page = self.page(pfn);
+                page.word().has(Flags::SWAPCACHE).then(|| page.private())
+            }
             _ => file.as_ref().and_then(|file| file.swapped_page(index)),
         };
         let slot = slot.ok_or_else(|| nothing(owner, index))?;
@@ -208,7 +212,9 @@ impl<R: Release> Session<R> {
                 if always && (large != (order > 0) || !inside || tail != (pfn != head)) {
                     unready(pfn, FOUND, format_args!("its head {head} has order {order}: {word}"));
                 }
-                let owned = || page.word().any(Flags::ANON | Flags::FILE);
+                // Where the mark of a movable page sticks, its owner may have released the page already.
+                let marked = if self.machine.mark_sticks() { Flags::empty() } else { Flags::MOVABLE };
+                let owned = || page.word().any(Flags::ANON | Flags::FILE | marked);
                 if page.owner() == 0 && still(owned) {
                     unready(pfn, FOUND, format_args!("no owner: {}", page.word()));
                 }
@@ -235,18 +241,28 @@ impl<R: Release> Session<R> {
                 }
                 let (at, of) = (page.index(), OwnerId(page.owner()));
                 let mapped = still(maps);
-                let mut met = false;
+                let mut met = Vec::new();
                 self.machine.walk_areas(of, at, |area, at| {
                     let at = at + (pfn.0 - head.0);
-                    met |= own.as_ref().is_some_and(|own| Arc::ptr_eq(own, area)) && at == index;
-                    let there = || look_in(area, at).maps(pfn);
-                    if there() && self.page(pfn).mapcount() == 0 && still(there) {
-                        unready(pfn, FOUND, format_args!("no mapping is counted"));
+                    met.push((Arc::clone(area), at));
+                    if look_in(area, at).maps(pfn) {
+                        let counted = self.page(pfn).mapcount() as usize;
+                        let mapping = || met.iter().filter(|(area, at)| look_in(area, *at).maps(pfn)).count();
+                        if still(|| mapping() > counted) {
+                            unready(
+                                pfn,
+                                FOUND,
+                                format_args!("more entries map it than {counted}, the count"),
+                            );
+                        }
                     }
                     true
                 });
+                let is_own = |(area, at): &(Arc<Area>, u32)| {
+                    own.as_ref().is_some_and(|own| Arc::ptr_eq(own, area)) && *at == index
+                };
                 // An area is in the reverse map as long as it maps anything.
-                if mapped && !met && still(maps) {
+                if mapped && !met.iter().any(is_own) && still(maps) {
                     unready(pfn, FOUND, format_args!("the walk misses an area that maps the page"));
                 }
             },

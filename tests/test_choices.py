@@ -55,6 +55,8 @@ def test_every_word_is_taken_by_the_call_that_it_is_for():
         assert mmcore.explore(program, search=search, schedules=2).counterexample is None
     for checks in _mmcore.CHOICES["Checks"]:
         assert mmcore.explore(program, checks=checks, schedules=2).counterexample is None
+    for memory in _mmcore.CHOICES["MemoryModel"]:
+        assert mmcore.explore(program, memory=memory, schedules=2).counterexample is None
     for release in _mmcore.CHOICES["Release"]:
         assert mmcore.Profile(release=release)["release"] == release
     for kernel in _mmcore.CHOICES["Kernel"]:

@@ -88,7 +88,7 @@ def small(monkeypatch):
 @pytest.mark.usefixtures("small")
 def test_a_soak_makes_programs_from_those_that_covered_new_pairs():
     found = soaked(jobs=1)
-    assert len(found.searches) == 24
+    assert len(found.searches) == 24 or found.counterexample is not None
     made = [each for each in found.searches if each.parent is not None]
     kept = {each.seed for each in found.searches if each.new_pairs}
     assert made
@@ -110,10 +110,10 @@ def test_a_soak_is_the_same_with_any_workers_and_from_a_checkpoint(tmp_path):
     kept = tmp_path / "kept"
 
     def stop(each):
-        return each.seed < 5 + 13
+        return each.seed < 5 + 5
 
     part = soaked(jobs=2, checkpoint=kept, progress=stop)
-    assert len(part.searches) == 14
+    assert part.searches == alone.searches[:6]
     assert soaked(jobs=2, checkpoint=kept).searches == alone.searches
     # Once more, with nothing left to do.
     assert soaked(jobs=2, checkpoint=kept).searches == alone.searches

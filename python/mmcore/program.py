@@ -295,6 +295,7 @@ class MachineSpec(_Data):
         block: the number of frames of a memory block; None for the runner's default.
         pressure: `on` for a machine with memory pressure, `off` for one without; None for the
             runner's default.
+        memory: `tso` if the explorer delays stores as x86 does, `sc` if not; None for the default.
 
     Raises:
         TypeError: if a value has the wrong type.
@@ -309,6 +310,7 @@ class MachineSpec(_Data):
     offline: tuple[int, ...] = ()
     block: int | None = None
     pressure: str | None = None
+    memory: str | None = None
 
     def __post_init__(self) -> None:
         """Checks the types."""
@@ -317,7 +319,7 @@ class MachineSpec(_Data):
             self._expect(name, "an int or None", fits=fits)
         for name in ("pages", "movable", "offline"):
             self._expect(name, "a tuple of int", fits=_is_tuple(getattr(self, name), int))
-        for name in ("kernel", "pressure"):
+        for name in ("kernel", "pressure", "memory"):
             fits = isinstance(getattr(self, name), str | None)
             self._expect(name, "a str or None", fits=fits)
         fits = _is_pairs(self.profile, str)
@@ -582,17 +584,8 @@ def _to_json(program: Program) -> str:
         "schema": 1,
         "boot": boot and {"ballast": boot.ballast},
         "machine": machine
-        and {
-            "nodes": machine.nodes,
-            "pages": machine.pages,
-            "cpus": machine.cpus,
-            "movable": machine.movable,
-            "offline": machine.offline,
-            "block": machine.block,
-            "pressure": machine.pressure,
-            "kernel": machine.kernel,
-            "profile": dict(machine.profile),
-        },
+        and {each.name: getattr(machine, each.name) for each in fields(machine)}
+        | {"profile": dict(machine.profile)},
         "setup": program.setup,
         "threads": [{"name": t.name, "cpu": t.cpu, "ops": t.ops} for t in program.threads],
         "finally": program.finally_,

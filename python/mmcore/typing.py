@@ -21,6 +21,7 @@ __all__ = [
     "HolderKind",
     "Kernel",
     "Load",
+    "MemoryModel",
     "MigrateType",
     "Mode",
     "PageFlag",
@@ -106,6 +107,9 @@ Kernel: TypeAlias = Literal["4.5", "4.8", "6.1", "6.12", "6.19"]
 
 #: The load under which `mmcore.compare` measures machines.
 Load: TypeAlias = Literal["tiering", "storm", "compaction", "zram"]
+
+#: The order in which the threads of an exploration see each other's stores.
+MemoryModel: TypeAlias = Literal["sc", "tso"]
 
 #: The type of a pageblock: the mobility of the pages for which it is meant.
 MigrateType: TypeAlias = Literal["movable", "unmovable", "reclaimable", "high_atomic", "isolated"]
@@ -200,6 +204,7 @@ StepKind: TypeAlias = Literal[
     "wake",
     "unpark",
     "wait",
+    "leave",
 ]
 
 #: The zone of a memory block: for any page, or for pages that can move.

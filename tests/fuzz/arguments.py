@@ -23,6 +23,7 @@ FITS = {
     "checkpoint": v.either(v.number(None, None, None), v.path),
     "checks": v.number("state", "state", "all"),
     "explore.pairs": v.flag,
+    "memory": v.number(None, "sc", "tso"),
     "content": v.either(v.content, v.number(bytes(v.PAGE), b"w" * v.PAGE, b"object" * 40)),
     "against": v.number(None),
     "allow": v.number(None, {"atomics": 0.5}, {"puts": 1}),

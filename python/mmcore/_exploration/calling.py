@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmcore._chosen import Chosen
     from mmcore._movable import MovableOps
     from mmcore.program import Program
-    from mmcore.typing import Kernel, Release
+    from mmcore.typing import Kernel, MemoryModel, Release
 
     #: Owners of movable pages, by the names of a program.
     Owners: TypeAlias = Mapping[str, MovableOps]
@@ -33,6 +33,7 @@ def machine_options(
     profile: Chosen | None,
     mutation: str | None,
     max_steps: int | None,
+    memory: MemoryModel | None = None,
 ) -> dict[str, Any]:
     """The options of a run as the core takes them: machine, mutation and bound on steps."""
     max_steps = number("max_steps", max_steps, 1, MAX_STEPS)
@@ -40,6 +41,8 @@ def machine_options(
     if release:
         fields["release"] = release
     options: dict[str, Any] = {"machine": {"kernel": preset, "profile": fields}}
+    if memory is not None:
+        options["machine"]["memory"] = memory
     if mutation is not None:
         options["mutation"] = mutation
     if max_steps is not None:

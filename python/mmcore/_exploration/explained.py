@@ -36,6 +36,7 @@ _DOES: Mapping[StepKind, str] = {
     "wake": "wakes up",
     "unpark": "wakes the threads that sleep on the word",
     "wait": "waits until the word satisfies a condition, and reads it",
+    "leave": "the store leaves its thread's buffer: from now on all threads see it",
 }
 
 #: What the object of a step is, by a pattern of its name.

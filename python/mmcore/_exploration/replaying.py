@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mmcore._chosen import Chosen
     from mmcore._exploration.calling import Owners
     from mmcore.reporting import Part
-    from mmcore.typing import Kernel, Release, Status
+    from mmcore.typing import Kernel, MemoryModel, Release, Status
 
 __all__ = ["Replay", "recorded", "replay", "replay_command"]
 
@@ -226,6 +226,7 @@ def replay(
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Chosen | None = None,
+    memory: MemoryModel | None = None,
     mutation: str | None = None,
     max_steps: int | None = None,
     owners: Owners | None = None,
@@ -240,6 +241,7 @@ def replay(
         kernel: the preset of the profile, instead of the program's.
         release: the release design, instead of the program's.
         profile: a whole `Profile` instead of a preset, or fields of it by name.
+        memory: the order in which threads see each other's stores, as for `explore`.
         mutation: the name of a known defect to switch on.
         max_steps: the bound on the steps of a schedule, beyond which it counts as endless; 2**24 at
             most.
@@ -250,7 +252,7 @@ def replay(
             owner answers differently when the schedule runs again.
     """
     program = Program.of(program)
-    options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
+    options = machine_options(program, kernel, release, profile, mutation, max_steps, memory) | {
         "checks": "all"
     }
     brought = owners_of(program, owners)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mmcore._exploration.calling import Owners
     from mmcore._exploration.schedule import Schedule
     from mmcore._spread import ExecutorChoice, Workers
-    from mmcore.typing import Checks, Kernel, Release, Search
+    from mmcore.typing import Checks, Kernel, MemoryModel, Release, Search
 
 __all__ = ["explore", "plan", "result_of", "shrink"]
 
@@ -52,6 +52,7 @@ def explore(
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Chosen | None = None,
+    memory: MemoryModel | None = None,
     mutation: str | None = None,
     jobs: int | None = None,
     seconds: float | None = None,
@@ -88,6 +89,8 @@ def explore(
         kernel: the preset of the profile, instead of the program's.
         release: the release design, instead of the program's.
         profile: a whole `Profile` instead of a preset, or fields of it by name.
+        memory: the order in which threads see each other's stores, instead of the program's: "sc"
+            is the order of the steps, "tso" that of x86: stores wait in a buffer of their thread.
         mutation: the name of a known defect to switch on; `mmcore hunt --list` lists the names.
         jobs: OS threads of this process that share a sample, 1,024 at most; left out: one for each
             processor. Not together with `executor`.
@@ -130,6 +133,7 @@ def explore(
         kernel=kernel,
         release=release,
         profile=profile,
+        memory=memory,
         mutation=mutation,
         jobs=jobs,
         seconds=seconds,
@@ -157,6 +161,7 @@ def plan(
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Chosen | None = None,
+    memory: MemoryModel | None = None,
     mutation: str | None = None,
     jobs: int | None = None,
     seconds: float | None = None,
@@ -180,7 +185,7 @@ def plan(
     if schedules is None:
         # If only `seconds` is given, the number of schedules must not end the search first.
         schedules = 0 if search == "exhaustive" else 20_000 if seconds is None else ENDLESS
-    options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
+    options = machine_options(program, kernel, release, profile, mutation, max_steps, memory) | {
         "schedules": schedules,
         "seed": seed,
         "search": search,
@@ -262,6 +267,7 @@ def shrink(
     kernel: Kernel | None = None,
     release: Release | None = None,
     profile: Chosen | None = None,
+    memory: MemoryModel | None = None,
     mutation: str | None = None,
     max_steps: int | None = None,
     budget: int = 2_500,
@@ -277,6 +283,8 @@ def shrink(
         kernel: the preset of the profile, instead of the program's.
         release: the release design, instead of the program's.
         profile: a whole `Profile` instead of a preset, or fields of it by name.
+        memory: the order in which threads see each other's stores, instead of the program's: "sc"
+            is the order of the steps, "tso" that of x86: stores wait in a buffer of their thread.
         mutation: the name of a known defect to switch on.
         max_steps: the bound on the steps of a schedule, beyond which it counts as endless; 2**24 at
             most.
@@ -290,7 +298,7 @@ def shrink(
     """
     program = Program.of(program)
     budget = number("budget", budget, most=_MOST)
-    options = machine_options(program, kernel, release, profile, mutation, max_steps) | {
+    options = machine_options(program, kernel, release, profile, mutation, max_steps, memory) | {
         "shrink": budget,
         "checks": "all",
     }

@@ -56,7 +56,7 @@ mod world;
 
 pub use crate::rng::Rng;
 pub use crate::sync::explored::{
-    Checks, Digest, Kind, Options, THREADS, Violation, on_host, operation, rule,
+    Checks, Digest, FIRST_BUFFER, Kind, Options, THREADS, Violation, on_host, operation, rule,
 };
 pub use exhaust::{Exhaustive, Seen};
 pub use explorer::Explorer;

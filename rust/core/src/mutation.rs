@@ -244,6 +244,8 @@ mutations! {
     ThawBeforeSplit = "thaw-before-split", "split";
     /// A migration marks the new page as anonymous before the page names its owner.
     AnonBeforeOwner = "anon-before-owner", "migration";
+    /// An access does not order the beginning of its section before its look at the entry.
+    EnterWithoutFence = "enter-without-fence", "TLB";
     /// A page that leaves the swap cache keeps the number of its slot.
     SlotOutlivesCache = "slot-outlives-cache", "b653db77350c (its idea)";
     /// An offlining that waited for another one of the same block claims to have done its work.

@@ -86,8 +86,9 @@ pub use select::{
 pub use setup::{Defaults, SetupError};
 pub use spec::{ArgSpec, OpSpec, Place};
 pub use word::{
-    Advice, Backing, BlockAction, LayoutOption, LookAt, MadvOption, MbindOption, Mode, NotThis, PhysAction,
-    PinKind, Priority, PutOption, Reason, SwapOption, Switch, Syntax, Token, Tracing, Watermarks, Word,
+    Advice, Backing, BlockAction, LayoutOption, LookAt, MadvOption, MbindOption, MemoryModel, Mode, NotThis,
+    PhysAction, PinKind, Priority, PutOption, Reason, SwapOption, Switch, Syntax, Token, Tracing, Watermarks,
+    Word,
 };
 
 /// A program: the set-up, the threads, and the operations after them.
@@ -158,6 +159,9 @@ pub struct MachineSpec {
     /// On if allocations that find no frame reclaim and compact.
     #[serde(default)]
     pub pressure: Option<Switch>,
+    /// The order in which the explorer's threads see each other's stores.
+    #[serde(default)]
+    pub memory: Option<MemoryModel>,
     /// The kernel whose profile the machine has.
     #[serde(default)]
     pub kernel: Option<Token>,
@@ -220,6 +224,7 @@ impl Display for MachineSpec {
         }
         self.block.map_or(Ok(()), |block| write!(f, " block={block}"))?;
         self.pressure.map_or(Ok(()), |pressure| write!(f, " pressure={pressure}"))?;
+        self.memory.map_or(Ok(()), |memory| write!(f, " memory={memory}"))?;
         self.kernel.as_ref().map_or(Ok(()), |kernel| write!(f, " kernel={kernel}"))?;
         self.profile.iter().try_for_each(|(field, value)| write!(f, " {field}={value}"))
     }

@@ -17,6 +17,7 @@ mod shrinking;
 mod small;
 mod swap;
 mod texts;
+mod tso;
 mod verdicts;
 mod windows;
 mod zsmalloc;

@@ -47,6 +47,7 @@ fn choices(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("HolderKind", Holder::KINDS.to_vec()),
         ("Kernel", PRESETS.to_vec()),
         ("Load", load::Load::NAMES.to_vec()),
+        ("MemoryModel", Request::MEMORIES.to_vec()),
         ("MigrateType", first(MigrateType::NAMES)),
         ("Mode", first(Mode::NAMES)),
         ("Policy", LruPolicy::ALL.iter().map(|policy| policy.name()).collect()),

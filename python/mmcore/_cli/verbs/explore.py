@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import mmcore
 from mmcore._cli import inputs, showing
 from mmcore._errors import InputError
-from mmcore.typing import Checks, Search  # noqa: TC001 - the command line reads the annotations
+from mmcore.typing import Checks, MemoryModel, Search  # noqa: TC001 - the command line reads the annotations
 
 
 def explore(
@@ -27,6 +27,7 @@ def explore(
     jobs: int | None = None,
     shrink: int = 2_500,
     max_steps: int | None = None,
+    memory: MemoryModel | None = None,
     mutation: str | None = None,
     coverage: Annotated[bool, Parameter(negative=())] = False,
     checkpoint: Path | None = None,
@@ -53,6 +54,8 @@ def explore(
             change the result.
         shrink: the most schedules run to make a counterexample smaller; 0 leaves it as found.
         max_steps: the most steps of a schedule; a longer one counts as endless, a broken rule.
+        memory: sc, where all threads see a store at once, or tso, the memory of x86, where stores
+            wait in a buffer of their thread; instead of the program's.
         mutation: put this defect into the core, to see whether the program finds it;
             `mmcore hunt --list` lists all defects.
         coverage: print which lines of the core and which pairs of steps of two threads the search
@@ -84,6 +87,7 @@ def explore(
             jobs=jobs,
             shrink=shrink,
             max_steps=max_steps,
+            memory=memory,
             mutation=mutation,
             pairs=coverage,
             checkpoint=checkpoint,

@@ -8,6 +8,7 @@ import mmcore
 from mmcore._cli import inputs, showing
 from mmcore._errors import InputError
 from mmcore._exploration.replaying import Replay
+from mmcore.typing import MemoryModel  # noqa: TC001 - the command line reads the annotations
 
 
 def replay(
@@ -15,6 +16,7 @@ def replay(
     schedule: str | None = None,
     /,
     *,
+    memory: MemoryModel | None = None,
     mutation: str | None = None,
     max_steps: int | None = None,
     machine: inputs.MachineWords | None = None,
@@ -29,6 +31,8 @@ def replay(
             program file (- for the standard input) followed by a schedule.
         schedule: the schedule for a program file, such as 0x93,1; an empty one runs each thread to
             its end.
+        memory: sc, where all threads see a store at once, or tso, the memory of x86, where stores
+            wait in a buffer of their thread; instead of the program's.
         mutation: put this defect into the core.
         max_steps: a schedule of more steps counts as endless.
         machine: the profile of the machine.
@@ -37,7 +41,7 @@ def replay(
     view, words = view or showing.RaceView(), machine or inputs.MachineWords()
     if not what.strip():
         raise InputError("name a file that --save wrote, or give 'PROGRAM @ SCHEDULE'")
-    options = {**words.options, "mutation": mutation, "max_steps": max_steps}
+    options = {**words.options, "mutation": mutation, "max_steps": max_steps, "memory": memory}
     return showing.report("replaying", lambda _: _played(what, schedule, options), view)
 
 

@@ -96,8 +96,9 @@ impl Exhaustive {
         mut visitor: impl FnMut(Seen<'_>, u64) -> ControlFlow<()>,
     ) -> Report {
         let mut search = Search {
+            // The reduction does not know when a store can leave its buffer.
+            reduce: self.reduce && !explorer.runtime.buffers_stores(),
             explorer,
-            reduce: self.reduce,
             limit: self.limit,
             schedules: 0,
             steps: 0,

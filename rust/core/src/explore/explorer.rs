@@ -27,7 +27,11 @@ impl<W: World> Explorer<W> {
     pub fn with_options(mut world: W, options: Options) -> Self {
         world.check_as(options.checks);
         let pairs = options.pairs.then(Collector::default);
-        Explorer { world, runtime: Runtime::new(options), endings: Endings::default(), pairs }
+        let mut runtime = Runtime::new(options);
+        if world.buffers_stores() {
+            runtime.buffer_stores();
+        }
+        Explorer { world, runtime, endings: Endings::default(), pairs }
     }
 
     /// The world, as it was set up.

@@ -187,7 +187,7 @@ impl Collector {
                     kind if kind.reads_only() => What::Reads,
                     _ => What::Writes,
                 };
-                let access = Access { thread: step.thread, line: self.line(place), what };
+                let access = Access { thread: step.owner() as u8, line: self.line(place), what };
                 self.lines[access.line as usize].ran.add(self.schedule);
                 match step.kind {
                     // The queue of a word is an object of its own; words have even addresses.

@@ -12,9 +12,9 @@ use crate::lru::model;
 use crate::machine::Config;
 use crate::page::reckon;
 use crate::program::session::{Actor, Session, Step, Visible};
-use crate::program::{Movable, Op, Program};
+use crate::program::{MemoryModel, Movable, Op, Program};
 use crate::release::Chosen;
-use crate::sync::explored::caught;
+use crate::sync::explored::{FIRST_BUFFER, caught, operation_ends};
 use crate::sync::{Ordering, broken, fence};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
@@ -32,6 +32,8 @@ pub struct ProgramWorld {
     threads: Vec<Vec<Op>>,
     finally: Vec<Op>,
     cpus: Vec<usize>,
+    /// Whether stores are delayed in buffers.
+    buffers_stores: bool,
     /// The owners that the caller brought along.
     owners: Vec<Arc<Brought>>,
     /// Whether an operation forks.
@@ -117,6 +119,15 @@ impl ProgramWorld {
                 "the program has no threads: there is nothing to explore".into(),
             ));
         }
+        let memory = program.machine.as_ref().and_then(|machine| machine.memory);
+        let buffers_stores = memory == Some(MemoryModel::Tso);
+        if buffers_stores && program.threads.len() > FIRST_BUFFER {
+            return Err(WorldError::Refused(format!(
+                "a program with memory=tso has {FIRST_BUFFER} threads at most, not {}: remove threads, or \
+                 memory=tso",
+                program.threads.len()
+            )));
+        }
         let mut session = Session::for_program(config, program)
             .map_err(|error| WorldError::Refused(error.why.to_string()))?;
         let owners = brought(program).map_err(WorldError::Refused)?;
@@ -127,6 +138,7 @@ impl ProgramWorld {
             threads: program.threads.iter().map(|thread| thread.ops.clone()).collect(),
             finally: program.finally.clone(),
             cpus: cpus.to_vec(),
+            buffers_stores,
             owners: owners.into_iter().map(|(_, owner)| owner).collect(),
             forks: program.ops().any(|op| matches!(op, Op::Fork { .. })),
             fingerprints: false,
@@ -274,6 +286,10 @@ impl World for ProgramWorld {
         self.threads.len()
     }
 
+    fn buffers_stores(&self) -> bool {
+        self.buffers_stores
+    }
+
     fn begin(&self) {
         self.owners.iter().for_each(|owner| owner.begin());
         reckon::clear();
@@ -297,6 +313,7 @@ impl World for ProgramWorld {
         for (number, op) in self.threads[thread].iter().enumerate() {
             operation(number as u32);
             let step = self.session.step(&mut actor, op);
+            operation_ends();
             if let Some(finding) = step.findings.first() {
                 let Violation { rule, detail } = violation(finding);
                 broken(rule, format_args!("`{op}`: {detail}"));

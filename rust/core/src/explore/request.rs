@@ -61,6 +61,9 @@ impl Request {
     /// The words that `checks` takes.
     pub const CHECKS: &'static [&'static str] = &["state", "all"];
 
+    /// The words of `memory` in the machine line.
+    pub const MEMORIES: &'static [&'static str] = &["sc", "tso"];
+
     /// Reads a request. An error is one line.
     pub fn from_json(json: &str) -> Result<Request, String> {
         serde_json::from_str(json).map_err(|error| error.to_string())
@@ -127,6 +130,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::MemoryModel;
 
     #[test]
     fn an_empty_request_is_the_default() {
@@ -147,6 +151,13 @@ mod tests {
         for checks in Request::CHECKS {
             let request = Request { checks: (*checks).into(), ..Request::default() };
             assert!(request.program_options().is_ok(), "{checks}");
+        }
+    }
+
+    #[test]
+    fn every_word_of_memory_is_one() {
+        for memory in Request::MEMORIES {
+            assert!(memory.parse::<MemoryModel>().is_ok(), "{memory}");
         }
     }
 

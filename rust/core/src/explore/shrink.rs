@@ -268,8 +268,9 @@ impl<W: World> Explorer<W> {
     /// The thread and the operation of each step of `schedule`.
     fn executed_by(&mut self, schedule: &Schedule) -> Vec<Executed> {
         let trace = self.trace(schedule);
-        let executed = |row: &super::Row| Executed { thread: row.thread, operation: row.operation };
-        trace.rows.iter().map(executed).collect()
+        let threads: Vec<u8> = self.runtime.log().map(|step| step.thread).collect();
+        let executed = |(row, thread): (&super::Row, u8)| Executed { thread, operation: row.operation };
+        trace.rows.iter().zip(threads).map(executed).collect()
     }
 }
 

@@ -9,7 +9,8 @@ use super::{
     Adapt, Budget, Executed, Explorer, Options, Schedule, Shrinkable, Shrunk, same_steps, shrink_program,
 };
 use crate::machine::Config;
-use crate::program::{Defaults, MachineSpec, Op, Program, SetupError};
+use crate::program::{Defaults, MachineSpec, MemoryModel, Op, Program, SetupError};
+use crate::sync::explored::FIRST_BUFFER;
 use serde_json::Value;
 use std::ops::Range;
 
@@ -81,9 +82,15 @@ fn cases(programs: Vec<(Program, Adapt)>) -> Vec<(Case, Adapt)> {
 fn without_thread(program: &Program, thread: usize) -> (Program, Adapt) {
     let mut smaller = program.clone();
     smaller.threads.remove(thread);
+    let threads = program.threads.len();
     let adapt = move |steps: &[Executed]| {
-        let others = steps.iter().filter(|step| usize::from(step.thread) != thread);
-        Schedule::new(others.map(|step| step.thread - u8::from(usize::from(step.thread) > thread)))
+        // A number beyond the threads is that of a thread's store buffer.
+        let owner = |step: &Executed| match usize::from(step.thread) {
+            buffer if buffer >= threads => buffer - FIRST_BUFFER,
+            thread => thread,
+        };
+        let others = steps.iter().filter(|step| owner(step) != thread);
+        Schedule::new(others.map(|step| step.thread - u8::from(owner(step) > thread)))
     };
     (smaller, Box::new(adapt))
 }
@@ -188,6 +195,9 @@ fn simpler_machines(machine: Option<&MachineSpec>) -> Vec<MachineSpec> {
     }
     if cpus > 1 {
         simpler.push(MachineSpec { cpus: Some(cpus - 1), ..machine.clone() });
+    }
+    if machine.memory == Some(MemoryModel::Tso) {
+        simpler.push(MachineSpec { memory: None, ..machine.clone() });
     }
     if !machine.movable.is_empty() {
         simpler.push(MachineSpec { movable: Vec::new(), ..machine.clone() });

@@ -65,7 +65,7 @@ impl Trace {
             };
             let (function, place) = values.place.map_or((None, String::new()), functions::at);
             Row {
-                thread: step.thread,
+                thread: step.owner() as u8,
                 operation: values.operation,
                 kind: step.kind,
                 object,

@@ -14,6 +14,12 @@ pub trait World {
     /// Called before each schedule, outside of it: puts state back that is not undone with it.
     fn begin(&self) {}
 
+    /// Whether stores of the threads are delayed in buffers, as x86 does. The world then has at most
+    /// [`FIRST_BUFFER`](crate::sync::explored::FIRST_BUFFER) threads.
+    fn buffers_stores(&self) -> bool {
+        false
+    }
+
     /// Runs thread `thread`.
     fn run(&self, thread: usize);
 
@@ -66,6 +72,9 @@ impl<W: World + ?Sized> World for Box<W> {
     }
     fn begin(&self) {
         (**self).begin()
+    }
+    fn buffers_stores(&self) -> bool {
+        (**self).buffers_stores()
     }
     fn run(&self, thread: usize) {
         (**self).run(thread)

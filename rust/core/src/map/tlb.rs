@@ -16,7 +16,9 @@
 //! here. Each flush would then cost a few microseconds and an interrupt on every CPU that runs the
 //! process. This pays only if flushes are rare.
 
-use crate::sync::{AtomicU32, AtomicU64, MAX_THREADS, Ordering, fence, ops, spin_until, thread_slot};
+use crate::sync::{
+    AtomicU32, AtomicU64, MAX_THREADS, Mutation, Ordering, fence, mutated, ops, spin_until, thread_slot,
+};
 use crossbeam_utils::CachePadded;
 
 /// The section words of all threads: odd while the thread is inside a section, even outside.
@@ -72,7 +74,9 @@ impl Tlb {
         word.store(inside, Ordering::Release);
         // SeqCst, paired with the fence in `flush`: either the flush sees this thread inside, or this thread
         // sees the new entry.
-        fence(Ordering::SeqCst);
+        if !mutated(Mutation::EnterWithoutFence) {
+            fence(Ordering::SeqCst);
+        }
         Section { word, inside }
     }
 

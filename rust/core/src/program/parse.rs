@@ -106,6 +106,7 @@ fn machine(spec: &mut MachineSpec, line: &mut Line<'_>) -> Result<(), ParseError
             "nodes" => set(&mut spec.nodes, line.read(value)?),
             "cpus" => set(&mut spec.cpus, line.read(value)?),
             "pressure" => set(&mut spec.pressure, line.read(value)?),
+            "memory" => set(&mut spec.memory, line.read(value)?),
             "kernel" => set(&mut spec.kernel, line.read(value)?),
             "pages" => {
                 let new = spec.pages.is_empty();

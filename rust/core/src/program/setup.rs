@@ -62,6 +62,7 @@ impl MachineSpec {
             },
             block: overrides.block.or(self.block),
             pressure: overrides.pressure.or(self.pressure),
+            memory: overrides.memory.or(self.memory),
             kernel: overrides.kernel.clone().or_else(|| self.kernel.clone()),
             profile,
         }

@@ -301,6 +301,14 @@ choices! {
         Corrupt = "corrupt",
     }
 
+    /// The order in which threads see each other's stores.
+    pub enum MemoryModel {
+        /// The order of the steps: sequential consistency.
+        Sc = "sc",
+        /// That of x86: stores wait in a buffer of their thread (x86-TSO).
+        Tso = "tso",
+    }
+
     /// On or off.
     pub enum Switch {
         /// On.

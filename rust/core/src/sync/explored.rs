@@ -10,6 +10,7 @@
 //! | `record`, `recording` | the recording of a schedule |
 //! | `journal` | old values, so that a world is built once and run thousands of times |
 //! | `digest` | a 128-bit number for each end state |
+//! | `buffers`, `tso` | store buffers: the memory of x86 |
 //! | `clock`, `happens` | the race detector |
 //! | `held`, `order` | the lock order |
 //! | `pending` | events that must end before another event ends |
@@ -21,6 +22,7 @@
 //! confined to the OS thread that runs it, and so is everything that its threads reach; words that
 //! several explorations share (statics) must not be changed by their threads.
 
+mod buffers;
 mod clock;
 mod context;
 mod digest;
@@ -39,6 +41,7 @@ mod recording;
 mod runtime;
 mod stacks;
 mod step;
+mod tso;
 mod turns;
 mod verdict;
 mod violation;
@@ -58,7 +61,7 @@ pub use pending::{
 };
 pub use record::{Between, Checks, Options, Place, Record, Recorded, Values};
 pub use runtime::{Ending, Runtime};
-pub use step::{Access, Choice, Kind, Step, Strategy, THREADS, Threads, View, threads_in};
+pub use step::{Access, Choice, FIRST_BUFFER, Kind, Step, Strategy, THREADS, Threads, View, threads_in};
 pub use violation::{Violation, rule};
 pub use watched::{glance, watched};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence};
@@ -102,7 +105,15 @@ pub fn checks_all() -> bool {
 /// Records, for traces, the operation of its program that the calling thread begins.
 pub fn operation(number: u32) {
     if let Some(context) = context() {
+        context.drain();
         context.begin_operation(number);
+    }
+}
+
+/// Makes the stores of the calling thread visible to all threads, at the end of an operation of its program.
+pub fn operation_ends() {
+    if let Some(context) = context() {
+        context.drain();
     }
 }
 

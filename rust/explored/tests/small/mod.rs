@@ -11,15 +11,22 @@ pub struct Small<S> {
     pub threads: Vec<Thread<S>>,
     pub check: fn(&S) -> Result<(), Violation>,
     pub fingerprint: fn(&S) -> u64,
+    pub buffers_stores: bool,
 }
 
 impl<S> Small<S> {
     pub fn new(state: S) -> Self {
-        Small { state, threads: Vec::new(), check: |_| Ok(()), fingerprint: |_| 0 }
+        Small { state, threads: Vec::new(), check: |_| Ok(()), fingerprint: |_| 0, buffers_stores: false }
     }
 
     pub fn thread(mut self, body: impl Fn(&S) + 'static) -> Self {
         self.threads.push(Box::new(body));
+        self
+    }
+
+    /// Delays stores as x86 does.
+    pub fn tso(mut self) -> Self {
+        self.buffers_stores = true;
         self
     }
 
@@ -37,6 +44,9 @@ impl<S> Small<S> {
 impl<S> World for Small<S> {
     fn threads(&self) -> usize {
         self.threads.len()
+    }
+    fn buffers_stores(&self) -> bool {
+        self.buffers_stores
     }
     fn run(&self, thread: usize) {
         self.threads[thread](&self.state)

@@ -7,6 +7,7 @@
 //! This file holds the state. `hook` handles an operation, `turns` passes turns from stack to
 //! stack, and `verdict` ends a schedule on a violation.
 
+use super::buffers::Buffers;
 use super::clock::Clock;
 use super::held::Held;
 use super::journal::Journal;
@@ -132,6 +133,8 @@ pub(super) struct Context {
     pub strategy: Cell<Option<*mut dyn Strategy>>,
 
     pub journal: Journal,
+    /// The stores that other threads do not see yet.
+    pub buffers: Buffers,
     pub recording: Recording,
     pub turns: Turns,
 
@@ -205,6 +208,7 @@ impl Context {
             watching: Cell::new(false),
             strategy: Cell::new(None),
             journal: Journal::new(),
+            buffers: Buffers::default(),
             recording: Recording::default(),
             turns: Turns::default(),
             verdict: RefCell::new(None),
@@ -220,6 +224,7 @@ impl Context {
         self.steps.set(0);
         self.stop.set(0);
         self.journal.begin();
+        self.buffers.clear();
         for (number, thread) in self.threads[..threads].iter().enumerate() {
             thread.reset(number);
         }
@@ -244,6 +249,8 @@ impl Context {
     /// directly.
     pub fn after_threads(&self) {
         self.strategy.set(None);
+        // After a verdict the buffers may still have stores.
+        self.buffers.clear();
         self.panicking.set(false);
         self.current.set(0);
         self.threads[0].held.borrow_mut().clear();

@@ -8,7 +8,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 /// The size of a stack in bytes, enough for the core and for formatting a panic's message. The
 /// system backs only the pages that are used.
-const STACK: usize = 256 << 10;
+pub(super) const STACK: usize = 256 << 10;
 
 /// The state that a resumed fiber reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

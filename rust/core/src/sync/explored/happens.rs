@@ -42,7 +42,7 @@ impl Context {
     /// Returns the clock that a write with `order` publishes. A release also raises the thread's
     /// own component, so that later accesses are told apart from earlier ones.
     #[inline]
-    fn publish(&self, order: Ordering) -> Clock {
+    pub(super) fn publish(&self, order: Ordering) -> Clock {
         let thread = self.thread();
         if !releases(order) {
             return thread.fenced.get();

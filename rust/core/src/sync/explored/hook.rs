@@ -5,7 +5,7 @@
 //! set-up, callbacks that must not be interrupted, unwinding.
 
 use super::context::{Context, Mode, Thread, WRITER, When};
-use super::step::{Kind, Step, View, threads_in};
+use super::step::{Kind, Step, Threads, View, threads_in};
 use super::violation::rule;
 
 impl Context {
@@ -145,16 +145,26 @@ impl Context {
         result
     }
 
-    /// Chooses the thread that executes the next step. `None` once the schedule has its verdict.
-    pub(super) fn decide(&self) -> Option<usize> {
-        let step = self.steps.get();
+    /// Returns the threads that can execute their next step.
+    pub(super) fn able(&self) -> Threads {
         let alive = self.alive.get();
-        let mut runnable = alive & !self.waiting.get();
+        let mut able = alive & !self.waiting.get();
         for thread in threads_in(alive & self.waiting.get()) {
             if self.holds(self.threads[thread].when.get()) {
-                runnable |= 1 << thread;
+                able |= 1 << thread;
             }
         }
+        able
+    }
+
+    /// Chooses the thread that executes the next step. `None` once the schedule has its verdict.
+    pub(super) fn decide(&self) -> Option<usize> {
+        if self.buffers.on.get() {
+            return self.decide_with_buffers();
+        }
+        let step = self.steps.get();
+        let alive = self.alive.get();
+        let runnable = self.able();
         if runnable == 0 {
             self.judge(self.stuck());
             return None;

@@ -63,6 +63,40 @@ pub(super) enum Home {
     I64(*const AtomicI64),
 }
 
+impl Home {
+    /// Reads the value.
+    ///
+    /// # Safety
+    /// The object lives at this place.
+    pub unsafe fn load(self) -> u64 {
+        match self {
+            Home::Gone => 0,
+            // SAFETY: promised by the caller.
+            Home::U64(word) => unsafe { &*word }.load(Relaxed),
+            // SAFETY: as above.
+            Home::U32(word) => unsafe { &*word }.load(Relaxed).into(),
+            // SAFETY: as above.
+            Home::I64(word) => unsafe { &*word }.load(Relaxed) as u64,
+        }
+    }
+
+    /// Writes the value.
+    ///
+    /// # Safety
+    /// The object lives at this place.
+    pub unsafe fn store(self, value: u64) {
+        match self {
+            Home::Gone => {}
+            // SAFETY: promised by the caller.
+            Home::U64(word) => unsafe { &*word }.store(value, Relaxed),
+            // SAFETY: as above.
+            Home::U32(word) => unsafe { &*word }.store(value as u32, Relaxed),
+            // SAFETY: as above.
+            Home::I64(word) => unsafe { &*word }.store(value as i64, Relaxed),
+        }
+    }
+}
+
 /// The entry of an object that the schedule has touched.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -239,16 +273,15 @@ impl Journal {
         }
         for place in 0..self.len.get() {
             let entry = self.entry(place);
-            // The pointers are valid for the reason that `undo_words` gives.
-            let (address, now) = match entry.home.get() {
+            let home = entry.home.get();
+            let address = match home {
                 Home::Gone => continue,
-                // SAFETY: as in `undo_words`.
-                Home::U64(word) => (word.addr(), unsafe { &*word }.load(Relaxed)),
-                // SAFETY: as in `undo_words`.
-                Home::U32(word) => (word.addr(), unsafe { &*word }.load(Relaxed).into()),
-                // SAFETY: as in `undo_words`.
-                Home::I64(word) => (word.addr(), unsafe { &*word }.load(Relaxed) as u64),
+                Home::U64(word) => word.addr(),
+                Home::U32(word) => word.addr(),
+                Home::I64(word) => word.addr(),
             };
+            // SAFETY: the pointers are valid for the reason that `undo_words` gives.
+            let now = unsafe { home.load() };
             if now != entry.old.get() {
                 digest.add(address as u64, now);
             }
@@ -260,19 +293,9 @@ impl Journal {
     pub fn undo_words(&self) {
         for place in 0..self.len.get() {
             let entry = self.entry(place);
-            let old = entry.old.get();
-            // The pointers were made from borrows at the first touch. Since then the object has
-            // not been dropped, or its entry would be `Gone`, and has not moved (see the module's
-            // comment). Relaxed: one OS thread.
-            match entry.home.get() {
-                Home::Gone => {}
-                // SAFETY: see the comment above the match.
-                Home::U64(word) => unsafe { &*word }.store(old, Relaxed),
-                // SAFETY: see the comment above the match.
-                Home::U32(word) => unsafe { &*word }.store(old as u32, Relaxed),
-                // SAFETY: see the comment above the match.
-                Home::I64(word) => unsafe { &*word }.store(old as i64, Relaxed),
-            }
+            // SAFETY: the pointers were made from borrows at the first touch. Since then the object has not
+            // been dropped, or its entry would be `Gone`, and has not moved (see the module's comment).
+            unsafe { entry.home.get().store(entry.old.get()) };
         }
         self.len.set(0);
     }

@@ -89,6 +89,7 @@ impl<T> Inner<T> {
             false => (Kind::ReadLock, When::NoWriter(&self.state)),
         };
         context.step_when(kind, self.address(), when);
+        context.drain();
         // Relaxed: one OS thread.
         let old = self.state.load(Ordering::Relaxed);
         self.set_state(context, old, if exclusive { WRITER } else { old + 1 }, Ordering::Acquire, place);
@@ -101,6 +102,7 @@ impl<T> Inner<T> {
             return self.state.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok();
         };
         context.step(Kind::TryLock, self.address());
+        context.drain();
         // Relaxed: one OS thread.
         let old = self.state.load(Ordering::Relaxed);
         if old == 0 {
@@ -139,6 +141,7 @@ impl<T> Inner<T> {
             return;
         };
         context.step(if exclusive { Kind::Unlock } else { Kind::ReadUnlock }, self.address());
+        context.drain();
         context.let_go(self.class, self.address());
         // Relaxed: one OS thread.
         let old = self.state.load(Ordering::Relaxed);

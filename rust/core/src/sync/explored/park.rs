@@ -27,6 +27,7 @@ pub fn park(word: &AtomicU64, validate: impl Fn() -> bool) {
     let address = std::ptr::from_ref(word).addr();
     context.check_sleep();
     let is_step = context.step(Kind::Park, address);
+    context.drain();
     context.values(0, 0);
     if !context.within(&validate) {
         return;
@@ -50,6 +51,7 @@ pub fn unpark_one(word: &AtomicU64, before_wake: impl FnOnce(bool, bool)) {
     let Some(context) = context() else { return before_wake(false, false) };
     let address = std::ptr::from_ref(word).addr();
     context.step(Kind::Unpark, address);
+    context.drain();
     context.values(0, 0);
     let mut sleepers = context.sleepers.borrow_mut();
     let first = sleepers.iter().position(|&(word, _)| word == address);
@@ -69,6 +71,7 @@ pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     let Some(context) = context() else { return before_wake() };
     let address = std::ptr::from_ref(word).addr();
     context.step(Kind::Unpark, address);
+    context.drain();
     context.values(0, 0);
     let mut sleepers = context.sleepers.borrow_mut();
     sleepers.retain(|&(word, sleeper)| {

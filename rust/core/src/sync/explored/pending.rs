@@ -34,6 +34,8 @@ impl Topic {
 
 impl Context {
     fn record(&self, kind: Kind, topic: Topic) {
+        // The rules that use these records speak of the memory as all threads see it.
+        self.drain();
         self.attach(kind, topic.address(self));
     }
 

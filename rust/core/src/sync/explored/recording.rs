@@ -80,6 +80,9 @@ impl Context {
     #[inline]
     pub(super) fn dropped(&self, stamp: &Stamp, address: usize) {
         self.journal.forget(stamp);
+        if self.buffers.any_filled() {
+            self.buffers.forget(address);
+        }
         if self.recording.tracing.get() {
             self.record_between(address, None);
         }
@@ -109,7 +112,7 @@ impl Context {
             {
                 operations[usize::from(*thread)] = *operation;
             }
-            values.operation = operations[usize::from(step.thread)];
+            values.operation = operations[step.owner()];
         }
         Recorded { steps, values, locks: self.recording.locks.borrow().clone() }
     }

@@ -4,7 +4,7 @@ use super::context::{Context, enter, leave};
 use super::digest::Digest;
 use super::panics::quieten;
 use super::record::{Between, Options, Record, Recorded, Values};
-use super::step::{Access, Step, Strategy, THREADS, Threads};
+use super::step::{Access, FIRST_BUFFER, Step, Strategy, THREADS, Threads};
 use super::violation::Violation;
 use crate::sync::class::LockClass;
 use std::cell::Cell;
@@ -54,13 +54,23 @@ impl Runtime {
         Runtime { context: Box::new(Context::new(options)) }
     }
 
+    /// Delays stores in buffers, as x86 does.
+    pub fn buffer_stores(&mut self) {
+        self.context.buffers.on.set(true);
+    }
+
+    /// Returns true if stores are delayed in buffers.
+    pub fn buffers_stores(&self) -> bool {
+        self.context.buffers.on.get()
+    }
+
     /// Runs `body(0)` to `body(threads - 1)` as `strategy` interleaves them. If they all end, runs
     /// the check of `ending`, unless the same state passed it before. Then restores every word and
     /// lock that the schedule changed.
     ///
     /// # Panics
-    /// With more than [`THREADS`] threads, within another exploration, or when the system has no
-    /// memory for a stack.
+    /// With more than [`THREADS`] threads ([`FIRST_BUFFER`] with store buffers), within another exploration,
+    /// or when the system has no memory for a stack.
     pub fn run(
         &mut self,
         threads: usize,
@@ -69,7 +79,8 @@ impl Runtime {
         record: Record,
         ending: &mut dyn Ending,
     ) -> Result<(), Violation> {
-        assert!((1..=THREADS).contains(&threads), "a schedule has 1 to {THREADS} threads, not {threads}");
+        let most = if self.buffers_stores() { FIRST_BUFFER } else { THREADS };
+        assert!((1..=most).contains(&threads), "a schedule has 1 to {most} threads here, not {threads}");
         self.context.make_fibers(threads);
         let context: *const Context = &raw const *self.context;
         enter(context);

@@ -44,6 +44,8 @@ pub enum Kind {
     Unpark,
     /// Waiting until a word satisfies a condition, and reading it.
     Wait,
+    /// A store leaves its thread's buffer: from now on all threads see it.
+    Leave,
 }
 
 impl Kind {
@@ -68,6 +70,7 @@ impl Kind {
         Kind::Wake,
         Kind::Unpark,
         Kind::Wait,
+        Kind::Leave,
     ];
 
     /// Returns true if the step leaves all shared state as it was.
@@ -104,11 +107,12 @@ impl Kind {
             Kind::Wake => "wake",
             Kind::Unpark => "unpark",
             Kind::Wait => "wait",
+            Kind::Leave => "leave",
         }
     }
 }
 
-const _: () = assert!(Kind::ALL.len() == Kind::Wait as usize + 1, "a kind is missing in the list");
+const _: () = assert!(Kind::ALL.len() == Kind::Leave as usize + 1, "a kind is missing in the list");
 
 /// A step in the running schedule's log.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +124,14 @@ pub struct Step {
     pub thread: u8,
     /// The kind of the step.
     pub kind: Kind,
+}
+
+impl Step {
+    /// Returns the thread whose step or buffer this is.
+    pub fn owner(&self) -> usize {
+        let thread = usize::from(self.thread);
+        if self.kind == Kind::Leave { thread - FIRST_BUFFER } else { thread }
+    }
 }
 
 /// An access that belongs to a step without being one: a plain write, a note or a look at notes, or an
@@ -139,6 +151,10 @@ pub struct Access {
 
 /// The most threads of a schedule.
 pub const THREADS: usize = 8;
+
+/// The number under which the buffer of thread 0 is chosen, and the most threads of a schedule with store
+/// buffers.
+pub const FIRST_BUFFER: usize = THREADS / 2;
 
 /// A set of threads, a bit each.
 pub type Threads = u8;

@@ -146,7 +146,7 @@ impl Context {
     /// Runs the threads until all have ended or a verdict is in, then unwinds the rest. Only the
     /// host calls this function.
     pub(super) fn run_to_the_end(&self) {
-        while self.mode.get() == Mode::Running && self.alive.get() != 0 {
+        while self.mode.get() == Mode::Running && (self.alive.get() != 0 || self.buffers.any_filled()) {
             let Some(mut next) = self.decide() else { break };
             while self.resume_from_host(next) == Event::Suspended {
                 next = self.turns.next.get();

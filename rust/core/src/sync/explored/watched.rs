@@ -46,6 +46,7 @@ pub fn watched<T>(look: &dyn Fn(bool), operation: impl FnOnce() -> T) -> T {
     let watching = Watching(context);
     let result = operation();
     drop(watching);
+    context.drain();
     aside(|| look(false));
     result
 }

@@ -17,6 +17,9 @@ pub fn fence(order: Ordering) {
         None => std::sync::atomic::fence(order),
         Some(context) => {
             context.step(Kind::Fence, 0);
+            if order == Ordering::SeqCst {
+                context.drain();
+            }
             context.fenced(order);
             context.values(0, 0);
         }
@@ -65,6 +68,7 @@ macro_rules! atomic {
                 f: impl FnOnce($int) -> $int,
             ) -> $int {
                 context.step(kind, self.address());
+                context.drain();
                 let old = self.value.load(Relaxed);
                 context.modified(&self.stamp, || self.home(old), order);
                 let new = f(old);
@@ -78,6 +82,10 @@ macro_rules! atomic {
             pub fn load(&self, order: Ordering) -> $int {
                 let Some(context) = context() else { return self.value.load(order) };
                 context.step(Kind::Load, self.address());
+                if let Some(value) = context.forwarded(self.address()) {
+                    context.values(value, value);
+                    return value as $int;
+                }
                 let value = self.value.load(Relaxed);
                 context.loaded(&self.stamp, order);
                 context.values(value.into(), value.into());
@@ -90,6 +98,11 @@ macro_rules! atomic {
                 let Some(context) = context() else { return self.value.store(value, order) };
                 context.step(Kind::Store, self.address());
                 let old = self.value.load(Relaxed);
+                let home = || Home::$home(&self.value);
+                if context.delays(&self.stamp, home, self.address(), value.into(), order) {
+                    context.values(old.into(), old.into());
+                    return;
+                }
                 context.stored(&self.stamp, || self.home(old), order);
                 self.value.store(value, Relaxed);
                 context.values(old.into(), value.into());
@@ -115,6 +128,7 @@ macro_rules! atomic {
                     return self.value.compare_exchange(old, new, ok, err);
                 };
                 context.step(Kind::Cas, self.address());
+                context.drain();
                 let found = self.value.load(Relaxed);
                 if found == old {
                     context.modified(&self.stamp, || self.home(found), ok);

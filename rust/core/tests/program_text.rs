@@ -5,8 +5,8 @@
 //! as soon as it is in the table.
 
 use mmcore::program::{
-    ArgSpec, Boot, MachineSpec, Op, OpSpec, ParseError, Place, Program, Switch, Syntax, Thread, operations,
-    parse,
+    ArgSpec, Boot, MachineSpec, MemoryModel, Op, OpSpec, ParseError, Place, Program, Switch, Syntax, Thread,
+    operations, parse,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
@@ -126,7 +126,8 @@ fn token() -> impl Strategy<Value = String> {
 
 fn machine() -> impl Strategy<Value = MachineSpec> {
     let profile = prop::collection::btree_map("[a-z_]{3,12}", token(), 0..3).prop_map(|fields| {
-        let reserved = ["nodes", "pages", "cpus", "movable", "offline", "block", "pressure", "kernel"];
+        let reserved =
+            ["nodes", "pages", "cpus", "movable", "offline", "block", "pressure", "memory", "kernel"];
         let kept = fields.into_iter().filter(|(name, _)| !reserved.contains(&name.as_str()));
         kept.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<BTreeMap<_, _>>()
     });
@@ -136,10 +137,11 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
     let cpus = prop::option::of(number());
     let block = prop::option::of(number());
     let pressure = prop::option::of(select(&[Switch::On, Switch::Off][..]));
-    (any::<bool>(), pages, cpus, listed(), listed(), block, pressure, kernel, profile).prop_map(
-        |(say_nodes, pages, cpus, movable, offline, block, pressure, kernel, profile)| {
+    let memory = prop::option::of(select(&[MemoryModel::Sc, MemoryModel::Tso][..]));
+    (any::<bool>(), pages, cpus, listed(), listed(), block, pressure, memory, kernel, profile).prop_map(
+        |(say_nodes, pages, cpus, movable, offline, block, pressure, memory, kernel, profile)| {
             let nodes = say_nodes.then_some(if pages.is_empty() { 2 } else { pages.len() as u32 });
-            MachineSpec { nodes, pages, cpus, movable, offline, block, pressure, kernel, profile }
+            MachineSpec { nodes, pages, cpus, movable, offline, block, pressure, memory, kernel, profile }
         },
     )
 }

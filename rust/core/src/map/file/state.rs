@@ -170,14 +170,6 @@ impl File {
         self.slot(index).page()
     }
 
-    /// Returns the swap slot of a page that is in the swap space now.
-    pub(crate) fn swapped_page(&self, index: u32) -> Option<u32> {
-        match self.slot(index) {
-            Slot::Swap(slot) => Some(slot),
-            _ => None,
-        }
-    }
-
     /// Returns the value of a slot, without a lock; empty beyond the file's capacity.
     #[inline]
     pub(crate) fn slot(&self, index: u32) -> Slot {

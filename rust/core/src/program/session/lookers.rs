@@ -22,7 +22,7 @@ use super::pages::nothing;
 use super::process::Outcome;
 use super::step::{Problem, Step};
 use crate::error::{Errno, Error, Why};
-use crate::map::{Area, Entry, FileKind, Pte};
+use crate::map::{Area, Entry, FileKind, Pte, Slot};
 use crate::owner::OwnerId;
 use crate::page::{Flags, Pfn, Word};
 use crate::program::{LookAt, Owner, Sum};
@@ -134,7 +134,10 @@ impl<R: Release> Session<R> {
                 let page = self.page(pfn);
                 page.word().has(Flags::SWAPCACHE).then(|| page.private())
             }
-            _ => file.as_ref().and_then(|file| file.swapped_page(index)),
+            _ => match file.as_ref().map(|file| file.slot(index)) {
+                Some(Slot::Swap(slot)) => Some(slot),
+                _ => None,
+            },
         };
         let slot = slot.ok_or_else(|| nothing(owner, index))?;
         let swap = self.machine.swap_space().ok_or_else(|| nothing(owner, index))?;

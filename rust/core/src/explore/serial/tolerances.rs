@@ -55,6 +55,12 @@ const TABLE: &[Tolerance] = &[
     Tolerance { operation: |_| true, answer: |answer| tells(answer, Errno::ENOMEM), beside: |_| true },
     // A truncation takes one page after the other, after it has shortened the file.
     Tolerance { operation: accesses, answer: |_| true, beside: is_truncate },
+    // The fault of a write marks the page dirty, and then the write itself may find the page unmapped.
+    Tolerance {
+        operation: |op| matches!(op, Op::BeginWriteback { .. }),
+        answer: |_| true,
+        beside: |op| matches!(op, Op::Write { .. } | Op::Cwrite { .. }),
+    },
     // An unmap of a whole region removes the file, then the pages.
     Tolerance { operation: uses_file, answer: is_removed, beside: |op| matches!(op, Op::Unmap { .. }) },
     // An offlining gives up after some rounds.

@@ -161,7 +161,7 @@ sdist: $(STAMP)/venv ## build the source distribution into dist/
 wheels: $(STAMP)/venv ## build wheel and source distribution of a release (ARGS="--zig ...")
 	rm -rf dist
 	$(BIN)/python .ci/third_party_licences.py $(HOST) LICENSE-THIRD-PARTY
-	$(BIN)/maturin build --release --out dist $(ARGS)
+	$(BIN)/maturin build --profile dist --out dist $(ARGS)
 	$(BIN)/maturin sdist --out dist
 
 release-check: $(STAMP)/venv ## install what make wheels has built into fresh environments, and try it

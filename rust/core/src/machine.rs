@@ -377,6 +377,19 @@ impl<R: Designed> Machine<R> {
         node + others.into_iter().map(after).sum::<usize>()
     }
 
+    /// Divides pages into runs of neighbours on the list that lie on one node.
+    #[inline]
+    pub(crate) fn by_node<'a>(&'a self, pages: &'a [Pfn]) -> impl Iterator<Item = (&'a Node, &'a [Pfn])> {
+        let mut left = pages;
+        std::iter::from_fn(move || {
+            let node = &self.nodes[self.node_of(*left.first()?)];
+            let same = |pfn: &&Pfn| pfn.0.wrapping_sub(node.base.0) < node.frames;
+            let (run, rest) = left.split_at(left.iter().take_while(same).count());
+            left = rest;
+            Some((node, run))
+        })
+    }
+
     /// Returns true if a frame lies in memory that is online.
     pub fn is_online(&self, pfn: Pfn) -> bool {
         self.nodes[self.node_of(pfn)].block_state(pfn) != BlockState::Offline

@@ -115,6 +115,12 @@ pub trait NewPage {
     /// Takes back a page that the migration could not use, with its reference (`put_new_folio`).
     fn take_back(&mut self, _dst: Pfn) {}
 
+    /// Whether the source of destinations learns the outcomes ([`NewPage::ended`]). Otherwise it may learn
+    /// some of them or none.
+    fn wants_outcomes(&self) -> bool {
+        false
+    }
+
     /// Called when an attempt at `src` has ended. A page may be attempted several times; the last
     /// outcome counts. Not called for a page that was never attempted. A source that moved may have
     /// been freed and allocated again by now.

@@ -155,7 +155,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Releases the page lock, then puts a reference of the caller.
-    #[inline]
+    #[inline(always)]
     pub fn unlock_and_put(&self, pfn: Pfn) {
         self.end(pfn, R::unlock_and_put(self, &self.design, pfn));
     }
@@ -242,6 +242,8 @@ impl<R: Release> Machine<R> {
 
     /// Takes a page whose count is zero off its list and resets its record. Returns its order if the caller
     /// is to give its frames to the allocator, `None` if poison forbids it.
+    // Inlined, because a call would cost a migration half as much as the work.
+    #[inline(always)]
     fn retire(&self, pfn: Pfn, word: Word) -> Option<u8> {
         self.calls_on(Call::PutFinal, pfn);
         self.lru_unlink_dead(pfn, word);

@@ -319,3 +319,37 @@ impl Stats {
         self.all().filter_map(|stripe| stripe.nodes.get(node)).map(|items| items[item as usize].get()).sum()
     }
 }
+
+/// A sum for one counter of one node, which is added to the counter at once. An addition for another counter
+/// or node adds the sum so far, and so does the end of the value.
+#[derive(Debug)]
+pub(crate) struct NodeSum<'a> {
+    stats: &'a Stats,
+    node: usize,
+    item: NodeItem,
+    sum: i64,
+}
+
+impl<'a> NodeSum<'a> {
+    #[inline]
+    pub(crate) fn new(stats: &'a Stats) -> Self {
+        NodeSum { stats, node: 0, item: NodeItem::AnonPages, sum: 0 }
+    }
+
+    /// Adds `n` to a counter of a node.
+    #[inline]
+    pub(crate) fn add(&mut self, node: usize, item: NodeItem, n: i64) {
+        if (node, item) != (self.node, self.item) {
+            self.stats.node(self.node, self.item, self.sum);
+            (self.node, self.item, self.sum) = (node, item, 0);
+        }
+        self.sum += n;
+    }
+}
+
+impl Drop for NodeSum<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.stats.node(self.node, self.item, self.sum);
+    }
+}

@@ -26,12 +26,19 @@ impl<R: Release> Machine<R> {
 
     /// Gives all frames of an array to the buddy lists.
     fn flush_pcp(&self, node: usize, pcp: &mut Pcp) {
-        pcp.flush(|batch| {
-            let mut zone = self.nodes[node].zone.lock();
-            for pfn in batch {
-                self.give(&mut zone, node, pfn, 0);
-            }
-        });
+        pcp.flush(|batch| self.give_singles(node, batch));
+    }
+
+    /// Gives single frames to the buddy lists, in their order.
+    pub(super) fn give_singles(&self, node: usize, frames: &[Pfn]) {
+        let mut zone = self.nodes[node].zone.lock();
+        if zone.captures() == 0 {
+            return zone.give_singles(&self.frames, frames);
+        }
+        // Any of them may complete the block for which a compaction waits.
+        for &pfn in frames {
+            self.give(&mut zone, node, pfn, 0);
+        }
     }
 
     /// Gives a block to the buddy lists, or to the compaction on this CPU that waits for the block which

@@ -284,8 +284,9 @@ impl<R: Release> Machine<R> {
     pub(crate) fn alloc_together(&self, node: usize, count: usize) -> ArrayVec<Pfn, TOGETHER> {
         let mut pages = ArrayVec::new();
         if node < self.nodes.len() && !self.pressure.is_on() {
-            self.take_from_array(node, count.min(TOGETHER), Floor::Low, |pfn| pages.push(pfn));
-            pages.retain(|pfn| self.hand_out_frame(*pfn));
+            let mut taken = ArrayVec::<Pfn, TOGETHER>::new();
+            self.take_from_array(node, count.min(TOGETHER), Floor::Low, |pfn| taken.push(pfn));
+            taken.iter().filter(|&&pfn| self.hand_out_frame(pfn)).for_each(|&pfn| pages.push(pfn));
             self.stats.allocated_singly(node, pages.len() as i64);
             pages.iter().for_each(|&pfn| reckon::served(node, self.node_of(pfn)));
         }
@@ -318,7 +319,7 @@ impl<R: Release> Machine<R> {
     /// Gives a frame that was taken from an array its first reference. Returns false if the frame was
     /// poisoned while it was free: it is not handed out. It has left the allocator, so it is counted as
     /// allocated; it is counted as freed again if it is unpoisoned.
-    #[inline]
+    #[inline(always)]
     fn hand_out_frame(&self, pfn: Pfn) -> bool {
         let good = self.frames[pfn].hand_out(pfn, Flags::empty()).is_some();
         match good {
@@ -426,16 +427,13 @@ impl<R: Release> Machine<R> {
     #[inline]
     pub(crate) fn free_frames_to_allocator(&self, node: usize, frames: &[Pfn]) {
         self.stats.event(Event::Pgfree, frames.len() as i64);
-        frames.iter().for_each(|&pfn| self.calls_on(Call::MmPageFree, pfn));
+        if self.records_calls() {
+            frames.iter().for_each(|&pfn| self.calls_on(Call::MmPageFree, pfn));
+        }
         let mut pcp = self.cpus[self.cpu()].pcp[node].lock();
         for &pfn in frames {
             let is_movable = || self.pageblock_of(node, pfn) == MigrateType::Movable;
-            pcp.give(pfn, is_movable, |batch| {
-                let mut zone = self.nodes[node].zone.lock();
-                for pfn in batch {
-                    self.give(&mut zone, node, pfn, 0);
-                }
-            });
+            pcp.give(pfn, is_movable, |batch| self.give_singles(node, batch));
         }
     }
 }

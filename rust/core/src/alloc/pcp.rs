@@ -65,18 +65,13 @@ impl Pcp {
     /// the frame at once if the array is disabled, or if it takes only frames of movable pageblocks
     /// and `is_movable` denies that this is one.
     #[inline]
-    pub(super) fn give(
-        &mut self,
-        pfn: Pfn,
-        is_movable: impl FnOnce() -> bool,
-        flush: impl FnOnce(arrayvec::Drain<'_, Pfn, CAPACITY>),
-    ) {
+    pub(super) fn give(&mut self, pfn: Pfn, is_movable: impl FnOnce() -> bool, flush: impl Fn(&[Pfn])) {
         if self.guarded && (self.disabled > 0 || !is_movable()) {
-            self.frames.push(pfn);
-            return flush(self.frames.drain(self.frames.len() - 1..));
+            return flush(&[pfn]);
         }
         if self.frames.len() >= 2 * self.batch {
-            flush(self.frames.drain(..self.batch));
+            flush(&self.frames[..self.batch]);
+            self.frames.drain(..self.batch);
         }
         self.frames.push(pfn);
     }
@@ -116,9 +111,10 @@ impl Pcp {
     }
 
     /// Empties the array into `flush`.
-    pub(super) fn flush(&mut self, flush: impl FnOnce(arrayvec::Drain<'_, Pfn, CAPACITY>)) {
+    pub(super) fn flush(&mut self, flush: impl FnOnce(&[Pfn])) {
         if !self.frames.is_empty() {
-            flush(self.frames.drain(..));
+            flush(&self.frames);
+            self.frames.clear();
         }
     }
 }

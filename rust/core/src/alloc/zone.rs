@@ -192,9 +192,7 @@ impl Zone {
     pub fn give(&mut self, frames: &Frames, pfn: Pfn, order: u8) {
         let mut block = pfn.0 - self.base.0;
         let mut order = order;
-        if frames[pfn].word().has(Flags::BUDDY) {
-            broken("double free", format_args!("page {pfn} is in the buddy lists"));
-        }
+        expect_in_use(frames, pfn);
         let pageblock = self.blocks.order();
         if order > pageblock {
             return self.give_pageblocks(frames, block, order);
@@ -412,6 +410,14 @@ impl Zone {
     fn unlist(&mut self, frames: &Frames, pfn: Pfn, order: u8, kind: MigrateType) {
         self.lists[kind as usize].remove(frames, pfn, order);
         self.listed -= 1 << order;
+    }
+}
+
+/// Stops if a frame that is given back begins a free block.
+#[inline]
+fn expect_in_use(frames: &Frames, pfn: Pfn) {
+    if frames[pfn].word().has(Flags::BUDDY) {
+        broken("double free", format_args!("page {pfn} is in the buddy lists"));
     }
 }
 

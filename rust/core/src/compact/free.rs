@@ -184,6 +184,10 @@ impl<R: Release> NewPage for Control<'_, R> {
         self.targets.put_back(dst, 0);
     }
 
+    fn wants_outcomes(&self) -> bool {
+        self.trace.is_some()
+    }
+
     fn ended(&mut self, src: Pfn, outcome: Outcome) {
         if let (Some(trace), Outcome::Moved(dst)) = (&mut self.trace, outcome) {
             trace.moves.push((src, dst));

@@ -26,6 +26,7 @@ impl<R: Release> Machine<R> {
             pages.iter().for_each(|&pfn| self.frames[pfn].get(pfn));
         }
         let cpu = self.cpu();
+        let (pagevec, large_alone) = (usize::from(self.profile.pagevec), !self.profile.large_batched);
         let mut left = pages.iter();
         while !left.as_slice().is_empty() {
             let mut batches = self.cpus[cpu].batches.lock();
@@ -36,10 +37,10 @@ impl<R: Release> Machine<R> {
             // sees the counter.
             let disabled = self.lru_disabled.load(Ordering::Relaxed) > 0;
             let full = left.by_ref().any(|&pfn| {
-                let full = batches.push(pfn, self.profile.pagevec as usize);
+                let full = batches.push(pfn, pagevec);
                 watch::queued(cpu, pfn, watch::For::Add);
                 reckon::queued(&self.frames[pfn]);
-                full || (!self.profile.large_batched && self.frames[pfn].order() > 0)
+                full || (large_alone && self.frames[pfn].order() > 0)
             });
             if full || disabled {
                 batches.drain_begins(cpu, watch::For::Add);
@@ -63,8 +64,8 @@ impl<R: Release> Machine<R> {
             }
             false => pages,
         };
-        for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
-            let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
+        for (node, run) in self.by_node(pages) {
+            let mut lruvec = node.lruvec.lock();
             for &pfn in run {
                 let evictability = lruvec.add(&self.frames, pfn);
                 self.calls_on(Call::MmLruInsertion, pfn);

@@ -65,6 +65,7 @@ pub(super) enum For {
 
 impl For {
     /// The number of the batch among those of a CPU.
+    #[inline]
     pub(super) fn number(self) -> usize {
         match self {
             For::Add => 0,

@@ -5,9 +5,9 @@ use super::model::Verb;
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn, Word};
+use crate::page::{Flags, Page, Pfn, Word};
 use crate::release::Release;
-use crate::stat::NodeItem;
+use crate::stat::{NodeItem, NodeSum};
 use crate::sync::{Mutation, in_order, mutated};
 
 /// The most pages that are claimed before they are unlinked under one lock.
@@ -35,8 +35,8 @@ impl<R: Release> Machine<R> {
     /// The second half: unlinks claimed pages. One lruvec lock serves neighbours of one node.
     #[inline]
     fn unlink_claimed(&self, pages: &[Pfn]) {
-        for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
-            let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
+        for (node, run) in self.by_node(pages) {
+            let mut lruvec = node.lruvec.lock();
             for &pfn in run {
                 lruvec.remove(&self.frames, pfn);
                 lruvec.tell(&self.frames, Verb::Removed, pfn);
@@ -66,16 +66,16 @@ impl<R: Release> Machine<R> {
 
     /// Like [`Machine::isolate`]; the isolation is recorded as `call`.
     pub(crate) fn isolate_by(&self, pfn: Pfn, call: Call) -> Result<()> {
-        self.claim_by(pfn, call)?;
+        if !self.claim_by(pfn, call) {
+            return Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(self.frames[pfn].flags())));
+        }
         self.end_claims(&[pfn]);
         Ok(())
     }
 
-    fn claim_by(&self, pfn: Pfn, call: Call) -> Result<()> {
-        match self.traced(call, pfn, || self.claim_lru_page(pfn)) {
-            true => Ok(()),
-            false => Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(self.frames[pfn].flags()))),
-        }
+    #[inline]
+    fn claim_by(&self, pfn: Pfn, call: Call) -> bool {
+        self.traced(call, pfn, || self.claim_lru_page(pfn))
     }
 
     /// Unlinks claimed pages and counts them in `nr_isolated_*`.
@@ -88,15 +88,18 @@ impl<R: Release> Machine<R> {
     /// Isolates a page as [`Machine::isolate_by`] does, and appends it to a list that only this function has
     /// filled. The page is claimed at once, but unlinked and counted together with others, at the latest by
     /// [`Machine::end_isolations`]: one lruvec lock serves them all. A thread that meets a claimed page on
-    /// its list leaves it alone, as it does between the two halves of any isolation.
+    /// its list leaves it alone, as it does between the two halves of any isolation. Returns false if the
+    /// page is not on a list.
     #[inline]
-    pub(crate) fn isolate_to(&self, list: &mut Vec<Pfn>, pfn: Pfn, call: Call) -> Result<()> {
-        self.claim_by(pfn, call)?;
-        list.push(pfn);
-        if list.len().is_multiple_of(CLAIMED) {
-            self.end_claims(&list[list.len() - CLAIMED..]);
+    pub(crate) fn isolate_to(&self, list: &mut Vec<Pfn>, pfn: Pfn, call: Call) -> bool {
+        let claimed = self.claim_by(pfn, call);
+        if claimed {
+            list.push(pfn);
+            if list.len().is_multiple_of(CLAIMED) {
+                self.end_claims(&list[list.len() - CLAIMED..]);
+            }
         }
-        Ok(())
+        claimed
     }
 
     /// Ends the isolations of a list that [`Machine::isolate_to`] has filled.
@@ -118,25 +121,17 @@ impl<R: Release> Machine<R> {
     /// at once.
     #[inline]
     pub(crate) fn count_isolated_all(&self, pages: impl Iterator<Item = Pfn>, sign: i64) {
-        let mut sum = (0, NodeItem::IsolatedAnon, 0);
+        let mut sum = NodeSum::new(&self.stats);
         for pfn in pages {
-            let (node, item) = (self.node_of(pfn), self.isolated_as(pfn));
-            if (node, item) != (sum.0, sum.1) {
-                self.stats.node(sum.0, sum.1, sum.2);
-                sum = (node, item, 0);
-            }
-            sum.2 += sign << self.frames[pfn].order();
+            let page = &self.frames[pfn];
+            sum.add(self.node_of(pfn), isolated_as(page), sign << page.order());
         }
-        self.stats.node(sum.0, sum.1, sum.2);
     }
 
     /// The counter that includes an isolated page.
     #[inline]
     pub(crate) fn isolated_as(&self, pfn: Pfn) -> NodeItem {
-        match self.frames[pfn].word().has(Flags::SWAPBACKED) {
-            true => NodeItem::IsolatedAnon,
-            false => NodeItem::IsolatedFile,
-        }
+        isolated_as(&self.frames[pfn])
     }
 
     /// Gives an isolated page back to its list, through a batch, and drops the isolation reference
@@ -165,5 +160,13 @@ impl<R: Release> Machine<R> {
             lruvec.tell(&self.frames, Verb::Removed, pfn);
             self.frames[pfn].clear(Flags::LRU | Flags::ACTIVE | Flags::UNEVICTABLE);
         }
+    }
+}
+
+#[inline(always)]
+fn isolated_as(page: &Page) -> NodeItem {
+    match page.word().has(Flags::SWAPBACKED) {
+        true => NodeItem::IsolatedAnon,
+        false => NodeItem::IsolatedFile,
     }
 }

@@ -204,8 +204,9 @@ impl Lruvec {
     /// belongs.
     #[inline]
     pub(crate) fn add(&mut self, frames: &Frames, pfn: Pfn) -> Evictability {
-        let word = claim_place(&frames[pfn], pfn);
-        self.place(frames, pfn, word)
+        let page = &frames[pfn];
+        let word = page.set_lru(pfn);
+        self.place(frames, page, pfn, word)
     }
 
     /// Links a page that the caller has isolated at the head of the list where it belongs, and
@@ -224,9 +225,9 @@ impl Lruvec {
             };
             return Some(self.add(frames, pfn));
         }
-        let word = claim_place(page, pfn);
+        let word = page.set_lru(pfn);
         match page.drop_refs(pfn, 1) {
-            Dropped::Live => Some(self.place(frames, pfn, word)),
+            Dropped::Live => Some(self.place(frames, page, pfn, word)),
             Dropped::Last(_) => {
                 page.clear(Flags::LRU | Flags::ACTIVE | Flags::UNEVICTABLE);
                 None
@@ -237,13 +238,12 @@ impl Lruvec {
     /// Links a page at the head of the list where it belongs. `word` is the page's word from before
     /// `LRU` was set.
     #[inline]
-    fn place(&mut self, frames: &Frames, pfn: Pfn, mut word: Word) -> Evictability {
-        let page = &frames[pfn];
+    fn place(&mut self, frames: &Frames, page: &Page, pfn: Pfn, mut word: Word) -> Evictability {
         let mut change = Evictability::Kept;
         if word.any(Flags::UNEVICTABLE | Flags::MLOCKED) {
             (word, change) = settle(page, word);
         }
-        self.link(frames, pfn, word);
+        self.link(frames, page, pfn, word);
         if word.has(Flags::UNEVICTABLE) {
             // The number of mlocks starts at 0. A thread that mlocks the page may still have its
             // count in a batch, or may have been counted before the isolation. A number that is too
@@ -257,13 +257,14 @@ impl Lruvec {
     /// Sets `LRU` and links a page at the head of the list that its flags name. The caller has
     /// decided whether the page is evictable.
     pub(crate) fn relink(&mut self, frames: &Frames, pfn: Pfn) {
-        let word = claim_place(&frames[pfn], pfn);
-        self.link(frames, pfn, word);
+        let page = &frames[pfn];
+        let word = page.set_lru(pfn);
+        self.link(frames, page, pfn, word);
     }
 
     /// Like [`Lruvec::relink`], but at the tail of the list, where reclaim takes pages.
     pub(crate) fn relink_tail(&mut self, frames: &Frames, pfn: Pfn) {
-        let word = claim_place(&frames[pfn], pfn);
+        let word = frames[pfn].set_lru(pfn);
         reckon::linked(&frames[pfn], !word.has(Flags::UNEVICTABLE));
         reckon::linked_at_tail(&frames[pfn]);
         if let Some(generations) = &mut self.generations
@@ -313,7 +314,7 @@ impl Lruvec {
     /// head. The part has its flags already, and the list's counter includes it. Not to be called
     /// under a policy with generations.
     pub(crate) fn link_part(&mut self, frames: &Frames, part: Pfn, head: Pfn) {
-        let list = LruList::of(claim_place(&frames[part], part));
+        let list = LruList::of(frames[part].set_lru(part));
         reckon::linked(&frames[part], list != LruList::Unevictable);
         match list {
             LruList::Unevictable => frames[part].set_mlock_count(0),
@@ -322,15 +323,15 @@ impl Lruvec {
     }
 
     #[inline]
-    fn link(&mut self, frames: &Frames, pfn: Pfn, word: Word) {
-        reckon::linked(&frames[pfn], !word.has(Flags::UNEVICTABLE));
+    fn link(&mut self, frames: &Frames, page: &Page, pfn: Pfn, word: Word) {
+        reckon::linked(page, !word.has(Flags::UNEVICTABLE));
         if let Some(generations) = &mut self.generations
             && !word.has(Flags::UNEVICTABLE)
         {
             return generations.link(frames, pfn, word, End::Head);
         }
-        let list = LruList::of(self.settled(&frames[pfn], word));
-        self.pages[list as usize] += 1 << frames[pfn].order();
+        let list = LruList::of(self.settled(page, word));
+        self.pages[list as usize] += 1 << page.order();
         // The unevictable list is only a counter. No scan walks it, and its pages keep their
         // `mlock_count` in one of their list links.
         if list != LruList::Unevictable {
@@ -370,16 +371,6 @@ pub(crate) enum Evictability {
     Rescued,
     /// The page has become unevictable.
     Culled,
-}
-
-/// Sets `LRU` and returns the word from before; stops if `LRU` was set already.
-#[inline]
-fn claim_place(page: &Page, pfn: Pfn) -> Word {
-    let word = page.set(Flags::LRU);
-    if word.has(Flags::LRU) {
-        crate::sync::broken("double LRU add", format_args!("page {pfn} ({word})"));
-    }
-    word
 }
 
 /// Decides whether a page that was unevictable or is mlocked is evictable, and sets its flags so.

@@ -41,8 +41,8 @@ impl<R: Release> Machine<R> {
 
     /// Moves the pages of one batch of a CPU. The caller holds the batch lock.
     pub(super) fn lru_move(&self, cpu: usize, pages: &[Pfn], which: LruMove) {
-        for run in pages.chunk_by(|&a, &b| self.node_of(a) == self.node_of(b)) {
-            let mut lruvec = self.nodes[self.node_of(run[0])].lruvec.lock();
+        for (node, run) in self.by_node(pages) {
+            let mut lruvec = node.lruvec.lock();
             for &pfn in run {
                 watch::settled(cpu, pfn, watch::For::Move(which));
                 model::drains(cpu, watch::For::Move(which).number(), pfn);

@@ -395,7 +395,12 @@ impl Area {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock(&self, index: u32) -> EntryGuard<'_> {
-        let entry = &self.entries[index as usize];
+        Self::lock_entry(&self.entries[index as usize])
+    }
+
+    #[inline]
+    #[cfg_attr(feature = "explored", track_caller)]
+    fn lock_entry(entry: &AtomicU64) -> EntryGuard<'_> {
         // Relaxed: only the value is needed, and the exchange checks it.
         let mut seen = entry.load(Ordering::Relaxed);
         loop {
@@ -409,7 +414,7 @@ impl Area {
                 Err(now) => seen = now,
             }
         }
-        acquired(LockClass::PageTable, self.entry_key(index), false);
+        acquired(LockClass::PageTable, std::ptr::from_ref(entry).addr(), false);
         EntryGuard { entry, pte: Pte(seen) }
     }
 
@@ -431,10 +436,11 @@ impl Area {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn lock_if_maps(&self, index: u32, wanted: impl Fn(Pte) -> bool) -> Option<EntryGuard<'_>> {
-        if index >= self.pages() || !wanted(self.look(index).unlocked()) {
+        let entry = self.entries.get(index as usize)?;
+        if !wanted(self.look(index).unlocked()) {
             return None;
         }
-        let guard = self.lock(index);
+        let guard = Self::lock_entry(entry);
         wanted(guard.pte()).then_some(guard)
     }
 
@@ -536,6 +542,7 @@ impl EntryGuard<'_> {
 }
 
 impl Drop for EntryGuard<'_> {
+    #[inline]
     fn drop(&mut self) {
         released(LockClass::PageTable, std::ptr::from_ref(self.entry).addr());
         // Release pairs with the Acquire in `Area::lock`. Only the lock bit is cleared: a plain

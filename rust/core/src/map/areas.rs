@@ -40,6 +40,12 @@ impl Areas {
         self.len() == 0
     }
 
+    /// The places of the list, in order; `None` for an empty one.
+    #[inline]
+    pub(super) fn places(&self) -> &[Option<Arc<Area>>] {
+        &self.places
+    }
+
     /// Iterates over the areas, in order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Area>> {

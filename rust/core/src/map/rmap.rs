@@ -5,37 +5,26 @@
 use super::{Area, Pte};
 use crate::machine::Machine;
 use crate::owner::{Owner, OwnerId};
-use crate::page::{Flags, Folio, HUGE_ORDER, Page, Pfn, Word};
+use crate::page::{Flags, Folio, HUGE_ORDER, PIN, Page, Pfn, Word};
 use crate::release::Release;
-use crate::stat::{Event, NodeItem};
+use crate::stat::{Event, NodeItem, NodeSum};
 use std::sync::Arc;
 
 /// The bits of a mapping that a migration entry keeps.
 const REMEMBERED: u64 = Pte::WRITE | Pte::YOUNG | Pte::DIRTY;
 
-/// Visits every area of an owner that could map its page `index`, with the page's index there, until `visit`
-/// returns false.
-#[inline]
-fn visit_areas<D: ?Sized>(owner: &Owner<D>, index: u32, mut visit: impl FnMut(&Arc<Area>, u32) -> bool) {
-    match owner {
-        Owner::Anon(areas) => {
-            for area in areas {
-                if !visit(area, index) {
-                    break;
-                }
-            }
-        }
-        Owner::File { areas, .. } => {
-            for area in areas {
-                if let Some(at) = area.of_file(index)
-                    && !visit(area, at)
-                {
-                    break;
-                }
-            }
-        }
-        Owner::Free | Owner::Movable(_) => {}
-    }
+/// Every area of an owner that could map its page `index`, with the page's index there.
+#[inline(always)]
+fn areas_of<D: ?Sized>(owner: &Owner<D>, index: u32) -> impl Iterator<Item = (&Arc<Area>, u32)> {
+    let (places, of_file) = match owner {
+        Owner::Anon(areas) => (areas.places(), false),
+        Owner::File { areas, .. } => (areas.places(), true),
+        Owner::Free | Owner::Movable(_) => (&[][..], false),
+    };
+    places.iter().flatten().filter_map(move |area| {
+        let at = if of_file { area.of_file(index)? } else { index };
+        Some((area, at))
+    })
 }
 
 impl<R: Release> Machine<R> {
@@ -48,8 +37,15 @@ impl<R: Release> Machine<R> {
 
     /// Visits every area of an owner that could map its page `index`, with the page's index there, under the
     /// owner's lock, until `visit` returns false.
-    pub(crate) fn walk_areas(&self, owner: OwnerId, index: u32, visit: impl FnMut(&Arc<Area>, u32) -> bool) {
-        self.owners.with(owner, |owner| visit_areas(owner, index, visit));
+    pub(crate) fn walk_areas(
+        &self,
+        owner: OwnerId,
+        index: u32,
+        mut visit: impl FnMut(&Arc<Area>, u32) -> bool,
+    ) {
+        self.owners.with(owner, |owner| {
+            areas_of(owner, index).all(|(area, index)| visit(area, index));
+        });
     }
 
     /// Visits pages, each with its owner and under the owner's lock. Neighbours that have one owner share one
@@ -66,28 +62,13 @@ impl<R: Release> Machine<R> {
         while let Some(first) = items.next() {
             let id = self.frames[page(first)].owner();
             self.owners.with(OwnerId(id), |owner| {
-                visit(owner, first);
-                while let Some(next) = items.next_if(|&next| self.frames[page(next)].owner() == id) {
-                    visit(owner, next);
+                let mut item = Some(first);
+                while let Some(this) = item {
+                    visit(owner, this);
+                    item = items.next_if(|&next| self.frames[page(next)].owner() == id);
                 }
             });
         }
-    }
-
-    /// Visits every entry that could map a part of a page, with its area, its index and the part, until
-    /// `visit` returns false. The caller holds the owner's lock.
-    #[inline]
-    fn visit_entries(
-        &self,
-        owner: &Owner<R::Driver>,
-        head: Pfn,
-        mut visit: impl FnMut(&Arc<Area>, u32, Pfn) -> bool,
-    ) {
-        let page = &self.frames[head];
-        let parts = 1u32 << page.order();
-        visit_areas(owner, page.index(), |area, index| {
-            (0..parts).all(|part| visit(area, index + part, head.plus(part)))
-        });
     }
 
     /// Replaces every mapping of a locked page by a migration entry (`try_to_migrate`). Each entry
@@ -102,50 +83,60 @@ impl<R: Release> Machine<R> {
     /// Replaces the mappings of pages as [`Machine::unmap_to_migration`] does, page after page.
     #[inline]
     pub(crate) fn unmap_all_to_migration(&self, heads: impl Iterator<Item = Pfn>) {
-        self.with_owners(heads, |head| head, |owner, head| self.unmap_entries(owner, head));
+        let mut sum = NodeSum::new(&self.stats);
+        self.with_owners(heads, |head| head, |owner, head| self.unmap_entries(owner, head, &mut sum));
     }
 
     /// Replaces the mappings of one page; the caller holds the owner's lock. The walk stops at the
     /// mapping of an exclusive page that may be pinned, because the pin's user would go on with the
     /// old frame.
-    fn unmap_entries(&self, owner: &Owner<R::Driver>, head: Pfn) {
+    #[inline(always)]
+    fn unmap_entries(&self, owner: &Owner<R::Driver>, head: Pfn, sum: &mut NodeSum<'_>) {
         let page = &self.frames[head];
         page.expect_locked();
         let folio = Folio { head, large: page.order() > 0 };
         let huge = self.frames.is_huge_mapping(folio);
-        self.visit_entries(owner, head, |area, index, pfn| {
-            let Some(mut guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { return true };
-            let part = &self.frames[pfn];
-            let exclusive = part.word().has(Flags::ANON_EXCLUSIVE);
-            if exclusive {
-                if self.may_be_pinned(folio) {
-                    // The entry stays, but its dirty bit goes to the page: by now the kernel has
-                    // cleared the entry and marked the page dirty (recording h03/5). The caller
-                    // restores the entries that were replaced before.
-                    self.note_dirty(head, area.look(index));
-                    return false;
+        let parts = 1u32 << page.order();
+        for (area, first) in areas_of(owner, page.index()) {
+            for number in 0..parts {
+                let (index, pfn) = (first + number, head.plus(number));
+                let Some(mut guard) = area.lock_if_maps(index, |pte| pte.maps(pfn)) else { continue };
+                let part = if folio.large { &self.frames[pfn] } else { page };
+                let word = part.word();
+                let exclusive = word.has(Flags::ANON_EXCLUSIVE);
+                if exclusive {
+                    // The word of a base page tells whether it is pinned: a pin takes the entry's lock.
+                    if (folio.large || word.count() >= PIN) && self.may_be_pinned(folio) {
+                        // The entry stays, but its dirty bit goes to the page: by now the kernel has
+                        // cleared the entry and marked the page dirty (recording h03/5). The caller
+                        // restores the entries that were replaced before.
+                        return self.note_dirty(head, area.look(index));
+                    }
+                    part.clear(Flags::ANON_EXCLUSIVE);
                 }
-                part.clear(Flags::ANON_EXCLUSIVE);
-            }
-            let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
-            // The lock mark is read under the entry's lock, so that each mapping is counted once:
-            // see `map/mlock.rs`.
-            let locked = area.locked(index);
-            // The entry is empty for a moment before the migration entry replaces it, as in the
-            // kernel: the dirty bit is final only once the old entry is gone. A fault that reads
-            // the empty entry goes to the page in its file (see `Machine::fault_round`).
-            let old = guard.replace(Pte::NONE);
-            guard.fill(Pte::migration(pfn, old.bits(REMEMBERED) | mark));
-            let last = self.unmapped_part(folio, pfn, old, locked);
-            if folio.large {
-                if !huge {
+                let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
+                // The lock mark is read under the entry's lock, so that each mapping is counted once:
+                // see `map/mlock.rs`.
+                let locked = area.locked(index);
+                // The entry is empty for a moment before the migration entry replaces it, as in the
+                // kernel: the dirty bit is final only once the old entry is gone. A fault that reads
+                // the empty entry goes to the page in its file (see `Machine::fault_round`).
+                let old = guard.replace(Pte::NONE);
+                guard.fill(Pte::migration(pfn, old.bits(REMEMBERED) | mark));
+                let last = self.uncounted_part(page, folio, pfn, old);
+                if last {
+                    sum.add(self.node_of(head), mapped_as(page), -1);
+                }
+                self.end_entry(folio, locked);
+                // No further area maps a base page whose last mapping has ended (`folio_not_mapped`).
+                if last && !folio.large {
+                    return;
+                }
+                if folio.large && !huge {
                     self.note_partial(folio, pfn);
                 }
-                return true;
             }
-            // No further area maps a base page whose last mapping has ended (`folio_not_mapped`).
-            !last
-        });
+        }
     }
 
     /// Replaces every migration entry of `from` by a mapping of `to` (`remove_migration_ptes`),
@@ -159,10 +150,11 @@ impl<R: Release> Machine<R> {
     /// the other.
     #[inline]
     pub(crate) fn restore_all_mappings(&self, pairs: impl Iterator<Item = (Pfn, Pfn)>) {
+        let mut sum = NodeSum::new(&self.stats);
         self.with_owners(
             pairs,
             |(_, to)| to,
-            |owner, (from, to)| self.restore_entries(owner, from, to, false),
+            |owner, (from, to)| self.restore_entries(owner, from, to, false, &mut sum),
         );
     }
 
@@ -171,36 +163,56 @@ impl<R: Release> Machine<R> {
     /// (`try_to_map_unused_to_zeropage`).
     pub(super) fn restore_part(&self, part: Pfn, unused: bool) {
         let part = std::iter::once(part);
-        self.with_owners(part, |part| part, |owner, part| self.restore_entries(owner, part, part, unused));
+        let mut sum = NodeSum::new(&self.stats);
+        self.with_owners(
+            part,
+            |part| part,
+            |owner, part| self.restore_entries(owner, part, part, unused, &mut sum),
+        );
     }
 
     /// Restores the mappings of one page; the caller holds the owner's lock.
-    fn restore_entries(&self, owner: &Owner<R::Driver>, from: Pfn, to: Pfn, unused: bool) {
+    #[inline(always)]
+    fn restore_entries(
+        &self,
+        owner: &Owner<R::Driver>,
+        from: Pfn,
+        to: Pfn,
+        unused: bool,
+        sum: &mut NodeSum<'_>,
+    ) {
         let page = &self.frames[to];
         // Both pages are locked. Faults on the migration entry sleep on the source's lock, and a
         // thread that finds the destination must not migrate it before all entries are restored.
         self.frames[from].expect_locked();
         page.expect_locked();
         let folio = Folio { head: to, large: page.order() > 0 };
-        self.visit_entries(owner, to, |area, index, pfn| {
-            let source = from.plus(pfn.0 - to.0);
-            let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(source)) else { return true };
-            if unused && !area.locked(index) && !page.word().has(Flags::MLOCKED) {
-                guard.finish(Pte::present(Pfn(0), Pte::ZERO | Pte::YOUNG));
-                return true;
+        let parts = 1u32 << page.order();
+        for (area, first) in areas_of(owner, page.index()) {
+            for number in 0..parts {
+                let (index, pfn) = (first + number, to.plus(number));
+                let source = from.plus(number);
+                let Some(guard) = area.lock_if_maps(index, |pte| pte.migrates(source)) else { continue };
+                let locked = area.locked(index);
+                if unused && !locked && !page.word().has(Flags::MLOCKED) {
+                    guard.finish(Pte::present(Pfn(0), Pte::ZERO | Pte::YOUNG));
+                    continue;
+                }
+                let old = guard.pte();
+                if old.has(Pte::EXCLUSIVE) {
+                    let part = if folio.large { &self.frames[pfn] } else { page };
+                    part.set(Flags::ANON_EXCLUSIVE);
+                }
+                if self.mapped(page, folio, pfn) {
+                    sum.add(self.node_of(to), mapped_as(page), 1);
+                }
+                if locked {
+                    self.mlock_page(to);
+                    self.mlock_drain_local();
+                }
+                guard.finish(Pte::present(pfn, old.bits(REMEMBERED)));
             }
-            let old = guard.pte();
-            if old.has(Pte::EXCLUSIVE) {
-                self.frames[pfn].set(Flags::ANON_EXCLUSIVE);
-            }
-            self.mapped(folio, pfn);
-            if area.locked(index) {
-                self.mlock_page(to);
-                self.mlock_drain_local();
-            }
-            guard.finish(Pte::present(pfn, old.bits(REMEMBERED)));
-            true
-        });
+        }
     }
 
     /// Removes every mapping of a locked page (`try_to_unmap`). With `poison` each becomes a
@@ -226,35 +238,38 @@ impl<R: Release> Machine<R> {
     /// (`folio_referenced`). A mapping that is locked into memory ends the walk, with `None`. No
     /// flush is needed: an access that is under way has set its accessed bit already.
     pub(super) fn page_referenced(&self, pfn: Pfn) -> Option<u32> {
-        let mut used = Some(0);
-        let mut visit = |area: &Arc<Area>, index: u32, pfn: Pfn| {
-            let locked = index < area.pages() && area.locked(index);
-            let counts = |pte: Pte| pte.maps(pfn) && (locked || pte.has(Pte::YOUNG));
-            let Some(guard) = area.lock_if_maps(index, counts) else { return true };
-            if locked {
-                used = None;
-                return false;
+        let page = &self.frames[pfn];
+        let (first_index, parts) = (page.index(), 1u32 << page.order());
+        let mut used = 0;
+        let walked = self.owners.with(OwnerId(page.owner()), |owner| {
+            for (area, first) in areas_of(owner, first_index) {
+                for number in 0..parts {
+                    let (index, pfn) = (first + number, pfn.plus(number));
+                    let locked = index < area.pages() && area.locked(index);
+                    let counts = |pte: Pte| pte.maps(pfn) && (locked || pte.has(Pte::YOUNG));
+                    let Some(guard) = area.lock_if_maps(index, counts) else { continue };
+                    if locked {
+                        return None;
+                    }
+                    guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
+                    used += 1;
+                }
             }
-            guard.finish_with(|old| Pte(old.0 & !Pte::YOUNG));
-            used = used.map(|used| used + 1);
-            true
-        };
-        self.with_owners(
-            std::iter::once(pfn),
-            |pfn| pfn,
-            |owner, pfn| self.visit_entries(owner, pfn, &mut visit),
-        );
-        used
+            Some(used)
+        });
+        // A page without an owner has no entries.
+        walked.unwrap_or(Some(0))
     }
 
-    /// Accounts for one more entry that maps a part of a page: a reference and a mapping, and
-    /// `nr_anon_pages` or `nr_mapped` with the part's first mapping. The caller holds a reference
-    /// and the entry's lock.
-    #[inline]
-    fn mapped(&self, folio: Folio, pfn: Pfn) {
-        self.frames[folio.head].get(folio.head);
-        if self.frames.add_mapping(folio, pfn) {
-            self.count_mapped(folio.head, 1);
+    /// Accounts for one more entry that maps a part of a page: a reference and a mapping. Returns true if it
+    /// is the part's first mapping, which the caller counts in `nr_anon_pages` or `nr_mapped`. The caller
+    /// holds a reference and the entry's lock.
+    #[inline(always)]
+    fn mapped(&self, page: &Page, folio: Folio, pfn: Pfn) -> bool {
+        page.get(folio.head);
+        match folio.large {
+            true => self.frames.add_mapping(folio, pfn),
+            false => page.add_mapping() == 0,
         }
     }
 
@@ -262,22 +277,35 @@ impl<R: Release> Machine<R> {
     /// last one.
     #[inline]
     pub(super) fn unmapped(&self, pfn: Pfn, old: Pte, locked: bool) {
-        self.unmapped_part(Folio::base(pfn), pfn, old, locked);
+        let folio = Folio::base(pfn);
+        if self.uncounted_part(&self.frames[pfn], folio, pfn, old) {
+            self.count_mapped(pfn, -1);
+        }
+        self.end_entry(folio, locked);
     }
 
-    /// Accounts for one entry less of a part of a page, and drops its reference. Returns true if it was the
-    /// last entry of this part.
-    #[inline]
-    fn unmapped_part(&self, folio: Folio, pfn: Pfn, old: Pte, locked: bool) -> bool {
-        let head = folio.head;
-        self.note_dirty(head, old);
-        let last = self.remove_mapping_of(folio, pfn);
+    /// Accounts for one entry less of a part of a page. Returns true if it was the last entry of this part,
+    /// which the caller counts in `nr_anon_pages` or `nr_mapped` before it calls [`Machine::end_entry`].
+    /// `page` is the record of the page's head.
+    #[inline(always)]
+    fn uncounted_part(&self, page: &Page, folio: Folio, pfn: Pfn, old: Pte) -> bool {
+        if old.has(Pte::DIRTY) {
+            self.set_dirty(page, folio.head);
+        }
+        match folio.large {
+            true => self.frames.remove_mapping(folio, pfn),
+            false => page.remove_mapping(pfn) == 0,
+        }
+    }
+
+    /// Drops the mlock, if there was one, and the reference of an entry that has ended.
+    #[inline(always)]
+    fn end_entry(&self, folio: Folio, locked: bool) {
         if locked {
-            self.munlock_page(head);
+            self.munlock_page(folio.head);
             self.mlock_drain_local();
         }
-        self.put(head);
-        last
+        self.put(folio.head);
     }
 
     /// Accounts for one entry less, and returns true if it was the last one of this part. The caller
@@ -320,7 +348,11 @@ impl<R: Release> Machine<R> {
     /// write-back takes it.
     #[inline]
     pub(crate) fn set_page_dirty(&self, pfn: Pfn) {
-        let page = &self.frames[pfn];
+        self.set_dirty(&self.frames[pfn], pfn);
+    }
+
+    #[inline(always)]
+    fn set_dirty(&self, page: &Page, pfn: Pfn) {
         let word = page.word();
         // The page was written to again. Reclaim must not prefer it when its write-back ends
         // (recording m0239/9).
@@ -362,10 +394,15 @@ impl<R: Release> Machine<R> {
     // Inlined, because a call would cost a migration as much as the count.
     #[inline(always)]
     pub(crate) fn count_mapped(&self, head: Pfn, pages: i64) {
-        let item = match self.frames[head].word().has(Flags::ANON) {
-            true => NodeItem::AnonPages,
-            false => NodeItem::FileMapped,
-        };
-        self.stats.node(self.node_of(head), item, pages);
+        self.stats.node(self.node_of(head), mapped_as(&self.frames[head]), pages);
+    }
+}
+
+/// The counter that includes a mapped page: `nr_anon_pages`, or `nr_mapped` for a page of a file.
+#[inline(always)]
+fn mapped_as(page: &Page) -> NodeItem {
+    match page.word().has(Flags::ANON) {
+        true => NodeItem::AnonPages,
+        false => NodeItem::FileMapped,
     }
 }

@@ -310,6 +310,7 @@ impl<R: Release> Machine<R> {
             if !mutated(Mutation::CopyBeforeFlush) {
                 self.tlb.flush();
             }
+            let outcomes = target.wants_outcomes();
             for _ in 0..passes {
                 let mut again = Vec::new();
                 for window in self.windows(&mut pairs) {
@@ -318,14 +319,16 @@ impl<R: Release> Machine<R> {
                     }
                     // Steps 8 to 12.
                     self.migrate_move(window, mode, reason);
-                    for &pair in &*window {
-                        target.ended(pair.src, pair.moved.unwrap_or_else(Stop::outcome));
+                    for pair in &*window {
+                        if outcomes {
+                            target.ended(pair.src, pair.moved.unwrap_or_else(Stop::outcome));
+                        }
                         match pair.moved {
                             Ok(_) => self.note_moved(pair.order, &mut result),
-                            Err(Stop::Again) => again.push(pair),
+                            Err(Stop::Again) => again.push(*pair),
                             Err(_) => {
                                 result.refused += 1;
-                                self.migrate_undo(pair, target);
+                                self.migrate_undo(*pair, target);
                                 failed.push(pair.src);
                             }
                         }
@@ -361,10 +364,12 @@ impl<R: Release> Machine<R> {
         again: &mut Vec<Pfn>,
     ) -> usize {
         self.migrate_unmap(&mut pairs[first..]);
-        for pair in pairs.extract_if(first.., |pair| self.stayed_mapped(pair)) {
-            self.migrate_undo(pair, target);
-            target.ended(pair.src, Outcome::Again);
-            again.push(pair.src);
+        if pairs[first..].iter().any(|pair| self.stayed_mapped(pair)) {
+            for pair in pairs.extract_if(first.., |pair| self.stayed_mapped(pair)) {
+                self.migrate_undo(pair, target);
+                target.ended(pair.src, Outcome::Again);
+                again.push(pair.src);
+            }
         }
         pairs.len()
     }

@@ -10,7 +10,7 @@ use crate::memory::{filled, room};
 use crate::page::{Link, PAGE_SIZE, Pfn};
 use crate::profile::{HoleStatus, LargeMigration};
 use crate::release::Release;
-use crate::sync::{Mutation, mutated};
+use crate::sync::{Mutation, interrupted, mutated};
 use std::sync::Arc;
 
 /// Flags of `move_pages`.
@@ -43,6 +43,13 @@ enum Lookup {
     /// The page cannot be moved; this errno is its status.
     Status(Errno),
 }
+
+/// The number of pages between the prefetch of a page's record and that of its neighbours' records.
+const BETWEEN: usize = 4;
+
+/// The pages whose records were prefetched last.
+#[derive(Default)]
+struct Coming([Option<Pfn>; BETWEEN]);
 
 impl<R: Release> Machine<R> {
     /// Moves the pages at `addresses` (bytes) to `nodes`, one for each. Consecutive pages for the
@@ -110,35 +117,33 @@ impl<R: Release> Machine<R> {
         // The list holds pages from index `start` up to the current one, all for `node`.
         let mut run: Option<(usize, u32)> = None;
         let mut area_hint: Option<Arc<Area>> = None;
+        let mut coming = Coming::default();
         for at in 0..total {
-            if Error::unless_interrupted().is_err() {
+            if interrupted() {
                 // A page that was claimed last is still on its LRU list.
                 self.end_isolations(list);
                 self.putback_movable_pages(list);
                 return Err(Errno::EINTR);
             }
-            let fresh = run.is_none_or(|(_, node)| node != nodes[at]);
-            let missing = |node: usize| self.nodes.get(node).is_none_or(|node| !node.has_memory());
-            if fresh && missing(nodes[at] as usize) {
-                // The run before this page still moves. Its own error is not told (`out_flush`).
-                let _ = self.move_run(list, run, at, status);
-                return Err(Errno::ENODEV);
-            }
-            match run {
-                Some((_, node)) if node != nodes[at] => match self.move_run(list, run, at, status)? {
-                    0 => run = Some((at, nodes[at])),
+            let node = nodes[at];
+            if run.is_none_or(|(_, before)| before != node) {
+                if self.nodes.get(node as usize).is_none_or(|node| !node.has_memory()) {
+                    // The run before this page still moves. Its own error is not told (`out_flush`).
+                    let _ = self.move_run(list, run, at, status);
+                    return Err(Errno::ENODEV);
+                }
+                match self.move_run(list, run, at, status)? {
+                    0 => run = Some((at, node)),
                     left => return Ok(left),
-                },
-                Some(_) => {}
-                None => run = Some((at, nodes[at])),
+                }
             }
             if let Some(area) = &area_hint {
-                self.prefetch_ahead(area, &addresses[at + 1..]);
+                self.prefetch_ahead(area, addresses, at, &mut coming);
             }
-            let found = self.queue_for_move(space, addresses[at], nodes[at], flags, list, &mut area_hint);
+            let found = self.queue_for_move(space, addresses[at], node, flags, list, &mut area_hint);
             status[at] = match found {
                 Lookup::Queued => continue,
-                Lookup::There => Some(nodes[at] as i32),
+                Lookup::There => Some(node as i32),
                 Lookup::Status(errno) => Some(errno.status()),
             };
             // The run ends before this page, whose status is known already.
@@ -150,30 +155,29 @@ impl<R: Release> Machine<R> {
         self.move_run(list, run, total, status)
     }
 
-    /// Prefetches for pages further on. A random page costs a chain of cache misses: its entry, its
+    /// Prefetches for pages after page `at`. A random page costs a chain of cache misses: its entry, its
     /// record, and the records of its neighbours on the list. Each is prefetched a few pages before
     /// it is used: the entry first, because the others are found through it.
     #[inline]
-    fn prefetch_ahead(&self, area: &Area, next: &[u64]) {
+    fn prefetch_ahead(&self, area: &Area, addresses: &[u64], at: usize, coming: &mut Coming) {
         const ENTRY: usize = 12;
         const RECORD: usize = 8;
-        const LINKS: usize = 4;
         let index = |ahead: usize| {
-            let vpn = next.get(ahead)? / PAGE_SIZE as u64;
-            let index = vpn.checked_sub(area.first)?;
-            (index < u64::from(area.pages())).then_some(index as u32)
-        };
-        let page = |ahead: usize| match area.look(index(ahead)?).entry() {
-            Entry::Present { pfn, zero: false } => Some(pfn),
-            _ => None,
+            let vpn = addresses.get(at + ahead)? / PAGE_SIZE as u64;
+            vpn.checked_sub(area.first).map(|index| index.min(u64::from(u32::MAX)) as u32)
         };
         if let Some(index) = index(ENTRY) {
             area.prefetch(index);
         }
-        if let Some(pfn) = page(RECORD) {
+        let record = index(RECORD).and_then(|index| match area.look(index).entry() {
+            Entry::Present { pfn, zero: false } => Some(pfn),
+            _ => None,
+        });
+        if let Some(pfn) = record {
             self.frames.prefetch(pfn);
         }
-        if let Some(pfn) = page(LINKS) {
+        let linked = std::mem::replace(&mut coming.0[at % BETWEEN], record);
+        if let Some(pfn) = linked {
             let (after, before) = self.frames[pfn].peek_links();
             for neighbour in [after, before].into_iter().filter_map(Link::pfn) {
                 self.frames.prefetch(neighbour);
@@ -209,6 +213,7 @@ impl<R: Release> Machine<R> {
     }
 
     /// Finds the page at an address and isolates it to the list (`add_folio_for_migration`).
+    #[inline(always)]
     fn queue_for_move(
         &self,
         space: &AddressSpace,
@@ -251,7 +256,7 @@ impl<R: Release> Machine<R> {
         // finds the page isolated already, and gets `EBUSY`.
         let part = pfn;
         let pfn = self.frames.head(part);
-        if self.frames[part].mapcount() > 1 && !flags.all {
+        if !flags.all && self.frames[part].mapcount() > 1 {
             return Lookup::Status(Errno::EACCES);
         }
         let isolated = match self.profile.isolation_reference {
@@ -267,14 +272,15 @@ impl<R: Release> Machine<R> {
             }
         };
         match isolated {
-            Ok(()) => Lookup::Queued,
-            Err(_) => Lookup::Status(Errno::EBUSY),
+            true => Lookup::Queued,
+            false => Lookup::Status(Errno::EBUSY),
         }
     }
 
     /// Splits a large page, in kernels that cannot move it whole (`FOLL_SPLIT`), so that the
     /// requested part can move alone. Returns false if the page cannot be split, because a thread
     /// holds it.
+    #[inline]
     pub(super) fn split_to_move(&self, area: &Area, index: u32) -> bool {
         if area.order() == 0 || self.profile.large_migration == LargeMigration::Whole {
             return true;

@@ -6,7 +6,7 @@ use crate::error::Errno;
 use crate::machine::Machine;
 use crate::map::SWAP_CACHE_REFERENCES;
 use crate::owner::OwnerId;
-use crate::page::{Flags, Folio, PIN, Pfn, Word, reckon};
+use crate::page::{Flags, Folio, PIN, Page, Pfn, Word, reckon};
 use crate::pressure::state::context;
 use crate::profile::{CallNames, CopyOrder, MigrationOrder};
 use crate::release::Release;
@@ -136,6 +136,8 @@ pub(super) enum Begun {
 impl<R: Release> Machine<R> {
     /// Steps 1 to 5: the page and its destination are locked. Waits only with `force`, and only for events
     /// that `mode` allows.
+    // Inlined, because a call would copy the pair, and cost a migrated page more than the step.
+    #[inline(always)]
     pub(super) fn migrate_lock(
         &self,
         src: Pfn,
@@ -183,7 +185,7 @@ impl<R: Release> Machine<R> {
             return Err(Stop::NoMemory);
         }
         // Steps 3 to 5.
-        if let Err(stop) = self.lock_pair(src, dst, mode, force) {
+        if let Err(stop) = self.lock_pair((page, src), dst, mode, force) {
             self.discard_target(dst, target);
             return Err(stop);
         }
@@ -206,8 +208,7 @@ impl<R: Release> Machine<R> {
     /// Steps 3 to 5: takes the locks of both pages and leaves them to the caller. On an error
     /// neither lock is held.
     #[inline]
-    fn lock_pair(&self, src: Pfn, dst: Pfn, mode: Mode, force: bool) -> Result<(), Stop> {
-        let page = &self.frames[src];
+    fn lock_pair(&self, (page, src): (&Page, Pfn), dst: Pfn, mode: Mode, force: bool) -> Result<(), Stop> {
         // 3. The source is locked. An asynchronous migration never waits for the lock.
         let locked = match page.try_locked(src) {
             Some(locked) => locked,
@@ -255,14 +256,16 @@ impl<R: Release> Machine<R> {
 
     /// Step 8, the commit point: from now on each lookup of the page finds the destination
     /// (lifecycle 6.4).
-    pub(super) fn commit(&self, Pair { src, dst, copied, .. }: Pair) -> Result<(), Stop> {
-        self.frames[src].expect_locked();
-        self.frames[dst].expect_locked();
-        let word = self.frames[src].word();
+    #[inline(always)]
+    pub(super) fn commit(&self, &Pair { src, dst, copied, .. }: &Pair) -> Result<(), Stop> {
+        let (from, to) = (&self.frames[src], &self.frames[dst]);
+        from.expect_locked();
+        to.expect_locked();
+        let word = from.word();
         match word {
             _ if word.has(Flags::FILE) => self.commit_file(src, dst),
             _ if word.has(Flags::SWAPCACHE) => self.commit_swapped(src, dst),
-            _ => self.commit_anon(src, dst, copied),
+            _ => self.commit_anon(from, to, (src, dst), copied),
         }?;
         // Another thread may mark the page accessed, before its count is compared or after it can
         // be found again, so these flags may differ.
@@ -284,8 +287,8 @@ impl<R: Release> Machine<R> {
     /// Commits a page that is in no cache. A thread can find the source only by its frame number,
     /// and takes a reference then. So comparing the count is enough, and the page need not be
     /// frozen. The bytes may have been `copied` before.
-    fn commit_anon(&self, src: Pfn, dst: Pfn, copied: bool) -> Result<(), Stop> {
-        let (from, to) = (&self.frames[src], &self.frames[dst]);
+    #[inline(always)]
+    fn commit_anon(&self, from: &Page, to: &Page, (src, dst): (Pfn, Pfn), copied: bool) -> Result<(), Stop> {
         // The isolation's reference.
         const EXPECTED: u32 = 1;
         let compare = |count: u32| match count == EXPECTED || mutated(Mutation::CountNotCompared) {
@@ -293,13 +296,15 @@ impl<R: Release> Machine<R> {
             false => Err(Stop::Again),
         };
         let copying = self.copying();
-        if self.profile.copy == CopyOrder::BeforeCommit && !copied {
+        // Without bytes nothing is copied, but a recording shows the copy, and an injected fault strikes it.
+        let copies = !copied && (self.memory.is_backed() || self.records_calls());
+        if copies && self.profile.copy == CopyOrder::BeforeCommit {
             // The count is compared before the copy too, so that a page that cannot be switched is
             // not copied in vain.
             compare(from.count())?;
-        }
-        if copying == Copying::BeforeCommit && !copied {
-            self.copy_traced(src, dst, || self.copy_parts(src, dst))?;
+            if copying == Copying::BeforeCommit {
+                self.copy_traced(src, dst, || self.copy_parts(src, dst))?;
+            }
         }
         let switch = Call::MigrateMapping { expected: EXPECTED, extra: 0 };
         let word = self.traced(switch, src, || {
@@ -310,7 +315,7 @@ impl<R: Release> Machine<R> {
             self.copy_parts(src, dst);
         }
         let name = || to.set_owner(from.owner(), from.index());
-        in_order(Mutation::AnonBeforeOwner, name, || self.move_flags(word, src, dst));
+        in_order(Mutation::AnonBeforeOwner, name, || self.move_flags(word, from, to));
         // Only the isolation holds a reference, so no other thread changes a flag any more.
         self.expect_flags(word, Flags::empty(), dst);
         Ok(())
@@ -414,7 +419,7 @@ impl<R: Release> Machine<R> {
                 self.memory.copy_cached_page(src, dst);
             }
         }
-        self.move_flags(self.frames[src].word(), src, dst);
+        self.move_flags(self.frames[src].word(), &self.frames[src], &self.frames[dst]);
         Ok(())
     }
 
@@ -435,19 +440,19 @@ impl<R: Release> Machine<R> {
             // A thread that finds the destination waits for its lock.
             self.memory.copy_cached_page(src, dst);
         }
-        self.move_flags(self.frames[src].word(), src, dst);
+        self.move_flags(self.frames[src].word(), &self.frames[src], &self.frames[dst]);
         Ok(())
     }
 
     /// Sets on the destination the flags that move from a source with this word. Called after the
     /// bytes are there: once `UPTODATE` is set, threads read the destination without its lock.
     #[inline]
-    fn move_flags(&self, word: Word, src: Pfn, dst: Pfn) {
+    fn move_flags(&self, word: Word, from: &Page, to: &Page) {
         let mark = if self.profile.reclaim_mark_moves { Flags::RECLAIM } else { Flags::empty() };
-        self.frames[dst].publish(word.flags() & (COPIED | MOVED | mark));
+        to.publish(word.flags() & (COPIED | MOVED | mark));
         if word.any(MOVED) {
-            self.frames[src].clear(MOVED);
-            reckon::has_left(&self.frames[src]);
+            from.clear(MOVED);
+            reckon::has_left(from);
         }
     }
 

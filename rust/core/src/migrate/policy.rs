@@ -216,7 +216,7 @@ impl<R: Release> Machine<R> {
             queue.failed += 1;
             return;
         }
-        if self.isolate_to(&mut queue.list, pfn, Call::IsolateLruInWalk).is_err() {
+        if !self.isolate_to(&mut queue.list, pfn, Call::IsolateLruInWalk) {
             queue.failed += 1;
         }
     }

@@ -78,9 +78,10 @@ impl<R: Release> Machine<R> {
 
     /// Step 6 for locked pages: every mapping becomes a migration entry.
     pub(super) fn migrate_unmap(&self, locked: &mut [Pair]) {
+        let records = self.records_calls();
         for pair in &mut *locked {
             pair.was_mapped = !pair.movable && self.frames.folio_mapcount(pair.source()) > 0;
-            if pair.was_mapped {
+            if records && pair.was_mapped {
                 self.calls_on(Call::TryToMigrate, pair.src);
             }
         }
@@ -126,7 +127,7 @@ impl<R: Release> Machine<R> {
         // 8. Each page is copied and switched: the commit point.
         for pair in &mut *window {
             let (src, dst) = (pair.src, pair.dst);
-            let switched = self.traced(Call::MoveToNew, (src, dst), || self.commit(*pair));
+            let switched = self.traced(Call::MoveToNew, (src, dst), || self.commit(pair));
             if switched.is_ok() {
                 self.step_from_to("switched", src, dst);
             }
@@ -155,16 +156,16 @@ impl<R: Release> Machine<R> {
             if self.copying() == Copying::AfterRestore {
                 self.copy_parts(src, dst);
             }
+            // 11. The mappings hold the destination now, so the reference of its allocation is put.
+            self.unlock_and_put(dst);
         }
-        // 11. The mappings hold the destinations now, so the references of their allocation are put.
-        moved().for_each(|pair| self.unlock_and_put(pair.dst));
         // 12. The isolation's reference is a source's last one, and is put.
         if uncounts_isolated(reason) {
             self.count_isolated_all(moved().map(|pair| pair.src), -1);
         }
-        for pair in moved() {
-            self.stats.has_moved(1 << pair.order);
-            self.calls_on(Call::MigrateDone, pair.src);
+        moved().for_each(|pair| self.stats.has_moved(1 << pair.order));
+        if self.records_calls() {
+            moved().for_each(|pair| self.calls_on(Call::MigrateDone, pair.src));
         }
         match reason {
             Reason::MemoryFailure => moved().for_each(|pair| self.frames[pair.src].unlock(pair.src)),

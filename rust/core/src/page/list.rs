@@ -1,7 +1,7 @@
 //! An intrusive doubly linked list of pages. Its links are frame numbers.
 
 use super::pfn::{Link, Pfn};
-use super::record::Frames;
+use super::record::{Frames, Page};
 use crate::sync::broken;
 
 /// The head, the tail and the length of a list; the links are in the page records. A caller with
@@ -45,7 +45,7 @@ impl List {
     #[inline]
     pub fn push_head(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
-        self.expect_unlinked(frames, pfn);
+        self.expect_unlinked(page, pfn);
         page.set_prev(Link::NONE);
         page.set_next(self.head);
         match self.head.pfn() {
@@ -60,7 +60,7 @@ impl List {
     #[inline]
     pub fn push_tail(&mut self, frames: &Frames, pfn: Pfn) {
         let page = &frames[pfn];
-        self.expect_unlinked(frames, pfn);
+        self.expect_unlinked(page, pfn);
         page.set_next(Link::NONE);
         page.set_prev(self.tail);
         match self.tail.pfn() {
@@ -75,7 +75,7 @@ impl List {
     pub fn insert_before(&mut self, frames: &Frames, pfn: Pfn, at: Pfn) {
         let before = frames[at].prev();
         let Some(before) = before.pfn() else { return self.push_head(frames, pfn) };
-        self.expect_unlinked(frames, pfn);
+        self.expect_unlinked(&frames[pfn], pfn);
         frames[pfn].set_prev(Link::to(before));
         frames[pfn].set_next(Link::to(at));
         frames[before].set_next(Link::to(pfn));
@@ -127,8 +127,7 @@ impl List {
     }
 
     #[inline]
-    fn expect_unlinked(&self, frames: &Frames, pfn: Pfn) {
-        let page = &frames[pfn];
+    fn expect_unlinked(&self, page: &Page, pfn: Pfn) {
         if page.next() != Link::NONE || page.prev() != Link::NONE || self.head == Link::to(pfn) {
             broken("double list insert", format_args!("page {pfn} ({})", page.word()));
         }

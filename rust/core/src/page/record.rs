@@ -107,6 +107,23 @@ impl Page {
         self.word.store(old & !flags.bits(), Ordering::Relaxed);
     }
 
+    /// Sets `LRU` on a page that is on no list, and returns the word before. The caller holds the lruvec
+    /// lock, under which alone the flag is set.
+    #[inline]
+    #[cfg_attr(feature = "explored", track_caller)]
+    pub(crate) fn set_lru(&self, pfn: Pfn) -> Word {
+        // Relaxed: as in `set`. The bit is clear. To add it takes one instruction; to set it and to read the
+        // word takes a loop.
+        let old = Word(self.word.fetch_add(Flags::LRU.bits(), Ordering::Relaxed));
+        if old.has(Flags::LRU) {
+            // Relaxed: the broken rule below stops the run, and no access depends on the repaired word.
+            self.word.fetch_sub(Flags::LRU.bits(), Ordering::Relaxed);
+            broken("double LRU add", format_args!("page {pfn} ({old})"));
+        }
+        reckon::changed(self, old, old.with(Flags::LRU));
+        old
+    }
+
     /// Sets and clears flags in one step and returns the word before.
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]

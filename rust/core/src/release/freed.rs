@@ -15,6 +15,9 @@ const MOST: usize = 64;
 /// needs one of them.
 pub(super) struct Freed<'a, R: Release> {
     machine: &'a Machine<R>,
+    /// Whether each frame goes to the allocator before the next page is freed, as in a kernel whose calls
+    /// were recorded.
+    singly: bool,
     node: usize,
     frames: ArrayVec<Pfn, MOST>,
 }
@@ -22,7 +25,7 @@ pub(super) struct Freed<'a, R: Release> {
 impl<'a, R: Release> Freed<'a, R> {
     #[inline]
     pub(super) fn new(machine: &'a Machine<R>) -> Self {
-        Freed { machine, node: 0, frames: ArrayVec::new() }
+        Freed { machine, singly: machine.records_calls(), node: 0, frames: ArrayVec::new() }
     }
 
     /// Frees a page if a put has left that to the caller.
@@ -53,8 +56,7 @@ impl<'a, R: Release> Freed<'a, R> {
             self.node = node;
         }
         self.frames.push(pfn);
-        // A kernel whose calls were recorded gives each frame to the allocator before it frees the next page.
-        if self.frames.is_full() || self.machine.records_calls() {
+        if self.frames.is_full() || self.singly {
             self.flush();
         }
     }

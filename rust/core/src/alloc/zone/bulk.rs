@@ -1,6 +1,6 @@
-//! Takes many single frames at once, for the array of a CPU (`rmqueue_bulk`).
+//! Takes and gives many single frames at once, for the array of a CPU (`rmqueue_bulk`, `free_pcppages_bulk`).
 
-use super::{MigrateType, Zone};
+use super::{MigrateType, Zone, expect_in_use};
 use crate::page::{Frames, Pfn};
 
 impl Zone {
@@ -33,6 +33,26 @@ impl Zone {
             left -= 1 << order;
         }
     }
+
+    /// Gives back single frames. The lists become those that [`Zone::give`] would leave one frame after the
+    /// other.
+    ///
+    /// Neighbours in ascending order that fill a block go back as this block. One by one, each of them would
+    /// be put on a list and taken off by the next one, which merges with it.
+    pub fn give_singles(&mut self, frames: &Frames, singles: &[Pfn]) {
+        let mut left = singles;
+        while let Some(&first) = left.first() {
+            let neighbours = left.iter().zip(first.0..).take_while(|(pfn, number)| pfn.0 == *number).count();
+            // Within a pageblock, because frames of two pageblocks may be of two types.
+            let aligned = (first.0 - self.base.0).trailing_zeros().min(u32::from(self.blocks.order()));
+            let order = neighbours.ilog2().min(aligned);
+            let (block, rest) = left.split_at(1 << order);
+            // The first one is checked by `give`.
+            block[1..].iter().for_each(|&pfn| expect_in_use(frames, pfn));
+            self.give(frames, first, order as u8);
+            left = rest;
+        }
+    }
 }
 
 #[cfg(all(test, not(feature = "explored")))]
@@ -46,9 +66,10 @@ mod tests {
     }
 
     proptest! {
-        /// Frames taken together are those taken one by one, and leave the same free blocks.
+        /// Frames taken together are those taken one by one, and leave the same free blocks. So do frames
+        /// given together.
         #[test]
-        fn frames_taken_together_are_those_taken_one_by_one(
+        fn frames_taken_and_given_together_are_those_taken_and_given_one_by_one(
             size in 1u32..600,
             pageblock in 1u8..6,
             steps in prop::collection::vec((0usize..40, any::<bool>(), any::<u32>()), 1..60)
@@ -64,11 +85,15 @@ mod tests {
             let mut held: Vec<Pfn> = Vec::new();
             for (count, gives, at) in steps {
                 if gives && !held.is_empty() {
-                    for _ in 0..count.min(held.len()) {
-                        let pfn = held.swap_remove(at as usize % held.len());
-                        bulk.give(&together, pfn, 0);
-                        one.give(&single, pfn, 0);
-                    }
+                    // Half of the time frames that were taken one after the other, many of them neighbours.
+                    let from = at as usize % held.len();
+                    let most = count.min(held.len() - from);
+                    let given: Vec<Pfn> = match at % 2 {
+                        0 => (0..most).map(|_| held.swap_remove(from % held.len())).collect(),
+                        _ => held.drain(from..from + most).collect(),
+                    };
+                    bulk.give_singles(&together, &given);
+                    given.iter().for_each(|&pfn| one.give(&single, pfn, 0));
                 } else {
                     let mut taken = Vec::new();
                     bulk.take_singles(&together, count, MigrateType::Movable, |pfn| taken.push(pfn));

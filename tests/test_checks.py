@@ -34,3 +34,23 @@ def test_a_block_that_a_compaction_captured_is_neither_a_hit_nor_a_miss():
     assert run.rule is None
     functions = {step.function for step in run.trace}
     assert "Capture::fill" in functions, "the schedule reaches no capture"
+
+
+def test_a_range_allocation_leaves_an_active_page_that_it_cannot_drop_inactive():
+    # `reclaim_clean_pages_from_list` clears the mark, so reclaim sets it, and counts it, once more.
+    program = """
+        machine nodes=1 pages=2 cpus=1
+        map r0 anon 1
+        write r0
+        map r1 file 1
+        write r1
+        begin_writeback r1
+        reclaim 1
+        thread B
+          alloc_range p3 1 1
+        thread C
+          end_writeback r1
+    """
+    found = mmcore.explore(program, search="exhaustive", checks="all")
+    assert found.counterexample is None, found.counterexample
+    assert found.is_exhaustive

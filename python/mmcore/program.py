@@ -41,11 +41,9 @@ __all__ = [
 
 
 class _Data:
-    """Plain data whose constructor checks the types of the values.
+    """Plain data whose constructor checks the types of the values, also for `copy` and `pickle`.
 
-    `copy` and `pickle` call the constructor too. By default they would set the fields of an empty
-    object without a check, and a value of a wrong type would raise its error only when the program
-    is printed.
+    By default these set the fields of an empty object, and a wrong type shows when it is printed.
     """
 
     __slots__ = ()
@@ -56,8 +54,8 @@ class _Data:
 
     def _expect(self, field: str, wanted: str, *, fits: bool) -> None:
         if not fits:
-            message = f"{type(self).__name__}.{field} must be {wanted}"
-            raise TypeError(f"{message}, not {shown(getattr(self, field))}")
+            given = shown(getattr(self, field))
+            raise TypeError(f"{type(self).__name__}.{field} must be {wanted}, not {given}")
 
 
 def _is_tuple(value: object, kind: type) -> bool:
@@ -233,8 +231,8 @@ def _op(name: str, args: tuple[NamedArg, ...]) -> Op:
 
 
 def _is_arg(value: object) -> bool:
-    alone = isinstance(value, str | int | Selection)
-    return alone or _is_tuple(value, str) or _is_tuple(value, Selection)
+    one = isinstance(value, str | int | Selection)
+    return one or _is_tuple(value, str) or _is_tuple(value, Selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,17 +402,15 @@ class Program(_Data):
 
     @classmethod
     def of(cls, program: Program | str) -> Program:
-        """Returns a program as it is, and reads a text.
+        """Returns a program, or the one of a text.
 
         Raises:
-            ProgramError: if the text is no program; it names line, column and what to write.
+            ProgramError: if the text is no program.
             TypeError: if the argument is neither a program nor a text.
         """
-        if isinstance(program, cls):
-            return program
-        if isinstance(program, str):
-            return cls.parse(program)
-        raise TypeError(f"program must be an mmcore.Program or its text, not {shown(program)}")
+        if not isinstance(program, cls | str):
+            raise TypeError(f"program must be an mmcore.Program or its text, not {shown(program)}")
+        return cls.parse(program) if isinstance(program, str) else program
 
     @classmethod
     def from_json(cls, text: str) -> Program:
@@ -598,10 +594,7 @@ def _plain(value: Any) -> dict[str, Any]:
     match value:
         case Op(name=name, args=args) if value.get("op") is None:
             return {"op": name, **dict(args)}
-        case Selection(of=of, pages=pages, frames=None):
-            return {"of": of, "pages": pages}
         case Selection(of=of, pages=pages, frames=frames):
-            return {"of": of, "pages": pages, "frames": frames}
+            return {"of": of, "pages": pages} | ({} if frames is None else {"frames": frames})
         case _:
-            message = f"a program cannot hold a value of type {type(value).__name__}"
-            raise TypeError(message)
+            raise TypeError(f"a program cannot hold a value of type {type(value).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -83,8 +84,18 @@ class _Many(Result, Generic[_Search]):
 
     @property
     def notes(self) -> list[str]:
-        """One line for each kind of operation that was refused in every schedule of a program."""
-        return refusals.together((each.label, each.exploration.refused) for each in self.searches)
+        """Lines on kinds of refused operations, and on answers that no order was searched for."""
+        cases = ((each.label, each.exploration.refused) for each in self.searches)
+        return refusals.together(cases) + self._unordered()
+
+    def _unordered(self) -> list[str]:
+        """One line for each reason for which programs were not compared with orders."""
+        reasons = Counter(each.exploration.unordered for each in self.searches)
+        return [
+            f"note: no order was searched for the answers of {count:,} programs: {reason}"
+            for reason, count in sorted(reasons.items(), key=lambda row: -row[1])
+            if reason is not None
+        ]
 
     def content(self) -> dict[str, Any]:
         """The sums, one row for each program, and the counterexamples."""
@@ -154,10 +165,11 @@ class StandardResult(_Many["Explored"]):
         Refused operations of the `finally` section are left out. The section uses and gives back
         all pages that a program can have left, and in most programs some of them are gone already.
         """
-        return refusals.together(
+        cases = (
             (each.label, [no for no in each.exploration.refused if no.section != "finally"])
             for each in self.searches
         )
+        return refusals.together(cases) + self._unordered()
 
     def content(self) -> dict[str, Any]:
         """The sums, one row for each program, the counterexamples, and the incomplete searches."""

@@ -103,6 +103,8 @@ class Exploration(Result):
             their effects.
         pairs: the pairs of steps that the search interleaved; None if `explore` was not asked for
             them.
+        unordered: why the answers were not compared with orders of the operations (rule "answers
+            and end are those of some order"); None if they were, or if `checks` is "state".
     """
 
     kind: ClassVar[str] = "exploration"
@@ -116,6 +118,7 @@ class Exploration(Result):
     options: dict[str, Any]
     refused: tuple[Refused, ...] = ()
     pairs: Pairs | None = None
+    unordered: str | None = None
 
     @classmethod
     def from_report(cls, report: dict[str, Any], options: dict[str, Any]) -> Exploration:
@@ -137,12 +140,16 @@ class Exploration(Result):
             options=search_options,
             refused=refusals.read(report["refused"]),
             pairs=pairs and _pairs(pairs, _command(search_options)),
+            unordered=report["unordered"],
         )
 
     @property
     def notes(self) -> list[str]:
-        """One line for each operation that was refused in every schedule."""
-        return refusals.notes(self.refused, f"in all {self.schedules:,} schedules")
+        """Lines on refused operations, and on answers that no order was searched for."""
+        lines = refusals.notes(self.refused, f"in all {self.schedules:,} schedules")
+        if self.unordered is None:
+            return lines
+        return [*lines, f"note: no order was searched for the answers: {self.unordered}"]
 
     @property
     def is_exhaustive(self) -> bool:
@@ -211,6 +218,7 @@ class Exploration(Result):
             "coverage": self.coverage,
             "covered": self.covered,
             "refused": refusals.plain(self.refused),
+            "unordered": self.unordered,
             "counterexample": found and found.content(),
             "pairs": self.pairs and self.pairs.content(),
         }

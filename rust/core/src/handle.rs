@@ -456,10 +456,6 @@ impl NewPage for OutcomeRecorder<'_> {
         self.target.take_back(dst);
     }
 
-    fn wants_outcomes(&self) -> bool {
-        true
-    }
-
     fn ended(&mut self, src: Pfn, outcome: Outcome) {
         self.target.ended(src, outcome);
         self.outcomes.insert(src, outcome);

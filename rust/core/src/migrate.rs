@@ -118,7 +118,7 @@ pub trait NewPage {
     /// Whether the source of destinations learns the outcomes ([`NewPage::ended`]). Otherwise it may learn
     /// some of them or none.
     fn wants_outcomes(&self) -> bool {
-        false
+        true
     }
 
     /// Called when an attempt at `src` has ended. A page may be attempted several times; the last
@@ -131,6 +131,10 @@ impl<F: FnMut(Pfn) -> Option<Pfn>> NewPage for F {
     #[inline]
     fn get_new_page(&mut self, src: Pfn) -> Option<Pfn> {
         self(src)
+    }
+
+    fn wants_outcomes(&self) -> bool {
+        false
     }
 }
 

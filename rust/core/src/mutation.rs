@@ -250,11 +250,11 @@ mutations! {
     SlotOutlivesCache = "slot-outlives-cache", "b653db77350c (its idea)";
     /// An offlining that waited for another one of the same block claims to have done its work.
     OfflineClaimsAnothers = "offline-claims-anothers", "offlining";
-    /// The deflation of a balloon counts its pages before it takes them, and claims those that another thread
-    /// took in between.
+    /// The deflation of a balloon counts its pages before it takes them, and claims those that another
+    /// thread took in between.
     DeflateCountsEarly = "deflate-counts-early", "balloon";
-    /// A lookup of a movable page does not wait for its owner's lock, and takes a page whose owner is busy for
-    /// one that is gone.
+    /// A lookup of a movable page does not wait for its owner's lock, and takes a page whose owner is busy
+    /// for one that is gone.
     LookupGivesUp = "lookup-gives-up", "movable pages";
     /// A truncation reads the length of the file before it waits for another one, and makes the file longer
     /// again.

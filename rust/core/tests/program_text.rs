@@ -301,7 +301,7 @@ fn json_has_the_documented_shape() {
     );
     let expected = concat!(
         r#"{"schema":1,"boot":null,"#,
-        r#""machine":{"nodes":2,"pages":[8],"cpus":2,"movable":[1],"offline":[],"block":null,"pressure":null,"kernel":"6.12","profile":{"release":"split"}},"#,
+        r#""machine":{"nodes":2,"pages":[8],"cpus":2,"movable":[1],"offline":[],"block":null,"pressure":null,"memory":null,"kernel":"6.12","profile":{"release":"split"}},"#,
         r#""setup":[{"op":"map","region":"r0","backing":"anon","pages":4,"node":null,"order":null}],"#,
         r#""threads":[{"name":"A","cpu":1,"ops":[{"op":"move","#,
         r#""pages":[{"of":"r0","pages":[[0,1],[3,3]]},{"of":"zero0","pages":null}],"#,

@@ -79,13 +79,15 @@ thread B
 }
 
 #[test]
-fn a_program_with_too_many_orders_is_not_checked() {
+fn a_program_with_too_many_orders_is_not_checked_and_the_report_says_so() {
     let defect = "lookup-gives-up";
     let lookups = "  try_get p0\n  put p0\n".repeat(4);
     let long = |operations: &str| {
         format!("movable m0 1\nallocate p0\nthread A\n  get m0\n{operations}thread B\n  get m0\n{operations}")
     };
-    assert!(explored(&long(""), Some(defect), Checks::All).counterexample.is_some());
+    let few = explored(&long(""), Some(defect), Checks::All);
+    assert!(few.counterexample.is_some());
+    assert_eq!(few.unordered, None);
     let limit = Exhaustive { limit: 2_000, ..Exhaustive::default() };
     let search = Search::Exhaustive(limit);
     let mutation = Mutation::from_name(defect);
@@ -94,4 +96,5 @@ fn a_program_with_too_many_orders_is_not_checked() {
     let program = parse(&long(&lookups)).unwrap();
     let report = explore_program(&program, &options, &AtomicBool::new(false)).unwrap();
     assert_eq!(report.counterexample, None);
+    assert_eq!(report.unordered, Some("the operations have more than 2,000 orders"));
 }

@@ -88,6 +88,10 @@ impl NewPage for Target<'_> {
             }
         }
     }
+
+    fn wants_outcomes(&self) -> bool {
+        false
+    }
 }
 
 impl Target<'_> {

@@ -7,8 +7,8 @@ use super::program_world::{ProgramWorld, WorldError};
 use super::smaller::Case;
 use super::tally::Tally;
 use super::{
-    Budget, Counterexample, Coverage, Exhaustive, Explorer, Kind, Method, Options, Pairs, Report, Sampling,
-    Schedule, Shrunk, Trace, Violation, explore,
+    Budget, Checks, Counterexample, Coverage, Exhaustive, Explorer, Kind, Method, Options, Pairs, Report,
+    Sampling, Schedule, Shrunk, Trace, Violation, explore,
 };
 use crate::map::Pte;
 use crate::page::Word;
@@ -91,6 +91,9 @@ pub struct ProgramReport {
     /// Operations that had no effect in any schedule. Empty beside a counterexample, as the search
     /// ended there.
     pub refused: Vec<Refused>,
+    /// Why the answers of the schedules were not compared with orders of the operations; `None` if they were,
+    /// or if not all checks were wanted.
+    pub unordered: Option<&'static str>,
     /// The first schedule that breaks a rule, if any.
     pub counterexample: Option<Found>,
     /// The pairs of steps that the search interleaved, if they were gathered.
@@ -175,6 +178,10 @@ pub fn explore_program(
             None => refused(&case, options.alone(), &tally),
             Some(_) => Vec::new(),
         };
+        let unordered = match options.options.checks {
+            Checks::All => case.world().and_then(|world| world.unordered()),
+            Checks::State => None,
+        };
         let counterexample = match report.counterexample {
             None => None,
             Some(found) => Some(counterexample(case, found, options, stop)?),
@@ -187,6 +194,7 @@ pub fn explore_program(
             coverage,
             covered,
             refused,
+            unordered,
             counterexample,
             pairs: report.pairs,
         })
@@ -356,6 +364,7 @@ fn set_up_report(program: &Program, violation: Violation) -> ProgramReport {
         coverage: "incomplete",
         covered: "the set-up breaks a rule".into(),
         refused: Vec::new(),
+        unordered: None,
         counterexample: Some(Found {
             rule: violation.rule.into(),
             detail: violation.detail,

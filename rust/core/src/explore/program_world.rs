@@ -164,6 +164,20 @@ impl ProgramWorld {
         Ok(world)
     }
 
+    /// The check of serial answers, or the reason why the program's schedules are not checked by it.
+    fn serial_check(&self) -> Result<Serial, &'static str> {
+        if !self.owners.is_empty() {
+            return Err("an owner in Python answers only once");
+        }
+        Serial::new(&self.origin.0, &self.origin.1)
+    }
+
+    /// The reason why no order is searched for the answers of this program's schedules; `None` if all are
+    /// checked.
+    pub(super) fn unordered(&self) -> Option<&'static str> {
+        self.serial_check().err()
+    }
+
     /// The owners that the caller brought along.
     pub(super) fn owners(&self) -> &[Arc<Brought>] {
         &self.owners
@@ -420,10 +434,9 @@ impl World for ProgramWorld {
     }
 
     fn check_as(&mut self, checks: Checks) {
-        let serial =
-            || Serial::new(&self.origin.0, &self.origin.1).map(|serial| SerialCheck { serial, oracle: None });
-        let wanted = checks == Checks::All && self.owners.is_empty() && self.end_states.is_none();
-        self.serial = wanted.then(serial).flatten().map(RefCell::new);
+        let wanted = checks == Checks::All && self.end_states.is_none();
+        let serial = wanted.then(|| self.serial_check().ok()).flatten();
+        self.serial = serial.map(|serial| RefCell::new(SerialCheck { serial, oracle: None }));
     }
 
     fn judge(&self, fingerprint: u64) -> Result<(), Violation> {

@@ -5,6 +5,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `answer` | the answer of an operation, as far as it is compared |
+//! | `merging` | compares the answers of an order with those of a schedule |
 //! | `parts` | operations on many pages, cut into operations on one page each |
 //! | `turns` | lets the operations of the threads run one at a time in a given order |
 //! | `tolerances` | the table of what concurrent operations may do and no order shows |
@@ -13,6 +14,7 @@
 //! the orders; an order is left at the first operation with another answer than the schedule's.
 
 mod answer;
+mod merging;
 mod parts;
 mod tolerances;
 mod turns;
@@ -61,17 +63,20 @@ struct Choice {
 }
 
 impl Serial {
-    /// The check of a program; `None` if its operations have too many orders.
-    pub fn new(program: &Program, config: &Config) -> Option<Serial> {
-        // How much memory an allocation finds under pressure depends on how far other threads have come.
+    /// The check of a program, or the reason why its schedules are not checked by this rule.
+    pub fn new(program: &Program, config: &Config) -> Result<Serial, &'static str> {
         if config.pressure || config.profile.deflate_on_oom {
-            return None;
+            return Err(
+                "what an allocation finds under memory pressure depends on how far other threads are",
+            );
         }
         if program.threads.iter().flat_map(|thread| &thread.ops).any(tolerances::names_whole_pool) {
-            return None;
+            return Err("a step names all pages of z0 or b0, whose number changes");
         }
-        let units = parts::units(program);
-        (orders(&units) <= MOST_ORDERS).then(|| Serial { known: HashMap::new() })
+        if orders(&parts::units(program)) > MOST_ORDERS {
+            return Err("the operations have more than 2,000 orders");
+        }
+        Ok(Serial { known: HashMap::new() })
     }
 
     /// The units of a program's threads.
@@ -127,7 +132,7 @@ fn search(program: &Program, outcome: &Outcome, turns: &Turns, oracle: &mut dyn 
         }
         // The first place at which the order does not fit the outcome.
         let mut wrong = None;
-        let mut merged = answer::Merging::new(turns.units());
+        let mut merged = merging::Merging::new(turns.units());
         for (place, (turn, given)) in taken.iter().enumerate() {
             if place >= path.len() {
                 path.push(choices(program, outcome, turns, &taken[..place], *turn));

@@ -89,8 +89,12 @@ impl<R: Release> Machine<R> {
         list.retain(|&pfn| {
             let word = self.frames[pfn].word();
             let needed = Flags::SWAPBACKED | Flags::DIRTY | Flags::UNEVICTABLE | Flags::HEAD;
-            let clean = word.has(Flags::FILE) && !word.any(needed);
-            !clean || !self.reclaim_page(pfn, References::Ignored)
+            if !word.has(Flags::FILE) || word.any(needed) {
+                return true;
+            }
+            // As in `reclaim_pages`: a page that stays goes back inactive.
+            self.frames[pfn].clear(Flags::ACTIVE);
+            !self.reclaim_page(pfn, References::Ignored)
         });
     }
 

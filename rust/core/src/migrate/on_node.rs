@@ -38,6 +38,11 @@ impl<R: Release> NewPage for OnNode<'_, R> {
             order => self.machine.alloc_pages(self.node, order).ok(),
         }
     }
+
+    #[inline]
+    fn wants_outcomes(&self) -> bool {
+        false
+    }
 }
 
 /// Frees the pages that were not asked for, because another thread has changed a source meanwhile. They go

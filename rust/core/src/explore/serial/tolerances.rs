@@ -57,7 +57,7 @@ const TABLE: &[Tolerance] = &[
     Tolerance { operation: accesses, answer: |_| true, beside: is_truncate },
     // The fault of a write marks the page dirty, and then the write itself may find the page unmapped.
     Tolerance {
-        operation: |op| matches!(op, Op::BeginWriteback { .. }),
+        operation: |op| matches!(op, Op::BeginWriteback { .. } | Op::EndWriteback { .. }),
         answer: |_| true,
         beside: |op| matches!(op, Op::Write { .. } | Op::Cwrite { .. }),
     },

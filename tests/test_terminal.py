@@ -44,7 +44,7 @@ def test_a_table_is_as_wide_as_the_terminal_at_most(command, width, program):
 def test_lines_of_a_soak_go_to_the_pipe_and_its_bar_to_the_terminal():
     shown, piped, code = on_terminal("soak", "--schedules", 3_000, "--seed", 5, pipe=True)
     assert code == 0
-    assert "seed 5 putback: 3,000 schedules" in piped
+    assert "seed 5 (putback): 3,000 schedules" in piped
     assert "seed 5" not in shown
     assert "soaking" in shown
 

@@ -49,7 +49,9 @@ impl Answer {
             let status: Vec<_> = self.status.get(part).copied().into_iter().collect();
             let calls: Vec<_> = self.calls.get(part).copied().into_iter().collect();
             let acc: Vec<_> = self.acc.get(part).copied().into_iter().collect();
-            Answer { status, calls, acc, ..Answer::default() }
+            // A call that was refused as a whole has left the status of its pages unset.
+            let errno = self.errno.filter(|_| status == [None]);
+            Answer { errno, status, calls, acc, ..Answer::default() }
         })
     }
 

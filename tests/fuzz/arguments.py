@@ -89,6 +89,7 @@ FITS = {
     "NodeMaps.beside.moves": v.number((), None),
     "MapSteps.of.moves": v.number((), None),
     "offline": v.number([], [], [1], [7]),
+    "unordered": v.number(None, "too many orders"),
     "ops": v.either(Owned.draw, v.number(None)),
     "options": v.number({}),
     "order": v.number(0, 0, 0, 1, 2, 3, 9),

@@ -359,7 +359,9 @@ pub fn is_same_state(program: &Program, outcome: &Outcome, end: &Visible) -> Res
     let fails = has(fails_frames);
     let large = program.setup.iter().any(|op| matches!(op, Op::Map { order: Some(_), .. }));
     let copies = program.ops().any(is_fork);
-    let free = large || copies || has(moves_any);
+    // A long-term pin moves its page off a movable node, also if it fails then.
+    let pins = failed(|op| matches!(op, Op::Pin { .. }));
+    let free = large || copies || pins || has(moves_any);
     let unlocked = has(drops) || failed(|op| matches!(op, Op::Mlock { .. }));
     // A child may have been made before or after an unmap.
     for (name, due) in &due.pages {

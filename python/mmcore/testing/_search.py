@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import currently_in_test_context, event
 
 import mmcore
+from mmcore import _refusals as refusals
 from mmcore._errors import RefusedWarning
 from mmcore._exploration.calling import owners_made
 from mmcore._exploration.replaying import recorded
@@ -116,5 +117,6 @@ def _tell(found: Exploration) -> None:
         for each in found.refused:
             event(f"refused in all schedules: {each.op}: {', '.join(each.errnos)}")
         return
-    for note in found.notes:
+    # A note on answers that no order was searched for is no sign of a mistake in the program.
+    for note in refusals.notes(found.refused, f"in all {found.schedules:,} schedules"):
         warnings.warn(note.removeprefix("note: "), RefusedWarning, stacklevel=3)

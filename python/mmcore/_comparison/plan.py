@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mmcore._arguments import shown
@@ -142,7 +143,7 @@ class Plan:
             config["planted"] = dict(variant.planted)
         return config
 
-    @property
+    @cached_property
     def has_policies(self) -> bool:
         """Whether the variants are policies; they are compared by the cost of accesses."""
         return any(variant.policy is not None for variant in self.variants)

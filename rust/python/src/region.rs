@@ -165,14 +165,18 @@ impl Region {
     /// Returns the `Page` that a page number is mapped to, without a reference to it.
     ///
     /// Raises:
-    ///     KernelError: ENOENT if no frame is mapped there; the first write maps one.
+    ///     KernelError: ENOENT if no frame is mapped there. The first write maps one; while a migration moves
+    ///         the page, none is mapped for a moment.
     #[pyo3(signature = (number=0))]
     fn page(&self, py: Python<'_>, number: i64) -> PyResult<Page> {
         let index = self.index(number)?;
         let pfn =
             self.shared.call(py, Waits::Never, |shared| Ok(shared.machine.page_at(&self.area, index)))?;
         let nothing = || {
-            let why = format!("no frame is mapped at {:#x}: write to it first", self.area.address(index));
+            let address = self.area.address(index);
+            let why = format!(
+                "no frame is mapped at {address:#x}: write to it first, or try again if the page is being migrated"
+            );
             KernelError::new_err((Errno::ENOENT.0, why))
         };
         pfn.map(|pfn| Page::new(py, &self.shared, pfn)).ok_or_else(nothing)

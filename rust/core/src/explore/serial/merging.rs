@@ -53,7 +53,7 @@ impl<'a> Merging<'a> {
                     1 => *given == due,
                     _ => given.of_part() == due.of_part(),
                 };
-                let tolerated = || tolerances::is_tolerated(program, thread, op, &due, given);
+                let tolerated = || tolerances::is_in_table(program, thread, op, &due);
                 if !same && !tolerated() {
                     return Err(differs(&due));
                 }
@@ -62,7 +62,7 @@ impl<'a> Merging<'a> {
             None if part + 1 == all
                 && !own.1
                 && own.0 != whole.errno
-                && !refused(program, thread, op, whole) =>
+                && !tolerances::is_in_table(program, thread, op, whole) =>
             {
                 return Err(differs(whole));
             }
@@ -70,8 +70,4 @@ impl<'a> Merging<'a> {
         }
         Ok(())
     }
-}
-
-fn refused(program: &Program, thread: usize, op: &Op, answer: &Answer) -> bool {
-    tolerances::is_tolerated(program, thread, op, answer, answer)
 }

@@ -293,8 +293,8 @@ fn moves_idle(op: &Op) -> bool {
     )
 }
 
-/// True if the table has a row for this answer.
-fn is_in_table(program: &Program, thread: usize, op: &Op, answer: &Answer) -> bool {
+/// True if the table has a row for this answer: no order of the operations has to give it.
+pub fn is_in_table(program: &Program, thread: usize, op: &Op, answer: &Answer) -> bool {
     TABLE.iter().any(|row| {
         let threads = program.threads.iter().enumerate();
         // The work of daemons has another effect each time, also for its own thread.
@@ -339,50 +339,47 @@ pub fn stands_for(op: &Op) -> Option<Op> {
     }
 }
 
-/// True if the operation may give the answer that is due in place of the answer that it gave.
-pub fn is_tolerated(program: &Program, thread: usize, op: &Op, due: &Answer, _given: &Answer) -> bool {
-    is_in_table(program, thread, op, due)
-}
-
 /// Compares the states. An error says what differs.
 pub fn is_same_state(program: &Program, outcome: &Outcome, end: &Visible) -> Result<(), String> {
-    let threads = || program.threads.iter().flat_map(|thread| &thread.ops);
-    let has = |kind: fn(&Op) -> bool| threads().any(kind);
-    let (due, given) = (&outcome.end, end);
+    let has = |kind: fn(&Op) -> bool| program.threads.iter().flat_map(|thread| &thread.ops).any(kind);
     let failed = |kind: fn(&Op) -> bool| {
         program.threads.iter().zip(&outcome.answers).any(|(thread, answers)| {
             let mut pairs = thread.ops.iter().zip(answers);
             pairs.any(|(op, answer)| kind(op) && answer.errnos().next().is_some())
         })
     };
-    let failing = failed(fails_frames);
+    // A failure finds its page by a name, and handles the frame that the name had at that moment.
     let fails = has(fails_frames);
+    // Which parts of a large page move, and which of two sharers does, depends on when it is split or copied.
     let large = program.setup.iter().any(|op| matches!(op, Op::Map { order: Some(_), .. }));
     let copies = program.ops().any(is_fork);
     // A long-term pin moves its page off a movable node, also if it fails then.
     let pins = failed(|op| matches!(op, Op::Pin { .. }));
-    let free = large || copies || pins || has(moves_any);
-    let unlocked = has(drops) || failed(|op| matches!(op, Op::Mlock { .. }));
-    // A child may have been made before or after an unmap.
-    for (name, due) in &due.pages {
-        let Some((_, given)) = given.pages.iter().find(|(other, _)| other == name) else { continue };
-        let torn = due.writers.len() > 1;
-        let dropped = has(|op| matches!(op, Op::Madv { advice: Advice::Free, .. }));
+    let any_node = large || copies || pins || has(moves_any);
+    // An unlock of memory that is dropped meanwhile may come before the drop or after it.
+    let any_lock = has(drops) || failed(|op| matches!(op, Op::Mlock { .. }));
+    // Lazily freed memory is lost or kept, as its write comes after the advice or before.
+    let any_content = has(|op| matches!(op, Op::Madv { advice: Advice::Free, .. }));
+    for (name, due) in &outcome.end.pages {
+        // A page that only one of the ends has is one of a child: a fork comes before or after an unmap.
+        let Some((_, given)) = end.pages.iter().find(|(other, _)| other == name) else { continue };
+        let no_page = due.node.is_none() || given.node.is_none();
         let poisoned = fails && (due.poisoned || given.poisoned);
-        let copied = due.of_child && has(is_fork);
+        // Two writers of one page tear, and a child's copy is made page by page.
+        let torn = due.writers.len() > 1 || due.of_child && has(is_fork);
         let same = (due.gone, due.locked, due.policy) == (given.gone, given.locked, given.policy)
-            && (free || poisoned || due.node.is_none() || given.node.is_none() || due.node == given.node)
+            && (any_node || poisoned || no_page || due.node == given.node)
             && (fails || due.poisoned == given.poisoned)
-            && (torn || copied || dropped || poisoned || due.writers == given.writers)
-            && (unlocked || !due.locked || due.node.is_some() || given.node.is_none());
+            && (any_content || poisoned || torn || due.writers == given.writers)
+            && (any_lock || !due.locked || due.node.is_some() || given.node.is_none());
         if !same {
             return Err(format!("{name} is {given} and not {due}"));
         }
     }
-    for (name, due) in &due.things {
-        let Some((_, given)) = given.things.iter().find(|(other, _)| other == name) else { continue };
+    for (name, due) in &outcome.end.things {
+        let Some((_, given)) = end.things.iter().find(|(other, _)| other == name) else { continue };
         let tolerated = match name.as_str() {
-            POISONED => failing,
+            POISONED => failed(fails_frames),
             BALLOON => has(|op| matches!(op, Op::Balloon { .. })),
             _ => false,
         };

@@ -1455,7 +1455,8 @@ class Region:
         """Returns the `Page` that a page number is mapped to, without a reference to it.
 
         Raises:
-            KernelError: ENOENT if no frame is mapped there; the first write maps one."""
+            KernelError: ENOENT if no frame is mapped there. The first write maps one; while a migration moves
+                the page, none is mapped for a moment."""
     def fault(self, number: int = 0, *, write: bool = True) -> None:
         """Handles one page fault of a load, or of a store.
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Told"]
 
-#: Bytes that are compressed between two calls of `progress`: half a second at the highest level.
+#: Bytes that are compressed between two calls of `progress`: a tenth of a second.
 _PIECE = 1 << 20
 
 

@@ -113,10 +113,17 @@ def _show(kind, summary, cases, *, shrinks):
     print(f"\n{kind}: {summary.cases} of {cases} cases, {summary.calls} calls", end="")
     print(", stopped by time" if summary.stopped else "")
     if kind == "calls":
-        missing = sorted(entries().keys() - summary.called.keys())
-        print(f"never called: {', '.join(missing) or 'nothing'}")
-        print(f"never came back: {', '.join(sorted(entries().keys() - summary.came_back)) or '-'}")
+        for what, reached in (("called", summary.called.keys()), ("came back", summary.came_back)):
+            print(f"never {what}: {_some(sorted(entries().keys() - reached), len(entries()))}")
     return not summary.found
+
+
+def _some(names, of):
+    """The first of some names, and how many there are: a short run calls a few of many hundred."""
+    if not names:
+        return "nothing"
+    first = ", ".join(names[:12])
+    return first if len(names) <= 12 else f"{len(names)} of {of}: {first}, ..."
 
 
 def _here():

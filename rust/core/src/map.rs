@@ -49,6 +49,7 @@ mod split;
 pub(crate) mod swap;
 pub(crate) mod tlb;
 mod unmap;
+pub(crate) mod watch;
 
 #[cfg(all(test, not(any(loom, feature = "explored"))))]
 mod limits;

@@ -259,4 +259,17 @@ mutations! {
     /// A truncation reads the length of the file before it waits for another one, and makes the file longer
     /// again.
     TruncationRegrows = "truncation-regrows", "truncation";
+    /// A migration makes each entry that it restores writable, also those of pages that several processes
+    /// share.
+    RestoreWritable = "restore-writable", "migration";
+    /// Memory failure takes the entries of a page away without a flush.
+    PoisonUnmapWithoutFlush = "poison-unmap-without-flush", "memory failure";
+    /// A hard failure does not wait until the device has written the page.
+    FailureIgnoresWriteback = "failure-ignores-writeback", "memory failure";
+    /// Reclaim drops a lazily freed page although its entry shows a new store.
+    LazyfreeIgnoresEntry = "lazyfree-ignores-entry", "6c8e2a256915 (its idea)";
+    /// A fault maps the page that it has read from swap, although its entry names another slot by then.
+    SwapinOfAnotherSlot = "swapin-of-another-slot", "swap";
+    /// swapoff fills an entry without another look whether it still names the slot.
+    SwapoffTrustsEntry = "swapoff-trusts-entry", "swap";
 }

@@ -208,7 +208,9 @@ impl<R: Release> Machine<R> {
         // other page skips 9 to 11, and the handlers judge it by its flags.
         let mut handled = None;
         if before.any(Flags::LRU | Flags::WRITEBACK) {
-            page.wait_writeback();
+            if !mutated(Mutation::FailureIgnoresWriteback) {
+                page.wait_writeback();
+            }
             // 10. The page is unmapped, and the processes that map it are signalled.
             let unmapped = self.hwpoison_user_mappings(pfn, current, &mut signals);
             self.returns(Call::HwpoisonUserMappings, unmapped.into());

@@ -7,6 +7,7 @@
 use super::attributes::{Attributes, Policy};
 use super::file::state::FileMap;
 use super::pte::{Entry, Pte};
+use super::watch;
 use crate::error::Result;
 use crate::memory::Table;
 use crate::owner::id::OwnerId;
@@ -476,6 +477,7 @@ impl EntryGuard<'_> {
         // Acquire sees the accessed and dirty bits that accesses have set.
         let old = self.entry.swap(new.0 | Pte::LOCK, Ordering::AcqRel);
         self.pte = new;
+        watch::replaced(Pte(old).unlocked(), new);
         Pte(old).unlocked()
     }
 
@@ -489,6 +491,7 @@ impl EntryGuard<'_> {
         // through the old entry.
         let old = Pte(self.entry.fetch_and(!Pte::WRITE, Ordering::Relaxed)).unlocked();
         self.pte = Pte(old.0 & !Pte::WRITE);
+        watch::replaced(old, self.pte);
         old
     }
 
@@ -500,6 +503,7 @@ impl EntryGuard<'_> {
         // AcqRel: as in `replace`; Release also pairs with the next holder's Acquire.
         let old = self.entry.swap(new.0, Ordering::AcqRel);
         std::mem::forget(self);
+        watch::replaced(Pte(old).unlocked(), new);
         Pte(old).unlocked()
     }
 }
@@ -533,6 +537,7 @@ impl EntryGuard<'_> {
             match self.entry.compare_exchange_weak(seen, new(old).0, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => {
                     std::mem::forget(self);
+                    watch::replaced(old, new(old));
                     return old;
                 }
                 Err(now) => seen = now,

@@ -8,6 +8,7 @@ use crate::owner::{Owner, OwnerId};
 use crate::page::{Flags, Folio, HUGE_ORDER, PIN, Page, Pfn, Word};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem, NodeSum};
+use crate::sync::{Mutation, mutated};
 use std::sync::Arc;
 
 /// The bits of a mapping that a migration entry keeps.
@@ -210,7 +211,8 @@ impl<R: Release> Machine<R> {
                     self.mlock_page(to);
                     self.mlock_drain_local();
                 }
-                guard.finish(Pte::present(pfn, old.bits(REMEMBERED)));
+                let more = if mutated(Mutation::RestoreWritable) { Pte::WRITE } else { 0 };
+                guard.finish(Pte::present(pfn, old.bits(REMEMBERED) | more));
             }
         }
     }
@@ -231,7 +233,9 @@ impl<R: Release> Machine<R> {
             }
             true
         });
-        self.tlb.flush();
+        if !mutated(Mutation::PoisonUnmapWithoutFlush) {
+            self.tlb.flush();
+        }
     }
 
     /// Clears the accessed bit of every mapping of a locked page and returns how many had it

@@ -16,6 +16,7 @@
 //! here. Each flush would then cost a few microseconds and an interrupt on every CPU that runs the
 //! process. This pays only if flushes are rare.
 
+use super::watch;
 use crate::sync::{
     AtomicU32, AtomicU64, MAX_THREADS, Mutation, Ordering, fence, mutated, ops, spin_until, thread_slot,
 };
@@ -97,6 +98,7 @@ impl Tlb {
     /// entry that was replaced before the call, however many entries were replaced.
     pub fn flush(&self) {
         ops::tlb_flush();
+        watch::flushed();
         // SeqCst pairs with the fence in `enter`: a thread that this flush does not see inside sees the
         // new entries.
         fence(Ordering::SeqCst);

@@ -370,6 +370,9 @@ impl<R: Release> Machine<R> {
                 target.ended(pair.src, Outcome::Again);
                 again.push(pair.src);
             }
+            // Entries of these pages were away for a while. A thread that has unmapped one meanwhile found
+            // nothing to flush, and a processor would go on using the entry of before.
+            self.tlb.flush();
         }
         pairs.len()
     }
@@ -433,9 +436,9 @@ impl<R: Release> Machine<R> {
                     Ok(Begun::Locked(mut pair)) => {
                         let window = slice::from_mut(&mut pair);
                         self.migrate_unmap(window);
+                        // Step 7, also for a page of which only some entries were taken away.
+                        self.tlb.flush();
                         if !self.stayed_mapped(&window[0]) {
-                            // Step 7.
-                            self.tlb.flush();
                             // Steps 8 to 12.
                             self.migrate_move(window, mode, reason);
                         }

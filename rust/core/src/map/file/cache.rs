@@ -200,6 +200,7 @@ impl<R: Release> Machine<R> {
         // The source is frozen: no thread can get a reference on it, and none can find the
         // destination yet.
         let word = src.word();
+        expect_written(from, word);
         let describe = || {
             dst.set_owner(src.owner(), index);
             dst.set(word.flags() & (OF_FILE | Flags::SWAPBACKED | Flags::PRIVATE));
@@ -235,6 +236,7 @@ impl<R: Release> Machine<R> {
     fn forget_file(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.clear(OF_FILE);
+        expect_written(pfn, word);
         if !mutated(Mutation::OwnerOutlivesFile) {
             page.set_owner(0, 0);
         }
@@ -270,5 +272,13 @@ impl<R: Release> Machine<R> {
         if word.has(Flags::SWAPBACKED) {
             self.stats.node(node, NodeItem::Shmem, sign);
         }
+    }
+}
+
+/// Checks, in the explored build only, that a page which leaves its slot is not under write-back. The device
+/// would go on reading the frame for a file that has another page by then, or none.
+fn expect_written(pfn: Pfn, word: Word) {
+    if cfg!(feature = "explored") && word.has(Flags::WRITEBACK) {
+        broken("a page under write-back stays in its file", format_args!("page {pfn} ({word})"));
     }
 }

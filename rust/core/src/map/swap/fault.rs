@@ -163,7 +163,11 @@ impl<R: Release> Machine<R> {
         fresh: &mut Option<Fresh>,
     ) -> Outcome {
         let swapped = match *fresh {
-            Some(Fresh::Swapped(swapped)) if swapped.slot == slot => swapped,
+            Some(Fresh::Swapped(swapped))
+                if swapped.slot == slot || mutated(Mutation::SwapinOfAnotherSlot) =>
+            {
+                swapped
+            }
             _ => return Outcome::NeedSwapped(slot),
         };
         *fresh = None;

@@ -18,6 +18,7 @@ use crate::map::{Area, Entry, File, Pte};
 use crate::owner::Owner;
 use crate::page::Flags;
 use crate::release::Release;
+use crate::sync::{Mutation, mutated};
 use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
@@ -130,7 +131,7 @@ impl<R: Release> Machine<R> {
         let pfn = swapped.pfn;
         let page = &self.frames[pfn];
         let guard = area.lock(index);
-        if guard.pte().entry() != (Entry::Swap { slot }) {
+        if guard.pte().entry() != (Entry::Swap { slot }) && !mutated(Mutation::SwapoffTrustsEntry) {
             drop(guard);
         } else if page.word().has(Flags::HWPOISON) {
             // The content is lost, so the entry becomes a poisoned one (`unuse_pte`).

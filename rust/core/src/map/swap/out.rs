@@ -6,6 +6,7 @@ use crate::map::Pte;
 use crate::page::{Flags, PIN, Pfn};
 use crate::release::Release;
 use crate::stat::Event;
+use crate::sync::{Mutation, mutated};
 
 /// The size of a page in KiB.
 const KIB: i64 = (crate::page::PAGE_SIZE / 1024) as i64;
@@ -65,7 +66,7 @@ impl<R: Release> Machine<R> {
             // The isolation and the mappings have one reference each. Another reference may belong
             // to a thread that reads the page.
             let keep = page.count() != 1 + page.mapcount() || page.word().has(Flags::DIRTY);
-            let kept = |old: Pte| keep || old.has(Pte::DIRTY);
+            let kept = |old: Pte| keep || old.has(Pte::DIRTY) && !mutated(Mutation::LazyfreeIgnoresEntry);
             // The entry changes in one step: an entry that was cleared must not be filled again
             // (see `Area`).
             let old = guard.finish_with(|old| if kept(old) { old } else { Pte::NONE });

@@ -14,6 +14,7 @@ use super::moments::{Moments, State, state_of};
 use super::step::{Access, Step};
 use crate::audit::Finding;
 use crate::error::Errno;
+use crate::map::watch::{operation_begins, unflushed};
 use crate::map::{Attributes, Entry, PinKind, Policy, Pte};
 use crate::page::{Flags, PIN, Pfn};
 use crate::program::{Advice, MbindOption, Op, PhysAction};
@@ -23,6 +24,9 @@ use crate::sync::explored::{glance, watched};
 
 /// The rule.
 const ANSWER: &str = "an answer is true at some moment of its operation";
+
+/// The rule on the end of an operation that takes entries away (`map/watch.rs`).
+const FLUSH: &str = "an entry that was taken away is flushed";
 
 /// A promise that was not kept: the number of the page, and what was promised.
 type Broken = Option<(usize, &'static str)>;
@@ -40,10 +44,15 @@ impl<R: Release> Session<R> {
     ) -> Step {
         let moments = Moments::of(|pages| self.subjects(actor, op, pages));
         let before = actor.handles.len();
+        operation_begins();
         let mut step = match moments.is_empty() {
             true => perform(actor),
             false => watched(&|fresh| moments.look(&self.machine, fresh), || perform(actor)),
         };
+        if let Some(pfn) = unflushed() {
+            let detail = format!("`{op}` has ended, and did not flush after it took the last entry away");
+            step.findings.push(Finding { rule: FLUSH, pfn: Some(pfn), detail });
+        }
         if step.findings.is_empty()
             && let Some(finding) = self.broken_promise(actor, op, &step, &moments, before)
         {

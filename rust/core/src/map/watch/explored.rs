@@ -1,0 +1,43 @@
+//! The watch of the explored build: it remembers for each thread an entry that the thread has taken away and
+//! not flushed yet.
+
+use crate::map::pte::{Entry, Pte};
+use crate::page::Pfn;
+use crate::sync::explored::{THREADS, thread_slot};
+use std::cell::Cell;
+
+thread_local! {
+    /// For each thread of the schedule the frame of an entry that its next flush must follow. Operations that
+    /// a schedule abandons leave it as it is, so each operation begins with none.
+    static UNFLUSHED: [Cell<Option<Pfn>>; THREADS] = const { [const { Cell::new(None) }; THREADS] };
+}
+
+fn change(to: Option<Pfn>) -> Option<Pfn> {
+    UNFLUSHED.with(|all| all.get(thread_slot()).and_then(|own| own.replace(to)))
+}
+
+/// Records that an entry was replaced. A flush is due if the old entry allows an access to a frame that the
+/// new one does not allow. The zero page is no such frame: its content stays what it was.
+pub(in crate::map) fn replaced(old: Pte, new: Pte) {
+    let Entry::Present { pfn, zero: false } = old.entry() else { return };
+    let stays = new.entry() == (Entry::Present { pfn, zero: false });
+    if !stays || old.has(Pte::WRITE) && !new.has(Pte::WRITE) {
+        change(Some(pfn));
+    }
+}
+
+/// Records a flush by the calling thread.
+pub(in crate::map) fn flushed() {
+    change(None);
+}
+
+/// Forgets what the calling thread did before the operation that it begins.
+pub(crate) fn operation_begins() {
+    change(None);
+}
+
+/// The frame of an entry that the calling thread has taken away in the operation that ends, without a flush
+/// after that.
+pub(crate) fn unflushed() -> Option<Pfn> {
+    change(None)
+}

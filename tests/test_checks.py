@@ -29,7 +29,7 @@ def test_a_block_that_a_compaction_captured_is_neither_a_hit_nor_a_miss():
         "machine nodes=2 pages=8 cpus=1 pressure=on pageblock_order=2 release=split ; "
         "set min_free_kbytes 16 ; swapon 1 zram ; map r0 anon 12 ; write r0 ; drain ; "
         "thread A ; allocate p2 order=1 ; free p2 ; "
-        "thread B ; allocate p3 order=1 @ 0x594,1x720,0"
+        "thread B ; allocate p3 order=1 @ 0x594,1x724,0"
     )
     assert run.rule is None
     functions = {step.function for step in run.trace}

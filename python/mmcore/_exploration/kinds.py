@@ -181,7 +181,7 @@ KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
     ),
     "folded": (
         acts.AGING,
-        ("swapon 1\nmap r0 anon 2 order=1\nwrite r0\ndrain\nreclaim 1", "r0", "r0:1"),
+        ("swapon 2\nmap r0 anon 2 order=1\nwrite r0\ndrain\nreclaim 1", "r0", "r0:1"),
         ("map r0 anon 2 order=1\nmlock r0\nwrite r0\ndrain", "r0", "r0:1"),
     ),
     "unfilled": (
@@ -191,7 +191,7 @@ KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
     ),
     "large": (
         acts.LARGE,
-        ("map r0 anon 2 order=1\nwrite r0\ndrain\nframe r0", "r0:0", "r0:1"),
+        ("swapon 2\nmap r0 anon 2 order=1\nwrite r0\ndrain\nframe r0", "r0:0", "r0:1"),
         ("map r0 anon 2 order=1\nwrite r0\ndrain\nframe r0\nfork c0", "r0:1", "r0:1"),
     ),
     "block": (

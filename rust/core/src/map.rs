@@ -67,6 +67,5 @@ pub use pte::{Entry, Pte};
 pub(crate) use reclaim::Reclaimer;
 pub(crate) use slot::Slot;
 pub use space::AddressSpace;
-pub(crate) use swap::SWAP_CACHE_REFERENCES;
 pub use swap::{MAX_SWAP_SLOTS, SwapUse};
 pub use tlb::{Section, Tlb};

@@ -232,6 +232,10 @@ mutations! {
     CacheSlotFirst = "cache-slot-first", "page cache";
     /// A migration puts the new page into the slot of its cache before the page names its place there.
     ReplacementSlotFirst = "replacement-slot-first", "migration";
+    /// A migration of a large page in the swap cache replaces the page in its first slot only.
+    FirstSlotReplaced = "first-slot-replaced", "fc346d0a70a1, bug 33";
+    /// The parts of a large page that is split in the swap cache do not name their slots.
+    SplitForgetsSlots = "split-forgets-slots", "71e2d666ef85";
     /// A page can be found in the swap cache before it names its slot.
     SwapSlotFirst = "swap-slot-first", "swap cache";
     /// A fault fills the entry before the new page names its owner.

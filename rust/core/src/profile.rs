@@ -8,9 +8,9 @@ mod choices;
 
 pub use choices::{
     AnonReuse, BatchesDuringMigration, CallNames, Choice, CompactTargets, CopyOrder, Design, FilePin,
-    FullnessGroups, HintFaults, HoleStatus, LargeMigration, LruPolicy, MigrationOrder, MovableMark,
-    OfflineOrder, PinCounting, PoisonAccounting, PoisonOrder, UnmovedStatus, UnsplitFailure, ZsLocking,
-    ZspageFit,
+    FullnessGroups, HintFaults, HoleStatus, LargeMigration, LargeSwap, LruPolicy, MigrationOrder,
+    MovableMark, OfflineOrder, PinCounting, PoisonAccounting, PoisonOrder, UnmovedStatus, UnsplitFailure,
+    ZsLocking, ZspageFit,
 };
 
 use crate::page::size::MAX_ORDER;
@@ -96,6 +96,7 @@ use FullnessGroups::{Quarters, Tenths};
 use HintFaults::{All, Sole, Unshared};
 use HoleStatus::{Efault, Enoent};
 use LargeMigration::{InParts, Whole};
+use LargeSwap::{Huge as SwapHuge, InParts as SwapParts, Whole as SwapWhole};
 use LruPolicy::TwoList;
 use MigrationOrder::{Batched, OneByOne};
 use MovableMark::{Cleared, Sticky};
@@ -290,6 +291,13 @@ profile! {
     /// If true, a page of zeroes is not written to swap; a note of it is kept instead.
     swap_notes_zeroes: bool = [false, false, false, true, true],
         "6.1 and 6.12: s08-swap-zeroes/5 (pswpout)";
+    /// The large pages that reclaim swaps out as a whole instead of splitting them first.
+    large_swap: LargeSwap = [SwapParts, SwapParts, SwapHuge, SwapWhole, SwapWhole],
+        "kernels bd4c82c22c36 (4.14), 5ed890ce5147 (6.10); 6.1 and 6.12: not recorded";
+    /// If true, a fault that finds a large page in the swap cache maps all its parts, if their entries are
+    /// swap entries alike. If false, it maps one part.
+    swapin_maps_whole: bool = [false, false, false, true, true],
+        "kernels 508758960b8d, 4c3f96643687, 6.11; 6.1 and 6.12: not recorded";
     /// If true, a fault on the only entry that names a slot of swap reads the page without the swap
     /// cache.
     swapin_past_cache: bool = [false, false, true, true, true],

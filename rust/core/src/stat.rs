@@ -181,6 +181,10 @@ names! {
         ThpSplitPageFailed = "thp_split_page_failed",
         /// Large pages of order 9 that wait to be split because one of their parts was unmapped.
         ThpDeferredSplitPage = "thp_deferred_split_page",
+        /// Large pages of order 9 that were written to swap as a whole.
+        ThpSwpout = "thp_swpout",
+        /// Large pages of order 9 that were split because swap had no run of slots for them.
+        ThpSwpoutFallback = "thp_swpout_fallback",
         /// Pages moved to the unevictable list.
         UnevictableCulled = "unevictable_pgs_culled",
         /// Pages moved back from the unevictable list.

@@ -1,7 +1,7 @@
 //! Large pages under the explorer. Split, faults, forks, unmapping, migration and failures of one
 //! page race; afterwards no reference, mapping or byte is lost. The standard set has all pairs of
-//! these; here are the cases that it lacks: faults that fill a block, pages mapped in part, and a
-//! node without a block for the whole page.
+//! these; here are the cases that it lacks: faults that fill a block, pages mapped in part, a
+//! node without a block for the whole page, and pages on their way to the swap space and back.
 
 use mmcore_explored::explore::{Exhaustive, Method, ProgramOptions, ProgramReport, Sampling, Search};
 
@@ -12,6 +12,9 @@ const PARTLY: &str = "machine nodes=2 pages=8 cpus=1\nmap r0 anon 4 order=2\nwri
 /// A large page that cannot move whole: every second frame of the other node is taken.
 const NO_ROOM: &str = "machine nodes=2 pages=4 cpus=1\nmap r0 anon 2 order=1\nwrite r0\ndrain\n\
     allocate p0 node=1\nallocate p1 node=1\nallocate p2 node=1\nallocate p3 node=1\nfree p0\nfree p2\n";
+
+/// A large page on a machine whose swap space has a run of slots for it, and two more slots.
+const SWAP: &str = "machine nodes=2 pages=8 cpus=1\nswapon 4\nmap r0 anon 2 order=1\nwrite r0\ndrain\n";
 
 fn text(setup: &str, threads: &[&str]) -> String {
     let threads = threads.iter().zip(["A", "B", "C"]).map(|(ops, name)| format!("thread {name}\n  {ops}\n"));
@@ -32,6 +35,43 @@ fn holds(setup: &str, threads: &[&str]) {
         panic!("{}: {}\n{}schedule {}\n{text}", found.rule, found.detail, found.program, found.schedule);
     }
     assert!(["bounded", "complete"].contains(&report.coverage), "{}: {}", report.coverage, report.covered);
+}
+
+#[test]
+fn a_page_on_its_way_to_swap_and_all_that_finds_it() {
+    for other in [
+        "write r0:1",
+        "read r0:1",
+        "fork c0\n  cread c0 r0:1",
+        "unmap r0:1",
+        "madv r0:1 dontneed",
+        "madv r0:1 free",
+        "mlock r0:1",
+        "move r0:0 node=1",
+        "split r0:1",
+        "get r0:1\n  put r0:1",
+        "swapoff",
+        "soft_offline r0:1",
+        "madv r0 pageout",
+        "look swap r0:1",
+    ] {
+        holds(SWAP, &["madv r0 pageout", other]);
+    }
+}
+
+/// A reference keeps the page in the swap cache, unwritten, where the later operations find it.
+#[test]
+fn a_page_that_stays_in_the_swap_cache() {
+    for later in
+        ["move r0 node=1", "split r0:1", "soft_offline r0:1", "swapoff", "madv r0:0 dontneed", "unmap r0:1"]
+    {
+        holds(SWAP, &[&format!("madv r0 pageout\n  read r0:0\n  {later}"), "get r0:1\n  put r0:1"]);
+    }
+    for other in ["read r0:0\n  move r0 node=1", "write r0:1\n  split r0:0", "fork c0\n  cwrite c0 r0:1"] {
+        let sampling = Sampling { method: Method::Portfolio, schedules: crate::texts::limit(300), seed: 1 };
+        let text = text(SWAP, &["madv r0 pageout", "get r0:1\n  put r0:1", other]);
+        assert_eq!(explored(&text, Search::Sample(sampling)).counterexample, None, "{text}");
+    }
 }
 
 #[test]

@@ -494,9 +494,11 @@ impl Census {
         let Some(swap) = machine.swap_space() else { return };
         for slot in 0..swap.entries().len() as u32 {
             let Some(pfn) = swap.slot(slot).page() else { continue };
-            self.hold(pfn, Holder::SwapCache { slot });
+            // A slot holds the frame of a part, and a reference on the page's head.
+            let head = machine.frames.head(pfn);
+            self.hold(head, Holder::SwapCache { slot });
             self.seen_mut(pfn).swap_slots += 1;
-            if machine.frames[pfn].private() != slot {
+            if machine.frames[head].private() + (pfn.0 - head.0) != slot {
                 self.swap_misfiled.push((pfn, slot));
             }
         }

@@ -61,7 +61,8 @@ impl<R: Release> Machine<R> {
             }
         });
         if page.word().has(Flags::SWAPCACHE) {
-            holders.push(Holder::SwapCache { slot: page.private() });
+            let slots = page.private()..page.private() + (1 << page.order());
+            holders.extend(slots.map(|slot| Holder::SwapCache { slot }));
         }
         for (cpu, context) in self.cpus.iter().enumerate() {
             let batches = context.batches.lock();

@@ -188,6 +188,10 @@ fn check_part<R: Release>(machine: &Machine<R>, seen: &Seen, pfn: Pfn, report: &
     if word.count() != 0 || seen.references != 0 {
         report.page("a tail has no count of its own", pfn, word.to_string());
     }
+    if seen.swap_slots != u32::from(machine.frames[head].word().has(Flags::SWAPCACHE)) {
+        let what = format!("a part in {} slots of the swap cache ({word})", seen.swap_slots);
+        report.page("pages in the swap cache are in their slots", pfn, what);
+    }
     // The first tail carries the mark that the page waits to be split.
     let first = pfn == head.plus(1) && of.is_some_and(|page| page.order() > 1);
     let own = if first { OF_A_PART | OF_A_TAIL } else { OF_A_PART };
@@ -326,7 +330,8 @@ fn check_mappings<R: Release>(machine: &Machine<R>, census: &Census, report: &mu
 /// an entry or a page, and no slot is being read.
 fn check_swap<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     for &(pfn, slot) in &census.swap_misfiled {
-        let what = format!("found in slot {slot}, names slot {}", machine.frames[pfn].private());
+        let private = machine.frames[machine.frames.head(pfn)].private();
+        let what = format!("found in slot {slot}, while its page names slot {private}");
         report.page("pages in the swap cache are in their slots", pfn, what);
     }
     let Some(swap) = machine.swap_space() else {

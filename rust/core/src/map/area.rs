@@ -236,6 +236,18 @@ impl Area {
         self.merge_stretches();
     }
 
+    /// Returns the pages of the large page of 2^`order` pages around `index`, if it lies in the area and all
+    /// its pages have equal attributes and are not unmapped.
+    pub(super) fn alike(&self, index: u32, order: u8) -> Option<Range<u32>> {
+        let pages = 1u32 << order;
+        let start = index & !(pages - 1);
+        let block = start..start.checked_add(pages).filter(|&end| end <= self.pages())?;
+        let of = |index| self.attributes(index) - Attributes::HAD_ANON;
+        let kind = of(index);
+        let alike = |index| of(index) == kind;
+        (!kind.contains(Attributes::UNMAPPED) && block.clone().all(alike)).then_some(block)
+    }
+
     /// Copies to a child's area the attributes that a fork inherits: policies, but no locks.
     pub(super) fn inherit(&self, parent: &Area) {
         self.had_anon.add(parent.had_anon.get());

@@ -421,7 +421,8 @@ impl<R: Release> Machine<R> {
     /// no entry names any more is freed.
     fn is_mapped_alone(&self, folio: Folio) -> bool {
         if folio.large {
-            return self.frames.parts(folio.head).all(|part| self.frames[part].mapcount() <= 1);
+            let entries = |part| self.frames[part].mapcount() + self.named_in_swap(folio.head, part);
+            return self.frames.parts(folio.head).all(|part| entries(part) <= 1);
         }
         let page = &self.frames[folio.head];
         if page.mapcount() > 1 {
@@ -429,7 +430,7 @@ impl<R: Release> Machine<R> {
         }
         if page.word().has(Flags::SWAPCACHE) {
             self.free_swap(folio.head);
-            return !self.is_named_in_swap(folio.head);
+            return self.named_in_swap(folio.head, folio.head) == 0;
         }
         true
     }

@@ -6,7 +6,7 @@
 //! only tried, and all are given back if one of them is taken.
 
 use super::fault::{Fresh, Outcome};
-use super::{Area, Attributes, EntryGuard, Pte};
+use super::{Area, EntryGuard, Pte};
 use crate::machine::Machine;
 use crate::page::{Flags, Folio, HUGE_ORDER, Pfn};
 use crate::release::Release;
@@ -17,7 +17,7 @@ impl<R: Release> Machine<R> {
     /// Makes a zeroed large page for the entries around `index`. `None` if a large page does not
     /// fit, or no block is free; the fault then takes a base page.
     pub(super) fn zeroed_large(&self, area: &Area, index: u32) -> Option<Pfn> {
-        let block = block(area, index)?;
+        let block = area.alike(index, area.order())?;
         if !block.clone().all(|index| area.look(index).unlocked() == Pte::NONE) {
             return None;
         }
@@ -33,7 +33,7 @@ impl<R: Release> Machine<R> {
     /// Maps a fresh large page; its allocation's reference becomes the first entry's. If an entry
     /// is no longer empty, the fault looks again which page fits.
     pub(super) fn map_large(&self, area: &Area, index: u32, head: Pfn, fresh: &mut Option<Fresh>) -> Outcome {
-        let around = || block(area, index);
+        let around = || area.alike(index, area.order());
         let Some(block) = around() else { return Outcome::NeedZeroed };
         let guards = match lock_all(area, block.clone()) {
             Ok(guards) => guards,
@@ -86,18 +86,6 @@ impl<R: Release> Machine<R> {
         self.mlock_new_page(head);
         (1..pages).for_each(|_| self.mlock_page(head));
     }
-}
-
-/// Returns the pages of the large page around `index`, if it lies in the area and all its pages
-/// have equal attributes and are not unmapped.
-fn block(area: &Area, index: u32) -> Option<Range<u32>> {
-    let pages = 1u32 << area.order();
-    let start = index & !(pages - 1);
-    let block = start..start.checked_add(pages).filter(|&end| end <= area.pages())?;
-    let of = |index| area.attributes(index) - Attributes::HAD_ANON;
-    let kind = of(index);
-    let alike = |index| of(index) == kind;
-    (!kind.contains(Attributes::UNMAPPED) && block.clone().all(alike)).then_some(block)
 }
 
 /// Locks all these entries. If one is locked by another thread, releases the others and returns its

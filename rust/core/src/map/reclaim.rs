@@ -2,11 +2,12 @@
 //!
 //! For each page, in this order:
 //!
-//! 0. Split a large page that is a candidate. Each of its parts is then reclaimed by itself.
 //! 1. Try the page lock. A bad frame is unmapped, and goes to no list any more. A page that is locked into
 //!    memory stays, for the unevictable list. A page under writeback stays, and becomes active. Otherwise the
 //!    page's use decides (`references`), unless reclaim was told to ignore it.
-//! 2. Give an anonymous page a swap slot, and so a place in the swap cache.
+//! 2. Give an anonymous page a swap slot, and so a place in the swap cache. A large page gets a run of
+//!    neighbouring slots. If the kernel swaps no such page as a whole, or if there is no such run, the page
+//!    is split, and each of its parts is reclaimed by itself.
 //! 3. Unmap the page and flush: no thread is inside a store through an old entry any more.
 //! 4. Write a dirty page: to swap, at once. A dirty page of a disk's file is left to the write-back of files.
 //! 5. Take the page out of its cache, if no other holder has a reference: the frame is free.
@@ -24,8 +25,9 @@ use super::{File, Pte};
 use crate::calls::Call;
 use crate::machine::Machine;
 use crate::owner::OwnerId;
-use crate::page::{Flags, PIN, Pfn};
+use crate::page::{Flags, Folio, HUGE_ORDER, Pfn};
 use crate::pressure::state::context;
+use crate::profile::LargeSwap;
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, interrupted, mutated};
@@ -56,22 +58,7 @@ impl<R: Release> Machine<R> {
     /// of pages that were freed. The other pages are put back; after an interruption all that are left.
     pub(crate) fn reclaim_pages(&self, list: Vec<Pfn>) -> u32 {
         let _reclaims = self.pressure.enter(context::RECLAIMS);
-        let mut freed = 0;
-        let kept: Vec<Pfn> = self
-            .in_parts(list, References::Ignored, &mut Vec::new())
-            .into_iter()
-            .filter(|&pfn| {
-                if interrupted() {
-                    return true;
-                }
-                // A page that stays goes back inactive, even if it was active: it has to show new
-                // use to become active again.
-                self.frames[pfn].clear(Flags::ACTIVE);
-                let gone = self.reclaim_page(pfn, References::Ignored);
-                freed += u32::from(gone);
-                !gone
-            })
-            .collect();
+        let (freed, kept) = self.reclaim_list(list, References::Ignored);
         // The putback is written out here, because the kernel's reclaim has inlined it and a trace
         // shows no call.
         for pfn in kept {
@@ -94,61 +81,58 @@ impl<R: Release> Machine<R> {
             }
             // As in `reclaim_pages`: a page that stays goes back inactive.
             self.frames[pfn].clear(Flags::ACTIVE);
-            !self.reclaim_page(pfn, References::Ignored)
+            self.reclaim_page(pfn, References::Ignored, &mut Vec::new()) == 0
         });
     }
 
-    /// Splits large pages, because anonymous memory goes to swap in base pages. A large page that
-    /// is in use stays whole and goes to `kept`. A large page that another holder keeps whole is
-    /// returned among the parts, and stays.
-    fn in_parts(&self, list: Vec<Pfn>, references: References, kept: &mut Vec<Pfn>) -> Vec<Pfn> {
-        let mut parts = Vec::with_capacity(list.len());
-        for pfn in list {
-            let page = &self.frames[pfn];
-            if !page.word().has(Flags::HEAD) || !page.trylock() {
-                parts.push(pfn);
-                continue;
-            }
-            let fate = match references {
-                References::Asked if page.word().has(Flags::MLOCKED) => Some(Fate::Activate),
-                References::Asked => self.check_references(pfn),
-                References::Ignored => None,
-            };
-            match fate {
-                Some(Fate::Activate) => self.activate_kept(pfn),
-                Some(_) => {}
-                None => {
-                    let _ = self.split_to_list(pfn, &mut parts);
+    /// Reclaims isolated pages, and the parts of those that are split. Returns the number of base pages that
+    /// were freed, and the pages that stay, still isolated. If recent use is ignored, the work can be
+    /// interrupted, and all pages that are left stay.
+    fn reclaim_list(&self, mut left: Vec<Pfn>, references: References) -> (u32, Vec<Pfn>) {
+        let (mut freed, mut kept) = (0, Vec::new());
+        left.reverse();
+        while let Some(pfn) = left.pop() {
+            if references == References::Ignored {
+                if interrupted() {
+                    kept.push(pfn);
+                    continue;
                 }
+                // A page that stays goes back inactive, even if it was active: it has to show new
+                // use to become active again.
+                self.frames[pfn].clear(Flags::ACTIVE);
             }
-            page.unlock(pfn);
-            if fate.is_some() { kept.push(pfn) } else { parts.push(pfn) }
+            match self.reclaim_page(pfn, references, &mut left) {
+                0 => kept.push(pfn),
+                pages => freed += pages,
+            }
         }
-        parts
+        (freed, kept)
     }
 
-    /// Reclaims one isolated page. Returns true if the page was freed; it is then no longer
-    /// isolated.
-    fn reclaim_page(&self, pfn: Pfn, references: References) -> bool {
+    /// Reclaims one isolated page. Returns the number of base pages that were freed; the page is then no
+    /// longer isolated. 0 if it stays. If the page is split, its other parts go to the end of `left`, the
+    /// first of them last.
+    fn reclaim_page(&self, pfn: Pfn, references: References, left: &mut Vec<Pfn>) -> u32 {
         let page = &self.frames[pfn];
-        let Some(locked) = page.try_locked(pfn) else { return false };
-        match self.shrink_page(pfn, references) {
+        let Some(locked) = page.try_locked(pfn) else { return 0 };
+        match self.shrink_page(pfn, references, left) {
             Fate::Gone => {
+                let pages = 1 << page.order();
                 self.count_isolated(pfn, -1);
                 page.clear(Flags::ACTIVE | Flags::UNEVICTABLE);
                 drop(locked);
                 // The page is put as a batch of one, because the kernel frees reclaimed pages in
                 // batches.
                 self.put_all(&[pfn]);
-                return true;
+                return pages;
             }
             Fate::Keep => {}
             Fate::Activate => self.activate_kept(pfn),
         }
-        false
+        0
     }
 
-    /// Activates a page that is no candidate. If slots are short, the page gives its swap slot up
+    /// Activates a page that is no candidate. If slots are short, the page gives its swap slots up
     /// first.
     fn activate_kept(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
@@ -165,15 +149,12 @@ impl<R: Release> Machine<R> {
     }
 
     /// Reclaims a locked page (steps 1 to 5).
-    fn shrink_page(&self, pfn: Pfn, references: References) -> Fate {
+    fn shrink_page(&self, pfn: Pfn, references: References, left: &mut Vec<Pfn>) -> Fate {
         self.step("reclaim of a page", pfn);
         let page = &self.frames[pfn];
         let word = page.word();
-        if word.has(Flags::HEAD) {
-            // The large page could not be split, because another holder has a reference.
-            return Fate::Activate;
-        }
-        if word.has(Flags::HWPOISON) {
+        let mut folio = Folio { head: pfn, large: word.has(Flags::HEAD) };
+        if word.has(Flags::HWPOISON) && !folio.large {
             self.unmap_bad(pfn);
             return Fate::Gone;
         }
@@ -194,19 +175,32 @@ impl<R: Release> Machine<R> {
         }
         // Step 2: a swap slot for an anonymous page.
         if word.has(Flags::ANON | Flags::SWAPBACKED) && !word.has(Flags::SWAPCACHE) {
-            if word.count() >= PIN && self.pin_references() == PIN {
+            if self.may_be_pinned(folio) {
                 return Fate::Keep;
             }
-            if !self.add_to_swap(pfn) {
-                return Fate::Activate;
+            if folio.large {
+                match self.split_for_swap(folio, left) {
+                    Ok(large) => folio.large = large,
+                    Err(stays) => return stays,
+                }
+            }
+            if !folio.large {
+                if page.word().has(Flags::HWPOISON) {
+                    // The bad head of a page that has just been split.
+                    self.unmap_bad(pfn);
+                    return Fate::Gone;
+                }
+                if !page.word().has(Flags::SWAPCACHE) && !self.add_to_swap(pfn) {
+                    return Fate::Activate;
+                }
             }
         }
         // Step 3: the mappings.
         let file = word.has(Flags::FILE).then(|| self.owners.file(OwnerId(page.owner()))).flatten();
-        if page.mapcount() > 0 && !self.unmap_for_reclaim(file.as_deref(), pfn) {
+        if self.frames.folio_mapcount(folio) > 0 && !self.unmap_for_reclaim(file.as_deref(), pfn) {
             return Fate::Activate;
         }
-        if page.count() >= PIN && self.pin_references() == PIN {
+        if self.may_be_pinned(folio) {
             // The user of a pin may write to the page at any time, so the page stays. No new pin
             // can be taken, because nothing maps the page.
             return Fate::Activate;
@@ -234,6 +228,40 @@ impl<R: Release> Machine<R> {
             _ => false,
         };
         if evicted { Fate::Gone } else { Fate::Keep }
+    }
+
+    /// Puts a locked large page that is a candidate into the swap cache as a whole, and returns true; or
+    /// splits it, and returns false: the head stays locked, and the other parts go to `left`. `Err` if it
+    /// stays, because another holder has a reference.
+    fn split_for_swap(&self, folio: Folio, left: &mut Vec<Pfn>) -> Result<bool, Fate> {
+        let page = &self.frames[folio.head];
+        // The isolation's reference and those of the entries.
+        if page.count() != 1 + self.frames.folio_mapcount(folio) {
+            return Err(Fate::Activate);
+        }
+        // A page with a bad part is split, because the bad part cannot be written.
+        let whole = !page.word().has(Flags::HAS_HWPOISONED)
+            && match self.profile.large_swap {
+                LargeSwap::InParts => false,
+                LargeSwap::Huge => {
+                    self.frames.is_huge_mapping(folio) && self.frames.folio_mapcount(folio) > 0
+                }
+                // Unmapped parts can be freed without being written.
+                LargeSwap::Whole => !self.frames.waits_for_split(folio),
+            };
+        if whole && self.add_to_swap(folio.head) {
+            return Ok(true);
+        }
+        let huge = page.order() == HUGE_ORDER;
+        let mut parts = Vec::new();
+        if self.split_to_list(folio.head, &mut parts).is_err() {
+            return Err(Fate::Activate);
+        }
+        if whole && huge {
+            self.stats.event(Event::ThpSwpoutFallback, 1);
+        }
+        left.extend(parts.into_iter().rev());
+        Ok(false)
     }
 
     /// Removes every mapping of a bad page (`unmap_poisoned_folio`), as memory failure would have
@@ -289,21 +317,20 @@ impl<R: Release> Machine<R> {
     /// Writes a dirty page to swap (step 4; `pageout`). [`Fate::Gone`] means that the page is clean
     /// now.
     fn page_out(&self, file: Option<&File>, pfn: Pfn) -> Fate {
-        // The references of the isolation and of the cache.
-        const FREEABLE: u32 = 2;
         let page = &self.frames[pfn];
         let word = page.word();
         if !word.has(Flags::SWAPBACKED) {
             page.set(Flags::RECLAIM);
             return Fate::Activate;
         }
-        if word.count() != FREEABLE {
+        // The references of the isolation and of the cache.
+        if word.count() != self.swap_cache_references(pfn) {
             return Fate::Keep;
         }
         let written = match file {
             Some(file) => self.file_page_to_swap(file, pfn),
-            // No entry names the slot any more. The slot is freed and the page has left the swap
-            // cache, so only the isolation's reference is left.
+            // No entry names a slot of the page any more. The slots are freed and the page has left the
+            // swap cache, so only the isolation's reference is left.
             None if self.free_swap(pfn) => return Fate::Keep,
             None => match self.swap_space() {
                 Some(swap) => {

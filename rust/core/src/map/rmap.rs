@@ -281,9 +281,14 @@ impl<R: Release> Machine<R> {
     /// last one.
     #[inline]
     pub(super) fn unmapped(&self, pfn: Pfn, old: Pte, locked: bool) {
-        let folio = Folio::base(pfn);
-        if self.uncounted_part(&self.frames[pfn], folio, pfn, old) {
-            self.count_mapped(pfn, -1);
+        self.unmapped_part(Folio::base(pfn), pfn, old, locked);
+    }
+
+    /// Accounts for one entry less of a part of a page, as [`Machine::unmapped`] does for a base page.
+    #[inline]
+    pub(super) fn unmapped_part(&self, folio: Folio, part: Pfn, old: Pte, locked: bool) {
+        if self.uncounted_part(&self.frames[folio.head], folio, part, old) {
+            self.count_mapped(folio.head, -1);
         }
         self.end_entry(folio, locked);
     }

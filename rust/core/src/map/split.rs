@@ -3,18 +3,21 @@
 //! # Steps
 //!
 //! 1. The caller holds the page lock and one reference. If there are more references than this one and those
-//!    of the mappings, the page stays whole (`EAGAIN`): a further reference is counted on the head, so
-//!    nothing tells which part its holder uses.
+//!    of the mappings and of the swap cache, the page stays whole (`EAGAIN`): a further reference is counted
+//!    on the head, so nothing tells which part its holder uses.
 //! 2. Every entry that maps a part becomes a migration entry: faults on it wait for the page lock.
-//! 3. Freeze the count, from one reference to none. A thread that tries to get the page by its number now
-//!    fails.
+//! 3. Freeze the count, from the references of the caller and of the swap cache to none. A thread that tries
+//!    to get the page by its number now fails. A page in the swap cache is frozen under the swap lock, so
+//!    that a lookup of its slots waits for step 4.
 //! 4. Under the lruvec lock, part after part, the last first: take the part's lock, give it the head's flags
-//!    and owner, then one reference, and link it into the head's list. Then thaw the head itself.
+//!    and owner, and the swap slot in which it is; then one reference, and one for the slot; and link it into
+//!    the head's list. Then thaw the head itself.
 //! 5. Each entry maps its part again. A part that holds nothing but zeroes is replaced by the zero page, in
 //!    kernels that do so, and step 6 frees it.
 //! 6. The caller keeps the part that it asked for. The other parts are unlocked and put: mapped parts live on
-//!    by their mappings' references, and unmapped ones are freed. A caller that gave a list keeps all parts:
-//!    the list gets the others, each with a reference of its own.
+//!    by their mappings' references, and parts in the swap cache by their slots, if an entry names them; all
+//!    others are freed. A caller that gave a list keeps all parts: the list gets the others, each with a
+//!    reference of its own.
 //!
 //! # What can go wrong
 //!
@@ -43,17 +46,14 @@ const INHERITED: Flags = Flags::REFERENCED
     .union(Flags::DIRTY)
     .union(Flags::UPTODATE)
     .union(Flags::SWAPBACKED)
+    .union(Flags::SWAPCACHE)
     .union(Flags::ANON)
     .union(Flags::IDLE)
     .union(Flags::YOUNG);
 
 /// The flags of pages that are never split: a holder of such a page knows it by its head alone.
-const WHOLE: Flags = Flags::FILE
-    .union(Flags::SWAPCACHE)
-    .union(Flags::WRITEBACK)
-    .union(Flags::MOVABLE)
-    .union(Flags::ISOLATED)
-    .union(Flags::RESERVED);
+const WHOLE: Flags =
+    Flags::FILE.union(Flags::WRITEBACK).union(Flags::MOVABLE).union(Flags::ISOLATED).union(Flags::RESERVED);
 
 impl<R: Release> Machine<R> {
     /// Splits the large page that `pfn` is part of (`split_huge_page`). The caller holds the page's
@@ -105,7 +105,9 @@ impl<R: Release> Machine<R> {
             ));
         }
         let mappings = self.frames.folio_mapcount(folio);
-        let (count, expected) = (page.count(), 1 + mappings);
+        let cached = word.has(Flags::SWAPCACHE);
+        let unshared = if cached { self.swap_cache_references(head) } else { 1 };
+        let (count, expected) = (page.count(), unshared + mappings);
         if count != expected && !mutated(Mutation::SplitWithoutFreeze) {
             return Err(Error::at(Errno::EAGAIN, head, Why::Count { count, expected }));
         }
@@ -118,21 +120,25 @@ impl<R: Release> Machine<R> {
         }
         self.step("large page unmapped", head);
         // Step 3: the freeze.
+        let swap = if cached { self.swap_space() } else { None };
+        let changing = swap.as_ref().map(|swap| self.lock_slots(swap));
         let frozen = match unmapped {
-            true => self.freeze(head, 1),
+            true => self.freeze(head, unshared),
             false => Err(page.count()),
         };
         if let Err(count) = frozen
             && !mutated(Mutation::SplitWithoutFreeze)
         {
+            drop(changing);
             if mapped {
                 self.restore_mappings(head, head);
             }
-            return Err(Error::at(Errno::EAGAIN, head, Why::Count { count, expected: 1 }));
+            return Err(Error::at(Errno::EAGAIN, head, Why::Count { count, expected: unshared }));
         }
         // Step 4: the parts.
         let parts: Vec<Pfn> = self.frames.parts(head).collect();
-        self.separate(&parts, frozen.is_ok());
+        self.separate(&parts, cached, frozen.is_ok());
+        drop(changing);
         // Step 5: the entries map their parts again.
         if mapped && !mutated(Mutation::SplitForgetsMappings) {
             parts.iter().for_each(|&part| self.restore_part(part, self.is_unused(part)));
@@ -144,6 +150,11 @@ impl<R: Release> Machine<R> {
             Some(list) => others.for_each(|part| {
                 self.frames[part].unlock(part);
                 list.push(part);
+            }),
+            None if cached => others.for_each(|part| {
+                self.frames[part].unlock(part);
+                self.free_swap_if_unmapped(part);
+                self.put(part);
             }),
             None => others.for_each(|part| self.unlock_and_put(part)),
         }
@@ -161,8 +172,9 @@ impl<R: Release> Machine<R> {
     }
 
     /// Makes the parts of a frozen page base pages (step 4); the first part is the head. A holder
-    /// of the lruvec lock finds the page either whole or in parts.
-    fn separate(&self, parts: &[Pfn], frozen: bool) {
+    /// of the lruvec lock finds the page either whole or in parts. The swap lock is held if the page is
+    /// `cached` in its slots.
+    fn separate(&self, parts: &[Pfn], cached: bool, frozen: bool) {
         let head = parts[0];
         let page = &self.frames[head];
         // The frozen page has no reference, and without one no thread takes the page off its list.
@@ -177,7 +189,9 @@ impl<R: Release> Machine<R> {
             page.clear(Flags::LRU);
         }
         let flags = page.flags() & INHERITED;
-        let (owner, index) = (page.owner(), page.index());
+        let (owner, index, slot) = (page.owner(), page.index(), page.private());
+        // A reference of the caller, and one of the part's slot.
+        let references = 1 + u32::from(cached);
         for &pfn in parts[1..].iter().rev() {
             let part = &self.frames[pfn];
             // A fault on a migration entry of this part sleeps on the part's own lock from now on.
@@ -185,10 +199,14 @@ impl<R: Release> Machine<R> {
                 broken("no part of a large page is locked by itself", format_args!("page {pfn}"));
             }
             let index = if owner == 0 { 0 } else { index + (pfn.0 - head.0) };
+            let slot = match cached && !mutated(Mutation::SplitForgetsSlots) {
+                true => slot + (pfn.0 - head.0),
+                false => 0,
+            };
             // The part's flags and owner are stored before its count: pairs with the Acquire of
             // `try_get`.
-            let describe = || part.separate(flags, owner, index);
-            in_order(Mutation::TailBeforeLink, describe, || part.unfreeze(pfn, 1));
+            let describe = || part.separate(flags, owner, index, slot);
+            in_order(Mutation::TailBeforeLink, describe, || part.unfreeze(pfn, references));
             match &mut lruvec {
                 Some(lruvec) if anew => {
                     lruvec.relink(&self.frames, pfn);
@@ -215,7 +233,7 @@ impl<R: Release> Machine<R> {
             lruvec.tell(&self.frames, Verb::Added, head);
         }
         if frozen {
-            page.unfreeze(head, 1);
+            page.unfreeze(head, references);
         }
         if late {
             end();

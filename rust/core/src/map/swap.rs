@@ -22,7 +22,8 @@
 //! Every change of a slot happens under the swap lock. A page enters and leaves the swap cache with
 //! its page lock held. Lookups take no lock, like those of a page cache. A slot counts an entry
 //! before the entry is published, and stops counting it under the entry's own lock. Therefore a
-//! slot that an entry names is never free.
+//! slot that an entry names is never free. A large page has a slot for each of its parts, and
+//! swaps out and leaves the cache as a whole, but comes back from the swap space in base pages.
 //!
 //! | file | idea |
 //! |---|---|
@@ -67,7 +68,6 @@ mod swapped;
 #[cfg(all(test, not(feature = "explored")))]
 mod tests;
 
-pub(crate) use cache::SWAP_CACHE_REFERENCES;
 pub use space::MAX_SWAP_SLOTS;
 pub use store::SwapUse;
 pub(in crate::map) use swapped::Swapped;

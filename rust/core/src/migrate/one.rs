@@ -4,7 +4,6 @@ use super::{Mode, Outcome, Reason, Target};
 use crate::calls::{Call, Returned};
 use crate::error::Errno;
 use crate::machine::Machine;
-use crate::map::SWAP_CACHE_REFERENCES;
 use crate::owner::OwnerId;
 use crate::page::{Flags, Folio, PIN, Page, Pfn, Word, reckon};
 use crate::pressure::state::context;
@@ -374,9 +373,15 @@ impl<R: Release> Machine<R> {
         copied.map_err(|_| Stop::Failed)
     }
 
+    /// Copies the bytes of a page that is in a cache, part by part.
+    fn copy_cached_parts(&self, src: Pfn, dst: Pfn) {
+        let parts = self.frames.parts(src).zip(self.frames.parts(dst));
+        parts.for_each(|(src, dst)| self.memory.copy_cached_page(src, dst));
+    }
+
     /// Copies the bytes of a page that is in a cache, before the switch.
     fn copy_cached(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
-        self.copy_traced(src, dst, || self.memory.copy_cached_page(src, dst))
+        self.copy_traced(src, dst, || self.copy_cached_parts(src, dst))
     }
 
     /// Switches the slot of a cache from the source to the destination, unless the count is not as
@@ -426,11 +431,12 @@ impl<R: Release> Machine<R> {
     /// Commits a page of the swap cache. Another thread can find it there at any time, as in a
     /// file.
     fn commit_swapped(&self, src: Pfn, dst: Pfn) -> Result<(), Stop> {
-        let switch = Call::MigrateMapping { expected: SWAP_CACHE_REFERENCES, extra: 0 };
+        let expected = self.swap_cache_references(src);
+        let switch = Call::MigrateMapping { expected, extra: 0 };
         if self.profile.copy == CopyOrder::BeforeCommit {
             // The count is compared first, and threads that get the page during the copy only read
             // it, as in `commit_file`.
-            if self.frames[src].count() != SWAP_CACHE_REFERENCES {
+            if self.frames[src].count() != expected {
                 return Err(Stop::Again);
             }
             self.copy_cached(src, dst)?;
@@ -438,7 +444,7 @@ impl<R: Release> Machine<R> {
         self.switch_cached(src, switch, || self.swap_replace(src, dst))?;
         if self.profile.copy == CopyOrder::AfterCommit {
             // A thread that finds the destination waits for its lock.
-            self.memory.copy_cached_page(src, dst);
+            self.copy_cached_parts(src, dst);
         }
         self.move_flags(self.frames[src].word(), &self.frames[src], &self.frames[dst]);
         Ok(())

@@ -144,11 +144,15 @@ impl Frames {
     }
 
     /// Marks that the page waits to be split (`deferred_split_folio`). Returns false if the page is
-    /// marked already, or has only two frames: the kernel's records of two frames have no room for
-    /// the queue's links.
+    /// marked already; if it is in the swap cache, because reclaim treats it as a whole; or if it has
+    /// only two frames: the kernel's records of two frames have no room for the queue's links.
     #[inline]
     pub(crate) fn queue_split(&self, folio: Folio) -> bool {
-        self[folio.head].order() > 1 && !self.waits_for_split(folio) && self.mark_split_waits(folio)
+        let page = &self[folio.head];
+        page.order() > 1
+            && !page.word().has(Flags::SWAPCACHE)
+            && !self.waits_for_split(folio)
+            && self.mark_split_waits(folio)
     }
 
     /// Marks that the page waits to be split. Returns false if the page is marked already.
@@ -181,16 +185,16 @@ impl Frames {
 
 impl Page {
     /// Makes a part of a large page that is being split a page of its own. The part gets the head's
-    /// `flags` and place in the owner, and loses the link to the head. The caller holds the part's
-    /// lock. The part has no reference yet.
-    pub(crate) fn separate(&self, flags: Flags, owner: u32, index: u32) {
+    /// `flags` and place in the owner, and its own swap `slot`, if the page is in the swap cache; it
+    /// loses the link to the head. The caller holds the part's lock. The part has no reference yet.
+    pub(crate) fn separate(&self, flags: Flags, owner: u32, index: u32, slot: u32) {
         reckon::born(self);
         self.set(flags);
         // `TAIL` is cleared before the owner field is overwritten. A thread that finds `TAIL` set
         // takes the number in this field for the head's.
         self.clear(OF_A_TAIL);
         self.set_owner(owner, index);
-        self.set_extra(0, 0);
+        self.set_extra(0, slot);
     }
 }
 

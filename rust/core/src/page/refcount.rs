@@ -27,20 +27,29 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn get(&self, pfn: Pfn) {
+        self.get_more(pfn, 1);
+    }
+
+    /// Takes `n` more references for a caller that already has one.
+    ///
+    /// A count of zero breaks a rule, as for [`Page::get`].
+    #[inline]
+    #[cfg_attr(feature = "explored", track_caller)]
+    pub(crate) fn get_more(&self, pfn: Pfn, n: u32) {
         // Relaxed: everything that the caller may read was published before it got its first
         // reference.
-        let old = Word(self.word.fetch_add(Word::ONE, Ordering::Relaxed));
-        if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - 1 {
-            self.get_failed(pfn, old);
+        let old = Word(self.word.fetch_add(u64::from(n) << Word::COUNT_SHIFT, Ordering::Relaxed));
+        if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - n {
+            self.get_failed(pfn, old, n);
         }
     }
 
     #[cold]
     #[cfg_attr(feature = "explored", track_caller)]
-    fn get_failed(&self, pfn: Pfn, old: Word) -> ! {
+    fn get_failed(&self, pfn: Pfn, old: Word, n: u32) -> ! {
         // Relaxed: the broken rule below stops the run, and no access depends on the repaired
         // count.
-        self.word.fetch_sub(Word::ONE, Ordering::Relaxed);
+        self.word.fetch_sub(u64::from(n) << Word::COUNT_SHIFT, Ordering::Relaxed);
         if old.count() == 0 {
             broken("get on zero", format_args!("page {pfn} has no reference to copy ({old})"))
         }

@@ -110,6 +110,19 @@ choice! {
 }
 
 choice! {
+    /// The large anonymous pages that reclaim swaps out as a whole, if the swap space has a run of slots for
+    /// them. All others are split first.
+    LargeSwap {
+        /// None.
+        InParts = "in_parts",
+        /// Those of the size of a huge entry that are mapped by such an entry.
+        Huge = "huge",
+        /// All but those that wait to be split.
+        Whole = "whole",
+    }
+}
+
+choice! {
     /// The moment at which the bytes are copied, relative to the commit of the new mapping.
     CopyOrder {
         /// The copy comes before the commit: an error during the copy leaves everything as it was.

@@ -12,6 +12,7 @@ use crate::stat::{Event, NodeItem};
 use std::sync::Arc;
 
 mod kernels;
+mod swap;
 
 type M = Machine<Split>;
 type Space = Arc<AddressSpace>;

@@ -36,15 +36,7 @@ impl<R: Release> Machine<R> {
             };
             budget = budget.saturating_sub(scan.scanned.max(1));
             self.count_scanned(file, scan.scanned, by);
-            let mut kept = Vec::new();
-            let mut gone = 0;
-            for pfn in self.in_parts(scan.taken, References::Asked, &mut kept) {
-                let pages = 1 << self.frames[pfn].order();
-                match self.reclaim_page(pfn, References::Asked) {
-                    true => gone += pages,
-                    false => kept.push(pfn),
-                }
-            }
+            let (gone, kept) = self.reclaim_list(scan.taken, References::Asked);
             self.putback_inactive_pages(node, &kept);
             self.count_stolen(file, gone, by);
             freed += gone;

@@ -86,15 +86,7 @@ impl<R: Release> Machine<R> {
             return 0;
         }
         let taken = self.isolate_inactive(node, file, most, by);
-        let mut freed = 0;
-        let mut kept = Vec::new();
-        for pfn in self.in_parts(taken, References::Asked, &mut kept) {
-            let pages = 1 << self.frames[pfn].order();
-            match self.reclaim_page(pfn, References::Asked) {
-                true => freed += pages,
-                false => kept.push(pfn),
-            }
-        }
+        let (freed, kept) = self.reclaim_list(taken, References::Asked);
         let rotated = kept.iter().map(|&pfn| 1 << self.frames[pfn].order()).sum();
         self.putback_inactive_pages(node, &kept);
         self.count_stolen(file, freed, by);

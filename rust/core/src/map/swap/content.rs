@@ -23,20 +23,24 @@ impl<R: Release> FreesContent for Machine<R> {
 }
 
 impl<R: Release> Machine<R> {
-    /// Writes a page's content to a slot. Returns false if the content is all zeroes. `ENOMEM` if the device
-    /// has no room.
-    pub(super) fn write_content(&self, swap: &Swap, slot: u32, pfn: Pfn) -> Result<bool> {
-        let nonzero = match swap.zram() {
-            None => swap.write(slot, &self.memory, pfn),
-            Some(zram) => {
-                let mut words: Words = [0; BLOCK_WORDS];
-                self.memory.load_words(pfn, 0, &mut words[..WORDS]);
-                zram.write_slot(self, slot, &words, NODE)?;
-                words.iter().any(|word| *word != 0)
-            }
-        };
-        reckon::happened(Fact::SwappedOut, i64::from(nonzero || !self.profile.swap_notes_zeroes));
+    /// Writes the content of a page to the slots from `slot` on. Returns false if the content is all zeroes.
+    /// `ENOMEM` if the device has no room.
+    pub(super) fn write_content(&self, swap: &Swap, slot: u32, head: Pfn) -> Result<bool> {
+        let mut nonzero = false;
+        for (slot, part) in (slot..).zip(self.frames.parts(head)) {
+            nonzero |= self.write_part(swap, slot, part)?;
+        }
+        let written = nonzero || !self.profile.swap_notes_zeroes;
+        reckon::happened(Fact::SwappedOut, i64::from(written) * reckon::pages(&self.frames[head]));
         Ok(nonzero)
+    }
+
+    fn write_part(&self, swap: &Swap, slot: u32, part: Pfn) -> Result<bool> {
+        let Some(zram) = swap.zram() else { return Ok(swap.write(slot, &self.memory, part)) };
+        let mut words: Words = [0; BLOCK_WORDS];
+        self.memory.load_words(part, 0, &mut words[..WORDS]);
+        zram.write_slot(self, slot, &words, NODE)?;
+        Ok(words.iter().any(|word| *word != 0))
     }
 
     /// Frees the empty zspages of the zram device behind the swap space, if there is one. A thread that frees

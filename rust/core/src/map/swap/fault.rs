@@ -7,7 +7,12 @@
 //! 3. Subtract the entry from the slot's count. Take the page out of the cache if slots are short, or if the
 //!    page probably belongs to this process alone.
 //! 4. Map the page: writable if it belongs to this process alone.
+//!
+//! The content is read in base pages. A large page that is still in the swap cache is found there. In kernels
+//! that do so (`swapin_maps_whole`), steps 3 and 4 then treat the entries of all its parts at once, if they
+//! are alike and each names the slot of its part.
 
+use super::cache::Cached;
 use super::store::Swap;
 use super::swapped::Swapped;
 use crate::error::{Errno, Error, Result, Why};
@@ -15,7 +20,7 @@ use crate::machine::Machine;
 use crate::map::fault::{Cause, Fresh, Outcome};
 use crate::map::slot::Slot;
 use crate::map::{Area, EntryGuard, Pte};
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Folio, Pfn};
 use crate::profile::AnonReuse;
 use crate::release::Release;
 use crate::stat::Event;
@@ -45,7 +50,7 @@ impl<R: Release> Machine<R> {
         let alloc = || self.alloc_for(area, index);
         let bypass = if self.profile.swapin_past_cache { Bypass::IfOnlyEntry } else { Bypass::Never };
         let Some(swapped) = self.swapped_page(&swap, slot, bypass, alloc)? else { return Ok(None) };
-        let page = &self.frames[swapped.pfn];
+        let (page, head) = (&self.frames[swapped.pfn], &self.frames[swapped.folio.head]);
         if swapped.read {
             self.stats.event(Event::Pgmajfault, 1);
         }
@@ -55,7 +60,7 @@ impl<R: Release> Machine<R> {
             self.discard_swapped(swapped);
             return Err(Error::at(Errno::EHWPOISON, swapped.pfn, Why::State("the frame is bad".into())));
         }
-        if swapped.cached && cause == Cause::Write && !page.word().has(Flags::LRU) {
+        if swapped.cached && cause == Cause::Write && !head.word().has(Flags::LRU) {
             // The reference of this CPU's batch would make the page look shared, and the store
             // would copy it.
             self.lru_drain_local();
@@ -76,18 +81,19 @@ impl<R: Release> Machine<R> {
         // Another round follows only if another thread has cached a page for the slot, or begun to
         // read it, between the lookup and the claim.
         loop {
-            if let Some(pfn) = self.swap_cache_get(swap, slot) {
-                if !self.frames[pfn].lock_patiently() {
-                    self.put(pfn);
+            if let Some(found) = self.swap_cache_get(swap, slot) {
+                let Cached { pfn, head } = found;
+                if !self.frames[head].lock_patiently() {
+                    self.put(head);
                     return Err(Error::interrupted());
                 }
-                if self.is_in_swap_cache(pfn, slot) {
+                if let Some(folio) = self.in_swap_cache(found, slot) {
                     if mutated(Mutation::CachedSwapinCounted) {
-                        self.count_swap_io(true, Event::Pswpin, Event::Pgpgin);
+                        self.count_swap_io(true, 0, Event::Pswpin, Event::Pgpgin);
                     }
-                    return Ok(Some(Swapped { pfn, slot, cached: true, read: false }));
+                    return Ok(Some(Swapped { pfn, folio, slot, cached: true, read: false }));
                 }
-                self.unlock_and_put(pfn);
+                self.unlock_and_put(head);
                 return Ok(None);
             }
             if swap.slot(slot) == Slot::Reading {
@@ -146,9 +152,9 @@ impl<R: Release> Machine<R> {
                 self.workingset_refault(pfn, shadow);
             }
             self.lru_add(pfn);
-            self.count_swap_io(nonzero, Event::Pswpin, Event::Pgpgin);
+            self.count_swap_io(nonzero, 0, Event::Pswpin, Event::Pgpgin);
             page.publish(Flags::UPTODATE);
-            return Ok(Some(Swapped { pfn, slot, cached, read: true }));
+            return Ok(Some(Swapped { pfn, folio: Folio::base(pfn), slot, cached, read: true }));
         }
     }
 
@@ -170,20 +176,30 @@ impl<R: Release> Machine<R> {
             }
             _ => return Outcome::NeedSwapped(slot),
         };
+        let Swapped { pfn, folio, cached, .. } = swapped;
+        let others = match self.lock_others(area, index, guard.pte(), swapped) {
+            Ok(others) => others,
+            Err(taken) => {
+                // All entry locks were given back before this wait; the page stays ready.
+                drop(guard);
+                drop(area.lock(taken));
+                return Outcome::Again;
+            }
+        };
         *fresh = None;
-        let Swapped { pfn, cached, .. } = swapped;
-        let page = &self.frames[pfn];
+        let head = &self.frames[folio.head];
         let alone = !cached || guard.pte().has(Pte::EXCLUSIVE);
-        self.settle_swapped(swapped);
-        if cached && self.should_free_slot(pfn, area.locked(index), cause) {
-            self.free_swap(pfn);
+        self.settle_swapped(swapped, &others);
+        if cached && self.should_free_slot(folio, area.locked(index), cause) {
+            self.free_swap(folio.head);
         }
+        let is_sole = |part| self.frames[part].mapcount() == 0 && self.named_in_swap(folio.head, part) == 0;
         let exclusive = match self.profile.anon_reuse {
-            AnonReuse::Exclusive => alone || page.count() == 1,
+            AnonReuse::Exclusive => alone || head.count() == 1,
             // Only a store makes the page this process's own, and only if no other entry leads to
             // it, regardless of references (`reuse_swap_page`).
             AnonReuse::Mapcount => {
-                cause == Cause::Write && page.mapcount() == 0 && !self.is_named_in_swap(pfn)
+                cause == Cause::Write && is_sole(pfn) && others.iter().all(|other| is_sole(other.part))
             }
         };
         let bits = match (exclusive, cause) {
@@ -191,16 +207,21 @@ impl<R: Release> Machine<R> {
             (true, _) if self.profile.swapin_writable => Pte::YOUNG | Pte::WRITE,
             _ => Pte::YOUNG,
         };
-        self.add_swapped_anon(area, index, pfn, exclusive);
+        self.add_swapped_anon(area, index, swapped, exclusive);
         if !self.profile.anon_workingset {
             // The kernel drains after its read-ahead, so the page is on a list before it is mapped.
             self.lru_drain_local();
-            self.activate_page(pfn);
+            self.activate_page(folio.head);
+        }
+        for Other { index, part, guard } in others {
+            head.get(folio.head);
+            self.add_swapped_anon(area, index, Swapped { pfn: part, ..swapped }, exclusive);
+            guard.finish(Pte::present(part, bits));
         }
         // The page's reference becomes the entry's. The page is unlocked before the entry is: once
         // the entry is unlocked, an unmap may free the page.
         guard.replace(Pte::present(pfn, bits));
-        page.unlock(pfn);
+        head.unlock(folio.head);
         drop(guard);
         match cause {
             // The next round copies the page, or finds that it belongs to this process alone.
@@ -209,39 +230,85 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Subtracts an entry that is about to be replaced from the slot's count (step 3). The entry's
-    /// lock is held.
-    fn settle_swapped(&self, Swapped { slot, cached, .. }: Swapped) {
+    /// Locks the entries of the other parts of a large page in the swap cache, if all are to be mapped
+    /// together with entry `index`, whose value is `pte`. The list is empty if the entry is to be mapped
+    /// alone. If one of these entries is locked by another thread, releases the others and returns its index.
+    fn lock_others<'a>(
+        &self,
+        area: &'a Area,
+        index: u32,
+        pte: Pte,
+        Swapped { pfn, folio, slot, .. }: Swapped,
+    ) -> Result<Vec<Other<'a>>, u32> {
+        // A page with a bad part is mapped entry by entry, so that no entry leads to the bad part.
+        if !folio.large
+            || !self.profile.swapin_maps_whole
+            || self.frames[folio.head].word().has(Flags::HAS_HWPOISONED)
+        {
+            return Ok(Vec::new());
+        }
+        let number = pfn.0 - folio.head.0;
+        let around = || area.alike(index, self.frames[folio.head].order());
+        let Some(block) = around().filter(|block| block.start + number == index) else {
+            return Ok(Vec::new());
+        };
+        let first = slot - number;
+        let wanted = |part| Pte::swap(first + part, pte.bits(Pte::EXCLUSIVE));
+        let mut others = Vec::with_capacity(block.len() - 1);
+        for (part, index) in (0..).zip(block).filter(|(part, _)| *part != number) {
+            if area.look(index).unlocked() != wanted(part) {
+                return Ok(Vec::new());
+            }
+            let guard = area.trylock(index).ok_or(index)?;
+            if guard.pte() != wanted(part) {
+                return Ok(Vec::new());
+            }
+            others.push(Other { index, part: folio.head.plus(part), guard });
+        }
+        // As for a fresh large page: the attributes stay equal from here on.
+        Ok(if around().is_some() { others } else { Vec::new() })
+    }
+
+    /// Subtracts entries that are about to be replaced from the counts of their slots (step 3). The entries'
+    /// locks are held.
+    fn settle_swapped(&self, Swapped { pfn, slot, cached, .. }: Swapped, others: &[Other<'_>]) {
         let Some(swap) = self.swap_space() else { return };
         let mut changing = swap.change(self);
         // The result is not needed: the cached page keeps the slot, or the next lines free it.
         let _ = changing.remove_entry(slot);
+        for other in others {
+            let _ = changing.remove_entry(slot + other.part.0 - pfn.0);
+        }
         if !cached && !mutated(Mutation::SwapinUnmarked) {
             changing.uncache(slot, Slot::Empty);
         }
     }
 
     /// Gives back a page that was made ready but is not needed.
-    pub(in crate::map) fn discard_swapped(&self, Swapped { pfn, slot, cached, .. }: Swapped) {
+    pub(in crate::map) fn discard_swapped(&self, Swapped { folio, slot, cached, .. }: Swapped) {
         if !cached
             && !mutated(Mutation::SwapinUnmarked)
             && let Some(swap) = self.swap_space()
         {
             swap.change(self).uncache(slot, Slot::Empty);
         }
-        self.unlock_and_put(pfn);
+        self.unlock_and_put(folio.head);
     }
 
-    /// Returns true if a page that is about to be mapped should give its slot up
+    /// Returns true if a page that is about to be mapped should give its slots up
     /// (`should_try_to_free_swap`).
-    fn should_free_slot(&self, pfn: Pfn, locked: bool, cause: Cause) -> bool {
-        // The references of this fault and of the cache.
-        const ALONE: u32 = 2;
-        let page = &self.frames[pfn];
+    fn should_free_slot(&self, folio: Folio, locked: bool, cause: Cause) -> bool {
+        let page = &self.frames[folio.head];
+        // The references of this fault and of the cache. Kernels that map a large page part by part count
+        // one slot only.
+        let is_alone = || match folio.large && self.profile.swapin_maps_whole {
+            true => page.count() == self.swap_cache_references(folio.head),
+            false => page.count() == 2,
+        };
+        let unmapped = || self.frames.folio_mapcount(folio) == 0;
         locked
             || page.word().has(Flags::MLOCKED)
-            || (cause == Cause::Write
-                && (page.count() == ALONE || self.judges_by_mappings() && page.mapcount() == 0))
+            || (cause == Cause::Write && (is_alone() || self.judges_by_mappings() && unmapped()))
             || self.swap_space().is_some_and(|swap| swap.is_full())
     }
 
@@ -252,21 +319,27 @@ impl<R: Release> Machine<R> {
 
     /// Accounts for a locked page from swap that an entry is about to map. The first such entry
     /// gives the page its lineage and its index.
-    pub(super) fn add_swapped_anon(&self, area: &Area, index: u32, pfn: Pfn, exclusive: bool) {
-        let page = &self.frames[pfn];
-        let first = !page.word().has(Flags::ANON);
+    pub(super) fn add_swapped_anon(
+        &self,
+        area: &Area,
+        index: u32,
+        Swapped { pfn, folio, .. }: Swapped,
+        exclusive: bool,
+    ) {
+        let head = &self.frames[folio.head];
+        let first = !head.word().has(Flags::ANON);
         if first {
-            page.set_owner(area.anon.0, index);
-            page.set(Flags::ANON);
+            head.set_owner(area.anon.0, index);
+            head.set(Flags::ANON);
         }
         if exclusive {
-            page.set(self.exclusive_mark());
+            self.frames[pfn].set(self.exclusive_mark());
         }
-        if page.add_mapping() == 0 {
-            self.count_mapped(pfn, 1);
+        if self.frames.add_mapping(folio, pfn) {
+            self.count_mapped(folio.head, 1);
         }
         if area.locked(index) && (!first || self.profile.swapin_mlocks) {
-            self.mlock_page(pfn);
+            self.mlock_page(folio.head);
         }
     }
 
@@ -276,8 +349,15 @@ impl<R: Release> Machine<R> {
         let Some(swap) = self.swap_space() else { return Ok(()) };
         let alloc = || self.alloc_for(area, index);
         if let Some(swapped) = self.swapped_page(&swap, slot, Bypass::Never, alloc)? {
-            self.unlock_and_put(swapped.pfn);
+            self.unlock_and_put(swapped.folio.head);
         }
         Ok(())
     }
+}
+
+/// The locked entry of another part of a large page that a fault maps whole.
+struct Other<'a> {
+    index: u32,
+    part: Pfn,
+    guard: EntryGuard<'a>,
 }

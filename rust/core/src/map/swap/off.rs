@@ -102,18 +102,19 @@ impl<R: Release> Machine<R> {
         }
         for slot in 0..swap.entries().len() as u32 {
             Error::unless_interrupted()?;
-            let Some(pfn) = self.swap_cache_get(swap, slot) else { continue };
-            let page = &self.frames[pfn];
+            let Some(found) = self.swap_cache_get(swap, slot) else { continue };
+            let head = found.head;
+            let page = &self.frames[head];
             if !page.trylock() {
                 // The holder of the page lock may change entries that this pass has visited
                 // already, so another pass is due.
                 met = true;
                 page.lock();
             }
-            if self.is_in_swap_cache(pfn, slot) {
-                met |= self.free_swap(pfn);
+            if self.in_swap_cache(found, slot).is_some() {
+                met |= self.free_swap(head);
             }
-            self.unlock_and_put(pfn);
+            self.unlock_and_put(head);
         }
         Ok(met)
     }
@@ -128,28 +129,28 @@ impl<R: Release> Machine<R> {
         let Entry::Swap { slot } = area.look(index).entry() else { return Ok(false) };
         let alloc = || self.alloc_by_policy(area, index, 0);
         let Some(swapped) = self.swapped_page(swap, slot, Bypass::Never, alloc)? else { return Ok(true) };
-        let pfn = swapped.pfn;
-        let page = &self.frames[pfn];
+        let (pfn, head) = (swapped.pfn, swapped.folio.head);
+        let page = &self.frames[head];
         let guard = area.lock(index);
         if guard.pte().entry() != (Entry::Swap { slot }) && !mutated(Mutation::SwapoffTrustsEntry) {
             drop(guard);
-        } else if page.word().has(Flags::HWPOISON) {
+        } else if self.frames[pfn].word().has(Flags::HWPOISON) {
             // The content is lost, so the entry becomes a poisoned one (`unuse_pte`).
             let _ = swap.change(self).remove_entry(slot);
             guard.finish(Pte::hwpoison(pfn));
         } else {
-            page.get(pfn);
+            page.get(head);
             let exclusive = guard.pte().has(Pte::EXCLUSIVE);
-            self.add_swapped_anon(area, index, pfn, exclusive);
+            self.add_swapped_anon(area, index, swapped, exclusive);
             if !self.profile.anon_workingset {
-                self.activate_page(pfn);
+                self.activate_page(head);
             }
             debug_assert!(page.word().has(Flags::SWAPCACHE), "its page is cached while it is locked");
             let _ = swap.change(self).remove_entry(slot);
             guard.finish(Pte::present(pfn, 0));
         }
-        self.free_swap(pfn);
-        self.unlock_and_put(pfn);
+        self.free_swap(head);
+        self.unlock_and_put(head);
         Ok(true)
     }
 }

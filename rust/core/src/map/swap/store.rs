@@ -51,10 +51,12 @@ pub(super) trait FreesContent {
 /// The entry counts of all slots, and the free slots.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct SwapMap {
-    /// The number of entries that name each slot, for every slot that was ever used.
+    /// The number of entries that name each slot, for every slot that was ever used or passed over.
     entries: Vec<u32>,
-    /// Slots that were used before and are free now.
+    /// The free ones of these slots. The slot that was freed last is used first.
     free: Vec<u32>,
+    /// For each of these slots, whether it is in `free`.
+    is_free: Vec<bool>,
     /// True during a swapoff: no slot is given out.
     closed: bool,
 }
@@ -205,6 +207,22 @@ impl SwapMap {
     fn used(&self) -> u32 {
         (self.entries.len() - self.free.len()) as u32
     }
+
+    /// Returns the first slot of a run of `run` neighbouring free slots of a space of `slots`. The first
+    /// slot is a multiple of `run`. Slots that were never used are preferred, as the kernel prefers free
+    /// clusters.
+    fn free_run(&self, run: u32, slots: u32) -> Option<u32> {
+        if slots - self.used() < run {
+            return None;
+        }
+        let behind = (self.entries.len() as u32).next_multiple_of(run);
+        if behind + run <= slots {
+            return Some(behind);
+        }
+        let is_free = |slot: u32| self.is_free.get(slot as usize).copied().unwrap_or(true);
+        let mut runs = (0..slots / run).map(|number| number * run);
+        runs.find(|&first| (first..first + run).all(is_free))
+    }
 }
 
 impl<M: FreesContent> Changing<'_, M> {
@@ -225,25 +243,37 @@ impl<M: FreesContent> Changing<'_, M> {
         self.map.entries.get(slot as usize).copied().unwrap_or(0)
     }
 
-    /// Takes a free slot, without an entry, for a page that the caller puts into it. `None` if no slot is
-    /// free, or during a swapoff.
-    pub fn allocate(&mut self) -> Option<u32> {
+    /// Takes a free slot, without an entry, for a page of 2^`order` frames that the caller puts into it and
+    /// the slots behind it; for a large page the first of as many neighbouring free slots, at a multiple of
+    /// their number. `None` if there are none, or during a swapoff.
+    pub fn allocate(&mut self, order: u8) -> Option<u32> {
         if self.map.closed {
             return None;
         }
-        match self.map.free.pop() {
-            Some(slot) => Some(slot),
-            None if (self.map.entries.len() as u32) < self.swap.slots => {
-                // The first use of a slot needs host memory for its count, and for its later place
-                // in the list of free slots. If the host has none, no slot is given out.
-                let used = self.map.entries.len() + 1;
-                self.map.entries.try_reserve(1).ok()?;
-                self.map.free.try_reserve(used).ok()?;
-                self.map.entries.push(0);
-                Some(self.map.entries.len() as u32 - 1)
-            }
-            None => None,
+        let (map, run) = (&mut *self.map, 1u32 << order);
+        let first = match map.free.last() {
+            Some(&slot) if order == 0 => slot,
+            _ => map.free_run(run, self.swap.slots)?,
+        };
+        let (used, end) = (map.entries.len(), (first + run) as usize);
+        if end > used {
+            // The first use of a slot needs host memory for its count, and for its later place in the
+            // list of free slots. If the host has none, no slot is given out.
+            map.entries.try_reserve(end - used).ok()?;
+            map.is_free.try_reserve(end - used).ok()?;
+            map.free.try_reserve(end - map.free.len()).ok()?;
+            // Slots before the run are passed over.
+            map.free.extend((used as u32..first).rev());
+            map.entries.resize(end, 0);
+            map.is_free.resize(end, true);
         }
+        match order {
+            0 if end <= used => _ = map.free.pop(),
+            _ if (first as usize) < used => map.free.retain(|slot| !(first..first + run).contains(slot)),
+            _ => {}
+        }
+        map.is_free[first as usize..end].fill(false);
+        Some(first)
     }
 
     /// Counts one more entry of the slot (`swap_duplicate`).
@@ -294,6 +324,7 @@ impl<M: FreesContent> Changing<'_, M> {
             words[start..start + WORDS].iter().for_each(|cell| cell.set(u64::MAX));
         }
         self.map.free.push(slot);
+        self.map.is_free[slot as usize] = true;
     }
 }
 

@@ -1,11 +1,14 @@
 //! The page that a fault brings back from swap.
 
-use crate::page::Pfn;
+use crate::page::{Folio, Pfn};
 
-/// A page with the content of a swap slot, locked, with a reference.
+/// A frame with the content of a swap slot. Its page is locked, with a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::map) struct Swapped {
+    /// The frame.
     pub pfn: Pfn,
+    /// The page of which the frame is a part.
+    pub folio: Folio,
     pub slot: u32,
     /// True if the page is in the swap cache. Otherwise it was read past the cache, and the slot is
     /// marked as being read.

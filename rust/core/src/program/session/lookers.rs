@@ -131,8 +131,9 @@ impl<R: Release> Session<R> {
         let slot = match look_in(area, index).entry() {
             Entry::Swap { slot } => Some(slot),
             Entry::Present { pfn, zero: false } => {
-                let page = self.page(pfn);
-                page.word().has(Flags::SWAPCACHE).then(|| page.private())
+                let head = self.machine.frames().head(pfn);
+                let page = self.page(head);
+                page.word().has(Flags::SWAPCACHE).then(|| page.private() + (pfn.0 - head.0))
             }
             _ => match file.as_ref().map(|file| file.slot(index)) {
                 Some(Slot::Swap(slot)) => Some(slot),
@@ -143,14 +144,14 @@ impl<R: Release> Session<R> {
         let swap = self.machine.swap_space().ok_or_else(|| nothing(owner, index))?;
         let pfn = swap.slot(slot).page().ok_or_else(|| nothing(owner, index))?;
         let there = || swap.slot(slot).page() == Some(pfn);
-        self.by_chance(pfn, there, |_| {
-            let page = self.page(pfn);
+        self.by_chance(pfn, there, |head| {
+            let page = self.page(head);
             let word = page.word();
             let cached = word.has(Flags::SWAPCACHE | Flags::SWAPBACKED);
             if still(there) && (!cached || !has_content(word)) {
                 unready(pfn, FOUND, format_args!("{word}"));
             }
-            let is = page.private();
+            let is = page.private() + (pfn.0 - head.0);
             if still(there) && is != slot {
                 unready(pfn, FOUND, format_args!("slot {is}, not {slot}"));
             }

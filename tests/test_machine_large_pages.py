@@ -22,7 +22,7 @@ def large(machine, pages=4, order=2):
     space = machine.address_space()
     region = space.mmap(pages * PAGE, order=order)
     for page in range(pages):
-        region[page * PAGE] = page + 1
+        region[page * PAGE] = page % 255 + 1
     machine.drain()
     return space, region
 
@@ -117,6 +117,19 @@ def test_a_token_of_a_page_that_moved_in_part_is_spent_and_nothing_is_lost(machi
     machine.audit().raise_for_findings()
     for frame in frames:
         frame.put()
+
+
+@pytest.mark.parametrize(("slots", "huge", "fallback"), [(1024, 1, 0), (511, 0, 1)])
+def test_a_huge_page_is_swapped_out_whole_if_there_is_a_run_of_slots(slots, huge, fallback):
+    with mmcore.Machine(nodes=["8MiB", "8MiB"], kernel="6.12") as machine:
+        machine.swapon(slots * PAGE)
+        _, region = large(machine, pages=512, order=9)
+        region.madvise("pageout")
+        counted = machine.vmstat()
+        assert (counted["thp_swpout"], counted["thp_swpout_fallback"]) == (huge, fallback)
+        assert counted["pswpout"] == machine.swap.used == min(slots, 512)
+        assert all(region[n * PAGE] == n % 255 + 1 for n in range(512))
+        machine.audit().raise_for_findings()
 
 
 def test_a_mapping_of_a_file_has_no_order(machine):

@@ -366,6 +366,8 @@ TOGETHER = ("mapped", "movable", "allocated")
 #: Programs of three threads on one page: the kind, and the names of the threads in its table.
 TRIPLES = {
     "two movers and a writer": ("mapped", "move", "move", "write"),
+    "mover and two readers": ("mapped", "move", "read", "read"),
+    "three locks": ("mapped", "lock", "lock", "lock"),
     "mover, fork and writer": ("mapped", "move", "fork", "write"),
     "mover, unmap and reader": ("mapped", "move", "unmap", "read"),
     "mover, unmap and reference": ("mapped", "move", "unmap", "get"),
@@ -380,6 +382,7 @@ TRIPLES = {
     "file: mover, truncation and reader": ("file", "move", "truncate", "fread"),
     "file: mover, unmap and write-back": ("file", "move", "unmap", "writeback"),
     "file: writer, write-back and drop": ("file", "write", "writeback", "drop"),
+    "file: write-back, truncation and sync": ("file", "writeback", "truncate", "sync"),
     "demotion, hint fault and writer": ("tiered", "demote", "numa_fault", "write"),
     "offline, mover and writer": ("failing", "soft_offline", "move", "write"),
     "offline, hard failure and unpoison": ("failing", "phys_soft", "phys_hard", "unpoison"),

@@ -276,4 +276,18 @@ mutations! {
     SwapinOfAnotherSlot = "swapin-of-another-slot", "swap";
     /// swapoff fills an entry without another look whether it still names the slot.
     SwapoffTrustsEntry = "swapoff-trusts-entry", "swap";
+    /// A fault that waits for a migration has a reference to the page that moves, and the migration fails.
+    WaiterKeepsReference = "waiter-keeps-reference", "9a1ea439b16b, bug 57";
+    /// A sync lets go of its page before it waits for the page's lock, and gets the lock of the next page in
+    /// the frame.
+    LockWithoutReference = "lock-without-reference", "page lock";
+    /// A fault whose page another thread reads from swap tries again and again instead of waiting.
+    SwapinSpins = "swapin-spins", "029c4628b2eb, bug 61";
+    /// An offlining tries a page that cannot move for ever.
+    OfflineNeverEnds = "offline-never-ends", "offlining";
+    /// A soft offline keeps its reference to the page while the page is to move.
+    OfflineKeepsReference = "offline-keeps-reference", "memory failure";
+    /// A fault that tries again, because another thread has filled the slot of the swap cache meanwhile,
+    /// forgets the page that it has allocated.
+    RetryLosesPage = "retry-loses-page", "swap";
 }

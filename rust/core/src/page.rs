@@ -38,6 +38,7 @@
 mod kpageflags;
 pub(crate) mod large;
 pub(crate) mod list;
+pub(crate) mod lives;
 mod lock;
 #[cfg(feature = "explored")]
 pub(crate) mod marks;

@@ -43,7 +43,7 @@ pub use split::Split;
 use crate::calls::Call;
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
-use crate::page::{Dropped, Flags, OF_A_TAIL, Pfn, Word};
+use crate::page::{Dropped, Flags, OF_A_TAIL, Pfn, Word, lives};
 use crate::profile::Design;
 use crate::stat::{Event, NodeItem};
 #[cfg(feature = "explored")]
@@ -272,6 +272,7 @@ impl<R: Release> Machine<R> {
         if checks_all() {
             crate::page::marks::check_at_free(pfn, &page.end(word));
         }
+        lives::ends(page, pfn);
         let mut poisoned = order > 0 && word.has(Flags::HWPOISON);
         for tail in 1..1u32 << order {
             let pfn = pfn.plus(tail);

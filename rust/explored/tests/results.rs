@@ -69,8 +69,8 @@ fn a_lock_never_released_is_a_deadlock() {
 }
 
 #[test]
-fn an_endless_loop_reaches_the_step_bound() {
-    every_search_finds(rule::STEP_BOUND, small::livelock);
+fn an_endless_loop_makes_no_progress() {
+    every_search_finds(rule::NO_PROGRESS, small::livelock);
 }
 
 #[test]

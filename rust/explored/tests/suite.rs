@@ -11,6 +11,7 @@ mod outcomes;
 mod pairs;
 mod pressure;
 mod programs;
+mod progress;
 mod results;
 mod serial;
 mod shrinking;

@@ -10,7 +10,7 @@ use super::{Checks, Digest, Explorer, Options, Violation, operation};
 use crate::audit::{Auditor, Finding};
 use crate::lru::model;
 use crate::machine::Config;
-use crate::page::reckon;
+use crate::page::{lives, reckon};
 use crate::program::session::{Actor, Session, Step, Visible};
 use crate::program::{MemoryModel, Movable, Op, Program};
 use crate::release::Chosen;
@@ -307,12 +307,14 @@ impl World for ProgramWorld {
     fn begin(&self) {
         self.owners.iter().for_each(|owner| owner.begin());
         reckon::clear();
+        lives::clear();
         model::clear();
     }
 
     fn run(&self, thread: usize) {
         self.ended.set(false);
         reckon::open();
+        lives::open();
         let mut actor = std::mem::replace(&mut self.own.borrow_mut().threads[thread], Actor::thread(thread));
         actor.reset();
         self.session.machine().bind_cpu(Some(self.cpus[thread]));

@@ -111,7 +111,10 @@ impl<R: Release> Machine<R> {
             true => self.isolate_movable_page(pfn),
             false => self.isolate(pfn).is_ok(),
         };
-        self.put(pfn);
+        let kept = isolated && mutated(Mutation::OfflineKeepsReference);
+        if !kept {
+            self.put(pfn);
+        }
         if !isolated {
             return Err(state(pfn, Errno::EBUSY, format!("the page cannot be isolated ({})", page.word())));
         }
@@ -119,6 +122,9 @@ impl<R: Release> Machine<R> {
         let mut list = vec![pfn];
         let mut target = |src| self.alloc_target(self.node_of(src), 0, Reach::Near).ok();
         let migrated = self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::MemoryFailure);
+        if kept {
+            self.put(pfn);
+        }
         if list.is_empty() {
             // 11. The frame is poisoned only now: before, its page was still in use.
             self.handle_poison(pfn, false, true);

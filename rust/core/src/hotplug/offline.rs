@@ -81,9 +81,9 @@ impl<R: Release> Machine<R> {
         // 3. Frames that become free from here on stay free.
         self.isolate_pageblocks(range.clone())?;
         let mut made = 0;
-        while made < rounds && !interrupted() {
+        while (made < rounds || mutated(Mutation::OfflineNeverEnds)) && !interrupted() {
             stop_point();
-            made += 1;
+            made = made.saturating_add(1);
             // 4. Pages move until a scan finds none that can.
             if let Some(first) = self.first_movable(range) {
                 self.migrate_off(node, first..range.end);

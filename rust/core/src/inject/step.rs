@@ -3,7 +3,7 @@
 
 use super::plan::{Hit, Kind, Plan, Plans};
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Pfn, lives};
 use crate::release::design::Designed;
 
 impl<R: Designed> Machine<R> {
@@ -69,7 +69,8 @@ impl<R: Designed> Machine<R> {
             }
             Kind::SpuriousWakeup => {
                 if plan.passes() {
-                    self.frames[self.frames.head(pfn)].wake();
+                    let page = &self.frames[self.frames.head(pfn)];
+                    page.wake(lives::life_of(page));
                     hit();
                 }
             }

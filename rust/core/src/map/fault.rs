@@ -19,7 +19,7 @@ use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::memory::WORDS;
 use crate::page::reckon::{self, Fact};
-use crate::page::{Flags, Folio, Pfn};
+use crate::page::{Flags, Folio, Pfn, lives};
 use crate::profile::AnonReuse;
 use crate::release::Release;
 use crate::stat::Event;
@@ -137,6 +137,7 @@ impl<R: Release> Machine<R> {
     /// read (no `FAULT_FLAG_ALLOW_RETRY`).
     pub(super) fn fault_retrying(&self, area: &Area, index: u32, cause: Cause, retry: bool) -> Result<()> {
         self.stats.event(Event::Pgfault, 1);
+        lives::fault_begins();
         if index >= area.pages() {
             return Err(no_page(area, index));
         }
@@ -206,6 +207,9 @@ impl<R: Release> Machine<R> {
             // large page, so this thread waits for a lock that is held until the entries are
             // restored.
             let locked = self.frames.get(self.frames.head(source)).unwrap_or(&self.frames[source]);
+            if !self.profile.migration_waiter_reference {
+                lives::awaits_migration(locked, source);
+            }
             let waited = locked.wait_unlocked_patiently(|| area.look(index).migrates(source));
             if let Some(head) = held {
                 self.put(head);
@@ -282,7 +286,8 @@ impl<R: Release> Machine<R> {
             // Another thread has mapped the page already.
             (Entry::Present { .. }, _) => {}
             (Entry::Migration { pfn: source }, _) => {
-                let held = match self.profile.migration_waiter_reference {
+                let kept = self.profile.migration_waiter_reference;
+                let held = match kept || mutated(Mutation::WaiterKeepsReference) {
                     true => self.try_get_page(source),
                     false => None,
                 };

@@ -22,11 +22,11 @@
 //! head (kernel 605ca5ede764).
 
 use super::pfn::Pfn;
-use super::reckon;
 use super::record::{Frames, Page};
 use super::refcount::PIN;
 use super::size::HUGE_ORDER;
 use super::word::Flags;
+use super::{lives, reckon};
 use crate::sync::Ordering;
 
 /// The flag of a first tail whose page waits to be split. A tail has no other use for `RECLAIM`.
@@ -189,6 +189,7 @@ impl Page {
     /// loses the link to the head. The caller holds the part's lock. The part has no reference yet.
     pub(crate) fn separate(&self, flags: Flags, owner: u32, index: u32, slot: u32) {
         reckon::born(self);
+        lives::begins(self);
         self.set(flags);
         // `TAIL` is cleared before the owner field is overwritten. A thread that finds `TAIL` set
         // takes the number in this field for the head's.

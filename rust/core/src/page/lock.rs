@@ -1,6 +1,7 @@
 //! The page lock: a bit of the page word. Its sleepers wait in a queue that is found by the address
 //! of the word (lifecycle 4.1).
 
+use super::lives::{self, Life};
 use super::pfn::Pfn;
 use super::record::Page;
 use super::word::{Flags, Word};
@@ -101,9 +102,11 @@ impl Page {
             }
             std::hint::spin_loop();
         }
+        let life = lives::life_of(self);
         while !self.take_lock() {
             self.wait_unlocked(|| true);
         }
+        lives::waited(self, life);
         acquired(LockClass::Page, self.lock_key(), false);
     }
 
@@ -111,11 +114,13 @@ impl Page {
     /// ([`patiently`](crate::sync::patiently)). Returns false, without the lock, when the deadline
     /// has passed.
     pub fn lock_patiently(&self) -> bool {
+        let life = lives::life_of(self);
         while !self.take_lock() {
             if !self.wait_unlocked_patiently(|| true) {
                 return false;
             }
         }
+        lives::waited(self, life);
         acquired(LockClass::Page, self.lock_key(), false);
         true
     }
@@ -165,6 +170,7 @@ impl Page {
     #[cfg_attr(feature = "explored", track_caller)]
     pub fn unlock(&self, pfn: Pfn) {
         released(LockClass::Page, self.lock_key());
+        let life = lives::life_of(self);
         // Release pairs with the Acquire of `take_lock`. One read-modify-write clears the lock and
         // reads the mark. In two steps, a thread could set the mark after it was read and before
         // the lock was cleared, and would sleep without a wake-up (lifecycle 4.1).
@@ -184,7 +190,7 @@ impl Page {
             broken("unlock of an unlocked page", format_args!("page {pfn} ({old})"));
         }
         if old.has(Flags::WAITERS) && !mutated(Mutation::UnlockWithoutWaking) {
-            self.wake();
+            self.wake(life);
         }
     }
 
@@ -193,10 +199,13 @@ impl Page {
     /// pass it on. Sleepers are not woken one by one, either: a sleeper that finds the lock taken
     /// again, or a write still under way, queues behind the last one, so the waking would never
     /// end.
+    ///
+    /// `life` is the life of the page in which the calling thread changed it.
     #[cold]
     #[cfg_attr(feature = "explored", track_caller)]
-    pub(crate) fn wake(&self) {
+    pub(crate) fn wake(&self, life: Life) {
         unpark_all(&self.word, || {
+            lives::wakes(self, life);
             // Relaxed: the queue's lock orders this with the setting of the mark.
             self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
         });

@@ -1,5 +1,6 @@
 //! Changes of the page word that the `packed` release design merges into one step each.
 
+use super::lives;
 use super::pfn::Pfn;
 use super::reckon;
 use super::record::Page;
@@ -27,6 +28,7 @@ impl Page {
             match self.word.compare_exchange_weak(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => {
                     reckon::changed(self, old, new);
+                    lives::took(self, 1);
                     return true;
                 }
                 Err(now) => old = Word(now),

@@ -1,9 +1,9 @@
 //! The page record, and the table of all records.
 
 use super::pfn::{Link, Pfn};
-use super::reckon;
 use super::size::MAX_ORDER;
 use super::word::{Flags, Word};
+use super::{lives, reckon};
 use crate::memory::table::Table;
 #[cfg(feature = "explored")]
 use crate::sync::explored::checks_all;
@@ -238,6 +238,7 @@ impl Page {
             ) {
                 Ok(_) => {
                     reckon::born(self);
+                    lives::begins(self);
                     return true;
                 }
                 Err(now) => old = Word(now),

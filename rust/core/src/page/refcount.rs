@@ -1,5 +1,6 @@
 //! The reference count: references taken and dropped, pins, freezes (lifecycle 3.1).
 
+use super::lives;
 use super::pfn::Pfn;
 use super::reckon;
 use super::record::Page;
@@ -42,6 +43,7 @@ impl Page {
         if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - n {
             self.get_failed(pfn, old, n);
         }
+        lives::took(self, 1);
     }
 
     #[cold]
@@ -79,7 +81,10 @@ impl Page {
                         Ordering::Acquire,
                         Ordering::Relaxed,
                     ) {
-                        Ok(_) => return Ok(()),
+                        Ok(_) => {
+                            lives::took(self, n);
+                            return Ok(());
+                        }
                         Err(now) => old = Word(now),
                     }
                 }
@@ -111,7 +116,10 @@ impl Page {
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    lives::took(self, 1);
+                    return true;
+                }
                 Err(_) if mutated(Mutation::TryGetGivesUp) => return false,
                 Err(now) => old = Word(now),
             }
@@ -137,6 +145,7 @@ impl Page {
     #[inline]
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn dropped(&self, pfn: Pfn, old: Word, n: u32) -> Dropped {
+        lives::gave(self, n);
         let count = old.count();
         if count > n && count < Word::COUNT_LIMIT + PIN {
             return Dropped::Live;

@@ -7,8 +7,10 @@
 //!
 //! Neither flag holds a reference. A page under write-back cannot leave its file, because
 //! truncation waits for the write and eviction refuses the page. So the file's reference keeps the
-//! page.
+//! page until the write ends; the thread that ends it has a reference of its own, so that the page lives
+//! until its sleepers are woken.
 
+use super::lives;
 use super::pfn::Pfn;
 use super::reckon;
 use super::record::Page;
@@ -28,9 +30,10 @@ impl Page {
     }
 
     /// Ends a write to the backing store, and wakes the threads that wait for its end
-    /// (`folio_end_writeback`).
+    /// (`folio_end_writeback`). The caller has a reference.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn end_writeback(&self, pfn: Pfn) {
+        let life = lives::life_of(self);
         // Release pairs with the Acquire of `word`: a thread that finds the flag clear comes after
         // the device's reads.
         let old = Word(self.word.fetch_and(!Flags::WRITEBACK.bits(), Ordering::Release));
@@ -38,7 +41,7 @@ impl Page {
             broken("end of a writeback that never began", format_args!("page {pfn} ({old})"));
         }
         if old.has(Flags::WAITERS) {
-            self.wake();
+            self.wake(life);
         }
     }
 
@@ -47,6 +50,7 @@ impl Page {
     /// end of a write does not take that lock.
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn wait_writeback(&self) {
+        let life = lives::life_of(self);
         // The flag is read again after each wake-up: sleepers on the page lock share the queue, so
         // an unlock wakes this thread, too.
         while self.word().has(Flags::WRITEBACK) {
@@ -65,5 +69,6 @@ impl Page {
                 false
             });
         }
+        lives::waited(self, life);
     }
 }

@@ -41,6 +41,8 @@
 
 mod actor;
 #[cfg(feature = "explored")]
+mod alone;
+#[cfg(feature = "explored")]
 mod answers;
 mod balloon;
 mod block_content;

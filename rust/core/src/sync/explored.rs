@@ -13,6 +13,7 @@
 //! | `buffers`, `tso` | store buffers: the memory of x86 |
 //! | `clock`, `happens` | the race detector |
 //! | `held`, `order` | the lock order |
+//! | `progress`, `fairness` | schedules that do not end: a fair scheduler tells loops from long schedules |
 //! | `pending` | events that must end before another event ends |
 //! | `watch`, `watched` | looks at the moments of an operation |
 //! | `words`, `lock`, `park` | the words, locks and parked threads that the core uses |
@@ -26,6 +27,7 @@ mod buffers;
 mod clock;
 mod context;
 mod digest;
+mod fairness;
 mod fiber;
 mod happens;
 mod held;
@@ -36,6 +38,7 @@ mod order;
 mod panics;
 mod park;
 mod pending;
+mod progress;
 mod record;
 mod recording;
 mod runtime;
@@ -54,7 +57,7 @@ pub use digest::Digest;
 pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
 pub use order::{acquired, expect_held, expect_may_sleep, released};
 pub use panics::{broken, caught};
-pub use park::{park, spin_until, unpark_all, unpark_one};
+pub use park::{park, sleeper_on, spin_until, unpark_all, unpark_one};
 pub use pending::{
     Topic, after_first_step, begin_pending, end_pending, look_at, mark_pending, next_step, note_end,
     pending_before, pending_since,
@@ -66,7 +69,7 @@ pub use violation::{Violation, rule};
 pub use watched::{glance, watched};
 pub use words::{AtomicU32, AtomicU64, PlainU32, PlainU64, Stat, fence};
 
-use context::context;
+use context::{Context, context};
 
 /// Returns the number of the running thread of the schedule; zero outside of a schedule.
 #[inline]
@@ -107,13 +110,23 @@ pub fn operation(number: u32) {
     if let Some(context) = context() {
         context.drain();
         context.begin_operation(number);
+        context.mark_operation();
     }
+}
+
+/// True if no other thread has taken a step in the operation that the calling thread performs, and none is in
+/// the middle of an operation. Not known, and so false, in a memory with store buffers.
+pub fn ran_alone() -> bool {
+    context().is_some_and(Context::ran_alone)
 }
 
 /// Makes the stores of the calling thread visible to all threads, at the end of an operation of its program.
 pub fn operation_ends() {
     if let Some(context) = context() {
         context.drain();
+        if !context.ends_operation() {
+            context.unwind();
+        }
     }
 }
 

@@ -72,7 +72,11 @@ impl<R: Release> Machine<R> {
             self.rotate_reclaimable(pfn);
         }
         self.stats.node(self.node_of(pfn), NodeItem::Writeback, -1);
+        // From the end of the write on a truncation may free the page. This reference keeps it until its
+        // sleepers are woken, or else those of the next page in the frame would be.
+        page.get(pfn);
         page.end_writeback(pfn);
+        self.put(pfn);
     }
 
     /// Writes the dirty pages of a range to disk, and waits for the writes of other threads
@@ -166,7 +170,14 @@ impl<R: Release> Machine<R> {
                 self.put(pfn);
                 return None;
             }
-            if !mutated(Mutation::SyncSkipsLocked) {
+            if mutated(Mutation::LockWithoutReference) {
+                self.put(pfn);
+                self.frames[pfn].lock();
+                if !self.frames[pfn].try_get() {
+                    self.frames[pfn].unlock(pfn);
+                    continue;
+                }
+            } else if !mutated(Mutation::SyncSkipsLocked) {
                 self.frames[pfn].lock();
             }
             if self.is_of_file(pfn, file, index) {

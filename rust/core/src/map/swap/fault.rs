@@ -20,7 +20,7 @@ use crate::machine::Machine;
 use crate::map::fault::{Cause, Fresh, Outcome};
 use crate::map::slot::Slot;
 use crate::map::{Area, EntryGuard, Pte};
-use crate::page::{Flags, Folio, Pfn};
+use crate::page::{Flags, Folio, Pfn, lives};
 use crate::profile::AnonReuse;
 use crate::release::Release;
 use crate::stat::Event;
@@ -97,7 +97,9 @@ impl<R: Release> Machine<R> {
                 return Ok(None);
             }
             if swap.slot(slot) == Slot::Reading {
-                swap.wait_read(slot);
+                if !mutated(Mutation::SwapinSpins) {
+                    swap.wait_read(slot);
+                }
                 return Ok(None);
             }
             let pfn = alloc()?;
@@ -127,7 +129,10 @@ impl<R: Release> Machine<R> {
             let (cached, shadow) = match claimed {
                 Ok(claimed) => claimed,
                 Err(again) => {
-                    self.unlock_and_put(pfn);
+                    match again && mutated(Mutation::RetryLosesPage) {
+                        true => page.unlock(pfn),
+                        false => self.unlock_and_put(pfn),
+                    }
                     match again {
                         true => continue,
                         false => return Ok(None),
@@ -213,6 +218,7 @@ impl<R: Release> Machine<R> {
             self.lru_drain_local();
             self.activate_page(folio.head);
         }
+        let entries = 1 + others.len() as u32;
         for Other { index, part, guard } in others {
             head.get(folio.head);
             self.add_swapped_anon(area, index, Swapped { pfn: part, ..swapped }, exclusive);
@@ -220,6 +226,7 @@ impl<R: Release> Machine<R> {
         }
         // The page's reference becomes the entry's. The page is unlocked before the entry is: once
         // the entry is unlocked, an unmap may free the page.
+        lives::gave(head, entries);
         guard.replace(Pte::present(pfn, bits));
         head.unlock(folio.head);
         drop(guard);

@@ -87,6 +87,9 @@ impl<R: Release> Session<R> {
         if moments.is_empty() {
             return None;
         }
+        if let Some(finding) = self.gave_up(op, step, moments) {
+            return Some(finding);
+        }
         let (page, promise) = self.promise_of(actor, op, step, moments, taken)?;
         let detail = format!("its page {page}: {promise}; it was: {}", moments.shown(page));
         Some(Finding { rule: ANSWER, pfn: None, detail })

@@ -198,6 +198,12 @@ impl Moments {
         }
     }
 
+    /// The first state of a page.
+    pub fn first(&self, page: usize) -> Option<State> {
+        let kept = self.kept.borrow();
+        kept.states.iter().find(|(of, _)| *of == page).map(|(_, state)| *state)
+    }
+
     /// True if a state of a page satisfies the condition.
     pub fn ever(&self, page: usize, condition: impl Fn(&State) -> bool) -> bool {
         self.kept.borrow().states.iter().any(|(of, state)| *of == page && condition(state))

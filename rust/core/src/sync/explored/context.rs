@@ -11,6 +11,7 @@ use super::buffers::Buffers;
 use super::clock::Clock;
 use super::held::Held;
 use super::journal::Journal;
+use super::progress::{FAIR_STEPS, Progress};
 use super::record::{Options, Record, Recording};
 use super::stacks::Turns;
 use super::step::{Kind, Step, Strategy, THREADS, Threads};
@@ -131,6 +132,7 @@ pub(super) struct Context {
     /// True if there are any.
     pub watching: Cell<bool>,
     pub strategy: Cell<Option<*mut dyn Strategy>>,
+    pub progress: Progress,
 
     pub journal: Journal,
     /// The stores that other threads do not see yet.
@@ -192,7 +194,7 @@ impl Context {
         Context {
             steps: Cell::new(0),
             stop: Cell::new(0),
-            log: vec![none; options.max_steps as usize].into_boxed_slice(),
+            log: vec![none; (options.max_steps + FAIR_STEPS) as usize].into_boxed_slice(),
             mode: Cell::new(Mode::Check),
             limit: Cell::new(options.max_steps),
             options: Cell::new(options),
@@ -207,6 +209,7 @@ impl Context {
             watches: RefCell::default(),
             watching: Cell::new(false),
             strategy: Cell::new(None),
+            progress: Progress::default(),
             journal: Journal::new(),
             buffers: Buffers::default(),
             recording: Recording::default(),
@@ -223,6 +226,8 @@ impl Context {
     pub fn begin(&self, threads: usize, strategy: *mut dyn Strategy, record: Record) {
         self.steps.set(0);
         self.stop.set(0);
+        self.limit.set(self.options.get().max_steps);
+        self.progress.begin();
         self.journal.begin();
         self.buffers.clear();
         for (number, thread) in self.threads[..threads].iter().enumerate() {

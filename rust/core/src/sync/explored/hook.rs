@@ -169,14 +169,15 @@ impl Context {
             self.judge(self.stuck());
             return None;
         }
-        if step >= self.limit.get() {
-            self.judge_endless(step);
+        if step >= self.limit.get() && !self.goes_on_fairly() {
             return None;
         }
         let current = (step > 0).then(|| self.current.get());
         let view = View { step, current, runnable, alive };
         let (thread, until) = if alive.is_power_of_two() {
             (alive.trailing_zeros() as usize, u32::MAX)
+        } else if let Some(turn) = self.fair_choice(view) {
+            turn
         } else {
             let strategy = self.strategy.get()?;
             // SAFETY: `Runtime::run` borrows the strategy exclusively for the schedule, and only

@@ -85,6 +85,12 @@ pub fn unpark_all(word: &AtomicU64, before_wake: impl FnOnce()) {
     context.within(before_wake);
 }
 
+/// Returns the thread that sleeps longest on the word at this address, and has not been woken.
+pub fn sleeper_on(address: usize) -> Option<usize> {
+    let sleepers = context()?.sleepers.borrow();
+    sleepers.iter().find(|&&(word, _)| word == address).map(|&(_, thread)| thread)
+}
+
 /// Waits until `cond(word)` holds and returns the value that satisfied it, loaded with Acquire. The
 /// wait is one step, however long it takes.
 #[track_caller]

@@ -115,8 +115,7 @@ impl Context {
                 }
                 return None;
             }
-            if step >= self.limit.get() {
-                self.judge_endless(step);
+            if step >= self.limit.get() && !self.goes_on_fairly() {
                 return None;
             }
             let current = (step as usize).checked_sub(1).map(|last| self.log[last].get().thread.into());
@@ -125,6 +124,8 @@ impl Context {
             let alone = alive.is_power_of_two() && threads == alive && filled & !alive == 0;
             let (chosen, until) = if alone {
                 (alive.trailing_zeros() as usize, u32::MAX)
+            } else if let Some(turn) = self.fair_choice(view) {
+                turn
             } else {
                 let strategy = self.strategy.get()?;
                 // SAFETY: `Runtime::run` borrows the strategy exclusively for the schedule, and only `decide`

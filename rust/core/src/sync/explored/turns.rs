@@ -82,6 +82,9 @@ impl Context {
         if event != Event::Suspended {
             self.alive.set(self.alive.get() & !bit);
         }
+        if event == Event::Done && self.mode.get() == Mode::Running {
+            self.ends_operation();
+        }
         if event == Event::Abandoned
             && let Some(fiber) = slot.replace(self.make_fiber(thread))
         {

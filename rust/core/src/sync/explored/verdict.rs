@@ -13,11 +13,6 @@ use super::violation::{Violation, rule};
 pub(super) struct Stop;
 
 impl Context {
-    #[cold]
-    pub(super) fn judge_endless(&self, steps: u32) {
-        self.judge(Violation::new(rule::STEP_BOUND, format!("no end within {steps} steps")));
-    }
-
     /// Describes why no thread can go on: a deadlock, or a lost wake-up.
     #[cold]
     pub(super) fn stuck(&self) -> Violation {

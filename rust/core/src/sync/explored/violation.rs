@@ -33,8 +33,13 @@ pub mod rule {
     pub const DEADLOCK: &str = "deadlock";
     /// A thread sleeps although the event it waited for has happened, and no thread will wake it.
     pub const LOST_WAKEUP: &str = "lost wake-up";
-    /// The schedule did not end within the bound on steps: a livelock, or a bound too small.
+    /// The schedule did not end within the bound on steps, and no thread repeats itself: the bound is too
+    /// small.
     pub const STEP_BOUND: &str = "step bound";
+    /// Threads repeat the same steps for ever, however fair the scheduler is.
+    pub const NO_PROGRESS: &str = "no progress";
+    /// A thread repeats the same steps until another one goes on, and does not sleep meanwhile.
+    pub const BUSY_WAIT: &str = "busy wait";
     /// Two accesses to protocol-protected data, one of them a write, that nothing orders.
     pub const DATA_RACE: &str = "data race";
     /// A thread waited for a lock out of the documented order.

@@ -1,0 +1,30 @@
+//! The lives of pages, and the references in the hands of faults: rules on threads that wait for a page. Only
+//! the explored build has them.
+//!
+//! A page begins a life when its frame is handed out, or when it leaves the large page of which it was a
+//! part, and ends it when its last reference was put and its frame goes back. A sleeper is found by the
+//! address of the page alone, so nothing but the protocol keeps a thread from being woken in a later life
+//! than the one in which it fell asleep, and from taking the wake-up for the event that it waits for. The
+//! rules:
+//!
+//! * "a page ends without sleepers": whoever frees a page has woken all that slept on it.
+//! * "a page is woken in the life that it was changed in": a thread that wakes the sleepers of a page after
+//!   it has changed the page keeps it alive in between.
+//! * "a thread that waits for a page keeps its life": the lock that a thread waits for with a reference, and
+//!   the write whose end it waits for, are those of the page that it had.
+//! * "a thread that waits for a migration has no reference to its page": with it the migration that the
+//!   thread waits for fails, and fails again as often as it is tried. No thread is stuck, so no other rule
+//!   sees it.
+//!
+//! Only schedules that are checked against all rules ([`Checks::All`](crate::explore::Checks::All)) follow
+//! lives. In every other build the functions are empty and cost nothing.
+
+#[cfg(not(feature = "explored"))]
+mod empty;
+#[cfg(feature = "explored")]
+mod explored;
+
+#[cfg(not(feature = "explored"))]
+pub(crate) use empty::*;
+#[cfg(feature = "explored")]
+pub(crate) use explored::*;

@@ -1,0 +1,35 @@
+//! How far the operations of the running schedule have come.
+
+use super::step::THREADS;
+use std::cell::Cell;
+
+/// The most steps for which a schedule goes on under the fair scheduler.
+pub(super) const FAIR_STEPS: u32 = 8_192;
+
+/// How far the operations of the running schedule have come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The step before which each thread's last operation began, or has ended.
+    pub marks: Cell<[u32; THREADS]>,
+    pub fair: Cell<Option<Fair>>,
+}
+
+/// A schedule that goes on under the fair scheduler.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fair {
+    /// The step at which it began.
+    pub since: u32,
+    /// The step at which the running turn ends.
+    pub turn_ends: u32,
+    /// The thread that had repeated itself alone up to the bound.
+    pub repeats: Option<usize>,
+    /// The step before which the last operation ended since then.
+    pub ended: u32,
+}
+
+impl Progress {
+    pub fn begin(&self) {
+        self.marks.set([0; THREADS]);
+        self.fair.set(None);
+    }
+}

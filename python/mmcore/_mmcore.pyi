@@ -131,7 +131,7 @@ class PolicyReplay:
     def step(self, most: int, /) -> int:
         """Replays at most `most` further requests and returns the number replayed in all."""
     def finish(self) -> str:
-        """Audits the machine and returns the counts as JSON."""
+        """Audits the machine, if there is one, and returns the counts as JSON."""
 
 # --- machine ---
 

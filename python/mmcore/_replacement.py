@@ -57,7 +57,7 @@ class PolicyOutcome:
         size: pages that the memory holds.
         requests: requests counted, after the warm-up.
         misses: those whose page was not there.
-        requests_per_s: how fast the machine answered, reclaim and warm-up included.
+        requests_per_s: how fast they were answered, reclaim and warm-up included.
         activated: pages that moved to the active list, or to the front.
         deactivated: pages that moved to the inactive list.
         scanned: pages that reclaim looked at.
@@ -220,7 +220,8 @@ def policies(
     The pages are those of one file that is read through the page cache of a real machine, without
     bytes: a request whose page is there marks it accessed; another one reclaims a page if the
     memory is full, by the code that `Machine.reclaim` runs, and reads its page in. With `pagevec=1`
-    the policies `fifo`, `lru` and `clock` are the textbook's.
+    the policies `fifo`, `lru` and `clock` are the textbook's, and run on arrays without a machine:
+    their counts are the machine's, their rates are not (docs/policies.md).
 
     Args:
         trace: the accesses of a real program: a `Trace` or a file that `Trace.load` reads. Left

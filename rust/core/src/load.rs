@@ -55,7 +55,7 @@ pub use content::{Layout, MAX_THREADS, Seen, Stamp, Violation};
 pub use count::{Hits, PageOps, PutOps, count_hits, count_ops, count_puts};
 pub use fault::{Failed, Finding, LoadError};
 pub use open::{open, open_with};
-pub use replacement::{Counts, Outcome, Replacement};
+pub use replacement::{Counts, Events, Outcome, Replacement};
 pub use report::{Finished, Round, Stored};
 pub use rig::Rig;
 pub use tiering::{Decision, Epoch, Policy, Trace};

@@ -61,7 +61,7 @@ impl PolicyReplay {
         })
     }
 
-    /// Audits the machine and returns the counts as JSON.
+    /// Audits the machine, if there is one, and returns the counts as JSON.
     fn finish(&self, py: Python<'_>) -> PyResult<String> {
         py.detach(|| {
             let Some((replacement, _)) = self.lock().take() else {

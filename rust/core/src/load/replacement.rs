@@ -1,39 +1,23 @@
 //! List policies on a trace: the share of a program's accesses that find their page in a memory
 //! with fewer pages than the program uses.
 //!
-//! All pages belong to one file, which is read through the page cache of a machine without bytes. A
-//! request for a cached page marks the page accessed. A request for another page first makes room
-//! by [`Machine::reclaim`], if the memory is full, and then reads the page in: the page is
-//! allocated, inserted into the cache, and added to the LRU through the CPU's batch. The measured
-//! code is therefore the machine's ordinary reclaim, and the time includes all of it.
-//!
-//! With batches of one page the policies `fifo`, `lru` and `clock` evict in the textbook's order.
+//! The memory is that of a machine without bytes ([`machine`]), so the measured code is the machine's
+//! ordinary reclaim, and the time includes all of it. Only where the machine adds nothing to the textbook's
+//! order, under `fifo`, `lru` and `clock` with batches of one page, arrays replace it ([`textbook`]).
+
+mod machine;
+mod textbook;
 
 use super::fault::{Finding, LoadError};
-use crate::audit::Ledger;
-use crate::lru::LruList;
-use crate::machine::{Config, Machine, NodeConfig, enter_thread};
-use crate::map::{File, FileKind};
 use crate::profile::Profile;
-use crate::release::Split;
-use crate::stat::{Event, NodeItem};
+use machine::OnMachine;
 use serde::Serialize;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Additional frames for per-CPU arrays and batches.
-const SPARE: u32 = 1024;
-/// The reclaims for one request that may free no page before the run gives up. The first ones may
-/// only deactivate pages.
-const PATIENCE: u32 = 8;
+use textbook::Textbook;
 
 /// The run of a policy over a trace.
 pub struct Replacement {
-    machine: Machine<Split>,
-    file: Arc<File>,
-    /// The most pages that the memory holds, and the pages that it holds now.
-    size: u32,
-    resident: u32,
+    memory: Memory,
     /// Requests of the warm-up that are still to come; they are not among the `counts`.
     warm_up: u64,
     /// All requests so far, those of the warm-up included.
@@ -42,10 +26,16 @@ pub struct Replacement {
     time: Duration,
 }
 
+/// The memory whose pages are replaced.
+#[allow(clippy::large_enum_variant, reason = "there is one for a run")]
+enum Memory {
+    Machine(OnMachine),
+    Arrays(Textbook),
+}
+
 impl std::fmt::Debug for Replacement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Replacement { size, resident, counts, .. } = self;
-        write!(f, "Replacement of {resident} of {size} pages, {counts:?}")
+        write!(f, "Replacement after {} requests, {:?}", self.made, self.counts)
     }
 }
 
@@ -58,17 +48,10 @@ pub struct Counts {
     pub misses: u64,
 }
 
-/// The result of a policy.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// Requests and misses.
-    #[serde(flatten)]
-    pub counts: Counts,
-    /// Seconds that all requests took, the warm-up included.
-    pub seconds: f64,
-    /// Requests a second, those of the warm-up included.
-    pub requests_per_s: f64,
-    /// Activations of pages.
+/// What happened to pages in a run, the warm-up included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Events {
+    /// Activations of pages; under `lru` moves to the front.
     pub activated: i64,
     /// Deactivations of pages.
     pub deactivated: i64,
@@ -82,63 +65,58 @@ pub struct Outcome {
     pub active: u32,
 }
 
+/// The result of a policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// Requests and misses.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Seconds that all requests took, the warm-up included.
+    pub seconds: f64,
+    /// Requests a second, those of the warm-up included.
+    pub requests_per_s: f64,
+    /// What happened to pages.
+    #[serde(flatten)]
+    pub events: Events,
+}
+
 impl Replacement {
     /// Makes an empty memory of `size` pages for a program of `footprint` pages.
     pub fn new(profile: Profile, footprint: u32, size: u32, warm_up: u64) -> Result<Replacement, LoadError> {
         if size == 0 || footprint == 0 {
             return Err(LoadError::Config("the memory and the trace need at least one page each".into()));
         }
-        let frames = size
-            .checked_add(SPARE)
-            .ok_or_else(|| LoadError::Config(format!("a memory of {size} pages is too large")))?;
-        let nodes = vec![NodeConfig { frames, latency_ns: NodeConfig::LATENCY_NS }];
-        let machine = Machine::new(&Config { nodes, cpus: 1, backed: false, profile, ..Config::new(1, 1) })?;
-        enter_thread()?;
-        let file = machine.file(FileKind::Disk, footprint)?;
-        let (counts, time) = (Counts::default(), Duration::ZERO);
-        Ok(Replacement { machine, file, size, resident: 0, warm_up, made: 0, counts, time })
+        let memory = match Textbook::new(&profile, footprint, size)? {
+            Some(arrays) => Memory::Arrays(arrays),
+            None => Memory::Machine(OnMachine::new(profile, footprint, size)?),
+        };
+        Ok(Replacement::of(memory, warm_up))
+    }
+
+    fn of(memory: Memory, warm_up: u64) -> Replacement {
+        Replacement { memory, warm_up, made: 0, counts: Counts::default(), time: Duration::ZERO }
     }
 
     /// Performs requests: page numbers below the footprint.
     pub fn run(&mut self, requests: &[u32]) -> Result<(), LoadError> {
-        enter_thread()?;
         let start = Instant::now();
-        for &page in requests {
-            let hit = self.machine.read_cached(&self.file, page);
-            if !hit {
-                self.make_room()?;
-                self.machine.read_uncached(&self.file, page, 0)?;
-                self.resident += 1;
-            }
-            match self.warm_up {
-                0 => {
-                    self.counts.requests += 1;
-                    self.counts.misses += u64::from(!hit);
-                }
-                _ => self.warm_up -= 1,
-            }
-        }
+        let warm_up = self.warm_up.min(requests.len() as u64);
+        let (uncounted, counted) = requests.split_at(warm_up as usize);
+        self.perform(uncounted)?;
+        self.warm_up -= warm_up;
+        self.counts.misses += self.perform(counted)?;
+        self.counts.requests += counted.len() as u64;
         self.made += requests.len() as u64;
         self.time += start.elapsed();
         Ok(())
     }
 
-    fn make_room(&mut self) -> Result<(), LoadError> {
-        let mut patience = PATIENCE;
-        while self.resident >= self.size {
-            let freed = self.machine.reclaim(0, self.resident + 1 - self.size)?;
-            self.resident -= freed;
-            if freed == 0 {
-                patience -= 1;
-                if patience == 0 {
-                    return Err(LoadError::Config(format!(
-                        "reclaim frees none of {} clean pages",
-                        self.resident
-                    )));
-                }
-            }
+    /// Performs requests, and returns how many of them missed.
+    fn perform(&mut self, requests: &[u32]) -> Result<u64, LoadError> {
+        match &mut self.memory {
+            Memory::Machine(machine) => machine.run(requests),
+            Memory::Arrays(arrays) => Ok(arrays.run(requests)),
         }
-        Ok(())
     }
 
     /// Returns the counts so far.
@@ -146,30 +124,15 @@ impl Replacement {
         self.counts
     }
 
-    /// Audits the machine and ends it.
+    /// Ends the run; audits the machine, if there is one.
     pub fn finish(self) -> Result<Outcome, Finding> {
-        enter_thread().map_err(Finding::refused("the end of the run"))?;
-        let machine = &self.machine;
-        machine.lru_drain_all();
-        let findings = machine.audit(&Ledger::default());
-        if !findings.is_empty() {
-            return Err(Finding::Audit(findings.iter().map(ToString::to_string).collect()));
-        }
+        let events = match self.memory {
+            Memory::Machine(machine) => machine.finish()?,
+            Memory::Arrays(arrays) => arrays.events(),
+        };
         let seconds = self.time.as_secs_f64();
-        let event = |event| machine.stats().events(event);
-        let item = |item| machine.stats().on_node(0, item);
-        let all = machine.stats().events(Event::PgscanDirect);
-        Ok(Outcome {
-            counts: self.counts,
-            seconds,
-            requests_per_s: self.made as f64 / seconds.max(f64::MIN_POSITIVE),
-            activated: event(Event::Pgactivate),
-            deactivated: event(Event::Pgdeactivate),
-            scanned: all,
-            refaulted: item(NodeItem::WorkingsetRefaultFile),
-            reactivated: item(NodeItem::WorkingsetActivateFile),
-            active: machine.nodes()[0].lruvec.lock().pages(LruList::ActiveFile),
-        })
+        let requests_per_s = self.made as f64 / seconds.max(f64::MIN_POSITIVE);
+        Ok(Outcome { counts: self.counts, seconds, requests_per_s, events })
     }
 }
 
@@ -184,6 +147,7 @@ impl Outcome {
 mod tests {
     use super::*;
     use crate::rng::Rng;
+    use proptest::prelude::*;
     use std::collections::VecDeque;
 
     /// Returns a trace with hot pages, scans and noise.
@@ -235,6 +199,44 @@ mod tests {
             queue.push_front((page, false));
         }
         misses
+    }
+
+    proptest! {
+        /// Arrays and a machine count the same misses and events, whatever the requests, the size, the kernel
+        /// and the stretches in which the requests come.
+        #[test]
+        fn arrays_replace_as_a_machine_does(
+            requests in prop::collection::vec(0u32..60, 1..1500),
+            size in 1u32..70,
+            policy in prop::sample::select(vec!["fifo", "lru", "clock"]),
+            kernel in prop::sample::select(crate::profile::PRESETS.to_vec()),
+            stretch in 1usize..400,
+            warm_up in 0u64..100,
+        ) {
+            let mut profile = Profile::preset(kernel).unwrap();
+            profile.set("lru_policy", policy).unwrap();
+            profile.set("pagevec", "1").unwrap();
+            profile.release = crate::profile::Design::Split;
+            let arrays = Textbook::new(&profile, 60, size).unwrap().expect("a textbook's policy");
+            let machine = OnMachine::new(profile, 60, size).unwrap();
+            let [one, other] = [Memory::Arrays(arrays), Memory::Machine(machine)].map(|memory| {
+                let mut run = Replacement::of(memory, warm_up);
+                requests.chunks(stretch).for_each(|requests| run.run(requests).unwrap());
+                let outcome = run.finish().unwrap();
+                (outcome.counts, outcome.events)
+            });
+            prop_assert_eq!(one, other);
+        }
+    }
+
+    #[test]
+    fn other_policies_and_larger_batches_take_a_machine() {
+        for (policy, pagevec) in [("two_list", "1"), ("mglru", "1"), ("lru", "2"), ("clock", "15")] {
+            let mut profile = Profile::default();
+            profile.set("lru_policy", policy).unwrap();
+            profile.set("pagevec", pagevec).unwrap();
+            assert!(Textbook::new(&profile, 10, 10).unwrap().is_none(), "{policy}, batches of {pagevec}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use criterion::{Criterion, SamplingMode};
 use mmcore::machine::{Config, Machine, NodeConfig};
 use mmcore::page::Pfn;
-use mmcore::release::Split;
+use mmcore::release::{Packed, Release, Split};
 use mmcore::rng::Rng;
 use mmcore_benches::measures::{Beside, ProcessorTime};
 use mmcore_benches::rounds::shuffle;
@@ -97,17 +97,18 @@ fn references(criterion: &mut Criterion<Beside>) {
 }
 
 /// A machine without contents, of which each node has `pages` pages on its lists.
-fn listed(nodes: usize, pages: u32) -> (Machine<Split>, Vec<Vec<Pfn>>) {
+fn listed<R: Release>(nodes: usize, pages: u32) -> (Machine<R>, Vec<Vec<Pfn>>) {
     let mut config = Config::new(nodes, 0);
     config.nodes = vec![NodeConfig { frames: pages + 1024, latency_ns: 100 }; nodes];
     config.backed = false;
-    let machine = Machine::<Split>::new(&config).expect("a machine");
+    config.profile.release = R::DESIGN;
+    let machine = Machine::<R>::new(&config).expect("a machine");
     let all = (0..nodes).map(|node| list(&machine, node, pages)).collect();
     (machine, all)
 }
 
 /// Allocates pages of a node and puts them on its list. The caller has the references.
-fn list(machine: &Machine<Split>, node: usize, pages: u32) -> Vec<Pfn> {
+fn list<R: Release>(machine: &Machine<R>, node: usize, pages: u32) -> Vec<Pfn> {
     let mut all: Vec<Pfn> = (0..pages).map(|_| machine.alloc_pages(node, 0).expect("a page")).collect();
     shuffle(&mut Rng::new(4, node as u64), &mut all);
     all.iter().for_each(|&pfn| machine.lru_add(pfn));
@@ -115,19 +116,24 @@ fn list(machine: &Machine<Split>, node: usize, pages: u32) -> Vec<Pfn> {
     all
 }
 
-/// The last put of pages that are on a list, in batches, down to the free frame.
+/// The last put of pages that are on a list, in batches and one by one, down to the free frame.
 fn last_puts(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("last put");
     group.sampling_mode(SamplingMode::Flat);
-    for pages in [310, 65_536, 262_144] {
+    let together = |machine: &Machine<Split>, pages: &[Pfn]| machine.put_all(pages);
+    let alone = |machine: &Machine<Split>, pages: &[Pfn]| pages.iter().for_each(|&pfn| machine.put(pfn));
+    let ways: [(&str, &dyn Fn(&Machine<Split>, &[Pfn])); 2] = [("", &together), (" one by one", &alone)];
+    for (pages, (way, put)) in
+        [310, 65_536, 262_144].into_iter().flat_map(|pages| ways.map(|way| (pages, way)))
+    {
         let mut made = None;
-        group.bench_function(pages.to_string(), |bencher| {
+        group.bench_function(format!("{pages}{way}"), |bencher| {
             let (machine, all) = made.get_or_insert_with(|| listed(1, pages));
             bencher.iter_custom(|rounds| {
                 let mut took = 0.0;
                 for _ in 0..rounds {
                     took += ProcessorTime::of(|| {
-                        all[0].chunks(BATCH).for_each(|batch| machine.put_all(batch));
+                        all[0].chunks(BATCH).for_each(|batch| put(machine, batch));
                     });
                     all[0] = list(machine, 0, pages);
                 }
@@ -139,7 +145,17 @@ fn last_puts(criterion: &mut Criterion<ProcessorTime>) {
 }
 
 /// Isolates pages and puts them back, batch by batch.
-fn there_and_back(machine: &Machine<Split>, pages: &[Pfn]) {
+fn there_and_back<R: Release>(machine: &Machine<R>, pages: &[Pfn]) {
+    for batch in pages.chunks(BATCH) {
+        let isolated = machine.isolate_all(batch).expect("memory for a batch");
+        assert_eq!(isolated.len(), batch.len(), "all are on a list");
+        machine.putback_all(&isolated);
+        machine.lru_drain_local();
+    }
+}
+
+/// The same, page by page.
+fn one_by_one<R: Release>(machine: &Machine<R>, pages: &[Pfn]) {
     for batch in pages.chunks(BATCH) {
         batch.iter().for_each(|&pfn| machine.isolate(pfn).expect("it is on a list"));
         batch.iter().for_each(|&pfn| machine.putback(pfn));
@@ -148,14 +164,24 @@ fn there_and_back(machine: &Machine<Split>, pages: &[Pfn]) {
 }
 
 fn isolation(criterion: &mut Criterion<ProcessorTime>) {
+    isolation_by(criterion, "262144", there_and_back::<Split>);
+    isolation_by(criterion, "262144 under packed", there_and_back::<Packed>);
+    isolation_by(criterion, "262144 one by one", one_by_one::<Split>);
+}
+
+fn isolation_by<R: Release>(
+    criterion: &mut Criterion<ProcessorTime>,
+    name: &str,
+    work: impl Fn(&Machine<R>, &[Pfn]),
+) {
     let mut group = criterion.benchmark_group("isolate and put back");
     group.sampling_mode(SamplingMode::Flat);
     let pages = 262_144;
     let mut made = None;
-    group.bench_function(pages.to_string(), |bencher| {
-        let (machine, all) = made.get_or_insert_with(|| listed(1, pages));
+    group.bench_function(name, |bencher| {
+        let (machine, all) = made.get_or_insert_with(|| listed::<R>(1, pages));
         bencher.iter_custom(|rounds| {
-            let all: f64 = (0..rounds).map(|_| ProcessorTime::of(|| there_and_back(machine, &all[0]))).sum();
+            let all: f64 = (0..rounds).map(|_| ProcessorTime::of(|| work(machine, &all[0]))).sum();
             all / f64::from(pages)
         });
     });
@@ -168,7 +194,7 @@ fn isolation_on_two_nodes(criterion: &mut Criterion<Beside>) {
     group.sampling_mode(SamplingMode::Flat);
     let mut made = None;
     group.bench_function("262144", |bencher| {
-        let (machine, all) = made.get_or_insert_with(|| listed(2, 131_072));
+        let (machine, all) = made.get_or_insert_with(|| listed::<Split>(2, 131_072));
         let mut single = || wall(|| all.iter().for_each(|pages| there_and_back(machine, pages)));
         let mut double = || wall(|| on_threads(2, |thread| there_and_back(machine, &all[thread])));
         Beside::measure(bencher, &mut single, &mut double);

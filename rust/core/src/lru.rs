@@ -39,6 +39,8 @@ pub(crate) mod model;
 mod moves;
 mod scan;
 pub(crate) mod shadow;
+#[cfg(all(test, not(feature = "explored")))]
+mod tests;
 mod watch;
 mod workingset;
 

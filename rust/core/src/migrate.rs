@@ -62,7 +62,7 @@ mod on_node;
 mod one;
 mod policy;
 #[cfg(all(test, not(feature = "explored")))]
-mod tests;
+pub(crate) mod tests;
 mod window;
 
 pub(crate) use demote::Isolation;

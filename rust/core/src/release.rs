@@ -51,6 +51,9 @@ use crate::sync::explored::checks_all;
 use crate::sync::{Mutation, broken, mutated};
 use freed::Freed;
 
+/// How many pages ahead of its put a page's record is prefetched.
+const AHEAD: usize = 16;
+
 /// The state in which a design's put leaves a page, and with it the work that is left to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -228,25 +231,30 @@ impl<R: Release> Machine<R> {
     pub fn put_all(&self, pages: &[Pfn]) {
         self.traced(Call::ReleasePages, (), || {
             let mut freed = Freed::new(self);
-            pages.iter().for_each(|&pfn| freed.add(pfn, R::put(self, &self.design, pfn)));
+            for (at, &pfn) in pages.iter().enumerate() {
+                if let Some(&ahead) = pages.get(at + AHEAD) {
+                    self.frames.prefetch(ahead);
+                }
+                freed.add(pfn, R::put(self, &self.design, pfn));
+            }
         });
     }
 
     /// Frees a page whose count is zero: takes it off its list and gives it to the allocator
     /// (lifecycle 3.3). No other thread can reach the page.
     pub(crate) fn free_last(&self, pfn: Pfn, word: Word) {
-        if let Some(order) = self.retire(pfn, word) {
+        self.calls_on(Call::PutFinal, pfn);
+        self.lru_unlink_dead(&[(pfn, word)]);
+        if let Some(order) = self.retire(pfn) {
             self.free_to_allocator(pfn, order);
         }
     }
 
-    /// Takes a page whose count is zero off its list and resets its record. Returns its order if the caller
-    /// is to give its frames to the allocator, `None` if poison forbids it.
+    /// Resets the record of a page whose count is zero and that is on no list. Returns its order if the
+    /// caller is to give its frames to the allocator, `None` if poison forbids it.
     // Inlined, because a call would cost a migration half as much as the work.
     #[inline(always)]
-    fn retire(&self, pfn: Pfn, word: Word) -> Option<u8> {
-        self.calls_on(Call::PutFinal, pfn);
-        self.lru_unlink_dead(pfn, word);
+    fn retire(&self, pfn: Pfn) -> Option<u8> {
         let page = &self.frames[pfn];
         let order = page.order();
         let word = page.word();

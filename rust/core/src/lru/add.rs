@@ -18,13 +18,19 @@ impl<R: Release> Machine<R> {
         self.lru_add_all(&[pfn]);
     }
 
-    /// Queues pages as [`Machine::lru_add`] does, one after the other. The lock of the batch is taken once
-    /// for as many pages as the batch has room for.
+    /// Queues pages as [`Machine::lru_add`] does, one after the other.
     #[inline]
     pub(crate) fn lru_add_all(&self, pages: &[Pfn]) {
         if !mutated(Mutation::BatchWithoutReference) {
             pages.iter().for_each(|&pfn| self.frames[pfn].get(pfn));
         }
+        self.lru_queue(pages);
+    }
+
+    /// Queues pages one after the other; the batch gets a reference of the caller on each. The lock of the
+    /// batch is taken once for as many pages as the batch has room for.
+    #[inline]
+    pub(super) fn lru_queue(&self, pages: &[Pfn]) {
         let cpu = self.cpu();
         let (pagevec, large_alone) = (usize::from(self.profile.pagevec), !self.profile.large_batched);
         let mut left = pages.iter();

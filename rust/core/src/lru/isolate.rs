@@ -5,6 +5,7 @@ use super::model::Verb;
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
+use crate::memory::room;
 use crate::page::{Flags, Page, Pfn, Word};
 use crate::release::Release;
 use crate::stat::{NodeItem, NodeSum};
@@ -12,6 +13,10 @@ use crate::sync::{Mutation, in_order, mutated};
 
 /// The most pages that are claimed before they are unlinked under one lock.
 const CLAIMED: usize = 64;
+/// How many pages ahead of its use a page's record is prefetched.
+const RECORD: usize = 16;
+/// The same for the records of its neighbours on the list, which are found through the page's own.
+const NEIGHBOURS: usize = 8;
 
 impl<R: Release> Machine<R> {
     /// Takes a page off its list (`folio_isolate_lru`). The caller holds a reference; on success
@@ -107,6 +112,25 @@ impl<R: Release> Machine<R> {
         self.end_claims(&list[list.len() - list.len() % CLAIMED..]);
     }
 
+    /// Isolates pages as [`Machine::isolate`] does, one after the other, and returns those that were on a
+    /// list. The caller holds a reference on each of the pages. One lruvec lock serves up to 64 of them.
+    ///
+    /// `ENOMEM` of the host, with nothing changed, if it has no memory for the result.
+    pub fn isolate_all(&self, pages: &[Pfn]) -> Result<Vec<Pfn>> {
+        let mut isolated = room("isolated pages", pages.len())?;
+        for (at, &pfn) in pages.iter().enumerate() {
+            if let Some(&ahead) = pages.get(at + RECORD) {
+                self.frames.prefetch(ahead);
+            }
+            if let Some(&ahead) = pages.get(at + NEIGHBOURS) {
+                self.frames.prefetch_neighbours(ahead);
+            }
+            self.isolate_to(&mut isolated, pfn, Call::IsolateLru);
+        }
+        self.end_isolations(&isolated);
+        Ok(isolated)
+    }
+
     /// Adds `sign` × the page's size to its node's `nr_isolated_*`. The page's `SWAPBACKED` selects
     /// the counter. The caller calls this before the flag can change and before the page can be
     /// freed; otherwise the wrong counter would change.
@@ -151,14 +175,40 @@ impl<R: Release> Machine<R> {
         in_order(Mutation::IsolatedCountedLate, count, || self.putback_lru_page(pfn));
     }
 
-    /// Unlinks a page whose count has reached zero while it was on a list.
+    /// Ends isolations by [`Machine::isolate`] without a migration, as [`Machine::putback`] does one after
+    /// the other. The batch gets the isolation's reference, where a single page gains the batch's and loses
+    /// the isolation's.
+    pub fn putback_all(&self, pages: &[Pfn]) {
+        if self.records_calls() || mutated(Mutation::IsolatedCountedLate) {
+            return pages.iter().for_each(|&pfn| self.putback(pfn));
+        }
+        // So many that their records stay in the cache until they are queued.
+        for (number, some) in pages.chunks(CLAIMED).enumerate() {
+            let ahead = &pages[pages.len().min(number * CLAIMED + RECORD)..];
+            let prefetched = some.iter().enumerate().map(|(at, &pfn)| {
+                if let Some(&ahead) = ahead.get(at) {
+                    self.frames.prefetch(ahead);
+                }
+                pfn
+            });
+            self.count_isolated_all(prefetched, -1);
+            self.lru_queue(some);
+        }
+    }
+
+    /// Unlinks pages whose counts have reached zero while they were on a list. One lruvec lock serves
+    /// neighbours of one node.
     #[inline]
-    pub(crate) fn lru_unlink_dead(&self, pfn: Pfn, word: Word) {
-        if word.has(Flags::LRU) {
-            let mut lruvec = self.nodes[self.node_of(pfn)].lruvec.lock();
-            lruvec.remove(&self.frames, pfn);
-            lruvec.tell(&self.frames, Verb::Removed, pfn);
-            self.frames[pfn].clear(Flags::LRU | Flags::ACTIVE | Flags::UNEVICTABLE);
+    pub(crate) fn lru_unlink_dead(&self, dead: &[(Pfn, Word)]) {
+        let mut listed = dead.iter().filter(|(_, word)| word.has(Flags::LRU)).peekable();
+        while let Some(&&(first, _)) = listed.peek() {
+            let number = self.node_of(first);
+            let mut lruvec = self.nodes[number].lruvec.lock();
+            while let Some(&(pfn, _)) = listed.next_if(|&&(pfn, _)| self.node_of(pfn) == number) {
+                lruvec.remove(&self.frames, pfn);
+                lruvec.tell(&self.frames, Verb::Removed, pfn);
+                self.frames[pfn].clear(Flags::LRU | Flags::ACTIVE | Flags::UNEVICTABLE);
+            }
         }
     }
 }

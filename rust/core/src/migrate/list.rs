@@ -497,19 +497,21 @@ impl<R: Release> Machine<R> {
         if mutated(Mutation::FirstPutBackOnly) {
             list.truncate(1);
         }
-        for pfn in list.drain(..) {
+        let is_movable = |&pfn: &Pfn| {
             let word = self.frames[pfn].word();
-            let movable = match mutated(Mutation::MovablePutOnLru) {
+            match mutated(Mutation::MovablePutOnLru) {
                 // The defect asks whether the page could be isolated: it is movable, and only its
                 // owner holds it.
                 true => word.has(Flags::MOVABLE) && word.count() == 1,
                 false => word.has(Flags::ISOLATED),
-            };
-            if movable {
-                self.putback_movable_page(pfn);
-            } else {
-                self.putback(pfn);
+            }
+        };
+        for run in list.chunk_by(|before, after| !is_movable(before) && !is_movable(after)) {
+            match run {
+                [pfn] if is_movable(pfn) => self.putback_movable_page(*pfn),
+                _ => self.putback_all(run),
             }
         }
+        list.clear();
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::{AddressSpace, Area, Attributes, Entry};
 use crate::memory::{filled, room};
-use crate::page::{Link, PAGE_SIZE, Pfn};
+use crate::page::{PAGE_SIZE, Pfn};
 use crate::profile::{HoleStatus, LargeMigration};
 use crate::release::Release;
 use crate::sync::{Mutation, interrupted, mutated};
@@ -178,10 +178,7 @@ impl<R: Release> Machine<R> {
         }
         let linked = std::mem::replace(&mut coming.0[at % BETWEEN], record);
         if let Some(pfn) = linked {
-            let (after, before) = self.frames[pfn].peek_links();
-            for neighbour in [after, before].into_iter().filter_map(Link::pfn) {
-                self.frames.prefetch(neighbour);
-            }
+            self.frames.prefetch_neighbours(pfn);
         }
     }
 

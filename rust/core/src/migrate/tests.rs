@@ -77,7 +77,7 @@ fn machine<R: Release>(setting: Setting, alone: bool) -> Machine<R> {
 }
 
 /// Everything of a machine that its users could see later.
-fn state<R: Release>(machine: &Machine<R>, areas: &[Arc<Area>]) -> String {
+pub(crate) fn state<R: Release>(machine: &Machine<R>, areas: &[Arc<Area>]) -> String {
     let mut seen = String::new();
     for pfn in (0..machine.frames.len()).map(Pfn) {
         let page = &machine.frames[pfn];
@@ -201,7 +201,7 @@ fn moved(pages: &[(u8, bool)], setting: Setting, alone: bool) -> (super::Moved, 
 }
 
 /// Equal states; a difference is reported by its first line.
-fn same(together: &str, alone: &str) -> Result<(), TestCaseError> {
+pub(crate) fn same(together: &str, alone: &str) -> Result<(), TestCaseError> {
     for (one, other) in together.lines().zip(alone.lines()) {
         prop_assert_eq!(one, other);
     }

@@ -424,6 +424,20 @@ impl Frames {
     pub fn prefetch(&self, pfn: Pfn) {
         self.0.prefetch(pfn.index());
     }
+
+    /// Starts loading the records of a page's neighbours on its list. The links are read without the lock of
+    /// the list and may be old.
+    #[inline]
+    pub(crate) fn prefetch_neighbours(&self, pfn: Pfn) {
+        // Modelled memory has no cache, and there the reading of the links would be a step.
+        if cfg!(any(feature = "explored", loom)) {
+            return;
+        }
+        let (after, before) = self[pfn].peek_links();
+        for neighbour in [after, before].into_iter().filter_map(Link::pfn) {
+            self.prefetch(neighbour);
+        }
+    }
 }
 
 impl std::ops::Index<Pfn> for Frames {

@@ -1,7 +1,13 @@
 //! Takes and gives many single frames at once, for the array of a CPU (`rmqueue_bulk`, `free_pcppages_bulk`).
 
+use super::lists::is_free_block;
 use super::{MigrateType, Zone, expect_in_use};
 use crate::page::{Frames, Pfn};
+
+/// How many frames ahead the records of the blocks are prefetched with which a frame may merge.
+const BUDDIES: usize = 8;
+/// The same for the records beside these blocks on their lists.
+const LINKED: usize = 4;
 
 impl Zone {
     /// Takes up to `count` single frames for pages of a migratetype, and hands each to `taken`. Fewer
@@ -42,6 +48,12 @@ impl Zone {
     pub fn give_singles(&mut self, frames: &Frames, singles: &[Pfn]) {
         let mut left = singles;
         while let Some(&first) = left.first() {
+            if let Some(&ahead) = left.get(BUDDIES) {
+                self.prefetch_buddies(frames, ahead);
+            }
+            if let Some(&ahead) = left.get(LINKED) {
+                self.prefetch_linked(frames, ahead);
+            }
             let neighbours = left.iter().zip(first.0..).take_while(|(pfn, number)| pfn.0 == *number).count();
             // Within a pageblock, because frames of two pageblocks may be of two types.
             let aligned = (first.0 - self.base.0).trailing_zeros().min(u32::from(self.blocks.order()));
@@ -52,6 +64,37 @@ impl Zone {
             self.give(frames, first, order as u8);
             left = rest;
         }
+    }
+
+    /// Starts loading the records of the blocks with which a frame may merge: those of the orders 1 and 2.
+    /// The buddy of order 0 lies beside the frame.
+    #[inline]
+    fn prefetch_buddies(&self, frames: &Frames, pfn: Pfn) {
+        for order in 1..=2 {
+            frames.prefetch(self.buddy_of(pfn, order));
+        }
+    }
+
+    /// Starts loading the records beside these blocks on their lists, which merging unlinks them from.
+    #[inline]
+    fn prefetch_linked(&self, frames: &Frames, pfn: Pfn) {
+        // As in `Frames::prefetch_neighbours`: to read a record would be a step.
+        if cfg!(any(feature = "explored", loom)) {
+            return;
+        }
+        for order in 0..=1 {
+            let buddy = self.buddy_of(pfn, order);
+            if buddy.0 - self.base.0 < self.frontier && is_free_block(frames, buddy, order) {
+                frames.prefetch_neighbours(buddy);
+            }
+        }
+    }
+
+    /// The first frame of the buddy of the block of an order that contains a frame.
+    #[inline]
+    fn buddy_of(&self, pfn: Pfn, order: u8) -> Pfn {
+        let number = pfn.0 - self.base.0;
+        self.base.plus((number >> order ^ 1) << order)
     }
 }
 

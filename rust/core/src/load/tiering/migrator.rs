@@ -3,6 +3,7 @@
 
 use super::place::Place;
 use super::policy::{Director, FAST, Order, SLOW};
+use crate::calls::Call;
 use crate::load::config::LoadConfig;
 use crate::load::gauge::{Gauge, Tally};
 use crate::load::planted::LostCopies;
@@ -158,13 +159,11 @@ fn isolate<R: Release>(
     for &page in pages {
         let Some(pfn) = machine.get_page_at(area, page) else { continue };
         if wrong(machine.node_of(pfn)) {
-            match machine.isolate(pfn) {
-                Ok(_) => list.push(pfn),
-                Err(_) => in_the_way = true,
-            }
+            in_the_way |= !machine.isolate_to(&mut list, pfn, Call::IsolateLru);
         }
         machine.put(pfn);
     }
+    machine.end_isolations(&list);
     if list.is_empty() && in_the_way {
         // The pages wait in batches. After this drain the next attempt finds them on a list.
         machine.lru_drain_all();

@@ -2,7 +2,7 @@
 //! `shrink_inactive_list`).
 
 use super::References;
-use crate::lru::LruList;
+use crate::lru::{LruList, Lruvec};
 use crate::machine::Machine;
 use crate::page::{Flags, PAGE_SIZE, Pfn};
 use crate::pressure::state::context;
@@ -36,19 +36,21 @@ impl Reclaimer {
     }
 }
 
+/// Returns true if a class has too few inactive pages for its active ones (`inactive_is_low`).
+/// Up to a gigabyte of pages there should be one inactive page for each active one. Above a
+/// gigabyte fewer are enough: the inactive list must only be so long that a page in use is used
+/// again before it reaches the tail.
+pub(super) fn is_inactive_low(lruvec: &Lruvec, file: bool) -> bool {
+    let [inactive, active] =
+        [LruList::inactive(file), LruList::active(file)].map(|list| u64::from(lruvec.pages(list)));
+    let gigabytes = ((inactive + active) * PAGE_SIZE as u64) >> 30;
+    inactive * (10 * gigabytes).isqrt().max(1) < active
+}
+
 impl<R: Release> Machine<R> {
-    /// Returns true if a class has too few inactive pages for its active ones (`inactive_is_low`).
-    /// Up to a gigabyte of pages there should be one inactive page for each active one. Above a
-    /// gigabyte fewer are enough: the inactive list must only be so long that a page in use is used
-    /// again before it reaches the tail.
+    /// [`is_inactive_low`] of a node's lists.
     pub(crate) fn inactive_is_low(&self, node: usize, file: bool) -> bool {
-        let (inactive, active) = {
-            let lruvec = self.nodes[node].lruvec.lock();
-            (lruvec.pages(LruList::inactive(file)), lruvec.pages(LruList::active(file)))
-        };
-        let (inactive, active) = (u64::from(inactive), u64::from(active));
-        let gigabytes = ((inactive + active) * PAGE_SIZE as u64) >> 30;
-        inactive * (10 * gigabytes).isqrt().max(1) < active
+        is_inactive_low(&self.nodes[node].lruvec.lock(), file)
     }
 
     /// Moves up to `most` pages from the tail of an active list to the head of the inactive one.

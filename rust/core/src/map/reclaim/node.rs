@@ -1,7 +1,7 @@
 //! Reclaim from the lists of a node, with more of each list in every round, until enough pages are
 //! free (`shrink_lruvec`, `shrink_node`).
 
-use super::list::Reclaimer;
+use super::list::{Reclaimer, is_inactive_low};
 use crate::error::{Errno, Error, Result};
 use crate::lru::{LruList, SWAP_CLUSTER_MAX};
 use crate::machine::Machine;
@@ -162,8 +162,8 @@ impl<R: Release> Machine<R> {
     /// share.
     fn scan_count(&self, node: usize, priority: u32, files: Files) -> (ScanCount, bool) {
         let swappable = self.swap.free_slots() > 0;
-        let low = self.inactive_is_low(node, true);
         let lruvec = self.nodes[node].lruvec.lock();
+        let low = is_inactive_low(&lruvec, true);
         let sizes = [false, true]
             .map(|file| [LruList::inactive(file), LruList::active(file)].map(|list| lruvec.pages(list)));
         let [anon_cost, file_cost] = lruvec.costs().map(u64::from);

@@ -1,8 +1,9 @@
+swapon 1
 map r0 anon 1
 write r0
-madv r0 free
 drain
 thread A
+  madv r0 free
+  drain
   write r0
-thread B
   madv r0 pageout

@@ -22,6 +22,7 @@ KINDS = (
     "pinned",
     "forked",
     "file",
+    "written",
     "cached",
     "private",
     "uncopied",

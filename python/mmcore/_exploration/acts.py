@@ -47,6 +47,7 @@ __all__ = [
     "UNFILLED",
     "WALKED",
     "WANTED",
+    "WRITTEN",
 ]
 
 #: Threads that several tables have: the keys are names of threads, the values their program lines.
@@ -188,6 +189,9 @@ WALKED = (
 #: Threads that report the frame of a file's page as failed, and threads that use the file.
 LOSING = _usual("soft_offline phys_hard unpoison write fread fwrite msync drop truncate move get")
 
+#: Threads for pages of a shared mapping of a file that were written to disk: the next store faults.
+WRITTEN = _usual("read write fwrite msync writeback truncate move get drop unmap phys_hard")
+
 #: `LOSING` for pages that are in the page cache and in no page table: reclaim can free them.
 DROPPING = LOSING | _usual("phys_soft reclaim")
 
@@ -195,6 +199,7 @@ DROPPING = LOSING | _usual("phys_soft reclaim")
 SWAPPED = (
     _usual("pageout free dontneed mlock read write unmap fork")
     | {"again": "read {x}\ndrain\nmadv {x} pageout"}
+    | {"anew": "madv {x} dontneed\nwrite {x}\nmadv {x} pageout"}
     | _usual("willneed move swapoff")
     | {"swapon": "swapon 1"}
     | _usual("look_swap")

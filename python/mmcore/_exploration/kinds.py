@@ -96,6 +96,11 @@ KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
         _same("map r0 file 1\nwrite r0\ndrain"),
         _opposite("map r0 file 2\nwrite r0\ndrain"),
     ),
+    "written": (
+        acts.WRITTEN,
+        _same("map r0 file 1\nwrite r0\nmsync r0\ndrain"),
+        _opposite("map r0 file 2\nwrite r0\nmsync r0\ndrain"),
+    ),
     "cached": (
         acts.CACHED,
         _same("map r0 file 1\nfread r0\ndrain"),
@@ -167,7 +172,7 @@ KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
     "swapped": (
         acts.SWAPPED,
         _same("swapon 1\nmap r0 anon 1\nwrite r0\ndrain"),
-        _same("swapon 1\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout"),
+        _same("swapon 2\nmap r0 anon 1\nwrite r0\ndrain\nmadv r0 pageout"),
     ),
     "aging": (
         acts.AGING,

@@ -121,6 +121,8 @@ fn threads_keep_their_bytes_while_pages_and_objects_move() {
         let machine = Arc::new(machine(kernel, 1 << 11));
         let before = free_frames(&machine);
         let pool = ZsPool::new(&*machine).unwrap();
+        // There are pages to move also if the mover is done before the other threads begin.
+        let kept: Vec<Handle> = (0..40).map(|n| pool.put(&machine, &content(n, 1000), 0).unwrap()).collect();
         std::thread::scope(|scope| {
             for thread in 0..3u64 {
                 let (machine, pool) = (&*machine, &*pool);
@@ -154,6 +156,10 @@ fn threads_keep_their_bytes_while_pages_and_objects_move() {
                 assert!(moved > 0, "{kernel}: no page moved");
             });
         });
+        for (n, handle) in (0..).zip(kept) {
+            assert_eq!(pool.get(&machine, handle).unwrap(), content(n, 1000), "{kernel}");
+            pool.free(&machine, handle).unwrap();
+        }
         pool.close(&*machine).unwrap();
         assert_eq!(free_frames(&machine), before, "{kernel}");
         assert_eq!(machine.audit(&Ledger::default()), vec![], "{kernel}");

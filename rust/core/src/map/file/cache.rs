@@ -4,7 +4,7 @@ use super::state::File;
 use crate::lru::shadow::Shadow;
 use crate::machine::Machine;
 use crate::map::slot::Slot;
-use crate::page::{Flags, Pfn, Word};
+use crate::page::{Flags, Page, Pfn, Word};
 use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::{Mutation, Ordering, broken, in_order, mutated};
@@ -200,7 +200,7 @@ impl<R: Release> Machine<R> {
         // The source is frozen: no thread can get a reference on it, and none can find the
         // destination yet.
         let word = src.word();
-        expect_written(from, word);
+        expect_idle(src, from, word);
         let describe = || {
             dst.set_owner(src.owner(), index);
             dst.set(word.flags() & (OF_FILE | Flags::SWAPBACKED | Flags::PRIVATE));
@@ -236,7 +236,7 @@ impl<R: Release> Machine<R> {
     fn forget_file(&self, pfn: Pfn) {
         let page = &self.frames[pfn];
         let word = page.clear(OF_FILE);
-        expect_written(pfn, word);
+        expect_idle(page, pfn, word);
         if !mutated(Mutation::OwnerOutlivesFile) {
             page.set_owner(0, 0);
         }
@@ -275,10 +275,14 @@ impl<R: Release> Machine<R> {
     }
 }
 
-/// Checks, in the explored build only, that a page which leaves its slot is not under write-back. The device
-/// would go on reading the frame for a file that has another page by then, or none.
-fn expect_written(pfn: Pfn, word: Word) {
+/// Checks, in the explored build only, a page that leaves its slot. A device that still writes it would go on
+/// reading the frame for a file that has another page by then, or none. An entry that still maps it would
+/// lead to a page that no lookup of the file finds (`filemap_unaccount_folio`).
+fn expect_idle(page: &Page, pfn: Pfn, word: Word) {
     if cfg!(feature = "explored") && word.has(Flags::WRITEBACK) {
         broken("a page under write-back stays in its file", format_args!("page {pfn} ({word})"));
+    }
+    if cfg!(feature = "explored") && page.mapcount() > 0 {
+        broken("a mapped page stays in its file", format_args!("page {pfn} ({word})"));
     }
 }

@@ -116,13 +116,16 @@ fn list<R: Release>(machine: &Machine<R>, node: usize, pages: u32) -> Vec<Pfn> {
     all
 }
 
+/// A way to put the references of pages.
+type Put = fn(&Machine<Split>, &[Pfn]);
+
 /// The last put of pages that are on a list, in batches and one by one, down to the free frame.
 fn last_puts(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("last put");
     group.sampling_mode(SamplingMode::Flat);
-    let together = |machine: &Machine<Split>, pages: &[Pfn]| machine.put_all(pages);
-    let alone = |machine: &Machine<Split>, pages: &[Pfn]| pages.iter().for_each(|&pfn| machine.put(pfn));
-    let ways: [(&str, &dyn Fn(&Machine<Split>, &[Pfn])); 2] = [("", &together), (" one by one", &alone)];
+    let together: Put = |machine, pages| machine.put_all(pages);
+    let alone: Put = |machine, pages| pages.iter().for_each(|&pfn| machine.put(pfn));
+    let ways = [("", together), (" one by one", alone)];
     for (pages, (way, put)) in
         [310, 65_536, 262_144].into_iter().flat_map(|pages| ways.map(|way| (pages, way)))
     {

@@ -24,16 +24,25 @@ def test_answers_are_checked_if_all_is(tmp_path):
 
 
 def test_a_block_that_a_compaction_captured_is_neither_a_hit_nor_a_miss():
-    # B asks for node 0, and its compaction of node 1 captures a block that A frees.
-    run = Replay.of_line(
+    # B asks for node 0, and its compaction of node 1 captures a block that A's reclaim frees.
+    program = (
         "machine nodes=2 pages=8 cpus=1 pressure=on pageblock_order=2 release=split ; "
         "set min_free_kbytes 16 ; swapon 1 zram ; map r0 anon 12 ; write r0 ; drain ; "
         "thread A ; allocate p2 order=1 ; free p2 ; "
-        "thread B ; allocate p3 order=1 @ 0x594,1x724,0"
+        "thread B ; allocate p3 order=1"
     )
-    assert run.rule is None
-    functions = {step.function for step in run.trace}
-    assert "Capture::fill" in functions, "the schedule reaches no capture"
+    reclaims = 560
+    alone = Replay.of_line(f"{program} @ 0x{reclaims},1x9999,0")
+    # B is about to look whether it has got a block.
+    ends = [
+        number - reclaims
+        for number, step in enumerate(alone.trace)
+        if (step.thread, step.function) == (1, "Capture::take_away")
+    ]
+    runs = [Replay.of_line(f"{program} @ 0x{reclaims},1x{end},0") for end in ends]
+    assert [run.rule for run in runs] == [None] * len(ends)
+    functions = {step.function for run in runs for step in run.trace}
+    assert "Capture::fill" in functions, "no schedule reaches a capture"
 
 
 def test_a_range_allocation_leaves_an_active_page_that_it_cannot_drop_inactive():

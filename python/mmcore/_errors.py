@@ -38,6 +38,17 @@ class MmcoreError(Exception):
 class InputError(MmcoreError, ValueError):
     """An argument, option or file is not valid. The message says on one line what to change."""
 
+    def __init__(self, message: str = "", *more: object) -> None:
+        # The message may quote a path or a value of the caller, which may have any character.
+        super().__init__(_on_one_line(message), *more)
+
+
+def _on_one_line(text: str) -> str:
+    """The text with escapes in place of line ends and of other characters that are not printed."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
 
 class ProgramError(InputError):
     """A text is not a valid program, or the values of a `Program` are not.
@@ -58,18 +69,19 @@ class ProgramError(InputError):
     ) -> None:
         # All values go to the base class: `pickle` calls the class with `args`.
         super().__init__(message, line, column, file)
-        self.message = message
+        self.message = str(self.args[0])
         self.line = line
         self.column = column
         self.file = file
 
     def __str__(self) -> str:
         """The message after its place, if one is known: `race.mm:3:5: ...` for a file."""
+        file = None if self.file is None else _on_one_line(self.file)
         if self.line is None:
-            return self.message if self.file is None else f"{self.file}: {self.message}"
-        if self.file is None:
+            return self.message if file is None else f"{file}: {self.message}"
+        if file is None:
             return f"line {self.line}, column {self.column}: {self.message}"
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+        return f"{file}:{self.line}:{self.column}: {self.message}"
 
 
 class MissingExtraError(MmcoreError, ImportError):

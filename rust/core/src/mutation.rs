@@ -274,8 +274,6 @@ mutations! {
     LazyfreeIgnoresEntry = "lazyfree-ignores-entry", "6c8e2a256915 (its idea)";
     /// A fault maps the page that it has read from swap, although its entry names another slot by then.
     SwapinOfAnotherSlot = "swapin-of-another-slot", "swap";
-    /// swapoff fills an entry without another look whether it still names the slot.
-    SwapoffTrustsEntry = "swapoff-trusts-entry", "swap";
     /// A fault that waits for a migration has a reference to the page that moves, and the migration fails.
     WaiterKeepsReference = "waiter-keeps-reference", "9a1ea439b16b, bug 57";
     /// A sync lets go of its page before it waits for the page's lock, and gets the lock of the next page in

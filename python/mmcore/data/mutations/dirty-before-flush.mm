@@ -7,7 +7,6 @@ thread B
   unmap r0:0
 thread C
   begin_writeback r0:0
-  end_writeback r0:0
 finally
   drop 1
   fread r0:0

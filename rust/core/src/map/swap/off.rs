@@ -18,7 +18,6 @@ use crate::map::{Area, Entry, File, Pte};
 use crate::owner::Owner;
 use crate::page::Flags;
 use crate::release::Release;
-use crate::sync::{Mutation, mutated};
 use std::sync::Arc;
 
 impl<R: Release> Machine<R> {
@@ -132,7 +131,7 @@ impl<R: Release> Machine<R> {
         let (pfn, head) = (swapped.pfn, swapped.folio.head);
         let page = &self.frames[head];
         let guard = area.lock(index);
-        if guard.pte().entry() != (Entry::Swap { slot }) && !mutated(Mutation::SwapoffTrustsEntry) {
+        if guard.pte().entry() != (Entry::Swap { slot }) {
             drop(guard);
         } else if self.frames[pfn].word().has(Flags::HWPOISON) {
             // The content is lost, so the entry becomes a poisoned one (`unuse_pte`).

@@ -154,7 +154,7 @@ def test_the_end_of_a_process_and_a_panic_are_seen(code, kind, monkeypatch):
         (ZeroDivisionError(), "exception"),
         (RecursionError(), "exception"),
         (mmcore.errors.FindingError("broken"), "finding"),
-        (mmcore.errors.InputError("two\nlines"), "text"),
+        (mmcore.errors.MisuseError("two\nlines"), "text"),
         (mmcore.errors.MisuseError(""), "text"),
         (mmcore.errors.KernelError(16, "busy"), None),
         (TypeError("no"), None),

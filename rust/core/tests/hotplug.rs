@@ -6,7 +6,7 @@ use mmcore::error::Errno;
 use mmcore::failure::Injection;
 use mmcore::hotplug::{BlockState, ZoneKind};
 use mmcore::machine::{Config, Machine};
-use mmcore::map::PinKind;
+use mmcore::map::{AddressSpace, Area, PinKind};
 use mmcore::page::Pfn;
 use mmcore::profile::Profile;
 use mmcore::release::Split;
@@ -26,27 +26,26 @@ fn clean(machine: &Machine<Split>) {
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
-/// Maps and writes pages on a node; each holds its number. The address space lives as long as the
-/// test.
-fn written(machine: &Machine<Split>, node: usize, pages: u32) -> Arc<mmcore::map::Area> {
+/// Maps and writes pages on a node; each holds its number. The address space goes to the test with the
+/// area, because the area is unmapped when its space ends.
+fn written(machine: &Machine<Split>, node: usize, pages: u32) -> (Arc<AddressSpace>, Arc<Area>) {
     let space = machine.address_space().unwrap();
-    std::mem::forget(Arc::clone(&space));
     let area = machine.mmap(&space, pages).unwrap();
     machine.prefer(&area, node).unwrap();
     for page in 0..pages {
         machine.write_word(&area, page, 0, u64::from(page) + 1).unwrap();
     }
     machine.lru_drain_all();
-    area
+    (space, area)
 }
 
-fn intact(machine: &Machine<Split>, area: &mmcore::map::Area) {
+fn intact(machine: &Machine<Split>, area: &Area) {
     for page in 0..area.pages() {
         assert_eq!(machine.read_word(area, page, 0), Ok(u64::from(page) + 1), "page {page}");
     }
 }
 
-fn nodes(machine: &Machine<Split>, area: &mmcore::map::Area) -> Vec<usize> {
+fn nodes(machine: &Machine<Split>, area: &Area) -> Vec<usize> {
     (0..area.pages()).map(|page| machine.node_of(machine.page_at(area, page).unwrap())).collect()
 }
 
@@ -58,7 +57,7 @@ fn range(first: u32, count: u32) -> Range<Pfn> {
 fn an_offline_block_has_no_frames_and_its_pages_are_on_another_node() {
     for kernel in ["6.1", "6.12"] {
         let machine = machine(kernel);
-        let area = written(&machine, 1, 20);
+        let (_space, area) = written(&machine, 1, 20);
         assert_eq!(machine.offline_block(1, 0, 4), Ok(()));
         assert_eq!(machine.block_state(1, 0), Ok(BlockState::Offline));
         assert_eq!(nodes(&machine, &area), [[0; 16].as_slice(), &[1; 4]].concat());
@@ -93,7 +92,7 @@ fn a_block_comes_and_goes_once_and_has_to_exist() {
 #[test]
 fn a_pinned_page_keeps_a_block_until_the_signal_and_the_others_have_moved() {
     let machine = machine("6.12");
-    let area = written(&machine, 1, 8);
+    let (_space, area) = written(&machine, 1, 8);
     let pinned = machine.pin(&area, 3, PinKind::Get, false).unwrap();
     assert_eq!(machine.offline_block(1, 0, 4).unwrap_err().errno, Errno::EINTR);
     assert_eq!(nodes(&machine, &area), [0, 0, 0, 1, 0, 0, 0, 0]);
@@ -107,7 +106,7 @@ fn a_pinned_page_keeps_a_block_until_the_signal_and_the_others_have_moved() {
 #[test]
 fn a_page_of_the_kernel_keeps_its_block_and_nothing_moves() {
     let machine = machine("6.12");
-    let area = written(&machine, 1, 4);
+    let (_space, area) = written(&machine, 1, 4);
     let pages = machine.alloc_kernel_pages(1, 2).unwrap();
     let block = (pages[0].0 - 64) / 16;
     let before = machine.stats().events(Event::PgmigrateSuccess);
@@ -163,7 +162,7 @@ fn poisoned_frames_go_with_their_block_and_stay_counted() {
 #[test]
 fn a_contiguous_range_is_emptied_taken_and_given_back() {
     let machine = machine("6.12");
-    let area = written(&machine, 0, 30);
+    let (_space, area) = written(&machine, 0, 30);
     let free = || {
         machine.drain_pcp(0);
         machine.free_frames(0).0
@@ -183,7 +182,7 @@ fn a_contiguous_range_is_emptied_taken_and_given_back() {
 #[test]
 fn a_busy_range_is_left_as_it_was() {
     let machine = machine("6.12");
-    let area = written(&machine, 0, 8);
+    let (_space, area) = written(&machine, 0, 8);
     let types = machine.pageblock_types(0);
     let pinned = machine.pin(&area, 5, PinKind::Get, false).unwrap();
     let error = machine.alloc_contig_range(range(0, 16)).unwrap_err();
@@ -210,7 +209,7 @@ fn a_pool_gets_the_first_range_that_can_be_emptied_and_gives_way_to_an_offlining
     profile.set("pageblock_order", "9").unwrap();
     let config = Config { block: 4096, profile, backed: false, ..Config::new(2, 8192) };
     let machine = Machine::<Split>::new(&config).unwrap();
-    let area = written(&machine, 0, 40);
+    let (_space, area) = written(&machine, 0, 40);
     // 2^11 frames are more than the buddy allocator has in a block.
     assert_eq!(machine.set_huge_pages(0, 11, 2), Ok(2));
     let first: Vec<Pfn> = machine.huge_pages().iter().map(|page| page.first).collect();

@@ -7,7 +7,7 @@
 //! than the one in which it fell asleep, and from taking the wake-up for the event that it waits for. The
 //! rules:
 //!
-//! * "a page ends without sleepers": whoever frees a page has woken all that slept on it.
+//! * "a page ends without sleepers": a thread that frees a page has woken every thread that slept on it.
 //! * "a page is woken in the life that it was changed in": a thread that wakes the sleepers of a page after
 //!   it has changed the page keeps it alive in between.
 //! * "a thread that waits for a page keeps its life": the lock that a thread waits for with a reference, and

@@ -36,8 +36,8 @@ type Arrays = (PyBuffer<u32>, PyBuffer<u8>, PyBuffer<u16>);
 /// The load shows the callable to the garbage collector, and outlives every call of the policy.
 struct PythonPolicy(Kept);
 
-/// Runs long work of a load. A signal handler ends it by raising an exception; what the work has taken is
-/// dropped then, and the exception raised.
+/// Runs long work of a load. An exception that a signal handler raises ends the work: its partial result is
+/// dropped, and the caller gets the exception.
 fn heard<T: Send, E: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T, E> + Send,
@@ -53,10 +53,10 @@ fn heard_counting<T: Send, E: Send>(
     py.detach(|| with_callbacks(|| mmcore_counted::sync::interruptible(hear_signals, work), drop))
 }
 
-/// The key of the callable.
+/// The key under which the Python objects of a policy keep the callable.
 const CALLABLE: u64 = 0;
 
-/// The key of the exception that it raised.
+/// The key of the exception that the callable has raised.
 const RAISED: u64 = 1;
 
 impl PythonPolicy {

@@ -14,7 +14,7 @@ use crossbeam_utils::CachePadded;
 /// A pool of objects that are smaller than a page.
 #[derive(Debug)]
 pub struct ZsPool {
-    /// Differs from the id of the pool that had the same slot before.
+    /// The slot of the pool with its generation, so that two pools that had the slot one after the other differ.
     pub(crate) id: OwnerId,
     pub(super) locking: ZsLocking,
     pub(super) groups: FullnessGroups,
@@ -23,8 +23,8 @@ pub struct ZsPool {
     pub(super) classes: Classes,
     pub(super) rooms: Box<[CachePadded<ClassRoom>]>,
     pub(super) handles: Handles,
-    /// Held shared to look up the place of an object, exclusively to move objects or pages. Used if the
-    /// profile's locking is `pool`.
+    /// The lock of the places of all objects, if the profile's locking is `pool`. A thread holds it shared to
+    /// look a place up, and exclusively to move objects or pages.
     pub(super) migrate: RwLock<()>,
     pub(super) counts: Counts,
 }

@@ -339,9 +339,8 @@ class _Trials:
         """Builds and warms up the machines: first touches of memory cost more than any design."""
         rigs: dict[int, Rig] = {}
         variants = self.plan.variants
-        for index in _order(
-            [self.plan.options.seed, 0, trial // 2], len(variants), back=trial % 2 == 1
-        ):
+        order = _order([self.plan.options.seed, 0, trial // 2], len(variants))
+        for index in reversed(order) if trial % 2 else order:
             variant = variants[index]
             self._tell("build", variant.label)
             config = self.plan.config(variant)
@@ -375,10 +374,11 @@ class _Trials:
         """Measures two rounds; None if the time ran out or a turn migrated no page."""
         samples = []
         first = len(self.samples) // len(rigs)
+        order = _order([self.plan.options.seed, 1, trial, pair], len(rigs))
         for back in (False, True):
             self.rounds += 1
             seed = _round_seed(self.plan.options.seed, self.rounds)
-            for index in _order([self.plan.options.seed, 1, trial, pair], len(rigs), back=back):
+            for index in reversed(order) if back else order:
                 if self.clock() >= end:
                     return None
                 report = _take_turn(self.plan, index, rigs[index], seed, self.turn)
@@ -463,10 +463,10 @@ def _measured(plan: Plan, report: RoundReport) -> bool:
     return moved and used
 
 
-def _order(seed: list[int], variants: int, *, back: bool) -> list[int]:
-    """A random order of the variants, drawn from the seed; reversed if `back`."""
+def _order(seed: list[int], variants: int) -> list[int]:
+    """A random order of the variants, drawn from the seed."""
     order: list[int] = np.random.default_rng(seed).permutation(variants).tolist()
-    return order[::-1] if back else order
+    return order
 
 
 def _round_seed(seed: int, number: int) -> int:

@@ -112,6 +112,12 @@ def test_a_bounded_run_in_the_other_designs_holds():
         result.exploration.check()
 
 
+def test_merged_atomics_hold():
+    merged = {"atomics": "merged"}
+    for result in standard.run(matching="mapped 1: ", profile=merged, limit=50):
+        result.exploration.check()
+
+
 def test_a_defect_is_seen_by_the_standard_set():
     """The standard set finds most of the defects without knowing their programs."""
     program = standard.load()["mapped 1: read, move"]

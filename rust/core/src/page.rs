@@ -42,7 +42,7 @@ pub(crate) mod lives;
 mod lock;
 #[cfg(feature = "explored")]
 pub(crate) mod marks;
-mod packed;
+mod merged;
 pub(crate) mod pfn;
 mod poison;
 pub(crate) mod reckon;

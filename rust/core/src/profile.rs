@@ -7,8 +7,8 @@
 mod choices;
 
 pub use choices::{
-    AnonReuse, BatchesDuringMigration, CallNames, Choice, CompactTargets, CopyOrder, Design, FilePin,
-    FullnessGroups, HintFaults, HoleStatus, LargeMigration, LargeSwap, LruPolicy, MigrationOrder,
+    AnonReuse, Atomics, BatchesDuringMigration, CallNames, Choice, CompactTargets, CopyOrder, Design,
+    FilePin, FullnessGroups, HintFaults, HoleStatus, LargeMigration, LargeSwap, LruPolicy, MigrationOrder,
     MovableMark, OfflineOrder, PinCounting, PoisonAccounting, PoisonOrder, UnmovedStatus, UnsplitFailure,
     ZsLocking, ZspageFit,
 };
@@ -86,6 +86,7 @@ macro_rules! profile {
 pub const PRESETS: &[&str] = &["4.5", "4.8", "6.1", "6.12", "6.19"];
 
 use AnonReuse::{Exclusive, Mapcount};
+use Atomics::Kernel;
 use BatchesDuringMigration::{Disabled, DrainOnce};
 use CallNames::{Folios, Pages};
 use CompactTargets::{Blocks, Frames};
@@ -113,6 +114,10 @@ profile! {
     /// The end of a migration, and the work of a put.
     release: Design = [Putback, Split, Split, Split, Split],
         "lifecycle 6.6, 6.7; 6.1 and 6.12: h01 (folio_put_final inside the migration)";
+    /// Whether a migration changes the word of a page by the kernel's atomic operations, one for each step, or
+    /// by fewer, where one can take several steps. No kernel merges them.
+    atomics: Atomics = [Kernel, Kernel, Kernel, Kernel, Kernel],
+        "mmcore (docs/performance.md); 6.1 and 6.12: h01 (refcounts between the steps)";
     /// The number of pages that a per-CPU LRU batch holds before it drains itself.
     pagevec: u8 = [14, 14, 15, 31, 31],
         "lifecycle 5.2; 6.1 and 6.12: h34/2";

@@ -44,7 +44,7 @@ use crate::calls::Call;
 use crate::machine::Machine;
 use crate::movable::ops::MovableOps;
 use crate::page::{Dropped, Flags, OF_A_TAIL, Pfn, Word, lives};
-use crate::profile::Design;
+use crate::profile::{Atomics, Design};
 use crate::stat::{Event, NodeItem};
 #[cfg(feature = "explored")]
 use crate::sync::explored::checks_all;
@@ -96,6 +96,9 @@ pub trait Release: Designed<Driver = dyn MovableOps<Self>> {
     #[inline]
     fn claim<M: Release>(machine: &Machine<M>, pfn: Pfn) -> bool {
         let page = &machine.frames[pfn];
+        if machine.merges_atomics() {
+            return page.claim_lru(pfn);
+        }
         let claimed = page.test_and_clear_lru();
         if claimed {
             page.get(pfn);
@@ -113,6 +116,10 @@ pub trait Release: Designed<Driver = dyn MovableOps<Self>> {
     /// Releases the page lock, then puts a reference.
     #[inline]
     fn unlock_and_put<M: Release>(machine: &Machine<M>, state: &Self::State, pfn: Pfn) -> Left {
+        // A put that looks for the mark looks at a moment of its own, after the unlock.
+        if machine.merges_atomics() && !Self::LOOKS {
+            return machine.frames[pfn].unlock_and_drop(pfn).into();
+        }
         machine.frames[pfn].unlock(pfn);
         Self::put(machine, state, pfn)
     }
@@ -185,6 +192,13 @@ impl<R: Release> Machine<R> {
     #[inline]
     pub fn freeze(&self, pfn: Pfn, expected: u32) -> Result<(), u32> {
         R::freeze(self, pfn, expected)
+    }
+
+    /// Returns true if one atomic operation takes several steps of the kernel's sequence: see
+    /// [`Atomics::Merged`].
+    #[inline(always)]
+    pub(crate) fn merges_atomics(&self) -> bool {
+        self.profile.atomics == Atomics::Merged
     }
 
     /// Returns true if a put looks for movable pages ([`Release::LOOKS`]).

@@ -82,6 +82,15 @@ const DRAIN_DST: &[Line] = &[
     ("drain: the batch's reference goes",               [1, 0, 0, 0, 0, 0, 0]),
 ];
 
+/// The read-modify-writes that each page saves under `split` if the profile merges atomic operations.
+const MERGED: &[(&str, u64)] = &[
+    ("isolate: one step clears LRU and takes the isolation's ref", 1),
+    ("unmap: the put of the mapping's reference takes the mark back and leaves the dirty bit", 2),
+    ("remap: one step takes the mapping's reference and sets the mark", 1),
+    ("dst: one step unlocks and puts", 1),
+    ("src: one step unlocks and puts", 1),
+];
+
 /// The flush of the TLB, once for a whole list, before any page is copied.
 #[rustfmt::skip]
 const FLUSH: Line = ("flush the TLB",                   [0, 1, 0, 0, 0, 0, 0]);
@@ -120,8 +129,14 @@ fn ledger(pages: u64, end: &[Line], drain: [u64; 7]) -> Ops {
 /// Migrates `pages` written pages from node 0 to node 1 as one list. With `drain`, the drain of the
 /// batches afterwards is counted, too.
 fn migrate<R: Release>(pages: u32, pagevec: u8, drain: bool) -> Ops {
+    migrate_by::<R>("kernel", pages, pagevec, drain)
+}
+
+/// Migrates as [`migrate`] does, by the `atomics` of the profile.
+fn migrate_by<R: Release>(atomics: &str, pages: u32, pagevec: u8, drain: bool) -> Ops {
     let mut config = Config { cpus: 1, ..Config::new(2, 4096) };
     config.profile.release = R::DESIGN;
+    config.profile.set("atomics", atomics).unwrap();
     config.profile.set("pagevec", &pagevec.to_string()).unwrap();
     let machine = Machine::<R>::new(&config).unwrap();
     // A first allocation brings frames of node 1 into the CPU's array, so that no refill is
@@ -193,6 +208,16 @@ fn a_full_batch_under_putback() {
         let counted = migrate::<Putback>(pagevec.into(), pagevec, false);
         let later = u64::from(pages > 1);
         assert_eq!(counted, ledger(pages, PUTBACK, [0, 0, 3 + later, 0, later, 0, 0]), "pagevec {pagevec}");
+    }
+}
+
+#[test]
+fn merged_atomics_save_six_a_page_and_change_nothing_else() {
+    let saved: u64 = MERGED.iter().map(|(_, saved)| saved).sum();
+    for pages in [1, 31] {
+        let kernel = migrate::<Split>(pages, 31, true);
+        let merged = migrate_by::<Split>("merged", pages, 31, true);
+        assert_eq!(merged, Ops { rmw: kernel.rmw - u64::from(pages) * saved, ..kernel }, "{pages} pages");
     }
 }
 

@@ -105,6 +105,12 @@ impl<R: Release> Machine<R> {
                 let part = if folio.large { &self.frames[pfn] } else { page };
                 let word = part.word();
                 let exclusive = word.has(Flags::ANON_EXCLUSIVE);
+                // The put of the entry's reference takes the mark back too. The entry's lock keeps pins away,
+                // which alone look at the mark, until then.
+                let merged = exclusive
+                    && !folio.large
+                    && self.merges_atomics()
+                    && !word.any(Flags::FILE | Flags::SWAPCACHE);
                 if exclusive {
                     // The word of a base page tells whether it is pinned: a pin takes the entry's lock.
                     if (folio.large || word.count() >= PIN) && self.may_be_pinned(folio) {
@@ -113,7 +119,9 @@ impl<R: Release> Machine<R> {
                         // restores the entries that were replaced before.
                         return self.note_dirty(head, area.look(index));
                     }
-                    part.clear(Flags::ANON_EXCLUSIVE);
+                    if !merged {
+                        part.clear(Flags::ANON_EXCLUSIVE);
+                    }
                 }
                 let mark = if exclusive { Pte::EXCLUSIVE } else { 0 };
                 // The lock mark is read under the entry's lock, so that each mapping is counted once:
@@ -124,11 +132,18 @@ impl<R: Release> Machine<R> {
                 // the empty entry goes to the page in its file (see `Machine::fault_round`).
                 let old = guard.replace(Pte::NONE);
                 guard.fill(Pte::migration(pfn, old.bits(REMEMBERED) | mark));
-                let last = self.uncounted_part(page, folio, pfn, old);
+                let last = match merged {
+                    true => page.remove_mapping(pfn) == 0,
+                    false => self.uncounted_part(page, folio, pfn, old),
+                };
                 if last {
                     sum.add(self.node_of(head), mapped_as(page), -1);
                 }
-                self.end_entry(folio, locked);
+                self.unlock_entry(folio, locked);
+                match merged {
+                    true => page.put_exclusive(pfn, old.has(Pte::DIRTY)),
+                    false => self.put(head),
+                }
                 // No further area maps a base page whose last mapping has ended (`folio_not_mapped`).
                 if last && !folio.large {
                     return;
@@ -200,11 +215,17 @@ impl<R: Release> Machine<R> {
                     continue;
                 }
                 let old = guard.pte();
-                if old.has(Pte::EXCLUSIVE) {
-                    let part = if folio.large { &self.frames[pfn] } else { page };
-                    part.set(Flags::ANON_EXCLUSIVE);
+                let exclusive = old.has(Pte::EXCLUSIVE);
+                if exclusive && !folio.large && self.merges_atomics() {
+                    page.get_exclusive(pfn);
+                } else {
+                    if exclusive {
+                        let part = if folio.large { &self.frames[pfn] } else { page };
+                        part.set(Flags::ANON_EXCLUSIVE);
+                    }
+                    page.get(to);
                 }
-                if self.mapped(page, folio, pfn) {
+                if self.counted_part(page, folio, pfn) {
                     sum.add(self.node_of(to), mapped_as(page), 1);
                 }
                 if locked {
@@ -265,12 +286,11 @@ impl<R: Release> Machine<R> {
         walked.unwrap_or(Some(0))
     }
 
-    /// Accounts for one more entry that maps a part of a page: a reference and a mapping. Returns true if it
-    /// is the part's first mapping, which the caller counts in `nr_anon_pages` or `nr_mapped`. The caller
-    /// holds a reference and the entry's lock.
+    /// Accounts for one more entry that maps a part of a page. Returns true if it is the part's first mapping,
+    /// which the caller counts in `nr_anon_pages` or `nr_mapped`. The caller holds a reference for the entry,
+    /// and the entry's lock. `page` is the record of the page's head.
     #[inline(always)]
-    fn mapped(&self, page: &Page, folio: Folio, pfn: Pfn) -> bool {
-        page.get(folio.head);
+    fn counted_part(&self, page: &Page, folio: Folio, pfn: Pfn) -> bool {
         match folio.large {
             true => self.frames.add_mapping(folio, pfn),
             false => page.add_mapping() == 0,
@@ -290,11 +310,12 @@ impl<R: Release> Machine<R> {
         if self.uncounted_part(&self.frames[folio.head], folio, part, old) {
             self.count_mapped(folio.head, -1);
         }
-        self.end_entry(folio, locked);
+        self.unlock_entry(folio, locked);
+        self.put(folio.head);
     }
 
     /// Accounts for one entry less of a part of a page. Returns true if it was the last entry of this part,
-    /// which the caller counts in `nr_anon_pages` or `nr_mapped` before it calls [`Machine::end_entry`].
+    /// which the caller counts in `nr_anon_pages` or `nr_mapped` before it puts the entry's reference.
     /// `page` is the record of the page's head.
     #[inline(always)]
     fn uncounted_part(&self, page: &Page, folio: Folio, pfn: Pfn, old: Pte) -> bool {
@@ -307,14 +328,13 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Drops the mlock, if there was one, and the reference of an entry that has ended.
+    /// Drops the mlock of an entry that has ended, if there was one. The entry's reference is still to be put.
     #[inline(always)]
-    fn end_entry(&self, folio: Folio, locked: bool) {
+    fn unlock_entry(&self, folio: Folio, locked: bool) {
         if locked {
             self.munlock_page(folio.head);
             self.mlock_drain_local();
         }
-        self.put(folio.head);
     }
 
     /// Accounts for one entry less, and returns true if it was the last one of this part. The caller

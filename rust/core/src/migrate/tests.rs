@@ -6,6 +6,7 @@ use crate::machine::{Config, Machine, NodeConfig};
 use crate::map::{AddressSpace, Area, FileKind, FileMap, PinKind};
 use crate::movable::PagePool;
 use crate::page::Pfn;
+use crate::profile::Atomics;
 use crate::release::{HookLate, Packed, Putback, Release, Split};
 use crate::stat::{Event, NodeItem};
 use proptest::prelude::*;
@@ -59,12 +60,21 @@ struct Setting {
     to: usize,
     /// Frames of node 1.
     room: u32,
+    atomics: Atomics,
 }
 
 fn settings() -> impl Strategy<Value = Setting> {
     let room = prop_oneof![3 => Just(1024u32), 1 => 16u32..200];
-    (any::<bool>(), any::<bool>(), any::<bool>(), 0..2usize, room)
-        .prop_map(|(sync, forked, backed, to, room)| Setting { sync, forked, backed, to, room })
+    (any::<bool>(), any::<bool>(), any::<bool>(), 0..2usize, room).prop_map(
+        |(sync, forked, backed, to, room)| Setting {
+            sync,
+            forked,
+            backed,
+            to,
+            room,
+            atomics: Atomics::Kernel,
+        },
+    )
 }
 
 fn machine<R: Release>(setting: Setting, alone: bool) -> Machine<R> {
@@ -72,6 +82,7 @@ fn machine<R: Release>(setting: Setting, alone: bool) -> Machine<R> {
     config.nodes[1] = NodeConfig { frames: setting.room, ..config.nodes[1] };
     config.backed = setting.backed;
     config.profile.release = R::DESIGN;
+    config.profile.atomics = setting.atomics;
     config.calls = alone;
     Machine::new(&config).unwrap()
 }
@@ -215,6 +226,14 @@ fn equal<R: Release>(kinds: &[Kind], setting: Setting) -> Result<(), TestCaseErr
     same(&together.2[1], &alone.2[1])
 }
 
+fn merged_is_equal<R: Release>(kinds: &[Kind], setting: Setting, alone: bool) -> Result<(), TestCaseError> {
+    let merged = migrated::<R>(kinds, Setting { atomics: Atomics::Merged, ..setting }, alone);
+    let kernel = migrated::<R>(kinds, setting, alone);
+    prop_assert_eq!((merged.0, merged.1), (kernel.0, kernel.1));
+    same(&merged.2[0], &kernel.2[0])?;
+    same(&merged.2[1], &kernel.2[1])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -223,6 +242,18 @@ proptest! {
         equal::<Split>(&kinds, setting)?;
         equal::<Packed>(&kinds, setting)?;
         equal::<HookLate>(&kinds, setting)?;
+    }
+
+    #[test]
+    fn merged_atomics_end_in_the_state_of_the_kernels(
+        kinds in kinds(),
+        setting in settings(),
+        alone in any::<bool>()
+    ) {
+        merged_is_equal::<Split>(&kinds, setting, alone)?;
+        merged_is_equal::<Putback>(&kinds, setting, alone)?;
+        merged_is_equal::<HookLate>(&kinds, setting, alone)?;
+        merged_is_equal::<Packed>(&kinds, setting, alone)?;
     }
 
     #[test]
@@ -240,7 +271,8 @@ proptest! {
 /// own. The comparison must see this.
 #[test]
 fn the_comparison_sees_the_order_in_a_batch() {
-    let setting = Setting { sync: false, forked: false, backed: false, to: 1, room: 1024 };
+    let setting =
+        Setting { sync: false, forked: false, backed: false, to: 1, room: 1024, atomics: Atomics::Kernel };
     assert!(equal::<Putback>(&[Kind::Plain; 2], setting).is_err());
     assert!(equal::<Split>(&[Kind::Plain; 2], setting).is_ok());
 }

@@ -78,6 +78,18 @@ choice! {
 }
 
 choice! {
+    /// The atomic operations by which the word of a page changes in a migration.
+    Atomics {
+        /// One for each step, as in the kernel.
+        Kernel = "kernel",
+        /// One for several steps: the claim of a page and the isolation's reference; the end of an exclusive
+        /// mapping, its dirty bit and its reference; the reference of an exclusive mapping and its mark; the
+        /// unlock of a page and its put, unless puts of the design look for movable pages.
+        Merged = "merged",
+    }
+}
+
+choice! {
     /// The order in which a list of pages is migrated.
     MigrationOrder {
         /// Each page passes all steps before the next page begins.

@@ -1,4 +1,5 @@
-//! Changes of the page word that the `packed` release design merges into one step each.
+//! Changes of the page word that take several steps of the kernel in one: for the release design `packed`, and
+//! for machines whose profile merges the atomic operations of a migration (`atomics=merged`).
 
 use super::lives;
 use super::pfn::Pfn;
@@ -82,6 +83,54 @@ impl Page {
                 Ok(_) => {
                     released(LockClass::Page, self.lock_key());
                     return self.dropped(pfn, old.without(Flags::LOCKED), 1);
+                }
+                Err(now) => old = Word(now),
+            }
+        }
+    }
+
+    /// Takes the reference of a mapping, and marks the page as exclusive to that mapping, in one step. The
+    /// caller holds a reference and the page lock.
+    #[inline]
+    #[cfg_attr(feature = "explored", track_caller)]
+    pub(crate) fn get_exclusive(&self, pfn: Pfn) {
+        // Relaxed: only the value is needed, and the exchange checks it.
+        let mut old = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            if old.count() == 0 || old.count() >= Word::COUNT_LIMIT - 1 {
+                broken("get on zero", format_args!("page {pfn} has no reference to copy ({old})"));
+            }
+            let new = old.with(Flags::ANON_EXCLUSIVE).with_count(old.count() + 1);
+            // Relaxed: as in `get_more` and in `set`, both of which this step replaces.
+            match self.word.compare_exchange_weak(old.0, new.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    reckon::changed(self, old, new);
+                    return lives::took(self, 1);
+                }
+                Err(now) => old = Word(now),
+            }
+        }
+    }
+
+    /// Drops the reference of a mapping that was the only one of the page, takes back the mark that the page
+    /// is exclusive to it, and sets `DIRTY` if the mapping was `dirty`, in one step. The caller holds
+    /// another reference and the page lock; the page is in no cache.
+    #[inline]
+    #[cfg_attr(feature = "explored", track_caller)]
+    pub(crate) fn put_exclusive(&self, pfn: Pfn, dirty: bool) {
+        let set = if dirty { Flags::DIRTY } else { Flags::empty() };
+        // Relaxed: only the value is needed, and the exchange checks it.
+        let mut old = Word(self.word.load(Ordering::Relaxed));
+        loop {
+            if old.count() < 2 {
+                broken("put on zero", format_args!("page {pfn} is put by its only user ({old})"));
+            }
+            let new = old.without(Flags::ANON_EXCLUSIVE).with(set).with_count(old.count() - 1);
+            // Release: as in `drop_refs`, which this step replaces, together with `set` and `clear`.
+            match self.word.compare_exchange_weak(old.0, new.0, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => {
+                    reckon::changed(self, old, new);
+                    return lives::gave(self, 1);
                 }
                 Err(now) => old = Word(now),
             }

@@ -20,14 +20,13 @@
 //! | `request` | a request from a caller outside of Rust |
 //! | `smaller` | the programs that are smaller than a program by one change |
 //! | `owners` | owners of movable pages that a caller brings along |
-//! | `pairs`, `kind`, `address` | which pairs of steps and which lines a search has interleaved; the kinds of words; tables by address |
+//! | `pairs`, `kind` | which pairs of steps and which lines a search has interleaved; the kinds of words |
 //! | `tally` | the operations that had no effect in any schedule |
 //!
 //! From the bottom up: an [`Explorer`] runs a [`World`] under a
 //! [`Strategy`](crate::sync::explored::Strategy); the searches are strategies and loops around
 //! them.
 
-mod address;
 mod endings;
 mod exhaust;
 mod explorer;

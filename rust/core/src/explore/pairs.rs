@@ -6,10 +6,9 @@
 //! write makes a pair only with a look that takes no lock: all other accesses to plain data are ordered by a
 //! lock or a word, which has pairs of its own.
 
-use super::address::ByAddress;
 use super::functions;
 use super::world::World;
-use crate::sync::explored::{Between, Kind, Place, Runtime};
+use crate::sync::explored::{Between, ByAddress, Kind, Place, Runtime};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 

@@ -22,9 +22,8 @@
 //! same holds where the core records that an event has begun or ended, or looks at these records:
 //! an invariant about a span of time depends on the order of records and looks.
 
-use super::address::ByAddress;
 use super::node::Node;
-use crate::sync::explored::{Kind, Runtime, THREADS, Threads};
+use crate::sync::explored::{ByAddress, Kind, Runtime, THREADS};
 
 /// Returns true if the order of the two steps matters, and there is a state in which either could be next.
 fn dependent(earlier: Kind, later: Kind) -> bool {
@@ -44,102 +43,115 @@ fn dependent(earlier: Kind, later: Kind) -> bool {
     }
 }
 
-/// The accesses to one object so far: step, thread, kind.
-type Accesses = Vec<(u32, u8, Kind)>;
-
-/// The tables of an analysis, whose memory is used again for the next schedule.
+/// The accesses that a search has seen in the path that it follows. Two schedules one after the other have a
+/// prefix in common, and the accesses of the prefix are kept from the one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Reduction {
-    objects: Objects,
+    /// The accesses in order, each with the number of its object.
+    touches: Vec<(Touch, usize)>,
+    /// The number of each object, by its address.
+    places: ByAddress<usize>,
+    /// The steps that accessed each object, by the object's number and the thread.
+    objects: Vec<[Vec<(u32, Kind)>; THREADS]>,
     /// For each step, the first step of its stretch.
     stretch: Vec<u32>,
+    /// One more than the highest number of a thread that was seen.
+    threads: usize,
 }
 
-/// Accesses by object.
-#[derive(Debug, Default)]
-struct Objects {
-    places: ByAddress<u32>,
-    lists: Vec<Accesses>,
-    used: usize,
+/// An access to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Touch {
+    address: usize,
+    step: u32,
+    thread: u8,
+    kind: Kind,
 }
 
-impl Objects {
-    fn clear(&mut self) {
-        self.places.clear();
-        self.lists[..self.used].iter_mut().for_each(Vec::clear);
-        self.used = 0;
-    }
-
-    fn at(&mut self, address: usize) -> &mut Accesses {
-        let place = *self.places.entry(address).or_insert_with(|| {
-            self.used += 1;
-            if self.lists.len() < self.used {
-                self.lists.push(Vec::new());
-            }
-            self.used as u32 - 1
-        });
-        &mut self.lists[place as usize]
-    }
-}
+/// The most addresses that are kept. A schedule gives the objects that it makes other addresses than the
+/// schedule before.
+const MOST_PLACES: usize = 1 << 16;
 
 impl Reduction {
     /// Marks in `path` the alternatives that the steps from `from` on require. The steps before
     /// `from` were analysed in an earlier schedule.
     pub fn analyse(&mut self, runtime: &Runtime, path: &mut [Node], from: usize) {
-        self.objects.clear();
-        self.stretch.clear();
-        for (step, node) in path.iter().enumerate() {
-            let same = step > 0 && path[step - 1].chosen == node.chosen;
-            let start = if same { self.stretch[step - 1] } else { step as u32 };
-            self.stretch.push(start);
+        if self.places.len() > MOST_PLACES {
+            *self = Reduction::default();
         }
+        self.stretch.clear();
+        self.keep(self.touches.partition_point(|(touch, _)| (touch.step as usize) < from));
         runtime.analysis(|_, accesses| {
             let mut attached = accesses.iter().skip_while(|access| access.after == 0).peekable();
             let mut previous: [Option<u32>; THREADS] = [None; THREADS];
+            // The number of accesses so far. Those of the prefix are the kept ones, except that an object
+            // which the schedule makes may have another address.
+            let mut number = 0;
             for (index, step) in runtime.log().enumerate() {
-                let index = index as u32;
-                let thread = step.thread;
+                let same = index > 0 && path[index - 1].chosen == path[index].chosen;
+                self.stretch.push(if same { self.stretch[index - 1] } else { index as u32 });
+                let is_new = index >= from;
+                let (index, thread) = (index as u32, step.thread);
+                self.threads = self.threads.max(usize::from(thread) + 1);
                 let mut touch = |kind, address| {
-                    if index as usize >= from {
-                        self.conflicts(path, index, thread, previous[thread as usize], kind, address);
+                    let touch = Touch { address, step: index, thread, kind };
+                    if self.touches.get(number).is_none_or(|(kept, _)| *kept != touch) {
+                        self.keep(number);
+                        let object = self.object_at(address);
+                        if is_new {
+                            self.conflicts(path, touch, object, previous[usize::from(thread)]);
+                        }
+                        self.touches.push((touch, object));
+                        self.objects[object][usize::from(thread)].push((index, kind));
                     }
-                    self.objects.at(address).push((index, thread, kind));
+                    number += 1;
                 };
                 touch(step.kind, step.address);
                 while let Some(access) = attached.next_if(|access| access.after == index + 1) {
                     touch(access.kind, access.address);
                 }
-                previous[thread as usize] = Some(index);
+                previous[usize::from(thread)] = Some(index);
             }
+            self.keep(number);
         });
     }
 
-    fn conflicts(
-        &mut self,
-        path: &mut [Node],
-        index: u32,
-        thread: u8,
-        previous: Option<u32>,
-        kind: Kind,
-        address: usize,
-    ) {
-        if kind.is_local() {
+    /// Keeps the first `number` accesses alone.
+    fn keep(&mut self, number: usize) {
+        for (touch, object) in self.touches.drain(number..) {
+            self.objects[object][usize::from(touch.thread)].pop();
+        }
+    }
+
+    /// The number of the object at an address.
+    fn object_at(&mut self, address: usize) -> usize {
+        let next = self.objects.len();
+        let object = *self.places.entry(address).or_insert(next);
+        if object == next {
+            self.objects.push(Default::default());
+        }
+        object
+    }
+
+    /// Marks the alternatives that an access requires. `previous` is the step of its thread before.
+    fn conflicts(&self, path: &mut [Node], touch: Touch, object: usize, previous: Option<u32>) {
+        if touch.kind.is_local() {
             return;
         }
-        let mut found: Threads = 1 << thread;
-        for place in (0..self.objects.at(address).len()).rev() {
-            let (earlier, other, access) = self.objects.at(address)[place];
-            if earlier == index || found & 1 << other != 0 || !dependent(access, kind) {
+        for (other, accesses) in self.objects[object][..self.threads].iter().enumerate() {
+            if other == usize::from(touch.thread) {
                 continue;
             }
-            self.try_before(path, earlier, thread);
-            // The step at `earlier` was taken while `k` was announced already. In the states before it
-            // an earlier step of the same thread is the last dependent one, so the walk goes on. The walk
-            // ends with the first step that lies before `u`'s own previous step.
-            if previous.is_none_or(|previous| earlier > previous) {
-                continue;
+            let conflicting = accesses.iter().rev().filter(|(_, kind)| dependent(*kind, touch.kind));
+            for &(earlier, _) in conflicting {
+                self.try_before(path, earlier, touch.thread);
+                // The step at `earlier` was taken while `k` was announced already. In the states before it
+                // an earlier step of the same thread is the last dependent one, so the walk goes on. The
+                // walk ends with the first step that lies before `u`'s own previous step.
+                if previous.is_some_and(|previous| earlier < previous) {
+                    break;
+                }
             }
-            found |= 1 << other;
         }
     }
 

@@ -16,6 +16,7 @@
 //! | `progress`, `fairness` | schedules that do not end: a fair scheduler tells loops from long schedules |
 //! | `pending` | events that must end before another event ends |
 //! | `watch`, `watched` | looks at the moments of an operation |
+//! | `addresses` | tables by the addresses of words |
 //! | `words`, `lock`, `park` | the words, locks and parked threads that the core uses |
 //!
 //! Outside of an exploration, while no thread of a schedule runs on this OS thread, the operations
@@ -23,6 +24,7 @@
 //! confined to the OS thread that runs it, and so is everything that its threads reach; words that
 //! several explorations share (statics) must not be changed by their threads.
 
+mod addresses;
 mod buffers;
 mod clock;
 mod context;
@@ -53,6 +55,7 @@ mod watched;
 mod words;
 
 pub use super::tallied::Tallied;
+pub(crate) use addresses::ByAddress;
 pub use digest::Digest;
 pub use lock::{Guard, Lock, ReadGuard, RwLock, WriteGuard};
 pub use order::{acquired, expect_held, expect_may_sleep, released};

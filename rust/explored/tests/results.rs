@@ -1,10 +1,11 @@
 //! Every search finds each kind of bug as a result, and the result replays.
 
-use crate::small;
+use crate::small::{self, Small};
 use mmcore_explored::explore::{
     Coverage, Exhaustive, Explorer, Method, Options, Report, Sampling, Schedule, World, explore, rule,
 };
 use mmcore_explored::sync::Ordering::{Relaxed, Release};
+use mmcore_explored::sync::{AtomicU64, Lock, LockClass};
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
@@ -85,6 +86,25 @@ fn sound_worlds_pass_and_are_covered() {
     passes(small::sleeper(true));
     passes(small::publish(Release));
     passes(small::get_put(2, 1));
+}
+
+#[test]
+fn without_reduction_every_interleaving_is_run_once() {
+    fn schedules<W: World>(world: W) -> u64 {
+        let search = Exhaustive { preemptions: None, reduce: false, ..Exhaustive::default() };
+        search.search(&mut Explorer::new(world)).schedules
+    }
+    // Two threads of three steps each: 6! / (3! 3!).
+    let steps = |word: &AtomicU64| (0..3).for_each(|_| _ = word.fetch_add(1, Relaxed));
+    assert_eq!(schedules(Small::new(AtomicU64::new(0)).thread(steps).thread(steps)), 20);
+    // A step, then a lock that is taken and released. Whichever thread is the second with the lock, its step
+    // has four places before that.
+    let locks = |(word, lock): &(AtomicU64, Lock<u64>)| {
+        word.fetch_add(1, Relaxed);
+        drop(lock.lock());
+    };
+    let state = (AtomicU64::new(0), Lock::plain(LockClass::Leaf, 0));
+    assert_eq!(schedules(Small::new(state).thread(locks).thread(locks)), 8);
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Strategy for Prefix<'_> {
                 let run = rest.iter().take_while(|other| other.chosen == node.chosen).count();
                 Choice { thread: node.chosen.into(), until: (step + run) as u32 }
             }
-            _ => Choice { thread: view.fall_back(None), until: view.step + 1 },
+            _ => Choice { thread: view.fall_back(None), until: u32::MAX },
         }
     }
 }
@@ -185,23 +185,22 @@ impl<W: World> Search<'_, W> {
         let Search { explorer, path, reduce, .. } = self;
         let prefix = path.len();
         let run = explorer.record(&mut Prefix(path), Record::Analysis { from: prefix as u32 });
+        let mut before = path.last().map(|last| last.chosen);
+        let mut spent = match path.as_slice() {
+            [] => 0,
+            [first] => first.spent,
+            [.., before, last] => last.spent + last.cost(last.chosen, Some(before.chosen)),
+        };
         explorer.runtime.analysis(|runnable, _| {
             for (step, executed) in explorer.runtime.log().enumerate().skip(prefix) {
                 let me = 1 << executed.thread;
                 // Where only one thread was left to run, the set of runnable threads is empty or missing.
                 let runnable = runnable.get(step).copied().filter(|set| *set != 0).unwrap_or(me);
-                let spent = match path.as_slice() {
-                    [] => 0,
-                    [first] => first.spent,
-                    [.., before, last] => last.spent + last.cost(last.chosen, Some(before.chosen)),
-                };
-                path.push(Node {
-                    runnable,
-                    chosen: executed.thread,
-                    done: me,
-                    todo: if *reduce { me } else { runnable },
-                    spent,
-                });
+                let todo = if *reduce { me } else { runnable };
+                let node = Node { runnable, chosen: executed.thread, done: me, todo, spent };
+                path.push(node);
+                spent += node.cost(node.chosen, before);
+                before = Some(node.chosen);
             }
         });
         run

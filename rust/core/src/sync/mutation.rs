@@ -33,21 +33,34 @@ pub use explored::{enforce, mutated, with_mutation};
 mod explored {
     use crate::sync::mutation::Mutation;
     use std::cell::Cell;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     thread_local! {
         static IN_FORCE: Cell<Option<Mutation>> = const { Cell::new(None) };
     }
 
+    /// Whether any OS thread has ever had a defect in force. Most processes have none, and ask all the time.
+    static ANY: AtomicBool = AtomicBool::new(false);
+
     /// Returns true if this defect is in force on the exploring thread.
     #[inline]
     pub fn mutated(mutation: Mutation) -> bool {
-        IN_FORCE.get() == Some(mutation)
+        // Relaxed: a thread that puts a defect in force has set the flag itself, before.
+        ANY.load(Relaxed) && IN_FORCE.get() == Some(mutation)
+    }
+
+    fn replace(mutation: Option<Mutation>) -> Option<Mutation> {
+        if mutation.is_some() {
+            // Relaxed: see `mutated`.
+            ANY.store(true, Relaxed);
+        }
+        IN_FORCE.replace(mutation)
     }
 
     /// Puts the defect in force on this OS thread for good. The thread must serve one exploration
     /// alone.
     pub fn enforce(mutation: Option<Mutation>) {
-        IN_FORCE.set(mutation);
+        replace(mutation);
     }
 
     /// Runs `work` with the defect in force on this OS thread.
@@ -58,7 +71,7 @@ mod explored {
                 IN_FORCE.set(self.0);
             }
         }
-        let _restore = Restore(IN_FORCE.replace(mutation));
+        let _restore = Restore(replace(mutation));
         work()
     }
 }

@@ -32,8 +32,9 @@ pub(super) struct Buffers {
 impl Buffers {
     /// Empties the buffers without storing.
     pub fn clear(&self) {
-        self.filled.set(0);
-        self.stores.iter().for_each(|stores| stores.borrow_mut().clear());
+        if self.filled.replace(0) != 0 {
+            self.stores.iter().for_each(|stores| stores.borrow_mut().clear());
+        }
     }
 
     fn note_filled(&self, thread: usize) {

@@ -9,6 +9,17 @@ use super::step::THREADS;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock(pub [u32; THREADS]);
 
+/// For each thread, a clock in which its component is 1.
+static ONE: [[u32; THREADS]; THREADS] = {
+    let mut ones = [[0; THREADS]; THREADS];
+    let mut thread = 0;
+    while thread < THREADS {
+        ones[thread][thread] = 1;
+        thread += 1;
+    }
+    ones
+};
+
 impl Clock {
     pub const ZERO: Clock = Clock([0; THREADS]);
 
@@ -28,6 +39,17 @@ impl Clock {
     #[must_use]
     pub fn with(mut self, thread: usize, value: u32) -> Clock {
         self.0[thread] = value;
+        self
+    }
+
+    /// Returns this clock after a release of `thread`.
+    #[inline]
+    #[must_use]
+    pub fn raised(mut self, thread: usize) -> Clock {
+        // A sum of whole clocks: the processor would wait for a part that was changed alone.
+        for (own, one) in self.0.iter_mut().zip(ONE[thread & (THREADS - 1)]) {
+            *own += one;
+        }
         self
     }
 

@@ -18,6 +18,7 @@ use super::step::{Kind, Step, Strategy, THREADS, Threads};
 use super::violation::Violation;
 use super::watch::Watch;
 use std::cell::{Cell, RefCell};
+use std::mem::MaybeUninit;
 
 /// The phase in which code calls the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +108,8 @@ pub(super) struct Context {
     pub steps: Cell<u32>,
     /// The step at which the hook takes the slow path.
     pub stop: Cell<u32>,
-    pub log: Box<[Cell<Step>]>,
+    /// The steps. Those that no schedule has reached cost only address space.
+    log: Box<[Cell<MaybeUninit<Step>>]>,
     pub mode: Cell<Mode>,
     pub limit: Cell<u32>,
     pub options: Cell<Options>,
@@ -190,11 +192,13 @@ pub(super) fn context<'a>() -> Option<&'a Context> {
 
 impl Context {
     pub fn new(options: Options) -> Self {
-        let none = Cell::new(Step { address: 0, thread: 0, kind: Kind::Fence });
+        let log =
+            Box::<[Cell<MaybeUninit<Step>>]>::new_uninit_slice((options.max_steps + FAIR_STEPS) as usize);
         Context {
             steps: Cell::new(0),
             stop: Cell::new(0),
-            log: vec![none; (options.max_steps + FAIR_STEPS) as usize].into_boxed_slice(),
+            // SAFETY: a cell of what may be uninitialised needs no initialisation.
+            log: unsafe { log.assume_init() },
             mode: Cell::new(Mode::Check),
             limit: Cell::new(options.max_steps),
             options: Cell::new(options),
@@ -248,6 +252,23 @@ impl Context {
         self.panicking.set(false);
         self.unwind_budget.set(UNWIND_BUDGET);
         self.mode.set(Mode::Starting);
+    }
+
+    /// Adds a step to the log.
+    #[inline(always)]
+    pub fn append(&self, executed: Step) {
+        let step = self.steps.get();
+        self.steps.set(step + 1);
+        if let Some(slot) = self.log.get(step as usize) {
+            slot.set(MaybeUninit::new(executed));
+        }
+    }
+
+    /// Returns the steps executed so far.
+    pub fn log(&self) -> &[Cell<Step>] {
+        let executed: *const [Cell<MaybeUninit<Step>>] = &raw const self.log[..self.steps.get() as usize];
+        // SAFETY: same layout; `append`, which alone makes `steps` larger, has initialised each of these.
+        unsafe { &*(executed as *const [Cell<Step>]) }
     }
 
     /// Ends the phase of the threads, after they have ended or unwound. From now on operations act

@@ -31,6 +31,10 @@ fn releases(order: Ordering) -> bool {
 impl Context {
     #[inline]
     fn learn(&self, published: Clock, order: Ordering) {
+        // Most words were not released in this schedule.
+        if published == Clock::ZERO {
+            return;
+        }
         let thread = self.thread();
         if acquires(order) {
             thread.clock.set(thread.clock.get().join(published));
@@ -48,8 +52,7 @@ impl Context {
             return thread.fenced.get();
         }
         let clock = thread.clock.get();
-        let me = self.current.get();
-        thread.clock.set(clock.with(me, clock.0[me] + 1));
+        thread.clock.set(clock.raised(self.current.get()));
         clock
     }
 

@@ -35,11 +35,7 @@ impl Context {
 
     #[inline(always)]
     pub(super) fn count(&self, kind: Kind, address: usize) {
-        let step = self.steps.get();
-        self.steps.set(step + 1);
-        if let Some(slot) = self.log.get(step as usize) {
-            slot.set(Step { address, thread: self.current.get() as u8, kind });
-        }
+        self.append(Step { address, thread: self.current.get() as u8, kind });
     }
 
     #[inline]
@@ -174,6 +170,8 @@ impl Context {
         }
         let current = (step > 0).then(|| self.current.get());
         let view = View { step, current, runnable, alive };
+        // The threads that are runnable before each step up to the next choice, if they are to be recorded.
+        let mut meanwhile = 0;
         let (thread, until) = if alive.is_power_of_two() {
             (alive.trailing_zeros() as usize, u32::MAX)
         } else if let Some(turn) = self.fair_choice(view) {
@@ -183,13 +181,21 @@ impl Context {
             // SAFETY: `Runtime::run` borrows the strategy exclusively for the schedule, and only
             // this line uses it; `choose` cannot call back into the context.
             let choice = unsafe { &mut *strategy }.choose(view);
-            let until = if step >= self.recording.analyse_from.get() { step + 1 } else { choice.until };
-            (view.fall_back(Some(choice.thread)), until)
+            let thread = view.fall_back(Some(choice.thread));
+            if step < self.recording.analyse_from.get() {
+                (thread, choice.until)
+            } else if self.waiting.get() & alive & !(1 << thread) == 0 {
+                // No other thread waits for what this one may do, so the same threads stay runnable.
+                meanwhile = runnable;
+                (thread, choice.until)
+            } else {
+                (thread, step + 1)
+            }
         };
         if self.watching.get() && current != Some(thread) {
             self.look_between_turns(current, thread);
         }
-        self.recording.runnable(step, runnable);
+        self.recording.runnable(step, runnable, meanwhile);
         self.stop.set(until.clamp(step + 1, self.limit.get()));
         Some(thread)
     }

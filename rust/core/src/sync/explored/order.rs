@@ -4,7 +4,7 @@
 //! class would need an order within the class. Only the page lock has such a rule: a second page
 //! lock is taken by trylock. An attempt that does not wait cannot deadlock and is exempt.
 
-use super::context::{Context, Mode, context};
+use super::context::{Context, Mode, Thread, context};
 use super::held::Held;
 use super::violation::rule;
 use crate::sync::class::LockClass;
@@ -46,15 +46,13 @@ impl Context {
     pub(super) fn let_go(&self, class: LockClass, key: usize) {
         self.recording.lock(class, key);
         let lock = Held { class, key };
-        let others = self.threads.iter().filter(|thread| !std::ptr::eq(*thread, self.thread()));
-        for thread in std::iter::once(self.thread()).chain(others) {
+        let from = |thread: &Thread| {
             let mut held = thread.held.borrow_mut();
-            if let Some(place) = held.iter().rposition(|h| *h == lock) {
-                held.swap_remove(place);
-                return;
-            }
-        }
-        // No thread of the schedule took the lock, so it was taken before the schedule began.
+            let place = held.iter().rposition(|h| *h == lock);
+            place.map(|place| held.swap_remove(place)).is_some()
+        };
+        // If no thread of the schedule took the lock, it was taken before the schedule began.
+        let _ = from(self.thread()) || self.threads.iter().any(from);
     }
 
     /// Checks that the current thread may sleep.

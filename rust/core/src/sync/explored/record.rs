@@ -101,10 +101,11 @@ pub(super) struct Recording {
     pub tracing: Cell<bool>,
     /// True if runnable sets and accesses are recorded.
     pub analysing: Cell<bool>,
-    /// From this step on the strategy is asked before each step, so that the runnable sets are
-    /// complete.
+    /// The runnable sets are complete from this step on.
     pub analyse_from: Cell<u32>,
     pub runnable: RefCell<Vec<Threads>>,
+    /// The threads that are runnable before the steps that follow without a decision.
+    meanwhile: Cell<Threads>,
     pub accesses: RefCell<Vec<Access>>,
     pub values: RefCell<Vec<Values>>,
     /// The begun operations: the steps executed before, the thread, the operation's number.
@@ -117,16 +118,21 @@ pub(super) struct Recording {
 impl Recording {
     /// Begins to record a schedule; with `pairs` the words and lines of its steps in any case.
     pub fn begin(&self, record: Record, pairs: bool) {
+        if self.analysing.get() {
+            self.runnable.borrow_mut().clear();
+            self.meanwhile.set(0);
+            self.accesses.borrow_mut().clear();
+        }
+        if self.tracing.get() {
+            self.values.borrow_mut().clear();
+            self.operations.borrow_mut().clear();
+            self.locks.borrow_mut().clear();
+            self.between.borrow_mut().clear();
+        }
         self.tracing.set(pairs || record == Record::Values);
         let from = if let Record::Analysis { from } = record { Some(from) } else { None };
         self.analysing.set(from.is_some());
         self.analyse_from.set(from.unwrap_or(u32::MAX));
-        self.runnable.borrow_mut().clear();
-        self.accesses.borrow_mut().clear();
-        self.values.borrow_mut().clear();
-        self.operations.borrow_mut().clear();
-        self.locks.borrow_mut().clear();
-        self.between.borrow_mut().clear();
     }
 
     /// Records that the word at `address` is a lock of this class.
@@ -140,14 +146,22 @@ impl Recording {
         }
     }
 
-    /// Records the threads that were runnable before step `step`. Steps without a decision get an
-    /// empty set: they ran in a prefix whose sets are known already, or in the only thread left.
+    /// Records the threads that are runnable before step `step`, and those that stay so up to the next
+    /// decision. The latter are an empty set in a prefix, whose sets are known already, and for the only
+    /// thread left.
     #[inline]
-    pub fn runnable(&self, step: u32, runnable: Threads) {
+    pub fn runnable(&self, step: u32, runnable: Threads, meanwhile: Threads) {
         if self.analysing.get() {
-            let mut log = self.runnable.borrow_mut();
-            log.resize(step as usize, 0);
-            log.push(runnable);
+            self.fill(step);
+            self.runnable.borrow_mut().push(runnable);
+            self.meanwhile.set(meanwhile);
+        }
+    }
+
+    /// Records the threads that were runnable before the steps since the last decision, up to `step`.
+    pub fn fill(&self, step: u32) {
+        if self.analysing.get() {
+            self.runnable.borrow_mut().resize(step as usize, self.meanwhile.get());
         }
     }
 }

@@ -116,9 +116,4 @@ impl Context {
         }
         Recorded { steps, values, locks: self.recording.locks.borrow().clone() }
     }
-
-    /// Returns the steps executed so far.
-    pub(super) fn log(&self) -> &[Cell<Step>] {
-        &self.log[..self.steps.get() as usize]
-    }
 }

@@ -93,6 +93,7 @@ impl Runtime {
         unsafe { self.context.set_body(body) };
         self.context.start(threads);
         self.context.run_to_the_end();
+        self.context.recording.fill(self.context.steps.get());
         self.context.after_threads();
         if self.context.verdict.borrow().is_none() {
             let mut digest = Digest::default();
@@ -123,6 +124,8 @@ impl Runtime {
         if let Err(violation) = outcome.into_inner() {
             self.context.judge(violation);
         }
+        // The check may have ended in the middle of an unwinding.
+        self.context.after_threads();
     }
 
     /// Runs `body(0)` on the first fiber, whose stack can be abandoned if the body cannot unwind.
@@ -133,8 +136,6 @@ impl Runtime {
     }
 
     fn restore(&mut self) {
-        // The check may have ended in the middle of an unwinding.
-        self.context.after_threads();
         let context: *const Context = &raw const *self.context;
         if self.context.journal.has_contents() {
             let done = Cell::new(false);
@@ -181,7 +182,7 @@ impl Runtime {
     }
 
     /// Calls `f` with the runnable set of each step and with the accesses that are no steps, if
-    /// they were recorded. A set is zero if no decision was made before the step.
+    /// they were recorded. A set is zero for steps of a prefix and of the only thread left.
     pub fn analysis<R>(&self, f: impl FnOnce(&[Threads], &[Access]) -> R) -> R {
         let recording = &self.context.recording;
         f(&recording.runnable.borrow(), &recording.accesses.borrow())

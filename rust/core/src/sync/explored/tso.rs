@@ -118,7 +118,7 @@ impl Context {
             if step >= self.limit.get() && !self.goes_on_fairly() {
                 return None;
             }
-            let current = (step as usize).checked_sub(1).map(|last| self.log[last].get().thread.into());
+            let current = self.log().last().map(|last| last.get().thread.into());
             let view = View { step, current, runnable, alive };
             // The last thread sees its own stores in any case.
             let alone = alive.is_power_of_two() && threads == alive && filled & !alive == 0;
@@ -134,11 +134,10 @@ impl Context {
                 let until = if step >= self.recording.analyse_from.get() { step + 1 } else { choice.until };
                 (view.fall_back(Some(choice.thread)), until)
             };
-            self.recording.runnable(step, runnable);
+            self.recording.runnable(step, runnable, 0);
             if let Some(thread) = chosen.checked_sub(FIRST_BUFFER) {
                 let Some((address, before, after, place)) = self.leave_buffer(thread) else { continue };
-                self.log[step as usize].set(Step { address, thread: chosen as u8, kind: Kind::Leave });
-                self.steps.set(step + 1);
+                self.append(Step { address, thread: chosen as u8, kind: Kind::Leave });
                 self.values_at(before, after, place);
                 continue;
             }

@@ -200,10 +200,13 @@ fn with_room(request: Request) -> PyResult<ProgramOptions> {
     let jobs = options.working();
     let each = (options.options.max_steps as usize).saturating_mul(64).saturating_add(JOB);
     // Three threads are added to the jobs: the one that waits for the jobs, the one that waits for
-    // that thread, and the caller. The C library shares arenas beyond a few for each processor.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let arenas = (jobs + 3).min(8 * processors) * ARENA;
-    room(jobs.saturating_mul(each).saturating_add(arenas))?;
+    // that thread, and the caller. The C library shares arenas beyond eight for each processor; to ask for
+    // their number reads files.
+    let mut arenas = jobs + 3;
+    if arenas > 8 {
+        arenas = arenas.min(8 * std::thread::available_parallelism().map_or(1, usize::from));
+    }
+    room(jobs.saturating_mul(each).saturating_add(arenas * ARENA))?;
     Ok(options)
 }
 

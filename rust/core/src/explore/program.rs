@@ -166,10 +166,17 @@ pub fn explore_program(
     on_separate_thread(options.mutation, || {
         let case = Case::new(&program)?;
         let tally = Arc::new(Tally::new(&program, false));
-        let report = match search(&case, options, &tally, stop)? {
-            Ok(report) => report,
-            Err(violation) => return Ok(set_up_report(&program, violation)),
+        // The set-up is tried here once, so that a failure is an error and not a panic in a job.
+        let world = match ProgramWorld::new(&case.program, &case.config, &case.cpus) {
+            Ok(world) => world,
+            Err(WorldError::Refused(why)) => return Err(SetupError(why)),
+            Err(WorldError::Broken(violation)) => return Ok(set_up_report(&program, violation)),
         };
+        let unordered = match options.options.checks {
+            Checks::All => world.unordered(),
+            Checks::State => None,
+        };
+        let report = search(world, &case, options, &tally, stop);
         let (coverage, covered) = describe_coverage(&report.coverage);
         if report.counterexample.is_none() {
             check_owners(&case, &Schedule::default(), options.alone())?;
@@ -177,10 +184,6 @@ pub fn explore_program(
         let refused = match report.counterexample {
             None => refused(&case, options.alone(), &tally),
             Some(_) => Vec::new(),
-        };
-        let unordered = match options.options.checks {
-            Checks::All => case.world().and_then(|world| world.unordered()),
-            Checks::State => None,
         };
         let counterexample = match report.counterexample {
             None => None,
@@ -308,20 +311,15 @@ pub(super) fn on_separate_thread<T: Send>(
     })
 }
 
-/// Runs the search. The inner error is a violation in the set-up.
+/// Runs the search. A sample has a world for each job instead of `world`.
 fn search(
+    world: ProgramWorld,
     case: &Case,
     options: &ProgramOptions,
     tally: &Arc<Tally>,
     stop: &AtomicBool,
-) -> Result<Result<Report, Violation>, SetupError> {
-    // The set-up is tried here once, so that a failure is an error and not a panic in a job.
-    let world = match ProgramWorld::new(&case.program, &case.config, &case.cpus) {
-        Ok(world) => world,
-        Err(WorldError::Refused(why)) => return Err(SetupError(why)),
-        Err(WorldError::Broken(violation)) => return Ok(Err(violation)),
-    };
-    Ok(Ok(match options.search {
+) -> Report {
+    match options.search {
         Search::Sample(sampling) => {
             drop(world);
             let owners = brought();
@@ -334,12 +332,11 @@ fn search(
             explore(build, &sampling, options.options, options.jobs, stop)
         }
         Search::Exhaustive(exhaustive) => {
-            let world = world.with_tally(tally);
-            let mut explorer = Explorer::with_options(world, options.options);
+            let mut explorer = Explorer::with_options(world.with_tally(tally), options.options);
             // Relaxed: the flag only asks to stop; it publishes no data.
             exhaustive.search_until(&mut explorer, || stop.load(Ordering::Relaxed))
         }
-    }))
+    }
 }
 
 /// The coverage as a word, and as a phrase.
@@ -430,6 +427,9 @@ pub(super) fn describe(
 /// An error if an owner that the caller brought along answers differently when a schedule is run
 /// again: then no schedule could be replayed.
 fn check_owners(case: &Case, schedule: &Schedule, options: Options) -> Result<(), SetupError> {
+    if brought().is_none() {
+        return Ok(());
+    }
     let Some(world) = case.world().filter(|world| !world.owners().is_empty()) else { return Ok(()) };
     let mut explorer = Explorer::with_options(world, options);
     let mut answers = || {

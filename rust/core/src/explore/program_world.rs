@@ -60,7 +60,10 @@ pub struct ProgramWorld {
 /// The state of the last schedule's threads. It does not go through `crate::sync`, so that using it
 /// takes no step; each schedule makes it anew.
 struct ScheduleState {
-    threads: Vec<Actor>,
+    #[allow(clippy::vec_box, reason = "an actor is large, and goes to its thread and back in each schedule")]
+    threads: Vec<Box<Actor>>,
+    /// For each thread an actor that takes its place while it runs.
+    idle: Vec<Option<Box<Actor>>>,
     program: Actor,
     auditor: Auditor,
     /// A hash of the results of each thread's operations.
@@ -70,6 +73,18 @@ struct ScheduleState {
     /// The answers of each thread's operations, and the state that the threads left; only for the check of
     /// serial answers.
     outcome: Outcome,
+}
+
+impl ScheduleState {
+    /// Takes a thread's actor. One that its thread abandons is not given back.
+    fn take(&mut self, thread: usize) -> Box<Actor> {
+        let idle = self.idle[thread].take().unwrap_or_else(|| Box::new(Actor::thread(thread)));
+        std::mem::replace(&mut self.threads[thread], idle)
+    }
+
+    fn give_back(&mut self, thread: usize, actor: Box<Actor>) {
+        self.idle[thread] = Some(std::mem::replace(&mut self.threads[thread], actor));
+    }
 }
 
 /// The check of serial answers, and the program that its oracle is made of.
@@ -149,7 +164,8 @@ impl ProgramWorld {
             serial: None,
             turns: None,
             own: RefCell::new(ScheduleState {
-                threads: (0..program.threads.len()).map(Actor::thread).collect(),
+                threads: (0..program.threads.len()).map(|thread| Box::new(Actor::thread(thread))).collect(),
+                idle: (0..program.threads.len()).map(|_| None).collect(),
                 program: Actor::program(),
                 auditor: Auditor::default(),
                 outcomes: Vec::new(),
@@ -315,12 +331,12 @@ impl World for ProgramWorld {
         self.ended.set(false);
         reckon::open();
         lives::open();
-        let mut actor = std::mem::replace(&mut self.own.borrow_mut().threads[thread], Actor::thread(thread));
+        let mut actor = self.own.borrow_mut().take(thread);
         actor.reset();
         self.session.machine().bind_cpu(Some(self.cpus[thread]));
         if let Some(turns) = &self.turns {
             self.run_in_turns(thread, &mut actor, turns);
-            self.own.borrow_mut().threads[thread] = actor;
+            self.own.borrow_mut().give_back(thread, actor);
             return;
         }
         let mut answers = Vec::new();
@@ -350,7 +366,7 @@ impl World for ProgramWorld {
         }
         self.session.leave(&mut actor);
         let mut own = self.own.borrow_mut();
-        own.threads[thread] = actor;
+        own.give_back(thread, actor);
         if self.fingerprints {
             own.outcomes.resize(self.threads.len(), 0);
             own.outcomes[thread] = outcomes.finish();
@@ -407,7 +423,7 @@ impl World for ProgramWorld {
             digest.add_hash(ANSWERS, &own.outcome.answers);
         }
         if reckon::is_open() {
-            digest.add_hash(RECKONED, &reckon::sums(self.session.machine().nodes().len()));
+            reckon::digest_into(digest, RECKONED);
         }
         // The state of an owner that the caller brought along is not known here.
         self.owners.is_empty()
@@ -467,7 +483,9 @@ impl World for ProgramWorld {
     fn label(&self, address: usize) -> Option<String> {
         let own = self.own.borrow();
         let of_owner = || self.owners.iter().find_map(|owner| owner.label(address));
-        self.session.label(address, own.threads.iter().chain([&own.program])).or_else(of_owner)
+        self.session
+            .label(address, own.threads.iter().map(|thread| &**thread).chain([&own.program]))
+            .or_else(of_owner)
     }
 
     fn kind(&self, address: usize) -> Option<(String, bool)> {

@@ -105,6 +105,7 @@ use crate::sync::{Lock, LockClass};
 use actor::{Discarded, Handles, Hold, Names};
 pub use content::MAX_THREADS;
 use content::{AFTER_THREADS, Content};
+use std::borrow::BorrowMut;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -194,7 +195,7 @@ impl<R: Release> Session<R> {
     }
 
     /// Like [`Session::join`], but reuses the memory of an actor.
-    pub fn join_into(&self, program: &mut Actor, threads: &mut [Actor]) {
+    pub fn join_into(&self, program: &mut Actor, threads: &mut [impl BorrowMut<Actor>]) {
         program.reset();
         program.writes = AFTER_THREADS;
         program.made = 1 << 12;

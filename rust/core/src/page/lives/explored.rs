@@ -2,10 +2,9 @@
 //! anew for each schedule.
 
 use crate::page::{Page, Pfn};
-use crate::sync::explored::{checks_all, sleeper_on};
+use crate::sync::explored::{ByAddress, THREADS, checks_all, sleeper_on};
 use crate::sync::{broken, thread_slot};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 
 /// A life of a page: its number in the schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,10 +13,16 @@ pub(crate) struct Life(u32);
 #[derive(Debug, Default)]
 struct Books {
     /// The lives of pages, by address. A page that has ended or begun none in this schedule has life 0.
-    lives: HashMap<usize, Life>,
+    lives: ByAddress<Life>,
     /// By thread, the pages whose references the last fault of the thread has taken or given up, each with
     /// the number of references taken less those given up.
-    faults: HashMap<usize, Vec<(usize, i64)>>,
+    faults: [Fault; THREADS],
+}
+
+#[derive(Debug, Default)]
+struct Fault {
+    begun: bool,
+    pages: Vec<(usize, i64)>,
 }
 
 thread_local! {
@@ -27,11 +32,12 @@ thread_local! {
 
 /// Closes the books and empties them, before a schedule.
 pub(crate) fn clear() {
-    ON.set(false);
-    BOOKS.with_borrow_mut(|books| {
-        books.lives.clear();
-        books.faults.clear();
-    });
+    if ON.replace(false) {
+        BOOKS.with_borrow_mut(|books| {
+            books.lives.clear();
+            books.faults.iter_mut().for_each(|fault| fault.begun = false);
+        });
+    }
 }
 
 /// Opens the books of a schedule that is to be checked against all rules.
@@ -118,11 +124,12 @@ pub(crate) fn gave(page: &Page, references: u32) {
 
 fn count(page: &Page, references: i64) {
     books(|books| {
-        if let Some(fault) = books.faults.get_mut(&thread_slot()) {
+        let fault = &mut books.faults[thread_slot()];
+        if fault.begun {
             let page = address(page);
-            match fault.iter_mut().find(|(other, _)| *other == page) {
+            match fault.pages.iter_mut().find(|(other, _)| *other == page) {
                 Some((_, sum)) => *sum += references,
-                None => fault.push((page, references)),
+                None => fault.pages.push((page, references)),
             }
         }
     });
@@ -131,7 +138,11 @@ fn count(page: &Page, references: i64) {
 /// Tells that a fault of the calling thread begins.
 #[inline]
 pub(crate) fn fault_begins() {
-    books(|books| books.faults.entry(thread_slot()).or_default().clear());
+    books(|books| {
+        let fault = &mut books.faults[thread_slot()];
+        fault.begun = true;
+        fault.pages.clear();
+    });
 }
 
 /// Checks a fault that is about to wait for the migration of a page.
@@ -139,8 +150,9 @@ pub(crate) fn fault_begins() {
 #[track_caller]
 pub(crate) fn awaits_migration(page: &Page, pfn: Pfn) {
     let held = books(|books| {
-        let fault = books.faults.get(&thread_slot())?;
-        fault.iter().find(|(other, _)| *other == address(page)).map(|(_, sum)| *sum)
+        let fault = &books.faults[thread_slot()];
+        let pages = fault.begun.then_some(&fault.pages)?;
+        pages.iter().find(|(other, _)| *other == address(page)).map(|(_, sum)| *sum)
     });
     if let Some(held @ 1..) = held {
         broken(

@@ -4,10 +4,10 @@
 use super::Fact;
 use crate::page::{Flags, Frames, HUGE_ORDER, Page, Pfn, Word};
 use crate::stat::{Event, NodeItem};
-use crate::sync::explored::{checks_all, glance};
+use crate::sync::explored::{ByAddress, Digest, THREADS, Threads, checks_all, glance};
 use crate::sync::thread_slot;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 
 /// The events that the reckoner derives.
 pub(crate) const EVENTS: [Event; 21] = [
@@ -72,15 +72,36 @@ struct Moving {
 
 #[derive(Debug, Default)]
 struct Books {
-    events: HashMap<usize, i64>,
-    nodes: HashMap<(usize, usize), i64>,
+    events: Events,
+    /// The sums of `ITEMS`, by node.
+    nodes: Vec<[i64; ITEMS.len()]>,
     /// Events of pages that a migration which ended early has left: it may have given them up or not.
-    unsure: HashMap<usize, i64>,
-    pages: HashMap<usize, Seen>,
+    unsure: Events,
+    pages: ByAddress<Seen>,
     /// Migrations under way, the innermost last, by thread.
-    moving: HashMap<usize, Vec<Moving>>,
+    moving: [Vec<Moving>; THREADS],
     /// Threads whose allocation is about to be served by a block that its compaction captured.
-    captured: HashSet<usize>,
+    captured: Threads,
+}
+
+/// A sum for each event.
+#[derive(Debug)]
+struct Events([i64; Event::ALL.len()]);
+
+impl Default for Events {
+    fn default() -> Self {
+        Events([0; Event::ALL.len()])
+    }
+}
+
+impl Events {
+    fn add(&mut self, event: Event, pages: i64) {
+        self.0[event as usize] += pages;
+    }
+
+    fn of(&self, event: Event) -> i64 {
+        self.0[event as usize]
+    }
 }
 
 thread_local! {
@@ -90,8 +111,9 @@ thread_local! {
 
 /// Closes the books and empties them, before a schedule.
 pub(crate) fn clear() {
-    ON.set(false);
-    BOOKS.take();
+    if ON.replace(false) {
+        BOOKS.with_borrow_mut(Books::clear);
+    }
 }
 
 /// Opens the books of a schedule that is to be checked against all rules.
@@ -106,27 +128,54 @@ pub(crate) fn is_open() -> bool {
 
 /// The sum of an event, and how much more may have been counted.
 pub(crate) fn event(event: Event) -> (i64, i64) {
-    BOOKS.with_borrow(|books| {
-        let of = |sums: &HashMap<usize, i64>| sums.get(&(event as usize)).copied().unwrap_or(0);
-        (of(&books.events), of(&books.unsure))
-    })
+    BOOKS.with_borrow(|books| (books.events.of(event), books.unsure.of(event)))
 }
 
 /// The sum of a counter of a node.
 pub(crate) fn on_node(node: usize, item: NodeItem) -> i64 {
-    BOOKS.with_borrow(|books| books.nodes.get(&(node, item as usize)).copied().unwrap_or(0))
+    BOOKS.with_borrow(|books| books.on_node(node)[place(item)])
 }
 
-/// Every sum, for the digest of an end state.
-pub(crate) fn sums(nodes: usize) -> Vec<i64> {
-    let events = EVENTS.iter().map(|&of| event(of)).flat_map(|(sum, more)| [sum, more]);
-    let nodes = (0..nodes).flat_map(|node| ITEMS.map(|item| on_node(node, item)));
-    events.chain(nodes).collect()
+/// The place of a counter in `ITEMS`.
+fn place(item: NodeItem) -> usize {
+    ITEMS.iter().position(|&other| other == item).expect("the reckoner derives the counter")
+}
+
+/// Adds every sum to the digest of an end state.
+pub(crate) fn digest_into(digest: &mut Digest, place: usize) {
+    BOOKS.with_borrow(|books| digest.add_hash(place, &Sums(books)));
+}
+
+/// The sums of the books.
+struct Sums<'a>(&'a Books);
+
+impl Hash for Sums<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Books { events, nodes, unsure, .. } = self.0;
+        for event in EVENTS {
+            (events.of(event), unsure.of(event)).hash(state);
+        }
+        nodes.hash(state);
+    }
 }
 
 impl Books {
+    /// Empties the books, but keeps their memory.
+    fn clear(&mut self) {
+        self.events = Events::default();
+        self.nodes.clear();
+        self.unsure = Events::default();
+        self.pages.clear();
+        self.moving.iter_mut().for_each(Vec::clear);
+        self.captured = 0;
+    }
+
+    fn on_node(&self, node: usize) -> [i64; ITEMS.len()] {
+        self.nodes.get(node).copied().unwrap_or_default()
+    }
+
     fn add(&mut self, event: Event, pages: i64) {
-        *self.events.entry(event as usize).or_default() += pages;
+        self.events.add(event, pages);
     }
 
     fn seen(&mut self, page: &Page, word: Word) -> &mut Seen {
@@ -262,17 +311,23 @@ pub(crate) fn happened(fact: Fact, pages: i64) {
 /// allocation is neither a hit nor a miss.
 #[inline]
 pub(crate) fn captured() {
-    books(|books| _ = books.captured.insert(thread_slot()));
+    books(|books| books.captured |= 1 << thread_slot());
 }
 
 /// Tells that an allocation which asked for a node got a frame of `node`.
 #[inline]
 pub(crate) fn served(asked: usize, node: usize) {
     books(|books| {
-        if books.captured.remove(&thread_slot()) {
+        let me = 1 << thread_slot();
+        if books.captured & me != 0 {
+            books.captured &= !me;
             return;
         }
-        let mut add = |node, item: NodeItem| *books.nodes.entry((node, item as usize)).or_default() += 1;
+        let most = asked.max(node) + 1;
+        if books.nodes.len() < most {
+            books.nodes.resize(most, Default::default());
+        }
+        let mut add = |node: usize, item| books.nodes[node][place(item)] += 1;
         match asked == node {
             true => add(node, NodeItem::NumaHit),
             false => {
@@ -292,7 +347,7 @@ fn with_orders(frames: &Frames, list: &[Pfn]) -> Vec<(Pfn, u8)> {
 pub(crate) fn migration_begins(frames: &Frames, list: &[Pfn]) {
     books(|books| {
         let began = with_orders(frames, list);
-        books.moving.entry(thread_slot()).or_default().push(Moving { began, ..Moving::default() });
+        books.moving[thread_slot()].push(Moving { began, ..Moving::default() });
     });
 }
 
@@ -300,7 +355,7 @@ pub(crate) fn migration_begins(frames: &Frames, list: &[Pfn]) {
 #[inline]
 pub(crate) fn tried(frames: &Frames, pfn: Pfn) {
     books(|books| {
-        if let Some(moving) = books.moving.entry(thread_slot()).or_default().last_mut() {
+        if let Some(moving) = books.moving[thread_slot()].last_mut() {
             moving.tried.push((pfn, order_of(&frames[pfn])));
         }
     });
@@ -330,7 +385,7 @@ pub(crate) fn split(frames: &Frames, parts: &[Pfn]) {
         if parts.len() == 1 << HUGE_ORDER {
             books.add(Event::ThpSplitPage, 1);
         }
-        for moving in books.moving.entry(thread_slot()).or_default() {
+        for moving in &mut books.moving[thread_slot()] {
             moving.split.push(parts[0]);
         }
     });
@@ -340,15 +395,15 @@ pub(crate) fn split(frames: &Frames, parts: &[Pfn]) {
 #[inline]
 pub(crate) fn migration_ended(frames: &Frames, list: &[Pfn], whole: bool) {
     books(|books| {
-        let moving = books.moving.entry(thread_slot()).or_default().pop().unwrap_or_default();
+        let moving = books.moving[thread_slot()].pop().unwrap_or_default();
         let base = |pages: &[(Pfn, u8)]| pages.iter().map(|(_, order)| 1i64 << order).sum::<i64>();
         let left = with_orders(frames, list);
         books.add(Event::PgmigrateSuccess, base(&moving.began) - base(&left));
         let tried: Vec<(Pfn, u8)> = left.iter().copied().filter(|page| moving.tried.contains(page)).collect();
         let huge = |pages: &[(Pfn, u8)]| pages.iter().filter(|(_, order)| *order == HUGE_ORDER).count();
         let failed = if whole { &mut books.events } else { &mut books.unsure };
-        *failed.entry(Event::PgmigrateFail as usize).or_default() += base(&tried);
-        *failed.entry(Event::ThpMigrationFail as usize).or_default() += huge(&tried) as i64;
+        failed.add(Event::PgmigrateFail, base(&tried));
+        failed.add(Event::ThpMigrationFail, huge(&tried) as i64);
         let split = |page: &&(Pfn, u8)| page.1 == HUGE_ORDER && moving.split.contains(&page.0);
         let came_apart = moving.began.iter().filter(split).count();
         books.add(Event::ThpMigrationSplit, came_apart as i64);

@@ -15,6 +15,7 @@ use crate::owner::OwnerId;
 use crate::page::{PIN, Pfn};
 use crate::program::{Allocated, Child, Movable, Owner, PinName, Region};
 use crate::zram::Zram;
+use std::borrow::BorrowMut;
 use std::fmt;
 use std::sync::Arc;
 
@@ -419,9 +420,9 @@ impl Actor {
     }
 
     /// Takes over the state of the threads, after they have ended.
-    pub(super) fn join(&mut self, threads: &mut [Actor], before: &Content) {
-        self.content.join(threads.iter().map(|thread| &thread.content), before);
-        for thread in threads {
+    pub(super) fn join(&mut self, threads: &mut [impl BorrowMut<Actor>], before: &Content) {
+        self.content.join(threads.iter().map(|thread| &thread.borrow().content), before);
+        for thread in threads.iter_mut().map(BorrowMut::borrow_mut) {
             self.names.extend(&mut thread.names);
             self.handles.append(&mut thread.handles);
             self.history.append(&mut thread.history);

@@ -83,9 +83,10 @@ def explore(
         preemptions: the bound on preemptions in an exhaustive search; None for every interleaving.
         checks: "state" checks the state of the machine at each step and at the end. "all" also
             checks the answers of the operations, one by one and whether an order of them explains
-            all, the marks of a page at both ends of its life, the counters, and the order of each
-            list and batch, and takes about twice the time. The
-            standard set, `hunt`, `soak`, `mmcore.testing`, `shrink` and `replay` always check all.
+            all, flushes, the lives of pages and the waits for them, the marks of a page at both
+            ends of its life, the counters, and the order of each list and batch, and takes about
+            twice the time. The standard set, `hunt`, `soak`, `mmcore.testing`, `shrink` and
+            `replay` always check all.
         kernel: the preset of the profile, instead of the program's.
         release: the release design, instead of the program's.
         profile: a whole `Profile` instead of a preset, or fields of it by name.

@@ -47,8 +47,9 @@ def explore(
         exhaustive: the same as --search exhaustive.
         preemptions: the bound of an exhaustive search, 2 if left out; all for every interleaving.
         checks: state checks the state of the machine; all also checks the answers of the
-            operations, the marks of a page, the counters and the order of each list, and takes
-            about twice the time.
+            operations, one by one and whether an order of them explains all, flushes, the lives
+            and marks of pages, the counters and the order of each list, and takes about twice
+            the time.
         seconds: end the search after this many seconds.
         jobs: OS threads of the search, one for each processor if left out; their number does not
             change the result.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.resources import files
 from itertools import combinations, combinations_with_replacement, product
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mmcore._exploration.planned import Planned
     from mmcore._exploration.result import Exploration
     from mmcore._spread import Workers
+    from mmcore.program import Op
     from mmcore.typing import Kernel, Release
 
 __all__ = ["Explored", "generate", "load", "run"]
@@ -134,8 +135,15 @@ def load() -> dict[str, Program]:
     named = (line.split(" = ", 1) for line in _text().splitlines())
     texts = {name: program.replace(" ; ", "\n") for name, program in named}
     return {
-        name: Program.parse(f"{text}\nfinally\n{_afterwards(text)}") for name, text in texts.items()
+        name: replace(Program.parse(text), finally_=_last(_afterwards(text)))
+        for name, text in texts.items()
     }
+
+
+@functools.cache
+def _last(text: str) -> tuple[Op, ...]:
+    """The operations of a `finally` section, of which thousands of programs share a few dozen."""
+    return Program.parse(f"finally\n{text}").finally_
 
 
 def run(

@@ -84,8 +84,8 @@ impl Sampler {
         let rng = Rng::new(sampling.seed, index);
         match sampling.method.at(index) {
             Method::Pct { depth } => Sampler::Pct(Pct::new(rng, depth, length)),
-            Method::Walk { stay } => Sampler::Walk(Walk { rng, stay: stay.into() }),
-            Method::Portfolio => Sampler::Walk(Walk { rng, stay: 0 }),
+            Method::Walk { stay } => Sampler::Walk(Walk { rng, stay: stay.into(), owed: 0 }),
+            Method::Portfolio => Sampler::Walk(Walk { rng, stay: 0, owed: 0 }),
         }
     }
 }
@@ -102,6 +102,9 @@ impl Strategy for Sampler {
 pub(super) struct Walk {
     rng: Rng,
     stay: u32,
+    /// Draws among one thread that were not made, because their outcome is known. They are made before the
+    /// next draw, if there is one.
+    owed: u32,
 }
 
 impl Walk {
@@ -109,6 +112,10 @@ impl Walk {
     /// become runnable in between wait until the stretch is over.
     #[inline]
     fn choose(&mut self, view: View) -> Choice {
+        while self.owed > 0 {
+            self.owed -= 1;
+            self.keeps(1);
+        }
         let count = view.runnable.count_ones();
         let bits = self.rng.bits();
         let thread = nth(view.runnable, ((u64::from(count) * (bits >> 32)) >> 32) as u32);
@@ -123,10 +130,20 @@ impl Walk {
 }
 
 impl Walk {
+    /// Draws whether the thread goes on.
+    #[inline]
+    fn keeps(&mut self, count: u32) -> bool {
+        self.rng.below(256) < self.stay || self.rng.below(count) == 0
+    }
+
     /// The number of draws in a row that keep the thread.
     fn stretch(&mut self, count: u32) -> u32 {
+        if count == 1 {
+            self.owed = PATIENCE - 1;
+            return PATIENCE;
+        }
         let mut steps = 1;
-        while steps < PATIENCE && (self.rng.below(256) < self.stay || self.rng.below(count) == 0) {
+        while steps < PATIENCE && self.keeps(count) {
             steps += 1;
         }
         steps
@@ -201,5 +218,27 @@ impl Pct {
             view.step + 1
         };
         Choice { thread, until }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_makes_the_draws_that_it_has_put_off() {
+        let view = |runnable| View { step: 0, current: Some(0), runnable, alive: 0b111 };
+        for stay in [0, 192] {
+            let mut walk = Walk { rng: Rng::new(1, 2), stay, owed: 0 };
+            assert_eq!(walk.choose(view(0b001)).until, PATIENCE);
+            let mut rng = Rng::new(1, 2);
+            rng.bits();
+            (1..PATIENCE).for_each(|_| _ = rng.below(256) < stay || rng.below(1) == 0);
+            let mut drawn = Walk { rng, stay, owed: 0 };
+            for _ in 0..20 {
+                let [one, other] = [&mut walk, &mut drawn].map(|walk| walk.choose(view(0b111)));
+                assert_eq!((one.thread, one.until), (other.thread, other.until));
+            }
+        }
     }
 }

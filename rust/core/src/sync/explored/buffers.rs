@@ -31,6 +31,7 @@ pub(super) struct Buffers {
 
 impl Buffers {
     /// Empties the buffers without storing.
+    #[inline]
     pub fn clear(&self) {
         if self.filled.replace(0) != 0 {
             self.stores.iter().for_each(|stores| stores.borrow_mut().clear());
@@ -76,6 +77,7 @@ impl Buffers {
     }
 
     /// Returns true if any buffer has a store.
+    #[inline]
     pub fn any_filled(&self) -> bool {
         self.filled.get() != 0
     }

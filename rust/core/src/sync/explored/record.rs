@@ -152,13 +152,14 @@ impl Recording {
     #[inline]
     pub fn runnable(&self, step: u32, runnable: Threads, meanwhile: Threads) {
         if self.analysing.get() {
-            self.fill(step);
-            self.runnable.borrow_mut().push(runnable);
-            self.meanwhile.set(meanwhile);
+            let mut log = self.runnable.borrow_mut();
+            log.resize(step as usize, self.meanwhile.replace(meanwhile));
+            log.push(runnable);
         }
     }
 
     /// Records the threads that were runnable before the steps since the last decision, up to `step`.
+    #[inline]
     pub fn fill(&self, step: u32) {
         if self.analysing.get() {
             self.runnable.borrow_mut().resize(step as usize, self.meanwhile.get());

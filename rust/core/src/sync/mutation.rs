@@ -33,6 +33,7 @@ pub use explored::{enforce, mutated, with_mutation};
 mod explored {
     use crate::sync::mutation::Mutation;
     use std::cell::Cell;
+    // Relaxed, in this module: a thread that puts a defect in force has set the flag itself, before it asks.
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     thread_local! {
@@ -45,13 +46,11 @@ mod explored {
     /// Returns true if this defect is in force on the exploring thread.
     #[inline]
     pub fn mutated(mutation: Mutation) -> bool {
-        // Relaxed: a thread that puts a defect in force has set the flag itself, before.
         ANY.load(Relaxed) && IN_FORCE.get() == Some(mutation)
     }
 
     fn replace(mutation: Option<Mutation>) -> Option<Mutation> {
         if mutation.is_some() {
-            // Relaxed: see `mutated`.
             ANY.store(true, Relaxed);
         }
         IN_FORCE.replace(mutation)

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import threading
 import warnings
 
 import pytest
@@ -187,6 +188,20 @@ def test_a_finding_in_a_result_is_seen():
         "p", "c", (), ({"rule": "r", "pfn": None, "detail": "d"},), ()
     )
     assert judge.returned(entry, broken).kind == "finding"
+
+
+def test_a_thread_that_is_left_is_named_with_its_stack(monkeypatch):
+    monkeypatch.setattr(growth, "PATIENCE", 0.1)
+    before, end = growth.tasks(), threading.Event()
+    thread = threading.Thread(target=end.wait, name="left behind")
+    thread.start()
+    told = growth.settled(before).detail
+    end.set()
+    thread.join()
+    assert growth.settled(before) is None
+    assert told.startswith(f"{before + 1} threads, {before} before\n")
+    assert "left behind" in told
+    assert "in wait" in told
 
 
 def test_growth_with_each_repetition_is_a_leak():

@@ -2,7 +2,10 @@
 
 import gc
 import os
+import sys
+import threading
 import time
+import traceback
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -82,6 +85,26 @@ def settled(before):
     while (now := tasks()) > before:
         gc.collect()
         if time.monotonic() > end:
-            return Failure("leak", "threads", f"{now} threads, {before} before")
+            text = f"{now} threads, {before} before"
+            return Failure("leak", "threads", f"{text}\n{told_threads()}")
         time.sleep(0.01)
     return None
+
+
+def told_threads():
+    """Describes the threads of this process: the stacks of those that run Python, and the names and
+    waits of the others."""
+    lines = []
+    known = {each.native_id: each for each in threading.enumerate()}
+    frames = sys._current_frames()
+    for task in sorted(Path("/proc/self/task").iterdir()):
+        thread = known.get(int(task.name))
+        try:
+            name, wait = ((task / each).read_text("ascii").strip() for each in ("comm", "wchan"))
+        except OSError:  # It has ended meanwhile.
+            continue
+        lines.append(f"{task.name} {name}, waits in {wait}: {thread or 'no thread of Python'}")
+        frame = thread and frames.get(thread.ident)
+        if frame:
+            lines += [each.rstrip() for each in traceback.format_stack(frame, limit=8)]
+    return "\n".join(lines)

@@ -151,6 +151,43 @@ def test_lists_of_searches_keep_those_that_have_ended(number, code):
     assert facts["not_begun"] > 40
 
 
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_map_that_is_interrupted_is_no_other_result(number, code, tmp_path):
+    stuck = tmp_path / "stuck.mm"
+    stuck.write_text("map r0 anon 1\nwrite r0\nlock r0\nthread A\n  lock r0\n")
+    command = ["map", stuck, "--plot", tmp_path / "map.svg"]
+    done = signalled(number, "mmcore._map.running:run", 1, 0.3, *command)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == "mmcore: interrupted\n"
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_the_exit_code_is_that_of_a_signal_at_the_very_end(number, code):
+    # The third call gives the signals their first handlers back.
+    where = "mmcore._cli.signals:signal.signal"
+    done = signalled(number, where, 3, 0, "profiles", "6.1", "6.12")
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+#: Runs `main` with a command that was interrupted, and sends one more signal at its end.
+AGAIN = """
+import os, signal, sys
+from mmcore import __main__, _cli
+_cli.run = lambda _: 143
+__main__._flush = lambda: os.kill(os.getpid(), int(sys.argv[1]))
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_one_more_signal_ends_a_command_that_is_ending(number, code):
+    command = [sys.executable, "-c", AGAIN, str(int(number))]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+    # A shell shows a process that was ended by signal N as 128 + N.
+    assert (-done.returncode, done.stderr) == (code - 128, b"")
+
+
 def test_a_signal_ends_the_waiting_for_a_call_that_hears_none():
     forever = threading.Event()
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()

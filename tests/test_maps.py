@@ -297,3 +297,19 @@ def test_a_picture_has_colours_on_a_terminal_alone(machine, capsys, monkeypatch)
     monkeypatch.setenv("TERM", "xterm-256color")
     display(part)
     assert "\x1b[" in capsys.readouterr().out
+
+
+def test_a_map_tells_what_its_program_did_not_do(tmp_path, capsys):
+    path = tmp_path / "refused.mm"
+    path.write_text("machine pages=64\nmap r0 anon 1\nwrite r0\nisolate r0\ncompact node=0\n")
+    note = "note: setup: `isolate r0` was refused: EBUSY"
+    for words in ([], ["--before-after", "compact"]):
+        assert run(["map", str(path), *words]) == 0
+        assert note in capsys.readouterr().out
+        assert run(["map", str(path), *words, "--json"]) == 0
+        (refused,) = json.loads(capsys.readouterr().out)["refused"]
+        assert (refused["section"], refused["i"], refused["op"]) == ("setup", 2, "isolate r0")
+    path.write_text("machine pages=64\ncompact node=0\nmap r0 anon 1\nwrite r0\nisolate r0\n")
+    assert run(["map", str(path), "--before-after", "compact", "--json"]) == 0
+    (refused,) = json.loads(capsys.readouterr().out)["refused"]
+    assert refused["i"] == 3

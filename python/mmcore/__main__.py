@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from mmcore._errors import MissingExtraError
@@ -28,11 +29,13 @@ def main() -> None:
         else:
             print(said)
         code = 2 if said is None else 0
-    except KeyboardInterrupt:
-        # The signal arrived before `run` had installed its handlers.
-        code = _SIGNALLED[0]
+    except KeyboardInterrupt as stopped:
+        # The signal arrived before `run` had begun, or after its end. The handlers of `run` raise
+        # with the number of the signal, Python's own handler of SIGINT raises without one.
+        code = 128 + (stopped.args[0] if stopped.args else signal.SIGINT)
     if code in _SIGNALLED:
         # `sys.exit` would wait for the other threads, which can run for hours.
+        _end_at_once()
         _flush()
         os._exit(code)
     sys.exit(code)
@@ -51,6 +54,13 @@ def _complete() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+def _end_at_once() -> None:
+    """Lets a further signal end the process, whose exit code is the same then."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _flush() -> None:

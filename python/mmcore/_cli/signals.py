@@ -35,10 +35,10 @@ class Caught:
         self.number: int | None = None
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Keeps the number of the first signal, and raises KeyboardInterrupt."""
+        """Keeps the number of the first signal, and raises KeyboardInterrupt with it."""
         if self.number is None:
             self.number = number
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(self.number)
 
     @property
     def code(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from mmcore import _refusals as refusals
 from mmcore._errors import InputError
 from mmcore._map.plots import pictures
 from mmcore._map.shown import blocks, kinds, picture
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mmcore._map.node import NodeMap
+    from mmcore._refusals import Refused
     from mmcore.reporting import Drawing, Part
     from mmcore.typing import Status
 
@@ -35,12 +37,14 @@ class NodeMaps(Result):
     Attributes:
         nodes: the map of each node, in the order of their numbers.
         command: the command line or call that makes the maps again.
+        refused: the operations of the program that had no effect; empty for maps of a machine.
     """
 
     kind: ClassVar[str] = "map"
 
     nodes: tuple[NodeMap, ...]
     command: str = _CALL
+    refused: tuple[Refused, ...] = ()
 
     @property
     def table(self) -> list[dict[str, Any]]:
@@ -62,17 +66,19 @@ class NodeMaps(Result):
         return "clean"
 
     def content(self) -> dict[str, Any]:
-        """The map of each node, as plain data for JSON."""
-        return {"nodes": [node.to_dict() for node in self.nodes]}
+        """The map of each node and the refused operations, as plain data for JSON."""
+        nodes = [node.to_dict() for node in self.nodes]
+        return {"nodes": nodes, "refused": refusals.plain(self.refused)}
 
     def parts(self) -> Iterator[Part]:
-        """For each node its picture, its kinds of frames and its free blocks."""
+        """For each node its picture, its kinds of frames and its free blocks; the notes."""
         for node in self.nodes:
             yield from picture((node,))
             yield kinds((node,), "frames")
             yield f"free blocks of order 0 to 10: {blocks(node)}"
             yield ""
         yield self.verdict
+        yield from refusals.notes(self.refused)
 
     def beside(self, after: NodeMaps, moves: Iterable[tuple[int, int]] = ()) -> MapChange:
         """Both maps side by side: this one before, the other after.
@@ -156,10 +162,11 @@ class MapChange(Result):
             "after": [after.to_dict() for _, after in self.pairs],
             "changed": {str(before.node): _changed(before, after) for before, after in self.pairs},
             "moves": [list(move) for move in self.moves],
+            "refused": refusals.plain(self.after.refused),
         }
 
     def parts(self) -> Iterator[Part]:
-        """For each node both pictures side by side, its kinds of frames and its free blocks."""
+        """For each node both pictures, its kinds of frames and its free blocks; the notes."""
         for pair in self.pairs:
             yield from picture(pair)
             yield kinds(pair, "before", "after")
@@ -167,6 +174,7 @@ class MapChange(Result):
             yield f"free blocks of order 0 to 10: {before} before, {after} after"
             yield ""
         yield self.verdict
+        yield from refusals.notes(self.after.refused)
 
     def steps(self, node: int | None = None) -> MapSteps:
         """The moves one by one over the map before; `to_html` writes a page to step through them.

@@ -13,11 +13,13 @@ from mmcore._errors import FindingError, InputError
 from mmcore._map.node import NodeMap
 from mmcore._map.result import MapChange, NodeMaps
 from mmcore._running import run
+from mmcore._waiting import keep
 from mmcore.program import Op
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from mmcore._refusals import Refused
     from mmcore.program import Program
 
 __all__ = ["of_program"]
@@ -54,18 +56,26 @@ def of_program(
     nodes = range(_nodes(program, fields)) if node is None else (node,)
     added = [Op.parse(f"layout node={number}") for number in nodes]
     changed, places = _with_maps(program, added, _span(program, around))
-    result = run(changed, **fields)
+    try:
+        result = run(changed, **fields)
+    except BaseException as stopped:
+        # The part of the run that it carries is no map.
+        keep(stopped, None)
+        raise
     if result.findings:
         broken = (f"{found['rule']}: {found['detail']}" for found in result.findings)
         raise FindingError("\n".join(broken))
     # Without a finding every operation has ended, so that the steps stand where the operations do.
-    refused = [result.steps[at]["why"] for at in chain(*places) if "layout" not in result.steps[at]]
-    if refused:
-        raise InputError(refused[0])
+    without = [result.steps[at]["why"] for at in chain(*places) if "layout" not in result.steps[at]]
+    if without:
+        raise InputError(without[0])
     words = ["mmcore", "map", "PROGRAM.mm", *([] if node is None else ["--node", str(node)])]
     words += [] if around is None else ["--before-after", around]
     command = shlex.join([*words, *(f"--set={name}={value}" for name, value in fields.items())])
-    maps = [NodeMaps(tuple(_map(result.steps[at]) for at in each), command) for each in places]
+    refused = _numbered(result.refused, changed, [*chain(*places)])
+    maps = [
+        NodeMaps(tuple(_map(result.steps[at]) for at in each), command, refused) for each in places
+    ]
     if around is None:
         return maps[0]
     before, after = places
@@ -130,6 +140,19 @@ def _with_maps(
     changed = dataclasses.replace(program, setup=tuple(setup), finally_=tuple(finally_))
     began = (place + number * len(added) for number, place in enumerate(places))
     return changed, [range(begin, begin + len(added)) for begin in began]
+
+
+def _numbered(
+    refused: Iterable[Refused], changed: Program, added: Sequence[int]
+) -> tuple[Refused, ...]:
+    """Numbers the refused operations as in the program without the added operations."""
+    begins = {"setup": 0, "finally": len(_operations(changed)) - len(changed.finally_)}
+    numbered = []
+    for each in refused:
+        begin = begins.get(each.section)
+        before = 0 if begin is None else sum(begin <= at < begin + each.i for at in added)
+        numbered.append(dataclasses.replace(each, i=each.i - before))
+    return tuple(numbered)
 
 
 def _operations(program: Program) -> list[Op]:

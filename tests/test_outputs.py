@@ -276,6 +276,33 @@ def test_a_clean_result_whose_file_cannot_be_written_is_2(program, capsys):
     assert shown.err == "mmcore: /dev/full: No space left on device\n"
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "says"),
+    [
+        (1, RACE, "replay: mmcore replay"),
+        (2, ["soak", "--schedules", "60000", "--jobs", "1"], "1 programs, 20,000 schedules"),
+        (2, ["soak", "--schedules", "60000", "--jobs", "2"], "programs, "),
+    ],
+)
+def test_what_was_found_is_shown_although_the_checkpoint_is_full(
+    code, words, says, program, tmp_path
+):
+    def limit():
+        # The first line of the file fits in.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 10, 1 << 10))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    path = tmp_path / "kept"
+    words = [program if word == "PROGRAM" else word for word in words]
+    done = command(*words, "--checkpoint", path, preexec_fn=limit)
+    assert done.returncode == code
+    assert says in done.stdout.decode()
+    if code != 1:
+        # A search that has found a race has ended: its result is whole.
+        assert f"mmcore: {path}: File too large" in done.stderr.decode()
+        assert done.stderr.count(b"\n") == 1
+
+
 def test_the_standard_output_can_be_named_as_a_file(race, tmp_path):
     path = tmp_path / "out"
     for name in ("/dev/stdout", path):

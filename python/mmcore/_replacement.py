@@ -306,7 +306,7 @@ def policies(
                 for place, found in done:
                     outcomes.append(PolicyOutcome(**found))
                     tell(0.0, _label(tasks[place]))
-        except (KeyboardInterrupt, WorkersLostError) as stopped:
+        except (KeyboardInterrupt, WorkersLostError, OSError) as stopped:
             keep(stopped, result() if outcomes else None)
             raise
     return result()

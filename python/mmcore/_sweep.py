@@ -242,7 +242,7 @@ def sweep(
                     points.append(SweepPoint(choices[number], **found))
                     if progress is not None:
                         progress(len(points), len(choices))
-        except (KeyboardInterrupt, WorkersLostError) as stopped:
+        except (KeyboardInterrupt, WorkersLostError, OSError) as stopped:
             keep(stopped, result() if points else None)
             raise
     return result()

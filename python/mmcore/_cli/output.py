@@ -35,6 +35,7 @@ __all__ = [
     "complain",
     "console",
     "display",
+    "fail",
     "gone",
     "leave",
     "save",
@@ -119,7 +120,7 @@ def show(what: object, end: str = "\n") -> bool:
     except BrokenPipeError:
         leave()
     except OSError as error:
-        _fail(f"the standard output: {error.strerror or error}")
+        fail(f"the standard output: {error.strerror or error}")
         leave()
     return not _state.gone
 
@@ -177,7 +178,7 @@ def save(path: Path | None, write: Callable[[Path], object]) -> None:
     try:
         write(path)
     except OSError as error:
-        _fail(f"{path}: {error.strerror or error}")
+        fail(f"{path}: {error.strerror or error}")
 
 
 def code(verdict: int) -> int:
@@ -207,7 +208,8 @@ def _shortened(line: str) -> str:
     return line if len(line) <= _LINE else f"{line[: _LINE // 2]} ... {line[-_LINE // 2 :]}"
 
 
-def _fail(message: str) -> None:
+def fail(message: str) -> None:
+    """Tells on stderr and in the exit code that a file could not be written."""
     _state.failed = True
     complain(message)
 

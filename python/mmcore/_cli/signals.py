@@ -71,11 +71,11 @@ def heard() -> Iterator[Caught]:
 
 
 def report(work: Callable[[], _T], show: Callable[[_T], int]) -> int:
-    """Does the work and shows its result; a signal shows the partial result.
+    """Does the work and shows its result; a signal, or a full disk, shows the partial result.
 
     Args:
         work: calls the library. If a signal ends the call, its KeyboardInterrupt carries the
-            partial result.
+            partial result; so does the OSError of a checkpoint that cannot be written.
         show: prints and writes a result, and returns the exit code.
 
     Returns:
@@ -92,4 +92,12 @@ def report(work: Callable[[], _T], show: Callable[[_T], int]) -> int:
             show(found)
             output.complain("the result above is incomplete: the command was interrupted")
         raise
+    except OSError as stopped:
+        found = partial(stopped)
+        if found is None or stopped.filename is None:
+            raise
+        code = show(found)
+        why = stopped.strerror or str(stopped)
+        output.fail(f"{stopped.filename}: {why}: the result above ends with the parts done by then")
+        return code
     return show(result)

@@ -85,6 +85,7 @@ def gather(
     Raises:
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished searches.
         WorkersLostError: if workers were lost; likewise.
+        OSError: if the checkpoint cannot be written; likewise.
     """
     begin, done = time.monotonic(), list[_T]()
 
@@ -97,7 +98,7 @@ def gather(
                 done.append(each)
                 if not tell(each):
                     break
-    except (KeyboardInterrupt, WorkersLostError) as stopped:
+    except (KeyboardInterrupt, WorkersLostError, OSError) as stopped:
         keep(stopped, make(tuple(done), elapsed()))
         raise
     return make(tuple(done), elapsed())

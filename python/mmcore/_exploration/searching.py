@@ -254,7 +254,7 @@ def _spread(
                     progress(done, total)
                 if report["counterexample"] is not None:
                     break
-    except (KeyboardInterrupt, WorkersLostError) as stopped:
+    except (KeyboardInterrupt, WorkersLostError, OSError) as stopped:
         if partial(stopped) is None:
             keep(stopped, result())
         raise

@@ -136,7 +136,7 @@ def conformance(
                         raise InputError(outcome["unread"])
                     if progress is not None:
                         progress(number + 1, len(found))
-    except (KeyboardInterrupt, WorkersLostError) as stopped:
+    except (KeyboardInterrupt, WorkersLostError, OSError) as stopped:
         keep(stopped, result(complete=False) if rows or unread else None)
         raise
     return result(complete=True)

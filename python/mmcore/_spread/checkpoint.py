@@ -136,7 +136,11 @@ class Checkpoint:
             )
 
     def add(self, number: int, result: Any) -> None:
-        """Writes the result of a part."""
+        """Writes the result of a part.
+
+        Raises:
+            OSError: if the file cannot be written; it has the name of the file.
+        """
         if self._file is not None and number not in self.done:
             self._write([number, result, _checked(number, result)])
 
@@ -144,8 +148,11 @@ class Checkpoint:
         if self._file is not None:
             # What a killed process leaves is a whole line, or its start.
             left = memoryview(_text(row) + b"\n")
-            while left:
-                left = left[self._file.write(left) :]
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except OSError as error:
+                raise OSError(error.errno, os.strerror(error.errno or 0), self._name) from None
 
     def close(self) -> None:
         """Closes the file, which another call may then continue."""

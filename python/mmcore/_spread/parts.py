@@ -85,6 +85,7 @@ def spread(
 
     Raises:
         WorkersLostError: if the executor is broken, or a part was lost with each of its workers.
+        OSError: if the checkpoint cannot be written. The results so far are yielded before.
     """
     if workers is None:
         yield from _alone(work, iter(parts), checkpoint, until, whole)
@@ -107,9 +108,19 @@ def _alone(
         if until is not None and time.monotonic() >= until:
             return
         result = work(part.task)
-        if whole(result):
-            checkpoint.add(number, result)
+        failed = _kept(checkpoint, number, result) if whole(result) else None
         yield number, result
+        if failed is not None:
+            raise failed
+
+
+def _kept(checkpoint: Checkpoint, number: int, result: Any) -> OSError | None:
+    """Adds a result to the checkpoint; returns the error if the file cannot be written."""
+    try:
+        checkpoint.add(number, result)
+    except OSError as error:
+        return error
+    return None
 
 
 class _Spread:
@@ -146,7 +157,7 @@ class _Spread:
         self, until: float | None, patience: float
     ) -> Generator[tuple[int, Any], None, None]:
         stop = _STOPS[self.token] = _mmcore.Stop()
-        lost = None
+        lost: Exception | None = None
         try:
             while True:
                 while self.turn in self.ready:
@@ -161,10 +172,11 @@ class _Spread:
                     if not self.with_workers or (late is not None and late >= patience):
                         break
                     self._collect(None if late is None else -late if late < 0 else patience - late)
-                except WorkersLostError as error:
+                except (WorkersLostError, OSError) as error:
                     lost = error
                     break
-            # Parts in front of these are missing if the time is up, or the workers are lost.
+            # Parts in front of these are missing if the time is up, the workers are lost, or the
+            # checkpoint cannot be written.
             for number in sorted(self.ready):
                 yield self._yielded(number)
             if lost is not None:
@@ -220,7 +232,7 @@ class _Spread:
     def _collect(self, seconds: float | None) -> None:
         """Waits until a part has ended, and takes the results of all that have."""
         ended, _ = wait(self.with_workers, timeout=seconds, return_when=FIRST_COMPLETED)
-        lost = None
+        lost, failed = None, None
         for future in ended:
             number, part = self.with_workers.pop(future)
             error = _failure(future)
@@ -231,8 +243,10 @@ class _Spread:
             self.breaks = 0
             kind, result = future.result()
             self.ready[number] = kind, result
-            if kind == "done" and self.whole(result):
-                self.checkpoint.add(number, result)
+            if kind == "done" and self.whole(result) and failed is None:
+                failed = _kept(self.checkpoint, number, result)
+        if failed is not None:
+            raise failed
         # After the results of the others were taken: the checkpoint keeps them.
         if lost is not None:
             raise self._lost(lost)

@@ -269,6 +269,19 @@ def test_a_race_is_shown_although_its_file_cannot_be_written(option, race, capsy
     assert shown.err == "mmcore: /dev/full: No space left on device\n"
 
 
+def test_a_finding_without_a_drawing_stays_a_finding(program, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(mmcore.Replay, "drawings", lambda _: [])
+    path = tmp_path / "race.svg"
+    assert run(["replay", program, "0x3", "--plot", str(path)]) == 2
+    monkeypatch.setattr(mmcore.Counterexample, "drawings", lambda _: [])
+    monkeypatch.setattr(mmcore.Exploration, "drawings", lambda _: [])
+    race = ["explore", program, "--mutation", "copy-after-restore"]
+    assert run([*race, "--plot", str(path)]) == 1
+    shown = capsys.readouterr()
+    assert "replay: mmcore replay" in shown.out
+    assert f"mmcore: {path}: the result has no drawing" in shown.err
+
+
 def test_a_clean_result_whose_file_cannot_be_written_is_2(program, capsys):
     assert run(["explore", program, "--schedules", "5", "--html", "/dev/full"]) == 2
     shown = capsys.readouterr()

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mmcore._errors import InputError
 from mmcore.reporting import Cells, Drawing, Grid, Listed
 
 if TYPE_CHECKING:
@@ -179,6 +180,9 @@ def save(path: Path | None, write: Callable[[Path], object]) -> None:
         write(path)
     except OSError as error:
         fail(f"{path}: {error.strerror or error}")
+    except InputError as error:
+        # A result without a drawing: it was shown, and its verdict stays the exit code.
+        fail(f"{path}: {error}")
 
 
 def code(verdict: int) -> int:

@@ -109,7 +109,7 @@ def test_compaction_makes_every_recorded_move(kernel):
             if (path.stem, each.step) not in PARTED[kernel]:
                 assert each.matches, f"{path.stem}: {each}"
                 seen += 1
-    assert seen == 76 + (kernel == "6.12")
+    assert seen == 80 + (kernel == "6.12")
 
 
 def test_a_move_that_the_kernel_did_not_make_is_named():

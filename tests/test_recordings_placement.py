@@ -61,6 +61,15 @@ def setting(step, *path, to):
         # The placement of pages decides how many calls there are, but not what they return.
         ("c13-file-dirty", setting(2, "calls_ret", to=[[3, 0]]), None),
         ("c13-file-dirty", setting(2, "calls_ret", to=[[3, "-EINVAL"]]), "calls_ret"),
+        # After a compaction that moved other pages, others wait in the batch.
+        ("z14-between-locked", setting(15, "kinds", "v", to=27), "kinds.v"),
+        # 6.12 asks once for each allocation of slab pages, of which there are 22.
+        ("c38-mixed", setting(30, "calls", "isolate_movable_page", to=22), None),
+        (
+            "c38-mixed",
+            setting(30, "calls", "isolate_movable_page", to=23),
+            "calls.isolate_movable_page",
+        ),
         # debugfs's indexes.
         (
             "c27-extfrag",
@@ -136,6 +145,14 @@ def test_a_page_of_a_file_in_a_batch_moves_though_its_letter_is_the_kernels():
     found = {each.step: each for each in replay_passes(recording, "6.12")}
     assert found[12].matches
     assert letters_of(recording["steps"][11])[11149] == "k"
+
+
+def test_a_page_in_a_batch_has_a_reference_only_until_the_pass_drains_the_batches():
+    """Recording c38-mixed: pages that MADV_FREE has queued have the letter of pinned pages."""
+    recording = recording_of("c38-mixed")
+    assert all(found.matches for found in replay_passes(recording, "6.12"))
+    before, after = (letters_of(recording["steps"][step]) for step in (21, 24))
+    assert (before[2032], after[2032]) == ("p", "a")
 
 
 def test_a_layout_that_no_node_can_have_is_a_difference():

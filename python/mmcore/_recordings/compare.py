@@ -84,6 +84,8 @@ _UNCOUNTED_OPERATIONS = frozenset(
         "zs_close",
     }
 )
+#: Internal calls of the machine that no recording has: the recording program does not watch them.
+_UNWATCHED = ("split_huge_page_to_list", "split_huge_page_to_list_to_order")
 #: Operations whose status is not compared: debugfs's split_huge_pages returns the same whether the
 #: page was split or not. The state of the pages shows the difference.
 _UNANSWERED_OPERATIONS = frozenset({"split"})
@@ -145,7 +147,7 @@ def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparis
         replay: its replay, from `replaying.replay`.
     """
     nondet = tuple(recording.get("nondet", ()))
-    recorded, replayed = recording["steps"], replay["steps"]
+    recorded, replayed = recording["steps"], list(map(_watched, replay["steps"]))
     findings = tuple(replay.get("findings", ()))
     placement = Placement(frames=bool(replay.get("counts_frames", True)))
     found = first_differences(recorded, replayed, nondet, placement=placement)
@@ -173,6 +175,19 @@ def compare(recording: Mapping[str, Any], replay: Mapping[str, Any]) -> Comparis
     if findings and not found:
         found = (Difference(done, "", "findings", None, findings),)
     return Comparison("differs" if found else "match", done, found, findings=findings)
+
+
+def _watched(step: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A step of a replay without the calls that no recording has."""
+    calls, events = step.get("calls", {}), step.get("ev", ())
+    if not any(text.startswith(_UNWATCHED) for text in (*calls, *events)):
+        return step
+    calls = {name: count for name, count in calls.items() if not name.startswith(_UNWATCHED)}
+    return {
+        **step,
+        "calls": calls,
+        "ev": [event for event in events if not event.startswith(_UNWATCHED)],
+    }
 
 
 def first_differences(

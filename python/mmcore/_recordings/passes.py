@@ -2,12 +2,15 @@
 
 A compaction through the node's `compact` file depends on the layout of the node alone. So a pass is
 compared move by move even where the layouts of two boots differ by chance. The letters of a layout
-leave three things open; the recorded pass answers them:
+leave four things open; the recorded pass answers them:
 
 * A page of a file can have a reference that no letter shows. It has one if every attempt to move it
   failed.
 * A page of a file that waits in a batch has the letter of the kernel's own pages (`k`). A page with
   this letter that moved was a page of a file, because the kernel's own pages do not move.
+* The reference that makes an anonymous page a `p` can be that of a batch, in which the page waits
+  to be activated or to be dropped lazily. A compaction drains the batches first. So a `p` that
+  moved, or that has no such reference afterwards, waited in a batch.
 * A timer gives the free frames on a CPU's list (`c`) back to the node. If a page moved to such a
   frame, the frames had been given back before the pass.
 """
@@ -155,11 +158,12 @@ def _passes(recording: Mapping[str, Any]) -> Iterator[_Recorded]:
                 moves = tuple(told_moves(field_of(step, "moves") or []))
                 following = steps[number + 1] if number + 1 < len(steps) else {"op": ""}
                 same = following["op"].split()[:2] == ["layout", f"node={node}"]
+                after = letters_of(following) if same else ""
                 yield _Recorded(
                     number,
                     step["op"],
                     node,
-                    _as_it_was(letters, moves),
+                    _as_it_was(letters, moves, after),
                     types,
                     unevictable,
                     moves,
@@ -167,21 +171,30 @@ def _passes(recording: Mapping[str, Any]) -> Iterator[_Recorded]:
                     # Without a node the counters are those of all nodes.
                     _counters(step) if "node" in named else {},
                     () if "c" in letters else blocks,
-                    letters_of(following) if same else "",
+                    after,
                 )
             letters = ""
 
 
-def _as_it_was(letters: str, moves: Sequence[tuple[int, int]]) -> str:
-    """Returns the letters of a layout, corrected by what the recorded moves show.
+def _as_it_was(letters: str, moves: Sequence[tuple[int, int]], after: str) -> str:
+    """Returns the letters of a layout, corrected by what the recorded pass shows.
 
     If a page moved to a frame `c`, all frames `c` were free. A frame `k` from which a page moved
-    held a page of a file in a batch (`q`).
+    held a page of a file in a batch (`q`). A page `p` that moved, or that has no reference too many
+    afterwards, had one only until the batches were drained.
     """
     if any(letters[target : target + 1] == "c" for _, target in moves):
         letters = letters.replace("c", ".")
-    waited = {source for source, _ in moves if letters[source : source + 1] == "k"}
-    return "".join("q" if frame in waited else letter for frame, letter in enumerate(letters))
+    sources, targets = {source for source, _ in moves}, {target for _, target in moves}
+
+    def corrected(frame: int, letter: str) -> str:
+        moved = frame in sources
+        if letter == "k" and moved:
+            return "q"
+        stayed = frame not in targets and after[frame : frame + 1] in {"a", "v"}
+        return "a" if letter == "p" and (moved or stayed) else letter
+
+    return "".join(corrected(frame, letter) for frame, letter in enumerate(letters))
 
 
 def _referenced(step: Mapping[str, Any], moves: Sequence[tuple[int, int]]) -> tuple[int, ...]:

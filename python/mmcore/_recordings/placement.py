@@ -35,6 +35,11 @@ _OF_THE_SCRIPT = frozenset("bzH")
 _OF_A_COMPACTION = frozenset({"vm", "n0", "n1", "n2", "calls", "moves", "fails"})
 #: The counters of a node's lists. A page that has moved waits in a batch and is in none of them.
 _OF_LISTS = ("nr_inactive_anon", "nr_active_anon", "nr_inactive_file", "nr_active_file")
+#: The letters of anonymous pages on a list and in a batch.
+_ANONYMOUS = frozenset("av")
+#: A kernel may take slab pages for movable ones, and then asks once for each of their allocations.
+#: A layout does not show where an allocation begins.
+_ASKED_OF_SLABS = frozenset({"calls.isolate_movable_page", "calls.isolate_movable_page=0"})
 
 
 class Placement:
@@ -47,6 +52,8 @@ class Placement:
         self._apart: set[int] = set()
         # Nodes of which pages may wait in batches since a compaction that moved other pages.
         self._batched: set[int] = set()
+        # Nodes of whose last layouts as many anonymous pages are on lists and in batches together.
+        self._as_many: set[int] = set()
         # Whether a compaction can have moved other pages since the last `nonlru`, which counts the
         # pages that have left their frames.
         self._left = False
@@ -64,6 +71,9 @@ class Placement:
             self._apart.discard(node)
             if listed and not _alike(recorded, machine):
                 self._apart.add(node)
+            self._as_many.discard(node)
+            if _anonymous(theirs) == _anonymous(ours):
+                self._as_many.add(node)
         elif words[0] == "compact" and self._moves_others(node):
             self._batched |= _NODES if node is None else {node}
             self._left = self.moved_others = True
@@ -92,6 +102,10 @@ class Placement:
             return {"layout", "buddy"}
         return set()
 
+    def _of(self, words: list[str]) -> str:
+        """The letters of the last layout of the node that an operation names; empty if unknown."""
+        return self._letters.get(_node(words), "")
+
     def covers(self, theirs: Mapping[str, Any], field: str, recorded: Any, machine: Any) -> bool:
         """Whether the frames explain that one value of a step differs.
 
@@ -103,14 +117,20 @@ class Placement:
         """
         words = theirs["op"].split()
         if field == "vm.compact_migrate_scanned":
-            node = _node(words)
-            known = self._letters.values() if node is None else [self._letters.get(node, "")]
+            known = self._letters.values() if _node(words) is None else [self._of(words)]
             letters = "".join(known)
             return scanned(recorded, machine, letters, frames=self._frames)
         first, _, rest = field.partition(".")
         place = rest.rpartition(".")[2]
         if words[0] == "layout" and first == "kinds" and _node(words) == _HOME:
             return rest not in _OF_THE_SCRIPT
+        if words[0] == "layout" and first == "kinds" and rest in _ANONYMOUS:
+            # The compaction has left other pages in the batch, and another number of them.
+            return _node(words) in self._batched & self._as_many
+        if words[0] == "compact" and field in _ASKED_OF_SLABS:
+            known = self._letters.values() if _node(words) is None else [self._of(words)]
+            slabs = sum(letters.count("S") for letters in known)
+            return bool(machine <= recorded <= machine + slabs)
         if words[0] == "compact" and place == "moved":
             return self._moves_others(_node(words))
         if first == "nonlru":
@@ -122,6 +142,12 @@ def _node(words: list[str]) -> int | None:
     """The node that an operation names."""
     named = [word[5:] for word in words[1:] if word.startswith("node=")]
     return int(named[0]) if named and named[0].isdecimal() else None
+
+
+def _anonymous(step: Mapping[str, Any]) -> int:
+    """The anonymous pages that a layout shows on lists and in batches."""
+    kinds = step.get("kinds", {}).items()
+    return sum(pages for letter, pages in kinds if letter.translate(AS_RECORDED) in _ANONYMOUS)
 
 
 def _alike(recorded: str, machine: str) -> bool:

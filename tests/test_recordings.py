@@ -25,8 +25,9 @@ _BOTH = frozenset(
     | {"c20-kernel-pages", "c30-huge-from-holes", "c32-huge-pinned", "c35-huge-defer"}
 )
 DIFFERING = {
-    "6.1": _BOTH | {"h31-compact-zsmalloc", "o13-kernel-zone-longterm", "z04-migrate"},
-    "6.12": _BOTH,
+    "6.1": _BOTH
+    | {"h31-compact-zsmalloc", "l41-huge-move", "o13-kernel-zone-longterm", "z04-migrate"},
+    "6.12": _BOTH | {"l73-large-swap", "l74-large-failure"},
 }
 
 #: Scripts that fill a node and are replayed by the suite.

@@ -30,6 +30,7 @@
 
 mod access;
 mod advice;
+mod ahead;
 pub(crate) mod area;
 pub(crate) mod areas;
 pub(crate) mod attributes;

@@ -151,6 +151,10 @@ profile! {
     /// zero page.
     split_frees_zeroes: bool = [false, false, false, true, true],
         "kernel b1f202060afe, 6.12; 6.1 and 6.12: l11/3, l12/3 (6.12; 6.1 not recorded)";
+    /// If true, the split of a large page replaces the entries of a bad part by poisoned entries, and nobody
+    /// is signalled for them afterwards.
+    split_poisons: bool = [false, false, true, true, true],
+        "kernel a98a2f0c8ce1, 5.14; 6.1 and 6.12: l42-huge-pins/15 (try_to_unmap)";
     /// The number of passes over pages that may be retried; with batches, the number in the first,
     /// asynchronous round.
     passes: u8 = [10, 10, 10, 3, 3],
@@ -187,6 +191,17 @@ profile! {
     /// once, with all pages that wait in the batch.
     large_batched: bool = [true, false, false, false, false],
         "kernel 8f182270dfec, 4.7; 6.1 and 6.12: l01/2 (6.12; 6.1 not recorded)";
+    /// If true, mlock locks a large page of which it covers or finds mapped only some parts, and takes
+    /// this for a lock on the page as a whole.
+    mlock_parts: bool = [true, true, false, false, false],
+        "6.1: l41-huge-move/12 (unevictable_pgs_mlocked); 6.12: l71-large-mlock/3; 4.5 and 4.8: not recorded";
+    /// If true, a large page that has moved is locked again for each locked entry that maps it. If false,
+    /// reclaim does so when it meets the page.
+    migration_mlocks_large: bool = [true, true, true, false, false],
+        "kernel 1acbc3f93614, 6.7; 6.1 and 6.12: l71-large-mlock/11 (6.12; 6.1 not recorded)";
+    /// If true, mbind looks for a hole behind a stretch before it queues the pages of the stretch.
+    mbind_looks_ahead: bool = [false, false, true, true, true],
+        "6.1 and 6.12: p11-policies/30 (isolate_lru_page); 4.5 and 4.8: not recorded";
     /// If true, mbind with MPOL_MF_STRICT alone looks for misplaced pages.
     mbind_strict_checks: bool = [false, false, true, true, true],
         "kernels 6f4576e3687b (4.0), a7f40cfe3b7a (5.2); 6.1 and 6.12: h33/6";

@@ -161,6 +161,42 @@ impl<R: Release> Machine<R> {
         self.alloc_wanted(Want { node, order, kind, reach, effort })
     }
 
+    /// Allocates a page that stays where it is, because a lasting pin holds it from the beginning: not of
+    /// the movable type, and on no node for movable pages. Asks the given node first, then all others.
+    pub(crate) fn alloc_lasting(&self, node: usize, order: u8) -> Result<Pfn> {
+        let lasting = (0..self.nodes.len()).filter(|&node| self.nodes[node].allows_lasting_pins());
+        self.alloc_unmoved(node, order, Reach::among(lasting))
+    }
+
+    /// Like [`Machine::alloc_lasting`], on the given node alone. A node for movable pages cannot serve, and
+    /// then the others do (`apply_policy_zone`).
+    pub(crate) fn alloc_lasting_on(&self, node: usize, order: u8) -> Result<Pfn> {
+        match self.nodes.get(node).is_none_or(|found| found.allows_lasting_pins()) {
+            true => self.alloc_unmoved(node, order, Reach::Node),
+            false => self.alloc_lasting(node, order),
+        }
+    }
+
+    fn alloc_unmoved(&self, node: usize, order: u8, reach: Reach) -> Result<Pfn> {
+        if node >= self.nodes.len() {
+            return Err(Error::new(Errno::EINVAL, format!("no node {node}")));
+        }
+        let want = Want { node, order, kind: MigrateType::Unmovable, reach, effort: Effort::Usual };
+        let asked = want.nodes(self.nodes.len()).next().unwrap_or(node);
+        self.served(
+            asked,
+            loop {
+                self.may_allocate(FRAME)?;
+                match self.take_for(want, Floor::Low) {
+                    Some(pfn) => break Ok(pfn),
+                    None if self.pressure.is_on() => break self.alloc_under_pressure(want),
+                    None if reach != Reach::Node && self.ask_balloon(order) => {}
+                    None => break Err(want.failed()),
+                }
+            },
+        )
+    }
+
     /// Allocates movable pages: takes a block of the first node that has one, and under memory pressure
     /// reclaims only if none has.
     pub(crate) fn alloc_wanted(&self, want: Want) -> Result<Pfn> {

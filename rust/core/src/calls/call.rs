@@ -75,6 +75,8 @@ pub enum Call {
     MigrateDone,
     /// A large page becomes base pages.
     SplitFolio,
+    /// The entries of a part of a page that was split map it again.
+    RemoveMigrationPtes,
     /// All batches are drained, because a page that memory failure cannot handle may be in one
     /// (`shake_page`).
     ShakePage,

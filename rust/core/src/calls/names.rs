@@ -60,6 +60,7 @@ impl Call {
             (Call::MigrateMapping { .. }, Folios) => &[Probe("__folio_migrate_mapping", Count)],
             (Call::SplitFolio, Pages) => &[Probe("split_huge_page_to_list", CountAndMappings)],
             (Call::SplitFolio, Folios) => &[Probe("split_huge_page_to_list_to_order", CountAndMappings)],
+            (Call::RemoveMigrationPtes, _) => &[Probe("remove_migration_ptes", Name)],
             (Call::PutFinal, _) => &[Probe("folio_put_final", Name)],
             (Call::ShakePage, _) | (Call::ShakeFolio, Pages) => &[Probe("shake_page", Count)],
             (Call::GetHwpoisonPage, _) | (Call::GetUnpoisonPage, Pages) => {

@@ -26,7 +26,8 @@ pub enum Advice {
     Dontneed,
     /// The content of the pages may be dropped when memory is short.
     Free,
-    /// The pages will be needed: those in the swap space are read into the swap cache.
+    /// The pages will be needed: those in the swap space are read into the swap cache, and those of a
+    /// disk's file into the page cache.
     Willneed,
 }
 
@@ -67,13 +68,7 @@ impl<R: Release> Machine<R> {
                 continue;
             }
             if advice == Advice::Willneed {
-                // An error ends the reading ahead and is not returned: the fault on a page that was
-                // not read ahead reads it.
-                let swapped = |&index: &u32| matches!(area.look(index).entry(), Entry::Swap { .. });
-                let mut all = range.filter(swapped).take_while(|_| !interrupted());
-                if all.try_for_each(|index| self.read_ahead(area, index)).is_ok() {
-                    self.lru_drain_local();
-                }
+                self.will_need(area, range);
                 continue;
             }
             if kind.contains(Attributes::LOCKED) {
@@ -203,7 +198,7 @@ impl<R: Release> Machine<R> {
 
     /// Splits each large page of which the range covers only some parts, because the advice does
     /// not concern the other parts. With `all`, splits every large page of the range. A large page
-    /// that cannot be split, or whose lock is taken, is left alone.
+    /// that cannot be split, that other processes seem to use, or whose lock is taken, is left alone.
     fn split_advised(&self, area: &Area, pages: Range<u32>, all: bool) {
         if area.order() == 0 {
             return;
@@ -214,7 +209,8 @@ impl<R: Release> Machine<R> {
             let in_range = |(at, part): (u32, Pfn)| at < pages.end && area.look(at).unlocked().maps(part);
             let first = page.index();
             let whole = first >= pages.start && (first..).zip(self.frames.parts(head)).all(in_range);
-            if (all || !whole) && page.order() > 0 && page.trylock() {
+            let shared = self.frames.is_likely_shared(self.frames.folio(head));
+            if (all || !whole) && page.order() > 0 && !shared && page.trylock() {
                 // The page stays whole if another thread holds a reference on it.
                 let _ = self.split_page(head);
                 page.unlock(head);

@@ -20,6 +20,7 @@ use crate::machine::Machine;
 use crate::memory::WORDS;
 use crate::page::reckon::{self, Fact};
 use crate::page::{Flags, Folio, Pfn, lives};
+use crate::pressure::state::context;
 use crate::profile::AnonReuse;
 use crate::release::Release;
 use crate::stat::Event;
@@ -483,6 +484,13 @@ impl<R: Release> Machine<R> {
     }
 
     fn alloc_where(&self, policy: Option<Policy>, preferred: usize, order: u8) -> Result<Pfn> {
+        if self.pressure.is_in(context::PINS) {
+            return match policy {
+                None => self.alloc_lasting(preferred, order),
+                Some(Policy::Preferred(node)) => self.alloc_lasting(node, order),
+                Some(Policy::Bind(node)) => self.alloc_lasting_on(node, order),
+            };
+        }
         match policy {
             None => self.alloc_pages_near(preferred, order),
             Some(Policy::Preferred(node)) => self.alloc_pages_near(node, order),

@@ -47,7 +47,7 @@
 mod cache;
 mod failure;
 mod fault;
-mod fill;
+pub(super) mod fill;
 mod io;
 mod life;
 mod shrink;

@@ -69,7 +69,12 @@ impl<R: Release> Machine<R> {
             // A page in an LRU batch would miss its move to the unevictable list: after the drain
             // it is on a list.
             self.lru_drain_local();
+            // The large page that the walk has met last, and whether it may be locked.
+            let mut met = (None, true);
             for index in changed {
+                if lock && area.order() > 0 && !self.profile.mlock_parts {
+                    self.may_mlock(area, index, &pages, &mut met);
+                }
                 let guard = area.lock(index);
                 match lock {
                     true => area.mark(index, Attributes::LOCKED),
@@ -79,6 +84,7 @@ impl<R: Release> Machine<R> {
                     // A large page counts one lock for each of its entries.
                     let head = self.frames.head(pfn);
                     match lock {
+                        true if met == (Some(head), false) => {}
                         true => self.mlock_page(head),
                         false => self.munlock_page(head),
                     }
@@ -93,6 +99,20 @@ impl<R: Release> Machine<R> {
             Some(index) => Err(Error { errno: Errno::ENOMEM, ..no_page(area, index) }),
             None => Ok(()),
         }
+    }
+
+    /// Finds out whether mlock of `pages` locks the large page behind an entry (`allow_mlock_folio`): only
+    /// if the pages include all of its parts, and an entry maps each. `met` is the page that was looked at
+    /// last, and the answer.
+    fn may_mlock(&self, area: &Area, index: u32, pages: &Range<u32>, met: &mut (Option<Pfn>, bool)) {
+        let Some(head) = self.get_page_at(area, index) else { return };
+        if met.0 != Some(head) {
+            let first = self.frames[head].index();
+            let mut parts = (first..).zip(self.frames.parts(head));
+            let whole = parts.all(|(at, part)| pages.contains(&at) && area.look(at).unlocked().maps(part));
+            *met = (Some(head), self.frames[head].order() == 0 || whole);
+        }
+        self.put(head);
     }
 
     /// Locks a page that reclaim has isolated and of which it has met a locked mapping

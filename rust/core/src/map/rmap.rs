@@ -131,7 +131,13 @@ impl<R: Release> Machine<R> {
                 // kernel: the dirty bit is final only once the old entry is gone. A fault that reads
                 // the empty entry goes to the page in its file (see `Machine::fault_round`).
                 let old = guard.replace(Pte::NONE);
-                guard.fill(Pte::migration(pfn, old.bits(REMEMBERED) | mark));
+                // A part in swap stays with its slot, to which its entries lead.
+                let bad = folio.large && part.word().has(Flags::HWPOISON);
+                let bad = bad && self.profile.split_poisons && !page.word().has(Flags::SWAPCACHE);
+                guard.fill(match bad {
+                    true => Pte::hwpoison(pfn),
+                    false => Pte::migration(pfn, old.bits(REMEMBERED) | mark),
+                });
                 let last = match merged {
                     true => page.remove_mapping(pfn) == 0,
                     false => self.uncounted_part(page, folio, pfn, old),
@@ -228,7 +234,7 @@ impl<R: Release> Machine<R> {
                 if self.counted_part(page, folio, pfn) {
                     sum.add(self.node_of(to), mapped_as(page), 1);
                 }
-                if locked {
+                if locked && (!folio.large || self.profile.migration_mlocks_large) {
                     self.mlock_page(to);
                     self.mlock_drain_local();
                 }

@@ -5,7 +5,8 @@
 //! 1. The caller holds the page lock and one reference. If there are more references than this one and those
 //!    of the mappings and of the swap cache, the page stays whole (`EAGAIN`): a further reference is counted
 //!    on the head, so nothing tells which part its holder uses.
-//! 2. Every entry that maps a part becomes a migration entry: faults on it wait for the page lock.
+//! 2. Every entry that maps a part becomes a migration entry: faults on it wait for the page lock. The
+//!    entries of a bad part become poisoned entries for good, in kernels that do so.
 //! 3. Freeze the count, from the references of the caller and of the swap cache to none. A thread that tries
 //!    to get the page by its number now fails. A page in the swap cache is frozen under the swap lock, so
 //!    that a lookup of its slots waits for step 4.
@@ -114,6 +115,7 @@ impl<R: Release> Machine<R> {
         // Step 2: the migration entries. The frames do not change, so a store that is under way
         // goes to the right page. After the flush no such store is left.
         let mapped = mappings > 0;
+        self.calls_on(Call::TryToMigrate, head);
         let unmapped = !mapped || self.unmap_to_migration(head);
         if mapped {
             self.tlb.flush();
@@ -130,6 +132,7 @@ impl<R: Release> Machine<R> {
             && !mutated(Mutation::SplitWithoutFreeze)
         {
             drop(changing);
+            self.calls_on(Call::RemoveMigrationPtes, head);
             if mapped {
                 self.restore_mappings(head, head);
             }
@@ -140,6 +143,9 @@ impl<R: Release> Machine<R> {
         self.separate(&parts, cached, frozen.is_ok());
         drop(changing);
         // Step 5: the entries map their parts again.
+        if self.records_calls() {
+            parts.iter().for_each(|&part| self.calls_on(Call::RemoveMigrationPtes, part));
+        }
         if mapped && !mutated(Mutation::SplitForgetsMappings) {
             parts.iter().for_each(|&part| self.restore_part(part, self.is_unused(part)));
         }

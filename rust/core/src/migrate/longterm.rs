@@ -5,13 +5,12 @@
 //! therefore moved to a node without such a zone before it is pinned for good.
 
 use super::{Mode, Reason};
-use crate::alloc::MigrateType;
 use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::machine::Machine;
 use crate::map::{Area, PinKind};
 use crate::page::{Flags, Pfn};
-use crate::pressure::state::{Effort, Reach, Want};
+use crate::pressure::state::context;
 use crate::release::Release;
 use crate::sync::{Mutation, mutated};
 
@@ -25,6 +24,7 @@ impl<R: Release> Machine<R> {
     /// `EAGAIN` if other threads had the page isolated on every attempt.
     pub fn pin_longterm(&self, area: &Area, index: u32, write: bool) -> Result<Pfn> {
         let must_move = |pfn| self.profile.longterm_moves && self.is_for_movable(pfn);
+        let _pins = self.profile.longterm_moves.then(|| self.pressure.enter(context::PINS));
         for attempt in 0..ATTEMPTS {
             // The kernel pins a page that must move under the page-table locks, and the moved page too;
             // each of these pins marks the page accessed. A page that moves is therefore accessed twice,
@@ -76,12 +76,8 @@ impl<R: Release> Machine<R> {
 
     /// Moves one isolated page to the first node that has all its memory in the kernel's zone, and room.
     fn move_off(&self, pfn: Pfn) -> Result<()> {
-        let lasting = (0..self.nodes.len()).filter(|&node| self.nodes[node].allows_lasting_pins());
-        let (reach, node) = (Reach::among(lasting), self.node_of(pfn));
-        let mut target = |src: Pfn| {
-            let (order, kind, effort) = (self.frames[src].order(), MigrateType::Movable, Effort::Usual);
-            self.alloc_wanted(Want { node, order, kind, reach, effort }).ok()
-        };
+        let node = self.node_of(pfn);
+        let mut target = |src: Pfn| self.alloc_lasting(node, self.frames[src].order()).ok();
         let mut list = vec![pfn];
         self.migrate_pages(&mut list, &mut target, Mode::Sync, Reason::LongtermPin);
         let (moved, count) = (list.is_empty(), self.frames[pfn].count());

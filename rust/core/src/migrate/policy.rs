@@ -107,9 +107,16 @@ impl<R: Release> Machine<R> {
     ) -> Result<()> {
         // The lock of the areas keeps other threads from changing the area during the walk.
         let _areas = space.areas.write();
+        let hole = |index: u32| area.attributes(index).contains(Attributes::UNMAPPED);
+        let (mut end, ahead) = (pages.start, self.profile.mbind_looks_ahead);
         for index in pages.clone() {
             Error::unless_interrupted()?;
-            if area.attributes(index).contains(Attributes::UNMAPPED) {
+            if ahead && index == end {
+                // A hole right behind a stretch is found before the pages of the stretch are queued.
+                end = area.stretches(index..pages.end).next().map_or(pages.end, |(stretch, _)| stretch.end);
+            }
+            let missing = [Some(index), (ahead && end < pages.end).then_some(end)];
+            if let Some(index) = missing.into_iter().flatten().find(|&index| hole(index)) {
                 return Err(Error::new(Errno::EFAULT, format!("page {index} of the area is not mapped")));
             }
             let elsewhere = |node| node != policy.node();

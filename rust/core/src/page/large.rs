@@ -173,6 +173,13 @@ impl Frames {
             && self.folio_mapcount(folio).is_multiple_of(1 << HUGE_ORDER)
     }
 
+    /// Whether several address spaces seem to map the page (`folio_likely_mapped_shared`): more entries map
+    /// it than it has parts, or several map its first part.
+    pub(crate) fn is_likely_shared(&self, folio: Folio) -> bool {
+        let mappings = self.folio_mapcount(folio);
+        mappings > 1 && (mappings > 1 << self[folio.head].order() || self[folio.head].mapcount() > 1)
+    }
+
     /// The base pages of the page with this head, from the head on.
     pub fn parts(&self, head: Pfn) -> impl DoubleEndedIterator<Item = Pfn> + use<> {
         (0..1u32 << self[head].order()).map(move |part| head.plus(part))

@@ -16,6 +16,9 @@ pub mod context {
     /// The thread reclaims for an allocation. The allocation's caller may hold locks, so the thread
     /// waits for no lock that a caller may hold.
     pub const ALLOCATES: u32 = 4;
+    /// The thread pins pages for a long time (`PF_MEMALLOC_PIN`): what it allocates for their faults does
+    /// not move.
+    pub const PINS: u32 = 8;
 }
 
 /// The nodes that may serve an allocation.

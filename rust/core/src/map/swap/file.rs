@@ -58,6 +58,18 @@ impl<R: Release> Machine<R> {
         Ok(Some((pfn, read)))
     }
 
+    /// Reads the page of a file's slot into the swap cache, if it is in swap (`shmem_swapin_range`). The
+    /// page stays out of the file.
+    pub(in crate::map) fn read_ahead_of_file(&self, file: &File, index: u32, node: usize) -> Result<()> {
+        let Slot::Swap(slot) = file.slot(index) else { return Ok(()) };
+        let Some(swap) = self.swap_space() else { return Ok(()) };
+        let alloc = || self.alloc_for_file(file, index, node);
+        if let Some(swapped) = self.swapped_page(&swap, slot, Bypass::Never, alloc)? {
+            self.unlock_and_put(swapped.folio.head);
+        }
+        Ok(())
+    }
+
     /// Empties a file's slot that holds no page, and frees the swap slot that it names
     /// (`shmem_free_swap`).
     pub(in crate::map) fn forget_swapped(&self, file: &File, index: u32) {

@@ -1,7 +1,6 @@
 """Long calls hear signals between two pages, keep what they have done, and can be made again."""
 
 import contextlib
-import json
 import signal
 import threading
 import time
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 import mmcore
-from mmcore._mmcore import LoadRig, count_hits, count_ops
 from mmcore.errors import MisuseError
 
 PAGE = 4096
@@ -176,6 +174,13 @@ def mlock(machine):
     return region.mlock, lambda: last(region) is None
 
 
+def munlock(machine):
+    region = machine.address_space().mmap(frames(machine) * PAGE)
+    region.mlock()
+    machine.drain()
+    return region.munlock, lambda: 0 < machine.vmstat()["nr_mlock"] < frames(machine)
+
+
 def munmap(machine):
     region = filled(machine)
     return region.unmap, lambda: last(region) is not None
@@ -276,6 +281,12 @@ def alloc_range(machine):
     ).free(), lambda: moved(machine) < frames(machine)
 
 
+def range_free(machine):
+    node = machine.nodes[0]
+    taken = machine.alloc_range(0, frames(machine))
+    return taken.free, lambda: 0 < node.free < frames(machine) and not taken.freed
+
+
 def offline(machine):
     filled(machine)
     node = machine.nodes[0]
@@ -349,6 +360,7 @@ CALLS = [
     query_pages,
     page_states,
     mlock,
+    munlock,
     munmap,
     exit_,
     fork,
@@ -366,6 +378,7 @@ CALLS = [
     age_node,
     swapoff,
     alloc_range,
+    range_free,
     offline,
     set_huge_pages,
     arrange,
@@ -381,7 +394,8 @@ CALLS = [
 
 #: Calls that spend little time on a page. Their machines have four times as many pages in node 0.
 QUICK = {munmap, exit_, fork, cold, dontneed, free, willneed, sync, sync_of_a_file, age_node}
-QUICK |= {drop_caches, evict, truncate, mlock, inflate, deflate, set_huge_pages}
+QUICK |= {drop_caches, evict, truncate, mlock, munlock, inflate, deflate, set_huge_pages}
+QUICK |= {range_free}
 
 
 @pytest.fixture
@@ -546,55 +560,12 @@ def test_an_arrangement_is_closed_while_another_thread_looks_at_it():
     machine.close()
 
 
-# --- loads of comparisons ---
-
-LOADS = ("tiering", "storm", "compaction", "zram")
-#: Seconds of a round, which a signal ends long before.
-ROUND = 20.0
-
-
-def load(kind, **changes):
-    # Pageblocks are smaller than by default, so that a small node has enough of them.
-    few = {"pages": 4096, "mutators": 2, "memcpy": False, "profile": {"pageblock_order": 6}}
-    return json.dumps({"load": kind, **few, **changes})
-
-
-def accesses(count, pages=2048):
-    """The arrays of a trace whose pages do not fit into the fast node."""
-    pages = np.random.default_rng(3).zipf(1.2, count) % pages
-    return pages.astype(np.uint32), np.resize([0, 1], count).astype(np.uint8), np.zeros(count, "u2")
-
-
-def rig_of(kind, **changes):
-    trace = accesses(1 << 18, changes.get("pages", 2048)) if kind == "tiering" else None
-    return LoadRig(load(kind, **changes), trace)
-
-
-@pytest.mark.parametrize("kind", LOADS)
-def test_a_round_of_a_load_ends_by_a_signal_and_the_load_can_be_run_again(kind):
-    rig = rig_of(kind)
-    interrupted(mmcore.Machine(nodes=["64KiB"]), lambda: rig.run(1, ROUND), waits=True)
-    assert json.loads(rig.run(2, 0.05))["accesses"] > 0
-    assert json.loads(rig.finish())["rounds"] == 1
-
-
-@pytest.mark.parametrize("kind", LOADS)
-def test_the_end_of_a_load_is_interrupted_and_made_again(kind):
-    rig = rig_of(kind, pages=1 << 16)
-    rig.run(1, 0.05)
-    interrupted(mmcore.Machine(nodes=["64KiB"]), rig.finish)
-    assert json.loads(rig.finish())["verified_words"] > 0
-
-
-@pytest.mark.parametrize("kind", LOADS[1:])
-def test_the_set_up_of_a_load_ends_by_a_signal(kind):
-    # The pages of a device are compressed, and so need their bytes.
-    size = {"pages": 1 << 14} if kind == "zram" else {"pages": 1 << 17, "copy": False}
-    interrupted(mmcore.Machine(nodes=["64KiB"]), lambda: rig_of(kind, **size))
-
-
-def test_the_counts_of_a_load_end_by_a_signal():
-    trace, machine = accesses(1 << 22), mmcore.Machine(nodes=["64KiB"])
-    interrupted(machine, lambda: count_hits(load("tiering"), trace))
-    for kind in LOADS:
-        interrupted(machine, lambda kind=kind: count_ops(load(kind, pages=1 << 15), trace))
+def test_a_list_of_pages_is_made_with_an_ear_for_signals(large):
+    balloon = large().balloon()
+    balloon.inflate(FRAMES)
+    heard = []
+    with signals(lambda *_: heard.append(1)):
+        pages = balloon.pages()
+    assert len(pages) == FRAMES
+    # Without it one signal is handled before the call, and one after it.
+    assert len(heard) > 2

@@ -918,7 +918,8 @@ class FrameRange:
     def freed(self) -> bool:
         """Whether the range was freed."""
     def free(self) -> None:
-        """Gives all frames back.
+        """Gives all frames back. If a signal handler raises an exception, some frames are left, and another call
+        gives them back.
 
         Raises:
             MisuseError: if the range was freed already."""

@@ -25,6 +25,9 @@ pub(crate) struct Balloon {
     balloon: Arc<Core>,
 }
 
+/// The number of `Page` objects that are made between two looks for signals.
+const PAGES_BETWEEN_SIGNALS: usize = 1 << 14;
+
 impl Balloon {
     /// The balloon of a machine; the first call makes it.
     pub fn of(py: Python<'_>, shared: &MachineRef) -> PyResult<Balloon> {
@@ -88,8 +91,13 @@ impl Balloon {
     /// takes them.
     fn pages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let pages = self.shared.call(py, Waits::Never, |_| Ok(self.balloon.listed()))?;
-        let pages = pages.into_iter().map(|pfn| Bound::new(py, Page::new(py, &self.shared, pfn)));
-        PyTuple::new(py, pages.collect::<PyResult<Vec<_>>>()?)
+        let page = |(number, pfn)| {
+            if number % PAGES_BETWEEN_SIGNALS == 0 {
+                py.check_signals()?;
+            }
+            Bound::new(py, Page::new(py, &self.shared, pfn))
+        };
+        PyTuple::new(py, pages.into_iter().enumerate().map(page).collect::<PyResult<Vec<_>>>()?)
     }
 
     fn __repr__(&self) -> String {

@@ -9,11 +9,12 @@ use crate::shared::Waits;
 use crate::space::Size;
 use mmcore::hotplug::{BLOCK_FRAMES, BlockState};
 use mmcore::page::Pfn;
+use mmcore::sync::interrupted;
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FrameRange>()
@@ -70,8 +71,12 @@ pub(crate) fn blocks<'py>(
 pub(crate) struct FrameRange {
     shared: MachineRef,
     range: Range<Pfn>,
-    freed: AtomicBool,
+    /// The frames that are not freed yet.
+    rest: Mutex<Range<Pfn>>,
 }
+
+/// The number of frames that are freed between two questions for signals.
+const PIECE: u32 = 1 << 12;
 
 impl FrameRange {
     pub fn create(py: Python<'_>, shared: &MachineRef, first: u32, count: u32) -> PyResult<FrameRange> {
@@ -83,13 +88,17 @@ impl FrameRange {
             |shared| Ok(shared.machine.hold_range(&shared.ledger, range.clone())?),
             |shared, ()| shared.machine.let_go_range(&shared.ledger, range.clone()),
         )?;
-        Ok(FrameRange { shared: shared.share(py), range, freed: AtomicBool::new(false) })
+        Ok(FrameRange { shared: shared.share(py), rest: Mutex::new(range.clone()), range })
     }
 
-    /// Marks the range as freed. True for one caller only.
-    fn spend(&self) -> bool {
-        // Relaxed: only one caller may free the range; the core orders its accesses to the frames.
-        !self.freed.swap(true, Ordering::Relaxed)
+    /// Takes up to `count` of the frames that are not freed yet, for the caller alone to free. `None` if all
+    /// are freed.
+    fn spend(&self, count: u32) -> Option<Range<Pfn>> {
+        let mut rest = self.rest.lock();
+        let end = Pfn(rest.start.0.saturating_add(count).min(rest.end.0));
+        let piece = rest.start..end;
+        rest.start = end;
+        (!piece.is_empty()).then_some(piece)
     }
 }
 
@@ -114,24 +123,27 @@ impl FrameRange {
     /// Whether the range was freed.
     #[getter]
     fn freed(&self) -> bool {
-        // Relaxed: a hint.
-        self.freed.load(Ordering::Relaxed)
+        self.rest.lock().is_empty()
     }
 
-    /// Gives all frames back.
+    /// Gives all frames back. If a signal handler raises an exception, some frames are left, and another call
+    /// gives them back.
     ///
     /// Raises:
     ///     MisuseError: if the range was freed already.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.alive()?;
-        self.shared.call(py, Waits::Never, |shared| match self.spend() {
-            true => {
-                shared.machine.let_go_range(&shared.ledger, self.range.clone());
-                Ok(())
+        self.shared.call(py, Waits::Never, |shared| {
+            let mut piece = self.spend(PIECE);
+            if piece.is_none() {
+                let why = format!("the frames from {} on were freed already", self.range.start);
+                return Err(Refusal::Misuse(why));
             }
-            false => {
-                Err(Refusal::Misuse(format!("the frames from {} on were freed already", self.range.start)))
+            while let Some(frames) = piece {
+                shared.machine.let_go_range(&shared.ledger, frames);
+                piece = if interrupted() { None } else { self.spend(PIECE) };
             }
+            Ok(())
         })
     }
 
@@ -163,8 +175,8 @@ impl FrameRange {
 
 impl Drop for FrameRange {
     fn drop(&mut self) {
-        if self.spend() {
-            self.shared.abandon_range(self.range.clone());
+        if let Some(rest) = self.spend(u32::MAX) {
+            self.shared.abandon_range(rest);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::machine::Machine;
 use crate::page::reckon::{self, Fact};
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
-use crate::sync::{Mutation, mutated};
+use crate::sync::{Mutation, interrupted, mutated};
 use std::ops::Range;
 
 impl<R: Release> Machine<R> {
@@ -24,7 +24,7 @@ impl<R: Release> Machine<R> {
     ///
     /// `EINVAL` for a range that does not lie in the area. `ENOMEM` for a range with a hole: the
     /// pages before the hole are locked, but not faulted in. `ENOMEM` if no frame is free, `EFAULT` for a
-    /// poisoned page, and `EINTR` if the call was interrupted: all pages are locked then, but not all were
+    /// poisoned page, and `EINTR` if the call was interrupted: not all pages are locked then, or not all were
     /// faulted in.
     pub fn mlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         if self.profile.mlock_drains_all {
@@ -45,7 +45,7 @@ impl<R: Release> Machine<R> {
     /// Unlocks pages of an area (`munlock`).
     ///
     /// `EINVAL` for a range that does not lie in the area; `ENOMEM` for a range with a hole: the pages before
-    /// the hole are unlocked.
+    /// the hole are unlocked. `EINTR` if the call was interrupted: not all pages are unlocked then.
     pub fn munlock(&self, space: &AddressSpace, area: &Area, pages: Range<u32>) -> Result<()> {
         self.change_lock(space, area, pages, false)
     }
@@ -56,6 +56,7 @@ impl<R: Release> Machine<R> {
         space.covers(area, &pages)?;
         self.may_go_on("mlock")?;
         let areas = space.areas.write();
+        let mut ended = false;
         let hole = pages.clone().find(|&index| area.attributes(index).contains(Attributes::UNMAPPED));
         let other = |index: &u32| area.attributes(*index).contains(Attributes::LOCKED) != lock;
         // The attributes are read one by one, as pages change: no other thread locks or unlocks
@@ -72,6 +73,10 @@ impl<R: Release> Machine<R> {
             // The large page that the walk has met last, and whether it may be locked.
             let mut met = (None, true);
             for index in changed {
+                if interrupted() {
+                    ended = true;
+                    break;
+                }
                 if lock && area.order() > 0 && !self.profile.mlock_parts {
                     self.may_mlock(area, index, &pages, &mut met);
                 }
@@ -95,6 +100,9 @@ impl<R: Release> Machine<R> {
             area.merge_stretches();
         }
         drop(areas);
+        if ended {
+            return Err(Error::interrupted());
+        }
         match hole {
             Some(index) => Err(Error { errno: Errno::ENOMEM, ..no_page(area, index) }),
             None => Ok(()),

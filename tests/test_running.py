@@ -247,6 +247,37 @@ def test_an_operation_that_did_nothing_is_told():
     assert mmcore.run(RACE).refused == ()
 
 
+#: Operations that find nothing to do, with the reason.
+NOTHING = {
+    "read r0@400-500": "no page of the region is in these frames",
+    "unmap r0@7": "no page of the region is in these frames",
+    "pin g0 r0@400 pipe": "no page of the region is in these frames",
+    "frame r1": "none of the pages is in memory",
+    "punch r0 keep=2 of=2": "nothing is dropped if the first 2 of each 2 pages stay",
+    "punch r0 keep=0 of=0": "nothing is dropped",
+    "zram_punch keep=3 of=2": "nothing is dropped",
+    "zs_put 5,9 size=100": "the device has blocks 0 to 1, not 5,9",
+    "zs_check 2": "the device has blocks 0 to 1, not 2",
+    "zs_del 2-4": "the device has blocks 0 to 1, not 2-4",
+    "begin_writeback r2": "no page was touched",
+}
+
+
+@pytest.mark.parametrize("op", NOTHING)
+def test_an_operation_that_finds_nothing_is_told_by_each_runner(op):
+    program = "map r0 anon 1\nwrite r0\nmap r1 anon 1\nmap r2 file 1\nread r2\nzs_open 2\n"
+    program += f"thread A\n  {op}\n"
+    for result in (
+        mmcore.run(program),
+        mmcore.stress(program, seconds=0.01),
+        mmcore.explore(program, schedules=5, jobs=1),
+        mmcore.diff(program, vary="pagevec=15,31", schedules=5).reached[0],
+    ):
+        (refused,) = result.refused
+        assert (refused.section, refused.op) == ("A", op)
+        assert NOTHING[op] in refused.why
+
+
 def test_the_verb_tells_what_was_not_done(file, capsys):
     assert command(["run", file(NEVER_DRAINED)]) == 0
     assert "note: A: `isolate r0` was refused: EBUSY" in capsys.readouterr().out

@@ -23,6 +23,8 @@ pub(super) struct Tally {
 struct OpTally {
     /// Whether it had an effect in some schedule.
     had_effect: AtomicBool,
+    /// Whether it was tried without an effect. Some of these attempts have no errno.
+    tried: AtomicBool,
     /// The errnos with which it failed: a bit for each number.
     errnos: [AtomicU64; 3],
     reason: OnceLock<String>,
@@ -54,6 +56,10 @@ impl Tally {
     }
 
     fn failed(&self, tally: &OpTally, step: &Step) {
+        // Relaxed: as in `add`.
+        if !tally.tried.load(Ordering::Relaxed) {
+            tally.tried.store(true, Ordering::Relaxed);
+        }
         for Errno(number) in step.errnos() {
             let (word, bit) = (number as usize / 64, 1 << (number as usize % 64));
             if let Some(word) = tally.errnos.get(word)
@@ -77,11 +83,10 @@ impl Tally {
         for (at, (section, ops)) in sections.enumerate() {
             for (i, op) in ops.iter().enumerate() {
                 let tally = &self.sections[at][i];
-                let errnos = tally.errnos();
-                // Relaxed: joining the jobs has ordered their stores before this load.
-                if errnos.is_empty() || tally.had_effect.load(Ordering::Relaxed) {
+                if !tally.never_had_effect() {
                     continue;
                 }
+                let errnos = tally.errnos();
                 let reason = reasons.sections[at][i].reason.get().cloned().unwrap_or_default();
                 refused.push(Refused::new((section, i, op), errnos, reason));
             }
@@ -91,13 +96,17 @@ impl Tally {
 
     /// Whether an operation was tried and never had an effect.
     pub fn has_refused(&self) -> bool {
-        // Relaxed: as in `refused`.
-        let never = |tally: &OpTally| !tally.had_effect.load(Ordering::Relaxed) && !tally.errnos().is_empty();
-        self.sections.iter().flatten().any(never)
+        self.sections.iter().flatten().any(OpTally::never_had_effect)
     }
 }
 
 impl OpTally {
+    /// Whether it was tried and never had an effect.
+    fn never_had_effect(&self) -> bool {
+        // Relaxed (both): joining the jobs has ordered their stores before these loads.
+        self.tried.load(Ordering::Relaxed) && !self.had_effect.load(Ordering::Relaxed)
+    }
+
     fn errnos(&self) -> Vec<Errno> {
         // Relaxed: as in `refused`.
         let words: Vec<u64> = self.errnos.iter().map(|word| word.load(Ordering::Relaxed)).collect();

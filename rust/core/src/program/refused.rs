@@ -47,7 +47,10 @@ impl Step {
         match of_pages {
             false => self.problem.is_none(),
             true => {
-                let page = |status: &Option<i32>| status.is_some_and(|status| status >= 0);
+                // A write to disk that has begun has the status 1. No write begins for a clean page, which
+                // has the status 0.
+                let least = i32::from(matches!(op, Op::BeginWriteback { .. }));
+                let page = |status: &Option<i32>| status.is_some_and(|status| status >= least);
                 self.status.iter().any(page)
                     || self.calls_ret.contains(&0)
                     || self.acc.iter().any(|access| !matches!(access, super::session::Access::Failed(_)))

@@ -232,8 +232,17 @@ impl<R: Release> Session<R> {
     /// Performs one operation.
     pub fn step(&self, actor: &mut Actor, op: &Op) -> Step {
         if op.selects_frames() {
-            let op = op.with_pages(|sel| self.pages_in_frames(actor, sel));
-            return self.step(actor, &op);
+            let mut none = false;
+            let op = op.with_pages(|sel| {
+                let pages = self.pages_in_frames(actor, sel);
+                none = pages.is_empty();
+                pages
+            });
+            let mut step = self.step(actor, &op);
+            if none && step.problem.is_none() {
+                step.problem = Some(Problem::misuse("no page of the region is in these frames"));
+            }
+            return step;
         }
         #[cfg(feature = "explored")]
         if checks_all() {

@@ -67,6 +67,9 @@ impl<R: Release> Session<R> {
             }
             step.ret += i64::from(self.failed_frame(actor, pages.of, page).is_some());
         }
+        if step.ret == 0 {
+            step.problem = Some(Problem::misuse("none of the pages is in memory, or was before"));
+        }
         step
     }
 

@@ -289,7 +289,7 @@ impl<R: Release> Session<R> {
             Err(problem) => return Step::refused(problem),
         };
         let pages = mapped.area.pages();
-        let mut step = Step::default();
+        let mut step = Step { problem: nothing_punched(keep, of), ..Step::default() };
         for first in (0..pages).step_by(of.max(1) as usize) {
             let run = first.saturating_add(keep).min(pages)..first.saturating_add(of).min(pages);
             if run.is_empty() {
@@ -370,4 +370,10 @@ fn followed_until(mapped: &Mapped, pages: &Range<u32>, advice: map::Advice, errn
         (Errno::EINVAL, Some(locked)) if advice != map::Advice::Free || mapped.file.is_none() => locked,
         _ => pages.start,
     }
+}
+
+/// Returns a problem if nothing is dropped of each `of` pages, of which the first `keep` stay.
+pub(super) fn nothing_punched(keep: u32, of: u32) -> Option<Problem> {
+    let why = || Problem::misuse(format!("nothing is dropped if the first {keep} of each {of} pages stay"));
+    (keep >= of).then(why)
 }

@@ -4,6 +4,7 @@ use super::Session;
 use super::actor::Actor;
 use super::block_content::{Filling, Known, Written, content};
 use super::check::CONTENT;
+use super::memory::nothing_punched;
 use super::process::Outcome;
 use super::step::{Problem, Step, ZramShown};
 use crate::audit::Finding;
@@ -55,7 +56,7 @@ impl<R: Release> Session<R> {
             Err(problem) => return Step::refused(problem),
         };
         let each = options.contains(&PutOption::Each);
-        let mut step = Step::default();
+        let mut step = Step { problem: no_block(blocks, device.blocks()), ..Step::default() };
         let mut shown = ZramShown::default();
         for (block, size) in blocks.indices(device.blocks()).zip(sizes.0.iter().cycle()) {
             stop_point();
@@ -123,7 +124,7 @@ impl<R: Release> Session<R> {
     pub(super) fn zram_punch(&self, actor: &mut Actor, (keep, of): (u32, u32)) -> Step {
         let discarded = |block: u32| block.checked_rem(of).is_some_and(|at| at >= keep);
         let step = self.discard_blocks(actor, |len| (0..len).filter(|&block| discarded(block)).collect());
-        Step { zram: None, ..step }
+        Step { zram: None, problem: step.problem.or_else(|| nothing_punched(keep, of)), ..step }
     }
 
     /// Reads the first `keep` blocks of each group of `of` blocks. The result is the number of blocks
@@ -170,7 +171,12 @@ impl<R: Release> Session<R> {
     }
 
     pub(super) fn zs_del(&self, actor: &mut Actor, blocks: &Blocks) -> Step {
-        self.discard_blocks(actor, |len| blocks.indices(len).collect())
+        let mut none = None;
+        let step = self.discard_blocks(actor, |len| {
+            none = no_block(blocks, len);
+            blocks.indices(len).collect()
+        });
+        Step { problem: step.problem.or(none), ..step }
     }
 
     /// Discards blocks. `which` gets the number of blocks of the device, and returns those to discard.
@@ -199,7 +205,16 @@ impl<R: Release> Session<R> {
     /// Reads blocks and compares them with their last writes. While other threads run, this thread does
     /// not know the last write of a block; then a block counts as damaged only if the read fails.
     pub(super) fn zs_check(&self, actor: &Actor, blocks: &Blocks) -> Step {
-        self.check_read(actor, |len| blocks.indices(len).collect(), false)
+        let mut none = None;
+        let step = self.check_read(
+            actor,
+            |len| {
+                none = no_block(blocks, len);
+                blocks.indices(len).collect()
+            },
+            false,
+        );
+        Step { problem: step.problem.or(none), ..step }
     }
 
     /// Reads and compares blocks. `which` gets the number of blocks of the device, and returns those to
@@ -316,4 +331,12 @@ impl<R: Release> Session<R> {
 
 fn damaged(block: u32, what: &str) -> Finding {
     Finding { rule: CONTENT, pfn: None, detail: format!("block {block} of the zram device {what}") }
+}
+
+/// Returns a problem if the device, which has `len` blocks, has no block of the list.
+fn no_block(blocks: &Blocks, len: u32) -> Option<Problem> {
+    let none = blocks.indices(len).next().is_none();
+    none.then(|| {
+        Problem::misuse(format!("the device has blocks 0 to {}, not {blocks}", len.saturating_sub(1)))
+    })
 }

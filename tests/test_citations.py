@@ -189,7 +189,7 @@ def dead_bugs(file: Text) -> Iterator[str]:
 
 #: h01, h01/4, s08-swap-zeroes/5; percentiles look like them.
 RECORDING = re.compile(
-    r"(?<![\w/.-])(?!p(?:50|90|99)\b)([bcghlmopsz]\d{2,5}(?:-[a-z0-9]+)*)(?:/(\d+))?\b"
+    r"(?<![\w/.-])(?!p(?:50|90|99)\b)([bcghlmopsz]\d{2,6}(?:-[a-z0-9]+)*)(?:/(\d+))?\b"
 )
 #: A recording whose number has one digit is cited with a step only: p0 is a page, c0 a child.
 SHORT = re.compile(r"(?<![\w/.-])([bcghlmopsz]\d(?:-[a-z0-9]+)*)/(\d+)\b")

@@ -57,6 +57,7 @@ KINDS = (
     "preempted",
     "movable",
     "compressed",
+    "paired",
     "compacted",
     "wanted",
     "hungry",

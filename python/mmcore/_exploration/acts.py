@@ -36,6 +36,7 @@ __all__ = [
     "MAPPED",
     "MEMORY",
     "MOVABLE",
+    "PAIRED",
     "PINNED",
     "PREEMPTED",
     "PRESSED",
@@ -121,7 +122,7 @@ MAPPED = _usual("read write unmap fork pin move query allocate looks") | ANY
 FORKED = _usual("read write unmap fork exit cread cwrite pin get") | {"move": "move {x} node=1 all"}
 
 #: Threads for mapped memory without pages: the first access allocates them.
-FRESH = _usual("read write unmap fork pin move query mlock fillnode drain look_entry")
+FRESH = _usual("read write unmap fork pin move query mlock munlock fillnode drain look_entry")
 
 #: Threads for pages that the set-up has pinned with `g0`; the thread `unpin` gives the pin back.
 PINNED = _usual("read write unmap fork pin move isolate migrate drain") | {"unpin": "unpin g0"}
@@ -190,7 +191,11 @@ WALKED = (
 LOSING = _usual("soft_offline phys_hard unpoison write fread fwrite msync drop truncate move get")
 
 #: Threads for pages of a shared mapping of a file that were written to disk: the next store faults.
-WRITTEN = _usual("read write fwrite msync writeback truncate move get drop unmap phys_hard")
+WRITTEN = (
+    _usual("read write fwrite msync writeback")
+    | {"rotated": "begin_writeback {x}\nmadv {x} pageout\nend_writeback {x}\ndrain"}
+    | _usual("mlock truncate move get drop unmap phys_hard")
+)
 
 #: `LOSING` for pages that are in the page cache and in no page table: reclaim can free them.
 DROPPING = LOSING | _usual("phys_soft reclaim")
@@ -358,6 +363,12 @@ COMPRESSED = {
     "free_empty": "zs_del 0\nzs_free_empty",
     "close": "zs_close",
 }
+
+#: Threads for the page of a zspage in which the objects of two blocks lie as a whole.
+PAIRED = {
+    name: COMPRESSED[name]
+    for name in ("put", "check", "del", "compact", "isolate", "migrate", "free_empty")
+} | {"overwrite": "zs_put 0 size=8"}
 
 #: Threads that compact the node, and threads that use its pages meanwhile.
 COMPACTED = {

@@ -63,6 +63,7 @@ _BLOCKS = "machine pages=8 pageblock_order=2 block=4"
 #: | pressed | nothing else in memory | memory written before |
 #: | leaving | on its list | on its list, an activation in the batch |
 #: | compressed | today's locks of zsmalloc | the locks of 4.8 |
+#: | paired | today's locks of zsmalloc | the locks of 4.8 |
 #: | blockwise | anonymous | a file's |
 #: | hungry | pages that go to swap, one frame in reserve | pages of a file, no reserve, one CPU |
 #: | wanted | the block has an anonymous page | it has a movable page |
@@ -191,7 +192,7 @@ KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
     ),
     "unfilled": (
         acts.UNFILLED,
-        ("map r0 anon 2 order=1", "r0", "r0:1"),
+        ("map r0 anon 2 order=1", "r0:1", "r0:0"),
         ("map r0 anon 2 order=1\nwrite r0:0\nmadv r0:0 dontneed\ndrain", "r0:0", "r0"),
     ),
     "large": (
@@ -294,6 +295,15 @@ KINDS: dict[str, tuple[dict[str, str], _Setting, _Setting]] = {
         (
             "machine pages=16 zs_locking=class zspage_groups=quarters\nzs_open 2\nzs_put 0 size=24",
             "z0:2",
+            "z0:0",
+        ),
+    ),
+    "paired": (
+        acts.PAIRED,
+        _same("machine pages=16\nzs_open 2\nzs_put 0 size=8\nzs_put 1 size=8", "z0:0"),
+        _same(
+            "machine pages=16 zs_locking=class zspage_groups=quarters\nzs_open 2\n"
+            "zs_put 0 size=8\nzs_put 1 size=8",
             "z0:0",
         ),
     ),

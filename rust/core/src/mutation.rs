@@ -182,6 +182,11 @@ mutations! {
     EmptyZspageForgotten = "empty-zspage-forgotten", "1a87aa03597e, bug 37";
     /// A thread that frees a zspage locks its pages by the links that it has read before it waits.
     ChainLockedByOldLinks = "chain-locked-by-old-links", "2505a981114d, bug 39";
+    /// A migration of a zspage's page that finds an object in use keeps the objects pinned that it has
+    /// pinned.
+    MigrationKeepsPins = "migration-keeps-pins", "zsmalloc";
+    /// `nr_zspages` does not move to another node with a page of a zspage.
+    ZspageNodeNotMoved = "zspage-node-not-moved", "counters of zsmalloc";
     /// A putback decides whether to wake the thread that closes the pool before it counts down.
     ClosingReadEarly = "closing-read-early", "afe8605ca454, bug 55";
     /// An activation counts a large page as one.
@@ -197,6 +202,14 @@ mutations! {
     CulledAgain = "culled-again", "counters of mlock";
     /// A fault that finds its page in the swap cache counts a read from swap.
     CachedSwapinCounted = "cached-swapin-counted", "counters of swap";
+    /// A fault that finds its page in the swap cache counts as one that had to wait for the swap space.
+    CachedFaultIsMajor = "cached-fault-is-major", "counters of page faults";
+    /// A store that gets the permission to write to a page of a shared mapping does not count as a reuse.
+    SharedReuseUncounted = "shared-reuse-uncounted", "counters of page faults";
+    /// A page of a file that could not be dropped counts as deactivated, although it was inactive.
+    InactiveDeactivated = "inactive-deactivated", "counters of LRU lists";
+    /// Pages that the daemon has freed count as freed by a thread that needs frames.
+    DaemonStealsDirectly = "daemon-steals-directly", "counters of reclaim";
     /// A page that is active already goes to the head of its list when it is activated again.
     ActivatedTwice = "activated-twice", "LRU lists";
     /// A page whose write-back has ended goes to the head of the inactive list instead of to its tail.
@@ -234,6 +247,8 @@ mutations! {
     ReplacementSlotFirst = "replacement-slot-first", "migration";
     /// A migration of a large page in the swap cache replaces the page in its first slot only.
     FirstSlotReplaced = "first-slot-replaced", "fc346d0a70a1, bug 33";
+    /// A split does not give the parts the marks of use that the page has.
+    SplitForgetsUse = "split-forgets-use", "split";
     /// The parts of a large page that is split in the swap cache do not name their slots.
     SplitForgetsSlots = "split-forgets-slots", "71e2d666ef85";
     /// A page can be found in the swap cache before it names its slot.
@@ -263,9 +278,13 @@ mutations! {
     /// A truncation reads the length of the file before it waits for another one, and makes the file longer
     /// again.
     TruncationRegrows = "truncation-regrows", "truncation";
+    /// A truncation does not unmap a page that a fault has mapped after all pages were unmapped.
+    TruncationLeavesMapping = "truncation-leaves-mapping", "22061a1ffabd (its idea)";
     /// A migration makes each entry that it restores writable, also those of pages that several processes
     /// share.
     RestoreWritable = "restore-writable", "migration";
+    /// `MADV_FREE` clears the dirty bit of an entry without a flush.
+    LazyfreeWithoutFlush = "lazyfree-without-flush", "56236a59556c (its idea)";
     /// Memory failure takes the entries of a page away without a flush.
     PoisonUnmapWithoutFlush = "poison-unmap-without-flush", "memory failure";
     /// A hard failure does not wait until the device has written the page.

@@ -32,6 +32,7 @@ impl<R: Release> Machine<R> {
         }
         self.served(
             node,
+            order,
             match self.alloc_on(node, order) {
                 Err(error) => self.insist(error, Reach::Node, Effort::Usual),
                 found => found,
@@ -45,6 +46,7 @@ impl<R: Release> Machine<R> {
         self.may_allocate(FRAME)?;
         self.served(
             node,
+            order,
             match self.alloc_on(node, order) {
                 Err(error) if error.errno == Errno::ENOMEM && self.pressure.is_on() => {
                     let (reach, effort) = (Reach::Node, Effort::NoWait);
@@ -76,7 +78,7 @@ impl<R: Release> Machine<R> {
     pub fn alloc_pages_of(&self, node: usize, order: u8, kind: MigrateType) -> Result<Pfn> {
         self.may_allocate(FRAME)?;
         match kind {
-            MigrateType::Movable => return self.served(node, self.alloc_on(node, order)),
+            MigrateType::Movable => return self.served(node, order, self.alloc_on(node, order)),
             MigrateType::Unmovable | MigrateType::Reclaimable => {}
             MigrateType::HighAtomic | MigrateType::Isolated => {
                 return Err(Error::new(
@@ -95,6 +97,7 @@ impl<R: Release> Machine<R> {
         self.refresh_arrays(node);
         self.served(
             node,
+            order,
             match pfn {
                 Some(pfn) => Ok(pfn),
                 None if self.pressure.is_on() => {
@@ -185,6 +188,7 @@ impl<R: Release> Machine<R> {
         let asked = want.nodes(self.nodes.len()).next().unwrap_or(node);
         self.served(
             asked,
+            order,
             loop {
                 self.may_allocate(FRAME)?;
                 match self.take_for(want, Floor::Low) {
@@ -204,6 +208,7 @@ impl<R: Release> Machine<R> {
         let first = want.nodes(self.nodes.len()).next().unwrap_or(want.node);
         self.served(
             first,
+            want.order,
             match self.first_of(want, |node| self.alloc_on(node, want.order).ok()) {
                 Some(pfn) => Ok(pfn),
                 None if self.pressure.is_on() => self.alloc_under_pressure(want),
@@ -212,11 +217,12 @@ impl<R: Release> Machine<R> {
         )
     }
 
-    /// Tells the reckoner the result of an allocation that asked for a node.
+    /// Tells the reckoner the result of an allocation of 2^`order` frames that asked for a node.
     #[inline(always)]
-    fn served(&self, asked: usize, result: Result<Pfn>) -> Result<Pfn> {
-        if let Ok(pfn) = result {
-            reckon::served(asked, self.node_of(pfn));
+    fn served(&self, asked: usize, order: u8, result: Result<Pfn>) -> Result<Pfn> {
+        match result {
+            Ok(pfn) => reckon::served(asked, self.node_of(pfn)),
+            Err(_) => reckon::unserved(order),
         }
         result
     }
@@ -233,6 +239,7 @@ impl<R: Release> Machine<R> {
     pub fn alloc_pages_near(&self, node: usize, order: u8) -> Result<Pfn> {
         self.served(
             node,
+            order,
             loop {
                 match self.alloc_on_any(node, order) {
                     Err(error) if self.pressure.is_on() => {
@@ -250,6 +257,7 @@ impl<R: Release> Machine<R> {
     pub fn alloc_pages_unforced(&self, node: usize, order: u8) -> Result<Pfn> {
         self.served(
             node,
+            order,
             match self.alloc_on_any(node, order) {
                 Err(error) => self.insist(error, Reach::Near, Effort::Once),
                 found => found,

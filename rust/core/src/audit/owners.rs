@@ -1,18 +1,38 @@
 //! Rule 8: the owners of movable pages, their isolated pages, and the faults that the owners find in
-//! their own state.
+//! their own state. Rule 4, as far as it concerns pages of owners: `nr_zspages`.
 
 use super::census::Census;
 use super::report::Report;
 use crate::machine::Machine;
-use crate::owner::Owner;
-use crate::page::Flags;
+use crate::owner::{Owner, OwnerId};
+use crate::page::{Flags, Pfn};
 use crate::release::Release;
+use crate::stat::NodeItem;
 use std::sync::Arc;
 
 /// Checks the owners of movable pages.
 pub(super) fn check<R: Release>(machine: &Machine<R>, census: &Census, report: &mut Report<'_>) {
     check_releases(machine, census, report);
     check_states(machine, report);
+    check_zspages(machine, report);
+}
+
+/// Rule 4: `nr_zspages` of a node is the number of pages that the pools of zsmalloc have there.
+fn check_zspages<R: Release>(machine: &Machine<R>, report: &mut Report<'_>) {
+    // The pools are those whose memory reclaim compacts.
+    let pools: Vec<OwnerId> = machine.shrinkers.lock().clone();
+    let pages: Vec<Pfn> =
+        pools.into_iter().filter_map(|id| machine.owners.movable(id)).flat_map(|pool| pool.held()).collect();
+    for number in 0..machine.nodes.len() {
+        let counted = machine.stats.on_node(number, NodeItem::Zspages);
+        let here = pages.iter().filter(|&&pfn| machine.node_of(pfn) == number).count();
+        if counted != here as i64 {
+            report.machine(
+                "a counter of pages is the number of such pages",
+                format!("node {number}: nr_zspages is {counted}, but there are {here} such pages"),
+            );
+        }
+    }
 }
 
 /// Returns the number of a node's movable pages that are isolated from their owners.

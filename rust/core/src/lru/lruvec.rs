@@ -266,7 +266,9 @@ impl Lruvec {
     pub(crate) fn relink_tail(&mut self, frames: &Frames, pfn: Pfn) {
         let word = frames[pfn].set_lru(pfn);
         reckon::linked(&frames[pfn], !word.has(Flags::UNEVICTABLE));
-        reckon::linked_at_tail(&frames[pfn]);
+        if !word.has(Flags::UNEVICTABLE) {
+            reckon::linked_at_tail(&frames[pfn]);
+        }
         if let Some(generations) = &mut self.generations
             && !word.has(Flags::UNEVICTABLE)
         {
@@ -349,7 +351,7 @@ impl Lruvec {
             && list != LruList::Unevictable
         {
             generations.remove(frames, pfn);
-            return reckon::unlinked(page);
+            return reckon::unlinked(page, page.word().has(Flags::ACTIVE));
         }
         match list {
             LruList::Unevictable => page.forget_mlock_count(),
@@ -358,7 +360,7 @@ impl Lruvec {
             _ => self.lists[list as usize].op().remove(frames, pfn),
         }
         self.pages[list as usize] -= 1 << page.order();
-        reckon::unlinked(page);
+        reckon::unlinked(page, matches!(list, LruList::ActiveAnon | LruList::ActiveFile));
     }
 }
 

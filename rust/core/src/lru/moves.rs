@@ -10,6 +10,7 @@ use super::model::{self, Verb};
 use super::watch;
 use crate::calls::Call;
 use crate::machine::Machine;
+use crate::page::reckon::{self, Drained};
 use crate::page::{Flags, Pfn, Word};
 use crate::profile::LruPolicy;
 use crate::release::Release;
@@ -41,6 +42,13 @@ impl<R: Release> Machine<R> {
 
     /// Moves the pages of one batch of a CPU. The caller holds the batch lock.
     pub(super) fn lru_move(&self, cpu: usize, pages: &[Pfn], which: LruMove) {
+        reckon::drain_begins(match which {
+            LruMove::Deactivate => {
+                Drained::Deactivation { generations: self.profile.lru_policy == LruPolicy::Mglru }
+            }
+            LruMove::DeactivateFile => Drained::OfFiles,
+            _ => Drained::Another,
+        });
         for (node, run) in self.by_node(pages) {
             let mut lruvec = node.lruvec.lock();
             for &pfn in run {
@@ -105,7 +113,7 @@ impl<R: Release> Machine<R> {
                             lruvec.relink_tail(&self.frames, pfn);
                             self.stats.event(Event::Pgrotated, pages);
                         }
-                        if word.has(Flags::ACTIVE) {
+                        if word.has(Flags::ACTIVE) || mutated(Mutation::InactiveDeactivated) {
                             self.stats.event(Event::Pgdeactivate, pages);
                         }
                         Verb::FileDeactivated(word)
@@ -118,6 +126,7 @@ impl<R: Release> Machine<R> {
                 lruvec.tell(&self.frames, moved, pfn);
             }
         }
+        reckon::drain_ends();
         model::drain_ended(cpu, watch::For::Move(which).number());
     }
 

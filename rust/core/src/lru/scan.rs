@@ -14,7 +14,8 @@
 use super::lruvec::{Evictability, LruList};
 use super::model::Verb;
 use crate::machine::Machine;
-use crate::page::{Flags, Pfn, reckon};
+use crate::page::reckon::{self, Scanned};
+use crate::page::{Flags, Pfn};
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
 use crate::sync::{Mutation, mutated};
@@ -38,6 +39,10 @@ impl<R: Release> Machine<R> {
         let mut scan = Scan::default();
         let mut unclaimed = Vec::new();
         let mut pages = 0;
+        let scanned = match list {
+            LruList::ActiveAnon | LruList::ActiveFile => Scanned::Active,
+            _ => Scanned::Inactive { file: list.is_file() },
+        };
         {
             let mut lruvec = self.nodes[node].lruvec.lock();
             let mut expected = lruvec.expect_scan(list);
@@ -48,6 +53,7 @@ impl<R: Release> Machine<R> {
             while let Some(pfn) = at.filter(|_| (scan.taken.len() as u32) < most) {
                 let page = &self.frames[pfn];
                 expected.meets(pfn);
+                reckon::scanned(page, scanned);
                 at = page.prev().pfn();
                 let size = 1 << page.order();
                 scan.scanned += size;
@@ -65,6 +71,7 @@ impl<R: Release> Machine<R> {
                 match self.claim_for_reclaim(pfn) {
                     Claim::Ours => {
                         lruvec.remove(&self.frames, pfn);
+                        reckon::unlinked_by_scan(page, scanned);
                         lruvec.tell(&self.frames, Verb::Removed, pfn);
                         pages += i64::from(size);
                         scan.taken.push(pfn);
@@ -106,6 +113,7 @@ impl<R: Release> Machine<R> {
                     break;
                 }
                 let page = &self.frames[pfn];
+                reckon::scanned(page, Scanned::Inactive { file });
                 at = page.prev().pfn();
                 let size = 1 << page.order();
                 scan.scanned += size;
@@ -122,7 +130,7 @@ impl<R: Release> Machine<R> {
                 match self.claim_for_reclaim(pfn) {
                     Claim::Ours => {
                         lruvec.generations()?.remove(&self.frames, pfn);
-                        reckon::unlinked(page);
+                        reckon::unlinked_by_scan(page, Scanned::Inactive { file });
                         lruvec.tell(&self.frames, Verb::Removed, pfn);
                         pages += i64::from(size);
                         scan.taken.push(pfn);

@@ -12,7 +12,7 @@ use crate::machine::Machine;
 use crate::memory::room;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
-use crate::sync::interrupted;
+use crate::sync::{Mutation, interrupted, mutated};
 use std::ops::Range;
 
 /// A process's advice about pages: one value for each `MADV_` constant that mmcore knows.
@@ -104,7 +104,9 @@ impl<R: Release> Machine<R> {
                     range.for_each(|index| self.free_lazily(area, index));
                     // After the flush, no store still goes through an entry that was dirty. A later
                     // store makes its entry dirty again.
-                    self.tlb.flush();
+                    if !mutated(Mutation::LazyfreeWithoutFlush) {
+                        self.tlb.flush();
+                    }
                 }
                 Advice::Willneed => {}
             }

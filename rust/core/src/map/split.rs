@@ -33,7 +33,7 @@ use crate::calls::Call;
 use crate::error::{Errno, Error, Result, Why};
 use crate::lru::model::Verb;
 use crate::machine::Machine;
-use crate::page::{Flags, Folio, HUGE_ORDER, Pfn, reckon};
+use crate::page::{Flags, Folio, HUGE_ORDER, Page, Pfn, Word, reckon};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, broken, in_order, mutated};
@@ -51,6 +51,21 @@ const INHERITED: Flags = Flags::REFERENCED
     .union(Flags::ANON)
     .union(Flags::IDLE)
     .union(Flags::YOUNG);
+
+/// The flags that stay with the head, or that a part has for itself. The set is written out and not derived
+/// from the flags that a part inherits, so that a check can compare the two.
+const STAY: Flags = Flags::LOCKED
+    .union(Flags::WAITERS)
+    .union(Flags::LRU)
+    .union(Flags::HEAD)
+    .union(Flags::HWPOISON)
+    .union(Flags::HAS_HWPOISONED)
+    .union(Flags::ANON_EXCLUSIVE)
+    .union(Flags::RECLAIM)
+    .union(Flags::PRIVATE)
+    .union(Flags::OWNER_PRIVATE)
+    .union(Flags::MAPPEDTODISK)
+    .union(Flags::ERROR);
 
 /// The flags of pages that are never split: a holder of such a page knows it by its head alone.
 const WHOLE: Flags =
@@ -85,7 +100,9 @@ impl<R: Release> Machine<R> {
         }
         self.traced(Call::SplitFolio, head, || {
             let huge = page.order() == HUGE_ORDER;
+            reckon::split_begins(&self.frames, head);
             let split = self.split_steps(folio, keep, list);
+            reckon::split_ends();
             if huge {
                 self.stats
                     .event(if split.is_ok() { Event::ThpSplitPage } else { Event::ThpSplitPageFailed }, 1);
@@ -194,7 +211,12 @@ impl<R: Release> Machine<R> {
             lruvec.tell(&self.frames, Verb::Removed, head);
             page.clear(Flags::LRU);
         }
-        let flags = page.flags() & INHERITED;
+        let word = page.word();
+        let used = match mutated(Mutation::SplitForgetsUse) {
+            true => Flags::REFERENCED | Flags::WORKINGSET | Flags::YOUNG | Flags::IDLE,
+            false => Flags::empty(),
+        };
+        let flags = (word.flags() & INHERITED).difference(used);
         let (owner, index, slot) = (page.owner(), page.index(), page.private());
         // A reference of the caller, and one of the part's slot.
         let references = 1 + u32::from(cached);
@@ -211,7 +233,10 @@ impl<R: Release> Machine<R> {
             };
             // The part's flags and owner are stored before its count: pairs with the Acquire of
             // `try_get`.
-            let describe = || part.separate(flags, owner, index, slot);
+            let describe = || {
+                part.separate(flags, owner, index, slot);
+                expect_inherited(word, part, pfn);
+            };
             in_order(Mutation::TailBeforeLink, describe, || part.unfreeze(pfn, references));
             match &mut lruvec {
                 Some(lruvec) if anew => {
@@ -243,6 +268,17 @@ impl<R: Release> Machine<R> {
         }
         if late {
             end();
+        }
+    }
+}
+
+/// Checks, in the explored build only, that a part which no other thread can find yet has every flag of the
+/// page's `word` that belongs to its content.
+fn expect_inherited(word: Word, part: &Page, pfn: Pfn) {
+    if cfg!(feature = "explored") {
+        let has = part.word();
+        if !has.has(word.flags().difference(STAY)) {
+            broken("a part of a split page keeps its flags", format_args!("page {pfn}: {word} became {has}"));
         }
     }
 }

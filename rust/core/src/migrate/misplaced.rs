@@ -41,6 +41,7 @@ impl<R: Release> Machine<R> {
         let (page, before) = (&self.frames[pfn], self.node_of(pfn));
         let hinted = self.gets_hint(&area, index, pfn);
         reckon::happened(Fact::Hint, hinted.into());
+        reckon::happened(Fact::HintAtHome, (hinted && before == node).into());
         if !hinted {
             return Ok(before);
         }

@@ -35,6 +35,27 @@ pub(crate) enum Fact {
     SwappedIn,
     /// A hint of NUMA balancing applied to a page.
     Hint,
+    /// The page of such a hint was on the node of the thread.
+    HintAtHome,
     /// A hint fault brought its page to the node of the thread.
     HintMoved,
+}
+
+/// A list that reclaim scans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scanned {
+    Active,
+    Inactive { file: bool },
+}
+
+/// A batch that is drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Pages that become inactive; `generations` if the lists have generations, which hide the age of a page.
+    Deactivation {
+        generations: bool,
+    },
+    /// Pages of files that could not be dropped.
+    OfFiles,
+    Another,
 }

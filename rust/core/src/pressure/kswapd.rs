@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::lru::SWAP_CLUSTER_MAX;
 use crate::machine::Machine;
 use crate::map::Reclaimer;
-use crate::page::MAX_ORDER;
+use crate::page::{MAX_ORDER, reckon};
 use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Ordering, stop_point, unpark_all};
@@ -24,6 +24,14 @@ impl<R: Release> Machine<R> {
     /// `EINVAL` for a node or an order that does not exist.
     pub fn kswapd(&self, node: usize, order: u8) -> Result<u32> {
         self.may_compact(node, order)?;
+        reckon::daemon_begins();
+        let freed = self.balance(node, order);
+        reckon::daemon_ends();
+        freed
+    }
+
+    /// Performs the run of [`Machine::kswapd`].
+    fn balance(&self, node: usize, order: u8) -> Result<u32> {
         let wanted = &self.nodes[node].wanted;
         let _reclaims = self.pressure.enter(context::RECLAIMS);
         self.stats.event(Event::Pageoutrun, 1);

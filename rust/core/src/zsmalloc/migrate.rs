@@ -179,7 +179,9 @@ impl ZsPool {
             machine.memory.copy_page(from, to);
             self.switch(machine, room, chain, books, (from, to));
         }
-        handles().take(pinned).for_each(|handle| self.handles.unpin(handle));
+        if all || !mutated(Mutation::MigrationKeepsPins) {
+            handles().take(pinned).for_each(|handle| self.handles.unpin(handle));
+        }
         if all { Ok(()) } else { Err(Errno::EAGAIN) }
     }
 
@@ -216,8 +218,10 @@ impl ZsPool {
 
     /// Ends the pool's hold on the old page of a migration.
     fn leave<R: Release>(&self, machine: &Machine<R>, from: Pfn, to: Pfn) {
-        machine.stats.node(machine.node_of(from), NodeItem::Zspages, -1);
-        machine.stats.node(machine.node_of(to), NodeItem::Zspages, 1);
+        if !mutated(Mutation::ZspageNodeNotMoved) {
+            machine.stats.node(machine.node_of(from), NodeItem::Zspages, -1);
+            machine.stats.node(machine.node_of(to), NodeItem::Zspages, 1);
+        }
         machine.clear_movable(from);
         // This is not the last put: the isolation still holds `from`.
         machine.put(from);

@@ -12,6 +12,7 @@ use crate::map::{Area, EntryGuard, File, FileMap, Pte};
 use crate::page::Pfn;
 use crate::release::Release;
 use crate::stat::Event;
+use crate::sync::{Mutation, mutated};
 
 impl<R: Release> Machine<R> {
     /// Makes the file's page ready for an empty entry, and reads the page in if necessary. The caller
@@ -182,7 +183,9 @@ impl<R: Release> Machine<R> {
         match *fresh {
             Some(Fresh::File { pfn: ready, writable: true }) if ready == pfn => {
                 *fresh = None;
-                self.count_reuse();
+                if !mutated(Mutation::SharedReuseUncounted) {
+                    self.count_reuse();
+                }
                 guard.finish(Pte::present(pfn, Pte::YOUNG | Pte::DIRTY | Pte::WRITE));
                 self.unlock_and_put(pfn);
                 Outcome::Done

@@ -5,7 +5,7 @@ use crate::error::{Errno, Error, Result};
 use crate::machine::Machine;
 use crate::map::slot::Slot;
 use crate::memory::WORDS;
-use crate::page::{Flags, Pfn};
+use crate::page::{Flags, Pfn, reckon};
 use crate::release::Release;
 use crate::stat::Event;
 
@@ -129,6 +129,7 @@ impl<R: Release> Machine<R> {
         }
         // The page was read in one request, and all its blocks are on disk.
         self.frames[pfn].set(Flags::MAPPEDTODISK);
+        reckon::disk_read();
         self.stats.event(Event::Pgpgin, KIB);
         Ok(())
     }
@@ -146,6 +147,7 @@ impl<R: Release> Machine<R> {
                 cell.set(self.memory.load(pfn, word));
             }
         }
+        reckon::disk_written();
         self.stats.event(Event::Pgpgout, KIB);
     }
 }

@@ -86,7 +86,7 @@ impl<R: Release> Machine<R> {
             page.lock();
             if self.is_of_file(pfn, file, index) {
                 page.wait_writeback();
-                if page.mapcount() > 0 {
+                if page.mapcount() > 0 && !mutated(Mutation::TruncationLeavesMapping) {
                     // A fault that found the page before step 2 has mapped it after step 3.
                     self.unmap_file(file, index..index + 1, false);
                 }

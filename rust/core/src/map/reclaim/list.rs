@@ -9,7 +9,7 @@ use crate::pressure::state::context;
 use crate::profile::LruPolicy;
 use crate::release::Release;
 use crate::stat::{Event, NodeItem};
-use crate::sync::wait_briefly;
+use crate::sync::{Mutation, mutated, wait_briefly};
 
 /// The thread that reclaims; the counters distinguish the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,8 @@ impl<R: Release> Machine<R> {
 
     pub(super) fn count_stolen(&self, file: bool, pages: u32, by: Reclaimer) {
         if pages > 0 {
+            let direct = mutated(Mutation::DaemonStealsDirectly);
+            let by = if direct { Reclaimer::Direct } else { by };
             self.stats.event(by.stolen(), pages.into());
             self.stats.event(if file { Event::PgstealFile } else { Event::PgstealAnon }, pages.into());
         }

@@ -8,7 +8,7 @@
 use super::store::{Changing, Left, Swap};
 use crate::machine::Machine;
 use crate::map::slot::Slot;
-use crate::page::{Flags, Folio, Page, Pfn};
+use crate::page::{Flags, Folio, Page, Pfn, reckon};
 use crate::release::Release;
 use crate::stat::NodeItem;
 use crate::sync::{Mutation, broken, in_order, mutated};
@@ -75,6 +75,14 @@ impl<R: Release> Machine<R> {
     /// page into the swap cache (`add_to_swap`). Returns false, with the page unchanged, if the swap
     /// space has no such slots.
     pub(in crate::map) fn add_to_swap(&self, pfn: Pfn) -> bool {
+        let added = self.try_add_to_swap(pfn);
+        if !added {
+            reckon::slotless(&self.frames[pfn], pfn);
+        }
+        added
+    }
+
+    fn try_add_to_swap(&self, pfn: Pfn) -> bool {
         let Some(swap) = self.swap_space() else { return false };
         let page = &self.frames[pfn];
         page.expect_locked();

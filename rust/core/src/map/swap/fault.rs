@@ -51,7 +51,7 @@ impl<R: Release> Machine<R> {
         let bypass = if self.profile.swapin_past_cache { Bypass::IfOnlyEntry } else { Bypass::Never };
         let Some(swapped) = self.swapped_page(&swap, slot, bypass, alloc)? else { return Ok(None) };
         let (page, head) = (&self.frames[swapped.pfn], &self.frames[swapped.folio.head]);
-        if swapped.read {
+        if swapped.read || mutated(Mutation::CachedFaultIsMajor) {
             self.stats.event(Event::Pgmajfault, 1);
         }
         if page.word().has(Flags::HWPOISON) {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::machine::Machine;
 use crate::map::File;
 use crate::map::slot::Slot;
-use crate::page::Pfn;
+use crate::page::{Pfn, reckon};
 use crate::release::Release;
 
 impl<R: Release> Machine<R> {
@@ -49,6 +49,9 @@ impl<R: Release> Machine<R> {
         };
         if !self.cache_from_swap(file, index, pfn, slot) {
             // The page was truncated meanwhile, or another thread has brought it back.
+            if read {
+                reckon::read_lost();
+            }
             self.unlock_and_put(pfn);
             return Ok(None);
         }

@@ -2,7 +2,7 @@
 //! not flushed yet.
 
 use crate::map::pte::{Entry, Pte};
-use crate::page::Pfn;
+use crate::page::{Pfn, reckon};
 use crate::sync::explored::{THREADS, thread_slot};
 use std::cell::Cell;
 
@@ -17,11 +17,16 @@ fn change(to: Option<Pfn>) -> Option<Pfn> {
 }
 
 /// Records that an entry was replaced. A flush is due if the old entry allows an access to a frame that the
-/// new one does not allow. The zero page is no such frame: its content stays what it was.
+/// new one does not allow, or a store that leaves no mark. The zero page is no such frame: its content stays
+/// what it was.
 pub(in crate::map) fn replaced(old: Pte, new: Pte) {
     let Entry::Present { pfn, zero: false } = old.entry() else { return };
     let stays = new.entry() == (Entry::Present { pfn, zero: false });
-    if !stays || old.has(Pte::WRITE) && !new.has(Pte::WRITE) {
+    if stays && new.has(Pte::WRITE) && !old.has(Pte::WRITE) {
+        reckon::made_writable();
+    }
+    let lost = |bit| old.has(bit) && !new.has(bit);
+    if !stays || lost(Pte::WRITE) || lost(Pte::DIRTY) {
         change(Some(pfn));
     }
 }

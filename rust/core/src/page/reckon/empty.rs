@@ -1,6 +1,6 @@
 //! The reckoner of the builds without an explorer: its functions do nothing.
 
-use super::Fact;
+use super::{Drained, Fact, Scanned};
 use crate::page::{Frames, Page, Pfn, Word};
 
 /// Returns 0.
@@ -35,7 +35,67 @@ pub(crate) fn linked_at_tail(_page: &Page) {}
 
 /// Ignores a page that is unlinked.
 #[inline(always)]
-pub(crate) fn unlinked(_page: &Page) {}
+pub(crate) fn unlinked(_page: &Page, _active: bool) {}
+
+/// Ignores a page that a scan has taken.
+#[inline(always)]
+pub(crate) fn unlinked_by_scan(_page: &Page, _list: Scanned) {}
+
+/// Ignores a page that a scan meets.
+#[inline(always)]
+pub(crate) fn scanned(_page: &Page, _list: Scanned) {}
+
+/// Ignores a daemon that begins to reclaim.
+#[inline(always)]
+pub(crate) fn daemon_begins() {}
+
+/// Ignores a daemon that has reclaimed.
+#[inline(always)]
+pub(crate) fn daemon_ends() {}
+
+/// Ignores a drain that begins.
+#[inline(always)]
+pub(crate) fn drain_begins(_batch: Drained) {}
+
+/// Ignores a drain that has ended.
+#[inline(always)]
+pub(crate) fn drain_ends() {}
+
+/// Ignores a fault that begins.
+#[inline(always)]
+pub(crate) fn fault_begins() {}
+
+/// Ignores a fault that has ended.
+#[inline(always)]
+pub(crate) fn fault_ends() {}
+
+/// Ignores a read whose page is gone.
+#[inline(always)]
+pub(crate) fn read_lost() {}
+
+/// Ignores a read from a disk.
+#[inline(always)]
+pub(crate) fn disk_read() {}
+
+/// Ignores a write to a disk.
+#[inline(always)]
+pub(crate) fn disk_written() {}
+
+/// Ignores an allocation that has failed.
+#[inline(always)]
+pub(crate) fn unserved(_order: u8) {}
+
+/// Ignores a page for which there are no swap slots.
+#[inline(always)]
+pub(crate) fn slotless(_page: &Page, _pfn: Pfn) {}
+
+/// Ignores a split that begins.
+#[inline(always)]
+pub(crate) fn split_begins(_frames: &Frames, _head: Pfn) {}
+
+/// Ignores a split that has ended.
+#[inline(always)]
+pub(crate) fn split_ends() {}
 
 /// Ignores pages to which something happened.
 #[inline(always)]

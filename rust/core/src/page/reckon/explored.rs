@@ -1,31 +1,62 @@
 //! The reckoner of the explored build. Its books belong to the OS thread that explores, and are opened anew
 //! for each schedule.
 
-use super::Fact;
+mod fault;
+mod reclaim;
+
+pub(crate) use fault::{
+    disk_read, disk_written, fault_begins, fault_ends, made_writable, read_lost, slotless, split_begins,
+    split_ends, unserved,
+};
+pub(crate) use reclaim::{daemon_begins, daemon_ends, drain_begins, drain_ends, scanned, unlinked_by_scan};
+
+use super::{Drained, Fact, Scanned};
 use crate::page::{Flags, Frames, HUGE_ORDER, Page, Pfn, Word};
 use crate::stat::{Event, NodeItem};
 use crate::sync::explored::{ByAddress, Digest, THREADS, Threads, checks_all, glance};
 use crate::sync::thread_slot;
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 /// The events that the reckoner derives.
-pub(crate) const EVENTS: [Event; 21] = [
+pub(crate) const EVENTS: [Event; 42] = [
     Event::Pgactivate,
+    Event::Pgdeactivate,
     Event::Pgrotated,
+    Event::Pgrefill,
+    Event::PgscanKswapd,
+    Event::PgscanDirect,
+    Event::PgscanAnon,
+    Event::PgscanFile,
+    Event::PgstealKswapd,
+    Event::PgstealDirect,
+    Event::PgstealAnon,
+    Event::PgstealFile,
+    Event::Pageoutrun,
     Event::Pglazyfree,
     Event::Pgfault,
+    Event::Pgmajfault,
+    Event::Pgreuse,
+    Event::Pgpgin,
+    Event::Pgpgout,
     Event::Pswpin,
     Event::Pswpout,
     Event::NumaHintFaults,
+    Event::NumaHintFaultsLocal,
     Event::NumaPagesMigrated,
     Event::PgmigrateSuccess,
     Event::PgmigrateFail,
     Event::ThpMigrationSuccess,
     Event::ThpMigrationFail,
     Event::ThpMigrationSplit,
+    Event::ThpFaultAlloc,
+    Event::ThpFaultFallback,
     Event::ThpSplitPage,
+    Event::ThpSplitPageFailed,
     Event::ThpDeferredSplitPage,
+    Event::ThpSwpout,
+    Event::ThpSwpoutFallback,
     Event::UnevictableCulled,
     Event::UnevictableRescued,
     Event::UnevictableMlocked,
@@ -58,6 +89,29 @@ struct Seen {
     claimer: Option<usize>,
     /// `UNEVICTABLE` was cleared, and the page has not been linked since.
     rescued: bool,
+    /// Who took the page off its list.
+    by: Taker,
+}
+
+/// Who took a page off its list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Taker {
+    /// An isolation, or nobody.
+    #[default]
+    Another,
+    /// A scan of an active list.
+    ActiveScan,
+    /// A scan of an inactive list.
+    InactiveScan(Stolen),
+    /// The drain of a batch; the page was `active` or not.
+    Drain { batch: Drained, active: bool },
+}
+
+/// The counters of `pgsteal_*` to which a page belongs that a scan has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stolen {
+    file: bool,
+    daemon: bool,
 }
 
 /// The list of a migration under way, with the order of each page.
@@ -75,13 +129,24 @@ struct Books {
     events: Events,
     /// The sums of `ITEMS`, by node.
     nodes: Vec<[i64; ITEMS.len()]>,
-    /// Events of pages that a migration which ended early has left: it may have given them up or not.
+    /// Events that may have been counted or not: of pages that a migration which ended early has left, and of
+    /// reads whose page has left its file.
     unsure: Events,
     pages: ByAddress<Seen>,
     /// Migrations under way, the innermost last, by thread.
     moving: [Vec<Moving>; THREADS],
     /// Threads whose allocation is about to be served by a block that its compaction captured.
     captured: Threads,
+    /// Threads that handle a fault.
+    faulting: HashSet<usize>,
+    /// Threads that run a reclaiming daemon.
+    daemons: HashSet<usize>,
+    /// Threads that drain a batch.
+    draining: HashMap<usize, Drained>,
+    /// Large pages for which a thread has found no run of swap slots, by thread.
+    slotless: HashMap<usize, Pfn>,
+    /// Pages of order 9 whose split is under way, by thread.
+    splitting: HashMap<usize, Pfn>,
 }
 
 /// A sum for each event.
@@ -168,6 +233,11 @@ impl Books {
         self.pages.clear();
         self.moving.iter_mut().for_each(Vec::clear);
         self.captured = 0;
+        self.faulting.clear();
+        self.daemons.clear();
+        self.draining.clear();
+        self.slotless.clear();
+        self.splitting.clear();
     }
 
     fn on_node(&self, node: usize) -> [i64; ITEMS.len()] {
@@ -189,6 +259,15 @@ impl Books {
         let set = |flag| !old.has(flag) && new.has(flag);
         let cleared = |flag| old.has(flag) && !new.has(flag);
         let alive = new.count() > 0;
+        if cleared(Flags::ACTIVE) && seen.by == Taker::ActiveScan {
+            self.add(Event::Pgdeactivate, pages);
+        }
+        if set(Flags::LRU) {
+            self.is_back(&seen, pages);
+        }
+        if set(Flags::ANON) && !new.has(Flags::SWAPCACHE) {
+            self.began_anon(order_of(page), me);
+        }
         if set(Flags::ACTIVE) && seen.place == Place::Off {
             self.add(Event::Pgactivate, pages);
         }
@@ -218,6 +297,9 @@ impl Books {
             seen.claimer = Some(me);
         } else if set(Flags::LRU) {
             seen.claimer = None;
+            if let Taker::InactiveScan(_) = seen.by {
+                seen.by = Taker::Another;
+            }
         }
     }
 }
@@ -272,8 +354,10 @@ pub(crate) fn queued(page: &Page) {
 #[inline]
 pub(crate) fn linked(page: &Page, evictable: bool) {
     books(|books| {
+        books.is_deactivated(page);
         let seen = books.seen(page, Word(0));
         seen.place = Place::Listed;
+        seen.by = Taker::Another;
         if std::mem::take(&mut seen.rescued) && evictable {
             books.add(Event::UnevictableRescued, 1 << order_of(page));
         }
@@ -286,10 +370,15 @@ pub(crate) fn linked_at_tail(page: &Page) {
     books(|books| books.add(Event::Pgrotated, 1 << order_of(page)));
 }
 
-/// Tells that a page is unlinked.
+/// Tells that a page is unlinked; `active` if it was on an active list.
 #[inline]
-pub(crate) fn unlinked(page: &Page) {
-    books(|books| books.seen(page, Word(0)).place = Place::Off);
+pub(crate) fn unlinked(page: &Page, active: bool) {
+    books(|books| {
+        let batch = books.draining.get(&thread_slot()).copied();
+        let by = batch.map_or(Taker::Another, |batch| Taker::Drain { batch, active });
+        let seen = books.seen(page, Word(0));
+        (seen.place, seen.by) = (Place::Off, by);
+    });
 }
 
 /// Tells that something happened to this number of pages.
@@ -298,9 +387,16 @@ pub(crate) fn happened(fact: Fact, pages: i64) {
     books(|books| {
         let event = match fact {
             Fact::Fault => Event::Pgfault,
-            Fact::SwappedOut => Event::Pswpout,
-            Fact::SwappedIn => Event::Pswpin,
+            Fact::SwappedOut => {
+                books.add(Event::ThpSwpout, (pages == 1 << HUGE_ORDER).into());
+                Event::Pswpout
+            }
+            Fact::SwappedIn => {
+                books.content_read();
+                Event::Pswpin
+            }
             Fact::Hint => Event::NumaHintFaults,
+            Fact::HintAtHome => Event::NumaHintFaultsLocal,
             Fact::HintMoved => Event::NumaPagesMigrated,
         };
         books.add(event, pages);
@@ -375,15 +471,15 @@ pub(crate) fn marked(frames: &Frames, head: Pfn, marked: bool) {
 pub(crate) fn split(frames: &Frames, parts: &[Pfn]) {
     books(|books| {
         // The parts of an isolated page are isolated.
-        let head = books.seen(&frames[parts[0]], Word(0)).place;
+        let head = *books.seen(&frames[parts[0]], Word(0));
         for part in &parts[1..] {
             let seen = books.seen(&frames[*part], Word(0));
-            if (head, seen.place) == (Place::Off, Place::New) {
-                seen.place = Place::Off;
+            if (head.place, seen.place) == (Place::Off, Place::New) {
+                (seen.place, seen.by) = (Place::Off, head.by);
             }
         }
         if parts.len() == 1 << HUGE_ORDER {
-            books.add(Event::ThpSplitPage, 1);
+            books.came_apart(parts[0]);
         }
         for moving in &mut books.moving[thread_slot()] {
             moving.split.push(parts[0]);

@@ -204,6 +204,7 @@ impl<R: Release> Machine<R> {
             let mut lruvec = self.nodes[node].lruvec.lock();
             for &pfn in pages {
                 let size = 1 << self.frames[pfn].order();
+                reckon::put_back(&self.frames[pfn]);
                 // The page is uncounted before its reference is dropped: afterwards another thread
                 // may free it and allocate the frame again.
                 self.count_isolated(pfn, -1);

@@ -41,6 +41,10 @@ pub(crate) fn unlinked(_page: &Page, _active: bool) {}
 #[inline(always)]
 pub(crate) fn unlinked_by_scan(_page: &Page, _list: Scanned) {}
 
+/// Ignores a page that reclaim gives back.
+#[inline(always)]
+pub(crate) fn put_back(_page: &Page) {}
+
 /// Ignores a page that a scan meets.
 #[inline(always)]
 pub(crate) fn scanned(_page: &Page, _list: Scanned) {}

@@ -8,7 +8,9 @@ pub(crate) use fault::{
     disk_read, disk_written, fault_begins, fault_ends, made_writable, read_lost, slotless, split_begins,
     split_ends, unserved,
 };
-pub(crate) use reclaim::{daemon_begins, daemon_ends, drain_begins, drain_ends, scanned, unlinked_by_scan};
+pub(crate) use reclaim::{
+    daemon_begins, daemon_ends, drain_begins, drain_ends, put_back, scanned, unlinked_by_scan,
+};
 
 use super::{Drained, Fact, Scanned};
 use crate::page::{Flags, Frames, HUGE_ORDER, Page, Pfn, Word};

@@ -37,6 +37,16 @@ impl Books {
     }
 }
 
+/// Tells that reclaim gives back a page that it leaves.
+#[inline]
+pub(crate) fn put_back(page: &Page) {
+    books(|books| {
+        let seen = *books.seen(page, Word(0));
+        books.is_back(&seen, 1 << order_of(page));
+        books.seen(page, Word(0)).by = Taker::Another;
+    });
+}
+
 /// Tells that the calling thread begins to drain a batch.
 #[inline]
 pub(crate) fn drain_begins(batch: Drained) {

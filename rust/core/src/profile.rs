@@ -114,8 +114,8 @@ profile! {
     /// The end of a migration, and the work of a put.
     release: Design = [Putback, Split, Split, Split, Split],
         "lifecycle 6.6, 6.7; 6.1 and 6.12: h01 (folio_put_final inside the migration)";
-    /// Whether a migration changes the word of a page by the kernel's atomic operations, one for each step, or
-    /// by fewer, where one can take several steps. No kernel merges them.
+    /// Whether a migration changes the word of a page by the kernel's atomic operations, one for each
+    /// step, or by fewer, where one can take several steps. No kernel merges them.
     atomics: Atomics = [Kernel, Kernel, Kernel, Kernel, Kernel],
         "mmcore (docs/performance.md); 6.1 and 6.12: h01 (refcounts between the steps)";
     /// The number of pages that a per-CPU LRU batch holds before it drains itself.

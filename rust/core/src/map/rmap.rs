@@ -292,9 +292,9 @@ impl<R: Release> Machine<R> {
         walked.unwrap_or(Some(0))
     }
 
-    /// Accounts for one more entry that maps a part of a page. Returns true if it is the part's first mapping,
-    /// which the caller counts in `nr_anon_pages` or `nr_mapped`. The caller holds a reference for the entry,
-    /// and the entry's lock. `page` is the record of the page's head.
+    /// Accounts for one more entry that maps a part of a page. Returns true if it is the part's first
+    /// mapping, which the caller counts in `nr_anon_pages` or `nr_mapped`. The caller holds a reference for
+    /// the entry, and the entry's lock. `page` is the record of the page's head.
     #[inline(always)]
     fn counted_part(&self, page: &Page, folio: Folio, pfn: Pfn) -> bool {
         match folio.large {
@@ -334,7 +334,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Drops the mlock of an entry that has ended, if there was one. The entry's reference is still to be put.
+    /// Drops the mlock of an entry that has ended, if there was one. The entry's reference is put later.
     #[inline(always)]
     fn unlock_entry(&self, folio: Folio, locked: bool) {
         if locked {

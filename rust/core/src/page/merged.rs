@@ -1,5 +1,5 @@
-//! Changes of the page word that take several steps of the kernel in one: for the release design `packed`, and
-//! for machines whose profile merges the atomic operations of a migration (`atomics=merged`).
+//! Changes of the page word that take several steps of the kernel in one: for the release design `packed`,
+//! and for machines whose profile merges the atomic operations of a migration (`atomics=merged`).
 
 use super::lives;
 use super::pfn::Pfn;

@@ -14,7 +14,7 @@ use crossbeam_utils::CachePadded;
 /// A pool of objects that are smaller than a page.
 #[derive(Debug)]
 pub struct ZsPool {
-    /// The slot of the pool with its generation, so that two pools that had the slot one after the other differ.
+    /// The slot of the pool with its generation: two pools that had the slot one after the other differ.
     pub(crate) id: OwnerId,
     pub(super) locking: ZsLocking,
     pub(super) groups: FullnessGroups,

@@ -282,7 +282,7 @@ def test_a_wrong_field_is_refused_before_the_work(call):
         InputError, match=r'^no profile field "pagevecs"; did you mean "pagevec"\?$'
     ):
         call({"pagevecs": 7})
-    with pytest.raises(InputError, match=r'^no profile field "x"; choose one of release, pagevec'):
+    with pytest.raises(InputError, match=r'^no profile field "x"; choose one of release, atomics'):
         call({"x": 7})
     with pytest.raises(InputError, match="kernel is no field of a profile: "):
         call({"kernel": "6.1"})

@@ -79,7 +79,7 @@ impl From<Dropped> for Left {
 }
 
 /// A release design. The provided methods are the kernel's sequence, with one read-modify-write a
-/// step; a design overrides those that it does otherwise.
+/// step unless the profile merges atomic operations; a design overrides those that it does otherwise.
 ///
 /// The functions take any machine, and the design's state for it. A machine that was built for the
 /// design and one that chooses its design at run time ([`Chosen`]) run the same code.

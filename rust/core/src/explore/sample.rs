@@ -102,8 +102,8 @@ impl Strategy for Sampler {
 pub(super) struct Walk {
     rng: Rng,
     stay: u32,
-    /// Draws among one thread that were not made, because their outcome is known. They are made before the
-    /// next draw, if there is one.
+    /// The number of draws that the walk has put off while only one thread could run, because their outcome
+    /// is known. The walk makes them before its next draw, so that a seed draws the same schedules.
     owed: u32,
 }
 

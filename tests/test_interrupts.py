@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
+import inside
 import mmcore
 from mmcore._exploration import many, standard
 from mmcore._spread import workers_of
@@ -33,38 +33,13 @@ NO_END = 1 << 40
 TASKS = Path("/proc/self/task")
 
 
-def position():
-    """Where the main thread is in Python code; None while it imports a module."""
-    top = sys._current_frames()[threading.main_thread().ident]
-    frame = top
-    while frame is not None:
-        if "importlib" in frame.f_code.co_filename:
-            return None
-        frame = frame.f_back
-    return id(top), top.f_lasti
-
-
-def inside_of_a_call():
-    """Waits until the main thread has executed no Python code for a while.
-
-    A call of the library may import modules first, which takes long on a busy host: a signal then
-    would find no result so far.
-    """
-    before, since = None, time.monotonic()
-    while before is None or time.monotonic() - since < 0.3:
-        time.sleep(0.01)
-        now = position()
-        if now != before:
-            before, since = now, time.monotonic()
-
-
 def interrupted(call):
     """The exception of a call that gets SIGINT while it works."""
     begun = threading.Event()
 
     def fire():
         begun.wait()
-        inside_of_a_call()
+        inside.wait_for_a_call()
         os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=fire)
@@ -156,11 +131,18 @@ def test_no_call_leaves_a_thread_behind():
 def test_the_command_prints_what_it_has_and_is_130(arguments, told, tmp_path):
     (tmp_path / "move.mm").write_text(MOVE)
     (tmp_path / "stuck.mm").write_text(STUCK)
-    # The process prints a line a second after its start, so that the signal does not come too soon.
-    begin = "import sys, threading, mmcore._cli; threading.Timer(1, lambda: print(0)).start();"
-    code = f"{begin} sys.exit(mmcore._cli.run(sys.argv[1:]))"
+    # The command prints a line when it is at work: an earlier signal would find no result so far.
+    code = (
+        "import sys, threading, inside, mmcore._cli\n"
+        "def tell():\n    inside.wait_for_a_call()\n    print(0)\n"
+        "threading.Thread(target=tell, daemon=True).start()\n"
+        "sys.exit(mmcore._cli.run(sys.argv[1:]))\n"
+    )
     command = [sys.executable, "-uc", code, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    ) as process:
         shown = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         shown += process.communicate(timeout=120)[0]

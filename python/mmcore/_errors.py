@@ -38,13 +38,14 @@ class MmcoreError(Exception):
 class InputError(MmcoreError, ValueError):
     """An argument, option or file is not valid. The message says on one line what to change."""
 
-    def __init__(self, message: str = "", *more: object) -> None:
+    def __init__(self, message: object = "", *more: object) -> None:
         # The message may quote a path or a value of the caller, which may have any character.
         super().__init__(_on_one_line(message), *more)
 
 
-def _on_one_line(text: str) -> str:
-    """The text with escapes in place of line ends and of other characters that are not printed."""
+def _on_one_line(value: object) -> str:
+    """The value's text, with escapes in place of line ends and other characters not printed."""
+    text = str(value)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -76,12 +77,13 @@ class ProgramError(InputError):
 
     def __str__(self) -> str:
         """The message after its place, if one is known: `race.mm:3:5: ...` for a file."""
-        file = None if self.file is None else _on_one_line(self.file)
         if self.line is None:
-            return self.message if file is None else f"{file}: {self.message}"
-        if file is None:
-            return f"line {self.line}, column {self.column}: {self.message}"
-        return f"{file}:{self.line}:{self.column}: {self.message}"
+            place = "" if self.file is None else f"{self.file}: "
+        elif self.file is None:
+            place = f"line {self.line}, column {self.column}: "
+        else:
+            place = f"{self.file}:{self.line}:{self.column}: "
+        return _on_one_line(f"{place}{self.message}")
 
 
 class MissingExtraError(MmcoreError, ImportError):

@@ -9,7 +9,7 @@ from mmcore._comparison import Comparison, Options
 from mmcore._comparison.plan import make_plan
 from mmcore._comparison.runner import measure
 from mmcore._exploration import many
-from mmcore._exploration.hunted import Mutations, hunt_all
+from mmcore._exploration.hunted import Mutations, hunt
 from mmcore._exploration.hunting import defects
 from simulated_rig import SimulatedBackend
 
@@ -129,9 +129,9 @@ RESULTS = {
         lambda _: mmcore.explore(PROGRAM, search="exhaustive", preemptions=None, schedules=5),
     ),
     "exploration with its pairs": ("exploration", lambda _: mmcore.explore(PROGRAM, pairs=True)),
-    "hunt": ("hunt", lambda _: hunt_all(RACE, "hook-without-lock")),
-    "hunt of one": ("hunt", lambda _: hunt_all(RACE)),
-    "hunt that fails": ("hunt", lambda _: hunt_all(RACE, schedules=1)),
+    "hunt": ("hunt", lambda _: hunt(RACE, "hook-without-lock")),
+    "hunt of one": ("hunt", lambda _: hunt(RACE)),
+    "hunt that fails": ("hunt", lambda _: hunt(RACE, schedules=1)),
     "map": ("map", lambda _: mapped()),
     "map of two moments": ("map-change", lambda _: mapped_twice()),
     "moves of a run": ("map-steps", lambda _: stepped()),

@@ -1,11 +1,12 @@
 """Reads which modules of a Rust crate each of its files names, without compiling it.
 
 A file names a module by `use crate::a::{b, c::d}`, by a path in code (`crate::a::f()`), or by
-`super::` and `self::`. Code that exists for tests alone does not count.
+`super::` and `self::`. Code that exists for tests alone does not count. A name that a module hands
+on by `pub use` counts as one of the file that defines it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +18,9 @@ _TESTS = re.compile(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*(?:pub(?:\([^)]*\))?\s+
 _TEST_FILE = re.compile(r"#\[cfg\((?:all\()?test\b[^\]]*\]\s*mod (\w+);")
 _USE = re.compile(r"\buse\s+((?:crate|super|self)::[^;]+);")
 _VISIBILITY = re.compile(r"\bpub\(in [^)]*\)")
+_REEXPORT = re.compile(r"\bpub\s+use\s+([^;]+);")
+_RESTRICTED = re.compile(r"\bpub\([^)]*\)")
+_DEFINITION = r"\b(?:struct|enum|trait|fn|type|const|static|union|mod|macro_rules!)\s+{}\b"
 _PATH = re.compile(r"\b(?:crate|super|self)(?:::\w+)+")
 
 
@@ -58,11 +62,52 @@ def code_of(text: str) -> str:
     return code
 
 
-def resolved(path: Module, known: dict[Module, Path]) -> Module:
+def resolved(path: Module, known: Container[Module]) -> Module:
     """The module that holds a path: its longest beginning that is a module."""
     while path not in known:
         path = path[:-1]
     return path
+
+
+class Definitions:
+    """The modules that define what paths name, also behind `pub use` of other modules."""
+
+    def __init__(self, files: dict[Module, str]) -> None:
+        self._known = {*files, ()}
+        self._code = {module: code_of(text) for module, text in files.items()}
+        #: For each module the names that it hands on, with their paths; `*` hands on all names.
+        self._handed_on: dict[Module, list[tuple[str, Module]]] = {}
+        for module, code in self._code.items():
+            for use in _REEXPORT.findall(_RESTRICTED.sub("pub", code)):
+                for path in _expanded("".join(re.sub(r"\s+as\s+", "@", use).split())):
+                    self._add(module, *path.partition("@")[::2])
+
+    def _add(self, module: Module, path: str, name: str) -> None:
+        first = path.split("::")[0]
+        if first not in ("crate", "self", "super"):
+            # A path of the module's own child, or of another crate.
+            if (*module, first) not in self._known:
+                return
+            path = f"self::{path}"
+        target = _absolute(module, path)
+        handed = "*" if path.endswith("*") else name or target[-1]
+        self._handed_on.setdefault(module, []).append((handed, target))
+
+    def home(self, path: Module, depth: int = 8) -> Module:
+        """The module whose file defines the first name of the path behind its module."""
+        module = resolved(path, self._known)
+        rest = path[len(module) :]
+        if not rest or not depth:
+            return module
+        for name, target in self._handed_on.get(module, []):
+            if name == rest[0]:
+                return self.home((*target, *rest[1:]), depth - 1)
+            if name == "*":
+                home = self.home((*target, *rest), depth - 1)
+                definition = re.compile(_DEFINITION.format(re.escape(rest[0])))
+                if definition.search(self._code.get(home, "")):
+                    return home
+        return module
 
 
 def _blank(text: str | re.Match[str]) -> str:

@@ -164,6 +164,9 @@ def dead_sections(file: Text) -> Iterator[str]:
     several = rf"{one}(?:(?:, | and | or ){one})*"
     steps = r"\d+(?:(?:, | and | or | to )\d+)*\b(?!\.\d)"
     cited = rf"\blifecycle(?:\.md)?\W{{0,3}}(?:sections? )?({several})(?: steps? ({steps}))?"
+    for number in re.findall(rf"\blifecycle {one}(?:-| to )({one})", file.prose):
+        if number not in sections():
+            yield f"lifecycle {number}"
     for numbers, cited_steps in re.findall(cited, file.prose):
         for number in re.findall(one, numbers):
             if number not in sections():
@@ -180,9 +183,15 @@ def dead_sections(file: Text) -> Iterator[str]:
                 yield f"section {number}"
 
 
+def _numbers(word: str, text: str) -> list[str]:
+    """The numbers behind a word: `bug 17`, `bugs 17, 22 and 30`."""
+    several = re.findall(rf"\b{word} (\d+(?:(?:, | and |, and | or )\d+)*)\b", text)
+    return [number for listed in several for number in re.findall(r"\d+", listed)]
+
+
 def dead_bugs(file: Text) -> Iterator[str]:
     """Bug 17 of the list."""
-    for number in re.findall(r"\bbugs? (\d+)\b", file.prose):
+    for number in _numbers("bugs?", file.prose):
         if number not in bugs():
             yield f"bug {number}"
 
@@ -209,6 +218,7 @@ def dead_recordings(file: Text) -> Iterator[str]:
 def dead_mutations(file: Text) -> Iterator[str]:
     """The mutation `hook-without-lock`, or the same after --mutation or `mmcore hunt`."""
     found = re.findall(r"(?:--mutation|mmcore hunt) ([a-z]+(?:-[a-z]+)+)", file.text)
+    found += re.findall(r"\bmutation ([a-z]+(?:-[a-z]+)+)\b", file.prose)
     for listed in re.findall(r"\bmutations?:? (`[a-z-]+`(?:(?:, | and )`[a-z-]+`)*)", file.prose):
         found += re.findall(r"`([a-z]+(?:-[a-z]+)+)`", listed)
     return (f"mutation {name}" for name in found if name not in mutations())
@@ -222,6 +232,7 @@ def dead_files(file: Text) -> Iterator[str]:
     """A file of code or a document, by its path; in commands too, if it has a folder."""
     where = file.text if file.path.endswith(".md") else file.comments
     found = re.findall(r"`([\w./-]+\.(?:rs|py|pyi|md))`", file.comments)
+    found += re.findall(r"(?<![\w/`.:-])(\w+(?:/\w+)+\.rs)\b", file.comments)
     found += re.findall(r"(?<![\w/])((?:docs|tests|benches|rust|python)/[\w./-]+\.[a-z]\w*)", where)
     return (name for name in found if not is_file(name) and not PLACEHOLDER.search(name))
 
@@ -251,7 +262,7 @@ AUDITED = re.compile(
 
 def dead_invariants(file: Text) -> Iterator[str]:
     """Invariant 7; in the audit also the number before a rule, in whose row the rule must be."""
-    numbers = re.findall(r"\b[Ii]nvariants? (\d+)\b", file.prose)
+    numbers = _numbers("[Ii]nvariants?", file.prose)
     if file.path.startswith("rust/core/src/audit/"):
         before: list[str] = []
         for listed, rule in AUDITED.findall(file.text):
@@ -269,12 +280,16 @@ CHECKS: dict[Callable[[Text], Iterator[str]], list[tuple[Text, str]]] = {
     dead_sections: [
         (Text("a.rs", "//! Frees a page (lifecycle\n//! 99.1)."), "lifecycle 99.1"),
         (Text("a.rs", "// As lifecycle 3.3, 3.9 say."), "lifecycle 3.9"),
+        (Text("a.rs", "// As lifecycle 3.3-3.99 say."), "lifecycle 3.99"),
         (Text("a.md", "[lifecycle 17.2](lifecycle.md)"), "lifecycle 17.2"),
         (Text("a.rs", '"lifecycle 6.3 step 77; 6.1: h01"'), "lifecycle 6.3 step 77"),
         (Text("a.rs", "//! As lifecycle 6.3 steps 6 and 78, 6.8."), "lifecycle 6.3 step 78"),
         (Text("docs/lifecycle.md", "That is an exception (6.77)."), "section 6.77"),
     ],
-    dead_bugs: [(Text("a.rs", '"605ca5ede764, bug 22"'), "bug 22")],
+    dead_bugs: [
+        (Text("a.rs", '"605ca5ede764, bug 22"'), "bug 22"),
+        (Text("a.rs", "// As bugs 3 and 999."), "bug 999"),
+    ],
     dead_recordings: [
         (Text("a.rs", "// A page stays (h99/3)."), "h99"),
         (Text("a.rs", "// A page stays (h01/4000)."), "h01/4000"),
@@ -284,10 +299,12 @@ CHECKS: dict[Callable[[Text], Iterator[str]], list[tuple[Text, str]]] = {
     dead_mutations: [
         (Text("a.md", "$ mmcore explore P --mutation no-such-thing"), "mutation no-such-thing"),
         (Text("a.md", "$ mmcore hunt no-such-thing"), "mutation no-such-thing"),
+        (Text("a.rs", "// The mutation no-such-thing finds it."), "mutation no-such-thing"),
         (Text("a.md", "mutations `claim-not-checked`,\n`no-such-thing`"), "mutation no-such-thing"),
     ],
     dead_files: [
         (Text("a.md", "see `lru/nowhere.rs`"), "lru/nowhere.rs"),
+        (Text("a.rs", "// As map/nowhere.rs says."), "map/nowhere.rs"),
         (Text("a.py", "# As docs/nowhere.md says."), "docs/nowhere.md"),
     ],
     dead_links: [
@@ -300,6 +317,7 @@ CHECKS: dict[Callable[[Text], Iterator[str]], list[tuple[Text, str]]] = {
     ],
     dead_invariants: [
         (Text("a.md", "This is invariant 77."), "invariant 77"),
+        (Text("a.md", "Invariants 3 and 99 hold."), "invariant 99"),
         (Text("rust/core/src/audit/a.rs", "// Rules 4 and 78: both hold."), "invariant 78"),
         (Text("rust/core/src/audit/a.rs", "//! Rule 79 for files."), "invariant 79"),
         (

@@ -565,6 +565,23 @@ def test_traces_go_to_the_workers(pool):
     assert len({each.choices["trace"] for each in found.points}) == 2
 
 
+def test_a_sweep_takes_whole_profiles():
+    profiles = [mmcore.Profile(kernel="6.1", pagevec=31), {"pagevec": 7}]
+    options = {
+        "load": "storm",
+        "vary": "release=split,packed",
+        "gate": "work",
+        "nodes": "8MiB,8MiB",
+    }
+    found = mmcore.sweep({"profile": profiles}, **options)
+    assert [each.status for each in found.points] == ["clean", "clean"], found
+    first, second = (each.choices["profile"] for each in found.points)
+    assert (first, second) == ({"kernel": "6.1", "pagevec": "31"}, {"pagevec": "7"})
+    # The command of the sweep is a call with plain data, which is accepted as well.
+    again = mmcore.sweep({"profile": [first]}, **options)
+    assert [each.choices for each in again.points] == [found.points[0].choices]
+
+
 @pytest.mark.parametrize(
     ("grid", "options", "said"),
     [
@@ -574,7 +591,7 @@ def test_traces_go_to_the_workers(pool):
         ({"load": "storm"}, {}, "the axis load needs a list"),
         ({"seed": [1]}, {"seed": 2}, "seed is an axis of the grid and an option"),
         ({"vary": [{"policy": [None, print]}]}, {}, "a sweep takes no functions"),
-        ({"profile": [mmcore.Profile(kernel="6.1")]}, {}, "fields by name"),
+        ({"profile": [{"kernel": "6.1", "odd": 1}]}, {}, "odd"),
     ],
 )
 def test_a_grid_that_does_not_fit_is_refused(grid, options, said):

@@ -56,7 +56,26 @@ def test_a_machine_takes_the_choices_of_a_kernel_and_fields_over_them(build):
         mmcore.Machine(kernel="6.1", profile=machine.profile)
 
 
-@pytest.mark.parametrize("nodes", [64, "64MiB", [1.5], [-1], [2**70], [None], {"a": 1}])
+def test_sizes_may_be_one_text_as_on_the_command_line(build):
+    sizes = [(node.frames, node.latency_ns) for node in build(nodes="1MiB, 2MiB:250ns").nodes]
+    assert sizes == [
+        (node.frames, node.latency_ns) for node in build(nodes=["1MiB", "2MiB:250ns"]).nodes
+    ]
+    for wrong in ("", "1MiB,", "much"):
+        with pytest.raises(mmcore.errors.InputError, match="64MiB"):
+            mmcore.Machine(nodes=wrong)
+
+
+def test_a_profile_may_be_whole_or_fields_over_a_preset(build):
+    fields = build(kernel="6.1", profile={"pagevec": 7, "split_poisons": True}).profile
+    assert fields == mmcore.Profile(kernel="6.1", pagevec=7, split_poisons=True)
+    with pytest.raises(TypeError, match="choose a preset with kernel"):
+        mmcore.Machine(profile="6.1")
+    with pytest.raises(mmcore.errors.InputError, match="no_such_field"):
+        mmcore.Machine(profile={"no_such_field": 1})
+
+
+@pytest.mark.parametrize("nodes", [64, [1.5], [-1], [2**70], [None], {"a": 1}])
 def test_what_is_no_list_of_sizes_is_refused_in_words(nodes):
     with pytest.raises((TypeError, mmcore.errors.InputError)) as refusal:
         mmcore.Machine(nodes=nodes)

@@ -8,7 +8,9 @@ import pytest
 
 import mmcore
 from mmcore import _mmcore
+from mmcore._cli.verbs import explore, hunt
 from mmcore._comparison.options import MOST_THREADS, Options
+from mmcore._exploration.hunting import BUDGET
 from mmcore.errors import InputError
 
 
@@ -27,6 +29,13 @@ def test_migrators_are_limited_as_in_the_core():
         _mmcore.LoadRig(json.dumps(config))
     with pytest.raises(InputError, match=f"from 1 to {MOST_THREADS}"):
         Options(threads=MOST_THREADS + 1)
+
+
+def test_the_help_names_the_limits_that_searches_begin_with():
+    """The command line reads the help from a docstring, which cannot take the numbers from code."""
+    helped = {verb: inspect.getdoc(verb) for verb in (explore.explore, hunt.hunt)}
+    assert f"schedules to run, {_mmcore.DEFAULT_SCHEDULES} if left out" in helped[explore.explore]
+    assert f"find one defect, {BUDGET} if left out" in helped[hunt.hunt]
 
 
 def test_defaults_of_the_call_are_those_of_the_options():

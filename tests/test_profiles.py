@@ -1,10 +1,12 @@
 """The fields of a profile, and the differences of two kernels."""
 
 import json
+import shlex
 
 import pytest
 
 import mmcore
+import mmcore.searches
 from mmcore._cli import run
 from mmcore.errors import InputError
 
@@ -27,6 +29,34 @@ def refused(name, value):
         assert mmcore.Profile(**{name: value})[name] == value
     except InputError as error:
         return str(error)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda profile: mmcore.searches.soak(5, profile=profile),
+        lambda profile: mmcore.searches.standard(
+            matching="movable 1: release", preemptions=0, profile=profile
+        ),
+    ],
+    ids=["soak", "standard"],
+)
+def test_the_command_of_a_whole_profile_has_its_preset_and_the_fields_that_differ(call, capsys):
+    result = call(mmcore.Profile(kernel="6.1", pagevec=7, split_poisons=False))
+    words = shlex.split(result.command)
+    options = {word for word in words if word.startswith("--set=")}
+    assert options == {"--set=pagevec=7", "--set=split_poisons=false"}
+    assert words[words.index("--kernel") + 1] == "6.1"
+    assert run(words[1:]) == 0, capsys.readouterr()
+
+
+def test_a_release_among_the_fields_is_the_one_design_of_a_search():
+    of_one = {"matching": "movable 1: release", "preemptions": 0}
+    for profile in ({"release": "packed"}, mmcore.Profile(release="packed")):
+        result = mmcore.searches.standard(profile=profile, **of_one)
+        assert {each.design for each in result.searches} == {"packed"}
+    with pytest.raises(InputError, match="leave one out"):
+        mmcore.searches.standard(release="hook", profile={"release": "packed"}, **of_one)
 
 
 @pytest.mark.parametrize("value", [0, 16, 32, 101, 255, 256, -1])

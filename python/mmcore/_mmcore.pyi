@@ -63,6 +63,8 @@ MAX_LOAD_THREADS: Final[int]
 MAX_EXPLORED_THREADS: Final[int]
 MAX_STEPS: Final[int]
 MAX_JOBS: Final[int]
+DEFAULT_SCHEDULES: Final[int]
+DEFAULT_SHRINK: Final[int]
 CHOICES: Final[dict[str, tuple[str, ...]]]
 
 # --- program ---
@@ -222,7 +224,8 @@ class Machine:
 
     Args:
         nodes: the size of each node, fastest first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or
-            a number of bytes. Left out: two nodes of 64 MiB.
+            a number of bytes; or all sizes in one text, ``"64MiB,1GiB:250ns"``. Left out: two nodes of
+            64 MiB.
         movable: numbers of the nodes that hold movable pages only, like memory that will be unplugged. A
             long-term pin first moves its page off such a node.
         offline: numbers of the nodes whose memory blocks all begin offline, like a plugged memory module.
@@ -234,7 +237,7 @@ class Machine:
         pressure: ``True`` for memory pressure: nodes have watermarks, and an allocation that finds too few
             free frames reclaims and compacts before it fails. ``False``: it fails at once.
         kernel: the preset of the profile, see `Profile.PRESETS`.
-        profile: a whole profile instead of a preset.
+        profile: a whole profile instead of a preset, or fields by name that replace those of the preset.
         fields: profile fields by name, which replace those of the preset: ``release="packed"``,
             ``pagevec=15``.
 
@@ -424,8 +427,8 @@ class Machine:
         Args:
             order: the order of the block that is wanted.
             node: the node.
-            priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty pages,
-                and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
+            priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty
+                pages, and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
                 ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
                 to pageblocks of any type. No run waits for a page lock, because the thread that allocates
                 may hold that lock.
@@ -784,8 +787,8 @@ class Node:
         """The state of each memory block, in their order: ``"offline"``, or the zone of an online block:
         ``"kernel"`` or ``"movable"``. Empty for a node that is smaller than a block."""
     def set_huge_pages(self, count: int, *, size: str | int | None = None) -> int:
-        """Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"`` or bytes), as
-        far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges that
+        """Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"`` or bytes),
+        as far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges that
         are emptied for the pool: their pages move to other frames.
 
         Raises:

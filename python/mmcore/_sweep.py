@@ -13,6 +13,7 @@ from mmcore._arguments import nearest
 from mmcore._chosen import chosen
 from mmcore._comparison import compare
 from mmcore._errors import FindingError, InputError, WorkersLostError
+from mmcore._mmcore import Profile
 from mmcore._spread import Checkpoint, Part, spread, workers_of
 from mmcore._trace import Trace
 from mmcore._waiting import keep
@@ -250,8 +251,12 @@ def sweep(
 
 def _compared(task: Mapping[str, Any]) -> dict[str, Any]:
     """Compares at one point, in any process; returns attributes of a `SweepPoint` by name."""
+    arguments = dict(task["arguments"])
+    profile = arguments.get("profile")
     try:
-        document = compare(**task["arguments"]).to_dict()
+        if profile is not None and "kernel" in profile:
+            arguments["profile"] = Profile(**profile)
+        document = compare(**arguments).to_dict()
     except InputError as error:
         return {"comparison": None, "problem": str(error), "status": "unusable"}
     except FindingError as error:
@@ -287,10 +292,11 @@ def _plain(name: str, value: Any, traces: dict[str, Trace]) -> Any:
             traces[source] = trace
         return source
     if name == "profile" and value is not None:
+        if not isinstance(value, Profile) and "kernel" in dict(value):
+            # The plain data of a whole profile, as the command of a sweep prints it.
+            value = Profile(**value)
         preset, fields = chosen(None, value)
-        if preset is not None:
-            raise InputError("the profile of a sweep is fields by name; choose presets by kernel")
-        return fields
+        return fields if preset is None else {"kernel": preset, **fields}
     try:
         return json.loads(json.dumps(value))
     except (TypeError, ValueError):

@@ -12,8 +12,7 @@ They take an `executor` and a `checkpoint` (docs/clusters.md); the commands `mmc
 
 from __future__ import annotations
 
-from mmcore._exploration.hunted import HuntResult
-from mmcore._exploration.hunted import hunt_all as hunt
+from mmcore._exploration.hunted import HuntResult, hunt
 from mmcore._exploration.hunting import Defect, Hunt, Minimum, RaceSize
 from mmcore._exploration.many import SoakResult, StandardResult, soak, standard
 from mmcore._exploration.soak import Soaked

@@ -12,6 +12,7 @@ from mmcore import _waiting
 from mmcore._cli.progress import Bar
 from mmcore._errors import InputError
 from mmcore._input import STANDARD_INPUT
+from mmcore._mmcore import DEFAULT_SCHEDULES
 from mmcore._trace import Trace
 from mmcore.program import Program
 from mmcore.typing import Kernel, Release  # noqa: TC001 - the command line reads the annotations
@@ -107,7 +108,7 @@ def extent(
 ) -> str:
     """What ends a search, for its progress bar: a search tells no share before its first block."""
     if search != "exhaustive":
-        drawn = schedules or (20_000 if seconds is None else None)
+        drawn = schedules or (DEFAULT_SCHEDULES if seconds is None else None)
         return f"{drawn:,} schedules, drawn" if drawn else "drawn schedules"
     within = "" if preemptions == "all" else f" with at most {preemptions or 2} preemptions"
     if preemptions == 0:

@@ -35,6 +35,9 @@ __all__ = [
     "diff",
 ]
 
+#: The most schedules that each side runs if the caller names no limit.
+SCHEDULES = 200_000
+
 
 def diff(
     program: Program | str,
@@ -43,7 +46,7 @@ def diff(
     vary: str | None = None,
     profile: Chosen | None = None,
     preemptions: int | None = 2,
-    schedules: int = 200_000,
+    schedules: int = SCHEDULES,
     seconds: float | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> StepDiff | OutcomeDiff:

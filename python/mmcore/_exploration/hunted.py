@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmcore._arguments import number
 from mmcore._exploration.gathering import gather
-from mmcore._exploration.hunting import BUDGET, defect, defects, hunt
+from mmcore._exploration.hunting import BUDGET, defect, defects
+from mmcore._exploration.hunting import hunt as hunt_each
+from mmcore._mmcore import DEFAULT_SHRINK
 from mmcore._spread import workers_of
 from mmcore.reporting import Grid, Result
 from mmcore.reporting._parts import columns
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from mmcore.reporting import Part
     from mmcore.typing import Status
 
-__all__ = ["HuntResult", "Mutations", "hunt_all"]
+__all__ = ["HuntResult", "Mutations", "hunt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +171,12 @@ def _row(each: Hunt) -> tuple[str, ...]:
     )
 
 
-def hunt_all(
+def hunt(
     *names: str,
     schedules: int | None = None,
     seed: int = 0,
     jobs: int | None = None,
-    shrink: int = 2_500,
+    shrink: int = DEFAULT_SHRINK,
     executor: ExecutorChoice | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Hunt, int], None] | None = None,
@@ -208,7 +210,7 @@ def hunt_all(
         return True
 
     return gather(
-        hunt(
+        hunt_each(
             *names,
             schedules=schedules or BUDGET,
             seed=seed,

@@ -19,6 +19,7 @@ from mmcore._arguments import nearest, number
 from mmcore._errors import InputError
 from mmcore._exploration import gathering, searching
 from mmcore._exploration.schedule import Schedule
+from mmcore._mmcore import DEFAULT_SHRINK
 from mmcore._spread import Checkpoint
 from mmcore.program import Program
 
@@ -222,7 +223,7 @@ def hunt(
     schedules: int = BUDGET,
     seed: int = 0,
     release: Release | None = None,
-    shrink: int = 2_500,
+    shrink: int = DEFAULT_SHRINK,
     workers: Workers | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Generator[Hunt, None, None]:

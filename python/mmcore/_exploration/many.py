@@ -6,11 +6,11 @@ import shlex
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from mmcore import _refusals as refusals
 from mmcore._arguments import number, time_limit
-from mmcore._chosen import DESIGNS, set_options
+from mmcore._chosen import DESIGNS, chosen, set_options
 from mmcore._errors import InputError
 from mmcore._exploration import soak as soaking
 from mmcore._exploration import standard as standard_set
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
 
+    from mmcore._chosen import Chosen
     from mmcore._exploration.result import Counterexample
     from mmcore._exploration.soak import Soaked
     from mmcore._exploration.standard import Explored
@@ -281,6 +282,22 @@ class SoakResult(_Many["Soaked"]):
         yield f"{explored}, {covered}, {self.elapsed:.1f} s: {self.verdict}"
 
 
+def _machine(
+    kernel: Kernel | None, release: Release | None, profile: Chosen | None
+) -> tuple[Kernel | None, Release | None, dict[str, str]]:
+    """Returns the preset, the release design, and the other fields.
+
+    A release design among the fields is the one design of the search: the searches set the field
+    `release` themselves, design by design, and would overwrite it without a word.
+    """
+    preset, fields = chosen(kernel, profile)
+    own = fields.pop("release", None)
+    if own is not None and release not in (None, own):
+        raise InputError(f"release is {release}, and {own} in the profile: leave one out")
+    # `chosen` has checked the value.
+    return preset, release or cast("Release | None", own), fields
+
+
 def standard(
     *,
     preemptions: int | None = 2,
@@ -290,7 +307,7 @@ def standard(
     seconds: float | None = None,
     kernel: Kernel | None = None,
     release: Release | None = None,
-    profile: Mapping[str, str] | None = None,
+    profile: Chosen | None = None,
     executor: ExecutorChoice | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Explored, int], None] | None = None,
@@ -307,18 +324,19 @@ def standard(
         seconds: the time after which the exploration stops early.
         kernel: the preset of the profile.
         release: one release design instead of all.
-        profile: fields of the profile over the preset.
+        profile: a whole `Profile`, or fields by name that override the preset.
         executor: the workers that share the programs: an executor of `concurrent.futures`, or a
             function that makes one (docs/clusters.md). Not together with `jobs`.
         checkpoint: a file of finished programs, from which a later call goes on.
         progress: called after each search with its program and the number of all searches.
 
     Raises:
-        InputError: if an option is out of range, or no program matches.
+        InputError: if an option is out of range or contradicts another, or no program matches.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished searches.
         OSError: if the checkpoint cannot be read or written.
         WorkersLostError: if the executor lost searches; likewise.
     """
+    preset, release, fields = _machine(kernel, release, profile)
     seconds = time_limit("seconds", seconds)
     limit = number("schedules", schedules)
     designs = DESIGNS if release is None else (release,)
@@ -326,20 +344,20 @@ def standard(
     if not wanted:
         raise InputError(f"no program of the standard set has {matching!r} in its name")
     options = {
-        "kernel": kernel,
+        "kernel": preset,
         "release": release,
         "preemptions": "all" if preemptions is None else preemptions,
         "schedules": limit,
         "matching": matching,
-        "set": dict(profile or {}),
+        "set": fields,
     }
     searches = standard_set.run(
         designs=designs,
         preemptions=preemptions,
         limit=limit or 0,
         matching=matching,
-        kernel=kernel,
-        profile=profile,
+        kernel=preset,
+        profile=fields,
         workers=workers_of(executor, jobs),
         checkpoint=checkpoint,
         until=None if seconds is None else time.monotonic() + seconds,
@@ -365,7 +383,7 @@ def soak(
     seconds: float | None = None,
     kernel: Kernel | None = None,
     release: Release | None = None,
-    profile: Mapping[str, str] | None = None,
+    profile: Chosen | None = None,
     executor: ExecutorChoice | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[Soaked], bool] | None = None,
@@ -381,34 +399,35 @@ def soak(
         seconds: the time after which the soak stops early.
         kernel: the preset of the profile.
         release: one release design instead of all in turn.
-        profile: fields of the profile over the preset.
+        profile: a whole `Profile`, or fields by name that override the preset.
         executor: the workers that share the programs: an executor of `concurrent.futures`, or a
             function that makes one (docs/clusters.md). Not together with `jobs`.
         checkpoint: a file of finished programs, from which a later call goes on.
         progress: called after each program with its search; the soak stops if it returns False.
 
     Raises:
-        InputError: if an option is out of range.
+        InputError: if an option is out of range or contradicts another.
         KeyboardInterrupt: on a signal; its `partial` is the result of the finished programs.
         OSError: if the checkpoint cannot be read or written.
         WorkersLostError: if the executor lost programs; likewise.
     """
     seconds = time_limit("seconds", seconds)
     wanted = number("schedules", schedules, 1)
+    preset, release, fields = _machine(kernel, release, profile)
     options = {
-        "kernel": kernel,
+        "kernel": preset,
         "release": release,
         "schedules": wanted,
         "seed": number("seed", seed),
-        "set": dict(profile or {}),
+        "set": fields,
     }
     return gather(
         soaking.soak(
             wanted,
             seed=seed,
-            kernel=kernel,
+            kernel=preset,
             release=release,
-            profile=profile,
+            profile=fields,
             workers=workers_of(executor, jobs),
             checkpoint=checkpoint,
             until=None if seconds is None else time.monotonic() + seconds,

@@ -139,7 +139,7 @@ class Replay(Result):
         yield ""
         yield Code(self.program.text, "the program")
         yield ""
-        yield f"schedule {self.schedule}"
+        yield f"schedule {str(self.schedule) or '(empty: each thread runs to its end)'}"
         yield ""
         yield Drawing(
             lambda: timeline(self.program, self.trace, self.rule, at_end=self.at_end),

@@ -17,7 +17,7 @@ from mmcore._exploration.calling import call, machine_options, owners_of, schedu
 from mmcore._exploration.planned import ENDLESS, Planned, explored
 from mmcore._exploration.result import Counterexample, Exploration
 from mmcore._interrupted import keeping, partial
-from mmcore._mmcore import MAX_JOBS
+from mmcore._mmcore import DEFAULT_SCHEDULES, DEFAULT_SHRINK, MAX_JOBS
 from mmcore._spread import Checkpoint, spread, workers_of
 from mmcore._waiting import keep
 from mmcore.program import Program
@@ -56,7 +56,7 @@ def explore(
     mutation: str | None = None,
     jobs: int | None = None,
     seconds: float | None = None,
-    shrink: int = 2_500,
+    shrink: int = DEFAULT_SHRINK,
     max_steps: int | None = None,
     pairs: bool = False,
     owners: Owners | None = None,
@@ -166,7 +166,7 @@ def plan(
     mutation: str | None = None,
     jobs: int | None = None,
     seconds: float | None = None,
-    shrink: int = 2_500,
+    shrink: int = DEFAULT_SHRINK,
     max_steps: int | None = None,
     pairs: bool = False,
     owners: Owners | None = None,
@@ -185,7 +185,9 @@ def plan(
     seconds = time_limit("seconds", seconds)
     if schedules is None:
         # If only `seconds` is given, the number of schedules must not end the search first.
-        schedules = 0 if search == "exhaustive" else 20_000 if seconds is None else ENDLESS
+        schedules = (
+            0 if search == "exhaustive" else DEFAULT_SCHEDULES if seconds is None else ENDLESS
+        )
     options = machine_options(program, kernel, release, profile, mutation, max_steps, memory) | {
         "schedules": schedules,
         "seed": seed,
@@ -271,7 +273,7 @@ def shrink(
     memory: MemoryModel | None = None,
     mutation: str | None = None,
     max_steps: int | None = None,
-    budget: int = 2_500,
+    budget: int = DEFAULT_SHRINK,
     owners: Owners | None = None,
 ) -> Counterexample | None:
     """Shrinks a program and a schedule that break a rule; returns None if they break none.

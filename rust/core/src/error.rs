@@ -1,7 +1,6 @@
 //! Errors: the kernel's errno, and the state that was found.
 
 use crate::page::pfn::Pfn;
-use crate::page::word::Flags;
 use crate::sync::interrupted;
 use std::fmt;
 
@@ -122,8 +121,8 @@ pub enum Why {
     #[error("the page is locked")]
     Locked,
     /// The page is not on an LRU list: it is in a batch, isolated, or was never on one.
-    #[error("the page is not on an LRU list (flags {0})")]
-    NotOnLru(Flags),
+    #[error("the page is not on an LRU list: it is in a batch until a drain, isolated, or not of the LRU")]
+    NotOnLru,
     /// The node has no frame left.
     #[error("node {node} has no free block of order {order}")]
     NoFrame {

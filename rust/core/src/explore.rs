@@ -65,8 +65,8 @@ pub use outcomes::{Outcome, Outcomes, outcomes_of};
 pub use owners::{Answer, Callbacks, Owners, Question, RAISES, bring_owners};
 pub use pairs::{Line, Pair, Pairs};
 pub use program::{
-    Found, ProgramOptions, ProgramReport, Replayed, Search, TraceRow, explore_program, replay_program,
-    shrink_counterexample,
+    Found, ProgramOptions, ProgramReport, Replayed, SCHEDULES, SHRINK, Search, TraceRow, explore_program,
+    replay_program, shrink_counterexample,
 };
 pub use program_world::{ProgramWorld, WorldError};
 pub use report::{Counterexample, Coverage, Report};

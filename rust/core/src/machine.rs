@@ -349,7 +349,15 @@ impl<R: Designed> Machine<R> {
 
     /// Returns the record of a frame. `EINVAL` for a number outside the machine.
     pub fn page(&self, pfn: Pfn) -> Result<&Page> {
-        self.frames.get(pfn).ok_or_else(|| Error::new(Errno::EINVAL, format!("no frame {pfn}")))
+        self.frames.get(pfn).ok_or_else(|| self.no_frame(Errno::EINVAL, i64::from(pfn.0)))
+    }
+
+    /// Returns the error for a frame number outside the machine.
+    #[cold]
+    pub fn no_frame(&self, errno: Errno, number: i64) -> Error {
+        let frames = self.frames.len();
+        let hex = if number < 0 { String::new() } else { format!(" ({number:#x})") };
+        Error::new(errno, format!("no frame {number}{hex}: the machine has {frames}, numbered from 0"))
     }
 
     /// Returns the managed pages of a node: its frames that are online, less those that a balloon has taken

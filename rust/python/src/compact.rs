@@ -47,8 +47,8 @@ impl Machine {
     /// Args:
     ///     order: the order of the block that is wanted.
     ///     node: the node.
-    ///     priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty pages,
-    ///         and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
+    ///     priority: how hard the run tries, as ``enum compact_priority``. ``"async"`` passes over dirty
+    ///         pages, and over the rest of a block once a page in it stays; ``"sync_light"`` tries all pages;
     ///         ``"sync_full"`` scans the whole node, whatever the hints and the deferral say, and moves pages
     ///         to pageblocks of any type. No run waits for a page lock, because the thread that allocates
     ///         may hold that lock.

@@ -13,7 +13,7 @@ use mmcore::migrate::{Mode, Reason};
 use mmcore::page::{Flags, PAGE_SIZE};
 use mmcore::profile::{Design, LruPolicy, PRESETS};
 use mmcore::zram::Compressor;
-use mmcore_explored::explore::{Kind as StepKind, MAX_JOBS, MAX_STEPS, Request, THREADS};
+use mmcore_explored::explore::{Kind as StepKind, MAX_JOBS, MAX_STEPS, Request, SCHEDULES, SHRINK, THREADS};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -26,6 +26,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MAX_EXPLORED_THREADS", THREADS)?;
     module.add("MAX_STEPS", MAX_STEPS)?;
     module.add("MAX_JOBS", MAX_JOBS)?;
+    module.add("DEFAULT_SCHEDULES", SCHEDULES)?;
+    module.add("DEFAULT_SHRINK", SHRINK)?;
     module.add("CHOICES", choices(module.py())?)
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 ///
 /// Args:
 ///     nodes: the size of each node, fastest first: ``"64MiB"``, ``"1GiB:250ns"`` with a modelled latency, or
-///         a number of bytes. Left out: two nodes of 64 MiB.
+///         a number of bytes; or all sizes in one text, ``"64MiB,1GiB:250ns"``. Left out: two nodes of
+///         64 MiB.
 ///     movable: numbers of the nodes that hold movable pages only, like memory that will be unplugged. A
 ///         long-term pin first moves its page off such a node.
 ///     offline: numbers of the nodes whose memory blocks all begin offline, like a plugged memory module.
@@ -51,7 +52,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 ///     pressure: ``True`` for memory pressure: nodes have watermarks, and an allocation that finds too few
 ///         free frames reclaims and compacts before it fails. ``False``: it fails at once.
 ///     kernel: the preset of the profile, see `Profile.PRESETS`.
-///     profile: a whole profile instead of a preset.
+///     profile: a whole profile instead of a preset, or fields by name that replace those of the preset.
 ///     fields: profile fields by name, which replace those of the preset: ``release="packed"``,
 ///         ``pagevec=15``.
 ///
@@ -80,14 +81,10 @@ impl Machine {
         backed: bool,
         pressure: bool,
         kernel: Option<&str>,
-        profile: Option<&Bound<'_, Profile>>,
+        profile: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Machine> {
-        let choices = match (profile, kernel) {
-            (Some(_), Some(_)) => return Err(type_error("give a kernel or a profile, not both")),
-            (Some(profile), None) => profile.get().0.clone(),
-            (None, kernel) => Profile::preset(kernel)?,
-        };
+        let choices = Profile::chosen(kernel, profile)?;
         let profile = Profile::with_fields(choices, fields)?;
         let nodes = match nodes {
             Some(nodes) => {
@@ -467,10 +464,11 @@ impl Machine {
     fn page_states<'py>(&self, py: Python<'py>, pfns: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let pfns = array::integers("pfns", pfns, None)?;
         let states = self.0.call(py, Waits::Never, |shared| {
-            let no_frame = |pfn: &i64| Error::new(Errno::EINVAL, format!("no frame {pfn}"));
             let mut frames = room("frame numbers", pfns.len())?;
             for pfn in &pfns {
-                frames.push(u32::try_from(*pfn).map(Pfn).map_err(|_| no_frame(pfn))?);
+                frames.push(
+                    u32::try_from(*pfn).map(Pfn).map_err(|_| shared.machine.no_frame(Errno::EINVAL, *pfn))?,
+                );
             }
             Ok(shared.machine.page_states(&frames)?)
         })?;

@@ -42,6 +42,10 @@ impl FromPyObject<'_, '_> for NodeSizes {
     fn extract(sizes: Borrowed<'_, '_, PyAny>) -> PyResult<NodeSizes> {
         // The words of PyO3 name traits of Rust and Python, not what a user has to write.
         let py = sizes.py();
+        // The command line and `compare` take one text with commas.
+        if let Ok(text) = sizes.extract::<String>() {
+            return Ok(NodeSizes(text.split(',').map(|size| NodeSize::Text(size.trim().into())).collect()));
+        }
         let list = sizes.extract().map_err(|error: PyErr| {
             let is_wrong =
                 error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyOverflowError>(py);
@@ -53,8 +57,8 @@ impl FromPyObject<'_, '_> for NodeSizes {
                 Err(_) => "this value".into(),
             };
             type_error(format!(
-                "nodes takes a list with the size of each node, a text or a number of bytes, such as \
-                 [\"64MiB\", 1 << 30], not {given}"
+                "nodes takes the size of each node, as a list of texts and numbers of bytes such as \
+                 [\"64MiB\", 1 << 30], or as one text such as \"64MiB,1GiB\", not {given}"
             ))
         })?;
         Ok(NodeSizes(list))
@@ -126,9 +130,9 @@ impl Node {
         hotplug::blocks(py, &self.shared, self.number)
     }
 
-    /// Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"`` or bytes), as
-    /// far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges that
-    /// are emptied for the pool: their pages move to other frames.
+    /// Grows or shrinks the node's pool of huge pages to ``count`` pages of ``size`` (``"2MiB"`` or bytes),
+    /// as far as there is memory, and returns the number of pages in the pool. Pages above 4 MiB are ranges
+    /// that are emptied for the pool: their pages move to other frames.
     ///
     /// Raises:
     ///     InputError: if ``size`` is a text that is no size, or a number of 16 TiB or more.

@@ -5,7 +5,7 @@ use crate::state;
 use mmcore::profile::{PRESETS, Profile as Choices};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyIterator, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyIterator, PyMapping, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -47,6 +47,25 @@ impl Profile {
             choices.set(&field, &value).map_err(input)?;
         }
         Ok(choices)
+    }
+
+    /// Returns the choices of a preset, of a whole profile, or of a preset with fields by name over it.
+    pub fn chosen(kernel: Option<&str>, profile: Option<&Bound<'_, PyAny>>) -> PyResult<Choices> {
+        let Some(profile) = profile else { return Profile::preset(kernel) };
+        if let Ok(whole) = profile.cast::<Profile>() {
+            return match kernel {
+                None => Ok(whole.get().0.clone()),
+                Some(_) => Err(type_error("give a kernel or a whole profile, not both")),
+            };
+        }
+        let Ok(fields) = profile.cast::<PyMapping>() else {
+            let given = profile.repr()?;
+            return Err(type_error(format!(
+                "profile must be a Profile or fields by name, not {given}: choose a preset with kernel"
+            )));
+        };
+        let fields = PyDict::from_sequence(fields.items()?.as_any())?;
+        Profile::with_fields(Profile::preset(kernel)?, Some(&fields))
     }
 
     pub fn preset(kernel: Option<&str>) -> PyResult<Choices> {

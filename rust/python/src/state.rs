@@ -59,11 +59,15 @@ pub(crate) fn found(py: Python<'_>, shared: &Shared, pfn: Pfn) -> PyResult<Found
         (shared.machine.node_of(pfn), page.order(), page.mapcount(), page.word())
     };
     let class = class(py, &STATE, "PageState")?;
-    let flags = flag_tuple(py, word.flags())?;
-    let state = class.call1((pfn.0, node, order, word.count(), mapcount, flags, holders(py, &held)?))?;
+    let names = flag_tuple(py, word.flags())?;
+    let state = class.call1((pfn.0, node, order, word.count(), mapcount, names, holders(py, &held)?))?;
     let names: Vec<String> = held.iter().map(ToString::to_string).collect();
     let held = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
-    let text = format!("it has {word} mapped×{mapcount}, held by {held}");
+    let flags = match flag_names(word.flags()) {
+        names if names.is_empty() => "none".to_owned(),
+        names => names.join(" "),
+    };
+    let text = format!("count {}, mapcount {mapcount}, flags {flags}; held by {held}", word.count());
     Ok(Found { state: state.unbind(), text })
 }
 

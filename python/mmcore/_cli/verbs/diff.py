@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmcore
 from mmcore._cli import inputs, showing
+from mmcore._difference import SCHEDULES
 
 
 def diff(
@@ -14,7 +15,7 @@ def diff(
     vary: str | None = None,
     set_: inputs.Fields = (),
     preemptions: inputs.Preemptions = 2,
-    schedules: int = 200_000,
+    schedules: int = SCHEDULES,
     seconds: float | None = None,
     view: showing.View | None = None,
 ) -> int:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 import mmcore
 from mmcore._cli import inputs, showing
 from mmcore._errors import InputError
+from mmcore._mmcore import DEFAULT_SHRINK
 from mmcore.typing import Checks, MemoryModel, Search  # noqa: TC001 - the command line reads the annotations
 
 
@@ -25,7 +26,7 @@ def explore(
     checks: Checks = "state",
     seconds: float | None = None,
     jobs: int | None = None,
-    shrink: int = 2_500,
+    shrink: int = DEFAULT_SHRINK,
     max_steps: int | None = None,
     memory: MemoryModel | None = None,
     mutation: str | None = None,

@@ -9,8 +9,9 @@ from cyclopts import Parameter
 
 from mmcore._cli import showing
 from mmcore._errors import InputError
-from mmcore._exploration.hunted import Mutations, hunt_all
+from mmcore._exploration import hunted
 from mmcore._exploration.hunting import defects
+from mmcore._mmcore import DEFAULT_SHRINK
 
 
 def hunt(
@@ -19,7 +20,7 @@ def hunt(
     schedules: int | None = None,
     seed: int = 0,
     jobs: int | None = None,
-    shrink: int = 2_500,
+    shrink: int = DEFAULT_SHRINK,
     checkpoint: Path | None = None,
     view: showing.RaceView | None = None,
 ) -> int:
@@ -42,11 +43,11 @@ def hunt(
         if names:
             raise InputError("--list lists all defects: leave the names out")
         view.check()
-        return showing.finish(Mutations(defects()), view)
+        return showing.finish(hunted.Mutations(defects()), view)
     done = iter(range(1, len(defects()) + 1))
     return showing.report(
         "hunting",
-        lambda bar: hunt_all(
+        lambda bar: hunted.hunt(
             *names,
             schedules=schedules,
             seed=seed,

@@ -79,7 +79,8 @@ impl<W: World> Explorer<W> {
     /// Runs `schedule` and returns its trace.
     pub fn trace(&mut self, schedule: &Schedule) -> Trace {
         let run = self.record(&mut Replay::new(schedule), Record::Values);
-        Trace::new(run.outcome, self.runtime.recorded(), |address| self.world.label(address))
+        let label = |address| self.world.label(address);
+        Trace::new(run.outcome, self.runtime.recorded(), label, |address| self.world.holder(address))
     }
 
     /// The last schedule that ran: one thread number for each executed step.

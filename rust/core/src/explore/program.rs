@@ -44,16 +44,22 @@ pub struct ProgramOptions {
     pub shrink: u32,
 }
 
+/// The schedules that a search by sampling runs if the caller names no limit.
+pub const SCHEDULES: u64 = 20_000;
+
+/// The schedules that are run to shrink a race if the caller names no limit.
+pub const SHRINK: u32 = 2_500;
+
 impl Default for ProgramOptions {
-    /// 20,000 schedules of the portfolio.
+    /// [`SCHEDULES`] of the portfolio.
     fn default() -> Self {
         ProgramOptions {
             machine: MachineSpec::default(),
-            search: Search::Sample(Sampling { method: Method::Portfolio, schedules: 20_000, seed: 0 }),
+            search: Search::Sample(Sampling { method: Method::Portfolio, schedules: SCHEDULES, seed: 0 }),
             options: Options::default(),
             jobs: 1,
             mutation: None,
-            shrink: 2_500,
+            shrink: SHRINK,
         }
     }
 }

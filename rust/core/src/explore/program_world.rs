@@ -488,6 +488,11 @@ impl World for ProgramWorld {
             .or_else(of_owner)
     }
 
+    fn holder(&self, address: usize) -> Option<String> {
+        let own = self.own.borrow();
+        self.session.holder(address, own.threads.iter().map(|thread| &**thread).chain([&own.program]))
+    }
+
     fn kind(&self, address: usize) -> Option<(String, bool)> {
         // Threads may name the words of what they have made in the schedule that ended.
         let lasts = self.session.label(address, []);

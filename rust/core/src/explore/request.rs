@@ -1,5 +1,6 @@
 //! A request to explore from a caller outside of Rust, as plain data.
 
+use super::program::{SCHEDULES, SHRINK};
 use super::{Checks, Exhaustive, Method, Options, ProgramOptions, Sampling, Search};
 use crate::program::MachineSpec;
 use crate::sync::Mutation;
@@ -40,13 +41,13 @@ impl Default for Request {
         Request {
             machine: MachineSpec::default(),
             search: "portfolio".into(),
-            schedules: 20_000,
+            schedules: SCHEDULES,
             seed: 0,
             preemptions: Some(2),
             reduce: true,
             jobs: 1,
             mutation: None,
-            shrink: 2_500,
+            shrink: SHRINK,
             max_steps: Options::default().max_steps,
             checks: "state".into(),
             pairs: false,

@@ -14,9 +14,8 @@ pub struct Row {
     pub operation: u32,
     /// The kind of the step.
     pub kind: Kind,
-    /// The object: the world's name of the word, or the lock's class, or `unnamed word N`, numbered
-    /// in order of first use. A word is unnamed if its owner was made and dropped within the
-    /// schedule.
+    /// The object: the name of the word, or the class of the lock and its holder. Without a known name:
+    /// `unnamed word N`, or the class of the lock and a number, in order of first use.
     pub object: String,
     /// The word before the step.
     pub before: u64,
@@ -47,6 +46,7 @@ impl Trace {
         outcome: Result<u64, Violation>,
         recorded: Recorded,
         label: impl Fn(usize) -> Option<String>,
+        holder: impl Fn(usize) -> Option<String>,
     ) -> Trace {
         let mut numbers = HashMap::new();
         let mut hash = 0;
@@ -60,7 +60,8 @@ impl Trace {
             let object = match step.kind {
                 Kind::Fence => String::new(),
                 _ => label(step.address)
-                    .or_else(|| lock(&recorded, step.address))
+                    .or_else(|| lock(&recorded, step.address, &holder))
+                    .or_else(|| made(&recorded, step.address))
                     .unwrap_or_else(|| format!("unnamed word {number}")),
             };
             let (function, place) = values.place.map_or((None, String::new()), functions::at);
@@ -80,14 +81,26 @@ impl Trace {
     }
 }
 
-/// The name of the lock at `address`. The second lock of its class to be used has the number 2.
-fn lock(recorded: &Recorded, address: usize) -> Option<String> {
+/// The name of the lock at `address`, with the object that holds the lock. If the object has no name, the
+/// second lock of its class to be used has the number 2.
+fn lock(recorded: &Recorded, address: usize, holder: impl Fn(usize) -> Option<String>) -> Option<String> {
     let (_, class) = recorded.locks.iter().find(|(lock, _)| *lock == address)?;
+    if let Some(holder) = holder(address) {
+        return Some(format!("{} of {holder}", class.name()));
+    }
+    if let Some(space) = made(recorded, address) {
+        return Some(format!("{} of {space}", class.name()));
+    }
     let mut same = recorded.locks.iter().filter(|(_, other)| other == class);
     Some(match same.position(|(lock, _)| *lock == address)? {
         0 => class.name().into(),
         before => format!("{} {}", class.name(), before + 1),
     })
+}
+
+/// The name of the word or lock at `address` if the schedule has made its object.
+fn made(recorded: &Recorded, address: usize) -> Option<String> {
+    recorded.made.iter().rev().find_map(|words| words.name_at(address))
 }
 
 /// Folds `part` into `hash` with the finaliser of SplitMix64.

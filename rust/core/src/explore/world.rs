@@ -59,6 +59,12 @@ pub trait World {
         None
     }
 
+    /// The name of the object that the lock at `address` protects, as `CPU 1`, for traces.
+    fn holder(&self, address: usize) -> Option<String> {
+        let _ = address;
+        None
+    }
+
     /// The kind of the word at `address`, for the coverage of pairs, and whether the word was there before
     /// the schedule.
     fn kind(&self, address: usize) -> Option<(String, bool)> {
@@ -96,6 +102,9 @@ impl<W: World + ?Sized> World for Box<W> {
     }
     fn label(&self, address: usize) -> Option<String> {
         (**self).label(address)
+    }
+    fn holder(&self, address: usize) -> Option<String> {
+        (**self).holder(address)
     }
     fn kind(&self, address: usize) -> Option<(String, bool)> {
         (**self).kind(address)

@@ -13,7 +13,7 @@ pub(crate) struct Failure {
     pub(crate) mutex: Lock<()>,
     /// The books. Their lock is held for moments only, so that a thread that reads them need not
     /// wait until a failure is handled.
-    pub(super) books: Lock<Books>,
+    pub(crate) books: Lock<Books>,
 }
 
 /// The failure for which a frame is poisoned.

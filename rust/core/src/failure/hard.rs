@@ -99,7 +99,7 @@ impl<R: Release> Machine<R> {
     /// page that cannot be split. `ENXIO` for a frame that is offline, or that the machine does not have.
     pub fn memory_failure(&self, pfn: Pfn, current: Option<&AddressSpace>) -> Handled {
         if self.frames.get(pfn).is_none() {
-            let result = Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));
+            let result = Err(self.no_frame(Errno::ENXIO, i64::from(pfn.0)));
             return Handled { verdict: Verdict::Ignored, result, signals: Vec::new() };
         }
         self.fail(pfn, false, current)

@@ -24,7 +24,7 @@ impl<R: Release> Machine<R> {
     /// flags a page that cannot move.)
     pub fn soft_offline_page(&self, pfn: Pfn) -> Result<()> {
         if self.frames.get(pfn).is_none() {
-            return Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));
+            return Err(self.no_frame(Errno::ENXIO, i64::from(pfn.0)));
         }
         self.soft_offline(pfn, false)
     }

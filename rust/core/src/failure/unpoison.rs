@@ -1,7 +1,7 @@
 //! Takes the poison off a frame that was poisoned by software (lifecycle 8.6).
 
 use crate::calls::{Call, Returned};
-use crate::error::{Errno, Error, Result};
+use crate::error::{Errno, Result};
 use crate::failure::soft::state;
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn, TAKEN_OFF_BUDDY};
@@ -16,7 +16,7 @@ impl<R: Release> Machine<R> {
     /// stays as it is: `EBUSY`, or success in profiles that do not tell of the refusal.
     pub fn unpoison_memory(&self, pfn: Pfn) -> Result<()> {
         if self.frames.get(pfn).is_none() {
-            return Err(Error::new(Errno::ENXIO, format!("no frame {pfn}")));
+            return Err(self.no_frame(Errno::ENXIO, i64::from(pfn.0)));
         }
         let result = {
             let _serial = self.failure.serial();

@@ -72,7 +72,7 @@ impl<R: Release> Machine<R> {
     /// Like [`Machine::isolate`]; the isolation is recorded as `call`.
     pub(crate) fn isolate_by(&self, pfn: Pfn, call: Call) -> Result<()> {
         if !self.claim_by(pfn, call) {
-            return Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru(self.frames[pfn].flags())));
+            return Err(Error::at(Errno::EBUSY, pfn, Why::NotOnLru));
         }
         self.end_claims(&[pfn]);
         Ok(())

@@ -12,6 +12,8 @@ use crate::error::Result;
 use crate::memory::Table;
 use crate::owner::id::OwnerId;
 use crate::page::PAGE_SIZE;
+#[cfg(feature = "explored")]
+use crate::sync::explored::{Words, name_words};
 use crate::sync::{
     AtomicU32, AtomicU64, LockClass, Ordering, PlainU32, RwLock, Stat, acquired, released, spin_until,
 };
@@ -122,6 +124,33 @@ impl Area {
             return Some("whether a page has attributes".into());
         }
         Some(format!("attributes of page {}", self.attributes.iter().position(at)?))
+    }
+
+    /// Names the words of an area that a schedule makes, for its trace: the program has no names for the area
+    /// before the fork or the mapping has ended, and none after the area is gone.
+    #[inline(always)]
+    pub(super) fn name_words(&self) {
+        #[cfg(feature = "explored")]
+        self.words().into_iter().for_each(name_words);
+    }
+
+    #[cfg(feature = "explored")]
+    fn words(&self) -> [Words; 5] {
+        let words = |what, first: usize, count: usize, size: usize| {
+            let name = match count {
+                1 => format!("{what} of the area of space {} at page", self.space),
+                _ => format!("{what} of space {}'s page", self.space),
+            };
+            Words { first, count, size, name, from: self.first }
+        };
+        let (attributes, entries) = (&self.attributes[..], &self.entries[..]);
+        [
+            words("preferred node", std::ptr::from_ref(&self.preferred).addr(), 1, size_of::<AtomicU32>()),
+            words("pages left to unmap", std::ptr::from_ref(&self.left).addr(), 1, size_of::<AtomicU32>()),
+            words("special", std::ptr::from_ref(&self.special).addr(), 1, size_of::<PlainU32>()),
+            words("attributes", attributes.as_ptr().addr(), attributes.len(), size_of::<AtomicU32>()),
+            words("entry", entries.as_ptr().addr(), entries.len(), size_of::<AtomicU64>()),
+        ]
     }
 
     /// Returns the mapped file, or `None` for anonymous memory.

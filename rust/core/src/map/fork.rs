@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::page::{Flags, Pfn};
 use crate::release::Release;
-use crate::sync::{LockClass, Mutation, Ordering, RwLock, mutated};
+use crate::sync::{AtomicU32, LockClass, Mutation, RwLock, mutated};
 use std::sync::Arc;
 
 /// The work that is left after the copy of one entry.
@@ -79,16 +79,15 @@ impl<R: Release> Machine<R> {
     fn fork_area(&self, space: u32, faults: &Arc<RwLock<()>>, parent: &Area) -> Result<Option<Arc<Area>>> {
         let pages = parent.pages();
         self.may_allocate("page table")?;
-        let area = Area::new(space, faults, parent.first, pages, parent.kind.clone(), parent.anon)?;
-        // Relaxed, here and for `left`: no other thread knows the area yet.
-        area.preferred.store(parent.preferred() as u32, Ordering::Relaxed);
+        let mut area = Area::new(space, faults, parent.first, pages, parent.kind.clone(), parent.anon)?;
+        area.preferred = AtomicU32::new(parent.preferred() as u32);
         let mut left = pages;
         for index in (0..pages).filter(|&index| parent.attributes(index).contains(Attributes::UNMAPPED)) {
             area.mark(index, Attributes::UNMAPPED);
             left -= 1;
         }
         area.inherit(parent);
-        area.left.store(left, Ordering::Relaxed);
+        area.left = AtomicU32::new(left);
         if left == 0 {
             return Ok(None);
         }
@@ -96,6 +95,7 @@ impl<R: Release> Machine<R> {
             self.link_file(&map.file)?;
         }
         let area = Arc::new(area);
+        area.name_words();
         if let Err(error) = self.join_owners(&area) {
             if let Some(map) = area.file() {
                 self.unlink_file(&map.file);

@@ -151,6 +151,7 @@ impl<R: Release> Machine<R> {
         let tables = self.may_allocate("page table");
         let area =
             tables.and_then(|()| Area::new(space.id, &space.faults, first, pages, kind, anon).map(Arc::new));
+        let area = area.inspect(|area| area.name_words());
         let joined = area.and_then(|area| self.join_owners(&area).map(|()| area));
         let area = joined.inspect_err(|_| self.owners.remove(anon))?;
         areas.push(Arc::clone(&area));

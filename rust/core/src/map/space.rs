@@ -19,22 +19,22 @@ pub struct AddressSpace {
     /// over a fault.
     pub areas: RwLock<Vec<Arc<Area>>>,
     /// The fault lock, shared with all areas of the space: see [`Area`].
-    pub(super) faults: Arc<RwLock<()>>,
+    pub(crate) faults: Arc<RwLock<()>>,
     /// The page number at which the next area begins; `None` after the exit.
     pub(super) next: Lock<Option<u64>>,
 }
 
 /// The living address spaces of a machine.
 #[derive(Debug)]
-pub(crate) struct Spaces(pub(super) Lock<Registry>);
+pub(crate) struct Spaces(pub(crate) Lock<Registry>);
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     pub(super) next: u32,
     /// Spaces that are told of a lost page at once (`PR_MCE_KILL_EARLY`), by number.
     pub(super) early: BTreeSet<u32>,
     /// The living spaces by number, so that a space ends without a search.
-    pub(super) live: BTreeMap<u32, Weak<AddressSpace>>,
+    pub(crate) live: BTreeMap<u32, Weak<AddressSpace>>,
     /// The number of entries in `live` at which the next registration removes the entries of
     /// dropped spaces.
     pub(super) sweep_at: usize,

@@ -56,6 +56,8 @@ mod file;
 #[cfg(not(feature = "explored"))]
 mod guest;
 mod history;
+#[cfg(feature = "explored")]
+mod holders;
 mod hotplug;
 mod layout;
 mod lookers;

@@ -72,12 +72,12 @@ impl LockClass {
     pub const fn name(self) -> &'static str {
         match self {
             LockClass::Hotplug => "memory hotplug lock",
-            LockClass::Failure => "mf_mutex lock",
+            LockClass::Failure => "mf_mutex",
             LockClass::Mmap => "mmap lock",
             LockClass::Faults => "fault lock",
             LockClass::Invalidate => "invalidate lock",
             LockClass::Page => "page lock",
-            LockClass::OutOfMemory => "oom_lock lock",
+            LockClass::OutOfMemory => "oom_lock",
             LockClass::Rmap => "rmap lock",
             LockClass::PageTable => "page table lock",
             LockClass::Swap => "swap lock",

@@ -65,7 +65,8 @@ pub use pending::{
     Topic, after_first_step, begin_pending, end_pending, look_at, mark_pending, next_step, note_end,
     pending_before, pending_since,
 };
-pub use record::{Between, Checks, Options, Place, Record, Recorded, Values};
+pub use record::{Between, Checks, Options, Place, Record, Recorded, Values, Words};
+pub use recording::name_words;
 pub use runtime::{Ending, Runtime};
 pub use step::{Access, Choice, FIRST_BUFFER, Kind, Step, Strategy, THREADS, Threads, View, threads_in};
 pub use violation::{Violation, rule};

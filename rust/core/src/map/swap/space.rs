@@ -11,7 +11,7 @@ pub const MAX_SWAP_SLOTS: u32 = (1 << 28) - 1;
 /// The swap space of a machine, if it has one.
 #[derive(Debug)]
 pub(crate) struct SwapSpace {
-    pub(super) now: RwLock<Option<Arc<Swap>>>,
+    pub(crate) now: RwLock<Option<Arc<Swap>>>,
     /// Not 0 if there was ever a swap space. Only then can a page be in the swap cache. swapon sets
     /// the word before the first page can enter the cache.
     pub(super) ever: PlainU32,

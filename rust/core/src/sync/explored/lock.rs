@@ -260,6 +260,11 @@ impl<T: std::fmt::Debug> std::fmt::Debug for Inner<T> {
 pub struct Lock<T>(Inner<T>);
 
 impl<T> Lock<T> {
+    /// Returns true if steps on this lock have `address`.
+    pub fn is_at(&self, address: usize) -> bool {
+        self.0.address() == address
+    }
+
     /// Makes a lock of `class` around `value`.
     pub const fn new(class: LockClass, value: T) -> Self
     where
@@ -316,6 +321,11 @@ impl<T> Lock<T> {
 pub struct RwLock<T>(Inner<T>);
 
 impl<T> RwLock<T> {
+    /// Returns true if steps on this lock have `address`.
+    pub fn is_at(&self, address: usize) -> bool {
+        self.0.address() == address
+    }
+
     /// Makes a lock of `class` around `value`.
     pub const fn new(class: LockClass, value: T) -> Self
     where

@@ -83,6 +83,31 @@ pub struct Between {
     pub write: Option<(u8, Place)>,
 }
 
+/// Neighbouring words of an object that the running schedule has made.
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// The address of the first word.
+    pub first: usize,
+    /// The number of words.
+    pub count: usize,
+    /// The bytes from one word to the next.
+    pub size: usize,
+    /// The name of the words, which a number completes.
+    pub name: String,
+    /// The number of the first word.
+    pub from: u64,
+}
+
+impl Words {
+    /// Returns the name of the word at `address`; `None` if the address is not that of one of these words.
+    pub fn name_at(&self, address: usize) -> Option<String> {
+        let after = address.checked_sub(self.first)?;
+        let index = after / self.size;
+        (after % self.size == 0 && index < self.count)
+            .then(|| format!("{} {:#x}", self.name, self.from + index as u64))
+    }
+}
+
 /// A replayed schedule.
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -92,6 +117,8 @@ pub struct Recorded {
     pub values: Vec<Values>,
     /// The addresses that are locks, in order of first use.
     pub locks: Vec<(usize, LockClass)>,
+    /// The words of objects that the schedule made, in the order in which the objects were made.
+    pub made: Vec<Words>,
 }
 
 /// The data recorded of the running schedule.
@@ -111,6 +138,7 @@ pub(super) struct Recording {
     /// The begun operations: the steps executed before, the thread, the operation's number.
     pub operations: RefCell<Vec<(u32, u8, u32)>>,
     pub locks: RefCell<Vec<(usize, LockClass)>>,
+    pub made: RefCell<Vec<Words>>,
     /// Plain writes and drops, in order.
     pub between: RefCell<Vec<Between>>,
 }
@@ -127,6 +155,7 @@ impl Recording {
             self.values.borrow_mut().clear();
             self.operations.borrow_mut().clear();
             self.locks.borrow_mut().clear();
+            self.made.borrow_mut().clear();
             self.between.borrow_mut().clear();
         }
         self.tracing.set(pairs || record == Record::Values);

@@ -1,8 +1,8 @@
 //! Records the word of each step before and after the step, and the accesses that are no steps.
 
-use super::context::{Context, Mode};
+use super::context::{Context, Mode, context};
 use super::journal::Stamp;
-use super::record::{Between, Place, Recorded, Values};
+use super::record::{Between, Place, Recorded, Values, Words};
 use super::step::{Access, Kind, Step, THREADS};
 use std::cell::Cell;
 use std::panic::Location;
@@ -114,6 +114,16 @@ impl Context {
             }
             values.operation = operations[step.owner()];
         }
-        Recorded { steps, values, locks: self.recording.locks.borrow().clone() }
+        let (locks, made) = (self.recording.locks.borrow().clone(), self.recording.made.borrow().clone());
+        Recorded { steps, values, locks, made }
+    }
+}
+
+/// Names words of an object that the running schedule has made, if the schedule is traced.
+pub fn name_words(words: Words) {
+    if let Some(context) = context()
+        && context.recording.tracing.get()
+    {
+        context.recording.made.borrow_mut().push(words);
     }
 }

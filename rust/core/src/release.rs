@@ -51,7 +51,7 @@ use crate::sync::explored::checks_all;
 use crate::sync::{Mutation, broken, mutated};
 use freed::Freed;
 
-/// How many pages ahead of its put a page's record is prefetched.
+/// The record of the page this many places ahead is prefetched.
 const AHEAD: usize = 16;
 
 /// The state in which a design's put leaves a page, and with it the work that is left to the caller.
@@ -68,7 +68,7 @@ pub enum Left {
 }
 
 impl From<Dropped> for Left {
-    /// What is left after a drop by a put that looks for no mark.
+    /// The state after a drop by a put that looks for no mark.
     #[inline]
     fn from(dropped: Dropped) -> Left {
         match dropped {
@@ -294,7 +294,7 @@ impl<R: Release> Machine<R> {
         if checks_all() {
             crate::page::marks::check_at_free(pfn, &page.end(word));
         }
-        lives::ends(page, pfn);
+        lives::on_freed(page, pfn);
         let mut poisoned = order > 0 && word.has(Flags::HWPOISON);
         for tail in 1..1u32 << order {
             let pfn = pfn.plus(tail);

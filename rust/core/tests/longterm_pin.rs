@@ -49,7 +49,7 @@ fn pinned<R: Release>(machine: &Machine<R>, area: &Area) -> Pfn {
     pfn
 }
 
-fn ends<R: Release>(machine: &Machine<R>, space: &Arc<mmcore::map::AddressSpace>) {
+fn check_end<R: Release>(machine: &Machine<R>, space: &Arc<mmcore::map::AddressSpace>) {
     machine.exit(space);
     machine.lru_drain_all();
     assert_eq!(used(machine), 0);
@@ -72,7 +72,7 @@ fn a_pinned_page_leaves_a_node_for_movable_pages<R: Release>() {
     ledger.add(pfn, Handle::Pin);
     assert_clean_with(&machine, &ledger);
     machine.unpin(pfn, PinKind::Pin);
-    ends(&machine, &space);
+    check_end(&machine, &space);
 }
 
 /// The flag `LRU` does not tell whether a batch holds the page (kernel 98c6d259319e).
@@ -89,7 +89,7 @@ fn a_batch_of_another_cpu_is_drained_although_the_page_is_on_its_list<R: Release
     assert_eq!(page.count(), 2);
     let pfn = pinned(&machine, &area);
     machine.unpin(pfn, PinKind::Pin);
-    ends(&machine, &space);
+    check_end(&machine, &space);
 }
 
 fn a_page_with_another_reference_cannot_leave<R: Release>() {
@@ -103,7 +103,7 @@ fn a_page_with_another_reference_cannot_leave<R: Release>() {
     assert_eq!((machine.page_at(&area, 0), machine.page(pfn).unwrap().count()), (Some(pfn), 2));
     assert_clean_with(&machine, &ledger);
     machine.let_go(&ledger, pfn, Handle::Ref);
-    ends(&machine, &space);
+    check_end(&machine, &space);
 }
 
 fn a_file_s_page_leaves_too<R: Release>() {
@@ -117,7 +117,7 @@ fn a_file_s_page_leaves_too<R: Release>() {
     machine.unpin(pfn, PinKind::Pin);
     machine.exit(&space);
     machine.remove_file(&file);
-    ends(&machine, &space);
+    check_end(&machine, &space);
 }
 
 fn a_machine_needs_another_node<R: Release>() {

@@ -7,7 +7,7 @@ use crate::handles::Writeback;
 use crate::home::MachineRef;
 use crate::names;
 use crate::page::Page;
-use crate::shared::{Begun, Shared, Waits};
+use crate::shared::{OpenWrite, Shared, Waits};
 use crate::space::Size;
 use crate::state;
 use mmcore::audit::Handle;
@@ -193,7 +193,7 @@ impl File {
         let index = self.index(number)?;
         let begin = |shared: &Shared| {
             let write = shared.machine.begin_writeback(&self.file, index)?;
-            write.map(|write| shared.begun(Begun::new(&self.file, write))).transpose()
+            write.map(|write| shared.record_write(OpenWrite::new(&self.file, write))).transpose()
         };
         let begun = self.shared.take(py, Waits::ForPageLocks, begin, |shared, begun| {
             if let Some(pfn) = begun {

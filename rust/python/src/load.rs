@@ -3,7 +3,7 @@
 use crate::array;
 use crate::errors::{misuse, type_error};
 use crate::fork;
-use crate::kept::Kept;
+use crate::held_objects::HeldObjects;
 use crate::waits::{hear_signals, with_callbacks};
 use mmcore::load::{Decision, Epoch, LoadConfig, LoadError, Policy, Rig, Trace, count_hits, open_with};
 use mmcore::sync::interruptible;
@@ -34,7 +34,7 @@ type Arrays = (PyBuffer<u32>, PyBuffer<u8>, PyBuffer<u16>);
 /// raised by the call that runs the load.
 ///
 /// The load shows the callable to the garbage collector, and outlives every call of the policy.
-struct PythonPolicy(Kept);
+struct PythonPolicy(HeldObjects);
 
 /// Runs long work of a load. An exception that a signal handler raises ends the work: its partial result is
 /// dropped, and the caller gets the exception.
@@ -61,7 +61,7 @@ const RAISED: u64 = 1;
 
 impl PythonPolicy {
     fn new(py: Python<'_>, callable: Py<PyAny>) -> Arc<PythonPolicy> {
-        let kept = Kept::default();
+        let kept = HeldObjects::default();
         kept.set(py, CALLABLE, Some(callable));
         Arc::new(PythonPolicy(kept))
     }

@@ -33,7 +33,7 @@ pub(crate) struct ExploredPage {
     words: Mutex<Vec<u64>>,
     written: Mutex<Vec<(usize, u64)>>,
     puts: AtomicU32,
-    over: AtomicBool,
+    finished: AtomicBool,
 }
 
 impl ExploredPage {
@@ -47,14 +47,14 @@ impl ExploredPage {
             words: Mutex::new((0..WORDS).map(|word| view.load(pfn, word)).collect()),
             written: Mutex::default(),
             puts: AtomicU32::new(0),
-            over: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
         }
     }
 
     /// Ends the callback: carries the writes over, and returns the references to put.
     fn end(&self, view: &dyn PageView) -> u32 {
         // Relaxed (both): the interpreter's lock orders the accesses.
-        self.over.store(true, Ordering::Relaxed);
+        self.finished.store(true, Ordering::Relaxed);
         self.written.lock().drain(..).for_each(|(word, value)| view.store(self.pfn, word, value));
         self.puts.load(Ordering::Relaxed)
     }
@@ -62,7 +62,7 @@ impl ExploredPage {
     /// Refuses a word that a page does not have, and a page whose callback has ended.
     fn may(&self, word: usize) -> PyResult<()> {
         // Relaxed: as in `end`.
-        if self.over.load(Ordering::Relaxed) {
+        if self.finished.load(Ordering::Relaxed) {
             return Err(misuse("a page of an explored program can be used only inside of the callback"));
         }
         match word < WORDS {

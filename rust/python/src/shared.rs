@@ -12,7 +12,7 @@
 //!
 //! No Python code runs while a lock of this crate is held: it could call the machine, and wait for a lock
 //! that its own thread holds. Python objects are therefore taken out of their table before they are used or
-//! dropped ([`Kept`]), and the other tables hold no Python objects. Only the gate is held while the core
+//! dropped ([`HeldObjects`]), and the other tables hold no Python objects. Only the gate is held while the core
 //! makes callbacks: shared by a call, alone by an audit, whose callbacks may therefore not call the machine.
 //! The core holds page locks during a callback, too, so calls that could wait for them are refused inside of
 //! callbacks ([`Waits`]).
@@ -35,7 +35,7 @@ mod enter;
 
 use crate::errors::{Refusal, misuse};
 use crate::fork;
-use crate::kept::Kept;
+use crate::held_objects::HeldObjects;
 use crate::pressure::Background;
 pub(crate) use crate::waits::{Waits, in_callback};
 use crate::waits::{is_in_callback, is_in_handler};
@@ -66,17 +66,17 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 /// A write to disk that has begun.
-pub(crate) struct Begun {
+pub(crate) struct OpenWrite {
     file: Arc<File>,
     write: Writeback,
     /// The thread that began the write and is expected to end it; `None` if the handle was dropped.
     thread: Option<ThreadId>,
 }
 
-impl Begun {
+impl OpenWrite {
     /// A write that the calling thread has begun.
-    pub fn new(file: &Arc<File>, write: Writeback) -> Begun {
-        Begun { file: Arc::clone(file), write, thread: Some(std::thread::current().id()) }
+    pub fn new(file: &Arc<File>, write: Writeback) -> OpenWrite {
+        OpenWrite { file: Arc::clone(file), write, thread: Some(std::thread::current().id()) }
     }
 }
 
@@ -127,9 +127,9 @@ pub(crate) struct Shared {
     /// All living address spaces. A space lives until it exits, even without a Python handle on it.
     pub spaces: Mutex<HashMap<u32, Arc<AddressSpace>>>,
     /// The signal handlers of address spaces, by the space's number.
-    pub handlers: Kept,
+    pub handlers: HeldObjects,
     /// Owners of movable pages in Python, by number.
-    pub owners: Kept,
+    pub owners: HeldObjects,
     next_owner: AtomicU64,
     /// The balloon, once a script has asked for it.
     pub balloon: Mutex<Option<Arc<Balloon>>>,
@@ -143,7 +143,7 @@ pub(crate) struct Shared {
     /// The page locks that handles hold, and the threads that took them; `None` if the handle was dropped.
     locks: Mutex<HashMap<Pfn, Option<ThreadId>>>,
     /// Writes to disk that have begun.
-    writes: Mutex<HashMap<Pfn, Begun>>,
+    writes: Mutex<HashMap<Pfn, OpenWrite>>,
     /// The pages that fill nodes by a layout, by number; the numbers are never used again. `None` while a
     /// call uses them ([`Lent`]).
     arranged: Mutex<(u64, HashMap<u64, Option<Arranged>>)>,
@@ -160,8 +160,8 @@ impl Shared {
             machine: Arc::new(machine),
             ledger: Ledger::default(),
             spaces: Mutex::default(),
-            handlers: Kept::default(),
-            owners: Kept::default(),
+            handlers: HeldObjects::default(),
+            owners: HeldObjects::default(),
             next_owner: AtomicU64::new(0),
             balloon: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -179,7 +179,7 @@ impl Shared {
     }
 
     /// The tables of Python objects that the machine keeps alive.
-    pub fn objects(&self) -> [&Kept; 2] {
+    pub fn objects(&self) -> [&HeldObjects; 2] {
         [&self.handlers, &self.owners]
     }
 
@@ -283,7 +283,7 @@ impl Shared {
     }
 
     /// Records a write to disk that has begun, and returns its page.
-    pub fn begun(&self, begun: Begun) -> Result<Pfn, Refusal> {
+    pub fn record_write(&self, begun: OpenWrite) -> Result<Pfn, Refusal> {
         let pfn = begun.write.pfn;
         self.ledger.add(pfn, Handle::Writeback);
         self.writes.lock().insert(pfn, begun);
@@ -319,7 +319,7 @@ impl Shared {
     pub fn let_go(&self, pfn: Pfn, handle: Handle) {
         if handle == Handle::Writeback {
             let begun = self.writes.lock().remove(&pfn);
-            if let Some(Begun { file, write, .. }) = begun {
+            if let Some(OpenWrite { file, write, .. }) = begun {
                 self.ledger.remove(pfn, handle);
                 self.machine.end_writeback(&file, write);
             }

@@ -36,7 +36,7 @@ pub struct Zone {
     listed: u32,
     /// Frames from the frontier on that lie in isolated pageblocks.
     isolated_ahead: u32,
-    /// What compaction remembers of this node.
+    /// The compaction state of this node: scanner positions and deferral.
     compaction: Remembered,
     /// The free frames that allocations and compaction leave in the node.
     watermarks: Watermarks,

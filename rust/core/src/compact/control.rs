@@ -262,7 +262,7 @@ impl<'a, R: Release> Control<'a, R> {
         let mut last_migrated = None;
         // Until an asynchronous run finds a pageblock with pages to migrate, it also moves the start of
         // the other runs: they would find nothing there, either.
-        let mut both_starts = self.mode == Mode::Async && {
+        let mut moves_both_starts = self.mode == Mode::Async && {
             let zone = self.machine.nodes[self.node].zone.lock();
             let [asynchronous, other] = zone.compaction().migrate;
             asynchronous == other
@@ -286,7 +286,7 @@ impl<'a, R: Release> Control<'a, R> {
                         return CompactStatus::Contended;
                     }
                     Isolation::Nothing => {
-                        if both_starts {
+                        if moves_both_starts {
                             let mut zone = self.machine.nodes[self.node].zone.lock();
                             let start = zone.compaction().migrate[0];
                             zone.compaction_mut().migrate[1] = start;
@@ -294,7 +294,7 @@ impl<'a, R: Release> Control<'a, R> {
                         break;
                     }
                     Isolation::Pages => {
-                        both_starts = false;
+                        moves_both_starts = false;
                         last_migrated = Some(self.block_start(self.migrate - 1));
                     }
                 }
@@ -351,9 +351,9 @@ impl<'a, R: Release> Control<'a, R> {
 
     /// The status with which the run ends now; `None` if it goes on (`compact_finished`).
     fn finished(&mut self) -> Option<CompactStatus> {
-        let met = self.scanners_met();
+        let scanners_met = self.scanners_met();
         let mut zone = self.machine.nodes[self.node].zone.lock();
-        if met {
+        if scanners_met {
             let frames = self.frames;
             zone.compaction_mut().reset_positions(frames, self.block_order);
             if self.direct {

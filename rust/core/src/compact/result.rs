@@ -1,8 +1,8 @@
-//! How a run of compaction ended, and what it did.
+//! The status of a run of compaction, its moves and its scans.
 
 use crate::page::Pfn;
 
-/// How a run ended (`enum compact_result`), in the kernel's order: of several zones the highest
+/// The status with which a run ends (`enum compact_result`), in the kernel's order: of several zones the highest
 /// counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CompactStatus {
@@ -92,7 +92,7 @@ impl Compacted {
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compacted {
-    /// How the run ended.
+    /// The status with which the run ended.
     pub status: CompactStatus,
     /// Pages that moved.
     pub migrated: u32,

@@ -183,10 +183,10 @@ impl<R: Release> Control<'_, R> {
     fn note_migrate_scanned(&self, end: u32) {
         let next = self.block_start(end) + (1 << self.block_order);
         let mut zone = self.machine.nodes[self.node].zone.lock();
-        let starts = &mut zone.compaction_mut().migrate;
-        starts[0] = starts[0].max(next);
+        let positions = &mut zone.compaction_mut().migrate;
+        positions[0] = positions[0].max(next);
         if self.mode != Mode::Async {
-            starts[1] = starts[1].max(next);
+            positions[1] = positions[1].max(next);
         }
     }
 

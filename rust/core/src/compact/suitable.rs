@@ -1,4 +1,4 @@
-//! Whether a node has enough free memory to compact, and whether its free memory is in pieces
+//! Decides if a node has enough free memory to compact, and if its free memory is in pieces
 //! (`compaction_suitable`).
 
 use crate::alloc::zone::Zone;

@@ -123,7 +123,7 @@ impl Exhaustive {
     }
 }
 
-/// How a search within one bound ended.
+/// The end of a search within one bound.
 enum End {
     /// All schedules were tried: the bound excluded none.
     Everything,

@@ -94,12 +94,12 @@ impl Serialize for Pairs {
 
 /// A count of schedules, which counts each schedule once.
 #[derive(Clone, Copy, Debug, Default)]
-struct Once {
+struct ScheduleCount {
     count: u64,
     schedule: u64,
 }
 
-impl Once {
+impl ScheduleCount {
     fn add(&mut self, schedule: u64) {
         self.count += u64::from(self.schedule != schedule);
         self.schedule = schedule;
@@ -122,27 +122,27 @@ pub(super) struct Collector {
     kinds: ByAddress<u32>,
     /// The last access to each object in the running schedule.
     last: ByAddress<Access>,
-    pairs: HashMap<(u32, u32, u32), [Once; 2]>,
+    pairs: HashMap<(u32, u32, u32), [ScheduleCount; 2]>,
 }
 
 #[derive(Debug)]
 struct LineCount {
     line: Line,
     function: u32,
-    ran: Once,
-    interleaved: Once,
+    ran: ScheduleCount,
+    interleaved: ScheduleCount,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Access {
     thread: u8,
     line: u32,
-    what: What,
+    usage: Use,
 }
 
 /// How a step, or the code between two steps, uses its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Use {
     Reads,
     Writes,
     /// A look at plain data that takes no lock.
@@ -150,11 +150,11 @@ enum What {
     WritesPlain,
 }
 
-impl What {
-    fn pairs_with(self, other: What) -> bool {
+impl Use {
+    fn pairs_with(self, other: Use) -> bool {
         match (self, other) {
-            (What::WritesPlain, other) | (other, What::WritesPlain) => other == What::Peeks,
-            (one, other) => one == What::Writes || other == What::Writes,
+            (Use::WritesPlain, other) | (other, Use::WritesPlain) => other == Use::Peeks,
+            (one, other) => one == Use::Writes || other == Use::Writes,
         }
     }
 }
@@ -179,14 +179,14 @@ impl Collector {
                 let step = step.get();
                 let Some(place) = values.place.filter(|_| !step.kind.is_local()) else { continue };
                 let changes = values.before != values.after;
-                let what = match step.kind {
-                    Kind::Peek => What::Peeks,
-                    Kind::Cas | Kind::TryLock if !changes => What::Reads,
-                    Kind::ReadLock | Kind::ReadUnlock => What::Reads,
-                    kind if kind.reads_only() => What::Reads,
-                    _ => What::Writes,
+                let usage = match step.kind {
+                    Kind::Peek => Use::Peeks,
+                    Kind::Cas | Kind::TryLock if !changes => Use::Reads,
+                    Kind::ReadLock | Kind::ReadUnlock => Use::Reads,
+                    kind if kind.reads_only() => Use::Reads,
+                    _ => Use::Writes,
                 };
-                let access = Access { thread: step.owner() as u8, line: self.line(place), what };
+                let access = Access { thread: step.owner() as u8, line: self.line(place), usage };
                 self.lines[access.line as usize].ran.add(self.schedule);
                 match step.kind {
                     // The queue of a word is an object of its own; words have even addresses.
@@ -212,7 +212,7 @@ impl Collector {
                 self.last.remove(&event.address);
             }
             Some((thread, place)) => {
-                let access = Access { thread, line: self.line(place), what: What::WritesPlain };
+                let access = Access { thread, line: self.line(place), usage: Use::WritesPlain };
                 self.access(event.address, access, |names| unlocked(names, world, event.address));
             }
         }
@@ -231,7 +231,7 @@ impl Collector {
         if line == next {
             let number = self.names.number(&function);
             let line = Line { place, function };
-            let (ran, interleaved) = (Once::default(), Once::default());
+            let (ran, interleaved) = (ScheduleCount::default(), ScheduleCount::default());
             self.lines.push(LineCount { line, function: number, ran, interleaved });
         }
         self.places.insert(address, line);
@@ -242,7 +242,7 @@ impl Collector {
     /// schedule.
     fn access(&mut self, object: usize, access: Access, kind: impl FnOnce(&mut Names) -> (u32, bool)) {
         let Some(before) = self.last.insert(object, access) else { return };
-        if before.thread == access.thread || !before.what.pairs_with(access.what) {
+        if before.thread == access.thread || !before.usage.pairs_with(access.usage) {
             return;
         }
         let kind = match self.kinds.get(&object) {
@@ -271,7 +271,7 @@ impl Collector {
     /// Returns the counts so far, and begins anew.
     pub fn take(&mut self) -> Pairs {
         let name = |number: u32| self.names.texts[number as usize].clone();
-        let pair = |(&(kind, one, two), orders): (&(u32, u32, u32), &[Once; 2])| {
+        let pair = |(&(kind, one, two), orders): (&(u32, u32, u32), &[ScheduleCount; 2])| {
             (Pair { object: name(kind), first: name(one), second: name(two) }, orders.map(|once| once.count))
         };
         let pairs = self.pairs.iter().map(pair).collect();
@@ -279,7 +279,7 @@ impl Collector {
         let lines = ran.map(|line| (line.line.clone(), [line.ran.count, line.interleaved.count])).collect();
         self.pairs.clear();
         for line in &mut self.lines {
-            (line.ran, line.interleaved) = (Once::default(), Once::default());
+            (line.ran, line.interleaved) = (ScheduleCount::default(), ScheduleCount::default());
         }
         self.schedule = 0;
         Pairs { pairs, lines }

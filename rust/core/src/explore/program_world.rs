@@ -14,7 +14,7 @@ use crate::page::{lives, reckon};
 use crate::program::session::{Actor, Session, Step, Visible};
 use crate::program::{MemoryModel, Movable, Op, Program};
 use crate::release::Chosen;
-use crate::sync::explored::{FIRST_BUFFER, caught, operation_ends};
+use crate::sync::explored::{FIRST_BUFFER, caught, note_operation_end};
 use crate::sync::{Ordering, broken, fence};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
@@ -345,7 +345,7 @@ impl World for ProgramWorld {
         for (number, op) in self.threads[thread].iter().enumerate() {
             operation(number as u32);
             let step = self.session.step(&mut actor, op);
-            operation_ends();
+            note_operation_end();
             if let Some(finding) = step.findings.first() {
                 let Violation { rule, detail } = violation(finding);
                 broken(rule, format_args!("`{op}`: {detail}"));

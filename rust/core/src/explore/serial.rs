@@ -1,6 +1,6 @@
-//! Serial answers: the answers and the visible end state of a schedule are those of some order in which the
-//! same operations run one at a time, each thread's in its order. The core itself is the oracle: the orders
-//! run on a second world of the same program.
+//! Checks serial answers: some order in which the operations run one at a time must give the same answers and
+//! end state. Each thread's operations keep their order. The core itself is the oracle: the orders run on a
+//! second world of the same program.
 //!
 //! | file | idea |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `merging` | compares the answers of an order with those of a schedule |
 //! | `parts` | operations on many pages, cut into operations on one page each |
 //! | `turns` | lets the operations of the threads run one at a time in a given order |
-//! | `tolerances` | the table of what concurrent operations may do and no order shows |
+//! | `tolerances` | the table of the effects of concurrent operations that no order has |
 //!
 //! Schedules have few distinct outcomes, and each outcome is searched once. The search is depth-first over
 //! the orders; an order is left at the first operation with another answer than the schedule's.
@@ -55,7 +55,7 @@ pub(super) struct Serial {
     known: HashMap<u64, Option<Violation>>,
 }
 
-/// What can happen at one place of an order.
+/// The turns that are possible at one place of an order, and the one that is tried.
 #[derive(Clone, Debug)]
 struct Choice {
     all: Vec<Turn>,

@@ -7,7 +7,7 @@ use crate::page::{Flags, Pfn};
 use crate::release::Release;
 
 impl<R: Release> Machine<R> {
-    /// Ends what a plan has left behind: puts the plan's references, then handles the failures of
+    /// Ends a plan: puts the plan's references, then handles the failures of
     /// its frames, as [`Machine::memory_failure`] does once a frame is flagged. Returns the signals
     /// that were sent, in order. Waits for page locks if frames are bad.
     ///

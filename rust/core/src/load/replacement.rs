@@ -48,7 +48,7 @@ pub struct Counts {
     pub misses: u64,
 }
 
-/// What happened to pages in a run, the warm-up included.
+/// Counts of page events in a run, the warm-up included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Events {
     /// Activations of pages; under `lru` moves to the front.
@@ -75,7 +75,7 @@ pub struct Outcome {
     pub seconds: f64,
     /// Requests a second, those of the warm-up included.
     pub requests_per_s: f64,
-    /// What happened to pages.
+    /// Counts of page events.
     #[serde(flatten)]
     pub events: Events,
 }

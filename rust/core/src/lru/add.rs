@@ -44,12 +44,12 @@ impl<R: Release> Machine<R> {
             let disabled = self.lru_disabled.load(Ordering::Relaxed) > 0;
             let full = left.by_ref().any(|&pfn| {
                 let full = batches.push(pfn, pagevec);
-                watch::queued(cpu, pfn, watch::For::Add);
+                watch::queued(cpu, pfn, watch::BatchKind::Add);
                 reckon::queued(&self.frames[pfn]);
                 full || (large_alone && self.frames[pfn].order() > 0)
             });
             if full || disabled {
-                batches.drain_begins(cpu, watch::For::Add);
+                batches.note_drain_start(cpu, watch::BatchKind::Add);
                 let listed = batches.take_all();
                 self.lru_insert(cpu, &listed);
                 drop(batches);
@@ -75,8 +75,8 @@ impl<R: Release> Machine<R> {
             for &pfn in run {
                 let evictability = lruvec.add(&self.frames, pfn);
                 self.calls_on(Call::MmLruInsertion, pfn);
-                watch::settled(cpu, pfn, watch::For::Add);
-                model::drains(cpu, watch::For::Add.number(), pfn);
+                watch::settled(cpu, pfn, watch::BatchKind::Add);
+                model::drains(cpu, watch::BatchKind::Add.number(), pfn);
                 lruvec.tell(&self.frames, Verb::Added, pfn);
                 if mutated(Mutation::PutUnderLruvecLock) {
                     self.put(pfn);
@@ -89,6 +89,6 @@ impl<R: Release> Machine<R> {
                 self.stats.event(event, 1 << self.frames[pfn].order());
             }
         }
-        model::drain_ended(cpu, watch::For::Add.number());
+        model::drain_ended(cpu, watch::BatchKind::Add.number());
     }
 }

@@ -54,7 +54,7 @@ pub enum Mlock {
 
 /// The batch of a CPU in which a page waits. One page may wait in several batches at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum For {
+pub(super) enum BatchKind {
     /// The add batch: the page is to be put on a list.
     Add,
     /// A move batch.
@@ -63,14 +63,14 @@ pub(super) enum For {
     Mlock,
 }
 
-impl For {
+impl BatchKind {
     /// The number of the batch among those of a CPU.
     #[inline]
     pub(super) fn number(self) -> usize {
         match self {
-            For::Add => 0,
-            For::Move(which) => 1 + which as usize,
-            For::Mlock => 1 + LruMove::ALL.len(),
+            BatchKind::Add => 0,
+            BatchKind::Move(which) => 1 + which as usize,
+            BatchKind::Mlock => 1 + LruMove::ALL.len(),
         }
     }
 }
@@ -85,7 +85,7 @@ pub struct Batches {
     add: Tallied<Pagevec, PagevecInserts>,
     moves: [Vec<Pfn>; LruMove::ALL.len()],
     mlock: Vec<(Pfn, Mlock)>,
-    /// What the batches must hold.
+    /// The explored build's model of these batches; empty elsewhere.
     model: Queues,
 }
 
@@ -103,15 +103,15 @@ impl Default for Batches {
 impl Batches {
     /// Tells the model that a thread begins to drain a batch of a CPU.
     #[inline]
-    pub(super) fn drain_begins(&mut self, cpu: usize, what: For) {
-        model::drain_begins(&mut self.model, cpu, what.number());
+    pub(super) fn note_drain_start(&mut self, cpu: usize, kind: BatchKind) {
+        model::note_drain_start(&mut self.model, cpu, kind.number());
     }
 
     /// Queues a page in the add batch. Returns true if the batch holds `capacity` pages now and
     /// must be drained.
     #[inline]
     pub(crate) fn push(&mut self, pfn: Pfn, capacity: usize) -> bool {
-        self.model.queue(For::Add.number(), pfn);
+        self.model.queue(BatchKind::Add.number(), pfn);
         let add = self.add.op();
         add.push(pfn);
         add.len() >= capacity
@@ -126,7 +126,7 @@ impl Batches {
 
     /// Queues a page for a move. Returns true if that batch must be drained.
     pub(crate) fn push_move(&mut self, which: LruMove, pfn: Pfn, capacity: usize) -> bool {
-        self.model.queue(For::Move(which).number(), pfn);
+        self.model.queue(BatchKind::Move(which).number(), pfn);
         let batch = &mut self.moves[which as usize];
         batch.push(pfn);
         batch.len() >= capacity
@@ -139,7 +139,7 @@ impl Batches {
 
     /// Queues a page in the mlock batch. Returns true if the batch must be drained.
     pub(crate) fn push_mlock(&mut self, pfn: Pfn, what: Mlock, capacity: usize) -> bool {
-        self.model.queue(For::Mlock.number(), pfn);
+        self.model.queue(BatchKind::Mlock.number(), pfn);
         self.mlock.push((pfn, what));
         self.mlock.len() >= capacity
     }
@@ -173,11 +173,12 @@ impl Batches {
 
     /// Every queued page with the batch in which it waits; for checks.
     #[cfg(feature = "explored")]
-    pub(super) fn queued(&self) -> impl Iterator<Item = (Pfn, For)> + '_ {
-        let added = self.added().iter().map(|&pfn| (pfn, For::Add));
+    pub(super) fn queued(&self) -> impl Iterator<Item = (Pfn, BatchKind)> + '_ {
+        let added = self.added().iter().map(|&pfn| (pfn, BatchKind::Add));
         let moves = LruMove::ALL.into_iter().zip(&self.moves);
-        let moves = moves.flat_map(|(which, pages)| pages.iter().map(move |&pfn| (pfn, For::Move(which))));
-        added.chain(moves).chain(self.mlock.iter().map(|&(pfn, _)| (pfn, For::Mlock)))
+        let moves =
+            moves.flat_map(|(which, pages)| pages.iter().map(move |&pfn| (pfn, BatchKind::Move(which))));
+        added.chain(moves).chain(self.mlock.iter().map(|&(pfn, _)| (pfn, BatchKind::Mlock)))
     }
 
     /// The pages in the move batches and in the mlock batch. A page that waits in several batches

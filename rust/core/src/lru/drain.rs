@@ -11,7 +11,7 @@ impl<R: Release> Machine<R> {
     /// Drains the batches of one CPU (`lru_add_drain_cpu`). Ignores a CPU that the machine does not
     /// have.
     pub fn lru_drain_cpu(&self, cpu: usize) {
-        let began = watch::drain_begins();
+        let began = watch::next_step_if_checked();
         self.drain_cpu(cpu);
         self.expect_cpu_drained(cpu, began);
     }
@@ -23,7 +23,7 @@ impl<R: Release> Machine<R> {
         if batches.is_empty() {
             return;
         }
-        batches.drain_begins(cpu, watch::For::Add);
+        batches.note_drain_start(cpu, watch::BatchKind::Add);
         let pages = batches.take_all();
         if mutated(Mutation::DrainPutsFirst) {
             self.put_all(&pages);
@@ -37,12 +37,12 @@ impl<R: Release> Machine<R> {
         let mut mlocked = Vec::new();
         if batches.has_moves() {
             for which in LruMove::ALL {
-                batches.drain_begins(cpu, watch::For::Move(which));
+                batches.note_drain_start(cpu, watch::BatchKind::Move(which));
                 let pages = batches.take_moves(which);
                 self.lru_move(cpu, &pages, which);
                 moved.extend(pages);
             }
-            batches.drain_begins(cpu, watch::For::Mlock);
+            batches.note_drain_start(cpu, watch::BatchKind::Mlock);
             mlocked = batches.take_mlock();
             self.lru_mlock(cpu, &mlocked);
         }

@@ -13,9 +13,10 @@ use crate::sync::{Mutation, in_order, mutated};
 
 /// The most pages that are claimed before they are unlinked under one lock.
 const CLAIMED: usize = 64;
-/// How many pages ahead of its use a page's record is prefetched.
+/// The record of the page this many places ahead is prefetched.
 const RECORD: usize = 16;
-/// The same for the records of its neighbours on the list, which are found through the page's own.
+/// The records of the list neighbours of the page this many places ahead are prefetched. The page's own record
+/// leads to them, so it must have arrived by then.
 const NEIGHBOURS: usize = 8;
 
 impl<R: Release> Machine<R> {

@@ -92,7 +92,7 @@ pub struct Lruvec {
     /// Recent cost of reclaim, for anonymous and for file pages: pages that reclaim scanned and had
     /// to leave, and pages that came back after an eviction.
     costs: [u32; 2],
-    /// What the lists must hold.
+    /// The explored build's model of these lists; empty elsewhere.
     model: Lists,
 }
 

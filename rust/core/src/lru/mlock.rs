@@ -56,7 +56,7 @@ impl<R: Release> Machine<R> {
         let cpu = self.cpu();
         let mut batches = self.cpus[cpu].batches.lock();
         let full = batches.push_mlock(pfn, what, self.profile.pagevec as usize);
-        watch::queued(cpu, pfn, watch::For::Mlock);
+        watch::queued(cpu, pfn, watch::BatchKind::Mlock);
         if what == Mlock::New {
             reckon::queued(page);
         }
@@ -65,7 +65,7 @@ impl<R: Release> Machine<R> {
             || (page.order() > 0 && !self.profile.large_batched)
             || self.lru_disabled.load(Ordering::Relaxed) > 0
         {
-            batches.drain_begins(cpu, watch::For::Mlock);
+            batches.note_drain_start(cpu, watch::BatchKind::Mlock);
             let pages = batches.take_mlock();
             self.lru_mlock(cpu, &pages);
             drop(batches);
@@ -77,7 +77,7 @@ impl<R: Release> Machine<R> {
     pub(crate) fn mlock_drain_local(&self) {
         let cpu = self.cpu();
         let mut batches = self.cpus[cpu].batches.lock();
-        batches.drain_begins(cpu, watch::For::Mlock);
+        batches.note_drain_start(cpu, watch::BatchKind::Mlock);
         let pages = batches.take_mlock();
         self.lru_mlock(cpu, &pages);
         drop(batches);
@@ -96,15 +96,15 @@ impl<R: Release> Machine<R> {
     /// Locks or unlocks the pages of a CPU's mlock batch. The caller holds the batch lock.
     pub(super) fn lru_mlock(&self, cpu: usize, pages: &[(Pfn, Mlock)]) {
         for &(pfn, what) in pages {
-            watch::settled(cpu, pfn, watch::For::Mlock);
-            model::drains(cpu, watch::For::Mlock.number(), pfn);
+            watch::settled(cpu, pfn, watch::BatchKind::Mlock);
+            model::drains(cpu, watch::BatchKind::Mlock.number(), pfn);
             match what {
                 Mlock::Lock => self.settle_mlocked(pfn),
                 Mlock::New => self.settle_mlocked_new(pfn),
                 Mlock::Unlock => self.settle_munlocked(pfn),
             }
         }
-        model::drain_ended(cpu, watch::For::Mlock.number());
+        model::drain_ended(cpu, watch::BatchKind::Mlock.number());
     }
 
     fn settle_mlocked(&self, pfn: Pfn) {

@@ -2,9 +2,9 @@
 //! build keeps beside the real one.
 //!
 //! The real lists are links in page records, the real batches are emptied and filled by the code that the
-//! explorer is to check. The model is told what an operation *means* (a page was activated, rotated,
-//! isolated; a batch is drained), decides by itself where that leaves the page, and compares the order of
-//! its vector with the order of the list under the lruvec lock. A page that goes to the wrong end of a list,
+//! explorer is to check. Each operation reports its *meaning* to the model (a page was activated, rotated,
+//! isolated; a batch is drained). The model computes where the page belongs, and compares the order of its vector
+//! with the order of the real list under the lruvec lock. A page that goes to the wrong end of a list,
 //! a batch that is drained backwards, or the batch of another CPU show at once, although every page is on
 //! the list that its flags name.
 //!
@@ -24,7 +24,7 @@ pub(crate) use explored::*;
 
 use crate::page::{Pfn, Word};
 
-/// What happened to a page and its list. The words are those of the page before.
+/// A change of a page and its list. The words are those of the page before.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(feature = "explored"),

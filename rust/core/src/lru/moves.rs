@@ -26,13 +26,13 @@ impl<R: Release> Machine<R> {
         let cpu = self.cpu();
         let mut batches = self.cpus[cpu].batches.lock();
         let full = batches.push_move(which, pfn, self.profile.pagevec as usize);
-        watch::queued(cpu, pfn, watch::For::Move(which));
+        watch::queued(cpu, pfn, watch::BatchKind::Move(which));
         // Relaxed: as in `lru_add`.
         if full
             || (page.order() > 0 && !self.profile.large_batched)
             || self.lru_disabled.load(Ordering::Relaxed) > 0
         {
-            batches.drain_begins(cpu, watch::For::Move(which));
+            batches.note_drain_start(cpu, watch::BatchKind::Move(which));
             let pages = batches.take_moves(which);
             self.lru_move(cpu, &pages, which);
             drop(batches);
@@ -42,7 +42,7 @@ impl<R: Release> Machine<R> {
 
     /// Moves the pages of one batch of a CPU. The caller holds the batch lock.
     pub(super) fn lru_move(&self, cpu: usize, pages: &[Pfn], which: LruMove) {
-        reckon::drain_begins(match which {
+        reckon::note_drain_start(match which {
             LruMove::Deactivate => {
                 Drained::Deactivation { generations: self.profile.lru_policy == LruPolicy::Mglru }
             }
@@ -52,8 +52,8 @@ impl<R: Release> Machine<R> {
         for (node, run) in self.by_node(pages) {
             let mut lruvec = node.lruvec.lock();
             for &pfn in run {
-                watch::settled(cpu, pfn, watch::For::Move(which));
-                model::drains(cpu, watch::For::Move(which).number(), pfn);
+                watch::settled(cpu, pfn, watch::BatchKind::Move(which));
+                model::drains(cpu, watch::BatchKind::Move(which).number(), pfn);
                 let page = &self.frames[pfn];
                 if !page.test_and_clear_lru() {
                     continue;
@@ -126,8 +126,8 @@ impl<R: Release> Machine<R> {
                 lruvec.tell(&self.frames, moved, pfn);
             }
         }
-        reckon::drain_ends();
-        model::drain_ended(cpu, watch::For::Move(which).number());
+        reckon::note_drain_end();
+        model::drain_ended(cpu, watch::BatchKind::Move(which).number());
     }
 
     /// Marks a page as accessed, after an access that used no page table entry, such as a read of

@@ -9,8 +9,8 @@ mod empty;
 #[cfg(feature = "explored")]
 mod explored;
 
-pub(super) use super::batch::For;
+pub(super) use super::batch::BatchKind;
 #[cfg(not(feature = "explored"))]
-pub(super) use empty::{drain_begins, now, queued, settled};
+pub(super) use empty::{next_step_if_checked, now, queued, settled};
 #[cfg(feature = "explored")]
-pub(super) use explored::{drain_begins, now, queued, settled};
+pub(super) use explored::{next_step_if_checked, now, queued, settled};

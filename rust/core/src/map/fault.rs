@@ -137,16 +137,16 @@ impl<R: Release> Machine<R> {
     /// Handles a fault. Without `retry`, the caller must not let go of its locks while a file is
     /// read (no `FAULT_FLAG_ALLOW_RETRY`).
     pub(super) fn fault_retrying(&self, area: &Area, index: u32, cause: Cause, retry: bool) -> Result<()> {
-        reckon::fault_begins();
+        reckon::note_fault_start();
         let done = self.handle_fault(area, index, cause, retry);
-        reckon::fault_ends();
+        reckon::note_fault_end();
         done
     }
 
     /// Performs the rounds of [`Machine::fault_retrying`].
     fn handle_fault(&self, area: &Area, index: u32, cause: Cause, retry: bool) -> Result<()> {
         self.stats.event(Event::Pgfault, 1);
-        lives::fault_begins();
+        lives::note_fault_start();
         if index >= area.pages() {
             return Err(no_page(area, index));
         }

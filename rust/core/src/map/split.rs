@@ -100,9 +100,9 @@ impl<R: Release> Machine<R> {
         }
         self.traced(Call::SplitFolio, head, || {
             let huge = page.order() == HUGE_ORDER;
-            reckon::split_begins(&self.frames, head);
+            reckon::note_split_start(&self.frames, head);
             let split = self.split_steps(folio, keep, list);
-            reckon::split_ends();
+            reckon::note_split_end();
             if huge {
                 self.stats
                     .event(if split.is_ok() { Event::ThpSplitPage } else { Event::ThpSplitPageFailed }, 1);

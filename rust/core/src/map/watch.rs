@@ -16,4 +16,4 @@ pub(super) use empty::{flushed, replaced};
 #[cfg(feature = "explored")]
 pub(super) use explored::{flushed, replaced};
 #[cfg(feature = "explored")]
-pub(crate) use explored::{operation_begins, unflushed};
+pub(crate) use explored::{note_operation_start, unflushed};

@@ -1,6 +1,6 @@
 //! Migrates a list of pages: passes, retries, batches (lifecycle 6.2, 6.9).
 
-use super::one::{Begun, Pair, Stop};
+use super::one::{LockOutcome, Pair, Stop};
 use super::{Mode, Outcome, Reason, Target};
 use crate::calls::{Call, Returned};
 use crate::error::Errno;
@@ -86,7 +86,7 @@ impl<R: Release> Machine<R> {
         reason: Reason,
     ) -> Migrated {
         let pages = list.len();
-        reckon::migration_begins(&self.frames, list);
+        reckon::note_migration_start(&self.frames, list);
         let mut total = Migrated::default();
         match self.profile.migration {
             MigrationOrder::OneByOne => total.add(self.migrate_one_by_one(list, target, mode, reason)),
@@ -262,13 +262,13 @@ impl<R: Release> Machine<R> {
                 let Some(src) = pages.next() else { break };
                 // Steps 1 to 5.
                 match self.migrate_lock(src, target, mode, true, reason) {
-                    Ok(Begun::Locked(pair)) => {
+                    Ok(LockOutcome::Locked(pair)) => {
                         pairs.push(pair);
                         if self.ends_window(&pairs[mapped..]) {
                             mapped = self.unmap_from(mapped, &mut pairs, target, &mut again);
                         }
                     }
-                    Ok(Begun::WasFreed(pages)) => {
+                    Ok(LockOutcome::WasFreed(pages)) => {
                         result.succeeded += pages;
                         target.ended(src, Outcome::Freed);
                     }
@@ -428,12 +428,12 @@ impl<R: Release> Machine<R> {
                 let order = self.frames[src].order();
                 // Steps 1 to 6. From the fourth pass on the attempt may wait (`force`).
                 let attempt = match self.migrate_lock(src, target, mode, pass > 2, reason) {
-                    Ok(Begun::WasFreed(pages)) => {
+                    Ok(LockOutcome::WasFreed(pages)) => {
                         result.succeeded += pages;
                         target.ended(src, Outcome::Freed);
                         continue;
                     }
-                    Ok(Begun::Locked(mut pair)) => {
+                    Ok(LockOutcome::Locked(mut pair)) => {
                         let window = slice::from_mut(&mut pair);
                         self.migrate_unmap(window);
                         // Step 7, also for a page of which only some entries were taken away.

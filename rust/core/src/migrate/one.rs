@@ -125,7 +125,7 @@ impl Stop {
 
 /// The result of steps 1 to 5 for a page.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Begun {
+pub(super) enum LockOutcome {
     /// The page and its destination are locked.
     Locked(Pair),
     /// The page had no users any more and is freed. Holds the number of its base pages.
@@ -144,7 +144,7 @@ impl<R: Release> Machine<R> {
         mode: Mode,
         force: bool,
         reason: Reason,
-    ) -> Result<Begun, Stop> {
+    ) -> Result<LockOutcome, Stop> {
         reckon::tried(&self.frames, src);
         let page = &self.frames[src];
         let word = page.word();
@@ -162,7 +162,7 @@ impl<R: Release> Machine<R> {
             if reason != Reason::MemoryFailure {
                 self.put(src);
             }
-            return Ok(Begun::WasFreed(pages));
+            return Ok(LockOutcome::WasFreed(pages));
         }
         // A part of the large page is bad, and its bytes must not be read.
         if word.has(Flags::HAS_HWPOISONED) {
@@ -191,7 +191,7 @@ impl<R: Release> Machine<R> {
         let movable = page.word().has(Flags::ISOLATED);
         let was_mlocked = word.has(Flags::MLOCKED);
         let cached = word.any(Flags::FILE | Flags::SWAPCACHE);
-        Ok(Begun::Locked(Pair {
+        Ok(LockOutcome::Locked(Pair {
             src,
             dst,
             order: page.order(),

@@ -110,17 +110,17 @@ impl Frames {
         self[pfn].remove_mapping(pfn) == 0
     }
 
-    /// Counts a pin of a large page, or with `begins` false the end of one. The caller adds the
+    /// Counts a pin of a large page, or with `added` false the end of one. The caller adds the
     /// references of a pin before it counts the pin (`folio_add_pin`), and drops them after it has
     /// counted the end. For a base page nothing is counted, because the references tell of pins.
-    pub(crate) fn count_pin(&self, folio: Folio, begins: bool) {
+    pub(crate) fn count_pin(&self, folio: Folio, added: bool) {
         if !folio.large {
             return;
         }
         let pins = &self.first_tail(folio).extra;
         // Relaxed: a reader that needs the exact number holds the lock of the entry through which
         // the pin was taken, as for the reference count.
-        match begins {
+        match added {
             true => pins.fetch_add(1 << Page::PRIVATE_SHIFT, Ordering::Relaxed),
             false => pins.fetch_sub(1 << Page::PRIVATE_SHIFT, Ordering::Relaxed),
         };
@@ -196,7 +196,7 @@ impl Page {
     /// loses the link to the head. The caller holds the part's lock. The part has no reference yet.
     pub(crate) fn separate(&self, flags: Flags, owner: u32, index: u32, slot: u32) {
         reckon::born(self);
-        lives::begins(self);
+        lives::on_allocated(self);
         self.set(flags);
         // `TAIL` is cleared before the owner field is overwritten. A thread that finds `TAIL` set
         // takes the number in this field for the head's.

@@ -106,7 +106,7 @@ impl Page {
         while !self.take_lock() {
             self.wait_unlocked(|| true);
         }
-        lives::waited(self, life);
+        lives::check_wait(self, life);
         acquired(LockClass::Page, self.lock_key(), false);
     }
 
@@ -120,7 +120,7 @@ impl Page {
                 return false;
             }
         }
-        lives::waited(self, life);
+        lives::check_wait(self, life);
         acquired(LockClass::Page, self.lock_key(), false);
         true
     }
@@ -205,7 +205,7 @@ impl Page {
     #[cfg_attr(feature = "explored", track_caller)]
     pub(crate) fn wake(&self, life: Life) {
         unpark_all(&self.word, || {
-            lives::wakes(self, life);
+            lives::check_wake_up(self, life);
             // Relaxed: the queue's lock orders this with the setting of the mark.
             self.word.fetch_and(!Flags::WAITERS.bits(), Ordering::Relaxed);
         });

@@ -1,9 +1,9 @@
-//! What a page must not take along from one life into the next: checked when its last reference was put, and
-//! when its frame gets the first reference of the next life. Only the explored build checks it; the audit
-//! checks the frames that are free ("free pages are clean").
+//! Marks that must not survive a page's life. They are checked at the last put, and when the frame is handed
+//! out again. Without the first check the free path would hide a mark that the owner forgot to clear. Without
+//! the second check, a mark that the free path forgot would be gone if the frame is used before the next audit.
 //!
-//! The free path clears most marks, so a mark that its owner forgot leaves no trace in the free frame, and a
-//! mark that the free path forgot is gone again when the frame is used before the next audit.
+//! Only the explored build checks the marks; the audit checks the frames that are free ("free pages are
+//! clean").
 
 use super::pfn::Pfn;
 use super::word::{Flags, Word};

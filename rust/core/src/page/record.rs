@@ -238,7 +238,7 @@ impl Page {
             ) {
                 Ok(_) => {
                     reckon::born(self);
-                    lives::begins(self);
+                    lives::on_allocated(self);
                     return true;
                 }
                 Err(now) => old = Word(now),

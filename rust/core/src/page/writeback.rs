@@ -69,6 +69,6 @@ impl Page {
                 false
             });
         }
-        lives::waited(self, life);
+        lives::check_wait(self, life);
     }
 }

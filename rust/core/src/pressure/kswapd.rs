@@ -24,9 +24,9 @@ impl<R: Release> Machine<R> {
     /// `EINVAL` for a node or an order that does not exist.
     pub fn kswapd(&self, node: usize, order: u8) -> Result<u32> {
         self.may_compact(node, order)?;
-        reckon::daemon_begins();
+        reckon::note_daemon_start();
         let freed = self.balance(node, order);
-        reckon::daemon_ends();
+        reckon::note_daemon_end();
         freed
     }
 

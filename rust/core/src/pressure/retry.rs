@@ -1,4 +1,4 @@
-//! Whether another round of an allocation leads somewhere (`should_reclaim_retry`,
+//! Decides if another round of an allocation is worth its time (`should_reclaim_retry`,
 //! `should_compact_retry`).
 
 use crate::compact::{COSTLY_ORDER, CompactPriority, CompactStatus};
@@ -18,7 +18,7 @@ pub(super) struct Tries {
     fruitless: u32,
     /// Successful compactions in a row that gave no block.
     robbed: u32,
-    /// How hard the next compaction tries.
+    /// The priority of the next compaction.
     pub priority: CompactPriority,
 }
 

@@ -92,7 +92,7 @@ impl Want {
 /// The state of memory pressure of a machine.
 #[derive(Debug)]
 pub struct Pressure {
-    on: bool,
+    enabled: bool,
     /// `min_free_kbytes`: the reserve of the whole machine.
     pub(crate) min_free_kbytes: AtomicU32,
     /// The reserve that was set; 0 if none was (`user_min_free_kbytes`).
@@ -106,10 +106,10 @@ pub struct Pressure {
 }
 
 impl Pressure {
-    /// The state at the start. With `on`, allocations that find no frame reclaim.
-    pub fn new(on: bool) -> Pressure {
+    /// The state at the start. With `enabled`, allocations that find no frame reclaim.
+    pub fn new(enabled: bool) -> Pressure {
         Pressure {
-            on,
+            enabled,
             min_free_kbytes: AtomicU32::new(0),
             user_min_free_kbytes: AtomicU32::new(0),
             changes: AtomicU32::new(0),
@@ -121,7 +121,7 @@ impl Pressure {
     /// Whether the machine has watermarks, and allocations that find no frame reclaim.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.on
+        self.enabled
     }
 
     /// Whether the calling thread is in one of these contexts.

@@ -49,7 +49,7 @@ pub(super) struct Crew<R: Release> {
     program: Arc<Program>,
     watch: Arc<Watch>,
     /// The channel on which each thread receives its next round.
-    starts: Vec<Sender<Round<R>>>,
+    round_senders: Vec<Sender<Round<R>>>,
     threads: Vec<JoinHandle<()>>,
     news: Receiver<(usize, News)>,
     auditor: Auditor,
@@ -63,7 +63,7 @@ impl<R: Release> Crew<R> {
         let mut crew = Crew {
             program,
             watch,
-            starts: Vec::new(),
+            round_senders: Vec::new(),
             threads: Vec::new(),
             news,
             auditor: Auditor::default(),
@@ -103,7 +103,7 @@ impl<R: Release> Crew<R> {
                 }
             };
             crew.threads.push(spawn(body)?);
-            crew.starts.push(start);
+            crew.round_senders.push(start);
         }
         drop(sender);
         let started = crew.news.iter().take(cpus.len()).all(|(_, news)| matches!(news, News::Started(true)));
@@ -121,8 +121,8 @@ impl<R: Release> Crew<R> {
         }
         session.publish(program);
         let session = Arc::new(session);
-        let missing = Arc::new(AtomicUsize::new(self.starts.len()));
-        for (thread, start) in self.starts.iter().enumerate() {
+        let missing = Arc::new(AtomicUsize::new(self.round_senders.len()));
+        for (thread, start) in self.round_senders.iter().enumerate() {
             let delay = mix(number, thread as u64) as u32 % MAX_DELAY;
             let round = Round { session: Arc::clone(&session), missing: Arc::clone(&missing), delay };
             // A thread that has ended receives no round; `collect` notices that the thread makes no
@@ -145,7 +145,7 @@ impl<R: Release> Crew<R> {
     /// Receives messages until all threads have ended or stopped. Returns their state if all of
     /// them ended and no rule was broken.
     fn collect(&self, options: &RunOptions, report: &mut RunReport) -> Option<Vec<Actor>> {
-        let count = self.starts.len();
+        let count = self.round_senders.len();
         let mut steps: Vec<Vec<Step>> = vec![Vec::new(); count];
         let mut actors: Vec<Option<Actor>> = (0..count).map(|_| None).collect();
         let mut finished = vec![false; count];
@@ -240,7 +240,7 @@ impl<R: Release> Crew<R> {
 /// Ends the threads and joins them, except for those that do not stop in time.
 impl<R: Release> Drop for Crew<R> {
     fn drop(&mut self) {
-        self.starts.clear();
+        self.round_senders.clear();
         let begin = Instant::now();
         for thread in self.threads.drain(..) {
             while !thread.is_finished() && begin.elapsed() < GRACE {

@@ -1,5 +1,5 @@
-//! Where threads are real, a broken rule of the protocol is a panic. The rule is kept for the code that
-//! catches the panic.
+//! In the builds with real threads, a broken rule of the protocol is a panic. The rule is kept for the code
+//! that catches the panic.
 
 /// Panics because a rule of the protocol is broken. To go on would spread the damage.
 #[cold]

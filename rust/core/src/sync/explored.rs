@@ -125,7 +125,7 @@ pub fn ran_alone() -> bool {
 }
 
 /// Makes the stores of the calling thread visible to all threads, at the end of an operation of its program.
-pub fn operation_ends() {
+pub fn note_operation_end() {
     if let Some(context) = context() {
         context.drain();
         if !context.ends_operation() {

@@ -26,7 +26,7 @@ struct Operation {
     /// When the caller is asked next; `None` until the clock is read for the first time.
     next: Option<Instant>,
     /// Whether the caller has ended the operation.
-    over: bool,
+    finished: bool,
 }
 
 thread_local! {
@@ -37,7 +37,8 @@ thread_local! {
 /// to end them; it is called on this thread, without a lock under which a thread must not sleep. It must
 /// start no operation on the same machine, because the operation that asks may hold any other lock.
 pub fn interruptible<T>(ask: fn() -> bool, work: impl FnOnce() -> T) -> T {
-    let _before = Restore(CURRENT.replace(Some(Operation { ask, questions: 0, next: None, over: false })));
+    let _before =
+        Restore(CURRENT.replace(Some(Operation { ask, questions: 0, next: None, finished: false })));
     work()
 }
 
@@ -63,32 +64,32 @@ impl Drop for Restore {
 pub fn interrupted() -> bool {
     expect_may_sleep();
     #[cfg(all(test, not(any(feature = "explored", feature = "counted", loom))))]
-    if let Some(over) = ended::question() {
-        return over;
+    if let Some(finished) = ended::question() {
+        return finished;
     }
     match CURRENT.get() {
         None => false,
-        Some(operation) => operation.is_over(),
+        Some(operation) => operation.is_finished(),
     }
 }
 
 impl Operation {
-    fn is_over(mut self) -> bool {
+    fn is_finished(mut self) -> bool {
         self.questions += 1;
-        if !self.over && self.questions == STRIDE {
+        if !self.finished && self.questions == STRIDE {
             self.questions = 0;
             let now = Instant::now();
             if self.next.is_some_and(|next| now >= next) {
                 // The caller's code may run operations of other machines, which ask for themselves.
                 CURRENT.set(None);
-                self.over = (self.ask)();
+                self.finished = (self.ask)();
             }
             if self.next.is_none_or(|next| now >= next) {
                 self.next = Some(now + INTERVAL);
             }
         }
         CURRENT.set(Some(self));
-        self.over
+        self.finished
     }
 }
 

@@ -66,7 +66,7 @@ const STORED: u64 = 2 << 1;
 const KIND: u64 = 3 << 1;
 const LEN_SHIFT: u32 = 3;
 
-/// The blocks belong to whoever writes them.
+/// Each block belongs to the thread that holds its lock.
 const FREE: u64 = 0;
 /// The device is being reset, or was reset.
 const RESET: u64 = 1;

@@ -5,7 +5,7 @@
 //! The search goes from position to position. A table holds the last position for each hash of four
 //! bytes, and each position is compared with this one earlier position only. After 64 positions
 //! without a match the search skips every second position, after 64 more two of three, and so on.
-//! Where a match begins, and so how many bytes a page takes, depends on these skips.
+//! These skips decide at which position a match begins, and so how many bytes a page takes.
 
 /// The least length of a match.
 const MIN_MATCH: usize = 4;

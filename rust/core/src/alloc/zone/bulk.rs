@@ -4,9 +4,9 @@ use super::lists::is_free_block;
 use super::{MigrateType, Zone, expect_in_use};
 use crate::page::{Frames, Pfn};
 
-/// How many frames ahead the records of the blocks are prefetched with which a frame may merge.
+/// The records of the blocks with which the frame this many places ahead may merge are prefetched.
 const BUDDIES: usize = 8;
-/// The same for the records beside these blocks on their lists.
+/// The records beside the blocks of the frame this many places ahead, on their lists, are prefetched.
 const LINKED: usize = 4;
 
 impl Zone {

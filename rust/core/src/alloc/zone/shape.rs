@@ -1,4 +1,4 @@
-//! How fragmented a node's free memory is, and what compaction remembers of the node.
+//! The fragmentation of a node's free memory, and the compaction state of the node.
 
 use super::{MigrateType, Zone};
 use crate::alloc::watermark::Watermarks;
@@ -6,7 +6,7 @@ use crate::compact::state::Remembered;
 use crate::page::MAX_ORDER;
 
 impl Zone {
-    /// What compaction remembers of this node.
+    /// The compaction state of this node: scanner positions and deferral.
     pub(crate) fn compaction(&self) -> &Remembered {
         &self.compaction
     }
@@ -103,7 +103,7 @@ impl Zone {
         (frames, total, suitable)
     }
 
-    /// Why an allocation of 2^`order` frames would fail, in thousandths: towards 0 for lack of memory,
+    /// The reason why an allocation of 2^`order` frames would fail, in thousandths: towards 0 for lack of memory,
     /// towards 1000 because it is in pieces; -1000 if it would not fail (`fragmentation_index`).
     pub(crate) fn fragmentation_index(&self, order: u8) -> i32 {
         let (frames, total, suitable) = self.contiguous(order);

@@ -1,4 +1,4 @@
-//! The table of what concurrent operations may do and no order of them shows, each row with its reason.
+//! The table of the effects of concurrent operations that no order of them has, each row with its reason.
 //!
 //! An operation that falls under a row may have had no effect, or it was performed and its answer is another
 //! one. Everything else must have an order.
@@ -16,7 +16,7 @@ struct Tolerance {
     operation: fn(&Op) -> bool,
     /// The answers that are tolerated.
     answer: fn(&Answer) -> bool,
-    /// The operations of which another thread must have one.
+    /// The row applies if another thread performs one of these operations.
     beside: fn(&Op) -> bool,
 }
 
@@ -320,7 +320,7 @@ pub fn may_be_left_out(program: &Program, outcome: &Outcome, thread: usize, unit
     is_in_table(program, thread, op, whole.part(unit.part.0, unit.part.1).as_ref().unwrap_or(whole))
 }
 
-/// The operation that stands for one that is left out: what it does in any case. A migration that moves
+/// The minimum effect of an operation that is left out, such as the drain of a move. A migration that moves
 /// nothing still spends its tokens, and the calls that move pages drain the batches first.
 pub fn stands_for(op: &Op) -> Option<Op> {
     match op {

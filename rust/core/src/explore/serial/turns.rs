@@ -5,7 +5,7 @@ use crate::program::Op;
 use crate::sync::explored::{Choice, Strategy, View};
 use std::cell::{Cell, RefCell};
 
-/// What a thread does at one go.
+/// The work of a thread between two switches: an operation, or its part on one page.
 #[derive(Clone, Debug)]
 pub struct Unit {
     /// The number of the operation in its thread.

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::memory::{filled, room};
 use crate::profile::{LruPolicy, Profile};
 
-/// What the arrays know of a page.
+/// The state of a page in the arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 enum State {
@@ -56,7 +56,7 @@ impl Textbook {
         }
     }
 
-    /// What happened so far.
+    /// The page events so far.
     pub(super) fn events(&self) -> Events {
         match self {
             Textbook::Lru(memory) => memory.events,

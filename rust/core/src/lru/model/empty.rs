@@ -44,7 +44,7 @@ impl Queues {
 
 /// Ignores a drain that begins.
 #[inline(always)]
-pub(crate) fn drain_begins(_queues: &mut Queues, _cpu: usize, _batch: usize) {}
+pub(crate) fn note_drain_start(_queues: &mut Queues, _cpu: usize, _batch: usize) {}
 
 /// Ignores a page that a drain takes care of.
 #[inline(always)]

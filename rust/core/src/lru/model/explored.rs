@@ -77,8 +77,8 @@ impl Lists {
 
     fn compare(&mut self, frames: &Frames, verb: Verb, pfn: Pfn, number: usize, real: &List) {
         let model = self.list(number);
-        let ends = (real.len() as usize, real.head(), real.tail());
-        let same = ends == (model.len(), model.first().copied(), model.last().copied())
+        let outline = (real.len() as usize, real.head(), real.tail());
+        let same = outline == (model.len(), model.first().copied(), model.last().copied())
             && (model.len() > LONG || glance(|| real.iter(frames).eq(model.iter().copied())));
         if !same {
             let real: Vec<Pfn> = glance(|| real.iter(frames).take(LONG).collect());
@@ -189,7 +189,7 @@ pub(crate) fn clear() {
 }
 
 /// Tells that the calling thread begins to drain a batch of a CPU.
-pub(crate) fn drain_begins(queues: &mut Queues, cpu: usize, batch: usize) {
+pub(crate) fn note_drain_start(queues: &mut Queues, cpu: usize, batch: usize) {
     if checks_all() {
         let mut left = std::mem::take(queues.batch(batch));
         left.reverse();

@@ -1,21 +1,21 @@
 //! The watch of the builds without an explorer: its functions do nothing.
 
-use super::For;
+use super::BatchKind;
 use crate::machine::Machine;
 use crate::page::Pfn;
 use crate::release::Release;
 
 /// Ignores a page that is queued.
 #[inline(always)]
-pub(in crate::lru) fn queued(_cpu: usize, _pfn: Pfn, _what: For) {}
+pub(in crate::lru) fn queued(_cpu: usize, _pfn: Pfn, _kind: BatchKind) {}
 
 /// Ignores a queued page that a drain has taken care of.
 #[inline(always)]
-pub(in crate::lru) fn settled(_cpu: usize, _pfn: Pfn, _what: For) {}
+pub(in crate::lru) fn settled(_cpu: usize, _pfn: Pfn, _kind: BatchKind) {}
 
 /// Returns `None`: only the explored build checks drains.
 #[inline(always)]
-pub(in crate::lru) fn drain_begins() -> Option<u32> {
+pub(in crate::lru) fn next_step_if_checked() -> Option<u32> {
     None
 }
 

@@ -1,7 +1,7 @@
 //! The watch of the explored build: it records when each page was queued, and reports a page that
 //! waits too long.
 
-use super::For;
+use super::BatchKind;
 use crate::machine::{MAX_CPUS, Machine};
 use crate::page::Pfn;
 use crate::release::Release;
@@ -11,33 +11,33 @@ use crate::sync::explored::{
     pending_since,
 };
 
-impl For {
+impl BatchKind {
     /// Keys reserved for one page on one CPU; there is one key for each batch.
     const ALL: usize = 8;
 
     /// The key of a page that waits in this batch of a CPU.
     fn key(self, cpu: usize, pfn: Pfn) -> usize {
-        (pfn.index() * MAX_CPUS + cpu) * For::ALL + self.number()
+        (pfn.index() * MAX_CPUS + cpu) * BatchKind::ALL + self.number()
     }
 
     /// The page to which a key belongs.
     fn page(key: usize) -> Pfn {
-        Pfn((key / For::ALL / MAX_CPUS) as u32)
+        Pfn((key / BatchKind::ALL / MAX_CPUS) as u32)
     }
 }
 
 /// Records that a page was queued in a batch of a CPU. The caller holds the batch lock.
-pub(in crate::lru) fn queued(cpu: usize, pfn: Pfn, what: For) {
-    begin_pending(what.key(cpu, pfn));
+pub(in crate::lru) fn queued(cpu: usize, pfn: Pfn, kind: BatchKind) {
+    begin_pending(kind.key(cpu, pfn));
 }
 
 /// Records that a drain has taken care of a queued page. The caller holds the batch lock.
-pub(in crate::lru) fn settled(cpu: usize, pfn: Pfn, what: For) {
-    end_pending(what.key(cpu, pfn));
+pub(in crate::lru) fn settled(cpu: usize, pfn: Pfn, kind: BatchKind) {
+    end_pending(kind.key(cpu, pfn));
 }
 
 /// The number of the next step if a drain of one CPU is checked. The call is no look at the batches.
-pub(in crate::lru) fn drain_begins() -> Option<u32> {
+pub(in crate::lru) fn next_step_if_checked() -> Option<u32> {
     next_step().filter(|_| checks_all())
 }
 
@@ -66,8 +66,9 @@ impl<R: Release> Machine<R> {
     /// CPU which began then has ended. The search does not reorder steps for the sake of this check.
     pub(in crate::lru) fn expect_cpu_drained(&self, cpu: usize, began: Option<u32>) {
         let (Some(began), Some(context)) = (began, self.cpus.get(cpu)) else { return };
-        let old =
-            |&(pfn, what): &(Pfn, For)| pending_since(what.key(cpu, pfn)).is_none_or(|begun| begun < began);
+        let old = |&(pfn, kind): &(Pfn, BatchKind)| {
+            pending_since(kind.key(cpu, pfn)).is_none_or(|begun| begun < began)
+        };
         if let Some(Some((pfn, _))) = context.batches.glance(|batches| batches.queued().find(old)) {
             broken(
                 "a drain leaves nothing behind",
@@ -83,8 +84,8 @@ impl<R: Release> Machine<R> {
         let Some(began) = after_first_step(moment) else { return false };
         mark_pending();
         self.cpus.iter().enumerate().any(|(number, cpu)| {
-            let old = |(queued, what): (Pfn, For)| {
-                queued == head && pending_since(what.key(number, head)).is_none_or(|begun| begun < began)
+            let old = |(queued, kind): (Pfn, BatchKind)| {
+                queued == head && pending_since(kind.key(number, head)).is_none_or(|begun| begun < began)
             };
             cpu.batches.glance(|batches| batches.queued().any(old)) == Some(true)
         })
@@ -98,11 +99,11 @@ impl<R: Release> Machine<R> {
         // drain of the schedule.
         let queued = || {
             self.cpus.iter().enumerate().find_map(|(number, cpu)| {
-                let old = |&(pfn, what): &(Pfn, For)| pending_since(what.key(number, pfn)).is_none();
+                let old = |&(pfn, kind): &(Pfn, BatchKind)| pending_since(kind.key(number, pfn)).is_none();
                 cpu.batches.glance(|batches| batches.queued().find(old)).flatten().map(|(pfn, _)| pfn)
             })
         };
-        if let Some(pfn) = pending_before(began).map(For::page).or_else(queued) {
+        if let Some(pfn) = pending_before(began).map(BatchKind::page).or_else(queued) {
             let word = self.frames[pfn].word();
             broken("a drain leaves nothing behind", format_args!("page {pfn} ({word}) was queued before it"));
         }

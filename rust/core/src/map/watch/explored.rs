@@ -36,8 +36,8 @@ pub(in crate::map) fn flushed() {
     change(None);
 }
 
-/// Forgets what the calling thread did before the operation that it begins.
-pub(crate) fn operation_begins() {
+/// Forgets the entries that the calling thread has taken away before the operation that begins.
+pub(crate) fn note_operation_start() {
     change(None);
 }
 

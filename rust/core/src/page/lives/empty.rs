@@ -14,19 +14,19 @@ pub(crate) fn life_of(_page: &Page) -> Life {
 
 /// Ignores the beginning of a life.
 #[inline(always)]
-pub(crate) fn begins(_page: &Page) {}
+pub(crate) fn on_allocated(_page: &Page) {}
 
 /// Ignores the end of a life.
 #[inline(always)]
-pub(crate) fn ends(_page: &Page, _pfn: Pfn) {}
+pub(crate) fn on_freed(_page: &Page, _pfn: Pfn) {}
 
 /// Ignores a wake-up.
 #[inline(always)]
-pub(crate) fn wakes(_page: &Page, _since: Life) {}
+pub(crate) fn check_wake_up(_page: &Page, _changed_in: Life) {}
 
 /// Ignores the end of a wait.
 #[inline(always)]
-pub(crate) fn waited(_page: &Page, _since: Life) {}
+pub(crate) fn check_wait(_page: &Page, _slept_in: Life) {}
 
 /// Ignores references that the calling thread got.
 #[inline(always)]
@@ -38,7 +38,7 @@ pub(crate) fn gave(_page: &Page, _references: u32) {}
 
 /// Ignores the beginning of a fault.
 #[inline(always)]
-pub(crate) fn fault_begins() {}
+pub(crate) fn note_fault_start() {}
 
 /// Ignores a fault that is about to wait for a migration.
 #[inline(always)]

@@ -12,7 +12,7 @@ pub(crate) struct Life(u32);
 
 #[derive(Debug, Default)]
 struct Books {
-    /// The lives of pages, by address. A page that has ended or begun none in this schedule has life 0.
+    /// The lives of pages, by address. A page that has ended or in_fault none in this schedule has life 0.
     lives: ByAddress<Life>,
     /// By thread, the pages whose references the last fault of the thread has taken or given up, each with
     /// the number of references taken less those given up.
@@ -21,7 +21,7 @@ struct Books {
 
 #[derive(Debug, Default)]
 struct Fault {
-    begun: bool,
+    in_fault: bool,
     pages: Vec<(usize, i64)>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn clear() {
     if ON.replace(false) {
         BOOKS.with_borrow_mut(|books| {
             books.lives.clear();
-            books.faults.iter_mut().for_each(|fault| fault.begun = false);
+            books.faults.iter_mut().for_each(|fault| fault.in_fault = false);
         });
     }
 }
@@ -66,14 +66,14 @@ fn next(page: &Page) {
 
 /// Tells that a page begins a life.
 #[inline]
-pub(crate) fn begins(page: &Page) {
+pub(crate) fn on_allocated(page: &Page) {
     next(page);
 }
 
 /// Tells that a page's last reference was put and its frame goes back.
 #[inline]
 #[track_caller]
-pub(crate) fn ends(page: &Page, pfn: Pfn) {
+pub(crate) fn on_freed(page: &Page, pfn: Pfn) {
     if !ON.get() {
         return;
     }
@@ -89,8 +89,8 @@ pub(crate) fn ends(page: &Page, pfn: Pfn) {
 /// Checks that a page whose sleepers the calling thread wakes has lived on since the thread changed it.
 #[inline]
 #[track_caller]
-pub(crate) fn wakes(page: &Page, since: Life) {
-    if life_of(page) != since {
+pub(crate) fn check_wake_up(page: &Page, changed_in: Life) {
+    if life_of(page) != changed_in {
         broken(
             "a page is woken in the life that it was changed in",
             format_args!("the page was freed in between, and the sleepers are those of the next one"),
@@ -101,8 +101,8 @@ pub(crate) fn wakes(page: &Page, since: Life) {
 /// Checks that a page has lived on while the calling thread waited for it.
 #[inline]
 #[track_caller]
-pub(crate) fn waited(page: &Page, since: Life) {
-    if life_of(page) != since {
+pub(crate) fn check_wait(page: &Page, slept_in: Life) {
+    if life_of(page) != slept_in {
         broken(
             "a thread that waits for a page keeps its life",
             format_args!("the page was freed meanwhile, and the thread goes on with the next one"),
@@ -125,7 +125,7 @@ pub(crate) fn gave(page: &Page, references: u32) {
 fn count(page: &Page, references: i64) {
     books(|books| {
         let fault = &mut books.faults[thread_slot()];
-        if fault.begun {
+        if fault.in_fault {
             let page = address(page);
             match fault.pages.iter_mut().find(|(other, _)| *other == page) {
                 Some((_, sum)) => *sum += references,
@@ -137,10 +137,10 @@ fn count(page: &Page, references: i64) {
 
 /// Tells that a fault of the calling thread begins.
 #[inline]
-pub(crate) fn fault_begins() {
+pub(crate) fn note_fault_start() {
     books(|books| {
         let fault = &mut books.faults[thread_slot()];
-        fault.begun = true;
+        fault.in_fault = true;
         fault.pages.clear();
     });
 }
@@ -151,7 +151,7 @@ pub(crate) fn fault_begins() {
 pub(crate) fn awaits_migration(page: &Page, pfn: Pfn) {
     let held = books(|books| {
         let fault = &books.faults[thread_slot()];
-        let pages = fault.begun.then_some(&fault.pages)?;
+        let pages = fault.in_fault.then_some(&fault.pages)?;
         pages.iter().find(|(other, _)| *other == address(page)).map(|(_, sum)| *sum)
     });
     if let Some(held @ 1..) = held {

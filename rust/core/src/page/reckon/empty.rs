@@ -51,27 +51,27 @@ pub(crate) fn scanned(_page: &Page, _list: Scanned) {}
 
 /// Ignores a daemon that begins to reclaim.
 #[inline(always)]
-pub(crate) fn daemon_begins() {}
+pub(crate) fn note_daemon_start() {}
 
 /// Ignores a daemon that has reclaimed.
 #[inline(always)]
-pub(crate) fn daemon_ends() {}
+pub(crate) fn note_daemon_end() {}
 
 /// Ignores a drain that begins.
 #[inline(always)]
-pub(crate) fn drain_begins(_batch: Drained) {}
+pub(crate) fn note_drain_start(_batch: Drained) {}
 
 /// Ignores a drain that has ended.
 #[inline(always)]
-pub(crate) fn drain_ends() {}
+pub(crate) fn note_drain_end() {}
 
 /// Ignores a fault that begins.
 #[inline(always)]
-pub(crate) fn fault_begins() {}
+pub(crate) fn note_fault_start() {}
 
 /// Ignores a fault that has ended.
 #[inline(always)]
-pub(crate) fn fault_ends() {}
+pub(crate) fn note_fault_end() {}
 
 /// Ignores a read whose page is gone.
 #[inline(always)]
@@ -95,11 +95,11 @@ pub(crate) fn slotless(_page: &Page, _pfn: Pfn) {}
 
 /// Ignores a split that begins.
 #[inline(always)]
-pub(crate) fn split_begins(_frames: &Frames, _head: Pfn) {}
+pub(crate) fn note_split_start(_frames: &Frames, _head: Pfn) {}
 
 /// Ignores a split that has ended.
 #[inline(always)]
-pub(crate) fn split_ends() {}
+pub(crate) fn note_split_end() {}
 
 /// Ignores pages to which something happened.
 #[inline(always)]
@@ -115,7 +115,7 @@ pub(crate) fn served(_asked: usize, _node: usize) {}
 
 /// Ignores the list of a migration that begins.
 #[inline(always)]
-pub(crate) fn migration_begins(_frames: &Frames, _list: &[Pfn]) {}
+pub(crate) fn note_migration_start(_frames: &Frames, _list: &[Pfn]) {}
 
 /// Ignores an attempt at a page of a migration.
 #[inline(always)]

@@ -5,11 +5,11 @@ mod fault;
 mod reclaim;
 
 pub(crate) use fault::{
-    disk_read, disk_written, fault_begins, fault_ends, made_writable, read_lost, slotless, split_begins,
-    split_ends, unserved,
+    disk_read, disk_written, made_writable, note_fault_end, note_fault_start, note_split_end,
+    note_split_start, read_lost, slotless, unserved,
 };
 pub(crate) use reclaim::{
-    daemon_begins, daemon_ends, drain_begins, drain_ends, put_back, scanned, unlinked_by_scan,
+    note_daemon_end, note_daemon_start, note_drain_end, note_drain_start, put_back, scanned, unlinked_by_scan,
 };
 
 use super::{Drained, Fact, Scanned};
@@ -70,7 +70,7 @@ pub(crate) const EVENTS: [Event; 42] = [
 /// The counters of a node that the reckoner derives.
 pub(crate) const ITEMS: [NodeItem; 3] = [NodeItem::NumaHit, NodeItem::NumaMiss, NodeItem::NumaForeign];
 
-/// Where a page is, as the lists tell.
+/// The place of a page, as the list operations report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
     /// The page has not been on a list in this life.
@@ -83,7 +83,7 @@ enum Place {
     Off,
 }
 
-/// What the reckoner knows of a page.
+/// The reckoner's record of a page.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     place: Place,
@@ -91,14 +91,14 @@ struct Seen {
     claimer: Option<usize>,
     /// `UNEVICTABLE` was cleared, and the page has not been linked since.
     rescued: bool,
-    /// Who took the page off its list.
+    /// The code that took the page off its list.
     by: Taker,
 }
 
-/// Who took a page off its list.
+/// The code that took a page off its list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Taker {
-    /// An isolation, or nobody.
+    /// An isolation took the page, or the page was never taken.
     #[default]
     Another,
     /// A scan of an active list.
@@ -442,7 +442,7 @@ fn with_orders(frames: &Frames, list: &[Pfn]) -> Vec<(Pfn, u8)> {
 
 /// Tells that the calling thread begins to migrate a list.
 #[inline]
-pub(crate) fn migration_begins(frames: &Frames, list: &[Pfn]) {
+pub(crate) fn note_migration_start(frames: &Frames, list: &[Pfn]) {
     books(|books| {
         let began = with_orders(frames, list);
         books.moving[thread_slot()].push(Moving { began, ..Moving::default() });

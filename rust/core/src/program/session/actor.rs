@@ -136,7 +136,7 @@ impl Handles {
 
     /// Returns the handles that were taken after there were `before`.
     #[cfg(feature = "explored")]
-    pub fn since(&self, before: usize) -> &[Held] {
+    pub fn taken_after(&self, before: usize) -> &[Held] {
         self.0.get(before..).unwrap_or_default()
     }
 

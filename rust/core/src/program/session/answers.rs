@@ -1,8 +1,8 @@
-//! The promises of operations: what is true at some moment of an operation that answers *done*, and at some
-//! moment of one that answers *busy*, *not there* or *poisoned*. Only the explored build checks them.
+//! Promises of operations. An answer *done* must have been true at some step of the operation; so must *busy*,
+//! *not there* and *poisoned*. Only the explored build checks the promises.
 //!
-//! Without these rules nothing shows an operation that says *done* when it failed, or that refuses a page
-//! which was in nobody's way: the machine is in a sound state all the same.
+//! Without these rules an operation could answer *done* although it failed, or refuse a page that no thread
+//! used: the audit finds nothing, because the machine is in a sound state.
 //!
 //! The table of the promises is in `docs/explorer.md`, "What an answer promises"; [`Session::promise_of`] and
 //! the functions below it follow the table. An answer that depends on more than its pages (on free memory,
@@ -14,7 +14,7 @@ use super::moments::{Moments, State, state_of};
 use super::step::{Access, Step};
 use crate::audit::Finding;
 use crate::error::Errno;
-use crate::map::watch::{operation_begins, unflushed};
+use crate::map::watch::{note_operation_start, unflushed};
 use crate::map::{Attributes, Entry, PinKind, Policy, Pte};
 use crate::page::{Flags, PIN, Pfn};
 use crate::program::{Advice, MbindOption, Op, PhysAction};
@@ -44,7 +44,7 @@ impl<R: Release> Session<R> {
     ) -> Step {
         let moments = Moments::of(|pages| self.subjects(actor, op, pages));
         let before = actor.handles.len();
-        operation_begins();
+        note_operation_start();
         let mut step = match moments.is_empty() {
             true => perform(actor),
             false => watched(&|fresh| moments.look(&self.machine, fresh), || perform(actor)),
@@ -69,7 +69,7 @@ impl<R: Release> Session<R> {
         moments: &Moments,
         before: usize,
     ) -> Option<Finding> {
-        let taken = actor.handles.since(before);
+        let taken = actor.handles.taken_after(before);
         if let Some((pfn, promise)) = glance(|| self.wrong_handle(op, step, taken)) {
             let shown = glance(|| state_of(&self.machine, Some(pfn)).to_string());
             return Some(Finding { rule: ANSWER, pfn: Some(pfn), detail: format!("{promise}: {shown}") });
@@ -95,8 +95,8 @@ impl<R: Release> Session<R> {
         Some(Finding { rule: ANSWER, pfn: None, detail })
     }
 
-    /// The promises about the handles that an operation has taken, at its return: nobody else can end what
-    /// they stand for.
+    /// The promises about the handles that an operation has taken, at its return: no other thread can end a
+    /// handle.
     fn wrong_handle(&self, op: &Op, step: &Step, taken: &[Held]) -> Option<(Pfn, &'static str)> {
         let wrong = |held: &Held, promise: &'static str, right: &dyn Fn(&State) -> bool| {
             (!right(&state_of(&self.machine, Some(held.pfn)))).then_some((held.pfn, promise))

@@ -56,14 +56,16 @@ pub(super) struct History {
 }
 
 /// Returns the number of the next step as the start of a write; `None` where steps have no numbers.
-/// By this look the search knows that the order against the ends of forks matters.
-pub(super) fn write_begins() -> Option<u32> {
+/// The call makes a write and a fork's end dependent steps; without it the
+/// reduction would skip one of their orders.
+pub(super) fn note_write_start() -> Option<u32> {
     look_at(Topic::Forks)
 }
 
 /// Returns the number of the next step as the start of a fork; `None` where steps have no numbers.
-/// By this look the search knows that the order against the ends of writes matters.
-pub(super) fn fork_begins() -> Option<u32> {
+/// The call makes a fork and a write's end dependent steps; without it the
+/// reduction would skip one of their orders.
+pub(super) fn note_fork_start() -> Option<u32> {
     look_at(Topic::Writes)
 }
 

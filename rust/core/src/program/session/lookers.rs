@@ -1,9 +1,10 @@
-//! Looks without locks (`look`): what a reader of the kernel sees that takes a reference by chance, makes
-//! sure that the page is still where it was found, and then reads the fields of its record.
+//! Looks (`look`): reads of a page record by a reader that holds a reference but no lock. The reader takes the
+//! reference by chance, makes sure that the page is still in the place where the reader found it, and then
+//! reads the fields of the record.
 //!
 //! Readers that lock the page read its fields again under the lock, so they never notice a page that could
-//! be found before it was ready. These looks do: each of their reads is a step, and where everything is
-//! checked, what was read is compared with the place that still leads to the page after that step. A place
+//! be found before it was ready. A look notices it: each of its reads is a step, and where everything is
+//! checked, each value is compared with the place that still leads to the page after that step. A place
 //! that leads to the page no more, because the page was truncated, unmapped or evicted, promises nothing.
 //!
 //! | look | found by | as in the kernel |
@@ -245,13 +246,14 @@ impl<R: Release> Session<R> {
                 }
                 let (at, of) = (page.index(), OwnerId(page.owner()));
                 let mapped = still(maps);
-                let mut met = Vec::new();
+                let mut seen_areas = Vec::new();
                 self.machine.walk_areas(of, at, |area, at| {
                     let at = at + (pfn.0 - head.0);
-                    met.push((Arc::clone(area), at));
+                    seen_areas.push((Arc::clone(area), at));
                     if look_in(area, at).maps(pfn) {
                         let counted = self.page(pfn).mapcount() as usize;
-                        let mapping = || met.iter().filter(|(area, at)| look_in(area, *at).maps(pfn)).count();
+                        let mapping =
+                            || seen_areas.iter().filter(|(area, at)| look_in(area, *at).maps(pfn)).count();
                         if still(|| mapping() > counted) {
                             unready(
                                 pfn,
@@ -266,7 +268,7 @@ impl<R: Release> Session<R> {
                     own.as_ref().is_some_and(|own| Arc::ptr_eq(own, area)) && *at == index
                 };
                 // An area is in the reverse map as long as it maps anything.
-                if mapped && !met.iter().any(is_own) && still(maps) {
+                if mapped && !seen_areas.iter().any(is_own) && still(maps) {
                     unready(pfn, FOUND, format_args!("the walk misses an area that maps the page"));
                 }
             },

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-/// The most pages of an operation whose states are kept. The answers of an operation on more pages are not
+/// The most pages of an operation whose states are recorded. The answers of an operation on more pages are not
 /// checked.
 pub(super) const MOST: usize = 64;
 
@@ -91,11 +91,11 @@ impl fmt::Display for State {
 pub(super) struct Moments {
     /// The operation's pages, and behind them the frames that were seen behind these pages.
     subjects: Vec<Subject>,
-    kept: RefCell<Kept>,
+    recorded: RefCell<Recorded>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Recorded {
     /// The frames seen, each with the number of the subject behind which it was seen.
     frames: Vec<(usize, Pfn)>,
     /// Each state that differs from the one before of the same subject or frame. The frames' numbers follow
@@ -106,21 +106,21 @@ struct Kept {
 thread_local! {
     /// The memory of operations that have ended, for the next ones: a schedule has many operations, and most
     /// of them are short.
-    static SPARE: RefCell<Vec<(Vec<Subject>, Kept)>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<(Vec<Subject>, Recorded)>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Drop for Moments {
     fn drop(&mut self) {
         self.subjects.clear();
-        let kept = self.kept.get_mut();
-        kept.clear();
-        let memory = (std::mem::take(&mut self.subjects), std::mem::take(kept));
+        let recorded = self.recorded.get_mut();
+        recorded.clear();
+        let memory = (std::mem::take(&mut self.subjects), std::mem::take(recorded));
         // An OS thread that is ending has given the memory back already.
         let _ = SPARE.try_with(|spare| spare.borrow_mut().push(memory));
     }
 }
 
-impl Kept {
+impl Recorded {
     fn clear(&mut self) {
         self.frames.clear();
         self.states.clear();
@@ -142,12 +142,12 @@ impl Kept {
 impl Moments {
     /// Moments of the pages that `name` adds. None is kept if there are too many pages.
     pub fn of(name: impl FnOnce(&mut Vec<Subject>)) -> Moments {
-        let (mut subjects, kept) = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let (mut subjects, recorded) = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         name(&mut subjects);
         if subjects.len() > MOST || subjects.iter().all(|subject| matches!(subject, Subject::Unknown)) {
             subjects.clear();
         }
-        Moments { subjects, kept: RefCell::new(kept) }
+        Moments { subjects, recorded: RefCell::new(recorded) }
     }
 
     /// True if no page is looked at.
@@ -162,9 +162,9 @@ impl Moments {
 
     /// Keeps the states at this moment, and forgets all earlier ones if `fresh`.
     pub fn look<R: Release>(&self, machine: &Machine<R>, fresh: bool) {
-        let kept = &mut *self.kept.borrow_mut();
+        let recorded = &mut *self.recorded.borrow_mut();
         if fresh {
-            kept.clear();
+            recorded.clear();
         }
         for (number, subject) in self.subjects.iter().enumerate() {
             let state = match subject {
@@ -183,40 +183,40 @@ impl Moments {
             };
             if let Some(pfn) = state.pfn
                 && !matches!(subject, Subject::Frame(_))
-                && !kept.frames.contains(&(number, pfn))
+                && !recorded.frames.contains(&(number, pfn))
             {
-                kept.frames.push((number, pfn));
+                recorded.frames.push((number, pfn));
             }
-            kept.keep(number, state);
+            recorded.keep(number, state);
         }
-        for place in 0..kept.frames.len() {
-            let (number, pfn) = kept.frames[place];
+        for place in 0..recorded.frames.len() {
+            let (number, pfn) = recorded.frames[place];
             // What the page itself shows of the frame is not kept twice.
-            if kept.last(number).is_none_or(|state| state.pfn != Some(pfn)) {
-                kept.keep(self.subjects.len() + place, state_of(machine, Some(pfn)));
+            if recorded.last(number).is_none_or(|state| state.pfn != Some(pfn)) {
+                recorded.keep(self.subjects.len() + place, state_of(machine, Some(pfn)));
             }
         }
     }
 
     /// The first state of a page.
     pub fn first(&self, page: usize) -> Option<State> {
-        let kept = self.kept.borrow();
-        kept.states.iter().find(|(of, _)| *of == page).map(|(_, state)| *state)
+        let recorded = self.recorded.borrow();
+        recorded.states.iter().find(|(of, _)| *of == page).map(|(_, state)| *state)
     }
 
     /// True if a state of a page satisfies the condition.
     pub fn ever(&self, page: usize, condition: impl Fn(&State) -> bool) -> bool {
-        self.kept.borrow().states.iter().any(|(of, state)| *of == page && condition(state))
+        self.recorded.borrow().states.iter().any(|(of, state)| *of == page && condition(state))
     }
 
     /// True if a state of a page, or of a frame that was seen behind it, satisfies the condition.
     pub fn ever_behind(&self, page: usize, condition: impl Fn(&State) -> bool) -> bool {
-        let kept = self.kept.borrow();
+        let recorded = self.recorded.borrow();
         let behind = |of: usize| {
             of == page
-                || of.checked_sub(self.subjects.len()).is_some_and(|frame| kept.frames[frame].0 == page)
+                || of.checked_sub(self.subjects.len()).is_some_and(|frame| recorded.frames[frame].0 == page)
         };
-        kept.states.iter().any(|(of, state)| behind(*of) && condition(state))
+        recorded.states.iter().any(|(of, state)| behind(*of) && condition(state))
     }
 
     /// True if a state satisfies the first condition, and the same state or a later one of the page the
@@ -227,8 +227,8 @@ impl Moments {
         first: impl Fn(&State) -> bool,
         second: impl Fn(&State) -> bool,
     ) -> bool {
-        let kept = self.kept.borrow();
-        let mut own = kept.states.iter().filter(|(of, _)| *of == page).map(|(_, state)| state);
+        let recorded = self.recorded.borrow();
+        let mut own = recorded.states.iter().filter(|(of, _)| *of == page).map(|(_, state)| state);
         let mut later = own.by_ref().skip_while(|state| !first(state));
         later.any(second)
     }
@@ -262,9 +262,9 @@ impl Moments {
 
     /// True if two of the operation's pages are the same page, or parts of one large page.
     pub fn share(&self, page: usize, other: usize) -> bool {
-        let kept = self.kept.borrow();
+        let recorded = self.recorded.borrow();
         let heads = |page: usize| {
-            kept.states.iter().filter(move |(of, _)| *of == page).filter_map(|(_, state)| state.head)
+            recorded.states.iter().filter(move |(of, _)| *of == page).filter_map(|(_, state)| state.head)
         };
         heads(page).any(|head| heads(other).any(|another| another == head))
     }
@@ -281,23 +281,23 @@ impl Moments {
 
     /// True if the frame was free, or had another page than at the first moment.
     pub fn ever_another(&self, page: usize) -> bool {
-        let kept = self.kept.borrow();
-        let mut own = kept.states.iter().filter(|(of, _)| *of == page).map(|(_, state)| state);
+        let recorded = self.recorded.borrow();
+        let mut own = recorded.states.iter().filter(|(of, _)| *of == page).map(|(_, state)| state);
         let first = own.next().map_or((0, 0), |state| (state.owner, state.index));
         first.0 == 0 || own.any(|state| (state.owner, state.index) != first || state.word.count() == 0)
     }
 
     /// The number of frames that were seen behind a page.
     pub fn frames_behind(&self, page: usize) -> usize {
-        self.kept.borrow().frames.iter().filter(|(of, _)| *of == page).count()
+        self.recorded.borrow().frames.iter().filter(|(of, _)| *of == page).count()
     }
 
     /// The states of a page and of the frames that were seen behind it, in their order, as text.
     pub fn shown(&self, page: usize) -> String {
-        let kept = self.kept.borrow();
+        let recorded = self.recorded.borrow();
         let mut texts: Vec<String> = Vec::new();
-        for (of, state) in &kept.states {
-            let frame = of.checked_sub(self.subjects.len()).map(|frame| kept.frames[frame]);
+        for (of, state) in &recorded.states {
+            let frame = of.checked_sub(self.subjects.len()).map(|frame| recorded.frames[frame]);
             match frame {
                 None if *of == page => texts.push(state.to_string()),
                 Some((behind, _)) if behind == page => texts.push(format!("[{state}]")),

@@ -90,16 +90,16 @@ impl Serialize for End {
 /// movable pages the kernel has `move_to_new_folio` inlined, so there the owner's call stands for
 /// the attempt.
 fn attempts(calls: &[Recorded]) -> impl Iterator<Item = (Pfn, Pfn, i32)> {
-    let mut begun: Option<(Call, Pfn, Pfn)> = None;
+    let mut open_call: Option<(Call, Pfn, Pfn)> = None;
     let moves = |call| matches!(call, Call::MoveToNew | Call::ZsMigrate | Call::BalloonMigrate);
     calls.iter().filter(move |recorded| moves(recorded.call)).filter_map(move |recorded| {
         match (recorded.page, recorded.ret) {
-            (Some(page), None) if begun.is_none() => {
-                begun = recorded.dst.map(|to| (recorded.call, page.pfn, to));
+            (Some(page), None) if open_call.is_none() => {
+                open_call = recorded.dst.map(|to| (recorded.call, page.pfn, to));
                 None
             }
             (_, Some(ret)) => {
-                begun.take_if(|(call, ..)| *call == recorded.call).map(|(_, from, to)| (from, to, ret))
+                open_call.take_if(|(call, ..)| *call == recorded.call).map(|(_, from, to)| (from, to, ret))
             }
             _ => None,
         }

@@ -3,7 +3,7 @@
 use super::Session;
 use super::actor::{Actor, Handles, Hold, Mapped, Name, Pipe, Process, Table};
 use super::content::{Place, Reader, Version};
-use super::history::{fork_begins, write_begins};
+use super::history::{note_fork_start, note_write_start};
 use super::refusal;
 use super::step::{Access, Problem, Step};
 use crate::audit::Finding;
@@ -167,7 +167,7 @@ impl<R: Release> Session<R> {
         let mut bytes = std::mem::take(&mut actor.buffer);
         bytes.clear();
         bytes.extend((0..WORDS).flat_map(|word| place.word(word, version).to_le_bytes()));
-        let begin = write_begins();
+        let begin = note_write_start();
         let result = self.machine.write_bytes(&mapped.area, u64::from(place.page) * PAGE_SIZE as u64, &bytes);
         actor.buffer = bytes;
         let reader = self.reader(actor);
@@ -217,7 +217,7 @@ impl<R: Release> Session<R> {
         if self.child(actor, child).is_ok() {
             return Err(Problem::misuse(format!("{child} is forked already")));
         }
-        let begin = fork_begins();
+        let begin = note_fork_start();
         let space = self.unpreferred_anywhere(actor, || self.machine.fork(&self.space))?;
         if actor.concurrent {
             actor.history.forked(self.space.id, space.id, begin);

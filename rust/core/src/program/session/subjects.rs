@@ -70,7 +70,9 @@ impl<R: Release> Session<R> {
             }
             Op::Sync {} => {
                 for file in self.files_of(actor).filter(|file| file.is_written_back()) {
-                    into.extend(few(0..file.capacity()).map(|index| Subject::Slot(Arc::clone(file), index)));
+                    into.extend(
+                        first_pages(0..file.capacity()).map(|index| Subject::Slot(Arc::clone(file), index)),
+                    );
                 }
             }
             _ => {}
@@ -87,7 +89,7 @@ impl<R: Release> Session<R> {
     /// unknown.
     fn each_place<N>(&self, actor: &Actor, of: Region, pages: &Sel<N>, mut each: impl FnMut(u32, Subject)) {
         let Ok(mapped) = self.region(actor, of) else { return };
-        for index in few(pages.indices(mapped.area.pages())) {
+        for index in first_pages(pages.indices(mapped.area.pages())) {
             each(index, place_in(&mapped.area, index));
         }
     }
@@ -105,7 +107,7 @@ impl<R: Release> Session<R> {
             true => Subject::Slot(Arc::clone(file), index),
             false => Subject::Unknown,
         };
-        into.extend(few(pages.indices(mapped.area.pages())).map(slot));
+        into.extend(first_pages(pages.indices(mapped.area.pages())).map(slot));
     }
 
     /// The pages of single steps. Those of owners cannot be looked up without a lock.
@@ -119,7 +121,7 @@ impl<R: Release> Session<R> {
                 }
                 Owner::Movable(movable) => {
                     let Ok(pool) = self.pool(actor, movable) else { continue };
-                    into.extend(few(sel.indices(pool.pages.len() as u32)).map(|_| Subject::Unknown));
+                    into.extend(first_pages(sel.indices(pool.pages.len() as u32)).map(|_| Subject::Unknown));
                 }
                 // The number of these pages is under a lock, too.
                 Owner::Store(_) | Owner::Balloon(_) => return into.clear(),
@@ -143,7 +145,7 @@ impl<R: Release> Session<R> {
                 Owner::Store(_) | Owner::Balloon(_) => return into.clear(),
             };
             let Ok(len) = len else { continue };
-            into.extend(few(sel.indices(len)).map(|index| {
+            into.extend(first_pages(sel.indices(len)).map(|index| {
                 let name = Name::Page(sel.of, index);
                 let held = actor.handles.find(|held| held.name == name && fits(held.hold));
                 held.map_or(Subject::Unknown, |held| Subject::Frame(held.pfn))
@@ -174,7 +176,7 @@ impl<R: Release> Session<R> {
                         },
                     };
                     let place = |index| area.map_or(Subject::Unknown, |area| place_in(area, index));
-                    into.extend(few(sel.indices(own.area.pages())).map(place));
+                    into.extend(first_pages(sel.indices(own.area.pages())).map(place));
                 }
             }
         }
@@ -182,7 +184,7 @@ impl<R: Release> Session<R> {
 }
 
 /// The first pages of a selection, one more than are ever looked at. A program may select billions of pages.
-fn few(pages: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
+fn first_pages(pages: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
     pages.take(MOST + 1)
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Delayed {
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     /// True if stores are delayed.
-    pub on: Cell<bool>,
+    pub enabled: Cell<bool>,
     /// The threads whose buffers are not empty, a bit each.
     filled: Cell<Threads>,
     stores: [RefCell<VecDeque<Delayed>>; FIRST_BUFFER],

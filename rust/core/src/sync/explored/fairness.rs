@@ -2,11 +2,11 @@
 //!
 //! A search may be unfair: it may never run the thread for which another one waits. So a schedule that has
 //! reached its bound goes on for [`FAIR_STEPS`] more steps under a fair scheduler: the threads take turns of
-//! [`TURN`] steps, so that each thread runs again within so many steps of every other one. What happens then
-//! tells three cases apart:
+//! [`TURN`] steps, so that each thread runs again within so many steps of every other one. The fair part
+//! of the schedule tells three cases apart:
 //!
-//! * *No progress*: in the second half of these steps no operation ends, and no thread does to any word what
-//!   it has not done in the first half. The threads repeat themselves, and no scheduler can help.
+//! * *No progress*: in the second half of these steps no operation ends, and each thread only repeats accesses of
+//!   the first half. No scheduler can help.
 //! * *Busy wait*: a thread alone had repeated itself up to the bound, and its operation ends now that
 //!   other threads run. The thread waits for them without sleeping.
 //! * *Step bound*: all others. The schedule is long, and the bound is too small for it.
@@ -41,10 +41,10 @@ impl Context {
     /// thread performs, and none is in the middle of an operation.
     pub(super) fn ran_alone(&self) -> bool {
         let (marks, log, me) = (self.progress.marks.get(), self.log(), self.current.get());
-        let since = |thread: usize| &log[marks[thread] as usize..];
-        let mut own = since(me).iter().skip_while(|step| step.get().owner() != me);
-        let inside = |thread: usize| since(thread).iter().any(|step| step.get().owner() == thread);
-        !self.buffers.on.get()
+        let steps_of = |thread: usize| &log[marks[thread] as usize..];
+        let mut own = steps_of(me).iter().skip_while(|step| step.get().owner() != me);
+        let inside = |thread: usize| steps_of(thread).iter().any(|step| step.get().owner() == thread);
+        !self.buffers.enabled.get()
             && own.all(|step| step.get().owner() == me)
             && !threads_in(self.alive.get()).any(|thread| thread != me && inside(thread))
     }
@@ -65,16 +65,17 @@ impl Context {
     #[cold]
     fn progressed(&self, fair: Fair) {
         let me = self.current.get();
-        let others_ran = || self.log()[fair.since as usize..].iter().any(|step| step.get().owner() != me);
+        let others_ran =
+            || self.log()[fair.first_step as usize..].iter().any(|step| step.get().owner() != me);
         match fair.repeats {
             Some(thread) if thread != me => {}
             Some(_) if others_ran() => {
-                let steps = self.fold(fair.since as usize);
+                let steps = self.fold(fair.first_step as usize);
                 let detail = format!("thread {me} repeats {steps} until other threads go on; {ASLEEP}");
                 self.judge(Violation::new(rule::BUSY_WAIT, detail));
             }
-            Some(_) => self.judge(too_long(fair.since)),
-            None if self.alive.get() == 0 => self.judge(too_long(fair.since)),
+            Some(_) => self.judge(too_long(fair.first_step)),
+            None if self.alive.get() == 0 => self.judge(too_long(fair.first_step)),
             None => self.progress.fair.set(Some(Fair { ended: self.steps.get(), ..fair })),
         }
     }
@@ -86,14 +87,14 @@ impl Context {
         let step = self.steps.get();
         let Some(fair) = self.progress.fair.get() else {
             let repeats = self.repeats_alone();
-            self.progress.fair.set(Some(Fair { since: step, turn_ends: step, repeats, ended: step }));
+            self.progress.fair.set(Some(Fair { first_step: step, turn_end: step, repeats, ended: step }));
             self.limit.set(step + FAIR_STEPS);
             return true;
         };
-        let (since, end) = (fair.since as usize, step as usize);
-        let middle = since + (end - since) / 2;
-        if fair.ended as usize > middle || !self.is_repeated(since, middle, end) {
-            self.judge(too_long(fair.since));
+        let (first_step, end) = (fair.first_step as usize, step as usize);
+        let middle = first_step + (end - first_step) / 2;
+        if fair.ended as usize > middle || !self.is_repeated(first_step, middle, end) {
+            self.judge(too_long(fair.first_step));
             return false;
         }
         let ran = self.log()[middle..].iter().fold(0u32, |ran, step| ran | 1 << step.get().owner());
@@ -130,7 +131,7 @@ impl Context {
         (alone && within && long && self.is_repeated(first, middle, log.len())).then_some(thread)
     }
 
-    /// Returns true if no thread does to any word in the steps from `middle` on what it has not done from
+    /// Returns true if each thread only repeats, in the steps from `middle` on, accesses that it has made from
     /// `first` to `middle`.
     fn is_repeated(&self, first: usize, middle: usize, end: usize) -> bool {
         let seen = |step: &Cell<Step>| {
@@ -142,8 +143,8 @@ impl Context {
     }
 
     /// Cuts the log after the second round of the loop in which its first `end` steps end, so that the
-    /// schedule shows the loop and not each of its rounds. Returns what is repeated; nothing is cut if the
-    /// rounds differ.
+    /// schedule shows the loop and not each of its rounds. Returns a name for the repeated steps; nothing is
+    /// cut if the rounds differ.
     fn fold(&self, end: usize) -> String {
         let log = &self.log()[..end];
         let same = |place: usize, round: usize| {
@@ -166,18 +167,18 @@ impl Context {
         let fair = self.progress.fair.get()?;
         let runnable = |thread: usize| view.runnable & 1 << thread != 0;
         let current = view.current.unwrap_or(0);
-        if runnable(current) && view.step < fair.turn_ends {
-            return Some((current, fair.turn_ends));
+        if runnable(current) && view.step < fair.turn_end {
+            return Some((current, fair.turn_end));
         }
         let next = (1..=THREADS).map(|further| (current + further) % THREADS);
         let thread = next.into_iter().find(|&thread| runnable(thread))?;
-        let turn_ends = view.step + TURN;
-        self.progress.fair.set(Some(Fair { turn_ends, ..fair }));
-        Some((thread, turn_ends))
+        let turn_end = view.step + TURN;
+        self.progress.fair.set(Some(Fair { turn_end, ..fair }));
+        Some((thread, turn_end))
     }
 }
 
-/// What a thread does that waits.
+/// The detail of a busy wait.
 const ASLEEP: &str = "a thread that waits must sleep, or another one with a lower priority never runs";
 
 fn too_long(steps: u32) -> Violation {

@@ -155,7 +155,7 @@ impl Context {
 
     /// Chooses the thread that executes the next step. `None` once the schedule has its verdict.
     pub(super) fn decide(&self) -> Option<usize> {
-        if self.buffers.on.get() {
+        if self.buffers.enabled.get() {
             return self.decide_with_buffers();
         }
         let step = self.steps.get();

@@ -1,10 +1,10 @@
 //! Locks of the explored build. Taking and releasing a lock are steps; waiting costs no steps.
 //!
-//! The contents of a lock are restored after each schedule. A clone is kept from the first time
+//! The contents of a lock are restored after each schedule. A clone is made the first time
 //! that a schedule borrows the contents mutably. The clone stays valid for later schedules, because
 //! each schedule starts from the same contents. This has two consequences for the core: the
 //! contents of a lock are `Clone`, and an `Arc` that a schedule takes out of a lock is not dropped
-//! before the schedule ends (the kept clone still holds it), so no code may rely on that drop.
+//! before the schedule ends (the clone still holds it), so no code may rely on that drop.
 
 use super::context::{Context, WRITER, When, context};
 use super::digest::Digest;
@@ -28,7 +28,7 @@ struct Inner<T> {
     state: AtomicU64,
     stamp: Stamp,
     value: UnsafeCell<T>,
-    kept: UnsafeCell<Option<T>>,
+    initial: UnsafeCell<Option<T>>,
     value_stamp: Stamp,
     /// Adds the contents to a digest; `None` if they cannot be digested.
     add_to_digest: Option<AddToDigest<T>>,
@@ -41,7 +41,7 @@ fn add_to_digest<T: Hash>(value: &T, place: usize, digest: &mut Digest) {
     digest.add_hash(place, value);
 }
 
-// SAFETY: only guards reach `value` and `kept`, and `state` admits one writer or any number of
+// SAFETY: only guards reach `value` and `initial`, and `state` admits one writer or any number of
 // readers; `restore` runs when no guard is in use. Outside of an exploration `state` is
 // taken by compare-exchange, so this holds between OS threads. Within one, all code that uses the
 // lock runs on one OS thread.
@@ -60,7 +60,7 @@ impl<T> Inner<T> {
             state: AtomicU64::new(0),
             stamp: Stamp::new(),
             value: UnsafeCell::new(value),
-            kept: UnsafeCell::new(None),
+            initial: UnsafeCell::new(None),
             value_stamp: Stamp::new(),
             add_to_digest,
         }
@@ -157,9 +157,9 @@ impl<T> Inner<T> {
         match context() {
             None => {
                 // SAFETY: the caller holds the lock exclusively.
-                let kept = unsafe { &mut *self.kept.get() };
-                if kept.is_some() {
-                    *kept = None;
+                let initial = unsafe { &mut *self.initial.get() };
+                if initial.is_some() {
+                    *initial = None;
                 }
             }
             Some(context) => {
@@ -176,42 +176,42 @@ impl<T> Inner<T> {
         T: Clone,
     {
         // SAFETY: the caller holds the lock exclusively and has not borrowed the contents yet.
-        let kept = unsafe { &mut *self.kept.get() };
-        if kept.is_none() {
+        let initial = unsafe { &mut *self.initial.get() };
+        if initial.is_none() {
             // SAFETY: as above.
             let value = unsafe { &*self.value.get() };
-            *kept = Some(context.within(|| value.clone()));
+            *initial = Some(context.within(|| value.clone()));
         }
-        // An entry without a home marks the contents as kept in this epoch.
+        // An entry without a home marks the contents as cloned in this epoch.
         context.entry(&self.value_stamp, || (Home::Gone, 0));
         let lock = std::ptr::from_ref(self).cast();
         // SAFETY: both functions are those of this lock's type; `drop` calls `forget_contents`.
         unsafe { context.journal.keep_contents(lock, Self::restore, Self::digest_into) };
     }
 
-    /// Restores the kept contents.
+    /// Restores the initial contents.
     ///
     /// # Safety
-    /// `lock` points to an `Inner<T>` whose contents were kept and are not borrowed.
+    /// `lock` points to an `Inner<T>` whose contents were cloned and are not borrowed.
     unsafe fn restore(lock: *const ())
     where
         T: Clone,
     {
         // SAFETY: promised by the caller.
         let lock = unsafe { &*lock.cast::<Self>() };
-        // SAFETY: neither the value nor the kept clone is borrowed, as the caller promises.
-        let kept = unsafe { &*lock.kept.get() };
+        // SAFETY: neither the value nor the clone is borrowed, as the caller promises.
+        let initial = unsafe { &*lock.initial.get() };
         // SAFETY: as above.
         let value = unsafe { &mut *lock.value.get() };
-        let Some(kept) = kept else { return };
+        let Some(initial) = initial else { return };
         // Dropping the changed contents may take locks and change contents again, even these,
         // unless they are plain. Clearing the stamp first lets such a change be recorded anew.
         lock.value_stamp.clear();
         if std::mem::needs_drop::<T>() && lock.add_to_digest.is_none() {
-            let changed = std::mem::replace(value, kept.clone());
+            let changed = std::mem::replace(value, initial.clone());
             drop(changed);
         } else {
-            value.clone_from(kept);
+            value.clone_from(initial);
         }
     }
 
@@ -232,7 +232,7 @@ impl<T> Inner<T> {
     }
 
     fn get_mut(&mut self) -> &mut T {
-        *self.kept.get_mut() = None;
+        *self.initial.get_mut() = None;
         self.value.get_mut()
     }
 }

@@ -1,4 +1,4 @@
-//! How far the operations of the running schedule have come.
+//! Records when each thread last began or ended an operation, to tell a long schedule from an endless one.
 
 use super::step::THREADS;
 use std::cell::Cell;
@@ -6,7 +6,7 @@ use std::cell::Cell;
 /// The most steps for which a schedule goes on under the fair scheduler.
 pub(super) const FAIR_STEPS: u32 = 8_192;
 
-/// How far the operations of the running schedule have come.
+/// The steps at which the threads of the running schedule last began or ended an operation.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The step before which each thread's last operation began, or has ended.
@@ -17,13 +17,13 @@ pub(super) struct Progress {
 /// A schedule that goes on under the fair scheduler.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fair {
-    /// The step at which it began.
-    pub since: u32,
+    /// The first step under the fair scheduler.
+    pub first_step: u32,
     /// The step at which the running turn ends.
-    pub turn_ends: u32,
+    pub turn_end: u32,
     /// The thread that had repeated itself alone up to the bound.
     pub repeats: Option<usize>,
-    /// The step before which the last operation ended since then.
+    /// The step after the last operation that ended under the fair scheduler.
     pub ended: u32,
 }
 

@@ -5,13 +5,13 @@ use crate::sync::class::LockClass;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 
-/// What the schedules of a search are checked against.
+/// The rules against which the schedules of a search are checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checks {
     /// The state of the machine, at each step and at the end.
     #[default]
     State,
-    /// Also what the operations answer, the marks of a page at both ends of its life, the counters, and the
+    /// Also the answers of the operations, the marks of a page at both ends of its life, the counters, and the
     /// order of each list and batch. These checks take about as long as the schedules themselves.
     All,
 }
@@ -24,7 +24,7 @@ pub struct Options {
     pub max_steps: u32,
     /// The number of the weak compare-exchange that fails spuriously, from 1; 0 for none.
     pub spurious_failure: u32,
-    /// What the schedule is checked against.
+    /// The rules against which the schedule is checked.
     pub checks: Checks,
     /// Record the line and the word of each step in all schedules, for the coverage of pairs.
     pub pairs: bool,

@@ -56,12 +56,12 @@ impl Runtime {
 
     /// Delays stores in buffers, as x86 does.
     pub fn buffer_stores(&mut self) {
-        self.context.buffers.on.set(true);
+        self.context.buffers.enabled.set(true);
     }
 
     /// Returns true if stores are delayed in buffers.
     pub fn buffers_stores(&self) -> bool {
-        self.context.buffers.on.get()
+        self.context.buffers.enabled.get()
     }
 
     /// Runs `body(0)` to `body(threads - 1)` as `strategy` interleaves them. If they all end, runs

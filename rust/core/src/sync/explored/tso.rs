@@ -35,7 +35,7 @@ impl Context {
         value: u64,
         order: Ordering,
     ) -> bool {
-        self.buffers.on.get() && self.delay(Location::caller(), stamp, home(), address, value, order)
+        self.buffers.enabled.get() && self.delay(Location::caller(), stamp, home(), address, value, order)
     }
 
     #[cold]

@@ -1,10 +1,8 @@
-//! Looks at the machine while an operation runs, for rules on what an operation answers. The looks are no
-//! steps.
+//! Looks at the machine while an operation runs, for the rules on its answer. A look is no step.
 //!
-//! An answer is right if it was right at some moment between the call and the return. A thread learns of
-//! another thread's changes only in its own turns, and so of the state that the other thread's turn ended
-//! with. The moments are therefore the beginning of the thread's own first step, the end of each turn, and
-//! the return.
+//! An answer is right if it was right at some moment between the call and the return. A thread sees
+//! another thread's changes only in its own turns, that is, the state in which the other thread's turn ended.
+//! The moments are therefore the beginning of the thread's own first step, the end of each turn, and the return.
 //!
 //! A look uses the operations of the door as code outside of any exploration does: it executes no step,
 //! orders nothing and takes no lock. The search does not reorder steps for the sake of a look.
@@ -40,7 +38,7 @@ pub fn watched<T>(look: &dyn Fn(bool), operation: impl FnOnce() -> T) -> T {
     // unwinds; the stack of a thread that never returns is kept, and the next schedule clears the list.
     let kept: *const Look = unsafe { std::mem::transmute(std::ptr::from_ref(look)) };
     let (thread, called) = (context.current.get(), context.steps.get());
-    let watch = Watch { thread, called, begun: Cell::new(false), look: kept };
+    let watch = Watch { thread, called, has_stepped: Cell::new(false), look: kept };
     context.watches.borrow_mut().push(watch);
     context.watching.set(true);
     let watching = Watching(context);
@@ -63,14 +61,15 @@ impl Context {
         let steps = self.steps.get();
         aside(|| {
             for watch in self.watches.borrow().iter() {
-                let begun = watch.begun.get() || (from == Some(watch.thread) && steps > watch.called);
+                let has_stepped =
+                    watch.has_stepped.get() || (from == Some(watch.thread) && steps > watch.called);
                 // The code before the first step ran at the end of an earlier turn of the thread, possibly
                 // long ago. The operation begins with the step that the thread takes now.
-                let begins = !begun && watch.thread == to;
-                watch.begun.set(begun || begins);
+                let first_step = !has_stepped && watch.thread == to;
+                watch.has_stepped.set(has_stepped || first_step);
                 // SAFETY: `watched` has not returned, so its caller's closure lives.
                 let look = unsafe { &*watch.look };
-                look(begins);
+                look(first_step);
             }
         });
     }

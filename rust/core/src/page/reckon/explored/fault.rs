@@ -40,13 +40,13 @@ impl Books {
 
 /// Tells that the calling thread begins to handle a fault.
 #[inline]
-pub(crate) fn fault_begins() {
+pub(crate) fn note_fault_start() {
     books(|books| _ = books.faulting.insert(thread_slot()));
 }
 
 /// Tells that the calling thread has handled its fault.
 #[inline]
-pub(crate) fn fault_ends() {
+pub(crate) fn note_fault_end() {
     books(|books| _ = books.faulting.remove(&thread_slot()));
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn slotless(page: &Page, pfn: Pfn) {
 
 /// Tells that the calling thread is about to split a page.
 #[inline]
-pub(crate) fn split_begins(frames: &Frames, head: Pfn) {
+pub(crate) fn note_split_start(frames: &Frames, head: Pfn) {
     books(|books| {
         if super::order_of(&frames[head]) == HUGE_ORDER {
             books.splitting.insert(thread_slot(), head);
@@ -119,7 +119,7 @@ pub(crate) fn split_begins(frames: &Frames, head: Pfn) {
 
 /// Tells that the calling thread's attempt to split a page has ended.
 #[inline]
-pub(crate) fn split_ends() {
+pub(crate) fn note_split_end() {
     books(|books| {
         if books.splitting.remove(&thread_slot()).is_some() {
             books.add(Event::ThpSplitPageFailed, 1);

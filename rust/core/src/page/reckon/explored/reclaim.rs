@@ -49,19 +49,19 @@ pub(crate) fn put_back(page: &Page) {
 
 /// Tells that the calling thread begins to drain a batch.
 #[inline]
-pub(crate) fn drain_begins(batch: Drained) {
+pub(crate) fn note_drain_start(batch: Drained) {
     books(|books| _ = books.draining.insert(thread_slot(), batch));
 }
 
 /// Tells that the calling thread has drained its batch.
 #[inline]
-pub(crate) fn drain_ends() {
+pub(crate) fn note_drain_end() {
     books(|books| _ = books.draining.remove(&thread_slot()));
 }
 
 /// Tells that the calling thread begins to work as a reclaiming daemon.
 #[inline]
-pub(crate) fn daemon_begins() {
+pub(crate) fn note_daemon_start() {
     books(|books| {
         books.daemons.insert(thread_slot());
         books.add(Event::Pageoutrun, 1);
@@ -70,7 +70,7 @@ pub(crate) fn daemon_begins() {
 
 /// Tells that the calling thread ends its work as a reclaiming daemon.
 #[inline]
-pub(crate) fn daemon_ends() {
+pub(crate) fn note_daemon_end() {
     books(|books| _ = books.daemons.remove(&thread_slot()));
 }
 

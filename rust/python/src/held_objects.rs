@@ -1,4 +1,4 @@
-//! `Kept`: a table of Python objects.
+//! `HeldObjects`: a table of Python objects.
 //!
 //! Any operation on a Python object may run Python code: dropping the last reference runs
 //! finalisers, and finalisers call the machine. Each operation of the table therefore takes an
@@ -16,9 +16,9 @@ use std::collections::HashMap;
 /// Python objects by number. Each operation asks for an attached thread (`py`): without one PyO3 would put
 /// off the drop of an object until some thread attaches.
 #[derive(Default)]
-pub(crate) struct Kept(Mutex<HashMap<u64, Py<PyAny>>>);
+pub(crate) struct HeldObjects(Mutex<HashMap<u64, Py<PyAny>>>);
 
-impl Kept {
+impl HeldObjects {
     /// A new reference on the object with this key.
     pub fn get<'py>(&self, py: Python<'py>, key: u64) -> Option<Bound<'py, PyAny>> {
         let found = self.0.lock().get(&key).map(|object| object.clone_ref(py));

@@ -7,7 +7,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-#: What a user does first. It runs in an empty folder, so that only what was installed is imported.
+#: The first steps of a user. They run in an empty folder, so that only what was installed is
+#: imported.
 TRY = """
 import sys
 import mmcore

@@ -39,7 +39,7 @@ the file COPYRIGHT of that repository names.
 
 
 def metadata(target):
-    """What cargo knows of the crates for a target, without building anything."""
+    """Cargo's metadata of the crates for a target; nothing is built."""
     command = [
         "cargo",
         "metadata",
@@ -74,7 +74,7 @@ def compiled_in(data, root="mmcore-python"):
 
 
 def is_allowed(expression):
-    """Whether an SPDX expression can be met with the licences that are allowed."""
+    """True if an SPDX expression can be met with the licences that are allowed."""
     # Old crates write "MIT/Apache-2.0".
     slashed = expression.replace("/", " OR ")
     words = re.findall(r"[()]|[\w.+-]+(?: WITH [\w.+-]+)?", slashed)

@@ -1,4 +1,4 @@
-"""What does compacting a node cost, and does it grow with the node?
+"""Measures the cost of compacting a node, by the size of the node.
 
     python benches/compaction.py [--sizes 64MiB,256MiB,...] [--used 0.6] [--runs 3] [--json]
 

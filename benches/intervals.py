@@ -1,4 +1,4 @@
-"""How wide are the intervals of `mmcore compare`, and how often do they hold, by number of blocks?
+"""Measures the width and the coverage of the intervals of `mmcore compare`, by number of blocks.
 
     python benches/intervals.py [--runs 2000] [--blocks 8,10,14,20,30] [--comparisons 1]
     python benches/intervals.py --weathers --runs 1000

@@ -52,7 +52,7 @@ class Row:
     """A row of the table: what is measured, in which unit, and the target.
 
     Attributes:
-        what: what is measured, with its unit.
+        what: the measured quantity, with its unit.
         measured: the figure; None if its benchmark did not run.
         target: the bound; None for a figure without one.
         most: whether the target is the most that is allowed; otherwise it is the least.
@@ -65,7 +65,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met, by the figure and not by its interval."""
+        """True if the target is met, by the figure and not by its interval."""
         if self.measured is None:
             return "not measured"
         if self.target is None:
@@ -107,7 +107,7 @@ class Results:
         return None
 
     def python(self, name: str, extra: str | None = None) -> Figure | None:
-        """What a benchmark of pytest-benchmark does a second, in the median.
+        """The calls a second of a benchmark of pytest-benchmark, in the median.
 
         Args:
             name: the name of the benchmark.

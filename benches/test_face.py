@@ -1,4 +1,4 @@
-"""What the Python face costs, by release design and by kernel.
+"""Measures the cost of the Python face, by release design and by kernel.
 
     make bench
     .venv/bin/pytest benches --benchmark-autosave --benchmark-compare

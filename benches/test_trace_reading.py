@@ -1,4 +1,4 @@
-"""How fast a lackey trace is read."""
+"""Measures the time to read a lackey trace."""
 
 import io
 

@@ -18,7 +18,7 @@ def found():
 
 
 def missing():
-    """Why no page can be looked at; None if one can."""
+    """The reason why no page can be looked at; None if one can."""
     if found() is None:
         return INSTALL.format("there is no Chromium")
     try:
@@ -70,7 +70,7 @@ class Looked:
         self.page.emulate_media(color_scheme="dark" if dark else "light")
 
     def problems(self):
-        """What the console, the width and axe-core say against the page as it is now."""
+        """The faults that the console, the width and axe-core find in the page as it is now."""
         wide, window = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         scrolls = [f"scrolls sideways: {wide} of {window} pixels"] if wide > window else []
         found = self._axe.run(self.page, options={"resultTypes": ["violations"]}).response

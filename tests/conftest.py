@@ -68,7 +68,7 @@ def build():
 
     yield make
     gc.collect()
-    # What is left lives longer than a test. The next collections need not pass over it: some
+    # The objects that are left live longer than a test. The next collections skip them: some
     # thousand tests later each of them would take a third of a second.
     gc.freeze()
     for machine in machines:

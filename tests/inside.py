@@ -14,7 +14,7 @@ NO_IMPORT = 200
 
 
 def position():
-    """Where the main thread is in Python code; None while it imports a module."""
+    """The place of the main thread in Python code; None while it imports a module."""
     top = sys._current_frames()[threading.main_thread().ident]
     frame = top
     while frame is not None:

@@ -115,7 +115,7 @@ def _blank(text: str | re.Match[str]) -> str:
 
 
 def _end_of_block(code: str, at: int) -> int:
-    """Where the block ends whose opening brace stands before `at`."""
+    """The end of the block whose opening brace stands before `at`."""
     depth = 1
     while depth:
         depth += {"{": 1, "}": -1}.get(code[at], 0)

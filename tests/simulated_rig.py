@@ -11,7 +11,7 @@ import numpy as np
 NAMES = ("rmw", "lruvec_locks", "pagevec_inserts", "list_ops", "batch_locks", "tlb_flushes")
 OPERATIONS = {"putback": (14, 0.5, 2, 6, 2, 0.25), "split": (11, 0.25, 1, 5, 1, 0.25)}
 
-#: What each round reports alike.
+#: The values that each round reports alike.
 THE_SAME = json.dumps(
     {
         "failed": 1,

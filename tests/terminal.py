@@ -24,7 +24,7 @@ def on_terminal(*words, width=80, pipe=False):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
     env = {**os.environ, "TERM": "xterm"}
-    # They would be taken for the size of the terminal.
+    # The program would take these for the size of the terminal.
     for name in ("COLUMNS", "LINES"):
         env.pop(name, None)
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What the schedules of a search are checked against."""
+"""The rules against which the schedules of a search are checked."""
 
 import mmcore
 from mmcore import Replay

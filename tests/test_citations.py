@@ -151,7 +151,7 @@ def anchors(path: str) -> frozenset[str]:
 
 @functools.cache
 def is_file(name: str) -> bool:
-    """Whether this is the path of a file, from the root or from any folder on the way to it."""
+    """True if this is the path of a file, from the root or from any folder on the way to it."""
     return any(path == name or path.endswith("/" + name) for path in paths())
 
 

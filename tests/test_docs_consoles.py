@@ -20,7 +20,7 @@ LONG = re.compile(r"standard|soak|hunt$|.*#|explore my\.mm|explore no_drain")
 
 
 def pattern(shown):
-    """What an output must match."""
+    """The pattern that an output must match."""
     parts = []
     for line in shown.splitlines():
         if line.strip() == "...":

@@ -61,7 +61,7 @@ def undrawn(rooms: Iterable[Module], drawn: dict[Module, int]) -> list[str]:
 
 
 def arrows(files: dict[Module, str]) -> dict[Module, set[Module]]:
-    """Which modules each module names, by the files that define the names."""
+    """The modules that each module names, by the files that define the names."""
     definitions = Definitions(files)
     return {
         module: {definitions.home(path) for path in imports(module, text)} - {module, ()}
@@ -163,7 +163,7 @@ def test_files_of_the_core_form_no_circle():
 def python_arrows(
     files: dict[str, str], homes: dict[str, str] | None = None
 ) -> dict[str, set[str]]:
-    """Which modules of the package each imports: at its start, in a function, for types.
+    """The modules of the package that each imports: at its start, in a function, for types.
 
     A name of the package itself, such as `mmcore.Machine`, counts as the module in `homes`.
     """
@@ -241,7 +241,7 @@ def written() -> list[Path]:
     return [p for folder in folders for kind in ("*.rs", "*.py") for p in folder.rglob(kind)]
 
 
-#: What does not count for the width: rows of tables in comments, words for tools, and strings in
+#: Text that does not count for the width: rows of tables in comments, words for tools, and strings in
 #: code. A comment can be broken anywhere, also in what it quotes.
 COMMENT = re.compile(r"\s*(?://|#)")
 TABLE = re.compile(r"\s*//[/!]? \|")
@@ -293,7 +293,7 @@ ATOMIC = re.compile(
     r"(?:load|store|swap|fetch_\w+|compare_exchange(?:_weak)?|fence)\((?:[^;{}]|\{\})*?\bOrdering::)"
     r"(Relaxed|Acquire|Release|AcqRel|SeqCst)\b"
 )
-#: How many lines above an atomic operation its reason may stand.
+#: The lines above an atomic operation in which its reason may stand.
 ABOVE = 8
 
 

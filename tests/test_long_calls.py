@@ -37,7 +37,7 @@ def signals(handler):
 
 
 def is_inside(machine):
-    """Whether a handler runs inside of a call: calls of the machine are refused there."""
+    """True if a handler runs inside of a call: calls of the machine are refused there."""
     try:
         machine.vmstat()
     except MisuseError as error:

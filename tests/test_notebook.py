@@ -1,4 +1,4 @@
-"""What notebooks show of machines, pages and values."""
+"""Tables that notebooks show of machines, pages and values."""
 
 from html.parser import HTMLParser
 

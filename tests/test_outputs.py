@@ -240,7 +240,7 @@ def test_each_file_is_checked_before_the_work(verb, program, trace, tmp_path, ca
     for option in options:
         assert run([*words, option, nowhere]) == 2
         shown = capsys.readouterr()
-        # What the work finds is printed before its files are written.
+        # The findings of the work would be printed before its files are written.
         assert shown.out == ""
         assert shown.err.startswith(f"mmcore: {nowhere}: no file can be made")
     for one, other in itertools.combinations(options, 2):

@@ -103,7 +103,7 @@ def test_arrow_keys_step_through_the_race(chromium, race, folder):
         keys.press("Home")
         assert number_of(looked) == 0
         keys.press("ArrowDown")
-        # What is folded away is passed over.
+        # Steps that are folded away are passed over.
         assert number_of(looked) == [at for at in folded(race.trace) if isinstance(at, int)][1]
         keys.press("ArrowUp")
         assert number_of(looked) == 0

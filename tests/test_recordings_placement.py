@@ -1,4 +1,4 @@
-"""What a boot leaves open is not compared, and nothing else is left out."""
+"""The comparison skips the values that a boot leaves open, and no other value."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What a release needs besides code: licences of all crates, versions that agree, templates."""
+"""A release needs more than code: licences of all crates, versions that agree, templates."""
 
 import importlib.util
 import re

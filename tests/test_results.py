@@ -77,7 +77,7 @@ def test_its_schema_refuses_a_key_that_is_missing_unknown_or_of_another_type(res
 
 
 class Outline(HTMLParser):
-    """What is opened and closed, and what would be fetched."""
+    """The tags that are opened and closed, and the files that would be fetched."""
 
     def __init__(self, text):
         super().__init__()
@@ -97,7 +97,7 @@ class Outline(HTMLParser):
 def test_its_page_is_whole_and_needs_no_other_file(result, tmp_path):
     page = result.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
-    # What matplotlib draws refers to itself alone.
+    # A drawing of matplotlib refers to itself alone.
     drawn = '<svg class="drawn".*?</svg>'
     outline = Outline(re.sub(drawn, "", page, flags=re.DOTALL))
     assert (outline.open, outline.fetched) == ([], [])

@@ -1,4 +1,4 @@
-"""What a terminal shows: tables as wide as it is, and how far the work has come."""
+"""A terminal shows tables as wide as itself, and the progress of the work."""
 
 import io
 import re

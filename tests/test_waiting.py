@@ -224,7 +224,7 @@ def test_an_access_goes_on_when_the_migration_has_ended(plain):
         writer = threading.Thread(target=lambda: region.__setitem__(slice(0, 8192), b"y" * 8192))
         reader.start()
         writer.start()
-        # This is longer than the interval at which a wait checks for signals.
+        # The time is longer than the interval at which a wait checks for signals.
         time.sleep(0.2)
         assert not seen
     reader.join(LIMIT)

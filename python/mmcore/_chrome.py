@@ -43,10 +43,10 @@ def arrow(
     """An arrow between the bars that two threads have at two moments.
 
     Args:
-        name: what the arrow stands for.
+        name: the relation that the arrow shows.
         number: the number of the arrow; no two arrows of one name have the same.
         begin: the thread and the moment of the first bar.
-        end: those of the second bar, which is later.
+        end: the thread and the moment of the second bar, which is later.
     """
     common = {"cat": name, "id": number}
     first = _row("s", name, begin[1], begin[0], **common)

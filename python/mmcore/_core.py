@@ -37,7 +37,7 @@ Machine.page_states = _shaped(  # type: ignore[method-assign]
     Machine.page_states, lambda states: states.view(tables.PageStates)
 )
 
-# What notebooks show of the classes of the core is written in Python, as all HTML is.
+# The HTML that notebooks show of the classes of the core is made in Python, as all HTML is.
 Machine._repr_html_ = notebook.of_machine  # type: ignore[attr-defined]
 Page._repr_html_ = notebook.of_page  # type: ignore[attr-defined]
 Tracing._repr_html_ = notebook.of_events  # type: ignore[attr-defined]

@@ -101,7 +101,7 @@ class MissingExtraError(MmcoreError, ImportError):
         self.extra = extra
 
     def __str__(self) -> str:
-        """What needs the dependency, and the command."""
+        """The feature that needs the dependency, and the command that installs it."""
         return f"{self.feature} needs the extra {self.extra}: {_installation(self.extra)}"
 
 
@@ -184,7 +184,7 @@ class WorkersLostError(MmcoreError, RuntimeError):
 
     Attributes:
         parts: the names of the parts that were begun and not done.
-        reason: what the executor said.
+        reason: the error of the executor.
     """
 
     def __init__(self, parts: tuple[str, ...], reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What notebooks show of a machine, of its pages and of plain values: tables of HTML.
+"""Tables of HTML that notebooks show of a machine, of its pages and of plain values.
 
 Jupyter calls the method `_repr_html_` of a value. Results have their own (`mmcore.reporting`); this
 module has those of the classes of the core and of the values that its calls return.

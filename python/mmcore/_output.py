@@ -189,7 +189,7 @@ def _open(name: str) -> tuple[int, Path | None, Path]:
 
 
 def _is_special(name: str, status: os.stat_result) -> bool:
-    """Whether a path is a device, a pipe, or the file that stdout or stderr is redirected to."""
+    """True if a path is a device, a pipe, or the file that stdout or stderr is redirected to."""
     if not stat.S_ISREG(status.st_mode):
         return True
     # `abspath` does not follow links: /dev/stdout would become the name of a terminal or file.

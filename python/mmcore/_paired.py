@@ -59,7 +59,7 @@ class PairedTimes:
         )
 
     def is_at_most(self, slowdown: float) -> bool | None:
-        """Whether the candidate takes at most so much more time; None if the interval is too wide.
+        """True if the candidate takes at most so much more time; None if the interval is too wide.
 
         Args:
             slowdown: the time allowed beyond the baseline's, as a fraction of it.
@@ -99,7 +99,7 @@ def paired(
     Args:
         candidate: the callable that is judged.
         baseline: the callable that it is compared with.
-        seconds: how long both are timed together.
+        seconds: the time for which both are timed together.
         clock: measures the turns. By default the processor time of all threads of the process, to
             which other programs add nothing; `time.perf_counter` for callables that wait.
 

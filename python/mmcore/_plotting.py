@@ -60,7 +60,7 @@ def drawing(
 
     Args:
         draw: makes the figure.
-        title: what the figure shows.
+        title: the title of the figure.
         tables: makes tables with the values of the figure; None if the result has such a table.
     """
 

@@ -56,13 +56,13 @@ class PolicyOutcome:
         policy: the profile field `lru_policy`.
         size: pages that the memory holds.
         requests: requests counted, after the warm-up.
-        misses: those whose page was not there.
-        requests_per_s: how fast they were answered, reclaim and warm-up included.
+        misses: requests whose page was not in memory.
+        requests_per_s: requests a second, reclaim and warm-up included.
         activated: pages that moved to the active list, or to the front.
         deactivated: pages that moved to the inactive list.
         scanned: pages that reclaim looked at.
         refaulted: pages that came back after their eviction.
-        reactivated: those of them that became active at once, because they came back soon.
+        reactivated: refaulted pages that became active at once, because they came back soon.
         active: active pages at the end.
     """
 
@@ -93,7 +93,7 @@ class Policies(Result):
         kernel: the preset of all other fields.
         pagevec: pages that a batch holds.
         warm_up: requests that were not counted.
-        left: how many sizes and policies an interruption has left out.
+        left: the number of sizes and policies that an interruption has left out.
         fields: fields of the profile over the preset.
     """
 

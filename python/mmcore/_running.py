@@ -37,13 +37,13 @@ class RunResult(Result):
 
     Attributes:
         program: the text.
-        command: what repeats the pass, for the text in a file.
+        command: the command line that repeats the pass, for the text in a file.
         steps: every operation that ended: its section, number and line, and what it did, under the
             names that recordings of real kernels use.
         findings: broken rules.
-        held: what the program still held at the end.
+        held: the handles that the program still held at the end.
         refused: operations that had no effect.
-        interrupted: it was stopped before its end.
+        interrupted: true if the pass was stopped before its end.
     """
 
     kind: ClassVar[str] = "run"
@@ -58,7 +58,7 @@ class RunResult(Result):
 
     @property
     def clean(self) -> bool:
-        """Whether no rule was broken."""
+        """True if no rule was broken."""
         return not self.findings
 
     @property
@@ -125,13 +125,13 @@ class StressResult(Result):
 
     Attributes:
         program: the text.
-        command: what repeats it, for the text in a file.
+        command: the command line that repeats the passes, for the text in a file.
         rounds: passes, each over a fresh machine.
         outcomes: for each operation its outcomes, each with its number of times.
         broken: the number of the pass that broke a rule, from 0.
-        found: that pass.
+        found: the pass that broke a rule.
         refused: operations that had no effect in any pass.
-        interrupted: it was stopped; the pass that it stopped in is not counted.
+        interrupted: true if the run was stopped; its last, unfinished pass is not counted.
     """
 
     kind: ClassVar[str] = "stress"
@@ -147,7 +147,7 @@ class StressResult(Result):
 
     @property
     def clean(self) -> bool:
-        """Whether no rule was broken."""
+        """True if no rule was broken."""
         return self.found is None
 
     @property
@@ -251,7 +251,7 @@ def stress(
 
     Args:
         program: the program or its text.
-        seconds: how long.
+        seconds: the time for which passes are begun.
         kernel: the preset of the profile, instead of the program's.
         profile: a whole `Profile` instead of a preset, or fields of it by name.
         patience: seconds without any progress after which waiting threads are stopped.

@@ -111,10 +111,10 @@ class Move(NamedTuple):
 
 
 class Compacted(NamedTuple):
-    """What a run of compaction did: `Machine.compact`, `compact_for`, `kcompactd` and others.
+    """The result of a run of compaction: `Machine.compact`, `compact_for`, `kcompactd` and others.
 
     Attributes:
-        status: how the run ended. ``complete``: the whole node was scanned. ``partial_skipped``:
+        status: the end of the run. ``complete``: the whole node was scanned. ``partial_skipped``:
             the scanners met, but had begun within the node. ``success``: a block of the wanted
             order is free, or the fragmentation is low enough. ``contended``: the run stopped early,
             because a signal came, no frame was left to move to, or many pages were isolated.
@@ -139,7 +139,9 @@ class Compacted(NamedTuple):
 
 
 class CompactionState(NamedTuple):
-    """What a node remembers between two runs of compaction. Frames are numbers within the node.
+    """The state that a node keeps between two runs of compaction.
+
+    Frames are numbers within the node.
 
     Attributes:
         migrate_async: the frame where the migrate scanner of the next asynchronous run begins.

@@ -45,7 +45,7 @@ def without_parser(words: list[str], installation: str) -> str | None:
 
     Args:
         words: the words after `mmcore`.
-        installation: what to install for the verbs, in words.
+        installation: the packages to install for the verbs, in words.
     """
     if words == ["--version"]:
         from mmcore import __version__

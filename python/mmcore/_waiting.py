@@ -41,7 +41,7 @@ def heard_all(calls: Sequence[Callable[[], _T]], *, threads: int) -> list[_T]:
 
     Args:
         calls: the calls, which begin in this order.
-        threads: how many run at the same time, at least one.
+        threads: the number of threads at the same time, at least one.
 
     Returns:
         The results, in the order of the calls. If calls raise, the exception of the first of them

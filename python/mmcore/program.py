@@ -201,7 +201,7 @@ class Op(_Data):
 
     @property
     def is_system_call(self) -> bool:
-        """Whether a process can request the operation, so that a real kernel can run it.
+        """True if a process can request the operation, so that a real kernel can run it.
 
         Raises:
             ProgramError: if the language has no operation of this name.
@@ -352,7 +352,7 @@ class Program(_Data):
         threads: the threads, which run concurrently after the set-up.
         finally_: the operations that run after all threads have ended, in order.
         machine: the machine that the program asks for; None for the runner's default.
-        boot: how a real kernel boots for this program; None if it needs no boot of its own.
+        boot: the boot of a real kernel for this program; None if it needs no boot of its own.
 
     Raises:
         TypeError: if a value has the wrong type.

@@ -38,14 +38,14 @@ __all__ = [
 #: The advice of `Region.madvise`.
 Advice: TypeAlias = Literal["cold", "pageout", "dontneed", "free", "willneed"]
 
-#: Where an argument of an operation stands in its line, of `mmcore.program.Argument`.
+#: The place of an argument in the line of an operation, of `mmcore.program.Argument`.
 ArgumentPlace: TypeAlias = Literal["positional", "key", "options"]
 
-#: What the schedules of `mmcore.explore` are checked against: the state of the machine, or also the
+#: The rules against which `mmcore.explore` checks schedules: the state of the machine, or also the
 #: answers of the operations and the marks of a page at both ends of its life.
 Checks: TypeAlias = Literal["state", "all"]
 
-#: How hard `Machine.compact_for` tries: easy pages alone, all pages, or all pageblocks too.
+#: The effort of `Machine.compact_for`: easy pages alone, all pages, or all pageblocks too.
 CompactPriority: TypeAlias = Literal["async", "sync_light", "sync_full"]
 
 #: The end of a run of compaction: not worth a start, left out after failures, the whole node

@@ -149,7 +149,7 @@ class Case:
             used.failures.append(Failure("finding", f"mmcore {line[0]}", text))
 
     def _is_found(self, path, text):
-        """Whether a finding counts: a requested defect and an endless wait of a program do not."""
+        """True if a finding counts: a requested defect and an endless wait of a program do not."""
         return "# mutation" not in _decoded(path) and judge.PATIENCE not in text
 
     def _words(self, path, text):

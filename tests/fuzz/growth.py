@@ -84,7 +84,7 @@ def settled(before):
     The daemons of a machine that is garbage in a cycle run until the collector finds it."""
     end, used = time.monotonic() + PATIENCE, time.process_time() + PATIENCE / 2
     while (now := tasks()) > before:
-        # It takes most of the processor time that this process is given.
+        # The collection takes most of the processor time that this process is given.
         gc.collect()
         if time.monotonic() > end and time.process_time() > used:
             text = f"{now} threads, {before} before"

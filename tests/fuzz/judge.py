@@ -63,7 +63,7 @@ class Failure:
     Attributes:
         kind: `panic`, `exception`, `finding`, `leak`, `swallowed`, `text`, `abort`, `hang`.
         where: the call, or the file's format.
-        detail: what was seen, several lines perhaps.
+        detail: the evidence, several lines perhaps.
     """
 
     kind: str

@@ -10,7 +10,7 @@ BUDGET = 60
 
 
 def fails(found, keep, *, hang):
-    """Whether the steps that are kept still fail in the same way."""
+    """True if the steps that are kept still fail in the same way."""
     repeat = found.failure.where == "memory"
     job = Job(found.kind, (found.seed,), keep=tuple(keep), repeat=repeat, hang=hang)
     return any(

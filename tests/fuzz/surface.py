@@ -94,13 +94,13 @@ class Entry:
 
     @property
     def makes(self):
-        """Whether it is a class of plain data, which accepts any values."""
+        """True if it is a class of plain data, which accepts any values."""
         thing = None if self.owner else package_names()[self.name]
         return isinstance(thing, type) and not is_compiled(thing)
 
     @property
     def compiled(self):
-        """Whether it belongs to a class of the compiled core."""
+        """True if it belongs to a class of the compiled core."""
         return self.owner is not None and is_compiled(self.owner)
 
 
@@ -179,7 +179,8 @@ def _entry(owner, name, thing):
         for each in known
         if each.name != "self" and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
     ]
-    # Those that are passed by name alone come last, so that the others can be passed by position.
+    # Parameters that are passed by name alone come last, so that the others can be passed by
+    # position.
     parameters.sort(key=lambda each: not each.by_place)
     rest = next((each.name for each in known if each.kind is each.VAR_POSITIONAL), None)
     return Entry(owner, name, "call", tuple(parameters), named, rest)

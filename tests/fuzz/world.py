@@ -24,7 +24,7 @@ KEPT = 24
 #: frames break rules of the audit.
 KERNELS = ("6.12", "6.12", "6.12", "6.1", "6.19")
 
-#: How often an end is tried that an owner interrupts: it may be asked once for each of its pages.
+#: The most attempts at an end that an owner interrupts: the owner may be asked once for each page.
 LAST_TRY = 1000
 
 
@@ -43,7 +43,7 @@ class World:
         self.local = Depth()
         #: For each thread the page locks and writes to disk that it holds.
         self.held = threading.local()
-        #: Whether the case ends by dropping all objects at once, without a check of the machines.
+        #: True if the case ends by dropping all objects at once, without a check of the machines.
         self.dropped = self.random.random() < 0.2
         self.failures = []
         self.reported = []

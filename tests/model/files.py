@@ -122,7 +122,7 @@ class Files:
         self.set_dirty(frame)
 
     def tells_use(self, region, frame):
-        """Whether dropping an accessed entry marks its page as accessed."""
+        """True if dropping an accessed entry marks its page as accessed."""
         if region.file is None or "ANON" in frame.flags:
             return False
         return region.file.kind == "shm" or self.profile["random_marks_accessed"]

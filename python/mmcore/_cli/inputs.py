@@ -75,7 +75,7 @@ class MachineWords:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ManyWords:
-    """How many programs are explored at once, and for how long.
+    """The options of an exploration of many programs.
 
     Attributes:
         seconds: end the exploration after this many seconds.
@@ -106,7 +106,7 @@ def extent(
     preemptions: Preemptions | None,
     seconds: float | None,
 ) -> str:
-    """What ends a search, for its progress bar: a search tells no share before its first block."""
+    """The limit of a search, for its progress bar: no share is known before the first block."""
     if search != "exhaustive":
         drawn = schedules or (DEFAULT_SCHEDULES if seconds is None else None)
         return f"{drawn:,} schedules, drawn" if drawn else "drawn schedules"

@@ -191,7 +191,7 @@ def code(verdict: int) -> int:
 
 
 def gone() -> bool:
-    """Whether the reader of stdout has gone; a search without an end stops then."""
+    """True if the reader of stdout has gone; a search without an end stops then."""
     return _state.gone
 
 

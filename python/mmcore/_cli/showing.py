@@ -32,7 +32,7 @@ CODES = {"clean": 0, "finding": 1, "unusable": 2, "inconclusive": 3}
 @Parameter(name="*")
 @dataclass(frozen=True)
 class View:
-    """How a result is printed and saved.
+    """The options by which a result is printed and saved.
 
     Attributes:
         as_json: print one JSON document (docs/json.md) instead of text.
@@ -54,7 +54,7 @@ class View:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class RaceView(View):
-    """How a result that may have a counterexample is printed and saved.
+    """The options by which a result that may have a counterexample is printed and saved.
 
     Attributes:
         as_json: print one JSON document (docs/json.md) instead of text.
@@ -79,7 +79,7 @@ class RaceView(View):
 @Parameter(name="*")
 @dataclass(frozen=True)
 class PlotView(View):
-    """How a result with plots is printed and saved.
+    """The options by which a result with plots is printed and saved.
 
     Attributes:
         as_json: print one JSON document (docs/json.md) instead of text.
@@ -99,7 +99,7 @@ class PlotView(View):
 @Parameter(name="*")
 @dataclass(frozen=True)
 class MapView(View):
-    """How a map is printed and saved.
+    """The options by which a map is printed and saved.
 
     Attributes:
         as_json: print one JSON document (docs/json.md) instead of text.
@@ -156,7 +156,7 @@ def report(
     Args:
         what: the name of the task in the progress bar.
         work: calls the library; a KeyboardInterrupt from it has the partial result.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
         also: called with the result afterwards, to write further files.
         seconds: the time after which the work ends early; None for no limit.
         note: one line of detail beside the bar.

@@ -233,7 +233,7 @@ class Worker:
         """Asks and waits for the answer.
 
         Args:
-            word: what is asked, a method of the worker.
+            word: the question, a method of the worker.
             patience: the seconds to wait; left out: `PATIENCE`, and the seconds of a turn.
             arguments: the arguments of the method.
 

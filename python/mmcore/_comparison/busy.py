@@ -1,4 +1,4 @@
-"""How busy the host is: the processors that other programs use."""
+"""The load of the host: the processors that other programs use."""
 
 from __future__ import annotations
 

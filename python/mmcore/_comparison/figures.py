@@ -177,7 +177,7 @@ class Figures:
 
     @property
     def conclusive(self) -> bool:
-        """Whether each interval is narrow enough to say something, and as narrow as asked for.
+        """True if each interval is narrow enough to say something, and as narrow as asked for.
 
         A comparison that times nothing has counts alone, and they are always conclusive.
         """

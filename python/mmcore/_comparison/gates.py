@@ -1,4 +1,4 @@
-"""Gates: what a comparison is asked to promise, and whether it holds.
+"""Gates: promises asked of a comparison, and the check of each.
 
 The gate `work` compares counts, which are the same in every run: one operation more than allowed
 closes it. The gate `time` judges the whole interval and never its middle: it opens if the interval
@@ -33,13 +33,13 @@ _NONE: dict[str, float] = {}
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a gate is open for one variant.
+    """The outcome of one gate for one variant.
 
     Attributes:
         gate: the name of the gate.
         variant: the label of the variant.
         result: "fine", "worse" or "inconclusive".
-        why: what was found, in words.
+        why: the finding, in words.
     """
 
     gate: Gate

@@ -99,7 +99,7 @@ class Options:
 
     @property
     def asks_for_blocks(self) -> bool:
-        """Whether the load asks for free blocks of one node; other loads migrate between nodes."""
+        """True if the load asks for free blocks of one node; other loads migrate between nodes."""
         return self.load in ("compaction", "zram")
 
     def _set(self, **checked: object) -> None:

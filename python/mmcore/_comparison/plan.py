@@ -145,7 +145,7 @@ class Plan:
 
     @cached_property
     def has_policies(self) -> bool:
-        """Whether the variants are policies; they are compared by the cost of accesses."""
+        """True if the variants are policies; they are compared by the cost of accesses."""
         return any(variant.policy is not None for variant in self.variants)
 
     @property

@@ -107,12 +107,13 @@ class Backend(Protocol):
 
 
 class Operations(NamedTuple):
-    """What a variant does in the counting build.
+    """The operations of a variant in the counting build.
 
     Attributes:
         per_page: operations of the migrator per migrated page.
         per_access: operations of the other threads per access.
-        hits: where the accesses of a trace find their pages; None in loads without a trace.
+        hits: the nodes on which the accesses of a trace find their pages; None in loads without a
+            trace.
     """
 
     per_page: dict[str, float]
@@ -121,7 +122,9 @@ class Operations(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """Where a fixed number of accesses of a trace found their pages: the same in every run.
+    """The nodes on which a fixed number of accesses of a trace found their pages.
+
+    The counts are the same in every run.
 
     Attributes:
         migrated: the pages that moved meanwhile.

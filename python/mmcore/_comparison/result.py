@@ -46,7 +46,7 @@ class Comparison(Figures, Result):
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What each gate says of each variant; empty without gates."""
+        """The outcome of each gate for each variant; empty without gates."""
         return self._gates.judge(self)
 
     @property

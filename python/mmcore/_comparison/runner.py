@@ -454,7 +454,7 @@ class _Trials:
 
 
 def _measured(plan: Plan, report: RoundReport) -> bool:
-    """Whether a turn has a value of each measure that is compared."""
+    """True if a turn has a value of each measure that is compared."""
     if plan.has_policies:
         return report.modelled_ns > 0
     moved = report.migrated > 0 and report.migrator_cpu_s > 0

@@ -86,17 +86,17 @@ class Interval:
 
     @property
     def known(self) -> bool:
-        """Whether there were enough blocks for an interval."""
+        """True if there were enough blocks for an interval."""
         return math.isfinite(self.high)
 
     @property
     def resolved(self) -> bool:
-        """Whether the interval excludes 1."""
+        """True if the interval excludes 1."""
         return self.low > 1 or self.high < 1
 
     @property
     def usable(self) -> bool:
-        """Whether the interval shows a difference, or that there is at most a small one."""
+        """True if the interval shows a difference, or that there is at most a small one."""
         return self.resolved or self.largest <= USABLE
 
     @property

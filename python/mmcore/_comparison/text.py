@@ -166,7 +166,7 @@ def _block_rows(table: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
 
 
 def work_verdict(comparison: Figures) -> list[str]:
-    """What each variant does more or less often than its baseline, in one line for each."""
+    """One line for each variant: its operations that are more or fewer than the baseline's."""
     plan, done, labels = comparison.plan, comparison.measurement.operations, comparison.labels
     lines = []
     for index in plan.compared:
@@ -183,14 +183,14 @@ def work_verdict(comparison: Figures) -> list[str]:
 
 
 def time_verdict(comparison: Figures) -> list[str]:
-    """What the intervals say about each variant, in one line for each."""
+    """One line for each variant: the difference that its interval shows, or the lack of one."""
     plan = comparison.plan
     if not plan.timed or not plan.compared:
         return []
     blocks = len(comparison.block_log_ratios(plan.compared[0]))
     if blocks < stats.MIN_BLOCKS:
-        few = f"{2 * blocks} trials are fewer than {2 * stats.MIN_BLOCKS}"
-        return [f"inconclusive: {few}; give more --seconds"]
+        too_few_trials = f"{2 * blocks} trials are fewer than {2 * stats.MIN_BLOCKS}"
+        return [f"inconclusive: {too_few_trials}; give more --seconds"]
     lines = [_sentence(comparison, index) for index in plan.compared]
     if any(not comparison.interval(index).usable for index in plan.compared):
         lines.append(_advice(comparison))
@@ -221,7 +221,7 @@ def _sentence(comparison: Figures, index: int) -> str:
 
 
 def _advice(comparison: Figures) -> str:
-    """What to do about intervals that are too wide to use."""
+    """Advice about intervals that are too wide to use."""
     options, others = comparison.plan.options, comparison.measurement.others
     used = "" if others is None else f"{_others(others)}; "
     load = "" if options.alone else " or --load storm --alone, which is disturbed least,"
@@ -229,7 +229,7 @@ def _advice(comparison: Figures) -> str:
 
 
 def _others(used: float) -> str:
-    """How busy other programs kept the machine."""
+    """The processors that other programs used, in words."""
     return f"other programs used {used:.1f} of {len(os.sched_getaffinity(0))} processors"
 
 

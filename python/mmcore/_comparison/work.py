@@ -109,7 +109,7 @@ def sentence(label: str, baseline: str, found: Operations, base: Operations) -> 
 
 
 def _share(found: float, base: float) -> float:
-    """How far two counts are apart, as a share of the smaller one."""
+    """The distance of two counts, as a share of the smaller one."""
     least, most = sorted((found, base))
     if least == most:
         return 0.0
@@ -189,7 +189,7 @@ def _are_counts(variants: dict[str, Any]) -> bool:
 
 
 def _options(plan: Plan) -> dict[str, Any]:
-    """What decides the counts beside the variants themselves."""
+    """The options that change the counts, beside the variants themselves."""
     options = plan.options
     return {
         "load": options.load,

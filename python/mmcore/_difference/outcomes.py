@@ -94,7 +94,7 @@ class Reached:
 
     @property
     def is_exhaustive(self) -> bool:
-        """Whether the search ran every schedule within its bound on preemptions."""
+        """True if the search ran every schedule within its bound on preemptions."""
         return self.coverage in {"complete", "bounded"}
 
 

@@ -103,7 +103,7 @@ class StepDiff(TwoSides):
     def parts(self) -> Iterator[Part]:
         """The first step that differs, the fields that cause the difference, and the notes."""
         first, second = self.labels
-        head, *lines = self._told().splitlines()
+        head, *lines = self._summary().splitlines()
         yield head
         found = (
             (
@@ -125,7 +125,7 @@ class StepDiff(TwoSides):
         """The fields that cause a difference alone."""
         return {name for because in self.causes for name in because}
 
-    def _told(self) -> str:
+    def _summary(self) -> str:
         first, second = self.labels
         if self.unsupported is not None and not self.differences:
             return (

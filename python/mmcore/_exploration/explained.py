@@ -1,4 +1,4 @@
-"""A step of a schedule in a sentence, for readers who do not know the words of the trace."""
+"""Explains the steps of a schedule to readers who do not know the words of the trace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explained", "partners"]
 
-#: What a step of each kind does.
+#: The access of a step of each kind.
 _DOES: Mapping[StepKind, str] = {
     "load": "reads the word",
     "store": "writes the word without reading it",
@@ -39,7 +39,7 @@ _DOES: Mapping[StepKind, str] = {
     "leave": "the store leaves its thread's buffer: from now on all threads see it",
 }
 
-#: What the object of a step is, by a pattern of its name.
+#: The meaning of the object of a step, by a pattern of its name.
 _IS = tuple(
     (re.compile(pattern), text)
     for pattern, text in (
@@ -72,7 +72,7 @@ def partners(trace: tuple[TraceStep, ...]) -> dict[int, list[int]]:
 
 
 def explained(step: TraceStep) -> str:
-    """What a step does, to what, and in which function of the core, in one or two sentences."""
+    """Explains a step in one or two sentences: access, word, function."""
     where = f"{step.function} ({step.place})" if step.function else step.place
     does = _DOES[step.kind]
     if not step.object:

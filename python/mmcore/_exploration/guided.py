@@ -45,7 +45,7 @@ _LONGEST, _CHANGES = 8, 3
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a program is made of.
+    """A program in parts that can be changed: its threads, and the choices of its set-up.
 
     Attributes:
         threads: the operations of each thread.
@@ -154,7 +154,7 @@ class Guide:
         self._share = 1.0
 
     def is_ready(self, number: int) -> bool:
-        """Whether program `number` can be drawn: all rounds before its own are known."""
+        """True if program `number` can be drawn: all rounds before its own are known."""
         return number < self._end or self._known >= number
 
     def draw(self, number: int, seed: int) -> tuple[Draft, int | None]:

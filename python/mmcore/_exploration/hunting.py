@@ -103,10 +103,10 @@ class Minimum:
         }
 
     @classmethod
-    def from_dict(cls, kept: dict[str, Any]) -> Minimum:
+    def from_dict(cls, data: dict[str, Any]) -> Minimum:
         """Makes a minimum from the data of `to_dict`."""
-        program, schedule = Program.parse(kept["program"]), Schedule.parse(kept["schedule"])
-        return cls(**{**kept, "program": program, "schedule": schedule})
+        program, schedule = Program.parse(data["program"]), Schedule.parse(data["schedule"])
+        return cls(**{**data, "program": program, "schedule": schedule})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Hunt:
 
     @property
     def found(self) -> bool:
-        """Whether the mutation broke a rule. The program breaks none without the mutation."""
+        """True if the mutation broke a rule. The program breaks none without the mutation."""
         return self.exploration.counterexample is not None
 
     @property
@@ -191,15 +191,15 @@ def _programs() -> dict[str, Program]:
 def defects() -> tuple[Defect, ...]:
     """All mutations of the core."""
     data = files("mmcore").joinpath("data", "mutations.json").read_text(encoding="utf-8")
-    kept, programs = json.loads(data)["mutations"], _programs()
+    recorded, programs = json.loads(data)["mutations"], _programs()
     return tuple(
         Defect(
             name=name,
             origin=origin,
             text=text,
             program=programs[name],
-            rule=kept[name]["rule"],
-            minimum=Minimum.from_dict(kept[name]["minimum"]),
+            rule=recorded[name]["rule"],
+            minimum=Minimum.from_dict(recorded[name]["minimum"]),
         )
         for name, origin, text in _mmcore.mutations()
     )
@@ -310,7 +310,7 @@ def minima() -> str:
     Raises:
         InputError: if a mutation is not found by its program.
     """
-    kept = {}
+    found_minima = {}
     for name, program in _programs().items():
         search = searching.explore(program, mutation=name, checks="all", schedules=BUDGET, jobs=1)
         found = search.counterexample
@@ -321,5 +321,5 @@ def minima() -> str:
         least = minimum(name, program, found.rule)
         if least is None:
             raise InputError(f"no exhaustive search of {name}'s program breaks {found.rule!r}")
-        kept[name] = {"rule": found.rule, "minimum": least.to_dict()}
-    return json.dumps({"schema": 1, "mutations": kept}, indent=2) + "\n"
+        found_minima[name] = {"rule": found.rule, "minimum": least.to_dict()}
+    return json.dumps({"schema": 1, "mutations": found_minima}, indent=2) + "\n"

@@ -90,19 +90,19 @@ def _item(
         f'<span class="with">races with step {other} of {escape(trace[other].name)}</span>'
         for other in others
     )
-    told = _told(step, number, others, trace, breaks=breaks)
+    hint = _hint(step, number, others, trace, breaks=breaks)
     style = "breaks" if breaks else "racing" if others else "plain"
     mark = '<span class="with">breaks the rule</span>' if breaks else ""
     function = f'<span class="in">{escape(step.function)}</span>' if step.function else ""
     return (
         f'<li class="step" style="--t:{step.thread}"><span class="no" aria-hidden="true">{number}'
-        f'</span><button type="button" class="{style}" data-step="{number}" title="{escape(told)}">'
+        f'</span><button type="button" class="{style}" data-step="{number}" title="{escape(hint)}">'
         f"{function}<span>{escape(f'{step.kind} {step.object}'.rstrip())}</span>"
         f'<span class="word">{escape(word(step))}</span>{races}{mark}</button></li>\n'
     )
 
 
-def _told(
+def _hint(
     step: TraceStep,
     number: int,
     others: tuple[int, ...] | list[int],

@@ -47,7 +47,7 @@ class Pair:
 
     @property
     def is_one_way(self) -> bool:
-        """Whether two different functions were seen in one order alone."""
+        """True if two different functions were seen in one order alone."""
         return self.first != self.second and 0 in (self.first_then_second, self.second_then_first)
 
 

@@ -51,7 +51,7 @@ class Planned:
 
     @property
     def is_sample(self) -> bool:
-        """Whether schedules are drawn."""
+        """True if schedules are drawn."""
         return bool(self.options["search"] != "exhaustive")
 
     @property
@@ -82,7 +82,7 @@ class Planned:
             yield Part(label, {**common, "options": self.options | own})
 
     def is_whole(self, report: dict[str, Any] | None) -> bool:
-        """Whether a report is that of a whole part, which no clock has cut short."""
+        """True if a report is that of a whole part, which no clock has cut short."""
         if report is None:
             return False
         found = report["counterexample"]

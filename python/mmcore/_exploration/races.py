@@ -1,4 +1,4 @@
-"""What a reader looks for in a trace: the steps that race. The others can be folded away."""
+"""Finds the steps of a trace that race; the other steps can be folded away."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def racing(trace: tuple[TraceStep, ...]) -> list[tuple[int, int]]:
 
 
 def folded(trace: tuple[TraceStep, ...]) -> list[int | range]:
-    """Folds long runs of one thread within one operation; what races stays in sight.
+    """Folds long runs of one thread within one operation; racing steps stay in sight.
 
     Returns:
         The numbers of all steps in order; a range stands for the steps of a fold.

@@ -198,9 +198,9 @@ class Replay(Result):
             InputError: if the file cannot be read, has no schedule, or an option is out of range.
             ProgramError: if the text is no program.
         """
-        program, schedule, kept = _saved(path)
+        program, schedule, saved = _saved(path)
         given = {key: value for key, value in options.items() if value is not None}
-        return replay(program, schedule, **{**kept, **given})
+        return replay(program, schedule, **{**saved, **given})
 
     @staticmethod
     def of_line(line: str, **options: Any) -> Replay:
@@ -291,10 +291,10 @@ def _saved(path: str | os.PathLike[str]) -> tuple[Program, str, dict[str, Any]]:
             f"{name} has no schedule: give one after the name, such as 0x3,1, or write the line"
             f" '{_SCHEDULE}0x3,1' into the file"
         )
-    kept: dict[str, Any] = {"mutation": said.get(_MUTATION)}
+    options: dict[str, Any] = {"mutation": said.get(_MUTATION)}
     if _MAX_STEPS in said:
-        kept["max_steps"] = _steps(name, said[_MAX_STEPS])
-    return Program.parse(text, name), said[_SCHEDULE], kept
+        options["max_steps"] = _steps(name, said[_MAX_STEPS])
+    return Program.parse(text, name), said[_SCHEDULE], options
 
 
 def _on_one_line(line: str) -> tuple[Program, str]:

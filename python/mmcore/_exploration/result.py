@@ -103,8 +103,9 @@ class Exploration(Result):
             their effects.
         pairs: the pairs of steps that the search interleaved; None if `explore` was not asked for
             them.
-        unordered: why the answers were not compared with orders of the operations (rule "answers
-            and end are those of some order"); None if they were, or if `checks` is "state".
+        unordered: the reason why the answers were not compared with orders of the operations (rule
+            "answers and end are those of some order"); None if they were, or if `checks` is
+            "state".
     """
 
     kind: ClassVar[str] = "exploration"
@@ -153,7 +154,7 @@ class Exploration(Result):
 
     @property
     def is_exhaustive(self) -> bool:
-        """Whether the search ran every schedule within its bound on preemptions.
+        """True if the search ran every schedule within its bound on preemptions.
 
         A search that stopped at a limit of schedules or seconds proves nothing about the rest.
         """

@@ -321,6 +321,6 @@ def shrink(
 
 
 def _in_hypothesis() -> bool:
-    """Whether a Hypothesis test is running; does not import Hypothesis, which is optional."""
+    """True if a Hypothesis test is running; does not import Hypothesis, which is optional."""
     hypothesis = sys.modules.get("hypothesis")
     return hypothesis is not None and bool(hypothesis.currently_in_test_context())

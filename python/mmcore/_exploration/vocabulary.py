@@ -87,7 +87,7 @@ def variants(name: str, *, thread: int, pages: int) -> tuple[Op, ...]:
 
 
 def _is_there(op: Op) -> bool:
-    """Whether a look is for a page that can be at that place: only a file has a page cache."""
+    """True if a look is for a page that can be at that place: only a file has a page cache."""
     among = _LOOKED_AT.get(str(op.get("at")))
     return among is None or all(name in among for name in _names(op))
 

@@ -1,4 +1,4 @@
-"""Maps: what each frame of a node is, and pictures of it.
+"""Maps: the kind of each frame of a node, and pictures of them.
 
 | file | idea |
 |---|---|

@@ -20,7 +20,7 @@ FREE: Final = "."
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeMap:
-    """What each frame of a node is.
+    """The kind of each frame of a node.
 
     Attributes:
         node: the number of the node.

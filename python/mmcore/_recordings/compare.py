@@ -284,14 +284,14 @@ class _Unknown:
         self._nondet = nondet
         self._of_step: tuple[str, ...] = ()
         self._of_state: set[str] = set()
-        self._told: set[str] = set()
+        self._recorded: set[str] = set()
 
     def apply(self, step: int, theirs: Mapping[str, Any]) -> None:
         recorded = {f"{field}.{key}" for field in _STATES for key in theirs.get(field, {})}
         self._of_state -= {
             path for path in self._of_state if ".".join(path.split(".")[:2]) in recorded
         }
-        self._told |= recorded
+        self._recorded |= recorded
         prefix = f"steps[{step}]."
         paths = [path.removeprefix(prefix) for path in self._nondet if path.startswith(prefix)]
         self._of_step = tuple(paths)
@@ -302,12 +302,12 @@ class _Unknown:
         self._of_state |= states
         # An unknown whole field covers each of its keys until a later step lists the key.
         if any("." not in path for path in states):
-            self._told.clear()
+            self._recorded.clear()
 
     def covers(self, field: str) -> bool:
         if any(_within(field, known) for known in self._of_step):
             return True
-        is_recorded = ".".join(field.split(".")[:2]) in self._told
+        is_recorded = ".".join(field.split(".")[:2]) in self._recorded
         return any(
             _within(field, known) for known in self._of_state if "." in known or not is_recorded
         )

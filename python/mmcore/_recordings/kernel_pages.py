@@ -119,7 +119,7 @@ def _until_first(
 
 
 def _keeps(op: str) -> bool:
-    """Whether an operation frees no frame, or only frames that `_frames_freed` yields."""
+    """True if an operation frees no frame, or only frames that `_frames_freed` yields."""
     return op.split()[0] in _KEEPING or _FREED.fullmatch(op) is not None
 
 

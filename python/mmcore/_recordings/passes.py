@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from mmcore._core import Machine, Profile
 from mmcore._errors import KernelError
 from mmcore._recordings.compare import Difference, each_of
-from mmcore._recordings.compare import moves as told_moves
+from mmcore._recordings.compare import moves as recorded_moves
 from mmcore._recordings.layouts import (
     AS_RECORDED,
     KERNELS,
@@ -80,7 +80,7 @@ class CompactionPass:
 
     @property
     def matches(self) -> bool:
-        """Whether moves, counters, free blocks, contents and the layout after the pass agree."""
+        """True if moves, counters, free blocks, contents and the layout after the pass agree."""
         return not self.differences
 
 
@@ -155,7 +155,7 @@ def _passes(recording: Mapping[str, Any]) -> Iterator[_Recorded]:
             blocks = _blocks(step)
         elif words[0] == "compact" and letters and field_of(step, "cev") is not None:
             if int(named.get("node", node)) == node:
-                moves = tuple(told_moves(field_of(step, "moves") or []))
+                moves = tuple(recorded_moves(field_of(step, "moves") or []))
                 following = steps[number + 1] if number + 1 < len(steps) else {"op": ""}
                 same = following["op"].split()[:2] == ["layout", f"node={node}"]
                 after = letters_of(following) if same else ""

@@ -1,15 +1,15 @@
-"""What a comparison leaves out because the pages of a node lie in other frames than the kernel's.
+"""Skips recorded values that depend on the frame numbers of a boot.
 
 A balloon and zsmalloc take their frames from the node's free lists, and so does everything on the
 first node, where the kernel itself and the recording's other processes live. The order of these
 lists when the script began is not recorded: it comes from the boot. So the machine's pages can lie
 in other frames than the recorded ones, and then a compaction of the node moves other pages.
 
-What the script's comparison leaves out, `passes` compares. Where a layout was recorded before a
-compaction, `passes` repeats the compaction on a node that is arranged by this layout, and compares
-every move, the counters, the free blocks and the layout afterwards. Where the machine's layout is
-the recorded one, the script's comparison leaves nothing out either. Only a compaction without a
-recorded layout stays unchecked, because nothing tells which pages it has to move.
+`passes` compares the values that the script's comparison skips. Where a layout was recorded before
+a compaction, `passes` repeats the compaction on a node that is arranged by this layout, and
+compares every move, the counters, the free blocks and the layout afterwards. Where the machine's
+layout is the recorded one, the script's comparison skips nothing either. Only a compaction without
+a recorded layout stays unchecked, because no record shows which pages it has to move.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ class Placement:
         self._apart: set[int] = set()
         # Nodes of which pages may wait in batches since a compaction that moved other pages.
         self._batched: set[int] = set()
-        # Nodes of whose last layouts as many anonymous pages are on lists and in batches together.
+        # Nodes whose last layout has as many anonymous pages as the recorded one, lists and batches
+        # added.
         self._as_many: set[int] = set()
-        # Whether a compaction can have moved other pages since the last `nonlru`, which counts the
+        # True if a compaction can have moved other pages since the last `nonlru`, which counts the
         # pages that have left their frames.
         self._left = False
-        #: Whether a compaction of the script so far can have moved other pages than recorded.
+        #: True if a compaction of the script so far can have moved other pages than recorded.
         self.moved_others = False
 
     def apply(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
@@ -87,7 +88,7 @@ class Placement:
             self._left = False
 
     def _moves_others(self, node: int | None) -> bool:
-        """Whether a compaction of a node (of all, if None) can move other pages than recorded.
+        """True if a compaction of a node (of all, if None) can move other pages than recorded.
 
         It can if the layouts differ, or if no layout of the node was recorded.
         """
@@ -107,7 +108,7 @@ class Placement:
         return self._letters.get(_node(words), "")
 
     def covers(self, theirs: Mapping[str, Any], field: str, recorded: Any, machine: Any) -> bool:
-        """Whether the frames explain that one value of a step differs.
+        """True if the frames explain that one value of a step differs.
 
         Args:
             theirs: the recorded step.
@@ -151,7 +152,7 @@ def _anonymous(step: Mapping[str, Any]) -> int:
 
 
 def _alike(recorded: str, machine: str) -> bool:
-    """Whether two layouts differ only in frames that each has free or in use by the kernel."""
+    """True if two layouts differ only in frames that each has free or in use by the kernel."""
     free = KERNELS | {"."}
     pairs = zip(recorded, machine, strict=False)
     return len(recorded) == len(machine) and all(a == b or {a, b} <= free for a, b in pairs)

@@ -91,7 +91,7 @@ def _list_of(value: Any, kind: type) -> bool:
 
 
 def _runs(value: Any) -> bool:
-    """Whether a value is a list of run lengths: pairs of a count and a value."""
+    """True if a value is a list of run lengths: pairs of a count and a value."""
 
     def is_run(each: list[Any]) -> bool:
         return len(each) == 2 and type(each[0]) is int and _scalar(each[1])
@@ -108,7 +108,7 @@ def _counts(value: Any) -> bool:
 
 
 def _values(value: Any) -> bool:
-    """Whether a value is an object of integers, and of lists and objects of integers."""
+    """True if a value is an object of integers, and of lists and objects of integers."""
     return isinstance(value, dict) and all(
         type(each) is int or _numbers(each) or _counts(each) for each in value.values()
     )
@@ -119,7 +119,7 @@ def _numbers(value: Any) -> bool:
 
 
 def _decimals(value: Any) -> bool:
-    """Whether a value is a text of numbers with three decimals."""
+    """True if a value is a text of numbers with three decimals."""
     return isinstance(value, str) and all(map(_DECIMAL.fullmatch, value.split()))
 
 
@@ -138,7 +138,7 @@ def _objects(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _patterns(value: Any) -> bool:
-    """Whether a value is a layout: pairs of a number and the pattern that it repeats."""
+    """True if a value is a layout: pairs of a number and the pattern that it repeats."""
 
     def is_run(each: list[Any]) -> bool:
         return len(each) == 2 and type(each[0]) is int and each[0] > 0 and _letters(each[1])
@@ -152,7 +152,7 @@ def _letters(value: Any) -> bool:
 
 
 def _moves(value: Any) -> bool:
-    """Whether a value is a list of moves.
+    """True if a value is a list of moves.
 
     A move has a source and a target; a run of moves also a length, and the steps from one source
     and one target to the next.
@@ -167,7 +167,7 @@ def _moves(value: Any) -> bool:
 
 
 def _fails(value: Any) -> bool:
-    """Whether a value is a list of failed attempts.
+    """True if a value is a list of failed attempts.
 
     An attempt has a frame and an errno; a run of attempts also a length, and the step from one
     frame to the next. A list that was cut ends with `...`.
@@ -181,7 +181,7 @@ def _fails(value: Any) -> bool:
 
 
 def _frames(value: Any) -> bool:
-    """Whether a value maps names of frames to scalars, or to objects of scalars."""
+    """True if a value maps names of frames to scalars, or to objects of scalars."""
     return isinstance(value, dict) and all(
         _scalar(each) or (isinstance(each, dict) and all(map(_scalar, each.values())))
         for each in value.values()
@@ -195,7 +195,7 @@ def _pages(value: Any) -> bool:
 
 
 def _ascending(runs: list[dict[str, Any]]) -> bool:
-    """Whether the runs of pages ascend without overlap, and their fields have the right types."""
+    """True if the runs of pages ascend without overlap, and their fields have the right types."""
     last = -1
     for run in runs:
         numbers = run.get("p")

@@ -108,7 +108,7 @@ class Checkpoint:
             self._write(head)
 
     def _torn(self) -> bool:
-        """Whether the file is the beginning of a first line."""
+        """True if the file is the beginning of a first line."""
         if self._file is None:
             return False
         self._file.seek(0)
@@ -146,7 +146,7 @@ class Checkpoint:
 
     def _write(self, row: Any) -> None:
         if self._file is not None:
-            # What a killed process leaves is a whole line, or its start.
+            # A killed process leaves a whole line, or the start of one.
             left = memoryview(_text(row) + b"\n")
             try:
                 while left:

@@ -33,8 +33,8 @@ _WITH_WORKERS = 256
 #: The most parts that are done before their turn to be yielded.
 _AHEAD = 4 * _WITH_WORKERS
 
-#: How often a part is given to workers: a part that needs more memory than its worker has would end
-#: every worker that it is given to.
+#: The most times that a part is given to workers: a part that needs more memory than its worker has
+#: would end every worker that it is given to.
 _ATTEMPTS = 3
 
 #: Numbers of the calls of this process.
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
     Attributes:
         label: the name of the part in errors.
-        task: what is to be done, as plain data.
+        task: the work, as plain data.
     """
 
     label: str
@@ -80,7 +80,7 @@ def spread(
         checkpoint: the results of an earlier call, to which those of this one are added.
         until: the time of `time.monotonic` at which no more parts begin, and the results that are
             there are yielded. Parts that are not done then leave gaps in the numbers.
-        patience: how many seconds after `until` to wait for parts that end themselves then.
+        patience: the seconds after `until` to wait for parts that end themselves then.
         whole: whether a result is that of a whole part; others are not kept in the checkpoint.
 
     Raises:
@@ -100,7 +100,7 @@ def _alone(
     until: float | None,
     whole: Callable[[Any], bool],
 ) -> Generator[tuple[int, Any], None, None]:
-    # All earlier results are yielded here whenever a part is asked for, so that each is there.
+    # A part is asked for only after all earlier results were yielded.
     for number, part in enumerate(filter(None, parts)):
         if number in checkpoint.done:
             yield number, checkpoint.done[number]
@@ -150,7 +150,7 @@ class _Spread:
         self.with_workers: dict[Future[Any], tuple[int, Part]] = {}
         self.ready: dict[int, Any] = {}
         self.attempts: Counter[int] = Counter()
-        #: How often the executor broke since a part was last done.
+        #: The number of times that the executor broke since a part was last done.
         self.breaks = 0
 
     def results(
@@ -247,7 +247,7 @@ class _Spread:
                 failed = _kept(self.checkpoint, number, result)
         if failed is not None:
             raise failed
-        # After the results of the others were taken: the checkpoint keeps them.
+        # Raised last, so that the checkpoint keeps the other results.
         if lost is not None:
             raise self._lost(lost)
 
@@ -263,8 +263,8 @@ class _Spread:
 
     def _lost(self, error: BaseException) -> WorkersLostError:
         left = dict([*self.again, *self.with_workers.values()])
-        begun = sorted(number for number in left if self.attempts[number])
-        names = tuple(left[number].label for number in begun)
+        attempted = sorted(number for number in left if self.attempts[number])
+        names = tuple(left[number].label for number in attempted)
         return WorkersLostError(names, f"{type(error).__name__}: {error}")
 
 

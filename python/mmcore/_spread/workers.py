@@ -35,7 +35,7 @@ class Workers:
 
     @property
     def renewable(self) -> bool:
-        """Whether a broken executor can be replaced."""
+        """True if a broken executor can be replaced."""
         return self._make is not None
 
     def submit(self, call: Callable[..., Any], /, *arguments: Any) -> Future[Any]:

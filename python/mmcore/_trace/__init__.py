@@ -16,7 +16,7 @@ from mmcore._trace import made
 from mmcore._trace.arrays import TraceArrays, flags, integers, numbered
 from mmcore._trace.crowd import MOST_PROCESSES, interleaved
 from mmcore._trace.reading import MOST_ACCESSES, NO_MEMORY, open_trace
-from mmcore._trace.saving import Told
+from mmcore._trace.saving import WriteProgress
 from mmcore._trace.summary import Reuse, TraceSummary, TraceThread, summary_of
 
 if TYPE_CHECKING:
@@ -312,14 +312,14 @@ class Trace:
             arrays["threads"] = self.threads
         # Like np.savez_compressed, but at level 7 instead of 6: a program's trace takes a sixth
         # less. Level 9 needs ten times as long for accesses without a pattern.
-        told = Told(sum(array.nbytes for array in arrays.values()), progress)
+        written = WriteProgress(sum(array.nbytes for array in arrays.values()), progress)
         with (
             _output.replacing(path) as file,
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=7) as archive,
         ):
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(told.through(member), array, allow_pickle=False)
+                    np.lib.format.write_array(written.through(member), array, allow_pickle=False)
 
     @property
     def pages(self) -> NDArray[np.uint64]:

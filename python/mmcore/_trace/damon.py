@@ -39,8 +39,8 @@ def read_damon(chunks: Iterator[bytes], source: str, most: int) -> Found:
         snapshots = [_field(record, "snapshots", list) for record in _list(records)]
         return _accesses(snapshots, Pieces(source, most))
     except InputError as error:
-        told = str(error).removeprefix(f"{source}: ")
-        raise InputError(f"{source}: {told} (expected what damo prints as JSON)") from None
+        message = str(error).removeprefix(f"{source}: ")
+        raise InputError(f"{source}: {message} (expected what damo prints as JSON)") from None
 
 
 def _text(chunks: Iterator[bytes]) -> str:
@@ -88,8 +88,10 @@ def _region(region: Any) -> tuple[int, int, int]:
     begin, end = _number(region, "start"), _number(region, "end")
     if not begin <= end <= 1 << 64:
         raise InputError(f"a region from {begin} to {end}")
-    told = _field(region, "nr_accesses", object)
-    samples = _number(told, "samples") if isinstance(told, dict) else _number(region, "nr_accesses")
+    field = _field(region, "nr_accesses", object)
+    samples = (
+        _number(field, "samples") if isinstance(field, dict) else _number(region, "nr_accesses")
+    )
     size = 1 << PAGE_SHIFT
     return begin // size, -(-end // size), samples
 

@@ -1,4 +1,4 @@
-"""What a reader of traces returns, and the accesses that it gathers until then."""
+"""The result of a reader of traces, and the accesses that the reader gathers until then."""
 
 from __future__ import annotations
 

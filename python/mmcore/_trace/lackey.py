@@ -22,7 +22,7 @@ _MARK = re.compile(rb"==[0-9]+==.*| [LSM] .*|I  .*", re.DOTALL)
 
 
 def is_lackey(line: bytes) -> bool:
-    """Whether a line is one by which the format is recognised."""
+    """True if a line is one by which the format is recognised."""
     return _MARK.fullmatch(line) is not None
 
 

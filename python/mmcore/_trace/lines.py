@@ -145,15 +145,17 @@ def read_lines(form: LineFormat, chunks: Iterator[bytes], source: str, most: int
         if found is None:
             if remark(line):
                 continue
-            told = f"expected what {form.made_by} prints"
-            raise InputError(f"{source}: line {number}: no memory access: {quoted(line)} ({told})")
+            message = f"expected what {form.made_by} prints"
+            raise InputError(
+                f"{source}: line {number}: no memory access: {quoted(line)} ({message})"
+            )
         op = found["op"]
         if op not in kinds:
             try:
                 kinds[op] = form.writes(op)
             except LookupError:
-                told = f"{quoted(op)} does not tell whether the access reads or writes"
-                raise InputError(f"{source}: line {number}: {told}") from None
+                message = f"{quoted(op)} does not tell whether the access reads or writes"
+                raise InputError(f"{source}: line {number}: {message}") from None
         address, writes = int(found["addr"], 16), kinds[op]
         if writes is None or (form.no_address and address == 0):
             continue
@@ -161,7 +163,7 @@ def read_lines(form: LineFormat, chunks: Iterator[bytes], source: str, most: int
         try:
             gathering.add(address, size, writes, found["tid"] if named else None)
         except InputError as error:
-            told = str(error)
-            where = "" if told.startswith(f"{source}: ") else f"{source}: line {number}: "
-            raise InputError(f"{where}{told}") from None
+            message = str(error)
+            where = "" if message.startswith(f"{source}: ") else f"{source}: line {number}: "
+            raise InputError(f"{where}{message}") from None
     return gathering.found()

@@ -96,7 +96,7 @@ class _Requests:
 
 
 def looks_like_oracle(head: bytes) -> bool:
-    """Whether data begins like a trace of `oracleGeneral`, which has no mark of its own."""
+    """True if data begins like a trace of `oracleGeneral`, which has no mark of its own."""
     records = np.frombuffer(head[: len(head) // _RECORD.itemsize * _RECORD.itemsize], _RECORD)
     return len(records) > 0 and _first_bad(records, 0, 0) is None and bool(records["size"].any())
 
@@ -139,7 +139,7 @@ def read_oracle(chunks: Iterator[bytes], source: str, most: int) -> Found:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where the columns of a CSV file are.
+    """The columns of a CSV file.
 
     Attributes:
         count: the number of columns.
@@ -216,10 +216,10 @@ def _request(columns: _Columns, words: Sequence[bytes]) -> tuple[int, int, bool]
     if not name:
         raise ValueError("the object is missing")
     if columns.size is not None:
-        told = _decimal(words[columns.size].strip())
-        if told is None or told >= 1 << 48:
+        parsed = _decimal(words[columns.size].strip())
+        if parsed is None or parsed >= 1 << 48:
             raise ValueError("the size is no number of bytes")
-        size = told
+        size = parsed
     if columns.op is not None:
         op = words[columns.op].strip().decode("ascii", "replace").lower().removeprefix("0x")
         if op not in _WRITES and op not in _READS:

@@ -1,4 +1,4 @@
-"""How far the writing of an archive has come."""
+"""The progress of the writing of an archive."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["Told"]
+__all__ = ["WriteProgress"]
 
 #: Bytes that are compressed between two calls of `progress`: a tenth of a second.
 _PIECE = 1 << 20
 
 
-class Told:
-    """Counts the bytes that go into an archive, and tells them.
+class WriteProgress:
+    """Counts the bytes that go into an archive, and reports them to the caller.
 
     Args:
         total: the number of bytes in all; the heads of the members add a little.
-        progress: called with the bytes so far and their number in all; None to tell nobody.
+        progress: called with the bytes so far and their number in all; None to report nothing.
     """
 
     def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
@@ -42,9 +42,9 @@ class Told:
 class _Counted:
     """The part of a file that `numpy.lib.format.write_array` uses."""
 
-    def __init__(self, member: IO[bytes], told: Told) -> None:
+    def __init__(self, member: IO[bytes], progress: WriteProgress) -> None:
         self._member = member
-        self._told = told
+        self._progress = progress
 
     def write(self, data: Buffer) -> int:
         """Writes all of the data."""
@@ -52,5 +52,5 @@ class _Counted:
         for begin in range(0, len(whole), _PIECE):
             piece = whole[begin : begin + _PIECE]
             self._member.write(piece)
-            self._told.add(len(piece))
+            self._progress.add(len(piece))
         return len(whole)

@@ -1,4 +1,4 @@
-"""What is in a trace: its pages, how soon they are accessed again, writes and threads."""
+"""The summary of a trace: its pages, the distances of their accesses, writes and threads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """How many accesses come how soon after the last access to the same page.
+    """Counts accesses by the distance to the previous access to the same page.
 
     Attributes:
         least: the least distance: 1 if the accesses follow one another.
@@ -51,7 +51,7 @@ class TraceThread:
     Attributes:
         thread: the number of the thread.
         accesses: the number of its accesses.
-        writes: how many of them write.
+        writes: the number of its accesses that write.
         pages: the number of distinct pages that it accesses.
     """
 

@@ -48,7 +48,7 @@ class Grid:
     Attributes:
         columns: the columns, from left to right.
         rows: the rows; each has one cell per column.
-        title: what the table shows; a web page has it above the table.
+        title: the title of the table; a web page has it above the table.
     """
 
     columns: tuple[Column, ...]
@@ -72,7 +72,7 @@ class Code:
 
     Attributes:
         text: the lines.
-        title: what the lines are, such as "the program"; a web page names the box by it.
+        title: the name of the lines, such as "the program"; a web page names the box by it.
     """
 
     text: str
@@ -131,7 +131,7 @@ class Live:
     Attributes:
         html: the elements. Without the script they must still show everything.
         script: the name of the script in the folder `data` of the package.
-        data: what the script reads, as plain data for JSON, from the element with the id `data`.
+        data: the input of the script, plain data for JSON, in the element with the id `data`.
     """
 
     html: str
@@ -148,7 +148,7 @@ class Drawing:
             that text and JSON need no drawing library.
         save: draws the image and writes it to a file; the ending selects the format. None for an
             image that is SVG alone.
-        title: what the image shows; a web page has it under the image.
+        title: the title of the image; a web page has it under the image.
         tables: makes tables with the values of the image, which a web page shows under it; None if
             the part after the drawing is such a table.
         live: makes the elements that a web page shows instead of the image; None for the image.

@@ -79,18 +79,18 @@ def explore(
 
 def _replayed(what: str, seed: int, options: dict[str, Any]) -> Exploration:
     """Runs one schedule, and returns the result in the form of a search of one schedule."""
-    program, schedule, kept = recorded(what)
+    program, schedule, saved = recorded(what)
     known = ("kernel", "release", "profile", "mutation", "max_steps")
     given = {key: options[key] for key in known if options.get(key) is not None}
     # Shrinking may have removed all pages of an owner, and `replay` refuses an owner without pages.
     made = owners_made(program)
     owners = {name: each for name, each in (options.get("owners") or {}).items() if name in made}
-    played = mmcore.replay(program, schedule, owners=owners, **{**kept, **given})
-    told: dict[str, Any] = {"mutation": played.mutation, "max_steps": played.max_steps}
+    played = mmcore.replay(program, schedule, owners=owners, **{**saved, **given})
+    replayed: dict[str, Any] = {"mutation": played.mutation, "max_steps": played.max_steps}
     race = None
     if played.rule is not None:
         # A budget of 0 does not shrink the race.
-        race = mmcore.shrink(played.program, played.schedule, owners=owners, budget=0, **told)
+        race = mmcore.shrink(played.program, played.schedule, owners=owners, budget=0, **replayed)
     return Exploration(
         program=played.program,
         schedules=1,
@@ -106,7 +106,7 @@ def _replayed(what: str, seed: int, options: dict[str, Any]) -> Exploration:
             "preemptions": None,
             "shrink": 0,
             "seconds": None,
-            **{name: value for name, value in told.items() if value is not None},
+            **{name: value for name, value in replayed.items() if value is not None},
         },
     )
 

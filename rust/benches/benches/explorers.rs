@@ -117,7 +117,7 @@ struct Sum {
     steps: f64,
 }
 
-/// What a value is divided by.
+/// The divisor of a value.
 #[derive(Clone, Copy)]
 enum Per {
     Schedule,

@@ -45,7 +45,7 @@ fn there_and_back<R: Release>(moved: Moved<R>) -> Moved<R> {
     for nodes in &moved.nodes {
         let result = moved.machine.move_pages(&moved.space, &moved.addresses, nodes, MoveFlags::default());
         assert_eq!(result.ret, Ok(0));
-        // What the batches still hold belongs to this round.
+        // The pages that the batches still hold belong to this round.
         moved.machine.lru_drain_all();
     }
     moved

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Pages of a protocol that is warm.
 const WARM: u32 = 310;
-/// What turns are measured for, with the rounds of the base.
+/// The time for which turns are measured, with the rounds of the base.
 const TIME: Duration = Duration::from_secs(8);
 
 fn main() {

@@ -9,7 +9,7 @@ use criterion::{Bencher, Throughput};
 /// that of two moments of the machine instead.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside {
-    /// What a value is a multiple of, as a unit: `x memcpy`.
+    /// The unit of a value that is a multiple of another: `x memcpy`.
     pub unit: &'static str,
 }
 

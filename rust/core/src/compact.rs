@@ -107,7 +107,7 @@ impl<R: Release> Machine<R> {
         Ok((0..blocks.len()).map(|block| blocks.skips(block << blocks.order())).collect())
     }
 
-    /// Whether compaction moves pages of the unevictable list
+    /// True if compaction moves pages of the unevictable list
     /// (`/proc/sys/vm/compact_unevictable_allowed`, on at first).
     pub fn compact_unevictable_allowed(&self) -> bool {
         self.compact_settings.unevictable_allowed()

@@ -140,9 +140,9 @@ pub enum Why {
     /// The host has no memory for a buffer of the library. Nothing in the machine can change that.
     #[error("the host has no memory for {what} ({bytes} bytes): ask for less at a time")]
     HostMemory {
-        /// What the buffer is for.
+        /// The purpose of the buffer.
         what: &'static str,
-        /// How large it would be.
+        /// The size of the buffer.
         bytes: u64,
     },
     /// The deadline of a wait has passed ([`patiently`](crate::sync::patiently)).
@@ -169,7 +169,7 @@ impl Error {
         Error { errno: Errno::ENOMEM, pfn: None, why: Why::HostMemory { what, bytes } }
     }
 
-    /// Whether the host has no memory, and not the machine.
+    /// True if the host has no memory, and not the machine.
     pub fn is_of_host(&self) -> bool {
         matches!(self.why, Why::HostMemory { .. })
     }
@@ -195,7 +195,7 @@ impl Error {
         }
     }
 
-    /// Whether the call can be made again because only its wait was interrupted. The `EINTR` of a killed
+    /// True if the call can be made again because only its wait was interrupted. The `EINTR` of a killed
     /// thread is final.
     pub fn is_wait_interrupted(&self) -> bool {
         matches!(self.why, Why::WaitInterrupted)

@@ -145,7 +145,7 @@ impl<R: Release> Machine<R> {
         self.put(head);
     }
 
-    /// Whether anything besides references leads to the page: an entry, a slot of a file or of
+    /// True if anything besides references leads to the page: an entry, a slot of a file or of
     /// swap, or an owner.
     fn can_be_found(&self, head: Pfn) -> bool {
         let word = self.frames[head].word();
@@ -155,7 +155,7 @@ impl<R: Release> Machine<R> {
             || self.frames.folio_mapcount(self.frames.folio(head)) > 0
     }
 
-    /// Whether a handle, such as one from [`Machine::hold_new`], keeps the page.
+    /// True if a handle, such as one from [`Machine::hold_new`], keeps the page.
     fn is_held(&self, ledger: &Ledger, head: Pfn) -> bool {
         let keeps = |&(handle, _): &_| matches!(handle, Handle::Ref | Handle::Pin | Handle::Lock);
         let anon = self.frames[head].word().has(Flags::ANON);

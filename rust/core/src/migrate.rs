@@ -106,7 +106,7 @@ pub trait NewPage {
     /// another thread interferes, fewer are asked for.
     fn expect(&mut self, _pages: usize) {}
 
-    /// Whether pages that the migration could not use go back to the source
+    /// True if pages that the migration could not use go back to the source
     /// ([`NewPage::take_back`]). Otherwise the migration puts them.
     fn takes_back(&self) -> bool {
         false
@@ -115,7 +115,7 @@ pub trait NewPage {
     /// Takes back a page that the migration could not use, with its reference (`put_new_folio`).
     fn take_back(&mut self, _dst: Pfn) {}
 
-    /// Whether the source of destinations learns the outcomes ([`NewPage::ended`]). Otherwise it may learn
+    /// True if the source of destinations learns the outcomes ([`NewPage::ended`]). Otherwise it may learn
     /// some of them or none.
     fn wants_outcomes(&self) -> bool {
         true

@@ -23,7 +23,7 @@ macro_rules! mutations {
                 match self { $(Mutation::$variant => $origin,)* }
             }
 
-            /// What is wrong, in one sentence.
+            /// The defect, in one sentence.
             pub const fn defect(self) -> &'static str {
                 match self { $(Mutation::$variant => concat!($($doc,)*).trim_ascii(),)* }
             }

@@ -114,8 +114,8 @@ profile! {
     /// The end of a migration, and the work of a put.
     release: Design = [Putback, Split, Split, Split, Split],
         "lifecycle 6.6, 6.7; 6.1 and 6.12: h01 (folio_put_final inside the migration)";
-    /// Whether a migration changes the word of a page by the kernel's atomic operations, one for each
-    /// step, or by fewer, where one can take several steps. No kernel merges them.
+    /// The atomic operations by which a migration changes the word of a page: those of the kernel, one for
+    /// each step, or fewer, where one can take several steps. No kernel merges them.
     atomics: Atomics = [Kernel, Kernel, Kernel, Kernel, Kernel],
         "mmcore (docs/performance.md); 6.1 and 6.12: h01 (refcounts between the steps)";
     /// The number of pages that a per-CPU LRU batch holds before it drains itself.
@@ -135,11 +135,11 @@ profile! {
     /// The order in which pages are reclaimed, and the uses that spare a page.
     lru_policy: LruPolicy = [TwoList, TwoList, TwoList, TwoList, TwoList],
         "lifecycle 5.8; 6.1 and 6.12: h13/3 (nr_active_anon, nr_inactive_anon)";
-    /// Whether each page passes all steps by itself, or a batch is unmapped, flushed once and
-    /// moved.
+    /// The order of a migration: each page passes all steps by itself, or a batch is unmapped, flushed once
+    /// and moved.
     migration: MigrationOrder = [OneByOne, OneByOne, OneByOne, Batched, Batched],
         "lifecycle 6.2, 6.9; 6.1 and 6.12: h01/4";
-    /// Whether a large page is split before it is migrated, or moves whole.
+    /// The treatment of a large page: it is split before it is migrated, or moves whole.
     large_migration: LargeMigration = [InParts, InParts, Whole, Whole, Whole],
         "kernel 9c670ea37947, 4.14; 6.12: l01/3";
     /// If true, a migration splits a large page that waits to be split because one of its entries
@@ -163,11 +163,11 @@ profile! {
     /// where the list is simply retried.
     sync_passes: u8 = [0, 0, 0, 7, 7],
         "lifecycle 6.2; 6.1 and 6.12: h02/7";
-    /// Whether the bytes are copied before or after the mapping is switched to the new page.
+    /// The moment at which the bytes are copied: before or after the mapping is switched to the new page.
     copy: CopyOrder = [AfterCommit, AfterCommit, AfterCommit, BeforeCommit, BeforeCommit],
         "lifecycle 6.3 step 8; 6.1 and 6.12: h01/4 (folio_mc_copy before __folio_migrate_mapping)";
-    /// Whether move_pages, mbind and migrate_pages drain all batches once before they begin, or
-    /// keep them disabled while they run.
+    /// The batches while move_pages, mbind or migrate_pages runs: all are drained once at the beginning, or
+    /// they stay disabled until the call ends.
     batches: BatchesDuringMigration = [DrainOnce, DrainOnce, Disabled, Disabled, Disabled],
         "lifecycle 5.3; 6.1 and 6.12: h01/4 (lru_cache_disable)";
     /// If true, munmap, MADV_DONTNEED and exit drain the CPU's batches when they begin, and again
@@ -177,8 +177,7 @@ profile! {
     /// If true, a migration drains the local batches after each mapped page that it has moved.
     drain_after_move: bool = [false, false, true, false, false],
         "6.1 and 6.12: h14/3 (an mlocked page drains on both)";
-    /// Whether a lasting pin counts as one reference, or as 1024 by which a pinned page is
-    /// recognised.
+    /// The weight of a lasting pin: one reference, or 1024, by which a pinned page is recognised.
     pins: PinCounting = [Plain, Plain, Counted, Counted, Counted],
         "kernel 3faa52c03f44, 5.7; 6.1 and 6.12: h03/4";
     /// If true, a lasting pin first moves the page off a node that is only for movable pages.
@@ -252,7 +251,7 @@ profile! {
     /// The outcomes of a soft offline after which the page counts as poisoned.
     poison: PoisonAccounting = [NonEagain, Success, Success, Success, Success],
         "lifecycle 6.7; 6.1 and 6.12: h16/6 (hwc_kb)";
-    /// Whether soft offline flags a page before or after its last put.
+    /// The order in which soft offline flags a page and puts its last reference.
     poison_order: PoisonOrder = [PutFirst, PutFirst, FlagFirst, FlagFirst, FlagFirst],
         "lifecycle 6.7; 6.1 and 6.12: h14/3 (page_handle_poison before folio_put_final)";
     /// The number of times that memory failure drains the batches because of a page that it cannot
@@ -390,8 +389,8 @@ profile! {
     /// Compaction waits while more than one in this number of a node's listed pages is isolated.
     compact_isolated_share: u8 = [2, 2, 2, 16, 16],
         "kernel 6.5 (the limit of reclaim); 6.1 and 6.12: not recorded";
-    /// Whether the owner of a movable page outside the LRU clears the page's mark when it releases
-    /// the page, or the mark stays until the page is freed.
+    /// The life of the mark of a movable page outside the LRU: its owner clears the mark when it releases the
+    /// page, or the mark stays until the page is freed.
     movable_mark: MovableMark = [Cleared, Cleared, Cleared, Cleared, Sticky],
         "lifecycle 7.6, kernel 6.17; 6.1 and 6.12: not recorded";
     /// If true, a migration notices that the owner of an isolated movable page has freed it before

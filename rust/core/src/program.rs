@@ -112,7 +112,7 @@ pub struct Program {
     pub finally: Vec<Op>,
 }
 
-/// How a real kernel is to be booted for a program.
+/// The boot of a real kernel for a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boot {

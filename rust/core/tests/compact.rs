@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// What a frame is before the run.
+/// The state of a frame before the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Frame {
     Free,

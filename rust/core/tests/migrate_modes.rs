@@ -53,7 +53,8 @@ fn migrate(machine: &TestMachine, pfn: Pfn, mode: Mode) -> (Heard, u32) {
     (listener.1, result.retries)
 }
 
-/// Whether a migration waits until the obstacle is lifted, and its outcome.
+/// Runs a migration against an obstacle that is lifted later. Returns true if the migration waited for it,
+/// and the outcome.
 fn waits_for(machine: &TestMachine, pfn: Pfn, mode: Mode, lift: impl FnOnce()) -> (bool, Outcome) {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class CompareView(showing.PlotView):
-    """How a comparison is printed and saved.
+    """The options by which a comparison is printed and saved.
 
     Attributes:
         as_json: print one JSON document (docs/json.md), samples included, instead of text.
@@ -39,7 +39,9 @@ class CompareView(showing.PlotView):
 @Parameter(name="*")
 @dataclass(frozen=True)
 class GateWords:
-    """What is judged: the exit code is then 0 (fine), 1 (worse) or 3 (inconclusive).
+    """The options by which a comparison is judged.
+
+    The exit code is then 0 (fine), 1 (worse) or 3 (inconclusive).
 
     Attributes:
         gate: work judges the counts of operations, which are the same in every run; time judges
@@ -94,9 +96,9 @@ def compare(
         options: the load, its threads and the time for measuring.
         against: the Python of another environment: compare each variant with the same one of the
             mmcore that is installed there.
-        gates: what is judged.
+        gates: the options by which the comparison is judged.
         max_accesses: refuse a trace of more accesses; 2**28 if left out.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view = view or CompareView()
     view.check()

@@ -26,7 +26,7 @@ def conformance(
         set_: FIELD=VALUE: a field of the profile, set over the profile of each recording's kernel.
         until_unsupported: count a recording as matching if all steps match before the first
             operation that the machine cannot do.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view = view or showing.View()
     if not recordings:

@@ -33,7 +33,7 @@ def diff(
         preemptions: with threads, the bound of the search; all for every interleaving.
         schedules: with threads, the most schedules that each side runs; 0 for no limit.
         seconds: with threads, end each side's search after this many seconds.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     read, fields = inputs.program(program), inputs.fields(set_)
     extent = inputs.extent("exhaustive", schedules, preemptions, seconds)

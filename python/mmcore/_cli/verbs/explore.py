@@ -43,7 +43,7 @@ def explore(
         program: a program file, or - for the standard input.
         search: portfolio (random walks and PCT in turn), random, pct or exhaustive; portfolio if
             left out.
-        schedules: how many schedules to run, 20000 if left out; the limit of an exhaustive search.
+        schedules: the number of schedules, 20000 if left out; the limit of an exhaustive search.
         seed: seed of the random choice of schedules.
         exhaustive: the same as --search exhaustive.
         preemptions: the bound of an exhaustive search, 2 if left out; all for every interleaving.
@@ -65,7 +65,7 @@ def explore(
         checkpoint: keep each finished block of 65,536 schedules in this file; the same command with
             this file goes on.
         machine: the profile of the machine.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view, words = view or showing.RaceView(), machine or inputs.MachineWords()
     if exhaustive and search not in (None, "exhaustive"):

@@ -36,7 +36,7 @@ def hunt(
         jobs: defects looked for at the same time; one if left out.
         shrink: the most schedules run to make a race smaller.
         checkpoint: keep each finished search in this file; the same command with this file goes on.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view = view or showing.RaceView()
     if list_:

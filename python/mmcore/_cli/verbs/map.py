@@ -31,7 +31,7 @@ def map(  # noqa: A001 - the name of the verb
             begins with this word, such as compact, side by side.
         machine: the profile of the machine; --set also takes the other words of a `machine` line,
             such as pages=64.
-        view: how the map is printed and saved.
+        view: the options by which the map is printed and saved.
     """
     view, words = view or showing.MapView(), machine or inputs.MachineWords()
     what = inputs.program(program)

@@ -35,7 +35,7 @@ def policies(
         pagevec: pages in an LRU batch; with 1, fifo, lru and clock act as in textbooks.
         warm_up: requests at the beginning of the trace that are not counted.
         max_accesses: refuse a trace of more accesses; 2**28 if left out.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view = view or showing.PlotView()
     view.check()

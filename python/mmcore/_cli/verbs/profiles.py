@@ -19,7 +19,7 @@ def profiles(
     Args:
         first: a preset such as 6.1; left out: all presets.
         second: another preset; only the fields in which the two differ are listed.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view = view or showing.View()
     view.check()

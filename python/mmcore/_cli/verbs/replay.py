@@ -36,7 +36,7 @@ def replay(
         mutation: put this defect into the core.
         max_steps: a schedule of more steps counts as endless.
         machine: the profile of the machine.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view, words = view or showing.RaceView(), machine or inputs.MachineWords()
     if not what.strip():

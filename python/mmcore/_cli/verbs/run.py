@@ -28,7 +28,7 @@ def run(
         stress: run the program again and again for this many seconds, or until a rule breaks.
         machine: the profile of the machine; --set also takes the other words of a `machine` line,
             such as pages=64.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view, words = view or showing.View(), machine or inputs.MachineWords()
     stress = time_limit("--stress", stress)

@@ -30,11 +30,11 @@ def soak(
     does.
 
     Args:
-        schedules: how many schedules to run in all.
+        schedules: the number of schedules of all programs together.
         seed: seed of the first program; the next programs take the seeds after it.
-        many: how many programs are explored at once, and for how long.
+        many: the options of an exploration of many programs.
         machine: the profile of the machine; with --release, only this design is explored.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     view, many = view or showing.RaceView(), many or inputs.ManyWords()
     words = {**many.options, **(machine or inputs.MachineWords()).options}

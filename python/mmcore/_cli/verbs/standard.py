@@ -31,9 +31,9 @@ def standard(
         preemptions: the bound of the search; all for every interleaving.
         schedules: the most schedules run for one program, no limit if left out; a program with more
             schedules counts as not explored to its end.
-        many: how many programs are explored at once, and for how long.
+        many: the options of an exploration of many programs.
         machine: the profile of the machine; with --release, only this design is explored.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     many = many or inputs.ManyWords()
     words = {**many.options, **(machine or inputs.MachineWords()).options}

@@ -36,7 +36,7 @@ def show(
     Args:
         path: a trace in one of the formats of docs/traces.md, or - for the standard input.
         max_accesses: refuse a trace of more accesses; 2**28 if left out.
-        view: how the result is printed and saved.
+        view: the options by which the result is printed and saved.
     """
     return _shown(path, max_accesses, view or showing.View(), None)
 
@@ -56,7 +56,7 @@ def convert(
         path: a trace in one of the formats of docs/traces.md, or - for the standard input.
         out: the archive to write.
         max_accesses: refuse a trace of more accesses; 2**28 if left out.
-        view: how the summary of the trace is printed and saved.
+        view: the options by which the summary of the trace is printed and saved.
     """
     view = view or showing.View()
     _output.check(out, view.html)

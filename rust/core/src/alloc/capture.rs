@@ -58,7 +58,7 @@ impl Capture {
         self.0.compare_exchange(now, filled, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether there is a block in the slot.
+    /// True if there is a block in the slot.
     pub(crate) fn is_filled(&self) -> bool {
         // Relaxed: a compaction that misses the block scans on; `take_away` finds the block.
         self.0.load(Ordering::Relaxed) & FILLED != 0
@@ -79,7 +79,7 @@ impl Capture {
         (word & FILLED != 0).then_some(Pfn((word >> 32) as u32))
     }
 
-    /// Whether `address` is that of the slot, for traces.
+    /// True if `address` is that of the slot, for traces.
     pub fn is_at(&self, address: usize) -> bool {
         std::ptr::from_ref(&self.0).addr() == address
     }

@@ -72,7 +72,7 @@ impl MigrateType {
         }
     }
 
-    /// Whether a free block may merge with one of another such type across a border of pageblocks
+    /// True if a free block may merge with one of another such type across a border of pageblocks
     /// (`migratetype_is_mergeable`).
     pub(super) const fn merges(self) -> bool {
         !matches!(self, MigrateType::HighAtomic | MigrateType::Isolated)
@@ -112,7 +112,7 @@ impl PageBlocks {
         self.blocks.len() as u32
     }
 
-    /// Whether there is no pageblock.
+    /// True if there is no pageblock.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
@@ -142,7 +142,7 @@ impl PageBlocks {
         self.typed += u32::from(kind != MigrateType::Movable);
     }
 
-    /// Whether compaction has marked the pageblock that holds a frame as not worth a scan.
+    /// True if compaction has marked the pageblock that holds a frame as not worth a scan.
     pub fn skips(&self, frame: u32) -> bool {
         self.blocks[(frame >> self.order) as usize] & Self::SKIP != 0
     }

@@ -16,9 +16,9 @@ pub struct Pcp {
     batch: usize,
     /// Number of [`Pcp::disable`] in force (`zone_pcp_disable`).
     disabled: u32,
-    /// Whether some pageblock of the node is not movable, so that not every frame may come here.
+    /// True if some pageblock of the node is not movable, so that not every frame may come here.
     picky: bool,
-    /// Whether a freed frame needs a closer look: `disabled` or `picky`. One test on the way of
+    /// True if a freed frame needs a closer look: `disabled` or `picky`. One test on the way of
     /// every frame that is freed.
     guarded: bool,
 }

@@ -133,7 +133,7 @@ impl Balloon {
         machine.clear_movable(from);
         host.pages = host.pages.wrapping_sub(1);
         drop(host);
-        // This is not the last put: the isolation still holds `from`.
+        // The put is not the last one: the isolation still holds `from`.
         machine.put(from);
         Ok(())
     }

@@ -23,18 +23,18 @@ pub(super) struct Request {
     /// The order of the block that is wanted; `None` to compact the whole node.
     pub order: Option<u8>,
     pub mode: Mode,
-    /// Whether the scanners begin at the borders of the node.
+    /// True if the scanners begin at the borders of the node.
     pub whole_zone: bool,
     pub ignore_skip_hint: bool,
-    /// Whether an allocation waits for the run.
+    /// True if an allocation waits for the run.
     pub direct: bool,
-    /// Whether targets may come from any pageblock.
+    /// True if targets may come from any pageblock.
     pub any_target: bool,
     /// The score to which the run lowers the node's fragmentation; `None` for other runs.
     pub until_score: Option<u32>,
-    /// Whether the run catches the block that it makes.
+    /// True if the run catches the block that it makes.
     pub captures: bool,
-    /// Whether moves and scans are listed.
+    /// True if moves and scans are listed.
     pub trace: bool,
 }
 
@@ -100,15 +100,15 @@ pub(super) struct Control<'a, R: Release> {
     pub ignore_skip_hint: bool,
     pub direct: bool,
     until_score: Option<u32>,
-    /// Whether pages of the unevictable list are taken.
+    /// True if pages of the unevictable list are taken.
     pub unevictable: bool,
-    /// Whether targets may come from any pageblock.
+    /// True if targets may come from any pageblock.
     pub any_target: bool,
-    /// Where the migrate scanner is.
+    /// The frame at which the migrate scanner is.
     pub migrate: u32,
-    /// Where the free scanner is.
+    /// The frame at which the free scanner is.
     pub free: u32,
-    /// Whether the migrate scanner takes all pages of its pageblock at once, because it has been
+    /// True if the migrate scanner takes all pages of its pageblock at once, because it has been
     /// there before.
     pub finish_pageblock: bool,
     /// The isolated pages, in the order in which they migrate.

@@ -81,9 +81,9 @@ impl<R: Release> Machine<R> {
         Ok(self.nodes[node].zone.lock().fragmentation_score(self.profile.pageblock_order))
     }
 
-    /// Why an allocation of 2^`order` frames of a node would fail (`fragmentation_index`, the `extfrag`
-    /// files of debugfs), in thousandths: towards 0 for lack of memory, towards 1000 because the free
-    /// memory is fragmented; -1000 if it would not fail.
+    /// The reason why an allocation of 2^`order` frames of a node would fail (`fragmentation_index`, the
+    /// `extfrag` files of debugfs), in thousandths: towards 0 for lack of memory, towards 1000 because the
+    /// free memory is fragmented; -1000 if it would not fail.
     ///
     /// `EINVAL` for a node or an order that does not exist.
     pub fn fragmentation_index(&self, node: usize, order: u8) -> Result<i32> {

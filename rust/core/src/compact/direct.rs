@@ -15,7 +15,7 @@ use crate::pressure::state::context;
 use crate::release::Release;
 use crate::stat::Event;
 
-/// How hard a direct run tries (`enum compact_priority`).
+/// The effort of a direct run (`enum compact_priority`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CompactPriority {
     /// The run passes over pages for which it would have to wait, and over pageblocks of other

@@ -2,8 +2,8 @@
 
 use crate::page::Pfn;
 
-/// The status with which a run ends (`enum compact_result`), in the kernel's order: of several zones the highest
-/// counts.
+/// The status with which a run ends (`enum compact_result`), in the kernel's order: of several zones the
+/// highest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CompactStatus {
     /// The run was not worth a start: too little memory is free, or, for a large block, the free memory is

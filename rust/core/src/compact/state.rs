@@ -2,7 +2,7 @@
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// However often runs fail, at least one of 64 requests in a row runs (`COMPACT_MAX_DEFER_SHIFT`).
+/// A failure leaves out at most 63 requests, the 64th runs again (`COMPACT_MAX_DEFER_SHIFT`).
 const MAX_DEFER_SHIFT: u8 = 6;
 
 /// The state that a node keeps between two runs (`compact_*` of `struct zone`), protected by the zone
@@ -14,10 +14,10 @@ pub struct Remembered {
     pub migrate: [u32; 2],
     /// The frame at which the next free scanner begins.
     pub free: u32,
-    /// Whether the skip hints were ever cleared. A run that begins at the node's start after that scans
+    /// True if the skip hints were ever cleared. A run that begins at the node's start after that scans
     /// the whole node.
     pub cleared: bool,
-    /// Whether the skip hints are to be cleared when the node's reclaimer has nothing to do.
+    /// True if the skip hints are to be cleared when the node's reclaimer has nothing to do.
     pub flush: bool,
     considered: u32,
     defer_shift: u8,
@@ -84,12 +84,12 @@ impl Remembered {
             && self.considered >= 1 << self.defer_shift
     }
 
-    /// How many requests a failure leaves out, counting the one that then runs (`limit` in traces).
+    /// The number of requests that a failure leaves out, counting the one that then runs (`limit` in traces).
     pub fn defer_limit(&self) -> u32 {
         1 << self.defer_shift
     }
 
-    /// How many requests have been left out since the last failure (`compact_considered`).
+    /// The number of requests that have been left out since the last failure (`compact_considered`).
     pub fn considered(&self) -> u32 {
         self.considered
     }
@@ -103,9 +103,9 @@ impl Remembered {
 /// The settings of compaction, under the names of `/proc/sys/vm`.
 #[derive(Debug)]
 pub struct CompactSettings {
-    /// Whether the migrate scanner takes pages of the unevictable list.
+    /// True if the migrate scanner takes pages of the unevictable list.
     unevictable_allowed: AtomicU32,
-    /// How eagerly background runs lower the fragmentation: 0, not at all, to 100.
+    /// The eagerness with which background runs lower the fragmentation: 0, not at all, to 100.
     proactiveness: AtomicU32,
 }
 

@@ -100,7 +100,7 @@ impl<R: Release> Machine<R> {
         None
     }
 
-    /// Whether a range is online, in one zone, and without huge pages and reserved frames
+    /// True if a range is online, in one zone, and without huge pages and reserved frames
     /// (`pfn_range_valid_contig`).
     fn may_be_contiguous(&self, range: &Range<Pfn>) -> bool {
         let node = &self.nodes[self.node_of(range.start)];
@@ -118,7 +118,7 @@ impl<R: Release> Machine<R> {
         }
     }
 
-    /// Whether a page belongs to a pool.
+    /// True if a page belongs to a pool.
     pub(crate) fn is_in_pool(&self, head: Pfn) -> bool {
         let holds = |page: &HugePage| (page.first.0..page.first.0 + (1 << page.order)).contains(&head.0);
         self.frames[head].private() == MARK && self.huge.pages.lock().iter().any(holds)

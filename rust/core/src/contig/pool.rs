@@ -15,7 +15,7 @@ pub struct HugePage {
 }
 
 impl HugePage {
-    /// Whether the page has frames in a range.
+    /// True if the page has frames in a range.
     pub(super) fn overlaps(&self, range: &Range<Pfn>) -> bool {
         self.first < range.end && self.first.plus(1 << self.order) > range.start
     }

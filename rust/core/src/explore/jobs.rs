@@ -17,7 +17,7 @@ use crate::sync::explored::Options;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Builder;
 
-/// How many schedules a job takes at a time.
+/// The number of schedules that a job takes at a time.
 const CHUNK: u64 = 1024;
 
 /// The most OS threads of an exploration: more than any host has processors.
@@ -57,7 +57,8 @@ pub fn explore<W: World, F: Fn() -> W + Sync>(
         let job = || {
             let mut explorer = Explorer::with_options(build(), options);
             let length = length(&mut explorer);
-            // How often the default schedule runs depends on the number of jobs.
+            // The default schedule runs once for each job, so its pairs are not counted: the counts would
+            // depend on the number of jobs.
             explorer.take_pairs();
             let mut done = Vec::new();
             loop {

@@ -48,7 +48,7 @@ pub struct Outcome {
     pub state: Option<Value>,
     /// The rule that broke; `None` if none did.
     pub rule: Option<String>,
-    /// How the first schedule with this outcome broke the rule.
+    /// The detail of the broken rule, in the first schedule with this outcome.
     pub detail: Option<String>,
     /// The first schedule with this outcome: the thread that executes each step.
     pub schedule: String,

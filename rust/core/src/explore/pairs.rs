@@ -140,7 +140,7 @@ struct Access {
     usage: Use,
 }
 
-/// How a step, or the code between two steps, uses its object.
+/// The use of an object by a step, or by the code between two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Reads,

@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How the schedules are chosen.
+/// The choice of the schedules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Search {
     /// Drawn at random.
@@ -27,12 +27,12 @@ pub enum Search {
     Exhaustive(Exhaustive),
 }
 
-/// How a program is explored.
+/// The options of an exploration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramOptions {
     /// Changes to the machine that the program asks for.
     pub machine: MachineSpec,
-    /// How the schedules are chosen.
+    /// The choice of the schedules.
     pub search: Search,
     /// The options of each schedule.
     pub options: Options,
@@ -97,8 +97,8 @@ pub struct ProgramReport {
     /// Operations that had no effect in any schedule. Empty beside a counterexample, as the search
     /// ended there.
     pub refused: Vec<Refused>,
-    /// Why the answers of the schedules were not compared with orders of the operations; `None` if they were,
-    /// or if not all checks were wanted.
+    /// The reason why the answers of the schedules were not compared with orders of the operations; `None` if
+    /// they were, or if not all checks were wanted.
     pub unordered: Option<&'static str>,
     /// The first schedule that breaks a rule, if any.
     pub counterexample: Option<Found>,
@@ -118,9 +118,9 @@ pub struct Found {
     pub program: String,
     /// The thread that executes each step.
     pub schedule: String,
-    /// How many schedules were run before it was found.
+    /// The number of schedules that were run before this one.
     pub index: u64,
-    /// How many schedules the shrinking ran.
+    /// The number of schedules that the shrinking ran.
     pub shrink_runs: u32,
     /// True if nothing more can be removed; false if the budget was used up or the shrinking was
     /// stopped.

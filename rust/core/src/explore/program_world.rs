@@ -32,13 +32,13 @@ pub struct ProgramWorld {
     threads: Vec<Vec<Op>>,
     finally: Vec<Op>,
     cpus: Vec<usize>,
-    /// Whether stores are delayed in buffers.
+    /// True if stores are delayed in buffers.
     buffers_stores: bool,
     /// The owners that the caller brought along.
     owners: Vec<Arc<Brought>>,
-    /// Whether an operation forks.
+    /// True if an operation forks.
     forks: bool,
-    /// Whether end states get a fingerprint.
+    /// True if end states get a fingerprint.
     fingerprints: bool,
     /// Collects the end states, if wanted.
     end_states: Option<EndStates>,
@@ -53,7 +53,7 @@ pub struct ProgramWorld {
     /// The order that the threads follow, if the world is the oracle of such a check.
     turns: Option<Rc<Turns>>,
     own: RefCell<ScheduleState>,
-    /// Whether all threads of the last schedule had ended.
+    /// True if all threads of the last schedule had ended.
     ended: Cell<bool>,
 }
 
@@ -219,7 +219,7 @@ impl ProgramWorld {
         Ok(())
     }
 
-    /// Whether all threads of the last schedule had ended, so that a violation was found by the
+    /// True if all threads of the last schedule had ended, so that a violation was found by the
     /// check after them.
     pub fn ended(&self) -> bool {
         self.ended.get()

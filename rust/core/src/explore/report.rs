@@ -3,7 +3,7 @@
 use super::{Pairs, Schedule};
 use crate::sync::explored::Violation;
 
-/// How much of a program's behaviour a search has covered. A search that stops at a limit does not
+/// The share of a program's behaviour that a search has covered. A search that stops at a limit does not
 /// pass: only [`Coverage::Complete`] and [`Coverage::Bounded`] show that there is nothing to find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coverage {
@@ -21,7 +21,7 @@ pub enum Coverage {
 }
 
 impl Coverage {
-    /// Whether all schedules within the search's bound were covered.
+    /// True if all schedules within the search's bound were covered.
     pub fn is_exhaustive(&self) -> bool {
         matches!(self, Coverage::Complete | Coverage::Bounded { .. })
     }
@@ -34,7 +34,7 @@ pub struct Counterexample {
     pub violation: Violation,
     /// The thread that executes each step.
     pub schedule: Schedule,
-    /// How many schedules were run before it.
+    /// The number of schedules that were run before it.
     pub index: u64,
 }
 

@@ -6,7 +6,7 @@ use crate::program::MachineSpec;
 use crate::sync::Mutation;
 use serde::Deserialize;
 
-/// How to explore, in the words of the command line. A missing field has its default.
+/// The options of an exploration, in the words of the command line. A missing field has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {

@@ -14,7 +14,7 @@ use crate::sync::explored::{Choice, Strategy, THREADS, Threads, View, threads_in
 /// Steps in a row after which PCT lets another thread run, and a walk draws a thread anew.
 const PATIENCE: u32 = 512;
 
-/// How a random schedule is drawn.
+/// The method by which a random schedule is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// At each step the current thread stays with probability `stay` / 256, else any runnable
@@ -59,7 +59,7 @@ impl Method {
 /// A number of random schedules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampling {
-    /// How each schedule is drawn.
+    /// The method by which each schedule is drawn.
     pub method: Method,
     /// The number of schedules.
     pub schedules: u64,

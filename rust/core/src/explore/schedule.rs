@@ -42,7 +42,7 @@ impl Schedule {
         self.0.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect()
     }
 
-    /// How often one thread follows another.
+    /// The number of times that one thread follows another.
     pub fn switches(&self) -> usize {
         self.runs().len().saturating_sub(1)
     }

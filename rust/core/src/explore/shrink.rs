@@ -26,7 +26,7 @@ pub struct Shrunk {
     pub switches: u32,
     /// Steps executed.
     pub steps: u32,
-    /// How many schedules the shrinking ran.
+    /// The number of schedules that the shrinking ran.
     pub runs: u32,
     /// True if no edit simplifies the schedule further; false if the budget was used up before all edits
     /// were tried.
@@ -52,7 +52,7 @@ impl From<u32> for Budget<'_> {
 }
 
 impl Budget<'_> {
-    /// How many runs are left after `runs` runs; 0 if the shrinking is to stop.
+    /// The number of runs that are left after `runs` runs; 0 if the shrinking is to stop.
     fn left(&self, runs: u32) -> u32 {
         // Relaxed: the flag only asks to stop; it publishes no data.
         match self.stop.load(Ordering::Relaxed) {
@@ -324,11 +324,11 @@ pub struct ShrunkProgram<P> {
     pub program: P,
     /// Its schedule.
     pub shrunk: Shrunk,
-    /// How many schedules the shrinking ran.
+    /// The number of schedules that the shrinking ran.
     pub runs: u32,
 }
 
-/// How many schedules of a smaller program are searched if the adapted schedule breaks no rule.
+/// The number of schedules of a smaller program that are searched if the adapted schedule breaks no rule.
 const SEARCH: u32 = 60;
 
 /// Shrinks program and schedule together within `budget`, as long as the same rule is broken.

@@ -14,16 +14,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[derive(Debug)]
 pub(super) struct Tally {
     sections: Vec<Vec<OpTally>>,
-    /// Whether the reason of an operation's first failure is kept.
+    /// True if the reason of an operation's first failure is kept.
     reasons: bool,
 }
 
 /// The results of one operation.
 #[derive(Debug, Default)]
 struct OpTally {
-    /// Whether it had an effect in some schedule.
+    /// True if it had an effect in some schedule.
     had_effect: AtomicBool,
-    /// Whether it was tried without an effect. Some of these attempts have no errno.
+    /// True if it was tried without an effect. Some of these attempts have no errno.
     tried: AtomicBool,
     /// The errnos with which it failed: a bit for each number.
     errnos: [AtomicU64; 3],
@@ -94,14 +94,14 @@ impl Tally {
         refused
     }
 
-    /// Whether an operation was tried and never had an effect.
+    /// True if an operation was tried and never had an effect.
     pub fn has_refused(&self) -> bool {
         self.sections.iter().flatten().any(OpTally::never_had_effect)
     }
 }
 
 impl OpTally {
-    /// Whether it was tried and never had an effect.
+    /// True if it was tried and never had an effect.
     fn never_had_effect(&self) -> bool {
         // Relaxed (both): joining the jobs has ordered their stores before these loads.
         self.tried.load(Ordering::Relaxed) && !self.had_effect.load(Ordering::Relaxed)

@@ -14,7 +14,7 @@ pub trait World {
     /// Called before each schedule, outside of it: puts state back that is not undone with it.
     fn begin(&self) {}
 
-    /// Whether stores of the threads are delayed in buffers, as x86 does. The world then has at most
+    /// True if stores of the threads are delayed in buffers, as x86 does. The world then has at most
     /// [`FIRST_BUFFER`](crate::sync::explored::FIRST_BUFFER) threads.
     fn buffers_stores(&self) -> bool {
         false
@@ -116,6 +116,6 @@ impl<W: World + ?Sized> World for Box<W> {
 pub struct Run {
     /// The end state's fingerprint, or the rule that was broken.
     pub outcome: Result<u64, Violation>,
-    /// How many steps were executed.
+    /// The number of steps that were executed.
     pub steps: u32,
 }

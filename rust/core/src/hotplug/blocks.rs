@@ -122,7 +122,7 @@ impl Blocks {
         self.state(number / self.size).or(self.rest).unwrap_or(BlockState::Offline)
     }
 
-    /// Whether the block that holds a frame is offline, by the frame's number within the node.
+    /// True if the block that holds a frame is offline, by the frame's number within the node.
     pub fn is_offline(&self, number: u32) -> bool {
         self.state_at(number) == BlockState::Offline
     }

@@ -106,7 +106,7 @@ pub struct LoadConfig {
     pub fast_share: f64,
     /// The share of the migrators' calls that are preceded by the failure of a frame.
     pub poison_rate: f64,
-    /// Whether each round also measures a bare `memcpy` in memory of the load's size.
+    /// True if each round also measures a bare `memcpy` in memory of the load's size.
     pub memcpy: bool,
     /// Seed of all random choices of the set-up.
     pub seed: u64,

@@ -385,7 +385,7 @@ impl<R: Release, W: Workload> Rig for Mounted<R, W> {
         if verified.is_err() && interrupted() {
             return Err(LoadError::Interrupted);
         }
-        // What was given back in part could be neither finished nor verified again.
+        // A load that was given back in part could be neither finished nor verified again.
         let end = |words| uninterrupted(|| crew::guarded("the end", || self.end(words)));
         let ended = verified.and_then(end).map_err(|finding| self.fail(self.config.seed, finding))?;
         // A finished load can be neither run nor finished again.

@@ -15,8 +15,8 @@ use crate::sync::{Mutation, in_order, mutated};
 const CLAIMED: usize = 64;
 /// The record of the page this many places ahead is prefetched.
 const RECORD: usize = 16;
-/// The records of the list neighbours of the page this many places ahead are prefetched. The page's own record
-/// leads to them, so it must have arrived by then.
+/// The records of the list neighbours of the page this many places ahead are prefetched. The page's own
+/// record leads to them, so it must have arrived by then.
 const NEIGHBOURS: usize = 8;
 
 impl<R: Release> Machine<R> {

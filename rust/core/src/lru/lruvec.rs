@@ -33,7 +33,7 @@ impl LruList {
         LruList::Unevictable,
     ];
 
-    /// Whether this is a list of file pages.
+    /// True if this is a list of file pages.
     pub fn is_file(self) -> bool {
         matches!(self, LruList::InactiveFile | LruList::ActiveFile)
     }

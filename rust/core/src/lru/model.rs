@@ -3,10 +3,10 @@
 //!
 //! The real lists are links in page records, the real batches are emptied and filled by the code that the
 //! explorer is to check. Each operation reports its *meaning* to the model (a page was activated, rotated,
-//! isolated; a batch is drained). The model computes where the page belongs, and compares the order of its vector
-//! with the order of the real list under the lruvec lock. A page that goes to the wrong end of a list,
-//! a batch that is drained backwards, or the batch of another CPU show at once, although every page is on
-//! the list that its flags name.
+//! isolated; a batch is drained). The model computes where the page belongs, and compares the order of its
+//! vector with the order of the real list under the lruvec lock. A page that goes to the wrong end of a list,
+//! a batch that is drained backwards, or the batch of another CPU show at once, although every page is on the
+//! list that its flags name.
 //!
 //! Only the explored build has a model, and only where everything is checked
 //! ([`Checks::All`](crate::explore::Checks::All)). In every other build the functions are empty and cost

@@ -6,7 +6,7 @@ use crate::page::{Flags, Pfn};
 use crate::release::{Hook, Packed, Putback, Release, Split};
 use proptest::prelude::*;
 
-/// What is special about a page.
+/// The marks that a page may have.
 const MARKS: [Flags; 6] = [
     Flags::empty(),
     Flags::SWAPBACKED,

@@ -32,7 +32,7 @@ use crate::release::Release;
 use crate::stat::Event;
 use crate::sync::{Mutation, interrupted, mutated};
 
-/// How reclaim treats the recent use of a page.
+/// The treatment of the recent use of a page by reclaim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum References {
     /// Recent use keeps a page.

@@ -108,7 +108,7 @@ impl Memory {
         }
     }
 
-    /// Whether a frame holds nothing but zeroes. No thread stores to the frame during the call.
+    /// True if a frame holds nothing but zeroes. No thread stores to the frame during the call.
     /// False on an unbacked machine, whose content is not known.
     pub fn is_zero(&self, pfn: Pfn) -> bool {
         // Relaxed: the caller has waited for every thread that stored to the frame.

@@ -116,7 +116,7 @@ impl Memory {
         }
     }
 
-    /// Whether a frame holds nothing but zeroes. No thread stores to the frame during the call.
+    /// True if a frame holds nothing but zeroes. No thread stores to the frame during the call.
     /// False for frames without words, whose content is not known.
     pub fn is_zero(&self, pfn: Pfn) -> bool {
         self.is_backed() && (0..WORDS).all(|word| self.load(pfn, word) == 0)

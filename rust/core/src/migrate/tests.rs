@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Pages of an area, so that the list has runs of pages with one owner.
 const RUN: usize = 7;
 
-/// What is special about a page of the list.
+/// The special state of a page of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,

@@ -126,7 +126,7 @@ impl Frames {
         };
     }
 
-    /// Whether the page may be pinned (`folio_maybe_dma_pinned`). A base page with 1024 references
+    /// True if the page may be pinned (`folio_maybe_dma_pinned`). A base page with 1024 references
     /// counts as pinned, whatever they are for.
     #[inline]
     pub(crate) fn may_be_pinned(&self, folio: Folio) -> bool {
@@ -136,7 +136,7 @@ impl Frames {
         }
     }
 
-    /// Whether the page waits to be split (`folio_test_partially_mapped`), because a part was
+    /// True if the page waits to be split (`folio_test_partially_mapped`), because a part was
     /// unmapped while another part was mapped. The answer stays true if all parts are mapped again.
     #[inline]
     pub(crate) fn waits_for_split(&self, folio: Folio) -> bool {
@@ -163,7 +163,7 @@ impl Frames {
         marked
     }
 
-    /// Whether only huge entries map the page, so that every address space that maps it maps the
+    /// True if only huge entries map the page, so that every address space that maps it maps the
     /// whole of it. The kernel has one huge entry where an area of mmcore has an entry for each
     /// part.
     #[inline]
@@ -173,7 +173,7 @@ impl Frames {
             && self.folio_mapcount(folio).is_multiple_of(1 << HUGE_ORDER)
     }
 
-    /// Whether several address spaces seem to map the page (`folio_likely_mapped_shared`): more entries map
+    /// True if several address spaces seem to map the page (`folio_likely_mapped_shared`): more entries map
     /// it than it has parts, or several map its first part.
     pub(crate) fn is_likely_shared(&self, folio: Folio) -> bool {
         let mappings = self.folio_mapcount(folio);

@@ -2,9 +2,9 @@
 //! the explored build has them.
 //!
 //! A page begins a life when its frame is handed out, or when it leaves the large page of which it was a
-//! part, and ends it when its last reference was put and its frame goes back. A sleeper finds its queue by the
-//! page's address alone. If the frame is freed and handed out again while the thread sleeps, the wake-up of the
-//! next page reaches the thread. The thread would take that wake-up for its own event. The rules:
+//! part, and ends it when its last reference was put and its frame goes back. A sleeper finds its queue by
+//! the page's address alone. If the frame is freed and handed out again while the thread sleeps, the wake-up
+//! of the next page reaches the thread. The thread would take that wake-up for its own event. The rules:
 //!
 //! * "a page ends without sleepers": a thread that frees a page has woken every thread that slept on it.
 //! * "a page is woken in the life that it was changed in": a thread that wakes the sleepers of a page after

@@ -1,6 +1,7 @@
 //! Marks that must not survive a page's life. They are checked at the last put, and when the frame is handed
 //! out again. Without the first check the free path would hide a mark that the owner forgot to clear. Without
-//! the second check, a mark that the free path forgot would be gone if the frame is used before the next audit.
+//! the second check, a mark that the free path forgot would be gone if the frame is used before the next
+//! audit.
 //!
 //! Only the explored build checks the marks; the audit checks the frames that are free ("free pages are
 //! clean").

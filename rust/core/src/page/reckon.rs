@@ -1,12 +1,12 @@
 //! The reckoner of the explored build: it derives the counters of `/proc/vmstat` a second time, from what
 //! happens to pages.
 //!
-//! The core counts an event where its code decides that the event happens. The reckoner does not learn of these
-//! decisions. Its inputs are the changed bits of page words, the pages that are linked and unlinked, the lists
-//! of migrations at their beginning and at their end, and the contents that are written to swap. From them the
-//! reckoner computes each counter by the kernel's definition. At the end of a schedule the explorer
-//! compares the two. An event that is counted twice on a retry, not on a path of failure, as one page for a
-//! large page, or for another node shows as a difference, although no page is wrong.
+//! The core counts an event where its code decides that the event happens. The reckoner does not learn of
+//! these decisions. Its inputs are the changed bits of page words, the pages that are linked and unlinked,
+//! the lists of migrations at their beginning and at their end, and the contents that are written to swap.
+//! From them the reckoner computes each counter by the kernel's definition. At the end of a schedule the
+//! explorer compares the two. An event that is counted twice on a retry, not on a path of failure, as one
+//! page for a large page, or for another node shows as a difference, although no page is wrong.
 //!
 //! The table of the counters is in `docs/explorer.md`, "Counters".
 //!

@@ -93,13 +93,13 @@ impl<R: Release> Daemons<R> {
         }
     }
 
-    /// Whether the threads were told to end.
+    /// True if the threads were told to end.
     pub fn are_ending(&self) -> bool {
         // Relaxed: as in `tell_to_end`.
         self.quit.load(Ordering::Relaxed)
     }
 
-    /// Whether all threads have ended.
+    /// True if all threads have ended.
     pub fn have_ended(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
     }

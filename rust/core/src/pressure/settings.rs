@@ -7,7 +7,7 @@ use crate::release::Designed;
 use crate::sync::Ordering;
 
 impl<R: Designed> Machine<R> {
-    /// Whether the machine has memory pressure: watermarks, and allocations that reclaim.
+    /// True if the machine has memory pressure: watermarks, and allocations that reclaim.
     pub fn has_pressure(&self) -> bool {
         self.pressure.is_on()
     }

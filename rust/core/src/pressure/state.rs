@@ -97,7 +97,7 @@ pub struct Pressure {
     pub(crate) min_free_kbytes: AtomicU32,
     /// The reserve that was set; 0 if none was (`user_min_free_kbytes`).
     pub(crate) user_min_free_kbytes: AtomicU32,
-    /// How often the reserve or the memory that is online has changed.
+    /// The number of changes of the reserve and of the memory that is online.
     pub(crate) changes: AtomicU32,
     /// The context of each thread slot.
     contexts: Box<[PlainU32; MAX_THREADS]>,
@@ -118,13 +118,13 @@ impl Pressure {
         }
     }
 
-    /// Whether the machine has watermarks, and allocations that find no frame reclaim.
+    /// True if the machine has watermarks, and allocations that find no frame reclaim.
     #[inline]
     pub fn is_on(&self) -> bool {
         self.enabled
     }
 
-    /// Whether the calling thread is in one of these contexts.
+    /// True if the calling thread is in one of these contexts.
     #[inline]
     pub(crate) fn is_in(&self, bits: u32) -> bool {
         // The entry is a plain field, because only the thread that holds the slot reads or writes
@@ -176,7 +176,7 @@ pub struct Wanted {
     pub(crate) kswapd: AtomicU64,
     /// The word of `kcompactd` (`kcompactd_max_order`).
     pub(crate) kcompactd: AtomicU64,
-    /// How many runs of `kswapd` in a row have freed nothing (`kswapd_failures`).
+    /// The number of runs of `kswapd` in a row that have freed nothing (`kswapd_failures`).
     pub(crate) failures: AtomicU32,
 }
 

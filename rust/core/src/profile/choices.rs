@@ -127,7 +127,7 @@ choice! {
     LargeSwap {
         /// None.
         InParts = "in_parts",
-        /// Those of the size of a huge entry that are mapped by such an entry.
+        /// Large pages of the size of a huge entry that are mapped by such an entry.
         Huge = "huge",
         /// All but those that wait to be split.
         Whole = "whole",
@@ -155,7 +155,7 @@ choice! {
 }
 
 choice! {
-    /// Whether the batches are disabled while `move_pages`, `mbind` or `migrate_pages` runs.
+    /// The state of the batches while `move_pages`, `mbind` or `migrate_pages` runs.
     BatchesDuringMigration {
         /// All batches are drained once before the operation (kernels of 2016).
         DrainOnce = "drain_once",

@@ -49,7 +49,7 @@ impl<R: Release> Bench<R> {
         self.session.step(&mut self.program, &op)
     }
 
-    /// What is wrong with the machine.
+    /// The findings of an audit of the machine, in words.
     fn findings(&mut self) -> Vec<String> {
         let mut found: Vec<String> = self.step("audit").findings.iter().map(Finding::to_string).collect();
         let machine = self.session.machine();

@@ -78,7 +78,7 @@ pub trait Selectable: 'static + Copy + FromStr<Err = NotThis> + Display {
     const LISTED: &'static [char];
     /// Names that mean one page. A single letter in this list takes a number.
     const SINGLE: &'static [&'static str] = &[];
-    /// Whether pages can also be selected by the frames that they are in.
+    /// True if pages can also be selected by the frames that they are in.
     const BY_FRAMES: bool = false;
 
     /// Returns true if this name takes a list of pages.

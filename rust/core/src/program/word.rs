@@ -64,7 +64,7 @@ pub enum Syntax {
     Token,
     /// Blocks of a zram device, as in `0-31/1:4,40`.
     Blocks,
-    /// How many bytes of each block are random, as in `1500,same`.
+    /// The number of random bytes of each block, as in `1500,same`.
     Sizes,
     /// A number of bytes, as in `256K`.
     Bytes,

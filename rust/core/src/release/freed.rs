@@ -16,7 +16,7 @@ const MOST: usize = 64;
 /// needs one of them.
 pub(super) struct Freed<'a, R: Release> {
     machine: &'a Machine<R>,
-    /// Whether each page is freed before the next one, as in a kernel whose calls were recorded.
+    /// True if each page is freed before the next one, as in a kernel whose calls were recorded.
     singly: bool,
     dead: ArrayVec<(Pfn, Word), MOST>,
 }

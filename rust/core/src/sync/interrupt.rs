@@ -23,9 +23,9 @@ struct Operation {
     ask: fn() -> bool,
     /// Questions since the clock was read.
     questions: u32,
-    /// When the caller is asked next; `None` until the clock is read for the first time.
+    /// The time at which the caller is asked next; `None` until the clock is read for the first time.
     next: Option<Instant>,
-    /// Whether the caller has ended the operation.
+    /// True if the caller has ended the operation.
     finished: bool,
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Books {
     /// The number of objects for which the zspages have room, and the number in use.
     room: u64,
     used: u64,
-    /// Whether the pool takes no object any more.
+    /// True if the pool takes no object any more.
     closed: bool,
 }
 
@@ -80,7 +80,7 @@ impl Books {
         self.closed = false;
     }
 
-    /// Whether the class takes no object.
+    /// True if the class takes no object.
     pub fn is_closed(&self) -> bool {
         self.closed
     }

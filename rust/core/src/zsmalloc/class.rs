@@ -21,7 +21,7 @@ pub const WORD: usize = 8;
 /// of the kernel. In the explored build frames have two words, and no room is left.
 const HANDLE: usize = if SMALL { 0 } else { 8 };
 
-/// Whether frames have two words only. The class of three words then has zspages of several pages, and
+/// True if frames have two words only. The class of three words then has zspages of several pages, and
 /// objects that straddle two pages: these are the zspages that the explorer needs.
 const SMALL: bool = cfg!(any(feature = "explored", loom));
 

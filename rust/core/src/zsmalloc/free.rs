@@ -265,7 +265,7 @@ impl ZsPool {
         closed
     }
 
-    /// Whether the pool is closed.
+    /// True if the pool is closed.
     pub fn is_closed(&self) -> bool {
         // Acquire: see `close`.
         self.counts.closing.load(Ordering::Acquire) == CLOSED

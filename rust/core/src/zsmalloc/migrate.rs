@@ -223,7 +223,7 @@ impl ZsPool {
             machine.stats.node(machine.node_of(to), NodeItem::Zspages, 1);
         }
         machine.clear_movable(from);
-        // This is not the last put: the isolation still holds `from`.
+        // The put is not the last one: the isolation still holds `from`.
         machine.put(from);
     }
 

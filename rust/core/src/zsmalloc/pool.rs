@@ -18,7 +18,7 @@ pub struct ZsPool {
     pub(crate) id: OwnerId,
     pub(super) locking: ZsLocking,
     pub(super) groups: FullnessGroups,
-    /// Whether a migration waits until no thread uses an object of the zspage.
+    /// True if a migration waits until no thread uses an object of the zspage.
     pub(super) writer_waits: bool,
     pub(super) classes: Classes,
     pub(super) rooms: Box<[CachePadded<ClassRoom>]>,
@@ -52,7 +52,7 @@ pub(super) struct Counts {
     /// Isolated pages, where the profile's locking counts them. The thread that closes the pool
     /// sleeps on it.
     pub isolated: AtomicU64,
-    /// How far the closing of the pool is: see [`ZsPool::close`](super::ZsPool::close).
+    /// The progress of the closing of the pool: see [`ZsPool::close`](super::ZsPool::close).
     pub closing: AtomicU64,
 }
 
@@ -167,7 +167,7 @@ impl ZsPool {
         self.rooms.iter().map(pages).sum()
     }
 
-    /// Whether a zspage waits to be freed by a thread that may sleep.
+    /// True if a zspage waits to be freed by a thread that may sleep.
     pub fn has_work(&self) -> bool {
         // Acquire pairs with the Release in `schedule`.
         self.counts.work.load(Ordering::Acquire) != 0

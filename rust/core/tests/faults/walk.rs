@@ -9,7 +9,7 @@ use mmcore::release::Release;
 /// A number of sites that no operation reaches.
 const TOO_MANY: u64 = 5_000;
 
-/// Whether a fault of this kind may lead to this error.
+/// True if a fault of this kind may lead to this error.
 fn may_be(kind: Kind, errno: Errno) -> bool {
     match kind {
         Kind::NoMemory => matches!(errno, Errno::ENOMEM | Errno::EBUSY),

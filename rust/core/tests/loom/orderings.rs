@@ -15,7 +15,7 @@ const BEGIN: &str = "<!-- orderings: begin -->\n";
 const END: &str = "<!-- orderings: end -->\n";
 
 thread_local! {
-    /// Whether panics of this thread are expected and not printed.
+    /// True if panics of this thread are expected and not printed.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -95,7 +95,7 @@ fn row(source: &Source, site: &Site, fails: Option<&str>) -> String {
     format!("| `{}` | `{function}` | `{operation}`, {ordering} | {without} | {fails} |", source.name)
 }
 
-/// Whether the model fails. It stops the test if loom gave up on the model, because a limit reached
+/// True if the model fails. It stops the test if loom gave up on the model, because a limit reached
 /// shows nothing.
 fn fails(model: &Model) -> bool {
     let failure = model.run().failure;

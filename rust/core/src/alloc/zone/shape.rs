@@ -103,8 +103,8 @@ impl Zone {
         (frames, total, suitable)
     }
 
-    /// The reason why an allocation of 2^`order` frames would fail, in thousandths: towards 0 for lack of memory,
-    /// towards 1000 because it is in pieces; -1000 if it would not fail (`fragmentation_index`).
+    /// The reason why an allocation of 2^`order` frames would fail, in thousandths: towards 0 for lack of
+    /// memory, towards 1000 because it is in pieces; -1000 if it would not fail (`fragmentation_index`).
     pub(crate) fn fragmentation_index(&self, order: u8) -> i32 {
         let (frames, total, suitable) = self.contiguous(order);
         match (total, suitable) {

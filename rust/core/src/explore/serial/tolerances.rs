@@ -350,7 +350,8 @@ pub fn is_same_state(program: &Program, outcome: &Outcome, end: &Visible) -> Res
     };
     // A failure finds its page by a name, and handles the frame that the name had at that moment.
     let fails = has(fails_frames);
-    // Which parts of a large page move, and which of two sharers does, depends on when it is split or copied.
+    // The moment of a split or a copy decides which parts of a large page move, and which of two sharers
+    // does.
     let large = program.setup.iter().any(|op| matches!(op, Op::Map { order: Some(_), .. }));
     let copies = program.ops().any(is_fork);
     // A long-term pin moves its page off a movable node, also if it fails then.

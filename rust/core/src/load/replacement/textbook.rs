@@ -14,13 +14,13 @@ use crate::profile::{LruPolicy, Profile};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 enum State {
-    /// The memory never held it.
+    /// The memory never held the page.
     New,
-    /// It was evicted.
+    /// The page was evicted.
     Evicted,
-    /// The memory holds it.
+    /// The memory holds the page.
     Held,
-    /// The memory holds it, and it was used since the hand of `clock` passed it.
+    /// The memory holds the page, and the page was used since the hand of `clock` passed it.
     Marked,
 }
 

@@ -1,5 +1,5 @@
-//! Promises of operations. An answer *done* must have been true at some step of the operation; so must *busy*,
-//! *not there* and *poisoned*. Only the explored build checks the promises.
+//! Promises of operations. An answer *done* must have been true at some step of the operation; so must
+//! *busy*, *not there* and *poisoned*. Only the explored build checks the promises.
 //!
 //! Without these rules an operation could answer *done* although it failed, or refuse a page that no thread
 //! used: the audit finds nothing, because the machine is in a sound state.

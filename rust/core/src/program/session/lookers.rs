@@ -1,6 +1,6 @@
-//! Looks (`look`): reads of a page record by a reader that holds a reference but no lock. The reader takes the
-//! reference by chance, makes sure that the page is still in the place where the reader found it, and then
-//! reads the fields of the record.
+//! Looks (`look`): reads of a page record by a reader that holds a reference but no lock. The reader takes
+//! the reference by chance, makes sure that the page is still in the place where the reader found it, and
+//! then reads the fields of the record.
 //!
 //! Readers that lock the page read its fields again under the lock, so they never notice a page that could
 //! be found before it was ready. A look notices it: each of its reads is a step, and where everything is

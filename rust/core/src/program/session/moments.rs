@@ -12,8 +12,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-/// The most pages of an operation whose states are recorded. The answers of an operation on more pages are not
-/// checked.
+/// The most pages of an operation whose states are recorded. The answers of an operation on more pages are
+/// not checked.
 pub(super) const MOST: usize = 64;
 
 /// A page as an operation names it.
@@ -191,7 +191,7 @@ impl Moments {
         }
         for place in 0..recorded.frames.len() {
             let (number, pfn) = recorded.frames[place];
-            // What the page itself shows of the frame is not kept twice.
+            // A state of the frame that the page itself shows is not recorded twice.
             if recorded.last(number).is_none_or(|state| state.pfn != Some(pfn)) {
                 recorded.keep(self.subjects.len() + place, state_of(machine, Some(pfn)));
             }

@@ -87,7 +87,7 @@ pub struct LayoutShown {
     pub(super) layout: Layout,
     /// The number of the node's first frame.
     pub(super) base: u32,
-    /// Whether only the totals are shown.
+    /// True if only the totals are shown.
     pub(super) sum: bool,
 }
 

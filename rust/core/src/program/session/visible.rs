@@ -107,8 +107,7 @@ impl<R: Release> Session<R> {
             }
         }
         let shared = self.shared.lock();
-        // Which pages a pool or the balloon has, and how much memory is free to be filled, depends on the
-        // moment.
+        // The pages of a pool or the balloon, and the free memory that can be filled, depend on the moment.
         let counted = |held: &&Held| {
             let Name::Page(name, _) = held.name else { return true };
             name != HOG && !matches!(name, Owner::Store(_) | Owner::Balloon(_))

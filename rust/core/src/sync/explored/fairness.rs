@@ -5,8 +5,8 @@
 //! [`TURN`] steps, so that each thread runs again within so many steps of every other one. The fair part
 //! of the schedule tells three cases apart:
 //!
-//! * *No progress*: in the second half of these steps no operation ends, and each thread only repeats accesses of
-//!   the first half. No scheduler can help.
+//! * *No progress*: in the second half of these steps no operation ends, and each thread only repeats
+//!   accesses of the first half. No scheduler can help.
 //! * *Busy wait*: a thread alone had repeated itself up to the bound, and its operation ends now that
 //!   other threads run. The thread waits for them without sleeping.
 //! * *Step bound*: all others. The schedule is long, and the bound is too small for it.
@@ -131,8 +131,8 @@ impl Context {
         (alone && within && long && self.is_repeated(first, middle, log.len())).then_some(thread)
     }
 
-    /// Returns true if each thread only repeats, in the steps from `middle` on, accesses that it has made from
-    /// `first` to `middle`.
+    /// Returns true if each thread only repeats, in the steps from `middle` on, accesses that it has made
+    /// from `first` to `middle`.
     fn is_repeated(&self, first: usize, middle: usize, end: usize) -> bool {
         let seen = |step: &Cell<Step>| {
             let Step { address, thread, kind } = step.get();

@@ -11,8 +11,8 @@ pub enum Checks {
     /// The state of the machine, at each step and at the end.
     #[default]
     State,
-    /// Also the answers of the operations, the marks of a page at both ends of its life, the counters, and the
-    /// order of each list and batch. These checks take about as long as the schedules themselves.
+    /// Also the answers of the operations, the marks of a page at both ends of its life, the counters, and
+    /// the order of each list and batch. These checks take about as long as the schedules themselves.
     All,
 }
 

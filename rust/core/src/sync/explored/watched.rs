@@ -1,8 +1,8 @@
 //! Looks at the machine while an operation runs, for the rules on its answer. A look is no step.
 //!
-//! An answer is right if it was right at some moment between the call and the return. A thread sees
-//! another thread's changes only in its own turns, that is, the state in which the other thread's turn ended.
-//! The moments are therefore the beginning of the thread's own first step, the end of each turn, and the return.
+//! An answer is right if it was right at some moment between the call and the return. A thread sees another
+//! thread's changes only in its own turns, that is, the state in which the other thread's turn ended. The
+//! moments are therefore the beginning of the thread's own first step, the end of each turn, and the return.
 //!
 //! A look uses the operations of the door as code outside of any exploration does: it executes no step,
 //! orders nothing and takes no lock. The search does not reorder steps for the sake of a look.
